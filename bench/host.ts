@@ -1,0 +1,211 @@
+/**
+ * The Deno edge of the suite: finds the adapter, opens the device and reads the facts about both
+ * that a result needs. Everything beneath it uses web APIs only.
+ * @module
+ */
+
+/** What a result says about the machine that it was measured on. */
+export interface AdapterFacts {
+  /** Runtime and version, such as `deno 2.9.6`. */
+  readonly runtime: string;
+  /** The adapter's own name. */
+  readonly adapter: string;
+  /** Vendor name, or the PCI id where it is not a known one. */
+  readonly vendor: string;
+  /** Driver name and version, or `unknown`. */
+  readonly driver: string;
+  /** Graphics API under WebGPU: `vulkan`, `metal`, `dx12`, or what the user asked for. */
+  readonly backend: string;
+  /** True where a CPU stands in for a GPU. */
+  readonly software: boolean;
+}
+
+/** An adapter together with the facts about it. */
+export interface HostAdapter {
+  readonly adapter: GPUAdapter;
+  readonly info: AdapterFacts;
+}
+
+/** A device and those of the wanted optional features that it has. */
+export interface HostDevice {
+  readonly device: GPUDevice;
+  readonly features: Set<string>;
+}
+
+/** Thrown where the machine has no WebGPU adapter; its message is fit to be shown as it stands. */
+export class NoAdapterError extends Error {
+  /** Names the `backend` that was searched and the command that installs a driver. */
+  constructor(readonly backend: string) {
+    super(
+      `No WebGPU adapter was found on the ${backend} backend; ` +
+        `"npx --yes deno@2.9.6 task quickstart" installs a driver or says how to.`,
+    );
+    this.name = "NoAdapterError";
+  }
+}
+
+// Deno reports the vendor as a decimal PCI (or Khronos) id.
+const VENDOR_NAMES: Record<string, string> = {
+  "4098": "amd",
+  "4203": "apple",
+  "4318": "nvidia",
+  "5045": "arm",
+  "5140": "microsoft",
+  "6880": "google",
+  "20803": "qualcomm",
+  "32902": "intel",
+  "65541": "mesa",
+};
+
+const COMPUTE_LIMITS = [
+  "maxBindGroups",
+  "maxBindingsPerBindGroup",
+  "maxBufferSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeWorkgroupsPerDimension",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxUniformBufferBindingSize",
+] as const;
+
+/**
+ * Opens the fastest adapter. `driver` names the driver where the system does not say.
+ * Throws {@link NoAdapterError} where there is none.
+ */
+export async function openAdapter(options: { driver?: string } = {}): Promise<HostAdapter> {
+  const backend = chooseBackend();
+  quietMesa();
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter === null) throw new NoAdapterError(backend);
+  const { description, device, vendor, isFallbackAdapter } = adapter.info;
+  const name = description || device || "unnamed adapter";
+  const vendorName = VENDOR_NAMES[vendor] ?? (vendor || "unknown");
+  return {
+    adapter,
+    info: {
+      runtime: `deno ${Deno.version.deno}`,
+      adapter: name,
+      vendor: vendorName,
+      driver: readDriver(name, vendorName) ?? options.driver ?? "unknown",
+      backend,
+      software: isFallbackAdapter,
+    },
+  };
+}
+
+/**
+ * Opens a device with the adapter's own compute limits and those of the `wanted` optional features
+ * that it grants. Errors that no scope catches go to `onError`; by default they end the program
+ * (and fail the test) that caused them, since WebGPU itself would stay silent.
+ */
+export async function openDevice(
+  adapter: GPUAdapter,
+  wanted: readonly string[],
+  onError: (error: Error) => void = reportError,
+): Promise<HostDevice> {
+  const has = (of: GPUAdapter | GPUDevice) => (name: string) =>
+    of.features.has(name as GPUFeatureName);
+  const listed = wanted.filter(has(adapter));
+  // Deno grants subgroups without listing them, so asking is the only way to know.
+  const hidden = wanted.filter((name) => name === "subgroups" && !listed.includes(name));
+  // The limits object has its values on its prototype: passed as it is, it would ask for nothing.
+  const requiredLimits = Object.fromEntries(
+    COMPUTE_LIMITS.map((name) => [name, adapter.limits[name]]),
+  );
+  const request = (names: string[]) =>
+    adapter.requestDevice({ requiredFeatures: names as GPUFeatureName[], requiredLimits });
+  const device = hidden.length === 0
+    ? await request(listed)
+    : await request([...listed, ...hidden]).catch(() => request(listed));
+  device.addEventListener("uncapturederror", (event) => {
+    const { error } = event as GPUUncapturedErrorEvent;
+    onError(new Error(`Uncaptured GPU error: ${error.message}`, { cause: error }));
+  });
+  device.lost.then(({ reason, message }) => {
+    if (reason !== "destroyed") onError(new Error(`GPU device lost: ${message}`));
+  });
+  return { device, features: new Set(wanted.filter(has(device))) };
+}
+
+/** The adapter's subgroup sizes, or null where it does not tell. */
+export function subgroupSizes(adapter: GPUAdapter): { min: number; max: number } | null {
+  const { subgroupMinSize, subgroupMaxSize } = adapter.info;
+  return subgroupMinSize > 0 ? { min: subgroupMinSize, max: subgroupMaxSize } : null;
+}
+
+/** The lines that open every run: what it runs on and, on a CPU, what that means. */
+export function describeAdapter(facts: AdapterFacts): string {
+  const kind = facts.software ? "software" : "hardware";
+  const line = `Adapter: ${facts.adapter} (${facts.vendor}, ${kind}), driver ${facts.driver}, ` +
+    `backend ${facts.backend}, ${facts.runtime}`;
+  return facts.software
+    ? `${line}\nWARNING: timings on a software adapter say nothing about a GPU.`
+    : line;
+}
+
+/** Fixes the backend, since the adapter does not tell which one it came from. */
+function chooseBackend(): string {
+  const chosen = Deno.env.get("DENO_WEBGPU_BACKEND");
+  if (chosen) return chosen;
+  // One each, as Deno reads the variable once per process. Every Windows with WebGPU has dx12.
+  const backend = { darwin: "metal", windows: "dx12" }[Deno.build.os as string] ?? "vulkan";
+  Deno.env.set("DENO_WEBGPU_BACKEND", backend);
+  return backend;
+}
+
+/** Mesa complains on stderr at each start where this variable names no folder. */
+function quietMesa(): void {
+  if (Deno.build.os !== "linux") return;
+  try {
+    if (Deno.statSync(Deno.env.get("XDG_RUNTIME_DIR") ?? "").isDirectory) return;
+  } catch {
+    // Unset or stale: replaced below.
+  }
+  Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
+}
+
+/** Driver name and version from the system, or null where it does not tell. */
+function readDriver(adapterName: string, vendor: string): string | null {
+  if (Deno.build.os === "darwin") {
+    // Metal's drivers come with the system and share its version.
+    return prefixed("macOS", firstLine("sw_vers", "-productVersion"));
+  }
+  if (/llvmpipe|RADV|NVK|Turnip|V3D|Mesa/.test(adapterName)) {
+    // A driver that was chosen by hand need not be the one that the package manager knows.
+    const byHand = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
+    if (byHand !== undefined && !byHand.startsWith("/usr/share/vulkan/")) return null;
+    const version = firstLine("dpkg-query", "-W", "-f=${Version}", "mesa-vulkan-drivers") ??
+      firstLine("rpm", "-q", "--qf=%{VERSION}", "mesa-vulkan-drivers");
+    return prefixed("Mesa", version);
+  }
+  if (vendor !== "nvidia") return null;
+  const version = readText("/sys/module/nvidia/version") ??
+    readText("/proc/driver/nvidia/version")?.match(/\d+\.\d+(?:\.\d+)?/)?.[0] ??
+    firstLine("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader");
+  return prefixed("NVIDIA", version);
+}
+
+function prefixed(name: string, version: string | null): string | null {
+  return version === null ? null : `${name} ${version}`;
+}
+
+function readText(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path).trim() || null;
+  } catch {
+    return null;
+  }
+}
+
+function firstLine(program: string, ...args: string[]): string | null {
+  try {
+    const { success, stdout } = new Deno.Command(program, { args, stderr: "null" }).outputSync();
+    return success ? new TextDecoder().decode(stdout).split("\n")[0].trim() || null : null;
+  } catch {
+    return null;
+  }
+}

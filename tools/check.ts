@@ -1,0 +1,47 @@
+/**
+ * Runs the set-up, every check and all tests, each whatever became of the one before, and prints
+ * `N passed, N failed` as the last line. Arguments go to `deno test`.
+ * @module
+ */
+import { run } from "./process.ts";
+import { ensureAdapter } from "./setup.ts";
+import { type Counts, runTests } from "./tests.ts";
+
+const CHECKS: readonly (readonly string[])[] = [
+  ["fmt", "--check"],
+  ["lint"],
+  ["check"],
+  ["doc", "--lint", "mod.ts"],
+  ["publish", "--dry-run", "--allow-dirty"],
+];
+
+const total: Counts = { passed: 0, failed: 0 };
+const failures: string[] = [];
+
+function count(name: string, { passed, failed }: Counts): void {
+  total.passed += passed;
+  total.failed += failed;
+  if (failed > 0) failures.push(name);
+}
+
+function countCheck(name: string, ok: boolean): void {
+  count(name, { passed: Number(ok), failed: Number(!ok) });
+}
+
+console.log("== set-up");
+const adapter = await ensureAdapter();
+if (adapter !== null) console.log(adapter);
+countCheck("set-up", adapter !== null);
+
+for (const args of CHECKS) {
+  const name = `deno ${args.join(" ")}`;
+  console.log(`\n== ${name}`);
+  countCheck(name, await run([Deno.execPath(), ...args]) === 0);
+}
+
+console.log("\n== deno test");
+count("deno test", await runTests(Deno.args));
+
+if (failures.length > 0) console.log(`Failed: ${failures.join("; ")}`);
+console.log(`${total.passed} passed, ${total.failed} failed`);
+Deno.exit(total.failed > 0 ? 1 : 0);

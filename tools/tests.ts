@@ -1,0 +1,52 @@
+/**
+ * Runs `deno test` and counts its tests.
+ * @module
+ */
+import { stripVTControlCharacters } from "node:util";
+
+/** How many checks or tests came out which way. */
+export interface Counts {
+  passed: number;
+  failed: number;
+}
+
+const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed/gm;
+
+/**
+ * The counts in the last summary line of `deno test`. A run that exits with an error yet counts no
+ * failed test (a crash, a module that does not load) counts as one failure.
+ */
+export function countTests(output: string, exitCode: number): Counts {
+  const summary = [...stripVTControlCharacters(output).matchAll(SUMMARY)].at(-1);
+  const passed = Number(summary?.[1] ?? 0);
+  const failed = Number(summary?.[2] ?? 0);
+  const broken = summary === undefined || exitCode !== 0;
+  return { passed, failed: broken ? Math.max(1, failed) : failed };
+}
+
+/** Runs the tests with their output live on this terminal. */
+export async function runTests(extraArgs: readonly string[]): Promise<Counts> {
+  // Types are a check of their own. In series, since the tests share one small machine's GPU.
+  const args = ["test", "-A", "--no-check", ...extraArgs];
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    // A pipe would turn the colours off.
+    env: Deno.stdout.isTerminal() && !Deno.noColor ? { FORCE_COLOR: "1" } : {},
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  let output = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of child.stdout) {
+    await writeAll(chunk);
+    // The summary stands at the end; the rest need not be kept.
+    output = (output + decoder.decode(chunk, { stream: true })).slice(-10_000);
+  }
+  return countTests(output, (await child.status).code);
+}
+
+async function writeAll(bytes: Uint8Array): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) written += await Deno.stdout.write(bytes.subarray(written));
+}
