@@ -1,0 +1,85 @@
+/** Gathered decode attention over a selection (HashAttention section 3), split over the list. */
+import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
+import { splitsFor } from "../dense/split.ts";
+import {
+  codeHeads,
+  kvBytes,
+  listCapacity,
+  type Problem,
+  queriesPerList,
+  windowsOf,
+} from "../problem.ts";
+import {
+  lanesFor,
+  refusesRowSplit,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+  tokensFor,
+} from "../row_split.ts";
+import source from "./gather.wgsl" with { type: "text" };
+
+/** `gather.wgsl`. */
+export const gatherKernel: Kernel = {
+  name: "attend/gather",
+  source,
+  bindings: [
+    { name: "q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "values", access: "read" },
+    { name: "selected", access: "read" },
+    { name: "selected_counts", access: "read" },
+    { name: "partial_out", access: "read_write" },
+    { name: "partial_stats", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "LIST_CAPACITY"),
+    ...ranges("CAPACITY", "KV_DTYPE"),
+    ...ROW_SPLIT_RANGES,
+  },
+};
+
+/** Values of SPLITS worth trying: workgroups per list. */
+export const GATHER_SPLITS: readonly number[] = [4, 8, 16, 32];
+
+/** Least traffic and arithmetic: every requested row of K and V, its index, q in, o out. */
+export function gatherCost(p: Problem): Cost {
+  const rows = p.batch * codeHeads(p) * windowsOf(p, p.kvLen).attended;
+  const qBytes = p.batch * p.qHeads * p.headDim * 4;
+  return {
+    streamBytes: 4 * rows + qBytes,
+    gatherBytes: 2 * rows * p.headDim * kvBytes(p.dtype),
+    writeBytes: qBytes,
+    flops: 4 * rows * queriesPerList(p) * p.headDim,
+  };
+}
+
+/** The plan of a gather kernel; the partials are its output. */
+export function gatherPlan(kernel: Kernel, p: Problem, params: Params): Plan {
+  return {
+    buffers: {
+      ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts"),
+      ...partialSpecs(p, params.SPLITS, "output"),
+    },
+    dispatches: [dispatch(kernel, p, params, [params.SPLITS, codeHeads(p), p.batch])],
+  };
+}
+
+/** Portable gathered attention. */
+export const gather: Contender = {
+  name: "attend/gather",
+  stage: "attend",
+  description: "selected rows gathered, split over the selection, dots summed in workgroup memory",
+  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: GATHER_SPLITS },
+  features: [],
+  defaults: (p) => ({
+    WORKGROUP: 128,
+    LANES: lanesFor(p, 16),
+    TOKENS: tokensFor(queriesPerList(p), 128),
+    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
+  }),
+  refuses: (p, params, limits) =>
+    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: false }),
+  plan: (p, params) => gatherPlan(gatherKernel, p, params),
+  cost: gatherCost,
+};

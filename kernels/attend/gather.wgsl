@@ -1,0 +1,208 @@
+// Decode attention over the selected tokens, gathered from the KV cache, split over the selection.
+//
+// Dispatch (splits, lists, batch): a workgroup takes its share of one list, attends those rows for
+// all query heads that share the list, and leaves one unnormalised partial per query head.
+// LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
+// Each row group keeps its own running softmax; the groups are joined once, at the end.
+// Portable: dot products are summed in workgroup memory. Logits are in log2 units.
+const HEAD_DIM: u32 = 128u; // @param
+const GROUP: u32 = 4u; // @param query heads per KV head
+const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
+const CODE_HEADS: u32 = 32u; // @param lists per sequence
+const LIST_CAPACITY: u32 = 256u; // @param
+const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const WORKGROUP: u32 = 128u; // @param
+const LANES: u32 = 16u; // @param threads per row
+const TOKENS: u32 = 2u; // @param rows in flight per thread
+
+const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
+const QUADS = WIDTH / 4u; // vec4f of a load
+const ROW_LOADS = HEAD_DIM / WIDTH;
+const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
+const ROWS = WORKGROUP / LANES; // row groups
+const TILE = ROWS * TOKENS;
+const LOADS = TOKENS * CHUNKS;
+const LOGITS = TOKENS * QUERIES_PER_LIST;
+const HEAD_QUADS = HEAD_DIM / 4u;
+const PARTIAL_SUMS = LOGITS * WORKGROUP;
+const SCRATCH = max(PARTIAL_SUMS, ROWS * HEAD_DIM);
+const LOWEST = -1e30;
+const LOG2_E = 1.4426950408889634;
+
+@group(0) @binding(0) var<storage, read> q: array<vec4f>;
+@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> selected: array<u32>;
+@group(0) @binding(4) var<storage, read> selected_counts: array<u32>;
+@group(0) @binding(5) var<storage, read_write> partial_out: array<f32>;
+@group(0) @binding(6) var<storage, read_write> partial_stats: array<vec2f>;
+
+var<workgroup> scratch: array<f32, SCRATCH>;
+var<workgroup> logits: array<f32, TILE * QUERIES_PER_LIST>;
+var<workgroup> stats: array<vec2f, ROWS * QUERIES_PER_LIST>;
+
+/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let lane = thread % LANES;
+  let row = thread / LANES;
+  let list = wid.z * CODE_HEADS + wid.y;
+  let first_head = list * QUERIES_PER_LIST;
+  let cache = (first_head / GROUP) * CAPACITY;
+  let count = selected_counts[list];
+  let share = (count + grid.x - 1u) / grid.x;
+  let begin = min(wid.x * share, count);
+  let end = min(begin + share, count);
+
+  var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
+  var total: array<vec4f, QUERIES_PER_LIST * PARTS>;
+  var highest: array<f32, QUERIES_PER_LIST>;
+  var weight: array<f32, QUERIES_PER_LIST>;
+  // @unroll
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+    highest[h] = LOWEST;
+    weight[h] = 0.0;
+    // @unroll
+    for (var part = 0u; part < PARTS; part++) {
+      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
+      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      total[h * PARTS + part] = vec4f(0.0);
+    }
+  }
+
+  for (var tile = begin; tile < end; tile += TILE) {
+    // All loads of the tile are in flight before the first use; past the end the last one repeats.
+    var token: array<u32, TOKENS>;
+    // @unroll
+    for (var t = 0u; t < TOKENS; t++) {
+      token[t] = selected[list * LIST_CAPACITY + min(tile + t * ROWS + row, end - 1u)];
+    }
+    var k: array<vec4<u32>, LOADS>;
+    var v: array<vec4<u32>, LOADS>;
+    // @unroll
+    for (var load = 0u; load < LOADS; load++) {
+      let at = (cache + token[load / CHUNKS]) * ROW_LOADS + (load % CHUNKS) * LANES + lane;
+      k[load] = keys[at];
+      v[load] = values[at];
+    }
+
+    // @unroll
+    for (var t = 0u; t < TOKENS; t++) {
+      var sums: array<f32, QUERIES_PER_LIST>;
+      // @unroll
+      for (var part = 0u; part < PARTS; part++) {
+        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+        // @unroll
+        for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+          sums[h] += dot(piece, query[h * PARTS + part]);
+        }
+      }
+      // @unroll
+      for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+        scratch[((t * ROWS + row) * QUERIES_PER_LIST + h) * LANES + (lane + row) % LANES] = sums[h];
+      }
+    }
+    workgroupBarrier();
+    for (var dot_at = thread; dot_at < TILE * QUERIES_PER_LIST; dot_at += WORKGROUP) {
+      var sum = 0.0;
+      // @unroll
+      for (var i = 0u; i < LANES; i++) {
+        sum += scratch[dot_at * LANES + (i + dot_at) % LANES];
+      }
+      logits[dot_at] = sum;
+    }
+    workgroupBarrier();
+
+    // @unroll
+    for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+      var p: array<f32, TOKENS>;
+      var peak = highest[h];
+      // @unroll
+      for (var t = 0u; t < TOKENS; t++) {
+        let inside = tile + t * ROWS + row < end;
+        p[t] = select(LOWEST, logits[(t * ROWS + row) * QUERIES_PER_LIST + h], inside);
+        peak = max(peak, p[t]);
+      }
+      let fade = exp2(highest[h] - peak);
+      highest[h] = peak;
+      weight[h] *= fade;
+      // @unroll
+      for (var part = 0u; part < PARTS; part++) {
+        total[h * PARTS + part] *= fade;
+      }
+      // @unroll
+      for (var t = 0u; t < TOKENS; t++) {
+        let inside = tile + t * ROWS + row < end;
+        let share_of = select(0.0, exp2(p[t] - peak), inside);
+        weight[h] += share_of;
+        // @unroll
+        for (var part = 0u; part < PARTS; part++) {
+          total[h * PARTS + part] += share_of * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+        }
+      }
+    }
+  }
+
+  // Join the row groups.
+  // @unroll
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+    if (lane == 0u) {
+      stats[row * QUERIES_PER_LIST + h] = vec2f(highest[h], weight[h]);
+    }
+  }
+  workgroupBarrier();
+  // @unroll
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+    var peak = LOWEST;
+    // @unroll
+    for (var r = 0u; r < ROWS; r++) {
+      peak = max(peak, stats[r * QUERIES_PER_LIST + h].x);
+    }
+    let fade = exp2(highest[h] - peak);
+    // @unroll
+    for (var part = 0u; part < PARTS; part++) {
+      let at = row * HEAD_DIM + (((part / QUADS) * LANES + lane) * QUADS + part % QUADS) * 4u;
+      let faded = total[h * PARTS + part] * fade;
+      scratch[at] = faded.x;
+      scratch[at + 1u] = faded.y;
+      scratch[at + 2u] = faded.z;
+      scratch[at + 3u] = faded.w;
+    }
+    workgroupBarrier();
+    let slot = (first_head + h) * grid.x + wid.x;
+    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
+      var sum = 0.0;
+      // @unroll
+      for (var r = 0u; r < ROWS; r++) {
+        sum += scratch[r * HEAD_DIM + d];
+      }
+      partial_out[slot * HEAD_DIM + d] = sum;
+    }
+    if (thread == 0u) {
+      var denominator = 0.0;
+      // @unroll
+      for (var r = 0u; r < ROWS; r++) {
+        denominator += stats[r * QUERIES_PER_LIST + h].y * exp2(stats[r * QUERIES_PER_LIST + h].x - peak);
+      }
+      partial_stats[slot] = vec2f(peak, denominator);
+    }
+    workgroupBarrier();
+  }
+}

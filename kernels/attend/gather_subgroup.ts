@@ -1,0 +1,34 @@
+/** Gathered decode attention whose dot products are summed by subgroup shuffles. */
+import type { Contender, Kernel } from "../contender.ts";
+import { splitsFor } from "../dense/split.ts";
+import { codeHeads, listCapacity, queriesPerList } from "../problem.ts";
+import { lanesFor, refusesRowSplit, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import { GATHER_SPLITS, gatherCost, gatherKernel, gatherPlan } from "./gather.ts";
+import source from "./gather_subgroup.wgsl" with { type: "text" };
+
+/** `gather_subgroup.wgsl`: the bindings and parameters of `gather.wgsl`. */
+export const gatherSubgroupKernel: Kernel = {
+  ...gatherKernel,
+  name: "attend/gather_subgroup",
+  source,
+  features: ["subgroups"],
+};
+
+/** Gathered attention for devices with subgroups. */
+export const gatherSubgroup: Contender = {
+  name: "attend/gather_subgroup",
+  stage: "attend",
+  description: "selected rows gathered, split over the selection, dots summed by subgroup shuffles",
+  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: GATHER_SPLITS },
+  features: ["subgroups"],
+  defaults: (p, limits) => ({
+    WORKGROUP: 128,
+    LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
+    TOKENS: queriesPerList(p) > 4 ? 2 : 4,
+    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
+  }),
+  refuses: (p, params, limits) =>
+    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true }),
+  plan: (p, params) => gatherPlan(gatherSubgroupKernel, p, params),
+  cost: gatherCost,
+};

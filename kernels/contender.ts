@@ -1,0 +1,131 @@
+/**
+ * The vocabulary of the suite. A {@linkcode Kernel} is one WGSL file with its bindings and
+ * parameters; a {@linkcode Contender} is one way to do a stage: a list of dispatches of kernels
+ * over named buffers. Harness, tests, tuner and pages read contenders and know nothing else.
+ */
+import type { Problem } from "./problem.ts";
+
+/** A stage of the decode step, of the prompt phase, or a probe of the device. */
+export type Stage =
+  | "encode_query"
+  | "encode_append"
+  | "encode_prompt"
+  | "score"
+  | "select"
+  | "attend"
+  | "merge"
+  | "pipeline"
+  | "dense"
+  | "prefill"
+  | "probe";
+
+/** Values a `// @param` constant may take: a list, or a range of whole numbers. */
+export type ParamRange = readonly number[] | { readonly min: number; readonly max: number };
+
+/** Parameter values by `// @param` name. */
+export type Params = Readonly<Record<string, number>>;
+
+/** One `@group(0) @binding(i)` variable; its place in the list is i. */
+export interface Binding {
+  /** Name of the WGSL variable, and of the buffer bound to it unless the dispatch says otherwise. */
+  readonly name: string;
+  readonly access: "read" | "read_write";
+}
+
+/** One WGSL file. */
+export interface Kernel {
+  /** `folder/file` under kernels/, without the ending. */
+  readonly name: string;
+  /** The file's text: valid WGSL as it stands. */
+  readonly source: string;
+  readonly bindings: readonly Binding[];
+  /** Valid values of every `// @param` line. */
+  readonly params: Readonly<Record<string, ParamRange>>;
+  /** Optional device features that the text uses: "subgroups", "shader-f16". */
+  readonly features?: readonly string[];
+}
+
+/** One dispatch of a kernel. */
+export interface Dispatch {
+  readonly kernel: Kernel;
+  readonly params: Params;
+  /** Workgroups, sized for capacity; surplus ones leave early. */
+  readonly workgroups: readonly [number, number, number];
+  /** Buffer names by binding name, where they differ. */
+  readonly rename?: Readonly<Record<string, string>>;
+}
+
+/** How a contender uses a buffer: reads it, leaves a result in it, or both made and used it. */
+export type BufferRole = "input" | "output" | "scratch";
+
+/** A buffer that a plan needs. */
+export interface BufferSpec {
+  readonly bytes: number;
+  readonly role: BufferRole;
+}
+
+/** A contender made concrete for a problem and parameters. */
+export interface Plan {
+  readonly buffers: Readonly<Record<string, BufferSpec>>;
+  /** In order; each sees what the ones before it wrote. */
+  readonly dispatches: readonly Dispatch[];
+}
+
+/** The least memory traffic and arithmetic that a plan needs at `problem.kvLen`. */
+export interface Cost {
+  /** Bytes read by streaming, each input once. */
+  readonly streamBytes: number;
+  /** Bytes of gathered rows, each requested row counted. */
+  readonly gatherBytes: number;
+  /** Bytes written. */
+  readonly writeBytes: number;
+  /** Floating-point operations, or popcount operations for scores. */
+  readonly flops: number;
+}
+
+/** What of an adapter bounds a plan: WebGPU limits, and subgroup sizes where they are known. */
+export interface DeviceLimits {
+  readonly maxStorageBufferBindingSize: number;
+  readonly maxBufferSize: number;
+  readonly maxComputeWorkgroupStorageSize: number;
+  readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupSizeX: number;
+  readonly maxComputeWorkgroupsPerDimension: number;
+  readonly maxStorageBuffersPerShaderStage: number;
+  /** Smallest subgroup size the device may use, absent if it has no subgroups or hides the size. */
+  readonly subgroupMinSize?: number;
+}
+
+/** One way to do a stage. */
+export interface Contender {
+  /** Unique, `folder/file` of its main kernel. */
+  readonly name: string;
+  readonly stage: Stage;
+  /** One sentence: how it does it. */
+  readonly description: string;
+  /** Parameters a tuner may turn, and the values worth trying. */
+  readonly tunables: Readonly<Record<string, readonly number[]>>;
+  /** Device features that it cannot do without. */
+  readonly features: readonly string[];
+  /** Good parameters for a problem when nothing was tuned. */
+  defaults(p: Problem, limits: DeviceLimits): Params;
+  /** Why these parameters cannot run this problem on this device; undefined if they can. */
+  refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined;
+  plan(p: Problem, params: Params): Plan;
+  cost(p: Problem, params: Params): Cost;
+}
+
+/** Adds two costs. */
+export function addCost(a: Cost, b: Cost): Cost {
+  return {
+    streamBytes: a.streamBytes + b.streamBytes,
+    gatherBytes: a.gatherBytes + b.gatherBytes,
+    writeBytes: a.writeBytes + b.writeBytes,
+    flops: a.flops + b.flops,
+  };
+}
+
+/** All bytes that a cost moves. */
+export function costBytes(c: Cost): number {
+  return c.streamBytes + c.gatherBytes + c.writeBytes;
+}

@@ -1,0 +1,86 @@
+/** Dense split-KV decode (FlashDecoding) with the GQA group packed, then merge. */
+import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
+import { mergeDispatch } from "../merge/merge.ts";
+import { groupSize, kvBytes, type Problem } from "../problem.ts";
+import {
+  lanesFor,
+  refusesRowSplit,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+  tokensFor,
+} from "../row_split.ts";
+import source from "./split.wgsl" with { type: "text" };
+
+/** `split.wgsl`. */
+export const splitKernel: Kernel = {
+  name: "dense/split",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "values", access: "read" },
+    { name: "partial_out", access: "read_write" },
+    { name: "partial_stats", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ROW_SPLIT_RANGES,
+  },
+};
+
+/** Values of SPLITS worth trying: workgroups per KV head. */
+export const DENSE_SPLITS: readonly number[] = [8, 16, 32, 64, 66, 128];
+
+/** Least traffic and arithmetic of dense decode: K and V once, q in, o out. */
+export function denseCost(p: Problem): Cost {
+  const rows = p.batch * p.kvHeads * p.kvLen;
+  const qBytes = p.batch * p.qHeads * p.headDim * 4;
+  return {
+    streamBytes: 2 * rows * p.headDim * kvBytes(p.dtype) + qBytes,
+    gatherBytes: 0,
+    writeBytes: qBytes,
+    flops: 4 * rows * groupSize(p) * p.headDim,
+  };
+}
+
+/** The plan of a split kernel and its merge. */
+export function splitPlan(kernel: Kernel, p: Problem, params: Params): Plan {
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
+      ...partialSpecs(p, params.SPLITS, "scratch"),
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(kernel, p, params, [params.SPLITS, p.kvHeads, p.batch]),
+      mergeDispatch(p, params.SPLITS),
+    ],
+  };
+}
+
+/** Splits that make about `workgroups` workgroups, none of them under 64 tokens at capacity. */
+export function splitsFor(p: Problem, heads: number, tokens: number, workgroups: number): number {
+  const wanted = Math.ceil(workgroups / (heads * p.batch));
+  return Math.max(1, Math.min(wanted, Math.ceil(tokens / 64)));
+}
+
+/** Portable dense decode. */
+export const denseSplit: Contender = {
+  name: "dense/split",
+  stage: "dense",
+  description: "split-KV decode, K and V read once per GQA group, dots summed in workgroup memory",
+  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: DENSE_SPLITS },
+  features: [],
+  defaults: (p) => ({
+    WORKGROUP: 128,
+    LANES: lanesFor(p, 16),
+    TOKENS: tokensFor(groupSize(p), 128),
+    SPLITS: splitsFor(p, p.kvHeads, p.capacity, 528),
+  }),
+  refuses: (p, params, limits) =>
+    refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: false }),
+  plan: (p, params) => splitPlan(splitKernel, p, params),
+  cost: denseCost,
+};

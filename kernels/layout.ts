@@ -1,0 +1,168 @@
+/**
+ * Names, layouts and sizes of the buffers that stages hand to each other, and the `// @param`
+ * values that follow from a problem. All buffers are little-endian; rows are contiguous.
+ *
+ * | name | layout |
+ * |---|---|
+ * | `lengths` | u32 [B], tokens of each sequence |
+ * | `q`, `out` | f32 [B, Hq, D] |
+ * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
+ * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
+ * | `query_codes` | u32 [B, Hq, b/32], bit j of the code is bit j%32 of word j/32 |
+ * | `codes` | u32 [B, code heads, capacity, b/32] |
+ * | `distances` | u8 or u16 [B, code heads, capacity] |
+ * | `block_histograms` | u32 [B, code heads, blocks, max distance + 1], middle tokens of each block |
+ * | `selected` | u32 [B, code heads, list capacity], token indices |
+ * | `selected_counts` | u32 [B, code heads] |
+ * | `partial_out` | f32 [B, Hq, splits, D], softmax numerators relative to the split's maximum |
+ * | `partial_stats` | vec2 f32 [B, Hq, splits]: maximum of the log2-domain logits, denominator |
+ * | `sink_logits` | f32 [Hq], extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
+ */
+import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
+import {
+  codeHeads,
+  codeWords,
+  distanceBytes,
+  groupSize,
+  kvBytes,
+  listCapacity,
+  mapNumbers,
+  maxDistance,
+  type Problem,
+  queriesPerList,
+} from "./problem.ts";
+
+/** The value in `sink_logits` that adds nothing; finite, since WGSL promises nothing for infinities. */
+export const NO_SINK_LOGIT = -1e30;
+
+/** Value of the KV_DTYPE and MAP_DTYPE parameters. */
+export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;
+
+/** Bytes of every buffer whose size follows from the problem alone. */
+export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
+  const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
+  const lists = p.batch * codeHeads(p);
+  const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
+  return {
+    lengths: 4 * p.batch,
+    q: 4 * p.batch * p.qHeads * p.headDim,
+    keys: cache,
+    values: cache,
+    query_map: map,
+    key_map: map,
+    query_codes: 4 * p.batch * p.qHeads * codeWords(p),
+    codes: 4 * lists * p.capacity * codeWords(p),
+    distances: lists * p.capacity * distanceBytes(p),
+    selected: 4 * lists * listCapacity(p),
+    selected_counts: 4 * lists,
+    sink_logits: 4 * p.qHeads,
+    out: 4 * p.batch * p.qHeads * p.headDim,
+  };
+}
+
+/** Buffer specs of the named buffers, all in one role. */
+export function specs(
+  p: Problem,
+  role: BufferRole,
+  ...names: readonly string[]
+): Record<string, BufferSpec> {
+  const bytes = bufferBytes(p);
+  return Object.fromEntries(names.map((name) => [name, { bytes: bytes[name], role }]));
+}
+
+/** Specs of the buffers between a split attention and its merge. */
+export function partialSpecs(
+  p: Problem,
+  splits: number,
+  role: BufferRole,
+): Record<string, BufferSpec> {
+  const rows = p.batch * p.qHeads * splits;
+  return {
+    partial_out: { bytes: rows * p.headDim * 4, role },
+    partial_stats: { bytes: rows * 8, role },
+  };
+}
+
+/** Spec of the histograms over blocks of `blockTokens` tokens. */
+export function histogramSpec(
+  p: Problem,
+  blockTokens: number,
+  role: BufferRole,
+): Record<string, BufferSpec> {
+  const rows = p.batch * codeHeads(p) * Math.ceil(p.capacity / blockTokens);
+  return { block_histograms: { bytes: rows * (maxDistance(p) + 1) * 4, role } };
+}
+
+/** Every `// @param` value that follows from a problem. */
+export function problemParams(p: Problem): Params {
+  return {
+    HEAD_DIM: p.headDim,
+    GROUP: groupSize(p),
+    Q_HEADS: p.qHeads,
+    KV_HEADS: p.kvHeads,
+    CAPACITY: p.capacity,
+    KV_DTYPE: DTYPE_CODE[p.dtype],
+    BITS: p.bits,
+    CODE_HEADS: codeHeads(p),
+    QUERIES_PER_LIST: queriesPerList(p),
+    LIST_CAPACITY: listCapacity(p),
+    DISTANCE_BYTES: distanceBytes(p),
+    SINK: p.sink,
+    RECENT: p.recent,
+    K_COUNT: "count" in p.topK ? p.topK.count : 0,
+    SPARSITY: "count" in p.topK ? 0 : p.topK.sparsity,
+    MAP_LAYERS: p.map.layers,
+    MAP_HIDDEN: p.map.hidden,
+    MAP_DTYPE: DTYPE_CODE[p.map.dtype],
+  };
+}
+
+const HEADS: ParamRange = { min: 1, max: 65535 };
+const ANY_U32: ParamRange = { min: 0, max: 0xffffffff };
+
+/** Valid values of the parameters that follow from a problem. */
+export const PROBLEM_RANGES = {
+  HEAD_DIM: [64, 96, 128, 256],
+  GROUP: { min: 1, max: 16 },
+  Q_HEADS: HEADS,
+  KV_HEADS: HEADS,
+  CAPACITY: { min: 16, max: 1 << 21 },
+  KV_DTYPE: [0, 1, 2],
+  BITS: [32, 64, 128],
+  CODE_HEADS: HEADS,
+  QUERIES_PER_LIST: { min: 1, max: 16 },
+  LIST_CAPACITY: { min: 1, max: 1 << 21 },
+  DISTANCE_BYTES: [1, 2],
+  SINK: ANY_U32,
+  RECENT: ANY_U32,
+  K_COUNT: ANY_U32,
+  SPARSITY: ANY_U32,
+  MAP_LAYERS: [1, 2, 3],
+  MAP_HIDDEN: [64, 128, 256],
+  MAP_DTYPE: [0, 1],
+} as const satisfies Record<string, ParamRange>;
+
+/** The ranges of the named problem parameters, for a kernel's `params`. */
+export function ranges(
+  ...names: readonly (keyof typeof PROBLEM_RANGES)[]
+): Record<string, ParamRange> {
+  return Object.fromEntries(names.map((name) => [name, PROBLEM_RANGES[name]]));
+}
+
+/** A dispatch whose parameters come from the problem and from `own`; the kernel takes those it has. */
+export function dispatch(
+  kernel: Kernel,
+  p: Problem,
+  own: Params,
+  workgroups: readonly [number, number, number],
+  rename?: Readonly<Record<string, string>>,
+): Dispatch {
+  const all = { ...problemParams(p), ...own };
+  const params = Object.fromEntries(
+    Object.keys(kernel.params).map((name) => {
+      if (!(name in all)) throw new Error(`${kernel.name}: no value for parameter ${name}`);
+      return [name, all[name]];
+    }),
+  );
+  return { kernel, params, workgroups, ...(rename ? { rename } : {}) };
+}

@@ -1,0 +1,68 @@
+/** Joins the partials of a split attention (FlashDecoding's reduction). */
+import type { Contender, Cost, Dispatch, Kernel, Params } from "../contender.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
+import type { Problem } from "../problem.ts";
+import source from "./merge.wgsl" with { type: "text" };
+
+/** `merge.wgsl`. */
+export const mergeKernel: Kernel = {
+  name: "merge/merge",
+  source,
+  bindings: [
+    { name: "partial_out", access: "read" },
+    { name: "partial_stats", access: "read" },
+    { name: "sink_logits", access: "read" },
+    { name: "out", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "Q_HEADS"),
+    SPLITS: { min: 1, max: 65535 },
+    SLICES: [1, 2, 4, 8, 16],
+  },
+};
+
+/** The dispatch that joins `splits` partials per query head. */
+export function mergeDispatch(p: Problem, splits: number): Dispatch {
+  const slices = [1, 2, 4, 8].findLast((s) => s <= splits && (p.headDim / 4) * s <= 256) ?? 1;
+  return mergeDispatchOf(p, { SPLITS: splits, SLICES: slices });
+}
+
+function mergeDispatchOf(p: Problem, params: Params): Dispatch {
+  return dispatch(mergeKernel, p, params, [p.qHeads, p.batch, 1]);
+}
+
+/** Bytes and FLOPs of joining `splits` partials per query head. */
+export function mergeCost(p: Problem, splits: number): Cost {
+  const rows = p.batch * p.qHeads;
+  return {
+    streamBytes: rows * splits * (p.headDim * 4 + 8),
+    gatherBytes: 0,
+    writeBytes: rows * p.headDim * 4,
+    flops: rows * splits * (2 * p.headDim + 4),
+  };
+}
+
+/** The merge on its own, as a stage. */
+export const merge: Contender = {
+  name: "merge/merge",
+  stage: "merge",
+  description: "one workgroup per query head joins the partials of all splits",
+  tunables: { SPLITS: [8, 16, 32, 64], SLICES: [1, 2, 4, 8, 16] },
+  features: [],
+  defaults: (p) => ({ SPLITS: 16, SLICES: p.headDim > 128 ? 4 : 8 }),
+  refuses(p, params, limits) {
+    const threads = (p.headDim / 4) * params.SLICES;
+    if (threads > limits.maxComputeInvocationsPerWorkgroup) {
+      return `${threads} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
+    }
+  },
+  plan: (p, params) => ({
+    buffers: {
+      ...partialSpecs(p, params.SPLITS, "input"),
+      ...specs(p, "input", "sink_logits"),
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [mergeDispatchOf(p, params)],
+  }),
+  cost: (p, params) => mergeCost(p, params.SPLITS),
+};

@@ -1,0 +1,173 @@
+/**
+ * What one decode step looks like: shapes, dtypes and the selection rule. Every kernel, reference
+ * and measurement is made for a {@linkcode Problem}; nothing here touches a GPU.
+ */
+
+/** Element type of the K and V caches; arithmetic is f32 whatever it is. */
+export type KvDtype = "f16" | "bf16" | "f32";
+
+/** One code per query head, or one per KV head with distances summed over its group (HATA). */
+export type CodeSharing = "head" | "group";
+
+/** How many middle tokens to take: a count, or floor(length / sparsity) of each sequence. */
+export type TopK = { readonly count: number } | { readonly sparsity: number };
+
+/** The learned (or random) map to Hamming space: `layers` linear layers, SiLU between them. */
+export interface MapShape {
+  /** 1 (random projection, HATA), 2 or 3 (HashAttention). */
+  readonly layers: number;
+  /** Width between layers; unused with one layer. */
+  readonly hidden: number;
+  readonly dtype: "f16" | "f32";
+}
+
+/** Shapes and settings of one decode step over `batch` sequences. */
+export interface Problem {
+  readonly batch: number;
+  readonly qHeads: number;
+  readonly kvHeads: number;
+  /** Elements of a row of K or V: 64, 96, 128 or 256. */
+  readonly headDim: number;
+  /** Longest sequence in tokens, the new token included; byte models and checks use it. */
+  readonly kvLen: number;
+  /** Tokens that a sequence's cache can hold: a multiple of 16 (see {@linkcode roundCapacity}). */
+  readonly capacity: number;
+  readonly dtype: KvDtype;
+  /** Bits of a code: 32, 64 or 128. */
+  readonly bits: number;
+  readonly sharing: CodeSharing;
+  readonly map: MapShape;
+  readonly topK: TopK;
+  /** First tokens, always attended. */
+  readonly sink: number;
+  /** Last tokens, always attended. */
+  readonly recent: number;
+}
+
+/** The smallest capacity in tokens that holds `tokens`: rows of codes and distances stay 16-byte aligned. */
+export function roundCapacity(tokens: number): number {
+  return Math.ceil(tokens / 16) * 16;
+}
+
+/** Query heads per KV head (g). */
+export function groupSize(p: Problem): number {
+  return p.qHeads / p.kvHeads;
+}
+
+/** Heads that own a code and a selection: query heads, or KV heads if the group shares one. */
+export function codeHeads(p: Problem): number {
+  return p.sharing === "head" ? p.qHeads : p.kvHeads;
+}
+
+/** Query heads that attend one selection: 1, or g if the group shares one. */
+export function queriesPerList(p: Problem): number {
+  return p.qHeads / codeHeads(p);
+}
+
+/** Largest distance: b, or g*b when summed over the group. */
+export function maxDistance(p: Problem): number {
+  return p.bits * queriesPerList(p);
+}
+
+/** Bytes of a packed distance: 1 up to 255, else 2. */
+export function distanceBytes(p: Problem): number {
+  return maxDistance(p) <= 255 ? 1 : 2;
+}
+
+/** u32 words of a code. */
+export function codeWords(p: Problem): number {
+  return p.bits / 32;
+}
+
+/** Bytes of an element of K or V. */
+export function kvBytes(dtype: KvDtype): number {
+  return dtype === "f32" ? 4 : 2;
+}
+
+/** Where a sequence's windows end, and how many middle tokens its selection takes. */
+export interface Windows {
+  /** Tokens [0, sinkEnd) are the sink. */
+  readonly sinkEnd: number;
+  /** Tokens [recentStart, length) are the recent window, less what the sink already holds. */
+  readonly recentStart: number;
+  /** Tokens picked from [sinkEnd, recentStart): min(k, middle). */
+  readonly kEff: number;
+  /** Tokens attended: sink + picks + recent. */
+  readonly attended: number;
+}
+
+/** The windows of a sequence of `length` tokens; the kernels compute the same on the GPU. */
+export function windowsOf(p: Problem, length: number): Windows {
+  const sinkEnd = Math.min(p.sink, length);
+  const recentStart = Math.max(sinkEnd, length - p.recent);
+  const k = "count" in p.topK ? p.topK.count : Math.floor(length / p.topK.sparsity);
+  const kEff = Math.min(k, recentStart - sinkEnd);
+  return { sinkEnd, recentStart, kEff, attended: sinkEnd + kEff + length - recentStart };
+}
+
+/** Tokens that a selection list must have room for, at any length up to capacity. */
+export function listCapacity(p: Problem): number {
+  const k = "count" in p.topK ? p.topK.count : Math.floor(p.capacity / p.topK.sparsity);
+  return Math.max(1, Math.min(p.capacity, p.sink + p.recent + k));
+}
+
+/** Sizes of a map's layers: [in, out] of each. */
+export function mapLayers(p: Problem): readonly (readonly [number, number])[] {
+  const widths = [p.headDim, ...Array(p.map.layers - 1).fill(p.map.hidden), p.bits];
+  return widths.slice(1).map((out, i) => [widths[i], out] as const);
+}
+
+/** Numbers (weights and biases) of one head's map. */
+export function mapNumbers(p: Problem): number {
+  return mapLayers(p).reduce((sum, [rows, columns]) => sum + rows * columns + columns, 0);
+}
+
+/** A short name of the shape, e.g. `32x8x128`. */
+export function shapeName(p: Pick<Problem, "qHeads" | "kvHeads" | "headDim">): string {
+  return `${p.qHeads}x${p.kvHeads}x${p.headDim}`;
+}
+
+function wholeNumber(name: string, value: number, min: number, max: number): void {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`${name} must be a whole number from ${min} to ${max}, got ${value}`);
+  }
+}
+
+function oneOf<T>(name: string, value: T, allowed: readonly T[]): void {
+  if (!allowed.includes(value)) {
+    throw new RangeError(`${name} must be one of ${allowed.join(", ")}, got ${value}`);
+  }
+}
+
+/**
+ * Checks a problem.
+ *
+ * @throws {RangeError} one sentence: what is wrong and what is allowed.
+ */
+export function checkProblem(p: Problem): void {
+  wholeNumber("batch", p.batch, 1, 65535);
+  wholeNumber("qHeads", p.qHeads, 1, 65535);
+  wholeNumber("kvHeads", p.kvHeads, 1, 65535);
+  if (p.qHeads % p.kvHeads !== 0) {
+    throw new RangeError(
+      `qHeads must be a whole multiple of kvHeads, got ${p.qHeads} and ${p.kvHeads}`,
+    );
+  }
+  wholeNumber("the GQA group qHeads/kvHeads", groupSize(p), 1, 16);
+  oneOf("headDim", p.headDim, [64, 96, 128, 256]);
+  wholeNumber("capacity", p.capacity, 16, 1 << 21);
+  if (p.capacity % 16 !== 0) {
+    throw new RangeError(`capacity must be a multiple of 16 tokens, got ${p.capacity}`);
+  }
+  wholeNumber("kvLen", p.kvLen, 1, p.capacity);
+  oneOf("dtype", p.dtype, ["f16", "bf16", "f32"]);
+  oneOf("bits", p.bits, [32, 64, 128]);
+  oneOf("sharing", p.sharing, ["head", "group"]);
+  oneOf("map.layers", p.map.layers, [1, 2, 3]);
+  oneOf("map.hidden", p.map.hidden, [64, 128, 256]);
+  oneOf("map.dtype", p.map.dtype, ["f16", "f32"]);
+  if ("count" in p.topK) wholeNumber("k", p.topK.count, 0, 0xffffffff);
+  else wholeNumber("sparsity", p.topK.sparsity, 1, 0xffffffff);
+  wholeNumber("sink", p.sink, 0, 0xffffffff);
+  wholeNumber("recent", p.recent, 0, 0xffffffff);
+}

@@ -1,0 +1,192 @@
+/**
+ * Makes plans runnable: refuses what the device cannot hold, compiles each dispatch's pipeline,
+ * binds buffers by name and records the dispatches into a compute pass. Web APIs only.
+ */
+import type { BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./contender.ts";
+import { type Compiler, specialize } from "./wgsl.ts";
+
+/** How WGSL is made for a device. */
+export interface CompileOptions {
+  readonly compiler: Compiler;
+  /** Write out marked loops (default true); software drivers compile rolled ones much faster. */
+  readonly unroll?: boolean;
+}
+
+/** A dispatch with its pipeline. */
+export interface ProgramStep {
+  readonly dispatch: Dispatch;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** A plan whose pipelines are compiled. */
+export interface Program {
+  readonly plan: Plan;
+  readonly steps: readonly ProgramStep[];
+}
+
+/** A program with its buffers bound, ready to be recorded any number of times. */
+export interface BoundProgram {
+  readonly program: Program;
+  readonly bindGroups: readonly GPUBindGroup[];
+}
+
+/**
+ * Refuses, before anything is allocated, a plan that the device cannot hold.
+ *
+ * @throws {RangeError} naming the buffer, the bytes it needs and the limit.
+ */
+export function checkFits(plan: Plan, limits: DeviceLimits): void {
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  for (const [name, { bytes }] of Object.entries(plan.buffers)) {
+    if (bytes > most) {
+      throw new RangeError(`buffer ${name} needs ${bytes} bytes, this adapter binds ${most} at most`);
+    }
+  }
+  for (const { kernel, workgroups } of plan.dispatches) {
+    const widest = Math.max(...workgroups);
+    if (widest > limits.maxComputeWorkgroupsPerDimension) {
+      throw new RangeError(
+        `${kernel.name} needs ${widest} workgroups in a dimension, this adapter allows ${limits.maxComputeWorkgroupsPerDimension}`,
+      );
+    }
+    if (kernel.bindings.length > limits.maxStorageBuffersPerShaderStage) {
+      throw new RangeError(
+        `${kernel.name} binds ${kernel.bindings.length} storage buffers, this adapter allows ${limits.maxStorageBuffersPerShaderStage}`,
+      );
+    }
+  }
+}
+
+/** The WGSL that runs for a dispatch. */
+export function dispatchWgsl(dispatch: Dispatch, options: CompileOptions): string {
+  const { kernel, params } = dispatch;
+  return specialize(kernel.source, { ...options, params, features: kernel.features });
+}
+
+const pipelines = new WeakMap<GPUDevice, Map<string, Promise<GPUComputePipeline>>>();
+const layouts = new WeakMap<GPUDevice, Map<string, GPUBindGroupLayout>>();
+
+function cached<K extends object, V>(cache: WeakMap<K, Map<string, V>>, at: K): Map<string, V> {
+  let found = cache.get(at);
+  if (!found) cache.set(at, found = new Map());
+  return found;
+}
+
+function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroupLayout {
+  const known = cached(layouts, device);
+  const key = kernel.bindings.map((binding) => binding.access).join();
+  let layout = known.get(key);
+  if (!layout) {
+    layout = device.createBindGroupLayout({
+      entries: kernel.bindings.map(({ access }, binding) => ({
+        binding,
+        visibility: 4, // GPUShaderStage.COMPUTE
+        buffer: { type: access === "read" ? "read-only-storage" : "storage" } as const,
+      })),
+    });
+    known.set(key, layout);
+  }
+  return layout;
+}
+
+/**
+ * Compiles every dispatch of a plan; equal shaders on one device are compiled once.
+ *
+ * @throws {Error} naming the kernel and the compiler's first complaint.
+ */
+export async function compilePlan(
+  device: GPUDevice,
+  plan: Plan,
+  options: CompileOptions,
+): Promise<Program> {
+  const known = cached(pipelines, device);
+  const steps = await Promise.all(plan.dispatches.map(async (dispatch) => {
+    const code = dispatchWgsl(dispatch, options);
+    const layout = bindGroupLayout(device, dispatch.kernel);
+    const key = `${dispatch.kernel.bindings.map((b) => b.access).join()}\n${code}`;
+    let pipeline = known.get(key);
+    if (!pipeline) {
+      pipeline = compileShader(device, dispatch.kernel.name, code, layout);
+      known.set(key, pipeline);
+      pipeline.catch(() => known.delete(key));
+    }
+    return { dispatch, pipeline: await pipeline, layout };
+  }));
+  return { plan, steps };
+}
+
+async function compileShader(
+  device: GPUDevice,
+  label: string,
+  code: string,
+  layout: GPUBindGroupLayout,
+): Promise<GPUComputePipeline> {
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ label, code });
+  const scope = device.popErrorScope();
+  const complaint = await scope;
+  if (complaint) throw new Error(`${label} does not compile: ${complaint.message}`);
+  try {
+    return await device.createComputePipelineAsync({
+      label,
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: "main" },
+    });
+  } catch (error) {
+    throw new Error(`${label} makes no pipeline: ${(error as Error).message}`);
+  }
+}
+
+/** Usage flags of every buffer the suite makes: storage, copied to and from. */
+export const STORAGE_USAGE = 0x80 | 0x8 | 0x4; // GPUBufferUsage STORAGE | COPY_DST | COPY_SRC
+
+/** One buffer per spec, by name. */
+export function allocate(
+  device: GPUDevice,
+  specs: Readonly<Record<string, BufferSpec>>,
+): Record<string, GPUBuffer> {
+  return Object.fromEntries(
+    Object.entries(specs).map(([name, { bytes }]) => [
+      name,
+      device.createBuffer({ label: name, size: Math.ceil(bytes / 16) * 16, usage: STORAGE_USAGE }),
+    ]),
+  );
+}
+
+/**
+ * Binds buffers by name.
+ *
+ * @throws {Error} naming a buffer that is missing or too small.
+ */
+export function bindProgram(
+  device: GPUDevice,
+  program: Program,
+  buffers: Readonly<Record<string, GPUBuffer>>,
+): BoundProgram {
+  for (const [name, { bytes }] of Object.entries(program.plan.buffers)) {
+    if (!buffers[name]) throw new Error(`no buffer is given for ${name}`);
+    if (buffers[name].size < bytes) {
+      throw new Error(`buffer ${name} has ${buffers[name].size} bytes, ${bytes} are needed`);
+    }
+  }
+  const bindGroups = program.steps.map(({ dispatch, layout }) =>
+    device.createBindGroup({
+      layout,
+      entries: dispatch.kernel.bindings.map(({ name }, binding) => ({
+        binding,
+        resource: { buffer: buffers[dispatch.rename?.[name] ?? name] },
+      })),
+    })
+  );
+  return { program, bindGroups };
+}
+
+/** Records all dispatches into a compute pass; WebGPU orders them. */
+export function recordProgram(pass: GPUComputePassEncoder, bound: BoundProgram): void {
+  bound.program.steps.forEach(({ dispatch, pipeline }, i) => {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bound.bindGroups[i]);
+    pass.dispatchWorkgroups(...dispatch.workgroups);
+  });
+}

@@ -1,0 +1,157 @@
+/**
+ * Turns a standalone WGSL file into the text for one pipeline: sets its `// @param` constants,
+ * writes out its `// @unroll` loops, adds the `enable` lines that the compiler at hand wants.
+ * naga guards every loop with a counter, which costs the hot kernels a factor of two: hence the
+ * unrolling. The same text without any of it is valid WGSL and computes the same.
+ */
+import { evaluateConst } from "./const_expression.ts";
+
+/** The WGSL compiler behind a device: naga (Deno, Firefox) or Tint (Chromium, Dawn). */
+export type Compiler = "naga" | "tint";
+
+/** Settings of {@linkcode specialize}. */
+export interface SpecializeOptions {
+  /** Values for `// @param` constants; the file's own default stands for those left out. */
+  readonly params?: Readonly<Record<string, number>>;
+  /** Write out `// @unroll` loops (default true). */
+  readonly unroll?: boolean;
+  readonly compiler?: Compiler;
+  /** Features that the text uses, by WebGPU name. */
+  readonly features?: readonly string[];
+}
+
+const PARAM_LINE = /^const ([A-Z][A-Z0-9_]*): u32 = (\d+)u?; \/\/ @param\b.*$/;
+const CONST_LINE = /^const ([A-Z][A-Z0-9_]*)(?:: u32)? = ([^;]+);/;
+const UNROLL_LINE = /^\s*\/\/ @unroll\b/;
+const LOOP_HEAD = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1\+\+\) \{\s*$/;
+const MAX_UNROLLED_LINES = 100_000;
+
+/** The `// @param` constants of a file with their defaults, in order. */
+export function paramDefaults(source: string): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const line of source.split("\n")) {
+    const match = PARAM_LINE.exec(line);
+    if (match) found[match[1]] = Number(match[2]);
+    else if (/@param\b/.test(line)) {
+      throw new SyntaxError(
+        `a @param line must read "const NAME: u32 = 1u; // @param", got "${line}"`,
+      );
+    }
+  }
+  return found;
+}
+
+/**
+ * The text of one pipeline's shader.
+ *
+ * @throws {SyntaxError} for an unknown parameter, a value that is no u32, or a marked loop of a
+ * form that cannot be written out.
+ */
+export function specialize(source: string, options: SpecializeOptions = {}): string {
+  const params = options.params ?? {};
+  const known = paramDefaults(source);
+  for (const [name, value] of Object.entries(params)) {
+    if (!(name in known)) throw new SyntaxError(`the kernel has no parameter ${name}`);
+    if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
+      throw new SyntaxError(`parameter ${name} must be a u32, got ${value}`);
+    }
+  }
+  let lines = source.split("\n").map((line) => {
+    const name = PARAM_LINE.exec(line)?.[1];
+    return name !== undefined && name in params
+      ? line.replace(/= \d+u?;/, `= ${params[name]}u;`)
+      : line;
+  });
+  if (options.unroll ?? true) lines = unroll(lines, moduleConstants(lines));
+  return [...enableLines(options), ...lines].join("\n");
+}
+
+/** naga takes subgroup operations without an `enable`, and refuses the line. */
+function enableLines(options: SpecializeOptions): string[] {
+  const features = options.features ?? [];
+  const lines: string[] = [];
+  if (features.includes("shader-f16")) lines.push("enable f16;");
+  if (features.includes("subgroups") && options.compiler === "tint") lines.push("enable subgroups;");
+  return lines;
+}
+
+/** Values of the module-scope constants that are whole-number expressions. */
+function moduleConstants(lines: readonly string[]): Map<string, number> {
+  const values = new Map<string, number>();
+  for (const line of lines) {
+    const match = CONST_LINE.exec(line);
+    if (!match) continue;
+    const value = evaluateConst(match[2], values);
+    if (value !== undefined) values.set(match[1], value);
+  }
+  return values;
+}
+
+function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>): string[] {
+  const out: string[] = [];
+  for (let at = 0; at < lines.length; at++) {
+    if (!UNROLL_LINE.test(lines[at])) {
+      out.push(lines[at]);
+      continue;
+    }
+    const head = LOOP_HEAD.exec(lines[at + 1] ?? "");
+    if (!head) {
+      throw new SyntaxError(
+        `@unroll wants "for (var i = 0u; i < CONST; i++) {" on the next line, got "${
+          lines[at + 1] ?? ""
+        }"`,
+      );
+    }
+    const [, index, bound] = head;
+    const count = constants.get(bound);
+    if (count === undefined) {
+      throw new SyntaxError(`@unroll: ${bound} is not a constant of the module`);
+    }
+    const end = closingLine(lines, at + 1);
+    const body = lines.slice(at + 2, end);
+    checkBody(body, index);
+    const written = unroll(body, constants);
+    if (out.length + count * (written.length + 3) > MAX_UNROLLED_LINES) {
+      throw new SyntaxError(`@unroll: ${count} times the body of loop ${index} is too much text`);
+    }
+    const indent = /^\s*/.exec(lines[at])![0];
+    for (let i = 0; i < count; i++) {
+      out.push(`${indent}{`, `${indent}  const ${index} = ${i}u;`, ...written, `${indent}}`);
+    }
+    at = end;
+  }
+  return out;
+}
+
+/** Code of a line without its comment. */
+function code(line: string): string {
+  return line.replace(/\/\/.*$/, "");
+}
+
+/** The line on which the block that opens on line `open` closes; it must hold `}` alone. */
+function closingLine(lines: readonly string[], open: number): number {
+  let depth = 0;
+  for (let at = open; at < lines.length; at++) {
+    for (const char of code(lines[at])) {
+      if (char === "{") depth++;
+      if (char === "}") depth--;
+    }
+    if (depth > 0) continue;
+    if (code(lines[at]).trim() !== "}") {
+      throw new SyntaxError(`@unroll: the loop must close on a line of its own: "${lines[at]}"`);
+    }
+    return at;
+  }
+  throw new SyntaxError(`@unroll: the loop "${lines[open].trim()}" never closes`);
+}
+
+function checkBody(body: readonly string[], index: string): void {
+  const text = body.map(code).join("\n");
+  if (/\/\*|\*\//.test(text)) throw new SyntaxError("@unroll: no block comments in a marked loop");
+  const jump = /\b(break|continue|return|discard|continuing)\b/.exec(text);
+  if (jump) throw new SyntaxError(`@unroll: no ${jump[1]} in a marked loop`);
+  const assigned = new RegExp(
+    `(?<![\\w.])${index}\\s*(?:(?:[-+*/%&|^]|<<|>>)?=(?!=)|\\+\\+|--)|&\\s*${index}\\b|\\b(?:var|let|const)\\s+${index}\\b`,
+  );
+  if (assigned.test(text)) throw new SyntaxError(`@unroll: ${index} must not be assigned or hidden`);
+}
