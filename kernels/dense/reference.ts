@@ -1,0 +1,18 @@
+/** What the dense kernels must compute, in f64, for one query head: attention over every token. */
+import { attendReference, type RowOf } from "../attend/reference.ts";
+
+/**
+ * Softmax attention over the tokens 0 to `length - 1`.
+ *
+ * @param sinkLogit An extra logit in the softmax's denominator.
+ */
+export function denseReference(
+  q: ArrayLike<number>,
+  rowOfK: RowOf,
+  rowOfV: RowOf,
+  length: number,
+  sinkLogit?: number,
+): Float64Array<ArrayBuffer> {
+  const all = Uint32Array.from({ length }, (_, token) => token);
+  return attendReference(q, rowOfK, rowOfV, all, undefined, sinkLogit);
+}

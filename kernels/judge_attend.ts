@@ -1,0 +1,110 @@
+/** Judges what is made of K and V: the partials of a split, and outputs. */
+import { attendReference } from "./attend/reference.ts";
+import { denseReference } from "./dense/reference.ts";
+import { encodeReference, packBits } from "./encode/reference.ts";
+import { judgeKeyCodes, judgeQueryCodes } from "./judge_encode.ts";
+import type { BufferReader, ListPlace } from "./judge_read.ts";
+import type { ListJudge } from "./judge_tally.ts";
+import { mergeReference } from "./merge/reference.ts";
+import { codeWords, type Problem, windowsOf } from "./problem.ts";
+import { scoreReference } from "./score/reference.ts";
+import { selectReference } from "./select/reference.ts";
+
+/** [sequence, query head] of a row of [B, Hq]. */
+function headIndex(p: Problem, row: number): number[] {
+  return [Math.floor(row / p.qHeads), row % p.qHeads];
+}
+
+/** Reads q, the output and the sink logit of each query head of a list. */
+function outputs(reader: BufferReader, { queryRows }: ListPlace) {
+  return Promise.all(queryRows.map(async (row) => {
+    const [q, out, [sinkLogit]] = await Promise.all([
+      reader.headRow("q", row),
+      reader.headRow("out", row),
+      reader.f32("sink_logits", row % reader.p.qHeads, 1),
+    ]);
+    return { row, q, out, sinkLogit };
+  }));
+}
+
+/** Reads the rows of K and V that a list may attend. */
+function keysAndValues(reader: BufferReader, place: ListPlace, tokens: number) {
+  return Promise.all([
+    reader.cacheRows("keys", place, 0, tokens),
+    reader.cacheRows("values", place, 0, tokens),
+  ]);
+}
+
+/** Judges the output of dense attention. */
+export const judgeDense: ListJudge = async (tally, reader, place) => {
+  const [heads, [keys, values]] = await Promise.all([
+    outputs(reader, place),
+    keysAndValues(reader, place, place.length),
+  ]);
+  for (const { row, q, out, sinkLogit } of heads) {
+    const want = denseReference(q, keys, values, place.length, sinkLogit);
+    tally.row("out", headIndex(reader.p, row), out, want);
+  }
+};
+
+/** Judges the partials over a selection by what they add up to. */
+export const judgeAttend: ListJudge = async (tally, reader, place) => {
+  const [count, [keys, values]] = await Promise.all([
+    reader.selectedCount(place),
+    keysAndValues(reader, place, reader.p.capacity),
+  ]);
+  const tokens = await reader.selected(place, count);
+  await Promise.all(place.queryRows.map(async (row) => {
+    const [q, partials] = await Promise.all([reader.headRow("q", row), reader.partials(row)]);
+    const want = attendReference(q, keys, values, tokens);
+    const index = headIndex(reader.p, row);
+    tally.row("partial_out / partial_stats, merged", index, mergeReference(...partials), want);
+  }));
+};
+
+/** Judges the output of a merge. */
+export const judgeMerge: ListJudge = async (tally, reader, { queryRows }) => {
+  await Promise.all(queryRows.map(async (row) => {
+    const [partials, [sinkLogit], out] = await Promise.all([
+      reader.partials(row),
+      reader.f32("sink_logits", row % reader.p.qHeads, 1),
+      reader.headRow("out", row),
+    ]);
+    tally.row("out", headIndex(reader.p, row), out, mergeReference(...partials, sinkLogit));
+  }));
+};
+
+/** The codes of a list's query heads: those the step made, or the reference's if it kept none. */
+async function stepQueryCodes(
+  reader: BufferReader,
+  place: ListPlace,
+  kept: boolean,
+): Promise<Uint32Array> {
+  if (kept) return await reader.queryCodes(place);
+  const [map, ...queries] = await Promise.all([
+    reader.map("query_map", place.head),
+    ...place.queryRows.map((row) => reader.headRow("q", row)),
+  ]);
+  return Uint32Array.from(queries.flatMap((q) => [...packBits(encodeReference(q, map))]));
+}
+
+/** Judges a whole sparse step: its codes by margin, its output from those codes. */
+export const judgePipeline: ListJudge = async (tally, reader, place, owns) => {
+  const { p } = reader;
+  const { length } = place;
+  const kept = owns("query_codes");
+  if (kept) await judgeQueryCodes(tally, reader, place);
+  await judgeKeyCodes(tally, reader, place, length - 1);
+  const [queryCodes, codes, heads, [keys, values]] = await Promise.all([
+    stepQueryCodes(reader, place, kept),
+    reader.codes(place, 0, length),
+    outputs(reader, place),
+    keysAndValues(reader, place, length),
+  ]);
+  const distances = scoreReference(queryCodes, codes, codeWords(p));
+  const tokens = selectReference(distances, windowsOf(p, length));
+  for (const { row, q, out, sinkLogit } of heads) {
+    const want = attendReference(q, keys, values, tokens, undefined, sinkLogit);
+    tally.row("out", headIndex(p, row), out, want);
+  }
+};
