@@ -1,0 +1,139 @@
+/** Codes of one decode step: queries and newest keys (HashAttention section 3, learned mapping). */
+import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import { bufferBytes, dispatch, ranges, specs } from "../layout.ts";
+import { codeHeads, codeWords, kvBytes, mapNumbers, type Problem } from "../problem.ts";
+import source from "./token.wgsl" with { type: "text" };
+
+/** `token.wgsl`. */
+export const tokenKernel: Kernel = {
+  name: "encode/token",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "query_map", access: "read" },
+    { name: "key_map", access: "read" },
+    { name: "query_codes", access: "read_write" },
+    { name: "codes", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CODE_HEADS", "QUERIES_PER_LIST", "CAPACITY"),
+    ...ranges("KV_DTYPE", "BITS", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
+    QUERIES: [0, 1],
+    KEYS: [0, 1],
+    WORKGROUP: [128, 256, 512],
+  },
+};
+
+const TUNABLES = { WORKGROUP: [128, 256, 512] } as const;
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const workgroup = params.WORKGROUP;
+  const widest = Math.max(p.bits, p.map.layers > 1 ? p.map.hidden : 0);
+  if (workgroup < widest) {
+    return `${workgroup} threads are too few for ${widest} outputs of a layer`;
+  }
+  if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
+    return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
+  }
+  const bytes = 4 * Math.max(p.headDim, p.map.hidden) +
+    4 * workgroup * (p.map.dtype === "f16" ? 8 : 4) + 16;
+  if (bytes > limits.maxComputeWorkgroupStorageSize) {
+    return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
+  }
+}
+
+function queryCost(p: Problem): Cost {
+  const vectors = p.batch * p.qHeads;
+  return {
+    streamBytes: bufferBytes(p).query_map + vectors * p.headDim * 4,
+    gatherBytes: 0,
+    writeBytes: vectors * codeWords(p) * 4,
+    flops: 2 * vectors * mapNumbers(p),
+  };
+}
+
+function appendCost(p: Problem): Cost {
+  const vectors = p.batch * codeHeads(p);
+  return {
+    streamBytes: bufferBytes(p).key_map + p.batch * p.kvHeads * p.headDim * kvBytes(p.dtype),
+    gatherBytes: 0,
+    writeBytes: vectors * codeWords(p) * 4,
+    flops: 2 * vectors * mapNumbers(p),
+  };
+}
+
+/** Queries alone; what only keys need is bound to stand-ins. */
+export const encodeQuery: Contender = {
+  name: "encode/query",
+  stage: "encode_query",
+  description: "codes of all query heads' queries, a workgroup per head, its map read once",
+  tunables: TUNABLES,
+  features: [],
+  defaults: () => ({ WORKGROUP: 256 }),
+  refuses,
+  plan: (p, params): Plan => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "query_map"),
+      ...specs(p, "output", "query_codes"),
+      unused: { bytes: 16, role: "scratch" },
+    },
+    dispatches: [
+      dispatch(tokenKernel, p, { ...params, QUERIES: 1, KEYS: 0 }, [p.qHeads, p.batch, 1], {
+        keys: "q",
+        key_map: "query_map",
+        codes: "unused",
+      }),
+    ],
+  }),
+  cost: queryCost,
+};
+
+/** Newest keys alone; what only queries need is bound to stand-ins. */
+export const encodeAppend: Contender = {
+  name: "encode/append",
+  stage: "encode_append",
+  description: "codes of the newest key, a workgroup per code head, written into the code cache",
+  tunables: TUNABLES,
+  features: [],
+  defaults: () => ({ WORKGROUP: 256 }),
+  refuses,
+  plan: (p, params): Plan => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "keys", "key_map"),
+      ...specs(p, "output", "codes"),
+      unused: { bytes: 16, role: "scratch" },
+    },
+    dispatches: [
+      dispatch(tokenKernel, p, { ...params, QUERIES: 0, KEYS: 1 }, [codeHeads(p), p.batch, 1], {
+        q: "keys",
+        query_map: "key_map",
+        query_codes: "unused",
+      }),
+    ],
+  }),
+  cost: appendCost,
+};
+
+/** Queries and newest keys in one dispatch: what a decode step runs. */
+export function encodeStepPlan(p: Problem, params: Params): Plan {
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "query_map", "key_map"),
+      ...specs(p, "output", "query_codes", "codes"),
+    },
+    dispatches: [
+      dispatch(tokenKernel, p, { ...params, QUERIES: 1, KEYS: 1 }, [
+        p.qHeads + codeHeads(p),
+        p.batch,
+        1,
+      ]),
+    ],
+  };
+}
+
+/** Least traffic and arithmetic of {@linkcode encodeStepPlan}. */
+export function encodeStepCost(p: Problem): readonly [Cost, Cost] {
+  return [queryCost(p), appendCost(p)];
+}

@@ -1,0 +1,218 @@
+// Codes of a decode step: every query head's query, and the newest key for every code head.
+//
+// Dispatch (QUERIES * query heads + KEYS * code heads, batch): a workgroup runs one head's map on one
+// vector: 1 to 3 linear layers with bias, SiLU between, then bit j = output j > 0, packed LSB first.
+// A map is read once, in 16-byte loads that are all in flight before the first is used: thread t
+// holds load i * WORKGROUP + t of each layer's [in, out] matrix, so it owns the same outputs for
+// every SLICES-th input; the slices are added up in workgroup memory.
+// The newest key is row length - 1 of the cache; its codes go to token length - 1.
+const HEAD_DIM: u32 = 128u; // @param
+const GROUP: u32 = 4u; // @param query heads per KV head
+const Q_HEADS: u32 = 32u; // @param
+const CODE_HEADS: u32 = 32u; // @param maps of queries, and of keys
+const QUERIES_PER_LIST: u32 = 1u; // @param query heads that share a map
+const CAPACITY: u32 = 4096u; // @param
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const BITS: u32 = 32u; // @param
+const MAP_LAYERS: u32 = 3u; // @param
+const MAP_HIDDEN: u32 = 128u; // @param
+const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
+const QUERIES: u32 = 1u; // @param 1 to encode the queries
+const KEYS: u32 = 1u; // @param 1 to encode the newest keys
+const WORKGROUP: u32 = 256u; // @param
+
+const WIDTH = 4u + 4u * MAP_DTYPE; // weights of a 16-byte load
+const IN_1 = HEAD_DIM;
+const OUT_1 = MAP_HIDDEN * u32(MAP_LAYERS > 1u) + BITS * u32(MAP_LAYERS == 1u);
+const IN_2 = MAP_HIDDEN * u32(MAP_LAYERS > 1u);
+const OUT_2 = MAP_HIDDEN * u32(MAP_LAYERS > 2u) + BITS * u32(MAP_LAYERS == 2u);
+const IN_3 = MAP_HIDDEN * u32(MAP_LAYERS > 2u);
+const OUT_3 = BITS * u32(MAP_LAYERS > 2u);
+const SIZE_1 = IN_1 * OUT_1 / WIDTH; // 16-byte loads of a matrix
+const SIZE_2 = IN_2 * OUT_2 / WIDTH;
+const SIZE_3 = IN_3 * OUT_3 / WIDTH;
+const START_2 = SIZE_1 + OUT_1 / WIDTH;
+const START_3 = START_2 + SIZE_2 + OUT_2 / WIDTH;
+const MAP_SIZE = START_3 + SIZE_3 + OUT_3 / WIDTH;
+const LOADS_1 = (SIZE_1 + WORKGROUP - 1u) / WORKGROUP;
+const LOADS_2 = (SIZE_2 + WORKGROUP - 1u) / WORKGROUP;
+const LOADS_3 = (SIZE_3 + WORKGROUP - 1u) / WORKGROUP;
+const LOADS = LOADS_1 + LOADS_2 + LOADS_3;
+const WORDS = BITS / 32u;
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<f32>;
+@group(0) @binding(2) var<storage, read> keys: array<u32>;
+@group(0) @binding(3) var<storage, read> query_map: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> key_map: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read_write> query_codes: array<u32>;
+@group(0) @binding(6) var<storage, read_write> codes: array<u32>;
+
+var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
+var<workgroup> sums: array<vec4f, WORKGROUP * WIDTH / 4u>;
+var<workgroup> code: array<atomic<u32>, WORDS>;
+
+/// Where load i of a thread lies in its map: inside the matrix it belongs to, repeated at its end.
+fn load_place(i: u32, thread: u32) -> u32 {
+  if (i < LOADS_1) {
+    return min(i * WORKGROUP + thread, SIZE_1 - 1u);
+  }
+  if (i < LOADS_1 + LOADS_2) {
+    return START_2 + min((i - LOADS_1) * WORKGROUP + thread, max(SIZE_2, 1u) - 1u);
+  }
+  return START_3 + min((i - LOADS_1 - LOADS_2) * WORKGROUP + thread, max(SIZE_3, 1u) - 1u);
+}
+
+/// Weight j of a load.
+fn weight(raw: vec4<u32>, j: u32) -> f32 {
+  if (MAP_DTYPE == 0u) {
+    return bitcast<f32>(raw[j]);
+  }
+  return unpack2x16float(raw[j / 2u])[j % 2u];
+}
+
+/// Weights 4*quad .. 4*quad+3 of a load.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (MAP_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+}
+
+/// Adds up the slices of a layer; thread j < outs gets output j.
+fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f32 {
+  if (MAP_DTYPE == 0u) {
+    sums[thread] = low;
+  } else {
+    sums[2u * thread] = low;
+    sums[2u * thread + 1u] = high;
+  }
+  workgroupBarrier();
+  var total = bias;
+  if (thread < outs) {
+    for (var at = thread; at < WORKGROUP * WIDTH; at += outs) {
+      total += sums[at / 4u][at % 4u];
+    }
+  }
+  return total;
+}
+
+fn silu(x: f32) -> f32 {
+  return x / (1.0 + exp(-x));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let is_query = wid.x < QUERIES * Q_HEADS;
+  let newest = lengths[wid.y] - 1u;
+  var map = wid.x - QUERIES * Q_HEADS;
+  if (is_query) {
+    map = wid.x / QUERIES_PER_LIST;
+  }
+  let base = map * MAP_SIZE;
+
+  var loads: array<vec4<u32>, LOADS>;
+  var biases: vec3f;
+  let bias_1 = base + SIZE_1 + min(thread, OUT_1 - 1u) / WIDTH;
+  let bias_2 = base + START_2 + SIZE_2 + min(thread, max(OUT_2, 1u) - 1u) / WIDTH;
+  let bias_3 = base + START_3 + SIZE_3 + min(thread, max(OUT_3, 1u) - 1u) / WIDTH;
+  if (is_query) {
+    // @unroll
+    for (var i = 0u; i < LOADS; i++) {
+      loads[i] = query_map[base + load_place(i, thread)];
+    }
+    biases = vec3f(
+      weight(query_map[bias_1], thread % WIDTH),
+      weight(query_map[bias_2], thread % WIDTH),
+      weight(query_map[bias_3], thread % WIDTH),
+    );
+    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
+      activations[d] = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
+    }
+  } else {
+    // @unroll
+    for (var i = 0u; i < LOADS; i++) {
+      loads[i] = key_map[base + load_place(i, thread)];
+    }
+    biases = vec3f(
+      weight(key_map[bias_1], thread % WIDTH),
+      weight(key_map[bias_2], thread % WIDTH),
+      weight(key_map[bias_3], thread % WIDTH),
+    );
+    let kv_head = (wid.y * CODE_HEADS + map) * QUERIES_PER_LIST / GROUP;
+    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
+      let at = (kv_head * CAPACITY + newest) * HEAD_DIM + d;
+      if (KV_DTYPE == 0u) {
+        activations[d] = bitcast<f32>(keys[at]);
+      } else if (KV_DTYPE == 1u) {
+        activations[d] = unpack2x16float(keys[at / 2u])[at % 2u];
+      } else {
+        activations[d] = bitcast<f32>((keys[at / 2u] >> (16u * (at % 2u))) << 16u);
+      }
+    }
+  }
+  if (thread < WORDS) {
+    atomicStore(&code[thread], 0u);
+  }
+  workgroupBarrier();
+
+  var low = vec4f(0.0);
+  var high = vec4f(0.0);
+  // @unroll
+  for (var i = 0u; i < LOADS_1; i++) {
+    let at = i * WORKGROUP + thread;
+    let x = select(0.0, activations[min(at / (OUT_1 / WIDTH), IN_1 - 1u)], at < SIZE_1);
+    low += x * widen(loads[i], 0u);
+    high += x * widen(loads[i], 1u);
+  }
+  var y = join_slices(thread, OUT_1, low, high, biases.x);
+  if (MAP_LAYERS > 1u) {
+    if (thread < OUT_1) {
+      activations[thread] = silu(y);
+    }
+    workgroupBarrier();
+    low = vec4f(0.0);
+    high = vec4f(0.0);
+    // @unroll
+    for (var i = 0u; i < LOADS_2; i++) {
+      let at = i * WORKGROUP + thread;
+      let x = select(0.0, activations[min(at / max(OUT_2 / WIDTH, 1u), IN_2 - 1u)], at < SIZE_2);
+      low += x * widen(loads[LOADS_1 + i], 0u);
+      high += x * widen(loads[LOADS_1 + i], 1u);
+    }
+    y = join_slices(thread, OUT_2, low, high, biases.y);
+  }
+  if (MAP_LAYERS > 2u) {
+    if (thread < OUT_2) {
+      activations[thread] = silu(y);
+    }
+    workgroupBarrier();
+    low = vec4f(0.0);
+    high = vec4f(0.0);
+    // @unroll
+    for (var i = 0u; i < LOADS_3; i++) {
+      let at = i * WORKGROUP + thread;
+      let x = select(0.0, activations[min(at / max(OUT_3 / WIDTH, 1u), IN_3 - 1u)], at < SIZE_3);
+      low += x * widen(loads[LOADS_1 + LOADS_2 + i], 0u);
+      high += x * widen(loads[LOADS_1 + LOADS_2 + i], 1u);
+    }
+    y = join_slices(thread, OUT_3, low, high, biases.z);
+  }
+
+  if (thread < BITS && y > 0.0) {
+    atomicOr(&code[thread / 32u], 1u << (thread % 32u));
+  }
+  workgroupBarrier();
+  if (thread < WORDS) {
+    let word = atomicLoad(&code[thread]);
+    if (is_query) {
+      query_codes[(wid.y * Q_HEADS + wid.x) * WORDS + thread] = word;
+    } else {
+      codes[((wid.y * CODE_HEADS + map) * CAPACITY + newest) * WORDS + thread] = word;
+    }
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The whole sparse decode step (HashAttention section 3): encode the queries and the newest key,
+ * score, select, attend, merge. Nothing is reset between steps: every buffer that a stage reads
+ * was written whole, as far as it is read, by the stage before it.
+ */
+import type { BufferSpec, Contender, Cost, DeviceLimits, Params, Plan } from "../contender.ts";
+import { addCost } from "../contender.ts";
+import { gather } from "../attend/gather.ts";
+import { gatherSubgroup } from "../attend/gather_subgroup.ts";
+import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts";
+import { bufferBytes, specs } from "../layout.ts";
+import { mergeDispatch } from "../merge/merge.ts";
+import type { Problem } from "../problem.ts";
+import { hamming } from "../score/hamming.ts";
+import { counting } from "../select/counting.ts";
+
+/** The stages of a step that a pipeline may choose, by the prefix of their parameters. */
+interface Choice {
+  readonly encode: Contender;
+  readonly score: Contender;
+  readonly select: Contender;
+  readonly attend: Contender;
+}
+
+/** Parameters of one stage out of `stage.NAME` entries. */
+function own(params: Params, stage: string): Params {
+  const prefix = `${stage}.`;
+  return Object.fromEntries(
+    Object.entries(params).filter(([name]) => name.startsWith(prefix))
+      .map(([name, value]) => [name.slice(prefix.length), value]),
+  );
+}
+
+function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).map(([name, v]) => [`${stage}.${name}`, v]));
+}
+
+/** Parameters of each stage; select's blocks are those whose histograms the score leaves. */
+function stageParams(params: Params): Record<keyof Choice, Params> {
+  const score = own(params, "score");
+  return {
+    encode: own(params, "encode"),
+    score,
+    select: { ...own(params, "select"), BLOCK: score.BLOCK },
+    attend: own(params, "attend"),
+  };
+}
+
+function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
+  const of = stageParams(params);
+  const parts = [
+    encodeStepPlan(p, of.encode),
+    choice.score.plan(p, of.score),
+    choice.select.plan(p, of.select),
+    choice.attend.plan(p, of.attend),
+  ];
+  const buffers: Record<string, BufferSpec> = {};
+  for (const part of parts) {
+    for (const [name, spec] of Object.entries(part.buffers)) {
+      if (spec.role !== "input" || !buffers[name]) buffers[name] = spec;
+      if (spec.role === "output") buffers[name] = { bytes: spec.bytes, role: "scratch" };
+    }
+  }
+  return {
+    buffers: {
+      ...buffers,
+      // The code cache outlives the step: one row of it is new.
+      ...specs(p, "input", "codes", "sink_logits"),
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [...parts.flatMap((part) => part.dispatches), mergeDispatch(p, of.attend.SPLITS)],
+  };
+}
+
+/** Least traffic: what one stage hands to the next stays in the cache and is not counted. */
+function stepCost(choice: Choice, p: Problem, params: Params): Cost {
+  const of = stageParams(params);
+  const score = choice.score.cost(p, of.score);
+  const attend = choice.attend.cost(p, of.attend);
+  const encode = encodeStepCost(p).reduce(addCost);
+  const outBytes = bufferBytes(p).out;
+  return {
+    streamBytes: encode.streamBytes + score.streamBytes,
+    gatherBytes: attend.gatherBytes,
+    writeBytes: outBytes,
+    flops: encode.flops + score.flops + attend.flops,
+  };
+}
+
+function sparseStep(name: string, description: string, choice: Choice): Contender {
+  const stages = Object.entries(choice);
+  return {
+    name,
+    stage: "pipeline",
+    description,
+    tunables: Object.assign(
+      {},
+      ...stages.map(([stage, contender]) => {
+        const { BLOCK: _shared, ...rest } = contender.tunables;
+        return prefixed(stage, stage === "select" ? rest : contender.tunables);
+      }),
+    ),
+    features: [...new Set(stages.flatMap(([, contender]) => contender.features))],
+    defaults(p: Problem, limits: DeviceLimits): Params {
+      const params = Object.assign(
+        {},
+        ...stages.map(([stage, contender]) => prefixed(stage, contender.defaults(p, limits))),
+      );
+      delete params["select.BLOCK"];
+      return params;
+    },
+    refuses(p, params, limits) {
+      const of = stageParams(params);
+      for (const [stage, contender] of stages) {
+        const why = contender.refuses(p, of[stage as keyof Choice], limits);
+        if (why) return `${stage}: ${why}`;
+      }
+    },
+    plan: (p, params) => stepPlan(choice, p, params),
+    cost: (p, params) => stepCost(choice, p, params),
+  };
+}
+
+/** The portable step. */
+export const sparsePortable: Contender = sparseStep(
+  "pipeline/sparse",
+  "encode, score, counting select, portable gather-attend, merge: 5 dispatches",
+  { encode: encodeQuery, score: hamming, select: counting, attend: gather },
+);
+
+/** The step for devices with subgroups. */
+export const sparseSubgroup: Contender = sparseStep(
+  "pipeline/sparse_subgroup",
+  "encode, score, counting select, subgroup gather-attend, merge: 5 dispatches",
+  { encode: encodeQuery, score: hamming, select: counting, attend: gatherSubgroup },
+);

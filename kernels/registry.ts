@@ -1,0 +1,44 @@
+/** Every contender, in the order in which tables show them. Adding a kernel ends with a line here. */
+import type { Contender } from "./contender.ts";
+import { gather } from "./attend/gather.ts";
+import { gatherSubgroup } from "./attend/gather_subgroup.ts";
+import { denseNaive } from "./dense/naive.ts";
+import { denseSplit } from "./dense/split.ts";
+import { denseSplitSubgroup } from "./dense/split_subgroup.ts";
+import { encodeAppend, encodeQuery } from "./encode/token.ts";
+import { merge } from "./merge/merge.ts";
+import { sparsePortable, sparseSubgroup } from "./pipeline/sparse.ts";
+import { hamming } from "./score/hamming.ts";
+import { selectBitonic } from "./select/bitonic.ts";
+import { counting } from "./select/counting.ts";
+
+/** All contenders. Probes of the device stand apart, in `probe/`: they compete with nothing. */
+export const CONTENDERS: readonly Contender[] = [
+  encodeQuery,
+  encodeAppend,
+  hamming,
+  counting,
+  selectBitonic,
+  gather,
+  gatherSubgroup,
+  merge,
+  denseSplit,
+  denseSplitSubgroup,
+  denseNaive,
+  sparsePortable,
+  sparseSubgroup,
+];
+
+/**
+ * The contender of that name.
+ *
+ * @throws {RangeError} one sentence with the known names.
+ */
+export function findContender(name: string): Contender {
+  const found = CONTENDERS.find((contender) => contender.name === name);
+  if (!found) {
+    const known = CONTENDERS.map((contender) => contender.name).join(", ");
+    throw new RangeError(`no kernel is called ${name}; known are ${known}`);
+  }
+  return found;
+}

@@ -1,0 +1,90 @@
+/** Hamming distances and their histogram (HashAttention section 3: bitwise signatures). */
+import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
+import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import { codeHeads, codeWords, distanceBytes, maxDistance, type Problem } from "../problem.ts";
+import source from "./hamming.wgsl" with { type: "text" };
+
+/** Block sizes in tokens that score and counting select agree on. */
+export const BLOCK_TOKENS = [512, 1024, 2048, 4096] as const;
+
+/** `hamming.wgsl`. */
+export const hammingKernel: Kernel = {
+  name: "score/hamming",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "query_codes", access: "read" },
+    { name: "codes", access: "read" },
+    { name: "distances", access: "read_write" },
+    { name: "block_histograms", access: "read_write" },
+  ],
+  params: {
+    ...ranges("BITS", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "DISTANCE_BYTES"),
+    ...ranges("SINK", "RECENT"),
+    BLOCK: BLOCK_TOKENS,
+    WORKGROUP: [64, 128, 256, 512],
+    COPIES: [1, 2, 4, 8, 16, 32],
+  },
+};
+
+/** Blocks of a sequence of `tokens` tokens. */
+export function blockCount(tokens: number, blockTokens: number): number {
+  return Math.ceil(tokens / blockTokens);
+}
+
+/** Histogram columns that keep the histogram within 8 KiB of workgroup memory. */
+function copiesFor(p: Problem): number {
+  return [32, 16, 8, 4, 2].find((copies) => copies * (maxDistance(p) + 1) * 4 <= 8192) ?? 1;
+}
+
+function cost(p: Problem): Cost {
+  const tokens = p.batch * codeHeads(p) * p.kvLen;
+  return {
+    streamBytes: tokens * codeWords(p) * 4 + p.batch * p.qHeads * codeWords(p) * 4,
+    gatherBytes: 0,
+    writeBytes: tokens * distanceBytes(p),
+    flops: p.batch * p.qHeads * p.kvLen * codeWords(p),
+  };
+}
+
+/** Scores by XOR and popcount, histogram per block of tokens. */
+export const hamming: Contender = {
+  name: "score/hamming",
+  stage: "score",
+  description: "XOR and popcount, distances packed, histogram per block in workgroup memory",
+  tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP: [64, 128, 256, 512], COPIES: [1, 4, 8, 16, 32] },
+  features: [],
+  defaults: (p) => ({
+    BLOCK: p.capacity > 65536 ? 4096 : 2048,
+    WORKGROUP: 256,
+    COPIES: copiesFor(p),
+  }),
+  refuses(p, params, limits) {
+    const { BLOCK: block, WORKGROUP: workgroup, COPIES: copies } = params;
+    if (block % (4 * workgroup) !== 0) {
+      return `${workgroup} threads cannot share ${block} tokens in fours`;
+    }
+    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
+      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
+    }
+    const bytes = (maxDistance(p) + 1) * copies * 4;
+    if (bytes > limits.maxComputeWorkgroupStorageSize) {
+      return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
+    }
+  },
+  plan: (p, params): Plan => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "query_codes", "codes"),
+      ...specs(p, "output", "distances"),
+      ...histogramSpec(p, params.BLOCK, "output"),
+    },
+    dispatches: [
+      dispatch(hammingKernel, p, params, [
+        blockCount(p.capacity, params.BLOCK),
+        codeHeads(p),
+        p.batch,
+      ]),
+    ],
+  }),
+  cost,
+};

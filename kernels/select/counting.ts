@@ -1,0 +1,76 @@
+/** Counting select: exact top-k from the histogram that the score stage leaves. */
+import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
+import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import { codeHeads, distanceBytes, maxDistance, type Problem, windowsOf } from "../problem.ts";
+import { BLOCK_TOKENS, blockCount } from "../score/hamming.ts";
+import source from "./counting.wgsl" with { type: "text" };
+
+/** `counting.wgsl`. */
+export const countingKernel: Kernel = {
+  name: "select/counting",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "distances", access: "read" },
+    { name: "block_histograms", access: "read" },
+    { name: "selected", access: "read_write" },
+    { name: "selected_counts", access: "read_write" },
+  ],
+  params: {
+    ...ranges("BITS", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
+    ...ranges("DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
+    BLOCK: BLOCK_TOKENS,
+    WORKGROUP: [64, 128, 256, 512],
+  },
+};
+
+/** Least traffic of an exact select: distances and histograms in, the list out. */
+export function selectCost(p: Problem, blockTokens: number): Cost {
+  const lists = p.batch * codeHeads(p);
+  const histogram = blockCount(p.kvLen, blockTokens) * (maxDistance(p) + 1) * 4;
+  return {
+    streamBytes: lists * (p.kvLen * distanceBytes(p) + histogram),
+    gatherBytes: 0,
+    writeBytes: lists * (windowsOf(p, p.kvLen).attended + 1) * 4,
+    flops: 0,
+  };
+}
+
+/** Exact select by counting. */
+export const counting: Contender = {
+  name: "select/counting",
+  stage: "select",
+  description: "cut distance from the histogram, then ordered compaction; one dispatch",
+  tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP: [64, 128, 256, 512] },
+  features: [],
+  defaults: (p) => ({ BLOCK: p.capacity > 65536 ? 4096 : 2048, WORKGROUP: 256 }),
+  refuses(p, params, limits) {
+    const { BLOCK: block, WORKGROUP: workgroup } = params;
+    const perWord = 4 / distanceBytes(p);
+    if (block % (workgroup * perWord) !== 0) {
+      return `${workgroup} threads cannot share ${block} tokens in words of ${perWord}`;
+    }
+    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
+      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
+    }
+    const bytes = (maxDistance(p) + 1) * 8 + workgroup * 8 + 16;
+    if (bytes > limits.maxComputeWorkgroupStorageSize) {
+      return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
+    }
+  },
+  plan: (p, params): Plan => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "distances"),
+      ...histogramSpec(p, params.BLOCK, "input"),
+      ...specs(p, "output", "selected", "selected_counts"),
+    },
+    dispatches: [
+      dispatch(countingKernel, p, params, [
+        blockCount(p.capacity, params.BLOCK),
+        codeHeads(p),
+        p.batch,
+      ]),
+    ],
+  }),
+  cost: (p, params) => selectCost(p, params.BLOCK),
+};
