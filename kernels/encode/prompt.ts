@@ -1,0 +1,93 @@
+/** Codes of all keys of a prompt, by a learned (or random) map to Hamming space. */
+import type { Contender, Cost, Kernel } from "../contender.ts";
+import { bufferBytes, dispatch, ranges, specs } from "../layout.ts";
+import { codeHeads, codeWords, kvBytes, mapLayers, type Problem } from "../problem.ts";
+import source from "./prompt.wgsl" with { type: "text" };
+
+const TILE: readonly number[] = [8, 16, 32, 64, 128];
+const WORKGROUP: readonly number[] = [32, 64, 128, 256];
+/** Outputs that a thread makes per token: OUT_COLUMNS of the kernel. */
+const OUT_COLUMNS = 8;
+
+/** `prompt.wgsl`. */
+export const encodePromptKernel: Kernel = {
+  name: "encode/prompt",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "key_map", access: "read" },
+    { name: "codes", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CODE_HEADS", "QUERIES_PER_LIST", "CAPACITY"),
+    ...ranges("KV_DTYPE", "BITS", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
+    TILE,
+    WORKGROUP,
+  },
+};
+
+/** Bytes of workgroup memory that a token's activations take. */
+function activationBytes(p: Problem): number {
+  return 4 * Math.max(...mapLayers(p).map(([inputs]) => inputs));
+}
+
+/** Keys and the map in once, codes out; two operations per weight and token. */
+function promptCost(p: Problem): Cost {
+  const tokens = p.batch * codeHeads(p) * p.kvLen;
+  const weights = mapLayers(p).reduce((sum, [inputs, outputs]) => sum + inputs * outputs, 0);
+  return {
+    streamBytes: p.batch * p.kvHeads * p.kvLen * p.headDim * kvBytes(p.dtype) +
+      bufferBytes(p).key_map,
+    gatherBytes: 0,
+    writeBytes: 4 * tokens * codeWords(p),
+    flops: 2 * tokens * weights,
+  };
+}
+
+/** Prompt encoder. */
+export const encodePrompt: Contender = {
+  name: "encode/prompt",
+  stage: "encode_prompt",
+  description: "all layers of the map chained per tile of tokens in workgroup memory",
+  tunables: { TILE, WORKGROUP },
+  features: [],
+  defaults: (p) => {
+    const tile = [32, 16].find((tokens) => tokens * activationBytes(p) <= 16384) ?? 8;
+    // Two tokens or more per thread, so that a loaded weight serves more than one of them.
+    const widest = Math.max(...mapLayers(p).map(([, outputs]) => outputs));
+    const threads = Math.min(128, (tile * widest) / (2 * OUT_COLUMNS));
+    return { TILE: tile, WORKGROUP: Math.min(threads, (tile * p.bits) / OUT_COLUMNS) };
+  },
+  refuses(p, { TILE: tile, WORKGROUP: workgroup }, limits) {
+    for (const [, outputs] of mapLayers(p)) {
+      if (tile * outputs < workgroup * OUT_COLUMNS) {
+        return `${tile} tokens by ${outputs} outputs leave some of ${workgroup} threads idle`;
+      }
+      if (tile * outputs > 16 * workgroup * OUT_COLUMNS) {
+        return `${tile} tokens by ${outputs} outputs overflow the registers of ${workgroup} threads`;
+      }
+    }
+    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
+      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
+    }
+    const bytes = tile * activationBytes(p);
+    if (bytes > limits.maxComputeWorkgroupStorageSize) {
+      return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
+    }
+  },
+  plan: (p, params) => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "keys", "key_map"),
+      ...specs(p, "output", "codes"),
+    },
+    dispatches: [
+      dispatch(encodePromptKernel, p, params, [
+        Math.ceil(p.capacity / params.TILE),
+        codeHeads(p),
+        p.batch,
+      ]),
+    ],
+  }),
+  cost: promptCost,
+};

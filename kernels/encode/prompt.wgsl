@@ -1,0 +1,182 @@
+// Key codes of a whole prompt: a learned map to bits, its layers chained in workgroup memory.
+//
+// Dispatch (tiles, code heads, batch): a workgroup encodes TILE tokens of one code head; tiles past
+// the sequence's end leave early. A thread makes OUT_COLUMNS outputs of several tokens at a time in
+// registers, so that each weight it loads serves all its tokens. A layer's outputs take the place
+// of its inputs once all threads are done reading. SiLU stands between layers; bit j of a code is 1
+// where output j of the last layer is above 0, packed LSB first.
+// Weights lie as [code heads][layer]: [in, out] row-major, then bias [out].
+const HEAD_DIM: u32 = 128u; // @param
+const GROUP: u32 = 4u; // @param query heads per KV head
+const KV_HEADS: u32 = 8u; // @param
+const CODE_HEADS: u32 = 32u; // @param
+const QUERIES_PER_LIST: u32 = 1u; // @param query heads per code head
+const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const BITS: u32 = 32u; // @param
+const MAP_LAYERS: u32 = 3u; // @param
+const MAP_HIDDEN: u32 = 128u; // @param outputs of every layer but the last
+const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
+const TILE: u32 = 32u; // @param tokens of a workgroup
+const WORKGROUP: u32 = 128u; // @param
+
+const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
+const KEY_QUADS = KEY_WIDTH / 4u;
+const KEY_LOADS = HEAD_DIM / KEY_WIDTH;
+const MAP_WIDTH = 4u + 4u * u32(MAP_DTYPE != 0u); // values of a 16-byte load of weights
+const MAP_QUADS = MAP_WIDTH / 4u;
+const OUT_COLUMNS = 8u; // outputs of a thread per token: one load of f16 weights, two of f32
+const OUT_QUADS = OUT_COLUMNS / 4u;
+const OUT_LOADS = OUT_COLUMNS / MAP_WIDTH;
+const HIDDEN_GROUPS = MAP_HIDDEN / OUT_COLUMNS; // threads abreast over the outputs of a layer
+const CODE_GROUPS = BITS / OUT_COLUMNS;
+const HIDDEN_TOKENS = max(1u, TILE * HIDDEN_GROUPS / WORKGROUP); // tokens of a thread
+const CODE_TOKENS = max(1u, TILE * CODE_GROUPS / WORKGROUP);
+const HIDDEN_SUMS = HIDDEN_TOKENS * OUT_QUADS;
+const CODE_SUMS = CODE_TOKENS * OUT_QUADS;
+const HIDDEN_NUMBERS = MAP_HIDDEN * u32(MAP_LAYERS > 1u);
+const STRIDE = max(HEAD_DIM, HIDDEN_NUMBERS) / 4u; // vec4f of a token's activations
+const LAST_INPUTS = HEAD_DIM * u32(MAP_LAYERS == 1u) + HIDDEN_NUMBERS;
+const MAP_NUMBERS = (HEAD_DIM + 1u) * HIDDEN_NUMBERS +
+  (max(MAP_LAYERS, 2u) - 2u) * (MAP_HIDDEN + 1u) * MAP_HIDDEN + (LAST_INPUTS + 1u) * BITS;
+const WORDS = BITS / 32u;
+const QUAD_ROWS = 4u; // weight rows that meet one vec4f of activations
+const WORD_PARTS = 32u / OUT_COLUMNS; // threads that make a word of code
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> key_map: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> codes: array<u32>;
+
+var<workgroup> activations: array<vec4f, TILE * STRIDE>;
+
+/// Values 4*quad .. 4*quad+3 of a 16-byte load of dtype 0 f32, 1 f16, 2 bf16.
+fn widen(raw: vec4<u32>, quad: u32, dtype: u32) -> vec4f {
+  if (dtype == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  if (dtype == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+}
+
+/// Where a token's vec4f of activations lies: rotated by token, to spread a column over the banks.
+fn place(token: u32, quad: u32) -> u32 {
+  return token * STRIDE + (quad ^ (token % 8u));
+}
+
+/// Four of a thread's outputs' weights (or biases) in the row of the map that begins at `row`.
+fn weights(row: u32, column: u32, quad: u32) -> vec4f {
+  let raw = key_map[row + column * OUT_LOADS + quad / MAP_QUADS];
+  return widen(raw, quad % MAP_QUADS, MAP_DTYPE);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let begin = wid.x * TILE;
+  let length = lengths[wid.z];
+  if (begin >= length) {
+    return;
+  }
+  let kv_head = wid.y * QUERIES_PER_LIST / GROUP;
+  let cache = (wid.z * KV_HEADS + kv_head) * CAPACITY;
+  for (var at = thread; at < TILE * KEY_LOADS; at += WORKGROUP) {
+    // Rows past the end repeat the last one of the sequence: what lies beyond it may be anything.
+    let token = at / KEY_LOADS;
+    let raw = keys[(cache + min(begin + token, length - 1u)) * KEY_LOADS + at % KEY_LOADS];
+    // @unroll
+    for (var quad = 0u; quad < KEY_QUADS; quad++) {
+      activations[place(token, at % KEY_LOADS * KEY_QUADS + quad)] = widen(raw, quad, KV_DTYPE);
+    }
+  }
+  workgroupBarrier();
+
+  var row = wid.y * (MAP_NUMBERS / MAP_WIDTH); // of the map, in 16-byte loads
+  var inputs = HEAD_DIM;
+  for (var layer = 1u; layer < MAP_LAYERS; layer++) {
+    let column = thread % HIDDEN_GROUPS;
+    let first = thread / HIDDEN_GROUPS * HIDDEN_TOKENS;
+    var sums = array<vec4f, HIDDEN_SUMS>(); // naga zeroes a variable without a value once, not per turn
+    for (var k = 0u; k < inputs / 4u; k++) {
+      var input: array<vec4f, HIDDEN_TOKENS>;
+      // @unroll
+      for (var t = 0u; t < HIDDEN_TOKENS; t++) {
+        input[t] = activations[place(first + t, k)];
+      }
+      // @unroll
+      for (var i = 0u; i < QUAD_ROWS; i++) {
+        // @unroll
+        for (var quad = 0u; quad < OUT_QUADS; quad++) {
+          let weight = weights(row + i * (MAP_HIDDEN / MAP_WIDTH), column, quad);
+          // @unroll
+          for (var t = 0u; t < HIDDEN_TOKENS; t++) {
+            sums[t * OUT_QUADS + quad] += input[t][i] * weight;
+          }
+        }
+      }
+      row += QUAD_ROWS * (MAP_HIDDEN / MAP_WIDTH);
+    }
+    workgroupBarrier();
+    // @unroll
+    for (var t = 0u; t < HIDDEN_TOKENS; t++) {
+      // @unroll
+      for (var quad = 0u; quad < OUT_QUADS; quad++) {
+        let x = sums[t * OUT_QUADS + quad] + weights(row, column, quad);
+        // The bound keeps exp finite; WGSL promises nothing for infinities.
+        activations[place(first + t, column * OUT_QUADS + quad)] = x / (1.0 + exp(-max(x, vec4f(-80.0))));
+      }
+    }
+    row += MAP_HIDDEN / MAP_WIDTH;
+    inputs = MAP_HIDDEN;
+    workgroupBarrier();
+  }
+
+  let column = thread % CODE_GROUPS;
+  let first = thread / CODE_GROUPS * CODE_TOKENS;
+  var sums: array<vec4f, CODE_SUMS>;
+  for (var k = 0u; k < LAST_INPUTS / 4u; k++) {
+    var input: array<vec4f, CODE_TOKENS>;
+    // @unroll
+    for (var t = 0u; t < CODE_TOKENS; t++) {
+      input[t] = activations[place(first + t, k)];
+    }
+    // @unroll
+    for (var i = 0u; i < QUAD_ROWS; i++) {
+      // @unroll
+      for (var quad = 0u; quad < OUT_QUADS; quad++) {
+        let weight = weights(row + i * (BITS / MAP_WIDTH), column, quad);
+        // @unroll
+        for (var t = 0u; t < CODE_TOKENS; t++) {
+          sums[t * OUT_QUADS + quad] += input[t][i] * weight;
+        }
+      }
+    }
+    row += QUAD_ROWS * (BITS / MAP_WIDTH);
+  }
+  workgroupBarrier();
+
+  // A thread's OUT_COLUMNS bits per token travel as a small number to the thread that packs words.
+  // @unroll
+  for (var t = 0u; t < CODE_TOKENS; t++) {
+    let low = vec4<u32>(sums[t * OUT_QUADS] + weights(row, column, 0u) > vec4f(0.0));
+    let high = vec4<u32>(sums[t * OUT_QUADS + 1u] + weights(row, column, 1u) > vec4f(0.0));
+    let bits = dot(low, vec4<u32>(1u, 2u, 4u, 8u)) + dot(high, vec4<u32>(16u, 32u, 64u, 128u));
+    activations[place(first + t, column)] = vec4f(f32(bits));
+  }
+  workgroupBarrier();
+  let code_at = ((wid.z * CODE_HEADS + wid.y) * CAPACITY + begin) * WORDS;
+  for (var at = thread; at < min(TILE, length - begin) * WORDS; at += WORKGROUP) {
+    var word = 0u;
+    // @unroll
+    for (var i = 0u; i < WORD_PARTS; i++) {
+      let part = activations[place(at / WORDS, at % WORDS * WORD_PARTS + i)].x;
+      word |= u32(part) << (OUT_COLUMNS * i);
+    }
+    codes[code_at + at] = word;
+  }
+}

@@ -1,0 +1,163 @@
+/** Exact top-k of any k by bitonic sort of runs and merges that keep k. */
+import type { Contender, Cost, Dispatch, Kernel } from "../contender.ts";
+import { dispatch, ranges, specs } from "../layout.ts";
+import {
+  codeHeads,
+  distanceBytes,
+  listCapacity,
+  maxDistance,
+  type Problem,
+  windowsOf,
+} from "../problem.ts";
+import emitSource from "./bitonic_emit.wgsl" with { type: "text" };
+import mergeSource from "./bitonic_merge.wgsl" with { type: "text" };
+import sortSource from "./bitonic_sort.wgsl" with { type: "text" };
+
+const RUN: readonly number[] = [512, 1024, 2048, 4096];
+const WORKGROUP: readonly number[] = [64, 128, 256];
+const INDEX_BITS = { min: 1, max: 21 };
+const WINDOWS = ranges("CODE_HEADS", "SINK", "RECENT", "K_COUNT", "SPARSITY");
+
+/** `bitonic_sort.wgsl`. */
+export const bitonicSortKernel: Kernel = {
+  name: "select/bitonic_sort",
+  source: sortSource,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "distances", access: "read" },
+    { name: "sorted", access: "read_write" },
+  ],
+  params: { ...WINDOWS, ...ranges("CAPACITY", "DISTANCE_BYTES"), INDEX_BITS, RUN, WORKGROUP },
+};
+
+/** `bitonic_merge.wgsl`. */
+export const bitonicMergeKernel: Kernel = {
+  name: "select/bitonic_merge",
+  source: mergeSource,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "sorted", access: "read" },
+    { name: "merged", access: "read_write" },
+  ],
+  params: {
+    ...WINDOWS,
+    RUNS: { min: 1, max: 4096 },
+    TILES: { min: 1, max: 4096 },
+    LEVEL: { min: 0, max: 11 },
+    RUN,
+    WORKGROUP,
+  },
+};
+
+/** `bitonic_emit.wgsl`. */
+export const bitonicEmitKernel: Kernel = {
+  name: "select/bitonic_emit",
+  source: emitSource,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "sorted", access: "read" },
+    { name: "selected", access: "read_write" },
+    { name: "selected_counts", access: "read_write" },
+  ],
+  params: {
+    ...WINDOWS,
+    ...ranges("LIST_CAPACITY"),
+    INDEX_BITS,
+    LIST_KEYS: { min: 0, max: 1 << 22 },
+    WORKGROUP,
+  },
+};
+
+/** Bits of a token index. */
+function indexBits(p: Problem): number {
+  return Math.ceil(Math.log2(p.capacity));
+}
+
+/** Distances of the middle and of no other token in, the list and its count out. */
+function bitonicCost(p: Problem): Cost {
+  const { sinkEnd, recentStart, attended } = windowsOf(p, p.kvLen);
+  const lists = p.batch * codeHeads(p);
+  return {
+    streamBytes: lists * (recentStart - sinkEnd) * distanceBytes(p),
+    gatherBytes: 0,
+    writeBytes: 4 * lists * (attended + 1),
+    flops: 0,
+  };
+}
+
+/** Bitonic top-k. */
+export const selectBitonic: Contender = {
+  name: "select/bitonic",
+  stage: "select",
+  description: "runs sorted by (distance, index) in workgroup memory, merged in pairs that keep k",
+  tunables: { RUN, WORKGROUP },
+  features: [],
+  defaults: () => ({ RUN: 1024, WORKGROUP: 256 }),
+  refuses(p, { RUN: run, WORKGROUP: workgroup }, limits) {
+    if ((maxDistance(p) + 1) * 2 ** indexBits(p) > 2 ** 32 - 1) {
+      return `distances up to ${
+        maxDistance(p)
+      } and ${p.capacity} token indices exceed a 32-bit key`;
+    }
+    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
+      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
+    }
+    // The merge kernel counts its probes beside the keys.
+    if (4 * run + 16 > limits.maxComputeWorkgroupStorageSize) {
+      return `${
+        4 * run + 16
+      } bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
+    }
+  },
+  plan(p, params) {
+    const lists = codeHeads(p);
+    // Both grow with the length, so a full cache bounds them.
+    const { sinkEnd, recentStart, kEff } = windowsOf(p, p.capacity);
+    const runs = kEff > 0 ? Math.ceil((recentStart - sinkEnd) / params.RUN) : 0;
+    const own = {
+      ...params,
+      INDEX_BITS: indexBits(p),
+      RUNS: runs,
+      LIST_KEYS: runs * params.RUN,
+    };
+    const keys = ["keys_a", "keys_b"] as const;
+    const dispatches: Dispatch[] = [];
+    if (runs > 0) {
+      dispatches.push(
+        dispatch(bitonicSortKernel, p, own, [runs, lists, p.batch], { sorted: keys[0] }),
+      );
+    }
+    let level = 0;
+    for (; 2 ** level < runs; level++) {
+      const tiles = Math.ceil(Math.min(kEff, params.RUN * 2 ** (level + 1)) / params.RUN);
+      dispatches.push(dispatch(
+        bitonicMergeKernel,
+        p,
+        { ...own, LEVEL: level, TILES: tiles },
+        [Math.ceil(runs / 2 ** (level + 1)) * tiles, lists, p.batch],
+        { sorted: keys[level % 2], merged: keys[(level + 1) % 2] },
+      ));
+    }
+    dispatches.push(dispatch(
+      bitonicEmitKernel,
+      p,
+      own,
+      [Math.ceil(listCapacity(p) / params.WORKGROUP), lists, p.batch],
+      { sorted: keys[level % 2] },
+    ));
+    const scratch = {
+      bytes: Math.max(16, 4 * p.batch * lists * own.LIST_KEYS),
+      role: "scratch",
+    } as const;
+    return {
+      buffers: {
+        ...specs(p, "input", "lengths", "distances"),
+        [keys[0]]: scratch,
+        ...(level > 0 ? { [keys[1]]: scratch } : {}),
+        ...specs(p, "output", "selected", "selected_counts"),
+      },
+      dispatches,
+    };
+  },
+  cost: bitonicCost,
+};
