@@ -1,0 +1,83 @@
+/** The cases of a run: which problems its options ask for. Pure. */
+import { benchKvLengths, findModel, type ModelShape } from "../fixtures/models.ts";
+import type { Trace } from "../fixtures/trace.ts";
+import { checkProblem, type Problem, roundCapacity, shapeName } from "../kernels/problem.ts";
+import type { BenchOptions, Shape } from "./options.ts";
+import { asUsage, UsageError } from "./usage_error.ts";
+
+/** One problem to measure every contender on. */
+export interface BenchCase {
+  /** What people call it: model names, a shape or a trace. */
+  readonly name: string;
+  /** Equal in runs that can be compared. */
+  readonly caseId: string;
+  readonly problem: Problem;
+  /** Real K, V and q in place of generated ones. */
+  readonly trace?: Trace;
+}
+
+/** A trace with the name of its file. */
+export interface NamedTrace {
+  readonly name: string;
+  readonly trace: Trace;
+}
+
+/** Whose KV lengths a shape gets that no model names. */
+const SHAPE_MODEL = findModel("llama-3.1-8b");
+
+/** The map in a few letters, such as `mlp3x128-f16` or `linear-f16`. */
+export function mapName({ map }: Problem): string {
+  return `${map.layers === 1 ? "linear" : `mlp${map.layers}x${map.hidden}`}-${map.dtype}`;
+}
+
+/** A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`. */
+export function caseId(p: Problem): string {
+  const code = `c${p.bits}${p.sharing === "head" ? "h" : "g"}`;
+  const picks = "count" in p.topK ? `k${p.topK.count}` : `s${p.topK.sparsity}`;
+  const map = mapName(p).replace("-", "");
+  return `${shapeName(p)}-n${p.kvLen}-b${p.batch}-${p.dtype}-${code}-${map}-${picks}` +
+    `-w${p.sink}+${p.recent}`;
+}
+
+/**
+ * The cases that the options ask for, shortest first within a shape. Models of one shape share a
+ * case, since it would be the same measurement.
+ *
+ * @throws {UsageError} for a shape that cannot be, or a `--k` above a KV length.
+ */
+export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] {
+  const cases = new Map<string, BenchCase>();
+  const add = (name: string, shape: Shape, kvLens: readonly number[]) => {
+    for (const kvLen of [...kvLens].sort((a, b) => a - b)) {
+      const problem = problemOf(options, shape, kvLen, options.batch);
+      const id = caseId(problem);
+      const same = cases.get(id);
+      cases.set(id, { name: same ? `${same.name}, ${name}` : name, caseId: id, problem });
+    }
+  };
+  const lengths = (model: ModelShape) => options.kvLens ?? benchKvLengths(model);
+  for (const model of options.models.map(findModel)) add(model.name, model, lengths(model));
+  if (options.shape) add(shapeName(options.shape), options.shape, lengths(SHAPE_MODEL));
+  return [...cases.values(), ...(trace ? [traceCase(options, trace)] : [])];
+}
+
+/** A trace holds one sequence and one KV head with its queries, whatever the batch is. */
+function traceCase(options: BenchOptions, { name, trace }: NamedTrace): BenchCase {
+  const shape = { qHeads: trace.queryHeads, kvHeads: 1, headDim: trace.headDim };
+  const problem = problemOf(options, shape, trace.kvLen, 1);
+  return { name: `trace ${name}`, caseId: `trace-${name}-${caseId(problem)}`, problem, trace };
+}
+
+function problemOf(options: BenchOptions, shape: Shape, kvLen: number, batch: number): Problem {
+  const { dtype, bits, sharing, map, topK, sink, recent } = options;
+  const { qHeads, kvHeads, headDim } = shape;
+  const problem: Problem = {
+    ...{ batch, qHeads, kvHeads, headDim, kvLen, capacity: roundCapacity(kvLen) },
+    ...{ dtype, bits, sharing, map, topK, sink, recent },
+  };
+  asUsage(() => checkProblem(problem));
+  if ("count" in topK && topK.count > kvLen) {
+    throw new UsageError(`--k ${topK.count} exceeds the KV length of ${kvLen} tokens.`);
+  }
+  return problem;
+}

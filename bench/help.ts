@@ -1,0 +1,41 @@
+/** The text of `--help`. */
+export const HELP: string = `\
+Times every stage of HashAttention, and the whole sparse decode step, against dense attention.
+
+Usage: deno task bench [flags]
+
+What to time
+  --quick            llama-3.1-8b at 8192 tokens and the trace that ships with the suite
+  --models NAME,..   shapes of these models (default llama-3.1-8b; --list names them)
+  --shape QxKxD      query heads x KV heads x head dim, such as 32x8x128
+  --kv N,..          KV lengths in tokens (default: 8192, 32768, 131072 as the model allows)
+  --trace FILE       real queries, keys and values from a safetensors file
+  --kernels GLOB,..  only kernels whose name matches, such as 'dense/*' (--list names them)
+  --batch N          sequences (default 1; a trace is always one)
+  --dtype TYPE       K and V: f16 (default), bf16 or f32
+
+How HashAttention selects
+  --bits N           bits of a code: 32 (default), 64 or 128
+  --sharing WHO      a code per query head (head, default) or per KV head (group)
+  --map KIND         mlp (3 layers of width 128) or random (one linear layer);
+                     default mlp for --sharing head, random for group
+  --sparsity S       take 1/S of the tokens (default 32)
+  --k N              take N tokens instead
+  --sink N           first tokens that are always attended (default 128)
+  --recent N         last tokens that are always attended (default 128)
+
+How to measure
+  --hot              leave the inputs in the caches between steps (default: cold)
+  --noise PCT        enough samples at this noise (default 0.5)
+  --max-time SEC     time limit of a case's sampling (default 10)
+  --seed N           seed of the inputs (default 1)
+  --driver NAME      driver to record where the system does not tell it
+  --out DIR          folder of results.csv and samples.jsonl (default results/<UTC time>);
+                     rows are appended to what is there
+
+Instead of timing
+  --list             list kernels and models
+  --print-wgsl NAME  print the WGSL of a kernel as it would run for the first case
+  --help             print this text
+
+Exit code: 0 all verified, 1 a kernel FAILED its check, 2 wrong usage, 130 stopped by Ctrl-C.`;

@@ -1,0 +1,195 @@
+/** Flags of the main job, read and checked. Nothing here touches a file or a GPU. */
+import { parseArgs } from "@std/cli/parse-args";
+import { findModel } from "../fixtures/models.ts";
+import type { Contender } from "../kernels/contender.ts";
+import type { CodeSharing, KvDtype, MapShape, TopK } from "../kernels/problem.ts";
+import { CONTENDERS, findContender } from "../kernels/registry.ts";
+import { list, oneOf, positiveNumber, wholeNumber } from "./flag_values.ts";
+import { asUsage, UsageError } from "./usage_error.ts";
+
+/** What one call of the main job is to do. */
+export interface BenchOptions {
+  readonly help: boolean;
+  readonly list: boolean;
+  /** The contender whose WGSL to print instead of timing anything. */
+  readonly printWgsl: Contender | null;
+  readonly quick: boolean;
+  /** Model names; empty where a shape or a trace alone is timed. */
+  readonly models: readonly string[];
+  readonly shape: Shape | null;
+  /** KV lengths in tokens; null for those that suit each shape. */
+  readonly kvLens: readonly number[] | null;
+  readonly batch: number;
+  readonly dtype: KvDtype;
+  readonly bits: number;
+  readonly sharing: CodeSharing;
+  readonly map: MapShape;
+  readonly topK: TopK;
+  readonly sink: number;
+  readonly recent: number;
+  readonly contenders: readonly Contender[];
+  /** Path of a trace to time. */
+  readonly trace: string | null;
+  readonly hot: boolean;
+  /** Percent at which a row has samples enough. */
+  readonly noisePct: number;
+  /** Time limit of a case's sampling. */
+  readonly maxTimeMs: number;
+  readonly seed: number;
+  /** Driver name for systems that do not tell it. */
+  readonly driver: string | undefined;
+  readonly outDir: string;
+}
+
+/** Heads and head dim of `--shape`. */
+export interface Shape {
+  readonly qHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+const SWITCHES = ["quick", "hot", "list", "help"] as const;
+
+// deno-fmt-ignore
+const VALUES = [
+  "models", "shape", "kv", "batch", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
+  "recent", "kernels", "trace", "noise", "max-time", "seed", "driver", "out", "print-wgsl",
+] as const;
+
+type Value = (typeof VALUES)[number];
+
+/** Flags that say the same thing in different ways. */
+const CONTRADICTIONS: readonly (readonly [string, string])[] = [
+  ["models", "shape"],
+  ["k", "sparsity"],
+  ["quick", "models"],
+  ["quick", "shape"],
+  ["quick", "kv"],
+  ["quick", "trace"],
+];
+
+const MAX_KV_LEN = 2 ** 21;
+const MAX_U32 = 0xffffffff;
+
+/**
+ * Reads the command line.
+ *
+ * @param now Names the results folder where `--out` does not.
+ * @throws {UsageError} one sentence on the first thing that is wrong.
+ */
+export function parseOptions(args: readonly string[], now: Date = new Date()): BenchOptions {
+  const { switches, texts } = readFlags(args);
+  const given = (name: string) => switches[name as keyof typeof switches] || texts.has(name);
+  for (const [one, other] of CONTRADICTIONS) {
+    if (given(one) && given(other)) {
+      throw new UsageError(`--${one} and --${other} contradict each other.`);
+    }
+  }
+  const onlyTrace = given("trace") && !given("models") && !given("shape");
+  for (const name of ["kv", "batch"]) {
+    if (onlyTrace && given(name)) {
+      throw new UsageError(`--${name} needs --models or --shape, since a trace brings its own.`);
+    }
+  }
+  const take = <T>(name: Value, fallback: T, read: (name: string, text: string) => T): T => {
+    const text = texts.get(name);
+    return text === undefined ? fallback : read(name, text);
+  };
+  const count = (min: number, max: number) => (name: string, text: string) =>
+    wholeNumber(name, text, min, max);
+  const sharing = take("sharing", "head", oneOf<CodeSharing>("head", "group"));
+  const layers = take("map", sharing === "head" ? "mlp" : "random", oneOf("mlp", "random"));
+  return {
+    ...switches,
+    printWgsl: take<Contender | null>("print-wgsl", null, (_, name) => contenderOf(name)),
+    models: take("models", given("shape") || onlyTrace ? [] : ["llama-3.1-8b"], modelNames),
+    shape: take<Shape | null>("shape", null, shapeOf),
+    kvLens: switches.quick ? [8192] : take<number[] | null>(
+      "kv",
+      null,
+      (name, text) => list(name, text).map((entry) => wholeNumber(name, entry, 1, MAX_KV_LEN)),
+    ),
+    batch: take("batch", 1, count(1, 65535)),
+    dtype: take("dtype", "f16", oneOf<KvDtype>("f16", "bf16", "f32")),
+    bits: Number(take("bits", "32", oneOf("32", "64", "128"))),
+    sharing,
+    map: { layers: layers === "mlp" ? 3 : 1, hidden: 128, dtype: "f16" },
+    topK: texts.has("k")
+      ? { count: take("k", 0, count(0, MAX_U32)) }
+      : { sparsity: take("sparsity", 32, count(1, MAX_U32)) },
+    sink: take("sink", 128, count(0, MAX_U32)),
+    recent: take("recent", 128, count(0, MAX_U32)),
+    contenders: take("kernels", CONTENDERS, contendersOf),
+    trace: texts.get("trace") ?? null,
+    noisePct: take("noise", 0.5, positiveNumber),
+    maxTimeMs: 1000 * take("max-time", 10, positiveNumber),
+    seed: take("seed", 1, count(0, MAX_U32)),
+    driver: texts.get("driver"),
+    outDir: texts.get("out") ?? `results/${now.toISOString().slice(0, 19).replaceAll(":", "-")}Z`,
+  };
+}
+
+/** Splits the arguments into switches and values, as they stand. */
+function readFlags(args: readonly string[]): {
+  switches: Record<(typeof SWITCHES)[number], boolean>;
+  texts: Map<string, string>;
+} {
+  const flags = parseArgs([...args], {
+    boolean: SWITCHES,
+    string: VALUES,
+    collect: VALUES,
+    alias: { help: "h" },
+    unknown: (arg, key) => {
+      throw new UsageError(
+        key === undefined
+          ? `"${arg}" is not a flag; --help lists the flags.`
+          : `Unknown flag ${arg.split("=")[0]}; --help lists the flags.`,
+      );
+    },
+  });
+  // What follows a bare "--" comes here without being asked about.
+  if (flags._.length > 0) throw new UsageError(`"${flags._[0]}" is not a flag.`);
+  const texts = new Map<string, string>();
+  for (const name of VALUES) {
+    const values = flags[name] as string[];
+    if (values.length > 1) throw new UsageError(`--${name} is given twice.`);
+    if (values[0] === "") throw new UsageError(`--${name} needs a value.`);
+    if (values.length === 1) texts.set(name, values[0]);
+  }
+  const { quick, hot, list, help } = flags;
+  return { switches: { quick, hot, list, help }, texts };
+}
+
+function shapeOf(_name: string, text: string): Shape {
+  const match = /^(\d+)x(\d+)x(\d+)$/.exec(text);
+  if (!match) {
+    throw new UsageError(
+      `--shape takes query heads x KV heads x head dim, such as 32x8x128, not "${text}".`,
+    );
+  }
+  const [qHeads, kvHeads, headDim] = match.slice(1).map(Number);
+  return { qHeads, kvHeads, headDim };
+}
+
+function modelNames(name: string, text: string): string[] {
+  return list(name, text).map((entry) => asUsage(() => findModel(entry)).name);
+}
+
+function contenderOf(name: string): Contender {
+  return asUsage(() => findContender(name));
+}
+
+/** The contenders that match one glob or more, in the registry's order. */
+function contendersOf(name: string, text: string): readonly Contender[] {
+  const patterns = list(name, text).map((glob) => {
+    const pattern = new RegExp(
+      `^${glob.split("*").map((part) => RegExp.escape(part)).join(".*")}$`,
+    );
+    if (!CONTENDERS.some((contender) => pattern.test(contender.name))) {
+      const known = CONTENDERS.map((contender) => contender.name).join(", ");
+      throw new UsageError(`--${name}: no kernel matches ${glob}; the kernels are ${known}.`);
+    }
+    return pattern;
+  });
+  return CONTENDERS.filter((contender) => patterns.some((pattern) => pattern.test(contender.name)));
+}

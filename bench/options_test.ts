@@ -1,0 +1,156 @@
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import type { Trace } from "../fixtures/trace.ts";
+import { CONTENDERS } from "../kernels/registry.ts";
+import { caseId, casesOf } from "./cases.ts";
+import { HELP } from "./help.ts";
+import { parseOptions } from "./options.ts";
+import { UsageError } from "./usage_error.ts";
+
+const NOW = new Date("2026-07-03T12:34:56.789Z");
+
+const parse = (line: string) => parseOptions(line.split(" ").filter(Boolean), NOW);
+const cases = (line: string) => casesOf(parse(line));
+const ids = (line: string) => cases(line).map(({ caseId }) => caseId);
+
+const TRACE: Trace = {
+  k: new Float32Array(64 * 100),
+  v: new Float32Array(64 * 100),
+  q: new Float32Array(64 * 4),
+  positions: Int32Array.of(99),
+  headDim: 64,
+  kvLen: 100,
+  queryHeads: 4,
+};
+
+Deno.test("without flags llama-3.1-8b runs at its KV lengths with the paper's settings", () => {
+  const options = parse("");
+  assertEquals(options.outDir, "results/2026-07-03T12-34-56Z");
+  assertEquals([options.noisePct, options.maxTimeMs, options.hot], [0.5, 10_000, false]);
+  assertEquals(options.contenders, CONTENDERS);
+  const found = casesOf(options);
+  assertEquals(found.map(({ name }) => name), Array(3).fill("llama-3.1-8b"));
+  assertEquals(found.map(({ problem }) => problem.kvLen), [8192, 32768, 131072]);
+  assertEquals(found[0].problem, {
+    ...{ batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192, capacity: 8192 },
+    ...{ dtype: "f16", bits: 32, sharing: "head", topK: { sparsity: 32 }, sink: 128, recent: 128 },
+    map: { layers: 3, hidden: 128, dtype: "f16" },
+  });
+  assertEquals(found[0].caseId, "32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128");
+});
+
+Deno.test("every flag reaches the problem", () => {
+  const line = "--shape 6x2x96 --kv 1000,17 --batch 3 --dtype bf16 --bits 64 --sharing group " +
+    "--k 16 --sink 4 --recent 0 --hot --noise .25 --max-time 1.5 --seed 9 --driver X --out o";
+  const options = parse(line);
+  assertEquals([options.hot, options.noisePct, options.maxTimeMs], [true, 0.25, 1500]);
+  assertEquals([options.seed, options.driver, options.outDir], [9, "X", "o"]);
+  const [short, long] = casesOf(options);
+  assertEquals(short.problem.kvLen, 17);
+  assertEquals(long.problem.capacity, 1008);
+  assertEquals(caseId(short.problem), "6x2x96-n17-b3-bf16-c64g-linearf16-k16-w4+0");
+});
+
+Deno.test("the map may be chosen apart from the sharing", () => {
+  assertEquals(parse("--sharing group").map.layers, 1);
+  assertEquals(parse("--sharing group --map mlp").map.layers, 3);
+  assertEquals(parse("--map random").map.layers, 1);
+});
+
+Deno.test("models of one shape share a case", () => {
+  const found = cases("--models llama-3.1-8b,deepseek-r1-distill-llama-8b,llama-2-7b --kv 8192");
+  assertEquals(found.map(({ name }) => name), [
+    "llama-3.1-8b, deepseek-r1-distill-llama-8b",
+    "llama-2-7b",
+  ]);
+  assertEquals(cases("--models llama-2-7b").map(({ problem }) => problem.kvLen), [4096]);
+});
+
+Deno.test("quick is one model at 8192 tokens", () => {
+  assertEquals(ids("--quick"), [caseId(cases("")[0].problem)]);
+});
+
+Deno.test("a trace alone is a case of its own, else one more", () => {
+  const named = { name: "t", trace: TRACE };
+  const [alone, ...none] = casesOf(parse("--trace t.safetensors"), named);
+  assertEquals(none, []);
+  assertEquals(alone.caseId, "trace-t-4x1x64-n100-b1-f16-c32h-mlp3x128f16-s32-w128+128");
+  assertEquals([alone.problem.kvLen, alone.trace], [100, TRACE]);
+  const both = casesOf(parse("--trace t --shape 4x1x64 --kv 64 --batch 2"), named);
+  assertEquals(both.map(({ problem }) => problem.batch), [2, 1]);
+});
+
+Deno.test("globs choose kernels in the registry's order", () => {
+  const names = (line: string) => parse(line).contenders.map(({ name }) => name);
+  assertEquals(names("--kernels *").length, CONTENDERS.length);
+  assertEquals(names("--kernels select/counting,dense/split"), ["select/counting", "dense/split"]);
+  assertEquals(
+    names("--kernels dense/*"),
+    CONTENDERS.map(({ name }) => name).filter((name) => name.startsWith("dense/")),
+  );
+});
+
+Deno.test("the help names every flag that the parser takes", () => {
+  for (const [flag] of HELP.matchAll(/--[a-z-]+/g)) {
+    // Each is known: alone it parses, or asks for its value.
+    try {
+      parse(flag);
+    } catch (error) {
+      assertEquals((error as Error).message, `${flag} needs a value.`);
+    }
+  }
+});
+
+Deno.test("what is wrong is refused in one sentence", () => {
+  const wrong: Record<string, RegExp> = {
+    "--frob": /Unknown flag --frob;/,
+    "--frob=1": /Unknown flag --frob;/,
+    "--no-hot": /Unknown flag --no-hot;/,
+    "-x": /Unknown flag -x;/,
+    "word": /"word" is not a flag/,
+    "8192": /"8192" is not a flag/,
+    "-- word": /"word" is not a flag/,
+    "--kv": /--kv needs a value/,
+    "--kv --hot": /--kv needs a value/,
+    "--kv 1 --kv 2": /--kv is given twice/,
+    "--kv 8k": /--kv takes a whole number from 1 to 2097152, not "8k"/,
+    "--kv 0": /whole number from 1/,
+    "--kv 2097153": /whole number from 1 to 2097152/,
+    "--kv 8192,": /empty entry/,
+    "--shape 32x8": /32x8x128, not "32x8"/,
+    "--models gpt-7": /unknown model "gpt-7"; the known models are llama/i,
+    "--kernels nothing*": /no kernel matches nothing\*; the kernels are encode/,
+    "--kernels dense.split": /no kernel matches/,
+    "--print-wgsl x": /No kernel is called x/,
+    "--dtype f64": /one of f16, bf16, f32, not "f64"/,
+    "--bits 16": /one of 32, 64, 128/,
+    "--noise 0": /a number above 0/,
+    "--max-time forever": /a number above 0/,
+    "--seed=-1": /whole number from 0/,
+    "--seed 1.5": /whole number from 0/,
+    "--sparsity 0": /whole number from 1/,
+    "--models llama-2-7b --shape 1x1x64": /--models and --shape contradict/,
+    "--k 4 --sparsity 4": /--k and --sparsity contradict/,
+    "--quick --kv 4": /--quick and --kv contradict/,
+    "--quick --trace x": /--quick and --trace contradict/,
+    "--trace x --kv 100": /--kv needs --models or --shape/,
+  };
+  for (const [line, message] of Object.entries(wrong)) refused(() => parse(line), message);
+});
+
+Deno.test("cases that cannot be are refused in one sentence", () => {
+  const wrong: Record<string, RegExp> = {
+    "--shape 32x5x128": /whole multiple of kvHeads, got 32 and 5/,
+    "--shape 32x8x100": /headDim must be one of 64, 96, 128, 256/,
+    "--shape 34x1x64": /GQA group/,
+    "--shape 0x1x64": /qHeads must be a whole number/,
+    "--k 9000": /--k 9000 exceeds the KV length of 8192 tokens/,
+  };
+  for (const [line, message] of Object.entries(wrong)) refused(() => cases(line), message);
+  assertEquals(cases("--k 8192 --kv 8192").length, 1);
+});
+
+function refused(call: () => unknown, message: RegExp): void {
+  const error = assertThrows(call, UsageError);
+  assertMatch(error.message, message);
+  assertMatch(error.message, /^[^\n]+\.$/);
+}
