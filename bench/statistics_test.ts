@@ -80,7 +80,9 @@ Deno.test("noise is half the interquartile range over the median", () => {
 });
 
 Deno.test("nonsense is refused", () => {
-  for (const  of of[median, medianInterval, noisePct]) assertThrows(() => of([]), RangeError);
+  for (const statistic of [median, medianInterval, noisePct]) {
+    assertThrows(() => statistic([]), RangeError);
+  }
   assertThrows(() => quantile([], 0.5), RangeError, "at least one sample");
   assertThrows(() => quantile([1], 1.1), RangeError, "between 0 and 1");
   assertThrows(() => medianInterval([1], 95), RangeError, "between 0 and 1");

@@ -5,6 +5,7 @@ import { gatherSubgroup } from "./attend/gather_subgroup.ts";
 import { denseNaive } from "./dense/naive.ts";
 import { denseSplit } from "./dense/split.ts";
 import { denseSplitSubgroup } from "./dense/split_subgroup.ts";
+import { encodePrompt } from "./encode/prompt.ts";
 import { encodeAppend, encodeQuery } from "./encode/token.ts";
 import { merge } from "./merge/merge.ts";
 import { sparsePortable, sparseSubgroup } from "./pipeline/sparse.ts";
@@ -16,6 +17,7 @@ import { counting } from "./select/counting.ts";
 export const CONTENDERS: readonly Contender[] = [
   encodeQuery,
   encodeAppend,
+  encodePrompt,
   hamming,
   counting,
   selectBitonic,

@@ -105,7 +105,7 @@ fn main(
 
     // @unroll
     for (var t = 0u; t < TOKENS; t++) {
-      var sums: array<f32, QUERIES_PER_LIST>;
+      var sums = array<f32, QUERIES_PER_LIST>();
       // @unroll
       for (var part = 0u; part < PARTS; part++) {
         let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);

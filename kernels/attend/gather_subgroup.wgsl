@@ -102,7 +102,7 @@ fn main(
       v[load] = values[at];
     }
 
-    var logits: array<f32, LOGITS>;
+    var logits = array<f32, LOGITS>();
     // @unroll
     for (var t = 0u; t < TOKENS; t++) {
       // @unroll

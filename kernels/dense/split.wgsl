@@ -101,7 +101,7 @@ fn main(
 
     // @unroll
     for (var t = 0u; t < TOKENS; t++) {
-      var sums: array<f32, GROUP>;
+      var sums = array<f32, GROUP>();
       // @unroll
       for (var part = 0u; part < PARTS; part++) {
         let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
@@ -128,7 +128,7 @@ fn main(
 
     // @unroll
     for (var h = 0u; h < GROUP; h++) {
-      var p: array<f32, TOKENS>;
+      var p = array<f32, TOKENS>();
       var peak = highest[h];
       // @unroll
       for (var t = 0u; t < TOKENS; t++) {

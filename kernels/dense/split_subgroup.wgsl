@@ -98,7 +98,7 @@ fn main(
       v[load] = values[(cache + token) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
     }
 
-    var logits: array<f32, LOGITS>;
+    var logits = array<f32, LOGITS>();
     // @unroll
     for (var t = 0u; t < TOKENS; t++) {
       // @unroll

@@ -66,7 +66,7 @@ fn main(
   // @unroll
   for (var round = 0u; round < ROUNDS; round++) {
     let first = start + (round * WORKGROUP + thread) * 4u;
-    var found: vec4<u32>;
+    var found = vec4<u32>();
     // @unroll
     for (var i = 0u; i < QUERY_WORDS; i++) {
       // Word w of the four tokens: strided by WORDS through the WORDS loads.

@@ -1,0 +1,152 @@
+/**
+ * Input data on the device: as many sets of every named buffer as cold steps rotate over. Raw data
+ * (q, K, V, codes, maps) are hashed; what an earlier stage makes (distances, lists) is made by that
+ * stage from its own set. Sets are made when first asked for and shared by a case's contenders.
+ */
+import { encodeQuery } from "../kernels/encode/token.ts";
+import { encodePrompt } from "../kernels/encode/prompt.ts";
+import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/contender.ts";
+import { NO_SINK_LOGIT } from "../kernels/layout.ts";
+import type { Problem } from "../kernels/problem.ts";
+import { STORAGE_USAGE } from "../kernels/program.ts";
+import { FILL_KIND } from "../kernels/probe/probes.ts";
+import { hamming } from "../kernels/score/hamming.ts";
+import { counting } from "../kernels/select/counting.ts";
+import { fill, runPlan } from "./run_once.ts";
+
+/** Given contents of a buffer by set, such as a trace's keys. */
+export type Given = Readonly<Record<string, (set: number) => ArrayBufferView<ArrayBuffer>>>;
+
+/** Where inputs come from. */
+export interface InputSettings {
+  readonly limits: DeviceLimits;
+  readonly seed: number;
+  /** Most bytes of inputs held at a time. */
+  readonly budgetBytes: number;
+  readonly unroll: boolean;
+  readonly given?: Given;
+  /** Codes are made from the keys by the map (real data) rather than hashed. */
+  readonly encode?: boolean;
+}
+
+/** Which stage makes a buffer that is not raw. */
+const MAKERS: Readonly<Record<string, Contender>> = {
+  distances: hamming,
+  block_histograms: hamming,
+  selected: counting,
+  selected_counts: counting,
+};
+const CODE_MAKERS: Readonly<Record<string, Contender>> = {
+  codes: encodePrompt,
+  query_codes: encodeQuery,
+};
+
+/** Input buffers of one problem on one device. */
+export class InputSets {
+  readonly #held = new Map<string, GPUBuffer>();
+  #bytes = 0;
+
+  constructor(
+    readonly device: GPUDevice,
+    readonly problem: Problem,
+    readonly settings: InputSettings,
+  ) {}
+
+  /**
+   * The buffer of input `name` in set `set`.
+   *
+   * @throws {RangeError} where the device's memory or the budget is spent.
+   */
+  async get(name: string, spec: BufferSpec, params: Params, set: number): Promise<GPUBuffer> {
+    const key = this.#key(name, spec, set);
+    const known = this.#held.get(key);
+    if (known) return known;
+    const maker = MAKERS[name] ?? (this.settings.encode ? CODE_MAKERS[name] : undefined);
+    if (maker) await this.#make(maker, params, set);
+    else {
+      const buffer = await this.#create(key, spec.bytes);
+      await this.#fill(name, buffer, set);
+    }
+    return this.#held.get(key)!;
+  }
+
+  /** Frees everything. */
+  destroy(): void {
+    for (const buffer of this.#held.values()) buffer.destroy();
+    this.#held.clear();
+    this.#bytes = 0;
+  }
+
+  // Histograms differ with the block size and partials with the splits: their size tells.
+  #key(name: string, spec: BufferSpec, set: number): string {
+    return `${name} ${spec.bytes} ${set}`;
+  }
+
+  async #create(key: string, bytes: number): Promise<GPUBuffer> {
+    const size = Math.ceil(bytes / 16) * 16;
+    if (this.#bytes + size > this.settings.budgetBytes) {
+      throw new RangeError(
+        `${
+          key.split(" ")[0]
+        } needs ${size} bytes beyond the ${this.settings.budgetBytes} set aside for inputs`,
+      );
+    }
+    this.device.pushErrorScope("out-of-memory");
+    const buffer = this.device.createBuffer({ label: key, size, usage: STORAGE_USAGE });
+    const error = await this.device.popErrorScope();
+    if (error) {
+      throw new RangeError(`the device has no ${size} bytes left for ${key.split(" ")[0]}`);
+    }
+    this.#bytes += size;
+    this.#held.set(key, buffer);
+    return buffer;
+  }
+
+  async #make(maker: Contender, params: Params, set: number): Promise<void> {
+    const p = this.problem;
+    const own = { ...maker.defaults(p, this.settings.limits) };
+    if (maker.tunables.BLOCK && params.BLOCK) own.BLOCK = params.BLOCK;
+    const plan = maker.plan(p, own);
+    const buffers: Record<string, GPUBuffer> = {};
+    for (const [name, spec] of Object.entries(plan.buffers)) {
+      buffers[name] = spec.role === "input"
+        ? await this.get(name, spec, own, set)
+        : this.#held.get(this.#key(name, spec, set)) ??
+          await this.#create(this.#key(name, spec, set), spec.bytes);
+    }
+    await runPlan(this.device, plan, buffers, this.settings.unroll);
+  }
+
+  async #fill(name: string, buffer: GPUBuffer, set: number): Promise<void> {
+    const p = this.problem;
+    const given = this.settings.given?.[name];
+    const write = (data: ArrayBufferView<ArrayBuffer>) =>
+      this.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
+    if (given) write(given(set));
+    else if (name === "lengths") write(new Uint32Array(p.batch).fill(p.kvLen));
+    else if (name === "sink_logits") write(new Float32Array(p.qHeads).fill(NO_SINK_LOGIT));
+    else {
+      let seed = this.settings.seed + 977 * set;
+      for (const char of name) seed = (seed * 31 + char.charCodeAt(0)) >>> 0;
+      await fill(this.device, buffer, fillKind(name, p), seed);
+    }
+  }
+}
+
+function fillKind(name: string, p: Problem): number {
+  switch (name) {
+    case "keys":
+    case "values":
+      return FILL_KIND[p.dtype];
+    case "q":
+    case "partial_out":
+      return FILL_KIND.f32;
+    case "partial_stats":
+      return FILL_KIND.positive;
+    case "query_map":
+    case "key_map":
+      return p.map.dtype === "f16" ? FILL_KIND.smallF16 : FILL_KIND.smallF32;
+    default:
+      return FILL_KIND.bits;
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * The device's own ceilings, measured in the same run through the same API: streaming read and row
+ * gather at a ladder of sizes, the cost of a dependent dispatch, the popcount rate. From them come
+ * the floors that every result is compared with.
+ */
+import { type Cost, costBytes, type Dispatch } from "../kernels/contender.ts";
+import { allocate, bindProgram, compilePlan, recordProgram } from "../kernels/program.ts";
+import {
+  chainKernel,
+  FILL_KIND,
+  gatherProbeBytes,
+  gatherProbeDispatch,
+  popcountKernel,
+  streamBytes,
+  streamDispatch,
+} from "../kernels/probe/probes.ts";
+import { fill } from "./run_once.ts";
+import { type Entrant, sampleInterleaved, type Samples, type SampleSettings } from "./sampler.ts";
+import { median } from "./statistics.ts";
+import type { GpuTimer, Record } from "./timer.ts";
+
+/** Time of reading so many bytes in one dependent dispatch, for growing sizes. */
+export type Ladder = readonly { readonly bytes: number; readonly us: number }[];
+
+/** One probe's measurement. */
+export interface ProbeResult {
+  readonly name: string;
+  readonly bytes: number;
+  readonly flops: number;
+  readonly samples: Samples;
+}
+
+/** The device's ceilings. */
+export interface Ceilings {
+  readonly stream: Ladder;
+  /** By bytes of a row. */
+  readonly gather: ReadonlyMap<number, Ladder>;
+  readonly dispatchUs: number;
+  readonly results: readonly ProbeResult[];
+}
+
+/** Time beyond a bare dispatch of moving `bytes`, by linear interpolation between the probes. */
+export function moveUs(ladder: Ladder, dispatchUs: number, bytes: number): number {
+  if (bytes <= 0) return 0;
+  const points = [{ bytes: 0, us: dispatchUs }, ...ladder];
+  let right = points.findIndex((point) => point.bytes >= bytes);
+  if (right < 1) right = points.length - 1;
+  const [a, b] = [points[right - 1], points[right]];
+  const us = a.us + (b.us - a.us) * (bytes - a.bytes) / (b.bytes - a.bytes);
+  return Math.max(0, us - dispatchUs);
+}
+
+/** The least time of a cost on this device: its bytes at the probes' rates, plus its dispatches. */
+export function floorUs(
+  ceilings: Ceilings,
+  cost: Cost,
+  dispatches: number,
+  rowBytes: number,
+): number {
+  const gather = ceilings.gather.get(rowBytes) ?? ceilings.stream;
+  return moveUs(ceilings.stream, ceilings.dispatchUs, cost.streamBytes + cost.writeBytes) +
+    moveUs(gather, ceilings.dispatchUs, cost.gatherBytes) +
+    dispatches * ceilings.dispatchUs;
+}
+
+/** Bytes per second, in GB/s, of a cost done in `us`. */
+export function gbytesPerS(cost: Cost, us: number): number {
+  return costBytes(cost) / us / 1000;
+}
+
+const CLOCK_PARAMS = { WORKGROUP: 256, ROUNDS: 16, UNROLLED: 16 };
+const CLOCK_WORKGROUPS = 1056;
+
+/** Probes of one device over a table of hashed data. */
+export interface ProbeKit {
+  /** Fixed work that shows the clock. */
+  readonly clock: Record;
+  /** Streams the whole table `times` times: real work for warming up. */
+  warm(times: number): Record;
+  /** Measures the ceilings up to `maxBytes`, for rows of the given bytes. */
+  measure(settings: SampleSettings, rowBytes: readonly number[]): Promise<Ceilings>;
+}
+
+/** Makes the probes; the table of `tableBytes` must be larger than any cache. */
+export async function createProbes(
+  device: GPUDevice,
+  timer: GpuTimer,
+  tableBytes: number,
+): Promise<ProbeKit> {
+  const specs = {
+    data: { bytes: tableBytes, role: "input" },
+    seed: { bytes: 16, role: "input" },
+    sink: { bytes: 16, role: "output" },
+  } as const;
+  const own = allocate(device, specs);
+  await fill(device, own.data, FILL_KIND.bits, 1);
+
+  /** One dispatch over a window of the table that moves on with every step. */
+  async function entrant(name: string, dispatch: Dispatch, windowBytes: number): Promise<Entrant> {
+    const windows = Math.max(1, Math.min(512, Math.floor(tableBytes / windowBytes)));
+    const { bindings } = dispatch.kernel;
+    const used = bindings.map((binding) => binding.name);
+    const plan = {
+      buffers: Object.fromEntries(Object.entries(specs).filter(([name]) => used.includes(name))),
+      dispatches: [dispatch],
+    };
+    const program = await compilePlan(device, plan, { compiler: "naga" });
+    const [{ pipeline, layout }] = program.steps;
+    const groups = Array.from({ length: windows }, (_, window) =>
+      device.createBindGroup({
+        layout,
+        entries: bindings.map(({ name }, binding) => ({
+          binding,
+          resource: name === "data" && windowBytes < tableBytes
+            ? { buffer: own.data, offset: window * windowBytes, size: windowBytes }
+            : { buffer: own[name as keyof typeof specs] },
+        })),
+      }));
+    return {
+      name,
+      record(pass, step) {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, groups[step % windows]);
+        pass.dispatchWorkgroups(...dispatch.workgroups);
+      },
+    };
+  }
+
+  const streamAll = streamDispatch(tableBytes);
+  const streamer = await entrant("probe/stream", streamAll, tableBytes);
+  const popcount: Dispatch = {
+    kernel: popcountKernel,
+    params: CLOCK_PARAMS,
+    workgroups: [CLOCK_WORKGROUPS, 1, 1],
+  };
+  const counter = await entrant("probe/popcount", popcount, tableBytes);
+  const popcounts = CLOCK_WORKGROUPS * CLOCK_PARAMS.WORKGROUP * CLOCK_PARAMS.ROUNDS *
+    CLOCK_PARAMS.UNROLLED * 4;
+  const chain = await entrant(
+    "probe/chain",
+    { kernel: chainKernel, params: {}, workgroups: [1, 1, 1] },
+    tableBytes,
+  );
+
+  return {
+    clock: (pass) => counter.record(pass, 0),
+    warm: (times) => (pass) => {
+      for (let i = 0; i < times; i++) streamer.record(pass, i);
+    },
+    async measure(settings, rowBytes) {
+      const sizes: number[] = [];
+      for (let bytes = 1 << 18; bytes <= tableBytes / 2; bytes *= 4) sizes.push(bytes);
+      sizes.push(tableBytes);
+      const entrants: { entrant: Entrant; bytes: number; flops: number; row: number }[] = [
+        { entrant: chain, bytes: 0, flops: 0, row: 0 },
+        { entrant: counter, bytes: 0, flops: popcounts, row: 0 },
+      ];
+      for (const size of sizes) {
+        const stream = streamDispatch(size);
+        const bytes = streamBytes(stream);
+        entrants.push({
+          entrant: await entrant(`probe/stream ${size >> 10} KiB`, stream, bytes),
+          bytes,
+          flops: 0,
+          row: 0,
+        });
+        for (const row of new Set(rowBytes)) {
+          if (size > tableBytes / 2) continue;
+          const rows = Math.floor(tableBytes / row);
+          const gather = gatherProbeDispatch(size, row, rows);
+          entrants.push({
+            entrant: await seeded(`probe/gather ${size >> 10} KiB of ${row} B`, gather),
+            bytes: gatherProbeBytes(gather),
+            flops: 0,
+            row,
+          });
+        }
+      }
+      const samples = await sampleInterleaved(timer, entrants.map((e) => e.entrant), settings);
+      const us = samples.map((s) => median(s.us.length ? s.us : s.droppedUs));
+      const ladder = (row: number, from: string): Ladder =>
+        entrants.flatMap((e, i) =>
+          e.row === row && e.entrant.name.startsWith(from) ? [{ bytes: e.bytes, us: us[i] }] : []
+        );
+      return {
+        stream: ladder(0, "probe/stream"),
+        gather: new Map([...new Set(rowBytes)].map((row) => [row, ladder(row, "probe/gather")])),
+        dispatchUs: us[0],
+        results: entrants.map((e, i) => ({
+          name: e.entrant.name,
+          bytes: e.bytes,
+          flops: e.flops,
+          samples: samples[i],
+        })),
+      };
+    },
+  };
+
+  /** A gather whose rows differ from step to step, by a seed of each of 16 bind groups. */
+  async function seeded(name: string, dispatch: Dispatch): Promise<Entrant> {
+    const base = await compilePlan(
+      device,
+      { buffers: specs, dispatches: [dispatch] },
+      { compiler: "naga" },
+    );
+    const seeds = Array.from({ length: 64 }, (_, i) => {
+      const { seed } = allocate(device, { seed: specs.seed });
+      device.queue.writeBuffer(seed, 0, new Uint32Array([Math.imul(i + 1, 0x9e3779b1) >>> 0]));
+      return bindProgram(device, base, { ...own, seed });
+    });
+    return { name, record: (pass, step) => recordProgram(pass, seeds[step % seeds.length]) };
+  }
+}

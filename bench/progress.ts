@@ -1,0 +1,42 @@
+/** Progress on stderr: a bar on a terminal, elsewhere a line for each thing begun. */
+
+/** Shows how far a run has come. */
+export interface Progress {
+  /** `fraction` of the whole is done, `message` is what is going on. */
+  update(message: string, fraction: number): void;
+  /** Takes the bar away, so that other text can be printed. */
+  clear(): void;
+}
+
+const BAR_CELLS = 24;
+const CLEAR_LINE = "\r\x1b[K";
+
+/** The bar as one line of at most `columns` characters. */
+export function formatProgress(message: string, fraction: number, columns: number): string {
+  const done = Math.min(1, Math.max(0, fraction));
+  const cells = Math.round(done * BAR_CELLS);
+  const bar = "#".repeat(cells) + "-".repeat(BAR_CELLS - cells);
+  return `[${bar}] ${String(Math.floor(100 * done)).padStart(3)}% ${message}`.slice(0, columns);
+}
+
+/** Progress on this process's stderr. */
+export function createProgress(): Progress {
+  const write = (text: string) => void Deno.stderr.writeSync(new TextEncoder().encode(text));
+  if (!Deno.stderr.isTerminal()) {
+    let last = "";
+    return {
+      update(message, fraction) {
+        if (message === last) return;
+        last = message;
+        write(`${String(Math.floor(100 * fraction)).padStart(3)}% ${message}\n`);
+      },
+      clear() {},
+    };
+  }
+  return {
+    // The last column stays free: a full line would wrap.
+    update: (message, fraction) =>
+      write(CLEAR_LINE + formatProgress(message, fraction, Deno.consoleSize().columns - 1)),
+    clear: () => write(CLEAR_LINE),
+  };
+}

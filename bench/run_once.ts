@@ -1,0 +1,79 @@
+/** Small GPU errands around a measurement: run a plan once, fill, poison and read buffers. */
+import type { Plan } from "../kernels/contender.ts";
+import {
+  allocate,
+  bindProgram,
+  type BoundProgram,
+  compilePlan,
+  recordProgram,
+} from "../kernels/program.ts";
+import { fillDispatch } from "../kernels/probe/probes.ts";
+
+/** Submits a bound program once; what follows on the queue sees its results. */
+export function submitOnce(device: GPUDevice, bound: BoundProgram): void {
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  recordProgram(pass, bound);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+}
+
+/** Compiles and runs a plan once over the given buffers. */
+export async function runPlan(
+  device: GPUDevice,
+  plan: Plan,
+  buffers: Readonly<Record<string, GPUBuffer>>,
+  unroll: boolean,
+): Promise<void> {
+  const program = await compilePlan(device, plan, { compiler: "naga", unroll });
+  submitOnce(device, bindProgram(device, program, buffers));
+}
+
+/** Fills a buffer with hashed data of a kind (see `fill.wgsl`); the data depend on the seed alone. */
+export async function fill(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  kind: number,
+  seed: number,
+): Promise<void> {
+  const words = buffer.size / 4;
+  const buffers = {
+    range: { bytes: 8, role: "input" },
+    data: { bytes: buffer.size, role: "output" },
+  } as const;
+  const { range } = allocate(device, { range: buffers.range });
+  device.queue.writeBuffer(range, 0, new Uint32Array([words, seed >>> 0]));
+  const plan: Plan = { buffers, dispatches: [fillDispatch(words, kind)] };
+  await runPlan(device, plan, { range, data: buffer }, false);
+  range.destroy();
+}
+
+/** Overwrites a buffer with bytes of 0xff: NaN as floats, no valid index as whole numbers. */
+export function poison(device: GPUDevice, buffer: GPUBuffer): void {
+  const chunk = new Uint8Array(Math.min(buffer.size, 1 << 24)).fill(0xff);
+  for (let at = 0; at < buffer.size; at += chunk.length) {
+    device.queue.writeBuffer(buffer, at, chunk, 0, Math.min(chunk.length, buffer.size - at));
+  }
+}
+
+/** Reads bytes of a buffer; offset and length may be anything inside it. */
+export async function readBytes(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  offset: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const begin = Math.floor(offset / 4) * 4;
+  const size = Math.ceil((offset + length - begin) / 4) * 4;
+  // GPUBufferUsage.COPY_DST | MAP_READ
+  const staging = device.createBuffer({ size: Math.max(4, size), usage: 0x8 | 0x1 });
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(buffer, begin, staging, 0, size);
+  device.queue.submit([encoder.finish()]);
+  await staging.mapAsync(1); // GPUMapMode.READ
+  const bytes = new Uint8Array(
+    staging.getMappedRange().slice(offset - begin, offset - begin + length),
+  );
+  staging.destroy();
+  return bytes;
+}

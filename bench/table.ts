@@ -1,0 +1,95 @@
+/** The readable table of a run: one block for each case, at most 100 columns wide. Pure. */
+import { shapeName } from "../kernels/problem.ts";
+import type { ResultRow } from "./row.ts";
+
+/** A column: its heading, its cell, and whether it holds words (numbers line up on the right). */
+interface Column {
+  readonly heading: string;
+  readonly words?: true;
+  cell(row: ResultRow): string;
+}
+
+const MAX_COLUMNS = 100;
+const GAP = "  ";
+
+const COLUMNS: readonly Column[] = [
+  { heading: "kernel", words: true, cell: (row) => row.kernel },
+  { heading: "stage", words: true, cell: (row) => row.stage },
+  { heading: "median us", cell: (row) => row.verified ? micros(row.median_us) : "FAILED" },
+  { heading: "95% interval", cell: interval },
+  { heading: "GB/s", cell: (row) => decimals(row.gbytes_per_s, 1) },
+  { heading: "% floor", cell: (row) => decimals(row.roofline_pct, 1) },
+  { heading: "x dense", cell: (row) => decimals(row.speedup_vs_dense, 2) },
+  { heading: "error", cell: (row) => row.rel_l2_err?.toExponential(1) ?? "" },
+];
+
+/**
+ * The rows as text, in blocks by case and in their order within it. `% floor` is the floor (bytes at
+ * the device's own rate, plus dispatches) over the median, `x dense` the speedup over the best dense
+ * kernel, `error` the relative distance from the f64 reference.
+ */
+export function formatTable(rows: readonly ResultRow[]): string {
+  const cases = Map.groupBy(rows, (row) => row.case_id);
+  return [...cases.values()].map(formatCase).join("\n\n");
+}
+
+function formatCase(rows: readonly ResultRow[]): string {
+  const [first] = rows;
+  const heading = `${shapeName(shapeOf(first))}, ${first.kv_len} tokens`;
+  const cells = [COLUMNS.map(({ heading }) => heading), ...rows.map(cellsOf)];
+  const widths = COLUMNS.map((_, i) => Math.max(...cells.map((line) => line[i].length)));
+  const lines = cells.map((line) =>
+    line.map((cell, i) => COLUMNS[i].words ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))
+      .join(GAP).trimEnd()
+  );
+  const rule = "-".repeat(Math.max(...lines.map((line) => line.length)));
+  const body = rows.flatMap((row, i) =>
+    row.verified ? [lines[i + 1]] : [lines[i + 1], ...wrap(`    ${row.failure}`)]
+  );
+  return [heading, ...wrap(settingsOf(first)), "", lines[0], rule, ...body].join("\n");
+}
+
+function shapeOf({ q_heads, kv_heads, head_dim }: ResultRow) {
+  return { qHeads: q_heads, kvHeads: kv_heads, headDim: head_dim };
+}
+
+/** What else the block's rows have in common. */
+function settingsOf(row: ResultRow): string {
+  const share = row.code_sharing === "head" ? "query head" : "KV head";
+  return `batch ${row.batch}, ${row.dtype}, ${row.bits}-bit codes per ${share} (${row.map}), ` +
+    `${row.selected} picked + ${row.sink} sink + ${row.recent} recent, ${row.cache} cache ` +
+    `[${row.case_id}]`;
+}
+
+function cellsOf(row: ResultRow): string[] {
+  return COLUMNS.map((column) => column.cell(row));
+}
+
+function interval({ ci_low_us: low, ci_high_us: high }: ResultRow): string {
+  return low === null || high === null ? "" : `${micros(low)} .. ${micros(high)}`;
+}
+
+/** About four digits: what a timing is good for. */
+function micros(us: number | null): string {
+  if (us === null) return "";
+  return us.toFixed(us < 100 ? 2 : us < 1000 ? 1 : 0);
+}
+
+function decimals(value: number | null, places: number): string {
+  return value?.toFixed(places) ?? "";
+}
+
+/** Lines of at most 100 characters, broken at spaces where there are any. */
+function wrap(text: string): string[] {
+  const indent = /^ */.exec(text)![0];
+  const lines: string[] = [];
+  let line = indent;
+  for (const word of text.trim().split(/\s+/)) {
+    const longer = line === indent ? line + word : `${line} ${word}`;
+    if (longer.length > MAX_COLUMNS && line !== indent) {
+      lines.push(line);
+      line = indent + word;
+    } else line = longer;
+  }
+  return [...lines, line].map((full) => full.slice(0, MAX_COLUMNS));
+}

@@ -1,0 +1,48 @@
+import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
+import { formatProgress } from "./progress.ts";
+import { formatTable } from "./table.ts";
+import { makeFailedRow, makeRow } from "./testing_row.ts";
+
+Deno.test("a case's rows stand under its shape and KV length", () => {
+  const text = formatTable([
+    makeRow(),
+    makeRow({ kernel: "pipeline/sparse", stage: "pipeline", median_us: 12.3, speedup_vs_dense: 2 }),
+    makeRow({ case_id: "other", kv_len: 32768 }),
+  ]);
+  const [first, second, ...more] = text.split("\n\n32x8x128, ");
+  assertEquals(more, []);
+  assert(first.startsWith("32x8x128, 8192 tokens\nbatch 1, f16, 32-bit codes per query head"));
+  assert(second.startsWith("32768 tokens\n"));
+  const lines = first.split("\n");
+  const heads = lines.find((line) => line.startsWith("kernel"))!;
+  const row = lines.find((line) => line.startsWith("dense/split"))!;
+  for (const [heading, cell] of [["median us", "22.40"], ["% floor", "67.4"], ["GB/s", "1499.4"]]) {
+    const end = heads.indexOf(heading) + heading.length;
+    assert(row.slice(0, end).endsWith(cell), `${heading}: ${row}`);
+  }
+  assertStringIncludes(row, "22.30 .. 22.51");
+  assertStringIncludes(row, "1.2e-7");
+});
+
+Deno.test("a failed kernel says so and why", () => {
+  const lines = formatTable([makeRow(), makeFailedRow()]).split("\n");
+  assertStringIncludes(lines.at(-2)!, "FAILED");
+  assertEquals(lines.at(-1), "    out at [0, 3, 7]: got 0.25, want -0.25");
+});
+
+Deno.test("the table keeps within 100 columns", () => {
+  const long = { kernel: "pipeline/sparse_subgroup", stage: "encode_prompt" } as const;
+  const text = formatTable([
+    makeRow({ ...long, median_us: 123456.7, ci_low_us: 123400.4, ci_high_us: 123500.4 }),
+    makeFailedRow({ ...long, failure: "word ".repeat(60) + "x".repeat(300) }),
+  ]);
+  for (const line of text.split("\n")) assertLessOrEqual(line.length, 100, line);
+});
+
+Deno.test("no rows make no table", () => assertEquals(formatTable([]), ""));
+
+Deno.test("the progress bar fits its line", () => {
+  assertEquals(formatProgress("timing", 0.5, 80), "[############------------]  50% timing");
+  assertEquals(formatProgress("timing", 7, 80), "[########################] 100% timing");
+  assertEquals(formatProgress("timing", 0, 10), "[---------");
+});

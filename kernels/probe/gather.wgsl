@@ -1,0 +1,44 @@
+// Random gather: how fast this device reads whole rows from anywhere in a large buffer.
+//
+// Dispatch (workgroups): LANES threads read a row of LANES 16-byte loads; a workgroup reads
+// WORKGROUP / LANES * TOKENS rows, all in flight at once. Row numbers are hashes: no index is read.
+const WORKGROUP: u32 = 256u; // @param
+const LANES: u32 = 16u; // @param 16-byte loads in a row
+const TOKENS: u32 = 8u; // @param rows per thread
+const ROWS: u32 = 4096u; // @param rows in the buffer
+
+const ROW_GROUPS = WORKGROUP / LANES;
+
+@group(0) @binding(0) var<storage, read> data: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> seed: array<u32>;
+@group(0) @binding(2) var<storage, read_write> sink: array<u32>;
+
+fn hash(x: u32) -> u32 {
+  var h = (x ^ (x >> 16u)) * 0x7feb352du;
+  h = (h ^ (h >> 15u)) * 0x846ca68bu;
+  return h ^ (h >> 16u);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let lane = thread % LANES;
+  let group = thread / LANES;
+  var loads: array<vec4<u32>, TOKENS>;
+  // @unroll
+  for (var t = 0u; t < TOKENS; t++) {
+    let row = hash(((wid.x * TOKENS + t) * ROW_GROUPS + group) ^ seed[0]) % ROWS;
+    loads[t] = data[row * LANES + lane];
+  }
+  var sum = vec4<u32>(0u);
+  // @unroll
+  for (var t = 0u; t < TOKENS; t++) {
+    sum = sum * 31u + loads[t];
+  }
+  let word = sum.x ^ sum.y ^ sum.z ^ sum.w;
+  if (word == 0x9e3779b9u) {
+    sink[0] = word;
+  }
+}

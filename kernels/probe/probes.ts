@@ -1,0 +1,119 @@
+/** Probes of the device's own ceilings, and the fill that gives them something to read. */
+import type { Dispatch, Kernel } from "../contender.ts";
+import chainSource from "./chain.wgsl" with { type: "text" };
+import fillSource from "./fill.wgsl" with { type: "text" };
+import gatherSource from "./gather.wgsl" with { type: "text" };
+import popcountSource from "./popcount.wgsl" with { type: "text" };
+import streamSource from "./stream.wgsl" with { type: "text" };
+
+const WORKGROUP = [64, 128, 256, 512] as const;
+
+/** `stream.wgsl`. */
+export const streamKernel: Kernel = {
+  name: "probe/stream",
+  source: streamSource,
+  bindings: [{ name: "data", access: "read" }, { name: "sink", access: "read_write" }],
+  params: { WORKGROUP, LOADS: [1, 2, 4, 8, 16] },
+};
+
+/** `gather.wgsl`. */
+export const gatherProbeKernel: Kernel = {
+  name: "probe/gather",
+  source: gatherSource,
+  bindings: [
+    { name: "data", access: "read" },
+    { name: "seed", access: "read" },
+    { name: "sink", access: "read_write" },
+  ],
+  params: {
+    WORKGROUP: [64, 128, 192, 256, 384],
+    LANES: [8, 12, 16, 24, 32, 64],
+    TOKENS: [1, 2, 4, 8, 16],
+    ROWS: { min: 1, max: 0xffffffff },
+  },
+};
+
+/** `chain.wgsl`. */
+export const chainKernel: Kernel = {
+  name: "probe/chain",
+  source: chainSource,
+  bindings: [{ name: "sink", access: "read_write" }],
+  params: {},
+};
+
+/** `popcount.wgsl`. */
+export const popcountKernel: Kernel = {
+  name: "probe/popcount",
+  source: popcountSource,
+  bindings: [{ name: "sink", access: "read_write" }],
+  params: { WORKGROUP, ROUNDS: { min: 1, max: 65536 }, UNROLLED: [1, 4, 16] },
+};
+
+/** What {@linkcode fillDispatch} writes. */
+export const FILL_KIND = {
+  bits: 0,
+  f32: 1,
+  f16: 2,
+  bf16: 3,
+  positive: 4,
+  smallF32: 5,
+  smallF16: 6,
+} as const;
+
+/** `fill.wgsl`. */
+export const fillKernel: Kernel = {
+  name: "probe/fill",
+  source: fillSource,
+  bindings: [{ name: "range", access: "read" }, { name: "data", access: "read_write" }],
+  params: { WORKGROUP, KIND: Object.values(FILL_KIND) },
+};
+
+/** The kernels of this folder. */
+export const PROBE_KERNELS: readonly Kernel[] = [
+  streamKernel,
+  gatherProbeKernel,
+  chainKernel,
+  popcountKernel,
+  fillKernel,
+];
+
+/** Reads about `bytes`, rounded up to whole workgroups; see {@linkcode streamBytes}. */
+export function streamDispatch(bytes: number): Dispatch {
+  const params = { WORKGROUP: 256, LOADS: bytes < 16 << 20 ? 4 : 8 };
+  const perWorkgroup = 16 * params.WORKGROUP * params.LOADS;
+  return { kernel: streamKernel, params, workgroups: [Math.ceil(bytes / perWorkgroup), 1, 1] };
+}
+
+/** Bytes that a dispatch of {@linkcode streamDispatch} reads. */
+export function streamBytes(dispatch: Dispatch): number {
+  return dispatch.workgroups[0] * 16 * dispatch.params.WORKGROUP * dispatch.params.LOADS;
+}
+
+/** Reads about `bytes` as rows of `rowBytes`, out of `tableRows` rows. */
+export function gatherProbeDispatch(
+  bytes: number,
+  rowBytes: number,
+  tableRows: number,
+): Dispatch {
+  const lanes = rowBytes / 16;
+  const workgroup = lanes % 12 === 0 ? 192 : 256;
+  const params = { WORKGROUP: workgroup, LANES: lanes, TOKENS: 4, ROWS: tableRows };
+  const perWorkgroup = 16 * workgroup * params.TOKENS;
+  return { kernel: gatherProbeKernel, params, workgroups: [Math.ceil(bytes / perWorkgroup), 1, 1] };
+}
+
+/** Bytes that a dispatch of {@linkcode gatherProbeDispatch} reads. */
+export function gatherProbeBytes(dispatch: Dispatch): number {
+  return dispatch.workgroups[0] * 16 * dispatch.params.WORKGROUP * dispatch.params.TOKENS;
+}
+
+/** Fills `words` u32 of a buffer; the `range` buffer holds [words, seed]. */
+export function fillDispatch(words: number, kind: number): Dispatch {
+  const workgroups = Math.ceil(words / 256);
+  const rows = Math.ceil(workgroups / 32768);
+  return {
+    kernel: fillKernel,
+    params: { WORKGROUP: 256, KIND: kind },
+    workgroups: [Math.ceil(workgroups / rows), rows, 1],
+  };
+}

@@ -1,0 +1,31 @@
+// Streaming read: how fast this device reads memory in 16-byte loads.
+//
+// Dispatch (workgroups): each workgroup reads LOADS * WORKGROUP consecutive vec4s, all in flight at
+// once. The sum is written only if it is one value in four thousand million, so that nothing can
+// be optimised away and nothing else is written.
+const WORKGROUP: u32 = 256u; // @param
+const LOADS: u32 = 8u; // @param 16-byte loads per thread
+
+@group(0) @binding(0) var<storage, read> data: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> sink: array<u32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  var loads: array<vec4<u32>, LOADS>;
+  // @unroll
+  for (var i = 0u; i < LOADS; i++) {
+    loads[i] = data[(wid.x * LOADS + i) * WORKGROUP + thread];
+  }
+  var sum = vec4<u32>(0u);
+  // @unroll
+  for (var i = 0u; i < LOADS; i++) {
+    sum = sum * 31u + loads[i];
+  }
+  let word = sum.x ^ sum.y ^ sum.z ^ sum.w;
+  if (word == 0x9e3779b9u) {
+    sink[0] = word;
+  }
+}
