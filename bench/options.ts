@@ -31,7 +31,7 @@ export interface BenchOptions {
   /** Path of a trace to time. */
   readonly trace: string | null;
   readonly hot: boolean;
-  /** Percent at which a row has samples enough. */
+  /** Half the 95% interval of a median, in percent of it, at which it has samples enough. */
   readonly noisePct: number;
   /** Time limit of a case's sampling. */
   readonly maxTimeMs: number;

@@ -20,7 +20,7 @@ const COLUMNS: readonly Column[] = [
   { heading: "GB/s", cell: (row) => decimals(row.gbytes_per_s, 1) },
   { heading: "% floor", cell: (row) => decimals(row.roofline_pct, 1) },
   { heading: "x dense", cell: (row) => decimals(row.speedup_vs_dense, 2) },
-  { heading: "error", cell: (row) => row.rel_l2_err?.toExponential(1) ?? "" },
+  { heading: "error", cell: error },
 ];
 
 /**
@@ -66,7 +66,12 @@ function cellsOf(row: ResultRow): string[] {
 }
 
 function interval({ ci_low_us: low, ci_high_us: high }: ResultRow): string {
-  return low === null || high === null ? "" : `${micros(low)} .. ${micros(high)}`;
+  return low === null || high === null ? "" : `${micros(low)}-${micros(high)}`;
+}
+
+function error({ rel_l2_err }: ResultRow): string {
+  // Exact stages have none at all.
+  return rel_l2_err === 0 ? "0" : rel_l2_err?.toExponential(1) ?? "";
 }
 
 /** About four digits: what a timing is good for. */

@@ -20,7 +20,7 @@ Deno.test("a case's rows stand under its shape and KV length", () => {
     const end = heads.indexOf(heading) + heading.length;
     assert(row.slice(0, end).endsWith(cell), `${heading}: ${row}`);
   }
-  assertStringIncludes(row, "22.30 .. 22.51");
+  assertStringIncludes(row, "22.30-22.51");
   assertStringIncludes(row, "1.2e-7");
 });
 
