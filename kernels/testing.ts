@@ -1,0 +1,133 @@
+/** Test support: runs a contender on made-up inputs with everything else poisoned. */
+import { openAdapter, openDevice, subgroupSizes } from "../bench/host.ts";
+import type { Contender, DeviceLimits, Params } from "./contender.ts";
+import { judge, type ReadBytes, type Verdict } from "./judge.ts";
+import type { Problem } from "./problem.ts";
+import { allocate, bindProgram, checkFits, compilePlan, recordProgram } from "./program.ts";
+
+export { type InputOptions, makeInputs } from "./testing_inputs.ts";
+
+/** Contents of input buffers by name. */
+export type Inputs = Readonly<Record<string, ArrayBufferView<ArrayBuffer>>>;
+
+/** A device to test on. One costs 5 MB that never come back: open one per test file. */
+export interface TestDevice {
+  readonly device: GPUDevice;
+  readonly features: ReadonlySet<string>;
+  readonly limits: DeviceLimits;
+  /** Errors that no scope has caught so far. */
+  readonly uncaptured: readonly Error[];
+}
+
+/** Opens a device with those of the optional features that it has. */
+export async function openTestDevice(
+  wanted: readonly string[] = ["subgroups", "shader-f16"],
+): Promise<TestDevice> {
+  const { adapter } = await openAdapter();
+  const uncaptured: Error[] = [];
+  const { device, features } = await openDevice(adapter, wanted, (error) => uncaptured.push(error));
+  const subgroupMinSize = features.has("subgroups") ? subgroupSizes(adapter)?.min : undefined;
+  return { device, features, limits: limitsOf(device, subgroupMinSize), uncaptured };
+}
+
+function limitsOf({ limits }: GPUDevice, subgroupMinSize: number | undefined): DeviceLimits {
+  return {
+    maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+    maxBufferSize: limits.maxBufferSize,
+    maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+    maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+    maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    ...(subgroupMinSize ? { subgroupMinSize } : {}),
+  };
+}
+
+/** Whether a device has what a contender cannot do without. */
+export function canRun({ features }: TestDevice, contender: Contender): boolean {
+  return contender.features.every((feature) => features.has(feature));
+}
+
+/** Byte of poisoned memory: as f32 it is NaN, as an index or a count far too large. */
+const POISON = 0xff;
+
+/**
+ * Runs a contender once over `inputs`; all other buffers start as poison.
+ *
+ * @returns what the contender left in its buffers, inputs included.
+ * @throws {Error} for any GPU error, captured or not.
+ */
+export async function runContender(
+  { device, limits, uncaptured }: TestDevice,
+  contender: Contender,
+  p: Problem,
+  params: Params,
+  inputs: Inputs,
+  { unroll = false }: { readonly unroll?: boolean } = {},
+): Promise<ReadBytes> {
+  const plan = contender.plan(p, params);
+  checkFits(plan, limits);
+  const program = await compilePlan(device, plan, { compiler: "naga", unroll });
+  device.pushErrorScope("validation");
+  const buffers = allocate(device, plan.buffers);
+  for (const [name, buffer] of Object.entries(buffers)) {
+    const bytes = new Uint8Array(buffer.size).fill(POISON);
+    if (inputs[name]) bytes.set(bytesOf(inputs[name]));
+    else if (plan.buffers[name].role === "input") throw new Error(`no input was made for ${name}`);
+    device.queue.writeBuffer(buffer, 0, bytes);
+  }
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  recordProgram(pass, bindProgram(device, program, buffers));
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  const scope = device.popErrorScope();
+  const contents = await readAll(device, buffers);
+  for (const buffer of Object.values(buffers)) buffer.destroy();
+  const error = await scope ?? uncaptured[0];
+  if (error) throw new Error(`${contender.name}: GPU error: ${error.message}`);
+  return (name, byteOffset, byteLength) => {
+    if (!contents[name]) throw new Error(`${contender.name} has no buffer ${name}`);
+    return Promise.resolve(contents[name].subarray(byteOffset, byteOffset + byteLength));
+  };
+}
+
+function bytesOf(view: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/** Copies all buffers back in one go. */
+async function readAll(
+  device: GPUDevice,
+  buffers: Readonly<Record<string, GPUBuffer>>,
+): Promise<Record<string, Uint8Array<ArrayBuffer>>> {
+  const size = Object.values(buffers).reduce((sum, buffer) => sum + buffer.size, 0);
+  const staging = device.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  const encoder = device.createCommandEncoder();
+  let at = 0;
+  for (const buffer of Object.values(buffers)) {
+    encoder.copyBufferToBuffer(buffer, 0, staging, at, buffer.size);
+    at += buffer.size;
+  }
+  device.queue.submit([encoder.finish()]);
+  await staging.mapAsync(0x1);
+  const bytes = new Uint8Array(staging.getMappedRange().slice(0));
+  staging.destroy();
+  at = 0;
+  return Object.fromEntries(
+    Object.entries(buffers).map(([name, { size }]) => [name, bytes.subarray(at, at += size)]),
+  );
+}
+
+/** Runs a contender and judges all that it left. */
+export async function verdictOf(
+  testDevice: TestDevice,
+  contender: Contender,
+  p: Problem,
+  params: Params,
+  inputs: Inputs,
+  options: { readonly unroll?: boolean } = {},
+): Promise<Verdict> {
+  const read = await runContender(testDevice, contender, p, params, inputs, options);
+  return await judge(contender, p, params, read);
+}

@@ -1,0 +1,134 @@
+/** The tests that every contender of a stage must pass; each stage's test file registers its own. */
+import { assert, assertEquals } from "@std/assert";
+import type { Contender, Params, Stage } from "./contender.ts";
+import { judge } from "./judge.ts";
+import { codeHeads, codeWords } from "./problem.ts";
+import { CONTENDERS } from "./registry.ts";
+import {
+  canRun,
+  type Inputs,
+  makeInputs,
+  openTestDevice,
+  runContender,
+  type TestDevice,
+} from "./testing.ts";
+import { describeCase, gridOf, type TestCase } from "./testing_grid.ts";
+
+/** Fewest problems that a contender must have run of a grid for the grid to mean anything. */
+const FEWEST_CASES = 5;
+
+/** Combinations of tunables on which "results do not depend on parameters" is tested. */
+const PARAMETER_SETS = 12;
+
+/** The contenders of a stage. */
+export function contendersOf(stage: Stage): Contender[] {
+  return CONTENDERS.filter((contender) => contender.stage === stage);
+}
+
+/** Asserts that a contender computes what the reference does. */
+export async function assertCorrect(
+  testDevice: TestDevice,
+  contender: Contender,
+  test: TestCase,
+  params: Params = contender.defaults(test.p, testDevice.limits),
+  { unroll = false }: { readonly unroll?: boolean } = {},
+): Promise<void> {
+  const where = `${contender.name} ${JSON.stringify(params)} on ${describeCase(test)}`;
+  const inputs = makeInputs(contender, test.p, params, test.options);
+  const read = await runContender(testDevice, contender, test.p, params, inputs, { unroll })
+    .catch((error) => {
+      throw new Error(`${error.message}\n${where}`, { cause: error });
+    });
+  const { ok, relL2, worst } = await judge(contender, test.p, params, read);
+  assert(ok, `relative error ${relL2}, worst ${JSON.stringify(worst)}\n${where}`);
+  if (contender.stage === "encode_append" || contender.stage === "pipeline") {
+    assertOldCodes(test, inputs, await read("codes", 0, inputs.codes.byteLength), where);
+  }
+}
+
+/** Asserts that the codes of all tokens but the newest are as they were. */
+function assertOldCodes(
+  { p, options }: TestCase,
+  { codes: before }: Inputs,
+  after: Uint8Array,
+  where: string,
+): void {
+  const tokenBytes = 4 * codeWords(p);
+  const [old, now] = [before, after].map((view) => {
+    const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+    for (let list = 0; list < p.batch * codeHeads(p); list++) {
+      const newest = options.lengths[Math.floor(list / codeHeads(p))] - 1;
+      const start = (list * p.capacity + newest) * tokenBytes;
+      bytes.fill(0, start, start + tokenBytes);
+    }
+    return bytes;
+  });
+  const at = old.findIndex((byte, i) => byte !== now[i]);
+  assertEquals(at, -1, `byte ${at} of codes is not the newest token's but was written\n${where}`);
+}
+
+/** Tunable settings that a contender accepts for a problem, spread over all there are. */
+function parameterSets({ limits }: TestDevice, contender: Contender, { p }: TestCase): Params[] {
+  let all: Params[] = [contender.defaults(p, limits)];
+  for (const [name, values] of Object.entries(contender.tunables)) {
+    // Thinned as it grows, by a step that is no multiple of a list's length.
+    all = all.flatMap((params) => values.map((value) => ({ ...params, [name]: value })))
+      .filter((_, i, list) => list.length <= 5000 || i % 7 === 0);
+  }
+  const valid = all.filter((params) => contender.refuses(p, params, limits) === undefined);
+  const step = Math.max(1, valid.length / PARAMETER_SETS);
+  return Array.from(
+    { length: Math.min(PARAMETER_SETS, valid.length) },
+    (_, i) => valid[Math.floor((i + 0.5) * step)],
+  );
+}
+
+/**
+ * Registers the tests of a stage's contenders, on one device for the whole file.
+ *
+ * @param corners Cases that the grid does not have.
+ * @param small The case on which parameters and unrolling are tested.
+ */
+export function testStage(
+  stage: Stage,
+  corners: Readonly<Record<string, TestCase>>,
+  small: TestCase,
+  testDevice: TestDevice,
+): void {
+  const grid = gridOf(stage);
+  for (const contender of contendersOf(stage)) {
+    const ignore = !canRun(testDevice, contender);
+    const test = (name: string, fn: () => Promise<void>) =>
+      Deno.test({ name: `${contender.name}: ${name}`, ignore, fn });
+    const runs = ({ p }: TestCase) => {
+      const params = contender.defaults(p, testDevice.limits);
+      return contender.refuses(p, params, testDevice.limits) === undefined;
+    };
+
+    test("equals the reference on a pairwise grid", async () => {
+      const cases = grid.filter(runs);
+      assert(cases.length >= FEWEST_CASES, `only ${cases.length} of ${grid.length} cases run`);
+      for (const each of cases) await assertCorrect(testDevice, contender, each);
+    });
+
+    for (const [name, corner] of Object.entries(corners)) {
+      test(name, () => assertCorrect(testDevice, contender, corner));
+    }
+
+    test("does not depend on its parameters", async () => {
+      const sets = parameterSets(testDevice, contender, small);
+      assert(sets.length > 1, "only one setting of the parameters runs");
+      for (const params of sets) await assertCorrect(testDevice, contender, small, params);
+    });
+
+    test("computes the same with its loops written out", async () => {
+      await assertCorrect(testDevice, contender, small, undefined, { unroll: true });
+    });
+  }
+
+  Deno.test(`${stage}: no GPU error went uncaught`, () => {
+    assertEquals(testDevice.uncaptured, []);
+  });
+}
+
+export { openTestDevice };
