@@ -1,0 +1,143 @@
+/**
+ * The main job: times every stage and the whole sparse step against dense attention. Exits 0 if all
+ * is verified, 1 if a kernel failed its check, 2 for wrong usage, 130 when stopped.
+ * @module
+ */
+import { InvalidFileError } from "../fixtures/safetensors.ts";
+import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
+import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
+import { HELP } from "./help.ts";
+import { describeAdapter, NoAdapterError, openAdapter } from "./host.ts";
+import { eligible, measureCase, type MeasureContext, openContext } from "./measure.ts";
+import { type BenchOptions, parseOptions } from "./options.ts";
+import { listText, wgslText } from "./print_wgsl.ts";
+import { createProgress, type Progress } from "./progress.ts";
+import { openResults, type ResultsWriter } from "./results.ts";
+import { readRevision } from "./revision.ts";
+import type { ResultRow } from "./row.ts";
+import { formatTable } from "./table.ts";
+import { UsageError } from "./usage_error.ts";
+
+const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseOptions(args);
+  if (options.help || options.list) {
+    console.log(options.help ? HELP : listText());
+    return EXIT.ok;
+  }
+  const cases = casesOf(options, await readTrace(options));
+  if (options.printWgsl === null) return await measureAll(options, cases);
+  console.log(await wgslText(options.printWgsl, cases[0].problem));
+  return EXIT.ok;
+}
+
+async function readTrace({ quick, trace }: BenchOptions): Promise<NamedTrace | undefined> {
+  const file = quick ? SHIPPED_TRACE : trace;
+  if (file === null) return undefined;
+  const path = file instanceof URL ? file.pathname : file;
+  const name = path.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
+  return { name, trace: await readTraceFile(file) };
+}
+
+async function measureAll(options: BenchOptions, cases: readonly BenchCase[]): Promise<number> {
+  const host = await openAdapter({ driver: options.driver });
+  console.log(describeAdapter(host.info));
+  const results = openResults(options.outDir);
+  const progress = createProgress();
+  exitOnSignals(results, progress);
+  let begun = 0;
+  const context = await openContext(host, {
+    hot: options.hot,
+    noisePct: options.noisePct,
+    maxTimeMs: options.maxTimeMs,
+    seed: options.seed,
+    ...readRevision(),
+    onProgress: (message, fraction) => progress.update(message, (begun + fraction) / cases.length),
+    // A signal ends the process at once: rows go to disk whole, so that nothing is left to tidy.
+    stopped: () => false,
+  });
+
+  const rows: ResultRow[] = [];
+  const leftOut = new Set<string>();
+  const tooLarge: string[] = [];
+  for (const benchCase of cases) {
+    await measureInto(context, benchCase, options, { rows, leftOut, tooLarge, results });
+    begun++;
+  }
+  progress.clear();
+  results.close();
+  return report({ rows, leftOut, tooLarge, results });
+}
+
+/** What has come of a run so far. */
+interface Outcome {
+  readonly rows: ResultRow[];
+  /** Kernels that this device has no features or room for, and why. */
+  readonly leftOut: Set<string>;
+  /** Cases that this device cannot hold, and why. */
+  readonly tooLarge: string[];
+  readonly results: ResultsWriter;
+}
+
+/** Measures one case; one that the device cannot hold must not cost the others. */
+async function measureInto(
+  context: MeasureContext,
+  benchCase: BenchCase,
+  { contenders }: BenchOptions,
+  to: Outcome,
+): Promise<void> {
+  const { name, problem } = benchCase;
+  for (const { name, why } of eligible(context, problem, contenders).refused) {
+    to.leftOut.add(`${name}: ${why}`);
+  }
+  try {
+    await measureCase(context, benchCase, contenders, (row, samples) => {
+      to.results.append(row);
+      if (samples !== null) to.results.appendSamples(samples);
+      to.rows.push(row);
+    });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    to.tooLarge.push(`${name} at ${problem.kvLen} tokens: ${error.message}.`);
+  }
+}
+
+/** Prints what came of the run and returns its exit code. */
+function report({ rows, leftOut, tooLarge, results }: Outcome): number {
+  if (rows.length > 0) console.log(`\n${formatTable(rows)}\n`);
+  for (const what of leftOut) console.error(`Left out: ${what}.`);
+  for (const what of tooLarge) console.error(what);
+  console.log(`Results: ${results.csvPath}`);
+  const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));
+  if (failed.size > 0) {
+    console.error(`FAILED: ${[...failed].join(", ")}`);
+    return EXIT.failed;
+  }
+  return tooLarge.length > 0 || rows.length === 0 ? EXIT.usage : EXIT.ok;
+}
+
+function exitOnSignals(results: ResultsWriter, progress: Progress): void {
+  const stop = () => {
+    progress.clear();
+    console.log(`Stopped: ${results.rows} new rows are saved in ${results.csvPath}`);
+    Deno.exit(EXIT.stopped);
+  };
+  Deno.addSignalListener("SIGINT", stop);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", stop);
+}
+
+/** Runs the command; what the caller got wrong becomes one sentence. */
+async function run(args: readonly string[]): Promise<number> {
+  try {
+    return await main(args);
+  } catch (error) {
+    if (error instanceof InvalidFileError) console.error(UsageError.of(error).message);
+    else if (error instanceof UsageError || error instanceof NoAdapterError) {
+      console.error(error.message);
+    } else throw error;
+    return EXIT.usage;
+  }
+}
+
+if (import.meta.main) Deno.exit(await run(Deno.args));

@@ -1,0 +1,65 @@
+/** The texts of `--list` and `--print-wgsl`. */
+import { MODELS } from "../fixtures/models.ts";
+import type { Contender, DeviceLimits } from "../kernels/contender.ts";
+import { type Problem, shapeName } from "../kernels/problem.ts";
+import { dispatchWgsl } from "../kernels/program.ts";
+import { CONTENDERS } from "../kernels/registry.ts";
+import { NoAdapterError, openAdapter, openDevice, subgroupSizes } from "./host.ts";
+import { limitsOf } from "./measure.ts";
+
+/** What a device promises at least: the defaults of the WebGPU specification. */
+const DEFAULT_LIMITS: DeviceLimits = {
+  maxStorageBufferBindingSize: 2 ** 27,
+  maxBufferSize: 2 ** 28,
+  maxComputeWorkgroupStorageSize: 2 ** 14,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxStorageBuffersPerShaderStage: 8,
+};
+
+/** Every kernel with its stage, and every model with its shape. */
+export function listText(): string {
+  const kernels = CONTENDERS.map(({ name, stage, description }) =>
+    `  ${name.padEnd(26)}${stage.padEnd(15)}${description}`
+  );
+  const models = MODELS.map((model) =>
+    `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`
+  );
+  return ["Kernels (--kernels)", ...kernels, "", "Models (--models)", ...models].join("\n");
+}
+
+/**
+ * The WGSL of each dispatch of a contender with its default parameters for this machine's device,
+ * as the benchmark hands it to naga; without an adapter, for the least device there is.
+ *
+ * @throws {RangeError} where the contender cannot be made for the problem.
+ */
+export async function wgslText(contender: Contender, p: Problem): Promise<string> {
+  const { limits, unroll } = await readDevice();
+  const params = contender.defaults(p, limits);
+  const why = contender.refuses(p, params, limits);
+  const notes = why ? [`// This device cannot run it: ${why}.`] : [];
+  const { dispatches } = contender.plan(p, params);
+  const texts = dispatches.map((dispatch, i) => {
+    const { kernel, workgroups } = dispatch;
+    return `// Dispatch ${i + 1} of ${dispatches.length}: ${kernel.name}, ` +
+      `${workgroups.join(" x ")} workgroups\n` +
+      dispatchWgsl(dispatch, { compiler: "naga", unroll });
+  });
+  return [...notes, ...texts].join("\n");
+}
+
+async function readDevice(): Promise<{ limits: DeviceLimits; unroll: boolean }> {
+  try {
+    const { adapter, info } = await openAdapter();
+    const { device, features } = await openDevice(adapter, ["subgroups"]);
+    const minSize = features.has("subgroups") ? subgroupSizes(adapter)?.min : undefined;
+    const limits = limitsOf(device, minSize);
+    device.destroy();
+    return { limits, unroll: !info.software };
+  } catch (error) {
+    if (!(error instanceof NoAdapterError)) throw error;
+    return { limits: DEFAULT_LIMITS, unroll: true };
+  }
+}
