@@ -7,7 +7,7 @@ import { asUsage, UsageError } from "./usage_error.ts";
 
 /** One problem to measure every contender on. */
 export interface BenchCase {
-  /** What people call it: model names, a shape or a trace. */
+  /** What people call it: model names or a shape with the KV length, or a trace. */
   readonly name: string;
   /** Equal in runs that can be compared. */
   readonly caseId: string;
@@ -46,19 +46,23 @@ export function caseId(p: Problem): string {
  * @throws {UsageError} for a shape that cannot be, or a `--k` above a KV length.
  */
 export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] {
-  const cases = new Map<string, BenchCase>();
+  const cases = new Map<string, { names: string[]; problem: Problem }>();
   const add = (name: string, shape: Shape, kvLens: readonly number[]) => {
     for (const kvLen of [...kvLens].sort((a, b) => a - b)) {
       const problem = problemOf(options, shape, kvLen, options.batch);
       const id = caseId(problem);
-      const same = cases.get(id);
-      cases.set(id, { name: same ? `${same.name}, ${name}` : name, caseId: id, problem });
+      cases.set(id, { names: [...cases.get(id)?.names ?? [], name], problem });
     }
   };
   const lengths = (model: ModelShape) => options.kvLens ?? benchKvLengths(model);
   for (const model of options.models.map(findModel)) add(model.name, model, lengths(model));
   if (options.shape) add(shapeName(options.shape), options.shape, lengths(SHAPE_MODEL));
-  return [...cases.values(), ...(trace ? [traceCase(options, trace)] : [])];
+  const generated = Array.from(cases, ([caseId, { names, problem }]) => ({
+    name: `${names.join(", ")} at ${problem.kvLen} tokens`,
+    caseId,
+    problem,
+  }));
+  return [...generated, ...(trace ? [traceCase(options, trace)] : [])];
 }
 
 /** A trace holds one sequence and one KV head with its queries, whatever the batch is. */

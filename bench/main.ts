@@ -99,7 +99,7 @@ async function measureInto(
     });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    to.tooLarge.push(`${name} at ${problem.kvLen} tokens: ${error.message}.`);
+    to.tooLarge.push(`${name}: ${error.message}.`);
   }
 }
 

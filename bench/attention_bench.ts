@@ -1,0 +1,99 @@
+/**
+ * The registry under Deno's own runner: `deno bench -A`. Small cases on a software adapter. Deno
+ * sees the time from submission until the GPU is idle; the main job's timestamps are finer.
+ * @module
+ */
+import type { Contender } from "../kernels/contender.ts";
+import { type Problem, shapeName } from "../kernels/problem.ts";
+import { CONTENDERS } from "../kernels/registry.ts";
+import { casesOf } from "./cases.ts";
+import { type Contestant, prepare } from "./contestant.ts";
+import { openAdapter, openDevice, subgroupSizes } from "./host.ts";
+import { InputSets } from "./inputs.ts";
+import { eligible, limitsOf } from "./measure.ts";
+import { parseOptions } from "./options.ts";
+
+const { adapter, info } = await openAdapter();
+const { device, features } = await openDevice(adapter, ["subgroups"]);
+const subgroupSize = features.has("subgroups") ? subgroupSizes(adapter)?.min : undefined;
+const limits = limitsOf(device, subgroupSize);
+
+const CASES = info.software
+  ? ["--shape", "8x2x128", "--kv", "1024"]
+  : ["--models", "llama-3.1-8b,qwen2.5-7b", "--kv", "32768"];
+/** A submission costs some 50 us, which has to vanish in the steps that it brings. */
+const STEPS = info.software ? 1 : 100;
+/** Bytes that other steps touch before an input is read again; a CPU has no use for it. */
+const COLD_BYTES = info.software ? 0 : 256e6;
+const BASELINE = "dense/split";
+
+for (const { problem } of casesOf(parseOptions(CASES))) {
+  const inputs = new InputSets(device, problem, {
+    limits,
+    seed: 1,
+    budgetBytes: info.software ? 2e9 : 24e9,
+    unroll: !info.software,
+  });
+  for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
+    // A whole prompt is as much work as thousands of decode steps.
+    const steps = contender.stage === "encode_prompt" ? 1 : STEPS;
+    addBench(inputs, contender, steps, {
+      name: contender.name,
+      group: groupName(problem, steps, contender),
+      baseline: contender.name === BASELINE,
+    });
+  }
+}
+
+function groupName(problem: Problem, steps: number, { stage }: Contender): string {
+  const what = stage === "encode_prompt"
+    ? "the whole prompt"
+    : steps === 1
+    ? "one decode step"
+    : `${steps} decode steps`;
+  return `${shapeName(problem)}, ${problem.kvLen} tokens: ${what} on ${info.adapter}`;
+}
+
+function addBench(
+  inputs: InputSets,
+  contender: Contender,
+  steps: number,
+  naming: { name: string; group: string; baseline: boolean },
+): void {
+  let ready: Promise<Contestant> | undefined;
+  let step = 0;
+  const encode = ({ record }: Contestant) => {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (let i = 0; i < steps; i++) record(pass, step++);
+    pass.end();
+    return encoder.finish();
+  };
+  Deno.bench({
+    ...naming,
+    async fn(b) {
+      const contestant = await (ready ??= prepareVerified(inputs, contender));
+      const [untimed, timed] = [encode(contestant), encode(contestant)];
+      // The clock sinks in the 10 ms that an await costs: the same work right before brings it
+      // back. The call, not the await, is what blocks until the GPU is idle.
+      device.queue.submit([untimed]);
+      const warm = device.queue.onSubmittedWorkDone();
+      b.start();
+      device.queue.submit([timed]);
+      const done = device.queue.onSubmittedWorkDone();
+      b.end();
+      await Promise.all([warm, done]);
+    },
+  });
+}
+
+/** Nothing is timed that is not right. */
+async function prepareVerified(inputs: InputSets, contender: Contender): Promise<Contestant> {
+  const params = contender.defaults(inputs.problem, limits);
+  const contestant = await prepare(inputs, contender, params, COLD_BYTES);
+  const verdict = await contestant.verify(0);
+  if (!verdict.ok) {
+    throw new Error(`${contender.name} FAILED its check: ${JSON.stringify(verdict.worst)}`);
+  }
+  return contestant;
+}
