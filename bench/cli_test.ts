@@ -1,0 +1,172 @@
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { parse } from "@std/csv";
+import { MODELS } from "../fixtures/models.ts";
+import { CONTENDERS } from "../kernels/registry.ts";
+import { COLUMNS } from "./row.ts";
+
+const MAIN = `${import.meta.dirname}/main.ts`;
+const ROOT = `${import.meta.dirname}/..`;
+
+/** Small, and short of time: what is tested is the command. */
+const TINY = ["--shape", "4x1x64", "--kv", "512", "--max-time", "0.2"];
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+function command(...args: string[]): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", MAIN, ...args],
+    env: { NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+async function run(...args: string[]): Promise<Outcome> {
+  const { code, stdout, stderr } = await command(...args).output();
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function readRows(dir: string): Promise<Record<string, string | undefined>[]> {
+  const text = await Deno.readTextFile(`${dir}/results.csv`);
+  assert(text.endsWith("\r\n"));
+  return parse(text, { skipFirstRow: true });
+}
+
+Deno.test("wrong usage exits 2 with one sentence", () =>
+  inFolder(async (folder) => {
+    const file = `${folder}/file`;
+    await Deno.writeTextFile(file, "no folder, no trace");
+    const wrong: [string[], RegExp][] = [
+      [["--frobnicate"], /^Unknown flag --frobnicate/],
+      [["llama"], /^"llama" is not a flag/],
+      [["--shape", "32x5x128"], /got 32 and 5/],
+      [["--models", "gpt-7"], /gpt-7.*llama-3\.1-8b/],
+      [["--k", "600", ...TINY], /--k 600 exceeds the KV length of 512/],
+      [["--kernels", "nothing/*"], /no kernel matches nothing\/\*; the kernels are .*dense\/split/],
+      [["--print-wgsl", "nothing"], /^No kernel is called nothing/],
+      [["--trace", file], /^\S+file: /],
+      [["--trace", `${folder}/missing`], /^Cannot read the trace/],
+      [["--out", `${file}/results`, ...TINY], /^Cannot write results to /],
+    ];
+    const outcomes = await Promise.all(wrong.map(([args]) => run(...args)));
+    for (const [i, { code, err }] of outcomes.entries()) {
+      assertEquals([wrong[i][0], code], [wrong[i][0], 2]);
+      assertMatch(err, /^[^\n]+\.\n$/);
+      assertMatch(err, wrong[i][1]);
+    }
+    assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["file"]);
+  }));
+
+Deno.test("help, list and WGSL go to stdout", async () => {
+  const [help, list, wgsl] = await Promise.all([
+    run("--help"),
+    run("--list"),
+    run("--print-wgsl", "dense/split", "--shape", "6x2x96", "--kv", "100"),
+  ]);
+  for (const { code, err } of [help, list, wgsl]) assertEquals([code, err], [0, ""]);
+  assertStringIncludes(help.out, "--print-wgsl NAME");
+  for (const { name } of [...CONTENDERS, ...MODELS]) assertStringIncludes(list.out, name);
+  assertStringIncludes(wgsl.out, "// Dispatch 1 of 2: dense/split");
+  assertStringIncludes(wgsl.out, "const HEAD_DIM: u32 = 96u;");
+  assertStringIncludes(wgsl.out, "const GROUP: u32 = 3u;");
+});
+
+Deno.test("a run writes every column of every kernel and appends the next run", () =>
+  inFolder(async (folder) => {
+    const dir = `${folder}/results`;
+    const { code, out, err } = await run(...TINY, "--out", dir, "--driver", "by hand");
+    assertEquals(code, 0, err);
+    assertMatch(out, /^Adapter: /);
+    assertMatch(out, /4x1x64, 512 tokens\n/);
+    assertStringIncludes(out, `Results: ${dir}/results.csv`);
+    // No bar where nobody watches.
+    assert(!err.includes("\r"));
+
+    const rows = await readRows(dir);
+    const allowed = CONTENDERS.map(({ name }) => name);
+    assertGreater(rows.length, allowed.length / 2);
+    const mayBeEmpty = ["rows", "unique_rows", "speedup_vs_dense", "failure"];
+    mayBeEmpty.push("workgroup", "ns_per_tick");
+    for (const row of rows) {
+      assertEquals(Object.keys(row), [...COLUMNS]);
+      assert(allowed.includes(row.kernel!));
+      assertStringIncludes(out, row.kernel!);
+      for (const name of COLUMNS) assert(row[name] !== "" || mayBeEmpty.includes(name), name);
+      assertEquals([row.verified, row.failure], ["true", ""]);
+      assertGreater(Number(row.median_us), 0);
+      assertEquals(row.case_id, "4x1x64-n512-b1-f16-c32h-mlp3x128f16-s32-w128+128");
+    }
+    const samples = (await Deno.readTextFile(`${dir}/samples.jsonl`)).trimEnd().split("\n");
+    for (const [i, line] of samples.entries()) {
+      assertEquals(JSON.parse(line).kernel, rows[i].kernel);
+      assertEquals(JSON.parse(line).us.length, Number(rows[i].samples));
+    }
+
+    assertEquals((await run(...TINY, "--kernels", "dense/naive", "--out", dir)).code, 0);
+    assertEquals((await readRows(dir)).length, rows.length + 1);
+  }));
+
+Deno.test("a case that the device cannot hold is refused in one sentence", () =>
+  inFolder(async (folder) => {
+    const { code, err } = await run(
+      ...["--shape", "64x64x256", "--kv", "2097152", "--batch", "64", "--dtype", "f32"],
+      ...["--kernels", "dense/naive", "--max-time", "0.2", "--out", `${folder}/results`],
+    );
+    assertEquals(code, 2);
+    assertMatch(err, /buffer \w+ needs \d+ bytes, this adapter binds \d+ at most\.\n$/);
+    assert(!err.includes("    at "), err);
+  }));
+
+Deno.test("a signal leaves valid files and exits 130", () =>
+  inFolder(async (folder) => {
+    if (Deno.build.os === "windows") return;
+    const dir = `${folder}/results`;
+    let rowsBefore = 0;
+    for (const signals of [["SIGINT"], ["SIGINT", "SIGINT"], ["SIGTERM"]] as const) {
+      // The second case is far from done when the first one's rows are there.
+      const args = ["--kernels", "dense/*", "--shape", "4x1x64", "--kv", "512,65536"];
+      const child = command(...args, "--max-time", "0.2", "--out", dir).spawn();
+      const out = new Response(child.stdout).text();
+      for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+        if (text.includes("65536 tokens: checking")) break;
+      }
+      for (const signal of signals) child.kill(signal);
+      assertEquals((await child.status).code, 130);
+      const rows = await readRows(dir);
+      assertGreater(rows.length, rowsBefore);
+      assertMatch(await out, new RegExp(`Stopped: ${rows.length - rowsBefore} new rows are saved`));
+      rowsBefore = rows.length;
+    }
+  }));
+
+Deno.test("deno bench tells JSON and nothing else", async () => {
+  const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["bench", "-A", "--no-check", "--json", "--filter", "merge/merge"],
+    cwd: ROOT,
+    stderr: "null",
+  }).output();
+  assert(success);
+  const { benches } = JSON.parse(new TextDecoder().decode(stdout));
+  assertEquals(benches.map(({ name }: { name: string }) => name), ["merge/merge"]);
+  assertMatch(benches[0].group, /^\d+x\d+x\d+, \d+ tokens: .* on ./);
+});
