@@ -52,21 +52,24 @@ export async function prepare(
   const plan = contender.plan(p, params);
   checkFits(plan, settings.limits);
   const cost = contender.cost(p, params);
-  const sets = cacheBytes === 0 ? 1 : setsFor(cost, cacheBytes);
+  const wanted = cacheBytes === 0 ? 1 : setsFor(cost, cacheBytes);
   const program = await compilePlan(device, plan, { compiler: "naga", unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const own = allocate(device, Object.fromEntries(specs.filter(([, s]) => s.role !== "input")));
   const buffers: Record<string, GPUBuffer>[] = [];
   const bound: BoundProgram[] = [];
-  for (let set = 0; set < sets; set++) {
+  for (let set = 0; set < wanted; set++) {
     const of = { ...own };
     for (const [name, spec] of specs) {
-      if (spec.role === "input") of[name] = await inputs.get(name, spec, params, set);
+      if (spec.role !== "input") continue;
+      const copies = Math.max(2, Math.floor(MOST_COPY_BYTES / spec.bytes));
+      of[name] = await inputs.get(name, spec, params, set % copies);
     }
     buffers.push(of);
     bound.push(bindProgram(device, program, of));
   }
 
+  const sets = bound.length;
   return {
     name: contender.name,
     contender,
@@ -76,14 +79,20 @@ export async function prepare(
     sets,
     record: (pass, step) => recordProgram(pass, bound[step % sets]),
     verify(set) {
-      for (const buffer of Object.values(own)) poison(device, buffer);
+      for (const [name, buffer] of Object.entries(own)) {
+        if (plan.buffers[name].role !== "counter") poison(device, buffer);
+      }
       submitOnce(device, bound[set % sets]);
       return judge(
         contender,
         p,
         params,
         (name, offset, length) => readBytes(device, buffers[set % sets][name], offset, length),
-        { heads: checkedHeads(p, settings.seed + set), sequences: checkedSequences(p, set) },
+        {
+          heads: checkedHeads(p, settings.seed + set),
+          sequences: checkedSequences(p, set),
+          promptTokens: PROMPT_TOKENS,
+        },
       );
     },
     read: (name, set) => readBytes(device, buffers[set % sets][name], 0, plan.buffers[name].bytes),
@@ -92,6 +101,12 @@ export async function prepare(
     },
   };
 }
+
+/** Bytes of one input, all its copies together: the newest row of many caches needs no more. */
+const MOST_COPY_BYTES = 6e9;
+
+/** Prompt tokens of a list that a check encodes again. */
+const PROMPT_TOKENS = 256;
 
 /** Multiply-adds of the reference that a check may spend: about a second of one core. */
 const CHECK_BUDGET = 5e8;

@@ -55,8 +55,11 @@ export interface Dispatch {
   readonly rename?: Readonly<Record<string, string>>;
 }
 
-/** How a contender uses a buffer: reads it, leaves a result in it, or both made and used it. */
-export type BufferRole = "input" | "output" | "scratch";
+/**
+ * How a contender uses a buffer: reads it, leaves a result in it, or makes and uses it. `counter`:
+ * u32 words that are zero before the first step (as new buffers are) and zero again after each.
+ */
+export type BufferRole = "input" | "output" | "scratch" | "counter";
 
 /** A buffer that a plan needs. */
 export interface BufferSpec {

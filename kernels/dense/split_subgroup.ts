@@ -1,33 +1,69 @@
-/** Dense split-KV decode whose dot products are summed by subgroup shuffles. */
-import type { Contender, Kernel } from "../contender.ts";
-import { groupSize } from "../problem.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_TUNABLES } from "../row_split.ts";
-import { DENSE_SPLITS, denseCost, splitKernel, splitPlan, splitsFor } from "./split.ts";
+/** Dense split-KV decode in one dispatch: subgroup shuffles, and the last workgroup merges. */
+import type { Contender, Kernel, Plan } from "../contender.ts";
+import { dispatch, ranges, specs } from "../layout.ts";
+import { groupSize, type Problem } from "../problem.ts";
+import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import { denseCost, splitsFor } from "./split.ts";
 import source from "./split_subgroup.wgsl" with { type: "text" };
 
-/** `split_subgroup.wgsl`: the bindings and parameters of `split.wgsl`. */
+/** `split_subgroup.wgsl`. */
 export const splitSubgroupKernel: Kernel = {
-  ...splitKernel,
   name: "dense/split_subgroup",
   source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "values", access: "read" },
+    { name: "sink_logits", access: "read" },
+    { name: "partials", access: "read_write" },
+    { name: "arrivals", access: "read_write" },
+    { name: "out", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ROW_SPLIT_RANGES,
+    PREFETCH: [0, 1],
+    SPLITS: { min: 1, max: 1024 },
+  },
   features: ["subgroups"],
 };
+
+function plan(p: Problem, params: Readonly<Record<string, number>>): Plan {
+  const partials = p.batch * p.qHeads * params.SPLITS;
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
+      partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
+      arrivals: { bytes: p.batch * p.kvHeads * 4, role: "counter" },
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(splitSubgroupKernel, p, params, [params.SPLITS, p.kvHeads, p.batch]),
+    ],
+  };
+}
 
 /** Dense decode for devices with subgroups. */
 export const denseSplitSubgroup: Contender = {
   name: "dense/split_subgroup",
   stage: "dense",
-  description: "split-KV decode, K and V read once per GQA group, dots summed by subgroup shuffles",
-  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: DENSE_SPLITS },
+  description: "split-KV decode in one dispatch: subgroup shuffles, the last workgroup merges",
+  tunables: { ...ROW_SPLIT_TUNABLES, PREFETCH: [0, 1], SPLITS: [8, 16, 33, 66, 99] },
   features: ["subgroups"],
   defaults: (p, limits) => ({
-    WORKGROUP: 128,
+    WORKGROUP: 256,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
     TOKENS: groupSize(p) > 4 ? 2 : 4,
-    SPLITS: splitsFor(p, p.kvHeads, p.capacity, 528),
+    PREFETCH: 0,
+    SPLITS: splitsFor(p, p.kvHeads, p.capacity, 264),
   }),
-  refuses: (p, params, limits) =>
-    refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: true }),
-  plan: (p, params) => splitPlan(splitSubgroupKernel, p, params),
+  refuses(p, params, limits) {
+    if (params.WORKGROUP < p.headDim / 4) {
+      return `${params.WORKGROUP} threads are too few for a row of ${p.headDim}`;
+    }
+    return refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: true });
+  },
+  plan,
   cost: denseCost,
 };

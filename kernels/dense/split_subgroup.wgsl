@@ -1,9 +1,11 @@
 // Dense decode attention, split over the KV axis (FlashDecoding), GQA group packed.
 //
-// Dispatch (splits, KV heads, batch): a workgroup reads its share of one KV head's K and V once
-// for all query heads of the group, and leaves one unnormalised partial per query head.
+// Dispatch (SPLITS, KV heads, batch): a workgroup reads its share of one KV head's K and V once for
+// all query heads of the group, and leaves one unnormalised partial per query head. The last
+// workgroup of a KV head to arrive joins the partials: nobody waits, and no second dispatch is paid.
+// That hand-over needs storageBarrier() to order memory for the whole device, as naga makes it.
 // LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
-// Each row group keeps its own running softmax; the groups are joined once, at the end.
+// Each row group keeps its own running softmax. With PREFETCH the next tile is loaded while one is used.
 // Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
 // subgroup size, and subgroups are consecutive threads. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
@@ -14,6 +16,8 @@ const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
+const PREFETCH: u32 = 1u; // @param 1 to load a tile ahead
+const SPLITS: u32 = 8u; // @param
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -26,6 +30,9 @@ const LOGITS = TOKENS * GROUP;
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const LOADS = TOKENS * CHUNKS;
 const HEAD_QUADS = HEAD_DIM / 4u;
+const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
+const SLICES = WORKGROUP / HEAD_QUADS; // of the splits, when partials are joined
+const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
 const LOWEST = -1e30;
 const LOG2_E = 1.4426950408889634;
 
@@ -33,11 +40,14 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> partial_out: array<f32>;
-@group(0) @binding(5) var<storage, read_write> partial_stats: array<vec2f>;
+@group(0) @binding(4) var<storage, read> sink_logits: array<f32>;
+@group(0) @binding(5) var<storage, read_write> partials: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> arrivals: array<atomic<u32>>;
+@group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> scratch: array<f32, ROWS * HEAD_DIM>;
-var<workgroup> stats: array<vec2f, ROWS * GROUP>;
+var<workgroup> scratch: array<vec4f, max(ROWS, SLICES) * HEAD_QUADS>;
+var<workgroup> stats: array<vec2f, max(ROWS, SLICES) * GROUP>;
+var<workgroup> is_last: u32;
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
@@ -54,17 +64,32 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  let cache = (wid.z * KV_HEADS + wid.y) * CAPACITY;
-  let first_head = (wid.z * KV_HEADS + wid.y) * GROUP;
+  let kv_head = wid.z * KV_HEADS + wid.y;
+  let first_head = kv_head * GROUP;
   let length = lengths[wid.z];
-  let share = (length + grid.x - 1u) / grid.x;
+  let share = (length + SPLITS - 1u) / SPLITS;
   let begin = min(wid.x * share, length);
   let end = min(begin + share, length);
+  // Rows past the end repeat the last one: what lies beyond a sequence may be NaN.
+  let last = max(end, 1u) - 1u;
+  let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
+
+  var k: array<vec4<u32>, LOADS>;
+  var v: array<vec4<u32>, LOADS>;
+  var next_k: array<vec4<u32>, LOADS>;
+  var next_v: array<vec4<u32>, LOADS>;
+  if (PREFETCH == 1u) {
+    // @unroll
+    for (var load = 0u; load < LOADS; load++) {
+      let token = min(begin + (load / CHUNKS) * ROWS + row, last);
+      k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+    }
+  }
 
   var query: array<vec4f, GROUP * PARTS>;
   var total: array<vec4f, GROUP * PARTS>;
@@ -83,19 +108,20 @@ fn main(
   }
 
   for (var tile = begin; tile < end; tile += TILE) {
-    // All loads of the tile are in flight before the first use. Rows past the end repeat the last
-    // one of the sequence: what lies beyond it may be NaN.
-    var k: array<vec4<u32>, LOADS>;
-    var v: array<vec4<u32>, LOADS>;
-    // @unroll
-    for (var load = 0u; load < LOADS; load++) {
-      let token = min(tile + (load / CHUNKS) * ROWS + row, length - 1u);
-      k[load] = keys[(cache + token) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
-    }
-    // @unroll
-    for (var load = 0u; load < LOADS; load++) {
-      let token = min(tile + (load / CHUNKS) * ROWS + row, length - 1u);
-      v[load] = values[(cache + token) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
+    if (PREFETCH == 1u) {
+      // @unroll
+      for (var load = 0u; load < LOADS; load++) {
+        let token = min(tile + TILE + (load / CHUNKS) * ROWS + row, last);
+        next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+        next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      }
+    } else {
+      // @unroll
+      for (var load = 0u; load < LOADS; load++) {
+        let token = min(tile + (load / CHUNKS) * ROWS + row, last);
+        k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+        v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      }
     }
 
     var logits = array<f32, LOGITS>();
@@ -120,13 +146,12 @@ fn main(
 
     // @unroll
     for (var h = 0u; h < GROUP; h++) {
-      var p: array<f32, TOKENS>;
       var peak = highest[h];
       // @unroll
       for (var t = 0u; t < TOKENS; t++) {
         let inside = tile + t * ROWS + row < end;
-        p[t] = select(LOWEST, logits[t * GROUP + h], inside);
-        peak = max(peak, p[t]);
+        logits[t * GROUP + h] = select(LOWEST, logits[t * GROUP + h], inside);
+        peak = max(peak, logits[t * GROUP + h]);
       }
       let fade = exp2(highest[h] - peak);
       highest[h] = peak;
@@ -138,7 +163,7 @@ fn main(
       // @unroll
       for (var t = 0u; t < TOKENS; t++) {
         let inside = tile + t * ROWS + row < end;
-        let share_of = select(0.0, exp2(p[t] - peak), inside);
+        let share_of = select(0.0, exp2(logits[t * GROUP + h] - peak), inside);
         weight[h] += share_of;
         // @unroll
         for (var part = 0u; part < PARTS; part++) {
@@ -146,12 +171,19 @@ fn main(
         }
       }
     }
+    if (PREFETCH == 1u) {
+      // @unroll
+      for (var load = 0u; load < LOADS; load++) {
+        k[load] = next_k[load];
+        v[load] = next_v[load];
+      }
+    }
   }
 
-  // Join the row groups.
-  // @unroll
-  for (var h = 0u; h < GROUP; h++) {
-    if (lane == 0u) {
+  // Join the row groups into this split's partial.
+  if (lane == 0u) {
+    // @unroll
+    for (var h = 0u; h < GROUP; h++) {
       stats[row * GROUP + h] = vec2f(highest[h], weight[h]);
     }
   }
@@ -166,22 +198,18 @@ fn main(
     let fade = exp2(highest[h] - peak);
     // @unroll
     for (var part = 0u; part < PARTS; part++) {
-      let at = row * HEAD_DIM + (((part / QUADS) * LANES + lane) * QUADS + part % QUADS) * 4u;
-      let faded = total[h * PARTS + part] * fade;
-      scratch[at] = faded.x;
-      scratch[at + 1u] = faded.y;
-      scratch[at + 2u] = faded.z;
-      scratch[at + 3u] = faded.w;
+      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
+      scratch[row * HEAD_QUADS + at] = total[h * PARTS + part] * fade;
     }
     workgroupBarrier();
-    let slot = (first_head + h) * grid.x + wid.x;
-    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      var sum = 0.0;
+    let slot = ((first_head + h) * SPLITS + wid.x) * PARTIAL_QUADS;
+    for (var column = thread; column < HEAD_QUADS; column += WORKGROUP) {
+      var sum = vec4f(0.0);
       // @unroll
       for (var r = 0u; r < ROWS; r++) {
-        sum += scratch[r * HEAD_DIM + d];
+        sum += scratch[r * HEAD_QUADS + column];
       }
-      partial_out[slot * HEAD_DIM + d] = sum;
+      partials[slot + column] = sum;
     }
     if (thread == 0u) {
       var denominator = 0.0;
@@ -189,7 +217,69 @@ fn main(
       for (var r = 0u; r < ROWS; r++) {
         denominator += stats[r * GROUP + h].y * exp2(stats[r * GROUP + h].x - peak);
       }
-      partial_stats[slot] = vec2f(peak, denominator);
+      partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
+    }
+    workgroupBarrier();
+  }
+
+  // The last workgroup of the KV head joins the splits, and leaves the counter at zero.
+  storageBarrier();
+  if (thread == 0u) {
+    is_last = 0u;
+    if (atomicAdd(&arrivals[kv_head], 1u) == SPLITS - 1u) {
+      is_last = 1u;
+      atomicStore(&arrivals[kv_head], 0u);
+    }
+  }
+  if (workgroupUniformLoad(&is_last) == 0u) {
+    return;
+  }
+  storageBarrier();
+  let column = thread % HEAD_QUADS;
+  let slice = thread / HEAD_QUADS;
+  // @unroll
+  for (var h = 0u; h < GROUP; h++) {
+    highest[h] = LOWEST;
+    weight[h] = 0.0;
+    total[h] = vec4f(0.0);
+    // @unroll
+    for (var round = 0u; round < ROUNDS; round++) {
+      let split = round * SLICES + slice;
+      let slot = ((first_head + h) * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
+      let part = partials[slot + column];
+      let of_split = partials[slot + HEAD_QUADS];
+      let peak = max(highest[h], select(LOWEST, of_split.x, split < SPLITS));
+      let fade = exp2(highest[h] - peak);
+      let scale = select(0.0, exp2(of_split.x - peak), split < SPLITS);
+      highest[h] = peak;
+      weight[h] = weight[h] * fade + of_split.y * scale;
+      total[h] = total[h] * fade + part * scale;
+    }
+  }
+  // @unroll
+  for (var h = 0u; h < GROUP; h++) {
+    if (slice < SLICES) {
+      scratch[thread] = total[h];
+      stats[slice] = vec2f(highest[h], weight[h]);
+    }
+    workgroupBarrier();
+    if (slice == 0u) {
+      let sink = sink_logits[first_head % (KV_HEADS * GROUP) + h] * LOG2_E;
+      var peak = sink;
+      // @unroll
+      for (var s = 0u; s < SLICES; s++) {
+        peak = max(peak, stats[s].x);
+      }
+      var attended = 0.0;
+      var numerator = vec4f(0.0);
+      // @unroll
+      for (var s = 0u; s < SLICES; s++) {
+        let scale = exp2(stats[s].x - peak);
+        attended += stats[s].y * scale;
+        numerator += scratch[s * HEAD_QUADS + column] * scale;
+      }
+      let denominator = attended + select(exp2(sink - peak), 0.0, sink <= LOWEST);
+      out[(first_head + h) * HEAD_QUADS + column] = select(vec4f(0.0), numerator / denominator, attended > 0.0 || attended != attended);
     }
     workgroupBarrier();
   }

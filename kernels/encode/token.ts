@@ -38,7 +38,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
     return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
   }
   const bytes = 4 * Math.max(p.headDim, p.map.hidden) +
-    4 * workgroup * (p.map.dtype === "f16" ? 8 : 4) + 16;
+    4 * workgroup * (p.map.dtype === "f16" ? 9 : 5) + 16;
   if (bytes > limits.maxComputeWorkgroupStorageSize) {
     return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
   }

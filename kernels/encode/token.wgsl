@@ -38,6 +38,7 @@ const LOADS_1 = (SIZE_1 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS_2 = (SIZE_2 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS_3 = (SIZE_3 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS = LOADS_1 + LOADS_2 + LOADS_3;
+const MOST_PARTS = WORKGROUP / 32u; // of a layer with the fewest outputs
 const WORDS = BITS / 32u;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
@@ -49,7 +50,8 @@ const WORDS = BITS / 32u;
 @group(0) @binding(6) var<storage, read_write> codes: array<u32>;
 
 var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
-var<workgroup> sums: array<vec4f, WORKGROUP * WIDTH / 4u>;
+var<workgroup> sums: array<f32, WORKGROUP * WIDTH>;
+var<workgroup> parts: array<f32, WORKGROUP>;
 var<workgroup> code: array<atomic<u32>, WORDS>;
 
 /// Where load i of a thread lies in its map: inside the matrix it belongs to, repeated at its end.
@@ -80,22 +82,42 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
 }
 
-/// Adds up the slices of a layer; thread j < outs gets output j.
+/// Adds up the slices of a layer of OUTS outputs; thread j < outs gets output j. First every thread
+/// adds WIDTH slices of one output, then the first `outs` threads add what is left.
 fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f32 {
   if (MAP_DTYPE == 0u) {
-    sums[thread] = low;
+    store_four(thread * 4u, low);
   } else {
-    sums[2u * thread] = low;
-    sums[2u * thread + 1u] = high;
+    store_four(thread * 8u, low);
+    store_four(thread * 8u + 4u, high);
   }
+  workgroupBarrier();
+  let column = thread % outs;
+  let first = thread / outs * WIDTH;
+  var part = 0.0;
+  // @unroll
+  for (var i = 0u; i < WIDTH; i++) {
+    part += sums[(first + i) * outs + column];
+  }
+  parts[thread] = part;
   workgroupBarrier();
   var total = bias;
   if (thread < outs) {
-    for (var at = thread; at < WORKGROUP * WIDTH; at += outs) {
-      total += sums[at / 4u][at % 4u];
+    // @unroll
+    for (var i = 0u; i < MOST_PARTS; i++) {
+      if (i * outs < WORKGROUP) {
+        total += parts[min(i * outs, WORKGROUP - outs) + thread];
+      }
     }
   }
   return total;
+}
+
+fn store_four(at: u32, four: vec4f) {
+  sums[at] = four.x;
+  sums[at + 1u] = four.y;
+  sums[at + 2u] = four.z;
+  sums[at + 3u] = four.w;
 }
 
 fn silu(x: f32) -> f32 {
