@@ -14,99 +14,159 @@ export interface TestCase {
 }
 
 /** Everything that a case is made of. */
-interface Factors {
-  /** [query heads, KV heads]: groups of 3, 5, 7, 1, 8 and 4. */
+export interface Factors {
+  /** [query heads, KV heads]: groups of 3, 5, 7, 1 and 8. */
   heads: readonly [number, number];
-  headDim: Problem["headDim"];
+  headDim: number;
   dtype: Problem["dtype"];
   bits: number;
   sharing: Problem["sharing"];
   layers: number;
   hidden: number;
   mapDtype: "f16" | "f32";
-  lengths: readonly number[];
   topK: Problem["topK"];
   /** [sink, recent]. */
   windows: readonly [number, number];
+  /** Tokens that the cache holds. */
+  capacity: number;
+  lengths: readonly number[];
   kind: KvKind;
   codeKind: CodeKind;
-  /** Tokens of room beyond the longest sequence. */
-  room: number;
 }
 
-const VALUES: { readonly [F in keyof Factors]: readonly Factors[F][] } = {
-  heads: [[24, 8], [40, 8], [28, 4], [32, 32], [64, 8], [4, 1]],
+type Values = { readonly [F in keyof Factors]: readonly Factors[F][] };
+
+const VALUES: Values = {
+  heads: [[24, 8], [40, 8], [28, 4], [32, 32], [64, 8]],
   headDim: [64, 96, 128, 256],
   dtype: ["f16", "bf16", "f32"],
   bits: [32, 64, 128],
   sharing: ["head", "group"],
-  layers: [1, 2, 3],
-  hidden: [64, 128, 256],
+  layers: [3, 1, 2],
+  hidden: [64, 128],
   mapDtype: ["f16", "f32"],
-  lengths: [[1], [2], [257], [131, 40], [64, 1, 97]],
-  topK: [{ count: 0 }, { count: 7 }, { count: 0xffffffff }, { sparsity: 8 }, { sparsity: 1 }],
-  windows: [[0, 0], [4, 8], [16, 0], [0, 33], [90, 90], [0xffffffff, 1]],
+  topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }, { count: 7 }],
+  windows: [[4, 8], [0, 0], [90, 90], [0xffffffff, 1]],
+  capacity: [272],
+  lengths: [[257], [1], [131, 40], [64, 2, 97]],
   kind: KV_KINDS,
   codeKind: CODE_KINDS,
-  room: [0, 64],
 };
 
-/** Selections work on long lists: several runs and blocks, a length of whole blocks, a prime. */
-const LONG: Factors["lengths"][] = [[1], [2], [1543], [2048, 600], [97, 1, 1031]];
+/** The factors of a stage's grid, and values of its own where the usual ones would not do. */
+interface StageGrid {
+  /** Factors that are part of the shaders, which are slow to compile on a software adapter. */
+  readonly compiled: readonly (keyof Factors)[];
+  /** Factors that are data. */
+  readonly data: readonly (keyof Factors)[];
+  readonly values?: Partial<Values>;
+}
 
-const CACHE = ["heads", "headDim", "dtype", "kind", "room"] as const;
-const LISTS = ["heads", "bits", "sharing", "topK", "windows", "codeKind", "room"] as const;
-const MAP = ["bits", "sharing", "layers", "hidden", "mapDtype"] as const;
+/** Several runs and blocks; lengths of whole blocks, of one token over, and a prime. */
+const LONG: Partial<Values> = {
+  capacity: [2064],
+  lengths: [[1543], [1], [2048, 513], [97, 2, 1031]],
+};
 
-/** Factors that matter to a stage; the others keep their first value. */
-const STAGE_FACTORS: Partial<Record<Stage, readonly (keyof Factors)[]>> = {
-  encode_query: ["heads", "headDim", "kind", ...MAP],
-  encode_append: [...CACHE, ...MAP, "lengths"],
-  encode_prompt: [...CACHE, ...MAP, "lengths"],
-  score: [...LISTS, "lengths"],
-  select: [...LISTS, "lengths"],
-  attend: [...CACHE, "lengths", "sharing", "topK", "windows"],
-  merge: ["heads", "headDim"],
-  dense: [...CACHE, "lengths"],
-  pipeline: [...CACHE, ...MAP, "lengths", "topK", "windows", "codeKind"],
+const CACHE = ["heads", "headDim", "dtype"] as const;
+const LISTS = ["heads", "bits", "sharing"] as const;
+const MAP = ["layers", "hidden", "mapDtype"] as const;
+
+const GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_query: { compiled: ["headDim", ...LISTS, ...MAP], data: ["kind"] },
+  encode_append: { compiled: [...CACHE, "bits", "sharing", ...MAP], data: ["kind", "lengths"] },
+  encode_prompt: { compiled: [...CACHE, "bits", "sharing", ...MAP], data: ["kind", "lengths"] },
+  score: { compiled: [...LISTS, "windows"], data: ["codeKind", "lengths"], values: LONG },
+  select: { compiled: [...LISTS, "windows", "topK"], data: ["codeKind", "lengths"], values: LONG },
+  attend: {
+    compiled: [...CACHE, "sharing", "windows", "topK"],
+    data: ["kind", "lengths"],
+    values: { heads: [[24, 8], [28, 4], [40, 8], [64, 8]] },
+  },
+  merge: { compiled: ["heads", "headDim"], data: [] },
+  dense: { compiled: CACHE, data: ["kind", "lengths"] },
+  pipeline: {
+    compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK"],
+    data: ["kind", "codeKind", "lengths"],
+    // Five kernels a case, each of which has its own grid: fewer values, the odd ones among them.
+    values: {
+      heads: [[24, 8], [28, 4], [2, 2]],
+      headDim: [64, 96, 128],
+      topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
 };
 
 /**
  * Rows of value indices such that any two values of any two factors share a row: greedily, each
- * row starts from a pair that is still missing and takes the value that adds the most pairs.
+ * row starts from a pair that is still missing and takes the values that add the most pairs.
+ *
+ * @param sizes How many values each factor has.
+ * @param starts What the first factors may be together; anything if left out.
  */
-export function pairwise(sizes: readonly number[]): number[][] {
-  const missing = new Set<string>();
+export function pairwise(
+  sizes: readonly number[],
+  starts: readonly (readonly number[])[] = [[]],
+): number[][] {
+  const missing = new Set<number>();
   const key = (f: number, a: number, g: number, b: number) =>
-    f < g ? `${f},${a},${g},${b}` : `${g},${b},${f},${a}`;
-  for (let f = 0; f < sizes.length; f++) {
-    for (let g = f + 1; g < sizes.length; g++) {
-      for (let a = 0; a < sizes[f]; a++) {
+    f < g ? ((f * 32 + a) * 32 + g) * 32 + b : ((g * 32 + b) * 32 + f) * 32 + a;
+  sizes.forEach((size, f) => {
+    for (let g = 0; g < f; g++) {
+      for (let a = 0; a < size; a++) {
         for (let b = 0; b < sizes[g]; b++) missing.add(key(f, a, g, b));
       }
     }
-  }
+  });
+  const pairsOf = (row: readonly number[]) =>
+    row.flatMap((a, f) => row.slice(0, f).map((b, g) => key(f, a, g, b)));
+  const gainOf = (row: readonly number[]) => pairsOf(row).filter((k) => missing.has(k)).length;
   const rows: number[][] = [];
-  while (missing.size > 0) {
-    const [f, a, g, b] = [...missing][0].split(",").map(Number);
-    const row = sizes.map(() => -1);
-    row[f] = a;
-    row[g] = b;
-    const gain = (factor: number, value: number) =>
-      row.filter((other, at) => other >= 0 && missing.has(key(factor, value, at, other))).length;
-    sizes.forEach((size, factor) => {
-      if (row[factor] >= 0) return;
-      // Ties go to a value that moves on from row to row, so that single factors vary too.
-      const order = Array.from({ length: size }, (_, i) => (i + rows.length) % size);
-      row[factor] = order.reduce((best, v) => gain(factor, v) > gain(factor, best) ? v : best);
+
+  /** The best row that has the given values and one of the starts. */
+  function complete(fixed: ReadonlyMap<number, number>): number[] | undefined {
+    const fitting = starts.filter((start) =>
+      start.every((value, f) => (fixed.get(f) ?? value) === value)
+    );
+    const complete = fitting.map((start) => {
+      const known = new Map([...start.entries(), ...fixed]);
+      sizes.forEach((size, f) => {
+        if (known.has(f)) return;
+        const gain = (a: number) => {
+          let found = 0;
+          for (const [g, b] of known) found += Number(missing.has(key(f, a, g, b)));
+          return found;
+        };
+        // Ties go to a value that moves on from row to row, so that single factors vary too.
+        const order = Array.from({ length: size }, (_, i) => (i + rows.length) % size);
+        known.set(f, order.reduce((best, a) => gain(a) > gain(best) ? a : best));
+      });
+      return sizes.map((_, f) => known.get(f)!);
     });
-    row.forEach((v, at) => row.slice(0, at).forEach((w, g) => missing.delete(key(at, v, g, w))));
+    return complete.sort((a, b) => gainOf(b) - gainOf(a))[0];
+  }
+
+  for (const pair of missing) {
+    const [f, a, g, b] = [pair >> 15, (pair >> 10) & 31, (pair >> 5) & 31, pair & 31];
+    const row = complete(new Map([[f, a], [g, b]]));
+    missing.delete(pair);
+    if (!row) continue; // Two values that no start has together.
     rows.push(row);
+    pairsOf(row).forEach((k) => missing.delete(k));
   }
   return rows;
 }
 
-function makeCase(f: Factors, seed: number): TestCase {
+/** A case with the first value of every factor but those given. */
+export function testCase(
+  factors: Partial<Factors>,
+  options: Partial<InputOptions> = {},
+): TestCase {
+  const usual = Object.fromEntries(
+    Object.entries(VALUES).map(([factor, values]) => [factor, values[0]]),
+  ) as unknown as Factors;
+  const f = { ...usual, ...factors };
   const kvLen = Math.max(...f.lengths);
   const p: Problem = {
     batch: f.lengths.length,
@@ -114,7 +174,7 @@ function makeCase(f: Factors, seed: number): TestCase {
     kvHeads: f.heads[1],
     headDim: f.headDim,
     kvLen,
-    capacity: roundCapacity(kvLen + f.room),
+    capacity: Math.max(f.capacity, roundCapacity(kvLen)),
     dtype: f.dtype,
     bits: f.bits,
     sharing: f.sharing,
@@ -124,29 +184,36 @@ function makeCase(f: Factors, seed: number): TestCase {
     recent: f.windows[1],
   };
   checkProblem(p);
-  return { p, options: { seed, lengths: f.lengths, kind: f.kind, codeKind: f.codeKind } };
+  const { lengths, kind, codeKind } = f;
+  return { p, options: { seed: 1, lengths, kind, codeKind, ...options } };
 }
 
-/** A case with the first value of every factor but those given. */
-export function testCase(factors: Partial<Factors>, options: Partial<InputOptions> = {}): TestCase {
-  const first = Object.fromEntries(
-    Object.entries(VALUES).map(([factor, values]) => [factor, values[0]]),
-  ) as unknown as Factors;
-  const made = makeCase({ ...first, ...factors }, 1);
-  return { ...made, options: { ...made.options, ...options } };
-}
-
-/** The pairwise grid of a stage. */
+/** The pairwise grid of a stage; cases with the same shaders come one after another. */
 export function gridOf(stage: Stage): TestCase[] {
-  const factors = STAGE_FACTORS[stage];
-  if (!factors) throw new RangeError(`stage ${stage} has no grid`);
-  const long = stage === "score" || stage === "select";
-  const valuesOf = (factor: keyof Factors): readonly unknown[] =>
-    factor === "lengths" && long ? LONG : VALUES[factor];
-  return pairwise(factors.map((factor) => valuesOf(factor).length)).map((row, seed) => {
-    const chosen = factors.map((factor, at) => [factor, valuesOf(factor)[row[at]]]);
-    return testCase(Object.fromEntries(chosen), { seed, poisonUnselected: stage === "attend" });
+  const grid = GRIDS[stage];
+  if (!grid) throw new RangeError(`stage ${stage} has no grid`);
+  const values: Values = { ...VALUES, ...grid.values };
+  const factors = [...grid.compiled, ...grid.data];
+  const sizes = factors.map((factor) => values[factor].length);
+  const shaders = pairwise(sizes.slice(0, grid.compiled.length));
+  const rows = pairwise(sizes, shaders).sort((a, b) => shaderOrder(shaders, a, b));
+  return rows.map((row, seed) => {
+    const chosen = factors.map((factor, at) => [factor, values[factor][row[at]]]);
+    return testCase(
+      { capacity: values.capacity[0], ...Object.fromEntries(chosen) },
+      { seed, poisonUnselected: stage === "attend" },
+    );
   });
+}
+
+function shaderOrder(
+  shaders: readonly (readonly number[])[],
+  ...rows: readonly [readonly number[], readonly number[]]
+): number {
+  const [a, b] = rows.map((row) =>
+    shaders.findIndex((start) => start.every((value, f) => value === row[f]))
+  );
+  return a - b;
 }
 
 /** A case in one line, for the message of a failure. */

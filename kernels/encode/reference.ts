@@ -53,42 +53,49 @@ const ROUNDOFF = 2 ** -24;
 /** The largest slope of SiLU, at x = 2.4. */
 const SILU_SLOPE = 1.1;
 
+/** Standard deviations of rounding error that a bit is allowed. */
+const DEVIATIONS = 6;
+
 /**
  * How far f32 arithmetic may be from {@linkcode encodeReference}, per bit: where the
  * pre-activation is within this bound, the bit may come out either way.
  *
- * A layer adds n products and a bias. In f32, in any order, with or without fused multiply-adds,
- * that is wrong by at most (n + 1) * 2^-24 * (sum |w||x| + |bias|) to first order; an error e_i of
- * input i adds |w_i| e_i. SiLU multiplies an error by its slope, at most 1.1, and WGSL allows exp
- * 3 + 2|x| ulp, the division 2.5, the sum and a product half each: 7 + 2|x| ulp of 2^-23.
+ * Rounding errors are taken as independent with mean 0 (Higham and Mary, "A new approach to
+ * probabilistic rounding error analysis", 2019), and 6 deviations are allowed. A layer adds n
+ * products and a bias; in any order, fused or not, that deviates by at most
+ * sqrt(n + 1) * 2^-24 * (sum |w||x| + |bias|), and an input that deviates by e_i adds |w_i| e_i, in
+ * squares. SiLU multiplies a deviation by its slope, at most 1.1, and WGSL allows exp 3 + 2|x| ulp,
+ * the division 2.5, the sum and a product half each: 7 + 2|x| ulp of 2^-23 of its result. The worst
+ * case without chance would be 50 times as wide after three layers, too wide to find mistakes.
  */
 export function encodeErrorBound(
   row: ArrayLike<number>,
   map: readonly MapLayer[],
 ): Float64Array {
   let input = Float64Array.from(row);
-  let error = new Float64Array(input.length);
+  let variance = new Float64Array(input.length);
   map.forEach((layer, at) => {
     if (at > 0) {
-      error = error.map((e, i) => {
+      variance = variance.map((v, i) => {
         const x = input[i];
-        return SILU_SLOPE * e + Math.abs(silu(x)) * (7 + 2 * Math.abs(x)) * 2 * ROUNDOFF;
+        const own = Math.abs(silu(x)) * (7 + 2 * Math.abs(x)) * 2 * ROUNDOFF;
+        return SILU_SLOPE ** 2 * v + own ** 2;
       });
       input = input.map(silu);
     }
     const { weights, bias } = layer;
-    const next = Float64Array.from(bias, (b) => Math.abs(b));
-    const carried = new Float64Array(next.length);
+    const magnitude = Float64Array.from(bias, (b) => Math.abs(b));
+    const carried = new Float64Array(magnitude.length);
     for (let i = 0; i < input.length; i++) {
-      for (let j = 0; j < next.length; j++) {
-        const weight = Math.abs(weights[i * next.length + j]);
-        next[j] += weight * (Math.abs(input[i]) + error[i]);
-        carried[j] += weight * error[i];
+      for (let j = 0; j < magnitude.length; j++) {
+        const weight = Math.abs(weights[i * magnitude.length + j]);
+        magnitude[j] += weight * Math.abs(input[i]);
+        carried[j] += weight ** 2 * variance[i];
       }
     }
     const terms = input.length + 1;
     input = new Float64Array(linear(input, layer));
-    error = next.map((sum, j) => terms * ROUNDOFF * sum + carried[j]);
+    variance = carried.map((v, j) => v + terms * (ROUNDOFF * magnitude[j]) ** 2);
   });
-  return error;
+  return variance.map((v) => DEVIATIONS * Math.sqrt(v));
 }

@@ -1,0 +1,62 @@
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { createRandom } from "../../fixtures/random.ts";
+import { testCase } from "../testing_grid.ts";
+import { openTestDevice, testStage } from "../testing_suite.ts";
+import { encodeErrorBound, encodeReference, type MapLayer, packBits } from "./reference.ts";
+
+const testDevice = await openTestDevice();
+const small = testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] });
+const corners = {
+  "one token": testCase({ heads: [4, 1], lengths: [1] }),
+  "a prime length and bf16 keys": testCase({ heads: [3, 1], lengths: [131], dtype: "bf16" }),
+};
+
+testStage("encode_query", testDevice, small, corners);
+testStage("encode_append", testDevice, small, corners);
+testStage("encode_prompt", testDevice, small, corners);
+
+Deno.test("a code is the signs of a linear map, with SiLU between layers", () => {
+  const first: MapLayer = { weights: [1, -1, 2, 0.5], bias: [0.25, -3] };
+  assertEquals([...encodeReference([2, -1], [first])], [0.25, -5.5]);
+  const silu = (x: number) => x / (1 + Math.exp(-x));
+  const [only] = encodeReference([2, -1], [first, { weights: [3, 4], bias: [0.5] }]);
+  assertAlmostEquals(only, 0.5 + 3 * silu(0.25) + 4 * silu(-5.5), 1e-12);
+});
+
+Deno.test("bits are packed LSB first, and 0 is no bit", () => {
+  const pre = new Float64Array(64).fill(-1);
+  pre[0] = 1;
+  pre[1] = 0;
+  pre[31] = 1e-300;
+  pre[33] = 2;
+  assertEquals([...packBits(pre)], [0x80000001, 2]);
+});
+
+Deno.test("f32 arithmetic stays within the bound, and the bound is tight enough to judge by", () => {
+  const random = createRandom(7);
+  const layers = ([[128, 128], [128, 128], [128, 32]] as const).map(([inputs, outputs]) => ({
+    weights: Float32Array.from(
+      { length: inputs * outputs },
+      () => random.normal() / Math.sqrt(inputs),
+    ),
+    bias: Float32Array.from({ length: outputs }, () => random.normal()),
+  }));
+  const row = Float32Array.from({ length: 128 }, () => random.normal());
+  let activations = row;
+  for (const [at, { weights, bias }] of layers.entries()) {
+    const out = Float32Array.from(bias);
+    for (let i = 0; i < activations.length; i++) {
+      const x = activations[i];
+      const input = at === 0 ? x : Math.fround(x / Math.fround(1 + Math.fround(Math.exp(-x))));
+      for (let j = 0; j < out.length; j++) {
+        out[j] += Math.fround(input * weights[i * out.length + j]);
+      }
+    }
+    activations = out;
+  }
+  const want = encodeReference(row, layers);
+  encodeErrorBound(row, layers).forEach((bound, j) => {
+    assert(Math.abs(activations[j] - want[j]) <= bound, `bit ${j}`);
+    assert(bound < 3e-4, `bound ${bound} of bit ${j}`);
+  });
+});

@@ -1,0 +1,19 @@
+import { testCase } from "../testing_grid.ts";
+import { openTestDevice, testStage } from "../testing_suite.ts";
+
+const small = testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] });
+
+testStage("pipeline", await openTestDevice(), small, {
+  "one token": testCase({ heads: [4, 1], lengths: [1] }),
+  "nothing selected": testCase({
+    heads: [4, 1],
+    lengths: [67],
+    topK: { count: 0 },
+    windows: [0, 0],
+  }),
+  "several blocks and codes that tie": testCase({
+    heads: [4, 1],
+    lengths: [1543, 2048],
+    codeKind: "near-ties",
+  }),
+});

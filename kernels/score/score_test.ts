@@ -1,0 +1,30 @@
+import { assertEquals } from "@std/assert";
+import { testCase } from "../testing_grid.ts";
+import { openTestDevice, testStage } from "../testing_suite.ts";
+import { histogramReference, scoreReference } from "./reference.ts";
+
+const small = testCase({ heads: [8, 2], sharing: "group", lengths: [600, 37], capacity: 1040 });
+
+testStage("score", await openTestDevice(), small, {
+  "one token": testCase({ heads: [4, 1], lengths: [1], windows: [0, 0] }),
+  "every code all ones": testCase({ heads: [4, 1], lengths: [509], codeKind: "all-ones" }),
+  "all distances equal": testCase({ heads: [4, 1], lengths: [509], codeKind: "all-equal" }),
+  "distances of two bytes": testCase({
+    heads: [16, 1],
+    bits: 128,
+    sharing: "group",
+    lengths: [509],
+  }),
+});
+
+Deno.test("the score reference adds up differing bits over words and queries", () => {
+  const queries = Uint32Array.of(0, 0xffffffff, 0b101, 0);
+  const codes = Uint32Array.of(0, 0xffffffff, 0x80000000, 0);
+  assertEquals([...scoreReference(queries, codes, 2)], [0 + 0 + 2 + 32, 1 + 32 + 3 + 0]);
+});
+
+Deno.test("the histogram reference counts middle tokens alone, block by block", () => {
+  const windows = { sinkEnd: 1, recentStart: 5, kEff: 0, attended: 2 };
+  const counts = histogramReference([2, 0, 1, 1, 2, 0], 3, windows, 3);
+  assertEquals([...counts], [1, 1, 0, 0, 1, 1]);
+});
