@@ -1,0 +1,127 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import {
+  checkProblem,
+  codeHeads,
+  distanceBytes,
+  listCapacity,
+  mapLayers,
+  mapNumbers,
+  maxDistance,
+  type Problem,
+  queriesPerList,
+  roundCapacity,
+  shapeName,
+  windowsOf,
+} from "./problem.ts";
+
+const P: Problem = {
+  batch: 2,
+  qHeads: 40,
+  kvHeads: 8,
+  headDim: 128,
+  kvLen: 1000,
+  capacity: 1008,
+  dtype: "f16",
+  bits: 32,
+  sharing: "head",
+  map: { layers: 3, hidden: 128, dtype: "f16" },
+  topK: { sparsity: 32 },
+  sink: 128,
+  recent: 128,
+};
+
+Deno.test("codes per query head or per KV head", () => {
+  assertEquals([codeHeads(P), queriesPerList(P), maxDistance(P), distanceBytes(P)], [40, 1, 32, 1]);
+  const group: Problem = { ...P, sharing: "group" };
+  assertEquals([codeHeads(group), queriesPerList(group)], [8, 5]);
+  assertEquals([maxDistance(group), distanceBytes(group)], [160, 1]);
+  const wide: Problem = { ...group, bits: 64 };
+  assertEquals([maxDistance(wide), distanceBytes(wide)], [320, 2]);
+});
+
+Deno.test("a distance fits a byte up to 255", () => {
+  const bytesOf = (group: number) =>
+    distanceBytes({ ...P, qHeads: group, kvHeads: 1, sharing: "group" });
+  assertEquals([bytesOf(7), bytesOf(8)], [1, 2]);
+});
+
+Deno.test("the windows keep a token once, and k counts middle tokens alone", () => {
+  const at = (length: number) => windowsOf(P, length);
+  assertEquals(at(1000), { sinkEnd: 128, recentStart: 872, kEff: 31, attended: 287 });
+  assertEquals(at(1), { sinkEnd: 1, recentStart: 1, kEff: 0, attended: 1 });
+  assertEquals(at(200), { sinkEnd: 128, recentStart: 128, kEff: 0, attended: 200 });
+  assertEquals(at(260), { sinkEnd: 128, recentStart: 132, kEff: 4, attended: 260 });
+});
+
+Deno.test("a count of 0 and no windows attend nothing", () => {
+  const none: Problem = { ...P, topK: { count: 0 }, sink: 0, recent: 0 };
+  assertEquals(windowsOf(none, 77), { sinkEnd: 0, recentStart: 77, kEff: 0, attended: 0 });
+  assertEquals(listCapacity(none), 1);
+});
+
+Deno.test("property: windows are in order, and lists have room at any length", () => {
+  const number = fc.oneof(fc.nat(40), fc.constant(0xffffffff));
+  const topK = fc.oneof(
+    fc.record({ count: number }),
+    fc.record({ sparsity: fc.integer({ min: 1, max: 40 }) }),
+  );
+  fc.assert(fc.property(number, number, topK, fc.integer({ min: 1, max: 96 }), (
+    sink,
+    recent,
+    topK,
+    length,
+  ) => {
+    const p: Problem = { ...P, capacity: 96, kvLen: 96, sink, recent, topK };
+    const { sinkEnd, recentStart, kEff, attended } = windowsOf(p, length);
+    const inOrder = 0 <= sinkEnd && sinkEnd <= recentStart && recentStart <= length;
+    assertEquals([inOrder, kEff <= recentStart - sinkEnd], [true, true]);
+    assertEquals(attended <= listCapacity(p), true);
+  }));
+});
+
+Deno.test("the layers of a map, and its numbers", () => {
+  assertEquals(mapLayers(P), [[128, 128], [128, 128], [128, 32]]);
+  // ALGORITHM.md: 37,152 parameters per head.
+  assertEquals(mapNumbers(P), 37152);
+  const one: Problem = { ...P, map: { ...P.map, layers: 1 } };
+  assertEquals(mapLayers(one), [[128, 32]]);
+  assertEquals(mapNumbers(one), 128 * 32 + 32);
+});
+
+Deno.test("capacities are multiples of 16, shapes have names", () => {
+  assertEquals([1, 16, 17, 8192].map(roundCapacity), [16, 16, 32, 8192]);
+  assertEquals(shapeName(P), "40x8x128");
+});
+
+const WRONG: readonly (readonly [Partial<Problem>, string])[] = [
+  [{ batch: 0 }, "batch"],
+  [{ batch: 1.5 }, "batch"],
+  [{ qHeads: 42 }, "whole multiple"],
+  [{ qHeads: 0 }, "qHeads"],
+  [{ kvHeads: 0 }, "kvHeads"],
+  [{ qHeads: 136, kvHeads: 8 }, "group"],
+  [{ headDim: 80 }, "headDim"],
+  [{ kvLen: 0 }, "kvLen"],
+  [{ kvLen: 1009 }, "kvLen"],
+  [{ capacity: 1000 }, "multiple of 16"],
+  [{ capacity: 0 }, "capacity"],
+  [{ dtype: "f8" as "f16" }, "dtype"],
+  [{ bits: 48 }, "bits"],
+  [{ sharing: "none" as "head" }, "sharing"],
+  [{ map: { ...P.map, layers: 4 } }, "map.layers"],
+  [{ map: { ...P.map, hidden: 100 } }, "map.hidden"],
+  [{ map: { ...P.map, dtype: "bf16" as "f16" } }, "map.dtype"],
+  [{ topK: { count: -1 } }, "k must"],
+  [{ topK: { sparsity: 0 } }, "sparsity"],
+  [{ sink: -1 }, "sink"],
+  [{ recent: 0.5 }, "recent"],
+];
+
+Deno.test("a sound problem passes", () => checkProblem(P));
+
+for (const [change, message] of WRONG) {
+  Deno.test(`refused: ${JSON.stringify(change)}`, () => {
+    assertThrows(() => checkProblem({ ...P, ...change }), RangeError, message);
+  });
+}

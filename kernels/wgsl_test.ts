@@ -1,0 +1,170 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { paramDefaults, specialize } from "./wgsl.ts";
+
+const SOURCE = `// A kernel.
+const LANES: u32 = 4u; // @param threads per row
+const ROWS: u32 = 2; // @param
+const TILE = LANES * ROWS; // not a parameter
+fn f() {}`;
+
+Deno.test("parameters are found with their defaults, in order", () => {
+  assertEquals(Object.entries(paramDefaults(SOURCE)), [["LANES", 4], ["ROWS", 2]]);
+});
+
+Deno.test("parameters are set, and what is not named stays", () => {
+  const lines = specialize(SOURCE, { params: { LANES: 32 } }).split("\n");
+  assertEquals(lines[1], "const LANES: u32 = 32u; // @param threads per row");
+  assertEquals(lines.toSpliced(1, 1), SOURCE.split("\n").toSpliced(1, 1));
+});
+
+Deno.test("without settings the text stays as it is", () => {
+  assertEquals(specialize(SOURCE), SOURCE);
+});
+
+Deno.test("unknown parameters and values that are no u32 are refused", () => {
+  assertThrows(() => specialize(SOURCE, { params: { TILE: 1 } }), SyntaxError, "no parameter TILE");
+  for (const value of [-1, 1.5, NaN, 2 ** 32]) {
+    assertThrows(() => specialize(SOURCE, { params: { ROWS: value } }), SyntaxError, "be a u32");
+  }
+  assertStringIncludes(specialize(SOURCE, { params: { ROWS: 2 ** 32 - 1 } }), "= 4294967295u;");
+});
+
+const MALFORMED = [
+  "const lanes: u32 = 4u; // @param",
+  "const LANES = 4u; // @param",
+  "const LANES: i32 = 4; // @param",
+  "const LANES: u32 = 2u * 2u; // @param",
+  "  const LANES: u32 = 4u; // @param",
+  "override LANES: u32 = 4u; // @param",
+];
+
+for (const line of MALFORMED) {
+  Deno.test(`"${line}" is no parameter line`, () => {
+    assertThrows(() => paramDefaults(line), SyntaxError, "must read");
+  });
+}
+
+Deno.test("enable lines are those that the compiler wants", () => {
+  const first = (features: string[], compiler: "naga" | "tint") =>
+    specialize("fn f() {}", { features, compiler }).split("\n").slice(0, -1);
+  assertEquals(first(["subgroups"], "tint"), ["enable subgroups;"]);
+  assertEquals(first(["subgroups"], "naga"), []);
+  assertEquals(first(["shader-f16", "subgroups"], "tint"), ["enable f16;", "enable subgroups;"]);
+  assertEquals(first(["shader-f16"], "naga"), ["enable f16;"]);
+});
+
+/** A function around lines, under two module constants. */
+function kernel(...body: string[]): string {
+  return [
+    "const N: u32 = 2u; // @param",
+    "const M = N + 1u;",
+    "fn f() {",
+    ...body.map((line) => `  ${line}`),
+    "}",
+  ].join("\n");
+}
+
+/** What the function's body becomes, without indentation. */
+function unrolled(body: string[], params: Record<string, number> = {}): string[] {
+  return specialize(kernel(...body), { params }).split("\n").slice(3, -1).map((line) =>
+    line.trim()
+  );
+}
+
+Deno.test("a marked loop is written out as blocks with a constant index", () => {
+  const loop = ["// @unroll", "for (var i = 0u; i < N; i++) {", "  a[i] = i;", "}", "b();"];
+  assertEquals(unrolled(loop), [
+    ...["{", "const i = 0u;", "a[i] = i;", "}"],
+    ...["{", "const i = 1u;", "a[i] = i;", "}"],
+    "b();",
+  ]);
+  assertEquals(unrolled(loop, { N: 0 }), ["b();"]);
+  assertEquals(unrolled(loop, { N: 5 }).filter((line) => line === "a[i] = i;").length, 5);
+});
+
+Deno.test("a loop without the mark, or told not to, stays a loop", () => {
+  const plain = kernel("for (var i = 0u; i < N; i++) {", "  a[i] = i;", "}");
+  assertEquals(specialize(plain), plain);
+  const marked = kernel("// @unroll", "for (var i = 0u; i < N; i++) {", "}");
+  assertEquals(specialize(marked, { unroll: false }), marked);
+});
+
+Deno.test("bounds follow from constants and parameters; nested loops multiply", () => {
+  const nest = [
+    "// @unroll",
+    "for (var i = 0u; i < N; i++) {",
+    "  // @unroll over the rest",
+    "  for (var j = 0u; j < M; j++) {",
+    "    s += f(i, j);",
+    "  }",
+    "}",
+  ];
+  const calls = (params: Record<string, number>) =>
+    unrolled(nest, params).filter((line) => line === "s += f(i, j);").length;
+  assertEquals(calls({}), 6);
+  assertEquals(calls({ N: 4 }), 20);
+  const indices = unrolled(nest).filter((line) => line.startsWith("const"));
+  assertEquals(indices.slice(0, 4).map((line) => line.slice(6)), [
+    "i = 0u;",
+    "j = 0u;",
+    "j = 1u;",
+    "j = 2u;",
+  ]);
+});
+
+Deno.test("an unmarked loop inside a marked one stays, with its own index free", () => {
+  const body = [
+    "// @unroll",
+    "for (var i = 0u; i < N; i++) {",
+    "  for (var j = i; j < 9u; j += 2u) {",
+    "    s += j;",
+    "  }",
+    "}",
+  ];
+  assertEquals(unrolled(body).filter((line) => line.startsWith("for")).length, 2);
+});
+
+Deno.test("the index may be compared, indexed with, and named in comments and members", () => {
+  const inside = [
+    "  if (i == 1u || i >= 3u || i != 2u) { v.i = a[i]; }",
+    "  let ii = i; // i = 3, break",
+    "  x = select(0u, i, i <= 1u);",
+  ];
+  const body = ["// @unroll", "for (var i = 0u; i < N; i++) {", ...inside, "}"];
+  assertEquals(unrolled(body).length, 2 * (inside.length + 3));
+});
+
+const REFUSED: Readonly<Record<string, readonly string[]>> = {
+  "something else than a loop": ["// @unroll", "let x = 1u;"],
+  "nothing after the mark": ["// @unroll"],
+  "a start that is not 0u": ["// @unroll", "for (var i = 1u; i < N; i++) {", "}"],
+  "a step that is not 1": ["// @unroll", "for (var i = 0u; i < N; i += 2u) {", "}"],
+  "a signed index": ["// @unroll", "for (var i = 0; i < N; i++) {", "}"],
+  "<= for <": ["// @unroll", "for (var i = 0u; i <= N; i++) {", "}"],
+  "a declared type": ["// @unroll", "for (var i: u32 = 0u; i < N; i++) {", "}"],
+  "another index in the test": ["// @unroll", "for (var i = 0u; j < N; i++) {", "}"],
+  "a bound that is an expression": ["// @unroll", "for (var i = 0u; i < N + 1u; i++) {", "}"],
+  "a bound that is no constant": ["// @unroll", "for (var i = 0u; i < n; i++) {", "}"],
+  "a loop on one line": ["// @unroll", "for (var i = 0u; i < N; i++) { f(); }"],
+  "a closing brace with company": ["// @unroll", "for (var i = 0u; i < N; i++) {", "f(); }"],
+  "two loops on the closing line": ["// @unroll", "for (var i = 0u; i < N; i++) {", "} f();"],
+  "a loop that never closes": ["// @unroll", "for (var i = 0u; i < N; i++) {", "{"],
+  "too much text": ["// @unroll", "for (var i = 0u; i < HUGE; i++) {", "f();", "}"],
+  ...Object.fromEntries(
+    [
+      ...["break;", "continue;", "return;", "if (x) { return 1u; }"],
+      ...["i = 2u;", "i += 1u;", "i -= 1u;", "i *= 2u;", "i <<= 1u;", "i ^= 1u;", "i %= 2u;"],
+      ...["i++;", "i--;", "g(&i);", "var i = 1u;", "let i = 1u;", "const i = 1u;"],
+      "/* a block comment */",
+    ].map((line) => [line, ["// @unroll", "for (var i = 0u; i < N; i++) {", line, "}"]]),
+  ),
+};
+
+for (const [what, body] of Object.entries(REFUSED)) {
+  Deno.test(`a marked loop refuses: ${what}`, () => {
+    const source = `const HUGE = 99999999u;\n${kernel(...body)}`;
+    const error = assertThrows(() => specialize(source), SyntaxError, "@unroll");
+    assert(error.message.length < 300);
+    specialize(source, { unroll: false });
+  });
+}
