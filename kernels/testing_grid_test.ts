@@ -1,0 +1,33 @@
+import { assert, assertEquals } from "@std/assert";
+import { pairwise } from "./testing_grid.ts";
+
+/** Pairs of values that no row has together. */
+function uncovered(sizes: readonly number[], rows: readonly number[][]): string[] {
+  const missing: string[] = [];
+  for (let f = 0; f < sizes.length; f++) {
+    for (let g = f + 1; g < sizes.length; g++) {
+      for (let a = 0; a < sizes[f]; a++) {
+        for (let b = 0; b < sizes[g]; b++) {
+          if (!rows.some((row) => row[f] === a && row[g] === b)) missing.push(`${f}${a} ${g}${b}`);
+        }
+      }
+    }
+  }
+  return missing;
+}
+
+Deno.test("a pairwise grid has every pair of values, in far fewer rows than the product", () => {
+  const sizes = [5, 4, 3, 3, 2, 8];
+  const rows = pairwise(sizes);
+  assertEquals(uncovered(sizes, rows), []);
+  assert(rows.length >= 40 && rows.length < 60, `${rows.length} rows`);
+});
+
+Deno.test("with starts given, rows begin with nothing else and still have every pair", () => {
+  const starts = pairwise([5, 4, 3]);
+  const sizes = [5, 4, 3, 8, 4];
+  const rows = pairwise(sizes, starts);
+  assertEquals(uncovered(sizes, rows), []);
+  const known = new Set(starts.map((start) => start.join()));
+  assert(rows.every((row) => known.has(row.slice(0, 3).join())));
+});
