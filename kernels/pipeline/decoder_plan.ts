@@ -1,0 +1,149 @@
+/**
+ * Decides what a decoder runs and checks all of it, before anything touches the GPU: which
+ * contender, which parameters, which buffers of which sizes.
+ */
+import type {
+  BufferSpec,
+  Contender,
+  DeviceLimits,
+  ParamRange,
+  Params,
+  Plan,
+} from "../contender.ts";
+import { encodePrompt } from "../encode/prompt.ts";
+import { encodeAppend } from "../encode/token.ts";
+import { checkProblem, type Problem } from "../problem.ts";
+import { checkFits } from "../program.ts";
+import { CONTENDERS, findContender } from "../registry.ts";
+
+/** What of a device decides what can run on it. */
+export interface DeviceFacts {
+  /** Names of the optional features that the device was opened with. */
+  readonly features: ReadonlySet<string>;
+  readonly limits: DeviceLimits;
+}
+
+/** What a caller may decide about a decoder's plan. */
+export interface PlanChoice {
+  /** Name of a pipeline or dense contender; the best that the device runs if left out. */
+  readonly contender?: string;
+  /** Tuned parameters by contender name, over the defaults; those of unused contenders may stay. */
+  readonly params?: Readonly<Record<string, Params>>;
+}
+
+/** What a decoder runs. */
+export interface DecoderPlan {
+  readonly contender: Contender;
+  /** Parameters in use by contender name. */
+  readonly params: Readonly<Record<string, Params>>;
+  readonly step: Plan;
+  /** Codes of whole prompts and of newest tokens; absent where the contender needs no codes. */
+  readonly encode?: { readonly prompt: Plan; readonly append: Plan };
+  /** Every buffer of the plans, by name. */
+  readonly buffers: Readonly<Record<string, BufferSpec>>;
+}
+
+/**
+ * Plans a decoder.
+ *
+ * @throws {RangeError} one sentence: an impossible problem, an unknown contender or parameter, a
+ * value out of range, a feature that the device lacks, or bytes that exceed a limit.
+ */
+export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice): DecoderPlan {
+  checkProblem(p);
+  for (const name of Object.keys(choice.params ?? {})) findContender(name);
+  let refusal: unknown;
+  for (const contender of candidates(choice.contender)) {
+    try {
+      return planWith(contender, p, device, choice.params ?? {});
+    } catch (error) {
+      // The last candidate asks for least: what stops it stops them all.
+      refusal = error;
+    }
+  }
+  throw refusal;
+}
+
+/** The named contender alone, or all pipelines: the more of a device one uses, the sooner. */
+function candidates(name: string | undefined): readonly Contender[] {
+  if (name === undefined) {
+    return CONTENDERS.filter(({ stage }) => stage === "pipeline")
+      .sort((a, b) => b.features.length - a.features.length);
+  }
+  const contender = findContender(name);
+  if (contender.stage !== "pipeline" && contender.stage !== "dense") {
+    throw new RangeError(
+      `a decoder needs a pipeline or dense contender, ${name} is one of ${contender.stage}`,
+    );
+  }
+  return [contender];
+}
+
+function planWith(
+  contender: Contender,
+  p: Problem,
+  device: DeviceFacts,
+  tuned: Readonly<Record<string, Params>>,
+): DecoderPlan {
+  const params: Record<string, Params> = {};
+  const planOf = (each: Contender) => {
+    params[each.name] = paramsOf(each, p, device, tuned[each.name] ?? {});
+    const plan = each.plan(p, params[each.name]);
+    checkRanges(each, plan);
+    const why = each.refuses(p, params[each.name], device.limits);
+    if (why) throw new RangeError(`${each.name}: ${why}`);
+    checkFits(plan, device.limits);
+    return plan;
+  };
+  const step = planOf(contender);
+  if (!step.buffers.codes) return { contender, params, step, buffers: step.buffers };
+  const encode = { prompt: planOf(encodePrompt), append: planOf(encodeAppend) };
+  const buffers: Record<string, BufferSpec> = {};
+  for (const plan of [encode.append, encode.prompt, step]) {
+    for (const [name, spec] of Object.entries(plan.buffers)) {
+      buffers[name] = { ...spec, bytes: Math.max(spec.bytes, buffers[name]?.bytes ?? 0) };
+    }
+  }
+  return { contender, params, step, encode, buffers };
+}
+
+function paramsOf(
+  contender: Contender,
+  p: Problem,
+  { features, limits }: DeviceFacts,
+  tuned: Params,
+): Params {
+  const missing = contender.features.find((feature) => !features.has(feature));
+  if (missing) throw new RangeError(`${contender.name} needs the device feature ${missing}`);
+  const defaults = contender.defaults(p, limits);
+  for (const [name, value] of Object.entries(tuned)) {
+    if (!(name in defaults)) {
+      const known = Object.keys(defaults).join(", ");
+      throw new RangeError(`${contender.name} has no parameter ${name}; known are ${known}`);
+    }
+    if (!Number.isInteger(value) || value < 1) {
+      throw new RangeError(
+        `parameter ${name} of ${contender.name} must be a whole number above 0, got ${value}`,
+      );
+    }
+  }
+  return { ...defaults, ...tuned };
+}
+
+function isIn(range: ParamRange, value: number): boolean {
+  return "min" in range ? value >= range.min && value <= range.max : range.includes(value);
+}
+
+/** Checks each dispatch's parameters against what its kernel allows. */
+function checkRanges(contender: Contender, { dispatches }: Plan): void {
+  for (const { kernel, params } of dispatches) {
+    for (const [name, value] of Object.entries(params)) {
+      const range = kernel.params[name];
+      if (!range || isIn(range, value)) continue;
+      const allowed = "min" in range ? `from ${range.min} to ${range.max}` : range.join(", ");
+      throw new RangeError(
+        `${contender.name}: ${name} of ${kernel.name} must be ${allowed}, got ${value}`,
+      );
+    }
+  }
+}
