@@ -42,8 +42,9 @@ export function randomProjection(problem: Problem, seed: number): Uint8Array<Arr
     for (let at = start; at < start + inputs * outputs; at += 2) {
       const radius = Math.sqrt(-2 * Math.log(uniform()));
       const angle = 2 * Math.PI * uniform();
-      map[at] = radius * Math.cos(angle);
-      map[at + 1] = radius * Math.sin(angle);
+      // By way of f32, so that f16 is the same map rounded.
+      map[at] = Math.fround(radius * Math.cos(angle));
+      map[at + 1] = Math.fround(radius * Math.sin(angle));
     }
   }
   return new Uint8Array(map.buffer);

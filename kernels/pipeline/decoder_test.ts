@@ -1,0 +1,199 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { openAdapter } from "../../bench/host.ts";
+import { readBytes } from "../../bench/run_once.ts";
+import { encodePrompt } from "../encode/prompt.ts";
+import { judge } from "../judge.ts";
+import { bufferBytes } from "../layout.ts";
+import { codeHeads, codeWords, type Problem } from "../problem.ts";
+import { findContender } from "../registry.ts";
+import { openTestDevice } from "../testing.ts";
+import { createDecoder, type Decoder } from "./decoder.ts";
+import { anyMaps, reader, submit, TokenFeed } from "./testing_decode.ts";
+
+const { device, uncaptured } = await openTestDevice();
+
+const GROWING: Problem = {
+  batch: 3,
+  qHeads: 6,
+  kvHeads: 2,
+  headDim: 64,
+  kvLen: 1,
+  capacity: 1136,
+  dtype: "f16",
+  bits: 32,
+  sharing: "head",
+  map: { layers: 1, hidden: 64, dtype: "f16" },
+  topK: { sparsity: 8 },
+  sink: 4,
+  recent: 16,
+};
+const SMALL: Problem = { ...GROWING, batch: 2, capacity: 112, dtype: "f32" };
+
+/** Small blocks, so that sequences of some hundred tokens cross their ends. */
+const SMALL_BLOCKS = {
+  "score.BLOCK": 512,
+  "score.WORKGROUP": 64,
+  "select.WORKGROUP": 64,
+};
+
+function writeMaps(on: GPUDevice, { problem, buffers }: Decoder): void {
+  on.queue.writeBuffer(buffers.query_map, 0, anyMaps(problem, 1));
+  on.queue.writeBuffer(buffers.key_map, 0, anyMaps(problem, 2));
+}
+
+/** Judges the output of the last step, and the codes that it added. */
+async function assertStep(on: GPUDevice, decoder: Decoder, where: string): Promise<void> {
+  const { contender, problem, params } = decoder;
+  const verdict = await judge(
+    findContender(contender),
+    problem,
+    params[contender],
+    reader(on, decoder),
+  );
+  assert(verdict.ok, `${contender}, ${where}: ${JSON.stringify(verdict)}`);
+}
+
+/** Judges the codes of all tokens so far. */
+async function assertCodes(on: GPUDevice, decoder: Decoder): Promise<void> {
+  const { problem, params } = decoder;
+  const verdict = await judge(
+    encodePrompt,
+    problem,
+    params[encodePrompt.name],
+    reader(on, decoder),
+  );
+  assert(verdict.ok, JSON.stringify(verdict));
+}
+
+const STEPS = 200;
+const PIPELINES = [
+  { contender: undefined, problem: GROWING },
+  {
+    contender: "pipeline/sparse",
+    problem: { ...GROWING, batch: 2, dtype: "bf16", sharing: "group", bits: 64 },
+  },
+] as const;
+for (const { contender, problem } of PIPELINES) {
+  const name = contender ?? "the default contender";
+  Deno.test(`${name} decodes ${STEPS} steps of unequal sequences that grow`, async () => {
+    const best = contender ??
+      (device.features.has("subgroups") ? "pipeline/sparse_subgroup" : "pipeline/sparse");
+    const params = { [best]: SMALL_BLOCKS };
+    const decoder = await createDecoder(device, problem, { contender, params });
+    assertEquals(decoder.contender, best);
+    assertEquals(decoder.params[best]["score.BLOCK"], 512);
+    writeMaps(device, decoder);
+    // Over one block's end, over two, and from nearly nothing.
+    const lengths = [500, 930, 1].slice(0, problem.batch);
+    const feed = new TokenFeed(device, decoder, lengths, lengths.map((n) => n + STEPS), 7);
+    submit(device, decoder.recordPrompt);
+    for (let step = 1; step <= STEPS; step++) {
+      feed.append();
+      submit(device, decoder.recordStep);
+      if (step % 50 === 0) await assertStep(device, decoder, `step ${step}`);
+    }
+    await assertCodes(device, decoder);
+    decoder.destroy();
+  });
+}
+
+Deno.test("a prompt's codes are those of its tokens appended one by one", async () => {
+  const whole = await createDecoder(device, SMALL);
+  writeMaps(device, whole);
+  new TokenFeed(device, whole, [97, 64], [97, 64], 3);
+  submit(device, whole.recordPrompt);
+  await assertCodes(device, whole);
+
+  const { keys, values, query_map, key_map } = whole.buffers;
+  const grown = await createDecoder(device, SMALL, {
+    buffers: { keys, values, query_map, key_map },
+  });
+  assertEquals(grown.buffers.keys, keys);
+  for (let token = 1; token <= 97; token++) {
+    device.queue.writeBuffer(grown.buffers.lengths, 0, Uint32Array.of(token, Math.min(token, 64)));
+    submit(device, grown.recordAppend);
+  }
+  await assertCodes(device, grown);
+  const size = bufferBytes(SMALL).codes;
+  const [once, oneByOne] = await Promise.all(
+    [whole, grown].map(({ buffers }) => readBytes(device, buffers.codes, 0, size)),
+  );
+  const tokenBytes = 4 * codeWords(SMALL);
+  let different = 0;
+  for (let list = 0; list < SMALL.batch * codeHeads(SMALL); list++) {
+    const from = list * SMALL.capacity * tokenBytes;
+    const end = from + (list < codeHeads(SMALL) ? 97 : 64) * tokenBytes;
+    for (let at = from; at < end; at++) different += Number(once[at] !== oneByOne[at]);
+  }
+  // Sums in another order may flip a bit that lies on the fence; more than that is a mistake.
+  assert(different <= 2, `${different} bytes of codes differ`);
+
+  grown.destroy();
+  submit(device, whole.recordStep);
+  await assertStep(device, whole, "after a decoder that shared its buffers was destroyed");
+  whole.destroy();
+});
+
+Deno.test("two decoders take turns in one pass", async () => {
+  const other: Problem = { ...SMALL, batch: 1, headDim: 96, dtype: "f16", topK: { count: 9 } };
+  const decoders = await Promise.all([createDecoder(device, SMALL), createDecoder(device, other)]);
+  const feeds = decoders.map((decoder, at) => {
+    writeMaps(device, decoder);
+    const { batch, qHeads } = decoder.problem;
+    device.queue.writeBuffer(decoder.buffers.sink_logits, 0, new Float32Array(qHeads).fill(at));
+    return new TokenFeed(device, decoder, Array(batch).fill(40), Array(batch).fill(60), 5 + at);
+  });
+  submit(device, ...decoders.map(({ recordPrompt }) => recordPrompt));
+  for (let step = 0; step < 20; step++) {
+    feeds.forEach((feed) => feed.append());
+    submit(device, ...decoders.map(({ recordStep }) => recordStep));
+  }
+  for (const decoder of decoders) {
+    await assertStep(device, decoder, "side by side");
+    await assertCodes(device, decoder);
+    decoder.destroy();
+  }
+});
+
+Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
+  const sparse = await createDecoder(device, SMALL);
+  const { q, keys, values, lengths, codes, out } = sparse.buffers;
+  const dense = await createDecoder(device, SMALL, {
+    contender: "dense/split",
+    buffers: { q, keys, values, lengths, codes, out },
+  });
+  new TokenFeed(device, sparse, [90, 33], [90, 33], 9);
+  submit(device, dense.recordPrompt, dense.recordAppend, dense.recordStep);
+  await assertStep(device, dense, "over a sparse decoder's buffers");
+  dense.destroy();
+  sparse.destroy();
+});
+
+Deno.test("a device without optional features or raised limits decodes", async () => {
+  const { adapter } = await openAdapter();
+  const bare = await adapter.requestDevice();
+  const errors: string[] = [];
+  bare.addEventListener("uncapturederror", (event) => {
+    errors.push((event as GPUUncapturedErrorEvent).error.message);
+  });
+  const decoder = await createDecoder(bare, SMALL);
+  assertEquals(decoder.contender, "pipeline/sparse");
+  writeMaps(bare, decoder);
+  const feed = new TokenFeed(bare, decoder, [70, 3], [71, 4], 11);
+  submit(bare, decoder.recordPrompt);
+  feed.append();
+  submit(bare, decoder.recordStep);
+  await assertStep(bare, decoder, "on a bare device");
+  await assertRejects(
+    () => createDecoder(bare, SMALL, { contender: "pipeline/sparse_subgroup" }),
+    RangeError,
+    "pipeline/sparse_subgroup needs the device feature subgroups",
+  );
+  assertEquals(errors, []);
+  decoder.destroy();
+  bare.destroy();
+});
+
+Deno.test("decoder: no GPU error went uncaught", () => {
+  assertEquals(uncaptured, []);
+});
