@@ -49,14 +49,19 @@ export const denseSplitSubgroup: Contender = {
   name: "dense/split_subgroup",
   stage: "dense",
   description: "split-KV decode in one dispatch: subgroup shuffles, the last workgroup merges",
-  tunables: { ...ROW_SPLIT_TUNABLES, PREFETCH: [0, 1], SPLITS: [8, 16, 33, 66, 99] },
+  tunables: {
+    ...ROW_SPLIT_TUNABLES,
+    WORKGROUP: [128, 256, 512],
+    PREFETCH: [0, 1],
+    SPLITS: [8, 16, 32, 33, 66],
+  },
   features: ["subgroups"],
   defaults: (p, limits) => ({
     WORKGROUP: 256,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-    TOKENS: groupSize(p) > 4 ? 2 : 4,
-    PREFETCH: 0,
-    SPLITS: splitsFor(p, p.kvHeads, p.capacity, 264),
+    TOKENS: 2,
+    PREFETCH: 1,
+    SPLITS: splitsFor(p, p.kvHeads, p.capacity, 256),
   }),
   refuses(p, params, limits) {
     if (params.WORKGROUP < p.headDim / 4) {

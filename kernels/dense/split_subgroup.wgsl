@@ -26,6 +26,7 @@ const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // row groups
 const TILE = ROWS * TOKENS;
+const STRIDE = TILE * SPLITS;
 const LOGITS = TOKENS * GROUP;
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const LOADS = TOKENS * CHUNKS;
@@ -71,11 +72,10 @@ fn main(
   let kv_head = wid.z * KV_HEADS + wid.y;
   let first_head = kv_head * GROUP;
   let length = lengths[wid.z];
-  let share = (length + SPLITS - 1u) / SPLITS;
-  let begin = min(wid.x * share, length);
-  let end = min(begin + share, length);
+  // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
+  let begin = wid.x * TILE;
   // Rows past the end repeat the last one: what lies beyond a sequence may be NaN.
-  let last = max(end, 1u) - 1u;
+  let last = length - 1u;
   let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
 
   var k: array<vec4<u32>, LOADS>;
@@ -107,11 +107,11 @@ fn main(
     }
   }
 
-  for (var tile = begin; tile < end; tile += TILE) {
+  for (var tile = begin; tile < length; tile += STRIDE) {
     if (PREFETCH == 1u) {
       // @unroll
       for (var load = 0u; load < LOADS; load++) {
-        let token = min(tile + TILE + (load / CHUNKS) * ROWS + row, last);
+        let token = min(tile + STRIDE + (load / CHUNKS) * ROWS + row, last);
         next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
         next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       }
@@ -149,7 +149,7 @@ fn main(
       var peak = highest[h];
       // @unroll
       for (var t = 0u; t < TOKENS; t++) {
-        let inside = tile + t * ROWS + row < end;
+        let inside = tile + t * ROWS + row < length;
         logits[t * GROUP + h] = select(LOWEST, logits[t * GROUP + h], inside);
         peak = max(peak, logits[t * GROUP + h]);
       }
@@ -162,7 +162,7 @@ fn main(
       }
       // @unroll
       for (var t = 0u; t < TOKENS; t++) {
-        let inside = tile + t * ROWS + row < end;
+        let inside = tile + t * ROWS + row < length;
         let share_of = select(0.0, exp2(logits[t * GROUP + h] - peak), inside);
         weight[h] += share_of;
         // @unroll

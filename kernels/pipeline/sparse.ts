@@ -7,6 +7,7 @@ import type { BufferSpec, Contender, Cost, DeviceLimits, Params, Plan } from "..
 import { addCost } from "../contender.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
+import { selectGather } from "../attend/select_gather.ts";
 import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts";
 import { bufferBytes, specs } from "../layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
@@ -18,7 +19,8 @@ import { counting } from "../select/counting.ts";
 interface Choice {
   readonly encode: Contender;
   readonly score: Contender;
-  readonly select: Contender;
+  /** Left out where attend selects for itself. */
+  readonly select?: Contender;
   readonly attend: Contender;
 }
 
@@ -35,14 +37,14 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
   return Object.fromEntries(Object.entries(values).map(([name, v]) => [`${stage}.${name}`, v]));
 }
 
-/** Parameters of each stage; select's blocks are those whose histograms the score leaves. */
+/** Parameters of each stage; who selects takes the blocks whose histograms the score leaves. */
 function stageParams(params: Params): Record<keyof Choice, Params> {
   const score = own(params, "score");
   return {
     encode: own(params, "encode"),
     score,
     select: { ...own(params, "select"), BLOCK: score.BLOCK },
-    attend: own(params, "attend"),
+    attend: { ...own(params, "attend"), BLOCK: score.BLOCK },
   };
 }
 
@@ -51,16 +53,17 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
   const parts = [
     encodeStepPlan(p, of.encode),
     choice.score.plan(p, of.score),
-    choice.select.plan(p, of.select),
+    ...(choice.select ? [choice.select.plan(p, of.select)] : []),
     choice.attend.plan(p, of.attend),
   ];
   const buffers: Record<string, BufferSpec> = {};
   for (const part of parts) {
     for (const [name, spec] of Object.entries(part.buffers)) {
-      if (spec.role !== "input" || !buffers[name]) buffers[name] = spec;
       if (spec.role === "output") buffers[name] = { bytes: spec.bytes, role: "scratch" };
+      else if (!buffers[name]) buffers[name] = spec;
     }
   }
+  const merge = buffers.out ? [] : [mergeDispatch(p, of.attend.SPLITS)];
   return {
     buffers: {
       ...buffers,
@@ -68,7 +71,7 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
       ...specs(p, "input", "codes", "sink_logits"),
       ...specs(p, "output", "out"),
     },
-    dispatches: [...parts.flatMap((part) => part.dispatches), mergeDispatch(p, of.attend.SPLITS)],
+    dispatches: [...parts.flatMap((part) => part.dispatches), ...merge],
   };
 }
 
@@ -88,7 +91,7 @@ function stepCost(choice: Choice, p: Problem, params: Params): Cost {
 }
 
 function sparseStep(name: string, description: string, choice: Choice): Contender {
-  const stages = Object.entries(choice);
+  const stages: [string, Contender][] = Object.entries(choice);
   return {
     name,
     stage: "pipeline",
@@ -97,7 +100,7 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       {},
       ...stages.map(([stage, contender]) => {
         const { BLOCK: _shared, ...rest } = contender.tunables;
-        return prefixed(stage, stage === "select" ? rest : contender.tunables);
+        return prefixed(stage, stage === "score" ? contender.tunables : rest);
       }),
     ),
     features: [...new Set(stages.flatMap(([, contender]) => contender.features))],
@@ -107,6 +110,7 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
         ...stages.map(([stage, contender]) => prefixed(stage, contender.defaults(p, limits))),
       );
       delete params["select.BLOCK"];
+      delete params["attend.BLOCK"];
       return params;
     },
     refuses(p, params, limits) {
@@ -133,4 +137,11 @@ export const sparseSubgroup: Contender = sparseStep(
   "pipeline/sparse_subgroup",
   "encode, score, counting select, subgroup gather-attend, merge: 5 dispatches",
   { encode: encodeQuery, score: hamming, select: counting, attend: gatherSubgroup },
+);
+
+/** The step with selection, gathered attention and merge in one dispatch. */
+export const sparseFused: Contender = sparseStep(
+  "pipeline/sparse_fused",
+  "encode, score, then select, gather-attend and merge as one: 3 dispatches",
+  { encode: encodeQuery, score: hamming, attend: selectGather },
 );

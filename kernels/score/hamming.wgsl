@@ -24,6 +24,7 @@ const ROUNDS = BLOCK / 4u / WORKGROUP; // fours of tokens per thread
 const LOADS = ROUNDS * WORDS;
 const QUERY_WORDS = QUERIES_PER_LIST * WORDS;
 const FOUR = 4u;
+const CLEARS = (BINS * COPIES + WORKGROUP - 1u) / WORKGROUP;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> query_codes: array<u32>;
@@ -56,8 +57,11 @@ fn main(
   for (var i = 0u; i < QUERY_WORDS; i++) {
     query[i] = query_codes[head * QUERY_WORDS + i];
   }
-  for (var i = thread; i < BINS * COPIES; i += WORKGROUP) {
-    atomicStore(&columns[i], 0u);
+  // @unroll
+  for (var i = 0u; i < CLEARS; i++) {
+    if (i * WORKGROUP + thread < BINS * COPIES) {
+      atomicStore(&columns[i * WORKGROUP + thread], 0u);
+    }
   }
   workgroupBarrier();
 
@@ -99,6 +103,7 @@ fn main(
 
   for (var bin = thread; bin < BINS; bin += WORKGROUP) {
     var count = 0u;
+    // @unroll
     for (var copy = 0u; copy < COPIES; copy++) {
       count += atomicLoad(&columns[bin * COPIES + (copy + thread) % COPIES]);
     }
