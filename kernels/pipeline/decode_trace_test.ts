@@ -51,7 +51,8 @@ interface Answer {
 
 /** The GPU's answers, [queries][heads], in trace order. */
 async function decodeTrace(map: Uint8Array<ArrayBuffer>, { q, k, v }: Trace): Promise<Answer[][]> {
-  const decoder = await createDecoder(device, P);
+  // A pipeline that keeps its selection in a buffer.
+  const decoder = await createDecoder(device, P, { contender: "pipeline/sparse" });
   const { buffers } = decoder;
   const write = (name: string, data: ArrayBufferView<ArrayBuffer>) =>
     device.queue.writeBuffer(buffers[name], 0, data.buffer, data.byteOffset, data.byteLength);

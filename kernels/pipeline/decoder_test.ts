@@ -5,12 +5,13 @@ import { encodePrompt } from "../encode/prompt.ts";
 import { judge } from "../judge.ts";
 import { bufferBytes } from "../layout.ts";
 import { codeHeads, codeWords, type Problem } from "../problem.ts";
-import { findContender } from "../registry.ts";
-import { openTestDevice } from "../testing.ts";
+import { CONTENDERS, findContender } from "../registry.ts";
+import { canRun, openTestDevice } from "../testing.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
 import { anyMaps, reader, submit, TokenFeed } from "./testing_decode.ts";
 
-const { device, uncaptured } = await openTestDevice();
+const testDevice = await openTestDevice();
+const { device, limits, uncaptured } = testDevice;
 
 const GROWING: Problem = {
   batch: 3,
@@ -30,11 +31,7 @@ const GROWING: Problem = {
 const SMALL: Problem = { ...GROWING, batch: 2, capacity: 112, dtype: "f32" };
 
 /** Small blocks, so that sequences of some hundred tokens cross their ends. */
-const SMALL_BLOCKS = {
-  "score.BLOCK": 512,
-  "score.WORKGROUP": 64,
-  "select.WORKGROUP": 64,
-};
+const SMALL_BLOCKS = { "score.BLOCK": 512, "score.WORKGROUP": 64, "select.WORKGROUP": 64 };
 
 function writeMaps(on: GPUDevice, { problem, buffers }: Decoder): void {
   on.queue.writeBuffer(buffers.query_map, 0, anyMaps(problem, 1));
@@ -66,22 +63,20 @@ async function assertCodes(on: GPUDevice, decoder: Decoder): Promise<void> {
 }
 
 const STEPS = 200;
-const PIPELINES = [
-  { contender: undefined, problem: GROWING },
-  {
-    contender: "pipeline/sparse",
-    problem: { ...GROWING, batch: 2, dtype: "bf16", sharing: "group", bits: 64 },
-  },
-] as const;
-for (const { contender, problem } of PIPELINES) {
-  const name = contender ?? "the default contender";
+const GROUPED: Problem = { ...GROWING, batch: 2, dtype: "bf16", sharing: "group", bits: 64 };
+const pipelines = CONTENDERS.filter((contender) =>
+  contender.stage === "pipeline" && canRun(testDevice, contender)
+);
+for (const [at, { name, defaults }] of pipelines.entries()) {
   Deno.test(`${name} decodes ${STEPS} steps of unequal sequences that grow`, async () => {
-    const best = contender ??
-      (device.features.has("subgroups") ? "pipeline/sparse_subgroup" : "pipeline/sparse");
-    const params = { [best]: SMALL_BLOCKS };
-    const decoder = await createDecoder(device, problem, { contender, params });
-    assertEquals(decoder.contender, best);
-    assertEquals(decoder.params[best]["score.BLOCK"], 512);
+    const problem = at % 2 === 0 ? GROWING : GROUPED;
+    const known = defaults(problem, limits);
+    const own = Object.fromEntries(Object.entries(SMALL_BLOCKS).filter(([each]) => each in known));
+    const decoder = await createDecoder(device, problem, {
+      contender: name,
+      params: { [name]: own },
+    });
+    assertEquals(decoder.params[name], { ...known, ...own });
     writeMaps(device, decoder);
     // Over one block's end, over two, and from nearly nothing.
     const lengths = [500, 930, 1].slice(0, problem.batch);
@@ -155,6 +150,14 @@ Deno.test("two decoders take turns in one pass", async () => {
   }
 });
 
+Deno.test("the default pipeline is one that uses the features of the device", async () => {
+  const decoder = await createDecoder(device, SMALL);
+  decoder.destroy();
+  const { stage, features } = findContender(decoder.contender);
+  assertEquals(stage, "pipeline");
+  assertEquals(features.includes("subgroups"), testDevice.features.has("subgroups"));
+});
+
 Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
   const sparse = await createDecoder(device, SMALL);
   const { q, keys, values, lengths, codes, out } = sparse.buffers;
@@ -184,6 +187,7 @@ Deno.test("a device without optional features or raised limits decodes", async (
   feed.append();
   submit(bare, decoder.recordStep);
   await assertStep(bare, decoder, "on a bare device");
+  await assertCodes(bare, decoder);
   await assertRejects(
     () => createDecoder(bare, SMALL, { contender: "pipeline/sparse_subgroup" }),
     RangeError,
