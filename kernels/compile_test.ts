@@ -17,7 +17,11 @@ const dawn = await openNullDevice();
 async function openNullDevice(): Promise<{ gpu: GPU; device: GPUDevice }> {
   const gpu = create(["backend=null"]);
   const adapter = await gpu.requestAdapter();
-  const device = await adapter!.requestDevice({ requiredFeatures: ["subgroups", "shader-f16"] });
+  const { maxStorageBuffersPerShaderStage } = adapter!.limits;
+  const device = await adapter!.requestDevice({
+    requiredFeatures: ["subgroups", "shader-f16"],
+    requiredLimits: { maxStorageBuffersPerShaderStage },
+  });
   return { gpu, device };
 }
 
@@ -29,7 +33,7 @@ const GENEROUS: DeviceLimits = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupSizeX: 1024,
   maxComputeWorkgroupsPerDimension: 65535,
-  maxStorageBuffersPerShaderStage: 8,
+  maxStorageBuffersPerShaderStage: 16,
   subgroupMinSize: 32,
 };
 
@@ -38,6 +42,7 @@ const NULL_LIMITS: DeviceLimits = {
   ...GENEROUS,
   maxComputeWorkgroupStorageSize: dawn.device.limits.maxComputeWorkgroupStorageSize,
   maxComputeInvocationsPerWorkgroup: dawn.device.limits.maxComputeInvocationsPerWorkgroup,
+  maxStorageBuffersPerShaderStage: dawn.device.limits.maxStorageBuffersPerShaderStage,
 };
 
 const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
