@@ -29,6 +29,7 @@ export type Params = Readonly<Record<string, number>>;
 export interface Binding {
   /** Name of the WGSL variable, and of the buffer bound to it unless the dispatch says otherwise. */
   readonly name: string;
+  /** How the WGSL declares it. */
   readonly access: "read" | "read_write";
 }
 
@@ -38,6 +39,7 @@ export interface Kernel {
   readonly name: string;
   /** The file's text: valid WGSL as it stands. */
   readonly source: string;
+  /** Every variable of bind group 0, in order. */
   readonly bindings: readonly Binding[];
   /** Valid values of every `// @param` line. */
   readonly params: Readonly<Record<string, ParamRange>>;
@@ -47,7 +49,9 @@ export interface Kernel {
 
 /** One dispatch of a kernel. */
 export interface Dispatch {
+  /** The file that runs. */
   readonly kernel: Kernel;
+  /** Values of the kernel's `// @param` constants. */
   readonly params: Params;
   /** Workgroups, sized for capacity; surplus ones leave early. */
   readonly workgroups: readonly [number, number, number];
@@ -63,12 +67,15 @@ export type BufferRole = "input" | "output" | "scratch" | "counter";
 
 /** A buffer that a plan needs. */
 export interface BufferSpec {
+  /** Bytes that the plan needs of it. */
   readonly bytes: number;
+  /** What the plan does with it. */
   readonly role: BufferRole;
 }
 
 /** A contender made concrete for a problem and parameters. */
 export interface Plan {
+  /** Every buffer that a dispatch binds, by name. */
   readonly buffers: Readonly<Record<string, BufferSpec>>;
   /** In order; each sees what the ones before it wrote. */
   readonly dispatches: readonly Dispatch[];
@@ -88,12 +95,19 @@ export interface Cost {
 
 /** What of an adapter bounds a plan: WebGPU limits, and subgroup sizes where they are known. */
 export interface DeviceLimits {
+  /** Bytes of a binding. */
   readonly maxStorageBufferBindingSize: number;
+  /** Bytes of a buffer. */
   readonly maxBufferSize: number;
+  /** Bytes of workgroup memory. */
   readonly maxComputeWorkgroupStorageSize: number;
+  /** Threads of a workgroup. */
   readonly maxComputeInvocationsPerWorkgroup: number;
+  /** Threads of a workgroup along x. */
   readonly maxComputeWorkgroupSizeX: number;
+  /** Workgroups of a dispatch along each dimension. */
   readonly maxComputeWorkgroupsPerDimension: number;
+  /** Bindings of a kernel. */
   readonly maxStorageBuffersPerShaderStage: number;
   /** Smallest subgroup size the device may use, absent if it has no subgroups or hides the size. */
   readonly subgroupMinSize?: number;
@@ -103,6 +117,7 @@ export interface DeviceLimits {
 export interface Contender {
   /** Unique, `folder/file` of its main kernel. */
   readonly name: string;
+  /** What it does. */
   readonly stage: Stage;
   /** One sentence: how it does it. */
   readonly description: string;
@@ -114,7 +129,9 @@ export interface Contender {
   defaults(p: Problem, limits: DeviceLimits): Params;
   /** Why these parameters cannot run this problem on this device; undefined if they can. */
   refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined;
+  /** Buffers and dispatches for a problem with parameters that it does not refuse. */
   plan(p: Problem, params: Params): Plan;
+  /** Least traffic and arithmetic of that plan. */
   cost(p: Problem, params: Params): Cost;
 }
 

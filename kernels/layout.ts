@@ -33,7 +33,7 @@ import {
 } from "./problem.ts";
 
 /** The value in `sink_logits` that adds nothing; finite, since WGSL promises nothing for infinities. */
-export const NO_SINK_LOGIT = -1e30;
+export const NO_SINK_LOGIT: number = -1e30;
 
 /** Value of the KV_DTYPE and MAP_DTYPE parameters. */
 export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;

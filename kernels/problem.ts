@@ -18,13 +18,17 @@ export interface MapShape {
   readonly layers: number;
   /** Width between layers; unused with one layer. */
   readonly hidden: number;
+  /** Element type of weights and biases. */
   readonly dtype: "f16" | "f32";
 }
 
 /** Shapes and settings of one decode step over `batch` sequences. */
 export interface Problem {
+  /** Sequences, B. */
   readonly batch: number;
+  /** Query heads, Hq: a multiple of `kvHeads`. */
   readonly qHeads: number;
+  /** KV heads, Hkv. */
   readonly kvHeads: number;
   /** Elements of a row of K or V: 64, 96, 128 or 256. */
   readonly headDim: number;
@@ -32,11 +36,15 @@ export interface Problem {
   readonly kvLen: number;
   /** Tokens that a sequence's cache can hold: a multiple of 16 (see {@linkcode roundCapacity}). */
   readonly capacity: number;
+  /** Element type of K and V. */
   readonly dtype: KvDtype;
   /** Bits of a code: 32, 64 or 128. */
   readonly bits: number;
+  /** Whether the query heads of a group share a code and a selection. */
   readonly sharing: CodeSharing;
+  /** The map that makes codes. */
   readonly map: MapShape;
+  /** Middle tokens to take. */
   readonly topK: TopK;
   /** First tokens, always attended. */
   readonly sink: number;

@@ -7,6 +7,7 @@ import { type Compiler, specialize } from "./wgsl.ts";
 
 /** How WGSL is made for a device. */
 export interface CompileOptions {
+  /** The compiler that the text is for. */
   readonly compiler: Compiler;
   /** Write out marked loops (default true); software drivers compile rolled ones much faster. */
   readonly unroll?: boolean;
@@ -14,20 +15,27 @@ export interface CompileOptions {
 
 /** A dispatch with its pipeline. */
 export interface ProgramStep {
+  /** What runs. */
   readonly dispatch: Dispatch;
+  /** Its compiled shader. */
   readonly pipeline: GPUComputePipeline;
+  /** The layout of its bind group 0. */
   readonly layout: GPUBindGroupLayout;
 }
 
 /** A plan whose pipelines are compiled. */
 export interface Program {
+  /** What was compiled. */
   readonly plan: Plan;
+  /** One per dispatch of the plan, in order. */
   readonly steps: readonly ProgramStep[];
 }
 
 /** A program with its buffers bound, ready to be recorded any number of times. */
 export interface BoundProgram {
+  /** What is bound. */
   readonly program: Program;
+  /** One per step, in order. */
   readonly bindGroups: readonly GPUBindGroup[];
 }
 
@@ -40,7 +48,9 @@ export function checkFits(plan: Plan, limits: DeviceLimits): void {
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   for (const [name, { bytes }] of Object.entries(plan.buffers)) {
     if (bytes > most) {
-      throw new RangeError(`buffer ${name} needs ${bytes} bytes, this adapter binds ${most} at most`);
+      throw new RangeError(
+        `buffer ${name} needs ${bytes} bytes, this adapter binds ${most} at most`,
+      );
     }
   }
   for (const { kernel, workgroups } of plan.dispatches) {

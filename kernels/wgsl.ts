@@ -15,6 +15,7 @@ export interface SpecializeOptions {
   readonly params?: Readonly<Record<string, number>>;
   /** Write out `// @unroll` loops (default true). */
   readonly unroll?: boolean;
+  /** Who compiles the text; naga if left out. */
   readonly compiler?: Compiler;
   /** Features that the text uses, by WebGPU name. */
   readonly features?: readonly string[];
@@ -71,7 +72,9 @@ function enableLines(options: SpecializeOptions): string[] {
   const features = options.features ?? [];
   const lines: string[] = [];
   if (features.includes("shader-f16")) lines.push("enable f16;");
-  if (features.includes("subgroups") && options.compiler === "tint") lines.push("enable subgroups;");
+  if (features.includes("subgroups") && options.compiler === "tint") {
+    lines.push("enable subgroups;");
+  }
   return lines;
 }
 
@@ -153,5 +156,7 @@ function checkBody(body: readonly string[], index: string): void {
   const assigned = new RegExp(
     `(?<![\\w.])${index}\\s*(?:(?:[-+*/%&|^]|<<|>>)?=(?!=)|\\+\\+|--)|&\\s*${index}\\b|\\b(?:var|let|const)\\s+${index}\\b`,
   );
-  if (assigned.test(text)) throw new SyntaxError(`@unroll: ${index} must not be assigned or hidden`);
+  if (assigned.test(text)) {
+    throw new SyntaxError(`@unroll: ${index} must not be assigned or hidden`);
+  }
 }
