@@ -4,19 +4,19 @@
  * @module
  */
 import type { Contender } from "../kernels/contender.ts";
+import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 import { casesOf } from "./cases.ts";
+import { eligible } from "./context.ts";
 import { type Contestant, prepare } from "./contestant.ts";
-import { openAdapter, openDevice, subgroupSizes } from "./host.ts";
+import { openAdapter, openDevice } from "./host.ts";
 import { InputSets } from "./inputs.ts";
-import { eligible, limitsOf } from "./measure.ts";
 import { parseOptions } from "./options.ts";
 
 const { adapter, info } = await openAdapter();
 const { device, features } = await openDevice(adapter, ["subgroups"]);
-const subgroupSize = features.has("subgroups") ? subgroupSizes(adapter)?.min : undefined;
-const limits = limitsOf(device, subgroupSize);
+const limits = limitsOf(device);
 
 const CASES = info.software
   ? ["--shape", "8x2x128", "--kv", "1024"]

@@ -65,10 +65,14 @@ export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] 
   return [...generated, ...(trace ? [traceCase(options, trace)] : [])];
 }
 
-/** A trace holds one sequence and one KV head with its queries, whatever the batch is. */
+/**
+ * A trace holds one sequence and one KV head with its queries, whatever the batch is. Its codes are
+ * a random projection's, whatever the map is: an MLP of hashed weights would pick by chance.
+ */
 function traceCase(options: BenchOptions, { name, trace }: NamedTrace): BenchCase {
+  const map = { ...options.map, layers: 1 };
   const shape = { qHeads: trace.queryHeads, kvHeads: 1, headDim: trace.headDim };
-  const problem = problemOf(options, shape, trace.kvLen, 1);
+  const problem = problemOf({ ...options, map }, shape, trace.kvLen, 1);
   return { name: `trace ${name}`, caseId: `trace-${name}-${caseId(problem)}`, problem, trace };
 }
 

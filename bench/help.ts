@@ -18,7 +18,8 @@ How HashAttention selects
   --bits N           bits of a code: 32 (default), 64 or 128
   --sharing WHO      a code per query head (head, default) or per KV head (group)
   --map KIND         mlp (3 layers of width 128) or random (one linear layer);
-                     default mlp for --sharing head, random for group
+                     default mlp for --sharing head, random for group and for --quick;
+                     a trace always takes a random projection
   --sparsity S       take 1/S of the tokens (default 32)
   --k N              take N tokens instead
   --sink N           first tokens that are always attended (default 128)

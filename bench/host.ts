@@ -131,12 +131,6 @@ export async function openDevice(
   return { device, features: new Set(wanted.filter(has(device))) };
 }
 
-/** The adapter's subgroup sizes, or null where it does not tell. */
-export function subgroupSizes(adapter: GPUAdapter): { min: number; max: number } | null {
-  const { subgroupMinSize, subgroupMaxSize } = adapter.info;
-  return subgroupMinSize > 0 ? { min: subgroupMinSize, max: subgroupMaxSize } : null;
-}
-
 /** The lines that open every run: what it runs on and, on a CPU, what that means. */
 export function describeAdapter(facts: AdapterFacts): string {
   const kind = facts.software ? "software" : "hardware";

@@ -5,10 +5,12 @@
  */
 import { InvalidFileError } from "../fixtures/safetensors.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
+import { findContender } from "../kernels/registry.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
+import { eligible, type MeasureContext, openContext } from "./context.ts";
 import { HELP } from "./help.ts";
 import { describeAdapter, NoAdapterError, openAdapter } from "./host.ts";
-import { eligible, measureCase, type MeasureContext, openContext } from "./measure.ts";
+import { measureCase } from "./measure.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import { createProgress, type Progress } from "./progress.ts";
@@ -16,6 +18,7 @@ import { openResults, type ResultsWriter } from "./results.ts";
 import { readRevision } from "./revision.ts";
 import type { ResultRow } from "./row.ts";
 import { formatTable } from "./table.ts";
+import { describeQuality, measureTrace } from "./trace_case.ts";
 import { UsageError } from "./usage_error.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
@@ -58,16 +61,14 @@ async function measureAll(options: BenchOptions, cases: readonly BenchCase[]): P
     stopped: () => false,
   });
 
-  const rows: ResultRow[] = [];
-  const leftOut = new Set<string>();
-  const tooLarge: string[] = [];
+  const outcome: Outcome = { rows: [], leftOut: new Set(), tooLarge: [], qualities: [], results };
   for (const benchCase of cases) {
-    await measureInto(context, benchCase, options, { rows, leftOut, tooLarge, results });
+    await measureInto(context, benchCase, options, outcome);
     begun++;
   }
   progress.clear();
   results.close();
-  return report({ rows, leftOut, tooLarge, results });
+  return report(outcome);
 }
 
 /** What has come of a run so far. */
@@ -77,6 +78,8 @@ interface Outcome {
   readonly leftOut: Set<string>;
   /** Cases that this device cannot hold, and why. */
   readonly tooLarge: string[];
+  /** What the sparse step made of each trace, in a line. */
+  readonly qualities: string[];
   readonly results: ResultsWriter;
 }
 
@@ -91,21 +94,41 @@ async function measureInto(
   for (const { name, why } of eligible(context, problem, contenders).refused) {
     to.leftOut.add(`${name}: ${why}`);
   }
+  const rows: ResultRow[] = [];
   try {
     await measureCase(context, benchCase, contenders, (row, samples) => {
       to.results.append(row);
       if (samples !== null) to.results.appendSamples(samples);
+      rows.push(row);
       to.rows.push(row);
     });
+    const quality = await traceQuality(context, benchCase, rows);
+    if (quality !== null) to.qualities.push(`${name}: ${quality}`);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     to.tooLarge.push(`${name}: ${error.message}.`);
   }
 }
 
+/** What the fastest sparse step that is right keeps of dense attention; null without a trace. */
+async function traceQuality(
+  { device, facts, limits, settings }: MeasureContext,
+  { trace, problem }: BenchCase,
+  rows: readonly ResultRow[],
+): Promise<string | null> {
+  const [fastest] = rows.filter((row) => row.stage === "pipeline" && row.verified)
+    .sort((a, b) => a.median_us! - b.median_us!);
+  if (!trace || !fastest) return null;
+  const pipeline = findContender(fastest.kernel);
+  const options = { seed: settings.seed, unroll: !facts.software };
+  const quality = await measureTrace(device, limits, trace, problem, pipeline, options);
+  return describeQuality(pipeline.name, quality);
+}
+
 /** Prints what came of the run and returns its exit code. */
-function report({ rows, leftOut, tooLarge, results }: Outcome): number {
+function report({ rows, leftOut, tooLarge, qualities, results }: Outcome): number {
   if (rows.length > 0) console.log(`\n${formatTable(rows)}\n`);
+  for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);
   console.log(`Results: ${results.csvPath}`);

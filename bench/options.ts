@@ -86,7 +86,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     }
   }
   const onlyTrace = given("trace") && !given("models") && !given("shape");
-  for (const name of ["kv", "batch"]) {
+  for (const name of ["kv", "batch", "map"]) {
     if (onlyTrace && given(name)) {
       throw new UsageError(`--${name} needs --models or --shape, since a trace brings its own.`);
     }
@@ -98,7 +98,9 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
   const count = (min: number, max: number) => (name: string, text: string) =>
     wholeNumber(name, text, min, max);
   const sharing = take("sharing", "head", oneOf<CodeSharing>("head", "group"));
-  const layers = take("map", sharing === "head" ? "mlp" : "random", oneOf("mlp", "random"));
+  // Encoding a prompt with three layers takes a CPU seconds a step: too long for the quick profile.
+  const usualMap = sharing === "head" && !switches.quick ? "mlp" : "random";
+  const layers = take("map", usualMap, oneOf("mlp", "random"));
   return {
     ...switches,
     printWgsl: take<Contender | null>("print-wgsl", null, (_, name) => contenderOf(name)),

@@ -66,14 +66,15 @@ Deno.test("models of one shape share a case", () => {
 });
 
 Deno.test("quick is one model at 8192 tokens", () => {
-  assertEquals(ids("--quick"), [caseId(cases("")[0].problem)]);
+  assertEquals(ids("--quick"), [caseId(cases("--map random")[0].problem)]);
+  assertEquals(ids("--quick --map mlp"), [caseId(cases("")[0].problem)]);
 });
 
 Deno.test("a trace alone is a case of its own, else one more", () => {
   const named = { name: "t", trace: TRACE };
   const [alone, ...none] = casesOf(parse("--trace t.safetensors"), named);
   assertEquals(none, []);
-  assertEquals(alone.caseId, "trace-t-4x1x64-n100-b1-f16-c32h-mlp3x128f16-s32-w128+128");
+  assertEquals(alone.caseId, "trace-t-4x1x64-n100-b1-f16-c32h-linearf16-s32-w128+128");
   assertEquals([alone.problem.kvLen, alone.trace], [100, TRACE]);
   const both = casesOf(parse("--trace t --shape 4x1x64 --kv 64 --batch 2"), named);
   assertEquals(both.map(({ problem }) => problem.batch), [2, 1]);

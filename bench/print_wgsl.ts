@@ -1,11 +1,11 @@
 /** The texts of `--list` and `--print-wgsl`. */
 import { MODELS } from "../fixtures/models.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
+import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { dispatchWgsl } from "../kernels/program.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
-import { NoAdapterError, openAdapter, openDevice, subgroupSizes } from "./host.ts";
-import { limitsOf } from "./measure.ts";
+import { NoAdapterError, openAdapter, openDevice } from "./host.ts";
 
 /** What a device promises at least: the defaults of the WebGPU specification. */
 const DEFAULT_LIMITS: DeviceLimits = {
@@ -53,9 +53,8 @@ export async function wgslText(contender: Contender, p: Problem): Promise<string
 async function readDevice(): Promise<{ limits: DeviceLimits; unroll: boolean }> {
   try {
     const { adapter, info } = await openAdapter();
-    const { device, features } = await openDevice(adapter, ["subgroups"]);
-    const minSize = features.has("subgroups") ? subgroupSizes(adapter)?.min : undefined;
-    const limits = limitsOf(device, minSize);
+    const { device } = await openDevice(adapter, ["subgroups"]);
+    const limits = limitsOf(device);
     device.destroy();
     return { limits, unroll: !info.software };
   } catch (error) {

@@ -3,24 +3,36 @@ import { packKv } from "../fixtures/half.ts";
 import type { Trace } from "../fixtures/trace.ts";
 import { attendReference } from "../kernels/attend/reference.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
-import { bufferBytes } from "../kernels/layout.ts";
-import { type Problem, windowsOf } from "../kernels/problem.ts";
+import { randomProjection } from "../kernels/encode/random_projection.ts";
+import { BufferReader, listPlace } from "../kernels/judge_read.ts";
+import { codeHeads, type Problem, queriesPerList, windowsOf } from "../kernels/problem.ts";
 import { allocate, bindProgram, compilePlan } from "../kernels/program.ts";
+import { selectReference } from "../kernels/select/reference.ts";
 import { type Given, InputSets } from "./inputs.ts";
 import { readBytes, submitOnce } from "./run_once.ts";
 
-/** Inputs of a trace's problem; set i holds query i (modulo the number of queries). */
-export function traceInputs(trace: Trace, p: Problem): { given: Given; encode: true } {
+/**
+ * Inputs of a trace's problem; set i holds query i (modulo the number of queries). One random
+ * projection maps queries and keys alike, as codes of unrelated maps would pick tokens by chance.
+ */
+export function traceInputs(
+  trace: Trace,
+  p: Problem,
+  seed: number,
+): { given: Given; encode: true } {
   const cache = (rows: Float32Array) => {
     const all = new Float32Array(p.capacity * p.headDim);
     all.set(rows);
     return packKv(all, p.dtype);
   };
   const [keys, values] = [cache(trace.k), cache(trace.v)];
+  const map = randomProjection(p, seed);
   return {
     given: {
       keys: () => keys,
       values: () => values,
+      query_map: () => map,
+      key_map: () => map,
       q: (set) => queryRows(trace, set % trace.positions.length),
     },
     encode: true,
@@ -49,6 +61,15 @@ export interface TraceQuality {
   readonly massMiddle: number;
 }
 
+/** What adds up to a {@linkcode TraceQuality}. */
+interface Sums {
+  error: number;
+  caught: number;
+  all: number;
+  middleCaught: number;
+  middle: number;
+}
+
 /** Runs a sparse step at every query of a trace and compares it with dense attention in f64. */
 export async function measureTrace(
   device: GPUDevice,
@@ -62,79 +83,98 @@ export async function measureTrace(
     limits,
     ...settings,
     budgetBytes: 1e9,
-    ...traceInputs(trace, p),
+    ...traceInputs(trace, p, settings.seed),
   });
   const params = pipeline.defaults(p, limits);
   const plan = pipeline.plan(p, params);
   const program = await compilePlan(device, plan, { compiler: "naga", unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const own = allocate(device, Object.fromEntries(specs.filter(([, s]) => s.role !== "input")));
-  const buffers: Record<string, GPUBuffer> = { ...own };
-  for (const [name, spec] of specs) {
-    if (spec.role === "input") buffers[name] = await inputs.get(name, spec, params, 0);
-  }
-  const bound = bindProgram(device, program, buffers);
-  const sums = { err: 0, caught: 0, all: 0, middleCaught: 0, middle: 0 };
+  const sums: Sums = { error: 0, caught: 0, all: 0, middleCaught: 0, middle: 0 };
   try {
+    const buffers: Record<string, GPUBuffer> = { ...own };
+    for (const [name, spec] of specs) {
+      if (spec.role === "input") buffers[name] = await inputs.get(name, spec, params, 0);
+    }
+    const bound = bindProgram(device, program, buffers);
+    const reader = new BufferReader(
+      p,
+      params,
+      (name, offset, length) => readBytes(device, buffers[name], offset, length),
+    );
     for (const [at, position] of trace.positions.entries()) {
-      device.queue.writeBuffer(buffers.lengths, 0, new Uint32Array([position + 1]));
-      device.queue.writeBuffer(buffers.q, 0, queryRows(trace, at));
+      const queries = queryRows(trace, at);
+      device.queue.writeBuffer(buffers.lengths, 0, Uint32Array.of(position + 1));
+      device.queue.writeBuffer(buffers.q, 0, queries);
       submitOnce(device, bound);
-      const [out, lists] = await Promise.all([
-        readBytes(device, buffers.out, 0, bufferBytes(p).out),
-        readBytes(device, buffers.selected, 0, bufferBytes(p).selected),
-      ]);
-      compare(trace, p, at, new Float32Array(out.buffer), new Uint32Array(lists.buffer), sums);
+      await Promise.all(
+        Array.from({ length: codeHeads(p) }, async (_, list) => {
+          const place = listPlace(p, 0, list, position + 1);
+          const [distances, outputs] = await Promise.all([
+            reader.distances(place),
+            reader.f32("out", list * queriesPerList(p) * p.headDim, queriesPerList(p) * p.headDim),
+          ]);
+          // Not every step writes its list out; this is what its check found it to take.
+          const tokens = selectReference(distances, windowsOf(p, place.length));
+          for (const [i, head] of place.queryRows.entries()) {
+            const rowOf = (rows: Float32Array, row: number) =>
+              rows.subarray(row * p.headDim, (row + 1) * p.headDim);
+            addHead(sums, trace, p, place.length, {
+              q: rowOf(queries, head),
+              out: rowOf(outputs, i),
+              tokens,
+            });
+          }
+        }),
+      );
     }
   } finally {
     for (const buffer of Object.values(own)) buffer.destroy();
     inputs.destroy();
   }
-  const rows = trace.positions.length * trace.queryHeads;
   return {
     queries: trace.positions.length,
-    outputRelErr: sums.err / rows,
+    outputRelErr: sums.error / (trace.positions.length * trace.queryHeads),
     massTotal: sums.caught / sums.all,
     massMiddle: sums.middleCaught / sums.middle,
   };
 }
 
-function compare(
+/** Adds what one head made of one query, over the first `length` tokens. */
+function addHead(
+  sums: Sums,
   trace: Trace,
   p: Problem,
-  at: number,
-  out: Float32Array,
-  lists: Uint32Array,
-  sums: { err: number; caught: number; all: number; middleCaught: number; middle: number },
+  length: number,
+  { q, out, tokens }: { q: Float32Array; out: Float32Array; tokens: Uint32Array },
 ): void {
-  const d = p.headDim;
-  const length = trace.positions[at] + 1;
-  const { sinkEnd, recentStart, attended } = windowsOf(p, length);
+  const rowsOf = (rows: Float32Array) => (token: number) =>
+    rows.subarray(token * p.headDim, (token + 1) * p.headDim);
+  const keys = rowsOf(trace.k);
+  const { sinkEnd, recentStart } = windowsOf(p, length);
   const everything = Uint32Array.from({ length }, (_, token) => token);
-  const row = (rows: Float32Array) => (token: number) => rows.subarray(token * d, (token + 1) * d);
-  const queries = queryRows(trace, at);
-  const perList = lists.length / (p.qHeads / (p.sharing === "head" ? 1 : p.qHeads));
-  for (let head = 0; head < p.qHeads; head++) {
-    const q = queries.subarray(head * d, (head + 1) * d);
-    const dense = attendReference(q, row(trace.k), row(trace.v), everything);
-    let error2 = 0;
-    let norm2 = 0;
-    for (let i = 0; i < d; i++) {
-      error2 += (out[head * d + i] - dense[i]) ** 2;
-      norm2 += dense[i] ** 2;
-    }
-    sums.err += Math.sqrt(error2 / norm2);
-    const mass = softmax(q, row(trace.k), length);
-    const list = p.sharing === "head" ? head : 0;
-    for (const token of lists.subarray(list * perList, list * perList + attended)) {
-      sums.caught += mass[token];
-      if (token >= sinkEnd && token < recentStart) sums.middleCaught += mass[token];
-    }
-    for (let token = 0; token < length; token++) {
-      sums.all += mass[token];
-      if (token >= sinkEnd && token < recentStart) sums.middle += mass[token];
-    }
+  const dense = attendReference(q, keys, rowsOf(trace.v), everything);
+  const distance2 = dense.reduce((sum, want, i) => sum + (out[i] - want) ** 2, 0);
+  const norm2 = dense.reduce((sum, want) => sum + want ** 2, 0);
+  sums.error += Math.sqrt(distance2 / norm2);
+
+  const mass = softmax(q, keys, length);
+  const total = (weights: Float64Array) => weights.reduce((sum, weight) => sum + weight, 0);
+  sums.all += total(mass);
+  sums.middle += total(mass.subarray(sinkEnd, recentStart));
+  for (const token of tokens) {
+    sums.caught += mass[token];
+    if (token >= sinkEnd && token < recentStart) sums.middleCaught += mass[token];
   }
+}
+
+/** A line on a trace's quality, for people. */
+export function describeQuality(pipeline: string, quality: TraceQuality): string {
+  const { queries, outputRelErr, massMiddle, massTotal } = quality;
+  const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
+  return `${pipeline} with a random projection, ${queries} queries: ` +
+    `error against dense ${outputRelErr.toFixed(3)}, attention mass caught ` +
+    `${percent(massMiddle)} of the middle, ${percent(massTotal)} in total`;
 }
 
 /** Attention weights of a query over the first `length` keys. */

@@ -1,7 +1,8 @@
 /** Test support: runs a contender on made-up inputs with everything else poisoned. */
-import { openAdapter, openDevice, subgroupSizes } from "../bench/host.ts";
+import { openAdapter, openDevice } from "../bench/host.ts";
 import type { Contender, DeviceLimits, Params } from "./contender.ts";
 import { judge, type ReadBytes, type Verdict } from "./judge.ts";
+import { limitsOf } from "./pipeline/device_limits.ts";
 import type { Problem } from "./problem.ts";
 import { allocate, bindProgram, checkFits, compilePlan, recordProgram } from "./program.ts";
 
@@ -28,21 +29,7 @@ export async function openTestDevice(
   const { adapter } = await openAdapter();
   const uncaptured: Error[] = [];
   const { device, features } = await openDevice(adapter, wanted, (error) => uncaptured.push(error));
-  const subgroupMinSize = features.has("subgroups") ? subgroupSizes(adapter)?.min : undefined;
-  return { device, features, limits: limitsOf(device, subgroupMinSize), uncaptured };
-}
-
-function limitsOf({ limits }: GPUDevice, subgroupMinSize: number | undefined): DeviceLimits {
-  return {
-    maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-    maxBufferSize: limits.maxBufferSize,
-    maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-    maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
-    maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
-    maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
-    maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
-    ...(subgroupMinSize ? { subgroupMinSize } : {}),
-  };
+  return { device, features, limits: limitsOf(device), uncaptured };
 }
 
 /** Whether a device has what a contender cannot do without. */

@@ -1,0 +1,84 @@
+/** What a run measures with: the device, its timer and its probes. */
+import type { Contender, DeviceLimits } from "../kernels/contender.ts";
+import { limitsOf } from "../kernels/pipeline/device_limits.ts";
+import type { Problem } from "../kernels/problem.ts";
+import { type AdapterFacts, type HostAdapter, openDevice } from "./host.ts";
+import { createProbes, type ProbeKit } from "./probes.ts";
+import type { SampleSettings } from "./sampler.ts";
+import { createTimer, type GpuTimer } from "./timer.ts";
+
+/** Settings of a run. */
+export interface MeasureSettings {
+  readonly hot: boolean;
+  /** Stop when half the 95% interval of each median is below this, in percent of it. */
+  readonly noisePct: number;
+  /** Most time to sample one case, in milliseconds. */
+  readonly maxTimeMs: number;
+  readonly seed: number;
+  readonly suiteVersion: string;
+  readonly commit: string;
+  readonly onProgress: (message: string, fraction: number) => void;
+  readonly stopped: () => boolean;
+}
+
+/** A device with its timer and probes, open for a run. */
+export interface MeasureContext {
+  readonly device: GPUDevice;
+  readonly facts: AdapterFacts;
+  readonly limits: DeviceLimits;
+  readonly features: ReadonlySet<string>;
+  readonly timer: GpuTimer;
+  readonly probes: ProbeKit;
+  readonly settings: MeasureSettings;
+  readonly sampling: Omit<SampleSettings, "noisePct" | "maxTimeMs">;
+}
+
+/** Opens the device, calibrates its clock and warms the probes up. */
+export async function openContext(
+  host: HostAdapter,
+  settings: MeasureSettings,
+): Promise<MeasureContext> {
+  const { device, features } = await openDevice(host.adapter, ["timestamp-query", "subgroups"]);
+  const limits = limitsOf(device);
+  const { software } = host.info;
+  const timer = await createTimer(device, software ? 100 : 1000);
+  const probes = await createProbes(device, timer, software ? 1 << 24 : 1 << 30);
+  // One pass over the table tells how many of them warm the clock for 300 ms.
+  const [once] = (await timer.time([probes.warm(4), probes.warm(4)])).slice(1);
+  const passes = Math.max(1, Math.ceil(300_000 / (once / 4 || 1000)));
+  return {
+    device,
+    facts: host.info,
+    limits,
+    features,
+    timer,
+    probes,
+    settings,
+    sampling: {
+      sampleUs: software ? 1 : timer.kind === "wall" ? 50_000 : 1500,
+      minSamples: software ? 5 : 20,
+      warm: software ? [] : [probes.warm(passes)],
+      clock: software ? null : probes.clock,
+      stopped: settings.stopped,
+    },
+  };
+}
+
+/** Contenders that this device and problem allow, and why the others may not run. */
+export function eligible(
+  context: Pick<MeasureContext, "features" | "limits">,
+  p: Problem,
+  contenders: readonly Contender[],
+): { able: Contender[]; refused: { name: string; why: string }[] } {
+  const able: Contender[] = [];
+  const refused: { name: string; why: string }[] = [];
+  for (const contender of contenders) {
+    const missing = contender.features.find((feature) => !context.features.has(feature));
+    const why = missing
+      ? `this device has no ${missing}`
+      : contender.refuses(p, contender.defaults(p, context.limits), context.limits);
+    if (why) refused.push({ name: contender.name, why });
+    else able.push(contender);
+  }
+  return { able, refused };
+}
