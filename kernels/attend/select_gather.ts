@@ -11,7 +11,7 @@ import {
   queriesPerList,
 } from "../problem.ts";
 import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
-import { BLOCK_TOKENS, blockCount } from "../score/hamming.ts";
+import { BLOCK_TOKENS, blockCount, blockFor } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
 
@@ -56,11 +56,8 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (Math.ceil(blocks * bins / workgroup) > MOST_ENTRIES) {
     return `${blocks * bins} histogram entries are too many for ${workgroup} threads`;
   }
-  if (block % (workgroup * 4 / distanceBytes(p)) !== 0) {
-    return `${workgroup} threads cannot share ${block} tokens in whole words`;
-  }
   const rows = Math.max(workgroup / lanes, Math.floor(workgroup * 4 / p.headDim));
-  const bytes = 4 * bins + 16 * blocks + 8 * workgroup / params.SUBGROUP_MIN + 48 +
+  const bytes = 4 * bins + 16 * blocks + 8 * workgroup / params.SUBGROUP_MIN + 64 +
     4 * Math.ceil(listCapacity(p) / splits) + rows * (p.headDim * 4 + 8 * queriesPerList(p));
   if (bytes > limits.maxComputeWorkgroupStorageSize) {
     return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
@@ -100,11 +97,11 @@ export const selectGather: Contender = {
   tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32], BLOCK: BLOCK_TOKENS },
   features: ["subgroups"],
   defaults: (p, limits) => ({
-    BLOCK: p.capacity > 65536 ? 4096 : 2048,
+    BLOCK: blockFor(p),
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     WORKGROUP: 128,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-    TOKENS: queriesPerList(p) > 4 ? 2 : 4,
+    TOKENS: queriesPerList(p) > 1 ? 2 : 8,
     SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
   }),
   refuses,

@@ -32,10 +32,11 @@ const BINS_EACH = (BINS + WORKGROUP - 1u) / WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const ENTRIES = BLOCKS * BINS;
 const ENTRIES_EACH = (ENTRIES + WORKGROUP - 1u) / WORKGROUP;
-const PER_WORD = 4u / DISTANCE_BYTES; // distances in a u32
-const TOKENS_EACH = BLOCK / WORKGROUP; // consecutive tokens of a block per thread
-const WORDS = TOKENS_EACH / PER_WORD;
-const ROW_WORDS = CAPACITY / PER_WORD;
+const EACH = 32u; // consecutive tokens that a thread compacts
+const WINDOW = WORKGROUP * EACH;
+const PER_LOAD = 16u / DISTANCE_BYTES; // distances in a 16-byte load
+const DISTANCE_LOADS = EACH / PER_LOAD;
+const ROW_DISTANCES = CAPACITY / PER_LOAD; // loads in a row of distances
 const MASK = (1u << (8u * DISTANCE_BYTES)) - 1u;
 const SHARE = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
@@ -62,7 +63,7 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> sink_logits: array<f32>;
-@group(0) @binding(5) var<storage, read> distances: array<u32>;
+@group(0) @binding(5) var<storage, read> distances: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> block_histograms: array<u32>;
 @group(0) @binding(7) var<storage, read_write> partials: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> arrivals: array<atomic<u32>>;
@@ -78,6 +79,7 @@ var<workgroup> nearer_in_all: u32;
 var<workgroup> first_block: atomic<u32>;
 var<workgroup> end_block: atomic<u32>;
 var<workgroup> blocks: vec2<u32>;
+var<workgroup> carry: array<vec2<u32>, 2>; // nearer and equal tokens before a window, in turn
 var<workgroup> tokens: array<u32, SHARE>;
 var<workgroup> scratch: array<vec4f, max(ROWS, SLICES) * HEAD_QUADS>;
 var<workgroup> stats: array<vec2f, max(ROWS, SLICES) * QUERIES_PER_LIST>;
@@ -93,6 +95,11 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
   return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+}
+
+/// A word whose bits `count` and up are set.
+fn bits_from(count: u32) -> u32 {
+  return select(0xffffffffu << min(count, 31u), 0u, count > 31u);
 }
 
 /// Sums of `value` over the threads before this one.
@@ -254,32 +261,41 @@ fn main(
   }
   let range = workgroupUniformLoad(&blocks);
 
-  for (var block = range.x; block < range.y; block++) {
-    let first = block * BLOCK + thread * TOKENS_EACH;
-    var words: array<u32, WORDS>;
+  if (thread == 0u) {
+    carry[0] = before_block[min(range.x, BLOCKS - 1u)];
+  }
+  var turn = 0u;
+  for (var window = range.x * BLOCK; window < range.y * BLOCK; window += WINDOW) {
+    let first = window + thread * EACH;
+    var nearer = 0u; // bit i: token first + i
+    var equal = 0u;
     // @unroll
-    for (var w = 0u; w < WORDS; w++) {
-      words[w] = distances[list * ROW_WORDS + min(first / PER_WORD + w, ROW_WORDS - 1u)];
-    }
-    var found = vec2<u32>(0u);
-    // @unroll
-    for (var t = 0u; t < TOKENS_EACH; t++) {
-      let distance = (words[t / PER_WORD] >> ((t % PER_WORD) * 8u * DISTANCE_BYTES)) & MASK;
-      let middle = first + t >= sink_end && first + t < recent_start;
-      found += vec2<u32>(u32(middle && distance < cut_at), u32(middle && distance == cut_at));
-    }
-    var rank = exclusive_scan(found, thread, subgroup_lane, subgroup_lanes) + before_block[block];
-    // @unroll
-    for (var t = 0u; t < TOKENS_EACH; t++) {
-      let distance = (words[t / PER_WORD] >> ((t % PER_WORD) * 8u * DISTANCE_BYTES)) & MASK;
-      let middle = first + t >= sink_end && first + t < recent_start;
-      let nearer = middle && distance < cut_at;
-      let equal = middle && distance == cut_at;
-      let at = rank.x + min(rank.y, ties);
-      if ((nearer || (equal && rank.y < ties)) && at >= low && at < high) {
-        tokens[sink_end + at - begin] = first + t;
+    for (var load = 0u; load < DISTANCE_LOADS; load++) {
+      let packed = distances[list * ROW_DISTANCES + min(first / PER_LOAD + load, ROW_DISTANCES - 1u)];
+      // @unroll
+      for (var i = 0u; i < PER_LOAD; i++) {
+        let distance = (packed[i * DISTANCE_BYTES / 4u] >> (i * DISTANCE_BYTES % 4u * 8u)) & MASK;
+        nearer |= u32(distance < cut_at) << (load * PER_LOAD + i);
+        equal |= u32(distance == cut_at) << (load * PER_LOAD + i);
       }
-      rank += vec2<u32>(u32(nearer), u32(equal));
+    }
+    let middle = bits_from(max(first, sink_end) - first) & ~bits_from(max(first, recent_start) - first);
+    nearer &= middle;
+    equal &= middle;
+    let found = vec2<u32>(countOneBits(nearer), countOneBits(equal));
+    var rank = exclusive_scan(found, thread, subgroup_lane, subgroup_lanes) + carry[turn];
+    for (var left = nearer | equal; left != 0u; left &= left - 1u) {
+      let here = firstTrailingBit(left);
+      let is_nearer = (nearer >> here) & 1u;
+      let at = rank.x + min(rank.y, ties);
+      if ((is_nearer == 1u || rank.y < ties) && at >= low && at < high) {
+        tokens[sink_end + at - begin] = first + here;
+      }
+      rank += vec2<u32>(is_nearer, 1u - is_nearer);
+    }
+    turn = 1u - turn;
+    if (thread == WORKGROUP - 1u) {
+      carry[turn] = rank;
     }
   }
   workgroupBarrier();

@@ -32,9 +32,9 @@ export function blockCount(tokens: number, blockTokens: number): number {
   return Math.ceil(tokens / blockTokens);
 }
 
-/** Histogram columns that keep the histogram within 8 KiB of workgroup memory. */
-function copiesFor(p: Problem): number {
-  return [32, 16, 8, 4, 2].find((copies) => copies * (maxDistance(p) + 1) * 4 <= 8192) ?? 1;
+/** Blocks in tokens: small enough to find a token's place quickly, at most 64 for a sequence. */
+export function blockFor(p: Problem): number {
+  return BLOCK_TOKENS.find((block) => p.capacity <= 64 * block && block >= 1024) ?? 4096;
 }
 
 function cost(p: Problem): Cost {
@@ -55,9 +55,9 @@ export const hamming: Contender = {
   tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP: [64, 128, 256, 512], COPIES: [1, 4, 8, 16, 32] },
   features: [],
   defaults: (p) => ({
-    BLOCK: p.capacity > 65536 ? 4096 : 2048,
+    BLOCK: blockFor(p),
     WORKGROUP: 256,
-    COPIES: copiesFor(p),
+    COPIES: 1,
   }),
   refuses(p, params, limits) {
     const { BLOCK: block, WORKGROUP: workgroup, COPIES: copies } = params;

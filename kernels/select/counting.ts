@@ -2,7 +2,7 @@
 import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
 import { codeHeads, distanceBytes, maxDistance, type Problem, windowsOf } from "../problem.ts";
-import { BLOCK_TOKENS, blockCount } from "../score/hamming.ts";
+import { BLOCK_TOKENS, blockCount, blockFor } from "../score/hamming.ts";
 import source from "./counting.wgsl" with { type: "text" };
 
 /** `counting.wgsl`. */
@@ -43,7 +43,7 @@ export const counting: Contender = {
   description: "cut distance from the histogram, then ordered compaction; one dispatch",
   tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP: [64, 128, 256, 512] },
   features: [],
-  defaults: (p) => ({ BLOCK: p.capacity > 65536 ? 4096 : 2048, WORKGROUP: 256 }),
+  defaults: (p) => ({ BLOCK: blockFor(p), WORKGROUP: 256 }),
   refuses(p, params, limits) {
     const { BLOCK: block, WORKGROUP: workgroup } = params;
     const perWord = 4 / distanceBytes(p);
