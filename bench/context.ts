@@ -10,7 +10,7 @@ import { createTimer, type GpuTimer } from "./timer.ts";
 /** Settings of a run. */
 export interface MeasureSettings {
   readonly hot: boolean;
-  /** Stop when half the 95% interval of each median is below this, in percent of it. */
+  /** Stop when half the 95% interval of each median is below this, in percent of it (GPUs only). */
   readonly noisePct: number;
   /** Most time to sample one case, in milliseconds. */
   readonly maxTimeMs: number;
@@ -30,7 +30,7 @@ export interface MeasureContext {
   readonly timer: GpuTimer;
   readonly probes: ProbeKit;
   readonly settings: MeasureSettings;
-  readonly sampling: Omit<SampleSettings, "noisePct" | "maxTimeMs">;
+  readonly sampling: Omit<SampleSettings, "maxTimeMs">;
 }
 
 /** Opens the device, calibrates its clock and warms the probes up. */
@@ -57,6 +57,8 @@ export async function openContext(
     sampling: {
       sampleUs: software ? 1 : timer.kind === "wall" ? 50_000 : 1500,
       minSamples: software ? 5 : 20,
+      // A CPU that other work shares gets no quieter with time.
+      noisePct: software ? Infinity : settings.noisePct,
       warm: software ? [] : [probes.warm(passes)],
       clock: software ? null : probes.clock,
       stopped: settings.stopped,

@@ -27,7 +27,8 @@ How HashAttention selects
 
 How to measure
   --hot              leave the inputs in the caches between steps (default: cold)
-  --noise PCT        stop when half of each median's 95% interval is below this (default 0.5)
+  --noise PCT        stop when half of each median's 95% interval is below this (default 0.5);
+                     a software adapter stops at 5 samples
   --max-time SEC     time limit of a case's sampling (default 10)
   --seed N           seed of the inputs (default 1)
   --driver NAME      driver to record where the system does not tell it

@@ -39,7 +39,7 @@ export async function measureCase(
   try {
     const total = able.length + 1;
     const ceilings = await context.probes.measure(
-      { ...context.sampling, noisePct: settings.noisePct, maxTimeMs: settings.maxTimeMs / 4 },
+      { ...context.sampling, maxTimeMs: settings.maxTimeMs / 4 },
       [p.headDim * kvBytes(p.dtype)],
     );
     const row = rowMaker(context, benchCase, ceilings, hot);
@@ -60,7 +60,6 @@ export async function measureCase(
     settings.onProgress(`${benchCase.name}: timing ${ready.length} kernels`, able.length / total);
     const samples = await sampleInterleaved(timer, ready.map((r) => r.contestant), {
       ...context.sampling,
-      noisePct: settings.noisePct,
       maxTimeMs: settings.maxTimeMs,
     });
     const dense = ready.flatMap(({ contestant }, i) =>
