@@ -9,7 +9,7 @@ import { denseSplitSubgroup } from "./dense/split_subgroup.ts";
 import { encodePrompt } from "./encode/prompt.ts";
 import { encodeAppend, encodeQuery } from "./encode/token.ts";
 import { merge } from "./merge/merge.ts";
-import { sparseFused, sparsePortable, sparseSubgroup } from "./pipeline/sparse.ts";
+import { sparseFused, sparsePortable, sparseSubgroup, sparseTwo } from "./pipeline/sparse.ts";
 import { hamming } from "./score/hamming.ts";
 import { selectBitonic } from "./select/bitonic.ts";
 import { counting } from "./select/counting.ts";
@@ -32,6 +32,7 @@ export const CONTENDERS: readonly Contender[] = [
   sparsePortable,
   sparseSubgroup,
   sparseFused,
+  sparseTwo,
 ];
 
 /**

@@ -27,6 +27,8 @@ export const selectGatherKernel: Kernel = {
     { name: "sink_logits", access: "read" },
     { name: "distances", access: "read" },
     { name: "block_histograms", access: "read" },
+    { name: "query_codes", access: "read" },
+    { name: "codes", access: "read" },
     { name: "partials", access: "read_write" },
     { name: "arrivals", access: "read_write" },
     { name: "out", access: "read_write" },
@@ -35,6 +37,7 @@ export const selectGatherKernel: Kernel = {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
     ...ranges("KV_DTYPE", "BITS", "DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: BLOCK_TOKENS,
+    NEWEST: [0, 1],
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
@@ -71,15 +74,27 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 function plan(p: Problem, params: Params): Plan {
   const lists = p.batch * codeHeads(p);
   const partials = p.batch * p.qHeads * params.SPLITS;
+  const newest = params.NEWEST === 1;
+  // Codes are only read for the newest token; a stand-in is bound where nobody asks.
+  const standIns = newest ? undefined : { query_codes: "lengths", codes: "lengths" };
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
+      ...(newest ? specs(p, "input", "query_codes", "codes") : {}),
       ...histogramSpec(p, params.BLOCK, "input"),
       partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
       arrivals: { bytes: lists * 4, role: "counter" },
       ...specs(p, "output", "out"),
     },
-    dispatches: [dispatch(selectGatherKernel, p, params, [params.SPLITS, codeHeads(p), p.batch])],
+    dispatches: [
+      dispatch(
+        selectGatherKernel,
+        p,
+        params,
+        [params.SPLITS, codeHeads(p), p.batch],
+        standIns,
+      ),
+    ],
   };
 }
 
@@ -98,6 +113,7 @@ export const selectGather: Contender = {
   features: ["subgroups"],
   defaults: (p, limits) => ({
     BLOCK: blockFor(p),
+    NEWEST: 0,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     WORKGROUP: 128,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),

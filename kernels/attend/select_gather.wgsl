@@ -21,6 +21,7 @@ const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
 const SPARSITY: u32 = 0u; // @param k = length / SPARSITY
 const BLOCK: u32 = 2048u; // @param tokens per histogram
+const NEWEST: u32 = 0u; // @param 1 if the newest token is in neither distances nor histograms
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 256u; // @param
 const LANES: u32 = 4u; // @param threads per row
@@ -28,6 +29,8 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param
 
 const BINS = BITS * QUERIES_PER_LIST + 1u;
+const CODE_WORDS = BITS / 32u;
+const QUERY_WORDS = QUERIES_PER_LIST * CODE_WORDS;
 const BINS_EACH = (BINS + WORKGROUP - 1u) / WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const ENTRIES = BLOCKS * BINS;
@@ -65,9 +68,11 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(4) var<storage, read> sink_logits: array<f32>;
 @group(0) @binding(5) var<storage, read> distances: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> block_histograms: array<u32>;
-@group(0) @binding(7) var<storage, read_write> partials: array<vec4f>;
-@group(0) @binding(8) var<storage, read_write> arrivals: array<atomic<u32>>;
-@group(0) @binding(9) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(7) var<storage, read> query_codes: array<u32>;
+@group(0) @binding(8) var<storage, read> codes: array<u32>;
+@group(0) @binding(9) var<storage, read_write> partials: array<vec4f>;
+@group(0) @binding(10) var<storage, read_write> arrivals: array<atomic<u32>>;
+@group(0) @binding(11) var<storage, read_write> out: array<vec4f>;
 
 var<workgroup> in_all: array<atomic<u32>, BINS>;
 var<workgroup> nearer_in: array<atomic<u32>, BLOCKS>;
@@ -138,6 +143,16 @@ fn main(
     counts[e] = select(0u, block_histograms[list * ENTRIES + min(at, ENTRIES - 1u)], at < entries);
   }
 
+  // The newest token's distance, where it was encoded while the others were scored.
+  var newest_distance = 0u;
+  if (NEWEST == 1u) {
+    // @unroll
+    for (var i = 0u; i < QUERY_WORDS; i++) {
+      let word = codes[(list * CAPACITY + length - 1u) * CODE_WORDS + i % CODE_WORDS];
+      newest_distance += countOneBits(word ^ query_codes[list * QUERY_WORDS + i]);
+    }
+  }
+
   let lane = thread % LANES;
   let row = thread / LANES;
   let first_head = list * QUERIES_PER_LIST;
@@ -184,6 +199,7 @@ fn main(
     atomicStore(&first_block, BLOCKS);
     atomicStore(&end_block, 0u);
   }
+  let adds_newest = NEWEST == 1u && thread == 0u && recent_start == length && sink_end < length;
   // Ranks outside the middle are known without looking.
   for (var rank = begin + thread; rank < end; rank += WORKGROUP) {
     if (rank < sink_end) {
@@ -198,6 +214,9 @@ fn main(
     if (counts[e] > 0u) {
       atomicAdd(&in_all[(e * WORKGROUP + thread) % BINS], counts[e]);
     }
+  }
+  if (adds_newest) {
+    atomicAdd(&in_all[newest_distance], 1u);
   }
   workgroupBarrier();
 
@@ -235,6 +254,12 @@ fn main(
     if (counts[e] > 0u && at % BINS == cut_at) {
       atomicAdd(&equal_in[at / BINS], counts[e]);
     }
+  }
+  if (adds_newest && newest_distance < cut_at) {
+    atomicAdd(&nearer_in[(length - 1u) / BLOCK], 1u);
+  }
+  if (adds_newest && newest_distance == cut_at) {
+    atomicAdd(&equal_in[(length - 1u) / BLOCK], 1u);
   }
   workgroupBarrier();
 
@@ -278,6 +303,11 @@ fn main(
         nearer |= u32(distance < cut_at) << (load * PER_LOAD + i);
         equal |= u32(distance == cut_at) << (load * PER_LOAD + i);
       }
+    }
+    if (NEWEST == 1u && length - 1u - first < EACH) {
+      let newest = 1u << (length - 1u - first);
+      nearer = select(nearer & ~newest, nearer | newest, newest_distance < cut_at);
+      equal = select(equal & ~newest, equal | newest, newest_distance == cut_at);
     }
     let middle = bits_from(max(first, sink_end) - first) & ~bits_from(max(first, recent_start) - first);
     nearer &= middle;

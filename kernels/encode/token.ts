@@ -28,7 +28,13 @@ export const tokenKernel: Kernel = {
 
 const TUNABLES = { WORKGROUP: [128, 256, 512] } as const;
 
-function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+/** Why a workgroup cannot run a map beside `more` bytes of workgroup memory; undefined if it can. */
+export function refusesMap(
+  p: Problem,
+  params: Params,
+  limits: DeviceLimits,
+  more = 0,
+): string | undefined {
   const workgroup = params.WORKGROUP;
   const widest = Math.max(p.bits, p.map.layers > 1 ? p.map.hidden : 0);
   if (workgroup < widest) {
@@ -38,7 +44,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
     return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
   }
   const bytes = 4 * Math.max(p.headDim, p.map.hidden) +
-    4 * workgroup * (p.map.dtype === "f16" ? 9 : 5) + 16;
+    4 * workgroup * (p.map.dtype === "f16" ? 9 : 5) + 16 + more;
   if (bytes > limits.maxComputeWorkgroupStorageSize) {
     return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
   }
@@ -72,7 +78,7 @@ export const encodeQuery: Contender = {
   tunables: TUNABLES,
   features: [],
   defaults: () => ({ WORKGROUP: 256 }),
-  refuses,
+  refuses: (p, params, limits) => refusesMap(p, params, limits),
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "query_map"),
@@ -98,7 +104,7 @@ export const encodeAppend: Contender = {
   tunables: TUNABLES,
   features: [],
   defaults: () => ({ WORKGROUP: 256 }),
-  refuses,
+  refuses: (p, params, limits) => refusesMap(p, params, limits),
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "keys", "key_map"),

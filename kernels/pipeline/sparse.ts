@@ -12,12 +12,14 @@ import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts"
 import { bufferBytes, specs } from "../layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../problem.ts";
+import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { hamming } from "../score/hamming.ts";
 import { counting } from "../select/counting.ts";
 
 /** The stages of a step that a pipeline may choose, by the prefix of their parameters. */
 interface Choice {
-  readonly encode: Contender;
+  /** Left out where the score encodes for itself, all but the newest token's distance. */
+  readonly encode?: Contender;
   readonly score: Contender;
   /** Left out where attend selects for itself. */
   readonly select?: Contender;
@@ -38,20 +40,21 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
 }
 
 /** Parameters of each stage; who selects takes the blocks whose histograms the score leaves. */
-function stageParams(params: Params): Record<keyof Choice, Params> {
+function stageParams(choice: Choice, params: Params): Record<keyof Choice, Params> {
   const score = own(params, "score");
+  const BLOCK = score.BLOCK ?? encodeScoreBlock(score);
   return {
     encode: own(params, "encode"),
     score,
-    select: { ...own(params, "select"), BLOCK: score.BLOCK },
-    attend: { ...own(params, "attend"), BLOCK: score.BLOCK },
+    select: { ...own(params, "select"), BLOCK },
+    attend: { ...own(params, "attend"), BLOCK, NEWEST: choice.encode ? 0 : 1 },
   };
 }
 
 function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
-  const of = stageParams(params);
+  const of = stageParams(choice, params);
   const parts = [
-    encodeStepPlan(p, of.encode),
+    ...(choice.encode ? [encodeStepPlan(p, of.encode)] : []),
     choice.score.plan(p, of.score),
     ...(choice.select ? [choice.select.plan(p, of.select)] : []),
     choice.attend.plan(p, of.attend),
@@ -77,7 +80,7 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
 
 /** Least traffic: what one stage hands to the next stays in the cache and is not counted. */
 function stepCost(choice: Choice, p: Problem, params: Params): Cost {
-  const of = stageParams(params);
+  const of = stageParams(choice, params);
   const score = choice.score.cost(p, of.score);
   const attend = choice.attend.cost(p, of.attend);
   const encode = encodeStepCost(p).reduce(addCost);
@@ -111,10 +114,11 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       );
       delete params["select.BLOCK"];
       delete params["attend.BLOCK"];
+      delete params["attend.NEWEST"];
       return params;
     },
     refuses(p, params, limits) {
-      const of = stageParams(params);
+      const of = stageParams(choice, params);
       for (const [stage, contender] of stages) {
         const why = contender.refuses(p, of[stage as keyof Choice], limits);
         if (why) return `${stage}: ${why}`;
@@ -144,4 +148,11 @@ export const sparseFused: Contender = sparseStep(
   "pipeline/sparse_fused",
   "encode, score, then select, gather-attend and merge as one: 3 dispatches",
   { encode: encodeQuery, score: hamming, attend: selectGather },
+);
+
+/** The step in two dispatches. */
+export const sparseTwo: Contender = sparseStep(
+  "pipeline/sparse_two",
+  "encode and score as one, then select, gather-attend and merge as one: 2 dispatches",
+  { score: encodeScore, attend: selectGather },
 );

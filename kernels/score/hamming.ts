@@ -37,7 +37,8 @@ export function blockFor(p: Problem): number {
   return BLOCK_TOKENS.find((block) => p.capacity <= 64 * block && block >= 1024) ?? 4096;
 }
 
-function cost(p: Problem): Cost {
+/** Least traffic of a score: every code once, every distance written. */
+export function scoreCost(p: Problem): Cost {
   const tokens = p.batch * codeHeads(p) * p.kvLen;
   return {
     streamBytes: tokens * codeWords(p) * 4 + p.batch * p.qHeads * codeWords(p) * 4,
@@ -86,5 +87,5 @@ export const hamming: Contender = {
       ]),
     ],
   }),
-  cost,
+  cost: scoreCost,
 };

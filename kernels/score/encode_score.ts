@@ -1,0 +1,86 @@
+/** Encode and score in one dispatch: saves a dependent dispatch and hides the maps' latency. */
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import { refusesMap } from "../encode/token.ts";
+import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import { codeHeads, codeWords, maxDistance, type Problem } from "../problem.ts";
+import { blockCount, scoreCost } from "./hamming.ts";
+import source from "./encode_score.wgsl" with { type: "text" };
+
+/** `encode_score.wgsl`. */
+export const encodeScoreKernel: Kernel = {
+  name: "score/encode_score",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "query_map", access: "read" },
+    { name: "key_map", access: "read" },
+    { name: "query_codes", access: "read_write" },
+    { name: "codes", access: "read_write" },
+    { name: "distances", access: "read_write" },
+    { name: "block_histograms", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "CODE_HEADS", "QUERIES_PER_LIST", "CAPACITY"),
+    ...ranges("KV_DTYPE", "BITS", "DISTANCE_BYTES", "SINK", "RECENT"),
+    ...ranges("MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
+    WORKGROUP: [128, 256, 512],
+    SPLITS: { min: 1, max: 64 },
+    ROUNDS: [1, 2, 3, 4, 6, 8, 12, 16],
+  },
+};
+
+/** Tokens of a block: what the workgroup takes at a time. */
+export function encodeScoreBlock(params: Params): number {
+  return 4 * params.WORKGROUP;
+}
+
+/** Rounds that hold a split's share of the blocks at capacity, as far as registers go. */
+function roundsFor(p: Problem, workgroup: number, splits: number): number {
+  const blocks = Math.ceil(blockCount(p.capacity, 4 * workgroup) / splits);
+  const most = Math.max(1, Math.floor(12 / codeWords(p)));
+  const bytes = (rounds: number) => rounds * (maxDistance(p) + 1) * 4;
+  return [12, 8, 6, 4, 3, 2].find((rounds) =>
+    rounds <= most && bytes(rounds) <= 4096 && (rounds <= blocks || rounds - blocks < 2)
+  ) ?? 1;
+}
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const bytes = params.ROUNDS * (maxDistance(p) + 1) * 4 + 64;
+  const bindings = encodeScoreKernel.bindings.length;
+  if (bindings > limits.maxStorageBuffersPerShaderStage) {
+    return `it binds ${bindings} buffers, this device allows ${limits.maxStorageBuffersPerShaderStage}`;
+  }
+  return refusesMap(p, params, limits, bytes);
+}
+
+/** The first half of a sparse step: not a stage of its own, since its codes are judged with the step. */
+export const encodeScore: Contender = {
+  name: "score/encode_score",
+  stage: "score",
+  description: "every scoring workgroup encodes its queries itself; the newest key meanwhile",
+  tunables: {
+    WORKGROUP: [128, 256, 512],
+    SPLITS: [1, 2, 3, 4, 6, 8],
+    ROUNDS: [1, 2, 3, 4, 6, 8, 12, 16],
+  },
+  features: [],
+  defaults(p): Params {
+    const splits = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
+    const workgroup = p.capacity > 65536 || p.map.hidden > 256 ? 512 : 256;
+    return { WORKGROUP: workgroup, SPLITS: splits, ROUNDS: roundsFor(p, workgroup, splits) };
+  },
+  refuses,
+  plan: (p, params): Plan => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "query_map", "key_map"),
+      ...specs(p, "output", "query_codes", "codes", "distances"),
+      ...histogramSpec(p, encodeScoreBlock(params), "output"),
+    },
+    dispatches: [
+      dispatch(encodeScoreKernel, p, params, [params.SPLITS + 1, codeHeads(p), p.batch]),
+    ],
+  }),
+  cost: scoreCost,
+};
