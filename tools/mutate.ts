@@ -1,0 +1,221 @@
+/**
+ * Checks the checks: plants one wrong sign in each kernel in turn and demands that the tests of
+ * every contender that runs it fail, and that the main job lists each of them as FAILED, leaves its
+ * times empty and exits 1. Works on a copy of the tree. Arguments name the kernels to break instead
+ * of all (`deno task mutate merge/merge`); exits 1 if any was missed.
+ *
+ * Probes are left out: they time the device and nobody reads their results, so there is no wrong
+ * one. (`probe/fill` only makes inputs, and any input will do.)
+ * @module
+ */
+import { parse } from "@std/csv";
+import { casesOf } from "../bench/cases.ts";
+import { eligible } from "../bench/context.ts";
+import { parseOptions } from "../bench/options.ts";
+import { openTestDevice } from "../kernels/testing.ts";
+import { CONTENDERS } from "../kernels/registry.ts";
+
+/** One wrong sign: in `kernels/KERNEL.wgsl`, `find`, which must stand there once, gets replaced. */
+export interface Mutant {
+  readonly kernel: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** A mutant of every kernel that computes something. */
+export const MUTANTS: readonly Mutant[] = [
+  ["encode/prompt", "+ weights(row, column, 0u)", "- weights(row, column, 0u)"],
+  ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
+  ["score/hamming", "first + t < recent_start", "first + t >= recent_start"],
+  ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
+  ["select/counting", "rank.y < ties", "rank.y >= ties"],
+  ["select/bitonic_sort", "(a > b)", "(a <= b)"],
+  ["select/bitonic_merge", "min(key_a, key_b)", "max(key_a, key_b)"],
+  ["select/bitonic_emit", "recent_start + at - picks_end", "recent_start + at + picks_end"],
+  ["attend/gather", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
+  ["attend/gather_subgroup", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
+  ["attend/select_gather", "- peak), inside)", "+ peak), inside)"],
+  ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
+  ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
+  ["dense/split_subgroup", "- peak), inside)", "+ peak), inside)"],
+  ["dense/naive_qk", "score += sums[", "score -= sums["],
+  ["dense/naive_softmax", "- highest) / denominator", "+ highest) / denominator"],
+  ["dense/naive_pv", "sums[at] += sums[at + i", "sums[at] -= sums[at + i"],
+].map(([kernel, find, replace]) => ({ kernel, find, replace }));
+
+/** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
+const PROBLEM = ["--shape", "4x1x64", "--kv", "5000", "--max-time", "0.2"];
+
+/** A kernel that spins where a sign is wrong must not stop the rest. */
+const MOST_MS = 180_000;
+
+const ROOT = `${import.meta.dirname}/..`;
+
+/** Every kernel with a file, `STAGE/NAME`, but the probes. */
+export function kernelFiles(): string[] {
+  const names = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
+  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^probe$/.test(stage)).flatMap((stage) =>
+    names(`${ROOT}/kernels/${stage}`).filter((file) => file.endsWith(".wgsl"))
+      .map((file) => `${stage}/${file.replace(/\.wgsl$/, "")}`)
+  );
+}
+
+/**
+ * The source with the wrong sign in it.
+ *
+ * @throws {RangeError} unless what to replace stands there exactly once.
+ */
+export function plant(source: string, { kernel, find, replace }: Mutant): string {
+  const parts = source.split(find);
+  if (parts.length === 2) return parts.join(replace);
+  throw new RangeError(`"${find}" stands ${parts.length - 1} times in kernels/${kernel}.wgsl`);
+}
+
+/** What the failed tests of a TAP report said, by the contender that their names begin with. */
+export function failures(tap: string): Map<string, string> {
+  const found = tap.matchAll(/^not ok \d+ - ([^:\n]+): [^\n]*\n +---\n(.*)$/gm);
+  return new Map(Array.from(found, ([, contender, message]) => [contender, message]));
+}
+
+/** Why a contender's tests do not count as having caught a mutant; null if they do. */
+export function missedByTests(message: string | undefined): string | null {
+  if (message === undefined) return "no test failed";
+  if (/does not compile|makes no pipeline/.test(message)) return "does not compile";
+  return message.includes("relative error") ? null : `failed for another reason: ${message}`;
+}
+
+/** Why a contender's row does not count as having caught a mutant; null if it does. */
+export function missedByRow(row: Readonly<Record<string, string | undefined>> | undefined) {
+  if (row === undefined) return "no row";
+  return row.verified === "false" && row.median_us === "" && row.failure !== "" ? null : "verified";
+}
+
+async function deno(cwd: string, ...args: string[]) {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd,
+    // Mesa's software driver spends most of its time on optimising shaders that run once.
+    env: { NO_COLOR: "1", GALLIVM_PERF: "nopt" },
+    signal: AbortSignal.timeout(MOST_MS),
+  }).output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { code, out, err };
+}
+
+function benchmark(copy: string, contenders: readonly string[], results: string) {
+  const flags = [...PROBLEM, "--kernels", contenders.join(), "--out", results];
+  return deno(copy, "run", "-A", "--no-check", "bench/main.ts", ...flags);
+}
+
+/** Runs the tests against the reference; says which contenders let the mutant pass, and why. */
+async function runTests(copy: string, contenders: readonly string[]): Promise<string[]> {
+  const stages = new Set(contenders.map((name) => name.split("/")[0]));
+  const files = Array.from(stages, (stage) => `kernels/${stage}/${stage}_test.ts`);
+  const filter = `/^(${contenders.join("|")}): equals the reference/`;
+  const flags = ["-A", "--no-check", "--reporter=tap", "--filter", filter];
+  const { code, out, err } = await deno(copy, "test", ...flags, ...files);
+  const failed = failures(out);
+  const missed = contenders.map((name) => [name, missedByTests(failed.get(name))])
+    .filter(([, why]) => why !== null).map(([name, why]) => `${name}: ${why}`);
+  return code === 0 && missed.length === 0 ? [`deno test exits 0: ${err}`] : missed;
+}
+
+/** Runs the main job; says which contenders it does not list as FAILED, and why. */
+async function runBench(copy: string, contenders: readonly string[]): Promise<string[]> {
+  const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });
+  const { code, out, err } = await benchmark(copy, contenders, results);
+  const missed: string[] = [];
+  if (code !== 1) missed.push(`exit code ${code}: ${err.trim().split("\n").at(-1)}`);
+  if (!err.includes(`FAILED: ${contenders.join(", ")}\n`)) missed.push("not said on stderr");
+  const rows = parse(await Deno.readTextFile(`${results}/results.csv`), { skipFirstRow: true });
+  for (const name of contenders) {
+    // The names of the table's columns: kernel, stage, median.
+    const listed = new RegExp(`^${name} +\\w+ +FAILED`, "m").test(out);
+    const why = missedByRow(rows.find(({ kernel }) => kernel === name)) ??
+      (listed ? null : "not FAILED in the table");
+    if (why !== null) missed.push(`${name}: ${why}`);
+  }
+  return missed;
+}
+
+/** Copies a tree without what git or a package manager keeps there, and without results. */
+function copyTree(from: string, to: string): void {
+  Deno.mkdirSync(to, { recursive: true });
+  for (const { name, isDirectory, isFile } of Deno.readDirSync(from)) {
+    if (/^(\..*|node_modules|results)$/.test(name)) continue;
+    if (isDirectory) copyTree(`${from}/${name}`, `${to}/${name}`);
+    else if (isFile) Deno.copyFileSync(`${from}/${name}`, `${to}/${name}`);
+  }
+}
+
+/** The contenders that run each kernel on this device. */
+async function contendersByKernel(): Promise<Map<string, string[]>> {
+  const { device, features, limits } = await openTestDevice();
+  device.destroy();
+  const { problem } = casesOf(parseOptions(PROBLEM))[0];
+  const users = new Map<string, string[]>();
+  for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
+    const { dispatches } = contender.plan(problem, contender.defaults(problem, limits));
+    for (const name of new Set(dispatches.map(({ kernel }) => kernel.name))) {
+      users.set(name, [...users.get(name) ?? [], contender.name]);
+    }
+  }
+  return users;
+}
+
+/** Plants the kernel's mutant, looks who notices, and takes it out again; says what was missed. */
+async function tryMutant(copy: string, kernel: string, users: readonly string[]) {
+  const mutant = MUTANTS.find((mutant) => mutant.kernel === kernel);
+  if (!mutant) return ["tools/mutate.ts has no mutant of it"];
+  if (users.length === 0) return ["no contender runs it on this device"];
+  const file = `${copy}/kernels/${kernel}.wgsl`;
+  const source = await Deno.readTextFile(file);
+  try {
+    await Deno.writeTextFile(file, plant(source, mutant));
+    const [tests, bench] = await Promise.all([runTests(copy, users), runBench(copy, users)]);
+    return [...tests.map((why) => `tests: ${why}`), ...bench.map((why) => `bench: ${why}`)];
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  } finally {
+    await Deno.writeTextFile(file, source);
+  }
+}
+
+async function main(wanted: readonly string[]): Promise<number> {
+  const known = kernelFiles();
+  const unknown = wanted.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    console.error(`No kernel is called ${unknown}; the kernels are ${known.join(", ")}.`);
+    return 2;
+  }
+  const users = await contendersByKernel();
+  const copy = await Deno.makeTempDir({ prefix: "mutate-" });
+  let missed = 0;
+  const kernels = wanted.length > 0 ? wanted : known;
+  try {
+    copyTree(ROOT, copy);
+    const all = [...new Set(kernels.flatMap((kernel) => users.get(kernel) ?? []))];
+    const { code, err } = await benchmark(copy, all, `${copy}/results`);
+    if (code !== 0) {
+      console.error(`Unchanged, the main job exits ${code} already:\n${err}`);
+      return 1;
+    }
+    for (const kernel of kernels) {
+      const begin = performance.now();
+      const whys = await tryMutant(copy, kernel, users.get(kernel) ?? []);
+      missed += Number(whys.length > 0);
+      const seconds = `${((performance.now() - begin) / 1000).toFixed(0)} s`.padStart(5);
+      const by = users.get(kernel)?.join(", ");
+      console.log(
+        `${kernel.padEnd(24)}${seconds}  ` +
+          (whys.length === 0 ? `caught by tests and bench of ${by}` : `MISSED: ${whys.join("; ")}`),
+      );
+    }
+  } finally {
+    await Deno.remove(copy, { recursive: true });
+  }
+  console.log(`${kernels.length - missed} caught, ${missed} missed`);
+  return missed > 0 ? 1 : 0;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,48 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { failures, kernelFiles, missedByRow, missedByTests, MUTANTS, plant } from "./mutate.ts";
+
+Deno.test("every kernel but the probes has one mutant, which can be planted", () => {
+  assertEquals(MUTANTS.map(({ kernel }) => kernel).sort(), kernelFiles().sort());
+  for (const mutant of MUTANTS) {
+    const file = new URL(`../kernels/${mutant.kernel}.wgsl`, import.meta.url);
+    plant(Deno.readTextFileSync(file), mutant);
+  }
+});
+
+Deno.test("a mutant goes where it is meant to, or nowhere", () => {
+  const mutant = { kernel: "a/b", find: "x - y", replace: "x + y" };
+  assertEquals(plant("let z = x - y;", mutant), "let z = x + y;");
+  const message = (times: number) => `"x - y" stands ${times} times in kernels/a/b.wgsl`;
+  assertThrows(() => plant("let z = y - x;", mutant), RangeError, message(0));
+  assertThrows(() => plant("x - y; x - y;", mutant), RangeError, message(2));
+});
+
+Deno.test("only a wrong result counts as caught by tests", () => {
+  const tap = [
+    "TAP version 14",
+    "ok 1 - a/b: equals the reference",
+    "not ok 2 - a/c: equals the reference",
+    "  ---",
+    '  {"message":"AssertionError: relative error 0.5, worst ..."}',
+    "  ...",
+    "not ok 3 - a/d: equals the reference",
+    "  ---",
+    '  {"message":"Error: a/d does not compile: ..."}',
+    "  ...",
+    "1..3",
+  ].join("\n");
+  const failed = failures(tap);
+  assertEquals([...failed.keys()], ["a/c", "a/d"]);
+  assertEquals(missedByTests(failed.get("a/b")), "no test failed");
+  assertEquals(missedByTests(failed.get("a/c")), null);
+  assertEquals(missedByTests(failed.get("a/d")), "does not compile");
+  assertEquals(missedByTests("out of memory"), "failed for another reason: out of memory");
+});
+
+Deno.test("only a failed row without times counts as caught by bench", () => {
+  const failed = { verified: "false", median_us: "", failure: "out at [0]: got 1, want 2" };
+  assertEquals(missedByRow(failed), null);
+  assertEquals(missedByRow({ ...failed, median_us: "3" }), "verified");
+  assertEquals(missedByRow({ verified: "true", median_us: "3", failure: "" }), "verified");
+  assertEquals(missedByRow(undefined), "no row");
+});
