@@ -10,5 +10,6 @@ testStage("dense", await openTestDevice(), small, {
     lengths: [509],
     kind: "one-huge-logit",
   }),
+  "a last tile that is longer than the cache": testCase({ heads: [4, 1], lengths: [270, 257] }),
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
 });
