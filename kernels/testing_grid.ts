@@ -75,7 +75,12 @@ const MAP = ["layers", "hidden", "mapDtype"] as const;
 const GRIDS: Partial<Record<Stage, StageGrid>> = {
   encode_query: { compiled: ["headDim", ...LISTS, ...MAP], data: ["kind"] },
   encode_append: { compiled: [...CACHE, "bits", "sharing", ...MAP], data: ["kind", "lengths"] },
-  encode_prompt: { compiled: [...CACHE, "bits", "sharing", ...MAP], data: ["kind", "lengths"] },
+  encode_prompt: {
+    compiled: [...CACHE, "bits", "sharing", ...MAP],
+    data: ["kind", "lengths"],
+    // Every token of every head goes through the map: the same groups of fewer heads.
+    values: { heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
+  },
   score: { compiled: [...LISTS, "windows"], data: ["codeKind", "lengths"], values: LONG },
   select: { compiled: [...LISTS, "windows", "topK"], data: ["codeKind", "lengths"], values: LONG },
   attend: {

@@ -10,6 +10,9 @@ export interface Counts {
   failed: number;
 }
 
+/** Each has a device of its own, and all share one GPU. */
+const MOST_FILES_AT_A_TIME = 4;
+
 const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed/gm;
 
 /**
@@ -26,12 +29,16 @@ export function countTests(output: string, exitCode: number): Counts {
 
 /** Runs the tests with their output live on this terminal. */
 export async function runTests(extraArgs: readonly string[]): Promise<Counts> {
-  // Types are a check of their own. In series, since the tests share one small machine's GPU.
-  const args = ["test", "-A", "--no-check", ...extraArgs];
+  // Types are a check of their own. Files run side by side: most of a test is compiling shaders,
+  // which keeps one core busy.
+  const args = ["test", "-A", "--no-check", "--parallel", ...extraArgs];
   const child = new Deno.Command(Deno.execPath(), {
     args,
-    // A pipe would turn the colours off.
-    env: Deno.stdout.isTerminal() && !Deno.noColor ? { FORCE_COLOR: "1" } : {},
+    env: {
+      DENO_JOBS: String(Math.min(MOST_FILES_AT_A_TIME, navigator.hardwareConcurrency)),
+      // A pipe would turn the colours off.
+      ...(Deno.stdout.isTerminal() && !Deno.noColor ? { FORCE_COLOR: "1" } : {}),
+    },
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",
