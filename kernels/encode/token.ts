@@ -44,7 +44,7 @@ export function refusesMap(
     return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
   }
   const bytes = 4 * Math.max(p.headDim, p.map.hidden) +
-    4 * workgroup * (p.map.dtype === "f16" ? 9 : 5) + 16 + more;
+    4 * workgroup * (p.map.dtype === "f16" ? 9 : 5) + 144 + more;
   if (bytes > limits.maxComputeWorkgroupStorageSize) {
     return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
   }

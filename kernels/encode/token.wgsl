@@ -38,6 +38,7 @@ const LOADS_1 = (SIZE_1 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS_2 = (SIZE_2 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS_3 = (SIZE_3 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS = LOADS_1 + LOADS_2 + LOADS_3;
+const STRIDE = WORKGROUP + 32u / WIDTH; // between the sums of a load's outputs
 const MOST_PARTS = WORKGROUP / 32u; // of a layer with the fewest outputs
 const WORDS = BITS / 32u;
 
@@ -50,7 +51,7 @@ const WORDS = BITS / 32u;
 @group(0) @binding(6) var<storage, read_write> codes: array<u32>;
 
 var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
-var<workgroup> sums: array<f32, WORKGROUP * WIDTH>;
+var<workgroup> sums: array<f32, STRIDE * WIDTH>;
 var<workgroup> parts: array<f32, WORKGROUP>;
 var<workgroup> code: array<atomic<u32>, WORDS>;
 
@@ -85,11 +86,9 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 /// Adds up the slices of a layer of OUTS outputs; thread j < outs gets output j. First every thread
 /// adds WIDTH slices of one output, then the first `outs` threads add what is left.
 fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f32 {
-  if (MAP_DTYPE == 0u) {
-    store_four(thread * 4u, low);
-  } else {
-    store_four(thread * 8u, low);
-    store_four(thread * 8u + 4u, high);
+  store_four(0u, thread, low);
+  if (MAP_DTYPE == 1u) {
+    store_four(4u, thread, high);
   }
   workgroupBarrier();
   let column = thread % outs;
@@ -97,7 +96,7 @@ fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f3
   var part = 0.0;
   // @unroll
   for (var i = 0u; i < WIDTH; i++) {
-    part += sums[(first + i) * outs + column];
+    part += sums[column % WIDTH * STRIDE + (first + i) * (outs / WIDTH) + column / WIDTH];
   }
   parts[thread] = part;
   workgroupBarrier();
@@ -113,11 +112,12 @@ fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f3
   return total;
 }
 
-fn store_four(at: u32, four: vec4f) {
-  sums[at] = four.x;
-  sums[at + 1u] = four.y;
-  sums[at + 2u] = four.z;
-  sums[at + 3u] = four.w;
+/// Sums of outputs `first`..`first + 3` of a thread's load; STRIDE spreads them over the banks.
+fn store_four(first: u32, thread: u32, four: vec4f) {
+  sums[first * STRIDE + thread] = four.x;
+  sums[(first + 1u) * STRIDE + thread] = four.y;
+  sums[(first + 2u) * STRIDE + thread] = four.z;
+  sums[(first + 3u) * STRIDE + thread] = four.w;
 }
 
 fn silu(x: f32) -> f32 {
