@@ -125,6 +125,11 @@ export interface Contender {
   readonly tunables: Readonly<Record<string, readonly number[]>>;
   /** Device features that it cannot do without. */
   readonly features: readonly string[];
+  /**
+   * The last workgroup to arrive reads what the others wrote. That needs storageBarrier() to order
+   * memory for the whole device: naga's SPIR-V and HLSL do, WGSL does not promise it.
+   */
+  readonly lastArriverMerges?: true;
   /** Good parameters for a problem when nothing was tuned. */
   defaults(p: Problem, limits: DeviceLimits): Params;
   /** Why these parameters cannot run this problem on this device; undefined if they can. */

@@ -29,10 +29,10 @@ export const CONTENDERS: readonly Contender[] = [
   denseSplit,
   denseSplitSubgroup,
   denseNaive,
-  sparsePortable,
-  sparseSubgroup,
-  sparseFused,
   sparseTwo,
+  sparseFused,
+  sparseSubgroup,
+  sparsePortable,
 ];
 
 /**

@@ -9,6 +9,11 @@ import { evaluateConst } from "./const_expression.ts";
 /** The WGSL compiler behind a device: naga (Deno, Firefox) or Tint (Chromium, Dawn). */
 export type Compiler = "naga" | "tint";
 
+/** The compiler behind this runtime's devices: naga in Deno, Tint elsewhere. */
+export function compilerHere(): Compiler {
+  return "Deno" in globalThis ? "naga" : "tint";
+}
+
 /** Settings of {@linkcode specialize}. */
 export interface SpecializeOptions {
   /** Values for `// @param` constants; the file's own default stands for those left out. */

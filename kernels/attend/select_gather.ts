@@ -111,13 +111,15 @@ export const selectGather: Contender = {
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
   tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32], BLOCK: BLOCK_TOKENS },
   features: ["subgroups"],
+  lastArriverMerges: true,
   defaults: (p, limits) => ({
     BLOCK: blockFor(p),
     NEWEST: 0,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-    WORKGROUP: 128,
+    // A window of 32 tokens per thread should hold a share's tokens.
+    WORKGROUP: p.capacity > 65536 ? 256 : 128,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-    TOKENS: queriesPerList(p) > 1 ? 2 : 8,
+    TOKENS: queriesPerList(p) > 1 ? 2 : 4,
     SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
   }),
   refuses,

@@ -60,10 +60,10 @@ export function splitPlan(kernel: Kernel, p: Problem, params: Params): Plan {
   };
 }
 
-/** Splits that make about `workgroups` workgroups, none of them under 64 tokens at capacity. */
+/** Splits that make about `workgroups` workgroups, none of them under 32 tokens at capacity. */
 export function splitsFor(p: Problem, heads: number, tokens: number, workgroups: number): number {
   const wanted = Math.ceil(workgroups / (heads * p.batch));
-  return Math.max(1, Math.min(wanted, Math.ceil(tokens / 64)));
+  return Math.max(1, Math.min(wanted, Math.ceil(tokens / 32)));
 }
 
 /** Portable dense decode. */

@@ -56,6 +56,7 @@ export const denseSplitSubgroup: Contender = {
     SPLITS: [8, 16, 32, 33, 66],
   },
   features: ["subgroups"],
+  lastArriverMerges: true,
   defaults: (p, limits) => ({
     WORKGROUP: 256,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),

@@ -12,7 +12,7 @@ import {
   compilePlan,
   recordProgram,
 } from "../program.ts";
-import type { Compiler } from "../wgsl.ts";
+import { type Compiler, compilerHere } from "../wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
 import { planDecoder } from "./decoder_plan.ts";
 import { limitsOf } from "./device_limits.ts";
@@ -106,7 +106,7 @@ export async function createDecoder(
   );
   checkMemory(missing, options.memoryLimit ?? Infinity);
 
-  const compiler = options.compiler ?? ("Deno" in globalThis ? "naga" : "tint");
+  const compiler = options.compiler ?? compilerHere();
   const unroll = options.unroll ?? !isSoftware(device);
   const compile = (part: Plan) => compilePlan(device, part, { compiler, unroll });
   const plans = [plan.step, ...(plan.encode ? [plan.encode.prompt, plan.encode.append] : [])];

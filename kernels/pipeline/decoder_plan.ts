@@ -15,6 +15,7 @@ import { encodeAppend } from "../encode/token.ts";
 import { checkProblem, type Problem } from "../problem.ts";
 import { checkFits } from "../program.ts";
 import { CONTENDERS, findContender } from "../registry.ts";
+import { type Compiler, compilerHere } from "../wgsl.ts";
 
 /** What of a device decides what can run on it. */
 export interface DeviceFacts {
@@ -27,6 +28,8 @@ export interface DeviceFacts {
 export interface PlanChoice {
   /** Name of a pipeline or dense contender; the best that the device runs if left out. */
   readonly contender?: string;
+  /** The WGSL compiler behind the device; only under naga may a last workgroup merge unasked. */
+  readonly compiler?: Compiler;
   /** Tuned parameters by contender name, over the defaults; those of unused contenders may stay. */
   readonly params?: Readonly<Record<string, Params>>;
 }
@@ -53,7 +56,7 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
   checkProblem(p);
   for (const name of Object.keys(choice.params ?? {})) findContender(name);
   let refusal: unknown;
-  for (const contender of candidates(choice.contender)) {
+  for (const contender of candidates(choice)) {
     try {
       return planWith(contender, p, device, choice.params ?? {});
     } catch (error) {
@@ -65,9 +68,13 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
 }
 
 /** The named contender alone, or all pipelines: the more of a device one uses, the sooner. */
-function candidates(name: string | undefined): readonly Contender[] {
+function candidates({ contender: name, compiler }: PlanChoice): readonly Contender[] {
   if (name === undefined) {
-    return CONTENDERS.filter(({ stage }) => stage === "pipeline")
+    const ordered = (compiler ?? compilerHere()) === "naga";
+    return CONTENDERS
+      .filter(({ stage, lastArriverMerges }) =>
+        stage === "pipeline" && (ordered || !lastArriverMerges)
+      )
       .sort((a, b) => b.features.length - a.features.length);
   }
   const contender = findContender(name);

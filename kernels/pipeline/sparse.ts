@@ -107,6 +107,7 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       }),
     ),
     features: [...new Set(stages.flatMap(([, contender]) => contender.features))],
+    ...(choice.attend.lastArriverMerges ? { lastArriverMerges: true } : {}),
     defaults(p: Problem, limits: DeviceLimits): Params {
       const params = Object.assign(
         {},

@@ -21,6 +21,8 @@ const WORKGROUP: u32 = 256u; // @param
 const BINS = BITS * QUERIES_PER_LIST + 1u;
 const BINS_EACH = (BINS + WORKGROUP - 1u) / WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
+const ENTRIES = BLOCKS * BINS;
+const AHEAD = 8u; // histogram entries that a thread loads at a time
 const PER_WORD = 4u / DISTANCE_BYTES; // distances in a u32
 const TOKENS = BLOCK / WORKGROUP; // consecutive tokens per thread
 const WORDS = TOKENS / PER_WORD;
@@ -89,12 +91,21 @@ fn main(
   }
   workgroupBarrier();
   let entries = (length + BLOCK - 1u) / BLOCK * BINS;
-  for (var entry = thread; entry < entries; entry += WORKGROUP) {
-    let count = block_histograms[head * BLOCKS * BINS + entry];
-    if (count > 0u) {
-      atomicAdd(&in_all[entry % BINS], count);
-      if (entry < wid.x * BINS) {
-        atomicAdd(&before[entry % BINS], count);
+  for (var chunk = 0u; chunk < entries; chunk += AHEAD * WORKGROUP) {
+    var counts: array<u32, AHEAD>;
+    // @unroll
+    for (var e = 0u; e < AHEAD; e++) {
+      let entry = chunk + e * WORKGROUP + thread;
+      counts[e] = select(0u, block_histograms[head * ENTRIES + min(entry, ENTRIES - 1u)], entry < entries);
+    }
+    // @unroll
+    for (var e = 0u; e < AHEAD; e++) {
+      let entry = chunk + e * WORKGROUP + thread;
+      if (counts[e] > 0u) {
+        atomicAdd(&in_all[entry % BINS], counts[e]);
+      }
+      if (counts[e] > 0u && entry < wid.x * BINS) {
+        atomicAdd(&before[entry % BINS], counts[e]);
       }
     }
   }
