@@ -141,8 +141,14 @@ export function describeAdapter(facts: AdapterFacts): string {
     : line;
 }
 
+/** What may be used without asking: `deno bench` and `deno test` may run without any permission. */
+function granted(...names: ("env" | "read" | "run")[]): boolean {
+  return names.every((name) => Deno.permissions.querySync({ name }).state === "granted");
+}
+
 /** Fixes the backend, since the adapter does not tell which one it came from. */
 function chooseBackend(): string {
+  if (!granted("env")) return "unknown";
   const chosen = Deno.env.get("DENO_WEBGPU_BACKEND");
   if (chosen) return chosen;
   // One each, as Deno reads the variable once per process. Every Windows with WebGPU has dx12.
@@ -153,7 +159,7 @@ function chooseBackend(): string {
 
 /** Mesa complains on stderr at each start where this variable names no folder. */
 function quietMesa(): void {
-  if (Deno.build.os !== "linux") return;
+  if (Deno.build.os !== "linux" || !granted("env", "read")) return;
   try {
     if (Deno.statSync(Deno.env.get("XDG_RUNTIME_DIR") ?? "").isDirectory) return;
   } catch {
@@ -164,6 +170,7 @@ function quietMesa(): void {
 
 /** Driver name and version from the system, or null where it does not tell. */
 function readDriver(adapterName: string, vendor: string): string | null {
+  if (!granted("env", "read", "run")) return null;
   if (Deno.build.os === "darwin") {
     // Metal's drivers come with the system and share its version.
     return prefixed("macOS", firstLine("sw_vers", "-productVersion"));

@@ -124,13 +124,20 @@ export class InputSets {
       this.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     if (given) write(given(set));
     else if (name === "lengths") write(new Uint32Array(p.batch).fill(p.kvLen));
-    else if (name === "sink_logits") write(new Float32Array(p.qHeads).fill(NO_SINK_LOGIT));
+    else if (name === "sink_logits") write(sinkLogits(p, this.settings.given !== undefined));
     else {
       let seed = this.settings.seed + 977 * set;
       for (const char of name) seed = (seed * 31 + char.charCodeAt(0)) >>> 0;
       await fill(this.device, buffer, fillKind(name, p), seed);
     }
   }
+}
+
+/** Every other head has a sink logit, so that a check sees both; real traces have none. */
+function sinkLogits(p: Problem, none: boolean): Float32Array<ArrayBuffer> {
+  const logits = new Float32Array(p.qHeads).fill(NO_SINK_LOGIT);
+  for (let head = 0; head < p.qHeads && !none; head += 2) logits[head] = 1 + head / p.qHeads;
+  return logits;
 }
 
 function fillKind(name: string, p: Problem): number {

@@ -1,0 +1,121 @@
+import { assert, assertEquals } from "@std/assert";
+import { f16BitsToF32 } from "../../fixtures/half.ts";
+import type { Dispatch, Plan } from "../contender.ts";
+import { allocate, bindProgram, compilePlan, recordProgram } from "../program.ts";
+import { openTestDevice } from "../testing.ts";
+import {
+  chainKernel,
+  FILL_KIND,
+  fillDispatch,
+  gatherProbeDispatch,
+  popcountKernel,
+  streamBytes,
+  streamDispatch,
+} from "./probes.ts";
+
+const { device, uncaptured } = await openTestDevice();
+
+/** Runs a dispatch over the given words and returns one of its buffers afterwards. */
+async function run(
+  dispatch: Dispatch,
+  contents: Record<string, Uint32Array<ArrayBuffer>>,
+  result: string,
+): Promise<Uint32Array> {
+  const plan: Plan = {
+    buffers: Object.fromEntries(
+      Object.entries(contents).map(([name, words]) =>
+        [name, { bytes: words.byteLength, role: "scratch" }] as const
+      ),
+    ),
+    dispatches: [dispatch],
+  };
+  const buffers = allocate(device, plan.buffers);
+  for (const [name, words] of Object.entries(contents)) {
+    device.queue.writeBuffer(buffers[name], 0, words);
+  }
+  const program = await compilePlan(device, plan, { compiler: "naga", unroll: false });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  recordProgram(pass, bindProgram(device, program, buffers));
+  pass.end();
+  const size = contents[result].byteLength;
+  const staging = device.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  encoder.copyBufferToBuffer(buffers[result], 0, staging, 0, size);
+  device.queue.submit([encoder.finish()]);
+  await staging.mapAsync(1); // GPUMapMode.READ
+  return new Uint32Array(staging.getMappedRange().slice(0));
+}
+
+function hash(x: number): number {
+  let h = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+  h = Math.imul(h ^ (h >>> 15), 0x846ca68b);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+function nearNormal(bits: number): number {
+  const sum = (bits & 255) + (bits >>> 8 & 255) + (bits >>> 16 & 255) + (bits >>> 24);
+  return ((sum & ~1) - 510) / 128;
+}
+
+async function filled(
+  kind: number,
+): Promise<{ words: Uint32Array; low: number[]; high: number[] }> {
+  const count = 1000;
+  const seed = 7;
+  const words = await run(fillDispatch(count, kind), {
+    range: new Uint32Array([count, seed]),
+    data: new Uint32Array(count + 4).fill(0xffffffff),
+  }, "data");
+  assertEquals([...words.slice(count)], Array(4).fill(0xffffffff), "words past the end");
+  const bits = Array.from({ length: count }, (_, at) => hash((at ^ hash(seed)) >>> 0));
+  return {
+    words: words.slice(0, count),
+    low: bits.map(nearNormal),
+    high: bits.map((b) => nearNormal(hash((b + 0x9e3779b9) >>> 0))),
+  };
+}
+
+Deno.test("fill writes hashed data that a CPU computes alike", async () => {
+  const f16 = await filled(FILL_KIND.f16);
+  assertEquals([...f16.words].map((word) => f16BitsToF32(word & 0xffff)), f16.low);
+  assertEquals([...f16.words].map((word) => f16BitsToF32(word >>> 16)), f16.high);
+  const f32 = await filled(FILL_KIND.f32);
+  assertEquals([...new Float32Array(f32.words.buffer)], f32.low);
+  const bf16 = await filled(FILL_KIND.bf16);
+  const halves = new Float32Array(Uint32Array.from(bf16.words, (word) => word << 16).buffer);
+  assertEquals([...halves], bf16.low, "every value is exact in bf16");
+  const positive = await filled(FILL_KIND.positive);
+  assert(new Float32Array(positive.words.buffer).every((value) => value >= 0.5 && value < 1.5));
+});
+
+Deno.test("filled data are near normal and nowhere constant", async () => {
+  const { words } = await filled(FILL_KIND.f32);
+  const values = [...new Float32Array(words.buffer)];
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+  assert(Math.abs(mean) < 0.15 && Math.abs(variance - 1.33) < 0.2, `mean ${mean}, ${variance}`);
+  assert(new Set(values).size > 300);
+});
+
+Deno.test("a chained dispatch adds one", async () => {
+  const dispatch: Dispatch = { kernel: chainKernel, params: {}, workgroups: [1, 1, 1] };
+  const sink = await run(dispatch, { sink: new Uint32Array([0, 41, 0, 0]) }, "sink");
+  assertEquals([...sink], [0, 42, 0, 0]);
+});
+
+Deno.test("reading probes leave their sink alone", async () => {
+  const sink = new Uint32Array([1, 2, 3, 4]);
+  const stream = streamDispatch(1 << 15);
+  const data = new Uint32Array(streamBytes(stream) / 4).map((_, i) => hash(i));
+  assertEquals(await run(stream, { data, sink }, "sink"), sink);
+  const gather = gatherProbeDispatch(1 << 14, 256, 64);
+  assertEquals(await run(gather, { data, seed: new Uint32Array(4), sink }, "sink"), sink);
+  const popcount: Dispatch = {
+    kernel: popcountKernel,
+    params: { WORKGROUP: 64, ROUNDS: 2, UNROLLED: 4 },
+    workgroups: [2, 1, 1],
+  };
+  assertEquals(await run(popcount, { sink }, "sink"), sink);
+});
+
+Deno.test("probes: no GPU error went uncaught", () => assertEquals(uncaptured, []));
