@@ -3,6 +3,7 @@ import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import type { Problem } from "../kernels/problem.ts";
 import { type AdapterFacts, type HostAdapter, openDevice } from "./host.ts";
+import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./sampler.ts";
 import { createTimer, type GpuTimer } from "./timer.ts";
@@ -29,6 +30,8 @@ export interface MeasureContext {
   readonly features: ReadonlySet<string>;
   readonly timer: GpuTimer;
   readonly probes: ProbeKit;
+  /** What is wrong with the probes on this device; null if nothing is. */
+  readonly probeFailure: string | null;
   readonly settings: MeasureSettings;
   readonly sampling: Omit<SampleSettings, "maxTimeMs">;
 }
@@ -53,6 +56,7 @@ export async function openContext(
     features,
     timer,
     probes,
+    probeFailure: await checkProbes(device),
     settings,
     sampling: {
       sampleUs: software ? 1 : timer.kind === "wall" ? 50_000 : 1500,

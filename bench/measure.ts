@@ -1,5 +1,5 @@
 /** Measures a case: every contender checked, then timed against the others, then checked again. */
-import type { Contender } from "../kernels/contender.ts";
+import type { Contender, Stage } from "../kernels/contender.ts";
 import type { Verdict } from "../kernels/judge.ts";
 import { kvBytes } from "../kernels/problem.ts";
 import type { BenchCase } from "./cases.ts";
@@ -7,13 +7,10 @@ import { eligible, type MeasureContext } from "./context.ts";
 import { type Contestant, prepare } from "./contestant.ts";
 import { InputSets } from "./inputs.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
-import { rowMaker, rowsOf } from "./row_maker.ts";
-import { sampleInterleaved } from "./sampler.ts";
+import { COLD_BYTES, type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
+import { sampleInterleaved, type Samples } from "./sampler.ts";
 import { median } from "./statistics.ts";
 import { traceInputs } from "./trace_case.ts";
-
-/** Bytes that must be touched between reuses for a cache to be called cold. */
-const COLD_BYTES = 256e6;
 
 /** Measures one case; rows are handed over as soon as they are final. */
 export async function measureCase(
@@ -42,16 +39,24 @@ export async function measureCase(
       { ...context.sampling, maxTimeMs: settings.maxTimeMs / 4 },
       [p.headDim * kvBytes(p.dtype)],
     );
-    const row = rowMaker(context, benchCase, ceilings, hot);
+    for (const [i, probe] of probeRows(context, benchCase, ceilings).entries()) {
+      await onRow(probe, record(probe, ceilings.results[i].samples));
+    }
+    const row = rowMaker(context, benchCase, ceilings);
+    // Contenders of a stage pick alike: one that lists its picks tells the rows of all.
+    const rows = new Map<Stage, GatheredRows>();
     for (const [i, contender] of able.entries()) {
       if (settings.stopped()) return;
       settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
       const params = contender.defaults(p, limits);
       const contestant = await prepare(inputs, contender, params, hot ? 0 : COLD_BYTES);
       const verdict = await contestant.verify(0);
-      if (verdict.ok) ready.push({ contestant, verdict });
-      else {
-        await onRow(row(contestant, verdict, null, null, await rowsOf(contestant, p)), null);
+      if (verdict.ok) {
+        ready.push({ contestant, verdict });
+        const found = await rowsOf(contestant, p);
+        if (found) rows.set(contender.stage, found);
+      } else {
+        await onRow(row(contestant, verdict, null, null, null), null);
         contestant.destroy();
       }
     }
@@ -69,18 +74,19 @@ export async function measureCase(
     for (const [i, { contestant, verdict }] of ready.entries()) {
       const after = await contestant.verify(contestant.sets - 1);
       const worse = !after.ok || after.relL2 > verdict.relL2 ? after : verdict;
-      const result = row(contestant, worse, samples[i], bestDenseUs, await rowsOf(contestant, p));
-      await onRow(result, {
-        case_id: benchCase.caseId,
-        kernel: result.kernel,
-        params: result.params,
-        us: after.ok ? samples[i].us : [],
-        dropped_us: after.ok ? samples[i].droppedUs : [],
-      });
+      const gathered = rows.get(contestant.contender.stage) ?? null;
+      const result = row(contestant, worse, samples[i], bestDenseUs, gathered);
+      await onRow(result, record(result, samples[i]));
     }
     settings.onProgress(`${benchCase.name}: done`, 1);
   } finally {
     for (const { contestant } of ready) contestant.destroy();
     inputs.destroy();
   }
+}
+
+/** The raw samples of a row; none where it failed. */
+function record({ case_id, kernel, params, verified }: ResultRow, samples: Samples): SampleRecord {
+  const [us, dropped_us] = verified ? [samples.us, samples.droppedUs] : [[], []];
+  return { case_id, kernel, params, us, dropped_us };
 }

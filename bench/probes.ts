@@ -3,7 +3,7 @@
  * gather at a ladder of sizes, the cost of a dependent dispatch, the popcount rate. From them come
  * the floors that every result is compared with.
  */
-import { type Cost, costBytes, type Dispatch } from "../kernels/contender.ts";
+import type { Cost, Dispatch } from "../kernels/contender.ts";
 import { allocate, bindProgram, compilePlan, recordProgram } from "../kernels/program.ts";
 import {
   chainKernel,
@@ -26,7 +26,8 @@ export type Ladder = readonly { readonly bytes: number; readonly us: number }[];
 export interface ProbeResult {
   readonly name: string;
   readonly bytes: number;
-  readonly flops: number;
+  /** Popcounts of 32-bit words; 0 for the others. */
+  readonly popcounts: number;
   readonly samples: Samples;
 }
 
@@ -63,11 +64,6 @@ export function floorUs(
     dispatches * ceilings.dispatchUs;
 }
 
-/** Bytes per second, in GB/s, of a cost done in `us`. */
-export function gbytesPerS(cost: Cost, us: number): number {
-  return costBytes(cost) / us / 1000;
-}
-
 const CLOCK_PARAMS = { WORKGROUP: 256, ROUNDS: 16, UNROLLED: 16 };
 const CLOCK_WORKGROUPS = 1056;
 
@@ -90,7 +86,7 @@ export async function createProbes(
   const specs = {
     data: { bytes: tableBytes, role: "input" },
     seed: { bytes: 16, role: "input" },
-    sink: { bytes: 16, role: "output" },
+    sink: { bytes: 1024, role: "output" },
   } as const;
   const own = allocate(device, specs);
   await fill(device, own.data, FILL_KIND.bits, 1);
@@ -151,9 +147,9 @@ export async function createProbes(
       const sizes: number[] = [];
       for (let bytes = 1 << 18; bytes <= tableBytes / 2; bytes *= 4) sizes.push(bytes);
       sizes.push(tableBytes);
-      const entrants: { entrant: Entrant; bytes: number; flops: number; row: number }[] = [
-        { entrant: chain, bytes: 0, flops: 0, row: 0 },
-        { entrant: counter, bytes: 0, flops: popcounts, row: 0 },
+      const entrants: { entrant: Entrant; bytes: number; popcounts: number; row: number }[] = [
+        { entrant: chain, bytes: 0, popcounts: 0, row: 0 },
+        { entrant: counter, bytes: 0, popcounts, row: 0 },
       ];
       for (const size of sizes) {
         const stream = streamDispatch(size);
@@ -161,7 +157,7 @@ export async function createProbes(
         entrants.push({
           entrant: await entrant(`probe/stream ${size >> 10} KiB`, stream, bytes),
           bytes,
-          flops: 0,
+          popcounts: 0,
           row: 0,
         });
         for (const row of new Set(rowBytes)) {
@@ -171,7 +167,7 @@ export async function createProbes(
           entrants.push({
             entrant: await seeded(`probe/gather ${size >> 10} KiB of ${row} B`, gather),
             bytes: gatherProbeBytes(gather),
-            flops: 0,
+            popcounts: 0,
             row,
           });
         }
@@ -189,7 +185,7 @@ export async function createProbes(
         results: entrants.map((e, i) => ({
           name: e.entrant.name,
           bytes: e.bytes,
-          flops: e.flops,
+          popcounts: e.popcounts,
           samples: samples[i],
         })),
       };

@@ -5,77 +5,124 @@ import { codeHeads, kvBytes, type Problem, windowsOf } from "../kernels/problem.
 import { type BenchCase, mapName } from "./cases.ts";
 import type { MeasureContext } from "./context.ts";
 import type { Contestant } from "./contestant.ts";
-import { type Ceilings, floorUs, gbytesPerS } from "./probes.ts";
+import { type Ceilings, floorUs } from "./probes.ts";
 import type { ResultRow } from "./row.ts";
 import type { Samples } from "./sampler.ts";
 import { median, medianInterval, noisePct } from "./statistics.ts";
+
+/** Bytes that must be touched between reuses for a cache to be called cold. */
+export const COLD_BYTES = 256e6;
+
+/** The columns that all rows of a case have in common. */
+function caseColumns(
+  { facts, settings, timer }: MeasureContext,
+  { caseId, problem: p }: BenchCase,
+) {
+  return {
+    utc: new Date().toISOString(),
+    suite_version: settings.suiteVersion,
+    commit: settings.commit,
+    ...facts,
+    case_id: caseId,
+    batch: p.batch,
+    q_heads: p.qHeads,
+    kv_heads: p.kvHeads,
+    head_dim: p.headDim,
+    kv_len: p.kvLen,
+    dtype: p.dtype,
+    bits: p.bits,
+    code_sharing: p.sharing,
+    map: mapName(p),
+    k: "count" in p.topK ? p.topK.count : Math.floor(p.kvLen / p.topK.sparsity),
+    selected: windowsOf(p, p.kvLen).kEff,
+    sink: p.sink,
+    recent: p.recent,
+    timer: timer.kind,
+    ns_per_tick: timer.nsPerTick,
+  };
+}
+
+/** The columns that follow from samples; empty times where there are none or the check failed. */
+function timeColumns(samples: Samples | null, verified: boolean, bytes: number) {
+  const timed = verified && samples !== null && samples.us.length > 0;
+  const us = timed ? median(samples.us) : null;
+  const interval = timed ? medianInterval(samples.us) : null;
+  return {
+    steps_per_sample: samples?.stepsPerSample ?? 0,
+    median_us: us,
+    ci_low_us: interval?.low ?? null,
+    ci_high_us: interval?.high ?? null,
+    noise_pct: timed ? noisePct(samples.us) : null,
+    samples: timed ? samples.us.length : 0,
+    dropped: samples?.droppedUs.length ?? 0,
+    touched_bytes: bytes,
+    bytes,
+    gbytes_per_s: us && bytes ? bytes / us / 1000 : null,
+  };
+}
+
+/** The rows of the probes: the ceilings behind a case's floors. */
+export function probeRows(
+  context: MeasureContext,
+  benchCase: BenchCase,
+  { results }: Ceilings,
+): ResultRow[] {
+  const { probeFailure: failure } = context;
+  return results.map(({ name, bytes, popcounts, samples }) => ({
+    ...caseColumns(context, benchCase),
+    ...timeColumns(samples, failure === null, bytes),
+    kernel: name,
+    stage: "probe",
+    rows: null,
+    unique_rows: null,
+    params: JSON.stringify(popcounts ? { popcounts } : {}),
+    workgroup: null,
+    cache: "cold",
+    sets: 1,
+    dispatches: 1,
+    floor_us: null,
+    roofline_pct: null,
+    speedup_vs_dense: null,
+    rel_l2_err: null,
+    verified: failure === null,
+    failure: failure ?? "",
+  }));
+}
 
 /** A function that makes the rows of one case. */
 export function rowMaker(
   context: MeasureContext,
   benchCase: BenchCase,
   ceilings: Ceilings,
-  hot: boolean,
 ) {
-  const { facts, settings, timer } = context;
   const p = benchCase.problem;
-  const windows = windowsOf(p, p.kvLen);
-  const k = "count" in p.topK ? p.topK.count : Math.floor(p.kvLen / p.topK.sparsity);
   return (
     { contender, params, plan, cost, sets }: Contestant,
     verdict: Verdict,
     samples: Samples | null,
     bestDenseUs: number | null,
-    rows: { rows: number; unique: number } | null,
+    rows: GatheredRows | null,
   ): ResultRow => {
-    const timed = verdict.ok && samples && samples.us.length > 0;
-    const us = timed ? median(samples.us) : null;
-    const interval = timed ? medianInterval(samples.us) : null;
+    const bytes = costBytes(cost);
+    const times = timeColumns(samples, verdict.ok, bytes);
+    const us = times.median_us;
     const floor = floorUs(ceilings, cost, plan.dispatches.length, p.headDim * kvBytes(p.dtype));
     const compared = contender.stage === "dense" || contender.stage === "pipeline";
     return {
-      utc: new Date().toISOString(),
-      suite_version: settings.suiteVersion,
-      commit: settings.commit,
-      ...facts,
-      case_id: benchCase.caseId,
+      ...caseColumns(context, benchCase),
+      ...times,
       kernel: contender.name,
       stage: contender.stage,
-      batch: p.batch,
-      q_heads: p.qHeads,
-      kv_heads: p.kvHeads,
-      head_dim: p.headDim,
-      kv_len: p.kvLen,
-      dtype: p.dtype,
-      bits: p.bits,
-      code_sharing: p.sharing,
-      map: mapName(p),
-      k,
-      selected: windows.kEff,
-      sink: p.sink,
-      recent: p.recent,
       rows: rows?.rows ?? null,
       unique_rows: rows?.unique ?? null,
       params: JSON.stringify(params),
       workgroup: params.WORKGROUP ?? null,
-      cache: hot ? "hot" : "cold",
-      timer: timer.kind,
-      steps_per_sample: samples?.stepsPerSample ?? 0,
+      cache: (sets - 1) * bytes >= COLD_BYTES ? "cold" : "hot",
       sets,
-      touched_bytes: costBytes(cost),
-      median_us: us,
-      ci_low_us: interval?.low ?? null,
-      ci_high_us: interval?.high ?? null,
-      noise_pct: timed ? noisePct(samples.us) : null,
-      samples: timed ? samples.us.length : 0,
-      dropped: samples?.droppedUs.length ?? 0,
-      bytes: costBytes(cost),
-      gbytes_per_s: us ? gbytesPerS(cost, us) : null,
       dispatches: plan.dispatches.length,
       floor_us: floor,
       roofline_pct: us ? floor / us * 100 : null,
       speedup_vs_dense: us && bestDenseUs && compared ? bestDenseUs / us : null,
-      ns_per_tick: timer.nsPerTick,
       rel_l2_err: verdict.relL2,
       verified: verdict.ok,
       failure: verdict.ok ? "" : failureOf(verdict),
@@ -83,11 +130,14 @@ export function rowMaker(
   };
 }
 
-/** Rows of K that a step's lists request, and how many distinct ones; null where nothing is listed. */
-export async function rowsOf(
-  contestant: Contestant,
-  p: Problem,
-): Promise<{ rows: number; unique: number } | null> {
+/** Rows of K that a step's lists request, and how many distinct ones. */
+export interface GatheredRows {
+  readonly rows: number;
+  readonly unique: number;
+}
+
+/** The rows that a contestant has listed in set 0, right after its check; null without a list. */
+export async function rowsOf(contestant: Contestant, p: Problem): Promise<GatheredRows | null> {
   const spec = contestant.plan.buffers.selected;
   if (!spec || contestant.cost.gatherBytes === 0) return null;
   const lists = new Uint32Array((await contestant.read("selected", 0)).buffer);

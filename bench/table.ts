@@ -33,8 +33,9 @@ export function formatTable(rows: readonly ResultRow[]): string {
   return [...cases.values()].map(formatCase).join("\n\n");
 }
 
-function formatCase(rows: readonly ResultRow[]): string {
-  const [first] = rows;
+function formatCase(all: readonly ResultRow[]): string {
+  const [first] = all;
+  const rows = all.filter((row) => row.stage !== "probe");
   const heading = `${shapeName(shapeOf(first))}, ${first.kv_len} tokens`;
   const cells = [COLUMNS.map(({ heading }) => heading), ...rows.map(cellsOf)];
   const widths = COLUMNS.map((_, i) => Math.max(...cells.map((line) => line[i].length)));
@@ -46,7 +47,25 @@ function formatCase(rows: readonly ResultRow[]): string {
   const body = rows.flatMap((row, i) =>
     row.verified ? [lines[i + 1]] : [lines[i + 1], ...wrap(`    ${row.failure}`)]
   );
-  return [heading, ...wrap(settingsOf(first)), "", lines[0], rule, ...body].join("\n");
+  const settings = [...wrap(settingsOf(first, rows)), ...wrap(ceilingsOf(all))];
+  return [heading, ...settings.filter((line) => line.trim()), "", lines[0], rule, ...body].join(
+    "\n",
+  );
+}
+
+/** The device's ceilings as its probes found them; empty without probes. */
+function ceilingsOf(all: readonly ResultRow[]): string {
+  const probes = all.filter((row) => row.stage === "probe" && row.verified);
+  const last = (name: string) => probes.findLast((row) => row.kernel.startsWith(name));
+  const rate = (row: ResultRow | undefined, what: string) =>
+    row?.gbytes_per_s ? [`${what} ${row.gbytes_per_s.toFixed(0)} GB/s`] : [];
+  const chain = last("probe/chain");
+  const parts = [
+    ...rate(last("probe/stream"), "streaming read"),
+    ...rate(last("probe/gather"), "row gather"),
+    ...(chain ? [`dependent dispatch ${micros(chain.median_us)} us`] : []),
+  ];
+  return parts.length ? `probes: ${parts.join(", ")}` : "";
 }
 
 function shapeOf({ q_heads, kv_heads, head_dim }: ResultRow) {
@@ -54,10 +73,11 @@ function shapeOf({ q_heads, kv_heads, head_dim }: ResultRow) {
 }
 
 /** What else the block's rows have in common. */
-function settingsOf(row: ResultRow): string {
+function settingsOf(row: ResultRow, rows: readonly ResultRow[]): string {
+  const caches = [...new Set(rows.map(({ cache }) => cache))].join(" or ");
   const share = row.code_sharing === "head" ? "query head" : "KV head";
   return `batch ${row.batch}, ${row.dtype}, ${row.bits}-bit codes per ${share} (${row.map}), ` +
-    `${row.selected} picked + ${row.sink} sink + ${row.recent} recent, ${row.cache} cache ` +
+    `${row.selected} picked + ${row.sink} sink + ${row.recent} recent, ${caches} cache ` +
     `[${row.case_id}]`;
 }
 

@@ -3,15 +3,9 @@ import { f16BitsToF32 } from "../../fixtures/half.ts";
 import type { Dispatch, Plan } from "../contender.ts";
 import { allocate, bindProgram, compilePlan, recordProgram } from "../program.ts";
 import { openTestDevice } from "../testing.ts";
-import {
-  chainKernel,
-  FILL_KIND,
-  fillDispatch,
-  gatherProbeDispatch,
-  popcountKernel,
-  streamBytes,
-  streamDispatch,
-} from "./probes.ts";
+import { checkProbes } from "../../bench/probe_check.ts";
+import { FILL_KIND, fillDispatch } from "./probes.ts";
+import { hash } from "./reference.ts";
 
 const { device, uncaptured } = await openTestDevice();
 
@@ -44,12 +38,6 @@ async function run(
   device.queue.submit([encoder.finish()]);
   await staging.mapAsync(1); // GPUMapMode.READ
   return new Uint32Array(staging.getMappedRange().slice(0));
-}
-
-function hash(x: number): number {
-  let h = Math.imul(x ^ (x >>> 16), 0x7feb352d);
-  h = Math.imul(h ^ (h >>> 15), 0x846ca68b);
-  return (h ^ (h >>> 16)) >>> 0;
 }
 
 function nearNormal(bits: number): number {
@@ -97,25 +85,8 @@ Deno.test("filled data are near normal and nowhere constant", async () => {
   assert(new Set(values).size > 300);
 });
 
-Deno.test("a chained dispatch adds one", async () => {
-  const dispatch: Dispatch = { kernel: chainKernel, params: {}, workgroups: [1, 1, 1] };
-  const sink = await run(dispatch, { sink: new Uint32Array([0, 41, 0, 0]) }, "sink");
-  assertEquals([...sink], [0, 42, 0, 0]);
-});
-
-Deno.test("reading probes leave their sink alone", async () => {
-  const sink = new Uint32Array([1, 2, 3, 4]);
-  const stream = streamDispatch(1 << 15);
-  const data = new Uint32Array(streamBytes(stream) / 4).map((_, i) => hash(i));
-  assertEquals(await run(stream, { data, sink }, "sink"), sink);
-  const gather = gatherProbeDispatch(1 << 14, 256, 64);
-  assertEquals(await run(gather, { data, seed: new Uint32Array(4), sink }, "sink"), sink);
-  const popcount: Dispatch = {
-    kernel: popcountKernel,
-    params: { WORKGROUP: 64, ROUNDS: 2, UNROLLED: 4 },
-    workgroups: [2, 1, 1],
-  };
-  assertEquals(await run(popcount, { sink }, "sink"), sink);
+Deno.test("the probes do the work that they are timed for", async () => {
+  assertEquals(await checkProbes(device), null);
 });
 
 Deno.test("probes: no GPU error went uncaught", () => assertEquals(uncaptured, []));

@@ -1,0 +1,45 @@
+/**
+ * What the probes compute, for checking that they do the work that is timed. The reading probes
+ * write only where a thread's sum is {@linkcode PROBE_MAGIC}: a word planted where a given load of a
+ * given thread must find it makes that thread write, and nothing else does.
+ */
+
+/** The sum at which a reading probe writes. */
+export const PROBE_MAGIC = 0x9e3779b9;
+
+/** The hash of `fill.wgsl` and `gather.wgsl`. */
+export function hash(x: number): number {
+  let h = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+  h = Math.imul(h ^ (h >>> 15), 0x846ca68b);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** Multiplicative inverse of 31 modulo 2^32. */
+const INVERSE_31 = 3186588639;
+
+/** The word that, as load `at` of `loads` with all others zero, sums to the magic. */
+export function plantedWord(at: number, loads: number): number {
+  let word = PROBE_MAGIC;
+  for (let i = at + 1; i < loads; i++) word = Math.imul(word, INVERSE_31);
+  return word >>> 0;
+}
+
+function popcount(x: number): number {
+  let count = 0;
+  for (let word = x >>> 0; word !== 0; word &= word - 1) count++;
+  return count;
+}
+
+/** What thread `id` of `popcount.wgsl` ends with. */
+export function popcountReference(id: number, rounds: number, unrolled: number): number {
+  const words = [1, 3, 5, 7].map((factor) => Math.imul(id, factor) >>> 0);
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < unrolled; i++) {
+      const mask = Math.imul(PROBE_MAGIC, i + 1) >>> 0;
+      for (let lane = 0; lane < 4; lane++) {
+        words[lane] = (words[lane] + popcount((words[lane] ^ mask) >>> 0)) >>> 0;
+      }
+    }
+  }
+  return (words[0] ^ words[1] ^ words[2] ^ words[3]) >>> 0;
+}
