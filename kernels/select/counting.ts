@@ -53,7 +53,7 @@ export const counting: Contender = {
     if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
       return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
     }
-    const bytes = (maxDistance(p) + 1) * 8 + workgroup * 8.5 + 16;
+    const bytes = (maxDistance(p) + 1) * 8 + workgroup * 8 + 16;
     if (bytes > limits.maxComputeWorkgroupStorageSize) {
       return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
     }

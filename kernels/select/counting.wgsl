@@ -23,8 +23,6 @@ const BINS_EACH = (BINS + WORKGROUP - 1u) / WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const ENTRIES = BLOCKS * BINS;
 const AHEAD = 8u; // histogram entries that a thread loads at a time
-const SCAN_COLUMNS = 16u;
-const SCAN_ROWS = WORKGROUP / SCAN_COLUMNS;
 const PER_WORD = 4u / DISTANCE_BYTES; // distances in a u32
 const TOKENS = BLOCK / WORKGROUP; // consecutive tokens per thread
 const WORDS = TOKENS / PER_WORD;
@@ -40,37 +38,25 @@ const MASK = (1u << (8u * DISTANCE_BYTES)) - 1u;
 var<workgroup> in_all: array<atomic<u32>, BINS>;
 var<workgroup> before: array<atomic<u32>, BINS>;
 var<workgroup> sums: array<vec2<u32>, WORKGROUP>;
-var<workgroup> row_sums: array<vec2<u32>, SCAN_ROWS>;
 var<workgroup> cut: u32;
 var<workgroup> nearer_in_all: u32;
 var<workgroup> place: vec2<u32>; // nearer and equal tokens before this block
 
-/// Sums of `value` over the threads before this one: over the rows of 16 threads before, then
-/// over the threads before in its row. Three barriers, where doubling would take two per step.
+/// Sums of `value` over the threads before this one.
 fn exclusive_scan(value: vec2<u32>, thread: u32) -> vec2<u32> {
   workgroupBarrier();
   sums[thread] = value;
   workgroupBarrier();
-  if (thread < SCAN_ROWS) {
-    var total = vec2<u32>(0u);
-    // @unroll
-    for (var i = 0u; i < SCAN_COLUMNS; i++) {
-      total += sums[thread * SCAN_COLUMNS + i];
+  for (var reach = 1u; reach < WORKGROUP; reach *= 2u) {
+    var sum = sums[thread];
+    if (thread >= reach) {
+      sum += sums[thread - reach];
     }
-    row_sums[thread] = total;
+    workgroupBarrier();
+    sums[thread] = sum;
+    workgroupBarrier();
   }
-  workgroupBarrier();
-  let row = thread / SCAN_COLUMNS;
-  var sum = vec2<u32>(0u);
-  // @unroll
-  for (var i = 0u; i < SCAN_ROWS; i++) {
-    sum += select(vec2<u32>(0u), row_sums[i], i < row);
-  }
-  // @unroll
-  for (var i = 0u; i < SCAN_COLUMNS; i++) {
-    sum += select(vec2<u32>(0u), sums[row * SCAN_COLUMNS + i], i < thread % SCAN_COLUMNS);
-  }
-  return sum;
+  return sums[thread] - value;
 }
 
 @compute @workgroup_size(WORKGROUP)
