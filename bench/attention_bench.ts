@@ -23,15 +23,13 @@ const CASES = info.software
   : ["--models", "llama-3.1-8b,qwen2.5-7b", "--kv", "32768"];
 /** A submission costs some 50 us, which has to vanish in the steps that it brings. */
 const STEPS = info.software ? 1 : 100;
-/** Bytes that other steps touch before an input is read again; a CPU has no use for it. */
-const COLD_BYTES = info.software ? 0 : 256e6;
 const BASELINE = "dense/split";
 
 for (const { problem } of casesOf(parseOptions(CASES))) {
   const inputs = new InputSets(device, problem, {
     limits,
     seed: 1,
-    budgetBytes: info.software ? 2e9 : 24e9,
+    budgetBytes: info.software ? 2e9 : 6e9,
     unroll: !info.software,
   });
   for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
@@ -90,7 +88,7 @@ function addBench(
 /** Nothing is timed that is not right. */
 async function prepareVerified(inputs: InputSets, contender: Contender): Promise<Contestant> {
   const params = contender.defaults(inputs.problem, limits);
-  const contestant = await prepare(inputs, contender, params, COLD_BYTES);
+  const contestant = await prepare(inputs, contender, params, info.software);
   const verdict = await contestant.verify(0);
   if (!verdict.ok) {
     throw new Error(`${contender.name} FAILED its check: ${JSON.stringify(verdict.worst)}`);

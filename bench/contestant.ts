@@ -1,11 +1,5 @@
 /** A contender made ready on a device: compiled, its outputs allocated, its input sets bound. */
-import {
-  type Contender,
-  type Cost,
-  costBytes,
-  type Params,
-  type Plan,
-} from "../kernels/contender.ts";
+import type { Contender, Cost, Params, Plan } from "../kernels/contender.ts";
 import { judge, type Verdict } from "../kernels/judge.ts";
 import { codeHeads, type Problem } from "../kernels/problem.ts";
 import {
@@ -16,6 +10,7 @@ import {
   compilePlan,
   recordProgram,
 } from "../kernels/program.ts";
+import { coldSets, touchedBytes } from "./cold.ts";
 import type { InputSets } from "./inputs.ts";
 import { poison, readBytes, submitOnce } from "./run_once.ts";
 import type { Entrant } from "./sampler.ts";
@@ -28,6 +23,10 @@ export interface Contestant extends Entrant {
   readonly cost: Cost;
   /** Input sets that the steps rotate over. */
   readonly sets: number;
+  /** Bytes of its inputs that a step touches. */
+  readonly touched: number;
+  /** Judges what the last recorded step left. */
+  judgeLast(): Promise<Verdict>;
   /** Runs set `set` on poisoned outputs and judges what it left. */
   verify(set: number): Promise<Verdict>;
   /** Bytes of a buffer of set `set`. */
@@ -36,40 +35,56 @@ export interface Contestant extends Entrant {
   destroy(): void;
 }
 
-/** Input sets such that `bytes` a step do not return before `cacheBytes` others were touched. */
-export function setsFor(cost: Cost, cacheBytes: number): number {
-  return Math.min(1024, Math.ceil(cacheBytes / costBytes(cost)) + 1);
-}
-
 /** Prepares a contender; outputs and scratch are shared by all sets, so that steps stay dependent. */
 export async function prepare(
   inputs: InputSets,
   contender: Contender,
   params: Params,
-  cacheBytes: number,
+  hot: boolean,
 ): Promise<Contestant> {
   const { device, problem: p, settings } = inputs;
   const plan = contender.plan(p, params);
   checkFits(plan, settings.limits);
   const cost = contender.cost(p, params);
-  const wanted = cacheBytes === 0 ? 1 : setsFor(cost, cacheBytes);
+  const touched = touchedBytes(p, cost);
+  const wanted = hot ? 1 : coldSets(touched);
   const program = await compilePlan(device, plan, { compiler: "naga", unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const own = allocate(device, Object.fromEntries(specs.filter(([, s]) => s.role !== "input")));
   const buffers: Record<string, GPUBuffer>[] = [];
   const bound: BoundProgram[] = [];
   for (let set = 0; set < wanted; set++) {
-    const of = { ...own };
-    for (const [name, spec] of specs) {
-      if (spec.role !== "input") continue;
-      const copies = Math.max(2, Math.floor(MOST_COPY_BYTES / spec.bytes));
-      of[name] = await inputs.get(name, spec, params, set % copies);
+    try {
+      const of = { ...own };
+      for (const [name, spec] of specs) {
+        if (spec.role !== "input") continue;
+        // Of a cache, an append reads one row: that needs no copies of all the others.
+        const copy = contender.stage === "encode_append" && name === "keys" ? set % 2 : set;
+        of[name] = await inputs.get(name, spec, params, copy);
+      }
+      buffers.push(of);
+      bound.push(bindProgram(device, program, of));
+    } catch (error) {
+      // Where memory ends, fewer sets have to do; the row says how many, and whether that is cold.
+      if (set === 0 || !(error instanceof RangeError)) throw error;
+      break;
     }
-    buffers.push(of);
-    bound.push(bindProgram(device, program, of));
   }
 
+  let lastSet = 0;
   const sets = bound.length;
+  const judgeSet = (set: number) =>
+    judge(
+      contender,
+      p,
+      params,
+      (name, offset, length) => readBytes(device, buffers[set][name], offset, length),
+      {
+        heads: checkedHeads(p, settings.seed + set),
+        sequences: checkedSequences(p, set),
+        promptTokens: PROMPT_TOKENS,
+      },
+    );
   return {
     name: contender.name,
     contender,
@@ -77,23 +92,18 @@ export async function prepare(
     plan,
     cost,
     sets,
-    record: (pass, step) => recordProgram(pass, bound[step % sets]),
+    touched,
+    record(pass, step) {
+      lastSet = step % sets;
+      recordProgram(pass, bound[lastSet]);
+    },
+    judgeLast: () => judgeSet(lastSet),
     verify(set) {
       for (const [name, buffer] of Object.entries(own)) {
         if (plan.buffers[name].role !== "counter") poison(device, buffer);
       }
       submitOnce(device, bound[set % sets]);
-      return judge(
-        contender,
-        p,
-        params,
-        (name, offset, length) => readBytes(device, buffers[set % sets][name], offset, length),
-        {
-          heads: checkedHeads(p, settings.seed + set),
-          sequences: checkedSequences(p, set),
-          promptTokens: PROMPT_TOKENS,
-        },
-      );
+      return judgeSet(set % sets);
     },
     read: (name, set) => readBytes(device, buffers[set % sets][name], 0, plan.buffers[name].bytes),
     destroy() {
@@ -101,9 +111,6 @@ export async function prepare(
     },
   };
 }
-
-/** Bytes of one input, all its copies together: the newest row of many caches needs no more. */
-const MOST_COPY_BYTES = 6e9;
 
 /** Prompt tokens of a list that a check encodes again. */
 const PROMPT_TOKENS = 256;

@@ -2,6 +2,7 @@
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import type { Problem } from "../kernels/problem.ts";
+import { checkFits } from "../kernels/program.ts";
 import { type AdapterFacts, type HostAdapter, openDevice } from "./host.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
@@ -16,10 +17,11 @@ export interface MeasureSettings {
   /** Most time to sample one case, in milliseconds. */
   readonly maxTimeMs: number;
   readonly seed: number;
+  /** Most bytes of inputs held on a GPU; fewer sets, so less cold, where they do not suffice. */
+  readonly memoryBytes: number;
   readonly suiteVersion: string;
   readonly commit: string;
   readonly onProgress: (message: string, fraction: number) => void;
-  readonly stopped: () => boolean;
 }
 
 /** A device with its timer and probes, open for a run. */
@@ -45,8 +47,12 @@ export async function openContext(
   const limits = limitsOf(device);
   const { software } = host.info;
   const timer = await createTimer(device, software ? 100 : 1000);
-  const probes = await createProbes(device, timer, software ? 1 << 24 : 1 << 30);
-  // One pass over the table tells how many of them warm the clock for 300 ms.
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
+  const probes = await createProbes(device, timer, software ? 2 ** 24 : powerOfTwo(most));
+  // On a clock that is awake, one pass over the table tells how many of them last for 300 ms.
+  for (const begin = performance.now(); !software && performance.now() - begin < 400;) {
+    await timer.time([probes.warm(64)]);
+  }
   const [once] = (await timer.time([probes.warm(4), probes.warm(4)])).slice(1);
   const passes = Math.max(1, Math.ceil(300_000 / (once / 4 || 1000)));
   return {
@@ -59,15 +65,21 @@ export async function openContext(
     probeFailure: await checkProbes(device),
     settings,
     sampling: {
+      maxSteps: timer.kind === "wall" ? 20_000 : 400,
+      bestClock: { us: Infinity },
       sampleUs: software ? 1 : timer.kind === "wall" ? 50_000 : 1500,
-      minSamples: software ? 5 : 20,
+      minSamples: software ? 6 : 20,
       // A CPU that other work shares gets no quieter with time.
       noisePct: software ? Infinity : settings.noisePct,
       warm: software ? [] : [probes.warm(passes)],
       clock: software ? null : probes.clock,
-      stopped: settings.stopped,
     },
   };
+}
+
+/** The largest power of two up to `most`. */
+function powerOfTwo(most: number): number {
+  return 2 ** Math.floor(Math.log2(most));
 }
 
 /** Contenders that this device and problem allow, and why the others may not run. */
@@ -80,11 +92,22 @@ export function eligible(
   const refused: { name: string; why: string }[] = [];
   for (const contender of contenders) {
     const missing = contender.features.find((feature) => !context.features.has(feature));
-    const why = missing
-      ? `this device has no ${missing}`
-      : contender.refuses(p, contender.defaults(p, context.limits), context.limits);
+    const why = missing ? `this device has no ${missing}` : refusal(contender, p, context.limits);
     if (why) refused.push({ name: contender.name, why });
     else able.push(contender);
   }
   return { able, refused };
+}
+
+/** Why a contender cannot run a problem within a device's limits; undefined if it can. */
+function refusal(contender: Contender, p: Problem, limits: DeviceLimits): string | undefined {
+  const params = contender.defaults(p, limits);
+  const why = contender.refuses(p, params, limits);
+  if (why) return why;
+  try {
+    checkFits(contender.plan(p, params), limits);
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
+  }
 }

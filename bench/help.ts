@@ -30,6 +30,7 @@ How to measure
   --noise PCT        stop when half of each median's 95% interval is below this (default 0.5);
                      a software adapter stops at 5 samples
   --max-time SEC     time limit of a case's sampling (default 10)
+  --memory GB        GPU memory for inputs (default 6); cold sets of large cases want more
   --seed N           seed of the inputs (default 1)
   --driver NAME      driver to record where the system does not tell it
   --out DIR          folder of results.csv and samples.jsonl (default results/<UTC time>);

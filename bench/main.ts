@@ -54,11 +54,10 @@ async function measureAll(options: BenchOptions, cases: readonly BenchCase[]): P
     hot: options.hot,
     noisePct: options.noisePct,
     maxTimeMs: options.maxTimeMs,
+    memoryBytes: options.memoryBytes,
     seed: options.seed,
     ...readRevision(),
     onProgress: (message, fraction) => progress.update(message, (begun + fraction) / cases.length),
-    // A signal ends the process at once: rows go to disk whole, so that nothing is left to tidy.
-    stopped: () => false,
   });
 
   const outcome: Outcome = { rows: [], leftOut: new Set(), tooLarge: [], qualities: [], results };
@@ -116,7 +115,7 @@ async function traceQuality(
   { trace, problem }: BenchCase,
   rows: readonly ResultRow[],
 ): Promise<string | null> {
-  const [fastest] = rows.filter((row) => row.stage === "pipeline" && row.verified)
+  const [fastest] = rows.filter((row) => row.stage === "pipeline" && row.median_us !== null)
     .sort((a, b) => a.median_us! - b.median_us!);
   if (!trace || !fastest) return null;
   const pipeline = findContender(fastest.kernel);
@@ -127,7 +126,9 @@ async function traceQuality(
 
 /** Prints what came of the run and returns its exit code. */
 function report({ rows, leftOut, tooLarge, qualities, results }: Outcome): number {
-  if (rows.length > 0) console.log(`\n${formatTable(rows)}\n`);
+  const measured = rows.filter((row) => row.stage !== "probe").length;
+  if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
+  else console.error("No kernel could run.");
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);
@@ -137,7 +138,7 @@ function report({ rows, leftOut, tooLarge, qualities, results }: Outcome): numbe
     console.error(`FAILED: ${[...failed].join(", ")}`);
     return EXIT.failed;
   }
-  return tooLarge.length > 0 || rows.length === 0 ? EXIT.usage : EXIT.ok;
+  return tooLarge.length > 0 || measured === 0 ? EXIT.usage : EXIT.ok;
 }
 
 function exitOnSignals(results: ResultsWriter, progress: Progress): void {

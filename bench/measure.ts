@@ -7,7 +7,7 @@ import { eligible, type MeasureContext } from "./context.ts";
 import { type Contestant, prepare } from "./contestant.ts";
 import { InputSets } from "./inputs.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
-import { COLD_BYTES, type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
+import { type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
 import { sampleInterleaved, type Samples } from "./sampler.ts";
 import { median } from "./statistics.ts";
 import { traceInputs } from "./trace_case.ts";
@@ -28,7 +28,7 @@ export async function measureCase(
   const inputs = new InputSets(device, p, {
     limits,
     seed: settings.seed,
-    budgetBytes: facts.software ? 2e9 : 24e9,
+    budgetBytes: facts.software ? 2e9 : settings.memoryBytes,
     unroll: !facts.software,
     ...(benchCase.trace ? traceInputs(benchCase.trace, p, settings.seed) : {}),
   });
@@ -46,10 +46,9 @@ export async function measureCase(
     // Contenders of a stage pick alike: one that lists its picks tells the rows of all.
     const rows = new Map<Stage, GatheredRows>();
     for (const [i, contender] of able.entries()) {
-      if (settings.stopped()) return;
       settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
       const params = contender.defaults(p, limits);
-      const contestant = await prepare(inputs, contender, params, hot ? 0 : COLD_BYTES);
+      const contestant = await prepare(inputs, contender, params, hot);
       const verdict = await contestant.verify(0);
       if (verdict.ok) {
         ready.push({ contestant, verdict });
@@ -60,22 +59,29 @@ export async function measureCase(
         contestant.destroy();
       }
     }
-    if (ready.length === 0 || settings.stopped()) return;
+    if (ready.length === 0) return;
 
     settings.onProgress(`${benchCase.name}: timing ${ready.length} kernels`, able.length / total);
     const samples = await sampleInterleaved(timer, ready.map((r) => r.contestant), {
       ...context.sampling,
       maxTimeMs: settings.maxTimeMs,
     });
+    const verdicts: Verdict[] = [];
+    for (const { contestant, verdict } of ready) {
+      // First what the timed steps themselves left, then a step of another set on poison.
+      const after = [await contestant.judgeLast(), await contestant.verify(contestant.sets - 1)];
+      const worse = (a: Verdict, b: Verdict) => !a.ok || a.relL2 > b.relL2 ? a : b;
+      verdicts.push(after.reduce((worst, next) => worst.ok ? worse(next, worst) : worst, verdict));
+    }
     const dense = ready.flatMap(({ contestant }, i) =>
-      contestant.contender.stage === "dense" && samples[i].us.length ? [median(samples[i].us)] : []
+      contestant.contender.stage === "dense" && verdicts[i].ok && samples[i].us.length
+        ? [median(samples[i].us)]
+        : []
     );
     const bestDenseUs = dense.length ? Math.min(...dense) : null;
-    for (const [i, { contestant, verdict }] of ready.entries()) {
-      const after = await contestant.verify(contestant.sets - 1);
-      const worse = !after.ok || after.relL2 > verdict.relL2 ? after : verdict;
+    for (const [i, { contestant }] of ready.entries()) {
       const gathered = rows.get(contestant.contender.stage) ?? null;
-      const result = row(contestant, worse, samples[i], bestDenseUs, gathered);
+      const result = row(contestant, verdicts[i], samples[i], bestDenseUs, gathered);
       await onRow(result, record(result, samples[i]));
     }
     settings.onProgress(`${benchCase.name}: done`, 1);

@@ -35,6 +35,8 @@ export interface BenchOptions {
   readonly noisePct: number;
   /** Time limit of a case's sampling. */
   readonly maxTimeMs: number;
+  /** Bytes of a GPU set aside for inputs. */
+  readonly memoryBytes: number;
   readonly seed: number;
   /** Driver name for systems that do not tell it. */
   readonly driver: string | undefined;
@@ -53,7 +55,7 @@ const SWITCHES = ["quick", "hot", "list", "help"] as const;
 // deno-fmt-ignore
 const VALUES = [
   "models", "shape", "kv", "batch", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
-  "recent", "kernels", "trace", "noise", "max-time", "seed", "driver", "out", "print-wgsl",
+  "recent", "kernels", "trace", "noise", "max-time", "memory", "seed", "driver", "out", "print-wgsl",
 ] as const;
 
 type Value = (typeof VALUES)[number];
@@ -125,6 +127,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     trace: texts.get("trace") ?? null,
     noisePct: take("noise", 0.5, positiveNumber),
     maxTimeMs: 1000 * take("max-time", 10, positiveNumber),
+    memoryBytes: 1e9 * take("memory", 6, positiveNumber),
     seed: take("seed", 1, count(0, MAX_U32)),
     driver: texts.get("driver"),
     outDir: texts.get("out") ?? `results/${now.toISOString().slice(0, 19).replaceAll(":", "-")}Z`,

@@ -4,7 +4,7 @@
  * the floors that every result is compared with.
  */
 import type { Cost, Dispatch } from "../kernels/contender.ts";
-import { allocate, bindProgram, compilePlan, recordProgram } from "../kernels/program.ts";
+import { allocate, compilePlan } from "../kernels/program.ts";
 import {
   chainKernel,
   FILL_KIND,
@@ -14,6 +14,7 @@ import {
   streamBytes,
   streamDispatch,
 } from "../kernels/probe/probes.ts";
+import { COLD_BYTES } from "./cold.ts";
 import { fill } from "./run_once.ts";
 import { type Entrant, sampleInterleaved, type Samples, type SampleSettings } from "./sampler.ts";
 import { median } from "./statistics.ts";
@@ -28,6 +29,8 @@ export interface ProbeResult {
   readonly bytes: number;
   /** Popcounts of 32-bit words; 0 for the others. */
   readonly popcounts: number;
+  /** Windows of the table, or seeds, that its steps rotate over. */
+  readonly sets: number;
   readonly samples: Samples;
 }
 
@@ -73,7 +76,7 @@ export interface ProbeKit {
   readonly clock: Record;
   /** Streams the whole table `times` times: real work for warming up. */
   warm(times: number): Record;
-  /** Measures the ceilings up to `maxBytes`, for rows of the given bytes. */
+  /** Measures the ceilings, for rows of the given bytes. */
   measure(settings: SampleSettings, rowBytes: readonly number[]): Promise<Ceilings>;
 }
 
@@ -85,15 +88,19 @@ export async function createProbes(
 ): Promise<ProbeKit> {
   const specs = {
     data: { bytes: tableBytes, role: "input" },
-    seed: { bytes: 16, role: "input" },
+    seed: { bytes: SEED_STRIDE * MOST_SETS, role: "input" },
     sink: { bytes: 1024, role: "output" },
   } as const;
   const own = allocate(device, specs);
   await fill(device, own.data, FILL_KIND.bits, 1);
+  await fill(device, own.seed, FILL_KIND.bits, 2);
 
   /** One dispatch over a window of the table that moves on with every step. */
-  async function entrant(name: string, dispatch: Dispatch, windowBytes: number): Promise<Entrant> {
-    const windows = Math.max(1, Math.min(512, Math.floor(tableBytes / windowBytes)));
+  async function windowed(name: string, dispatch: Dispatch, windowBytes: number): Promise<Sized> {
+    const windows = Math.max(
+      1,
+      Math.min(setsOf(windowBytes), Math.floor(tableBytes / windowBytes)),
+    );
     const { bindings } = dispatch.kernel;
     const used = bindings.map((binding) => binding.name);
     const plan = {
@@ -112,27 +119,20 @@ export async function createProbes(
             : { buffer: own[name as keyof typeof specs] },
         })),
       }));
-    return {
-      name,
-      record(pass, step) {
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, groups[step % windows]);
-        pass.dispatchWorkgroups(...dispatch.workgroups);
-      },
-    };
+    return { entrant: stepper(name, pipeline, groups, dispatch), sets: windows };
   }
 
   const streamAll = streamDispatch(tableBytes);
-  const streamer = await entrant("probe/stream", streamAll, tableBytes);
+  const { entrant: streamer } = await windowed("probe/stream", streamAll, tableBytes);
   const popcount: Dispatch = {
     kernel: popcountKernel,
     params: CLOCK_PARAMS,
     workgroups: [CLOCK_WORKGROUPS, 1, 1],
   };
-  const counter = await entrant("probe/popcount", popcount, tableBytes);
+  const { entrant: counter } = await windowed("probe/popcount", popcount, tableBytes);
   const popcounts = CLOCK_WORKGROUPS * CLOCK_PARAMS.WORKGROUP * CLOCK_PARAMS.ROUNDS *
     CLOCK_PARAMS.UNROLLED * 4;
-  const chain = await entrant(
+  const { entrant: chain } = await windowed(
     "probe/chain",
     { kernel: chainKernel, params: {}, workgroups: [1, 1, 1] },
     tableBytes,
@@ -147,15 +147,15 @@ export async function createProbes(
       const sizes: number[] = [];
       for (let bytes = 1 << 18; bytes <= tableBytes / 2; bytes *= 4) sizes.push(bytes);
       sizes.push(tableBytes);
-      const entrants: { entrant: Entrant; bytes: number; popcounts: number; row: number }[] = [
-        { entrant: chain, bytes: 0, popcounts: 0, row: 0 },
-        { entrant: counter, bytes: 0, popcounts, row: 0 },
+      const entrants: (Sized & { bytes: number; popcounts: number; row: number })[] = [
+        { entrant: chain, sets: 1, bytes: 0, popcounts: 0, row: 0 },
+        { entrant: counter, sets: 1, bytes: 0, popcounts, row: 0 },
       ];
       for (const size of sizes) {
         const stream = streamDispatch(size);
         const bytes = streamBytes(stream);
         entrants.push({
-          entrant: await entrant(`probe/stream ${size >> 10} KiB`, stream, bytes),
+          ...await windowed(`probe/stream ${size >> 10} KiB`, stream, bytes),
           bytes,
           popcounts: 0,
           row: 0,
@@ -165,7 +165,7 @@ export async function createProbes(
           const rows = Math.floor(tableBytes / row);
           const gather = gatherProbeDispatch(size, row, rows);
           entrants.push({
-            entrant: await seeded(`probe/gather ${size >> 10} KiB of ${row} B`, gather),
+            ...await seeded(`probe/gather ${size >> 10} KiB of ${row} B`, gather),
             bytes: gatherProbeBytes(gather),
             popcounts: 0,
             row,
@@ -186,24 +186,58 @@ export async function createProbes(
           name: e.entrant.name,
           bytes: e.bytes,
           popcounts: e.popcounts,
+          sets: e.sets,
           samples: samples[i],
         })),
       };
     },
   };
 
-  /** A gather whose rows differ from step to step, by a seed of each of 16 bind groups. */
-  async function seeded(name: string, dispatch: Dispatch): Promise<Entrant> {
-    const base = await compilePlan(
-      device,
-      { buffers: specs, dispatches: [dispatch] },
-      { compiler: "naga" },
-    );
-    const seeds = Array.from({ length: 64 }, (_, i) => {
-      const { seed } = allocate(device, { seed: specs.seed });
-      device.queue.writeBuffer(seed, 0, new Uint32Array([Math.imul(i + 1, 0x9e3779b1) >>> 0]));
-      return bindProgram(device, base, { ...own, seed });
-    });
-    return { name, record: (pass, step) => recordProgram(pass, seeds[step % seeds.length]) };
+  /** A gather whose rows differ from step to step, by as many seeds as keep it cold. */
+  async function seeded(name: string, dispatch: Dispatch): Promise<Sized> {
+    const plan = { buffers: specs, dispatches: [dispatch] };
+    const program = await compilePlan(device, plan, { compiler: "naga" });
+    const [{ pipeline, layout }] = program.steps;
+    const sets = setsOf(gatherProbeBytes(dispatch));
+    const groups = Array.from({ length: sets }, (_, set) =>
+      device.createBindGroup({
+        layout,
+        entries: [
+          { binding: 0, resource: { buffer: own.data } },
+          { binding: 1, resource: { buffer: own.seed, offset: SEED_STRIDE * set, size: 16 } },
+          { binding: 2, resource: { buffer: own.sink } },
+        ],
+      }));
+    return { entrant: stepper(name, pipeline, groups, dispatch), sets };
   }
+}
+
+/** Bytes between seeds: what WebGPU asks of the offset of a binding. */
+const SEED_STRIDE = 256;
+const MOST_SETS = 1024;
+
+/** Windows or seeds that a probe of `bytes` rotates over to stay cold. */
+function setsOf(bytes: number): number {
+  return Math.min(MOST_SETS, Math.ceil(COLD_BYTES / bytes) + 1);
+}
+
+interface Sized {
+  readonly entrant: Entrant;
+  readonly sets: number;
+}
+
+function stepper(
+  name: string,
+  pipeline: GPUComputePipeline,
+  groups: readonly GPUBindGroup[],
+  dispatch: Dispatch,
+): Entrant {
+  return {
+    name,
+    record(pass, step) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, groups[step % groups.length]);
+      pass.dispatchWorkgroups(...dispatch.workgroups);
+    },
+  };
 }

@@ -3,15 +3,13 @@ import { costBytes } from "../kernels/contender.ts";
 import type { Verdict } from "../kernels/judge.ts";
 import { codeHeads, kvBytes, type Problem, windowsOf } from "../kernels/problem.ts";
 import { type BenchCase, mapName } from "./cases.ts";
+import { isCold } from "./cold.ts";
 import type { MeasureContext } from "./context.ts";
 import type { Contestant } from "./contestant.ts";
 import { type Ceilings, floorUs } from "./probes.ts";
 import type { ResultRow } from "./row.ts";
-import type { Samples } from "./sampler.ts";
+import { FEWEST_SAMPLES, type Samples } from "./sampler.ts";
 import { median, medianInterval, noisePct } from "./statistics.ts";
-
-/** Bytes that must be touched between reuses for a cache to be called cold. */
-export const COLD_BYTES = 256e6;
 
 /** The columns that all rows of a case have in common. */
 function caseColumns(
@@ -43,10 +41,10 @@ function caseColumns(
 }
 
 /** The columns that follow from samples; empty times where there are none or the check failed. */
-function timeColumns(samples: Samples | null, verified: boolean, bytes: number) {
+function timeColumns(samples: Samples | null, verified: boolean, bytes: number, touched: number) {
   const timed = verified && samples !== null && samples.us.length > 0;
   const us = timed ? median(samples.us) : null;
-  const interval = timed ? medianInterval(samples.us) : null;
+  const interval = timed && samples.us.length >= FEWEST_SAMPLES ? medianInterval(samples.us) : null;
   return {
     steps_per_sample: samples?.stepsPerSample ?? 0,
     median_us: us,
@@ -55,7 +53,7 @@ function timeColumns(samples: Samples | null, verified: boolean, bytes: number) 
     noise_pct: timed ? noisePct(samples.us) : null,
     samples: timed ? samples.us.length : 0,
     dropped: samples?.droppedUs.length ?? 0,
-    touched_bytes: bytes,
+    touched_bytes: Math.round(touched),
     bytes,
     gbytes_per_s: us && bytes ? bytes / us / 1000 : null,
   };
@@ -68,17 +66,17 @@ export function probeRows(
   { results }: Ceilings,
 ): ResultRow[] {
   const { probeFailure: failure } = context;
-  return results.map(({ name, bytes, popcounts, samples }) => ({
+  return results.map(({ name, bytes, popcounts, sets, samples }) => ({
     ...caseColumns(context, benchCase),
-    ...timeColumns(samples, failure === null, bytes),
+    ...timeColumns(samples, failure === null, bytes, bytes),
     kernel: name,
     stage: "probe",
     rows: null,
     unique_rows: null,
     params: JSON.stringify(popcounts ? { popcounts } : {}),
     workgroup: null,
-    cache: "cold",
-    sets: 1,
+    cache: isCold(bytes, sets) ? "cold" : "hot",
+    sets,
     dispatches: 1,
     floor_us: null,
     roofline_pct: null,
@@ -97,14 +95,14 @@ export function rowMaker(
 ) {
   const p = benchCase.problem;
   return (
-    { contender, params, plan, cost, sets }: Contestant,
+    { contender, params, plan, cost, sets, touched }: Contestant,
     verdict: Verdict,
     samples: Samples | null,
     bestDenseUs: number | null,
     rows: GatheredRows | null,
   ): ResultRow => {
     const bytes = costBytes(cost);
-    const times = timeColumns(samples, verdict.ok, bytes);
+    const times = timeColumns(samples, verdict.ok, bytes, touched);
     const us = times.median_us;
     const floor = floorUs(ceilings, cost, plan.dispatches.length, p.headDim * kvBytes(p.dtype));
     const compared = contender.stage === "dense" || contender.stage === "pipeline";
@@ -117,7 +115,7 @@ export function rowMaker(
       unique_rows: rows?.unique ?? null,
       params: JSON.stringify(params),
       workgroup: params.WORKGROUP ?? null,
-      cache: (sets - 1) * bytes >= COLD_BYTES ? "cold" : "hot",
+      cache: isCold(touched, sets) ? "cold" : "hot",
       sets,
       dispatches: plan.dispatches.length,
       floor_us: floor,

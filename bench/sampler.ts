@@ -23,7 +23,10 @@ export interface SampleSettings {
   readonly warm: readonly Record[];
   /** Fixed work that shows the clock; null where a clock means nothing (software). */
   readonly clock: Record | null;
-  readonly stopped: () => boolean;
+  /** Most steps of a sample. */
+  readonly maxSteps: number;
+  /** The shortest time that the fixed work took in this run; samples lower it. */
+  readonly bestClock: { us: number };
 }
 
 /** The samples of one entrant. */
@@ -37,7 +40,8 @@ export interface Samples {
 
 /** A sample counts as taken at a low clock when the fixed work took this much longer than at best. */
 const LOW_CLOCK = 1.15;
-const MAX_STEPS = 400;
+/** Fewer have no 95% interval of the median: taken whatever the time limit is. */
+export const FEWEST_SAMPLES = 6;
 const ROUNDS_PER_BATCH = 24;
 
 /** Times the entrants against each other. The result stands in the order of `entrants`. */
@@ -80,21 +84,26 @@ export async function sampleInterleaved(
       if (Number.isFinite(clockUs)) clocks.push(clockUs);
       if (Number.isFinite(us)) taken.push({ entrant: i % entrants.length, us, clockUs });
     }
-    sort(samples, taken, clocks);
+    sort(samples, taken, clocks, settings.bestClock);
   } while (
-    !settings.stopped() && performance.now() < deadline &&
-    samples.some((s) => s.us.length < settings.minSamples || intervalPct(s.us) > settings.noisePct)
+    samples.some((s) => s.us.length + s.droppedUs.length < FEWEST_SAMPLES) ||
+    performance.now() < deadline &&
+      samples.some((s) =>
+        s.us.length < settings.minSamples || intervalPct(s.us) > settings.noisePct
+      )
   );
   return samples;
 }
 
-/** Sorts all samples taken so far into kept and dropped, by the best clock seen so far. */
+/** Sorts all samples taken so far into kept and dropped, by the best clock of the run so far. */
 function sort(
   samples: readonly Samples[],
   taken: readonly { entrant: number; us: number; clockUs: number }[],
   clocks: readonly number[],
+  best: { us: number },
 ): void {
-  const limitUs = clocks.length ? quantile(clocks, 0.1) * LOW_CLOCK : Infinity;
+  if (clocks.length) best.us = Math.min(best.us, quantile(clocks, 0.1));
+  const limitUs = best.us * LOW_CLOCK;
   for (const s of samples) s.us.length = s.droppedUs.length = 0;
   for (const { entrant, us, clockUs } of taken) {
     const s = samples[entrant];
@@ -122,7 +131,10 @@ async function pilot(
   let roundUs = 0;
   const samples = entrants.map((_, e) => {
     const stepUs = Math.max(0.5, singles[e] || 1);
-    const stepsPerSample = Math.max(1, Math.min(MAX_STEPS, Math.ceil(settings.sampleUs / stepUs)));
+    const stepsPerSample = Math.max(
+      1,
+      Math.min(settings.maxSteps, Math.ceil(settings.sampleUs / stepUs)),
+    );
     roundUs += stepUs * stepsPerSample;
     return { stepsPerSample, us: [], droppedUs: [] };
   });

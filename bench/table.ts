@@ -77,7 +77,7 @@ function settingsOf(row: ResultRow, rows: readonly ResultRow[]): string {
   const caches = [...new Set(rows.map(({ cache }) => cache))].join(" or ");
   const share = row.code_sharing === "head" ? "query head" : "KV head";
   return `batch ${row.batch}, ${row.dtype}, ${row.bits}-bit codes per ${share} (${row.map}), ` +
-    `${row.selected} picked + ${row.sink} sink + ${row.recent} recent, ${caches} cache ` +
+    `${row.selected} picked, windows of ${row.sink} sink and ${row.recent} recent, ${caches} cache ` +
     `[${row.case_id}]`;
 }
 

@@ -136,7 +136,8 @@ export async function measureTrace(
     queries: trace.positions.length,
     outputRelErr: sums.error / (trace.positions.length * trace.queryHeads),
     massTotal: sums.caught / sums.all,
-    massMiddle: sums.middleCaught / sums.middle,
+    // Windows that leave no middle leave nothing to miss.
+    massMiddle: sums.middle > 0 ? sums.middleCaught / sums.middle : 1,
   };
 }
 

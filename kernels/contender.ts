@@ -127,7 +127,7 @@ export interface Contender {
   readonly features: readonly string[];
   /**
    * The last workgroup to arrive reads what the others wrote. That needs storageBarrier() to order
-   * memory for the whole device: naga's SPIR-V and HLSL do, WGSL does not promise it.
+   * memory for the whole device, as naga's SPIR-V does; WGSL does not promise it.
    */
   readonly lastArriverMerges?: true;
   /** Good parameters for a problem when nothing was tuned. */

@@ -15,7 +15,6 @@ import { encodeAppend } from "../encode/token.ts";
 import { checkProblem, type Problem } from "../problem.ts";
 import { checkFits } from "../program.ts";
 import { CONTENDERS, findContender } from "../registry.ts";
-import { type Compiler, compilerHere } from "../wgsl.ts";
 
 /** What of a device decides what can run on it. */
 export interface DeviceFacts {
@@ -28,8 +27,12 @@ export interface DeviceFacts {
 export interface PlanChoice {
   /** Name of a pipeline or dense contender; the best that the device runs if left out. */
   readonly contender?: string;
-  /** The WGSL compiler behind the device; only under naga may a last workgroup merge unasked. */
-  readonly compiler?: Compiler;
+  /**
+   * May choose contenders whose last workgroup merges what others wrote. They are the fastest, and
+   * need storageBarrier() to order memory for the whole device, which WGSL does not promise: say
+   * so where the backend is Vulkan under naga, and check the output. Default false.
+   */
+  readonly lastArriver?: boolean;
   /** Tuned parameters by contender name, over the defaults; those of unused contenders may stay. */
   readonly params?: Readonly<Record<string, Params>>;
 }
@@ -68,12 +71,11 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
 }
 
 /** The named contender alone, or all pipelines: the more of a device one uses, the sooner. */
-function candidates({ contender: name, compiler }: PlanChoice): readonly Contender[] {
+function candidates({ contender: name, lastArriver = false }: PlanChoice): readonly Contender[] {
   if (name === undefined) {
-    const ordered = (compiler ?? compilerHere()) === "naga";
     return CONTENDERS
       .filter(({ stage, lastArriverMerges }) =>
-        stage === "pipeline" && (ordered || !lastArriverMerges)
+        stage === "pipeline" && (lastArriver || !lastArriverMerges)
       )
       .sort((a, b) => b.features.length - a.features.length);
   }
