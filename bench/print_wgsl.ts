@@ -13,7 +13,6 @@ const DEFAULT_LIMITS: DeviceLimits = {
   maxBufferSize: 2 ** 28,
   maxComputeWorkgroupStorageSize: 2 ** 14,
   maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupSizeX: 256,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 8,
 };

@@ -31,7 +31,6 @@ const GENEROUS: DeviceLimits = {
   maxBufferSize: 2 ** 34,
   maxComputeWorkgroupStorageSize: 65536,
   maxComputeInvocationsPerWorkgroup: 1024,
-  maxComputeWorkgroupSizeX: 1024,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 16,
   subgroupMinSize: 32,

@@ -104,7 +104,6 @@ export interface DeviceLimits {
   /** Threads of a workgroup. */
   readonly maxComputeInvocationsPerWorkgroup: number;
   /** Threads of a workgroup along x. */
-  readonly maxComputeWorkgroupSizeX: number;
   /** Workgroups of a dispatch along each dimension. */
   readonly maxComputeWorkgroupsPerDimension: number;
   /** Bindings of a kernel. */

@@ -16,8 +16,11 @@ export function limitsOf(device: GPUDevice): DeviceLimits {
     maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
     maxBufferSize: limits.maxBufferSize,
     maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-    maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
-    maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+    // All workgroups are rows of threads: the narrower limit holds.
+    maxComputeInvocationsPerWorkgroup: Math.min(
+      limits.maxComputeInvocationsPerWorkgroup,
+      limits.maxComputeWorkgroupSizeX,
+    ),
     maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
     maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
     ...(subgroupMinSize ? { subgroupMinSize } : {}),
