@@ -4,6 +4,7 @@
  */
 import type { DeviceLimits, Params } from "./contender.ts";
 import { kvBytes, type Problem } from "./problem.ts";
+import { refusesWorkgroup } from "./refusals.ts";
 
 /** Ranges of the parameters that all of them declare. */
 export const ROW_SPLIT_RANGES = {
@@ -39,9 +40,6 @@ export function refusesRowSplit(
   const { WORKGROUP: workgroup, LANES: lanes, TOKENS: tokens, SPLITS: splits } = params;
   if (rowLoads(p) % lanes !== 0) return `${lanes} lanes cannot share ${rowLoads(p)} loads of a row`;
   if (workgroup % lanes !== 0) return `${workgroup} threads are no whole number of ${lanes} lanes`;
-  if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
-    return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
-  }
   if (splits > limits.maxComputeWorkgroupsPerDimension) {
     return `${splits} splits exceed this device's ${limits.maxComputeWorkgroupsPerDimension} workgroups`;
   }
@@ -53,9 +51,7 @@ export function refusesRowSplit(
     ? 4 * rows * p.headDim + 8 * rows * kind.queries
     : 4 * Math.max(tokens * kind.queries * workgroup, rows * p.headDim) +
       4 * rows * tokens * kind.queries + 8 * rows * kind.queries;
-  if (bytes > limits.maxComputeWorkgroupStorageSize) {
-    return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
-  }
+  return refusesWorkgroup(workgroup, bytes, limits);
 }
 
 /** Rows in flight per thread such that a tile's partial sums fit 8 KiB of workgroup memory. */

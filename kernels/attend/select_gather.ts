@@ -13,6 +13,7 @@ import {
 import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
 import { BLOCK_TOKENS, blockCount, blockFor } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
 
 /** `select_gather.wgsl`. */
@@ -62,9 +63,8 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   const rows = Math.max(workgroup / lanes, Math.floor(workgroup * 4 / p.headDim));
   const bytes = 4 * bins + 16 * blocks + 8 * workgroup / params.SUBGROUP_MIN + 64 +
     4 * Math.ceil(listCapacity(p) / splits) + rows * (p.headDim * 4 + 8 * queriesPerList(p));
-  if (bytes > limits.maxComputeWorkgroupStorageSize) {
-    return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
-  }
+  const why = refusesWorkgroup(workgroup, bytes, limits);
+  if (why) return why;
   if (selectGatherKernel.bindings.length > limits.maxStorageBuffersPerShaderStage) {
     return `it binds ${selectGatherKernel.bindings.length} buffers, this device allows ${limits.maxStorageBuffersPerShaderStage}`;
   }

@@ -3,6 +3,7 @@ import { addCost, type Contender, type Cost, type Kernel } from "../contender.ts
 import { dispatch, ranges, specs } from "../layout.ts";
 import type { Problem } from "../problem.ts";
 import { lanesFor, rowLoads } from "../row_split.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import qkSource from "./naive_qk.wgsl" with { type: "text" };
 import pvSource from "./naive_pv.wgsl" with { type: "text" };
 import softmaxSource from "./naive_softmax.wgsl" with { type: "text" };
@@ -84,13 +85,8 @@ export const denseNaive: Contender = {
     if (rowLoads(p) % lanes !== 0) {
       return `${lanes} lanes cannot share ${rowLoads(p)} loads of a row`;
     }
-    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
-      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
-    }
     const bytes = workgroup * Math.max(4 * tokens, p.dtype === "f32" ? 16 : 32);
-    if (bytes > limits.maxComputeWorkgroupStorageSize) {
-      return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
-    }
+    return refusesWorkgroup(workgroup, bytes, limits);
   },
   plan(p, params) {
     const tile = (params.WORKGROUP / params.LANES) * params.TOKENS;

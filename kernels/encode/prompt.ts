@@ -2,6 +2,7 @@
 import type { Contender, Cost, Kernel } from "../contender.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../layout.ts";
 import { codeHeads, codeWords, kvBytes, mapLayers, type Problem } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import source from "./prompt.wgsl" with { type: "text" };
 
 const TILE: readonly number[] = [8, 16, 32, 64, 128];
@@ -68,13 +69,8 @@ export const encodePrompt: Contender = {
         return `${tile} tokens by ${outputs} outputs overflow the registers of ${workgroup} threads`;
       }
     }
-    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
-      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
-    }
     const bytes = tile * activationBytes(p);
-    if (bytes > limits.maxComputeWorkgroupStorageSize) {
-      return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
-    }
+    return refusesWorkgroup(workgroup, bytes, limits);
   },
   plan: (p, params) => ({
     buffers: {

@@ -2,6 +2,7 @@
 import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../layout.ts";
 import { codeHeads, codeWords, kvBytes, mapNumbers, type Problem } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import source from "./token.wgsl" with { type: "text" };
 
 /** `token.wgsl`. */
@@ -40,14 +41,9 @@ export function refusesMap(
   if (workgroup < widest) {
     return `${workgroup} threads are too few for ${widest} outputs of a layer`;
   }
-  if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
-    return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
-  }
   const bytes = 4 * Math.max(p.headDim, p.map.hidden) +
     4 * workgroup * (p.map.dtype === "f16" ? 9 : 5) + 144 + more;
-  if (bytes > limits.maxComputeWorkgroupStorageSize) {
-    return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
-  }
+  return refusesWorkgroup(workgroup, bytes, limits);
 }
 
 function queryCost(p: Problem): Cost {

@@ -2,6 +2,7 @@
 import type { Contender, Cost, Dispatch, Kernel, Params } from "../contender.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
 import type { Problem } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import source from "./merge.wgsl" with { type: "text" };
 
 /** `merge.wgsl`. */
@@ -52,9 +53,7 @@ export const merge: Contender = {
   defaults: (p) => ({ SPLITS: 16, SLICES: p.headDim > 128 ? 4 : 8 }),
   refuses(p, params, limits) {
     const threads = (p.headDim / 4) * params.SLICES;
-    if (threads > limits.maxComputeInvocationsPerWorkgroup) {
-      return `${threads} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
-    }
+    return refusesWorkgroup(threads, 0, limits);
   },
   plan: (p, params) => ({
     buffers: {

@@ -2,6 +2,7 @@
 import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
 import { codeHeads, codeWords, distanceBytes, maxDistance, type Problem } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 
 /** Block sizes in tokens that score and counting select agree on. */
@@ -65,13 +66,8 @@ export const hamming: Contender = {
     if (block % (4 * workgroup) !== 0) {
       return `${workgroup} threads cannot share ${block} tokens in fours`;
     }
-    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
-      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
-    }
     const bytes = (maxDistance(p) + 1) * copies * 4;
-    if (bytes > limits.maxComputeWorkgroupStorageSize) {
-      return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
-    }
+    return refusesWorkgroup(workgroup, bytes, limits);
   },
   plan: (p, params): Plan => ({
     buffers: {

@@ -9,6 +9,7 @@ import {
   type Problem,
   windowsOf,
 } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import emitSource from "./bitonic_emit.wgsl" with { type: "text" };
 import mergeSource from "./bitonic_merge.wgsl" with { type: "text" };
 import sortSource from "./bitonic_sort.wgsl" with { type: "text" };
@@ -99,15 +100,8 @@ export const selectBitonic: Contender = {
         maxDistance(p)
       } and ${p.capacity} token indices exceed a 32-bit key`;
     }
-    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
-      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
-    }
     // The merge kernel counts its probes beside the keys.
-    if (4 * run + 16 > limits.maxComputeWorkgroupStorageSize) {
-      return `${
-        4 * run + 16
-      } bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
-    }
+    return refusesWorkgroup(workgroup, 4 * run + 16, limits);
   },
   plan(p, params) {
     const lists = codeHeads(p);

@@ -3,6 +3,7 @@ import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
 import { codeHeads, distanceBytes, maxDistance, type Problem, windowsOf } from "../problem.ts";
 import { BLOCK_TOKENS, blockCount, blockFor } from "../score/hamming.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import source from "./counting.wgsl" with { type: "text" };
 
 /** `counting.wgsl`. */
@@ -50,13 +51,8 @@ export const counting: Contender = {
     if (block % (workgroup * perWord) !== 0) {
       return `${workgroup} threads cannot share ${block} tokens in words of ${perWord}`;
     }
-    if (workgroup > limits.maxComputeInvocationsPerWorkgroup) {
-      return `${workgroup} threads exceed this device's ${limits.maxComputeInvocationsPerWorkgroup}`;
-    }
     const bytes = (maxDistance(p) + 1) * 8 + workgroup * 8 + 16;
-    if (bytes > limits.maxComputeWorkgroupStorageSize) {
-      return `${bytes} bytes of workgroup memory exceed this device's ${limits.maxComputeWorkgroupStorageSize}`;
-    }
+    return refusesWorkgroup(workgroup, bytes, limits);
   },
   plan: (p, params): Plan => ({
     buffers: {
