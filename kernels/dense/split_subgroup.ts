@@ -1,5 +1,5 @@
 /** Dense split-KV decode in one dispatch: subgroup shuffles, and the last workgroup merges. */
-import type { Contender, Kernel, Plan } from "../contender.ts";
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import { groupSize, type Problem } from "../problem.ts";
 import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
@@ -29,7 +29,7 @@ export const splitSubgroupKernel: Kernel = {
   features: ["subgroups"],
 };
 
-function plan(p: Problem, params: Readonly<Record<string, number>>): Plan {
+function plan(p: Problem, params: Params): Plan {
   const partials = p.batch * p.qHeads * params.SPLITS;
   return {
     buffers: {
@@ -42,6 +42,13 @@ function plan(p: Problem, params: Readonly<Record<string, number>>): Plan {
       dispatch(splitSubgroupKernel, p, params, [params.SPLITS, p.kvHeads, p.batch]),
     ],
   };
+}
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  if (params.WORKGROUP < p.headDim / 4) {
+    return `${params.WORKGROUP} threads are too few for a row of ${p.headDim}`;
+  }
+  return refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: true });
 }
 
 /** Dense decode for devices with subgroups. */
@@ -57,19 +64,18 @@ export const denseSplitSubgroup: Contender = {
   },
   features: ["subgroups"],
   lastArriverMerges: true,
-  defaults: (p, limits) => ({
-    WORKGROUP: 256,
-    LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-    TOKENS: 2,
-    PREFETCH: 1,
-    SPLITS: splitsFor(p, p.kvHeads, p.capacity, 256),
-  }),
-  refuses(p, params, limits) {
-    if (params.WORKGROUP < p.headDim / 4) {
-      return `${params.WORKGROUP} threads are too few for a row of ${p.headDim}`;
-    }
-    return refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: true });
+  defaults(p, limits) {
+    const params = {
+      LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
+      TOKENS: 2,
+      PREFETCH: 1,
+      SPLITS: splitsFor(p, p.kvHeads, p.capacity, 256),
+    };
+    // Small subgroups make many row groups of a workgroup, which then needs more memory.
+    const fits = (threads: number) => !refuses(p, { WORKGROUP: threads, ...params }, limits);
+    return { WORKGROUP: [256, 128, 64].find(fits) ?? 64, ...params };
   },
+  refuses,
   plan,
   cost: denseCost,
 };
