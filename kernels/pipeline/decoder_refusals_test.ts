@@ -28,6 +28,7 @@ function untouchable(limits: Partial<Record<string, number>> = {}): GPUDevice {
       maxBufferSize: 2 ** 28,
       maxComputeWorkgroupStorageSize: 16384,
       maxComputeInvocationsPerWorkgroup: 256,
+      maxComputeWorkgroupSizeX: 256,
       maxComputeWorkgroupsPerDimension: 65535,
       maxStorageBuffersPerShaderStage: 8,
       ...limits,

@@ -7,6 +7,7 @@ import { bufferBytes } from "../layout.ts";
 import { codeHeads, codeWords, type Problem } from "../problem.ts";
 import { CONTENDERS, findContender } from "../registry.ts";
 import { canRun, openTestDevice } from "../testing.ts";
+import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
 import { anyMaps, reader, submit, TokenFeed } from "./testing_decode.ts";
 
@@ -156,6 +157,14 @@ Deno.test("the default pipeline is one that uses the features of the device", as
   const { stage, features } = findContender(decoder.contender);
   assertEquals(stage, "pipeline");
   assertEquals(features.includes("subgroups"), testDevice.features.has("subgroups"));
+});
+
+Deno.test("a last workgroup merges only where the caller allows it", () => {
+  const facts = { features: testDevice.features, limits: testDevice.limits };
+  const chosen = (choice: PlanChoice) => planDecoder(SMALL, facts, choice).contender;
+  assertEquals(chosen({}).lastArriverMerges, undefined);
+  const allowed = chosen({ lastArriver: true });
+  assertEquals(allowed.lastArriverMerges ?? false, testDevice.features.has("subgroups"));
 });
 
 Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
