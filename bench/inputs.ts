@@ -21,7 +21,7 @@ export type Given = Readonly<Record<string, (set: number) => ArrayBufferView<Arr
 export interface InputSettings {
   readonly limits: DeviceLimits;
   readonly seed: number;
-  /** Most bytes of inputs held at a time. */
+  /** Most bytes of inputs held at a time, beyond which only first sets are still made. */
   readonly budgetBytes: number;
   readonly unroll: boolean;
   readonly given?: Given;
@@ -64,7 +64,7 @@ export class InputSets {
     const maker = MAKERS[name] ?? (this.settings.encode ? CODE_MAKERS[name] : undefined);
     if (maker) await this.#make(maker, params, set);
     else {
-      const buffer = await this.#create(key, spec.bytes);
+      const buffer = await this.#create(key, spec.bytes, set);
       await this.#fill(name, buffer, set);
     }
     return this.#held.get(key)!;
@@ -82,9 +82,10 @@ export class InputSets {
     return `${name} ${spec.bytes} ${set}`;
   }
 
-  async #create(key: string, bytes: number): Promise<GPUBuffer> {
+  async #create(key: string, bytes: number, set: number): Promise<GPUBuffer> {
     const size = Math.ceil(bytes / 16) * 16;
-    if (this.#bytes + size > this.settings.budgetBytes) {
+    // The first set is what a case needs at all; the others only keep it cold.
+    if (set > 0 && this.#bytes + size > this.settings.budgetBytes) {
       throw new RangeError(
         `${
           key.split(" ")[0]
@@ -112,7 +113,7 @@ export class InputSets {
       buffers[name] = spec.role === "input"
         ? await this.get(name, spec, own, set)
         : this.#held.get(this.#key(name, spec, set)) ??
-          await this.#create(this.#key(name, spec, set), spec.bytes);
+          await this.#create(this.#key(name, spec, set), spec.bytes, set);
     }
     await runPlan(this.device, plan, buffers, this.settings.unroll);
   }

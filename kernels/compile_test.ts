@@ -7,6 +7,7 @@ import { create } from "webgpu";
 import type { Contender, DeviceLimits, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
 import type { Problem } from "./problem.ts";
 import { dispatchWgsl } from "./program.ts";
+import { PROBE_KERNELS } from "./probe/probes.ts";
 import { CONTENDERS } from "./registry.ts";
 import { type Factors, testCase } from "./testing_grid.ts";
 import { paramDefaults, specialize } from "./wgsl.ts";
@@ -157,7 +158,7 @@ for (const contender of CONTENDERS) {
 }
 
 /** Every kernel that some contender runs on some shape. */
-const kernels = new Map<string, Kernel>();
+const kernels = new Map<string, Kernel>(PROBE_KERNELS.map((kernel) => [kernel.name, kernel]));
 const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
 for (const contender of CONTENDERS) {
   for (const p of problems) {
@@ -176,7 +177,7 @@ for (const kernel of kernels.values()) {
   });
 }
 
-Deno.test("every .wgsl file compiles as it stands, and all but probes are run by a contender", async () => {
+Deno.test("every .wgsl file compiles as it stands, and is run by a contender or a probe", async () => {
   const folder = new URL("./", import.meta.url);
   for (const { name: stage, isDirectory } of Deno.readDirSync(folder)) {
     if (!isDirectory) continue;
@@ -185,8 +186,8 @@ Deno.test("every .wgsl file compiles as it stands, and all but probes are run by
       const name = `${stage}/${file.slice(0, -".wgsl".length)}`;
       const source = Deno.readTextFileSync(new URL(`${name}.wgsl`, folder));
       const kernel = kernels.get(name);
-      assert(kernel !== undefined || stage === "probe", `no contender runs ${name}.wgsl`);
-      const features = kernel?.features ?? (/\bsubgroup[A-Z]/.test(source) ? ["subgroups"] : []);
+      assert(kernel !== undefined, `neither a contender nor a probe runs ${name}.wgsl`);
+      const { features = [] } = kernel;
       // Without values and without unrolling, all that is added is the enable line.
       const code = specialize(source, { unroll: false, compiler: "tint", features });
       assert(code.endsWith(source), name);

@@ -1,7 +1,7 @@
 /** Test support: runs a contender on made-up inputs with everything else poisoned. */
 import { openAdapter, openDevice } from "../bench/host.ts";
 import type { Contender, DeviceLimits, Params } from "./contender.ts";
-import { judge, type ReadBytes, type Verdict } from "./judge.ts";
+import type { ReadBytes } from "./judge.ts";
 import { limitsOf } from "./pipeline/device_limits.ts";
 import type { Problem } from "./problem.ts";
 import { allocate, bindProgram, checkFits, compilePlan, recordProgram } from "./program.ts";
@@ -107,17 +107,4 @@ async function readAll(
   return Object.fromEntries(
     Object.entries(buffers).map(([name, { size }]) => [name, bytes.subarray(at, at += size)]),
   );
-}
-
-/** Runs a contender and judges all that it left. */
-export async function verdictOf(
-  testDevice: TestDevice,
-  contender: Contender,
-  p: Problem,
-  params: Params,
-  inputs: Inputs,
-  options: { readonly unroll?: boolean } = {},
-): Promise<Verdict> {
-  const read = await runContender(testDevice, contender, p, params, inputs, options);
-  return await judge(contender, p, params, read);
 }

@@ -1,4 +1,6 @@
 // Select and attend in one dispatch: exact top-k by counting, gathered attention, merge.
+// The file is long because it is three stages: counting.wgsl, gather_subgroup.wgsl and merge.wgsl
+// tell each on its own.
 //
 // Dispatch (SPLITS, code heads, batch): every workgroup finds the cut distance of its list from the
 // block histograms, then the blocks that hold its equal share of the list, compacts its own tokens
