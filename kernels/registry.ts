@@ -2,14 +2,13 @@
 import type { Contender } from "./contender.ts";
 import { gather } from "./attend/gather.ts";
 import { gatherSubgroup } from "./attend/gather_subgroup.ts";
-import { selectGather } from "./attend/select_gather.ts";
 import { denseNaive } from "./dense/naive.ts";
 import { denseSplit } from "./dense/split.ts";
 import { denseSplitSubgroup } from "./dense/split_subgroup.ts";
 import { encodePrompt } from "./encode/prompt.ts";
 import { encodeAppend, encodeQuery } from "./encode/token.ts";
 import { merge } from "./merge/merge.ts";
-import { sparseFused, sparsePortable, sparseSubgroup, sparseTwo } from "./pipeline/sparse.ts";
+import { sparsePortable, sparseSubgroup, sparseTwo } from "./pipeline/sparse.ts";
 import { hamming } from "./score/hamming.ts";
 import { selectBitonic } from "./select/bitonic.ts";
 import { counting } from "./select/counting.ts";
@@ -24,13 +23,11 @@ export const CONTENDERS: readonly Contender[] = [
   selectBitonic,
   gather,
   gatherSubgroup,
-  selectGather,
   merge,
   denseSplit,
   denseSplitSubgroup,
   denseNaive,
   sparseTwo,
-  sparseFused,
   sparseSubgroup,
   sparsePortable,
 ];

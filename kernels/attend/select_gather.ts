@@ -1,7 +1,7 @@
 /** Select, gather-attend and merge in one dispatch, for devices with subgroups. */
 import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import { dispatch, ranges, specs } from "../layout.ts";
 import {
   codeHeads,
   distanceBytes,
@@ -11,7 +11,7 @@ import {
   queriesPerList,
 } from "../problem.ts";
 import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
-import { BLOCK_TOKENS, blockCount, blockFor } from "../score/hamming.ts";
+import { binSumsSpec } from "../score/encode_score.ts";
 import { gatherCost } from "./gather.ts";
 import { refusesWorkgroup } from "../refusals.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
@@ -27,7 +27,7 @@ export const selectGatherKernel: Kernel = {
     { name: "values", access: "read" },
     { name: "sink_logits", access: "read" },
     { name: "distances", access: "read" },
-    { name: "block_histograms", access: "read" },
+    { name: "bin_sums", access: "read" },
     { name: "query_codes", access: "read" },
     { name: "codes", access: "read" },
     { name: "partials", access: "read_write" },
@@ -37,8 +37,8 @@ export const selectGatherKernel: Kernel = {
   params: {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
     ...ranges("KV_DTYPE", "BITS", "DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
-    BLOCK: BLOCK_TOKENS,
-    NEWEST: [0, 1],
+    BLOCK: [512, 1024, 2048, 4096],
+    SHARES: { min: 1, max: 64 },
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
@@ -46,23 +46,15 @@ export const selectGatherKernel: Kernel = {
   features: ["subgroups"],
 };
 
-/** Histogram entries that a thread may hold in registers. */
-const MOST_ENTRIES = 40;
-
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, BLOCK: block, SPLITS: splits } = params;
-  const bins = maxDistance(p) + 1;
-  const blocks = blockCount(p.capacity, block);
+  const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits } = params;
   if (workgroup < p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
-  if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
-  if (Math.ceil(blocks * bins / workgroup) > MOST_ENTRIES) {
-    return `${blocks * bins} histogram entries are too many for ${workgroup} threads`;
-  }
-  const rows = Math.max(workgroup / lanes, Math.floor(workgroup * 4 / p.headDim));
-  const bytes = 4 * bins + 16 * blocks + 8 * workgroup / params.SUBGROUP_MIN + 64 +
-    4 * Math.ceil(listCapacity(p) / splits) + rows * (p.headDim * 4 + 8 * queriesPerList(p));
+  const rows = workgroup / lanes;
+  const bytes = 4 * (maxDistance(p) + 2) +
+    8 * workgroup / params.SUBGROUP_MIN + 64 + 4 * Math.ceil(listCapacity(p) / splits) +
+    rows * (p.headDim * 4 + 8);
   const why = refusesWorkgroup(workgroup, bytes, limits);
   if (why) return why;
   if (selectGatherKernel.bindings.length > limits.maxStorageBuffersPerShaderStage) {
@@ -74,26 +66,17 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 function plan(p: Problem, params: Params): Plan {
   const lists = p.batch * codeHeads(p);
   const partials = p.batch * p.qHeads * params.SPLITS;
-  const newest = params.NEWEST === 1;
-  // Codes are only read for the newest token; a stand-in is bound where nobody asks.
-  const standIns = newest ? undefined : { query_codes: "lengths", codes: "lengths" };
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
-      ...(newest ? specs(p, "input", "query_codes", "codes") : {}),
-      ...histogramSpec(p, params.BLOCK, "input"),
+      ...specs(p, "input", "query_codes", "codes"),
+      ...binSumsSpec(p, { shares: params.SHARES, blockTokens: params.BLOCK }, "input"),
       partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
       arrivals: { bytes: lists * 4, role: "counter" },
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(
-        selectGatherKernel,
-        p,
-        params,
-        [params.SPLITS, codeHeads(p), p.batch],
-        standIns,
-      ),
+      dispatch(selectGatherKernel, p, params, [params.SPLITS, codeHeads(p), p.batch]),
     ],
   };
 }
@@ -104,17 +87,18 @@ function cost(p: Problem): Cost {
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 
-/** From distances and histograms to the output. */
+/** From distances and their sums to the output: not a stage of its own, since the step judges it. */
 export const selectGather: Contender = {
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
-  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32], BLOCK: BLOCK_TOKENS },
+  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   lastArriverMerges: true,
   defaults: (p, limits) => ({
-    BLOCK: blockFor(p),
-    NEWEST: 0,
+    // Those of encode_score, whose sums it reads.
+    BLOCK: 1024,
+    SHARES: 1,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     // A window of 32 tokens per thread should hold a share's tokens.
     WORKGROUP: p.capacity > 65536 ? 256 : 128,

@@ -39,7 +39,7 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
   return Object.fromEntries(Object.entries(values).map(([name, v]) => [`${stage}.${name}`, v]));
 }
 
-/** Parameters of each stage; who selects takes the blocks whose histograms the score leaves. */
+/** Parameters of each stage; who selects takes the blocks and shares that the score counted. */
 function stageParams(choice: Choice, params: Params): Record<keyof Choice, Params> {
   const score = own(params, "score");
   const BLOCK = score.BLOCK ?? encodeScoreBlock(score);
@@ -47,7 +47,7 @@ function stageParams(choice: Choice, params: Params): Record<keyof Choice, Param
     encode: own(params, "encode"),
     score,
     select: { ...own(params, "select"), BLOCK },
-    attend: { ...own(params, "attend"), BLOCK, NEWEST: choice.encode ? 0 : 1 },
+    attend: { ...own(params, "attend"), BLOCK, SHARES: score.SPLITS },
   };
 }
 
@@ -115,7 +115,7 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       );
       delete params["select.BLOCK"];
       delete params["attend.BLOCK"];
-      delete params["attend.NEWEST"];
+      delete params["attend.SHARES"];
       return params;
     },
     refuses(p, params, limits) {
@@ -142,13 +142,6 @@ export const sparseSubgroup: Contender = sparseStep(
   "pipeline/sparse_subgroup",
   "encode, score, counting select, subgroup gather-attend, merge: 5 dispatches",
   { encode: encodeQuery, score: hamming, select: counting, attend: gatherSubgroup },
-);
-
-/** The step with selection, gathered attention and merge in one dispatch. */
-export const sparseFused: Contender = sparseStep(
-  "pipeline/sparse_fused",
-  "encode, score, then select, gather-attend and merge as one: 3 dispatches",
-  { encode: encodeQuery, score: hamming, attend: selectGather },
 );
 
 /** The step in two dispatches. */

@@ -1,12 +1,15 @@
-// Encode and score in one dispatch: the codes of a decode step, and the distances to all tokens.
+// Encode and score in one dispatch: the codes of a decode step, the distances to all tokens, and
+// how many tokens lie within each distance.
 //
 // Dispatch (SPLITS + 1, code heads, batch): each of the first SPLITS workgroups encodes the list's
 // queries for itself, which costs less than a dispatch, and scores its share of the blocks. The last
 // one encodes the newest key meanwhile and appends its code; so the newest token, length - 1, is in
-// neither distances nor histograms: who selects adds it (see select_gather.wgsl).
+// neither distances nor sums: who selects adds it (see select_gather.wgsl).
 // Codes of ROUNDS blocks and the whole map are in flight before the first is used. For the map's
-// layout and the sums over it see token.wgsl; for the histograms see hamming.wgsl. A block is the
-// 4 * WORKGROUP tokens that the workgroup takes at a time.
+// layout and the sums over it see token.wgsl. A block is the 4 * WORKGROUP tokens that the workgroup
+// takes at a time. Bin 0 counts tokens of the sink and recent windows, bin d + 1 others at distance d.
+// Entry b of a row of sums: tokens of bins 0..b. Rows of a list: each split's share, then each block.
+// Subgroups are consecutive threads, at least SUBGROUP_MIN.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const CODE_HEADS: u32 = 32u; // @param
@@ -20,32 +23,28 @@ const RECENT: u32 = 0u; // @param
 const MAP_LAYERS: u32 = 3u; // @param
 const MAP_HIDDEN: u32 = 128u; // @param
 const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
+const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 256u; // @param
 const SPLITS: u32 = 3u; // @param workgroups that score a list
 const ROUNDS: u32 = 4u; // @param blocks in flight
 
 const WIDTH = 4u + 4u * MAP_DTYPE; // weights of a 16-byte load
-const IN_1 = HEAD_DIM;
 const OUT_1 = MAP_HIDDEN * u32(MAP_LAYERS > 1u) + BITS * u32(MAP_LAYERS == 1u);
-const IN_2 = MAP_HIDDEN * u32(MAP_LAYERS > 1u);
 const OUT_2 = MAP_HIDDEN * u32(MAP_LAYERS > 2u) + BITS * u32(MAP_LAYERS == 2u);
-const IN_3 = MAP_HIDDEN * u32(MAP_LAYERS > 2u);
 const OUT_3 = BITS * u32(MAP_LAYERS > 2u);
-const SIZE_1 = IN_1 * OUT_1 / WIDTH; // 16-byte loads of a matrix
-const SIZE_2 = IN_2 * OUT_2 / WIDTH;
-const SIZE_3 = IN_3 * OUT_3 / WIDTH;
+const SIZE_1 = HEAD_DIM * OUT_1 / WIDTH; // 16-byte loads of a matrix
+const SIZE_2 = OUT_1 * OUT_2 / WIDTH;
+const SIZE_3 = OUT_2 * OUT_3 / WIDTH;
 const START_2 = SIZE_1 + OUT_1 / WIDTH;
 const START_3 = START_2 + SIZE_2 + OUT_2 / WIDTH;
 const MAP_SIZE = START_3 + SIZE_3 + OUT_3 / WIDTH;
-const LOADS_1 = (SIZE_1 + WORKGROUP - 1u) / WORKGROUP;
-const LOADS_2 = (SIZE_2 + WORKGROUP - 1u) / WORKGROUP;
-const LOADS_3 = (SIZE_3 + WORKGROUP - 1u) / WORKGROUP;
-const LOADS = LOADS_1 + LOADS_2 + LOADS_3;
+const LOADS = (max(max(SIZE_1, SIZE_2), SIZE_3) + WORKGROUP - 1u) / WORKGROUP; // of the largest matrix per thread
 const STRIDE = WORKGROUP + 32u / WIDTH; // between the sums of a load's outputs
 const MOST_PARTS = WORKGROUP / 32u; // of a layer with the fewest outputs
 const WORDS = BITS / 32u;
 const QUERY_WORDS = QUERIES_PER_LIST * WORDS;
-const BINS = BITS * QUERIES_PER_LIST + 1u;
+const BINS = BITS * QUERIES_PER_LIST + 2u;
+const BINS_EACH = (BINS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // of a lane
 const BLOCK = 4u * WORKGROUP; // tokens
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const CODE_LOADS = ROUNDS * WORDS;
@@ -59,32 +58,14 @@ const FOUR = 4u;
 @group(0) @binding(5) var<storage, read_write> query_codes: array<u32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<vec4<u32>>;
 @group(0) @binding(7) var<storage, read_write> distances: array<u32>;
-@group(0) @binding(8) var<storage, read_write> block_histograms: array<u32>;
+@group(0) @binding(8) var<storage, read_write> bin_sums: array<u32>;
 
 var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
 var<workgroup> sums: array<f32, STRIDE * WIDTH>;
 var<workgroup> parts: array<f32, WORKGROUP>;
 var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
-var<workgroup> histograms: array<atomic<u32>, ROUNDS * BINS>;
-
-/// Where load i of a thread lies in its map: inside the matrix it belongs to, repeated at its end.
-fn load_place(i: u32, thread: u32) -> u32 {
-  if (i < LOADS_1) {
-    return min(i * WORKGROUP + thread, SIZE_1 - 1u);
-  }
-  if (i < LOADS_1 + LOADS_2) {
-    return START_2 + min((i - LOADS_1) * WORKGROUP + thread, max(SIZE_2, 1u) - 1u);
-  }
-  return START_3 + min((i - LOADS_1 - LOADS_2) * WORKGROUP + thread, max(SIZE_3, 1u) - 1u);
-}
-
-/// Weight j of a load.
-fn weight(raw: vec4<u32>, j: u32) -> f32 {
-  if (MAP_DTYPE == 0u) {
-    return bitcast<f32>(raw[j]);
-  }
-  return unpack2x16float(raw[j / 2u])[j % 2u];
-}
+var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
+var<workgroup> counted: array<u32, BINS>; // in the share's earlier blocks
 
 /// Weights 4*quad .. 4*quad+3 of a load.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
@@ -95,12 +76,42 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
 }
 
-/// Adds up the slices of a layer of OUTS outputs; thread j < outs gets output j. First every thread
-/// adds WIDTH slices of one output, then the first `outs` threads add what is left.
-fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f32 {
-  store_four(0u, thread, low);
-  if (MAP_DTYPE == 1u) {
-    store_four(4u, thread, high);
+/// 16 bytes of the list's map of queries, or of keys.
+fn weights(is_key: bool, place: u32) -> vec4<u32> {
+  if (is_key) {
+    return key_map[place];
+  }
+  return query_map[place];
+}
+
+/// Bias of output `thread` of a layer whose biases start at `place`.
+fn bias(is_key: bool, place: u32, thread: u32, outs: u32) -> f32 {
+  let output = min(thread, max(outs, 1u) - 1u);
+  return widen(weights(is_key, place + output / WIDTH), output % WIDTH / 4u)[output % 4u];
+}
+
+/// Runs a layer on `activations`; thread j < outs gets output j. Slices of the sums are added up in
+/// two turns: first every thread adds WIDTH slices of one output, then the first `outs` add the rest.
+fn layer(loads: array<vec4<u32>, LOADS>, ins: u32, outs: u32, bias: f32, thread: u32) -> f32 {
+  let size = ins * outs / WIDTH;
+  var low = vec4f(0.0);
+  var high = vec4f(0.0);
+  // @unroll
+  for (var i = 0u; i < LOADS; i++) {
+    if (i * WORKGROUP < size) {
+      let at = i * WORKGROUP + thread;
+      let x = select(0.0, activations[min(at / (outs / WIDTH), ins - 1u)], at < size);
+      low += x * widen(loads[i], 0u);
+      high += x * widen(loads[i], 1u);
+    }
+  }
+  // STRIDE spreads the outputs of a load over the banks.
+  // @unroll
+  for (var i = 0u; i < FOUR; i++) {
+    sums[i * STRIDE + thread] = low[i];
+    if (MAP_DTYPE == 1u) {
+      sums[(4u + i) % WIDTH * STRIDE + thread] = high[i];
+    }
   }
   workgroupBarrier();
   let column = thread % outs;
@@ -124,65 +135,10 @@ fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f3
   return total;
 }
 
-/// Sums of outputs `first`..`first + 3` of a thread's load; STRIDE spreads them over the banks.
-fn store_four(first: u32, thread: u32, four: vec4f) {
-  sums[first * STRIDE + thread] = four.x;
-  sums[(first + 1u) * STRIDE + thread] = four.y;
-  sums[(first + 2u) * STRIDE + thread] = four.z;
-  sums[(first + 3u) * STRIDE + thread] = four.w;
-}
-
-fn silu(x: f32) -> f32 {
-  return x / (1.0 + exp(-x));
-}
-
-/// Runs the map on `activations`; thread j < BITS sets bit j of the code at `at` if output j > 0.
-fn encode(loads: array<vec4<u32>, LOADS>, biases: vec3f, at: u32, thread: u32) {
-  var low = vec4f(0.0);
-  var high = vec4f(0.0);
-  // @unroll
-  for (var i = 0u; i < LOADS_1; i++) {
-    let at = i * WORKGROUP + thread;
-    let x = select(0.0, activations[min(at / (OUT_1 / WIDTH), IN_1 - 1u)], at < SIZE_1);
-    low += x * widen(loads[i], 0u);
-    high += x * widen(loads[i], 1u);
-  }
-  var y = join_slices(thread, OUT_1, low, high, biases.x);
-  if (MAP_LAYERS > 1u) {
-    if (thread < OUT_1) {
-      activations[thread] = silu(y);
-    }
-    workgroupBarrier();
-    low = vec4f(0.0);
-    high = vec4f(0.0);
-    // @unroll
-    for (var i = 0u; i < LOADS_2; i++) {
-      let at = i * WORKGROUP + thread;
-      let x = select(0.0, activations[min(at / max(OUT_2 / WIDTH, 1u), IN_2 - 1u)], at < SIZE_2);
-      low += x * widen(loads[LOADS_1 + i], 0u);
-      high += x * widen(loads[LOADS_1 + i], 1u);
-    }
-    y = join_slices(thread, OUT_2, low, high, biases.y);
-  }
-  if (MAP_LAYERS > 2u) {
-    if (thread < OUT_2) {
-      activations[thread] = silu(y);
-    }
-    workgroupBarrier();
-    low = vec4f(0.0);
-    high = vec4f(0.0);
-    // @unroll
-    for (var i = 0u; i < LOADS_3; i++) {
-      let at = i * WORKGROUP + thread;
-      let x = select(0.0, activations[min(at / max(OUT_3 / WIDTH, 1u), IN_3 - 1u)], at < SIZE_3);
-      low += x * widen(loads[LOADS_1 + LOADS_2 + i], 0u);
-      high += x * widen(loads[LOADS_1 + LOADS_2 + i], 1u);
-    }
-    y = join_slices(thread, OUT_3, low, high, biases.z);
-  }
-
-  if (thread < BITS && y > 0.0) {
-    atomicOr(&code[at + thread / 32u], 1u << (thread % 32u));
+/// Leaves the SiLU of a layer's outputs in `activations`.
+fn activate(y: f32, outs: u32, thread: u32) {
+  if (thread < outs) {
+    activations[thread] = y / (1.0 + exp(-y));
   }
   workgroupBarrier();
 }
@@ -191,47 +147,56 @@ fn encode(loads: array<vec4<u32>, LOADS>, biases: vec3f, at: u32, thread: u32) {
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+  @builtin(subgroup_size) lanes: u32,
 ) {
   let length = lengths[wid.z];
   let newest = length - 1u;
   let list = wid.z * CODE_HEADS + wid.y;
-  let share = ((length + BLOCK - 1u) / BLOCK + SPLITS - 1u) / SPLITS;
-  let end = min((wid.x + 1u) * share, (length + BLOCK - 1u) / BLOCK);
-  if (wid.x < SPLITS && wid.x * share >= end) {
-    return;
-  }
+  let blocks = (length + BLOCK - 1u) / BLOCK;
+  let share = (blocks + SPLITS - 1u) / SPLITS;
+  let begin = min(wid.x * share, blocks);
+  let end = min(begin + share, blocks);
+  let is_key = wid.x == SPLITS;
 
+  let base = wid.y * MAP_SIZE;
+  var loads_1: array<vec4<u32>, LOADS>;
+  var loads_2: array<vec4<u32>, LOADS>;
+  var loads_3: array<vec4<u32>, LOADS>;
+  // @unroll
+  for (var i = 0u; i < LOADS; i++) {
+    let at = base + i * WORKGROUP + thread;
+    loads_1[i] = weights(is_key, min(at, base + SIZE_1 - 1u));
+    if (i * WORKGROUP < SIZE_2) {
+      loads_2[i] = weights(is_key, min(START_2 + at, base + START_2 + SIZE_2 - 1u));
+    }
+    if (i * WORKGROUP < SIZE_3) {
+      loads_3[i] = weights(is_key, min(START_3 + at, base + START_3 + SIZE_3 - 1u));
+    }
+  }
+  let bias_1 = bias(is_key, base + SIZE_1, thread, OUT_1);
+  let bias_2 = bias(is_key, base + START_2 + SIZE_2, thread, OUT_2);
+  let bias_3 = bias(is_key, base + START_3 + SIZE_3, thread, OUT_3);
   var found_codes: array<vec4<u32>, CODE_LOADS>;
   // @unroll
   for (var i = 0u; i < CODE_LOADS; i++) {
-    let block = min(min(wid.x, SPLITS - 1u) * share + i / WORDS, BLOCKS - 1u);
-    let four = min(block * WORKGROUP + thread, CAPACITY / 4u - 1u);
+    let four = min((begin + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
     found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
   }
-  let base = wid.y * MAP_SIZE;
-  let bias_1 = base + SIZE_1 + min(thread, OUT_1 - 1u) / WIDTH;
-  let bias_2 = base + START_2 + SIZE_2 + min(thread, max(OUT_2, 1u) - 1u) / WIDTH;
-  let bias_3 = base + START_3 + SIZE_3 + min(thread, max(OUT_3, 1u) - 1u) / WIDTH;
-  var loads: array<vec4<u32>, LOADS>;
-  var biases: vec3f;
   if (thread < QUERY_WORDS) {
     atomicStore(&code[thread], 0u);
   }
+  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
+    counted[bin] = 0u;
+  }
 
-  if (wid.x == SPLITS) {
-    // @unroll
-    for (var i = 0u; i < LOADS; i++) {
-      loads[i] = key_map[base + load_place(i, thread)];
-    }
-    biases = vec3f(
-      weight(key_map[bias_1], thread % WIDTH),
-      weight(key_map[bias_2], thread % WIDTH),
-      weight(key_map[bias_3], thread % WIDTH),
-    );
-    let kv_head = list * QUERIES_PER_LIST / GROUP;
+  // The newest key is one vector, a list's queries are several.
+  for (var query = 0u; query < select(QUERIES_PER_LIST, 1u, is_key); query++) {
     for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      let at = (kv_head * CAPACITY + newest) * HEAD_DIM + d;
-      if (KV_DTYPE == 0u) {
+      let at = (list * QUERIES_PER_LIST / GROUP * CAPACITY + newest) * HEAD_DIM + d;
+      if (!is_key) {
+        activations[d] = q[(list * QUERIES_PER_LIST + query) * HEAD_DIM + d];
+      } else if (KV_DTYPE == 0u) {
         activations[d] = bitcast<f32>(keys[at]);
       } else if (KV_DTYPE == 1u) {
         activations[d] = unpack2x16float(keys[at / 2u])[at % 2u];
@@ -240,46 +205,42 @@ fn main(
       }
     }
     workgroupBarrier();
-    encode(loads, biases, 0u, thread);
+    var y = layer(loads_1, HEAD_DIM, OUT_1, bias_1, thread);
+    if (MAP_LAYERS > 1u) {
+      activate(y, OUT_1, thread);
+      y = layer(loads_2, OUT_1, OUT_2, bias_2, thread);
+    }
+    if (MAP_LAYERS > 2u) {
+      activate(y, OUT_2, thread);
+      y = layer(loads_3, OUT_2, OUT_3, bias_3, thread);
+    }
+    if (thread < BITS && y > 0.0) {
+      atomicOr(&code[query * WORDS + thread / 32u], 1u << (thread % 32u));
+    }
+    workgroupBarrier();
+  }
+  if (is_key) {
     if (thread < WORDS) {
       let at = (list * CAPACITY + newest) * WORDS + thread;
       codes[at / 4u][at % 4u] = atomicLoad(&code[thread]);
     }
     return;
   }
-
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
-    loads[i] = query_map[base + load_place(i, thread)];
-  }
-  biases = vec3f(
-    weight(query_map[bias_1], thread % WIDTH),
-    weight(query_map[bias_2], thread % WIDTH),
-    weight(query_map[bias_3], thread % WIDTH),
-  );
-  for (var query = 0u; query < QUERIES_PER_LIST; query++) {
-    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      activations[d] = q[(list * QUERIES_PER_LIST + query) * HEAD_DIM + d];
-    }
-    workgroupBarrier();
-    encode(loads, biases, query * WORDS, thread);
-  }
   if (wid.x == 0u && thread < QUERY_WORDS) {
     query_codes[list * QUERY_WORDS + thread] = atomicLoad(&code[thread]);
   }
 
-  let sink_end = min(SINK, length);
-  let recent_start = min(max(sink_end, length - min(RECENT, length)), newest);
-  for (var start = wid.x * share; start < end; start += ROUNDS) {
-    if (start != wid.x * share) {
+  let recent_start = length - min(RECENT, length);
+  for (var start = begin; start < end; start += ROUNDS) {
+    if (start != begin) {
       // @unroll
       for (var i = 0u; i < CODE_LOADS; i++) {
-        let four = min(min(start + i / WORDS, BLOCKS - 1u) * WORKGROUP + thread, CAPACITY / 4u - 1u);
+        let four = min((start + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
         found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
       }
     }
     for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
-      atomicStore(&histograms[i], 0u);
+      atomicStore(&counts[i], 0u);
     }
     workgroupBarrier();
     // @unroll
@@ -308,16 +269,47 @@ fn main(
         }
         // @unroll
         for (var t = 0u; t < FOUR; t++) {
-          if (first + t >= sink_end && first + t < recent_start) {
-            atomicAdd(&histograms[round * BINS + found[t]], 1u);
+          let is_middle = first + t >= SINK && first + t < recent_start;
+          if (first + t < newest) {
+            atomicAdd(&counts[round * BINS + select(0u, found[t] + 1u, is_middle)], 1u);
           }
         }
       }
     }
     workgroupBarrier();
-    for (var i = thread; i < min(ROUNDS, end - start) * BINS; i += WORKGROUP) {
-      block_histograms[(list * BLOCKS + start) * BINS + i] = atomicLoad(&histograms[i]);
+    // Sums over the bins, a subgroup to a block, then over the blocks.
+    for (var first = 0u; first < ROUNDS; first += WORKGROUP / lanes) {
+      let round = first + thread / lanes;
+      let row = min(round, ROUNDS - 1u) * BINS;
+      var sum = 0u;
+      // @unroll
+      for (var b = 0u; b < BINS_EACH; b++) {
+        let bin = lane * BINS_EACH + b;
+        sum += select(0u, atomicLoad(&counts[row + min(bin, BINS - 1u)]), bin < BINS);
+      }
+      sum = subgroupExclusiveAdd(sum);
+      // @unroll
+      for (var b = 0u; b < BINS_EACH; b++) {
+        let bin = lane * BINS_EACH + b;
+        if (bin < BINS && round < ROUNDS) {
+          sum += atomicLoad(&counts[row + bin]);
+          atomicStore(&counts[row + bin], sum);
+          if (start + round < end) {
+            bin_sums[(list * (SPLITS + BLOCKS) + SPLITS + start + round) * BINS + bin] = sum;
+          }
+        }
+      }
     }
     workgroupBarrier();
+    for (var bin = thread; bin < BINS; bin += WORKGROUP) {
+      // @unroll
+      for (var round = 0u; round < ROUNDS; round++) {
+        counted[bin] += atomicLoad(&counts[round * BINS + bin]);
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
+    bin_sums[(list * (SPLITS + BLOCKS) + wid.x) * BINS + bin] = counted[bin];
   }
 }
