@@ -7,7 +7,7 @@ import { encodeQuery } from "../kernels/encode/token.ts";
 import { encodePrompt } from "../kernels/encode/prompt.ts";
 import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/contender.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
-import type { Problem } from "../kernels/problem.ts";
+import { lengthOf, type Problem } from "../kernels/problem.ts";
 import { STORAGE_USAGE } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
 import { hamming } from "../kernels/score/hamming.ts";
@@ -124,8 +124,9 @@ export class InputSets {
     const write = (data: ArrayBufferView<ArrayBuffer>) =>
       this.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     if (given) write(given(set));
-    else if (name === "lengths") write(new Uint32Array(p.batch).fill(p.kvLen));
-    else if (name === "sink_logits") write(sinkLogits(p, this.settings.given !== undefined));
+    else if (name === "lengths") {
+      write(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
+    } else if (name === "sink_logits") write(sinkLogits(p, this.settings.given !== undefined));
     else {
       let seed = this.settings.seed + 977 * set;
       for (const char of name) seed = (seed * 31 + char.charCodeAt(0)) >>> 0;
