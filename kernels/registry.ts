@@ -3,7 +3,7 @@ import type { Contender } from "./contender.ts";
 import { gather } from "./attend/gather.ts";
 import { gatherSubgroup } from "./attend/gather_subgroup.ts";
 import { selectGather } from "./attend/select_gather.ts";
-import { denseNaive } from "./dense/naive.ts";
+import { denseGptFast } from "./dense/gpt_fast.ts";
 import { denseSplit } from "./dense/split.ts";
 import { denseSplitSubgroup } from "./dense/split_subgroup.ts";
 import { encodePrompt } from "./encode/prompt.ts";
@@ -28,7 +28,7 @@ export const CONTENDERS: readonly Contender[] = [
   merge,
   denseSplit,
   denseSplitSubgroup,
-  denseNaive,
+  denseGptFast,
   sparseTwo,
   sparseFused,
   sparseSubgroup,
