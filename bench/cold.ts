@@ -1,5 +1,5 @@
 /** When inputs count as cold: what must be touched between two uses of the same bytes. */
-import type { Cost } from "../kernels/contender.ts";
+import type { Cost, Stage } from "../kernels/contender.ts";
 import { codeHeads, overSequences, type Problem, windowsOf } from "../kernels/problem.ts";
 
 /** Bytes that must be touched between reuses: five times the last-level cache of an H100. */
@@ -10,8 +10,9 @@ export const COLD_BYTES = 256e6;
  * that it gathers the distinct ones, as if the lists of a KV head picked at random. Outputs are
  * shared by all sets and do not count.
  */
-export function touchedBytes(p: Problem, cost: Cost): number {
-  if (cost.gatherBytes === 0) return cost.streamBytes;
+export function touchedBytes(p: Problem, cost: Cost, stage: Stage): number {
+  // A dense kernel requests no row twice, however it finds them.
+  if (cost.gatherBytes === 0 || stage === "dense") return cost.streamBytes + cost.gatherBytes;
   const lists = codeHeads(p) / p.kvHeads;
   const distinct = overSequences(p, (length) => {
     const { attended, kEff } = windowsOf(p, length);

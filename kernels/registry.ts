@@ -6,6 +6,7 @@ import { selectGather } from "./attend/select_gather.ts";
 import { denseGptFast } from "./dense/gpt_fast.ts";
 import { denseSplit } from "./dense/split.ts";
 import { denseSplitSubgroup } from "./dense/split_subgroup.ts";
+import { denseTokenPool } from "./dense/token_pool.ts";
 import { encodePrompt } from "./encode/prompt.ts";
 import { encodeAppend, encodeQuery } from "./encode/token.ts";
 import { merge } from "./merge/merge.ts";
@@ -28,6 +29,7 @@ export const CONTENDERS: readonly Contender[] = [
   merge,
   denseSplit,
   denseSplitSubgroup,
+  denseTokenPool,
   denseGptFast,
   sparseTwo,
   sparseFused,

@@ -38,6 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
   ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
   ["dense/split_subgroup", "- peak), inside)", "+ peak), inside)"],
+  ["dense/token_pool", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
   ["dense/gpt_fast_qk", "score += sums[", "score -= sums["],
   ["dense/gpt_fast_softmax", "- highest) / denominator", "+ highest) / denominator"],
   ["dense/gpt_fast_pv", "total[part] += weight", "total[part] -= weight"],
