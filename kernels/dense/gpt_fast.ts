@@ -51,7 +51,7 @@ export const gptFastSoftmaxKernel: Kernel = {
   ],
   params: {
     ...ranges("Q_HEADS", "CAPACITY"),
-    BLOCKS: { min: 1, max: 65535 },
+    BLOCKS: { min: 1, max: 1 << 21 },
     WORKGROUP,
     LOADS,
   },
@@ -104,11 +104,8 @@ function cost(p: Problem): Cost {
 }
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, TOKENS: tokens, SPLITS: splits } = params;
+  const { WORKGROUP: workgroup, LANES: lanes, TOKENS: tokens } = params;
   if (rowLoads(p) % lanes !== 0) return `${lanes} lanes cannot share ${rowLoads(p)} loads of a row`;
-  const most = limits.maxComputeWorkgroupsPerDimension;
-  const widest = Math.max(blocksOf(p, params), splits);
-  if (widest > most) return `${widest} blocks or splits exceed this device's ${most} workgroups`;
   const rows = workgroup / lanes;
   // Dots, scores and 16 statistics of a block; or a row of sums per row of threads.
   const bytes = Math.max(
