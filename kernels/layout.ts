@@ -8,7 +8,7 @@
  * | `q`, `out` | f32 [B, Hq, D] |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
- * | `token_index` | u32 [B, capacity], the pool's token that holds each token of a sequence |
+ * | `token_index` | u32 [B, capacity], the pool's token that holds each token; past a length, anything |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
  * | `query_codes` | u32 [B, Hq, b/32], bit j of the code is bit j%32 of word j/32 |
  * | `codes` | u32 [B, code heads, capacity, b/32] |
