@@ -1,5 +1,4 @@
-import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { NO_TOKEN } from "../fixtures/token_pool.ts";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import type { Problem } from "../kernels/problem.ts";
 import { openTestDevice } from "../kernels/testing.ts";
 import { testCase } from "../kernels/testing_grid.ts";
@@ -23,9 +22,9 @@ Deno.test("each set's token index gives every token a place of its own in the po
   const [first, second] = [await read(0), await read(1)];
   assertNotEquals(first, second);
   for (const index of [first, second]) {
-    const held = index.filter((place) => place < 2 * p.capacity);
-    assertEquals([held.length, new Set(held).size], [67, 67]);
-    assertEquals(index[p.capacity + 3], NO_TOKEN);
+    const held = [...index.subarray(0, 64), ...index.subarray(p.capacity, p.capacity + 3)];
+    assertEquals(new Set(held).size, 67);
+    assert(held.every((place) => place < 2 * p.capacity));
   }
   inputs.destroy();
 });

@@ -27,11 +27,12 @@ export function traceInputs(
     return packKv(all, p.dtype);
   };
   const [keys, values] = [cache(trace.k), cache(trace.v)];
-  const index = createTokenIndex({ lengths: [trace.kvLen], capacity: p.capacity, seed });
+  const sequence = { ...p, lengths: [trace.kvLen] };
+  const index = createTokenIndex({ ...sequence, seed });
   const pool = (rows: Float32Array) => {
     const all = new Float32Array(p.capacity * p.headDim);
     all.set(rows);
-    return packKv(scatterTokens(all, index, p), p.dtype);
+    return packKv(scatterTokens(all, index, sequence), p.dtype);
   };
   const [poolKeys, poolValues] = [pool(trace.k), pool(trace.v)];
   const map = randomProjection(p, seed);

@@ -71,7 +71,8 @@ export function makeInputs(
     Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
     if (has("token_index")) {
       const index = createTokenIndex({ ...options, capacity: p.capacity });
-      const pool = (cache: Float32Array) => packKv(scatterTokens(cache, index, p), p.dtype);
+      const pool = (cache: Float32Array) =>
+        packKv(scatterTokens(cache, index, { ...p, ...options }), p.dtype);
       Object.assign(made, { token_index: index, pool_keys: pool(k), pool_values: pool(v) });
     }
   }
