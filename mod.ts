@@ -134,6 +134,7 @@ export type { CallersBuffers, DecoderBufferName } from "./kernels/pipeline/decod
 export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/pipeline/decoder.ts";
 export { limitsOf } from "./kernels/pipeline/device_limits.ts";
 export {
+  cachedTokens,
   checkProblem,
   codeHeads,
   type CodeSharing,
@@ -142,11 +143,13 @@ export {
   groupSize,
   kvBytes,
   type KvDtype,
+  lengthOf,
   listCapacity,
   mapLayers,
   mapNumbers,
   type MapShape,
   maxDistance,
+  overSequences,
   type Problem,
   queriesPerList,
   roundCapacity,

@@ -30,12 +30,17 @@ export function mapName({ map }: Problem): string {
   return `${map.layers === 1 ? "linear" : `mlp${map.layers}x${map.hidden}`}-${map.dtype}`;
 }
 
+/** Tokens of each sequence where they differ, else of all: for people with `", "` between. */
+function lengthsText(p: Problem, between: string): string {
+  return (p.lengths ?? [p.kvLen]).join(between);
+}
+
 /** A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`. */
 export function caseId(p: Problem): string {
   const code = `c${p.bits}${p.sharing === "head" ? "h" : "g"}`;
   const picks = "count" in p.topK ? `k${p.topK.count}` : `s${p.topK.sparsity}`;
   const map = mapName(p).replace("-", "");
-  return `${shapeName(p)}-n${p.kvLen}-b${p.batch}-${p.dtype}-${code}-${map}-${picks}` +
+  return `${shapeName(p)}-n${lengthsText(p, "_")}-b${p.batch}-${p.dtype}-${code}-${map}-${picks}` +
     `-w${p.sink}+${p.recent}`;
 }
 
@@ -48,8 +53,11 @@ export function caseId(p: Problem): string {
 export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] {
   const cases = new Map<string, { names: string[]; problem: Problem }>();
   const add = (name: string, shape: Shape, kvLens: readonly number[]) => {
-    for (const kvLen of [...kvLens].sort((a, b) => a - b)) {
-      const problem = problemOf(options, shape, kvLen, options.batch);
+    const batches = options.lengths
+      ? [options.lengths]
+      : [...kvLens].sort((a, b) => a - b).map((kvLen) => Array<number>(options.batch).fill(kvLen));
+    for (const batch of batches) {
+      const problem = problemOf(options, shape, batch);
       const id = caseId(problem);
       cases.set(id, { names: [...cases.get(id)?.names ?? [], name], problem });
     }
@@ -58,7 +66,7 @@ export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] 
   for (const model of options.models.map(findModel)) add(model.name, model, lengths(model));
   if (options.shape) add(shapeName(options.shape), options.shape, lengths(SHAPE_MODEL));
   const generated = Array.from(cases, ([caseId, { names, problem }]) => ({
-    name: `${names.join(", ")} at ${problem.kvLen} tokens`,
+    name: `${names.join(", ")} at ${lengthsText(problem, ", ")} tokens`,
     caseId,
     problem,
   }));
@@ -72,15 +80,18 @@ export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] 
 function traceCase(options: BenchOptions, { name, trace }: NamedTrace): BenchCase {
   const map = { ...options.map, layers: 1 };
   const shape = { qHeads: trace.queryHeads, kvHeads: 1, headDim: trace.headDim };
-  const problem = problemOf({ ...options, map }, shape, trace.kvLen, 1);
+  const problem = problemOf({ ...options, map }, shape, [trace.kvLen]);
   return { name: `trace ${name}`, caseId: `trace-${name}-${caseId(problem)}`, problem, trace };
 }
 
-function problemOf(options: BenchOptions, shape: Shape, kvLen: number, batch: number): Problem {
+/** The problem of a batch of sequences with so many tokens each. */
+function problemOf(options: BenchOptions, shape: Shape, lengths: readonly number[]): Problem {
   const { dtype, bits, sharing, map, topK, sink, recent } = options;
   const { qHeads, kvHeads, headDim } = shape;
+  const kvLen = lengths.reduce((a, b) => Math.max(a, b));
   const problem: Problem = {
-    ...{ batch, qHeads, kvHeads, headDim, kvLen, capacity: roundCapacity(kvLen) },
+    ...{ batch: lengths.length, qHeads, kvHeads, headDim, kvLen, capacity: roundCapacity(kvLen) },
+    ...(lengths.some((length) => length !== kvLen) ? { lengths } : {}),
     ...{ dtype, bits, sharing, map, topK, sink, recent },
   };
   asUsage(() => checkProblem(problem));

@@ -130,16 +130,23 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
       assertEquals(JSON.parse(line).us.length, Number(rows[i].samples));
     }
 
-    assertEquals((await run(...TINY, "--kernels", "dense/naive", "--out", dir)).code, 0);
+    assertEquals((await run(...TINY, "--kernels", "dense/gpt_fast", "--out", dir)).code, 0);
     const kernels = (await readRows(dir)).slice(rows.length).filter((row) => !isProbe(row));
-    assertEquals(kernels.map(({ kernel }) => kernel), ["dense/naive"]);
+    assertEquals(kernels.map(({ kernel }) => kernel), ["dense/gpt_fast"]);
+
+    const unequal = ["--shape", "4x1x64", "--lengths", "300,1,40", "--kernels", "dense/token_pool"];
+    assertEquals((await run(...unequal, "--max-time", "0.2", "--out", dir)).code, 0);
+    const last = (await readRows(dir)).at(-1)!;
+    assertEquals([last.kernel, last.kv_len, last.lengths, last.verified], [
+      ...["dense/token_pool", "300", "300 1 40", "true"],
+    ]);
   }));
 
 Deno.test("a case that the device cannot hold is refused in one sentence", () =>
   inFolder(async (folder) => {
     const { code, err } = await run(
       ...["--shape", "64x64x256", "--kv", "2097152", "--batch", "64", "--dtype", "f32"],
-      ...["--kernels", "dense/naive", "--max-time", "0.2", "--out", `${folder}/results`],
+      ...["--kernels", "dense/gpt_fast", "--max-time", "0.2", "--out", `${folder}/results`],
     );
     assertEquals(code, 2);
     assertMatch(err, /buffer \w+ needs \d+ bytes, this adapter binds \d+ at most\.\n$/);

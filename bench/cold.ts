@@ -1,6 +1,6 @@
 /** When inputs count as cold: what must be touched between two uses of the same bytes. */
-import type { Cost } from "../kernels/contender.ts";
-import { codeHeads, type Problem, windowsOf } from "../kernels/problem.ts";
+import type { Cost, Stage } from "../kernels/contender.ts";
+import { codeHeads, overSequences, type Problem, windowsOf } from "../kernels/problem.ts";
 
 /** Bytes that must be touched between reuses: five times the last-level cache of an H100. */
 export const COLD_BYTES = 256e6;
@@ -10,13 +10,17 @@ export const COLD_BYTES = 256e6;
  * that it gathers the distinct ones, as if the lists of a KV head picked at random. Outputs are
  * shared by all sets and do not count.
  */
-export function touchedBytes(p: Problem, cost: Cost): number {
-  if (cost.gatherBytes === 0) return cost.streamBytes;
+export function touchedBytes(p: Problem, cost: Cost, stage: Stage): number {
+  // A dense kernel requests no row twice, however it finds them.
+  if (cost.gatherBytes === 0 || stage === "dense") return cost.streamBytes + cost.gatherBytes;
   const lists = codeHeads(p) / p.kvHeads;
-  const { attended, kEff } = windowsOf(p, p.kvLen);
-  const middle = Math.max(1, p.kvLen - (attended - kEff));
-  const distinct = attended - kEff + middle * (1 - (1 - kEff / middle) ** lists);
-  return cost.streamBytes + cost.gatherBytes * distinct / Math.max(1, lists * attended);
+  const distinct = overSequences(p, (length) => {
+    const { attended, kEff } = windowsOf(p, length);
+    const middle = Math.max(1, length - (attended - kEff));
+    return attended - kEff + middle * (1 - (1 - kEff / middle) ** lists);
+  });
+  const requested = lists * overSequences(p, (length) => windowsOf(p, length).attended);
+  return cost.streamBytes + cost.gatherBytes * distinct / Math.max(1, requested);
 }
 
 /** Input sets that keep steps of so many bytes cold. */

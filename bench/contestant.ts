@@ -46,7 +46,7 @@ export async function prepare(
   const plan = contender.plan(p, params);
   checkFits(plan, settings.limits);
   const cost = contender.cost(p, params);
-  const touched = touchedBytes(p, cost);
+  const touched = touchedBytes(p, cost, contender.stage);
   const wanted = hot ? 1 : coldSets(touched);
   const program = await compilePlan(device, plan, { compiler: "naga", unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);

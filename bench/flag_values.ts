@@ -3,9 +3,14 @@ import { UsageError } from "./usage_error.ts";
 
 /** The entries of a comma list, each once. */
 export function list(name: string, text: string): string[] {
+  return [...new Set(entriesOf(name, text))];
+}
+
+/** The entries of a comma list as they stand. */
+export function entriesOf(name: string, text: string): string[] {
   const entries = text.split(",").map((entry) => entry.trim());
   if (entries.includes("")) throw new UsageError(`--${name} has an empty entry in "${text}".`);
-  return [...new Set(entries)];
+  return entries;
 }
 
 /** A whole number within bounds. */

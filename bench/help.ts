@@ -12,6 +12,7 @@ What to time
   --trace FILE       real queries, keys and values from a safetensors file
   --kernels GLOB,..  only kernels whose name matches, such as 'dense/*' (--list names them)
   --batch N          sequences (default 1; a trace is always one)
+  --lengths N,N,..   one batch of sequences of so many tokens each, instead of --kv and --batch
   --dtype TYPE       K and V: f16 (default), bf16 or f32
 
 How HashAttention selects

@@ -3,11 +3,12 @@
  * (q, K, V, codes, maps) are hashed; what an earlier stage makes (distances, lists) is made by that
  * stage from its own set. Sets are made when first asked for and shared by a case's contenders.
  */
+import { createTokenIndex } from "../fixtures/token_pool.ts";
 import { encodeQuery } from "../kernels/encode/token.ts";
 import { encodePrompt } from "../kernels/encode/prompt.ts";
 import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/contender.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
-import type { Problem } from "../kernels/problem.ts";
+import { lengthOf, type Problem } from "../kernels/problem.ts";
 import { STORAGE_USAGE } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
 import { hamming } from "../kernels/score/hamming.ts";
@@ -118,14 +119,22 @@ export class InputSets {
     await runPlan(this.device, plan, buffers, this.settings.unroll);
   }
 
+  #tokenIndex(set: number): Uint32Array<ArrayBuffer> {
+    const p = this.problem;
+    const lengths = Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence));
+    return createTokenIndex({ lengths, capacity: p.capacity, seed: this.settings.seed + set });
+  }
+
   async #fill(name: string, buffer: GPUBuffer, set: number): Promise<void> {
     const p = this.problem;
     const given = this.settings.given?.[name];
     const write = (data: ArrayBufferView<ArrayBuffer>) =>
       this.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     if (given) write(given(set));
-    else if (name === "lengths") write(new Uint32Array(p.batch).fill(p.kvLen));
-    else if (name === "sink_logits") write(sinkLogits(p, this.settings.given !== undefined));
+    else if (name === "token_index") write(this.#tokenIndex(set));
+    else if (name === "lengths") {
+      write(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
+    } else if (name === "sink_logits") write(sinkLogits(p, this.settings.given !== undefined));
     else {
       let seed = this.settings.seed + 977 * set;
       for (const char of name) seed = (seed * 31 + char.charCodeAt(0)) >>> 0;
@@ -145,6 +154,8 @@ function fillKind(name: string, p: Problem): number {
   switch (name) {
     case "keys":
     case "values":
+    case "pool_keys":
+    case "pool_values":
       return FILL_KIND[p.dtype];
     case "q":
     case "partial_out":

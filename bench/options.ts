@@ -4,7 +4,7 @@ import { findModel } from "../fixtures/models.ts";
 import type { Contender } from "../kernels/contender.ts";
 import type { CodeSharing, KvDtype, MapShape, TopK } from "../kernels/problem.ts";
 import { CONTENDERS, findContender } from "../kernels/registry.ts";
-import { list, oneOf, positiveNumber, wholeNumber } from "./flag_values.ts";
+import { entriesOf, list, oneOf, positiveNumber, wholeNumber } from "./flag_values.ts";
 import { asUsage, UsageError } from "./usage_error.ts";
 
 /** What one call of the main job is to do. */
@@ -20,6 +20,8 @@ export interface BenchOptions {
   /** KV lengths in tokens; null for those that suit each shape. */
   readonly kvLens: readonly number[] | null;
   readonly batch: number;
+  /** Tokens of each sequence of one batch, in place of `kvLens` and `batch`. */
+  readonly lengths: readonly number[] | null;
   readonly dtype: KvDtype;
   readonly bits: number;
   readonly sharing: CodeSharing;
@@ -54,7 +56,7 @@ const SWITCHES = ["quick", "hot", "list", "help"] as const;
 
 // deno-fmt-ignore
 const VALUES = [
-  "models", "shape", "kv", "batch", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
+  "models", "shape", "kv", "batch", "lengths", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
   "recent", "kernels", "trace", "noise", "max-time", "memory", "seed", "driver", "out", "print-wgsl",
 ] as const;
 
@@ -67,6 +69,9 @@ const CONTRADICTIONS: readonly (readonly [string, string])[] = [
   ["quick", "models"],
   ["quick", "shape"],
   ["quick", "kv"],
+  ["quick", "lengths"],
+  ["lengths", "kv"],
+  ["lengths", "batch"],
   ["quick", "trace"],
 ];
 
@@ -88,7 +93,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     }
   }
   const onlyTrace = given("trace") && !given("models") && !given("shape");
-  for (const name of ["kv", "batch", "map"]) {
+  for (const name of ["kv", "batch", "lengths", "map"]) {
     if (onlyTrace && given(name)) {
       throw new UsageError(`--${name} needs --models or --shape, since a trace brings its own.`);
     }
@@ -108,12 +113,9 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     printWgsl: take<Contender | null>("print-wgsl", null, (_, name) => contenderOf(name)),
     models: take("models", given("shape") || onlyTrace ? [] : ["llama-3.1-8b"], modelNames),
     shape: take<Shape | null>("shape", null, shapeOf),
-    kvLens: switches.quick ? [8192] : take<number[] | null>(
-      "kv",
-      null,
-      (name, text) => list(name, text).map((entry) => wholeNumber(name, entry, 1, MAX_KV_LEN)),
-    ),
+    kvLens: switches.quick ? [8192] : take<number[] | null>("kv", null, tokens(list)),
     batch: take("batch", 1, count(1, 65535)),
+    lengths: take<number[] | null>("lengths", null, tokens(entriesOf)),
     dtype: take("dtype", "f16", oneOf<KvDtype>("f16", "bf16", "f32")),
     bits: Number(take("bits", "32", oneOf("32", "64", "128"))),
     sharing,
@@ -174,6 +176,11 @@ function shapeOf(_name: string, text: string): Shape {
   }
   const [qHeads, kvHeads, headDim] = match.slice(1).map(Number);
   return { qHeads, kvHeads, headDim };
+}
+
+/** A reader of numbers of tokens out of what `split` makes of a comma list. */
+function tokens(split: typeof list): (name: string, text: string) => number[] {
+  return (name, text) => split(name, text).map((entry) => wholeNumber(name, entry, 1, MAX_KV_LEN));
 }
 
 function modelNames(name: string, text: string): string[] {

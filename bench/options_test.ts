@@ -50,6 +50,17 @@ Deno.test("every flag reaches the problem", () => {
   assertEquals(caseId(short.problem), "6x2x96-n17-b3-bf16-c64g-linearf16-k16-w4+0");
 });
 
+Deno.test("sequences of unequal lengths are one batch; equal ones are what --batch makes", () => {
+  const [{ name, caseId, problem }, ...more] = cases("--shape 4x1x64 --lengths 300,17,1000");
+  assertEquals(more, []);
+  assertEquals(name, "4x1x64 at 300, 17, 1000 tokens");
+  assertEquals(caseId, "4x1x64-n300_17_1000-b3-f16-c32h-mlp3x128f16-s32-w128+128");
+  assertEquals([problem.batch, problem.kvLen, problem.capacity], [3, 1000, 1008]);
+  assertEquals(problem.lengths, [300, 17, 1000]);
+  const equal = cases("--shape 4x1x64 --lengths 64,64");
+  assertEquals(equal, cases("--shape 4x1x64 --kv 64 --batch 2"));
+});
+
 Deno.test("the map may be chosen apart from the sharing", () => {
   assertEquals(parse("--sharing group").map.layers, 1);
   assertEquals(parse("--sharing group --map mlp").map.layers, 3);
@@ -132,8 +143,13 @@ Deno.test("what is wrong is refused in one sentence", () => {
     "--models llama-2-7b --shape 1x1x64": /--models and --shape contradict/,
     "--k 4 --sparsity 4": /--k and --sparsity contradict/,
     "--quick --kv 4": /--quick and --kv contradict/,
+    "--quick --lengths 4": /--quick and --lengths contradict/,
+    "--lengths 4 --kv 4": /--lengths and --kv contradict/,
+    "--lengths 4,5 --batch 2": /--lengths and --batch contradict/,
+    "--lengths 4,0": /--lengths takes a whole number from 1/,
     "--quick --trace x": /--quick and --trace contradict/,
     "--trace x --kv 100": /--kv needs --models or --shape/,
+    "--trace x --lengths 100": /--lengths needs --models or --shape/,
   };
   for (const [line, message] of Object.entries(wrong)) refused(() => parse(line), message);
 });

@@ -23,15 +23,18 @@ export interface ResultRow {
   readonly q_heads: number;
   readonly kv_heads: number;
   readonly head_dim: number;
+  /** Tokens of the longest sequence. */
   readonly kv_len: number;
+  /** Tokens of each sequence, separated by spaces; one number where all have as many. */
+  readonly lengths: string;
   readonly dtype: KvDtype;
   readonly bits: number;
   readonly code_sharing: CodeSharing;
   /** The map to Hamming space, such as `mlp3x128-f16`. */
   readonly map: string;
-  /** Requested middle tokens. */
+  /** Requested middle tokens of the longest sequence. */
   readonly k: number;
-  /** Middle tokens taken (k_eff). */
+  /** Middle tokens taken (k_eff) of the longest sequence. */
   readonly selected: number;
   readonly sink: number;
   readonly recent: number;
@@ -94,6 +97,7 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   "kv_heads",
   "head_dim",
   "kv_len",
+  "lengths",
   "dtype",
   "bits",
   "code_sharing",

@@ -1,7 +1,7 @@
 /** Makes the rows of a case out of verdicts and samples. */
 import { costBytes } from "../kernels/contender.ts";
 import type { Verdict } from "../kernels/judge.ts";
-import { codeHeads, kvBytes, type Problem, windowsOf } from "../kernels/problem.ts";
+import { codeHeads, kvBytes, lengthOf, type Problem, windowsOf } from "../kernels/problem.ts";
 import { type BenchCase, mapName } from "./cases.ts";
 import { isCold } from "./cold.ts";
 import type { MeasureContext } from "./context.ts";
@@ -27,6 +27,7 @@ function caseColumns(
     kv_heads: p.kvHeads,
     head_dim: p.headDim,
     kv_len: p.kvLen,
+    lengths: (p.lengths ?? [p.kvLen]).join(" "),
     dtype: p.dtype,
     bits: p.bits,
     code_sharing: p.sharing,
@@ -140,19 +141,21 @@ export async function rowsOf(contestant: Contestant, p: Problem): Promise<Gather
   if (!spec || contestant.cost.gatherBytes === 0) return null;
   const lists = new Uint32Array((await contestant.read("selected", 0)).buffer);
   const perList = lists.length / (p.batch * codeHeads(p));
-  const { attended } = windowsOf(p, p.kvLen);
+  const attended = (sequence: number) => windowsOf(p, lengthOf(p, sequence)).attended;
   const perKvHead = codeHeads(p) / p.kvHeads;
-  let unique = 0;
+  let [rows, unique] = [0, 0];
   for (let kvHead = 0; kvHead < p.batch * p.kvHeads; kvHead++) {
     const seen = new Set<number>();
+    const taken = attended(Math.floor(kvHead / p.kvHeads));
     for (let list = kvHead * perKvHead; list < (kvHead + 1) * perKvHead; list++) {
-      for (const token of lists.subarray(list * perList, list * perList + attended)) {
+      for (const token of lists.subarray(list * perList, list * perList + taken)) {
         seen.add(token);
       }
     }
+    rows += perKvHead * taken;
     unique += seen.size;
   }
-  return { rows: p.batch * codeHeads(p) * attended, unique };
+  return { rows, unique };
 }
 
 function failureOf({ checked, worst }: Verdict): string {

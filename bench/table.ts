@@ -36,7 +36,7 @@ export function formatTable(rows: readonly ResultRow[]): string {
 function formatCase(all: readonly ResultRow[]): string {
   const [first] = all;
   const rows = all.filter((row) => row.stage !== "probe");
-  const heading = `${shapeName(shapeOf(first))}, ${first.kv_len} tokens`;
+  const heading = `${shapeName(shapeOf(first))}, ${first.lengths.replaceAll(" ", ", ")} tokens`;
   const cells = [COLUMNS.map(({ heading }) => heading), ...rows.map(cellsOf)];
   const widths = COLUMNS.map((_, i) => Math.max(...cells.map((line) => line[i].length)));
   const lines = cells.map((line) =>

@@ -7,12 +7,12 @@ Deno.test("a case's rows stand under its shape and KV length", () => {
   const text = formatTable([
     makeRow(),
     makeRow({ kernel: "pipeline/sparse", stage: "pipeline", median_us: 12.3, speedup_vs_dense: 2 }),
-    makeRow({ case_id: "other", kv_len: 32768 }),
+    makeRow({ case_id: "other", kv_len: 32768, lengths: "32768 5 17" }),
   ]);
   const [first, second, ...more] = text.split("\n\n32x8x128, ");
   assertEquals(more, []);
   assert(first.startsWith("32x8x128, 8192 tokens\nbatch 1, f16, 32-bit codes per query head"));
-  assert(second.startsWith("32768 tokens\n"));
+  assert(second.startsWith("32768, 5, 17 tokens\n"));
   const lines = first.split("\n");
   const heads = lines.find((line) => line.startsWith("kernel"))!;
   const row = lines.find((line) => line.startsWith("dense/split"))!;

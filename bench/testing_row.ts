@@ -21,6 +21,7 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
     kv_heads: 8,
     head_dim: 128,
     kv_len: 8192,
+    lengths: "8192",
     dtype: "f16",
     bits: 32,
     code_sharing: "head",

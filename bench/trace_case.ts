@@ -1,5 +1,6 @@
 /** Real attention as a case: a trace's keys, values and queries as inputs, and what a step catches. */
 import { packKv } from "../fixtures/half.ts";
+import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Trace } from "../fixtures/trace.ts";
 import { attendReference } from "../kernels/attend/reference.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
@@ -26,11 +27,22 @@ export function traceInputs(
     return packKv(all, p.dtype);
   };
   const [keys, values] = [cache(trace.k), cache(trace.v)];
+  const sequence = { ...p, lengths: [trace.kvLen] };
+  const index = createTokenIndex({ ...sequence, seed });
+  const pool = (rows: Float32Array) => {
+    const all = new Float32Array(p.capacity * p.headDim);
+    all.set(rows);
+    return packKv(scatterTokens(all, index, sequence), p.dtype);
+  };
+  const [poolKeys, poolValues] = [pool(trace.k), pool(trace.v)];
   const map = randomProjection(p, seed);
   return {
     given: {
       keys: () => keys,
       values: () => values,
+      token_index: () => index,
+      pool_keys: () => poolKeys,
+      pool_values: () => poolValues,
       query_map: () => map,
       key_map: () => map,
       q: (set) => queryRows(trace, set % trace.positions.length),

@@ -81,7 +81,7 @@ export interface Plan {
   readonly dispatches: readonly Dispatch[];
 }
 
-/** The least memory traffic and arithmetic that a plan needs at `problem.kvLen`. */
+/** The least memory traffic and arithmetic that a plan needs at the problem's lengths. */
 export interface Cost {
   /** Bytes read by streaming, each input once. */
   readonly streamBytes: number;

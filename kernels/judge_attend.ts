@@ -35,11 +35,21 @@ function keysAndValues(reader: BufferReader, place: ListPlace, tokens: number) {
   ]);
 }
 
-/** Judges the output of dense attention. */
-export const judgeDense: ListJudge = async (tally, reader, place) => {
+/** Reads the rows of K and V of a whole list out of the token pool. */
+function pooledKeysAndValues(reader: BufferReader, place: ListPlace) {
+  return Promise.all([
+    reader.pooledRows("pool_keys", place),
+    reader.pooledRows("pool_values", place),
+  ]);
+}
+
+/** Judges the output of dense attention, over caches or over a token pool. */
+export const judgeDense: ListJudge = async (tally, reader, place, owns) => {
   const [heads, [keys, values]] = await Promise.all([
     outputs(reader, place),
-    keysAndValues(reader, place, place.length),
+    owns("token_index")
+      ? pooledKeysAndValues(reader, place)
+      : keysAndValues(reader, place, place.length),
   ]);
   for (const { row, q, out, sinkLogit } of heads) {
     const want = denseReference(q, keys, values, place.length, sinkLogit);

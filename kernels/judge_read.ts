@@ -59,9 +59,24 @@ export function listPlace(
   };
 }
 
+/** Bytes of a token pool that are read at a time. */
+const POOL_READ_BYTES = 2 ** 26;
+
+/** What `make` gives, made when first asked for under this key. */
+function once<T>(
+  made: Map<string, Promise<T>>,
+  key: string,
+  make: () => Promise<T>,
+): Promise<T> {
+  let found = made.get(key);
+  if (!found) made.set(key, found = make());
+  return found;
+}
+
 /** A contender's buffers, read in the units of the problem. */
 export class BufferReader {
   readonly #rows = new Map<string, Promise<RowOf>>();
+  readonly #pooled = new Map<string, Promise<Uint8Array>>();
 
   /** Nothing is read before it is asked for. */
   constructor(
@@ -105,16 +120,57 @@ export class BufferReader {
     const { kvHeads, capacity, headDim, dtype } = this.p;
     const first = (sequence * kvHeads + kvHead) * capacity + start;
     const key = `${name} ${first} ${end}`;
-    let found = this.#rows.get(key);
-    if (!found) {
+    return once(this.#rows, key, async () => {
       const rowBytes = headDim * kvBytes(dtype);
-      found = this.#buffer(name, first * rowBytes, (end - start) * rowBytes).then((bytes) => {
-        const rows = decode(bytes, dtype);
-        return (token) => rows.subarray((token - start) * headDim, (token - start + 1) * headDim);
+      const rows = decode(
+        await this.#buffer(name, first * rowBytes, (end - start) * rowBytes),
+        dtype,
+      );
+      return (token) => rows.subarray((token - start) * headDim, (token - start + 1) * headDim);
+    });
+  }
+
+  /**
+   * Rows of one KV head of `pool_keys` or `pool_values`, by token of the sequence, found through
+   * `token_index`.
+   */
+  pooledRows(name: "pool_keys" | "pool_values", place: ListPlace): Promise<RowOf> {
+    const { kvHeads, headDim, dtype } = this.p;
+    const { sequence, kvHead, length } = place;
+    return once(this.#rows, `${name} ${sequence} ${kvHead}`, async () => {
+      const tokens = await once(
+        this.#pooled,
+        `${name} ${sequence}`,
+        () => this.#pooledTokens(name, sequence, length),
+      );
+      const rowBytes = headDim * kvBytes(dtype);
+      const own = new Uint8Array(length * rowBytes);
+      for (let token = 0; token < length; token++) {
+        const from = (token * kvHeads + kvHead) * rowBytes;
+        own.set(tokens.subarray(from, from + rowBytes), token * rowBytes);
+      }
+      const rows = decode(own.buffer, dtype);
+      return (token) => rows.subarray(token * headDim, (token + 1) * headDim);
+    });
+  }
+
+  /** A sequence's tokens in order, [length, Hkv, D]: one pass over the pool, where they lie anyhow. */
+  async #pooledTokens(name: string, sequence: number, length: number): Promise<Uint8Array> {
+    const { batch, kvHeads, capacity, headDim, dtype } = this.p;
+    const index = await this.u32("token_index", sequence * capacity, length);
+    const tokenBytes = kvHeads * headDim * kvBytes(dtype);
+    const tokens = new Uint8Array(length * tokenBytes);
+    const step = Math.max(1, Math.floor(POOL_READ_BYTES / tokenBytes));
+    for (let first = 0; first < batch * capacity; first += step) {
+      const end = Math.min(first + step, batch * capacity);
+      const part = await this.readBytes(name, first * tokenBytes, (end - first) * tokenBytes);
+      index.forEach((place, token) => {
+        if (place < first || place >= end) return;
+        const from = (place - first) * tokenBytes;
+        tokens.set(part.subarray(from, from + tokenBytes), token * tokenBytes);
       });
-      this.#rows.set(key, found);
     }
-    return found;
+    return tokens;
   }
 
   /** The map of a code head. */

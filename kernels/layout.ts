@@ -7,6 +7,8 @@
  * | `lengths` | u32 [B], tokens of each sequence |
  * | `q`, `out` | f32 [B, Hq, D] |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
+ * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
+ * | `token_index` | u32 [B, capacity], the pool's token that holds each token; past a length, anything |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
  * | `query_codes` | u32 [B, Hq, b/32], bit j of the code is bit j%32 of word j/32 |
  * | `codes` | u32 [B, code heads, capacity, b/32] |
@@ -49,6 +51,9 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     q: 4 * p.batch * p.qHeads * p.headDim,
     keys: cache,
     values: cache,
+    pool_keys: cache,
+    pool_values: cache,
+    token_index: 4 * p.batch * p.capacity,
     query_map: map,
     key_map: map,
     query_codes: 4 * p.batch * p.qHeads * codeWords(p),

@@ -34,6 +34,8 @@ export interface Problem {
   readonly headDim: number;
   /** Longest sequence in tokens, the new token included; byte models and checks use it. */
   readonly kvLen: number;
+  /** Tokens of each sequence, [B], where they differ; without it, every one has `kvLen`. */
+  readonly lengths?: readonly number[];
   /** Tokens that a sequence's cache can hold: a multiple of 16 (see {@linkcode roundCapacity}). */
   readonly capacity: number;
   /** Element type of K and V. */
@@ -55,6 +57,21 @@ export interface Problem {
 /** The smallest capacity in tokens that holds `tokens`: rows of codes and distances stay 16-byte aligned. */
 export function roundCapacity(tokens: number): number {
   return Math.ceil(tokens / 16) * 16;
+}
+
+/** Tokens of sequence `sequence`. */
+export function lengthOf(p: Problem, sequence: number): number {
+  return p.lengths?.[sequence] ?? p.kvLen;
+}
+
+/** Adds up over the sequences what `count` says of one with so many tokens. */
+export function overSequences(p: Problem, count: (length: number) => number): number {
+  return p.lengths?.reduce((sum, length) => sum + count(length), 0) ?? p.batch * count(p.kvLen);
+}
+
+/** Tokens of all sequences together. */
+export function cachedTokens(p: Problem): number {
+  return overSequences(p, (length) => length);
 }
 
 /** Query heads per KV head (g). */
@@ -147,6 +164,16 @@ function oneOf<T>(name: string, value: T, allowed: readonly T[]): void {
   }
 }
 
+function checkLengths({ batch, kvLen }: Problem, lengths: readonly number[]): void {
+  if (lengths.length !== batch) {
+    throw new RangeError(`lengths must be one per sequence, got ${lengths.length} for ${batch}`);
+  }
+  for (const length of lengths) wholeNumber("each of lengths", length, 1, kvLen);
+  if (!lengths.includes(kvLen)) {
+    throw new RangeError(`the longest of lengths must be kvLen, which is ${kvLen}`);
+  }
+}
+
 /**
  * Checks a problem.
  *
@@ -168,6 +195,7 @@ export function checkProblem(p: Problem): void {
     throw new RangeError(`capacity must be a multiple of 16 tokens, got ${p.capacity}`);
   }
   wholeNumber("kvLen", p.kvLen, 1, p.capacity);
+  if (p.lengths) checkLengths(p, p.lengths);
   oneOf("dtype", p.dtype, ["f16", "bf16", "f32"]);
   oneOf("bits", p.bits, [32, 64, 128]);
   oneOf("sharing", p.sharing, ["head", "group"]);

@@ -1,9 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
+  cachedTokens,
   checkProblem,
   codeHeads,
   distanceBytes,
+  lengthOf,
   listCapacity,
   mapLayers,
   mapNumbers,
@@ -104,6 +106,10 @@ const WRONG: readonly (readonly [Partial<Problem>, string])[] = [
   [{ headDim: 80 }, "headDim"],
   [{ kvLen: 0 }, "kvLen"],
   [{ kvLen: 1009 }, "kvLen"],
+  [{ lengths: [1000] }, "one per sequence, got 1 for 2"],
+  [{ lengths: [1000, 0] }, "each of lengths"],
+  [{ lengths: [1001, 1000] }, "each of lengths must be a whole number from 1 to 1000"],
+  [{ lengths: [999, 1] }, "the longest of lengths must be kvLen, which is 1000"],
   [{ capacity: 1000 }, "multiple of 16"],
   [{ capacity: 0 }, "capacity"],
   [{ dtype: "f8" as "f16" }, "dtype"],
@@ -119,6 +125,17 @@ const WRONG: readonly (readonly [Partial<Problem>, string])[] = [
 ];
 
 Deno.test("a sound problem passes", () => checkProblem(P));
+
+Deno.test("lengths may differ; tokens add up", () => {
+  assertEquals([cachedTokens(P), lengthOf(P, 1)], [2000, 1000]);
+  const unequal: Problem = { ...P, lengths: [1000, 1] };
+  checkProblem(unequal);
+  assertEquals([cachedTokens(unequal), lengthOf(unequal, 0), lengthOf(unequal, 1)], [
+    1001,
+    1000,
+    1,
+  ]);
+});
 
 for (const [change, message] of WRONG) {
   Deno.test(`refused: ${JSON.stringify(change)}`, () => {

@@ -2,9 +2,10 @@
 import type { Contender } from "./contender.ts";
 import { gather } from "./attend/gather.ts";
 import { gatherSubgroup } from "./attend/gather_subgroup.ts";
-import { denseNaive } from "./dense/naive.ts";
+import { denseGptFast } from "./dense/gpt_fast.ts";
 import { denseSplit } from "./dense/split.ts";
 import { denseSplitSubgroup } from "./dense/split_subgroup.ts";
+import { denseTokenPool } from "./dense/token_pool.ts";
 import { encodePrompt } from "./encode/prompt.ts";
 import { encodeAppend, encodeQuery } from "./encode/token.ts";
 import { merge } from "./merge/merge.ts";
@@ -26,7 +27,8 @@ export const CONTENDERS: readonly Contender[] = [
   merge,
   denseSplit,
   denseSplitSubgroup,
-  denseNaive,
+  denseTokenPool,
+  denseGptFast,
   sparseTwo,
   sparseSubgroup,
   sparsePortable,

@@ -179,6 +179,7 @@ export function testCase(
     kvHeads: f.heads[1],
     headDim: f.headDim,
     kvLen,
+    lengths: f.lengths,
     capacity: Math.max(f.capacity, roundCapacity(kvLen)),
     dtype: f.dtype,
     bits: f.bits,

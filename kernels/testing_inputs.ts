@@ -5,6 +5,7 @@
 import { type CodeKind, generateCodes, generateKv, type KvKind } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
 import { createRandom } from "../fixtures/random.ts";
+import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Contender, Params } from "./contender.ts";
 import { NO_SINK_LOGIT } from "./layout.ts";
 import {
@@ -59,7 +60,7 @@ export function makeInputs(
     ? makeLists(contender, p, params, options)
     : undefined;
   if (lists) Object.assign(made, lists.buffers);
-  if (has("q", "keys", "values")) {
+  if (has("q", "keys", "values", "pool_keys", "pool_values")) {
     const { q, k, v } = generateKv({
       ...p,
       kvLen: options.lengths,
@@ -68,6 +69,12 @@ export function makeInputs(
     });
     if (options.poisonUnselected && lists) poisonUnselected(p, lists.selections, [k, v]);
     Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
+    if (has("token_index")) {
+      const index = createTokenIndex({ ...options, capacity: p.capacity });
+      const pool = (cache: Float32Array) =>
+        packKv(scatterTokens(cache, index, { ...p, ...options }), p.dtype);
+      Object.assign(made, { token_index: index, pool_keys: pool(k), pool_values: pool(v) });
+    }
   }
   return Object.fromEntries(wanted.filter((name) => made[name]).map((name) => [name, made[name]]));
 }

@@ -38,9 +38,11 @@ export const MUTANTS: readonly Mutant[] = [
   ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
   ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
   ["dense/split_subgroup", "- peak), inside)", "+ peak), inside)"],
-  ["dense/naive_qk", "score += sums[", "score -= sums["],
-  ["dense/naive_softmax", "- highest) / denominator", "+ highest) / denominator"],
-  ["dense/naive_pv", "sums[at] += sums[at + i", "sums[at] -= sums[at + i"],
+  ["dense/token_pool", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
+  ["dense/gpt_fast_qk", "score += sums[", "score -= sums["],
+  ["dense/gpt_fast_softmax", "- highest) / denominator", "+ highest) / denominator"],
+  ["dense/gpt_fast_pv", "total[part] += weight", "total[part] -= weight"],
+  ["dense/gpt_fast_reduce", "row += sums[", "row -= sums["],
 ].map(([kernel, find, replace]) => ({ kernel, find, replace }));
 
 /** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */

@@ -6,6 +6,7 @@ import {
   codeHeads,
   kvBytes,
   listCapacity,
+  overSequences,
   type Problem,
   queriesPerList,
   windowsOf,
@@ -44,7 +45,7 @@ export const GATHER_SPLITS: readonly number[] = [4, 8, 16, 32];
 
 /** Least traffic and arithmetic: every requested row of K and V, its index, q in, o out. */
 export function gatherCost(p: Problem): Cost {
-  const rows = p.batch * codeHeads(p) * windowsOf(p, p.kvLen).attended;
+  const rows = codeHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended);
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
   return {
     streamBytes: 4 * rows + qBytes,

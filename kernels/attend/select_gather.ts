@@ -3,6 +3,7 @@ import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../con
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import {
+  cachedTokens,
   codeHeads,
   distanceBytes,
   listCapacity,
@@ -83,7 +84,7 @@ function plan(p: Problem, params: Params): Plan {
 
 function cost(p: Problem): Cost {
   const gathered = gatherCost(p);
-  const distances = p.batch * codeHeads(p) * p.kvLen * distanceBytes(p);
+  const distances = codeHeads(p) * cachedTokens(p) * distanceBytes(p);
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 

@@ -11,5 +11,11 @@ testStage("dense", await openTestDevice(), small, {
     kind: "one-huge-logit",
   }),
   "a last tile that is longer than the cache": testCase({ heads: [4, 1], lengths: [270, 257] }),
+  "sequences of one token to a thousand": testCase({
+    heads: [8, 2],
+    headDim: 64,
+    lengths: [1, 1031, 40, 333],
+    kind: "falling-logits",
+  }),
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
 });

@@ -2,7 +2,7 @@
 import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import { groupSize, kvBytes, type Problem } from "../problem.ts";
+import { cachedTokens, groupSize, kvBytes, type Problem } from "../problem.ts";
 import {
   lanesFor,
   refusesRowSplit,
@@ -35,7 +35,7 @@ export const DENSE_SPLITS: readonly number[] = [8, 16, 32, 64, 66, 128];
 
 /** Least traffic and arithmetic of dense decode: K and V once, q in, o out. */
 export function denseCost(p: Problem): Cost {
-  const rows = p.batch * p.kvHeads * p.kvLen;
+  const rows = p.kvHeads * cachedTokens(p);
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
   return {
     streamBytes: 2 * rows * p.headDim * kvBytes(p.dtype) + qBytes,

@@ -1,7 +1,14 @@
 /** Codes of all keys of a prompt, by a learned (or random) map to Hamming space. */
 import type { Contender, Cost, Kernel } from "../contender.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../layout.ts";
-import { codeHeads, codeWords, kvBytes, mapLayers, type Problem } from "../problem.ts";
+import {
+  cachedTokens,
+  codeHeads,
+  codeWords,
+  kvBytes,
+  mapLayers,
+  type Problem,
+} from "../problem.ts";
 import { refusesWorkgroup } from "../refusals.ts";
 import source from "./prompt.wgsl" with { type: "text" };
 
@@ -35,10 +42,10 @@ function activationBytes(p: Problem): number {
 
 /** Keys and the map in once, codes out; two operations per weight and token. */
 function promptCost(p: Problem): Cost {
-  const tokens = p.batch * codeHeads(p) * p.kvLen;
+  const tokens = codeHeads(p) * cachedTokens(p);
   const weights = mapLayers(p).reduce((sum, [inputs, outputs]) => sum + inputs * outputs, 0);
   return {
-    streamBytes: p.batch * p.kvHeads * p.kvLen * p.headDim * kvBytes(p.dtype) +
+    streamBytes: p.kvHeads * cachedTokens(p) * p.headDim * kvBytes(p.dtype) +
       bufferBytes(p).key_map,
     gatherBytes: 0,
     writeBytes: 4 * tokens * codeWords(p),

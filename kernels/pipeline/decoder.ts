@@ -85,7 +85,7 @@ export interface Decoder {
  * share the caller's buffers. Steps of decoders that share none may stand in one pass.
  *
  * @param device The device; it should have been requested with the adapter's own limits.
- * @param problem Shapes and selection rule; `kvLen` plays no part.
+ * @param problem Shapes and selection rule; `kvLen` and `lengths` play no part.
  * @throws {RangeError} one sentence, before anything is allocated: an impossible problem, an unknown
  * contender, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small.

@@ -1,7 +1,14 @@
 /** Hamming distances and their histogram (HashAttention section 3: bitwise signatures). */
 import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
-import { codeHeads, codeWords, distanceBytes, maxDistance, type Problem } from "../problem.ts";
+import {
+  cachedTokens,
+  codeHeads,
+  codeWords,
+  distanceBytes,
+  maxDistance,
+  type Problem,
+} from "../problem.ts";
 import { refusesWorkgroup } from "../refusals.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 
@@ -40,12 +47,12 @@ export function blockFor(p: Problem): number {
 
 /** Least traffic of a score: every code once, every distance written. */
 export function scoreCost(p: Problem): Cost {
-  const tokens = p.batch * codeHeads(p) * p.kvLen;
+  const tokens = codeHeads(p) * cachedTokens(p);
   return {
     streamBytes: tokens * codeWords(p) * 4 + p.batch * p.qHeads * codeWords(p) * 4,
     gatherBytes: 0,
     writeBytes: tokens * distanceBytes(p),
-    flops: p.batch * p.qHeads * p.kvLen * codeWords(p),
+    flops: p.qHeads * cachedTokens(p) * codeWords(p),
   };
 }
 

@@ -6,6 +6,7 @@ import {
   distanceBytes,
   listCapacity,
   maxDistance,
+  overSequences,
   type Problem,
   windowsOf,
 } from "../problem.ts";
@@ -76,12 +77,14 @@ function indexBits(p: Problem): number {
 
 /** Distances of the middle and of no other token in, the list and its count out. */
 function bitonicCost(p: Problem): Cost {
-  const { sinkEnd, recentStart, attended } = windowsOf(p, p.kvLen);
-  const lists = p.batch * codeHeads(p);
+  const middle = (length: number) => {
+    const { sinkEnd, recentStart } = windowsOf(p, length);
+    return recentStart - sinkEnd;
+  };
   return {
-    streamBytes: lists * (recentStart - sinkEnd) * distanceBytes(p),
+    streamBytes: codeHeads(p) * overSequences(p, middle) * distanceBytes(p),
     gatherBytes: 0,
-    writeBytes: 4 * lists * (attended + 1),
+    writeBytes: 4 * codeHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended + 1),
     flops: 0,
   };
 }

@@ -1,7 +1,14 @@
 /** Counting select: exact top-k from the histogram that the score stage leaves. */
 import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
-import { codeHeads, distanceBytes, maxDistance, type Problem, windowsOf } from "../problem.ts";
+import {
+  codeHeads,
+  distanceBytes,
+  maxDistance,
+  overSequences,
+  type Problem,
+  windowsOf,
+} from "../problem.ts";
 import { BLOCK_TOKENS, blockCount, blockFor } from "../score/hamming.ts";
 import { refusesWorkgroup } from "../refusals.ts";
 import source from "./counting.wgsl" with { type: "text" };
@@ -27,12 +34,14 @@ export const countingKernel: Kernel = {
 
 /** Least traffic of an exact select: distances and histograms in, the list out. */
 export function selectCost(p: Problem, blockTokens: number): Cost {
-  const lists = p.batch * codeHeads(p);
-  const histogram = blockCount(p.kvLen, blockTokens) * (maxDistance(p) + 1) * 4;
+  const heads = codeHeads(p);
+  const histogramBytes = (maxDistance(p) + 1) * 4;
+  const read = (length: number) =>
+    length * distanceBytes(p) + blockCount(length, blockTokens) * histogramBytes;
   return {
-    streamBytes: lists * (p.kvLen * distanceBytes(p) + histogram),
+    streamBytes: heads * overSequences(p, read),
     gatherBytes: 0,
-    writeBytes: lists * (windowsOf(p, p.kvLen).attended + 1) * 4,
+    writeBytes: 4 * heads * overSequences(p, (length) => windowsOf(p, length).attended + 1),
     flops: 0,
   };
 }

@@ -1,0 +1,165 @@
+/**
+ * Dense decode as gpt-fast does it (`scaled_dot_product_attention` over a static KV cache with a
+ * mask, compiled): the dense baseline of HashAttention's efficiency experiments. All of the cache's
+ * capacity is read, whatever the length; scores are materialised; no GQA packing.
+ */
+import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import { dispatch, ranges, specs } from "../layout.ts";
+import { groupSize, kvBytes, type Problem } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
+import { lanesFor, rowLoads } from "../row_split.ts";
+import pvSource from "./gpt_fast_pv.wgsl" with { type: "text" };
+import qkSource from "./gpt_fast_qk.wgsl" with { type: "text" };
+import reduceSource from "./gpt_fast_reduce.wgsl" with { type: "text" };
+import softmaxSource from "./gpt_fast_softmax.wgsl" with { type: "text" };
+import { splitsFor } from "./split.ts";
+
+const WORKGROUP: readonly number[] = [64, 128, 256];
+const LANES: readonly number[] = [2, 4, 8, 16, 32];
+const TOKENS: readonly number[] = [1, 2, 4, 8];
+const LOADS: readonly number[] = [1, 2, 4, 8];
+const ROW_RANGES = {
+  ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+  WORKGROUP,
+  LANES,
+  TOKENS,
+};
+const SPLITS_RANGE = { min: 1, max: 65535 };
+
+/** `gpt_fast_qk.wgsl`: q f32 [B, Hq, D], K [B, Hkv, capacity, D] to masked scores. */
+export const gptFastQkKernel: Kernel = {
+  name: "dense/gpt_fast_qk",
+  source: qkSource,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "scores", access: "read_write" },
+    { name: "block_stats", access: "read_write" },
+  ],
+  params: ROW_RANGES,
+};
+
+/** `gpt_fast_softmax.wgsl`: scores to weights, f32 [B, Hq, capacity], in place. */
+export const gptFastSoftmaxKernel: Kernel = {
+  name: "dense/gpt_fast_softmax",
+  source: softmaxSource,
+  bindings: [
+    { name: "block_stats", access: "read" },
+    { name: "sink_logits", access: "read" },
+    { name: "scores", access: "read_write" },
+  ],
+  params: {
+    ...ranges("Q_HEADS", "CAPACITY"),
+    BLOCKS: { min: 1, max: 1 << 21 },
+    WORKGROUP,
+    LOADS,
+  },
+};
+
+/** `gpt_fast_pv.wgsl`: weights and V [B, Hkv, capacity, D] to sums f32 [B, Hq, splits, D]. */
+export const gptFastPvKernel: Kernel = {
+  name: "dense/gpt_fast_pv",
+  source: pvSource,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "scores", access: "read" },
+    { name: "values", access: "read" },
+    { name: "split_sums", access: "read_write" },
+  ],
+  params: { ...ROW_RANGES, SPLITS: SPLITS_RANGE },
+};
+
+/** `gpt_fast_reduce.wgsl`: the sums of all splits to `out`, f32 [B, Hq, D]. */
+export const gptFastReduceKernel: Kernel = {
+  name: "dense/gpt_fast_reduce",
+  source: reduceSource,
+  bindings: [
+    { name: "split_sums", access: "read" },
+    { name: "out", access: "read_write" },
+  ],
+  params: { ...ranges("HEAD_DIM", "Q_HEADS"), SPLITS: SPLITS_RANGE, SLICES: [1, 2, 4, 8] },
+};
+
+/** Bytes of all scores, f32 [B, Hq, capacity]. */
+function scoreBytes(p: Problem): number {
+  return 4 * p.batch * p.qHeads * p.capacity;
+}
+
+/** Blocks of slots that a row's scores are made in. */
+function blocksOf(p: Problem, { WORKGROUP, LANES, TOKENS }: Params): number {
+  return Math.ceil(p.capacity / (WORKGROUP / LANES * TOKENS));
+}
+
+/** K and V of the whole capacity, q in, o out, and each score written twice and read twice. */
+function cost(p: Problem): Cost {
+  const rows = p.batch * p.kvHeads * p.capacity;
+  const qBytes = p.batch * p.qHeads * p.headDim * 4;
+  return {
+    streamBytes: 2 * rows * p.headDim * kvBytes(p.dtype) + qBytes + 2 * scoreBytes(p),
+    gatherBytes: 0,
+    writeBytes: qBytes + 2 * scoreBytes(p),
+    flops: 4 * rows * groupSize(p) * p.headDim,
+  };
+}
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const { WORKGROUP: workgroup, LANES: lanes, TOKENS: tokens } = params;
+  if (rowLoads(p) % lanes !== 0) return `${lanes} lanes cannot share ${rowLoads(p)} loads of a row`;
+  const rows = workgroup / lanes;
+  // Dots, scores and 16 statistics of a block; or a row of sums per row of threads.
+  const bytes = Math.max(
+    4 * tokens * workgroup + 4 * rows * tokens + 128,
+    4 * rows * p.headDim,
+  );
+  return refusesWorkgroup(workgroup, bytes, limits);
+}
+
+function plan(p: Problem, params: Params): Plan {
+  const { WORKGROUP: workgroup, LOADS: loads, SPLITS: splits } = params;
+  const BLOCKS = blocksOf(p, params);
+  const slices = Math.ceil(p.capacity / (4 * loads * workgroup));
+  const rows = p.batch * p.qHeads;
+  const SLICES = [8, 4, 2].find((s) => s <= splits && (p.headDim / 4) * s <= 256) ?? 1;
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
+      scores: { bytes: scoreBytes(p), role: "scratch" },
+      block_stats: { bytes: 8 * rows * BLOCKS, role: "scratch" },
+      split_sums: { bytes: 4 * rows * splits * p.headDim, role: "scratch" },
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(gptFastQkKernel, p, params, [p.qHeads, BLOCKS, p.batch]),
+      dispatch(gptFastSoftmaxKernel, p, { ...params, BLOCKS }, [p.qHeads, slices, p.batch]),
+      dispatch(gptFastPvKernel, p, params, [p.qHeads, splits, p.batch]),
+      dispatch(gptFastReduceKernel, p, { ...params, SLICES }, [p.qHeads, p.batch, 1]),
+    ],
+  };
+}
+
+/** gpt-fast's dense decode, portable. */
+export const denseGptFast: Contender = {
+  name: "dense/gpt_fast",
+  stage: "dense",
+  description:
+    "gpt-fast: static cache read to its capacity, masked scores written out, softmax, P*V",
+  tunables: { WORKGROUP, LANES: [4, 8, 16, 32], TOKENS, SPLITS: [8, 16, 33, 66], LOADS },
+  features: [],
+  defaults(p, limits) {
+    const lanes = lanesFor(p, 16);
+    const params = {
+      LANES: lanes,
+      // Eight loads of 16 bytes in flight per thread.
+      TOKENS: [8, 4, 2].find((tokens) => tokens * rowLoads(p) / lanes <= 8) ?? 1,
+      // About eight workgroups for each multiprocessor of a large GPU.
+      SPLITS: splitsFor(p, p.qHeads, p.capacity, 1056),
+      LOADS: p.capacity > 16384 ? 4 : 1,
+    };
+    const fits = (threads: number) => !refuses(p, { WORKGROUP: threads, ...params }, limits);
+    return { WORKGROUP: [256, 128].find(fits) ?? 64, ...params };
+  },
+  refuses,
+  plan,
+  cost,
+};

@@ -1,0 +1,137 @@
+// gpt-fast's dense decode, 1 of 4: q.K^T * scale + mask, one score per query head and cache slot.
+//
+// Dispatch (query heads, blocks of TILE slots, batch): the cache is static, so all of its capacity is
+// scored and what lies beyond the sequence is masked. LANES threads share a row of K in 16-byte
+// loads; WORKGROUP / LANES rows go side by side, TOKENS of them in flight per thread, all dots in
+// workgroup memory. No GQA packing: each query head reads K as repeat_interleave repeats it. Heads
+// come first in the dispatch, so that the heads of a group meet at the same rows in the L2 cache.
+// Scores lie as f32 [batch, query heads, capacity], in log2 units. Each block leaves the maximum and
+// the sum of its exponentials as vec2 f32 [batch, query heads, blocks]: the softmax's first half, as
+// a compiler splits a long reduction.
+const HEAD_DIM: u32 = 128u; // @param
+const GROUP: u32 = 4u; // @param query heads per KV head
+const Q_HEADS: u32 = 32u; // @param
+const KV_HEADS: u32 = 8u; // @param
+const CAPACITY: u32 = 1024u; // @param slots of the cache per head
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const WORKGROUP: u32 = 256u; // @param
+const LANES: u32 = 16u; // @param threads per row
+const TOKENS: u32 = 8u; // @param rows in flight per thread
+
+const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
+const QUADS = WIDTH / 4u; // vec4f of a load
+const ROW_LOADS = HEAD_DIM / WIDTH;
+const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
+const ROWS = WORKGROUP / LANES; // rows side by side
+const TILE = ROWS * TOKENS;
+const LOADS = TOKENS * CHUNKS;
+const HEAD_QUADS = HEAD_DIM / 4u;
+const STRANDS = min(TILE, 16u); // threads that sum a block up
+const LINKS = TILE / STRANDS; // scores of each
+const LOWEST = -1e30;
+const LOG2_E = 1.4426950408889634;
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> scores: array<f32>;
+@group(0) @binding(4) var<storage, read_write> block_stats: array<vec2f>;
+
+var<workgroup> sums: array<f32, WORKGROUP * TOKENS>;
+var<workgroup> logits: array<f32, TILE>;
+var<workgroup> strands: array<vec2f, STRANDS>;
+
+/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let lane = thread % LANES;
+  let row = thread / LANES;
+  let begin = wid.y * TILE;
+  let length = lengths[wid.z];
+  let head = wid.z * Q_HEADS + wid.x;
+  let cache = (wid.z * KV_HEADS + wid.x / GROUP) * CAPACITY;
+
+  // All loads are in flight before the first use.
+  var k: array<vec4<u32>, LOADS>;
+  // @unroll
+  for (var load = 0u; load < LOADS; load++) {
+    let slot = min(begin + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
+    k[load] = keys[(cache + slot) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
+  }
+  var query: array<vec4f, PARTS>;
+  // @unroll
+  for (var part = 0u; part < PARTS; part++) {
+    let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
+    query[part] = q[head * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+  }
+  // @unroll
+  for (var t = 0u; t < TOKENS; t++) {
+    var sum = 0.0;
+    // @unroll
+    for (var part = 0u; part < PARTS; part++) {
+      sum += dot(widen(k[t * CHUNKS + part / QUADS], part % QUADS), query[part]);
+    }
+    sums[(t * ROWS + row) * LANES + (lane + row) % LANES] = sum;
+  }
+  workgroupBarrier();
+
+  for (var token = thread; token < TILE; token += WORKGROUP) {
+    var score = 0.0;
+    // @unroll
+    for (var i = 0u; i < LANES; i++) {
+      score += sums[token * LANES + (i + token) % LANES];
+    }
+    // A select: gpt-fast adds -inf to zeros, but slots never written may hold NaN here, and NaN
+    // comes through an addition.
+    let masked = select(LOWEST, score, begin + token < length);
+    logits[token] = masked;
+    if (begin + token < CAPACITY) {
+      scores[head * CAPACITY + begin + token] = masked;
+    }
+  }
+  workgroupBarrier();
+
+  if (thread < STRANDS) {
+    var peak = LOWEST;
+    // @unroll
+    for (var i = 0u; i < LINKS; i++) {
+      peak = max(peak, logits[i * STRANDS + thread]);
+    }
+    var weight = 0.0;
+    // @unroll
+    for (var i = 0u; i < LINKS; i++) {
+      weight += exp2(logits[i * STRANDS + thread] - peak);
+    }
+    strands[thread] = vec2f(peak, weight);
+  }
+  workgroupBarrier();
+  if (thread == 0u) {
+    var peak = LOWEST;
+    // @unroll
+    for (var i = 0u; i < STRANDS; i++) {
+      peak = max(peak, strands[i].x);
+    }
+    var weight = 0.0;
+    // @unroll
+    for (var i = 0u; i < STRANDS; i++) {
+      weight += strands[i].y * exp2(strands[i].x - peak);
+    }
+    block_stats[head * grid.y + wid.y] = vec2f(peak, weight);
+  }
+}

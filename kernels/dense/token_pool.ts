@@ -1,0 +1,91 @@
+/**
+ * Dense decode as LightLLM does it (TokenAttention with its GQA flash-decoding kernel): K and V of
+ * all sequences in one pool of tokens, found through an index per token; split partials, then merge.
+ * A dense baseline of HashAttention's efficiency experiments.
+ */
+import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
+import { mergeDispatch } from "../merge/merge.ts";
+import { cachedTokens, groupSize, type Problem } from "../problem.ts";
+import {
+  lanesFor,
+  refusesRowSplit,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+  tokensFor,
+} from "../row_split.ts";
+import { DENSE_SPLITS, denseCost } from "./split.ts";
+import source from "./token_pool.wgsl" with { type: "text" };
+
+/**
+ * `token_pool.wgsl`: q f32 [B, Hq, D], the pools [B * capacity, Hkv, D] and the index u32
+ * [B, capacity] to partials [B, Hq, splits].
+ */
+export const tokenPoolKernel: Kernel = {
+  name: "dense/token_pool",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "q", access: "read" },
+    { name: "token_index", access: "read" },
+    { name: "pool_keys", access: "read" },
+    { name: "pool_values", access: "read" },
+    { name: "partial_out", access: "read_write" },
+    { name: "partial_stats", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ROW_SPLIT_RANGES,
+  },
+};
+
+/**
+ * Splits of the capacity such that the tokens there are make about `workgroups` busy workgroups,
+ * none of them with a share under 32 tokens.
+ */
+function poolSplits(p: Problem, workgroups: number): number {
+  const share = Math.max(32, Math.ceil(cachedTokens(p) * p.kvHeads / workgroups));
+  return Math.ceil(p.capacity / share);
+}
+
+/** Dense decode's traffic, its rows gathered token by token, and the index. */
+function cost(p: Problem): Cost {
+  const dense = denseCost(p);
+  const qBytes = dense.writeBytes;
+  return {
+    ...dense,
+    streamBytes: qBytes + 4 * cachedTokens(p),
+    gatherBytes: dense.streamBytes - qBytes,
+  };
+}
+
+/** LightLLM's dense decode, portable. */
+export const denseTokenPool: Contender = {
+  name: "dense/token_pool",
+  stage: "dense",
+  description:
+    "LightLLM: K and V in one token pool behind an index, split-KV, read once per GQA group",
+  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: DENSE_SPLITS },
+  features: [],
+  defaults: (p) => ({
+    WORKGROUP: 128,
+    LANES: lanesFor(p, 16),
+    TOKENS: tokensFor(groupSize(p), 128),
+    SPLITS: poolSplits(p, 528),
+  }),
+  refuses: (p, params, limits) =>
+    refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: false }),
+  plan: (p, params): Plan => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "token_index", "pool_keys", "pool_values"),
+      ...specs(p, "input", "sink_logits"),
+      ...partialSpecs(p, params.SPLITS, "scratch"),
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(tokenPoolKernel, p, params, [params.SPLITS, p.kvHeads, p.batch]),
+      mergeDispatch(p, params.SPLITS),
+    ],
+  }),
+  cost,
+};

@@ -1,0 +1,233 @@
+// Dense decode attention over a token pool (LightLLM's TokenAttention), split over the KV axis, GQA
+// group packed.
+//
+// Dispatch (splits, KV heads, batch): K and V of all sequences lie in one pool, [pool tokens, KV heads,
+// head dim], and token t of a sequence is the pool's token token_index[sequence * CAPACITY + t]; index
+// entries past the sequence's length are not looked at. Splits are shares of CAPACITY, equal in tokens
+// for all sequences: a long one gets more workgroups than a short one, whose surplus leave early. A
+// workgroup reads its share of one KV head once for all query heads of the group, and leaves one
+// unnormalised partial per query head.
+// LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep. The
+// indices of the next tile are loaded while one is used, so that no row waits for its index.
+// Each row group keeps its own running softmax; the groups are joined once, at the end.
+// Portable: dot products are summed in workgroup memory. Logits are in log2 units.
+const HEAD_DIM: u32 = 128u; // @param
+const GROUP: u32 = 4u; // @param query heads per KV head
+const KV_HEADS: u32 = 8u; // @param
+const CAPACITY: u32 = 1024u; // @param index entries of a sequence
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const WORKGROUP: u32 = 128u; // @param
+const LANES: u32 = 16u; // @param threads per row
+const TOKENS: u32 = 2u; // @param rows in flight per thread
+
+const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
+const QUADS = WIDTH / 4u; // vec4f of a load
+const ROW_LOADS = HEAD_DIM / WIDTH;
+const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
+const ROWS = WORKGROUP / LANES; // row groups
+const TILE = ROWS * TOKENS;
+const TILES = (CAPACITY + TILE - 1u) / TILE; // of a full sequence
+const LOADS = TOKENS * CHUNKS;
+const LOGITS = TOKENS * GROUP;
+const HEAD_QUADS = HEAD_DIM / 4u;
+const PARTIAL_SUMS = LOGITS * WORKGROUP;
+const SCRATCH = max(PARTIAL_SUMS, ROWS * HEAD_DIM);
+const LOWEST = -1e30;
+const LOG2_E = 1.4426950408889634;
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> token_index: array<u32>;
+@group(0) @binding(3) var<storage, read> pool_keys: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> pool_values: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read_write> partial_out: array<f32>;
+@group(0) @binding(6) var<storage, read_write> partial_stats: array<vec2f>;
+
+var<workgroup> scratch: array<f32, SCRATCH>;
+var<workgroup> logits: array<f32, TILE * GROUP>;
+var<workgroup> stats: array<vec2f, ROWS * GROUP>;
+
+/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let lane = thread % LANES;
+  let row = thread / LANES;
+  let first_head = (wid.z * KV_HEADS + wid.y) * GROUP;
+  let length = lengths[wid.z];
+  let share = (TILES + grid.x - 1u) / grid.x * TILE;
+  let begin = wid.x * share;
+  if (begin >= length) {
+    for (var i = thread; i < GROUP * HEAD_DIM; i += WORKGROUP) {
+      let slot = (first_head + i / HEAD_DIM) * grid.x + wid.x;
+      partial_out[slot * HEAD_DIM + i % HEAD_DIM] = 0.0;
+    }
+    for (var h = thread; h < GROUP; h += WORKGROUP) {
+      partial_stats[(first_head + h) * grid.x + wid.x] = vec2f(LOWEST, 0.0);
+    }
+    return;
+  }
+  let end = min(begin + share, length);
+
+  let entries = wid.z * CAPACITY;
+  var place: array<u32, TOKENS>;
+  // @unroll
+  for (var t = 0u; t < TOKENS; t++) {
+    place[t] = token_index[entries + min(begin + t * ROWS + row, length - 1u)];
+  }
+
+  var query: array<vec4f, GROUP * PARTS>;
+  var total: array<vec4f, GROUP * PARTS>;
+  var highest: array<f32, GROUP>;
+  var weight: array<f32, GROUP>;
+  // @unroll
+  for (var h = 0u; h < GROUP; h++) {
+    highest[h] = LOWEST;
+    weight[h] = 0.0;
+    // @unroll
+    for (var part = 0u; part < PARTS; part++) {
+      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
+      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      total[h * PARTS + part] = vec4f(0.0);
+    }
+  }
+
+  for (var tile = begin; tile < end; tile += TILE) {
+    // All loads of the tile are in flight before the first use. Rows past the end repeat the last
+    // one of the sequence: there is no index beyond it.
+    var k: array<vec4<u32>, LOADS>;
+    var v: array<vec4<u32>, LOADS>;
+    // @unroll
+    for (var load = 0u; load < LOADS; load++) {
+      let first = (place[load / CHUNKS] * KV_HEADS + wid.y) * ROW_LOADS;
+      k[load] = pool_keys[first + (load % CHUNKS) * LANES + lane];
+    }
+    // @unroll
+    for (var load = 0u; load < LOADS; load++) {
+      let first = (place[load / CHUNKS] * KV_HEADS + wid.y) * ROW_LOADS;
+      v[load] = pool_values[first + (load % CHUNKS) * LANES + lane];
+    }
+
+    // @unroll
+    for (var t = 0u; t < TOKENS; t++) {
+      place[t] = token_index[entries + min(tile + TILE + t * ROWS + row, length - 1u)];
+    }
+
+    // @unroll
+    for (var t = 0u; t < TOKENS; t++) {
+      var sums = array<f32, GROUP>();
+      // @unroll
+      for (var part = 0u; part < PARTS; part++) {
+        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+        // @unroll
+        for (var h = 0u; h < GROUP; h++) {
+          sums[h] += dot(piece, query[h * PARTS + part]);
+        }
+      }
+      // @unroll
+      for (var h = 0u; h < GROUP; h++) {
+        scratch[((t * ROWS + row) * GROUP + h) * LANES + (lane + row) % LANES] = sums[h];
+      }
+    }
+    workgroupBarrier();
+    for (var dot_at = thread; dot_at < TILE * GROUP; dot_at += WORKGROUP) {
+      var sum = 0.0;
+      // @unroll
+      for (var i = 0u; i < LANES; i++) {
+        sum += scratch[dot_at * LANES + (i + dot_at) % LANES];
+      }
+      logits[dot_at] = sum;
+    }
+    workgroupBarrier();
+
+    // @unroll
+    for (var h = 0u; h < GROUP; h++) {
+      var p = array<f32, TOKENS>();
+      var peak = highest[h];
+      // @unroll
+      for (var t = 0u; t < TOKENS; t++) {
+        let inside = tile + t * ROWS + row < end;
+        p[t] = select(LOWEST, logits[(t * ROWS + row) * GROUP + h], inside);
+        peak = max(peak, p[t]);
+      }
+      let fade = exp2(highest[h] - peak);
+      highest[h] = peak;
+      weight[h] *= fade;
+      // @unroll
+      for (var part = 0u; part < PARTS; part++) {
+        total[h * PARTS + part] *= fade;
+      }
+      // @unroll
+      for (var t = 0u; t < TOKENS; t++) {
+        let inside = tile + t * ROWS + row < end;
+        let share_of = select(0.0, exp2(p[t] - peak), inside);
+        weight[h] += share_of;
+        // @unroll
+        for (var part = 0u; part < PARTS; part++) {
+          total[h * PARTS + part] += share_of * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+        }
+      }
+    }
+  }
+
+  // Join the row groups.
+  // @unroll
+  for (var h = 0u; h < GROUP; h++) {
+    if (lane == 0u) {
+      stats[row * GROUP + h] = vec2f(highest[h], weight[h]);
+    }
+  }
+  workgroupBarrier();
+  // @unroll
+  for (var h = 0u; h < GROUP; h++) {
+    var peak = LOWEST;
+    // @unroll
+    for (var r = 0u; r < ROWS; r++) {
+      peak = max(peak, stats[r * GROUP + h].x);
+    }
+    let fade = exp2(highest[h] - peak);
+    // @unroll
+    for (var part = 0u; part < PARTS; part++) {
+      let at = row * HEAD_DIM + (((part / QUADS) * LANES + lane) * QUADS + part % QUADS) * 4u;
+      let faded = total[h * PARTS + part] * fade;
+      scratch[at] = faded.x;
+      scratch[at + 1u] = faded.y;
+      scratch[at + 2u] = faded.z;
+      scratch[at + 3u] = faded.w;
+    }
+    workgroupBarrier();
+    let slot = (first_head + h) * grid.x + wid.x;
+    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
+      var sum = 0.0;
+      // @unroll
+      for (var r = 0u; r < ROWS; r++) {
+        sum += scratch[r * HEAD_DIM + d];
+      }
+      partial_out[slot * HEAD_DIM + d] = sum;
+    }
+    if (thread == 0u) {
+      var denominator = 0.0;
+      // @unroll
+      for (var r = 0u; r < ROWS; r++) {
+        denominator += stats[r * GROUP + h].y * exp2(stats[r * GROUP + h].x - peak);
+      }
+      partial_stats[slot] = vec2f(peak, denominator);
+    }
+    workgroupBarrier();
+  }
+}
