@@ -9,6 +9,8 @@ What to time
   --models NAME,..   shapes of these models (default llama-3.1-8b; --list names them)
   --shape QxKxD      query heads x KV heads x head dim, such as 32x8x128
   --kv N,..          KV lengths in tokens (default: 8192, 32768, 131072 as the model allows)
+  --set NAME         a set of cases with shapes, lengths and settings of its own (--list shows
+                     them): decode is the published claim, against dense attention
   --trace FILE       real queries, keys and values from a safetensors file
   --kernels GLOB,..  only kernels whose name matches, such as 'dense/*' (--list names them)
   --batch N          sequences (default 1; a trace is always one)

@@ -62,7 +62,7 @@ async function measureAll(options: BenchOptions, cases: readonly BenchCase[]): P
 
   const outcome: Outcome = { rows: [], leftOut: new Set(), tooLarge: [], qualities: [], results };
   for (const benchCase of cases) {
-    await measureInto(context, benchCase, options, outcome);
+    await measureInto(context, benchCase, outcome);
     begun++;
   }
   progress.clear();
@@ -86,16 +86,15 @@ interface Outcome {
 async function measureInto(
   context: MeasureContext,
   benchCase: BenchCase,
-  { contenders }: BenchOptions,
   to: Outcome,
 ): Promise<void> {
-  const { name, problem } = benchCase;
+  const { name, problem, contenders } = benchCase;
   for (const { name, why } of eligible(context, problem, contenders).refused) {
     to.leftOut.add(`${name}: ${why}`);
   }
   const rows: ResultRow[] = [];
   try {
-    await measureCase(context, benchCase, contenders, (row, samples) => {
+    await measureCase(context, benchCase, (row, samples) => {
       to.results.append(row);
       if (samples !== null) to.results.appendSamples(samples);
       rows.push(row);
