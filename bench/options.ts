@@ -32,6 +32,8 @@ export interface BenchOptions {
   readonly sink: number;
   readonly recent: number;
   readonly contenders: readonly Contender[];
+  /** Paths of other software's times to compare with. */
+  readonly peers: readonly string[];
   /** Path of a trace to time. */
   readonly trace: string | null;
   readonly hot: boolean;
@@ -59,7 +61,7 @@ const SWITCHES = ["quick", "hot", "list", "help"] as const;
 // deno-fmt-ignore
 const VALUES = [
   "models", "shape", "kv", "batch", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
-  "recent", "kernels", "trace", "set", "noise", "max-time", "memory", "seed", "driver", "out",
+  "recent", "kernels", "trace", "set", "peers", "noise", "max-time", "memory", "seed", "driver", "out",
   "print-wgsl",
 ] as const;
 
@@ -142,6 +144,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     sink: take("sink", 128, count(0, MAX_U32)),
     recent: take("recent", 128, count(0, MAX_U32)),
     contenders: take("kernels", CONTENDERS, contendersOf),
+    peers: take<string[]>("peers", [], list),
     trace: texts.get("trace") ?? null,
     noisePct: take("noise", 0.5, positiveNumber),
     maxTimeMs: 1000 * take("max-time", 10, positiveNumber),
