@@ -41,8 +41,10 @@ How to measure
                      against the fastest dense kernel and sparse step of each case
 
 Instead of timing
-  --list             list kernels and models
+  --list             list kernels, models and sets of cases
   --print-wgsl NAME  print the WGSL of a kernel as it would run for the first case
   --help             print this text
+
+deno task compare A B says whether the medians of two results agree.
 
 Exit code: 0 all verified, 1 a kernel FAILED its check, 2 wrong usage, 130 stopped by Ctrl-C.`;
