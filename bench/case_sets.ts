@@ -13,7 +13,7 @@ export interface SetCase {
 /** Cases that belong together. */
 export interface CaseSet {
   readonly name: string;
-  /** Half a line for `--list`. */
+  /** For `--list`, in half a line. */
   readonly description: string;
   readonly cases: readonly SetCase[];
 }
@@ -56,8 +56,7 @@ function setCase(
 export const CASE_SETS: readonly CaseSet[] = [
   {
     name: "decode",
-    description: "the published claim: f16, 32 bits, k = N/32, no windows; then HATA's sharing, " +
-      "windows, other shapes",
+    description: "the published claim (f16, 32 bits, k = N/32), and around it",
     cases: [
       setCase("32x8x128", 8192, EVERYTHING),
       setCase("32x8x128", 32768, EVERYTHING),

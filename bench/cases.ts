@@ -46,10 +46,11 @@ export function caseId(p: Problem): string {
 }
 
 /**
- * The cases that the options ask for: those of a set as it lists them, else shortest first within a shape. Models of one shape share a
- * case, since it would be the same measurement.
+ * The cases that the options ask for: those of a set as it lists them, else shortest first within a
+ * shape. Models of one shape share a case, since it would be the same measurement.
  *
- * @throws {UsageError} for a shape that cannot be, or a `--k` above a KV length.
+ * @throws {UsageError} for a shape that cannot be, a `--k` above a KV length, or a set of which no
+ * case wants one of the kernels.
  */
 export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] {
   const { contenders } = options;

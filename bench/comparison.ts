@@ -85,7 +85,7 @@ const COLUMNS = [
   { heading: "case", words: true },
 ];
 
-/** The comparison as text: a line for each pair, what is in one run only, and a last line that sums up. */
+/** A line for each pair, then what is in one run only, and a last line that sums up. */
 export function formatComparison({ pairs, onlyFirst, onlySecond, repeated }: Comparison): string {
   const lines = alignColumns(
     COLUMNS,

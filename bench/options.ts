@@ -61,8 +61,8 @@ const SWITCHES = ["quick", "hot", "list", "help"] as const;
 // deno-fmt-ignore
 const VALUES = [
   "models", "shape", "kv", "batch", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
-  "recent", "kernels", "trace", "set", "peers", "noise", "max-time", "memory", "seed", "driver", "out",
-  "print-wgsl",
+  "recent", "kernels", "trace", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
+  "out", "print-wgsl",
 ] as const;
 
 type Value = (typeof VALUES)[number];
