@@ -1,17 +1,23 @@
 /** The cases of a run: which problems its options ask for. Pure. */
 import { benchKvLengths, findModel, type ModelShape } from "../fixtures/models.ts";
 import type { Trace } from "../fixtures/trace.ts";
+import type { Contender } from "../kernels/contender.ts";
 import { checkProblem, type Problem, roundCapacity, shapeName } from "../kernels/problem.ts";
+import type { CaseSet } from "./case_sets.ts";
+import { matching } from "./kernel_globs.ts";
 import type { BenchOptions, Shape } from "./options.ts";
 import { asUsage, UsageError } from "./usage_error.ts";
 
-/** One problem to measure every contender on. */
+/** One problem to measure contenders on. */
 export interface BenchCase {
   /** What people call it: model names or a shape with the KV length, or a trace. */
   readonly name: string;
+  /** What a line of a table calls it, where batch and KV length have columns of their own. */
+  readonly label: string;
   /** Equal in runs that can be compared. */
   readonly caseId: string;
   readonly problem: Problem;
+  readonly contenders: readonly Contender[];
   /** Real K, V and q in place of generated ones. */
   readonly trace?: Trace;
 }
@@ -45,12 +51,15 @@ export function caseId(p: Problem): string {
 }
 
 /**
- * The cases that the options ask for, shortest first within a shape. Models of one shape share a
- * case, since it would be the same measurement.
+ * The cases that the options ask for: those of a set as it lists them, else shortest first within a
+ * shape. Models of one shape share a case, since it would be the same measurement.
  *
- * @throws {UsageError} for a shape that cannot be, or a `--k` above a KV length.
+ * @throws {UsageError} for a shape that cannot be, a `--k` above a KV length, or a set of which no
+ * case wants one of the kernels.
  */
 export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] {
+  const { contenders } = options;
+  if (options.set) return casesOfSet(options.set, contenders);
   const cases = new Map<string, { names: string[]; problem: Problem }>();
   const add = (name: string, shape: Shape, kvLens: readonly number[]) => {
     const batches = options.lengths
@@ -67,10 +76,22 @@ export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] 
   if (options.shape) add(shapeName(options.shape), options.shape, lengths(SHAPE_MODEL));
   const generated = Array.from(cases, ([caseId, { names, problem }]) => ({
     name: `${names.join(", ")} at ${lengthsText(problem, ", ")} tokens`,
+    label: shapeName(problem),
     caseId,
     problem,
+    contenders,
   }));
   return [...generated, ...(trace ? [traceCase(options, trace)] : [])];
+}
+
+/** The cases of a set that want some of the `contenders`, each with those. */
+function casesOfSet({ name, cases }: CaseSet, contenders: readonly Contender[]): BenchCase[] {
+  const wanted = cases.map(({ label, problem, kernels }) => ({
+    name: `${label}, batch ${problem.batch} at ${problem.kvLen} tokens`,
+    ...{ label, caseId: caseId(problem), problem, contenders: matching(contenders, kernels) },
+  })).filter(({ contenders }) => contenders.length > 0);
+  if (wanted.length > 0) return wanted;
+  throw new UsageError(`No case of the set ${name} wants a kernel that --kernels names.`);
 }
 
 /**
@@ -81,7 +102,11 @@ function traceCase(options: BenchOptions, { name, trace }: NamedTrace): BenchCas
   const map = { ...options.map, layers: 1 };
   const shape = { qHeads: trace.queryHeads, kvHeads: 1, headDim: trace.headDim };
   const problem = problemOf({ ...options, map }, shape, [trace.kvLen]);
-  return { name: `trace ${name}`, caseId: `trace-${name}-${caseId(problem)}`, problem, trace };
+  return {
+    ...{ name: `trace ${name}`, label: `trace ${name}` },
+    caseId: `trace-${name}-${caseId(problem)}`,
+    ...{ problem, contenders: options.contenders, trace },
+  };
 }
 
 /** The problem of a batch of sequences with so many tokens each. */

@@ -1,5 +1,6 @@
 import {
   assert,
+  assertAlmostEquals,
   assertEquals,
   assertGreater,
   assertMatch,
@@ -7,6 +8,7 @@ import {
 } from "@std/assert";
 import { parse } from "@std/csv";
 import { MODELS } from "../fixtures/models.ts";
+import { CASE_SETS } from "./case_sets.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 import { COLUMNS } from "./row.ts";
 
@@ -66,6 +68,9 @@ Deno.test("wrong usage exits 2 with one sentence", () =>
       [["--print-wgsl", "nothing"], /^No kernel is called nothing/],
       [["--trace", file], /^\S+file: /],
       [["--trace", `${folder}/missing`], /^Cannot read the trace/],
+      [["--peers", `${folder}/missing`, ...TINY], /^Cannot read \S+missing: /],
+      [["--peers", file, ...TINY], /^\S+file has other columns than peer,batch,/],
+      [["--set", "nothing"], /^No set of cases is called nothing; known are decode/],
       [["--out", `${file}/results`, ...TINY], /^Cannot write results to /],
     ];
     const outcomes = await Promise.all(wrong.map(([args]) => run(...args)));
@@ -85,7 +90,9 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   ]);
   for (const { code, err } of [help, list, wgsl]) assertEquals([code, err], [0, ""]);
   assertStringIncludes(help.out, "--print-wgsl NAME");
-  for (const { name } of [...CONTENDERS, ...MODELS]) assertStringIncludes(list.out, name);
+  for (const { name } of [...CONTENDERS, ...MODELS, ...CASE_SETS]) {
+    assertStringIncludes(list.out, name);
+  }
   assertStringIncludes(wgsl.out, "// Dispatch 1 of 2: dense/split");
   assertStringIncludes(wgsl.out, "const HEAD_DIM: u32 = 96u;");
   assertStringIncludes(wgsl.out, "const GROUP: u32 = 3u;");
@@ -140,6 +147,24 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertEquals([last.kernel, last.kv_len, last.lengths, last.verified], [
       ...["dense/token_pool", "300", "300 1 40", "true"],
     ]);
+  }));
+
+Deno.test("a run's ratios stand beside its rows", () =>
+  inFolder(async (folder) => {
+    const peers = `${folder}/peers.csv`;
+    const columns = "peer,batch,q_heads,kv_heads,head_dim,kv_len,us_median,gbytes_per_s";
+    await Deno.writeTextFile(peers, `${columns}\ntorch_flash,1,4,1,64,512,5,1\n`);
+    const kernels = ["--kernels", "dense/split,pipeline/sparse"];
+    const { code, out, err } = await run(...TINY, ...kernels, "--peers", peers, "--out", folder);
+    assertEquals(code, 0, err);
+    assertStringIncludes(out, "\nAgainst dense attention outside\n");
+    const [{ label, cuda_dense, cuda_dense_over_step_x, step, step_us }, ...none] = parse(
+      await Deno.readTextFile(`${folder}/ratios.csv`),
+      { skipFirstRow: true },
+    );
+    assertEquals([label, cuda_dense, step], ["4x1x64", "torch_flash", "pipeline/sparse"]);
+    assertAlmostEquals(Number(cuda_dense_over_step_x), 5 / Number(step_us), 1e-3);
+    assertEquals(none, []);
   }));
 
 Deno.test("a case that the device cannot hold is refused in one sentence", () =>

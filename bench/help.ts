@@ -9,6 +9,8 @@ What to time
   --models NAME,..   shapes of these models (default llama-3.1-8b; --list names them)
   --shape QxKxD      query heads x KV heads x head dim, such as 32x8x128
   --kv N,..          KV lengths in tokens (default: 8192, 32768, 131072 as the model allows)
+  --set NAME         a set of cases with shapes, lengths and settings of its own (--list shows
+                     them): decode is the published claim, against dense attention
   --trace FILE       real queries, keys and values from a safetensors file
   --kernels GLOB,..  only kernels whose name matches, such as 'dense/*' (--list names them)
   --batch N          sequences (default 1; a trace is always one)
@@ -35,11 +37,15 @@ How to measure
   --seed N           seed of the inputs (default 1)
   --driver NAME      driver to record where the system does not tell it
   --out DIR          folder of results.csv and samples.jsonl (default results/<UTC time>);
-                     rows are appended to what is there
+                     rows are appended to what is there, ratios.csv is of the last run
+  --peers FILE,..    CSV of other software's times in f16 (bench/peers.ts has the columns), set
+                     against the fastest dense kernel and sparse step of each case
 
 Instead of timing
-  --list             list kernels and models
+  --list             list kernels, models and sets of cases
   --print-wgsl NAME  print the WGSL of a kernel as it would run for the first case
   --help             print this text
+
+deno task compare A B says whether the medians of two results agree.
 
 Exit code: 0 all verified, 1 a kernel FAILED its check, 2 wrong usage, 130 stopped by Ctrl-C.`;

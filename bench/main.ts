@@ -13,7 +13,10 @@ import { describeAdapter, NoAdapterError, openAdapter } from "./host.ts";
 import { measureCase } from "./measure.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
+import { type PeerTime, readPeers } from "./peers.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import { formatRatios, ratiosCsv } from "./ratio_table.ts";
+import { caseTimes } from "./ratios.ts";
 import { openResults, type ResultsWriter } from "./results.ts";
 import { readRevision } from "./revision.ts";
 import type { ResultRow } from "./row.ts";
@@ -30,7 +33,9 @@ async function main(args: readonly string[]): Promise<number> {
     return EXIT.ok;
   }
   const cases = casesOf(options, await readTrace(options));
-  if (options.printWgsl === null) return await measureAll(options, cases);
+  if (options.printWgsl === null) {
+    return await measureAll(options, cases, readPeers(options.peers));
+  }
   console.log(await wgslText(options.printWgsl, cases[0].problem));
   return EXIT.ok;
 }
@@ -43,7 +48,11 @@ async function readTrace({ quick, trace }: BenchOptions): Promise<NamedTrace | u
   return { name, trace: await readTraceFile(file) };
 }
 
-async function measureAll(options: BenchOptions, cases: readonly BenchCase[]): Promise<number> {
+async function measureAll(
+  options: BenchOptions,
+  cases: readonly BenchCase[],
+  peers: readonly PeerTime[],
+): Promise<number> {
   const host = await openAdapter({ driver: options.driver });
   console.log(describeAdapter(host.info));
   const results = openResults(options.outDir);
@@ -62,12 +71,15 @@ async function measureAll(options: BenchOptions, cases: readonly BenchCase[]): P
 
   const outcome: Outcome = { rows: [], leftOut: new Set(), tooLarge: [], qualities: [], results };
   for (const benchCase of cases) {
-    await measureInto(context, benchCase, options, outcome);
+    await measureInto(context, benchCase, outcome);
     begun++;
   }
   progress.clear();
   results.close();
-  return report(outcome);
+  const labels = new Map(cases.map(({ caseId, label }) => [caseId, label]));
+  const ratios = caseTimes(outcome.rows, peers, labels);
+  if (ratios.length > 0) Deno.writeTextFileSync(`${options.outDir}/ratios.csv`, ratiosCsv(ratios));
+  return report(outcome, formatRatios(ratios));
 }
 
 /** What has come of a run so far. */
@@ -86,16 +98,15 @@ interface Outcome {
 async function measureInto(
   context: MeasureContext,
   benchCase: BenchCase,
-  { contenders }: BenchOptions,
   to: Outcome,
 ): Promise<void> {
-  const { name, problem } = benchCase;
+  const { name, problem, contenders } = benchCase;
   for (const { name, why } of eligible(context, problem, contenders).refused) {
     to.leftOut.add(`${name}: ${why}`);
   }
   const rows: ResultRow[] = [];
   try {
-    await measureCase(context, benchCase, contenders, (row, samples) => {
+    await measureCase(context, benchCase, (row, samples) => {
       to.results.append(row);
       if (samples !== null) to.results.appendSamples(samples);
       rows.push(row);
@@ -125,10 +136,14 @@ async function traceQuality(
 }
 
 /** Prints what came of the run and returns its exit code. */
-function report({ rows, leftOut, tooLarge, qualities, results }: Outcome): number {
+function report(
+  { rows, leftOut, tooLarge, qualities, results }: Outcome,
+  ratios: string,
+): number {
   const measured = rows.filter((row) => row.stage !== "probe").length;
   if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
   else console.error("No kernel could run.");
+  if (ratios !== "") console.log(`${ratios}\n`);
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);

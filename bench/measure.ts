@@ -1,5 +1,5 @@
 /** Measures a case: every contender checked, then timed against the others, then checked again. */
-import type { Contender, Stage } from "../kernels/contender.ts";
+import type { Stage } from "../kernels/contender.ts";
 import type { Verdict } from "../kernels/judge.ts";
 import { kvBytes } from "../kernels/problem.ts";
 import type { BenchCase } from "./cases.ts";
@@ -16,11 +16,10 @@ import { traceInputs } from "./trace_case.ts";
 export async function measureCase(
   context: MeasureContext,
   benchCase: BenchCase,
-  contenders: readonly Contender[],
   onRow: (row: ResultRow, samples: SampleRecord | null) => Promise<void> | void,
 ): Promise<void> {
   const { device, facts, limits, settings, timer } = context;
-  const p = benchCase.problem;
+  const { problem: p, contenders } = benchCase;
   const { able, refused } = eligible(context, p, contenders);
   for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
 

@@ -4,7 +4,9 @@ import { findModel } from "../fixtures/models.ts";
 import type { Contender } from "../kernels/contender.ts";
 import type { CodeSharing, KvDtype, MapShape, TopK } from "../kernels/problem.ts";
 import { CONTENDERS, findContender } from "../kernels/registry.ts";
+import { type CaseSet, findCaseSet } from "./case_sets.ts";
 import { entriesOf, list, oneOf, positiveNumber, wholeNumber } from "./flag_values.ts";
+import { matching } from "./kernel_globs.ts";
 import { asUsage, UsageError } from "./usage_error.ts";
 
 /** What one call of the main job is to do. */
@@ -14,6 +16,8 @@ export interface BenchOptions {
   /** The contender whose WGSL to print instead of timing anything. */
   readonly printWgsl: Contender | null;
   readonly quick: boolean;
+  /** A named set of cases, which brings shapes and settings of its own. */
+  readonly set: CaseSet | null;
   /** Model names; empty where a shape or a trace alone is timed. */
   readonly models: readonly string[];
   readonly shape: Shape | null;
@@ -30,6 +34,8 @@ export interface BenchOptions {
   readonly sink: number;
   readonly recent: number;
   readonly contenders: readonly Contender[];
+  /** Paths of other software's times to compare with. */
+  readonly peers: readonly string[];
   /** Path of a trace to time. */
   readonly trace: string | null;
   readonly hot: boolean;
@@ -57,10 +63,18 @@ const SWITCHES = ["quick", "hot", "list", "help"] as const;
 // deno-fmt-ignore
 const VALUES = [
   "models", "shape", "kv", "batch", "lengths", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
-  "recent", "kernels", "trace", "noise", "max-time", "memory", "seed", "driver", "out", "print-wgsl",
+  "recent", "kernels", "trace", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
+  "out", "print-wgsl",
 ] as const;
 
 type Value = (typeof VALUES)[number];
+
+/** Flags that describe cases, which a set brings itself. */
+// deno-fmt-ignore
+const OF_CASES = [
+  "models", "shape", "kv", "batch", "lengths", "quick", "trace", "dtype", "bits", "sharing", "map", "k",
+  "sparsity", "sink", "recent",
+] as const;
 
 /** Flags that say the same thing in different ways. */
 const CONTRADICTIONS: readonly (readonly [string, string])[] = [
@@ -73,6 +87,7 @@ const CONTRADICTIONS: readonly (readonly [string, string])[] = [
   ["lengths", "kv"],
   ["lengths", "batch"],
   ["quick", "trace"],
+  ...OF_CASES.map((name) => ["set", name] as const),
 ];
 
 const MAX_KV_LEN = 2 ** 21;
@@ -111,7 +126,12 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
   return {
     ...switches,
     printWgsl: take<Contender | null>("print-wgsl", null, (_, name) => contenderOf(name)),
-    models: take("models", given("shape") || onlyTrace ? [] : ["llama-3.1-8b"], modelNames),
+    set: take<CaseSet | null>("set", null, (_, name) => asUsage(() => findCaseSet(name))),
+    models: take(
+      "models",
+      given("shape") || given("set") || onlyTrace ? [] : ["llama-3.1-8b"],
+      modelNames,
+    ),
     shape: take<Shape | null>("shape", null, shapeOf),
     kvLens: switches.quick ? [8192] : take<number[] | null>("kv", null, tokens(list)),
     batch: take("batch", 1, count(1, 65535)),
@@ -126,6 +146,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     sink: take("sink", 128, count(0, MAX_U32)),
     recent: take("recent", 128, count(0, MAX_U32)),
     contenders: take("kernels", CONTENDERS, contendersOf),
+    peers: take<string[]>("peers", [], list),
     trace: texts.get("trace") ?? null,
     noisePct: take("noise", 0.5, positiveNumber),
     maxTimeMs: 1000 * take("max-time", 10, positiveNumber),
@@ -191,17 +212,13 @@ function contenderOf(name: string): Contender {
   return asUsage(() => findContender(name));
 }
 
-/** The contenders that match one glob or more, in the registry's order. */
+/** The contenders that match one glob or more; each glob must match some. */
 function contendersOf(name: string, text: string): readonly Contender[] {
-  const patterns = list(name, text).map((glob) => {
-    const pattern = new RegExp(
-      `^${glob.split("*").map((part) => RegExp.escape(part)).join(".*")}$`,
-    );
-    if (!CONTENDERS.some((contender) => pattern.test(contender.name))) {
-      const known = CONTENDERS.map((contender) => contender.name).join(", ");
-      throw new UsageError(`--${name}: no kernel matches ${glob}; the kernels are ${known}.`);
-    }
-    return pattern;
-  });
-  return CONTENDERS.filter((contender) => patterns.some((pattern) => pattern.test(contender.name)));
+  const globs = list(name, text);
+  for (const glob of globs) {
+    if (matching(CONTENDERS, [glob]).length > 0) continue;
+    const known = CONTENDERS.map((contender) => contender.name).join(", ");
+    throw new UsageError(`--${name}: no kernel matches ${glob}; the kernels are ${known}.`);
+  }
+  return matching(CONTENDERS, globs);
 }

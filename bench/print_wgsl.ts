@@ -5,6 +5,7 @@ import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { dispatchWgsl } from "../kernels/program.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
+import { CASE_SETS } from "./case_sets.ts";
 import { NoAdapterError, openAdapter, openDevice } from "./host.ts";
 
 /** What a device promises at least: the defaults of the WebGPU specification. */
@@ -17,7 +18,7 @@ const DEFAULT_LIMITS: DeviceLimits = {
   maxStorageBuffersPerShaderStage: 8,
 };
 
-/** Every kernel with its stage, and every model with its shape. */
+/** Every kernel with its stage, every model with its shape, and every set of cases. */
 export function listText(): string {
   const kernels = CONTENDERS.map(({ name, stage, description }) =>
     `  ${name.padEnd(26)}${stage.padEnd(15)}${description}`
@@ -25,7 +26,18 @@ export function listText(): string {
   const models = MODELS.map((model) =>
     `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`
   );
-  return ["Kernels (--kernels)", ...kernels, "", "Models (--models)", ...models].join("\n");
+  const sets = CASE_SETS.flatMap(({ name, description, cases }) => [
+    `  ${name.padEnd(30)}${description}`,
+    ...cases.map(({ label, problem: { batch, kvLen } }) =>
+      `    ${label.padEnd(28)}batch ${batch}, ${kvLen} tokens`
+    ),
+  ]);
+  const blocks = [
+    ["Kernels (--kernels)", ...kernels],
+    ["Models (--models)", ...models],
+    ["Sets of cases (--set)", ...sets],
+  ];
+  return blocks.map((lines) => lines.join("\n")).join("\n\n");
 }
 
 /**

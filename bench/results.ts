@@ -87,7 +87,7 @@ function field(value: ResultRow[keyof ResultRow]): unknown {
 }
 
 /** Fractions keep 6 digits: no timing is good to more. */
-function shortNumber(value: unknown): unknown {
+export function shortNumber(value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value)
     ? Number(value.toPrecision(6))
     : value;

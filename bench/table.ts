@@ -1,16 +1,13 @@
 /** The readable table of a run: one block for each case, at most 100 columns wide. Pure. */
 import { shapeName } from "../kernels/problem.ts";
 import type { ResultRow } from "./row.ts";
+import { alignColumns, micros, rule, type TextColumn } from "./text_table.ts";
 
-/** A column: its heading, its cell, and whether it holds words (numbers line up on the right). */
-interface Column {
-  readonly heading: string;
-  readonly words?: true;
+interface Column extends TextColumn {
   cell(row: ResultRow): string;
 }
 
 const MAX_COLUMNS = 100;
-const GAP = "  ";
 
 const COLUMNS: readonly Column[] = [
   { heading: "kernel", words: true, cell: (row) => row.kernel },
@@ -37,20 +34,15 @@ function formatCase(all: readonly ResultRow[]): string {
   const [first] = all;
   const rows = all.filter((row) => row.stage !== "probe");
   const heading = `${shapeName(shapeOf(first))}, ${first.lengths.replaceAll(" ", ", ")} tokens`;
-  const cells = [COLUMNS.map(({ heading }) => heading), ...rows.map(cellsOf)];
-  const widths = COLUMNS.map((_, i) => Math.max(...cells.map((line) => line[i].length)));
-  const lines = cells.map((line) =>
-    line.map((cell, i) => COLUMNS[i].words ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))
-      .join(GAP).trimEnd()
-  );
-  const rule = "-".repeat(Math.max(...lines.map((line) => line.length)));
+  const lines = alignColumns(COLUMNS, rows.map((row) => COLUMNS.map((column) => column.cell(row))));
   const body = rows.flatMap((row, i) =>
     row.verified ? [lines[i + 1]] : [lines[i + 1], ...wrap(`    ${row.failure}`)]
   );
   const settings = [...wrap(settingsOf(first, rows)), ...wrap(ceilingsOf(all))];
-  return [heading, ...settings.filter((line) => line.trim()), "", lines[0], rule, ...body].join(
-    "\n",
-  );
+  return [heading, ...settings.filter((line) => line.trim()), "", lines[0], rule(lines), ...body]
+    .join(
+      "\n",
+    );
 }
 
 /** The device's ceilings as its probes found them; empty without probes. */
@@ -81,10 +73,6 @@ function settingsOf(row: ResultRow, rows: readonly ResultRow[]): string {
     `[${row.case_id}]`;
 }
 
-function cellsOf(row: ResultRow): string[] {
-  return COLUMNS.map((column) => column.cell(row));
-}
-
 function interval({ ci_low_us: low, ci_high_us: high }: ResultRow): string {
   return low === null || high === null ? "" : `${micros(low)}-${micros(high)}`;
 }
@@ -92,12 +80,6 @@ function interval({ ci_low_us: low, ci_high_us: high }: ResultRow): string {
 function error({ rel_l2_err }: ResultRow): string {
   // Exact stages have none at all.
   return rel_l2_err === 0 ? "0" : rel_l2_err?.toExponential(1) ?? "";
-}
-
-/** About four digits: what a timing is good for. */
-function micros(us: number | null): string {
-  if (us === null) return "";
-  return us.toFixed(us < 100 ? 2 : us < 1000 ? 1 : 0);
 }
 
 function decimals(value: number | null, places: number): string {

@@ -1,0 +1,65 @@
+/**
+ * Peers: times of other software for the same decode step, measured outside the suite and read from
+ * CSV files. A file may be several concatenated, headers and all.
+ */
+import { csvLines, damaged, decimalNumber, readText } from "./csv_lines.ts";
+
+/** One time of one peer: f16, one query token per sequence. */
+export interface PeerTime {
+  /** Who, such as `torch_cudnn`. */
+  readonly peer: string;
+  readonly batch: number;
+  readonly qHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly kvLen: number;
+  /** Microseconds per step. */
+  readonly medianUs: number;
+}
+
+const SIZES = ["batch", "q_heads", "kv_heads", "head_dim", "kv_len"] as const;
+const COLUMNS = ["peer", ...SIZES, "us_median", "gbytes_per_s"] as const;
+
+/**
+ * Reads files of peers.
+ *
+ * @throws {UsageError} one sentence on the first that cannot be read or is not what it should be.
+ */
+export function readPeers(paths: readonly string[]): PeerTime[] {
+  return paths.flatMap((path) => parsePeers(readText(path), path));
+}
+
+/**
+ * The times of one file's text. Rows without sizes, such as that of a plain copy, are checked and
+ * left out: they are no decode step.
+ *
+ * @param path Names the file in errors.
+ * @throws {UsageError} naming the first line that is wrong.
+ */
+export function parsePeers(text: string, path: string): PeerTime[] {
+  return csvLines(text, COLUMNS, { path, due: COLUMNS.join() }).flatMap(({ line, fields }) => {
+    const text = (name: (typeof COLUMNS)[number]) => fields[COLUMNS.indexOf(name)].trim();
+    const above0 = (name: (typeof COLUMNS)[number]) => {
+      const value = decimalNumber(text(name));
+      if (value > 0) return value;
+      throw damaged(path, line, `${name} takes a number above 0, not "${text(name)}"`);
+    };
+    const size = (name: (typeof SIZES)[number]) => {
+      if (/^[1-9]\d*$/.test(text(name))) return Number(text(name));
+      throw damaged(path, line, `${name} takes a whole number above 0, not "${text(name)}"`);
+    };
+    if (text("peer") === "") throw damaged(path, line, "names no peer");
+    if (text("gbytes_per_s") !== "") above0("gbytes_per_s");
+    const medianUs = above0("us_median");
+    if (SIZES.every((name) => text(name) === "")) return [];
+    return [{
+      peer: text("peer"),
+      batch: size("batch"),
+      qHeads: size("q_heads"),
+      kvHeads: size("kv_heads"),
+      headDim: size("head_dim"),
+      kvLen: size("kv_len"),
+      medianUs,
+    }];
+  });
+}

@@ -1,0 +1,58 @@
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { parsePeers, readPeers } from "./peers.ts";
+import { UsageError } from "./usage_error.ts";
+
+const HEADER = "peer,batch,q_heads,kv_heads,head_dim,kv_len,us_median,gbytes_per_s";
+const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-23-peers.csv`;
+
+Deno.test("the stored peers are read", () => {
+  const peers = readPeers([STORED]);
+  assertEquals(peers.length, 9);
+  assertEquals(peers[1], {
+    ...{ peer: "torch_cudnn", batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 },
+    medianUs: 19.5,
+  });
+  assertEquals(readPeers([STORED, STORED]).length, 18);
+});
+
+Deno.test("files may be concatenated, end lines as they like and say what no step is", () => {
+  const lines = [
+    HEADER,
+    "copy,,,,,,714.9,3004",
+    "a,1,2,1,64,100,5,",
+    HEADER,
+    "b,8,2,1,64,100,1e1,2",
+  ];
+  const medians = (text: string) =>
+    parsePeers(text, "p").map(({ peer, batch, medianUs }) => [peer, batch, medianUs]);
+  const expected = [["a", 1, 5], ["b", 8, 10]];
+  assertEquals(medians(lines.join("\n")), expected);
+  assertEquals(medians(`\ufeff${lines.join("\r\n")}\r\n\r\n`), expected);
+  assertEquals(parsePeers(HEADER, "p"), []);
+});
+
+Deno.test("what is wrong in a file is refused in one sentence with its line", () => {
+  const wrong: Record<string, RegExp> = {
+    "": /^p\.csv has other columns than peer,batch,/,
+    "peer,batch\n": /^p\.csv has other columns than peer,batch,/,
+    [`${HEADER},more\n`]: /^p\.csv has other columns/,
+    [`${HEADER}\na,1,2\n`]: /^p\.csv, line 2: has 3 fields where 8 are due\.$/,
+    [`${HEADER}\n\na,1,32,8,128,8k,5,\n`]: /line 3: kv_len takes a whole number above 0, not "8k"/,
+    [`${HEADER}\na,,32,8,128,8192,5,\n`]: /line 2: batch takes a whole number above 0, not ""/,
+    [`${HEADER}\na,1,32,8,128,8192,fast,\n`]: /line 2: us_median .* above 0, not "fast"/,
+    [`${HEADER}\na,1,32,8,128,8192,0,\n`]: /line 2: us_median takes a number above 0, not "0"/,
+    [`${HEADER}\na,1,32,8,128,8192,5,x\n`]: /line 2: gbytes_per_s takes a number above 0, not "x"/,
+    [`${HEADER}\n,1,32,8,128,8192,5,\n`]: /line 2: names no peer/,
+    [`${HEADER}\na"b",1,32,8,128,8192,5,\n`]: /line 2: is not CSV/,
+  };
+  for (const [text, message] of Object.entries(wrong)) {
+    refused(() => parsePeers(text, "p.csv"), message);
+  }
+  refused(() => readPeers([STORED, "/missing/peers.csv"]), /^Cannot read \/missing\/peers\.csv: /);
+});
+
+function refused(call: () => unknown, message: RegExp): void {
+  const error = assertThrows(call, UsageError);
+  assertMatch(error.message, message);
+  assertMatch(error.message, /^[^\n]+\.$/);
+}

@@ -1,0 +1,78 @@
+import { assertEquals } from "@std/assert";
+import { type PeerTime, readPeers } from "./peers.ts";
+import { caseTimes } from "./ratios.ts";
+import { readResults } from "./read_results.ts";
+import type { ResultRow } from "./row.ts";
+import { makeFailedRow, makeRow } from "./testing_row.ts";
+
+const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-23`;
+const SIZES = { batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 };
+
+const peer = (peer: string, medianUs: number, sizes: Partial<PeerTime> = {}): PeerTime => ({
+  ...{ peer, medianUs },
+  ...SIZES,
+  ...sizes,
+});
+const dense = (medianUs: number, changes: Partial<ResultRow> = {}) =>
+  makeRow({ median_us: medianUs, ...changes });
+const step = (medianUs: number, changes: Partial<ResultRow> = {}) =>
+  makeRow({ kernel: "pipeline/sparse", stage: "pipeline", median_us: medianUs, ...changes });
+const select = (medianUs: number, changes: Partial<ResultRow> = {}) =>
+  makeRow({ kernel: "select/counting", stage: "select", median_us: medianUs, ...changes });
+const times = (rows: readonly ResultRow[], peers: readonly PeerTime[] = []) =>
+  caseTimes(rows, peers, new Map());
+
+Deno.test("the stored run gives the ratios that were published of it", () => {
+  const { rows } = readResults(`${STORED}.csv`);
+  const found = times(rows, readPeers([`${STORED}-peers.csv`]));
+  const ratios = found.map(({ cudaDense, wgslDense, step, select, topK }) => [
+    (cudaDense!.medianUs / step!.medianUs).toFixed(2),
+    (wgslDense!.medianUs / cudaDense!.medianUs).toFixed(2),
+    (topK!.medianUs / select!.medianUs).toFixed(1),
+  ]);
+  assertEquals(ratios, [["1.07", "1.06", "8.5"], ["1.95", "1.05", "7.6"], ["3.42", "1.02", "4.5"]]);
+});
+
+Deno.test("of each kind the fastest that is right counts", () => {
+  const failed = makeFailedRow({ kernel: "dense/wrong" });
+  const rows = [dense(22), dense(20, { kernel: "dense/b" }), failed, step(9), step(8), step(10)];
+  const peers = [peer("torch_flash", 25), peer("torch_cudnn", 19), peer("torch_cudnn", 18)];
+  const [found, ...none] = times(rows, [...peers, peer("torch_other", 1), peer("ort_web_gqa", 90)]);
+  assertEquals(none, []);
+  assertEquals(found.cudaDense, { name: "torch_cudnn", medianUs: 18 });
+  assertEquals(found.wgslDense?.name, "dense/b");
+  assertEquals(found.step, { name: "pipeline/sparse", medianUs: 8, floorUs: 15.1 });
+  assertEquals([found.ortDense?.medianUs, found.tokenPool, found.topK], [90, null, null]);
+});
+
+Deno.test("a peer's dense attention stands beside every case of its sizes, in f16", () => {
+  const peers = [peer("torch_cudnn", 19), peer("torch_cudnn", 99, { batch: 8 })];
+  const cudaUs = (changes: Partial<ResultRow>) =>
+    times([dense(20, changes)], peers).map(({ cudaDense }) => cudaDense?.medianUs);
+  assertEquals(cudaUs({}), [19]);
+  assertEquals(cudaUs({ code_sharing: "group", bits: 128, sink: 0, recent: 0 }), [19]);
+  assertEquals(cudaUs({ batch: 8 }), [99]);
+  const others: Partial<ResultRow>[] = [{ dtype: "f32" }, { kv_len: 1 }, { q_heads: 8 }];
+  for (const other of [...others, { kv_heads: 4 }, { head_dim: 64 }]) {
+    assertEquals(cudaUs(other), []);
+  }
+});
+
+Deno.test("topk stands beside a selection of the same rows and count only", () => {
+  const topKUs = (changes: Partial<ResultRow>) =>
+    times([select(5, changes)], [peer("torch_topk", 50)]).map(({ topK }) => topK?.medianUs);
+  assertEquals(topKUs({}), [50]);
+  assertEquals(topKUs({ k: 255 }), []);
+  assertEquals(topKUs({ code_sharing: "group" }), []);
+});
+
+Deno.test("cases come in order under their labels, without those that allow no ratio", () => {
+  const rows = [
+    ...[step(9, { case_id: "b" }), dense(20, { case_id: "b" }), dense(20, { case_id: "dense" })],
+    ...[step(9, { case_id: "step" }), select(5, { case_id: "select" })],
+    ...[dense(20, { case_id: "a", kernel: "dense/gpt_fast" }), step(9, { case_id: "a" })],
+  ];
+  const found = caseTimes(rows, [], new Map([["b", "label"]]));
+  assertEquals(found.map(({ label }) => label), ["label", "a"]);
+  assertEquals(found.map(({ gptFast }) => gptFast?.medianUs), [undefined, 20]);
+});

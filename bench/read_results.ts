@@ -1,0 +1,83 @@
+/** Reads `results.csv` back into rows, and says exactly what is wrong with one. */
+import { type CsvLine, csvLines, damaged, decimalNumber, readText } from "./csv_lines.ts";
+import { COLUMNS, type ResultRow } from "./row.ts";
+
+/** What a file of results holds. */
+export interface StoredResults {
+  readonly rows: readonly ResultRow[];
+  /** What was left out of it, in a sentence; null if nothing was. */
+  readonly warning: string | null;
+}
+
+const TRUTHS: readonly (keyof ResultRow)[] = ["software", "verified"];
+
+/** Columns whose text is not a number. */
+// deno-fmt-ignore
+const TEXTS: readonly (keyof ResultRow)[] = [
+  "utc", "suite_version", "commit", "runtime", "adapter", "vendor", "driver", "backend", "case_id",
+  "kernel", "stage", "dtype", "code_sharing", "map", "params", "cache", "timer", "failure",
+];
+
+/** Numbers that a row may lack. */
+// deno-fmt-ignore
+const MAY_BE_EMPTY: readonly (keyof ResultRow)[] = [
+  "rows", "unique_rows", "workgroup", "median_us", "ci_low_us", "ci_high_us", "noise_pct",
+  "gbytes_per_s", "floor_us", "roofline_pct", "speedup_vs_dense", "ns_per_tick", "rel_l2_err",
+];
+
+/**
+ * Reads a results file, or `results.csv` of a results folder.
+ *
+ * @throws {UsageError} one sentence on why it cannot be read.
+ */
+export function readResults(path: string): StoredResults {
+  const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/results.csv` : path;
+  return parseResults(readText(file), file);
+}
+
+/**
+ * The rows of a results file's text. A last line without a line break is what a killed run left: it
+ * is dropped with a warning.
+ *
+ * @param path Names the file in errors.
+ * @throws {UsageError} for other columns, or naming the first damaged line.
+ */
+export function parseResults(text: string, path: string): StoredResults {
+  const end = text.lastIndexOf("\n") + 1;
+  const due = "this version writes";
+  const lines = csvLines(text.slice(0, end), COLUMNS, { path, due });
+  return {
+    rows: lines.map((line) => parseRow(line, path)),
+    warning: text.slice(end).trim() === "" ? null : `${path}: dropped an incomplete last line.`,
+  };
+}
+
+function parseRow({ line, fields }: CsvLine, path: string): ResultRow {
+  const values = COLUMNS.map((name, i) => {
+    const value = valueOf(name, fields[i]);
+    if (value === undefined) throw damaged(path, line, `${name} cannot be "${fields[i]}"`);
+    return [name, value];
+  });
+  return Object.fromEntries(values) as ResultRow;
+}
+
+/** The value of a column's text; undefined if it cannot be one. */
+function valueOf(
+  name: keyof ResultRow,
+  text: string,
+): string | boolean | number | null | undefined {
+  if (TEXTS.includes(name)) return text;
+  if (TRUTHS.includes(name)) return { true: true, false: false }[text];
+  if (text === "") return MAY_BE_EMPTY.includes(name) ? null : undefined;
+  const value = decimalNumber(text);
+  return Number.isFinite(value) ? value : undefined;
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    // Reading it will say why.
+    return false;
+  }
+}
