@@ -3,7 +3,7 @@
  * sees the time from submission until the GPU is idle; the main job's timestamps are finer.
  * @module
  */
-import type { Contender } from "../kernels/contender.ts";
+import type { Contender, Stage } from "../kernels/contender.ts";
 import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
@@ -24,6 +24,7 @@ const CASES = info.software
 /** A submission costs some 50 us, which has to vanish in the steps that it brings. */
 const STEPS = info.software ? 1 : 100;
 const BASELINE = "dense/split";
+const PROMPT_STAGES: readonly Stage[] = ["encode_prompt", "prefill"];
 
 for (const { problem } of casesOf(parseOptions(CASES))) {
   const inputs = new InputSets(device, problem, {
@@ -34,7 +35,7 @@ for (const { problem } of casesOf(parseOptions(CASES))) {
   });
   for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
     // A whole prompt is as much work as thousands of decode steps.
-    const steps = contender.stage === "encode_prompt" ? 1 : STEPS;
+    const steps = PROMPT_STAGES.includes(contender.stage) ? 1 : STEPS;
     addBench(inputs, contender, steps, {
       name: contender.name,
       group: groupName(problem, steps, contender),
@@ -44,7 +45,7 @@ for (const { problem } of casesOf(parseOptions(CASES))) {
 }
 
 function groupName(problem: Problem, steps: number, { stage }: Contender): string {
-  const what = stage === "encode_prompt"
+  const what = PROMPT_STAGES.includes(stage)
     ? "the whole prompt"
     : steps === 1
     ? "one decode step"

@@ -83,6 +83,7 @@ export async function prepare(
         heads: checkedHeads(p, settings.seed + set),
         sequences: checkedSequences(p, set),
         promptTokens: PROMPT_TOKENS,
+        prefillTokens: PREFILL_TOKENS,
       },
     );
   return {
@@ -114,6 +115,9 @@ export async function prepare(
 
 /** Prompt tokens of a list that a check encodes again. */
 const PROMPT_TOKENS = 256;
+
+/** Query tokens of a list's prompt that a check attends again. */
+const PREFILL_TOKENS = 8;
 
 /** Multiply-adds of the reference that a check may spend: about a second of one core. */
 const CHECK_BUDGET = 5e8;

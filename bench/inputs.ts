@@ -147,6 +147,7 @@ function fillKind(name: string, p: Problem): number {
     case "values":
       return FILL_KIND[p.dtype];
     case "q":
+    case "prompt_q":
     case "partial_out":
       return FILL_KIND.f32;
     case "partial_stats":

@@ -6,6 +6,7 @@
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence |
  * | `q`, `out` | f32 [B, Hq, D] |
+ * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], as a projection of tokens leaves them |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
  * | `query_codes` | u32 [B, Hq, b/32], bit j of the code is bit j%32 of word j/32 |
@@ -43,6 +44,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
   const lists = p.batch * codeHeads(p);
   const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
+  const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
   return {
     lengths: 4 * p.batch,
     q: 4 * p.batch * p.qHeads * p.headDim,
@@ -57,6 +59,8 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     selected_counts: 4 * lists,
     sink_logits: 4 * p.qHeads,
     out: 4 * p.batch * p.qHeads * p.headDim,
+    prompt_q: prompt,
+    prompt_out: prompt,
   };
 }
 

@@ -35,6 +35,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["attend/gather", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
   ["attend/gather_subgroup", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
   ["attend/select_gather", "- peak), inside)", "+ peak), inside)"],
+  ["prefill/flash", "exp2(four - peaks", "exp2(four + peaks"],
   ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
   ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
   ["dense/split_subgroup", "- peak), inside)", "+ peak), inside)"],
