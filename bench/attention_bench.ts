@@ -3,13 +3,13 @@
  * sees the time from submission until the GPU is idle; the main job's timestamps are finer.
  * @module
  */
-import type { Contender, Stage } from "../kernels/contender.ts";
+import type { Contender } from "../kernels/contender.ts";
 import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 import { casesOf } from "./cases.ts";
 import { eligible } from "./context.ts";
-import { type Contestant, prepare } from "./contestant.ts";
+import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
 import { openAdapter, openDevice } from "./host.ts";
 import { InputSets } from "./inputs.ts";
 import { parseOptions } from "./options.ts";
@@ -24,7 +24,6 @@ const CASES = info.software
 /** A submission costs some 50 us, which has to vanish in the steps that it brings. */
 const STEPS = info.software ? 1 : 100;
 const BASELINE = "dense/split";
-const PROMPT_STAGES: readonly Stage[] = ["encode_prompt", "prefill"];
 
 for (const { problem } of casesOf(parseOptions(CASES))) {
   const inputs = new InputSets(device, problem, {
@@ -34,7 +33,6 @@ for (const { problem } of casesOf(parseOptions(CASES))) {
     unroll: !info.software,
   });
   for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
-    // A whole prompt is as much work as thousands of decode steps.
     const steps = PROMPT_STAGES.includes(contender.stage) ? 1 : STEPS;
     addBench(inputs, contender, steps, {
       name: contender.name,

@@ -14,6 +14,7 @@ import { measureCase } from "./measure.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import { createProgress, type Progress } from "./progress.ts";
+import { promptShares } from "./prompt_share.ts";
 import { openResults, type ResultsWriter } from "./results.ts";
 import { readRevision } from "./revision.ts";
 import type { ResultRow } from "./row.ts";
@@ -73,7 +74,7 @@ async function measureAll(options: BenchOptions, cases: readonly BenchCase[]): P
 /** What has come of a run so far. */
 interface Outcome {
   readonly rows: ResultRow[];
-  /** Kernels that this device has no features or room for, and why. */
+  /** Kernels that this device has no features, room or time for, and why. */
   readonly leftOut: Set<string>;
   /** Cases that this device cannot hold, and why. */
   readonly tooLarge: string[];
@@ -95,12 +96,13 @@ async function measureInto(
   }
   const rows: ResultRow[] = [];
   try {
-    await measureCase(context, benchCase, contenders, (row, samples) => {
+    const slow = await measureCase(context, benchCase, contenders, (row, samples) => {
       to.results.append(row);
       if (samples !== null) to.results.appendSamples(samples);
       rows.push(row);
       to.rows.push(row);
     });
+    for (const { name, why } of slow) to.leftOut.add(`${name}: ${why}`);
     const quality = await traceQuality(context, benchCase, rows);
     if (quality !== null) to.qualities.push(`${name}: ${quality}`);
   } catch (error) {
@@ -129,6 +131,7 @@ function report({ rows, leftOut, tooLarge, qualities, results }: Outcome): numbe
   const measured = rows.filter((row) => row.stage !== "probe").length;
   if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
   else console.error("No kernel could run.");
+  for (const share of promptShares(rows)) console.log(`${share}.`);
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);

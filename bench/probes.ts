@@ -26,7 +26,10 @@ import type { GpuTimer, Record } from "./timer.ts";
 export type Ladder = readonly { readonly bytes: number; readonly us: number }[];
 
 /** How many operations of which kind a step does. */
-export type Operations = { readonly popcounts?: number; readonly flops?: number };
+export interface Operations {
+  readonly popcounts?: number;
+  readonly flops?: number;
+}
 
 /** One probe's measurement. */
 export interface ProbeResult {
