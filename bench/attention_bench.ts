@@ -19,7 +19,7 @@ const { device, features } = await openDevice(adapter, ["subgroups"]);
 const limits = limitsOf(device);
 
 const CASES = info.software
-  ? ["--shape", "8x2x128", "--kv", "1024"]
+  ? ["--shape", "8x2x128", "--kv", "512"]
   : ["--models", "llama-3.1-8b,qwen2.5-7b", "--kv", "32768"];
 /** A submission costs some 50 us, which has to vanish in the steps that it brings. */
 const STEPS = info.software ? 1 : 100;

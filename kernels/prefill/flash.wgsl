@@ -19,7 +19,7 @@ const WORKGROUP: u32 = 128u; // @param
 const ROWS: u32 = 64u; // @param rows of the output of a workgroup
 const COLUMNS: u32 = 64u; // @param keys of a tile
 const COLUMN_THREADS: u32 = 16u; // @param threads that share a row
-const DEPTH: u32 = 4u; // @param vec4f of a query or key staged at a time
+const DEPTH: u32 = 8u; // @param vec4f of a query or key staged at a time
 const KEYS: u32 = 16u; // @param rows of V staged at a time
 
 const QUADS = HEAD_DIM / 4u;
@@ -179,7 +179,7 @@ fn main(
       let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
       // @unroll
       for (var c = 0u; c < MY_COLUMNS; c++) {
-        let logit = scores[r * MY_COLUMNS + c] * (LOG2_E * inverseSqrt(f32(HEAD_DIM)));
+        let logit = scores[r * MY_COLUMNS + c] * (LOG2_E / sqrt(f32(HEAD_DIM)));
         scores[r * MY_COLUMNS + c] = select(MASKED, logit, first_key + column_thread * MY_COLUMNS + c <= token);
         higher[r / 4u][r % 4u] = max(higher[r / 4u][r % 4u], scores[r * MY_COLUMNS + c]);
       }
