@@ -9,7 +9,7 @@ import { type Problem, shapeName } from "../kernels/problem.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 import { casesOf } from "./cases.ts";
 import { eligible } from "./context.ts";
-import { type Contestant, prepare } from "./contestant.ts";
+import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
 import { openAdapter, openDevice } from "./host.ts";
 import { InputSets } from "./inputs.ts";
 import { parseOptions } from "./options.ts";
@@ -19,7 +19,7 @@ const { device, features } = await openDevice(adapter, ["subgroups"]);
 const limits = limitsOf(device);
 
 const CASES = info.software
-  ? ["--shape", "8x2x128", "--kv", "1024"]
+  ? ["--shape", "8x2x128", "--kv", "512"]
   : ["--models", "llama-3.1-8b,qwen2.5-7b", "--kv", "32768"];
 /** A submission costs some 50 us, which has to vanish in the steps that it brings. */
 const STEPS = info.software ? 1 : 100;
@@ -33,8 +33,7 @@ for (const { problem } of casesOf(parseOptions(CASES))) {
     unroll: !info.software,
   });
   for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
-    // A whole prompt is as much work as thousands of decode steps.
-    const steps = contender.stage === "encode_prompt" ? 1 : STEPS;
+    const steps = PROMPT_STAGES.includes(contender.stage) ? 1 : STEPS;
     addBench(inputs, contender, steps, {
       name: contender.name,
       group: groupName(problem, steps, contender),
@@ -44,7 +43,7 @@ for (const { problem } of casesOf(parseOptions(CASES))) {
 }
 
 function groupName(problem: Problem, steps: number, { stage }: Contender): string {
-  const what = stage === "encode_prompt"
+  const what = PROMPT_STAGES.includes(stage)
     ? "the whole prompt"
     : steps === 1
     ? "one decode step"

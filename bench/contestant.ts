@@ -1,5 +1,5 @@
 /** A contender made ready on a device: compiled, its outputs allocated, its input sets bound. */
-import type { Contender, Cost, Params, Plan } from "../kernels/contender.ts";
+import type { Contender, Cost, Params, Plan, Stage } from "../kernels/contender.ts";
 import { judge, type Verdict } from "../kernels/judge.ts";
 import { codeHeads, type Problem } from "../kernels/problem.ts";
 import {
@@ -14,6 +14,9 @@ import { coldSets, touchedBytes } from "./cold.ts";
 import type { InputSets } from "./inputs.ts";
 import { poison, readBytes, submitOnce } from "./run_once.ts";
 import type { Entrant } from "./sampler.ts";
+
+/** Stages of the prompt phase: as much work as thousands of decode steps. */
+export const PROMPT_STAGES: readonly Stage[] = ["encode_prompt", "prefill"];
 
 /** A contender ready to be checked and timed. */
 export interface Contestant extends Entrant {
@@ -83,6 +86,7 @@ export async function prepare(
         heads: checkedHeads(p, settings.seed + set),
         sequences: checkedSequences(p, set),
         promptTokens: PROMPT_TOKENS,
+        prefillTokens: PREFILL_TOKENS,
       },
     );
   return {
@@ -114,6 +118,9 @@ export async function prepare(
 
 /** Prompt tokens of a list that a check encodes again. */
 const PROMPT_TOKENS = 256;
+
+/** Query tokens of a list's prompt that a check attends again. */
+const PREFILL_TOKENS = 8;
 
 /** Multiply-adds of the reference that a check may spend: about a second of one core. */
 const CHECK_BUDGET = 5e8;

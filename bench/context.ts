@@ -82,14 +82,20 @@ function powerOfTwo(most: number): number {
   return 2 ** Math.floor(Math.log2(most));
 }
 
+/** A kernel that is left out, and why in a sentence. */
+export interface Refusal {
+  readonly name: string;
+  readonly why: string;
+}
+
 /** Contenders that this device and problem allow, and why the others may not run. */
 export function eligible(
   context: Pick<MeasureContext, "features" | "limits">,
   p: Problem,
   contenders: readonly Contender[],
-): { able: Contender[]; refused: { name: string; why: string }[] } {
+): { able: Contender[]; refused: Refusal[] } {
   const able: Contender[] = [];
-  const refused: { name: string; why: string }[] = [];
+  const refused: Refusal[] = [];
   for (const contender of contenders) {
     const missing = contender.features.find((feature) => !context.features.has(feature));
     const why = missing ? `this device has no ${missing}` : refusal(contender, p, context.limits);

@@ -32,7 +32,8 @@ How to measure
   --hot              leave the inputs in the caches between steps (default: cold)
   --noise PCT        stop when half of each median's 95% interval is below this (default 0.5);
                      a software adapter stops at 5 samples
-  --max-time SEC     time limit of a case's sampling (default 10)
+  --max-time SEC     time limit of a case's sampling (default 10); kernels whose steps
+                     are too long for it are left out
   --memory GB        GPU memory for inputs (default 6); cold sets of large cases want more
   --seed N           seed of the inputs (default 1)
   --driver NAME      driver to record where the system does not tell it

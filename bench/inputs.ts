@@ -158,6 +158,7 @@ function fillKind(name: string, p: Problem): number {
     case "pool_values":
       return FILL_KIND[p.dtype];
     case "q":
+    case "prompt_q":
     case "partial_out":
       return FILL_KIND.f32;
     case "partial_stats":

@@ -17,6 +17,7 @@ import { type PeerTime, readPeers } from "./peers.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
+import { promptShares } from "./prompt_share.ts";
 import { openResults, type ResultsWriter } from "./results.ts";
 import { readRevision } from "./revision.ts";
 import type { ResultRow } from "./row.ts";
@@ -85,7 +86,7 @@ async function measureAll(
 /** What has come of a run so far. */
 interface Outcome {
   readonly rows: ResultRow[];
-  /** Kernels that this device has no features or room for, and why. */
+  /** Kernels that this device has no features, room or time for, and why. */
   readonly leftOut: Set<string>;
   /** Cases that this device cannot hold, and why. */
   readonly tooLarge: string[];
@@ -106,12 +107,13 @@ async function measureInto(
   }
   const rows: ResultRow[] = [];
   try {
-    await measureCase(context, benchCase, (row, samples) => {
+    const slow = await measureCase(context, benchCase, (row, samples) => {
       to.results.append(row);
       if (samples !== null) to.results.appendSamples(samples);
       rows.push(row);
       to.rows.push(row);
     });
+    for (const { name, why } of slow) to.leftOut.add(`${name}: ${why}`);
     const quality = await traceQuality(context, benchCase, rows);
     if (quality !== null) to.qualities.push(`${name}: ${quality}`);
   } catch (error) {
@@ -144,6 +146,7 @@ function report(
   if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
   else console.error("No kernel could run.");
   if (ratios !== "") console.log(`${ratios}\n`);
+  for (const share of promptShares(rows)) console.log(`${share}.`);
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);

@@ -1,26 +1,33 @@
 /** Measures a case: every contender checked, then timed against the others, then checked again. */
-import type { Stage } from "../kernels/contender.ts";
+import type { Contender, Stage } from "../kernels/contender.ts";
 import type { Verdict } from "../kernels/judge.ts";
-import { kvBytes } from "../kernels/problem.ts";
+import { kvBytes, type Problem } from "../kernels/problem.ts";
 import type { BenchCase } from "./cases.ts";
-import { eligible, type MeasureContext } from "./context.ts";
-import { type Contestant, prepare } from "./contestant.ts";
+import { eligible, type MeasureContext, type Refusal } from "./context.ts";
+import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
 import { InputSets } from "./inputs.ts";
+import { type Ceilings, floorUs } from "./probes.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
 import { type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
-import { sampleInterleaved, type Samples } from "./sampler.ts";
+import { sampleInterleaved, type Samples, type SampleSettings } from "./sampler.ts";
 import { median } from "./statistics.ts";
+import { tooLong } from "./step_limit.ts";
+import type { GpuTimer } from "./timer.ts";
 import { traceInputs } from "./trace_case.ts";
 
-/** Measures one case; rows are handed over as soon as they are final. */
+/**
+ * Measures one case; rows are handed over as soon as they are final.
+ *
+ * @returns the kernels that were left out because a step would take too long.
+ */
 export async function measureCase(
   context: MeasureContext,
   benchCase: BenchCase,
   onRow: (row: ResultRow, samples: SampleRecord | null) => Promise<void> | void,
-): Promise<void> {
+): Promise<Refusal[]> {
   const { device, facts, limits, settings, timer } = context;
   const { problem: p, contenders } = benchCase;
-  const { able, refused } = eligible(context, p, contenders);
+  const { able: allowed, refused } = eligible(context, p, contenders);
   for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
 
   const hot = settings.hot || facts.software;
@@ -33,7 +40,6 @@ export async function measureCase(
   });
   const ready: { contestant: Contestant; verdict: Verdict }[] = [];
   try {
-    const total = able.length + 1;
     const ceilings = await context.probes.measure(
       { ...context.sampling, maxTimeMs: settings.maxTimeMs / 4 },
       [p.headDim * kvBytes(p.dtype)],
@@ -41,6 +47,10 @@ export async function measureCase(
     for (const [i, probe] of probeRows(context, benchCase, ceilings).entries()) {
       await onRow(probe, record(probe, ceilings.results[i].samples));
     }
+    const slow = slowOnes(context, p, ceilings, allowed);
+    for (const { name, why } of slow) settings.onProgress(`${name} left out: ${why}`, 0);
+    const able = allowed.filter(({ name }) => slow.every((each) => each.name !== name));
+    const total = able.length + 1;
     const row = rowMaker(context, benchCase, ceilings);
     // Contenders of a stage pick alike: one that lists its picks tells the rows of all.
     const rows = new Map<Stage, GatheredRows>();
@@ -58,10 +68,10 @@ export async function measureCase(
         contestant.destroy();
       }
     }
-    if (ready.length === 0) return;
+    if (ready.length === 0) return slow;
 
     settings.onProgress(`${benchCase.name}: timing ${ready.length} kernels`, able.length / total);
-    const samples = await sampleInterleaved(timer, ready.map((r) => r.contestant), {
+    const samples = await sampleByPhase(timer, ready.map((r) => r.contestant), {
       ...context.sampling,
       maxTimeMs: settings.maxTimeMs,
     });
@@ -84,10 +94,48 @@ export async function measureCase(
       await onRow(result, record(result, samples[i]));
     }
     settings.onProgress(`${benchCase.name}: done`, 1);
+    return slow;
   } finally {
     for (const { contestant } of ready) contestant.destroy();
     inputs.destroy();
   }
+}
+
+/**
+ * Samples the kernels of a decode step and those of the prompt phase each against their own kind:
+ * between steps that are thousands of times longer, a decode step would get few samples. Both share
+ * the time.
+ */
+async function sampleByPhase(
+  timer: GpuTimer,
+  contestants: readonly Contestant[],
+  settings: SampleSettings,
+): Promise<Samples[]> {
+  const phases = Map.groupBy(contestants, (c) => PROMPT_STAGES.includes(c.contender.stage));
+  const maxTimeMs = settings.maxTimeMs / phases.size;
+  const found = new Map<Contestant, Samples>();
+  for (const phase of phases.values()) {
+    const samples = await sampleInterleaved(timer, phase, { ...settings, maxTimeMs });
+    for (const [i, contestant] of phase.entries()) found.set(contestant, samples[i]);
+  }
+  return contestants.map((contestant) => found.get(contestant)!);
+}
+
+/** Contenders whose steps take too long on this device, by their floors. */
+function slowOnes(
+  { facts: { software }, limits, settings: { maxTimeMs } }: MeasureContext,
+  p: Problem,
+  ceilings: Ceilings,
+  contenders: readonly Contender[],
+): Refusal[] {
+  return contenders.flatMap((contender) => {
+    const params = contender.defaults(p, limits);
+    const { dispatches } = contender.plan(p, params);
+    const rowBytes = p.headDim * kvBytes(p.dtype);
+    const floor = floorUs(ceilings, contender.cost(p, params), dispatches.length, rowBytes);
+    const why = tooLong(floor, p.kvLen, { software, maxTimeMs });
+    return why ? [{ name: contender.name, why }] : [];
+  });
 }
 
 /** The raw samples of a row; none where it failed. */

@@ -3,11 +3,18 @@ import type { Dispatch, Plan } from "../kernels/contender.ts";
 import { allocate } from "../kernels/program.ts";
 import {
   chainKernel,
+  fmaDispatch,
   gatherProbeDispatch,
   popcountKernel,
   streamDispatch,
 } from "../kernels/probe/probes.ts";
-import { hash, plantedWord, popcountReference, PROBE_MAGIC } from "../kernels/probe/reference.ts";
+import {
+  fmaReference,
+  hash,
+  plantedWord,
+  popcountReference,
+  PROBE_MAGIC,
+} from "../kernels/probe/reference.ts";
 import { readBytes, runPlan } from "./run_once.ts";
 
 const TABLE_BYTES = 1 << 20;
@@ -60,7 +67,14 @@ export async function checkProbes(device: GPUDevice): Promise<string | null> {
       null,
     );
     const wrong = [0, 1, 2, 3].find((i) => counted[i] !== popcountReference(4096 * i, 16, 16));
-    return wrong === undefined ? null : `probe/popcount is wrong in thread ${4096 * wrong}`;
+    if (wrong !== undefined) return `probe/popcount is wrong in thread ${4096 * wrong}`;
+    const fma = fmaDispatch(64);
+    const { ROUNDS: rounds, UNROLLED: unrolled, CHAINS: chains } = fma.params;
+    const added = await sinkAfter(fma, null);
+    const off = [0, 1, 2, 3].find((i) =>
+      added[i] !== fmaReference(4096 * i, rounds * unrolled, chains)
+    );
+    return off === undefined ? null : `probe/fma is wrong in thread ${4096 * off}`;
   } finally {
     for (const buffer of Object.values(buffers)) buffer.destroy();
   }

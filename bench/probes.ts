@@ -1,13 +1,15 @@
 /**
  * The device's own ceilings, measured in the same run through the same API: streaming read and row
- * gather at a ladder of sizes, the cost of a dependent dispatch, the popcount rate. From them come
- * the floors that every result is compared with.
+ * gather at a ladder of sizes, the cost of a dependent dispatch, the rates of popcounts and of f32
+ * multiply-adds. From them come the floors that every result is compared with.
  */
 import type { Cost, Dispatch } from "../kernels/contender.ts";
 import { allocate, compilePlan } from "../kernels/program.ts";
 import {
   chainKernel,
   FILL_KIND,
+  fmaDispatch,
+  fmaFlops,
   gatherProbeBytes,
   gatherProbeDispatch,
   popcountKernel,
@@ -23,12 +25,18 @@ import type { GpuTimer, Record } from "./timer.ts";
 /** Time of reading so many bytes in one dependent dispatch, for growing sizes. */
 export type Ladder = readonly { readonly bytes: number; readonly us: number }[];
 
+/** How many operations of which kind a step does. */
+export interface Operations {
+  readonly popcounts?: number;
+  readonly flops?: number;
+}
+
 /** One probe's measurement. */
 export interface ProbeResult {
   readonly name: string;
   readonly bytes: number;
-  /** Popcounts of 32-bit words; 0 for the others. */
-  readonly popcounts: number;
+  /** Popcounts of 32-bit words, or floating-point operations; none of probes of memory. */
+  readonly operations: Operations;
   /** Windows of the table, or seeds, that its steps rotate over. */
   readonly sets: number;
   readonly samples: Samples;
@@ -40,6 +48,8 @@ export interface Ceilings {
   /** By bytes of a row. */
   readonly gather: ReadonlyMap<number, Ladder>;
   readonly dispatchUs: number;
+  /** f32 operations per microsecond, two to a fused multiply-add. */
+  readonly flopsPerUs: number;
   readonly results: readonly ProbeResult[];
 }
 
@@ -54,7 +64,10 @@ export function moveUs(ladder: Ladder, dispatchUs: number, bytes: number): numbe
   return Math.max(0, us - dispatchUs);
 }
 
-/** The least time of a cost on this device: its bytes at the probes' rates, plus its dispatches. */
+/**
+ * The least time of a cost on this device: its bytes or its arithmetic at the probes' rates,
+ * whichever takes longer, plus its dispatches.
+ */
 export function floorUs(
   ceilings: Ceilings,
   cost: Cost,
@@ -62,13 +75,14 @@ export function floorUs(
   rowBytes: number,
 ): number {
   const gather = ceilings.gather.get(rowBytes) ?? ceilings.stream;
-  return moveUs(ceilings.stream, ceilings.dispatchUs, cost.streamBytes + cost.writeBytes) +
-    moveUs(gather, ceilings.dispatchUs, cost.gatherBytes) +
-    dispatches * ceilings.dispatchUs;
+  const bytesUs = moveUs(ceilings.stream, ceilings.dispatchUs, cost.streamBytes + cost.writeBytes) +
+    moveUs(gather, ceilings.dispatchUs, cost.gatherBytes);
+  return Math.max(bytesUs, cost.flops / ceilings.flopsPerUs) + dispatches * ceilings.dispatchUs;
 }
 
 const CLOCK_PARAMS = { WORKGROUP: 256, ROUNDS: 16, UNROLLED: 16 };
 const CLOCK_WORKGROUPS = 1056;
+const FMA_WORKGROUPS = 1056;
 
 /** Probes of one device over a table of hashed data. */
 export interface ProbeKit {
@@ -132,6 +146,8 @@ export async function createProbes(
   const { entrant: counter } = await windowed("probe/popcount", popcount, tableBytes);
   const popcounts = CLOCK_WORKGROUPS * CLOCK_PARAMS.WORKGROUP * CLOCK_PARAMS.ROUNDS *
     CLOCK_PARAMS.UNROLLED * 4;
+  const fma = fmaDispatch(FMA_WORKGROUPS);
+  const { entrant: multiplier } = await windowed("probe/fma", fma, tableBytes);
   const { entrant: chain } = await windowed(
     "probe/chain",
     { kernel: chainKernel, params: {}, workgroups: [1, 1, 1] },
@@ -147,9 +163,11 @@ export async function createProbes(
       const sizes: number[] = [];
       for (let bytes = 1 << 18; bytes <= tableBytes / 2; bytes *= 4) sizes.push(bytes);
       sizes.push(tableBytes);
-      const entrants: (Sized & { bytes: number; popcounts: number; row: number })[] = [
-        { entrant: chain, sets: 1, bytes: 0, popcounts: 0, row: 0 },
-        { entrant: counter, sets: 1, bytes: 0, popcounts, row: 0 },
+      const flops = fmaFlops(fma);
+      const entrants: (Sized & { bytes: number; operations: Operations; row: number })[] = [
+        { entrant: chain, sets: 1, bytes: 0, operations: {}, row: 0 },
+        { entrant: multiplier, sets: 1, bytes: 0, operations: { flops }, row: 0 },
+        { entrant: counter, sets: 1, bytes: 0, operations: { popcounts }, row: 0 },
       ];
       for (const size of sizes) {
         const stream = streamDispatch(size);
@@ -157,7 +175,7 @@ export async function createProbes(
         entrants.push({
           ...await windowed(`probe/stream ${size >> 10} KiB`, stream, bytes),
           bytes,
-          popcounts: 0,
+          operations: {},
           row: 0,
         });
         for (const row of new Set(rowBytes)) {
@@ -167,7 +185,7 @@ export async function createProbes(
           entrants.push({
             ...await seeded(`probe/gather ${size >> 10} KiB of ${row} B`, gather),
             bytes: gatherProbeBytes(gather),
-            popcounts: 0,
+            operations: {},
             row,
           });
         }
@@ -182,10 +200,12 @@ export async function createProbes(
         stream: ladder(0, "probe/stream"),
         gather: new Map([...new Set(rowBytes)].map((row) => [row, ladder(row, "probe/gather")])),
         dispatchUs: us[0],
+        // At least half of the time is work, whatever noise does to the dispatch's share.
+        flopsPerUs: flops / Math.max(us[1] - us[0], us[1] / 2),
         results: entrants.map((e, i) => ({
           name: e.entrant.name,
           bytes: e.bytes,
-          popcounts: e.popcounts,
+          operations: e.operations,
           sets: e.sets,
           samples: samples[i],
         })),

@@ -63,8 +63,13 @@ export interface ResultRow {
   readonly dropped: number;
   readonly bytes: number;
   readonly gbytes_per_s: number | null;
+  /**
+   * Thousand million operations per second: floating-point ones that the step cannot do without,
+   * two to a multiply-add; popcounts of words for scores and for `probe/popcount`.
+   */
+  readonly gflops_per_s: number | null;
   readonly dispatches: number;
-  /** Bytes at the probes' rates plus dispatches at their cost. */
+  /** Bytes or arithmetic at the probes' rates, whichever is more, plus dispatches at their cost. */
   readonly floor_us: number | null;
   /** floor_us / median_us in percent. */
   readonly roofline_pct: number | null;
@@ -123,6 +128,7 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   "dropped",
   "bytes",
   "gbytes_per_s",
+  "gflops_per_s",
   "dispatches",
   "floor_us",
   "roofline_pct",

@@ -42,7 +42,12 @@ function caseColumns(
 }
 
 /** The columns that follow from samples; empty times where there are none or the check failed. */
-function timeColumns(samples: Samples | null, verified: boolean, bytes: number, touched: number) {
+function timeColumns(
+  samples: Samples | null,
+  verified: boolean,
+  work: { readonly bytes: number; readonly touched: number; readonly operations: number },
+) {
+  const { bytes, touched, operations } = work;
   const timed = verified && samples !== null && samples.us.length > 0;
   const us = timed ? median(samples.us) : null;
   const interval = timed && samples.us.length >= FEWEST_SAMPLES ? medianInterval(samples.us) : null;
@@ -57,6 +62,7 @@ function timeColumns(samples: Samples | null, verified: boolean, bytes: number, 
     touched_bytes: Math.round(touched),
     bytes,
     gbytes_per_s: us && bytes ? bytes / us / 1000 : null,
+    gflops_per_s: us && operations ? operations / us / 1000 : null,
   };
 }
 
@@ -67,14 +73,18 @@ export function probeRows(
   { results }: Ceilings,
 ): ResultRow[] {
   const { probeFailure: failure } = context;
-  return results.map(({ name, bytes, popcounts, sets, samples }) => ({
+  return results.map(({ name, bytes, operations, sets, samples }) => ({
     ...caseColumns(context, benchCase),
-    ...timeColumns(samples, failure === null, bytes, bytes),
+    ...timeColumns(samples, failure === null, {
+      bytes,
+      touched: bytes,
+      operations: operations.flops ?? operations.popcounts ?? 0,
+    }),
     kernel: name,
     stage: "probe",
     rows: null,
     unique_rows: null,
-    params: JSON.stringify(popcounts ? { popcounts } : {}),
+    params: JSON.stringify(operations),
     workgroup: null,
     cache: isCold(bytes, sets) ? "cold" : "hot",
     sets,
@@ -103,7 +113,7 @@ export function rowMaker(
     rows: GatheredRows | null,
   ): ResultRow => {
     const bytes = costBytes(cost);
-    const times = timeColumns(samples, verdict.ok, bytes, touched);
+    const times = timeColumns(samples, verdict.ok, { bytes, touched, operations: cost.flops });
     const us = times.median_us;
     const floor = floorUs(ceilings, cost, plan.dispatches.length, p.headDim * kvBytes(p.dtype));
     const compared = contender.stage === "dense" || contender.stage === "pipeline";

@@ -21,8 +21,8 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /**
- * The rows as text, in blocks by case and in their order within it. `% floor` is the floor (bytes at
- * the device's own rate, plus dispatches) over the median, `x dense` the speedup over the best dense
+ * The rows as text, in blocks by case and in their order within it. `% floor` is the floor (bytes or
+ * arithmetic at the device's own rate, plus dispatches) over the median, `x dense` the speedup over the best dense
  * kernel, `error` the relative distance from the f64 reference.
  */
 export function formatTable(rows: readonly ResultRow[]): string {
@@ -52,9 +52,11 @@ function ceilingsOf(all: readonly ResultRow[]): string {
   const rate = (row: ResultRow | undefined, what: string) =>
     row?.gbytes_per_s ? [`${what} ${row.gbytes_per_s.toFixed(0)} GB/s`] : [];
   const chain = last("probe/chain");
+  const fma = last("probe/fma");
   const parts = [
     ...rate(last("probe/stream"), "streaming read"),
     ...rate(last("probe/gather"), "row gather"),
+    ...(fma?.gflops_per_s ? [`f32 multiply-add ${fma.gflops_per_s.toFixed(0)} GFLOP/s`] : []),
     ...(chain ? [`dependent dispatch ${micros(chain.median_us)} us`] : []),
   ];
   return parts.length ? `probes: ${parts.join(", ")}` : "";

@@ -24,6 +24,21 @@ Deno.test("a case's rows stand under its shape and KV length", () => {
   assertStringIncludes(row, "1.2e-7");
 });
 
+Deno.test("the ceilings stand above the rows, those of arithmetic too", () => {
+  const probe = { stage: "probe", gbytes_per_s: null, gflops_per_s: null } as const;
+  const text = formatTable([
+    makeRow({ ...probe, kernel: "probe/chain", median_us: 2.05 }),
+    makeRow({ ...probe, kernel: "probe/fma", gflops_per_s: 60_123.4 }),
+    makeRow({ ...probe, kernel: "probe/stream 1024 KiB", gbytes_per_s: 3100.2 }),
+    makeRow(),
+  ]);
+  const line = text.split("\n").find((line) => line.startsWith("probes: "));
+  assertEquals(
+    line,
+    "probes: streaming read 3100 GB/s, f32 multiply-add 60123 GFLOP/s, dependent dispatch 2.05 us",
+  );
+});
+
 Deno.test("a failed kernel says so and why", () => {
   const lines = formatTable([makeRow(), makeFailedRow()]).split("\n");
   assertStringIncludes(lines.at(-2)!, "FAILED");

@@ -47,6 +47,7 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
     dropped: 0,
     bytes: 33_587_200,
     gbytes_per_s: 1499.4285714,
+    gflops_per_s: 5991.8628571,
     dispatches: 2,
     floor_us: 15.1,
     roofline_pct: 67.41,
@@ -63,7 +64,13 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
 export function makeFailedRow(changes: Partial<ResultRow> = {}): ResultRow {
   return makeRow({
     ...{ median_us: null, ci_low_us: null, ci_high_us: null, noise_pct: null, samples: 0 },
-    ...{ gbytes_per_s: null, roofline_pct: null, speedup_vs_dense: null, rel_l2_err: 1.9 },
+    ...{
+      gbytes_per_s: null,
+      gflops_per_s: null,
+      roofline_pct: null,
+      speedup_vs_dense: null,
+      rel_l2_err: 1.9,
+    },
     ...{ verified: false, failure: "out at [0, 3, 7]: got 0.25, want -0.25" },
     ...changes,
   });

@@ -5,6 +5,7 @@
 import type { Contender, Params, Stage } from "./contender.ts";
 import { judgeAttend, judgeDense, judgeMerge, judgePipeline } from "./judge_attend.ts";
 import { judgeKeyCodes, judgeQueryCodes } from "./judge_encode.ts";
+import { judgePrefill } from "./judge_prefill.ts";
 import { BufferReader, type ListPlace, listPlace, type ReadBytes } from "./judge_read.ts";
 import { judgeScore, judgeSelect } from "./judge_select.ts";
 import { type JudgeScope, type ListJudge, Tally, type Verdict } from "./judge_tally.ts";
@@ -24,6 +25,7 @@ const JUDGES: Partial<Record<Stage, ListJudge>> = {
   merge: judgeMerge,
   dense: judgeDense,
   pipeline: judgePipeline,
+  prefill: judgePrefill,
 };
 
 /** Bytes of K and V, as f32, that may be on the host at a time. */

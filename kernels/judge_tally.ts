@@ -32,6 +32,8 @@ export interface JudgeScope {
   readonly sequences?: readonly number[];
   /** About how many tokens of a list's prompt to encode again, spread evenly (default all). */
   readonly promptTokens?: number;
+  /** About how many query tokens of a list's prompt to attend again (default all). */
+  readonly prefillTokens?: number;
 }
 
 /** The running verdict. */

@@ -6,6 +6,7 @@
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence |
  * | `q`, `out` | f32 [B, Hq, D] |
+ * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], as a projection of tokens leaves them |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
  * | `token_index` | u32 [B, capacity], the pool's token that holds each token; past a length, anything |
@@ -46,6 +47,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
   const lists = p.batch * codeHeads(p);
   const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
+  const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
   return {
     lengths: 4 * p.batch,
     q: 4 * p.batch * p.qHeads * p.headDim,
@@ -63,6 +65,8 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     selected_counts: 4 * lists,
     sink_logits: 4 * p.qHeads,
     out: 4 * p.batch * p.qHeads * p.headDim,
+    prompt_q: prompt,
+    prompt_out: prompt,
   };
 }
 

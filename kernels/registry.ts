@@ -10,6 +10,7 @@ import { encodePrompt } from "./encode/prompt.ts";
 import { encodeAppend, encodeQuery } from "./encode/token.ts";
 import { merge } from "./merge/merge.ts";
 import { sparsePortable, sparseSubgroup, sparseTwo } from "./pipeline/sparse.ts";
+import { flash } from "./prefill/flash.ts";
 import { hamming } from "./score/hamming.ts";
 import { selectBitonic } from "./select/bitonic.ts";
 import { counting } from "./select/counting.ts";
@@ -19,6 +20,7 @@ export const CONTENDERS: readonly Contender[] = [
   encodeQuery,
   encodeAppend,
   encodePrompt,
+  flash,
   hamming,
   counting,
   selectBitonic,

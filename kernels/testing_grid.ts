@@ -90,6 +90,12 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
   },
   merge: { compiled: ["heads", "headDim"], data: [] },
   dense: { compiled: CACHE, data: ["kind", "lengths"] },
+  prefill: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    // Every token of every head is a query: the same groups of fewer heads.
+    values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
+  },
   pipeline: {
     compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK"],
     data: ["kind", "codeKind", "lengths"],

@@ -36,7 +36,7 @@ export interface InputOptions {
 }
 
 /** Seeds of the random streams that are not those of generateKv. */
-const STREAM = { maps: 101, sinks: 102, partials: 103 } as const;
+const STREAM = { maps: 101, sinks: 102, partials: 103, prompts: 104 } as const;
 
 /** The contents of every input buffer of a contender's plan. */
 export function makeInputs(
@@ -60,7 +60,7 @@ export function makeInputs(
     ? makeLists(contender, p, params, options)
     : undefined;
   if (lists) Object.assign(made, lists.buffers);
-  if (has("q", "keys", "values", "pool_keys", "pool_values")) {
+  if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values")) {
     const { q, k, v } = generateKv({
       ...p,
       kvLen: options.lengths,
@@ -68,6 +68,7 @@ export function makeInputs(
       kind: options.kind,
     });
     if (options.poisonUnselected && lists) poisonUnselected(p, lists.selections, [k, v]);
+    if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
     Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
     if (has("token_index")) {
       const index = createTokenIndex({ ...options, capacity: p.capacity });
@@ -77,6 +78,27 @@ export function makeInputs(
     }
   }
   return Object.fromEntries(wanted.filter((name) => made[name]).map((name) => [name, made[name]]));
+}
+
+/** Queries of every token, each its head's made-up one, weakened and blurred; NaN past the end. */
+function promptQueries(
+  p: Problem,
+  q: Float32Array,
+  { lengths, seed }: InputOptions,
+): Float32Array<ArrayBuffer> {
+  const random = createRandom(seed, STREAM.prompts);
+  const row = p.qHeads * p.headDim;
+  const made = new Float32Array(p.batch * p.capacity * row).fill(NaN);
+  lengths.forEach((length, sequence) => {
+    for (let token = 0; token < length; token++) {
+      const strength = token === length - 1 ? 1 : random.uniform();
+      const start = (sequence * p.capacity + token) * row;
+      for (let i = 0; i < row; i++) {
+        made[start + i] = strength * q[sequence * row + i] + 0.25 * random.normal();
+      }
+    }
+  });
+  return made;
 }
 
 /** Every third head has no sink logit. */

@@ -67,6 +67,9 @@ function assertOldCodes(
   assertEquals(at, -1, `byte ${at} of codes is not the newest token's but was written\n${where}`);
 }
 
+/** Tunables of which less makes shorter shaders. */
+const SMALL_IS_LIGHT = ["TILE", "TOKENS", "WORKGROUP", "ROWS", "COLUMN_THREADS", "COLUMNS"];
+
 /**
  * The defaults, but small workgroups with little work each: on a software adapter, these compile
  * several times faster.
@@ -76,7 +79,7 @@ function lightParams({ limits }: TestDevice, contender: Contender, { p }: TestCa
   for (const [name, values] of Object.entries(contender.tunables)) {
     const kind = name.split(".").at(-1);
     const ascending = [...values].sort((a, b) => a - b);
-    const wanted = ["TILE", "TOKENS", "WORKGROUP"].includes(kind!)
+    const wanted = SMALL_IS_LIGHT.includes(kind!)
       ? ascending
       : kind === "LANES"
       ? ascending.reverse()

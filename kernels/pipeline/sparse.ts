@@ -40,7 +40,7 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
 }
 
 /** Parameters of each stage; who selects takes the blocks and shares that the score counted. */
-function stageParams(choice: Choice, params: Params): Record<keyof Choice, Params> {
+function stageParams(params: Params): Record<keyof Choice, Params> {
   const score = own(params, "score");
   const BLOCK = score.BLOCK ?? encodeScoreBlock(score);
   return {
@@ -52,7 +52,7 @@ function stageParams(choice: Choice, params: Params): Record<keyof Choice, Param
 }
 
 function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
-  const of = stageParams(choice, params);
+  const of = stageParams(params);
   const parts = [
     ...(choice.encode ? [encodeStepPlan(p, of.encode)] : []),
     choice.score.plan(p, of.score),
@@ -80,7 +80,7 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
 
 /** Least traffic: what one stage hands to the next stays in the cache and is not counted. */
 function stepCost(choice: Choice, p: Problem, params: Params): Cost {
-  const of = stageParams(choice, params);
+  const of = stageParams(params);
   const score = choice.score.cost(p, of.score);
   const attend = choice.attend.cost(p, of.attend);
   const encode = encodeStepCost(p).reduce(addCost);
@@ -119,7 +119,7 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       return params;
     },
     refuses(p, params, limits) {
-      const of = stageParams(choice, params);
+      const of = stageParams(params);
       for (const [stage, contender] of stages) {
         const why = contender.refuses(p, of[stage as keyof Choice], limits);
         if (why) return `${stage}: ${why}`;

@@ -2,6 +2,7 @@
 import type { Dispatch, Kernel } from "../contender.ts";
 import chainSource from "./chain.wgsl" with { type: "text" };
 import fillSource from "./fill.wgsl" with { type: "text" };
+import fmaSource from "./fma.wgsl" with { type: "text" };
 import gatherSource from "./gather.wgsl" with { type: "text" };
 import popcountSource from "./popcount.wgsl" with { type: "text" };
 import streamSource from "./stream.wgsl" with { type: "text" };
@@ -49,6 +50,26 @@ export const popcountKernel: Kernel = {
   params: { WORKGROUP, ROUNDS: { min: 1, max: 65536 }, UNROLLED: [1, 4, 16] },
 };
 
+/** `fma.wgsl`. */
+export const fmaKernel: Kernel = {
+  name: "probe/fma",
+  source: fmaSource,
+  bindings: [{ name: "sink", access: "read_write" }],
+  params: { WORKGROUP, ROUNDS: { min: 1, max: 4096 }, UNROLLED: [1, 4, 16], CHAINS: [1, 2, 4, 8] },
+};
+
+/** Multiply-adds of `workgroups` workgroups, as many chains as hide the latency of any GPU. */
+export function fmaDispatch(workgroups: number): Dispatch {
+  const params = { WORKGROUP: 256, ROUNDS: 16, UNROLLED: 16, CHAINS: 4 };
+  return { kernel: fmaKernel, params, workgroups: [workgroups, 1, 1] };
+}
+
+/** Floating-point operations of a dispatch of {@linkcode fmaDispatch}: two to a multiply-add. */
+export function fmaFlops({ params, workgroups: [workgroups] }: Dispatch): number {
+  const { WORKGROUP: threads, ROUNDS: rounds, UNROLLED: unrolled, CHAINS: chains } = params;
+  return 2 * 4 * workgroups * threads * rounds * unrolled * chains;
+}
+
 /** What {@linkcode fillDispatch} writes. */
 export const FILL_KIND = {
   bits: 0,
@@ -74,6 +95,7 @@ export const PROBE_KERNELS: readonly Kernel[] = [
   gatherProbeKernel,
   chainKernel,
   popcountKernel,
+  fmaKernel,
   fillKernel,
 ];
 

@@ -43,3 +43,12 @@ export function popcountReference(id: number, rounds: number, unrolled: number):
   }
   return (words[0] ^ words[1] ^ words[2] ^ words[3]) >>> 0;
 }
+
+/** What thread `id` of `fma.wgsl`, an even one, ends with: its factor is 1. */
+export function fmaReference(id: number, steps: number, chains: number): number {
+  let sum = 0;
+  for (let chain = 0; chain < chains; chain++) {
+    for (const lane of [1, 2, 3, 4]) sum += chain + steps * (lane + Math.floor(id / 4096) % 4);
+  }
+  return sum;
+}

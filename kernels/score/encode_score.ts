@@ -90,7 +90,12 @@ export const encodeScore: Contender = {
     const splits = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
     const workgroup = p.capacity > 65536 || p.map.hidden > 256 ? 512 : 256;
     const SUBGROUP_MIN = limits.subgroupMinSize ?? 4;
-    return { SUBGROUP_MIN, WORKGROUP: workgroup, SPLITS: splits, ROUNDS: roundsFor(p, workgroup, splits) };
+    return {
+      SUBGROUP_MIN,
+      WORKGROUP: workgroup,
+      SPLITS: splits,
+      ROUNDS: roundsFor(p, workgroup, splits),
+    };
   },
   refuses,
   plan: (p, params): Plan => ({

@@ -1,0 +1,71 @@
+import { assertAlmostEquals, assertEquals } from "@std/assert";
+import type { Stage } from "../kernels/contender.ts";
+import { findContender } from "../kernels/registry.ts";
+import { casesOf } from "./cases.ts";
+import type { MeasureContext } from "./context.ts";
+import type { Contestant } from "./contestant.ts";
+import { parseOptions } from "./options.ts";
+import type { Ceilings } from "./probes.ts";
+import { probeRows, rowMaker } from "./row_maker.ts";
+
+const [benchCase] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "512"]));
+const context = {
+  facts: {},
+  settings: {},
+  timer: { kind: "timestamp", nsPerTick: 1 },
+  probeFailure: null,
+} as unknown as MeasureContext;
+const samples = { stepsPerSample: 1, us: [50, 50, 50], droppedUs: [] };
+const probe = { bytes: 0, sets: 1, samples };
+const ceilings: Ceilings = {
+  stream: [{ bytes: 1e9, us: 1002 }],
+  gather: new Map(),
+  dispatchUs: 2,
+  flopsPerUs: 1e7,
+  results: [
+    { ...probe, name: "probe/fma", operations: { flops: 5e8 } },
+    { ...probe, name: "probe/popcount", operations: { popcounts: 1e8 } },
+    { ...probe, name: "probe/chain", operations: {} },
+  ],
+};
+
+/** A row of a step that took 50 us and has 200 million operations. */
+function rowOf(name: string) {
+  const contender = findContender(name);
+  const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 2e8 };
+  const contestant = { contender, params: {}, plan: { dispatches: [0] }, cost, sets: 1 };
+  const verdict = { ok: true, relL2: 0, worst: null, checked: "" };
+  const row = rowMaker(context, benchCase, ceilings);
+  return row(contestant as unknown as Contestant, verdict, samples, 25, null);
+}
+
+Deno.test("a row tells its rate of arithmetic, and its floor knows of it", () => {
+  const row = rowOf("prefill/flash");
+  assertAlmostEquals(row.gflops_per_s!, 4000);
+  assertAlmostEquals(row.floor_us!, 22);
+  assertAlmostEquals(row.roofline_pct!, 44);
+});
+
+Deno.test("a prompt's attention is not compared with a decode step's", () => {
+  const speedups = ["prefill/flash", "encode/prompt", "dense/split", "pipeline/sparse"]
+    .map((name): [Stage, number | null] => {
+      const { stage, speedup_vs_dense } = rowOf(name);
+      return [stage, speedup_vs_dense];
+    });
+  assertEquals(speedups, [
+    ["prefill", null],
+    ["encode_prompt", null],
+    ["dense", 0.5],
+    ["pipeline", 0.5],
+  ]);
+});
+
+Deno.test("probes of arithmetic tell their rates", () => {
+  const rows = probeRows(context, benchCase, ceilings);
+  assertEquals(rows.map((row) => row.gflops_per_s), [1e4, 2000, null]);
+  assertEquals(rows.map((row) => row.params), [
+    '{"flops":500000000}',
+    '{"popcounts":100000000}',
+    "{}",
+  ]);
+});

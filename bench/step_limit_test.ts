@@ -1,0 +1,24 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { tooLong } from "./step_limit.ts";
+
+const GPU = { software: false, maxTimeMs: 10_000 };
+
+Deno.test("a step of which the fewest samples exceed the limit is left out in one sentence", () => {
+  assertEquals(tooLong(135_000, 32768, GPU), undefined);
+  assertEquals(tooLong(540_000, 65536, GPU), undefined);
+  assertEquals(
+    tooLong(2_150_000, 131072, GPU),
+    "at 131072 tokens a step would take about 4.3 s here, more than the 1.7 s that --max-time leaves it",
+  );
+  assertEquals(tooLong(2_150_000, 131072, { ...GPU, maxTimeMs: 30_000 }), undefined);
+});
+
+Deno.test("a software adapter is trusted with less", () => {
+  const software = { ...GPU, software: true };
+  assertEquals(tooLong(70_000, 8192, software), undefined);
+  assertMatch(tooLong(17_700_000, 8192, software)!, /about 177 s here, more than the 1\.7 s that/);
+});
+
+Deno.test("short steps are never left out", () => {
+  assertEquals(tooLong(100_000, 512, { software: true, maxTimeMs: 1 }), undefined);
+});

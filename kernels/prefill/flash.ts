@@ -1,0 +1,151 @@
+/** Attention of a whole prompt to itself: the dense baseline of the prompt phase. */
+import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import { dispatch, ranges, specs } from "../layout.ts";
+import { groupSize, kvBytes, type Problem } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
+import source from "./flash.wgsl" with { type: "text" };
+
+const WORKGROUP: readonly number[] = [64, 128, 256];
+const ROWS: readonly number[] = [32, 64, 128];
+const COLUMNS: readonly number[] = [32, 64, 128];
+const COLUMN_THREADS: readonly number[] = [8, 16, 32];
+const DEPTH: readonly number[] = [2, 4, 8];
+const KEYS: readonly number[] = [8, 16, 32];
+
+/** Accumulators of a thread, scores and outputs, beyond which a GPU spills registers. */
+const MOST_ACCUMULATORS = 192;
+
+/**
+ * Operations of one dispatch, of the tiles that see the most keys: some 300 ms of an H100. Longer
+ * dispatches freeze displays and trip drivers that watch for hung kernels.
+ */
+const DISPATCH_FLOPS = 8e12;
+
+/** `flash.wgsl`. */
+export const flashKernel: Kernel = {
+  name: "prefill/flash",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "prompt_q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "values", access: "read" },
+    { name: "sink_logits", access: "read" },
+    { name: "prompt_out", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...{ WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS },
+  },
+};
+
+/**
+ * Least traffic and arithmetic of a prompt's attention: queries, K and V once, outputs out; two
+ * products of 2 D operations for each query head and each pair of a token and one up to it.
+ */
+export function flashCost(p: Problem): Cost {
+  const rows = p.batch * p.kvLen;
+  const queryBytes = 4 * rows * p.qHeads * p.headDim;
+  const pairs = rows * (p.kvLen + 1) / 2;
+  return {
+    streamBytes: 2 * rows * p.kvHeads * p.headDim * kvBytes(p.dtype) + queryBytes,
+    gatherBytes: 0,
+    writeBytes: queryBytes,
+    flops: 4 * pairs * p.qHeads * p.headDim,
+  };
+}
+
+/** Bytes of workgroup memory: `queries`, `stage` and `weights` of the kernel. */
+function workgroupBytes(
+  p: Problem,
+  { ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS }: Params,
+): number {
+  const slots = Math.max(
+    DEPTH * COLUMNS / COLUMN_THREADS,
+    KEYS * p.headDim / 4 / COLUMN_THREADS,
+    ROWS / 4,
+  );
+  return 16 * DEPTH * ROWS + 16 * COLUMN_THREADS * slots + 4 * ROWS * COLUMNS;
+}
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const { WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS } = params;
+  const quads = p.headDim / 4;
+  const rowThreads = WORKGROUP / COLUMN_THREADS;
+  const [rows, columns] = [ROWS / rowThreads, COLUMNS / COLUMN_THREADS];
+  if (quads % COLUMN_THREADS !== 0) {
+    return `${COLUMN_THREADS} threads cannot share ${quads} vec4f of a row`;
+  }
+  if (rows % 4 !== 0) return `${rowThreads} threads cannot share ${ROWS} rows in fours`;
+  if (columns % 4 !== 0) return `${COLUMN_THREADS} threads cannot share ${COLUMNS} keys in fours`;
+  if (quads % DEPTH !== 0) return `${quads} vec4f of a row are no multiple of ${DEPTH}`;
+  if (COLUMNS % KEYS !== 0) return `${COLUMNS} keys are no multiple of ${KEYS}`;
+  const accumulators = rows * (columns + p.headDim / COLUMN_THREADS);
+  if (accumulators > MOST_ACCUMULATORS) {
+    return `${accumulators} accumulators overflow the registers of a thread`;
+  }
+  return refusesWorkgroup(WORKGROUP, workgroupBytes(p, params), limits);
+}
+
+/** Tiles of one dispatch of the highest tiles of a capacity, such that none lasts too long. */
+function tilesOfPart(p: Problem, { ROWS }: Params): number {
+  const flops = 4 * p.batch * p.kvHeads * ROWS * p.headDim * p.capacity;
+  return Math.max(1, Math.floor(DISPATCH_FLOPS / flops));
+}
+
+function plan(p: Problem, params: Params): Plan {
+  const tiles = Math.ceil(p.capacity * groupSize(p) / params.ROWS);
+  const perPart = Math.min(tiles, tilesOfPart(p, params));
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "prompt_q", "keys", "values", "sink_logits"),
+      ...specs(p, "output", "prompt_out"),
+    },
+    dispatches: Array.from(
+      { length: Math.ceil(tiles / perPart) },
+      (_, part) => dispatch(flashKernel, p, params, [p.kvHeads * p.batch, part + 1, perPart]),
+    ),
+  };
+}
+
+/** For rows so short that few lanes can share one. */
+const NARROW: Params = {
+  WORKGROUP: 64,
+  ROWS: 64,
+  COLUMNS: 64,
+  COLUMN_THREADS: 8,
+  DEPTH: 4,
+  KEYS: 16,
+};
+
+/** Settings to choose from: the first that a device does not refuse is taken. */
+const SETTINGS: readonly Params[] = [
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 16 },
+  { WORKGROUP: 256, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 8 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 8, KEYS: 16 },
+  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8 },
+];
+
+/** Most bytes of workgroup memory that a usual setting takes: several workgroups share a core. */
+const USUAL_BYTES = 32768;
+
+/**
+ * FlashAttention-2's forward pass (arXiv 2307.08691, section 3.1) in f32, causal, for prompts of
+ * any lengths. Reads `prompt_q` and writes `prompt_out`, f32 [B, capacity, Hq, D].
+ */
+export const flash: Contender = {
+  name: "prefill/flash",
+  stage: "prefill",
+  description: "causal tiles of Q K^T and P V as outer products in registers, online softmax",
+  tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, KEYS },
+  features: [],
+  defaults(p, limits) {
+    const small = Math.min(limits.maxComputeWorkgroupStorageSize, USUAL_BYTES);
+    const usual = { ...limits, maxComputeWorkgroupStorageSize: small };
+    const settings = p.headDim === 64 ? [NARROW, ...SETTINGS] : SETTINGS;
+    return settings.find((params) => !refuses(p, params, usual)) ?? SETTINGS.at(-1)!;
+  },
+  refuses,
+  plan,
+  cost: flashCost,
+};

@@ -1,0 +1,85 @@
+import { assert, assertEquals } from "@std/assert";
+import type { Contender } from "../contender.ts";
+import { judgedTokens } from "../judge_prefill.ts";
+import { checkFits } from "../program.ts";
+import { testCase } from "../testing_grid.ts";
+import { assertCorrect, openTestDevice, testStage } from "../testing_suite.ts";
+import { flash } from "./flash.ts";
+
+const testDevice = await openTestDevice();
+const { limits } = testDevice;
+const small = testCase({ heads: [6, 2], lengths: [37, 90] });
+
+testStage("prefill", testDevice, small, {
+  "one token": testCase({ heads: [4, 1], lengths: [1] }),
+  "one huge logit at a prime length": testCase({
+    heads: [4, 1],
+    lengths: [251],
+    kind: "one-huge-logit",
+  }),
+  "whole tiles, one token more and one less": testCase({ heads: [1, 1], lengths: [128, 129, 127] }),
+  "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
+  "tiles that hold part of a token's heads": testCase({ heads: [5, 1], lengths: [77] }),
+});
+
+/** An H100 through WebGPU. */
+const H100 = {
+  ...limits,
+  maxStorageBufferBindingSize: 2 ** 31 - 1,
+  maxBufferSize: 2 ** 36,
+  maxComputeWorkgroupStorageSize: 49152,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxComputeWorkgroupsPerDimension: 65535,
+};
+
+Deno.test("a long prompt comes in parts that cover every tile once", () => {
+  const p = (tokens: number) => testCase({ heads: [32, 8], headDim: 128, lengths: [tokens] }).p;
+  const parts = (tokens: number) => {
+    const params = flash.defaults(p(tokens), H100);
+    const plan = flash.plan(p(tokens), params);
+    checkFits(plan, H100);
+    return plan.dispatches.map(({ workgroups }) => workgroups);
+  };
+  assertEquals(parts(8192), [[8, 1, 512]]);
+  const long = parts(65536);
+  assert(long.length > 4);
+  assertEquals(long.map(([, y]) => y), long.map((_, part) => part + 1));
+  const [, , perPart] = long[0];
+  assert(long.every(([x, , z]) => x === 8 && z === perPart));
+  assertEquals(Math.ceil(65536 * 4 / 64 / perPart), long.length);
+});
+
+Deno.test("parts of a step make the same as one dispatch", async () => {
+  const parted: Contender = {
+    ...flash,
+    plan(p, params) {
+      const plan = flash.plan(p, params);
+      const [{ workgroups: [heads, , tiles], ...first }] = plan.dispatches;
+      const parts = Array.from({ length: Math.ceil(tiles / 2) }, (_, part) => part + 1);
+      return { ...plan, dispatches: parts.map((y) => ({ ...first, workgroups: [heads, y, 2] })) };
+    },
+  };
+  await assertCorrect(testDevice, parted, small);
+});
+
+Deno.test("every head dim has a setting on a device with 16 KiB of workgroup memory", () => {
+  const least = { ...limits, maxComputeWorkgroupStorageSize: 16384 };
+  for (const headDim of [64, 96, 128, 256]) {
+    for (const dtype of ["f16", "f32"] as const) {
+      const { p } = testCase({ headDim, dtype });
+      for (const device of [least, H100]) {
+        assertEquals(flash.refuses(p, flash.defaults(p, device), device), undefined);
+      }
+    }
+  }
+});
+
+Deno.test("a check sees the first token, the last, and others with each head", () => {
+  assertEquals(judgedTokens(3, 8, 5), [0, 1, 2]);
+  for (const head of [0, 1, 2]) {
+    const tokens = judgedTokens(1000, 8, head);
+    assertEquals([tokens[0], tokens.at(-1)], [0, 999]);
+    assert(tokens.length >= 8 && tokens.every((token) => token < 1000));
+  }
+  assert(judgedTokens(1000, 8, 1)[1] !== judgedTokens(1000, 8, 2)[1]);
+});
