@@ -48,7 +48,9 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (params.WORKGROUP < p.headDim / 4) {
     return `${params.WORKGROUP} threads are too few for a row of ${p.headDim}`;
   }
-  return refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: true });
+  // The merge keeps a maximum and a denominator for every thread.
+  const queries = Math.max(groupSize(p), params.LANES);
+  return refusesRowSplit(p, params, limits, { queries, subgroups: true });
 }
 
 /** Dense decode for devices with subgroups. */

@@ -26,13 +26,16 @@ const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // row groups
 const TILE = ROWS * TOKENS;
+const NEAR = min(ROWS, 32u / LANES); // row groups whose rows lie together
 const STRIDE = TILE * SPLITS;
 const LOGITS = TOKENS * GROUP;
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const LOADS = TOKENS * CHUNKS;
 const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
-const SLICES = WORKGROUP / HEAD_QUADS; // of the splits, when partials are joined
+const COLUMNS = GROUP * HEAD_QUADS; // of the group's outputs
+const SLICES = max(WORKGROUP / COLUMNS, 1u); // of the splits, when partials are joined
+const AT_ONCE = WORKGROUP / SLICES; // columns
 const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
 const LOWEST = -1e30;
 const LOG2_E = 1.4426950408889634;
@@ -46,8 +49,8 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(6) var<storage, read_write> arrivals: array<atomic<u32>>;
 @group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> scratch: array<vec4f, max(ROWS, SLICES) * HEAD_QUADS>;
-var<workgroup> stats: array<vec2f, max(ROWS, SLICES) * GROUP>;
+var<workgroup> scratch: array<vec4f, max(ROWS * HEAD_QUADS, WORKGROUP)>;
+var<workgroup> stats: array<vec2f, max(ROWS * GROUP, WORKGROUP)>;
 var<workgroup> is_last: u32;
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load.
@@ -62,6 +65,20 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
 }
 
+/// A softmax over some of the tokens: the highest logit, and sums relative to it.
+struct Softmax {
+  peak: f32,
+  denominator: f32,
+  numerator: vec4f,
+}
+
+fn join(a: Softmax, b: Softmax) -> Softmax {
+  let peak = max(a.peak, b.peak);
+  let fade_a = exp2(a.peak - peak);
+  let fade_b = exp2(b.peak - peak);
+  return Softmax(peak, a.denominator * fade_a + b.denominator * fade_b, a.numerator * fade_a + b.numerator * fade_b);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -69,6 +86,8 @@ fn main(
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
+  // Row of the tile at which a thread begins; it takes every NEAR-th.
+  let first_row = row / NEAR * (NEAR * TOKENS) + row % NEAR;
   let kv_head = wid.z * KV_HEADS + wid.y;
   let first_head = kv_head * GROUP;
   let length = lengths[wid.z];
@@ -85,7 +104,7 @@ fn main(
   if (PREFETCH == 1u) {
     // @unroll
     for (var load = 0u; load < LOADS; load++) {
-      let token = min(begin + (load / CHUNKS) * ROWS + row, last);
+      let token = min(begin + (load / CHUNKS) * NEAR + first_row, last);
       k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
     }
@@ -111,14 +130,14 @@ fn main(
     if (PREFETCH == 1u) {
       // @unroll
       for (var load = 0u; load < LOADS; load++) {
-        let token = min(tile + STRIDE + (load / CHUNKS) * ROWS + row, last);
+        let token = min(tile + STRIDE + (load / CHUNKS) * NEAR + first_row, last);
         next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
         next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       }
     } else {
       // @unroll
       for (var load = 0u; load < LOADS; load++) {
-        let token = min(tile + (load / CHUNKS) * ROWS + row, last);
+        let token = min(tile + (load / CHUNKS) * NEAR + first_row, last);
         k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
         v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       }
@@ -149,7 +168,7 @@ fn main(
       var peak = highest[h];
       // @unroll
       for (var t = 0u; t < TOKENS; t++) {
-        let inside = tile + t * ROWS + row < length;
+        let inside = tile + t * NEAR + first_row < length;
         logits[t * GROUP + h] = select(LOWEST, logits[t * GROUP + h], inside);
         peak = max(peak, logits[t * GROUP + h]);
       }
@@ -162,7 +181,7 @@ fn main(
       }
       // @unroll
       for (var t = 0u; t < TOKENS; t++) {
-        let inside = tile + t * ROWS + row < length;
+        let inside = tile + t * NEAR + first_row < length;
         let share_of = select(0.0, exp2(logits[t * GROUP + h] - peak), inside);
         weight[h] += share_of;
         // @unroll
@@ -235,51 +254,34 @@ fn main(
     return;
   }
   storageBarrier();
-  let column = thread % HEAD_QUADS;
-  let slice = thread / HEAD_QUADS;
-  // @unroll
-  for (var h = 0u; h < GROUP; h++) {
-    highest[h] = LOWEST;
-    weight[h] = 0.0;
-    total[h] = vec4f(0.0);
+  let slice = thread / AT_ONCE;
+  for (var turn = 0u; turn < COLUMNS; turn += AT_ONCE) {
+    let column = turn + thread % AT_ONCE;
+    let head = first_head + min(column, COLUMNS - 1u) / HEAD_QUADS;
+    var sum = Softmax(LOWEST, 0.0, vec4f(0.0));
     // @unroll
     for (var round = 0u; round < ROUNDS; round++) {
       let split = round * SLICES + slice;
-      let slot = ((first_head + h) * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
-      let part = partials[slot + column];
+      let slot = (head * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
       let of_split = partials[slot + HEAD_QUADS];
-      let peak = max(highest[h], select(LOWEST, of_split.x, split < SPLITS));
-      let fade = exp2(highest[h] - peak);
-      let scale = select(0.0, exp2(of_split.x - peak), split < SPLITS);
-      highest[h] = peak;
-      weight[h] = weight[h] * fade + of_split.y * scale;
-      total[h] = total[h] * fade + part * scale;
+      let part = Softmax(of_split.x, of_split.y, partials[slot + column % HEAD_QUADS]);
+      if (split < SPLITS) {
+        sum = join(sum, part);
+      }
     }
-  }
-  // @unroll
-  for (var h = 0u; h < GROUP; h++) {
-    if (slice < SLICES) {
-      scratch[thread] = total[h];
-      stats[slice] = vec2f(highest[h], weight[h]);
-    }
+    scratch[thread] = sum.numerator;
+    stats[thread] = vec2f(sum.peak, sum.denominator);
     workgroupBarrier();
-    if (slice == 0u) {
-      let sink = sink_logits[first_head % (KV_HEADS * GROUP) + h] * LOG2_E;
-      var peak = sink;
-      // @unroll
-      for (var s = 0u; s < SLICES; s++) {
-        peak = max(peak, stats[s].x);
+    if (slice == 0u && column < COLUMNS) {
+      for (var at = thread + AT_ONCE; at < SLICES * AT_ONCE; at += AT_ONCE) {
+        sum = join(sum, Softmax(stats[at].x, stats[at].y, scratch[at]));
       }
-      var attended = 0.0;
-      var numerator = vec4f(0.0);
-      // @unroll
-      for (var s = 0u; s < SLICES; s++) {
-        let scale = exp2(stats[s].x - peak);
-        attended += stats[s].y * scale;
-        numerator += scratch[s * HEAD_QUADS + column] * scale;
-      }
-      let denominator = attended + select(exp2(sink - peak), 0.0, sink <= LOWEST);
-      out[(first_head + h) * HEAD_QUADS + column] = select(vec4f(0.0), numerator / denominator, attended > 0.0 || attended != attended);
+      let sink = sink_logits[head % (KV_HEADS * GROUP)] * LOG2_E;
+      let peak = max(sum.peak, sink);
+      let scale = exp2(sum.peak - peak);
+      let denominator = sum.denominator * scale + select(exp2(sink - peak), 0.0, sink <= LOWEST);
+      let attends = sum.denominator > 0.0 || sum.denominator != sum.denominator;
+      out[first_head * HEAD_QUADS + column] = select(vec4f(0.0), sum.numerator * scale / denominator, attends);
     }
     workgroupBarrier();
   }

@@ -1,7 +1,7 @@
 /** Attention of a whole prompt to itself: the dense baseline of the prompt phase. */
 import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
-import { groupSize, kvBytes, type Problem } from "../problem.ts";
+import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from "../problem.ts";
 import { refusesWorkgroup } from "../refusals.ts";
 import source from "./flash.wgsl" with { type: "text" };
 
@@ -44,9 +44,9 @@ export const flashKernel: Kernel = {
  * products of 2 D operations for each query head and each pair of a token and one up to it.
  */
 export function flashCost(p: Problem): Cost {
-  const rows = p.batch * p.kvLen;
+  const rows = cachedTokens(p);
   const queryBytes = 4 * rows * p.qHeads * p.headDim;
-  const pairs = rows * (p.kvLen + 1) / 2;
+  const pairs = overSequences(p, (length) => length * (length + 1) / 2);
   return {
     streamBytes: 2 * rows * p.kvHeads * p.headDim * kvBytes(p.dtype) + queryBytes,
     gatherBytes: 0,
