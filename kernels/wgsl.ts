@@ -28,8 +28,8 @@ export interface SpecializeOptions {
 
 const PARAM_LINE = /^const ([A-Z][A-Z0-9_]*): u32 = (\d+)u?; \/\/ @param\b.*$/;
 const CONST_LINE = /^const ([A-Z][A-Z0-9_]*)(?:: u32)? = ([^;]+);/;
-const UNROLL_LINE = /^\s*\/\/ @unroll\b/;
-const LOOP_HEAD = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1\+\+\) \{\s*$/;
+const UNROLL_LINE = /\/\/ @unroll\b/;
+const LOOP_HEAD = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1\+\+\) \{ \/\/ @unroll\b/;
 const MAX_UNROLLED_LINES = 100_000;
 
 /** The `// @param` constants of a file with their defaults, in order. */
@@ -102,12 +102,10 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
       out.push(lines[at]);
       continue;
     }
-    const head = LOOP_HEAD.exec(lines[at + 1] ?? "");
+    const head = LOOP_HEAD.exec(lines[at]);
     if (!head) {
       throw new SyntaxError(
-        `@unroll wants "for (var i = 0u; i < CONST; i++) {" on the next line, got "${
-          lines[at + 1] ?? ""
-        }"`,
+        `@unroll wants "for (var i = 0u; i < CONST; i++) {" before it, got "${lines[at]}"`,
       );
     }
     const [, index, bound] = head;
@@ -115,8 +113,8 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
     if (count === undefined) {
       throw new SyntaxError(`@unroll: ${bound} is not a constant of the module`);
     }
-    const end = closingLine(lines, at + 1);
-    const body = lines.slice(at + 2, end);
+    const end = closingLine(lines, at);
+    const body = lines.slice(at + 1, end);
     checkBody(body, index);
     const written = unroll(body, constants);
     if (out.length + count * (written.length + 3) > MAX_UNROLLED_LINES) {

@@ -72,7 +72,7 @@ function unrolled(body: string[], params: Record<string, number> = {}): string[]
 }
 
 Deno.test("a marked loop is written out as blocks with a constant index", () => {
-  const loop = ["// @unroll", "for (var i = 0u; i < N; i++) {", "  a[i] = i;", "}", "b();"];
+  const loop = ["for (var i = 0u; i < N; i++) { // @unroll", "  a[i] = i;", "}", "b();"];
   assertEquals(unrolled(loop), [
     ...["{", "const i = 0u;", "a[i] = i;", "}"],
     ...["{", "const i = 1u;", "a[i] = i;", "}"],
@@ -85,16 +85,14 @@ Deno.test("a marked loop is written out as blocks with a constant index", () => 
 Deno.test("a loop without the mark, or told not to, stays a loop", () => {
   const plain = kernel("for (var i = 0u; i < N; i++) {", "  a[i] = i;", "}");
   assertEquals(specialize(plain), plain);
-  const marked = kernel("// @unroll", "for (var i = 0u; i < N; i++) {", "}");
+  const marked = kernel("for (var i = 0u; i < N; i++) { // @unroll", "}");
   assertEquals(specialize(marked, { unroll: false }), marked);
 });
 
 Deno.test("bounds follow from constants and parameters; nested loops multiply", () => {
   const nest = [
-    "// @unroll",
-    "for (var i = 0u; i < N; i++) {",
-    "  // @unroll over the rest",
-    "  for (var j = 0u; j < M; j++) {",
+    "for (var i = 0u; i < N; i++) { // @unroll",
+    "  for (var j = 0u; j < M; j++) { // @unroll over the rest",
     "    s += f(i, j);",
     "  }",
     "}",
@@ -114,8 +112,7 @@ Deno.test("bounds follow from constants and parameters; nested loops multiply", 
 
 Deno.test("an unmarked loop inside a marked one stays, with its own index free", () => {
   const body = [
-    "// @unroll",
-    "for (var i = 0u; i < N; i++) {",
+    "for (var i = 0u; i < N; i++) { // @unroll",
     "  for (var j = i; j < 9u; j += 2u) {",
     "    s += j;",
     "  }",
@@ -130,33 +127,33 @@ Deno.test("the index may be compared, indexed with, and named in comments and me
     "  let ii = i; // i = 3, break",
     "  x = select(0u, i, i <= 1u);",
   ];
-  const body = ["// @unroll", "for (var i = 0u; i < N; i++) {", ...inside, "}"];
+  const body = ["for (var i = 0u; i < N; i++) { // @unroll", ...inside, "}"];
   assertEquals(unrolled(body).length, 2 * (inside.length + 3));
 });
 
 const REFUSED: Readonly<Record<string, readonly string[]>> = {
-  "something else than a loop": ["// @unroll", "let x = 1u;"],
-  "nothing after the mark": ["// @unroll"],
-  "a start that is not 0u": ["// @unroll", "for (var i = 1u; i < N; i++) {", "}"],
-  "a step that is not 1": ["// @unroll", "for (var i = 0u; i < N; i += 2u) {", "}"],
-  "a signed index": ["// @unroll", "for (var i = 0; i < N; i++) {", "}"],
-  "<= for <": ["// @unroll", "for (var i = 0u; i <= N; i++) {", "}"],
-  "a declared type": ["// @unroll", "for (var i: u32 = 0u; i < N; i++) {", "}"],
-  "another index in the test": ["// @unroll", "for (var i = 0u; j < N; i++) {", "}"],
-  "a bound that is an expression": ["// @unroll", "for (var i = 0u; i < N + 1u; i++) {", "}"],
-  "a bound that is no constant": ["// @unroll", "for (var i = 0u; i < n; i++) {", "}"],
-  "a loop on one line": ["// @unroll", "for (var i = 0u; i < N; i++) { f(); }"],
-  "a closing brace with company": ["// @unroll", "for (var i = 0u; i < N; i++) {", "f(); }"],
-  "two loops on the closing line": ["// @unroll", "for (var i = 0u; i < N; i++) {", "} f();"],
-  "a loop that never closes": ["// @unroll", "for (var i = 0u; i < N; i++) {", "{"],
-  "too much text": ["// @unroll", "for (var i = 0u; i < HUGE; i++) {", "f();", "}"],
+  "something else than a loop": ["let x = 1u; // @unroll"],
+  "a mark on a line of its own": ["// @unroll", "for (var i = 0u; i < N; i++) {", "}"],
+  "a start that is not 0u": ["for (var i = 1u; i < N; i++) { // @unroll", "}"],
+  "a step that is not 1": ["for (var i = 0u; i < N; i += 2u) { // @unroll", "}"],
+  "a signed index": ["for (var i = 0; i < N; i++) { // @unroll", "}"],
+  "<= for <": ["for (var i = 0u; i <= N; i++) { // @unroll", "}"],
+  "a declared type": ["for (var i: u32 = 0u; i < N; i++) { // @unroll", "}"],
+  "another index in the test": ["for (var i = 0u; j < N; i++) { // @unroll", "}"],
+  "a bound that is an expression": ["for (var i = 0u; i < N + 1u; i++) { // @unroll", "}"],
+  "a bound that is no constant": ["for (var i = 0u; i < n; i++) { // @unroll", "}"],
+  "a loop on one line": ["for (var i = 0u; i < N; i++) { f(); } // @unroll"],
+  "a closing brace with company": ["for (var i = 0u; i < N; i++) { // @unroll", "f(); }"],
+  "two loops on the closing line": ["for (var i = 0u; i < N; i++) { // @unroll", "} f();"],
+  "a loop that never closes": ["for (var i = 0u; i < N; i++) { // @unroll", "{"],
+  "too much text": ["for (var i = 0u; i < HUGE; i++) { // @unroll", "f();", "}"],
   ...Object.fromEntries(
     [
       ...["break;", "continue;", "return;", "if (x) { return 1u; }"],
       ...["i = 2u;", "i += 1u;", "i -= 1u;", "i *= 2u;", "i <<= 1u;", "i ^= 1u;", "i %= 2u;"],
       ...["i++;", "i--;", "g(&i);", "var i = 1u;", "let i = 1u;", "const i = 1u;"],
       "/* a block comment */",
-    ].map((line) => [line, ["// @unroll", "for (var i = 0u; i < N; i++) {", line, "}"]]),
+    ].map((line) => [line, ["for (var i = 0u; i < N; i++) { // @unroll", line, "}"]]),
   ),
 };
 

@@ -75,12 +75,10 @@ fn main(
   var total: array<vec4f, QUERIES_PER_LIST * PARTS>;
   var highest: array<f32, QUERIES_PER_LIST>;
   var weight: array<f32, QUERIES_PER_LIST>;
-  // @unroll
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
     highest[h] = LOWEST;
     weight[h] = 0.0;
-    // @unroll
-    for (var part = 0u; part < PARTS; part++) {
+    for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
       query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
       total[h * PARTS + part] = vec4f(0.0);
@@ -90,52 +88,43 @@ fn main(
   for (var tile = begin; tile < end; tile += TILE) {
     // All loads of the tile are in flight before the first use; past the end the last one repeats.
     var token: array<u32, TOKENS>;
-    // @unroll
-    for (var t = 0u; t < TOKENS; t++) {
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
       token[t] = selected[list * LIST_CAPACITY + min(tile + t * ROWS + row, end - 1u)];
     }
     var k: array<vec4<u32>, LOADS>;
     var v: array<vec4<u32>, LOADS>;
-    // @unroll
-    for (var load = 0u; load < LOADS; load++) {
+    for (var load = 0u; load < LOADS; load++) { // @unroll
       let at = (cache + token[load / CHUNKS]) * ROW_LOADS + (load % CHUNKS) * LANES + lane;
       k[load] = keys[at];
       v[load] = values[at];
     }
 
-    // @unroll
-    for (var t = 0u; t < TOKENS; t++) {
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
       var sums = array<f32, QUERIES_PER_LIST>();
-      // @unroll
-      for (var part = 0u; part < PARTS; part++) {
+      for (var part = 0u; part < PARTS; part++) { // @unroll
         let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
-        // @unroll
-        for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+        for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
           sums[h] += dot(piece, query[h * PARTS + part]);
         }
       }
-      // @unroll
-      for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+      for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
         scratch[((t * ROWS + row) * QUERIES_PER_LIST + h) * LANES + (lane + row) % LANES] = sums[h];
       }
     }
     workgroupBarrier();
     for (var dot_at = thread; dot_at < TILE * QUERIES_PER_LIST; dot_at += WORKGROUP) {
       var sum = 0.0;
-      // @unroll
-      for (var i = 0u; i < LANES; i++) {
+      for (var i = 0u; i < LANES; i++) { // @unroll
         sum += scratch[dot_at * LANES + (i + dot_at) % LANES];
       }
       logits[dot_at] = sum;
     }
     workgroupBarrier();
 
-    // @unroll
-    for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+    for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
       var p: array<f32, TOKENS>;
       var peak = highest[h];
-      // @unroll
-      for (var t = 0u; t < TOKENS; t++) {
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
         p[t] = select(LOWEST, logits[(t * ROWS + row) * QUERIES_PER_LIST + h], inside);
         peak = max(peak, p[t]);
@@ -143,17 +132,14 @@ fn main(
       let fade = exp2(highest[h] - peak);
       highest[h] = peak;
       weight[h] *= fade;
-      // @unroll
-      for (var part = 0u; part < PARTS; part++) {
+      for (var part = 0u; part < PARTS; part++) { // @unroll
         total[h * PARTS + part] *= fade;
       }
-      // @unroll
-      for (var t = 0u; t < TOKENS; t++) {
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
         let share_of = select(0.0, exp2(p[t] - peak), inside);
         weight[h] += share_of;
-        // @unroll
-        for (var part = 0u; part < PARTS; part++) {
+        for (var part = 0u; part < PARTS; part++) { // @unroll
           total[h * PARTS + part] += share_of * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
@@ -161,23 +147,19 @@ fn main(
   }
 
   // Join the row groups.
-  // @unroll
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
     if (lane == 0u) {
       stats[row * QUERIES_PER_LIST + h] = vec2f(highest[h], weight[h]);
     }
   }
   workgroupBarrier();
-  // @unroll
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
     var peak = LOWEST;
-    // @unroll
-    for (var r = 0u; r < ROWS; r++) {
+    for (var r = 0u; r < ROWS; r++) { // @unroll
       peak = max(peak, stats[r * QUERIES_PER_LIST + h].x);
     }
     let fade = exp2(highest[h] - peak);
-    // @unroll
-    for (var part = 0u; part < PARTS; part++) {
+    for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = row * HEAD_DIM + (((part / QUADS) * LANES + lane) * QUADS + part % QUADS) * 4u;
       let faded = total[h * PARTS + part] * fade;
       scratch[at] = faded.x;
@@ -189,16 +171,14 @@ fn main(
     let slot = (first_head + h) * grid.x + wid.x;
     for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
       var sum = 0.0;
-      // @unroll
-      for (var r = 0u; r < ROWS; r++) {
+      for (var r = 0u; r < ROWS; r++) { // @unroll
         sum += scratch[r * HEAD_DIM + d];
       }
       partial_out[slot * HEAD_DIM + d] = sum;
     }
     if (thread == 0u) {
       var denominator = 0.0;
-      // @unroll
-      for (var r = 0u; r < ROWS; r++) {
+      for (var r = 0u; r < ROWS; r++) { // @unroll
         denominator += stats[r * QUERIES_PER_LIST + h].y * exp2(stats[r * QUERIES_PER_LIST + h].x - peak);
       }
       partial_stats[slot] = vec2f(peak, denominator);

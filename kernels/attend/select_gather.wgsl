@@ -119,8 +119,7 @@ fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
   }
   workgroupBarrier();
   var all = vec2<u32>(0u);
-  // @unroll
-  for (var s = 0u; s < MOST_SUBGROUPS; s++) {
+  for (var s = 0u; s < MOST_SUBGROUPS; s++) { // @unroll
     if (s < WORKGROUP / lanes) {
       before += select(vec2<u32>(0u), subtotals[s], s < thread / lanes);
       all += subtotals[s];
@@ -149,16 +148,14 @@ fn main(
   let end = min(begin + share, attended);
 
   var newest_bin = 1u;
-  // @unroll
-  for (var i = 0u; i < QUERY_WORDS; i++) {
+  for (var i = 0u; i < QUERY_WORDS; i++) { // @unroll
     let word = codes[(list * CAPACITY + length - 1u) * CODE_WORDS + i % CODE_WORDS];
     newest_bin += countOneBits(word ^ query_codes[list * QUERY_WORDS + i]);
   }
   newest_bin = select(newest_bin, 0u, RECENT > 0u || SINK >= length);
   for (var bin = thread; bin < BINS; bin += WORKGROUP) {
     var sum = u32(bin >= newest_bin);
-    // @unroll
-    for (var s = 0u; s < SHARES; s++) {
+    for (var s = 0u; s < SHARES; s++) { // @unroll
       sum += bin_sums[(first_row + s) * BINS + bin];
     }
     reaching[bin] = sum;
@@ -208,8 +205,7 @@ fn main(
     let first = window + thread * EACH;
     var nearer = 0u; // in a bin before the cut's
     var reached = 0u; // or in it
-    // @unroll
-    for (var word = 0u; word < WORDS; word++) {
+    for (var word = 0u; word < WORDS; word++) { // @unroll
       let load = min((first / PER_WORD + word) / 4u, ROW_DISTANCES - 1u);
       let packed = distances[list * ROW_DISTANCES + load][word % 4u];
       nearer |= marks(packed, max(cut_bin, 1u) - 1u) << (word * PER_WORD);
@@ -245,11 +241,9 @@ fn main(
   var total: array<vec4f, QUERIES_PER_LIST * PARTS>;
   var highest: array<f32, QUERIES_PER_LIST>;
   var weight: array<f32, QUERIES_PER_LIST>;
-  // @unroll
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
     highest[h] = LOWEST;
-    // @unroll
-    for (var part = 0u; part < PARTS; part++) {
+    for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
       query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
     }
@@ -259,24 +253,19 @@ fn main(
     // All loads of the tile are in flight before the first use; past the end the last row repeats.
     var k: array<vec4<u32>, LOADS>;
     var v: array<vec4<u32>, LOADS>;
-    // @unroll
-    for (var load = 0u; load < LOADS; load++) {
+    for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
       k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
     }
-    // @unroll
-    for (var h = 0u; h < QUERIES_PER_LIST; h++) {
+    for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
       var logits = array<f32, TOKENS>();
       var peak = highest[h];
-      // @unroll
-      for (var t = 0u; t < TOKENS; t++) {
-        // @unroll
-        for (var part = 0u; part < PARTS; part++) {
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
+        for (var part = 0u; part < PARTS; part++) { // @unroll
           logits[t] += dot(widen(k[t * CHUNKS + part / QUADS], part % QUADS), query[h * PARTS + part]);
         }
-        // @unroll
-        for (var step = 0u; step < LANE_STEPS; step++) {
+        for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
           logits[t] += subgroupShuffleXor(logits[t], 1u << step);
         }
         logits[t] = select(2.0 * LOWEST, logits[t], tile + t * ROWS + row < end);
@@ -285,16 +274,13 @@ fn main(
       let fade = exp2(highest[h] - peak);
       highest[h] = peak;
       weight[h] *= fade;
-      // @unroll
-      for (var part = 0u; part < PARTS; part++) {
+      for (var part = 0u; part < PARTS; part++) { // @unroll
         total[h * PARTS + part] *= fade;
       }
-      // @unroll
-      for (var t = 0u; t < TOKENS; t++) {
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
         let of_token = exp2(logits[t] - peak);
         weight[h] += of_token;
-        // @unroll
-        for (var part = 0u; part < PARTS; part++) {
+        for (var part = 0u; part < PARTS; part++) { // @unroll
           total[h * PARTS + part] += of_token * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
@@ -302,24 +288,20 @@ fn main(
   }
 
   // Join the row groups into this split's partial.
-  // @unroll
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) {
-    // @unroll
-    for (var part = 0u; part < PARTS; part++) {
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+    for (var part = 0u; part < PARTS; part++) { // @unroll
       scratch[row * HEAD_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] = total[h * PARTS + part];
     }
     stats[row] = vec2f(highest[h], weight[h]);
     workgroupBarrier();
     if (thread < HEAD_QUADS) {
       var peak = LOWEST;
-      // @unroll
-      for (var r = 0u; r < ROWS; r++) {
+      for (var r = 0u; r < ROWS; r++) { // @unroll
         peak = max(peak, stats[r].x);
       }
       var denominator = 0.0;
       var numerator = vec4f(0.0);
-      // @unroll
-      for (var r = 0u; r < ROWS; r++) {
+      for (var r = 0u; r < ROWS; r++) { // @unroll
         let scale = exp2(stats[r].x - peak);
         denominator += stats[r].y * scale;
         numerator += scratch[r * HEAD_QUADS + thread] * scale;
@@ -348,15 +330,13 @@ fn main(
     let sink = sink_logits[wid.y * QUERIES_PER_LIST + item / HEAD_QUADS] * LOG2_E;
     var of_split: array<vec4f, SPLITS>;
     var peak = max(sink, LOWEST);
-    // @unroll
-    for (var s = 0u; s < SPLITS; s++) {
+    for (var s = 0u; s < SPLITS; s++) { // @unroll
       of_split[s] = partials[first + s * PARTIAL_QUADS + HEAD_QUADS];
       peak = max(peak, of_split[s].x);
     }
     var denominator = 0.0;
     var numerator = vec4f(0.0);
-    // @unroll
-    for (var s = 0u; s < SPLITS; s++) {
+    for (var s = 0u; s < SPLITS; s++) { // @unroll
       let scale = exp2(of_split[s].x - peak);
       denominator += of_split[s].y * scale;
       numerator += partials[first + s * PARTIAL_QUADS + item % HEAD_QUADS] * scale;

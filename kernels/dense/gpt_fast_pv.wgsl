@@ -61,37 +61,31 @@ fn main(
     // All loads of the tile are in flight before the first use.
     var v: array<vec4<u32>, LOADS>;
     var weight: array<f32, TOKENS>;
-    // @unroll
-    for (var load = 0u; load < LOADS; load++) {
+    for (var load = 0u; load < LOADS; load++) { // @unroll
       let slot = min(tile + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
       v[load] = values[(cache + slot) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
     }
-    // @unroll
-    for (var t = 0u; t < TOKENS; t++) {
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
       weight[t] = scores[head * CAPACITY + min(tile + t * ROWS + row, CAPACITY - 1u)];
     }
-    // @unroll
-    for (var t = 0u; t < TOKENS; t++) {
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
       // A masked slot weighs 0, but may hold NaN, which 0 times does not remove: a select does.
       let inside = tile + t * ROWS + row < length;
-      // @unroll
-      for (var part = 0u; part < PARTS; part++) {
+      for (var part = 0u; part < PARTS; part++) { // @unroll
         let raw = select(vec4<u32>(), v[t * CHUNKS + part / QUADS], inside);
         total[part] += weight[t] * widen(raw, part % QUADS);
       }
     }
   }
 
-  // @unroll
-  for (var part = 0u; part < PARTS; part++) {
+  for (var part = 0u; part < PARTS; part++) { // @unroll
     let column = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
     sums[row * HEAD_QUADS + column] = total[part];
   }
   workgroupBarrier();
   for (var column = thread; column < HEAD_QUADS; column += WORKGROUP) {
     var sum = vec4f(0.0);
-    // @unroll
-    for (var r = 0u; r < ROWS; r++) {
+    for (var r = 0u; r < ROWS; r++) { // @unroll
       sum += sums[r * HEAD_QUADS + column];
     }
     split_sums[(head * SPLITS + wid.y) * HEAD_QUADS + column] = sum;

@@ -69,22 +69,18 @@ fn main(
 
   // All loads are in flight before the first use.
   var k: array<vec4<u32>, LOADS>;
-  // @unroll
-  for (var load = 0u; load < LOADS; load++) {
+  for (var load = 0u; load < LOADS; load++) { // @unroll
     let slot = min(begin + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
     k[load] = keys[(cache + slot) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
   }
   var query: array<vec4f, PARTS>;
-  // @unroll
-  for (var part = 0u; part < PARTS; part++) {
+  for (var part = 0u; part < PARTS; part++) { // @unroll
     let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
     query[part] = q[head * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
   }
-  // @unroll
-  for (var t = 0u; t < TOKENS; t++) {
+  for (var t = 0u; t < TOKENS; t++) { // @unroll
     var sum = 0.0;
-    // @unroll
-    for (var part = 0u; part < PARTS; part++) {
+    for (var part = 0u; part < PARTS; part++) { // @unroll
       sum += dot(widen(k[t * CHUNKS + part / QUADS], part % QUADS), query[part]);
     }
     sums[(t * ROWS + row) * LANES + (lane + row) % LANES] = sum;
@@ -93,8 +89,7 @@ fn main(
 
   for (var token = thread; token < TILE; token += WORKGROUP) {
     var score = 0.0;
-    // @unroll
-    for (var i = 0u; i < LANES; i++) {
+    for (var i = 0u; i < LANES; i++) { // @unroll
       score += sums[token * LANES + (i + token) % LANES];
     }
     // A select: gpt-fast adds -inf to zeros, but slots never written may hold NaN here, and NaN
@@ -109,13 +104,11 @@ fn main(
 
   if (thread < STRANDS) {
     var peak = LOWEST;
-    // @unroll
-    for (var i = 0u; i < LINKS; i++) {
+    for (var i = 0u; i < LINKS; i++) { // @unroll
       peak = max(peak, logits[i * STRANDS + thread]);
     }
     var weight = 0.0;
-    // @unroll
-    for (var i = 0u; i < LINKS; i++) {
+    for (var i = 0u; i < LINKS; i++) { // @unroll
       weight += exp2(logits[i * STRANDS + thread] - peak);
     }
     strands[thread] = vec2f(peak, weight);
@@ -123,13 +116,11 @@ fn main(
   workgroupBarrier();
   if (thread == 0u) {
     var peak = LOWEST;
-    // @unroll
-    for (var i = 0u; i < STRANDS; i++) {
+    for (var i = 0u; i < STRANDS; i++) { // @unroll
       peak = max(peak, strands[i].x);
     }
     var weight = 0.0;
-    // @unroll
-    for (var i = 0u; i < STRANDS; i++) {
+    for (var i = 0u; i < STRANDS; i++) { // @unroll
       weight += strands[i].y * exp2(strands[i].x - peak);
     }
     block_stats[head * grid.y + wid.y] = vec2f(peak, weight);

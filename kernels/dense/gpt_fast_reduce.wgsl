@@ -33,8 +33,7 @@ fn main(
   workgroupBarrier();
   if (slice == 0u) {
     var row = vec4f(0.0);
-    // @unroll
-    for (var s = 0u; s < SLICES; s++) {
+    for (var s = 0u; s < SLICES; s++) { // @unroll
       row += sums[s * COLUMNS + column];
     }
     out[head * COLUMNS + column] = row;

@@ -36,8 +36,7 @@ fn main(
 
   // The slice is on its way while the statistics are joined.
   var slice: array<vec4f, LOADS>;
-  // @unroll
-  for (var load = 0u; load < LOADS; load++) {
+  for (var load = 0u; load < LOADS; load++) { // @unroll
     slice[load] = scores[row * ROW_QUADS + min(first + load * WORKGROUP, ROW_QUADS - 1u)];
   }
 
@@ -58,8 +57,7 @@ fn main(
   let attended = joined[0].y * exp2(joined[0].x - highest);
   let denominator = attended + select(exp2(sink - highest), 0.0, sink <= LOWEST);
 
-  // @unroll
-  for (var load = 0u; load < LOADS; load++) {
+  for (var load = 0u; load < LOADS; load++) { // @unroll
     let at = first + load * WORKGROUP;
     if (at < ROW_QUADS) {
       scores[row * ROW_QUADS + at] = exp2(slice[load] - highest) / denominator;

@@ -102,8 +102,7 @@ fn main(
   var next_k: array<vec4<u32>, LOADS>;
   var next_v: array<vec4<u32>, LOADS>;
   if (PREFETCH == 1u) {
-    // @unroll
-    for (var load = 0u; load < LOADS; load++) {
+    for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(begin + (load / CHUNKS) * NEAR + first_row, last);
       k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
@@ -114,12 +113,10 @@ fn main(
   var total: array<vec4f, GROUP * PARTS>;
   var highest: array<f32, GROUP>;
   var weight: array<f32, GROUP>;
-  // @unroll
-  for (var h = 0u; h < GROUP; h++) {
+  for (var h = 0u; h < GROUP; h++) { // @unroll
     highest[h] = LOWEST;
     weight[h] = 0.0;
-    // @unroll
-    for (var part = 0u; part < PARTS; part++) {
+    for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
       query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
       total[h * PARTS + part] = vec4f(0.0);
@@ -128,15 +125,13 @@ fn main(
 
   for (var tile = begin; tile < length; tile += STRIDE) {
     if (PREFETCH == 1u) {
-      // @unroll
-      for (var load = 0u; load < LOADS; load++) {
+      for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = min(tile + STRIDE + (load / CHUNKS) * NEAR + first_row, last);
         next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
         next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       }
     } else {
-      // @unroll
-      for (var load = 0u; load < LOADS; load++) {
+      for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = min(tile + (load / CHUNKS) * NEAR + first_row, last);
         k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
         v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
@@ -144,30 +139,23 @@ fn main(
     }
 
     var logits = array<f32, LOGITS>();
-    // @unroll
-    for (var t = 0u; t < TOKENS; t++) {
-      // @unroll
-      for (var part = 0u; part < PARTS; part++) {
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
+      for (var part = 0u; part < PARTS; part++) { // @unroll
         let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
-        // @unroll
-        for (var h = 0u; h < GROUP; h++) {
+        for (var h = 0u; h < GROUP; h++) { // @unroll
           logits[t * GROUP + h] += dot(piece, query[h * PARTS + part]);
         }
       }
     }
-    // @unroll
-    for (var i = 0u; i < LOGITS; i++) {
-      // @unroll
-      for (var step = 0u; step < LANE_STEPS; step++) {
+    for (var i = 0u; i < LOGITS; i++) { // @unroll
+      for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
         logits[i] += subgroupShuffleXor(logits[i], 1u << step);
       }
     }
 
-    // @unroll
-    for (var h = 0u; h < GROUP; h++) {
+    for (var h = 0u; h < GROUP; h++) { // @unroll
       var peak = highest[h];
-      // @unroll
-      for (var t = 0u; t < TOKENS; t++) {
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * NEAR + first_row < length;
         logits[t * GROUP + h] = select(LOWEST, logits[t * GROUP + h], inside);
         peak = max(peak, logits[t * GROUP + h]);
@@ -175,24 +163,20 @@ fn main(
       let fade = exp2(highest[h] - peak);
       highest[h] = peak;
       weight[h] *= fade;
-      // @unroll
-      for (var part = 0u; part < PARTS; part++) {
+      for (var part = 0u; part < PARTS; part++) { // @unroll
         total[h * PARTS + part] *= fade;
       }
-      // @unroll
-      for (var t = 0u; t < TOKENS; t++) {
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * NEAR + first_row < length;
         let share_of = select(0.0, exp2(logits[t * GROUP + h] - peak), inside);
         weight[h] += share_of;
-        // @unroll
-        for (var part = 0u; part < PARTS; part++) {
+        for (var part = 0u; part < PARTS; part++) { // @unroll
           total[h * PARTS + part] += share_of * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
     }
     if (PREFETCH == 1u) {
-      // @unroll
-      for (var load = 0u; load < LOADS; load++) {
+      for (var load = 0u; load < LOADS; load++) { // @unroll
         k[load] = next_k[load];
         v[load] = next_v[load];
       }
@@ -201,22 +185,18 @@ fn main(
 
   // Join the row groups into this split's partial.
   if (lane == 0u) {
-    // @unroll
-    for (var h = 0u; h < GROUP; h++) {
+    for (var h = 0u; h < GROUP; h++) { // @unroll
       stats[row * GROUP + h] = vec2f(highest[h], weight[h]);
     }
   }
   workgroupBarrier();
-  // @unroll
-  for (var h = 0u; h < GROUP; h++) {
+  for (var h = 0u; h < GROUP; h++) { // @unroll
     var peak = LOWEST;
-    // @unroll
-    for (var r = 0u; r < ROWS; r++) {
+    for (var r = 0u; r < ROWS; r++) { // @unroll
       peak = max(peak, stats[r * GROUP + h].x);
     }
     let fade = exp2(highest[h] - peak);
-    // @unroll
-    for (var part = 0u; part < PARTS; part++) {
+    for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
       scratch[row * HEAD_QUADS + at] = total[h * PARTS + part] * fade;
     }
@@ -224,16 +204,14 @@ fn main(
     let slot = ((first_head + h) * SPLITS + wid.x) * PARTIAL_QUADS;
     for (var column = thread; column < HEAD_QUADS; column += WORKGROUP) {
       var sum = vec4f(0.0);
-      // @unroll
-      for (var r = 0u; r < ROWS; r++) {
+      for (var r = 0u; r < ROWS; r++) { // @unroll
         sum += scratch[r * HEAD_QUADS + column];
       }
       partials[slot + column] = sum;
     }
     if (thread == 0u) {
       var denominator = 0.0;
-      // @unroll
-      for (var r = 0u; r < ROWS; r++) {
+      for (var r = 0u; r < ROWS; r++) { // @unroll
         denominator += stats[r * GROUP + h].y * exp2(stats[r * GROUP + h].x - peak);
       }
       partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
@@ -259,8 +237,7 @@ fn main(
     let column = turn + thread % AT_ONCE;
     let head = first_head + min(column, COLUMNS - 1u) / HEAD_QUADS;
     var sum = Softmax(LOWEST, 0.0, vec4f(0.0));
-    // @unroll
-    for (var round = 0u; round < ROUNDS; round++) {
+    for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let split = round * SLICES + slice;
       let slot = (head * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
       let of_split = partials[slot + HEAD_QUADS];

@@ -89,8 +89,7 @@ fn main(
     // Rows past the end repeat the last one of the sequence: what lies beyond it may be anything.
     let token = at / KEY_LOADS;
     let raw = keys[(cache + min(begin + token, length - 1u)) * KEY_LOADS + at % KEY_LOADS];
-    // @unroll
-    for (var quad = 0u; quad < KEY_QUADS; quad++) {
+    for (var quad = 0u; quad < KEY_QUADS; quad++) { // @unroll
       activations[place(token, at % KEY_LOADS * KEY_QUADS + quad)] = widen(raw, quad, KV_DTYPE);
     }
   }
@@ -104,17 +103,13 @@ fn main(
     var sums = array<vec4f, HIDDEN_SUMS>(); // naga zeroes a variable without a value once, not per turn
     for (var k = 0u; k < inputs / 4u; k++) {
       var input: array<vec4f, HIDDEN_TOKENS>;
-      // @unroll
-      for (var t = 0u; t < HIDDEN_TOKENS; t++) {
+      for (var t = 0u; t < HIDDEN_TOKENS; t++) { // @unroll
         input[t] = activations[place(first + t, k)];
       }
-      // @unroll
-      for (var i = 0u; i < QUAD_ROWS; i++) {
-        // @unroll
-        for (var quad = 0u; quad < OUT_QUADS; quad++) {
+      for (var i = 0u; i < QUAD_ROWS; i++) { // @unroll
+        for (var quad = 0u; quad < OUT_QUADS; quad++) { // @unroll
           let weight = weights(row + i * (MAP_HIDDEN / MAP_WIDTH), column, quad);
-          // @unroll
-          for (var t = 0u; t < HIDDEN_TOKENS; t++) {
+          for (var t = 0u; t < HIDDEN_TOKENS; t++) { // @unroll
             sums[t * OUT_QUADS + quad] += input[t][i] * weight;
           }
         }
@@ -122,10 +117,8 @@ fn main(
       row += QUAD_ROWS * (MAP_HIDDEN / MAP_WIDTH);
     }
     workgroupBarrier();
-    // @unroll
-    for (var t = 0u; t < HIDDEN_TOKENS; t++) {
-      // @unroll
-      for (var quad = 0u; quad < OUT_QUADS; quad++) {
+    for (var t = 0u; t < HIDDEN_TOKENS; t++) { // @unroll
+      for (var quad = 0u; quad < OUT_QUADS; quad++) { // @unroll
         let x = sums[t * OUT_QUADS + quad] + weights(row, column, quad);
         // The bound keeps exp finite; WGSL promises nothing for infinities.
         activations[place(first + t, column * OUT_QUADS + quad)] = x / (1.0 + exp(-max(x, vec4f(-80.0))));
@@ -141,17 +134,13 @@ fn main(
   var sums: array<vec4f, CODE_SUMS>;
   for (var k = 0u; k < LAST_INPUTS / 4u; k++) {
     var input: array<vec4f, CODE_TOKENS>;
-    // @unroll
-    for (var t = 0u; t < CODE_TOKENS; t++) {
+    for (var t = 0u; t < CODE_TOKENS; t++) { // @unroll
       input[t] = activations[place(first + t, k)];
     }
-    // @unroll
-    for (var i = 0u; i < QUAD_ROWS; i++) {
-      // @unroll
-      for (var quad = 0u; quad < OUT_QUADS; quad++) {
+    for (var i = 0u; i < QUAD_ROWS; i++) { // @unroll
+      for (var quad = 0u; quad < OUT_QUADS; quad++) { // @unroll
         let weight = weights(row + i * (BITS / MAP_WIDTH), column, quad);
-        // @unroll
-        for (var t = 0u; t < CODE_TOKENS; t++) {
+        for (var t = 0u; t < CODE_TOKENS; t++) { // @unroll
           sums[t * OUT_QUADS + quad] += input[t][i] * weight;
         }
       }
@@ -161,8 +150,7 @@ fn main(
   workgroupBarrier();
 
   // A thread's OUT_COLUMNS bits per token travel as a small number to the thread that packs words.
-  // @unroll
-  for (var t = 0u; t < CODE_TOKENS; t++) {
+  for (var t = 0u; t < CODE_TOKENS; t++) { // @unroll
     let low = vec4<u32>(sums[t * OUT_QUADS] + weights(row, column, 0u) > vec4f(0.0));
     let high = vec4<u32>(sums[t * OUT_QUADS + 1u] + weights(row, column, 1u) > vec4f(0.0));
     let bits = dot(low, vec4<u32>(1u, 2u, 4u, 8u)) + dot(high, vec4<u32>(16u, 32u, 64u, 128u));
@@ -172,8 +160,7 @@ fn main(
   let code_at = ((wid.z * CODE_HEADS + wid.y) * CAPACITY + begin) * WORDS;
   for (var at = thread; at < min(TILE, length - begin) * WORDS; at += WORKGROUP) {
     var word = 0u;
-    // @unroll
-    for (var i = 0u; i < WORD_PARTS; i++) {
+    for (var i = 0u; i < WORD_PARTS; i++) { // @unroll
       let part = activations[place(at / WORDS, at % WORDS * WORD_PARTS + i)].x;
       word |= u32(part) << (OUT_COLUMNS * i);
     }

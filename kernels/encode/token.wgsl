@@ -94,16 +94,14 @@ fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f3
   let column = thread % outs;
   let first = thread / outs * WIDTH;
   var part = 0.0;
-  // @unroll
-  for (var i = 0u; i < WIDTH; i++) {
+  for (var i = 0u; i < WIDTH; i++) { // @unroll
     part += sums[column % WIDTH * STRIDE + (first + i) * (outs / WIDTH) + column / WIDTH];
   }
   parts[thread] = part;
   workgroupBarrier();
   var total = bias;
   if (thread < outs) {
-    // @unroll
-    for (var i = 0u; i < MOST_PARTS; i++) {
+    for (var i = 0u; i < MOST_PARTS; i++) { // @unroll
       if (i * outs < WORKGROUP) {
         total += parts[min(i * outs, WORKGROUP - outs) + thread];
       }
@@ -143,8 +141,7 @@ fn main(
   let bias_2 = base + START_2 + SIZE_2 + min(thread, max(OUT_2, 1u) - 1u) / WIDTH;
   let bias_3 = base + START_3 + SIZE_3 + min(thread, max(OUT_3, 1u) - 1u) / WIDTH;
   if (is_query) {
-    // @unroll
-    for (var i = 0u; i < LOADS; i++) {
+    for (var i = 0u; i < LOADS; i++) { // @unroll
       loads[i] = query_map[base + load_place(i, thread)];
     }
     biases = vec3f(
@@ -156,8 +153,7 @@ fn main(
       activations[d] = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
     }
   } else {
-    // @unroll
-    for (var i = 0u; i < LOADS; i++) {
+    for (var i = 0u; i < LOADS; i++) { // @unroll
       loads[i] = key_map[base + load_place(i, thread)];
     }
     biases = vec3f(
@@ -184,8 +180,7 @@ fn main(
 
   var low = vec4f(0.0);
   var high = vec4f(0.0);
-  // @unroll
-  for (var i = 0u; i < LOADS_1; i++) {
+  for (var i = 0u; i < LOADS_1; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     let x = select(0.0, activations[min(at / (OUT_1 / WIDTH), IN_1 - 1u)], at < SIZE_1);
     low += x * widen(loads[i], 0u);
@@ -199,8 +194,7 @@ fn main(
     workgroupBarrier();
     low = vec4f(0.0);
     high = vec4f(0.0);
-    // @unroll
-    for (var i = 0u; i < LOADS_2; i++) {
+    for (var i = 0u; i < LOADS_2; i++) { // @unroll
       let at = i * WORKGROUP + thread;
       let x = select(0.0, activations[min(at / max(OUT_2 / WIDTH, 1u), IN_2 - 1u)], at < SIZE_2);
       low += x * widen(loads[LOADS_1 + i], 0u);
@@ -215,8 +209,7 @@ fn main(
     workgroupBarrier();
     low = vec4f(0.0);
     high = vec4f(0.0);
-    // @unroll
-    for (var i = 0u; i < LOADS_3; i++) {
+    for (var i = 0u; i < LOADS_3; i++) { // @unroll
       let at = i * WORKGROUP + thread;
       let x = select(0.0, activations[min(at / max(OUT_3 / WIDTH, 1u), IN_3 - 1u)], at < SIZE_3);
       low += x * widen(loads[LOADS_1 + LOADS_2 + i], 0u);

@@ -108,8 +108,7 @@ fn main(
   var outputs: array<vec4f, MY_OUTPUTS>;
   var denominators: array<vec4f, MY_ROW_QUADS>; // of this thread's columns alone
   var peaks: array<vec4f, MY_ROW_QUADS>;
-  // @unroll
-  for (var i = 0u; i < MY_ROW_QUADS; i++) {
+  for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
     peaks[i] = vec4f(MASKED);
   }
   for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
@@ -117,8 +116,7 @@ fn main(
     for (var chunk = 0u; chunk < CHUNKS; chunk++) {
       // Eight threads take the same quad of eight rows: neither loads nor stores collide.
       var query_loads: array<vec4f, QUERY_TURNS>;
-      // @unroll
-      for (var i = 0u; i < QUERY_TURNS; i++) {
+      for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
         let row = first_row + min(at / (8u * DEPTH) * 8u + at % 8u, ROWS - 1u);
         // Rows past the end repeat the last token: what lies beyond it may be anything.
@@ -126,47 +124,39 @@ fn main(
         query_loads[i] = prompt_q[row_at(sequence, kv_head, token, row) + chunk * DEPTH + at / 8u % DEPTH];
       }
       var key_loads: array<vec4<u32>, KEY_TURNS>;
-      // @unroll
-      for (var i = 0u; i < KEY_TURNS; i++) {
+      for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
         let slot = min(at / (8u * CHUNK_LOADS) * 8u + at % 8u, COLUMNS - 1u);
         let token = min(first_key + slot % COLUMN_THREADS * MY_COLUMNS + slot / COLUMN_THREADS, length - 1u);
         key_loads[i] = keys[(cache + token) * KV_LOADS + chunk * CHUNK_LOADS + at / 8u % CHUNK_LOADS];
       }
       workgroupBarrier();
-      // @unroll
-      for (var i = 0u; i < QUERY_TURNS; i++) {
+      for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
         let row = at / (8u * DEPTH) * 8u + at % 8u;
         if (row < ROWS) {
           queries[at / 8u % DEPTH * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = query_loads[i];
         }
       }
-      // @unroll
-      for (var i = 0u; i < KEY_TURNS; i++) {
+      for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
         let slot = at / (8u * CHUNK_LOADS) * 8u + at % 8u;
         if (slot < COLUMNS) {
-          // @unroll
-          for (var half = 0u; half < KV_QUADS; half++) {
+          for (var half = 0u; half < KV_QUADS; half++) { // @unroll
             let quad = at / 8u % CHUNK_LOADS * KV_QUADS + half;
             stage[quad * MY_COLUMNS + slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(key_loads[i], half);
           }
         }
       }
       workgroupBarrier();
-      // @unroll
-      for (var quad = 0u; quad < DEPTH; quad++) {
+      for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
         var key: array<vec4f, MY_COLUMNS>;
-        // @unroll
-        for (var c = 0u; c < MY_COLUMNS; c++) {
+        for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
           key[c] = stage[quad * MY_COLUMNS + c][column_thread];
         }
-        // @unroll
-        for (var r = 0u; r < MY_ROWS; r++) {
+        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
           let query = queries[quad * MY_ROWS + r][row_thread];
-          // @unroll
-          for (var c = 0u; c < MY_COLUMNS; c++) {
+          for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
             scores[r * MY_COLUMNS + c] = add_dot(scores[r * MY_COLUMNS + c], query, key[c]);
           }
         }
@@ -174,45 +164,36 @@ fn main(
     }
     // Logits in the log2 domain, and the highest of each row so far.
     var higher = peaks;
-    // @unroll
-    for (var r = 0u; r < MY_ROWS; r++) {
+    for (var r = 0u; r < MY_ROWS; r++) { // @unroll
       let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
-      // @unroll
-      for (var c = 0u; c < MY_COLUMNS; c++) {
+      for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
         let logit = scores[r * MY_COLUMNS + c] * (LOG2_E / sqrt(f32(HEAD_DIM)));
         scores[r * MY_COLUMNS + c] = select(MASKED, logit, first_key + column_thread * MY_COLUMNS + c <= token);
         higher[r / 4u][r % 4u] = max(higher[r / 4u][r % 4u], scores[r * MY_COLUMNS + c]);
       }
     }
     workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < MY_ROW_QUADS; i++) {
+    for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
       stage[i * ROW_THREADS + row_thread][column_thread] = higher[i];
     }
     workgroupBarrier();
-    // @unroll
-    for (var i = 0u; i < MY_ROW_QUADS; i++) {
-      // @unroll
-      for (var peer = 0u; peer < COLUMN_THREADS; peer++) {
+    for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
+      for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
         higher[i] = max(higher[i], stage[i * ROW_THREADS + row_thread][peer]);
       }
       let scale = exp2(peaks[i] - higher[i]);
       peaks[i] = higher[i];
       denominators[i] *= scale;
-      // @unroll
-      for (var j = 0u; j < COMPONENTS; j++) {
-        // @unroll
-        for (var quad = 0u; quad < MY_QUADS; quad++) {
+      for (var j = 0u; j < COMPONENTS; j++) { // @unroll
+        for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
           outputs[(i * 4u + j) * MY_QUADS + quad] *= scale[j];
         }
       }
     }
-    // @unroll
-    for (var i = 0u; i < MY_COLUMN_QUADS; i++) {
+    for (var i = 0u; i < MY_COLUMN_QUADS; i++) { // @unroll
       let key_quad = column_thread * MY_COLUMN_QUADS + i;
       let place = row_thread ^ (key_quad & SPREAD);
-      // @unroll
-      for (var r = 0u; r < MY_ROWS; r++) {
+      for (var r = 0u; r < MY_ROWS; r++) { // @unroll
         let at = r * MY_COLUMNS + i * 4u;
         let four = vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]);
         let weight = exp2(four - peaks[r / 4u][r % 4u]);
@@ -223,42 +204,34 @@ fn main(
 
     for (var chunk = 0u; chunk < VALUE_CHUNKS; chunk++) {
       var value_loads: array<vec4<u32>, VALUE_TURNS>;
-      // @unroll
-      for (var i = 0u; i < VALUE_TURNS; i++) {
+      for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
         let at = min(i * WORKGROUP + thread, KEYS * KV_LOADS - 1u);
         // A weight of 0 does not undo a NaN: keys past the end repeat the last one here too.
         let token = min(first_key + chunk * KEYS + at / KV_LOADS, length - 1u);
         value_loads[i] = values[(cache + token) * KV_LOADS + at % KV_LOADS];
       }
       workgroupBarrier();
-      // @unroll
-      for (var i = 0u; i < VALUE_TURNS; i++) {
+      for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
         if (at < KEYS * KV_LOADS) {
           // First quads of all loads, then second ones: neighbours store to neighbouring banks.
-          // @unroll
-          for (var half = 0u; half < KV_QUADS; half++) {
+          for (var half = 0u; half < KV_QUADS; half++) { // @unroll
             let slot = at / KV_LOADS * QUADS + half * KV_LOADS + at % KV_LOADS;
             stage[slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(value_loads[i], half);
           }
         }
       }
       workgroupBarrier();
-      // @unroll
-      for (var key_quad = 0u; key_quad < KEY_QUADS; key_quad++) {
+      for (var key_quad = 0u; key_quad < KEY_QUADS; key_quad++) { // @unroll
         let place = row_thread ^ ((chunk * KEY_QUADS + key_quad) & SPREAD);
         var weight: array<vec4f, MY_ROWS>;
-        // @unroll
-        for (var r = 0u; r < MY_ROWS; r++) {
+        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
           weight[r] = weights[chunk][key_quad * MY_ROWS + r][place];
         }
-        // @unroll
-        for (var j = 0u; j < COMPONENTS; j++) {
-          // @unroll
-          for (var quad = 0u; quad < MY_QUADS; quad++) {
+        for (var j = 0u; j < COMPONENTS; j++) { // @unroll
+          for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
             let value = stage[(key_quad * 4u + j) * MY_QUADS + quad][column_thread];
-            // @unroll
-            for (var r = 0u; r < MY_ROWS; r++) {
+            for (var r = 0u; r < MY_ROWS; r++) { // @unroll
               outputs[r * MY_QUADS + quad] = fma(vec4f(weight[r][j]), value, outputs[r * MY_QUADS + quad]);
             }
           }
@@ -268,28 +241,23 @@ fn main(
   }
 
   workgroupBarrier();
-  // @unroll
-  for (var i = 0u; i < MY_ROW_QUADS; i++) {
+  for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
     stage[i * ROW_THREADS + row_thread][column_thread] = denominators[i];
   }
   workgroupBarrier();
-  // @unroll
-  for (var i = 0u; i < MY_ROW_QUADS; i++) {
+  for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
     var total = vec4f();
-    // @unroll
-    for (var peer = 0u; peer < COLUMN_THREADS; peer++) {
+    for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
       total += stage[i * ROW_THREADS + row_thread][peer];
     }
-    // @unroll
-    for (var j = 0u; j < COMPONENTS; j++) {
+    for (var j = 0u; j < COMPONENTS; j++) { // @unroll
       let row = first_row + (i * 4u + j) * ROW_THREADS + row_thread;
       let sink = sink_logits[kv_head * GROUP + row % GROUP] * LOG2_E;
       let peak = max(peaks[i][j], sink);
       let scale = exp2(peaks[i][j] - peak);
       let factor = scale / (total[j] * scale + exp2(sink - peak));
       if (row / GROUP < length) {
-        // @unroll
-        for (var quad = 0u; quad < MY_QUADS; quad++) {
+        for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
           let slot = quad * COLUMN_THREADS + column_thread; // as the values were staged
           let at = slot % KV_LOADS * KV_QUADS + slot / KV_LOADS;
           prompt_out[row_at(sequence, kv_head, row / GROUP, row) + at] = outputs[(i * 4u + j) * MY_QUADS + quad] * factor;

@@ -15,22 +15,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let factor = vec4f(1.0 - 2.0 * f32(id.x % 2u)); // known to nobody but the thread
   let addend = vec4f(1.0, 2.0, 3.0, 4.0) + f32(id.x / 4096u % 4u);
   var chains: array<vec4f, CHAINS>;
-  // @unroll
-  for (var chain = 0u; chain < CHAINS; chain++) {
+  for (var chain = 0u; chain < CHAINS; chain++) { // @unroll
     chains[chain] = vec4f(f32(chain));
   }
   for (var round = 0u; round < ROUNDS; round++) {
-    // @unroll
-    for (var i = 0u; i < UNROLLED; i++) {
-      // @unroll
-      for (var chain = 0u; chain < CHAINS; chain++) {
+    for (var i = 0u; i < UNROLLED; i++) { // @unroll
+      for (var chain = 0u; chain < CHAINS; chain++) { // @unroll
         chains[chain] = fma(chains[chain], factor, addend);
       }
     }
   }
   var sum = vec4f(0.0);
-  // @unroll
-  for (var chain = 0u; chain < CHAINS; chain++) {
+  for (var chain = 0u; chain < CHAINS; chain++) { // @unroll
     sum += chains[chain];
   }
   let word = u32(abs(sum.x + sum.y + sum.z + sum.w));

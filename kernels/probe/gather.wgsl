@@ -27,14 +27,12 @@ fn main(
   let lane = thread % LANES;
   let group = thread / LANES;
   var loads: array<vec4<u32>, TOKENS>;
-  // @unroll
-  for (var t = 0u; t < TOKENS; t++) {
+  for (var t = 0u; t < TOKENS; t++) { // @unroll
     let row = hash(((wid.x * TOKENS + t) * ROW_GROUPS + group) ^ seed[0]) % ROWS;
     loads[t] = data[row * LANES + lane];
   }
   var sum = vec4<u32>(0u);
-  // @unroll
-  for (var t = 0u; t < TOKENS; t++) {
+  for (var t = 0u; t < TOKENS; t++) { // @unroll
     sum = sum * 31u + loads[t];
   }
   let word = sum.x ^ sum.y ^ sum.z ^ sum.w;

@@ -12,8 +12,7 @@ const UNROLLED: u32 = 16u; // @param popcounts of four words per round
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   var word = vec4<u32>(id.x, id.x * 3u, id.x * 5u, id.x * 7u);
   for (var round = 0u; round < ROUNDS; round++) {
-    // @unroll
-    for (var i = 0u; i < UNROLLED; i++) {
+    for (var i = 0u; i < UNROLLED; i++) { // @unroll
       word = word + countOneBits(word ^ vec4<u32>(0x9e3779b9u * (i + 1u)));
     }
   }

@@ -15,13 +15,11 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   var loads: array<vec4<u32>, LOADS>;
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     loads[i] = data[(wid.x * LOADS + i) * WORKGROUP + thread];
   }
   var sum = vec4<u32>(0u);
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     sum = sum * 31u + loads[i];
   }
   let word = sum.x ^ sum.y ^ sum.z ^ sum.w;

@@ -96,8 +96,7 @@ fn layer(loads: array<vec4<u32>, LOADS>, ins: u32, outs: u32, bias: f32, thread:
   let size = ins * outs / WIDTH;
   var low = vec4f(0.0);
   var high = vec4f(0.0);
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     if (i * WORKGROUP < size) {
       let at = i * WORKGROUP + thread;
       let x = select(0.0, activations[min(at / (outs / WIDTH), ins - 1u)], at < size);
@@ -106,8 +105,7 @@ fn layer(loads: array<vec4<u32>, LOADS>, ins: u32, outs: u32, bias: f32, thread:
     }
   }
   // STRIDE spreads the outputs of a load over the banks.
-  // @unroll
-  for (var i = 0u; i < FOUR; i++) {
+  for (var i = 0u; i < FOUR; i++) { // @unroll
     sums[i * STRIDE + thread] = low[i];
     if (MAP_DTYPE == 1u) {
       sums[(4u + i) % WIDTH * STRIDE + thread] = high[i];
@@ -117,16 +115,14 @@ fn layer(loads: array<vec4<u32>, LOADS>, ins: u32, outs: u32, bias: f32, thread:
   let column = thread % outs;
   let first = thread / outs * WIDTH;
   var part = 0.0;
-  // @unroll
-  for (var i = 0u; i < WIDTH; i++) {
+  for (var i = 0u; i < WIDTH; i++) { // @unroll
     part += sums[column % WIDTH * STRIDE + (first + i) * (outs / WIDTH) + column / WIDTH];
   }
   parts[thread] = part;
   workgroupBarrier();
   var total = bias;
   if (thread < outs) {
-    // @unroll
-    for (var i = 0u; i < MOST_PARTS; i++) {
+    for (var i = 0u; i < MOST_PARTS; i++) { // @unroll
       if (i * outs < WORKGROUP) {
         total += parts[min(i * outs, WORKGROUP - outs) + thread];
       }
@@ -163,8 +159,7 @@ fn main(
   var loads_1: array<vec4<u32>, LOADS>;
   var loads_2: array<vec4<u32>, LOADS>;
   var loads_3: array<vec4<u32>, LOADS>;
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     let at = base + i * WORKGROUP + thread;
     loads_1[i] = weights(is_key, min(at, base + SIZE_1 - 1u));
     if (i * WORKGROUP < SIZE_2) {
@@ -178,8 +173,7 @@ fn main(
   let bias_2 = bias(is_key, base + START_2 + SIZE_2, thread, OUT_2);
   let bias_3 = bias(is_key, base + START_3 + SIZE_3, thread, OUT_3);
   var found_codes: array<vec4<u32>, CODE_LOADS>;
-  // @unroll
-  for (var i = 0u; i < CODE_LOADS; i++) {
+  for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
     let four = min((begin + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
     found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
   }
@@ -233,8 +227,7 @@ fn main(
   let recent_start = length - min(RECENT, length);
   for (var start = begin; start < end; start += ROUNDS) {
     if (start != begin) {
-      // @unroll
-      for (var i = 0u; i < CODE_LOADS; i++) {
+      for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
         let four = min((start + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
         found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
       }
@@ -243,12 +236,10 @@ fn main(
       atomicStore(&counts[i], 0u);
     }
     workgroupBarrier();
-    // @unroll
-    for (var round = 0u; round < ROUNDS; round++) {
+    for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let first = ((start + round) * WORKGROUP + thread) * 4u;
       var found = vec4<u32>();
-      // @unroll
-      for (var i = 0u; i < QUERY_WORDS; i++) {
+      for (var i = 0u; i < QUERY_WORDS; i++) { // @unroll
         // Word w of the four tokens: strided by WORDS through the WORDS loads.
         let w = i % WORDS;
         let at = round * WORDS;
@@ -267,8 +258,7 @@ fn main(
           distances[(list * CAPACITY + first) / 2u] = found.x | (found.y << 16u);
           distances[(list * CAPACITY + first) / 2u + 1u] = found.z | (found.w << 16u);
         }
-        // @unroll
-        for (var t = 0u; t < FOUR; t++) {
+        for (var t = 0u; t < FOUR; t++) { // @unroll
           let is_middle = first + t >= SINK && first + t < recent_start;
           if (first + t < newest) {
             atomicAdd(&counts[round * BINS + select(0u, found[t] + 1u, is_middle)], 1u);
@@ -282,14 +272,12 @@ fn main(
       let round = first + thread / lanes;
       let row = min(round, ROUNDS - 1u) * BINS;
       var sum = 0u;
-      // @unroll
-      for (var b = 0u; b < BINS_EACH; b++) {
+      for (var b = 0u; b < BINS_EACH; b++) { // @unroll
         let bin = lane * BINS_EACH + b;
         sum += select(0u, atomicLoad(&counts[row + min(bin, BINS - 1u)]), bin < BINS);
       }
       sum = subgroupExclusiveAdd(sum);
-      // @unroll
-      for (var b = 0u; b < BINS_EACH; b++) {
+      for (var b = 0u; b < BINS_EACH; b++) { // @unroll
         let bin = lane * BINS_EACH + b;
         if (bin < BINS && round < ROUNDS) {
           sum += atomicLoad(&counts[row + bin]);
@@ -302,8 +290,7 @@ fn main(
     }
     workgroupBarrier();
     for (var bin = thread; bin < BINS; bin += WORKGROUP) {
-      // @unroll
-      for (var round = 0u; round < ROUNDS; round++) {
+      for (var round = 0u; round < ROUNDS; round++) { // @unroll
         counted[bin] += atomicLoad(&counts[round * BINS + bin]);
       }
     }

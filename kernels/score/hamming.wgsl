@@ -47,18 +47,15 @@ fn main(
   let head = wid.z * CODE_HEADS + wid.y;
 
   var loads: array<vec4<u32>, LOADS>;
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     let four = min(start / 4u + (i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
     loads[i] = codes[(head * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
   }
   var query: array<u32, QUERY_WORDS>;
-  // @unroll
-  for (var i = 0u; i < QUERY_WORDS; i++) {
+  for (var i = 0u; i < QUERY_WORDS; i++) { // @unroll
     query[i] = query_codes[head * QUERY_WORDS + i];
   }
-  // @unroll
-  for (var i = 0u; i < CLEARS; i++) {
+  for (var i = 0u; i < CLEARS; i++) { // @unroll
     if (i * WORKGROUP + thread < BINS * COPIES) {
       atomicStore(&columns[i * WORKGROUP + thread], 0u);
     }
@@ -67,12 +64,10 @@ fn main(
 
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
-  // @unroll
-  for (var round = 0u; round < ROUNDS; round++) {
+  for (var round = 0u; round < ROUNDS; round++) { // @unroll
     let first = start + (round * WORKGROUP + thread) * 4u;
     var found = vec4<u32>();
-    // @unroll
-    for (var i = 0u; i < QUERY_WORDS; i++) {
+    for (var i = 0u; i < QUERY_WORDS; i++) { // @unroll
       // Word w of the four tokens: strided by WORDS through the WORDS loads.
       let w = i % WORDS;
       let base = round * WORDS;
@@ -92,8 +87,7 @@ fn main(
         distances[(head * CAPACITY + first) / 2u + 1u] = found.z | (found.w << 16u);
       }
     }
-    // @unroll
-    for (var t = 0u; t < FOUR; t++) {
+    for (var t = 0u; t < FOUR; t++) { // @unroll
       if (first + t >= sink_end && first + t < recent_start) {
         atomicAdd(&columns[found[t] * COPIES + thread % COPIES], 1u);
       }
@@ -103,8 +97,7 @@ fn main(
 
   for (var bin = thread; bin < BINS; bin += WORKGROUP) {
     var count = 0u;
-    // @unroll
-    for (var copy = 0u; copy < COPIES; copy++) {
+    for (var copy = 0u; copy < COPIES; copy++) { // @unroll
       count += atomicLoad(&columns[bin * COPIES + (copy + thread) % COPIES]);
     }
     block_histograms[(head * BLOCKS + wid.x) * BINS + bin] = count;

@@ -76,8 +76,7 @@ fn main(
   let first_a = low;
   let first_b = begin - low;
 
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     let at_a = first_a + at;
     let at_b = first_b + RUN - 1u - at;
@@ -87,8 +86,7 @@ fn main(
   }
   workgroupBarrier();
   for (var stride = RUN / 2u; stride > 0u; stride /= 2u) {
-    // @unroll
-    for (var i = 0u; i < PAIRS; i++) {
+    for (var i = 0u; i < PAIRS; i++) { // @unroll
       let pair = i * WORKGROUP + thread;
       let left = 2u * pair - (pair & (stride - 1u));
       let x = tile_keys[left];
@@ -98,8 +96,7 @@ fn main(
     }
     workgroupBarrier();
   }
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     if (begin + at < count) {
       merged[a + begin + at] = tile_keys[at];

@@ -44,8 +44,7 @@ fn main(
   let keep = min(k, min(RUN, recent_start - sink_end - begin));
   let list = wid.z * CODE_HEADS + wid.y;
 
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     let token = sink_end + begin + i * WORKGROUP + thread;
     let row_at = min(token, CAPACITY - 1u);
     let word = distances[(list * CAPACITY + row_at) / PER_WORD];
@@ -55,8 +54,7 @@ fn main(
   workgroupBarrier();
   for (var size = 2u; size <= RUN; size *= 2u) {
     for (var stride = size / 2u; stride > 0u; stride /= 2u) {
-      // @unroll
-      for (var i = 0u; i < PAIRS; i++) {
+      for (var i = 0u; i < PAIRS; i++) { // @unroll
         let pair = i * WORKGROUP + thread;
         let low = 2u * pair - (pair & (stride - 1u));
         let a = run[low];
@@ -70,8 +68,7 @@ fn main(
     }
   }
   let out = (list * grid.x + wid.x) * RUN;
-  // @unroll
-  for (var i = 0u; i < LOADS; i++) {
+  for (var i = 0u; i < LOADS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     if (at < keep) {
       sorted[out + at] = run[at];

@@ -80,8 +80,7 @@ fn main(
   // This thread's distances, in flight while the histograms are added up.
   let first = wid.x * BLOCK + thread * TOKENS;
   var words: array<u32, WORDS>;
-  // @unroll
-  for (var w = 0u; w < WORDS; w++) {
+  for (var w = 0u; w < WORDS; w++) { // @unroll
     words[w] = distances[head * ROW_WORDS + min(first / PER_WORD + w, ROW_WORDS - 1u)];
   }
 
@@ -93,13 +92,11 @@ fn main(
   let entries = (length + BLOCK - 1u) / BLOCK * BINS;
   for (var chunk = 0u; chunk < entries; chunk += AHEAD * WORKGROUP) {
     var counts: array<u32, AHEAD>;
-    // @unroll
-    for (var e = 0u; e < AHEAD; e++) {
+    for (var e = 0u; e < AHEAD; e++) { // @unroll
       let entry = chunk + e * WORKGROUP + thread;
       counts[e] = select(0u, block_histograms[head * ENTRIES + min(entry, ENTRIES - 1u)], entry < entries);
     }
-    // @unroll
-    for (var e = 0u; e < AHEAD; e++) {
+    for (var e = 0u; e < AHEAD; e++) { // @unroll
       let entry = chunk + e * WORKGROUP + thread;
       if (counts[e] > 0u) {
         atomicAdd(&in_all[entry % BINS], counts[e]);
@@ -144,8 +141,7 @@ fn main(
   var equal = 0u;
   let ties = k - nearer_in_all;
   let cut_at = cut;
-  // @unroll
-  for (var t = 0u; t < TOKENS; t++) {
+  for (var t = 0u; t < TOKENS; t++) { // @unroll
     let token = first + t;
     let distance = (words[t / PER_WORD] >> ((t % PER_WORD) * 8u * DISTANCE_BYTES)) & MASK;
     let middle = token >= sink_end && token < recent_start;
@@ -155,8 +151,7 @@ fn main(
   var rank = exclusive_scan(vec2<u32>(nearer, equal), thread) + place;
 
   let row = head * LIST_CAPACITY;
-  // @unroll
-  for (var t = 0u; t < TOKENS; t++) {
+  for (var t = 0u; t < TOKENS; t++) { // @unroll
     let token = first + t;
     let distance = (words[t / PER_WORD] >> ((t % PER_WORD) * 8u * DISTANCE_BYTES)) & MASK;
     if (token < sink_end) {
