@@ -27,6 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["encode/prompt", "+ weights(row, column, 0u)", "- weights(row, column, 0u)"],
   ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
   ["score/hamming", "first + t < recent_start", "first + t >= recent_start"],
+  ["score/hamming_sums", "first + t < newest", "first + t >= newest"],
   ["score/encode_score", "first + t < newest", "first + t >= newest"],
   ["select/counting", "rank.y < ties", "rank.y >= ties"],
   ["select/bitonic_sort", "(a > b)", "(a <= b)"],

@@ -36,11 +36,12 @@ export const selectGatherKernel: Kernel = {
     { name: "out", access: "read_write" },
   ],
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
-    ...ranges("KV_DTYPE", "BITS", "DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
+    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "LIST_CAPACITY", "KV_DTYPE", "BITS"),
+    ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
     SHARES: { min: 1, max: 64 },
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
+    MASKS: [1, 2, 4],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
   },
@@ -49,6 +50,7 @@ export const selectGatherKernel: Kernel = {
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits } = params;
+  if (queriesPerList(p) > 1) return "it takes no list that query heads share";
   if (workgroup < p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
@@ -61,7 +63,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (selectGatherKernel.bindings.length > limits.maxStorageBuffersPerShaderStage) {
     return `it binds ${selectGatherKernel.bindings.length} buffers, this device allows ${limits.maxStorageBuffersPerShaderStage}`;
   }
-  return refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true });
+  return refusesRowSplit(p, params, limits, { queries: 1, subgroups: true });
 }
 
 function plan(p: Problem, params: Params): Plan {
@@ -93,7 +95,7 @@ export const selectGather: Contender = {
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
-  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32, 64] },
+  tunables: { ...ROW_SPLIT_TUNABLES, MASKS: [1, 2], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   lastArriverMerges: true,
   defaults: (p, limits) => ({
@@ -101,10 +103,11 @@ export const selectGather: Contender = {
     BLOCK: 1024,
     SHARES: 1,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
+    MASKS: p.capacity > 65536 ? 2 : 1,
     // A window of 32 tokens per thread should hold a share's tokens.
     WORKGROUP: p.capacity > 65536 ? 256 : 128,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-    TOKENS: queriesPerList(p) > 1 ? 2 : 4,
+    TOKENS: 4,
     SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
   }),
   refuses,

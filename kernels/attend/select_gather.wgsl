@@ -1,23 +1,20 @@
 // Select and attend in one dispatch: exact top-k by counting, gathered attention, merge.
 //
-// Dispatch (SPLITS, code heads, batch): every workgroup finds the cut distance of its list from the
-// sums that the score left, then the blocks that hold its equal share of the list, compacts its own
-// tokens from their distances into workgroup memory, and attends them: the list never goes to
-// memory, and every workgroup gathers the same number of rows. The last workgroup of a list to
-// arrive joins the partials: nobody waits. That needs storageBarrier() to order memory for the whole
-// device, as naga makes it. Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES.
-// The list: sink, middle tokens nearer than the cut and the first at it (ties: lower index), recent.
-// For the sums' layout see encode_score.wgsl; the newest token is in neither sums nor distances.
-// Logits are in log2 units.
+// Dispatch (SPLITS, query heads, batch): every workgroup finds the cut of its list from the sums that
+// the score left (layout: encode_score.wgsl), then the blocks that hold its equal share of the list;
+// it compacts its own tokens into workgroup memory and attends them, so the list never goes to
+// memory. The last workgroup of a list to arrive joins the partials: nobody waits. That needs
+// storageBarrier() to order memory for the whole device, as naga makes it.
+// The list: windows, tokens nearer than the cut and the first at it (ties: lower index). The newest
+// token is in neither sums nor distances. Subgroups are consecutive threads, of at least
+// SUBGROUP_MIN and LANES. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
-const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
-const CODE_HEADS: u32 = 32u; // @param lists per sequence
+const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const LIST_CAPACITY: u32 = 256u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 32u; // @param
-const DISTANCE_BYTES: u32 = 1u; // @param 1 or 2
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
@@ -26,19 +23,15 @@ const BLOCK: u32 = 1024u; // @param tokens per row of sums
 const SHARES: u32 = 3u; // @param shares of blocks that were summed apart
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 128u; // @param
+const MASKS: u32 = 1u; // @param times 32 consecutive tokens that a thread compacts
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param
 
-const BINS = BITS * QUERIES_PER_LIST + 2u;
+const BINS = BITS + 2u;
 const CODE_WORDS = BITS / 32u;
-const QUERY_WORDS = QUERIES_PER_LIST * CODE_WORDS;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
-const EACH = 32u; // consecutive tokens that a thread compacts
-const PER_WORD = 4u / DISTANCE_BYTES; // distances in a word
-const WORDS = EACH / PER_WORD;
-const ROW_DISTANCES = CAPACITY / PER_WORD / 4u; // 16-byte loads of a row of distances
-const SHARE = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
+const WORDS = 8u; // of a mask's distances
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -66,25 +59,20 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(10) var<storage, read_write> arrivals: array<atomic<u32>>;
 @group(0) @binding(11) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> reaching: array<u32, BINS>; // tokens of the list in each bin and those before
 var<workgroup> cut: vec2<u32>; // its bin, and the tokens before it
-var<workgroup> range: vec2<u32>; // the first block of this share, and the end of its last
+var<workgroup> range: vec2<u32>; // none, or the first block of this share, and the end of its last
 var<workgroup> before_range: vec2<u32>; // tokens before the cut's bin, and in it
 var<workgroup> subtotals: array<vec2<u32>, MOST_SUBGROUPS>;
-var<workgroup> tokens: array<u32, SHARE>;
+var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
 var<workgroup> scratch: array<vec4f, ROWS * HEAD_QUADS>;
 var<workgroup> stats: array<vec2f, ROWS>;
 var<workgroup> is_last: u32;
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
-  if (KV_DTYPE == 0u) {
-    return bitcast<vec4f>(raw);
-  }
+  if (KV_DTYPE == 0u) { return bitcast<vec4f>(raw); }
   let pair = select(raw.xy, raw.zw, quad == 1u);
-  if (KV_DTYPE == 1u) {
-    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
-  }
+  if (KV_DTYPE == 1u) { return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y)); }
   return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
 }
 
@@ -93,15 +81,12 @@ fn bits_from(count: u32) -> u32 {
   return select(0xffffffffu << min(count, 31u), 0u, count > 31u);
 }
 
-/// Bit i of the result: distance i of a word is below `limit`, which the top bit of the field
-/// (limit + top - 1 - distance) tells; no field borrows from the next.
+/// Bit i of the result: distance i of a word is below `limit`, which the top bit of the byte
+/// (limit + 127 - distance) tells; no byte borrows from the next where 0 < limit <= 128.
 fn marks(word: u32, limit: u32) -> u32 {
-  if (DISTANCE_BYTES == 1u) {
-    let fields = (0x7f7f7f7fu + min(limit, 128u) * 0x01010101u - word) >> 7u;
-    return select(((fields & 0x01010101u) * 0x10204080u) >> 28u, 15u, limit > 128u);
-  }
-  let fields = (0x7fff7fffu + limit * 0x00010001u - word) >> 15u;
-  return (fields & 1u) | ((fields >> 15u) & 2u);
+  let bytes = (0x7f7f7f7fu + clamp(limit, 1u, 128u) * 0x01010101u - word) >> 7u;
+  let below = ((bytes & 0x01010101u) * 0x10204080u) >> 28u;
+  return select(select(below, 15u, limit > 128u), 0u, limit == 0u);
 }
 
 /// Tokens of row `row` of the sums in bins before `bin`, and up to it.
@@ -114,9 +99,7 @@ fn sums_at(row: u32, bin: u32) -> vec2<u32> {
 fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
   var before = subgroupExclusiveAdd(value);
   workgroupBarrier();
-  if (lane == lanes - 1u) {
-    subtotals[thread / lanes] = before + value;
-  }
+  if (lane == lanes - 1u) { subtotals[thread / lanes] = before + value; }
   workgroupBarrier();
   var all = vec2<u32>(0u);
   for (var s = 0u; s < MOST_SUBGROUPS; s++) { // @unroll
@@ -130,12 +113,10 @@ fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-  @builtin(subgroup_invocation_id) subgroup_lane: u32,
-  @builtin(subgroup_size) subgroup_lanes: u32,
+  @builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
+  @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_lanes: u32,
 ) {
-  let list = wid.z * CODE_HEADS + wid.y;
+  let list = wid.z * Q_HEADS + wid.y;
   let first_row = list * (SHARES + BLOCKS);
   let length = lengths[wid.z];
 
@@ -147,29 +128,20 @@ fn main(
   let begin = min(wid.x * share, attended);
   let end = min(begin + share, attended);
 
+  // The cut: the first bin that the list's end falls into.
   var newest_bin = 1u;
-  for (var i = 0u; i < QUERY_WORDS; i++) { // @unroll
-    let word = codes[(list * CAPACITY + length - 1u) * CODE_WORDS + i % CODE_WORDS];
-    newest_bin += countOneBits(word ^ query_codes[list * QUERY_WORDS + i]);
+  for (var i = 0u; i < CODE_WORDS; i++) { // @unroll
+    let word = codes[(list * CAPACITY + length - 1u) * CODE_WORDS + i];
+    newest_bin += countOneBits(word ^ query_codes[list * CODE_WORDS + i]);
   }
   newest_bin = select(newest_bin, 0u, RECENT > 0u || SINK >= length);
   for (var bin = thread; bin < BINS; bin += WORKGROUP) {
-    var sum = u32(bin >= newest_bin);
+    var sums = vec2<u32>(u32(newest_bin < bin), u32(newest_bin <= bin));
     for (var s = 0u; s < SHARES; s++) { // @unroll
-      sum += bin_sums[(first_row + s) * BINS + bin];
+      sums += sums_at(first_row + s, bin);
     }
-    reaching[bin] = sum;
-  }
-  if (thread == 0u) {
-    range = vec2<u32>(0u);
-  }
-  workgroupBarrier();
-
-  // The cut: the first bin that the list's end falls into.
-  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
-    let before = select(reaching[max(bin, 1u) - 1u], 0u, bin == 0u);
-    if (reaching[bin] >= attended && (before < attended || bin == 0u)) {
-      cut = vec2<u32>(bin, before);
+    if (sums.y >= attended && (sums.x < attended || bin == 0u)) {
+      cut = vec2<u32>(bin, sums.x);
     }
   }
   workgroupBarrier();
@@ -181,74 +153,68 @@ fn main(
   for (var turn = 0u; turn * BLOCK < length; turn += WORKGROUP) {
     let block = turn + thread;
     let sums = sums_at(first_row + SHARES + min(block, BLOCKS - 1u), cut_bin);
-    let is_block = block * BLOCK < length;
-    let here = select(vec2<u32>(0u), vec2<u32>(sums.x, sums.y - sums.x), is_block);
+    var here = select(vec2<u32>(0u), vec2<u32>(sums.x, sums.y - sums.x), block * BLOCK < length);
+    if (block == (length - 1u) / BLOCK) { here += vec2<u32>(u32(newest_bin < cut_bin), u32(newest_bin == cut_bin)); }
     let found = scan(here, thread, subgroup_lane, subgroup_lanes);
     let before = before_turn + found.xy;
     before_turn += found.zw;
     let rank = before.x + min(before.y, ties);
-    // The sums lack the newest token.
-    let next = select(before.x + here.x + min(before.y + here.y, ties), attended, (block + 1u) * BLOCK >= length);
-    if (is_block && rank <= begin && begin < next) {
-      range.x = block;
-      before_range = before;
-    }
-    if (is_block && rank < end && end <= next) {
-      range.y = block + 1u;
-    }
+    let next = before.x + here.x + min(before.y + here.y, ties);
+    if (rank <= begin && begin < next) { range.x = block; before_range = before; }
+    if (rank < end && end <= next) { range.y = block + 1u; }
   }
   let blocks = workgroupUniformLoad(&range);
 
-  // Compact: every thread finds the picks among EACH tokens, bit i for token first + i.
+  // Compact: bit i of a mask is the token i after its first.
   var before_window = before_range;
-  for (var window = blocks.x * BLOCK; window < blocks.y * BLOCK; window += WORKGROUP * EACH) {
-    let first = window + thread * EACH;
-    var nearer = 0u; // in a bin before the cut's
-    var reached = 0u; // or in it
-    for (var word = 0u; word < WORDS; word++) { // @unroll
-      let load = min((first / PER_WORD + word) / 4u, ROW_DISTANCES - 1u);
-      let packed = distances[list * ROW_DISTANCES + load][word % 4u];
-      nearer |= marks(packed, max(cut_bin, 1u) - 1u) << (word * PER_WORD);
-      reached |= marks(packed, cut_bin) << (word * PER_WORD);
+  for (var window = blocks.x * BLOCK; window < blocks.y * BLOCK; window += WORKGROUP * MASKS * 32u) {
+    var nearer = array<u32, MASKS>(); // in a bin before the cut's
+    var equal = array<u32, MASKS>(); // in the cut's
+    var counts = vec2<u32>(0u);
+    for (var m = 0u; m < MASKS; m++) { // @unroll
+      let first = window + (thread * MASKS + m) * 32u;
+      for (var word = 0u; word < WORDS; word++) { // @unroll
+        let load = min(first / 16u + word / 4u, (CAPACITY / 16u) - 1u);
+        let packed = distances[list * (CAPACITY / 16u) + load][word % 4u];
+        nearer[m] |= marks(packed, max(cut_bin, 1u) - 1u) << (4u * word);
+        equal[m] |= marks(packed, cut_bin) << (4u * word);
+      }
+      let newest = select(0u, 1u << ((length - 1u - first) % 32u), length - 1u - first < 32u);
+      let middle = bits_from(max(first, SINK) - first) & ~bits_from(max(first, recent_start) - first) & ~newest;
+      let in_windows = ~(middle | newest | bits_from(max(first, length) - first));
+      nearer[m] = (nearer[m] & middle) | select(0u, in_windows, cut_bin > 0u) | select(0u, newest, newest_bin < cut_bin);
+      equal[m] = ((equal[m] & middle) | in_windows | select(0u, newest, newest_bin <= cut_bin)) & ~nearer[m];
+      counts += vec2<u32>(countOneBits(nearer[m]), countOneBits(equal[m]));
     }
-    let newest = select(0u, 1u << ((length - 1u - first) % EACH), length - 1u - first < EACH);
-    let middle = bits_from(max(first, SINK) - first) & ~bits_from(max(first, recent_start) - first) & ~newest;
-    let in_windows = ~(middle | newest | bits_from(max(first, length) - first));
-    nearer = (nearer & middle) | select(0u, in_windows, cut_bin > 0u) | select(0u, newest, newest_bin < cut_bin);
-    reached = (reached & middle) | in_windows | select(0u, newest, newest_bin <= cut_bin);
-    var equal = reached & ~nearer;
-
-    let found = scan(vec2<u32>(countOneBits(nearer), countOneBits(equal)), thread, subgroup_lane, subgroup_lanes);
+    let found = scan(counts, thread, subgroup_lane, subgroup_lanes);
     let before = before_window + found.xy;
     before_window += found.zw;
-    for (var most = ties - min(before.y, ties); countOneBits(equal) > most;) {
-      equal &= ~(1u << firstLeadingBit(equal));
-    }
+    var ties_left = ties - min(before.y, ties);
     var slot = before.x + min(before.y, ties) - begin;
-    for (var picks = nearer | equal; picks != 0u; picks &= picks - 1u) {
-      if (slot < end - begin) {
-        tokens[slot] = first + firstTrailingBit(picks);
+    for (var m = 0u; m < MASKS; m++) { // @unroll
+      for (; countOneBits(equal[m]) > ties_left;) {
+        equal[m] &= ~(1u << firstLeadingBit(equal[m]));
       }
-      slot += 1u;
+      ties_left -= countOneBits(equal[m]);
+      for (var picks = nearer[m] | equal[m]; picks != 0u; picks &= picks - 1u) {
+        if (slot < end - begin) { tokens[slot] = window + (thread * MASKS + m) * 32u + firstTrailingBit(picks); }
+        slot += 1u;
+      }
     }
   }
   workgroupBarrier();
 
   let lane = thread % LANES;
   let row = thread / LANES;
-  let first_head = list * QUERIES_PER_LIST;
-  var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var total: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var highest: array<f32, QUERIES_PER_LIST>;
-  var weight: array<f32, QUERIES_PER_LIST>;
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    highest[h] = LOWEST;
-    for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
-    }
+  var query: array<vec4f, PARTS>;
+  for (var part = 0u; part < PARTS; part++) { // @unroll
+    let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
+    query[part] = q[list * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
   }
-  let lane_base = (first_head / GROUP) * CAPACITY * ROW_LOADS + lane;
+  var highest = LOWEST;
+  var weight = 0.0;
+  var total = array<vec4f, PARTS>();
+  let lane_base = list / GROUP * CAPACITY * ROW_LOADS + lane;
   for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
     // All loads of the tile are in flight before the first use; past the end the last row repeats.
     var k: array<vec4<u32>, LOADS>;
@@ -258,92 +224,79 @@ fn main(
       k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
     }
-    for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-      var logits = array<f32, TOKENS>();
-      var peak = highest[h];
-      for (var t = 0u; t < TOKENS; t++) { // @unroll
-        for (var part = 0u; part < PARTS; part++) { // @unroll
-          logits[t] += dot(widen(k[t * CHUNKS + part / QUADS], part % QUADS), query[h * PARTS + part]);
-        }
-        for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
-          logits[t] += subgroupShuffleXor(logits[t], 1u << step);
-        }
-        logits[t] = select(2.0 * LOWEST, logits[t], tile + t * ROWS + row < end);
-        peak = max(peak, logits[t]);
-      }
-      let fade = exp2(highest[h] - peak);
-      highest[h] = peak;
-      weight[h] *= fade;
+    var logits = array<f32, TOKENS>();
+    var peak = highest;
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        total[h * PARTS + part] *= fade;
+        logits[t] += dot(widen(k[t * CHUNKS + part / QUADS], part % QUADS), query[part]);
       }
-      for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let of_token = exp2(logits[t] - peak);
-        weight[h] += of_token;
-        for (var part = 0u; part < PARTS; part++) { // @unroll
-          total[h * PARTS + part] += of_token * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
-        }
+      for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
+        logits[t] += subgroupShuffleXor(logits[t], 1u << step);
+      }
+      logits[t] = select(2.0 * LOWEST, logits[t], tile + t * ROWS + row < end);
+      peak = max(peak, logits[t]);
+    }
+    let fade = exp2(highest - peak);
+    highest = peak;
+    weight *= fade;
+    for (var part = 0u; part < PARTS; part++) { // @unroll
+      total[part] *= fade;
+    }
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
+      let of_token = exp2(logits[t] - peak);
+      weight += of_token;
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        total[part] += of_token * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
       }
     }
   }
 
   // Join the row groups into this split's partial.
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    for (var part = 0u; part < PARTS; part++) { // @unroll
-      scratch[row * HEAD_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] = total[h * PARTS + part];
+  for (var part = 0u; part < PARTS; part++) { // @unroll
+    scratch[row * HEAD_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] = total[part];
+  }
+  stats[row] = vec2f(highest, weight);
+  workgroupBarrier();
+  let first_partial = list * SPLITS * PARTIAL_QUADS;
+  if (thread < HEAD_QUADS) {
+    var peak = LOWEST;
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      peak = max(peak, stats[r].x);
     }
-    stats[row] = vec2f(highest[h], weight[h]);
-    workgroupBarrier();
-    if (thread < HEAD_QUADS) {
-      var peak = LOWEST;
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        peak = max(peak, stats[r].x);
-      }
-      var denominator = 0.0;
-      var numerator = vec4f(0.0);
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        let scale = exp2(stats[r].x - peak);
-        denominator += stats[r].y * scale;
-        numerator += scratch[r * HEAD_QUADS + thread] * scale;
-      }
-      let slot = ((first_head + h) * SPLITS + wid.x) * PARTIAL_QUADS;
-      partials[slot + thread] = numerator;
-      partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
+    var denominator = 0.0;
+    var numerator = vec4f(0.0);
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      let scale = exp2(stats[r].x - peak);
+      denominator += stats[r].y * scale;
+      numerator += scratch[r * HEAD_QUADS + thread] * scale;
     }
-    workgroupBarrier();
+    partials[first_partial + wid.x * PARTIAL_QUADS + thread] = numerator;
+    partials[first_partial + wid.x * PARTIAL_QUADS + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
   }
 
   // The last workgroup of the list joins the splits, and leaves the counter at zero.
   storageBarrier();
-  if (thread == 0u) {
-    is_last = u32(atomicAdd(&arrivals[list], 1u) == SPLITS - 1u);
-  }
-  if (workgroupUniformLoad(&is_last) == 0u) {
-    return;
-  }
+  if (thread == 0u) { is_last = u32(atomicAdd(&arrivals[list], 1u) == SPLITS - 1u); }
+  if (workgroupUniformLoad(&is_last) == 0u) { return; }
   storageBarrier();
-  if (thread == 0u) {
-    atomicStore(&arrivals[list], 0u);
-  }
-  for (var item = thread; item < QUERIES_PER_LIST * HEAD_QUADS; item += WORKGROUP) {
-    let first = (first_head + item / HEAD_QUADS) * SPLITS * PARTIAL_QUADS;
-    let sink = sink_logits[wid.y * QUERIES_PER_LIST + item / HEAD_QUADS] * LOG2_E;
-    var of_split: array<vec4f, SPLITS>;
+  if (thread == 0u) { atomicStore(&arrivals[list], 0u); }
+  if (thread < HEAD_QUADS) {
+    let sink = sink_logits[wid.y] * LOG2_E;
     var peak = max(sink, LOWEST);
     for (var s = 0u; s < SPLITS; s++) { // @unroll
-      of_split[s] = partials[first + s * PARTIAL_QUADS + HEAD_QUADS];
-      peak = max(peak, of_split[s].x);
+      peak = max(peak, partials[first_partial + s * PARTIAL_QUADS + HEAD_QUADS].x);
     }
     var denominator = 0.0;
     var numerator = vec4f(0.0);
     for (var s = 0u; s < SPLITS; s++) { // @unroll
-      let scale = exp2(of_split[s].x - peak);
-      denominator += of_split[s].y * scale;
-      numerator += partials[first + s * PARTIAL_QUADS + item % HEAD_QUADS] * scale;
+      let of_split = partials[first_partial + s * PARTIAL_QUADS + HEAD_QUADS];
+      let scale = exp2(of_split.x - peak);
+      denominator += of_split.y * scale;
+      numerator += partials[first_partial + s * PARTIAL_QUADS + thread] * scale;
     }
     // A list of no tokens leaves zeros.
     let nothing = denominator == 0.0;
     denominator += select(exp2(sink - peak), 0.0, sink <= LOWEST);
-    out[first_head * HEAD_QUADS + item] = select(numerator / denominator, vec4f(0.0), nothing);
+    out[list * HEAD_QUADS + thread] = select(numerator / denominator, vec4f(0.0), nothing);
   }
 }

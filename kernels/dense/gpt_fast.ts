@@ -157,7 +157,7 @@ export const denseGptFast: Contender = {
       LOADS: p.capacity > 16384 ? 4 : 1,
     };
     const fits = (threads: number) => !refuses(p, { WORKGROUP: threads, ...params }, limits);
-    return { WORKGROUP: [256, 128].find(fits) ?? 64, ...params };
+    return { WORKGROUP: [128, 64].find(fits) ?? 64, ...params };
   },
   refuses,
   plan,

@@ -26,7 +26,6 @@ const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // row groups
 const TILE = ROWS * TOKENS;
-const NEAR = min(ROWS, 32u / LANES); // row groups whose rows lie together
 const STRIDE = TILE * SPLITS;
 const LOGITS = TOKENS * GROUP;
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
@@ -86,8 +85,6 @@ fn main(
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  // Row of the tile at which a thread begins; it takes every NEAR-th.
-  let first_row = row / NEAR * (NEAR * TOKENS) + row % NEAR;
   let kv_head = wid.z * KV_HEADS + wid.y;
   let first_head = kv_head * GROUP;
   let length = lengths[wid.z];
@@ -103,7 +100,7 @@ fn main(
   var next_v: array<vec4<u32>, LOADS>;
   if (PREFETCH == 1u) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let token = min(begin + (load / CHUNKS) * NEAR + first_row, last);
+      let token = min(begin + (load / CHUNKS) * ROWS + row, last);
       k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
     }
@@ -126,13 +123,13 @@ fn main(
   for (var tile = begin; tile < length; tile += STRIDE) {
     if (PREFETCH == 1u) {
       for (var load = 0u; load < LOADS; load++) { // @unroll
-        let token = min(tile + STRIDE + (load / CHUNKS) * NEAR + first_row, last);
+        let token = min(tile + STRIDE + (load / CHUNKS) * ROWS + row, last);
         next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
         next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       }
     } else {
       for (var load = 0u; load < LOADS; load++) { // @unroll
-        let token = min(tile + (load / CHUNKS) * NEAR + first_row, last);
+        let token = min(tile + (load / CHUNKS) * ROWS + row, last);
         k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
         v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       }
@@ -156,7 +153,7 @@ fn main(
     for (var h = 0u; h < GROUP; h++) { // @unroll
       var peak = highest[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let inside = tile + t * NEAR + first_row < length;
+        let inside = tile + t * ROWS + row < length;
         logits[t * GROUP + h] = select(LOWEST, logits[t * GROUP + h], inside);
         peak = max(peak, logits[t * GROUP + h]);
       }
@@ -167,7 +164,7 @@ fn main(
         total[h * PARTS + part] *= fade;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let inside = tile + t * NEAR + first_row < length;
+        let inside = tile + t * ROWS + row < length;
         let share_of = select(0.0, exp2(logits[t * GROUP + h] - peak), inside);
         weight[h] += share_of;
         for (var part = 0u; part < PARTS; part++) { // @unroll

@@ -1,7 +1,7 @@
 import { testCase } from "../testing_grid.ts";
 import { openTestDevice, testStage } from "../testing_suite.ts";
 
-const small = testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] });
+const small = testCase({ heads: [8, 2], lengths: [37, 90] });
 
 testStage("pipeline", await openTestDevice(), small, {
   "one token": testCase({ heads: [4, 1], lengths: [1] }),

@@ -12,8 +12,9 @@ import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts"
 import { bufferBytes, specs } from "../layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../problem.ts";
-import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
+import { encodeScore, sumsBlock } from "../score/encode_score.ts";
 import { hamming } from "../score/hamming.ts";
+import { hammingSums } from "../score/hamming_sums.ts";
 import { counting } from "../select/counting.ts";
 
 /** The stages of a step that a pipeline may choose, by the prefix of their parameters. */
@@ -42,7 +43,7 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
 /** Parameters of each stage; who selects takes the blocks and shares that the score counted. */
 function stageParams(params: Params): Record<keyof Choice, Params> {
   const score = own(params, "score");
-  const BLOCK = score.BLOCK ?? encodeScoreBlock(score);
+  const BLOCK = score.BLOCK ?? sumsBlock(score);
   return {
     encode: own(params, "encode"),
     score,
@@ -142,6 +143,13 @@ export const sparseSubgroup: Contender = sparseStep(
   "pipeline/sparse_subgroup",
   "encode, score, counting select, subgroup gather-attend, merge: 5 dispatches",
   { encode: encodeQuery, score: hamming, select: counting, attend: gatherSubgroup },
+);
+
+/** The step in three dispatches, each spread over the whole device: for long sequences. */
+export const sparseThree: Contender = sparseStep(
+  "pipeline/sparse_three",
+  "encode, score, then select, gather-attend and merge as one: 3 dispatches",
+  { encode: encodeQuery, score: hammingSums, attend: selectGather },
 );
 
 /** The step in two dispatches. */

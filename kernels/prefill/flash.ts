@@ -120,14 +120,12 @@ const NARROW: Params = {
 
 /** Settings to choose from: the first that a device does not refuse is taken. */
 const SETTINGS: readonly Params[] = [
+  { WORKGROUP: 256, ROWS: 128, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16 },
   { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 16 },
   { WORKGROUP: 256, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 8 },
   { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 8, KEYS: 16 },
   { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8 },
 ];
-
-/** Most bytes of workgroup memory that a usual setting takes: several workgroups share a core. */
-const USUAL_BYTES = 32768;
 
 /**
  * FlashAttention-2's forward pass (arXiv 2307.08691, section 3.1) in f32, causal, for prompts of
@@ -140,10 +138,8 @@ export const flash: Contender = {
   tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, KEYS },
   features: [],
   defaults(p, limits) {
-    const small = Math.min(limits.maxComputeWorkgroupStorageSize, USUAL_BYTES);
-    const usual = { ...limits, maxComputeWorkgroupStorageSize: small };
     const settings = p.headDim === 64 ? [NARROW, ...SETTINGS] : SETTINGS;
-    return settings.find((params) => !refuses(p, params, usual)) ?? SETTINGS.at(-1)!;
+    return settings.find((params) => !refuses(p, params, limits)) ?? SETTINGS.at(-1)!;
   },
   refuses,
   plan,

@@ -10,7 +10,7 @@ import type {
 } from "../contender.ts";
 import { refusesMap } from "../encode/token.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
-import { codeHeads, codeWords, maxDistance, type Problem } from "../problem.ts";
+import { codeHeads, codeWords, maxDistance, type Problem, queriesPerList } from "../problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
 
@@ -30,8 +30,7 @@ export const encodeScoreKernel: Kernel = {
     { name: "bin_sums", access: "read_write" },
   ],
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "CODE_HEADS", "QUERIES_PER_LIST", "CAPACITY"),
-    ...ranges("KV_DTYPE", "BITS", "DISTANCE_BYTES", "SINK", "RECENT"),
+    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SINK", "RECENT"),
     ...ranges("MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP: [128, 256, 512, 1024],
@@ -51,8 +50,8 @@ export function binSumsSpec(
   return { bin_sums: { bytes: rows * (maxDistance(p) + 2) * 4, role } };
 }
 
-/** Tokens of a block: what the workgroup takes at a time. */
-export function encodeScoreBlock(params: Params): number {
+/** Tokens of a block of sums: what the scoring workgroup takes at a time. */
+export function sumsBlock(params: Params): number {
   return 4 * params.WORKGROUP;
 }
 
@@ -67,6 +66,7 @@ function roundsFor(p: Problem, workgroup: number, splits: number): number {
 }
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  if (queriesPerList(p) > 1) return "it takes no code that query heads share";
   const bytes = (params.ROUNDS + 1) * (maxDistance(p) + 2) * 4 + 64;
   const bindings = encodeScoreKernel.bindings.length;
   if (bindings > limits.maxStorageBuffersPerShaderStage) {
@@ -88,7 +88,7 @@ export const encodeScore: Contender = {
   features: ["subgroups"],
   defaults(p, limits): Params {
     const splits = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
-    const workgroup = p.capacity > 65536 || p.map.hidden > 256 ? 512 : 256;
+    const workgroup = p.capacity > 16384 || p.map.hidden > 256 ? 512 : 256;
     const SUBGROUP_MIN = limits.subgroupMinSize ?? 4;
     return {
       SUBGROUP_MIN,
@@ -104,7 +104,7 @@ export const encodeScore: Contender = {
       ...specs(p, "output", "query_codes", "codes", "distances"),
       ...binSumsSpec(
         p,
-        { shares: params.SPLITS, blockTokens: encodeScoreBlock(params) },
+        { shares: params.SPLITS, blockTokens: sumsBlock(params) },
         "output",
       ),
     },

@@ -1,8 +1,8 @@
 // Encode and score in one dispatch: the codes of a decode step, the distances to all tokens, and
 // how many tokens lie within each distance.
 //
-// Dispatch (SPLITS + 1, code heads, batch): each of the first SPLITS workgroups encodes the list's
-// queries for itself, which costs less than a dispatch, and scores its share of the blocks. The last
+// Dispatch (SPLITS + 1, query heads, batch): each of the first SPLITS workgroups encodes the list's
+// query for itself, which costs less than a dispatch, and scores its share of the blocks. The last
 // one encodes the newest key meanwhile and appends its code; so the newest token, length - 1, is in
 // neither distances nor sums: who selects adds it (see select_gather.wgsl).
 // Codes of ROUNDS blocks and the whole map are in flight before the first is used. For the map's
@@ -12,12 +12,10 @@
 // Subgroups are consecutive threads, at least SUBGROUP_MIN.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
-const CODE_HEADS: u32 = 32u; // @param
-const QUERIES_PER_LIST: u32 = 1u; // @param query heads that share a map and a list
+const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 32u; // @param
-const DISTANCE_BYTES: u32 = 1u; // @param 1 or 2
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const MAP_LAYERS: u32 = 3u; // @param
@@ -42,8 +40,7 @@ const LOADS = (max(max(SIZE_1, SIZE_2), SIZE_3) + WORKGROUP - 1u) / WORKGROUP; /
 const STRIDE = WORKGROUP + 32u / WIDTH; // between the sums of a load's outputs
 const MOST_PARTS = WORKGROUP / 32u; // of a layer with the fewest outputs
 const WORDS = BITS / 32u;
-const QUERY_WORDS = QUERIES_PER_LIST * WORDS;
-const BINS = BITS * QUERIES_PER_LIST + 2u;
+const BINS = BITS + 2u;
 const BINS_EACH = (BINS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // of a lane
 const BLOCK = 4u * WORKGROUP; // tokens
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
@@ -63,7 +60,7 @@ const FOUR = 4u;
 var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
 var<workgroup> sums: array<f32, STRIDE * WIDTH>;
 var<workgroup> parts: array<f32, WORKGROUP>;
-var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
+var<workgroup> code: array<atomic<u32>, WORDS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
 var<workgroup> counted: array<u32, BINS>; // in the share's earlier blocks
 
@@ -148,7 +145,7 @@ fn main(
 ) {
   let length = lengths[wid.z];
   let newest = length - 1u;
-  let list = wid.z * CODE_HEADS + wid.y;
+  let list = wid.z * Q_HEADS + wid.y;
   let blocks = (length + BLOCK - 1u) / BLOCK;
   let share = (blocks + SPLITS - 1u) / SPLITS;
   let begin = min(wid.x * share, blocks);
@@ -177,42 +174,33 @@ fn main(
     let four = min((begin + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
     found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
   }
-  if (thread < QUERY_WORDS) {
-    atomicStore(&code[thread], 0u);
-  }
-  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
-    counted[bin] = 0u;
-  }
 
-  // The newest key is one vector, a list's queries are several.
-  for (var query = 0u; query < select(QUERIES_PER_LIST, 1u, is_key); query++) {
-    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      let at = (list * QUERIES_PER_LIST / GROUP * CAPACITY + newest) * HEAD_DIM + d;
-      if (!is_key) {
-        activations[d] = q[(list * QUERIES_PER_LIST + query) * HEAD_DIM + d];
-      } else if (KV_DTYPE == 0u) {
-        activations[d] = bitcast<f32>(keys[at]);
-      } else if (KV_DTYPE == 1u) {
-        activations[d] = unpack2x16float(keys[at / 2u])[at % 2u];
-      } else {
-        activations[d] = bitcast<f32>((keys[at / 2u] >> (16u * (at % 2u))) << 16u);
-      }
+  for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
+    let at = (list / GROUP * CAPACITY + newest) * HEAD_DIM + d;
+    if (!is_key) {
+      activations[d] = q[list * HEAD_DIM + d];
+    } else if (KV_DTYPE == 0u) {
+      activations[d] = bitcast<f32>(keys[at]);
+    } else if (KV_DTYPE == 1u) {
+      activations[d] = unpack2x16float(keys[at / 2u])[at % 2u];
+    } else {
+      activations[d] = bitcast<f32>((keys[at / 2u] >> (16u * (at % 2u))) << 16u);
     }
-    workgroupBarrier();
-    var y = layer(loads_1, HEAD_DIM, OUT_1, bias_1, thread);
-    if (MAP_LAYERS > 1u) {
-      activate(y, OUT_1, thread);
-      y = layer(loads_2, OUT_1, OUT_2, bias_2, thread);
-    }
-    if (MAP_LAYERS > 2u) {
-      activate(y, OUT_2, thread);
-      y = layer(loads_3, OUT_2, OUT_3, bias_3, thread);
-    }
-    if (thread < BITS && y > 0.0) {
-      atomicOr(&code[query * WORDS + thread / 32u], 1u << (thread % 32u));
-    }
-    workgroupBarrier();
   }
+  workgroupBarrier();
+  var y = layer(loads_1, HEAD_DIM, OUT_1, bias_1, thread);
+  if (MAP_LAYERS > 1u) {
+    activate(y, OUT_1, thread);
+    y = layer(loads_2, OUT_1, OUT_2, bias_2, thread);
+  }
+  if (MAP_LAYERS > 2u) {
+    activate(y, OUT_2, thread);
+    y = layer(loads_3, OUT_2, OUT_3, bias_3, thread);
+  }
+  if (thread < BITS && y > 0.0) {
+    atomicOr(&code[thread / 32u], 1u << (thread % 32u));
+  }
+  workgroupBarrier();
   if (is_key) {
     if (thread < WORDS) {
       let at = (list * CAPACITY + newest) * WORDS + thread;
@@ -220,8 +208,8 @@ fn main(
     }
     return;
   }
-  if (wid.x == 0u && thread < QUERY_WORDS) {
-    query_codes[list * QUERY_WORDS + thread] = atomicLoad(&code[thread]);
+  if (wid.x == 0u && thread < WORDS) {
+    query_codes[list * WORDS + thread] = atomicLoad(&code[thread]);
   }
 
   let recent_start = length - min(RECENT, length);
@@ -239,9 +227,8 @@ fn main(
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let first = ((start + round) * WORKGROUP + thread) * 4u;
       var found = vec4<u32>();
-      for (var i = 0u; i < QUERY_WORDS; i++) { // @unroll
+      for (var w = 0u; w < WORDS; w++) { // @unroll
         // Word w of the four tokens: strided by WORDS through the WORDS loads.
-        let w = i % WORDS;
         let at = round * WORDS;
         let four = vec4<u32>(
           found_codes[at + w / 4u][w % 4u],
@@ -249,15 +236,10 @@ fn main(
           found_codes[at + (2u * WORDS + w) / 4u][(2u * WORDS + w) % 4u],
           found_codes[at + (3u * WORDS + w) / 4u][(3u * WORDS + w) % 4u],
         );
-        found += countOneBits(four ^ vec4<u32>(atomicLoad(&code[i])));
+        found += countOneBits(four ^ vec4<u32>(atomicLoad(&code[w])));
       }
       if (start + round < end && first < CAPACITY) {
-        if (DISTANCE_BYTES == 1u) {
-          distances[(list * CAPACITY + first) / 4u] = found.x | (found.y << 8u) | (found.z << 16u) | (found.w << 24u);
-        } else {
-          distances[(list * CAPACITY + first) / 2u] = found.x | (found.y << 16u);
-          distances[(list * CAPACITY + first) / 2u + 1u] = found.z | (found.w << 16u);
-        }
+        distances[(list * CAPACITY + first) / 4u] = found.x | (found.y << 8u) | (found.z << 16u) | (found.w << 24u);
         for (var t = 0u; t < FOUR; t++) { // @unroll
           let is_middle = first + t >= SINK && first + t < recent_start;
           if (first + t < newest) {
