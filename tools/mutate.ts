@@ -28,7 +28,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
   ["score/hamming", "first + t < recent_start", "first + t >= recent_start"],
   ["score/encode_score", "first + t < newest", "first + t >= newest"],
-  ["select/counting", "k <= below.x + here.x", "k <= below.x - here.x"],
+  ["select/counting", "r < row)", "r >= row)"],
   ["select/counting_subgroup", "s < thread / lanes", "s >= thread / lanes"],
   ["select/bitonic_sort", "(a > b)", "(a <= b)"],
   ["select/bitonic_merge", "min(key_a, key_b)", "max(key_a, key_b)"],
