@@ -14,6 +14,7 @@ import { flash } from "./prefill/flash.ts";
 import { hamming } from "./score/hamming.ts";
 import { selectBitonic } from "./select/bitonic.ts";
 import { counting } from "./select/counting.ts";
+import { countingSubgroup } from "./select/counting_subgroup.ts";
 
 /** All contenders. Probes of the device stand apart, in `probe/`: they compete with nothing. */
 export const CONTENDERS: readonly Contender[] = [
@@ -23,6 +24,7 @@ export const CONTENDERS: readonly Contender[] = [
   flash,
   hamming,
   counting,
+  countingSubgroup,
   selectBitonic,
   gather,
   gatherSubgroup,

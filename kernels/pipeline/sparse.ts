@@ -16,6 +16,7 @@ import { encodeScore, sumsBlock } from "../score/encode_score.ts";
 import { hamming } from "../score/hamming.ts";
 import { hammingSums } from "../score/hamming_sums.ts";
 import { counting } from "../select/counting.ts";
+import { countingSubgroup } from "../select/counting_subgroup.ts";
 
 /** The stages of a step that a pipeline may choose, by the prefix of their parameters. */
 interface Choice {
@@ -141,8 +142,8 @@ export const sparsePortable: Contender = sparseStep(
 /** The step for devices with subgroups. */
 export const sparseSubgroup: Contender = sparseStep(
   "pipeline/sparse_subgroup",
-  "encode, score, counting select, subgroup gather-attend, merge: 5 dispatches",
-  { encode: encodeQuery, score: hamming, select: counting, attend: gatherSubgroup },
+  "encode, score, subgroup counting select, subgroup gather-attend, merge: 5 dispatches",
+  { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherSubgroup },
 );
 
 /** The step in three dispatches, each spread over the whole device: for long sequences. */

@@ -1,5 +1,5 @@
 /** Counting select: exact top-k from the histogram that the score stage leaves. */
-import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
+import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
 import {
   codeHeads,
@@ -28,9 +28,54 @@ export const countingKernel: Kernel = {
     ...ranges("BITS", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
     ...ranges("DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: BLOCK_TOKENS,
+    SPLITS: { min: 1, max: 4096 },
     WORKGROUP: [64, 128, 256, 512],
+    TOKENS: [16, 32],
   },
 };
+
+/** Values of the counting selects' parameters worth trying. */
+export const COUNTING_TUNABLES: Contender["tunables"] = {
+  BLOCK: BLOCK_TOKENS,
+  SPLITS: [1, 2, 4, 8, 16, 32],
+  WORKGROUP: [64, 128, 256, 512],
+  TOKENS: [16, 32],
+};
+
+/** Most workgroups that a large GPU holds at a time; further ones would add up histograms again. */
+const MOST_WORKGROUPS = 1024;
+
+/**
+ * Parameters of the counting selects: one window of tokens per workgroup, long enough at a long
+ * capacity that the histograms are not added up too often, unless there are lists in plenty.
+ */
+export function countingDefaults(p: Problem): Params {
+  const WORKGROUP = p.capacity <= 16384 ? 128 : 256;
+  const TOKENS = p.capacity <= 65536 ? 16 : 32;
+  const windows = Math.ceil(p.capacity / (WORKGROUP * TOKENS));
+  const most = Math.floor(MOST_WORKGROUPS / (p.batch * codeHeads(p)));
+  return { BLOCK: blockFor(p), SPLITS: Math.max(1, Math.min(windows, most)), WORKGROUP, TOKENS };
+}
+
+/** Bytes of workgroup memory for the sums of a list's histograms and for the cut. */
+export function countingSumsBytes(p: Problem, workgroup: number): number {
+  const bins = maxDistance(p);
+  return 8 * bins * Math.max(1, Math.floor(workgroup / bins)) + 16;
+}
+
+/** The plan of a counting select. */
+export function countingPlan(kernel: Kernel, p: Problem, params: Params): Plan {
+  const blocks = blockCount(p.capacity, params.BLOCK);
+  const shares = Math.ceil(blocks / Math.ceil(blocks / params.SPLITS));
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "distances"),
+      ...histogramSpec(p, params.BLOCK, "input"),
+      ...specs(p, "output", "selected", "selected_counts"),
+    },
+    dispatches: [dispatch(kernel, p, params, [shares, codeHeads(p), p.batch])],
+  };
+}
 
 /** Least traffic of an exact select: distances and histograms in, the list out. */
 export function selectCost(p: Problem, blockTokens: number): Cost {
@@ -46,36 +91,21 @@ export function selectCost(p: Problem, blockTokens: number): Cost {
   };
 }
 
+function refuses(p: Problem, { WORKGROUP: workgroup }: Params, limits: DeviceLimits) {
+  const rows = workgroup / 16;
+  const scanBytes = 8 * rows * 17 + 8 * rows;
+  return refusesWorkgroup(workgroup, countingSumsBytes(p, workgroup) + scanBytes, limits);
+}
+
 /** Exact select by counting. */
 export const counting: Contender = {
   name: "select/counting",
   stage: "select",
-  description: "cut distance from the histogram, then ordered compaction; one dispatch",
-  tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP: [64, 128, 256, 512] },
+  description: "cut distance from the histograms, then ordered compaction of a share per workgroup",
+  tunables: COUNTING_TUNABLES,
   features: [],
-  defaults: (p) => ({ BLOCK: blockFor(p), WORKGROUP: 256 }),
-  refuses(p, params, limits) {
-    const { BLOCK: block, WORKGROUP: workgroup } = params;
-    const perWord = 4 / distanceBytes(p);
-    if (block % (workgroup * perWord) !== 0) {
-      return `${workgroup} threads cannot share ${block} tokens in words of ${perWord}`;
-    }
-    const bytes = (maxDistance(p) + 1) * 8 + workgroup * 8 + 16;
-    return refusesWorkgroup(workgroup, bytes, limits);
-  },
-  plan: (p, params): Plan => ({
-    buffers: {
-      ...specs(p, "input", "lengths", "distances"),
-      ...histogramSpec(p, params.BLOCK, "input"),
-      ...specs(p, "output", "selected", "selected_counts"),
-    },
-    dispatches: [
-      dispatch(countingKernel, p, params, [
-        blockCount(p.capacity, params.BLOCK),
-        codeHeads(p),
-        p.batch,
-      ]),
-    ],
-  }),
+  defaults: countingDefaults,
+  refuses,
+  plan: (p, params) => countingPlan(countingKernel, p, params),
   cost: (p, params) => selectCost(p, params.BLOCK),
 };

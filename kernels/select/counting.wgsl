@@ -1,10 +1,12 @@
 // Exact top-k of bounded whole numbers from their histogram: threshold, then ordered compaction.
 //
-// Dispatch (blocks, code heads, batch): every workgroup adds up the histograms of its head's blocks,
-// in all and before its own, which gives the cut distance and its own place in the list; then it
-// compacts its BLOCK tokens in index order. No workgroup waits for another.
+// Dispatch (shares, code heads, batch): a workgroup takes the tokens of SHARE_BLOCKS blocks of a
+// list. It adds up the histograms of all blocks, which gives the cut distance, and of those before
+// its share, which gives its place in the list; then it compacts its tokens and writes its picks.
+// No workgroup waits for another, and which tokens are whose depends on the capacity alone: lengths,
+// distances and histograms are all in flight at once, before anything is known about any of them.
 // The list: sink, then every middle token nearer than the cut and the first ones at the cut
-// (ties: the lower index wins), then recent; ascending. Blocks past the sequence leave at once.
+// (ties: the lower index wins), then recent; ascending.
 const BITS: u32 = 32u; // @param
 const QUERIES_PER_LIST: u32 = 1u; // @param query heads that share a list
 const CODE_HEADS: u32 = 32u; // @param
@@ -15,48 +17,91 @@ const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
 const SPARSITY: u32 = 0u; // @param k = length / SPARSITY
-const BLOCK: u32 = 2048u; // @param tokens per workgroup
-const WORKGROUP: u32 = 256u; // @param
+const BLOCK: u32 = 1024u; // @param tokens per histogram
+const SPLITS: u32 = 2u; // @param most workgroups per list
+const WORKGROUP: u32 = 128u; // @param
+const TOKENS: u32 = 16u; // @param consecutive tokens per thread, 16 or 32
 
-const BINS = BITS * QUERIES_PER_LIST + 1u;
-const BINS_EACH = (BINS + WORKGROUP - 1u) / WORKGROUP;
+const LAST = BITS * QUERIES_PER_LIST; // the last bin: never read, it has what the others have not
+const COLUMNS = min(LAST, WORKGROUP); // threads that read a histogram
+const SLICES = WORKGROUP / COLUMNS; // histograms read side by side
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
-const ENTRIES = BLOCKS * BINS;
-const AHEAD = 8u; // histogram entries that a thread loads at a time
-const PER_WORD = 4u / DISTANCE_BYTES; // distances in a u32
-const TOKENS = BLOCK / WORKGROUP; // consecutive tokens per thread
+const SHARE_BLOCKS = (BLOCKS + SPLITS - 1u) / SPLITS;
+const SHARE = SHARE_BLOCKS * BLOCK;
+const AHEAD = min((BLOCKS + SLICES - 1u) / SLICES, 16u); // counts that a thread loads at a time
+const BINS_EACH = (LAST + WORKGROUP - 1u) / WORKGROUP; // bins per thread that looks for the cut
+const WINDOW = WORKGROUP * TOKENS;
+const ROUNDS = (SHARE + WINDOW - 1u) / WINDOW; // 1, unless the share is long
+const PER_WORD = 4u / DISTANCE_BYTES; // distances in a word
 const WORDS = TOKENS / PER_WORD;
-const ROW_WORDS = CAPACITY / PER_WORD;
-const MASK = (1u << (8u * DISTANCE_BYTES)) - 1u;
+const LOADS = WORDS / 4u;
+const ROW_LOADS = CAPACITY / PER_WORD / 4u;
+const ROW = 16u; // threads that a scan adds up first
+const ROWS = WORKGROUP / ROW;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
-@group(0) @binding(1) var<storage, read> distances: array<u32>;
+@group(0) @binding(1) var<storage, read> distances: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> block_histograms: array<u32>;
 @group(0) @binding(3) var<storage, read_write> selected: array<u32>;
 @group(0) @binding(4) var<storage, read_write> selected_counts: array<u32>;
 
-var<workgroup> in_all: array<atomic<u32>, BINS>;
-var<workgroup> before: array<atomic<u32>, BINS>;
-var<workgroup> sums: array<vec2<u32>, WORKGROUP>;
-var<workgroup> cut: u32;
-var<workgroup> nearer_in_all: u32;
-var<workgroup> place: vec2<u32>; // nearer and equal tokens before this block
+var<workgroup> slices: array<vec2<u32>, SLICES * LAST>; // counts in all, and before this share
+var<workgroup> cut: vec4<u32>; // its bin, tokens before it in all; before it, in it before this share
+var<workgroup> values: array<vec2<u32>, ROWS * (ROW + 1u)>; // a word over: rows begin in other banks
+var<workgroup> row_totals: array<vec2<u32>, ROWS>;
 
-/// Sums of `value` over the threads before this one.
-fn exclusive_scan(value: vec2<u32>, thread: u32) -> vec2<u32> {
-  workgroupBarrier();
-  sums[thread] = value;
-  workgroupBarrier();
-  for (var reach = 1u; reach < WORKGROUP; reach *= 2u) {
-    var sum = sums[thread];
-    if (thread >= reach) {
-      sum += sums[thread - reach];
-    }
-    workgroupBarrier();
-    sums[thread] = sum;
-    workgroupBarrier();
+/// The sum of a bin over the slices.
+fn bin_total(bin: u32) -> vec2<u32> {
+  var total = vec2<u32>(0u);
+  for (var s = 0u; s < SLICES; s++) { // @unroll
+    total += slices[s * LAST + bin];
   }
-  return sums[thread] - value;
+  return total;
+}
+
+/// A word whose bits `count` and up are set.
+fn bits_from(count: u32) -> u32 {
+  return select(0xffffffffu << min(count, 31u), 0u, count > 31u);
+}
+
+/// Bit i of the result: distance i of a word is below `limit`, which the top bit of the field
+/// (limit + top - 1 - distance) tells; no field borrows from the next.
+fn marks(word: u32, limit: u32) -> u32 {
+  if (DISTANCE_BYTES == 1u && LAST < 128u) {
+    let fields = ((0x7f7f7f7fu + limit * 0x01010101u - word) >> 7u) & 0x01010101u;
+    return (fields * 0x10204080u) >> 28u;
+  }
+  // Distances that need all 8 bits are spread to 16, the even ones and the odd ones.
+  let wide = 0x7fff7fffu + limit * 0x00010001u;
+  let even = (wide - select(word, word & 0x00ff00ffu, DISTANCE_BYTES == 1u)) >> 15u;
+  if (DISTANCE_BYTES == 2u) {
+    return (even & 1u) | ((even >> 15u) & 2u);
+  }
+  let odd = (wide - ((word >> 8u) & 0x00ff00ffu)) >> 15u;
+  return (even & 1u) | ((even >> 14u) & 4u) | ((odd & 1u) << 1u) | ((odd >> 13u) & 8u);
+}
+
+/// Sums of `value` over the threads before this one, and over all. Between two calls the second
+/// barrier of the first keeps their rows apart, and the first of the second their totals.
+fn scan(value: vec2<u32>, thread: u32) -> vec4<u32> {
+  let row = thread / ROW;
+  let place = thread % ROW;
+  values[row * (ROW + 1u) + place] = value;
+  workgroupBarrier();
+  var before = vec2<u32>(0u);
+  for (var i = 0u; i < ROW; i++) { // @unroll
+    before += select(vec2<u32>(0u), values[row * (ROW + 1u) + i], i < place);
+  }
+  if (place == ROW - 1u) {
+    row_totals[row] = before + value;
+  }
+  workgroupBarrier();
+  var all = vec2<u32>(0u);
+  for (var r = 0u; r < ROWS; r++) { // @unroll
+    before += select(vec2<u32>(0u), row_totals[r], r < row);
+    all += row_totals[r];
+  }
+  return vec4<u32>(before, all);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -64,108 +109,107 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let length = lengths[wid.z];
-  if (wid.x * BLOCK >= length) {
-    return;
+  let list = wid.z * CODE_HEADS + wid.y;
+  let start = wid.x * SHARE;
+  var words: array<vec4<u32>, LOADS>;
+  for (var i = 0u; i < LOADS; i++) { // @unroll
+    let load = (start + thread * TOKENS) / PER_WORD / 4u + i;
+    words[i] = distances[list * ROW_LOADS + min(load, ROW_LOADS - 1u)];
   }
-  let head = wid.z * CODE_HEADS + wid.y;
+
+  // Thread by bin and slice of the blocks: sums need no atomics, and neighbours read neighbours.
+  let length = lengths[wid.z];
+  let written = (length + BLOCK - 1u) / BLOCK; // blocks past the sequence have no histogram
+  let earlier = min(written, wid.x * SHARE_BLOCKS);
+  let slice = thread / COLUMNS;
+  for (var bin = thread % COLUMNS; bin < LAST; bin += COLUMNS) {
+    var sums = vec2<u32>(0u);
+    for (var block = slice; block < BLOCKS; block += AHEAD * SLICES) {
+      var counts: array<u32, AHEAD>;
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        let row = list * BLOCKS + min(block + i * SLICES, BLOCKS - 1u);
+        counts[i] = block_histograms[row * (LAST + 1u) + bin];
+      }
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        let at = vec2<u32>(block + i * SLICES);
+        sums += select(vec2<u32>(0u), vec2<u32>(counts[i]), at < vec2<u32>(written, earlier));
+      }
+    }
+    if (slice < SLICES) {
+      slices[slice * LAST + bin] = sums;
+    }
+  }
+
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
-  var k = K_COUNT;
-  if (SPARSITY != 0u) {
-    k = length / max(SPARSITY, 1u);
-  }
-  k = min(k, recent_start - sink_end);
-
-  // This thread's distances, in flight while the histograms are added up.
-  let first = wid.x * BLOCK + thread * TOKENS;
-  var words: array<u32, WORDS>;
-  for (var w = 0u; w < WORDS; w++) { // @unroll
-    words[w] = distances[head * ROW_WORDS + min(first / PER_WORD + w, ROW_WORDS - 1u)];
-  }
-
-  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
-    atomicStore(&in_all[bin], 0u);
-    atomicStore(&before[bin], 0u);
-  }
-  workgroupBarrier();
-  let entries = (length + BLOCK - 1u) / BLOCK * BINS;
-  for (var chunk = 0u; chunk < entries; chunk += AHEAD * WORKGROUP) {
-    var counts: array<u32, AHEAD>;
-    for (var e = 0u; e < AHEAD; e++) { // @unroll
-      let entry = chunk + e * WORKGROUP + thread;
-      counts[e] = select(0u, block_histograms[head * ENTRIES + min(entry, ENTRIES - 1u)], entry < entries);
-    }
-    for (var e = 0u; e < AHEAD; e++) { // @unroll
-      let entry = chunk + e * WORKGROUP + thread;
-      if (counts[e] > 0u) {
-        atomicAdd(&in_all[entry % BINS], counts[e]);
-      }
-      if (counts[e] > 0u && entry < wid.x * BINS) {
-        atomicAdd(&before[entry % BINS], counts[e]);
-      }
-    }
+  let k = min(select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u), recent_start - sink_end);
+  if (wid.x == 0u && thread == 0u) {
+    selected_counts[list] = sink_end + k + length - recent_start;
   }
   workgroupBarrier();
 
-  // The cut: the first bin up to which there are k tokens. x: in all, y: before this block.
+  // The cut: the first bin up to which there are k tokens.
   var mine = vec2<u32>(0u);
-  for (var b = 0u; b < BINS_EACH; b++) {
+  for (var b = 0u; b < BINS_EACH; b++) { // @unroll
     let bin = thread * BINS_EACH + b;
-    if (bin < BINS) {
-      mine += vec2<u32>(atomicLoad(&in_all[bin]), atomicLoad(&before[bin]));
+    if (bin < LAST) {
+      mine += bin_total(bin);
     }
   }
-  var below = exclusive_scan(mine, thread);
-  if (thread == 0u) {
-    cut = 0u;
-    nearer_in_all = 0u;
-    place = vec2<u32>(0u);
-  }
-  workgroupBarrier();
-  for (var b = 0u; b < BINS_EACH; b++) {
+  var below = scan(mine, thread).xy;
+  for (var b = 0u; b < BINS_EACH; b++) { // @unroll
     let bin = thread * BINS_EACH + b;
-    if (bin < BINS) {
-      let here = vec2<u32>(atomicLoad(&in_all[bin]), atomicLoad(&before[bin]));
-      if (below.x < k && k <= below.x + here.x) {
-        cut = bin;
-        nearer_in_all = below.x;
-        place = vec2<u32>(below.y, here.y);
+    if (bin < LAST) {
+      let here = bin_total(bin);
+      if ((below.x < k || bin == 0u) && k <= below.x + here.x) {
+        cut = vec4<u32>(bin, below, here.y);
       }
       below += here;
+      if (bin == LAST - 1u && below.x < k) {
+        let middle = clamp(start, sink_end, recent_start) - sink_end;
+        cut = vec4<u32>(LAST, below, middle - below.y);
+      }
     }
   }
   workgroupBarrier();
+  let ties = k - cut.y;
 
-  var nearer = 0u;
-  var equal = 0u;
-  let ties = k - nearer_in_all;
-  let cut_at = cut;
-  for (var t = 0u; t < TOKENS; t++) { // @unroll
-    let token = first + t;
-    let distance = (words[t / PER_WORD] >> ((t % PER_WORD) * 8u * DISTANCE_BYTES)) & MASK;
-    let middle = token >= sink_end && token < recent_start;
-    nearer += u32(middle && distance < cut_at);
-    equal += u32(middle && distance == cut_at);
-  }
-  var rank = exclusive_scan(vec2<u32>(nearer, equal), thread) + place;
-
-  let row = head * LIST_CAPACITY;
-  for (var t = 0u; t < TOKENS; t++) { // @unroll
-    let token = first + t;
-    let distance = (words[t / PER_WORD] >> ((t % PER_WORD) * 8u * DISTANCE_BYTES)) & MASK;
-    if (token < sink_end) {
-      selected[row + token] = token;
-    } else if (token < recent_start) {
-      if (distance < cut_at || (distance == cut_at && rank.y < ties)) {
-        selected[row + sink_end + rank.x + min(rank.y, ties)] = token;
-      }
-      rank += vec2<u32>(u32(distance < cut_at), u32(distance == cut_at));
-    } else if (token < length) {
-      selected[row + sink_end + k + token - recent_start] = token;
+  // Tokens of the windows count as nearer than the cut.
+  let windows_before = min(start, sink_end) + max(min(start, length), recent_start) - recent_start;
+  var before_round = vec2<u32>(cut.z + windows_before, cut.w);
+  for (var round = 0u; round < ROUNDS; round++) {
+    let first = start + round * WINDOW + thread * TOKENS;
+    var nearer = 0u;
+    var reached = 0u;
+    for (var w = 0u; w < WORDS; w++) { // @unroll
+      nearer |= marks(words[w / 4u][w % 4u], cut.x) << (w * PER_WORD);
+      reached |= marks(words[w / 4u][w % 4u], cut.x + 1u) << (w * PER_WORD);
     }
-  }
-  if (wid.x == 0u && thread == 0u) {
-    selected_counts[head] = sink_end + k + length - recent_start;
+    if (round + 1u < ROUNDS) {
+      for (var i = 0u; i < LOADS; i++) { // @unroll
+        let load = (first + WINDOW) / PER_WORD / 4u + i;
+        words[i] = distances[list * ROW_LOADS + min(load, ROW_LOADS - 1u)];
+      }
+    }
+    let end = min(min(length, start + SHARE), first + TOKENS);
+    let inside = ~bits_from(max(first, end) - first);
+    let windows = ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
+    nearer = (nearer | windows) & inside;
+    var equal = reached & inside & ~nearer;
+
+    let found = scan(vec2<u32>(countOneBits(nearer), countOneBits(equal)), thread);
+    let before = before_round + found.xy;
+    before_round += found.zw;
+
+    let most = ties - min(before.y, ties);
+    equal = select(equal, 0u, most == 0u);
+    for (; countOneBits(equal) > most;) {
+      equal &= ~(1u << firstLeadingBit(equal));
+    }
+    var slot = list * LIST_CAPACITY + before.x + min(before.y, ties);
+    for (var picks = nearer | equal; picks != 0u; picks &= picks - 1u) {
+      selected[slot] = first + firstTrailingBit(picks);
+      slot += 1u;
+    }
   }
 }

@@ -1,9 +1,15 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { CODE_KINDS, type CodeKind } from "../../fixtures/generate.ts";
-import { windowsOf } from "../problem.ts";
+import { createRandom } from "../../fixtures/random.ts";
+import type { Contender } from "../contender.ts";
+import { codeHeads, distanceBytes, listCapacity, maxDistance, windowsOf } from "../problem.ts";
+import { histogramReference } from "../score/reference.ts";
+import { canRun, runContender } from "../testing.ts";
 import { type Factors, testCase } from "../testing_grid.ts";
 import { assertCorrect, contendersOf, openTestDevice, testStage } from "../testing_suite.ts";
+import { counting } from "./counting.ts";
+import { countingSubgroup } from "./counting_subgroup.ts";
 import { selectReference } from "./reference.ts";
 
 const testDevice = await openTestDevice();
@@ -55,6 +61,113 @@ for (const contender of contendersOf("select")) {
     );
   });
 }
+
+/**
+ * Runs a counting select on made-up distances from `values`, and checks every list. What lies past
+ * a length is poison, in histograms too.
+ */
+async function assertLists(
+  contender: Contender,
+  factors: Partial<Factors>,
+  own: Readonly<Record<string, number>>,
+  values: (largest: number) => readonly number[],
+): Promise<void> {
+  const { p, options: { lengths } } = testCase({ heads: [2, 1], ...factors });
+  const params = { ...contender.defaults(p, testDevice.limits), ...own };
+  assertEquals(contender.refuses(p, params, testDevice.limits), undefined);
+  const bins = maxDistance(p) + 1;
+  const rows = codeHeads(p) * p.batch;
+  const blocks = Math.ceil(p.capacity / params.BLOCK);
+  const bytes = new Uint8Array(rows * p.capacity * distanceBytes(p)).fill(0xff);
+  const packed = distanceBytes(p) === 1 ? bytes : new Uint16Array(bytes.buffer);
+  const histograms = new Uint32Array(rows * blocks * bins).fill(0xffffffff);
+  const random = createRandom(1, 7);
+  const choice = values(maxDistance(p));
+  const wanted = Array.from({ length: rows }, (_, row) => {
+    const length = lengths[Math.floor(row / codeHeads(p))];
+    const windows = windowsOf(p, length);
+    const distances = Uint16Array.from(
+      { length },
+      () => choice[Math.floor(choice.length * random.uniform())],
+    );
+    packed.set(distances, row * p.capacity);
+    const counts = histogramReference(distances, params.BLOCK, windows, bins);
+    histograms.set(counts, row * blocks * bins);
+    return selectReference(distances, windows);
+  });
+  const inputs = {
+    lengths: Uint32Array.from(lengths),
+    distances: bytes,
+    block_histograms: histograms,
+  };
+  const read = await runContender(testDevice, contender, p, params, inputs);
+  for (const [row, want] of wanted.entries()) {
+    const where = `${contender.name} ${JSON.stringify([factors, own])}, list ${row}`;
+    const list = (await read("selected", 4 * row * listCapacity(p), 4 * want.length)).slice();
+    const count = (await read("selected_counts", 4 * row, 4)).slice();
+    assertEquals(new Uint32Array(list.buffer), want, where);
+    assertEquals(new Uint32Array(count.buffer)[0], want.length, where);
+  }
+}
+
+for (const contender of [counting, countingSubgroup]) {
+  const ignore = !canRun(testDevice, contender);
+  const lengths = [4999, 513, 2048];
+  const smallest = { BLOCK: 512, WORKGROUP: 64, TOKENS: 16 };
+
+  Deno.test({
+    name: `${contender.name}: lists ascend whoever has which share, and however long`,
+    ignore,
+    async fn() {
+      const factors = { lengths, capacity: 5008, topK: { sparsity: 8 } } as const;
+      for (
+        const [SPLITS, WORKGROUP, TOKENS] of [
+          [1, 64, 16], // one workgroup, ten windows
+          [3, 64, 16], // two windows each, the last share short
+          [4, 128, 32], // half a window each
+          [4096, 64, 32], // a block each
+        ]
+      ) {
+        const own = { ...smallest, SPLITS, WORKGROUP, TOKENS };
+        await assertLists(contender, factors, own, (last) => [...Array(last + 1).keys()]);
+      }
+    },
+  });
+
+  Deno.test({
+    name: `${contender.name}: cuts in the first, the last and the only bin`,
+    ignore,
+    async fn() {
+      const shapes: Partial<Factors>[] = [
+        {}, // 33 bins
+        { bits: 128 }, // 129: a byte of which all bits count
+        { heads: [14, 2], sharing: "group" }, // 225, the most of a byte for 7 heads
+        { heads: [16, 2], sharing: "group", bits: 64 }, // 513, two bytes
+      ];
+      for (const shape of shapes) {
+        for (const count of [0, 1, 300, 3000, 4990]) {
+          const factors = { lengths, capacity: 5008, topK: { count }, ...shape };
+          const own = { ...smallest, SPLITS: 3 };
+          await assertLists(contender, factors, own, (last) => [0, last]);
+          await assertLists(contender, factors, own, (last) => [last]);
+        }
+      }
+    },
+  });
+}
+
+Deno.test("counting selects refuse workgroups that a device cannot run, and say why", () => {
+  const { p } = small;
+  const limits = { ...testDevice.limits, maxComputeWorkgroupStorageSize: 1000 };
+  for (const contender of [counting, countingSubgroup]) {
+    const params = { ...contender.defaults(p, limits), SUBGROUP_MIN: 32 };
+    const why = contender.refuses(p, params, limits);
+    assert(why?.endsWith("bytes of workgroup memory exceed this device's 1000"), why);
+  }
+  const params = { ...countingSubgroup.defaults(p, limits), WORKGROUP: 64, SUBGROUP_MIN: 128 };
+  const why = countingSubgroup.refuses(p, params, testDevice.limits);
+  assertEquals(why, "64 threads do not fill a subgroup of 128");
+});
 
 Deno.test("the select reference takes exactly k, and of equal distances the lower index", () => {
   const p = { ...small.p, sink: 1, recent: 2, topK: { count: 2 } };

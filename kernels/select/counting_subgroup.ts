@@ -1,0 +1,46 @@
+/** Counting select that scans with subgroups. */
+import type { Contender, DeviceLimits, Kernel, Params } from "../contender.ts";
+import { maxDistance, type Problem } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
+import {
+  COUNTING_TUNABLES,
+  countingDefaults,
+  countingKernel,
+  countingPlan,
+  countingSumsBytes,
+  selectCost,
+} from "./counting.ts";
+import source from "./counting_subgroup.wgsl" with { type: "text" };
+
+/** `counting_subgroup.wgsl`: the bindings of `counting.wgsl`. */
+export const countingSubgroupKernel: Kernel = {
+  ...countingKernel,
+  name: "select/counting_subgroup",
+  source,
+  params: { ...countingKernel.params, SUBGROUP_MIN: [4, 8, 16, 32, 64, 128] },
+  features: ["subgroups"],
+};
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const { WORKGROUP: workgroup, SUBGROUP_MIN: subgroup } = params;
+  if (workgroup < subgroup) return `${workgroup} threads do not fill a subgroup of ${subgroup}`;
+  const padded = maxDistance(p) > subgroup ? subgroup * Math.ceil(workgroup / maxDistance(p)) : 0;
+  const bytes = countingSumsBytes(p, workgroup) + 8 * padded + 4 * workgroup / subgroup;
+  return refusesWorkgroup(workgroup, bytes, limits);
+}
+
+/** Exact select by counting, for devices with subgroups. */
+export const countingSubgroup: Contender = {
+  name: "select/counting_subgroup",
+  stage: "select",
+  description: "counting select whose scans are subgroup operations: 3 barriers",
+  tunables: COUNTING_TUNABLES,
+  features: ["subgroups"],
+  defaults: (p, limits) => ({
+    ...countingDefaults(p),
+    SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
+  }),
+  refuses,
+  plan: (p, params) => countingPlan(countingSubgroupKernel, p, params),
+  cost: (p, params) => selectCost(p, params.BLOCK),
+};
