@@ -4,7 +4,7 @@ import { denseReference } from "./dense/reference.ts";
 import { encodeReference, packBits } from "./encode/reference.ts";
 import { judgeKeyCodes, judgeQueryCodes } from "./judge_encode.ts";
 import type { BufferReader, ListPlace } from "./judge_read.ts";
-import type { ListJudge, Tally } from "./judge_tally.ts";
+import type { ListJudge } from "./judge_tally.ts";
 import { mergeReference } from "./merge/reference.ts";
 import { codeWords, type Problem, windowsOf } from "./problem.ts";
 import { scoreReference } from "./score/reference.ts";
@@ -57,34 +57,26 @@ export const judgeDense: ListJudge = async (tally, reader, place, owns) => {
   }
 };
 
-/** Judges the partials over a selection by what they add up to. */
+/** Judges attention over a selection: its output, or the partials by what they add up to. */
 export const judgeAttend: ListJudge = async (tally, reader, place, owns) => {
-  if (!owns("selected")) return await judgeSelectAttend(tally, reader, place);
   const [count, [keys, values]] = await Promise.all([
     reader.selectedCount(place),
     keysAndValues(reader, place, reader.p.capacity),
   ]);
   const tokens = await reader.selected(place, count);
+  if (owns("out")) {
+    for (const { row, q, out, sinkLogit } of await outputs(reader, place)) {
+      const want = attendReference(q, keys, values, tokens, undefined, sinkLogit);
+      tally.row("out", headIndex(reader.p, row), out, want);
+    }
+    return;
+  }
   await Promise.all(place.queryRows.map(async (row) => {
     const [q, partials] = await Promise.all([reader.headRow("q", row), reader.partials(row)]);
     const want = attendReference(q, keys, values, tokens);
     const index = headIndex(reader.p, row);
     tally.row("partial_out / partial_stats, merged", index, mergeReference(...partials), want);
   }));
-};
-
-/** Judges attention that selects by itself, from distances to the output. */
-const judgeSelectAttend = async (tally: Tally, reader: BufferReader, place: ListPlace) => {
-  const [distances, heads, [keys, values]] = await Promise.all([
-    reader.distances(place),
-    outputs(reader, place),
-    keysAndValues(reader, place, place.length),
-  ]);
-  const tokens = selectReference(distances, windowsOf(reader.p, place.length));
-  for (const { row, q, out, sinkLogit } of heads) {
-    const want = attendReference(q, keys, values, tokens, undefined, sinkLogit);
-    tally.row("out", headIndex(reader.p, row), out, want);
-  }
 };
 
 /** Judges the output of a merge. */

@@ -1,6 +1,7 @@
 /** Every contender, in the order in which tables show them. Adding a kernel ends with a line here. */
 import type { Contender } from "./contender.ts";
 import { gather } from "./attend/gather.ts";
+import { gatherMerge } from "./attend/gather_merge.ts";
 import { gatherSubgroup } from "./attend/gather_subgroup.ts";
 import { denseGptFast } from "./dense/gpt_fast.ts";
 import { denseSplit } from "./dense/split.ts";
@@ -9,7 +10,7 @@ import { denseTokenPool } from "./dense/token_pool.ts";
 import { encodePrompt } from "./encode/prompt.ts";
 import { encodeAppend, encodeQuery } from "./encode/token.ts";
 import { merge } from "./merge/merge.ts";
-import { sparsePortable, sparseSubgroup, sparseThree, sparseTwo } from "./pipeline/sparse.ts";
+import { sparseFour, sparsePortable, sparseSubgroup, sparseTwo } from "./pipeline/sparse.ts";
 import { flash } from "./prefill/flash.ts";
 import { hamming } from "./score/hamming.ts";
 import { selectBitonic } from "./select/bitonic.ts";
@@ -28,13 +29,14 @@ export const CONTENDERS: readonly Contender[] = [
   selectBitonic,
   gather,
   gatherSubgroup,
+  gatherMerge,
   merge,
   denseSplit,
   denseSplitSubgroup,
   denseTokenPool,
   denseGptFast,
   sparseTwo,
-  sparseThree,
+  sparseFour,
   sparseSubgroup,
   sparsePortable,
 ];

@@ -14,7 +14,7 @@ import {
 import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
 import { binSumsSpec } from "../score/encode_score.ts";
 import { gatherCost } from "./gather.ts";
-import { refusesWorkgroup } from "../refusals.ts";
+import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
 
 /** `select_gather.wgsl`. */
@@ -58,12 +58,9 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   const bytes = 4 * (maxDistance(p) + 2) +
     8 * workgroup / params.SUBGROUP_MIN + 64 + 4 * Math.ceil(listCapacity(p) / splits) +
     rows * (p.headDim * 4 + 8);
-  const why = refusesWorkgroup(workgroup, bytes, limits);
-  if (why) return why;
-  if (selectGatherKernel.bindings.length > limits.maxStorageBuffersPerShaderStage) {
-    return `it binds ${selectGatherKernel.bindings.length} buffers, this device allows ${limits.maxStorageBuffersPerShaderStage}`;
-  }
-  return refusesRowSplit(p, params, limits, { queries: 1, subgroups: true });
+  return refusesBindings(selectGatherKernel, limits) ??
+    refusesWorkgroup(workgroup, bytes, limits) ??
+    refusesRowSplit(p, params, limits, { queries: 1, subgroups: true });
 }
 
 function plan(p: Problem, params: Params): Plan {

@@ -6,6 +6,7 @@
 import type { BufferSpec, Contender, Cost, DeviceLimits, Params, Plan } from "../contender.ts";
 import { addCost } from "../contender.ts";
 import { gather } from "../attend/gather.ts";
+import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { selectGather } from "../attend/select_gather.ts";
 import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts";
@@ -14,7 +15,6 @@ import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../problem.ts";
 import { encodeScore, sumsBlock } from "../score/encode_score.ts";
 import { hamming } from "../score/hamming.ts";
-import { hammingSums } from "../score/hamming_sums.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
 
@@ -146,11 +146,11 @@ export const sparseSubgroup: Contender = sparseStep(
   { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherSubgroup },
 );
 
-/** The step in three dispatches, each spread over the whole device: for long sequences. */
-export const sparseThree: Contender = sparseStep(
-  "pipeline/sparse_three",
-  "encode, score, then select, gather-attend and merge as one: 3 dispatches",
-  { encode: encodeQuery, score: hammingSums, attend: selectGather },
+/** The step in four dispatches, each spread over the whole device: for long sequences. */
+export const sparseFour: Contender = sparseStep(
+  "pipeline/sparse_four",
+  "encode, score, counting select, then gather-attend and merge as one: 4 dispatches",
+  { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherMerge },
 );
 
 /** The step in two dispatches. */

@@ -10,6 +10,7 @@ import type {
 } from "../contender.ts";
 import { refusesMap } from "../encode/token.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
+import { refusesBindings } from "../refusals.ts";
 import { codeHeads, codeWords, maxDistance, type Problem, queriesPerList } from "../problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
@@ -68,11 +69,7 @@ function roundsFor(p: Problem, workgroup: number, splits: number): number {
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   if (queriesPerList(p) > 1) return "it takes no code that query heads share";
   const bytes = (params.ROUNDS + 1) * (maxDistance(p) + 2) * 4 + 64;
-  const bindings = encodeScoreKernel.bindings.length;
-  if (bindings > limits.maxStorageBuffersPerShaderStage) {
-    return `it binds ${bindings} buffers, this device allows ${limits.maxStorageBuffersPerShaderStage}`;
-  }
-  return refusesMap(p, params, limits, bytes);
+  return refusesBindings(encodeScoreKernel, limits) ?? refusesMap(p, params, limits, bytes);
 }
 
 /** The first half of a sparse step: not a stage of its own, since its codes are judged with the step. */

@@ -1,0 +1,79 @@
+/** Gathered decode attention in one dispatch: the last workgroup of a list merges its splits. */
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import { splitsFor } from "../dense/split.ts";
+import { dispatch, ranges, specs } from "../layout.ts";
+import { codeHeads, listCapacity, type Problem, queriesPerList } from "../problem.ts";
+import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
+import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import { gatherCost } from "./gather.ts";
+import source from "./gather_merge.wgsl" with { type: "text" };
+
+/** `gather_merge.wgsl`. */
+export const gatherMergeKernel: Kernel = {
+  name: "attend/gather_merge",
+  source,
+  bindings: [
+    { name: "q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "values", access: "read" },
+    { name: "selected", access: "read" },
+    { name: "selected_counts", access: "read" },
+    { name: "sink_logits", access: "read" },
+    { name: "partials", access: "read_write" },
+    { name: "arrivals", access: "read_write" },
+    { name: "out", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "LIST_CAPACITY", "CAPACITY"),
+    ...ranges("KV_DTYPE"),
+    ...ROW_SPLIT_RANGES,
+    SPLITS: { min: 1, max: 1024 },
+  },
+  features: ["subgroups"],
+};
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits } = params;
+  if (workgroup < p.headDim / 4) {
+    return `${workgroup} threads are too few for a row of ${p.headDim}`;
+  }
+  const bytes = 4 * Math.ceil(listCapacity(p) / splits) + workgroup / lanes * (p.headDim * 4 + 8);
+  return refusesBindings(gatherMergeKernel, limits) ??
+    refusesWorkgroup(workgroup, bytes, limits) ??
+    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true });
+}
+
+function plan(p: Problem, params: Params): Plan {
+  const lists = p.batch * codeHeads(p);
+  const partials = p.batch * p.qHeads * params.SPLITS;
+  return {
+    buffers: {
+      ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts", "sink_logits"),
+      partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
+      arrivals: { bytes: lists * 4, role: "counter" },
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(gatherMergeKernel, p, params, [params.SPLITS, codeHeads(p), p.batch]),
+    ],
+  };
+}
+
+/** From the selection to the output, for devices with subgroups. */
+export const gatherMerge: Contender = {
+  name: "attend/gather_merge",
+  stage: "attend",
+  description: "selected rows gathered, split over the selection, the last workgroup merges",
+  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32, 64] },
+  features: ["subgroups"],
+  lastArriverMerges: true,
+  defaults: (p, limits) => ({
+    WORKGROUP: 128,
+    LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
+    TOKENS: queriesPerList(p) > 4 ? 2 : 4,
+    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
+  }),
+  refuses,
+  plan,
+  cost: gatherCost,
+};

@@ -1,0 +1,200 @@
+// Decode attention over the selected tokens, gathered from the KV cache and merged in one dispatch.
+//
+// Dispatch (SPLITS, lists, batch): a workgroup takes its equal share of one list, attends those rows
+// for all query heads that share the list, and leaves one unnormalised partial per query head. The
+// last workgroup of a list to arrive joins the partials: nobody waits, and no second dispatch is
+// paid. That hand-over needs storageBarrier() to order memory for the whole device, as naga makes it.
+// LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
+// Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
+// subgroup size, and subgroups are consecutive threads. Logits are in log2 units.
+const HEAD_DIM: u32 = 128u; // @param
+const GROUP: u32 = 4u; // @param query heads per KV head
+const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
+const CODE_HEADS: u32 = 32u; // @param lists per sequence
+const LIST_CAPACITY: u32 = 256u; // @param
+const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const WORKGROUP: u32 = 128u; // @param
+const LANES: u32 = 4u; // @param threads per row
+const TOKENS: u32 = 2u; // @param rows in flight per thread
+const SPLITS: u32 = 8u; // @param
+
+const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
+const QUADS = WIDTH / 4u; // vec4f of a load
+const ROW_LOADS = HEAD_DIM / WIDTH;
+const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
+const ROWS = WORKGROUP / LANES; // row groups
+const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
+const LOADS = TOKENS * CHUNKS;
+const LOGITS = TOKENS * QUERIES_PER_LIST;
+const HEAD_QUADS = HEAD_DIM / 4u;
+const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
+const LOWEST = -1e30; // below it: a token that is not there
+const LOG2_E = 1.4426950408889634;
+
+@group(0) @binding(0) var<storage, read> q: array<vec4f>;
+@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> selected: array<u32>;
+@group(0) @binding(4) var<storage, read> selected_counts: array<u32>;
+@group(0) @binding(5) var<storage, read> sink_logits: array<f32>;
+@group(0) @binding(6) var<storage, read_write> partials: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> arrivals: array<atomic<u32>>;
+@group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
+
+var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
+var<workgroup> scratch: array<vec4f, ROWS * HEAD_QUADS>;
+var<workgroup> stats: array<vec2f, ROWS>;
+var<workgroup> is_last: u32;
+
+/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let list = wid.z * CODE_HEADS + wid.y;
+  let first_head = list * QUERIES_PER_LIST;
+  let lane = thread % LANES;
+  let row = thread / LANES;
+  let attended = selected_counts[list];
+  let share = (attended + SPLITS - 1u) / SPLITS;
+  let begin = min(wid.x * share, attended);
+  let end = min(begin + share, attended);
+  for (var i = begin + thread; i < end; i += WORKGROUP) {
+    tokens[i - begin] = selected[list * LIST_CAPACITY + i];
+  }
+
+  var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
+  var total: array<vec4f, QUERIES_PER_LIST * PARTS>;
+  var highest: array<f32, QUERIES_PER_LIST>;
+  var weight: array<f32, QUERIES_PER_LIST>;
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+    highest[h] = LOWEST;
+    for (var part = 0u; part < PARTS; part++) { // @unroll
+      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
+      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+    }
+  }
+  workgroupBarrier();
+
+  let lane_base = first_head / GROUP * CAPACITY * ROW_LOADS + lane;
+  for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
+    // All loads of the tile are in flight before the first use; past the end the last row repeats.
+    var k: array<vec4<u32>, LOADS>;
+    var v: array<vec4<u32>, LOADS>;
+    for (var load = 0u; load < LOADS; load++) { // @unroll
+      let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
+      k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+    }
+    var logits = array<f32, LOGITS>();
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+        for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+          logits[t * QUERIES_PER_LIST + h] += dot(piece, query[h * PARTS + part]);
+        }
+      }
+    }
+    for (var i = 0u; i < LOGITS; i++) { // @unroll
+      for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
+        logits[i] += subgroupShuffleXor(logits[i], 1u << step);
+      }
+      let inside = tile + i / QUERIES_PER_LIST * ROWS + row < end;
+      logits[i] = select(2.0 * LOWEST, logits[i], inside);
+    }
+    for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+      var peak = highest[h];
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
+        peak = max(peak, logits[t * QUERIES_PER_LIST + h]);
+      }
+      let fade = exp2(highest[h] - peak);
+      highest[h] = peak;
+      weight[h] *= fade;
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        total[h * PARTS + part] *= fade;
+      }
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
+        let of_token = exp2(logits[t * QUERIES_PER_LIST + h] - peak);
+        weight[h] += of_token;
+        for (var part = 0u; part < PARTS; part++) { // @unroll
+          total[h * PARTS + part] += of_token * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+        }
+      }
+    }
+  }
+
+  // Join the row groups into this split's partial.
+  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+    for (var part = 0u; part < PARTS; part++) { // @unroll
+      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
+      scratch[row * HEAD_QUADS + at] = total[h * PARTS + part];
+    }
+    stats[row] = vec2f(highest[h], weight[h]);
+    workgroupBarrier();
+    if (thread < HEAD_QUADS) {
+      var peak = LOWEST;
+      for (var r = 0u; r < ROWS; r++) { // @unroll
+        peak = max(peak, stats[r].x);
+      }
+      var denominator = 0.0;
+      var numerator = vec4f(0.0);
+      for (var r = 0u; r < ROWS; r++) { // @unroll
+        let scale = exp2(stats[r].x - peak);
+        denominator += stats[r].y * scale;
+        numerator += scratch[r * HEAD_QUADS + thread] * scale;
+      }
+      let slot = ((first_head + h) * SPLITS + wid.x) * PARTIAL_QUADS;
+      partials[slot + thread] = numerator;
+      partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
+    }
+    workgroupBarrier();
+  }
+
+  // The last workgroup of the list joins the splits, and leaves the counter at zero.
+  storageBarrier();
+  if (thread == 0u) {
+    is_last = u32(atomicAdd(&arrivals[list], 1u) == SPLITS - 1u);
+  }
+  if (workgroupUniformLoad(&is_last) == 0u) {
+    return;
+  }
+  storageBarrier();
+  if (thread == 0u) {
+    atomicStore(&arrivals[list], 0u);
+  }
+  for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
+    let h = column / HEAD_QUADS;
+    let first = (first_head + h) * SPLITS * PARTIAL_QUADS;
+    let sink = sink_logits[wid.y * QUERIES_PER_LIST + h] * LOG2_E;
+    var peak = max(sink, LOWEST);
+    for (var s = 0u; s < SPLITS; s++) { // @unroll
+      peak = max(peak, partials[first + s * PARTIAL_QUADS + HEAD_QUADS].x);
+    }
+    var denominator = 0.0;
+    var numerator = vec4f(0.0);
+    for (var s = 0u; s < SPLITS; s++) { // @unroll
+      let of_split = partials[first + s * PARTIAL_QUADS + HEAD_QUADS];
+      let scale = exp2(of_split.x - peak);
+      denominator += of_split.y * scale;
+      numerator += partials[first + s * PARTIAL_QUADS + column % HEAD_QUADS] * scale;
+    }
+    // A list of no tokens leaves zeros.
+    let nothing = denominator == 0.0;
+    denominator += select(exp2(sink - peak), 0.0, sink <= LOWEST);
+    out[first_head * HEAD_QUADS + column] = select(numerator / denominator, vec4f(0.0), nothing);
+  }
+}
