@@ -33,13 +33,13 @@ const HATA: Partial<Problem> = {
 const WINDOWS: Partial<Problem> = { sink: 128, recent: 128 };
 
 /** The step and what it is compared with: enough where a case only adds a row to the ratios. */
-const STEP = ["score/*", "select/counting", "attend/*", "dense/*", "pipeline/*"];
+const STEP = ["score/*", "select/counting*", "attend/*", "dense/split*", "pipeline/*"];
 
 /** Every stage of a decode step too. */
 const STAGES = [...STEP, "encode/query", "encode/append", "merge/*"];
 
-/** Also what a step does without: the prompt's encoding, and the rival selections. */
-const EVERYTHING = [...STAGES, "encode/prompt", "select/*"];
+/** Also what a step does without: the prompt's encoding, and the rivals. */
+const EVERYTHING = [...STAGES, "encode/prompt", "select/*", "dense/*"];
 
 function setCase(
   shape: string,
@@ -58,8 +58,8 @@ export const CASE_SETS: readonly CaseSet[] = [
     name: "decode",
     description: "the published claim (f16, 32 bits, k = N/32), and around it",
     cases: [
-      setCase("32x8x128", 8192, EVERYTHING),
-      setCase("32x8x128", 32768, EVERYTHING),
+      setCase("32x8x128", 8192, [...EVERYTHING, "prefill/*"]),
+      setCase("32x8x128", 32768, [...EVERYTHING, "prefill/*"]),
       setCase("32x8x128", 131072, EVERYTHING),
       setCase("32x8x128", 32768, STAGES, { batch: 8 }),
       setCase("32x32x128", 32768, EVERYTHING),

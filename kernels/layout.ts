@@ -15,7 +15,6 @@
  * | `codes` | u32 [B, code heads, capacity, b/32] |
  * | `distances` | u8 or u16 [B, code heads, capacity] |
  * | `block_histograms` | u32 [B, code heads, blocks, max distance + 1], middle tokens of each block |
- * | `bin_sums` | u32 [B, code heads, shares + blocks, max distance + 2] (see `encode_score.wgsl`) |
  * | `selected` | u32 [B, code heads, list capacity], token indices |
  * | `selected_counts` | u32 [B, code heads] |
  * | `partial_out` | f32 [B, Hq, splits, D], softmax numerators relative to the split's maximum |

@@ -27,7 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["encode/prompt", "+ weights(row, column, 0u)", "- weights(row, column, 0u)"],
   ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
   ["score/hamming", "first + t < recent_start", "first + t >= recent_start"],
-  ["score/encode_score", "first + t < newest", "first + t >= newest"],
+  ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
   ["select/counting", "r < row)", "r >= row)"],
   ["select/counting_subgroup", "s < thread / lanes", "s >= thread / lanes"],
   ["select/bitonic_sort", "(a > b)", "(a <= b)"],

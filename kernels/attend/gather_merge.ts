@@ -68,10 +68,10 @@ export const gatherMerge: Contender = {
   features: ["subgroups"],
   lastArriverMerges: true,
   defaults: (p, limits) => ({
-    WORKGROUP: 128,
+    WORKGROUP: queriesPerList(p) > 1 || p.capacity > 65536 ? 256 : 128,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-    TOKENS: queriesPerList(p) > 4 ? 2 : 4,
-    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
+    TOKENS: queriesPerList(p) > 1 ? 2 : 4,
+    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), p.capacity > 65536 ? 256 : 512),
   }),
   refuses,
   plan,

@@ -1,7 +1,7 @@
 /** Select, gather-attend and merge in one dispatch, for devices with subgroups. */
 import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, ranges, specs } from "../layout.ts";
+import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -12,7 +12,7 @@ import {
   queriesPerList,
 } from "../problem.ts";
 import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
-import { binSumsSpec } from "../score/encode_score.ts";
+import { blockCount } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
 import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
@@ -28,7 +28,7 @@ export const selectGatherKernel: Kernel = {
     { name: "values", access: "read" },
     { name: "sink_logits", access: "read" },
     { name: "distances", access: "read" },
-    { name: "bin_sums", access: "read" },
+    { name: "block_histograms", access: "read" },
     { name: "query_codes", access: "read" },
     { name: "codes", access: "read" },
     { name: "partials", access: "read_write" },
@@ -39,9 +39,7 @@ export const selectGatherKernel: Kernel = {
     ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "LIST_CAPACITY", "KV_DTYPE", "BITS"),
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
-    SHARES: { min: 1, max: 64 },
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
-    MASKS: [1, 2, 4],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
   },
@@ -54,8 +52,10 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup < p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
+  const blocks = blockCount(p.capacity, params.BLOCK);
+  if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   const rows = workgroup / lanes;
-  const bytes = 4 * (maxDistance(p) + 2) +
+  const bytes = 4 * (maxDistance(p) + 1) * blocks +
     8 * workgroup / params.SUBGROUP_MIN + 64 + 4 * Math.ceil(listCapacity(p) / splits) +
     rows * (p.headDim * 4 + 8);
   return refusesBindings(selectGatherKernel, limits) ??
@@ -70,7 +70,7 @@ function plan(p: Problem, params: Params): Plan {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
       ...specs(p, "input", "query_codes", "codes"),
-      ...binSumsSpec(p, { shares: params.SHARES, blockTokens: params.BLOCK }, "input"),
+      ...histogramSpec(p, params.BLOCK, "input"),
       partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
       arrivals: { bytes: lists * 4, role: "counter" },
       ...specs(p, "output", "out"),
@@ -87,26 +87,28 @@ function cost(p: Problem): Cost {
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 
-/** From distances and their sums to the output: not a stage of its own, since the step judges it. */
+/** From distances and their histograms to the output: not a stage of its own, since the step judges it. */
 export const selectGather: Contender = {
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
-  tunables: { ...ROW_SPLIT_TUNABLES, MASKS: [1, 2], SPLITS: [4, 8, 16, 32, 64] },
+  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   lastArriverMerges: true,
-  defaults: (p, limits) => ({
-    // Those of encode_score, whose sums it reads.
-    BLOCK: 1024,
-    SHARES: 1,
-    SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-    MASKS: p.capacity > 65536 ? 2 : 1,
-    // A window of 32 tokens per thread should hold a share's tokens.
-    WORKGROUP: p.capacity > 65536 ? 256 : 128,
-    LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-    TOKENS: 4,
-    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
-  }),
+  defaults(p, limits) {
+    const lists = p.batch * codeHeads(p);
+    // Fewer, larger workgroups prepare less where lists are long and few.
+    const long = p.capacity > 16384 && lists <= 64;
+    return {
+      // That of encode_score, whose histograms it reads.
+      BLOCK: 1024,
+      SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
+      WORKGROUP: long ? 256 : 128,
+      LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
+      TOKENS: 4,
+      SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512),
+    };
+  },
   refuses,
   plan,
   cost,

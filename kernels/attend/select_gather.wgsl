@@ -1,13 +1,12 @@
 // Select and attend in one dispatch: exact top-k by counting, gathered attention, merge.
 //
-// Dispatch (SPLITS, query heads, batch): every workgroup finds the cut of its list from the sums that
-// the score left (layout: encode_score.wgsl), then the blocks that hold its equal share of the list;
-// it compacts its own tokens into workgroup memory and attends them, so the list never goes to
-// memory. The last workgroup of a list to arrive joins the partials: nobody waits. That needs
-// storageBarrier() to order memory for the whole device, as naga makes it.
-// The list: windows, tokens nearer than the cut and the first at it (ties: lower index). The newest
-// token is in neither sums nor distances. Subgroups are consecutive threads, of at least
-// SUBGROUP_MIN and LANES. Logits are in log2 units.
+// Dispatch (SPLITS, query heads, batch): every workgroup finds the cut of its list from the
+// histograms that the score left, then the blocks that hold its equal share of the list; it compacts
+// its own tokens into workgroup memory and attends them, so the list never goes to memory. The last
+// workgroup of a list to arrive joins the partials: nobody waits. That needs storageBarrier() to
+// order memory for the whole device, as naga makes it. The list: windows, tokens nearer than the cut
+// and the first at it (ties: lower index). The newest token is in neither histograms nor distances.
+// Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -19,19 +18,19 @@ const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
 const SPARSITY: u32 = 0u; // @param k = length / SPARSITY
-const BLOCK: u32 = 1024u; // @param tokens per row of sums
-const SHARES: u32 = 3u; // @param shares of blocks that were summed apart
+const BLOCK: u32 = 1024u; // @param tokens per histogram
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 128u; // @param
-const MASKS: u32 = 1u; // @param times 32 consecutive tokens that a thread compacts
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param
 
-const BINS = BITS + 2u;
+const BINS = BITS + 1u;
+const LANE_BINS = BITS / SUBGROUP_MIN + u32(BITS % SUBGROUP_MIN != 0u); // a subgroup finds the cut
 const CODE_WORDS = BITS / 32u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
-const WORDS = 8u; // of a mask's distances
+const ENTRIES = (BLOCKS * BINS + WORKGROUP - 1u) / WORKGROUP; // of the histograms, per thread
+const WORDS = 8u; // of the 32 distances that a thread looks at
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -52,13 +51,14 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> sink_logits: array<f32>;
 @group(0) @binding(5) var<storage, read> distances: array<vec4<u32>>;
-@group(0) @binding(6) var<storage, read> bin_sums: array<u32>;
+@group(0) @binding(6) var<storage, read> block_histograms: array<u32>;
 @group(0) @binding(7) var<storage, read> query_codes: array<u32>;
 @group(0) @binding(8) var<storage, read> codes: array<u32>;
 @group(0) @binding(9) var<storage, read_write> partials: array<vec4f>;
 @group(0) @binding(10) var<storage, read_write> arrivals: array<atomic<u32>>;
 @group(0) @binding(11) var<storage, read_write> out: array<vec4f>;
 
+var<workgroup> histograms: array<u32, BLOCKS * BINS>;
 var<workgroup> cut: vec2<u32>; // its bin, and the tokens before it
 var<workgroup> range: vec2<u32>; // none, or the first block of this share, and the end of its last
 var<workgroup> before_range: vec2<u32>; // tokens before the cut's bin, and in it
@@ -85,14 +85,7 @@ fn bits_from(count: u32) -> u32 {
 /// (limit + 127 - distance) tells; no byte borrows from the next where 0 < limit <= 128.
 fn marks(word: u32, limit: u32) -> u32 {
   let bytes = (0x7f7f7f7fu + clamp(limit, 1u, 128u) * 0x01010101u - word) >> 7u;
-  let below = ((bytes & 0x01010101u) * 0x10204080u) >> 28u;
-  return select(select(below, 15u, limit > 128u), 0u, limit == 0u);
-}
-
-/// Tokens of row `row` of the sums in bins before `bin`, and up to it.
-fn sums_at(row: u32, bin: u32) -> vec2<u32> {
-  let before = select(bin_sums[row * BINS + max(bin, 1u) - 1u], 0u, bin == 0u);
-  return vec2<u32>(before, bin_sums[row * BINS + bin]);
+  return select(select(((bytes & 0x01010101u) * 0x10204080u) >> 28u, 15u, limit > 128u), 0u, limit == 0u);
 }
 
 /// Sums of `value` over the threads before this one, and over all.
@@ -112,94 +105,102 @@ fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
-  @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_lanes: u32,
-) {
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
+  @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_lanes: u32) {
   let list = wid.z * Q_HEADS + wid.y;
-  let first_row = list * (SHARES + BLOCKS);
   let length = lengths[wid.z];
 
   // This workgroup's share of the list: ranks [begin, end) in the order of tokens.
-  let recent_start = max(min(SINK, length), length - min(RECENT, length));
-  let windows = length - recent_start + min(SINK, length);
-  let attended = windows + min(select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u), length - windows);
+  let sink_end = min(SINK, length);
+  let recent_start = max(sink_end, length - min(RECENT, length));
+  let k = min(select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u), recent_start - sink_end);
+  let attended = sink_end + k + length - recent_start;
   let share = (attended + SPLITS - 1u) / SPLITS;
   let begin = min(wid.x * share, attended);
   let end = min(begin + share, attended);
-
-  // The cut: the first bin that the list's end falls into.
-  var newest_bin = 1u;
+  // The histograms, all loads in flight, and the newest token's place in them if it is a middle one.
+  var newest_bin = 0u;
   for (var i = 0u; i < CODE_WORDS; i++) { // @unroll
     let word = codes[(list * CAPACITY + length - 1u) * CODE_WORDS + i];
     newest_bin += countOneBits(word ^ query_codes[list * CODE_WORDS + i]);
   }
-  newest_bin = select(newest_bin, 0u, RECENT > 0u || SINK >= length);
-  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
-    var sums = vec2<u32>(u32(newest_bin < bin), u32(newest_bin <= bin));
-    for (var s = 0u; s < SHARES; s++) { // @unroll
-      sums += sums_at(first_row + s, bin);
+  newest_bin = select(BINS, newest_bin, recent_start == length && sink_end < length);
+  for (var e = 0u; e < ENTRIES; e++) { // @unroll
+    let at = e * WORKGROUP + thread;
+    let count = block_histograms[list * BLOCKS * BINS + min(at, BLOCKS * BINS - 1u)];
+    let is_newest = at % BINS == newest_bin && at / BINS == (length - 1u) / BLOCK;
+    if (at < BLOCKS * BINS) { histograms[at] = select(0u, count, at / BINS * BLOCK < length) + u32(is_newest); }
+  }
+  workgroupBarrier();
+  // The cut: the first bin up to which there are k tokens, the last if no other. A subgroup finds it.
+  var mine = array<u32, LANE_BINS>();
+  var sum = 0u;
+  if (thread < SUBGROUP_MIN) {
+    for (var b = 0u; b < LANE_BINS; b++) { // @unroll
+      for (var block = 0u; block < BLOCKS; block++) { // @unroll
+        mine[b] += histograms[block * BINS + min(thread * LANE_BINS + b, BITS)];
+      }
+      sum += mine[b];
     }
-    if (sums.y >= attended && (sums.x < attended || bin == 0u)) {
-      cut = vec2<u32>(bin, sums.x);
-    }
+  }
+  var below = subgroupExclusiveAdd(sum);
+  for (var b = 0u; b < LANE_BINS; b++) { // @unroll
+    let bin = thread * LANE_BINS + b;
+    if (bin < BITS && (below < k || bin == 0u) && k <= below + mine[b]) { cut = vec2<u32>(bin, below); }
+    below += mine[b];
+    if (bin == BITS - 1u && below < k) { cut = vec2<u32>(BITS, below); }
   }
   workgroupBarrier();
   let cut_bin = cut.x;
-  let ties = attended - min(cut.y, attended);
+  let ties = k - min(cut.y, k);
 
   // The blocks that hold this share's picks.
-  var before_turn = vec2<u32>(0u);
-  for (var turn = 0u; turn * BLOCK < length; turn += WORKGROUP) {
-    let block = turn + thread;
-    let sums = sums_at(first_row + SHARES + min(block, BLOCKS - 1u), cut_bin);
-    var here = select(vec2<u32>(0u), vec2<u32>(sums.x, sums.y - sums.x), block * BLOCK < length);
-    if (block == (length - 1u) / BLOCK) { here += vec2<u32>(u32(newest_bin < cut_bin), u32(newest_bin == cut_bin)); }
-    let found = scan(here, thread, subgroup_lane, subgroup_lanes);
-    let before = before_turn + found.xy;
-    before_turn += found.zw;
-    let rank = before.x + min(before.y, ties);
-    let next = before.x + here.x + min(before.y + here.y, ties);
-    if (rank <= begin && begin < next) { range.x = block; before_range = before; }
-    if (rank < end && end <= next) { range.y = block + 1u; }
+  var here = vec2<u32>(0u); // nearer than the cut, or in a window; at the cut
+  if (thread < BLOCKS) {
+    for (var bin = 0u; bin < cut_bin; bin++) { here.x += histograms[thread * BINS + bin]; }
+    let first = min(thread * BLOCK, length);
+    let after = min(first + BLOCK, length);
+    here.x += max(min(after, sink_end), first) - first + after - clamp(recent_start, first, after);
+    here.y = histograms[thread * BINS + cut_bin];
   }
+  let before_block = scan(here, thread, subgroup_lane, subgroup_lanes).xy;
+  let rank = before_block.x + min(before_block.y, ties);
+  let next = before_block.x + here.x + min(before_block.y + here.y, ties);
+  if (rank <= begin && begin < next) { range.x = thread; before_range = before_block; }
+  if (rank < end && end <= next) { range.y = thread + 1u; }
   let blocks = workgroupUniformLoad(&range);
 
-  // Compact: bit i of a mask is the token i after its first.
+  // Compact: bit i is token first + i.
   var before_window = before_range;
-  for (var window = blocks.x * BLOCK; window < blocks.y * BLOCK; window += WORKGROUP * MASKS * 32u) {
-    var nearer = array<u32, MASKS>(); // in a bin before the cut's
-    var equal = array<u32, MASKS>(); // in the cut's
-    var counts = vec2<u32>(0u);
-    for (var m = 0u; m < MASKS; m++) { // @unroll
-      let first = window + (thread * MASKS + m) * 32u;
-      for (var word = 0u; word < WORDS; word++) { // @unroll
-        let load = min(first / 16u + word / 4u, (CAPACITY / 16u) - 1u);
-        let packed = distances[list * (CAPACITY / 16u) + load][word % 4u];
-        nearer[m] |= marks(packed, max(cut_bin, 1u) - 1u) << (4u * word);
-        equal[m] |= marks(packed, cut_bin) << (4u * word);
-      }
-      let newest = select(0u, 1u << ((length - 1u - first) % 32u), length - 1u - first < 32u);
-      let middle = bits_from(max(first, SINK) - first) & ~bits_from(max(first, recent_start) - first) & ~newest;
-      let in_windows = ~(middle | newest | bits_from(max(first, length) - first));
-      nearer[m] = (nearer[m] & middle) | select(0u, in_windows, cut_bin > 0u) | select(0u, newest, newest_bin < cut_bin);
-      equal[m] = ((equal[m] & middle) | in_windows | select(0u, newest, newest_bin <= cut_bin)) & ~nearer[m];
-      counts += vec2<u32>(countOneBits(nearer[m]), countOneBits(equal[m]));
+  for (var window = blocks.x * BLOCK; window < blocks.y * BLOCK; window += WORKGROUP * 32u) {
+    let first = window + thread * 32u;
+    var nearer = 0u; // than the cut
+    var equal = 0u;
+    for (var word = 0u; word < WORDS; word++) { // @unroll
+      let load = min(first / 16u + word / 4u, CAPACITY / 16u - 1u);
+      let packed = distances[list * (CAPACITY / 16u) + load][word % 4u];
+      nearer |= marks(packed, cut_bin) << (4u * word);
+      equal |= marks(packed, cut_bin + 1u) << (4u * word);
     }
-    let found = scan(counts, thread, subgroup_lane, subgroup_lanes);
+    let newest = select(0u, 1u << ((length - 1u - first) % 32u), length - 1u - first < 32u);
+    nearer = select(nearer & ~newest, nearer | newest, newest_bin < cut_bin);
+    equal = select(equal & ~newest, equal | newest, newest_bin <= cut_bin);
+    let inside = ~bits_from(max(first, length) - first);
+    let windows = ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
+    nearer = (nearer | windows) & inside;
+    equal &= inside & ~nearer;
+    let found = scan(vec2<u32>(countOneBits(nearer), countOneBits(equal)), thread, subgroup_lane, subgroup_lanes);
     let before = before_window + found.xy;
     before_window += found.zw;
-    var ties_left = ties - min(before.y, ties);
+    let most = ties - min(before.y, ties);
+    equal = select(equal, 0u, most == 0u);
+    for (; countOneBits(equal) > most;) {
+      equal &= ~(1u << firstLeadingBit(equal));
+    }
     var slot = before.x + min(before.y, ties) - begin;
-    for (var m = 0u; m < MASKS; m++) { // @unroll
-      for (; countOneBits(equal[m]) > ties_left;) {
-        equal[m] &= ~(1u << firstLeadingBit(equal[m]));
-      }
-      ties_left -= countOneBits(equal[m]);
-      for (var picks = nearer[m] | equal[m]; picks != 0u; picks &= picks - 1u) {
-        if (slot < end - begin) { tokens[slot] = window + (thread * MASKS + m) * 32u + firstTrailingBit(picks); }
-        slot += 1u;
-      }
+    for (var picks = nearer | equal; picks != 0u; picks &= picks - 1u) {
+      if (slot < end - begin) { tokens[slot] = first + firstTrailingBit(picks); }
+      slot += 1u;
     }
   }
   workgroupBarrier();
@@ -216,8 +217,7 @@ fn main(
   var total = array<vec4f, PARTS>();
   let lane_base = list / GROUP * CAPACITY * ROW_LOADS + lane;
   for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
-    // All loads of the tile are in flight before the first use; past the end the last row repeats.
-    var k: array<vec4<u32>, LOADS>;
+    var k: array<vec4<u32>, LOADS>; // past the end the last row repeats
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
@@ -294,9 +294,7 @@ fn main(
       denominator += of_split.y * scale;
       numerator += partials[first_partial + s * PARTIAL_QUADS + thread] * scale;
     }
-    // A list of no tokens leaves zeros.
-    let nothing = denominator == 0.0;
-    denominator += select(exp2(sink - peak), 0.0, sink <= LOWEST);
-    out[list * HEAD_QUADS + thread] = select(numerator / denominator, vec4f(0.0), nothing);
+    let of_sink = select(exp2(sink - peak), 0.0, sink <= LOWEST);
+    out[list * HEAD_QUADS + thread] = select(numerator / (denominator + of_sink), vec4f(0.0), denominator == 0.0);
   }
 }

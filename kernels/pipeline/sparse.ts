@@ -13,7 +13,7 @@ import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts"
 import { bufferBytes, specs } from "../layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../problem.ts";
-import { encodeScore, sumsBlock } from "../score/encode_score.ts";
+import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { hamming } from "../score/hamming.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
@@ -41,15 +41,15 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
   return Object.fromEntries(Object.entries(values).map(([name, v]) => [`${stage}.${name}`, v]));
 }
 
-/** Parameters of each stage; who selects takes the blocks and shares that the score counted. */
+/** Parameters of each stage; who selects takes the blocks whose histograms the score leaves. */
 function stageParams(params: Params): Record<keyof Choice, Params> {
   const score = own(params, "score");
-  const BLOCK = score.BLOCK ?? sumsBlock(score);
+  const BLOCK = score.BLOCK ?? encodeScoreBlock(score);
   return {
     encode: own(params, "encode"),
     score,
     select: { ...own(params, "select"), BLOCK },
-    attend: { ...own(params, "attend"), BLOCK, SHARES: score.SPLITS },
+    attend: { ...own(params, "attend"), BLOCK },
   };
 }
 
@@ -117,7 +117,6 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       );
       delete params["select.BLOCK"];
       delete params["attend.BLOCK"];
-      delete params["attend.SHARES"];
       return params;
     },
     refuses(p, params, limits) {

@@ -1,15 +1,7 @@
 /** Encode and score in one dispatch: saves a dependent dispatch and hides the maps' latency. */
-import type {
-  BufferRole,
-  BufferSpec,
-  Contender,
-  DeviceLimits,
-  Kernel,
-  Params,
-  Plan,
-} from "../contender.ts";
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { refusesMap } from "../encode/token.ts";
-import { dispatch, ranges, specs } from "../layout.ts";
+import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
 import { refusesBindings } from "../refusals.ts";
 import { codeHeads, codeWords, maxDistance, type Problem, queriesPerList } from "../problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
@@ -28,39 +20,27 @@ export const encodeScoreKernel: Kernel = {
     { name: "query_codes", access: "read_write" },
     { name: "codes", access: "read_write" },
     { name: "distances", access: "read_write" },
-    { name: "bin_sums", access: "read_write" },
+    { name: "block_histograms", access: "read_write" },
   ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SINK", "RECENT"),
     ...ranges("MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
-    SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP: [128, 256, 512, 1024],
     SPLITS: { min: 1, max: 64 },
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
   },
-  features: ["subgroups"],
 };
 
-/** Spec of the running sums over the bins of a list's shares and blocks. */
-export function binSumsSpec(
-  p: Problem,
-  { shares, blockTokens }: { readonly shares: number; readonly blockTokens: number },
-  role: BufferRole,
-): Record<string, BufferSpec> {
-  const rows = p.batch * codeHeads(p) * (shares + blockCount(p.capacity, blockTokens));
-  return { bin_sums: { bytes: rows * (maxDistance(p) + 2) * 4, role } };
-}
-
-/** Tokens of a block of sums: what the scoring workgroup takes at a time. */
-export function sumsBlock(params: Params): number {
+/** Tokens of a block: what the scoring workgroup takes at a time. */
+export function encodeScoreBlock(params: Params): number {
   return 4 * params.WORKGROUP;
 }
 
 /** Rounds that hold a split's share of the blocks at capacity, as far as registers go. */
 function roundsFor(p: Problem, workgroup: number, splits: number): number {
   const blocks = Math.ceil(blockCount(p.capacity, 4 * workgroup) / splits);
-  const most = Math.max(1, Math.floor(12 / codeWords(p)));
-  const bytes = (rounds: number) => rounds * (maxDistance(p) + 2) * 4;
+  const most = Math.max(1, Math.floor((workgroup > 512 ? 6 : 12) / codeWords(p)));
+  const bytes = (rounds: number) => rounds * (maxDistance(p) + 1) * 4;
   return [12, 8, 6, 4, 3, 2].find((rounds) =>
     rounds <= most && bytes(rounds) <= 4096 && (rounds <= blocks || rounds - blocks < 2)
   ) ?? 1;
@@ -68,7 +48,7 @@ function roundsFor(p: Problem, workgroup: number, splits: number): number {
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   if (queriesPerList(p) > 1) return "it takes no code that query heads share";
-  const bytes = (params.ROUNDS + 1) * (maxDistance(p) + 2) * 4 + 64;
+  const bytes = params.ROUNDS * (maxDistance(p) + 1) * 4 + 64;
   return refusesBindings(encodeScoreKernel, limits) ?? refusesMap(p, params, limits, bytes);
 }
 
@@ -82,28 +62,24 @@ export const encodeScore: Contender = {
     SPLITS: [1, 2, 3, 4, 6, 8],
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
   },
-  features: ["subgroups"],
+  features: [],
   defaults(p, limits): Params {
-    const splits = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
-    const workgroup = p.capacity > 16384 || p.map.hidden > 256 ? 512 : 256;
-    const SUBGROUP_MIN = limits.subgroupMinSize ?? 4;
-    return {
-      SUBGROUP_MIN,
-      WORKGROUP: workgroup,
-      SPLITS: splits,
-      ROUNDS: roundsFor(p, workgroup, splits),
-    };
+    const SPLITS = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
+    const wanted = p.capacity > 65536 ? 1024 : p.capacity > 16384 ? 512 : 256;
+    const of = (WORKGROUP: number): Params => ({
+      WORKGROUP,
+      SPLITS,
+      ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
+    });
+    return [1024, 512, 256].filter((threads) => threads <= wanted).map(of)
+      .find((params) => !refuses(p, params, limits)) ?? of(256);
   },
   refuses,
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "query_map", "key_map"),
       ...specs(p, "output", "query_codes", "codes", "distances"),
-      ...binSumsSpec(
-        p,
-        { shares: params.SPLITS, blockTokens: sumsBlock(params) },
-        "output",
-      ),
+      ...histogramSpec(p, encodeScoreBlock(params), "output"),
     },
     dispatches: [
       dispatch(encodeScoreKernel, p, params, [params.SPLITS + 1, codeHeads(p), p.batch]),

@@ -1,15 +1,12 @@
-// Encode and score in one dispatch: the codes of a decode step, the distances to all tokens, and
-// how many tokens lie within each distance.
+// Encode and score in one dispatch: the codes of a decode step, and the distances to all tokens.
 //
 // Dispatch (SPLITS + 1, query heads, batch): each of the first SPLITS workgroups encodes the list's
 // query for itself, which costs less than a dispatch, and scores its share of the blocks. The last
 // one encodes the newest key meanwhile and appends its code; so the newest token, length - 1, is in
-// neither distances nor sums: who selects adds it (see select_gather.wgsl).
+// neither distances nor histograms: who selects adds it (see select_gather.wgsl).
 // Codes of ROUNDS blocks and the whole map are in flight before the first is used. For the map's
-// layout and the sums over it see token.wgsl. A block is the 4 * WORKGROUP tokens that the workgroup
-// takes at a time. Bin 0 counts tokens of the sink and recent windows, bin d + 1 others at distance d.
-// Entry b of a row of sums: tokens of bins 0..b. Rows of a list: each split's share, then each block.
-// Subgroups are consecutive threads, at least SUBGROUP_MIN.
+// layout and the sums over it see token.wgsl; for the histograms see hamming.wgsl. A block is the
+// 4 * WORKGROUP tokens that the workgroup takes at a time.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -21,7 +18,6 @@ const RECENT: u32 = 0u; // @param
 const MAP_LAYERS: u32 = 3u; // @param
 const MAP_HIDDEN: u32 = 128u; // @param
 const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
-const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 256u; // @param
 const SPLITS: u32 = 3u; // @param workgroups that score a list
 const ROUNDS: u32 = 4u; // @param blocks in flight
@@ -40,8 +36,7 @@ const LOADS = (max(max(SIZE_1, SIZE_2), SIZE_3) + WORKGROUP - 1u) / WORKGROUP; /
 const STRIDE = WORKGROUP + 32u / WIDTH; // between the sums of a load's outputs
 const MOST_PARTS = WORKGROUP / 32u; // of a layer with the fewest outputs
 const WORDS = BITS / 32u;
-const BINS = BITS + 2u;
-const BINS_EACH = (BINS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // of a lane
+const BINS = BITS + 1u;
 const BLOCK = 4u * WORKGROUP; // tokens
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const CODE_LOADS = ROUNDS * WORDS;
@@ -55,14 +50,13 @@ const FOUR = 4u;
 @group(0) @binding(5) var<storage, read_write> query_codes: array<u32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<vec4<u32>>;
 @group(0) @binding(7) var<storage, read_write> distances: array<u32>;
-@group(0) @binding(8) var<storage, read_write> bin_sums: array<u32>;
+@group(0) @binding(8) var<storage, read_write> block_histograms: array<u32>;
 
 var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
 var<workgroup> sums: array<f32, STRIDE * WIDTH>;
 var<workgroup> parts: array<f32, WORKGROUP>;
 var<workgroup> code: array<atomic<u32>, WORDS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
-var<workgroup> counted: array<u32, BINS>; // in the share's earlier blocks
 
 /// Weights 4*quad .. 4*quad+3 of a load.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
@@ -140,8 +134,6 @@ fn activate(y: f32, outs: u32, thread: u32) {
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
-  @builtin(subgroup_invocation_id) lane: u32,
-  @builtin(subgroup_size) lanes: u32,
 ) {
   let length = lengths[wid.z];
   let newest = length - 1u;
@@ -212,7 +204,7 @@ fn main(
     query_codes[list * WORDS + thread] = atomicLoad(&code[thread]);
   }
 
-  let recent_start = length - min(RECENT, length);
+  let recent_start = min(length - min(RECENT, length), newest);
   for (var start = begin; start < end; start += ROUNDS) {
     if (start != begin) {
       for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
@@ -241,44 +233,16 @@ fn main(
       if (start + round < end && first < CAPACITY) {
         distances[(list * CAPACITY + first) / 4u] = found.x | (found.y << 8u) | (found.z << 16u) | (found.w << 24u);
         for (var t = 0u; t < FOUR; t++) { // @unroll
-          let is_middle = first + t >= SINK && first + t < recent_start;
-          if (first + t < newest) {
-            atomicAdd(&counts[round * BINS + select(0u, found[t] + 1u, is_middle)], 1u);
+          if (first + t >= SINK && first + t < recent_start) {
+            atomicAdd(&counts[round * BINS + found[t]], 1u);
           }
         }
       }
     }
     workgroupBarrier();
-    // Sums over the bins, a subgroup to a block, then over the blocks.
-    for (var first = 0u; first < ROUNDS; first += WORKGROUP / lanes) {
-      let round = first + thread / lanes;
-      let row = min(round, ROUNDS - 1u) * BINS;
-      var sum = 0u;
-      for (var b = 0u; b < BINS_EACH; b++) { // @unroll
-        let bin = lane * BINS_EACH + b;
-        sum += select(0u, atomicLoad(&counts[row + min(bin, BINS - 1u)]), bin < BINS);
-      }
-      sum = subgroupExclusiveAdd(sum);
-      for (var b = 0u; b < BINS_EACH; b++) { // @unroll
-        let bin = lane * BINS_EACH + b;
-        if (bin < BINS && round < ROUNDS) {
-          sum += atomicLoad(&counts[row + bin]);
-          atomicStore(&counts[row + bin], sum);
-          if (start + round < end) {
-            bin_sums[(list * (SPLITS + BLOCKS) + SPLITS + start + round) * BINS + bin] = sum;
-          }
-        }
-      }
+    for (var i = thread; i < min(ROUNDS, end - start) * BINS; i += WORKGROUP) {
+      block_histograms[(list * BLOCKS + start) * BINS + i] = atomicLoad(&counts[i]);
     }
     workgroupBarrier();
-    for (var bin = thread; bin < BINS; bin += WORKGROUP) {
-      for (var round = 0u; round < ROUNDS; round++) { // @unroll
-        counted[bin] += atomicLoad(&counts[round * BINS + bin]);
-      }
-    }
-    workgroupBarrier();
-  }
-  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
-    bin_sums[(list * (SPLITS + BLOCKS) + wid.x) * BINS + bin] = counted[bin];
   }
 }

@@ -40,8 +40,12 @@ export function blockCount(tokens: number, blockTokens: number): number {
   return Math.ceil(tokens / blockTokens);
 }
 
-/** Blocks in tokens: small enough to find a token's place quickly, at most 64 for a sequence. */
+/**
+ * Blocks in tokens: small enough to find a token's place quickly, at most 64 for a sequence; as few
+ * as can be where histograms have many bins, since who selects adds them all up.
+ */
 export function blockFor(p: Problem): number {
+  if (maxDistance(p) > 256 && p.capacity > 65536) return 4096;
   return BLOCK_TOKENS.find((block) => p.capacity <= 64 * block && block >= 1024) ?? 4096;
 }
 

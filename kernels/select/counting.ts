@@ -50,7 +50,8 @@ const MOST_WORKGROUPS = 1024;
  * capacity that the histograms are not added up too often, unless there are lists in plenty.
  */
 export function countingDefaults(p: Problem): Params {
-  const WORKGROUP = p.capacity <= 16384 ? 128 : 256;
+  const manyBins = maxDistance(p) > 256 && p.capacity > 65536;
+  const WORKGROUP = p.capacity <= 16384 ? 128 : manyBins ? 512 : 256;
   const TOKENS = p.capacity <= 65536 ? 16 : 32;
   const windows = Math.ceil(p.capacity / (WORKGROUP * TOKENS));
   const most = Math.floor(MOST_WORKGROUPS / (p.batch * codeHeads(p)));
