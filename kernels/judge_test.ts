@@ -7,7 +7,7 @@ import { type Inputs, makeInputs } from "./testing.ts";
 import { testCase } from "./testing_grid.ts";
 
 const { p, options } = testCase({ heads: [4, 2], lengths: [30, 9], capacity: 32, windows: [2, 3] });
-const PARAMS = { BLOCK: 512, SPLITS: 1, WORKGROUP: 64, COPIES: 1 };
+const PARAMS = { BLOCK: 512, SPLITS: 1, WORKGROUP: 64, COPIES: 1, TOKENS: 16 };
 
 /** Inputs of every kind, so that one stage's results can be taken for another's. */
 function allBuffers(): Record<string, Uint8Array<ArrayBuffer>> {

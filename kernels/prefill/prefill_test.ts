@@ -40,13 +40,14 @@ Deno.test("a long prompt comes in parts that cover every tile once", () => {
     checkFits(plan, H100);
     return plan.dispatches.map(({ workgroups }) => workgroups);
   };
-  assertEquals(parts(8192), [[8, 1, 512]]);
+  const { ROWS } = flash.defaults(p(8192), H100);
+  assertEquals(parts(8192), [[8, 1, 8192 * 4 / ROWS]]);
   const long = parts(65536);
   assert(long.length > 4);
   assertEquals(long.map(([, y]) => y), long.map((_, part) => part + 1));
   const [, , perPart] = long[0];
   assert(long.every(([x, , z]) => x === 8 && z === perPart));
-  assertEquals(Math.ceil(65536 * 4 / 64 / perPart), long.length);
+  assertEquals(Math.ceil(65536 * 4 / ROWS / perPart), long.length);
 });
 
 Deno.test("parts of a step make the same as one dispatch", async () => {
