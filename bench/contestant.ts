@@ -76,15 +76,16 @@ export async function prepare(
 
   let lastSet = 0;
   const sets = bound.length;
-  const judgeSet = (set: number) =>
+  const judgeSet = (set: number, most = Infinity) =>
     judge(
       contender,
       p,
       params,
       (name, offset, length) => readBytes(device, buffers[set][name], offset, length),
       {
-        heads: checkedHeads(p, settings.seed + set),
-        sequences: checkedSequences(p, set),
+        heads: checkedHeads(p, settings.seed + set).slice(0, most),
+        sequences: checkedSequences(p, set).slice(0, most),
+        known: inputs.known(set),
         promptTokens: PROMPT_TOKENS,
         prefillTokens: PREFILL_TOKENS,
       },
@@ -101,7 +102,7 @@ export async function prepare(
       lastSet = step % sets;
       recordProgram(pass, bound[lastSet]);
     },
-    judgeLast: () => judgeSet(lastSet),
+    judgeLast: () => judgeSet(lastSet, LAST_HEADS),
     verify(set) {
       for (const [name, buffer] of Object.entries(own)) {
         if (plan.buffers[name].role !== "counter") poison(device, buffer);
@@ -121,6 +122,9 @@ const PROMPT_TOKENS = 256;
 
 /** Query tokens of a list's prompt that a check attends again. */
 const PREFILL_TOKENS = 8;
+
+/** Heads, and sequences, of what the timed steps left: any of them shows that the steps were whole. */
+const LAST_HEADS = 2;
 
 /** Multiply-adds of the reference that a check may spend: about a second of one core. */
 const CHECK_BUDGET = 5e8;

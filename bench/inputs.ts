@@ -7,6 +7,7 @@ import { createTokenIndex } from "../fixtures/token_pool.ts";
 import { encodeQuery } from "../kernels/encode/token.ts";
 import { encodePrompt } from "../kernels/encode/prompt.ts";
 import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/contender.ts";
+import type { KnownReferences } from "../kernels/judge.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
 import { lengthOf, type Problem } from "../kernels/problem.ts";
 import { STORAGE_USAGE } from "../kernels/program.ts";
@@ -45,6 +46,7 @@ const CODE_MAKERS: Readonly<Record<string, Contender>> = {
 /** Input buffers of one problem on one device. */
 export class InputSets {
   readonly #held = new Map<string, GPUBuffer>();
+  readonly #known = new Map<number, KnownReferences>();
   #bytes = 0;
 
   constructor(
@@ -71,10 +73,18 @@ export class InputSets {
     return this.#held.get(key)!;
   }
 
+  /** What references gave for the inputs of a set; contenders that share a set share these. */
+  known(set: number): KnownReferences {
+    const found = this.#known.get(set) ?? new Map();
+    this.#known.set(set, found);
+    return found;
+  }
+
   /** Frees everything. */
   destroy(): void {
     for (const buffer of this.#held.values()) buffer.destroy();
     this.#held.clear();
+    this.#known.clear();
     this.#bytes = 0;
   }
 

@@ -78,7 +78,7 @@ export async function measureCase(
     const verdicts: Verdict[] = [];
     for (const { contestant, verdict } of ready) {
       // First what the timed steps themselves left, then a step of another set on poison.
-      const after = [await contestant.judgeLast(), await contestant.verify(contestant.sets - 1)];
+      const after = [await contestant.judgeLast(), await contestant.verify(1)];
       const worse = (a: Verdict, b: Verdict) => !a.ok || a.relL2 > b.relL2 ? a : b;
       verdicts.push(after.reduce((worst, next) => worst.ok ? worse(next, worst) : worst, verdict));
     }

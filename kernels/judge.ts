@@ -11,7 +11,13 @@ import { judgeScore, judgeSelect } from "./judge_select.ts";
 import { type JudgeScope, type ListJudge, Tally, type Verdict } from "./judge_tally.ts";
 import { codeHeads, type Problem } from "./problem.ts";
 
-export { type JudgeScope, MAX_REL_L2, type Verdict, type WorstElement } from "./judge_tally.ts";
+export {
+  type JudgeScope,
+  type KnownReferences,
+  MAX_REL_L2,
+  type Verdict,
+  type WorstElement,
+} from "./judge_tally.ts";
 export type { ReadBytes } from "./judge_read.ts";
 
 const JUDGES: Partial<Record<Stage, ListJudge>> = {

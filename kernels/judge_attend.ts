@@ -4,7 +4,7 @@ import { denseReference } from "./dense/reference.ts";
 import { encodeReference, packBits } from "./encode/reference.ts";
 import { judgeKeyCodes, judgeQueryCodes } from "./judge_encode.ts";
 import type { BufferReader, ListPlace } from "./judge_read.ts";
-import type { ListJudge } from "./judge_tally.ts";
+import { knownReference, type ListJudge } from "./judge_tally.ts";
 import { mergeReference } from "./merge/reference.ts";
 import { codeWords, type Problem, windowsOf } from "./problem.ts";
 import { scoreReference } from "./score/reference.ts";
@@ -44,36 +44,38 @@ function pooledKeysAndValues(reader: BufferReader, place: ListPlace) {
 }
 
 /** Judges the output of dense attention, over caches or over a token pool. */
-export const judgeDense: ListJudge = async (tally, reader, place, owns) => {
-  const [heads, [keys, values]] = await Promise.all([
-    outputs(reader, place),
-    owns("token_index")
-      ? pooledKeysAndValues(reader, place)
-      : keysAndValues(reader, place, place.length),
-  ]);
-  for (const { row, q, out, sinkLogit } of heads) {
-    const want = denseReference(q, keys, values, place.length, sinkLogit);
+export const judgeDense: ListJudge = async (tally, reader, place, owns, scope) => {
+  const pooled = owns("token_index");
+  const rows = () =>
+    pooled ? pooledKeysAndValues(reader, place) : keysAndValues(reader, place, place.length);
+  await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
+    const want = await knownReference(scope, `dense ${pooled} ${row}`, async () => {
+      const [keys, values] = await rows();
+      return denseReference(q, keys, values, place.length, sinkLogit);
+    });
     tally.row("out", headIndex(reader.p, row), out, want);
-  }
+  }));
 };
 
 /** Judges attention over a selection: its output, or the partials by what they add up to. */
-export const judgeAttend: ListJudge = async (tally, reader, place, owns) => {
-  const [count, [keys, values]] = await Promise.all([
-    reader.selectedCount(place),
-    keysAndValues(reader, place, reader.p.capacity),
-  ]);
-  const tokens = await reader.selected(place, count);
+export const judgeAttend: ListJudge = async (tally, reader, place, owns, scope) => {
+  const tokens = await reader.selected(place, await reader.selectedCount(place));
+  const { capacity } = reader.p;
+  const reference = (row: number, q: Float32Array, sinkLogit?: number) =>
+    knownReference(scope, `attend ${row} ${sinkLogit} ${tokens}`, async () => {
+      const [keys, values] = await keysAndValues(reader, place, capacity);
+      return attendReference(q, keys, values, tokens, undefined, sinkLogit);
+    });
   if (owns("out")) {
-    for (const { row, q, out, sinkLogit } of await outputs(reader, place)) {
-      const want = attendReference(q, keys, values, tokens, undefined, sinkLogit);
+    await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
+      const want = await reference(row, q, sinkLogit);
       tally.row("out", headIndex(reader.p, row), out, want);
-    }
+    }));
     return;
   }
   await Promise.all(place.queryRows.map(async (row) => {
     const [q, partials] = await Promise.all([reader.headRow("q", row), reader.partials(row)]);
-    const want = attendReference(q, keys, values, tokens);
+    const want = await reference(row, q);
     const index = headIndex(reader.p, row);
     tally.row("partial_out / partial_stats, merged", index, mergeReference(...partials), want);
   }));
@@ -106,22 +108,36 @@ async function stepQueryCodes(
 }
 
 /** Judges a whole sparse step: its codes by margin, its output from those codes. */
-export const judgePipeline: ListJudge = async (tally, reader, place, owns) => {
+export const judgePipeline: ListJudge = async (tally, reader, place, owns, scope) => {
   const { p } = reader;
   const { length } = place;
   const kept = owns("query_codes");
   if (kept) await judgeQueryCodes(tally, reader, place);
   await judgeKeyCodes(tally, reader, place, length - 1);
-  const [queryCodes, codes, heads, [keys, values]] = await Promise.all([
+  const [queryCodes, newest, heads] = await Promise.all([
     stepQueryCodes(reader, place, kept),
-    reader.codes(place, 0, length),
+    reader.codes(place, length - 1, 1),
     outputs(reader, place),
-    keysAndValues(reader, place, length),
   ]);
-  const distances = scoreReference(queryCodes, codes, codeWords(p));
-  const tokens = selectReference(distances, windowsOf(p, length));
-  for (const { row, q, out, sinkLogit } of heads) {
-    const want = attendReference(q, keys, values, tokens, undefined, sinkLogit);
+  const tokensOfCodes = once(async () => {
+    const codes = await reader.codes(place, 0, length);
+    return selectReference(scoreReference(queryCodes, codes, codeWords(p)), windowsOf(p, length));
+  });
+  await Promise.all(heads.map(async ({ row, q, out, sinkLogit }) => {
+    // A step may round a bit near zero its own way; all other codes came in.
+    const want = await knownReference(scope, `step ${row} ${queryCodes} ${newest}`, async () => {
+      const [tokens, [keys, values]] = await Promise.all([
+        tokensOfCodes(),
+        keysAndValues(reader, place, length),
+      ]);
+      return attendReference(q, keys, values, tokens, undefined, sinkLogit);
+    });
     tally.row("out", headIndex(p, row), out, want);
-  }
+  }));
 };
+
+/** What `make` gives, made once, when first asked for. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= make();
+}

@@ -34,6 +34,22 @@ export interface JudgeScope {
   readonly promptTokens?: number;
   /** About how many query tokens of a list's prompt to attend again (default all). */
   readonly prefillTokens?: number;
+  /** References of the same inputs that another contender asked for before; new ones are added. */
+  readonly known?: KnownReferences;
+}
+
+/** Rows that references gave, by what they were asked for. */
+export type KnownReferences = Map<string, Promise<Float64Array>>;
+
+/** A reference's row: the known one, or what `make` gives, kept for the next who asks. */
+export function knownReference(
+  { known }: JudgeScope,
+  key: string,
+  make: () => Promise<Float64Array>,
+): Promise<Float64Array> {
+  const found = known?.get(key) ?? make();
+  known?.set(key, found);
+  return found;
 }
 
 /** The running verdict. */
