@@ -15,14 +15,14 @@ const TRUTHS: readonly (keyof ResultRow)[] = ["software", "verified"];
 // deno-fmt-ignore
 const TEXTS: readonly (keyof ResultRow)[] = [
   "utc", "suite_version", "commit", "runtime", "adapter", "vendor", "driver", "backend", "case_id",
-  "kernel", "stage", "dtype", "code_sharing", "map", "params", "cache", "timer", "failure",
+  "kernel", "stage", "lengths", "dtype", "code_sharing", "map", "params", "cache", "timer", "failure",
 ];
 
 /** Numbers that a row may lack. */
 // deno-fmt-ignore
 const MAY_BE_EMPTY: readonly (keyof ResultRow)[] = [
   "rows", "unique_rows", "workgroup", "median_us", "ci_low_us", "ci_high_us", "noise_pct",
-  "gbytes_per_s", "floor_us", "roofline_pct", "speedup_vs_dense", "ns_per_tick", "rel_l2_err",
+  "gbytes_per_s", "gflops_per_s", "floor_us", "roofline_pct", "speedup_vs_dense", "ns_per_tick", "rel_l2_err",
 ];
 
 /**

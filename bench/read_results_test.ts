@@ -46,7 +46,7 @@ Deno.test("what is wrong in a file is refused in one sentence with its line", ()
     "peer,batch\n": /^r\.csv has other columns/,
     [header]: /^r\.csv has other columns/,
     [good.replace("utc,", "")]: /^r\.csv has other columns/,
-    [`${header}\n${line}\n1,2,3\n${line}\n`]: /^r\.csv, line 3: has 3 fields where 50 are due\.$/,
+    [`${header}\n${line}\n1,2,3\n${line}\n`]: /^r\.csv, line 3: has 3 fields where 52 are due\.$/,
     [spoilt(",22.4,", ",2x2.4,")]: /^r\.csv, line 3: median_us cannot be "2x2\.4"\.$/,
     [spoilt(",8192,", ",,")]: /^r\.csv, line 3: kv_len cannot be ""\.$/,
     [spoilt(",true,", ",perhaps,")]: /^r\.csv, line 3: verified cannot be "perhaps"\.$/,
