@@ -21,7 +21,12 @@ function written(...rows: readonly ResultRow[]): string {
 }
 
 // Fractions are written to 6 digits.
-const ROW = makeRow({ ci_high_us: 22.5123, gbytes_per_s: 1499.43, adapter: 'A "B", C' });
+const ROW = makeRow({
+  ci_high_us: 22.5123,
+  gbytes_per_s: 1499.43,
+  gflops_per_s: 5991.86,
+  adapter: 'A "B", C',
+});
 
 Deno.test("rows are read as they were written", () => {
   const failed = makeFailedRow({ ...ROW, median_us: null, verified: false });
