@@ -67,12 +67,16 @@ export const gatherMerge: Contender = {
   tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   lastArriverMerges: true,
-  defaults: (p, limits) => ({
-    WORKGROUP: queriesPerList(p) > 1 || p.capacity > 65536 ? 256 : 128,
-    LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-    TOKENS: queriesPerList(p) > 1 ? 2 : 4,
-    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), p.capacity > 65536 ? 256 : 512),
-  }),
+  defaults(p, limits) {
+    const long = p.capacity > 65536;
+    const shared = queriesPerList(p) > 1;
+    return {
+      WORKGROUP: shared || long ? 256 : 128,
+      LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4)),
+      TOKENS: long && !shared ? 4 : 2,
+      SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512),
+    };
+  },
   refuses,
   plan,
   cost: gatherCost,
