@@ -10,7 +10,13 @@ import { denseTokenPool } from "./dense/token_pool.ts";
 import { encodePrompt } from "./encode/prompt.ts";
 import { encodeAppend, encodeQuery } from "./encode/token.ts";
 import { merge } from "./merge/merge.ts";
-import { sparseFour, sparsePortable, sparseSubgroup, sparseTwo } from "./pipeline/sparse.ts";
+import {
+  sparseFour,
+  sparsePortable,
+  sparseSubgroup,
+  sparseThree,
+  sparseTwo,
+} from "./pipeline/sparse.ts";
 import { flash } from "./prefill/flash.ts";
 import { hamming } from "./score/hamming.ts";
 import { selectBitonic } from "./select/bitonic.ts";
@@ -36,6 +42,7 @@ export const CONTENDERS: readonly Contender[] = [
   denseTokenPool,
   denseGptFast,
   sparseTwo,
+  sparseThree,
   sparseFour,
   sparseSubgroup,
   sparsePortable,

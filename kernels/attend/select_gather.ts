@@ -39,6 +39,7 @@ export const selectGatherKernel: Kernel = {
     ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "LIST_CAPACITY", "KV_DTYPE", "BITS"),
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
+    NEWEST: [0, 1],
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
@@ -100,8 +101,9 @@ export const selectGather: Contender = {
     // Fewer, larger workgroups prepare less where lists are long and few.
     const long = p.capacity > 16384 && lists <= 64;
     return {
-      // That of encode_score, whose histograms it reads.
+      // That of the score, whose histograms it reads.
       BLOCK: 1024,
+      NEWEST: 0,
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
       WORKGROUP: long ? 256 : 128,
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),

@@ -5,7 +5,7 @@
 // its own tokens into workgroup memory and attends them, so the list never goes to memory. The last
 // workgroup of a list to arrive joins the partials: nobody waits. That needs storageBarrier() to
 // order memory for the whole device, as naga makes it. The list: windows, tokens nearer than the cut
-// and the first at it (ties: lower index). The newest token is in neither histograms nor distances.
+// and the first at it (ties: lower index).
 // Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -19,6 +19,7 @@ const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
 const SPARSITY: u32 = 0u; // @param k = length / SPARSITY
 const BLOCK: u32 = 1024u; // @param tokens per histogram
+const NEWEST: u32 = 0u; // @param 1 if the newest token is in neither histograms nor distances
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 4u; // @param threads per row
@@ -124,7 +125,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let word = codes[(list * CAPACITY + length - 1u) * CODE_WORDS + i];
     newest_bin += countOneBits(word ^ query_codes[list * CODE_WORDS + i]);
   }
-  newest_bin = select(BINS, newest_bin, recent_start == length && sink_end < length);
+  newest_bin = select(BINS, newest_bin, NEWEST == 1u && recent_start == length && sink_end < length);
   for (var e = 0u; e < ENTRIES; e++) { // @unroll
     let at = e * WORKGROUP + thread;
     let count = block_histograms[list * BLOCKS * BINS + min(at, BLOCKS * BINS - 1u)];
@@ -182,7 +183,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       nearer |= marks(packed, cut_bin) << (4u * word);
       equal |= marks(packed, cut_bin + 1u) << (4u * word);
     }
-    let newest = select(0u, 1u << ((length - 1u - first) % 32u), length - 1u - first < 32u);
+    let newest = select(0u, 1u << ((length - 1u - first) % 32u), NEWEST == 1u && length - 1u - first < 32u);
     nearer = select(nearer & ~newest, nearer | newest, newest_bin < cut_bin);
     equal = select(equal & ~newest, equal | newest, newest_bin <= cut_bin);
     let inside = ~bits_from(max(first, length) - first);
@@ -250,7 +251,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       }
     }
   }
-
   // Join the row groups into this split's partial.
   for (var part = 0u; part < PARTS; part++) { // @unroll
     scratch[row * HEAD_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] = total[part];

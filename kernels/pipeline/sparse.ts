@@ -42,19 +42,19 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
 }
 
 /** Parameters of each stage; who selects takes the blocks whose histograms the score leaves. */
-function stageParams(params: Params): Record<keyof Choice, Params> {
+function stageParams(choice: Choice, params: Params): Record<keyof Choice, Params> {
   const score = own(params, "score");
   const BLOCK = score.BLOCK ?? encodeScoreBlock(score);
   return {
     encode: own(params, "encode"),
     score,
     select: { ...own(params, "select"), BLOCK },
-    attend: { ...own(params, "attend"), BLOCK },
+    attend: { ...own(params, "attend"), BLOCK, NEWEST: choice.encode ? 0 : 1 },
   };
 }
 
 function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
-  const of = stageParams(params);
+  const of = stageParams(choice, params);
   const parts = [
     ...(choice.encode ? [encodeStepPlan(p, of.encode)] : []),
     choice.score.plan(p, of.score),
@@ -82,7 +82,7 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
 
 /** Least traffic: what one stage hands to the next stays in the cache and is not counted. */
 function stepCost(choice: Choice, p: Problem, params: Params): Cost {
-  const of = stageParams(params);
+  const of = stageParams(choice, params);
   const score = choice.score.cost(p, of.score);
   const attend = choice.attend.cost(p, of.attend);
   const encode = encodeStepCost(p).reduce(addCost);
@@ -117,10 +117,11 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       );
       delete params["select.BLOCK"];
       delete params["attend.BLOCK"];
+      delete params["attend.NEWEST"];
       return params;
     },
     refuses(p, params, limits) {
-      const of = stageParams(params);
+      const of = stageParams(choice, params);
       for (const [stage, contender] of stages) {
         const why = contender.refuses(p, of[stage as keyof Choice], limits);
         if (why) return `${stage}: ${why}`;
@@ -150,6 +151,13 @@ export const sparseFour: Contender = sparseStep(
   "pipeline/sparse_four",
   "encode, score, counting select, then gather-attend and merge as one: 4 dispatches",
   { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherMerge },
+);
+
+/** The step with selection, gathered attention and merge in one dispatch. */
+export const sparseThree: Contender = sparseStep(
+  "pipeline/sparse_three",
+  "encode, score, then select, gather-attend and merge as one: 3 dispatches",
+  { encode: encodeQuery, score: hamming, attend: selectGather },
 );
 
 /** The step in two dispatches. */
