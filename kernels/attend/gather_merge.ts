@@ -27,6 +27,7 @@ export const gatherMergeKernel: Kernel = {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "LIST_CAPACITY", "CAPACITY"),
     ...ranges("KV_DTYPE"),
     ...ROW_SPLIT_RANGES,
+    PREFETCH: [0, 1],
     SPLITS: { min: 1, max: 1024 },
   },
   features: ["subgroups"],
@@ -64,7 +65,7 @@ export const gatherMerge: Contender = {
   name: "attend/gather_merge",
   stage: "attend",
   description: "selected rows gathered, split over the selection, the last workgroup merges",
-  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32, 64] },
+  tunables: { ...ROW_SPLIT_TUNABLES, PREFETCH: [0, 1], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   lastArriverMerges: true,
   defaults(p, limits) {
@@ -74,6 +75,7 @@ export const gatherMerge: Contender = {
       WORKGROUP: shared || long ? 256 : 128,
       LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4)),
       TOKENS: long && !shared ? 4 : 2,
+      PREFETCH: 0,
       SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512),
     };
   },

@@ -17,6 +17,7 @@ const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
+const PREFETCH: u32 = 1u; // @param 1 to load a tile ahead
 const SPLITS: u32 = 8u; // @param
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
@@ -26,6 +27,7 @@ const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // row groups
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
+const TILE = ROWS * TOKENS;
 const LOADS = TOKENS * CHUNKS;
 const LOGITS = TOKENS * QUERIES_PER_LIST;
 const HEAD_QUADS = HEAD_DIM / 4u;
@@ -91,14 +93,28 @@ fn main(
   workgroupBarrier();
 
   let lane_base = first_head / GROUP * CAPACITY * ROW_LOADS + lane;
-  for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
-    // All loads of the tile are in flight before the first use; past the end the last row repeats.
-    var k: array<vec4<u32>, LOADS>;
-    var v: array<vec4<u32>, LOADS>;
+  // All loads of a tile are in flight before the first use; past the end the last row repeats.
+  var k: array<vec4<u32>, LOADS>;
+  var v: array<vec4<u32>, LOADS>;
+  var next_k: array<vec4<u32>, LOADS>;
+  var next_v: array<vec4<u32>, LOADS>;
+  if (PREFETCH == 1u && begin < end) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
+      let token = tokens[min((load / CHUNKS) * ROWS + row, end - begin - 1u)];
       k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+    }
+  }
+  for (var tile = begin; tile < end; tile += TILE) {
+    for (var load = 0u; load < LOADS; load++) { // @unroll
+      let ahead = tile + PREFETCH * TILE + (load / CHUNKS) * ROWS + row;
+      let token = tokens[min(ahead, end - 1u) - begin];
+      next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+    }
+    if (PREFETCH == 0u) {
+      k = next_k;
+      v = next_v;
     }
     var logits = array<f32, LOGITS>();
     for (var t = 0u; t < TOKENS; t++) { // @unroll
@@ -134,6 +150,10 @@ fn main(
           total[h * PARTS + part] += of_token * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
+    }
+    if (PREFETCH == 1u) {
+      k = next_k;
+      v = next_v;
     }
   }
 
