@@ -28,6 +28,7 @@ export const encodeScoreKernel: Kernel = {
     WORKGROUP: [128, 256, 512, 1024],
     SPLITS: { min: 1, max: 64 },
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
+    STAGGER: [0, 1],
   },
 };
 
@@ -61,6 +62,7 @@ export const encodeScore: Contender = {
     WORKGROUP: [128, 256, 512, 1024],
     SPLITS: [1, 2, 3, 4, 6, 8],
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
+    STAGGER: [0, 1],
   },
   features: [],
   defaults(p, limits): Params {
@@ -70,6 +72,7 @@ export const encodeScore: Contender = {
       WORKGROUP,
       SPLITS,
       ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
+      STAGGER: 0,
     });
     return [1024, 512, 256].filter((threads) => threads <= wanted).map(of)
       .find((params) => !refuses(p, params, limits)) ?? of(256);
