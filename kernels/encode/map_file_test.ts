@@ -1,0 +1,237 @@
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import {
+  InvalidFileError,
+  readSafetensors,
+  type SafetensorsTensor,
+  writeSafetensors,
+} from "../safetensors.ts";
+import { mapHeadLayers } from "./learned_map.ts";
+import { parseMap, type ParseMapOptions, writeMap } from "./map_file.ts";
+import { encodeReference } from "./reference.ts";
+import {
+  authorsName,
+  fileOf,
+  type MadeMaps,
+  makeMaps,
+  preActivations,
+  tensorOf,
+  tensorsOf,
+} from "./testing_map.ts";
+
+const WIDTHS: readonly (readonly number[])[] = [[5, 4], [5, 3, 4], [5, 3, 3, 4]];
+
+/** Asserts that every head's maps make of a row what the products by hand make of it. */
+function assertMaps(bytes: Uint8Array, maps: MadeMaps, options?: ParseMapOptions): void {
+  const { shape, query, key } = parseMap(bytes, options);
+  const row = Float32Array.from({ length: shape.headDim }, (_, i) => Math.sin(i + 1));
+  for (const [numbers, side] of [[query, maps.q], [key, maps.k]] as const) {
+    side.forEach((map, head) => {
+      const got = encodeReference(row, mapHeadLayers(shape, numbers, head));
+      preActivations(map, row).forEach((want, bit) => assertAlmostEquals(got[bit], want, 1e-12));
+    });
+  }
+}
+
+for (const widths of WIDTHS) {
+  for (const dtype of ["F16", "F32"] as const) {
+    Deno.test(`a map of widths ${widths} in ${dtype} is read into the kernels' layout`, () => {
+      const maps = makeMaps(3, widths);
+      const bytes = fileOf(maps, dtype, { trained_on: "nothing" });
+      const map = parseMap(bytes);
+      assertEquals(map.shape, {
+        headDim: 5,
+        bits: 4,
+        sharing: "head",
+        map: {
+          layers: widths.length - 1,
+          hidden: widths.length > 2 ? 3 : 64,
+          dtype: dtype === "F16" ? "f16" : "f32",
+        },
+        heads: 3,
+      });
+      assertEquals(map.about, { trained_on: "nothing" });
+      assertMaps(bytes, maps);
+      // The second head's key map begins behind the first's, with the weights of input 0.
+      const perHead = map.key.length / 3;
+      const [{ rows }] = maps.k[1];
+      assertEquals([...map.key.subarray(perHead, perHead + 2)], [rows[0][0], rows[1][0]]);
+    });
+
+    Deno.test(`a map of widths ${widths} in ${dtype} is written and read back bit by bit`, () => {
+      const map = parseMap(fileOf(makeMaps(2, widths), dtype, { command: "fit", seed: "1" }));
+      const bytes = writeMap(map);
+      assertEquals(parseMap(bytes), map);
+      assertEquals(writeMap(parseMap(bytes)), bytes);
+      const unaligned = new Uint8Array(bytes.length + 1);
+      unaligned.set(bytes, 1);
+      assertEquals(parseMap(unaligned.subarray(1)), map);
+    });
+  }
+}
+
+Deno.test("what is written holds the documented tensors and metadata", () => {
+  const maps = makeMaps(2, [5, 3, 4]);
+  const read = parseMap(fileOf(maps, "F32"));
+  const map = { ...read, shape: { ...read.shape, sharing: "group" as const } };
+  const { tensors, metadata } = readSafetensors(writeMap({ ...map, about: { command: "x" } }));
+  assertEquals(metadata, {
+    command: "x",
+    map_version: "1",
+    head_dim: "5",
+    layers: "2",
+    hidden: "3",
+    bits: "4",
+    heads: "2",
+    sharing: "group",
+  });
+  const wanted = tensorsOf(maps, "F32");
+  assertEquals([...tensors.keys()], [...wanted.keys()].sort());
+  for (const [name, tensor] of wanted) assertEquals(tensors.get(name), tensor, name);
+  assertEquals(parseMap(writeMap(map)).shape.sharing, "group");
+});
+
+Deno.test("a file with the authors' names gives the map of one attention layer", () => {
+  const [seventh, tenth] = [makeMaps(2, [5, 3, 3, 4], 7), makeMaps(2, [5, 3, 3, 4], 10)];
+  const both = writeSafetensors(
+    new Map([
+      ...tensorsOf(seventh, "F32", authorsName(7)),
+      ...tensorsOf(tenth, "F32", authorsName(10)),
+    ]),
+  );
+  assertMaps(both, seventh, { layer: 7 });
+  assertMaps(both, tenth, { layer: 10 });
+  const names = [...readSafetensors(both).tensors.keys()];
+  assert(names.includes("10.learning_to_hash_transformation_k.1.4.weight"));
+  const which = "the file holds the maps of layers 7, 10: the option layer says which to take";
+  assertThrows(() => parseMap(both), InvalidFileError, which);
+  const none = "the file holds no map of layer 1, only of";
+  assertThrows(() => parseMap(both, { layer: 1 }), InvalidFileError, none);
+
+  const alone = tensorsOf(seventh, "F32", authorsName(7));
+  assertMaps(writeSafetensors(alone), seventh);
+  alone.delete("7.learning_to_hash_transformation_q.1.2.bias");
+  const missing = 'the map has no tensor "7.learning_to_hash_transformation_q.1.2.bias"';
+  assertThrows(() => parseMap(writeSafetensors(alone)), InvalidFileError, missing);
+  const odd = new Map([
+    ...tensorsOf(seventh, "F32", authorsName(7)),
+    ["7.learning_to_hash_transformation_q.1.1.bias", tensorOf("F32", [3], [1, 2, 3])],
+  ]);
+  const superfluous = 'transformation_q.1.1.bias" is none of a map of 3 layers';
+  assertThrows(() => parseMap(writeSafetensors(odd)), InvalidFileError, superfluous);
+});
+
+Deno.test("bf16 is widened to f32 without changing a value", () => {
+  const weight = tensorOf("BF16", [2, 1], [1.5, -0.0078125]);
+  const bias = tensorOf("BF16", [2], [3e38, 2 ** -133]);
+  const tensors = new Map([["q.0.0.weight", weight], ["q.0.0.bias", bias]]);
+  tensors.set("k.0.0.weight", weight).set("k.0.0.bias", bias);
+  const { shape, key } = parseMap(writeSafetensors(tensors));
+  assertEquals(shape.map.dtype, "f32");
+  const top = new Float32Array(
+    Uint32Array.of(new Uint32Array(Float32Array.of(3e38).buffer)[0] >>> 16 << 16).buffer,
+  )[0];
+  assertEquals([...key], [1.5, -0.0078125, top, 2 ** -133]);
+});
+
+/** A sound file of widths 5, 3, 3, 4 in F32 with some tensors replaced or, where null, left out. */
+function changed(
+  changes: Readonly<Record<string, SafetensorsTensor | null>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const tensors = tensorsOf(makeMaps(2, [5, 3, 3, 4]), "F32");
+  for (const [name, tensor] of Object.entries(changes)) {
+    if (tensor) tensors.set(name, tensor);
+    else tensors.delete(name);
+  }
+  return writeSafetensors(tensors, metadata);
+}
+
+const zeros = (...shape: number[]) =>
+  tensorOf("F32", shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+
+const REFUSED: Readonly<Record<string, readonly [Uint8Array, string]>> = {
+  "no tensors": [writeSafetensors(new Map()), "the file holds no tensor, so no map"],
+  "a trace": [
+    writeSafetensors(new Map([["k", zeros(4, 2)]])),
+    'tensor "k" is none of a map',
+  ],
+  "a truncated file": [changed({}).subarray(0, -3), "but the data before it end at"],
+  "a truncated header": [changed({}).subarray(0, 100), "the safetensors header claims"],
+  "a missing tensor": [changed({ "k.1.2.bias": null }), 'the map has no tensor "k.1.2.bias"'],
+  "a head without its query map": [
+    changed({ "q.1.0.weight": null }),
+    'the map has no tensor "q.1.0.weight"',
+  ],
+  "a head that lies far": [changed({ "q.9.0.bias": zeros(3) }), 'no tensor "q.2.0.weight"'],
+  "four layers": [changed({ "q.0.3.weight": zeros(4, 4) }), "has 4 layers, 3 are the most"],
+  "integers": [
+    changed({ "q.0.0.weight": { dtype: "I32", shape: [3, 5], data: new Uint8Array(60) } }),
+    `the map's "q.0.0.weight" is I32 and not F16, F32 or BF16`,
+  ],
+  "two dtypes": [
+    changed({ "k.0.1.bias": tensorOf("F16", [3], [1, 2, 3]) }),
+    `the map's "k.0.1.bias" is F16, but others are F32`,
+  ],
+  "a weight without rows": [
+    changed({ "q.0.2.weight": zeros(12) }),
+    `the map's "q.0.2.weight" has shape [12] and not [out, in]`,
+  ],
+  "an empty weight": [changed({ "q.0.0.weight": zeros(3, 0) }), "has shape [3,0] and not [out"],
+  "a weight turned round": [
+    changed({ "k.1.2.weight": zeros(3, 4) }),
+    `the map's "k.1.2.weight" has shape [3,4] and not [4,3]`,
+  ],
+  "two hidden widths": [
+    changed({ "q.0.1.weight": zeros(6, 3) }),
+    `the map's "q.0.1.weight" has shape [6,3] and not [3,3]`,
+  ],
+  "a bias of another length": [
+    changed({ "q.1.0.bias": zeros(4) }),
+    `the map's "q.1.0.bias" has shape [4] and not [3]`,
+  ],
+  "NaN": [
+    changed({ "k.0.0.bias": tensorOf("F32", [3], [0, NaN, 0]) }),
+    `the map's "k.0.0.bias" holds NaN at element 1`,
+  ],
+  "infinity": [
+    changed({ "q.1.1.bias": tensorOf("F32", [3], [0, 0, -Infinity]) }),
+    `the map's "q.1.1.bias" holds -Infinity at element 2`,
+  ],
+  "metadata of other bits": [
+    changed({}, { bits: "32" }),
+    "the map's metadata say bits 32 and not 4",
+  ],
+  "another version": [
+    changed({}, { map_version: "2" }),
+    "the map's metadata say map_version 2 and not 1",
+  ],
+  "unknown sharing": [
+    changed({}, { sharing: "layer" }),
+    "the map's metadata say sharing layer and not head or group",
+  ],
+};
+for (const [what, [bytes, message]] of Object.entries(REFUSED)) {
+  Deno.test(`a map file is refused for ${what}`, () => {
+    const { message: said } = assertThrows(() => parseMap(bytes), InvalidFileError, message);
+    assertEquals(said.split("\n").length, 1);
+  });
+}
+
+Deno.test("a map that could not be read back is not written", () => {
+  const map = parseMap(changed({}));
+  const broken = map.query.slice();
+  broken[17] = NaN;
+  // Behind 15 weights and 3 biases of layer 0.
+  const message = `the map's "q.0.0.bias" holds NaN at element 2`;
+  assertThrows(() => writeMap({ ...map, query: broken }), InvalidFileError, message);
+  assertThrows(
+    () => writeMap({ ...map, key: map.key.subarray(1) }),
+    InvalidFileError,
+    "the map's k has 91 numbers of f32, but its shape needs 92 of f32",
+  );
+  assertThrows(
+    () => writeMap({ ...map, key: new Float16Array(92) }),
+    InvalidFileError,
+    "the map's k has 92 numbers of f16, but its shape needs 92 of f32",
+  );
+});
