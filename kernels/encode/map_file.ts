@@ -57,7 +57,7 @@ export interface ParseMapOptions {
  * ```ts ignore
  * const map = parseMap(new Uint8Array(await (await fetch(url)).arrayBuffer()));
  * const { bits, sharing, map: layers } = map.shape;
- * const problem: Problem = { ...yours, bits, sharing, map: layers };
+ * const problem: Problem = { ...model, bits, sharing, map: layers };
  * const { query_map, key_map } = packMap(map, problem);
  * const decoder = await createDecoder(device, problem);
  * device.queue.writeBuffer(decoder.buffers.query_map, 0, query_map);
