@@ -32,7 +32,7 @@
  * const decoder = await createDecoder(device, problem);
  * const { q, keys, values, lengths, query_map, key_map, out } = decoder.buffers;
  *
- * // Any map to codes will do; a learned one selects better than this.
+ * // Any map to codes will do; a learned one (parseMap, packMap) selects better than this.
  * const map = randomProjection(problem, 1);
  * device.queue.writeBuffer(query_map, 0, map);
  * device.queue.writeBuffer(key_map, 0, map);
@@ -113,6 +113,17 @@ export {
   type Stage,
 } from "./kernels/contender.ts";
 export { denseReference } from "./kernels/dense/reference.ts";
+export {
+  joinMapHeads,
+  type LearnedMap,
+  type LearnedMapShape,
+  mapHeadLayers,
+  type MapNumbers,
+  type PackedMap,
+  packMap,
+  takeMapHeads,
+} from "./kernels/encode/learned_map.ts";
+export { parseMap, type ParseMapOptions, writeMap } from "./kernels/encode/map_file.ts";
 export { randomProjection } from "./kernels/encode/random_projection.ts";
 export {
   encodeErrorBound,
@@ -172,6 +183,7 @@ export {
   STORAGE_USAGE,
 } from "./kernels/program.ts";
 export { CONTENDERS, findContender } from "./kernels/registry.ts";
+export { InvalidFileError } from "./kernels/safetensors.ts";
 export { histogramReference, scoreReference } from "./kernels/score/reference.ts";
 export { selectReference } from "./kernels/select/reference.ts";
 export {

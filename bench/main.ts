@@ -3,7 +3,7 @@
  * is verified, 1 if a kernel failed its check, 2 for wrong usage, 130 when stopped.
  * @module
  */
-import { InvalidFileError } from "../fixtures/safetensors.ts";
+import { InvalidFileError } from "../kernels/safetensors.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import { findContender } from "../kernels/registry.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";

@@ -1,5 +1,6 @@
 /** Typed slices of a contender's buffers, by the layouts of layout.ts. */
 import type { Params } from "./contender.ts";
+import { mapHeadLayers } from "./encode/learned_map.ts";
 import type { MapLayer } from "./encode/reference.ts";
 import type { RowOf } from "./attend/reference.ts";
 import {
@@ -9,7 +10,6 @@ import {
   groupSize,
   kvBytes,
   listCapacity,
-  mapLayers,
   mapNumbers,
   maxDistance,
   type Problem,
@@ -177,17 +177,7 @@ export class BufferReader {
   async map(name: "query_map" | "key_map", head: number): Promise<MapLayer[]> {
     const { dtype } = this.p.map;
     const bytes = mapNumbers(this.p) * (dtype === "f16" ? 2 : 4);
-    const numbers = decode(await this.#buffer(name, head * bytes, bytes), dtype);
-    let at = 0;
-    return mapLayers(this.p).map(([inputs, outputs]) => {
-      const bias = at + inputs * outputs;
-      const layer = {
-        weights: numbers.subarray(at, bias),
-        bias: numbers.subarray(bias, bias + outputs),
-      };
-      at = bias + outputs;
-      return layer;
-    });
+    return mapHeadLayers(this.p, decode(await this.#buffer(name, head * bytes, bytes), dtype));
   }
 
   /** Codes of the list's query heads, [queries, words]. */

@@ -137,13 +137,15 @@ export function listCapacity(p: Problem): number {
 }
 
 /** Sizes of a map's layers: [in, out] of each. */
-export function mapLayers(p: Problem): readonly (readonly [number, number])[] {
+export function mapLayers(
+  p: Pick<Problem, "headDim" | "bits" | "map">,
+): readonly (readonly [number, number])[] {
   const widths = [p.headDim, ...Array(p.map.layers - 1).fill(p.map.hidden), p.bits];
   return widths.slice(1).map((out, i) => [widths[i], out] as const);
 }
 
 /** Numbers (weights and biases) of one head's map. */
-export function mapNumbers(p: Problem): number {
+export function mapNumbers(p: Pick<Problem, "headDim" | "bits" | "map">): number {
   return mapLayers(p).reduce((sum, [rows, columns]) => sum + rows * columns + columns, 0);
 }
 
