@@ -122,7 +122,10 @@ export interface Windows {
 }
 
 /** The windows of a sequence of `length` tokens; the kernels compute the same on the GPU. */
-export function windowsOf(p: Problem, length: number): Windows {
+export function windowsOf(
+  p: Pick<Problem, "sink" | "recent" | "topK">,
+  length: number,
+): Windows {
   const sinkEnd = Math.min(p.sink, length);
   const recentStart = Math.max(sinkEnd, length - p.recent);
   const k = "count" in p.topK ? p.topK.count : Math.floor(length / p.topK.sparsity);
