@@ -1,5 +1,4 @@
 /** Flags of the main job, read and checked. Nothing here touches a file or a GPU. */
-import { parseArgs } from "@std/cli/parse-args";
 import { findModel } from "../fixtures/models.ts";
 import type { Contender } from "../kernels/contender.ts";
 import type { CodeSharing, KvDtype, MapShape, TopK } from "../kernels/problem.ts";
@@ -7,6 +6,7 @@ import { CONTENDERS, findContender } from "../kernels/registry.ts";
 import { type CaseSet, findCaseSet } from "./case_sets.ts";
 import { entriesOf, list, oneOf, positiveNumber, wholeNumber } from "./flag_values.ts";
 import { matching } from "./kernel_globs.ts";
+import { readFlags } from "./read_flags.ts";
 import { asUsage, UsageError } from "./usage_error.ts";
 
 /** What one call of the main job is to do. */
@@ -100,7 +100,7 @@ const MAX_U32 = 0xffffffff;
  * @throws {UsageError} one sentence on the first thing that is wrong.
  */
 export function parseOptions(args: readonly string[], now: Date = new Date()): BenchOptions {
-  const { switches, texts } = readFlags(args);
+  const { switches, texts } = readFlags(args, SWITCHES, VALUES);
   const given = (name: string) => switches[name as keyof typeof switches] || texts.has(name);
   for (const [one, other] of CONTRADICTIONS) {
     if (given(one) && given(other)) {
@@ -155,37 +155,6 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     driver: texts.get("driver"),
     outDir: texts.get("out") ?? `results/${now.toISOString().slice(0, 19).replaceAll(":", "-")}Z`,
   };
-}
-
-/** Splits the arguments into switches and values, as they stand. */
-function readFlags(args: readonly string[]): {
-  switches: Record<(typeof SWITCHES)[number], boolean>;
-  texts: Map<string, string>;
-} {
-  const flags = parseArgs([...args], {
-    boolean: SWITCHES,
-    string: VALUES,
-    collect: VALUES,
-    alias: { help: "h" },
-    unknown: (arg, key) => {
-      throw new UsageError(
-        key === undefined
-          ? `"${arg}" is not a flag; --help lists the flags.`
-          : `Unknown flag ${arg.split("=")[0]}; --help lists the flags.`,
-      );
-    },
-  });
-  // What follows a bare "--" comes here without being asked about.
-  if (flags._.length > 0) throw new UsageError(`"${flags._[0]}" is not a flag.`);
-  const texts = new Map<string, string>();
-  for (const name of VALUES) {
-    const values = flags[name] as string[];
-    if (values.length > 1) throw new UsageError(`--${name} is given twice.`);
-    if (values[0] === "") throw new UsageError(`--${name} needs a value.`);
-    if (values.length === 1) texts.set(name, values[0]);
-  }
-  const { quick, hot, list, help } = flags;
-  return { switches: { quick, hot, list, help }, texts };
 }
 
 function shapeOf(_name: string, text: string): Shape {
