@@ -22,3 +22,14 @@ export function asUsage<T>(find: () => T): T {
     throw UsageError.of(error);
   }
 }
+
+/** {@linkcode asUsage} for what takes time. */
+export async function asUsageAsync<T>(find: () => Promise<T>): Promise<T> {
+  try {
+    return await find();
+  } catch (error) {
+    return asUsage(() => {
+      throw error;
+    });
+  }
+}

@@ -1,0 +1,56 @@
+/** Double Sparsity (arXiv 2408.07092): dot products over a few channels chosen beforehand. Pure. */
+import type { TraceContext } from "../../fixtures/trace.ts";
+import type { Selector } from "./selector.ts";
+
+/**
+ * A selector by the dot product over `count` channels, which are those of largest
+ * mean |q| x mean |k| on `fit`, for each query head its own. Keys are rounded to f16.
+ *
+ * @throws {RangeError} if `fit` has other heads or another head dim.
+ */
+export function doubleSparsitySelector(
+  context: TraceContext,
+  count: number,
+  fit: TraceContext,
+): Selector {
+  const { headDim, queryHeads, k } = context;
+  if (fit.headDim !== headDim || fit.queryHeads !== queryHeads) {
+    throw new RangeError(
+      `the fit trace has ${fit.queryHeads} query heads of ${fit.headDim} channels, ` +
+        `the trace ${queryHeads} of ${headDim}`,
+    );
+  }
+  const keys = Float32Array.from(new Float16Array(k));
+  const channels = importantChannels(fit, count);
+  return {
+    bitsPerToken: 16 * channels[0].length * queryHeads,
+    costs({ head, length, q }) {
+      const costs = new Float64Array(length);
+      for (const d of channels[head]) {
+        for (let token = 0, at = d; token < length; token++, at += headDim) {
+          costs[token] -= q[d] * keys[at];
+        }
+      }
+      return costs;
+    },
+  };
+}
+
+/** The channels of each query head, most important first; at a tie the lower one. */
+export function importantChannels(fit: TraceContext, count: number): number[][] {
+  const { headDim, queryHeads, k, q } = fit;
+  const meanK = meanMagnitudes(k, headDim);
+  return Array.from({ length: queryHeads }, (_, head) => {
+    const size = q.length / queryHeads;
+    const meanQ = meanMagnitudes(q.subarray(head * size, (head + 1) * size), headDim);
+    const weight = meanQ.map((mean, d) => mean * meanK[d]);
+    return Array.from(weight.keys()).sort((a, b) => weight[b] - weight[a] || a - b).slice(0, count);
+  });
+}
+
+/** Mean |x| of each channel of rows [count, headDim]. */
+function meanMagnitudes(rows: Float32Array, headDim: number): Float64Array {
+  const sums = new Float64Array(headDim);
+  for (let at = 0; at < rows.length; at++) sums[at % headDim] += Math.abs(rows[at]);
+  return sums.map((sum) => sum / (rows.length / headDim));
+}

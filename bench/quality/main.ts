@@ -1,0 +1,74 @@
+/**
+ * Says at which budget the output of sparse attention stays right: `deno task quality`. Exits 0 when
+ * done, 1 if a device's output is not what its own selection gives, 2 for wrong usage.
+ * @module
+ */
+import { InvalidFileError } from "../../fixtures/safetensors.ts";
+import { readContextsFile } from "../../fixtures/trace_file.ts";
+import { NoAdapterError } from "../host.ts";
+import { createProgress } from "../progress.ts";
+import { UsageError } from "../usage_error.ts";
+import { QUALITY_HELP } from "./help.ts";
+import { parseQualityOptions, type QualityOptions } from "./options.ts";
+import { checkWritable, writeWhole } from "./output_file.ts";
+import { qualityCsv } from "./rows.ts";
+import { type QualityOutcome, type QualityRun, runQuality } from "./run.ts";
+import { formatQuality } from "./table.ts";
+
+const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+
+/** How far f32 on a device may be from f64 over the same tokens. */
+const MOST_DEVIATION = 1e-4;
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseQualityOptions(args);
+  if (options.help) {
+    console.log(QUALITY_HELP);
+    return EXIT.ok;
+  }
+  const outputs = [options.csv, options.svg].filter((path) => path !== null);
+  outputs.forEach(checkWritable);
+  const progress = createProgress();
+  const onProgress = (message: string, fraction: number) => progress.update(message, fraction);
+  const outcome = await runQuality({ ...await readInputs(options), onProgress });
+  progress.clear();
+  if (options.csv !== null) writeWhole(options.csv, qualityCsv(outcome.rows));
+  report(options, outcome);
+  if (outcome.deviation <= MOST_DEVIATION) return EXIT.ok;
+  const deviation = outcome.deviation.toExponential(1);
+  console.error(`FAILED: the device's output is ${deviation} from that of its own selection.`);
+  return EXIT.failed;
+}
+
+async function readInputs(options: QualityOptions): Promise<QualityRun> {
+  const { methods, sparsities, windows, seed } = options;
+  const contexts = await readContextsFile(options.trace);
+  const fit = options.fitTrace === null ? null : await readContextsFile(options.fitTrace);
+  const trace = options.trace.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
+  const given = { trace, contexts, methods, sparsities, windows, seed };
+  return { ...given, fit: fit?.[0].context ?? null, learned: null };
+}
+
+function report({ leftOut, csv, svg }: QualityOptions, outcome: QualityOutcome): void {
+  console.log(`${formatQuality(outcome.rows)}\n`);
+  for (const trace of outcome.withoutValues) {
+    console.log(`${trace} has no values (v), so its output errors are not known.`);
+  }
+  for (const { name, needs } of leftOut) console.log(`Left out: ${name}, without --${needs} FILE.`);
+  for (const path of [csv, svg]) if (path !== null) console.log(`Written: ${path}`);
+}
+
+/** Runs the command; what the caller got wrong becomes one sentence. */
+async function run(args: readonly string[]): Promise<number> {
+  try {
+    return await main(args);
+  } catch (error) {
+    if (error instanceof InvalidFileError) console.error(UsageError.of(error).message);
+    else if (error instanceof UsageError || error instanceof NoAdapterError) {
+      console.error(error.message);
+    } else throw error;
+    return EXIT.usage;
+  }
+}
+
+if (import.meta.main) Deno.exit(await run(Deno.args));

@@ -1,0 +1,86 @@
+/** Flags of `deno task quality`, read and checked. Nothing here touches a file or a GPU. */
+import { list, wholeNumber } from "../flag_values.ts";
+import { readFlags } from "../read_flags.ts";
+import { UsageError } from "../usage_error.ts";
+import { METHODS } from "./methods.ts";
+import type { EdgeWindows, Method } from "./selector.ts";
+
+/** What one call is to do. */
+export interface QualityOptions {
+  readonly help: boolean;
+  /** Path of the trace; "" only where help is asked for. */
+  readonly trace: string;
+  readonly map: string | null;
+  readonly fitTrace: string | null;
+  readonly methods: readonly Method[];
+  /** Methods that were not asked for by name and lack a flag that they need. */
+  readonly leftOut: readonly Method[];
+  readonly sparsities: readonly number[];
+  readonly windows: EdgeWindows;
+  readonly seed: number;
+  readonly csv: string | null;
+  readonly svg: string | null;
+}
+
+const SWITCHES = ["help"] as const;
+
+// deno-fmt-ignore
+const VALUES = [
+  "trace", "map", "fit-trace", "methods", "sparsity", "sink", "recent", "seed", "csv", "svg",
+] as const;
+
+const MAX_U32 = 0xffffffff;
+
+/**
+ * Reads the command line.
+ *
+ * @throws {UsageError} one sentence on the first thing that is wrong.
+ */
+export function parseQualityOptions(args: readonly string[]): QualityOptions {
+  const { switches, texts } = readFlags(args, SWITCHES, VALUES);
+  const trace = texts.get("trace");
+  if (trace === undefined && !switches.help) {
+    throw new UsageError("--trace FILE is needed; --help lists the flags.");
+  }
+  const count = (name: (typeof VALUES)[number], fallback: number) =>
+    wholeNumber(name, texts.get(name) ?? String(fallback), 0, MAX_U32);
+  return {
+    help: switches.help,
+    trace: trace ?? "",
+    map: texts.get("map") ?? null,
+    fitTrace: texts.get("fit-trace") ?? null,
+    ...chooseMethods(texts),
+    sparsities: list("sparsity", texts.get("sparsity") ?? "8,16,32,64")
+      .map((text) => wholeNumber("sparsity", text, 1, MAX_U32))
+      .sort((a, b) => a - b),
+    windows: { sink: count("sink", 128), recent: count("recent", 128) },
+    seed: count("seed", 1),
+    csv: texts.get("csv") ?? null,
+    svg: texts.get("svg") ?? null,
+  };
+}
+
+/** The methods named, or all that can run with the flags given. */
+function chooseMethods(
+  texts: ReadonlyMap<string, string>,
+): Pick<QualityOptions, "methods" | "leftOut"> {
+  const lacks = ({ needs }: Method) => needs !== undefined && !texts.has(needs);
+  const text = texts.get("methods");
+  if (text === undefined) {
+    const { ready = [], lacking = [] } = Object.groupBy(
+      METHODS,
+      (method) => lacks(method) ? "lacking" : "ready",
+    );
+    return { methods: ready, leftOut: lacking };
+  }
+  const names = list("methods", text);
+  for (const name of names) {
+    const method = METHODS.find((each) => each.name === name);
+    if (!method) {
+      const known = METHODS.map((each) => each.name).join(", ");
+      throw new UsageError(`--methods knows no "${name}"; the methods are ${known}.`);
+    }
+    if (lacks(method)) throw new UsageError(`The method ${name} needs --${method.needs} FILE.`);
+  }
+  return { methods: METHODS.filter(({ name }) => names.includes(name)), leftOut: [] };
+}

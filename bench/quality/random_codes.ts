@@ -1,0 +1,85 @@
+/** Codes of a random projection, scored by Hamming distance. Pure. */
+import type { TraceContext } from "../../fixtures/trace.ts";
+import { packBits } from "../../kernels/encode/reference.ts";
+import { randomProjection } from "../../kernels/encode/random_projection.ts";
+import type { Problem } from "../../kernels/problem.ts";
+import type { Selector } from "./selector.ts";
+
+/**
+ * A selector by `bits` signs of random planes, each query head with planes of its own, in f16 as
+ * the kernels take them.
+ */
+export function randomSelector(context: TraceContext, bits: number, seed: number): Selector {
+  const { headDim, queryHeads, kvLen, positions, k, q } = context;
+  const words = bits / 32;
+  const planes = planesOf(context, bits, seed);
+  const keyCodes = planes.map((weights) => encodeRows(k, kvLen, weights, bits));
+  const queryCodes = planes.map((weights, head) => {
+    const size = positions.length * headDim;
+    return encodeRows(q.subarray(head * size, (head + 1) * size), positions.length, weights, bits);
+  });
+  return {
+    bitsPerToken: bits * queryHeads,
+    costs({ head, query, length }) {
+      const code = queryCodes[head].subarray(query * words, (query + 1) * words);
+      return distances(code, keyCodes[head], length);
+    },
+  };
+}
+
+/** Weights [headDim, bits] of each query head. */
+function planesOf(context: TraceContext, bits: number, seed: number): Float32Array[] {
+  const { headDim, queryHeads, kvLen } = context;
+  const problem: Problem = {
+    ...{ batch: 1, qHeads: queryHeads, kvHeads: 1, headDim, kvLen, capacity: kvLen, dtype: "f32" },
+    ...{ bits, sharing: "head", map: { layers: 1, hidden: 128, dtype: "f16" } },
+    ...{ topK: { count: 0 }, sink: 0, recent: 0 },
+  };
+  const numbers = new Float16Array(randomProjection(problem, seed).buffer);
+  const size = (headDim + 1) * bits;
+  return Array.from(
+    { length: queryHeads },
+    (_, head) => Float32Array.from(numbers.subarray(head * size, head * size + headDim * bits)),
+  );
+}
+
+/** Codes [count, words] of rows [count, headDim]. */
+function encodeRows(
+  rows: Float32Array,
+  count: number,
+  weights: Float32Array,
+  bits: number,
+): Uint32Array {
+  const headDim = weights.length / bits;
+  const words = bits / 32;
+  const codes = new Uint32Array(count * words);
+  const sums = new Float64Array(bits);
+  for (let row = 0; row < count; row++) {
+    sums.fill(0);
+    for (let d = 0, at = 0; d < headDim; d++) {
+      const x = rows[row * headDim + d];
+      for (let bit = 0; bit < bits; bit++, at++) sums[bit] += x * weights[at];
+    }
+    codes.set(packBits(sums), row * words);
+  }
+  return codes;
+}
+
+/** Distances of the first `length` codes from `code`. */
+function distances(code: Uint32Array, codes: Uint32Array, length: number): Uint16Array {
+  const words = code.length;
+  const found = new Uint16Array(length);
+  for (let token = 0, at = 0; token < length; token++) {
+    let sum = 0;
+    for (let word = 0; word < words; word++, at++) sum += popcount(code[word] ^ codes[at]);
+    found[token] = sum;
+  }
+  return found;
+}
+
+/** Set bits of a word, added in parallel (Hacker's Delight, section 5-1). */
+function popcount(word: number): number {
+  let v = word - ((word >>> 1) & 0x55555555);
+  v = (v & 0x33333333) + ((v >>> 2) & 0x33333333);
+  return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}

@@ -1,0 +1,64 @@
+/** Runs the chosen methods over the contexts of a trace. */
+import type { NamedContext, TraceContext } from "../../fixtures/trace.ts";
+import { asUsageAsync } from "../usage_error.ts";
+import { measure } from "./measure.ts";
+import { type QualityRow, rowsOf } from "./rows.ts";
+import type { EdgeWindows, Method, MethodInputs } from "./selector.ts";
+
+/** What to compare, and how. */
+export interface QualityRun {
+  /** What rows call the trace; contexts with names of their own are told after a slash. */
+  readonly trace: string;
+  readonly contexts: readonly NamedContext[];
+  readonly methods: readonly Method[];
+  readonly sparsities: readonly number[];
+  readonly windows: EdgeWindows;
+  readonly seed: number;
+  readonly fit: TraceContext | null;
+  readonly learned: MethodInputs["learned"];
+  onProgress?(message: string, fraction: number): void;
+}
+
+/** What came of a run. */
+export interface QualityOutcome {
+  readonly rows: readonly QualityRow[];
+  /** Names of the contexts that have no values, and so no output error. */
+  readonly withoutValues: readonly string[];
+  /** Largest relative distance between a device's output and the f64 output of its selection. */
+  readonly deviation: number;
+}
+
+/**
+ * Measures every method at every budget on every context.
+ *
+ * @throws {UsageError} in one sentence, if a method does not take the shape of the trace.
+ */
+export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
+  const { contexts, methods, sparsities, windows, seed, fit, learned } = run;
+  const rows: QualityRow[] = [];
+  const withoutValues: string[] = [];
+  let deviation = 0;
+  for (const [i, { name, context }] of contexts.entries()) {
+    const trace = name === "" ? run.trace : `${run.trace}/${name}`;
+    if (context.v === null) withoutValues.push(trace);
+    const tell = (what: string, fraction: number) =>
+      run.onProgress?.(`${trace}: ${what}`, (i + fraction) / contexts.length);
+    const budgets = sparsities.map((sparsity) => Math.floor(context.kvLen / sparsity));
+    const selectors = [];
+    for (const { name, prepare } of methods) {
+      tell(`preparing ${name}`, 0);
+      const inputs = { seed, windows, budgets, fit, learned };
+      selectors.push(await asUsageAsync(async () => await prepare(context, inputs)));
+    }
+    const onProgress = (fraction: number) => tell("measuring", fraction);
+    const sums = measure({ context, selectors, budgets, windows, onProgress });
+    for (const [at, { name }] of methods.entries()) {
+      const { bitsPerToken } = selectors[at];
+      const hasValues = context.v !== null;
+      const source = { trace, method: name, bitsPerToken, sparsities, budgets, hasValues };
+      rows.push(...rowsOf({ ...source, windows, seed }, sums[at]));
+      for (const { deviation: own } of sums[at].flat()) deviation = Math.max(deviation, own);
+    }
+  }
+  return { rows, withoutValues, deviation };
+}

@@ -1,0 +1,65 @@
+/** What the methods of selection have in common. */
+import type { TraceContext } from "../../fixtures/trace.ts";
+import type { CodeSharing, MapShape } from "../../kernels/problem.ts";
+
+/** One query of one head. */
+export interface QueryRow {
+  readonly head: number;
+  /** Place among the trace's positions. */
+  readonly query: number;
+  /** Keys that the query attends: its position and one. */
+  readonly length: number;
+  readonly q: Float32Array;
+  /** Dot products with those keys, in f64. */
+  readonly dots: Float64Array;
+  /** The middle: tokens that belong neither to the sink nor to the recent window. */
+  readonly sinkEnd: number;
+  readonly recentStart: number;
+}
+
+/** A method made ready for one context. */
+export interface Selector {
+  /** What it reads to decide, in bits per cached token and KV head. */
+  readonly bitsPerToken: number;
+  /** A number per token; the middle tokens of least cost are taken. Null takes none. */
+  costs(row: QueryRow): ArrayLike<number> | null;
+  /** The sparse output for the budget `k`, where something else than this suite's f64 made it. */
+  output?(row: QueryRow, k: number): ArrayLike<number>;
+}
+
+/** Tokens that are attended whatever the method. */
+export interface EdgeWindows {
+  readonly sink: number;
+  readonly recent: number;
+}
+
+/** Maps of the heads of one group, as the kernels read them. */
+export interface CodeMap {
+  readonly shape: MapShape;
+  readonly bits: number;
+  readonly sharing: CodeSharing;
+  /** Packed weights and biases of every code head. */
+  readonly queryMap: Uint8Array<ArrayBuffer>;
+  readonly keyMap: Uint8Array<ArrayBuffer>;
+}
+
+/** What a method may need beside the context itself. */
+export interface MethodInputs {
+  readonly seed: number;
+  readonly windows: EdgeWindows;
+  /** Middle tokens to take, ascending. */
+  readonly budgets: readonly number[];
+  /** A context to calibrate on; null without `--fit-trace`. */
+  readonly fit: TraceContext | null;
+  /** The learned map and the device to run its pipeline on; null without `--map`. */
+  readonly learned: { readonly device: GPUDevice; readonly map: CodeMap } | null;
+}
+
+/** One way to choose tokens. */
+export interface Method {
+  readonly name: string;
+  readonly description: string;
+  /** The flag without which the method cannot run. */
+  readonly needs?: "fit-trace" | "map";
+  prepare(context: TraceContext, inputs: MethodInputs): Selector | Promise<Selector>;
+}

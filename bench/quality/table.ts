@@ -1,0 +1,42 @@
+/** The readable table of a quality run. Pure. */
+import { alignColumns, rule, type TextColumn } from "../text_table.ts";
+import type { QualityRow } from "./rows.ts";
+
+interface Column extends TextColumn {
+  cell(row: QualityRow): string;
+}
+
+const COLUMNS: readonly Column[] = [
+  { heading: "method", words: true, cell: (row) => row.method },
+  { heading: "bits", cell: (row) => String(row.bits_per_token_per_kv_head) },
+  { heading: "sparsity", cell: (row) => String(row.sparsity) },
+  { heading: "k", cell: (row) => String(row.k) },
+  { heading: "recall", cell: (row) => share(row.recall) },
+  { heading: "mass middle", cell: (row) => share(row.mass_middle) },
+  { heading: "mass total", cell: (row) => share(row.mass_total) },
+  { heading: "output error", cell: (row) => share(row.output_rel_err) },
+];
+
+function share(value: number | null): string {
+  return value?.toFixed(3) ?? "";
+}
+
+/** A block for each trace with the rows over all heads, by sparsity and then by method. */
+export function formatQuality(rows: readonly QualityRow[]): string {
+  const traces = Map.groupBy(rows.filter(({ head }) => head === "all"), ({ trace }) => trace);
+  return Array.from(traces, ([trace, all]) => {
+    const [{ queries, sink, recent }] = all;
+    const sorted = all.toSorted((a, b) => a.sparsity - b.sparsity);
+    const lines = alignColumns(
+      COLUMNS,
+      sorted.map((row) => COLUMNS.map((column) => column.cell(row))),
+    );
+    return [
+      `${trace}: ${queries} queries of all heads, sink ${sink}, recent ${recent}`,
+      "",
+      lines[0],
+      rule(lines),
+      ...lines.slice(1),
+    ].join("\n");
+  }).join("\n\n");
+}
