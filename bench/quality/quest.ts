@@ -4,11 +4,12 @@ import type { QueryRow, Selector } from "./selector.ts";
 
 /**
  * A selector by pages of `pageTokens` tokens, cut at multiples of that from token 0. A page's
- * bound is the sum over the channels of max(q min, q max), of f16 or wider as the trace has them.
+ * bound is the sum over the channels of max(q min, q max), unquantised, over those of its keys that
+ * the query may attend.
  *
  * Exactly as many tokens are taken as every other method takes: pages in the order of their bounds,
- * and of the last one its first tokens. Of a page that a window cuts, only the part in the middle
- * is bounded and taken.
+ * and of the last one its first tokens. Of a page that a window cuts, the part in the middle is
+ * taken.
  */
 export function questSelector(context: TraceContext, pageTokens: number): Selector {
   const { k, headDim, kvLen } = context;
@@ -26,10 +27,11 @@ export function questSelector(context: TraceContext, pageTokens: number): Select
       const costs = new Float64Array(length);
       for (let start = sinkEnd, end; start < recentStart; start = end) {
         const page = Math.floor(start / pageTokens);
-        end = Math.min((page + 1) * pageTokens, recentStart);
-        const cut = end - start < pageTokens;
-        if (cut) boundKeys(k, start, end, part);
-        costs.fill(-upperBound(q, cut ? part : whole[page]), start, end);
+        const pageEnd = (page + 1) * pageTokens;
+        const hasLaterKeys = length < Math.min(pageEnd, kvLen);
+        if (hasLaterKeys) boundKeys(k, page * pageTokens, length, part);
+        end = Math.min(pageEnd, recentStart);
+        costs.fill(-upperBound(q, hasLaterKeys ? part : whole[page]), start, end);
       }
       return costs;
     },
