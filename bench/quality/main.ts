@@ -33,6 +33,11 @@ async function main(args: readonly string[]): Promise<number> {
   const outcome = await runQuality({ ...await readInputs(options), onProgress });
   progress.clear();
   if (options.csv !== null) writeWhole(options.csv, qualityCsv(outcome.rows));
+  if (options.svg !== null) {
+    // Loaded only where it is wanted: it takes as long as the rest of the program together.
+    const { qualitySvg } = await import("./plot.ts");
+    writeWhole(options.svg, await qualitySvg(outcome.rows));
+  }
   report(options, outcome);
   if (outcome.deviation <= MOST_DEVIATION) return EXIT.ok;
   const deviation = outcome.deviation.toExponential(1);

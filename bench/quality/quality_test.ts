@@ -1,0 +1,226 @@
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import type { Trace } from "../../fixtures/trace.ts";
+import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
+import { attendReference } from "../../kernels/attend/reference.ts";
+import { denseReference } from "../../kernels/dense/reference.ts";
+import { encodeReference, packBits } from "../../kernels/encode/reference.ts";
+import { randomProjection } from "../../kernels/encode/random_projection.ts";
+import type { Problem } from "../../kernels/problem.ts";
+import { scoreReference } from "../../kernels/score/reference.ts";
+import { selectReference } from "../../kernels/select/reference.ts";
+import { UsageError } from "../usage_error.ts";
+import type { QualityRow } from "./rows.ts";
+import { rowsFor, smallContext } from "./testing_context.ts";
+
+const SINK = 128;
+const RECENT = 128;
+
+function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  return Array.from(a, (x, i) => x * b[i]).reduce((sum, product) => sum + product, 0);
+}
+
+/** A cost per token of one query of one head, straight from the methods' definitions. */
+type CostsOf = (q: Float32Array, keys: readonly Float32Array[], head: number) => number[];
+
+/** Recall, middle mass, total mass and error of all queries and heads, by references alone. */
+function independently(trace: Trace, k: number, costsOf: CostsOf | null): number[] {
+  const { headDim, positions, queryHeads } = trace;
+  const keyOf = (token: number) => trace.k.subarray(token * headDim, (token + 1) * headDim);
+  const valueOf = (token: number) => trace.v.subarray(token * headDim, (token + 1) * headDim);
+  let [recall, caughtMiddle, middle, caught, error] = [0, 0, 0, 0, 0];
+  for (let head = 0; head < queryHeads; head++) {
+    for (const [query, position] of positions.entries()) {
+      const at = (head * positions.length + query) * headDim;
+      const q = trace.q.subarray(at, at + headDim);
+      const length = position + 1;
+      const keys = Array.from({ length }, (_, token) => keyOf(token));
+      const logits = keys.map((key) => dot(q, key) / Math.sqrt(headDim));
+      const highest = logits.reduce((a, b) => Math.max(a, b));
+      const total = logits.reduce((sum, logit) => sum + Math.exp(logit - highest), 0);
+      const mass = (token: number) => Math.exp(logits[token] - highest) / total;
+      const windows = (kEff: number) => ({
+        ...{ sinkEnd: SINK, recentStart: length - RECENT, kEff },
+        attended: SINK + RECENT + kEff,
+      });
+      const isMiddle = (token: number) => token >= SINK && token < length - RECENT;
+      const exact = selectReference(logits.map((logit) => -logit), windows(k)).filter(isMiddle);
+      const tokens = costsOf
+        ? selectReference(costsOf(q, keys, head), windows(k))
+        : selectReference(logits, windows(0));
+      recall += tokens.filter((token) => exact.includes(token)).length / k;
+      for (let token = SINK; token < length - RECENT; token++) middle += mass(token);
+      for (const token of tokens) {
+        caught += mass(token);
+        if (isMiddle(token)) caughtMiddle += mass(token);
+      }
+      const dense = denseReference(q, keyOf, valueOf, length);
+      const out = attendReference(q, keyOf, valueOf, tokens);
+      error += Math.hypot(...out.map((x, d) => x - dense[d])) / Math.hypot(...dense);
+    }
+  }
+  const queries = queryHeads * positions.length;
+  return [recall / queries, caughtMiddle / middle, caught / queries, error / queries];
+}
+
+function random32(trace: Trace): CostsOf {
+  const { headDim, queryHeads, kvLen } = trace;
+  const problem: Problem = {
+    ...{ batch: 1, qHeads: queryHeads, kvHeads: 1, headDim, kvLen, capacity: kvLen, dtype: "f16" },
+    ...{ bits: 32, sharing: "head", map: { layers: 1, hidden: 128, dtype: "f16" } },
+    ...{ topK: { sparsity: 32 }, sink: SINK, recent: RECENT },
+  };
+  const map = new Float16Array(randomProjection(problem, 1).buffer);
+  const encode = (row: ArrayLike<number>, head: number) => {
+    const numbers = map.subarray(head * 32 * (headDim + 1), (head + 1) * 32 * (headDim + 1));
+    const weights = numbers.subarray(0, 32 * headDim);
+    return packBits(encodeReference(row, [{ weights, bias: numbers.subarray(32 * headDim) }]))[0];
+  };
+  const codes = Array.from({ length: queryHeads }, (_, head) =>
+    Uint32Array.from(
+      { length: kvLen },
+      (_, token) => encode(trace.k.subarray(token * headDim, (token + 1) * headDim), head),
+    ));
+  return (q, keys, head) => [
+    ...scoreReference(
+      Uint32Array.of(encode(q, head)),
+      codes[head].subarray(0, keys.length),
+      1,
+    ),
+  ];
+}
+
+const quest: CostsOf = (q, keys) => {
+  const pages = Array.from(
+    { length: Math.ceil(keys.length / 16) },
+    (_, page) => keys.slice(16 * page, 16 * page + 16),
+  );
+  const bounds = pages.map((page) =>
+    Array.from(q, (x, d) => Math.max(...page.map((key) => x * key[d])))
+      .reduce((sum, bound) => sum + bound, 0)
+  );
+  return keys.map((_, token) => -bounds[Math.floor(token / 16)]);
+};
+
+function doubleSparsity({ q, k, headDim, queryHeads }: Trace): CostsOf {
+  const channels = Array.from({ length: queryHeads }, (_, head) => {
+    const own = q.subarray(head * q.length / queryHeads, (head + 1) * q.length / queryHeads);
+    const mean = (rows: Float32Array, channel: number) => {
+      const column = rows.filter((_, at) => at % headDim === channel);
+      return column.reduce((sum, x) => sum + Math.abs(x), 0) / column.length;
+    };
+    const weights = Array.from({ length: headDim }, (_, d) => mean(own, d) * mean(k, d));
+    return [...weights.keys()].sort((a, b) => weights[b] - weights[a]).slice(0, 16);
+  });
+  return (q, keys, head) =>
+    keys.map((key) => -channels[head].reduce((sum, d) => sum + q[d] * key[d], 0));
+}
+
+function figures({ recall, mass_middle, mass_total, output_rel_err }: QualityRow): number[] {
+  return [recall, mass_middle, mass_total, output_rel_err].map(Number);
+}
+
+Deno.test("the shipped trace's figures are those of an independent computation", async () => {
+  const whole = await readTraceFile(SHIPPED_TRACE);
+  // Two queries are enough to go wrong at.
+  const { headDim, queryHeads } = whole;
+  const count = whole.positions.length;
+  const trace: Trace = {
+    ...whole,
+    positions: whole.positions.slice(0, 2),
+    q: Float32Array.from({ length: queryHeads * 2 * headDim }, (_, at) => {
+      const head = Math.floor(at / (2 * headDim));
+      return whole.q[head * count * headDim + at % (2 * headDim)];
+    }),
+  };
+  const k = trace.kvLen / 32;
+  const methods: Record<string, CostsOf | null> = {
+    oracle: (q, keys) => keys.map((key) => -dot(q, key)),
+    "random-32": random32(trace),
+    "double-sparsity-16": doubleSparsity(trace),
+    "quest-16": quest,
+    edges: null,
+  };
+  const rows = await rowsFor(trace, Object.keys(methods), {
+    ...{ sparsities: [32, 64], windows: { sink: SINK, recent: RECENT } },
+  });
+  for (const [name, costsOf] of Object.entries(methods)) {
+    for (const budget of [k, k / 2]) {
+      const row = rows.find((row) =>
+        row.method === name && row.k === budget && row.head === "all"
+      )!;
+      assertEquals(row.queries, 8);
+      const wanted = independently(trace, budget, costsOf);
+      figures(row).forEach((figure, i) => assertAlmostEquals(figure, wanted[i], 1e-9, name));
+    }
+  }
+});
+
+Deno.test("rows of heads add up to those of all", async () => {
+  const rows = await rowsFor(smallContext([20, 39]), ["oracle", "random-32"]);
+  assertEquals(rows.map(({ head }) => head), [0, 1, "all", 0, 1, "all"]);
+  const [a, b, all] = rows.slice(3);
+  assertEquals([a.queries, b.queries, all.queries], [2, 2, 4]);
+  for (const name of ["recall", "mass_total", "output_rel_err"] as const) {
+    assertAlmostEquals((a[name]! + b[name]!) / 2, all[name]!, 1e-12);
+  }
+});
+
+const NAMES = ["oracle", "random-32", "double-sparsity-16", "quest-16", "edges"];
+
+Deno.test("a budget of nothing takes the windows alone", async () => {
+  const rows = await rowsFor(smallContext([20, 39]), NAMES, { sparsities: [41] });
+  const [first] = rows;
+  assertEquals([first.k, first.recall, first.mass_middle], [0, null, 0]);
+  const heads = rows.filter(({ head }) => head === 0);
+  assertEquals(heads.length, NAMES.length);
+  for (const row of heads) assertEquals(figures(row), figures(first));
+});
+
+Deno.test("a budget of the whole middle makes every method exact", async () => {
+  const rows = await rowsFor(smallContext([20, 39]), NAMES.slice(0, -1), { sparsities: [1] });
+  for (const row of rows) {
+    assertEquals([row.k, row.recall], [40, 1]);
+    assertAlmostEquals(row.mass_middle!, 1, 1e-12);
+    assertAlmostEquals(row.mass_total, 1, 1e-12);
+    assertAlmostEquals(row.output_rel_err!, 0, 1e-12);
+  }
+});
+
+Deno.test("a query within its windows has nothing to pick and nothing to miss", async () => {
+  const rows = await rowsFor(smallContext([0, 3, 7]), NAMES);
+  for (const row of rows) {
+    assertEquals([row.recall, row.mass_middle], [null, null]);
+    assertAlmostEquals(row.mass_total, 1, 1e-12);
+    assertAlmostEquals(row.output_rel_err!, 0, 1e-12);
+  }
+});
+
+Deno.test("keys after a query do not matter, not even to its own page", async () => {
+  const context = smallContext([21]);
+  const k = context.k.map((x, at) => at < 22 * context.headDim ? x : 1000);
+  const windows = { sink: 0, recent: 0 };
+  const [before, after] = await Promise.all(
+    [context, { ...context, k }].map((changed) =>
+      rowsFor(changed, NAMES, { windows, fit: context })
+    ),
+  );
+  assertEquals(after, before);
+});
+
+Deno.test("without values there is no output error; contexts are told apart", async () => {
+  const context = { ...smallContext([20, 39]), v: null };
+  const contexts = ["a", "b"].map((name) => ({ name, context }));
+  const rows = await rowsFor(context, ["quest-16"], { contexts });
+  assertEquals([...new Set(rows.map(({ trace }) => trace))], ["small/a", "small/b"]);
+  assert(rows.every((row) => row.output_rel_err === null && row.mass_middle! > 0));
+});
+
+Deno.test("a fit trace of other heads is refused", async () => {
+  const context = smallContext([20]);
+  const fit = { ...context, queryHeads: 1, q: context.q.slice(0, 8) };
+  await assertRejects(
+    () => rowsFor(context, ["double-sparsity-16"], { fit }),
+    UsageError,
+    "The fit trace has 1 query heads of 8 channels, the trace 2 of 8.",
+  );
+});

@@ -1,0 +1,20 @@
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { cheapest } from "./ranking.ts";
+
+Deno.test("the cheapest tokens come in the order of cost and token", () => {
+  const costs = fc.array(fc.oneof(fc.integer({ min: 0, max: 3 }), fc.double({ noNaN: true })));
+  fc.assert(fc.property(costs, fc.nat(40), fc.nat(40), fc.nat(40), (costs, a, b, count) => {
+    const start = Math.min(a, b, costs.length);
+    const end = Math.min(Math.max(a, b), costs.length);
+    const sorted = Array.from({ length: end - start }, (_, i) => start + i)
+      .sort((a, b) => costs[a] < costs[b] ? -1 : costs[a] > costs[b] ? 1 : a - b);
+    assertEquals([...cheapest(costs, start, end, count)], sorted.slice(0, count));
+  }));
+});
+
+Deno.test("an empty range or budget takes nothing", () => {
+  assertEquals(cheapest([1, 2, 3], 0, 3, 0).length, 0);
+  assertEquals(cheapest([1, 2, 3], 2, 2, 5).length, 0);
+  assertEquals(cheapest([1, 2, 3], 2, 1, 5).length, 0);
+});
