@@ -1,0 +1,94 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { parse } from "@std/csv";
+import { SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
+import { METHODS } from "./methods.ts";
+import { QUALITY_COLUMNS } from "./rows.ts";
+
+const MAIN = `${import.meta.dirname}/main.ts`;
+const TRACE = SHIPPED_TRACE.pathname;
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function run(...args: string[]): Promise<Outcome> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", MAIN, ...args],
+    env: { NO_COLOR: "1" },
+  });
+  const { code, stdout, stderr } = await command.output();
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
+  inFolder(async (folder) => {
+    const file = `${folder}/file`;
+    await Deno.writeTextFile(file, "no trace and no map");
+    const wrong: [string[], RegExp][] = [
+      [[], /^--trace FILE is needed/],
+      [["--frobnicate"], /^Unknown flag --frobnicate/],
+      [["--trace", TRACE, "--sparsity", "8,0"], /^--sparsity takes a whole number from 1 .* "0"/],
+      [["--trace", TRACE, "--sparsity", "8,"], /^--sparsity has an empty entry/],
+      [["--trace", TRACE, "--sink", "-1"], /^--sink takes a whole number from 0/],
+      [["--trace", TRACE, "--methods", "h2o"], /^--methods knows no "h2o"; .* oracle, /],
+      [["--trace", TRACE, "--methods", "learned"], /^The method learned needs --map FILE/],
+      [
+        ["--trace", TRACE, "--methods", "edges,double-sparsity-16"],
+        /^The method double-sparsity-16 needs --fit-trace FILE/,
+      ],
+      [["--trace", `${folder}/missing`], /^Cannot read the trace \S+missing: /],
+      [["--trace", file, "--csv", `${folder}/out.csv`], /^\S+file: /],
+      [["--trace", TRACE, "--fit-trace", file], /^\S+file: /],
+      [["--trace", TRACE, "--map", file], /^\S+file: /],
+      [["--trace", TRACE, "--csv", `${file}/out.csv`], /^Cannot write \S+out\.csv: /],
+      [["--trace", TRACE, "--svg", folder], /^Cannot write \S+: it is a folder/],
+    ];
+    const outcomes = await Promise.all(wrong.map(([args]) => run(...args)));
+    for (const [i, { code, out, err }] of outcomes.entries()) {
+      assertEquals([wrong[i][0], code, out], [wrong[i][0], 2, ""]);
+      assertMatch(err, /^[^\n]+\.\n$/);
+      assertMatch(err, wrong[i][1]);
+    }
+    assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["file"]);
+  }));
+
+Deno.test("help names every method and column", async () => {
+  const { code, out, err } = await run("--help");
+  assertEquals([code, err], [0, ""]);
+  for (const { name } of METHODS) assertStringIncludes(out, `\n  ${name} `);
+});
+
+Deno.test("a run prints a table and writes whole files", () =>
+  inFolder(async (folder) => {
+    const [csv, svg] = [`${folder}/out.csv`, `${folder}/out.svg`];
+    const methods = ["--methods", "oracle,edges", "--sparsity", "32,64"];
+    const { code, out, err } = await run("--trace", TRACE, ...methods, "--csv", csv, "--svg", svg);
+    assertEquals(code, 0, err);
+    assertMatch(out, /^sympy-L7-kv1-5632: 104 queries of all heads, sink 128, recent 128\n/);
+    assertMatch(out, /\noracle +2048 +32 +176 +1\.000 +0\.960 /);
+    assertStringIncludes(out, `Written: ${csv}\nWritten: ${svg}\n`);
+    const text = await Deno.readTextFile(csv);
+    assertMatch(text, /\r\n$/);
+    const [header, ...rows] = parse(text);
+    assertEquals(header, [...QUALITY_COLUMNS]);
+    assertEquals(rows.map((row) => row.slice(1, 6)).slice(0, 5), [
+      ...["0", "1", "2", "3", "all"].map((head) => ["oracle", "2048", "32", "176", head]),
+    ]);
+    assertEquals(rows.length, 2 * 2 * 5);
+    assertStringIncludes(await Deno.readTextFile(svg), "</svg>");
+    assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).sort(), [
+      ...["out.csv", "out.svg"],
+    ]);
+  }));

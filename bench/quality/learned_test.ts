@@ -1,0 +1,52 @@
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
+import { randomProjection } from "../../kernels/encode/random_projection.ts";
+import type { Problem } from "../../kernels/problem.ts";
+import { canRun, openTestDevice } from "../../kernels/testing.ts";
+import { contendersOf } from "../../kernels/testing_suite.ts";
+import { METHODS } from "./methods.ts";
+import { runQuality } from "./run.ts";
+import type { CodeMap } from "./selector.ts";
+
+const testDevice = await openTestDevice();
+const { device, uncaptured } = testDevice;
+
+Deno.test({
+  name: "the pipeline with a random projection as its map finds what the f64 reference finds",
+  ignore: !contendersOf("pipeline").some((pipeline) => canRun(testDevice, pipeline)),
+  async fn() {
+    const trace = await readTraceFile(SHIPPED_TRACE);
+    const { queryHeads, headDim, kvLen } = trace;
+    const problem: Problem = {
+      ...{ batch: 1, qHeads: queryHeads, kvHeads: 1, headDim, kvLen, capacity: kvLen },
+      ...{ dtype: "f32", bits: 32, sharing: "head", topK: { count: 0 }, sink: 0, recent: 0 },
+      map: { layers: 1, hidden: 128, dtype: "f16" },
+    };
+    const packed = randomProjection(problem, 1);
+    const map: CodeMap = {
+      ...{ shape: problem.map, bits: 32, sharing: "head", queryMap: packed, keyMap: packed },
+    };
+    const { rows, deviation } = await runQuality({
+      ...{ trace: "shipped", contexts: [{ name: "", context: trace }], sparsities: [16, 32] },
+      methods: METHODS.filter(({ name }) => ["learned", "random-32"].includes(name)),
+      ...{ windows: { sink: 128, recent: 128 }, seed: 1, fit: null, learned: { device, map } },
+    });
+    assert(deviation > 0 && deviation < 1e-5, `${deviation}`);
+    const [learned, random] = ["learned", "random-32"].map((name) =>
+      rows.filter(({ method }) => method === name)
+    );
+    assertEquals([learned.length, random.length], [10, 10]);
+    for (const [i, row] of learned.entries()) {
+      const names = ["recall", "mass_middle", "mass_total", "output_rel_err"] as const;
+      assertEquals([row.k, row.head, row.queries], [
+        random[i].k,
+        random[i].head,
+        random[i].queries,
+      ]);
+      assertEquals(row.bits_per_token_per_kv_head, random[i].bits_per_token_per_kv_head);
+      // A bit may come out either way where its pre-activation is within f32's error of 0.
+      for (const name of names) assertAlmostEquals(row[name]!, random[i][name]!, 2e-3);
+    }
+    assertEquals(uncaptured, []);
+  },
+});
