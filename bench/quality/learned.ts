@@ -1,15 +1,16 @@
 /** The learned map: the real WGSL pipeline over every query of a trace. */
 import type { TraceContext } from "../../fixtures/trace.ts";
+import { type LearnedMap, type PackedMap, packMap } from "../../kernels/encode/learned_map.ts";
 import { BufferReader, listPlace } from "../../kernels/judge_read.ts";
 import { createDecoder, type Decoder } from "../../kernels/pipeline/decoder.ts";
 import { codeHeads, type Problem, queriesPerList, roundCapacity } from "../../kernels/problem.ts";
 import { readBytes } from "../run_once.ts";
-import type { CodeMap, EdgeWindows, Selector } from "./selector.ts";
+import type { EdgeWindows, Selector } from "./selector.ts";
 
 /** What the pipeline runs with. */
 export interface LearnedRun {
   readonly device: GPUDevice;
-  readonly map: CodeMap;
+  readonly map: LearnedMap;
   /** Middle tokens to take, each a run of its own. */
   readonly budgets: readonly number[];
   readonly windows: EdgeWindows;
@@ -19,6 +20,7 @@ export interface LearnedRun {
 
 /** What one run over all queries left. */
 interface Outcome {
+  readonly contender: string;
   /** [queries, query heads, headDim]. */
   readonly out: Float32Array;
   /** Of each query, of each list: a distance per token. */
@@ -33,16 +35,17 @@ interface Outcome {
  */
 export async function learnedSelector(context: TraceContext, run: LearnedRun): Promise<Selector> {
   const outcomes = new Map<number, Outcome>();
-  let problem = problemOf(context, run, 0);
+  const problem = problemOf(context, run, 0);
+  const packed = packMap(run.map, problem);
   for (const k of new Set(run.budgets)) {
-    problem = problemOf(context, run, k);
-    outcomes.set(k, await runQueries(context, problem, run));
+    outcomes.set(k, await runQueries(context, problemOf(context, run, k), packed, run));
   }
   // The codes are the same in every run, and so are their distances.
   const [first] = outcomes.values();
   const heads = context.queryHeads;
   return {
-    bitsPerToken: run.map.bits * codeHeads(problem),
+    bitsPerToken: problem.bits * codeHeads(problem),
+    contender: first.contender,
     costs: ({ head, query }) => first.distances[query][Math.floor(head / queriesPerList(problem))],
     output({ head, query }, k) {
       const start = (query * heads + head) * context.headDim;
@@ -53,17 +56,19 @@ export async function learnedSelector(context: TraceContext, run: LearnedRun): P
 
 function problemOf(context: TraceContext, { map, windows }: LearnedRun, k: number): Problem {
   const { queryHeads, headDim, kvLen } = context;
+  const { bits, sharing, map: layers } = map.shape;
   return {
     ...{ batch: 1, qHeads: queryHeads, kvHeads: 1, headDim, kvLen },
-    ...{ capacity: roundCapacity(kvLen), dtype: "f32", bits: map.bits, sharing: map.sharing },
-    ...{ map: map.shape, topK: { count: k }, ...windows },
+    ...{ capacity: roundCapacity(kvLen), dtype: "f32", bits, sharing },
+    ...{ map: layers, topK: { count: k }, ...windows },
   };
 }
 
 async function runQueries(
   context: TraceContext,
   problem: Problem,
-  { device, map, contender }: LearnedRun,
+  { query_map, key_map }: PackedMap,
+  { device, contender }: LearnedRun,
 ): Promise<Outcome> {
   const { headDim, queryHeads, positions, k, v, kvLen } = context;
   const decoder = await createDecoder(device, problem, contender ? { contender } : {});
@@ -72,8 +77,8 @@ async function runQueries(
     const { queue } = device;
     queue.writeBuffer(buffers.keys, 0, k);
     if (v !== null) queue.writeBuffer(buffers.values, 0, v);
-    queue.writeBuffer(buffers.query_map, 0, map.queryMap);
-    queue.writeBuffer(buffers.key_map, 0, map.keyMap);
+    queue.writeBuffer(buffers.query_map, 0, query_map);
+    queue.writeBuffer(buffers.key_map, 0, key_map);
     queue.writeBuffer(buffers.lengths, 0, Uint32Array.of(kvLen));
     submit(device, decoder.recordPrompt);
     const reader = new BufferReader(
@@ -95,7 +100,7 @@ async function runQueries(
       const size = queryHeads * headDim;
       out.set(await reader.f32("out", 0, size), query * size);
     }
-    return { out, distances };
+    return { contender: decoder.contender, out, distances };
   } finally {
     decoder.destroy();
   }

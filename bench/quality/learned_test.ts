@@ -1,12 +1,12 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
+import type { LearnedMap } from "../../kernels/encode/learned_map.ts";
 import { randomProjection } from "../../kernels/encode/random_projection.ts";
 import type { Problem } from "../../kernels/problem.ts";
 import { canRun, openTestDevice } from "../../kernels/testing.ts";
 import { contendersOf } from "../../kernels/testing_suite.ts";
 import { METHODS } from "./methods.ts";
 import { runQuality } from "./run.ts";
-import type { CodeMap } from "./selector.ts";
 
 const testDevice = await openTestDevice();
 const { device, uncaptured } = testDevice;
@@ -23,14 +23,21 @@ Deno.test({
       map: { layers: 1, hidden: 128, dtype: "f16" },
     };
     const packed = randomProjection(problem, 1);
-    const map: CodeMap = {
-      ...{ shape: problem.map, bits: 32, sharing: "head", queryMap: packed, keyMap: packed },
-    };
-    const { rows, deviation } = await runQuality({
+    const numbers = new Float16Array(packed.buffer);
+    const shape = {
+      headDim,
+      bits: 32,
+      sharing: "head",
+      map: problem.map,
+      heads: queryHeads,
+    } as const;
+    const map: LearnedMap = { shape, query: numbers, key: numbers, about: {} };
+    const { rows, contenders, deviation } = await runQuality({
       ...{ trace: "shipped", contexts: [{ name: "", context: trace }], sparsities: [16, 32] },
       methods: METHODS.filter(({ name }) => ["learned", "random-32"].includes(name)),
       ...{ windows: { sink: 128, recent: 128 }, seed: 1, fit: null, learned: { device, map } },
     });
+    assertEquals(contenders.length, 1);
     assert(deviation > 0 && deviation < 1e-5, `${deviation}`);
     const [learned, random] = ["learned", "random-32"].map((name) =>
       rows.filter(({ method }) => method === name)

@@ -3,15 +3,16 @@
  * done, 1 if a device's output is not what its own selection gives, 2 for wrong usage.
  * @module
  */
-import { InvalidFileError } from "../../fixtures/safetensors.ts";
+import { InvalidFileError } from "../../kernels/safetensors.ts";
 import { readContextsFile } from "../../fixtures/trace_file.ts";
-import { NoAdapterError } from "../host.ts";
+import { loadMap } from "../../fixtures/map_file.ts";
+import { NoAdapterError, openAdapter, openDevice } from "../host.ts";
 import { createProgress } from "../progress.ts";
 import { UsageError } from "../usage_error.ts";
 import { QUALITY_HELP } from "./help.ts";
 import { parseQualityOptions, type QualityOptions } from "./options.ts";
 import { checkWritable, writeWhole } from "./output_file.ts";
-import { qualityCsv } from "./rows.ts";
+import { qualityCsv, type QualityRow } from "./rows.ts";
 import { type QualityOutcome, type QualityRun, runQuality } from "./run.ts";
 import { formatQuality } from "./table.ts";
 
@@ -26,40 +27,62 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(QUALITY_HELP);
     return EXIT.ok;
   }
-  const outputs = [options.csv, options.svg].filter((path) => path !== null);
-  outputs.forEach(checkWritable);
+  for (const path of [options.csv, options.svg]) if (path !== null) checkWritable(path);
+  const inputs = await readInputs(options);
+  if (inputs.adapter !== null) console.log(`Adapter: ${inputs.adapter}`);
   const progress = createProgress();
   const onProgress = (message: string, fraction: number) => progress.update(message, fraction);
-  const outcome = await runQuality({ ...await readInputs(options), onProgress });
+  const outcome = await runQuality({ ...inputs, onProgress });
   progress.clear();
-  if (options.csv !== null) writeWhole(options.csv, qualityCsv(outcome.rows));
-  if (options.svg !== null) {
-    // Loaded only where it is wanted: it takes as long as the rest of the program together.
-    const { qualitySvg } = await import("./plot.ts");
-    writeWhole(options.svg, await qualitySvg(outcome.rows));
-  }
   report(options, outcome);
-  if (outcome.deviation <= MOST_DEVIATION) return EXIT.ok;
-  const deviation = outcome.deviation.toExponential(1);
-  console.error(`FAILED: the device's output is ${deviation} from that of its own selection.`);
-  return EXIT.failed;
+  if (!(outcome.deviation <= MOST_DEVIATION)) {
+    const deviation = outcome.deviation.toExponential(1);
+    console.error(`FAILED: the device's output is ${deviation} from that of its own selection.`);
+    return EXIT.failed;
+  }
+  await writeFiles(options, outcome.rows);
+  return EXIT.ok;
 }
 
-async function readInputs(options: QualityOptions): Promise<QualityRun> {
+/** Reads the files, then opens a device where a map wants one. */
+async function readInputs(
+  options: QualityOptions,
+): Promise<QualityRun & { readonly adapter: string | null }> {
   const { methods, sparsities, windows, seed } = options;
   const contexts = await readContextsFile(options.trace);
   const fit = options.fitTrace === null ? null : await readContextsFile(options.fitTrace);
+  const map = options.map === null ? null : await loadMap(options.map);
+  const host = map && methods.some(({ needs }) => needs === "map") ? await openAdapter() : null;
+  const learned = host && map && {
+    map,
+    device: (await openDevice(host.adapter, ["subgroups"])).device,
+  };
   const trace = options.trace.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
-  const given = { trace, contexts, methods, sparsities, windows, seed };
-  return { ...given, fit: fit?.[0].context ?? null, learned: null };
+  return {
+    ...{ trace, contexts, methods, sparsities, windows, seed },
+    ...{ fit: fit?.[0].context ?? null, learned, adapter: host?.info.adapter ?? null },
+  };
 }
 
-function report({ leftOut, csv, svg }: QualityOptions, outcome: QualityOutcome): void {
+function report({ leftOut }: QualityOptions, outcome: QualityOutcome): void {
   console.log(`${formatQuality(outcome.rows)}\n`);
+  for (const name of outcome.contenders) console.log(`learned ran as ${name}.`);
   for (const trace of outcome.withoutValues) {
     console.log(`${trace} has no values (v), so its output errors are not known.`);
   }
   for (const { name, needs } of leftOut) console.log(`Left out: ${name}, without --${needs} FILE.`);
+}
+
+async function writeFiles(
+  { csv, svg }: QualityOptions,
+  rows: readonly QualityRow[],
+): Promise<void> {
+  if (csv !== null) writeWhole(csv, qualityCsv(rows));
+  if (svg !== null) {
+    // Loaded only where it is wanted: it takes longer to load than all the rest.
+    const { qualitySvg } = await import("./plot.ts");
+    writeWhole(svg, await qualitySvg(rows));
+  }
   for (const path of [csv, svg]) if (path !== null) console.log(`Written: ${path}`);
 }
 

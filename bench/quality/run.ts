@@ -24,6 +24,8 @@ export interface QualityOutcome {
   readonly rows: readonly QualityRow[];
   /** Names of the contexts that have no values, and so no output error. */
   readonly withoutValues: readonly string[];
+  /** Names of the kernels that a device ran. */
+  readonly contenders: readonly string[];
   /** Largest relative distance between a device's output and the f64 output of its selection. */
   readonly deviation: number;
 }
@@ -37,6 +39,7 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
   const { contexts, methods, sparsities, windows, seed, fit, learned } = run;
   const rows: QualityRow[] = [];
   const withoutValues: string[] = [];
+  const contenders = new Set<string>();
   let deviation = 0;
   for (const [i, { name, context }] of contexts.entries()) {
     const trace = name === "" ? run.trace : `${run.trace}/${name}`;
@@ -53,12 +56,13 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
     const onProgress = (fraction: number) => tell("measuring", fraction);
     const sums = measure({ context, selectors, budgets, windows, onProgress });
     for (const [at, { name }] of methods.entries()) {
-      const { bitsPerToken } = selectors[at];
+      const { bitsPerToken, contender } = selectors[at];
+      if (contender) contenders.add(contender);
       const hasValues = context.v !== null;
       const source = { trace, method: name, bitsPerToken, sparsities, budgets, hasValues };
       rows.push(...rowsOf({ ...source, windows, seed }, sums[at]));
       for (const { deviation: own } of sums[at].flat()) deviation = Math.max(deviation, own);
     }
   }
-  return { rows, withoutValues, deviation };
+  return { rows, withoutValues, contenders: [...contenders], deviation };
 }

@@ -1,6 +1,6 @@
 /** What the methods of selection have in common. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import type { CodeSharing, MapShape } from "../../kernels/problem.ts";
+import type { LearnedMap } from "../../kernels/encode/learned_map.ts";
 
 /** One query of one head. */
 export interface QueryRow {
@@ -21,6 +21,8 @@ export interface QueryRow {
 export interface Selector {
   /** What it reads to decide, in bits per cached token and KV head. */
   readonly bitsPerToken: number;
+  /** The kernels that chose, where a device did. */
+  readonly contender?: string;
   /** A number per token; the middle tokens of least cost are taken. Null takes none. */
   costs(row: QueryRow): ArrayLike<number> | null;
   /** The sparse output for the budget `k`, where something else than this suite's f64 made it. */
@@ -33,16 +35,6 @@ export interface EdgeWindows {
   readonly recent: number;
 }
 
-/** Maps of the heads of one group, as the kernels read them. */
-export interface CodeMap {
-  readonly shape: MapShape;
-  readonly bits: number;
-  readonly sharing: CodeSharing;
-  /** Packed weights and biases of every code head. */
-  readonly queryMap: Uint8Array<ArrayBuffer>;
-  readonly keyMap: Uint8Array<ArrayBuffer>;
-}
-
 /** What a method may need beside the context itself. */
 export interface MethodInputs {
   readonly seed: number;
@@ -52,7 +44,7 @@ export interface MethodInputs {
   /** A context to calibrate on; null without `--fit-trace`. */
   readonly fit: TraceContext | null;
   /** The learned map and the device to run its pipeline on; null without `--map`. */
-  readonly learned: { readonly device: GPUDevice; readonly map: CodeMap } | null;
+  readonly learned: { readonly device: GPUDevice; readonly map: LearnedMap } | null;
 }
 
 /** One way to choose tokens. */
