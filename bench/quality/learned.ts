@@ -16,6 +16,8 @@ export interface LearnedRun {
   readonly windows: EdgeWindows;
   /** A pipeline contender (default: the best that the device can run). */
   readonly contender?: string;
+  /** Called with the share of the work that is done. */
+  onProgress?(fraction: number): void;
 }
 
 /** What one run over all queries left. */
@@ -34,11 +36,23 @@ interface Outcome {
  * @throws {RangeError} for a shape or map that the kernels do not take.
  */
 export async function learnedSelector(context: TraceContext, run: LearnedRun): Promise<Selector> {
-  const outcomes = new Map<number, Outcome>();
   const problem = problemOf(context, run, 0);
   const packed = packMap(run.map, problem);
-  for (const k of new Set(run.budgets)) {
-    outcomes.set(k, await runQueries(context, problemOf(context, run, k), packed, run));
+  const outcomes = new Map<number, Outcome>();
+  const ks = [...new Set(run.budgets)];
+  const options = run.contender ? { contender: run.contender } : {};
+  const decoders: Decoder[] = [];
+  try {
+    for (const [i, k] of ks.entries()) {
+      const buffers = sharedBuffers(decoders[0]);
+      const each = problemOf(context, run, k);
+      decoders.push(await createDecoder(run.device, each, { ...options, buffers }));
+      if (i === 0) writePrompt(context, packed, run.device, decoders[0]);
+      const onProgress = (fraction: number) => run.onProgress?.((i + fraction) / ks.length);
+      outcomes.set(k, await runQueries(context, run.device, decoders[i], onProgress));
+    }
+  } finally {
+    for (const decoder of decoders.reverse()) decoder.destroy();
   }
   // The codes are the same in every run, and so are their distances.
   const [first] = outcomes.values();
@@ -64,46 +78,57 @@ function problemOf(context: TraceContext, { map, windows }: LearnedRun, k: numbe
   };
 }
 
+/** Buffers that the runs have in common: the prompt is encoded once. */
+const SHARED = ["keys", "values", "codes", "query_map", "key_map", "lengths", "q"] as const;
+
+function sharedBuffers(decoder: Decoder | undefined): Record<string, GPUBuffer> {
+  if (decoder === undefined) return {};
+  return Object.fromEntries(SHARED.map((name) => [name, decoder.buffers[name]]));
+}
+
+function writePrompt(
+  { k, v, kvLen }: TraceContext,
+  { query_map, key_map }: PackedMap,
+  device: GPUDevice,
+  { buffers, recordPrompt }: Decoder,
+): void {
+  const { queue } = device;
+  queue.writeBuffer(buffers.keys, 0, k);
+  if (v !== null) queue.writeBuffer(buffers.values, 0, v);
+  queue.writeBuffer(buffers.query_map, 0, query_map);
+  queue.writeBuffer(buffers.key_map, 0, key_map);
+  queue.writeBuffer(buffers.lengths, 0, Uint32Array.of(kvLen));
+  submit(device, recordPrompt);
+}
+
 async function runQueries(
   context: TraceContext,
-  problem: Problem,
-  { query_map, key_map }: PackedMap,
-  { device, contender }: LearnedRun,
+  device: GPUDevice,
+  { problem, contender, buffers, recordStep }: Decoder,
+  onProgress: (fraction: number) => void,
 ): Promise<Outcome> {
-  const { headDim, queryHeads, positions, k, v, kvLen } = context;
-  const decoder = await createDecoder(device, problem, contender ? { contender } : {});
-  try {
-    const { buffers } = decoder;
-    const { queue } = device;
-    queue.writeBuffer(buffers.keys, 0, k);
-    if (v !== null) queue.writeBuffer(buffers.values, 0, v);
-    queue.writeBuffer(buffers.query_map, 0, query_map);
-    queue.writeBuffer(buffers.key_map, 0, key_map);
-    queue.writeBuffer(buffers.lengths, 0, Uint32Array.of(kvLen));
-    submit(device, decoder.recordPrompt);
-    const reader = new BufferReader(
-      problem,
-      {},
-      (name, offset, length) => readBytes(device, buffers[name], offset, length),
+  const { headDim, queryHeads, positions } = context;
+  const reader = new BufferReader(
+    problem,
+    {},
+    (name, offset, length) => readBytes(device, buffers[name], offset, length),
+  );
+  const size = queryHeads * headDim;
+  const out = new Float32Array(positions.length * size);
+  const distances: ArrayLike<number>[][] = [];
+  for (const [query, position] of positions.entries()) {
+    onProgress(query / positions.length);
+    device.queue.writeBuffer(buffers.lengths, 0, Uint32Array.of(position + 1));
+    device.queue.writeBuffer(buffers.q, 0, queriesAt(context, query));
+    submit(device, recordStep);
+    const lists = Array.from(
+      { length: codeHeads(problem) },
+      (_, list) => reader.distances(listPlace(problem, 0, list, position + 1)),
     );
-    const out = new Float32Array(positions.length * queryHeads * headDim);
-    const distances: ArrayLike<number>[][] = [];
-    for (const [query, position] of positions.entries()) {
-      queue.writeBuffer(buffers.lengths, 0, Uint32Array.of(position + 1));
-      queue.writeBuffer(buffers.q, 0, queriesAt(context, query));
-      submit(device, decoder.recordStep);
-      const lists = Array.from(
-        { length: codeHeads(problem) },
-        (_, list) => reader.distances(listPlace(problem, 0, list, position + 1)),
-      );
-      distances.push(await Promise.all(lists));
-      const size = queryHeads * headDim;
-      out.set(await reader.f32("out", 0, size), query * size);
-    }
-    return { contender: decoder.contender, out, distances };
-  } finally {
-    decoder.destroy();
+    distances.push(await Promise.all(lists));
+    out.set(await reader.f32("out", 0, size), query * size);
   }
+  return { contender, out, distances };
 }
 
 /** One query of every head: f32 [heads, headDim]. */

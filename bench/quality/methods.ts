@@ -30,8 +30,8 @@ export const METHODS: readonly Method[] = [
     name: "learned",
     description: "the map of --map, through the WGSL pipeline on this device",
     needs: "map",
-    prepare: (context, { learned, budgets, windows }) =>
-      learnedSelector(context, { ...learned!, budgets, windows }),
+    prepare: (context, { learned, ...inputs }) =>
+      learnedSelector(context, { ...learned!, ...inputs }),
   },
   random(32),
   random(128),

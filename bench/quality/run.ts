@@ -5,6 +5,9 @@ import { measure } from "./measure.ts";
 import { type QualityRow, rowsOf } from "./rows.ts";
 import type { EdgeWindows, Method, MethodInputs } from "./selector.ts";
 
+/** About what share of a context's time goes into preparing the methods. */
+const PREPARATION = 0.4;
+
 /** What to compare, and how. */
 export interface QualityRun {
   /** What rows call the trace; contexts with names of their own are told after a slash. */
@@ -48,12 +51,15 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
       run.onProgress?.(`${trace}: ${what}`, (i + fraction) / contexts.length);
     const budgets = sparsities.map((sparsity) => Math.floor(context.kvLen / sparsity));
     const selectors = [];
-    for (const { name, prepare } of methods) {
-      tell(`preparing ${name}`, 0);
-      const inputs = { seed, windows, budgets, fit, learned };
+    for (const [at, { name, prepare }] of methods.entries()) {
+      const onProgress = (fraction: number) =>
+        tell(`preparing ${name}`, PREPARATION * (at + fraction) / methods.length);
+      onProgress(0);
+      const inputs = { seed, windows, budgets, fit, learned, onProgress };
       selectors.push(await asUsageAsync(async () => await prepare(context, inputs)));
     }
-    const onProgress = (fraction: number) => tell("measuring", fraction);
+    const onProgress = (fraction: number) =>
+      tell("measuring", PREPARATION + (1 - PREPARATION) * fraction);
     const sums = measure({ context, selectors, budgets, windows, onProgress });
     for (const [at, { name }] of methods.entries()) {
       const { bitsPerToken, contender } = selectors[at];

@@ -45,6 +45,8 @@ export interface MethodInputs {
   readonly fit: TraceContext | null;
   /** The learned map and the device to run its pipeline on; null without `--map`. */
   readonly learned: { readonly device: GPUDevice; readonly map: LearnedMap } | null;
+  /** Called with the share of the preparation that is done. */
+  onProgress?(fraction: number): void;
 }
 
 /** One way to choose tokens. */
