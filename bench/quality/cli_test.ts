@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { parse } from "@std/csv";
+import { saveMap } from "../../fixtures/map_file.ts";
 import { SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
 import { METHODS } from "./methods.ts";
 import { QUALITY_COLUMNS } from "./rows.ts";
@@ -41,13 +42,14 @@ Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
       [["--frobnicate"], /^Unknown flag --frobnicate/],
       [["--trace", TRACE, "--sparsity", "8,0"], /^--sparsity takes a whole number from 1 .* "0"/],
       [["--trace", TRACE, "--sparsity", "8,"], /^--sparsity has an empty entry/],
-      [["--trace", TRACE, "--sink", "-1"], /^--sink takes a whole number from 0/],
+      [["--trace", TRACE, "--sink=-1"], /^--sink takes a whole number from 0/],
       [["--trace", TRACE, "--methods", "h2o"], /^--methods knows no "h2o"; .* oracle, /],
       [["--trace", TRACE, "--methods", "learned"], /^The method learned needs --map FILE/],
       [
         ["--trace", TRACE, "--methods", "edges,double-sparsity-16"],
         /^The method double-sparsity-16 needs --fit-trace FILE/,
       ],
+      [["--trace", TRACE, "--csv", "a", "--svg", "a"], /^--csv and --svg name the same file a\.$/m],
       [["--trace", `${folder}/missing`], /^Cannot read the trace \S+missing: /],
       [["--trace", file, "--csv", `${folder}/out.csv`], /^\S+file: /],
       [["--trace", TRACE, "--fit-trace", file], /^\S+file: /],
@@ -62,6 +64,28 @@ Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
       assertMatch(err, wrong[i][1]);
     }
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["file"]);
+  }));
+
+Deno.test("a map runs on the device, and one for another shape is refused", () =>
+  inFolder(async (folder) => {
+    const save = async (heads: number, bits: number) => {
+      const map = { layers: 1, hidden: 64, dtype: "f32" } as const;
+      const numbers = Float32Array.from({ length: heads * 129 * bits }, (_, i) => Math.sin(i * i));
+      const path = `${folder}/${heads}.safetensors`;
+      const shape = { headDim: 128, bits, sharing: "head", map, heads } as const;
+      await saveMap(path, { shape, query: numbers, key: numbers, about: {} });
+      return path;
+    };
+    const args = ["--trace", TRACE, "--methods", "learned", "--sparsity", "32", "--map"];
+    const refused = await run(...args, await save(8, 32));
+    assertEquals(refused.code, 2);
+    assertMatch(refused.err, /\nThe map is for another problem: code heads 8 and not 4\.\n$/);
+
+    const { code, out, err } = await run(...args, await save(4, 64));
+    assertEquals(code, 0, err);
+    assertMatch(out, /^Adapter: .+\n/);
+    assertMatch(out, /\nlearned +256 +32 +176 /);
+    assertMatch(out, /\nlearned ran as pipeline\/sparse\w*\.\n/);
   }));
 
 Deno.test("help names every method and column", async () => {

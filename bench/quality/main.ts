@@ -32,8 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (inputs.adapter !== null) console.log(`Adapter: ${inputs.adapter}`);
   const progress = createProgress();
   const onProgress = (message: string, fraction: number) => progress.update(message, fraction);
-  const outcome = await runQuality({ ...inputs, onProgress });
-  progress.clear();
+  const outcome = await runQuality({ ...inputs, onProgress }).finally(() => progress.clear());
   report(options, outcome);
   if (!(outcome.deviation <= MOST_DEVIATION)) {
     const deviation = outcome.deviation.toExponential(1);

@@ -42,6 +42,9 @@ export function parseQualityOptions(args: readonly string[]): QualityOptions {
   if (trace === undefined && !switches.help) {
     throw new UsageError("--trace FILE is needed; --help lists the flags.");
   }
+  if (texts.has("csv") && texts.get("csv") === texts.get("svg")) {
+    throw new UsageError(`--csv and --svg name the same file ${texts.get("csv")}.`);
+  }
   const count = (name: (typeof VALUES)[number], fallback: number) =>
     wholeNumber(name, texts.get(name) ?? String(fallback), 0, MAX_U32);
   return {
