@@ -74,7 +74,7 @@ export const gatherMerge: Contender = {
     return {
       WORKGROUP: shared || long ? 256 : 128,
       LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4)),
-      TOKENS: long && !shared ? 4 : 2,
+      TOKENS: long ? 4 : 2,
       PREFETCH: 0,
       SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512),
     };

@@ -100,15 +100,20 @@ export const selectGather: Contender = {
     const lists = p.batch * codeHeads(p);
     // Fewer, larger workgroups prepare less where lists are long and few.
     const long = p.capacity > 16384 && lists <= 64;
+    const WORKGROUP = long ? 256 : 128;
+    const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
+    const TOKENS = 4;
+    const most = splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512);
+    const tile = WORKGROUP / LANES * TOKENS;
+    const share = Math.ceil(listCapacity(p) / most / tile) * tile;
     return {
       // That of the score, whose histograms it reads.
       BLOCK: 1024,
       NEWEST: 0,
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-      WORKGROUP: long ? 256 : 128,
-      LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-      TOKENS: 4,
-      SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512),
+      ...{ WORKGROUP, LANES, TOKENS },
+      // Shares of whole tiles.
+      SPLITS: Math.ceil(listCapacity(p) / share),
     };
   },
   refuses,

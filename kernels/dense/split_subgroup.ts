@@ -22,6 +22,7 @@ export const splitSubgroupKernel: Kernel = {
   ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    HEADS: { min: 1, max: 64 },
     ...ROW_SPLIT_RANGES,
     PREFETCH: [0, 1],
     SPLITS: { min: 1, max: 1024 },
@@ -30,26 +31,30 @@ export const splitSubgroupKernel: Kernel = {
 };
 
 function plan(p: Problem, params: Params): Plan {
-  const partials = p.batch * p.qHeads * params.SPLITS;
+  const lists = p.kvHeads * Math.ceil(groupSize(p) / params.HEADS);
+  const partials = p.batch * lists * params.HEADS * params.SPLITS;
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
       partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
-      arrivals: { bytes: p.batch * p.kvHeads * 4, role: "counter" },
+      arrivals: { bytes: p.batch * lists * 4, role: "counter" },
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(splitSubgroupKernel, p, params, [params.SPLITS, p.kvHeads, p.batch]),
+      dispatch(splitSubgroupKernel, p, params, [params.SPLITS, lists, p.batch]),
     ],
   };
 }
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  if (params.HEADS > groupSize(p)) {
+    return `${params.HEADS} query heads of a list exceed the group of ${groupSize(p)}`;
+  }
   if (params.WORKGROUP < p.headDim / 4) {
     return `${params.WORKGROUP} threads are too few for a row of ${p.headDim}`;
   }
   // The merge keeps a maximum and a denominator for every thread.
-  const queries = Math.max(groupSize(p), params.LANES);
+  const queries = Math.max(params.HEADS, params.LANES);
   return refusesRowSplit(p, params, limits, { queries, subgroups: true });
 }
 
@@ -61,17 +66,22 @@ export const denseSplitSubgroup: Contender = {
   tunables: {
     ...ROW_SPLIT_TUNABLES,
     WORKGROUP: [128, 256, 512],
+    HEADS: [1, 2, 3, 4, 5, 7, 8],
     PREFETCH: [0, 1],
     SPLITS: [8, 16, 32, 33, 66],
   },
   features: ["subgroups"],
   lastArriverMerges: true,
   defaults(p, limits) {
+    // More query heads than four take registers that a second workgroup on an SM would need.
+    const lists = Math.ceil(groupSize(p) / 4);
     const params = {
+      HEADS: Math.ceil(groupSize(p) / lists),
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-      TOKENS: 2,
-      PREFETCH: 1,
-      SPLITS: splitsFor(p, p.kvHeads, p.capacity, 256),
+      // Short rows give a thread less to load: more rows at a time, and none ahead.
+      TOKENS: p.headDim <= 64 ? 4 : 2,
+      PREFETCH: p.headDim <= 64 ? 0 : 1,
+      SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, 256),
     };
     // Small subgroups make many row groups of a workgroup, which then needs more memory.
     const fits = (threads: number) => !refuses(p, { WORKGROUP: threads, ...params }, limits);

@@ -1,9 +1,11 @@
 // Dense decode attention, split over the KV axis (FlashDecoding), GQA group packed.
 //
-// Dispatch (SPLITS, KV heads, batch): a workgroup reads its share of one KV head's K and V once for
-// all query heads of the group, and leaves one unnormalised partial per query head. The last
-// workgroup of a KV head to arrive joins the partials: nobody waits, and no second dispatch is paid.
-// That hand-over needs storageBarrier() to order memory for the whole device, as naga makes it.
+// Dispatch (SPLITS, lists, batch): a list is HEADS query heads of one KV head, all of its group or,
+// where registers run short, a part of it. A workgroup reads its share of the K and V once for them
+// and leaves one unnormalised partial per query head; lists of the same KV head read side by side, so
+// that memory is read once. The last workgroup of a list to arrive joins the partials: nobody waits,
+// and no second dispatch is paid. That hand-over needs storageBarrier() to order memory for the whole
+// device, as naga makes it.
 // LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
 // Each row group keeps its own running softmax. With PREFETCH the next tile is loaded while one is used.
 // Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
@@ -11,6 +13,7 @@
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
+const HEADS: u32 = 4u; // @param query heads of a list
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
@@ -27,12 +30,13 @@ const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // row groups
 const TILE = ROWS * TOKENS;
 const STRIDE = TILE * SPLITS;
-const LOGITS = TOKENS * GROUP;
+const LOGITS = TOKENS * HEADS;
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const LOADS = TOKENS * CHUNKS;
 const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
-const COLUMNS = GROUP * HEAD_QUADS; // of the group's outputs
+const LISTS = (GROUP + HEADS - 1u) / HEADS; // of a KV head
+const COLUMNS = HEADS * HEAD_QUADS; // of the list's outputs
 const SLICES = max(WORKGROUP / COLUMNS, 1u); // of the splits, when partials are joined
 const AT_ONCE = WORKGROUP / SLICES; // columns
 const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
@@ -49,7 +53,7 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
 
 var<workgroup> scratch: array<vec4f, max(ROWS * HEAD_QUADS, WORKGROUP)>;
-var<workgroup> stats: array<vec2f, max(ROWS * GROUP, WORKGROUP)>;
+var<workgroup> stats: array<vec2f, max(ROWS * HEADS, WORKGROUP)>;
 var<workgroup> is_last: u32;
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load.
@@ -85,8 +89,11 @@ fn main(
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  let kv_head = wid.z * KV_HEADS + wid.y;
-  let first_head = kv_head * GROUP;
+  let list = wid.z * KV_HEADS * LISTS + wid.y;
+  let kv_head = list / LISTS;
+  // A list past the end of its group repeats the last head, and writes it once.
+  let first_head = kv_head * GROUP + list % LISTS * HEADS;
+  let last_head = kv_head * GROUP + GROUP - 1u;
   let length = lengths[wid.z];
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
   let begin = wid.x * TILE;
@@ -106,16 +113,16 @@ fn main(
     }
   }
 
-  var query: array<vec4f, GROUP * PARTS>;
-  var total: array<vec4f, GROUP * PARTS>;
-  var highest: array<f32, GROUP>;
-  var weight: array<f32, GROUP>;
-  for (var h = 0u; h < GROUP; h++) { // @unroll
+  var query: array<vec4f, HEADS * PARTS>;
+  var total: array<vec4f, HEADS * PARTS>;
+  var highest: array<f32, HEADS>;
+  var weight: array<f32, HEADS>;
+  for (var h = 0u; h < HEADS; h++) { // @unroll
     highest[h] = LOWEST;
     weight[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      query[h * PARTS + part] = q[min(first_head + h, last_head) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
       total[h * PARTS + part] = vec4f(0.0);
     }
   }
@@ -139,8 +146,8 @@ fn main(
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
         let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
-        for (var h = 0u; h < GROUP; h++) { // @unroll
-          logits[t * GROUP + h] += dot(piece, query[h * PARTS + part]);
+        for (var h = 0u; h < HEADS; h++) { // @unroll
+          logits[t * HEADS + h] += dot(piece, query[h * PARTS + part]);
         }
       }
     }
@@ -150,12 +157,12 @@ fn main(
       }
     }
 
-    for (var h = 0u; h < GROUP; h++) { // @unroll
+    for (var h = 0u; h < HEADS; h++) { // @unroll
       var peak = highest[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < length;
-        logits[t * GROUP + h] = select(LOWEST, logits[t * GROUP + h], inside);
-        peak = max(peak, logits[t * GROUP + h]);
+        logits[t * HEADS + h] = select(LOWEST, logits[t * HEADS + h], inside);
+        peak = max(peak, logits[t * HEADS + h]);
       }
       let fade = exp2(highest[h] - peak);
       highest[h] = peak;
@@ -165,7 +172,7 @@ fn main(
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < length;
-        let share_of = select(0.0, exp2(logits[t * GROUP + h] - peak), inside);
+        let share_of = select(0.0, exp2(logits[t * HEADS + h] - peak), inside);
         weight[h] += share_of;
         for (var part = 0u; part < PARTS; part++) { // @unroll
           total[h * PARTS + part] += share_of * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
@@ -182,15 +189,15 @@ fn main(
 
   // Join the row groups into this split's partial.
   if (lane == 0u) {
-    for (var h = 0u; h < GROUP; h++) { // @unroll
-      stats[row * GROUP + h] = vec2f(highest[h], weight[h]);
+    for (var h = 0u; h < HEADS; h++) { // @unroll
+      stats[row * HEADS + h] = vec2f(highest[h], weight[h]);
     }
   }
   workgroupBarrier();
-  for (var h = 0u; h < GROUP; h++) { // @unroll
+  for (var h = 0u; h < HEADS; h++) { // @unroll
     var peak = LOWEST;
     for (var r = 0u; r < ROWS; r++) { // @unroll
-      peak = max(peak, stats[r * GROUP + h].x);
+      peak = max(peak, stats[r * HEADS + h].x);
     }
     let fade = exp2(highest[h] - peak);
     for (var part = 0u; part < PARTS; part++) { // @unroll
@@ -198,7 +205,7 @@ fn main(
       scratch[row * HEAD_QUADS + at] = total[h * PARTS + part] * fade;
     }
     workgroupBarrier();
-    let slot = ((first_head + h) * SPLITS + wid.x) * PARTIAL_QUADS;
+    let slot = ((list * HEADS + h) * SPLITS + wid.x) * PARTIAL_QUADS;
     for (var column = thread; column < HEAD_QUADS; column += WORKGROUP) {
       var sum = vec4f(0.0);
       for (var r = 0u; r < ROWS; r++) { // @unroll
@@ -209,20 +216,20 @@ fn main(
     if (thread == 0u) {
       var denominator = 0.0;
       for (var r = 0u; r < ROWS; r++) { // @unroll
-        denominator += stats[r * GROUP + h].y * exp2(stats[r * GROUP + h].x - peak);
+        denominator += stats[r * HEADS + h].y * exp2(stats[r * HEADS + h].x - peak);
       }
       partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
     }
     workgroupBarrier();
   }
 
-  // The last workgroup of the KV head joins the splits, and leaves the counter at zero.
+  // The last workgroup of the list joins the splits, and leaves the counter at zero.
   storageBarrier();
   if (thread == 0u) {
     is_last = 0u;
-    if (atomicAdd(&arrivals[kv_head], 1u) == SPLITS - 1u) {
+    if (atomicAdd(&arrivals[list], 1u) == SPLITS - 1u) {
       is_last = 1u;
-      atomicStore(&arrivals[kv_head], 0u);
+      atomicStore(&arrivals[list], 0u);
     }
   }
   if (workgroupUniformLoad(&is_last) == 0u) {
@@ -232,11 +239,12 @@ fn main(
   let slice = thread / AT_ONCE;
   for (var turn = 0u; turn < COLUMNS; turn += AT_ONCE) {
     let column = turn + thread % AT_ONCE;
-    let head = first_head + min(column, COLUMNS - 1u) / HEAD_QUADS;
+    let place = min(column, COLUMNS - 1u) / HEAD_QUADS; // in the list
+    let head = min(first_head + place, last_head);
     var sum = Softmax(LOWEST, 0.0, vec4f(0.0));
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let split = round * SLICES + slice;
-      let slot = (head * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
+      let slot = ((list * HEADS + place) * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
       let of_split = partials[slot + HEAD_QUADS];
       let part = Softmax(of_split.x, of_split.y, partials[slot + column % HEAD_QUADS]);
       if (split < SPLITS) {
@@ -246,7 +254,7 @@ fn main(
     scratch[thread] = sum.numerator;
     stats[thread] = vec2f(sum.peak, sum.denominator);
     workgroupBarrier();
-    if (slice == 0u && column < COLUMNS) {
+    if (slice == 0u && column < COLUMNS && first_head + place <= last_head) {
       for (var at = thread + AT_ONCE; at < SLICES * AT_ONCE; at += AT_ONCE) {
         sum = join(sum, Softmax(stats[at].x, stats[at].y, scratch[at]));
       }
@@ -255,7 +263,7 @@ fn main(
       let scale = exp2(sum.peak - peak);
       let denominator = sum.denominator * scale + select(exp2(sink - peak), 0.0, sink <= LOWEST);
       let attends = sum.denominator > 0.0 || sum.denominator != sum.denominator;
-      out[first_head * HEAD_QUADS + column] = select(vec4f(0.0), sum.numerator * scale / denominator, attends);
+      out[head * HEAD_QUADS + column % HEAD_QUADS] = select(vec4f(0.0), sum.numerator * scale / denominator, attends);
     }
     workgroupBarrier();
   }

@@ -28,7 +28,6 @@ export const encodeScoreKernel: Kernel = {
     WORKGROUP: [128, 256, 512, 1024],
     SPLITS: { min: 1, max: 64 },
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
-    STAGGER: [0, 1],
   },
 };
 
@@ -40,7 +39,7 @@ export function encodeScoreBlock(params: Params): number {
 /** Rounds that hold a split's share of the blocks at capacity, as far as registers go. */
 function roundsFor(p: Problem, workgroup: number, splits: number): number {
   const blocks = Math.ceil(blockCount(p.capacity, 4 * workgroup) / splits);
-  const most = Math.max(1, Math.floor((workgroup > 512 ? 6 : 12) / codeWords(p)));
+  const most = Math.max(1, Math.floor((workgroup > 512 ? 4 : 12) / codeWords(p)));
   const bytes = (rounds: number) => rounds * (maxDistance(p) + 1) * 4;
   return [12, 8, 6, 4, 3, 2].find((rounds) =>
     rounds <= most && bytes(rounds) <= 4096 && (rounds <= blocks || rounds - blocks < 2)
@@ -62,7 +61,6 @@ export const encodeScore: Contender = {
     WORKGROUP: [128, 256, 512, 1024],
     SPLITS: [1, 2, 3, 4, 6, 8],
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
-    STAGGER: [0, 1],
   },
   features: [],
   defaults(p, limits): Params {
@@ -72,7 +70,6 @@ export const encodeScore: Contender = {
       WORKGROUP,
       SPLITS,
       ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
-      STAGGER: 0,
     });
     return [1024, 512, 256].filter((threads) => threads <= wanted).map(of)
       .find((params) => !refuses(p, params, limits)) ?? of(256);

@@ -21,7 +21,6 @@ const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
 const WORKGROUP: u32 = 256u; // @param
 const SPLITS: u32 = 3u; // @param workgroups that score a list
 const ROUNDS: u32 = 4u; // @param blocks in flight
-const STAGGER: u32 = 1u; // @param 1: neighbouring eights of threads count in different blocks
 
 const WIDTH = 4u + 4u * MAP_DTYPE; // weights of a 16-byte load
 const OUT_1 = MAP_HIDDEN * u32(MAP_LAYERS > 1u) + BITS * u32(MAP_LAYERS == 1u);
@@ -162,11 +161,9 @@ fn main(
   let bias_1 = bias(is_key, base + SIZE_1, thread, OUT_1);
   let bias_2 = bias(is_key, base + START_2 + SIZE_2, thread, OUT_2);
   let bias_3 = bias(is_key, base + START_3 + SIZE_3, thread, OUT_3);
-  // Threads that count at the same time had better meet in several histograms than in one.
-  let stagger = STAGGER * (thread / 8u);
   var found_codes: array<vec4<u32>, CODE_LOADS>;
   for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-    let four = min((begin + (i / WORDS + stagger) % ROUNDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
+    let four = min((begin + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
     found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
   }
 
@@ -211,7 +208,7 @@ fn main(
   for (var start = begin; start < end; start += ROUNDS) {
     if (start != begin) {
       for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-        let four = min((start + (i / WORDS + stagger) % ROUNDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
+        let four = min((start + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
         found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
       }
     }
@@ -220,8 +217,7 @@ fn main(
     }
     workgroupBarrier();
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
-      let block = (round + stagger) % ROUNDS;
-      let first = ((start + block) * WORKGROUP + thread) * 4u;
+      let first = ((start + round) * WORKGROUP + thread) * 4u;
       var found = vec4<u32>();
       for (var w = 0u; w < WORDS; w++) { // @unroll
         // Word w of the four tokens: strided by WORDS through the WORDS loads.
@@ -234,11 +230,11 @@ fn main(
         );
         found += countOneBits(four ^ vec4<u32>(atomicLoad(&code[w])));
       }
-      if (start + block < end && first < CAPACITY) {
+      if (start + round < end && first < CAPACITY) {
         distances[(list * CAPACITY + first) / 4u] = found.x | (found.y << 8u) | (found.z << 16u) | (found.w << 24u);
         for (var t = 0u; t < FOUR; t++) { // @unroll
           if (first + t >= SINK && first + t < recent_start) {
-            atomicAdd(&counts[block * BINS + found[t]], 1u);
+            atomicAdd(&counts[round * BINS + found[t]], 1u);
           }
         }
       }

@@ -40,12 +40,16 @@ export function blockCount(tokens: number, blockTokens: number): number {
   return Math.ceil(tokens / blockTokens);
 }
 
+/** Lists that keep a large GPU busy by themselves. */
+export const MANY_LISTS = 128;
+
 /**
  * Blocks in tokens: small enough to find a token's place quickly, at most 64 for a sequence; as few
  * as can be where histograms have many bins, since who selects adds them all up.
  */
 export function blockFor(p: Problem): number {
   if (maxDistance(p) > 256 && p.capacity > 65536) return 4096;
+  if (p.batch * codeHeads(p) >= MANY_LISTS && p.capacity > 16384) return 2048;
   return BLOCK_TOKENS.find((block) => p.capacity <= 64 * block && block >= 1024) ?? 4096;
 }
 
@@ -67,9 +71,12 @@ export const hamming: Contender = {
   description: "XOR and popcount, distances packed, histogram per block in workgroup memory",
   tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP: [64, 128, 256, 512], COPIES: [1, 4, 8, 16, 32] },
   features: [],
-  defaults: (p) => ({
+  defaults: (p, limits) => ({
     BLOCK: blockFor(p),
-    WORKGROUP: 256,
+    // Long codes have loads for more threads.
+    WORKGROUP: blockFor(p) >= 2048 && codeWords(p) > 1
+      ? Math.min(512, limits.maxComputeInvocationsPerWorkgroup)
+      : 256,
     COPIES: 1,
   }),
   refuses(p, params, limits) {

@@ -9,7 +9,7 @@ import {
   type Problem,
   windowsOf,
 } from "../problem.ts";
-import { BLOCK_TOKENS, blockCount, blockFor } from "../score/hamming.ts";
+import { BLOCK_TOKENS, blockCount, blockFor, MANY_LISTS } from "../score/hamming.ts";
 import { refusesWorkgroup } from "../refusals.ts";
 import source from "./counting.wgsl" with { type: "text" };
 
@@ -52,9 +52,10 @@ const MOST_WORKGROUPS = 1024;
 export function countingDefaults(p: Problem): Params {
   const manyBins = maxDistance(p) > 256 && p.capacity > 65536;
   const WORKGROUP = p.capacity <= 16384 ? 128 : manyBins ? 512 : 256;
-  const TOKENS = p.capacity <= 65536 ? 16 : 32;
+  const lists = p.batch * codeHeads(p);
+  const TOKENS = p.capacity > 65536 || p.capacity > 16384 && lists >= MANY_LISTS ? 32 : 16;
   const windows = Math.ceil(p.capacity / (WORKGROUP * TOKENS));
-  const most = Math.floor(MOST_WORKGROUPS / (p.batch * codeHeads(p)));
+  const most = Math.floor(MOST_WORKGROUPS / lists);
   return { BLOCK: blockFor(p), SPLITS: Math.max(1, Math.min(windows, most)), WORKGROUP, TOKENS };
 }
 
