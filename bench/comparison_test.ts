@@ -4,7 +4,7 @@ import { openResults } from "./results.ts";
 import type { ResultRow } from "./row.ts";
 import { makeFailedRow, makeRow } from "./testing_row.ts";
 
-const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-23.csv`;
+const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-24.csv`;
 
 const row = (kernel: string, medianUs: number, changes: Partial<ResultRow> = {}) =>
   makeRow({ kernel, median_us: medianUs, ...changes });
@@ -81,7 +81,7 @@ Deno.test("the command exits 0 where runs agree, 1 where not, 2 for wrong usage"
   const folder = await Deno.makeTempDir();
   try {
     const writer = openResults(folder);
-    writer.append(row("dense/split", 100));
+    writer.append(row("dense/unheard_of", 100));
     writer.close();
     const moved = `${folder}/moved.csv`;
     const text = await Deno.readTextFile(`${folder}/results.csv`);

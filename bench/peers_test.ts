@@ -3,16 +3,16 @@ import { parsePeers, readPeers } from "./peers.ts";
 import { UsageError } from "./usage_error.ts";
 
 const HEADER = "peer,batch,q_heads,kv_heads,head_dim,kv_len,us_median,gbytes_per_s";
-const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-23-peers.csv`;
+const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-24-peers.csv`;
 
 Deno.test("the stored peers are read", () => {
   const peers = readPeers([STORED]);
-  assertEquals(peers.length, 9);
+  assertEquals(peers.length, 30);
   assertEquals(peers[1], {
     ...{ peer: "torch_cudnn", batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 },
     medianUs: 19.5,
   });
-  assertEquals(readPeers([STORED, STORED]).length, 18);
+  assertEquals(readPeers([STORED, STORED]).length, 60);
 });
 
 Deno.test("files may be concatenated, end lines as they like and say what no step is", () => {

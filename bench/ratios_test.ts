@@ -5,7 +5,7 @@ import { readResults } from "./read_results.ts";
 import type { ResultRow } from "./row.ts";
 import { makeFailedRow, makeRow } from "./testing_row.ts";
 
-const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-23`;
+const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-24`;
 const SIZES = { batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 };
 
 const peer = (peer: string, medianUs: number, sizes: Partial<PeerTime> = {}): PeerTime => ({
@@ -25,12 +25,18 @@ const times = (rows: readonly ResultRow[], peers: readonly PeerTime[] = []) =>
 Deno.test("the stored run gives the ratios that were published of it", () => {
   const { rows } = readResults(`${STORED}.csv`);
   const found = times(rows, readPeers([`${STORED}-peers.csv`]));
-  const ratios = found.map(({ cudaDense, wgslDense, step, select, topK }) => [
+  const ratios = found.slice(0, 3).map(({ cudaDense, wgslDense, step, select, topK, ortDense }) => [
     (cudaDense!.medianUs / step!.medianUs).toFixed(2),
     (wgslDense!.medianUs / cudaDense!.medianUs).toFixed(2),
     (topK!.medianUs / select!.medianUs).toFixed(1),
+    (ortDense!.medianUs / step!.medianUs).toFixed(1),
   ]);
-  assertEquals(ratios, [["1.07", "1.06", "8.5"], ["1.95", "1.05", "7.6"], ["3.42", "1.02", "4.5"]]);
+  assertEquals(ratios, [
+    ["1.15", "1.04", "11.7", "14.9"],
+    ["2.20", "1.02", "15.2", "34.4"],
+    ["3.55", "1.01", "13.0", "75.4"],
+  ]);
+  assertEquals(found.length, 13);
 });
 
 Deno.test("of each kind the fastest that is right counts", () => {
