@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { loadMap } from "../../fixtures/map_file.ts";
 import { SMALL_FLAGS, smallTraceBytes, tensorOf } from "./testing_trace.ts";
 
@@ -134,4 +134,19 @@ Deno.test("Ctrl-C keeps the best so far, and --resume ends where an unbroken run
     assertEquals(resumed.code, 0, resumed.err);
     assertEquals(await Deno.readFile(parts), await Deno.readFile(whole));
     assertEquals(filesIn(folder), ["parts", "small.safetensors", "state", "whole"]);
+  }));
+
+Deno.test("WebGPU trains once it agrees with the CPU, to the same map but for rounding", () =>
+  inFolder(async (folder) => {
+    const trace = `${folder}/small.safetensors`;
+    await Deno.writeFile(trace, smallTraceBytes());
+    const maps = await Promise.all(["wasm", "webgpu"].map(async (backend) => {
+      const flags = ["--trace", trace, ...SMALL_FLAGS, "--steps", "2", "--backend", backend];
+      const { code, out, err } = await run(...flags, "--out", `${folder}/${backend}`);
+      assertEquals(code, 0, err);
+      assertMatch(out, backend === "wasm" ? /^Backend: wasm\n/ : /^Backend: webgpu, checked /);
+      return await loadMap(`${folder}/${backend}`);
+    }));
+    const [wasm, webgpu] = maps.map(({ key }) => key);
+    for (const [i, weight] of wasm.entries()) assertAlmostEquals(webgpu[i], weight, 1e-4);
   }));

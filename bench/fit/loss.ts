@@ -1,5 +1,6 @@
 /**
- * The losses. Functions on arrays take ownership of their arguments, as all of jax-js does.
+ * The losses. Functions on arrays take ownership of their arguments, as all of jax-js does. Sums
+ * are taken key by key first: one long sum of millions loses digits in f32.
  */
 import { lax, numpy as np, scipySpecial } from "@jax-js/jax";
 import { sigmoid, softplus } from "./activations.ts";
@@ -86,9 +87,8 @@ function attentionMass(
 function crossEntropy(scaled: np.Array, mass: np.Array, valid: np.Array): np.Array {
   const masked = np.where(valid.ref, scaled, MASKED);
   const normaliser = scipySpecial.logsumexp(masked.ref, -1, { keepdims: true });
-  const [heads, queries] = mass.shape;
   const logProbability = np.where(valid, masked.sub(normaliser), 0);
-  return np.sum(mass.mul(logProbability)).mul(-1 / (heads * queries));
+  return np.mean(np.sum(mass.mul(logProbability), -1)).mul(-1);
 }
 
 /**
@@ -101,7 +101,6 @@ function lostMass(
   valid: np.Array,
   { cuts, width }: { readonly cuts: np.Array; readonly width: number },
 ): np.Array {
-  const [heads, queries] = mass.shape;
   const counted = valid.astype(np.float32);
   const count = np.maximum(np.sum(counted.ref, -1, { keepdims: true }), 1);
   const meanOf = (values: np.Array) =>
@@ -111,7 +110,7 @@ function lostMass(
   for (const used of [counted, count]) used.dispose();
   const cut = mean.add(np.sqrt(np.maximum(variance, LEAST_VARIANCE)).mul(cuts));
   const kept = sigmoid(similarity.sub(cut).mul(1 / width));
-  return np.sum(mass.mul(kept)).mul(-1 / (heads * queries));
+  return np.mean(np.sum(mass.mul(kept), -1)).mul(-1);
 }
 
 /**
@@ -129,6 +128,6 @@ function positivesLoss(
   // -log sigmoid(s) = softplus(-s) and -log(1 - sigmoid(s)) = softplus(s).
   const positive = softplus(similarity.ref.mul(-1)).mul(labels.ref).mul(alpha);
   const negative = softplus(similarity).mul(np.subtract(1, labels));
-  const total = np.sum(positive.add(negative).mul(counted.ref));
-  return total.div(np.sum(counted).mul(heads));
+  const total = np.sum(np.sum(positive.add(negative).mul(counted.ref), -1));
+  return total.div(np.sum(np.sum(counted, -1)).mul(heads));
 }
