@@ -136,6 +136,18 @@ Deno.test("Ctrl-C keeps the best so far, and --resume ends where an unbroken run
     assertEquals(filesIn(folder), ["parts", "small.safetensors", "state", "whole"]);
   }));
 
+Deno.test("--minutes ends a run, which is done then", () =>
+  inFolder(async (folder) => {
+    const trace = `${folder}/small.safetensors`;
+    await Deno.writeFile(trace, smallTraceBytes());
+    const flags = ["--trace", trace, ...SMALL_FLAGS, "--steps", "90000", "--val", "none"];
+    const args = [...flags, "--minutes", "0.01", "--backend", "wasm", "--out", `${folder}/map`];
+    const { code, out, err } = await run(...args);
+    assertEquals(code, 0, err);
+    assertMatch(out, /\nHeld out: none\nEnded after 0\.01 minutes\.\n\d+ steps in \d+ s /);
+    assertEquals((await loadMap(`${folder}/map`)).about.val_mass, "none");
+  }));
+
 Deno.test("WebGPU trains once it agrees with the CPU, to the same map but for rounding", () =>
   inFolder(async (folder) => {
     const trace = `${folder}/small.safetensors`;

@@ -17,7 +17,7 @@ import { FIT_HELP } from "./help.ts";
 import { toLearnedMap } from "./model.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";
-import { DivergedError, train } from "./train.ts";
+import { DivergedError, type Status, train } from "./train.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
 
@@ -82,11 +82,10 @@ async function fit(
   const seconds = () => (performance.now() - begin) / 1000;
   const { best, last, ending } = await train({
     ...{ recipe, shape, sample: run.sample, validate, start },
-    afterStep(step, loss, best) {
-      const mass = best?.mass == null ? "" : `, mass ${best.mass.toFixed(3)}`;
-      const every = Math.ceil(recipe.steps / 100);
-      if (step % every === 0) {
-        progress.update(`step ${step}: loss ${loss.toFixed(4)}${mass}`, step / recipe.steps);
+    afterStep(status) {
+      const { step } = status;
+      if (step % Math.ceil(recipe.steps / 100) === 0) {
+        progress.update(describe(status), step / recipe.steps);
       }
       return interrupted() || seconds() >= 60 * minutes;
     },
@@ -98,13 +97,19 @@ async function fit(
   const mass = best.mass === null ? "none" : best.mass.toFixed(4);
   const about = { ...run.about, steps: String(best.step), val_mass: mass };
   await saveMap(out, toLearnedMap(shape, best.params, about));
-  if (ending === "early") console.log(`Ended early: validation gained nothing any more.`);
+  if (ending === "early") console.log("Ended early: validation gained nothing any more.");
+  if (ending === "stopped" && !interrupted()) console.log(`Ended after ${minutes} minutes.`);
   console.log(
     `${taken} steps in ${seconds().toFixed(0)} s (${(taken / seconds()).toFixed(1)} per second), ` +
       `loss ${last.loss.toFixed(4)}, validation mass ${mass} at step ${best.step}`,
   );
   console.log(`${interrupted() ? "Stopped; the best so far is written" : "Written"}: ${out}`);
   return interrupted() ? EXIT.stopped : EXIT.ok;
+}
+
+function describe({ step, loss, mass, best }: Status): string {
+  const masses = mass === null ? "" : `, mass ${mass.toFixed(3)}, best ${best!.mass!.toFixed(3)}`;
+  return `step ${step}: loss ${loss.toFixed(4)}${masses}`;
 }
 
 /** Notes Ctrl-C, which under `deno task` comes twice, so that training can end in order. */

@@ -49,8 +49,8 @@ export interface Recipe {
   readonly weightDecay: number;
   /** Decay per step of the averaged weights, which become the map; 0 for the last weights. */
   readonly averageDecay: number;
-  /** Steps between two validations. */
-  readonly validateEvery: number;
+  /** Validations of a run, evenly spread. */
+  readonly validations: number;
   /** Validations in a row without a new best after which training ends; null never. */
   readonly patience: number | null;
 }
@@ -81,7 +81,7 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
     betas: [0.9, 0.99],
     weightDecay: 0.3,
     averageDecay: 0.995,
-    validateEvery: 50,
+    validations: 20,
     patience: 10,
   },
   paper: {
@@ -105,7 +105,7 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
     betas: [0.9, 0.999],
     weightDecay: 0,
     averageDecay: 0,
-    validateEvery: 200,
+    validations: 20,
     patience: null,
   },
 };
@@ -118,6 +118,11 @@ export function learnsPositives({ phases }: Recipe): boolean {
 /** The phase of a step, counted from 0. */
 export function phaseAt({ phases, steps }: Recipe, step: number): LossPhase {
   return phases.find(({ until }) => step < until * steps) ?? phases[phases.length - 1];
+}
+
+/** Whether there is a validation after this many steps: evenly spread, and after the last. */
+export function isValidated({ steps, validations }: Recipe, step: number): boolean {
+  return step % Math.ceil(steps / validations) === 0 || step === steps;
 }
 
 /** The learning rate of a step, counted from 0. */

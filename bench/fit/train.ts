@@ -9,7 +9,7 @@ import {
   type OptimiserStep,
   toDevice,
 } from "./optimiser.ts";
-import { type LossPhase, phaseAt, type Recipe } from "./recipe.ts";
+import { isValidated, type LossPhase, phaseAt, type Recipe } from "./recipe.ts";
 import type { Sampler } from "./sample.ts";
 import type { Encode, Validate } from "./validate.ts";
 
@@ -35,6 +35,17 @@ export interface Snapshot {
   readonly loss: number;
 }
 
+/** How far a run has come. */
+export interface Status {
+  /** Steps taken. */
+  readonly step: number;
+  /** Running mean of the phase's losses. */
+  readonly loss: number;
+  /** Mass of this call's last validation; null before, and where nothing is held out. */
+  readonly mass: number | null;
+  readonly best: Best | null;
+}
+
 /** Why a run ended. */
 export type Ending = "done" | "early" | "stopped";
 
@@ -47,7 +58,7 @@ export interface Training {
   readonly validate: Validate | null;
   readonly start: Snapshot;
   /** Called after each step; true ends the run. */
-  afterStep(step: number, loss: number, best: Best | null): boolean;
+  afterStep(status: Status): boolean;
   /** Called with a snapshot after each validation and when the run ends. */
   save(snapshot: Snapshot): void;
 }
@@ -78,6 +89,7 @@ export async function train(
   const encode = createEncode(shape);
   let state = stateToDevice(start.state, shape);
   let { step, best, waited, loss } = start;
+  let mass: number | null = null;
   let stopped = false;
   const snapshot = async () => ({ step, state: await stateToHost(state), best, waited, loss });
   const isPatient = () => recipe.patience === null || waited < recipe.patience;
@@ -93,15 +105,15 @@ export async function train(
     const isFirst = step === 0 || phaseAt(recipe, step - 1) !== phase;
     loss = isFirst ? stepLoss : loss + LOSS_SHARE * (stepLoss - loss);
     step++;
-    if (step % recipe.validateEvery === 0 || step === recipe.steps) {
+    if (isValidated(recipe, step)) {
       const params = await listToHost(state.average);
-      const mass = validate && await validate(encode(params));
+      mass = validate && await validate(encode(params));
       const better = mass === null || best === null || mass > best.mass!;
       if (better) best = { step, mass, params };
       waited = better ? 0 : waited + 1;
       training.save(await snapshot());
     }
-    stopped = training.afterStep(step, loss, best);
+    stopped = training.afterStep({ step, loss, mass, best });
   }
   const last = await snapshot();
   training.save(last);

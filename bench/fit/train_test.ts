@@ -15,7 +15,7 @@ async function runTo(run: FitRun, last: number, start: Snapshot = run.start) {
   const { recipe, shape, sample } = run;
   const outcome = await train({
     ...{ recipe, shape, sample, start, validate: run.createValidate() },
-    afterStep: (step, loss) => {
+    afterStep: ({ step, loss }) => {
       losses.push(loss);
       return step >= last;
     },
@@ -62,7 +62,7 @@ Deno.test({
   ...JAX,
   fn: async () => {
     const made = await smallRun("--steps", "40");
-    const run = { ...made, recipe: { ...made.recipe, validateEvery: 10 } };
+    const run = { ...made, recipe: { ...made.recipe, validations: 4 } };
     const whole = await runTo(run, 40);
     // Between two validations, in the second phase.
     const { last, ending } = await runTo(run, 27);
@@ -97,7 +97,7 @@ Deno.test({
   ...JAX,
   fn: async () => {
     const run = await smallRun("--steps", "100");
-    const recipe = { ...run.recipe, validateEvery: 2, patience: 3 };
+    const recipe = { ...run.recipe, validations: 50, patience: 3 };
     const masses = [0.5, 0.6, 0.4, 0.6, 0.5, 0.9];
     const validate = () => Promise.resolve(masses.shift()!);
     const stuck = { ...run, recipe, createValidate: () => validate };
