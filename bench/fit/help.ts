@@ -16,7 +16,8 @@ Usage: deno task fit --trace FILE[,FILE] --out MAP [flags]
   --bits N            bits of a code: 32, 64 or 128 (default 32)
   --layers N          linear layers of a map, 1 to 3 (default 3)
   --steps N           steps of training (default ${best.steps}; paper ${paper.steps})
-  --minutes M         stop after M minutes at the best so far (default: no limit)
+  --minutes M         stop after M minutes at the best so far (default: no limit); the learning
+                      rate falls with --steps and not with the clock
   --lr RATE           learning rate (default ${best.learningRate}; paper ${paper.learningRate})
   --top N             positives of a query, for paper (default ${paper.top})
   --alpha W           weight of a positive, for paper (default ${paper.alpha})
@@ -33,11 +34,9 @@ Usage: deno task fit --trace FILE[,FILE] --out MAP [flags]
 
 Recipes
   best                learns the attention mass of sampled keys: cross-entropy with the softmax of
-                      the codes' similarities for ${
-  100 * best.phases[0].until
-}% of the steps, then the mass above a soft
-                      cut at N/${best.sparsity}; straight-through signs; queries and keys rotated together by a
-                      RoPE offset below ${best.ropeOffsets} per step; AdamW, cosine decay, averaged weights
+                      the codes' similarities, and the mass above a soft cut at N/${best.sparsity};
+                      straight-through signs; queries and keys rotated together by a RoPE offset
+                      below ${best.ropeOffsets} per step; AdamW, cosine decay, averaged weights
   paper               arXiv 2412.14468: the top ${paper.top} keys are positives, tanh for signs, binary
                       cross-entropy with positives weighing ${paper.alpha}, Adam, all keys
 

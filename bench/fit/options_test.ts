@@ -54,7 +54,9 @@ Deno.test("wrong flags are refused in one sentence", () => {
 });
 
 Deno.test("phases and learning rates follow the steps", () => {
-  const recipe = { ...RECIPES.best, steps: 1000, learningRate: 1 };
+  const kl = { until: 0.4, kl: 1, cut: 0, bce: 0 };
+  const cut = { until: 1, kl: 0, cut: 1, bce: 0 };
+  const recipe = { ...RECIPES.best, phases: [kl, cut], steps: 1000, learningRate: 1 };
   assertEquals([0, 399, 400, 999].map((step) => phaseAt(recipe, step).cut), [0, 0, 1, 1]);
   const rates = [0, 49, 500, 999].map((step) => learningRateAt(recipe, step).toFixed(3));
   assertEquals(rates, ["0.020", "0.994", "0.500", "0.000"]);

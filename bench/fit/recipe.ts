@@ -56,13 +56,13 @@ export interface Recipe {
 }
 
 /**
- * The recipes by name. `paper` is arXiv 2412.14468's; README.md of `fixtures` tells what each
+ * The recipes by name. `paper` is arXiv 2412.14468's; `bench/NOTES-fit.md` tells what each
  * choice of `best` gains on held-out contexts.
  */
 export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
   best: {
     name: "best",
-    phases: [{ until: 0.4, kl: 1, cut: 0, bce: 0 }, { until: 1, kl: 0, cut: 1, bce: 0 }],
+    phases: [{ until: 1, kl: 1, cut: 10, bce: 0 }],
     relaxation: "sign",
     slope: 4,
     top: 0,
@@ -74,7 +74,7 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
     validationOffset: 8192,
     queries: 256,
     keys: 2048,
-    steps: 1500,
+    steps: 800,
     learningRate: 2e-3,
     warmUpSteps: 50,
     schedule: "cosine",

@@ -62,7 +62,8 @@ Deno.test({
   ...JAX,
   fn: async () => {
     const made = await smallRun("--steps", "40");
-    const run = { ...made, recipe: { ...made.recipe, validations: 4 } };
+    const phases = [{ until: 0.5, kl: 1, cut: 0, bce: 0 }, { until: 1, kl: 0, cut: 1, bce: 0 }];
+    const run = { ...made, recipe: { ...made.recipe, validations: 4, phases } };
     const whole = await runTo(run, 40);
     // Between two validations, in the second phase.
     const { last, ending } = await runTo(run, 27);
