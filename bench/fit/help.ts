@@ -35,7 +35,7 @@ Usage: deno task fit --trace FILE[,FILE] --out MAP [flags]
 Recipes
   best                learns the attention mass of sampled keys: cross-entropy with the softmax of
                       the codes' similarities, and the mass above a soft cut at N/${best.sparsity};
-                      straight-through signs; queries and keys rotated together by a RoPE offset
+                      tanh(${best.slope}x) for signs; queries and keys rotated together by a RoPE offset
                       below ${best.ropeOffsets} per step; AdamW, cosine decay, averaged weights
   paper               arXiv 2412.14468: the top ${paper.top} keys are positives, tanh for signs, binary
                       cross-entropy with positives weighing ${paper.alpha}, Adam, all keys

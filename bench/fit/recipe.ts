@@ -63,8 +63,8 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
   best: {
     name: "best",
     phases: [{ until: 1, kl: 1, cut: 10, bce: 0 }],
-    relaxation: "sign",
-    slope: 4,
+    relaxation: "tanh",
+    slope: 2,
     top: 0,
     alpha: 0,
     initialScale: 0.3,

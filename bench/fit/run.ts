@@ -1,15 +1,20 @@
 /** From options and traces to what training needs. Pure. */
 import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
 import type { RunIdentity } from "./checkpoint.ts";
-import { type FitContext, prepareContexts, type Split, splitContexts } from "./contexts.ts";
-import type { TraceFile } from "./contexts.ts";
+import {
+  type FitContext,
+  prepareContexts,
+  type Split,
+  splitContexts,
+  type TraceFile,
+} from "./contexts.ts";
 import { initialParams } from "./model.ts";
 import { initialState } from "./optimiser.ts";
 import type { FitOptions } from "./options.ts";
+import type { Recipe } from "./recipe.ts";
 import { createSampler, type Sampler } from "./sample.ts";
 import type { Snapshot } from "./train.ts";
 import { createValidate, type Validate } from "./validate.ts";
-import type { Recipe } from "./recipe.ts";
 
 /** Width of a map's hidden layers, the paper's. */
 const HIDDEN = 128;
