@@ -35,6 +35,8 @@ export interface Recipe {
   readonly ropeOffsets: number;
   /** The offset of validation's queries and keys. */
   readonly validationOffset: number;
+  /** Share of the steps whose context follows another one, so that maps meet longer contexts. */
+  readonly joins: number;
   /** Queries per head and step. */
   readonly queries: number;
   /** Keys per step, drawn without replacement; null for all. */
@@ -72,6 +74,7 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
     sparsity: 32,
     ropeOffsets: 16384,
     validationOffset: 8192,
+    joins: 0.5,
     queries: 256,
     keys: 2048,
     steps: 800,
@@ -79,7 +82,7 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
     warmUpSteps: 50,
     schedule: "cosine",
     betas: [0.9, 0.99],
-    weightDecay: 0.3,
+    weightDecay: 1,
     averageDecay: 0.995,
     validations: 20,
     patience: 10,
@@ -96,6 +99,7 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
     sparsity: 32,
     ropeOffsets: 0,
     validationOffset: 0,
+    joins: 0,
     queries: 32,
     keys: null,
     steps: 8000,

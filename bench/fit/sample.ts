@@ -1,4 +1,7 @@
-/** The samples of a training step: queries and keys of one context and what is to be learned. */
+/**
+ * The samples of a training step: queries of one context, keys of it and perhaps of another one
+ * before it, and what is to be learned.
+ */
 import { createRandom, type Random } from "../../fixtures/random.ts";
 import { createRope } from "../../fixtures/rope.ts";
 import type { EdgeWindows } from "../quality/selector.ts";
@@ -67,14 +70,17 @@ export function createSampler(options: SamplerOptions): Sampler {
     const at = random.below(contexts.length);
     const context = contexts[at];
     const queries = draw(random, context.usable, recipe.queries);
-    const middle = Array.from(
-      { length: context.kvLen - windows.sink },
-      (_, i) => windows.sink + i,
-    );
-    const tokens = recipe.keys === null ? middle : draw(random, middle, recipe.keys);
+    const before = precedingContext(random, contexts, at, recipe.joins);
+    const start = before?.kvLen ?? 0;
+    const kvLen = start + context.kvLen;
+    const ofBefore = before ? tokensFrom(windows.sink, start) : [];
+    const middle = [...ofBefore, ...tokensFrom(start + windows.sink, kvLen)];
+    const tokens = recipe.keys === null
+      ? middle
+      : draw(random, middle, recipe.keys).sort((a, b) => a - b);
     const offset = Math.floor(random.uniform() * recipe.ropeOffsets);
     const lastTokens = queries.map((query) =>
-      middleOf(windows, context.positions[query]).recentStart - 1
+      start + middleOf(windows, context.positions[query]).recentStart - 1
     );
     const heads = Array.from({ length: context.queryHeads }, (_, head) => head);
     const { headDim, positions } = context;
@@ -82,16 +88,24 @@ export function createSampler(options: SamplerOptions): Sampler {
     const shared = {
       queries: {
         shape: [heads.length, queries.length, headDim],
-        data: rotate(takeRows(context.q, places, headDim), offset),
+        data: rotate(takeRows(context.q, places, headDim), offset + start),
       },
       keys: {
         shape: [tokens.length, headDim],
-        data: rotate(takeRows(context.k, tokens, headDim), offset),
+        data: joinRows(
+          before
+            ? rotate(takeRows(before.k, tokens.filter((t) => t < start), headDim), offset)
+            : new Float32Array(0),
+          rotate(
+            takeRows(context.k, tokens.filter((t) => t >= start).map((t) => t - start), headDim),
+            offset + start,
+          ),
+        ),
       },
       tokens: { shape: [1, tokens.length], data: Float32Array.from(tokens) },
       lastTokens: { shape: [queries.length, 1], data: Float32Array.from(lastTokens) },
     };
-    const picked = { context, queries, tokens, lastTokens, targets: targets[at] };
+    const picked = { context, kvLen, queries, tokens, lastTokens, targets: targets[at] };
     return {
       ...shared,
       ...(learnsPositives(recipe)
@@ -99,6 +113,32 @@ export function createSampler(options: SamplerOptions): Sampler {
         : massTensors(picked, recipe, middle.length / tokens.length)),
     };
   };
+}
+
+/** For a `share` of the draws another context than `at`, to stand before it; else null. */
+function precedingContext(
+  random: Random,
+  contexts: readonly FitContext[],
+  at: number,
+  share: number,
+): FitContext | null {
+  if (contexts.length === 1 || random.uniform() >= share) return null;
+  return contexts[(at + 1 + random.below(contexts.length - 1)) % contexts.length];
+}
+
+/** The tokens from `first` up to `end`. */
+function tokensFrom(first: number, end: number): number[] {
+  return Array.from({ length: end - first }, (_, i) => first + i);
+}
+
+function joinRows(
+  first: Float32Array<ArrayBuffer>,
+  second: Float32Array<ArrayBuffer>,
+): Float32Array<ArrayBuffer> {
+  const joined = new Float32Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
 }
 
 /** Turns rows by a common offset, in place; without RoPE, or by 0, it leaves them. */
@@ -116,6 +156,8 @@ export function createRotation(
 
 interface Picked {
   readonly context: FitContext;
+  /** Tokens of the context and of the one before it. */
+  readonly kvLen: number;
   readonly queries: readonly number[];
   readonly tokens: readonly number[];
   readonly lastTokens: readonly number[];
@@ -123,11 +165,11 @@ interface Picked {
 }
 
 function massTensors(
-  { context, queries, tokens, lastTokens, targets }: Picked,
+  { context, kvLen, queries, tokens, lastTokens, targets }: Picked,
   { sparsity }: Recipe,
   keyWeight: number,
 ): Record<MassTensors, HostTensor> {
-  const budget = Math.floor(context.kvLen / sparsity) / keyWeight;
+  const budget = Math.floor(kvLen / sparsity) / keyWeight;
   const cuts = lastTokens.map((last) => {
     let valid = 0;
     for (const token of tokens) valid += Number(token <= last);

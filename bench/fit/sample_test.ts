@@ -7,7 +7,7 @@ import { smallFile } from "./testing_trace.ts";
 
 const WINDOWS = { sink: 8, recent: 8 };
 const PAPER = { ...RECIPES.paper, top: 10, queries: 5 };
-const BEST = { ...RECIPES.best, queries: 5, keys: 100 };
+const BEST = { ...RECIPES.best, joins: 0, queries: 5, keys: 100 };
 
 function optionsFor(recipe: SamplerOptions["recipe"]): SamplerOptions {
   const contexts = prepareContexts([smallFile()], WINDOWS, recipe);
@@ -76,6 +76,36 @@ Deno.test("edges are the logarithm of the exponentials outside the middle", () =
     const edge = Math.exp(batch.edges!.data[row]);
     assertAlmostEquals((edge + inMiddle) / all, 1, 1e-5);
   }
+});
+
+Deno.test("a context that follows another attends it too, all with the same logits", () => {
+  const recipe = { ...BEST, joins: 1, keys: null };
+  const options = optionsFor(recipe);
+  const [first, second] = options.contexts.slice(0, 2);
+  const two = { ...options, contexts: [first, second] };
+  const batch = createSampler(two)(0);
+  const alone = createSampler({ ...two, recipe: { ...recipe, joins: 0 }, ropeBase: null });
+  const unturned = createSampler({ ...two, ropeBase: null })(0);
+  const tokens = [...batch.tokens.data];
+  const start = tokens.find((token, i) => token > tokens[i - 1] + 1)! - 8;
+  assertEquals([first.kvLen, second.kvLen].includes(start), true);
+  assertEquals(tokens.length, first.kvLen + second.kvLen - 16);
+  assertEquals([...batch.lastTokens.data].every((last) => last >= start), true);
+  // Whatever they are rotated by, keys of the queries' own context keep their logits.
+  const [turned, plain] = [logitsOf(batch), logitsOf(unturned)];
+  for (const [row, list] of turned.entries()) {
+    for (const [key, logit] of list.entries()) {
+      if (tokens[key] >= start) assertAlmostEquals(logit, plain[row][key], 1e-4);
+    }
+  }
+  // The budget is that of both together.
+  const own = [...unturned.lastTokens.data].map((last) => last - start);
+  const budget = Math.floor((first.kvLen + second.kvLen) / 32);
+  for (const [i, last] of own.entries()) {
+    const valid = tokens.filter((token) => token <= last + start).length;
+    assertAlmostEquals(batch.cuts!.data[i], normalExceededBy(Math.min(0.6, budget / valid)), 1e-5);
+  }
+  assertEquals(alone(0).lastTokens.data.every((last) => last < start), true);
 });
 
 Deno.test("labels mark the exact top keys of each query's middle, of all keys", () => {
