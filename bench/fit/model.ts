@@ -80,7 +80,12 @@ export function relaxedBits(x: np.Array, relaxation: "sign" | "tanh", slope: num
   return soft.ref.add(lax.stopGradient(hard.sub(soft)));
 }
 
-/** The map of trained parameters, as f32. */
+/** Parameters as a map's file holds them: rounded to f16, to nearest even. */
+export function roundParams(params: HostParams): HostParams {
+  return params.map((numbers) => Float32Array.from(new Float16Array(numbers)));
+}
+
+/** The map of trained parameters, as f16. */
 export function toLearnedMap(
   shape: LearnedMapShape,
   params: HostParams,
@@ -88,7 +93,7 @@ export function toLearnedMap(
 ): LearnedMap {
   const side = (name: "query" | "key") => {
     const arrays = sideParams(params, name);
-    const numbers = new Float32Array(shape.heads * mapNumbers(shape));
+    const numbers = new Float16Array(shape.heads * mapNumbers(shape));
     for (let head = 0; head < shape.heads; head++) {
       for (const [layer, { weights, bias }] of mapHeadLayers(shape, numbers, head).entries()) {
         weights.set(arrays[2 * layer].subarray(head * weights.length, (head + 1) * weights.length));

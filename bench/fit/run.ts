@@ -48,7 +48,7 @@ export async function prepareRun(
   const contexts = prepareContexts(files, windows, recipe);
   const split = splitContexts(contexts, options.validation);
   const { headDim, queryHeads: heads } = contexts[0];
-  const map = { layers, hidden: HIDDEN, dtype: "f32" } as const;
+  const map = { layers, hidden: HIDDEN, dtype: "f16" } as const;
   const shape: LearnedMapShape = { headDim, bits, sharing: "head", map, heads };
   const state = initialState(initialParams(shape, seed, recipe.initialScale));
   const { training, validation } = split;

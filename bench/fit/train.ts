@@ -1,7 +1,7 @@
 /** Trains a map: the loop over steps, with validation, the best so far and early stopping. */
 import { jit, type numpy as np } from "@jax-js/jax";
 import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
-import { encodeRows, type HostParams, paramShapes, sideParams } from "./model.ts";
+import { encodeRows, type HostParams, paramShapes, roundParams, sideParams } from "./model.ts";
 import {
   createOptimiserStep,
   type HostState,
@@ -19,6 +19,7 @@ export interface Best {
   readonly step: number;
   /** Share of the middle's attention mass caught; null where nothing is held out. */
   readonly mass: number | null;
+  /** Rounded as the map's file holds them: what is validated is what is written. */
   readonly params: HostParams;
 }
 
@@ -106,7 +107,7 @@ export async function train(
     loss = isFirst ? stepLoss : loss + LOSS_SHARE * (stepLoss - loss);
     step++;
     if (isValidated(recipe, step)) {
-      const params = await listToHost(state.average);
+      const params = roundParams(await listToHost(state.average));
       mass = validate && await validate(encode(params));
       const better = mass === null || best === null || mass > best.mass!;
       if (better) best = { step, mass, params };
@@ -118,7 +119,7 @@ export async function train(
   const last = await snapshot();
   training.save(last);
   if (best === null) {
-    const params = last.state.average;
+    const params = roundParams(last.state.average);
     best = { step, mass: validate && await validate(encode(params)), params };
   }
   const ending = step === recipe.steps ? "done" : isPatient() ? "stopped" : "early";
