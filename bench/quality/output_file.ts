@@ -23,9 +23,10 @@ export function checkWritable(path: string): void {
  *
  * @throws {UsageError} in one sentence, leaving nothing behind.
  */
-export function writeWhole(path: string, text: string): void {
+export function writeWhole(path: string, content: string | Uint8Array): void {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   attempt(path, () => {
-    Deno.writeTextFileSync(temporary(path), text);
+    Deno.writeFileSync(temporary(path), bytes);
     Deno.renameSync(temporary(path), path);
   });
 }

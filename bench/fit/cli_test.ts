@@ -1,0 +1,164 @@
+import { assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
+import { loadMap } from "../../fixtures/map_file.ts";
+import { SMALL_FLAGS, smallTraceBytes, tensorOf } from "./testing_trace.ts";
+
+const MAIN = `${import.meta.dirname}/main.ts`;
+
+function command(...args: string[]): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", MAIN, ...args],
+    env: { NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+async function run(...args: string[]) {
+  const { code, stdout, stderr } = await command(...args).output();
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const filesIn = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
+
+Deno.test("what cannot be fitted exits 2 with one sentence and writes nothing", () =>
+  inFolder(async (folder) => {
+    const sound = smallTraceBytes();
+    const nan = new Float32Array(320 * 16);
+    nan[77] = NaN;
+    const traces: [string, Uint8Array, RegExp][] = [
+      [
+        "truncated",
+        sound.subarray(0, 5000),
+        /^\S+truncated: the safetensors header claims|claims bytes/,
+      ],
+      ["malformed", new TextEncoder().encode("no trace at all"), /^\S+malformed: /],
+      [
+        "wrong-dtype",
+        smallTraceBytes({ "b.k": tensorOf("I32", [320, 16], new Int32Array(5120)) }),
+        /"b\.k" is I32 and not F16, BF16 or F32/,
+      ],
+      [
+        "nan",
+        smallTraceBytes({ "a.k": tensorOf("F32", [320, 16], nan) }),
+        /"a\.k" holds NaN at element 77/,
+      ],
+      [
+        "one-query",
+        smallTraceBytes({
+          "c.q": tensorOf("F32", [2, 1, 16], new Float32Array(32)),
+          "c.pos": tensorOf("I32", [1], Int32Array.of(300)),
+        }),
+        /^one-query\/c has a single query; fitting needs at least 2\.$/m,
+      ],
+      ["few-keys", sound, /^few-keys\/a has at most \d+ keys between .* than the 500 /],
+      ["no-queries", smallTraceBytes({ "a.q": null }), /the trace has no tensor "a\.q"/],
+    ];
+    for (const [name, bytes] of traces) await Deno.writeFile(`${folder}/${name}`, bytes);
+    const wrong: [string[], RegExp][] = traces.map(([name, , message]) => {
+      const paper = name === "few-keys" ? ["--recipe", "paper", "--top", "500"] : [];
+      return [["--trace", `${folder}/${name}`, "--out", `${folder}/map`, ...paper], message];
+    });
+    const fitting = ["--trace", `${folder}/few-keys`, "--steps", "1"];
+    wrong.push(
+      [["--trace", `${folder}/missing`, "--out", `${folder}/map`], /^Cannot read the trace /],
+      [[...fitting, "--out", folder], /^Cannot write \S+: it is a folder/],
+      [[...fitting, "--out", `${folder}/map`, "--val", "d"], /^--val knows no context "d"/],
+      [
+        [...fitting, "--out", `${folder}/map`, "--checkpoint", `${folder}/gone`, "--resume"],
+        /^Cannot read the checkpoint \S+gone: /,
+      ],
+      [
+        [...fitting, "--out", `${folder}/map`, "--checkpoint", `${folder}/nan`, "--resume"],
+        /^\S+nan: the file is no checkpoint of this version of fit\.$/m,
+      ],
+    );
+    const outcomes = await Promise.all(wrong.map(([args]) => run(...args, ...SMALL_FLAGS)));
+    for (const [i, { code, out, err }] of outcomes.entries()) {
+      assertEquals([wrong[i][0], code, out], [wrong[i][0], 2, ""]);
+      assertMatch(err, /^[^\n]+\.\n$/);
+      assertMatch(err, wrong[i][1]);
+    }
+    assertEquals(filesIn(folder), traces.map(([name]) => name).sort());
+  }));
+
+Deno.test("Ctrl-C keeps the best so far, and --resume ends where an unbroken run does", () =>
+  inFolder(async (folder) => {
+    const trace = `${folder}/small.safetensors`;
+    await Deno.writeFile(trace, smallTraceBytes());
+    const flags = ["--trace", trace, ...SMALL_FLAGS, "--steps", "60", "--backend", "wasm"];
+    const [whole, parts, state] = ["whole", "parts", "state"].map((name) => `${folder}/${name}`);
+    const { code, out, err } = await run(...flags, "--out", whole);
+    assertEquals(code, 0, err);
+    assertMatch(out, /^Backend: wasm\nTraining on small\/a, small\/b\nHeld out: small\/c\n/);
+    assertMatch(out, /\n60 steps in \d+ s .*, validation mass 0\.\d{4} at step \d+\nWritten: /);
+    const map = await loadMap(whole);
+    assertEquals([map.shape.headDim, map.shape.heads, map.shape.bits], [16, 2, 32]);
+    assertEquals(map.about.trained_on, "small");
+    assertEquals(
+      map.about.command,
+      `deno task fit ${flags.join(" ")}`.replace(
+        /(--trace \S+) (--sink 8 --recent 8 --rope-base none) (--steps 60) (--backend wasm)/,
+        "$1 $3 $2 $4",
+      ),
+    );
+
+    const resumable = [...flags, "--out", parts, "--checkpoint", state];
+    const child = command(...resumable).spawn();
+    const stdout = new Response(child.stdout).text();
+    let told = "";
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      // As under `deno task`, twice; read on, since the child still writes.
+      const isFirst = !told.includes("step 9:");
+      told += text;
+      if (!isFirst || !told.includes("step 9:")) continue;
+      for (const signal of ["SIGINT", "SIGINT"] as const) child.kill(signal);
+    }
+    assertEquals((await child.status).code, 130);
+    assertMatch(await stdout, /\nStopped; the best so far is written: /);
+    assertEquals((await loadMap(parts)).shape, map.shape);
+
+    const other = await run(...resumable, "--resume", "--seed", "2");
+    assertEquals(other.code, 2);
+    assertMatch(other.err, /: the checkpoint is of another run: seed 1 and not 2\.\n$/);
+    const resumed = await run(...resumable, "--resume");
+    assertEquals(resumed.code, 0, resumed.err);
+    assertEquals(await Deno.readFile(parts), await Deno.readFile(whole));
+    assertEquals(filesIn(folder), ["parts", "small.safetensors", "state", "whole"]);
+  }));
+
+Deno.test("--minutes ends a run, which is done then", () =>
+  inFolder(async (folder) => {
+    const trace = `${folder}/small.safetensors`;
+    await Deno.writeFile(trace, smallTraceBytes());
+    const flags = ["--trace", trace, ...SMALL_FLAGS, "--steps", "90000", "--val", "none"];
+    const args = [...flags, "--minutes", "0.01", "--backend", "wasm", "--out", `${folder}/map`];
+    const { code, out, err } = await run(...args);
+    assertEquals(code, 0, err);
+    assertMatch(out, /\nHeld out: none\nEnded after 0\.01 minutes\.\n\d+ steps in \d+ s /);
+    assertEquals((await loadMap(`${folder}/map`)).about.val_mass, "none");
+  }));
+
+Deno.test("WebGPU trains once it agrees with the CPU, to the same map but for rounding", () =>
+  inFolder(async (folder) => {
+    const trace = `${folder}/small.safetensors`;
+    await Deno.writeFile(trace, smallTraceBytes());
+    const maps = await Promise.all(["wasm", "webgpu"].map(async (backend) => {
+      const flags = ["--trace", trace, ...SMALL_FLAGS, "--steps", "2", "--backend", backend];
+      const { code, out, err } = await run(...flags, "--out", `${folder}/${backend}`);
+      assertEquals(code, 0, err);
+      assertMatch(out, backend === "wasm" ? /^Backend: wasm\n/ : /^Backend: webgpu, checked /);
+      return await loadMap(`${folder}/${backend}`);
+    }));
+    const [wasm, webgpu] = maps.map(({ key }) => key);
+    for (const [i, weight] of wasm.entries()) assertAlmostEquals(webgpu[i], weight, 1e-4);
+  }));

@@ -1,0 +1,133 @@
+/**
+ * The losses. Functions on arrays take ownership of their arguments, as all of jax-js does. Sums
+ * are taken key by key first: one long sum of millions loses digits in f32.
+ */
+import { lax, numpy as np, scipySpecial } from "@jax-js/jax";
+import { sigmoid, softplus } from "./activations.ts";
+import { encodeRows, relaxedBits, sideParams } from "./model.ts";
+import type { LossPhase, Recipe } from "./recipe.ts";
+import type { Batch } from "./sample.ts";
+
+/** A batch on the device. */
+export type DeviceBatch = { [Name in keyof Batch]: np.Array };
+
+/** The parts of a recipe that decide a loss. */
+export type LossRecipe = Pick<
+  Recipe,
+  "relaxation" | "slope" | "alpha" | "cutWidth"
+>;
+
+/** Stands for minus infinity: no exponential survives it, and f32 holds it. */
+const MASKED = -1e30;
+
+/** The least variance of similarities, which keeps the gradient of their deviation finite. */
+const LEAST_VARIANCE = 1e-6;
+
+/**
+ * The loss of a batch: the mean over heads of each head's own loss, so that heads do not meet.
+ *
+ * @param params Arrays in the order of `HostParams`.
+ * @returns A scalar.
+ */
+export function batchLoss(
+  recipe: LossRecipe,
+  phase: LossPhase,
+  params: readonly np.Array[],
+  batch: DeviceBatch,
+): np.Array {
+  const { queries, keys, tokens, lastTokens } = batch;
+  const logScale = params[params.length - 1];
+  const bits = (side: "query" | "key", rows: np.Array) =>
+    relaxedBits(encodeRows(sideParams(params, side), rows), recipe.relaxation, recipe.slope);
+  const queryBits = bits("query", queries.ref);
+  const keyBits = bits("key", keys.ref);
+  const similarity = np.matmul(queryBits, np.matrixTranspose(keyBits));
+  const valid = np.lessEqual(tokens, lastTokens);
+  if (phase.bce > 0) {
+    for (const unused of [queries, keys, logScale]) unused.dispose();
+    return positivesLoss(similarity, batch.labels!, valid, recipe.alpha).mul(phase.bce);
+  }
+  const logits = np.matmul(queries, np.matrixTranspose(keys))
+    .mul(1 / Math.sqrt(queries.shape[2]));
+  const mass = attentionMass(logits, valid.ref, batch.edges!, batch.keyWeight!);
+  const losses: np.Array[] = [];
+  if (phase.kl > 0) {
+    const scaled = similarity.ref.mul(np.exp(logScale));
+    losses.push(crossEntropy(scaled, mass.ref, valid.ref).mul(phase.kl));
+  } else logScale.dispose();
+  if (phase.cut > 0) {
+    const cut = { cuts: batch.cuts!, width: recipe.cutWidth };
+    losses.push(lostMass(similarity.ref, mass.ref, valid.ref, cut).mul(phase.cut));
+  } else batch.cuts!.dispose();
+  for (const used of [similarity, mass, valid]) used.dispose();
+  return losses.reduce((sum, loss) => sum.add(loss));
+}
+
+/**
+ * The share of each query's whole attention that lies on each sampled key [heads, Q, K], with the
+ * keys that were not sampled estimated from those that were.
+ *
+ * @param logits Scaled, [heads, Q, K].
+ * @param valid [Q, K], whether a key is in the query's middle.
+ */
+function attentionMass(
+  logits: np.Array,
+  valid: np.Array,
+  edges: np.Array,
+  keyWeight: np.Array,
+): np.Array {
+  const masked = np.where(valid, logits, MASKED);
+  const highest = np.maximum(np.max(masked.ref, -1, { keepdims: true }), edges.ref);
+  const weights = np.exp(masked.sub(highest.ref)).mul(keyWeight);
+  const total = np.sum(weights.ref, -1, { keepdims: true }).add(np.exp(edges.sub(highest)));
+  return lax.stopGradient(weights.div(total));
+}
+
+/** Mean over queries and heads of -sum mass * log softmax(scaled). */
+function crossEntropy(scaled: np.Array, mass: np.Array, valid: np.Array): np.Array {
+  const masked = np.where(valid.ref, scaled, MASKED);
+  const normaliser = scipySpecial.logsumexp(masked.ref, -1, { keepdims: true });
+  const logProbability = np.where(valid, masked.sub(normaliser), 0);
+  return np.mean(np.sum(mass.mul(logProbability), -1)).mul(-1);
+}
+
+/**
+ * Mean over queries and heads of -sum mass * sigmoid((similarity - cut) / width), where the cut is
+ * at the budget if the similarities of the query's keys are normally distributed.
+ */
+function lostMass(
+  similarity: np.Array,
+  mass: np.Array,
+  valid: np.Array,
+  { cuts, width }: { readonly cuts: np.Array; readonly width: number },
+): np.Array {
+  const counted = valid.astype(np.float32);
+  const count = np.maximum(np.sum(counted.ref, -1, { keepdims: true }), 1);
+  const meanOf = (values: np.Array) =>
+    np.sum(values.mul(counted.ref), -1, { keepdims: true }).div(count.ref);
+  const mean = meanOf(similarity.ref);
+  const variance = meanOf(np.square(similarity.ref.sub(mean.ref)));
+  for (const used of [counted, count]) used.dispose();
+  const cut = mean.add(np.sqrt(np.maximum(variance, LEAST_VARIANCE)).mul(cuts));
+  const kept = sigmoid(similarity.sub(cut).mul(1 / width));
+  return np.mean(np.sum(mass.mul(kept), -1)).mul(-1);
+}
+
+/**
+ * The paper's recommendation loss: binary cross-entropy of sigmoid(similarity) with the labels,
+ * a positive weighing `alpha` and a negative 1, mean over all pairs of a query and a middle token.
+ */
+function positivesLoss(
+  similarity: np.Array,
+  labels: np.Array,
+  valid: np.Array,
+  alpha: number,
+): np.Array {
+  const [heads] = similarity.shape;
+  const counted = valid.astype(np.float32);
+  // -log sigmoid(s) = softplus(-s) and -log(1 - sigmoid(s)) = softplus(s).
+  const positive = softplus(similarity.ref.mul(-1)).mul(labels.ref).mul(alpha);
+  const negative = softplus(similarity).mul(np.subtract(1, labels));
+  const total = np.sum(np.sum(positive.add(negative).mul(counted.ref), -1));
+  return total.div(np.sum(np.sum(counted, -1)).mul(heads));
+}

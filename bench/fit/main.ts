@@ -1,0 +1,140 @@
+/**
+ * Trains a learned map on traces: `deno task fit`. Exits 0 when done, 1 if training failed, 2 for
+ * wrong usage, 130 if stopped, which keeps the best map so far.
+ * @module
+ */
+import { defaultDevice } from "@jax-js/jax";
+import { saveMap } from "../../fixtures/map_file.ts";
+import { parseFile } from "../../fixtures/parse_file.ts";
+import { readContextsFile } from "../../fixtures/trace_file.ts";
+import { InvalidFileError } from "../../kernels/safetensors.ts";
+import { createProgress } from "../progress.ts";
+import { checkWritable, writeWhole } from "../quality/output_file.ts";
+import { UsageError } from "../usage_error.ts";
+import { BackendMismatchError, checkWebGpu, openBackend } from "./backend.ts";
+import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { FIT_HELP } from "./help.ts";
+import { toLearnedMap } from "./model.ts";
+import { type FitOptions, parseFitOptions } from "./options.ts";
+import { type FitRun, prepareRun } from "./run.ts";
+import { DivergedError, type Status, train } from "./train.ts";
+
+const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseFitOptions(args);
+  if (options.help) {
+    console.log(FIT_HELP);
+    return EXIT.ok;
+  }
+  const { out, checkpoint } = options;
+  const run = await prepareRun(options, await readTraces(options.traces));
+  for (const path of [out, checkpoint]) if (path !== null) checkWritable(path);
+  const start = options.resume
+    ? await parseFile(
+      checkpoint!,
+      "checkpoint",
+      (bytes) => readCheckpoint(bytes, run.identity, run.shape),
+    )
+    : run.start;
+  const interrupted = listenForSignals();
+  await openChecked(options, run);
+  return await fit(options, { ...run, start }, interrupted);
+}
+
+function readTraces(paths: readonly string[]): Promise<Parameters<typeof prepareRun>[1]> {
+  return Promise.all(paths.map(async (path) => ({
+    name: baseName(path),
+    contexts: await readContextsFile(path),
+  })));
+}
+
+function baseName(path: string): string {
+  return path.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
+}
+
+/** Chooses the backend and has it checked. */
+async function openChecked({ backend: wanted }: FitOptions, run: FitRun): Promise<void> {
+  const backend = await openBackend(wanted);
+  if (backend === "webgpu") {
+    const { recipe, shape, start, sample } = run;
+    await checkWebGpu({ recipe, shape, params: start.state.params, batch: sample(0) });
+  }
+  defaultDevice(backend);
+  const names = (contexts: readonly { readonly label: string }[]) =>
+    contexts.map(({ label }) => label).join(", ") || "none";
+  console.log(`Backend: ${backend === "webgpu" ? "webgpu, checked against wasm" : backend}`);
+  console.log(`Training on ${names(run.split.training)}`);
+  console.log(`Held out: ${names(run.split.validation)}`);
+}
+
+async function fit(
+  options: FitOptions,
+  run: FitRun,
+  interrupted: () => boolean,
+): Promise<number> {
+  const { out, checkpoint, minutes } = options;
+  const { recipe, shape, start, identity } = run;
+  const progress = createProgress();
+  progress.update("preparing validation", start.step / recipe.steps);
+  const validate = run.createValidate();
+  const begin = performance.now();
+  const seconds = () => (performance.now() - begin) / 1000;
+  const { best, last, ending } = await train({
+    ...{ recipe, shape, sample: run.sample, validate, start },
+    afterStep(status) {
+      const { step } = status;
+      if (step % Math.ceil(recipe.steps / 100) === 0) {
+        progress.update(describe(status), step / recipe.steps);
+      }
+      return interrupted() || seconds() >= 60 * minutes;
+    },
+    save(snapshot) {
+      if (checkpoint !== null) writeWhole(checkpoint, writeCheckpoint(snapshot, identity, shape));
+    },
+  }).finally(() => progress.clear());
+  const taken = last.step - start.step;
+  const mass = best.mass === null ? "none" : best.mass.toFixed(4);
+  const about = { ...run.about, steps: String(best.step), val_mass: mass };
+  await saveMap(out, toLearnedMap(shape, best.params, about));
+  if (ending === "early") console.log("Ended early: validation gained nothing any more.");
+  if (ending === "stopped" && !interrupted()) console.log(`Ended after ${minutes} minutes.`);
+  console.log(
+    `${taken} steps in ${seconds().toFixed(0)} s (${(taken / seconds()).toFixed(1)} per second), ` +
+      `loss ${last.loss.toFixed(4)}, validation mass ${mass} at step ${best.step}`,
+  );
+  console.log(`${interrupted() ? "Stopped; the best so far is written" : "Written"}: ${out}`);
+  return interrupted() ? EXIT.stopped : EXIT.ok;
+}
+
+function describe({ step, loss, mass, best }: Status): string {
+  const masses = mass === null ? "" : `, mass ${mass.toFixed(3)}, best ${best!.mass!.toFixed(3)}`;
+  return `step ${step}: loss ${loss.toFixed(4)}${masses}`;
+}
+
+/** Notes Ctrl-C, which under `deno task` comes twice, so that training can end in order. */
+function listenForSignals(): () => boolean {
+  let interrupted = false;
+  const note = () => void (interrupted = true);
+  Deno.addSignalListener("SIGINT", note);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", note);
+  return () => interrupted;
+}
+
+/** Runs the command; what the caller got wrong becomes one sentence. */
+async function run(args: readonly string[]): Promise<number> {
+  try {
+    return await main(args);
+  } catch (error) {
+    if (error instanceof DivergedError || error instanceof BackendMismatchError) {
+      console.error(error.message);
+      return EXIT.failed;
+    }
+    if (error instanceof InvalidFileError) console.error(UsageError.of(error).message);
+    else if (error instanceof UsageError) console.error(error.message);
+    else throw error;
+    return EXIT.usage;
+  }
+}
+
+if (import.meta.main) Deno.exit(await run(Deno.args));

@@ -1,0 +1,64 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { UsageError } from "../usage_error.ts";
+import { parseFitOptions } from "./options.ts";
+import { learningRateAt, phaseAt, RECIPES } from "./recipe.ts";
+
+const NEEDED = ["--trace", "a,b", "--out", "m"];
+
+Deno.test("without flags the best recipe trains", () => {
+  const options = parseFitOptions(NEEDED);
+  assertEquals(options.recipe, RECIPES.best);
+  assertEquals([options.traces, options.validation, options.minutes], [["a", "b"], null, Infinity]);
+  assertEquals([options.bits, options.layers, options.ropeBase], [32, 3, 500000]);
+  assertEquals(options.command, "deno task fit --trace a,b");
+});
+
+Deno.test("flags change the recipe, and where things are written is no part of the command", () => {
+  const paper = ["--recipe", "paper", "--top", "256", "--alpha", "10", "--lr", ".01"];
+  const rest = ["--steps", "9", "--val", "none", "--rope-base", "none", "--checkpoint", "c"];
+  const options = parseFitOptions([...NEEDED, ...paper, ...rest, "--resume"]);
+  assertEquals(options.recipe, {
+    ...RECIPES.paper,
+    ...{ top: 256, alpha: 10, learningRate: 0.01, steps: 9 },
+  });
+  assertEquals([options.validation, options.ropeBase, options.resume], [[], null, true]);
+  assertEquals(
+    options.command,
+    "deno task fit --trace a,b --recipe paper --steps 9 --lr .01 --top 256 --alpha 10 --val none " +
+      "--rope-base none",
+  );
+});
+
+Deno.test("wrong flags are refused in one sentence", () => {
+  const refused = (args: string[], message: string) =>
+    assertThrows(() => parseFitOptions(args), UsageError, message);
+  refused([], "--trace FILE is needed; --help lists the flags.");
+  refused(["--trace", "a"], "--out FILE is needed; --help lists the flags.");
+  const cases: [string[], string][] = [
+    [["--recipe", "mine"], '--recipe takes one of best, paper, not "mine".'],
+    [["--bits", "16"], '--bits takes one of 32, 64, 128, not "16".'],
+    [["--layers", "4"], '--layers takes a whole number from 1 to 3, not "4".'],
+    [["--steps", "0"], "--steps takes a whole number from 1 to"],
+    [["--minutes", "0"], '--minutes takes a number above 0, not "0".'],
+    [["--lr", "fast"], '--lr takes a number above 0, not "fast".'],
+    [["--top", "8"], "--top is for --recipe paper: best has no positives."],
+    [["--alpha", "8"], "--alpha is for --recipe paper"],
+    [["--rope-base", "0"], '--rope-base takes a number above 0, not "0".'],
+    [["--backend", "cuda"], '--backend takes one of auto, wasm, webgpu, not "cuda".'],
+    [["--val", "a,"], '--val has an empty entry in "a,".'],
+    [["--resume"], "--resume needs --checkpoint FILE."],
+    [["--checkpoint", "m"], "--out and --checkpoint name the same file m."],
+    [["--checkpoint", "b"], "b is a trace and would be overwritten."],
+  ];
+  for (const [args, message] of cases) refused([...NEEDED, ...args], message);
+});
+
+Deno.test("phases and learning rates follow the steps", () => {
+  const kl = { until: 0.4, kl: 1, cut: 0, bce: 0 };
+  const cut = { until: 1, kl: 0, cut: 1, bce: 0 };
+  const recipe = { ...RECIPES.best, phases: [kl, cut], steps: 1000, learningRate: 1 };
+  assertEquals([0, 399, 400, 999].map((step) => phaseAt(recipe, step).cut), [0, 0, 1, 1]);
+  const rates = [0, 49, 500, 999].map((step) => learningRateAt(recipe, step).toFixed(3));
+  assertEquals(rates, ["0.020", "0.994", "0.500", "0.000"]);
+  assertEquals([0, 7999].map((step) => learningRateAt(RECIPES.paper, step)), [1e-3, 1e-3]);
+});

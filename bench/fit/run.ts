@@ -1,0 +1,91 @@
+/** From options and traces to what training needs. Pure. */
+import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
+import type { RunIdentity } from "./checkpoint.ts";
+import {
+  type FitContext,
+  prepareContexts,
+  type Split,
+  splitContexts,
+  type TraceFile,
+} from "./contexts.ts";
+import { initialParams } from "./model.ts";
+import { initialState } from "./optimiser.ts";
+import type { FitOptions } from "./options.ts";
+import type { Recipe } from "./recipe.ts";
+import { createSampler, type Sampler } from "./sample.ts";
+import type { Snapshot } from "./train.ts";
+import { createValidate, type Validate } from "./validate.ts";
+
+/** Width of a map's hidden layers, the paper's. */
+const HIDDEN = 128;
+
+/** What a run is made of. */
+export interface FitRun {
+  readonly recipe: Recipe;
+  readonly shape: LearnedMapShape;
+  readonly split: Split;
+  readonly sample: Sampler;
+  /** The state before the first step. */
+  readonly start: Snapshot;
+  /** What a checkpoint must agree on. */
+  readonly identity: RunIdentity;
+  /** What the map's file says of its origin. */
+  readonly about: Readonly<Record<string, string>>;
+  /** Prepares validation, which takes a while; null where nothing is held out. */
+  createValidate(): Validate | null;
+}
+
+/**
+ * Prepares a run.
+ *
+ * @throws {UsageError} one sentence, if the traces cannot be fitted with these options.
+ */
+export async function prepareRun(
+  options: FitOptions,
+  files: readonly TraceFile[],
+): Promise<FitRun> {
+  const { recipe, bits, layers, windows, ropeBase, seed } = options;
+  const contexts = prepareContexts(files, windows, recipe);
+  const split = splitContexts(contexts, options.validation);
+  const { headDim, queryHeads: heads } = contexts[0];
+  const map = { layers, hidden: HIDDEN, dtype: "f16" } as const;
+  const shape: LearnedMapShape = { headDim, bits, sharing: "head", map, heads };
+  const state = initialState(initialParams(shape, seed, recipe.initialScale));
+  const { training, validation } = split;
+  return {
+    ...{ recipe, shape, split },
+    sample: createSampler({ contexts: training, windows, recipe, seed, ropeBase }),
+    start: { step: 0, state, best: null, waited: 0, loss: 0 },
+    identity: {
+      ...{ recipe: recipe.name, steps: String(recipe.steps), lr: String(recipe.learningRate) },
+      ...{ top: String(recipe.top), alpha: String(recipe.alpha), seed: String(seed) },
+      ...{ bits: String(bits), layers: String(layers), "rope-base": String(ropeBase ?? "none") },
+      ...{ sink: String(windows.sink), recent: String(windows.recent) },
+      val: validation.map(({ label }) => label).join(",") || "none",
+      traces: await digestOf(contexts),
+      settings: await digest(new TextEncoder().encode(JSON.stringify(recipe))),
+    },
+    about: {
+      trained_on: files.map(({ name }) => name).join(", "),
+      command: options.command,
+      ...{ recipe: recipe.name, seed: String(seed) },
+    },
+    createValidate: () =>
+      validation.length === 0 ? null : createValidate(validation, windows, recipe, ropeBase),
+  };
+}
+
+async function digestOf(contexts: readonly FitContext[]): Promise<string> {
+  const digests = [];
+  for (const { label, q, k, positions } of contexts) {
+    digests.push(label);
+    for (const numbers of [q, k, positions]) digests.push(await digest(numbers));
+  }
+  return await digest(new TextEncoder().encode(digests.join(" ")));
+}
+
+/** The first 64 bits of SHA-256, in hexadecimal. */
+async function digest(bytes: BufferSource): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", bytes);
+  return [...new Uint8Array(hash, 0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,120 @@
+import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { writeMap } from "../../kernels/encode/map_file.ts";
+import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { type HostParams, roundParams, toLearnedMap } from "./model.ts";
+import type { FitRun } from "./run.ts";
+import { smallRun } from "./testing_trace.ts";
+import { createEncode, type Snapshot, train } from "./train.ts";
+
+/** jax-js's worker threads stay for the next run. */
+const JAX = { sanitizeOps: false, sanitizeResources: false } as const;
+
+/** Trains from `start`, or from the beginning, and ends after `last` steps. */
+async function runTo(run: FitRun, last: number, start: Snapshot = run.start) {
+  const losses: number[] = [];
+  const { recipe, shape, sample } = run;
+  const outcome = await train({
+    ...{ recipe, shape, sample, start, validate: run.createValidate() },
+    afterStep: ({ step, loss }) => {
+      losses.push(loss);
+      return step >= last;
+    },
+    save: () => {},
+  });
+  return { ...outcome, losses };
+}
+
+function fileOf({ shape, about }: FitRun, params: HostParams): Uint8Array {
+  return writeMap(toLearnedMap(shape, params, about));
+}
+
+/** As `assertEquals`, which takes seconds over this many numbers. */
+function assertSame(actual: Snapshot, expected: Snapshot): void {
+  const lists = ({ state, best }: Snapshot) => [...Object.values(state).flat(), ...best!.params];
+  const same = (a: Float32Array, b: Float32Array) => a.every((value, i) => value === b[i]);
+  const wanted = lists(expected);
+  assertEquals(lists(actual).map((list, i) => same(list, wanted[i])), wanted.map(() => true));
+  const rest = ({ step, waited, loss, best }: Snapshot) => [step, waited, loss, best!.step];
+  assertEquals(rest(actual), rest(expected));
+}
+
+for (const recipe of ["best", "paper"]) {
+  Deno.test({
+    name: `${recipe}: training lowers the loss and raises the mass of a held-out context`,
+    ...JAX,
+    fn: async () => {
+      const top = recipe === "paper" ? ["--top", "10"] : [];
+      const run = await smallRun("--recipe", recipe, "--steps", "60", "--lr", "0.01", ...top);
+      const validate = run.createValidate()!;
+      const before = await validate(createEncode(run.shape)(run.start.state.params));
+      const { best, losses, ending } = await runTo(run, 60);
+      assertEquals([best.params.length, ending], [13, "done"]);
+      // Of the first phase: the second has another loss.
+      const phaseEnd = Math.floor(run.recipe.phases[0].until * 60) - 1;
+      assertLess(losses[phaseEnd], losses[0] - 0.2);
+      assertGreater(best.mass!, before + 0.2);
+    },
+  });
+}
+
+Deno.test({
+  name: "a run that was stopped and goes on from its checkpoint gives the same map",
+  ...JAX,
+  fn: async () => {
+    const made = await smallRun("--steps", "40");
+    const phases = [{ until: 0.5, kl: 1, cut: 0, bce: 0 }, { until: 1, kl: 0, cut: 1, bce: 0 }];
+    const run = { ...made, recipe: { ...made.recipe, validations: 4, phases } };
+    const whole = await runTo(run, 40);
+    // Between two validations, in the second phase.
+    const { last, ending } = await runTo(run, 27);
+    assertEquals([last.step, ending], [27, "stopped"]);
+    const bytes = writeCheckpoint(last, run.identity, run.shape);
+    const snapshot = readCheckpoint(bytes, run.identity, run.shape);
+    assertSame(snapshot, last);
+    const resumed = await runTo(run, 40, snapshot);
+    const [file, wanted] = [resumed, whole].map(({ best }) => fileOf(run, best.params));
+    assert(file.every((byte, i) => byte === wanted[i]));
+    assertSame(resumed.last, whole.last);
+  },
+});
+
+Deno.test({
+  name: "the seed decides the map",
+  ...JAX,
+  fn: async () => {
+    const maps: HostParams[] = [];
+    for (const seed of ["1", "1", "2"]) {
+      const { last } = await runTo(await smallRun("--seed", seed, "--steps", "6"), 6);
+      maps.push(last.state.params);
+    }
+    const differ = (a: HostParams, b: HostParams) =>
+      a.some((list, i) => list.some((value, at) => value !== b[i][at]));
+    assertEquals([differ(maps[0], maps[1]), differ(maps[0], maps[2])], [false, true]);
+  },
+});
+
+Deno.test({
+  name: "training ends when validation gains nothing, and does not go on from there",
+  ...JAX,
+  fn: async () => {
+    const run = await smallRun("--steps", "100");
+    const recipe = { ...run.recipe, validations: 50, patience: 3 };
+    const masses = [0.5, 0.6, 0.4, 0.6, 0.5, 0.9];
+    const validate = () => Promise.resolve(masses.shift()!);
+    const stuck = { ...run, recipe, createValidate: () => validate };
+    const { best, last, ending } = await runTo(stuck, 100);
+    assertEquals([best.step, best.mass, last.step, ending], [4, 0.6, 10, "early"]);
+    const again = await runTo(stuck, 100, last);
+    assertEquals([again.last.step, again.ending], [10, "early"]);
+  },
+});
+
+Deno.test({
+  name: "without held-out contexts the last weights are the map",
+  ...JAX,
+  fn: async () => {
+    const { best, last } = await runTo(await smallRun("--val", "none", "--steps", "3"), 3);
+    assertEquals([best.step, best.mass], [3, null]);
+    assertEquals(best.params[1], roundParams(last.state.average)[1]);
+  },
+});
