@@ -2,6 +2,7 @@
 import { benchKvLengths, findModel, type ModelShape } from "../fixtures/models.ts";
 import type { Trace } from "../fixtures/trace.ts";
 import type { Contender } from "../kernels/contender.ts";
+import { type LearnedMap, packMap } from "../kernels/encode/learned_map.ts";
 import { checkProblem, type Problem, roundCapacity, shapeName } from "../kernels/problem.ts";
 import type { CaseSet } from "./case_sets.ts";
 import { matching } from "./kernel_globs.ts";
@@ -20,20 +21,24 @@ export interface BenchCase {
   readonly contenders: readonly Contender[];
   /** Real K, V and q in place of generated ones. */
   readonly trace?: Trace;
+  /** What was learned for the trace's heads; without it a random projection makes its codes. */
+  readonly learnedMap?: LearnedMap;
 }
 
-/** A trace with the name of its file. */
+/** A trace with the name of its file, and what was learned for its heads if there is anything. */
 export interface NamedTrace {
   readonly name: string;
   readonly trace: Trace;
+  readonly learnedMap?: LearnedMap;
 }
 
 /** Whose KV lengths a shape gets that no model names. */
 const SHAPE_MODEL = findModel("llama-3.1-8b");
 
-/** The map in a few letters, such as `mlp3x128-f16` or `linear-f16`. */
-export function mapName({ map }: Problem): string {
-  return `${map.layers === 1 ? "linear" : `mlp${map.layers}x${map.hidden}`}-${map.dtype}`;
+/** The map in a few letters, such as `mlp3x128-f16` or `linear-f16`; `learned-` before a real one. */
+export function mapName({ map }: Problem, learned = false): string {
+  const layers = map.layers === 1 ? "linear" : `mlp${map.layers}x${map.hidden}`;
+  return `${learned ? "learned-" : ""}${layers}-${map.dtype}`;
 }
 
 /** Tokens of each sequence where they differ, else of all: for people with `", "` between. */
@@ -42,10 +47,10 @@ function lengthsText(p: Problem, between: string): string {
 }
 
 /** A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`. */
-export function caseId(p: Problem): string {
+export function caseId(p: Problem, learned = false): string {
   const code = `c${p.bits}${p.sharing === "head" ? "h" : "g"}`;
   const picks = "count" in p.topK ? `k${p.topK.count}` : `s${p.topK.sparsity}`;
-  const map = mapName(p).replace("-", "");
+  const map = mapName(p, learned).replaceAll("-", "");
   return `${shapeName(p)}-n${lengthsText(p, "_")}-b${p.batch}-${p.dtype}-${code}-${map}-${picks}` +
     `-w${p.sink}+${p.recent}`;
 }
@@ -96,16 +101,22 @@ function casesOfSet({ name, cases }: CaseSet, contenders: readonly Contender[]):
 
 /**
  * A trace holds one sequence and one KV head with its queries, whatever the batch is. Its codes are
- * a random projection's, whatever the map is: an MLP of hashed weights would pick by chance.
+ * its learned map's or else a random projection's, whatever the map of other cases is: an MLP of
+ * hashed weights would pick by chance.
  */
-function traceCase(options: BenchOptions, { name, trace }: NamedTrace): BenchCase {
-  const map = { ...options.map, layers: 1 };
+function traceCase(options: BenchOptions, { name, trace, learnedMap }: NamedTrace): BenchCase {
+  const learned = learnedMap !== undefined;
+  const { map, bits, sharing } = learned
+    ? learnedMap.shape
+    : { ...options, map: { ...options.map, layers: 1 } };
   const shape = { qHeads: trace.queryHeads, kvHeads: 1, headDim: trace.headDim };
-  const problem = problemOf({ ...options, map }, shape, [trace.kvLen]);
+  const problem = problemOf({ ...options, map, bits, sharing }, shape, [trace.kvLen]);
+  if (learned) asUsage(() => packMap(learnedMap, problem));
   return {
     ...{ name: `trace ${name}`, label: `trace ${name}` },
-    caseId: `trace-${name}-${caseId(problem)}`,
+    caseId: `trace-${name}-${caseId(problem, learned)}`,
     ...{ problem, contenders: options.contenders, trace },
+    ...(learned ? { learnedMap } : {}),
   };
 }
 

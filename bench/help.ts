@@ -12,6 +12,8 @@ What to time
   --set NAME         a set of cases with shapes, lengths and settings of its own (--list shows
                      them): decode is the published claim, against dense attention
   --trace FILE       real queries, keys and values from a safetensors file
+  --trace-map FILE   the learned map of the trace's heads (default: a random projection; --quick
+                     takes the map that ships with the suite)
   --kernels GLOB,..  only kernels whose name matches, such as 'dense/*' (--list names them)
   --batch N          sequences (default 1; a trace is always one)
   --lengths N,N,..   one batch of sequences of so many tokens each, instead of --kv and --batch
@@ -22,7 +24,7 @@ How HashAttention selects
   --sharing WHO      a code per query head (head, default) or per KV head (group)
   --map KIND         mlp (3 layers of width 128) or random (one linear layer);
                      default mlp for --sharing head, random for group and for --quick;
-                     a trace always takes a random projection
+                     a trace has its own, see --trace-map
   --sparsity S       take 1/S of the tokens (default 32)
   --k N              take N tokens instead
   --sink N           first tokens that are always attended (default 128)

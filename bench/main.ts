@@ -4,6 +4,7 @@
  * @module
  */
 import { InvalidFileError } from "../kernels/safetensors.ts";
+import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import { findContender } from "../kernels/registry.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
@@ -41,12 +42,18 @@ async function main(args: readonly string[]): Promise<number> {
   return EXIT.ok;
 }
 
-async function readTrace({ quick, trace }: BenchOptions): Promise<NamedTrace | undefined> {
+async function readTrace(
+  { quick, trace, traceMap }: BenchOptions,
+): Promise<NamedTrace | undefined> {
   const file = quick ? SHIPPED_TRACE : trace;
   if (file === null) return undefined;
+  const map = quick ? SHIPPED_MAP : traceMap;
   const path = file instanceof URL ? file.pathname : file;
   const name = path.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
-  return { name, trace: await readTraceFile(file) };
+  return {
+    ...{ name, trace: await readTraceFile(file) },
+    ...(map === null ? {} : { learnedMap: await loadMap(map) }),
+  };
 }
 
 async function measureAll(
@@ -125,16 +132,23 @@ async function measureInto(
 /** What the fastest sparse step that is right keeps of dense attention; null without a trace. */
 async function traceQuality(
   { device, facts, limits, settings }: MeasureContext,
-  { trace, problem }: BenchCase,
+  { trace, problem, learnedMap }: BenchCase,
   rows: readonly ResultRow[],
 ): Promise<string | null> {
   const [fastest] = rows.filter((row) => row.stage === "pipeline" && row.median_us !== null)
     .sort((a, b) => a.median_us! - b.median_us!);
   if (!trace || !fastest) return null;
   const pipeline = findContender(fastest.kernel);
-  const options = { seed: settings.seed, unroll: !facts.software };
+  const options = {
+    ...{ seed: settings.seed, unroll: !facts.software },
+    ...(learnedMap ? { learnedMap } : {}),
+  };
   const quality = await measureTrace(device, limits, trace, problem, pipeline, options);
-  return describeQuality(pipeline.name, quality);
+  return describeQuality(
+    pipeline.name,
+    learnedMap ? "the learned map" : "a random projection",
+    quality,
+  );
 }
 
 /** Prints what came of the run and returns its exit code. */

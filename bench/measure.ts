@@ -36,7 +36,9 @@ export async function measureCase(
     seed: settings.seed,
     budgetBytes: facts.software ? 2e9 : settings.memoryBytes,
     unroll: !facts.software,
-    ...(benchCase.trace ? traceInputs(benchCase.trace, p, settings.seed) : {}),
+    ...(benchCase.trace
+      ? traceInputs(benchCase.trace, p, { ...benchCase, seed: settings.seed })
+      : {}),
   });
   const ready: { contestant: Contestant; verdict: Verdict }[] = [];
   try {

@@ -38,6 +38,8 @@ export interface BenchOptions {
   readonly peers: readonly string[];
   /** Path of a trace to time. */
   readonly trace: string | null;
+  /** Path of the trace's learned map; null for a random projection. */
+  readonly traceMap: string | null;
   readonly hot: boolean;
   /** Half the 95% interval of a median, in percent of it, at which it has samples enough. */
   readonly noisePct: number;
@@ -63,7 +65,7 @@ const SWITCHES = ["quick", "hot", "list", "help"] as const;
 // deno-fmt-ignore
 const VALUES = [
   "models", "shape", "kv", "batch", "lengths", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
-  "recent", "kernels", "trace", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
+  "recent", "kernels", "trace", "trace-map", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
   "out", "print-wgsl",
 ] as const;
 
@@ -72,8 +74,8 @@ type Value = (typeof VALUES)[number];
 /** Flags that describe cases, which a set brings itself. */
 // deno-fmt-ignore
 const OF_CASES = [
-  "models", "shape", "kv", "batch", "lengths", "quick", "trace", "dtype", "bits", "sharing", "map", "k",
-  "sparsity", "sink", "recent",
+  "models", "shape", "kv", "batch", "lengths", "quick", "trace", "trace-map", "dtype", "bits", "sharing",
+  "map", "k", "sparsity", "sink", "recent",
 ] as const;
 
 /** Flags that say the same thing in different ways. */
@@ -87,6 +89,7 @@ const CONTRADICTIONS: readonly (readonly [string, string])[] = [
   ["lengths", "kv"],
   ["lengths", "batch"],
   ["quick", "trace"],
+  ["quick", "trace-map"],
   ...OF_CASES.map((name) => ["set", name] as const),
 ];
 
@@ -111,6 +114,14 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
   for (const name of ["kv", "batch", "lengths", "map"]) {
     if (onlyTrace && given(name)) {
       throw new UsageError(`--${name} needs --models or --shape, since a trace brings its own.`);
+    }
+  }
+  if (given("trace-map") && !given("trace")) {
+    throw new UsageError("--trace-map needs the --trace that the map is for.");
+  }
+  for (const name of ["bits", "sharing"]) {
+    if (onlyTrace && given("trace-map") && given(name)) {
+      throw new UsageError(`--${name} needs --models or --shape, since a map brings its own.`);
     }
   }
   const take = <T>(name: Value, fallback: T, read: (name: string, text: string) => T): T => {
@@ -148,6 +159,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     contenders: take("kernels", CONTENDERS, contendersOf),
     peers: take<string[]>("peers", [], list),
     trace: texts.get("trace") ?? null,
+    traceMap: texts.get("trace-map") ?? null,
     noisePct: take("noise", 0.5, positiveNumber),
     maxTimeMs: 1000 * take("max-time", 10, positiveNumber),
     memoryBytes: 1e9 * take("memory", 6, positiveNumber),

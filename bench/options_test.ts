@@ -149,6 +149,10 @@ Deno.test("what is wrong is refused in one sentence", () => {
     "--lengths 4,0": /--lengths takes a whole number from 1/,
     "--quick --trace x": /--quick and --trace contradict/,
     "--trace x --kv 100": /--kv needs --models or --shape/,
+    "--trace-map m": /--trace-map needs the --trace/,
+    "--quick --trace-map m": /--quick and --trace-map contradict/,
+    "--trace x --trace-map m --bits 64": /--bits needs --models or --shape/,
+    "--trace x --trace-map m --sharing group": /--sharing needs --models or --shape/,
     "--trace x --lengths 100": /--lengths needs --models or --shape/,
   };
   for (const [line, message] of Object.entries(wrong)) refused(() => parse(line), message);

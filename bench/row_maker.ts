@@ -14,7 +14,7 @@ import { median, medianInterval, noisePct } from "./statistics.ts";
 /** The columns that all rows of a case have in common. */
 function caseColumns(
   { facts, settings, timer }: MeasureContext,
-  { caseId, problem: p }: BenchCase,
+  { caseId, problem: p, learnedMap }: BenchCase,
 ) {
   return {
     utc: new Date().toISOString(),
@@ -31,7 +31,7 @@ function caseColumns(
     dtype: p.dtype,
     bits: p.bits,
     code_sharing: p.sharing,
-    map: mapName(p),
+    map: mapName(p, learnedMap !== undefined),
     k: "count" in p.topK ? p.topK.count : Math.floor(p.kvLen / p.topK.sparsity),
     selected: windowsOf(p, p.kvLen).kEff,
     sink: p.sink,

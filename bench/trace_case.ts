@@ -4,6 +4,7 @@ import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Trace } from "../fixtures/trace.ts";
 import { attendReference } from "../kernels/attend/reference.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
+import { type LearnedMap, packMap } from "../kernels/encode/learned_map.ts";
 import { randomProjection } from "../kernels/encode/random_projection.ts";
 import { BufferReader, listPlace } from "../kernels/judge_read.ts";
 import { codeHeads, type Problem, queriesPerList, windowsOf } from "../kernels/problem.ts";
@@ -13,13 +14,14 @@ import { type Given, InputSets } from "./inputs.ts";
 import { readBytes, submitOnce } from "./run_once.ts";
 
 /**
- * Inputs of a trace's problem; set i holds query i (modulo the number of queries). One random
- * projection maps queries and keys alike, as codes of unrelated maps would pick tokens by chance.
+ * Inputs of a trace's problem; set i holds query i (modulo the number of queries). Where there is no
+ * learned map, one random projection maps queries and keys alike, as codes of unrelated maps would
+ * pick tokens by chance.
  */
 export function traceInputs(
   trace: Trace,
   p: Problem,
-  seed: number,
+  { seed, learnedMap }: { readonly seed: number; readonly learnedMap?: LearnedMap },
 ): { given: Given; encode: true } {
   const cache = (rows: Float32Array) => {
     const all = new Float32Array(p.capacity * p.headDim);
@@ -35,7 +37,7 @@ export function traceInputs(
     return packKv(scatterTokens(all, index, sequence), p.dtype);
   };
   const [poolKeys, poolValues] = [pool(trace.k), pool(trace.v)];
-  const map = randomProjection(p, seed);
+  const map = learnedMap ? packMap(learnedMap, p) : sameForBoth(randomProjection(p, seed));
   return {
     given: {
       keys: () => keys,
@@ -43,12 +45,16 @@ export function traceInputs(
       token_index: () => index,
       pool_keys: () => poolKeys,
       pool_values: () => poolValues,
-      query_map: () => map,
-      key_map: () => map,
+      query_map: () => map.query_map,
+      key_map: () => map.key_map,
       q: (set) => queryRows(trace, set % trace.positions.length),
     },
     encode: true,
   };
+}
+
+function sameForBoth(map: ArrayBufferView<ArrayBuffer>) {
+  return { query_map: map, key_map: map };
 }
 
 /** Query `at` of every head: f32 [heads, D]. */
@@ -89,13 +95,13 @@ export async function measureTrace(
   trace: Trace,
   p: Problem,
   pipeline: Contender,
-  settings: { seed: number; unroll: boolean },
+  settings: { seed: number; unroll: boolean; learnedMap?: LearnedMap },
 ): Promise<TraceQuality> {
   const inputs = new InputSets(device, p, {
     limits,
     ...settings,
     budgetBytes: 1e9,
-    ...traceInputs(trace, p, settings.seed),
+    ...traceInputs(trace, p, settings),
   });
   const params = pipeline.defaults(p, limits);
   const plan = pipeline.plan(p, params);
@@ -181,11 +187,11 @@ function addHead(
   }
 }
 
-/** A line on a trace's quality, for people. */
-export function describeQuality(pipeline: string, quality: TraceQuality): string {
+/** A line on a trace's quality, for people; `map` is what made the codes. */
+export function describeQuality(pipeline: string, map: string, quality: TraceQuality): string {
   const { queries, outputRelErr, massMiddle, massTotal } = quality;
   const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
-  return `${pipeline} with a random projection, ${queries} queries: ` +
+  return `${pipeline} with ${map}, ${queries} queries: ` +
     `error against dense ${outputRelErr.toFixed(3)}, attention mass caught ` +
     `${percent(massMiddle)} of the middle, ${percent(massTotal)} in total`;
 }

@@ -1,10 +1,13 @@
-import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
+import { takeMapHeads } from "../kernels/encode/learned_map.ts";
 import { canRun, openTestDevice } from "../kernels/testing.ts";
 import { contendersOf } from "../kernels/testing_suite.ts";
 import { casesOf } from "./cases.ts";
 import { parseOptions } from "./options.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
+import { UsageError } from "./usage_error.ts";
 
 const testDevice = await openTestDevice();
 const { device, limits, uncaptured } = testDevice;
@@ -29,10 +32,32 @@ for (const pipeline of contendersOf("pipeline")) {
   });
 }
 
+Deno.test("the shipped map catches of the shipped trace far more than a projection", async () => {
+  const trace = await readTraceFile(SHIPPED_TRACE);
+  const learnedMap = await loadMap(SHIPPED_MAP);
+  const [benchCase] = casesOf(parseOptions(["--trace", "t"]), { name: "t", trace, learnedMap });
+  assertEquals(benchCase.learnedMap, learnedMap);
+  assertMatch(benchCase.caseId, /^trace-t-.*-c32h-learnedmlp3x128f(16|32)-/);
+  const settings = { seed: 1, unroll: false, learnedMap };
+  const [pipeline] = contendersOf("pipeline").filter((each) => canRun(testDevice, each));
+  const quality = await measureTrace(device, limits, trace, benchCase.problem, pipeline, settings);
+  assert(quality.massMiddle > 0.5, `${quality.massMiddle}`);
+  assert(quality.outputRelErr < 0.3, `${quality.outputRelErr}`);
+  assertEquals(uncaptured, []);
+});
+
+Deno.test("a map for other heads than the trace's is refused", async () => {
+  const trace = await readTraceFile(SHIPPED_TRACE);
+  const learnedMap = takeMapHeads(await loadMap(SHIPPED_MAP), 0, 1);
+  const cases = () => casesOf(parseOptions(["--trace", "t"]), { name: "t", trace, learnedMap });
+  const { message } = assertThrows(cases, UsageError);
+  assertEquals(message, "The map is for another problem: code heads 1 and not 4.");
+});
+
 Deno.test("a trace's quality is told in percent", () => {
   const quality = { queries: 26, outputRelErr: 0.3876, massTotal: 0.68, massMiddle: 0.3004 };
   assertEquals(
-    describeQuality("pipeline/x", quality),
+    describeQuality("pipeline/x", "a random projection", quality),
     "pipeline/x with a random projection, 26 queries: error against dense 0.388, " +
       "attention mass caught 30.0% of the middle, 68.0% in total",
   );
