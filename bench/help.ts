@@ -49,6 +49,6 @@ Instead of timing
   --print-wgsl NAME  print the WGSL of a kernel as it would run for the first case
   --help             print this text
 
-deno task compare A B says whether the medians of two results agree.
+deno task compare A B says what changed between two results.
 
 Exit code: 0 all verified, 1 a kernel FAILED its check, 2 wrong usage, 130 stopped by Ctrl-C.`;

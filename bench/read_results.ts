@@ -1,6 +1,7 @@
 /** Reads `results.csv` back into rows, and says exactly what is wrong with one. */
 import { type CsvLine, csvLines, damaged, decimalNumber, readText } from "./csv_lines.ts";
 import { COLUMNS, type ResultRow } from "./row.ts";
+import { UsageError } from "./usage_error.ts";
 
 /** What a file of results holds. */
 export interface StoredResults {
@@ -44,12 +45,30 @@ export function readResults(path: string): StoredResults {
  */
 export function parseResults(text: string, path: string): StoredResults {
   const end = text.lastIndexOf("\n") + 1;
+  refuseOtherVersion(text, path);
   const due = "this version writes";
   const lines = csvLines(text.slice(0, end), COLUMNS, { path, due });
   return {
     rows: lines.map((line) => parseRow(line, path)),
     warning: text.slice(end).trim() === "" ? null : `${path}: dropped an incomplete last line.`,
   };
+}
+
+/** Columns come and go with versions of the suite; the first ones tell its files from foreign ones. */
+function refuseOtherVersion(text: string, path: string): void {
+  if (text.trim() === "") throw new UsageError(`${path} is empty.`);
+  const found = text.replace(/^\ufeff/, "").split(/\r?\n/, 1)[0].split(",");
+  // Without a line break behind it the header itself may be cut short.
+  if (!text.includes("\n") || found[0] !== COLUMNS[0] || found[1] !== COLUMNS[1]) return;
+  const known: readonly string[] = COLUMNS;
+  const lacks = known.filter((name) => !found.includes(name));
+  const extra = found.filter((name) => !known.includes(name));
+  if (lacks.length + extra.length === 0) return;
+  const parts = [
+    ...(lacks.length > 0 ? [`it lacks ${lacks.join(", ")}`] : []),
+    ...(extra.length > 0 ? [`it has ${extra.join(", ")}`] : []),
+  ];
+  throw damaged(path, 1, `has the columns of another version of the suite: ${parts.join(" and ")}`);
 }
 
 function parseRow({ line, fields }: CsvLine, path: string): ResultRow {

@@ -1,0 +1,109 @@
+/** The comparison as text, Markdown, CSV or JSON. Pure. */
+import { stringify } from "@std/csv";
+import { shortNumber } from "../results.ts";
+import { alignColumns, rule } from "../text_table.ts";
+import type { Comparison } from "./comparison.ts";
+import { basisLines, fileLines, totalLine, unpairedLines } from "./sentences.ts";
+import { rowTable, stageTable, type Table } from "./tables.ts";
+
+/** Names of the formats other than plain text, which are flags too. */
+export const FORMAT_NAMES = ["csv", "markdown", "json"] as const;
+
+/** One of {@linkcode FORMAT_NAMES}. */
+export type FormatName = (typeof FORMAT_NAMES)[number];
+
+/** One pair, as `--csv` writes it and `rows` of `--json` lists it. Numbers have 6 digits. */
+export interface PairRecord {
+  readonly kernel: string;
+  readonly case_id: string;
+  readonly stage: string;
+  /** Label of the other file; the base is always A. */
+  readonly file: string;
+  /** The metric of the base and of the other file; null where a check failed or there is none. */
+  readonly base: number | null;
+  readonly value: number | null;
+  /** value / base with its 95% interval. */
+  readonly ratio: number | null;
+  readonly ratio_low: number | null;
+  readonly ratio_high: number | null;
+  /** How far from 1 the ratio may be for SAME, in percent, drift included. */
+  readonly limit_pct: number | null;
+  readonly verdict: string;
+}
+
+/** Columns of `--csv`, in order. */
+export const PAIR_COLUMNS: readonly (keyof PairRecord)[] = [
+  ...["kernel", "case_id", "stage", "file", "base", "value"] as const,
+  ...["ratio", "ratio_low", "ratio_high", "limit_pct", "verdict"] as const,
+];
+
+/** How each format is written; all end without a line break. */
+export const FORMATS: Readonly<Record<FormatName | "text", (comparison: Comparison) => string>> = {
+  text: (comparison) => document(comparison, drawText, "\n"),
+  markdown: (comparison) => document(comparison, drawMarkdown, "\n\n"),
+  csv: (comparison) => {
+    const records = pairRecords(comparison).map((pair) => PAIR_COLUMNS.map((name) => pair[name]));
+    return stringify([PAIR_COLUMNS, ...records]).trimEnd();
+  },
+  json: (comparison) => {
+    const { stages, ...rest } = comparison;
+    const told = {
+      ...rest,
+      rows: pairRecords(comparison),
+      stages: stages.map((all, i) => ({ file: comparison.files[i + 1].label, stages: all })),
+    };
+    return JSON.stringify(told, (_, value) => shortNumber(value), 2);
+  },
+};
+
+/** A record for each pair, in the order of the comparison's rows. */
+export function pairRecords({ files, rows }: Comparison): PairRecord[] {
+  const short = (value: number | null | undefined) => shortNumber(value ?? null) as number | null;
+  return rows.flatMap(({ kernel, caseId, stage, base, others }) =>
+    others.flatMap((other, i) =>
+      other === null ? [] : [{
+        ...{ kernel, case_id: caseId, stage, file: files[i + 1].label },
+        base: short(base?.value),
+        value: short(other.estimate?.value),
+        ratio: short(other.ratio?.value),
+        ratio_low: short(other.ratio?.low),
+        ratio_high: short(other.ratio?.high),
+        limit_pct: short(other.limitPct),
+        verdict: other.verdict,
+      }]
+    )
+  );
+}
+
+/** Tables with the sentences around them, blocks a line apart. */
+function document(
+  comparison: Comparison,
+  draw: (table: Table) => string,
+  lineBreak: string,
+): string {
+  const stages = comparison.stages.map((all, i) => draw(stageTable(comparison, all, i)));
+  const unpaired = unpairedLines(comparison);
+  return [
+    fileLines(comparison).join(lineBreak),
+    draw(rowTable(comparison)),
+    ...stages,
+    basisLines(comparison).join(lineBreak),
+    ...(unpaired.length > 0 ? [unpaired.join(lineBreak)] : []),
+    totalLine(comparison),
+  ].join("\n\n");
+}
+
+function drawText({ columns, cells }: Table): string {
+  const lines = alignColumns(columns, cells);
+  return [lines[0], rule(lines), ...lines.slice(1)].join("\n");
+}
+
+function drawMarkdown({ columns, cells }: Table): string {
+  const line = (fields: readonly string[]) =>
+    `| ${fields.map((field) => field.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [
+    line(columns.map(({ heading }) => heading)),
+    line(columns.map(({ words }) => words ? ":--" : "--:")),
+    ...cells.map(line),
+  ].join("\n");
+}

@@ -1,0 +1,55 @@
+/** What two rows are compared by. Pure. */
+import type { ResultRow } from "../row.ts";
+import type { Estimate } from "./ratio.ts";
+
+/** Names of the metrics, as `--metric` takes them. */
+export const METRIC_NAMES = ["time", "gbytes", "roofline"] as const;
+
+/** One of {@linkcode METRIC_NAMES}. */
+export type MetricName = (typeof METRIC_NAMES)[number];
+
+/** One number of a row, with what it means for it to grow. */
+export interface Metric {
+  readonly unit: string;
+  readonly description: string;
+  readonly lowerIsBetter: boolean;
+  /** The row's number at its median time; null where a row has none. */
+  valueOf(row: ResultRow): number | null;
+}
+
+/** The metrics. All but time itself are something fixed in a run over the time. */
+export const METRICS: Readonly<Record<MetricName, Metric>> = {
+  time: {
+    unit: "us",
+    description: "median microseconds per step",
+    lowerIsBetter: true,
+    valueOf: (row) => row.median_us,
+  },
+  gbytes: {
+    unit: "GB/s",
+    description: "least bytes of the step over its median",
+    lowerIsBetter: false,
+    valueOf: (row) => row.gbytes_per_s,
+  },
+  roofline: {
+    unit: "% floor",
+    description: "the floor that the run's own probes give, over the median",
+    lowerIsBetter: false,
+    valueOf: (row) => row.roofline_pct,
+  },
+};
+
+/**
+ * The metric of a row with the interval that its median's interval gives; null where the row has no
+ * such number.
+ */
+export function estimateOf(row: ResultRow, { valueOf, lowerIsBetter }: Metric): Estimate | null {
+  const { median_us: us, ci_low_us: low, ci_high_us: high } = row;
+  const value = valueOf(row);
+  if (!(value && us && low && high && value > 0 && low > 0)) return null;
+  // Numbers are written to 6 digits, which can put an interval of no width beside its median.
+  const [down, up] = [Math.min(1, low / us), Math.max(1, high / us)];
+  return lowerIsBetter
+    ? { value, low: value * down, high: value * up }
+    : { value, low: value / up, high: value / down };
+}

@@ -1,0 +1,83 @@
+/** Flags of `deno task compare`, read and checked. Nothing here touches a file. */
+import { decimalNumber } from "../csv_lines.ts";
+import { oneOf } from "../flag_values.ts";
+import { readFlags } from "../read_flags.ts";
+import { UsageError } from "../usage_error.ts";
+import { FORMAT_NAMES, type FormatName } from "./formats.ts";
+import { METRIC_NAMES, type MetricName } from "./metrics.ts";
+import { DEFAULT_LIMITS, type Limits } from "./verdict.ts";
+
+/** What one call is to do. */
+export interface CompareOptions {
+  readonly help: boolean;
+  /** Results files or folders, the base first; at least two unless help is asked for. */
+  readonly paths: readonly string[];
+  readonly metric: MetricName;
+  readonly format: FormatName | "text";
+  readonly limits: Limits;
+  /** Null where nothing makes the command fail. */
+  readonly failOn: FailOn | null;
+}
+
+/** What makes the command exit 1. */
+export interface FailOn {
+  /** By how many percent a row must be slower; null for the limit of SAME. */
+  readonly slowerPct: number | null;
+}
+
+/** Files have labels of one letter. */
+const MOST_FILES = 26;
+const MOST_PCT = 1000;
+
+/**
+ * Reads the command line.
+ *
+ * @throws {UsageError} one sentence on the first thing that is wrong.
+ */
+export function parseCompareOptions(args: readonly string[]): CompareOptions {
+  const { switches, texts, words } = readFlags(
+    args,
+    ["help", ...FORMAT_NAMES],
+    ["metric", "same", "drift", "fail-on"],
+    { words: true },
+  );
+  const formats = FORMAT_NAMES.filter((name) => switches[name]);
+  if (formats.length > 1) {
+    throw new UsageError(`--${formats[0]} and --${formats[1]} contradict each other.`);
+  }
+  if (!switches.help && !(words.length >= 2 && words.length <= MOST_FILES)) {
+    throw new UsageError(
+      `compare takes 2 to ${MOST_FILES} results files or folders, not ${words.length}.`,
+    );
+  }
+  const number = (name: string, fallback: number) => {
+    const text = texts.get(name);
+    return text === undefined ? fallback : numberUpTo(name, text, MOST_PCT);
+  };
+  const failOn = texts.get("fail-on");
+  return {
+    help: switches.help,
+    paths: words,
+    metric: oneOf(...METRIC_NAMES)("metric", texts.get("metric") ?? "time"),
+    format: formats[0] ?? "text",
+    limits: {
+      samePct: number("same", DEFAULT_LIMITS.samePct),
+      driftUs: number("drift", DEFAULT_LIMITS.driftUs),
+    },
+    failOn: failOn === undefined ? null : parseFailOn(failOn),
+  };
+}
+
+function parseFailOn(text: string): FailOn {
+  const [what, pct, ...more] = text.split(":");
+  if (what !== "slower" || more.length > 0) {
+    throw new UsageError(`--fail-on takes slower or slower:PCT, not "${text}".`);
+  }
+  return { slowerPct: pct === undefined ? null : numberUpTo("fail-on slower", pct, MOST_PCT) };
+}
+
+function numberUpTo(name: string, text: string, max: number): number {
+  const value = decimalNumber(text);
+  if (value >= 0 && value <= max) return value;
+  throw new UsageError(`--${name} takes a number from 0 to ${max}, not "${text}".`);
+}

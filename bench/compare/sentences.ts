@@ -1,0 +1,87 @@
+/** What the comparison says in words: what was compared, on what the verdicts rest. Pure. */
+import type { Comparison, FileInfo } from "./comparison.ts";
+import { METRICS } from "./metrics.ts";
+import type { Tally, Unpaired } from "./pairing.ts";
+import { VERDICTS } from "./verdict.ts";
+
+/** A line for each file: label, path, where and when it was measured. */
+export function fileLines({ files }: Comparison): string[] {
+  return files.map(({ label, path, adapter, driver, backend, commit, utc, rows }) =>
+    `${label}  ${path}: ${adapter}, ${driver}, ${backend}, commit ${commit}, ${utc}, ${rows} rows`
+  );
+}
+
+/** What the verdicts rest on, and what they do not see. */
+export function basisLines(comparison: Comparison): string[] {
+  const { metric, limits: { samePct, driftUs } } = comparison;
+  const { description, unit } = METRICS[metric];
+  return [
+    `Compared: ${description} (${unit}).`,
+    `SAME: the ratio's 95% interval lies within ${samePct}%, and ${driftUs} us of the base's time ` +
+    "on top; FASTER, SLOWER: wholly beyond; UNSURE: across a limit.",
+    "The intervals come from the samples of each run and do not see how runs drift apart: that is " +
+    "what the limits are for.",
+    ...warnings(comparison),
+  ];
+}
+
+function warnings(
+  { metric, files, cardsDiffer, fewSamples, otherParams }: Comparison,
+): string[] {
+  const soft = files.filter(({ software }) => software);
+  return [
+    ...(cardsDiffer
+      ? [
+        "The cards differ: " +
+        (metric === "roofline"
+          ? "each is measured by its own floor."
+          : "--metric roofline compares each row by the share of its own card's floor."),
+      ]
+      : []),
+    ...(soft.length > 0
+      ? [`Measured on a software adapter, which says nothing about a GPU: ${labels(soft)}.`]
+      : []),
+    ...(fewSamples > 0
+      ? [`Pairs with fewer than 6 samples, whose intervals hold less than 95%: ${fewSamples}.`]
+      : []),
+    ...(otherParams > 0 ? [`Pairs whose kernels ran with other parameters: ${otherParams}.`] : []),
+  ];
+}
+
+function labels(files: readonly FileInfo[]): string {
+  return files.map(({ label }) => label).join(", ");
+}
+
+/** What could not be paired: whole cases under one name each, then kernels of shared cases. */
+export function unpairedLine({ inFile, notInFile, rows, wholeCases, kernels }: Unpaired): string {
+  const cases = wholeCases.map(({ name, count }) => `${name} (${counted(count, "row")})`);
+  const parts = [
+    ...(cases.length > 0 ? [`${counted(cases.length, "whole case")}: ${cases.join(", ")}`] : []),
+    ...(kernels.length > 0
+      ? [`${counted(kernels.length, "kernel")} of shared cases: ${kernels.map(several).join(", ")}`]
+      : []),
+  ];
+  return `In ${inFile}, not in ${notInFile}: ${counted(rows, "row")}. ${parts.join("; ")}.`;
+}
+
+function several({ name, count }: Tally): string {
+  return count === 1 ? name : `${name} (${count} cases)`;
+}
+
+function counted(count: number, unit: string): string {
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}
+
+/** The last line: pairs and how many have each verdict. */
+export function totalLine({ rows }: Comparison): string {
+  const verdicts = rows.flatMap(({ others }) => others.flatMap((other) => other?.verdict ?? []));
+  const counts = VERDICTS.map((name) => ({
+    name,
+    count: verdicts.filter((verdict) => verdict === name).length,
+  }));
+  // The first four are always of interest.
+  const told = counts.filter(({ count }, i) => i < 4 || count > 0);
+  return `${verdicts.length} pairs: ${
+    told.map(({ name, count }) => `${count} ${name}`).join(", ")
+  }.`;
+}

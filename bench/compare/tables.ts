@@ -1,0 +1,96 @@
+/** The comparison as tables: headings and cells, for text and Markdown alike. Pure. */
+import { micros, type TextColumn } from "../text_table.ts";
+import type { ComparedRow, Comparison } from "./comparison.ts";
+import { METRICS } from "./metrics.ts";
+import type { Estimate } from "./ratio.ts";
+import type { StageSummary } from "./summary.ts";
+import { type Judged, VERDICTS } from "./verdict.ts";
+
+/** A table before anybody decides how it is drawn. */
+export interface Table {
+  readonly columns: readonly TextColumn[];
+  readonly cells: readonly (readonly string[])[];
+}
+
+/** A line for each kernel and case: each other run's ratio, interval and verdict. */
+export function rowTable({ files, rows, metric }: Comparison): Table {
+  const { unit } = METRICS[metric];
+  const [base, ...others] = files;
+  // With one other run the columns need no labels, and its limit and its own metric have room.
+  const single = others.length === 1;
+  return {
+    columns: [
+      ...others.flatMap(({ label }) =>
+        single ? headings(base.label, label) : headings(base.label, label).slice(0, 3)
+      ),
+      { heading: `${base.label} ${unit}` },
+      ...(single ? [{ heading: `${others[0].label} ${unit}` }] : []),
+      { heading: "kernel", words: true },
+      { heading: "case", words: true },
+    ],
+    cells: rows.map((row) => cellsOf(row, single)),
+  };
+}
+
+function headings(base: string, other: string): TextColumn[] {
+  return [
+    { heading: `${other}/${base}` },
+    { heading: "95% interval" },
+    { heading: "verdict", words: true },
+    { heading: "limit %" },
+  ];
+}
+
+function cellsOf({ base, others, kernel, caseId }: ComparedRow, single: boolean): string[] {
+  const judged = (other: Judged | null) => [
+    factor(other?.ratio?.value ?? null),
+    interval(other?.ratio ?? null),
+    other?.verdict ?? "",
+  ];
+  return [
+    ...others.flatMap(judged),
+    ...(single ? [others[0]?.limitPct?.toFixed(1) ?? ""] : []),
+    micros(base?.value ?? null),
+    ...(single ? [micros(others[0]?.estimate?.value ?? null)] : []),
+    kernel,
+    caseId,
+  ];
+}
+
+/** A line for each stage of one other run: geometric mean and counts. */
+export function stageTable(
+  { files, metric, cardsDiffer }: Comparison,
+  stages: readonly StageSummary[],
+  other: number,
+): Table {
+  const of = `${files[other + 1].label}/${files[0].label}`;
+  // Where the metric is the roofline's share, one column says it.
+  const roofline = cardsDiffer && metric !== "roofline";
+  const used = VERDICTS.filter((name) => stages.some(({ verdicts }) => verdicts[name] > 0));
+  return {
+    columns: [
+      { heading: "stage", words: true },
+      { heading: "pairs" },
+      { heading: `${of} ${metric}, geometric mean` },
+      ...(roofline ? [{ heading: `${of} of its own floor` }] : []),
+      ...used.map((heading) => ({ heading })),
+    ],
+    cells: stages.map(({ stage, pairs, meanRatio, meanRooflineRatio, verdicts }) => [
+      stage,
+      String(pairs),
+      factor(meanRatio),
+      ...(roofline ? [factor(meanRooflineRatio)] : []),
+      ...used.map((name) => String(verdicts[name])),
+    ]),
+  };
+}
+
+/** A ratio to three decimals; empty for null. */
+export function factor(value: number | null): string {
+  if (value === null) return "";
+  return value < 100 ? value.toFixed(3) : value.toFixed(0);
+}
+
+function interval(ratio: Estimate | null): string {
+  return ratio ? `${factor(ratio.low)} to ${factor(ratio.high)}` : "";
+}
