@@ -47,10 +47,15 @@ Deno.test("what is wrong in a file is refused in one sentence with its line", ()
   const [header, line] = good.split("\r\n");
   const spoilt = (from: string, to: string) => `${header}\n${line}\n${line.replace(from, to)}\n`;
   const wrong: Record<string, RegExp> = {
-    "": /^r\.csv has other columns than this version writes\.$/,
+    "": /^r\.csv is empty\.$/,
+    "\r\n": /^r\.csv is empty\.$/,
     "peer,batch\n": /^r\.csv has other columns/,
     [header]: /^r\.csv has other columns/,
-    [good.replace("utc,", "")]: /^r\.csv has other columns/,
+    [good.replace("utc,", "")]: /^r\.csv has other columns than this version writes\.$/,
+    [good.replace(",lengths,", ",")]:
+      /^r\.csv, line 1: has the columns of another version of the suite: it lacks lengths\.$/,
+    [good.replace(",sets,", ",pools,").replace(",bits,", ",")]:
+      /^r\.csv, line 1: .+: it lacks bits, sets and it has pools\.$/,
     [`${header}\n${line}\n1,2,3\n${line}\n`]: /^r\.csv, line 3: has 3 fields where 52 are due\.$/,
     [spoilt(",22.4,", ",2x2.4,")]: /^r\.csv, line 3: median_us cannot be "2x2\.4"\.$/,
     [spoilt(",8192,", ",,")]: /^r\.csv, line 3: kv_len cannot be ""\.$/,

@@ -53,7 +53,16 @@ function labels(files: readonly FileInfo[]): string {
 }
 
 /** What could not be paired: whole cases under one name each, then kernels of shared cases. */
-export function unpairedLine({ inFile, notInFile, rows, wholeCases, kernels }: Unpaired): string {
+export function unpairedLines({ unpaired, replaced }: Comparison): string[] {
+  return [
+    ...unpaired.map(unpairedLine),
+    ...replaced.map(({ name, count }) =>
+      `Replaced in ${name} by a later row of the same kernel and case: ${counted(count, "row")}.`
+    ),
+  ];
+}
+
+function unpairedLine({ inFile, notInFile, rows, wholeCases, kernels }: Unpaired): string {
   const cases = wholeCases.map(({ name, count }) => `${name} (${counted(count, "row")})`);
   const parts = [
     ...(cases.length > 0 ? [`${counted(cases.length, "whole case")}: ${cases.join(", ")}`] : []),
