@@ -27,6 +27,8 @@ export interface ComparedRow {
   readonly stage: string;
   /** The base's metric; null where its check failed or it has none. */
   readonly base: Estimate | null;
+  /** Whether its check failed in the base. */
+  readonly baseFailed: boolean;
   /** In the order of the other files; null where one has no such row. */
   readonly others: readonly (Judged | null)[];
 }
@@ -43,6 +45,8 @@ export interface Comparison extends Omit<Pairing, "groups"> {
   readonly stages: readonly (readonly StageSummary[])[];
   /** Whether the files name different adapters. */
   readonly cardsDiffer: boolean;
+  /** Samples of the pairs' rows: of the row with fewest, and of that with most. */
+  readonly samples: { readonly fewest: number; readonly most: number };
   /** Pairs with fewer samples than a 95% interval of a median takes. */
   readonly fewSamples: number;
   /** Pairs whose kernels ran with different parameters. */
@@ -63,11 +67,13 @@ export function compareRuns(
   const pairs = groups.flatMap(({ base, others }) =>
     others.flatMap((row) => row ? [[base, row] as const] : [])
   );
+  const counts = pairs.flatMap((pair) => pair.map(({ samples }) => samples));
   const rows = groups.map(({ base, others }): ComparedRow => ({
     kernel: base.kernel,
     caseId: caseName(base),
     stage: base.stage,
     base: base.verified ? estimateOf(base, METRICS[metric]) : null,
+    baseFailed: !base.verified,
     others: others.map((row) => row && judge(base, row, METRICS[metric], limits)),
   }));
   return {
@@ -78,6 +84,10 @@ export function compareRuns(
       .map(({ row }) => row),
     stages: recordings.slice(1).map((_, i) => summarize(groups, i, METRICS[metric], limits)),
     cardsDiffer: new Set(files.map(({ adapter }) => adapter)).size > 1,
+    samples: {
+      fewest: Math.min(...counts),
+      most: Math.max(...counts),
+    },
     fewSamples:
       pairs.filter((pair) =>
         pair.some(({ verified, samples }) => verified && samples < FEWEST_SAMPLES)
@@ -94,10 +104,10 @@ export function slowerRows(
   { rows, metric, limits }: Comparison,
   pct: number | null,
 ): ComparedRow[] {
-  return rows.filter(({ stage, base, others }) =>
+  return rows.filter(({ stage, baseFailed, others }) =>
     stage !== "probe" && others.some((other) => {
       if (!other) return false;
-      if (other.verdict === "FAILED") return base !== null;
+      if (other.verdict === "FAILED") return !baseFailed;
       if (pct === null || !other.ratio) return other.verdict === "SLOWER";
       // The allowance for drift stays what it is for the row.
       const limit = 1 + (other.limitPct! - limits.samePct + pct) / 100;

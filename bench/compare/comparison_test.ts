@@ -108,5 +108,7 @@ Deno.test("slower rows are what the limits or a percentage say, and new failures
   assertEquals(slower(3.95), "d");
   // The same rows by a metric of which more is better, which stays as it is here.
   assertEquals(slower(null, "gbytes"), "d");
+  const bytesless = [row("q", 100, { gbytes_per_s: null })];
+  assertEquals(slowerRows(compared([bytesless, [failed("q")]], "gbytes"), null).length, 1);
   assertMatch(totalLine(compared([base, next])), /^6 pairs: .*2 FAILED\.$/);
 });

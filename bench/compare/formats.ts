@@ -4,6 +4,7 @@ import { shortNumber } from "../results.ts";
 import { alignColumns, rule } from "../text_table.ts";
 import type { Comparison } from "./comparison.ts";
 import { basisLines, fileLines, totalLine, unpairedLines } from "./sentences.ts";
+import type { StageSummary } from "./summary.ts";
 import { rowTable, stageTable, type Table } from "./tables.ts";
 
 /** Names of the formats other than plain text, which are flags too. */
@@ -31,6 +32,17 @@ export interface PairRecord {
   readonly verdict: string;
 }
 
+/** What `--json` prints: the comparison, its rows as pairs, its stages by file. */
+export interface ComparisonReport extends Omit<Comparison, "rows" | "stages"> {
+  /** FAILED ones first, then by the size of their change. */
+  readonly rows: readonly PairRecord[];
+  readonly stages: readonly {
+    /** Label of the other file. */
+    readonly file: string;
+    readonly stages: readonly StageSummary[];
+  }[];
+}
+
 /** Columns of `--csv`, in order. */
 export const PAIR_COLUMNS: readonly (keyof PairRecord)[] = [
   ...["kernel", "case_id", "stage", "file", "base", "value"] as const,
@@ -47,7 +59,7 @@ export const FORMATS: Readonly<Record<FormatName | "text", (comparison: Comparis
   },
   json: (comparison) => {
     const { stages, ...rest } = comparison;
-    const told = {
+    const told: ComparisonReport = {
       ...rest,
       rows: pairRecords(comparison),
       stages: stages.map((all, i) => ({ file: comparison.files[i + 1].label, stages: all })),

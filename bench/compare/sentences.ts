@@ -13,14 +13,14 @@ export function fileLines({ files }: Comparison): string[] {
 
 /** What the verdicts rest on, and what they do not see. */
 export function basisLines(comparison: Comparison): string[] {
-  const { metric, limits: { samePct, driftUs } } = comparison;
+  const { metric, samples, limits: { samePct, driftUs } } = comparison;
   const { description, unit } = METRICS[metric];
   return [
     `Compared: ${description} (${unit}).`,
-    `SAME: the ratio's 95% interval lies within ${samePct}%, and ${driftUs} us of the base's time ` +
-    "on top; FASTER, SLOWER: wholly beyond; UNSURE: across a limit.",
-    "The intervals come from the samples of each run and do not see how runs drift apart: that is " +
-    "what the limits are for.",
+    `SAME: the ratio's 95% interval lies within the limit, ${samePct}% plus the share that ` +
+    `${driftUs} us are of the base's time; FASTER, SLOWER: wholly beyond it; UNSURE: across it.`,
+    `The intervals come from the samples of each run (${samples.fewest} to ${samples.most} a row) ` +
+    "and do not see how runs drift apart: that is what the limit is for.",
     ...warnings(comparison),
   ];
 }

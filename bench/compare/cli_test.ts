@@ -1,0 +1,115 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { openResults } from "../results.ts";
+import type { ResultRow } from "../row.ts";
+import { makeRow } from "../testing_row.ts";
+
+const MAIN = `${import.meta.dirname}/main.ts`;
+const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-24.csv`;
+const PEERS = STORED.replace(".csv", "-peers.csv");
+
+async function compare(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", MAIN, ...args],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+/** A results folder in `parent` with one row of `us`, all samples alike. */
+function makeRun(parent: string, name: string, us: number, changes: Partial<ResultRow> = {}) {
+  const writer = openResults(`${parent}/${name}`);
+  const timed = { median_us: us, ci_low_us: us, ci_high_us: us };
+  writer.append(makeRow({ kernel: "dense/own", case_id: "own", ...timed, ...changes }));
+  writer.close();
+  return `${parent}/${name}`;
+}
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("what is wrong exits 2 with one sentence and prints nothing else", () =>
+  inFolder(async (folder) => {
+    const own = makeRun(folder, "own", 100);
+    const lines = (await Deno.readTextFile(STORED)).split("\r\n");
+    const file = async (name: string, text: string) => {
+      await Deno.writeTextFile(`${folder}/${name}`, text);
+      return `${folder}/${name}`;
+    };
+    const damaged = lines.slice(0, 5).with(3, lines[3].replace(",true,", ",")).join("\n");
+    const older = lines.slice(0, 3).join("\n").replace(",lengths,", ",");
+    const wrong: [string[], RegExp][] = [
+      [[own], /^compare takes 2 to 26 results files or folders, not 1\.$/m],
+      [[STORED, `${folder}/none.csv`], /^Cannot read \S+none\.csv: No such file or directory/],
+      [[STORED, folder], /^Cannot read \S+results\.csv: /],
+      [[STORED, await file("empty.csv", "")], /empty\.csv is empty\.$/m],
+      [[STORED, await file("header.csv", `${lines[0]}\r\n`)], /header\.csv has no rows\.$/m],
+      [[STORED, PEERS], /peers\.csv has other columns than this version writes\.$/m],
+      [[STORED, MAIN], /main\.ts has other columns than this version writes\.$/m],
+      [
+        [STORED, await file("older.csv", older)],
+        /older\.csv, line 1: has the columns of another version of the suite: it lacks lengths\.$/m,
+      ],
+      [[STORED, await file("damaged.csv", damaged)], /damaged\.csv, line 4: /],
+      [[STORED, own], /^\S+ and \S+own have no kernel and case in common\.$/m],
+      [[STORED, STORED, "--csv", "--json"], /^--csv and --json contradict each other\.$/m],
+      [[STORED, STORED, "--metric", "speed"], /^--metric takes one of time, gbytes, roofline/],
+      [[STORED, STORED, "--fail-on", "faster"], /^--fail-on takes slower or slower:PCT/],
+      [[STORED, STORED, "--frobnicate"], /^Unknown flag --frobnicate/],
+    ];
+    for (const [args, message] of wrong) {
+      const { code, out, err } = await compare(...args);
+      assertEquals([args, code, out], [args, 2, ""]);
+      assertMatch(err, /^[^\n]+\.\n$/);
+      assertMatch(err, message);
+    }
+  }));
+
+Deno.test("a stored run is the SAME as itself, by every metric", async () => {
+  for (const metric of ["time", "gbytes", "roofline"]) {
+    const { code, out, err } = await compare(STORED, STORED, "--metric", metric);
+    assertEquals([code, err], [0, ""]);
+    assertMatch(out, /\n\d+ pairs: \d+ SAME, 0 FASTER, 0 SLOWER, 0 UNSURE(, \d+ NO VALUE)?\.\n$/);
+  }
+});
+
+Deno.test("--fail-on makes a slower run exit 1 and says on stderr which rows", () =>
+  inFolder(async (folder) => {
+    const [base, slower] = [makeRun(folder, "base", 100), makeRun(folder, "slower", 105)];
+    const outcomes = await Promise.all([
+      compare(base, slower),
+      compare(base, slower, "--fail-on", "slower"),
+      compare(base, slower, "--fail-on", "slower:4"),
+      compare(base, slower, "--fail-on", "slower:6"),
+      compare(slower, base, "--fail-on", "slower"),
+      compare(base, base, slower, "--fail-on", "slower", "--json"),
+    ]);
+    assertEquals(outcomes.map(({ code }) => code), [0, 1, 1, 0, 0, 1]);
+    assertEquals(outcomes[1].err, "Slower or newly FAILED: dense/own [own].\n");
+    assertEquals(outcomes[2].err, "Slower by more than 4% or newly FAILED: dense/own [own].\n");
+    assertStringIncludes(outcomes[0].out, "SLOWER");
+    assertEquals(JSON.parse(outcomes[5].out).rows.length, 2);
+  }));
+
+Deno.test("a last line that a killed run left is dropped with a warning", () =>
+  inFolder(async (folder) => {
+    const base = makeRun(folder, "base", 100);
+    const path = `${base}/results.csv`;
+    await Deno.writeTextFile(path, `${await Deno.readTextFile(path)}cut sho`);
+    const { code, out, err } = await compare(path, base, "--csv");
+    assertEquals([code, err], [0, `${path}: dropped an incomplete last line.\n`.repeat(2)]);
+    assert(out.startsWith("kernel,case_id,"));
+  }));
+
+Deno.test("help tells usage, flags and method", async () => {
+  const { code, out, err } = await compare("--help");
+  assertEquals([code, err], [0, ""]);
+  assertStringIncludes(out, "deno task compare A B");
+  assertStringIncludes(out, "Zou and Donner");
+});

@@ -1,0 +1,98 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { parse } from "@std/csv";
+import type { ResultRow } from "../row.ts";
+import { makeFailedRow, makeRow } from "../testing_row.ts";
+import { compareRuns } from "./comparison.ts";
+import { type FormatName, FORMATS, PAIR_COLUMNS } from "./formats.ts";
+import { DEFAULT_LIMITS } from "./verdict.ts";
+
+const row = (kernel: string, us: number, changes: Partial<ResultRow> = {}) =>
+  makeRow({
+    ...{ kernel, case_id: "one", median_us: us, ci_low_us: us * 0.99, ci_high_us: us * 1.01 },
+    ...changes,
+  });
+const failed = makeFailedRow({ kernel: "f", case_id: "one" });
+
+const A = [row("dense/x", 100), row("merge/y", 4, { stage: "merge" }), row("f", 1), row("z", 7)];
+const B = [row("dense/x", 110), row("merge/y", 4, { stage: "merge" }), failed];
+const C = [row("dense/x", 50, { adapter: "Small GPU", roofline_pct: 80 })];
+
+function written(format: FormatName | "text", ...runs: readonly (readonly ResultRow[])[]): string {
+  const recordings = runs.map((rows, i) => ({ label: "ABC"[i], path: `${i}.csv`, rows }));
+  return FORMATS[format](compareRuns(recordings, "time", DEFAULT_LIMITS));
+}
+
+Deno.test("the text tells the files, every pair, the stages and what the verdicts rest on", () => {
+  const lines = written("text", A, B).split("\n");
+  assertEquals(
+    lines[0],
+    "A  0.csv: Some GPU, NVIDIA 580.1, vulkan, commit 0123456789ab, " +
+      "2026-07-03T12:34:56.789Z, 4 rows",
+  );
+  const cells = (line: string) => line.trim().split(/ {2,}/);
+  assertEquals(lines.slice(5, 8).map(cells), [
+    ["FAILED", "1.00", "f", "one"],
+    ["1.100", "1.085 to 1.116", "SLOWER", "2.1", "100.0", "110.0", "dense/x", "one"],
+    ["1.000", "0.986 to 1.014", "SAME", "4.5", "4.00", "4.00", "merge/y", "one"],
+  ]);
+  assertEquals(lines.slice(11, 13).map(cells), [
+    ["dense", "2", "1.100", "0", "1", "1"],
+    ["merge", "1", "1.000", "1", "0", "0"],
+  ]);
+  const text = lines.join("\n");
+  assertMatch(
+    text,
+    /\nSAME: the ratio's 95% interval lies within the limit, 2% plus .+ 0\.1 us .+\n/,
+  );
+  assertMatch(text, /come from the samples of each run \(0 to 48 a row\) and do not see/);
+  assertStringIncludes(text, "In A, not in B: 1 row. 1 kernel of shared cases: z.");
+  assertEquals(lines.at(-1), "3 pairs: 1 SAME, 0 FASTER, 1 SLOWER, 0 UNSURE, 1 FAILED.");
+});
+
+Deno.test("several runs stand side by side, unlike cards also by their own floors", () => {
+  const text = written("text", A, B, C);
+  assertMatch(
+    text,
+    /\n +B\/A +95% interval +verdict +C\/A +95% interval +verdict +A us +kernel +case\n/,
+  );
+  assertMatch(text, /\n1\.100 .+ SLOWER +0\.500 .+ FASTER +100\.0 +dense\/x +one\n/);
+  assertMatch(text, /\nstage +pairs +C\/A time, geometric mean +C\/A of its own floor +FASTER\n/);
+  assertMatch(text, /\nThe cards differ: --metric roofline /);
+});
+
+Deno.test("Markdown has the same tables", () => {
+  const text = written("markdown", A, B);
+  assertStringIncludes(
+    text,
+    "\n| B/A | 95% interval | verdict | limit % | A us | B us | kernel | case |\n",
+  );
+  assertStringIncludes(text, "\n| --: | --: | :-- | --: | --: | --: | :-- | :-- |\n");
+  assertStringIncludes(
+    text,
+    "\n| 1.100 | 1.085 to 1.116 | SLOWER | 2.1 | 100.0 | 110.0 | dense/x | one |\n",
+  );
+});
+
+Deno.test("CSV and JSON have a record for each pair, with full numbers", () => {
+  const [header, ...records] = parse(written("csv", A, B, C));
+  assertEquals(header, [...PAIR_COLUMNS]);
+  assertEquals(records.map((record) => record.slice(0, 7)), [
+    ["f", "one", "dense", "B", "1", "", ""],
+    ["dense/x", "one", "dense", "B", "100", "110", "1.1"],
+    ["dense/x", "one", "dense", "C", "100", "50", "0.5"],
+    ["merge/y", "one", "merge", "B", "4", "4", "1"],
+  ]);
+  const told = JSON.parse(written("json", A, B, C));
+  assertEquals(told.rows.map(({ verdict }: { verdict: string }) => verdict), [
+    ...["FAILED", "SLOWER", "FASTER", "SAME"],
+  ]);
+  assertEquals(Object.keys(told.rows[0]), [...PAIR_COLUMNS]);
+  assertEquals([told.metric, told.limits, told.cardsDiffer], ["time", DEFAULT_LIMITS, true]);
+  assertEquals(told.stages[1], {
+    file: "C",
+    stages: [{
+      ...{ stage: "dense", pairs: 1, meanRatio: 0.5, meanRooflineRatio: 1.18677 },
+      verdicts: { SAME: 0, FASTER: 1, SLOWER: 0, UNSURE: 0, FAILED: 0, "NO VALUE": 0 },
+    }],
+  });
+});
