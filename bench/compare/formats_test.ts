@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { parse } from "@std/csv";
 import type { ResultRow } from "../row.ts";
 import { makeFailedRow, makeRow } from "../testing_row.ts";
@@ -58,6 +58,15 @@ Deno.test("several runs stand side by side, unlike cards also by their own floor
   assertMatch(text, /\n1\.100 .+ SLOWER +0\.500 .+ FASTER +100\.0 +dense\/x +one\n/);
   assertMatch(text, /\nstage +pairs +C\/A time, geometric mean +C\/A of its own floor +FASTER\n/);
   assertMatch(text, /\nThe cards differ: --metric roofline /);
+});
+
+Deno.test("rows of which the metric says nothing are only counted", () => {
+  const none = row("probe/none", 2, { stage: "probe", gbytes_per_s: null });
+  const recordings = ["A", "B"].map((label) => ({ label, path: label, rows: [none, A[0]] }));
+  const text = FORMATS.text(compareRuns(recordings, "gbytes", DEFAULT_LIMITS));
+  assert(!text.includes("probe/none"));
+  assertMatch(text, /\nprobe +1 +0 +1\n/);
+  assert(text.endsWith("\n2 pairs: 1 SAME, 0 FASTER, 0 SLOWER, 0 UNSURE, 1 NO VALUE."));
 });
 
 Deno.test("Markdown has the same tables", () => {

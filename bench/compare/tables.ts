@@ -12,7 +12,10 @@ export interface Table {
   readonly cells: readonly (readonly string[])[];
 }
 
-/** A line for each kernel and case: each other run's ratio, interval and verdict. */
+/**
+ * A line for each kernel and case: each other run's ratio, interval and verdict. Rows of which the
+ * metric says nothing in any run are left to the counts.
+ */
 export function rowTable({ files, rows, metric }: Comparison): Table {
   const { unit } = METRICS[metric];
   const [base, ...others] = files;
@@ -28,7 +31,10 @@ export function rowTable({ files, rows, metric }: Comparison): Table {
       { heading: "kernel", words: true },
       { heading: "case", words: true },
     ],
-    cells: rows.map((row) => cellsOf(row, single)),
+    cells: rows.filter(({ others }) =>
+      others.some((other) => other && other.verdict !== "NO VALUE")
+    )
+      .map((row) => cellsOf(row, single)),
   };
 }
 
