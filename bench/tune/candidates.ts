@@ -13,7 +13,10 @@ export interface CandidateSpace {
   readonly size: number;
   /** Combination `index` from 0 to `size - 1`, over the defaults. */
   at(index: number): Params;
-  /** Whether the kernel, its ranges and the device's limits allow parameters. */
+  /**
+   * Whether the kernel, its ranges and the device's limits allow parameters, and it is given what it
+   * is with the defaults: a merge of fewer partials is no faster merge.
+   */
   allows(params: Params): boolean;
 }
 
@@ -29,6 +32,7 @@ export function candidateSpace(
       .map(([name, list]) => [name, [...new Set(list)].sort((a, b) => a - b)]),
   );
   const axes = Object.entries(values);
+  const given = inputsOf(contender, p, defaults);
   return {
     ...{ defaults, values },
     size: axes.reduce((product, [, list]) => product * list.length, 1),
@@ -40,8 +44,17 @@ export function candidateSpace(
       }
       return params;
     },
-    allows: (params) => refusesParams(contender, p, params, limits) === undefined,
+    allows: (params) =>
+      refusesParams(contender, p, params, limits) === undefined &&
+      inputsOf(contender, p, params) === given,
   };
+}
+
+/** Names and bytes of what a plan reads. */
+function inputsOf(contender: Contender, p: Problem, params: Params): string {
+  const { buffers } = contender.plan(p, params);
+  return Object.entries(buffers).filter(([, { role }]) => role === "input")
+    .map(([name, { bytes }]) => `${name} ${bytes}`).sort().join();
 }
 
 /** A text that two candidates share if and only if they are the same. */

@@ -1,7 +1,7 @@
 /** Tunes one kernel for one problem on an open device. */
 import type { Contender, Params } from "../../kernels/contender.ts";
 import type { Problem } from "../../kernels/problem.ts";
-import { type MeasureContext } from "../context.ts";
+import type { MeasureContext } from "../context.ts";
 import { type Contestant, prepare } from "../contestant.ts";
 import { InputSets } from "../inputs.ts";
 import { sampleInterleaved, type SampleSettings } from "../sampler.ts";
