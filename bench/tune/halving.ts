@@ -10,9 +10,9 @@ export const BATCH = 14;
 /** Candidates that are measured in full, beside the defaults. */
 export const FINALISTS = 4;
 
-/** Sizes of the rounds after the first, of which the last are the finalists; none for one candidate. */
+/** Sizes of the rounds after the first, of which the last are the finalists. */
 export function roundSizes(candidates: number): number[] {
-  if (candidates <= 1) return [];
+  if (candidates === 0) return [];
   const sizes: number[] = [];
   let size = candidates;
   while (size > FINALISTS) {

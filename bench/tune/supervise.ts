@@ -91,5 +91,5 @@ async function give(stdin: WritableStream<Uint8Array<ArrayBuffer>>, text: string
 async function lastLine(stderr: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
   const lines = (await new Response(stderr).text()).split("\n").map((line) => line.trim());
   // An error's own line, not the stack beneath it.
-  return lines.findLast((line) => /error/i.test(line)) ?? lines.findLast(Boolean) ?? "";
+  return lines.findLast((line) => /error: |panicked/i.test(line)) ?? lines.findLast(Boolean) ?? "";
 }

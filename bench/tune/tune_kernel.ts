@@ -59,9 +59,10 @@ export async function tuneKernel(
   };
   const spent = () => (performance.now() - begunMs) / budgetMs;
   try {
-    const bench = { context, inputs, contender, noisePct: job.noisePct, say, keep };
+    const late = () => spent() >= EXPLORE_SHARE;
+    const bench = { context, inputs, contender, noisePct: job.noisePct, say, keep, late };
     // However little time there is, a first batch is tried: the defaults are in it.
-    for (let first = tried.size === 0; first || spent() < EXPLORE_SHARE; first = false) {
+    for (let first = tried.size === 0; first || !late(); first = false) {
       const next = nextCandidates(strategy, space, [...tried.values()], batch, seed);
       if (next.length === 0) break;
       await measureTogether(bench, next, "explore");
@@ -116,6 +117,8 @@ interface Bench {
   readonly noisePct: number;
   readonly say: (message: TuneMessage) => void;
   readonly keep: (measured: Measured) => void;
+  /** The time to try new candidates is over. */
+  readonly late: () => boolean;
 }
 
 /** Checks each candidate, then times those that are right against each other. */
@@ -128,6 +131,8 @@ async function measureTogether(
   const ready: Contestant[] = [];
   try {
     for (const params of candidates) {
+      // Those that are ready are still timed; the others stay untried.
+      if (phase === "explore" && ready.length > 0 && bench.late()) break;
       say({ type: "trying", candidates: [params] });
       const contestant = await prepareChecked(bench, params);
       if (typeof contestant === "string") keep(failed(params, contestant));
