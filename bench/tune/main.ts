@@ -6,6 +6,7 @@
 import { describeAdapter, NoAdapterError, openAdapter } from "../host.ts";
 import { createProgress } from "../progress.ts";
 
+import { writeWhole } from "../quality/output_file.ts";
 import { UsageError } from "../usage_error.ts";
 import { TUNE_HELP } from "./help.ts";
 import { openLog } from "./log.ts";
@@ -48,7 +49,25 @@ async function main(args: readonly string[]): Promise<number> {
   });
   progress.clear();
   log.close();
+  await drawHeatMaps(options, outcomes);
   return report(options, outcomes);
+}
+
+/** Draws a file for each kernel and case that has both parameters. */
+async function drawHeatMaps(
+  { heatMap, outDir }: TuneOptions,
+  outcomes: readonly Outcome[],
+): Promise<void> {
+  if (heatMap === null) return;
+  // Loaded only where it is wanted: it takes longer to load than all the rest.
+  const { heatCells, heatMapSvg } = await import("./heatmap.ts");
+  for (const { benchCase, contender, latest } of outcomes) {
+    const cells = heatCells(latest, heatMap);
+    if (cells.length === 0) continue;
+    const path = `${outDir}/${contender.name.replaceAll("/", "-")}-${benchCase.caseId}.svg`;
+    writeWhole(path, await heatMapSvg(cells, heatMap, `${contender.name}, ${benchCase.name}`));
+    console.log(`Written: ${path}`);
+  }
 }
 
 /** Prints what came of the run and returns its exit code. */

@@ -1,5 +1,8 @@
 /** Test support: a small space of candidates with a rule, and times that they would take. */
 import type { Params } from "../../kernels/contender.ts";
+import type { Problem } from "../../kernels/problem.ts";
+import { casesOf } from "../cases.ts";
+import { parseOptions } from "../options.ts";
 import type { CandidateSpace } from "./candidates.ts";
 
 /** Threads and lanes, of which no more than threads / 8 are allowed. */
@@ -21,4 +24,9 @@ export function smallSpace(): CandidateSpace {
 /** Microseconds with one valley, at 64 threads of 4 lanes. */
 export function valleyUs({ WORKGROUP, LANES }: Params): number {
   return 10 + Math.abs(Math.log2(WORKGROUP / 64)) + Math.abs(Math.log2(LANES / 4));
+}
+
+/** The problem of the one case that flags of `bench` ask for. */
+export function problemOfCase(...flags: string[]): Problem {
+  return casesOf(parseOptions(flags))[0].problem;
 }
