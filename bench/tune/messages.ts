@@ -47,6 +47,7 @@ export type TuneMessage =
   | { readonly type: "opened"; readonly allowed: number | null; readonly strategy: Strategy }
   /** What runs next: if nothing is heard after it, these are to blame. */
   | { readonly type: "trying"; readonly candidates: readonly Params[] }
+  | { readonly type: "beat" }
   | ({ readonly type: "measured" } & Measured)
   /** The kernel cannot run here at all. */
   | { readonly type: "refused"; readonly why: string }

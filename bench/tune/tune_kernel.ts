@@ -2,13 +2,11 @@
 import type { Contender, Params } from "../../kernels/contender.ts";
 import type { Problem } from "../../kernels/problem.ts";
 import type { MeasureContext } from "../context.ts";
-import { type Contestant, prepare } from "../contestant.ts";
 import { InputSets } from "../inputs.ts";
-import { sampleInterleaved, type SampleSettings } from "../sampler.ts";
-import { median, medianInterval } from "../statistics.ts";
 import { candidateKey, type CandidateSpace, candidateSpace } from "./candidates.ts";
 import { roundSizes } from "./halving.ts";
-import { failed, type Measured, type Phase, type TuneJob, type TuneMessage } from "./messages.ts";
+import { measureTogether, samplingMs } from "./measure_candidates.ts";
+import type { Measured, TuneJob, TuneMessage } from "./messages.ts";
 import {
   countAllowed,
   nextCandidates,
@@ -22,13 +20,6 @@ const EXPLORE_SHARE = 0.75;
 
 /** What a candidate costs on a GPU: it is compiled, checked and gets its share of a timing call. */
 const CANDIDATE_MS = 400;
-
-/** When a phase has samples enough; a final goes by the noise too. */
-const SAMPLES: Readonly<Record<Phase, { readonly least: number; readonly mostMs: number }>> = {
-  explore: { least: 6, mostMs: 400 },
-  round: { least: 12, mostMs: 800 },
-  final: { least: 20, mostMs: 2500 },
-};
 
 /** A job with its kernel found. */
 export interface KernelJob extends Omit<TuneJob, "kernel"> {
@@ -66,10 +57,21 @@ export async function tuneKernel(
       const next = nextCandidates(strategy, space, [...tried.values()], batch, seed);
       if (next.length === 0) break;
       await measureTogether(bench, next, "explore");
+      const usualUs = tried.get(candidateKey(space.defaults))?.us ?? 0;
+      if (samplingMs(usualUs) > budgetMs) {
+        const seconds = (usualUs / 1e6).toFixed(1);
+        say({ type: "refused", why: `a step takes ${seconds} s here, too long for its budget` });
+        return;
+      }
     }
     const sizes = roundSizes(ranked([...tried.values()]).length);
     for (const [i, size] of sizes.entries()) {
-      const best = ranked([...tried.values()]).slice(0, size).map(({ params }) => params);
+      const order = ranked([...tried.values()]);
+      if (order.length === 0) break;
+      const leftMs = budgetMs * (1 - spent());
+      // Where steps are long, fewer are finalists: two, however late it is.
+      const most = Math.max(2, Math.floor(leftMs / samplingMs(order[0].us)));
+      const best = order.slice(0, Math.min(size, most)).map(({ params }) => params);
       const last = i === sizes.length - 1;
       const all = last ? withDefaults(best, space.defaults, tried) : best;
       // A hang among several could not be told to one of them; then they are measured apart.
@@ -107,97 +109,4 @@ function openInputs(
     ...{ limits, seed: settings.seed, unroll: !facts.software },
     budgetBytes: facts.software ? 2e9 : memoryBytes,
   });
-}
-
-/** What measuring candidates takes. */
-interface Bench {
-  readonly context: MeasureContext;
-  readonly inputs: InputSets;
-  readonly contender: Contender;
-  readonly noisePct: number;
-  readonly say: (message: TuneMessage) => void;
-  readonly keep: (measured: Measured) => void;
-  /** The time to try new candidates is over. */
-  readonly late: () => boolean;
-}
-
-/** Checks each candidate, then times those that are right against each other. */
-async function measureTogether(
-  bench: Bench,
-  candidates: readonly Params[],
-  phase: Phase,
-): Promise<void> {
-  const { context, say, keep } = bench;
-  const ready: Contestant[] = [];
-  try {
-    for (const params of candidates) {
-      // Those that are ready are still timed; the others stay untried.
-      if (phase === "explore" && ready.length > 0 && bench.late()) break;
-      say({ type: "trying", candidates: [params] });
-      const contestant = await prepareChecked(bench, params);
-      if (typeof contestant === "string") keep(failed(params, contestant));
-      else ready.push(contestant);
-    }
-    if (ready.length === 0) return;
-    say({ type: "trying", candidates: ready.map(({ params }) => params) });
-    const settings = settingsOf(context, phase, bench.noisePct);
-    const all = await sampleInterleaved(context.timer, ready, settings);
-    for (const [i, contestant] of ready.entries()) {
-      const { params } = contestant;
-      const { us } = all[i];
-      // What the timed steps of a finalist left is judged as a benchmark would.
-      const wrong = phase === "final" ? whatFailed(await contestant.judgeLast()) : null;
-      if (wrong !== null || us.length === 0) {
-        keep(failed(params, wrong ?? "all samples were taken at a low clock"));
-      } else {
-        const [samples, failure] = [us.length, null];
-        keep({ phase, params, us: median(us), ...medianInterval(us), samples, failure });
-      }
-    }
-  } finally {
-    for (const contestant of ready) contestant.destroy();
-  }
-}
-
-/** A candidate that is right, or in a few words what is wrong with it. */
-async function prepareChecked(
-  { context, inputs, contender }: Bench,
-  params: Params,
-): Promise<Contestant | string> {
-  let contestant: Contestant;
-  try {
-    contestant = await prepare(inputs, contender, params, context.facts.software);
-  } catch (error) {
-    return firstLine((error as Error).message);
-  }
-  const wrong = whatFailed(await contestant.verify(0));
-  if (wrong === null) return contestant;
-  contestant.destroy();
-  return wrong;
-}
-
-function whatFailed(
-  { ok, checked, worst }: Awaited<ReturnType<Contestant["verify"]>>,
-): string | null {
-  if (ok) return null;
-  return worst ? `${worst.what}: got ${worst.got}, want ${worst.want}` : checked;
-}
-
-function firstLine(text: string): string {
-  return text.split("\n")[0];
-}
-
-function settingsOf(
-  { sampling, facts }: MeasureContext,
-  phase: Phase,
-  noise: number,
-): SampleSettings {
-  const { least, mostMs } = SAMPLES[phase];
-  const final = phase === "final";
-  return {
-    ...sampling,
-    minSamples: facts.software ? sampling.minSamples : least,
-    maxTimeMs: mostMs,
-    noisePct: final && !facts.software ? noise : Infinity,
-  };
 }
