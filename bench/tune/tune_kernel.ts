@@ -3,20 +3,12 @@ import type { Contender, Params } from "../../kernels/contender.ts";
 import type { Problem } from "../../kernels/problem.ts";
 import type { MeasureContext } from "../context.ts";
 import { InputSets } from "../inputs.ts";
-import { candidateKey, type CandidateSpace, candidateSpace } from "./candidates.ts";
+import { candidateKey, candidateSpace } from "./candidates.ts";
 import { roundSizes } from "./halving.ts";
 import { measureTogether, samplingMs } from "./measure_candidates.ts";
 import type { Measured, TuneJob, TuneMessage } from "./messages.ts";
-import {
-  countAllowed,
-  nextCandidates,
-  ranked,
-  type Strategy,
-  usualStrategy,
-} from "./strategies.ts";
-
-/** Share of the budget after which no new candidates are tried: the finalists want the rest. */
-const EXPLORE_SHARE = 0.75;
+import { exploreMs } from "./schedule.ts";
+import { countAllowed, nextCandidates, ranked, usualStrategy } from "./strategies.ts";
 
 /** What a candidate costs on a GPU: it is compiled, checked and gets its share of a timing call. */
 const CANDIDATE_MS = 400;
@@ -40,17 +32,19 @@ export async function tuneKernel(
 ): Promise<void> {
   const { contender, problem, budgetMs, batch, seed } = job;
   const space = candidateSpace(contender, problem, context.limits);
-  const strategy = job.strategy ?? suitableStrategy(space, budgetMs * EXPLORE_SHARE);
-  say({ type: "opened", allowed: countAllowed(space), strategy });
+  const allowed = countAllowed(space);
+  const spentMs = () => performance.now() - begunMs;
+  const affordable = (exploreMs(budgetMs) - spentMs()) / CANDIDATE_MS;
+  const strategy = job.strategy ?? usualStrategy(allowed, affordable);
+  say({ type: "opened", allowed, strategy });
   const inputs = openInputs(context, problem, job.memoryBytes);
   const tried = new Map(job.known.map((known) => [candidateKey(known.params), known]));
   const keep = (measured: Measured) => {
     tried.set(candidateKey(measured.params), measured);
     say({ type: "measured", ...measured });
   };
-  const spent = () => (performance.now() - begunMs) / budgetMs;
   try {
-    const late = () => spent() >= EXPLORE_SHARE;
+    const late = () => spentMs() >= exploreMs(budgetMs);
     const bench = { context, inputs, contender, noisePct: job.noisePct, say, keep, late };
     // However little time there is, a first batch is tried: the defaults are in it.
     for (let first = tried.size === 0; first || !late(); first = false) {
@@ -68,7 +62,7 @@ export async function tuneKernel(
     for (const [i, size] of sizes.entries()) {
       const order = ranked([...tried.values()]);
       if (order.length === 0) break;
-      const leftMs = budgetMs * (1 - spent());
+      const leftMs = budgetMs - spentMs();
       // Where steps are long, fewer are finalists: two, however late it is.
       const most = Math.max(2, Math.floor(leftMs / samplingMs(order[0].us)));
       const best = order.slice(0, Math.min(size, most)).map(({ params }) => params);
@@ -83,10 +77,6 @@ export async function tuneKernel(
   } finally {
     inputs.destroy();
   }
-}
-
-function suitableStrategy(space: CandidateSpace, exploreMs: number): Strategy {
-  return usualStrategy(countAllowed(space), exploreMs / CANDIDATE_MS);
 }
 
 /** The finalists, and the defaults beside them if they ran at all. */
