@@ -99,7 +99,8 @@ export async function tuningChecksum(contender: Contender, p: Problem): Promise<
   const sources = [...new Set(dispatches.map(({ kernel }) => kernel.source))];
   const text = JSON.stringify([sources, Object.entries(contender.tunables).sort()]);
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(digest).toHex();
+  // toHex() is younger than WebGPU.
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Why parameters cannot run a problem within a device's limits; undefined if they can. */

@@ -51,6 +51,7 @@ Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () 
       [MAIN, ["--heat-map", "LANES"], /^--heat-map takes two parameters/],
       [MAIN, ["--heat-map", "LANES,SLICES"], /no kernel has both LANES and SLICES/],
       [MAIN, ["--tuned", damaged, ...TINY], /damaged is no JSON, so no tuning file/],
+      [MAIN, ["--tuned", `${damaged}/t.json`, ...TINY], /^Cannot (read|write) \S+t\.json/],
       [BENCH, ["--tuned", `${folder}/none`], /^There is no tuning file/],
       [BENCH, ["--tuned", damaged], /damaged is no JSON, so no tuning file/],
       [BENCH, ["--tuned", damaged, "--no-tuned"], /^--tuned and --no-tuned contradict/],
@@ -72,7 +73,9 @@ Deno.test("a run killed at any time resumes, loses nothing, and bench uses what 
     const files = ["--out", `${folder}/run`, "--tuned", `${folder}/tuning.json`];
     const path = `${folder}/run/tune.jsonl`;
     const child = command(MAIN, ...TINY, ...files).spawn();
-    while (lineCount(path) < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+    let ended = false;
+    child.status.then(() => ended = true);
+    while (lineCount(path) < 2 && !ended) await new Promise((resolve) => setTimeout(resolve, 20));
     child.kill("SIGKILL");
     await Promise.all([child.stdout.cancel(), child.stderr.cancel(), child.status]);
     const before = Deno.readTextFileSync(path);
