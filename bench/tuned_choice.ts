@@ -1,4 +1,4 @@
-/** Which parameters a kernel runs with: tuned ones where there are any for it, else its defaults. */
+/** Which parameters a kernel runs with: tuned ones where there are any, else its defaults. */
 import type { Contender, DeviceLimits, Params } from "../kernels/contender.ts";
 import type { Problem } from "../kernels/problem.ts";
 import { tunedParams, type Tuning, type TuningKey } from "../kernels/tuning.ts";

@@ -1,4 +1,4 @@
-/** What a tuner may try of a kernel: every combination of its declared values that is allowed. Pure. */
+/** What a tuner may try of a kernel: the allowed combinations of its declared values. Pure. */
 import type { Contender, DeviceLimits, Params } from "../../kernels/contender.ts";
 import type { Problem } from "../../kernels/problem.ts";
 import { refusesParams } from "../../kernels/tuning.ts";
@@ -14,13 +14,13 @@ export interface CandidateSpace {
   /** Combination `index` from 0 to `size - 1`, over the defaults. */
   at(index: number): Params;
   /**
-   * Whether the kernel, its ranges and the device's limits allow parameters, and it is given what it
-   * is with the defaults: a merge of fewer partials is no faster merge.
+   * Whether the kernel, its ranges and the device's limits allow parameters, and it is given what
+   * it is with the defaults: a merge of fewer partials is no faster merge.
    */
   allows(params: Params): boolean;
 }
 
-/** The candidates of a contender; a pipeline has millions, so that none is made before it is asked for. */
+/** The candidates of a contender, made when asked for: a pipeline has millions. */
 export function candidateSpace(
   contender: Contender,
   p: Problem,

@@ -15,7 +15,7 @@ export interface HeatCell {
   readonly candidates: number;
 }
 
-/** The cells that any candidate fell into; candidates that failed or lack a parameter do not count. */
+/** The cells that candidates fell into; those that failed or lack a parameter do not count. */
 export function heatCells(
   latest: readonly Measured[],
   [nameX, nameY]: readonly [string, string],

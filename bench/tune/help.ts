@@ -26,8 +26,8 @@ Files
 
 Only candidates that the kernel and this adapter's limits allow are tried. Each is checked against
 the reference before it is timed. A first round takes few samples of every candidate; the best are
-timed again, and the last 4 in full, interleaved with the defaults. A candidate wins if its whole 95%
-interval lies below that of the defaults. One that hangs or loses the device costs itself alone.
+timed again, and the last 4 in full, interleaved with the defaults. A candidate wins if its whole
+95% interval lies below that of the defaults. One that hangs or loses the device costs itself alone.
 
 Entries are for one adapter, driver and backend, and for the kernel's sources and candidates as they
 are: after a change of one of these they are passed over. Exit code: 0 done, 1 no candidate of a

@@ -19,7 +19,7 @@ const SAMPLES: Readonly<Record<Phase, { readonly least: number; readonly mostMs:
   final: { least: 20, mostMs: 1500 },
 };
 
-/** Longer steps are timed once in the first round: six of fourteen candidates would take seconds. */
+/** Longer steps are timed once in the first round: six of each candidate would take seconds. */
 const LONG_STEP_US = 20_000;
 
 /** Least milliseconds between two signs of life of a candidate that is being sampled. */

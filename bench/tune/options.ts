@@ -36,8 +36,8 @@ const SWITCHES = ["help", "resume"] as const;
 /** Flags that mean what they mean to `bench`. */
 // deno-fmt-ignore
 const OF_BENCH = [
-  "models", "shape", "kv", "batch", "set", "kernels", "dtype", "bits", "sharing", "map", "k", "sparsity",
-  "sink", "recent", "noise", "memory", "seed", "driver", "out",
+  "models", "shape", "kv", "batch", "set", "kernels", "dtype", "bits", "sharing", "map", "k",
+  "sparsity", "sink", "recent", "noise", "memory", "seed", "driver", "out",
 ] as const;
 
 const OWN = ["budget", "strategy", "heat-map", "silence", "tuned"] as const;

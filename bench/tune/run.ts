@@ -1,4 +1,4 @@
-/** Runs a tuner's jobs one after the other: a child process each, a log line for each measurement. */
+/** Runs a tuner's jobs one by one: a child process each, a log line for each measurement. */
 import type { Contender } from "../../kernels/contender.ts";
 import { tuningChecksum } from "../../kernels/tuning.ts";
 import type { BenchCase } from "../cases.ts";

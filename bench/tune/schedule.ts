@@ -9,23 +9,23 @@ const FINALS_MS = 3500;
 
 /**
  * Shares by stage of what is left when all have been opened and finished. What reads the cache has
- * the time of a step and many parameters; encoders and the merge have few candidates.
+ * the time of a step and many parameters.
  */
 const SHARES: Readonly<Partial<Record<Stage, number>>> = {
-  ...{ dense: 3, attend: 3, score: 3, pipeline: 1.5, select: 1, prefill: 1 },
+  ...{ dense: 3, attend: 3, score: 3, pipeline: 1.5, select: 1.5 },
 };
 
 /** The share of a kernel, beside those of others. */
 export function shareOf({ stage }: Contender): number {
-  return SHARES[stage] ?? 0.5;
+  return SHARES[stage] ?? 1;
 }
 
 /** Less would not even open the device. */
 const LEAST_MS = 1000;
 
 /**
- * Milliseconds for the first of the jobs that are left: its fixed cost and its share of what is left
- * of the budget, so that what a job does not use goes to the ones after it.
+ * Milliseconds for the first of the jobs that are left: its fixed cost and its share of the budget
+ * that is left, so that what a job does not use goes to the ones after it.
  */
 export function jobBudgetMs(leftMs: number, shares: readonly number[]): number {
   const fixedMs = Math.min(OPEN_MS + FINALS_MS, leftMs / shares.length);

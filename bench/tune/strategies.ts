@@ -1,6 +1,6 @@
 /**
- * Which candidates to try next, given what was measured so far. Pure: the same measurements and seed
- * give the same answer, so that a resumed run goes on as the first would have.
+ * Which candidates to try next, given what was measured so far. Pure: the same measurements and
+ * seed give the same answer, so that a resumed run goes on as the first would have.
  */
 import type { Params } from "../../kernels/contender.ts";
 import { createRandom } from "../../fixtures/random.ts";
@@ -33,7 +33,7 @@ export function countAllowed(space: CandidateSpace): number | null {
   return count;
 }
 
-/** The strategy where none is asked for: all candidates if so many can be afforded, else a climb. */
+/** The strategy where none is asked for: all candidates if that can be afforded, else a climb. */
 export function usualStrategy(allowed: number | null, affordable: number): Strategy {
   return allowed !== null && allowed <= affordable ? "exhaustive" : "hill-climb";
 }

@@ -1,7 +1,8 @@
 /**
- * Test support: stands in for the process that measures. Candidates are WORKGROUP 1 to 5; it measures
- * those that are not known, one after the other. Its argument says what it does when it comes to
- * WORKGROUP 3: `hang`, `hang-together` (only where several are timed at once), `crash` or `nothing`.
+ * Test support: stands in for the process that measures. Candidates are WORKGROUP 1 to 5; it
+ * measures those that are not known, one after the other. Its argument says what it does when it
+ * comes to WORKGROUP 3: `hang`, `hang-together` (only where several are timed at once), `crash` or
+ * `nothing`.
  */
 import type { Measured, TuneJob, TuneMessage } from "./messages.ts";
 
