@@ -60,12 +60,24 @@ export function heatMapSpec(
         },
       },
       {
-        // Legible on the dark of the fast and on the yellow of the slow alike.
-        mark: { type: "text", fontSize: 11, fill: "white", stroke: "black", strokeWidth: 0.25 },
-        encoding: { text: { field: "us", type: "quantitative" as const, format: ".3~r" } },
+        mark: { type: "text", fontSize: 11 },
+        encoding: {
+          text: { field: "us", type: "quantitative" as const, format: ".3~r" },
+          // Fast cells are bright, slow ones dark.
+          color: {
+            condition: { test: `datum.us < ${middleUs(cells)}`, value: "black" },
+            value: "white",
+          },
+        },
       },
     ],
   };
+}
+
+/** The median in the middle of the color's scale. */
+function middleUs(cells: readonly HeatCell[]): number {
+  const times = cells.map(({ us }) => us);
+  return Math.sqrt(Math.min(...times) * Math.max(...times));
 }
 
 /** The chart as the text of an SVG file. */
