@@ -187,6 +187,17 @@ export { InvalidFileError } from "./kernels/safetensors.ts";
 export { histogramReference, scoreReference } from "./kernels/score/reference.ts";
 export { selectReference } from "./kernels/select/reference.ts";
 export {
+  refusesParams,
+  type TunedChoice,
+  type TunedEntry,
+  tunedParams,
+  type TunedProblem,
+  tunedProblem,
+  type Tuning,
+  tuningChecksum,
+  type TuningKey,
+} from "./kernels/tuning.ts";
+export {
   type Compiler,
   paramDefaults,
   specialize,

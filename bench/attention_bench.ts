@@ -1,9 +1,10 @@
 /**
  * The registry under Deno's own runner: `deno bench -A`. Small cases on a software adapter. Deno
- * sees the time from submission until the GPU is idle; the main job's timestamps are finer.
+ * sees the time from submission until the GPU is idle; the main job's timestamps are finer. Tuned
+ * parameters are used where there are any, and named; `deno bench -A -- --no-tuned` leaves them out.
  * @module
  */
-import type { Contender } from "../kernels/contender.ts";
+import type { Contender, Params } from "../kernels/contender.ts";
 import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
@@ -13,10 +14,16 @@ import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
 import { openAdapter, openDevice } from "./host.ts";
 import { InputSets } from "./inputs.ts";
 import { parseOptions } from "./options.ts";
+import { loadTuning } from "./tune/tuning_file.ts";
+import { chooseParams } from "./tuned_choice.ts";
 
 const { adapter, info } = await openAdapter();
 const { device, features } = await openDevice(adapter, ["subgroups"]);
 const limits = limitsOf(device);
+
+/** Deno may run this without permission to read, and then nothing was tuned. */
+const mayRead = Deno.permissions.querySync({ name: "read" }).state === "granted";
+const tuning = mayRead && !Deno.args.includes("--no-tuned") ? loadTuning(null) : undefined;
 
 const CASES = info.software
   ? ["--shape", "8x2x128", "--kv", "512"]
@@ -34,8 +41,13 @@ for (const { problem } of casesOf(parseOptions(CASES))) {
   });
   for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
     const steps = PROMPT_STAGES.includes(contender.stage) ? 1 : STEPS;
-    addBench(inputs, contender, steps, {
-      name: contender.name,
+    const { params, note } = await chooseParams(
+      { facts: info, limits, tuning },
+      contender,
+      problem,
+    );
+    addBench(inputs, contender, params, steps, {
+      name: note === null ? contender.name : `${contender.name} (${note})`,
       group: groupName(problem, steps, contender),
       baseline: contender.name === BASELINE,
     });
@@ -54,6 +66,7 @@ function groupName(problem: Problem, steps: number, { stage }: Contender): strin
 function addBench(
   inputs: InputSets,
   contender: Contender,
+  params: Params,
   steps: number,
   naming: { name: string; group: string; baseline: boolean },
 ): void {
@@ -69,7 +82,7 @@ function addBench(
   Deno.bench({
     ...naming,
     async fn(b) {
-      const contestant = await (ready ??= prepareVerified(inputs, contender));
+      const contestant = await (ready ??= prepareVerified(inputs, contender, params));
       const [untimed, timed] = [encode(contestant), encode(contestant)];
       // The clock sinks in the 10 ms that an await costs: the same work right before brings it
       // back. The call, not the await, is what blocks until the GPU is idle.
@@ -85,8 +98,11 @@ function addBench(
 }
 
 /** Nothing is timed that is not right. */
-async function prepareVerified(inputs: InputSets, contender: Contender): Promise<Contestant> {
-  const params = contender.defaults(inputs.problem, limits);
+async function prepareVerified(
+  inputs: InputSets,
+  contender: Contender,
+  params: Params,
+): Promise<Contestant> {
   const contestant = await prepare(inputs, contender, params, info.software);
   const verdict = await contestant.verify(0);
   if (!verdict.ok) {

@@ -3,6 +3,7 @@ import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import type { Problem } from "../kernels/problem.ts";
 import { checkFits } from "../kernels/program.ts";
+import type { Tuning } from "../kernels/tuning.ts";
 import { type AdapterFacts, type HostAdapter, openDevice } from "./host.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
@@ -21,6 +22,8 @@ export interface MeasureSettings {
   readonly memoryBytes: number;
   readonly suiteVersion: string;
   readonly commit: string;
+  /** Parameters that were tuned; without it all kernels run with their defaults. */
+  readonly tuning?: Tuning;
   readonly onProgress: (message: string, fraction: number) => void;
 }
 

@@ -38,6 +38,8 @@ How to measure
                      are too long for it are left out
   --memory GB        GPU memory for inputs (default 6); cold sets of large cases want more
   --seed N           seed of the inputs (default 1)
+  --tuned FILE       parameters that deno task tune found (default results/tuning.json if there)
+  --no-tuned         the kernels' default parameters, whatever was tuned
   --driver NAME      driver to record where the system does not tell it
   --out DIR          folder of results.csv and samples.jsonl (default results/<UTC time>);
                      rows are appended to what is there, ratios.csv is of the last run

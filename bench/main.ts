@@ -23,6 +23,7 @@ import { openResults, type ResultsWriter } from "./results.ts";
 import { readRevision } from "./revision.ts";
 import type { ResultRow } from "./row.ts";
 import { formatTable } from "./table.ts";
+import { loadTuning } from "./tune/tuning_file.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -61,6 +62,7 @@ async function measureAll(
   cases: readonly BenchCase[],
   peers: readonly PeerTime[],
 ): Promise<number> {
+  const tuning = options.noTuned ? null : loadTuning(options.tuned);
   const host = await openAdapter({ driver: options.driver });
   console.log(describeAdapter(host.info));
   const results = openResults(options.outDir);
@@ -74,10 +76,18 @@ async function measureAll(
     memoryBytes: options.memoryBytes,
     seed: options.seed,
     ...readRevision(),
+    ...(tuning ? { tuning } : {}),
     onProgress: (message, fraction) => progress.update(message, (begun + fraction) / cases.length),
   });
 
-  const outcome: Outcome = { rows: [], leftOut: new Set(), tooLarge: [], qualities: [], results };
+  const outcome: Outcome = {
+    rows: [],
+    leftOut: new Set(),
+    tooLarge: [],
+    tuned: [],
+    qualities: [],
+    results,
+  };
   for (const benchCase of cases) {
     await measureInto(context, benchCase, outcome);
     begun++;
@@ -97,6 +107,8 @@ interface Outcome {
   readonly leftOut: Set<string>;
   /** Cases that this device cannot hold, and why. */
   readonly tooLarge: string[];
+  /** Kernels that ran with tuned parameters or whose were stale: a line for each case. */
+  readonly tuned: string[];
   /** What the sparse step made of each trace, in a line. */
   readonly qualities: string[];
   readonly results: ResultsWriter;
@@ -119,7 +131,7 @@ async function measureInto(
       if (samples !== null) to.results.appendSamples(samples);
       rows.push(row);
       to.rows.push(row);
-    });
+    }, (note) => to.tuned.push(`${name}, ${note}`));
     for (const { name, why } of slow) to.leftOut.add(`${name}: ${why}`);
     const quality = await traceQuality(context, benchCase, rows);
     if (quality !== null) to.qualities.push(`${name}: ${quality}`);
@@ -153,13 +165,14 @@ async function traceQuality(
 
 /** Prints what came of the run and returns its exit code. */
 function report(
-  { rows, leftOut, tooLarge, qualities, results }: Outcome,
+  { rows, leftOut, tooLarge, tuned, qualities, results }: Outcome,
   ratios: string,
 ): number {
   const measured = rows.filter((row) => row.stage !== "probe").length;
   if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
   else console.error("No kernel could run.");
   if (ratios !== "") console.log(`${ratios}\n`);
+  for (const note of tuned) console.log(`${note}.`);
   for (const share of promptShares(rows)) console.log(`${share}.`);
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);

@@ -14,16 +14,19 @@ import { median } from "./statistics.ts";
 import { tooLong } from "./step_limit.ts";
 import type { GpuTimer } from "./timer.ts";
 import { traceInputs } from "./trace_case.ts";
+import { chooseParams } from "./tuned_choice.ts";
 
 /**
  * Measures one case; rows are handed over as soon as they are final.
  *
+ * @param onTuned Told of each kernel that runs with tuned parameters, or whose were stale.
  * @returns the kernels that were left out because a step would take too long.
  */
 export async function measureCase(
   context: MeasureContext,
   benchCase: BenchCase,
   onRow: (row: ResultRow, samples: SampleRecord | null) => Promise<void> | void,
+  onTuned: (note: string) => void = () => {},
 ): Promise<Refusal[]> {
   const { device, facts, limits, settings, timer } = context;
   const { problem: p, contenders } = benchCase;
@@ -58,7 +61,8 @@ export async function measureCase(
     const rows = new Map<Stage, GatheredRows>();
     for (const [i, contender] of able.entries()) {
       settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
-      const params = contender.defaults(p, limits);
+      const { params, note } = await chooseParams({ facts, limits, ...settings }, contender, p);
+      if (note) onTuned(`${contender.name}: ${note}`);
       const contestant = await prepare(inputs, contender, params, hot);
       const verdict = await contestant.verify(0);
       if (verdict.ok) {

@@ -51,6 +51,10 @@ export interface BenchOptions {
   /** Driver name for systems that do not tell it. */
   readonly driver: string | undefined;
   readonly outDir: string;
+  /** Path of the tuning file; null for the usual one, if it is there. */
+  readonly tuned: string | null;
+  /** Defaults are timed, whatever was tuned. */
+  readonly noTuned: boolean;
 }
 
 /** Heads and head dim of `--shape`. */
@@ -60,13 +64,13 @@ export interface Shape {
   readonly headDim: number;
 }
 
-const SWITCHES = ["quick", "hot", "list", "help"] as const;
+const SWITCHES = ["quick", "hot", "no-tuned", "list", "help"] as const;
 
 // deno-fmt-ignore
 const VALUES = [
   "models", "shape", "kv", "batch", "lengths", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
   "recent", "kernels", "trace", "trace-map", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
-  "out", "print-wgsl",
+  "out", "tuned", "print-wgsl",
 ] as const;
 
 type Value = (typeof VALUES)[number];
@@ -90,6 +94,7 @@ const CONTRADICTIONS: readonly (readonly [string, string])[] = [
   ["lengths", "batch"],
   ["quick", "trace"],
   ["quick", "trace-map"],
+  ["tuned", "no-tuned"],
   ...OF_CASES.map((name) => ["set", name] as const),
 ];
 
@@ -134,8 +139,9 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
   // Encoding a prompt with three layers takes a CPU seconds a step: too long for the quick profile.
   const usualMap = sharing === "head" && !switches.quick ? "mlp" : "random";
   const layers = take("map", usualMap, oneOf("mlp", "random"));
+  const { "no-tuned": noTuned, ...others } = switches;
   return {
-    ...switches,
+    ...{ ...others, noTuned, tuned: texts.get("tuned") ?? null },
     printWgsl: take<Contender | null>("print-wgsl", null, (_, name) => contenderOf(name)),
     set: take<CaseSet | null>("set", null, (_, name) => asUsage(() => findCaseSet(name))),
     models: take(

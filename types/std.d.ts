@@ -146,3 +146,10 @@ declare module "@std/csv" {
     options?: StringifyOptions,
   ): string;
 }
+
+declare module "@std/streams/text-line-stream" {
+  /** Splits text into lines, without their breaks. */
+  export class TextLineStream extends TransformStream<string, string> {
+    constructor(options?: { allowCR: boolean });
+  }
+}

@@ -2,9 +2,9 @@
  * A decoder: what an inference engine needs of this suite. It holds pipelines and buffers for one
  * problem on one device, and records whole decode steps into the engine's own compute passes.
  */
-import type { Params, Plan } from "../contender.ts";
+import type { DeviceLimits, Params, Plan } from "../contender.ts";
 import { NO_SINK_LOGIT } from "../layout.ts";
-import type { Problem } from "../problem.ts";
+import { checkProblem, type Problem } from "../problem.ts";
 import {
   allocate,
   bindProgram,
@@ -12,6 +12,8 @@ import {
   compilePlan,
   recordProgram,
 } from "../program.ts";
+import { CONTENDERS } from "../registry.ts";
+import { tunedParams, type Tuning } from "../tuning.ts";
 import { type Compiler, compilerHere } from "../wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
 import { planDecoder } from "./decoder_plan.ts";
@@ -23,6 +25,11 @@ export interface DecoderOptions {
   readonly buffers?: CallersBuffers;
   /** Tuned parameters by contender name; defaults stand for those left out. */
   readonly params?: Readonly<Record<string, Params>>;
+  /**
+   * What a tuner found: entries for this adapter and the problem stand for defaults where they fit,
+   * and `params` for both. The driver and the backend, which a device does not tell, are not compared.
+   */
+  readonly tuning?: Tuning;
   /** The WGSL compiler behind the device (default: naga in Deno, Tint elsewhere). */
   readonly compiler?: Compiler;
   /** A pipeline or dense contender (default: the best pipeline that the device can run). */
@@ -85,7 +92,7 @@ export interface Decoder {
  * share the caller's buffers. Steps of decoders that share none may stand in one pass.
  *
  * @param device The device; it should have been requested with the adapter's own limits.
- * @param problem Shapes and selection rule; `kvLen` and `lengths` play no part.
+ * @param problem Shapes and selection rule; `lengths` play no part, `kvLen` one in `tuning` alone.
  * @throws {RangeError} one sentence, before anything is allocated: an impossible problem, an unknown
  * contender, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small.
@@ -98,7 +105,9 @@ export async function createDecoder(
 ): Promise<Decoder> {
   const limits = limitsOf(device);
   const features = new Set<string>(device.features);
-  const plan = planDecoder(problem, { features, limits }, options);
+  const tuned = options.tuning ? await tunedOf(device, problem, options.tuning, limits) : {};
+  const params = { ...tuned, ...options.params };
+  const plan = planDecoder(problem, { features, limits }, { ...options, params });
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const given = checkCallersBuffers(plan.buffers, options.buffers ?? {}, most);
   const missing = Object.fromEntries(
@@ -144,6 +153,25 @@ export async function createDecoder(
     recordStep: record(step),
     destroy,
   };
+}
+
+/** The tuned parameters of every contender that has some for the problem on the device's adapter. */
+async function tunedOf(
+  device: GPUDevice,
+  problem: Problem,
+  tuning: Tuning,
+  limits: DeviceLimits,
+): Promise<Record<string, Params>> {
+  checkProblem(problem);
+  const { lengths: _, ...even } = problem;
+  const info: Partial<GPUAdapterInfo> | undefined = device.adapterInfo;
+  const adapter = info?.description || info?.device || "";
+  const tuned: Record<string, Params> = {};
+  for (const contender of CONTENDERS) {
+    const { params } = await tunedParams(tuning, { adapter }, contender, even, limits);
+    if (params) tuned[contender.name] = params;
+  }
+  return tuned;
 }
 
 function isSoftware(device: GPUDevice): boolean {

@@ -143,8 +143,12 @@ function isIn(range: ParamRange, value: number): boolean {
   return "min" in range ? value >= range.min && value <= range.max : range.includes(value);
 }
 
-/** Checks each dispatch's parameters against what its kernel allows. */
-function checkRanges(contender: Contender, { dispatches }: Plan): void {
+/**
+ * Checks each dispatch's parameters against what its kernel allows.
+ *
+ * @throws {RangeError} one sentence on the first value out of range.
+ */
+export function checkRanges(contender: Contender, { dispatches }: Plan): void {
   for (const { kernel, params } of dispatches) {
     for (const [name, value] of Object.entries(params)) {
       const range = kernel.params[name];

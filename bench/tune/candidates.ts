@@ -1,0 +1,73 @@
+/** What a tuner may try of a kernel: the allowed combinations of its declared values. Pure. */
+import type { Contender, DeviceLimits, Params } from "../../kernels/contender.ts";
+import type { Problem } from "../../kernels/problem.ts";
+import { refusesParams } from "../../kernels/tuning.ts";
+
+/** The candidates of one kernel for one problem on one device. */
+export interface CandidateSpace {
+  /** The parameters that are measured first, and what the others are compared with. */
+  readonly defaults: Params;
+  /** Values worth trying by parameter, ascending. */
+  readonly values: Readonly<Record<string, readonly number[]>>;
+  /** Combinations of the values, refused ones among them. */
+  readonly size: number;
+  /** Combination `index` from 0 to `size - 1`, over the defaults. */
+  at(index: number): Params;
+  /**
+   * Whether the kernel, its ranges and the device's limits allow parameters, and it is given what
+   * it is with the defaults: a merge of fewer partials is no faster merge.
+   */
+  allows(params: Params): boolean;
+}
+
+/** The candidates of a contender, made when asked for: a pipeline has millions. */
+export function candidateSpace(
+  contender: Contender,
+  p: Problem,
+  limits: DeviceLimits,
+): CandidateSpace {
+  const defaults = contender.defaults(p, limits);
+  const values = Object.fromEntries(
+    Object.entries(contender.tunables)
+      .map(([name, list]) => [name, [...new Set(list)].sort((a, b) => a - b)]),
+  );
+  const axes = Object.entries(values);
+  const given = inputsOf(contender, p, defaults);
+  return {
+    ...{ defaults, values },
+    size: axes.reduce((product, [, list]) => product * list.length, 1),
+    at(index) {
+      const params: Record<string, number> = { ...defaults };
+      for (const [name, list] of axes) {
+        params[name] = list[index % list.length];
+        index = Math.floor(index / list.length);
+      }
+      return params;
+    },
+    allows: (params) =>
+      refusesParams(contender, p, params, limits) === undefined &&
+      inputsOf(contender, p, params) === given,
+  };
+}
+
+/** Names and bytes of what a plan reads. */
+function inputsOf(contender: Contender, p: Problem, params: Params): string {
+  const { buffers } = contender.plan(p, params);
+  return Object.entries(buffers).filter(([, { role }]) => role === "input")
+    .map(([name, { bytes }]) => `${name} ${bytes}`).sort().join();
+}
+
+/** A text that two candidates share if and only if they are the same. */
+export function candidateKey(params: Params): string {
+  return JSON.stringify(Object.entries(params).sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+/** The candidates that differ from `params` in one value, by one place up or down its list. */
+export function neighbours({ values }: CandidateSpace, params: Params): Params[] {
+  return Object.entries(values).flatMap(([name, list]) => {
+    const below = list.findLast((value) => value < params[name]);
+    const above = list.find((value) => value > params[name]);
+    return [below, above].filter((value) => value !== undefined)
+      .map((value) => ({ ...params, [name]: value }));
+  });
+}

@@ -1,0 +1,54 @@
+import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import type { Params } from "../../kernels/contender.ts";
+import { CONTENDERS, findContender } from "../../kernels/registry.ts";
+import { problemOfCase } from "./testing_space.ts";
+import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
+
+/** An H100 through WebGPU. */
+const LIMITS = {
+  maxStorageBufferBindingSize: 2 ** 31 - 1,
+  maxBufferSize: 2 ** 36,
+  maxComputeWorkgroupStorageSize: 49152,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxStorageBuffersPerShaderStage: 16,
+  subgroupMinSize: 32,
+};
+const p = problemOfCase("--models", "llama-3.1-8b", "--kv", "32768");
+
+for (const contender of CONTENDERS) {
+  Deno.test(`${contender.name}: its defaults are allowed, and so is some other candidate`, () => {
+    const space = candidateSpace(contender, p, LIMITS);
+    assert(space.allows(space.defaults));
+    let allowed = 0;
+    for (let i = 0; i < Math.min(space.size, 5000); i++) if (space.allows(space.at(i))) allowed++;
+    const enough = ["dense", "score", "attend"].includes(contender.stage) ? 24 : 2;
+    assertGreaterOrEqual(allowed, enough);
+  });
+}
+
+Deno.test("every combination is there once, and nothing that a smaller device refuses", () => {
+  const split = findContender("dense/split");
+  const space = candidateSpace(split, p, LIMITS);
+  const all = Array.from({ length: space.size }, (_, i) => space.at(i));
+  assertEquals(new Set(all.map(candidateKey)).size, space.size);
+  const small = { ...LIMITS, maxComputeInvocationsPerWorkgroup: 64 };
+  const allowed = all.filter(candidateSpace(split, p, small).allows);
+  assert(allowed.length > 0 && allowed.every(({ WORKGROUP }) => WORKGROUP <= 64));
+});
+
+Deno.test("a merge is compared with merges of as many partials", () => {
+  const space = candidateSpace(findContender("merge/merge"), p, LIMITS);
+  assert(space.allows({ ...space.defaults, SLICES: 4 }));
+  assert(!space.allows({ ...space.defaults, SPLITS: 8 }));
+});
+
+Deno.test("neighbours are one step away, from values beside the list too", () => {
+  const space = candidateSpace(findContender("dense/split"), p, LIMITS);
+  const from: Params = { ...space.defaults, WORKGROUP: 64, LANES: 16, TOKENS: 3 };
+  const changed = neighbours(space, from).flatMap((next) =>
+    Object.entries(next).filter(([name, value]) => value !== from[name])
+  ).filter(([name]) => name !== "SPLITS");
+  const steps = [["WORKGROUP", 128], ["LANES", 8], ["LANES", 32], ["TOKENS", 2], ["TOKENS", 4]];
+  assertEquals(changed, steps as [string, number][]);
+});

@@ -1,0 +1,31 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { heatCells, heatMapSvg } from "./heatmap.ts";
+import { failed, type Measured } from "./messages.ts";
+
+function measured(LANES: number, WORKGROUP: number, SPLITS: number, us: number): Measured {
+  const params = { LANES, WORKGROUP, SPLITS };
+  return { phase: "explore", params, us, low: us, high: us, samples: 6, failure: null };
+}
+
+const LATEST = [
+  measured(4, 64, 8, 20),
+  measured(4, 64, 16, 12.5),
+  measured(8, 64, 8, 400),
+  failed({ LANES: 8, WORKGROUP: 128, SPLITS: 8 }, "hung"),
+];
+
+Deno.test("a cell has the fastest of its candidates, and what failed has none", () => {
+  assertEquals(heatCells(LATEST, ["LANES", "WORKGROUP"]), [
+    { x: 4, y: 64, us: 12.5, candidates: 2 },
+    { x: 8, y: 64, us: 400, candidates: 1 },
+  ]);
+  assertEquals(heatCells(LATEST, ["LANES", "TOKENS"]), []);
+});
+
+Deno.test("the heat map is SVG with both parameters and the medians", async () => {
+  const names = ["LANES", "WORKGROUP"] as const;
+  const svg = await heatMapSvg(heatCells(LATEST, names), names, "dense/split at 32768 tokens");
+  for (const text of ["<svg", "</svg>", "LANES", "WORKGROUP", ">12.5<", "dense/split at 32768"]) {
+    assertStringIncludes(svg, text);
+  }
+});

@@ -1,0 +1,34 @@
+/** The text of `deno task tune --help`. */
+export const TUNE_HELP: string = `\
+Finds the best parameters of kernels for problems on this device, and leaves them where bench looks.
+
+Usage: deno task tune [flags]
+
+What to tune
+  --kernels GLOB,..  only kernels whose name matches, such as 'dense/*' (default: all)
+  --models, --shape, --kv, --batch, --set, --dtype, --bits, --sharing, --map, --k, --sparsity,
+  --sink, --recent   the problems, as deno task bench --help tells
+
+How to search
+  --budget SEC       seconds for all of it (default 300), shared out over kernels and problems
+  --strategy NAME    exhaustive, random or hill-climb (default: exhaustive where all candidates fit
+                     the kernel's share of the budget, else hill-climb)
+  --silence SEC      a candidate of which nothing is heard for so long has hung (default 30)
+  --noise, --memory, --seed, --driver
+                     as for bench
+
+Files
+  --out DIR          folder of the log tune.jsonl and of heat maps (default results/<UTC time>-tune)
+  --resume           go on with the run whose log is in --out; nothing is measured again
+  --tuned FILE       where the winners go (default results/tuning.json, where bench looks)
+  --heat-map X,Y     draw the medians over two parameters, an SVG for each kernel that has both
+  --help             print this text
+
+Only candidates that the kernel and this adapter's limits allow are tried. Each is checked against
+the reference before it is timed. A first round takes few samples of every candidate; the best are
+timed again, and the last 4 in full, interleaved with the defaults. A candidate wins if its whole
+95% interval lies below that of the defaults. One that hangs or loses the device costs itself alone.
+
+Entries are for one adapter, driver and backend, and for the kernel's sources and candidates as they
+are: after a change of one of these they are passed over. Exit code: 0 done, 1 no candidate of a
+kernel was right, 2 wrong usage, 130 stopped by Ctrl-C.`;

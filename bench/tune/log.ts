@@ -1,0 +1,130 @@
+/**
+ * The log of a tuner: a line of JSON for each measurement, on disk before the next one begins. What
+ * a killed run left is read again, all but a line that it did not finish.
+ */
+import type { TuningKey } from "../../kernels/tuning.ts";
+import { UsageError } from "../usage_error.ts";
+import { type Measured, PHASES } from "./messages.ts";
+
+/** What a measurement is of; runs on other machines or of other sources share nothing with it. */
+export interface LogSubject extends Required<TuningKey> {
+  readonly case_id: string;
+  readonly kernel: string;
+  /** Of the kernel's sources and candidates. */
+  readonly checksum: string;
+}
+
+/** A line of the log: a measurement, or the end of a kernel's tuning. */
+export type LogLine =
+  & LogSubject
+  & { readonly utc: string }
+  & (({ readonly type: "measured" } & Measured) | { readonly type: "done" });
+
+/** An open log. */
+export interface TuneLog {
+  readonly path: string;
+  /** What it held when it was opened. */
+  readonly lines: readonly LogLine[];
+  append(line: LogLine): void;
+  close(): void;
+}
+
+/**
+ * Opens the log `tune.jsonl` of a folder, made where it is missing.
+ *
+ * @param resume Goes on from the lines that are there; without it there must be none.
+ * @throws {UsageError} one sentence: nothing to resume, something in the way, a damaged line, or a
+ * folder that cannot be written.
+ */
+export function openLog(dir: string, resume: boolean): TuneLog {
+  const path = `${dir}/tune.jsonl`;
+  const text = readIfThere(path);
+  if (resume && text === null) throw new UsageError(`There is nothing to resume in ${dir}.`);
+  if (!resume && text) {
+    throw new UsageError(`${path} is there already; --resume goes on from it.`);
+  }
+  const whole = (text ?? "").slice(0, (text ?? "").lastIndexOf("\n") + 1);
+  const lines = parseLog(whole, path);
+  let file: Deno.FsFile;
+  try {
+    Deno.mkdirSync(dir, { recursive: true });
+    file = Deno.openSync(path, { write: true, create: true });
+    const end = new TextEncoder().encode(whole).length;
+    file.truncateSync(end);
+    file.seekSync(end, Deno.SeekMode.Start);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`Cannot write to ${dir}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+  }
+  return {
+    ...{ path, lines },
+    append(line) {
+      const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+      for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+    },
+    close: () => file.close(),
+  };
+}
+
+/**
+ * The lines of a log's text; all of them are whole.
+ *
+ * @param path Names the file in errors.
+ * @throws {UsageError} naming the first line that is none of a log.
+ */
+export function parseLog(text: string, path: string): LogLine[] {
+  return text.split("\n").slice(0, -1).map((line, i) => {
+    const value = parsed(line);
+    if (!isLogLine(value)) throw new UsageError(`${path}: line ${i + 1} is none of a tuner's.`);
+    return value;
+  });
+}
+
+/** Measurements of a subject, in the order in which they were made, and whether it was finished. */
+export function known(
+  lines: readonly LogLine[],
+  subject: LogSubject,
+): { readonly measured: readonly Measured[]; readonly done: boolean } {
+  const own = lines.filter((line) =>
+    Object.entries(subject).every(([name, value]) => line[name as keyof LogSubject] === value)
+  );
+  return {
+    measured: own.filter((line) => line.type === "measured")
+      .map(({ phase, params, us, low, high, samples, failure }) => (
+        { phase, params, us, low, high, samples, failure }
+      )),
+    done: own.some(({ type }) => type === "done"),
+  };
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
+const SUBJECT = ["adapter", "driver", "backend", "case_id", "kernel", "checksum", "utc"];
+
+function isLogLine(value: unknown): value is LogLine {
+  if (typeof value !== "object" || value === null) return false;
+  const line = value as Record<string, unknown>;
+  if (SUBJECT.some((name) => typeof line[name] !== "string")) return false;
+  if (line.type === "done") return true;
+  const isTime = (time: unknown) => time === null || typeof time === "number";
+  return line.type === "measured" && PHASES.some((phase) => phase === line.phase) &&
+    typeof line.params === "object" && line.params !== null && typeof line.samples === "number" &&
+    isTime(line.us) && isTime(line.low) && isTime(line.high) &&
+    (line.failure === null || typeof line.failure === "string");
+}
+
+function readIfThere(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`Cannot read ${path}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+  }
+}

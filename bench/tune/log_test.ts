@@ -1,0 +1,61 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { UsageError } from "../usage_error.ts";
+import { known, type LogLine, type LogSubject, openLog, parseLog } from "./log.ts";
+import type { Measured } from "./messages.ts";
+
+const SUBJECT: LogSubject = {
+  ...{ adapter: "Some GPU", driver: "1.0", backend: "vulkan" },
+  ...{ case_id: "32x8x128", kernel: "dense/split", checksum: "abc" },
+};
+const MEASURED: Measured = {
+  ...{ phase: "explore", params: { LANES: 8 }, us: 12.5, low: 12, high: 13, samples: 7 },
+  failure: null,
+};
+const LINE: LogLine = {
+  utc: "2026-07-03T12:34:56.789Z",
+  ...SUBJECT,
+  type: "measured",
+  ...MEASURED,
+};
+
+function inFolder(body: (folder: string) => void): void {
+  const folder = Deno.makeTempDirSync();
+  try {
+    body(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+Deno.test("a log gives back what was appended, and nothing of other subjects", () =>
+  inFolder((folder) => {
+    const log = openLog(`${folder}/new`, false);
+    log.append(LINE);
+    log.append({ ...LINE, driver: "2.0", type: "done" } as LogLine);
+    log.close();
+    const again = openLog(`${folder}/new`, true);
+    again.close();
+    assertEquals(known(again.lines, SUBJECT), { measured: [MEASURED], done: false });
+    assertEquals(known(again.lines, { ...SUBJECT, driver: "2.0" }), { measured: [], done: true });
+  }));
+
+Deno.test("a line that a killed run did not finish is cut off, and the next one is whole", () =>
+  inFolder((folder) => {
+    const whole = `${JSON.stringify(LINE)}\n`;
+    for (let end = 0; end < whole.length; end += 37) {
+      Deno.writeTextFileSync(`${folder}/tune.jsonl`, whole + whole.slice(0, end));
+      const log = openLog(folder, true);
+      log.append({ ...LINE, kernel: "dense/other" });
+      log.close();
+      const lines = parseLog(Deno.readTextFileSync(log.path), log.path);
+      assertEquals(lines.map(({ kernel }) => kernel), ["dense/split", "dense/other"]);
+    }
+  }));
+
+Deno.test("a log that is there, one that is missing and one that is damaged are refused", () =>
+  inFolder((folder) => {
+    assertThrows(() => openLog(folder, true), UsageError, "nothing to resume");
+    Deno.writeTextFileSync(`${folder}/tune.jsonl`, `${JSON.stringify(LINE)}\n{"type":"other"}\n`);
+    assertThrows(() => openLog(folder, false), UsageError, "--resume goes on from it");
+    assertThrows(() => openLog(folder, true), UsageError, "line 2 is none of a tuner's");
+  }));

@@ -1,0 +1,112 @@
+/**
+ * Finds the best parameters of kernels on this device: `deno task tune`. Exits 0 when done, 1 if no
+ * candidate of a kernel was right, 2 for wrong usage, 130 when stopped.
+ * @module
+ */
+import { describeAdapter, NoAdapterError, openAdapter } from "../host.ts";
+import { createProgress } from "../progress.ts";
+
+import { writeWhole } from "../quality/output_file.ts";
+import { UsageError } from "../usage_error.ts";
+import { TUNE_HELP } from "./help.ts";
+import { openLog } from "./log.ts";
+import { parseTuneOptions, type TuneOptions } from "./options.ts";
+import { entryOf, formatOutcomes, type Outcome } from "./outcome.ts";
+import { runJobs } from "./run.ts";
+import { spawnWorker } from "./supervise.ts";
+import { readTuning, withEntry, writeTuning } from "./tuning_file.ts";
+
+const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseTuneOptions(args);
+  if (options.help) {
+    console.log(TUNE_HELP);
+    return EXIT.ok;
+  }
+  const { tunedFile, outDir } = options;
+  const kept = readTuning(tunedFile) ?? { entries: [] };
+  const host = await openAdapter({ driver: options.driver });
+  const log = openLog(outDir, options.resume);
+  writeTuning(tunedFile, kept);
+  console.log(describeAdapter(host.info));
+  const progress = createProgress();
+  const stop = new AbortController();
+  exitOnSignals(() => {
+    stop.abort();
+    progress.clear();
+    console.log(`Stopped; go on with --resume --out ${outDir}`);
+  });
+  const outcomes = await runJobs({
+    ...{ options, log, facts: host.info, spawn: spawnWorker, stop: stop.signal },
+    onProgress: progress.update,
+    onOutcome(outcome) {
+      const entry = entryOf(outcome);
+      // Read again: another run may have written its own in the meantime.
+      const now = readTuning(tunedFile) ?? kept;
+      if (entry !== null) writeTuning(tunedFile, withEntry(now, entry));
+    },
+  });
+  progress.clear();
+  log.close();
+  await drawHeatMaps(options, outcomes);
+  return report(options, outcomes);
+}
+
+/** Draws a file for each kernel and case that has both parameters. */
+async function drawHeatMaps(
+  { heatMap, outDir }: TuneOptions,
+  outcomes: readonly Outcome[],
+): Promise<void> {
+  if (heatMap === null) return;
+  // Loaded only where it is wanted: it takes longer to load than all the rest.
+  const { heatCells, heatMapSvg } = await import("./heatmap.ts");
+  for (const { benchCase, contender, latest } of outcomes) {
+    const cells = heatCells(latest, heatMap);
+    if (cells.length === 0) continue;
+    const path = `${outDir}/${contender.name.replaceAll("/", "-")}-${benchCase.caseId}.svg`;
+    writeWhole(path, await heatMapSvg(cells, heatMap, `${contender.name}, ${benchCase.name}`));
+    console.log(`Written: ${path}`);
+  }
+}
+
+/** Prints what came of the run and returns its exit code. */
+function report({ tunedFile, outDir }: TuneOptions, outcomes: readonly Outcome[]): number {
+  const ran = outcomes.filter(({ refused }) => refused === null);
+  if (ran.length > 0) console.log(`\n${formatOutcomes(ran)}\n`);
+  else console.error("No kernel could run.");
+  for (const { contender, refused } of outcomes) {
+    if (refused !== null) console.error(`Left out: ${contender.name}: ${refused}.`);
+  }
+  console.log(`Log: ${outDir}/tune.jsonl`);
+  console.log(`Tuned parameters: ${tunedFile}`);
+  const wrong = ran.filter((outcome) => entryOf(outcome) === null);
+  if (wrong.length === 0) return ran.length > 0 ? EXIT.ok : EXIT.usage;
+  for (const { contender, latest } of wrong) {
+    const failure = latest.find((each) => each.failure !== null)?.failure ?? "nothing was measured";
+    console.error(`FAILED: ${contender.name}: ${failure}`);
+  }
+  return EXIT.failed;
+}
+
+function exitOnSignals(stop: () => void): void {
+  const exit = () => {
+    stop();
+    Deno.exit(EXIT.stopped);
+  };
+  Deno.addSignalListener("SIGINT", exit);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", exit);
+}
+
+/** Runs the command; what the caller got wrong becomes one sentence. */
+async function run(args: readonly string[]): Promise<number> {
+  try {
+    return await main(args);
+  } catch (error) {
+    if (!(error instanceof UsageError || error instanceof NoAdapterError)) throw error;
+    console.error(error.message);
+    return EXIT.usage;
+  }
+}
+
+if (import.meta.main) Deno.exit(await run(Deno.args));

@@ -1,0 +1,166 @@
+/** Measures candidates: each is checked, then all are timed against each other. */
+import type { Contender, Params } from "../../kernels/contender.ts";
+import type { MeasureContext } from "../context.ts";
+import { type Contestant, prepare } from "../contestant.ts";
+import type { InputSets } from "../inputs.ts";
+import {
+  type Entrant,
+  FEWEST_SAMPLES,
+  sampleInterleaved,
+  type SampleSettings,
+} from "../sampler.ts";
+import { median, medianInterval } from "../statistics.ts";
+import { failed, type Measured, type Phase, type TuneMessage } from "./messages.ts";
+
+/** When a phase has samples enough; a final goes by the noise too. */
+const SAMPLES: Readonly<Record<Phase, { readonly least: number; readonly mostMs: number }>> = {
+  explore: { least: 6, mostMs: 400 },
+  round: { least: 12, mostMs: 800 },
+  final: { least: 20, mostMs: 1500 },
+};
+
+/** Longer steps are timed once in the first round: six of each candidate would take seconds. */
+const LONG_STEP_US = 20_000;
+
+/** Least milliseconds between two signs of life of a candidate that is being sampled. */
+const BEAT_MS = 500;
+
+/** Milliseconds that the fewest samples of steps take, with two to find how many steps make one. */
+export function samplingMs(us: number): number {
+  return (FEWEST_SAMPLES + 2) * us / 1000;
+}
+
+/** What measuring candidates takes. */
+export interface CandidateBench {
+  readonly context: MeasureContext;
+  readonly inputs: InputSets;
+  readonly contender: Contender;
+  readonly noisePct: number;
+  readonly say: (message: TuneMessage) => void;
+  readonly keep: (measured: Measured) => void;
+  /** The time to try new candidates is over. */
+  readonly late: () => boolean;
+}
+
+/**
+ * Checks each candidate, then times those that are right against each other; what comes of each is
+ * handed over at once.
+ */
+export async function measureTogether(
+  bench: CandidateBench,
+  candidates: readonly Params[],
+  phase: Phase,
+): Promise<void> {
+  const { context, say, keep } = bench;
+  const ready: Contestant[] = [];
+  try {
+    for (const [i, params] of candidates.entries()) {
+      // Those that are ready are still timed; the others stay untried.
+      if (phase === "explore" && i > 0 && bench.late()) break;
+      say({ type: "trying", candidates: [params] });
+      const contestant = await prepareRight(bench, params, phase);
+      if (typeof contestant === "string") keep(failed(params, contestant));
+      else if (phase === "explore" && await stepUs(context, contestant) > LONG_STEP_US) {
+        keep(await measureOnce(context, contestant));
+      } else ready.push(contestant);
+    }
+    if (ready.length === 0) return;
+    say({ type: "trying", candidates: ready.map(({ params }) => params) });
+    const settings = settingsOf(context, phase, bench.noisePct);
+    const all = await sampleInterleaved(
+      context.timer,
+      ready.map((each) => beating(each, say)),
+      settings,
+    );
+    for (const [i, contestant] of ready.entries()) {
+      const { params } = contestant;
+      const { us } = all[i];
+      // What the timed steps of a finalist left is judged as a benchmark would.
+      const wrong = phase === "final" ? whatFailed(await contestant.judgeLast()) : null;
+      if (wrong !== null || us.length === 0) {
+        keep(failed(params, wrong ?? "all samples were taken at a low clock"));
+      } else {
+        const [samples, failure] = [us.length, null];
+        keep({ phase, params, us: median(us), ...medianInterval(us), samples, failure });
+      }
+    }
+  } finally {
+    for (const contestant of ready) contestant.destroy();
+  }
+}
+
+/** Microseconds of one step, at whatever clock the GPU has. */
+async function stepUs({ timer }: MeasureContext, contestant: Contestant): Promise<number> {
+  return (await timer.time([(pass) => contestant.record(pass, 0)]))[0];
+}
+
+/** One step on a warm clock: long steps need no more for a first round. Frees the contestant. */
+async function measureOnce(
+  { timer, sampling }: MeasureContext,
+  contestant: Contestant,
+): Promise<Measured> {
+  const { params } = contestant;
+  const [us] = await timer.time([(pass) => contestant.record(pass, 0)], sampling.warm);
+  contestant.destroy();
+  if (!(us > 0)) return failed(params, "the device gave no time for it");
+  return { phase: "explore", params, us, low: us, high: us, samples: 1, failure: null };
+}
+
+/** A contestant that gives a sign of life whenever its steps are recorded, but not too often. */
+function beating({ name, record }: Contestant, say: (message: TuneMessage) => void): Entrant {
+  let saidMs = performance.now();
+  return {
+    name,
+    record(pass, step) {
+      record(pass, step);
+      if (performance.now() - saidMs < BEAT_MS) return;
+      saidMs = performance.now();
+      say({ type: "beat" });
+    },
+  };
+}
+
+/** A candidate that is right, or in a few words what is wrong with it. */
+async function prepareRight(
+  { context, inputs, contender }: CandidateBench,
+  params: Params,
+  phase: Phase,
+): Promise<Contestant | string> {
+  let contestant: Contestant;
+  try {
+    contestant = await prepare(inputs, contender, params, context.facts.software);
+  } catch (error) {
+    return firstLine((error as Error).message);
+  }
+  // After the first round it is known to be right, and a final is judged when it was timed.
+  const wrong = phase === "explore" ? whatFailed(await contestant.verify(0)) : null;
+  if (wrong === null) return contestant;
+  contestant.destroy();
+  return wrong;
+}
+
+function whatFailed(
+  { ok, checked, worst }: Awaited<ReturnType<Contestant["verify"]>>,
+): string | null {
+  if (ok) return null;
+  return worst ? `${worst.what}: got ${worst.got}, want ${worst.want}` : checked;
+}
+
+function firstLine(text: string): string {
+  return text.split("\n")[0];
+}
+
+function settingsOf(
+  { sampling, facts }: MeasureContext,
+  phase: Phase,
+  noise: number,
+): SampleSettings {
+  const { least, mostMs } = SAMPLES[phase];
+  const final = phase === "final";
+  return {
+    ...sampling,
+    minSamples: facts.software ? sampling.minSamples : least,
+    maxTimeMs: mostMs,
+    noisePct: final && !facts.software ? noise : Infinity,
+  };
+}

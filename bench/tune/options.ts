@@ -1,0 +1,90 @@
+/** Flags of `deno task tune`, read and checked. Nothing here touches a file or a GPU. */
+import { type BenchCase, casesOf } from "../cases.ts";
+import { list, oneOf, positiveNumber } from "../flag_values.ts";
+import { parseOptions } from "../options.ts";
+import { readFlags } from "../read_flags.ts";
+import { UsageError } from "../usage_error.ts";
+import { STRATEGIES, type Strategy } from "./strategies.ts";
+import { OWN_TUNING } from "./tuning_file.ts";
+
+/** What one call is to do. */
+export interface TuneOptions {
+  readonly help: boolean;
+  readonly cases: readonly BenchCase[];
+  /** Milliseconds for all kernels and cases together. */
+  readonly budgetMs: number;
+  /** Null for the one that suits each kernel. */
+  readonly strategy: Strategy | null;
+  readonly resume: boolean;
+  /** Two parameters to draw a heat map over; null for none. */
+  readonly heatMap: readonly [string, string] | null;
+  /** Milliseconds of silence after which a candidate counts as hung. */
+  readonly silenceMs: number;
+  /** Path of the tuning file that the winners go to. */
+  readonly tunedFile: string;
+  /** Folder of the log and the heat maps. */
+  readonly outDir: string;
+  readonly memoryBytes: number;
+  readonly noisePct: number;
+  readonly seed: number;
+  /** Driver name for systems that do not tell it. */
+  readonly driver: string | undefined;
+}
+
+const SWITCHES = ["help", "resume"] as const;
+
+/** Flags that mean what they mean to `bench`. */
+// deno-fmt-ignore
+const OF_BENCH = [
+  "models", "shape", "kv", "batch", "set", "kernels", "dtype", "bits", "sharing", "map", "k",
+  "sparsity", "sink", "recent", "noise", "memory", "seed", "driver", "out",
+] as const;
+
+const OWN = ["budget", "strategy", "heat-map", "silence", "tuned"] as const;
+
+/**
+ * Reads the command line.
+ *
+ * @param now Names the folder where `--out` does not.
+ * @throws {UsageError} one sentence on the first thing that is wrong.
+ */
+export function parseTuneOptions(args: readonly string[], now: Date = new Date()): TuneOptions {
+  const { switches, texts } = readFlags(args, SWITCHES, [...OF_BENCH, ...OWN]);
+  if (switches.resume && !texts.has("out") && !switches.help) {
+    throw new UsageError("--resume needs the --out of the run that it goes on with.");
+  }
+  const shared = OF_BENCH.filter((name) => texts.has(name))
+    .map((name) => `--${name}=${texts.get(name)}`);
+  const bench = parseOptions(shared, now);
+  const take = <T>(
+    name: (typeof OWN)[number],
+    fallback: T,
+    read: (name: string, text: string) => T,
+  ): T => texts.has(name) ? read(name, texts.get(name)!) : fallback;
+  return {
+    ...{ help: switches.help, resume: switches.resume, cases: casesOf(bench) },
+    budgetMs: 1000 * take("budget", 300, positiveNumber),
+    strategy: take<Strategy | null>("strategy", null, oneOf(...STRATEGIES)),
+    heatMap: take<[string, string] | null>("heat-map", null, twoParameters),
+    silenceMs: 1000 * take("silence", 30, positiveNumber),
+    tunedFile: texts.get("tuned") ?? OWN_TUNING,
+    outDir: texts.has("out") ? bench.outDir : `${bench.outDir}-tune`,
+    ...{ memoryBytes: bench.memoryBytes, noisePct: bench.noisePct, seed: bench.seed },
+    driver: bench.driver,
+  };
+
+  /** Names that some kernel in hand has both of. */
+  function twoParameters(name: string, text: string): [string, string] {
+    const names = list(name, text);
+    if (names.length !== 2) {
+      throw new UsageError(`--${name} takes two parameters, such as WORKGROUP,LANES.`);
+    }
+    if (!bench.contenders.some(({ tunables }) => names.every((each) => each in tunables))) {
+      const known = new Set(bench.contenders.flatMap(({ tunables }) => Object.keys(tunables)));
+      throw new UsageError(
+        `--${name}: no kernel has both ${names.join(" and ")}; there are ${[...known].join(", ")}.`,
+      );
+    }
+    return [names[0], names[1]];
+  }
+}

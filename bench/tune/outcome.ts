@@ -1,0 +1,115 @@
+/** What came of a kernel's tuning: the default against the best. Pure. */
+import type { Contender, Params } from "../../kernels/contender.ts";
+import { type TunedEntry, tunedProblem } from "../../kernels/tuning.ts";
+import type { BenchCase } from "../cases.ts";
+import { alignColumns, micros, rule, type TextColumn } from "../text_table.ts";
+import { candidateKey } from "./candidates.ts";
+import { beats, type Final } from "./halving.ts";
+import type { LogSubject } from "./log.ts";
+import type { Measured } from "./messages.ts";
+
+/** A candidate that was measured in full. */
+export interface Finalist extends Final {
+  readonly params: Params;
+}
+
+/** What is known of a kernel and a case when its turn is over. */
+export interface Outcome {
+  readonly benchCase: BenchCase;
+  readonly contender: Contender;
+  readonly subject: LogSubject;
+  /** The latest measurement of every candidate. */
+  readonly latest: readonly Measured[];
+  readonly defaults: Params | null;
+  /** Why nothing was measured, in a sentence; null if something was. */
+  readonly refused: string | null;
+}
+
+/** The latest measurement of each candidate, in the order in which they were first tried. */
+export function latestOf(measured: readonly Measured[]): Measured[] {
+  return [...new Map(measured.map((each) => [candidateKey(each.params), each])).values()];
+}
+
+/** The finalist that ran with the defaults, and the one to use; each null where there is none. */
+export function winnerOf(
+  { latest, defaults }: Pick<Outcome, "latest" | "defaults">,
+): { readonly usual: Finalist | null; readonly best: Finalist | null } {
+  const finals = latest.flatMap(({ phase, params, us, low, high }) =>
+    phase === "final" && us !== null && low !== null && high !== null
+      ? [{ params, us, low, high }]
+      : []
+  ).sort((a, b) => a.us - b.us);
+  const key = defaults === null ? "" : candidateKey(defaults);
+  const usual = finals.find(({ params }) => candidateKey(params) === key) ?? null;
+  if (usual === null) return { usual, best: finals[0] ?? null };
+  return { usual, best: finals.find((final) => beats(final, usual)) ?? usual };
+}
+
+/** The tuning file's entry; null where nothing was measured in full. */
+export function entryOf(outcome: Outcome): TunedEntry | null {
+  const { usual, best } = winnerOf(outcome);
+  if (best === null) return null;
+  const { adapter, driver, backend, kernel, checksum } = outcome.subject;
+  return {
+    ...{ adapter, driver, backend, kernel, checksum },
+    problem: tunedProblem(outcome.benchCase.problem),
+    params: best.params,
+    us: best.us,
+    defaultUs: usual?.us ?? null,
+  };
+}
+
+const COLUMNS: readonly TextColumn[] = [
+  { heading: "kernel", words: true },
+  { heading: "tried" },
+  { heading: "failed" },
+  { heading: "default us" },
+  { heading: "95% interval" },
+  { heading: "best us" },
+  { heading: "95% interval" },
+  { heading: "x" },
+];
+
+/** The table that ends a run: a block for each case, what the best changes beneath each kernel. */
+export function formatOutcomes(outcomes: readonly Outcome[]): string {
+  const cases = Map.groupBy(outcomes, ({ benchCase }) => benchCase.name);
+  return Array.from(cases, ([name, all]) => {
+    const shown = all.filter(({ refused }) => refused === null);
+    const lines = alignColumns(COLUMNS, shown.map(cells));
+    return [
+      name,
+      "",
+      lines[0],
+      rule(lines),
+      ...shown.flatMap((outcome, i) => {
+        const changes = changesOf(outcome);
+        return changes === "" ? [lines[i + 1]] : [lines[i + 1], `    ${changes}`];
+      }),
+    ].join("\n");
+  }).join("\n\n");
+}
+
+function cells(outcome: Outcome): string[] {
+  const { usual, best } = winnerOf(outcome);
+  const interval = (final: Finalist | null) =>
+    final === null ? "" : `${micros(final.low)}-${micros(final.high)}`;
+  return [
+    outcome.contender.name,
+    String(outcome.latest.length),
+    String(outcome.latest.filter(({ us }) => us === null).length),
+    usual === null ? "FAILED" : micros(usual.us),
+    interval(usual),
+    best === null ? "" : micros(best.us),
+    interval(best),
+    usual && best ? (usual.us / best.us).toFixed(2) : "",
+  ];
+}
+
+/** The parameters in which the best differs from the defaults, as `NAME old -> new`. */
+function changesOf(outcome: Outcome): string {
+  const { best } = winnerOf(outcome);
+  return Object.entries(best?.params ?? {})
+    .filter(([name, value]) => value !== outcome.defaults?.[name])
+    .map(([name, value]) => `${name} ${outcome.defaults?.[name] ?? "?"} -> ${value}`)
+    .join(", ");
+}

@@ -1,0 +1,36 @@
+/**
+ * Test support: stands in for the process that measures. Candidates are WORKGROUP 1 to 5; it
+ * measures those that are not known, one after the other. Its argument says what it does when it
+ * comes to WORKGROUP 3: `hang`, `hang-together` (only where several are timed at once), `crash` or
+ * `nothing`.
+ */
+import type { Measured, TuneJob, TuneMessage } from "./messages.ts";
+
+const [fault] = Deno.args;
+const job: TuneJob = await new Response(Deno.stdin.readable).json();
+const say = (message: TuneMessage) => console.log(JSON.stringify(message));
+
+async function fail(): Promise<void> {
+  if (fault === "crash") throw new Error("the device is lost");
+  if (fault !== "nothing") await new Promise((resolve) => setTimeout(resolve, 600_000));
+}
+
+const known = new Set(job.known.map(({ params }) => params.WORKGROUP));
+const open = [1, 2, 3, 4, 5].filter((each) => !known.has(each));
+while (open.length > 0) {
+  const batch = open.splice(0, job.batch).map((WORKGROUP) => ({ WORKGROUP }));
+  for (const params of batch) {
+    say({ type: "trying", candidates: [params] });
+    if (params.WORKGROUP === 3 && (fault !== "hang-together" || job.batch === 1)) await fail();
+  }
+  say({ type: "trying", candidates: batch });
+  if (batch.some(({ WORKGROUP }) => WORKGROUP === 3)) await fail();
+  for (const params of batch) {
+    const us = 10 * params.WORKGROUP;
+    const measured: Measured = {
+      ...{ phase: "final", params, us, low: us, high: us, samples: 20, failure: null },
+    };
+    say({ type: "measured", ...measured });
+  }
+}
+say({ type: "done" });

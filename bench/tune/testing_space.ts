@@ -1,0 +1,32 @@
+/** Test support: a small space of candidates with a rule, and times that they would take. */
+import type { Params } from "../../kernels/contender.ts";
+import type { Problem } from "../../kernels/problem.ts";
+import { casesOf } from "../cases.ts";
+import { parseOptions } from "../options.ts";
+import type { CandidateSpace } from "./candidates.ts";
+
+/** Threads and lanes, of which no more than threads / 8 are allowed. */
+export function smallSpace(): CandidateSpace {
+  const values = { WORKGROUP: [32, 64, 128, 256], LANES: [2, 4, 8, 16, 32] };
+  return {
+    values,
+    defaults: { WORKGROUP: 128, LANES: 8, BLOCK: 7 },
+    size: 20,
+    at: (index) => ({
+      WORKGROUP: values.WORKGROUP[index % 4],
+      LANES: values.LANES[Math.floor(index / 4)],
+      BLOCK: 7,
+    }),
+    allows: ({ WORKGROUP, LANES }) => LANES <= WORKGROUP / 8,
+  };
+}
+
+/** Microseconds with one valley, at 64 threads of 4 lanes. */
+export function valleyUs({ WORKGROUP, LANES }: Params): number {
+  return 10 + Math.abs(Math.log2(WORKGROUP / 64)) + Math.abs(Math.log2(LANES / 4));
+}
+
+/** The problem of the one case that flags of `bench` ask for. */
+export function problemOfCase(...flags: string[]): Problem {
+  return casesOf(parseOptions(flags))[0].problem;
+}

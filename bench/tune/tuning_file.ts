@@ -1,0 +1,129 @@
+/** Tuning files: JSON with a schema number, read with every field checked, written whole. */
+import type { TunedEntry, TunedProblem, Tuning } from "../../kernels/tuning.ts";
+import { writeWhole } from "../quality/output_file.ts";
+import { UsageError } from "../usage_error.ts";
+
+/** Where one's own entries are unless said otherwise. */
+export const OWN_TUNING = "results/tuning.json";
+
+/** Defaults that ship with the suite, for adapters by name. */
+export const SHIPPED_TUNING: URL = new URL("../../fixtures/tuning.json", import.meta.url);
+
+const SCHEMA = 1;
+
+/** One field: whether a value can stand in it. */
+type Check = (value: unknown) => boolean;
+
+const text: Check = (value) => typeof value === "string" && value !== "";
+const count: Check = (value) => Number.isSafeInteger(value) && (value as number) > 0;
+const time: Check = (value) => Number.isFinite(value) && (value as number) > 0;
+const orNull = (check: Check): Check => (value) => value === null || check(value);
+const among = (...words: string[]): Check => (value) => words.some((word) => word === value);
+
+const PROBLEM: Readonly<Record<keyof TunedProblem, Check>> = {
+  ...{ batch: count, qHeads: count, kvHeads: count, headDim: count, kvLen: count, bits: count },
+  ...{ dtype: among("f16", "bf16", "f32"), sharing: among("head", "group") },
+};
+
+const ENTRY: Readonly<Record<keyof TunedEntry, Check>> = {
+  ...{ adapter: text, driver: orNull(text), backend: orNull(text), kernel: text, checksum: text },
+  problem: (value) => agrees(value, PROBLEM),
+  params: (value) =>
+    isRecord(value) &&
+    Object.values(value).every((each) => Number.isSafeInteger(each) && (each as number) >= 0),
+  ...{ us: time, defaultUs: orNull(time) },
+};
+
+/**
+ * What a file's text says.
+ *
+ * @param path Names the file in errors.
+ * @throws {UsageError} one sentence on what is wrong with it.
+ */
+export function parseTuning(json: string, path: string): Tuning {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw new UsageError(`${path} is no JSON, so no tuning file.`);
+  }
+  if (!isRecord(value) || !Array.isArray(value.entries)) {
+    throw new UsageError(`${path} is no tuning file.`);
+  }
+  if (value.schema !== SCHEMA) {
+    throw new UsageError(`${path} has schema ${value.schema}, this version reads ${SCHEMA}.`);
+  }
+  for (const [i, entry] of value.entries.entries()) {
+    const wrong = wrongField(entry, ENTRY);
+    if (wrong) throw new UsageError(`${path}: entry ${i + 1} has a wrong ${wrong}.`);
+  }
+  return { entries: value.entries };
+}
+
+/**
+ * Reads a tuning file.
+ *
+ * @returns null where there is none.
+ * @throws {UsageError} one sentence on why it cannot be read.
+ */
+export function readTuning(path: string | URL): Tuning | null {
+  const name = path instanceof URL ? path.pathname : path;
+  let json: string;
+  try {
+    json = Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`Cannot read ${name}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+  }
+  return parseTuning(json, name);
+}
+
+/**
+ * One's own entries and then the shipped ones, as `bench` takes them.
+ *
+ * @param path The file that the caller names; null for the usual one, which may be missing.
+ * @throws {UsageError} for a named file that is missing, and for one that is damaged.
+ */
+export function loadTuning(path: string | null): Tuning {
+  const own = readTuning(path ?? OWN_TUNING);
+  if (path !== null && own === null) throw new UsageError(`There is no tuning file ${path}.`);
+  return { entries: [own, readTuning(SHIPPED_TUNING)].flatMap((each) => each?.entries ?? []) };
+}
+
+/** What a tuning says with one entry more, which replaces an older one of the same subject. */
+export function withEntry(tuning: Tuning, entry: TunedEntry): Tuning {
+  const subject = ({ adapter, driver, backend, kernel, problem }: TunedEntry) =>
+    JSON.stringify([adapter, driver, backend, kernel, Object.entries(problem).sort()]);
+  const others = tuning.entries.filter((each) => subject(each) !== subject(entry));
+  return { entries: [...others, entry] };
+}
+
+/**
+ * Writes a tuning file so that whoever looks finds the old one or all of the new.
+ *
+ * @throws {UsageError} in one sentence, if it cannot be written.
+ */
+export function writeTuning(path: string, { entries }: Tuning): void {
+  const folder = path.replace(/[/\\]*[^/\\]+$/, "");
+  try {
+    if (folder !== "") Deno.mkdirSync(folder, { recursive: true });
+  } catch {
+    // Writing will say why.
+  }
+  writeWhole(path, `${JSON.stringify({ schema: SCHEMA, entries }, null, 2)}\n`);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function agrees(value: unknown, checks: Readonly<Record<string, Check>>): boolean {
+  return wrongField(value, checks) === null;
+}
+
+/** The first field that cannot be what it is; null if all can. */
+function wrongField(value: unknown, checks: Readonly<Record<string, Check>>): string | null {
+  if (!isRecord(value)) return "form";
+  return Object.keys(checks).find((name) => !checks[name](value[name])) ?? null;
+}

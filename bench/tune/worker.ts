@@ -1,0 +1,37 @@
+/**
+ * The child process of a tuner: reads a {@linkcode TuneJob} from stdin and says what it does on
+ * stdout. Where a kernel hangs, this process hangs, and can be killed.
+ * @module
+ */
+import { findContender } from "../../kernels/registry.ts";
+import { eligible, openContext } from "../context.ts";
+import { openAdapter } from "../host.ts";
+import { readRevision } from "../revision.ts";
+import type { TuneJob, TuneMessage } from "./messages.ts";
+import { tuneKernel } from "./tune_kernel.ts";
+
+async function main(): Promise<void> {
+  const begunMs = performance.now();
+  const job: TuneJob = await new Response(Deno.stdin.readable).json();
+  const contender = findContender(job.kernel);
+  const context = await openContext(await openAdapter(), {
+    ...{ hot: false, noisePct: job.noisePct, maxTimeMs: job.budgetMs },
+    ...{ memoryBytes: job.memoryBytes, seed: job.seed, ...readRevision() },
+    onProgress: () => {},
+  });
+  const [refused] = eligible(context, job.problem, [contender]).refused;
+  if (refused) say({ type: "refused", why: refused.why });
+  else await tuneKernel(context, { ...job, contender }, begunMs, say);
+}
+
+/** Throws when nobody listens any more: a child must not outlive its tuner. */
+function say(message: TuneMessage): void {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
+  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+}
+
+if (import.meta.main) {
+  await main();
+  // A device keeps the process alive.
+  Deno.exit(0);
+}
