@@ -36,7 +36,8 @@ Recipes
   best                learns the attention mass of sampled keys: cross-entropy with the softmax of
                       the codes' similarities, and the mass above a soft cut at N/${best.sparsity};
                       tanh(${best.slope}x) for signs; queries and keys rotated together by a RoPE offset
-                      below ${best.ropeOffsets} per step; AdamW, cosine decay, averaged weights
+                      below ${best.ropeOffsets} per step, half of the steps on a context that follows
+                      another one; AdamW, cosine decay, averaged weights
   paper               arXiv 2412.14468: the top ${paper.top} keys are positives, tanh for signs, binary
                       cross-entropy with positives weighing ${paper.alpha}, Adam, all keys
 
