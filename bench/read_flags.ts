@@ -7,6 +7,8 @@ export interface Flags<Switch extends string> {
   readonly switches: Readonly<Record<Switch, boolean>>;
   /** Texts of the flags that take a value, of those that are given. */
   readonly texts: ReadonlyMap<string, string>;
+  /** What is no flag, where that is allowed. */
+  readonly words: readonly string[];
 }
 
 /**
@@ -14,12 +16,14 @@ export interface Flags<Switch extends string> {
  *
  * @param names Flags that take no value.
  * @param values Flags that take one.
+ * @param allow Whether there may be words besides flags.
  * @throws {UsageError} for a word or flag that is unknown, given twice, or without its value.
  */
 export function readFlags<Switch extends string>(
   args: readonly string[],
   names: readonly Switch[],
   values: readonly string[],
+  allow: { readonly words: boolean } = { words: false },
 ): Flags<Switch> {
   const flags: Record<string, unknown> & { _: (string | number)[] } = parseArgs([...args], {
     boolean: names as readonly string[],
@@ -27,6 +31,7 @@ export function readFlags<Switch extends string>(
     collect: values,
     alias: { help: "h" },
     unknown: (arg, key) => {
+      if (key === undefined && allow.words) return true;
       throw new UsageError(
         key === undefined
           ? `"${arg}" is not a flag; --help lists the flags.`
@@ -35,7 +40,8 @@ export function readFlags<Switch extends string>(
     },
   });
   // What follows a bare "--" comes here without being asked about.
-  if (flags._.length > 0) throw new UsageError(`"${flags._[0]}" is not a flag.`);
+  const words = flags._.map(String);
+  if (words.length > 0 && !allow.words) throw new UsageError(`"${words[0]}" is not a flag.`);
   const texts = new Map<string, string>();
   for (const name of values) {
     const given = flags[name] as string[];
@@ -44,5 +50,5 @@ export function readFlags<Switch extends string>(
     if (given.length === 1) texts.set(name, given[0]);
   }
   const switches = Object.fromEntries(names.map((name) => [name, flags[name] === true]));
-  return { switches: switches as Record<Switch, boolean>, texts };
+  return { switches: switches as Record<Switch, boolean>, texts, words };
 }

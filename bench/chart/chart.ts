@@ -1,0 +1,99 @@
+/**
+ * Charts as SVG text, drawn by Observable Plot. It is kept, states a chart as marks over data, and
+ * is the lightest such library found: Vega-Lite with Vega takes several times as long to install,
+ * which every cold start of the suite would pay.
+ */
+import * as Plot from "@observablehq/plot";
+import { escapeXml } from "./escape.ts";
+import { SvgDocument } from "./svg_document.ts";
+
+/** One entry of a legend, and how its series is drawn. */
+export interface Series {
+  readonly label: string;
+  readonly color: string;
+  readonly symbol: Plot.SymbolType;
+}
+
+/** A chart: what Plot is told, and the words for those who do not see it. */
+export interface Chart {
+  readonly title: string;
+  readonly description: string;
+  readonly options: Plot.PlotOptions;
+  /** Legend, below the chart, a line for each. */
+  readonly legend: readonly Series[];
+}
+
+/** Narrow, so that a phone shows the letters at a size that can be read. */
+export const CHART_WIDTH = 480;
+
+const FONT_SIZE = 13;
+const LINE_HEIGHT = 20;
+const AXIS_HEIGHT = 46;
+
+/** At least 3 to 1 against white and against the report's dark background. */
+// deno-fmt-ignore
+const COLORS = [
+  "#3b7dd8", "#d0680a", "#2a9157", "#a45bd6", "#e0485a", "#148e9c", "#a0714f", "#7c858d", "#cf4f9b", "#87801c",
+];
+
+const SYMBOLS: readonly Plot.SymbolType[] = ["circle", "square", "triangle", "diamond", "cross"];
+
+/** A series for each label: colours by turn, and symbols so that colour is not all that tells. */
+export function seriesOf(labels: readonly string[]): Series[] {
+  return labels.map((label, i) => ({
+    label,
+    color: COLORS[i % COLORS.length],
+    symbol: SYMBOLS[i % SYMBOLS.length],
+  }));
+}
+
+/** The scale options that give each series its colour and its symbol. */
+export function seriesScales(series: readonly Series[]): Plot.PlotOptions {
+  const domain = series.map(({ label }) => label);
+  return {
+    color: { domain, range: series.map(({ color }) => color) },
+    symbol: { domain, range: series.map(({ symbol }) => symbol) },
+  };
+}
+
+/** The chart as one `<svg>` element: text in `currentColor`, title and description within. */
+export function chartSvg({ title, description, options, legend }: Chart): string {
+  const legendHeight = legend.length > 0 ? legend.length * LINE_HEIGHT + 8 : 0;
+  const svg = Plot.plot({
+    ...{ marginTop: 28, marginRight: 24, marginLeft: 52 },
+    ...options,
+    ...{ width: CHART_WIDTH, height: (options.height ?? 300) + legendHeight },
+    marginBottom: AXIS_HEIGHT + legendHeight,
+    className: "chart",
+    style: `font-size: ${FONT_SIZE}px; max-width: 100%; height: auto`,
+    document: new SvgDocument() as unknown as Plot.PlotOptions["document"],
+    marks: [...(options.marks ?? []), ...legend.flatMap(legendMarks)],
+  });
+  const words = `<title>${escapeXml(title)}</title><desc>${escapeXml(description)}</desc>`;
+  return String(svg)
+    .replace(/<style>.*?<\/style>/s, "")
+    .replace(/^<svg [^>]*>/, (tag) => `${tag.replace("<svg ", `<svg role="img" `)}${words}`);
+}
+
+/** The chart as an SVG file: on a light card, since a file cannot know what lies behind it. */
+export function chartFile(chart: Chart): string {
+  return chartSvg(chart)
+    .replace("<svg ", `<svg xmlns="http://www.w3.org/2000/svg" color="#1b1f24" `)
+    .replace("</desc>", `</desc><rect width="100%" height="100%" fill="white" stroke="none"/>`) +
+    "\n";
+}
+
+function legendMarks({ label, color, symbol }: Series, line: number): Plot.Markish[] {
+  const place = {
+    frameAnchor: "bottom-left" as const,
+    ...{ dx: 6 - 40, dy: AXIS_HEIGHT + 10 + line * LINE_HEIGHT },
+  };
+  const dot = { ...place, symbol, fill: color, stroke: color, r: 5, facet: "super" as const };
+  return [
+    Plot.dot([0], dot),
+    Plot.text([label], {
+      ...{ ...place, dx: place.dx + 12, textAnchor: "start", lineAnchor: "middle" },
+      facet: "super",
+    }),
+  ];
+}

@@ -1,0 +1,76 @@
+/** All figures of a report, in sections: one for each device, and one for quality. Pure. */
+import type { PeerTime } from "../peers.ts";
+import type { QualityRow } from "../quality/rows.ts";
+import type { ResultRow } from "../row.ts";
+import { type Figure, idOf } from "./figure.ts";
+import { qualityFigures } from "./quality.ts";
+import { rooflineFigures } from "./roofline.ts";
+import { speedupFigures } from "./speedup.ts";
+import { stageFigures } from "./stages.ts";
+
+/** What a report is made of. */
+export interface ReportData {
+  readonly rows: readonly ResultRow[];
+  readonly peers: readonly PeerTime[];
+  readonly quality: readonly QualityRow[];
+}
+
+/** Figures that belong together. */
+export interface Section {
+  readonly heading: string;
+  /** Facts about what was measured, as names and values. */
+  readonly facts: readonly (readonly [string, string])[];
+  /** What a reader must know first; null for nothing. */
+  readonly warning: string | null;
+  readonly figures: readonly Figure[];
+}
+
+const SOFTWARE = "A software adapter's times say nothing about a GPU.";
+
+/** The sections of a report. Ids of figures are unique over all of them. */
+export function sectionsOf({ rows, peers, quality }: ReportData): Section[] {
+  const devices = [...Map.groupBy(rows, (row) => `${row.adapter}, ${row.backend}`)];
+  const sections = devices.map(([device, rows]): Section => {
+    const figures = [
+      ...speedupFigures(rows, peers),
+      ...stageFigures(rows),
+      ...rooflineFigures(rows),
+    ];
+    const prefix = devices.length > 1 ? `${idOf(device)}-` : "";
+    return {
+      heading: device,
+      facts: factsOf(rows),
+      warning: rows.some(({ software }) => software) ? SOFTWARE : null,
+      figures: figures.map((figure) => ({ ...figure, id: prefix + figure.id })),
+    };
+  });
+  const figures = qualityFigures(quality);
+  if (figures.length > 0) {
+    sections.push({ heading: "Quality against budget", facts: [], warning: null, figures });
+  }
+  return sections;
+}
+
+function factsOf(rows: readonly ResultRow[]): [string, string][] {
+  const all = (tell: (row: ResultRow) => string | number) =>
+    [...new Set(rows.map(tell))].join("; ");
+  const times = rows.map(({ utc }) => utc).sort();
+  const failed = rows.filter(({ verified }) => !verified).length;
+  return [
+    ["Device", all(({ adapter }) => adapter)],
+    ["Driver", all(({ driver }) => driver)],
+    ["Backend", all(({ backend }) => backend)],
+    ["Runtime", all(({ runtime }) => runtime)],
+    ["Suite", all(({ suite_version, commit }) => `${suite_version}, commit ${commit}`)],
+    [
+      "Measured",
+      `${times[0].slice(0, 16)} to ${times.at(-1)!.slice(0, 16)} UTC`.replaceAll("T", " "),
+    ],
+    ["Types of K and V", all(({ dtype }) => dtype)],
+    ["Codes", all((row) => `${row.bits} bits per ${row.code_sharing}, ${row.map}`)],
+    ["Windows (sink + recent)", all(({ sink, recent }) => `${sink} + ${recent}`)],
+    ["Caches", all(({ cache }) => cache)],
+    ["Timer", all(({ timer }) => timer)],
+    ["Rows", failed === 0 ? `${rows.length}, all verified` : `${rows.length}, ${failed} FAILED`],
+  ];
+}
