@@ -12,6 +12,8 @@ export interface Series {
   readonly label: string;
   readonly color: string;
   readonly symbol: Plot.SymbolType;
+  /** Dashes of a series that is a line without symbols, as SVG has them. */
+  readonly dashes?: string;
 }
 
 /** A chart: what Plot is told, and the words for those who do not see it. */
@@ -29,6 +31,7 @@ export const CHART_WIDTH = 480;
 const FONT_SIZE = 13;
 const LINE_HEIGHT = 20;
 const AXIS_HEIGHT = 46;
+const MARGIN_LEFT = 52;
 
 /** At least 3 to 1 against white and against the report's dark background. */
 // deno-fmt-ignore
@@ -59,15 +62,21 @@ export function seriesScales(series: readonly Series[]): Plot.PlotOptions {
 /** The chart as one `<svg>` element: text in `currentColor`, title and description within. */
 export function chartSvg({ title, description, options, legend }: Chart): string {
   const legendHeight = legend.length > 0 ? legend.length * LINE_HEIGHT + 8 : 0;
+  const marginLeft = options.marginLeft ?? MARGIN_LEFT;
   const svg = Plot.plot({
-    ...{ marginTop: 28, marginRight: 24, marginLeft: 52 },
+    ...{ marginTop: 28, marginRight: 24 },
     ...options,
+    marginLeft,
+    x: { ...options.x, labelAnchor: "center", labelOffset: AXIS_HEIGHT - 8 },
     ...{ width: CHART_WIDTH, height: (options.height ?? 300) + legendHeight },
     marginBottom: AXIS_HEIGHT + legendHeight,
     className: "chart",
     style: `font-size: ${FONT_SIZE}px; max-width: 100%; height: auto`,
     document: new SvgDocument() as unknown as Plot.PlotOptions["document"],
-    marks: [...(options.marks ?? []), ...legend.flatMap(legendMarks)],
+    marks: [
+      ...(options.marks ?? []),
+      ...legend.flatMap((series, line) => legendMarks(series, line, marginLeft)),
+    ],
   });
   const words = `<title>${escapeXml(title)}</title><desc>${escapeXml(description)}</desc>`;
   return String(svg)
@@ -83,17 +92,30 @@ export function chartFile(chart: Chart): string {
     "\n";
 }
 
-function legendMarks({ label, color, symbol }: Series, line: number): Plot.Markish[] {
+/** A line of the legend: Plot's own are HTML, which a file of SVG cannot hold. */
+function legendMarks(
+  { label, color, symbol, dashes }: Series,
+  line: number,
+  marginLeft: number,
+): Plot.Markish[] {
   const place = {
-    frameAnchor: "bottom-left" as const,
-    ...{ dx: 6 - 40, dy: AXIS_HEIGHT + 10 + line * LINE_HEIGHT },
+    ...{ frameAnchor: "bottom-left", facet: "super" } as const,
+    ...{ dx: 20 - marginLeft, dy: AXIS_HEIGHT + 10 + line * LINE_HEIGHT },
   };
-  const dot = { ...place, symbol, fill: color, stroke: color, r: 5, facet: "super" as const };
-  return [
-    Plot.dot([0], dot),
-    Plot.text([label], {
-      ...{ ...place, dx: place.dx + 12, textAnchor: "start", lineAnchor: "middle" },
-      facet: "super",
-    }),
-  ];
+  const sign = dashes === undefined
+    ? Plot.dot([0], { ...place, symbol, fill: color, stroke: color, r: 5 })
+    : Plot.vector([0], {
+      ...{ ...place, anchor: "middle", rotate: 90, length: 20, shape: LINE_SHAPE },
+      ...{ stroke: color, strokeDasharray: dashes },
+    });
+  const words = { ...place, dx: place.dx + 16, textAnchor: "start", lineAnchor: "middle" } as const;
+  return [sign, Plot.text([label], words)];
 }
+
+/** Plot's arrow without its head. */
+const LINE_SHAPE: Plot.VectorShapeImplementation = {
+  draw(path, length) {
+    path.moveTo(0, 0);
+    path.lineTo(0, -length);
+  },
+};

@@ -46,14 +46,14 @@ function optionsOf(
   return {
     ...seriesScales(legend),
     x: {
-      ...{ type: "symlog", label: "tokens taken of the middle, k", labelAnchor: "center" },
+      ...{ type: "symlog", label: "tokens taken of the middle, k" },
       ...{ ticks: [...new Set(shown.map(({ k }) => k))], tickFormat: String },
       ...{ insetLeft: 12, insetRight: 12 },
     },
     y: { label: title.toLowerCase(), grid: true, zero: true, nice: true },
     marks: [
       Plot.ruleY([0]),
-      Plot.lineY(shown, { x: "k", y: field, stroke: "method", strokeWidth: 2 }),
+      Plot.lineY(shown, { x: "k", y: field, z: "method", stroke: "method", strokeWidth: 2 }),
       Plot.dot(shown, {
         ...{ x: "k", y: field, fill: "method", stroke: "method", symbol: "method", r: 4 },
       }),

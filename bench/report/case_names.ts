@@ -20,6 +20,7 @@ const SETTINGS: readonly ((row: ResultRow) => string)[] = [
  * value of a setting goes without saying.
  */
 export function lineNames(rows: readonly ResultRow[]): Map<string, string> {
+  // A case's last row is a kernel's; its first ones may be probes, which know other caches.
   const cases = [...new Map(rows.map((row) => [row.case_id, row])).values()];
   const common = SETTINGS.map((tell) => {
     const groups = [...Map.groupBy(cases, tell)];

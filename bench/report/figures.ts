@@ -54,6 +54,8 @@ export function sectionsOf({ rows, peers, quality }: ReportData): Section[] {
 function factsOf(rows: readonly ResultRow[]): [string, string][] {
   const all = (tell: (row: ResultRow) => string | number) =>
     [...new Set(rows.map(tell))].join("; ");
+  // Probes have settings of their own.
+  const kernels = rows.filter(({ stage }) => stage !== "probe");
   const times = rows.map(({ utc }) => utc).sort();
   const failed = rows.filter(({ verified }) => !verified).length;
   return [
@@ -64,13 +66,17 @@ function factsOf(rows: readonly ResultRow[]): [string, string][] {
     ["Suite", all(({ suite_version, commit }) => `${suite_version}, commit ${commit}`)],
     [
       "Measured",
-      `${times[0].slice(0, 16)} to ${times.at(-1)!.slice(0, 16)} UTC`.replaceAll("T", " "),
+      `${minute(times[0])} to ${minute(times.at(-1)!)} UTC`,
     ],
     ["Types of K and V", all(({ dtype }) => dtype)],
     ["Codes", all((row) => `${row.bits} bits per ${row.code_sharing}, ${row.map}`)],
     ["Windows (sink + recent)", all(({ sink, recent }) => `${sink} + ${recent}`)],
-    ["Caches", all(({ cache }) => cache)],
+    ["Caches", [...new Set(kernels.map(({ cache }) => cache))].join("; ")],
     ["Timer", all(({ timer }) => timer)],
     ["Rows", failed === 0 ? `${rows.length}, all verified` : `${rows.length}, ${failed} FAILED`],
   ];
+}
+
+function minute(utc: string): string {
+  return utc.slice(0, 16).replace("T", " ");
 }

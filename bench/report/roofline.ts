@@ -12,6 +12,9 @@ const MEMORY_BOUND: readonly Stage[] = [
   ...["pipeline", "dense"] as const,
 ];
 
+/** Of the lines of probes, by turn. */
+const DASHES = ["none", "6 3", "2 3"];
+
 interface Probe {
   readonly what: string;
   readonly bytes: number;
@@ -51,10 +54,14 @@ function figureOf(
 ): Figure {
   const lines = lineNames(rows);
   const stages = MEMORY_BOUND.filter((stage) => kernels.some((row) => row.stage === stage));
-  const legend: Series[] = seriesOf(stages.map(stageName));
-  const color = (row: ResultRow) => legend[stages.indexOf(row.stage)].color;
-  const roofs = [...new Set(probes.map(({ what }) => what))];
+  const series = seriesOf(stages.map(stageName));
+  const color = (row: ResultRow) => series[stages.indexOf(row.stage)].color;
+  const roofs = [...new Set(probes.map(({ what }) => what))].map((label, i): Series => ({
+    ...{ label, color: "currentColor", symbol: "circle", dashes: DASHES[i % DASHES.length] },
+  }));
   const top = Math.max(...probes.map(({ rate }) => rate));
+  const bytes = [...kernels, ...probes].map(({ bytes }) => bytes);
+  const rates = [...kernels.map((row) => row.gbytes_per_s!), ...probes.map(({ rate }) => rate)];
   return {
     id: "roofline",
     caption: "Bytes that a step must move at least, over its median time. The lines are the " +
@@ -65,25 +72,35 @@ function figureOf(
       description:
         `Rates in GB/s of ${kernels.length} kernels against the bytes they move, below ` +
         `probes that reach ${top.toFixed(0)} GB/s; the table holds the numbers.`,
-      legend,
+      legend: [...roofs, ...series],
       options: {
         height: 360,
         marginLeft: 60,
         x: {
-          ...{ type: "log", label: "bytes moved in a step", labelAnchor: "center" },
-          ...{ tickFormat: bytesName, ticks: powersOf10(kernels.map(({ bytes }) => bytes)) },
+          ...{ type: "log", label: "bytes moved in a step", domain: rangeOf(bytes) },
+          ...{ tickFormat: bytesName, ticks: powersOf10(bytes) },
           insetLeft: 8,
         },
         y: {
-          ...{ type: "log", label: "GB/s", grid: true, tickFormat: (v: number) => String(v) },
-          ticks: powersOf10([...kernels.map(({ gbytes_per_s }) => gbytes_per_s!), top]),
+          ...{
+            type: "log",
+            label: "GB/s",
+            domain: rangeOf(rates),
+            grid: true,
+            tickFormat: (v: number) => String(v),
+          },
+          ticks: powersOf10(rates),
         },
         marks: [
-          ...roofs.flatMap((what, i) => roofMarks(what, i, probes)),
+          ...roofs.map(({ label, dashes }) =>
+            Plot.lineY(probes.filter(({ what }) => what === label), {
+              ...{ x: "bytes", y: "rate", strokeWidth: 1.5, strokeDasharray: dashes },
+            })
+          ),
           Plot.dot(kernels, {
             ...{ x: "bytes", y: "gbytes_per_s", r: 3.5, fillOpacity: 0.55 },
             ...{ fill: color, stroke: color },
-            symbol: (row: TimedRow) => legend[stages.indexOf(row.stage)].symbol,
+            symbol: (row: TimedRow) => series[stages.indexOf(row.stage)].symbol,
           }),
         ],
         color: { type: "identity" },
@@ -105,25 +122,23 @@ function figureOf(
   };
 }
 
-/** The line of one probe, with its name at the end of it. */
-function roofMarks(what: string, i: number, probes: readonly Probe[]): Plot.Markish[] {
-  const points = probes.filter((probe) => probe.what === what);
-  const strokeDasharray = ["none", "5 3", "2 3"][i % 3];
-  const label = { x: "bytes", y: "rate", text: "what", textAnchor: "end" } as const;
-  return [
-    Plot.lineY(points, { x: "bytes", y: "rate", strokeWidth: 1.5, strokeDasharray }),
-    Plot.text(points.slice(-1), { ...label, dy: i === 0 ? -10 : 4 + i * 16, dx: 0 }),
-  ];
-}
-
 function stageName(stage: Stage): string {
   return stage === "pipeline" ? "pipeline (whole step)" : stage.replace("_", " ");
 }
 
+/** Somewhat more than the values span. */
+function rangeOf(values: readonly number[]): [number, number] {
+  return [Math.min(...values) / 1.3, Math.max(...values) * 1.3];
+}
+
+/** The powers of 10 in the range of the values. */
 function powersOf10(values: readonly number[]): number[] {
-  const [low, high] = [Math.min(...values), Math.max(...values)].map(Math.log10);
-  const first = Math.floor(low);
-  return Array.from({ length: Math.ceil(high) - first + 1 }, (_, i) => 10 ** (first + i));
+  const [low, high] = rangeOf(values).map(Math.log10);
+  const first = Math.ceil(low);
+  return Array.from(
+    { length: Math.max(0, Math.floor(high) - first + 1) },
+    (_, i) => 10 ** (first + i),
+  );
 }
 
 function bytesName(bytes: number): string {

@@ -46,7 +46,10 @@ export function speedupFigures(
 ): Figure[] {
   const lines = lineNames(rows);
   const times = caseTimes(rows, peers, lines);
-  const settings = sharedSettings(times.map(({ row }) => row));
+  const told = new Set(times.map(({ row }) => row.case_id));
+  const settings = sharedSettings(
+    rows.filter(({ case_id, stage }) => told.has(case_id) && stage !== "probe"),
+  );
   return RIVALS.flatMap((rival) => {
     const points = times.flatMap((each) => pointOf(each, rival));
     return points.length > 0 ? [figureOf(rival, points, settings)] : [];
@@ -81,7 +84,7 @@ function figureOf(
       options: {
         ...seriesScales(legend),
         x: {
-          ...{ type: "log", base: 2, label: "KV length (tokens)", labelAnchor: "center" },
+          ...{ type: "log", base: 2, label: "KV length (tokens)" },
           ...{ ticks: [...new Set(points.map(({ kvLen }) => kvLen))], tickFormat: tokensName },
           insetLeft: 12,
           insetRight: 12,
@@ -93,7 +96,13 @@ function figureOf(
         },
         marks: [
           Plot.ruleY([1], { strokeDasharray: "4 3" }),
-          Plot.lineY(ordered, { x: "kvLen", y: "speedup", stroke: "line", strokeWidth: 2 }),
+          Plot.lineY(ordered, {
+            x: "kvLen",
+            y: "speedup",
+            z: "line",
+            stroke: "line",
+            strokeWidth: 2,
+          }),
           Plot.dot(ordered, {
             ...{ x: "kvLen", y: "speedup", fill: "line", stroke: "line", symbol: "line", r: 4 },
           }),

@@ -73,10 +73,10 @@ function figureOf(bars: readonly Bar[]): Figure {
       legend,
       options: {
         height: 74 + cases.length * (2 * BAR_HEIGHT + CASE_LABEL_HEIGHT + 10),
-        marginLeft: 96,
+        marginLeft: 112,
         marginRight: 24,
         color: { domain: legend.map(({ label }) => label), range: legend.map((s) => s.color) },
-        x: { label: "microseconds", grid: true, labelAnchor: "center" },
+        x: { label: "microseconds", grid: true },
         y: {
           ...{ domain: ["stage by stage", "fused"], label: null, padding: 0.15 },
           ...{ insetTop: CASE_LABEL_HEIGHT, tickSize: 0 },
@@ -94,7 +94,7 @@ function figureOf(bars: readonly Bar[]): Figure {
           }),
           Plot.text(cases, {
             ...{ fy: (name: string) => name, text: (name: string) => name, fontWeight: "bold" },
-            ...{ frameAnchor: "top-left", textAnchor: "start", lineAnchor: "top", dx: -86, dy: 4 },
+            ...{ frameAnchor: "top-left", textAnchor: "start", lineAnchor: "top", dx: -100, dy: 4 },
           }),
         ],
       },
