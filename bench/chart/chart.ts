@@ -26,9 +26,13 @@ export interface Chart {
 }
 
 /** Narrow, so that a phone shows the letters at a size that can be read. */
-export const CHART_WIDTH = 480;
+export const CHART_WIDTH = 440;
 
-const FONT_SIZE = 13;
+const FONT_SIZE = 14;
+
+/** Text options that cut a line short where it would leave the chart; in ems. */
+export const FITTING: Plot.TextOptions = { lineWidth: 28, textOverflow: "ellipsis" };
+
 const LINE_HEIGHT = 20;
 const AXIS_HEIGHT = 46;
 const MARGIN_LEFT = 52;
@@ -81,6 +85,8 @@ export function chartSvg({ title, description, options, legend }: Chart): string
   const words = `<title>${escapeXml(title)}</title><desc>${escapeXml(description)}</desc>`;
   return String(svg)
     .replace(/<style>.*?<\/style>/s, "")
+    // An image is one thing to a screen reader: its parts may not have names.
+    .replace(/ aria-\w+="[^"]*"/g, "")
     .replace(/^<svg [^>]*>/, (tag) => `${tag.replace("<svg ", `<svg role="img" `)}${words}`);
 }
 
@@ -108,7 +114,10 @@ function legendMarks(
       ...{ ...place, anchor: "middle", rotate: 90, length: 20, shape: LINE_SHAPE },
       ...{ stroke: color, strokeDasharray: dashes },
     });
-  const words = { ...place, dx: place.dx + 16, textAnchor: "start", lineAnchor: "middle" } as const;
+  const words: Plot.TextOptions = {
+    ...{ ...place, ...FITTING, dx: place.dx + 16 },
+    ...{ textAnchor: "start", lineAnchor: "middle" },
+  };
   return [sign, Plot.text([label], words)];
 }
 

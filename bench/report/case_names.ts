@@ -1,14 +1,13 @@
 /** What figures call a case: its shape, and of its settings those that tell it from others. Pure. */
+import { shapeName } from "../../kernels/problem.ts";
 import type { ResultRow } from "../row.ts";
 import { tokensName } from "./figure.ts";
 
 /** The settings that make cases of one shape differ, and how a name tells each. */
 const SETTINGS: readonly ((row: ResultRow) => string)[] = [
   (row) => row.dtype,
-  (row) =>
-    `${row.bits}-bit codes per ${
-      row.code_sharing === "head" ? "query head" : "KV head"
-    } (${row.map})`,
+  (row) => `${row.bits} bits per ${row.code_sharing === "head" ? "query head" : "KV head"}`,
+  (row) => row.map,
   (row) =>
     `k = ${row.case_id.match(/-k(\d+)-w/)?.[1] ?? `N/${row.case_id.match(/-s(\d+)-w/)?.[1]}`}`,
   (row) => row.sink + row.recent === 0 ? "no windows" : `windows of ${row.sink} + ${row.recent}`,
@@ -28,7 +27,7 @@ export function lineNames(rows: readonly ResultRow[]): Map<string, string> {
   });
   return new Map(cases.map((row) => {
     const special = SETTINGS.map((tell) => tell(row)).filter((text, i) => text !== common[i]);
-    return [row.case_id, [shapeName(row), ...special].join(", ")];
+    return [row.case_id, [lineName(row), ...special].join(", ")];
   }));
 }
 
@@ -45,10 +44,10 @@ export function caseName(row: ResultRow, lines: ReadonlyMap<string, string>): st
   return `${lines.get(row.case_id)}, ${tokensName(row.kv_len)}`;
 }
 
-function shapeName({ case_id, q_heads, kv_heads, head_dim, batch, lengths }: ResultRow): string {
+function lineName({ case_id, q_heads, kv_heads, head_dim, batch, lengths }: ResultRow): string {
   const trace = case_id.match(/^trace-(.+)-\d+x\d+x\d+-n/)?.[1];
   return [
-    `${q_heads}/${kv_heads} heads of ${head_dim}`,
+    shapeName({ qHeads: q_heads, kvHeads: kv_heads, headDim: head_dim }),
     ...(batch > 1 ? [`batch ${batch}`] : []),
     ...(lengths.includes(" ") ? ["unequal lengths"] : []),
     ...(trace ? [`trace ${trace}`] : []),

@@ -4,16 +4,17 @@
  * @module
  */
 import { readPeers } from "../peers.ts";
-import { checkWritable, writeWhole } from "../quality/output_file.ts";
+import { checkWritable } from "../quality/output_file.ts";
 import { readResults } from "../read_results.ts";
 import type { ResultRow } from "../row.ts";
 import { UsageError } from "../usage_error.ts";
+import { commandOf } from "./command.ts";
 import { sectionsOf } from "./figures.ts";
 import { REPORT_HELP } from "./help.ts";
 import { parseReportOptions } from "./options.ts";
-import { pageHtml } from "./page.ts";
 import { readQuality } from "./quality.ts";
 import { writeSvgFiles } from "./svg_files.ts";
+import { writeReport } from "./write.ts";
 
 const EXIT = { ok: 0, usage: 2 } as const;
 
@@ -23,15 +24,14 @@ function main(args: readonly string[]): number {
     console.log(REPORT_HELP);
     return EXIT.ok;
   }
-  const sections = sectionsOf({
+  const data = {
     rows: options.results.flatMap(readRows),
     peers: readPeers(options.peers),
     quality: options.quality.flatMap(readQualityRows),
-  });
+  };
   checkWritable(options.out);
-  const files = options.svg === null ? [] : writeSvgFiles(options.svg, sections);
-  const command = ["deno task report", ...args.map(quoted)].join(" ");
-  writeWhole(options.out, pageHtml(sections, { command, written: new Date().toISOString() }));
+  const files = options.svg === null ? [] : writeSvgFiles(options.svg, sectionsOf(data));
+  writeReport(options.out, data, commandOf("report", args));
   for (const path of [...files, options.out]) console.log(`Written: ${path}`);
   return EXIT.ok;
 }
@@ -47,11 +47,6 @@ function readQualityRows(path: string) {
   const rows = readQuality(path);
   if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
   return rows;
-}
-
-/** An argument as a shell takes it. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Runs the command; what the caller got wrong becomes one sentence. */

@@ -1,7 +1,7 @@
 /** The figure of the time of each stage of a step, beside the fused pipelines. Pure. */
 import * as Plot from "@observablehq/plot";
 import type { Stage } from "../../kernels/contender.ts";
-import { type Series, seriesOf } from "../chart/chart.ts";
+import { FITTING, type Series, seriesOf } from "../chart/chart.ts";
 import type { ResultRow } from "../row.ts";
 import { caseName, lineNames } from "./case_names.ts";
 import { fastest, type Figure, microsCell, type TimedRow, timedRows } from "./figure.ts";
@@ -73,7 +73,7 @@ function figureOf(bars: readonly Bar[]): Figure {
       legend,
       options: {
         height: 74 + cases.length * (2 * BAR_HEIGHT + CASE_LABEL_HEIGHT + 10),
-        marginLeft: 112,
+        marginLeft: 116,
         marginRight: 24,
         color: { domain: legend.map(({ label }) => label), range: legend.map((s) => s.color) },
         x: { label: "microseconds", grid: true },
@@ -93,8 +93,13 @@ function figureOf(bars: readonly Bar[]): Figure {
             },
           }),
           Plot.text(cases, {
-            ...{ fy: (name: string) => name, text: (name: string) => name, fontWeight: "bold" },
-            ...{ frameAnchor: "top-left", textAnchor: "start", lineAnchor: "top", dx: -100, dy: 4 },
+            ...{
+              fy: (name: string) => name,
+              text: (name: string) => name,
+              fontWeight: "bold",
+              ...FITTING,
+            },
+            ...{ frameAnchor: "top-left", textAnchor: "start", lineAnchor: "top", dx: -104, dy: 4 },
           }),
         ],
       },

@@ -15,7 +15,7 @@ export const STYLE: string = `
 }
 * { box-sizing: border-box; }
 body {
-  margin: 0 auto; max-width: 80rem; padding: 1rem; background: var(--page); color: var(--text);
+  margin: 0 auto; max-width: 80rem; padding: 0.75rem; background: var(--page); color: var(--text);
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere;
 }
 a { color: var(--link); }
@@ -38,11 +38,11 @@ dd { margin: 0; }
   gap: 1rem; align-items: start;
 }
 article {
-  background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem;
+  background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 0.75rem;
   min-width: 0;
 }
 figure { margin: 0; }
-figure svg { display: block; width: 100%; max-width: 40rem; margin: 0 auto; }
+figure svg { display: block; width: 100%; max-width: 33rem; margin: 0 auto; }
 figcaption { color: var(--soft); font-size: 0.9rem; margin-top: 0.5rem; }
 details { margin-top: 0.75rem; }
 summary { cursor: pointer; color: var(--link); }
