@@ -32,7 +32,7 @@ export function pageHtml(sections: readonly Section[], { command, written }: Pag
 <header>
 <h1>HashAttention Bench: report</h1>
 <p>Written ${escapeXml(written.slice(0, 16).replace("T", " "))} UTC by</p>
-<pre tabindex="0" role="region" aria-label="Command line"><code>${escapeXml(command)}</code></pre>
+<pre><code>${escapeXml(command)}</code></pre>
 <nav aria-label="Figures"><ul>${links.join("")}</ul></nav>
 </header>
 <main id="main">

@@ -27,7 +27,7 @@ a:focus-visible, summary:focus-visible, [tabindex]:focus-visible {
 h1 { font-size: 1.6rem; line-height: 1.2; }
 h2 { font-size: 1.3rem; border-bottom: 1px solid var(--line); padding-bottom: 0.3rem; }
 h3 { font-size: 1.05rem; margin: 0 0 0.5rem; }
-pre { background: var(--card); padding: 0.75rem; overflow-x: auto; border-radius: 6px; }
+pre { background: var(--card); padding: 0.75rem; white-space: pre-wrap; border-radius: 6px; }
 nav ul { padding-left: 1.2rem; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 0.5rem 1.5rem; }
 dt { color: var(--soft); font-size: 0.875rem; }
