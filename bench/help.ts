@@ -40,7 +40,8 @@ How to measure
   --seed N           seed of the inputs (default 1)
   --driver NAME      driver to record where the system does not tell it
   --out DIR          folder of results.csv and samples.jsonl (default results/<UTC time>);
-                     rows are appended to what is there, ratios.csv is of the last run
+                     rows are appended to what is there; ratios.csv and report.html, with
+                     figures, are of the last run
   --peers FILE,..    CSV of other software's times in f16 (bench/peers.ts has the columns), set
                      against the fastest dense kernel and sparse step of each case
 

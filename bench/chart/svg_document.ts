@@ -55,35 +55,47 @@ export class SvgElement {
     );
   }
 
+  /** Sets a text in place of all within. */
   set textContent(text: string | null) {
     this.childNodes.length = 0;
     if (text !== null) this.appendChild(new TextNode(String(text)));
   }
 
+  /** The value of an attribute; null without it. */
   getAttribute(name: string): string | null {
     return this.#attributes.get(name) ?? null;
   }
 
+  /** Whether it has the attribute. */
   hasAttribute(name: string): boolean {
     return this.#attributes.has(name);
   }
 
+  /** Sets an attribute; hundredths of a pixel are fine enough, and keep files small. */
   setAttribute(name: string, value: unknown): void {
-    this.#attributes.set(name, String(value));
+    const rounded = String(value).replace(
+      /\d+\.\d{3,}/g,
+      (n) => String(Number(Number(n).toFixed(2))),
+    );
+    this.#attributes.set(name, rounded);
   }
 
+  /** The same: no attribute of a chart needs its namespace told. */
   setAttributeNS(_space: string, name: string, value: unknown): void {
     this.setAttribute(name, value);
   }
 
+  /** Takes an attribute away. */
   removeAttribute(name: string): void {
     this.#attributes.delete(name);
   }
 
+  /** Hangs a node behind all others. */
   appendChild<T extends SvgElement | TextNode>(node: T): T {
     return this.insertBefore(node, null);
   }
 
+  /** Hangs a node before another of its own, or behind all. */
   insertBefore<T extends SvgElement | TextNode>(node: T, next: SvgElement | null): T {
     const before = node.parentNode?.childNodes;
     before?.splice(before.indexOf(node), 1);
@@ -92,20 +104,24 @@ export class SvgElement {
     return node;
   }
 
+  /** Hangs nodes and texts behind all others. */
   append(...nodes: (SvgElement | string)[]): void {
     for (const node of nodes) {
       this.appendChild(typeof node === "string" ? new TextNode(node) : node);
     }
   }
 
+  /** Plot looks for nothing in a chart that is new. */
   querySelector(): null {
     return null;
   }
 
+  /** Plot looks for nothing in a chart that is new. */
   querySelectorAll(): [] {
     return [];
   }
 
+  /** The element and all within as SVG text. */
   toString(): string {
     const style = Object.entries(this.#declarations).map((pair) => pair.join(": ")).join("; ");
     const attributes = [...this.#attributes, ...(style ? [["style", style]] : [])];
@@ -121,14 +137,17 @@ export class SvgDocument {
   /** What Plot asks for the namespace of new elements. */
   readonly documentElement: SvgElement = new SvgElement(this, "svg");
 
+  /** An element; all are SVG. */
   createElementNS(_space: string, name: string): SvgElement {
     return new SvgElement(this, name);
   }
 
+  /** An element; all are SVG. */
   createElement(name: string): SvgElement {
     return new SvgElement(this, name);
   }
 
+  /** A text. */
   createTextNode(text: string): TextNode {
     return new TextNode(text);
   }

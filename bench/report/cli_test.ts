@@ -101,6 +101,20 @@ Deno.test("every stored file is valid, and the report runs on all of them", () =
     }
   }));
 
+Deno.test("the stored figures are those that the report writes", () =>
+  inFolder(async (folder) => {
+    const h100 = `${RESULTS}/h100-2026-11-24`;
+    const args = ["--peers", `${h100}-peers.csv`, "--svg", folder, "--out", `${folder}/out.html`];
+    const { code, err } = await run(`${h100}.csv`, ...args);
+    assertEquals([code, err], [0, ""]);
+    for (const { name } of Deno.readDirSync(`${RESULTS}/figures`)) {
+      const [stored, now] = await Promise.all(
+        [`${RESULTS}/figures`, folder].map((at) => Deno.readTextFile(`${at}/${name}`)),
+      );
+      assertEquals(stored === now, true, `${name} is out of date: write it anew with --svg`);
+    }
+  }));
+
 Deno.test("--help tells the flags", async () => {
   const { code, out } = await run("--help");
   assertEquals(code, 0);

@@ -1,6 +1,6 @@
 /** Figures of the speedup of the sparse step over dense attention, against KV length. Pure. */
 import * as Plot from "@observablehq/plot";
-import { seriesOf, seriesScales } from "../chart/chart.ts";
+import { type Series, seriesOf, seriesScales } from "../chart/chart.ts";
 import type { PeerTime } from "../peers.ts";
 import { type CaseTimes, caseTimes, type NamedTime } from "../ratios.ts";
 import type { ResultRow } from "../row.ts";
@@ -50,9 +50,11 @@ export function speedupFigures(
   const settings = sharedSettings(
     rows.filter(({ case_id, stage }) => told.has(case_id) && stage !== "probe"),
   );
+  // The same colours in each figure, whatever cases a rival lacks.
+  const series = seriesOf([...new Set(times.map(({ label }) => label))]);
   return RIVALS.flatMap((rival) => {
     const points = times.flatMap((each) => pointOf(each, rival));
-    return points.length > 0 ? [figureOf(rival, points, settings)] : [];
+    return points.length > 0 ? [figureOf(rival, points, series, settings)] : [];
   });
 }
 
@@ -66,9 +68,10 @@ function pointOf(times: CaseTimes, rival: Rival): Point[] {
 function figureOf(
   { id, name, caption }: Rival,
   points: readonly Point[],
+  series: readonly Series[],
   settings: string,
 ): Figure {
-  const legend = seriesOf([...new Set(points.map(({ line }) => line))]);
+  const legend = series.filter(({ label }) => points.some(({ line }) => line === label));
   const ordered = [...points].sort((a, b) => a.kvLen - b.kvLen);
   const speedups = points.map(({ speedup }) => speedup);
   const [least, most] = [Math.min(...speedups), Math.max(...speedups)];
