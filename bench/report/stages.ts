@@ -63,8 +63,7 @@ function figureOf(bars: readonly Bar[]): Figure {
   return {
     id: "stages",
     caption: "Median time of the fastest kernel of each stage, dispatched by itself, one behind " +
-      "the other, and of the fastest whole sparse step of the same case. A fused step saves the " +
-      "start of dispatches and passes results on without leaving the chip.",
+      "the other, and of the fastest whole sparse step of the same case, which has fewer dispatches.",
     chart: {
       title: "Time of each stage",
       description:

@@ -42,7 +42,7 @@ article {
   min-width: 0;
 }
 figure { margin: 0; }
-figure svg { display: block; width: 100%; max-width: 33rem; margin: 0 auto; }
+figure svg { display: block; width: 100%; max-width: 30rem; margin: 0 auto; }
 figcaption { color: var(--soft); font-size: 0.9rem; margin-top: 0.5rem; }
 details { margin-top: 0.75rem; }
 summary { cursor: pointer; color: var(--link); }
