@@ -2,6 +2,7 @@
 import type { PeerTime } from "../peers.ts";
 import type { QualityRow } from "../quality/rows.ts";
 import type { ResultRow } from "../row.ts";
+import { arithmeticRooflineFigures } from "./arithmetic_roofline.ts";
 import { type Figure, idOf } from "./figure.ts";
 import { qualityFigures } from "./quality.ts";
 import { rooflineFigures } from "./roofline.ts";
@@ -35,6 +36,7 @@ export function sectionsOf({ rows, peers, quality }: ReportData): Section[] {
       ...speedupFigures(rows, peers),
       ...stageFigures(rows),
       ...rooflineFigures(rows),
+      ...arithmeticRooflineFigures(rows),
     ];
     const prefix = devices.length > 1 ? `${idOf(device)}-` : "";
     return {

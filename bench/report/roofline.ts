@@ -1,10 +1,12 @@
-/** Rooflines: what each kernel reaches of what the device's own probes reach. Pure. */
+/** The roofline of memory: what each kernel reaches of what the device's own probes reach. Pure. */
 import * as Plot from "@observablehq/plot";
 import type { Stage } from "../../kernels/contender.ts";
-import { type Series, seriesOf } from "../chart/chart.ts";
+import type { Series } from "../chart/chart.ts";
+import { powersOf10, rangeOf } from "../chart/log_axis.ts";
 import type { ResultRow } from "../row.ts";
 import { caseName, lineNames } from "./case_names.ts";
 import { decimalCell, type Figure, microsCell, type TimedRow, timedRows } from "./figure.ts";
+import { seriesAmong, stageSeries } from "./stage_series.ts";
 
 /** The stages whose kernels are bound by memory; those of the prompt are by arithmetic. */
 const MEMORY_BOUND: readonly Stage[] = [
@@ -53,9 +55,7 @@ function figureOf(
   probes: readonly Probe[],
 ): Figure {
   const lines = lineNames(rows);
-  const stages = MEMORY_BOUND.filter((stage) => kernels.some((row) => row.stage === stage));
-  const series = seriesOf(stages.map(stageName));
-  const color = (row: ResultRow) => series[stages.indexOf(row.stage)].color;
+  const color = ({ stage }: ResultRow) => stageSeries(stage).color;
   const roofs = [...new Set(probes.map(({ what }) => what))].map((label, i): Series => ({
     ...{ label, color: "currentColor", symbol: "circle", dashes: DASHES[i % DASHES.length] },
   }));
@@ -68,11 +68,11 @@ function figureOf(
       "device's own probes at reads of that size: a streaming read, and a gather of rows. A kernel " +
       "on the line runs as fast as memory allows; several dispatches, or arithmetic, keep it below.",
     chart: {
-      title: "Roofline",
+      title: "Roofline of memory",
       description:
         `Rates in GB/s of ${kernels.length} kernels against the bytes they move, below ` +
         `probes that reach ${top.toFixed(0)} GB/s; the table holds the numbers.`,
-      legend: [...roofs, ...series],
+      legend: [...roofs, ...seriesAmong(kernels)],
       options: {
         height: 360,
         marginLeft: 60,
@@ -100,7 +100,7 @@ function figureOf(
           Plot.dot(kernels, {
             ...{ x: "bytes", y: "gbytes_per_s", r: 3.5, fillOpacity: 0.55 },
             ...{ fill: color, stroke: color },
-            symbol: (row: TimedRow) => series[stages.indexOf(row.stage)].symbol,
+            symbol: ({ stage }: TimedRow) => stageSeries(stage).symbol,
           }),
         ],
         color: { type: "identity" },
@@ -120,25 +120,6 @@ function figureOf(
       ],
     },
   };
-}
-
-function stageName(stage: Stage): string {
-  return stage === "pipeline" ? "pipeline (whole step)" : stage.replace("_", " ");
-}
-
-/** Somewhat more than the values span. */
-function rangeOf(values: readonly number[]): [number, number] {
-  return [Math.min(...values) / 1.3, Math.max(...values) * 1.3];
-}
-
-/** The powers of 10 in the range of the values. */
-function powersOf10(values: readonly number[]): number[] {
-  const [low, high] = rangeOf(values).map(Math.log10);
-  const first = Math.ceil(low);
-  return Array.from(
-    { length: Math.max(0, Math.floor(high) - first + 1) },
-    (_, i) => 10 ** (first + i),
-  );
 }
 
 function bytesName(bytes: number): string {

@@ -1,10 +1,11 @@
-/** The figure of the time of each stage of a step, beside the fused pipelines. Pure. */
+/** The figure of the time of each stage of a step, beside the fastest pipeline. Pure. */
 import * as Plot from "@observablehq/plot";
 import type { Stage } from "../../kernels/contender.ts";
-import { FITTING, type Series, seriesOf } from "../chart/chart.ts";
+import { FITTING, type Series } from "../chart/chart.ts";
 import type { ResultRow } from "../row.ts";
 import { caseName, lineNames } from "./case_names.ts";
 import { fastest, type Figure, microsCell, type TimedRow, timedRows } from "./figure.ts";
+import { stageSeries } from "./stage_series.ts";
 
 /** The stages of a decode step in their order, and what the figure calls them. */
 const STEP: readonly { readonly stage: Stage; readonly name: string }[] = [
@@ -16,7 +17,7 @@ const STEP: readonly { readonly stage: Stage; readonly name: string }[] = [
   { stage: "merge", name: "merge" },
 ];
 
-const FUSED = "whole step, fused";
+const WHOLE = "whole step";
 
 /** It does the next stage too, which must not count twice. */
 const ATTEND_WITH_MERGE = "attend/gather_merge";
@@ -40,7 +41,7 @@ export function stageFigures(rows: readonly ResultRow[]): Figure[] {
   return bars.length > 0 ? [figureOf(bars)] : [];
 }
 
-/** The bars of one case: stages one by one, then the pipelines; none where a stage is missing. */
+/** The bars of one case: stages one by one, then the whole step; none where a stage is missing. */
 function barsOf(caseName: string, timed: readonly TimedRow[]): Bar[] {
   const stages = STEP.map(({ stage, name }) => ({
     name,
@@ -52,23 +53,23 @@ function barsOf(caseName: string, timed: readonly TimedRow[]): Bar[] {
     ...stages.map(({ name, row }) => ({
       ...{ caseName, bar: "stage by stage", part: name, us: row!.median_us, kernel: row!.kernel },
     })),
-    { caseName, bar: "fused", part: FUSED, us: step.median_us, kernel: step.kernel },
+    { caseName, bar: "whole step", part: WHOLE, us: step.median_us, kernel: step.kernel },
   ];
 }
 
 function figureOf(bars: readonly Bar[]): Figure {
-  const legend: Series[] = seriesOf([...STEP.map(({ name }) => name), FUSED])
-    .map((series) => ({ ...series, symbol: "square" }));
+  const legend: Series[] = [...STEP, { stage: "pipeline", name: WHOLE } as const]
+    .map(({ stage, name }) => ({ ...stageSeries(stage), label: name, symbol: "square" }));
   const cases = [...new Set(bars.map(({ caseName }) => caseName))];
   return {
     id: "stages",
     caption: "Median time of the fastest kernel of each stage, dispatched by itself, one behind " +
-      "the other, and of the fastest whole sparse step of the same case, which has fewer dispatches.",
+      "the other, and of the fastest pipeline, which is a whole sparse step, of the same case.",
     chart: {
       title: "Time of each stage",
       description:
         `Stacked bars of microseconds for ${cases.length} cases: the stages one by one, ` +
-        "and the fused step below; the table holds the numbers.",
+        "and the whole step in its fastest pipeline below; the table holds the numbers.",
       legend,
       options: {
         height: 74 + cases.length * (2 * BAR_HEIGHT + CASE_LABEL_HEIGHT + 10),
@@ -77,7 +78,7 @@ function figureOf(bars: readonly Bar[]): Figure {
         color: { domain: legend.map(({ label }) => label), range: legend.map((s) => s.color) },
         x: { label: "microseconds", grid: true },
         y: {
-          ...{ domain: ["stage by stage", "fused"], label: null, padding: 0.15 },
+          ...{ domain: ["stage by stage", "whole step"], label: null, padding: 0.15 },
           ...{ insetTop: CASE_LABEL_HEIGHT, tickSize: 0 },
         },
         fy: { domain: cases, axis: null, padding: 0.06 },
