@@ -16,15 +16,16 @@ export interface QualityChart extends Chart {
   readonly rows: readonly QualityRow[];
 }
 
-/** The charts over all heads: for each trace one of error and one of mass, against k. */
+/** The charts over all heads: for each trace and windows one of error and one of mass. */
 export function qualityCharts(rows: readonly QualityRow[]): QualityChart[] {
   const legend = seriesOf([...new Set(rows.map(({ method }) => method))]);
-  const traces = Map.groupBy(rows.filter(({ head }) => head === "all"), ({ trace }) => trace);
-  return Array.from(traces).flatMap(([trace, rows]) =>
+  const all = rows.filter(({ head }) => head === "all");
+  const runs = Map.groupBy(all, (row) => [row.trace, row.sink, row.recent].join());
+  return [...runs.values()].flatMap((rows) =>
     MEASURES.filter(({ field }) => rows.some((row) => row[field] !== null))
       .map((measure): QualityChart => {
         const shown = rows.filter((row) => row[measure.field] !== null).sort((a, b) => a.k - b.k);
-        const { sink, recent } = rows[0];
+        const [{ trace, sink, recent }] = rows;
         return {
           ...{ trace, field: measure.field, rows: shown },
           title: `${measure.title}: ${trace}`,

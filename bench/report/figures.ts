@@ -50,7 +50,22 @@ export function sectionsOf({ rows, peers, quality }: ReportData): Section[] {
   if (figures.length > 0) {
     sections.push({ heading: "Quality against budget", facts: [], warning: null, figures });
   }
-  return sections;
+  return withUniqueIds(sections);
+}
+
+/** Ids cut from long names may agree: the later ones are numbered. */
+function withUniqueIds(sections: readonly Section[]): Section[] {
+  const taken = new Set<string>();
+  const unique = (id: string, count = 1): string => {
+    const numbered = count === 1 ? id : `${id}-${count}`;
+    if (taken.has(numbered)) return unique(id, count + 1);
+    taken.add(numbered);
+    return numbered;
+  };
+  return sections.map((section) => ({
+    ...section,
+    figures: section.figures.map((figure) => ({ ...figure, id: unique(figure.id) })),
+  }));
 }
 
 function factsOf(rows: readonly ResultRow[]): [string, string][] {
@@ -59,7 +74,7 @@ function factsOf(rows: readonly ResultRow[]): [string, string][] {
   // Probes have settings of their own.
   const kernels = rows.filter(({ stage }) => stage !== "probe");
   const times = rows.map(({ utc }) => utc).sort();
-  const failed = rows.filter(({ verified }) => !verified).length;
+  const failed = new Set(rows.filter(({ verified }) => !verified).map(({ kernel }) => kernel));
   return [
     ["Device", all(({ adapter }) => adapter)],
     ["Driver", all(({ driver }) => driver)],
@@ -75,7 +90,10 @@ function factsOf(rows: readonly ResultRow[]): [string, string][] {
     ["Windows (sink + recent)", all(({ sink, recent }) => `${sink} + ${recent}`)],
     ["Caches", [...new Set(kernels.map(({ cache }) => cache))].join("; ")],
     ["Timer", all(({ timer }) => timer)],
-    ["Rows", failed === 0 ? `${rows.length}, all verified` : `${rows.length}, ${failed} FAILED`],
+    [
+      "Rows",
+      `${rows.length}, ${failed.size ? `FAILED: ${[...failed].join(", ")}` : "all verified"}`,
+    ],
   ];
 }
 

@@ -128,11 +128,30 @@ Deno.test("hostile names are text", () => {
   assertStringIncludes(html, 'id="speedup-wgsl"');
 });
 
-Deno.test("devices have sections of their own, and software is marked", () => {
+Deno.test("devices have sections of their own, software is marked, and ids are unique", () => {
   const step = { stage: "pipeline", kernel: "pipeline/sparse", median_us: 11.2 } as const;
   const cpu = { adapter: "llvmpipe", software: true };
   const rows = [makeRow(), makeRow(step), makeRow(cpu), makeRow({ ...step, ...cpu })];
-  const sections = sectionsOf({ rows, peers: [], quality: [] });
+  const quality: QualityRow[] = [0, 128].map((sink) => ({
+    ...{ trace: "novel", method: "edges", bits_per_token_per_kv_head: 0, sparsity: 8, k: 3, sink },
+    ...{
+      queries: 1,
+      recall: 1,
+      mass_middle: 1,
+      mass_total: 1,
+      output_rel_err: 0,
+      recent: 0,
+      seed: 1,
+    },
+    head: "all",
+  }));
+  const sections = sectionsOf({ rows, peers: [], quality });
+  assertEquals(sections.pop()?.figures.map(({ id }) => id), [
+    "quality-error-novel",
+    "quality-mass-novel",
+    "quality-error-novel-2",
+    "quality-mass-novel-2",
+  ]);
   assertEquals(sections.map(({ heading }) => heading), ["Some GPU, vulkan", "llvmpipe, vulkan"]);
   assertEquals(sections.map(({ warning }) => warning === null), [true, false]);
   assertEquals(sections.map(({ figures }) => figures.map(({ id }) => id)), [
