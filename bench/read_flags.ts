@@ -7,7 +7,7 @@ export interface Flags<Switch extends string> {
   readonly switches: Readonly<Record<Switch, boolean>>;
   /** Texts of the flags that take a value, of those that are given. */
   readonly texts: ReadonlyMap<string, string>;
-  /** What is no flag, where that is allowed. */
+  /** What is no flag, in order; empty unless words are allowed. */
   readonly words: readonly string[];
 }
 
@@ -16,22 +16,26 @@ export interface Flags<Switch extends string> {
  *
  * @param names Flags that take no value.
  * @param values Flags that take one.
- * @param allow Whether there may be words besides flags.
+ * @param allowed Whether words that are no flags may stand among them, such as names of files.
  * @throws {UsageError} for a word or flag that is unknown, given twice, or without its value.
  */
 export function readFlags<Switch extends string>(
   args: readonly string[],
   names: readonly Switch[],
   values: readonly string[],
-  allow: { readonly words: boolean } = { words: false },
+  allowed: { readonly words: boolean } = { words: false },
 ): Flags<Switch> {
+  const words: string[] = [];
   const flags: Record<string, unknown> & { _: (string | number)[] } = parseArgs([...args], {
     boolean: names as readonly string[],
     string: values,
     collect: values,
     alias: { help: "h" },
     unknown: (arg, key) => {
-      if (key === undefined && allow.words) return true;
+      if (key === undefined && allowed.words) {
+        words.push(arg);
+        return false;
+      }
       throw new UsageError(
         key === undefined
           ? `"${arg}" is not a flag; --help lists the flags.`
@@ -40,8 +44,10 @@ export function readFlags<Switch extends string>(
     },
   });
   // What follows a bare "--" comes here without being asked about.
-  const words = flags._.map(String);
-  if (words.length > 0 && !allow.words) throw new UsageError(`"${words[0]}" is not a flag.`);
+  if (!allowed.words && flags._.length > 0) {
+    throw new UsageError(`"${flags._[0]}" is not a flag.`);
+  }
+  words.push(...flags._.map(String));
   const texts = new Map<string, string>();
   for (const name of values) {
     const given = flags[name] as string[];

@@ -70,10 +70,10 @@ export function chartSvg({ title, description, options, legend }: Chart): string
   const svg = Plot.plot({
     ...{ marginTop: 28, marginRight: 24 },
     ...options,
-    marginLeft,
+    ...{ marginLeft, marginBottom: AXIS_HEIGHT + legendHeight },
+    width: CHART_WIDTH,
+    height: (options.height ?? 300) + legendHeight,
     x: { ...options.x, labelAnchor: "center", labelOffset: AXIS_HEIGHT - 8 },
-    ...{ width: CHART_WIDTH, height: (options.height ?? 300) + legendHeight },
-    marginBottom: AXIS_HEIGHT + legendHeight,
     className: "chart",
     style: `font-size: ${FONT_SIZE}px; max-width: 100%; height: auto`,
     document: new SvgDocument() as unknown as Plot.PlotOptions["document"],
@@ -90,12 +90,25 @@ export function chartSvg({ title, description, options, legend }: Chart): string
     .replace(/^<svg [^>]*>/, (tag) => `${tag.replace("<svg ", `<svg role="img" `)}${words}`);
 }
 
-/** The chart as an SVG file: on a light card, since a file cannot know what lies behind it. */
+/**
+ * The chart as an SVG file: below its title, a line for each part between colons, and on a light
+ * card, since a file cannot know what lies behind it.
+ */
 export function chartFile(chart: Chart): string {
-  return chartSvg(chart)
-    .replace("<svg ", `<svg xmlns="http://www.w3.org/2000/svg" color="#1b1f24" `)
-    .replace("</desc>", `</desc><rect width="100%" height="100%" fill="white" stroke="none"/>`) +
-    "\n";
+  const svg = chartSvg(chart);
+  const lines = chart.title.split(": ");
+  const top = lines.length * LINE_HEIGHT + 12;
+  const height = top + Number(svg.match(/ height="(\d+)"/)![1]);
+  const title = lines.map((line, i) => {
+    const weight = i === 0 ? ` font-weight="bold"` : "";
+    return `<text x="10" y="${(i + 1) * LINE_HEIGHT}"${weight}>${escapeXml(line)}</text>`;
+  });
+  const size = `viewBox="0 0 ${CHART_WIDTH} ${height}" width="${CHART_WIDTH}" height="${height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} color="#1b1f24" fill="currentColor" ` +
+    `font-family="system-ui, sans-serif" font-size="${FONT_SIZE}">` +
+    `<rect width="100%" height="100%" fill="white"/>${title.join("")}` +
+    `${svg.replace("<svg ", `<svg y="${top}" `).replace("; max-width: 100%; height: auto", "")}` +
+    "</svg>\n";
 }
 
 /** A line of the legend: Plot's own are HTML, which a file of SVG cannot hold. */
