@@ -106,6 +106,8 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertMatch(out, /^Adapter: /);
     assertMatch(out, /4x1x64, 512 tokens\n/);
     assertStringIncludes(out, `Results: ${dir}/results.csv`);
+    assertStringIncludes(out, `Report: ${dir}/report.html`);
+    assertStringIncludes(await Deno.readTextFile(`${dir}/report.html`), "Speedup over");
     // No bar where nobody watches.
     assert(!err.includes("\r"));
 

@@ -9,17 +9,19 @@ import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import { findContender } from "../kernels/registry.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
 import { eligible, type MeasureContext, openContext } from "./context.ts";
+import { exitOnSignals } from "./exit_on_signals.ts";
 import { HELP } from "./help.ts";
 import { describeAdapter, NoAdapterError, openAdapter } from "./host.ts";
 import { measureCase } from "./measure.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import { type PeerTime, readPeers } from "./peers.ts";
-import { createProgress, type Progress } from "./progress.ts";
+import { createProgress } from "./progress.ts";
 import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
 import { promptShares } from "./prompt_share.ts";
 import { openResults, type ResultsWriter } from "./results.ts";
+import { commandOf } from "./report/command.ts";
 import { readRevision } from "./revision.ts";
 import type { ResultRow } from "./row.ts";
 import { formatTable } from "./table.ts";
@@ -27,7 +29,7 @@ import { loadTuning } from "./tune/tuning_file.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
 import { UsageError } from "./usage_error.ts";
 
-const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
   const options = parseOptions(args);
@@ -97,7 +99,7 @@ async function measureAll(
   const labels = new Map(cases.map(({ caseId, label }) => [caseId, label]));
   const ratios = caseTimes(outcome.rows, peers, labels);
   if (ratios.length > 0) Deno.writeTextFileSync(`${options.outDir}/ratios.csv`, ratiosCsv(ratios));
-  return report(outcome, formatRatios(ratios));
+  return await report(options, outcome, formatRatios(ratios), peers);
 }
 
 /** What has come of a run so far. */
@@ -163,11 +165,13 @@ async function traceQuality(
   );
 }
 
-/** Prints what came of the run and returns its exit code. */
-function report(
+/** Prints what came of the run, writes it as a page, and returns the exit code. */
+async function report(
+  { outDir }: BenchOptions,
   { rows, leftOut, tooLarge, tuned, qualities, results }: Outcome,
   ratios: string,
-): number {
+  peers: readonly PeerTime[],
+): Promise<number> {
   const measured = rows.filter((row) => row.stage !== "probe").length;
   if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
   else console.error("No kernel could run.");
@@ -178,22 +182,19 @@ function report(
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);
   console.log(`Results: ${results.csvPath}`);
+  if (measured > 0) {
+    // Loaded now, so that nothing of it runs beside a measurement.
+    const { writeReport } = await import("./report/write.ts");
+    const path = `${outDir}/report.html`;
+    writeReport(path, { rows, peers, quality: [] }, commandOf("bench", Deno.args));
+    console.log(`Report: ${path}`);
+  }
   const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));
   if (failed.size > 0) {
     console.error(`FAILED: ${[...failed].join(", ")}`);
     return EXIT.failed;
   }
   return tooLarge.length > 0 || measured === 0 ? EXIT.usage : EXIT.ok;
-}
-
-function exitOnSignals(results: ResultsWriter, progress: Progress): void {
-  const stop = () => {
-    progress.clear();
-    console.log(`Stopped: ${results.rows} new rows are saved in ${results.csvPath}`);
-    Deno.exit(EXIT.stopped);
-  };
-  Deno.addSignalListener("SIGINT", stop);
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", stop);
 }
 
 /** Runs the command; what the caller got wrong becomes one sentence. */

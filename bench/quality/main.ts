@@ -80,7 +80,7 @@ async function writeFiles(
   if (svg !== null) {
     // Loaded only where it is wanted: it takes longer to load than all the rest.
     const { qualitySvg } = await import("./plot.ts");
-    writeWhole(svg, await qualitySvg(rows));
+    writeWhole(svg, qualitySvg(rows));
   }
   for (const path of [csv, svg]) if (path !== null) console.log(`Written: ${path}`);
 }

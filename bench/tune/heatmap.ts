@@ -2,8 +2,8 @@
  * A heat map of what a tuner measured over two parameters, as SVG text: in each cell the fastest
  * candidate that has its two values, whatever the others are.
  */
-import { parse, View } from "vega";
-import { compile, type TopLevelSpec } from "vega-lite";
+import * as Plot from "@observablehq/plot";
+import { type Chart, chartFile } from "../chart/chart.ts";
 import type { Measured } from "./messages.ts";
 
 /** A cell: the least median of its candidates, in microseconds. */
@@ -34,63 +34,51 @@ export function heatCells(
 }
 
 /** The chart; the color's scale is logarithmic, since the slow ones are slow by factors. */
-export function heatMapSpec(
+export function heatMapChart(
   cells: readonly HeatCell[],
   [nameX, nameY]: readonly [string, string],
   title: string,
-): TopLevelSpec {
-  const axis = { type: "ordinal" as const, sort: "ascending" as const };
+): Chart {
+  const ascending = (values: readonly number[]) => [...new Set(values)].sort((a, b) => a - b);
+  const rows = ascending(cells.map(({ y }) => y)).reverse();
+  const times = cells.map(({ us }) => us);
   return {
-    title,
-    data: { values: [...cells] },
-    width: { step: 56 },
-    height: { step: 36 },
-    encoding: {
-      x: { ...axis, field: "x", title: nameX, axis: { labelAngle: 0 } },
-      y: { ...axis, field: "y", title: nameY },
-    },
-    layer: [
-      {
-        mark: { type: "rect" },
-        encoding: {
-          color: {
-            ...{ field: "us", type: "quantitative" as const, title: "least median, us" },
-            scale: { type: "log" as const, scheme: "viridis" as const, reverse: true },
-          },
-        },
-      },
-      {
-        mark: { type: "text", fontSize: 11 },
-        encoding: {
-          text: { field: "us", type: "quantitative" as const, format: ".3~r" },
+    title: `${title}: least median, us`,
+    description: `Least median in microseconds for each ${nameX} (columns) and ${nameY} (rows).`,
+    legend: [],
+    options: {
+      ...{ height: 62 + 36 * rows.length, marginTop: 8, marginLeft: 72 },
+      x: { type: "band", domain: ascending(cells.map(({ x }) => x)), label: nameX, tickSize: 0 },
+      y: { type: "band", domain: rows, label: nameY, tickSize: 0 },
+      color: { type: "log", scheme: "viridis", reverse: true, domain: spanOf(times) },
+      marks: [
+        Plot.cell(cells, { x: "x", y: "y", fill: "us" }),
+        Plot.text(cells, {
+          ...{ x: "x", y: "y", text: ({ us }: HeatCell) => String(Number(us.toPrecision(3))) },
           // Fast cells are bright, slow ones dark.
-          color: {
-            condition: { test: `datum.us < ${middleUs(cells)}`, value: "black" },
-            value: "white",
-          },
-        },
-      },
-    ],
+          fill: ({ us }: HeatCell) => us < middleOf(times) ? "black" : "white",
+        }),
+      ],
+    },
   };
 }
 
+/** The color scale's ends; apart even where all cells took as long. */
+function spanOf(times: readonly number[]): [number, number] {
+  const [least, most] = [Math.min(...times), Math.max(...times)];
+  return [least, most > least ? most : least * 2];
+}
+
 /** The median in the middle of the color's scale. */
-function middleUs(cells: readonly HeatCell[]): number {
-  const times = cells.map(({ us }) => us);
+function middleOf(times: readonly number[]): number {
   return Math.sqrt(Math.min(...times) * Math.max(...times));
 }
 
 /** The chart as the text of an SVG file. */
-export async function heatMapSvg(
+export function heatMapSvg(
   cells: readonly HeatCell[],
   names: readonly [string, string],
   title: string,
-): Promise<string> {
-  const { spec } = compile(heatMapSpec(cells, names, title));
-  const view = new View(parse(spec), { renderer: "none" });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+): string {
+  return chartFile(heatMapChart(cells, names, title));
 }

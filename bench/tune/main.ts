@@ -65,7 +65,7 @@ async function drawHeatMaps(
     const cells = heatCells(latest, heatMap);
     if (cells.length === 0) continue;
     const path = `${outDir}/${contender.name.replaceAll("/", "-")}-${benchCase.caseId}.svg`;
-    writeWhole(path, await heatMapSvg(cells, heatMap, `${contender.name}, ${benchCase.name}`));
+    writeWhole(path, heatMapSvg(cells, heatMap, `${contender.name}, ${benchCase.name}`));
     console.log(`Written: ${path}`);
   }
 }

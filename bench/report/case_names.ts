@@ -1,0 +1,55 @@
+/** What figures call a case: its shape, and of its settings those that tell it from others. Pure. */
+import { shapeName } from "../../kernels/problem.ts";
+import type { ResultRow } from "../row.ts";
+import { tokensName } from "./figure.ts";
+
+/** The settings that make cases of one shape differ, and how a name tells each. */
+const SETTINGS: readonly ((row: ResultRow) => string)[] = [
+  (row) => row.dtype,
+  (row) => `${row.bits} bits per ${row.code_sharing === "head" ? "query head" : "KV head"}`,
+  (row) => row.map,
+  (row) =>
+    `k = ${row.case_id.match(/-k(\d+)-w/)?.[1] ?? `N/${row.case_id.match(/-s(\d+)-w/)?.[1]}`}`,
+  (row) => row.sink + row.recent === 0 ? "no windows" : `windows of ${row.sink} + ${row.recent}`,
+  (row) => `${row.cache} cache`,
+];
+
+/**
+ * The names of the lines that join cases differing in KV length alone, by case id. The commonest
+ * value of a setting goes without saying.
+ */
+export function lineNames(rows: readonly ResultRow[]): Map<string, string> {
+  // A case's last row is a kernel's; its first ones may be probes, which know other caches.
+  const cases = [...new Map(rows.map((row) => [row.case_id, row])).values()];
+  const common = SETTINGS.map((tell) => {
+    const groups = [...Map.groupBy(cases, tell)];
+    return groups.reduce((most, group) => group[1].length > most[1].length ? group : most)[0];
+  });
+  return new Map(cases.map((row) => {
+    const special = SETTINGS.map((tell) => tell(row)).filter((text, i) => text !== common[i]);
+    return [row.case_id, [lineName(row), ...special].join(", ")];
+  }));
+}
+
+/** The settings that all cases share, as a caption tells them. */
+export function sharedSettings(rows: readonly ResultRow[]): string {
+  return SETTINGS.flatMap((tell) => {
+    const told = new Set(rows.map(tell));
+    return told.size === 1 ? [...told] : [];
+  }).join(", ");
+}
+
+/** The name of one case: that of its line, and its KV length. */
+export function caseName(row: ResultRow, lines: ReadonlyMap<string, string>): string {
+  return `${lines.get(row.case_id)}, ${tokensName(row.kv_len)}`;
+}
+
+function lineName({ case_id, q_heads, kv_heads, head_dim, batch, lengths }: ResultRow): string {
+  const trace = case_id.match(/^trace-(.+)-\d+x\d+x\d+-n/)?.[1];
+  return [
+    shapeName({ qHeads: q_heads, kvHeads: kv_heads, headDim: head_dim }),
+    ...(batch > 1 ? [`batch ${batch}`] : []),
+    ...(lengths.includes(" ") ? ["unequal lengths"] : []),
+    ...(trace ? [`trace ${trace}`] : []),
+  ].join(", ");
+}

@@ -1,0 +1,122 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { COLUMNS } from "../row.ts";
+
+const MAIN = `${import.meta.dirname}/main.ts`;
+const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
+const QUALITY =
+  `trace,method,bits_per_token_per_kv_head,sparsity,k,head,queries,recall,mass_middle,` +
+  `mass_total,output_rel_err,sink,recent,seed\r
+novel,oracle,2048,8,704,0,26,1,0.9,0.95,0.01,128,128,1\r
+novel,oracle,2048,8,704,all,26,1,0.9,0.95,0.01,128,128,1\r
+novel,oracle,2048,16,352,all,26,,0.8,0.85,0.02,128,128,1\r
+`;
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function run(...args: string[]): Promise<Outcome> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", MAIN, ...args],
+    env: { NO_COLOR: "1" },
+  });
+  const { code, stdout, stderr } = await command.output();
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
+  inFolder(async (folder) => {
+    const at = (name: string) => `${folder}/${name}`;
+    const h100 = `${RESULTS}/h100-2026-11-24.csv`;
+    await Deno.writeTextFile(at("empty"), "");
+    await Deno.writeTextFile(at("rowless"), `${COLUMNS.join()}\r\n`);
+    await Deno.writeTextFile(at("foreign"), "name,height\r\nTom,3\r\n");
+    await Deno.writeTextFile(at("damaged"), QUALITY.replace(",0.9,", ",much,"));
+    const wrong: [string[], RegExp][] = [
+      [[], /^Name a results file or its folder; /],
+      [["--frobnicate"], /^Unknown flag --frobnicate/],
+      [[h100, "--out"], /^--out needs a value\.$/m],
+      [[at("missing")], /^Cannot read \S+missing: /],
+      [[folder], /^Cannot read \S+results\.csv: /],
+      [[at("empty")], /^\S+empty has other columns than this version writes\.$/m],
+      [[at("rowless")], /^\S+rowless has no rows\.$/m],
+      [[h100, at("foreign")], /^\S+foreign has other columns than this version writes\.$/m],
+      [[h100, "--peers", at("foreign")], /^\S+foreign has other columns than peer,batch,/],
+      [[h100, "--quality", at("missing")], /^Cannot read \S+missing: /],
+      [[h100, "--quality", h100], /^\S+csv has other columns than quality --csv writes\.$/m],
+      [["--quality", at("damaged")], /^\S+damaged, line 2: mass_middle cannot be "much"\.$/m],
+      [[h100, "--out", folder], /^Cannot write \S+: it is a folder\.$/m],
+      [[h100, "--svg", at("empty")], /^Cannot write \S+empty: /],
+    ];
+    const before = Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
+    for (const [args, message] of wrong) {
+      const out = args.includes("--out") ? [] : ["--out", at("report.html")];
+      const outcome = await run(...args, ...out);
+      assertEquals([args, outcome.code, outcome.out], [args, 2, ""]);
+      assertMatch(outcome.err, /^[^\n]+\.\n$/);
+      assertMatch(outcome.err, message);
+    }
+    assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).sort(), before);
+  }));
+
+Deno.test("every stored file is valid, and the report runs on all of them", () =>
+  inFolder(async (folder) => {
+    const files = Array.from(Deno.readDirSync(RESULTS), ({ name }) => name)
+      .filter((name) => name.endsWith(".csv"));
+    const peers = files.filter((name) => name.endsWith("-peers.csv"));
+    const results = files.filter((name) => !peers.includes(name));
+    const paths = (names: string[]) => names.map((name) => `${RESULTS}/${name}`);
+    const quality = `${folder}/quality.csv`;
+    await Deno.writeTextFile(quality, QUALITY);
+    const outFlags = ["--out", `${folder}/all.html`, "--svg", `${folder}/figures`];
+    const all = await run(
+      ...paths(results),
+      ...["--peers", paths(peers).join(), "--quality", quality, ...outFlags],
+    );
+    assertEquals([all.code, all.err], [0, ""]);
+    assertMatch(all.out, /\nWritten: \S+all\.html\n$/);
+    const html = await Deno.readTextFile(`${folder}/all.html`);
+    assertStringIncludes(html, "deno task report ");
+    assertStringIncludes(html, "Output error against dense attention: novel");
+    for (const { name } of Deno.readDirSync(`${folder}/figures`)) {
+      const svg = await Deno.readTextFile(`${folder}/figures/${name}`);
+      assertMatch(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" [^]+<\/svg>\n$/);
+      assertEquals(svg.match(/NaN|undefined|Infinity/), null);
+    }
+    for (const path of paths(results)) {
+      const one = await run(path, "--out", `${folder}/one.html`);
+      assertEquals([path, one.code, one.err], [path, 0, ""]);
+    }
+  }));
+
+Deno.test("the stored figures are those that the report writes", () =>
+  inFolder(async (folder) => {
+    const h100 = `${RESULTS}/h100-2026-11-24`;
+    const args = ["--peers", `${h100}-peers.csv`, "--svg", folder, "--out", `${folder}/out.html`];
+    const { code, err } = await run(`${h100}.csv`, ...args);
+    assertEquals([code, err], [0, ""]);
+    for (const { name } of Deno.readDirSync(`${RESULTS}/figures`)) {
+      const [stored, now] = await Promise.all(
+        [`${RESULTS}/figures`, folder].map((at) => Deno.readTextFile(`${at}/${name}`)),
+      );
+      assertEquals(stored === now, true, `${name} is out of date: write it anew with --svg`);
+    }
+  }));
+
+Deno.test("--help tells the flags", async () => {
+  const { code, out } = await run("--help");
+  assertEquals(code, 0);
+  assertStringIncludes(out, "--quality FILE,..");
+});

@@ -1,0 +1,59 @@
+/** What a figure of the report is, and the words that figures share. Pure. */
+import type { Chart } from "../chart/chart.ts";
+import type { ResultRow } from "../row.ts";
+import { micros } from "../text_table.ts";
+
+/** The numbers behind a figure. */
+export interface Table {
+  readonly columns: readonly string[];
+  /** Cells as they are read; numbers are aligned on the right. */
+  readonly rows: readonly (readonly TableCell[])[];
+}
+
+/** A cell: null where there is nothing to tell. */
+export type TableCell = string | number | null;
+
+/** A figure, its words and its numbers. */
+export interface Figure {
+  /** Names the figure's file and anchor: small letters, digits and dashes. */
+  readonly id: string;
+  readonly caption: string;
+  readonly chart: Chart;
+  readonly table: Table;
+}
+
+/** A row whose check passed, with its time. */
+export type TimedRow = ResultRow & { readonly median_us: number };
+
+/** The rows that have a time. */
+export function timedRows(rows: readonly ResultRow[]): TimedRow[] {
+  return rows.filter((row): row is TimedRow => row.verified && row.median_us !== null);
+}
+
+/** The row of the shortest time; undefined without any. */
+export function fastest(rows: readonly TimedRow[]): TimedRow | undefined {
+  return rows.reduce<TimedRow | undefined>(
+    (best, row) => best && best.median_us <= row.median_us ? best : row,
+    undefined,
+  );
+}
+
+/** A number of tokens as axes write it: 8K for 8,192. */
+export function tokensName(tokens: number): string {
+  return tokens % 1024 === 0 ? `${tokens / 1024}K` : String(tokens);
+}
+
+/** Microseconds to as many digits as they are good for; null for none. */
+export function microsCell(us: number | null | undefined): number | null {
+  return us === null || us === undefined ? null : Number(micros(us));
+}
+
+/** A number with so many decimals; null for none. */
+export function decimalCell(value: number | null | undefined, places: number): number | null {
+  return value === null || value === undefined ? null : Number(value.toFixed(places));
+}
+
+/** A text as part of an id or a file's name. */
+export function idOf(text: string): string {
+  return text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "x";
+}

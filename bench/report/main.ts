@@ -1,0 +1,63 @@
+/**
+ * Writes results as one HTML file of figures and tables: `deno task report`. Exits 0 when done, 2
+ * for wrong usage.
+ * @module
+ */
+import { readPeers } from "../peers.ts";
+import { checkWritable } from "../quality/output_file.ts";
+import { readResults } from "../read_results.ts";
+import type { ResultRow } from "../row.ts";
+import { UsageError } from "../usage_error.ts";
+import { commandOf } from "./command.ts";
+import { sectionsOf } from "./figures.ts";
+import { REPORT_HELP } from "./help.ts";
+import { parseReportOptions } from "./options.ts";
+import { readQuality } from "./quality.ts";
+import { writeSvgFiles } from "./svg_files.ts";
+import { writeReport } from "./write.ts";
+
+const EXIT = { ok: 0, usage: 2 } as const;
+
+function main(args: readonly string[]): number {
+  const options = parseReportOptions(args);
+  if (options.help) {
+    console.log(REPORT_HELP);
+    return EXIT.ok;
+  }
+  const data = {
+    rows: options.results.flatMap(readRows),
+    peers: readPeers(options.peers),
+    quality: options.quality.flatMap(readQualityRows),
+  };
+  checkWritable(options.out);
+  const files = options.svg === null ? [] : writeSvgFiles(options.svg, sectionsOf(data));
+  writeReport(options.out, data, commandOf("report", args));
+  for (const path of [...files, options.out]) console.log(`Written: ${path}`);
+  return EXIT.ok;
+}
+
+function readRows(path: string): readonly ResultRow[] {
+  const { rows, warning } = readResults(path);
+  if (warning !== null) console.error(warning);
+  if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
+  return rows;
+}
+
+function readQualityRows(path: string) {
+  const rows = readQuality(path);
+  if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
+  return rows;
+}
+
+/** Runs the command; what the caller got wrong becomes one sentence. */
+function run(args: readonly string[]): number {
+  try {
+    return main(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    return EXIT.usage;
+  }
+}
+
+if (import.meta.main) Deno.exit(run(Deno.args));

@@ -1,0 +1,39 @@
+/** Flags of `deno task report`, read and checked. Nothing here touches a file. */
+import { list } from "../flag_values.ts";
+import { readFlags } from "../read_flags.ts";
+import { UsageError } from "../usage_error.ts";
+
+/** What one call is to do. */
+export interface ReportOptions {
+  readonly help: boolean;
+  /** Results files, or folders of one. */
+  readonly results: readonly string[];
+  readonly peers: readonly string[];
+  readonly quality: readonly string[];
+  readonly out: string;
+  /** Folder for the figures as files. */
+  readonly svg: string | null;
+}
+
+const SWITCHES = ["help"] as const;
+const VALUES = ["out", "peers", "quality", "svg"] as const;
+
+/**
+ * Reads the command line.
+ *
+ * @throws {UsageError} one sentence on the first thing that is wrong.
+ */
+export function parseReportOptions(args: readonly string[]): ReportOptions {
+  const { switches, texts, words } = readFlags(args, SWITCHES, VALUES, { words: true });
+  const paths = (name: (typeof VALUES)[number]) =>
+    texts.has(name) ? list(name, texts.get(name)!) : [];
+  const quality = paths("quality");
+  if (!switches.help && words.length + quality.length === 0) {
+    throw new UsageError("Name a results file or its folder; --help tells more.");
+  }
+  return {
+    ...{ help: switches.help, results: [...new Set(words)], peers: paths("peers"), quality },
+    out: texts.get("out") ?? "report.html",
+    svg: texts.get("svg") ?? null,
+  };
+}

@@ -1,0 +1,161 @@
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { makeRow } from "../testing_row.ts";
+import type { QualityRow } from "../quality/rows.ts";
+import { readPeers } from "../peers.ts";
+import { readResults } from "../read_results.ts";
+import { type Section, sectionsOf } from "./figures.ts";
+import { pageHtml } from "./page.ts";
+
+const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
+const H100 = `${RESULTS}/h100-2026-11-24`;
+const FACTS = { command: "deno task report", written: "2026-01-02T03:04:05.678Z" };
+
+function h100(): Section {
+  const rows = readResults(`${H100}.csv`).rows;
+  const [section] = sectionsOf({ rows, peers: readPeers([`${H100}-peers.csv`]), quality: [] });
+  return section;
+}
+
+function tableOf(section: Section, id: string) {
+  return section.figures.find((figure) => figure.id === id)!.table.rows;
+}
+
+Deno.test("the speedups are those of the stored rows", () => {
+  const section = h100();
+  const wgsl = tableOf(section, "speedup-wgsl");
+  assertEquals(wgsl.length, 13);
+  // 183.163 / 50.8043 and 180.6 / 50.8043, from the files by hand.
+  const isClaim = ([line, kvLen]: readonly unknown[]) => line === "32x8x128" && kvLen === 131072;
+  assertEquals(wgsl.find(isClaim)?.slice(2), [
+    ...["dense/split_subgroup", 183.2, "pipeline/sparse_three", 50.8, 3.61],
+  ]);
+  assertEquals(tableOf(section, "speedup-cuda").find(isClaim)?.slice(2), [
+    ...["torch_cudnn", 180.6, "pipeline/sparse_three", 50.8, 3.55],
+  ]);
+});
+
+Deno.test("lines are named by what tells them apart", () => {
+  const names = new Set(tableOf(h100(), "speedup-wgsl").map(([line]) => line));
+  assertEquals([...names], [
+    "32x8x128",
+    "32x8x128, batch 8",
+    "32x32x128",
+    "32x8x128, 128 bits per KV head, linear-f16",
+    "32x8x128, windows of 128 + 128",
+    "28x4x128",
+    "24x8x128",
+    "32x8x64",
+  ]);
+});
+
+Deno.test("stages are stacked where a case has all of them, and none counts twice", () => {
+  const rows = tableOf(h100(), "stages");
+  const first = rows.filter(([name]) => name === "32x8x128, 8K");
+  assertEquals(first.map(([, part, kernel]) => [part, kernel]), [
+    ["encode the query", "encode/query"],
+    ["encode the newest key", "encode/append"],
+    ["score", "score/hamming"],
+    ["select", "select/counting_subgroup"],
+    ["attend", "attend/gather"],
+    ["merge", "merge/merge"],
+    ["whole step", "pipeline/sparse_two"],
+  ]);
+  const sum = first.slice(0, 6).reduce((sum, [, , , us]) => sum + Number(us), 0);
+  assertAlmostEquals(sum, 6.2 + 5.81 + 3.45 + 4.07 + 6.2 + 4.27, 0.02);
+  assert(rows.every(([, , kernel]) => kernel !== "attend/gather_merge"));
+  assertEquals(rows.filter(([name]) => name === "28x4x128, 32K"), []);
+});
+
+Deno.test("the roofline has every timed kernel of the step below probes of all sizes", () => {
+  const rows = tableOf(h100(), "roofline");
+  assertEquals(rows.filter(([name]) => name === "probe: streaming read").length, 7);
+  assertEquals(rows.filter(([name]) => name === "probe: gather of 256 B rows").length, 6);
+  assert(rows.some(([name]) => name === "pipeline/sparse_two"));
+  assert(rows.every(([name]) => name !== "prefill/flash" && name !== "encode/prompt"));
+});
+
+Deno.test("the roofline of arithmetic has the prompt's kernels and no popcounts", () => {
+  const rows = tableOf(h100(), "roofline-arithmetic");
+  // 26451.8 GFLOP/s at 14.5286 GB/s, from the file by hand.
+  const prefill = rows.find(([kernel, name]) =>
+    kernel === "prefill/flash" && name === "32x8x128, 8K"
+  );
+  assertEquals(prefill?.slice(2), [1820.67, 26451.8]);
+  assert(rows.every(([kernel]) => !/^(score|select|probe)/.test(String(kernel))));
+});
+
+Deno.test("the page stands alone, with headings in order and a name for every chart", () => {
+  const html = pageHtml([h100()], FACTS);
+  assertEquals(html.match(/<(?:script|link rel="(?!icon)|iframe|img|object|embed)/g), null);
+  assertEquals(html.match(/(?:src|href)="(?!#|data:)[^"]*"|url\(|@import|https?:/g), null);
+  const levels = Array.from(html.matchAll(/<h(\d)/g), ([, level]) => Number(level));
+  assertEquals(levels, [1, 2, 3, 3, 3, 3, 3]);
+  assertEquals(html.match(/<svg role="img"/g)?.length, 5);
+  assertEquals(
+    html.match(/<svg role="img"[^>]*><title>[^<]+<\/title><desc>[^<]+<\/desc>/g)?.length,
+    5,
+  );
+  const ids = Array.from(html.matchAll(/ id="([^"]+)"/g), ([, id]) => id);
+  assertEquals(new Set(ids).size, ids.length);
+  for (const [, id] of html.matchAll(/href="#([^"]+)"/g)) assert(ids.includes(id), id);
+  assertMatch(html, /^<!doctype html>\n<html lang="en">/);
+  assertStringIncludes(html, "NVIDIA 580.159.04");
+  assertStringIncludes(html, "prefers-color-scheme: dark");
+});
+
+Deno.test("hostile names are text", () => {
+  const evil = `<img src=x onerror="alert(1)">&'"`;
+  const names = { adapter: evil, driver: evil, case_id: `trace-${evil}-4x1x64-n8192`, dtype: evil };
+  const rows = [
+    makeRow({ ...names, dtype: "f16" }),
+    makeRow({ ...names, dtype: "f16", kernel: evil, stage: "pipeline" }),
+    makeRow({ ...names, dtype: "f16", kernel: "probe/stream 1 KiB", stage: "probe" }),
+  ];
+  const quality: QualityRow[] = [{
+    ...{ trace: evil, method: evil, bits_per_token_per_kv_head: 1, sparsity: 8, k: 3, queries: 1 },
+    ...{ recall: 1, mass_middle: 1, mass_total: 1, output_rel_err: 0, sink: 0, recent: 0, seed: 1 },
+    head: "all",
+  }];
+  const html = pageHtml(sectionsOf({ rows, peers: [], quality }), { ...FACTS, command: evil });
+  assertEquals(html.match(/<img/g), null);
+  assertStringIncludes(html, "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;&#39;&quot;");
+  assertStringIncludes(html, 'id="speedup-wgsl"');
+});
+
+Deno.test("devices have sections of their own, software is marked, and ids are unique", () => {
+  const step = { stage: "pipeline", kernel: "pipeline/sparse", median_us: 11.2 } as const;
+  const cpu = { adapter: "llvmpipe", software: true };
+  const rows = [makeRow(), makeRow(step), makeRow(cpu), makeRow({ ...step, ...cpu })];
+  const quality: QualityRow[] = [0, 128].map((sink) => ({
+    ...{ trace: "novel", method: "edges", bits_per_token_per_kv_head: 0, sparsity: 8, k: 3, sink },
+    ...{
+      queries: 1,
+      recall: 1,
+      mass_middle: 1,
+      mass_total: 1,
+      output_rel_err: 0,
+      recent: 0,
+      seed: 1,
+    },
+    head: "all",
+  }));
+  const sections = sectionsOf({ rows, peers: [], quality });
+  assertEquals(sections.pop()?.figures.map(({ id }) => id), [
+    "quality-error-novel",
+    "quality-mass-novel",
+    "quality-error-novel-2",
+    "quality-mass-novel-2",
+  ]);
+  assertEquals(sections.map(({ heading }) => heading), ["Some GPU, vulkan", "llvmpipe, vulkan"]);
+  assertEquals(sections.map(({ warning }) => warning === null), [true, false]);
+  assertEquals(sections.map(({ figures }) => figures.map(({ id }) => id)), [
+    ["some-gpu-vulkan-speedup-wgsl"],
+    ["llvmpipe-vulkan-speedup-wgsl"],
+  ]);
+});

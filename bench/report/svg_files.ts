@@ -1,0 +1,24 @@
+/** The figures of a report as files, for papers and pages. */
+import { chartFile } from "../chart/chart.ts";
+import { writeWhole } from "../quality/output_file.ts";
+import { UsageError } from "../usage_error.ts";
+import type { Section } from "./figures.ts";
+
+/**
+ * Writes a file for each figure into `folder`, made where it is missing, and returns their paths.
+ *
+ * @throws {UsageError} in one sentence, if it cannot be written.
+ */
+export function writeSvgFiles(folder: string, sections: readonly Section[]): string[] {
+  try {
+    Deno.mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`Cannot write ${folder}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+  }
+  return sections.flatMap(({ figures }) => figures).map(({ id, chart }) => {
+    const path = `${folder.replace(/[/\\]+$/, "")}/${id}.svg`;
+    writeWhole(path, chartFile(chart));
+    return path;
+  });
+}
