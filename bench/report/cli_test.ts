@@ -50,7 +50,7 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
       [[h100, "--out"], /^--out needs a value\.$/m],
       [[at("missing")], /^Cannot read \S+missing: /],
       [[folder], /^Cannot read \S+results\.csv: /],
-      [[at("empty")], /^\S+empty has other columns than this version writes\.$/m],
+      [[at("empty")], /^\S+empty is empty\.$/m],
       [[at("rowless")], /^\S+rowless has no rows\.$/m],
       [[h100, at("foreign")], /^\S+foreign has other columns than this version writes\.$/m],
       [[h100, "--peers", at("foreign")], /^\S+foreign has other columns than peer,batch,/],
