@@ -11,6 +11,7 @@ import { MODELS } from "../fixtures/models.ts";
 import { CASE_SETS } from "./case_sets.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 import { COLUMNS } from "./row.ts";
+import { command, inFolder, runProgram } from "./testing_command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const ROOT = `${import.meta.dirname}/..`;
@@ -18,35 +19,7 @@ const ROOT = `${import.meta.dirname}/..`;
 /** Small, and short of time: what is tested is the command. */
 const TINY = ["--shape", "4x1x64", "--kv", "512", "--max-time", "0.2"];
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-function command(...args: string[]): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", MAIN, ...args],
-    env: { NO_COLOR: "1" },
-    stdout: "piped",
-    stderr: "piped",
-  });
-}
-
-async function run(...args: string[]): Promise<Outcome> {
-  const { code, stdout, stderr } = await command(...args).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
-}
-
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+const run = (...args: string[]) => runProgram(MAIN, ...args);
 
 async function readRows(dir: string): Promise<Record<string, string | undefined>[]> {
   const text = await Deno.readTextFile(`${dir}/results.csv`);
@@ -192,7 +165,7 @@ Deno.test("a signal leaves valid files and exits 130", () =>
     for (const signals of [["SIGINT"], ["SIGINT", "SIGINT"], ["SIGTERM"]] as const) {
       // The second case is far from done when the first one's rows are there.
       const args = ["--kernels", "dense/*", "--shape", "4x1x64", "--kv", "512,65536"];
-      const child = command(...args, "--max-time", "0.2", "--out", dir).spawn();
+      const child = command(MAIN, ...args, "--max-time", "0.2", "--out", dir).spawn();
       const out = new Response(child.stdout).text();
       for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
         if (text.includes("65536 tokens: checking")) break;

@@ -3,7 +3,6 @@
  * is verified, 1 if a kernel failed its check, 2 for wrong usage, 130 when stopped.
  * @module
  */
-import { InvalidFileError } from "../kernels/safetensors.ts";
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import { findContender } from "../kernels/registry.ts";
@@ -11,7 +10,7 @@ import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
 import { eligible, type MeasureContext, openContext } from "./context.ts";
 import { exitOnSignals } from "./exit_on_signals.ts";
 import { HELP } from "./help.ts";
-import { describeAdapter, NoAdapterError, openAdapter } from "./host.ts";
+import { describeAdapter, openAdapter } from "./host.ts";
 import { measureCase } from "./measure.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
@@ -27,7 +26,7 @@ import type { ResultRow } from "./row.ts";
 import { formatTable } from "./table.ts";
 import { loadTuning } from "./tune/tuning_file.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
-import { UsageError } from "./usage_error.ts";
+import { runCommand } from "./run_command.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
@@ -197,17 +196,4 @@ async function report(
   return tooLarge.length > 0 || measured === 0 ? EXIT.usage : EXIT.ok;
 }
 
-/** Runs the command; what the caller got wrong becomes one sentence. */
-async function run(args: readonly string[]): Promise<number> {
-  try {
-    return await main(args);
-  } catch (error) {
-    if (error instanceof InvalidFileError) console.error(UsageError.of(error).message);
-    else if (error instanceof UsageError || error instanceof NoAdapterError) {
-      console.error(error.message);
-    } else throw error;
-    return EXIT.usage;
-  }
-}
-
-if (import.meta.main) Deno.exit(await run(Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

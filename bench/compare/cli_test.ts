@@ -2,19 +2,13 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { openResults } from "../results.ts";
 import type { ResultRow } from "../row.ts";
 import { makeRow } from "../testing_row.ts";
+import { inFolder, runProgram } from "../testing_command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-24.csv`;
 const PEERS = STORED.replace(".csv", "-peers.csv");
 
-async function compare(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", MAIN, ...args],
-    env: { NO_COLOR: "1" },
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
-}
+const compare = (...args: string[]) => runProgram(MAIN, ...args);
 
 /** A results folder in `parent` with one row of `us`, all samples alike. */
 function makeRun(parent: string, name: string, us: number, changes: Partial<ResultRow> = {}) {
@@ -23,15 +17,6 @@ function makeRun(parent: string, name: string, us: number, changes: Partial<Resu
   writer.append(makeRow({ kernel: "dense/own", case_id: "own", ...timed, ...changes }));
   writer.close();
   return `${parent}/${name}`;
-}
-
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 Deno.test("what is wrong exits 2 with one sentence and prints nothing else", () =>

@@ -10,8 +10,9 @@ import { FORMATS } from "./formats.ts";
 import { COMPARE_HELP } from "./help.ts";
 import { type CompareOptions, type FailOn, parseCompareOptions } from "./options.ts";
 import type { Recording } from "./pairing.ts";
+import { runCommand } from "../run_command.ts";
 
-const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+const EXIT = { ok: 0, failed: 1 } as const;
 
 function main(args: readonly string[]): number {
   const options = parseCompareOptions(args);
@@ -47,15 +48,4 @@ function fails(comparison: Comparison, { slowerPct }: FailOn): boolean {
   return true;
 }
 
-/** Runs the command; what the caller got wrong becomes one sentence. */
-function run(args: readonly string[]): number {
-  try {
-    return main(args);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(error.message);
-    return EXIT.usage;
-  }
-}
-
-if (import.meta.main) Deno.exit(run(Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

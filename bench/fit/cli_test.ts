@@ -1,32 +1,11 @@
 import { assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { loadMap } from "../../fixtures/map_file.ts";
 import { SMALL_FLAGS, smallTraceBytes, tensorOf } from "./testing_trace.ts";
+import { command, inFolder, runProgram } from "../testing_command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 
-function command(...args: string[]): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", MAIN, ...args],
-    env: { NO_COLOR: "1" },
-    stdout: "piped",
-    stderr: "piped",
-  });
-}
-
-async function run(...args: string[]) {
-  const { code, stdout, stderr } = await command(...args).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
-}
-
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+const run = (...args: string[]) => runProgram(MAIN, ...args);
 
 const filesIn = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
 
@@ -113,7 +92,7 @@ Deno.test("Ctrl-C keeps the best so far, and --resume ends where an unbroken run
     );
 
     const resumable = [...flags, "--out", parts, "--checkpoint", state];
-    const child = command(...resumable).spawn();
+    const child = command(MAIN, ...resumable).spawn();
     const stdout = new Response(child.stdout).text();
     let told = "";
     for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {

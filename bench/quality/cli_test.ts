@@ -4,34 +4,12 @@ import { saveMap } from "../../fixtures/map_file.ts";
 import { SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
 import { METHODS } from "./methods.ts";
 import { QUALITY_COLUMNS } from "./rows.ts";
+import { inFolder, runProgram } from "../testing_command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const TRACE = SHIPPED_TRACE.pathname;
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(...args: string[]): Promise<Outcome> {
-  const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", MAIN, ...args],
-    env: { NO_COLOR: "1" },
-  });
-  const { code, stdout, stderr } = await command.output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
-}
-
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+const run = (...args: string[]) => runProgram(MAIN, ...args);
 
 Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
   inFolder(async (folder) => {

@@ -3,20 +3,19 @@
  * done, 1 if a device's output is not what its own selection gives, 2 for wrong usage.
  * @module
  */
-import { InvalidFileError } from "../../kernels/safetensors.ts";
 import { readContextsFile } from "../../fixtures/trace_file.ts";
 import { loadMap } from "../../fixtures/map_file.ts";
-import { NoAdapterError, openAdapter, openDevice } from "../host.ts";
+import { openAdapter, openDevice } from "../host.ts";
 import { createProgress } from "../progress.ts";
-import { UsageError } from "../usage_error.ts";
 import { QUALITY_HELP } from "./help.ts";
 import { parseQualityOptions, type QualityOptions } from "./options.ts";
 import { checkWritable, writeWhole } from "./output_file.ts";
 import { qualityCsv, type QualityRow } from "./rows.ts";
 import { type QualityOutcome, type QualityRun, runQuality } from "./run.ts";
 import { formatQuality } from "./table.ts";
+import { runCommand } from "../run_command.ts";
 
-const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+const EXIT = { ok: 0, failed: 1 } as const;
 
 /** How far f32 on a device may be from f64 over the same tokens. */
 const MOST_DEVIATION = 1e-4;
@@ -85,17 +84,4 @@ async function writeFiles(
   for (const path of [csv, svg]) if (path !== null) console.log(`Written: ${path}`);
 }
 
-/** Runs the command; what the caller got wrong becomes one sentence. */
-async function run(args: readonly string[]): Promise<number> {
-  try {
-    return await main(args);
-  } catch (error) {
-    if (error instanceof InvalidFileError) console.error(UsageError.of(error).message);
-    else if (error instanceof UsageError || error instanceof NoAdapterError) {
-      console.error(error.message);
-    } else throw error;
-    return EXIT.usage;
-  }
-}
-
-if (import.meta.main) Deno.exit(await run(Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

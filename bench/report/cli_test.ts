@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { COLUMNS } from "../row.ts";
+import { inFolder, runProgram } from "../testing_command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
@@ -11,30 +12,7 @@ novel,oracle,2048,8,704,all,26,1,0.9,0.95,0.01,128,128,1\r
 novel,oracle,2048,16,352,all,26,,0.8,0.85,0.02,128,128,1\r
 `;
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(...args: string[]): Promise<Outcome> {
-  const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", MAIN, ...args],
-    env: { NO_COLOR: "1" },
-  });
-  const { code, stdout, stderr } = await command.output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
-}
-
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+const run = (...args: string[]) => runProgram(MAIN, ...args);
 
 Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
   inFolder(async (folder) => {

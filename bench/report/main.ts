@@ -15,8 +15,9 @@ import { parseReportOptions } from "./options.ts";
 import { readQuality } from "./quality.ts";
 import { writeSvgFiles } from "./svg_files.ts";
 import { writeReport } from "./write.ts";
+import { runCommand } from "../run_command.ts";
 
-const EXIT = { ok: 0, usage: 2 } as const;
+const EXIT = { ok: 0 } as const;
 
 function main(args: readonly string[]): number {
   const options = parseReportOptions(args);
@@ -49,15 +50,4 @@ function readQualityRows(path: string) {
   return rows;
 }
 
-/** Runs the command; what the caller got wrong becomes one sentence. */
-function run(args: readonly string[]): number {
-  try {
-    return main(args);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(error.message);
-    return EXIT.usage;
-  }
-}
-
-if (import.meta.main) Deno.exit(run(Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

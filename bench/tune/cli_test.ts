@@ -7,34 +7,13 @@ import {
 } from "@std/assert";
 import { parseLog } from "./log.ts";
 import { readTuning } from "./tuning_file.ts";
+import { command, inFolder, runProgram } from "../testing_command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const BENCH = `${import.meta.dirname}/../main.ts`;
 
 /** Small, and short of time: what is tested is the command. */
 const TINY = ["--shape", "4x2x64", "--kv", "256", "--kernels", "merge/merge", "--budget", "15"];
-
-function command(program: string, ...args: string[]): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", program, ...args],
-    ...{ env: { NO_COLOR: "1" }, stdout: "piped", stderr: "piped" },
-  });
-}
-
-async function run(program: string, ...args: string[]) {
-  const { code, stdout, stderr } = await command(program, ...args).output();
-  const decoder = new TextDecoder();
-  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
-}
-
-async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () =>
   inFolder(async (folder) => {
@@ -57,13 +36,13 @@ Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () 
       [BENCH, ["--tuned", damaged, "--no-tuned"], /^--tuned and --no-tuned contradict/],
     ];
     for (const [program, args, sentence] of wrong) {
-      const { code, err } = await run(program, ...args);
+      const { code, err } = await runProgram(program, ...args);
       assertEquals([args, code], [args, 2], err);
       assertMatch(err, /^[^\n]+\.\n$/);
       assertMatch(err, sentence);
     }
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["damaged"]);
-    const help = await run(MAIN, "--help");
+    const help = await runProgram(MAIN, "--help");
     assertEquals([help.code, help.err], [0, ""]);
     assertStringIncludes(help.out, "--strategy NAME");
   }));
@@ -80,7 +59,7 @@ Deno.test("a run killed at any time resumes, loses nothing, and bench uses what 
     await Promise.all([child.stdout.cancel(), child.stderr.cancel(), child.status]);
     const before = Deno.readTextFileSync(path);
 
-    const { code, out, err } = await run(MAIN, ...TINY, ...files, "--resume");
+    const { code, out, err } = await runProgram(MAIN, ...TINY, ...files, "--resume");
     assertEquals(code, 0, err);
     assertMatch(out, /kernel +tried +failed +default us +95% interval +best us/);
     assertMatch(out, /\nmerge\/merge +5 +0 /);
@@ -94,7 +73,7 @@ Deno.test("a run killed at any time resumes, loses nothing, and bench uses what 
     const [entry] = readTuning(`${folder}/tuning.json`)!.entries;
     assertEquals([entry.kernel, entry.problem.kvLen], ["merge/merge", 256]);
     assertGreater(entry.us, 0);
-    const timed = await run(
+    const timed = await runProgram(
       BENCH,
       ...TINY.slice(0, 6),
       ...["--max-time", "0.1", "--out", `${folder}/bench`, "--tuned", `${folder}/tuning.json`],

@@ -3,11 +3,10 @@
  * candidate of a kernel was right, 2 for wrong usage, 130 when stopped.
  * @module
  */
-import { describeAdapter, NoAdapterError, openAdapter } from "../host.ts";
+import { describeAdapter, openAdapter } from "../host.ts";
 import { createProgress } from "../progress.ts";
 
 import { writeWhole } from "../quality/output_file.ts";
-import { UsageError } from "../usage_error.ts";
 import { TUNE_HELP } from "./help.ts";
 import { openLog } from "./log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
@@ -15,6 +14,7 @@ import { entryOf, formatOutcomes, type Outcome } from "./outcome.ts";
 import { runJobs } from "./run.ts";
 import { spawnWorker } from "./supervise.ts";
 import { readTuning, withEntry, writeTuning } from "./tuning_file.ts";
+import { runCommand } from "../run_command.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
 
@@ -98,15 +98,4 @@ function exitOnSignals(stop: () => void): void {
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", exit);
 }
 
-/** Runs the command; what the caller got wrong becomes one sentence. */
-async function run(args: readonly string[]): Promise<number> {
-  try {
-    return await main(args);
-  } catch (error) {
-    if (!(error instanceof UsageError || error instanceof NoAdapterError)) throw error;
-    console.error(error.message);
-    return EXIT.usage;
-  }
-}
-
-if (import.meta.main) Deno.exit(await run(Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));
