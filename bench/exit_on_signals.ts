@@ -1,17 +1,14 @@
-/** What Ctrl-C does to a run. */
-import type { Progress } from "./progress.ts";
-import type { ResultsWriter } from "./results.ts";
+/** What Ctrl-C does to a command. */
 
-/** Exit code of a run that was stopped, as shells have it for Ctrl-C. */
+/** Exit code of a command that was stopped, as shells have it for Ctrl-C. */
 const STOPPED = 130;
 
-/** Leaves whole files and says where they are when the run is told to stop. */
-export function exitOnSignals(results: ResultsWriter, progress: Progress): void {
-  const stop = () => {
-    progress.clear();
-    console.log(`Stopped: ${results.rows} new rows are saved in ${results.csvPath}`);
+/** Has the command end when it is told to stop, after `stop` left whole files and said so. */
+export function exitOnSignals(stop: () => void): void {
+  const exit = () => {
+    stop();
     Deno.exit(STOPPED);
   };
-  Deno.addSignalListener("SIGINT", stop);
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", stop);
+  Deno.addSignalListener("SIGINT", exit);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", exit);
 }

@@ -68,7 +68,10 @@ async function measureAll(
   console.log(describeAdapter(host.info));
   const results = openResults(options.outDir);
   const progress = createProgress();
-  exitOnSignals(results, progress);
+  exitOnSignals(() => {
+    progress.clear();
+    console.log(`Stopped: ${results.rows} new rows are saved in ${results.csvPath}`);
+  });
   let begun = 0;
   const context = await openContext(host, {
     hot: options.hot,

@@ -1,22 +1,12 @@
 /** The texts of `--list` and `--print-wgsl`. */
 import { MODELS } from "../fixtures/models.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
-import { limitsOf } from "../kernels/pipeline/device_limits.ts";
+import { DEFAULT_LIMITS, limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { dispatchWgsl } from "../kernels/program.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 import { CASE_SETS } from "./case_sets.ts";
 import { NoAdapterError, openAdapter, openDevice } from "./host.ts";
-
-/** What a device promises at least: the defaults of the WebGPU specification. */
-const DEFAULT_LIMITS: DeviceLimits = {
-  maxStorageBufferBindingSize: 2 ** 27,
-  maxBufferSize: 2 ** 28,
-  maxComputeWorkgroupStorageSize: 2 ** 14,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupsPerDimension: 65535,
-  maxStorageBuffersPerShaderStage: 8,
-};
 
 /** Every kernel with its stage, every model with its shape, and every set of cases. */
 export function listText(): string {

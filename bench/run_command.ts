@@ -4,13 +4,13 @@ import { NoAdapterError } from "./host.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Exit code of a command whose flags, files or device will not do. */
-export const USAGE_EXIT = 2;
+const USAGE_EXIT = 2;
 
 /**
  * Runs a command.
  *
  * @param main Takes the command line and returns the exit code.
- * @returns That code, or {@linkcode USAGE_EXIT} after a sentence on stderr; other errors pass.
+ * @returns That code, or 2 after a sentence on stderr; other errors pass.
  */
 export async function runCommand(
   main: (args: readonly string[]) => Promise<number> | number,

@@ -1,18 +1,12 @@
 import { assertEquals } from "@std/assert";
+import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
 import { findContender } from "../kernels/registry.ts";
 import { type TunedEntry, tunedProblem, tuningChecksum } from "../kernels/tuning.ts";
 import { casesOf } from "./cases.ts";
 import { parseOptions } from "./options.ts";
 import { chooseParams } from "./tuned_choice.ts";
 
-const limits = {
-  maxStorageBufferBindingSize: 2 ** 27,
-  maxBufferSize: 2 ** 28,
-  maxComputeWorkgroupStorageSize: 2 ** 14,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupsPerDimension: 65535,
-  maxStorageBuffersPerShaderStage: 8,
-};
+const limits = DEFAULT_LIMITS;
 const facts = { adapter: "Some GPU", driver: "1.0", backend: "vulkan" };
 const [{ problem }] = casesOf(parseOptions(["--shape", "8x2x64", "--kv", "1024"]));
 const split = findContender("dense/split");

@@ -4,6 +4,7 @@
  */
 import type { Contender, DeviceLimits, Params } from "./contender.ts";
 import { checkRanges } from "./pipeline/decoder_plan.ts";
+import { LARGE_LIMITS } from "./pipeline/device_limits.ts";
 import type { CodeSharing, KvDtype, Problem } from "./problem.ts";
 import { checkFits } from "./program.ts";
 
@@ -73,17 +74,6 @@ export interface TunedChoice {
   readonly stale: boolean;
 }
 
-/** A device that allows nearly everything: checksums must not depend on whose it is. */
-const ANY_DEVICE: DeviceLimits = {
-  maxStorageBufferBindingSize: 2 ** 31,
-  maxBufferSize: 2 ** 36,
-  maxComputeWorkgroupStorageSize: 49152,
-  maxComputeInvocationsPerWorkgroup: 1024,
-  maxComputeWorkgroupsPerDimension: 65535,
-  maxStorageBuffersPerShaderStage: 16,
-  subgroupMinSize: 32,
-};
-
 /** What of a problem an entry is filed under. */
 export function tunedProblem(p: Problem): TunedProblem {
   const { batch, qHeads, kvHeads, headDim, kvLen, dtype, bits, sharing } = p;
@@ -95,7 +85,8 @@ export function tunedProblem(p: Problem): TunedProblem {
  * that a tuner may try: another one makes what was tuned stale.
  */
 export async function tuningChecksum(contender: Contender, p: Problem): Promise<string> {
-  const { dispatches } = contender.plan(p, contender.defaults(p, ANY_DEVICE));
+  // Whose device it is must not matter, so it is always the same one.
+  const { dispatches } = contender.plan(p, contender.defaults(p, LARGE_LIMITS));
   const sources = [...new Set(dispatches.map(({ kernel }) => kernel.source))];
   const text = JSON.stringify([sources, Object.entries(contender.tunables).sort()]);
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));

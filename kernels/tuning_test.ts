@@ -1,17 +1,10 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { DEFAULT_LIMITS as LIMITS } from "./pipeline/device_limits.ts";
 import type { Problem } from "./problem.ts";
 import { CONTENDERS, findContender } from "./registry.ts";
 import { testCase } from "./testing_grid.ts";
 import { type TunedEntry, tunedParams, tunedProblem, tuningChecksum } from "./tuning.ts";
 
-const LIMITS = {
-  maxStorageBufferBindingSize: 2 ** 27,
-  maxBufferSize: 2 ** 28,
-  maxComputeWorkgroupStorageSize: 2 ** 14,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupsPerDimension: 65535,
-  maxStorageBuffersPerShaderStage: 8,
-};
 const KEY = { adapter: "Some GPU", driver: "1.0", backend: "vulkan" };
 
 const { lengths: _, ...p } =

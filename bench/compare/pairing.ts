@@ -48,7 +48,6 @@ export function pairRows(recordings: readonly Recording[]): Pairing {
   const runs = recordings.map(({ label, rows }) => ({
     label,
     byName: new Map(rows.map((row) => [nameOf(row), row])),
-    replaced: 0,
     total: rows.length,
   }));
   const [base, ...others] = runs;

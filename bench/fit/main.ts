@@ -7,10 +7,9 @@ import { defaultDevice } from "@jax-js/jax";
 import { saveMap } from "../../fixtures/map_file.ts";
 import { parseFile } from "../../fixtures/parse_file.ts";
 import { readContextsFile } from "../../fixtures/trace_file.ts";
-import { InvalidFileError } from "../../kernels/safetensors.ts";
 import { createProgress } from "../progress.ts";
 import { checkWritable, writeWhole } from "../quality/output_file.ts";
-import { UsageError } from "../usage_error.ts";
+import { runCommand } from "../run_command.ts";
 import { BackendMismatchError, checkWebGpu, openBackend } from "./backend.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { FIT_HELP } from "./help.ts";
@@ -19,7 +18,7 @@ import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";
 import { DivergedError, type Status, train } from "./train.ts";
 
-const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+const EXIT = { ok: 0, failed: 1, stopped: 130 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
   const options = parseFitOptions(args);
@@ -121,20 +120,15 @@ function listenForSignals(): () => boolean {
   return () => interrupted;
 }
 
-/** Runs the command; what the caller got wrong becomes one sentence. */
+/** Trains; a training that went wrong is told in one sentence. */
 async function run(args: readonly string[]): Promise<number> {
   try {
     return await main(args);
   } catch (error) {
-    if (error instanceof DivergedError || error instanceof BackendMismatchError) {
-      console.error(error.message);
-      return EXIT.failed;
-    }
-    if (error instanceof InvalidFileError) console.error(UsageError.of(error).message);
-    else if (error instanceof UsageError) console.error(error.message);
-    else throw error;
-    return EXIT.usage;
+    if (!(error instanceof DivergedError || error instanceof BackendMismatchError)) throw error;
+    console.error(error.message);
+    return EXIT.failed;
   }
 }
 
-if (import.meta.main) Deno.exit(await run(Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(run, Deno.args));

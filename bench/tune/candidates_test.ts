@@ -1,19 +1,10 @@
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import type { Params } from "../../kernels/contender.ts";
+import { LARGE_LIMITS as LIMITS } from "../../kernels/pipeline/device_limits.ts";
 import { CONTENDERS, findContender } from "../../kernels/registry.ts";
 import { problemOfCase } from "./testing_space.ts";
 import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
 
-/** An H100 through WebGPU. */
-const LIMITS = {
-  maxStorageBufferBindingSize: 2 ** 31 - 1,
-  maxBufferSize: 2 ** 36,
-  maxComputeWorkgroupStorageSize: 49152,
-  maxComputeInvocationsPerWorkgroup: 1024,
-  maxComputeWorkgroupsPerDimension: 65535,
-  maxStorageBuffersPerShaderStage: 16,
-  subgroupMinSize: 32,
-};
 const p = problemOfCase("--models", "llama-3.1-8b", "--kv", "32768");
 
 for (const contender of CONTENDERS) {
@@ -24,6 +15,21 @@ for (const contender of CONTENDERS) {
     for (let i = 0; i < Math.min(space.size, 5000); i++) if (space.allows(space.at(i))) allowed++;
     const enough = ["dense", "score", "attend"].includes(contender.stage) ? 24 : 2;
     assertGreaterOrEqual(allowed, enough);
+  });
+}
+
+/** Two sizes are all that a bitonic sort has to choose. */
+const tuned = CONTENDERS.filter(({ name, stage }) =>
+  ["dense", "score", "attend", "select"].includes(stage) && name !== "select/bitonic"
+);
+
+for (const contender of tuned) {
+  Deno.test(`${contender.name}: declares three parameters and 24 valid candidates`, () => {
+    const space = candidateSpace(contender, p, LIMITS);
+    assertGreaterOrEqual(Object.keys(space.values).length, 3);
+    const all = Array.from({ length: space.size }, (_, i) => space.at(i));
+    const valid = all.filter((params) => !contender.refuses(p, params, LIMITS));
+    assertGreaterOrEqual(valid.length, 24);
   });
 }
 

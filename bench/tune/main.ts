@@ -3,10 +3,11 @@
  * candidate of a kernel was right, 2 for wrong usage, 130 when stopped.
  * @module
  */
+import { exitOnSignals } from "../exit_on_signals.ts";
 import { describeAdapter, openAdapter } from "../host.ts";
 import { createProgress } from "../progress.ts";
-
 import { writeWhole } from "../quality/output_file.ts";
+import { runCommand } from "../run_command.ts";
 import { TUNE_HELP } from "./help.ts";
 import { openLog } from "./log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
@@ -14,9 +15,8 @@ import { entryOf, formatOutcomes, type Outcome } from "./outcome.ts";
 import { runJobs } from "./run.ts";
 import { spawnWorker } from "./supervise.ts";
 import { readTuning, withEntry, writeTuning } from "./tuning_file.ts";
-import { runCommand } from "../run_command.ts";
 
-const EXIT = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
   const options = parseTuneOptions(args);
@@ -87,15 +87,6 @@ function report({ tunedFile, outDir }: TuneOptions, outcomes: readonly Outcome[]
     console.error(`FAILED: ${contender.name}: ${failure}`);
   }
   return EXIT.failed;
-}
-
-function exitOnSignals(stop: () => void): void {
-  const exit = () => {
-    stop();
-    Deno.exit(EXIT.stopped);
-  };
-  Deno.addSignalListener("SIGINT", exit);
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", exit);
 }
 
 if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

@@ -1,5 +1,26 @@
-/** Reads off a device what bounds a plan. */
+/** What bounds a plan: read off a device, or promised by a kind of devices. */
 import type { DeviceLimits } from "../contender.ts";
+
+/** What every device promises: the defaults of the WebGPU specification. */
+export const DEFAULT_LIMITS: DeviceLimits = {
+  maxStorageBufferBindingSize: 2 ** 27,
+  maxBufferSize: 2 ** 28,
+  maxComputeWorkgroupStorageSize: 2 ** 14,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxStorageBuffersPerShaderStage: 8,
+};
+
+/** A device that allows nearly everything: an H100 through WebGPU. */
+export const LARGE_LIMITS: DeviceLimits = {
+  maxStorageBufferBindingSize: 2 ** 31 - 1,
+  maxBufferSize: 2 ** 36,
+  maxComputeWorkgroupStorageSize: 49152,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxStorageBuffersPerShaderStage: 16,
+  subgroupMinSize: 32,
+};
 
 /**
  * The limits of a device, and its smallest subgroup size where it has subgroups and tells.

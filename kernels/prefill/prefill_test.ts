@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Contender } from "../contender.ts";
 import { judgedTokens } from "../judge_prefill.ts";
+import { LARGE_LIMITS } from "../pipeline/device_limits.ts";
 import { checkFits } from "../program.ts";
 import { testCase } from "../testing_grid.ts";
 import { assertCorrect, openTestDevice, testStage } from "../testing_suite.ts";
@@ -22,25 +23,15 @@ testStage("prefill", testDevice, small, {
   "tiles that hold part of a token's heads": testCase({ heads: [5, 1], lengths: [77] }),
 });
 
-/** An H100 through WebGPU. */
-const H100 = {
-  ...limits,
-  maxStorageBufferBindingSize: 2 ** 31 - 1,
-  maxBufferSize: 2 ** 36,
-  maxComputeWorkgroupStorageSize: 49152,
-  maxComputeInvocationsPerWorkgroup: 1024,
-  maxComputeWorkgroupsPerDimension: 65535,
-};
-
 Deno.test("a long prompt comes in parts that cover every tile once", () => {
   const p = (tokens: number) => testCase({ heads: [32, 8], headDim: 128, lengths: [tokens] }).p;
   const parts = (tokens: number) => {
-    const params = flash.defaults(p(tokens), H100);
+    const params = flash.defaults(p(tokens), LARGE_LIMITS);
     const plan = flash.plan(p(tokens), params);
-    checkFits(plan, H100);
+    checkFits(plan, LARGE_LIMITS);
     return plan.dispatches.map(({ workgroups }) => workgroups);
   };
-  const { ROWS } = flash.defaults(p(8192), H100);
+  const { ROWS } = flash.defaults(p(8192), LARGE_LIMITS);
   assertEquals(parts(8192), [[8, 1, 8192 * 4 / ROWS]]);
   const long = parts(65536);
   assert(long.length > 4);
@@ -68,7 +59,7 @@ Deno.test("every head dim has a setting on a device with 16 KiB of workgroup mem
   for (const headDim of [64, 96, 128, 256]) {
     for (const dtype of ["f16", "f32"] as const) {
       const { p } = testCase({ headDim, dtype });
-      for (const device of [least, H100]) {
+      for (const device of [least, LARGE_LIMITS]) {
         assertEquals(flash.refuses(p, flash.defaults(p, device), device), undefined);
       }
     }
