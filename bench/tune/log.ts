@@ -2,9 +2,11 @@
  * The log of a tuner: a line of JSON for each measurement, on disk before the next one begins. What
  * a killed run left is read again, all but a line that it did not finish.
  */
+import type { Params } from "../../kernels/contender.ts";
 import type { TuningKey } from "../../kernels/tuning.ts";
 import { UsageError } from "../usage_error.ts";
-import { type Measured, PHASES } from "./messages.ts";
+import { type Measured, type Opened, PHASES } from "./messages.ts";
+import { STRATEGIES } from "./strategies.ts";
 
 /** What a measurement is of; runs on other machines or of other sources share nothing with it. */
 export interface LogSubject extends Required<TuningKey> {
@@ -14,11 +16,15 @@ export interface LogSubject extends Required<TuningKey> {
   readonly checksum: string;
 }
 
-/** A line of the log: a measurement, or the end of a kernel's tuning. */
+/** A line of the log: the begin of a kernel's tuning, a measurement, or the end. */
 export type LogLine =
   & LogSubject
   & { readonly utc: string }
-  & (({ readonly type: "measured" } & Measured) | { readonly type: "done" });
+  & (
+    | ({ readonly type: "opened" } & Opened)
+    | ({ readonly type: "measured" } & Measured)
+    | { readonly type: "done" }
+  );
 
 /** An open log. */
 export interface TuneLog {
@@ -80,15 +86,23 @@ export function parseLog(text: string, path: string): LogLine[] {
   });
 }
 
-/** Measurements of a subject, in the order in which they were made, and whether it was finished. */
-export function known(
-  lines: readonly LogLine[],
-  subject: LogSubject,
-): { readonly measured: readonly Measured[]; readonly done: boolean } {
+/** What a log knows of a subject. */
+export interface Known {
+  /** The kernel's own parameters; null before its turn began. */
+  readonly defaults: Params | null;
+  /** In the order in which they were made. */
+  readonly measured: readonly Measured[];
+  /** Whether its turn is over. */
+  readonly done: boolean;
+}
+
+/** What a log knows of a subject. */
+export function known(lines: readonly LogLine[], subject: LogSubject): Known {
   const own = lines.filter((line) =>
     Object.entries(subject).every(([name, value]) => line[name as keyof LogSubject] === value)
   );
   return {
+    defaults: own.find((line) => line.type === "opened")?.defaults ?? null,
     measured: own.filter((line) => line.type === "measured")
       .map(({ phase, params, us, low, high, samples, failure }) => (
         { phase, params, us, low, high, samples, failure }
@@ -108,15 +122,23 @@ function parsed(line: string): unknown {
 const SUBJECT = ["adapter", "driver", "backend", "case_id", "kernel", "checksum", "utc"];
 
 function isLogLine(value: unknown): value is LogLine {
-  if (typeof value !== "object" || value === null) return false;
-  const line = value as Record<string, unknown>;
+  if (!isRecord(value)) return false;
+  const line = value;
   if (SUBJECT.some((name) => typeof line[name] !== "string")) return false;
   if (line.type === "done") return true;
+  if (line.type === "opened") {
+    return isRecord(line.defaults) && STRATEGIES.some((name) => name === line.strategy) &&
+      (line.allowed === null || typeof line.allowed === "number");
+  }
   const isTime = (time: unknown) => time === null || typeof time === "number";
   return line.type === "measured" && PHASES.some((phase) => phase === line.phase) &&
-    typeof line.params === "object" && line.params !== null && typeof line.samples === "number" &&
+    isRecord(line.params) && typeof line.samples === "number" &&
     isTime(line.us) && isTime(line.low) && isTime(line.high) &&
     (line.failure === null || typeof line.failure === "string");
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 function readIfThere(path: string): string | null {

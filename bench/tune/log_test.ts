@@ -17,6 +17,9 @@ const LINE: LogLine = {
   type: "measured",
   ...MEASURED,
 };
+const OPENED = {
+  ...{ type: "opened", defaults: { LANES: 16 }, allowed: 3, strategy: "random" },
+} as const;
 
 function inFolder(body: (folder: string) => void): void {
   const folder = Deno.makeTempDirSync();
@@ -32,11 +35,16 @@ Deno.test("a log gives back what was appended, and nothing of other subjects", (
     const log = openLog(`${folder}/new`, false);
     log.append(LINE);
     log.append({ ...LINE, driver: "2.0", type: "done" } as LogLine);
+    log.append({ ...LINE, ...OPENED } as LogLine);
     log.close();
     const again = openLog(`${folder}/new`, true);
     again.close();
-    assertEquals(known(again.lines, SUBJECT), { measured: [MEASURED], done: false });
-    assertEquals(known(again.lines, { ...SUBJECT, driver: "2.0" }), { measured: [], done: true });
+    assertEquals(known(again.lines, SUBJECT), {
+      ...{ defaults: OPENED.defaults, measured: [MEASURED], done: false },
+    });
+    assertEquals(known(again.lines, { ...SUBJECT, driver: "2.0" }), {
+      ...{ defaults: null, measured: [], done: true },
+    });
   }));
 
 Deno.test("a line that a killed run did not finish is cut off, and the next one is whole", () =>

@@ -60,9 +60,11 @@ export async function measureTogether(
       say({ type: "trying", candidates: [params] });
       const contestant = await prepareRight(bench, params, phase);
       if (typeof contestant === "string") keep(failed(params, contestant));
-      else if (phase === "explore" && await stepUs(context, contestant) > LONG_STEP_US) {
-        keep(await measureOnce(context, contestant));
-      } else ready.push(contestant);
+      else {
+        const once = phase === "explore" ? await measureIfLong(context, contestant) : null;
+        if (once === null) ready.push(contestant);
+        else keep(once);
+      }
     }
     if (ready.length === 0) return;
     say({ type: "trying", candidates: ready.map(({ params }) => params) });
@@ -89,18 +91,21 @@ export async function measureTogether(
   }
 }
 
-/** Microseconds of one step, at whatever clock the GPU has. */
-async function stepUs({ timer }: MeasureContext, contestant: Contestant): Promise<number> {
-  return (await timer.time([(pass) => contestant.record(pass, 0)]))[0];
-}
-
-/** One step on a warm clock: long steps need no more for a first round. Frees the contestant. */
-async function measureOnce(
+/**
+ * One step on a warm clock if it is a long one, for which a first round needs no more; the
+ * contestant is freed then. Null for a short one.
+ */
+async function measureIfLong(
   { timer, sampling }: MeasureContext,
   contestant: Contestant,
-): Promise<Measured> {
+): Promise<Measured | null> {
   const { params } = contestant;
-  const [us] = await timer.time([(pass) => contestant.record(pass, 0)], sampling.warm);
+  const step = (pass: GPUComputePassEncoder) => contestant.record(pass, 0);
+  const [cold] = await timer.time([step]);
+  if (cold <= LONG_STEP_US) return null;
+  // It may have been the clock that was low.
+  const [us] = await timer.time([step], sampling.warm);
+  if (us > 0 && us <= LONG_STEP_US) return null;
   contestant.destroy();
   if (!(us > 0)) return failed(params, "the device gave no time for it");
   return { phase: "explore", params, us, low: us, high: us, samples: 1, failure: null };

@@ -9,6 +9,15 @@ export const PHASES = ["explore", "round", "final"] as const;
 /** A round of successive halving: the first, one between, or the last. */
 export type Phase = (typeof PHASES)[number];
 
+/** What is tried, told before the first candidate. */
+export interface Opened {
+  /** The kernel's own parameters on this device. */
+  readonly defaults: Params;
+  /** Candidates that kernel and device allow; null where they are too many to count. */
+  readonly allowed: number | null;
+  readonly strategy: Strategy;
+}
+
 /** What became of one candidate. */
 export interface Measured {
   readonly phase: Phase;
@@ -44,7 +53,7 @@ export interface TuneJob {
 
 /** What the child says. Any of them is a sign of life. */
 export type TuneMessage =
-  | { readonly type: "opened"; readonly allowed: number | null; readonly strategy: Strategy }
+  | ({ readonly type: "opened" } & Opened)
   /** What runs next: if nothing is heard after it, these are to blame. */
   | { readonly type: "trying"; readonly candidates: readonly Params[] }
   | { readonly type: "beat" }

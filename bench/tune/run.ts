@@ -1,9 +1,10 @@
 /** Runs a tuner's jobs one by one: a child process each, a log line for each measurement. */
-import type { Contender } from "../../kernels/contender.ts";
+import type { Contender, Params } from "../../kernels/contender.ts";
 import { tuningChecksum } from "../../kernels/tuning.ts";
 import type { BenchCase } from "../cases.ts";
 import type { AdapterFacts } from "../host.ts";
 import { micros } from "../text_table.ts";
+import { candidateKey } from "./candidates.ts";
 import { BATCH } from "./halving.ts";
 import { known, type LogSubject, type TuneLog } from "./log.ts";
 import { failed, type Measured, type TuneMessage } from "./messages.ts";
@@ -85,19 +86,24 @@ async function runJob(
   const { options, log } = run;
   const before = known(log.lines, subject);
   const measured: Measured[] = [...before.measured];
+  let defaults = before.defaults;
   let refused: string | null = null;
   const keep = (each: Measured) => {
     measured.push(each);
     log.append({ utc: new Date().toISOString(), ...subject, type: "measured", ...each });
   };
   const hear = (message: TuneMessage) => {
-    if (message.type === "measured") {
+    if (message.type === "opened") {
+      // A child that follows one that hung opens the same.
+      if (defaults === null) log.append({ utc: new Date().toISOString(), ...subject, ...message });
+      defaults = message.defaults;
+    } else if (message.type === "measured") {
       const { type: _, ...each } = message;
       keep(each);
     } else if (message.type === "refused") refused = message.why;
     // A line for each batch is enough where lines are what progress looks like.
     if (message.type === "trying" && message.candidates.length > 1) {
-      tell(`${contender.name}: ${summary(measured)}`);
+      tell(`${contender.name}: ${summary(latestOf(measured), defaults)}`);
     }
   };
   tell(`${contender.name} for ${benchCase.name}`);
@@ -130,8 +136,6 @@ async function runJob(
   if (!before.done && refused === null) {
     log.append({ utc: new Date().toISOString(), ...subject, type: "done" });
   }
-  // The first that is tried of all are the defaults.
-  const defaults = measured[0]?.params ?? null;
   return { benchCase, contender, subject, latest: latestOf(measured), defaults, refused };
 }
 
@@ -141,12 +145,13 @@ function reason({ how, complaint }: ChildEnd, silenceMs: number): string {
     : `ended the process: ${complaint}`;
 }
 
-function summary(measured: readonly Measured[]): string {
-  const latest = latestOf(measured);
+function summary(latest: readonly Measured[], defaults: Params | null): string {
   const [best] = ranked(latest);
   if (!best) return `${latest.length} tried`;
-  const usual = latest[0].us === null ? "failed" : `${micros(latest[0].us)}`;
-  return `${latest.length} tried, best ${micros(best.us)} us (default ${usual})`;
+  const key = defaults && candidateKey(defaults);
+  const usual = latest.find(({ params }) => candidateKey(params) === key)?.us ?? null;
+  const text = usual === null ? "failed" : micros(usual);
+  return `${latest.length} tried, best ${micros(best.us)} us (default ${text})`;
 }
 
 function remaining(ms: number): string {

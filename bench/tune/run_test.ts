@@ -63,7 +63,8 @@ for (
         if (params.WORKGROUP === 3) assertMatch(why!, failure);
         else assertEquals([us, why], [10 * params.WORKGROUP, null]);
       }
-      assertEquals(entryOf(found.outcomes[0])?.params, { WORKGROUP: 1 });
+      const entry = entryOf(found.outcomes[0]);
+      assertEquals([entry?.params, entry?.us, entry?.defaultUs], [{ WORKGROUP: 1 }, 10, 50]);
     }));
 }
 
@@ -75,10 +76,10 @@ Deno.test("what the log has is not measured again, and what is done is not begun
     assertEquals(both.outcomes[0].latest, first.outcomes[0].latest);
     // A tuner that was killed has no end in its log: the child is told what there is.
     const path = `${folder}/tune.jsonl`;
-    const lines = Deno.readTextFileSync(path).split("\n").slice(0, 3);
-    assert(lines.every((line) => line.includes('"measured"')));
+    const lines = Deno.readTextFileSync(path).split("\n").slice(0, 4);
+    assert(lines.slice(1).every((line) => line.includes('"measured"')));
     Deno.writeTextFileSync(path, `${lines.join("\n")}\n`);
     const { outcomes } = await run(folder, "nothing", { resume: true });
     assertEquals(outcomes[0].latest.length, 5);
-    assertEquals(Deno.readTextFileSync(path).trim().split("\n").length, 5 + 1);
+    assertEquals(Deno.readTextFileSync(path).trim().split("\n").length, 1 + 5 + 1);
   }));

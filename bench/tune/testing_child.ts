@@ -1,6 +1,6 @@
 /**
  * Test support: stands in for the process that measures. Candidates are WORKGROUP 1 to 5; it
- * measures those that are not known, one after the other. Its argument says what it does when it
+ * measures those that are not known, one after the other; the defaults come last. Its argument says what it does when it
  * comes to WORKGROUP 3: `hang`, `hang-together` (only where several are timed at once), `crash` or
  * `nothing`.
  */
@@ -15,6 +15,7 @@ async function fail(): Promise<void> {
   if (fault !== "nothing") await new Promise((resolve) => setTimeout(resolve, 600_000));
 }
 
+say({ type: "opened", defaults: { WORKGROUP: 5 }, allowed: 5, strategy: "exhaustive" });
 const known = new Set(job.known.map(({ params }) => params.WORKGROUP));
 const open = [1, 2, 3, 4, 5].filter((each) => !known.has(each));
 while (open.length > 0) {

@@ -36,7 +36,7 @@ export async function tuneKernel(
   const spentMs = () => performance.now() - begunMs;
   const affordable = (exploreMs(budgetMs) - spentMs()) / CANDIDATE_MS;
   const strategy = job.strategy ?? usualStrategy(allowed, affordable);
-  say({ type: "opened", allowed, strategy });
+  say({ type: "opened", defaults: space.defaults, allowed, strategy });
   const inputs = openInputs(context, problem, job.memoryBytes);
   const tried = new Map(job.known.map((known) => [candidateKey(known.params), known]));
   const keep = (measured: Measured) => {
