@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { type numpy as np } from "@jax-js/jax";
+import type { numpy as np } from "@jax-js/jax";
 import { createLosses, DivergedError } from "./losses.ts";
 
 /** A loss of which a test decides when it arrives. */
