@@ -52,7 +52,9 @@ export function batchLoss(
   const mass = attentionMass(logits, valid.ref, batch.edges!, batch.keyWeight!);
   const losses: np.Array[] = [];
   if (phase.kl > 0) {
-    const scaled = similarity.ref.mul(np.exp(logScale));
+    // Over queries first: the gradient's sum then runs over keys first and not over all at once.
+    const scale = np.broadcastTo(np.exp(logScale), [...similarity.shape.slice(0, 2), 1]);
+    const scaled = similarity.ref.mul(scale);
     losses.push(crossEntropy(scaled, mass.ref, valid.ref).mul(phase.kl));
   } else logScale.dispose();
   if (phase.cut > 0) {

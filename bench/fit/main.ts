@@ -10,13 +10,14 @@ import { readContextsFile } from "../../fixtures/trace_file.ts";
 import { createProgress } from "../progress.ts";
 import { checkWritable, writeWhole } from "../quality/output_file.ts";
 import { runCommand } from "../run_command.ts";
-import { BackendMismatchError, checkWebGpu, openBackend } from "./backend.ts";
+import { type Backend, BackendMismatchError, checkWebGpu, openBackend } from "./backend.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { FIT_HELP } from "./help.ts";
+import { DivergedError, MOST_UNREAD } from "./losses.ts";
 import { toLearnedMap } from "./model.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";
-import { DivergedError, type Status, train } from "./train.ts";
+import { type Status, train } from "./train.ts";
 
 const EXIT = { ok: 0, failed: 1, stopped: 130 } as const;
 
@@ -37,8 +38,8 @@ async function main(args: readonly string[]): Promise<number> {
     )
     : run.start;
   const interrupted = listenForSignals();
-  await openChecked(options, run);
-  return await fit(options, { ...run, start }, interrupted);
+  const backend = await openChecked(options, run);
+  return await fit(options, { ...run, start }, MOST_UNREAD[backend], interrupted);
 }
 
 function readTraces(paths: readonly string[]): Promise<Parameters<typeof prepareRun>[1]> {
@@ -53,7 +54,7 @@ function baseName(path: string): string {
 }
 
 /** Chooses the backend and has it checked. */
-async function openChecked({ backend: wanted }: FitOptions, run: FitRun): Promise<void> {
+async function openChecked({ backend: wanted }: FitOptions, run: FitRun): Promise<Backend> {
   const backend = await openBackend(wanted);
   if (backend === "webgpu") {
     const { recipe, shape, start, sample } = run;
@@ -65,11 +66,13 @@ async function openChecked({ backend: wanted }: FitOptions, run: FitRun): Promis
   console.log(`Backend: ${backend === "webgpu" ? "webgpu, checked against wasm" : backend}`);
   console.log(`Training on ${names(run.split.training)}`);
   console.log(`Held out: ${names(run.split.validation)}`);
+  return backend;
 }
 
 async function fit(
   options: FitOptions,
   run: FitRun,
+  mostUnread: number,
   interrupted: () => boolean,
 ): Promise<number> {
   const { out, checkpoint, minutes } = options;
@@ -80,7 +83,7 @@ async function fit(
   const begin = performance.now();
   const seconds = () => (performance.now() - begin) / 1000;
   const { best, last, ending } = await train({
-    ...{ recipe, shape, sample: run.sample, validate, start },
+    ...{ recipe, shape, sample: run.sample, validate, start, mostUnread },
     afterStep(status) {
       const { step } = status;
       if (step % Math.ceil(recipe.steps / 100) === 0) {

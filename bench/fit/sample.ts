@@ -3,11 +3,11 @@
  * before it, and what is to be learned.
  */
 import { createRandom, type Random } from "../../fixtures/random.ts";
-import { createRope } from "../../fixtures/rope.ts";
 import type { EdgeWindows } from "../quality/selector.ts";
 import { type FitContext, middleOf } from "./contexts.ts";
 import { normalExceededBy } from "./normal_quantile.ts";
 import { learnsPositives, type Recipe } from "./recipe.ts";
+import { countUpTo, createRotation, draw, takeRows } from "./rows.ts";
 import { createTargets, type Targets } from "./targets.ts";
 
 /** A tensor on the host. */
@@ -69,45 +69,40 @@ export function createSampler(options: SamplerOptions): Sampler {
     const random = createRandom(seed, step);
     const at = random.below(contexts.length);
     const context = contexts[at];
-    const queries = draw(random, context.usable, recipe.queries);
+    const { headDim, positions, queryHeads: heads, usable } = context;
+    const queries = draw(random, usable.length, recipe.queries).map((place) => usable[place]);
     const before = precedingContext(random, contexts, at, recipe.joins);
     const start = before?.kvLen ?? 0;
-    const kvLen = start + context.kvLen;
-    const ofBefore = before ? tokensFrom(windows.sink, start) : [];
-    const middle = [...ofBefore, ...tokensFrom(start + windows.sink, kvLen)];
+    const middle = middleTokens(windows.sink, start, start + context.kvLen);
     const tokens = recipe.keys === null
       ? middle
-      : draw(random, middle, recipe.keys).sort((a, b) => a - b);
+      : draw(random, middle.length, recipe.keys).map((place) => middle[place]).sort();
     const offset = Math.floor(random.uniform() * recipe.ropeOffsets);
     const lastTokens = queries.map((query) =>
-      start + middleOf(windows, context.positions[query]).recentStart - 1
+      start + middleOf(windows, positions[query]).recentStart - 1
     );
-    const heads = Array.from({ length: context.queryHeads }, (_, head) => head);
-    const { headDim, positions } = context;
-    const places = heads.flatMap((head) => queries.map((query) => head * positions.length + query));
-    const shared = {
-      queries: {
-        shape: [heads.length, queries.length, headDim],
-        data: rotate(takeRows(context.q, places, headDim), offset + start),
-      },
-      keys: {
-        shape: [tokens.length, headDim],
-        data: joinRows(
-          before
-            ? rotate(takeRows(before.k, tokens.filter((t) => t < start), headDim), offset)
-            : new Float32Array(0),
-          rotate(
-            takeRows(context.k, tokens.filter((t) => t >= start).map((t) => t - start), headDim),
-            offset + start,
-          ),
-        ),
-      },
-      tokens: { shape: [1, tokens.length], data: Float32Array.from(tokens) },
-      lastTokens: { shape: [queries.length, 1], data: Float32Array.from(lastTokens) },
-    };
+
+    const queryRows = new Float32Array(heads * queries.length * headDim);
+    for (let head = 0; head < heads; head++) {
+      const places = queries.map((query) => head * positions.length + query);
+      takeRows(context.q, places, headDim, queryRows.subarray(head * queries.length * headDim));
+    }
+    const keyRows = new Float32Array(tokens.length * headDim);
+    const ofBefore = countUpTo(tokens, start - 1);
+    const rowsBefore = keyRows.subarray(0, ofBefore * headDim);
+    const rowsOwn = keyRows.subarray(ofBefore * headDim);
+    if (before) takeRows(before.k, tokens.subarray(0, ofBefore), headDim, rowsBefore);
+    takeRows(context.k, tokens.subarray(ofBefore).map((t) => t - start), headDim, rowsOwn);
+    rotate(rowsBefore, offset);
+    for (const rows of [queryRows, rowsOwn]) rotate(rows, offset + start);
+
+    const kvLen = start + context.kvLen;
     const picked = { context, kvLen, queries, tokens, lastTokens, targets: targets[at] };
     return {
-      ...shared,
+      queries: { shape: [heads, queries.length, headDim], data: queryRows },
+      keys: { shape: [tokens.length, headDim], data: keyRows },
+      tokens: { shape: [1, tokens.length], data: Float32Array.from(tokens) },
+      lastTokens: { shape: [queries.length, 1], data: Float32Array.from(lastTokens) },
       ...(learnsPositives(recipe)
         ? positiveTensors(picked, recipe)
         : massTensors(picked, recipe, middle.length / tokens.length)),
@@ -126,41 +121,23 @@ function precedingContext(
   return contexts[(at + 1 + random.below(contexts.length - 1)) % contexts.length];
 }
 
-/** The tokens from `first` up to `end`. */
-function tokensFrom(first: number, end: number): number[] {
-  return Array.from({ length: end - first }, (_, i) => first + i);
-}
-
-function joinRows(
-  first: Float32Array<ArrayBuffer>,
-  second: Float32Array<ArrayBuffer>,
-): Float32Array<ArrayBuffer> {
-  const joined = new Float32Array(first.length + second.length);
-  joined.set(first);
-  joined.set(second, first.length);
-  return joined;
-}
-
-/** Turns rows by a common offset, in place; without RoPE, or by 0, it leaves them. */
-export function createRotation(
-  headDim: number,
-  base: number | null,
-): (rows: Float32Array<ArrayBuffer>, offset: number) => Float32Array<ArrayBuffer> {
-  const rope = base === null ? null : createRope(headDim, base);
-  return (rows, offset) => {
-    if (offset === 0) return rows;
-    rope?.(rows, offset, Array.from({ length: rows.length / headDim }, (_, row) => row * headDim));
-    return rows;
-  };
+/** Tokens after the sink of the context that ends at `start` and of the one that ends at `end`. */
+function middleTokens(sink: number, start: number, end: number): Uint32Array<ArrayBuffer> {
+  const ofBefore = Math.max(0, start - sink);
+  const tokens = new Uint32Array(ofBefore + end - start - sink);
+  for (let i = 0; i < tokens.length; i++) {
+    tokens[i] = sink + (i < ofBefore ? i : start + i - ofBefore);
+  }
+  return tokens;
 }
 
 interface Picked {
   readonly context: FitContext;
   /** Tokens of the context and of the one before it. */
   readonly kvLen: number;
-  readonly queries: readonly number[];
-  readonly tokens: readonly number[];
-  readonly lastTokens: readonly number[];
+  readonly queries: Uint32Array;
+  readonly tokens: Uint32Array;
+  readonly lastTokens: Uint32Array;
   readonly targets: Targets;
 }
 
@@ -170,19 +147,19 @@ function massTensors(
   keyWeight: number,
 ): Record<MassTensors, HostTensor> {
   const budget = Math.floor(kvLen / sparsity) / keyWeight;
-  const cuts = lastTokens.map((last) => {
-    let valid = 0;
-    for (const token of tokens) valid += Number(token <= last);
+  const { queryHeads: heads } = context;
+  const edges = new Float32Array(heads * queries.length);
+  for (let i = 0; i < edges.length; i++) {
+    const head = Math.floor(i / queries.length);
+    edges[i] = targets.edgeLogSum(head, queries[i - head * queries.length]);
+  }
+  const cuts = Float32Array.from(lastTokens, (last) => {
+    const valid = countUpTo(tokens, last);
     return normalExceededBy(Math.min(MOST_TAKEN, budget / Math.max(1, valid)));
   });
-  const { queryHeads: heads } = context;
-  const edges = Array.from(
-    { length: heads },
-    (_, head) => queries.map((query) => targets.edgeLogSum(head, query)),
-  );
   return {
-    edges: { shape: [heads, queries.length, 1], data: Float32Array.from(edges.flat()) },
-    cuts: { shape: [queries.length, 1], data: Float32Array.from(cuts) },
+    edges: { shape: [heads, queries.length, 1], data: edges },
+    cuts: { shape: [queries.length, 1], data: cuts },
     keyWeight: { shape: [1, 1], data: Float32Array.of(keyWeight) },
   };
 }
@@ -193,38 +170,14 @@ function positiveTensors(
 ): Record<PositiveTensors, HostTensor> {
   const { queryHeads: heads } = context;
   const data = new Float32Array(heads * queries.length * tokens.length);
-  const places = new Map(tokens.map((token, place) => [token, place]));
   for (let head = 0; head < heads; head++) {
     for (const [i, query] of queries.entries()) {
       const row = (head * queries.length + i) * tokens.length;
       for (const token of targets.positives(head, query, top)) {
-        const place = places.get(token);
-        if (place !== undefined) data[row + place] = 1;
+        const place = countUpTo(tokens, token) - 1;
+        if (tokens[place] === token) data[row + place] = 1;
       }
     }
   }
   return { labels: { shape: [heads, queries.length, tokens.length], data } };
-}
-
-/** `count` of the values without replacement, or all: a Fisher-Yates shuffle cut short. */
-function draw(random: Random, values: readonly number[], count: number): number[] {
-  const pool = [...values];
-  const taken = Math.min(count, pool.length);
-  for (let i = 0; i < taken; i++) {
-    const other = i + random.below(pool.length - i);
-    [pool[i], pool[other]] = [pool[other], pool[i]];
-  }
-  return pool.slice(0, taken);
-}
-
-function takeRows(
-  rows: Float32Array,
-  places: readonly number[],
-  width: number,
-): Float32Array<ArrayBuffer> {
-  const taken = new Float32Array(places.length * width);
-  for (const [i, place] of places.entries()) {
-    taken.set(rows.subarray(place * width, (place + 1) * width), i * width);
-  }
-  return taken;
 }

@@ -1,6 +1,7 @@
 /** Trains a map: the loop over steps, with validation, the best so far and early stopping. */
 import { jit, type numpy as np } from "@jax-js/jax";
 import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
+import { createLosses } from "./losses.ts";
 import { encodeRows, type HostParams, paramShapes, roundParams, sideParams } from "./model.ts";
 import {
   createOptimiserStep,
@@ -40,7 +41,7 @@ export interface Snapshot {
 export interface Status {
   /** Steps taken. */
   readonly step: number;
-  /** Running mean of the phase's losses. */
+  /** Running mean of the phase's losses that are read. */
   readonly loss: number;
   /** Mass of this call's last validation; null before, and where nothing is held out. */
   readonly mass: number | null;
@@ -58,23 +59,13 @@ export interface Training {
   /** Null where nothing is held out: the last weights are the best. */
   readonly validate: Validate | null;
   readonly start: Snapshot;
+  /** Steps whose losses may be unread while the next ones are queued. */
+  readonly mostUnread: number;
   /** Called after each step; true ends the run. */
   afterStep(status: Status): boolean;
   /** Called with a snapshot after each validation and when the run ends. */
   save(snapshot: Snapshot): void;
 }
-
-/** A loss that is no number: the run cannot go on. */
-export class DivergedError extends Error {
-  /** Tells the step. */
-  constructor(step: number) {
-    super(`The loss of step ${step} is not finite; a lower --lr may help.`);
-    this.name = "DivergedError";
-  }
-}
-
-/** Share of a new loss in the running mean. */
-const LOSS_SHARE = 0.05;
 
 /**
  * Trains until the recipe's steps are done, validation no longer gains, or `afterStep` ends it.
@@ -89,24 +80,26 @@ export async function train(
   const steps = new Map<LossPhase, OptimiserStep>();
   const encode = createEncode(shape);
   let state = stateToDevice(start.state, shape);
-  let { step, best, waited, loss } = start;
+  let { step, best, waited } = start;
+  const losses = createLosses(start.loss, training.mostUnread);
   let mass: number | null = null;
   let stopped = false;
-  const snapshot = async () => ({ step, state: await stateToHost(state), best, waited, loss });
+  const snapshot = async () => {
+    await losses.readAll();
+    return { step, state: await stateToHost(state), best, waited, loss: losses.mean };
+  };
   const isPatient = () => recipe.patience === null || waited < recipe.patience;
 
   while (step < recipe.steps && isPatient() && !stopped) {
     const phase = phaseAt(recipe, step);
     if (!steps.has(phase)) steps.set(phase, createOptimiserStep(recipe, phase));
-    const [next, lossArray] = steps.get(phase)!(state, sample(step), step);
+    const [next, loss] = steps.get(phase)!(state, sample(step), step);
     state = next;
-    const [stepLoss] = await lossArray.data();
-    if (!Number.isFinite(stepLoss)) throw new DivergedError(step + 1);
-    // Phases have losses of their own, whose numbers do not compare.
-    const isFirst = step === 0 || phaseAt(recipe, step - 1) !== phase;
-    loss = isFirst ? stepLoss : loss + LOSS_SHARE * (stepLoss - loss);
+    const restarts = step === 0 || phaseAt(recipe, step - 1) !== phase;
     step++;
+    await losses.add(step, loss, restarts);
     if (isValidated(recipe, step)) {
+      await losses.readAll();
       const params = roundParams(await listToHost(state.average));
       mass = validate && await validate(encode(params));
       const better = mass === null || best === null || mass > best.mass!;
@@ -114,7 +107,7 @@ export async function train(
       waited = better ? 0 : waited + 1;
       training.save(await snapshot());
     }
-    stopped = training.afterStep({ step, loss, mass, best });
+    stopped = training.afterStep({ step, loss: losses.mean, mass, best });
   }
   const last = await snapshot();
   training.save(last);
@@ -147,12 +140,8 @@ function stateToDevice(
 
 async function stateToHost(state: OptimiserState<np.Array>): Promise<HostState> {
   const { params, mean, square, average } = state;
-  return {
-    params: await listToHost(params),
-    mean: await listToHost(mean),
-    square: await listToHost(square),
-    average: await listToHost(average),
-  };
+  const lists = await Promise.all([params, mean, square, average].map(listToHost));
+  return { params: lists[0], mean: lists[1], square: lists[2], average: lists[3] };
 }
 
 /** The arrays' numbers; the arrays stay. */

@@ -1,8 +1,17 @@
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
 import { writeMap } from "../../kernels/encode/map_file.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { DivergedError } from "./losses.ts";
 import { type HostParams, roundParams, toLearnedMap } from "./model.ts";
 import type { FitRun } from "./run.ts";
+import type { Sampler } from "./sample.ts";
 import { smallRun } from "./testing_trace.ts";
 import { createEncode, type Snapshot, train } from "./train.ts";
 
@@ -10,11 +19,11 @@ import { createEncode, type Snapshot, train } from "./train.ts";
 const JAX = { sanitizeOps: false, sanitizeResources: false } as const;
 
 /** Trains from `start`, or from the beginning, and ends after `last` steps. */
-async function runTo(run: FitRun, last: number, start: Snapshot = run.start) {
+async function runTo(run: FitRun, last: number, start: Snapshot = run.start, mostUnread = 0) {
   const losses: number[] = [];
   const { recipe, shape, sample } = run;
   const outcome = await train({
-    ...{ recipe, shape, sample, start, validate: run.createValidate() },
+    ...{ recipe, shape, sample, start, mostUnread, validate: run.createValidate() },
     afterStep: ({ step, loss }) => {
       losses.push(loss);
       return step >= last;
@@ -65,8 +74,8 @@ Deno.test({
     const phases = [{ until: 0.5, kl: 1, cut: 0, bce: 0 }, { until: 1, kl: 0, cut: 1, bce: 0 }];
     const run = { ...made, recipe: { ...made.recipe, validations: 4, phases } };
     const whole = await runTo(run, 40);
-    // Between two validations, in the second phase.
-    const { last, ending } = await runTo(run, 27);
+    // Between two validations, in the second phase, with losses that are read late.
+    const { last, ending } = await runTo(run, 27, run.start, 4);
     assertEquals([last.step, ending], [27, "stopped"]);
     const bytes = writeCheckpoint(last, run.identity, run.shape);
     const snapshot = readCheckpoint(bytes, run.identity, run.shape);
@@ -75,6 +84,49 @@ Deno.test({
     const [file, wanted] = [resumed, whole].map(({ best }) => fileOf(run, best.params));
     assert(file.every((byte, i) => byte === wanted[i]));
     assertSame(resumed.last, whole.last);
+  },
+});
+
+Deno.test({
+  name: "losses that are read late change nothing but when they are told",
+  ...JAX,
+  fn: async () => {
+    const run = await smallRun("--steps", "12");
+    const [prompt, late] = [await runTo(run, 12), await runTo(run, 12, run.start, 3)];
+    assertSame(late.last, prompt.last);
+    // Each step is followed by a validation, which waits for all losses.
+    assertEquals(late.losses, prompt.losses);
+    const rarely = { ...run, recipe: { ...run.recipe, validations: 1 } };
+    const { losses } = await runTo(rarely, 12, run.start, 3);
+    const delayed = [0, 0, 0, ...prompt.losses.slice(0, 8), prompt.losses[11]];
+    assertEquals(losses, delayed);
+  },
+});
+
+Deno.test({
+  name: "a loss that is not finite is named by its step, and nothing after it is saved",
+  ...JAX,
+  fn: async () => {
+    const run = await smallRun("--steps", "20");
+    const recipe = { ...run.recipe, validations: 4 };
+    // NaN from the seventh step on; a validation would follow the tenth.
+    const sample: Sampler = (step) => {
+      const batch = run.sample(step);
+      if (step >= 6) batch.queries.data.fill(NaN);
+      return batch;
+    };
+    for (const mostUnread of [0, 2, 9]) {
+      const saved: number[] = [];
+      const training = {
+        ...{ recipe, shape: run.shape, sample, start: run.start, mostUnread },
+        validate: run.createValidate(),
+        afterStep: () => false,
+        save: ({ step }: Snapshot) => void saved.push(step),
+      };
+      const { message } = await assertRejects(() => train(training), DivergedError);
+      assertMatch(message, /^The loss of step 7 is not finite; /);
+      assertEquals(saved, [5]);
+    }
   },
 });
 

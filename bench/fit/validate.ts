@@ -6,7 +6,8 @@ import { cheapest } from "../quality/ranking.ts";
 import type { EdgeWindows } from "../quality/selector.ts";
 import { type FitContext, middleOf } from "./contexts.ts";
 import type { Recipe } from "./recipe.ts";
-import { createRotation, type HostTensor } from "./sample.ts";
+import { createRotation } from "./rows.ts";
+import type { HostTensor } from "./sample.ts";
 
 /** Encodes rows: pre-activations [heads, n, bits] of rows [heads, n, headDim] or [n, headDim]. */
 export type Encode = (side: "query" | "key", rows: HostTensor) => Promise<Float32Array>;
