@@ -18,14 +18,10 @@ function inFolder(body: (folder: string) => void): void {
 function write(dir: string, ...rows: Partial<ResultRow>[]): void {
   const writer = openResults(dir);
   for (const row of rows) {
-    writer.append(makeRow(row));
-    writer.appendSamples({
-      case_id: "case",
-      kernel: "kernel",
-      params: "{}",
-      us: [1, 2.3456789],
-      dropped_us: [],
-    });
+    writer.append([makeRow(row)], [{
+      ...{ utc: "2026-07-03T12:34:56.789Z", case_id: "case", kernel: "kernel", params: "{}" },
+      ...{ us: [1, 2.3456789], dropped_us: [] },
+    }]);
   }
   writer.close();
 }
@@ -37,8 +33,7 @@ Deno.test("rows come back as they were written", () =>
   inFolder((folder) => {
     const dir = `${folder}/deep/er`;
     const writer = openResults(dir);
-    writer.append(makeRow({ adapter: 'A "B", C', failure: "two\r\nlines" }));
-    writer.append(makeFailedRow());
+    writer.append([makeRow({ adapter: 'A "B", C', failure: "two\r\nlines" }), makeFailedRow()]);
     // Both are on disk before the files are closed.
     const [row, failed] = readRows(dir);
     assertEquals(writer.rows, 2);

@@ -1,6 +1,6 @@
 /** Which version of the suite is running. Equal revisions are equal code. */
-import { createHash } from "node:crypto";
 import config from "../deno.json" with { type: "json" };
+import { shortDigest } from "./digest.ts";
 
 /** Version and commit as results record them. */
 export interface Revision {
@@ -51,16 +51,12 @@ function filesIn(root: string, path: string): string[] {
     .flatMap((entry) => filesIn(root, entry));
 }
 
-/** 8 hex digits of the names and contents of files; one that was deleted has none. */
+/** A digest of files; one that was deleted has no content. */
 function digestOf(root: string, paths: readonly string[]): string {
-  const hash = createHash("sha256");
-  for (const path of paths) {
+  return shortDigest(paths.map((path) => {
     const full = `${root}/${path}`;
-    const content = exists(full) ? Deno.readFileSync(full) : null;
-    hash.update(`${path}\0${content?.length ?? "deleted"}\0`);
-    if (content !== null) hash.update(content);
-  }
-  return hash.digest("hex").slice(0, 8);
+    return [path, exists(full) ? Deno.readFileSync(full) : null] as const;
+  }));
 }
 
 function exists(path: string): boolean {

@@ -7,7 +7,7 @@ export interface ResultRow {
   /** ISO 8601, when the row was measured. */
   readonly utc: string;
   readonly suite_version: string;
-  /** Commit of the suite, "-dirty" appended where files differ; "unknown" outside a checkout. */
+  /** The code that ran: see `revision.ts`. */
   readonly commit: string;
   readonly runtime: string;
   readonly adapter: string;
@@ -46,6 +46,12 @@ export interface ResultRow {
   readonly params: string;
   readonly workgroup: number | null;
   readonly cache: "cold" | "hot";
+  /** Seed of generated inputs; null in files that lack it. */
+  readonly seed: number | null;
+  /** Bytes set aside for inputs, which may be fewer than cold sets want; null in files that lack it. */
+  readonly memory_bytes: number | null;
+  /** 8 hex digits of the trace and its map; empty for generated inputs. */
+  readonly data_digest: string;
   readonly timer: "timestamp" | "wall";
   readonly steps_per_sample: number;
   /** Input sets that the steps rotate over. */
@@ -116,6 +122,9 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   "params",
   "workgroup",
   "cache",
+  "seed",
+  "memory_bytes",
+  "data_digest",
   "timer",
   "steps_per_sample",
   "sets",
@@ -139,8 +148,17 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   "failure",
 ];
 
+/** Columns that the first files with results lack. */
+export const LATER_COLUMNS: readonly (keyof ResultRow)[] = [
+  "seed",
+  "memory_bytes",
+  "data_digest",
+];
+
 /** Raw samples of one row: a line of `samples.jsonl`. */
 export interface SampleRecord {
+  /** When, which case and which kernel: those of the row. */
+  readonly utc: string;
   readonly case_id: string;
   readonly kernel: string;
   readonly params: string;

@@ -5,6 +5,7 @@
  */
 import { readPeers } from "../peers.ts";
 import { checkWritable } from "../quality/output_file.ts";
+import { latestRows } from "../latest_rows.ts";
 import { readResults } from "../read_results.ts";
 import type { ResultRow } from "../row.ts";
 import { UsageError } from "../usage_error.ts";
@@ -26,7 +27,7 @@ function main(args: readonly string[]): number {
     return EXIT.ok;
   }
   const data = {
-    rows: options.results.flatMap(readRows),
+    rows: readAll(options.results),
     peers: readPeers(options.peers),
     quality: options.quality.flatMap(readQualityRows),
   };
@@ -35,6 +36,17 @@ function main(args: readonly string[]): number {
   writeReport(options.out, data, commandOf("report", args));
   for (const path of [...files, options.out]) console.log(`Written: ${path}`);
   return EXIT.ok;
+}
+
+/** The rows of all files; of several of one kernel and case on a device the last counts. */
+function readAll(paths: readonly string[]): ResultRow[] {
+  const all = paths.flatMap(readRows);
+  const rows = latestRows(all);
+  const replaced = all.length - rows.length;
+  if (replaced > 0) {
+    console.error(`Left out ${replaced} rows that later ones of their kernel and case replace.`);
+  }
+  return rows;
 }
 
 function readRows(path: string): readonly ResultRow[] {
