@@ -45,6 +45,7 @@ Deno.test("wrong usage exits 2 with one sentence", () =>
       [["--peers", file, ...TINY], /^\S+file has other columns than peer,batch,/],
       [["--set", "nothing"], /^No set of cases is called nothing; known are decode/],
       [["--out", `${file}/results`, ...TINY], /^Cannot write results to /],
+      [["--json", folder, "--out", `${folder}/none`, ...TINY], /^Cannot write \S+: it is a folder/],
     ];
     const outcomes = await Promise.all(wrong.map(([args]) => run(...args)));
     for (const [i, { code, err }] of outcomes.entries()) {

@@ -20,12 +20,14 @@ import { createProgress } from "./progress.ts";
 import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
 import { promptShares } from "./prompt_share.ts";
+import { checkWritable } from "./quality/output_file.ts";
 import { openResults } from "./results.ts";
 import { commandOf } from "./report/command.ts";
 import { readRevision } from "./revision.ts";
 import { formatTable } from "./table.ts";
 import { loadTuning } from "./tune/tuning_file.ts";
 import { runCommand } from "./run_command.ts";
+import { writeRun } from "./write_run.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
@@ -66,6 +68,7 @@ async function measureAll(
 ): Promise<number> {
   const tuning = options.noTuned ? null : loadTuning(options.tuned);
   const revision = readRevision();
+  if (options.json !== null) checkWritable(options.json);
   const earlier = earlierRows(options.outDir, revision.commit);
   const host = await openAdapter({ driver: options.driver });
   console.log(describeAdapter(host.info));
@@ -97,12 +100,13 @@ async function measureAll(
   const labels = new Map(cases.map(({ caseId, label }) => [caseId, label]));
   const ratios = caseTimes(outcome.rows, peers, labels);
   if (ratios.length > 0) Deno.writeTextFileSync(`${options.outDir}/ratios.csv`, ratiosCsv(ratios));
+  if (options.json !== null) writeRun(options.json, context, outcome.rows, results.samplesPath);
   return await report(options, outcome, results.csvPath, formatRatios(ratios), peers);
 }
 
 /** Prints what came of the run, writes it as a page, and returns the exit code. */
 async function report(
-  { outDir }: BenchOptions,
+  { outDir, json }: BenchOptions,
   { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
   csvPath: string,
   ratios: string,
@@ -119,6 +123,7 @@ async function report(
   for (const what of tooLarge) console.error(what);
   if (kept > 0) console.log(`Kept ${kept} rows of an earlier run of this commit.`);
   console.log(`Results: ${csvPath}`);
+  if (json !== null) console.log(`JSON: ${json}`);
   if (measured > 0) {
     // Loaded now, so that nothing of it runs beside a measurement.
     const { writeReport } = await import("./report/write.ts");

@@ -1,6 +1,7 @@
-/** Reads `results.csv` back into rows, and says exactly what is wrong with one. */
+/** Reads results back into rows, and says exactly what is wrong with them. */
 import { type CsvLine, csvLines, damaged, decimalNumber, readText } from "./csv_lines.ts";
 import { COLUMNS, LATER_COLUMNS, type ResultRow } from "./row.ts";
+import { parseRun, rowsOfRun } from "./run_json.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a file of results holds. */
@@ -29,13 +30,15 @@ const MAY_BE_EMPTY: readonly (keyof ResultRow)[] = [
 ];
 
 /**
- * Reads a results file, or `results.csv` of a results folder.
+ * Reads a results file, `results.csv` of a results folder, or what `bench --json` wrote.
  *
  * @throws {UsageError} one sentence on why it cannot be read.
  */
 export function readResults(path: string): StoredResults {
   const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/results.csv` : path;
-  return parseResults(readText(file), file);
+  const text = readText(file);
+  if (!text.startsWith("{")) return parseResults(text, file);
+  return { rows: rowsOfRun(parseRun(text, file)), warning: null };
 }
 
 /**

@@ -84,7 +84,9 @@ function csvLine(fields: readonly unknown[]): string {
 
 /** A value as written: no line breaks, so that a record is always one line. */
 function field(value: ResultRow[keyof ResultRow]): unknown {
-  return typeof value === "string" ? value.replace(/[\r\n]+/g, " ") : shortNumber(value);
+  if (typeof value === "string") return value.replace(/[\r\n]+/g, " ");
+  // The error of outputs that are no numbers is none either.
+  return typeof value === "number" && !Number.isFinite(value) ? null : shortNumber(value);
 }
 
 /** Fractions keep 6 digits: no timing is good to more. */

@@ -50,6 +50,12 @@ Deno.test("rows come back as they were written", () =>
     assertEquals([failed.median_us, failed.verified], ["", "false"]);
   }));
 
+Deno.test("what is no number is left empty, so that it can be read again", () =>
+  inFolder((folder) => {
+    write(folder, { rel_l2_err: NaN, verified: false }, { rel_l2_err: Infinity, verified: false });
+    assertEquals(readRows(folder).map((row) => row.rel_l2_err), ["", ""]);
+  }));
+
 Deno.test("lines end as RFC 4180 has it", () =>
   inFolder((folder) => {
     write(folder, {});
