@@ -128,7 +128,7 @@ async function report(
     // Loaded now, so that nothing of it runs beside a measurement.
     const { writeReport } = await import("./report/write.ts");
     const path = `${outDir}/report.html`;
-    writeReport(path, { rows, peers, quality: [] }, commandOf("bench", Deno.args));
+    writeReport(path, { rows, peers, quality: [], tuning: [] }, commandOf("bench", Deno.args));
     console.log(`Report: ${path}`);
   }
   const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));

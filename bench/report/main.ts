@@ -8,6 +8,7 @@ import { checkWritable } from "../quality/output_file.ts";
 import { latestRows } from "../latest_rows.ts";
 import { readResults } from "../read_results.ts";
 import type { ResultRow } from "../row.ts";
+import { readLog } from "../tune/log.ts";
 import { UsageError } from "../usage_error.ts";
 import { commandOf } from "./command.ts";
 import { sectionsOf } from "./figures.ts";
@@ -30,6 +31,7 @@ function main(args: readonly string[]): number {
     rows: readAll(options.results),
     peers: readPeers(options.peers),
     quality: options.quality.flatMap(readQualityRows),
+    tuning: options.tune.flatMap(readTuneLines),
   };
   checkWritable(options.out);
   const files = options.svg === null ? [] : writeSvgFiles(options.svg, sectionsOf(data));
@@ -60,6 +62,14 @@ function readQualityRows(path: string) {
   const rows = readQuality(path);
   if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
   return rows;
+}
+
+function readTuneLines(path: string) {
+  const lines = readLog(path);
+  if (lines.every(({ type }) => type !== "measured")) {
+    throw new UsageError(`${path} has no measurements.`);
+  }
+  return lines;
 }
 
 if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

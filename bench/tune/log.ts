@@ -4,6 +4,7 @@
  */
 import type { Params } from "../../kernels/contender.ts";
 import type { TuningKey } from "../../kernels/tuning.ts";
+import { readText } from "../csv_lines.ts";
 import { UsageError } from "../usage_error.ts";
 import { type Measured, type Opened, PHASES } from "./messages.ts";
 import { STRATEGIES } from "./strategies.ts";
@@ -73,6 +74,17 @@ export function openLog(dir: string, resume: boolean): TuneLog {
 }
 
 /**
+ * The lines of a log, or of `tune.jsonl` of a folder; a last one that is not whole is dropped.
+ *
+ * @throws {UsageError} one sentence on why it cannot be read.
+ */
+export function readLog(path: string): LogLine[] {
+  const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/tune.jsonl` : path;
+  const text = readText(file);
+  return parseLog(text.slice(0, text.lastIndexOf("\n") + 1), file);
+}
+
+/**
  * The lines of a log's text; all of them are whole.
  *
  * @param path Names the file in errors.
@@ -109,6 +121,15 @@ export function known(lines: readonly LogLine[], subject: LogSubject): Known {
       )),
     done: own.some(({ type }) => type === "done"),
   };
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    // Reading it will say why.
+    return false;
+  }
 }
 
 function parsed(line: string): unknown {
