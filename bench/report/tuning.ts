@@ -1,7 +1,8 @@
 /** Figures of what tuners measured: a heat map for each kernel and case. Pure. */
+import type { Params } from "../../kernels/contender.ts";
 import { heatCells, heatMapChart, varyingMost } from "../tune/heatmap.ts";
 import { candidateKey } from "../tune/candidates.ts";
-import { known, type LogLine, type LogSubject } from "../tune/log.ts";
+import { type Known, known, type LogLine, type LogSubject } from "../tune/log.ts";
 import type { Measured } from "../tune/messages.ts";
 import { latestOf, winnerOf } from "../tune/outcome.ts";
 import { ranked } from "../tune/strategies.ts";
@@ -23,7 +24,7 @@ export function tunings(lines: readonly LogLine[]): Tuning[] {
   return Array.from(devices, ([device, own]) => {
     const kernels = new Map(own.map((line) => [`${line.case_id} ${line.kernel}`, subjectOf(line)]));
     const measured = [...kernels.values()].map((subject) => ({
-      ...{ subject, measured: known(own, subject).measured },
+      ...{ subject, ...known(own, subject) },
     }));
     const unique = (values: readonly string[]) => [...new Set(values)];
     return {
@@ -33,7 +34,7 @@ export function tunings(lines: readonly LogLine[]): Tuning[] {
         measured.filter(({ measured }) => measured.every(({ us }) => us === null))
           .map(({ subject }) => subject.kernel),
       ),
-      figures: measured.flatMap(({ subject, measured }) => figuresOf(subject, measured)),
+      figures: measured.flatMap(({ subject, ...of }) => figuresOf(subject, of)),
     };
   });
 }
@@ -43,11 +44,11 @@ function subjectOf({ adapter, driver, backend, case_id, kernel, checksum }: LogL
 }
 
 /** The figure of a kernel and case; none where no candidate was right. */
-function figuresOf({ kernel, case_id }: LogSubject, measured: readonly Measured[]): Figure[] {
+function figuresOf({ kernel, case_id }: LogSubject, { measured, defaults }: Known): Figure[] {
   const latest = latestOf(measured);
   const names = varyingMost(latest);
   if (names === null) return [];
-  const { usual, best } = winnerOf({ latest, defaults: measured[0].params });
+  const { usual, best } = winnerOf({ latest, defaults });
   const [columns, rows] = names;
   return [{
     id: `tuning-${idOf(kernel)}-${idOf(case_id)}`,
@@ -62,18 +63,18 @@ function figuresOf({ kernel, case_id }: LogSubject, measured: readonly Measured[
       names,
       `Tuning of ${kernel}: ${placeOf(case_id)}`,
     ),
-    table: tableOf(latest, measured[0].params, best?.params ?? null),
+    table: tableOf(latest, defaults, best?.params ?? null),
   }];
 }
 
 /** The defaults, the best, and all other candidates from the fastest on. */
 function tableOf(
   latest: readonly Measured[],
-  defaults: Measured["params"],
-  best: Measured["params"] | null,
+  defaults: Params | null,
+  best: Params | null,
 ): Figure["table"] {
   const names = [...new Set(latest.flatMap(({ params }) => Object.keys(params)))];
-  const find = (params: Measured["params"] | null) =>
+  const find = (params: Params | null) =>
     latest.filter((each) => params !== null && candidateKey(each.params) === candidateKey(params));
   const [[usual], winners] = [find(defaults), find(best)];
   const others = [...ranked(latest), ...latest.filter(({ us }) => us === null)]
@@ -99,7 +100,8 @@ function candidatesOf(latest: readonly Measured[]): string {
 }
 
 function verdictOf(usualUs: number | undefined, bestUs: number | undefined): string {
-  if (!usualUs || !bestUs) return "It was not measured to its end.";
+  if (!bestUs) return "It was not measured to its end.";
+  if (!usualUs) return `The best takes ${micros(bestUs)} us; the defaults have no time.`;
   return bestUs < usualUs
     ? `The best takes ${micros(bestUs)} us, the defaults ${micros(usualUs)}.`
     : `Nothing beats the defaults, which take ${micros(usualUs)} us, beyond noise.`;

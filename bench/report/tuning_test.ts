@@ -17,8 +17,17 @@ function tuned(LANES: number, WORKGROUP: number, us: number | null): LogLine {
 
 const of = (tuning: LogLine[]) => sectionsOf({ rows: [], peers: [], quality: [], tuning });
 
+function opened(): LogLine {
+  const { utc, adapter, driver, backend, case_id, kernel, checksum } = tuned(8, 64, 20);
+  return {
+    ...{ utc, adapter, driver, backend, case_id, kernel, checksum, type: "opened" },
+    ...{ defaults: { LANES: 8, WORKGROUP: 64 }, allowed: 4, strategy: "exhaustive" },
+  };
+}
+
 Deno.test("a tuner's figure tells the default, the best and every candidate", () => {
-  const lines = [tuned(8, 64, 20), tuned(4, 64, 12.5), tuned(4, 128, 40), tuned(16, 64, null)];
+  const candidates = [tuned(4, 64, 12.5), tuned(8, 64, 20), tuned(4, 128, 40), tuned(16, 64, null)];
+  const lines = [opened(), ...candidates];
   const [section, ...none] = of(lines);
   assertEquals([section.heading, section.warning === null, none], [
     ...["Tuning on llvmpipe, vulkan", false, []],
@@ -42,6 +51,12 @@ Deno.test("a tuner's figure tells the default, the best and every candidate", ()
   // Of a kernel that has changed the last version counts.
   const changed = lines.map((line) => ({ ...line, checksum: "def" }));
   assertEquals(of([...lines, ...changed])[0].figures.length, 1);
+  // A log that does not tell the defaults, and one that a kill cut short.
+  const [untold] = of(candidates)[0].figures;
+  assertStringIncludes(untold.caption, "The best takes 12.5 us; the defaults have no time.");
+  assertEquals(untold.table.rows[0], ["best", 12.5, 12.5, 12.5, null, 4, 64]);
+  const [begun] = of([opened(), { ...tuned(8, 64, 20), phase: "explore" } as LogLine])[0].figures;
+  assertStringIncludes(begun.caption, "It was not measured to its end.");
   const [failed] = of([tuned(8, 64, null)]);
   assertEquals(failed.facts.at(-1), ["Kernels without a right candidate", "dense/split"]);
 });
