@@ -1,7 +1,6 @@
 /** What an earlier run left in the folder that a run is to go on in. */
-import { latestRows } from "./latest_rows.ts";
 import { readResults } from "./read_results.ts";
-import type { ResultRow } from "./row.ts";
+import { latestRows, type ResultRow } from "./row.ts";
 import { UsageError } from "./usage_error.ts";
 
 /**

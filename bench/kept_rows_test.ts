@@ -1,8 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { findContender } from "../kernels/registry.ts";
 import { alikeRows, type Conditions, keptProbes, partKept, type Wanted } from "./kept_rows.ts";
-import { latestRows } from "./latest_rows.ts";
-import type { ResultRow } from "./row.ts";
+import { latestRows, type ResultRow } from "./row.ts";
 import { makeFailedRow, makeRow } from "./testing_row.ts";
 
 const { runtime, adapter, vendor, driver, backend, software, case_id: caseId } = makeRow();

@@ -1,6 +1,6 @@
 /** Which version of the suite is running. Equal revisions are equal code. */
+import { createHash } from "node:crypto";
 import config from "../deno.json" with { type: "json" };
-import { shortDigest } from "./digest.ts";
 
 /** Version and commit as results record them. */
 export interface Revision {
@@ -49,6 +49,16 @@ function filesIn(root: string, path: string): string[] {
   if (!Deno.statSync(full).isDirectory) return [path];
   return Array.from(Deno.readDirSync(full), ({ name }) => `${path}/${name}`)
     .flatMap((entry) => filesIn(root, entry));
+}
+
+/** 8 hex digits over the names and contents of files; null for one that is not there. */
+export function shortDigest(files: Iterable<readonly [string, Uint8Array | null]>): string {
+  const hash = createHash("sha256");
+  for (const [name, content] of files) {
+    hash.update(`${name}\0${content?.length ?? "none"}\0`);
+    if (content !== null) hash.update(content);
+  }
+  return hash.digest("hex").slice(0, 8);
 }
 
 /** A digest of files; one that was deleted has no content. */

@@ -1,4 +1,4 @@
-/** One measurement as it is written: the columns of `results.csv`, in order. */
+/** One measurement as it is written: the columns of `results.csv`, in order. Pure. */
 import type { CodeSharing, KvDtype } from "../kernels/problem.ts";
 import type { Stage } from "../kernels/contender.ts";
 
@@ -166,4 +166,20 @@ export interface SampleRecord {
   readonly us: readonly number[];
   /** Microseconds per step of the samples dropped for a low clock. */
   readonly dropped_us: readonly number[];
+}
+
+/** The case as measured: caches left hot make another measurement of it. */
+export function caseName({ case_id, cache, stage }: ResultRow): string {
+  // Probes always run hot, or always cold, whatever the kernels do.
+  return cache === "hot" && stage !== "probe" ? `${case_id} (hot)` : case_id;
+}
+
+/**
+ * The last row of each kernel and case on each device, in the order of the first ones: a later run
+ * into the same folder replaces what it measured again.
+ */
+export function latestRows(rows: readonly ResultRow[]): ResultRow[] {
+  const nameOf = (row: ResultRow) =>
+    JSON.stringify([row.adapter, row.driver, row.backend, caseName(row), row.kernel]);
+  return [...new Map(rows.map((row) => [nameOf(row), row])).values()];
 }

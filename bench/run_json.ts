@@ -52,8 +52,14 @@ const ROW_FIELDS = {
 
 const ROW = v.pipe(
   v.strictObject(ROW_FIELDS),
-  v.check(({ us, samples }) => us === null || us.length === samples, "has not `samples` times"),
-  v.check(({ verified, failure }) => verified === (failure === ""), "is verified and failed"),
+  v.check(
+    ({ us, samples }) => us === null || us.length === samples,
+    "has another number of us than samples says",
+  ),
+  v.check(
+    ({ verified, failure }) => verified === (failure === ""),
+    "contradicts itself in verified and failure",
+  ),
 );
 
 const RUN = v.strictObject({

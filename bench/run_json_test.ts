@@ -122,8 +122,14 @@ Deno.test("damaged documents are refused in one sentence that tells the place", 
       /^r\.json: settings\.speed is no field of schema 1\.$/,
     ],
     [spoilt((run) => run.written = "today"), /^r\.json: written is "today" where .+ is due\.$/],
-    [spoilt((run) => run.rows[1].us.pop()), /^r\.json: rows\.1 has not `samples` times\.$/],
-    [spoilt((run) => run.rows[0].failure = "out"), /^r\.json: rows\.0 is verified and failed\.$/],
+    [
+      spoilt((run) => run.rows[1].us.pop()),
+      /^r\.json: rows\.1 has another number of us than samples says\.$/,
+    ],
+    [
+      spoilt((run) => run.rows[0].failure = "out"),
+      /^r\.json: rows\.0 contradicts itself in verified and failure\.$/,
+    ],
   ];
   for (const [json, sentence] of wrong) {
     const error = assertThrows(() => parseRun(json, "r.json"), UsageError);

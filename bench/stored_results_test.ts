@@ -1,8 +1,8 @@
 /** The results that ship with the suite: one file for each adapter, and those of peers. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { latestRows } from "./latest_rows.ts";
 import { readPeers } from "./peers.ts";
 import { readResults } from "./read_results.ts";
+import { latestRows } from "./row.ts";
 import { inFolder, runProgram } from "./testing_command.ts";
 
 const FOLDER = `${import.meta.dirname}/../fixtures/results`;

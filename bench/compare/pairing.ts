@@ -1,6 +1,5 @@
 /** Rows of several runs, paired by kernel and case. Pure. */
-import { caseName } from "../latest_rows.ts";
-import type { ResultRow } from "../row.ts";
+import { caseName, type ResultRow } from "../row.ts";
 
 /** One results file, as read. */
 export interface Recording {

@@ -6,7 +6,7 @@ Writes results as one HTML file that needs no network: figures, and the tables b
 
 Usage: deno task report RESULTS... [flags]
 
-  RESULTS             files that bench wrote, or folders of a results.csv
+  RESULTS             files that bench wrote (CSV or --json), or folders of a results.csv
   --peers FILE,..     CSV of other software's times, as bench --peers takes them
   --quality FILE,..   CSV that quality --csv wrote
   --tune FILE,..      logs that tune wrote, or folders of a tune.jsonl

@@ -5,9 +5,8 @@
  */
 import { readPeers } from "../peers.ts";
 import { checkWritable } from "../quality/output_file.ts";
-import { latestRows } from "../latest_rows.ts";
 import { readResults } from "../read_results.ts";
-import type { ResultRow } from "../row.ts";
+import { latestRows, type ResultRow } from "../row.ts";
 import { readLog } from "../tune/log.ts";
 import { UsageError } from "../usage_error.ts";
 import { commandOf } from "./command.ts";
