@@ -2,6 +2,7 @@
  * The log of a tuner: a line of JSON for each measurement, on disk before the next one begins. What
  * a killed run left is read again, all but a line that it did not finish.
  */
+import * as v from "valibot";
 import type { Params } from "../../kernels/contender.ts";
 import type { TuningKey } from "../../kernels/tuning.ts";
 import { readText } from "../csv_lines.ts";
@@ -92,9 +93,9 @@ export function readLog(path: string): LogLine[] {
  */
 export function parseLog(text: string, path: string): LogLine[] {
   return text.split("\n").slice(0, -1).map((line, i) => {
-    const value = parsed(line);
-    if (!isLogLine(value)) throw new UsageError(`${path}: line ${i + 1} is none of a tuner's.`);
-    return value;
+    const { success, output } = v.safeParse(LINE, parsed(line));
+    if (!success) throw new UsageError(`${path}: line ${i + 1} is none of a tuner's.`);
+    return output;
   });
 }
 
@@ -140,27 +141,24 @@ function parsed(line: string): unknown {
   }
 }
 
-const SUBJECT = ["adapter", "driver", "backend", "case_id", "kernel", "checksum", "utc"];
-
-function isLogLine(value: unknown): value is LogLine {
-  if (!isRecord(value)) return false;
-  const line = value;
-  if (SUBJECT.some((name) => typeof line[name] !== "string")) return false;
-  if (line.type === "done") return true;
-  if (line.type === "opened") {
-    return isRecord(line.defaults) && STRATEGIES.some((name) => name === line.strategy) &&
-      (line.allowed === null || typeof line.allowed === "number");
-  }
-  const isTime = (time: unknown) => time === null || typeof time === "number";
-  return line.type === "measured" && PHASES.some((phase) => phase === line.phase) &&
-    isRecord(line.params) && typeof line.samples === "number" &&
-    isTime(line.us) && isTime(line.low) && isTime(line.high) &&
-    (line.failure === null || typeof line.failure === "string");
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
+const text = v.string();
+const params = v.record(text, v.number());
+const time = v.nullable(v.number());
+const SUBJECT = {
+  ...{ adapter: text, driver: text, backend: text, case_id: text, kernel: text, checksum: text },
+  utc: text,
+};
+const LINE = v.variant("type", [
+  v.object({ ...SUBJECT, type: v.literal("done") }),
+  v.object({
+    ...{ ...SUBJECT, type: v.literal("opened"), defaults: params },
+    ...{ allowed: v.nullable(v.number()), strategy: v.picklist(STRATEGIES) },
+  }),
+  v.object({
+    ...{ ...SUBJECT, type: v.literal("measured"), phase: v.picklist(PHASES), params },
+    ...{ us: time, low: time, high: time, samples: v.number(), failure: v.nullable(text) },
+  }),
+]);
 
 function readIfThere(path: string): string | null {
   try {
