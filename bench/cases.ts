@@ -23,11 +23,15 @@ export interface BenchCase {
   readonly trace?: Trace;
   /** What was learned for the trace's heads; without it a random projection makes its codes. */
   readonly learnedMap?: LearnedMap;
+  /** Tells traces and maps of one name apart; 8 hex digits. */
+  readonly dataDigest?: string;
 }
 
 /** A trace with the name of its file, and what was learned for its heads if there is anything. */
 export interface NamedTrace {
   readonly name: string;
+  /** 8 hex digits over the files of both. */
+  readonly dataDigest?: string;
   readonly trace: Trace;
   readonly learnedMap?: LearnedMap;
 }
@@ -104,7 +108,8 @@ function casesOfSet({ name, cases }: CaseSet, contenders: readonly Contender[]):
  * its learned map's or else a random projection's, whatever the map of other cases is: an MLP of
  * hashed weights would pick by chance.
  */
-function traceCase(options: BenchOptions, { name, trace, learnedMap }: NamedTrace): BenchCase {
+function traceCase(options: BenchOptions, named: NamedTrace): BenchCase {
+  const { name, trace, learnedMap, dataDigest } = named;
   const learned = learnedMap !== undefined;
   const { map, bits, sharing } = learned
     ? learnedMap.shape
@@ -115,7 +120,7 @@ function traceCase(options: BenchOptions, { name, trace, learnedMap }: NamedTrac
   return {
     ...{ name: `trace ${name}`, label: `trace ${name}` },
     caseId: `trace-${name}-${caseId(problem, learned)}`,
-    ...{ problem, contenders: options.contenders, trace },
+    ...{ problem, contenders: options.contenders, trace, dataDigest },
     ...(learned ? { learnedMap } : {}),
   };
 }

@@ -38,6 +38,8 @@ export interface MeasureContext {
   /** What is wrong with the probes on this device; null if nothing is. */
   readonly probeFailure: string | null;
   readonly settings: MeasureSettings;
+  /** Bytes set aside for inputs: of a software adapter they are the machine's own. */
+  readonly inputBytes: number;
   readonly sampling: Omit<SampleSettings, "maxTimeMs">;
 }
 
@@ -67,6 +69,7 @@ export async function openContext(
     probes,
     probeFailure: await checkProbes(device),
     settings,
+    inputBytes: software ? 2e9 : settings.memoryBytes,
     sampling: {
       maxSteps: timer.kind === "wall" ? 20_000 : 400,
       bestClock: { us: Infinity },

@@ -42,8 +42,11 @@ How to measure
   --no-tuned         the kernels' default parameters, whatever was tuned
   --driver NAME      driver to record where the system does not tell it
   --out DIR          folder of results.csv and samples.jsonl (default results/<UTC time>);
-                     rows are appended to what is there; ratios.csv and report.html, with
+                     verified rows of this commit, device and settings that it has are kept,
+                     what is missing is measured and appended, and of several rows of one
+                     kernel and case the last counts; ratios.csv and report.html, with
                      figures, are of the last run
+  --json FILE        write the run as one JSON document, too: bench/RUN-JSON.md describes it
   --peers FILE,..    CSV of other software's times in f16 (bench/peers.ts has the columns), set
                      against the fastest dense kernel and sparse step of each case
 

@@ -3,10 +3,11 @@ import type { Contender, Stage } from "../kernels/contender.ts";
 import type { Verdict } from "../kernels/judge.ts";
 import { kvBytes, type Problem } from "../kernels/problem.ts";
 import type { BenchCase } from "./cases.ts";
+import { type Ceilings, ceilingsOf, floorUs } from "./ceilings.ts";
 import { eligible, type MeasureContext, type Refusal } from "./context.ts";
 import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
 import { InputSets } from "./inputs.ts";
-import { type Ceilings, floorUs } from "./probes.ts";
+import { alikeRows, keptProbes, partKept, type Wanted } from "./kept_rows.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
 import { type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
 import { sampleInterleaved, type Samples, type SampleSettings } from "./sampler.ts";
@@ -16,28 +17,53 @@ import type { GpuTimer } from "./timer.ts";
 import { traceInputs } from "./trace_case.ts";
 import { chooseParams } from "./tuned_choice.ts";
 
+/** What is told while a case is measured. */
+export interface CaseListener {
+  /** New rows with their raw samples, as soon as they are final. */
+  onRows(rows: readonly ResultRow[], samples: readonly SampleRecord[]): void;
+  /** Rows of an earlier run that stand in place of new ones. */
+  onKept(rows: readonly ResultRow[]): void;
+  /** A kernel runs with tuned parameters, or its were stale. */
+  onTuned(note: string): void;
+}
+
 /**
- * Measures one case; rows are handed over as soon as they are final.
+ * Measures what is missing of one case.
  *
- * @param onTuned Told of each kernel that runs with tuned parameters, or whose were stale.
+ * @param earlier The latest rows of earlier runs of this code.
  * @returns the kernels that were left out because a step would take too long.
  */
 export async function measureCase(
   context: MeasureContext,
   benchCase: BenchCase,
-  onRow: (row: ResultRow, samples: SampleRecord | null) => Promise<void> | void,
-  onTuned: (note: string) => void = () => {},
+  earlier: readonly ResultRow[],
+  tell: CaseListener,
 ): Promise<Refusal[]> {
   const { device, facts, limits, settings, timer } = context;
   const { problem: p, contenders } = benchCase;
   const { able: allowed, refused } = eligible(context, p, contenders);
   for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
 
+  const alike = alikeRows(earlier, context, benchCase);
+  const ceilings = await caseCeilings(context, benchCase, alike, tell);
+  const slow = slowOnes(context, p, ceilings, allowed);
+  for (const { name, why } of slow) settings.onProgress(`${name} left out: ${why}`, 0);
+  const able = allowed.filter(({ name }) => slow.every((each) => each.name !== name));
+  const wanted: Wanted[] = [];
+  for (const contender of able) {
+    const { params, note } = await chooseParams({ facts, limits, ...settings }, contender, p);
+    if (note) tell.onTuned(`${contender.name}: ${note}`);
+    wanted.push({ contender, params });
+  }
+  const { kept, missing } = partKept(alike, wanted);
+  tell.onKept(kept);
+  if (missing.length === 0) return slow;
+
   const hot = settings.hot || facts.software;
   const inputs = new InputSets(device, p, {
     limits,
     seed: settings.seed,
-    budgetBytes: facts.software ? 2e9 : settings.memoryBytes,
+    budgetBytes: context.inputBytes,
     unroll: !facts.software,
     ...(benchCase.trace
       ? traceInputs(benchCase.trace, p, { ...benchCase, seed: settings.seed })
@@ -45,38 +71,33 @@ export async function measureCase(
   });
   const ready: { contestant: Contestant; verdict: Verdict }[] = [];
   try {
-    const ceilings = await context.probes.measure(
-      { ...context.sampling, maxTimeMs: settings.maxTimeMs / 4 },
-      [p.headDim * kvBytes(p.dtype)],
-    );
-    for (const [i, probe] of probeRows(context, benchCase, ceilings).entries()) {
-      await onRow(probe, record(probe, ceilings.results[i].samples));
-    }
-    const slow = slowOnes(context, p, ceilings, allowed);
-    for (const { name, why } of slow) settings.onProgress(`${name} left out: ${why}`, 0);
-    const able = allowed.filter(({ name }) => slow.every((each) => each.name !== name));
-    const total = able.length + 1;
+    const total = missing.length + 1;
     const row = rowMaker(context, benchCase, ceilings);
     // Contenders of a stage pick alike: one that lists its picks tells the rows of all.
-    const rows = new Map<Stage, GatheredRows>();
-    for (const [i, contender] of able.entries()) {
+    const gathered = new Map(
+      kept.flatMap(({ stage, rows, unique_rows: unique }) =>
+        rows === null || unique === null ? [] : [[stage, { rows, unique }] as [Stage, GatheredRows]]
+      ),
+    );
+    for (const [i, { contender, params }] of missing.entries()) {
       settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
-      const { params, note } = await chooseParams({ facts, limits, ...settings }, contender, p);
-      if (note) onTuned(`${contender.name}: ${note}`);
       const contestant = await prepare(inputs, contender, params, hot);
       const verdict = await contestant.verify(0);
       if (verdict.ok) {
         ready.push({ contestant, verdict });
         const found = await rowsOf(contestant, p);
-        if (found) rows.set(contender.stage, found);
+        if (found) gathered.set(contender.stage, found);
       } else {
-        await onRow(row(contestant, verdict, null, null, null), null);
+        tell.onRows([row(contestant, verdict, null, null, null)], []);
         contestant.destroy();
       }
     }
     if (ready.length === 0) return slow;
 
-    settings.onProgress(`${benchCase.name}: timing ${ready.length} kernels`, able.length / total);
+    settings.onProgress(
+      `${benchCase.name}: timing ${ready.length} kernels`,
+      missing.length / total,
+    );
     const samples = await sampleByPhase(timer, ready.map((r) => r.contestant), {
       ...context.sampling,
       maxTimeMs: settings.maxTimeMs,
@@ -94,17 +115,43 @@ export async function measureCase(
         : []
     );
     const bestDenseUs = dense.length ? Math.min(...dense) : null;
-    for (const [i, { contestant }] of ready.entries()) {
-      const gathered = rows.get(contestant.contender.stage) ?? null;
-      const result = row(contestant, verdicts[i], samples[i], bestDenseUs, gathered);
-      await onRow(result, record(result, samples[i]));
-    }
+    const rows = ready.map(({ contestant }, i) => {
+      const found = gathered.get(contestant.contender.stage) ?? null;
+      return row(contestant, verdicts[i], samples[i], bestDenseUs, found);
+    });
+    tell.onRows(rows, rows.map((each, i) => record(each, samples[i])));
     settings.onProgress(`${benchCase.name}: done`, 1);
     return slow;
   } finally {
     for (const { contestant } of ready) contestant.destroy();
     inputs.destroy();
   }
+}
+
+/** The case's ceilings: those of the earlier run that began it, or else measured now. */
+async function caseCeilings(
+  context: MeasureContext,
+  benchCase: BenchCase,
+  alike: readonly ResultRow[],
+  tell: CaseListener,
+): Promise<Ceilings> {
+  const { probes, sampling, settings } = context;
+  const { headDim, dtype } = benchCase.problem;
+  const rowBytes = headDim * kvBytes(dtype);
+  const kept = keptProbes(alike, probes.names(rowBytes));
+  if (kept !== null) {
+    tell.onKept(kept);
+    return ceilingsOf(kept.map(({ kernel: name, bytes, params, median_us }) => (
+      { name, bytes, operations: JSON.parse(params), us: median_us! }
+    )));
+  }
+  const limited = { ...sampling, maxTimeMs: settings.maxTimeMs / 4 };
+  const results = await probes.measure(limited, rowBytes);
+  const rows = probeRows(context, benchCase, results);
+  tell.onRows(rows, rows.map((row, i) => record(row, results[i].samples)));
+  return ceilingsOf(results.map(({ samples: { us, droppedUs }, ...probe }) => (
+    { ...probe, us: median(us.length > 0 ? us : droppedUs) }
+  )));
 }
 
 /**
@@ -137,15 +184,17 @@ function slowOnes(
   return contenders.flatMap((contender) => {
     const params = contender.defaults(p, limits);
     const { dispatches } = contender.plan(p, params);
-    const rowBytes = p.headDim * kvBytes(p.dtype);
-    const floor = floorUs(ceilings, contender.cost(p, params), dispatches.length, rowBytes);
+    const floor = floorUs(ceilings, contender.cost(p, params), dispatches.length);
     const why = tooLong(floor, p.kvLen, { software, maxTimeMs });
     return why ? [{ name: contender.name, why }] : [];
   });
 }
 
 /** The raw samples of a row; none where it failed. */
-function record({ case_id, kernel, params, verified }: ResultRow, samples: Samples): SampleRecord {
+function record(
+  { utc, case_id, kernel, params, verified }: ResultRow,
+  samples: Samples,
+): SampleRecord {
   const [us, dropped_us] = verified ? [samples.us, samples.droppedUs] : [[], []];
-  return { case_id, kernel, params, us, dropped_us };
+  return { utc, case_id, kernel, params, us, dropped_us };
 }

@@ -51,6 +51,8 @@ export interface BenchOptions {
   /** Driver name for systems that do not tell it. */
   readonly driver: string | undefined;
   readonly outDir: string;
+  /** Path of the run as one JSON document; null for none. */
+  readonly json: string | null;
   /** Path of the tuning file; null for the usual one, if it is there. */
   readonly tuned: string | null;
   /** Defaults are timed, whatever was tuned. */
@@ -70,7 +72,7 @@ const SWITCHES = ["quick", "hot", "no-tuned", "list", "help"] as const;
 const VALUES = [
   "models", "shape", "kv", "batch", "lengths", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
   "recent", "kernels", "trace", "trace-map", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
-  "out", "tuned", "print-wgsl",
+  "out", "json", "tuned", "print-wgsl",
 ] as const;
 
 type Value = (typeof VALUES)[number];
@@ -171,6 +173,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     memoryBytes: 1e9 * take("memory", 6, positiveNumber),
     seed: take("seed", 1, count(0, MAX_U32)),
     driver: texts.get("driver"),
+    json: texts.get("json") ?? null,
     outDir: texts.get("out") ?? `results/${now.toISOString().slice(0, 19).replaceAll(":", "-")}Z`,
   };
 }

@@ -1,6 +1,7 @@
-/** Reads `results.csv` back into rows, and says exactly what is wrong with one. */
+/** Reads results back into rows, and says exactly what is wrong with them. */
 import { type CsvLine, csvLines, damaged, decimalNumber, readText } from "./csv_lines.ts";
-import { COLUMNS, type ResultRow } from "./row.ts";
+import { COLUMNS, LATER_COLUMNS, type ResultRow } from "./row.ts";
+import { parseRun, rowsOfRun } from "./run_json.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a file of results holds. */
@@ -16,7 +17,8 @@ const TRUTHS: readonly (keyof ResultRow)[] = ["software", "verified"];
 // deno-fmt-ignore
 const TEXTS: readonly (keyof ResultRow)[] = [
   "utc", "suite_version", "commit", "runtime", "adapter", "vendor", "driver", "backend", "case_id",
-  "kernel", "stage", "lengths", "dtype", "code_sharing", "map", "params", "cache", "timer", "failure",
+  "kernel", "stage", "lengths", "dtype", "code_sharing", "map", "params", "cache", "data_digest", "timer",
+  "failure",
 ];
 
 /** Numbers that a row may lack. */
@@ -24,16 +26,19 @@ const TEXTS: readonly (keyof ResultRow)[] = [
 const MAY_BE_EMPTY: readonly (keyof ResultRow)[] = [
   "rows", "unique_rows", "workgroup", "median_us", "ci_low_us", "ci_high_us", "noise_pct",
   "gbytes_per_s", "gflops_per_s", "floor_us", "roofline_pct", "speedup_vs_dense", "ns_per_tick", "rel_l2_err",
+  "seed", "memory_bytes",
 ];
 
 /**
- * Reads a results file, or `results.csv` of a results folder.
+ * Reads a results file, `results.csv` of a results folder, or what `bench --json` wrote.
  *
  * @throws {UsageError} one sentence on why it cannot be read.
  */
 export function readResults(path: string): StoredResults {
   const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/results.csv` : path;
-  return parseResults(readText(file), file);
+  const text = readText(file);
+  if (!text.startsWith("{")) return parseResults(text, file);
+  return { rows: rowsOfRun(parseRun(text, file)), warning: null };
 }
 
 /**
@@ -47,20 +52,32 @@ export function parseResults(text: string, path: string): StoredResults {
   const end = text.lastIndexOf("\n") + 1;
   refuseOtherVersion(text, path);
   const due = "this version writes";
-  const lines = csvLines(text.slice(0, end), COLUMNS, { path, due });
+  const columns = columnsOf(text);
+  const lines = csvLines(text.slice(0, end), columns, { path, due });
   return {
-    rows: lines.map((line) => parseRow(line, path)),
+    rows: lines.map((line) => parseRow(line, columns, path)),
     warning: text.slice(end).trim() === "" ? null : `${path}: dropped an incomplete last line.`,
   };
+}
+
+/** The columns that the text has: all, or those of the first files. */
+function columnsOf(text: string): readonly (keyof ResultRow)[] {
+  const found = headerOf(text);
+  const older = LATER_COLUMNS.every((name) => !found.includes(name));
+  return older ? COLUMNS.filter((name) => !LATER_COLUMNS.includes(name)) : COLUMNS;
+}
+
+function headerOf(text: string): string[] {
+  return text.replace(/^\ufeff/, "").split(/\r?\n/, 1)[0].split(",");
 }
 
 /** Columns come and go with versions of the suite; the first ones tell its files from foreign ones. */
 function refuseOtherVersion(text: string, path: string): void {
   if (text.trim() === "") throw new UsageError(`${path} is empty.`);
-  const found = text.replace(/^\ufeff/, "").split(/\r?\n/, 1)[0].split(",");
+  const found = headerOf(text);
   // Without a line break behind it the header itself may be cut short.
   if (!text.includes("\n") || found[0] !== COLUMNS[0] || found[1] !== COLUMNS[1]) return;
-  const known: readonly string[] = COLUMNS;
+  const known: readonly string[] = columnsOf(text);
   const lacks = known.filter((name) => !found.includes(name));
   const extra = found.filter((name) => !known.includes(name));
   if (lacks.length + extra.length === 0) return;
@@ -71,10 +88,15 @@ function refuseOtherVersion(text: string, path: string): void {
   throw damaged(path, 1, `has the columns of another version of the suite: ${parts.join(" and ")}`);
 }
 
-function parseRow({ line, fields }: CsvLine, path: string): ResultRow {
-  const values = COLUMNS.map((name, i) => {
-    const value = valueOf(name, fields[i]);
-    if (value === undefined) throw damaged(path, line, `${name} cannot be "${fields[i]}"`);
+function parseRow(
+  { line, fields }: CsvLine,
+  columns: readonly (keyof ResultRow)[],
+  path: string,
+): ResultRow {
+  const values = COLUMNS.map((name) => {
+    const text = fields[columns.indexOf(name)] ?? "";
+    const value = valueOf(name, text);
+    if (value === undefined) throw damaged(path, line, `${name} cannot be "${text}"`);
     return [name, value];
   });
   return Object.fromEntries(values) as ResultRow;

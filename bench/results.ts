@@ -1,4 +1,4 @@
-/** Result files: each row and its samples go to disk whole, as soon as they are measured. */
+/** Result files: rows and their samples go to disk whole, as soon as they are measured. */
 import { stringify } from "@std/csv";
 import { COLUMNS, type ResultRow, type SampleRecord } from "./row.ts";
 import { UsageError } from "./usage_error.ts";
@@ -11,8 +11,8 @@ export interface ResultsWriter {
   readonly samplesPath: string;
   /** Rows appended so far by this writer. */
   readonly rows: number;
-  append(row: ResultRow): void;
-  appendSamples(record: SampleRecord): void;
+  /** Writes rows in one go, after their raw samples: a row that is there has its own. */
+  append(rows: readonly ResultRow[], samples?: readonly SampleRecord[]): void;
   close(): void;
 }
 
@@ -62,12 +62,13 @@ function writer(
     get rows() {
       return rows;
     },
-    append(row) {
-      writeWhole(csv, csvLine(COLUMNS.map((name) => field(row[name]))));
-      rows++;
-    },
-    appendSamples(record) {
-      writeWhole(samples, `${JSON.stringify(record, (_, value) => shortNumber(value))}\n`);
+    append(added, records = []) {
+      const line = (record: SampleRecord) =>
+        `${JSON.stringify(record, (_, value) => shortNumber(value))}\n`;
+      writeWhole(samples, records.map(line).join(""));
+      const cells = added.map((row) => COLUMNS.map((name) => field(row[name])));
+      writeWhole(csv, cells.map(csvLine).join(""));
+      rows += added.length;
     },
     close() {
       csv.close();
@@ -83,7 +84,9 @@ function csvLine(fields: readonly unknown[]): string {
 
 /** A value as written: no line breaks, so that a record is always one line. */
 function field(value: ResultRow[keyof ResultRow]): unknown {
-  return typeof value === "string" ? value.replace(/[\r\n]+/g, " ") : shortNumber(value);
+  if (typeof value === "string") return value.replace(/[\r\n]+/g, " ");
+  // The error of outputs that are no numbers is none either.
+  return typeof value === "number" && !Number.isFinite(value) ? null : shortNumber(value);
 }
 
 /** Fractions keep 6 digits: no timing is good to more. */
@@ -93,7 +96,7 @@ export function shortNumber(value: unknown): unknown {
     : value;
 }
 
-/** One write for each line, so that a killed process leaves whole lines. */
+/** One write, so that a killed process leaves all of the text or none. */
 function writeWhole(file: Deno.FsFile, text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));

@@ -18,14 +18,10 @@ function inFolder(body: (folder: string) => void): void {
 function write(dir: string, ...rows: Partial<ResultRow>[]): void {
   const writer = openResults(dir);
   for (const row of rows) {
-    writer.append(makeRow(row));
-    writer.appendSamples({
-      case_id: "case",
-      kernel: "kernel",
-      params: "{}",
-      us: [1, 2.3456789],
-      dropped_us: [],
-    });
+    writer.append([makeRow(row)], [{
+      ...{ utc: "2026-07-03T12:34:56.789Z", case_id: "case", kernel: "kernel", params: "{}" },
+      ...{ us: [1, 2.3456789], dropped_us: [] },
+    }]);
   }
   writer.close();
 }
@@ -37,8 +33,7 @@ Deno.test("rows come back as they were written", () =>
   inFolder((folder) => {
     const dir = `${folder}/deep/er`;
     const writer = openResults(dir);
-    writer.append(makeRow({ adapter: 'A "B", C', failure: "two\r\nlines" }));
-    writer.append(makeFailedRow());
+    writer.append([makeRow({ adapter: 'A "B", C', failure: "two\r\nlines" }), makeFailedRow()]);
     // Both are on disk before the files are closed.
     const [row, failed] = readRows(dir);
     assertEquals(writer.rows, 2);
@@ -53,6 +48,12 @@ Deno.test("rows come back as they were written", () =>
     ]);
     assertEquals([row.bytes, row.verified, row.rows], ["33587200", "true", ""]);
     assertEquals([failed.median_us, failed.verified], ["", "false"]);
+  }));
+
+Deno.test("what is no number is left empty, so that it can be read again", () =>
+  inFolder((folder) => {
+    write(folder, { rel_l2_err: NaN, verified: false }, { rel_l2_err: Infinity, verified: false });
+    assertEquals(readRows(folder).map((row) => row.rel_l2_err), ["", ""]);
   }));
 
 Deno.test("lines end as RFC 4180 has it", () =>

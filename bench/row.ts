@@ -1,4 +1,4 @@
-/** One measurement as it is written: the columns of `results.csv`, in order. */
+/** One measurement as it is written: the columns of `results.csv`, in order. Pure. */
 import type { CodeSharing, KvDtype } from "../kernels/problem.ts";
 import type { Stage } from "../kernels/contender.ts";
 
@@ -7,7 +7,7 @@ export interface ResultRow {
   /** ISO 8601, when the row was measured. */
   readonly utc: string;
   readonly suite_version: string;
-  /** Commit of the suite, "-dirty" appended where files differ; "unknown" outside a checkout. */
+  /** The code that ran: see `revision.ts`. */
   readonly commit: string;
   readonly runtime: string;
   readonly adapter: string;
@@ -46,6 +46,12 @@ export interface ResultRow {
   readonly params: string;
   readonly workgroup: number | null;
   readonly cache: "cold" | "hot";
+  /** Seed of generated inputs; null in files that lack it. */
+  readonly seed: number | null;
+  /** Bytes set aside for inputs, which may be fewer than cold sets want; null in files that lack it. */
+  readonly memory_bytes: number | null;
+  /** 8 hex digits of the trace and its map; empty for generated inputs. */
+  readonly data_digest: string;
   readonly timer: "timestamp" | "wall";
   readonly steps_per_sample: number;
   /** Input sets that the steps rotate over. */
@@ -116,6 +122,9 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   "params",
   "workgroup",
   "cache",
+  "seed",
+  "memory_bytes",
+  "data_digest",
   "timer",
   "steps_per_sample",
   "sets",
@@ -139,8 +148,17 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   "failure",
 ];
 
+/** Columns that the first files with results lack. */
+export const LATER_COLUMNS: readonly (keyof ResultRow)[] = [
+  "seed",
+  "memory_bytes",
+  "data_digest",
+];
+
 /** Raw samples of one row: a line of `samples.jsonl`. */
 export interface SampleRecord {
+  /** When, which case and which kernel: those of the row. */
+  readonly utc: string;
   readonly case_id: string;
   readonly kernel: string;
   readonly params: string;
@@ -148,4 +166,20 @@ export interface SampleRecord {
   readonly us: readonly number[];
   /** Microseconds per step of the samples dropped for a low clock. */
   readonly dropped_us: readonly number[];
+}
+
+/** The case as measured: caches left hot make another measurement of it. */
+export function caseName({ case_id, cache, stage }: ResultRow): string {
+  // Probes always run hot, or always cold, whatever the kernels do.
+  return cache === "hot" && stage !== "probe" ? `${case_id} (hot)` : case_id;
+}
+
+/**
+ * The last row of each kernel and case on each device, in the order of the first ones: a later run
+ * into the same folder replaces what it measured again.
+ */
+export function latestRows(rows: readonly ResultRow[]): ResultRow[] {
+  const nameOf = (row: ResultRow) =>
+    JSON.stringify([row.adapter, row.driver, row.backend, caseName(row), row.kernel]);
+  return [...new Map(rows.map((row) => [nameOf(row), row])).values()];
 }

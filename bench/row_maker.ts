@@ -1,20 +1,21 @@
 /** Makes the rows of a case out of verdicts and samples. */
 import { costBytes } from "../kernels/contender.ts";
 import type { Verdict } from "../kernels/judge.ts";
-import { codeHeads, kvBytes, lengthOf, type Problem, windowsOf } from "../kernels/problem.ts";
+import { codeHeads, lengthOf, type Problem, windowsOf } from "../kernels/problem.ts";
 import { type BenchCase, mapName } from "./cases.ts";
 import { isCold } from "./cold.ts";
 import type { MeasureContext } from "./context.ts";
 import type { Contestant } from "./contestant.ts";
-import { type Ceilings, floorUs } from "./probes.ts";
+import { type Ceilings, floorUs } from "./ceilings.ts";
+import type { ProbeResult } from "./probes.ts";
 import type { ResultRow } from "./row.ts";
 import { FEWEST_SAMPLES, type Samples } from "./sampler.ts";
 import { median, medianInterval, noisePct } from "./statistics.ts";
 
 /** The columns that all rows of a case have in common. */
 function caseColumns(
-  { facts, settings, timer }: MeasureContext,
-  { caseId, problem: p, learnedMap }: BenchCase,
+  { facts, settings, timer, inputBytes }: MeasureContext,
+  { caseId, problem: p, learnedMap, dataDigest = "" }: BenchCase,
 ) {
   return {
     utc: new Date().toISOString(),
@@ -36,6 +37,9 @@ function caseColumns(
     selected: windowsOf(p, p.kvLen).kEff,
     sink: p.sink,
     recent: p.recent,
+    seed: settings.seed,
+    memory_bytes: inputBytes,
+    data_digest: dataDigest,
     timer: timer.kind,
     ns_per_tick: timer.nsPerTick,
   };
@@ -70,7 +74,7 @@ function timeColumns(
 export function probeRows(
   context: MeasureContext,
   benchCase: BenchCase,
-  { results }: Ceilings,
+  results: readonly ProbeResult[],
 ): ResultRow[] {
   const { probeFailure: failure } = context;
   return results.map(({ name, bytes, operations, sets, samples }) => ({
@@ -104,7 +108,6 @@ export function rowMaker(
   benchCase: BenchCase,
   ceilings: Ceilings,
 ) {
-  const p = benchCase.problem;
   return (
     { contender, params, plan, cost, sets, touched }: Contestant,
     verdict: Verdict,
@@ -115,7 +118,7 @@ export function rowMaker(
     const bytes = costBytes(cost);
     const times = timeColumns(samples, verdict.ok, { bytes, touched, operations: cost.flops });
     const us = times.median_us;
-    const floor = floorUs(ceilings, cost, plan.dispatches.length, p.headDim * kvBytes(p.dtype));
+    const floor = floorUs(ceilings, cost, plan.dispatches.length);
     const compared = contender.stage === "dense" || contender.stage === "pipeline";
     return {
       ...caseColumns(context, benchCase),

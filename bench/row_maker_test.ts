@@ -5,7 +5,8 @@ import { casesOf } from "./cases.ts";
 import type { MeasureContext } from "./context.ts";
 import type { Contestant } from "./contestant.ts";
 import { parseOptions } from "./options.ts";
-import type { Ceilings } from "./probes.ts";
+import type { Ceilings } from "./ceilings.ts";
+import type { ProbeResult } from "./probes.ts";
 import { probeRows, rowMaker } from "./row_maker.ts";
 
 const [benchCase] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "512"]));
@@ -19,15 +20,15 @@ const samples = { stepsPerSample: 1, us: [50, 50, 50], droppedUs: [] };
 const probe = { bytes: 0, sets: 1, samples };
 const ceilings: Ceilings = {
   stream: [{ bytes: 1e9, us: 1002 }],
-  gather: new Map(),
+  gather: [{ bytes: 1e9, us: 1002 }],
   dispatchUs: 2,
   flopsPerUs: 1e7,
-  results: [
-    { ...probe, name: "probe/fma", operations: { flops: 5e8 } },
-    { ...probe, name: "probe/popcount", operations: { popcounts: 1e8 } },
-    { ...probe, name: "probe/chain", operations: {} },
-  ],
 };
+const probes: ProbeResult[] = [
+  { ...probe, name: "probe/fma", operations: { flops: 5e8 } },
+  { ...probe, name: "probe/popcount", operations: { popcounts: 1e8 } },
+  { ...probe, name: "probe/chain", operations: {} },
+];
 
 /** A row of a step that took 50 us and has 200 million operations. */
 function rowOf(name: string) {
@@ -61,7 +62,7 @@ Deno.test("a prompt's attention is not compared with a decode step's", () => {
 });
 
 Deno.test("probes of arithmetic tell their rates", () => {
-  const rows = probeRows(context, benchCase, ceilings);
+  const rows = probeRows(context, benchCase, probes);
   assertEquals(rows.map((row) => row.gflops_per_s), [1e4, 2000, null]);
   assertEquals(rows.map((row) => row.params), [
     '{"flops":500000000}',

@@ -14,7 +14,7 @@ const compare = (...args: string[]) => runProgram(MAIN, ...args);
 function makeRun(parent: string, name: string, us: number, changes: Partial<ResultRow> = {}) {
   const writer = openResults(`${parent}/${name}`);
   const timed = { median_us: us, ci_low_us: us, ci_high_us: us };
-  writer.append(makeRow({ kernel: "dense/own", case_id: "own", ...timed, ...changes }));
+  writer.append([makeRow({ kernel: "dense/own", case_id: "own", ...timed, ...changes })]);
   writer.close();
   return `${parent}/${name}`;
 }

@@ -1,7 +1,7 @@
 /** Runs compared with the first of them, all that the formats tell. Pure. */
-import type { ResultRow } from "../row.ts";
+import { caseName, type ResultRow } from "../row.ts";
 import { estimateOf, type MetricName, METRICS } from "./metrics.ts";
-import { caseName, type Pairing, pairRows, type Recording } from "./pairing.ts";
+import { type Pairing, pairRows, type Recording } from "./pairing.ts";
 import type { Estimate } from "./ratio.ts";
 import { type StageSummary, summarize } from "./summary.ts";
 import { judge, type Judged, type Limits, slowdown } from "./verdict.ts";

@@ -1,5 +1,5 @@
 /** Rows of several runs, paired by kernel and case. Pure. */
-import type { ResultRow } from "../row.ts";
+import { caseName, type ResultRow } from "../row.ts";
 
 /** One results file, as read. */
 export interface Recording {
@@ -62,12 +62,6 @@ export function pairRows(recordings: readonly Recording[]): Pairing {
     replaced: runs.map(({ label, byName, total }) => ({ name: label, count: total - byName.size }))
       .filter(({ count }) => count > 0),
   };
-}
-
-/** The case as measured: caches left hot make another measurement of it. */
-export function caseName({ case_id, cache, stage }: ResultRow): string {
-  // Probes always run hot, or always cold, whatever the kernels do.
-  return cache === "hot" && stage !== "probe" ? `${case_id} (hot)` : case_id;
 }
 
 function nameOf(row: ResultRow): string {

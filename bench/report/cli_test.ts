@@ -12,6 +12,16 @@ novel,oracle,2048,8,704,all,26,1,0.9,0.95,0.01,128,128,1\r
 novel,oracle,2048,16,352,all,26,,0.8,0.85,0.02,128,128,1\r
 `;
 
+const TUNED = (kernel: string, LANES: number, us: number | null, phase = "final") =>
+  JSON.stringify({
+    ...{ utc: "2026-07-03T12:34:56.789Z", adapter: "Some GPU", driver: "1.0", backend: "vulkan" },
+    ...{ case_id: "32x8x128-n8192-b1", kernel, checksum: "abc", type: "measured", phase },
+    ...{ params: { LANES, SPLITS: 8 * LANES, SLICES: 2 }, us, low: us, high: us, samples: 7 },
+    failure: us === null ? "hung" : null,
+  }) + "\n";
+const TUNING = TUNED("dense/split", 8, 20) + TUNED("dense/split", 4, 12.5) +
+  TUNED("dense/split", 16, null, "explore");
+
 const run = (...args: string[]) => runProgram(MAIN, ...args);
 
 Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
@@ -35,6 +45,10 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
       [[h100, "--quality", at("missing")], /^Cannot read \S+missing: /],
       [[h100, "--quality", h100], /^\S+csv has other columns than quality --csv writes\.$/m],
       [["--quality", at("damaged")], /^\S+damaged, line 2: mass_middle cannot be "much"\.$/m],
+      [[h100, "--tune", at("missing")], /^Cannot read \S+missing: /],
+      [[h100, "--tune", folder], /^Cannot read \S+tune\.jsonl: /],
+      [[h100, "--tune", at("empty")], /^\S+empty has no measurements\.$/m],
+      [["--tune", at("foreign")], /^\S+foreign: line 1 is none of a tuner's\.$/m],
       [[h100, "--out", folder], /^Cannot write \S+: it is a folder\.$/m],
       [[h100, "--svg", at("empty")], /^Cannot write \S+empty: /],
     ];
@@ -49,33 +63,34 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).sort(), before);
   }));
 
-Deno.test("every stored file is valid, and the report runs on all of them", () =>
+Deno.test("quality files make figures, in the page and as files", () =>
   inFolder(async (folder) => {
-    const files = Array.from(Deno.readDirSync(RESULTS), ({ name }) => name)
-      .filter((name) => name.endsWith(".csv"));
-    const peers = files.filter((name) => name.endsWith("-peers.csv"));
-    const results = files.filter((name) => !peers.includes(name));
-    const paths = (names: string[]) => names.map((name) => `${RESULTS}/${name}`);
     const quality = `${folder}/quality.csv`;
     await Deno.writeTextFile(quality, QUALITY);
-    const outFlags = ["--out", `${folder}/all.html`, "--svg", `${folder}/figures`];
-    const all = await run(
-      ...paths(results),
-      ...["--peers", paths(peers).join(), "--quality", quality, ...outFlags],
-    );
-    assertEquals([all.code, all.err], [0, ""]);
-    assertMatch(all.out, /\nWritten: \S+all\.html\n$/);
-    const html = await Deno.readTextFile(`${folder}/all.html`);
+    const out = `${folder}/report.html`;
+    const { code, err } = await run("--quality", quality, "--out", out, "--svg", folder);
+    assertEquals([code, err], [0, ""]);
+    const html = await Deno.readTextFile(out);
     assertStringIncludes(html, "deno task report ");
     assertStringIncludes(html, "Output error against dense attention: novel");
-    for (const { name } of Deno.readDirSync(`${folder}/figures`)) {
-      const svg = await Deno.readTextFile(`${folder}/figures/${name}`);
-      assertMatch(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" [^]+<\/svg>\n$/);
-      assertEquals(svg.match(/NaN|undefined|Infinity/), null);
-    }
-    for (const path of paths(results)) {
-      const one = await run(path, "--out", `${folder}/one.html`);
-      assertEquals([path, one.code, one.err], [path, 0, ""]);
+    assertMatch(
+      await Deno.readTextFile(`${folder}/quality-error-novel.svg`),
+      /^<svg [^]+<\/svg>\n$/,
+    );
+  }));
+
+Deno.test("a tuner's log, cut short by a kill, makes heat maps in the page and as files", () =>
+  inFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/tune.jsonl`, `${TUNING}{"utc":"20`);
+    const [out, svg] = [`${folder}/report.html`, `${folder}/figures`];
+    const { code, err } = await run("--tune", folder, "--out", out, "--svg", svg);
+    assertEquals([code, err], [0, ""]);
+    assertStringIncludes(await Deno.readTextFile(out), "Tuning on Some GPU, vulkan");
+    const [{ name }, ...none] = Deno.readDirSync(svg);
+    assertEquals([name, none], ["tuning-dense-split-32x8x128-n8192-b1.svg", []]);
+    const text = await Deno.readTextFile(`${svg}/${name}`);
+    for (const part of ["<svg ", "LANES", "SPLITS", ">12.5<", "Tuning of dense/split"]) {
+      assertStringIncludes(text, part);
     }
   }));
 
@@ -96,5 +111,5 @@ Deno.test("the stored figures are those that the report writes", () =>
 Deno.test("--help tells the flags", async () => {
   const { code, out } = await run("--help");
   assertEquals(code, 0);
-  assertStringIncludes(out, "--quality FILE,..");
+  for (const flag of ["--quality FILE,..", "--tune FILE,.."]) assertStringIncludes(out, flag);
 });

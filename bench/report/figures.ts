@@ -1,4 +1,4 @@
-/** All figures of a report, in sections: one for each device, and one for quality. Pure. */
+/** All figures of a report, in sections: for each device, for its tuning, and for quality. Pure. */
 import type { PeerTime } from "../peers.ts";
 import type { QualityRow } from "../quality/rows.ts";
 import type { ResultRow } from "../row.ts";
@@ -8,12 +8,16 @@ import { qualityFigures } from "./quality.ts";
 import { rooflineFigures } from "./roofline.ts";
 import { speedupFigures } from "./speedup.ts";
 import { stageFigures } from "./stages.ts";
+import type { LogLine } from "../tune/log.ts";
+import { type Tuning, tunings } from "./tuning.ts";
 
 /** What a report is made of. */
 export interface ReportData {
   readonly rows: readonly ResultRow[];
   readonly peers: readonly PeerTime[];
   readonly quality: readonly QualityRow[];
+  /** Lines of tuners' logs. */
+  readonly tuning: readonly LogLine[];
 }
 
 /** Figures that belong together. */
@@ -29,7 +33,7 @@ export interface Section {
 const SOFTWARE = "A software adapter's times say nothing about a GPU.";
 
 /** The sections of a report. Ids of figures are unique over all of them. */
-export function sectionsOf({ rows, peers, quality }: ReportData): Section[] {
+export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Section[] {
   const devices = [...Map.groupBy(rows, (row) => `${row.adapter}, ${row.backend}`)];
   const sections = devices.map(([device, rows]): Section => {
     const figures = [
@@ -46,11 +50,34 @@ export function sectionsOf({ rows, peers, quality }: ReportData): Section[] {
       figures: figures.map((figure) => ({ ...figure, id: prefix + figure.id })),
     };
   });
+  sections.push(...tunings(tuning).map((of) => tuningSection(of, rows)));
   const figures = qualityFigures(quality);
   if (figures.length > 0) {
     sections.push({ heading: "Quality against budget", facts: [], warning: null, figures });
   }
   return withUniqueIds(sections);
+}
+
+/** Names of software adapters, whose logs do not say that they are. */
+const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|basic render/i;
+
+function tuningSection(
+  { device, adapter, driver, failed, figures }: Tuning,
+  rows: readonly ResultRow[],
+): Section {
+  const software = SOFTWARE_NAMES.test(adapter) ||
+    rows.some((row) => row.software && row.adapter === adapter);
+  return {
+    heading: `Tuning on ${device}`,
+    facts: [
+      ["Driver", driver],
+      ...failed.length > 0
+        ? [["Kernels without a right candidate", failed.join(", ")] as const]
+        : [],
+    ],
+    warning: software ? SOFTWARE : null,
+    figures,
+  };
 }
 
 /** Ids cut from long names may agree: the later ones are numbered. */

@@ -6,15 +6,17 @@ Writes results as one HTML file that needs no network: figures, and the tables b
 
 Usage: deno task report RESULTS... [flags]
 
-  RESULTS             files that bench wrote, or folders of a results.csv
+  RESULTS             files that bench wrote (CSV or --json), or folders of a results.csv
   --peers FILE,..     CSV of other software's times, as bench --peers takes them
   --quality FILE,..   CSV that quality --csv wrote
+  --tune FILE,..      logs that tune wrote, or folders of a tune.jsonl
   --out FILE          the report (default report.html)
   --svg DIR           write each figure as an SVG file, too
   --help              print this text
 
 Figures, for each device: speedup over dense attention against KV length, the time of each stage
-beside the whole step, and the rates of all kernels below the device's own probes; from quality
-files, the output's error and the attention mass caught against the budget.
+beside the whole step, and the rates of all kernels below the device's own probes; from tuners'
+logs, the medians of each kernel over the two parameters that tell most; from quality files, the
+output's error and the attention mass caught against the budget.
 
 Exit code: 0 done, 2 wrong usage.`;

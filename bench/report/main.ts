@@ -6,7 +6,8 @@
 import { readPeers } from "../peers.ts";
 import { checkWritable } from "../quality/output_file.ts";
 import { readResults } from "../read_results.ts";
-import type { ResultRow } from "../row.ts";
+import { latestRows, type ResultRow } from "../row.ts";
+import { readLog } from "../tune/log.ts";
 import { UsageError } from "../usage_error.ts";
 import { commandOf } from "./command.ts";
 import { sectionsOf } from "./figures.ts";
@@ -26,15 +27,27 @@ function main(args: readonly string[]): number {
     return EXIT.ok;
   }
   const data = {
-    rows: options.results.flatMap(readRows),
+    rows: readAll(options.results),
     peers: readPeers(options.peers),
     quality: options.quality.flatMap(readQualityRows),
+    tuning: options.tune.flatMap(readTuneLines),
   };
   checkWritable(options.out);
   const files = options.svg === null ? [] : writeSvgFiles(options.svg, sectionsOf(data));
   writeReport(options.out, data, commandOf("report", args));
   for (const path of [...files, options.out]) console.log(`Written: ${path}`);
   return EXIT.ok;
+}
+
+/** The rows of all files; of several of one kernel and case on a device the last counts. */
+function readAll(paths: readonly string[]): ResultRow[] {
+  const all = paths.flatMap(readRows);
+  const rows = latestRows(all);
+  const replaced = all.length - rows.length;
+  if (replaced > 0) {
+    console.error(`Left out ${replaced} rows that later ones of their kernel and case replace.`);
+  }
+  return rows;
 }
 
 function readRows(path: string): readonly ResultRow[] {
@@ -48,6 +61,14 @@ function readQualityRows(path: string) {
   const rows = readQuality(path);
   if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
   return rows;
+}
+
+function readTuneLines(path: string) {
+  const lines = readLog(path);
+  if (lines.every(({ type }) => type !== "measured")) {
+    throw new UsageError(`${path} has no measurements.`);
+  }
+  return lines;
 }
 
 if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

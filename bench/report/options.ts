@@ -10,13 +10,15 @@ export interface ReportOptions {
   readonly results: readonly string[];
   readonly peers: readonly string[];
   readonly quality: readonly string[];
+  /** Tuners' logs, or folders of one. */
+  readonly tune: readonly string[];
   readonly out: string;
   /** Folder for the figures as files. */
   readonly svg: string | null;
 }
 
 const SWITCHES = ["help"] as const;
-const VALUES = ["out", "peers", "quality", "svg"] as const;
+const VALUES = ["out", "peers", "quality", "svg", "tune"] as const;
 
 /**
  * Reads the command line.
@@ -27,12 +29,13 @@ export function parseReportOptions(args: readonly string[]): ReportOptions {
   const { switches, texts, words } = readFlags(args, SWITCHES, VALUES, { words: true });
   const paths = (name: (typeof VALUES)[number]) =>
     texts.has(name) ? list(name, texts.get(name)!) : [];
-  const quality = paths("quality");
-  if (!switches.help && words.length + quality.length === 0) {
+  const [quality, tune] = [paths("quality"), paths("tune")];
+  if (!switches.help && words.length + quality.length + tune.length === 0) {
     throw new UsageError("Name a results file or its folder; --help tells more.");
   }
   return {
-    ...{ help: switches.help, results: [...new Set(words)], peers: paths("peers"), quality },
+    ...{ help: switches.help, results: [...new Set(words)], peers: paths("peers") },
+    ...{ quality, tune },
     out: texts.get("out") ?? "report.html",
     svg: texts.get("svg") ?? null,
   };

@@ -18,7 +18,12 @@ const FACTS = { command: "deno task report", written: "2026-01-02T03:04:05.678Z"
 
 function h100(): Section {
   const rows = readResults(`${H100}.csv`).rows;
-  const [section] = sectionsOf({ rows, peers: readPeers([`${H100}-peers.csv`]), quality: [] });
+  const [section] = sectionsOf({
+    rows,
+    peers: readPeers([`${H100}-peers.csv`]),
+    quality: [],
+    tuning: [],
+  });
   return section;
 }
 
@@ -122,7 +127,10 @@ Deno.test("hostile names are text", () => {
     ...{ recall: 1, mass_middle: 1, mass_total: 1, output_rel_err: 0, sink: 0, recent: 0, seed: 1 },
     head: "all",
   }];
-  const html = pageHtml(sectionsOf({ rows, peers: [], quality }), { ...FACTS, command: evil });
+  const html = pageHtml(sectionsOf({ rows, peers: [], quality, tuning: [] }), {
+    ...FACTS,
+    command: evil,
+  });
   assertEquals(html.match(/<img/g), null);
   assertStringIncludes(html, "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;&#39;&quot;");
   assertStringIncludes(html, 'id="speedup-wgsl"');
@@ -145,7 +153,7 @@ Deno.test("devices have sections of their own, software is marked, and ids are u
     },
     head: "all",
   }));
-  const sections = sectionsOf({ rows, peers: [], quality });
+  const sections = sectionsOf({ rows, peers: [], quality, tuning: [] });
   assertEquals(sections.pop()?.figures.map(({ id }) => id), [
     "quality-error-novel",
     "quality-mass-novel",

@@ -1,6 +1,6 @@
 /**
- * A heat map of what a tuner measured over two parameters, as SVG text: in each cell the fastest
- * candidate that has its two values, whatever the others are.
+ * A heat map of what a tuner measured over two parameters: in each cell the fastest candidate that
+ * has its two values, whatever the others are.
  */
 import * as Plot from "@observablehq/plot";
 import { type Chart, chartFile } from "../chart/chart.ts";
@@ -15,14 +15,36 @@ export interface HeatCell {
   readonly candidates: number;
 }
 
+/** The parameters of a heat map, columns and rows; kernels of one parameter have one row. */
+export type HeatNames = readonly [string, string | null];
+
+/**
+ * The two parameters over whose values the least medians differ most, by factors; the one with
+ * fewer values makes the columns. Null where no candidate ran.
+ */
+export function varyingMost(latest: readonly Measured[]): HeatNames | null {
+  const ran = latest.filter(({ us }) => us !== null);
+  const names = [...new Set(ran.flatMap(({ params }) => Object.keys(params)))];
+  const spreads = names.map((name) => {
+    const values = Map.groupBy(ran, ({ params }) => params[name]);
+    const least = Array.from(values.values(), (of) => Math.min(...of.map(({ us }) => us!)));
+    return { name, values: values.size, spread: Math.max(...least) / Math.min(...least) };
+  });
+  spreads.sort((a, b) => b.spread - a.spread || b.values - a.values);
+  const [first, second] = spreads;
+  if (!first) return null;
+  if (!second || second.values === 1) return [first.name, null];
+  return first.values > second.values ? [second.name, first.name] : [first.name, second.name];
+}
+
 /** The cells that candidates fell into; those that failed or lack a parameter do not count. */
 export function heatCells(
   latest: readonly Measured[],
-  [nameX, nameY]: readonly [string, string],
+  [nameX, nameY]: HeatNames,
 ): HeatCell[] {
   const cells = new Map<string, HeatCell>();
   for (const { params, us } of latest) {
-    const [x, y] = [params[nameX], params[nameY]];
+    const [x, y] = [params[nameX], nameY === null ? 0 : params[nameY]];
     if (us === null || x === undefined || y === undefined) continue;
     const known = cells.get(`${x} ${y}`);
     cells.set(`${x} ${y}`, {
@@ -36,7 +58,7 @@ export function heatCells(
 /** The chart; the color's scale is logarithmic, since the slow ones are slow by factors. */
 export function heatMapChart(
   cells: readonly HeatCell[],
-  [nameX, nameY]: readonly [string, string],
+  [nameX, nameY]: HeatNames,
   title: string,
 ): Chart {
   const ascending = (values: readonly number[]) => [...new Set(values)].sort((a, b) => a - b);
@@ -44,23 +66,31 @@ export function heatMapChart(
   const times = cells.map(({ us }) => us);
   return {
     title: `${title}: least median, us`,
-    description: `Least median in microseconds for each ${nameX} (columns) and ${nameY} (rows).`,
+    description: `Least median in microseconds for each ${nameX}` +
+      (nameY === null ? "" : ` (columns) and ${nameY} (rows)`) +
+      `, from ${cellText(Math.min(...times))} to ${cellText(Math.max(...times))}.`,
     legend: [],
     options: {
       ...{ height: 62 + 36 * rows.length, marginTop: 8, marginLeft: 72 },
       x: { type: "band", domain: ascending(cells.map(({ x }) => x)), label: nameX, tickSize: 0 },
-      y: { type: "band", domain: rows, label: nameY, tickSize: 0 },
+      y: { type: "band", domain: rows, label: nameY, tickSize: 0, axis: nameY ? "left" : null },
       color: { type: "log", scheme: "viridis", reverse: true, domain: spanOf(times) },
       marks: [
         Plot.cell(cells, { x: "x", y: "y", fill: "us" }),
         Plot.text(cells, {
-          ...{ x: "x", y: "y", text: ({ us }: HeatCell) => String(Number(us.toPrecision(3))) },
+          ...{ x: "x", y: "y", text: ({ us }: HeatCell) => cellText(us) },
           // Fast cells are bright, slow ones dark.
           fill: ({ us }: HeatCell) => us < middleOf(times) ? "black" : "white",
         }),
       ],
     },
   };
+}
+
+/** Microseconds, in few enough letters for a cell: 21.3k for 21,274. */
+function cellText(us: number): string {
+  const short = (value: number) => String(Number(value.toPrecision(3)));
+  return us < 10_000 ? short(us) : `${short(us / 1000)}k`;
 }
 
 /** The color scale's ends; apart even where all cells took as long. */
@@ -77,7 +107,7 @@ function middleOf(times: readonly number[]): number {
 /** The chart as the text of an SVG file. */
 export function heatMapSvg(
   cells: readonly HeatCell[],
-  names: readonly [string, string],
+  names: HeatNames,
   title: string,
 ): string {
   return chartFile(heatMapChart(cells, names, title));

@@ -2,8 +2,10 @@
  * The log of a tuner: a line of JSON for each measurement, on disk before the next one begins. What
  * a killed run left is read again, all but a line that it did not finish.
  */
+import * as v from "valibot";
 import type { Params } from "../../kernels/contender.ts";
 import type { TuningKey } from "../../kernels/tuning.ts";
+import { readText } from "../csv_lines.ts";
 import { UsageError } from "../usage_error.ts";
 import { type Measured, type Opened, PHASES } from "./messages.ts";
 import { STRATEGIES } from "./strategies.ts";
@@ -73,6 +75,17 @@ export function openLog(dir: string, resume: boolean): TuneLog {
 }
 
 /**
+ * The lines of a log, or of `tune.jsonl` of a folder; a last one that is not whole is dropped.
+ *
+ * @throws {UsageError} one sentence on why it cannot be read.
+ */
+export function readLog(path: string): LogLine[] {
+  const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/tune.jsonl` : path;
+  const text = readText(file);
+  return parseLog(text.slice(0, text.lastIndexOf("\n") + 1), file);
+}
+
+/**
  * The lines of a log's text; all of them are whole.
  *
  * @param path Names the file in errors.
@@ -80,9 +93,9 @@ export function openLog(dir: string, resume: boolean): TuneLog {
  */
 export function parseLog(text: string, path: string): LogLine[] {
   return text.split("\n").slice(0, -1).map((line, i) => {
-    const value = parsed(line);
-    if (!isLogLine(value)) throw new UsageError(`${path}: line ${i + 1} is none of a tuner's.`);
-    return value;
+    const { success, output } = v.safeParse(LINE, parsed(line));
+    if (!success) throw new UsageError(`${path}: line ${i + 1} is none of a tuner's.`);
+    return output;
   });
 }
 
@@ -111,6 +124,15 @@ export function known(lines: readonly LogLine[], subject: LogSubject): Known {
   };
 }
 
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    // Reading it will say why.
+    return false;
+  }
+}
+
 function parsed(line: string): unknown {
   try {
     return JSON.parse(line);
@@ -119,27 +141,24 @@ function parsed(line: string): unknown {
   }
 }
 
-const SUBJECT = ["adapter", "driver", "backend", "case_id", "kernel", "checksum", "utc"];
-
-function isLogLine(value: unknown): value is LogLine {
-  if (!isRecord(value)) return false;
-  const line = value;
-  if (SUBJECT.some((name) => typeof line[name] !== "string")) return false;
-  if (line.type === "done") return true;
-  if (line.type === "opened") {
-    return isRecord(line.defaults) && STRATEGIES.some((name) => name === line.strategy) &&
-      (line.allowed === null || typeof line.allowed === "number");
-  }
-  const isTime = (time: unknown) => time === null || typeof time === "number";
-  return line.type === "measured" && PHASES.some((phase) => phase === line.phase) &&
-    isRecord(line.params) && typeof line.samples === "number" &&
-    isTime(line.us) && isTime(line.low) && isTime(line.high) &&
-    (line.failure === null || typeof line.failure === "string");
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
+const text = v.string();
+const params = v.record(text, v.number());
+const time = v.nullable(v.number());
+const SUBJECT = {
+  ...{ adapter: text, driver: text, backend: text, case_id: text, kernel: text, checksum: text },
+  utc: text,
+};
+const LINE = v.variant("type", [
+  v.object({ ...SUBJECT, type: v.literal("done") }),
+  v.object({
+    ...{ ...SUBJECT, type: v.literal("opened"), defaults: params },
+    ...{ allowed: v.nullable(v.number()), strategy: v.picklist(STRATEGIES) },
+  }),
+  v.object({
+    ...{ ...SUBJECT, type: v.literal("measured"), phase: v.picklist(PHASES), params },
+    ...{ us: time, low: time, high: time, samples: v.number(), failure: v.nullable(text) },
+  }),
+]);
 
 function readIfThere(path: string): string | null {
   try {

@@ -66,4 +66,6 @@ Deno.test("a log that is there, one that is missing and one that is damaged are 
     Deno.writeTextFileSync(`${folder}/tune.jsonl`, `${JSON.stringify(LINE)}\n{"type":"other"}\n`);
     assertThrows(() => openLog(folder, false), UsageError, "--resume goes on from it");
     assertThrows(() => openLog(folder, true), UsageError, "line 2 is none of a tuner's");
+    const wrong = { ...LINE, params: { LANES: "eight" } };
+    assertThrows(() => parseLog(`${JSON.stringify(wrong)}\n`, "t"), UsageError, "line 1 is none");
   }));

@@ -37,7 +37,7 @@ export async function tuneKernel(
   const affordable = (exploreMs(budgetMs) - spentMs()) / CANDIDATE_MS;
   const strategy = job.strategy ?? usualStrategy(allowed, affordable);
   say({ type: "opened", defaults: space.defaults, allowed, strategy });
-  const inputs = openInputs(context, problem, job.memoryBytes);
+  const inputs = openInputs(context, problem);
   const tried = new Map(job.known.map((known) => [candidateKey(known.params), known]));
   const keep = (measured: Measured) => {
     tried.set(candidateKey(measured.params), measured);
@@ -91,12 +91,11 @@ function withDefaults(
 }
 
 function openInputs(
-  { device, facts, limits, settings }: MeasureContext,
+  { device, facts, limits, settings, inputBytes }: MeasureContext,
   problem: Problem,
-  memoryBytes: number,
 ): InputSets {
   return new InputSets(device, problem, {
     ...{ limits, seed: settings.seed, unroll: !facts.software },
-    budgetBytes: facts.software ? 2e9 : memoryBytes,
+    budgetBytes: inputBytes,
   });
 }

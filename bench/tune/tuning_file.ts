@@ -1,4 +1,5 @@
 /** Tuning files: JSON with a schema number, read with every field checked, written whole. */
+import * as v from "valibot";
 import type { TunedEntry, TunedProblem, Tuning } from "../../kernels/tuning.ts";
 import { writeWhole } from "../quality/output_file.ts";
 import { UsageError } from "../usage_error.ts";
@@ -11,28 +12,23 @@ export const SHIPPED_TUNING: URL = new URL("../../fixtures/tuning.json", import.
 
 const SCHEMA = 1;
 
-/** One field: whether a value can stand in it. */
-type Check = (value: unknown) => boolean;
+const text = v.pipe(v.string(), v.nonEmpty());
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+const time = v.pipe(v.number(), v.finite(), v.gtValue(0));
 
-const text: Check = (value) => typeof value === "string" && value !== "";
-const count: Check = (value) => Number.isSafeInteger(value) && (value as number) > 0;
-const time: Check = (value) => Number.isFinite(value) && (value as number) > 0;
-const orNull = (check: Check): Check => (value) => value === null || check(value);
-const among = (...words: string[]): Check => (value) => words.some((word) => word === value);
-
-const PROBLEM: Readonly<Record<keyof TunedProblem, Check>> = {
+const PROBLEM = {
   ...{ batch: count, qHeads: count, kvHeads: count, headDim: count, kvLen: count, bits: count },
-  ...{ dtype: among("f16", "bf16", "f32"), sharing: among("head", "group") },
-};
+  ...{ dtype: v.picklist(["f16", "bf16", "f32"]), sharing: v.picklist(["head", "group"]) },
+} satisfies Record<keyof TunedProblem, v.GenericSchema>;
 
-const ENTRY: Readonly<Record<keyof TunedEntry, Check>> = {
-  ...{ adapter: text, driver: orNull(text), backend: orNull(text), kernel: text, checksum: text },
-  problem: (value) => agrees(value, PROBLEM),
-  params: (value) =>
-    isRecord(value) &&
-    Object.values(value).every((each) => Number.isSafeInteger(each) && (each as number) >= 0),
-  ...{ us: time, defaultUs: orNull(time) },
-};
+const ENTRIES = v.array(v.object(
+  {
+    ...{ adapter: text, driver: v.nullable(text), backend: v.nullable(text), kernel: text },
+    ...{ checksum: text, problem: v.object(PROBLEM) },
+    params: v.record(v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
+    ...{ us: time, defaultUs: v.nullable(time) },
+  } satisfies Record<keyof TunedEntry, v.GenericSchema>,
+));
 
 /**
  * What a file's text says.
@@ -47,17 +43,15 @@ export function parseTuning(json: string, path: string): Tuning {
   } catch {
     throw new UsageError(`${path} is no JSON, so no tuning file.`);
   }
-  if (!isRecord(value) || !Array.isArray(value.entries)) {
-    throw new UsageError(`${path} is no tuning file.`);
+  const { schema, entries } = (value ?? {}) as { schema?: unknown; entries?: unknown };
+  if (!Array.isArray(entries)) throw new UsageError(`${path} is no tuning file.`);
+  if (schema !== SCHEMA) {
+    throw new UsageError(`${path} has schema ${schema}, this version reads ${SCHEMA}.`);
   }
-  if (value.schema !== SCHEMA) {
-    throw new UsageError(`${path} has schema ${value.schema}, this version reads ${SCHEMA}.`);
-  }
-  for (const [i, entry] of value.entries.entries()) {
-    const wrong = wrongField(entry, ENTRY);
-    if (wrong) throw new UsageError(`${path}: entry ${i + 1} has a wrong ${wrong}.`);
-  }
-  return { entries: value.entries };
+  const { success, output, issues } = v.safeParse(ENTRIES, entries, { abortEarly: true });
+  if (success) return { entries: output };
+  const [{ key: at }, field] = issues[0].path!;
+  throw new UsageError(`${path}: entry ${Number(at) + 1} has a wrong ${field?.key ?? "form"}.`);
 }
 
 /**
@@ -112,18 +106,4 @@ export function writeTuning(path: string, { entries }: Tuning): void {
     // Writing will say why.
   }
   writeWhole(path, `${JSON.stringify({ schema: SCHEMA, entries }, null, 2)}\n`);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function agrees(value: unknown, checks: Readonly<Record<string, Check>>): boolean {
-  return wrongField(value, checks) === null;
-}
-
-/** The first field that cannot be what it is; null if all can. */
-function wrongField(value: unknown, checks: Readonly<Record<string, Check>>): string | null {
-  if (!isRecord(value)) return "form";
-  return Object.keys(checks).find((name) => !checks[name](value[name])) ?? null;
 }

@@ -1,0 +1,118 @@
+/** Figures of what tuners measured: a heat map for each kernel and case. Pure. */
+import type { Params } from "../../kernels/contender.ts";
+import { heatCells, heatMapChart, varyingMost } from "../tune/heatmap.ts";
+import { candidateKey } from "../tune/candidates.ts";
+import { type Known, known, type LogLine, type LogSubject } from "../tune/log.ts";
+import type { Measured } from "../tune/messages.ts";
+import { latestOf, winnerOf } from "../tune/outcome.ts";
+import { ranked } from "../tune/strategies.ts";
+import { decimalCell, type Figure, idOf, microsCell, tokensName } from "./figure.ts";
+
+/** What a device's logs tell. */
+export interface Tuning {
+  readonly device: string;
+  readonly adapter: string;
+  readonly driver: string;
+  /** Kernels of which no candidate was right. */
+  readonly failed: readonly string[];
+  readonly figures: readonly Figure[];
+}
+
+/** The figures of each device; of a kernel's several versions the last counts. */
+export function tunings(lines: readonly LogLine[]): Tuning[] {
+  const devices = Map.groupBy(lines, ({ adapter, backend }) => `${adapter}, ${backend}`);
+  return Array.from(devices, ([device, own]) => {
+    const kernels = new Map(own.map((line) => [`${line.case_id} ${line.kernel}`, subjectOf(line)]));
+    const measured = [...kernels.values()].map((subject) => ({
+      ...{ subject, ...known(own, subject) },
+    }));
+    const unique = (values: readonly string[]) => [...new Set(values)];
+    return {
+      ...{ device, adapter: own[0].adapter },
+      driver: unique(own.map(({ driver }) => driver)).join("; "),
+      failed: unique(
+        measured.filter(({ measured }) => measured.every(({ us }) => us === null))
+          .map(({ subject }) => subject.kernel),
+      ),
+      figures: measured.flatMap(({ subject, ...of }) => figuresOf(subject, of)),
+    };
+  });
+}
+
+function subjectOf({ adapter, driver, backend, case_id, kernel, checksum }: LogLine): LogSubject {
+  return { adapter, driver, backend, case_id, kernel, checksum };
+}
+
+/** The figure of a kernel and case; none where no candidate was right. */
+function figuresOf({ kernel, case_id }: LogSubject, { measured, defaults }: Known): Figure[] {
+  const latest = latestOf(measured);
+  const names = varyingMost(latest);
+  if (names === null) return [];
+  const { usual, best } = winnerOf({ latest, defaults });
+  const [columns, rows] = names;
+  return [{
+    id: `tuning-${idOf(kernel)}-${idOf(case_id)}`,
+    caption: `${candidatesOf(latest)} over ` +
+      (rows === null
+        ? `${columns}, the one parameter that varies.`
+        : `${columns} and ${rows}, over which the times differ most: in a cell the fastest that ` +
+          "has both values, whatever the others are.") +
+      ` ${verdictOf(usual?.us, best?.us)} Case: ${case_id}.`,
+    chart: heatMapChart(
+      heatCells(latest, names),
+      names,
+      `Tuning of ${kernel}: ${placeOf(case_id)}`,
+    ),
+    table: tableOf(latest, defaults, best?.params ?? null),
+  }];
+}
+
+/** The defaults, the best, and all other candidates from the fastest on. */
+function tableOf(
+  latest: readonly Measured[],
+  defaults: Params | null,
+  best: Params | null,
+): Figure["table"] {
+  const names = [...new Set(latest.flatMap(({ params }) => Object.keys(params)))];
+  const find = (params: Params | null) =>
+    latest.filter((each) => params !== null && candidateKey(each.params) === candidateKey(params));
+  const [[usual], winners] = [find(defaults), find(best)];
+  const others = [...ranked(latest), ...latest.filter(({ us }) => us === null)]
+    .filter((each) => each !== usual && !winners.includes(each));
+  const cells = (what: string) => ({ params, us, low, high }: Measured) => [
+    ...[what, microsCell(us), microsCell(low), microsCell(high)],
+    us && usual?.us ? decimalCell(usual.us / us, 2) : null,
+    ...names.map((name) => params[name] ?? null),
+  ];
+  return {
+    columns: ["candidate", "us", "95% from", "to", "x default", ...names],
+    rows: [
+      ...(usual ? [cells("default")(usual)] : []),
+      ...winners.map((each) => cells(each === usual ? "best: the default" : "best")(each)),
+      ...others.map((each) => cells(each.us === null ? "failed" : "other")(each)),
+    ],
+  };
+}
+
+function candidatesOf(latest: readonly Measured[]): string {
+  const failed = latest.filter(({ us }) => us === null).length;
+  return `${latest.length} candidates${failed > 0 ? `, ${failed} of which failed,` : ""}`;
+}
+
+function verdictOf(usualUs: number | undefined, bestUs: number | undefined): string {
+  if (!bestUs) return "It was not measured to its end.";
+  if (!usualUs) return `The best takes ${micros(bestUs)} us; the defaults have no time.`;
+  return bestUs < usualUs
+    ? `The best takes ${micros(bestUs)} us, the defaults ${micros(usualUs)}.`
+    : `Nothing beats the defaults, which take ${micros(usualUs)} us, beyond noise.`;
+}
+
+/** The shape and the length in the name of a case; the whole name where it has neither. */
+function placeOf(caseId: string): string {
+  const [, shape, tokens] = caseId.match(/(\d+x\d+x\d+)-n(\d+)-b/) ?? [];
+  return shape ? `${shape}, ${tokensName(Number(tokens))}` : caseId;
+}
+
+function micros(us: number): string {
+  return microsCell(us)!.toLocaleString("en-US");
+}

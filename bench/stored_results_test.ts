@@ -1,0 +1,64 @@
+/** The results that ship with the suite: one file for each adapter, and those of peers. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { readPeers } from "./peers.ts";
+import { readResults } from "./read_results.ts";
+import { latestRows } from "./row.ts";
+import { inFolder, runProgram } from "./testing_command.ts";
+
+const FOLDER = `${import.meta.dirname}/../fixtures/results`;
+const FILES = Array.from(Deno.readDirSync(FOLDER), ({ name }) => `${FOLDER}/${name}`)
+  .filter((path) => path.endsWith(".csv")).sort();
+const PEERS = FILES.filter((path) => path.endsWith("-peers.csv"));
+const RESULTS = FILES.filter((path) => !PEERS.includes(path));
+
+Deno.test("every stored file is valid: one run of one device, all of it verified", () => {
+  assert(readPeers(PEERS).length > 0);
+  const software = RESULTS.map((path) => {
+    const { rows, warning } = readResults(path);
+    assertEquals([path, warning], [path, null]);
+    assert(rows.some(({ stage }) => stage === "pipeline"), path);
+    assertEquals(rows.filter(({ verified }) => !verified), []);
+    assertEquals(latestRows(rows).length, rows.length, `${path} has two rows of one thing`);
+    for (const name of ["commit", "adapter", "driver", "backend", "runtime"] as const) {
+      assertEquals(new Set(rows.map((row) => row[name])).size, 1, `${path}: ${name}`);
+    }
+    return rows[0].software;
+  });
+  assertEquals(new Set(software), new Set([false, true]), "a GPU and a software adapter are there");
+});
+
+Deno.test("compare runs on all pairs of stored files", async () => {
+  const compare = (...paths: string[]) =>
+    runProgram(`${import.meta.dirname}/compare/main.ts`, ...paths);
+  const pairs = RESULTS.flatMap((one, i) => RESULTS.slice(i).map((other) => [one, other]));
+  for (const [one, other] of pairs) {
+    const { code, out, err } = await compare(one, other);
+    assertEquals([one, other, code, err], [one, other, 0, ""]);
+    assertMatch(out, /\n\d+ pairs: \d+ SAME, /);
+  }
+  const all = await compare(...RESULTS);
+  assertEquals([all.code, all.err], [0, ""]);
+});
+
+Deno.test("the report runs on each stored file, and has all in one page", () =>
+  inFolder(async (folder) => {
+    const report = (...args: string[]) =>
+      runProgram(`${import.meta.dirname}/report/main.ts`, ...args);
+    const [out, figures] = [`${folder}/all.html`, `${folder}/figures`];
+    const args = ["--peers", PEERS.join(), "--out", out, "--svg", figures];
+    const all = await report(...RESULTS, ...args);
+    assertEquals([all.code, all.err], [0, ""]);
+    assertMatch(all.out, /\nWritten: \S+all\.html\n$/);
+    const html = await Deno.readTextFile(out);
+    const devices = new Set(RESULTS.map((path) => readResults(path).rows[0].adapter));
+    for (const adapter of devices) assert(html.includes(`>${adapter}, `), adapter);
+    for (const { name } of Deno.readDirSync(figures)) {
+      const svg = await Deno.readTextFile(`${figures}/${name}`);
+      assertMatch(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" [^]+<\/svg>\n$/);
+      assertEquals(svg.match(/NaN|undefined|Infinity/), null);
+    }
+    for (const path of RESULTS) {
+      const one = await report(path, "--out", `${folder}/one.html`);
+      assertEquals([path, one.code, one.err], [path, 0, ""]);
+    }
+  }));

@@ -1,0 +1,48 @@
+/** A run as one JSON file, whole or not at all. */
+import type { MeasureContext } from "./context.ts";
+import { readText } from "./csv_lines.ts";
+import { writeWhole } from "./quality/output_file.ts";
+import type { ResultRow, SampleRecord } from "./row.ts";
+import { runJson } from "./run_json.ts";
+
+/**
+ * Writes the run to `path`, with the samples that `samplesPath` has of its rows.
+ *
+ * @throws {UsageError} in one sentence, if it cannot be written.
+ */
+export function writeRun(
+  path: string,
+  { facts, settings, timer, inputBytes }: MeasureContext,
+  rows: readonly ResultRow[],
+  samplesPath: string,
+): void {
+  const samples = readText(samplesPath).split("\n").flatMap(sampleOf);
+  writeWhole(
+    path,
+    runJson(
+      {
+        written: new Date().toISOString(),
+        suite: { version: settings.suiteVersion, commit: settings.commit },
+        device: { ...facts, timer: timer.kind },
+        settings: {
+          hot: settings.hot || facts.software,
+          seed: settings.seed,
+          noise_pct: settings.noisePct,
+          max_time_s: settings.maxTimeMs / 1000,
+          memory_bytes: inputBytes,
+        },
+      },
+      rows,
+      samples,
+    ),
+  );
+}
+
+/** The record of a line; none where the line is damaged: its row is told without samples. */
+function sampleOf(line: string): SampleRecord[] {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}
