@@ -77,7 +77,7 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
     joins: 0.5,
     queries: 256,
     keys: 2048,
-    steps: 4000,
+    steps: 8000,
     learningRate: 2e-3,
     warmUpSteps: 50,
     schedule: "cosine",
