@@ -43,7 +43,7 @@ function subjectOf({ adapter, driver, backend, case_id, kernel, checksum }: LogL
   return { adapter, driver, backend, case_id, kernel, checksum };
 }
 
-/** The figure of a kernel and case; none where no candidate was right. */
+/** The figure of a kernel and case; none where fewer than two candidates were right. */
 function figuresOf({ kernel, case_id }: LogSubject, { measured, defaults }: Known): Figure[] {
   const latest = latestOf(measured);
   const names = varyingMost(latest);

@@ -55,8 +55,11 @@ Deno.test("a tuner's figure tells the default, the best and every candidate", ()
   const [untold] = of(candidates)[0].figures;
   assertStringIncludes(untold.caption, "The best takes 12.5 us; the defaults have no time.");
   assertEquals(untold.table.rows[0], ["best", 12.5, 12.5, 12.5, null, 4, 64]);
-  const [begun] = of([opened(), { ...tuned(8, 64, 20), phase: "explore" } as LogLine])[0].figures;
+  const explored = [tuned(8, 64, 20), tuned(4, 64, 12.5)]
+    .map((line) => ({ ...line, phase: "explore" }) as LogLine);
+  const [begun] = of([opened(), ...explored])[0].figures;
   assertStringIncludes(begun.caption, "It was not measured to its end.");
+  assertEquals(of([opened(), explored[0]])[0].figures, []);
   const [failed] = of([tuned(8, 64, null)]);
   assertEquals(failed.facts.at(-1), ["Kernels without a right candidate", "dense/split"]);
 });

@@ -20,7 +20,7 @@ export type HeatNames = readonly [string, string | null];
 
 /**
  * The two parameters over whose values the least medians differ most, by factors; the one with
- * fewer values makes the columns. Null where no candidate ran.
+ * fewer values makes the columns. Null where fewer than two candidates ran: nothing varies.
  */
 export function varyingMost(latest: readonly Measured[]): HeatNames | null {
   const ran = latest.filter(({ us }) => us !== null);
@@ -32,7 +32,7 @@ export function varyingMost(latest: readonly Measured[]): HeatNames | null {
   });
   spreads.sort((a, b) => b.spread - a.spread || b.values - a.values);
   const [first, second] = spreads;
-  if (!first) return null;
+  if (!first || first.values === 1) return null;
   if (!second || second.values === 1) return [first.name, null];
   return first.values > second.values ? [second.name, first.name] : [first.name, second.name];
 }
