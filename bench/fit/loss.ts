@@ -2,7 +2,7 @@
  * The losses. Functions on arrays take ownership of their arguments, as all of jax-js does. Sums
  * are taken key by key first: one long sum of millions loses digits in f32.
  */
-import { lax, numpy as np, scipySpecial } from "@jax-js/jax";
+import { numpy as np, scipySpecial } from "@jax-js/jax";
 import { sigmoid, softplus } from "./activations.ts";
 import { encodeRows, sideParams } from "./model.ts";
 import type { Recipe } from "./recipe.ts";
@@ -68,7 +68,7 @@ function attentionMass(
   const highest = np.maximum(np.max(masked.ref, -1, { keepdims: true }), edges.ref);
   const weights = np.exp(masked.sub(highest.ref)).mul(keyWeight);
   const total = np.sum(weights.ref, -1, { keepdims: true }).add(np.exp(edges.sub(highest)));
-  return lax.stopGradient(weights.div(total));
+  return weights.div(total);
 }
 
 /** Mean over queries and heads of -sum mass * log softmax(scaled). */
