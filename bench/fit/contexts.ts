@@ -3,7 +3,7 @@ import type { NamedContext, TraceContext } from "../../fixtures/trace.ts";
 import { windowsOf } from "../../kernels/problem.ts";
 import type { EdgeWindows } from "../quality/selector.ts";
 import { UsageError } from "../usage_error.ts";
-import { learnsPositives, type Recipe } from "./recipe.ts";
+import type { Recipe } from "./recipe.ts";
 
 /** A trace file that was read. */
 export interface TraceFile {
@@ -71,7 +71,7 @@ function prepare(
   label: string,
   context: TraceContext,
   windows: EdgeWindows,
-  recipe: Recipe,
+  { loss, sparsity }: Recipe,
 ): FitContext {
   const { headDim, kvLen } = context;
   const positions = [...context.positions];
@@ -81,7 +81,7 @@ function prepare(
   if (positions.length < 2) {
     throw new UsageError(`${label} has a single query; fitting needs at least 2.`);
   }
-  const positives = learnsPositives(recipe) ? recipe.top : Math.floor(kvLen / recipe.sparsity);
+  const positives = loss.learns === "positives" ? loss.top : Math.floor(kvLen / sparsity);
   const middles = positions.map((position) => {
     const { sinkEnd, recentStart } = middleOf(windows, position);
     return recentStart - sinkEnd;
@@ -93,7 +93,7 @@ function prepare(
         `than the ${Math.max(1, positives)} that are to be found among them.`,
     );
   }
-  const least = learnsPositives(recipe) ? recipe.top : 1;
+  const least = loss.learns === "positives" ? loss.top : 1;
   const usable = [...positions.keys()].filter((query) => middles[query] >= least);
   return { ...context, label, usable };
 }

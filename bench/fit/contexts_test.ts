@@ -1,12 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../usage_error.ts";
 import { prepareContexts, splitContexts } from "./contexts.ts";
-import { RECIPES } from "./recipe.ts";
+import { type Recipe, RECIPES } from "./recipe.ts";
 import { smallContext, smallFile } from "./testing_trace.ts";
 
 const WINDOWS = { sink: 8, recent: 8 };
 
-function prepare(context: Partial<ReturnType<typeof smallContext>>, recipe = RECIPES.best) {
+function prepare(context: Partial<ReturnType<typeof smallContext>>, recipe: Recipe = RECIPES.best) {
   const changed = { name: "changed", contexts: [{ name: "", context: smallContext(1) }] };
   Object.assign(changed.contexts[0].context, context);
   return prepareContexts([smallFile(), changed], WINDOWS, recipe);
@@ -43,7 +43,7 @@ Deno.test("contexts that cannot be fitted are refused in one sentence", () => {
   const refused = (
     context: Parameters<typeof prepare>[0],
     message: string,
-    recipe = RECIPES.best,
+    recipe: Recipe = RECIPES.best,
   ) => assertThrows(() => prepare(context, recipe), UsageError, message);
   refused({ queryHeads: 3 }, "small/a has 2 heads of 16, but changed has 3 of 16.");
   refused({ headDim: 15 }, "changed has head dim 15; it must be even.");
@@ -67,7 +67,7 @@ Deno.test("contexts that cannot be fitted are refused in one sentence", () => {
 
 Deno.test("queries without keys to learn are not used", () => {
   const positions = Int32Array.of(3, 300, 15, 16, 60);
-  const usableFor = (recipe: typeof RECIPES.best) => prepare({ positions }, recipe)[0].usable;
+  const usableFor = (recipe: Recipe) => prepare({ positions }, recipe)[0].usable;
   assertEquals(usableFor(RECIPES.best), [1, 3, 4]);
   assertEquals(usableFor(RECIPES.paper), [1, 4]);
 });

@@ -19,8 +19,8 @@ Usage: deno task fit --trace FILE[,FILE] --out MAP [flags]
   --minutes M         stop after M minutes at the best so far (default: no limit); the learning
                       rate falls with --steps and not with the clock
   --lr RATE           learning rate (default ${best.learningRate}; paper ${paper.learningRate})
-  --top N             positives of a query, for paper (default ${paper.top})
-  --alpha W           weight of a positive, for paper (default ${paper.alpha})
+  --top N             positives of a query, for paper (default ${paper.loss.top})
+  --alpha W           weight of a positive, for paper (default ${paper.loss.alpha})
   --seed N            seed of weights and samples (default 1)
   --val NAME,..       contexts to hold out for validation, or none (default: of three or more
                       contexts the last by name)
@@ -38,8 +38,8 @@ Recipes
                       tanh(${best.slope}x) for signs; queries and keys rotated together by a RoPE offset
                       below ${best.ropeOffsets} per step, half of the steps on a context that follows
                       another one; AdamW, cosine decay, averaged weights
-  paper               arXiv 2412.14468: the top ${paper.top} keys are positives, tanh for signs, binary
-                      cross-entropy with positives weighing ${paper.alpha}, Adam, all keys
+  paper               arXiv 2412.14468: the top ${paper.loss.top} keys are positives, tanh for signs, binary
+                      cross-entropy with positives weighing ${paper.loss.alpha}, Adam, all keys
 
 Validation takes the N/${best.sparsity} middle tokens of smallest Hamming distance and tells the share of the
 middle's attention mass that they hold, mean over heads; best looks at queries and keys rotated by

@@ -2,20 +2,14 @@
  * The losses. Functions on arrays take ownership of their arguments, as all of jax-js does. Sums
  * are taken key by key first: one long sum of millions loses digits in f32.
  */
-import { lax, numpy as np, scipySpecial } from "@jax-js/jax";
+import { numpy as np, scipySpecial } from "@jax-js/jax";
 import { sigmoid, softplus } from "./activations.ts";
-import { encodeRows, relaxedBits, sideParams } from "./model.ts";
-import type { LossPhase, Recipe } from "./recipe.ts";
+import { encodeRows, sideParams } from "./model.ts";
+import type { Recipe } from "./recipe.ts";
 import type { Batch } from "./sample.ts";
 
 /** A batch on the device. */
 export type DeviceBatch = { [Name in keyof Batch]: np.Array };
-
-/** The parts of a recipe that decide a loss. */
-export type LossRecipe = Pick<
-  Recipe,
-  "relaxation" | "slope" | "alpha" | "cutWidth"
->;
 
 /** Stands for minus infinity: no exponential survives it, and f32 holds it. */
 const MASKED = -1e30;
@@ -30,39 +24,31 @@ const LEAST_VARIANCE = 1e-6;
  * @returns A scalar.
  */
 export function batchLoss(
-  recipe: LossRecipe,
-  phase: LossPhase,
+  { loss, slope }: Recipe,
   params: readonly np.Array[],
   batch: DeviceBatch,
 ): np.Array {
   const { queries, keys, tokens, lastTokens } = batch;
   const logScale = params[params.length - 1];
   const bits = (side: "query" | "key", rows: np.Array) =>
-    relaxedBits(encodeRows(sideParams(params, side), rows), recipe.relaxation, recipe.slope);
+    np.tanh(encodeRows(sideParams(params, side), rows).mul(slope));
   const queryBits = bits("query", queries.ref);
   const keyBits = bits("key", keys.ref);
   const similarity = np.matmul(queryBits, np.matrixTranspose(keyBits));
   const valid = np.lessEqual(tokens, lastTokens);
-  if (phase.bce > 0) {
+  if (loss.learns === "positives") {
     for (const unused of [queries, keys, logScale]) unused.dispose();
-    return positivesLoss(similarity, batch.labels!, valid, recipe.alpha).mul(phase.bce);
+    return positivesLoss(similarity, batch.labels!, valid, loss.alpha);
   }
   const logits = np.matmul(queries, np.matrixTranspose(keys))
     .mul(1 / Math.sqrt(queries.shape[2]));
   const mass = attentionMass(logits, valid.ref, batch.edges!, batch.keyWeight!);
-  const losses: np.Array[] = [];
-  if (phase.kl > 0) {
-    // Over queries first: the gradient's sum then runs over keys first and not over all at once.
-    const scale = np.broadcastTo(np.exp(logScale), [...similarity.shape.slice(0, 2), 1]);
-    const scaled = similarity.ref.mul(scale);
-    losses.push(crossEntropy(scaled, mass.ref, valid.ref).mul(phase.kl));
-  } else logScale.dispose();
-  if (phase.cut > 0) {
-    const cut = { cuts: batch.cuts!, width: recipe.cutWidth };
-    losses.push(lostMass(similarity.ref, mass.ref, valid.ref, cut).mul(phase.cut));
-  } else batch.cuts!.dispose();
-  for (const used of [similarity, mass, valid]) used.dispose();
-  return losses.reduce((sum, loss) => sum.add(loss));
+  // Over queries first: the gradient's sum then runs over keys first and not over all at once.
+  const scale = np.broadcastTo(np.exp(logScale), [...similarity.shape.slice(0, 2), 1]);
+  const scaled = similarity.ref.mul(scale);
+  const cut = { cuts: batch.cuts!, width: loss.cutWidth };
+  return crossEntropy(scaled, mass.ref, valid.ref)
+    .add(lostMass(similarity, mass, valid, cut).mul(loss.cutWeight));
 }
 
 /**
@@ -82,7 +68,7 @@ function attentionMass(
   const highest = np.maximum(np.max(masked.ref, -1, { keepdims: true }), edges.ref);
   const weights = np.exp(masked.sub(highest.ref)).mul(keyWeight);
   const total = np.sum(weights.ref, -1, { keepdims: true }).add(np.exp(edges.sub(highest)));
-  return lax.stopGradient(weights.div(total));
+  return weights.div(total);
 }
 
 /** Mean over queries and heads of -sum mass * log softmax(scaled). */

@@ -1,12 +1,13 @@
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assertAlmostEquals } from "@std/assert";
 import { grad, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { createRandom } from "../../fixtures/random.ts";
 import { encodeReference } from "../../kernels/encode/reference.ts";
 import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
 import { sigmoid, silu, softplus } from "./activations.ts";
 import { batchLoss } from "./loss.ts";
-import { type HostParams, initialParams, paramShapes, relaxedBits, sideParams } from "./model.ts";
+import { type HostParams, initialParams, paramShapes, sideParams } from "./model.ts";
 import { batchToDevice, toDevice } from "./optimiser.ts";
+import { RECIPES } from "./recipe.ts";
 import type { Batch, HostTensor } from "./sample.ts";
 
 /** jax-js's worker threads stay for the next test. */
@@ -18,6 +19,8 @@ const SHAPE: LearnedMapShape = {
   map: { layers: 3, hidden: 10, dtype: "f32" },
 };
 const LAST_TOKENS = [4, 9, 20];
+/** Place of the log scale among the parameters: after weights and biases of both sides. */
+const LOG_SCALE = 12;
 
 function makeBatch(): Required<Batch> {
   const random = createRandom(5);
@@ -39,13 +42,15 @@ function makeBatch(): Required<Batch> {
 }
 
 /** Similarities and logits of one head in f64, [query][key], of the keys in the query's middle. */
-function pairsOf(params: HostParams, batch: Required<Batch>, relax: (x: number) => number) {
+function pairsOf(params: HostParams, batch: Required<Batch>, slope: number) {
   const codesOf = (side: "query" | "key", head: number, { data }: HostTensor, row: number) => {
     const arrays = sideParams(params, side);
     const cut = (list: Float32Array) =>
       list.subarray(head * list.length / HEADS, (head + 1) * list.length / HEADS);
     const layers = [0, 2, 4].map((i) => ({ weights: cut(arrays[i]), bias: cut(arrays[i + 1]) }));
-    return encodeReference(data.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM), layers).map(relax);
+    return encodeReference(data.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM), layers).map((x) =>
+      Math.tanh(slope * x)
+    );
   };
   const dot = (a: ArrayLike<number>, b: ArrayLike<number>) =>
     Array.from(a, (x, i) => x * b[i]).reduce((sum, x) => sum + x, 0);
@@ -63,7 +68,7 @@ function pairsOf(params: HostParams, batch: Required<Batch>, relax: (x: number) 
     }));
     const exponentials = pairs.map(({ logit }) => 2.5 * Math.exp(logit));
     const total = exponentials.reduce((a, b) => a + b, Math.exp(batch.edges.data[row]));
-    return { query, pairs, mass: exponentials.map((each) => each / total) };
+    return { head, query, pairs, mass: exponentials.map((each) => each / total) };
   });
 }
 
@@ -71,100 +76,65 @@ const logistic = (x: number) => 1 / (1 + Math.exp(-x));
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
 const mean = (numbers: readonly number[]) => sum(numbers) / numbers.length;
 
-const PAPER = { relaxation: "tanh", slope: 1, alpha: 20, cutWidth: 0 } as const;
-const BEST = { relaxation: "sign", slope: 4, alpha: 0, cutWidth: 2 } as const;
+const { best, paper } = RECIPES;
 
 /** The paper's loss in f64. */
 function paperLoss(params: HostParams, batch: Required<Batch>): number {
-  const terms = pairsOf(params, batch, Math.tanh).flatMap(({ pairs }) =>
+  const terms = pairsOf(params, batch, paper.slope).flatMap(({ pairs }) =>
     pairs.map(({ similarity, label }) =>
-      label === 1 ? -20 * Math.log(logistic(similarity)) : -Math.log(1 - logistic(similarity))
+      label === 1
+        ? -paper.loss.alpha * Math.log(logistic(similarity))
+        : -Math.log(1 - logistic(similarity))
     )
   );
   return mean(terms);
 }
 
-async function lossOf(
-  recipe: typeof PAPER | typeof BEST,
-  phase: { kl: number; cut: number; bce: number },
-  params: HostParams,
-  batch: Batch,
-): Promise<{ loss: number; gradient: Float32Array[] }> {
-  const shapes = paramShapes(SHAPE);
-  const [loss, gradient] = valueAndGrad((arrays: np.Array[]) =>
-    batchLoss(recipe, { until: 1, ...phase }, arrays, batchToDevice(batch))
-  )(params.map((data, i) => toDevice({ shape: shapes[i], data })));
-  const arrays = gradient as np.Array[];
-  return {
-    loss: (await loss.data())[0],
-    gradient: await Promise.all(arrays.map(async (each) => await each.data() as Float32Array)),
-  };
+/** Cross-entropy and lost mass in f64. */
+function bestLoss(params: HostParams, batch: Required<Batch>): number {
+  const rows = pairsOf(params, batch, best.slope).map(({ head, query, pairs, mass }) => {
+    const similarities = pairs.map(({ similarity }) => similarity);
+    const scale = Math.exp(params[LOG_SCALE][head]);
+    const exponentials = similarities.map((each) => Math.exp(scale * each));
+    const all = sum(exponentials);
+    const average = mean(similarities);
+    const variance = mean(similarities.map((each) => (each - average) ** 2));
+    const cut = average + Math.sqrt(variance) * batch.cuts.data[query];
+    return -sum(mass.map((each, i) => {
+      const kept = logistic((similarities[i] - cut) / best.loss.cutWidth);
+      return each * (Math.log(exponentials[i] / all) + best.loss.cutWeight * kept);
+    }));
+  });
+  return mean(rows);
 }
 
-Deno.test({
-  name: "the paper's loss and its gradient are those of a plain f64 computation",
-  ...JAX,
-  fn: async () => {
-    const batch = makeBatch();
-    const params = initialParams(SHAPE, 3, 1);
-    const { loss, gradient } = await lossOf(PAPER, { kl: 0, cut: 0, bce: 1 }, params, batch);
-    // jax-js takes logarithms to 2e-5 on the CPU.
-    assertAlmostEquals(loss, paperLoss(params, batch), 2e-4);
-    for (const [list, at] of [[0, 5], [1, 3], [4, 70], [6, 9], [10, 100], [11, 15]]) {
-      const [up, down] = [1e-3, -1e-3].map((step) => {
-        const moved = params.map((data) => data.slice());
-        moved[list][at] += step;
-        return { loss: paperLoss(moved, batch), value: moved[list][at] };
-      });
-      const slope = (up.loss - down.loss) / (up.value - down.value);
-      assertAlmostEquals(gradient[list][at], slope, 1e-4 + 1e-3 * Math.abs(slope));
-    }
-    assertEquals([...gradient[12]], [0, 0]);
-  },
-});
-
-Deno.test({
-  name: "cross-entropy and lost mass are those of a plain f64 computation",
-  ...JAX,
-  fn: async () => {
-    const batch = makeBatch();
-    const params = initialParams(SHAPE, 3, 0.3);
-    const rows = pairsOf(params, batch, (x) => x > 0 ? 1 : -1);
-    const kl = mean(rows.map(({ pairs, mass }) => {
-      const exponentials = pairs.map(({ similarity }) => Math.exp(0.3 * similarity));
-      const all = sum(exponentials);
-      return -sum(mass.map((each, i) => each * Math.log(exponentials[i] / all)));
-    }));
-    const cut = mean(rows.map(({ pairs, mass, query }) => {
-      const average = mean(pairs.map(({ similarity }) => similarity));
-      const variance = mean(pairs.map(({ similarity }) => (similarity - average) ** 2));
-      const at = average + Math.sqrt(variance) * batch.cuts.data[query];
-      return -sum(mass.map((each, i) => each * logistic((pairs[i].similarity - at) / 2)));
-    }));
-    const both = await lossOf(BEST, { kl: 1, cut: 10, bce: 0 }, params, batch);
-    assertAlmostEquals(both.loss, kl + 10 * cut, 1e-4);
-    const one = await lossOf(BEST, { kl: 0, cut: 1, bce: 0 }, params, batch);
-    assertAlmostEquals(one.loss, cut, 1e-5);
-    assert(one.gradient.flatMap((list) => [...list]).every(Number.isFinite));
-  },
-});
-
-Deno.test({
-  name: "a sign is +1 above 0 and else -1, and has the gradient of tanh",
-  ...JAX,
-  fn: async () => {
-    const x = [-3, -0.4, -1e-6, 0, 1e-6, 0.1, 2];
-    const bits = await relaxedBits(np.array(x), "sign", 4).data();
-    assertEquals([...bits].map(Math.round), [-1, -1, -1, -1, 1, 1, 1]);
-    const weights = [1, 2, 3, 4, 5, 6, 7];
-    const slopes = await grad((at: np.Array) =>
-      np.sum(relaxedBits(at, "sign", 4).mul(np.array(weights)))
-    )(np.array(x)).data();
-    for (const [i, slope] of slopes.entries()) {
-      assertAlmostEquals(slope, weights[i] * 4 * (1 - Math.tanh(4 * x[i]) ** 2), 1e-5);
-    }
-  },
-});
+for (const [recipe, lossOf] of [[paper, paperLoss], [best, bestLoss]] as const) {
+  Deno.test({
+    name: `${recipe.name}: the loss and its gradient are those of a plain f64 computation`,
+    ...JAX,
+    fn: async () => {
+      const batch = makeBatch();
+      const params = initialParams(SHAPE, 3);
+      const shapes = paramShapes(SHAPE);
+      const [loss, gradients] = valueAndGrad((arrays: np.Array[]) =>
+        batchLoss(recipe, arrays, batchToDevice(batch))
+      )(params.map((data, i) => toDevice({ shape: shapes[i], data })));
+      // jax-js takes logarithms to 2e-5 on the CPU.
+      assertAlmostEquals((await loss.data())[0], lossOf(params, batch), 2e-4);
+      const gradient = await Promise.all((gradients as np.Array[]).map((each) => each.data()));
+      const places = [[0, 5], [1, 3], [4, 70], [6, 9], [10, 100], [11, 15], [LOG_SCALE, 1]];
+      for (const [list, at] of places) {
+        const [up, down] = [1e-3, -1e-3].map((step) => {
+          const moved = params.map((data) => data.slice());
+          moved[list][at] += step;
+          return { loss: lossOf(moved, batch), value: moved[list][at] };
+        });
+        const slope = (up.loss - down.loss) / (up.value - down.value);
+        assertAlmostEquals(gradient[list][at], slope, 1e-4 + 1e-3 * Math.abs(slope));
+      }
+    },
+  });
+}
 
 Deno.test({
   name: "activations and their gradients stay finite far from 0",

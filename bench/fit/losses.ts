@@ -27,10 +27,9 @@ export interface Losses {
   /**
    * Adds the loss of a step, counted from 1, and waits until no more than `mostUnread` are unread.
    *
-   * @param restarts Whether the mean begins anew: phases have losses that do not compare.
    * @throws {DivergedError} if a loss that is read is not finite.
    */
-  add(step: number, loss: np.Array, restarts: boolean): Promise<void>;
+  add(step: number, loss: np.Array): Promise<void>;
   /**
    * Waits for all.
    *
@@ -43,7 +42,6 @@ export interface Losses {
 interface Unread {
   readonly step: number;
   readonly data: Promise<ArrayLike<number>>;
-  readonly restarts: boolean;
 }
 
 /** Goes on from a running mean. */
@@ -52,10 +50,10 @@ export function createLosses(mean: number, mostUnread: number): Losses {
 
   async function readUntil(left: number): Promise<void> {
     while (unread.length > left) {
-      const { step, data, restarts } = unread.shift()!;
+      const { step, data } = unread.shift()!;
       const [loss] = Array.from(await data);
       if (!Number.isFinite(loss)) throw new DivergedError(step);
-      mean = restarts ? loss : mean + LOSS_SHARE * (loss - mean);
+      mean = step === 1 ? loss : mean + LOSS_SHARE * (loss - mean);
     }
   }
 
@@ -63,10 +61,10 @@ export function createLosses(mean: number, mostUnread: number): Losses {
     get mean() {
       return mean;
     },
-    async add(step, loss, restarts) {
+    async add(step, loss) {
       // Has the step submitted; until it is, none of the memory that it has used comes free.
       if (loss.device === "webgpu") await loss.ref.gpuBuffer();
-      unread.push({ step, data: loss.data(), restarts });
+      unread.push({ step, data: loss.data() });
       await readUntil(mostUnread);
     },
     readAll: () => readUntil(0),

@@ -2,7 +2,7 @@
  * The learned mapping as differentiable arrays: for each query head an MLP for queries and one for
  * keys. Functions on arrays take ownership of their arguments, as all of jax-js does.
  */
-import { lax, numpy as np } from "@jax-js/jax";
+import { numpy as np } from "@jax-js/jax";
 import { createRandom } from "../../fixtures/random.ts";
 import {
   type LearnedMap,
@@ -21,6 +21,9 @@ export type HostParams = readonly Float32Array<ArrayBuffer>[];
 /** First random stream of the initial weights; those below belong to the steps. */
 const WEIGHT_STREAMS = 0xf1700000;
 
+/** The similarity's factor before a softmax, learned per head from here. */
+const INITIAL_SCALE = 0.3;
+
 /** The shapes of {@linkcode HostParams}. */
 export function paramShapes(shape: LearnedMapShape): number[][] {
   const side = mapLayers(shape).flatMap(([inputs, outputs]) => [
@@ -31,16 +34,12 @@ export function paramShapes(shape: LearnedMapShape): number[][] {
 }
 
 /** Uniform weights and biases within 1/sqrt(in), PyTorch's default for linear layers. */
-export function initialParams(
-  shape: LearnedMapShape,
-  seed: number,
-  initialScale: number,
-): HostParams {
+export function initialParams(shape: LearnedMapShape, seed: number): HostParams {
   const layers = mapLayers(shape);
   const shapes = paramShapes(shape);
   return shapes.map((sizes, i) => {
     const data = new Float32Array(sizes.reduce((a, b) => a * b));
-    if (i === shapes.length - 1) return data.fill(Math.log(initialScale));
+    if (i === shapes.length - 1) return data.fill(Math.log(INITIAL_SCALE));
     const bound = 1 / Math.sqrt(layers[Math.floor(i / 2) % layers.length][0]);
     const random = createRandom(seed, WEIGHT_STREAMS + i);
     return data.map(() => bound * (2 * random.uniform() - 1));
@@ -67,17 +66,6 @@ export function encodeRows(layers: readonly np.Array[], rows: np.Array): np.Arra
     x = np.matmul(i === 0 ? x : silu(x), layers[i]).add(layers[i + 1]);
   }
   return x;
-}
-
-/**
- * Codes that gradients pass through: tanh(slope x) itself, or its sign, +1 iff x > 0 and else -1,
- * with the gradient of tanh(slope x) (the straight-through estimator, arXiv 1308.3432).
- */
-export function relaxedBits(x: np.Array, relaxation: "sign" | "tanh", slope: number): np.Array {
-  if (relaxation === "tanh") return np.tanh(x.mul(slope));
-  const hard = np.where(np.greater(lax.stopGradient(x.ref), 0), 1, -1);
-  const soft = np.tanh(x.mul(slope));
-  return soft.ref.add(lax.stopGradient(hard.sub(soft)));
 }
 
 /** Parameters as a map's file holds them: rounded to f16, to nearest even. */

@@ -5,7 +5,7 @@
 import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { batchLoss, type DeviceBatch } from "./loss.ts";
 import type { HostParams } from "./model.ts";
-import { averageDecayAt, learningRateAt, type LossPhase, type Recipe } from "./recipe.ts";
+import { averageDecayAt, learningRateAt, type Recipe } from "./recipe.ts";
 import type { Batch, HostTensor } from "./sample.ts";
 
 /** Keeps the quotient of Adam's moments finite. */
@@ -59,11 +59,11 @@ export type OptimiserStep = (
   step: number,
 ) => [OptimiserState<np.Array>, np.Array];
 
-/** Compiles the step of one phase of a recipe for the default device. */
-export function createOptimiserStep(recipe: Recipe, phase: LossPhase): OptimiserStep {
+/** Compiles the step of a recipe for the default device. */
+export function createOptimiserStep(recipe: Recipe): OptimiserStep {
   const [beta1, beta2] = recipe.betas;
   const lossAndGradient = valueAndGrad((params: np.Array[], batch: DeviceBatch) =>
-    batchLoss(recipe, phase, params, batch)
+    batchLoss(recipe, params, batch)
   );
   const compiled = jit(
     (state: OptimiserState<np.Array>, batch: DeviceBatch, scalars: StepScalars) => {

@@ -5,7 +5,7 @@ import type { EdgeWindows } from "../quality/selector.ts";
 import { readFlags } from "../read_flags.ts";
 import { UsageError } from "../usage_error.ts";
 import type { WantedBackend } from "./backend.ts";
-import { learnsPositives, type Recipe, RECIPES } from "./recipe.ts";
+import { type Recipe, RECIPES } from "./recipe.ts";
 
 /** What one call is to do. */
 export interface FitOptions {
@@ -90,22 +90,27 @@ function checkFiles(traces: readonly string[], texts: ReadonlyMap<string, string
 
 /** The named recipe with what other flags change of it. */
 function recipeOf(texts: ReadonlyMap<string, string>): Recipe {
-  const recipe = RECIPES[oneOf("best", "paper")("recipe", texts.get("recipe") ?? "best")];
+  const recipe: Recipe = RECIPES[oneOf("best", "paper")("recipe", texts.get("recipe") ?? "best")];
   const given = <T>(name: string, read: (name: string, text: string) => T, fallback: T): T => {
     const text = texts.get(name);
     return text === undefined ? fallback : read(name, text);
   };
+  const { loss } = recipe;
+  const positives = loss.learns === "positives" ? loss : null;
   for (const name of ["top", "alpha"]) {
-    if (texts.has(name) && !learnsPositives(recipe)) {
+    if (texts.has(name) && positives === null) {
       throw new UsageError(`--${name} is for --recipe paper: ${recipe.name} has no positives.`);
     }
   }
   return {
     ...recipe,
+    loss: positives === null ? loss : {
+      ...positives,
+      top: given("top", (name, text) => wholeNumber(name, text, 1, MAX_U32), positives.top),
+      alpha: given("alpha", positiveNumber, positives.alpha),
+    },
     steps: given("steps", (name, text) => wholeNumber(name, text, 1, MAX_STEPS), recipe.steps),
     learningRate: given("lr", positiveNumber, recipe.learningRate),
-    top: given("top", (name, text) => wholeNumber(name, text, 1, MAX_U32), recipe.top),
-    alpha: given("alpha", positiveNumber, recipe.alpha),
   };
 }
 

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../usage_error.ts";
 import { parseFitOptions } from "./options.ts";
-import { learningRateAt, phaseAt, RECIPES } from "./recipe.ts";
+import { learningRateAt, RECIPES } from "./recipe.ts";
 
 const NEEDED = ["--trace", "a,b", "--out", "m"];
 
@@ -19,7 +19,7 @@ Deno.test("flags change the recipe, and where things are written is no part of t
   const options = parseFitOptions([...NEEDED, ...paper, ...rest, "--resume"]);
   assertEquals(options.recipe, {
     ...RECIPES.paper,
-    ...{ top: 256, alpha: 10, learningRate: 0.01, steps: 9 },
+    ...{ loss: { learns: "positives", top: 256, alpha: 10 }, learningRate: 0.01, steps: 9 },
   });
   assertEquals([options.validation, options.ropeBase, options.resume], [[], null, true]);
   assertEquals(
@@ -53,11 +53,8 @@ Deno.test("wrong flags are refused in one sentence", () => {
   for (const [args, message] of cases) refused([...NEEDED, ...args], message);
 });
 
-Deno.test("phases and learning rates follow the steps", () => {
-  const kl = { until: 0.4, kl: 1, cut: 0, bce: 0 };
-  const cut = { until: 1, kl: 0, cut: 1, bce: 0 };
-  const recipe = { ...RECIPES.best, phases: [kl, cut], steps: 1000, learningRate: 1 };
-  assertEquals([0, 399, 400, 999].map((step) => phaseAt(recipe, step).cut), [0, 0, 1, 1]);
+Deno.test("learning rates follow the steps", () => {
+  const recipe = { ...RECIPES.best, steps: 1000, learningRate: 1 };
   const rates = [0, 49, 500, 999].map((step) => learningRateAt(recipe, step).toFixed(3));
   assertEquals(rates, ["0.020", "0.994", "0.500", "0.000"]);
   assertEquals([0, 7999].map((step) => learningRateAt(RECIPES.paper, step)), [1e-3, 1e-3]);

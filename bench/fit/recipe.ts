@@ -1,35 +1,33 @@
 /** Recipes of training, as data: what is minimised on which samples, and by which optimiser. */
 
-/** What is minimised up to some share of the steps: a weighted sum of losses, see `loss.ts`. */
-export interface LossPhase {
-  /** Share of the steps at which the next phase begins; 1 for the last. */
-  readonly until: number;
-  /** Weight of the cross-entropy between attention and softmax of the similarities. */
-  readonly kl: number;
-  /** Weight of the attention mass lost below a soft cut at the budget. */
-  readonly cut: number;
-  /** Weight of the paper's binary cross-entropy on the positives. */
-  readonly bce: number;
+/**
+ * Minimises the cross-entropy between attention and the softmax of the similarities, and with it
+ * the attention mass lost below a soft cut at the budget.
+ */
+export interface MassLoss {
+  readonly learns: "mass";
+  /** Weight of the mass lost; the cross-entropy weighs 1. */
+  readonly cutWeight: number;
+  /** Width of the soft cut, in units of similarity (2 is one bit). */
+  readonly cutWidth: number;
 }
 
-/** All that decides a training run but the data, the seed and the shape of the map. */
-export interface Recipe {
-  readonly name: "best" | "paper";
-  /** In order. `bce` is not mixed with the others: their targets differ. */
-  readonly phases: readonly LossPhase[];
-  /** What stands for the bits of a code: their sign, or tanh; the gradient is tanh's in both. */
-  readonly relaxation: "sign" | "tanh";
-  /** a in tanh(a x). */
-  readonly slope: number;
-  /** Positives of a query, for `bce`. */
+/** Minimises the paper's binary cross-entropy on the keys of highest score, the positives. */
+export interface PositivesLoss {
+  readonly learns: "positives";
+  /** Positives of a query. */
   readonly top: number;
   /** Weight of a positive; a negative weighs 1. */
   readonly alpha: number;
-  /** The similarity's factor before the softmax of `kl`, learned per head from here. */
-  readonly initialScale: number;
-  /** Width of the soft cut, in units of similarity (2 is one bit). */
-  readonly cutWidth: number;
-  /** Tokens of a context per middle token taken: the budget that `cut` and validation look at. */
+}
+
+/** All that decides a training run but the data, the seed and the shape of the map. */
+export interface Recipe<Loss extends MassLoss | PositivesLoss = MassLoss | PositivesLoss> {
+  readonly name: "best" | "paper";
+  readonly loss: Loss;
+  /** a in tanh(a x), which stands for the bits of a code. */
+  readonly slope: number;
+  /** Tokens of a context per middle token taken: the budget of the cut and of validation. */
   readonly sparsity: number;
   /** Queries and keys of a step are rotated by an offset below this, which changes no score. */
   readonly ropeOffsets: number;
@@ -61,16 +59,11 @@ export interface Recipe {
  * The recipes by name. `paper` is arXiv 2412.14468's; `bench/NOTES-fit.md` tells what each
  * choice of `best` gains on held-out contexts.
  */
-export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
+export const RECIPES: { readonly best: Recipe<MassLoss>; readonly paper: Recipe<PositivesLoss> } = {
   best: {
     name: "best",
-    phases: [{ until: 1, kl: 1, cut: 10, bce: 0 }],
-    relaxation: "tanh",
+    loss: { learns: "mass", cutWeight: 10, cutWidth: 2 },
     slope: 2,
-    top: 0,
-    alpha: 0,
-    initialScale: 0.3,
-    cutWidth: 2,
     sparsity: 32,
     ropeOffsets: 16384,
     validationOffset: 8192,
@@ -89,13 +82,8 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
   },
   paper: {
     name: "paper",
-    phases: [{ until: 1, kl: 0, cut: 0, bce: 1 }],
-    relaxation: "tanh",
+    loss: { learns: "positives", top: 32, alpha: 20 },
     slope: 1,
-    top: 32,
-    alpha: 20,
-    initialScale: 1,
-    cutWidth: 0,
     sparsity: 32,
     ropeOffsets: 0,
     validationOffset: 0,
@@ -113,16 +101,6 @@ export const RECIPES: Readonly<Record<Recipe["name"], Recipe>> = {
     patience: null,
   },
 };
-
-/** Whether a recipe learns from positives (the paper's) and not from attention mass. */
-export function learnsPositives({ phases }: Recipe): boolean {
-  return phases.some(({ bce }) => bce > 0);
-}
-
-/** The phase of a step, counted from 0. */
-export function phaseAt({ phases, steps }: Recipe, step: number): LossPhase {
-  return phases.find(({ until }) => step < until * steps) ?? phases[phases.length - 1];
-}
 
 /** Whether there is a validation after this many steps: evenly spread, and after the last. */
 export function isValidated({ steps, validations }: Recipe, step: number): boolean {

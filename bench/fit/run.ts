@@ -50,16 +50,18 @@ export async function prepareRun(
   const { headDim, queryHeads: heads } = contexts[0];
   const map = { layers, hidden: HIDDEN, dtype: "f16" } as const;
   const shape: LearnedMapShape = { headDim, bits, sharing: "head", map, heads };
-  const state = initialState(initialParams(shape, seed, recipe.initialScale));
+  const state = initialState(initialParams(shape, seed));
   const { training, validation } = split;
+  const { loss } = recipe;
   return {
     ...{ recipe, shape, split },
     sample: createSampler({ contexts: training, windows, recipe, seed, ropeBase }),
     start: { step: 0, state, best: null, waited: 0, loss: 0 },
     identity: {
       ...{ recipe: recipe.name, steps: String(recipe.steps), lr: String(recipe.learningRate) },
-      ...{ top: String(recipe.top), alpha: String(recipe.alpha), seed: String(seed) },
-      ...{ bits: String(bits), layers: String(layers), "rope-base": String(ropeBase ?? "none") },
+      ...(loss.learns === "positives" && { top: String(loss.top), alpha: String(loss.alpha) }),
+      ...{ seed: String(seed), bits: String(bits), layers: String(layers) },
+      "rope-base": String(ropeBase ?? "none"),
       ...{ sink: String(windows.sink), recent: String(windows.recent) },
       val: validation.map(({ label }) => label).join(",") || "none",
       traces: await digestOf(contexts),

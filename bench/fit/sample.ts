@@ -6,7 +6,7 @@ import { createRandom, type Random } from "../../fixtures/random.ts";
 import type { EdgeWindows } from "../quality/selector.ts";
 import { type FitContext, middleOf } from "./contexts.ts";
 import { normalExceededBy } from "./normal_quantile.ts";
-import { learnsPositives, type Recipe } from "./recipe.ts";
+import type { PositivesLoss, Recipe } from "./recipe.ts";
 import { countUpTo, createRotation, draw, takeRows } from "./rows.ts";
 import { createTargets, type Targets } from "./targets.ts";
 
@@ -57,7 +57,7 @@ export interface SamplerOptions {
   readonly ropeBase: number | null;
 }
 
-/** The largest share of the keys at which `cut` cuts: of few keys, the budget takes them all. */
+/** The largest share of the keys above the cut: of few keys, the budget takes them all. */
 const MOST_TAKEN = 0.6;
 
 /** Creates the sampler of a run. Each step has a random stream of its own. */
@@ -103,8 +103,8 @@ export function createSampler(options: SamplerOptions): Sampler {
       keys: { shape: [tokens.length, headDim], data: keyRows },
       tokens: { shape: [1, tokens.length], data: Float32Array.from(tokens) },
       lastTokens: { shape: [queries.length, 1], data: Float32Array.from(lastTokens) },
-      ...(learnsPositives(recipe)
-        ? positiveTensors(picked, recipe)
+      ...(recipe.loss.learns === "positives"
+        ? positiveTensors(picked, recipe.loss)
         : massTensors(picked, recipe, middle.length / tokens.length)),
     };
   };
@@ -166,7 +166,7 @@ function massTensors(
 
 function positiveTensors(
   { context, queries, tokens, targets }: Picked,
-  { top }: Recipe,
+  { top }: PositivesLoss,
 ): Record<PositiveTensors, HostTensor> {
   const { queryHeads: heads } = context;
   const data = new Float32Array(heads * queries.length * tokens.length);

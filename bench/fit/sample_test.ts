@@ -6,7 +6,7 @@ import { createSampler, type SamplerOptions } from "./sample.ts";
 import { smallFile } from "./testing_trace.ts";
 
 const WINDOWS = { sink: 8, recent: 8 };
-const PAPER = { ...RECIPES.paper, top: 10, queries: 5 };
+const PAPER = { ...RECIPES.paper, loss: { ...RECIPES.paper.loss, top: 10 }, queries: 5 };
 const BEST = { ...RECIPES.best, joins: 0, queries: 5, keys: 100 };
 
 function optionsFor(recipe: SamplerOptions["recipe"]): SamplerOptions {

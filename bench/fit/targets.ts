@@ -5,7 +5,7 @@ import type { EdgeWindows } from "../quality/selector.ts";
 import { type FitContext, middleOf } from "./contexts.ts";
 
 /** Stands for the logarithm of 0: far below any logit, and finite in f32. */
-export const NO_MASS = -1e30;
+const NO_MASS = -1e30;
 
 /** Targets of the queries of one context. Rotating q and k together changes none of them. */
 export interface Targets {

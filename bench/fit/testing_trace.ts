@@ -50,7 +50,7 @@ export function smallFile(): TraceFile {
 export const SMALL_FLAGS = ["--sink", "8", "--recent", "8", "--rope-base", "none"] as const;
 
 /** Options as the command line gives them. */
-export function smallOptions(...flags: string[]): FitOptions {
+function smallOptions(...flags: string[]): FitOptions {
   return parseFitOptions(["--trace", "small", "--out", "map", ...SMALL_FLAGS, ...flags]);
 }
 

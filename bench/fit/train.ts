@@ -3,14 +3,8 @@ import { jit, type numpy as np } from "@jax-js/jax";
 import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
 import { createLosses } from "./losses.ts";
 import { encodeRows, type HostParams, paramShapes, roundParams, sideParams } from "./model.ts";
-import {
-  createOptimiserStep,
-  type HostState,
-  type OptimiserState,
-  type OptimiserStep,
-  toDevice,
-} from "./optimiser.ts";
-import { isValidated, type LossPhase, phaseAt, type Recipe } from "./recipe.ts";
+import { createOptimiserStep, type HostState, type OptimiserState, toDevice } from "./optimiser.ts";
+import { isValidated, type Recipe } from "./recipe.ts";
 import type { Sampler } from "./sample.ts";
 import type { Encode, Validate } from "./validate.ts";
 
@@ -33,7 +27,7 @@ export interface Snapshot {
   readonly best: Best | null;
   /** Validations since the best. */
   readonly waited: number;
-  /** Running mean of the phase's losses. */
+  /** Running mean of the losses. */
   readonly loss: number;
 }
 
@@ -41,7 +35,7 @@ export interface Snapshot {
 export interface Status {
   /** Steps taken. */
   readonly step: number;
-  /** Running mean of the phase's losses that are read. */
+  /** Running mean of the losses that are read. */
   readonly loss: number;
   /** Mass of this call's last validation; null before, and where nothing is held out. */
   readonly mass: number | null;
@@ -77,7 +71,7 @@ export async function train(
   training: Training,
 ): Promise<{ readonly best: Best; readonly last: Snapshot; readonly ending: Ending }> {
   const { recipe, shape, sample, validate, start } = training;
-  const steps = new Map<LossPhase, OptimiserStep>();
+  const takeStep = createOptimiserStep(recipe);
   const encode = createEncode(shape);
   let state = stateToDevice(start.state, shape);
   let { step, best, waited } = start;
@@ -91,13 +85,10 @@ export async function train(
   const isPatient = () => recipe.patience === null || waited < recipe.patience;
 
   while (step < recipe.steps && isPatient() && !stopped) {
-    const phase = phaseAt(recipe, step);
-    if (!steps.has(phase)) steps.set(phase, createOptimiserStep(recipe, phase));
-    const [next, loss] = steps.get(phase)!(state, sample(step), step);
+    const [next, loss] = takeStep(state, sample(step), step);
     state = next;
-    const restarts = step === 0 || phaseAt(recipe, step - 1) !== phase;
     step++;
-    await losses.add(step, loss, restarts);
+    await losses.add(step, loss);
     if (isValidated(recipe, step)) {
       await losses.readAll();
       const params = roundParams(await listToHost(state.average));
