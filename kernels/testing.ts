@@ -5,11 +5,9 @@ import type { ReadBytes } from "./judge.ts";
 import { limitsOf } from "./pipeline/device_limits.ts";
 import type { Problem } from "./problem.ts";
 import { allocate, bindProgram, checkFits, compilePlan, recordProgram } from "./program.ts";
+import type { Inputs } from "./testing_inputs.ts";
 
-export { type InputOptions, makeInputs } from "./testing_inputs.ts";
-
-/** Contents of input buffers by name. */
-export type Inputs = Readonly<Record<string, ArrayBufferView<ArrayBuffer>>>;
+export { type InputOptions, type Inputs, makeInputs } from "./testing_inputs.ts";
 
 /** A device to test on. One costs 5 MB that never come back: open one per test file. */
 export interface TestDevice {

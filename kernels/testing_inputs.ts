@@ -22,7 +22,9 @@ import {
 } from "./problem.ts";
 import { histogramReference, scoreReference } from "./score/reference.ts";
 import { selectReference } from "./select/reference.ts";
-import type { Inputs } from "./testing.ts";
+
+/** Contents of input buffers by name. */
+export type Inputs = Readonly<Record<string, ArrayBufferView<ArrayBuffer>>>;
 
 /** What inputs to make. */
 export interface InputOptions {
