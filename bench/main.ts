@@ -127,7 +127,8 @@ async function report(
     // Loaded now, so that nothing of it runs beside a measurement.
     const { writeReport } = await import("./report/write.ts");
     const path = `${outDir}/report.html`;
-    writeReport(path, { rows, peers, quality: [], tuning: [] }, commandOf("bench", Deno.args));
+    const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };
+    writeReport(path, data, commandOf("bench", Deno.args));
     console.log(`Report: ${path}`);
   }
   const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));

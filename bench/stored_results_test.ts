@@ -45,7 +45,8 @@ Deno.test("the report runs on each stored file, and has all in one page", () =>
     const report = (...args: string[]) =>
       runProgram(`${import.meta.dirname}/report/main.ts`, ...args);
     const [out, figures] = [`${folder}/all.html`, `${folder}/figures`];
-    const args = ["--peers", PEERS.join(), "--out", out, "--svg", figures];
+    const peers = PEERS.map((path) => `${path.slice(FOLDER.length + 1).split("-")[0]}=${path}`);
+    const args = ["--peers", peers.join(), "--out", out, "--svg", figures];
     const all = await report(...RESULTS, ...args);
     assertEquals([all.code, all.err], [0, ""]);
     assertMatch(all.out, /\nWritten: \S+all\.html\n$/);

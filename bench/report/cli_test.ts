@@ -22,6 +22,9 @@ const TUNED = (kernel: string, LANES: number, us: number | null, phase = "final"
 const TUNING = TUNED("dense/split", 8, 20) + TUNED("dense/split", 4, 12.5) +
   TUNED("dense/split", 16, null, "explore");
 
+const PEERS = `${RESULTS}/h100-2026-11-24-peers.csv`;
+const LAVAPIPE = `${RESULTS}/lavapipe-2026-11-24.csv`;
+
 const run = (...args: string[]) => runProgram(MAIN, ...args);
 
 Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
@@ -31,6 +34,7 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
     await Deno.writeTextFile(at("empty"), "");
     await Deno.writeTextFile(at("rowless"), `${COLUMNS.join()}\r\n`);
     await Deno.writeTextFile(at("foreign"), "name,height\r\nTom,3\r\n");
+    await Deno.writeTextFile(at("quality"), QUALITY);
     await Deno.writeTextFile(at("damaged"), QUALITY.replace(",0.9,", ",much,"));
     const wrong: [string[], RegExp][] = [
       [[], /^Name a results file or its folder; /],
@@ -42,6 +46,10 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
       [[at("rowless")], /^\S+rowless has no rows\.$/m],
       [[h100, at("foreign")], /^\S+foreign has other columns than this version writes\.$/m],
       [[h100, "--peers", at("foreign")], /^\S+foreign has other columns than peer,batch,/],
+      [[h100, "--peers", `h2=${PEERS}`], /^--peers h2=\S+: no adapter of the results has "h2" in/],
+      [[h100, LAVAPIPE, "--peers", PEERS], /^--peers \S+ must name one adapter, as ADAPTER=FILE /],
+      [[h100, LAVAPIPE, "--peers", `=${PEERS}`], /^--peers \S+ must name one adapter, as /],
+      [["--quality", at("quality"), "--peers", PEERS], /^--peers \S+ has no results beside it\.$/m],
       [[h100, "--quality", at("missing")], /^Cannot read \S+missing: /],
       [[h100, "--quality", h100], /^\S+csv has other columns than quality --csv writes\.$/m],
       [["--quality", at("damaged")], /^\S+damaged, line 2: mass_middle cannot be "much"\.$/m],

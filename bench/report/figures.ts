@@ -14,7 +14,8 @@ import { type Tuning, tunings } from "./tuning.ts";
 /** What a report is made of. */
 export interface ReportData {
   readonly rows: readonly ResultRow[];
-  readonly peers: readonly PeerTime[];
+  /** Times of other software, by adapter. */
+  readonly peers: ReadonlyMap<string, readonly PeerTime[]>;
   readonly quality: readonly QualityRow[];
   /** Lines of tuners' logs. */
   readonly tuning: readonly LogLine[];
@@ -37,7 +38,7 @@ export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Sectio
   const devices = [...Map.groupBy(rows, (row) => `${row.adapter}, ${row.backend}`)];
   const sections = devices.map(([device, rows]): Section => {
     const figures = [
-      ...speedupFigures(rows, peers),
+      ...speedupFigures(rows, peers.get(rows[0].adapter) ?? []),
       ...stageFigures(rows),
       ...rooflineFigures(rows),
       ...arithmeticRooflineFigures(rows),

@@ -7,7 +7,8 @@ Writes results as one HTML file that needs no network: figures, and the tables b
 Usage: deno task report RESULTS... [flags]
 
   RESULTS             files that bench wrote (CSV or --json), or folders of a results.csv
-  --peers FILE,..     CSV of other software's times, as bench --peers takes them
+  --peers FILE,..     CSV of other software's times, as bench --peers takes them; with results of
+                      several adapters as ADAPTER=FILE, with a part of the adapter's name
   --quality FILE,..   CSV that quality --csv wrote
   --tune FILE,..      logs that tune wrote, or folders of a tune.jsonl
   --out FILE          the report (default report.html)

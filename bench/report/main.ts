@@ -3,13 +3,13 @@
  * for wrong usage.
  * @module
  */
-import { readPeers } from "../peers.ts";
 import { checkWritable } from "../quality/output_file.ts";
 import { readResults } from "../read_results.ts";
 import { latestRows, type ResultRow } from "../row.ts";
 import { readLog } from "../tune/log.ts";
 import { UsageError } from "../usage_error.ts";
 import { commandOf } from "./command.ts";
+import { readDevicePeers } from "./device_peers.ts";
 import { sectionsOf } from "./figures.ts";
 import { REPORT_HELP } from "./help.ts";
 import { parseReportOptions } from "./options.ts";
@@ -26,9 +26,10 @@ function main(args: readonly string[]): number {
     console.log(REPORT_HELP);
     return EXIT.ok;
   }
+  const rows = readAll(options.results);
   const data = {
-    rows: readAll(options.results),
-    peers: readPeers(options.peers),
+    rows,
+    peers: readDevicePeers(options.peers, [...new Set(rows.map(({ adapter }) => adapter))]),
     quality: options.quality.flatMap(readQualityRows),
     tuning: options.tune.flatMap(readTuneLines),
   };

@@ -8,6 +8,7 @@ export interface ReportOptions {
   readonly help: boolean;
   /** Results files, or folders of one. */
   readonly results: readonly string[];
+  /** `FILE` or `ADAPTER=FILE`. */
   readonly peers: readonly string[];
   readonly quality: readonly string[];
   /** Tuners' logs, or folders of one. */

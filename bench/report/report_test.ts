@@ -20,7 +20,7 @@ function h100(): Section {
   const rows = readResults(`${H100}.csv`).rows;
   const [section] = sectionsOf({
     rows,
-    peers: readPeers([`${H100}-peers.csv`]),
+    peers: new Map([[rows[0].adapter, readPeers([`${H100}-peers.csv`])]]),
     quality: [],
     tuning: [],
   });
@@ -127,7 +127,7 @@ Deno.test("hostile names are text", () => {
     ...{ recall: 1, mass_middle: 1, mass_total: 1, output_rel_err: 0, sink: 0, recent: 0, seed: 1 },
     head: "all",
   }];
-  const html = pageHtml(sectionsOf({ rows, peers: [], quality, tuning: [] }), {
+  const html = pageHtml(sectionsOf({ rows, peers: new Map(), quality, tuning: [] }), {
     ...FACTS,
     command: evil,
   });
@@ -153,7 +153,7 @@ Deno.test("devices have sections of their own, software is marked, and ids are u
     },
     head: "all",
   }));
-  const sections = sectionsOf({ rows, peers: [], quality, tuning: [] });
+  const sections = sectionsOf({ rows, peers: new Map(), quality, tuning: [] });
   assertEquals(sections.pop()?.figures.map(({ id }) => id), [
     "quality-error-novel",
     "quality-mass-novel",

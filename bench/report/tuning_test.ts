@@ -15,7 +15,7 @@ function tuned(LANES: number, WORKGROUP: number, us: number | null): LogLine {
   };
 }
 
-const of = (tuning: LogLine[]) => sectionsOf({ rows: [], peers: [], quality: [], tuning });
+const of = (tuning: LogLine[]) => sectionsOf({ rows: [], peers: new Map(), quality: [], tuning });
 
 function opened(): LogLine {
   const { utc, adapter, driver, backend, case_id, kernel, checksum } = tuned(8, 64, 20);

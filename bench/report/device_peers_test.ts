@@ -1,0 +1,52 @@
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { readResults } from "../read_results.ts";
+import { UsageError } from "../usage_error.ts";
+import { readDevicePeers } from "./device_peers.ts";
+import { sectionsOf } from "./figures.ts";
+
+const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
+const peersOf = (card: string) => `${RESULTS}/${card}-2026-11-24-peers.csv`;
+const ADAPTERS = ["NVIDIA H100 80GB HBM3", "NVIDIA H200"];
+
+Deno.test("each card's sparse step is set against the peers of that card", () => {
+  const rows = ["h100", "h200"].flatMap((card) =>
+    readResults(`${RESULTS}/${card}-2026-11-24.csv`).rows
+  );
+  const words = [`H200=${peersOf("h200")}`, `h100=${peersOf("h100")}`];
+  const sections = sectionsOf({
+    ...{ rows, peers: readDevicePeers(words, ADAPTERS) },
+    ...{ quality: [], tuning: [] },
+  });
+  const claims = sections.map(({ heading, figures }) => {
+    const cuda = figures.find(({ id }) => id.endsWith("speedup-cuda"));
+    const row = cuda?.table.rows.find(([line, kvLen]) => line === "32x8x128" && kvLen === 131072);
+    assert(row, heading);
+    return [heading, row[2], row[3]];
+  });
+  // From the peers' files.
+  assertEquals(claims, [
+    ["NVIDIA H100 80GB HBM3, vulkan", "torch_cudnn", 180.6],
+    ["NVIDIA H200, vulkan", "torch_cudnn", 128.5],
+  ]);
+});
+
+Deno.test("a file alone goes to the one adapter, and several files of one adapter add up", () => {
+  const [adapter] = ADAPTERS;
+  const one = readDevicePeers([peersOf("h100")], [adapter]).get(adapter)!;
+  const two = readDevicePeers([peersOf("h100"), `h100=${peersOf("h200")}`], [adapter]);
+  assertEquals([...two.keys()], [adapter]);
+  assertEquals(two.get(adapter)!.slice(0, one.length), one);
+  assertAlmostEquals(two.get(adapter)!.at(-2)!.medianUs, 22.7);
+});
+
+Deno.test("words that leave the adapter open are refused", () => {
+  const path = peersOf("h100");
+  for (
+    const [word, adapters, message] of [
+      [path, ADAPTERS, "must name one adapter"],
+      [`nvidia=${path}`, ADAPTERS, "must name one adapter"],
+      [`intel=${path}`, ADAPTERS, 'no adapter of the results has "intel" in its name'],
+      [path, [], "has no results beside it"],
+    ] as const
+  ) assertThrows(() => readDevicePeers([word], adapters), UsageError, message);
+});
