@@ -15,8 +15,6 @@ export interface PageFacts {
 
 /** The whole page. Every text from outside is escaped. */
 export function pageHtml(sections: readonly Section[], { command, written }: PageFacts): string {
-  const links = sections.flatMap(({ figures }) => figures)
-    .map(({ id, chart }) => `<li><a href="#${id}">${escapeXml(chart.title)}</a></li>`);
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -33,7 +31,7 @@ export function pageHtml(sections: readonly Section[], { command, written }: Pag
 <h1>HashAttention Bench: report</h1>
 <p>Written ${escapeXml(written.slice(0, 16).replace("T", " "))} UTC by</p>
 <pre><code>${escapeXml(command)}</code></pre>
-<nav aria-label="Figures"><ul>${links.join("")}</ul></nav>
+<nav aria-label="Figures"><ul>${sections.map(linksHtml).join("")}</ul></nav>
 </header>
 <main id="main">
 ${sections.map(sectionHtml).join("\n")}
@@ -41,6 +39,19 @@ ${sections.map(sectionHtml).join("\n")}
 </body>
 </html>
 `;
+}
+
+/** Sections may have figures of the same titles: their names go with the links. */
+function linksHtml({ heading, figures }: Section, i: number): string {
+  const links = figures.map(({ id, chart }) =>
+    `<li><a href="#${id}">${escapeXml(chart.title)}${hiddenHtml(heading)}</a></li>`
+  );
+  return `<li><a href="#section-${i}">${escapeXml(heading)}</a><ul>${links.join("")}</ul></li>`;
+}
+
+/** Said, not shown. */
+function hiddenHtml(heading: string): string {
+  return `<span class="hidden">, ${escapeXml(heading)}</span>`;
 }
 
 function sectionHtml({ heading, facts, warning, figures }: Section, i: number): string {
@@ -52,21 +63,27 @@ function sectionHtml({ heading, facts, warning, figures }: Section, i: number): 
 ${warning === null ? "" : `<p class="warning">${escapeXml(warning)}</p>`}
 ${list.length === 0 ? "" : `<dl>${list.join("")}</dl>`}
 <div class="figures">
-${figures.length > 0 ? figures.map(figureHtml).join("\n") : "<p>Too little for a figure.</p>"}
+${
+    figures.length > 0
+      ? figures.map((figure) => figureHtml(figure, heading)).join("\n")
+      : "<p>Too little for a figure.</p>"
+  }
 </div>
 </section>`;
 }
 
-function figureHtml({ id, caption, chart, table }: Figure): string {
+function figureHtml({ id, caption, chart, table }: Figure, heading: string): string {
   return `<article id="${id}" aria-labelledby="${id}-title">
-<h3 id="${id}-title">${escapeXml(chart.title)}</h3>
+<h3 id="${id}-title">${escapeXml(chart.title)}${hiddenHtml(heading)}</h3>
 <figure>
 ${chartSvg(chart)}
 <figcaption>${escapeXml(caption.trim())}</figcaption>
 </figure>
 <details>
-<summary>The numbers<span class="hidden"> of ${escapeXml(chart.title)}</span></summary>
-${tableHtml(table, chart.title)}
+<summary>The numbers<span class="hidden"> of ${escapeXml(chart.title)}</span>${
+    hiddenHtml(heading)
+  }</summary>
+${tableHtml(table, `${chart.title}, ${heading}`)}
 </details>
 </article>`;
 }

@@ -166,4 +166,11 @@ Deno.test("devices have sections of their own, software is marked, and ids are u
     ["some-gpu-vulkan-speedup-wgsl"],
     ["llvmpipe-vulkan-speedup-wgsl"],
   ]);
+  // Links, headings and regions of several devices are told apart without seeing the page.
+  const html = pageHtml(sections, FACTS);
+  for (const name of [/<a href="#([^]*?)<\/a>/g, /<h3 [^>]*>([^]*?)<\/h3>/g, /region" ([^>]+)/g]) {
+    const names = Array.from(html.matchAll(name), ([, text]) => text.replace(/^[^>]*">/, ""));
+    assert(names.length >= sections.length);
+    assertEquals(new Set(names).size, names.length, names.join("; "));
+  }
 });
