@@ -1,5 +1,6 @@
 /** CSV whose records are a line each, read with the numbers of its lines. Pure. */
 import { parse } from "@std/csv";
+import { systemReason } from "../fixtures/system_reason.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** A record and the line, from 1, on which it stands. */
@@ -62,8 +63,6 @@ export function readText(path: string): string {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    // The system's words; what Deno adds tells the call and the path again.
-    throw new UsageError(`Cannot read ${path}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+    throw new UsageError(`Cannot read ${path}: ${systemReason(error)}.`);
   }
 }

@@ -1,5 +1,6 @@
 /** Result files: rows and their samples go to disk whole, as soon as they are measured. */
 import { stringify } from "@std/csv";
+import { systemReason } from "../fixtures/system_reason.ts";
 import { COLUMNS, type ResultRow, type SampleRecord } from "./row.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -46,8 +47,7 @@ export function openResults(dir: string): ResultsWriter {
     for (const file of opened) file.close();
     if (made !== null) removeQuietly(made);
     if (error instanceof UsageError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`Cannot write results to ${dir}: ${reason}.`);
+    throw new UsageError(`Cannot write results to ${dir}: ${systemReason(error)}.`);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Files that are there whole or not at all. */
+import { systemReason } from "../../fixtures/system_reason.ts";
 import { UsageError } from "../usage_error.ts";
 
 function temporary(path: string): string {
@@ -40,9 +41,7 @@ function attempt(path: string, write: () => void): void {
     } catch {
       // It was never made.
     }
-    const reason = error instanceof Error ? error.message : String(error);
-    // The system's words; what Deno adds tells the call and the temporary path.
-    throw new UsageError(`Cannot write ${path}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+    throw new UsageError(`Cannot write ${path}: ${systemReason(error)}.`);
   }
 }
 

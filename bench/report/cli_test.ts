@@ -46,10 +46,19 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
       [[at("rowless")], /^\S+rowless has no rows\.$/m],
       [[h100, at("foreign")], /^\S+foreign has other columns than this version writes\.$/m],
       [[h100, "--peers", at("foreign")], /^\S+foreign has other columns than peer,batch,/],
-      [[h100, "--peers", `h2=${PEERS}`], /^--peers h2=\S+: no adapter of the results has "h2" in/],
-      [[h100, LAVAPIPE, "--peers", PEERS], /^--peers \S+ must name one adapter, as ADAPTER=FILE /],
-      [[h100, LAVAPIPE, "--peers", `=${PEERS}`], /^--peers \S+ must name one adapter, as /],
-      [["--quality", at("quality"), "--peers", PEERS], /^--peers \S+ has no results beside it\.$/m],
+      [[h100, "--peers", `h2=${PEERS}`], /^--peers h2=\S+ must name one adapter of the results, /],
+      [
+        [h100, LAVAPIPE, "--peers", PEERS],
+        /^--peers \S+ must name one adapter of the results, as ADAPTER=FILE /,
+      ],
+      [
+        [h100, LAVAPIPE, "--peers", `=${PEERS}`],
+        /^--peers \S+ must name one adapter of the results, /,
+      ],
+      [
+        ["--quality", at("quality"), "--peers", PEERS],
+        /^--peers \S+ must name .+: there are no results\.$/m,
+      ],
       [[h100, "--quality", at("missing")], /^Cannot read \S+missing: /],
       [[h100, "--quality", h100], /^\S+csv has other columns than quality --csv writes\.$/m],
       [["--quality", at("damaged")], /^\S+damaged, line 2: mass_middle cannot be "much"\.$/m],

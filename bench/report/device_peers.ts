@@ -24,17 +24,11 @@ export function readDevicePeers(
 }
 
 function pairOf(word: string, adapters: readonly string[]): [adapter: string, path: string] {
-  const known = adapters.join("; ");
   const [, part, path] = /^([^=]*)=(.*)$/.exec(word) ?? [null, "", word];
   const meant = adapters.filter((name) => name.toLowerCase().includes(part.toLowerCase()));
   if (meant.length === 1) return [meant[0], path];
-  if (adapters.length === 0) throw new UsageError(`--peers ${word} has no results beside it.`);
-  if (meant.length === 0) {
-    throw new UsageError(
-      `--peers ${word}: no adapter of the results has "${part}" in its name: ${known}.`,
-    );
-  }
   throw new UsageError(
-    `--peers ${word} must name one adapter, as ADAPTER=FILE with a part of its name: ${known}.`,
+    `--peers ${word} must name one adapter of the results, as ADAPTER=FILE with a part of its ` +
+      `name: ${adapters.join("; ") || "there are no results"}.`,
   );
 }

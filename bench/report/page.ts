@@ -73,6 +73,7 @@ ${
 }
 
 function figureHtml({ id, caption, chart, table }: Figure, heading: string): string {
+  const name = `${chart.title}, ${heading}`;
   return `<article id="${id}" aria-labelledby="${id}-title">
 <h3 id="${id}-title">${escapeXml(chart.title)}${hiddenHtml(heading)}</h3>
 <figure>
@@ -80,10 +81,8 @@ ${chartSvg(chart)}
 <figcaption>${escapeXml(caption.trim())}</figcaption>
 </figure>
 <details>
-<summary>The numbers<span class="hidden"> of ${escapeXml(chart.title)}</span>${
-    hiddenHtml(heading)
-  }</summary>
-${tableHtml(table, `${chart.title}, ${heading}`)}
+<summary>The numbers<span class="hidden"> of ${escapeXml(name)}</span></summary>
+${tableHtml(table, name)}
 </details>
 </article>`;
 }

@@ -1,4 +1,5 @@
 /** The figures of a report as files, for papers and pages. */
+import { systemReason } from "../../fixtures/system_reason.ts";
 import { chartFile } from "../chart/chart.ts";
 import { writeWhole } from "../quality/output_file.ts";
 import { UsageError } from "../usage_error.ts";
@@ -13,8 +14,7 @@ export function writeSvgFiles(folder: string, sections: readonly Section[]): str
   try {
     Deno.mkdirSync(folder, { recursive: true });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`Cannot write ${folder}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+    throw new UsageError(`Cannot write ${folder}: ${systemReason(error)}.`);
   }
   return sections.flatMap(({ figures }) => figures).map(({ id, chart }) => {
     const path = `${folder.replace(/[/\\]+$/, "")}/${id}.svg`;

@@ -3,6 +3,7 @@
  * a killed run left is read again, all but a line that it did not finish.
  */
 import * as v from "valibot";
+import { systemReason } from "../../fixtures/system_reason.ts";
 import type { Params } from "../../kernels/contender.ts";
 import type { TuningKey } from "../../kernels/tuning.ts";
 import { readText } from "../csv_lines.ts";
@@ -61,8 +62,7 @@ export function openLog(dir: string, resume: boolean): TuneLog {
     file.truncateSync(end);
     file.seekSync(end, Deno.SeekMode.Start);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`Cannot write to ${dir}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+    throw new UsageError(`Cannot write to ${dir}: ${systemReason(error)}.`);
   }
   return {
     ...{ path, lines },
@@ -165,7 +165,6 @@ function readIfThere(path: string): string | null {
     return Deno.readTextFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`Cannot read ${path}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+    throw new UsageError(`Cannot read ${path}: ${systemReason(error)}.`);
   }
 }

@@ -1,5 +1,6 @@
 /** Tuning files: JSON with a schema number, read with every field checked, written whole. */
 import * as v from "valibot";
+import { systemReason } from "../../fixtures/system_reason.ts";
 import type { TunedEntry, TunedProblem, Tuning } from "../../kernels/tuning.ts";
 import { writeWhole } from "../quality/output_file.ts";
 import { UsageError } from "../usage_error.ts";
@@ -67,8 +68,7 @@ export function readTuning(path: string | URL): Tuning | null {
     json = Deno.readTextFileSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`Cannot read ${name}: ${reason.replace(/: \w+ '.*$/s, "")}.`);
+    throw new UsageError(`Cannot read ${name}: ${systemReason(error)}.`);
   }
   return parseTuning(json, name);
 }
