@@ -13,6 +13,7 @@
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
  * | `query_codes` | u32 [B, Hq, b/32], bit j of the code is bit j%32 of word j/32 |
  * | `codes` | u32 [B, code heads, capacity, b/32] |
+ * | `newest_codes` | u32 [B, code heads, b/32], the newest token's alone: found without its length |
  * | `distances` | u8 or u16 [B, code heads, capacity] |
  * | `block_histograms` | u32 [B, code heads, blocks, max distance + 1], middle tokens of each block |
  * | `selected` | u32 [B, code heads, list capacity], token indices |
@@ -59,6 +60,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     key_map: map,
     query_codes: 4 * p.batch * p.qHeads * codeWords(p),
     codes: 4 * lists * p.capacity * codeWords(p),
+    newest_codes: 4 * lists * codeWords(p),
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
