@@ -19,6 +19,7 @@ export const encodeScoreKernel: Kernel = {
     { name: "key_map", access: "read" },
     { name: "query_codes", access: "read_write" },
     { name: "codes", access: "read_write" },
+    { name: "newest_codes", access: "read_write" },
     { name: "distances", access: "read_write" },
     { name: "block_histograms", access: "read_write" },
   ],
@@ -78,7 +79,7 @@ export const encodeScore: Contender = {
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "query_map", "key_map"),
-      ...specs(p, "output", "query_codes", "codes", "distances"),
+      ...specs(p, "output", "query_codes", "codes", "newest_codes", "distances"),
       ...histogramSpec(p, encodeScoreBlock(params), "output"),
     },
     dispatches: [

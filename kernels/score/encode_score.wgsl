@@ -2,8 +2,9 @@
 //
 // Dispatch (SPLITS + 1, query heads, batch): each of the first SPLITS workgroups encodes the list's
 // query for itself, which costs less than a dispatch, and scores its share of the blocks. The last
-// one encodes the newest key meanwhile and appends its code; so the newest token, length - 1, is in
-// neither distances nor histograms: who selects adds it (see select_gather.wgsl).
+// one encodes the newest key meanwhile, appends its code and leaves it in newest_codes too; so the
+// newest token, length - 1, is in neither distances nor histograms: who selects adds it (see
+// select_gather.wgsl).
 // Codes of ROUNDS blocks and the whole map are in flight before the first is used. For the map's
 // layout and the sums over it see token.wgsl; for the histograms see hamming.wgsl. A block is the
 // 4 * WORKGROUP tokens that the workgroup takes at a time.
@@ -49,8 +50,9 @@ const FOUR = 4u;
 @group(0) @binding(4) var<storage, read> key_map: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> query_codes: array<u32>;
 @group(0) @binding(6) var<storage, read_write> codes: array<vec4<u32>>;
-@group(0) @binding(7) var<storage, read_write> distances: array<u32>;
-@group(0) @binding(8) var<storage, read_write> block_histograms: array<u32>;
+@group(0) @binding(7) var<storage, read_write> newest_codes: array<u32>;
+@group(0) @binding(8) var<storage, read_write> distances: array<u32>;
+@group(0) @binding(9) var<storage, read_write> block_histograms: array<u32>;
 
 var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
 var<workgroup> sums: array<f32, STRIDE * WIDTH>;
@@ -197,6 +199,7 @@ fn main(
     if (thread < WORDS) {
       let at = (list * CAPACITY + newest) * WORDS + thread;
       codes[at / 4u][at % 4u] = atomicLoad(&code[thread]);
+      newest_codes[list * WORDS + thread] = atomicLoad(&code[thread]);
     }
     return;
   }
