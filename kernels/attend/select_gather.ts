@@ -30,7 +30,7 @@ export const selectGatherKernel: Kernel = {
     { name: "distances", access: "read" },
     { name: "block_histograms", access: "read" },
     { name: "query_codes", access: "read" },
-    { name: "codes", access: "read" },
+    { name: "newest_codes", access: "read" },
     { name: "partials", access: "read_write" },
     { name: "arrivals", access: "read_write" },
     { name: "out", access: "read_write" },
@@ -40,6 +40,7 @@ export const selectGatherKernel: Kernel = {
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
     NEWEST: [0, 1],
+    MASKS: [1, 2, 3, 4],
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
@@ -50,15 +51,15 @@ export const selectGatherKernel: Kernel = {
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits } = params;
   if (queriesPerList(p) > 1) return "it takes no list that query heads share";
-  if (workgroup < p.headDim / 4) {
+  if (workgroup <= p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   const rows = workgroup / lanes;
-  const bytes = 4 * (maxDistance(p) + 1) * blocks +
-    8 * workgroup / params.SUBGROUP_MIN + 64 + 4 * Math.ceil(listCapacity(p) / splits) +
-    rows * (p.headDim * 4 + 8);
+  const bytes = 4 * (maxDistance(p) + 1) * blocks + 8 * blocks +
+    16 * workgroup / params.SUBGROUP_MIN + 64 + 4 * Math.ceil(listCapacity(p) / splits) +
+    Math.max(rows, splits + 1) * (p.headDim * 4 + 16);
   return refusesBindings(selectGatherKernel, limits) ??
     refusesWorkgroup(workgroup, bytes, limits) ??
     refusesRowSplit(p, params, limits, { queries: 1, subgroups: true });
@@ -70,14 +71,22 @@ function plan(p: Problem, params: Params): Plan {
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
-      ...specs(p, "input", "query_codes", "codes"),
+      ...specs(p, "input", "query_codes"),
+      // Without one of its own the newest token is in the histograms.
+      ...(params.NEWEST ? specs(p, "input", "newest_codes") : {}),
       ...histogramSpec(p, params.BLOCK, "input"),
       partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
       arrivals: { bytes: lists * 4, role: "counter" },
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(selectGatherKernel, p, params, [params.SPLITS, codeHeads(p), p.batch]),
+      dispatch(
+        selectGatherKernel,
+        p,
+        params,
+        [params.SPLITS, codeHeads(p), p.batch],
+        params.NEWEST ? undefined : { newest_codes: "query_codes" },
+      ),
     ],
   };
 }
@@ -88,12 +97,18 @@ function cost(p: Problem): Cost {
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 
+/** Masks with which a workgroup looks at twice its share of the tokens: picks seldom lie evenly. */
+function masksFor(p: Problem, workgroup: number, splits: number): number {
+  const share = Math.ceil(p.capacity / splits / (32 * workgroup));
+  return Math.min(4, share > 1 ? share + 1 : share);
+}
+
 /** From distances and their histograms to the output: not a stage of its own, since the step judges it. */
 export const selectGather: Contender = {
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
-  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: [4, 8, 16, 32, 64] },
+  tunables: { ...ROW_SPLIT_TUNABLES, MASKS: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   lastArriverMerges: true,
   defaults(p, limits) {
@@ -106,14 +121,14 @@ export const selectGather: Contender = {
     const most = splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512);
     const tile = WORKGROUP / LANES * TOKENS;
     const share = Math.ceil(listCapacity(p) / most / tile) * tile;
+    const SPLITS = Math.ceil(listCapacity(p) / share); // shares of whole tiles
     return {
       // That of the score, whose histograms it reads.
       BLOCK: 1024,
       NEWEST: 0,
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-      ...{ WORKGROUP, LANES, TOKENS },
-      // Shares of whole tiles.
-      SPLITS: Math.ceil(listCapacity(p) / share),
+      ...{ WORKGROUP, LANES, TOKENS, SPLITS },
+      MASKS: masksFor(p, WORKGROUP, SPLITS),
     };
   },
   refuses,

@@ -16,4 +16,11 @@ testStage("pipeline", await openTestDevice(), small, {
     lengths: [1543, 2048],
     codeKind: "near-ties",
   }),
+  // A kernel that guesses where its picks lie, and looks at a part of the tokens, guesses wrong.
+  "picks that all lie at the beginning": testCase({
+    heads: [4, 1],
+    lengths: [9001],
+    capacity: 9008,
+    codeKind: "all-equal",
+  }),
 });
