@@ -2,6 +2,7 @@
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import { groupSize, type Problem } from "../problem.ts";
+import { refusesWorkgroup } from "../refusals.ts";
 import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
 import { denseCost, splitsFor } from "./split.ts";
 import source from "./split_subgroup.wgsl" with { type: "text" };
@@ -25,6 +26,7 @@ export const splitSubgroupKernel: Kernel = {
     HEADS: { min: 1, max: 64 },
     ...ROW_SPLIT_RANGES,
     PREFETCH: [0, 1],
+    JOINED: { min: 1, max: 8 },
     SPLITS: { min: 1, max: 1024 },
   },
   features: ["subgroups"],
@@ -53,9 +55,14 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (params.WORKGROUP < p.headDim / 4) {
     return `${params.WORKGROUP} threads are too few for a row of ${p.headDim}`;
   }
-  // The merge keeps a maximum and a denominator for every thread.
-  const queries = Math.max(params.HEADS, params.LANES);
-  return refusesRowSplit(p, params, limits, { queries, subgroups: true });
+  if (params.JOINED > params.HEADS) {
+    return `${params.JOINED} heads cannot be joined at a time where a list has ${params.HEADS}`;
+  }
+  const rows = params.WORKGROUP / params.LANES;
+  const bytes = 16 * Math.max(params.JOINED * rows * p.headDim / 4, params.WORKGROUP) +
+    8 * params.HEADS * Math.max(rows, params.SPLITS) + 4 * params.WORKGROUP + 16;
+  return refusesWorkgroup(params.WORKGROUP, bytes, limits) ??
+    refusesRowSplit(p, params, limits, { queries: params.HEADS, subgroups: true });
 }
 
 /** Dense decode for devices with subgroups. */
@@ -68,6 +75,7 @@ export const denseSplitSubgroup: Contender = {
     WORKGROUP: [128, 256, 512],
     HEADS: [1, 2, 3, 4, 5, 7, 8],
     PREFETCH: [0, 1],
+    JOINED: [1, 2, 4],
     SPLITS: [8, 16, 32, 33, 66],
   },
   features: ["subgroups"],
@@ -84,8 +92,10 @@ export const denseSplitSubgroup: Contender = {
       SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, 256),
     };
     // Small subgroups make many row groups of a workgroup, which then needs more memory.
-    const fits = (threads: number) => !refuses(p, { WORKGROUP: threads, ...params }, limits);
-    return { WORKGROUP: [256, 128, 64].find(fits) ?? 64, ...params };
+    const ways = [256, 128, 64].flatMap((WORKGROUP) =>
+      [4, 2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, params.HEADS) }))
+    );
+    return ways.find((way) => !refuses(p, way, limits)) ?? ways[ways.length - 1];
   },
   refuses,
   plan,

@@ -7,7 +7,8 @@
 // and no second dispatch is paid. That hand-over needs storageBarrier() to order memory for the whole
 // device, as naga makes it.
 // LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
-// Each row group keeps its own running softmax. With PREFETCH the next tile is loaded while one is used.
+// Each row group keeps its own running softmax. With PREFETCH the next tile is loaded while one is
+// used, and the first one before the length is known: what lies past it is blanked out.
 // Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
 // subgroup size, and subgroups are consecutive threads. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
@@ -20,6 +21,7 @@ const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const PREFETCH: u32 = 1u; // @param 1 to load a tile ahead
+const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
@@ -39,7 +41,9 @@ const LISTS = (GROUP + HEADS - 1u) / HEADS; // of a KV head
 const COLUMNS = HEADS * HEAD_QUADS; // of the list's outputs
 const SLICES = max(WORKGROUP / COLUMNS, 1u); // of the splits, when partials are joined
 const AT_ONCE = WORKGROUP / SLICES; // columns
-const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
+const ROUNDS = (SPLITS + SLICES - 1u) / SLICES; // splits of a slice
+const AHEAD = min(ROUNDS, 16u); // loads in flight per thread
+const TURNS = (HEADS + JOINED - 1u) / JOINED;
 const LOWEST = -1e30;
 const LOG2_E = 1.4426950408889634;
 
@@ -52,8 +56,9 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(6) var<storage, read_write> arrivals: array<atomic<u32>>;
 @group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> scratch: array<vec4f, max(ROWS * HEAD_QUADS, WORKGROUP)>;
-var<workgroup> stats: array<vec2f, max(ROWS * HEADS, WORKGROUP)>;
+var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
+var<workgroup> stats: array<vec2f, HEADS * max(ROWS, SPLITS)>; // (maximum, denominator)
+var<workgroup> denominators: array<f32, WORKGROUP>;
 var<workgroup> is_last: u32;
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load.
@@ -68,20 +73,6 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
 }
 
-/// A softmax over some of the tokens: the highest logit, and sums relative to it.
-struct Softmax {
-  peak: f32,
-  denominator: f32,
-  numerator: vec4f,
-}
-
-fn join(a: Softmax, b: Softmax) -> Softmax {
-  let peak = max(a.peak, b.peak);
-  let fade_a = exp2(a.peak - peak);
-  let fade_b = exp2(b.peak - peak);
-  return Softmax(peak, a.denominator * fade_a + b.denominator * fade_b, a.numerator * fade_a + b.numerator * fade_b);
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -94,11 +85,8 @@ fn main(
   // A list past the end of its group repeats the last head, and writes it once.
   let first_head = kv_head * GROUP + list % LISTS * HEADS;
   let last_head = kv_head * GROUP + GROUP - 1u;
-  let length = lengths[wid.z];
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
   let begin = wid.x * TILE;
-  // Rows past the end repeat the last one: what lies beyond a sequence may be NaN.
-  let last = length - 1u;
   let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
 
   var k: array<vec4<u32>, LOADS>;
@@ -107,7 +95,7 @@ fn main(
   var next_v: array<vec4<u32>, LOADS>;
   if (PREFETCH == 1u) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let token = min(begin + (load / CHUNKS) * ROWS + row, last);
+      let token = min(begin + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
       k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
     }
@@ -125,6 +113,13 @@ fn main(
       query[h * PARTS + part] = q[min(first_head + h, last_head) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
       total[h * PARTS + part] = vec4f(0.0);
     }
+  }
+  // What lies beyond a sequence may be NaN: it is blanked out in the first tile, and rows past the
+  // end repeat the last one in the others.
+  let length = lengths[wid.z];
+  let last = length - 1u;
+  for (var load = 0u; load < LOADS; load++) { // @unroll
+    v[load] = select(vec4<u32>(0u), v[load], begin + (load / CHUNKS) * ROWS + row < length);
   }
 
   for (var tile = begin; tile < length; tile += STRIDE) {
@@ -194,31 +189,34 @@ fn main(
     }
   }
   workgroupBarrier();
-  for (var h = 0u; h < HEADS; h++) { // @unroll
-    var peak = LOWEST;
-    for (var r = 0u; r < ROWS; r++) { // @unroll
-      peak = max(peak, stats[r * HEADS + h].x);
-    }
-    let fade = exp2(highest[h] - peak);
-    for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      scratch[row * HEAD_QUADS + at] = total[h * PARTS + part] * fade;
+  for (var turn = 0u; turn < TURNS; turn++) { // @unroll
+    for (var place = 0u; place < JOINED; place++) { // @unroll
+      let h = min(turn * JOINED + place, HEADS - 1u);
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
+        scratch[(place * ROWS + row) * HEAD_QUADS + at] = total[h * PARTS + part];
+      }
     }
     workgroupBarrier();
-    let slot = ((list * HEADS + h) * SPLITS + wid.x) * PARTIAL_QUADS;
-    for (var column = thread; column < HEAD_QUADS; column += WORKGROUP) {
-      var sum = vec4f(0.0);
+    for (var column = thread; column < JOINED * HEAD_QUADS; column += WORKGROUP) {
+      let place = column / HEAD_QUADS;
+      let h = min(turn * JOINED + place, HEADS - 1u);
+      var peak = LOWEST;
       for (var r = 0u; r < ROWS; r++) { // @unroll
-        sum += scratch[r * HEAD_QUADS + column];
+        peak = max(peak, stats[r * HEADS + h].x);
       }
-      partials[slot + column] = sum;
-    }
-    if (thread == 0u) {
+      var sum = vec4f(0.0);
       var denominator = 0.0;
       for (var r = 0u; r < ROWS; r++) { // @unroll
-        denominator += stats[r * HEADS + h].y * exp2(stats[r * HEADS + h].x - peak);
+        let fade = exp2(stats[r * HEADS + h].x - peak);
+        denominator += stats[r * HEADS + h].y * fade;
+        sum += scratch[(place * ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * fade;
       }
-      partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
+      let slot = ((list * HEADS + h) * SPLITS + wid.x) * PARTIAL_QUADS;
+      partials[slot + column % HEAD_QUADS] = sum;
+      if (column % HEAD_QUADS == 0u) {
+        partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
+      }
     }
     workgroupBarrier();
   }
@@ -236,34 +234,51 @@ fn main(
     return;
   }
   storageBarrier();
+  for (var at = thread; at < HEADS * SPLITS; at += WORKGROUP) {
+    stats[at] = partials[(list * HEADS * SPLITS + at) * PARTIAL_QUADS + HEAD_QUADS].xy;
+  }
   let slice = thread / AT_ONCE;
   for (var turn = 0u; turn < COLUMNS; turn += AT_ONCE) {
     let column = turn + thread % AT_ONCE;
     let place = min(column, COLUMNS - 1u) / HEAD_QUADS; // in the list
-    let head = min(first_head + place, last_head);
-    var sum = Softmax(LOWEST, 0.0, vec4f(0.0));
-    for (var round = 0u; round < ROUNDS; round++) { // @unroll
-      let split = round * SLICES + slice;
-      let slot = ((list * HEADS + place) * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
-      let of_split = partials[slot + HEAD_QUADS];
-      let part = Softmax(of_split.x, of_split.y, partials[slot + column % HEAD_QUADS]);
-      if (split < SPLITS) {
-        sum = join(sum, part);
+    var sum = vec4f(0.0);
+    var denominator = 0.0;
+    var peak = LOWEST;
+    for (var start = 0u; start < ROUNDS; start += AHEAD) {
+      var quads: array<vec4f, AHEAD>;
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        let split = min((start + i) * SLICES + slice, SPLITS - 1u);
+        quads[i] = partials[((list * HEADS + place) * SPLITS + split) * PARTIAL_QUADS + column % HEAD_QUADS];
+      }
+      workgroupBarrier(); // the splits' maxima and denominators are there
+      if (start == 0u) {
+        for (var split = 0u; split < SPLITS; split++) { // @unroll
+          peak = max(peak, stats[place * SPLITS + split].x);
+        }
+      }
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        let split = (start + i) * SLICES + slice;
+        let of_split = stats[place * SPLITS + min(split, SPLITS - 1u)];
+        let fade = select(0.0, exp2(of_split.x - peak), split < SPLITS && start + i < ROUNDS);
+        denominator += of_split.y * fade;
+        sum += quads[i] * fade;
       }
     }
-    scratch[thread] = sum.numerator;
-    stats[thread] = vec2f(sum.peak, sum.denominator);
+    scratch[thread] = sum;
+    denominators[thread] = denominator;
     workgroupBarrier();
-    if (slice == 0u && column < COLUMNS && first_head + place <= last_head) {
+    let head = first_head + place;
+    if (slice == 0u && column < COLUMNS && head <= last_head) {
       for (var at = thread + AT_ONCE; at < SLICES * AT_ONCE; at += AT_ONCE) {
-        sum = join(sum, Softmax(stats[at].x, stats[at].y, scratch[at]));
+        sum += scratch[at];
+        denominator += denominators[at];
       }
       let sink = sink_logits[head % (KV_HEADS * GROUP)] * LOG2_E;
-      let peak = max(sum.peak, sink);
-      let scale = exp2(sum.peak - peak);
-      let denominator = sum.denominator * scale + select(exp2(sink - peak), 0.0, sink <= LOWEST);
-      let attends = sum.denominator > 0.0 || sum.denominator != sum.denominator;
-      out[head * HEAD_QUADS + column % HEAD_QUADS] = select(vec4f(0.0), sum.numerator * scale / denominator, attends);
+      let highest_of_all = max(peak, sink);
+      let scale = exp2(peak - highest_of_all);
+      let attends = denominator > 0.0 || denominator != denominator;
+      denominator = denominator * scale + select(exp2(sink - highest_of_all), 0.0, sink <= LOWEST);
+      out[head * HEAD_QUADS + column % HEAD_QUADS] = select(vec4f(0.0), sum * scale / denominator, attends);
     }
     workgroupBarrier();
   }
