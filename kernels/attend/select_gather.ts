@@ -40,7 +40,7 @@ export const selectGatherKernel: Kernel = {
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
     NEWEST: [0, 1],
-    MASKS: [1, 2, 3, 4],
+    AHEAD: [1, 2, 3, 4],
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
@@ -57,9 +57,12 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   const rows = workgroup / lanes;
-  const bytes = 4 * (maxDistance(p) + 1) * blocks + 8 * blocks +
-    16 * workgroup / params.SUBGROUP_MIN + 64 + 4 * Math.ceil(listCapacity(p) / splits) +
-    Math.max(rows, splits + 1) * (p.headDim * 4 + 16);
+  const pool = Math.max(
+    32 * workgroup * params.AHEAD,
+    Math.max(rows, splits + 1) * (p.headDim * 4 + 16),
+  );
+  const bytes = 4 * (maxDistance(p) + 1) * blocks + 16 * workgroup / params.SUBGROUP_MIN + 64 +
+    4 * Math.ceil(listCapacity(p) / splits) + pool;
   return refusesBindings(selectGatherKernel, limits) ??
     refusesWorkgroup(workgroup, bytes, limits) ??
     refusesRowSplit(p, params, limits, { queries: 1, subgroups: true });
@@ -97,8 +100,8 @@ function cost(p: Problem): Cost {
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 
-/** Masks with which a workgroup looks at twice its share of the tokens: picks seldom lie evenly. */
-function masksFor(p: Problem, workgroup: number, splits: number): number {
+/** Windows that hold more than a workgroup's share of the tokens: picks seldom lie quite evenly. */
+function aheadFor(p: Problem, workgroup: number, splits: number): number {
   const share = Math.ceil(p.capacity / splits / (32 * workgroup));
   return Math.min(4, share > 1 ? share + 1 : share);
 }
@@ -108,7 +111,7 @@ export const selectGather: Contender = {
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
-  tunables: { ...ROW_SPLIT_TUNABLES, MASKS: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
+  tunables: { ...ROW_SPLIT_TUNABLES, AHEAD: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   lastArriverMerges: true,
   defaults(p, limits) {
@@ -128,7 +131,7 @@ export const selectGather: Contender = {
       NEWEST: 0,
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
       ...{ WORKGROUP, LANES, TOKENS, SPLITS },
-      MASKS: masksFor(p, WORKGROUP, SPLITS),
+      AHEAD: aheadFor(p, WORKGROUP, SPLITS),
     };
   },
   refuses,

@@ -3,11 +3,11 @@
 // Dispatch (SPLITS, query heads, batch): every workgroup finds the cut of its list from the
 // histograms that the score left, then the blocks that hold its equal share of the list; it compacts
 // its own tokens into workgroup memory and attends them, so the list never goes to memory. Picks that
-// lie evenly lie where the same share of the tokens does: the distances there are on their way before
-// the cut is known, others are loaded if that guess was wrong. The last workgroup of a list to arrive
-// joins the partials: nobody waits. That needs storageBarrier() to order memory for the whole device,
-// as naga makes it. The list: windows, tokens nearer than the cut and the first at it (ties: lower
-// index). Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES. Logits: log2 units.
+// lie evenly lie where the same share of the tokens does: the distances there come to workgroup memory
+// before the cut is known, others are loaded if that guess was wrong. The last workgroup of a list to
+// arrive joins the partials: nobody waits. That needs storageBarrier() to order memory for the whole
+// device, as naga makes it. The list: windows, tokens nearer than the cut and the first at it (ties:
+// lower index). Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES. Logits: log2.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -23,7 +23,7 @@ const BLOCK: u32 = 1024u; // @param tokens per histogram
 const NEWEST: u32 = 0u; // @param 1 if the newest token is in neither histograms nor distances
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 128u; // @param
-const MASKS: u32 = 1u; // @param 32-token masks of a thread
+const AHEAD: u32 = 1u; // @param windows whose distances come before the cut is known
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param
@@ -32,9 +32,9 @@ const LANE_BINS = (BITS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // a subgroup finds
 const CODE_WORDS = BITS / 32u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const ENTRIES = (BLOCKS * BINS + WORKGROUP - 1u) / WORKGROUP; // of the histograms, per thread
-const WINDOW = WORKGROUP * MASKS * 32u; // tokens that the workgroup looks at together
-const PIECES = MASKS * 2u; // 16-byte loads of distances per thread
-const WORDS = 8u; // of a mask's distances
+const WINDOW = WORKGROUP * 32u; // tokens that the workgroup looks at together
+const PIECES = AHEAD * 2u; // 16-byte loads of distances per thread
+const WORDS = 8u; // of the 32 distances that a thread looks at
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -64,11 +64,11 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(10) var<storage, read_write> arrivals: array<atomic<u32>>;
 @group(0) @binding(11) var<storage, read_write> out: array<vec4f>;
 var<workgroup> histograms: array<u32, BLOCKS * BINS>;
-var<workgroup> range: vec2<u32>; // tokens of the blocks that hold this share; none if it is empty
-var<workgroup> before_blocks: array<vec2<u32>, BLOCKS>; // tokens nearer than the cut, and at it
+var<workgroup> range: vec4<u32>; // tokens of the blocks that hold this share, and the rank of the first
+var<workgroup> last_tie: vec2<u32>; // BLOCKS less the block of the last tie that is taken; ties taken there
 var<workgroup> subtotals: array<vec2<u32>, 2u * MOST_SUBGROUPS>;
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
-var<workgroup> scratch: array<vec4f, MOST_JOINED * PARTIAL_QUADS>; // partials
+var<workgroup> pool: array<vec4<u32>, max(AHEAD * WINDOW / 16u, MOST_JOINED * PARTIAL_QUADS)>; // distances; partials
 var<workgroup> arrived: u32; // workgroups of the list
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load.
@@ -81,11 +81,19 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 /// A word whose bits `count` and up are set.
 fn bits_from(count: u32) -> u32 { return select(0xffffffffu << min(count, 31u), 0u, count > 31u); }
 
-/// Bit i of a result: distance i of a word is below that limit, which the top bit of the byte
-/// (limit + 127 - distance) tells; no byte borrows from the next where 0 < limit <= 128.
-fn marks(word: u32, limits: vec2<u32>) -> vec2<u32> {
-  let bytes = ((0x7f7f7f7fu + clamp(limits, vec2(1u), vec2(128u)) * 0x01010101u - word) >> vec2(7u)) & vec2(0x01010101u);
-  return select(select((bytes * 0x10204080u) >> vec2(28u), vec2(15u), limits > vec2(128u)), vec2(0u), limits == vec2(0u));
+/// Bit i of the result: distance i of a word is below `limit`, which the top bit of the byte
+/// (limit + 127 - distance) tells; no byte borrows from the next while limit or 128 - distance is not 0.
+fn marks(word: u32, limit: u32) -> u32 {
+  let bytes = ((0x7f7f7f7fu + min(limit, 128u) * 0x01010101u - word) >> 7u) & 0x01010101u;
+  return select((bytes * 0x10204080u) >> 28u, 15u * u32(limit > 0u), BITS == 128u && limit % 129u == 0u);
+}
+
+/// Brings distances to workgroup memory, from token `first` on.
+fn stage(list: u32, first: u32, thread: u32) {
+  for (var i = 0u; i < PIECES; i++) { // @unroll
+    let piece = min(first / 16u + i * WORKGROUP + thread, CAPACITY / 16u - 1u);
+    pool[i * WORKGROUP + thread] = distances[list * (CAPACITY / 16u) + piece];
+  }
 }
 
 /// Sums of `value` over the threads before this one, and over all; the halves of `subtotals` take turns.
@@ -104,15 +112,16 @@ fn scan(value: vec2<u32>, turn: u32, thread: u32, lane: u32, lanes: u32) -> vec4
   return vec4<u32>(before, all);
 }
 
-/// A quad of the first `count` partials in `scratch`, joined.
+/// A quad of the first `count` partials in `pool`, joined.
 fn joined(quad: u32, count: u32) -> vec4f {
   var peak = LOWEST;
   for (var i = 0u; i < MOST_JOINED; i++) { // @unroll
-    if (i < count) { peak = max(peak, scratch[i * PARTIAL_QUADS + HEAD_QUADS].x); }
+    if (i < count) { peak = max(peak, bitcast<f32>(pool[i * PARTIAL_QUADS + HEAD_QUADS].x)); }
   }
   var sum = vec4f(0.0);
   for (var i = 0u; i < MOST_JOINED; i++) { // @unroll
-    if (i < count) { sum += scratch[i * PARTIAL_QUADS + quad] * exp2(scratch[i * PARTIAL_QUADS + HEAD_QUADS].x - peak); }
+    let of_partial = exp2(bitcast<f32>(pool[i * PARTIAL_QUADS + HEAD_QUADS].x) - peak);
+    if (i < count) { sum += bitcast<vec4f>(pool[i * PARTIAL_QUADS + quad]) * of_partial; }
   }
   return select(sum, vec4f(peak, sum.yzw), quad == HEAD_QUADS);
 }
@@ -138,10 +147,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     query[part] = q[list * HEAD_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] * (LOG2_E / sqrt(f32(HEAD_DIM)));
   }
   let guess = (max((2u * wid.x + 1u) * (length / (2u * SPLITS)), WINDOW / 2u) - WINDOW / 2u + BLOCK / 2u) / BLOCK * BLOCK;
-  var pieces: array<vec4<u32>, PIECES>;
-  for (var i = 0u; i < PIECES; i++) { // @unroll
-    pieces[i] = distances[list * (CAPACITY / 16u) + min(guess / 16u + thread * PIECES + i, (CAPACITY / 16u) - 1u)];
-  }
+  stage(list, guess, thread);
   // This workgroup's share of the list: ranks [begin, end) in the order of tokens.
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
@@ -175,7 +181,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   cut = vec2<u32>(subgroupAdd(cut.x), subgroupMax(cut.y));
   let ties = k - cut.y;
-  let limits = vec2<u32>(cut.x, cut.x + 1u);
   // The blocks that hold this share's picks.
   var here = vec2<u32>(0u); // nearer than the cut, or in a window; at the cut
   if (thread < BLOCKS) {
@@ -190,46 +195,44 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let before_block = scan(here, 0u, thread, subgroup_lane, subgroup_lanes).xy;
   let rank = before_block.x + min(before_block.y, ties);
   let next = before_block.x + here.x + min(before_block.y + here.y, ties);
-  if (thread < BLOCKS) { before_blocks[thread] = before_block; }
-  if (rank <= begin && begin < next) { range.x = thread * BLOCK; }
+  if (rank <= begin && begin < next) { range.x = thread * BLOCK; range.z = rank; }
   if (rank < end && end <= next) { range.y = (thread + 1u) * BLOCK; }
-  let shared_out = workgroupUniformLoad(&range);
-  // Compact: bit i of a mask is token first + i.
-  let guessed = guess <= shared_out.x && shared_out.y <= guess + WINDOW;
-  let from_token = select(shared_out.x, guess, guessed);
-  var before_window = before_blocks[from_token / BLOCK];
-  for (var window = from_token; window < shared_out.y; window += WINDOW) {
-    for (var i = 0u; i < PIECES; i++) { // @unroll
-      if (!guessed) { pieces[i] = distances[list * (CAPACITY / 16u) + min(window / 16u + thread * PIECES + i, (CAPACITY / 16u) - 1u)]; }
+  if (before_block.y <= ties && ties < before_block.y + here.y) { last_tie = vec2<u32>(BLOCKS - thread, ties - before_block.y); }
+  let blocks = workgroupUniformLoad(&range);
+  // Compact: bit i is token first + i. Of what ties, all before the block of the last tie taken are
+  // picks, and none behind it: only there do two limits matter.
+  var staged = guess;
+  var before_window = vec2<u32>(blocks.z - begin, 0u);
+  for (var window = blocks.x; window < blocks.y; window += WINDOW) {
+    if (window < staged || min(window + WINDOW, blocks.y) > staged + AHEAD * WINDOW) {
+      staged = window;
+      stage(list, staged, thread);
+      workgroupBarrier();
     }
-    var marked = array<vec2<u32>, MASKS>(); // tokens nearer than the cut, and at it
-    var found = vec2<u32>(0u);
-    for (var m = 0u; m < MASKS; m++) { // @unroll
-      let first = window + (thread * MASKS + m) * 32u;
-      var bits = vec2<u32>(0u); // of tokens nearer than the cut, and of those no farther
+    let first = window + thread * 32u;
+    var marked = vec2<u32>(0u); // picks, and tokens of which the first are picks
+    if (first < min(blocks.y, length)) {
+      let limit = cut.x + u32(first / BLOCK < BLOCKS - last_tie.x);
+      let tie_limit = limit + u32(first / BLOCK == BLOCKS - last_tie.x);
       for (var word = 0u; word < WORDS; word++) { // @unroll
-        bits |= marks(pieces[m * 2u + word / 4u][word % 4u], limits) << vec2<u32>(4u * word);
+        let four = pool[(first - staged) / 16u + word / 4u][word % 4u];
+        marked.x |= marks(four, limit) << (4u * word);
+        if (tie_limit > limit) { marked.y |= marks(four, tie_limit) << (4u * word); }
       }
       let newest = vec2<u32>(select(0u, 1u << ((length - 1u - first) % 32u), NEWEST == 1u && length - 1u - first < 32u));
-      bits = select(bits & ~newest, bits | newest, vec2<u32>(newest_bin) < limits);
-      let inside = ~bits_from(max(first, length) - first);
-      let windows = ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
-      let nearer = (bits.x | windows) & inside;
-      marked[m] = vec2<u32>(nearer, bits.y & inside & ~nearer);
-      found += countOneBits(marked[m]);
+      marked = select(marked & ~newest, marked | newest, vec2<u32>(newest_bin) < vec2<u32>(limit, tie_limit));
+      marked.x |= ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
+      marked = vec2<u32>(marked.x, marked.y & ~marked.x) & vec2<u32>(~bits_from(length - first));
     }
-    let scanned = scan(found, 1u + (window - from_token) / WINDOW, thread, subgroup_lane, subgroup_lanes);
-    var before = before_window + scanned.xy;
+    let scanned = scan(countOneBits(marked), 1u + (window - blocks.x) / WINDOW, thread, subgroup_lane, subgroup_lanes);
+    let before = before_window + scanned.xy;
     before_window += scanned.zw;
-    for (var m = 0u; m < MASKS; m++) { // @unroll
-      var equal = select(marked[m].y, 0u, before.y >= ties);
-      for (; before.y + countOneBits(equal) > ties && equal != 0u;) { equal &= ~(1u << firstLeadingBit(equal)); }
-      var slot = before.x + min(before.y, ties) - begin;
-      for (var picks = marked[m].x | equal; picks != 0u; picks &= picks - 1u) {
-        if (slot < end - begin) { tokens[slot] = window + (thread * MASKS + m) * 32u + firstTrailingBit(picks); }
-        slot += 1u;
-      }
-      before += countOneBits(marked[m]);
+    var equal = select(marked.y, 0u, before.y >= last_tie.y);
+    for (; before.y + countOneBits(equal) > last_tie.y && equal != 0u;) { equal &= ~(1u << firstLeadingBit(equal)); }
+    var slot = before.x + min(before.y, last_tie.y);
+    for (var picks = marked.x | equal; picks != 0u; picks &= picks - 1u) {
+      if (slot < end - begin) { tokens[slot] = first + firstTrailingBit(picks); }
+      slot += 1u;
     }
   }
   workgroupBarrier();
@@ -271,27 +274,24 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       }
     }
   }
-  // Join the row groups into this split's partial.
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    scratch[row * PARTIAL_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] = total[part];
+    pool[row * PARTIAL_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] = bitcast<vec4<u32>>(total[part]);
   }
-  scratch[row * PARTIAL_QUADS + HEAD_QUADS] = vec4f(highest, weight, 0.0, 0.0);
+  pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(highest, weight, 0.0, 0.0));
   workgroupBarrier();
   if (thread < PARTIAL_QUADS) { partials[(list * SPLITS + wid.x) * PARTIAL_QUADS + thread] = joined(thread, ROWS); }
-  // The last workgroup of the list joins the splits, and leaves the counter at zero.
-  storageBarrier();
+  storageBarrier(); // the last workgroup of the list joins the splits, and leaves the counter at zero
   if (thread == 0u) { arrived = atomicAdd(&arrivals[list], 1u) + 1u; }
   if (workgroupUniformLoad(&arrived) < SPLITS) { return; }
   storageBarrier();
   if (thread == 0u) { atomicStore(&arrivals[list], 0u); }
-  let sink = sink_logits[wid.y] * LOG2_E;
+  let sink = sink_logits[wid.y] * LOG2_E; // joins like a split that attended a row of zeros
   for (var e = 0u; e < PARTIAL_LOADS; e++) { // @unroll
     let at = min(e * WORKGROUP + thread, SPLITS * PARTIAL_QUADS - 1u);
-    scratch[at] = partials[list * SPLITS * PARTIAL_QUADS + at];
+    pool[at] = bitcast<vec4<u32>>(partials[list * SPLITS * PARTIAL_QUADS + at]);
   }
-  // The sink joins like a split that attended a row of zeros.
   let of_sink = select(vec4f(0.0), vec4f(sink, f32(sink > LOWEST), 0.0, 0.0), thread == HEAD_QUADS);
-  if (thread < PARTIAL_QUADS) { scratch[SPLITS * PARTIAL_QUADS + thread] = of_sink; }
+  if (thread < PARTIAL_QUADS) { pool[SPLITS * PARTIAL_QUADS + thread] = bitcast<vec4<u32>>(of_sink); }
   workgroupBarrier();
   if (thread < HEAD_QUADS) {
     let weights = joined(HEAD_QUADS, SPLITS + 1u).y;
