@@ -60,7 +60,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   }
   const rows = params.WORKGROUP / params.LANES;
   const bytes = 16 * Math.max(params.JOINED * rows * p.headDim / 4, params.WORKGROUP) +
-    8 * params.HEADS * Math.max(rows, params.SPLITS) + 4 * params.WORKGROUP + 16;
+    8 * Math.max(params.HEADS * rows, params.WORKGROUP) + 16;
   return refusesWorkgroup(params.WORKGROUP, bytes, limits) ??
     refusesRowSplit(p, params, limits, { queries: params.HEADS, subgroups: true });
 }
@@ -89,11 +89,14 @@ export const denseSplitSubgroup: Contender = {
       // Short rows give a thread less to load: more rows at a time, and none ahead.
       TOKENS: p.headDim <= 64 ? 4 : 2,
       PREFETCH: p.headDim <= 64 ? 0 : 1,
-      SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, 256),
+      // One head of a list leaves registers for several workgroups on an SM, and gains from more of
+      // them than fit at once: who is done early takes the next.
+      SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, groupSize(p) === 1 ? 1024 : 256),
     };
     // Small subgroups make many row groups of a workgroup, which then needs more memory.
+    // Joining more heads at a time takes memory that a second workgroup on an SM would need.
     const ways = [256, 128, 64].flatMap((WORKGROUP) =>
-      [4, 2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, params.HEADS) }))
+      [2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, params.HEADS) }))
     );
     return ways.find((way) => !refuses(p, way, limits)) ?? ways[ways.length - 1];
   },

@@ -57,8 +57,7 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
 
 var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
-var<workgroup> stats: array<vec2f, HEADS * max(ROWS, SPLITS)>; // (maximum, denominator)
-var<workgroup> denominators: array<f32, WORKGROUP>;
+var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (maximum, denominator)
 var<workgroup> is_last: u32;
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load.
@@ -234,51 +233,56 @@ fn main(
     return;
   }
   storageBarrier();
-  for (var at = thread; at < HEADS * SPLITS; at += WORKGROUP) {
-    stats[at] = partials[(list * HEADS * SPLITS + at) * PARTIAL_QUADS + HEAD_QUADS].xy;
-  }
   let slice = thread / AT_ONCE;
   for (var turn = 0u; turn < COLUMNS; turn += AT_ONCE) {
     let column = turn + thread % AT_ONCE;
     let place = min(column, COLUMNS - 1u) / HEAD_QUADS; // in the list
-    var sum = vec4f(0.0);
-    var denominator = 0.0;
     var peak = LOWEST;
+    var denominator = 0.0;
+    var sum = vec4f(0.0);
     for (var start = 0u; start < ROUNDS; start += AHEAD) {
+      // All loads are in flight before the first use: a merge waits for memory, not for bytes.
       var quads: array<vec4f, AHEAD>;
-      for (var i = 0u; i < AHEAD; i++) { // @unroll
-        let split = min((start + i) * SLICES + slice, SPLITS - 1u);
-        quads[i] = partials[((list * HEADS + place) * SPLITS + split) * PARTIAL_QUADS + column % HEAD_QUADS];
-      }
-      workgroupBarrier(); // the splits' maxima and denominators are there
-      if (start == 0u) {
-        for (var split = 0u; split < SPLITS; split++) { // @unroll
-          peak = max(peak, stats[place * SPLITS + split].x);
-        }
-      }
+      var of_splits: array<vec2f, AHEAD>;
       for (var i = 0u; i < AHEAD; i++) { // @unroll
         let split = (start + i) * SLICES + slice;
-        let of_split = stats[place * SPLITS + min(split, SPLITS - 1u)];
-        let fade = select(0.0, exp2(of_split.x - peak), split < SPLITS && start + i < ROUNDS);
-        denominator += of_split.y * fade;
+        let slot = ((list * HEADS + place) * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
+        quads[i] = partials[slot + column % HEAD_QUADS];
+        let of_split = partials[slot + HEAD_QUADS].xy;
+        of_splits[i] = select(vec2f(LOWEST, 0.0), of_split, split < SPLITS && start + i < ROUNDS);
+      }
+      let before = peak;
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        peak = max(peak, of_splits[i].x);
+      }
+      denominator *= exp2(before - peak);
+      sum *= exp2(before - peak);
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        let fade = select(0.0, exp2(of_splits[i].x - peak), of_splits[i].y != 0.0);
+        denominator += of_splits[i].y * fade;
         sum += quads[i] * fade;
       }
     }
     scratch[thread] = sum;
-    denominators[thread] = denominator;
+    stats[thread] = vec2f(peak, denominator);
     workgroupBarrier();
     let head = first_head + place;
     if (slice == 0u && column < COLUMNS && head <= last_head) {
-      for (var at = thread + AT_ONCE; at < SLICES * AT_ONCE; at += AT_ONCE) {
-        sum += scratch[at];
-        denominator += denominators[at];
-      }
       let sink = sink_logits[head % (KV_HEADS * GROUP)] * LOG2_E;
-      let highest_of_all = max(peak, sink);
-      let scale = exp2(peak - highest_of_all);
+      var highest_of_all = max(sink, LOWEST);
+      for (var s = 0u; s < SLICES; s++) { // @unroll
+        highest_of_all = max(highest_of_all, stats[s * AT_ONCE + thread].x);
+      }
+      denominator = 0.0;
+      sum = vec4f(0.0);
+      for (var s = 0u; s < SLICES; s++) { // @unroll
+        let fade = exp2(stats[s * AT_ONCE + thread].x - highest_of_all);
+        denominator += stats[s * AT_ONCE + thread].y * fade;
+        sum += scratch[s * AT_ONCE + thread] * fade;
+      }
       let attends = denominator > 0.0 || denominator != denominator;
-      denominator = denominator * scale + select(exp2(sink - highest_of_all), 0.0, sink <= LOWEST);
-      out[head * HEAD_QUADS + column % HEAD_QUADS] = select(vec4f(0.0), sum * scale / denominator, attends);
+      denominator += select(exp2(sink - highest_of_all), 0.0, sink <= LOWEST);
+      out[head * HEAD_QUADS + column % HEAD_QUADS] = select(vec4f(0.0), sum / denominator, attends);
     }
     workgroupBarrier();
   }
