@@ -1,11 +1,12 @@
 // Encode and score in one dispatch: the codes of a decode step, and the distances to all tokens.
 //
 // Dispatch (SPLITS + 1, query heads, batch): each of the first SPLITS workgroups encodes the list's
-// query for itself, which costs less than a dispatch, and scores its share of the blocks. The last
+// query for itself, which costs less than a dispatch, and scores every SPLITS-th block. The last
 // one encodes the newest key meanwhile, appends its code and leaves it in newest_codes too; so the
 // newest token, length - 1, is in neither distances nor histograms: who selects adds it (see
 // select_gather.wgsl).
-// Codes of ROUNDS blocks and the whole map are in flight before the first is used. For the map's
+// The vector, the whole map and the codes of ROUNDS blocks are in flight before the first is used, in
+// the order of use; none of their places depends on a length, but the newest key's. For the map's
 // layout and the sums over it see token.wgsl; for the histograms see hamming.wgsl. A block is the
 // 4 * WORKGROUP tokens that the workgroup takes at a time.
 const HEAD_DIM: u32 = 128u; // @param
@@ -41,6 +42,7 @@ const BINS = BITS + 1u;
 const BLOCK = 4u * WORKGROUP; // tokens
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const CODE_LOADS = ROUNDS * WORDS;
+const INPUTS = (HEAD_DIM + WORKGROUP - 1u) / WORKGROUP; // elements of the vector per thread
 const FOUR = 4u;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
@@ -69,23 +71,37 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
 }
 
-/// 16 bytes of the list's map of queries, or of keys.
-fn weights(is_key: bool, place: u32) -> vec4<u32> {
-  if (is_key) {
-    return key_map[place];
-  }
-  return query_map[place];
+/// Where load i of a thread lies in a matrix that starts at `start`; past its end the last repeats.
+fn load_place(i: u32, thread: u32, start: u32, size: u32) -> u32 {
+  return start + min(i * WORKGROUP + thread, max(size, 1u) - 1u);
 }
 
-/// Bias of output `thread` of a layer whose biases start at `place`.
-fn bias(is_key: bool, place: u32, thread: u32, outs: u32) -> f32 {
-  let output = min(thread, max(outs, 1u) - 1u);
-  return widen(weights(is_key, place + output / WIDTH), output % WIDTH / 4u)[output % 4u];
+/// Where the bias of output `thread` lies among biases that start at `start`.
+fn bias_place(thread: u32, start: u32, outs: u32) -> u32 {
+  return start + min(thread, max(outs, 1u) - 1u) / WIDTH;
+}
+
+/// Where load i of a thread lies in the codes of blocks first, first + SPLITS, ...; WORDS loads of one.
+fn code_place(list: u32, first: u32, i: u32, thread: u32) -> u32 {
+  let four = min((first + i / WORDS * SPLITS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
+  return (list * (CAPACITY / 4u) + four) * WORDS + i % WORDS;
+}
+
+/// Element `at` of the keys.
+fn key_element(at: u32) -> f32 {
+  if (KV_DTYPE == 0u) {
+    return bitcast<f32>(keys[at]);
+  }
+  let pair = keys[at / 2u];
+  if (KV_DTYPE == 1u) {
+    return unpack2x16float(pair)[at % 2u];
+  }
+  return bitcast<f32>((pair >> (16u * (at % 2u))) << 16u);
 }
 
 /// Runs a layer on `activations`; thread j < outs gets output j. Slices of the sums are added up in
 /// two turns: first every thread adds WIDTH slices of one output, then the first `outs` add the rest.
-fn layer(loads: array<vec4<u32>, LOADS>, ins: u32, outs: u32, bias: f32, thread: u32) -> f32 {
+fn layer(loads: array<vec4<u32>, LOADS>, ins: u32, outs: u32, biases: vec4<u32>, thread: u32) -> f32 {
   let size = ins * outs / WIDTH;
   var low = vec4f(0.0);
   var high = vec4f(0.0);
@@ -113,7 +129,7 @@ fn layer(loads: array<vec4<u32>, LOADS>, ins: u32, outs: u32, bias: f32, thread:
   }
   parts[thread] = part;
   workgroupBarrier();
-  var total = bias;
+  var total = widen(biases, thread % WIDTH / 4u)[thread % 4u];
   if (thread < outs) {
     for (var i = 0u; i < MOST_PARTS; i++) { // @unroll
       if (i * outs < WORKGROUP) {
@@ -137,59 +153,73 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let length = lengths[wid.z];
+  let length = lengths[wid.z]; // a scoring workgroup first looks at it behind the layers
   let newest = length - 1u;
   let list = wid.z * Q_HEADS + wid.y;
-  let blocks = (length + BLOCK - 1u) / BLOCK;
-  let share = (blocks + SPLITS - 1u) / SPLITS;
-  let begin = min(wid.x * share, blocks);
-  let end = min(begin + share, blocks);
   let is_key = wid.x == SPLITS;
 
-  let base = wid.y * MAP_SIZE;
+  let map_1 = wid.y * MAP_SIZE;
+  let map_2 = map_1 + START_2;
+  let map_3 = map_1 + START_3;
+  var vector: array<f32, INPUTS>;
   var loads_1: array<vec4<u32>, LOADS>;
   var loads_2: array<vec4<u32>, LOADS>;
   var loads_3: array<vec4<u32>, LOADS>;
-  for (var i = 0u; i < LOADS; i++) { // @unroll
-    let at = base + i * WORKGROUP + thread;
-    loads_1[i] = weights(is_key, min(at, base + SIZE_1 - 1u));
-    if (i * WORKGROUP < SIZE_2) {
-      loads_2[i] = weights(is_key, min(START_2 + at, base + START_2 + SIZE_2 - 1u));
-    }
-    if (i * WORKGROUP < SIZE_3) {
-      loads_3[i] = weights(is_key, min(START_3 + at, base + START_3 + SIZE_3 - 1u));
-    }
-  }
-  let bias_1 = bias(is_key, base + SIZE_1, thread, OUT_1);
-  let bias_2 = bias(is_key, base + START_2 + SIZE_2, thread, OUT_2);
-  let bias_3 = bias(is_key, base + START_3 + SIZE_3, thread, OUT_3);
+  var biases: array<vec4<u32>, 3>;
   var found_codes: array<vec4<u32>, CODE_LOADS>;
-  for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-    let four = min((begin + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
-    found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
+  if (is_key) {
+    for (var i = 0u; i < LOADS; i++) { // @unroll
+      if (i * WORKGROUP < SIZE_1) { loads_1[i] = key_map[load_place(i, thread, map_1, SIZE_1)]; }
+    }
+    biases[0] = key_map[bias_place(thread, map_1 + SIZE_1, OUT_1)];
+    for (var i = 0u; i < LOADS; i++) { // @unroll
+      if (i * WORKGROUP < SIZE_2) { loads_2[i] = key_map[load_place(i, thread, map_2, SIZE_2)]; }
+    }
+    biases[1] = key_map[bias_place(thread, map_2 + SIZE_2, OUT_2)];
+    for (var i = 0u; i < LOADS; i++) { // @unroll
+      if (i * WORKGROUP < SIZE_3) { loads_3[i] = key_map[load_place(i, thread, map_3, SIZE_3)]; }
+    }
+    biases[2] = key_map[bias_place(thread, map_3 + SIZE_3, OUT_3)];
+    // Last: its place waits for the length, and what comes after it would too.
+    for (var i = 0u; i < INPUTS; i++) { // @unroll
+      let d = min(i * WORKGROUP + thread, HEAD_DIM - 1u);
+      vector[i] = key_element((list / GROUP * CAPACITY + newest) * HEAD_DIM + d);
+    }
+  } else {
+    for (var i = 0u; i < INPUTS; i++) { // @unroll
+      vector[i] = q[list * HEAD_DIM + min(i * WORKGROUP + thread, HEAD_DIM - 1u)];
+    }
+    for (var i = 0u; i < LOADS; i++) { // @unroll
+      if (i * WORKGROUP < SIZE_1) { loads_1[i] = query_map[load_place(i, thread, map_1, SIZE_1)]; }
+    }
+    biases[0] = query_map[bias_place(thread, map_1 + SIZE_1, OUT_1)];
+    for (var i = 0u; i < LOADS; i++) { // @unroll
+      if (i * WORKGROUP < SIZE_2) { loads_2[i] = query_map[load_place(i, thread, map_2, SIZE_2)]; }
+    }
+    biases[1] = query_map[bias_place(thread, map_2 + SIZE_2, OUT_2)];
+    for (var i = 0u; i < LOADS; i++) { // @unroll
+      if (i * WORKGROUP < SIZE_3) { loads_3[i] = query_map[load_place(i, thread, map_3, SIZE_3)]; }
+    }
+    biases[2] = query_map[bias_place(thread, map_3 + SIZE_3, OUT_3)];
+    for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
+      if (i / WORDS * SPLITS < BLOCKS) { found_codes[i] = codes[code_place(list, wid.x, i, thread)]; }
+    }
   }
 
-  for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-    let at = (list / GROUP * CAPACITY + newest) * HEAD_DIM + d;
-    if (!is_key) {
-      activations[d] = q[list * HEAD_DIM + d];
-    } else if (KV_DTYPE == 0u) {
-      activations[d] = bitcast<f32>(keys[at]);
-    } else if (KV_DTYPE == 1u) {
-      activations[d] = unpack2x16float(keys[at / 2u])[at % 2u];
-    } else {
-      activations[d] = bitcast<f32>((keys[at / 2u] >> (16u * (at % 2u))) << 16u);
+  for (var i = 0u; i < INPUTS; i++) { // @unroll
+    if (i * WORKGROUP + thread < HEAD_DIM) {
+      activations[i * WORKGROUP + thread] = vector[i];
     }
   }
   workgroupBarrier();
-  var y = layer(loads_1, HEAD_DIM, OUT_1, bias_1, thread);
+  var y = layer(loads_1, HEAD_DIM, OUT_1, biases[0], thread);
   if (MAP_LAYERS > 1u) {
     activate(y, OUT_1, thread);
-    y = layer(loads_2, OUT_1, OUT_2, bias_2, thread);
+    y = layer(loads_2, OUT_1, OUT_2, biases[1], thread);
   }
   if (MAP_LAYERS > 2u) {
     activate(y, OUT_2, thread);
-    y = layer(loads_3, OUT_2, OUT_3, bias_3, thread);
+    y = layer(loads_3, OUT_2, OUT_3, biases[2], thread);
   }
   if (thread < BITS && y > 0.0) {
     atomicOr(&code[thread / 32u], 1u << (thread % 32u));
@@ -207,12 +237,12 @@ fn main(
     query_codes[list * WORDS + thread] = atomicLoad(&code[thread]);
   }
 
+  let blocks = (length + BLOCK - 1u) / BLOCK;
   let recent_start = min(length - min(RECENT, length), newest);
-  for (var start = begin; start < end; start += ROUNDS) {
-    if (start != begin) {
+  for (var begin = wid.x; begin < blocks; begin += ROUNDS * SPLITS) {
+    if (begin != wid.x) {
       for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-        let four = min((start + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
-        found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
+        found_codes[i] = codes[code_place(list, begin, i, thread)];
       }
     }
     for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
@@ -220,7 +250,8 @@ fn main(
     }
     workgroupBarrier();
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
-      let first = ((start + round) * WORKGROUP + thread) * 4u;
+      let block = begin + round * SPLITS;
+      let first = (block * WORKGROUP + thread) * 4u;
       var found = vec4<u32>();
       for (var w = 0u; w < WORDS; w++) { // @unroll
         // Word w of the four tokens: strided by WORDS through the WORDS loads.
@@ -233,7 +264,7 @@ fn main(
         );
         found += countOneBits(four ^ vec4<u32>(atomicLoad(&code[w])));
       }
-      if (start + round < end && first < CAPACITY) {
+      if (block < blocks && first < CAPACITY) {
         distances[(list * CAPACITY + first) / 4u] = found.x | (found.y << 8u) | (found.z << 16u) | (found.w << 24u);
         for (var t = 0u; t < FOUR; t++) { // @unroll
           if (first + t >= SINK && first + t < recent_start) {
@@ -243,8 +274,11 @@ fn main(
       }
     }
     workgroupBarrier();
-    for (var i = thread; i < min(ROUNDS, end - start) * BINS; i += WORKGROUP) {
-      block_histograms[(list * BLOCKS + start) * BINS + i] = atomicLoad(&counts[i]);
+    for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
+      let block = begin + i / BINS * SPLITS;
+      if (block < blocks) {
+        block_histograms[(list * BLOCKS + block) * BINS + i % BINS] = atomicLoad(&counts[i]);
+      }
     }
     workgroupBarrier();
   }
