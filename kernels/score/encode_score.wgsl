@@ -266,11 +266,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
         found_codes[i] = codes[code_place(list, begin, i, thread)];
       }
+      workgroupBarrier();
     }
-    for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
-      atomicStore(&counts[i], 0u);
-    }
-    workgroupBarrier();
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let block = begin + round * SPLITS;
       let first = (block * WORKGROUP + thread) * 4u;
@@ -289,12 +286,11 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       if (block < blocks && first < CAPACITY) { distances[(list * CAPACITY + first) / 4u] = packed; }
     }
     workgroupBarrier();
+    // Workgroup memory starts at zero; who writes a count leaves it at zero for the blocks to come.
     for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
       let block = begin + i / BINS * SPLITS;
-      if (block < blocks) {
-        block_histograms[(list * BLOCKS + block) * BINS + i % BINS] = atomicLoad(&counts[i]);
-      }
+      let count = atomicExchange(&counts[i], 0u);
+      if (block < blocks) { block_histograms[(list * BLOCKS + block) * BINS + i % BINS] = count; }
     }
-    workgroupBarrier();
   }
 }
