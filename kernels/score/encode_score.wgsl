@@ -10,8 +10,9 @@
 // the workgroup takes at a time.
 // A layer is latency more than work, so it has one barrier: LANES threads of a subgroup multiply ROWS
 // rows and halve their sums at each shuffle, every thread leaves KEPT of them in workgroup memory, and
-// every thread makes the inputs of its next rows of those (4 sums for one input: 128 f16 outputs, 512
-// threads, ROWS 8). Subgroups are consecutive threads, of at least SUBGROUP_MIN.
+// every thread makes the inputs of its next rows of those. 512 threads balance the two: with ROWS 8 and
+// 128 f16 outputs, 256, 512 and 1024 make 2, 1 and 1 inputs of 2, 4 and 8 sums, and shuffle 7 times
+// for 8, 4 and 2 loads. Subgroups are consecutive threads, of at least SUBGROUP_MIN.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
