@@ -1,8 +1,7 @@
 /** Encode and score in one dispatch: saves a dependent dispatch and hides the maps' latency. */
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { refusesMap } from "../encode/token.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
-import { refusesBindings } from "../refusals.ts";
+import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
 import { codeHeads, codeWords, maxDistance, type Problem, queriesPerList } from "../problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
@@ -26,10 +25,13 @@ export const encodeScoreKernel: Kernel = {
   params: {
     ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SINK", "RECENT"),
     ...ranges("MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
+    SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP: [128, 256, 512, 1024],
+    ROWS: [2, 4, 8],
     SPLITS: { min: 1, max: 64 },
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
   },
+  features: ["subgroups"],
 };
 
 /** Tokens of a block: what the scoring workgroup takes at a time. */
@@ -47,10 +49,29 @@ function roundsFor(p: Problem, workgroup: number, splits: number): number {
   ) ?? 1;
 }
 
+/** Weights of a 16-byte load. */
+function loadWidth({ map }: Problem): number {
+  return map.dtype === "f16" ? 8 : 4;
+}
+
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const { WORKGROUP: workgroup, ROWS: rows, SUBGROUP_MIN: subgroup } = params;
   if (queriesPerList(p) > 1) return "it takes no code that query heads share";
-  const bytes = params.ROUNDS * (maxDistance(p) + 1) * 4 + 64;
-  return refusesBindings(encodeScoreKernel, limits) ?? refusesMap(p, params, limits, bytes);
+  if (subgroup > (limits.subgroupMinSize ?? 0)) {
+    return `subgroups may be smaller than ${subgroup} (${
+      limits.subgroupMinSize ?? "unknown size"
+    })`;
+  }
+  const width = loadWidth(p);
+  if (rows > width) return `a load of ${width} weights cannot be shared by ${rows} rows`;
+  if (rows > subgroup) return `a subgroup of ${subgroup} cannot hold ${rows} rows`;
+  const kept = width / rows;
+  const widest = Math.max(p.bits, p.map.layers > 1 ? p.map.hidden : 0);
+  if (workgroup * kept < widest) {
+    return `${workgroup} threads that keep ${kept} sums are too few for ${widest} outputs of a layer`;
+  }
+  const bytes = 8 * kept * (workgroup + 16) + params.ROUNDS * (maxDistance(p) + 1) * 4 + 16;
+  return refusesBindings(encodeScoreKernel, limits) ?? refusesWorkgroup(workgroup, bytes, limits);
 }
 
 /** The first half of a sparse step: not a stage of its own, since its codes are judged with the step. */
@@ -60,15 +81,19 @@ export const encodeScore: Contender = {
   description: "every scoring workgroup encodes its queries itself; the newest key meanwhile",
   tunables: {
     WORKGROUP: [128, 256, 512, 1024],
+    ROWS: [2, 4, 8],
     SPLITS: [1, 2, 3, 4, 6, 8],
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
   },
-  features: [],
+  features: ["subgroups"],
   defaults(p, limits): Params {
     const SPLITS = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
     const wanted = p.capacity > 65536 ? 1024 : p.capacity > 16384 ? 512 : 256;
+    const SUBGROUP_MIN = limits.subgroupMinSize ?? 4;
     const of = (WORKGROUP: number): Params => ({
+      SUBGROUP_MIN,
       WORKGROUP,
+      ROWS: Math.min(SUBGROUP_MIN, loadWidth(p)),
       SPLITS,
       ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
     });

@@ -1,13 +1,18 @@
 // Encode and score in one dispatch: the codes of a decode step, and the distances to all tokens.
 //
 // Dispatch (SPLITS + 1, query heads, batch): each of the first SPLITS workgroups encodes the list's
-// query for itself, which costs less than a dispatch, and scores its share of the blocks. The last
-// one encodes the newest key meanwhile, appends its code and leaves it in newest_codes too; so the
-// newest token, length - 1, is in neither distances nor histograms: who selects adds it (see
-// select_gather.wgsl).
-// Codes of ROUNDS blocks and the whole map are in flight before the first is used. For the map's
-// layout and the sums over it see token.wgsl; for the histograms see hamming.wgsl. A block is the
-// 4 * WORKGROUP tokens that the workgroup takes at a time.
+// query for itself, which costs less than a dispatch, and scores every SPLITS-th block. The last one
+// encodes the newest key meanwhile, appends its code and leaves it in newest_codes too; so the newest
+// token, length - 1, is in neither distances nor histograms: who selects adds it (select_gather.wgsl).
+// The vector, the whole map and the codes of ROUNDS blocks are in flight before the first is used, in
+// the order of use; none of their places depends on a length, but the newest key's. For the map's
+// layout see token.wgsl, for the histograms hamming.wgsl. A block is the 4 * WORKGROUP tokens that
+// the workgroup takes at a time.
+// A layer is latency more than work, so it has one barrier: LANES threads of a subgroup multiply ROWS
+// rows and halve their sums at each shuffle, every thread leaves KEPT of them in workgroup memory, and
+// every thread makes the inputs of its next rows of those. 512 threads balance the two: with ROWS 8 and
+// 128 f16 outputs, 256, 512 and 1024 make 2, 1 and 1 inputs of 2, 4 and 8 sums, and shuffle 7 times
+// for 8, 4 and 2 loads. Subgroups are consecutive threads, of at least SUBGROUP_MIN.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -19,7 +24,9 @@ const RECENT: u32 = 0u; // @param
 const MAP_LAYERS: u32 = 3u; // @param
 const MAP_HIDDEN: u32 = 128u; // @param
 const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
+const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 256u; // @param
+const ROWS: u32 = 4u; // @param of a matrix, that a subgroup adds up by shuffles: at most WIDTH
 const SPLITS: u32 = 3u; // @param workgroups that score a list
 const ROUNDS: u32 = 4u; // @param blocks in flight
 
@@ -33,9 +40,27 @@ const SIZE_3 = OUT_2 * OUT_3 / WIDTH;
 const START_2 = SIZE_1 + OUT_1 / WIDTH;
 const START_3 = START_2 + SIZE_2 + OUT_2 / WIDTH;
 const MAP_SIZE = START_3 + SIZE_3 + OUT_3 / WIDTH;
-const LOADS = (max(max(SIZE_1, SIZE_2), SIZE_3) + WORKGROUP - 1u) / WORKGROUP; // of the largest matrix per thread
-const STRIDE = WORKGROUP + 32u / WIDTH; // between the sums of a load's outputs
-const MOST_PARTS = WORKGROUP / 32u; // of a layer with the fewest outputs
+const NODES = array<u32, 5>(HEAD_DIM, OUT_1, OUT_2, OUT_3, 0u); // inputs of each layer, outputs of the last
+const STARTS = array<u32, 3>(0u, START_2, START_3); // of the matrices
+const BIAS_STARTS = array<u32, 3>(SIZE_1, START_2 + SIZE_2, START_3 + SIZE_3);
+const LANES = min(SUBGROUP_MIN, 32u); // threads that share ROWS rows
+const SIDE = LANES / ROWS; // of them, threads side by side in a row
+const SHARED = min(SIDE, 32u / WIDTH); // of these, threads that hand each other inputs
+const KEPT = WIDTH / ROWS; // sums that a thread is left with
+const SUMS = WORKGROUP * KEPT; // a slice of a layer's rows leaves as many as it has outputs
+const SLICES = SUMS / 32u; // of a layer with the fewest outputs
+const LOADS_1 = (HEAD_DIM * OUT_1 / ROWS + SUMS - 1u) / SUMS; // of a matrix, per thread
+const LOADS_2 = (OUT_1 * OUT_2 / ROWS + SUMS - 1u) / SUMS;
+const LOADS_3 = (OUT_2 * OUT_3 / ROWS + SUMS - 1u) / SUMS;
+const COUNTS = array<u32, 3>(LOADS_1, LOADS_2, LOADS_3);
+const LOADS = max(LOADS_1, max(LOADS_2, LOADS_3));
+const MAP_LOADS = MAP_LAYERS * LOADS;
+const INPUTS = (LOADS + SHARED - 1u) / SHARED; // of a layer, that a thread makes
+const BIASES = MAP_LAYERS * INPUTS;
+const HALF = LANES / 2u; // lanes apart at each step of a sum
+const QUARTER = HALF >> MAP_DTYPE;
+const EIGHTH = QUARTER / 2u;
+const STRIDE = WORKGROUP + 32u / KEPT % 32u; // between the sums of a thread
 const WORDS = BITS / 32u;
 const BINS = BITS + 1u;
 const BLOCK = 4u * WORKGROUP; // tokens
@@ -54,146 +79,170 @@ const FOUR = 4u;
 @group(0) @binding(8) var<storage, read_write> distances: array<u32>;
 @group(0) @binding(9) var<storage, read_write> block_histograms: array<u32>;
 
-var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
-var<workgroup> sums: array<f32, STRIDE * WIDTH>;
-var<workgroup> parts: array<f32, WORKGROUP>;
+var<workgroup> sums: array<f32, 2u * KEPT * STRIDE>; // layers take turns with the halves
 var<workgroup> code: array<atomic<u32>, WORDS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
 
 /// Weights 4*quad .. 4*quad+3 of a load.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
-  if (MAP_DTYPE == 0u) {
-    return bitcast<vec4f>(raw);
-  }
+  if (MAP_DTYPE == 0u) { return bitcast<vec4f>(raw); }
   let pair = select(raw.xy, raw.zw, quad == 1u);
   return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
 }
 
-/// 16 bytes of the list's map of queries, or of keys.
-fn weights(is_key: bool, place: u32) -> vec4<u32> {
-  if (is_key) {
-    return key_map[place];
-  }
-  return query_map[place];
+/// Which of a layer's 16-byte columns a thread holds, and in which slice of the rows.
+fn column_slice(thread: u32, outs: u32) -> vec2<u32> {
+  let at = thread / LANES * SIDE + thread % SIDE;
+  return vec2<u32>(at % (outs / WIDTH), at / (outs / WIDTH));
 }
 
-/// Bias of output `thread` of a layer whose biases start at `place`.
-fn bias(is_key: bool, place: u32, thread: u32, outs: u32) -> f32 {
-  let output = min(thread, max(outs, 1u) - 1u);
-  return widen(weights(is_key, place + output / WIDTH), output % WIDTH / 4u)[output % 4u];
+/// Loads per thread of a layer's matrix.
+fn loads_of(ins: u32, outs: u32) -> u32 {
+  return (ins * outs / ROWS + SUMS - 1u) / SUMS;
 }
 
-/// Runs a layer on `activations`; thread j < outs gets output j. Slices of the sums are added up in
-/// two turns: first every thread adds WIDTH slices of one output, then the first `outs` add the rest.
-fn layer(loads: array<vec4<u32>, LOADS>, ins: u32, outs: u32, bias: f32, thread: u32) -> f32 {
-  let size = ins * outs / WIDTH;
-  var low = vec4f(0.0);
-  var high = vec4f(0.0);
-  for (var i = 0u; i < LOADS; i++) { // @unroll
-    if (i * WORKGROUP < size) {
-      let at = i * WORKGROUP + thread;
-      let x = select(0.0, activations[min(at / (outs / WIDTH), ins - 1u)], at < size);
-      low += x * widen(loads[i], 0u);
-      high += x * widen(loads[i], 1u);
-    }
-  }
-  // STRIDE spreads the outputs of a load over the banks.
-  for (var i = 0u; i < FOUR; i++) { // @unroll
-    sums[i * STRIDE + thread] = low[i];
-    if (MAP_DTYPE == 1u) {
-      sums[(4u + i) % WIDTH * STRIDE + thread] = high[i];
-    }
-  }
-  workgroupBarrier();
-  let column = thread % outs;
-  let first = thread / outs * WIDTH;
-  var part = 0.0;
-  for (var i = 0u; i < WIDTH; i++) { // @unroll
-    part += sums[column % WIDTH * STRIDE + (first + i) * (outs / WIDTH) + column / WIDTH];
-  }
-  parts[thread] = part;
-  workgroupBarrier();
-  var total = bias;
-  if (thread < outs) {
-    for (var i = 0u; i < MOST_PARTS; i++) { // @unroll
-      if (i * outs < WORKGROUP) {
-        total += parts[min(i * outs, WORKGROUP - outs) + thread];
-      }
-    }
-  }
-  return total;
+/// The row of load i; slices without one are past the matrix.
+fn row_of(i: u32, thread: u32, ins: u32, outs: u32) -> u32 {
+  return (column_slice(thread, outs).y * loads_of(ins, outs) + i) * ROWS + thread % LANES / SIDE;
 }
 
-/// Leaves the SiLU of a layer's outputs in `activations`.
-fn activate(y: f32, outs: u32, thread: u32) {
-  if (thread < outs) {
-    activations[thread] = y / (1.0 + exp(-y));
+/// Where load i lies in its matrix; past its end the last row repeats.
+fn load_place(i: u32, thread: u32, ins: u32, outs: u32) -> u32 {
+  return min(row_of(i, thread, ins, outs), ins - 1u) * (outs / WIDTH) + column_slice(thread, outs).x;
+}
+
+/// Input j that a thread makes for its own and its neighbours' loads; behind the last layer, its output.
+fn input_of(j: u32, thread: u32, ins: u32, outs: u32) -> u32 {
+  if (outs == 0u) { return min(thread, ins - 1u); }
+  return min(row_of(j * SHARED + thread % SHARED, thread, ins, outs), ins - 1u);
+}
+
+/// Where load i of a thread lies in the codes of blocks first, first + SPLITS, ...; WORDS loads of one.
+fn code_place(list: u32, first: u32, i: u32, thread: u32) -> u32 {
+  let four = min((first + i / WORDS * SPLITS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
+  return (list * (CAPACITY / 4u) + four) * WORDS + i % WORDS;
+}
+
+/// Element `at` of the keys.
+fn key_element(at: u32) -> f32 {
+  if (KV_DTYPE == 0u) { return bitcast<f32>(keys[at]); }
+  let pair = keys[at / 2u];
+  if (KV_DTYPE == 1u) { return unpack2x16float(pair)[at % 2u]; }
+  return bitcast<f32>((pair >> (16u * (at % 2u))) << 16u);
+}
+
+/// Leaves a thread's sums, `low` and `high`, in a half of `sums`, added up over the ROWS rows: at each
+/// step it keeps a half of them, and gives away the other.
+fn leave(half: u32, low: vec4f, high: vec4f, outs: u32, thread: u32) {
+  var four = low;
+  if (MAP_DTYPE == 1u) {
+    let upper = (thread & HALF) != 0u;
+    four = select(low, high, upper) + subgroupShuffleXor(select(high, low, upper), HALF);
   }
-  workgroupBarrier();
+  if (KEPT < 4u) {
+    let upper = (thread & QUARTER) != 0u;
+    let other = subgroupShuffleXor(select(four.zw, four.xy, upper), QUARTER);
+    four = vec4f(select(four.xy, four.zw, upper) + other, 0.0, 0.0);
+  }
+  if (KEPT < 2u) {
+    let upper = (thread & EIGHTH) != 0u;
+    let other = subgroupShuffleXor(select(four.y, four.x, upper), EIGHTH);
+    four.x = select(four.x, four.y, upper) + other;
+  }
+  let at = column_slice(thread, outs);
+  let place = half * KEPT * STRIDE + at.y * (outs / KEPT) + at.x * ROWS + thread % LANES / SIDE;
+  for (var k = 0u; k < KEPT; k++) { // @unroll
+    sums[k * STRIDE + place] = four[k];
+  }
+}
+
+/// An output of the layer that left its sums in a half; `word` holds its bias.
+fn output_of(half: u32, output: u32, ins: u32, outs: u32, word: u32) -> f32 {
+  let place = (half * KEPT + output % KEPT) * STRIDE + output / KEPT;
+  var four = vec4f(0.0);
+  for (var s = 0u; s < SLICES; s++) { // @unroll
+    if (s * loads_of(ins, outs) * ROWS < ins) { four[s % 4u] += sums[place + s * (outs / KEPT)]; }
+  }
+  var bias = bitcast<f32>(word);
+  if (MAP_DTYPE == 1u) { bias = unpack2x16float(word)[output % 2u]; }
+  return four.x + four.y + (four.z + four.w) + bias;
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let length = lengths[wid.z];
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
+  @builtin(subgroup_invocation_id) lane: u32) {
+  let length = lengths[wid.z]; // a scoring workgroup first looks at it behind the layers
   let newest = length - 1u;
   let list = wid.z * Q_HEADS + wid.y;
-  let blocks = (length + BLOCK - 1u) / BLOCK;
-  let share = (blocks + SPLITS - 1u) / SPLITS;
-  let begin = min(wid.x * share, blocks);
-  let end = min(begin + share, blocks);
   let is_key = wid.x == SPLITS;
-
   let base = wid.y * MAP_SIZE;
-  var loads_1: array<vec4<u32>, LOADS>;
-  var loads_2: array<vec4<u32>, LOADS>;
-  var loads_3: array<vec4<u32>, LOADS>;
-  for (var i = 0u; i < LOADS; i++) { // @unroll
-    let at = base + i * WORKGROUP + thread;
-    loads_1[i] = weights(is_key, min(at, base + SIZE_1 - 1u));
-    if (i * WORKGROUP < SIZE_2) {
-      loads_2[i] = weights(is_key, min(START_2 + at, base + START_2 + SIZE_2 - 1u));
-    }
-    if (i * WORKGROUP < SIZE_3) {
-      loads_3[i] = weights(is_key, min(START_3 + at, base + START_3 + SIZE_3 - 1u));
-    }
-  }
-  let bias_1 = bias(is_key, base + SIZE_1, thread, OUT_1);
-  let bias_2 = bias(is_key, base + START_2 + SIZE_2, thread, OUT_2);
-  let bias_3 = bias(is_key, base + START_3 + SIZE_3, thread, OUT_3);
+  var inputs: array<f32, INPUTS>;
+  var biases: array<u32, BIASES>;
+  var loads: array<vec4<u32>, MAP_LOADS>;
   var found_codes: array<vec4<u32>, CODE_LOADS>;
-  for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-    let four = min((begin + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
-    found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
-  }
-
-  for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-    let at = (list / GROUP * CAPACITY + newest) * HEAD_DIM + d;
-    if (!is_key) {
-      activations[d] = q[list * HEAD_DIM + d];
-    } else if (KV_DTYPE == 0u) {
-      activations[d] = bitcast<f32>(keys[at]);
-    } else if (KV_DTYPE == 1u) {
-      activations[d] = unpack2x16float(keys[at / 2u])[at % 2u];
-    } else {
-      activations[d] = bitcast<f32>((keys[at / 2u] >> (16u * (at % 2u))) << 16u);
+  if (is_key) {
+    for (var l = 0u; l < MAP_LAYERS; l++) { // @unroll
+      for (var i = 0u; i < LOADS; i++) { // @unroll
+        let at = base + STARTS[l] + load_place(i, thread, NODES[l], NODES[l + 1u]);
+        if (i < COUNTS[l]) { loads[l * LOADS + i] = key_map[at]; }
+      }
+      for (var j = 0u; j < INPUTS; j++) { // @unroll
+        let word = input_of(j, thread, NODES[l + 1u], NODES[l + 2u]) * 4u / WIDTH;
+        biases[l * INPUTS + j] = key_map[base + BIAS_STARTS[l] + word / 4u][word % 4u];
+      }
+    }
+    // Last: its place waits for the length, and what comes after it would too.
+    for (var j = 0u; j < INPUTS; j++) { // @unroll
+      let d = input_of(j, thread, HEAD_DIM, OUT_1);
+      inputs[j] = key_element((list / GROUP * CAPACITY + newest) * HEAD_DIM + d);
+    }
+  } else {
+    for (var j = 0u; j < INPUTS; j++) { // @unroll
+      inputs[j] = q[list * HEAD_DIM + input_of(j, thread, HEAD_DIM, OUT_1)];
+    }
+    for (var l = 0u; l < MAP_LAYERS; l++) { // @unroll
+      for (var i = 0u; i < LOADS; i++) { // @unroll
+        let at = base + STARTS[l] + load_place(i, thread, NODES[l], NODES[l + 1u]);
+        if (i < COUNTS[l]) { loads[l * LOADS + i] = query_map[at]; }
+      }
+      for (var j = 0u; j < INPUTS; j++) { // @unroll
+        let word = input_of(j, thread, NODES[l + 1u], NODES[l + 2u]) * 4u / WIDTH;
+        biases[l * INPUTS + j] = query_map[base + BIAS_STARTS[l] + word / 4u][word % 4u];
+      }
+    }
+    for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
+      if (i / WORDS * SPLITS < BLOCKS) { found_codes[i] = codes[code_place(list, wid.x, i, thread)]; }
     }
   }
-  workgroupBarrier();
-  var y = layer(loads_1, HEAD_DIM, OUT_1, bias_1, thread);
-  if (MAP_LAYERS > 1u) {
-    activate(y, OUT_1, thread);
-    y = layer(loads_2, OUT_1, OUT_2, bias_2, thread);
+  for (var l = 0u; l < MAP_LAYERS; l++) { // @unroll
+    for (var j = 0u; j < INPUTS; j++) { // @unroll
+      if (l > 0u) {
+        let output = input_of(j, thread, NODES[l], NODES[l + 1u]);
+        let word = biases[(max(l, 1u) - 1u) * INPUTS + j];
+        let y = output_of((l + 1u) % 2u, output, NODES[max(l, 1u) - 1u], NODES[l], word);
+        inputs[j] = y / (1.0 + exp(-y));
+      }
+    }
+    var low = vec4f(0.0);
+    var high = vec4f(0.0);
+    for (var i = 0u; i < LOADS; i++) { // @unroll
+      if (i < COUNTS[l]) {
+        let input = subgroupShuffle(inputs[i / SHARED], lane - thread % SHARED + i % SHARED);
+        let x = select(0.0, input, row_of(i, thread, NODES[l], NODES[l + 1u]) < NODES[l]);
+        low += x * widen(loads[l * LOADS + i], 0u);
+        high += x * widen(loads[l * LOADS + i], 1u);
+      }
+    }
+    // Nobody still reads this half: all came to the last barrier after they had.
+    leave(l % 2u, low, high, NODES[l + 1u], thread);
+    workgroupBarrier();
   }
-  if (MAP_LAYERS > 2u) {
-    activate(y, OUT_2, thread);
-    y = layer(loads_3, OUT_2, OUT_3, bias_3, thread);
-  }
-  if (thread < BITS && y > 0.0) {
-    atomicOr(&code[thread / 32u], 1u << (thread % 32u));
-  }
+  let is_set = thread < BITS &&
+    output_of((MAP_LAYERS + 1u) % 2u, thread, NODES[MAP_LAYERS - 1u], BITS, biases[BIASES - 1u]) > 0.0;
+  // A subgroup of 64 or more holds several words, one of less than 32 a part of one.
+  let ballot = subgroupBallot(is_set);
+  let part = ballot[lane / 32u] << (thread % 32u);
+  if (thread < BITS && lane % 32u == 0u) { atomicOr(&code[thread / 32u], part); }
   workgroupBarrier();
   if (is_key) {
     if (thread < WORDS) {
@@ -207,45 +256,42 @@ fn main(
     query_codes[list * WORDS + thread] = atomicLoad(&code[thread]);
   }
 
+  var query: array<u32, WORDS>;
+  for (var w = 0u; w < WORDS; w++) { // @unroll
+    query[w] = atomicLoad(&code[w]);
+  }
+  let blocks = (length + BLOCK - 1u) / BLOCK;
   let recent_start = min(length - min(RECENT, length), newest);
-  for (var start = begin; start < end; start += ROUNDS) {
-    if (start != begin) {
+  for (var begin = wid.x; begin < blocks; begin += ROUNDS * SPLITS) {
+    if (begin != wid.x) {
       for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-        let four = min((start + i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
-        found_codes[i] = codes[(list * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
+        found_codes[i] = codes[code_place(list, begin, i, thread)];
       }
+      workgroupBarrier();
     }
-    for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
-      atomicStore(&counts[i], 0u);
-    }
-    workgroupBarrier();
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
-      let first = ((start + round) * WORKGROUP + thread) * 4u;
-      var found = vec4<u32>();
-      for (var w = 0u; w < WORDS; w++) { // @unroll
-        // Word w of the four tokens: strided by WORDS through the WORDS loads.
-        let at = round * WORDS;
-        let four = vec4<u32>(
-          found_codes[at + w / 4u][w % 4u],
-          found_codes[at + (WORDS + w) / 4u][(WORDS + w) % 4u],
-          found_codes[at + (2u * WORDS + w) / 4u][(2u * WORDS + w) % 4u],
-          found_codes[at + (3u * WORDS + w) / 4u][(3u * WORDS + w) % 4u],
-        );
-        found += countOneBits(four ^ vec4<u32>(atomicLoad(&code[w])));
-      }
-      if (start + round < end && first < CAPACITY) {
-        distances[(list * CAPACITY + first) / 4u] = found.x | (found.y << 8u) | (found.z << 16u) | (found.w << 24u);
-        for (var t = 0u; t < FOUR; t++) { // @unroll
-          if (first + t >= SINK && first + t < recent_start) {
-            atomicAdd(&counts[round * BINS + found[t]], 1u);
-          }
+      let block = begin + round * SPLITS;
+      let first = (block * WORKGROUP + thread) * 4u;
+      var packed = 0u;
+      for (var t = 0u; t < FOUR; t++) { // @unroll
+        var distance = 0u;
+        for (var w = 0u; w < WORDS; w++) { // @unroll
+          let word = found_codes[round * WORDS + (t * WORDS + w) / 4u][(t * WORDS + w) % 4u];
+          distance += countOneBits(word ^ query[w]);
+        }
+        packed |= distance << (8u * t);
+        if (first + t >= SINK && first + t < recent_start) {
+          atomicAdd(&counts[round * BINS + distance], 1u);
         }
       }
+      if (block < blocks && first < CAPACITY) { distances[(list * CAPACITY + first) / 4u] = packed; }
     }
     workgroupBarrier();
-    for (var i = thread; i < min(ROUNDS, end - start) * BINS; i += WORKGROUP) {
-      block_histograms[(list * BLOCKS + start) * BINS + i] = atomicLoad(&counts[i]);
+    // Workgroup memory starts at zero; who writes a count leaves it at zero for the blocks to come.
+    for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
+      let block = begin + i / BINS * SPLITS;
+      let count = atomicExchange(&counts[i], 0u);
+      if (block < blocks) { block_histograms[(list * BLOCKS + block) * BINS + i % BINS] = count; }
     }
-    workgroupBarrier();
   }
 }
