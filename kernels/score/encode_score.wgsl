@@ -263,11 +263,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let blocks = (length + BLOCK - 1u) / BLOCK;
   let recent_start = min(length - min(RECENT, length), newest);
   for (var begin = wid.x; begin < blocks; begin += ROUNDS * SPLITS) {
-    if (begin != wid.x) {
-      for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-        found_codes[i] = codes[code_place(list, begin, i, thread)];
-      }
-      workgroupBarrier();
+    if (begin != wid.x) { workgroupBarrier(); }
+    var coming: array<vec4<u32>, CODE_LOADS>; // in flight while these are counted
+    for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
+      if (begin + ROUNDS * SPLITS < blocks) { coming[i] = codes[code_place(list, begin + ROUNDS * SPLITS, i, thread)]; }
     }
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let block = begin + round * SPLITS;
@@ -293,5 +292,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       let count = atomicExchange(&counts[i], 0u);
       if (block < blocks) { block_histograms[(list * BLOCKS + block) * BINS + i % BINS] = count; }
     }
+    found_codes = coming;
   }
 }
