@@ -60,7 +60,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   }
   const rows = together * workgroup / lanes;
   const bytes = 4 * Math.ceil(listCapacity(p) / splits) + 8 * workgroup / params.SUBGROUP_MIN + 64 +
-    16 * Math.max(rows * p.headDim / 4, workgroup) + 8 * Math.max(rows, workgroup);
+    4 * rows * p.headDim + 8 * rows;
   return refusesBindings(selectGatherGroupKernel, limits) ??
     refusesWorkgroup(workgroup, bytes, limits) ??
     refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true });

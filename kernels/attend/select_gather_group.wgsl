@@ -1,13 +1,12 @@
-// Select and attend in one dispatch, for lists that query heads share: exact top-k by counting,
-// gathered attention, merge.
+// Select, gathered attention and merge in one dispatch, for lists that query heads share.
 //
 // Dispatch (SPLITS, code heads, batch): every workgroup finds the cut of its list from the totals
 // that the score left (see encode_score_group.wgsl), then, from two ranks of every block, the blocks
-// that hold its equal share of the list; it compacts its own tokens into workgroup memory and attends
-// them for all heads of the list, so the list never goes to memory. The last workgroup of a list to
-// arrive joins the partials and zeroes the totals: nobody waits. That needs storageBarrier() to order
-// memory for the whole device, as naga makes it. The list: windows, tokens nearer than the cut and
-// the first at it (ties: lower index). The newest token is in neither ranks nor distances.
+// with its equal share of the list; it compacts its tokens into workgroup memory and attends them for
+// all heads. The last workgroup of a list to arrive joins the partials and zeroes the totals: nobody
+// waits. That needs storageBarrier() to order memory for the whole device, as naga makes it.
+// The list: windows, tokens nearer than the cut and the first at it (ties: lower index). The newest
+// token is in neither ranks nor distances.
 // Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -33,13 +32,11 @@ const SPLITS: u32 = 8u; // @param
 const LAST = BITS * QUERIES_PER_LIST; // the largest distance
 const BINS = LAST + 1u;
 const BIN_TURNS = (BINS + WORKGROUP - 1u) / WORKGROUP;
-const RANK_WORDS = (BINS + 1u) / 2u; // of a block's row
-const CODE_WORDS = BITS / 32u;
-const QUERY_WORDS = QUERIES_PER_LIST * CODE_WORDS;
+const QUERY_WORDS = LAST / 32u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const PER_WORD = 4u / DISTANCE_BYTES; // distances in a word
-const DISTANCE_LOADS = 8u / PER_WORD; // of the 32 distances that a thread looks at
-const ROW_DISTANCES = CAPACITY / PER_WORD / 4u; // loads of a list's distances
+const PER_LOAD = 4u * PER_WORD;
+const DISTANCE_LOADS = 32u / PER_LOAD; // of the 32 distances that a thread looks at
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -49,18 +46,11 @@ const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // row groups
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const LOADS = TOKENS * CHUNKS;
-const LOGITS = TOKENS * QUERIES_PER_LIST;
 const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
 const JOIN_TURNS = (QUERIES_PER_LIST + TOGETHER - 1u) / TOGETHER;
-const COLUMNS = QUERIES_PER_LIST * HEAD_QUADS; // of the list's outputs
-const SLICES = max(WORKGROUP / COLUMNS, 1u); // of the splits, when partials are joined
-const AT_ONCE = WORKGROUP / SLICES; // columns
-const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
 const LOWEST = -1e30; // below it: a token that is not there
 const LOG2_E = 1.4426950408889634;
-const TWO = 2u;
-const FOUR = 4u;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -77,12 +67,11 @@ const FOUR = 4u;
 
 var<workgroup> newest_distance: atomic<u32>;
 var<workgroup> cuts: array<u32, 2>; // the cut's bin if the newest token is before it, and if it is past it
-var<workgroup> range: vec2<u32>; // none, or the first block of this share, and the end of its last
-var<workgroup> before_range: vec2<u32>; // tokens before the cut's bin, and in it
+var<workgroup> range: vec4<u32>; // first block of this share, end of its last; nearer tokens before, those at the cut
 var<workgroup> subtotals: array<vec2<u32>, MOST_SUBGROUPS>;
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
-var<workgroup> scratch: array<vec4f, max(TOGETHER * ROWS * HEAD_QUADS, WORKGROUP)>;
-var<workgroup> stats: array<vec2f, max(TOGETHER * ROWS, WORKGROUP)>;
+var<workgroup> scratch: array<vec4f, TOGETHER * ROWS * HEAD_QUADS>;
+var<workgroup> stats: array<vec2f, TOGETHER * ROWS>;
 var<workgroup> is_last: u32;
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load.
@@ -98,41 +87,16 @@ fn bits_from(count: u32) -> u32 {
   return select(0xffffffffu << min(count, 31u), 0u, count > 31u);
 }
 
-/// Bit i of the result: distance i of a word is below `limit`, which the top bit of the field
-/// (limit + top - 1 - distance) tells; no field borrows from the next.
-fn marks(word: u32, limit: u32) -> u32 {
-  // Distances of 8 bits are spread to 16, the even ones and the odd ones.
-  let wide = 0x7fff7fffu + limit * 0x00010001u;
-  let even = (wide - select(word, word & 0x00ff00ffu, DISTANCE_BYTES == 1u)) >> 15u;
-  if (DISTANCE_BYTES == 2u) { return (even & 1u) | ((even >> 15u) & 2u); }
-  let odd = (wide - ((word >> 8u) & 0x00ff00ffu)) >> 15u;
-  return (even & 1u) | ((even >> 14u) & 4u) | ((odd & 1u) << 1u) | ((odd >> 13u) & 8u);
-}
-
 /// Sums of `value` over the threads before this one, and over all.
 fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
-  var before = subgroupExclusiveAdd(value);
+  var sums = vec4<u32>(subgroupExclusiveAdd(value), vec2<u32>(0u));
   workgroupBarrier();
-  if (lane == lanes - 1u) { subtotals[thread / lanes] = before + value; }
+  if (lane == lanes - 1u) { subtotals[thread / lanes] = sums.xy + value; }
   workgroupBarrier();
-  var all = vec2<u32>(0u);
   for (var s = 0u; s < MOST_SUBGROUPS; s++) { // @unroll
-    if (s < WORKGROUP / lanes) {
-      before += select(vec2<u32>(0u), subtotals[s], s < thread / lanes);
-      all += subtotals[s];
-    }
+    sums += vec4<u32>(select(vec2<u32>(0u), subtotals[s], s < thread / lanes), subtotals[s]);
   }
-  return vec4<u32>(before, all);
-}
-
-/// A softmax over some of the tokens: the highest logit, and sums relative to it.
-struct Softmax { peak: f32, denominator: f32, numerator: vec4f }
-
-fn join(a: Softmax, b: Softmax) -> Softmax {
-  let peak = max(a.peak, b.peak);
-  let fade_a = exp2(a.peak - peak);
-  let fade_b = exp2(b.peak - peak);
-  return Softmax(peak, a.denominator * fade_a + b.denominator * fade_b, a.numerator * fade_a + b.numerator * fade_b);
+  return sums;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -150,18 +114,19 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     totals[i].x = atomicLoad(&rank_totals[list * (BINS + 1u) + max(bin, 1u) - 1u]);
   }
   if (thread < QUERY_WORDS) {
-    let word = query_codes[list * QUERY_WORDS + thread] ^ newest_codes[list * CODE_WORDS + thread % CODE_WORDS];
-    atomicAdd(&newest_distance, countOneBits(word));
+    let words = vec2<u32>(query_codes[list * QUERY_WORDS + thread], newest_codes[(list * BITS + thread * 32u % BITS) / 32u]);
+    atomicAdd(&newest_distance, countOneBits(words.x ^ words.y));
   }
   let length = lengths[wid.z];
   var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
+  var highest: array<f32, QUERIES_PER_LIST>;
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+    highest[h] = LOWEST;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
       query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
     }
   }
-
   // This workgroup's share of the list: ranks [begin, end) in the order of tokens.
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
@@ -174,20 +139,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   // can only bring it nearer: to the first bin with one less, or to its own if that comes after.
   for (var i = 0u; i < BIN_TURNS; i++) { // @unroll
     let bin = i * WORKGROUP + thread;
-    for (var less = 0u; less < TWO; less++) { // @unroll
-      let wanted = k - min(k, 1u - less);
-      let starts = bin == 0u || totals[i].x < wanted;
-      if (starts && (bin == LAST || (bin < LAST && totals[i].y >= wanted))) { cuts[less] = bin; }
-    }
+    let wanted = vec2<u32>(max(k, 1u) - 1u, k);
+    let is_cut = ((totals[i].xx < wanted) | vec2<bool>(bin == 0u)) & ((totals[i].yy >= wanted) | vec2<bool>(bin == LAST));
+    if (is_cut.x && bin < BINS) { cuts[0] = bin; }
+    if (is_cut.y && bin < BINS) { cuts[1] = bin; }
   }
   workgroupBarrier();
   let newest_bin = select(BINS, atomicLoad(&newest_distance), recent_start == length && sink_end < length);
   let cut_bin = clamp(newest_bin, cuts[0], cuts[1]);
-
   // The blocks that hold this share's picks.
   var here = vec2<u32>(0u); // nearer than the cut, or in a window; at the cut
   if (thread < BLOCKS && thread * BLOCK < length) {
-    let ranks = (list * BLOCKS + thread) * RANK_WORDS;
+    let ranks = (list * BLOCKS + thread) * (BINS + 1u) / 2u; // two to a word
     let nearer_word = block_ranks[ranks + (max(cut_bin, 1u) - 1u) / 2u];
     let upto = (block_ranks[ranks + cut_bin / 2u] >> (16u * (cut_bin % 2u))) & 0xffffu;
     here.x = select(0u, (nearer_word >> (16u * ((cut_bin + 1u) % 2u))) & 0xffffu, cut_bin > 0u);
@@ -202,83 +165,68 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let ties = k - min(placed.z - in_windows, k);
   let rank = placed.x + min(placed.y, ties);
   let next = placed.x + here.x + min(placed.y + here.y, ties);
-  if (rank <= begin && begin < next) {
-    range.x = thread;
-    before_range = placed.xy;
-  }
+  if (rank <= begin && begin < next) { range.x = thread; range.z = placed.x; range.w = placed.y; }
   if (rank < end && end <= next) { range.y = thread + 1u; }
   let blocks = workgroupUniformLoad(&range);
-
   // Compact: bit i is token first + i.
-  var before_window = before_range;
+  var before_window = blocks.zw;
   for (var window = blocks.x * BLOCK; window < blocks.y * BLOCK; window += WORKGROUP * 32u) {
     let first = window + thread * 32u;
-    var nearer = 0u; // than the cut
-    var equal = 0u;
+    var marked = vec2<u32>(0u); // nearer than the cut, at it
     for (var load = 0u; load < DISTANCE_LOADS; load++) { // @unroll
-      let packed = distances[list * ROW_DISTANCES + min(first / PER_WORD / 4u + load, ROW_DISTANCES - 1u)];
-      for (var word = 0u; word < FOUR; word++) { // @unroll
-        nearer |= marks(packed[word], cut_bin) << (PER_WORD * (4u * load + word));
-        equal |= marks(packed[word], cut_bin + 1u) << (PER_WORD * (4u * load + word));
+      let packed = distances[(list * CAPACITY + min(first + load * PER_LOAD, CAPACITY - PER_LOAD)) / PER_LOAD];
+      for (var i = 0u; i < PER_LOAD; i++) { // @unroll
+        let distance = extractBits(packed[i / PER_WORD], i % PER_WORD * 8u * DISTANCE_BYTES, 8u * DISTANCE_BYTES);
+        marked |= vec2<u32>(u32(distance < cut_bin), u32(distance == cut_bin)) << vec2<u32>(load * PER_LOAD + i);
       }
     }
     let newest = select(0u, 1u << ((length - 1u - first) % 32u), length - 1u - first < 32u);
-    nearer = select(nearer & ~newest, nearer | newest, newest_bin < cut_bin);
-    equal = select(equal & ~newest, equal | newest, newest_bin <= cut_bin);
+    marked = (marked & vec2<u32>(~newest)) | (newest * vec2<u32>(u32(newest_bin < cut_bin), u32(newest_bin == cut_bin)));
     let inside = ~bits_from(max(first, length) - first);
     let windows = ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
-    nearer = (nearer | windows) & inside;
-    equal &= inside & ~nearer;
-    let found = scan(vec2<u32>(countOneBits(nearer), countOneBits(equal)), thread, subgroup_lane, subgroup_lanes);
+    marked = (marked & vec2<u32>(inside, inside & ~windows)) | vec2<u32>(windows & inside, 0u);
+    let found = scan(countOneBits(marked), thread, subgroup_lane, subgroup_lanes);
     let before = before_window + found.xy;
     before_window += found.zw;
     let most = ties - min(before.y, ties);
-    equal = select(equal, 0u, most == 0u);
-    for (; countOneBits(equal) > most;) {
-      equal &= ~(1u << firstLeadingBit(equal));
-    }
+    var equal = select(marked.y, 0u, most == 0u);
+    for (; countOneBits(equal) > most;) { equal &= ~(1u << firstLeadingBit(equal)); }
     var slot = before.x + min(before.y, ties) - begin;
-    for (var picks = nearer | equal; picks != 0u; picks &= picks - 1u) {
+    for (var picks = marked.x | equal; picks != 0u; picks &= picks - 1u) {
       if (slot < end - begin) { tokens[slot] = first + firstTrailingBit(picks); }
       slot += 1u;
     }
   }
   workgroupBarrier();
-
-  var highest: array<f32, QUERIES_PER_LIST>;
   var weight = array<f32, QUERIES_PER_LIST>();
   var total = array<vec4f, QUERIES_PER_LIST * PARTS>();
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    highest[h] = LOWEST;
-  }
   let lane_base = first_head / GROUP * CAPACITY * ROW_LOADS + lane;
   for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
-    var keys_here: array<vec4<u32>, LOADS>; // past the end the last row repeats
-    var values_here: array<vec4<u32>, LOADS>;
+    var k: array<vec4<u32>, LOADS>; // past the end the last row repeats
+    var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
-      keys_here[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
-      values_here[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
     }
-    var logits = array<f32, LOGITS>();
+    var logits = array<f32, TOKENS * QUERIES_PER_LIST>();
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        let piece = widen(keys_here[t * CHUNKS + part / QUADS], part % QUADS);
+        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
         for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
           logits[t * QUERIES_PER_LIST + h] += dot(piece, query[h * PARTS + part]);
         }
       }
     }
-    for (var i = 0u; i < LOGITS; i++) { // @unroll
-      for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
-        logits[i] += subgroupShuffleXor(logits[i], 1u << step);
-      }
-      logits[i] = select(2.0 * LOWEST, logits[i], tile + i / QUERIES_PER_LIST * ROWS + row < end);
-    }
     for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
       var peak = highest[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        peak = max(peak, logits[t * QUERIES_PER_LIST + h]);
+        let i = t * QUERIES_PER_LIST + h;
+        for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
+          logits[i] += subgroupShuffleXor(logits[i], 1u << step);
+        }
+        logits[i] = select(2.0 * LOWEST, logits[i], tile + t * ROWS + row < end);
+        peak = max(peak, logits[i]);
       }
       let fade = exp2(highest[h] - peak);
       highest[h] = peak;
@@ -290,7 +238,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         let of_token = exp2(logits[t * QUERIES_PER_LIST + h] - peak);
         weight[h] += of_token;
         for (var part = 0u; part < PARTS; part++) { // @unroll
-          total[h * PARTS + part] += of_token * widen(values_here[t * CHUNKS + part / QUADS], part % QUADS);
+          total[h * PARTS + part] += of_token * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
     }
@@ -308,55 +256,45 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     workgroupBarrier();
     for (var column = thread; column < min(TOGETHER, QUERIES_PER_LIST - turn * TOGETHER) * HEAD_QUADS; column += WORKGROUP) {
       let i = column / HEAD_QUADS * ROWS;
-      var sum = Softmax(LOWEST, 0.0, vec4f(0.0));
+      var peak = LOWEST;
       for (var r = 0u; r < ROWS; r++) { // @unroll
-        sum.peak = max(sum.peak, stats[i + r].x);
+        peak = max(peak, stats[i + r].x);
       }
+      var denominator = 0.0;
+      var numerator = vec4f(0.0);
       for (var r = 0u; r < ROWS; r++) { // @unroll
-        let scale = exp2(stats[i + r].x - sum.peak);
-        sum.denominator += stats[i + r].y * scale;
-        sum.numerator += scratch[(i + r) * HEAD_QUADS + column % HEAD_QUADS] * scale;
+        let scale = exp2(stats[i + r].x - peak);
+        denominator += stats[i + r].y * scale;
+        numerator += scratch[(i + r) * HEAD_QUADS + column % HEAD_QUADS] * scale;
       }
       let slot = ((first_head + turn * TOGETHER + column / HEAD_QUADS) * SPLITS + wid.x) * PARTIAL_QUADS;
-      partials[slot + column % HEAD_QUADS] = sum.numerator;
-      partials[slot + HEAD_QUADS] = vec4f(sum.peak, sum.denominator, 0.0, 0.0);
+      partials[slot + column % HEAD_QUADS] = numerator;
+      partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
     }
     workgroupBarrier();
   }
-
   // The last workgroup of the list joins the splits, and leaves totals and arrivals at zero.
   storageBarrier();
   if (thread == 0u) { is_last = u32(atomicAdd(&rank_totals[list * (BINS + 1u) + BINS], 1u) == SPLITS - 1u); }
   if (workgroupUniformLoad(&is_last) == 0u) { return; }
   storageBarrier();
-  for (var bin = thread; bin < BINS + 1u; bin += WORKGROUP) {
-    atomicStore(&rank_totals[list * (BINS + 1u) + bin], 0u);
-  }
-  let slice = thread / AT_ONCE;
-  for (var turn = 0u; turn < COLUMNS; turn += AT_ONCE) {
-    let column = turn + thread % AT_ONCE;
-    let head = first_head + min(column, COLUMNS - 1u) / HEAD_QUADS;
-    var sum = Softmax(LOWEST, 0.0, vec4f(0.0));
-    for (var round = 0u; round < ROUNDS; round++) { // @unroll
-      let split = round * SLICES + slice;
-      let slot = (head * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
-      let stat = partials[slot + HEAD_QUADS];
-      let of_split = Softmax(stat.x, stat.y, partials[slot + column % HEAD_QUADS]);
-      if (split < SPLITS) { sum = join(sum, of_split); }
+  for (var bin = thread; bin < BINS + 1u; bin += WORKGROUP) { atomicStore(&rank_totals[list * (BINS + 1u) + bin], 0u); }
+  for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
+    let head = first_head + column / HEAD_QUADS;
+    let sink = sink_logits[head % (CODE_HEADS * QUERIES_PER_LIST)] * LOG2_E;
+    var peak = max(sink, LOWEST);
+    for (var s = 0u; s < SPLITS; s++) { // @unroll
+      peak = max(peak, partials[(head * SPLITS + s) * PARTIAL_QUADS + HEAD_QUADS].x);
     }
-    scratch[thread] = sum.numerator;
-    stats[thread] = vec2f(sum.peak, sum.denominator);
-    workgroupBarrier();
-    if (slice == 0u && column < COLUMNS) {
-      for (var at = thread + AT_ONCE; at < SLICES * AT_ONCE; at += AT_ONCE) {
-        sum = join(sum, Softmax(stats[at].x, stats[at].y, scratch[at]));
-      }
-      let sink = sink_logits[head % (CODE_HEADS * QUERIES_PER_LIST)] * LOG2_E;
-      let peak = max(sum.peak, sink);
-      let scale = exp2(sum.peak - peak);
-      let denominator = sum.denominator * scale + select(exp2(sink - peak), 0.0, sink <= LOWEST);
-      out[first_head * HEAD_QUADS + column] = select(sum.numerator * scale / denominator, vec4f(0.0), sum.denominator == 0.0);
+    var denominator = 0.0;
+    var numerator = vec4f(0.0);
+    for (var s = 0u; s < SPLITS; s++) { // @unroll
+      let of_split = partials[(head * SPLITS + s) * PARTIAL_QUADS + HEAD_QUADS];
+      let scale = exp2(of_split.x - peak);
+      denominator += of_split.y * scale;
+      numerator += partials[(head * SPLITS + s) * PARTIAL_QUADS + column % HEAD_QUADS] * scale;
     }
-    workgroupBarrier();
+    let all = denominator + select(exp2(sink - peak), 0.0, sink <= LOWEST);
+    out[first_head * HEAD_QUADS + column] = select(numerator / all, vec4f(0.0), denominator == 0.0);
   }
 }
