@@ -93,7 +93,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   // Fewer, larger workgroups leave fewer partials for the last one to read.
   const long = p.capacity > 16384 && queries <= 8;
   const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
-  const most = splitsFor(p, codeHeads(p), listCapacity(p), long ? 128 : 256);
+  const SPLITS = Math.min(64, splitsFor(p, codeHeads(p), listCapacity(p), long ? 128 : 256));
   const of = (WORKGROUP: number, TOGETHER: number): Params => ({
     // That of the score, whose ranks it reads.
     BLOCK: RANK_BLOCKS.find((block) => blockCount(p.capacity, block) <= MOST_BLOCKS) ?? 32768,
@@ -103,7 +103,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     // Registers hold a query and a sum per head.
     TOKENS: queries > 4 ? 2 : 4,
     TOGETHER,
-    SPLITS: most,
+    SPLITS,
   });
   const wanted = long ? [512, 256] : [256];
   const usual = wanted.flatMap((threads) => [2, 1].map((together) => of(threads, together)));

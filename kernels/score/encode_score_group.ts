@@ -94,7 +94,9 @@ function* settings(p: Problem, WORKGROUP: number, fixed: Params): Generator<Para
 }
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
-  const SPLITS = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
+  // With the key's, as many workgroups as a large GPU has processors; a split has a block at least.
+  const most = Math.min(64, blockCount(p.capacity, RANK_BLOCKS[0]));
+  const SPLITS = Math.max(1, Math.min(most, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
   const share = p.capacity / SPLITS;
   const wanted = share > 4096 ? 1024 : share > 1024 ? 512 : 256;
   const fixed = { SPLITS, SUBGROUP_MIN: limits.subgroupMinSize ?? 4 };
