@@ -32,7 +32,6 @@ const SPLITS: u32 = 8u; // @param
 const LAST = BITS * QUERIES_PER_LIST; // the largest distance
 const BINS = LAST + 1u;
 const BIN_TURNS = (BINS + WORKGROUP - 1u) / WORKGROUP;
-const QUERY_WORDS = LAST / 32u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const PER_WORD = 4u / DISTANCE_BYTES; // distances in a word
 const PER_LOAD = 4u * PER_WORD;
@@ -46,6 +45,7 @@ const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // row groups
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const LOADS = TOKENS * CHUNKS;
+const PIECES = TOKENS * PARTS; // vec4f of a tile per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
 const JOIN_TURNS = (QUERIES_PER_LIST + TOGETHER - 1u) / TOGETHER;
@@ -113,8 +113,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     totals[i].y = atomicLoad(&rank_totals[list * (BINS + 1u) + bin]);
     totals[i].x = atomicLoad(&rank_totals[list * (BINS + 1u) + max(bin, 1u) - 1u]);
   }
-  if (thread < QUERY_WORDS) {
-    let words = vec2<u32>(query_codes[list * QUERY_WORDS + thread], newest_codes[(list * BITS + thread * 32u % BITS) / 32u]);
+  if (thread < LAST / 32u) {
+    let words = vec2<u32>(query_codes[list * (LAST / 32u) + thread], newest_codes[(list * BITS + thread * 32u % BITS) / 32u]);
     atomicAdd(&newest_distance, countOneBits(words.x ^ words.y));
   }
   let length = lengths[wid.z];
@@ -155,8 +155,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let upto = (block_ranks[ranks + cut_bin / 2u] >> (16u * (cut_bin % 2u))) & 0xffffu;
     here.x = select(0u, (nearer_word >> (16u * ((cut_bin + 1u) % 2u))) & 0xffffu, cut_bin > 0u);
     here.y = upto - here.x;
-    let is_there = (length - 1u) / BLOCK == thread;
-    here += vec2<u32>(u32(is_there && newest_bin < cut_bin), u32(is_there && newest_bin == cut_bin));
+    here += vec2<u32>(u32(newest_bin < cut_bin), u32(newest_bin == cut_bin)) * u32((length - 1u) / BLOCK == thread);
     let first = thread * BLOCK;
     let after = min(first + BLOCK, length);
     here.x += max(min(after, sink_end), first) - first + after - clamp(recent_start, first, after);
@@ -210,12 +209,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
     }
     var logits = array<f32, TOKENS * QUERIES_PER_LIST>();
-    for (var t = 0u; t < TOKENS; t++) { // @unroll
-      for (var part = 0u; part < PARTS; part++) { // @unroll
-        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
-        for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-          logits[t * QUERIES_PER_LIST + h] += dot(piece, query[h * PARTS + part]);
-        }
+    for (var i = 0u; i < PIECES; i++) { // @unroll
+      let piece = widen(k[i / QUADS], i % QUADS);
+      for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+        logits[i / PARTS * QUERIES_PER_LIST + h] += dot(piece, query[h * PARTS + i % PARTS]);
       }
     }
     for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
@@ -235,11 +232,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         total[h * PARTS + part] *= fade;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let of_token = exp2(logits[t * QUERIES_PER_LIST + h] - peak);
-        weight[h] += of_token;
-        for (var part = 0u; part < PARTS; part++) { // @unroll
-          total[h * PARTS + part] += of_token * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
-        }
+        logits[t * QUERIES_PER_LIST + h] = exp2(logits[t * QUERIES_PER_LIST + h] - peak);
+        weight[h] += logits[t * QUERIES_PER_LIST + h];
+      }
+    }
+    for (var i = 0u; i < PIECES; i++) { // @unroll
+      let piece = widen(v[i / QUADS], i % QUADS);
+      for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+        total[h * PARTS + i % PARTS] += logits[i / PARTS * QUERIES_PER_LIST + h] * piece;
       }
     }
   }
@@ -248,8 +248,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var i = 0u; i < TOGETHER; i++) { // @unroll
       let h = min(turn * TOGETHER + i, QUERIES_PER_LIST - 1u);
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-        scratch[(i * ROWS + row) * HEAD_QUADS + at] = total[h * PARTS + part];
+        scratch[(i * ROWS + row) * HEAD_QUADS + (part / QUADS * LANES + lane) * QUADS + part % QUADS] = total[h * PARTS + part];
       }
       stats[i * ROWS + row] = vec2f(highest[h], weight[h]);
     }
