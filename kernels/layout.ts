@@ -16,6 +16,8 @@
  * | `newest_codes` | u32 [B, code heads, b/32], the newest token's alone: found without its length |
  * | `distances` | u8 or u16 [B, code heads, capacity] |
  * | `block_histograms` | u32 [B, code heads, blocks, max distance + 1], middle tokens of each block |
+ * | `block_ranks` | u16 [B, code heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
+ * | `rank_totals` | u32 [B, code heads, max distance + 2], its rows added up, then arrivals; zero between steps |
  * | `selected` | u32 [B, code heads, list capacity], token indices |
  * | `selected_counts` | u32 [B, code heads] |
  * | `partial_out` | f32 [B, Hq, splits, D], softmax numerators relative to the split's maximum |
@@ -102,6 +104,20 @@ export function histogramSpec(
 ): Record<string, BufferSpec> {
   const rows = p.batch * codeHeads(p) * Math.ceil(p.capacity / blockTokens);
   return { block_histograms: { bytes: rows * (maxDistance(p) + 1) * 4, role } };
+}
+
+/** Specs of the ranks over blocks of `blockTokens` tokens and of their sums over a list. */
+export function rankSpecs(
+  p: Problem,
+  blockTokens: number,
+  role: BufferRole,
+): Record<string, BufferSpec> {
+  const lists = p.batch * codeHeads(p);
+  const entries = maxDistance(p) + 2;
+  return {
+    block_ranks: { bytes: lists * Math.ceil(p.capacity / blockTokens) * entries * 2, role },
+    rank_totals: { bytes: lists * entries * 4, role: "counter" },
+  };
 }
 
 /** Every `// @param` value that follows from a problem. */

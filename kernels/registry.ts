@@ -16,6 +16,7 @@ import {
   sparseSubgroup,
   sparseThree,
   sparseTwo,
+  sparseTwoGroup,
 } from "./pipeline/sparse.ts";
 import { flash } from "./prefill/flash.ts";
 import { hamming } from "./score/hamming.ts";
@@ -42,6 +43,7 @@ export const CONTENDERS: readonly Contender[] = [
   denseTokenPool,
   denseGptFast,
   sparseTwo,
+  sparseTwoGroup,
   sparseThree,
   sparseFour,
   sparseSubgroup,

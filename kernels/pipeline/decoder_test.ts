@@ -32,7 +32,12 @@ const GROWING: Problem = {
 const SMALL: Problem = { ...GROWING, batch: 2, capacity: 112, dtype: "f32" };
 
 /** Small blocks, so that sequences of some hundred tokens cross their ends. */
-const SMALL_BLOCKS = { "score.BLOCK": 512, "score.WORKGROUP": 128, "select.WORKGROUP": 64 };
+const SMALL_BLOCKS = {
+  "score.BLOCK": 512,
+  "score.WORKGROUP": 128,
+  "score.SLICES": 4,
+  "select.WORKGROUP": 64,
+};
 
 function writeMaps(on: GPUDevice, { problem, buffers }: Decoder): void {
   on.queue.writeBuffer(buffers.query_map, 0, anyMaps(problem, 1));

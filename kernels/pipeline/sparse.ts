@@ -9,11 +9,13 @@ import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { selectGather } from "../attend/select_gather.ts";
+import { selectGatherGroup } from "../attend/select_gather_group.ts";
 import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts";
 import { bufferBytes, specs } from "../layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../problem.ts";
 import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
+import { encodeScoreGroup } from "../score/encode_score_group.ts";
 import { hamming } from "../score/hamming.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
@@ -165,4 +167,11 @@ export const sparseTwo: Contender = sparseStep(
   "pipeline/sparse_two",
   "encode and score as one, then select, gather-attend and merge as one: 2 dispatches",
   { score: encodeScore, attend: selectGather },
+);
+
+/** The step in two dispatches for codes that a group shares. */
+export const sparseTwoGroup: Contender = sparseStep(
+  "pipeline/sparse_two_group",
+  "encode a group's one-layer code and score, then select, gather-attend and merge: 2 dispatches",
+  { score: encodeScoreGroup, attend: selectGatherGroup },
 );

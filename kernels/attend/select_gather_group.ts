@@ -1,0 +1,130 @@
+/** Select, gather-attend and merge in one dispatch, for lists that the query heads of a group share. */
+import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import { splitsFor } from "../dense/split.ts";
+import { dispatch, ranges, rankSpecs, specs } from "../layout.ts";
+import {
+  cachedTokens,
+  codeHeads,
+  distanceBytes,
+  listCapacity,
+  type Problem,
+  queriesPerList,
+} from "../problem.ts";
+import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
+import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import { MOST_BLOCKS, RANK_BLOCKS } from "../score/encode_score_group.ts";
+import { blockCount } from "../score/hamming.ts";
+import { gatherCost } from "./gather.ts";
+import source from "./select_gather_group.wgsl" with { type: "text" };
+
+/** `select_gather_group.wgsl`. */
+export const selectGatherGroupKernel: Kernel = {
+  name: "attend/select_gather_group",
+  source,
+  bindings: [
+    { name: "lengths", access: "read" },
+    { name: "q", access: "read" },
+    { name: "keys", access: "read" },
+    { name: "values", access: "read" },
+    { name: "sink_logits", access: "read" },
+    { name: "distances", access: "read" },
+    { name: "block_ranks", access: "read" },
+    { name: "query_codes", access: "read" },
+    { name: "newest_codes", access: "read" },
+    { name: "rank_totals", access: "read_write" },
+    { name: "partials", access: "read_write" },
+    { name: "out", access: "read_write" },
+  ],
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
+    ...ranges("KV_DTYPE", "BITS", "DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
+    BLOCK: RANK_BLOCKS,
+    SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
+    ...ROW_SPLIT_RANGES,
+    WORKGROUP: [64, 128, 256, 512],
+    TOGETHER: [1, 2, 4],
+    SPLITS: { min: 1, max: 1024 },
+  },
+  features: ["subgroups"],
+};
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits, TOGETHER: together } = params;
+  const blocks = blockCount(p.capacity, params.BLOCK);
+  if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
+  if (together > queriesPerList(p)) {
+    return `${together} heads cannot be joined at a time, a list has ${queriesPerList(p)}`;
+  }
+  if (workgroup < params.SUBGROUP_MIN) {
+    return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
+  }
+  const rows = together * workgroup / lanes;
+  const bytes = 4 * Math.ceil(listCapacity(p) / splits) + 8 * workgroup / params.SUBGROUP_MIN + 64 +
+    4 * rows * p.headDim + 8 * rows;
+  return refusesBindings(selectGatherGroupKernel, limits) ??
+    refusesWorkgroup(workgroup, bytes, limits) ??
+    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true });
+}
+
+function plan(p: Problem, params: Params): Plan {
+  const partials = p.batch * p.qHeads * params.SPLITS;
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
+      ...specs(p, "input", "query_codes", "newest_codes"),
+      ...rankSpecs(p, params.BLOCK, "input"),
+      partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(selectGatherGroupKernel, p, params, [params.SPLITS, codeHeads(p), p.batch]),
+    ],
+  };
+}
+
+function cost(p: Problem): Cost {
+  const gathered = gatherCost(p);
+  const distances = codeHeads(p) * cachedTokens(p) * distanceBytes(p);
+  return { ...gathered, streamBytes: gathered.streamBytes + distances };
+}
+
+function defaults(p: Problem, limits: DeviceLimits): Params {
+  const queries = queriesPerList(p);
+  // Fewer, larger workgroups leave fewer partials for the last one to read.
+  const long = p.capacity > 16384 && queries <= 8;
+  const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
+  const SPLITS = Math.min(64, splitsFor(p, codeHeads(p), listCapacity(p), long ? 128 : 256));
+  const of = (WORKGROUP: number, TOGETHER: number): Params => ({
+    // That of the score, whose ranks it reads.
+    BLOCK: RANK_BLOCKS.find((block) => blockCount(p.capacity, block) <= MOST_BLOCKS) ?? 32768,
+    SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
+    WORKGROUP,
+    LANES,
+    // Registers hold a query and a sum per head.
+    TOKENS: queries > 4 ? 2 : 4,
+    TOGETHER,
+    SPLITS,
+  });
+  const wanted = long ? [512, 256] : [256];
+  const usual = wanted.flatMap((threads) => [2, 1].map((together) => of(threads, together)));
+  return usual.find((params) => !refuses(p, params, limits)) ?? of(256, 1);
+}
+
+/** From distances and ranks to the output: not a stage of its own, since the step judges it. */
+export const selectGatherGroup: Contender = {
+  name: "attend/select_gather_group",
+  stage: "attend",
+  description: "counting select, gather-attend for a whole group and merge in one dispatch",
+  tunables: {
+    ...ROW_SPLIT_TUNABLES,
+    WORKGROUP: [64, 128, 256, 512],
+    TOGETHER: [1, 2, 4],
+    SPLITS: [4, 8, 16, 32, 64],
+  },
+  features: ["subgroups"],
+  lastArriverMerges: true,
+  defaults,
+  refuses,
+  plan,
+  cost,
+};
