@@ -100,12 +100,6 @@ function cost(p: Problem): Cost {
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 
-/** Windows that hold more than a workgroup's share of the tokens: picks seldom lie quite evenly. */
-function aheadFor(p: Problem, workgroup: number, splits: number): number {
-  const share = Math.ceil(p.capacity / splits / (32 * workgroup));
-  return Math.min(4, share > 1 ? share + 1 : share);
-}
-
 /** From distances and their histograms to the output: not a stage of its own, since the step judges it. */
 export const selectGather: Contender = {
   name: "attend/select_gather",
@@ -131,7 +125,8 @@ export const selectGather: Contender = {
       NEWEST: 0,
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
       ...{ WORKGROUP, LANES, TOKENS, SPLITS },
-      AHEAD: aheadFor(p, WORKGROUP, SPLITS),
+      // More would hold a share of any length, in memory that a second workgroup on an SM needs.
+      AHEAD: 1,
     };
   },
   refuses,

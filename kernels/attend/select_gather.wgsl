@@ -1,13 +1,13 @@
 // Select and attend in one dispatch: exact top-k by counting, gathered attention, merge.
 //
-// Dispatch (SPLITS, query heads, batch): every workgroup finds the cut of its list from the
-// histograms that the score left, then the blocks that hold its equal share of the list; it compacts
-// its own tokens into workgroup memory and attends them, so the list never goes to memory. Picks that
-// lie evenly lie where the same share of the tokens does: the distances there come to workgroup memory
-// before the cut is known, others are loaded if that guess was wrong. The last workgroup of a list to
-// arrive joins the partials: nobody waits. That needs storageBarrier() to order memory for the whole
-// device, as naga makes it. The list: windows, tokens nearer than the cut and the first at it (ties:
-// lower index). Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES. Logits: log2.
+// Dispatch (SPLITS, query heads, batch): a workgroup finds the cut of its list from the histograms
+// that the score left, and the blocks that hold its equal share of the list; it compacts its tokens
+// into workgroup memory and attends them, so the list never goes to memory. Picks that lie evenly lie
+// where the same share of the tokens does: distances there come before the cut is known, others are
+// loaded if that guess was wrong. The last workgroup of a list joins the partials: nobody waits, but
+// storageBarrier() must order memory for the whole device, as naga makes it. The list: windows, tokens
+// nearer than the cut, the first at it (ties: lower index). Logits are in log2 units, and subgroups
+// consecutive threads, of at least SUBGROUP_MIN and LANES.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -34,6 +34,7 @@ const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const ENTRIES = (BLOCKS * BINS + WORKGROUP - 1u) / WORKGROUP; // of the histograms, per thread
 const WINDOW = WORKGROUP * 32u; // tokens that the workgroup looks at together
 const PIECES = AHEAD * 2u; // 16-byte loads of distances per thread
+const FEW = 4u; // picks that a thread puts down at a time
 const WORDS = 8u; // of the 32 distances that a thread looks at
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
@@ -131,8 +132,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_lanes: u32) {
   let list = wid.z * Q_HEADS + wid.y;
   let length = lengths[wid.z];
-  // All of memory whose place is known, all loads in flight.
-  var counts: array<u32, ENTRIES>;
+  var counts: array<u32, ENTRIES>; // all of memory whose place is known, all loads in flight
   for (var e = 0u; e < ENTRIES; e++) { // @unroll
     counts[e] = block_histograms[list * BLOCKS * BINS + min(e * WORKGROUP + thread, BLOCKS * BINS - 1u)];
   }
@@ -148,15 +148,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   let guess = (max((2u * wid.x + 1u) * (length / (2u * SPLITS)), WINDOW / 2u) - WINDOW / 2u + BLOCK / 2u) / BLOCK * BLOCK;
   stage(list, guess, thread);
-  // This workgroup's share of the list: ranks [begin, end) in the order of tokens.
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
   let k = min(select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u), recent_start - sink_end);
   let attended = sink_end + k + length - recent_start;
   let share = (attended + SPLITS - 1u) / SPLITS;
-  let begin = min(wid.x * share, attended);
+  let begin = min(wid.x * share, attended); // ranks [begin, end) of the list, in the order of tokens
   let end = min(begin + share, attended);
-  // The histograms, with the newest token's place in them if it is a middle one.
   newest_bin = select(BINS, newest_bin, NEWEST == 1u && recent_start == length && sink_end < length);
   for (var e = 0u; e < ENTRIES; e++) { // @unroll
     let at = e * WORKGROUP + thread;
@@ -181,8 +179,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   cut = vec2<u32>(subgroupAdd(cut.x), subgroupMax(cut.y));
   let ties = k - cut.y;
-  // The blocks that hold this share's picks.
-  var here = vec2<u32>(0u); // nearer than the cut, or in a window; at the cut
+  var here = vec2<u32>(0u); // of a block: nearer than the cut, or in a window; at the cut
   if (thread < BLOCKS) {
     for (var bin = 0u; bin < BITS; bin++) { // @unroll
       here.x += select(0u, histograms[thread * BINS + bin], bin < cut.x);
@@ -230,9 +227,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     var equal = select(marked.y, 0u, before.y >= last_tie.y);
     for (; before.y + countOneBits(equal) > last_tie.y && equal != 0u;) { equal &= ~(1u << firstLeadingBit(equal)); }
     var slot = before.x + min(before.y, last_tie.y);
-    for (var picks = marked.x | equal; picks != 0u; picks &= picks - 1u) {
-      if (slot < end - begin) { tokens[slot] = first + firstTrailingBit(picks); }
-      slot += 1u;
+    for (var picks = marked.x | equal; picks != 0u;) {
+      for (var i = 0u; i < FEW; i++) { // @unroll
+        if (picks != 0u && slot < end - begin) { tokens[slot] = first + firstTrailingBit(picks); }
+        picks &= picks - 1u;
+        slot += 1u;
+      }
     }
   }
   workgroupBarrier();

@@ -90,24 +90,22 @@ function cost(p: Problem): Cost {
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
   const queries = queriesPerList(p);
-  // Fewer, larger workgroups leave fewer partials for the last one to read.
+  // Fewer workgroups leave fewer partials for the last one to read.
   const long = p.capacity > 16384 && queries <= 8;
   const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
   const SPLITS = Math.min(64, splitsFor(p, codeHeads(p), listCapacity(p), long ? 128 : 256));
-  const of = (WORKGROUP: number, TOGETHER: number): Params => ({
+  const of = (TOGETHER: number): Params => ({
     // That of the score, whose ranks it reads.
     BLOCK: RANK_BLOCKS.find((block) => blockCount(p.capacity, block) <= MOST_BLOCKS) ?? 32768,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-    WORKGROUP,
+    WORKGROUP: 256,
     LANES,
     // Registers hold a query and a sum per head.
     TOKENS: queries > 4 ? 2 : 4,
     TOGETHER,
     SPLITS,
   });
-  const wanted = long ? [512, 256] : [256];
-  const usual = wanted.flatMap((threads) => [2, 1].map((together) => of(threads, together)));
-  return usual.find((params) => !refuses(p, params, limits)) ?? of(256, 1);
+  return [of(2), of(1)].find((params) => !refuses(p, params, limits)) ?? of(1);
 }
 
 /** From distances and ranks to the output: not a stage of its own, since the step judges it. */

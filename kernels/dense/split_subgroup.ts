@@ -86,9 +86,8 @@ export const denseSplitSubgroup: Contender = {
     const params = {
       HEADS: Math.ceil(groupSize(p) / lists),
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
-      // Short rows give a thread less to load: more rows at a time, and none ahead.
-      TOKENS: p.headDim <= 64 ? 4 : 2,
-      PREFETCH: p.headDim <= 64 ? 0 : 1,
+      TOKENS: 2,
+      PREFETCH: 1,
       // One head of a list leaves registers for several workgroups on an SM, and gains from more of
       // them than fit at once: who is done early takes the next.
       SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, groupSize(p) === 1 ? 1024 : 256),

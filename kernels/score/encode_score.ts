@@ -39,14 +39,12 @@ export function encodeScoreBlock(params: Params): number {
   return 4 * params.WORKGROUP;
 }
 
-/** Rounds that hold a split's share of the blocks at capacity, as far as registers go. */
+/** Rounds that hold a split's share of the blocks at capacity, in as few turns as registers allow. */
 function roundsFor(p: Problem, workgroup: number, splits: number): number {
   const blocks = Math.ceil(blockCount(p.capacity, 4 * workgroup) / splits);
-  const most = Math.max(1, Math.floor((workgroup > 512 ? 4 : 12) / codeWords(p)));
-  const bytes = (rounds: number) => rounds * (maxDistance(p) + 1) * 4;
-  return [12, 8, 6, 4, 3, 2].find((rounds) =>
-    rounds <= most && bytes(rounds) <= 4096 && (rounds <= blocks || rounds - blocks < 2)
-  ) ?? 1;
+  const registers = Math.floor((workgroup > 512 ? 4 : 12) / codeWords(p));
+  const most = Math.max(1, Math.min(registers, Math.floor(1024 / (maxDistance(p) + 1))));
+  return Math.ceil(blocks / Math.ceil(blocks / most));
 }
 
 /** Weights of a 16-byte load. */
@@ -88,12 +86,12 @@ export const encodeScore: Contender = {
   features: ["subgroups"],
   defaults(p, limits): Params {
     const SPLITS = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
-    const wanted = p.capacity > 65536 ? 1024 : p.capacity > 16384 ? 512 : 256;
+    const wanted = p.capacity > 65536 ? 1024 : p.capacity > 4096 ? 512 : 256;
     const SUBGROUP_MIN = limits.subgroupMinSize ?? 4;
     const of = (WORKGROUP: number): Params => ({
       SUBGROUP_MIN,
       WORKGROUP,
-      ROWS: Math.min(SUBGROUP_MIN, loadWidth(p)),
+      ROWS: Math.min(SUBGROUP_MIN, loadWidth(p), WORKGROUP > 512 ? 8 : 4),
       SPLITS,
       ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
     });
