@@ -28,6 +28,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
   ["score/hamming", "first + t < recent_start", "first + t >= recent_start"],
   ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
+  ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],
   ["select/counting", "r < row)", "r >= row)"],
   ["select/counting_subgroup", "s < thread / lanes", "s >= thread / lanes"],
   ["select/bitonic_sort", "(a > b)", "(a <= b)"],
@@ -41,6 +42,7 @@ export const MUTANTS: readonly Mutant[] = [
     "exp2(logits[t * QUERIES_PER_LIST + h] + peak)",
   ],
   ["attend/select_gather", "exp2(logits[t] - peak)", "exp2(logits[t] + peak)"],
+  ["attend/select_gather_group", "exp2(of_split.x - peak)", "exp2(of_split.x + peak)"],
   ["prefill/flash", "exp2(four - peaks", "exp2(four + peaks"],
   ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
   ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
@@ -57,6 +59,9 @@ const PROBLEM = ["--shape", "4x1x64", "--kv", "5000", "--max-time", "0.2"];
 
 /** That of a prompt's attention, which a software adapter would be at for minutes. */
 const PROMPT_PROBLEM = PROBLEM.with(3, "700");
+
+/** That of a code which the group shares: some contenders take no other. */
+const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 
 /** A kernel that spins where a sign is wrong must not stop the rest. */
 const MOST_MS = 180_000;
@@ -114,9 +119,14 @@ async function deno(cwd: string, ...args: string[]) {
   return { code, out, err };
 }
 
+/** The problem that shows what contenders of one kind do. */
+function problemOf(contenders: readonly string[]): readonly string[] {
+  if (contenders.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
+  return contenders.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
+}
+
 function benchmark(copy: string, contenders: readonly string[], results: string) {
-  const ofPrompt = contenders.every((name) => name.startsWith("prefill/"));
-  const problem = ofPrompt ? PROMPT_PROBLEM : PROBLEM;
+  const problem = problemOf(contenders);
   const flags = [...problem, "--kernels", contenders.join(), "--out", results];
   return deno(copy, "run", "-A", "--no-check", "bench/main.ts", ...flags);
 }
@@ -166,9 +176,10 @@ function copyTree(from: string, to: string): void {
 async function contendersByKernel(): Promise<Map<string, string[]>> {
   const { device, features, limits } = await openTestDevice();
   device.destroy();
-  const { problem } = casesOf(parseOptions(PROBLEM))[0];
   const users = new Map<string, string[]>();
-  for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
+  for (const contender of CONTENDERS) {
+    const { problem } = casesOf(parseOptions(problemOf([contender.name])))[0];
+    if (eligible({ features, limits }, problem, [contender]).able.length === 0) continue;
     const { dispatches } = contender.plan(problem, contender.defaults(problem, limits));
     for (const name of new Set(dispatches.map(({ kernel }) => kernel.name))) {
       users.set(name, [...users.get(name) ?? [], contender.name]);
