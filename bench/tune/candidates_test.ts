@@ -5,11 +5,14 @@ import { CONTENDERS, findContender } from "../../kernels/registry.ts";
 import { problemOfCase } from "./testing_space.ts";
 import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
 
-const p = problemOfCase("--models", "llama-3.1-8b", "--kv", "32768");
+const CASE = ["--models", "llama-3.1-8b", "--kv", "32768"];
+const p = problemOfCase(...CASE);
+/** A code which the group shares: some contenders take no other. */
+const shared = problemOfCase(...CASE, "--sharing", "group", "--map", "random", "--bits", "128");
 
 for (const contender of CONTENDERS) {
   Deno.test(`${contender.name}: its defaults are allowed, and so is some other candidate`, () => {
-    const space = candidateSpace(contender, p, LIMITS);
+    const space = candidateSpace(contender, contender.name.endsWith("_group") ? shared : p, LIMITS);
     assert(space.allows(space.defaults));
     let allowed = 0;
     for (let i = 0; i < Math.min(space.size, 5000); i++) if (space.allows(space.at(i))) allowed++;

@@ -125,8 +125,8 @@ export const selectGather: Contender = {
       NEWEST: 0,
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
       ...{ WORKGROUP, LANES, TOKENS, SPLITS },
-      // More would hold a share of any length, in memory that a second workgroup on an SM needs.
-      AHEAD: 1,
+      // More would hold longer shares, in memory that other workgroups on the SM need.
+      AHEAD: long && p.capacity > 65536 ? 2 : 1,
     };
   },
   refuses,
