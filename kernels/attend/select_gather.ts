@@ -126,7 +126,7 @@ export const selectGather: Contender = {
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
       ...{ WORKGROUP, LANES, TOKENS, SPLITS },
       // More would hold longer shares, in memory that other workgroups on the SM need.
-      AHEAD: long && p.capacity > 65536 ? 2 : 1,
+      AHEAD: 1,
     };
   },
   refuses,
