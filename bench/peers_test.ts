@@ -10,7 +10,7 @@ Deno.test("the stored peers are read", () => {
   assertEquals(peers.length, 30);
   assertEquals(peers[1], {
     ...{ peer: "torch_cudnn", batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 },
-    medianUs: 19.5,
+    medianUs: 19.4,
   });
   assertEquals(readPeers([STORED, STORED]).length, 60);
 });
