@@ -232,7 +232,7 @@ async function main(wanted: readonly string[]): Promise<number> {
       const seconds = `${((performance.now() - begin) / 1000).toFixed(0)} s`.padStart(5);
       const by = users.get(kernel)?.join(", ");
       console.log(
-        `${kernel.padEnd(24)}${seconds}  ` +
+        `${kernel.padEnd(28)}${seconds}  ` +
           (whys.length === 0 ? `caught by tests and bench of ${by}` : `MISSED: ${whys.join("; ")}`),
       );
     }

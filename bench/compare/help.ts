@@ -41,8 +41,9 @@ logarithms (Zou and Donner, Statistics in Medicine 27, 2008). As in tests of equ
 A run's interval cannot see how the next run drifts: the clock, where the driver puts pages, what
 a dispatch costs. The limit stands for that: --same covers what grows with the time, --drift what
 does not. At the default, halves of one H100's run are the SAME in 411 of 414 rows and differ in
-none; of runs on two such cards 202 of 208 are the SAME. The rest are gathers of scattered rows, up
-to 6% apart by where pages fall, and a step of 6 us that moved by 0.3. A change of 5% shows as
+none; of runs on two such cards 240 of 241 are the SAME, and of an earlier pair 202 of 208. The rest
+are gathers of scattered rows, up to 6% apart by where pages fall, and a step of 6 us that moved by
+0.3. A change of 5% shows as
 SLOWER from some 7 us per step on where samples are steady, and as UNSURE below: --drift 0 judges
 short steps harder. Raw samples are in samples.jsonl of each run.
 
