@@ -54,6 +54,9 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup <= p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
+  if (workgroup < params.SUBGROUP_MIN) {
+    return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
+  }
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   const rows = workgroup / lanes;

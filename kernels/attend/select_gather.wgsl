@@ -65,7 +65,7 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(10) var<storage, read_write> arrivals: array<atomic<u32>>;
 @group(0) @binding(11) var<storage, read_write> out: array<vec4f>;
 var<workgroup> histograms: array<u32, BLOCKS * BINS>;
-var<workgroup> range: vec4<u32>; // tokens of the blocks that hold this share, and the rank of the first
+var<workgroup> range: array<u32, 3>; // tokens of the blocks that hold this share, and the rank of the first
 var<workgroup> last_tie: vec2<u32>; // BLOCKS less the block of the last tie that is taken; ties taken there
 var<workgroup> subtotals: array<vec2<u32>, 2u * MOST_SUBGROUPS>;
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
@@ -192,23 +192,23 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let before_block = scan(here, 0u, thread, subgroup_lane, subgroup_lanes).xy;
   let rank = before_block.x + min(before_block.y, ties);
   let next = before_block.x + here.x + min(before_block.y + here.y, ties);
-  if (rank <= begin && begin < next) { range.x = thread * BLOCK; range.z = rank; }
-  if (rank < end && end <= next) { range.y = (thread + 1u) * BLOCK; }
+  if (rank <= begin && begin < next) { range[0] = thread * BLOCK; range[2] = rank; }
+  if (begin < end && rank < end && end <= next) { range[1] = (thread + 1u) * BLOCK; }
   if (before_block.y <= ties && ties < before_block.y + here.y) { last_tie = vec2<u32>(BLOCKS - thread, ties - before_block.y); }
   let blocks = workgroupUniformLoad(&range);
   // Compact: bit i is token first + i. Of what ties, all before the block of the last tie taken are
   // picks, and none behind it: only there do two limits matter.
   var staged = guess;
-  var before_window = vec2<u32>(blocks.z - begin, 0u);
-  for (var window = blocks.x; window < blocks.y; window += WINDOW) {
-    if (window < staged || min(window + WINDOW, blocks.y) > staged + AHEAD * WINDOW) {
+  var before_window = vec2<u32>(blocks[2] - begin, 0u);
+  for (var window = blocks[0]; window < blocks[1]; window += WINDOW) {
+    if (window < staged || min(window + WINDOW, blocks[1]) > staged + AHEAD * WINDOW) {
       staged = window;
       stage(list, staged, thread);
       workgroupBarrier();
     }
     let first = window + thread * 32u;
     var marked = vec2<u32>(0u); // picks, and tokens of which the first are picks
-    if (first < min(blocks.y, length)) {
+    if (first < min(blocks[1], length)) {
       let limit = cut.x + u32(first / BLOCK < BLOCKS - last_tie.x);
       let tie_limit = limit + u32(first / BLOCK == BLOCKS - last_tie.x);
       for (var word = 0u; word < WORDS; word++) { // @unroll
@@ -221,7 +221,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       marked.x |= ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
       marked = vec2<u32>(marked.x, marked.y & ~marked.x) & vec2<u32>(~bits_from(length - first));
     }
-    let scanned = scan(countOneBits(marked), 1u + (window - blocks.x) / WINDOW, thread, subgroup_lane, subgroup_lanes);
+    let scanned = scan(countOneBits(marked), 1u + (window - blocks[0]) / WINDOW, thread, subgroup_lane, subgroup_lanes);
     let before = before_window + scanned.xy;
     before_window += scanned.zw;
     var equal = select(marked.y, 0u, before.y >= last_tie.y);

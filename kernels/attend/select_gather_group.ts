@@ -94,18 +94,20 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   const long = p.capacity > 16384 && queries <= 8;
   const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
   const SPLITS = Math.min(64, splitsFor(p, codeHeads(p), listCapacity(p), long ? 128 : 256));
-  const of = (TOGETHER: number): Params => ({
+  const of = (WORKGROUP: number, TOGETHER: number): Params => ({
     // That of the score, whose ranks it reads.
     BLOCK: RANK_BLOCKS.find((block) => blockCount(p.capacity, block) <= MOST_BLOCKS) ?? 32768,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-    WORKGROUP: 256,
+    WORKGROUP,
     LANES,
     // Registers hold a query and a sum per head.
     TOKENS: queries > 4 ? 2 : 4,
     TOGETHER,
     SPLITS,
   });
-  return [of(2), of(1)].find((params) => !refuses(p, params, limits)) ?? of(1);
+  // Small subgroups make many row groups of a workgroup, which then needs more memory.
+  const ways = [256, 128, 64].flatMap((threads) => [of(threads, 2), of(threads, 1)]);
+  return ways.find((params) => !refuses(p, params, limits)) ?? ways[1];
 }
 
 /** From distances and ranks to the output: not a stage of its own, since the step judges it. */

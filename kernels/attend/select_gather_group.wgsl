@@ -66,8 +66,8 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(11) var<storage, read_write> out: array<vec4f>;
 
 var<workgroup> newest_distance: atomic<u32>;
-var<workgroup> cuts: array<u32, 2>; // the cut's bin if the newest token is before it, and if it is past it
-var<workgroup> range: vec4<u32>; // first block of this share, end of its last; nearer tokens before, those at the cut
+var<workgroup> cut: u32; // its bin
+var<workgroup> range: array<u32, 4>; // first block of this share, end of its last; nearer tokens before, those at the cut
 var<workgroup> subtotals: array<vec2<u32>, MOST_SUBGROUPS>;
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
 var<workgroup> scratch: array<vec4f, TOGETHER * ROWS * HEAD_QUADS>;
@@ -135,18 +135,15 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let share = (in_windows + k + SPLITS - 1u) / SPLITS;
   let begin = min(wid.x * share, in_windows + k);
   let end = min(begin + share, in_windows + k);
-  // The cut: the first bin up to which there are k tokens, the last if no other. The newest token
-  // can only bring it nearer: to the first bin with one less, or to its own if that comes after.
+  // The cut: the first bin up to which there are k tokens, or the last. The totals lack the newest
+  // token: with it there may be k below the cut already, and then none at it is taken.
   for (var i = 0u; i < BIN_TURNS; i++) { // @unroll
     let bin = i * WORKGROUP + thread;
-    let wanted = vec2<u32>(max(k, 1u) - 1u, k);
-    let is_cut = ((totals[i].xx < wanted) | vec2<bool>(bin == 0u)) & ((totals[i].yy >= wanted) | vec2<bool>(bin == LAST));
-    if (is_cut.x && bin < BINS) { cuts[0] = bin; }
-    if (is_cut.y && bin < BINS) { cuts[1] = bin; }
+    if (bin < BINS && (totals[i].x < k || bin == 0u) && (totals[i].y >= k || bin == LAST)) { cut = bin; }
   }
   workgroupBarrier();
   let newest_bin = select(BINS, atomicLoad(&newest_distance), recent_start == length && sink_end < length);
-  let cut_bin = clamp(newest_bin, cuts[0], cuts[1]);
+  let cut_bin = cut;
   // The blocks that hold this share's picks.
   var here = vec2<u32>(0u); // nearer than the cut, or in a window; at the cut
   if (thread < BLOCKS && thread * BLOCK < length) {
@@ -164,12 +161,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let ties = k - min(placed.z - in_windows, k);
   let rank = placed.x + min(placed.y, ties);
   let next = placed.x + here.x + min(placed.y + here.y, ties);
-  if (rank <= begin && begin < next) { range.x = thread; range.z = placed.x; range.w = placed.y; }
-  if (rank < end && end <= next) { range.y = thread + 1u; }
+  if (rank <= begin && begin < next) { range[0] = thread; range[2] = placed.x; range[3] = placed.y; }
+  if (begin < end && rank < end && end <= next) { range[1] = thread + 1u; }
   let blocks = workgroupUniformLoad(&range);
   // Compact: bit i is token first + i.
-  var before_window = blocks.zw;
-  for (var window = blocks.x * BLOCK; window < blocks.y * BLOCK; window += WORKGROUP * 32u) {
+  var before_window = vec2<u32>(blocks[2], blocks[3]);
+  for (var window = blocks[0] * BLOCK; window < blocks[1] * BLOCK; window += WORKGROUP * 32u) {
     let first = window + thread * 32u;
     var marked = vec2<u32>(0u); // nearer than the cut, at it
     for (var load = 0u; load < DISTANCE_LOADS; load++) { // @unroll

@@ -10,9 +10,8 @@
 // the workgroup takes at a time.
 // A layer is latency more than work, so it has one barrier: LANES threads of a subgroup multiply ROWS
 // rows and halve their sums at each shuffle, every thread leaves KEPT of them in workgroup memory, and
-// every thread makes the inputs of its next rows of those. 512 threads balance the two: with ROWS 8 and
-// 128 f16 outputs, 256, 512 and 1024 make 2, 1 and 1 inputs of 2, 4 and 8 sums, and shuffle 7 times
-// for 8, 4 and 2 loads. Subgroups are consecutive threads, of at least SUBGROUP_MIN.
+// every thread makes the inputs of its next rows of those. More ROWS take more shuffles and leave fewer
+// sums to add up. Subgroups are consecutive threads, of at least SUBGROUP_MIN.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -245,10 +244,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   if (thread < BITS && lane % 32u == 0u) { atomicOr(&code[thread / 32u], part); }
   workgroupBarrier();
   if (is_key) {
-    if (thread < WORDS) {
-      let at = (list * CAPACITY + newest) * WORDS + thread;
-      codes[at / 4u][at % 4u] = atomicLoad(&code[thread]);
-      newest_codes[list * WORDS + thread] = atomicLoad(&code[thread]);
+    if (thread == 0u) { // alone: to store a part of a vector may store all of it
+      for (var w = 0u; w < WORDS; w++) {
+        let at = (list * CAPACITY + newest) * WORDS + w;
+        codes[at / 4u][at % 4u] = atomicLoad(&code[w]);
+        newest_codes[list * WORDS + w] = atomicLoad(&code[w]);
+      }
     }
     return;
   }

@@ -197,10 +197,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   workgroupBarrier();
   if (is_key) {
-    if (thread < WORDS) {
-      let at = (list * CAPACITY + newest) * WORDS + thread;
-      codes[at / 4u][at % 4u] = atomicLoad(&code[thread]);
-      newest_codes[list * WORDS + thread] = atomicLoad(&code[thread]);
+    if (thread == 0u) { // alone: to store a part of a vector may store all of it
+      for (var w = 0u; w < WORDS; w++) {
+        let at = (list * CAPACITY + newest) * WORDS + w;
+        codes[at / 4u][at % 4u] = atomicLoad(&code[w]);
+        newest_codes[list * WORDS + w] = atomicLoad(&code[w]);
+      }
     }
     return;
   }
