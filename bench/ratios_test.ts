@@ -32,9 +32,9 @@ Deno.test("the stored run gives the ratios that were published of it", () => {
     (ortDense!.medianUs / step!.medianUs).toFixed(1),
   ]);
   assertEquals(ratios, [
-    ["1.15", "1.04", "11.7", "14.9"],
-    ["2.20", "1.02", "15.2", "34.4"],
-    ["3.55", "1.01", "13.0", "75.4"],
+    ["1.23", "0.98", "11.7", "16.9"],
+    ["2.27", "1.00", "15.1", "35.6"],
+    ["3.62", "1.01", "12.8", "76.7"],
   ]);
   assertEquals(found.length, 13);
 });
