@@ -23,7 +23,7 @@ const TUNING = TUNED("dense/split", 8, 20) + TUNED("dense/split", 4, 12.5) +
   TUNED("dense/split", 16, null, "explore");
 
 const PEERS = `${RESULTS}/h100-2026-11-24-peers.csv`;
-const LAVAPIPE = `${RESULTS}/lavapipe-2026-11-24.csv`;
+const LAVAPIPE = `${RESULTS}/lavapipe-2026-11-25.csv`;
 
 const run = (...args: string[]) => runProgram(MAIN, ...args);
 
