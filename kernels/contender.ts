@@ -103,7 +103,6 @@ export interface DeviceLimits {
   readonly maxComputeWorkgroupStorageSize: number;
   /** Threads of a workgroup. */
   readonly maxComputeInvocationsPerWorkgroup: number;
-  /** Threads of a workgroup along x. */
   /** Workgroups of a dispatch along each dimension. */
   readonly maxComputeWorkgroupsPerDimension: number;
   /** Bindings of a kernel. */

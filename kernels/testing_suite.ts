@@ -130,6 +130,7 @@ export function testStage(
   corners: Readonly<Record<string, TestCase>>,
 ): void {
   const grid = gridOf(stage);
+  const smallOnes = [small].flat();
   for (const contender of contendersOf(stage)) {
     const ignore = !canRun(testDevice, contender);
     const test = (name: string, fn: () => Promise<void>) =>
@@ -159,7 +160,7 @@ export function testStage(
       test(name, () => assertCorrect(testDevice, contender, corner));
     }
 
-    const own = [small].flat().find(runs) ?? [small].flat()[0];
+    const own = smallOnes.find(runs) ?? smallOnes[0];
     test("does not depend on its parameters", async () => {
       const sets = parameterSets(testDevice, contender, own);
       assert(sets.length > 1, "only one setting of the parameters runs");

@@ -97,7 +97,8 @@ function plan(p: Problem, params: Params): Plan {
   };
 }
 
-function cost(p: Problem): Cost {
+/** Least traffic from distances to the output: every distance, and each row of the list. */
+export function selectGatherCost(p: Problem): Cost {
   const gathered = gatherCost(p);
   const distances = codeHeads(p) * cachedTokens(p) * distanceBytes(p);
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
@@ -134,5 +135,5 @@ export const selectGather: Contender = {
   },
   refuses,
   plan,
-  cost,
+  cost: selectGatherCost,
 };

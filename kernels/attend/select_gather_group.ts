@@ -1,20 +1,13 @@
 /** Select, gather-attend and merge in one dispatch, for lists that the query heads of a group share. */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, rankSpecs, specs } from "../layout.ts";
-import {
-  cachedTokens,
-  codeHeads,
-  distanceBytes,
-  listCapacity,
-  type Problem,
-  queriesPerList,
-} from "../problem.ts";
+import { codeHeads, listCapacity, type Problem, queriesPerList } from "../problem.ts";
 import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
 import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
 import { MOST_BLOCKS, RANK_BLOCKS } from "../score/encode_score_group.ts";
 import { blockCount } from "../score/hamming.ts";
-import { gatherCost } from "./gather.ts";
+import { selectGatherCost } from "./select_gather.ts";
 import source from "./select_gather_group.wgsl" with { type: "text" };
 
 /** `select_gather_group.wgsl`. */
@@ -82,12 +75,6 @@ function plan(p: Problem, params: Params): Plan {
   };
 }
 
-function cost(p: Problem): Cost {
-  const gathered = gatherCost(p);
-  const distances = codeHeads(p) * cachedTokens(p) * distanceBytes(p);
-  return { ...gathered, streamBytes: gathered.streamBytes + distances };
-}
-
 function defaults(p: Problem, limits: DeviceLimits): Params {
   const queries = queriesPerList(p);
   // Fewer workgroups leave fewer partials for the last one to read.
@@ -126,5 +113,5 @@ export const selectGatherGroup: Contender = {
   defaults,
   refuses,
   plan,
-  cost,
+  cost: selectGatherCost,
 };
