@@ -173,6 +173,7 @@ export {
   allocate,
   bindProgram,
   type BoundProgram,
+  BUFFER_USAGE,
   checkFits,
   type CompileOptions,
   compilePlan,
@@ -180,14 +181,12 @@ export {
   type Program,
   type ProgramStep,
   recordProgram,
-  STORAGE_USAGE,
 } from "./kernels/program.ts";
 export { CONTENDERS, findContender } from "./kernels/registry.ts";
 export { InvalidFileError } from "./kernels/safetensors.ts";
 export { histogramReference, scoreReference } from "./kernels/score/reference.ts";
 export { selectReference } from "./kernels/select/reference.ts";
 export {
-  refusesParams,
   type TunedChoice,
   type TunedEntry,
   tunedParams,

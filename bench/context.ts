@@ -2,7 +2,6 @@
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import type { Problem } from "../kernels/problem.ts";
-import { checkFits } from "../kernels/program.ts";
 import type { Tuning } from "../kernels/tuning.ts";
 import { type AdapterFacts, type HostAdapter, openDevice } from "./host.ts";
 import { checkProbes } from "./probe_check.ts";
@@ -113,13 +112,5 @@ export function eligible(
 
 /** Why a contender cannot run a problem within a device's limits; undefined if it can. */
 function refusal(contender: Contender, p: Problem, limits: DeviceLimits): string | undefined {
-  const params = contender.defaults(p, limits);
-  const why = contender.refuses(p, params, limits);
-  if (why) return why;
-  try {
-    checkFits(contender.plan(p, params), limits);
-  } catch (error) {
-    if (error instanceof RangeError) return error.message;
-    throw error;
-  }
+  return contender.refuses(p, contender.defaults(p, limits), limits);
 }

@@ -10,7 +10,7 @@ import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/con
 import type { KnownReferences } from "../kernels/judge.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
 import { lengthOf, type Problem } from "../kernels/problem.ts";
-import { STORAGE_USAGE } from "../kernels/program.ts";
+import { BUFFER_USAGE } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
 import { hamming } from "../kernels/score/hamming.ts";
 import { counting } from "../kernels/select/counting.ts";
@@ -104,7 +104,7 @@ export class InputSets {
       );
     }
     this.device.pushErrorScope("out-of-memory");
-    const buffer = this.device.createBuffer({ label: key, size, usage: STORAGE_USAGE });
+    const buffer = this.device.createBuffer({ label: key, size, usage: BUFFER_USAGE });
     const error = await this.device.popErrorScope();
     if (error) {
       throw new RangeError(`the device has no ${size} bytes left for ${key.split(" ")[0]}`);

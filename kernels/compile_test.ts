@@ -3,28 +3,16 @@
  * uniform control flow. Dawn's null backend does that in milliseconds and needs no driver.
  */
 import { assert, assertEquals } from "@std/assert";
-import { create } from "webgpu";
 import type { Contender, DeviceLimits, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
 import type { Problem } from "./problem.ts";
-import { dispatchWgsl } from "./program.ts";
+import { bindGroupLayout, dispatchWgsl } from "./program.ts";
 import { PROBE_KERNELS } from "./probe/probes.ts";
 import { CONTENDERS } from "./registry.ts";
+import { openNullDevice } from "./testing_dawn.ts";
 import { type Factors, testCase } from "./testing_grid.ts";
 import { paramDefaults, specialize } from "./wgsl.ts";
 
-/** Dawn ends with the object that `create` gives: what holds the device has to hold that too. */
 const dawn = await openNullDevice();
-
-async function openNullDevice(): Promise<{ gpu: GPU; device: GPUDevice }> {
-  const gpu = create(["backend=null"]);
-  const adapter = await gpu.requestAdapter();
-  const { maxStorageBuffersPerShaderStage } = adapter!.limits;
-  const device = await adapter!.requestDevice({
-    requiredFeatures: ["subgroups", "shader-f16"],
-    requiredLimits: { maxStorageBuffersPerShaderStage },
-  });
-  return { gpu, device };
-}
 
 /** Those of a large GPU, so that hardly any setting is refused. */
 const GENEROUS: DeviceLimits = {
@@ -34,15 +22,8 @@ const GENEROUS: DeviceLimits = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 16,
+  maxUniformBufferBindingSize: 65536,
   subgroupMinSize: 32,
-};
-
-/** The null device's, for which pipelines can be made. */
-const NULL_LIMITS: DeviceLimits = {
-  ...GENEROUS,
-  maxComputeWorkgroupStorageSize: dawn.device.limits.maxComputeWorkgroupStorageSize,
-  maxComputeInvocationsPerWorkgroup: dawn.device.limits.maxComputeInvocationsPerWorkgroup,
-  maxStorageBuffersPerShaderStage: dawn.device.limits.maxStorageBuffersPerShaderStage,
 };
 
 const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
@@ -127,13 +108,7 @@ async function complaint(
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code });
   if (pipeline) {
-    const layout = device.createBindGroupLayout({
-      entries: kernel.bindings.map(({ access }, binding) => ({
-        binding,
-        visibility: 4, // GPUShaderStage.COMPUTE
-        buffer: { type: access === "read" ? "read-only-storage" : "storage" } as const,
-      })),
-    });
+    const layout = bindGroupLayout(device, kernel);
     device.createComputePipeline({
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: "main" },
@@ -171,7 +146,7 @@ for (const contender of CONTENDERS) {
       const accepted = settings.filter((params) => !contender.refuses(p, params, GENEROUS));
       assert(accepted.length > 1, "nearly every corner is refused");
       for (const params of accepted) {
-        const pipeline = !contender.refuses(p, params, NULL_LIMITS);
+        const pipeline = !contender.refuses(p, params, dawn.limits);
         for (const dispatch of contender.plan(p, params).dispatches) {
           await assertCompiles(dispatch, pipeline);
         }

@@ -29,8 +29,8 @@ export type Params = Readonly<Record<string, number>>;
 export interface Binding {
   /** Name of the WGSL variable, and of the buffer bound to it unless the dispatch says otherwise. */
   readonly name: string;
-  /** How the WGSL declares it. */
-  readonly access: "read" | "read_write";
+  /** How the WGSL declares it: a storage buffer that is read, or written too, or a uniform one. */
+  readonly access: "read" | "read_write" | "uniform";
 }
 
 /** One WGSL file. */
@@ -39,7 +39,7 @@ export interface Kernel {
   readonly name: string;
   /** The file's text: valid WGSL as it stands. */
   readonly source: string;
-  /** Every variable of bind group 0, in order. */
+  /** Every variable of bind group 0, in order, as the text declares them. */
   readonly bindings: readonly Binding[];
   /** Valid values of every `// @param` line. */
   readonly params: Readonly<Record<string, ParamRange>>;
@@ -105,8 +105,10 @@ export interface DeviceLimits {
   readonly maxComputeInvocationsPerWorkgroup: number;
   /** Workgroups of a dispatch along each dimension. */
   readonly maxComputeWorkgroupsPerDimension: number;
-  /** Bindings of a kernel. */
+  /** Storage buffers that a kernel may bind. */
   readonly maxStorageBuffersPerShaderStage: number;
+  /** Bytes of a uniform binding. */
+  readonly maxUniformBufferBindingSize: number;
   /** Smallest subgroup size the device may use, absent if it has no subgroups or hides the size. */
   readonly subgroupMinSize?: number;
 }

@@ -4,7 +4,7 @@
  * naga guards every loop with a counter, which costs the hot kernels a factor of two: hence the
  * unrolling. The same text without any of it is valid WGSL and computes the same.
  */
-import { evaluateConst } from "./const_expression.ts";
+import { constantDeclarations, constantsOf } from "./wgsl_facts.ts";
 
 /** The WGSL compiler behind a device: naga (Deno, Firefox) or Tint (Chromium, Dawn). */
 export type Compiler = "naga" | "tint";
@@ -27,7 +27,6 @@ export interface SpecializeOptions {
 }
 
 const PARAM_LINE = /^const ([A-Z][A-Z0-9_]*): u32 = (\d+)u?; \/\/ @param\b.*$/;
-const CONST_LINE = /^const ([A-Z][A-Z0-9_]*)(?:: u32)? = ([^;]+);/;
 const UNROLL_LINE = /\/\/ @unroll\b/;
 const LOOP_HEAD = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1\+\+\) \{ \/\/ @unroll\b/;
 const MAX_UNROLLED_LINES = 100_000;
@@ -68,7 +67,9 @@ export function specialize(source: string, options: SpecializeOptions = {}): str
       ? line.replace(/= \d+u?;/, `= ${params[name]}u;`)
       : line;
   });
-  if (options.unroll ?? true) lines = unroll(lines, moduleConstants(lines));
+  if (options.unroll ?? true) {
+    lines = unroll(lines, constantsOf(constantDeclarations(lines.join("\n"))));
+  }
   return [...enableLines(options), ...lines].join("\n");
 }
 
@@ -81,18 +82,6 @@ function enableLines(options: SpecializeOptions): string[] {
     lines.push("enable subgroups;");
   }
   return lines;
-}
-
-/** Values of the module-scope constants that are whole-number expressions. */
-function moduleConstants(lines: readonly string[]): Map<string, number> {
-  const values = new Map<string, number>();
-  for (const line of lines) {
-    const match = CONST_LINE.exec(line);
-    if (!match) continue;
-    const value = evaluateConst(match[2], values);
-    if (value !== undefined) values.set(match[1], value);
-  }
-  return values;
 }
 
 function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>): string[] {

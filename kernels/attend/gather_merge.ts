@@ -3,26 +3,20 @@ import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import { codeHeads, listCapacity, type Problem, queriesPerList } from "../problem.ts";
-import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import {
+  lanesFor,
+  refusesShuffledRows,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+} from "../row_split.ts";
 import { gatherCost } from "./gather.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./gather_merge.wgsl" with { type: "text" };
 
 /** `gather_merge.wgsl`. */
-export const gatherMergeKernel: Kernel = {
+export const gatherMergeKernel: Kernel = defineKernel({
   name: "attend/gather_merge",
   source,
-  bindings: [
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "selected", access: "read" },
-    { name: "selected_counts", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "partials", access: "read_write" },
-    { name: "arrivals", access: "read_write" },
-    { name: "out", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "LIST_CAPACITY", "CAPACITY"),
     ...ranges("KV_DTYPE"),
@@ -31,17 +25,14 @@ export const gatherMergeKernel: Kernel = {
     SPLITS: { min: 1, max: 1024 },
   },
   features: ["subgroups"],
-};
+});
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits } = params;
+  const { WORKGROUP: workgroup } = params;
   if (workgroup < p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
-  const bytes = 4 * Math.ceil(listCapacity(p) / splits) + workgroup / lanes * (p.headDim * 4 + 8);
-  return refusesBindings(gatherMergeKernel, limits) ??
-    refusesWorkgroup(workgroup, bytes, limits) ??
-    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true });
+  return refusesShuffledRows(p, params, limits);
 }
 
 function plan(p: Problem, params: Params): Plan {
@@ -61,7 +52,7 @@ function plan(p: Problem, params: Params): Plan {
 }
 
 /** From the selection to the output, for devices with subgroups. */
-export const gatherMerge: Contender = {
+export const gatherMerge: Contender = defineContender({
   name: "attend/gather_merge",
   stage: "attend",
   description: "selected rows gathered, split over the selection, the last workgroup merges",
@@ -82,4 +73,4 @@ export const gatherMerge: Contender = {
   refuses,
   plan,
   cost: gatherCost,
-};
+});

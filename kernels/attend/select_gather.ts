@@ -7,34 +7,24 @@ import {
   codeHeads,
   distanceBytes,
   listCapacity,
-  maxDistance,
   type Problem,
   queriesPerList,
 } from "../problem.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import {
+  lanesFor,
+  refusesShuffledRows,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+} from "../row_split.ts";
 import { blockCount } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
-import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
 
 /** `select_gather.wgsl`. */
-export const selectGatherKernel: Kernel = {
+export const selectGatherKernel: Kernel = defineKernel({
   name: "attend/select_gather",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "distances", access: "read" },
-    { name: "block_histograms", access: "read" },
-    { name: "query_codes", access: "read" },
-    { name: "newest_codes", access: "read" },
-    { name: "partials", access: "read_write" },
-    { name: "arrivals", access: "read_write" },
-    { name: "out", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "LIST_CAPACITY", "KV_DTYPE", "BITS"),
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
@@ -46,10 +36,10 @@ export const selectGatherKernel: Kernel = {
     SPLITS: { min: 1, max: 1024 },
   },
   features: ["subgroups"],
-};
+});
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits } = params;
+  const { WORKGROUP: workgroup } = params;
   if (queriesPerList(p) > 1) return "it takes no list that query heads share";
   if (workgroup <= p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
@@ -59,16 +49,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   }
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
-  const rows = workgroup / lanes;
-  const pool = Math.max(
-    32 * workgroup * params.AHEAD,
-    Math.max(rows, splits + 1) * (p.headDim * 4 + 16),
-  );
-  const bytes = 4 * (maxDistance(p) + 1) * blocks + 16 * workgroup / params.SUBGROUP_MIN + 64 +
-    4 * Math.ceil(listCapacity(p) / splits) + pool;
-  return refusesBindings(selectGatherKernel, limits) ??
-    refusesWorkgroup(workgroup, bytes, limits) ??
-    refusesRowSplit(p, params, limits, { queries: 1, subgroups: true });
+  return refusesShuffledRows(p, params, limits);
 }
 
 function plan(p: Problem, params: Params): Plan {
@@ -105,7 +86,7 @@ export function selectGatherCost(p: Problem): Cost {
 }
 
 /** From distances and their histograms to the output: not a stage of its own, since the step judges it. */
-export const selectGather: Contender = {
+export const selectGather: Contender = defineContender({
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
@@ -136,4 +117,4 @@ export const selectGather: Contender = {
   refuses,
   plan,
   cost: selectGatherCost,
-};
+});

@@ -3,31 +3,22 @@ import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, rankSpecs, specs } from "../layout.ts";
 import { codeHeads, listCapacity, type Problem, queriesPerList } from "../problem.ts";
-import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import {
+  lanesFor,
+  refusesShuffledRows,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+} from "../row_split.ts";
 import { MOST_BLOCKS, RANK_BLOCKS } from "../score/encode_score_group.ts";
 import { blockCount } from "../score/hamming.ts";
 import { selectGatherCost } from "./select_gather.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./select_gather_group.wgsl" with { type: "text" };
 
 /** `select_gather_group.wgsl`. */
-export const selectGatherGroupKernel: Kernel = {
+export const selectGatherGroupKernel: Kernel = defineKernel({
   name: "attend/select_gather_group",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "distances", access: "read" },
-    { name: "block_ranks", access: "read" },
-    { name: "query_codes", access: "read" },
-    { name: "newest_codes", access: "read" },
-    { name: "rank_totals", access: "read_write" },
-    { name: "partials", access: "read_write" },
-    { name: "out", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
     ...ranges("KV_DTYPE", "BITS", "DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
@@ -39,10 +30,10 @@ export const selectGatherGroupKernel: Kernel = {
     SPLITS: { min: 1, max: 1024 },
   },
   features: ["subgroups"],
-};
+});
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits, TOGETHER: together } = params;
+  const { WORKGROUP: workgroup, TOGETHER: together } = params;
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   if (together > queriesPerList(p)) {
@@ -51,12 +42,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup < params.SUBGROUP_MIN) {
     return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
   }
-  const rows = together * workgroup / lanes;
-  const bytes = 4 * Math.ceil(listCapacity(p) / splits) + 8 * workgroup / params.SUBGROUP_MIN + 64 +
-    4 * rows * p.headDim + 8 * rows;
-  return refusesBindings(selectGatherGroupKernel, limits) ??
-    refusesWorkgroup(workgroup, bytes, limits) ??
-    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true });
+  return refusesShuffledRows(p, params, limits);
 }
 
 function plan(p: Problem, params: Params): Plan {
@@ -94,11 +80,11 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   });
   // Small subgroups make many row groups of a workgroup, which then needs more memory.
   const ways = [256, 128, 64].flatMap((threads) => [of(threads, 2), of(threads, 1)]);
-  return ways.find((params) => !refuses(p, params, limits)) ?? ways[1];
+  return ways.find((params) => !selectGatherGroup.refuses(p, params, limits)) ?? ways[1];
 }
 
 /** From distances and ranks to the output: not a stage of its own, since the step judges it. */
-export const selectGatherGroup: Contender = {
+export const selectGatherGroup: Contender = defineContender({
   name: "attend/select_gather_group",
   stage: "attend",
   description: "counting select, gather-attend for a whole group and merge in one dispatch",
@@ -114,4 +100,4 @@ export const selectGatherGroup: Contender = {
   refuses,
   plan,
   cost: selectGatherCost,
-};
+});

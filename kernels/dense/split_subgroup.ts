@@ -2,25 +2,20 @@
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import { groupSize, type Problem } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import {
+  lanesFor,
+  refusesShuffledRows,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+} from "../row_split.ts";
 import { denseCost, splitsFor } from "./split.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./split_subgroup.wgsl" with { type: "text" };
 
 /** `split_subgroup.wgsl`. */
-export const splitSubgroupKernel: Kernel = {
+export const splitSubgroupKernel: Kernel = defineKernel({
   name: "dense/split_subgroup",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "partials", access: "read_write" },
-    { name: "arrivals", access: "read_write" },
-    { name: "out", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
     HEADS: { min: 1, max: 64 },
@@ -30,7 +25,7 @@ export const splitSubgroupKernel: Kernel = {
     SPLITS: { min: 1, max: 1024 },
   },
   features: ["subgroups"],
-};
+});
 
 function plan(p: Problem, params: Params): Plan {
   const lists = p.kvHeads * Math.ceil(groupSize(p) / params.HEADS);
@@ -58,15 +53,11 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (params.JOINED > params.HEADS) {
     return `${params.JOINED} heads cannot be joined at a time where a list has ${params.HEADS}`;
   }
-  const rows = params.WORKGROUP / params.LANES;
-  const bytes = 16 * Math.max(params.JOINED * rows * p.headDim / 4, params.WORKGROUP) +
-    8 * Math.max(params.HEADS * rows, params.WORKGROUP) + 16;
-  return refusesWorkgroup(params.WORKGROUP, bytes, limits) ??
-    refusesRowSplit(p, params, limits, { queries: params.HEADS, subgroups: true });
+  return refusesShuffledRows(p, params, limits);
 }
 
 /** Dense decode for devices with subgroups. */
-export const denseSplitSubgroup: Contender = {
+export const denseSplitSubgroup: Contender = defineContender({
   name: "dense/split_subgroup",
   stage: "dense",
   description: "split-KV decode in one dispatch: subgroup shuffles, the last workgroup merges",
@@ -97,9 +88,9 @@ export const denseSplitSubgroup: Contender = {
     const ways = [256, 128, 64].flatMap((WORKGROUP) =>
       [2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, params.HEADS) }))
     );
-    return ways.find((way) => !refuses(p, way, limits)) ?? ways[ways.length - 1];
+    return ways.find((way) => !denseSplitSubgroup.refuses(p, way, limits)) ?? ways[ways.length - 1];
   },
   refuses,
   plan,
   cost: denseCost,
-};
+});

@@ -2,18 +2,10 @@
  * Decides what a decoder runs and checks all of it, before anything touches the GPU: which
  * contender, which parameters, which buffers of which sizes.
  */
-import type {
-  BufferSpec,
-  Contender,
-  DeviceLimits,
-  ParamRange,
-  Params,
-  Plan,
-} from "../contender.ts";
+import type { BufferSpec, Contender, DeviceLimits, Params, Plan } from "../contender.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { encodeAppend } from "../encode/token.ts";
 import { checkProblem, type Problem } from "../problem.ts";
-import { checkFits } from "../program.ts";
 import { CONTENDERS, findContender } from "../registry.ts";
 
 /** What of a device decides what can run on it. */
@@ -97,12 +89,9 @@ function planWith(
   const params: Record<string, Params> = {};
   const planOf = (each: Contender) => {
     params[each.name] = paramsOf(each, p, device, tuned[each.name] ?? {});
-    const plan = each.plan(p, params[each.name]);
-    checkRanges(each, plan);
     const why = each.refuses(p, params[each.name], device.limits);
     if (why) throw new RangeError(`${each.name}: ${why}`);
-    checkFits(plan, device.limits);
-    return plan;
+    return each.plan(p, params[each.name]);
   };
   const step = planOf(contender);
   if (!step.buffers.codes) return { contender, params, step, buffers: step.buffers };
@@ -137,26 +126,4 @@ function paramsOf(
     }
   }
   return { ...defaults, ...tuned };
-}
-
-function isIn(range: ParamRange, value: number): boolean {
-  return "min" in range ? value >= range.min && value <= range.max : range.includes(value);
-}
-
-/**
- * Checks each dispatch's parameters against what its kernel allows.
- *
- * @throws {RangeError} one sentence on the first value out of range.
- */
-export function checkRanges(contender: Contender, { dispatches }: Plan): void {
-  for (const { kernel, params } of dispatches) {
-    for (const [name, value] of Object.entries(params)) {
-      const range = kernel.params[name];
-      if (!range || isIn(range, value)) continue;
-      const allowed = "min" in range ? `from ${range.min} to ${range.max}` : range.join(", ");
-      throw new RangeError(
-        `${contender.name}: ${name} of ${kernel.name} must be ${allowed}, got ${value}`,
-      );
-    }
-  }
 }

@@ -9,6 +9,7 @@ export const DEFAULT_LIMITS: DeviceLimits = {
   maxComputeInvocationsPerWorkgroup: 256,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 8,
+  maxUniformBufferBindingSize: 2 ** 16,
 };
 
 /** A device that allows nearly everything: an H100 through WebGPU. */
@@ -19,6 +20,7 @@ export const LARGE_LIMITS: DeviceLimits = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 16,
+  maxUniformBufferBindingSize: 2 ** 16,
   subgroupMinSize: 32,
 };
 
@@ -44,6 +46,7 @@ export function limitsOf(device: GPUDevice): DeviceLimits {
     ),
     maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
     maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    maxUniformBufferBindingSize: limits.maxUniformBufferBindingSize,
     ...(subgroupMinSize ? { subgroupMinSize } : {}),
   };
 }

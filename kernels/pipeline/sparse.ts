@@ -5,6 +5,7 @@
  */
 import type { BufferSpec, Contender, Cost, DeviceLimits, Params, Plan } from "../contender.ts";
 import { addCost } from "../contender.ts";
+import { defineContender } from "../define.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
@@ -99,7 +100,7 @@ function stepCost(choice: Choice, p: Problem, params: Params): Cost {
 
 function sparseStep(name: string, description: string, choice: Choice): Contender {
   const stages: [string, Contender][] = Object.entries(choice);
-  return {
+  return defineContender({
     name,
     stage: "pipeline",
     description,
@@ -131,7 +132,7 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
     },
     plan: (p, params) => stepPlan(choice, p, params),
     cost: (p, params) => stepCost(choice, p, params),
-  };
+  });
 }
 
 /** The portable step. */
