@@ -105,7 +105,7 @@ export async function prepare(
     judgeLast: () => judgeSet(lastSet, LAST_HEADS),
     verify(set) {
       for (const [name, buffer] of Object.entries(own)) {
-        if (plan.buffers[name].role !== "counter") poison(device, buffer);
+        poison(device, buffer, plan.buffers[name].zeros);
       }
       submitOnce(device, bound[set % sets]);
       return judgeSet(set % sets);

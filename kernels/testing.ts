@@ -58,8 +58,9 @@ export async function runContender(
   device.pushErrorScope("validation");
   const buffers = allocate(device, plan.buffers);
   for (const [name, buffer] of Object.entries(buffers)) {
-    const fill = plan.buffers[name].role === "counter" ? 0 : POISON;
-    const bytes = new Uint8Array(buffer.size).fill(fill);
+    const bytes = new Uint8Array(buffer.size).fill(POISON);
+    const { zeros } = plan.buffers[name];
+    if (zeros) bytes.fill(0, zeros.offset, zeros.offset + zeros.bytes);
     if (inputs[name]) bytes.set(bytesOf(inputs[name]));
     else if (plan.buffers[name].role === "input") throw new Error(`no input was made for ${name}`);
     device.queue.writeBuffer(buffer, 0, bytes);

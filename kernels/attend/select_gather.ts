@@ -1,7 +1,7 @@
 /** Select, gather-attend and merge in one dispatch, for devices with subgroups. */
 import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../layout.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -19,6 +19,13 @@ import {
 import { blockCount } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
 import { defineContender, defineKernel } from "../define.ts";
+import {
+  HAND_OVER_CODE,
+  handOverParam,
+  handOverSpec,
+  joinSplits,
+  refusesHandOver,
+} from "../merge/hand_over.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
 
 /** `select_gather.wgsl`. */
@@ -26,7 +33,16 @@ export const selectGatherKernel: Kernel = defineKernel({
   name: "attend/select_gather",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "LIST_CAPACITY", "KV_DTYPE", "BITS"),
+    ...ranges(
+      "HEAD_DIM",
+      "BATCH",
+      "GROUP",
+      "Q_HEADS",
+      "CAPACITY",
+      "LIST_CAPACITY",
+      "KV_DTYPE",
+      "BITS",
+    ),
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
     NEWEST: [0, 1],
@@ -34,6 +50,7 @@ export const selectGatherKernel: Kernel = defineKernel({
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
+    HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
 });
@@ -49,21 +66,18 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   }
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
-  return refusesShuffledRows(p, params, limits);
+  return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
 }
 
 function plan(p: Problem, params: Params): Plan {
-  const lists = p.batch * codeHeads(p);
-  const partials = p.batch * p.qHeads * params.SPLITS;
+  const join = joinSplits(p, params, 1);
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
-      ...specs(p, "input", "query_codes"),
-      // Without one of its own the newest token is in the histograms.
-      ...(params.NEWEST ? specs(p, "input", "newest_codes") : {}),
-      ...histogramSpec(p, params.BLOCK, "input"),
-      partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
-      arrivals: { bytes: lists * 4, role: "counter" },
+      // A score that did not encode for itself leaves histograms alone, the newest token in them.
+      ...(params.NEWEST ? histogramStateSpec : histogramSpec)(p, params.BLOCK, "input"),
+      ...handOverSpec(p, { lists: p.batch * codeHeads(p), heads: 1, splits: params.SPLITS }),
+      ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
@@ -72,8 +86,9 @@ function plan(p: Problem, params: Params): Plan {
         p,
         params,
         [params.SPLITS, codeHeads(p), p.batch],
-        params.NEWEST ? undefined : { newest_codes: "query_codes" },
+        params.NEWEST ? undefined : { list_state: "block_histograms" },
       ),
+      ...join.dispatches,
     ],
   };
 }
@@ -92,7 +107,6 @@ export const selectGather: Contender = defineContender({
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
   tunables: { ...ROW_SPLIT_TUNABLES, AHEAD: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
-  lastArriverMerges: true,
   defaults(p, limits) {
     const lists = p.batch * codeHeads(p);
     // Fewer, larger workgroups prepare less where lists are long and few.
@@ -112,6 +126,7 @@ export const selectGather: Contender = defineContender({
       ...{ WORKGROUP, LANES, TOKENS, SPLITS },
       // More would hold longer shares, in memory that other workgroups on the SM need.
       AHEAD: 1,
+      HAND_OVER: handOverParam(limits),
     };
   },
   refuses,

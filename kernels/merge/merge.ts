@@ -16,10 +16,14 @@ export const mergeKernel: Kernel = defineKernel({
   },
 });
 
+/** Slices of the splits that a workgroup of at most 256 threads adds up side by side. */
+export function slicesFor(p: Problem, splits: number): number {
+  return [1, 2, 4, 8].findLast((s) => s <= splits && (p.headDim / 4) * s <= 256) ?? 1;
+}
+
 /** The dispatch that joins `splits` partials per query head. */
 export function mergeDispatch(p: Problem, splits: number): Dispatch {
-  const slices = [1, 2, 4, 8].findLast((s) => s <= splits && (p.headDim / 4) * s <= 256) ?? 1;
-  return mergeDispatchOf(p, { SPLITS: splits, SLICES: slices });
+  return mergeDispatchOf(p, { SPLITS: splits, SLICES: slicesFor(p, splits) });
 }
 
 function mergeDispatchOf(p: Problem, params: Params): Dispatch {

@@ -2,7 +2,7 @@
  * Decides what a decoder runs and checks all of it, before anything touches the GPU: which
  * contender, which parameters, which buffers of which sizes.
  */
-import type { BufferSpec, Contender, DeviceLimits, Params, Plan } from "../contender.ts";
+import type { BufferSpec, Contender, DeviceLimits, HandOver, Params, Plan } from "../contender.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { encodeAppend } from "../encode/token.ts";
 import { checkProblem, type Problem } from "../problem.ts";
@@ -20,10 +20,13 @@ export interface PlanChoice {
   /** Name of a pipeline or dense contender; the best that the device runs if left out. */
   readonly contender?: string;
   /**
-   * May choose contenders whose last workgroup merges what others wrote. They are the fastest, and
-   * need storageBarrier() to order memory for the whole device, which WGSL does not promise: say
-   * so where the backend is Vulkan under naga, and check the output. Default false.
+   * How workgroups hand partials over. Default `dispatch`: all that WGSL guarantees. `barrier` is
+   * the fastest and saves a dispatch; it needs storageBarrier() to order memory for the whole
+   * device, as it does under naga on Vulkan. `atomics` saves the same dispatch where devices keep
+   * atomics coherent, which WGSL does not promise to order either.
    */
+  readonly handOver?: HandOver;
+  /** True is short for `handOver: "barrier"`. */
   readonly lastArriver?: boolean;
   /** Tuned parameters by contender name, over the defaults; those of unused contenders may stay. */
   readonly params?: Readonly<Record<string, Params>>;
@@ -51,9 +54,11 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
   checkProblem(p);
   for (const name of Object.keys(choice.params ?? {})) findContender(name);
   let refusal: unknown;
+  const handOver = choice.handOver ?? (choice.lastArriver ? "barrier" : device.limits.handOver);
+  const limits = { ...device.limits, handOver };
   for (const contender of candidates(choice)) {
     try {
-      return planWith(contender, p, device, choice.params ?? {});
+      return planWith(contender, p, { ...device, limits }, choice.params ?? {});
     } catch (error) {
       // The last candidate asks for least: what stops it stops them all.
       refusal = error;
@@ -63,12 +68,10 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
 }
 
 /** The named contender alone, or all pipelines: the more of a device one uses, the sooner. */
-function candidates({ contender: name, lastArriver = false }: PlanChoice): readonly Contender[] {
+function candidates({ contender: name }: PlanChoice): readonly Contender[] {
   if (name === undefined) {
     return CONTENDERS
-      .filter(({ stage, lastArriverMerges }) =>
-        stage === "pipeline" && (lastArriver || !lastArriverMerges)
-      )
+      .filter(({ stage }) => stage === "pipeline")
       .sort((a, b) => b.features.length - a.features.length);
   }
   const contender = findContender(name);

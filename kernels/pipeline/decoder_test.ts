@@ -167,10 +167,16 @@ Deno.test("the default pipeline is one that uses the features of the device", as
 
 Deno.test("a last workgroup merges only where the caller allows it", () => {
   const facts = { features: testDevice.features, limits: testDevice.limits };
-  const chosen = (choice: PlanChoice) => planDecoder(SMALL, facts, choice).contender;
-  assertEquals(chosen({}).lastArriverMerges, undefined);
-  const allowed = chosen({ lastArriver: true });
-  assertEquals(allowed.lastArriverMerges ?? false, testDevice.features.has("subgroups"));
+  const dispatches = (choice: PlanChoice) =>
+    planDecoder(SMALL, facts, { contender: "pipeline/sparse_two", ...choice })
+      .step.dispatches.map(({ kernel }) => kernel.name);
+  const two = ["score/encode_score", "attend/select_gather"];
+  assertEquals(dispatches({}), [...two, "merge/join_splits"]);
+  assertEquals(dispatches({ handOver: "dispatch" }), [...two, "merge/join_splits"]);
+  for (const choice of [{ lastArriver: true }, { handOver: "barrier" }] as const) {
+    assertEquals(dispatches(choice), two);
+  }
+  assertEquals(dispatches({ handOver: "atomics" }), two);
 });
 
 Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {

@@ -22,6 +22,7 @@ export const LARGE_LIMITS: DeviceLimits = {
   maxStorageBuffersPerShaderStage: 16,
   maxUniformBufferBindingSize: 2 ** 16,
   subgroupMinSize: 32,
+  handOver: "barrier",
 };
 
 /**

@@ -67,7 +67,7 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
   const buffers: Record<string, BufferSpec> = {};
   for (const part of parts) {
     for (const [name, spec] of Object.entries(part.buffers)) {
-      if (spec.role === "output") buffers[name] = { bytes: spec.bytes, role: "scratch" };
+      if (spec.role === "output") buffers[name] = { ...spec, role: "scratch" };
       else if (!buffers[name]) buffers[name] = spec;
     }
   }
@@ -112,7 +112,6 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       }),
     ),
     features: [...new Set(stages.flatMap(([, contender]) => contender.features))],
-    ...(choice.attend.lastArriverMerges ? { lastArriverMerges: true } : {}),
     defaults(p: Problem, limits: DeviceLimits): Params {
       const params = Object.assign(
         {},

@@ -1,6 +1,6 @@
 /** Encode and score in one dispatch: saves a dependent dispatch and hides the maps' latency. */
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import { dispatch, histogramStateSpec, ranges, specs } from "../layout.ts";
 import { codeHeads, codeWords, maxDistance, type Problem, queriesPerList } from "../problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineContender, defineKernel } from "../define.ts";
@@ -11,7 +11,17 @@ export const encodeScoreKernel: Kernel = defineKernel({
   name: "score/encode_score",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SINK", "RECENT"),
+    ...ranges(
+      "HEAD_DIM",
+      "BATCH",
+      "GROUP",
+      "Q_HEADS",
+      "CAPACITY",
+      "KV_DTYPE",
+      "BITS",
+      "SINK",
+      "RECENT",
+    ),
     ...ranges("MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP: [128, 256, 512, 1024],
@@ -88,8 +98,8 @@ export const encodeScore: Contender = defineContender({
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "query_map", "key_map"),
-      ...specs(p, "output", "query_codes", "codes", "newest_codes", "distances"),
-      ...histogramSpec(p, encodeScoreBlock(params), "output"),
+      ...specs(p, "output", "codes", "distances"),
+      ...histogramStateSpec(p, encodeScoreBlock(params), "output"),
     },
     dispatches: [
       dispatch(encodeScoreKernel, p, params, [params.SPLITS + 1, codeHeads(p), p.batch]),

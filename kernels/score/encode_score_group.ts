@@ -1,6 +1,6 @@
 /** Encode and score in one dispatch, for codes that the query heads of a group share (HATA). */
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, ranges, rankSpecs, specs } from "../layout.ts";
+import { dispatch, ranges, rankStateSpec, specs } from "../layout.ts";
 import { codeHeads, codeWords, type Problem } from "../problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineContender, defineKernel } from "../define.ts";
@@ -14,7 +14,15 @@ export const encodeScoreGroupKernel: Kernel = defineKernel({
   name: "score/encode_score_group",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges(
+      "HEAD_DIM",
+      "BATCH",
+      "GROUP",
+      "QUERIES_PER_LIST",
+      "CODE_HEADS",
+      "CAPACITY",
+      "KV_DTYPE",
+    ),
     ...ranges("BITS", "DISTANCE_BYTES", "SINK", "RECENT", "MAP_DTYPE"),
     BLOCK: RANK_BLOCKS,
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
@@ -94,8 +102,8 @@ export const encodeScoreGroup: Contender = defineContender({
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "query_map", "key_map"),
-      ...specs(p, "output", "query_codes", "newest_codes", "codes", "distances"),
-      ...rankSpecs(p, params.BLOCK, "output"),
+      ...specs(p, "output", "codes", "distances"),
+      ...rankStateSpec(p, params.BLOCK, "output"),
     },
     dispatches: [
       dispatch(encodeScoreGroupKernel, p, params, [params.SPLITS + 1, codeHeads(p), p.batch]),
