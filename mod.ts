@@ -198,8 +198,11 @@ export {
   type TuningKey,
 } from "./kernels/tuning.ts";
 export {
-  type Compiler,
+  type Dialect,
+  FEATURE_EXTENSIONS,
   paramDefaults,
   specialize,
   type SpecializeOptions,
+  STANDARD_DIALECT,
 } from "./kernels/wgsl.ts";
+export { type Compiler, compilerOf, dialectOf } from "./kernels/wgsl_compiler.ts";

@@ -54,7 +54,7 @@ export async function runContender(
 ): Promise<ReadBytes> {
   const plan = contender.plan(p, params);
   checkFits(plan, limits);
-  const program = await compilePlan(device, plan, { compiler: "naga", unroll });
+  const program = await compilePlan(device, plan, { unroll });
   device.pushErrorScope("validation");
   const buffers = allocate(device, plan.buffers);
   for (const [name, buffer] of Object.entries(buffers)) {

@@ -14,7 +14,7 @@ import {
 } from "../program.ts";
 import { CONTENDERS } from "../registry.ts";
 import { tunedParams, type Tuning } from "../tuning.ts";
-import { type Compiler, compilerHere } from "../wgsl.ts";
+import type { Dialect } from "../wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
 import { planDecoder } from "./decoder_plan.ts";
 import { limitsOf } from "./device_limits.ts";
@@ -30,8 +30,8 @@ export interface DecoderOptions {
    * and `params` for both. The driver and the backend, which a device does not tell, are not compared.
    */
   readonly tuning?: Tuning;
-  /** The WGSL compiler behind the device (default: naga in Deno, Tint elsewhere). */
-  readonly compiler?: Compiler;
+  /** The WGSL that the device's compiler takes (default: the device is asked). */
+  readonly dialect?: Dialect;
   /** A pipeline or dense contender (default: the best pipeline that the device can run). */
   readonly contender?: string;
   /**
@@ -115,9 +115,9 @@ export async function createDecoder(
   );
   checkMemory(missing, options.memoryLimit ?? Infinity);
 
-  const compiler = options.compiler ?? compilerHere();
+  const { dialect } = options;
   const unroll = options.unroll ?? !isSoftware(device);
-  const compile = (part: Plan) => compilePlan(device, part, { compiler, unroll });
+  const compile = (part: Plan) => compilePlan(device, part, { dialect, unroll });
   const plans = [plan.step, ...(plan.encode ? [plan.encode.prompt, plan.encode.append] : [])];
   const programs = await Promise.all(plans.map(compile));
 
