@@ -173,6 +173,20 @@ Deno.test("a last workgroup merges only where the caller allows it", () => {
   assertEquals(allowed.lastArriverMerges ?? false, testDevice.features.has("subgroups"));
 });
 
+Deno.test("a decoder that may choose a merging last workgroup decodes", async () => {
+  const decoder = await createDecoder(device, SMALL, { lastArriver: true });
+  const { lastArriverMerges = false } = findContender(decoder.contender);
+  assertEquals(lastArriverMerges, testDevice.features.has("subgroups"));
+  writeMaps(device, decoder);
+  const feed = new TokenFeed(device, decoder, [70, 3], [71, 4], 13);
+  submit(device, decoder.recordPrompt);
+  feed.append();
+  submit(device, decoder.recordStep);
+  await assertStep(device, decoder, "with a merging last workgroup");
+  await assertCodes(device, decoder);
+  decoder.destroy();
+});
+
 Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
   const sparse = await createDecoder(device, SMALL);
   const { q, keys, values, lengths, codes, out } = sparse.buffers;
