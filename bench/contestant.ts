@@ -51,7 +51,7 @@ export async function prepare(
   const cost = contender.cost(p, params);
   const touched = touchedBytes(p, cost, contender.stage);
   const wanted = hot ? 1 : coldSets(touched);
-  const program = await compilePlan(device, plan, { compiler: "naga", unroll: settings.unroll });
+  const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const own = allocate(device, Object.fromEntries(specs.filter(([, s]) => s.role !== "input")));
   const buffers: Record<string, GPUBuffer>[] = [];

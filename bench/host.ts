@@ -3,6 +3,7 @@
  * that a result needs. Everything beneath it uses web APIs only.
  * @module
  */
+import { requestDecoderDevice } from "../kernels/pipeline/request_device.ts";
 
 /** What a result says about the machine that it was measured on. */
 export interface AdapterFacts {
@@ -57,21 +58,6 @@ const VENDOR_NAMES: Record<string, string> = {
   "65541": "mesa",
 };
 
-const COMPUTE_LIMITS = [
-  "maxBindGroups",
-  "maxBindingsPerBindGroup",
-  "maxBufferSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxComputeWorkgroupSizeY",
-  "maxComputeWorkgroupSizeZ",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeWorkgroupsPerDimension",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxUniformBufferBindingSize",
-] as const;
-
 /**
  * Opens the fastest adapter. `driver` names the driver where the system does not say.
  * Throws {@link NoAdapterError} where there is none.
@@ -107,20 +93,7 @@ export async function openDevice(
   wanted: readonly string[],
   onError: (error: Error) => void = reportError,
 ): Promise<HostDevice> {
-  const has = (of: GPUAdapter | GPUDevice) => (name: string) =>
-    of.features.has(name as GPUFeatureName);
-  const listed = wanted.filter(has(adapter));
-  // Deno grants subgroups without listing them, so asking is the only way to know.
-  const hidden = wanted.filter((name) => name === "subgroups" && !listed.includes(name));
-  // The limits object has its values on its prototype: passed as it is, it would ask for nothing.
-  const requiredLimits = Object.fromEntries(
-    COMPUTE_LIMITS.map((name) => [name, adapter.limits[name]]),
-  );
-  const request = (names: string[]) =>
-    adapter.requestDevice({ requiredFeatures: names as GPUFeatureName[], requiredLimits });
-  const device = hidden.length === 0
-    ? await request(listed)
-    : await request([...listed, ...hidden]).catch(() => request(listed));
+  const device = await requestDecoderDevice(adapter, wanted);
   device.addEventListener("uncapturederror", (event) => {
     const { error } = event as GPUUncapturedErrorEvent;
     onError(new Error(`Uncaptured GPU error: ${error.message}`, { cause: error }));
@@ -128,7 +101,8 @@ export async function openDevice(
   device.lost.then(({ reason, message }) => {
     if (reason !== "destroyed") onError(new Error(`GPU device lost: ${message}`));
   });
-  return { device, features: new Set(wanted.filter(has(device))) };
+  const granted = wanted.filter((name) => device.features.has(name as GPUFeatureName));
+  return { device, features: new Set(granted) };
 }
 
 /** The lines that open every run: what it runs on and, on a CPU, what that means. */

@@ -5,6 +5,8 @@ import { DEFAULT_LIMITS, limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { dispatchWgsl } from "../kernels/program.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
+import { type Dialect, STANDARD_DIALECT } from "../kernels/wgsl.ts";
+import { dialectOf } from "../kernels/wgsl_compiler.ts";
 import { CASE_SETS } from "./case_sets.ts";
 import { NoAdapterError, openAdapter, openDevice } from "./host.ts";
 
@@ -32,12 +34,12 @@ export function listText(): string {
 
 /**
  * The WGSL of each dispatch of a contender with its default parameters for this machine's device,
- * as the benchmark hands it to naga; without an adapter, for the least device there is.
+ * as the benchmark hands it to the compiler; without an adapter, for the least device there is.
  *
  * @throws {RangeError} where the contender cannot be made for the problem.
  */
 export async function wgslText(contender: Contender, p: Problem): Promise<string> {
-  const { limits, unroll } = await readDevice();
+  const { limits, dialect, unroll } = await readDevice();
   const params = contender.defaults(p, limits);
   const why = contender.refuses(p, params, limits);
   const notes = why ? [`// This device cannot run it: ${why}.`] : [];
@@ -46,20 +48,27 @@ export async function wgslText(contender: Contender, p: Problem): Promise<string
     const { kernel, workgroups } = dispatch;
     return `// Dispatch ${i + 1} of ${dispatches.length}: ${kernel.name}, ` +
       `${workgroups.join(" x ")} workgroups\n` +
-      dispatchWgsl(dispatch, { compiler: "naga", unroll });
+      dispatchWgsl(dispatch, { dialect, unroll });
   });
   return [...notes, ...texts].join("\n");
 }
 
-async function readDevice(): Promise<{ limits: DeviceLimits; unroll: boolean }> {
+interface DeviceTraits {
+  limits: DeviceLimits;
+  dialect: Dialect;
+  unroll: boolean;
+}
+
+async function readDevice(): Promise<DeviceTraits> {
   try {
     const { adapter, info } = await openAdapter();
     const { device } = await openDevice(adapter, ["subgroups"]);
     const limits = limitsOf(device);
+    const dialect = await dialectOf(device);
     device.destroy();
-    return { limits, unroll: !info.software };
+    return { limits, dialect, unroll: !info.software };
   } catch (error) {
     if (!(error instanceof NoAdapterError)) throw error;
-    return { limits: DEFAULT_LIMITS, unroll: true };
+    return { limits: DEFAULT_LIMITS, dialect: STANDARD_DIALECT, unroll: true };
   }
 }

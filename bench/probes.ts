@@ -80,7 +80,7 @@ export async function createProbes(
       buffers: Object.fromEntries(Object.entries(specs).filter(([name]) => used.includes(name))),
       dispatches: [dispatch],
     };
-    const program = await compilePlan(device, plan, { compiler: "naga" });
+    const program = await compilePlan(device, plan);
     const [{ pipeline, layout }] = program.steps;
     const groups = Array.from({ length: windows }, (_, window) =>
       device.createBindGroup({
@@ -160,7 +160,7 @@ export async function createProbes(
   /** A gather whose rows differ from step to step, by as many seeds as keep it cold. */
   async function seeded(name: string, dispatch: Dispatch): Promise<Sized> {
     const plan = { buffers: specs, dispatches: [dispatch] };
-    const program = await compilePlan(device, plan, { compiler: "naga" });
+    const program = await compilePlan(device, plan);
     const [{ pipeline, layout }] = program.steps;
     const sets = setsOf(gatherProbeBytes(dispatch));
     const groups = Array.from({ length: sets }, (_, set) =>

@@ -25,7 +25,7 @@ export async function runPlan(
   buffers: Readonly<Record<string, GPUBuffer>>,
   unroll: boolean,
 ): Promise<void> {
-  const program = await compilePlan(device, plan, { compiler: "naga", unroll });
+  const program = await compilePlan(device, plan, { unroll });
   submitOnce(device, bindProgram(device, program, buffers));
 }
 

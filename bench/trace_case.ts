@@ -105,7 +105,7 @@ export async function measureTrace(
   });
   const params = pipeline.defaults(p, limits);
   const plan = pipeline.plan(p, params);
-  const program = await compilePlan(device, plan, { compiler: "naga", unroll: settings.unroll });
+  const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const own = allocate(device, Object.fromEntries(specs.filter(([, s]) => s.role !== "input")));
   const sums: Sums = { error: 0, caught: 0, all: 0, middleCaught: 0, middle: 0 };

@@ -130,7 +130,7 @@ async function assertCompiles(dispatch: Dispatch, pipeline: boolean): Promise<vo
     assert(inRange(value, kernel.params[name]), `${name} is out of its range in ${where}`);
   }
   for (const unroll of [false, true]) {
-    const code = dispatchWgsl(dispatch, { compiler: "tint", unroll });
+    const code = dispatchWgsl(dispatch, { unroll });
     const found = await complaint(kernel, code, pipeline);
     assertEquals(found, undefined, `${where}, unrolled: ${unroll}: ${found}`);
   }
@@ -187,7 +187,7 @@ Deno.test("every .wgsl file compiles as it stands, and is run by a contender or 
       assert(kernel !== undefined, `neither a contender nor a probe runs ${name}.wgsl`);
       const { features = [] } = kernel;
       // Without values and without unrolling, all that is added is the enable line.
-      const code = specialize(source, { unroll: false, compiler: "tint", features });
+      const code = specialize(source, { unroll: false, features });
       assert(code.endsWith(source), name);
       const found = await complaint({ name, source, bindings: [], params: {} }, code, false);
       assertEquals(found, undefined, `${name}: ${found}`);

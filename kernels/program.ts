@@ -4,12 +4,13 @@
  */
 import type { Binding, BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./contender.ts";
 import { refusesFit } from "./refusals.ts";
-import { type Compiler, specialize } from "./wgsl.ts";
+import { type Dialect, specialize } from "./wgsl.ts";
+import { dialectOf } from "./wgsl_compiler.ts";
 
 /** How WGSL is made for a device. */
 export interface CompileOptions {
-  /** The compiler that the text is for. */
-  readonly compiler: Compiler;
+  /** The WGSL that the device's compiler takes (default: the device is asked). */
+  readonly dialect?: Dialect;
   /** Write out marked loops (default true); software drivers compile rolled ones much faster. */
   readonly unroll?: boolean;
 }
@@ -50,8 +51,8 @@ export function checkFits(plan: Plan, limits: DeviceLimits): void {
   if (why) throw new RangeError(why);
 }
 
-/** The WGSL that runs for a dispatch. */
-export function dispatchWgsl(dispatch: Dispatch, options: CompileOptions): string {
+/** The WGSL that runs for a dispatch, in the standard's dialect if none is given. */
+export function dispatchWgsl(dispatch: Dispatch, options: CompileOptions = {}): string {
   const { kernel, params } = dispatch;
   return specialize(kernel.source, { ...options, params, features: kernel.features });
 }
@@ -97,11 +98,12 @@ export function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroup
 export async function compilePlan(
   device: GPUDevice,
   plan: Plan,
-  options: CompileOptions,
+  options: CompileOptions = {},
 ): Promise<Program> {
   const known = cached(pipelines, device);
+  const dialect = options.dialect ?? await dialectOf(device);
   const steps = await Promise.all(plan.dispatches.map(async (dispatch) => {
-    const code = dispatchWgsl(dispatch, options);
+    const code = dispatchWgsl(dispatch, { ...options, dialect });
     const layout = bindGroupLayout(device, dispatch.kernel);
     const key = `${dispatch.kernel.bindings.map((b) => b.access).join()}\n${code}`;
     let pipeline = known.get(key);

@@ -49,7 +49,7 @@ const MOST_BYTES = dawn.limits.maxComputeWorkgroupStorageSize;
 
 /** Tint's complaint about a shader to which so many bytes of workgroup memory were added. */
 async function complaint(dispatch: Dispatch, addedBytes: number): Promise<string | undefined> {
-  const text = dispatchWgsl(dispatch, { compiler: "tint", unroll: false });
+  const text = dispatchWgsl(dispatch, { unroll: false });
   const main = text.indexOf("fn main(");
   const body = text.indexOf("{\n", main) + 2;
   assert(main >= 0 && body > main, dispatch.kernel.name);

@@ -29,7 +29,7 @@ export const LARGE_LIMITS: DeviceLimits = {
  * The limits of a device, and its smallest subgroup size where it has subgroups and tells.
  *
  * A device has the limits that it was requested with: WebGPU's low defaults unless the adapter's
- * own were asked for (`requiredLimits` of `requestDevice`).
+ * own were asked for, as {@linkcode requestDecoderDevice} does.
  */
 export function limitsOf(device: GPUDevice): DeviceLimits {
   const { limits } = device;
