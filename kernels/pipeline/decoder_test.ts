@@ -82,6 +82,7 @@ for (const [at, { name, defaults, refuses }] of pipelines.entries()) {
     const own = Object.fromEntries(Object.entries(SMALL_BLOCKS).filter(([each]) => each in known));
     const decoder = await createDecoder(device, problem, {
       contender: name,
+      handOver: limits.handOver,
       params: { [name]: own },
     });
     assertEquals(decoder.params[name], { ...known, ...own });
