@@ -36,6 +36,8 @@ How to measure
                      a software adapter stops at 5 samples
   --max-time SEC     time limit of a case's sampling (default 10); kernels whose steps
                      are too long for it are left out
+  --timer CLOCK      timestamp (the GPU's own clock), wall (time of long submissions, less
+                     precise) or auto (default): timestamp where the device has usable ones
   --memory GB        GPU memory for inputs (default 6); cold sets of large cases want more
   --seed N           seed of the inputs (default 1)
   --tuned FILE       parameters that deno task tune found (default results/tuning.json if there)
