@@ -56,7 +56,8 @@ const MOST_SUBMISSION_MS = 2000;
 /**
  * Times the entrants against each other. The result stands in the order of `entrants`. Ends when
  * the time limit is reached or all medians are sharp enough. Entrants with some samples, but fewer
- * than {@linkcode FEWEST_SAMPLES}, may run past the limit, for {@linkcode LONG_STEP_MS} a sample.
+ * than {@linkcode FEWEST_SAMPLES}, may run past the limit, for {@linkcode LONG_STEP_MS} a sample and
+ * for two more in the pilot.
  */
 export async function sampleInterleaved(
   timer: GpuTimer,
@@ -65,7 +66,7 @@ export async function sampleInterleaved(
 ): Promise<Samples[]> {
   const beginMs = timer.nowMs();
   const deadlineMs = beginMs + settings.maxTimeMs;
-  const fewestMs = FEWEST_SAMPLES * LONG_STEP_MS * entrants.length;
+  const fewestMs = (FEWEST_SAMPLES + 2) * LONG_STEP_MS * entrants.length;
   const lastMs = beginMs + Math.max(settings.maxTimeMs, fewestMs);
   const steps = entrants.map(() => 0);
   const pass = (entrant: number, count: number): Record => (encoder) => {
