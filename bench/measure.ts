@@ -132,7 +132,7 @@ export async function measureCase(
     tell.onRows(rows, rows.map((each, i) => record(each, told[i])));
     settings.onProgress(`${benchCase.name}: done`, 1);
     const untimed = ready.filter((_, i) => !timed[i]).map(({ contestant: { name } }) => (
-      { name, why: NO_TIME }
+      { name, why: noTime(timer) }
     ));
     return [...slow, ...untimed];
   } finally {
@@ -141,7 +141,12 @@ export async function measureCase(
   }
 }
 
-const NO_TIME = "this device's timestamps gave no time for it; --timer wall goes without them";
+/** Why a kernel has no time. */
+function noTime({ kind }: GpuTimer): string {
+  return kind === "timestamp"
+    ? "this device's timestamps gave no time for it; --timer wall goes without them"
+    : "it is too short for the wall clock";
+}
 
 function hasTimes({ us, droppedUs }: Samples): boolean {
   return us.length + droppedUs.length > 0;
@@ -167,7 +172,7 @@ async function caseCeilings(
   const limited = { ...sampling, maxTimeMs: settings.maxTimeMs / 4 };
   const results = await probes.measure(timer, limited, rowBytes);
   const untimed = results.find(({ samples }) => !hasTimes(samples));
-  if (untimed) throw new NoTimeError(`${untimed.name}: ${NO_TIME}`);
+  if (untimed) throw new NoTimeError(`${untimed.name}: ${noTime(timer)}`);
   const rows = probeRows(context, benchCase, results);
   tell.onRows(rows, rows.map((row, i) => record(row, results[i].samples)));
   return ceilingsOf(results.map(({ samples: { us, droppedUs }, ...probe }) => (
