@@ -91,6 +91,12 @@ for (const [what, wrong] of Object.entries(USELESS)) {
     });
   }
 
+  Deno.test(`nobody waits for passes whose stamps ${what}`, async () => {
+    const entrants = [entrant("a", 10), entrant("wrong", 20)];
+    const { seconds } = await sample({ stamp: wrongFor("wrong", wrong) }, entrants);
+    assert(seconds < 3, `${seconds} s`);
+  });
+
   Deno.test(`where the stamps of all passes of a run ${what} from now on, it ends`, async () => {
     const names = ["a", "b", "clock"];
     const stamp: Stamp = (ns, which, pass) =>
