@@ -58,7 +58,7 @@ export async function createTimer(
     ? await timestampTimer(device, work, calibrateMs, clock)
     : "this device has no timestamps";
   if (typeof timer !== "string") return timer;
-  if (choice === "timestamp") throw new UsageError(`--timer timestamp cannot be: ${timer}.`);
+  if (choice === "timestamp") throw new UsageError(`--timer timestamp is not possible: ${timer}.`);
   return wallTimer(device, clock, `Wall time is used, since ${timer}.`);
 }
 

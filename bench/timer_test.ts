@@ -74,7 +74,7 @@ Deno.test("a device without timestamp-query is timed by wall time, unless it mus
     () => timerOf({ hasTimestamps: false }, "timestamp"),
     UsageError,
   );
-  assertEquals(error.message, "--timer timestamp cannot be: this device has no timestamps.");
+  assertEquals(error.message, "--timer timestamp is not possible: this device has no timestamps.");
 });
 
 Deno.test("wall time can be chosen where timestamps are usable", async () => {
