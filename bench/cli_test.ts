@@ -89,7 +89,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     const allowed = CONTENDERS.map(({ name }) => name);
     assertGreater(rows.length, allowed.length / 2);
     const mayBeEmpty = ["rows", "unique_rows", "speedup_vs_dense", "failure"];
-    mayBeEmpty.push("workgroup", "ns_per_tick", "gflops_per_s", "data_digest");
+    mayBeEmpty.push("workgroup", "ns_per_tick", "gflops_per_s", "data_digest", "clock_grain_ns");
     const ofProbes = ["gbytes_per_s", "floor_us", "roofline_pct", "rel_l2_err"];
     const isProbe = (row: { stage?: string }) => row.stage === "probe";
     assertGreater(rows.filter(isProbe).length, 5);
@@ -131,6 +131,19 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertEquals([last.kernel, last.kv_len, last.lengths, last.verified], [
       ...["dense/token_pool", "300", "300 1 40", "true"],
     ]);
+  }));
+
+Deno.test("--timer wall times kernels where timestamps would do", () =>
+  inFolder(async (folder) => {
+    const kernels = ["--kernels", "merge/merge"];
+    const { code, err } = await run(...TINY, ...kernels, "--timer", "wall", "--out", folder);
+    assertEquals(code, 0, err);
+    const rows = await readRows(folder);
+    assertGreater(rows.length, 5);
+    for (const { timer, ns_per_tick, clock_grain_ns, median_us, verified } of rows) {
+      assertEquals([timer, ns_per_tick, clock_grain_ns, verified], ["wall", "", "", "true"]);
+      assertGreater(Number(median_us), 0);
+    }
   }));
 
 Deno.test("a run's ratios stand beside its rows", () =>

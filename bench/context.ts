@@ -7,7 +7,7 @@ import { type AdapterFacts, type HostAdapter, openDevice } from "./host.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./sampler.ts";
-import { createTimer, type GpuTimer } from "./timer.ts";
+import { createTimer, type GpuTimer, type TimerChoice } from "./timer.ts";
 
 /** Settings of a run. */
 export interface MeasureSettings {
@@ -16,6 +16,7 @@ export interface MeasureSettings {
   readonly noisePct: number;
   /** Most time to sample one case, in milliseconds. */
   readonly maxTimeMs: number;
+  readonly timer: TimerChoice;
   readonly seed: number;
   /** Most bytes of inputs held on a GPU; fewer sets, so less cold, where they do not suffice. */
   readonly memoryBytes: number;
@@ -47,18 +48,26 @@ export async function openContext(
   host: HostAdapter,
   settings: MeasureSettings,
 ): Promise<MeasureContext> {
-  const { device, features } = await openDevice(host.adapter, ["timestamp-query", "subgroups"]);
+  const stamps = settings.timer === "wall" ? [] : ["timestamp-query"];
+  const { device, features } = await openDevice(host.adapter, [...stamps, "subgroups"]);
   const limits = limitsOf(device);
   const { software } = host.info;
-  const timer = await createTimer(device, software ? 100 : 1000);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
-  const probes = await createProbes(device, timer, software ? 2 ** 24 : powerOfTwo(most));
+  const probes = await createProbes(device, software ? 2 ** 24 : powerOfTwo(most));
+  const timer = await createTimer(device, {
+    work: probes.least,
+    choice: settings.timer,
+    calibrateMs: software ? 100 : 1000,
+  });
   // On a clock that is awake, one pass over the table tells how many of them last for 300 ms.
   for (const begin = performance.now(); !software && performance.now() - begin < 400;) {
     await timer.time([probes.warm(64)]);
   }
-  const [once] = (await timer.time([probes.warm(4), probes.warm(4)])).slice(1);
-  const passes = Math.max(1, Math.ceil(300_000 / (once / 4 || 1000)));
+  const beginMs = timer.nowMs();
+  const [, us] = await timer.time([probes.warm(4), probes.warm(4)]);
+  // Without a time of its own, a pass took at most half of what both took with all around them.
+  const fourUs = us ?? (timer.nowMs() - beginMs) * 1000 / 2;
+  const passes = Math.max(1, Math.ceil(300_000 / (fourUs / 4)));
   return {
     device,
     facts: host.info,
@@ -70,9 +79,8 @@ export async function openContext(
     settings,
     inputBytes: software ? 2e9 : settings.memoryBytes,
     sampling: {
-      maxSteps: timer.kind === "wall" ? 20_000 : 400,
       bestClock: { us: Infinity },
-      sampleUs: software ? 1 : timer.kind === "wall" ? 50_000 : 1500,
+      sampleUs: software ? 1 : 1500,
       minSamples: software ? 6 : 20,
       // A CPU that other work shares gets no quieter with time.
       noisePct: software ? Infinity : settings.noisePct,

@@ -33,9 +33,11 @@ How HashAttention selects
 How to measure
   --hot              leave the inputs in the caches between steps (default: cold)
   --noise PCT        stop when half of each median's 95% interval is below this (default 0.5);
-                     a software adapter stops at 5 samples
-  --max-time SEC     time limit of a case's sampling (default 10); kernels whose steps
-                     are too long for it are left out
+                     a software adapter stops at 6 samples
+  --max-time SEC     time limit of a case's sampling (default 10), but for 6 samples of each
+                     kernel; kernels whose steps are too long for it are left out
+  --timer CLOCK      timestamp (the GPU's own clock), wall (time of long submissions, less
+                     precise) or auto (default): timestamp where the device has usable ones
   --memory GB        GPU memory for inputs (default 6); cold sets of large cases want more
   --seed N           seed of the inputs (default 1)
   --tuned FILE       parameters that deno task tune found (default results/tuning.json if there)

@@ -82,6 +82,7 @@ async function measureAll(
     hot: options.hot,
     noisePct: options.noisePct,
     maxTimeMs: options.maxTimeMs,
+    timer: options.timer,
     memoryBytes: options.memoryBytes,
     seed: options.seed,
     ...revision,
@@ -89,6 +90,7 @@ async function measureAll(
     onProgress: (message, fraction) => progress.update(message, (begun + fraction) / cases.length),
   });
 
+  if (context.timer.note !== null) console.log(context.timer.note);
   const outcome = newOutcome();
   for (const benchCase of cases) {
     await measureInto(outcome, context, benchCase, earlier, results);

@@ -17,6 +17,12 @@ import type { GpuTimer } from "./timer.ts";
 import { traceInputs } from "./trace_case.ts";
 import { chooseParams } from "./tuned_choice.ts";
 
+/** Thrown where the timer gave no time at all for work that everything else depends on. */
+export class NoTimeError extends Error {
+  /** Name of the error class. */
+  override readonly name = "NoTimeError";
+}
+
 /** What is told while a case is measured. */
 export interface CaseListener {
   /** New rows with their raw samples, as soon as they are final. */
@@ -31,7 +37,8 @@ export interface CaseListener {
  * Measures what is missing of one case.
  *
  * @param earlier The latest rows of earlier runs of this code.
- * @returns the kernels that were left out because a step would take too long.
+ * @returns the kernels that were left out because a step would take too long, or gave no time.
+ * @throws {NoTimeError} one sentence, if the timer gave no time for a probe.
  */
 export async function measureCase(
   context: MeasureContext,
@@ -115,17 +122,34 @@ export async function measureCase(
         : []
     );
     const bestDenseUs = dense.length ? Math.min(...dense) : null;
-    const rows = ready.map(({ contestant }, i) => {
+    // A failed check is told in any case; a right kernel without any time has nothing to tell.
+    const timed = ready.map((_, i) => !verdicts[i].ok || hasTimes(samples[i]));
+    const told = samples.filter((_, i) => timed[i]);
+    const rows = ready.flatMap(({ contestant }, i) => {
       const found = gathered.get(contestant.contender.stage) ?? null;
-      return row(contestant, verdicts[i], samples[i], bestDenseUs, found);
+      return timed[i] ? [row(contestant, verdicts[i], samples[i], bestDenseUs, found)] : [];
     });
-    tell.onRows(rows, rows.map((each, i) => record(each, samples[i])));
+    tell.onRows(rows, rows.map((each, i) => record(each, told[i])));
     settings.onProgress(`${benchCase.name}: done`, 1);
-    return slow;
+    const untimed = ready.filter((_, i) => !timed[i]).map(({ contestant: { name } }) => (
+      { name, why: noTime(timer) }
+    ));
+    return [...slow, ...untimed];
   } finally {
     for (const { contestant } of ready) contestant.destroy();
     inputs.destroy();
   }
+}
+
+/** Why a kernel has no time. */
+function noTime({ kind }: GpuTimer): string {
+  return kind === "timestamp"
+    ? "this device's timestamps gave no time for it; --timer wall goes without them"
+    : "it is too short for the wall clock";
+}
+
+function hasTimes({ us, droppedUs }: Samples): boolean {
+  return us.length + droppedUs.length > 0;
 }
 
 /** The case's ceilings: those of the earlier run that began it, or else measured now. */
@@ -135,7 +159,7 @@ async function caseCeilings(
   alike: readonly ResultRow[],
   tell: CaseListener,
 ): Promise<Ceilings> {
-  const { probes, sampling, settings } = context;
+  const { probes, sampling, settings, timer } = context;
   const { headDim, dtype } = benchCase.problem;
   const rowBytes = headDim * kvBytes(dtype);
   const kept = keptProbes(alike, probes.names(rowBytes));
@@ -146,7 +170,9 @@ async function caseCeilings(
     )));
   }
   const limited = { ...sampling, maxTimeMs: settings.maxTimeMs / 4 };
-  const results = await probes.measure(limited, rowBytes);
+  const results = await probes.measure(timer, limited, rowBytes);
+  const untimed = results.find(({ samples }) => !hasTimes(samples));
+  if (untimed) throw new NoTimeError(`${untimed.name}: ${noTime(timer)}`);
   const rows = probeRows(context, benchCase, results);
   tell.onRows(rows, rows.map((row, i) => record(row, results[i].samples)));
   return ceilingsOf(results.map(({ samples: { us, droppedUs }, ...probe }) => (

@@ -7,6 +7,7 @@ import { type CaseSet, findCaseSet } from "./case_sets.ts";
 import { entriesOf, list, oneOf, positiveNumber, wholeNumber } from "./flag_values.ts";
 import { matching } from "./kernel_globs.ts";
 import { readFlags } from "./read_flags.ts";
+import { TIMER_CHOICES, type TimerChoice } from "./timer.ts";
 import { asUsage, UsageError } from "./usage_error.ts";
 
 /** What one call of the main job is to do. */
@@ -45,6 +46,8 @@ export interface BenchOptions {
   readonly noisePct: number;
   /** Time limit of a case's sampling. */
   readonly maxTimeMs: number;
+  /** Which clock times the kernels. */
+  readonly timer: TimerChoice;
   /** Bytes of a GPU set aside for inputs. */
   readonly memoryBytes: number;
   readonly seed: number;
@@ -72,7 +75,7 @@ const SWITCHES = ["quick", "hot", "no-tuned", "list", "help"] as const;
 const VALUES = [
   "models", "shape", "kv", "batch", "lengths", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
   "recent", "kernels", "trace", "trace-map", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
-  "out", "json", "tuned", "print-wgsl",
+  "out", "json", "tuned", "print-wgsl", "timer",
 ] as const;
 
 type Value = (typeof VALUES)[number];
@@ -170,6 +173,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     traceMap: texts.get("trace-map") ?? null,
     noisePct: take("noise", 0.5, positiveNumber),
     maxTimeMs: 1000 * take("max-time", 10, positiveNumber),
+    timer: take("timer", "auto", oneOf<TimerChoice>(...TIMER_CHOICES)),
     memoryBytes: 1e9 * take("memory", 6, positiveNumber),
     seed: take("seed", 1, count(0, MAX_U32)),
     driver: texts.get("driver"),

@@ -4,6 +4,7 @@ import { CONTENDERS } from "../kernels/registry.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { HELP } from "./help.ts";
 import { parseOptions } from "./options.ts";
+import { parseTuneOptions } from "./tune/options.ts";
 import { UsageError } from "./usage_error.ts";
 
 const NOW = new Date("2026-07-03T12:34:56.789Z");
@@ -36,6 +37,16 @@ Deno.test("without flags llama-3.1-8b runs at its KV lengths with the paper's se
     map: { layers: 3, hidden: 128, dtype: "f16" },
   });
   assertEquals(found[0].caseId, "32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128");
+});
+
+Deno.test("the timer is one of three", () => {
+  assertEquals(parse("").timer, "auto");
+  for (const timer of ["auto", "timestamp", "wall"]) {
+    assertEquals(parse(`--timer ${timer}`).timer, timer);
+    assertEquals(parseTuneOptions(["--timer", timer]).timer, timer);
+  }
+  const message = '--timer takes one of auto, timestamp, wall, not "sun".';
+  assertEquals(assertThrows(() => parse("--timer sun"), UsageError).message, message);
 });
 
 Deno.test("every flag reaches the problem", () => {

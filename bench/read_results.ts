@@ -26,7 +26,7 @@ const TEXTS: readonly (keyof ResultRow)[] = [
 const MAY_BE_EMPTY: readonly (keyof ResultRow)[] = [
   "rows", "unique_rows", "workgroup", "median_us", "ci_low_us", "ci_high_us", "noise_pct",
   "gbytes_per_s", "gflops_per_s", "floor_us", "roofline_pct", "speedup_vs_dense", "ns_per_tick", "rel_l2_err",
-  "seed", "memory_bytes",
+  "seed", "memory_bytes", "clock_grain_ns",
 ];
 
 /**
@@ -60,11 +60,10 @@ export function parseResults(text: string, path: string): StoredResults {
   };
 }
 
-/** The columns that the text has: all, or those of the first files. */
+/** The columns that the text has: all, but for later ones that it lacks. */
 function columnsOf(text: string): readonly (keyof ResultRow)[] {
   const found = headerOf(text);
-  const older = LATER_COLUMNS.every((name) => !found.includes(name));
-  return older ? COLUMNS.filter((name) => !LATER_COLUMNS.includes(name)) : COLUMNS;
+  return COLUMNS.filter((name) => found.includes(name) || !LATER_COLUMNS.includes(name));
 }
 
 function headerOf(text: string): string[] {

@@ -87,6 +87,8 @@ export interface ResultRow {
   readonly verified: boolean;
   /** What was wrong, with the worst element; empty where verified. */
   readonly failure: string;
+  /** Nanoseconds between neighbouring values of a timestamp; null for wall time. */
+  readonly clock_grain_ns: number | null;
 }
 
 /** Column names in the order in which they are written. */
@@ -146,13 +148,15 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   "rel_l2_err",
   "verified",
   "failure",
+  "clock_grain_ns",
 ];
 
-/** Columns that the first files with results lack. */
+/** Columns that came later: a file may lack any of them. */
 export const LATER_COLUMNS: readonly (keyof ResultRow)[] = [
   "seed",
   "memory_bytes",
   "data_digest",
+  "clock_grain_ns",
 ];
 
 /** Raw samples of one row: a line of `samples.jsonl`. */

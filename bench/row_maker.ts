@@ -42,6 +42,7 @@ function caseColumns(
     data_digest: dataDigest,
     timer: timer.kind,
     ns_per_tick: timer.nsPerTick,
+    clock_grain_ns: timer.grainNs,
   };
 }
 

@@ -47,6 +47,8 @@ const ROW_FIELDS = {
   ...{ roofline_pct: v.nullable(amount), speedup_vs_dense: v.nullable(amount) },
   ...{ ns_per_tick: v.nullable(amount), rel_l2_err: v.nullable(amount) },
   ...{ verified: v.boolean(), failure: text },
+  // Documents that were written before there was this column lack it.
+  clock_grain_ns: v.optional(v.nullable(amount), null),
   ...{ us: v.nullable(v.array(amount)), dropped_us: v.nullable(v.array(amount)) },
 } satisfies Record<Exclude<keyof ResultRow, Shared> | "us" | "dropped_us", v.GenericSchema>;
 

@@ -49,6 +49,13 @@ Deno.test("the shared columns stand once, all others in each row", () => {
   assertEquals([suite.commit, settings.seed], [ROW.commit, ROW.seed]);
 });
 
+Deno.test("a document of before there was a grain of the clock lacks it", () => {
+  const older = JSON.parse(runJson(FACTS, [ROW], []));
+  assertEquals(older.rows[0].clock_grain_ns, 32);
+  delete older.rows[0].clock_grain_ns;
+  assertEquals(parseRun(JSON.stringify(older), "r.json").rows[0].clock_grain_ns, null);
+});
+
 Deno.test("a run on this machine gives the same rows as CSV and as JSON", () =>
   inFolder(async (folder) => {
     const json = `${folder}/run.json`;

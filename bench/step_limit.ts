@@ -1,5 +1,5 @@
 /** Which kernels a run leaves out because their steps would take too long to be sampled. Pure. */
-import { FEWEST_SAMPLES } from "./sampler.ts";
+import { FEWEST_SAMPLES, LONG_STEP_MS } from "./sampler.ts";
 
 /** What a run allows. */
 export interface StepSettings {
@@ -7,9 +7,6 @@ export interface StepSettings {
   /** Most time to sample a case. */
   readonly maxTimeMs: number;
 }
-
-/** Steps that are always worth their time, however short `--max-time` is. */
-const LEAST_MS = 1000;
 
 /** Share of its floor that a kernel with much arithmetic can be trusted to reach; CPUs vary a lot. */
 const SHARE = { gpu: 1 / 2, software: 1 / 10 };
@@ -24,7 +21,7 @@ export function tooLong(
   { software, maxTimeMs }: StepSettings,
 ): string | undefined {
   const stepMs = floorUs / 1000 / (software ? SHARE.software : SHARE.gpu);
-  const mostMs = Math.max(LEAST_MS, maxTimeMs / FEWEST_SAMPLES);
+  const mostMs = Math.max(LONG_STEP_MS, maxTimeMs / FEWEST_SAMPLES);
   if (stepMs <= mostMs) return undefined;
   return `at ${tokens} tokens a step would take about ${seconds(stepMs)} here, ` +
     `more than the ${seconds(mostMs)} that --max-time leaves it`;

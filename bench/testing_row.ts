@@ -59,6 +59,7 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
     rel_l2_err: 1.23456e-7,
     verified: true,
     failure: "",
+    clock_grain_ns: 32,
     ...changes,
   };
 }

@@ -14,7 +14,7 @@ How to search
   --strategy NAME    exhaustive, random or hill-climb (default: exhaustive where all candidates fit
                      the kernel's share of the budget, else hill-climb)
   --silence SEC      a candidate of which nothing is heard for so long has hung (default 30)
-  --noise, --memory, --seed, --driver
+  --noise, --timer, --memory, --seed, --driver
                      as for bench
 
 Files

@@ -32,6 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
   console.log(describeAdapter(host.info));
   const progress = createProgress();
   const stop = new AbortController();
+  const notes = new Set<string>();
   exitOnSignals(() => {
     stop.abort();
     progress.clear();
@@ -40,6 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
   const outcomes = await runJobs({
     ...{ options, log, facts: host.info, spawn: spawnWorker, stop: stop.signal },
     onProgress: progress.update,
+    onNote: (note) => notes.add(note),
     onOutcome(outcome) {
       const entry = entryOf(outcome);
       // Read again: another run may have written its own in the meantime.
@@ -49,6 +51,7 @@ async function main(args: readonly string[]): Promise<number> {
   });
   progress.clear();
   log.close();
+  for (const note of notes) console.log(note);
   await drawHeatMaps(options, outcomes);
   return report(options, outcomes);
 }

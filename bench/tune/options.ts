@@ -3,6 +3,7 @@ import { type BenchCase, casesOf } from "../cases.ts";
 import { list, oneOf, positiveNumber } from "../flag_values.ts";
 import { parseOptions } from "../options.ts";
 import { readFlags } from "../read_flags.ts";
+import type { TimerChoice } from "../timer.ts";
 import { UsageError } from "../usage_error.ts";
 import { STRATEGIES, type Strategy } from "./strategies.ts";
 import { OWN_TUNING } from "./tuning_file.ts";
@@ -26,6 +27,8 @@ export interface TuneOptions {
   readonly outDir: string;
   readonly memoryBytes: number;
   readonly noisePct: number;
+  /** Which clock times the kernels. */
+  readonly timer: TimerChoice;
   readonly seed: number;
   /** Driver name for systems that do not tell it. */
   readonly driver: string | undefined;
@@ -37,7 +40,7 @@ const SWITCHES = ["help", "resume"] as const;
 // deno-fmt-ignore
 const OF_BENCH = [
   "models", "shape", "kv", "batch", "set", "kernels", "dtype", "bits", "sharing", "map", "k",
-  "sparsity", "sink", "recent", "noise", "memory", "seed", "driver", "out",
+  "sparsity", "sink", "recent", "noise", "timer", "memory", "seed", "driver", "out",
 ] as const;
 
 const OWN = ["budget", "strategy", "heat-map", "silence", "tuned"] as const;
@@ -70,6 +73,7 @@ export function parseTuneOptions(args: readonly string[], now: Date = new Date()
     tunedFile: texts.get("tuned") ?? OWN_TUNING,
     outDir: texts.has("out") ? bench.outDir : `${bench.outDir}-tune`,
     ...{ memoryBytes: bench.memoryBytes, noisePct: bench.noisePct, seed: bench.seed },
+    timer: bench.timer,
     driver: bench.driver,
   };
 

@@ -18,7 +18,7 @@ import { type ChildEnd, type Spawn, supervise } from "./supervise.ts";
 export interface TuneRun {
   readonly options:
     & Pick<TuneOptions, "cases" | "budgetMs" | "strategy" | "silenceMs" | "memoryBytes">
-    & Pick<TuneOptions, "noisePct" | "seed">;
+    & Pick<TuneOptions, "noisePct" | "seed" | "timer">;
   readonly facts: AdapterFacts;
   readonly log: TuneLog;
   /** Starts the child process; tests put another program in its place. */
@@ -26,6 +26,8 @@ export interface TuneRun {
   /** Kills the child when it is aborted. */
   readonly stop?: AbortSignal;
   readonly onProgress: (message: string, fraction: number) => void;
+  /** A child says what the user should know, in one sentence. */
+  readonly onNote: (note: string) => void;
   /** A kernel's turn is over. */
   readonly onOutcome: (outcome: Outcome) => void;
 }
@@ -101,6 +103,7 @@ async function runJob(
       const { type: _, ...each } = message;
       keep(each);
     } else if (message.type === "refused") refused = message.why;
+    else if (message.type === "note") run.onNote(message.note);
     // A line for each batch is enough where lines are what progress looks like.
     if (message.type === "trying" && message.candidates.length > 1) {
       tell(`${contender.name}: ${summary(latestOf(measured), defaults)}`);
@@ -116,6 +119,7 @@ async function runJob(
       {
         ...{ kernel: contender.name, problem: benchCase.problem, known: measured, batch },
         ...{ strategy: options.strategy, seed: options.seed, noisePct: options.noisePct },
+        timer: options.timer,
         ...{ budgetMs: Math.max(1, budgetMs - spentMs), memoryBytes: options.memoryBytes },
       },
       options.silenceMs,

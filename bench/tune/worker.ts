@@ -17,8 +17,10 @@ async function main(): Promise<void> {
   const context = await openContext(await openAdapter(), {
     ...{ hot: false, noisePct: job.noisePct, maxTimeMs: job.budgetMs },
     ...{ memoryBytes: job.memoryBytes, seed: job.seed, ...readRevision() },
+    timer: job.timer,
     onProgress: () => {},
   });
+  if (context.timer.note !== null) say({ type: "note", note: context.timer.note });
   const [refused] = eligible(context, job.problem, [contender]).refused;
   if (refused) say({ type: "refused", why: refused.why });
   else await tuneKernel(context, { ...job, contender }, begunMs, say);
