@@ -138,7 +138,7 @@ function warningsOf({ rows, software, replaced }: Series): string[] {
 const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|basic render/i;
 
 function tuningSection(
-  { device, adapter, driver, failed, figures }: Tuning,
+  { device, adapter, driver, replaced, failed, figures }: Tuning,
   rows: readonly ResultRow[],
 ): Section {
   const software = SOFTWARE_NAMES.test(adapter) ||
@@ -147,6 +147,9 @@ function tuningSection(
     heading: `Tuning on ${device}`,
     facts: [
       ["Driver", driver],
+      ...replaced.length > 0
+        ? [["Older versions of kernels, left out", replaced.join(", ")] as const]
+        : [],
       ...failed.length > 0
         ? [["Kernels without a right candidate", failed.join(", ")] as const]
         : [],
