@@ -33,7 +33,7 @@ export function qualityFigures(rows: readonly QualityRow[]): Figure[] {
   return qualityCharts(rows).map(({ trace, field, rows, ...chart }): Figure => ({
     id: `quality-${field === "mass_middle" ? "mass" : "error"}-${idOf(trace)}`,
     caption: `Over all heads of the trace, with the first ${rows[0].sink} and the last ` +
-      `${rows[0].recent} tokens always attended. ${
+      `${rows[0].recent} tokens always attended, seed ${rows[0].seed}. ${
         field === "mass_middle" ? "Higher is better." : "Lower is better."
       }`,
     chart,

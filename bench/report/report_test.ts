@@ -6,7 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { chartSvg } from "../chart/chart.ts";
-import { inTurns, makeFailedRow, makeRow } from "../testing_row.ts";
+import { inTurns, makeRow } from "../testing_row.ts";
 import type { QualityRow } from "../quality/rows.ts";
 import { readPeers } from "../peers.ts";
 import { readResults } from "../read_results.ts";
@@ -124,17 +124,6 @@ Deno.test("the roofline has every timed kernel of the step below probes of all s
   assert(rows.every(([name]) => name !== "prefill/flash" && name !== "encode/prompt"));
 });
 
-Deno.test("a software adapter has no floor that its kernels could be measured by", () => {
-  const rows = (software: boolean) => {
-    const probe = { stage: "probe", kernel: "probe/stream 1 KiB" } as const;
-    const all = [makeRow({ software }), makeRow({ ...probe, software })];
-    const [section] = sectionsOf({ rows: all, peers: new Map(), quality: [], tuning: [] });
-    return tableOf(section, "roofline").map(([name, , percent]) => [name, percent]);
-  };
-  assertEquals(rows(false).at(-1), ["dense/split", 67.4]);
-  assertEquals(rows(true).at(-1), ["dense/split", null]);
-});
-
 Deno.test("the roofline of arithmetic has the prompt's kernels and no popcounts", () => {
   const rows = tableOf(h100(), "roofline-arithmetic");
   // 26475.2 GFLOP/s at 14.5415 GB/s, from the file by hand.
@@ -181,44 +170,6 @@ Deno.test("every mark has a tooltip, and legends say what 32x8x128 is", () => {
 Deno.test("sentences that lead the page stand before all sections", () => {
   const html = pageHtml([h100()], { ...FACTS, lead: ["Sparse is <b>faster</b>."] });
   assertStringIncludes(html, `</h1>\n<p class="lead">Sparse is &lt;b&gt;faster&lt;/b&gt;.</p>\n`);
-});
-
-Deno.test("what is left out, failed or cannot be compared is said on the page", () => {
-  const step = makeRow({ stage: "pipeline", kernel: "pipeline/sparse", median_us: 11.2 });
-  const alone = makeRow({ ...step, speedup_vs_dense: null });
-  const failed = makeFailedRow({ kernel: "dense/wrong" });
-  const [section] = sectionsOf({
-    rows: [makeRow(), alone, failed, makeRow()],
-    peers: new Map(),
-    quality: [],
-    tuning: [],
-  });
-  assertEquals(section.figures, []);
-  assertEquals(
-    section.warning,
-    "FAILED its check, so that its time does not count: dense/wrong. No speedup is given where " +
-      "dense kernels and sparse steps were timed in different runs: 32x8x128, 8K. Rows left out, " +
-      "since later ones of their kernel and case replace them: 1.",
-  );
-});
-
-Deno.test("hot and cold caches of a case make lines and bars of their own", () => {
-  const stages = ["encode_query", "encode_append", "score", "select", "attend", "merge"] as const;
-  const rows = (["cold", "hot"] as const).flatMap((cache, i) =>
-    inTurns([
-      makeRow({ cache, median_us: 20 - 10 * i }),
-      makeRow({ cache, stage: "pipeline", kernel: "pipeline/sparse", median_us: 10 - 8 * i }),
-      ...stages.map((stage) => makeRow({ cache, stage, kernel: stage })),
-    ])
-  );
-  const [section] = sectionsOf({ rows, peers: new Map(), quality: [], tuning: [] });
-  assertEquals(under(tableOf(section, "speedup-wgsl")).map((row) => row.slice(0, 3)), [
-    ["32x8x128, cold cache", 8192, 2],
-    ["32x8x128, hot cache", 8192, 5],
-  ]);
-  const bars = under(tableOf(section, "stages")).filter(([, part]) => part === "whole step");
-  assertEquals(new Set(bars.map(([name]) => name)).size, 2);
-  assertEquals(bars.map(([, , us]) => us), [10, 2]);
 });
 
 Deno.test("hostile names are text", () => {
