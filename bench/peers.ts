@@ -2,7 +2,7 @@
  * Peers: times of other software for the same decode step, measured outside the suite and read from
  * CSV files. A file may be several concatenated, headers and all.
  */
-import { csvLines, damaged, decimalNumber, readText } from "./csv_lines.ts";
+import { csvLines, damaged, decimalNumber, integerNumber, readText } from "./csv_lines.ts";
 
 /** One time of one peer: f16, one query token per sequence. */
 export interface PeerTime {
@@ -37,18 +37,22 @@ export function readPeers(paths: readonly string[]): PeerTime[] {
  * @throws {UsageError} naming the first line that is wrong.
  */
 export function parsePeers(text: string, path: string): PeerTime[] {
-  return csvLines(text, COLUMNS, { path, due: COLUMNS.join() }).flatMap(({ line, fields }) => {
-    const text = (name: (typeof COLUMNS)[number]) => fields[COLUMNS.indexOf(name)].trim();
+  const lines = csvLines(text, COLUMNS, { path, due: COLUMNS.join() });
+  return lines.flatMap((csvLine) => {
+    const text = (name: (typeof COLUMNS)[number]) => csvLine.text(name);
+    const refuse = (name: (typeof COLUMNS)[number], due: string) =>
+      damaged(path, csvLine.line, `${name} takes ${due} above 0, not "${text(name)}"`);
     const above0 = (name: (typeof COLUMNS)[number]) => {
       const value = decimalNumber(text(name));
-      if (value > 0) return value;
-      throw damaged(path, line, `${name} takes a number above 0, not "${text(name)}"`);
+      if (value > 0 && value < Infinity) return value;
+      throw refuse(name, "a number");
     };
     const size = (name: (typeof SIZES)[number]) => {
-      if (/^[1-9]\d*$/.test(text(name))) return Number(text(name));
-      throw damaged(path, line, `${name} takes a whole number above 0, not "${text(name)}"`);
+      const value = integerNumber(text(name));
+      if (value > 0) return value;
+      throw refuse(name, "a whole number");
     };
-    if (text("peer") === "") throw damaged(path, line, "names no peer");
+    if (text("peer") === "") throw damaged(path, csvLine.line, "names no peer");
     if (text("gbytes_per_s") !== "") above0("gbytes_per_s");
     const medianUs = above0("us_median");
     if (SIZES.every((name) => text(name) === "")) return [];

@@ -31,11 +31,28 @@ Deno.test("files may be concatenated, end lines as they like and say what no ste
   assertEquals(parsePeers(HEADER, "p"), []);
 });
 
+Deno.test("tables that statistics programs wrote again are the same tables", () => {
+  const plain = [HEADER, "a,1,2,1,64,100,5,", "copy,,,,,,714.9,3004"].join("\n");
+  const all = plain.split("\n").map((line) => line.split(",").map((text) => `"${text}"`).join());
+  const r = [
+    `"",${all[0]}`,
+    `"1","a",1,2,1,64,100,5,NA`,
+    `"2","copy",NA,NA,NA,NA,NA,714.9,3004`,
+  ];
+  const pandas = [HEADER, "a,1.0,2.0,1.0,64.0,100.0,5.0,", "copy,,,,,,714.9,3004.0"];
+  for (const lines of [all, r, pandas]) {
+    assertEquals(parsePeers(`${lines.join("\r\n")}\r\n`, "p"), parsePeers(plain, "p"));
+  }
+});
+
 Deno.test("what is wrong in a file is refused in one sentence with its line", () => {
   const wrong: Record<string, RegExp> = {
     "": /^p\.csv has other columns than peer,batch,/,
     "peer,batch\n": /^p\.csv has other columns than peer,batch,/,
     [`${HEADER},more\n`]: /^p\.csv has other columns/,
+    [HEADER.replace("batch", "peer")]: /^p\.csv, line 1: has the column "peer" twice\.$/,
+    "utc,suite_version,case_id\n": /^p\.csv has other columns .+: it is a file of results\.$/,
+    [`${HEADER}\na,1,32,8,128,8192,-5,\n`]: /line 2: us_median takes a number above 0, not "-5"/,
     [`${HEADER}\na,1,2\n`]: /^p\.csv, line 2: has 3 fields where 8 are due\.$/,
     [`${HEADER}\n\na,1,32,8,128,8k,5,\n`]: /line 3: kv_len takes a whole number above 0, not "8k"/,
     [`${HEADER}\na,,32,8,128,8192,5,\n`]: /line 2: batch takes a whole number above 0, not ""/,
