@@ -15,19 +15,20 @@ export interface CsvLine {
  *
  * @param path Names the file in errors.
  * @param due What the columns are called in errors.
+ * @param firstLine The line of the file on which the text begins.
  * @throws {UsageError} for other columns, or naming the first line that is no record of them.
  */
 export function csvLines(
   text: string,
   columns: readonly string[],
-  { path, due }: { path: string; due: string },
+  { path, due, firstLine = 1 }: { path: string; due: string; firstLine?: number },
 ): CsvLine[] {
   const header = columns.join();
   const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
   if (lines[0].trimEnd() !== header) throw new UsageError(`${path} has other columns than ${due}.`);
   return lines.flatMap((record, i) => {
     if ([header, ""].includes(record.trim())) return [];
-    const line = i + 1;
+    const line = firstLine + i;
     const fields = fieldsOf(record);
     if (fields === null) throw damaged(path, line, "is not CSV");
     if (fields.length === columns.length) return [{ line, fields }];

@@ -65,7 +65,7 @@ function timesOf(
   const timed = rows.filter(({ verified, median_us }) => verified && median_us !== null);
   const kernel = (name: string) => fastest(timed.filter((row) => row.kernel === name).map(timeOf));
   const stage = (name: string) => fastest(timed.filter((row) => row.stage === name).map(timeOf));
-  const same = peers.filter((peer) => isSameStep(peer, row));
+  const same = peers.filter((peer) => peer.stage === "decode" && hasSameSizes(peer, row));
   const peer = (pattern: RegExp) =>
     fastest(
       same.filter(({ peer }) => pattern.test(peer))
@@ -84,9 +84,13 @@ function timesOf(
   };
 }
 
-/** Dense attention depends on neither codes nor windows: sizes decide. Peers are measured in f16. */
-function isSameStep(peer: PeerTime, row: ResultRow): boolean {
-  return row.dtype === "f16" && peer.batch === row.batch && peer.qHeads === row.q_heads &&
+/**
+ * Dense attention depends on neither codes nor windows: sizes decide. Peers are measured in f16, on
+ * sequences of one length.
+ */
+export function hasSameSizes(peer: PeerTime, row: ResultRow): boolean {
+  return row.dtype === "f16" && !row.lengths.includes(" ") && peer.batch === row.batch &&
+    peer.qHeads === row.q_heads &&
     peer.kvHeads === row.kv_heads && peer.headDim === row.head_dim && peer.kvLen === row.kv_len;
 }
 

@@ -9,7 +9,7 @@ const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-24`;
 const SIZES = { batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 };
 
 const peer = (peer: string, medianUs: number, sizes: Partial<PeerTime> = {}): PeerTime => ({
-  ...{ peer, medianUs },
+  ...{ stage: "decode", peer, medianUs },
   ...SIZES,
   ...sizes,
 });
@@ -59,9 +59,18 @@ Deno.test("a peer's dense attention stands beside every case of its sizes, in f1
   assertEquals(cudaUs({ code_sharing: "group", bits: 128, sink: 0, recent: 0 }), [19]);
   assertEquals(cudaUs({ batch: 8 }), [99]);
   const others: Partial<ResultRow>[] = [{ dtype: "f32" }, { kv_len: 1 }, { q_heads: 8 }];
+  // A peer's sequences are all as long as the longest of a batch.
+  others.push({ batch: 8, lengths: "8192 8192 500 1 1 1 1 1" });
   for (const other of [...others, { kv_heads: 4 }, { head_dim: 64 }]) {
     assertEquals(cudaUs(other), []);
   }
+});
+
+Deno.test("prompt attention is no peer of a decode step", () => {
+  const peers = [peer("torch_cudnn", 19), peer("torch_cudnn", 1, { stage: "prefill" })];
+  const [{ cudaDense }] = times([dense(20), step(10)], peers);
+  assertEquals(cudaDense, { name: "torch_cudnn", medianUs: 19 });
+  assertEquals(times([dense(20)], peers.slice(1)), []);
 });
 
 Deno.test("topk stands beside a selection of the same rows and count only", () => {
