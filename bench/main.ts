@@ -5,7 +5,7 @@
  */
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
-import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
+import { casesOf, type NamedTrace } from "./cases.ts";
 import { openContext } from "./context.ts";
 import { earlierRows } from "./earlier_rows.ts";
 import { exitOnSignals } from "./exit_on_signals.ts";
@@ -19,6 +19,7 @@ import { createProgress } from "./progress.ts";
 import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
 import { promptShares } from "./prompt_share.ts";
+import { onAdapter } from "./quick.ts";
 import { checkWritable } from "./quality/output_file.ts";
 import { openResults } from "./results.ts";
 import { commandOf } from "./report/command.ts";
@@ -26,6 +27,7 @@ import { readRevision, shortDigest } from "./revision.ts";
 import { formatTable } from "./table.ts";
 import { loadTuning } from "./tune/tuning_file.ts";
 import { runCommand } from "./run_command.ts";
+import { gpuPlan, verdicts } from "./verdict.ts";
 import { writeRun } from "./write_run.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
@@ -36,9 +38,11 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(options.help ? HELP : listText());
     return EXIT.ok;
   }
-  const cases = casesOf(options, await readTrace(options));
+  const trace = await readTrace(options);
+  // Cases that cannot be are refused before anything looks for a GPU.
+  const cases = casesOf(options, trace);
   if (options.printWgsl === null) {
-    return await measureAll(options, cases, readPeers(options.peers));
+    return await measureAll(options, trace, readPeers(options.peers));
   }
   console.log(await wgslText(options.printWgsl, cases[0].problem));
   return EXIT.ok;
@@ -62,7 +66,7 @@ async function readTrace(
 
 async function measureAll(
   options: BenchOptions,
-  cases: readonly BenchCase[],
+  trace: NamedTrace | undefined,
   peers: readonly PeerTime[],
 ): Promise<number> {
   const tuning = options.noTuned ? null : loadTuning(options.tuned);
@@ -71,6 +75,7 @@ async function measureAll(
   const earlier = earlierRows(options.outDir, revision.commit);
   const host = await openAdapter({ driver: options.driver });
   console.log(describeAdapter(host.info));
+  const cases = casesOf(onAdapter(options, host.info.software), trace);
   const results = openResults(options.outDir);
   const progress = createProgress();
   exitOnSignals(() => {
@@ -105,7 +110,7 @@ async function measureAll(
 
 /** Prints what came of the run, writes it as a page, and returns the exit code. */
 async function report(
-  { outDir, json }: BenchOptions,
+  { outDir, json, quick }: BenchOptions,
   { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
   csvPath: string,
   ratios: string,
@@ -116,7 +121,7 @@ async function report(
   else console.error("No kernel could run.");
   if (ratios !== "") console.log(`${ratios}\n`);
   for (const note of tuned) console.log(`${note}.`);
-  for (const share of promptShares(rows)) console.log(`${share}.`);
+  for (const share of promptShares(rows, peers)) console.log(`${share}.`);
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);
@@ -128,8 +133,11 @@ async function report(
     const { writeReport } = await import("./report/write.ts");
     const path = `${outDir}/report.html`;
     const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };
-    writeReport(path, data, commandOf("bench", Deno.args));
+    const command = commandOf("bench", Deno.args);
+    const plan = gpuPlan(rows, quick ? null : command);
+    writeReport(path, { ...data, plan }, command);
     console.log(`Report: ${path}`);
+    for (const verdict of verdicts(rows, plan)) console.log(`\n${verdict}`);
   }
   const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));
   if (failed.size > 0) {

@@ -4,6 +4,7 @@ import { CONTENDERS } from "../kernels/registry.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { HELP } from "./help.ts";
 import { parseOptions } from "./options.ts";
+import { onAdapter } from "./quick.ts";
 import { UsageError } from "./usage_error.ts";
 
 const NOW = new Date("2026-07-03T12:34:56.789Z");
@@ -76,9 +77,15 @@ Deno.test("models of one shape share a case", () => {
   assertEquals(cases("--models llama-2-7b").map(({ problem }) => problem.kvLen), [4096]);
 });
 
-Deno.test("quick is one model at 8192 tokens", () => {
-  assertEquals(ids("--quick"), [caseId(cases("--map random")[0].problem)]);
-  assertEquals(ids("--quick --map mlp"), [caseId(cases("")[0].problem)]);
+Deno.test("quick is one model at three lengths, at one on a software adapter", () => {
+  const lengths = "--kv 1024,4096,16384";
+  assertEquals(ids("--quick"), ids(`--map random ${lengths}`));
+  assertEquals(ids("--quick --map mlp"), ids(lengths));
+  const onSoftware = (line: string) =>
+    casesOf(onAdapter(parse(line), true)).map(({ caseId }) => caseId);
+  assertEquals(onSoftware("--quick"), ids("--map random --kv 8192"));
+  assertEquals(onSoftware(lengths), ids(lengths), "lengths that were asked for stay");
+  assertEquals(onAdapter(parse("--quick"), false), parse("--quick"));
 });
 
 Deno.test("a trace alone is a case of its own, else one more", () => {

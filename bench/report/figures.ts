@@ -10,6 +10,7 @@ import { speedupFigures } from "./speedup.ts";
 import { stageFigures } from "./stages.ts";
 import type { LogLine } from "../tune/log.ts";
 import { type Tuning, tunings } from "./tuning.ts";
+import { type GpuPlan, verdicts } from "../verdict.ts";
 
 /** What a report is made of. */
 export interface ReportData {
@@ -19,6 +20,8 @@ export interface ReportData {
   readonly quality: readonly QualityRow[];
   /** Lines of tuners' logs. */
   readonly tuning: readonly LogLine[];
+  /** What would tell on a GPU what a software adapter's rows do not; quickstart where not given. */
+  readonly plan?: GpuPlan;
 }
 
 /** Figures that belong together. */
@@ -28,13 +31,15 @@ export interface Section {
   readonly facts: readonly (readonly [string, string])[];
   /** What a reader must know first; null for nothing. */
   readonly warning: string | null;
+  /** Sentences on whether sparse attention is faster, which stand on top of the page. */
+  readonly verdicts?: readonly string[];
   readonly figures: readonly Figure[];
 }
 
 const SOFTWARE = "A software adapter's times say nothing about a GPU.";
 
 /** The sections of a report. Ids of figures are unique over all of them. */
-export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Section[] {
+export function sectionsOf({ rows, peers, quality, tuning, plan }: ReportData): Section[] {
   const devices = [...Map.groupBy(rows, (row) => `${row.adapter}, ${row.backend}`)];
   const sections = devices.map(([device, rows]): Section => {
     const figures = [
@@ -48,6 +53,7 @@ export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Sectio
       heading: device,
       facts: factsOf(rows),
       warning: rows.some(({ software }) => software) ? SOFTWARE : null,
+      verdicts: verdicts(rows, plan),
       figures: figures.map((figure) => ({ ...figure, id: prefix + figure.id })),
     };
   });

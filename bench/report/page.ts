@@ -29,6 +29,7 @@ export function pageHtml(sections: readonly Section[], { command, written }: Pag
 <a class="skip" href="#main">Skip to the results</a>
 <header>
 <h1>HashAttention Bench: report</h1>
+${sections.map(verdictsHtml).join("")}
 <p>Written ${escapeXml(written.slice(0, 16).replace("T", " "))} UTC by</p>
 <pre><code>${escapeXml(command)}</code></pre>
 <nav aria-label="Figures"><ul>${sections.map(linksHtml).join("")}</ul></nav>
@@ -47,6 +48,13 @@ function linksHtml({ heading, figures }: Section, i: number): string {
     `<li><a href="#${id}">${escapeXml(chart.title)}${hiddenHtml(heading)}</a></li>`
   );
   return `<li><a href="#section-${i}">${escapeXml(heading)}</a><ul>${links.join("")}</ul></li>`;
+}
+
+/** What a section comes to, for readers who have ten seconds. */
+function verdictsHtml({ heading, verdicts = [] }: Section): string {
+  if (verdicts.length === 0) return "";
+  const items = verdicts.map((verdict) => `<li>${escapeXml(verdict)}</li>`);
+  return `<div class="verdicts"><p>${escapeXml(heading)}</p><ul>${items.join("")}</ul></div>`;
 }
 
 /** Said, not shown. */

@@ -32,6 +32,9 @@ nav ul { padding-left: 1.2rem; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 0.5rem 1.5rem; }
 dt { color: var(--soft); font-size: 0.875rem; }
 dd { margin: 0; }
+.verdicts { border-left: 4px solid var(--link); padding-left: 0.75rem; margin: 1rem 0; }
+.verdicts p { margin: 0; font-weight: bold; }
+.verdicts ul { margin: 0; padding-left: 1.2rem; }
 .warning { color: var(--warning); font-weight: bold; }
 .figures {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr));
