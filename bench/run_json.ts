@@ -3,6 +3,8 @@
  * read: it tells the place of what is wrong, has no dependencies and is the smallest such library.
  */
 import * as v from "valibot";
+import { DuplicateNameError, parseStrictJson } from "../kernels/strict_json.ts";
+import { describeFile, RUN_DOCUMENT } from "./file_kinds.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
 import { shortNumber } from "./results.ts";
 import { UsageError } from "./usage_error.ts";
@@ -104,14 +106,20 @@ export function runJson(
  * @throws {UsageError} one sentence on what is wrong, and where.
  */
 export function parseRun(json: string, path: string): RunDocument {
+  const found = describeFile(json);
+  const other = found === RUN_DOCUMENT ? null : found;
+  const hint = other === null ? "" : `: it is ${other}`;
   let value: unknown;
   try {
-    value = JSON.parse(json);
-  } catch {
-    throw new UsageError(`${path} is no JSON.`);
+    value = parseStrictJson(json.replace(/^\ufeff/, ""));
+  } catch (error) {
+    if (error instanceof DuplicateNameError) throw new UsageError(`${path}: ${error.message}.`);
+    throw new UsageError(`${path} is no JSON${hint === "" ? "" : ` document${hint}`}.`);
   }
   const schema = (value as { schema?: unknown } | null)?.schema;
-  if (typeof schema !== "number") throw new UsageError(`${path} is no run of the suite.`);
+  if (typeof schema !== "number" || other !== null) {
+    throw new UsageError(`${path} is no run of the suite${hint}.`);
+  }
   if (schema !== SCHEMA) {
     throw new UsageError(`${path} has schema ${schema}, this version reads ${SCHEMA}.`);
   }

@@ -90,6 +90,14 @@ Deno.test("damaged documents are refused in one sentence that tells the place", 
   const wrong: [string, RegExp][] = [
     ["", /^r\.json is no JSON\.$/],
     [runJson(FACTS, [ROW], []).slice(0, -20), /^r\.json is no JSON\.$/],
+    [
+      runJson(FACTS, [ROW], []).replace('"median_us":', '"median_us":1,"median_us":'),
+      /^r\.json: the name "median_us" stands twice in one object\.$/,
+    ],
+    [
+      spoilt((run) => run.rows[0].median_us = -5),
+      /^r\.json: rows\.0\.median_us is -5 where >=0 is due\.$/,
+    ],
     ["null", /^r\.json is no run of the suite\.$/],
     ["[]", /^r\.json is no run of the suite\.$/],
     ['{"entries":[]}', /^r\.json is no run of the suite\.$/],

@@ -35,7 +35,10 @@ Deno.test("what is wrong exits 2 with one sentence and prints nothing else", () 
       [[STORED, folder], /^Cannot read \S+results\.csv: /],
       [[STORED, await file("empty.csv", "")], /empty\.csv is empty\.$/m],
       [[STORED, await file("header.csv", `${lines[0]}\r\n`)], /header\.csv has no rows\.$/m],
-      [[STORED, PEERS], /peers\.csv has other columns than this version writes\.$/m],
+      [
+        [STORED, PEERS],
+        /peers\.csv has other columns than .+: it is a file of peers, which --peers takes\.$/m,
+      ],
       [[STORED, MAIN], /main\.ts has other columns than this version writes\.$/m],
       [
         [STORED, await file("older.csv", older)],

@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { systemReason } from "../../fixtures/system_reason.ts";
 import type { Params } from "../../kernels/contender.ts";
+import { parseStrictJson } from "../../kernels/strict_json.ts";
 import type { TuningKey } from "../../kernels/tuning.ts";
 import { readText } from "../csv_lines.ts";
 import { UsageError } from "../usage_error.ts";
@@ -135,7 +136,7 @@ function isFolder(path: string): boolean {
 
 function parsed(line: string): unknown {
   try {
-    return JSON.parse(line);
+    return parseStrictJson(line);
   } catch {
     return null;
   }
@@ -143,7 +144,7 @@ function parsed(line: string): unknown {
 
 const text = v.string();
 const params = v.record(text, v.number());
-const time = v.nullable(v.number());
+const time = v.nullable(v.pipe(v.number(), v.minValue(0)));
 const SUBJECT = {
   ...{ adapter: text, driver: text, backend: text, case_id: text, kernel: text, checksum: text },
   utc: text,

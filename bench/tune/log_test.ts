@@ -68,4 +68,8 @@ Deno.test("a log that is there, one that is missing and one that is damaged are 
     assertThrows(() => openLog(folder, true), UsageError, "line 2 is none of a tuner's");
     const wrong = { ...LINE, params: { LANES: "eight" } };
     assertThrows(() => parseLog(`${JSON.stringify(wrong)}\n`, "t"), UsageError, "line 1 is none");
+    const twice = JSON.stringify(LINE).replace('"us":', '"us":1,"us":');
+    assertThrows(() => parseLog(`${twice}\n`, "t"), UsageError, "line 1 is none");
+    const negative = JSON.stringify({ ...LINE, us: -5 });
+    assertThrows(() => parseLog(`${negative}\n`, "t"), UsageError, "line 1 is none");
   }));
