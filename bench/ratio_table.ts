@@ -71,7 +71,7 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
       {
         name: "wgsl_dense_over_step_x",
         heading: "x WGSL",
-        value: (t) => over(t.wgslDense, t.step),
+        value: (t) => over(t.turnDense, t.step),
       },
       { name: "ort_web_over_step_x", heading: "x ORT", value: (t) => over(t.ortDense, t.step) },
     ],

@@ -3,7 +3,7 @@ import { type PeerTime, readPeers } from "./peers.ts";
 import { caseTimes } from "./ratios.ts";
 import { readResults } from "./read_results.ts";
 import type { ResultRow } from "./row.ts";
-import { makeFailedRow, makeRow } from "./testing_row.ts";
+import { inTurns, makeFailedRow, makeRow } from "./testing_row.ts";
 
 const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-24`;
 const SIZES = { batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 };
@@ -51,6 +51,33 @@ Deno.test("of each kind the fastest that is right counts", () => {
   assertEquals([found.ortDense?.medianUs, found.tokenPool, found.topK], [90, null, null]);
 });
 
+Deno.test("a ratio over the step is of a dense kernel that took turns with it", () => {
+  const names = { kernel: "dense/gpt_fast" };
+  const earlier = inTurns([dense(15, names), step(12)]);
+  const later = inTurns([dense(20), dense(18, { kernel: "dense/b" }), step(9)]);
+  const [together] = times([...earlier, ...later]);
+  assertEquals([together.step?.medianUs, together.turnDense?.medianUs], [9, 18]);
+  assertEquals([together.wgslDense?.medianUs, together.gptFast], [15, null]);
+  // A later run of pipelines alone has no speedups: nothing it could be set against took turns.
+  const alone = step(5, { speedup_vs_dense: null });
+  const [apart] = times([...later, alone]);
+  assertEquals([apart.step?.medianUs, apart.wgslDense?.medianUs, apart.turnDense], [5, 18, null]);
+});
+
+Deno.test("hot and cold caches of a case are two cases", () => {
+  const cold = inTurns([dense(20), step(10)]);
+  const hot = inTurns([dense(8, { cache: "hot" }), step(5, { cache: "hot" })]);
+  const found = times([...cold, ...hot]);
+  assertEquals(found.map(({ turnDense, step }) => [turnDense?.medianUs, step?.medianUs]), [
+    [20, 10],
+    [8, 5],
+  ]);
+});
+
+Deno.test("a median of 0 is no time", () => {
+  assertEquals(times(inTurns([dense(0), step(10)])), []);
+});
+
 Deno.test("a peer's dense attention stands beside every case of its sizes, in f16", () => {
   const peers = [peer("torch_cudnn", 19), peer("torch_cudnn", 99, { batch: 8 })];
   const cudaUs = (changes: Partial<ResultRow>) =>
@@ -85,7 +112,7 @@ Deno.test("cases come in order under their labels, without those that allow no r
   const rows = [
     ...[step(9, { case_id: "b" }), dense(20, { case_id: "b" }), dense(20, { case_id: "dense" })],
     ...[step(9, { case_id: "step" }), select(5, { case_id: "select" })],
-    ...[dense(20, { case_id: "a", kernel: "dense/gpt_fast" }), step(9, { case_id: "a" })],
+    ...inTurns([dense(20, { case_id: "a", kernel: "dense/gpt_fast" }), step(9, { case_id: "a" })]),
   ];
   const found = caseTimes(rows, [], new Map([["b", "label"]]));
   assertEquals(found.map(({ label }) => label), ["label", "a"]);
