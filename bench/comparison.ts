@@ -1,5 +1,5 @@
 /** Whether dense attention or the sparse step is faster in one case. Pure. */
-import { refersTo } from "./kept_rows.ts";
+import { tookTurns } from "./ratios.ts";
 import type { ResultRow } from "./row.ts";
 
 /** Who is faster at one KV length; a tie where the intervals of the medians overlap. */
@@ -26,9 +26,8 @@ const NAMES = { dense: "dense kernel", pipeline: "whole sparse step" } as const;
 
 /**
  * Compares the rows of one case on one device, or says why they cannot be compared (half a
- * sentence). A sparse step is compared with the dense kernel that its own speedup refers to: the
- * fastest of those that took turns with it. Medians of different runs are never set against each
- * other.
+ * sentence). A sparse step is compared with the fastest of the dense kernels that took turns with
+ * it.
  */
 export function compareCase(rows: readonly ResultRow[]): Comparison | string {
   const dense = timed(rows, "dense");
@@ -39,10 +38,10 @@ export function compareCase(rows: readonly ResultRow[]): Comparison | string {
   ];
   if (missing.length > 0) return missing.join(" and ");
   const pairs = steps.flatMap((step) => {
-    const partner = dense.find(({ median_us }) => refersTo(step, median_us));
-    return partner ? [{ step, dense: partner }] : [];
+    const inTurn = dense.filter((row) => tookTurns(row, step));
+    return inTurn.length > 0 ? [{ step, dense: inTurn.reduce(faster) }] : [];
   });
-  if (pairs.length === 0) return "dense kernels and sparse steps were timed in different runs";
+  if (pairs.length === 0) return "dense kernels and sparse steps did not take turns";
   const best = pairs.reduce((a, b) => b.step.median_us < a.step.median_us ? b : a);
   return {
     kvLen: best.step.kv_len,
@@ -51,6 +50,10 @@ export function compareCase(rows: readonly ResultRow[]): Comparison | string {
     speedup: best.dense.median_us / best.step.median_us,
     winner: winnerOf(best.dense, best.step),
   };
+}
+
+function faster(a: TimedRow, b: TimedRow): TimedRow {
+  return b.median_us < a.median_us ? b : a;
 }
 
 /** Disjoint intervals lie as their medians do. */

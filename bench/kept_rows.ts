@@ -87,10 +87,7 @@ function isCompared({ stage }: Contender): boolean {
 const ROUNDING = 1e-4;
 
 /** Whether a row's speedup is over the median `best`. */
-export function refersTo(
-  { speedup_vs_dense: speedup, median_us }: ResultRow,
-  best: number | null,
-): boolean {
+function refersTo({ speedup_vs_dense: speedup, median_us }: ResultRow, best: number | null) {
   if (speedup === null || best === null) return speedup === best;
   return Math.abs(speedup * median_us! / best - 1) < ROUNDING;
 }

@@ -6,6 +6,7 @@ import type { Comparison, Winner } from "./comparison.ts";
 import { crossingOf } from "./crossing.ts";
 import { QUICK_KV_LENS } from "./quick.ts";
 import type { ResultRow } from "./row.ts";
+import { seriesOf } from "./series.ts";
 import { type CaseGroup, caseGroups, groupNames, isCompared } from "./verdict_groups.ts";
 
 /** A command that would measure on a GPU what a software adapter cannot tell. */
@@ -34,18 +35,22 @@ const RIVALS: readonly string[] = ["dense/gpt_fast", "dense/token_pool"];
 
 /**
  * Sentences on the rows of one device, for each group of cases that differ in KV length alone; none
- * where neither dense kernels nor whole sparse steps were timed.
+ * where neither dense kernels nor whole sparse steps were timed. No sentence spans runs of different
+ * code, drivers or settings: where there are several, each has its own.
  *
  * @param plan What to tell of instead, where a software adapter was timed.
  */
 export function verdicts(rows: readonly ResultRow[], plan: GpuPlan = QUICKSTART_PLAN): string[] {
-  const groups = caseGroups(rows);
-  const onGpus = groups.filter(({ row }) => !row.software);
-  const names = groupNames(onGpus);
-  return [
-    ...onGpus.map((group, i) => verdictOf(group, names[i])),
-    ...(onGpus.length < groups.length ? [softwareVerdict(plan)] : []),
-  ];
+  const series = seriesOf(rows);
+  const onGpus = series.filter(({ software }) => !software);
+  const told = onGpus.flatMap(({ label, rows }) => {
+    const groups = caseGroups(rows);
+    const names = groupNames(groups);
+    const prefix = series.length > 1 ? `${label}: ` : "";
+    return groups.map((group, i) => prefix + verdictOf(group, names[i]));
+  });
+  const software = series.some((each) => each.software && each.rows.some(isCompared));
+  return software ? [...told, softwareVerdict(plan)] : told;
 }
 
 function softwareVerdict({ command, kvLens }: GpuPlan): string {

@@ -17,10 +17,7 @@ export interface CaseGroup {
   readonly failed: readonly ResultRow[];
 }
 
-/** Facts of a run in which all cases of a group agree: a crossing never spans two runs' settings. */
-const RUN_FACTS = ["adapter", "driver", "backend", "runtime", "commit", "timer"] as const;
-
-/** The groups in which dense kernels or whole sparse steps were timed at some length at least. */
+/** The groups of a series in which dense kernels or whole sparse steps were timed at some length at least. */
 export function caseGroups(rows: readonly ResultRow[]): CaseGroup[] {
   return [...Map.groupBy(rows, groupId).values()].filter((of) => of.some(isCompared))
     .flatMap(byCaches).map(groupOf);
@@ -37,7 +34,6 @@ function groupId(row: ResultRow): string {
     // Batches of unequal sequences differ in more than one length.
     row.lengths.includes(" ") ? row.lengths : "",
     row.data_digest,
-    ...RUN_FACTS.map((name) => row[name]),
   ]);
 }
 
@@ -73,7 +69,6 @@ function groupOf(rows: readonly ResultRow[]): CaseGroup {
 export function groupNames(groups: readonly CaseGroup[]): string[] {
   if (groups.length === 0) return [];
   const rows = groups.map(({ row }) => row);
-  const facts = RUN_FACTS.filter((name) => new Set(rows.map((row) => row[name])).size > 1);
   const unusual = unusualSettings(rows);
   return groups.map(({ row, hot }, i) => {
     const trace = traceName(row);
@@ -85,7 +80,6 @@ export function groupNames(groups: readonly CaseGroup[]): string[] {
       ...(trace === undefined ? [] : [`trace ${trace}`]),
       ...unusual[i].filter((text) => text !== picksName(row) && !text.endsWith(" cache")),
       ...(hot ? ["hot caches"] : []),
-      ...facts.map((name) => `${name} ${row[name]}`),
       picksName(row),
     ].join(", ");
   });
