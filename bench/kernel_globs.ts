@@ -1,11 +1,9 @@
 /** Kernels chosen by globs of their names, such as `dense/*`. Pure. */
-import type { Contender } from "../kernels/contender.ts";
-
 /** The contenders that match one glob or more, in the order in which they come. */
-export function matching(
-  contenders: readonly Contender[],
+export function matching<T extends { readonly name: string }>(
+  contenders: readonly T[],
   globs: readonly string[],
-): readonly Contender[] {
+): readonly T[] {
   const patterns = globs.map((glob) =>
     new RegExp(`^${glob.split("*").map((part) => RegExp.escape(part)).join(".*")}$`)
   );

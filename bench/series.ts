@@ -37,7 +37,7 @@ const ALWAYS_TOLD: readonly (keyof ResultRow)[] = ["adapter", "backend"];
  * did not take turns, so each of them makes a series of its own; files of different cases add up.
  */
 export function seriesOf(rows: readonly SourcedRow[]): Series[] {
-  const groups = [...Map.groupBy(rows, identityOf).values()].flatMap(runsOf);
+  const groups = runsOf(rows);
   const labels = labelsOf(groups);
   return groups.map((group, i) => {
     const last = new Map(group.map((row) => [`${row.kernel} [${caseName(row)}]`, row]));
@@ -50,12 +50,17 @@ export function seriesOf(rows: readonly SourcedRow[]): Series[] {
   });
 }
 
+/** The rows of each series, with those that later ones replaced. */
+export function runsOf(rows: readonly SourcedRow[]): SourcedRow[][] {
+  return [...Map.groupBy(rows, identityOf).values()].flatMap(byFiles);
+}
+
 function identityOf(row: ResultRow): string {
   return JSON.stringify(FACTS.map(({ name }) => row[name]));
 }
 
 /** The rows of one identity: together, or by file if any two files have a case in common. */
-function runsOf(rows: readonly SourcedRow[]): SourcedRow[][] {
+function byFiles(rows: readonly SourcedRow[]): SourcedRow[][] {
   const files = [...Map.groupBy(rows, ({ source }) => source ?? "").values()];
   const cases = files.flatMap((of) => [...new Set(of.map(caseName))]);
   return new Set(cases).size === cases.length ? [[...rows]] : files;

@@ -3,7 +3,7 @@ import { stringify } from "@std/csv";
 import { shortNumber } from "../results.ts";
 import { alignColumns, rule } from "../text_table.ts";
 import type { Comparison } from "./comparison.ts";
-import { basisLines, fileLines, totalLine, unpairedLines } from "./sentences.ts";
+import { basisLines, cautionLines, fileLines, totalLine, unpairedLines } from "./sentences.ts";
 import type { StageSummary } from "./summary.ts";
 import { rowTable, stageTable, type Table } from "./tables.ts";
 
@@ -87,7 +87,7 @@ export function pairRecords({ files, rows }: Comparison): PairRecord[] {
   );
 }
 
-/** Tables with the sentences around them, blocks a line apart. */
+/** The summary and then the rows, with the sentences around them, blocks a line apart. */
 function document(
   comparison: Comparison,
   draw: (table: Table) => string,
@@ -95,13 +95,15 @@ function document(
 ): string {
   const stages = comparison.stages.map((all, i) => draw(stageTable(comparison, all, i)));
   const unpaired = unpairedLines(comparison);
+  const cautions = cautionLines(comparison);
   return [
     fileLines(comparison).join(lineBreak),
-    draw(rowTable(comparison)),
+    totalLine(comparison),
     ...stages,
+    ...(cautions.length > 0 ? [cautions.join(lineBreak)] : []),
+    draw(rowTable(comparison)),
     basisLines(comparison).join(lineBreak),
     ...(unpaired.length > 0 ? [unpaired.join(lineBreak)] : []),
-    totalLine(comparison),
   ].join("\n\n");
 }
 

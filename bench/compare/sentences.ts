@@ -21,11 +21,11 @@ export function basisLines(comparison: Comparison): string[] {
     `${driftUs} us are of the base's time; FASTER, SLOWER: wholly beyond it; UNSURE: across it.`,
     `The intervals come from the samples of each run (${samples.fewest} to ${samples.most} a row) ` +
     "and do not see how runs drift apart: that is what the limit is for.",
-    ...warnings(comparison),
   ];
 }
 
-function warnings(
+/** What a reader must know before any verdict. */
+export function cautionLines(
   { metric, files, cardsDiffer, fewSamples, otherParams }: Comparison,
 ): string[] {
   const soft = files.filter(({ software }) => software);
@@ -81,7 +81,7 @@ function counted(count: number, unit: string): string {
   return `${count} ${unit}${count === 1 ? "" : "s"}`;
 }
 
-/** The last line: pairs and how many have each verdict. */
+/** One line: pairs and how many have each verdict. */
 export function totalLine({ rows }: Comparison): string {
   const verdicts = rows.flatMap(({ others }) => others.flatMap((other) => other?.verdict ?? []));
   const counts = VERDICTS.map((name) => ({
