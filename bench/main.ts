@@ -5,7 +5,7 @@
  */
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
-import { casesOf, type NamedTrace } from "./cases.ts";
+import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
 import { openContext } from "./context.ts";
 import { earlierRows } from "./earlier_rows.ts";
 import { exitOnSignals } from "./exit_on_signals.ts";
@@ -19,8 +19,8 @@ import { createProgress } from "./progress.ts";
 import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
 import { promptShares } from "./prompt_share.ts";
-import { onAdapter } from "./quick.ts";
 import { checkWritable } from "./quality/output_file.ts";
+import { quickCases } from "./quick.ts";
 import { openResults } from "./results.ts";
 import { commandOf } from "./report/command.ts";
 import { readRevision, shortDigest } from "./revision.ts";
@@ -38,11 +38,9 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(options.help ? HELP : listText());
     return EXIT.ok;
   }
-  const trace = await readTrace(options);
-  // Cases that cannot be are refused before anything looks for a GPU.
-  const cases = casesOf(options, trace);
+  const cases = casesOf(options, await readTrace(options));
   if (options.printWgsl === null) {
-    return await measureAll(options, trace, readPeers(options.peers));
+    return await measureAll(options, cases, readPeers(options.peers));
   }
   console.log(await wgslText(options.printWgsl, cases[0].problem));
   return EXIT.ok;
@@ -66,7 +64,7 @@ async function readTrace(
 
 async function measureAll(
   options: BenchOptions,
-  trace: NamedTrace | undefined,
+  asked: readonly BenchCase[],
   peers: readonly PeerTime[],
 ): Promise<number> {
   const tuning = options.noTuned ? null : loadTuning(options.tuned);
@@ -75,7 +73,7 @@ async function measureAll(
   const earlier = earlierRows(options.outDir, revision.commit);
   const host = await openAdapter({ driver: options.driver });
   console.log(describeAdapter(host.info));
-  const cases = casesOf(onAdapter(options, host.info.software), trace);
+  const cases = options.quick ? quickCases(asked, host.info.software) : asked;
   const results = openResults(options.outDir);
   const progress = createProgress();
   exitOnSignals(() => {
@@ -116,6 +114,8 @@ async function report(
   ratios: string,
   peers: readonly PeerTime[],
 ): Promise<number> {
+  const command = commandOf("bench", Deno.args);
+  const plan = gpuPlan(rows, quick ? null : command);
   const measured = rows.filter((row) => row.stage !== "probe").length;
   if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
   else console.error("No kernel could run.");
@@ -133,12 +133,10 @@ async function report(
     const { writeReport } = await import("./report/write.ts");
     const path = `${outDir}/report.html`;
     const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };
-    const command = commandOf("bench", Deno.args);
-    const plan = gpuPlan(rows, quick ? null : command);
     writeReport(path, { ...data, plan }, command);
     console.log(`Report: ${path}`);
-    for (const verdict of verdicts(rows, plan)) console.log(`\n${verdict}`);
   }
+  for (const verdict of verdicts(rows, plan)) console.log(`\n${verdict}`);
   const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));
   if (failed.size > 0) {
     console.error(`FAILED: ${[...failed].join(", ")}`);

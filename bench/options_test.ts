@@ -4,7 +4,7 @@ import { CONTENDERS } from "../kernels/registry.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { HELP } from "./help.ts";
 import { parseOptions } from "./options.ts";
-import { onAdapter } from "./quick.ts";
+import { quickCases } from "./quick.ts";
 import { UsageError } from "./usage_error.ts";
 
 const NOW = new Date("2026-07-03T12:34:56.789Z");
@@ -77,15 +77,13 @@ Deno.test("models of one shape share a case", () => {
   assertEquals(cases("--models llama-2-7b").map(({ problem }) => problem.kvLen), [4096]);
 });
 
-Deno.test("quick is one model at three lengths, at one on a software adapter", () => {
+Deno.test("quick is one model at three lengths, at one of them on a software adapter", () => {
   const lengths = "--kv 1024,4096,16384";
   assertEquals(ids("--quick"), ids(`--map random ${lengths}`));
   assertEquals(ids("--quick --map mlp"), ids(lengths));
-  const onSoftware = (line: string) =>
-    casesOf(onAdapter(parse(line), true)).map(({ caseId }) => caseId);
-  assertEquals(onSoftware("--quick"), ids("--map random --kv 8192"));
-  assertEquals(onSoftware(lengths), ids(lengths), "lengths that were asked for stay");
-  assertEquals(onAdapter(parse("--quick"), false), parse("--quick"));
+  const quick = casesOf(parse("--quick"), { name: "t", trace: { ...TRACE, kvLen: 100 } });
+  assertEquals(quickCases(quick, false), quick);
+  assertEquals(quickCases(quick, true).map(({ problem }) => problem.kvLen), [4096, 100]);
 });
 
 Deno.test("a trace alone is a case of its own, else one more", () => {

@@ -1,13 +1,14 @@
 /** What the quick profile times, on a GPU and on a CPU in its place. Pure. */
-import type { BenchOptions } from "./options.ts";
+import type { BenchCase } from "./cases.ts";
 
-/** Its KV lengths on a GPU: around the length from which sparse attention pays. */
+/** Its KV lengths: around the one from which sparse attention pays on a GPU. */
 export const QUICK_KV_LENS: readonly number[] = [1024, 4096, 16384];
 
-/** Its KV lengths on a software adapter: all that two cores can do in two minutes. */
-const SOFTWARE_KV_LENS: readonly number[] = [8192];
+/** The one of them that two CPU cores time in two minutes, beside the trace. */
+const SOFTWARE_KV_LEN = 4096;
 
-/** The options as the adapter wants them: the quick profile is shorter on a software adapter. */
-export function onAdapter(options: BenchOptions, software: boolean): BenchOptions {
-  return options.quick && software ? { ...options, kvLens: SOFTWARE_KV_LENS } : options;
+/** The quick profile's cases as the adapter wants them: few on a software adapter. */
+export function quickCases(cases: readonly BenchCase[], software: boolean): readonly BenchCase[] {
+  if (!software) return cases;
+  return cases.filter(({ problem, trace }) => trace || problem.kvLen === SOFTWARE_KV_LEN);
 }
