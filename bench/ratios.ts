@@ -67,7 +67,8 @@ function timesOf(
   rows: readonly ResultRow[],
   peers: readonly PeerTime[],
 ): CaseTimes {
-  const [row] = rows;
+  // Probes have caches of their own.
+  const row = rows.find(({ stage }) => stage !== "probe") ?? rows[0];
   // A median of 0 is a clock too coarse for the kernel.
   const timed = rows.filter(({ verified, median_us }) => verified && median_us);
   const stage = (name: string) => fastestRow(timed.filter((row) => row.stage === name));

@@ -56,7 +56,13 @@ function optionsOf(
       Plot.ruleY([0]),
       Plot.lineY(shown, { x: "k", y: field, z: "method", stroke: "method", strokeWidth: 2 }),
       Plot.dot(shown, {
-        ...{ x: "k", y: field, fill: "method", stroke: "method", symbol: "method", r: 4 },
+        x: "k",
+        y: field,
+        fill: "method",
+        stroke: "method",
+        symbol: "method",
+        r: 4,
+        title: (row: QualityRow) => `${row.method}, k = ${row.k}: ${row[field]!.toPrecision(3)}`,
       }),
     ],
   };

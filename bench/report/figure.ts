@@ -6,12 +6,24 @@ import { micros } from "../text_table.ts";
 /** The numbers behind a figure. */
 export interface Table {
   readonly columns: readonly string[];
-  /** Cells as they are read; numbers are aligned on the right. */
+  /**
+   * Cells as they are read; numbers are aligned on the right. A row of one cell is a heading of the
+   * rows below it.
+   */
   readonly rows: readonly (readonly TableCell[])[];
 }
 
 /** A cell: null where there is nothing to tell. */
 export type TableCell = string | number | null;
+
+/** A table that a section shows by itself. */
+export interface SectionTable {
+  /** Names the table's anchor, as a figure's does. */
+  readonly id: string;
+  readonly title: string;
+  readonly caption: string;
+  readonly table: Table;
+}
 
 /** A figure, its words and its numbers. */
 export interface Figure {
@@ -27,7 +39,8 @@ export type TimedRow = ResultRow & { readonly median_us: number };
 
 /** The rows that have a time. */
 export function timedRows(rows: readonly ResultRow[]): TimedRow[] {
-  return rows.filter((row): row is TimedRow => row.verified && row.median_us !== null);
+  // A median of 0 is a clock too coarse for the kernel.
+  return rows.filter((row): row is TimedRow => row.verified && !!row.median_us);
 }
 
 /** The row of the shortest time; undefined without any. */
@@ -37,6 +50,9 @@ export function fastest(rows: readonly TimedRow[]): TimedRow | undefined {
     undefined,
   );
 }
+
+/** What the numbers in a shape's name are, as a legend or a caption says it. */
+export const SHAPE_WORDS = "query heads x KV heads x head dimension";
 
 /** A number of tokens as axes write it: 8K for 8,192. */
 export function tokensName(tokens: number): string {

@@ -5,7 +5,8 @@
  */
 import { checkWritable } from "../quality/output_file.ts";
 import { readResults } from "../read_results.ts";
-import { latestRows, type ResultRow } from "../row.ts";
+import type { ResultRow } from "../row.ts";
+import { seriesOf, type SourcedRow } from "../series.ts";
 import { readLog } from "../tune/log.ts";
 import { UsageError } from "../usage_error.ts";
 import { commandOf } from "./command.ts";
@@ -40,11 +41,10 @@ function main(args: readonly string[]): number {
   return EXIT.ok;
 }
 
-/** The rows of all files; of several of one kernel and case on a device the last counts. */
-function readAll(paths: readonly string[]): ResultRow[] {
-  const all = paths.flatMap(readRows);
-  const rows = latestRows(all);
-  const replaced = all.length - rows.length;
+/** The rows of all files; the page itself tells which are left out. */
+function readAll(paths: readonly string[]): SourcedRow[] {
+  const rows = paths.flatMap((path) => readRows(path).map((row) => ({ ...row, source: path })));
+  const replaced = seriesOf(rows).reduce((sum, { replaced }) => sum + replaced, 0);
   if (replaced > 0) {
     console.error(`Left out ${replaced} rows that later ones of their kernel and case replace.`);
   }

@@ -1,7 +1,7 @@
 /** The report as one HTML file: nothing in it comes from elsewhere. Pure. */
 import { chartSvg } from "../chart/chart.ts";
 import { escapeXml } from "../chart/escape.ts";
-import type { Figure, Table, TableCell } from "./figure.ts";
+import type { Figure, SectionTable, Table, TableCell } from "./figure.ts";
 import type { Section } from "./figures.ts";
 import { STYLE } from "./style.ts";
 
@@ -11,10 +11,15 @@ export interface PageFacts {
   readonly command: string;
   /** ISO 8601. */
   readonly written: string;
+  /** Sentences that the page begins with. */
+  readonly lead?: readonly string[];
 }
 
 /** The whole page. Every text from outside is escaped. */
-export function pageHtml(sections: readonly Section[], { command, written }: PageFacts): string {
+export function pageHtml(
+  sections: readonly Section[],
+  { command, written, lead = [] }: PageFacts,
+): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -29,32 +34,36 @@ export function pageHtml(sections: readonly Section[], { command, written }: Pag
 <a class="skip" href="#main">Skip to the results</a>
 <header>
 <h1>HashAttention Bench: report</h1>
-${sections.map(verdictsHtml).join("")}
-<p>Written ${escapeXml(written.slice(0, 16).replace("T", " "))} UTC by</p>
-<pre><code>${escapeXml(command)}</code></pre>
-<nav aria-label="Figures"><ul>${sections.map(linksHtml).join("")}</ul></nav>
+${lead.map((sentence) => `<p class="lead">${escapeXml(sentence)}</p>`).join("\n")}
+<nav aria-label="Contents"><ul>${sections.map(sectionLinkHtml).join("")}</ul></nav>
 </header>
 <main id="main">
 ${sections.map(sectionHtml).join("\n")}
 </main>
+<footer>
+<p>Written ${escapeXml(written.slice(0, 16).replace("T", " "))} UTC by</p>
+<pre><code>${escapeXml(command)}</code></pre>
+</footer>
 </body>
 </html>
 `;
 }
 
-/** Sections may have figures of the same titles: their names go with the links. */
-function linksHtml({ heading, figures }: Section, i: number): string {
-  const links = figures.map(({ id, chart }) =>
-    `<li><a href="#${id}">${escapeXml(chart.title)}${hiddenHtml(heading)}</a></li>`
-  );
-  return `<li><a href="#section-${i}">${escapeXml(heading)}</a><ul>${links.join("")}</ul></li>`;
+function sectionLinkHtml({ heading }: Section, i: number): string {
+  return `<li><a href="#section-${i}">${escapeXml(heading)}</a></li>`;
 }
 
-/** What a section comes to, for readers who have ten seconds. */
-function verdictsHtml({ heading, verdicts = [] }: Section): string {
-  if (verdicts.length === 0) return "";
-  const items = verdicts.map((verdict) => `<li>${escapeXml(verdict)}</li>`);
-  return `<div class="verdicts"><p>${escapeXml(heading)}</p><ul>${items.join("")}</ul></div>`;
+/** Sections may have figures of the same titles: their names go with the links. */
+function linksHtml({ heading, tables, figures }: Section): string {
+  const titles = [
+    ...figures.map(({ id, chart }) => ({ id, title: chart.title })),
+    ...tables,
+  ];
+  if (titles.length < 2) return "";
+  const links = titles.map(({ id, title }) =>
+    `<li><a href="#${id}">${escapeXml(title)}${hiddenHtml(heading)}</a></li>`
+  );
+  return `<ul class="links">${links.join("")}</ul>`;
 }
 
 /** Said, not shown. */
@@ -62,22 +71,37 @@ function hiddenHtml(heading: string): string {
   return `<span class="hidden">, ${escapeXml(heading)}</span>`;
 }
 
-function sectionHtml({ heading, facts, warning, figures }: Section, i: number): string {
+function sectionHtml(section: Section, i: number): string {
+  const { heading, facts, warning, tables, figures } = section;
   const list = facts.map(([name, value]) =>
     `<div><dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd></div>`
   );
+  const isEmpty = tables.length + figures.length === 0;
   return `<section aria-labelledby="section-${i}">
 <h2 id="section-${i}">${escapeXml(heading)}</h2>
 ${warning === null ? "" : `<p class="warning">${escapeXml(warning)}</p>`}
-${list.length === 0 ? "" : `<dl>${list.join("")}</dl>`}
+${linksHtml(section)}
 <div class="figures">
-${
-    figures.length > 0
-      ? figures.map((figure) => figureHtml(figure, heading)).join("\n")
-      : "<p>Too little for a figure.</p>"
-  }
+${figures.map((figure) => figureHtml(figure, heading)).join("\n")}
+${tables.map((table) => sectionTableHtml(table, heading)).join("\n")}
+${isEmpty ? "<p>Too little for a figure.</p>" : ""}
 </div>
+${
+    list.length === 0
+      ? ""
+      : `<details class="facts"><summary>How it was measured${hiddenHtml(heading)}</summary><dl>${
+        list.join("")
+      }</dl></details>`
+  }
 </section>`;
+}
+
+function sectionTableHtml({ id, title, caption, table }: SectionTable, heading: string): string {
+  return `<article id="${id}" class="wide" aria-labelledby="${id}-title">
+<h3 id="${id}-title">${escapeXml(title)}${hiddenHtml(heading)}</h3>
+${tableHtml(table, `${title}, ${heading}`)}
+<p class="caption">${escapeXml(caption)}</p>
+</article>`;
 }
 
 function figureHtml({ id, caption, chart, table }: Figure, heading: string): string {
@@ -97,7 +121,13 @@ ${tableHtml(table, name)}
 
 function tableHtml({ columns, rows }: Table, title: string): string {
   const head = columns.map((name) => `<th scope="col">${escapeXml(name)}</th>`).join("");
-  const body = rows.map((row) => `<tr>${row.map(cellHtml).join("")}</tr>`).join("\n");
+  const body = rows.map((row) =>
+    row.length === 1 && columns.length > 1
+      ? `<tr class="group"><th scope="colgroup" colspan="${columns.length}">${
+        escapeXml(String(row[0] ?? ""))
+      }</th></tr>`
+      : `<tr>${row.map(cellHtml).join("")}</tr>`
+  ).join("\n");
   const label = escapeXml(`Numbers of ${title}`);
   return `<div class="scroll" tabindex="0" role="region" aria-label="${label}">
 <table>

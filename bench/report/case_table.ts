@@ -1,0 +1,112 @@
+/** The table of cases: dense attention and the sparse step of each device, side by side. */
+import { type Crossing, crossingOf } from "../crossing.ts";
+import type { CaseTimes, NamedTime } from "../ratios.ts";
+import { decimalCell, microsCell, type Table, type TableCell, tokensName } from "./figure.ts";
+
+/** A device with the times of its cases, labelled alike on all devices. */
+export interface DeviceTimes {
+  readonly name: string;
+  readonly times: readonly CaseTimes[];
+}
+
+/** A case that dense kernels and sparse steps took turns at. */
+type ComparedTimes = CaseTimes & {
+  readonly step: NonNullable<CaseTimes["step"]>;
+  readonly turnDense: NamedTime;
+};
+
+/** How the table's columns are to be read. */
+export const CASE_TABLE_WORDS =
+  "dense and step are the medians of the fastest dense kernel and of " +
+  "the fastest whole sparse step; ratio is dense over step, above 1 where sparse is faster; " +
+  '% of roofline is what the step reaches of what the device\'s own probes allow. "Sparse wins" ' +
+  "names measured lengths alone: from which one on the sparse step is faster at all longer ones.";
+
+/**
+ * The cases that can be compared. With one device a row is a length below the heading of its line;
+ * with several it is a device below the heading of its case.
+ */
+export function caseTable(devices: readonly DeviceTimes[]): Table {
+  const compared = devices.map(({ name, times }) => ({ name, times: times.filter(isCompared) }));
+  const all = compared.flatMap(({ times }) => times);
+  const labels = [...new Set(all.map(({ label }) => label))];
+  const hasCuda = all.some(({ cudaDense }) => cudaDense);
+  const cells = (line: readonly ComparedTimes[], each: ComparedTimes): TableCell[] => [
+    microsCell(each.turnDense.medianUs),
+    microsCell(each.step.medianUs),
+    decimalCell(each.turnDense.medianUs / each.step.medianUs, 2),
+    each.step.floorUs === null
+      ? null
+      : decimalCell(each.step.floorUs / each.step.medianUs * 100, 0),
+    crossingText(line),
+    ...(hasCuda ? [each.cudaDense && decimalCell(over(each.cudaDense, each.step), 2)] : []),
+  ];
+  return {
+    columns: [
+      devices.length > 1 ? "device" : "KV length",
+      "dense us",
+      "step us",
+      "ratio",
+      "% of roofline",
+      "sparse wins",
+      ...(hasCuda ? ["ratio to CUDA"] : []),
+    ],
+    rows: labels.flatMap((label) => {
+      const lines = compared.map(({ name, times }) => (
+        { name, line: times.filter((each) => each.label === label) }
+      ));
+      if (devices.length === 1) {
+        const [{ line }] = lines;
+        const rows = byLength(line)
+          .map((each) => [tokensName(each.row.kv_len), ...cells(line, each)]);
+        return [[label], ...rows];
+      }
+      const kvLens = lines.flatMap(({ line }) => line.map(({ row }) => row.kv_len));
+      return [...new Set(kvLens)].sort((a, b) => a - b).flatMap((kvLen) => [
+        [`${label}, ${tokensName(kvLen)}`],
+        ...lines.flatMap(({ name, line }) =>
+          line.filter(({ row }) => row.kv_len === kvLen)
+            .map((each) => [name, ...cells(line, each)])
+        ),
+      ]);
+    }),
+  };
+}
+
+function isCompared(times: CaseTimes): times is ComparedTimes {
+  return times.step !== null && times.turnDense !== null;
+}
+
+function byLength<T extends CaseTimes>(line: readonly T[]): T[] {
+  return [...line].sort((a, b) => a.row.kv_len - b.row.kv_len);
+}
+
+function over(one: NamedTime, other: NamedTime): number {
+  return one.medianUs / other.medianUs;
+}
+
+/** Where the sparse step is faster along a line, in few words. */
+function crossingText(line: readonly ComparedTimes[]): string {
+  const crossing = crossingOf(line.map(({ row, turnDense, step }) => (
+    { kvLen: row.kv_len, speedup: over(turnDense, step) }
+  )));
+  const lengths = new Set(line.map(({ row }) => row.kv_len)).size;
+  return crossing === null ? "" : wordsOf(crossing, lengths);
+}
+
+function wordsOf(crossing: Crossing, lengths: number): string {
+  switch (crossing.kind) {
+    case "crossed":
+      return `from ${tokensName(crossing.fromKvLen)}, not at ${tokensName(crossing.belowKvLen)}`;
+    case "always":
+      return lengths === 1
+        ? `at ${tokensName(crossing.fromKvLen)}`
+        : `at all from ${tokensName(crossing.fromKvLen)}`;
+    case "never":
+      return lengths === 1
+        ? `not at ${tokensName(crossing.toKvLen)}`
+        : `at none up to ${tokensName(crossing.toKvLen)}`;
+    case "mixed":
+      return `not at ${tokensName(crossing.toKvLen)}`;
+  }
+}
