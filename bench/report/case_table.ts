@@ -1,7 +1,15 @@
 /** The table of cases: dense attention and the sparse step of each device, side by side. */
 import { type Crossing, crossingOf } from "../crossing.ts";
 import type { CaseTimes, NamedTime } from "../ratios.ts";
-import { decimalCell, microsCell, type Table, type TableCell, tokensName } from "./figure.ts";
+import { micros } from "../text_table.ts";
+import {
+  decimalCell,
+  microsCell,
+  ratioText,
+  type Table,
+  type TableCell,
+  tokensName,
+} from "./figure.ts";
 
 /** A device with the times of its cases, labelled alike on all devices. */
 export interface DeviceTimes {
@@ -18,9 +26,11 @@ type ComparedTimes = CaseTimes & {
 /** How the table's columns are to be read. */
 export const CASE_TABLE_WORDS =
   "dense and step are the medians of the fastest dense kernel and of " +
-  "the fastest whole sparse step; ratio is dense over step, above 1 where sparse is faster; " +
-  '% of roofline is what the step reaches of what the device\'s own probes allow. "Sparse wins" ' +
-  "names measured lengths alone: from which one on the sparse step is faster at all longer ones.";
+  "the fastest whole sparse step, in microseconds; ratio is dense over step, above 1 where sparse " +
+  "is faster; % of roofline is what the step reaches of what the device's own probes allow. " +
+  '"Sparse wins" is about measured lengths alone: at all of them, or from one on, which is the ' +
+  'first behind a length at which sparse is not faster; "yes" and "no" stand where one length was ' +
+  "measured.";
 
 /**
  * The cases that can be compared. With one device a row is a length below the heading of its line;
@@ -42,6 +52,12 @@ export function caseTable(devices: readonly DeviceTimes[]): Table {
     ...(hasCuda ? [each.cudaDense && decimalCell(over(each.cudaDense, each.step), 2)] : []),
   ];
   return {
+    formats: {
+      "dense us": micros,
+      "step us": micros,
+      "ratio": ratioText,
+      "ratio to CUDA": ratioText,
+    },
     columns: [
       devices.length > 1 ? "device" : "KV length",
       "dense us",
@@ -90,22 +106,18 @@ function crossingText(line: readonly ComparedTimes[]): string {
   const crossing = crossingOf(line.map(({ row, turnDense, step }) => (
     { kvLen: row.kv_len, speedup: over(turnDense, step) }
   )));
-  const lengths = new Set(line.map(({ row }) => row.kv_len)).size;
-  return crossing === null ? "" : wordsOf(crossing, lengths);
+  const isSingle = new Set(line.map(({ row }) => row.kv_len)).size === 1;
+  return crossing === null ? "" : wordsOf(crossing, isSingle);
 }
 
-function wordsOf(crossing: Crossing, lengths: number): string {
+function wordsOf(crossing: Crossing, isSingle: boolean): string {
   switch (crossing.kind) {
     case "crossed":
-      return `from ${tokensName(crossing.fromKvLen)}, not at ${tokensName(crossing.belowKvLen)}`;
+      return `from ${tokensName(crossing.fromKvLen)}`;
     case "always":
-      return lengths === 1
-        ? `at ${tokensName(crossing.fromKvLen)}`
-        : `at all from ${tokensName(crossing.fromKvLen)}`;
+      return isSingle ? "yes" : "all lengths";
     case "never":
-      return lengths === 1
-        ? `not at ${tokensName(crossing.toKvLen)}`
-        : `at none up to ${tokensName(crossing.toKvLen)}`;
+      return isSingle ? "no" : "no length";
     case "mixed":
       return `not at ${tokensName(crossing.toKvLen)}`;
   }

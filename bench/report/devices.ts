@@ -3,12 +3,14 @@ import { seriesOf as chartSeries } from "../chart/chart.ts";
 import type { PeerTime } from "../peers.ts";
 import type { ResultRow } from "../row.ts";
 import type { Series } from "../series.ts";
-import { lineNames } from "./case_names.ts";
+import { micros } from "../text_table.ts";
+import { lineNames, sharedSettings } from "./case_names.ts";
 import { CASE_TABLE_WORDS, caseTable, type DeviceTimes } from "./case_table.ts";
 import {
   decimalCell,
   type Figure,
   microsCell,
+  ratioText,
   type SectionTable,
   SHAPE_WORDS,
   type Table,
@@ -30,10 +32,12 @@ export interface DevicesSideBySide {
  *
  * @param devices GPUs alone: times of software adapters say nothing about them.
  * @param peersOf Times of other software on the device of a series.
+ * @param leftOut Labels of software adapters, which the caption names.
  */
 export function devicesSideBySide(
   devices: readonly Series[],
   peersOf: (series: Series) => readonly PeerTime[],
+  leftOut: readonly string[],
 ): DevicesSideBySide {
   const names = shortNames(devices.map(({ label }) => label));
   const lines = lineNames(devices.flatMap(({ rows }) => rows));
@@ -41,24 +45,30 @@ export function devicesSideBySide(
     { name: names[i], times: lineTimes(series.rows, peersOf(series), lines) }
   ));
   const cases = caseTable(timed);
+  const settings = sharedSettings(
+    devices.flatMap(({ rows }) => rows).filter(({ stage }) => stage === "pipeline"),
+  );
   return {
-    figures: speedupFigure(timed),
+    figures: speedupFigure(timed, settings, leftOut),
     tables: [
+      {
+        id: "devices-rates",
+        title: "What each device reaches",
+        caption:
+          "By the device's own probes, at their largest: a streaming read, a gather of rows " +
+          "at random, the cost of one dependent dispatch, and multiply-adds in f32.",
+        wide: false,
+        table: ratesTable(devices.map(({ rows }, i) => ({ name: names[i], rows }))),
+      },
       ...(cases.rows.length > 0
         ? [{
           id: "devices-cases",
           title: "Cases by device",
           caption: `Names of cases are ${SHAPE_WORDS}, then the KV length; ${CASE_TABLE_WORDS}`,
+          wide: true,
           table: cases,
         }]
         : []),
-      {
-        id: "devices-rates",
-        title: "What each device reaches",
-        caption: "By the device's own probes, the largest reads: a streaming read, a gather of " +
-          "rows at random, the cost of one dependent dispatch, and multiply-adds in f32.",
-        table: ratesTable(devices.map(({ rows }, i) => ({ name: names[i], rows }))),
-      },
     ],
   };
 }
@@ -83,7 +93,11 @@ interface DevicePoint extends SpeedupPoint {
 }
 
 /** A line for each device, of the cases that most devices and most lengths are measured of. */
-function speedupFigure(devices: readonly DeviceTimes[]): Figure[] {
+function speedupFigure(
+  devices: readonly DeviceTimes[],
+  settings: string,
+  leftOut: readonly string[],
+): Figure[] {
   const points = devices.flatMap(({ name, times }) =>
     times.flatMap(({ label, row, step, turnDense }): DevicePoint[] => {
       if (!step || !turnDense) return [];
@@ -109,17 +123,23 @@ function speedupFigure(devices: readonly DeviceTimes[]): Figure[] {
     id: "devices-speedup",
     caption: "Median time of the fastest dense WGSL kernel over that of the fastest whole sparse " +
       "step, timed in turns, on each device. Above 1 the sparse step is faster. " +
+      (settings ? `All: ${settings}. ` : "") +
       `${commonest} is ${SHAPE_WORDS}: the case measured on most devices and at most lengths; the ` +
       "table below has all cases." +
-      (lacking.length > 0 ? ` It was not measured on ${lacking.join("; ")}.` : ""),
+      (lacking.length > 0 ? ` It was not measured on ${lacking.join("; ")}.` : "") +
+      (leftOut.length > 0
+        ? ` Left out, since a software adapter's times say nothing about a GPU: ${
+          leftOut.join("; ")
+        }.`
+        : ""),
     chart: speedupChart(
       `Speedup of the sparse step by device: ${commonest}`,
       shown,
       legend,
-      "devices:",
     ),
     table: {
       columns: ["device", "KV length", "speedup", "dense us", "step us"],
+      formats: { "speedup": ratioText, "dense us": micros, "step us": micros },
       rows: shown.map(({ line, kvLen, speedup, denseUs, stepUs }) => [
         line,
         tokensName(kvLen),
@@ -167,6 +187,7 @@ function ratesTable(devices: readonly DeviceRows[]): Table {
       "dispatch us",
       "f32 GFLOP/s",
     ],
+    formats: { "dispatch us": micros },
     rows: probed.map(({ name, probes, dispatchUs, gflops }) => [
       name,
       decimalCell(bestRate(probes, null), 0),

@@ -11,6 +11,8 @@ export interface Table {
    * rows below it.
    */
   readonly rows: readonly (readonly TableCell[])[];
+  /** How columns write their numbers; others have thousands apart and no zeros at their ends. */
+  readonly formats?: Readonly<Record<string, (value: number) => string>>;
 }
 
 /** A cell: null where there is nothing to tell. */
@@ -22,6 +24,8 @@ export interface SectionTable {
   readonly id: string;
   readonly title: string;
   readonly caption: string;
+  /** Whether it takes the whole width of a page. */
+  readonly wide: boolean;
   readonly table: Table;
 }
 
@@ -62,6 +66,11 @@ export function tokensName(tokens: number): string {
 /** Microseconds to as many digits as they are good for; null for none. */
 export function microsCell(us: number | null | undefined): number | null {
   return us === null || us === undefined ? null : Number(micros(us));
+}
+
+/** Writes a ratio, with zeros at its end too, so that a column of them lines up. */
+export function ratioText(value: number): string {
+  return value.toFixed(2);
 }
 
 /** A number with so many decimals; null for none. */

@@ -64,12 +64,8 @@ export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Sectio
     sections.unshift({
       heading: "Devices side by side",
       facts: [],
-      warning: adapters.length === 0
-        ? null
-        : `Not shown here, since a software adapter's times say nothing about a GPU: ${
-          adapters.map(({ label }) => label).join("; ")
-        }.`,
-      ...devicesSideBySide(devices, peersOf),
+      warning: null,
+      ...devicesSideBySide(devices, peersOf, adapters.map(({ label }) => label)),
     });
   }
   sections.push(...tunings(tuning).map((of) => tuningSection(of, rows)));
@@ -99,6 +95,7 @@ function deviceSection(
         id: "cases",
         title: "Dense attention and the sparse step",
         caption: `Names of cases are ${SHAPE_WORDS}; ${CASE_TABLE_WORDS}`,
+        wide: true,
         table: cases,
       }]
       : [],

@@ -96,8 +96,11 @@ ${
 </section>`;
 }
 
-function sectionTableHtml({ id, title, caption, table }: SectionTable, heading: string): string {
-  return `<article id="${id}" class="wide" aria-labelledby="${id}-title">
+function sectionTableHtml(
+  { id, title, caption, wide, table }: SectionTable,
+  heading: string,
+): string {
+  return `<article id="${id}"${wide ? ` class="wide"` : ""} aria-labelledby="${id}-title">
 <h3 id="${id}-title">${escapeXml(title)}${hiddenHtml(heading)}</h3>
 ${tableHtml(table, `${title}, ${heading}`)}
 <p class="caption">${escapeXml(caption)}</p>
@@ -119,8 +122,17 @@ ${tableHtml(table, name)}
 </article>`;
 }
 
-function tableHtml({ columns, rows }: Table, title: string): string {
-  const head = columns.map((name) => `<th scope="col">${escapeXml(name)}</th>`).join("");
+function tableHtml({ columns, rows, formats = {} }: Table, title: string): string {
+  const cellHtml = (cell: TableCell, i: number) => {
+    const format = formats[columns[i]] ?? ((value: number) => value.toLocaleString("en-US"));
+    const text = escapeXml(typeof cell === "number" ? format(cell) : cell ?? "");
+    if (i === 0) return `<th scope="row">${text}</th>`;
+    return typeof cell === "number" ? `<td class="number">${text}</td>` : `<td>${text}</td>`;
+  };
+  const head = columns.map((name, i) => {
+    const isNumber = i > 0 && rows.some((row) => typeof row[i] === "number");
+    return `<th scope="col"${isNumber ? ` class="number"` : ""}>${escapeXml(name)}</th>`;
+  }).join("");
   const body = rows.map((row) =>
     row.length === 1 && columns.length > 1
       ? `<tr class="group"><th scope="colgroup" colspan="${columns.length}">${
@@ -137,10 +149,4 @@ ${body}
 </tbody>
 </table>
 </div>`;
-}
-
-function cellHtml(cell: TableCell, i: number): string {
-  const text = escapeXml(typeof cell === "number" ? cell.toLocaleString("en-US") : cell ?? "");
-  if (i === 0) return `<th scope="row">${text}</th>`;
-  return typeof cell === "number" ? `<td class="number">${text}</td>` : `<td>${text}</td>`;
 }

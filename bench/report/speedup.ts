@@ -4,7 +4,15 @@ import type { PeerTime } from "../peers.ts";
 import { type CaseTimes, caseTimes, type NamedTime } from "../ratios.ts";
 import type { ResultRow } from "../row.ts";
 import { lineNames, sharedSettings } from "./case_names.ts";
-import { decimalCell, type Figure, microsCell, SHAPE_WORDS, tokensName } from "./figure.ts";
+import { micros } from "../text_table.ts";
+import {
+  decimalCell,
+  type Figure,
+  microsCell,
+  ratioText,
+  SHAPE_WORDS,
+  tokensName,
+} from "./figure.ts";
 import { speedupChart, type SpeedupPoint } from "./speedup_chart.ts";
 
 /** What the sparse step is set against. */
@@ -107,6 +115,7 @@ function figureOf(
     chart: speedupChart(`Speedup over ${name}`, points, legend, `${SHAPE_WORDS}:`),
     table: {
       columns: ["KV length", "speedup", "dense us", "step us", "dense", "sparse step"],
+      formats: { "speedup": ratioText, "dense us": micros, "step us": micros },
       rows: legend.flatMap(({ label }) => [
         [label],
         ...points.filter(({ line }) => line === label).map(({ kvLen, dense, step, speedup }) => [

@@ -25,14 +25,14 @@ export interface SpeedupPoint {
 /** Room on both sides of the shortest and the longest length, for marks that are moved aside. */
 const INSET = 20;
 /** Marks closer than this, in pixels, would cover each other. */
-const MARK_SIZE = 9;
+const MARK_SIZE = 12;
 
 /** The chart; marks that would cover each other stand side by side. */
 export function speedupChart(
   title: string,
   points: readonly SpeedupPoint[],
   legend: readonly Series[],
-  legendHeading: string,
+  legendHeading?: string,
 ): Chart {
   const speedups = points.map(({ speedup }) => speedup);
   const [least, most] = [Math.min(...speedups), Math.max(...speedups)];
@@ -45,7 +45,7 @@ export function speedupChart(
     description: `Speedup from ${least.toFixed(2)} to ${most.toFixed(2)} against KV length, a ` +
       `line for each of ${legend.length} series; the table holds the numbers.`,
     legend,
-    legendHeading,
+    ...(legendHeading === undefined ? {} : { legendHeading }),
     options: {
       ...seriesScales(legend),
       x: {

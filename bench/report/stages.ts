@@ -5,6 +5,7 @@ import type { Series } from "../chart/chart.ts";
 import { wrapLabel } from "../chart/wrap.ts";
 import { tookTurns } from "../ratios.ts";
 import { caseName as caseOfRow, type ResultRow } from "../row.ts";
+import { micros } from "../text_table.ts";
 import { caseName, lineNames } from "./case_names.ts";
 import {
   fastest,
@@ -82,6 +83,9 @@ function barsOf(caseName: string, timed: readonly TimedRow[]): Bar[] {
   ];
 }
 
+/** How far the axis goes beyond the longest bar of the sparse step, for the text behind it. */
+const TEXT_ROOM = 1.3;
+
 function figureOf(bars: readonly Bar[]): Figure {
   const parts = [
     { stage: "dense", name: DENSE } as const,
@@ -94,12 +98,17 @@ function figureOf(bars: readonly Bar[]): Figure {
   const labels = new Map(cases.map((name) => [name, wrapLabel(name, LABEL_CHARACTERS)]));
   const lines = Math.max(...Array.from(labels.values(), ({ length }) => length));
   const labelHeight = lines * LABEL_LINE_HEIGHT + 4;
+  const ends = cases.flatMap((name) => endsOf(bars.filter(({ caseName }) => caseName === name)));
+  // Dense attention may take many times as long: stages must stay visible beside it.
+  const limit = TEXT_ROOM * Math.max(...ends.filter(({ bar }) => bar !== BARS[0]).map((e) => e.us));
+  const isBeyond = ({ us }: { readonly us: number }) => us > limit;
   return {
     id: "stages",
     caption:
       "Median time of the fastest dense kernel; of the fastest kernel of each stage of the " +
       "sparse step, dispatched by itself, one behind the other; and of the fastest pipeline, which " +
       "is a whole sparse step, of the same case. A pipeline fuses stages and saves dispatches. " +
+      (ends.some(isBeyond) ? "A bar with an arrow goes on beyond the axis. " : "") +
       `Names are ${SHAPE_WORDS}, then the KV length.`,
     chart: {
       title: "Dense attention, and each stage of the sparse step",
@@ -112,17 +121,35 @@ function figureOf(bars: readonly Bar[]): Figure {
         marginLeft: 116,
         marginRight: 24,
         color: { domain: legend.map(({ label }) => label), range: legend.map((s) => s.color) },
-        x: { label: "microseconds", grid: true },
+        x: { label: "microseconds", grid: true, domain: [0, limit] },
         y: { domain: BARS, label: null, padding: 0.15, insetTop: labelHeight, tickSize: 0 },
         fy: { domain: cases, axis: null, padding: 0.06 },
         marks: [
           Plot.barX(bars, {
-            x: "us",
+            x: ({ us }: Bar) => Math.min(us, limit),
             y: "bar",
             fy: "caseName",
             fill: "part",
             order: legend.map(({ label }) => label),
             title: ({ part, kernel, us }: Bar) => `${part}: ${microsCell(us)} us (${kernel})`,
+          }),
+          Plot.text(ends.filter((end) => !isBeyond(end)), {
+            x: "us",
+            y: "bar",
+            fy: "caseName",
+            text: ({ us }: End) => `${micros(us)} us`,
+            textAnchor: "start",
+            dx: 5,
+          }),
+          Plot.text(ends.filter(isBeyond), {
+            x: limit,
+            y: "bar",
+            fy: "caseName",
+            text: ({ us }: End) => `${micros(us)} us \u2192`,
+            textAnchor: "end",
+            dx: -5,
+            fill: "white",
+            fontWeight: "bold",
           }),
           Plot.text(cases, {
             fy: (name: string) => name,
@@ -130,15 +157,17 @@ function figureOf(bars: readonly Bar[]): Figure {
             fontWeight: "bold",
             frameAnchor: "top-left",
             textAnchor: "start",
-            lineAnchor: "top",
+            lineAnchor: "bottom",
+            lineHeight: LABEL_LINE_HEIGHT / 14,
             dx: -104,
-            dy: 4,
+            dy: labelHeight,
           }),
         ],
       },
     },
     table: {
       columns: ["part", "us", "kernel"],
+      formats: { us: micros },
       rows: cases.flatMap((name) => [
         [name],
         ...bars.filter((bar) => bar.caseName === name)
@@ -146,4 +175,20 @@ function figureOf(bars: readonly Bar[]): Figure {
       ]),
     },
   };
+}
+
+/** Where a bar ends. */
+interface End {
+  readonly caseName: string;
+  readonly bar: string;
+  readonly us: number;
+}
+
+/** The ends of the bars of one case. */
+function endsOf(bars: readonly Bar[]): End[] {
+  return Array.from(Map.groupBy(bars, ({ bar }) => bar), ([bar, parts]) => ({
+    caseName: parts[0].caseName,
+    bar,
+    us: parts.reduce((sum, { us }) => sum + us, 0),
+  }));
 }

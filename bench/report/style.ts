@@ -60,7 +60,8 @@ th, td { padding: 0.25rem 0.6rem; text-align: left; border-bottom: 1px solid var
 thead th { position: sticky; top: 0; background: var(--card); }
 tbody th { font-weight: normal; }
 .group th { font-weight: bold; padding-top: 0.6rem; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
 .hidden {
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap;
