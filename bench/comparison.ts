@@ -1,5 +1,5 @@
 /** Whether dense attention or the sparse step is faster in one case. Pure. */
-import { tookTurns } from "./ratios.ts";
+import { isTie, tookTurns } from "./ratios.ts";
 import type { ResultRow } from "./row.ts";
 
 /** Who is faster at one KV length; a tie where the intervals of the medians overlap. */
@@ -56,10 +56,9 @@ function faster(a: TimedRow, b: TimedRow): TimedRow {
   return b.median_us < a.median_us ? b : a;
 }
 
-/** Disjoint intervals lie as their medians do. */
 function winnerOf(dense: TimedRow, step: TimedRow): Winner {
-  if (step.ci_high_us < dense.ci_low_us) return "sparse";
-  return dense.ci_high_us < step.ci_low_us ? "dense" : "tie";
+  if (isTie(dense, step)) return "tie";
+  return step.median_us < dense.median_us ? "sparse" : "dense";
 }
 
 /** Too few samples leave a median without an interval, which can be no win. */

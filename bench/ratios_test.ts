@@ -93,6 +93,22 @@ Deno.test("a peer's dense attention stands beside every case of its sizes, in f1
   }
 });
 
+Deno.test("medians whose intervals overlap tie, as those without an interval do", () => {
+  const ties = (denseLowUs: number | null, stepHighUs: number | null) => {
+    const turn = { speedup_vs_dense: 1 };
+    const rows = [
+      dense(20, { ...turn, ci_low_us: denseLowUs, ci_high_us: 21 }),
+      step(18, { speedup_vs_dense: 20 / 18, ci_low_us: 17, ci_high_us: stepHighUs }),
+    ];
+    return times(rows)[0].isTie;
+  };
+  assertEquals(ties(19, 18.9), false);
+  assertEquals(ties(19, 19), true);
+  assertEquals(ties(19, 19.5), true);
+  assertEquals([ties(null, 18.9), ties(19, null)], [true, true]);
+  assertEquals(times([step(18)], [peer("torch_cudnn", 20)])[0].isTie, false, "nothing to tie with");
+});
+
 Deno.test("prompt attention is no peer of a decode step", () => {
   const peers = [peer("torch_cudnn", 19), peer("torch_cudnn", 1, { stage: "prefill" })];
   const [{ cudaDense }] = times([dense(20), step(10)], peers);

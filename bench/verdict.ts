@@ -33,24 +33,39 @@ export function gpuPlan(rows: readonly ResultRow[], command: string | null): Gpu
 /** Dense kernels that are as fast as the designs which the paper compares with allow, no faster. */
 const RIVALS: readonly string[] = ["dense/gpt_fast", "dense/token_pool"];
 
+/** What one device's rows come to. */
+export interface DeviceVerdicts {
+  /** Its name, with whatever tells its runs from others on the same device. */
+  readonly device: string;
+  readonly sentences: readonly string[];
+}
+
 /**
- * Sentences on the rows of one device, for each group of cases that differ in KV length alone; none
- * where neither dense kernels nor whole sparse steps were timed. No sentence spans runs of different
- * code, drivers or settings: where there are several, each has its own.
+ * Sentences on each device's rows, for each group of cases that differ in KV length alone; GPUs
+ * first, none where neither dense kernels nor whole sparse steps were timed. No sentence spans runs
+ * of different code, drivers or settings.
  *
  * @param plan What to tell of instead, where a software adapter was timed.
  */
-export function verdicts(rows: readonly ResultRow[], plan: GpuPlan = QUICKSTART_PLAN): string[] {
-  const series = seriesOf(rows);
-  const onGpus = series.filter(({ software }) => !software);
-  const told = onGpus.flatMap(({ label, rows }) => {
+export function deviceVerdicts(
+  rows: readonly ResultRow[],
+  plan: GpuPlan = QUICKSTART_PLAN,
+): DeviceVerdicts[] {
+  const series = seriesOf(rows).toSorted((a, b) => Number(a.software) - Number(b.software));
+  return series.flatMap(({ label: device, software, rows }) => {
     const groups = caseGroups(rows);
+    if (groups.length === 0) return [];
+    if (software) return [{ device, sentences: [softwareVerdict(plan)] }];
     const names = groupNames(groups);
-    const prefix = series.length > 1 ? `${label}: ` : "";
-    return groups.map((group, i) => prefix + verdictOf(group, names[i]));
+    return [{ device, sentences: groups.map((group, i) => verdictOf(group, names[i])) }];
   });
-  const software = series.some((each) => each.software && each.rows.some(isCompared));
-  return software ? [...told, softwareVerdict(plan)] : told;
+}
+
+/** The sentences of all devices, each behind its device's name where there are several. */
+export function verdicts(rows: readonly ResultRow[], plan?: GpuPlan): string[] {
+  const told = deviceVerdicts(rows, plan);
+  if (told.length < 2) return told.flatMap(({ sentences }) => [...sentences]);
+  return told.flatMap(({ device, sentences }) => sentences.map((text) => `${device}: ${text}`));
 }
 
 function softwareVerdict({ command, kvLens }: GpuPlan): string {
