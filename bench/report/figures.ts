@@ -98,7 +98,7 @@ function deviceSection(
         id: "cases",
         title: "Dense attention and the sparse step",
         caption: `Names of cases are ${SHAPE_WORDS}; ${CASE_TABLE_WORDS}`,
-        wide: true,
+        wide: false,
         table: cases,
       }]
       : [],

@@ -62,10 +62,8 @@ function sectionLinkHtml({ heading }: Section, i: number): string {
 
 /** Sections may have figures of the same titles: their names go with the links. */
 function linksHtml({ heading, tables, figures }: Section): string {
-  const titles = [
-    ...figures.map(({ id, chart }) => ({ id, title: chart.title })),
-    ...tables,
-  ];
+  const [first, ...others] = figures.map(({ id, chart }) => ({ id, title: chart.title }));
+  const titles = [...(first ? [first] : []), ...tables, ...others];
   if (titles.length < 2) return "";
   const links = titles.map(({ id, title }) =>
     `<li><a href="#${id}">${escapeXml(title)}${hiddenHtml(heading)}</a></li>`
@@ -83,14 +81,17 @@ function sectionHtml(section: Section, i: number): string {
   const list = facts.map(([name, value]) =>
     `<div><dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd></div>`
   );
+  // The tables sum up what the first figure shows.
+  const [first, ...others] = figures;
   const isEmpty = tables.length + figures.length === 0;
   return `<section aria-labelledby="section-${i}">
 <h2 id="section-${i}">${escapeXml(heading)}</h2>
 ${warning === null ? "" : `<p class="warning">${escapeXml(warning)}</p>`}
 ${linksHtml(section)}
 <div class="figures">
-${figures.map((figure) => figureHtml(figure, heading)).join("\n")}
+${first ? figureHtml(first, heading) : ""}
 ${tables.map((table) => sectionTableHtml(table, heading)).join("\n")}
+${others.map((figure) => figureHtml(figure, heading)).join("\n")}
 ${isEmpty ? "<p>Too little for a figure.</p>" : ""}
 </div>
 ${
@@ -107,7 +108,7 @@ function sectionTableHtml(
   { id, title, caption, wide, table }: SectionTable,
   heading: string,
 ): string {
-  return `<article id="${id}"${wide ? ` class="wide"` : ""} aria-labelledby="${id}-title">
+  return `<article id="${id}" class="open${wide ? " wide" : ""}" aria-labelledby="${id}-title">
 <h3 id="${id}-title">${escapeXml(title)}${hiddenHtml(heading)}</h3>
 ${tableHtml(table, `${title}, ${heading}`)}
 <p class="caption">${escapeXml(caption)}</p>

@@ -111,7 +111,7 @@ function figureOf(bars: readonly Bar[]): Figure {
       (ends.some(isBeyond) ? "A bar with an arrow goes on beyond the axis. " : "") +
       `Names are ${SHAPE_WORDS}, then the KV length.`,
     chart: {
-      title: "Dense attention, and each stage of the sparse step",
+      title: "Dense attention beside each stage",
       description:
         `Stacked bars of microseconds for ${cases.length} cases: dense attention, the stages ` +
         "one by one, and the whole step in its fastest pipeline; the table holds the numbers.",

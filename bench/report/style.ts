@@ -46,14 +46,14 @@ article {
   min-width: 0;
 }
 figure { margin: 0; }
-figure svg { display: block; width: 100%; max-width: 30rem; margin: 0 auto; }
+figure svg { display: block; width: 100%; max-width: 30rem !important; margin: 0 auto; }
 .wide { grid-column: 1 / -1; }
 .facts { margin: 1rem 0 2rem; }
 figcaption, .caption { color: var(--soft); font-size: 0.9rem; margin-top: 0.5rem; }
 details { margin-top: 0.75rem; }
 summary { cursor: pointer; color: var(--link); }
 .scroll { overflow: auto; max-height: 30rem; margin-top: 0.5rem; }
-.wide .scroll { max-height: none; }
+.open .scroll { max-height: none; }
 table { border-collapse: collapse; font-size: 0.85rem; overflow-wrap: normal; }
 th, td { padding: 0.25rem 0.6rem; text-align: left; border-bottom: 1px solid var(--line); }
 thead th { position: sticky; top: 0; background: var(--card); }
