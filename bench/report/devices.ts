@@ -1,7 +1,6 @@
 /** Devices side by side: their speedups, their cases and what their own probes reach. */
 import { seriesOf as chartSeries } from "../chart/chart.ts";
 import type { PeerTime } from "../peers.ts";
-import type { ResultRow } from "../row.ts";
 import type { Series } from "../series.ts";
 import { micros } from "../text_table.ts";
 import { lineNames, sharedSettings } from "./case_names.ts";
@@ -13,11 +12,9 @@ import {
   ratioText,
   type SectionTable,
   SHAPE_WORDS,
-  type Table,
-  timedRows,
   tokensName,
 } from "./figure.ts";
-import { type Probe, probesOf } from "./roofline.ts";
+import { ratesTable } from "./rates_table.ts";
 import { lineTimes } from "./speedup.ts";
 import { speedupChart, type SpeedupPoint } from "./speedup_chart.ts";
 
@@ -160,63 +157,4 @@ function commonestLabel(points: readonly DevicePoint[]): string | null {
   }));
   groups.sort((a, b) => b.devices - a.devices || b.points - a.points);
   return groups[0]?.label ?? null;
-}
-
-interface DeviceRows {
-  readonly name: string;
-  readonly rows: readonly ResultRow[];
-}
-
-function ratesTable(devices: readonly DeviceRows[]): Table {
-  const probed = devices.map(({ name, rows }) => {
-    const timed = timedRows(rows);
-    const only = (kernel: string) => timed.filter((row) => row.kernel === kernel);
-    return {
-      name,
-      probes: probesOf(timed),
-      dispatchUs: middle(only("probe/chain").map(({ median_us }) => median_us)),
-      gflops: middle(only("probe/fma").flatMap(({ gflops_per_s }) => gflops_per_s ?? [])),
-    };
-  });
-  const rowBytes = commonRowBytes(probed.map(({ probes }) => probes));
-  return {
-    columns: [
-      "device",
-      "streaming GB/s",
-      `gather GB/s${rowBytes === null ? "" : ` (${rowBytes} rows)`}`,
-      "dispatch us",
-      "f32 GFLOP/s",
-    ],
-    formats: { "dispatch us": micros },
-    rows: probed.map(({ name, probes, dispatchUs, gflops }) => [
-      name,
-      decimalCell(bestRate(probes, null), 0),
-      rowBytes === null ? null : decimalCell(bestRate(probes, rowBytes), 0),
-      decimalCell(dispatchUs, 2),
-      decimalCell(gflops, 0),
-    ]),
-  };
-}
-
-/** The size of gathered rows that most devices have, the largest of those; null without any. */
-function commonRowBytes(devices: readonly (readonly Probe[])[]): string | null {
-  const sizes = devices.flatMap((probes) => [
-    ...new Set(probes.flatMap(({ rowBytes }) => rowBytes ?? [])),
-  ]);
-  const counts = Array.from(
-    Map.groupBy(sizes, (size) => size),
-    ([size, of]) => ({ size, count: of.length }),
-  );
-  counts.sort((a, b) => b.count - a.count || parseInt(b.size) - parseInt(a.size));
-  return counts[0]?.size ?? null;
-}
-
-function bestRate(probes: readonly Probe[], rowBytes: string | null): number | null {
-  const rates = probes.filter((probe) => probe.rowBytes === rowBytes).map(({ rate }) => rate);
-  return rates.length > 0 ? Math.max(...rates) : null;
-}
-
-/** The upper of the middle values; null of none. */
-function middle(values: readonly number[]): number | null {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? null;
 }

@@ -124,6 +124,17 @@ Deno.test("the roofline has every timed kernel of the step below probes of all s
   assert(rows.every(([name]) => name !== "prefill/flash" && name !== "encode/prompt"));
 });
 
+Deno.test("a software adapter has no floor that its kernels could be measured by", () => {
+  const rows = (software: boolean) => {
+    const probe = { stage: "probe", kernel: "probe/stream 1 KiB" } as const;
+    const all = [makeRow({ software }), makeRow({ ...probe, software })];
+    const [section] = sectionsOf({ rows: all, peers: new Map(), quality: [], tuning: [] });
+    return tableOf(section, "roofline").map(([name, , percent]) => [name, percent]);
+  };
+  assertEquals(rows(false).at(-1), ["dense/split", 67.4]);
+  assertEquals(rows(true).at(-1), ["dense/split", null]);
+});
+
 Deno.test("the roofline of arithmetic has the prompt's kernels and no popcounts", () => {
   const rows = tableOf(h100(), "roofline-arithmetic");
   // 26475.2 GFLOP/s at 14.5415 GB/s, from the file by hand.

@@ -129,7 +129,8 @@ function figureOf(
         ...kernels.map((row) => [
           row.kernel,
           decimalCell(row.gbytes_per_s, 1),
-          decimalCell(row.roofline_pct, 1),
+          // A floor that probes of a software adapter give is none.
+          row.software ? null : decimalCell(row.roofline_pct, 1),
           microsCell(row.median_us),
           row.bytes,
           caseName(row, lines),
