@@ -87,6 +87,11 @@ function checkColumns<Column extends string>(
   const known: readonly string[] = header[0] === "" ? ["", ...columns] : columns;
   const lacks = columns.some((name) => !header.includes(name) && !optional.includes(name));
   if (!lacks && header.every((name) => known.includes(name))) return;
+  const separator = [";", "\t"].find((mark) => header.length < 2 && header[0]?.includes(mark));
+  if (separator !== undefined) {
+    const name = separator === ";" ? "semicolons" : "tabs";
+    throw damaged(path, 1, `has its fields between ${name} where commas are due`);
+  }
   const found = describeFile(text);
   throw new UsageError(
     `${path} has other columns than ${due}${found === null ? "" : `: it is ${found}`}.`,
@@ -131,9 +136,13 @@ export function truthValue(text: string): boolean | undefined {
  * @throws {UsageError} if it cannot be read.
  */
 export function readText(path: string): string {
+  let text: string;
   try {
-    return Deno.readTextFileSync(path);
+    text = Deno.readTextFileSync(path);
   } catch (error) {
     throw new UsageError(`Cannot read ${path}: ${systemReason(error)}.`);
   }
+  // Text in UTF-16, which spreadsheets write, is full of these.
+  if (text.includes("\0")) throw new UsageError(`${path} is not text in UTF-8.`);
+  return text;
 }

@@ -10,7 +10,7 @@ import {
   truthValue,
 } from "./csv_lines.ts";
 import { COLUMNS, LATER_COLUMNS, type ResultRow } from "./row.ts";
-import { parseRun, rowsOfRun } from "./run_json.ts";
+import { isWord, parseRun, rowsOfRun, WORDS } from "./run_json.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a file of results holds. */
@@ -26,7 +26,7 @@ const TRUTHS: readonly (keyof ResultRow)[] = ["software", "verified"];
 // deno-fmt-ignore
 const TEXTS: readonly (keyof ResultRow)[] = [
   "utc", "suite_version", "commit", "runtime", "adapter", "vendor", "driver", "backend", "case_id",
-  "kernel", "stage", "lengths", "dtype", "code_sharing", "map", "params", "cache", "data_digest", "timer",
+  "kernel", "lengths", "map", "data_digest",
   "failure",
 ];
 
@@ -110,6 +110,8 @@ function valueOf(
   text: string,
 ): string | boolean | number | null | undefined {
   if (name === "params") return isJsonObject(text) ? text : undefined;
+  const word = WORDS.find((column) => column === name);
+  if (word !== undefined) return isWord(word, text) ? text : undefined;
   if (TEXTS.includes(name)) return text;
   if (TRUTHS.includes(name)) return truthValue(text);
   if (text === "") return MAY_BE_EMPTY.includes(name) ? null : undefined;

@@ -106,6 +106,7 @@ Deno.test("other files of the suite are named, in CSV and in JSON", () => {
     "label,case_id,cuda_dense,cuda_dense_us\n": /: it is the ratios of a run, /,
     [sample]: /r\.csv is no run of the suite: it is the raw samples of a run, /,
     [sample + sample]: /r\.csv is no JSON document: it is the raw samples of a run, /,
+    "u\0t\0c\0,\0": /r\.csv is not text in UTF-8\.$/,
     [`{"schema": 1, "entries": []}`]: /it is a tuning file, which bench --tuned takes\.$/,
   };
   const path = Deno.makeTempFileSync();
@@ -113,7 +114,7 @@ Deno.test("other files of the suite are named, in CSV and in JSON", () => {
     for (const [text, message] of Object.entries(others)) {
       Deno.writeTextFileSync(path, text);
       const error = assertThrows(() => readResults(path), UsageError);
-      assertMatch(error.message.replace(path, "r.csv"), message);
+      assertMatch(error.message.replace(path, "r.csv"), message, text);
       assertMatch(error.message, /^[^\n]+\.$/);
     }
   } finally {
@@ -144,6 +145,11 @@ Deno.test("what is wrong in a file is refused in one sentence with its line", ()
     [spoilt(",8192,8192,", ",8192.5,8192,")]: /^r\.csv, line 3: kv_len cannot be "8192\.5"\.$/,
     [spoilt(`""WORKGROUP""`, "WORKGROUP")]: /^r\.csv, line 3: params cannot be /,
     [good.replace(",sets,", ",bits,sets,")]: /^r\.csv, line 1: has the column "bits" twice\.$/,
+    [spoilt(",dense,", ",nonsense,")]: /^r\.csv, line 3: stage cannot be "nonsense"\.$/,
+    [spoilt(",cold,", ",tepid,")]: /^r\.csv, line 3: cache cannot be "tepid"\.$/,
+    [spoilt(",timestamp,", ",sundial,")]: /^r\.csv, line 3: timer cannot be "sundial"\.$/,
+    [good.replaceAll(",", ";")]: /^r\.csv, line 1: has its fields between semicolons where commas /,
+    [good.replaceAll(",", "\t")]: /^r\.csv, line 1: has its fields between tabs where commas /,
     [spoilt(",true,", ",perhaps,")]: /^r\.csv, line 3: verified cannot be "perhaps"\.$/,
     [spoilt('"', "")]: /^r\.csv, line 3: is not CSV\.$/,
   };

@@ -52,6 +52,14 @@ const ROW_FIELDS = {
   ...{ us: v.nullable(v.array(amount)), dropped_us: v.nullable(v.array(amount)) },
 } satisfies Record<Exclude<keyof ResultRow, Shared> | "us" | "dropped_us", v.GenericSchema>;
 
+/** Columns of a row that hold one of a few words. */
+export const WORDS = ["stage", "dtype", "code_sharing", "cache", "timer"] as const;
+
+/** Whether a text is one of the words that a column may hold. */
+export function isWord(column: (typeof WORDS)[number], text: string): boolean {
+  return v.is(column === "timer" ? DEVICE.entries.timer : ROW_FIELDS[column], text);
+}
+
 const ROW = v.pipe(
   v.strictObject(ROW_FIELDS),
   v.check(
