@@ -10,6 +10,7 @@ import { parse } from "@std/csv";
 import { MODELS } from "../fixtures/models.ts";
 import { CASE_SETS } from "./case_sets.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
+import { escapeXml } from "./chart/escape.ts";
 import { COLUMNS } from "./row.ts";
 import { command, inFolder, runProgram } from "./testing_command.ts";
 
@@ -82,6 +83,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertStringIncludes(out, `Results: ${dir}/results.csv`);
     assertStringIncludes(out, `Report: ${dir}/report.html`);
     assertStringIncludes(await Deno.readTextFile(`${dir}/report.html`), "Speedup over");
+    await endsWithVerdict(out, `${dir}/report.html`);
     // No bar where nobody watches.
     assert(!err.includes("\r"));
 
@@ -109,7 +111,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     }
     assertMatch(
       out,
-      /\nencode\/prompt takes [\d.]+% of prefill\/flash \+ encode\/prompt at 512 tokens \(4x1x64\)\.\n/,
+      /\nencode\/prompt adds [\d.]+% to the time of prefill\/flash, .+, at 512 tokens \(4x1x64\)\.\n/,
     );
     const samples = (await Deno.readTextFile(`${dir}/samples.jsonl`)).trimEnd().split("\n");
     for (const [i, line] of samples.entries()) {
@@ -145,6 +147,24 @@ Deno.test("--timer wall times kernels where timestamps would do", () =>
       assertGreater(Number(median_us), 0);
     }
   }));
+/** The last lines of a run and the first of its page say what it comes to. */
+async function endsWithVerdict(out: string, page: string): Promise<void> {
+  const last = out.trimEnd().split("\n").at(-1)!;
+  if (out.includes("WARNING: timings on a software adapter")) {
+    assertMatch(
+      last,
+      /^A software adapter's .+ GPU, "deno task bench --shape 4x1x64 --kv 512 .+ at 512/,
+    );
+  } else {
+    assertMatch(
+      last,
+      /^At 512 tokens, the only length tried, .+ \(4\/1 heads, head dim 64, .+\)\./,
+    );
+  }
+  const html = await Deno.readTextFile(page);
+  const begin = html.slice(html.indexOf("<h1>"), html.indexOf("<nav"));
+  assertStringIncludes(begin, `<li>${escapeXml(last)}</li>`);
+}
 
 Deno.test("a run's ratios stand beside its rows", () =>
   inFolder(async (folder) => {

@@ -38,18 +38,24 @@ export function csvLines<Column extends string>(
 ): CsvLine<Column>[] {
   const { path } = format;
   const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
-  const header = headerFields(text);
+  let header = headerFields(text);
   checkColumns(header, columns, format, text);
-  const place = new Map(header.map((name, i) => [name, i]));
   return lines.flatMap((record, i) => {
     const line = i + 1;
     if (i === 0 || record.trim() === "") return [];
     const fields = fieldsOf(record);
     if (fields === null) throw damaged(path, line, "is not CSV");
+    const names: readonly string[] = fields.map((field) => field.trim());
+    if (columns.every((name) => names.includes(name) || format.optional?.includes(name))) {
+      // A header again: of concatenated files each may have the optional columns or lack them.
+      header = headerFields(record);
+      checkColumns(header, columns, format, text);
+      return [];
+    }
     if (fields.length !== header.length) {
       throw damaged(path, line, `has ${fields.length} fields where ${header.length} are due`);
     }
-    if (fields.every((field, at) => field.trim() === header[at])) return [];
+    const place = new Map(header.map((name, i) => [name, i]));
     return [{
       line,
       text: (column) => {

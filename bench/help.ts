@@ -5,7 +5,8 @@ Times every stage of HashAttention, and the whole sparse decode step, against de
 Usage: deno task bench [flags]
 
 What to time
-  --quick            llama-3.1-8b at 8192 tokens and the trace that ships with the suite
+  --quick            llama-3.1-8b at 1024, 4096 and 16384 tokens (on a software adapter at 4096)
+                     and the trace that ships with the suite
   --models NAME,..   shapes of these models (default llama-3.1-8b; --list names them)
   --shape QxKxD      query heads x KV heads x head dim, such as 32x8x128
   --kv N,..          KV lengths in tokens (default: 8192, 32768, 131072 as the model allows)

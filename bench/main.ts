@@ -20,12 +20,14 @@ import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
 import { promptShares } from "./prompt_share.ts";
 import { checkWritable } from "./quality/output_file.ts";
+import { quickCases } from "./quick.ts";
 import { openResults } from "./results.ts";
 import { commandOf } from "./report/command.ts";
 import { readRevision, shortDigest } from "./revision.ts";
 import { formatTable } from "./table.ts";
 import { loadTuning } from "./tune/tuning_file.ts";
 import { runCommand } from "./run_command.ts";
+import { gpuPlan, verdicts } from "./verdict.ts";
 import { writeRun } from "./write_run.ts";
 
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
@@ -62,7 +64,7 @@ async function readTrace(
 
 async function measureAll(
   options: BenchOptions,
-  cases: readonly BenchCase[],
+  asked: readonly BenchCase[],
   peers: readonly PeerTime[],
 ): Promise<number> {
   const tuning = options.noTuned ? null : loadTuning(options.tuned);
@@ -71,6 +73,7 @@ async function measureAll(
   const earlier = earlierRows(options.outDir, revision.commit);
   const host = await openAdapter({ driver: options.driver });
   console.log(describeAdapter(host.info));
+  const cases = options.quick ? quickCases(asked, host.info.software) : asked;
   const results = openResults(options.outDir);
   const progress = createProgress();
   exitOnSignals(() => {
@@ -107,18 +110,20 @@ async function measureAll(
 
 /** Prints what came of the run, writes it as a page, and returns the exit code. */
 async function report(
-  { outDir, json }: BenchOptions,
+  { outDir, json, quick }: BenchOptions,
   { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
   csvPath: string,
   ratios: string,
   peers: readonly PeerTime[],
 ): Promise<number> {
+  const command = commandOf("bench", Deno.args);
+  const plan = gpuPlan(rows, quick ? null : command);
   const measured = rows.filter((row) => row.stage !== "probe").length;
   if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
   else console.error("No kernel could run.");
   if (ratios !== "") console.log(`${ratios}\n`);
   for (const note of tuned) console.log(`${note}.`);
-  for (const share of promptShares(rows)) console.log(`${share}.`);
+  for (const share of promptShares(rows, peers)) console.log(`${share}.`);
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);
@@ -130,9 +135,10 @@ async function report(
     const { writeReport } = await import("./report/write.ts");
     const path = `${outDir}/report.html`;
     const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };
-    writeReport(path, data, commandOf("bench", Deno.args));
+    writeReport(path, { ...data, plan }, command);
     console.log(`Report: ${path}`);
   }
+  for (const verdict of verdicts(rows, plan)) console.log(`\n${verdict}`);
   const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));
   if (failed.size > 0) {
     console.error(`FAILED: ${[...failed].join(", ")}`);

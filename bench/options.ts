@@ -6,6 +6,7 @@ import { CONTENDERS, findContender } from "../kernels/registry.ts";
 import { type CaseSet, findCaseSet } from "./case_sets.ts";
 import { entriesOf, list, oneOf, positiveNumber, wholeNumber } from "./flag_values.ts";
 import { matching } from "./kernel_globs.ts";
+import { QUICK_KV_LENS } from "./quick.ts";
 import { readFlags } from "./read_flags.ts";
 import { TIMER_CHOICES, type TimerChoice } from "./timer.ts";
 import { asUsage, UsageError } from "./usage_error.ts";
@@ -155,7 +156,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
       modelNames,
     ),
     shape: take<Shape | null>("shape", null, shapeOf),
-    kvLens: switches.quick ? [8192] : take<number[] | null>("kv", null, tokens(list)),
+    kvLens: switches.quick ? QUICK_KV_LENS : take<number[] | null>("kv", null, tokens(list)),
     batch: take("batch", 1, count(1, 65535)),
     lengths: take<number[] | null>("lengths", null, tokens(entriesOf)),
     dtype: take("dtype", "f16", oneOf<KvDtype>("f16", "bf16", "f32")),

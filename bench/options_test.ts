@@ -5,6 +5,7 @@ import { caseId, casesOf } from "./cases.ts";
 import { HELP } from "./help.ts";
 import { parseOptions } from "./options.ts";
 import { parseTuneOptions } from "./tune/options.ts";
+import { quickCases } from "./quick.ts";
 import { UsageError } from "./usage_error.ts";
 
 const NOW = new Date("2026-07-03T12:34:56.789Z");
@@ -87,9 +88,13 @@ Deno.test("models of one shape share a case", () => {
   assertEquals(cases("--models llama-2-7b").map(({ problem }) => problem.kvLen), [4096]);
 });
 
-Deno.test("quick is one model at 8192 tokens", () => {
-  assertEquals(ids("--quick"), [caseId(cases("--map random")[0].problem)]);
-  assertEquals(ids("--quick --map mlp"), [caseId(cases("")[0].problem)]);
+Deno.test("quick is one model at three lengths, at one of them on a software adapter", () => {
+  const lengths = "--kv 1024,4096,16384";
+  assertEquals(ids("--quick"), ids(`--map random ${lengths}`));
+  assertEquals(ids("--quick --map mlp"), ids(lengths));
+  const quick = casesOf(parse("--quick"), { name: "t", trace: { ...TRACE, kvLen: 100 } });
+  assertEquals(quickCases(quick, false), quick);
+  assertEquals(quickCases(quick, true).map(({ problem }) => problem.kvLen), [4096, 100]);
 });
 
 Deno.test("a trace alone is a case of its own, else one more", () => {

@@ -28,6 +28,8 @@ export interface CaseTimes {
   readonly step: StepTime | null;
   /** The fastest dense kernel that took turns with the step; null where none did. */
   readonly turnDense: NamedTime | null;
+  /** Whether that one and the step tie: then neither is faster. */
+  readonly isTie: boolean;
   /** Dense attention in ONNX Runtime Web, what ships for WebGPU. */
   readonly ortDense: NamedTime | null;
   /** LightLLM's way of dense attention, in WGSL; one that took turns with the step, if any. */
@@ -75,6 +77,7 @@ function timesOf(
   const kernel = (name: string) => fastestRow(timed.filter((row) => row.kernel === name));
   const step = stage("pipeline");
   const inTurn = timed.filter((row) => row.stage === "dense" && step && tookTurns(row, step));
+  const turnDense = fastestRow(inTurn);
   const rival = (name: string) =>
     step ? fastestRow(inTurn.filter((row) => row.kernel === name)) : kernel(name);
   const same = peers.filter((peer) => isSameStep(peer, row));
@@ -88,7 +91,8 @@ function timesOf(
     cudaDense: peer(/^torch_(flash|cudnn)$/),
     wgslDense: timeOf(stage("dense")),
     step: stepOf(step),
-    turnDense: timeOf(fastestRow(inTurn)),
+    turnDense: timeOf(turnDense),
+    isTie: step !== null && turnDense !== null && isTie(step, turnDense),
     ortDense: peer(/^ort_web/),
     tokenPool: timeOf(rival("dense/token_pool")),
     gptFast: timeOf(rival("dense/gpt_fast")),
@@ -97,10 +101,18 @@ function timesOf(
   };
 }
 
-/** Dense attention depends on neither codes nor windows: sizes decide. Peers are measured in f16. */
 function isSameStep(peer: PeerTime, row: ResultRow): boolean {
-  return row.dtype === "f16" && peer.batch === row.batch && peer.qHeads === row.q_heads &&
-    peer.kvHeads === row.kv_heads && peer.headDim === row.head_dim && peer.kvLen === row.kv_len;
+  return peer.stage === "decode" && hasSameSizes(peer, row);
+}
+
+/**
+ * Dense attention depends on neither codes nor windows: sizes decide. Peers are measured in f16, on
+ * sequences of one length.
+ */
+export function hasSameSizes(peer: PeerTime, row: ResultRow): boolean {
+  return row.dtype === "f16" && !row.lengths.includes(" ") && peer.batch === row.batch &&
+    peer.qHeads === row.q_heads && peer.kvHeads === row.kv_heads &&
+    peer.headDim === row.head_dim && peer.kvLen === row.kv_len;
 }
 
 /** The peer picks N/32 of the distances of every query head. */
@@ -118,6 +130,13 @@ const ROUNDING = 1e-4;
 export function tookTurns(one: ResultRow, other: ResultRow): boolean {
   const [a, b] = [referenceUs(one), referenceUs(other)];
   return a !== null && b !== null && Math.abs(a / b - 1) < ROUNDING;
+}
+
+/** Whether the intervals of two medians overlap; one without an interval shows no difference. */
+export function isTie(one: ResultRow, other: ResultRow): boolean {
+  const isBelow = ({ ci_high_us: high }: ResultRow, { ci_low_us: low }: ResultRow) =>
+    high !== null && low !== null && high < low;
+  return !isBelow(one, other) && !isBelow(other, one);
 }
 
 /** The time of dense attention that a row's speedup refers to; null without a speedup. */

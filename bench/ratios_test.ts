@@ -9,7 +9,7 @@ const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-24`;
 const SIZES = { batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 };
 
 const peer = (peer: string, medianUs: number, sizes: Partial<PeerTime> = {}): PeerTime => ({
-  ...{ peer, medianUs },
+  ...{ stage: "decode", peer, medianUs },
   ...SIZES,
   ...sizes,
 });
@@ -86,9 +86,34 @@ Deno.test("a peer's dense attention stands beside every case of its sizes, in f1
   assertEquals(cudaUs({ code_sharing: "group", bits: 128, sink: 0, recent: 0 }), [19]);
   assertEquals(cudaUs({ batch: 8 }), [99]);
   const others: Partial<ResultRow>[] = [{ dtype: "f32" }, { kv_len: 1 }, { q_heads: 8 }];
+  // A peer's sequences are all as long as the longest of a batch.
+  others.push({ batch: 8, lengths: "8192 8192 500 1 1 1 1 1" });
   for (const other of [...others, { kv_heads: 4 }, { head_dim: 64 }]) {
     assertEquals(cudaUs(other), []);
   }
+});
+
+Deno.test("medians whose intervals overlap tie, as those without an interval do", () => {
+  const ties = (denseLowUs: number | null, stepHighUs: number | null) => {
+    const turn = { speedup_vs_dense: 1 };
+    const rows = [
+      dense(20, { ...turn, ci_low_us: denseLowUs, ci_high_us: 21 }),
+      step(18, { speedup_vs_dense: 20 / 18, ci_low_us: 17, ci_high_us: stepHighUs }),
+    ];
+    return times(rows)[0].isTie;
+  };
+  assertEquals(ties(19, 18.9), false);
+  assertEquals(ties(19, 19), true);
+  assertEquals(ties(19, 19.5), true);
+  assertEquals([ties(null, 18.9), ties(19, null)], [true, true]);
+  assertEquals(times([step(18)], [peer("torch_cudnn", 20)])[0].isTie, false, "nothing to tie with");
+});
+
+Deno.test("prompt attention is no peer of a decode step", () => {
+  const peers = [peer("torch_cudnn", 19), peer("torch_cudnn", 1, { stage: "prefill" })];
+  const [{ cudaDense }] = times([dense(20), step(10)], peers);
+  assertEquals(cudaDense, { name: "torch_cudnn", medianUs: 19 });
+  assertEquals(times([dense(20)], peers.slice(1)), []);
 });
 
 Deno.test("topk stands beside a selection of the same rows and count only", () => {

@@ -1,8 +1,13 @@
 /** Test support: a row of results with every column filled in. */
 import type { ResultRow } from "./row.ts";
 
-/** A verified row of dense attention, with `changes` in place of its own columns. */
+/**
+ * A verified row of dense attention, with `changes` in place of its own columns. A median without an
+ * interval gets one of half a percent to each side.
+ */
 export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
+  const { median_us: us } = changes;
+  const interval = us ? { ci_low_us: us * 0.995, ci_high_us: us * 1.005 } : {};
   return {
     utc: "2026-07-03T12:34:56.789Z",
     suite_version: "0.1.0",
@@ -60,6 +65,7 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
     verified: true,
     failure: "",
     clock_grain_ns: 32,
+    ...interval,
     ...changes,
   };
 }

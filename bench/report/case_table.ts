@@ -29,7 +29,8 @@ export const CASE_TABLE_WORDS =
   "the fastest whole sparse step, in microseconds; ratio is dense over step, above 1 where sparse " +
   "is faster; % of roofline is what the step reaches of what the device's own probes allow. " +
   '"Sparse wins" is about measured lengths alone: at all of them, or from one on, which is the ' +
-  'first behind a length at which sparse is not faster; "yes" and "no" stand where one length was ' +
+  "first behind a length at which sparse is not faster; a tie, where the 95% intervals overlap, is " +
+  'no win; "yes" and "no" stand where one length was ' +
   "measured.";
 
 /**
@@ -103,8 +104,9 @@ function over(one: NamedTime, other: NamedTime): number {
 
 /** Where the sparse step is faster along a line, in few words. */
 function crossingText(line: readonly ComparedTimes[]): string {
-  const crossing = crossingOf(line.map(({ row, turnDense, step }) => (
-    { kvLen: row.kv_len, speedup: over(turnDense, step) }
+  // A tie is no win, whatever its medians say.
+  const crossing = crossingOf(line.map(({ row, turnDense, step, isTie }) => (
+    { kvLen: row.kv_len, speedup: isTie ? 1 : over(turnDense, step) }
   )));
   const isSingle = new Set(line.map(({ row }) => row.kv_len)).size === 1;
   return crossing === null ? "" : wordsOf(crossing, isSingle);

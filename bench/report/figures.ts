@@ -13,6 +13,7 @@ import { casesApart, lineTimes, speedupFigures } from "./speedup.ts";
 import { stageFigures } from "./stages.ts";
 import type { LogLine } from "../tune/log.ts";
 import { type Tuning, tunings } from "./tuning.ts";
+import type { GpuPlan } from "../verdict.ts";
 
 /** What a report is made of. */
 export interface ReportData {
@@ -22,6 +23,8 @@ export interface ReportData {
   readonly quality: readonly QualityRow[];
   /** Lines of tuners' logs. */
   readonly tuning: readonly LogLine[];
+  /** What would tell on a GPU what a software adapter's rows do not; quickstart where not given. */
+  readonly plan?: GpuPlan;
 }
 
 /** Figures that belong together. */

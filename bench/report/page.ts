@@ -3,6 +3,7 @@ import { chartSvg } from "../chart/chart.ts";
 import { escapeXml } from "../chart/escape.ts";
 import type { Figure, SectionTable, Table, TableCell } from "./figure.ts";
 import type { Section } from "./figures.ts";
+import type { DeviceVerdicts } from "../verdict.ts";
 import { STYLE } from "./style.ts";
 
 /** What the page tells besides its sections. */
@@ -11,8 +12,8 @@ export interface PageFacts {
   readonly command: string;
   /** ISO 8601. */
   readonly written: string;
-  /** Sentences that the page begins with. */
-  readonly lead?: readonly string[];
+  /** What the page begins with: of each device the sentences that it comes to. */
+  readonly lead?: readonly DeviceVerdicts[];
 }
 
 /** The whole page. Every text from outside is escaped. */
@@ -34,7 +35,7 @@ export function pageHtml(
 <a class="skip" href="#main">Skip to the results</a>
 <header>
 <h1>HashAttention Bench: report</h1>
-${lead.map((sentence) => `<p class="lead">${escapeXml(sentence)}</p>`).join("\n")}
+${lead.map(leadHtml).join("\n")}
 <nav aria-label="Contents"><ul>${sections.map(sectionLinkHtml).join("")}</ul></nav>
 </header>
 <main id="main">
@@ -47,6 +48,12 @@ ${sections.map(sectionHtml).join("\n")}
 </body>
 </html>
 `;
+}
+
+/** What one device comes to, for readers who have ten seconds. */
+function leadHtml({ device, sentences }: DeviceVerdicts): string {
+  const items = sentences.map((sentence) => `<li>${escapeXml(sentence)}</li>`);
+  return `<div class="lead"><p>${escapeXml(device)}</p><ul>${items.join("")}</ul></div>`;
 }
 
 function sectionLinkHtml({ heading }: Section, i: number): string {

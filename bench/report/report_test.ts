@@ -168,8 +168,10 @@ Deno.test("every mark has a tooltip, and legends say what 32x8x128 is", () => {
 });
 
 Deno.test("sentences that lead the page stand before all sections", () => {
-  const html = pageHtml([h100()], { ...FACTS, lead: ["Sparse is <b>faster</b>."] });
-  assertStringIncludes(html, `</h1>\n<p class="lead">Sparse is &lt;b&gt;faster&lt;/b&gt;.</p>\n`);
+  const lead = [{ device: "A <b>GPU", sentences: ["Sparse is <b>faster</b>."] }];
+  const html = pageHtml([h100()], { ...FACTS, lead });
+  const list = "<p>A &lt;b&gt;GPU</p><ul><li>Sparse is &lt;b&gt;faster&lt;/b&gt;.</li></ul>";
+  assertStringIncludes(html, `</h1>\n<div class="lead">${list}</div>\n`);
 });
 
 Deno.test("hostile names are text", () => {

@@ -30,7 +30,9 @@ h3 { font-size: 1.05rem; margin: 0 0 0.5rem; }
 pre { background: var(--card); padding: 0.75rem; white-space: pre-wrap; border-radius: 6px; }
 nav ul, .links { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; padding: 0; margin: 0.5rem 0; }
 nav li, .links li { list-style: none; }
-.lead { font-size: 1.15rem; line-height: 1.4; margin: 0.5rem 0; }
+.lead { line-height: 1.4; margin: 0.75rem 0; border-left: 4px solid var(--link); padding-left: 0.75rem; }
+.lead p { margin: 0; font-weight: bold; }
+.lead ul { margin: 0; padding-left: 1.2rem; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 0.5rem 1.5rem; }
 dt { color: var(--soft); font-size: 0.875rem; }
 dd { margin: 0; }
