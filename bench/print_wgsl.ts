@@ -1,25 +1,30 @@
 /** The texts of `--list` and `--print-wgsl`. */
-import { MODELS } from "../fixtures/models.ts";
+import { caveatOf, MODELS } from "../fixtures/models.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import { DEFAULT_LIMITS, limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { dispatchWgsl } from "../kernels/program.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
+import { counted } from "./counted.ts";
 import { CASE_SETS } from "./case_sets.ts";
-import { NoAdapterError, openAdapter, openDevice } from "./host.ts";
+import { type AdapterChoice, NoAdapterError, openAdapter, openDevice } from "./host.ts";
 
 /** Every kernel with its stage, every model with its shape, and every set of cases. */
 export function listText(): string {
   const kernels = CONTENDERS.map(({ name, stage, description }) =>
     `  ${name.padEnd(26)}${stage.padEnd(15)}${description}`
   );
-  const models = MODELS.map((model) =>
-    `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`
-  );
+  const models = MODELS.flatMap((model) => {
+    const caveat = caveatOf(model);
+    return [
+      `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`,
+      ...(caveat === null ? [] : [`    ${caveat}`]),
+    ];
+  });
   const sets = CASE_SETS.flatMap(({ name, description, cases }) => [
     `  ${name.padEnd(30)}${description}`,
     ...cases.map(({ label, problem: { batch, kvLen } }) =>
-      `    ${label.padEnd(28)}batch ${batch}, ${kvLen} tokens`
+      `    ${label.padEnd(28)}batch ${batch}, ${counted(kvLen, "token")}`
     ),
   ]);
   const blocks = [
@@ -36,8 +41,12 @@ export function listText(): string {
  *
  * @throws {RangeError} where the contender cannot be made for the problem.
  */
-export async function wgslText(contender: Contender, p: Problem): Promise<string> {
-  const { limits, unroll } = await readDevice();
+export async function wgslText(
+  contender: Contender,
+  p: Problem,
+  choice?: AdapterChoice,
+): Promise<string> {
+  const { limits, unroll } = await readDevice(choice);
   const params = contender.defaults(p, limits);
   const why = contender.refuses(p, params, limits);
   const notes = why ? [`// This device cannot run it: ${why}.`] : [];
@@ -51,9 +60,11 @@ export async function wgslText(contender: Contender, p: Problem): Promise<string
   return [...notes, ...texts].join("\n");
 }
 
-async function readDevice(): Promise<{ limits: DeviceLimits; unroll: boolean }> {
+async function readDevice(
+  choice: AdapterChoice | undefined,
+): Promise<{ limits: DeviceLimits; unroll: boolean }> {
   try {
-    const { adapter, info } = await openAdapter();
+    const { adapter, info } = await openAdapter(choice);
     const { device } = await openDevice(adapter, ["subgroups"]);
     const limits = limitsOf(device);
     device.destroy();

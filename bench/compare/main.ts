@@ -3,6 +3,7 @@
  * it looks for, 2 for wrong usage.
  * @module
  */
+import { helpOrVersion } from "../help_or_version.ts";
 import { readResults } from "../read_results.ts";
 import { UsageError } from "../usage_error.ts";
 import { compareRuns, type Comparison, slowerRows } from "./comparison.ts";
@@ -15,11 +16,12 @@ import { runCommand } from "../run_command.ts";
 const EXIT = { ok: 0, failed: 1 } as const;
 
 function main(args: readonly string[]): number {
-  const options = parseCompareOptions(args);
-  if (options.help) {
-    console.log(COMPARE_HELP);
+  const answer = helpOrVersion(args, COMPARE_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseCompareOptions(args);
   const comparison = compareFiles(options);
   console.log(FORMATS[options.format](comparison));
   return options.failOn && fails(comparison, options.failOn) ? EXIT.failed : EXIT.ok;

@@ -1,6 +1,5 @@
 /** Flags of `deno task compare`, read and checked. Nothing here touches a file. */
-import { decimalNumber } from "../csv_lines.ts";
-import { oneOf } from "../flag_values.ts";
+import { decimal, oneOf } from "../flag_values.ts";
 import { readFlags } from "../read_flags.ts";
 import { UsageError } from "../usage_error.ts";
 import { FORMAT_NAMES, type FormatName } from "./formats.ts";
@@ -9,8 +8,7 @@ import { DEFAULT_LIMITS, type Limits } from "./verdict.ts";
 
 /** What one call is to do. */
 export interface CompareOptions {
-  readonly help: boolean;
-  /** Results files or folders, the base first; at least two unless help is asked for. */
+  /** Results files or folders, the base first; at least two. */
   readonly paths: readonly string[];
   readonly metric: MetricName;
   readonly format: FormatName | "text";
@@ -37,7 +35,7 @@ const MOST_PCT = 1000;
 export function parseCompareOptions(args: readonly string[]): CompareOptions {
   const { switches, texts, words } = readFlags(
     args,
-    ["help", ...FORMAT_NAMES],
+    FORMAT_NAMES,
     ["metric", "same", "drift", "fail-on"],
     { words: true },
   );
@@ -45,7 +43,7 @@ export function parseCompareOptions(args: readonly string[]): CompareOptions {
   if (formats.length > 1) {
     throw new UsageError(`--${formats[0]} and --${formats[1]} contradict each other.`);
   }
-  if (!switches.help && !(words.length >= 2 && words.length <= MOST_FILES)) {
+  if (!(words.length >= 2 && words.length <= MOST_FILES)) {
     throw new UsageError(
       `compare takes 2 to ${MOST_FILES} results files or folders, not ${words.length}.`,
     );
@@ -56,7 +54,6 @@ export function parseCompareOptions(args: readonly string[]): CompareOptions {
   };
   const failOn = texts.get("fail-on");
   return {
-    help: switches.help,
     paths: words,
     metric: oneOf(...METRIC_NAMES)("metric", texts.get("metric") ?? "time"),
     format: formats[0] ?? "text",
@@ -77,7 +74,5 @@ function parseFailOn(text: string): FailOn {
 }
 
 function numberUpTo(name: string, text: string, max: number): number {
-  const value = decimalNumber(text);
-  if (value >= 0 && value <= max) return value;
-  throw new UsageError(`--${name} takes a number from 0 to ${max}, not "${text}".`);
+  return decimal(0, max)(name, text);
 }

@@ -7,6 +7,7 @@ import { defaultDevice } from "@jax-js/jax";
 import { saveMap } from "../../fixtures/map_file.ts";
 import { parseFile } from "../../fixtures/parse_file.ts";
 import { readContextsFile } from "../../fixtures/trace_file.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { createProgress } from "../progress.ts";
 import { checkWritable, writeWhole } from "../quality/output_file.ts";
 import { runCommand } from "../run_command.ts";
@@ -22,11 +23,12 @@ import { type Status, train } from "./train.ts";
 const EXIT = { ok: 0, failed: 1, stopped: 130 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = parseFitOptions(args);
-  if (options.help) {
-    console.log(FIT_HELP);
+  const answer = helpOrVersion(args, FIT_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseFitOptions(args);
   const { out, checkpoint } = options;
   const run = await prepareRun(options, await readTraces(options.traces));
   for (const path of [out, checkpoint]) if (path !== null) checkWritable(path);

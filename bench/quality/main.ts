@@ -5,6 +5,8 @@
  */
 import { readContextsFile } from "../../fixtures/trace_file.ts";
 import { loadMap } from "../../fixtures/map_file.ts";
+import { helpOrVersion } from "../help_or_version.ts";
+import { adapterChoice } from "../adapters.ts";
 import { openAdapter, openDevice } from "../host.ts";
 import { createProgress } from "../progress.ts";
 import { QUALITY_HELP } from "./help.ts";
@@ -14,6 +16,7 @@ import { qualityCsv, type QualityRow } from "./rows.ts";
 import { type QualityOutcome, type QualityRun, runQuality } from "./run.ts";
 import { formatQuality } from "./table.ts";
 import { runCommand } from "../run_command.ts";
+import { terminalWidth } from "../text_table.ts";
 
 const EXIT = { ok: 0, failed: 1 } as const;
 
@@ -21,11 +24,12 @@ const EXIT = { ok: 0, failed: 1 } as const;
 const MOST_DEVIATION = 1e-4;
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = parseQualityOptions(args);
-  if (options.help) {
-    console.log(QUALITY_HELP);
+  const answer = helpOrVersion(args, QUALITY_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseQualityOptions(args);
   for (const path of [options.csv, options.svg]) if (path !== null) checkWritable(path);
   const inputs = await readInputs(options);
   if (inputs.adapter !== null) console.log(`Adapter: ${inputs.adapter}`);
@@ -50,7 +54,9 @@ async function readInputs(
   const contexts = await readContextsFile(options.trace);
   const fit = options.fitTrace === null ? null : await readContextsFile(options.fitTrace);
   const map = options.map === null ? null : await loadMap(options.map);
-  const host = map && methods.some(({ needs }) => needs === "map") ? await openAdapter() : null;
+  const host = map && methods.some(({ needs }) => needs === "map")
+    ? await openAdapter(await adapterChoice(options.adapter))
+    : null;
   const learned = host && map && {
     map,
     device: (await openDevice(host.adapter, ["subgroups"])).device,
@@ -63,7 +69,7 @@ async function readInputs(
 }
 
 function report({ leftOut }: QualityOptions, outcome: QualityOutcome): void {
-  console.log(`${formatQuality(outcome.rows)}\n`);
+  console.log(`${formatQuality(outcome.rows, terminalWidth())}\n`);
   for (const name of outcome.contenders) console.log(`learned ran as ${name}.`);
   for (const trace of outcome.withoutValues) {
     console.log(`${trace} has no values (v), so its output errors are not known.`);

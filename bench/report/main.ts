@@ -3,6 +3,7 @@
  * for wrong usage.
  * @module
  */
+import { helpOrVersion } from "../help_or_version.ts";
 import { checkWritable } from "../quality/output_file.ts";
 import { readResults } from "../read_results.ts";
 import { latestRows, type ResultRow } from "../row.ts";
@@ -21,11 +22,12 @@ import { runCommand } from "../run_command.ts";
 const EXIT = { ok: 0 } as const;
 
 function main(args: readonly string[]): number {
-  const options = parseReportOptions(args);
-  if (options.help) {
-    console.log(REPORT_HELP);
+  const answer = helpOrVersion(args, REPORT_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseReportOptions(args);
   const rows = readAll(options.results);
   const data = {
     rows,
