@@ -90,6 +90,9 @@ const VALUES = [
   "adapter", "out", "json", "tuned", "print-wgsl",
 ] as const;
 
+/** All flags but those of every command, without their dashes. */
+export const BENCH_FLAGS: readonly string[] = [...SWITCHES, ...VALUES];
+
 type Value = (typeof VALUES)[number];
 
 /** Flags that describe cases, which a set brings itself. */

@@ -23,6 +23,7 @@ several rows in a file the last counts; runs with --hot are cases of their own.
                      the same with PCT in place of --same
   --csv, --markdown, --json
                      print in that format in place of text
+  --version          print the version, commit and runtime
   --help             print this text
 
 Metrics

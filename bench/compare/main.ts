@@ -12,6 +12,7 @@ import { COMPARE_HELP } from "./help.ts";
 import { type CompareOptions, type FailOn, parseCompareOptions } from "./options.ts";
 import type { Recording } from "./pairing.ts";
 import { runCommand } from "../run_command.ts";
+import { terminalWidth } from "../text_table.ts";
 
 const EXIT = { ok: 0, failed: 1 } as const;
 
@@ -23,7 +24,7 @@ function main(args: readonly string[]): number {
   }
   const options = parseCompareOptions(args);
   const comparison = compareFiles(options);
-  console.log(FORMATS[options.format](comparison));
+  console.log(FORMATS[options.format](comparison, terminalWidth()));
   return options.failOn && fails(comparison, options.failOn) ? EXIT.failed : EXIT.ok;
 }
 

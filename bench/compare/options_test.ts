@@ -5,7 +5,6 @@ import { parseCompareOptions } from "./options.ts";
 
 Deno.test("two files need no flags", () => {
   assertEquals(parseCompareOptions(["a.csv", "b"]), {
-    help: false,
     paths: ["a.csv", "b"],
     metric: "time",
     format: "text",
@@ -17,7 +16,6 @@ Deno.test("two files need no flags", () => {
 Deno.test("flags may stand anywhere, and names that look like numbers stay names", () => {
   const flags = ["--same", "1.5", "--drift=0", "--fail-on", "slower:5", "--json"];
   assertEquals(parseCompareOptions(["1e3", ...flags, "007", "--metric", "roofline", "--", "-c"]), {
-    help: false,
     paths: ["1e3", "007", "-c"],
     metric: "roofline",
     format: "json",
@@ -25,7 +23,6 @@ Deno.test("flags may stand anywhere, and names that look like numbers stay names
     failOn: { slowerPct: 5 },
   });
   assertEquals(parseCompareOptions(["a", "b", "--fail-on", "slower"]).failOn, { slowerPct: null });
-  assertEquals(parseCompareOptions(["-h"]).help, true);
 });
 
 Deno.test("what is wrong is refused in one sentence", () => {

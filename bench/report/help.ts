@@ -13,6 +13,7 @@ Usage: deno task report RESULTS... [flags]
   --tune FILE,..      logs that tune wrote, or folders of a tune.jsonl
   --out FILE          the report (default report.html)
   --svg DIR           write each figure as an SVG file, too
+  --version           print the version, commit and runtime
   --help              print this text
 
 Figures, for each device: speedup over dense attention against KV length, the time of each stage
