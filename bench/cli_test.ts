@@ -70,6 +70,7 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   ]);
   for (const { code, err } of [help, list, wgsl]) assertEquals([code, err], [0, ""]);
   assertStringIncludes(help.out, "--print-wgsl NAME");
+  assertMatch(list.out, /\n +gemma-2-9b .*\n +its soft cap of logits at 50 is not computed/);
   for (const { name } of [...CONTENDERS, ...MODELS, ...CASE_SETS]) {
     assertStringIncludes(list.out, name);
   }
@@ -77,6 +78,40 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   assertStringIncludes(wgsl.out, "const HEAD_DIM: u32 = 96u;");
   assertStringIncludes(wgsl.out, "const GROUP: u32 = 3u;");
 });
+
+Deno.test("a dry run tells cases, memory and minutes and writes nothing", () =>
+  inFolder(async (folder) => {
+    const dir = `${folder}/results`;
+    const cases = ["--models", "Gemma-2-9B", "--kv", "1k,2K", "--batch", "1,2"];
+    const { code, out, err } = await run(...cases, "--dry-run", "--out", dir, "--kernels", "dense");
+    assertEquals([code, err], [0, ""]);
+    assertMatch(out, /^Adapter: /);
+    assertMatch(out, /\ngemma-2-9b: its soft cap of logits at 50 is not computed/);
+    assertMatch(out, /\nkernels +GB +minutes +case\n/);
+    assertMatch(out, /\n +\d+ +0\.\d+ +\d+\.\d +gemma-2-9b at 2048 tokens, batch 2\n/);
+    assertMatch(out, /\n4 cases: about \d+\.\d minutes and 0\.\d+ GB /);
+    assertEquals(Array.from(Deno.readDirSync(folder)), []);
+  }));
+
+Deno.test("adapters are listed by number, and a number chooses one", () =>
+  inFolder(async (folder) => {
+    const listed = await run("--list-adapters");
+    assertEquals([listed.code, listed.err], [0, ""]);
+    assertMatch(listed.out, /\n0 {2}\S.* (software|hardware) /);
+    const name = /\n0 {2}(.+?) {2}/.exec(listed.out)![1];
+    for (const which of ["0", name.toUpperCase()]) {
+      const { code, out, err } = await run(
+        ...TINY,
+        "--adapter",
+        which,
+        "--dry-run",
+        "--out",
+        folder,
+      );
+      assertEquals([code, err], [0, ""]);
+      assert(out.startsWith(`Adapter: ${name} (`), out);
+    }
+  }));
 
 Deno.test("a run writes every column of every kernel and appends the next run", () =>
   inFolder(async (folder) => {
@@ -88,6 +123,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertStringIncludes(out, `Results: ${dir}/results.csv`);
     assertStringIncludes(out, `Report: ${dir}/report.html`);
     assertStringIncludes(await Deno.readTextFile(`${dir}/report.html`), "Speedup over");
+    assertMatch(err, /: checking merge\/merge, about \d+:\d\d left\n/);
     // No bar where nobody watches.
     assert(!err.includes("\r"));
 

@@ -49,8 +49,9 @@ export function fitColumns(
     );
     const fits = lines.every((line) => line.length <= width);
     if (!fits && dropped < droppable.length) continue;
-    const names = columns.filter((column) => leftOut.includes(column));
-    return { lines, leftOut: names.map(({ heading }) => heading) };
+    const headings = columns.filter((column) => leftOut.includes(column))
+      .map(({ heading }) => heading);
+    return { lines, leftOut: [...new Set(headings)] };
   }
 }
 
@@ -66,19 +67,26 @@ export function terminalWidth(): number | undefined {
   return Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined;
 }
 
-/** Lines of at most `width` characters, broken at spaces where there are any; the indent repeats. */
+/**
+ * Lines of at most `width` characters, broken at spaces, or within a word that is longer; the indent
+ * repeats.
+ */
 export function wrapText(text: string, width: number): string[] {
   const indent = /^ */.exec(text)![0];
+  const room = Math.max(1, width - indent.length);
   const lines: string[] = [];
-  let line = indent;
+  let line = "";
   for (const word of text.trim().split(/\s+/)) {
-    const longer = line === indent ? line + word : `${line} ${word}`;
-    if (longer.length > width && line !== indent) {
-      lines.push(line);
-      line = indent + word;
-    } else line = longer;
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (longer.length <= room) {
+      line = longer;
+      continue;
+    }
+    if (line !== "") lines.push(line);
+    line = word;
+    for (; line.length > room; line = line.slice(room)) lines.push(line.slice(0, room));
   }
-  return [...lines, line].map((full) => full.slice(0, width));
+  return [...lines, line].map((each) => indent + each);
 }
 
 /** A rule as long as the longest line. */

@@ -32,4 +32,6 @@ Deno.test("wrapped text keeps its words, its indent and within the width", () =>
     assert(lines.every((line) => line.length <= width && line.startsWith("    ")));
     assertEquals(lines.join(" ").trim().split(/ +/), parts);
   }));
+  // A word without room is broken, not cut.
+  assertEquals(wrapText("  a bcdefghij k", 6), ["  a", "  bcde", "  fghi", "  j k"]);
 });

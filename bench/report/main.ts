@@ -5,6 +5,7 @@
  */
 import { helpOrVersion } from "../help_or_version.ts";
 import { checkWritable } from "../quality/output_file.ts";
+import { counted } from "../counted.ts";
 import { readResults } from "../read_results.ts";
 import { latestRows, type ResultRow } from "../row.ts";
 import { readLog } from "../tune/log.ts";
@@ -48,7 +49,9 @@ function readAll(paths: readonly string[]): ResultRow[] {
   const rows = latestRows(all);
   const replaced = all.length - rows.length;
   if (replaced > 0) {
-    console.error(`Left out ${replaced} rows that later ones of their kernel and case replace.`);
+    console.error(
+      `Left out ${counted(replaced, "row")} that later ones of their kernel and case replace.`,
+    );
   }
   return rows;
 }

@@ -64,7 +64,7 @@ const COLUMNS: readonly TextColumn[] = [
   { heading: "tried", importance: 2 },
   { heading: "failed", importance: 3 },
   { heading: "default us" },
-  { heading: "its 95% interval", importance: 0 },
+  { heading: "95% interval", importance: 0 },
   { heading: "best us" },
   { heading: "95% interval", importance: 1 },
   { heading: "x" },
