@@ -123,7 +123,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertStringIncludes(out, `Results: ${dir}/results.csv`);
     assertStringIncludes(out, `Report: ${dir}/report.html`);
     assertStringIncludes(await Deno.readTextFile(`${dir}/report.html`), "Speedup over");
-    assertMatch(err, /: checking merge\/merge, about \d+:\d\d left\n/);
+    assertMatch(err, /% about \d+:\d\d left, 4x1x64 at 512 tokens: checking merge\/merge\n/);
     // No bar where nobody watches.
     assert(!err.includes("\r"));
 

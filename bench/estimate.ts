@@ -1,6 +1,6 @@
 /** How long a run will take and how much memory it wants, before anything is measured. Pure. */
 import type { Contender, DeviceLimits, Plan } from "../kernels/contender.ts";
-import { type Problem } from "../kernels/problem.ts";
+import type { Problem } from "../kernels/problem.ts";
 import { coldSets, touchedBytes } from "./cold.ts";
 import { tooLong } from "./step_limit.ts";
 

@@ -16,6 +16,16 @@ Deno.test("help and version win over all other flags, right or wrong", () => {
   for (const line of ["--kv 1", "--help=false", "-- --help"]) assertEquals(answer(line), null);
 });
 
+Deno.test("the tools that pass their flags on answer --help and --version themselves", async () => {
+  for (const tool of ["quickstart.ts", "check.ts"]) {
+    const path = `${import.meta.dirname}/../tools/${tool}`;
+    const help = await runProgram(path, "--help");
+    assertEquals([help.code, help.err], [0, ""]);
+    assertMatch(help.out, /\n\nUsage: deno task [a-z]+ [^]*Exit code: [^\n]+\n$/);
+    assertEquals((await runProgram(path, "--version")).out, `${versionText()}\n`);
+  }
+});
+
 for (const command of COMMANDS) {
   const name = command.split("/").slice(-2).join("/");
   Deno.test(`${name}: --help and --version print and exit 0, wrong flags exit 2`, async () => {

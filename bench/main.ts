@@ -123,7 +123,8 @@ async function measureAll(
     ...(tuning ? { tuning } : {}),
     onProgress(message, checked) {
       const { fraction, leftMs } = timeLeft.at(begun, checked, performance.now() - startMs);
-      progress.update(`${message}, about ${clockText(leftMs)} left`, fraction);
+      // In front, since a terminal may have no room for the whole message.
+      progress.update(`about ${clockText(leftMs)} left, ${message}`, fraction);
     },
   });
   const device = { ...context, software: host.info.software };

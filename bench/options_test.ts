@@ -91,6 +91,23 @@ Deno.test("a trace alone is a case of its own, else one more", () => {
   assertEquals(both.map(({ problem }) => problem.batch), [2, 1]);
 });
 
+Deno.test("a trace or map that does not fit is refused by the name of its file", () => {
+  const line = "--trace dir/t.safetensors --trace-map dir/m.safetensors";
+  const map = { layers: 1, hidden: 128, dtype: "f16" } as const;
+  const shape = { headDim: 128, bits: 32, sharing: "head", heads: 4, map } as const;
+  const numbers = new Float16Array(0);
+  const learnedMap = { shape, query: numbers, key: numbers, about: {} };
+  refused(
+    () => casesOf(parse(line), { name: "t", trace: TRACE, learnedMap }),
+    /^dir\/m\.safetensors for the trace t: the map is for another problem: head dim 128 and not 64/,
+  );
+  refused(
+    () =>
+      casesOf(parse("--trace dir/t.safetensors"), { name: "t", trace: { ...TRACE, headDim: 80 } }),
+    /^dir\/t\.safetensors: head dim must be one of 64, 96, 128, 256, got 80/,
+  );
+});
+
 Deno.test("globs choose kernels in the registry's order", () => {
   const names = (line: string) => parse(line).contenders.map(({ name }) => name);
   assertEquals(names("--kernels *").length, CONTENDERS.length);

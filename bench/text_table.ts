@@ -64,7 +64,9 @@ export function leftOutNote(leftOut: readonly string[], where: string): string[]
 
 /** Characters of a line of standard output; undefined where it is no terminal. */
 export function terminalWidth(): number | undefined {
-  return Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined;
+  if (!Deno.stdout.isTerminal()) return undefined;
+  // Some terminals do not say, which reads as 0.
+  return Deno.consoleSize().columns || undefined;
 }
 
 /**

@@ -21,6 +21,7 @@ Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
       [["--trace", TRACE, "--sparsity", "8,0"], /^--sparsity takes a whole number from 1 .* "0"/],
       [["--trace", TRACE, "--sparsity", "8,"], /^--sparsity has an empty entry/],
       [["--trace", TRACE, "--sink=-1"], /^--sink takes a whole number of tokens from 0/],
+      [["--trace", TRACE, "--sparsity", "9000"], /^--sparsity 9000 picks none of the 5632 tokens/m],
       [["--trace", TRACE, "--methods", "h2o"], /^--methods knows no "h2o"; .* oracle, /],
       [["--trace", TRACE, "--methods", "learned"], /^The method learned needs --map FILE/],
       [

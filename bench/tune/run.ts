@@ -57,7 +57,7 @@ export async function runJobs(run: TuneRun): Promise<Outcome[]> {
     const jobMs = at < 0 ? 0 : jobBudgetMs(leftMs, shares);
     const outcome = await runJob(run, job, jobMs, (text) => {
       const spentMs = performance.now() - begun;
-      run.onProgress(`${text}, ${clockText(budgetMs - spentMs)} left`, spentMs / budgetMs);
+      run.onProgress(`${clockText(budgetMs - spentMs)} left, ${text}`, spentMs / budgetMs);
     });
     outcomes.push(outcome);
     run.onOutcome(outcome);
