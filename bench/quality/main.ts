@@ -8,6 +8,7 @@ import { loadMap } from "../../fixtures/map_file.ts";
 import { helpOrVersion } from "../help_or_version.ts";
 import { adapterChoice } from "../adapters.ts";
 import { openAdapter, openDevice } from "../host.ts";
+import { counted } from "../counted.ts";
 import { createProgress } from "../progress.ts";
 import { QUALITY_HELP } from "./help.ts";
 import { parseQualityOptions, type QualityOptions } from "./options.ts";
@@ -17,6 +18,7 @@ import { type QualityOutcome, type QualityRun, runQuality } from "./run.ts";
 import { formatQuality } from "./table.ts";
 import { runCommand } from "../run_command.ts";
 import { terminalWidth } from "../text_table.ts";
+import { UsageError } from "../usage_error.ts";
 
 const EXIT = { ok: 0, failed: 1 } as const;
 
@@ -52,6 +54,13 @@ async function readInputs(
 ): Promise<QualityRun & { readonly adapter: string | null }> {
   const { methods, sparsities, windows, seed } = options;
   const contexts = await readContextsFile(options.trace);
+  for (const { name, context } of contexts) {
+    const none = sparsities.find((sparsity) => sparsity > context.kvLen);
+    if (none === undefined) continue;
+    const tokens = counted(context.kvLen, "token");
+    const where = name === "" ? options.trace : `${name} in ${options.trace}`;
+    throw new UsageError(`--sparsity ${none} picks none of the ${tokens} of ${where}.`);
+  }
   const fit = options.fitTrace === null ? null : await readContextsFile(options.fitTrace);
   const map = options.map === null ? null : await loadMap(options.map);
   const host = map && methods.some(({ needs }) => needs === "map")

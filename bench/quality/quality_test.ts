@@ -221,6 +221,6 @@ Deno.test("a fit trace of other heads is refused", async () => {
   await assertRejects(
     () => rowsFor(context, ["double-sparsity-16"], { fit }),
     UsageError,
-    "The fit trace has 1 query heads of 8 channels, the trace 2 of 8.",
+    "the fit trace has 1 query head of 8 channels, the trace 2 of 8.",
   );
 });

@@ -1,7 +1,6 @@
 /** Runs the chosen methods over the contexts of a trace. */
 import type { NamedContext, TraceContext } from "../../fixtures/trace.ts";
-import { counted } from "../counted.ts";
-import { asUsageAsync, UsageError } from "../usage_error.ts";
+import { asUsageAsync } from "../usage_error.ts";
 import { measure } from "./measure.ts";
 import { type QualityRow, rowsOf } from "./rows.ts";
 import type { EdgeWindows, Method, MethodInputs } from "./selector.ts";
@@ -37,8 +36,7 @@ export interface QualityOutcome {
 /**
  * Measures every method at every budget on every context.
  *
- * @throws {UsageError} in one sentence, if a method does not take the shape of the trace or a
- * sparsity picks nothing of it.
+ * @throws {UsageError} in one sentence, if a method does not take the shape of the trace.
  */
 export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
   const { contexts, methods, sparsities, windows, seed, fit, learned } = run;
@@ -52,11 +50,6 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
     const tell = (what: string, fraction: number) =>
       run.onProgress?.(`${trace}: ${what}`, (i + fraction) / contexts.length);
     const budgets = sparsities.map((sparsity) => Math.floor(context.kvLen / sparsity));
-    const none = sparsities.find((sparsity) => sparsity > context.kvLen);
-    if (none !== undefined) {
-      const tokens = counted(context.kvLen, "token");
-      throw new UsageError(`--sparsity ${none} picks none of the ${tokens} of ${trace}.`);
-    }
     const selectors = [];
     for (const [at, { name, needs, prepare }] of methods.entries()) {
       const onProgress = (fraction: number) =>
