@@ -26,10 +26,17 @@ export interface CaseEstimate {
   readonly sampleMs: number;
 }
 
-/** Milliseconds that a driver takes to compile one kernel and a check takes around its reference. */
-const KERNEL_MS = { gpu: 300, software: 900 };
+// Fitted to the hours of the rows of an H100's 13 cases (341 s in all) and of a run on two cores.
+/** Milliseconds to compile a kernel, to run it for its checks and to read its outputs. */
+const KERNEL_MS = { gpu: 400, software: 600 };
 
-/** Multiply-adds of an f64 reference, or of a CPU that stands in for a GPU, in a millisecond. */
+/** Milliseconds of all references of a kernel for a multiply-add of attention over all heads. */
+const REFERENCE_MS = 3.5e-6;
+
+/** Multiply-adds beyond which a check looks at fewer heads. */
+const REFERENCE_MOST = 5e8;
+
+/** Bytes or operations of a CPU that stands in for a GPU, in a millisecond. */
 const CPU_RATE = 1e6;
 
 /** Steps of a kernel on a software adapter: two checks, two to get going, the fewest samples. */
@@ -55,13 +62,14 @@ export function estimateCase(
   const timed = all.filter(({ cpuMs }) =>
     !software || tooLong(cpuMs * 1000, p.kvLen, { software, maxTimeMs }) === undefined
   );
-  const kernelMs = timed.length * (software ? KERNEL_MS.software : KERNEL_MS.gpu);
+  const multiplyAdds = 2 * p.kvLen * p.headDim * p.qHeads * Math.min(2, p.batch);
+  const referenceMs = REFERENCE_MS * Math.min(REFERENCE_MOST, multiplyAdds);
+  const kernelMs = software ? KERNEL_MS.software : KERNEL_MS.gpu;
   const runMs = timed.reduce((sum, { cpuMs }) => sum + cpuMs, 0);
   return {
     kernels: timed.length,
     memoryBytes: memoryOf(p, timed, settings),
-    // A check's reference costs a second at most, whatever the kernel.
-    checkMs: kernelMs + timed.reduce((sum, { cpuMs }) => sum + Math.min(1000, cpuMs), 0),
+    checkMs: timed.length * (kernelMs + referenceMs),
     sampleMs: software
       ? PROBE_SHARE * maxTimeMs + SOFTWARE_STEPS * runMs
       : (1 + PROBE_SHARE) * maxTimeMs,
