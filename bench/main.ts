@@ -47,7 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
   const options = parseOptions(args);
   if (options.list || options.listAdapters) {
     const width = terminalWidth();
-    console.log(options.list ? listText() : formatAdapters(await findAdapters(), width));
+    console.log(options.list ? listText(width) : formatAdapters(await findAdapters(), width));
     return EXIT.ok;
   }
   const cases = casesOf(options, await readTrace(options));

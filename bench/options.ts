@@ -244,7 +244,8 @@ function batchSizes(name: string, text: string): number[] {
 }
 
 function modelNames(name: string, text: string): string[] {
-  return list(name, text).map((entry) => asUsage(() => findModel(entry), `--${name}`).name);
+  const names = list(name, text).map((entry) => asUsage(() => findModel(entry), `--${name}`).name);
+  return [...new Set(names)];
 }
 
 function contenderOf(name: string, text: string): Contender {

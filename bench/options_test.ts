@@ -133,7 +133,7 @@ Deno.test("several batches make cases for each, tokens may be in K, models in ca
   assertEquals(cases("--kv 1 --force")[0].name, "llama-3.1-8b at 1 token");
   assertEquals(parse("--lengths 8K,8K,500").lengths, [8192, 8192, 500]);
   assertEquals(parse("--k 1K --sink 0 --recent 2k").topK, { count: 1024 });
-  assertEquals(parse("--models Llama-3.1-8B").models, ["llama-3.1-8b"]);
+  assertEquals(parse("--models Llama-3.1-8B,llama-3.1-8b").models, ["llama-3.1-8b"]);
 });
 
 Deno.test("--force runs what is refused without it", () => {

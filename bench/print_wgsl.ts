@@ -8,21 +8,30 @@ import { CONTENDERS } from "../kernels/registry.ts";
 import { counted } from "./counted.ts";
 import { CASE_SETS } from "./case_sets.ts";
 import { type AdapterChoice, NoAdapterError, openAdapter, openDevice } from "./host.ts";
+import { wrapText } from "./text_table.ts";
 
-/** Every kernel with its stage, every model with its shape, and every set of cases. */
-export function listText(): string {
-  const kernels = CONTENDERS.map(({ name, stage, description }) =>
-    `  ${name.padEnd(26)}${stage.padEnd(15)}${description}`
+/**
+ * Every kernel with its stage, every model with its shape, and every set of cases.
+ *
+ * @param width Most characters of a line; what does not fit beside a name stands beneath it.
+ */
+export function listText(width = Infinity): string {
+  const entry = (head: string, text: string) =>
+    head.length + text.length <= width
+      ? [head + text]
+      : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
+  const kernels = CONTENDERS.flatMap(({ name, stage, description }) =>
+    entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description)
   );
   const models = MODELS.flatMap((model) => {
     const caveat = caveatOf(model);
     return [
       `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`,
-      ...(caveat === null ? [] : [`    ${caveat}`]),
+      ...(caveat === null ? [] : wrapText(`    ${caveat}`, width)),
     ];
   });
   const sets = CASE_SETS.flatMap(({ name, description, cases }) => [
-    `  ${name.padEnd(30)}${description}`,
+    ...entry(`  ${name.padEnd(30)}`, description),
     ...cases.map(({ label, problem: { batch, kvLen } }) =>
       `    ${label.padEnd(28)}batch ${batch}, ${counted(kvLen, "token")}`
     ),

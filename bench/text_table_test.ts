@@ -1,5 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
+import { listText } from "./print_wgsl.ts";
 import { fitColumns, leftOutNote, wrapText } from "./text_table.ts";
 
 const COLUMNS = [
@@ -23,6 +24,11 @@ Deno.test("the least important columns go until the lines fit", () => {
     "Not shown for want of room: stage, error; the CSV has all.",
   ]);
   assertEquals(leftOutNote([], "the CSV has all"), []);
+});
+
+Deno.test("the list of kernels, models and sets fits a terminal", () => {
+  for (const line of listText(80).split("\n")) assertLessOrEqual(line.length, 80, line);
+  assertEquals(listText(80).split(/\s+/), listText().split(/\s+/));
 });
 
 Deno.test("wrapped text keeps its words, its indent and within the width", () => {
