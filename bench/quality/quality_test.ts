@@ -224,3 +224,19 @@ Deno.test("a fit trace of other heads is refused", async () => {
     "the fit trace has 1 query head of 8 channels, the trace 2 of 8.",
   );
 });
+
+Deno.test("a trace that the kernels do not take is refused in a user's words", async () => {
+  const map = { layers: 1, hidden: 128, dtype: "f32" } as const;
+  const shape = { headDim: 8, bits: 32, sharing: "head", heads: 2, map } as const;
+  const numbers = new Float32Array(0);
+  const learnedMap = { shape, query: numbers, key: numbers, about: {} };
+  await assertRejects(
+    // No device is asked for anything before the shape is right.
+    () =>
+      rowsFor(smallContext([20]), ["learned"], {
+        learned: { device: {} as GPUDevice, map: learnedMap },
+      }),
+    UsageError,
+    "--map for the trace small: head dim must be one of 64, 96, 128, 256, got 8.",
+  );
+});
