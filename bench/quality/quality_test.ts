@@ -1,4 +1,11 @@
-import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertLessOrEqual,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
 import { attendReference } from "../../kernels/attend/reference.ts";
@@ -10,6 +17,7 @@ import { scoreReference } from "../../kernels/score/reference.ts";
 import { selectReference } from "../../kernels/select/reference.ts";
 import { UsageError } from "../usage_error.ts";
 import type { QualityRow } from "./rows.ts";
+import { formatQuality } from "./table.ts";
 import { rowsFor, smallContext } from "./testing_context.ts";
 
 const SINK = 128;
@@ -239,4 +247,13 @@ Deno.test("a trace that the kernels do not take is refused in a user's words", a
     UsageError,
     "--map for the trace small: head dim must be one of 64, 96, 128, 256, got 8.",
   );
+});
+
+Deno.test("in a narrow terminal the table leaves columns out and says where they are", async () => {
+  const rows = await rowsFor(smallContext([20, 30]), ["oracle"]);
+  assertMatch(formatQuality(rows), /\nmethod +bits +sparsity +k +recall +mass middle /);
+  const text = formatQuality(rows, 64);
+  for (const line of text.split("\n")) assertLessOrEqual(line.length, 64, line);
+  assertMatch(text, /\nmethod +sparsity +recall +mass middle +mass total +output error\n/);
+  assertMatch(text, /\nNot shown for want of room: bits, k; --csv FILE has all columns\.$/);
 });
