@@ -26,7 +26,7 @@ export interface CaseEstimate {
   readonly sampleMs: number;
 }
 
-// Fitted to the hours of the rows of an H100's 13 cases (341 s in all) and of a run on two cores.
+// Fitted to the time stamps of 13 recorded cases of an H100 (341 s) and to a run on two CPU cores.
 /** Milliseconds to compile a kernel, to run it for its checks and to read its outputs. */
 const KERNEL_MS = { gpu: 400, software: 600 };
 
