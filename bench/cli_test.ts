@@ -35,16 +35,22 @@ Deno.test("wrong usage exits 2 with one sentence", () =>
     const wrong: [string[], RegExp][] = [
       [["--frobnicate"], /^Unknown flag --frobnicate/],
       [["llama"], /^"llama" is not a flag/],
+      [[""], /^An argument is empty/],
+      [["--kv", ""], /^--kv is given an empty value/],
+      [["--kv", "-5"], /^--kv takes a whole number of tokens from 1 /],
+      [["--list", "--print-wgsl", "dense/split"], /^--list and --print-wgsl contradict/],
+      [["--adapter", "no such card"], /^--adapter no such card names no adapter: /],
+      [["--adapter", "99"], /^--adapter 99 is no number of an adapter: 0 /],
       [["--shape", "32x5x128"], /got 32 and 5/],
       [["--models", "gpt-7"], /gpt-7.*llama-3\.1-8b/],
       [["--k", "600", ...TINY], /--k 600 exceeds the KV length of 512/],
       [["--kernels", "nothing/*"], /no kernel matches nothing\/\*; the kernels are .*dense\/split/],
-      [["--print-wgsl", "nothing"], /^No kernel is called nothing/],
+      [["--print-wgsl", "nothing"], /^--print-wgsl: no kernel is called nothing/],
       [["--trace", file], /^\S+file: /],
       [["--trace", `${folder}/missing`], /^Cannot read the trace/],
       [["--peers", `${folder}/missing`, ...TINY], /^Cannot read \S+missing: /],
       [["--peers", file, ...TINY], /^\S+file has other columns than peer,batch,/],
-      [["--set", "nothing"], /^No set of cases is called nothing; known are decode/],
+      [["--set", "nothing"], /^--set: no set of cases is called nothing; known are decode/],
       [["--out", `${file}/results`, ...TINY], /^Cannot write results to /],
       [["--json", folder, "--out", `${folder}/none`, ...TINY], /^Cannot write \S+: it is a folder/],
     ];
@@ -65,6 +71,7 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   ]);
   for (const { code, err } of [help, list, wgsl]) assertEquals([code, err], [0, ""]);
   assertStringIncludes(help.out, "--print-wgsl NAME");
+  assertMatch(list.out, /\n +gemma-2-9b .*\n +its soft cap of logits at 50 is not computed/);
   for (const { name } of [...CONTENDERS, ...MODELS, ...CASE_SETS]) {
     assertStringIncludes(list.out, name);
   }
@@ -72,6 +79,43 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   assertStringIncludes(wgsl.out, "const HEAD_DIM: u32 = 96u;");
   assertStringIncludes(wgsl.out, "const GROUP: u32 = 3u;");
 });
+
+Deno.test("a dry run tells cases, memory and minutes and writes nothing", () =>
+  inFolder(async (folder) => {
+    const dir = `${folder}/results`;
+    const cases = ["--models", "Gemma-2-9B", "--kv", "1k,2K", "--batch", "1,2"];
+    const { code, out, err } = await run(...cases, "--dry-run", "--out", dir, "--kernels", "dense");
+    assertEquals([code, err], [0, ""]);
+    assertMatch(out, /^Adapter: /);
+    assertMatch(out, /\ngemma-2-9b: its soft cap of logits at 50 is not computed/);
+    assertMatch(out, /\nkernels +GB +minutes +case\n/);
+    assertMatch(out, /\n +\d+ +0\.\d+ +\d+\.\d +gemma-2-9b at 2048 tokens, batch 2\n/);
+    assertMatch(out, /\n4 cases: about \d+\.\d minutes and 0\.\d+ GB /);
+    assertEquals(Array.from(Deno.readDirSync(folder)), []);
+  }));
+
+Deno.test("adapters are listed by number, and a number chooses one", () =>
+  inFolder(async (folder) => {
+    const listed = await run("--list-adapters");
+    assertEquals([listed.code, listed.err], [0, ""]);
+    const adapters = [...listed.out.matchAll(/^(\d+) {2}(.+?) {2,}(?:soft|hard)ware {2}(\w+) /gm)];
+    assertGreater(adapters.length, 0);
+    // The first by its name too.
+    const wanted = [...adapters, adapters[0].with(1, adapters[0][2].toUpperCase())];
+    for (const [, which, name, backend] of wanted) {
+      const { code, out, err } = await run(
+        ...TINY,
+        "--adapter",
+        which,
+        "--dry-run",
+        "--out",
+        folder,
+      );
+      assertEquals([code, err], [0, ""]);
+      assert(out.startsWith(`Adapter: ${name} (`), out);
+      assertMatch(out, new RegExp(`^Adapter: .*, backend ${backend}, `));
+    }
+  }));
 
 Deno.test("a run writes every column of every kernel and appends the next run", () =>
   inFolder(async (folder) => {
@@ -84,6 +128,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertStringIncludes(out, `Report: ${dir}/report.html`);
     assertStringIncludes(await Deno.readTextFile(`${dir}/report.html`), "Speedup over");
     await endsWithVerdict(out, `${dir}/report.html`);
+    assertMatch(err, /% about \d+:\d\d left, 4x1x64 at 512 tokens: checking merge\/merge\n/);
     // No bar where nobody watches.
     assert(!err.includes("\r"));
 

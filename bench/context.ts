@@ -43,6 +43,9 @@ export interface MeasureContext {
   readonly sampling: Omit<SampleSettings, "maxTimeMs">;
 }
 
+/** Bytes of inputs on a software adapter, whose memory is the machine's own. */
+export const SOFTWARE_INPUT_BYTES = 2e9;
+
 /** Opens the device, calibrates its clock and warms the probes up. */
 export async function openContext(
   host: HostAdapter,
@@ -77,7 +80,7 @@ export async function openContext(
     probes,
     probeFailure: await checkProbes(device),
     settings,
-    inputBytes: software ? 2e9 : settings.memoryBytes,
+    inputBytes: software ? SOFTWARE_INPUT_BYTES : settings.memoryBytes,
     sampling: {
       bestClock: { us: Infinity },
       sampleUs: software ? 1 : 1500,

@@ -58,14 +58,39 @@ const VENDOR_NAMES: Record<string, string> = {
   "65541": "mesa",
 };
 
+/** The kinds of request that may get different adapters, the usual one first. */
+export const REQUESTS = {
+  "high-performance": { powerPreference: "high-performance" },
+  "low-power": { powerPreference: "low-power" },
+  fallback: { forceFallbackAdapter: true },
+} as const satisfies Record<string, GPURequestAdapterOptions>;
+
+/** A kind of request. */
+export type AdapterRequest = keyof typeof REQUESTS;
+
+/** Which adapter to ask for. */
+export interface AdapterChoice {
+  /** As in {@linkcode AdapterFacts}; counts only before this process has asked for an adapter. */
+  readonly backend: string;
+  readonly request: AdapterRequest;
+}
+
+/** What {@linkcode openAdapter} takes. */
+export interface OpenOptions extends Partial<AdapterChoice> {
+  /** Names the driver where the system does not say. */
+  readonly driver?: string;
+}
+
 /**
- * Opens the fastest adapter. `driver` names the driver where the system does not say.
+ * Opens the fastest adapter, or the one that `backend` and `request` get.
  * Throws {@link NoAdapterError} where there is none.
  */
-export async function openAdapter(options: { driver?: string } = {}): Promise<HostAdapter> {
+export async function openAdapter(options: OpenOptions = {}): Promise<HostAdapter> {
+  if (options.backend !== undefined) Deno.env.set(BACKEND_VARIABLE, options.backend);
   const backend = chooseBackend();
   quietMesa();
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  const request = REQUESTS[options.request ?? "high-performance"];
+  const adapter = await navigator.gpu.requestAdapter(request);
   if (adapter === null) throw new NoAdapterError(backend);
   const { description, device, vendor, isFallbackAdapter } = adapter.info;
   const name = description || device || "unnamed adapter";
@@ -120,14 +145,25 @@ function granted(...names: ("env" | "read" | "run")[]): boolean {
   return names.every((name) => Deno.permissions.querySync({ name }).state === "granted");
 }
 
+const BACKEND_VARIABLE = "DENO_WEBGPU_BACKEND";
+
+/**
+ * Backends that this system may have, the usual one first; the one that the user's variable names,
+ * where it does. Every Windows with WebGPU has dx12.
+ */
+export function backendsHere(): string[] {
+  const chosen = Deno.env.get(BACKEND_VARIABLE);
+  if (chosen) return [chosen];
+  const others: Record<string, string[]> = { darwin: ["metal"], windows: ["dx12", "vulkan"] };
+  return others[Deno.build.os] ?? ["vulkan", "gl"];
+}
+
 /** Fixes the backend, since the adapter does not tell which one it came from. */
 function chooseBackend(): string {
   if (!granted("env")) return "unknown";
-  const chosen = Deno.env.get("DENO_WEBGPU_BACKEND");
-  if (chosen) return chosen;
-  // One each, as Deno reads the variable once per process. Every Windows with WebGPU has dx12.
-  const backend = { darwin: "metal", windows: "dx12" }[Deno.build.os as string] ?? "vulkan";
-  Deno.env.set("DENO_WEBGPU_BACKEND", backend);
+  // One, as Deno reads the variable once per process.
+  const [backend] = backendsHere();
+  Deno.env.set(BACKEND_VARIABLE, backend);
   return backend;
 }
 

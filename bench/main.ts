@@ -4,18 +4,25 @@
  * @module
  */
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
+import { modelCaveats } from "../fixtures/models.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
+import type { Tuning } from "../kernels/tuning.ts";
+import { adapterChoice, findAdapters, formatAdapters } from "./adapters.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
 import { openContext } from "./context.ts";
+import { counted } from "./counted.ts";
+import { formatPlan, planCases, readDevice } from "./dry_run.ts";
 import { earlierRows } from "./earlier_rows.ts";
+import { TimeLeft } from "./estimate.ts";
 import { exitOnSignals } from "./exit_on_signals.ts";
 import { HELP } from "./help.ts";
-import { describeAdapter, openAdapter } from "./host.ts";
+import { helpOrVersion } from "./help_or_version.ts";
+import { type AdapterChoice, describeAdapter, type HostAdapter, openAdapter } from "./host.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { measureInto, newOutcome, type Outcome } from "./outcome.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import { type PeerTime, readPeers } from "./peers.ts";
-import { createProgress } from "./progress.ts";
+import { clockText, createProgress } from "./progress.ts";
 import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
 import { promptShares } from "./prompt_share.ts";
@@ -25,6 +32,7 @@ import { openResults } from "./results.ts";
 import { commandOf } from "./report/command.ts";
 import { readRevision, shortDigest } from "./revision.ts";
 import { formatTable } from "./table.ts";
+import { terminalWidth } from "./text_table.ts";
 import { loadTuning } from "./tune/tuning_file.ts";
 import { runCommand } from "./run_command.ts";
 import { gpuPlan, verdicts } from "./verdict.ts";
@@ -33,17 +41,49 @@ import { writeRun } from "./write_run.ts";
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
+  const answer = helpOrVersion(args, HELP);
+  if (answer !== null) {
+    console.log(answer);
+    return EXIT.ok;
+  }
   const options = parseOptions(args);
-  if (options.help || options.list) {
-    console.log(options.help ? HELP : listText());
+  if (options.list || options.listAdapters) {
+    const width = terminalWidth();
+    console.log(options.list ? listText(width) : formatAdapters(await findAdapters(), width));
     return EXIT.ok;
   }
   const cases = casesOf(options, await readTrace(options));
-  if (options.printWgsl === null) {
-    return await measureAll(options, cases, readPeers(options.peers));
+  const peers = readPeers(options.peers);
+  const choice = await adapterChoice(options.adapter);
+  if (options.printWgsl !== null) {
+    console.log(await wgslText(options.printWgsl, cases[0].problem, choice));
+    return EXIT.ok;
   }
-  console.log(await wgslText(options.printWgsl, cases[0].problem));
+  const tuning = options.noTuned ? null : loadTuning(options.tuned);
+  if (!options.dryRun) return await measureAll(options, cases, peers, { tuning, choice });
+  console.log(await planText(options, cases, choice));
   return EXIT.ok;
+}
+
+/** What the run would do, in words; the flags and files that it would read are right. */
+async function planText(
+  options: BenchOptions,
+  asked: readonly BenchCase[],
+  choice: AdapterChoice | undefined,
+): Promise<string> {
+  const host = await openAdapter({ driver: options.driver, ...choice });
+  const cases = casesOn(host, options, asked);
+  const plan = formatPlan(planCases(await readDevice(host), cases, options), terminalWidth());
+  return [describeAdapter(host.info), ...modelCaveats(options.models), "", plan].join("\n");
+}
+
+/** The cases that a run takes on an adapter: a quick one takes shorter lengths where it is slow. */
+function casesOn(
+  { info }: HostAdapter,
+  { quick }: BenchOptions,
+  asked: readonly BenchCase[],
+): readonly BenchCase[] {
+  return quick ? quickCases(asked, info.software) : asked;
 }
 
 async function readTrace(
@@ -66,20 +106,25 @@ async function measureAll(
   options: BenchOptions,
   asked: readonly BenchCase[],
   peers: readonly PeerTime[],
+  { tuning, choice }: { tuning: Tuning | null; choice: AdapterChoice | undefined },
 ): Promise<number> {
-  const tuning = options.noTuned ? null : loadTuning(options.tuned);
   const revision = readRevision();
   if (options.json !== null) checkWritable(options.json);
   const earlier = earlierRows(options.outDir, revision.commit);
-  const host = await openAdapter({ driver: options.driver });
+  const host = await openAdapter({ driver: options.driver, ...choice });
   console.log(describeAdapter(host.info));
-  const cases = options.quick ? quickCases(asked, host.info.software) : asked;
+  const cases = casesOn(host, options, asked);
+  for (const caveat of modelCaveats(options.models)) console.log(caveat);
   const results = openResults(options.outDir);
   const progress = createProgress();
   exitOnSignals(() => {
     progress.clear();
-    console.log(`Stopped: ${results.rows} new rows are saved in ${results.csvPath}`);
+    const saved = counted(results.rows, "new row");
+    console.log(
+      `Stopped: ${saved} ${results.rows === 1 ? "is" : "are"} saved in ${results.csvPath}`,
+    );
   });
+  const startMs = performance.now();
   let begun = 0;
   const context = await openContext(host, {
     hot: options.hot,
@@ -90,8 +135,15 @@ async function measureAll(
     seed: options.seed,
     ...revision,
     ...(tuning ? { tuning } : {}),
-    onProgress: (message, fraction) => progress.update(message, (begun + fraction) / cases.length),
+    onProgress(message, checked) {
+      const { fraction, leftMs } = timeLeft.at(begun, checked, performance.now() - startMs);
+      // In front, since a terminal may have no room for the whole message.
+      progress.update(`about ${clockText(leftMs)} left, ${message}`, fraction);
+    },
   });
+  const device = { ...context, software: host.info.software };
+  const plan = planCases(device, cases, options);
+  const timeLeft = new TimeLeft(plan.map(({ estimate }) => estimate));
 
   if (context.timer.note !== null) console.log(context.timer.note);
   const outcome = newOutcome();
@@ -105,7 +157,13 @@ async function measureAll(
   const ratios = caseTimes(outcome.rows, peers, labels);
   if (ratios.length > 0) Deno.writeTextFileSync(`${options.outDir}/ratios.csv`, ratiosCsv(ratios));
   if (options.json !== null) writeRun(options.json, context, outcome.rows, results.samplesPath);
-  return await report(options, outcome, results.csvPath, formatRatios(ratios), peers);
+  return await report(
+    options,
+    outcome,
+    results.csvPath,
+    formatRatios(ratios, terminalWidth()),
+    peers,
+  );
 }
 
 /** Prints what came of the run, writes it as a page, and returns the exit code. */
@@ -119,7 +177,7 @@ async function report(
   const command = commandOf("bench", Deno.args);
   const plan = gpuPlan(rows, quick ? null : command);
   const measured = rows.filter((row) => row.stage !== "probe").length;
-  if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
+  if (measured > 0) console.log(`\n${formatTable(rows, terminalWidth())}\n`);
   else console.error("No kernel could run.");
   if (ratios !== "") console.log(`${ratios}\n`);
   for (const note of tuned) console.log(`${note}.`);
@@ -127,7 +185,7 @@ async function report(
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);
-  if (kept > 0) console.log(`Kept ${kept} rows of an earlier run of this commit.`);
+  if (kept > 0) console.log(`Kept ${counted(kept, "row")} of an earlier run of this commit.`);
   console.log(`Results: ${csvPath}`);
   if (json !== null) console.log(`JSON: ${json}`);
   if (measured > 0) {

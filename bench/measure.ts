@@ -6,6 +6,7 @@ import type { BenchCase } from "./cases.ts";
 import { type Ceilings, ceilingsOf, floorUs } from "./ceilings.ts";
 import { eligible, type MeasureContext, type Refusal } from "./context.ts";
 import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
+import { counted } from "./counted.ts";
 import { InputSets } from "./inputs.ts";
 import { alikeRows, keptProbes, partKept, type Wanted } from "./kept_rows.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
@@ -102,7 +103,7 @@ export async function measureCase(
     if (ready.length === 0) return slow;
 
     settings.onProgress(
-      `${benchCase.name}: timing ${ready.length} kernels`,
+      `${benchCase.name}: timing ${counted(ready.length, "kernel")}`,
       missing.length / total,
     );
     const samples = await sampleByPhase(timer, ready.map((r) => r.contestant), {

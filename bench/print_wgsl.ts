@@ -1,5 +1,5 @@
 /** The texts of `--list` and `--print-wgsl`. */
-import { MODELS } from "../fixtures/models.ts";
+import { caveatOf, MODELS } from "../fixtures/models.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import { DEFAULT_LIMITS, limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
@@ -7,21 +7,35 @@ import { dispatchWgsl } from "../kernels/program.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 import { type Dialect, STANDARD_DIALECT } from "../kernels/wgsl.ts";
 import { dialectOf } from "../kernels/wgsl_compiler.ts";
+import { counted } from "./counted.ts";
 import { CASE_SETS } from "./case_sets.ts";
-import { NoAdapterError, openAdapter, openDevice } from "./host.ts";
+import { type AdapterChoice, NoAdapterError, openAdapter, openDevice } from "./host.ts";
+import { wrapText } from "./text_table.ts";
 
-/** Every kernel with its stage, every model with its shape, and every set of cases. */
-export function listText(): string {
-  const kernels = CONTENDERS.map(({ name, stage, description }) =>
-    `  ${name.padEnd(26)}${stage.padEnd(15)}${description}`
+/**
+ * Every kernel with its stage, every model with its shape, and every set of cases.
+ *
+ * @param width Most characters of a line; what does not fit beside a name stands beneath it.
+ */
+export function listText(width = Infinity): string {
+  const entry = (head: string, text: string) =>
+    head.length + text.length <= width
+      ? [head + text]
+      : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
+  const kernels = CONTENDERS.flatMap(({ name, stage, description }) =>
+    entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description)
   );
-  const models = MODELS.map((model) =>
-    `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`
-  );
+  const models = MODELS.flatMap((model) => {
+    const caveat = caveatOf(model);
+    return [
+      `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`,
+      ...(caveat === null ? [] : wrapText(`    ${caveat}`, width)),
+    ];
+  });
   const sets = CASE_SETS.flatMap(({ name, description, cases }) => [
-    `  ${name.padEnd(30)}${description}`,
+    ...entry(`  ${name.padEnd(30)}`, description),
     ...cases.map(({ label, problem: { batch, kvLen } }) =>
-      `    ${label.padEnd(28)}batch ${batch}, ${kvLen} tokens`
+      `    ${label.padEnd(28)}batch ${batch}, ${counted(kvLen, "token")}`
     ),
   ]);
   const blocks = [
@@ -38,8 +52,12 @@ export function listText(): string {
  *
  * @throws {RangeError} where the contender cannot be made for the problem.
  */
-export async function wgslText(contender: Contender, p: Problem): Promise<string> {
-  const { limits, dialect, unroll } = await readDevice();
+export async function wgslText(
+  contender: Contender,
+  p: Problem,
+  choice?: AdapterChoice,
+): Promise<string> {
+  const { limits, dialect, unroll } = await readDevice(choice);
   const params = contender.defaults(p, limits);
   const why = contender.refuses(p, params, limits);
   const notes = why ? [`// This device cannot run it: ${why}.`] : [];
@@ -59,9 +77,9 @@ interface DeviceTraits {
   unroll: boolean;
 }
 
-async function readDevice(): Promise<DeviceTraits> {
+async function readDevice(choice: AdapterChoice | undefined): Promise<DeviceTraits> {
   try {
-    const { adapter, info } = await openAdapter();
+    const { adapter, info } = await openAdapter(choice);
     const { device } = await openDevice(adapter, ["subgroups"]);
     const limits = limitsOf(device);
     const dialect = await dialectOf(device);

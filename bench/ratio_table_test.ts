@@ -74,6 +74,21 @@ Deno.test("ratios on a software adapter are marked", () => {
   assertStringIncludes(formatRatios([{ ...OWN, row }]), "WARNING: a software adapter's times");
 });
 
+Deno.test("a software adapter's floors are left out", () => {
+  const row = makeRow({ software: true });
+  assertStringIncludes(formatRatios([ALL]), "% floor");
+  assert(!formatRatios([{ ...ALL, row }]).includes("floor"));
+});
+
+Deno.test("in 80 columns the ratios stay and names go", () => {
+  const text = formatRatios([ALL], 80);
+  for (const line of text.split("\n")) assertLessOrEqual(line.length, 80, line);
+  for (const heading of ["WGSL/CUDA", "ORT/WGSL", "x CUDA", "x WGSL", "x ORT"]) {
+    assertStringIncludes(text, heading);
+  }
+  assert(text.endsWith("; ratios.csv has all columns."), text);
+});
+
 Deno.test("the tables keep within 120 columns", () => {
   const name = "pipeline/" + "x".repeat(30);
   const long = { name, medianUs: 1234567.8, floorUs: 1234567.8 };

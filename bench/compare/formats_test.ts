@@ -49,6 +49,19 @@ Deno.test("the text tells the files, every pair, the stages and what the verdict
   assertEquals(lines.at(-1), "In A, not in B: 1 row. 1 kernel of shared cases: z.");
 });
 
+Deno.test("where a line has no room for its case, the case stands beneath it", () => {
+  const recordings = [A, B].map((rows, i) => ({
+    ...{ label: "AB"[i], path: `${i}.csv` },
+    rows: rows.map((each) => ({ ...each, case_id: "c".repeat(60) })),
+  }));
+  const comparison = compareRuns(recordings, "time", DEFAULT_LIMITS);
+  assertMatch(FORMATS.text(comparison), /dense\/x +c{60}\n/);
+  assertMatch(FORMATS.text(comparison, 80), /\n1\.100 +1\.085 .* dense\/x\n {4}c{60}\n/);
+  const narrow = FORMATS.text(comparison, 50);
+  assertMatch(narrow, /\n {4}c{46}\n {4}c{14}\n/);
+  assertMatch(narrow, /\nNot shown for want of room: limit %, A us; --csv\nhas all columns\.\n/);
+});
+
 Deno.test("several runs stand side by side, unlike cards also by their own floors", () => {
   const text = written("text", A, B, C);
   assertMatch(

@@ -26,6 +26,7 @@ of its own. The counts and the stages come first, then the rows, the largest cha
                      the same with PCT in place of --same
   --csv, --markdown, --json
                      print in that format in place of text
+  --version          print the version, commit and runtime
   --help             print this text
 
 Metrics

@@ -3,6 +3,7 @@
  * it looks for, 2 for wrong usage.
  * @module
  */
+import { helpOrVersion } from "../help_or_version.ts";
 import { readResults } from "../read_results.ts";
 import { matching } from "../kernel_globs.ts";
 import { runsOf } from "../series.ts";
@@ -13,17 +14,19 @@ import { COMPARE_HELP } from "./help.ts";
 import { type CompareOptions, type FailOn, MOST_RUNS, parseCompareOptions } from "./options.ts";
 import type { Recording } from "./pairing.ts";
 import { runCommand } from "../run_command.ts";
+import { terminalWidth } from "../text_table.ts";
 
 const EXIT = { ok: 0, failed: 1 } as const;
 
 function main(args: readonly string[]): number {
-  const options = parseCompareOptions(args);
-  if (options.help) {
-    console.log(COMPARE_HELP);
+  const answer = helpOrVersion(args, COMPARE_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseCompareOptions(args);
   const comparison = compareFiles(options);
-  console.log(FORMATS[options.format](comparison));
+  console.log(FORMATS[options.format](comparison, terminalWidth()));
   return options.failOn && fails(comparison, options.failOn) ? EXIT.failed : EXIT.ok;
 }
 

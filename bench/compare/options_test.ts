@@ -5,7 +5,6 @@ import { parseCompareOptions } from "./options.ts";
 
 Deno.test("two files need no flags", () => {
   assertEquals(parseCompareOptions(["a.csv", "b"]), {
-    help: false,
     paths: ["a.csv", "b"],
     kernels: null,
     metric: "time",
@@ -21,7 +20,6 @@ Deno.test("flags may stand anywhere, and names that look like numbers stay names
   assertEquals(
     parseCompareOptions(["1e3", ...flags, ...kernels, "007", "--metric", "roofline", "--", "-c"]),
     {
-      help: false,
       paths: ["1e3", "007", "-c"],
       kernels: ["dense/*", "pipeline/sparse_two"],
       metric: "roofline",
@@ -31,7 +29,6 @@ Deno.test("flags may stand anywhere, and names that look like numbers stay names
     },
   );
   assertEquals(parseCompareOptions(["a", "b", "--fail-on", "slower"]).failOn, { slowerPct: null });
-  assertEquals(parseCompareOptions(["-h"]).help, true);
 });
 
 Deno.test("what is wrong is refused in one sentence", () => {

@@ -13,6 +13,7 @@ Usage: deno task report RESULTS... [flags]
   --tune FILE,..      logs that tune wrote, or folders of a tune.jsonl
   --out FILE          the report (default report.html)
   --svg DIR           write each figure as an SVG file, too
+  --version           print the version, commit and runtime
   --help              print this text
 
 With results of several GPUs the page begins with them side by side: speedups, cases, and what their

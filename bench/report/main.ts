@@ -3,7 +3,9 @@
  * for wrong usage.
  * @module
  */
+import { helpOrVersion } from "../help_or_version.ts";
 import { checkWritable } from "../quality/output_file.ts";
+import { counted } from "../counted.ts";
 import { readResults } from "../read_results.ts";
 import type { ResultRow } from "../row.ts";
 import { seriesOf, type SourcedRow } from "../series.ts";
@@ -22,11 +24,12 @@ import { runCommand } from "../run_command.ts";
 const EXIT = { ok: 0 } as const;
 
 function main(args: readonly string[]): number {
-  const options = parseReportOptions(args);
-  if (options.help) {
-    console.log(REPORT_HELP);
+  const answer = helpOrVersion(args, REPORT_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseReportOptions(args);
   const rows = readAll(options.results);
   const data = {
     rows,
@@ -46,7 +49,9 @@ function readAll(paths: readonly string[]): SourcedRow[] {
   const rows = paths.flatMap((path) => readRows(path).map((row) => ({ ...row, source: path })));
   const replaced = seriesOf(rows).reduce((sum, { replaced }) => sum + replaced, 0);
   if (replaced > 0) {
-    console.error(`Left out ${replaced} rows that later ones of their kernel and case replace.`);
+    console.error(
+      `Left out ${counted(replaced, "row")} that later ones of their kernel and case replace.`,
+    );
   }
   return rows;
 }

@@ -3,11 +3,15 @@
  * candidate of a kernel was right, 2 for wrong usage, 130 when stopped.
  * @module
  */
+import { modelCaveats } from "../../fixtures/models.ts";
+import { adapterChoice } from "../adapters.ts";
 import { exitOnSignals } from "../exit_on_signals.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { describeAdapter, openAdapter } from "../host.ts";
 import { createProgress } from "../progress.ts";
 import { writeWhole } from "../quality/output_file.ts";
 import { runCommand } from "../run_command.ts";
+import { terminalWidth } from "../text_table.ts";
 import { TUNE_HELP } from "./help.ts";
 import { openLog } from "./log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
@@ -19,17 +23,20 @@ import { readTuning, withEntry, writeTuning } from "./tuning_file.ts";
 const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = parseTuneOptions(args);
-  if (options.help) {
-    console.log(TUNE_HELP);
+  const answer = helpOrVersion(args, TUNE_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseTuneOptions(args);
   const { tunedFile, outDir } = options;
   const kept = readTuning(tunedFile) ?? { entries: [] };
-  const host = await openAdapter({ driver: options.driver });
+  const choice = await adapterChoice(options.adapter);
+  const host = await openAdapter({ driver: options.driver, ...choice });
   const log = openLog(outDir, options.resume);
   writeTuning(tunedFile, kept);
   console.log(describeAdapter(host.info));
+  for (const caveat of modelCaveats(options.models)) console.log(caveat);
   const progress = createProgress();
   const stop = new AbortController();
   const notes = new Set<string>();
@@ -39,7 +46,14 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(`Stopped; go on with --resume --out ${outDir}`);
   });
   const outcomes = await runJobs({
-    ...{ options, log, facts: host.info, spawn: spawnWorker, stop: stop.signal },
+    ...{
+      options,
+      log,
+      facts: host.info,
+      request: choice?.request,
+      spawn: spawnWorker,
+      stop: stop.signal,
+    },
     onProgress: progress.update,
     onNote: (note) => notes.add(note),
     onOutcome(outcome) {
@@ -76,7 +90,7 @@ async function drawHeatMaps(
 /** Prints what came of the run and returns its exit code. */
 function report({ tunedFile, outDir }: TuneOptions, outcomes: readonly Outcome[]): number {
   const ran = outcomes.filter(({ refused }) => refused === null);
-  if (ran.length > 0) console.log(`\n${formatOutcomes(ran)}\n`);
+  if (ran.length > 0) console.log(`\n${formatOutcomes(ran, terminalWidth())}\n`);
   else console.error("No kernel could run.");
   for (const { contender, refused } of outcomes) {
     if (refused !== null) console.error(`Left out: ${contender.name}: ${refused}.`);

@@ -2,6 +2,7 @@
 import type { Params } from "../../kernels/contender.ts";
 import type { Problem } from "../../kernels/problem.ts";
 import type { TimerChoice } from "../timer.ts";
+import type { AdapterRequest } from "../host.ts";
 import type { Strategy } from "./strategies.ts";
 
 /** How much of a measurement stands behind a median. */
@@ -50,6 +51,8 @@ export interface TuneJob {
   readonly timer: TimerChoice;
   /** Half the 95% interval of a finalist's median, in percent of it, that is good enough. */
   readonly noisePct: number;
+  /** The kind of request that gets the adapter; undefined for the usual one. */
+  readonly request: AdapterRequest | undefined;
   /** What is known already: not measured again but for its finals. */
   readonly known: readonly Measured[];
 }

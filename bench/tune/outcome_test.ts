@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
 import type { Params } from "../../kernels/contender.ts";
 import { findContender } from "../../kernels/registry.ts";
 import { casesOf } from "../cases.ts";
@@ -45,6 +45,15 @@ Deno.test("where the defaults fail the fastest is taken, where all fail there is
   const entry = entryOf(outcome(failed(DEFAULTS, "wrong"), fast));
   assertEquals([entry?.params.LANES, entry?.us, entry?.defaultUs], [8, 10, null]);
   assertEquals(entryOf(outcome(failed(DEFAULTS, "wrong"))), null);
+});
+
+Deno.test("in a narrow terminal the table leaves columns out and says so", () => {
+  const text = formatOutcomes([outcome(final(DEFAULTS, 20, 0.5))], 60);
+  for (const line of text.split("\n")) assertLessOrEqual(line.length, 60, line);
+  assertMatch(text, /\nkernel +tried +failed +default us +best us +x\n/);
+  assert(
+    text.endsWith("\nNot shown for want of room: 95% interval; the log has all\nmeasurements."),
+  );
 });
 
 Deno.test("the table sets the default against the best, with intervals and what changed", () => {

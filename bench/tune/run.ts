@@ -2,7 +2,8 @@
 import type { Contender, Params } from "../../kernels/contender.ts";
 import { tuningChecksum } from "../../kernels/tuning.ts";
 import type { BenchCase } from "../cases.ts";
-import type { AdapterFacts } from "../host.ts";
+import type { AdapterFacts, AdapterRequest } from "../host.ts";
+import { clockText } from "../progress.ts";
 import { micros } from "../text_table.ts";
 import { candidateKey } from "./candidates.ts";
 import { BATCH } from "./halving.ts";
@@ -20,6 +21,8 @@ export interface TuneRun {
     & Pick<TuneOptions, "cases" | "budgetMs" | "strategy" | "silenceMs" | "memoryBytes">
     & Pick<TuneOptions, "noisePct" | "seed" | "timer">;
   readonly facts: AdapterFacts;
+  /** The kind of request that got the adapter; the backend is in the environment. */
+  readonly request?: AdapterRequest;
   readonly log: TuneLog;
   /** Starts the child process; tests put another program in its place. */
   readonly spawn: Spawn;
@@ -56,7 +59,7 @@ export async function runJobs(run: TuneRun): Promise<Outcome[]> {
     const jobMs = at < 0 ? 0 : jobBudgetMs(leftMs, shares);
     const outcome = await runJob(run, job, jobMs, (text) => {
       const spentMs = performance.now() - begun;
-      run.onProgress(`${text}, ${remaining(budgetMs - spentMs)} left`, spentMs / budgetMs);
+      run.onProgress(`${clockText(budgetMs - spentMs)} left, ${text}`, spentMs / budgetMs);
     });
     outcomes.push(outcome);
     run.onOutcome(outcome);
@@ -121,6 +124,7 @@ async function runJob(
         ...{ strategy: options.strategy, seed: options.seed, noisePct: options.noisePct },
         timer: options.timer,
         ...{ budgetMs: Math.max(1, budgetMs - spentMs), memoryBytes: options.memoryBytes },
+        request: run.request,
       },
       options.silenceMs,
       hear,
@@ -156,9 +160,4 @@ function summary(latest: readonly Measured[], defaults: Params | null): string {
   const usual = latest.find(({ params }) => candidateKey(params) === key)?.us ?? null;
   const text = usual === null ? "failed" : micros(usual);
   return `${latest.length} tried, best ${micros(best.us)} us (default ${text})`;
-}
-
-function remaining(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

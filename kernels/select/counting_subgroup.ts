@@ -1,6 +1,6 @@
 /** Counting select that scans with subgroups. */
 import type { Contender, Kernel, Params } from "../contender.ts";
-import { type Problem } from "../problem.ts";
+import type { Problem } from "../problem.ts";
 import {
   COUNTING_TUNABLES,
   countingDefaults,
