@@ -1,9 +1,9 @@
 /** What a run measures with: the device, its timer and its probes. */
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
-import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import type { Problem } from "../kernels/problem.ts";
 import type { Tuning } from "../kernels/tuning.ts";
-import { type AdapterFacts, type HostAdapter, openDevice } from "./host.ts";
+import { type HandOverChoice, openCheckedDevice } from "./checked_device.ts";
+import type { AdapterFacts, HostAdapter } from "./host.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./sampler.ts";
@@ -17,6 +17,8 @@ export interface MeasureSettings {
   /** Most time to sample one case, in milliseconds. */
   readonly maxTimeMs: number;
   readonly timer: TimerChoice;
+  /** How partials are handed over (default: `auto`). */
+  readonly handOver?: HandOverChoice;
   readonly seed: number;
   /** Most bytes of inputs held on a GPU; fewer sets, so less cold, where they do not suffice. */
   readonly memoryBytes: number;
@@ -34,6 +36,8 @@ export interface MeasureContext {
   readonly limits: DeviceLimits;
   readonly features: ReadonlySet<string>;
   readonly timer: GpuTimer;
+  /** Sentences on what the device lacks or failed. */
+  readonly notes: readonly string[];
   readonly probes: ProbeKit;
   /** What is wrong with the probes on this device; null if nothing is. */
   readonly probeFailure: string | null;
@@ -52,8 +56,8 @@ export async function openContext(
   settings: MeasureSettings,
 ): Promise<MeasureContext> {
   const stamps = settings.timer === "wall" ? [] : ["timestamp-query"];
-  const { device, features } = await openDevice(host.adapter, [...stamps, "subgroups"]);
-  const limits = limitsOf(device);
+  const opened = await openCheckedDevice(host, [...stamps, "subgroups"], settings.handOver);
+  const { device, limits } = opened;
   const { software } = host.info;
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
   const probes = await createProbes(device, software ? 2 ** 24 : powerOfTwo(most));
@@ -75,8 +79,9 @@ export async function openContext(
     device,
     facts: host.info,
     limits,
-    features,
+    features: opened.features,
     timer,
+    notes: [...opened.notes, ...(timer.note === null ? [] : [timer.note])],
     probes,
     probeFailure: await checkProbes(device),
     settings,

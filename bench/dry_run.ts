@@ -1,10 +1,10 @@
 /** What `--dry-run` prints: the cases of a run, their memory and minutes. Nothing is measured. */
-import { limitsOf } from "../kernels/pipeline/device_limits.ts";
+import { openCheckedDevice } from "./checked_device.ts";
 import type { BenchCase } from "./cases.ts";
 import { eligible, type MeasureContext, SOFTWARE_INPUT_BYTES } from "./context.ts";
 import { counted } from "./counted.ts";
 import { type CaseEstimate, estimateCase } from "./estimate.ts";
-import { type HostAdapter, openDevice } from "./host.ts";
+import type { HostAdapter } from "./host.ts";
 import type { BenchOptions } from "./options.ts";
 import { fitColumns, rule, type TextColumn, wrapText } from "./text_table.ts";
 
@@ -21,11 +21,10 @@ export interface DeviceFacts extends Pick<MeasureContext, "features" | "limits">
 }
 
 /** Reads the facts of a device, which is opened for that and closed again. */
-export async function readDevice({ adapter, info }: HostAdapter): Promise<DeviceFacts> {
-  const { device, features } = await openDevice(adapter, ["subgroups"]);
-  const limits = limitsOf(device);
+export async function readDevice(host: HostAdapter): Promise<DeviceFacts> {
+  const { device, features, limits } = await openCheckedDevice(host, ["subgroups"]);
   device.destroy();
-  return { features, limits, software: info.software };
+  return { features, limits, software: host.info.software };
 }
 
 /** What each case will take on a device. */

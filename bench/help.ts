@@ -43,6 +43,9 @@ How to measure
                      kernel; kernels whose steps are too long for it are left out
   --timer CLOCK      timestamp (the GPU's own clock), wall (time of long submissions, less
                      precise) or auto (default): timestamp where the device has usable ones
+  --hand-over HOW    how partials reach whoever merges them: dispatch (one more), atomics or barrier
+                     (the last workgroup merges); auto (default) takes barrier where it is known
+                     to order memory, else dispatch
   --memory GB        GPU memory for inputs (default 6); cold sets of large cases want more
   --seed N           seed of the inputs (default 1)
   --tuned FILE       parameters that deno task tune found (default results/tuning.json if there)

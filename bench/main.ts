@@ -131,6 +131,7 @@ async function measureAll(
     noisePct: options.noisePct,
     maxTimeMs: options.maxTimeMs,
     timer: options.timer,
+    handOver: options.handOver,
     memoryBytes: options.memoryBytes,
     seed: options.seed,
     ...revision,
@@ -145,7 +146,7 @@ async function measureAll(
   const plan = planCases(device, cases, options);
   const timeLeft = new TimeLeft(plan.map(({ estimate }) => estimate));
 
-  if (context.timer.note !== null) console.log(context.timer.note);
+  for (const note of context.notes) console.log(note);
   const outcome = newOutcome();
   for (const benchCase of cases) {
     await measureInto(outcome, context, benchCase, earlier, results);

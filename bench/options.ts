@@ -12,6 +12,7 @@ import {
 import { CONTENDERS, findContender } from "../kernels/registry.ts";
 import { type CaseSet, findCaseSet } from "./case_sets.ts";
 import { decimal, entriesOf, list, oneOf, tokenCount, wholeNumber } from "./flag_values.ts";
+import { HAND_OVER_CHOICES, type HandOverChoice } from "./checked_device.ts";
 import { matching } from "./kernel_globs.ts";
 import { QUICK_KV_LENS } from "./quick.ts";
 import { readFlags } from "./read_flags.ts";
@@ -61,6 +62,7 @@ export interface BenchOptions {
   readonly maxTimeMs: number;
   /** Which clock times the kernels. */
   readonly timer: TimerChoice;
+  readonly handOver: HandOverChoice;
   /** Bytes of a GPU set aside for inputs. */
   readonly memoryBytes: number;
   readonly seed: number;
@@ -91,7 +93,7 @@ const SWITCHES = [
 const VALUES = [
   "models", "shape", "kv", "batch", "lengths", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
   "recent", "kernels", "trace", "trace-map", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
-  "adapter", "out", "json", "tuned", "print-wgsl", "timer",
+  "adapter", "out", "json", "tuned", "print-wgsl", "timer", "hand-over",
 ] as const;
 
 /** All flags but those of every command, without their dashes. */
@@ -206,6 +208,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     maxTimeMs: 1000 * take("max-time", 10, seconds),
     timer: take("timer", "auto", oneOf<TimerChoice>(...TIMER_CHOICES)),
     memoryBytes: 1e9 * take("memory", 6, decimal(0.001, 100_000, "GB")),
+    handOver: take("hand-over", "auto", oneOf<HandOverChoice>(...HAND_OVER_CHOICES)),
     seed: take("seed", 1, count(0, MAX_U32)),
     driver: texts.get("driver"),
     adapter: texts.get("adapter") ?? null,

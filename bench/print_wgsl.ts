@@ -1,7 +1,8 @@
 /** The texts of `--list` and `--print-wgsl`. */
+import { openCheckedDevice } from "./checked_device.ts";
 import { caveatOf, MODELS } from "../fixtures/models.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
-import { DEFAULT_LIMITS, limitsOf } from "../kernels/pipeline/device_limits.ts";
+import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { dispatchWgsl } from "../kernels/program.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
@@ -9,7 +10,7 @@ import { type Dialect, STANDARD_DIALECT } from "../kernels/wgsl.ts";
 import { dialectOf } from "../kernels/wgsl_compiler.ts";
 import { counted } from "./counted.ts";
 import { CASE_SETS } from "./case_sets.ts";
-import { type AdapterChoice, NoAdapterError, openAdapter, openDevice } from "./host.ts";
+import { type AdapterChoice, NoAdapterError, openAdapter } from "./host.ts";
 import { wrapText } from "./text_table.ts";
 
 /**
@@ -79,12 +80,11 @@ interface DeviceTraits {
 
 async function readDevice(choice: AdapterChoice | undefined): Promise<DeviceTraits> {
   try {
-    const { adapter, info } = await openAdapter(choice);
-    const { device } = await openDevice(adapter, ["subgroups"]);
-    const limits = limitsOf(device);
+    const host = await openAdapter(choice);
+    const { device, limits } = await openCheckedDevice(host, ["subgroups"]);
     const dialect = await dialectOf(device);
     device.destroy();
-    return { limits, dialect, unroll: !info.software };
+    return { limits, dialect, unroll: !host.info.software };
   } catch (error) {
     if (!(error instanceof NoAdapterError)) throw error;
     return { limits: DEFAULT_LIMITS, dialect: STANDARD_DIALECT, unroll: true };

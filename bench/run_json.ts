@@ -51,11 +51,12 @@ const ROW_FIELDS = {
   ...{ verified: v.boolean(), failure: text },
   // Documents that were written before there was this column lack it.
   clock_grain_ns: v.optional(v.nullable(amount), null),
+  hand_over: v.optional(v.picklist(["dispatch", "atomics", "barrier", ""]), ""),
   ...{ us: v.nullable(v.array(amount)), dropped_us: v.nullable(v.array(amount)) },
 } satisfies Record<Exclude<keyof ResultRow, Shared> | "us" | "dropped_us", v.GenericSchema>;
 
 /** Columns of a row that hold one of a few words. */
-export const WORDS = ["stage", "dtype", "code_sharing", "cache", "timer"] as const;
+export const WORDS = ["stage", "dtype", "code_sharing", "cache", "timer", "hand_over"] as const;
 
 /** Whether a text is one of the words that a column may hold. */
 export function isWord(column: (typeof WORDS)[number], text: string): boolean {

@@ -65,6 +65,7 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
     verified: true,
     failure: "",
     clock_grain_ns: 32,
+    hand_over: "",
     ...interval,
     ...changes,
   };

@@ -6,6 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Contender, DeviceLimits, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
 import type { Problem } from "./problem.ts";
 import { bindGroupLayout, dispatchWgsl } from "./program.ts";
+import { CHECK_KERNELS } from "./check/device_check.ts";
 import { PROBE_KERNELS } from "./probe/probes.ts";
 import { CONTENDERS } from "./registry.ts";
 import { openNullDevice } from "./testing_dawn.ts";
@@ -156,7 +157,9 @@ for (const contender of CONTENDERS) {
 }
 
 /** Every kernel that some contender runs on some shape. */
-const kernels = new Map<string, Kernel>(PROBE_KERNELS.map((kernel) => [kernel.name, kernel]));
+const kernels = new Map<string, Kernel>(
+  [...PROBE_KERNELS, ...CHECK_KERNELS].map((kernel) => [kernel.name, kernel]),
+);
 const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
 for (const contender of CONTENDERS) {
   for (const p of problems) {

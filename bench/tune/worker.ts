@@ -20,7 +20,7 @@ async function main(): Promise<void> {
     timer: job.timer,
     onProgress: () => {},
   });
-  if (context.timer.note !== null) say({ type: "note", note: context.timer.note });
+  for (const note of context.notes) say({ type: "note", note });
   const [refused] = eligible(context, job.problem, [contender]).refused;
   if (refused) say({ type: "refused", why: refused.why });
   else await tuneKernel(context, { ...job, contender }, begunMs, say);

@@ -16,7 +16,8 @@ import { CONTENDERS } from "../registry.ts";
 import { tunedParams, type Tuning } from "../tuning.ts";
 import type { Dialect } from "../wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
-import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
+import { handOverOfChoice, type PlanChoice, planDecoder } from "./decoder_plan.ts";
+import { checkDevice } from "../check/device_check.ts";
 import { limitsOf } from "./device_limits.ts";
 
 /** Settings of {@linkcode createDecoder}. */
@@ -93,7 +94,8 @@ export interface Decoder {
  * @throws {RangeError} one sentence, before anything is allocated: an impossible problem, an unknown
  * contender, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small.
- * @throws {Error} for a shader that does not compile, or memory that the device does not have.
+ * @throws {Error} for a shader that does not compile, memory that the device does not have, or a
+ * hand-over that was asked for and that the device fails when it is tried.
  */
 export async function createDecoder(
   device: GPUDevice,
@@ -104,7 +106,13 @@ export async function createDecoder(
   const features = new Set<string>(device.features);
   const tuned = options.tuning ? await tunedOf(device, problem, options.tuning, limits) : {};
   const params = { ...tuned, ...options.params };
-  const plan = planDecoder(problem, { features, limits }, { ...options, params });
+  const choice = { ...options, params };
+  // What is wrong with the call is said before the device is touched.
+  planDecoder(problem, { features, limits }, choice);
+  const handOver = handOverOfChoice(choice);
+  const checked = await checkDevice(device, handOver);
+  if (checked.limits.handOver !== handOver) throw new Error(checked.notes.at(-1));
+  const plan = planDecoder(problem, checked, choice);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const given = checkCallersBuffers(plan.buffers, options.buffers ?? {}, most);
   const missing = Object.fromEntries(

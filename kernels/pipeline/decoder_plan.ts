@@ -54,8 +54,7 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
   checkProblem(p);
   for (const name of Object.keys(choice.params ?? {})) findContender(name);
   let refusal: unknown;
-  const handOver = choice.handOver ?? (choice.lastArriver ? "barrier" : device.limits.handOver);
-  const limits = { ...device.limits, handOver };
+  const limits = { ...device.limits, handOver: handOverOfChoice(choice) };
   for (const contender of candidates(choice)) {
     try {
       return planWith(contender, p, { ...device, limits }, choice.params ?? {});
@@ -65,6 +64,11 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
     }
   }
   throw refusal;
+}
+
+/** How a caller wants partials handed over. */
+export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOver {
+  return handOver ?? (lastArriver ? "barrier" : "dispatch");
 }
 
 /** The named contender alone, or all pipelines: the more of a device one uses, the sooner. */
