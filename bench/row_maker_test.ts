@@ -34,7 +34,13 @@ const probes: ProbeResult[] = [
 function rowOf(name: string) {
   const contender = findContender(name);
   const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 2e8 };
-  const contestant = { contender, params: {}, plan: { dispatches: [{ params: {} }] }, cost, sets: 1 };
+  const contestant = {
+    contender,
+    params: {},
+    plan: { dispatches: [{ params: {} }] },
+    cost,
+    sets: 1,
+  };
   const verdict = { ok: true, relL2: 0, worst: null, checked: "" };
   const row = rowMaker(context, benchCase, ceilings);
   return row(contestant as unknown as Contestant, verdict, samples, 25, null);

@@ -21,7 +21,7 @@
  * | `selected_counts` | u32 [B, code heads] |
  * | `partial_out` | f32 [B, Hq, splits, D], softmax numerators relative to the split's maximum |
  * | `partial_stats` | vec2 f32 [B, Hq, splits]: maximum of the log2-domain logits, denominator |
- * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0 |
+ * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then, each list from a cache line of its own, partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0 |
  * | `sink_logits` | f32 [Hq rounded up to 4], uniform: extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
  */
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";

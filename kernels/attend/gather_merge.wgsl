@@ -39,8 +39,11 @@ const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
 const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
 const LISTS = BATCH * CODE_HEADS;
-const ALL_QUADS = LISTS * QUERIES_PER_LIST * SPLITS * PARTIAL_QUADS;
-const ATOMIC_WORDS = max(1u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
+const OWN_QUADS = QUERIES_PER_LIST * SPLITS * PARTIAL_QUADS; // of a list
+const LIST_QUADS = (OWN_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
+const ALL_QUADS = LISTS * LIST_QUADS;
+const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const LOWEST = -1e30; // below it: a token that is not there
 const LOG2_E = 1.4426950408889634;
@@ -54,7 +57,9 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(6) var<storage, read_write> hand_over: HandOver;
 @group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
 
-/// What the workgroups of a list leave each other; of the two arrays of partials one is used.
+/// What the workgroups of a list leave each other; of the two arrays of partials one is used. A barrier
+/// does not drop what a processor has cached. So nobody reads a line of partials before all of them
+/// have arrived, and each list begins a line of its own.
 struct HandOver {
   arrivals: array<atomic<u32>, LISTS>, // zero between steps
   words: array<atomic<u32>, ATOMIC_WORDS>,
@@ -228,7 +233,7 @@ fn main(
         denominator += stats[r].y * scale;
         numerator += scratch[r * HEAD_QUADS + thread] * scale;
       }
-      let slot = ((first_head + h) * SPLITS + wid.x) * PARTIAL_QUADS;
+      let slot = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
       leave_partial(slot + thread, numerator);
       if (thread == 0u) {
         leave_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
@@ -254,7 +259,7 @@ fn main(
   }
   for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
     let h = column / HEAD_QUADS;
-    let first = (first_head + h) * SPLITS * PARTIAL_QUADS;
+    let first = list * LIST_QUADS + h * SPLITS * PARTIAL_QUADS;
     let own_head = wid.y * QUERIES_PER_LIST + h;
     let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     var peak = max(sink, LOWEST);

@@ -58,8 +58,10 @@ const PARTIAL_LOADS = (SPLITS * PARTIAL_QUADS + WORKGROUP - 1u) / WORKGROUP; // 
 const LISTS = BATCH * Q_HEADS;
 const NEWEST_CODES = LISTS * CODE_WORDS; // where these begin in list_state, after the query's
 const HISTOGRAMS = NEWEST * 2u * NEWEST_CODES;
-const ALL_QUADS = LISTS * SPLITS * PARTIAL_QUADS;
-const ATOMIC_WORDS = max(1u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
+const LIST_QUADS = (SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
+const ALL_QUADS = LISTS * LIST_QUADS;
+const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const MOST_JOINED = max(ROWS, SPLITS + 1u);
 const LOWEST = -1e30; // below it: a token that is not there
@@ -75,7 +77,9 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(7) var<storage, read_write> hand_over: HandOver;
 @group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
 
-/// What the workgroups of a list leave each other; of the two arrays of partials one is used.
+/// What the workgroups of a list leave each other; of the two arrays of partials one is used. A barrier
+/// does not drop what a processor has cached. So nobody reads a line of partials before all of them
+/// have arrived, and each list begins a line of its own.
 struct HandOver {
   arrivals: array<atomic<u32>, LISTS>, // zero between steps
   words: array<atomic<u32>, ATOMIC_WORDS>,
@@ -326,7 +330,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(highest, weight, 0.0, 0.0));
   workgroupBarrier();
   if (thread < PARTIAL_QUADS) {
-    leave_partial((list * SPLITS + wid.x) * PARTIAL_QUADS + thread, joined(thread, ROWS));
+    leave_partial(list * LIST_QUADS + wid.x * PARTIAL_QUADS + thread, joined(thread, ROWS));
   }
   if (HAND_OVER == 0u) {
     return;
@@ -339,7 +343,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E; // joins like a split that attended a row of zeros
   for (var e = 0u; e < PARTIAL_LOADS; e++) { // @unroll
     let at = min(e * WORKGROUP + thread, SPLITS * PARTIAL_QUADS - 1u);
-    pool[at] = bitcast<vec4<u32>>(left_partial(list * SPLITS * PARTIAL_QUADS + at));
+    pool[at] = bitcast<vec4<u32>>(left_partial(list * LIST_QUADS + at));
   }
   let of_sink = select(vec4f(0.0), vec4f(sink, f32(sink > LOWEST), 0.0, 0.0), thread == HEAD_QUADS);
   if (thread < PARTIAL_QUADS) { pool[SPLITS * PARTIAL_QUADS + thread] = bitcast<vec4<u32>>(of_sink); }

@@ -59,8 +59,11 @@ const LISTS = BATCH * CODE_HEADS;
 const QUERY_WORDS = LAST / 32u; // of the codes of a list's queries
 const WORDS = BITS / 32u;
 const RANK_WORDS = (BINS + 1u) / 2u; // of a row
-const ALL_QUADS = LISTS * QUERIES_PER_LIST * SPLITS * PARTIAL_QUADS;
-const ATOMIC_WORDS = max(1u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
+const OWN_QUADS = QUERIES_PER_LIST * SPLITS * PARTIAL_QUADS; // of a list
+const LIST_QUADS = (OWN_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
+const ALL_QUADS = LISTS * LIST_QUADS;
+const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const LOWEST = -1e30; // below it: a token that is not there
 const LOG2_E = 1.4426950408889634;
@@ -83,7 +86,9 @@ struct ListState {
   block_ranks: array<u32, LISTS * BLOCKS * RANK_WORDS>,
 }
 
-/// What the workgroups of a list leave each other; of the two arrays of partials one is used.
+/// What the workgroups of a list leave each other; of the two arrays of partials one is used. A barrier
+/// does not drop what a processor has cached. So nobody reads a line of partials before all of them
+/// have arrived, and each list begins a line of its own.
 struct HandOver {
   arrivals: array<atomic<u32>, LISTS>, // zero between steps
   words: array<atomic<u32>, ATOMIC_WORDS>,
@@ -325,7 +330,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         denominator += stats[i + r].y * scale;
         numerator += scratch[(i + r) * HEAD_QUADS + column % HEAD_QUADS] * scale;
       }
-      let slot = ((first_head + turn * TOGETHER + column / HEAD_QUADS) * SPLITS + wid.x) * PARTIAL_QUADS;
+      let h = turn * TOGETHER + column / HEAD_QUADS;
+      let slot = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
       leave_partial(slot + column % HEAD_QUADS, numerator);
       if (column % HEAD_QUADS == 0u) {
         leave_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
@@ -345,19 +351,20 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   for (var bin = thread; bin < BINS; bin += WORKGROUP) { atomicStore(&list_state.rank_totals[list * BINS + bin], 0u); }
   for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
     let head = first_head + column / HEAD_QUADS;
+    let first = list * LIST_QUADS + column / HEAD_QUADS * SPLITS * PARTIAL_QUADS;
     let own_head = head % Q_HEADS;
     let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     var peak = max(sink, LOWEST);
     for (var s = 0u; s < SPLITS; s++) { // @unroll
-      peak = max(peak, left_stats((head * SPLITS + s) * PARTIAL_QUADS + HEAD_QUADS).x);
+      peak = max(peak, left_stats(first + s * PARTIAL_QUADS + HEAD_QUADS).x);
     }
     var denominator = 0.0;
     var numerator = vec4f(0.0);
     for (var s = 0u; s < SPLITS; s++) { // @unroll
-      let of_split = left_stats((head * SPLITS + s) * PARTIAL_QUADS + HEAD_QUADS);
+      let of_split = left_stats(first + s * PARTIAL_QUADS + HEAD_QUADS);
       let scale = exp2(of_split.x - peak);
       denominator += of_split.y * scale;
-      numerator += left_partial((head * SPLITS + s) * PARTIAL_QUADS + column % HEAD_QUADS) * scale;
+      numerator += left_partial(first + s * PARTIAL_QUADS + column % HEAD_QUADS) * scale;
     }
     let all = denominator + select(exp2(sink - peak), 0.0, sink <= LOWEST);
     out[first_head * HEAD_QUADS + column] = select(numerator / all, vec4f(0.0), denominator == 0.0);

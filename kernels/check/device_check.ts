@@ -5,7 +5,7 @@
  */
 import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../contender.ts";
 import { defineKernel } from "../define.ts";
-import { HAND_OVER_CODE } from "../merge/hand_over.ts";
+import { HAND_OVER_CODE, handOverBytes } from "../merge/hand_over.ts";
 import { limitsOf } from "../pipeline/device_limits.ts";
 import { allocate, bindProgram, compilePlan, recordProgram } from "../program.ts";
 import type { Compiler } from "../wgsl_compiler.ts";
@@ -152,15 +152,16 @@ const SPLITS = 8;
 const WORKGROUP = 64;
 const TURNS = 64;
 
-/** What is wrong with a hand-over; undefined if every partial arrived. */
-async function findHandOverFault(
+/** What is wrong with a hand-over by a kernel; undefined if every partial arrived. */
+export async function findHandOverFault(
   device: GPUDevice,
   handOver: HandOver,
+  kernel: Kernel = handOverKernel,
 ): Promise<string | undefined> {
   const params = { SPLITS, LISTS, WORKGROUP, HAND_OVER: HAND_OVER_CODE[handOver] };
-  const dispatch: Dispatch = { kernel: handOverKernel, params, workgroups: [SPLITS, LISTS, 1] };
+  const dispatch: Dispatch = { kernel, params, workgroups: [SPLITS, LISTS, 1] };
   const buffers = {
-    hand_over: 4 * LISTS + 32 + 16 * LISTS * SPLITS * WORKGROUP,
+    hand_over: handOverBytes(LISTS, SPLITS * (WORKGROUP + 1)),
     findings: 8 + 4 * LISTS,
   };
   const dispatches = Array.from({ length: TURNS }, () => dispatch);

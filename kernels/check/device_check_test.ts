@@ -1,7 +1,13 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { LARGE_LIMITS } from "../pipeline/device_limits.ts";
 import { openTestDevice } from "../testing.ts";
-import { checkDevice, readHandOver, subgroupFaultOf } from "./device_check.ts";
+import {
+  checkDevice,
+  findHandOverFault,
+  handOverKernel,
+  readHandOver,
+  subgroupFaultOf,
+} from "./device_check.ts";
 
 const { device, features } = await openTestDevice();
 
@@ -18,6 +24,30 @@ for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
 Deno.test("checkDevice() checks a device once for each hand-over", () => {
   assertEquals(checkDevice(device, "barrier"), checkDevice(device, "barrier"));
 });
+
+const FAULTS: Readonly<Record<string, { from: string; to: string; said: RegExp }>> = {
+  "partials that are left too late": {
+    from: "leave_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));",
+    to: "",
+    said: /^32768 partials did not arrive in 4096 hand-overs by (barrier|atomics)$/,
+  },
+  "a last workgroup that never comes": {
+    from: "== SPLITS - 1u",
+    to: "== SPLITS",
+    said: /^3584 of 4096 hand-overs by (barrier|atomics) took place$/,
+  },
+};
+
+for (const [what, { from, to, said }] of Object.entries(FAULTS)) {
+  Deno.test(`findHandOverFault() finds ${what}`, async () => {
+    const source = handOverKernel.source.replace(from, to);
+    assertNotEquals(source, handOverKernel.source);
+    for (const handOver of ["barrier", "atomics"] as const) {
+      const fault = await findHandOverFault(device, handOver, { ...handOverKernel, source });
+      assertMatch(fault!, said);
+    }
+  });
+}
 
 Deno.test("readHandOver() trusts a barrier only where a compiler's output was read", () => {
   assertEquals(readHandOver("naga", "vulkan"), "barrier");

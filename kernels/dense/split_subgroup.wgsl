@@ -50,8 +50,10 @@ const AHEAD = min(ROUNDS, 16u); // loads in flight per thread
 const TURNS = (HEADS + JOINED - 1u) / JOINED;
 const Q_HEADS = KV_HEADS * GROUP;
 const ALL_LISTS = BATCH * KV_HEADS * LISTS;
-const ALL_QUADS = ALL_LISTS * HEADS * SPLITS * PARTIAL_QUADS;
-const ATOMIC_WORDS = max(1u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
+const LIST_QUADS = (HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
+const ALL_QUADS = ALL_LISTS * LIST_QUADS;
+const ATOMIC_WORDS = max(64u - ALL_LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const LOWEST = -1e30;
 const LOG2_E = 1.4426950408889634;
@@ -64,7 +66,9 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(5) var<storage, read_write> hand_over: HandOver;
 @group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
 
-/// What the workgroups of a list leave each other; of the two arrays of partials one is used.
+/// What the workgroups of a list leave each other; of the two arrays of partials one is used. A barrier
+/// does not drop what a processor has cached. So nobody reads a line of partials before all of them
+/// have arrived, and each list begins a line of its own.
 struct HandOver {
   arrivals: array<atomic<u32>, ALL_LISTS>, // zero between steps
   words: array<atomic<u32>, ATOMIC_WORDS>,
@@ -261,7 +265,7 @@ fn main(
         denominator += stats[r * HEADS + h].y * fade;
         sum += scratch[(place * ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * fade;
       }
-      let slot = ((list * HEADS + h) * SPLITS + wid.x) * PARTIAL_QUADS;
+      let slot = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
       leave_partial(slot + column % HEAD_QUADS, sum);
       if (column % HEAD_QUADS == 0u) {
         leave_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
@@ -299,7 +303,8 @@ fn main(
       var of_splits: array<vec2f, AHEAD>;
       for (var i = 0u; i < AHEAD; i++) { // @unroll
         let split = (start + i) * SLICES + slice;
-        let slot = ((list * HEADS + place) * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
+        let place_split = place * SPLITS + min(split, SPLITS - 1u);
+        let slot = list * LIST_QUADS + place_split * PARTIAL_QUADS;
         quads[i] = left_partial(slot + column % HEAD_QUADS);
         let of_split = left_stats(slot + HEAD_QUADS);
         of_splits[i] = select(vec2f(LOWEST, 0.0), of_split, split < SPLITS && start + i < ROUNDS);

@@ -51,19 +51,26 @@ export interface HandOverLists {
   readonly splits: number;
 }
 
+/** vec4f of a cache line: each list begins one, so that no two lists share one. */
+const LINE_QUADS = 8;
+
+/** Bytes of `hand_over` where each of so many lists leaves so many vec4f. */
+export function handOverBytes(lists: number, ownQuads: number): number {
+  const listQuads = Math.ceil(ownQuads / LINE_QUADS) * LINE_QUADS;
+  // Up to 64 unused words end the counters' last line; an unused array takes a quad.
+  return Math.ceil((4 * (lists + 64) + 16 * lists * listQuads + 32) / 16) * 16;
+}
+
 /** Spec of `hand_over`: a counter per list, then the partials as f32 words. */
 export function handOverSpec(
   p: Problem,
   { lists, heads, splits }: HandOverLists,
 ): Record<string, BufferSpec> {
-  const counterBytes = 4 * lists;
-  // The counters, an array of one unused element and the alignment take less than 32 bytes more.
-  const bytes = counterBytes + 32 + lists * heads * splits * (p.headDim + 4) * 4;
   return {
     hand_over: {
-      bytes: Math.ceil(bytes / 16) * 16,
+      bytes: handOverBytes(lists, heads * splits * (p.headDim / 4 + 1)),
       role: "scratch",
-      zeros: { offset: 0, bytes: counterBytes },
+      zeros: { offset: 0, bytes: 4 * lists },
     },
   };
 }

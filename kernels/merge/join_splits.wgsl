@@ -23,15 +23,16 @@ const WORKGROUP = COLUMNS * SLICES;
 const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
 const GROUP_LISTS = (GROUP + HEADS - 1u) / HEADS;
 const LISTS = BATCH * (Q_HEADS / GROUP) * GROUP_LISTS;
-const ALL_QUADS = LISTS * HEADS * SPLITS * PARTIAL_QUADS;
+const LINE_QUADS = 8u; // of a cache line: each list begins one
+const LIST_QUADS = (HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
 const NEG_LARGE = -1e30;
 const LOG2_E = 1.4426950408889634;
 
 /// What the workgroups of a list left, as the fused kernels declare it.
 struct HandOver {
   arrivals: array<u32, LISTS>,
-  words: array<u32, 1>,
-  partials: array<vec4f, ALL_QUADS>,
+  words: array<u32, 64u - LISTS % 64u>,
+  partials: array<vec4f, LISTS * LIST_QUADS>,
 }
 
 @group(0) @binding(0) var<storage, read> hand_over: HandOver;
@@ -55,7 +56,7 @@ fn main(
   }
 
   let list = row / GROUP * GROUP_LISTS + row % GROUP / HEADS;
-  let first = (list * HEADS + row % GROUP % HEADS) * SPLITS * PARTIAL_QUADS;
+  let first = list * LIST_QUADS + row % GROUP % HEADS * SPLITS * PARTIAL_QUADS;
   var m = NEG_LARGE;
   var l = 0.0;
   var acc = vec4f(0.0);
