@@ -98,7 +98,7 @@ async function fit(
   const taken = last.step - start.step;
   const mass = best.mass === null ? "none" : best.mass.toFixed(4);
   const about = { ...run.about, steps: String(best.step), val_mass: mass };
-  await saveMap(out, toLearnedMap(shape, best.params, about));
+  saveMap(out, toLearnedMap(shape, best.params, about));
   if (ending === "early") console.log("Ended early: validation gained nothing any more.");
   if (ending === "stopped" && !interrupted()) console.log(`Ended after ${minutes} minutes.`);
   console.log(

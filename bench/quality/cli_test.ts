@@ -51,7 +51,7 @@ Deno.test("a map runs on the device, and one for another shape is refused", () =
       const numbers = Float32Array.from({ length: heads * 129 * bits }, (_, i) => Math.sin(i * i));
       const path = `${folder}/${heads}.safetensors`;
       const shape = { headDim: 128, bits, sharing: "head", map, heads } as const;
-      await saveMap(path, { shape, query: numbers, key: numbers, about: {} });
+      saveMap(path, { shape, query: numbers, key: numbers, about: {} });
       return path;
     };
     const args = ["--trace", TRACE, "--methods", "learned", "--sparsity", "32", "--map"];
