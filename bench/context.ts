@@ -4,7 +4,8 @@ import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import type { Problem } from "../kernels/problem.ts";
 import { checkFits } from "../kernels/program.ts";
 import type { Tuning } from "../kernels/tuning.ts";
-import { type AdapterFacts, type HostAdapter, openDevice } from "./host.ts";
+import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
+import { type AdapterFacts, type HostAdapter, type HostDevice, openDevice } from "./host.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./sampler.ts";
@@ -30,6 +31,8 @@ export interface MeasureSettings {
 /** A device with its timer and probes, open for a run. */
 export interface MeasureContext {
   readonly device: GPUDevice;
+  /** Tells a loss of the device from what work on it found. */
+  readonly guard: DeviceGuard;
   readonly facts: AdapterFacts;
   readonly limits: DeviceLimits;
   readonly features: ReadonlySet<string>;
@@ -43,12 +46,29 @@ export interface MeasureContext {
   readonly sampling: Omit<SampleSettings, "maxTimeMs">;
 }
 
-/** Opens the device, calibrates its clock and warms the probes up. */
+/**
+ * Opens the device, calibrates its clock and warms the probes up.
+ *
+ * @throws {SystemError} in one sentence, if the adapter gives no device or it is lost.
+ */
 export async function openContext(
   host: HostAdapter,
   settings: MeasureSettings,
 ): Promise<MeasureContext> {
-  const { device, features } = await openDevice(host.adapter, ["timestamp-query", "subgroups"]);
+  const opened = await openDevice(host.adapter, ["timestamp-query", "subgroups"], (error) => {
+    // The guard tells of a loss to whoever runs something.
+    if (!(error instanceof DeviceLostError)) reportError(error);
+  });
+  const guard = guardDevice(opened.device);
+  return await guard.run(() => contextOf(host, opened, guard, settings));
+}
+
+async function contextOf(
+  host: HostAdapter,
+  { device, features }: HostDevice,
+  guard: DeviceGuard,
+  settings: MeasureSettings,
+): Promise<MeasureContext> {
   const limits = limitsOf(device);
   const { software } = host.info;
   const timer = await createTimer(device, software ? 100 : 1000);
@@ -62,6 +82,7 @@ export async function openContext(
   const passes = Math.max(1, Math.ceil(300_000 / (once / 4 || 1000)));
   return {
     device,
+    guard,
     facts: host.info,
     limits,
     features,

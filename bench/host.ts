@@ -3,6 +3,8 @@
  * that a result needs. Everything beneath it uses web APIs only.
  * @module
  */
+import { DeviceLostError } from "./device_loss.ts";
+import { SystemError } from "./system_error.ts";
 
 /** What a result says about the machine that it was measured on. */
 export interface AdapterFacts {
@@ -118,15 +120,18 @@ export async function openDevice(
   );
   const request = (names: string[]) =>
     adapter.requestDevice({ requiredFeatures: names as GPUFeatureName[], requiredLimits });
-  const device = hidden.length === 0
-    ? await request(listed)
-    : await request([...listed, ...hidden]).catch(() => request(listed));
+  const granted = hidden.length === 0
+    ? request(listed)
+    : request([...listed, ...hidden]).catch(() => request(listed));
+  const device = await granted.catch((error) => {
+    throw new SystemError(`The adapter gives no device: ${error.message}.`, { cause: error });
+  });
   device.addEventListener("uncapturederror", (event) => {
     const { error } = event as GPUUncapturedErrorEvent;
     onError(new Error(`Uncaptured GPU error: ${error.message}`, { cause: error }));
   });
   device.lost.then(({ reason, message }) => {
-    if (reason !== "destroyed") onError(new Error(`GPU device lost: ${message}`));
+    if (reason !== "destroyed") onError(new DeviceLostError(message));
   });
   return { device, features: new Set(wanted.filter(has(device))) };
 }

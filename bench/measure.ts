@@ -39,7 +39,7 @@ export async function measureCase(
   earlier: readonly ResultRow[],
   tell: CaseListener,
 ): Promise<Refusal[]> {
-  const { device, facts, limits, settings, timer } = context;
+  const { device, facts, guard, limits, settings, timer } = context;
   const { problem: p, contenders } = benchCase;
   const { able: allowed, refused } = eligible(context, p, contenders);
   for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
@@ -88,6 +88,7 @@ export async function measureCase(
         const found = await rowsOf(contestant, p);
         if (found) gathered.set(contender.stage, found);
       } else {
+        await guard.check();
         tell.onRows([row(contestant, verdict, null, null, null)], []);
         contestant.destroy();
       }
@@ -109,6 +110,7 @@ export async function measureCase(
       const worse = (a: Verdict, b: Verdict) => !a.ok || a.relL2 > b.relL2 ? a : b;
       verdicts.push(after.reduce((worst, next) => worst.ok ? worse(next, worst) : worst, verdict));
     }
+    if (verdicts.some(({ ok }) => !ok)) await guard.check();
     const dense = ready.flatMap(({ contestant }, i) =>
       contestant.contender.stage === "dense" && verdicts[i].ok && samples[i].us.length
         ? [median(samples[i].us)]

@@ -51,6 +51,8 @@ export interface BenchOptions {
   /** Driver name for systems that do not tell it. */
   readonly driver: string | undefined;
   readonly outDir: string;
+  /** Whether the caller named `outDir`: another run may have written there. */
+  readonly outGiven: boolean;
   /** Path of the run as one JSON document; null for none. */
   readonly json: string | null;
   /** Path of the tuning file; null for the usual one, if it is there. */
@@ -174,6 +176,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     seed: take("seed", 1, count(0, MAX_U32)),
     driver: texts.get("driver"),
     json: texts.get("json") ?? null,
+    outGiven: texts.has("out"),
     outDir: texts.get("out") ?? `results/${now.toISOString().slice(0, 19).replaceAll(":", "-")}Z`,
   };
 }

@@ -5,6 +5,7 @@ import { eligible, type MeasureContext } from "./context.ts";
 import { measureCase } from "./measure.ts";
 import type { ResultsWriter } from "./results.ts";
 import type { ResultRow } from "./row.ts";
+import { SystemError } from "./system_error.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
 
 /** What has come of a run so far. */
@@ -29,11 +30,39 @@ export function newOutcome(): Outcome {
 }
 
 /**
+ * Measures what is missing of the cases until the device or the system fails, which costs nothing
+ * of what is measured.
+ *
+ * @param earlier The latest rows of earlier runs of this code into the same folder.
+ * @param onBegin Told which case begins.
+ * @returns the failure; null if there was none.
+ */
+export async function measureCases(
+  to: Outcome,
+  context: MeasureContext,
+  cases: readonly BenchCase[],
+  earlier: readonly ResultRow[],
+  results: ResultsWriter,
+  onBegin: (at: number) => void = () => {},
+): Promise<SystemError | null> {
+  try {
+    for (const [at, benchCase] of cases.entries()) {
+      onBegin(at);
+      await context.guard.run(() => measureInto(to, context, benchCase, earlier, results));
+    }
+    return null;
+  } catch (error) {
+    if (error instanceof SystemError) return error;
+    throw error;
+  }
+}
+
+/**
  * Measures what is missing of one case; one that the device cannot hold must not cost the others.
  *
  * @param earlier The latest rows of earlier runs of this code into the same folder.
  */
-export async function measureInto(
+async function measureInto(
   to: Outcome,
   context: MeasureContext,
   benchCase: BenchCase,

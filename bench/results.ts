@@ -1,6 +1,6 @@
 /** Result files: rows and their samples go to disk whole, as soon as they are measured. */
 import { stringify } from "@std/csv";
-import { writeAll } from "../fixtures/replace_file.ts";
+import { appendWhole } from "./append_file.ts";
 import { openLocked } from "./file_lock.ts";
 import { COLUMNS, type ResultRow, type SampleRecord } from "./row.ts";
 import { claimFolder, firstMissing, removeQuietly } from "./run_folder.ts";
@@ -118,22 +118,6 @@ export function shortNumber(value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value)
     ? Number(value.toPrecision(6))
     : value;
-}
-
-/**
- * Appends in one write, so that a killed process leaves all of the text or none. What a full disk
- * took of it is cut off again.
- *
- * @throws {UsageError | SystemError} in one sentence.
- */
-function appendWhole(file: Deno.FsFile, path: string, text: string): void {
-  const { size } = file.statSync();
-  try {
-    writeAll(file, new TextEncoder().encode(text));
-  } catch (error) {
-    file.truncateSync(size);
-    throw cannotWrite(path, error);
-  }
 }
 
 function checkHeader(file: Deno.FsFile, path: string): void {

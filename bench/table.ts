@@ -27,7 +27,9 @@ const COLUMNS: readonly Column[] = [
  */
 export function formatTable(rows: readonly ResultRow[]): string {
   const cases = Map.groupBy(rows, (row) => row.case_id);
-  return [...cases.values()].map(formatCase).join("\n\n");
+  // A run that ended early leaves cases of which the probes alone were measured.
+  return [...cases.values()].filter((all) => all.some(({ stage }) => stage !== "probe"))
+    .map(formatCase).join("\n\n");
 }
 
 function formatCase(all: readonly ResultRow[]): string {
