@@ -6,6 +6,7 @@ import { checkFits } from "../kernels/program.ts";
 import type { Tuning } from "../kernels/tuning.ts";
 import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
 import { type AdapterFacts, type HostAdapter, type HostDevice, openDevice } from "./host.ts";
+import { refusesInputs } from "./inputs.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./sampler.ts";
@@ -73,7 +74,11 @@ async function contextOf(
   const { software } = host.info;
   const timer = await createTimer(device, software ? 100 : 1000);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
-  const probes = await createProbes(device, timer, software ? 2 ** 24 : powerOfTwo(most));
+  const probes = await createProbes(
+    device,
+    timer,
+    powerOfTwo(software ? Math.min(2 ** 24, most) : most),
+  );
   // On a clock that is awake, one pass over the table tells how many of them last for 300 ms.
   for (const begin = performance.now(); !software && performance.now() - begin < 400;) {
     await timer.time([probes.warm(64)]);
@@ -115,17 +120,24 @@ export interface Refusal {
   readonly why: string;
 }
 
-/** Contenders that this device and problem allow, and why the others may not run. */
+/**
+ * Contenders that this device and problem allow, and why the others may not run.
+ *
+ * @param encode Codes are made from the keys, as those of a trace are.
+ */
 export function eligible(
   context: Pick<MeasureContext, "features" | "limits">,
   p: Problem,
   contenders: readonly Contender[],
+  encode = false,
 ): { able: Contender[]; refused: Refusal[] } {
   const able: Contender[] = [];
   const refused: Refusal[] = [];
   for (const contender of contenders) {
     const missing = contender.features.find((feature) => !context.features.has(feature));
-    const why = missing ? `this device has no ${missing}` : refusal(contender, p, context.limits);
+    const why = missing
+      ? `this device has no ${missing}`
+      : refusal(contender, p, context.limits, encode);
     if (why) refused.push({ name: contender.name, why });
     else able.push(contender);
   }
@@ -133,12 +145,19 @@ export function eligible(
 }
 
 /** Why a contender cannot run a problem within a device's limits; undefined if it can. */
-function refusal(contender: Contender, p: Problem, limits: DeviceLimits): string | undefined {
+function refusal(
+  contender: Contender,
+  p: Problem,
+  limits: DeviceLimits,
+  encode: boolean,
+): string | undefined {
   const params = contender.defaults(p, limits);
   const why = contender.refuses(p, params, limits);
   if (why) return why;
   try {
-    checkFits(contender.plan(p, params), limits);
+    const plan = contender.plan(p, params);
+    checkFits(plan, limits);
+    return refusesInputs(p, plan, params, limits, encode);
   } catch (error) {
     if (error instanceof RangeError) return error.message;
     throw error;

@@ -38,12 +38,24 @@ export async function withinMemory<T>(
   throw new DeviceMemoryError(`the device has no ${bytes} bytes left for ${what}`);
 }
 
-/** {@linkcode allocate}, for which {@linkcode withinMemory} answers. */
+/**
+ * {@linkcode allocate}, of which nothing is left where not all of it fits.
+ *
+ * @throws {DeviceMemoryError} if the device has no memory left for them.
+ */
 export async function allocateWithin(
   device: GPUDevice,
   specs: Readonly<Record<string, BufferSpec>>,
 ): Promise<Record<string, GPUBuffer>> {
   const bytes = Object.values(specs).reduce((sum, spec) => sum + spec.bytes, 0);
-  const names = Object.keys(specs).join(", ");
-  return await withinMemory(device, names, bytes, () => allocate(device, specs));
+  let made: Record<string, GPUBuffer> = {};
+  try {
+    return await withinMemory(device, Object.keys(specs).join(", "), bytes, () => {
+      made = allocate(device, specs);
+      return made;
+    });
+  } catch (error) {
+    for (const buffer of Object.values(made)) buffer.destroy();
+    throw error;
+  }
 }

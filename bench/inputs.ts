@@ -6,14 +6,15 @@
 import { createTokenIndex } from "../fixtures/token_pool.ts";
 import { encodeQuery } from "../kernels/encode/token.ts";
 import { encodePrompt } from "../kernels/encode/prompt.ts";
-import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/contender.ts";
+import type { BufferSpec, Contender, DeviceLimits, Params, Plan } from "../kernels/contender.ts";
 import type { KnownReferences } from "../kernels/judge.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
 import { lengthOf, type Problem } from "../kernels/problem.ts";
-import { STORAGE_USAGE } from "../kernels/program.ts";
+import { checkFits, STORAGE_USAGE } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
 import { hamming } from "../kernels/score/hamming.ts";
 import { counting } from "../kernels/select/counting.ts";
+import { checkBytes, withinMemory } from "./device_memory.ts";
 import { fill, runPlan } from "./run_once.ts";
 
 /** Given contents of a buffer by set, such as a trace's keys. */
@@ -43,6 +44,51 @@ const CODE_MAKERS: Readonly<Record<string, Contender>> = {
   query_codes: encodeQuery,
 };
 
+/** The stage that makes input `name`; undefined for what is raw. */
+function makerOf(name: string, encode: boolean): Contender | undefined {
+  return MAKERS[name] ?? (encode ? CODE_MAKERS[name] : undefined);
+}
+
+/** The maker's own parameters, its blocks as the contender of `params` wants them. */
+function makerParams(maker: Contender, p: Problem, params: Params, limits: DeviceLimits): Params {
+  const own = { ...maker.defaults(p, limits) };
+  if (maker.tunables.BLOCK && params.BLOCK) own.BLOCK = params.BLOCK;
+  return own;
+}
+
+/**
+ * Why a device cannot make the inputs of a plan, which earlier stages make from buffers of their
+ * own; undefined if it can.
+ *
+ * @param params Those of the plan.
+ * @param encode Codes are made, too.
+ */
+export function refusesInputs(
+  p: Problem,
+  plan: Plan,
+  params: Params,
+  limits: DeviceLimits,
+  encode: boolean,
+): string | undefined {
+  for (const [name, { role }] of Object.entries(plan.buffers)) {
+    const maker = role === "input" ? makerOf(name, encode) : undefined;
+    if (maker === undefined) continue;
+    const own = makerParams(maker, p, params, limits);
+    const why = maker.refuses(p, own, limits) ?? refusesPlan(p, maker.plan(p, own), own);
+    if (why !== undefined) return `${maker.name}, which makes its ${name}, cannot run: ${why}`;
+  }
+
+  function refusesPlan(p: Problem, plan: Plan, own: Params): string | undefined {
+    try {
+      checkFits(plan, limits);
+    } catch (error) {
+      if (error instanceof RangeError) return error.message;
+      throw error;
+    }
+    return refusesInputs(p, plan, own, limits, encode);
+  }
+}
+
 /** Input buffers of one problem on one device. */
 export class InputSets {
   readonly #held = new Map<string, GPUBuffer>();
@@ -58,13 +104,14 @@ export class InputSets {
   /**
    * The buffer of input `name` in set `set`.
    *
-   * @throws {RangeError} where the device's memory or the budget is spent.
+   * @throws {RangeError} with both sizes, where the device binds less, or its memory or the budget
+   * is spent.
    */
   async get(name: string, spec: BufferSpec, params: Params, set: number): Promise<GPUBuffer> {
     const key = this.#key(name, spec, set);
     const known = this.#held.get(key);
     if (known) return known;
-    const maker = MAKERS[name] ?? (this.settings.encode ? CODE_MAKERS[name] : undefined);
+    const maker = makerOf(name, this.settings.encode ?? false);
     if (maker) await this.#make(maker, params, set);
     else {
       const buffer = await this.#create(key, spec.bytes, set);
@@ -94,21 +141,22 @@ export class InputSets {
   }
 
   async #create(key: string, bytes: number, set: number): Promise<GPUBuffer> {
+    const { budgetBytes, limits } = this.settings;
+    const [name] = key.split(" ");
     const size = Math.ceil(bytes / 16) * 16;
+    checkBytes(name, size, limits);
     // The first set is what a case needs at all; the others only keep it cold.
-    if (set > 0 && this.#bytes + size > this.settings.budgetBytes) {
+    if (set > 0 && this.#bytes + size > budgetBytes) {
       throw new RangeError(
-        `${
-          key.split(" ")[0]
-        } needs ${size} bytes beyond the ${this.settings.budgetBytes} set aside for inputs`,
+        `${name} needs ${size} bytes beyond the ${budgetBytes} set aside for inputs`,
       );
     }
-    this.device.pushErrorScope("out-of-memory");
-    const buffer = this.device.createBuffer({ label: key, size, usage: STORAGE_USAGE });
-    const error = await this.device.popErrorScope();
-    if (error) {
-      throw new RangeError(`the device has no ${size} bytes left for ${key.split(" ")[0]}`);
-    }
+    const buffer = await withinMemory(
+      this.device,
+      name,
+      size,
+      () => this.device.createBuffer({ label: key, size, usage: STORAGE_USAGE }),
+    );
     this.#bytes += size;
     this.#held.set(key, buffer);
     return buffer;
@@ -116,9 +164,9 @@ export class InputSets {
 
   async #make(maker: Contender, params: Params, set: number): Promise<void> {
     const p = this.problem;
-    const own = { ...maker.defaults(p, this.settings.limits) };
-    if (maker.tunables.BLOCK && params.BLOCK) own.BLOCK = params.BLOCK;
+    const own = makerParams(maker, p, params, this.settings.limits);
     const plan = maker.plan(p, own);
+    checkFits(plan, this.settings.limits);
     const buffers: Record<string, GPUBuffer> = {};
     for (const [name, spec] of Object.entries(plan.buffers)) {
       buffers[name] = spec.role === "input"

@@ -31,7 +31,8 @@ export interface CaseListener {
  * Measures what is missing of one case.
  *
  * @param earlier The latest rows of earlier runs of this code.
- * @returns the kernels that were left out because a step would take too long.
+ * @returns the kernels that were left out because a step would take too long, or because the device
+ * has no room for them after all.
  */
 export async function measureCase(
   context: MeasureContext,
@@ -41,7 +42,7 @@ export async function measureCase(
 ): Promise<Refusal[]> {
   const { device, facts, guard, limits, settings, timer } = context;
   const { problem: p, contenders } = benchCase;
-  const { able: allowed, refused } = eligible(context, p, contenders);
+  const { able: allowed, refused } = eligible(context, p, contenders, !!benchCase.trace);
   for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
 
   const alike = alikeRows(earlier, context, benchCase);
@@ -57,7 +58,8 @@ export async function measureCase(
   }
   const { kept, missing } = partKept(alike, wanted);
   tell.onKept(kept);
-  if (missing.length === 0) return slow;
+  const leftOut = [...slow];
+  if (missing.length === 0) return leftOut;
 
   const hot = settings.hot || facts.software;
   const inputs = new InputSets(device, p, {
@@ -81,7 +83,12 @@ export async function measureCase(
     );
     for (const [i, { contender, params }] of missing.entries()) {
       settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
-      const contestant = await prepare(inputs, contender, params, hot);
+      const prepared = await orRefusal(contender, () => prepare(inputs, contender, params, hot));
+      if ("why" in prepared) {
+        leftOut.push(prepared);
+        continue;
+      }
+      const contestant = prepared;
       const verdict = await contestant.verify(0);
       if (verdict.ok) {
         ready.push({ contestant, verdict });
@@ -93,7 +100,7 @@ export async function measureCase(
         contestant.destroy();
       }
     }
-    if (ready.length === 0) return slow;
+    if (ready.length === 0) return leftOut;
 
     settings.onProgress(
       `${benchCase.name}: timing ${ready.length} kernels`,
@@ -123,10 +130,23 @@ export async function measureCase(
     });
     tell.onRows(rows, rows.map((each, i) => record(each, samples[i])));
     settings.onProgress(`${benchCase.name}: done`, 1);
-    return slow;
+    return leftOut;
   } finally {
     for (const { contestant } of ready) contestant.destroy();
     inputs.destroy();
+  }
+}
+
+/** What `make` gives, or why the device has no room for it: that must not cost other contenders. */
+async function orRefusal<T>(
+  { name }: Contender,
+  make: () => Promise<T>,
+): Promise<T | Refusal> {
+  try {
+    return await make();
+  } catch (error) {
+    if (error instanceof RangeError) return { name, why: error.message };
+    throw error;
   }
 }
 

@@ -69,13 +69,13 @@ async function measureInto(
   earlier: readonly ResultRow[],
   results: ResultsWriter,
 ): Promise<void> {
-  const { name, problem, contenders } = benchCase;
-  for (const { name, why } of eligible(context, problem, contenders).refused) {
+  const { name, problem, contenders, trace } = benchCase;
+  for (const { name, why } of eligible(context, problem, contenders, !!trace).refused) {
     to.leftOut.add(`${name}: ${why}`);
   }
   const first = to.rows.length;
   try {
-    const slow = await measureCase(context, benchCase, earlier, {
+    const leftOut = await measureCase(context, benchCase, earlier, {
       onRows(rows, samples) {
         results.append(rows, samples);
         to.rows.push(...rows);
@@ -86,7 +86,7 @@ async function measureInto(
       },
       onTuned: (note) => to.tuned.push(`${name}, ${note}`),
     });
-    for (const { name, why } of slow) to.leftOut.add(`${name}: ${why}`);
+    for (const { name, why } of leftOut) to.leftOut.add(`${name}: ${why}`);
     const quality = await traceQuality(context, benchCase, to.rows.slice(first));
     if (quality !== null) to.qualities.push(`${name}: ${quality}`);
   } catch (error) {

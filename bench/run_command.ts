@@ -1,6 +1,7 @@
 /** The outermost part of every command: what went wrong becomes one sentence and an exit code. */
 import { systemReason } from "../fixtures/system_reason.ts";
 import { InvalidFileError } from "../kernels/safetensors.ts";
+import { DeviceMemoryError } from "./device_memory.ts";
 import { EXIT } from "./exit_codes.ts";
 import { NoAdapterError } from "./host.ts";
 import { isBrokenPipe, isSystemFailure, SystemError } from "./system_error.ts";
@@ -51,6 +52,9 @@ function describe(error: unknown): { readonly code: number; readonly text: unkno
   }
   if (error instanceof SystemError || error instanceof NoAdapterError) {
     return { code: EXIT.system, text: error.message };
+  }
+  if (error instanceof DeviceMemoryError) {
+    return { code: EXIT.system, text: UsageError.of(error).message };
   }
   // Files name themselves: what is left is what was printed.
   if (isSystemFailure(error)) {
