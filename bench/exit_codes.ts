@@ -21,9 +21,14 @@ export const EXIT = {
  * @param failed What 1 means; null for a command that checks nothing.
  */
 export function exitHelp(ok: string, failed: string | null): string {
-  const { system, stopped, usage } = EXIT;
-  const first = [`${EXIT.ok} ${ok}`, ...(failed === null ? [] : [`${EXIT.failed} ${failed}`])];
-  return `Exit code: ${first.join(", ")},
-${usage} wrong usage, ${system} device or system failure (no adapter, lost device, full disk),
-${stopped} stopped by Ctrl-C.`;
+  const lines: [number, string][] = [
+    [EXIT.ok, ok],
+    ...(failed === null ? [] : [[EXIT.failed, failed] as [number, string]]),
+    [EXIT.usage, "wrong usage"],
+    [EXIT.system, "the device or the system failed: no adapter, a lost device, a full disk"],
+    [EXIT.stopped, "stopped by Ctrl-C"],
+  ];
+  return `Exit code\n${
+    lines.map(([code, what]) => `  ${String(code).padEnd(5)}${what}`).join("\n")
+  }`;
 }

@@ -1,3 +1,5 @@
+import { exitHelp } from "./exit_codes.ts";
+
 /** The text of `--help`. */
 export const HELP: string = `\
 Times every stage of HashAttention, and the whole sparse decode step, against dense attention.
@@ -57,4 +59,4 @@ Instead of timing
 
 deno task compare A B says what changed between two results.
 
-Exit code: 0 all verified, 1 a kernel FAILED its check, 2 wrong usage, 130 stopped by Ctrl-C.`;
+${exitHelp("all verified", "a kernel FAILED its check")}`;

@@ -1,8 +1,9 @@
 /**
  * Says what changed between runs: `deno task compare`. Exits 0 when done, 1 if `--fail-on` found what
- * it looks for, 2 for wrong usage.
+ * it looks for, else as `exit_codes.ts` says.
  * @module
  */
+import { EXIT } from "../exit_codes.ts";
 import { readResults } from "../read_results.ts";
 import { UsageError } from "../usage_error.ts";
 import { compareRuns, type Comparison, slowerRows } from "./comparison.ts";
@@ -11,8 +12,6 @@ import { COMPARE_HELP } from "./help.ts";
 import { type CompareOptions, type FailOn, parseCompareOptions } from "./options.ts";
 import type { Recording } from "./pairing.ts";
 import { runCommand } from "../run_command.ts";
-
-const EXIT = { ok: 0, failed: 1 } as const;
 
 function main(args: readonly string[]): number {
   const options = parseCompareOptions(args);

@@ -1,12 +1,13 @@
 /**
- * Trains a learned map on traces: `deno task fit`. Exits 0 when done, 1 if training failed, 2 for
- * wrong usage, 130 if stopped, which keeps the best map so far.
+ * Trains a learned map on traces: `deno task fit`. Exits 0 when done, 1 if training failed, else as
+ * `exit_codes.ts` says; stopping it keeps the best map so far.
  * @module
  */
 import { defaultDevice } from "@jax-js/jax";
 import { saveMap } from "../../fixtures/map_file.ts";
 import { parseFile } from "../../fixtures/parse_file.ts";
 import { readContextsFile } from "../../fixtures/trace_file.ts";
+import { EXIT } from "../exit_codes.ts";
 import { createProgress } from "../progress.ts";
 import { checkWritable, writeWhole } from "../quality/output_file.ts";
 import { runCommand } from "../run_command.ts";
@@ -18,8 +19,6 @@ import { toLearnedMap } from "./model.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";
 import { type Status, train } from "./train.ts";
-
-const EXIT = { ok: 0, failed: 1, stopped: 130 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
   const options = parseFitOptions(args);

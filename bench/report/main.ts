@@ -1,8 +1,9 @@
 /**
- * Writes results as one HTML file of figures and tables: `deno task report`. Exits 0 when done, 2
- * for wrong usage.
+ * Writes results as one HTML file of figures and tables: `deno task report`. Exits 0 when done, else
+ * as `exit_codes.ts` says.
  * @module
  */
+import { EXIT } from "../exit_codes.ts";
 import { checkWritable } from "../quality/output_file.ts";
 import { readResults } from "../read_results.ts";
 import { latestRows, type ResultRow } from "../row.ts";
@@ -17,8 +18,6 @@ import { readQuality } from "./quality.ts";
 import { writeSvgFiles } from "./svg_files.ts";
 import { writeReport } from "./write.ts";
 import { runCommand } from "../run_command.ts";
-
-const EXIT = { ok: 0 } as const;
 
 function main(args: readonly string[]): number {
   const options = parseReportOptions(args);
