@@ -34,7 +34,7 @@ export async function runCommand(
 /** Says on stderr what went wrong, in one sentence, and returns its exit code. */
 export function tellError(error: unknown): number {
   // Whoever read the output has what it wanted.
-  if (isBrokenPipe(error)) return EXIT.ok;
+  if (isBrokenPipe(error) || error instanceof Error && isBrokenPipe(error.cause)) return EXIT.ok;
   const { code, text } = describe(error);
   try {
     console.error(text);

@@ -8,12 +8,22 @@ export class SystemError extends Error {
   override readonly name: string = "SystemError";
 }
 
-/** Codes of a system that has no room, no memory, no descriptors left, or a broken disk. */
-const SYSTEM_CODES = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "ENOMEM", "EMFILE", "ENFILE", "EROFS"];
+/**
+ * Numbers of errors of a system that has no room, no memory or no descriptors left, or a broken
+ * disk: EIO, ENOMEM, ENFILE, EMFILE, EFBIG, ENOSPC and EDQUOT, or what Windows calls them. Deno
+ * names only some of them.
+ */
+const AT_ITS_END: Readonly<Record<string, readonly number[]>> = {
+  darwin: [5, 12, 23, 24, 27, 28, 69],
+  windows: [4, 8, 14, 39, 112],
+};
+const AT_ITS_END_ELSEWHERE = [5, 12, 23, 24, 27, 28, 122];
 
 /** Whether a call failed because the system is at its end, not because of what was asked for. */
 export function isSystemFailure(error: unknown): error is Error {
-  return error instanceof Error && SYSTEM_CODES.includes((error as { code?: string }).code ?? "");
+  if (!(error instanceof Error)) return false;
+  const number = /\(os error (\d+)\)/.exec(error.message)?.[1];
+  return (AT_ITS_END[Deno.build.os] ?? AT_ITS_END_ELSEWHERE).includes(Number(number));
 }
 
 /** Whether whoever read the output has gone, as `| head` does. */

@@ -48,8 +48,9 @@ async function main(args: readonly string[]): Promise<number> {
   });
   progress.clear();
   log.close();
+  const code = report(options, result);
   await drawHeatMaps(options, result.outcomes);
-  return report(options, result);
+  return code;
 }
 
 /** Draws a file for each kernel and case that has both parameters. */
