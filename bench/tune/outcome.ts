@@ -65,7 +65,8 @@ export function winnerOf(
   const usual = finals.find(({ params }) => candidateKey(params) === key) ?? null;
   if (usual === null) {
     // What cannot be compared with defaults that are right proves nothing.
-    const wrong = latest.some(({ params, us }) => us === null && candidateKey(params) === key);
+    const wrong = defaults === null ||
+      latest.some(({ params, us }) => us === null && candidateKey(params) === key);
     return { usual, best: wrong ? finals[0] ?? null : null };
   }
   return { usual, best: finals.find((final) => beats(final, usual)) ?? usual };
