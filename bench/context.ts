@@ -85,6 +85,8 @@ async function contextOf(
   }
   const [once] = (await timer.time([probes.warm(4), probes.warm(4)])).slice(1);
   const passes = Math.max(1, Math.ceil(300_000 / (once / 4 || 1000)));
+  const probeFailure = await checkProbes(device);
+  if (probeFailure !== null) await guard.check();
   return {
     device,
     guard,
@@ -93,7 +95,7 @@ async function contextOf(
     features,
     timer,
     probes,
-    probeFailure: await checkProbes(device),
+    probeFailure,
     settings,
     inputBytes: software ? 2e9 : settings.memoryBytes,
     sampling: {

@@ -12,6 +12,7 @@ import { parse } from "@std/csv";
 import { casesOf } from "../bench/cases.ts";
 import { eligible } from "../bench/context.ts";
 import { parseOptions } from "../bench/options.ts";
+import { runCommand } from "../bench/run_command.ts";
 import { openTestDevice } from "../kernels/testing.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 
@@ -246,4 +247,4 @@ async function main(wanted: readonly string[]): Promise<number> {
   return missed > 0 ? 1 : 0;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

@@ -8,8 +8,9 @@ import { ensureAdapter } from "./setup.ts";
 
 if (await ensureAdapter() === null) Deno.exit(EXIT.system);
 
-// A terminal's Ctrl-C reaches the benchmark too, which then closes its files; wait for that.
-Deno.addSignalListener("SIGINT", () => {});
-
 const main = `${import.meta.dirname}/../bench/main.ts`;
-Deno.exit(await run([Deno.execPath(), "run", "-A", main, "--quick", ...Deno.args]));
+// The benchmark is told to stop, and closes its files; a terminal's Ctrl-C reaches it a second time.
+const forward: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT"]
+  : ["SIGINT", "SIGTERM"];
+Deno.exit(await run([Deno.execPath(), "run", "-A", main, "--quick", ...Deno.args], { forward }));
