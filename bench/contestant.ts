@@ -2,15 +2,9 @@
 import type { Contender, Cost, Params, Plan, Stage } from "../kernels/contender.ts";
 import { judge, type Verdict } from "../kernels/judge.ts";
 import { codeHeads, type Problem } from "../kernels/problem.ts";
-import {
-  bindProgram,
-  type BoundProgram,
-  checkFits,
-  compilePlan,
-  recordProgram,
-} from "../kernels/program.ts";
+import { bindProgram, type BoundProgram, compilePlan, recordProgram } from "../kernels/program.ts";
 import { coldSets, touchedBytes } from "./cold.ts";
-import { allocateWithin } from "./device_memory.ts";
+import { allocateWithin, checkHolds } from "./device_memory.ts";
 import type { InputSets } from "./inputs.ts";
 import { poison, readBytes, submitOnce } from "./run_once.ts";
 import type { Entrant } from "./sampler.ts";
@@ -47,7 +41,7 @@ export async function prepare(
 ): Promise<Contestant> {
   const { device, problem: p, settings } = inputs;
   const plan = contender.plan(p, params);
-  checkFits(plan, settings.limits);
+  checkHolds(plan, settings.limits);
   const cost = contender.cost(p, params);
   const touched = touchedBytes(p, cost, contender.stage);
   const wanted = hot ? 1 : coldSets(touched);

@@ -2,9 +2,9 @@
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import type { Problem } from "../kernels/problem.ts";
-import { checkFits } from "../kernels/program.ts";
 import type { Tuning } from "../kernels/tuning.ts";
 import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
+import { checkHolds } from "./device_memory.ts";
 import { type AdapterFacts, type HostAdapter, type HostDevice, openDevice } from "./host.ts";
 import { refusesInputs } from "./inputs.ts";
 import { checkProbes } from "./probe_check.ts";
@@ -158,7 +158,7 @@ function refusal(
   if (why) return why;
   try {
     const plan = contender.plan(p, params);
-    checkFits(plan, limits);
+    checkHolds(plan, limits);
     return refusesInputs(p, plan, params, limits, encode);
   } catch (error) {
     if (error instanceof RangeError) return error.message;

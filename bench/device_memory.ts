@@ -1,11 +1,28 @@
 /** Memory of a device: what it has no room for is refused before anything runs into it. */
-import type { BufferSpec, DeviceLimits } from "../kernels/contender.ts";
-import { allocate } from "../kernels/program.ts";
+import type { BufferSpec, DeviceLimits, Plan } from "../kernels/contender.ts";
+import { allocate, checkFits } from "../kernels/program.ts";
 
 /** The device has less memory left than is asked for: others may hold it. */
 export class DeviceMemoryError extends RangeError {
   /** Name of the error class. */
   override readonly name = "DeviceMemoryError";
+}
+
+/** Bytes that a buffer is made of: those asked for, up to whole words of the widest loads. */
+export function bufferSize(bytes: number): number {
+  return Math.ceil(bytes / 16) * 16;
+}
+
+/**
+ * Refuses a plan that a device cannot hold, its buffers as they are made.
+ *
+ * @throws {RangeError} with both sizes.
+ */
+export function checkHolds(plan: Plan, limits: DeviceLimits): void {
+  checkFits(plan, limits);
+  for (const [name, { bytes }] of Object.entries(plan.buffers)) {
+    checkBytes(name, bufferSize(bytes), limits);
+  }
 }
 
 /**

@@ -10,11 +10,11 @@ import type { BufferSpec, Contender, DeviceLimits, Params, Plan } from "../kerne
 import type { KnownReferences } from "../kernels/judge.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
 import { lengthOf, type Problem } from "../kernels/problem.ts";
-import { checkFits, STORAGE_USAGE } from "../kernels/program.ts";
+import { STORAGE_USAGE } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
 import { hamming } from "../kernels/score/hamming.ts";
 import { counting } from "../kernels/select/counting.ts";
-import { checkBytes, withinMemory } from "./device_memory.ts";
+import { bufferSize, checkBytes, checkHolds, withinMemory } from "./device_memory.ts";
 import { fill, runPlan } from "./run_once.ts";
 
 /** Given contents of a buffer by set, such as a trace's keys. */
@@ -80,7 +80,7 @@ export function refusesInputs(
 
   function refusesPlan(p: Problem, plan: Plan, own: Params): string | undefined {
     try {
-      checkFits(plan, limits);
+      checkHolds(plan, limits);
     } catch (error) {
       if (error instanceof RangeError) return error.message;
       throw error;
@@ -143,7 +143,7 @@ export class InputSets {
   async #create(key: string, bytes: number, set: number): Promise<GPUBuffer> {
     const { budgetBytes, limits } = this.settings;
     const [name] = key.split(" ");
-    const size = Math.ceil(bytes / 16) * 16;
+    const size = bufferSize(bytes);
     checkBytes(name, size, limits);
     // The first set is what a case needs at all; the others only keep it cold.
     if (set > 0 && this.#bytes + size > budgetBytes) {
@@ -166,7 +166,7 @@ export class InputSets {
     const p = this.problem;
     const own = makerParams(maker, p, params, this.settings.limits);
     const plan = maker.plan(p, own);
-    checkFits(plan, this.settings.limits);
+    checkHolds(plan, this.settings.limits);
     const buffers: Record<string, GPUBuffer> = {};
     for (const [name, spec] of Object.entries(plan.buffers)) {
       buffers[name] = spec.role === "input"

@@ -1,5 +1,12 @@
 /** What a run allocates stays within a device's limits; what would not is refused with both sizes. */
-import { assert, assertEquals, assertGreater, assertMatch, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import type { DeviceLimits } from "../kernels/contender.ts";
 import { STORAGE_USAGE } from "../kernels/program.ts";
 import { findContender } from "../kernels/registry.ts";
@@ -7,7 +14,7 @@ import { openTestDevice } from "../kernels/testing.ts";
 import { casesOf } from "./cases.ts";
 import { eligible } from "./context.ts";
 import { prepare } from "./contestant.ts";
-import { allocateWithin, DeviceMemoryError } from "./device_memory.ts";
+import { allocateWithin, checkHolds, DeviceMemoryError } from "./device_memory.ts";
 import { InputSets } from "./inputs.ts";
 import { parseOptions } from "./options.ts";
 import { readBytes } from "./run_once.ts";
@@ -136,3 +143,13 @@ Deno.test("bench leaves out a kernel whose inputs the device cannot make, in a s
     );
     assert(!err.includes("    at "), err);
   }));
+
+Deno.test("a buffer that fits only before it is rounded up to whole words is refused", () => {
+  const limits = limitedTo(2 ** 20 - 4);
+  const plan = {
+    buffers: { odd: { bytes: 2 ** 20 - 4, role: "output" } },
+    dispatches: [],
+  } as const;
+  assertThrows(() => checkHolds(plan, limits), RangeError, "odd needs 1048576 bytes");
+  checkHolds(plan, limitedTo(2 ** 20));
+});
