@@ -6,7 +6,7 @@ import type { Tuning } from "../kernels/tuning.ts";
 import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
 import { checkHolds } from "./device_memory.ts";
 import { type AdapterFacts, type HostAdapter, type HostDevice, openDevice } from "./host.ts";
-import { refusesInputs } from "./inputs.ts";
+import { refusesInputs } from "./input_makers.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./sampler.ts";

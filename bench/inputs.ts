@@ -4,17 +4,14 @@
  * stage from its own set. Sets are made when first asked for and shared by a case's contenders.
  */
 import { createTokenIndex } from "../fixtures/token_pool.ts";
-import { encodeQuery } from "../kernels/encode/token.ts";
-import { encodePrompt } from "../kernels/encode/prompt.ts";
-import type { BufferSpec, Contender, DeviceLimits, Params, Plan } from "../kernels/contender.ts";
+import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/contender.ts";
 import type { KnownReferences } from "../kernels/judge.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
 import { lengthOf, type Problem } from "../kernels/problem.ts";
 import { STORAGE_USAGE } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
-import { hamming } from "../kernels/score/hamming.ts";
-import { counting } from "../kernels/select/counting.ts";
 import { bufferSize, checkBytes, checkHolds, withinMemory } from "./device_memory.ts";
+import { makerOf, makerParams } from "./input_makers.ts";
 import { fill, runPlan } from "./run_once.ts";
 
 /** Given contents of a buffer by set, such as a trace's keys. */
@@ -30,63 +27,6 @@ export interface InputSettings {
   readonly given?: Given;
   /** Codes are made from the keys by the map (real data) rather than hashed. */
   readonly encode?: boolean;
-}
-
-/** Which stage makes a buffer that is not raw. */
-const MAKERS: Readonly<Record<string, Contender>> = {
-  distances: hamming,
-  block_histograms: hamming,
-  selected: counting,
-  selected_counts: counting,
-};
-const CODE_MAKERS: Readonly<Record<string, Contender>> = {
-  codes: encodePrompt,
-  query_codes: encodeQuery,
-};
-
-/** The stage that makes input `name`; undefined for what is raw. */
-function makerOf(name: string, encode: boolean): Contender | undefined {
-  return MAKERS[name] ?? (encode ? CODE_MAKERS[name] : undefined);
-}
-
-/** The maker's own parameters, its blocks as the contender of `params` wants them. */
-function makerParams(maker: Contender, p: Problem, params: Params, limits: DeviceLimits): Params {
-  const own = { ...maker.defaults(p, limits) };
-  if (maker.tunables.BLOCK && params.BLOCK) own.BLOCK = params.BLOCK;
-  return own;
-}
-
-/**
- * Why a device cannot make the inputs of a plan, which earlier stages make from buffers of their
- * own; undefined if it can.
- *
- * @param params Those of the plan.
- * @param encode Codes are made, too.
- */
-export function refusesInputs(
-  p: Problem,
-  plan: Plan,
-  params: Params,
-  limits: DeviceLimits,
-  encode: boolean,
-): string | undefined {
-  for (const [name, { role }] of Object.entries(plan.buffers)) {
-    const maker = role === "input" ? makerOf(name, encode) : undefined;
-    if (maker === undefined) continue;
-    const own = makerParams(maker, p, params, limits);
-    const why = maker.refuses(p, own, limits) ?? refusesPlan(p, maker.plan(p, own), own);
-    if (why !== undefined) return `${maker.name}, which makes its ${name}, cannot run: ${why}`;
-  }
-
-  function refusesPlan(p: Problem, plan: Plan, own: Params): string | undefined {
-    try {
-      checkHolds(plan, limits);
-    } catch (error) {
-      if (error instanceof RangeError) return error.message;
-      throw error;
-    }
-    return refusesInputs(p, plan, own, limits, encode);
-  }
 }
 
 /** Input buffers of one problem on one device. */
