@@ -7,9 +7,11 @@ export class DeviceLostError extends SystemError {
   /** Name of the error class. */
   override readonly name = "DeviceLostError";
 
-  /** Says `why` in the driver's words, or without them where it says nothing. */
+  /** Says `why` in the driver's words, unless they say no more than this. */
   constructor(why: string) {
-    super(`The GPU device was lost${why.trim() === "" ? "" : ` (${why.trim()})`}.`);
+    const told = why.trim().replace(/\.$/, "");
+    const more = /^(|(destroyed )?(the )?device (was|is) lost)$/i.test(told) ? "" : ` (${told})`;
+    super(`The GPU device was lost${more}.`);
   }
 }
 

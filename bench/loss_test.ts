@@ -6,6 +6,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import { openTestDevice } from "../kernels/testing.ts";
 import { DeviceLostError, guardDevice } from "./device_loss.ts";
 import { openAdapter, openDevice } from "./host.ts";
@@ -60,6 +61,26 @@ Deno.test("a device that is lost before anything is measured is told in a senten
       assertEquals(code, 3, err);
       assertMatch(err, /^The GPU device was lost[^\n]*\.\n$/);
     }
+  }));
+
+Deno.test("training on a lost device has not gone wrong", () =>
+  inFolder(async (folder) => {
+    const out = `${folder}/map.safetensors`;
+    const args = ["--trace", SHIPPED_TRACE.pathname, "--steps", "2", "--val", "none"];
+    const main = `${import.meta.dirname}/fit/main.ts`;
+    const { code, err } = await runLosing(
+      "any",
+      2,
+      main,
+      ...args,
+      "--backend",
+      "webgpu",
+      "--out",
+      out,
+    );
+    assertEquals(code, 3, err);
+    assertMatch(err, /(^|\n)The GPU device was lost[^\n]*\.\n$/);
+    assertEquals(Array.from(Deno.readDirSync(folder)), []);
   }));
 
 Deno.test("a machine without an adapter is no wrong usage", () =>

@@ -5,11 +5,15 @@ import {
   assertGreater,
   assertMatch,
   assertStringIncludes,
+  assertThrows,
 } from "@std/assert";
+import { saveMap } from "../fixtures/map_file.ts";
 import { readResults } from "./read_results.ts";
 import { openResults } from "./results.ts";
+import { tellError } from "./run_command.ts";
 import { parseRun } from "./run_json.ts";
 import { command, inFolder, runProgram } from "./testing_command.ts";
+import { UsageError } from "./usage_error.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const COMMANDS = ["main", "tune/main", "fit/main", "quality/main", "report/main", "compare/main"]
@@ -114,6 +118,41 @@ Deno.test(
         assert(Deno.readTextFileSync(`${folder}/run/${name}`).endsWith("\n"), name);
       }
     }),
+);
+
+Deno.test(
+  { name: "a tuner's log on a full disk is whole, and goes on", ignore: !linux },
+  () =>
+    inFolder(async (folder) => {
+      const args = `--shape 4x2x64 --kv 256 --kernels merge/merge --budget 8 --out ${folder}/run ` +
+        `--tuned ${folder}/tuning.json`;
+      const main = `${import.meta.dirname}/tune/main.ts`;
+      const full = await shell(`trap '' XFSZ; ulimit -f 2; exec $DENO ${main} ${args}`);
+      assertEquals(full.code, 3, full.err);
+      assertMatch(
+        full.err,
+        /\nCannot write \S+\/tune\.jsonl: [^\n]+\.\nGo on with --resume --out /,
+      );
+      const before = Deno.readTextFileSync(`${folder}/run/tune.jsonl`);
+      assert(before.endsWith("}\n"), before);
+      const rest = await shell(`$DENO ${main} ${args} --resume`);
+      assertEquals(rest.code, 0, rest.err);
+      assert(Deno.readTextFileSync(`${folder}/run/tune.jsonl`).startsWith(before));
+    }),
+);
+
+Deno.test(
+  { name: "a map that a full disk does not take is no wrong usage", ignore: !linux },
+  () => {
+    const map = { layers: 1, hidden: 64, dtype: "f32" } as const;
+    const shape = { headDim: 64, bits: 32, sharing: "head", map, heads: 1 } as const;
+    const numbers = new Float32Array(65 * 32);
+    const failure = assertThrows(() =>
+      saveMap("/dev/full", { shape, query: numbers, key: numbers, about: {} })
+    );
+    assertEquals(tellError(failure), 3);
+    assertEquals(tellError(new UsageError("Told by a test.")), 2);
+  },
 );
 
 Deno.test("a second run into one folder is refused while the first one lives", () =>

@@ -1,7 +1,7 @@
 /**
  * Test support: loses the device of a command that is started with `--preload` of this file. The
- * variable TESTING_LOSS holds `LABEL COUNT MARKER`: the device is lost when the pipeline LABEL is
- * compiled for the COUNT-th time, unless the file MARKER is there, which is made then.
+ * variable TESTING_LOSS holds `LABEL COUNT MARKER`: the device is lost when the pipeline LABEL, or
+ * `any`, is compiled for the COUNT-th time, unless the file MARKER is there, which is made then.
  * MARKER `always` stands for none.
  */
 const [label, count, marker] = (Deno.env.get("TESTING_LOSS") ?? "").split(" ");
@@ -18,6 +18,8 @@ function isFirst(): boolean {
 }
 
 GPUDevice.prototype.createComputePipelineAsync = function (descriptor) {
-  if (descriptor.label === label && ++compiled === Number(count) && isFirst()) this.destroy();
+  if (
+    (label === "any" || descriptor.label === label) && ++compiled === Number(count) && isFirst()
+  ) this.destroy();
   return compile.call(this, descriptor);
 };

@@ -3,10 +3,11 @@
  * `exit_codes.ts` says; stopping it keeps the best map so far.
  * @module
  */
-import { defaultDevice } from "@jax-js/jax";
+import { defaultDevice, getWebGPUDevice } from "@jax-js/jax";
 import { saveMap } from "../../fixtures/map_file.ts";
 import { parseFile } from "../../fixtures/parse_file.ts";
 import { readContextsFile } from "../../fixtures/trace_file.ts";
+import { guardDevice } from "../device_loss.ts";
 import { EXIT } from "../exit_codes.ts";
 import { createProgress } from "../progress.ts";
 import { checkWritable, writeWhole } from "../quality/output_file.ts";
@@ -38,7 +39,9 @@ async function main(args: readonly string[]): Promise<number> {
     : run.start;
   const interrupted = listenForSignals();
   const backend = await openChecked(options, run);
-  return await fit(options, { ...run, start }, MOST_UNREAD[backend], interrupted);
+  const work = () => fit(options, { ...run, start }, MOST_UNREAD[backend], interrupted);
+  // What a lost device computes must not pass for training that went wrong.
+  return backend === "webgpu" ? await guardDevice(getWebGPUDevice()).run(work) : await work();
 }
 
 function readTraces(paths: readonly string[]): Promise<Parameters<typeof prepareRun>[1]> {
@@ -57,7 +60,8 @@ async function openChecked({ backend: wanted }: FitOptions, run: FitRun): Promis
   const backend = await openBackend(wanted);
   if (backend === "webgpu") {
     const { recipe, shape, start, sample } = run;
-    await checkWebGpu({ recipe, shape, params: start.state.params, batch: sample(0) });
+    const check = { recipe, shape, params: start.state.params, batch: sample(0) };
+    await guardDevice(getWebGPUDevice()).run(() => checkWebGpu(check));
   }
   defaultDevice(backend);
   const names = (contexts: readonly { readonly label: string }[]) =>
