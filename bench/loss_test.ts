@@ -6,6 +6,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import { openTestDevice } from "../kernels/testing.ts";
 import { DeviceLostError, guardDevice } from "./device_loss.ts";
@@ -63,23 +64,22 @@ Deno.test("a device that is lost before anything is measured is told in a senten
     }
   }));
 
-Deno.test("training on a lost device has not gone wrong", () =>
+Deno.test("what a lost device trains or selects has not gone wrong", () =>
   inFolder(async (folder) => {
-    const out = `${folder}/map.safetensors`;
-    const args = ["--trace", SHIPPED_TRACE.pathname, "--steps", "2", "--val", "none"];
-    const main = `${import.meta.dirname}/fit/main.ts`;
-    const { code, err } = await runLosing(
-      "any",
-      2,
-      main,
-      ...args,
-      "--backend",
-      "webgpu",
-      "--out",
-      out,
-    );
-    assertEquals(code, 3, err);
-    assertMatch(err, /(^|\n)The GPU device was lost[^\n]*\.\n$/);
+    const trace = ["--trace", SHIPPED_TRACE.pathname];
+    const map = ["--map", SHIPPED_MAP.pathname];
+    const fit = [...trace, "--steps", "2", "--val", "none", "--backend", "webgpu"];
+    const quality = [...trace, ...map, "--methods", "learned", "--sparsity", "32"];
+    for (
+      const [main, args] of [
+        ["fit/main.ts", [...fit, "--out", `${folder}/map.safetensors`]],
+        ["quality/main.ts", [...quality, "--csv", `${folder}/quality.csv`]],
+      ] as const
+    ) {
+      const { code, err } = await runLosing("any", 2, `${import.meta.dirname}/${main}`, ...args);
+      assertEquals([main, code], [main, 3], err);
+      assertMatch(err, /(^|\n)The GPU device was lost[^\n]*\.\n$/);
+    }
     assertEquals(Array.from(Deno.readDirSync(folder)), []);
   }));
 
