@@ -8,7 +8,13 @@
  * waits for nothing and makes no bind groups:
  *
  * ```ts
- * import { createDecoder, type Problem, randomProjection, roundCapacity } from "@hashattention/bench";
+ * import {
+ *   createDecoder,
+ *   type Problem,
+ *   randomProjection,
+ *   requestDecoderDevice,
+ *   roundCapacity,
+ * } from "@hashattention/bench";
  *
  * const problem: Problem = {
  *   batch: 1,
@@ -28,7 +34,8 @@
  *
  * const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
  * if (!adapter) throw new Error("this machine has no WebGPU adapter");
- * const device = await adapter.requestDevice();
+ * // A bare requestDevice() has no subgroups and low limits: only the slowest pipeline runs there.
+ * const device = await requestDecoderDevice(adapter);
  * const decoder = await createDecoder(device, problem);
  * const { q, keys, values, lengths, query_map, key_map, out } = decoder.buffers;
  *
@@ -143,7 +150,13 @@ export {
 export { mergeReference } from "./kernels/merge/reference.ts";
 export type { CallersBuffers, DecoderBufferName } from "./kernels/pipeline/decoder_buffers.ts";
 export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/pipeline/decoder.ts";
+export type { PlanChoice } from "./kernels/pipeline/decoder_plan.ts";
 export { limitsOf } from "./kernels/pipeline/device_limits.ts";
+export {
+  DECODER_FEATURES,
+  decoderDeviceDescriptor,
+  requestDecoderDevice,
+} from "./kernels/pipeline/request_device.ts";
 export {
   cachedTokens,
   checkProblem,
@@ -173,6 +186,7 @@ export {
   allocate,
   bindProgram,
   type BoundProgram,
+  BUFFER_USAGE,
   checkFits,
   type CompileOptions,
   compilePlan,
@@ -180,14 +194,12 @@ export {
   type Program,
   type ProgramStep,
   recordProgram,
-  STORAGE_USAGE,
 } from "./kernels/program.ts";
 export { CONTENDERS, findContender } from "./kernels/registry.ts";
 export { InvalidFileError } from "./kernels/safetensors.ts";
 export { histogramReference, scoreReference } from "./kernels/score/reference.ts";
 export { selectReference } from "./kernels/select/reference.ts";
 export {
-  refusesParams,
   type TunedChoice,
   type TunedEntry,
   tunedParams,
@@ -198,8 +210,11 @@ export {
   type TuningKey,
 } from "./kernels/tuning.ts";
 export {
-  type Compiler,
+  type Dialect,
+  FEATURE_EXTENSIONS,
   paramDefaults,
   specialize,
   type SpecializeOptions,
+  STANDARD_DIALECT,
 } from "./kernels/wgsl.ts";
+export { type Compiler, compilerOf, dialectOf } from "./kernels/wgsl_compiler.ts";

@@ -5,21 +5,21 @@
  * @module
  */
 import type { Contender, Params } from "../kernels/contender.ts";
-import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 import { casesOf } from "./cases.ts";
 import { eligible } from "./context.ts";
 import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
-import { openAdapter, openDevice } from "./host.ts";
+import { openCheckedDevice } from "./checked_device.ts";
+import { openAdapter } from "./host.ts";
 import { InputSets } from "./inputs.ts";
 import { parseOptions } from "./options.ts";
 import { loadTuning } from "./tune/tuning_file.ts";
 import { chooseParams } from "./tuned_choice.ts";
 
-const { adapter, info } = await openAdapter();
-const { device, features } = await openDevice(adapter, ["subgroups"]);
-const limits = limitsOf(device);
+const host = await openAdapter();
+const { info } = host;
+const { device, features, limits } = await openCheckedDevice(host, ["subgroups"]);
 
 /** Deno may run this without permission to read, and then nothing was tuned. */
 const mayRead = Deno.permissions.querySync({ name: "read" }).state === "granted";

@@ -78,6 +78,6 @@ Deno.test("a set refuses what it does not know and flags that describe cases", (
   const options = { ...parseOptions(["--set", "decode"]), contenders: [] };
   assertThrows(() => casesOf(options), UsageError, "No case of the set decode wants a kernel");
   const error = assertThrows(() => cases("--set", "x"), UsageError);
-  assertEquals(error.message, "No set of cases is called x; known are decode.");
+  assertEquals(error.message, "--set: no set of cases is called x; known are decode.");
   assertMatch(assertThrows(() => findCaseSet("x"), RangeError).message, /^no set/);
 });

@@ -3,10 +3,18 @@ import { benchKvLengths, findModel, type ModelShape } from "../fixtures/models.t
 import type { Trace } from "../fixtures/trace.ts";
 import type { Contender } from "../kernels/contender.ts";
 import { type LearnedMap, packMap } from "../kernels/encode/learned_map.ts";
-import { checkProblem, type Problem, roundCapacity, shapeName } from "../kernels/problem.ts";
+import {
+  checkProblem,
+  checkShape,
+  type Problem,
+  roundCapacity,
+  type Shape,
+  shapeName,
+} from "../kernels/problem.ts";
 import type { CaseSet } from "./case_sets.ts";
+import { counted } from "./counted.ts";
 import { matching } from "./kernel_globs.ts";
-import type { BenchOptions, Shape } from "./options.ts";
+import { type BenchOptions, SHAPE_WORDS } from "./options.ts";
 import { asUsage, UsageError } from "./usage_error.ts";
 
 /** One problem to measure contenders on. */
@@ -50,6 +58,16 @@ function lengthsText(p: Problem, between: string): string {
   return (p.lengths ?? [p.kvLen]).join(between);
 }
 
+/** `300, 17, 1000 tokens`, or `1 token`. */
+function tokensText(p: Problem): string {
+  return p.lengths ? `${lengthsText(p, ", ")} tokens` : counted(p.kvLen, "token");
+}
+
+/** Said only of several sequences of one length: the lengths tell the others. */
+function batchText({ batch, lengths }: Problem): string {
+  return batch > 1 && !lengths ? `, batch ${batch}` : "";
+}
+
 /** A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`. */
 export function caseId(p: Problem, learned = false): string {
   const code = `c${p.bits}${p.sharing === "head" ? "h" : "g"}`;
@@ -61,10 +79,10 @@ export function caseId(p: Problem, learned = false): string {
 
 /**
  * The cases that the options ask for: those of a set as it lists them, else shortest first within a
- * shape. Models of one shape share a case, since it would be the same measurement.
+ * shape, batch by batch. Models of one shape share a case, since it would be the same measurement.
  *
- * @throws {UsageError} for a shape that cannot be, a `--k` above a KV length, or a set of which no
- * case wants one of the kernels.
+ * @throws {UsageError} for a `--k` above a KV length, a set of which no case wants one of the
+ * kernels and, without `--force`, a length beyond a model's context or a sparsity that picks nothing.
  */
 export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] {
   const { contenders } = options;
@@ -73,7 +91,9 @@ export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] 
   const add = (name: string, shape: Shape, kvLens: readonly number[]) => {
     const batches = options.lengths
       ? [options.lengths]
-      : [...kvLens].sort((a, b) => a - b).map((kvLen) => Array<number>(options.batch).fill(kvLen));
+      : ascending(options.batches).flatMap((batch) =>
+        ascending(kvLens).map((kvLen) => Array<number>(batch).fill(kvLen))
+      );
     for (const batch of batches) {
       const problem = problemOf(options, shape, batch);
       const id = caseId(problem);
@@ -81,10 +101,13 @@ export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] 
     }
   };
   const lengths = (model: ModelShape) => options.kvLens ?? benchKvLengths(model);
-  for (const model of options.models.map(findModel)) add(model.name, model, lengths(model));
+  for (const model of options.models.map(findModel)) {
+    checkContext(model, options);
+    add(model.name, model, lengths(model));
+  }
   if (options.shape) add(shapeName(options.shape), options.shape, lengths(SHAPE_MODEL));
   const generated = Array.from(cases, ([caseId, { names, problem }]) => ({
-    name: `${names.join(", ")} at ${lengthsText(problem, ", ")} tokens`,
+    name: `${names.join(", ")} at ${tokensText(problem)}${batchText(problem)}`,
     label: shapeName(problem),
     caseId,
     problem,
@@ -93,10 +116,26 @@ export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] 
   return [...generated, ...(trace ? [traceCase(options, trace)] : [])];
 }
 
+function ascending(numbers: readonly number[]): number[] {
+  return [...numbers].sort((a, b) => a - b);
+}
+
+function checkContext({ name, maxContext }: ModelShape, options: BenchOptions): void {
+  const [flag, lengths] = options.lengths
+    ? ["--lengths", options.lengths]
+    : ["--kv", options.kvLens];
+  const longest = Math.max(0, ...lengths ?? []);
+  if (longest <= maxContext || options.force) return;
+  throw new UsageError(
+    `${flag} ${longest} is beyond the context of ${name}, ${maxContext} tokens; ` +
+      "--force times it all the same.",
+  );
+}
+
 /** The cases of a set that want some of the `contenders`, each with those. */
 function casesOfSet({ name, cases }: CaseSet, contenders: readonly Contender[]): BenchCase[] {
   const wanted = cases.map(({ label, problem, kernels }) => ({
-    name: `${label}, batch ${problem.batch} at ${problem.kvLen} tokens`,
+    name: `${label}, batch ${problem.batch} at ${tokensText(problem)}`,
     ...{ label, caseId: caseId(problem), problem, contenders: matching(contenders, kernels) },
   })).filter(({ contenders }) => contenders.length > 0);
   if (wanted.length > 0) return wanted;
@@ -111,12 +150,14 @@ function casesOfSet({ name, cases }: CaseSet, contenders: readonly Contender[]):
 function traceCase(options: BenchOptions, named: NamedTrace): BenchCase {
   const { name, trace, learnedMap, dataDigest } = named;
   const learned = learnedMap !== undefined;
+  const mapFile = options.traceMap ?? "the map that ships with the suite";
   const { map, bits, sharing } = learned
     ? learnedMap.shape
     : { ...options, map: { ...options.map, layers: 1 } };
   const shape = { qHeads: trace.queryHeads, kvHeads: 1, headDim: trace.headDim };
+  asUsage(() => checkShape(shape, SHAPE_WORDS), options.trace ?? `trace ${name}`);
   const problem = problemOf({ ...options, map, bits, sharing }, shape, [trace.kvLen]);
-  if (learned) asUsage(() => packMap(learnedMap, problem));
+  if (learned) asUsage(() => packMap(learnedMap, problem), `${mapFile} for the trace ${name}`);
   return {
     ...{ name: `trace ${name}`, label: `trace ${name}` },
     caseId: `trace-${name}-${caseId(problem, learned)}`,
@@ -137,7 +178,13 @@ function problemOf(options: BenchOptions, shape: Shape, lengths: readonly number
   };
   asUsage(() => checkProblem(problem));
   if ("count" in topK && topK.count > kvLen) {
-    throw new UsageError(`--k ${topK.count} exceeds the KV length of ${kvLen} tokens.`);
+    throw new UsageError(`--k ${topK.count} exceeds the KV length of ${counted(kvLen, "token")}.`);
+  }
+  if ("sparsity" in topK && topK.sparsity > kvLen && !options.force) {
+    throw new UsageError(
+      `--sparsity ${topK.sparsity} picks none of ${counted(kvLen, "token")}; ` +
+        "--force times it all the same.",
+    );
   }
   return problem;
 }

@@ -10,6 +10,7 @@ import { parse } from "@std/csv";
 import { MODELS } from "../fixtures/models.ts";
 import { CASE_SETS } from "./case_sets.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
+import { escapeXml } from "./chart/escape.ts";
 import { COLUMNS } from "./row.ts";
 import { command, inFolder, runProgram } from "./testing_command.ts";
 
@@ -34,16 +35,22 @@ Deno.test("wrong usage exits 2 with one sentence", () =>
     const wrong: [string[], RegExp][] = [
       [["--frobnicate"], /^Unknown flag --frobnicate/],
       [["llama"], /^"llama" is not a flag/],
+      [[""], /^An argument is empty/],
+      [["--kv", ""], /^--kv is given an empty value/],
+      [["--kv", "-5"], /^--kv takes a whole number of tokens from 1 /],
+      [["--list", "--print-wgsl", "dense/split"], /^--list and --print-wgsl contradict/],
+      [["--adapter", "no such card"], /^--adapter no such card names no adapter: /],
+      [["--adapter", "99"], /^--adapter 99 is no number of an adapter: 0 /],
       [["--shape", "32x5x128"], /got 32 and 5/],
       [["--models", "gpt-7"], /gpt-7.*llama-3\.1-8b/],
       [["--k", "600", ...TINY], /--k 600 exceeds the KV length of 512/],
       [["--kernels", "nothing/*"], /no kernel matches nothing\/\*; the kernels are .*dense\/split/],
-      [["--print-wgsl", "nothing"], /^No kernel is called nothing/],
+      [["--print-wgsl", "nothing"], /^--print-wgsl: no kernel is called nothing/],
       [["--trace", file], /^\S+file: /],
       [["--trace", `${folder}/missing`], /^Cannot read the trace/],
       [["--peers", `${folder}/missing`, ...TINY], /^Cannot read \S+missing: /],
       [["--peers", file, ...TINY], /^\S+file has other columns than peer,batch,/],
-      [["--set", "nothing"], /^No set of cases is called nothing; known are decode/],
+      [["--set", "nothing"], /^--set: no set of cases is called nothing; known are decode/],
       [["--out", `${file}/results`, ...TINY], /^Cannot write results to /],
       [["--json", folder, "--out", `${folder}/none`, ...TINY], /^Cannot write \S+: it is a folder/],
     ];
@@ -64,6 +71,7 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   ]);
   for (const { code, err } of [help, list, wgsl]) assertEquals([code, err], [0, ""]);
   assertStringIncludes(help.out, "--print-wgsl NAME");
+  assertMatch(list.out, /\n +gemma-2-9b .*\n +its soft cap of logits at 50 is not computed/);
   for (const { name } of [...CONTENDERS, ...MODELS, ...CASE_SETS]) {
     assertStringIncludes(list.out, name);
   }
@@ -71,6 +79,43 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   assertStringIncludes(wgsl.out, "const HEAD_DIM: u32 = 96u;");
   assertStringIncludes(wgsl.out, "const GROUP: u32 = 3u;");
 });
+
+Deno.test("a dry run tells cases, memory and minutes and writes nothing", () =>
+  inFolder(async (folder) => {
+    const dir = `${folder}/results`;
+    const cases = ["--models", "Gemma-2-9B", "--kv", "1k,2K", "--batch", "1,2"];
+    const { code, out, err } = await run(...cases, "--dry-run", "--out", dir, "--kernels", "dense");
+    assertEquals([code, err], [0, ""]);
+    assertMatch(out, /^Adapter: /);
+    assertMatch(out, /\ngemma-2-9b: its soft cap of logits at 50 is not computed/);
+    assertMatch(out, /\nkernels +GB +minutes +case\n/);
+    assertMatch(out, /\n +\d+ +0\.\d+ +\d+\.\d +gemma-2-9b at 2048 tokens, batch 2\n/);
+    assertMatch(out, /\n4 cases: about \d+\.\d minutes and 0\.\d+ GB /);
+    assertEquals(Array.from(Deno.readDirSync(folder)), []);
+  }));
+
+Deno.test("adapters are listed by number, and a number chooses one", () =>
+  inFolder(async (folder) => {
+    const listed = await run("--list-adapters");
+    assertEquals([listed.code, listed.err], [0, ""]);
+    const adapters = [...listed.out.matchAll(/^(\d+) {2}(.+?) {2,}(?:soft|hard)ware {2}(\w+) /gm)];
+    assertGreater(adapters.length, 0);
+    // The first by its name too.
+    const wanted = [...adapters, adapters[0].with(1, adapters[0][2].toUpperCase())];
+    for (const [, which, name, backend] of wanted) {
+      const { code, out, err } = await run(
+        ...TINY,
+        "--adapter",
+        which,
+        "--dry-run",
+        "--out",
+        folder,
+      );
+      assertEquals([code, err], [0, ""]);
+      assert(out.startsWith(`Adapter: ${name} (`), out);
+      assertMatch(out, new RegExp(`^Adapter: .*, backend ${backend}, `));
+    }
+  }));
 
 Deno.test("a run writes every column of every kernel and appends the next run", () =>
   inFolder(async (folder) => {
@@ -82,6 +127,8 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertStringIncludes(out, `Results: ${dir}/results.csv`);
     assertStringIncludes(out, `Report: ${dir}/report.html`);
     assertStringIncludes(await Deno.readTextFile(`${dir}/report.html`), "Speedup over");
+    await endsWithVerdict(out, `${dir}/report.html`);
+    assertMatch(err, /% about \d+:\d\d left, 4x1x64 at 512 tokens: checking merge\/merge\n/);
     // No bar where nobody watches.
     assert(!err.includes("\r"));
 
@@ -89,7 +136,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     const allowed = CONTENDERS.map(({ name }) => name);
     assertGreater(rows.length, allowed.length / 2);
     const mayBeEmpty = ["rows", "unique_rows", "speedup_vs_dense", "failure"];
-    mayBeEmpty.push("workgroup", "ns_per_tick", "gflops_per_s", "data_digest");
+    mayBeEmpty.push("workgroup", "ns_per_tick", "gflops_per_s", "data_digest", "clock_grain_ns");
     const ofProbes = ["gbytes_per_s", "floor_us", "roofline_pct", "rel_l2_err"];
     const isProbe = (row: { stage?: string }) => row.stage === "probe";
     assertGreater(rows.filter(isProbe).length, 5);
@@ -109,7 +156,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     }
     assertMatch(
       out,
-      /\nencode\/prompt takes [\d.]+% of prefill\/flash \+ encode\/prompt at 512 tokens \(4x1x64\)\.\n/,
+      /\nencode\/prompt adds [\d.]+% to the time of prefill\/flash, .+, at 512 tokens \(4x1x64\)\.\n/,
     );
     const samples = (await Deno.readTextFile(`${dir}/samples.jsonl`)).trimEnd().split("\n");
     for (const [i, line] of samples.entries()) {
@@ -132,6 +179,37 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
       ...["dense/token_pool", "300", "300 1 40", "true"],
     ]);
   }));
+
+Deno.test("--timer wall times kernels where timestamps would do", () =>
+  inFolder(async (folder) => {
+    const kernels = ["--kernels", "merge/merge"];
+    const { code, err } = await run(...TINY, ...kernels, "--timer", "wall", "--out", folder);
+    assertEquals(code, 0, err);
+    const rows = await readRows(folder);
+    assertGreater(rows.length, 5);
+    for (const { timer, ns_per_tick, clock_grain_ns, median_us, verified } of rows) {
+      assertEquals([timer, ns_per_tick, clock_grain_ns, verified], ["wall", "", "", "true"]);
+      assertGreater(Number(median_us), 0);
+    }
+  }));
+/** The last lines of a run and the first of its page say what it comes to. */
+async function endsWithVerdict(out: string, page: string): Promise<void> {
+  const last = out.trimEnd().split("\n").at(-1)!;
+  if (out.includes("WARNING: timings on a software adapter")) {
+    assertMatch(
+      last,
+      /^A software adapter's .+ GPU, "deno task bench --shape 4x1x64 --kv 512 .+ at 512/,
+    );
+  } else {
+    assertMatch(
+      last,
+      /^At 512 tokens, the only length tried, .+ \(4\/1 heads, head dim 64, .+\)\./,
+    );
+  }
+  const html = await Deno.readTextFile(page);
+  const begin = html.slice(html.indexOf("<h1>"), html.indexOf("<nav"));
+  assertStringIncludes(begin, `<li>${escapeXml(last)}</li>`);
+}
 
 Deno.test("a run's ratios stand beside its rows", () =>
   inFolder(async (folder) => {

@@ -45,7 +45,7 @@ export async function prepare(
   const cost = contender.cost(p, params);
   const touched = touchedBytes(p, cost, contender.stage);
   const wanted = hot ? 1 : coldSets(touched);
-  const program = await compilePlan(device, plan, { compiler: "naga", unroll: settings.unroll });
+  const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const outputs = Object.fromEntries(specs.filter(([, { role }]) => role !== "input"));
   const own = await allocateWithin(device, outputs);
@@ -101,7 +101,7 @@ export async function prepare(
     judgeLast: () => judgeSet(lastSet, LAST_HEADS),
     verify(set) {
       for (const [name, buffer] of Object.entries(own)) {
-        if (plan.buffers[name].role !== "counter") poison(device, buffer);
+        poison(device, buffer, plan.buffers[name].zeros);
       }
       submitOnce(device, bound[set % sets]);
       return judgeSet(set % sets);

@@ -1,16 +1,16 @@
 /** What a run measures with: the device, its timer and its probes. */
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
-import { limitsOf } from "../kernels/pipeline/device_limits.ts";
 import type { Problem } from "../kernels/problem.ts";
 import type { Tuning } from "../kernels/tuning.ts";
-import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
+import { type HandOverChoice, openCheckedDevice, type OpenedDevice } from "./checked_device.ts";
+import type { DeviceGuard } from "./device_loss.ts";
 import { checkHolds } from "./device_memory.ts";
-import { type AdapterFacts, type HostAdapter, type HostDevice, openDevice } from "./host.ts";
+import type { AdapterFacts, HostAdapter } from "./host.ts";
 import { refusesInputs } from "./input_makers.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./sampler.ts";
-import { createTimer, type GpuTimer } from "./timer.ts";
+import { createTimer, type GpuTimer, type TimerChoice } from "./timer.ts";
 
 /** Settings of a run. */
 export interface MeasureSettings {
@@ -19,6 +19,9 @@ export interface MeasureSettings {
   readonly noisePct: number;
   /** Most time to sample one case, in milliseconds. */
   readonly maxTimeMs: number;
+  readonly timer: TimerChoice;
+  /** How partials are handed over (default: `auto`). */
+  readonly handOver?: HandOverChoice;
   readonly seed: number;
   /** Most bytes of inputs held on a GPU; fewer sets, so less cold, where they do not suffice. */
   readonly memoryBytes: number;
@@ -38,6 +41,8 @@ export interface MeasureContext {
   readonly limits: DeviceLimits;
   readonly features: ReadonlySet<string>;
   readonly timer: GpuTimer;
+  /** Sentences on what the device lacks or failed. */
+  readonly notes: readonly string[];
   readonly probes: ProbeKit;
   /** What is wrong with the probes on this device; null if nothing is. */
   readonly probeFailure: string | null;
@@ -46,6 +51,9 @@ export interface MeasureContext {
   readonly inputBytes: number;
   readonly sampling: Omit<SampleSettings, "maxTimeMs">;
 }
+
+/** Bytes of inputs on a software adapter, whose memory is the machine's own. */
+export const SOFTWARE_INPUT_BYTES = 2e9;
 
 /**
  * Opens the device, calibrates its clock and warms the probes up.
@@ -56,35 +64,37 @@ export async function openContext(
   host: HostAdapter,
   settings: MeasureSettings,
 ): Promise<MeasureContext> {
-  const opened = await openDevice(host.adapter, ["timestamp-query", "subgroups"], (error) => {
-    // The guard tells of a loss to whoever runs something.
-    if (!(error instanceof DeviceLostError)) reportError(error);
-  });
-  const guard = guardDevice(opened.device);
-  return await guard.run(() => contextOf(host, opened, guard, settings));
+  const stamps = settings.timer === "wall" ? [] : ["timestamp-query"];
+  const opened = await openCheckedDevice(host, [...stamps, "subgroups"], settings.handOver);
+  return await opened.guard.run(() => contextOf(host, opened, settings));
 }
 
 async function contextOf(
   host: HostAdapter,
-  { device, features }: HostDevice,
-  guard: DeviceGuard,
+  opened: OpenedDevice,
   settings: MeasureSettings,
 ): Promise<MeasureContext> {
-  const limits = limitsOf(device);
+  const { device, guard, limits } = opened;
   const { software } = host.info;
-  const timer = await createTimer(device, software ? 100 : 1000);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
   const probes = await createProbes(
     device,
-    timer,
     powerOfTwo(software ? Math.min(2 ** 24, most) : most),
   );
+  const timer = await createTimer(device, {
+    work: probes.least,
+    choice: settings.timer,
+    calibrateMs: software ? 100 : 1000,
+  });
   // On a clock that is awake, one pass over the table tells how many of them last for 300 ms.
   for (const begin = performance.now(); !software && performance.now() - begin < 400;) {
     await timer.time([probes.warm(64)]);
   }
-  const [once] = (await timer.time([probes.warm(4), probes.warm(4)])).slice(1);
-  const passes = Math.max(1, Math.ceil(300_000 / (once / 4 || 1000)));
+  const beginMs = timer.nowMs();
+  const [, us] = await timer.time([probes.warm(4), probes.warm(4)]);
+  // Without a time of its own, a pass took at most half of what both took with all around them.
+  const fourUs = us ?? (timer.nowMs() - beginMs) * 1000 / 2;
+  const passes = Math.max(1, Math.ceil(300_000 / (fourUs / 4)));
   const probeFailure = await checkProbes(device);
   if (probeFailure !== null) await guard.check();
   return {
@@ -92,16 +102,16 @@ async function contextOf(
     guard,
     facts: host.info,
     limits,
-    features,
+    features: opened.features,
     timer,
+    notes: [...opened.notes, ...(timer.note === null ? [] : [timer.note])],
     probes,
     probeFailure,
     settings,
-    inputBytes: software ? 2e9 : settings.memoryBytes,
+    inputBytes: software ? SOFTWARE_INPUT_BYTES : settings.memoryBytes,
     sampling: {
-      maxSteps: timer.kind === "wall" ? 20_000 : 400,
       bestClock: { us: Infinity },
-      sampleUs: software ? 1 : timer.kind === "wall" ? 50_000 : 1500,
+      sampleUs: software ? 1 : 1500,
       minSamples: software ? 6 : 20,
       // A CPU that other work shares gets no quieter with time.
       noisePct: software ? Infinity : settings.noisePct,

@@ -1,4 +1,5 @@
 /** Readers of flag values: each takes a flag's name and text, or throws one sentence. */
+import { decimalNumber } from "./csv_lines.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** The entries of a comma list, each once. */
@@ -13,20 +14,42 @@ export function entriesOf(name: string, text: string): string[] {
   return entries;
 }
 
+// A leading zero is refused: in a comma list it is half of a number such as 131,072.
+const WHOLE = /^(0|[1-9]\d*)$/;
+
 /** A whole number within bounds. */
 export function wholeNumber(name: string, text: string, min: number, max: number): number {
-  const value = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (!(value >= min && value <= max)) {
-    throw new UsageError(`--${name} takes a whole number from ${min} to ${max}, not "${text}".`);
-  }
-  return value;
+  const value = WHOLE.test(text) ? Number(text) : NaN;
+  if (value >= min && value <= max) return value;
+  throw new UsageError(`--${name} takes a whole number from ${min} to ${max}, not "${text}".`);
 }
 
-/** A decimal number above 0. */
-export function positiveNumber(name: string, text: string): number {
-  const value = /^\d*\.?\d+$/.test(text) ? Number(text) : 0;
-  if (value <= 0) throw new UsageError(`--${name} takes a number above 0, not "${text}".`);
-  return value;
+/** What the letters behind a number of tokens stand for. */
+const TOKEN_UNITS: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2 };
+
+/** A number of tokens within bounds: `8192`, or `8K` for 8 times 1,024; `M` is 1,024 K. */
+export function tokenCount(name: string, text: string, min: number, max: number): number {
+  const [, digits = "", unit = ""] = /^(\d+)([km]?)$/i.exec(text) ?? [];
+  const value = WHOLE.test(digits) ? Number(digits) * TOKEN_UNITS[unit.toLowerCase()] : NaN;
+  if (value >= min && value <= max) return value;
+  throw new UsageError(
+    `--${name} takes a whole number of tokens from ${min} to ${max}, where 8K is 8192, ` +
+      `not "${text}".`,
+  );
+}
+
+/** A reader of a decimal number within bounds, which `unit` names in the plural. */
+export function decimal(
+  min: number,
+  max: number,
+  unit?: string,
+): (name: string, text: string) => number {
+  return (name, text) => {
+    const value = decimalNumber(text);
+    if (value >= min && value <= max) return value;
+    const what = unit === undefined ? "a number" : `a number of ${unit}`;
+    throw new UsageError(`--${name} takes ${what} from ${min} to ${max}, not "${text}".`);
+  };
 }
 
 /** A reader of one of the `allowed` words. */
@@ -35,9 +58,7 @@ export function oneOf<T extends string>(
 ): (name: string, text: string) => T {
   return (name, text) => {
     const found = allowed.find((value) => value === text);
-    if (found === undefined) {
-      throw new UsageError(`--${name} takes one of ${allowed.join(", ")}, not "${text}".`);
-    }
-    return found;
+    if (found !== undefined) return found;
+    throw new UsageError(`--${name} takes one of ${allowed.join(", ")}, not "${text}".`);
   };
 }

@@ -3,6 +3,7 @@
  * that a result needs. Everything beneath it uses web APIs only.
  * @module
  */
+import { requestDecoderDevice } from "../kernels/pipeline/request_device.ts";
 import { DeviceLostError } from "./device_loss.ts";
 import { SystemError } from "./system_error.ts";
 
@@ -59,29 +60,39 @@ const VENDOR_NAMES: Record<string, string> = {
   "65541": "mesa",
 };
 
-const COMPUTE_LIMITS = [
-  "maxBindGroups",
-  "maxBindingsPerBindGroup",
-  "maxBufferSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxComputeWorkgroupSizeY",
-  "maxComputeWorkgroupSizeZ",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeWorkgroupsPerDimension",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxUniformBufferBindingSize",
-] as const;
+/** The kinds of request that may get different adapters, the usual one first. */
+export const REQUESTS = {
+  "high-performance": { powerPreference: "high-performance" },
+  "low-power": { powerPreference: "low-power" },
+  fallback: { forceFallbackAdapter: true },
+} as const satisfies Record<string, GPURequestAdapterOptions>;
+
+/** A kind of request. */
+export type AdapterRequest = keyof typeof REQUESTS;
+
+/** Which adapter to ask for. */
+export interface AdapterChoice {
+  /** As in {@linkcode AdapterFacts}; counts only before this process has asked for an adapter. */
+  readonly backend: string;
+  readonly request: AdapterRequest;
+}
+
+/** What {@linkcode openAdapter} takes. */
+export interface OpenOptions extends Partial<AdapterChoice> {
+  /** Names the driver where the system does not say. */
+  readonly driver?: string;
+}
 
 /**
- * Opens the fastest adapter. `driver` names the driver where the system does not say.
+ * Opens the fastest adapter, or the one that `backend` and `request` get.
  * Throws {@link NoAdapterError} where there is none.
  */
-export async function openAdapter(options: { driver?: string } = {}): Promise<HostAdapter> {
+export async function openAdapter(options: OpenOptions = {}): Promise<HostAdapter> {
+  if (options.backend !== undefined) Deno.env.set(BACKEND_VARIABLE, options.backend);
   const backend = chooseBackend();
   quietMesa();
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  const request = REQUESTS[options.request ?? "high-performance"];
+  const adapter = await navigator.gpu.requestAdapter(request);
   if (adapter === null) throw new NoAdapterError(backend);
   const { description, device, vendor, isFallbackAdapter } = adapter.info;
   const name = description || device || "unnamed adapter";
@@ -109,21 +120,7 @@ export async function openDevice(
   wanted: readonly string[],
   onError: (error: Error) => void = reportError,
 ): Promise<HostDevice> {
-  const has = (of: GPUAdapter | GPUDevice) => (name: string) =>
-    of.features.has(name as GPUFeatureName);
-  const listed = wanted.filter(has(adapter));
-  // Deno grants subgroups without listing them, so asking is the only way to know.
-  const hidden = wanted.filter((name) => name === "subgroups" && !listed.includes(name));
-  // The limits object has its values on its prototype: passed as it is, it would ask for nothing.
-  const requiredLimits = Object.fromEntries(
-    COMPUTE_LIMITS.map((name) => [name, adapter.limits[name]]),
-  );
-  const request = (names: string[]) =>
-    adapter.requestDevice({ requiredFeatures: names as GPUFeatureName[], requiredLimits });
-  const granted = hidden.length === 0
-    ? request(listed)
-    : request([...listed, ...hidden]).catch(() => request(listed));
-  const device = await granted.catch((error) => {
+  const device = await requestDecoderDevice(adapter, wanted).catch((error) => {
     throw new SystemError(`The adapter gives no device: ${error.message}.`, { cause: error });
   });
   device.addEventListener("uncapturederror", (event) => {
@@ -133,7 +130,8 @@ export async function openDevice(
   device.lost.then(({ reason, message }) => {
     if (reason !== "destroyed") onError(new DeviceLostError(message));
   });
-  return { device, features: new Set(wanted.filter(has(device))) };
+  const granted = wanted.filter((name) => device.features.has(name as GPUFeatureName));
+  return { device, features: new Set(granted) };
 }
 
 /** The lines that open every run: what it runs on and, on a CPU, what that means. */
@@ -151,14 +149,25 @@ function granted(...names: ("env" | "read" | "run")[]): boolean {
   return names.every((name) => Deno.permissions.querySync({ name }).state === "granted");
 }
 
+const BACKEND_VARIABLE = "DENO_WEBGPU_BACKEND";
+
+/**
+ * Backends that this system may have, the usual one first; the one that the user's variable names,
+ * where it does. Every Windows with WebGPU has dx12.
+ */
+export function backendsHere(): string[] {
+  const chosen = Deno.env.get(BACKEND_VARIABLE);
+  if (chosen) return [chosen];
+  const others: Record<string, string[]> = { darwin: ["metal"], windows: ["dx12", "vulkan"] };
+  return others[Deno.build.os] ?? ["vulkan", "gl"];
+}
+
 /** Fixes the backend, since the adapter does not tell which one it came from. */
 function chooseBackend(): string {
   if (!granted("env")) return "unknown";
-  const chosen = Deno.env.get("DENO_WEBGPU_BACKEND");
-  if (chosen) return chosen;
-  // One each, as Deno reads the variable once per process. Every Windows with WebGPU has dx12.
-  const backend = { darwin: "metal", windows: "dx12" }[Deno.build.os as string] ?? "vulkan";
-  Deno.env.set("DENO_WEBGPU_BACKEND", backend);
+  // One, as Deno reads the variable once per process.
+  const [backend] = backendsHere();
+  Deno.env.set(BACKEND_VARIABLE, backend);
   return backend;
 }
 

@@ -8,7 +8,7 @@ import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/con
 import type { KnownReferences } from "../kernels/judge.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
 import { lengthOf, type Problem } from "../kernels/problem.ts";
-import { STORAGE_USAGE } from "../kernels/program.ts";
+import { BUFFER_USAGE } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
 import { bufferSize, checkBytes, checkHolds, withinMemory } from "./device_memory.ts";
 import { makerOf, makerParams } from "./input_makers.ts";
@@ -95,7 +95,7 @@ export class InputSets {
       this.device,
       name,
       size,
-      () => this.device.createBuffer({ label: key, size, usage: STORAGE_USAGE }),
+      () => this.device.createBuffer({ label: key, size, usage: BUFFER_USAGE }),
     );
     this.#bytes += size;
     this.#held.set(key, buffer);

@@ -1,13 +1,17 @@
 /** Kernels chosen by globs of their names, such as `dense/*`. Pure. */
-import type { Contender } from "../kernels/contender.ts";
-
-/** The contenders that match one glob or more, in the order in which they come. */
-export function matching(
-  contenders: readonly Contender[],
+/**
+ * The contenders that match one glob or more, in the order in which they come. A folder's name
+ * alone, `dense` or `dense/`, stands for all that is in it.
+ */
+export function matching<T extends { readonly name: string }>(
+  contenders: readonly T[],
   globs: readonly string[],
-): readonly Contender[] {
-  const patterns = globs.map((glob) =>
-    new RegExp(`^${glob.split("*").map((part) => RegExp.escape(part)).join(".*")}$`)
-  );
+): readonly T[] {
+  const folders = new Set(contenders.map(({ name }) => name.split("/")[0]));
+  const patterns = globs.map((glob) => {
+    const folder = glob.replace(/\/$/, "");
+    const full = folders.has(folder) ? `${folder}/*` : glob;
+    return new RegExp(`^${full.split("*").map((part) => RegExp.escape(part)).join(".*")}$`);
+  });
   return contenders.filter(({ name }) => patterns.some((pattern) => pattern.test(name)));
 }

@@ -4,45 +4,87 @@
  * @module
  */
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
+import { modelCaveats } from "../fixtures/models.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
+import type { Tuning } from "../kernels/tuning.ts";
+import { adapterChoice, findAdapters, formatAdapters } from "./adapters.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
 import { type MeasureContext, openContext } from "./context.ts";
+import { counted } from "./counted.ts";
+import { formatPlan, planCases, readDevice } from "./dry_run.ts";
 import { earlierRows } from "./earlier_rows.ts";
+import { TimeLeft } from "./estimate.ts";
 import { EXIT } from "./exit_codes.ts";
 import { exitOnSignals } from "./exit_on_signals.ts";
 import { HELP } from "./help.ts";
-import { describeAdapter, openAdapter } from "./host.ts";
+import { helpOrVersion } from "./help_or_version.ts";
+import { type AdapterChoice, describeAdapter, type HostAdapter, openAdapter } from "./host.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { measureCases, newOutcome, type Outcome } from "./outcome.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import { type PeerTime, readPeers } from "./peers.ts";
-import { createProgress } from "./progress.ts";
+import { clockText, createProgress } from "./progress.ts";
 import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
 import { promptShares } from "./prompt_share.ts";
 import { checkWritable, writeWhole } from "./quality/output_file.ts";
+import { quickCases } from "./quick.ts";
 import { openResults, type ResultsWriter } from "./results.ts";
 import { commandOf } from "./report/command.ts";
 import { readRevision, shortDigest } from "./revision.ts";
 import { formatTable } from "./table.ts";
+import { terminalWidth } from "./text_table.ts";
 import { loadTuning } from "./tune/tuning_file.ts";
 import type { ResultRow } from "./row.ts";
 import { runCommand } from "./run_command.ts";
 import { SystemError } from "./system_error.ts";
+import { gpuPlan, verdicts } from "./verdict.ts";
 import { writeRun } from "./write_run.ts";
 
 async function main(args: readonly string[]): Promise<number> {
+  const answer = helpOrVersion(args, HELP);
+  if (answer !== null) {
+    console.log(answer);
+    return EXIT.ok;
+  }
   const options = parseOptions(args);
-  if (options.help || options.list) {
-    console.log(options.help ? HELP : listText());
+  if (options.list || options.listAdapters) {
+    const width = terminalWidth();
+    console.log(options.list ? listText(width) : formatAdapters(await findAdapters(), width));
     return EXIT.ok;
   }
   const cases = casesOf(options, await readTrace(options));
-  if (options.printWgsl === null) {
-    return await measureAll(options, cases, readPeers(options.peers));
+  const peers = readPeers(options.peers);
+  const choice = await adapterChoice(options.adapter);
+  if (options.printWgsl !== null) {
+    console.log(await wgslText(options.printWgsl, cases[0].problem, choice));
+    return EXIT.ok;
   }
-  console.log(await wgslText(options.printWgsl, cases[0].problem));
+  const tuning = options.noTuned ? null : loadTuning(options.tuned);
+  if (!options.dryRun) return await measureAll(options, cases, peers, { tuning, choice });
+  console.log(await planText(options, cases, choice));
   return EXIT.ok;
+}
+
+/** What the run would do, in words; the flags and files that it would read are right. */
+async function planText(
+  options: BenchOptions,
+  asked: readonly BenchCase[],
+  choice: AdapterChoice | undefined,
+): Promise<string> {
+  const host = await openAdapter({ driver: options.driver, ...choice });
+  const cases = casesOn(host, options, asked);
+  const plan = formatPlan(planCases(await readDevice(host), cases, options), terminalWidth());
+  return [describeAdapter(host.info), ...modelCaveats(options.models), "", plan].join("\n");
+}
+
+/** The cases that a run takes on an adapter: a quick one takes shorter lengths where it is slow. */
+function casesOn(
+  { info }: HostAdapter,
+  { quick }: BenchOptions,
+  asked: readonly BenchCase[],
+): readonly BenchCase[] {
+  return quick ? quickCases(asked, info.software) : asked;
 }
 
 async function readTrace(
@@ -62,40 +104,56 @@ async function readTrace(
 }
 
 async function measureAll(
-  asked: BenchOptions,
-  cases: readonly BenchCase[],
+  wanted: BenchOptions,
+  asked: readonly BenchCase[],
   peers: readonly PeerTime[],
+  { tuning, choice }: { tuning: Tuning | null; choice: AdapterChoice | undefined },
 ): Promise<number> {
-  const tuning = asked.noTuned ? null : loadTuning(asked.tuned);
   const revision = readRevision();
-  if (asked.json !== null) checkWritable(asked.json);
-  const host = await openAdapter({ driver: asked.driver });
+  if (wanted.json !== null) checkWritable(wanted.json);
+  const host = await openAdapter({ driver: wanted.driver, ...choice });
   let earlier: readonly ResultRow[] = [];
-  const results = openResults(asked.outDir, {
-    fresh: !asked.outGiven,
+  const results = openResults(wanted.outDir, {
+    fresh: !wanted.outGiven,
     inspect(dir) {
       earlier = earlierRows(dir, revision.commit);
     },
   });
-  const options = { ...asked, outDir: results.dir };
+  const options = { ...wanted, outDir: results.dir };
   console.log(describeAdapter(host.info));
+  const cases = casesOn(host, options, asked);
+  for (const caveat of modelCaveats(options.models)) console.log(caveat);
   const progress = createProgress();
   exitOnSignals(() => {
     progress.clear();
-    console.log(`Stopped: ${results.rows} new rows are saved in ${results.csvPath}`);
+    const saved = counted(results.rows, "new row");
+    console.log(
+      `Stopped: ${saved} ${results.rows === 1 ? "is" : "are"} saved in ${results.csvPath}`,
+    );
   });
+  const startMs = performance.now();
   let begun = 0;
   const context = await openContext(host, {
     hot: options.hot,
     noisePct: options.noisePct,
     maxTimeMs: options.maxTimeMs,
+    timer: options.timer,
+    handOver: options.handOver,
     memoryBytes: options.memoryBytes,
     seed: options.seed,
     ...revision,
     ...(tuning ? { tuning } : {}),
-    onProgress: (message, fraction) => progress.update(message, (begun + fraction) / cases.length),
+    onProgress(message, checked) {
+      const { fraction, leftMs } = timeLeft.at(begun, checked, performance.now() - startMs);
+      // In front, since a terminal may have no room for the whole message.
+      progress.update(`about ${clockText(leftMs)} left, ${message}`, fraction);
+    },
   });
+  const device = { ...context, software: host.info.software };
+  const plan = planCases(device, cases, options);
+  const timeLeft = new TimeLeft(plan.map(({ estimate }) => estimate));
 
+  for (const note of context.notes) console.log(note);
   const outcome = newOutcome();
   const onBegin = (at: number) => begun = at;
   const failure = await measureCases(outcome, context, cases, earlier, results, onBegin);
@@ -108,7 +166,7 @@ async function measureAll(
   if (ratios.length > 0) {
     await attempt(failures, () => writeWhole(`${results.dir}/ratios.csv`, ratiosCsv(ratios)));
   }
-  return await report(options, outcome, formatRatios(ratios), run);
+  return await report(options, outcome, formatRatios(ratios, terminalWidth()), run);
 }
 
 /** A run that is over. */
@@ -132,21 +190,23 @@ async function attempt(failures: SystemError[], write: () => void | Promise<void
 
 /** Prints what came of the run, writes it as a page, and returns the exit code. */
 async function report(
-  { json }: BenchOptions,
+  { json, quick }: BenchOptions,
   { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
   ratios: string,
   { context, results, peers, failures }: FinishedRun,
 ): Promise<number> {
+  const command = commandOf("bench", Deno.args);
+  const plan = gpuPlan(rows, quick ? null : command);
   const measured = rows.filter((row) => row.stage !== "probe").length;
-  if (measured > 0) console.log(`\n${formatTable(rows)}\n`);
+  if (measured > 0) console.log(`\n${formatTable(rows, terminalWidth())}\n`);
   else if (failures.length === 0) console.error("No kernel could run.");
   if (ratios !== "") console.log(`${ratios}\n`);
   for (const note of tuned) console.log(`${note}.`);
-  for (const share of promptShares(rows)) console.log(`${share}.`);
+  for (const share of promptShares(rows, peers)) console.log(`${share}.`);
   for (const quality of qualities) console.log(`${quality}.`);
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);
-  if (kept > 0) console.log(`Kept ${kept} rows of an earlier run of this commit.`);
+  if (kept > 0) console.log(`Kept ${counted(kept, "row")} of an earlier run of this commit.`);
   console.log(`Results: ${results.csvPath}`);
   if (json !== null) {
     await attempt(failures, () => {
@@ -160,10 +220,11 @@ async function report(
       const { writeReport } = await import("./report/write.ts");
       const path = `${results.dir}/report.html`;
       const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };
-      writeReport(path, data, commandOf("bench", Deno.args));
+      writeReport(path, { ...data, plan }, command);
       console.log(`Report: ${path}`);
     });
   }
+  for (const verdict of verdicts(rows, plan)) console.log(`\n${verdict}`);
   const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));
   if (failed.size > 0) console.error(`FAILED: ${[...failed].join(", ")}`);
   if (failures.length > 0) {

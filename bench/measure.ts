@@ -6,6 +6,7 @@ import type { BenchCase } from "./cases.ts";
 import { type Ceilings, ceilingsOf, floorUs } from "./ceilings.ts";
 import { eligible, type MeasureContext, type Refusal } from "./context.ts";
 import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
+import { counted } from "./counted.ts";
 import { InputSets } from "./inputs.ts";
 import { alikeRows, keptProbes, partKept, type Wanted } from "./kept_rows.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
@@ -16,6 +17,12 @@ import { tooLong } from "./step_limit.ts";
 import type { GpuTimer } from "./timer.ts";
 import { traceInputs } from "./trace_case.ts";
 import { chooseParams } from "./tuned_choice.ts";
+
+/** Thrown where the timer gave no time at all for work that everything else depends on. */
+export class NoTimeError extends Error {
+  /** Name of the error class. */
+  override readonly name = "NoTimeError";
+}
 
 /** What is told while a case is measured. */
 export interface CaseListener {
@@ -31,8 +38,9 @@ export interface CaseListener {
  * Measures what is missing of one case.
  *
  * @param earlier The latest rows of earlier runs of this code.
- * @returns the kernels that were left out because a step would take too long, or because the device
- * has no room for them after all.
+ * @returns the kernels that were left out because a step would take too long or gave no time, or
+ * because the device has no room for them after all.
+ * @throws {NoTimeError} one sentence, if the timer gave no time for a probe.
  */
 export async function measureCase(
   context: MeasureContext,
@@ -103,7 +111,7 @@ export async function measureCase(
     if (ready.length === 0) return leftOut;
 
     settings.onProgress(
-      `${benchCase.name}: timing ${ready.length} kernels`,
+      `${benchCase.name}: timing ${counted(ready.length, "kernel")}`,
       missing.length / total,
     );
     const samples = await sampleByPhase(timer, ready.map((r) => r.contestant), {
@@ -124,13 +132,19 @@ export async function measureCase(
         : []
     );
     const bestDenseUs = dense.length ? Math.min(...dense) : null;
-    const rows = ready.map(({ contestant }, i) => {
+    // A failed check is told in any case; a right kernel without any time has nothing to tell.
+    const timed = ready.map((_, i) => !verdicts[i].ok || hasTimes(samples[i]));
+    const told = samples.filter((_, i) => timed[i]);
+    const rows = ready.flatMap(({ contestant }, i) => {
       const found = gathered.get(contestant.contender.stage) ?? null;
-      return row(contestant, verdicts[i], samples[i], bestDenseUs, found);
+      return timed[i] ? [row(contestant, verdicts[i], samples[i], bestDenseUs, found)] : [];
     });
-    tell.onRows(rows, rows.map((each, i) => record(each, samples[i])));
+    tell.onRows(rows, rows.map((each, i) => record(each, told[i])));
     settings.onProgress(`${benchCase.name}: done`, 1);
-    return leftOut;
+    const untimed = ready.filter((_, i) => !timed[i]).map(({ contestant: { name } }) => (
+      { name, why: noTime(timer) }
+    ));
+    return [...leftOut, ...untimed];
   } finally {
     for (const { contestant } of ready) contestant.destroy();
     inputs.destroy();
@@ -150,6 +164,17 @@ async function orRefusal<T>(
   }
 }
 
+/** Why a kernel has no time. */
+function noTime({ kind }: GpuTimer): string {
+  return kind === "timestamp"
+    ? "this device's timestamps gave no time for it; --timer wall goes without them"
+    : "it is too short for the wall clock";
+}
+
+function hasTimes({ us, droppedUs }: Samples): boolean {
+  return us.length + droppedUs.length > 0;
+}
+
 /** The case's ceilings: those of the earlier run that began it, or else measured now. */
 async function caseCeilings(
   context: MeasureContext,
@@ -157,7 +182,7 @@ async function caseCeilings(
   alike: readonly ResultRow[],
   tell: CaseListener,
 ): Promise<Ceilings> {
-  const { probes, sampling, settings } = context;
+  const { probes, sampling, settings, timer } = context;
   const { headDim, dtype } = benchCase.problem;
   const rowBytes = headDim * kvBytes(dtype);
   const kept = keptProbes(alike, probes.names(rowBytes));
@@ -168,7 +193,9 @@ async function caseCeilings(
     )));
   }
   const limited = { ...sampling, maxTimeMs: settings.maxTimeMs / 4 };
-  const results = await probes.measure(limited, rowBytes);
+  const results = await probes.measure(timer, limited, rowBytes);
+  const untimed = results.find(({ samples }) => !hasTimes(samples));
+  if (untimed) throw new NoTimeError(`${untimed.name}: ${noTime(timer)}`);
   const rows = probeRows(context, benchCase, results);
   tell.onRows(rows, rows.map((row, i) => record(row, results[i].samples)));
   return ceilingsOf(results.map(({ samples: { us, droppedUs }, ...probe }) => (

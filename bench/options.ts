@@ -1,18 +1,30 @@
 /** Flags of the main job, read and checked. Nothing here touches a file or a GPU. */
 import { findModel } from "../fixtures/models.ts";
 import type { Contender } from "../kernels/contender.ts";
-import type { CodeSharing, KvDtype, MapShape, TopK } from "../kernels/problem.ts";
+import {
+  checkShape,
+  type CodeSharing,
+  type KvDtype,
+  type MapShape,
+  type Shape,
+  type TopK,
+} from "../kernels/problem.ts";
 import { CONTENDERS, findContender } from "../kernels/registry.ts";
 import { type CaseSet, findCaseSet } from "./case_sets.ts";
-import { entriesOf, list, oneOf, positiveNumber, wholeNumber } from "./flag_values.ts";
+import { decimal, entriesOf, list, oneOf, tokenCount, wholeNumber } from "./flag_values.ts";
+import { HAND_OVER_CHOICES, type HandOverChoice } from "./checked_device.ts";
 import { matching } from "./kernel_globs.ts";
+import { QUICK_KV_LENS } from "./quick.ts";
 import { readFlags } from "./read_flags.ts";
+import { TIMER_CHOICES, type TimerChoice } from "./timer.ts";
 import { asUsage, UsageError } from "./usage_error.ts";
 
 /** What one call of the main job is to do. */
 export interface BenchOptions {
-  readonly help: boolean;
   readonly list: boolean;
+  readonly listAdapters: boolean;
+  /** Whether to say what would be measured instead of measuring it. */
+  readonly dryRun: boolean;
   /** The contender whose WGSL to print instead of timing anything. */
   readonly printWgsl: Contender | null;
   readonly quick: boolean;
@@ -23,9 +35,12 @@ export interface BenchOptions {
   readonly shape: Shape | null;
   /** KV lengths in tokens; null for those that suit each shape. */
   readonly kvLens: readonly number[] | null;
-  readonly batch: number;
-  /** Tokens of each sequence of one batch, in place of `kvLens` and `batch`. */
+  /** Numbers of sequences: cases for each. */
+  readonly batches: readonly number[];
+  /** Tokens of each sequence of one batch, in place of `kvLens` and `batches`. */
   readonly lengths: readonly number[] | null;
+  /** Cases that make little sense are run all the same. */
+  readonly force: boolean;
   readonly dtype: KvDtype;
   readonly bits: number;
   readonly sharing: CodeSharing;
@@ -45,11 +60,16 @@ export interface BenchOptions {
   readonly noisePct: number;
   /** Time limit of a case's sampling. */
   readonly maxTimeMs: number;
+  /** Which clock times the kernels. */
+  readonly timer: TimerChoice;
+  readonly handOver: HandOverChoice;
   /** Bytes of a GPU set aside for inputs. */
   readonly memoryBytes: number;
   readonly seed: number;
   /** Driver name for systems that do not tell it. */
   readonly driver: string | undefined;
+  /** Number or part of the name of the adapter to use; null for the fastest. */
+  readonly adapter: string | null;
   readonly outDir: string;
   /** Whether the caller named `outDir`: another run may have written there. */
   readonly outGiven: boolean;
@@ -61,21 +81,25 @@ export interface BenchOptions {
   readonly noTuned: boolean;
 }
 
-/** Heads and head dim of `--shape`. */
-export interface Shape {
-  readonly qHeads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-}
-
-const SWITCHES = ["quick", "hot", "no-tuned", "list", "help"] as const;
+const SWITCHES = [
+  "quick",
+  "hot",
+  "no-tuned",
+  "force",
+  "list",
+  "list-adapters",
+  "dry-run",
+] as const;
 
 // deno-fmt-ignore
 const VALUES = [
   "models", "shape", "kv", "batch", "lengths", "dtype", "bits", "sharing", "map", "k", "sparsity", "sink",
   "recent", "kernels", "trace", "trace-map", "set", "peers", "noise", "max-time", "memory", "seed", "driver",
-  "out", "json", "tuned", "print-wgsl",
+  "adapter", "out", "json", "tuned", "print-wgsl", "timer", "hand-over",
 ] as const;
+
+/** All flags but those of every command, without their dashes. */
+export const BENCH_FLAGS: readonly string[] = [...SWITCHES, ...VALUES];
 
 type Value = (typeof VALUES)[number];
 
@@ -86,8 +110,12 @@ const OF_CASES = [
   "map", "k", "sparsity", "sink", "recent",
 ] as const;
 
-/** Flags that say the same thing in different ways. */
+/** What to do instead of timing: one thing at a time. */
+const MODES = ["list", "list-adapters", "print-wgsl", "dry-run"] as const;
+
+/** Flags that say the same thing in different ways, or that ask for different things. */
 const CONTRADICTIONS: readonly (readonly [string, string])[] = [
+  ...MODES.flatMap((one, i) => MODES.slice(i + 1).map((other) => [one, other] as const)),
   ["models", "shape"],
   ["k", "sparsity"],
   ["quick", "models"],
@@ -139,70 +167,104 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
   };
   const count = (min: number, max: number) => (name: string, text: string) =>
     wholeNumber(name, text, min, max);
+  const tokens = (min: number) => (name: string, text: string) =>
+    tokenCount(name, text, min, MAX_U32);
   const sharing = take("sharing", "head", oneOf<CodeSharing>("head", "group"));
   // Encoding a prompt with three layers takes a CPU seconds a step: too long for the quick profile.
   const usualMap = sharing === "head" && !switches.quick ? "mlp" : "random";
   const layers = take("map", usualMap, oneOf("mlp", "random"));
-  const { "no-tuned": noTuned, ...others } = switches;
   return {
-    ...{ ...others, noTuned, tuned: texts.get("tuned") ?? null },
-    printWgsl: take<Contender | null>("print-wgsl", null, (_, name) => contenderOf(name)),
-    set: take<CaseSet | null>("set", null, (_, name) => asUsage(() => findCaseSet(name))),
+    quick: switches.quick,
+    hot: switches.hot,
+    force: switches.force,
+    list: switches.list,
+    listAdapters: switches["list-adapters"],
+    dryRun: switches["dry-run"],
+    noTuned: switches["no-tuned"],
+    tuned: texts.get("tuned") ?? null,
+    printWgsl: take<Contender | null>("print-wgsl", null, contenderOf),
+    set: take<CaseSet | null>("set", null, caseSetOf),
     models: take(
       "models",
       given("shape") || given("set") || onlyTrace ? [] : ["llama-3.1-8b"],
       modelNames,
     ),
     shape: take<Shape | null>("shape", null, shapeOf),
-    kvLens: switches.quick ? [8192] : take<number[] | null>("kv", null, tokens(list)),
-    batch: take("batch", 1, count(1, 65535)),
-    lengths: take<number[] | null>("lengths", null, tokens(entriesOf)),
+    kvLens: switches.quick ? QUICK_KV_LENS : take<number[] | null>("kv", null, kvLengths(list)),
+    batches: take("batch", [1], batchSizes),
+    lengths: take<number[] | null>("lengths", null, kvLengths(entriesOf)),
     dtype: take("dtype", "f16", oneOf<KvDtype>("f16", "bf16", "f32")),
     bits: Number(take("bits", "32", oneOf("32", "64", "128"))),
     sharing,
     map: { layers: layers === "mlp" ? 3 : 1, hidden: 128, dtype: "f16" },
     topK: texts.has("k")
-      ? { count: take("k", 0, count(0, MAX_U32)) }
+      ? { count: take("k", 0, tokens(0)) }
       : { sparsity: take("sparsity", 32, count(1, MAX_U32)) },
-    sink: take("sink", 128, count(0, MAX_U32)),
-    recent: take("recent", 128, count(0, MAX_U32)),
+    sink: take("sink", 128, tokens(0)),
+    recent: take("recent", 128, tokens(0)),
     contenders: take("kernels", CONTENDERS, contendersOf),
     peers: take<string[]>("peers", [], list),
     trace: texts.get("trace") ?? null,
     traceMap: texts.get("trace-map") ?? null,
-    noisePct: take("noise", 0.5, positiveNumber),
-    maxTimeMs: 1000 * take("max-time", 10, positiveNumber),
-    memoryBytes: 1e9 * take("memory", 6, positiveNumber),
+    noisePct: take("noise", 0.5, noisePercent),
+    maxTimeMs: 1000 * take("max-time", 10, seconds),
+    timer: take("timer", "auto", oneOf<TimerChoice>(...TIMER_CHOICES)),
+    memoryBytes: 1e9 * take("memory", 6, decimal(0.001, 100_000, "GB")),
+    handOver: take("hand-over", "auto", oneOf<HandOverChoice>(...HAND_OVER_CHOICES)),
     seed: take("seed", 1, count(0, MAX_U32)),
     driver: texts.get("driver"),
+    adapter: texts.get("adapter") ?? null,
     json: texts.get("json") ?? null,
     outGiven: texts.has("out"),
     outDir: texts.get("out") ?? `results/${now.toISOString().slice(0, 19).replaceAll(":", "-")}Z`,
   };
 }
 
+/** A reader of `--noise`. */
+const noisePercent = decimal(0.001, 100, "percent");
+
+/** A reader of seconds: from a millisecond to a day. */
+export const seconds = decimal(0.001, 86_400, "seconds");
+
+/** What messages to users call the fields of a shape. */
+export const SHAPE_WORDS = { qHeads: "query heads", kvHeads: "KV heads", headDim: "head dim" };
+
 function shapeOf(_name: string, text: string): Shape {
-  const match = /^(\d+)x(\d+)x(\d+)$/.exec(text);
+  const match = /^(\d{1,9})x(\d{1,9})x(\d{1,9})$/i.exec(text);
   if (!match) {
     throw new UsageError(
       `--shape takes query heads x KV heads x head dim, such as 32x8x128, not "${text}".`,
     );
   }
   const [qHeads, kvHeads, headDim] = match.slice(1).map(Number);
-  return { qHeads, kvHeads, headDim };
+  const shape = { qHeads, kvHeads, headDim };
+  asUsage(() => checkShape(shape, SHAPE_WORDS), `--shape ${text}`);
+  return shape;
 }
 
-/** A reader of numbers of tokens out of what `split` makes of a comma list. */
-function tokens(split: typeof list): (name: string, text: string) => number[] {
-  return (name, text) => split(name, text).map((entry) => wholeNumber(name, entry, 1, MAX_KV_LEN));
+/** A reader of KV lengths out of what `split` makes of a comma list. */
+function kvLengths(split: typeof list): (name: string, text: string) => number[] {
+  return (name, text) => {
+    const lengths = split(name, text).map((entry) => tokenCount(name, entry, 1, MAX_KV_LEN));
+    return split === list ? [...new Set(lengths)] : lengths;
+  };
+}
+
+function batchSizes(name: string, text: string): number[] {
+  return list(name, text).map((entry) => wholeNumber(name, entry, 1, 65535));
 }
 
 function modelNames(name: string, text: string): string[] {
-  return list(name, text).map((entry) => asUsage(() => findModel(entry)).name);
+  const names = list(name, text).map((entry) => asUsage(() => findModel(entry), `--${name}`).name);
+  return [...new Set(names)];
 }
 
-function contenderOf(name: string): Contender {
-  return asUsage(() => findContender(name));
+function contenderOf(name: string, text: string): Contender {
+  return asUsage(() => findContender(text), `--${name}`);
+}
+
+function caseSetOf(name: string, text: string): CaseSet {
+  return asUsage(() => findCaseSet(text), `--${name}`);
 }
 
 /** The contenders that match one glob or more; each glob must match some. */

@@ -2,7 +2,7 @@
 import { findContender } from "../kernels/registry.ts";
 import type { BenchCase } from "./cases.ts";
 import { eligible, type MeasureContext } from "./context.ts";
-import { measureCase } from "./measure.ts";
+import { measureCase, NoTimeError } from "./measure.ts";
 import type { ResultsWriter } from "./results.ts";
 import type { ResultRow } from "./row.ts";
 import { SystemError } from "./system_error.ts";
@@ -16,7 +16,7 @@ export interface Outcome {
   kept: number;
   /** Kernels that this device has no features, room or time for, and why. */
   readonly leftOut: Set<string>;
-  /** Cases that this device cannot hold, and why. */
+  /** Cases that this device cannot hold or cannot time, and why. */
   readonly tooLarge: string[];
   /** Kernels that ran with tuned parameters or whose were stale: a line for each case. */
   readonly tuned: string[];
@@ -62,7 +62,7 @@ export async function measureCases(
  *
  * @param earlier The latest rows of earlier runs of this code into the same folder.
  */
-async function measureInto(
+export async function measureInto(
   to: Outcome,
   context: MeasureContext,
   benchCase: BenchCase,
@@ -90,7 +90,7 @@ async function measureInto(
     const quality = await traceQuality(context, benchCase, to.rows.slice(first));
     if (quality !== null) to.qualities.push(`${name}: ${quality}`);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    if (!(error instanceof RangeError || error instanceof NoTimeError)) throw error;
     to.tooLarge.push(`${name}: ${error.message}.`);
   }
 }

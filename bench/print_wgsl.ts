@@ -1,25 +1,42 @@
 /** The texts of `--list` and `--print-wgsl`. */
-import { MODELS } from "../fixtures/models.ts";
+import { openCheckedDevice } from "./checked_device.ts";
+import { caveatOf, MODELS } from "../fixtures/models.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
-import { DEFAULT_LIMITS, limitsOf } from "../kernels/pipeline/device_limits.ts";
+import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
 import { type Problem, shapeName } from "../kernels/problem.ts";
 import { dispatchWgsl } from "../kernels/program.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
+import { type Dialect, STANDARD_DIALECT } from "../kernels/wgsl.ts";
+import { dialectOf } from "../kernels/wgsl_compiler.ts";
+import { counted } from "./counted.ts";
 import { CASE_SETS } from "./case_sets.ts";
-import { NoAdapterError, openAdapter, openDevice } from "./host.ts";
+import { type AdapterChoice, NoAdapterError, openAdapter } from "./host.ts";
+import { wrapText } from "./text_table.ts";
 
-/** Every kernel with its stage, every model with its shape, and every set of cases. */
-export function listText(): string {
-  const kernels = CONTENDERS.map(({ name, stage, description }) =>
-    `  ${name.padEnd(26)}${stage.padEnd(15)}${description}`
+/**
+ * Every kernel with its stage, every model with its shape, and every set of cases.
+ *
+ * @param width Most characters of a line; what does not fit beside a name stands beneath it.
+ */
+export function listText(width = Infinity): string {
+  const entry = (head: string, text: string) =>
+    head.length + text.length <= width
+      ? [head + text]
+      : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
+  const kernels = CONTENDERS.flatMap(({ name, stage, description }) =>
+    entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description)
   );
-  const models = MODELS.map((model) =>
-    `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`
-  );
+  const models = MODELS.flatMap((model) => {
+    const caveat = caveatOf(model);
+    return [
+      `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`,
+      ...(caveat === null ? [] : wrapText(`    ${caveat}`, width)),
+    ];
+  });
   const sets = CASE_SETS.flatMap(({ name, description, cases }) => [
-    `  ${name.padEnd(30)}${description}`,
+    ...entry(`  ${name.padEnd(30)}`, description),
     ...cases.map(({ label, problem: { batch, kvLen } }) =>
-      `    ${label.padEnd(28)}batch ${batch}, ${kvLen} tokens`
+      `    ${label.padEnd(28)}batch ${batch}, ${counted(kvLen, "token")}`
     ),
   ]);
   const blocks = [
@@ -32,12 +49,16 @@ export function listText(): string {
 
 /**
  * The WGSL of each dispatch of a contender with its default parameters for this machine's device,
- * as the benchmark hands it to naga; without an adapter, for the least device there is.
+ * as the benchmark hands it to the compiler; without an adapter, for the least device there is.
  *
  * @throws {RangeError} where the contender cannot be made for the problem.
  */
-export async function wgslText(contender: Contender, p: Problem): Promise<string> {
-  const { limits, unroll } = await readDevice();
+export async function wgslText(
+  contender: Contender,
+  p: Problem,
+  choice?: AdapterChoice,
+): Promise<string> {
+  const { limits, dialect, unroll } = await readDevice(choice);
   const params = contender.defaults(p, limits);
   const why = contender.refuses(p, params, limits);
   const notes = why ? [`// This device cannot run it: ${why}.`] : [];
@@ -46,20 +67,26 @@ export async function wgslText(contender: Contender, p: Problem): Promise<string
     const { kernel, workgroups } = dispatch;
     return `// Dispatch ${i + 1} of ${dispatches.length}: ${kernel.name}, ` +
       `${workgroups.join(" x ")} workgroups\n` +
-      dispatchWgsl(dispatch, { compiler: "naga", unroll });
+      dispatchWgsl(dispatch, { dialect, unroll });
   });
   return [...notes, ...texts].join("\n");
 }
 
-async function readDevice(): Promise<{ limits: DeviceLimits; unroll: boolean }> {
+interface DeviceTraits {
+  limits: DeviceLimits;
+  dialect: Dialect;
+  unroll: boolean;
+}
+
+async function readDevice(choice: AdapterChoice | undefined): Promise<DeviceTraits> {
   try {
-    const { adapter, info } = await openAdapter();
-    const { device } = await openDevice(adapter, ["subgroups"]);
-    const limits = limitsOf(device);
+    const host = await openAdapter(choice);
+    const { device, limits } = await openCheckedDevice(host, ["subgroups"]);
+    const dialect = await dialectOf(device);
     device.destroy();
-    return { limits, unroll: !info.software };
+    return { limits, dialect, unroll: !host.info.software };
   } catch (error) {
     if (!(error instanceof NoAdapterError)) throw error;
-    return { limits: DEFAULT_LIMITS, unroll: true };
+    return { limits: DEFAULT_LIMITS, dialect: STANDARD_DIALECT, unroll: true };
   }
 }

@@ -29,7 +29,8 @@ import { COLD_BYTES } from "./cold.ts";
 import { allocateWithin } from "./device_memory.ts";
 import { fill } from "./run_once.ts";
 import { type Entrant, sampleInterleaved, type Samples, type SampleSettings } from "./sampler.ts";
-import type { GpuTimer, Record } from "./timer.ts";
+import type { Record } from "./gpu_passes.ts";
+import type { GpuTimer } from "./timer.ts";
 
 /** One probe's measurement. */
 export interface ProbeResult extends Omit<ProbeTime, "us"> {
@@ -46,18 +47,19 @@ const FMA_WORKGROUPS = 1056;
 export interface ProbeKit {
   /** Fixed work that shows the clock. */
   readonly clock: Record;
+  /** The shortest pass that does work. */
+  readonly least: Record;
   /** Streams the whole table `times` times: real work for warming up. */
   warm(times: number): Record;
   /** The names of all probes, for rows of the given bytes. */
   names(rowBytes: number): string[];
   /** Measures them. */
-  measure(settings: SampleSettings, rowBytes: number): Promise<ProbeResult[]>;
+  measure(timer: GpuTimer, settings: SampleSettings, rowBytes: number): Promise<ProbeResult[]>;
 }
 
 /** Makes the probes; the table of `tableBytes` must be larger than any cache. */
 export async function createProbes(
   device: GPUDevice,
-  timer: GpuTimer,
   tableBytes: number,
 ): Promise<ProbeKit> {
   const specs = {
@@ -81,7 +83,7 @@ export async function createProbes(
       buffers: Object.fromEntries(Object.entries(specs).filter(([name]) => used.includes(name))),
       dispatches: [dispatch],
     };
-    const program = await compilePlan(device, plan, { compiler: "naga" });
+    const program = await compilePlan(device, plan);
     const [{ pipeline, layout }] = program.steps;
     const groups = Array.from({ length: windows }, (_, window) =>
       device.createBindGroup({
@@ -119,6 +121,7 @@ export async function createProbes(
 
   return {
     clock: (pass) => counter.record(pass, 0),
+    least: (pass) => chain.record(pass, 0),
     warm: (times) => (pass) => {
       for (let i = 0; i < times; i++) streamer.record(pass, i);
     },
@@ -129,7 +132,7 @@ export async function createProbes(
         ...(size > tableBytes / 2 ? [] : [gatherName(size, rowBytes)]),
       ]),
     ],
-    async measure(settings, rowBytes) {
+    async measure(timer, settings, rowBytes) {
       const flops = fmaFlops(fma);
       const entrants: (Sized & { bytes: number; operations: Operations })[] = [
         { entrant: chain, sets: 1, bytes: 0, operations: {} },
@@ -161,7 +164,7 @@ export async function createProbes(
   /** A gather whose rows differ from step to step, by as many seeds as keep it cold. */
   async function seeded(name: string, dispatch: Dispatch): Promise<Sized> {
     const plan = { buffers: specs, dispatches: [dispatch] };
-    const program = await compilePlan(device, plan, { compiler: "naga" });
+    const program = await compilePlan(device, plan);
     const [{ pipeline, layout }] = program.steps;
     const sets = setsOf(gatherProbeBytes(dispatch));
     const groups = Array.from({ length: sets }, (_, set) =>

@@ -2,7 +2,7 @@
 import { stringify } from "@std/csv";
 import type { CaseTimes, NamedTime } from "./ratios.ts";
 import { shortNumber } from "./results.ts";
-import { alignColumns, micros, rule } from "./text_table.ts";
+import { fitColumns, leftOutNote, micros, rule, wrapText } from "./text_table.ts";
 
 type Value = string | number | null;
 
@@ -12,6 +12,8 @@ interface Column {
   readonly name: string;
   /** In the text; none keeps it out of there. */
   readonly heading?: string;
+  /** As in {@linkcode TextColumn}. */
+  readonly importance?: number;
   value(times: CaseTimes): Value;
 }
 
@@ -35,16 +37,26 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
   {
     title: "Against dense attention outside",
     columns: [
-      { name: "cuda_dense", heading: "CUDA dense", value: (t) => nameOf(t.cudaDense) },
+      {
+        name: "cuda_dense",
+        heading: "CUDA dense",
+        importance: 0,
+        value: (t) => nameOf(t.cudaDense),
+      },
       { name: "cuda_dense_us", heading: "us", value: (t) => usOf(t.cudaDense) },
-      { name: "wgsl_dense", heading: "WGSL dense", value: (t) => nameOf(t.wgslDense) },
+      {
+        name: "wgsl_dense",
+        heading: "WGSL dense",
+        importance: 1,
+        value: (t) => nameOf(t.wgslDense),
+      },
       { name: "wgsl_dense_us", heading: "us", value: (t) => usOf(t.wgslDense) },
       {
         name: "wgsl_dense_over_cuda_dense_x",
         heading: "WGSL/CUDA",
         value: (t) => over(t.wgslDense, t.cudaDense),
       },
-      { name: "ort_web_us", heading: "ORT us", value: (t) => usOf(t.ortDense) },
+      { name: "ort_web_us", heading: "ORT us", importance: 2, value: (t) => usOf(t.ortDense) },
       {
         name: "ort_web_over_wgsl_dense_x",
         heading: "ORT/WGSL",
@@ -55,12 +67,18 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
   {
     title: "Dense attention over the sparse step",
     columns: [
-      { name: "step", heading: "step", value: (t) => nameOf(t.step) },
+      { name: "step", heading: "step", importance: 1, value: (t) => nameOf(t.step) },
       { name: "step_us", heading: "us", value: (t) => usOf(t.step) },
-      { name: "step_floor_us", heading: "floor us", value: (t) => t.step?.floorUs ?? null },
+      {
+        name: "step_floor_us",
+        heading: "floor us",
+        importance: 0,
+        value: (t) => t.step?.floorUs ?? null,
+      },
       {
         name: "step_floor_pct",
         heading: "% floor",
+        importance: 2,
         value: ({ step }) => step?.floorUs ? step.floorUs / step.medianUs * 100 : null,
       },
       {
@@ -71,7 +89,7 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
       {
         name: "wgsl_dense_over_step_x",
         heading: "x WGSL",
-        value: (t) => over(t.wgslDense, t.step),
+        value: (t) => over(t.turnDense, t.step),
       },
       { name: "ort_web_over_step_x", heading: "x ORT", value: (t) => over(t.ortDense, t.step) },
     ],
@@ -95,22 +113,41 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
   },
 ];
 
+/** A floor that a software adapter's probes made is none. */
+const OF_FLOORS = ["step_floor_us", "step_floor_pct"];
+
+/** Columns of a page or pipe, whose width nobody knows. */
+const USUAL_WIDTH = 120;
+
 /**
- * The ratios in tables of at most 120 columns, a line for each case. Columns that say nothing of any
- * case are left out, and so are tables without a ratio; empty if none is left.
+ * The ratios in tables, a line for each case. Columns that say nothing of any case are left out, and
+ * so are tables without a ratio; empty if none is left.
+ *
+ * @param width Most characters of a line; the least important columns that do not fit are left out.
  */
-export function formatRatios(times: readonly CaseTimes[]): string {
+export function formatRatios(times: readonly CaseTimes[], width = USUAL_WIDTH): string {
+  const software = times.some(({ row }) => row.software);
+  const narrowed = new Set<string>();
   const tables = TABLES.flatMap(({ title, columns }) => {
-    const told = columns.filter((column) => times.some((line) => column.value(line) !== null));
+    const told = columns.filter((column) =>
+      !(software && OF_FLOORS.includes(column.name)) &&
+      times.some((line) => column.value(line) !== null)
+    );
     if (!told.some(({ name }) => name.endsWith("_x"))) return [];
     const shown = [...CASE, ...told].filter(({ heading }) => heading);
-    const lines = alignColumns(
-      shown.map(({ name, heading }) => ({ heading: heading!, words: isWords(name) })),
+    const { lines, leftOut } = fitColumns(
+      shown.map(({ name, heading, importance }) => (
+        { heading: heading!, words: isWords(name), importance }
+      )),
       times.map((line) => shown.map((column) => cell(column, line))),
+      width,
     );
-    return [[title, "", lines[0], rule(lines), ...lines.slice(1)].join("\n")];
+    for (const heading of leftOut) narrowed.add(heading);
+    return [[...wrapText(title, width), "", lines[0], rule(lines), ...lines.slice(1)].join("\n")];
   });
-  if (tables.length > 0 && times.some(({ row }) => row.software)) tables.unshift(SOFTWARE);
+  if (tables.length > 0 && software) tables.unshift(SOFTWARE);
+  const notes = leftOutNote([...narrowed], "ratios.csv has all columns");
+  tables.push(...notes.map((note) => wrapText(note, width).join("\n")));
   return tables.join("\n\n");
 }
 

@@ -7,13 +7,14 @@ import { makeRow } from "./testing_row.ts";
 const NOTHING: CaseTimes = {
   ...{ label: "32x8x128", row: makeRow() },
   ...{ cudaDense: null, wgslDense: null, step: null, ortDense: null },
-  ...{ tokenPool: null, gptFast: null, select: null, topK: null },
+  ...{ tokenPool: null, gptFast: null, select: null, topK: null, turnDense: null, isTie: false },
 };
 
 const OWN: CaseTimes = {
   ...NOTHING,
   wgslDense: { name: "dense/split", medianUs: 20 },
   step: { name: "pipeline/sparse", medianUs: 10, floorUs: 7.5 },
+  turnDense: { name: "dense/split", medianUs: 20 },
 };
 
 const ALL: CaseTimes = {
@@ -73,13 +74,28 @@ Deno.test("ratios on a software adapter are marked", () => {
   assertStringIncludes(formatRatios([{ ...OWN, row }]), "WARNING: a software adapter's times");
 });
 
+Deno.test("a software adapter's floors are left out", () => {
+  const row = makeRow({ software: true });
+  assertStringIncludes(formatRatios([ALL]), "% floor");
+  assert(!formatRatios([{ ...ALL, row }]).includes("floor"));
+});
+
+Deno.test("in 80 columns the ratios stay and names go", () => {
+  const text = formatRatios([ALL], 80);
+  for (const line of text.split("\n")) assertLessOrEqual(line.length, 80, line);
+  for (const heading of ["WGSL/CUDA", "ORT/WGSL", "x CUDA", "x WGSL", "x ORT"]) {
+    assertStringIncludes(text, heading);
+  }
+  assert(text.endsWith("; ratios.csv has all columns."), text);
+});
+
 Deno.test("the tables keep within 120 columns", () => {
   const name = "pipeline/" + "x".repeat(30);
   const long = { name, medianUs: 1234567.8, floorUs: 1234567.8 };
   const text = formatRatios([{
     ...{ label: "y".repeat(40), row: makeRow({ batch: 512, kv_len: 2097152 }) },
     ...{ cudaDense: { ...long, name: "torch_cudnn" }, wgslDense: long, step: long, ortDense: long },
-    ...{ tokenPool: long, gptFast: long, select: long, topK: long },
+    ...{ tokenPool: long, gptFast: long, select: long, topK: long, turnDense: long, isTie: false },
   }]);
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 120, line);
 });

@@ -3,7 +3,7 @@
  * against peers measured outside, and against the systems that the paper compares with. Pure.
  */
 import type { PeerTime } from "./peers.ts";
-import type { ResultRow } from "./row.ts";
+import { caseName, type ResultRow } from "./row.ts";
 
 /** Who took how long. */
 export interface NamedTime {
@@ -26,11 +26,15 @@ export interface CaseTimes {
   readonly wgslDense: NamedTime | null;
   /** The fastest whole sparse step here. */
   readonly step: StepTime | null;
+  /** The fastest dense kernel that took turns with the step; null where none did. */
+  readonly turnDense: NamedTime | null;
+  /** Whether that one and the step tie: then neither is faster. */
+  readonly isTie: boolean;
   /** Dense attention in ONNX Runtime Web, what ships for WebGPU. */
   readonly ortDense: NamedTime | null;
-  /** LightLLM's way of dense attention, in WGSL. */
+  /** LightLLM's way of dense attention, in WGSL; one that took turns with the step, if any. */
   readonly tokenPool: NamedTime | null;
-  /** gpt-fast's way of dense attention, in WGSL. */
+  /** gpt-fast's way of dense attention, in WGSL; one that took turns with the step, if any. */
   readonly gptFast: NamedTime | null;
   readonly select: NamedTime | null;
   /** `torch.topk` on the rows that `select` picks from. */
@@ -48,8 +52,12 @@ export function caseTimes(
   peers: readonly PeerTime[],
   labels: ReadonlyMap<string, string>,
 ): CaseTimes[] {
-  const cases = Map.groupBy(rows, (row) => row.case_id);
-  return Array.from(cases, ([id, rows]) => timesOf(labels.get(id) ?? id, rows, peers))
+  // Caches left hot make another case, whose times must not meet those of the cold one.
+  const cases = Map.groupBy(rows, caseName);
+  return Array.from(
+    cases.values(),
+    (of) => timesOf(labels.get(of[0].case_id) ?? of[0].case_id, of, peers),
+  )
     .filter(({ cudaDense, wgslDense, step, ortDense, select, topK }) =>
       wgslDense && (cudaDense || ortDense || step) || step && (cudaDense || ortDense) ||
       select && topK
@@ -61,10 +69,17 @@ function timesOf(
   rows: readonly ResultRow[],
   peers: readonly PeerTime[],
 ): CaseTimes {
-  const [row] = rows;
-  const timed = rows.filter(({ verified, median_us }) => verified && median_us !== null);
-  const kernel = (name: string) => fastest(timed.filter((row) => row.kernel === name).map(timeOf));
-  const stage = (name: string) => fastest(timed.filter((row) => row.stage === name).map(timeOf));
+  // Probes have caches of their own.
+  const row = rows.find(({ stage }) => stage !== "probe") ?? rows[0];
+  // A median of 0 is a clock too coarse for the kernel.
+  const timed = rows.filter(({ verified, median_us }) => verified && median_us);
+  const stage = (name: string) => fastestRow(timed.filter((row) => row.stage === name));
+  const kernel = (name: string) => fastestRow(timed.filter((row) => row.kernel === name));
+  const step = stage("pipeline");
+  const inTurn = timed.filter((row) => row.stage === "dense" && step && tookTurns(row, step));
+  const turnDense = fastestRow(inTurn);
+  const rival = (name: string) =>
+    step ? fastestRow(inTurn.filter((row) => row.kernel === name)) : kernel(name);
   const same = peers.filter((peer) => isSameStep(peer, row));
   const peer = (pattern: RegExp) =>
     fastest(
@@ -74,20 +89,30 @@ function timesOf(
   return {
     ...{ label, row },
     cudaDense: peer(/^torch_(flash|cudnn)$/),
-    wgslDense: stage("dense"),
-    step: stage("pipeline"),
+    wgslDense: timeOf(stage("dense")),
+    step: stepOf(step),
+    turnDense: timeOf(turnDense),
+    isTie: step !== null && turnDense !== null && isTie(step, turnDense),
     ortDense: peer(/^ort_web/),
-    tokenPool: kernel("dense/token_pool"),
-    gptFast: kernel("dense/gpt_fast"),
-    select: kernel("select/counting"),
+    tokenPool: timeOf(rival("dense/token_pool")),
+    gptFast: timeOf(rival("dense/gpt_fast")),
+    select: timeOf(kernel("select/counting")),
     topK: picksLikeTopK(row) ? peer(/^torch_topk$/) : null,
   };
 }
 
-/** Dense attention depends on neither codes nor windows: sizes decide. Peers are measured in f16. */
 function isSameStep(peer: PeerTime, row: ResultRow): boolean {
-  return row.dtype === "f16" && peer.batch === row.batch && peer.qHeads === row.q_heads &&
-    peer.kvHeads === row.kv_heads && peer.headDim === row.head_dim && peer.kvLen === row.kv_len;
+  return peer.stage === "decode" && hasSameSizes(peer, row);
+}
+
+/**
+ * Dense attention depends on neither codes nor windows: sizes decide. Peers are measured in f16, on
+ * sequences of one length.
+ */
+export function hasSameSizes(peer: PeerTime, row: ResultRow): boolean {
+  return row.dtype === "f16" && !row.lengths.includes(" ") && peer.batch === row.batch &&
+    peer.qHeads === row.q_heads && peer.kvHeads === row.kv_heads &&
+    peer.headDim === row.head_dim && peer.kvLen === row.kv_len;
 }
 
 /** The peer picks N/32 of the distances of every query head. */
@@ -95,8 +120,43 @@ function picksLikeTopK({ code_sharing, k, kv_len }: ResultRow): boolean {
   return code_sharing === "head" && k === Math.floor(kv_len / 32);
 }
 
-function timeOf({ kernel, median_us, floor_us }: ResultRow): StepTime {
-  return { name: kernel, medianUs: median_us!, floorUs: floor_us };
+/** Speedups are written to 6 digits, as medians are. */
+const ROUNDING = 1e-4;
+
+/**
+ * Whether two rows of a case were measured in turns: then their speedups refer to one time of dense
+ * attention. Medians of runs that did not take turns differ by more than the kernels do.
+ */
+export function tookTurns(one: ResultRow, other: ResultRow): boolean {
+  const [a, b] = [referenceUs(one), referenceUs(other)];
+  return a !== null && b !== null && Math.abs(a / b - 1) < ROUNDING;
+}
+
+/** Whether the intervals of two medians overlap; one without an interval shows no difference. */
+export function isTie(one: ResultRow, other: ResultRow): boolean {
+  const isBelow = ({ ci_high_us: high }: ResultRow, { ci_low_us: low }: ResultRow) =>
+    high !== null && low !== null && high < low;
+  return !isBelow(one, other) && !isBelow(other, one);
+}
+
+/** The time of dense attention that a row's speedup refers to; null without a speedup. */
+function referenceUs({ speedup_vs_dense: speedup, median_us }: ResultRow): number | null {
+  return speedup && median_us ? speedup * median_us : null;
+}
+
+function timeOf(row: ResultRow | null): NamedTime | null {
+  return row && { name: row.kernel, medianUs: row.median_us! };
+}
+
+function stepOf(row: ResultRow | null): StepTime | null {
+  return row && { name: row.kernel, medianUs: row.median_us!, floorUs: row.floor_us };
+}
+
+function fastestRow(rows: readonly ResultRow[]): ResultRow | null {
+  return rows.reduce<ResultRow | null>(
+    (best, row) => best && best.median_us! <= row.median_us! ? best : row,
+    null,
+  );
 }
 
 function fastest<T extends NamedTime>(times: readonly T[]): T | null {

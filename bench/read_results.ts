@@ -1,7 +1,16 @@
 /** Reads results back into rows, and says exactly what is wrong with them. */
-import { type CsvLine, csvLines, damaged, decimalNumber, readText } from "./csv_lines.ts";
+import {
+  type CsvLine,
+  csvLines,
+  damaged,
+  decimalNumber,
+  headerFields,
+  integerNumber,
+  readText,
+  truthValue,
+} from "./csv_lines.ts";
 import { COLUMNS, LATER_COLUMNS, type ResultRow } from "./row.ts";
-import { parseRun, rowsOfRun } from "./run_json.ts";
+import { isWord, parseRun, rowsOfRun, WORDS } from "./run_json.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a file of results holds. */
@@ -17,7 +26,7 @@ const TRUTHS: readonly (keyof ResultRow)[] = ["software", "verified"];
 // deno-fmt-ignore
 const TEXTS: readonly (keyof ResultRow)[] = [
   "utc", "suite_version", "commit", "runtime", "adapter", "vendor", "driver", "backend", "case_id",
-  "kernel", "stage", "lengths", "dtype", "code_sharing", "map", "params", "cache", "data_digest", "timer",
+  "kernel", "lengths", "map", "data_digest",
   "failure",
 ];
 
@@ -26,7 +35,14 @@ const TEXTS: readonly (keyof ResultRow)[] = [
 const MAY_BE_EMPTY: readonly (keyof ResultRow)[] = [
   "rows", "unique_rows", "workgroup", "median_us", "ci_low_us", "ci_high_us", "noise_pct",
   "gbytes_per_s", "gflops_per_s", "floor_us", "roofline_pct", "speedup_vs_dense", "ns_per_tick", "rel_l2_err",
-  "seed", "memory_bytes",
+  "seed", "memory_bytes", "clock_grain_ns",
+];
+
+/** Columns that count something. */
+// deno-fmt-ignore
+const COUNTS: readonly (keyof ResultRow)[] = [
+  "batch", "q_heads", "kv_heads", "head_dim", "kv_len", "bits", "k", "selected", "sink", "recent", "rows",
+  "unique_rows", "workgroup", "seed", "steps_per_sample", "sets", "samples", "dropped", "dispatches",
 ];
 
 /**
@@ -37,7 +53,7 @@ const MAY_BE_EMPTY: readonly (keyof ResultRow)[] = [
 export function readResults(path: string): StoredResults {
   const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/results.csv` : path;
   const text = readText(file);
-  if (!text.startsWith("{")) return parseResults(text, file);
+  if (!/^\ufeff?\s*\{/.test(text)) return parseResults(text, file);
   return { rows: rowsOfRun(parseRun(text, file)), warning: null };
 }
 
@@ -51,35 +67,25 @@ export function readResults(path: string): StoredResults {
 export function parseResults(text: string, path: string): StoredResults {
   const end = text.lastIndexOf("\n") + 1;
   refuseOtherVersion(text, path);
-  const due = "this version writes";
-  const columns = columnsOf(text);
-  const lines = csvLines(text.slice(0, end), columns, { path, due });
+  const format = { path, due: "this version writes", optional: LATER_COLUMNS };
+  const lines = csvLines(text.slice(0, end), COLUMNS, format);
   return {
-    rows: lines.map((line) => parseRow(line, columns, path)),
+    rows: lines.map((line) => parseRow(line, path)),
     warning: text.slice(end).trim() === "" ? null : `${path}: dropped an incomplete last line.`,
   };
-}
-
-/** The columns that the text has: all, or those of the first files. */
-function columnsOf(text: string): readonly (keyof ResultRow)[] {
-  const found = headerOf(text);
-  const older = LATER_COLUMNS.every((name) => !found.includes(name));
-  return older ? COLUMNS.filter((name) => !LATER_COLUMNS.includes(name)) : COLUMNS;
-}
-
-function headerOf(text: string): string[] {
-  return text.replace(/^\ufeff/, "").split(/\r?\n/, 1)[0].split(",");
 }
 
 /** Columns come and go with versions of the suite; the first ones tell its files from foreign ones. */
 function refuseOtherVersion(text: string, path: string): void {
   if (text.trim() === "") throw new UsageError(`${path} is empty.`);
-  const found = headerOf(text);
+  const found = headerFields(text);
   // Without a line break behind it the header itself may be cut short.
-  if (!text.includes("\n") || found[0] !== COLUMNS[0] || found[1] !== COLUMNS[1]) return;
-  const known: readonly string[] = columnsOf(text);
-  const lacks = known.filter((name) => !found.includes(name));
-  const extra = found.filter((name) => !known.includes(name));
+  if (!text.includes("\n") || !found.includes(COLUMNS[0]) || !found.includes(COLUMNS[1])) return;
+  const known: readonly string[] = COLUMNS;
+  const due = COLUMNS.filter((name) => !LATER_COLUMNS.includes(name));
+  const lacks = due.filter((name) => !found.includes(name));
+  // Statistics programs put a column of row numbers first, which has no name.
+  const extra = found.filter((name, i) => !known.includes(name) && !(i === 0 && name === ""));
   if (lacks.length + extra.length === 0) return;
   const parts = [
     ...(lacks.length > 0 ? [`it lacks ${lacks.join(", ")}`] : []),
@@ -88,15 +94,11 @@ function refuseOtherVersion(text: string, path: string): void {
   throw damaged(path, 1, `has the columns of another version of the suite: ${parts.join(" and ")}`);
 }
 
-function parseRow(
-  { line, fields }: CsvLine,
-  columns: readonly (keyof ResultRow)[],
-  path: string,
-): ResultRow {
+function parseRow(csvLine: CsvLine<keyof ResultRow>, path: string): ResultRow {
   const values = COLUMNS.map((name) => {
-    const text = fields[columns.indexOf(name)] ?? "";
+    const text = csvLine.text(name);
     const value = valueOf(name, text);
-    if (value === undefined) throw damaged(path, line, `${name} cannot be "${text}"`);
+    if (value === undefined) throw damaged(path, csvLine.line, `${name} cannot be "${text}"`);
     return [name, value];
   });
   return Object.fromEntries(values) as ResultRow;
@@ -107,11 +109,24 @@ function valueOf(
   name: keyof ResultRow,
   text: string,
 ): string | boolean | number | null | undefined {
+  if (name === "params") return isJsonObject(text) ? text : undefined;
+  const word = WORDS.find((column) => column === name);
+  if (word !== undefined) return isWord(word, text) ? text : undefined;
   if (TEXTS.includes(name)) return text;
-  if (TRUTHS.includes(name)) return { true: true, false: false }[text];
+  if (TRUTHS.includes(name)) return truthValue(text);
   if (text === "") return MAY_BE_EMPTY.includes(name) ? null : undefined;
-  const value = decimalNumber(text);
-  return Number.isFinite(value) ? value : undefined;
+  const value = COUNTS.includes(name) ? integerNumber(text) : decimalNumber(text);
+  // Every number of a row is a size, a time or a rate.
+  return Number.isFinite(value) && value >= 0 ? value : undefined;
+}
+
+function isJsonObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
 }
 
 function isFolder(path: string): boolean {

@@ -1,6 +1,6 @@
 /** One measurement as it is written: the columns of `results.csv`, in order. Pure. */
 import type { CodeSharing, KvDtype } from "../kernels/problem.ts";
-import type { Stage } from "../kernels/contender.ts";
+import type { HandOver, Stage } from "../kernels/contender.ts";
 
 /** A row of `results.csv`. Times are empty (null) where the check failed. */
 export interface ResultRow {
@@ -87,6 +87,10 @@ export interface ResultRow {
   readonly verified: boolean;
   /** What was wrong, with the worst element; empty where verified. */
   readonly failure: string;
+  /** Nanoseconds between neighbouring values of a timestamp; null for wall time. */
+  readonly clock_grain_ns: number | null;
+  /** How partials reach whoever merges them; empty where nothing is handed over. */
+  readonly hand_over: HandOver | "";
 }
 
 /** Column names in the order in which they are written. */
@@ -146,13 +150,17 @@ export const COLUMNS: readonly (keyof ResultRow)[] = [
   "rel_l2_err",
   "verified",
   "failure",
+  "clock_grain_ns",
+  "hand_over",
 ];
 
-/** Columns that the first files with results lack. */
+/** Columns that came later: a file may lack any of them. */
 export const LATER_COLUMNS: readonly (keyof ResultRow)[] = [
   "seed",
   "memory_bytes",
   "data_digest",
+  "clock_grain_ns",
+  "hand_over",
 ];
 
 /** Raw samples of one row: a line of `samples.jsonl`. */

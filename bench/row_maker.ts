@@ -1,6 +1,7 @@
 /** Makes the rows of a case out of verdicts and samples. */
-import { costBytes } from "../kernels/contender.ts";
+import { costBytes, type HandOver, type Plan } from "../kernels/contender.ts";
 import type { Verdict } from "../kernels/judge.ts";
+import { handOverOf } from "../kernels/merge/hand_over.ts";
 import { codeHeads, lengthOf, type Problem, windowsOf } from "../kernels/problem.ts";
 import { type BenchCase, mapName } from "./cases.ts";
 import { isCold } from "./cold.ts";
@@ -42,6 +43,7 @@ function caseColumns(
     data_digest: dataDigest,
     timer: timer.kind,
     ns_per_tick: timer.nsPerTick,
+    clock_grain_ns: timer.grainNs,
   };
 }
 
@@ -96,6 +98,7 @@ export function probeRows(
     floor_us: null,
     roofline_pct: null,
     speedup_vs_dense: null,
+    hand_over: "",
     rel_l2_err: null,
     verified: failure === null,
     failure: failure ?? "",
@@ -135,6 +138,7 @@ export function rowMaker(
       floor_us: floor,
       roofline_pct: us ? floor / us * 100 : null,
       speedup_vs_dense: us && bestDenseUs && compared ? bestDenseUs / us : null,
+      hand_over: handOverOfPlan(plan),
       rel_l2_err: verdict.relL2,
       verified: verdict.ok,
       failure: verdict.ok ? "" : failureOf(verdict),
@@ -169,6 +173,13 @@ export async function rowsOf(contestant: Contestant, p: Problem): Promise<Gather
     unique += seen.size;
   }
   return { rows, unique };
+}
+
+/** How a plan hands partials over; empty where it has a single dispatch that joins none. */
+function handOverOfPlan({ dispatches }: Plan): HandOver | "" {
+  const codes = dispatches.flatMap(({ params }) => params.HAND_OVER ?? []);
+  if (codes.length > 0) return handOverOf(codes[0]);
+  return dispatches.length > 1 ? "dispatch" : "";
 }
 
 function failureOf({ checked, worst }: Verdict): string {

@@ -13,7 +13,7 @@ const [benchCase] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "512"]));
 const context = {
   facts: {},
   settings: {},
-  timer: { kind: "timestamp", nsPerTick: 1 },
+  timer: { kind: "timestamp", nsPerTick: 1, grainNs: 65_536 },
   probeFailure: null,
 } as unknown as MeasureContext;
 const samples = { stepsPerSample: 1, us: [50, 50, 50], droppedUs: [] };
@@ -34,7 +34,13 @@ const probes: ProbeResult[] = [
 function rowOf(name: string) {
   const contender = findContender(name);
   const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 2e8 };
-  const contestant = { contender, params: {}, plan: { dispatches: [0] }, cost, sets: 1 };
+  const contestant = {
+    contender,
+    params: {},
+    plan: { dispatches: [{ params: {} }] },
+    cost,
+    sets: 1,
+  };
   const verdict = { ok: true, relL2: 0, worst: null, checked: "" };
   const row = rowMaker(context, benchCase, ceilings);
   return row(contestant as unknown as Contestant, verdict, samples, 25, null);
@@ -45,6 +51,11 @@ Deno.test("a row tells its rate of arithmetic, and its floor knows of it", () =>
   assertAlmostEquals(row.gflops_per_s!, 4000);
   assertAlmostEquals(row.floor_us!, 22);
   assertAlmostEquals(row.roofline_pct!, 44);
+});
+
+Deno.test("a row tells the clock that it was timed by", () => {
+  const { timer, ns_per_tick, clock_grain_ns } = rowOf("dense/split");
+  assertEquals([timer, ns_per_tick, clock_grain_ns], ["timestamp", 1, 65_536]);
 });
 
 Deno.test("a prompt's attention is not compared with a decode step's", () => {

@@ -3,6 +3,8 @@
  * read: it tells the place of what is wrong, has no dependencies and is the smallest such library.
  */
 import * as v from "valibot";
+import { DuplicateNameError, parseStrictJson } from "../kernels/strict_json.ts";
+import { describeFile, RUN_DOCUMENT } from "./file_kinds.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
 import { shortNumber } from "./results.ts";
 import { UsageError } from "./usage_error.ts";
@@ -47,8 +49,19 @@ const ROW_FIELDS = {
   ...{ roofline_pct: v.nullable(amount), speedup_vs_dense: v.nullable(amount) },
   ...{ ns_per_tick: v.nullable(amount), rel_l2_err: v.nullable(amount) },
   ...{ verified: v.boolean(), failure: text },
+  // Documents that were written before there was this column lack it.
+  clock_grain_ns: v.optional(v.nullable(amount), null),
+  hand_over: v.optional(v.picklist(["dispatch", "atomics", "barrier", ""]), ""),
   ...{ us: v.nullable(v.array(amount)), dropped_us: v.nullable(v.array(amount)) },
 } satisfies Record<Exclude<keyof ResultRow, Shared> | "us" | "dropped_us", v.GenericSchema>;
+
+/** Columns of a row that hold one of a few words. */
+export const WORDS = ["stage", "dtype", "code_sharing", "cache", "timer", "hand_over"] as const;
+
+/** Whether a text is one of the words that a column may hold. */
+export function isWord(column: (typeof WORDS)[number], text: string): boolean {
+  return v.is(column === "timer" ? DEVICE.entries.timer : ROW_FIELDS[column], text);
+}
 
 const ROW = v.pipe(
   v.strictObject(ROW_FIELDS),
@@ -104,14 +117,20 @@ export function runJson(
  * @throws {UsageError} one sentence on what is wrong, and where.
  */
 export function parseRun(json: string, path: string): RunDocument {
+  const found = describeFile(json);
+  const other = found === RUN_DOCUMENT ? null : found;
+  const hint = other === null ? "" : `: it is ${other}`;
   let value: unknown;
   try {
-    value = JSON.parse(json);
-  } catch {
-    throw new UsageError(`${path} is no JSON.`);
+    value = parseStrictJson(json.replace(/^\ufeff/, ""));
+  } catch (error) {
+    if (error instanceof DuplicateNameError) throw new UsageError(`${path}: ${error.message}.`);
+    throw new UsageError(`${path} is no JSON${hint === "" ? "" : ` document${hint}`}.`);
   }
   const schema = (value as { schema?: unknown } | null)?.schema;
-  if (typeof schema !== "number") throw new UsageError(`${path} is no run of the suite.`);
+  if (typeof schema !== "number" || other !== null) {
+    throw new UsageError(`${path} is no run of the suite${hint}.`);
+  }
   if (schema !== SCHEMA) {
     throw new UsageError(`${path} has schema ${schema}, this version reads ${SCHEMA}.`);
   }

@@ -49,6 +49,13 @@ Deno.test("the shared columns stand once, all others in each row", () => {
   assertEquals([suite.commit, settings.seed], [ROW.commit, ROW.seed]);
 });
 
+Deno.test("a document of before there was a grain of the clock lacks it", () => {
+  const older = JSON.parse(runJson(FACTS, [ROW], []));
+  assertEquals(older.rows[0].clock_grain_ns, 32);
+  delete older.rows[0].clock_grain_ns;
+  assertEquals(parseRun(JSON.stringify(older), "r.json").rows[0].clock_grain_ns, null);
+});
+
 Deno.test("a run on this machine gives the same rows as CSV and as JSON", () =>
   inFolder(async (folder) => {
     const json = `${folder}/run.json`;
@@ -90,6 +97,14 @@ Deno.test("damaged documents are refused in one sentence that tells the place", 
   const wrong: [string, RegExp][] = [
     ["", /^r\.json is no JSON\.$/],
     [runJson(FACTS, [ROW], []).slice(0, -20), /^r\.json is no JSON\.$/],
+    [
+      runJson(FACTS, [ROW], []).replace('"median_us":', '"median_us":1,"median_us":'),
+      /^r\.json: the name "median_us" stands twice in one object\.$/,
+    ],
+    [
+      spoilt((run) => run.rows[0].median_us = -5),
+      /^r\.json: rows\.0\.median_us is -5 where >=0 is due\.$/,
+    ],
     ["null", /^r\.json is no run of the suite\.$/],
     ["[]", /^r\.json is no run of the suite\.$/],
     ['{"entries":[]}', /^r\.json is no run of the suite\.$/],

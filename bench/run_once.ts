@@ -1,5 +1,5 @@
 /** Small GPU errands around a measurement: run a plan once, fill, poison and read buffers. */
-import type { Plan } from "../kernels/contender.ts";
+import type { BufferSpec, Plan } from "../kernels/contender.ts";
 import {
   allocate,
   bindProgram,
@@ -26,7 +26,7 @@ export async function runPlan(
   buffers: Readonly<Record<string, GPUBuffer>>,
   unroll: boolean,
 ): Promise<void> {
-  const program = await compilePlan(device, plan, { compiler: "naga", unroll });
+  const program = await compilePlan(device, plan, { unroll });
   submitOnce(device, bindProgram(device, program, buffers));
 }
 
@@ -49,11 +49,21 @@ export async function fill(
   range.destroy();
 }
 
-/** Overwrites a buffer with bytes of 0xff: NaN as floats, no valid index as whole numbers. */
-export function poison(device: GPUDevice, buffer: GPUBuffer): void {
+/**
+ * Overwrites a buffer with bytes of 0xff: NaN as floats, no valid index as whole numbers. The bytes
+ * that a step has to leave at zero stay as it left them.
+ */
+export function poison(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  zeros: BufferSpec["zeros"] = { offset: 0, bytes: 0 },
+): void {
   const chunk = new Uint8Array(Math.min(buffer.size, 1 << 24)).fill(0xff);
-  for (let at = 0; at < buffer.size; at += chunk.length) {
-    device.queue.writeBuffer(buffer, at, chunk, 0, Math.min(chunk.length, buffer.size - at));
+  const zerosEnd = zeros.offset + zeros.bytes;
+  for (const [begin, end] of [[0, zeros.offset], [zerosEnd, buffer.size]]) {
+    for (let at = begin; at < end; at += chunk.length) {
+      device.queue.writeBuffer(buffer, at, chunk, 0, Math.min(chunk.length, end - at));
+    }
   }
 }
 

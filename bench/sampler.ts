@@ -2,8 +2,11 @@
  * Samples several contenders fairly: on a warm clock, interleaved round by round, several steps to
  * a timed pass, with a fixed-work probe of the clock before every sample. Web APIs only.
  */
-import { type GpuTimer, MAX_PASSES, type Record } from "./timer.ts";
+import type { Record } from "./gpu_passes.ts";
+import { planSamples } from "./pilot.ts";
 import { median, medianInterval, quantile } from "./statistics.ts";
+import type { GpuTimer } from "./timer.ts";
+import { MAX_PASSES } from "./timestamps.ts";
 
 /** Something to be timed; `step` counts up without end, so that inputs can rotate. */
 export interface Entrant {
@@ -15,21 +18,20 @@ export interface Entrant {
 export interface SampleSettings {
   /** Stop when half the 95% interval of every median is below this share of it, in percent. */
   readonly noisePct: number;
+  /** Time limit of everything, the pilot included; see {@linkcode FEWEST_SAMPLES}. */
   readonly maxTimeMs: number;
-  /** Length of a sample: well above the timer's grain and a pass's fixed cost (4 us). */
+  /** Length of a sample: well above a pass's fixed cost (4 us). A coarse timer lengthens it. */
   readonly sampleUs: number;
   readonly minSamples: number;
   /** Untimed work submitted right before each batch of samples. */
   readonly warm: readonly Record[];
   /** Fixed work that shows the clock; null where a clock means nothing (software). */
   readonly clock: Record | null;
-  /** Most steps of a sample. */
-  readonly maxSteps: number;
   /** The shortest time that the fixed work took in this run; samples lower it. */
   readonly bestClock: { us: number };
 }
 
-/** The samples of one entrant. */
+/** The samples of one entrant. Both lists are empty if the timer gave no time at all. */
 export interface Samples {
   readonly stepsPerSample: number;
   /** Microseconds per step, kept samples. */
@@ -40,74 +42,119 @@ export interface Samples {
 
 /** A sample counts as taken at a low clock when the fixed work took this much longer than at best. */
 const LOW_CLOCK = 1.15;
-/** Fewer have no 95% interval of the median: taken whatever the time limit is. */
+/** Fewer have no 95% interval of the median. They may be taken past the time limit. */
 export const FEWEST_SAMPLES = 6;
-const ROUNDS_PER_BATCH = 24;
+/** A step of this length may take its fewest samples, however short the time limit is. */
+export const LONG_STEP_MS = 1000;
+/** Attempts at the fewest samples, since a timer may fail now and then. */
+const MOST_ATTEMPTS = 2 * FEWEST_SAMPLES;
 
-/** Times the entrants against each other. The result stands in the order of `entrants`. */
+const ROUNDS_PER_BATCH = 24;
+/** Longest work of one submission: a GPU that works for longer may be reset by its driver. */
+const MOST_SUBMISSION_MS = 2000;
+
+/**
+ * Times the entrants against each other. The result stands in the order of `entrants`. Ends when
+ * the time limit is reached or all medians are sharp enough. Entrants with some samples, but fewer
+ * than {@linkcode FEWEST_SAMPLES}, may run past the limit, for {@linkcode LONG_STEP_MS} a sample and
+ * for two more in the pilot.
+ */
 export async function sampleInterleaved(
   timer: GpuTimer,
   entrants: readonly Entrant[],
   settings: SampleSettings,
 ): Promise<Samples[]> {
+  const beginMs = timer.nowMs();
+  const deadlineMs = beginMs + settings.maxTimeMs;
+  const fewestMs = (FEWEST_SAMPLES + 2) * LONG_STEP_MS * entrants.length;
+  const lastMs = beginMs + Math.max(settings.maxTimeMs, fewestMs);
   const steps = entrants.map(() => 0);
   const pass = (entrant: number, count: number): Record => (encoder) => {
     for (let i = 0; i < count; i++) entrants[entrant].record(encoder, steps[entrant]++);
   };
-  const { samples, roundUs } = await pilot(timer, entrants, settings, pass);
+  const fittingUs = settings.maxTimeMs * 1000 / (FEWEST_SAMPLES * entrants.length);
+  const plan = await planSamples(timer, entrants.length, pass, { ...settings, fittingUs });
+  const samples = plan.stepsPerSample.map((stepsPerSample): Samples => (
+    { stepsPerSample, us: [], droppedUs: [] }
+  ));
   const clocks: number[] = [];
-  const taken: { entrant: number; us: number; clockUs: number }[] = [];
+  const taken: Sample[] = [];
+  const attempts = entrants.map(() => 0);
+  const found = (e: number) => samples[e].us.length + samples[e].droppedUs.length;
+  const settled = (e: number) =>
+    found(e) >= FEWEST_SAMPLES && samples[e].us.length >= settings.minSamples &&
+    intervalPct(samples[e].us) <= settings.noisePct;
+  const lacks = (e: number) =>
+    found(e) > 0 && found(e) < FEWEST_SAMPLES && attempts[e] < MOST_ATTEMPTS;
+  // An entrant that the timer gives no time for is not waited for.
+  let active = entrants.map((_, e) => e);
+  let { roundMs } = plan;
 
-  const deadline = performance.now() + settings.maxTimeMs;
-  const perRound = entrants.length * (settings.clock ? 2 : 1);
-  const roundMs = roundUs / 1000;
-  const rounds = Math.max(
-    1,
-    Math.min(
-      ROUNDS_PER_BATCH,
-      Math.floor(MAX_PASSES / perRound),
-      Math.ceil(settings.maxTimeMs / 3 / roundMs),
-    ),
-  );
-  do {
+  for (;;) {
+    const leftMs = deadlineMs - timer.nowMs();
+    const batchMs = leftMs > 0 ? Math.min(settings.maxTimeMs / 3, leftMs) : Infinity;
+    const wanted = leftMs > 0
+      ? ROUNDS_PER_BATCH
+      : Math.max(...active.map((e) => FEWEST_SAMPLES - found(e)));
+    const passesPerRound = active.length * (plan.clock ? 2 : 1);
+    const rounds = Math.max(
+      1,
+      Math.min(
+        wanted,
+        Math.floor(MAX_PASSES / passesPerRound),
+        Math.floor(Math.min(batchMs, MOST_SUBMISSION_MS) / roundMs),
+      ),
+    );
     const records: Record[] = [];
     for (let round = 0; round < rounds; round++) {
-      for (let e = 0; e < entrants.length; e++) {
-        if (settings.clock) records.push(settings.clock);
+      for (const e of active) {
+        if (plan.clock) records.push(plan.clock.record);
         records.push(pass(e, samples[e].stepsPerSample));
       }
     }
+    const sentMs = timer.nowMs();
     const times = await timer.time(records, settings.warm);
+    const nowMs = timer.nowMs();
+    roundMs = (nowMs - sentMs) / rounds;
     for (let at = 0, i = 0; at < times.length; i++) {
-      const clockUs = settings.clock ? times[at++] : NaN;
+      const entrant = active[i % active.length];
+      const clockUs = plan.clock ? times[at++] : null;
       const us = times[at++];
-      if (Number.isFinite(clockUs)) clocks.push(clockUs);
-      if (Number.isFinite(us)) taken.push({ entrant: i % entrants.length, us, clockUs });
+      attempts[entrant]++;
+      if (clockUs !== null) clocks.push(clockUs);
+      if (us !== null) taken.push({ entrant, us, clockUs });
     }
-    sort(samples, taken, clocks, settings.bestClock);
-  } while (
-    samples.some((s) => s.us.length + s.droppedUs.length < FEWEST_SAMPLES) ||
-    performance.now() < deadline &&
-      samples.some((s) =>
-        s.us.length < settings.minSamples || intervalPct(s.us) > settings.noisePct
-      )
-  );
-  return samples;
+    sort(samples, taken, clocks, plan.clock?.repeats ?? 1, settings.bestClock);
+    active = active.filter((e) => found(e) > 0 || attempts[e] < MOST_ATTEMPTS);
+    const goesOn = nowMs < deadlineMs
+      ? active.some((e) => !settled(e))
+      : nowMs < lastMs && active.some(lacks);
+    if (!goesOn) return samples;
+  }
+}
+
+/** A timed pass. */
+interface Sample {
+  readonly entrant: number;
+  readonly us: number;
+  /** Of the fixed work right before it; null where that gave no time. */
+  readonly clockUs: number | null;
 }
 
 /** Sorts all samples taken so far into kept and dropped, by the best clock of the run so far. */
 function sort(
   samples: readonly Samples[],
-  taken: readonly { entrant: number; us: number; clockUs: number }[],
+  taken: readonly Sample[],
   clocks: readonly number[],
+  repeats: number,
   best: { us: number },
 ): void {
-  if (clocks.length) best.us = Math.min(best.us, quantile(clocks, 0.1));
-  const limitUs = best.us * LOW_CLOCK;
+  if (clocks.length) best.us = Math.min(best.us, quantile(clocks, 0.1) / repeats);
+  const limitUs = best.us * repeats * LOW_CLOCK;
   for (const s of samples) s.us.length = s.droppedUs.length = 0;
   for (const { entrant, us, clockUs } of taken) {
     const s = samples[entrant];
-    (clockUs > limitUs ? s.droppedUs : s.us).push(us / s.stepsPerSample);
+    (clockUs !== null && clockUs > limitUs ? s.droppedUs : s.us).push(us / s.stepsPerSample);
   }
 }
 
@@ -116,27 +163,4 @@ function intervalPct(us: readonly number[]): number {
   if (us.length < 3) return Infinity;
   const { low, high } = medianInterval(us);
   return (high - low) / 2 / median(us) * 100;
-}
-
-/** Finds how many steps make a sample long enough, with everything compiled and touched once. */
-async function pilot(
-  timer: GpuTimer,
-  entrants: readonly Entrant[],
-  settings: SampleSettings,
-  pass: (entrant: number, count: number) => Record,
-): Promise<{ samples: Samples[]; roundUs: number }> {
-  const short = entrants.map((_, e) => pass(e, 1));
-  await timer.time(short);
-  const singles = await timer.time(short, settings.warm);
-  let roundUs = 0;
-  const samples = entrants.map((_, e) => {
-    const stepUs = Math.max(0.5, singles[e] || 1);
-    const stepsPerSample = Math.max(
-      1,
-      Math.min(settings.maxSteps, Math.ceil(settings.sampleUs / stepUs)),
-    );
-    roundUs += stepUs * stepsPerSample;
-    return { stepsPerSample, us: [], droppedUs: [] };
-  });
-  return { samples, roundUs };
 }

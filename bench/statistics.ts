@@ -6,10 +6,15 @@ export interface Interval {
   readonly high: number;
 }
 
-/** The samples in ascending order. */
+/** The samples in ascending order. NaN among them is a fault of the caller. */
 function sorted(samples: ArrayLike<number>): Float64Array {
   if (samples.length === 0) throw new RangeError("statistics need at least one sample");
-  return Float64Array.from(samples).sort();
+  const ascending = Float64Array.from(samples).sort();
+  // NaN sorts last.
+  if (Number.isNaN(ascending[ascending.length - 1])) {
+    throw new TypeError("statistics need numbers, got NaN");
+  }
+  return ascending;
 }
 
 /** Quantile of ascending values, R's type 7. */

@@ -82,6 +82,7 @@ Deno.test("noise is half the interquartile range over the median", () => {
 Deno.test("nonsense is refused", () => {
   for (const statistic of [median, medianInterval, noisePct]) {
     assertThrows(() => statistic([]), RangeError);
+    assertThrows(() => statistic([3, NaN, 1]), TypeError, "got NaN");
   }
   assertThrows(() => quantile([], 0.5), RangeError, "at least one sample");
   assertThrows(() => quantile([1], 1.1), RangeError, "between 0 and 1");

@@ -1,5 +1,6 @@
 /** Which kernels a run leaves out because their steps would take too long to be sampled. Pure. */
-import { FEWEST_SAMPLES } from "./sampler.ts";
+import { counted } from "./counted.ts";
+import { FEWEST_SAMPLES, LONG_STEP_MS } from "./sampler.ts";
 
 /** What a run allows. */
 export interface StepSettings {
@@ -7,9 +8,6 @@ export interface StepSettings {
   /** Most time to sample a case. */
   readonly maxTimeMs: number;
 }
-
-/** Steps that are always worth their time, however short `--max-time` is. */
-const LEAST_MS = 1000;
 
 /** Share of its floor that a kernel with much arithmetic can be trusted to reach; CPUs vary a lot. */
 const SHARE = { gpu: 1 / 2, software: 1 / 10 };
@@ -24,12 +22,19 @@ export function tooLong(
   { software, maxTimeMs }: StepSettings,
 ): string | undefined {
   const stepMs = floorUs / 1000 / (software ? SHARE.software : SHARE.gpu);
-  const mostMs = Math.max(LEAST_MS, maxTimeMs / FEWEST_SAMPLES);
+  const mostMs = Math.max(LONG_STEP_MS, maxTimeMs / FEWEST_SAMPLES);
   if (stepMs <= mostMs) return undefined;
-  return `at ${tokens} tokens a step would take about ${seconds(stepMs)} here, ` +
-    `more than the ${seconds(mostMs)} that --max-time leaves it`;
+  const [step, most] = secondsApart(stepMs, mostMs);
+  return `at ${counted(tokens, "token")} a step would take about ${step} here, ` +
+    `more than the ${most} that --max-time leaves it`;
 }
 
-function seconds(ms: number): string {
-  return `${ms < 10_000 ? (ms / 1000).toFixed(1) : (ms / 1000).toFixed(0)} s`;
+/** Two times with as many digits as tell them apart. */
+function secondsApart(oneMs: number, otherMs: number): [string, string] {
+  const digits = [0, 1, 2, 3].find((more) => seconds(oneMs, more) !== seconds(otherMs, more)) ?? 3;
+  return [seconds(oneMs, digits), seconds(otherMs, digits)];
+}
+
+function seconds(ms: number, moreDigits: number): string {
+  return `${(ms / 1000).toFixed((ms < 10_000 ? 1 : 0) + moreDigits)} s`;
 }

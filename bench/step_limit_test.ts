@@ -13,6 +13,14 @@ Deno.test("a step of which the fewest samples exceed the limit is left out in on
   assertEquals(tooLong(2_150_000, 131072, { ...GPU, maxTimeMs: 30_000 }), undefined);
 });
 
+Deno.test("the two times differ in what is told of them", () => {
+  const told = (floorUs: number) => tooLong(floorUs, 1, GPU)?.match(/[\d.]+ s\b/g);
+  assertEquals(told(836_000), ["1.672 s", "1.667 s"]);
+  assertEquals(told(860_000), ["1.72 s", "1.67 s"]);
+  assertEquals(told(1_000_000), ["2.0 s", "1.7 s"]);
+  assertMatch(tooLong(1_000_000, 1, GPU)!, /^at 1 token a step /);
+});
+
 Deno.test("a software adapter is trusted with less", () => {
   const software = { ...GPU, software: true };
   assertEquals(tooLong(70_000, 8192, software), undefined);

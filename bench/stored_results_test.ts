@@ -4,8 +4,10 @@ import { readPeers } from "./peers.ts";
 import { readResults } from "./read_results.ts";
 import { latestRows } from "./row.ts";
 import { inFolder, runProgram } from "./testing_command.ts";
+import { commitFault, historyOf } from "./testing_provenance.ts";
 
-const FOLDER = `${import.meta.dirname}/../fixtures/results`;
+const ROOT = `${import.meta.dirname}/..`;
+const FOLDER = `${ROOT}/fixtures/results`;
 const FILES = Array.from(Deno.readDirSync(FOLDER), ({ name }) => `${FOLDER}/${name}`)
   .filter((path) => path.endsWith(".csv")).sort();
 const PEERS = FILES.filter((path) => path.endsWith("-peers.csv"));
@@ -26,6 +28,32 @@ Deno.test("every stored file is valid: one run of one device, all of it verified
   });
   assertEquals(new Set(software), new Set([false, true]), "a GPU and a software adapter are there");
 });
+
+Deno.test("every stored file is of a clean tree", () => {
+  const faults = RESULTS.map((path) => [path, commitOf(path), commitFault(commitOf(path))]);
+  assertEquals(faults.filter(([, , fault]) => fault !== null), []);
+});
+
+const history = historyOf(ROOT);
+const unknown = typeof history === "string";
+
+Deno.test({
+  name: `every stored file is of a commit in the history${
+    unknown ? ` (cannot be checked here: ${history})` : ""
+  }`,
+  ignore: unknown,
+  fn() {
+    assert(typeof history !== "string");
+    const clean = RESULTS.filter((path) => commitFault(commitOf(path)) === null);
+    assert(clean.length > 0);
+    assertEquals(clean.filter((path) => !history.has(commitOf(path))), []);
+  },
+});
+
+/** The code that ran: one, as is tested above. */
+function commitOf(path: string): string {
+  return readResults(path).rows[0].commit;
+}
 
 Deno.test("compare runs on all pairs of stored files", async () => {
   const compare = (...paths: string[]) =>

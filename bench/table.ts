@@ -1,50 +1,65 @@
-/** The readable table of a run: one block for each case, at most 100 columns wide. Pure. */
+/** The readable table of a run: one block for each case, as wide as the terminal. Pure. */
 import { shapeName } from "../kernels/problem.ts";
 import type { ResultRow } from "./row.ts";
-import { alignColumns, micros, rule, type TextColumn } from "./text_table.ts";
+import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "./text_table.ts";
 
 interface Column extends TextColumn {
   cell(row: ResultRow): string;
 }
 
-const MAX_COLUMNS = 100;
+/** Columns of a page or pipe, whose width nobody knows. */
+const USUAL_WIDTH = 100;
 
 const COLUMNS: readonly Column[] = [
   { heading: "kernel", words: true, cell: (row) => row.kernel },
-  { heading: "stage", words: true, cell: (row) => row.stage },
+  { heading: "stage", words: true, cell: (row) => row.stage, importance: 0 },
   { heading: "median us", cell: (row) => row.verified ? micros(row.median_us) : "FAILED" },
-  { heading: "95% interval", cell: interval },
-  { heading: "GB/s", cell: (row) => decimals(row.gbytes_per_s, 1) },
-  { heading: "% floor", cell: (row) => decimals(row.roofline_pct, 1) },
+  { heading: "95% interval", cell: interval, importance: 2 },
+  { heading: "GB/s", cell: (row) => decimals(row.gbytes_per_s, 1), importance: 3 },
+  { heading: "% floor", cell: floorShare, importance: 4 },
   { heading: "x dense", cell: (row) => decimals(row.speedup_vs_dense, 2) },
-  { heading: "error", cell: error },
+  { heading: "error", cell: error, importance: 1 },
 ];
 
 /**
  * The rows as text, in blocks by case and in their order within it. `% floor` is the floor (bytes or
- * arithmetic at the device's own rate, plus dispatches) over the median, `x dense` the speedup over the best dense
- * kernel, `error` the relative distance from the f64 reference.
+ * arithmetic at the device's own rate, plus dispatches) over the median, `x dense` the speedup over
+ * the best dense kernel, `error` the relative distance from the f64 reference.
+ *
+ * @param width Most characters of a line; the least important columns that do not fit are left out.
  */
-export function formatTable(rows: readonly ResultRow[]): string {
-  const cases = Map.groupBy(rows, (row) => row.case_id);
-  // A run that ended early leaves cases of which the probes alone were measured.
-  return [...cases.values()].filter((all) => all.some(({ stage }) => stage !== "probe"))
-    .map(formatCase).join("\n\n");
+export function formatTable(rows: readonly ResultRow[], width = USUAL_WIDTH): string {
+  const cases = [...Map.groupBy(rows, (row) => row.case_id).values()]
+    // A run that ended early leaves cases of which the probes alone were measured.
+    .filter((all) => all.some(({ stage }) => stage !== "probe"));
+  const blocks = cases.map((all) => formatCase(all, width));
+  const leftOut = COLUMNS.map(({ heading }) => heading)
+    .filter((heading) => blocks.some((block) => block.leftOut.includes(heading)));
+  const note = leftOutNote(leftOut, "results.csv has all columns")
+    .flatMap((line) => wrapText(line, width)).join("\n");
+  return [...blocks.map(({ text }) => text), ...(note === "" ? [] : [note])].join("\n\n");
 }
 
-function formatCase(all: readonly ResultRow[]): string {
+function formatCase(
+  all: readonly ResultRow[],
+  width: number,
+): { readonly text: string; readonly leftOut: readonly string[] } {
   const [first] = all;
   const rows = all.filter((row) => row.stage !== "probe");
-  const heading = `${shapeName(shapeOf(first))}, ${first.lengths.replaceAll(" ", ", ")} tokens`;
-  const lines = alignColumns(COLUMNS, rows.map((row) => COLUMNS.map((column) => column.cell(row))));
+  const wrap = (text: string) => wrapText(text, width);
+  const tokens = first.lengths === "1"
+    ? "1 token"
+    : `${first.lengths.replaceAll(" ", ", ")} tokens`;
+  const heading = `${shapeName(shapeOf(first))}, ${tokens}`;
+  const columns = COLUMNS.filter((column) => rows.some((row) => column.cell(row) !== ""));
+  const cells = rows.map((row) => columns.map((column) => column.cell(row)));
+  const { lines, leftOut } = fitColumns(columns, cells, width);
   const body = rows.flatMap((row, i) =>
     row.verified ? [lines[i + 1]] : [lines[i + 1], ...wrap(`    ${row.failure}`)]
   );
   const settings = [...wrap(settingsOf(first, rows)), ...wrap(ceilingsOf(all))];
-  return [heading, ...settings.filter((line) => line.trim()), "", lines[0], rule(lines), ...body]
-    .join(
-      "\n",
-    );
+  const top = [...wrap(heading), ...settings.filter((line) => line.trim()), ""];
+  return { text: [...top, lines[0], rule(lines), ...body].join("\n"), leftOut };
 }
 
 /** The device's ceilings as its probes found them; empty without probes. */
@@ -86,21 +101,11 @@ function error({ rel_l2_err }: ResultRow): string {
   return rel_l2_err === 0 ? "0" : rel_l2_err?.toExponential(1) ?? "";
 }
 
-function decimals(value: number | null, places: number): string {
-  return value?.toFixed(places) ?? "";
+/** A CPU's caches make its probes say little of what a kernel reaches: several times its floor. */
+function floorShare({ software, roofline_pct }: ResultRow): string {
+  return software ? "" : decimals(roofline_pct, 1);
 }
 
-/** Lines of at most 100 characters, broken at spaces where there are any. */
-function wrap(text: string): string[] {
-  const indent = /^ */.exec(text)![0];
-  const lines: string[] = [];
-  let line = indent;
-  for (const word of text.trim().split(/\s+/)) {
-    const longer = line === indent ? line + word : `${line} ${word}`;
-    if (longer.length > MAX_COLUMNS && line !== indent) {
-      lines.push(line);
-      line = indent + word;
-    } else line = longer;
-  }
-  return [...lines, line].map((full) => full.slice(0, MAX_COLUMNS));
+function decimals(value: number | null, places: number): string {
+  return value?.toFixed(places) ?? "";
 }

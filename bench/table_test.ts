@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
-import { formatProgress } from "./progress.ts";
+import { clockText, formatProgress } from "./progress.ts";
 import { formatTable } from "./table.ts";
 import { makeFailedRow, makeRow } from "./testing_row.ts";
 
@@ -54,10 +54,41 @@ Deno.test("the table keeps within 100 columns", () => {
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 100, line);
 });
 
+Deno.test("in 80 columns the least important go, and the table says where they are", () => {
+  const row = makeRow({ kernel: "pipeline/sparse_two_group", stage: "pipeline" });
+  const text = formatTable([row], 80);
+  const lines = text.split("\n");
+  for (const line of lines) assertLessOrEqual(line.length, 80, line);
+  assertEquals(lines.find((line) => line.startsWith("kernel"))!.split(/ {2,}/), [
+    ...["kernel", "median us", "95% interval", "GB/s", "% floor", "x dense"],
+  ]);
+  assertEquals(
+    lines.at(-1),
+    "Not shown for want of room: stage, error; results.csv has all columns.",
+  );
+  assert(!formatTable([row]).includes("Not shown"));
+});
+
+Deno.test("a software adapter has no floor", () => {
+  assertStringIncludes(formatTable([makeRow({ roofline_pct: 412 })]), "412.0");
+  const text = formatTable([makeRow({ roofline_pct: 412, software: true })]);
+  assert(!text.includes("412.0") && !text.includes("% floor"), text);
+});
+
+Deno.test("a single token is one token", () => {
+  assertStringIncludes(formatTable([makeRow({ kv_len: 1, lengths: "1" })]), ", 1 token\n");
+});
+
 Deno.test("no rows make no table", () => assertEquals(formatTable([]), ""));
 
 Deno.test("the progress bar fits its line", () => {
   assertEquals(formatProgress("timing", 0.5, 80), "[############------------]  50% timing");
   assertEquals(formatProgress("timing", 7, 80), "[########################] 100% timing");
   assertEquals(formatProgress("timing", 0, 10), "[---------");
+});
+
+Deno.test("time left is in minutes and seconds", () => {
+  assertEquals([0, 59_499, 59_500, 3_725_000, -5].map(clockText), [
+    ...["0:00", "0:59", "1:00", "62:05", "0:00"],
+  ]);
 });

@@ -1,8 +1,13 @@
 /** Test support: a row of results with every column filled in. */
 import type { ResultRow } from "./row.ts";
 
-/** A verified row of dense attention, with `changes` in place of its own columns. */
+/**
+ * A verified row of dense attention, with `changes` in place of its own columns. A median without an
+ * interval gets one of half a percent to each side.
+ */
 export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
+  const { median_us: us } = changes;
+  const interval = us ? { ci_low_us: us * 0.995, ci_high_us: us * 1.005 } : {};
   return {
     utc: "2026-07-03T12:34:56.789Z",
     suite_version: "0.1.0",
@@ -59,6 +64,9 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
     rel_l2_err: 1.23456e-7,
     verified: true,
     failure: "",
+    clock_grain_ns: 32,
+    hand_over: "",
+    ...interval,
     ...changes,
   };
 }
@@ -77,4 +85,16 @@ export function makeFailedRow(changes: Partial<ResultRow> = {}): ResultRow {
     ...{ verified: false, failure: "out at [0, 3, 7]: got 0.25, want -0.25" },
     ...changes,
   });
+}
+
+/** The rows with the speedups that a run which timed them all in turns would give them. */
+export function inTurns(rows: readonly ResultRow[]): ResultRow[] {
+  const isRight = ({ verified, median_us }: ResultRow) => verified && median_us !== null;
+  const dense = rows.filter((row) => row.stage === "dense" && isRight(row));
+  const best = Math.min(...dense.map(({ median_us }) => median_us!));
+  return rows.map((row) =>
+    isRight(row) && dense.length > 0 && ["dense", "pipeline"].includes(row.stage)
+      ? { ...row, speedup_vs_dense: best / row.median_us! }
+      : row
+  );
 }

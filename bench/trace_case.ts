@@ -106,7 +106,7 @@ export async function measureTrace(
   });
   const params = pipeline.defaults(p, limits);
   const plan = pipeline.plan(p, params);
-  const program = await compilePlan(device, plan, { compiler: "naga", unroll: settings.unroll });
+  const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const outputs = Object.fromEntries(specs.filter(([, { role }]) => role !== "input"));
   const own = await allocateWithin(device, outputs);

@@ -3,28 +3,17 @@
  * uniform control flow. Dawn's null backend does that in milliseconds and needs no driver.
  */
 import { assert, assertEquals } from "@std/assert";
-import { create } from "webgpu";
 import type { Contender, DeviceLimits, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
 import type { Problem } from "./problem.ts";
-import { dispatchWgsl } from "./program.ts";
+import { bindGroupLayout, dispatchWgsl } from "./program.ts";
+import { CHECK_KERNELS } from "./check/device_check.ts";
 import { PROBE_KERNELS } from "./probe/probes.ts";
 import { CONTENDERS } from "./registry.ts";
+import { openNullDevice } from "./testing_dawn.ts";
 import { type Factors, testCase } from "./testing_grid.ts";
 import { paramDefaults, specialize } from "./wgsl.ts";
 
-/** Dawn ends with the object that `create` gives: what holds the device has to hold that too. */
 const dawn = await openNullDevice();
-
-async function openNullDevice(): Promise<{ gpu: GPU; device: GPUDevice }> {
-  const gpu = create(["backend=null"]);
-  const adapter = await gpu.requestAdapter();
-  const { maxStorageBuffersPerShaderStage } = adapter!.limits;
-  const device = await adapter!.requestDevice({
-    requiredFeatures: ["subgroups", "shader-f16"],
-    requiredLimits: { maxStorageBuffersPerShaderStage },
-  });
-  return { gpu, device };
-}
 
 /** Those of a large GPU, so that hardly any setting is refused. */
 const GENEROUS: DeviceLimits = {
@@ -34,15 +23,8 @@ const GENEROUS: DeviceLimits = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 16,
+  maxUniformBufferBindingSize: 65536,
   subgroupMinSize: 32,
-};
-
-/** The null device's, for which pipelines can be made. */
-const NULL_LIMITS: DeviceLimits = {
-  ...GENEROUS,
-  maxComputeWorkgroupStorageSize: dawn.device.limits.maxComputeWorkgroupStorageSize,
-  maxComputeInvocationsPerWorkgroup: dawn.device.limits.maxComputeInvocationsPerWorkgroup,
-  maxStorageBuffersPerShaderStage: dawn.device.limits.maxStorageBuffersPerShaderStage,
 };
 
 const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
@@ -127,13 +109,7 @@ async function complaint(
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code });
   if (pipeline) {
-    const layout = device.createBindGroupLayout({
-      entries: kernel.bindings.map(({ access }, binding) => ({
-        binding,
-        visibility: 4, // GPUShaderStage.COMPUTE
-        buffer: { type: access === "read" ? "read-only-storage" : "storage" } as const,
-      })),
-    });
+    const layout = bindGroupLayout(device, kernel);
     device.createComputePipeline({
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: "main" },
@@ -155,7 +131,7 @@ async function assertCompiles(dispatch: Dispatch, pipeline: boolean): Promise<vo
     assert(inRange(value, kernel.params[name]), `${name} is out of its range in ${where}`);
   }
   for (const unroll of [false, true]) {
-    const code = dispatchWgsl(dispatch, { compiler: "tint", unroll });
+    const code = dispatchWgsl(dispatch, { unroll });
     const found = await complaint(kernel, code, pipeline);
     assertEquals(found, undefined, `${where}, unrolled: ${unroll}: ${found}`);
   }
@@ -171,7 +147,7 @@ for (const contender of CONTENDERS) {
       const accepted = settings.filter((params) => !contender.refuses(p, params, GENEROUS));
       assert(accepted.length > 1, "nearly every corner is refused");
       for (const params of accepted) {
-        const pipeline = !contender.refuses(p, params, NULL_LIMITS);
+        const pipeline = !contender.refuses(p, params, dawn.limits);
         for (const dispatch of contender.plan(p, params).dispatches) {
           await assertCompiles(dispatch, pipeline);
         }
@@ -181,7 +157,9 @@ for (const contender of CONTENDERS) {
 }
 
 /** Every kernel that some contender runs on some shape. */
-const kernels = new Map<string, Kernel>(PROBE_KERNELS.map((kernel) => [kernel.name, kernel]));
+const kernels = new Map<string, Kernel>(
+  [...PROBE_KERNELS, ...CHECK_KERNELS].map((kernel) => [kernel.name, kernel]),
+);
 const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
 for (const contender of CONTENDERS) {
   for (const p of problems) {
@@ -212,7 +190,7 @@ Deno.test("every .wgsl file compiles as it stands, and is run by a contender or 
       assert(kernel !== undefined, `neither a contender nor a probe runs ${name}.wgsl`);
       const { features = [] } = kernel;
       // Without values and without unrolling, all that is added is the enable line.
-      const code = specialize(source, { unroll: false, compiler: "tint", features });
+      const code = specialize(source, { unroll: false, features });
       assert(code.endsWith(source), name);
       const found = await complaint({ name, source, bindings: [], params: {} }, code, false);
       assertEquals(found, undefined, `${name}: ${found}`);

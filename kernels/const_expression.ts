@@ -1,9 +1,15 @@
 /**
- * Values of WGSL u32 constant expressions, for the loader's loop bounds: numbers, names, + - * / %
- * comparisons, `u32(...)`, `min`, `max` and parentheses. Anything else has no value here.
+ * Values of WGSL u32 constant expressions, for the loader's loop bounds and sizes: numbers, names,
+ * + - * / % << >> comparisons, parentheses and the functions below. Anything else has no value here.
  */
 
-const TOKEN = /\s*(?:(\d+)u?|([A-Za-z_]\w*)|(==|!=|<=|>=|[-+*/%()<>,]))/y;
+const TOKEN = /\s*(?:(\d+)u?|([A-Za-z_]\w*)|(<<|>>|==|!=|<=|>=|[-+*/%()<>,]))/y;
+
+/** Values of the names that an expression may use. */
+export type ConstNames = ReadonlyMap<string, number>;
+
+/** An expression made ready: its value over some names, NaN where it has none. */
+type Evaluate = (names: ConstNames) => number;
 
 /** Binary operators by how tightly they bind, loosest first. */
 const LEVELS: readonly Readonly<Record<string, (a: number, b: number) => number>>[] = [
@@ -15,6 +21,7 @@ const LEVELS: readonly Readonly<Record<string, (a: number, b: number) => number>
     "<=": (a, b) => Number(a <= b),
     ">=": (a, b) => Number(a >= b),
   },
+  { "<<": (a, b) => (a << b) >>> 0, ">>": (a, b) => a >>> b },
   { "+": (a, b) => a + b, "-": (a, b) => a - b },
   { "*": (a, b) => a * b, "/": (a, b) => Math.floor(a / b), "%": (a, b) => a % b },
 ];
@@ -23,23 +30,35 @@ const FUNCTIONS: Readonly<Record<string, (...values: number[]) => number>> = {
   u32: (value) => value,
   min: Math.min,
   max: Math.max,
+  countLeadingZeros: Math.clz32,
+  firstTrailingBit: (value) => 31 - Math.clz32(value & -value),
 };
 
+/** Expressions met so far: a tuner evaluates the same ones for thousands of candidates. */
+const known = new Map<string, Evaluate | undefined>();
+
 /** The value of `text`, or undefined if it is no u32 constant expression over `names`. */
-export function evaluateConst(
-  text: string,
-  names: ReadonlyMap<string, number>,
-): number | undefined {
+export function evaluateConst(text: string, names: ConstNames): number | undefined {
+  if (!known.has(text)) known.set(text, parse(text));
+  const value = known.get(text)?.(names);
+  return value !== undefined && Number.isInteger(value) && value >= 0 ? value : undefined;
+}
+
+/** Makes an expression ready, or returns undefined if it is of another kind. */
+function parse(text: string): Evaluate | undefined {
   const tokens = tokenize(text);
   if (!tokens) return undefined;
   let at = 0;
   const fail = Symbol();
 
-  function primary(): number {
+  function primary(): Evaluate {
     const token = tokens![at++];
     if (token === "(") return closed(() => level(0));
     if (token === undefined) throw fail;
-    if (/^\d/.test(token)) return Number(token);
+    if (/^\d/.test(token)) {
+      const value = Number(token);
+      return () => value;
+    }
     const call = FUNCTIONS[token];
     if (call && tokens![at] === "(") {
       at++;
@@ -48,36 +67,41 @@ export function evaluateConst(
         at++;
         values.push(level(0));
       }
-      return closed(() => call(...values));
+      return closed(() => (names) => call(...values.map((value) => value(names))));
     }
-    const value = names.get(token);
-    if (value === undefined) throw fail;
-    return value;
+    if (!/^[A-Za-z_]/.test(token)) throw fail;
+    return (names) => names.get(token) ?? NaN;
   }
 
-  function closed(inner: () => number): number {
+  function closed(inner: () => Evaluate): Evaluate {
     const value = inner();
     if (tokens![at++] !== ")") throw fail;
     return value;
   }
 
-  function level(depth: number): number {
+  function level(depth: number): Evaluate {
     if (depth === LEVELS.length) return primary();
     let left = level(depth + 1);
     for (let apply; (apply = LEVELS[depth][tokens![at]]);) {
       at++;
-      left = apply(left, level(depth + 1));
+      const [a, b, combine] = [left, level(depth + 1), apply];
+      left = (names) => combineNumbers(combine, a(names), b(names));
     }
     return left;
   }
 
   try {
     const value = level(0);
-    return at === tokens.length && Number.isInteger(value) && value >= 0 ? value : undefined;
+    return at === tokens.length ? value : undefined;
   } catch (error) {
     if (error === fail) return undefined;
     throw error;
   }
+}
+
+/** What has no value gives none: a comparison with NaN would pass as 0. */
+function combineNumbers(apply: (a: number, b: number) => number, a: number, b: number): number {
+  return Number.isNaN(a) || Number.isNaN(b) ? NaN : apply(a, b);
 }
 
 function tokenize(text: string): string[] | undefined {

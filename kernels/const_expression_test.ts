@@ -16,6 +16,11 @@ const VALUES: readonly (readonly [string, number])[] = [
   ["u32(3u <= 3u) + u32(3u >= 4u) + u32(2u > 1u)", 2],
   ["max(LANES, 3u, 40u) - min(9u, LANES)", 31],
   ["  ( LANES )  ", 16],
+  ["LANES << 1u", 32],
+  ["LANES >> DTYPE", 8],
+  ["1u << (DTYPE + 2u)", 8],
+  ["32u - countLeadingZeros(LANES)", 5],
+  ["firstTrailingBit(LANES) + firstTrailingBit(1u)", 4],
 ];
 
 for (const [text, value] of VALUES) {
@@ -33,7 +38,7 @@ const NO_VALUE = [
   "(1u",
   "1u)",
   "1u 2u",
-  "LANES << 1u",
+  "UNKNOWN == 1u",
   "sqrt(4u)",
   "max",
   "max(1u, 2u",

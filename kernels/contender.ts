@@ -29,8 +29,8 @@ export type Params = Readonly<Record<string, number>>;
 export interface Binding {
   /** Name of the WGSL variable, and of the buffer bound to it unless the dispatch says otherwise. */
   readonly name: string;
-  /** How the WGSL declares it. */
-  readonly access: "read" | "read_write";
+  /** How the WGSL declares it: a storage buffer that is read, or written too, or a uniform one. */
+  readonly access: "read" | "read_write" | "uniform";
 }
 
 /** One WGSL file. */
@@ -39,7 +39,7 @@ export interface Kernel {
   readonly name: string;
   /** The file's text: valid WGSL as it stands. */
   readonly source: string;
-  /** Every variable of bind group 0, in order. */
+  /** Every variable of bind group 0, in order, as the text declares them. */
   readonly bindings: readonly Binding[];
   /** Valid values of every `// @param` line. */
   readonly params: Readonly<Record<string, ParamRange>>;
@@ -59,11 +59,15 @@ export interface Dispatch {
   readonly rename?: Readonly<Record<string, string>>;
 }
 
+/** How a contender uses a buffer: reads it, leaves a result in it, or makes and uses it. */
+export type BufferRole = "input" | "output" | "scratch";
+
 /**
- * How a contender uses a buffer: reads it, leaves a result in it, or makes and uses it. `counter`:
- * u32 words that are zero before the first step (as new buffers are) and zero again after each.
+ * How the workgroups of a list hand their partials to whoever joins them, slowest first: a
+ * `dispatch` of its own joins, which is all that WGSL guarantees; the last workgroup to arrive
+ * joins, over `atomics`, or over plain memory that a `barrier` orders for the whole device.
  */
-export type BufferRole = "input" | "output" | "scratch" | "counter";
+export type HandOver = "dispatch" | "atomics" | "barrier";
 
 /** A buffer that a plan needs. */
 export interface BufferSpec {
@@ -71,6 +75,8 @@ export interface BufferSpec {
   readonly bytes: number;
   /** What the plan does with it. */
   readonly role: BufferRole;
+  /** Bytes that are zero before the first step, as new buffers are, and zero again after each. */
+  readonly zeros?: { readonly offset: number; readonly bytes: number };
 }
 
 /** A contender made concrete for a problem and parameters. */
@@ -105,10 +111,14 @@ export interface DeviceLimits {
   readonly maxComputeInvocationsPerWorkgroup: number;
   /** Workgroups of a dispatch along each dimension. */
   readonly maxComputeWorkgroupsPerDimension: number;
-  /** Bindings of a kernel. */
+  /** Storage buffers that a kernel may bind. */
   readonly maxStorageBuffersPerShaderStage: number;
+  /** Bytes of a uniform binding. */
+  readonly maxUniformBufferBindingSize: number;
   /** Smallest subgroup size the device may use, absent if it has no subgroups or hides the size. */
   readonly subgroupMinSize?: number;
+  /** The fastest hand-over that the device may use; `dispatch`, which every device may, if absent. */
+  readonly handOver?: HandOver;
 }
 
 /** One way to do a stage. */
@@ -123,11 +133,6 @@ export interface Contender {
   readonly tunables: Readonly<Record<string, readonly number[]>>;
   /** Device features that it cannot do without. */
   readonly features: readonly string[];
-  /**
-   * The last workgroup to arrive reads what the others wrote. That needs storageBarrier() to order
-   * memory for the whole device, as naga's SPIR-V does; WGSL does not promise it.
-   */
-  readonly lastArriverMerges?: true;
   /** Good parameters for a problem when nothing was tuned. */
   defaults(p: Problem, limits: DeviceLimits): Params;
   /** Why these parameters cannot run this problem on this device; undefined if they can. */

@@ -10,6 +10,7 @@ const LIMITS: DeviceLimits = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 16,
+  maxUniformBufferBindingSize: 65536,
   subgroupMinSize: 32,
 };
 

@@ -21,7 +21,7 @@ export {
 export type { ReadBytes } from "./judge_read.ts";
 
 const JUDGES: Partial<Record<Stage, ListJudge>> = {
-  encode_query: judgeQueryCodes,
+  encode_query: (tally, reader, place) => judgeQueryCodes(tally, reader, place),
   encode_append: (tally, reader, place) => judgeKeyCodes(tally, reader, place, place.length - 1),
   encode_prompt: (tally, reader, place, _owns, { promptTokens = Infinity }) =>
     judgeKeyCodes(tally, reader, place, 0, Math.max(1, Math.floor(place.length / promptTokens))),

@@ -97,9 +97,9 @@ export const judgeMerge: ListJudge = async (tally, reader, { queryRows }) => {
 async function stepQueryCodes(
   reader: BufferReader,
   place: ListPlace,
-  kept: boolean,
+  kept: string | undefined,
 ): Promise<Uint32Array> {
-  if (kept) return await reader.queryCodes(place);
+  if (kept) return await reader.queryCodes(place, kept);
   const [map, ...queries] = await Promise.all([
     reader.map("query_map", place.head),
     ...place.queryRows.map((row) => reader.headRow("q", row)),
@@ -111,8 +111,8 @@ async function stepQueryCodes(
 export const judgePipeline: ListJudge = async (tally, reader, place, owns, scope) => {
   const { p } = reader;
   const { length } = place;
-  const kept = owns("query_codes");
-  if (kept) await judgeQueryCodes(tally, reader, place);
+  const kept = ["query_codes", "list_state"].find(owns);
+  if (kept) await judgeQueryCodes(tally, reader, place, kept);
   await judgeKeyCodes(tally, reader, place, length - 1);
   const [queryCodes, newest, heads] = await Promise.all([
     stepQueryCodes(reader, place, kept),

@@ -35,11 +35,12 @@ export async function judgeQueryCodes(
   tally: Tally,
   reader: BufferReader,
   place: ListPlace,
+  buffer = "query_codes",
 ): Promise<void> {
   const words = codeWords(reader.p);
   const [map, codes, ...queries] = await Promise.all([
     reader.map("query_map", place.head),
-    reader.queryCodes(place),
+    reader.queryCodes(place, buffer),
     ...place.queryRows.map((row) => reader.headRow("q", row)),
   ]);
   queries.forEach((query, i) => {

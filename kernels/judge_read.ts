@@ -180,10 +180,10 @@ export class BufferReader {
     return mapHeadLayers(this.p, decode(await this.#buffer(name, head * bytes, bytes), dtype));
   }
 
-  /** Codes of the list's query heads, [queries, words]. */
-  queryCodes({ queryRows }: ListPlace): Promise<Uint32Array> {
+  /** Codes of the list's query heads, [queries, words], with which the buffer begins. */
+  queryCodes({ queryRows }: ListPlace, buffer = "query_codes"): Promise<Uint32Array> {
     const words = codeWords(this.p);
-    return this.u32("query_codes", queryRows[0] * words, queryRows.length * words);
+    return this.u32(buffer, queryRows[0] * words, queryRows.length * words);
   }
 
   /** Codes of the list's tokens `start` to `start + tokens`, [tokens, words]. */

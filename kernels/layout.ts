@@ -13,16 +13,16 @@
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
  * | `query_codes` | u32 [B, Hq, b/32], bit j of the code is bit j%32 of word j/32 |
  * | `codes` | u32 [B, code heads, capacity, b/32] |
- * | `newest_codes` | u32 [B, code heads, b/32], the newest token's alone: found without its length |
  * | `distances` | u8 or u16 [B, code heads, capacity] |
  * | `block_histograms` | u32 [B, code heads, blocks, max distance + 1], middle tokens of each block |
- * | `block_ranks` | u16 [B, code heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
- * | `rank_totals` | u32 [B, code heads, max distance + 2], its rows added up, then arrivals; zero between steps |
+ * | `list_state` | u32: what a score that encodes for itself leaves, one after the other: query codes as above, codes of the newest tokens [B, code heads, b/32], and `block_histograms` or ranks |
+ * | ranks | u32 [B, code heads, max distance + 1], zero between steps: the rows that follow, added up; then u16 [B, code heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
  * | `selected` | u32 [B, code heads, list capacity], token indices |
  * | `selected_counts` | u32 [B, code heads] |
  * | `partial_out` | f32 [B, Hq, splits, D], softmax numerators relative to the split's maximum |
  * | `partial_stats` | vec2 f32 [B, Hq, splits]: maximum of the log2-domain logits, denominator |
- * | `sink_logits` | f32 [Hq], extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
+ * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0 |
+ * | `sink_logits` | f32 [Hq rounded up to 4], uniform: extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
  */
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
 import {
@@ -62,11 +62,10 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     key_map: map,
     query_codes: 4 * p.batch * p.qHeads * codeWords(p),
     codes: 4 * lists * p.capacity * codeWords(p),
-    newest_codes: 4 * lists * codeWords(p),
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
-    sink_logits: 4 * p.qHeads,
+    sink_logits: 16 * Math.ceil(p.qHeads / 4),
     out: 4 * p.batch * p.qHeads * p.headDim,
     prompt_q: prompt,
     prompt_out: prompt,
@@ -106,24 +105,39 @@ export function histogramSpec(
   return { block_histograms: { bytes: rows * (maxDistance(p) + 1) * 4, role } };
 }
 
-/** Specs of the ranks over blocks of `blockTokens` tokens and of their sums over a list. */
-export function rankSpecs(
+/** Bytes of `list_state` before histograms or ranks: codes of the queries and of the newest tokens. */
+function stepCodeBytes(p: Problem): number {
+  return 4 * codeWords(p) * p.batch * (p.qHeads + codeHeads(p));
+}
+
+/** Spec of `list_state` with histograms over blocks of `blockTokens` tokens. */
+export function histogramStateSpec(
+  p: Problem,
+  blockTokens: number,
+  role: BufferRole,
+): Record<string, BufferSpec> {
+  const { block_histograms: { bytes } } = histogramSpec(p, blockTokens, role);
+  return { list_state: { bytes: stepCodeBytes(p) + bytes, role } };
+}
+
+/** Spec of `list_state` with ranks over blocks of `blockTokens` tokens, and their sums per list. */
+export function rankStateSpec(
   p: Problem,
   blockTokens: number,
   role: BufferRole,
 ): Record<string, BufferSpec> {
   const lists = p.batch * codeHeads(p);
-  const entries = maxDistance(p) + 2;
-  return {
-    block_ranks: { bytes: lists * Math.ceil(p.capacity / blockTokens) * entries * 2, role },
-    rank_totals: { bytes: lists * entries * 4, role: "counter" },
-  };
+  const totals = { offset: stepCodeBytes(p), bytes: lists * (maxDistance(p) + 1) * 4 };
+  const rows = lists * Math.ceil(p.capacity / blockTokens);
+  const bytes = totals.offset + totals.bytes + rows * (maxDistance(p) + 2) * 2;
+  return { list_state: { bytes, role, zeros: totals } };
 }
 
 /** Every `// @param` value that follows from a problem. */
 export function problemParams(p: Problem): Params {
   return {
     HEAD_DIM: p.headDim,
+    BATCH: p.batch,
     GROUP: groupSize(p),
     Q_HEADS: p.qHeads,
     KV_HEADS: p.kvHeads,
@@ -150,6 +164,7 @@ const ANY_U32: ParamRange = { min: 0, max: 0xffffffff };
 /** Valid values of the parameters that follow from a problem. */
 export const PROBLEM_RANGES = {
   HEAD_DIM: [64, 96, 128, 256],
+  BATCH: { min: 1, max: 65535 },
   GROUP: { min: 1, max: 16 },
   Q_HEADS: HEADS,
   KV_HEADS: HEADS,

@@ -179,6 +179,35 @@ function checkLengths({ batch, kvLen }: Problem, lengths: readonly number[]): vo
   }
 }
 
+/** The part of a {@linkcode Problem} that a model fixes. */
+export type Shape = Pick<Problem, "qHeads" | "kvHeads" | "headDim">;
+
+/**
+ * Checks heads and head dim.
+ *
+ * @param words What messages call the fields: their own names, or those that a user knows.
+ * @throws {RangeError} one sentence: what is wrong and what is allowed.
+ */
+export function checkShape(
+  shape: Shape,
+  words: Readonly<Record<keyof Shape, string>> = {
+    qHeads: "qHeads",
+    kvHeads: "kvHeads",
+    headDim: "headDim",
+  },
+): void {
+  const { qHeads, kvHeads, headDim } = shape;
+  wholeNumber(words.qHeads, qHeads, 1, 65535);
+  wholeNumber(words.kvHeads, kvHeads, 1, 65535);
+  if (qHeads % kvHeads !== 0) {
+    throw new RangeError(
+      `${words.qHeads} must be a whole multiple of ${words.kvHeads}, got ${qHeads} and ${kvHeads}`,
+    );
+  }
+  wholeNumber(`the GQA group ${words.qHeads}/${words.kvHeads}`, qHeads / kvHeads, 1, 16);
+  oneOf(words.headDim, headDim, [64, 96, 128, 256]);
+}
+
 /**
  * Checks a problem.
  *
@@ -186,15 +215,7 @@ function checkLengths({ batch, kvLen }: Problem, lengths: readonly number[]): vo
  */
 export function checkProblem(p: Problem): void {
   wholeNumber("batch", p.batch, 1, 65535);
-  wholeNumber("qHeads", p.qHeads, 1, 65535);
-  wholeNumber("kvHeads", p.kvHeads, 1, 65535);
-  if (p.qHeads % p.kvHeads !== 0) {
-    throw new RangeError(
-      `qHeads must be a whole multiple of kvHeads, got ${p.qHeads} and ${p.kvHeads}`,
-    );
-  }
-  wholeNumber("the GQA group qHeads/kvHeads", groupSize(p), 1, 16);
-  oneOf("headDim", p.headDim, [64, 96, 128, 256]);
+  checkShape(p);
   wholeNumber("capacity", p.capacity, 16, 1 << 21);
   if (p.capacity % 16 !== 0) {
     throw new RangeError(`capacity must be a multiple of 16 tokens, got ${p.capacity}`);

@@ -2,13 +2,15 @@
  * Makes plans runnable: refuses what the device cannot hold, compiles each dispatch's pipeline,
  * binds buffers by name and records the dispatches into a compute pass. Web APIs only.
  */
-import type { BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./contender.ts";
-import { type Compiler, specialize } from "./wgsl.ts";
+import type { Binding, BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./contender.ts";
+import { refusesFit } from "./refusals.ts";
+import { type Dialect, specialize } from "./wgsl.ts";
+import { dialectOf } from "./wgsl_compiler.ts";
 
 /** How WGSL is made for a device. */
 export interface CompileOptions {
-  /** The compiler that the text is for. */
-  readonly compiler: Compiler;
+  /** The WGSL that the device's compiler takes (default: the device is asked). */
+  readonly dialect?: Dialect;
   /** Write out marked loops (default true); software drivers compile rolled ones much faster. */
   readonly unroll?: boolean;
 }
@@ -42,34 +44,15 @@ export interface BoundProgram {
 /**
  * Refuses, before anything is allocated, a plan that the device cannot hold.
  *
- * @throws {RangeError} naming the buffer, the bytes it needs and the limit.
+ * @throws {RangeError} naming what is needed and the limit that it exceeds.
  */
 export function checkFits(plan: Plan, limits: DeviceLimits): void {
-  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  for (const [name, { bytes }] of Object.entries(plan.buffers)) {
-    if (bytes > most) {
-      throw new RangeError(
-        `buffer ${name} needs ${bytes} bytes, this adapter binds ${most} at most`,
-      );
-    }
-  }
-  for (const { kernel, workgroups } of plan.dispatches) {
-    const widest = Math.max(...workgroups);
-    if (widest > limits.maxComputeWorkgroupsPerDimension) {
-      throw new RangeError(
-        `${kernel.name} needs ${widest} workgroups in a dimension, this adapter allows ${limits.maxComputeWorkgroupsPerDimension}`,
-      );
-    }
-    if (kernel.bindings.length > limits.maxStorageBuffersPerShaderStage) {
-      throw new RangeError(
-        `${kernel.name} binds ${kernel.bindings.length} storage buffers, this adapter allows ${limits.maxStorageBuffersPerShaderStage}`,
-      );
-    }
-  }
+  const why = refusesFit(plan, limits);
+  if (why) throw new RangeError(why);
 }
 
-/** The WGSL that runs for a dispatch. */
-export function dispatchWgsl(dispatch: Dispatch, options: CompileOptions): string {
+/** The WGSL that runs for a dispatch, in the standard's dialect if none is given. */
+export function dispatchWgsl(dispatch: Dispatch, options: CompileOptions = {}): string {
   const { kernel, params } = dispatch;
   return specialize(kernel.source, { ...options, params, features: kernel.features });
 }
@@ -83,7 +66,14 @@ function cached<K extends object, V>(cache: WeakMap<K, Map<string, V>>, at: K): 
   return found;
 }
 
-function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroupLayout {
+const BINDING_TYPE = {
+  read: "read-only-storage",
+  read_write: "storage",
+  uniform: "uniform",
+} as const satisfies Record<Binding["access"], GPUBufferBindingType>;
+
+/** The layout of a kernel's bind group 0. */
+export function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroupLayout {
   const known = cached(layouts, device);
   const key = kernel.bindings.map((binding) => binding.access).join();
   let layout = known.get(key);
@@ -92,7 +82,7 @@ function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroupLayout 
       entries: kernel.bindings.map(({ access }, binding) => ({
         binding,
         visibility: 4, // GPUShaderStage.COMPUTE
-        buffer: { type: access === "read" ? "read-only-storage" : "storage" } as const,
+        buffer: { type: BINDING_TYPE[access] },
       })),
     });
     known.set(key, layout);
@@ -108,11 +98,12 @@ function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroupLayout 
 export async function compilePlan(
   device: GPUDevice,
   plan: Plan,
-  options: CompileOptions,
+  options: CompileOptions = {},
 ): Promise<Program> {
   const known = cached(pipelines, device);
+  const dialect = options.dialect ?? await dialectOf(device);
   const steps = await Promise.all(plan.dispatches.map(async (dispatch) => {
-    const code = dispatchWgsl(dispatch, options);
+    const code = dispatchWgsl(dispatch, { ...options, dialect });
     const layout = bindGroupLayout(device, dispatch.kernel);
     const key = `${dispatch.kernel.bindings.map((b) => b.access).join()}\n${code}`;
     let pipeline = known.get(key);
@@ -148,8 +139,8 @@ async function compileShader(
   }
 }
 
-/** Usage flags of every buffer the suite makes: storage, copied to and from. */
-export const STORAGE_USAGE = 0x80 | 0x8 | 0x4; // GPUBufferUsage STORAGE | COPY_DST | COPY_SRC
+/** Usage flags of every buffer the suite makes: bound either way, copied to and from. */
+export const BUFFER_USAGE = 0x80 | 0x40 | 0x8 | 0x4; // STORAGE | UNIFORM | COPY_DST | COPY_SRC
 
 /** One buffer per spec, by name. */
 export function allocate(
@@ -159,7 +150,7 @@ export function allocate(
   return Object.fromEntries(
     Object.entries(specs).map(([name, { bytes }]) => [
       name,
-      device.createBuffer({ label: name, size: Math.ceil(bytes / 16) * 16, usage: STORAGE_USAGE }),
+      device.createBuffer({ label: name, size: Math.ceil(bytes / 16) * 16, usage: BUFFER_USAGE }),
     ]),
   );
 }

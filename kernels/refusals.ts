@@ -1,24 +1,65 @@
-/** What every contender refuses alike. */
-import type { DeviceLimits, Kernel } from "./contender.ts";
+/** What every plan is refused for alike. */
+import type { DeviceLimits, Dispatch, ParamRange, Plan } from "./contender.ts";
+import { workgroupFacts } from "./wgsl_facts.ts";
 
-/** Why a device cannot run workgroups of this size; undefined if it can. */
-export function refusesWorkgroup(
-  threads: number,
-  workgroupBytes: number,
-  limits: DeviceLimits,
-): string | undefined {
-  const { maxComputeInvocationsPerWorkgroup: mostThreads } = limits;
-  const { maxComputeWorkgroupStorageSize: mostBytes } = limits;
-  if (threads > mostThreads) return `${threads} threads exceed this device's ${mostThreads}`;
-  if (workgroupBytes > mostBytes) {
-    return `${workgroupBytes} bytes of workgroup memory exceed this device's ${mostBytes}`;
+/** The first parameter that its kernel does not allow; undefined if all are allowed. */
+export function refusesRanges({ dispatches }: Plan): string | undefined {
+  for (const { kernel, params } of dispatches) {
+    for (const [name, value] of Object.entries(params)) {
+      const range = kernel.params[name];
+      if (!range || isIn(range, value)) continue;
+      const allowed = "min" in range ? `from ${range.min} to ${range.max}` : range.join(", ");
+      return `${name} of ${kernel.name} must be ${allowed}, got ${value}`;
+    }
   }
 }
 
-/** Why a device cannot bind a kernel's buffers; undefined if it can. */
-export function refusesBindings({ bindings }: Kernel, limits: DeviceLimits): string | undefined {
-  const most = limits.maxStorageBuffersPerShaderStage;
-  if (bindings.length > most) {
-    return `it binds ${bindings.length} buffers, this device allows ${most}`;
+function isIn(range: ParamRange, value: number): boolean {
+  return "min" in range ? value >= range.min && value <= range.max : range.includes(value);
+}
+
+/** Why a device cannot hold a plan; undefined if it can. */
+export function refusesFit(plan: Plan, limits: DeviceLimits): string | undefined {
+  return refusesBuffers(plan, limits) ??
+    plan.dispatches.map((dispatch) => refusesDispatch(dispatch, plan, limits))
+      .find((why) => why !== undefined);
+}
+
+function refusesBuffers({ buffers }: Plan, limits: DeviceLimits): string | undefined {
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  for (const [name, { bytes }] of Object.entries(buffers)) {
+    if (bytes > most) {
+      return `buffer ${name} needs ${bytes} bytes, this adapter binds ${most} at most`;
+    }
+  }
+}
+
+function refusesDispatch(
+  dispatch: Dispatch,
+  plan: Plan,
+  limits: DeviceLimits,
+): string | undefined {
+  const { kernel, params, workgroups } = dispatch;
+  const widest = Math.max(...workgroups);
+  if (widest > limits.maxComputeWorkgroupsPerDimension) {
+    return `${kernel.name} needs ${widest} workgroups in a dimension, this adapter allows ${limits.maxComputeWorkgroupsPerDimension}`;
+  }
+  const storage = kernel.bindings.filter(({ access }) => access !== "uniform").length;
+  if (storage > limits.maxStorageBuffersPerShaderStage) {
+    return `${kernel.name} binds ${storage} storage buffers, this adapter allows ${limits.maxStorageBuffersPerShaderStage}`;
+  }
+  for (const { name, access } of kernel.bindings) {
+    const buffer = dispatch.rename?.[name] ?? name;
+    const bytes = access === "uniform" ? plan.buffers[buffer].bytes : 0;
+    if (bytes > limits.maxUniformBufferBindingSize) {
+      return `uniform buffer ${buffer} needs ${bytes} bytes, this adapter binds ${limits.maxUniformBufferBindingSize} at most`;
+    }
+  }
+  const { threads, bytes } = workgroupFacts(kernel.source, params);
+  if (threads > limits.maxComputeInvocationsPerWorkgroup) {
+    return `${kernel.name} needs ${threads} threads in a workgroup, this adapter allows ${limits.maxComputeInvocationsPerWorkgroup}`;
+  }
+  if (bytes > limits.maxComputeWorkgroupStorageSize) {
+    return `${kernel.name} needs ${bytes} bytes of workgroup memory, this adapter allows ${limits.maxComputeWorkgroupStorageSize}`;
   }
 }

@@ -4,7 +4,6 @@
  */
 import type { DeviceLimits, Params } from "./contender.ts";
 import { kvBytes, type Problem } from "./problem.ts";
-import { refusesWorkgroup } from "./refusals.ts";
 
 /** Ranges of the parameters that all of them declare. */
 export const ROW_SPLIT_RANGES = {
@@ -30,28 +29,25 @@ export function lanesFor(p: Problem, most: number): number {
   return [32, 16, 8, 4, 2].find((lanes) => lanes <= most && rowLoads(p) % lanes === 0) ?? 2;
 }
 
-/** Why a split attention kernel cannot run with these parameters; undefined if it can. */
-export function refusesRowSplit(
+/** Why lanes cannot share a row with these parameters; undefined if they can. */
+export function refusesRowSplit(p: Problem, params: Params): string | undefined {
+  const { WORKGROUP: workgroup, LANES: lanes } = params;
+  if (rowLoads(p) % lanes !== 0) return `${lanes} lanes cannot share ${rowLoads(p)} loads of a row`;
+  if (workgroup % lanes !== 0) return `${workgroup} threads are no whole number of ${lanes} lanes`;
+}
+
+/** The same where a row's dots are summed by subgroup shuffles. */
+export function refusesShuffledRows(
   p: Problem,
   params: Params,
   limits: DeviceLimits,
-  kind: { readonly queries: number; readonly subgroups: boolean },
 ): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, TOKENS: tokens, SPLITS: splits } = params;
-  if (rowLoads(p) % lanes !== 0) return `${lanes} lanes cannot share ${rowLoads(p)} loads of a row`;
-  if (workgroup % lanes !== 0) return `${workgroup} threads are no whole number of ${lanes} lanes`;
-  if (splits > limits.maxComputeWorkgroupsPerDimension) {
-    return `${splits} splits exceed this device's ${limits.maxComputeWorkgroupsPerDimension} workgroups`;
+  if (params.LANES > (limits.subgroupMinSize ?? 0)) {
+    return `${params.LANES} lanes may exceed a subgroup (${
+      limits.subgroupMinSize ?? "unknown size"
+    })`;
   }
-  if (kind.subgroups && lanes > (limits.subgroupMinSize ?? 0)) {
-    return `${lanes} lanes may exceed a subgroup (${limits.subgroupMinSize ?? "unknown size"})`;
-  }
-  const rows = workgroup / lanes;
-  const bytes = kind.subgroups
-    ? 4 * rows * p.headDim + 8 * rows * kind.queries
-    : 4 * Math.max(tokens * kind.queries * workgroup, rows * p.headDim) +
-      4 * rows * tokens * kind.queries + 8 * rows * kind.queries;
-  return refusesWorkgroup(workgroup, bytes, limits);
+  return refusesRowSplit(p, params);
 }
 
 /** Rows in flight per thread such that a tile's partial sums fit 8 KiB of workgroup memory. */

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Contender, Params, Stage } from "./contender.ts";
 import { judge } from "./judge.ts";
+import { HAND_OVER_CODE } from "./merge/hand_over.ts";
 import { codeHeads, codeWords } from "./problem.ts";
 import { CONTENDERS } from "./registry.ts";
 import {
@@ -166,6 +167,15 @@ export function testStage(
       assert(sets.length > 1, "only one setting of the parameters runs");
       for (const params of sets) await assertCorrect(testDevice, contender, own, params);
     });
+
+    const handOver = Object.keys(contender.defaults(own.p, testDevice.limits))
+      .find((name) => name.split(".").at(-1) === "HAND_OVER");
+    for (const [name, code] of handOver ? Object.entries(HAND_OVER_CODE) : []) {
+      test(`computes the same with a hand-over by ${name}`, async () => {
+        const params = lightParams(testDevice, contender, own);
+        await assertCorrect(testDevice, contender, own, { ...params, [handOver!]: code });
+      });
+    }
 
     test("computes the same with its loops written out", async () => {
       const params = lightParams(testDevice, contender, own);

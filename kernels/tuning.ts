@@ -3,10 +3,8 @@
  * to find it again. Pure but for a checksum, and web APIs only; files are read elsewhere.
  */
 import type { Contender, DeviceLimits, Params } from "./contender.ts";
-import { checkRanges } from "./pipeline/decoder_plan.ts";
 import { LARGE_LIMITS } from "./pipeline/device_limits.ts";
 import type { CodeSharing, KvDtype, Problem } from "./problem.ts";
-import { checkFits } from "./program.ts";
 
 /** What of a problem decides which parameters are best; the rest only has to be allowed by them. */
 export interface TunedProblem {
@@ -94,25 +92,6 @@ export async function tuningChecksum(contender: Contender, p: Problem): Promise<
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Why parameters cannot run a problem within a device's limits; undefined if they can. */
-export function refusesParams(
-  contender: Contender,
-  p: Problem,
-  params: Params,
-  limits: DeviceLimits,
-): string | undefined {
-  const why = contender.refuses(p, params, limits);
-  if (why) return why;
-  try {
-    const plan = contender.plan(p, params);
-    checkRanges(contender, plan);
-    checkFits(plan, limits);
-  } catch (error) {
-    if (error instanceof RangeError) return error.message;
-    throw error;
-  }
-}
-
 /**
  * The tuned parameters of a contender for a problem: of this adapter's own entries, else of those
  * that are shipped for any driver. An entry that the device refuses is passed over. Batches of
@@ -138,7 +117,7 @@ export async function tunedParams(
   const fresh = fits.filter((entry) => entry.checksum === checksum)
     .sort((a, b) => Number(a.driver === null) - Number(b.driver === null));
   const found = fresh.find(({ params }) =>
-    Object.keys(params).sort().join() === names && !refusesParams(contender, p, params, limits)
+    Object.keys(params).sort().join() === names && !contender.refuses(p, params, limits)
   );
   return { params: found?.params ?? null, stale: fresh.length === 0 };
 }

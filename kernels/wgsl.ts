@@ -4,15 +4,22 @@
  * naga guards every loop with a counter, which costs the hot kernels a factor of two: hence the
  * unrolling. The same text without any of it is valid WGSL and computes the same.
  */
-import { evaluateConst } from "./const_expression.ts";
+import { constantDeclarations, constantsOf } from "./wgsl_facts.ts";
 
-/** The WGSL compiler behind a device: naga (Deno, Firefox) or Tint (Chromium, Dawn). */
-export type Compiler = "naga" | "tint";
+/** The WGSL extension that makes each WebGPU feature's functions and types available. */
+export const FEATURE_EXTENSIONS: Readonly<Record<string, string>> = {
+  "shader-f16": "f16",
+  "subgroups": "subgroups",
+};
 
-/** The compiler behind this runtime's devices: naga in Deno, Tint elsewhere. */
-export function compilerHere(): Compiler {
-  return "Deno" in globalThis ? "naga" : "tint";
+/** How a compiler's WGSL differs from the standard. */
+export interface Dialect {
+  /** Features, by WebGPU name, for which the compiler takes an `enable` line. */
+  readonly enables: ReadonlySet<string>;
 }
+
+/** WGSL as its specification has it: every extension that a text uses is enabled by a line. */
+export const STANDARD_DIALECT: Dialect = { enables: new Set(Object.keys(FEATURE_EXTENSIONS)) };
 
 /** Settings of {@linkcode specialize}. */
 export interface SpecializeOptions {
@@ -20,14 +27,13 @@ export interface SpecializeOptions {
   readonly params?: Readonly<Record<string, number>>;
   /** Write out `// @unroll` loops (default true). */
   readonly unroll?: boolean;
-  /** Who compiles the text; naga if left out. */
-  readonly compiler?: Compiler;
+  /** The WGSL that the text's compiler takes; the standard's if left out. */
+  readonly dialect?: Dialect;
   /** Features that the text uses, by WebGPU name. */
   readonly features?: readonly string[];
 }
 
 const PARAM_LINE = /^const ([A-Z][A-Z0-9_]*): u32 = (\d+)u?; \/\/ @param\b.*$/;
-const CONST_LINE = /^const ([A-Z][A-Z0-9_]*)(?:: u32)? = ([^;]+);/;
 const UNROLL_LINE = /\/\/ @unroll\b/;
 const LOOP_HEAD = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1\+\+\) \{ \/\/ @unroll\b/;
 const MAX_UNROLLED_LINES = 100_000;
@@ -68,31 +74,16 @@ export function specialize(source: string, options: SpecializeOptions = {}): str
       ? line.replace(/= \d+u?;/, `= ${params[name]}u;`)
       : line;
   });
-  if (options.unroll ?? true) lines = unroll(lines, moduleConstants(lines));
+  if (options.unroll ?? true) {
+    lines = unroll(lines, constantsOf(constantDeclarations(lines.join("\n"))));
+  }
   return [...enableLines(options), ...lines].join("\n");
 }
 
-/** naga takes subgroup operations without an `enable`, and refuses the line. */
-function enableLines(options: SpecializeOptions): string[] {
-  const features = options.features ?? [];
-  const lines: string[] = [];
-  if (features.includes("shader-f16")) lines.push("enable f16;");
-  if (features.includes("subgroups") && options.compiler === "tint") {
-    lines.push("enable subgroups;");
-  }
-  return lines;
-}
-
-/** Values of the module-scope constants that are whole-number expressions. */
-function moduleConstants(lines: readonly string[]): Map<string, number> {
-  const values = new Map<string, number>();
-  for (const line of lines) {
-    const match = CONST_LINE.exec(line);
-    if (!match) continue;
-    const value = evaluateConst(match[2], values);
-    if (value !== undefined) values.set(match[1], value);
-  }
-  return values;
+function enableLines({ features = [], dialect = STANDARD_DIALECT }: SpecializeOptions): string[] {
+  return Object.entries(FEATURE_EXTENSIONS)
+    .filter(([feature]) => features.includes(feature) && dialect.enables.has(feature))
+    .map(([, extension]) => `enable ${extension};`);
 }
 
 function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>): string[] {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { paramDefaults, specialize } from "./wgsl.ts";
+import { type Dialect, paramDefaults, specialize, STANDARD_DIALECT } from "./wgsl.ts";
 
 const SOURCE = `// A kernel.
 const LANES: u32 = 4u; // @param threads per row
@@ -44,13 +44,22 @@ for (const line of MALFORMED) {
   });
 }
 
-Deno.test("enable lines are those that the compiler wants", () => {
-  const first = (features: string[], compiler: "naga" | "tint") =>
-    specialize("fn f() {}", { features, compiler }).split("\n").slice(0, -1);
-  assertEquals(first(["subgroups"], "tint"), ["enable subgroups;"]);
-  assertEquals(first(["subgroups"], "naga"), []);
-  assertEquals(first(["shader-f16", "subgroups"], "tint"), ["enable f16;", "enable subgroups;"]);
-  assertEquals(first(["shader-f16"], "naga"), ["enable f16;"]);
+Deno.test("enable lines are those that the dialect takes, all of them by default", () => {
+  const first = (features: string[], dialect?: Dialect) =>
+    specialize("fn f() {}", { features, dialect }).split("\n").slice(0, -1);
+  assertEquals(first(["subgroups"]), ["enable subgroups;"]);
+  assertEquals(first(["subgroups", "shader-f16"]), ["enable f16;", "enable subgroups;"]);
+  assertEquals(
+    first(["subgroups", "shader-f16"], STANDARD_DIALECT),
+    first([
+      "subgroups",
+      "shader-f16",
+    ]),
+  );
+  const f16Alone: Dialect = { enables: new Set(["shader-f16"]) };
+  assertEquals(first(["subgroups"], f16Alone), []);
+  assertEquals(first(["shader-f16", "subgroups"], f16Alone), ["enable f16;"]);
+  assertEquals(first([], STANDARD_DIALECT), []);
 });
 
 /** A function around lines, under two module constants. */

@@ -3,9 +3,27 @@
  * `N passed, N failed` as the last line. Arguments go to `deno test`.
  * @module
  */
+import { helpOrVersion } from "../bench/help_or_version.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 import { type Counts, runTests } from "./tests.ts";
+
+const HELP = `\
+Runs the set-up, then format, lint, type, documentation and publish checks and all tests.
+
+Usage: deno task test [flags and files]
+
+  flags, files   those of deno test, such as --filter NAME or bench/table_test.ts
+  --version      print the version, commit and runtime
+  --help         print this text
+
+Exit code: 0 if all passed, else 1.`;
+
+const answer = helpOrVersion(Deno.args, HELP);
+if (answer !== null) {
+  console.log(answer);
+  Deno.exit(0);
+}
 
 const CHECKS: readonly (readonly string[])[] = [
   ["fmt", "--check"],

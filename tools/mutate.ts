@@ -11,8 +11,12 @@
 import { parse } from "@std/csv";
 import { casesOf } from "../bench/cases.ts";
 import { eligible } from "../bench/context.ts";
+import { helpOrVersion } from "../bench/help_or_version.ts";
+import { matching } from "../bench/kernel_globs.ts";
 import { parseOptions } from "../bench/options.ts";
+import { readFlags } from "../bench/read_flags.ts";
 import { runCommand } from "../bench/run_command.ts";
+import { UsageError } from "../bench/usage_error.ts";
 import { openTestDevice } from "../kernels/testing.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
 
@@ -207,17 +211,45 @@ async function tryMutant(copy: string, kernel: string, users: readonly string[])
   }
 }
 
-async function main(wanted: readonly string[]): Promise<number> {
-  const known = kernelFiles();
-  const unknown = wanted.find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    console.error(`No kernel is called ${unknown}; the kernels are ${known.join(", ")}.`);
-    return 2;
+const HELP = `\
+Checks the checks: plants a wrong sign in each kernel in turn, which tests and bench must catch.
+
+Usage: deno task mutate [KERNEL...]
+
+  KERNEL      break these kernels alone: globs such as merge/merge, 'dense/*' or dense
+  --version   print the version, commit and runtime
+  --help      print this text
+
+Works on a copy of the tree, for minutes per kernel on a CPU.
+
+Exit code: 0 all caught, 1 some were missed, 2 wrong usage.`;
+
+/**
+ * The kernels to break: those that the command line names, or all.
+ *
+ * @throws {UsageError} one sentence, for a flag or a glob that fits no kernel.
+ */
+export function chooseKernels(args: readonly string[]): string[] {
+  const known = kernelFiles().map((name) => ({ name }));
+  const { words } = readFlags(args, [], [], { words: true });
+  for (const word of words) {
+    if (matching(known, [word]).length > 0) continue;
+    const names = known.map(({ name }) => name).join(", ");
+    throw new UsageError(`No kernel is called ${word}; the kernels are ${names}.`);
   }
+  return (words.length > 0 ? matching(known, words) : known).map(({ name }) => name);
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const answer = helpOrVersion(args, HELP);
+  if (answer !== null) {
+    console.log(answer);
+    return 0;
+  }
+  const kernels = chooseKernels(args);
   const users = await contendersByKernel();
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
-  const kernels = wanted.length > 0 ? wanted : known;
   try {
     copyTree(ROOT, copy);
     const all = [...new Set(kernels.flatMap((kernel) => users.get(kernel) ?? []))];

@@ -1,5 +1,14 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { failures, kernelFiles, missedByRow, missedByTests, MUTANTS, plant } from "./mutate.ts";
+import { UsageError } from "../bench/usage_error.ts";
+import {
+  chooseKernels,
+  failures,
+  kernelFiles,
+  missedByRow,
+  missedByTests,
+  MUTANTS,
+  plant,
+} from "./mutate.ts";
 
 Deno.test("every kernel but the probes has one mutant, which can be planted", () => {
   assertEquals(MUTANTS.map(({ kernel }) => kernel).sort(), kernelFiles().sort());
@@ -7,6 +16,14 @@ Deno.test("every kernel but the probes has one mutant, which can be planted", ()
     const file = new URL(`../kernels/${mutant.kernel}.wgsl`, import.meta.url);
     plant(Deno.readTextFileSync(file), mutant);
   }
+});
+
+Deno.test("kernels are chosen by name, glob or folder, and what fits none is refused", () => {
+  assertEquals(chooseKernels([]), kernelFiles());
+  assertEquals(chooseKernels(["merge/merge", "merge"]), ["merge/merge"]);
+  assertEquals(chooseKernels(["dense"]), chooseKernels(["dense/*"]));
+  assertThrows(() => chooseKernels(["merge/x"]), UsageError, "No kernel is called merge/x; the");
+  assertThrows(() => chooseKernels(["--frob"]), UsageError, "Unknown flag --frob;");
 });
 
 Deno.test("a mutant goes where it is meant to, or nowhere", () => {

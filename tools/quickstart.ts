@@ -3,8 +3,26 @@
  * @module
  */
 import { EXIT } from "../bench/exit_codes.ts";
+import { helpOrVersion } from "../bench/help_or_version.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
+
+const HELP = `\
+Finds a WebGPU adapter, or installs a software driver, then runs deno task bench --quick.
+
+Usage: deno task quickstart [flags]
+
+  flags       those of deno task bench, such as --out DIR (deno task bench --help lists them)
+  --version   print the version, commit and runtime
+  --help      print this text
+
+Exit code: that of bench; ${EXIT.system} where there is no adapter.`;
+
+const answer = helpOrVersion(Deno.args, HELP);
+if (answer !== null) {
+  console.log(answer);
+  Deno.exit(EXIT.ok);
+}
 
 if (await ensureAdapter() === null) Deno.exit(EXIT.system);
 

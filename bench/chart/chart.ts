@@ -6,6 +6,7 @@
 import * as Plot from "@observablehq/plot";
 import { escapeXml } from "./escape.ts";
 import { SvgDocument } from "./svg_document.ts";
+import { wrapLabel } from "./wrap.ts";
 
 /** One entry of a legend, and how its series is drawn. */
 export interface Series {
@@ -21,8 +22,10 @@ export interface Chart {
   readonly title: string;
   readonly description: string;
   readonly options: Plot.PlotOptions;
-  /** Legend, below the chart, a line for each. */
+  /** Legend, below the chart, a line or more for each. */
   readonly legend: readonly Series[];
+  /** What the legend's labels are. */
+  readonly legendHeading?: string;
 }
 
 /** Narrow, so that a phone shows the letters at a size that can be read. */
@@ -30,12 +33,22 @@ export const CHART_WIDTH = 440;
 
 const FONT_SIZE = 14;
 
-/** Text options that cut a line short where it would leave the chart; in ems. */
-export const FITTING: Plot.TextOptions = { lineWidth: 28, textOverflow: "ellipsis" };
+/** Characters of a label that fit beside the sign of a legend, in wide letters too. */
+const LABEL_CHARACTERS = 46;
+/** Characters of a title that fit into a file of a chart. */
+const TITLE_CHARACTERS = 42;
 
 const LINE_HEIGHT = 20;
-const AXIS_HEIGHT = 46;
-const MARGIN_LEFT = 52;
+/** Room below the frame for ticks and the axis' label. */
+export const AXIS_HEIGHT = 46;
+/** Room left of the frame. */
+export const MARGIN_LEFT = 52;
+/** Room right of the frame. */
+export const MARGIN_RIGHT = 24;
+/** Room above the frame. */
+export const MARGIN_TOP = 28;
+/** Height of a chart without its legend, unless its options say another. */
+export const CHART_HEIGHT = 300;
 
 /** At least 3 to 1 against white and against the report's dark background. */
 // deno-fmt-ignore
@@ -43,7 +56,16 @@ const COLORS = [
   "#3b7dd8", "#d0680a", "#2a9157", "#a45bd6", "#e0485a", "#148e9c", "#a0714f", "#7c858d", "#cf4f9b", "#87801c",
 ];
 
-const SYMBOLS: readonly Plot.SymbolType[] = ["circle", "square", "triangle", "diamond", "cross"];
+/** More than colours can tell apart, so that no two series have both alike. */
+const SYMBOLS: readonly Plot.SymbolType[] = [
+  "circle",
+  "square",
+  "triangle",
+  "diamond",
+  "cross",
+  "star",
+  "wye",
+];
 
 /** A series for each label: colours by turn, and symbols so that colour is not all that tells. */
 export function seriesOf(labels: readonly string[]): Series[] {
@@ -64,22 +86,27 @@ export function seriesScales(series: readonly Series[]): Plot.PlotOptions {
 }
 
 /** The chart as one `<svg>` element: text in `currentColor`, title and description within. */
-export function chartSvg({ title, description, options, legend }: Chart): string {
-  const legendHeight = legend.length > 0 ? legend.length * LINE_HEIGHT + 8 : 0;
+export function chartSvg(
+  { title, description, options, legend, legendHeading }: Chart,
+): string {
+  const lines = legendLines(legend, legendHeading);
+  const legendHeight = lines.length > 0 ? lines.length * LINE_HEIGHT + 8 : 0;
   const marginLeft = options.marginLeft ?? MARGIN_LEFT;
   const svg = Plot.plot({
-    ...{ marginTop: 28, marginRight: 24 },
+    marginTop: MARGIN_TOP,
+    marginRight: MARGIN_RIGHT,
     ...options,
-    ...{ marginLeft, marginBottom: AXIS_HEIGHT + legendHeight },
+    marginLeft,
+    marginBottom: AXIS_HEIGHT + legendHeight,
     width: CHART_WIDTH,
-    height: (options.height ?? 300) + legendHeight,
+    height: (options.height ?? CHART_HEIGHT) + legendHeight,
     x: { ...options.x, labelAnchor: "center", labelOffset: AXIS_HEIGHT - 8 },
     className: "chart",
     style: `font-size: ${FONT_SIZE}px; max-width: 100%; height: auto`,
     document: new SvgDocument() as unknown as Plot.PlotOptions["document"],
     marks: [
       ...(options.marks ?? []),
-      ...legend.flatMap((series, line) => legendMarks(series, line, marginLeft)),
+      ...lines.flatMap((line, i) => legendMarks(line, i, marginLeft)),
     ],
   });
   const words = `<title>${escapeXml(title)}</title><desc>${escapeXml(description)}</desc>`;
@@ -96,12 +123,15 @@ export function chartSvg({ title, description, options, legend }: Chart): string
  */
 export function chartFile(chart: Chart): string {
   const svg = chartSvg(chart);
-  const lines = chart.title.split(": ");
+  const parts = chart.title.split(": ");
+  const lines = parts.flatMap((part, i) =>
+    wrapLabel(part, TITLE_CHARACTERS).map((text) => ({ text, bold: i === 0 }))
+  );
   const top = lines.length * LINE_HEIGHT + 12;
   const height = top + Number(svg.match(/ height="(\d+)"/)![1]);
-  const title = lines.map((line, i) => {
-    const weight = i === 0 ? ` font-weight="bold"` : "";
-    return `<text x="10" y="${(i + 1) * LINE_HEIGHT}"${weight}>${escapeXml(line)}</text>`;
+  const title = lines.map(({ text, bold }, i) => {
+    const weight = bold ? ` font-weight="bold"` : "";
+    return `<text x="10" y="${(i + 1) * LINE_HEIGHT}"${weight}>${escapeXml(text)}</text>`;
   });
   const size = `viewBox="0 0 ${CHART_WIDTH} ${height}" width="${CHART_WIDTH}" height="${height}"`;
   return `<svg xmlns="http://www.w3.org/2000/svg" ${size} color="#1b1f24" fill="currentColor" ` +
@@ -111,27 +141,63 @@ export function chartFile(chart: Chart): string {
     "</svg>\n";
 }
 
-/** A line of the legend: Plot's own are HTML, which a file of SVG cannot hold. */
+/** A line of a legend: the first one of a series has its sign. */
+interface LegendLine {
+  readonly text: string;
+  readonly series: Series | null;
+  /** Whether the text stands where other lines have their signs. */
+  readonly outdented: boolean;
+}
+
+function legendLines(legend: readonly Series[], heading: string | undefined): LegendLine[] {
+  const headings = heading === undefined ? [] : wrapLabel(heading, LABEL_CHARACTERS);
+  return [
+    ...headings.map((text) => ({ text, series: null, outdented: true })),
+    ...legend.flatMap((series) =>
+      wrapLabel(series.label, LABEL_CHARACTERS).map((text, i) => (
+        { text, series: i === 0 ? series : null, outdented: false }
+      ))
+    ),
+  ];
+}
+
+/** The marks of a line of the legend: Plot's own are HTML, which a file of SVG cannot hold. */
 function legendMarks(
-  { label, color, symbol, dashes }: Series,
+  { text, series, outdented }: LegendLine,
   line: number,
   marginLeft: number,
 ): Plot.Markish[] {
   const place = {
-    ...{ frameAnchor: "bottom-left", facet: "super" } as const,
-    ...{ dx: 20 - marginLeft, dy: AXIS_HEIGHT + 10 + line * LINE_HEIGHT },
-  };
-  const sign = dashes === undefined
-    ? Plot.dot([0], { ...place, symbol, fill: color, stroke: color, r: 5 })
-    : Plot.vector([0], {
-      ...{ ...place, anchor: "middle", rotate: 90, length: 20, shape: LINE_SHAPE },
-      ...{ stroke: color, strokeDasharray: dashes },
-    });
+    frameAnchor: "bottom-left",
+    facet: "super",
+    dx: 20 - marginLeft,
+    dy: AXIS_HEIGHT + 10 + line * LINE_HEIGHT,
+  } as const;
   const words: Plot.TextOptions = {
-    ...{ ...place, ...FITTING, dx: place.dx + 16 },
-    ...{ textAnchor: "start", lineAnchor: "middle" },
+    ...place,
+    dx: place.dx + (outdented ? -8 : 16),
+    textAnchor: "start",
+    lineAnchor: "middle",
   };
-  return [sign, Plot.text([label], words)];
+  return [...(series === null ? [] : [legendSign(series, place)]), Plot.text([text], words)];
+}
+
+function legendSign(
+  { color, symbol, dashes }: Series,
+  place: Plot.MarkOptions & { readonly frameAnchor: "bottom-left" },
+): Plot.Markish {
+  if (dashes === undefined) {
+    return Plot.dot([0], { ...place, symbol, fill: color, stroke: color, r: 5 });
+  }
+  return Plot.vector([0], {
+    ...place,
+    anchor: "middle",
+    rotate: 90,
+    length: 20,
+    shape: LINE_SHAPE,
+    stroke: color,
+    strokeDasharray: dashes,
+  });
 }
 
 /** Plot's arrow without its head. */

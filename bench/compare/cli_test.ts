@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { readResults } from "../read_results.ts";
 import { openResults } from "../results.ts";
 import type { ResultRow } from "../row.ts";
 import { makeRow } from "../testing_row.ts";
@@ -28,6 +29,8 @@ Deno.test("what is wrong exits 2 with one sentence and prints nothing else", () 
       return `${folder}/${name}`;
     };
     const damaged = lines.slice(0, 5).with(3, lines[3].replace(",true,", ",")).join("\n");
+    const { median_us } = readResults(STORED).rows[1];
+    const negative = `${lines.slice(0, 3).join("\r\n").replace(`,${median_us},`, ",-5,")}\r\n`;
     const older = lines.slice(0, 3).join("\n").replace(",lengths,", ",");
     const wrong: [string[], RegExp][] = [
       [[own], /^compare takes 2 to 26 results files or folders, not 1\.$/m],
@@ -35,13 +38,20 @@ Deno.test("what is wrong exits 2 with one sentence and prints nothing else", () 
       [[STORED, folder], /^Cannot read \S+results\.csv: /],
       [[STORED, await file("empty.csv", "")], /empty\.csv is empty\.$/m],
       [[STORED, await file("header.csv", `${lines[0]}\r\n`)], /header\.csv has no rows\.$/m],
-      [[STORED, PEERS], /peers\.csv has other columns than this version writes\.$/m],
+      [
+        [STORED, PEERS],
+        /peers\.csv has other columns than .+: it is a file of peers, which --peers takes\.$/m,
+      ],
       [[STORED, MAIN], /main\.ts has other columns than this version writes\.$/m],
       [
         [STORED, await file("older.csv", older)],
         /older\.csv, line 1: has the columns of another version of the suite: it lacks lengths\.$/m,
       ],
       [[STORED, await file("damaged.csv", damaged)], /damaged\.csv, line 4: /],
+      [
+        [STORED, await file("negative.csv", negative)],
+        /negative\.csv, line 3: median_us cannot be "-5"\.$/m,
+      ],
       [[STORED, own], /^\S+ and \S+own have no kernel and case in common\.$/m],
       [[STORED, STORED, "--csv", "--json"], /^--csv and --json contradict each other\.$/m],
       [[STORED, STORED, "--metric", "speed"], /^--metric takes one of time, gbytes, roofline/],
@@ -60,7 +70,10 @@ Deno.test("a stored run is the SAME as itself, by every metric", async () => {
   for (const metric of ["time", "gbytes", "roofline"]) {
     const { code, out, err } = await compare(STORED, STORED, "--metric", metric);
     assertEquals([code, err], [0, ""]);
-    assertMatch(out, /\n\d+ pairs: \d+ SAME, 0 FASTER, 0 SLOWER, 0 UNSURE(, \d+ NO VALUE)?\.\n$/);
+    assertMatch(
+      out,
+      /^A .+\nB .+\n\n\d+ pairs: \d+ SAME, 0 FASTER, 0 SLOWER, 0 UNSURE(, \d+ NO VALUE)?\.\n\n/,
+    );
   }
 });
 
@@ -80,6 +93,36 @@ Deno.test("--fail-on makes a slower run exit 1 and says on stderr which rows", (
     assertEquals(outcomes[2].err, "Slower by more than 4% or newly FAILED: dense/own [own].\n");
     assertStringIncludes(outcomes[0].out, "SLOWER");
     assertEquals(JSON.parse(outcomes[5].out).rows.length, 2);
+  }));
+
+Deno.test("--kernels compares kernels whose names match a glob, and refuses what matches none", async () => {
+  const kernels = ["--kernels", "dense/split*,pipeline/sparse_two"];
+  const { code, out } = await compare(STORED, STORED, "--csv", ...kernels);
+  const names = new Set(out.trimEnd().split("\n").slice(1).map((line) => line.split(",")[0]));
+  assertEquals([code, [...names].sort()], [
+    0,
+    ["dense/split", "dense/split_subgroup", "pipeline/sparse_two"],
+  ]);
+  const none = await compare(STORED, STORED, "--kernels", "dense/none");
+  assertEquals([none.code, none.out], [2, ""]);
+  assertMatch(
+    none.err,
+    /^--kernels dense\/none matches no kernel of the files, which have .+\.\n$/,
+  );
+});
+
+Deno.test("a file that holds rows of two drivers is two runs, and neither replaces the other", () =>
+  inFolder(async (folder) => {
+    const mixed = makeRun(folder, "mixed", 100);
+    makeRun(folder, "mixed", 50, { driver: "NVIDIA 590.1" });
+    const { code, out, err } = await compare(mixed, makeRun(folder, "other", 100));
+    assertEquals([code, err], [0, ""]);
+    assertMatch(
+      out,
+      /^A .+ NVIDIA 580\.1, .+, 1 rows?\nB .+ NVIDIA 590\.1, .+\nC .+ NVIDIA 580\.1, /,
+    );
+    assertMatch(out, /\n0\.500 .+ FASTER +1\.000 .+ SAME +100\.0 +dense\/own +own\n/);
+    assert(!out.includes("Replaced"));
   }));
 
 Deno.test("a last line that a killed run left is dropped with a warning", () =>

@@ -1,11 +1,11 @@
 /** The comparison as text, Markdown, CSV or JSON. Pure. */
 import { stringify } from "@std/csv";
 import { shortNumber } from "../results.ts";
-import { alignColumns, rule } from "../text_table.ts";
+import { fitColumns, leftOutNote, rule, wrapText } from "../text_table.ts";
 import type { Comparison } from "./comparison.ts";
-import { basisLines, fileLines, totalLine, unpairedLines } from "./sentences.ts";
+import { basisLines, cautionLines, fileLines, totalLine, unpairedLines } from "./sentences.ts";
 import type { StageSummary } from "./summary.ts";
-import { rowTable, stageTable, type Table } from "./tables.ts";
+import { CASE_HEADING, rowTable, stageTable, type Table } from "./tables.ts";
 
 /** Names of the formats other than plain text, which are flags too. */
 export const FORMAT_NAMES = ["csv", "markdown", "json"] as const;
@@ -49,9 +49,11 @@ export const PAIR_COLUMNS: readonly (keyof PairRecord)[] = [
   ...["ratio", "ratio_low", "ratio_high", "limit_pct", "verdict"] as const,
 ];
 
-/** How each format is written; all end without a line break. */
-export const FORMATS: Readonly<Record<FormatName | "text", (comparison: Comparison) => string>> = {
-  text: (comparison) => document(comparison, drawText, "\n"),
+/** How each format is written, text for lines of a width; all end without a line break. */
+export const FORMATS: Readonly<
+  Record<FormatName | "text", (comparison: Comparison, width?: number) => string>
+> = {
+  text: (comparison, width) => document(comparison, (table) => drawText(table, width), "\n"),
   markdown: (comparison) => document(comparison, drawMarkdown, "\n\n"),
   csv: (comparison) => {
     const records = pairRecords(comparison).map((pair) => PAIR_COLUMNS.map((name) => pair[name]));
@@ -87,7 +89,7 @@ export function pairRecords({ files, rows }: Comparison): PairRecord[] {
   );
 }
 
-/** Tables with the sentences around them, blocks a line apart. */
+/** The summary and then the rows, with the sentences around them, blocks a line apart. */
 function document(
   comparison: Comparison,
   draw: (table: Table) => string,
@@ -95,19 +97,33 @@ function document(
 ): string {
   const stages = comparison.stages.map((all, i) => draw(stageTable(comparison, all, i)));
   const unpaired = unpairedLines(comparison);
+  const cautions = cautionLines(comparison);
   return [
     fileLines(comparison).join(lineBreak),
-    draw(rowTable(comparison)),
+    totalLine(comparison),
     ...stages,
+    ...(cautions.length > 0 ? [cautions.join(lineBreak)] : []),
+    draw(rowTable(comparison)),
     basisLines(comparison).join(lineBreak),
     ...(unpaired.length > 0 ? [unpaired.join(lineBreak)] : []),
-    totalLine(comparison),
   ].join("\n\n");
 }
 
-function drawText({ columns, cells }: Table): string {
-  const lines = alignColumns(columns, cells);
-  return [lines[0], rule(lines), ...lines.slice(1)].join("\n");
+/** Where a line has no room for its case, the case stands beneath it. */
+function drawText({ columns, cells }: Table, width = Infinity): string {
+  const all = fitColumns(columns, cells, width);
+  const fits = all.leftOut.length === 0 && all.lines.every((line) => line.length <= width);
+  const last = columns.length - 1;
+  const beneath = !fits && columns[last].heading === CASE_HEADING;
+  const { lines, leftOut } = beneath
+    ? fitColumns(columns.slice(0, last), cells.map((line) => line.slice(0, last)), width)
+    : all;
+  const body = lines.slice(1).flatMap((line, i) =>
+    beneath ? [line, ...wrapText(`    ${cells[i][last]}`, width)] : [line]
+  );
+  const notes = leftOutNote(leftOut, "--csv has all columns");
+  return [lines[0], rule(lines), ...body, ...notes.flatMap((note) => wrapText(note, width))]
+    .join("\n");
 }
 
 function drawMarkdown({ columns, cells }: Table): string {

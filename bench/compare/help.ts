@@ -14,8 +14,11 @@ Says what changed between runs: other code, card, driver or backend.
 Usage: deno task compare A B [...] [flags]    (results.csv files, or the folders that hold them)
 
 The first run is the base; every other is set against it, row by row of equal kernel and case. Of
-several rows in a file the last counts; runs with --hot are cases of their own.
+several rows in a run the last counts; runs with --hot are cases of their own. A file whose rows
+differ in device, driver, backend, runtime, commit or timer holds several runs, each with a letter
+of its own. The counts and the stages come first, then the rows, the largest change on top.
 
+  --kernels GLOBS    compare these kernels alone, such as 'dense/*,pipeline/*' (default all)
   --metric NAME      time, gbytes or roofline (default time)
   --same PCT         how far from 1 a ratio may be for SAME (default ${DEFAULT_LIMITS.samePct})
   --drift US         microseconds on top, in percent of the base's time (default ${DEFAULT_LIMITS.driftUs})
@@ -24,6 +27,7 @@ several rows in a file the last counts; runs with --hot are cases of their own.
                      the same with PCT in place of --same
   --csv, --markdown, --json
                      print in that format in place of text
+  --version          print the version, commit and runtime
   --help             print this text
 
 Metrics

@@ -4,36 +4,73 @@
  * @module
  */
 import { EXIT } from "../exit_codes.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { readResults } from "../read_results.ts";
+import { matching } from "../kernel_globs.ts";
+import { runsOf } from "../series.ts";
 import { UsageError } from "../usage_error.ts";
 import { compareRuns, type Comparison, slowerRows } from "./comparison.ts";
 import { FORMATS } from "./formats.ts";
 import { COMPARE_HELP } from "./help.ts";
-import { type CompareOptions, type FailOn, parseCompareOptions } from "./options.ts";
+import { type CompareOptions, type FailOn, MOST_RUNS, parseCompareOptions } from "./options.ts";
 import type { Recording } from "./pairing.ts";
 import { runCommand } from "../run_command.ts";
+import { terminalWidth } from "../text_table.ts";
 
 function main(args: readonly string[]): number {
-  const options = parseCompareOptions(args);
-  if (options.help) {
-    console.log(COMPARE_HELP);
+  const answer = helpOrVersion(args, COMPARE_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseCompareOptions(args);
   const comparison = compareFiles(options);
-  console.log(FORMATS[options.format](comparison));
+  console.log(FORMATS[options.format](comparison, terminalWidth()));
   return options.failOn && fails(comparison, options.failOn) ? EXIT.failed : EXIT.ok;
 }
 
-function compareFiles({ paths, metric, limits }: CompareOptions): Comparison {
-  const recordings = paths.map((path, i): Recording => {
+function compareFiles({ paths, kernels, metric, limits }: CompareOptions): Comparison {
+  const recordings = chosen(recordingsOf(paths), kernels);
+  const comparison = compareRuns(recordings, metric, limits);
+  if (comparison.rows.length > 0) return comparison;
+  const files = paths.join(" and ");
+  if (kernels === null) throw new UsageError(`${files} have no kernel and case in common.`);
+  throw new UsageError(`${files} have no kernel of --kernels ${kernels.join()} in common.`);
+}
+
+/** The runs of the files: more than one of a file that holds rows of several devices or codes. */
+function recordingsOf(paths: readonly string[]): Recording[] {
+  const runs = paths.flatMap((path) => {
     const { rows, warning } = readResults(path);
     if (warning !== null) console.error(warning);
     if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
-    return { label: String.fromCharCode("A".charCodeAt(0) + i), path, rows };
+    return runsOf(rows).map((rows) => ({ path, rows }));
   });
-  const comparison = compareRuns(recordings, metric, limits);
-  if (comparison.rows.length > 0) return comparison;
-  throw new UsageError(`${paths.join(" and ")} have no kernel and case in common.`);
+  if (runs.length > MOST_RUNS) {
+    throw new UsageError(`The files hold ${runs.length} runs; compare takes up to ${MOST_RUNS}.`);
+  }
+  const letter = (i: number) => String.fromCharCode("A".charCodeAt(0) + i);
+  return runs.map((run, i) => ({ label: letter(i), ...run }));
+}
+
+/** The recordings with the rows of the kernels that the globs match; null means all kernels. */
+function chosen(recordings: readonly Recording[], globs: readonly string[] | null): Recording[] {
+  if (globs === null) return [...recordings];
+  const names = new Set(recordings.flatMap(({ rows }) => rows.map(({ kernel }) => kernel)));
+  const wanted = new Set(
+    matching(Array.from(names, (name) => ({ name })), globs).map(({ name }) => name),
+  );
+  if (wanted.size === 0) {
+    throw new UsageError(
+      `--kernels ${globs.join()} matches no kernel of the files, which have ${
+        [...names].sort().join(", ")
+      }.`,
+    );
+  }
+  return recordings.map((recording) => ({
+    ...recording,
+    rows: recording.rows.filter(({ kernel }) => wanted.has(kernel)),
+  }));
 }
 
 /** Says on stderr, apart from what a program may read, why the command fails. */

@@ -1,6 +1,5 @@
 /** Flags of `deno task compare`, read and checked. Nothing here touches a file. */
-import { decimalNumber } from "../csv_lines.ts";
-import { oneOf } from "../flag_values.ts";
+import { decimal, list, oneOf } from "../flag_values.ts";
 import { readFlags } from "../read_flags.ts";
 import { UsageError } from "../usage_error.ts";
 import { FORMAT_NAMES, type FormatName } from "./formats.ts";
@@ -9,9 +8,10 @@ import { DEFAULT_LIMITS, type Limits } from "./verdict.ts";
 
 /** What one call is to do. */
 export interface CompareOptions {
-  readonly help: boolean;
-  /** Results files or folders, the base first; at least two unless help is asked for. */
+  /** Results files or folders, the base first; at least two. */
   readonly paths: readonly string[];
+  /** Globs of kernels' names; null for all kernels. */
+  readonly kernels: readonly string[] | null;
   readonly metric: MetricName;
   readonly format: FormatName | "text";
   readonly limits: Limits;
@@ -25,8 +25,8 @@ export interface FailOn {
   readonly slowerPct: number | null;
 }
 
-/** Files have labels of one letter. */
-const MOST_FILES = 26;
+/** Runs have labels of one letter. */
+export const MOST_RUNS = 26;
 const MOST_PCT = 1000;
 
 /**
@@ -37,17 +37,17 @@ const MOST_PCT = 1000;
 export function parseCompareOptions(args: readonly string[]): CompareOptions {
   const { switches, texts, words } = readFlags(
     args,
-    ["help", ...FORMAT_NAMES],
-    ["metric", "same", "drift", "fail-on"],
+    FORMAT_NAMES,
+    ["kernels", "metric", "same", "drift", "fail-on"],
     { words: true },
   );
   const formats = FORMAT_NAMES.filter((name) => switches[name]);
   if (formats.length > 1) {
     throw new UsageError(`--${formats[0]} and --${formats[1]} contradict each other.`);
   }
-  if (!switches.help && !(words.length >= 2 && words.length <= MOST_FILES)) {
+  if (!(words.length >= 2 && words.length <= MOST_RUNS)) {
     throw new UsageError(
-      `compare takes 2 to ${MOST_FILES} results files or folders, not ${words.length}.`,
+      `compare takes 2 to ${MOST_RUNS} results files or folders, not ${words.length}.`,
     );
   }
   const number = (name: string, fallback: number) => {
@@ -55,9 +55,10 @@ export function parseCompareOptions(args: readonly string[]): CompareOptions {
     return text === undefined ? fallback : numberUpTo(name, text, MOST_PCT);
   };
   const failOn = texts.get("fail-on");
+  const kernels = texts.get("kernels");
   return {
-    help: switches.help,
     paths: words,
+    kernels: kernels === undefined ? null : list("kernels", kernels),
     metric: oneOf(...METRIC_NAMES)("metric", texts.get("metric") ?? "time"),
     format: formats[0] ?? "text",
     limits: {
@@ -77,7 +78,5 @@ function parseFailOn(text: string): FailOn {
 }
 
 function numberUpTo(name: string, text: string, max: number): number {
-  const value = decimalNumber(text);
-  if (value >= 0 && value <= max) return value;
-  throw new UsageError(`--${name} takes a number from 0 to ${max}, not "${text}".`);
+  return decimal(0, max)(name, text);
 }

@@ -5,8 +5,8 @@ import { parseCompareOptions } from "./options.ts";
 
 Deno.test("two files need no flags", () => {
   assertEquals(parseCompareOptions(["a.csv", "b"]), {
-    help: false,
     paths: ["a.csv", "b"],
+    kernels: null,
     metric: "time",
     format: "text",
     limits: { samePct: 2, driftUs: 0.1 },
@@ -16,16 +16,19 @@ Deno.test("two files need no flags", () => {
 
 Deno.test("flags may stand anywhere, and names that look like numbers stay names", () => {
   const flags = ["--same", "1.5", "--drift=0", "--fail-on", "slower:5", "--json"];
-  assertEquals(parseCompareOptions(["1e3", ...flags, "007", "--metric", "roofline", "--", "-c"]), {
-    help: false,
-    paths: ["1e3", "007", "-c"],
-    metric: "roofline",
-    format: "json",
-    limits: { samePct: 1.5, driftUs: 0 },
-    failOn: { slowerPct: 5 },
-  });
+  const kernels = ["--kernels", "dense/*, pipeline/sparse_two"];
+  assertEquals(
+    parseCompareOptions(["1e3", ...flags, ...kernels, "007", "--metric", "roofline", "--", "-c"]),
+    {
+      paths: ["1e3", "007", "-c"],
+      kernels: ["dense/*", "pipeline/sparse_two"],
+      metric: "roofline",
+      format: "json",
+      limits: { samePct: 1.5, driftUs: 0 },
+      failOn: { slowerPct: 5 },
+    },
+  );
   assertEquals(parseCompareOptions(["a", "b", "--fail-on", "slower"]).failOn, { slowerPct: null });
-  assertEquals(parseCompareOptions(["-h"]).help, true);
 });
 
 Deno.test("what is wrong is refused in one sentence", () => {
@@ -37,6 +40,7 @@ Deno.test("what is wrong is refused in one sentence", () => {
       ["a", "b", "--metric", "flops"],
       /^--metric takes one of time, gbytes, roofline, not "flops"\.$/,
     ],
+    [["a", "b", "--kernels", "a,,b"], /^--kernels has an empty entry in "a,,b"\.$/],
     [["a", "b", "--metric"], /^--metric needs a value\.$/],
     [["a", "b", "--same=-1"], /^--same takes a number from 0 to 1000, not "-1"\.$/],
     [["a", "b", "--drift", "x"], /^--drift takes a number from 0 to 1000, not "x"\.$/],
@@ -55,7 +59,19 @@ Deno.test("what is wrong is refused in one sentence", () => {
 });
 
 Deno.test("the help names every flag", () => {
-  for (const flag of ["metric", "same", "drift", "fail-on", "csv", "markdown", "json", "help"]) {
+  for (
+    const flag of [
+      "kernels",
+      "metric",
+      "same",
+      "drift",
+      "fail-on",
+      "csv",
+      "markdown",
+      "json",
+      "help",
+    ]
+  ) {
     assertStringIncludes(COMPARE_HELP, `--${flag}`);
   }
 });

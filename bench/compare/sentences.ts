@@ -1,4 +1,5 @@
 /** What the comparison says in words: what was compared, on what the verdicts rest. Pure. */
+import { counted } from "../counted.ts";
 import type { Comparison, FileInfo } from "./comparison.ts";
 import { METRICS } from "./metrics.ts";
 import type { Tally, Unpaired } from "./pairing.ts";
@@ -7,7 +8,8 @@ import { VERDICTS } from "./verdict.ts";
 /** A line for each file: label, path, where and when it was measured. */
 export function fileLines({ files }: Comparison): string[] {
   return files.map(({ label, path, adapter, driver, backend, commit, utc, rows }) =>
-    `${label}  ${path}: ${adapter}, ${driver}, ${backend}, commit ${commit}, ${utc}, ${rows} rows`
+    `${label}  ${path}: ${adapter}, ${driver}, ${backend}, commit ${commit}, ${utc}, ` +
+    counted(rows, "row")
   );
 }
 
@@ -21,11 +23,11 @@ export function basisLines(comparison: Comparison): string[] {
     `${driftUs} us are of the base's time; FASTER, SLOWER: wholly beyond it; UNSURE: across it.`,
     `The intervals come from the samples of each run (${samples.fewest} to ${samples.most} a row) ` +
     "and do not see how runs drift apart: that is what the limit is for.",
-    ...warnings(comparison),
   ];
 }
 
-function warnings(
+/** What a reader must know before any verdict. */
+export function cautionLines(
   { metric, files, cardsDiffer, fewSamples, otherParams }: Comparison,
 ): string[] {
   const soft = files.filter(({ software }) => software);
@@ -77,11 +79,7 @@ function several({ name, count }: Tally): string {
   return count === 1 ? name : `${name} (${count} cases)`;
 }
 
-function counted(count: number, unit: string): string {
-  return `${count} ${unit}${count === 1 ? "" : "s"}`;
-}
-
-/** The last line: pairs and how many have each verdict. */
+/** One line: pairs and how many have each verdict. */
 export function totalLine({ rows }: Comparison): string {
   const verdicts = rows.flatMap(({ others }) => others.flatMap((other) => other?.verdict ?? []));
   const counts = VERDICTS.map((name) => ({
@@ -90,7 +88,7 @@ export function totalLine({ rows }: Comparison): string {
   }));
   // The first four are always of interest.
   const told = counts.filter(({ count }, i) => i < 4 || count > 0);
-  return `${verdicts.length} pairs: ${
+  return `${counted(verdicts.length, "pair")}: ${
     told.map(({ name, count }) => `${count} ${name}`).join(", ")
   }.`;
 }

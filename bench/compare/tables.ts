@@ -12,6 +12,9 @@ export interface Table {
   readonly cells: readonly (readonly string[])[];
 }
 
+/** The last column of {@linkcode rowTable}, and the widest. */
+export const CASE_HEADING = "case";
+
 /**
  * A line for each kernel and case: each other run's ratio, interval and verdict. Rows of which the
  * metric says nothing in any run are left to the counts.
@@ -26,10 +29,10 @@ export function rowTable({ files, rows, metric }: Comparison): Table {
       ...others.flatMap(({ label }) =>
         single ? headings(base.label, label) : headings(base.label, label).slice(0, 3)
       ),
-      { heading: `${base.label} ${unit}` },
-      ...(single ? [{ heading: `${others[0].label} ${unit}` }] : []),
+      { heading: `${base.label} ${unit}`, importance: 1 },
+      ...(single ? [{ heading: `${others[0].label} ${unit}`, importance: 1 }] : []),
       { heading: "kernel", words: true },
-      { heading: "case", words: true },
+      { heading: CASE_HEADING, words: true },
     ],
     cells: rows.filter(({ others }) =>
       others.some((other) => other && other.verdict !== "NO VALUE")
@@ -41,9 +44,9 @@ export function rowTable({ files, rows, metric }: Comparison): Table {
 function headings(base: string, other: string): TextColumn[] {
   return [
     { heading: `${other}/${base}` },
-    { heading: "95% interval" },
+    { heading: "95% interval", importance: 2 },
     { heading: "verdict", words: true },
-    { heading: "limit %" },
+    { heading: "limit %", importance: 0 },
   ];
 }
 

@@ -31,6 +31,7 @@ Usage: deno task fit --trace FILE[,FILE] --out MAP [flags]
   --backend NAME      wasm (CPU), webgpu or auto: webgpu where it is a GPU (default auto)
   --checkpoint FILE   save the state of training here, after each validation and at the end
   --resume            go on from the checkpoint; the map comes out as without the interruption
+  --version           print the version, commit and runtime
   --help              print this text
 
 Recipes

@@ -7,8 +7,10 @@ import { defaultDevice, getWebGPUDevice } from "@jax-js/jax";
 import { saveMap } from "../../fixtures/map_file.ts";
 import { parseFile } from "../../fixtures/parse_file.ts";
 import { readContextsFile } from "../../fixtures/trace_file.ts";
+import { counted } from "../counted.ts";
 import { guardDevice } from "../device_loss.ts";
 import { EXIT } from "../exit_codes.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { createProgress } from "../progress.ts";
 import { checkWritable, writeWhole } from "../quality/output_file.ts";
 import { runCommand } from "../run_command.ts";
@@ -22,11 +24,12 @@ import { type FitRun, prepareRun } from "./run.ts";
 import { type Status, train } from "./train.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = parseFitOptions(args);
-  if (options.help) {
-    console.log(FIT_HELP);
+  const answer = helpOrVersion(args, FIT_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseFitOptions(args);
   const { out, checkpoint } = options;
   const run = await prepareRun(options, await readTraces(options.traces));
   for (const path of [out, checkpoint]) if (path !== null) checkWritable(path);
@@ -103,9 +106,13 @@ async function fit(
   const about = { ...run.about, steps: String(best.step), val_mass: mass };
   saveMap(out, toLearnedMap(shape, best.params, about));
   if (ending === "early") console.log("Ended early: validation gained nothing any more.");
-  if (ending === "stopped" && !interrupted()) console.log(`Ended after ${minutes} minutes.`);
+  if (ending === "stopped" && !interrupted()) {
+    console.log(`Ended after ${counted(minutes, "minute")}.`);
+  }
   console.log(
-    `${taken} steps in ${seconds().toFixed(0)} s (${(taken / seconds()).toFixed(1)} per second), ` +
+    `${counted(taken, "step")} in ${seconds().toFixed(0)} s (${
+      (taken / seconds()).toFixed(1)
+    } per second), ` +
       `loss ${last.loss.toFixed(4)}, validation mass ${mass} at step ${best.step}`,
   );
   console.log(`${interrupted() ? "Stopped; the best so far is written" : "Written"}: ${out}`);

@@ -1,6 +1,6 @@
 /** Flags of `deno task fit`, read and checked. Nothing here touches a file or a device. */
 import { DEFAULT_ROPE_BASE } from "../../fixtures/rope.ts";
-import { list, oneOf, positiveNumber, wholeNumber } from "../flag_values.ts";
+import { decimal, list, oneOf, tokenCount, wholeNumber } from "../flag_values.ts";
 import type { EdgeWindows } from "../quality/selector.ts";
 import { readFlags } from "../read_flags.ts";
 import { UsageError } from "../usage_error.ts";
@@ -9,8 +9,7 @@ import { type Recipe, RECIPES } from "./recipe.ts";
 
 /** What one call is to do. */
 export interface FitOptions {
-  readonly help: boolean;
-  /** Paths of the traces; empty only where help is asked for. */
+  /** Paths of the traces. */
   readonly traces: readonly string[];
   readonly out: string;
   readonly recipe: Recipe;
@@ -30,13 +29,16 @@ export interface FitOptions {
   readonly command: string;
 }
 
-const SWITCHES = ["help", "resume"] as const;
+const SWITCHES = ["resume"] as const;
 
 // deno-fmt-ignore
 const VALUES = [
   "trace", "out", "recipe", "bits", "layers", "steps", "minutes", "lr", "top", "alpha", "seed",
   "val", "sink", "recent", "rope-base", "backend", "checkpoint",
 ] as const;
+
+/** A reader of `--minutes`: up to a week. */
+const minutesOf = decimal(0.001, 10_080, "minutes");
 
 /** Where things are written does not decide what is. */
 const NOT_IN_COMMAND: readonly string[] = ["out", "checkpoint"];
@@ -53,26 +55,29 @@ const MAX_STEPS = 10_000_000;
  */
 export function parseFitOptions(args: readonly string[]): FitOptions {
   const { switches, texts } = readFlags(args, SWITCHES, VALUES);
-  const { help, resume } = switches;
-  for (const name of help ? [] : ["trace", "out"]) {
+  const { resume } = switches;
+  for (const name of ["trace", "out"]) {
     if (!texts.has(name)) throw new UsageError(`--${name} FILE is needed; --help lists the flags.`);
   }
   if (resume && !texts.has("checkpoint")) throw new UsageError("--resume needs --checkpoint FILE.");
-  const traces = texts.has("trace") ? list("trace", texts.get("trace")!) : [];
+  const traces = list("trace", texts.get("trace")!);
   checkFiles(traces, texts);
-  const count = (name: string, fallback: number) =>
-    wholeNumber(name, texts.get(name) ?? String(fallback), 0, MAX_U32);
+  const tokens = (name: string, fallback: number) =>
+    tokenCount(name, texts.get(name) ?? String(fallback), 0, MAX_U32);
   const val = texts.get("val");
   const minutes = texts.get("minutes");
   return {
-    ...{ help, resume, traces, out: texts.get("out") ?? "", recipe: recipeOf(texts) },
+    resume,
+    traces,
+    out: texts.get("out")!,
+    recipe: recipeOf(texts),
     bits: Number(oneOf("32", "64", "128")("bits", texts.get("bits") ?? "32")),
     layers: wholeNumber("layers", texts.get("layers") ?? "3", 1, 3),
-    windows: { sink: count("sink", 128), recent: count("recent", 128) },
+    windows: { sink: tokens("sink", 128), recent: tokens("recent", 128) },
     ropeBase: ropeBaseOf(texts.get("rope-base")),
-    seed: count("seed", 1),
+    seed: wholeNumber("seed", texts.get("seed") ?? "1", 0, MAX_U32),
     validation: val === undefined ? null : val === "none" ? [] : list("val", val),
-    minutes: minutes === undefined ? Infinity : positiveNumber("minutes", minutes),
+    minutes: minutes === undefined ? Infinity : minutesOf("minutes", minutes),
     backend: oneOf("auto", "wasm", "webgpu")("backend", texts.get("backend") ?? "auto"),
     checkpoint: texts.get("checkpoint") ?? null,
     command: commandOf(texts),
@@ -107,16 +112,16 @@ function recipeOf(texts: ReadonlyMap<string, string>): Recipe {
     loss: positives === null ? loss : {
       ...positives,
       top: given("top", (name, text) => wholeNumber(name, text, 1, MAX_U32), positives.top),
-      alpha: given("alpha", positiveNumber, positives.alpha),
+      alpha: given("alpha", decimal(1e-6, 1e6), positives.alpha),
     },
     steps: given("steps", (name, text) => wholeNumber(name, text, 1, MAX_STEPS), recipe.steps),
-    learningRate: given("lr", positiveNumber, recipe.learningRate),
+    learningRate: given("lr", decimal(1e-9, 1), recipe.learningRate),
   };
 }
 
 function ropeBaseOf(text: string | undefined): number | null {
   if (text === "none") return null;
-  return text === undefined ? DEFAULT_ROPE_BASE : positiveNumber("rope-base", text);
+  return text === undefined ? DEFAULT_ROPE_BASE : decimal(1, 1e12)("rope-base", text);
 }
 
 function commandOf(texts: ReadonlyMap<string, string>): string {

@@ -20,7 +20,8 @@ Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
       [["--frobnicate"], /^Unknown flag --frobnicate/],
       [["--trace", TRACE, "--sparsity", "8,0"], /^--sparsity takes a whole number from 1 .* "0"/],
       [["--trace", TRACE, "--sparsity", "8,"], /^--sparsity has an empty entry/],
-      [["--trace", TRACE, "--sink=-1"], /^--sink takes a whole number from 0/],
+      [["--trace", TRACE, "--sink=-1"], /^--sink takes a whole number of tokens from 0/],
+      [["--trace", TRACE, "--sparsity", "9000"], /^--sparsity 9000 picks none of the 5632 tokens/m],
       [["--trace", TRACE, "--methods", "h2o"], /^--methods knows no "h2o"; .* oracle, /],
       [["--trace", TRACE, "--methods", "learned"], /^The method learned needs --map FILE/],
       [
@@ -57,7 +58,10 @@ Deno.test("a map runs on the device, and one for another shape is refused", () =
     const args = ["--trace", TRACE, "--methods", "learned", "--sparsity", "32", "--map"];
     const refused = await run(...args, save(8, 32));
     assertEquals(refused.code, 2);
-    assertMatch(refused.err, /\nThe map is for another problem: code heads 8 and not 4\.\n$/);
+    assertMatch(
+      refused.err,
+      /\n--map for the trace \S+: the map is for another problem: code heads 8 and not 4\.\n$/,
+    );
 
     const { code, out, err } = await run(...args, save(4, 64));
     assertEquals(code, 0, err);

@@ -1,4 +1,5 @@
 /** Double Sparsity (arXiv 2408.07092): dot products over a few channels chosen beforehand. Pure. */
+import { counted } from "../counted.ts";
 import type { TraceContext } from "../../fixtures/trace.ts";
 import type { Selector } from "./selector.ts";
 
@@ -16,7 +17,7 @@ export function doubleSparsitySelector(
   const { headDim, queryHeads, k } = context;
   if (fit.headDim !== headDim || fit.queryHeads !== queryHeads) {
     throw new RangeError(
-      `the fit trace has ${fit.queryHeads} query heads of ${fit.headDim} channels, ` +
+      `the fit trace has ${counted(fit.queryHeads, "query head")} of ${fit.headDim} channels, ` +
         `the trace ${queryHeads} of ${headDim}`,
     );
   }

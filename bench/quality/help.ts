@@ -21,8 +21,10 @@ Usage: deno task quality --trace FILE [flags]
   --sink N            first tokens that are always attended (default 128)
   --recent N          last tokens that are always attended (default 128)
   --seed N            seed of the random projections (default 1)
+  --adapter WHICH     the adapter for the method learned, as bench --list-adapters numbers or names it
   --csv FILE          write a row per method, budget and head
   --svg FILE          plot error and mass against budget
+  --version           print the version, commit and runtime
   --help              print this text
 
 Methods

@@ -3,7 +3,14 @@ import type { TraceContext } from "../../fixtures/trace.ts";
 import { type LearnedMap, type PackedMap, packMap } from "../../kernels/encode/learned_map.ts";
 import { BufferReader, listPlace } from "../../kernels/judge_read.ts";
 import { createDecoder, type Decoder } from "../../kernels/pipeline/decoder.ts";
-import { codeHeads, type Problem, queriesPerList, roundCapacity } from "../../kernels/problem.ts";
+import {
+  checkShape,
+  codeHeads,
+  type Problem,
+  queriesPerList,
+  roundCapacity,
+} from "../../kernels/problem.ts";
+import { SHAPE_WORDS } from "../options.ts";
 import { readBytes } from "../run_once.ts";
 import type { EdgeWindows, Selector } from "./selector.ts";
 
@@ -37,6 +44,7 @@ interface Outcome {
  */
 export async function learnedSelector(context: TraceContext, run: LearnedRun): Promise<Selector> {
   const problem = problemOf(context, run, 0);
+  checkShape(problem, SHAPE_WORDS);
   const packed = packMap(run.map, problem);
   const outcomes = new Map<number, Outcome>();
   const ks = [...new Set(run.budgets)];

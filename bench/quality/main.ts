@@ -5,9 +5,12 @@
  */
 import { readContextsFile } from "../../fixtures/trace_file.ts";
 import { loadMap } from "../../fixtures/map_file.ts";
+import { adapterChoice } from "../adapters.ts";
 import { guardDevice } from "../device_loss.ts";
 import { EXIT } from "../exit_codes.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { openAdapter, openDevice } from "../host.ts";
+import { counted } from "../counted.ts";
 import { createProgress } from "../progress.ts";
 import { QUALITY_HELP } from "./help.ts";
 import { parseQualityOptions, type QualityOptions } from "./options.ts";
@@ -16,16 +19,19 @@ import { qualityCsv, type QualityRow } from "./rows.ts";
 import { type QualityOutcome, type QualityRun, runQuality } from "./run.ts";
 import { formatQuality } from "./table.ts";
 import { runCommand } from "../run_command.ts";
+import { terminalWidth } from "../text_table.ts";
+import { UsageError } from "../usage_error.ts";
 
 /** How far f32 on a device may be from f64 over the same tokens. */
 const MOST_DEVIATION = 1e-4;
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = parseQualityOptions(args);
-  if (options.help) {
-    console.log(QUALITY_HELP);
+  const answer = helpOrVersion(args, QUALITY_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseQualityOptions(args);
   for (const path of [options.csv, options.svg]) if (path !== null) checkWritable(path);
   const inputs = await readInputs(options);
   if (inputs.adapter !== null) console.log(`Adapter: ${inputs.adapter}`);
@@ -52,9 +58,18 @@ async function readInputs(
 ): Promise<QualityRun & { readonly adapter: string | null }> {
   const { methods, sparsities, windows, seed } = options;
   const contexts = await readContextsFile(options.trace);
+  for (const { name, context } of contexts) {
+    const none = sparsities.find((sparsity) => sparsity > context.kvLen);
+    if (none === undefined) continue;
+    const tokens = counted(context.kvLen, "token");
+    const where = name === "" ? options.trace : `${name} in ${options.trace}`;
+    throw new UsageError(`--sparsity ${none} picks none of the ${tokens} of ${where}.`);
+  }
   const fit = options.fitTrace === null ? null : await readContextsFile(options.fitTrace);
   const map = options.map === null ? null : await loadMap(options.map);
-  const host = map && methods.some(({ needs }) => needs === "map") ? await openAdapter() : null;
+  const host = map && methods.some(({ needs }) => needs === "map")
+    ? await openAdapter(await adapterChoice(options.adapter))
+    : null;
   const learned = host && map && {
     map,
     device: (await openDevice(host.adapter, ["subgroups"])).device,
@@ -67,7 +82,7 @@ async function readInputs(
 }
 
 function report({ leftOut }: QualityOptions, outcome: QualityOutcome): void {
-  console.log(`${formatQuality(outcome.rows)}\n`);
+  console.log(`${formatQuality(outcome.rows, terminalWidth())}\n`);
   for (const name of outcome.contenders) console.log(`learned ran as ${name}.`);
   for (const trace of outcome.withoutValues) {
     console.log(`${trace} has no values (v), so its output errors are not known.`);

@@ -1,5 +1,5 @@
 /** Flags of `deno task quality`, read and checked. Nothing here touches a file or a GPU. */
-import { list, wholeNumber } from "../flag_values.ts";
+import { list, tokenCount, wholeNumber } from "../flag_values.ts";
 import { readFlags } from "../read_flags.ts";
 import { UsageError } from "../usage_error.ts";
 import { METHODS } from "./methods.ts";
@@ -7,8 +7,7 @@ import type { EdgeWindows, Method } from "./selector.ts";
 
 /** What one call is to do. */
 export interface QualityOptions {
-  readonly help: boolean;
-  /** Path of the trace; "" only where help is asked for. */
+  /** Path of the trace. */
   readonly trace: string;
   readonly map: string | null;
   readonly fitTrace: string | null;
@@ -18,15 +17,15 @@ export interface QualityOptions {
   readonly sparsities: readonly number[];
   readonly windows: EdgeWindows;
   readonly seed: number;
+  /** Number or part of the name of the adapter to use; null for the fastest. */
+  readonly adapter: string | null;
   readonly csv: string | null;
   readonly svg: string | null;
 }
 
-const SWITCHES = ["help"] as const;
-
 // deno-fmt-ignore
 const VALUES = [
-  "trace", "map", "fit-trace", "methods", "sparsity", "sink", "recent", "seed", "csv", "svg",
+  "trace", "map", "fit-trace", "methods", "sparsity", "sink", "recent", "seed", "adapter", "csv", "svg",
 ] as const;
 
 const MAX_U32 = 0xffffffff;
@@ -37,27 +36,27 @@ const MAX_U32 = 0xffffffff;
  * @throws {UsageError} one sentence on the first thing that is wrong.
  */
 export function parseQualityOptions(args: readonly string[]): QualityOptions {
-  const { switches, texts } = readFlags(args, SWITCHES, VALUES);
+  const { texts } = readFlags(args, [], VALUES);
   const trace = texts.get("trace");
-  if (trace === undefined && !switches.help) {
+  if (trace === undefined) {
     throw new UsageError("--trace FILE is needed; --help lists the flags.");
   }
   if (texts.has("csv") && texts.get("csv") === texts.get("svg")) {
     throw new UsageError(`--csv and --svg name the same file ${texts.get("csv")}.`);
   }
-  const count = (name: (typeof VALUES)[number], fallback: number) =>
-    wholeNumber(name, texts.get(name) ?? String(fallback), 0, MAX_U32);
+  const tokens = (name: (typeof VALUES)[number], fallback: number) =>
+    tokenCount(name, texts.get(name) ?? String(fallback), 0, MAX_U32);
   return {
-    help: switches.help,
-    trace: trace ?? "",
+    trace,
     map: texts.get("map") ?? null,
     fitTrace: texts.get("fit-trace") ?? null,
     ...chooseMethods(texts),
     sparsities: list("sparsity", texts.get("sparsity") ?? "8,16,32,64")
       .map((text) => wholeNumber("sparsity", text, 1, MAX_U32))
       .sort((a, b) => a - b),
-    windows: { sink: count("sink", 128), recent: count("recent", 128) },
-    seed: count("seed", 1),
+    windows: { sink: tokens("sink", 128), recent: tokens("recent", 128) },
+    seed: wholeNumber("seed", texts.get("seed") ?? "1", 0, MAX_U32),
+    adapter: texts.get("adapter") ?? null,
     csv: texts.get("csv") ?? null,
     svg: texts.get("svg") ?? null,
   };

@@ -16,11 +16,14 @@ export interface QualityChart extends Chart {
   readonly rows: readonly QualityRow[];
 }
 
-/** The charts over all heads: for each trace and windows one of error and one of mass. */
+/** The charts over all heads: for each trace, windows and seed one of error and one of mass. */
 export function qualityCharts(rows: readonly QualityRow[]): QualityChart[] {
   const legend = seriesOf([...new Set(rows.map(({ method }) => method))]);
   const all = rows.filter(({ head }) => head === "all");
-  const runs = Map.groupBy(all, (row) => [row.trace, row.sink, row.recent].join());
+  const runs = Map.groupBy(
+    all,
+    (row) => JSON.stringify([row.trace, row.sink, row.recent, row.seed]),
+  );
   return [...runs.values()].flatMap((rows) =>
     MEASURES.filter(({ field }) => rows.some((row) => row[field] !== null))
       .map((measure): QualityChart => {
@@ -56,7 +59,13 @@ function optionsOf(
       Plot.ruleY([0]),
       Plot.lineY(shown, { x: "k", y: field, z: "method", stroke: "method", strokeWidth: 2 }),
       Plot.dot(shown, {
-        ...{ x: "k", y: field, fill: "method", stroke: "method", symbol: "method", r: 4 },
+        x: "k",
+        y: field,
+        fill: "method",
+        stroke: "method",
+        symbol: "method",
+        r: 4,
+        title: (row: QualityRow) => `${row.method}, k = ${row.k}: ${row[field]!.toPrecision(3)}`,
       }),
     ],
   };

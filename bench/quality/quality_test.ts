@@ -1,4 +1,11 @@
-import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertLessOrEqual,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
 import { attendReference } from "../../kernels/attend/reference.ts";
@@ -10,6 +17,7 @@ import { scoreReference } from "../../kernels/score/reference.ts";
 import { selectReference } from "../../kernels/select/reference.ts";
 import { UsageError } from "../usage_error.ts";
 import type { QualityRow } from "./rows.ts";
+import { formatQuality } from "./table.ts";
 import { rowsFor, smallContext } from "./testing_context.ts";
 
 const SINK = 128;
@@ -221,6 +229,31 @@ Deno.test("a fit trace of other heads is refused", async () => {
   await assertRejects(
     () => rowsFor(context, ["double-sparsity-16"], { fit }),
     UsageError,
-    "The fit trace has 1 query heads of 8 channels, the trace 2 of 8.",
+    "the fit trace has 1 query head of 8 channels, the trace 2 of 8.",
   );
+});
+
+Deno.test("a trace that the kernels do not take is refused in a user's words", async () => {
+  const map = { layers: 1, hidden: 128, dtype: "f32" } as const;
+  const shape = { headDim: 8, bits: 32, sharing: "head", heads: 2, map } as const;
+  const numbers = new Float32Array(0);
+  const learnedMap = { shape, query: numbers, key: numbers, about: {} };
+  await assertRejects(
+    // No device is asked for anything before the shape is right.
+    () =>
+      rowsFor(smallContext([20]), ["learned"], {
+        learned: { device: {} as GPUDevice, map: learnedMap },
+      }),
+    UsageError,
+    "--map for the trace small: head dim must be one of 64, 96, 128, 256, got 8.",
+  );
+});
+
+Deno.test("in a narrow terminal the table leaves columns out and says where they are", async () => {
+  const rows = await rowsFor(smallContext([20, 30]), ["oracle"]);
+  assertMatch(formatQuality(rows), /\nmethod +bits +sparsity +k +recall +mass middle /);
+  const text = formatQuality(rows, 64);
+  for (const line of text.split("\n")) assertLessOrEqual(line.length, 64, line);
+  assertMatch(text, /\nmethod +sparsity +recall +mass middle +mass total +output error\n/);
+  assertMatch(text, /\nNot shown for want of room: bits, k; --csv FILE has all columns\.$/);
 });

@@ -51,12 +51,13 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
       run.onProgress?.(`${trace}: ${what}`, (i + fraction) / contexts.length);
     const budgets = sparsities.map((sparsity) => Math.floor(context.kvLen / sparsity));
     const selectors = [];
-    for (const [at, { name, prepare }] of methods.entries()) {
+    for (const [at, { name, needs, prepare }] of methods.entries()) {
       const onProgress = (fraction: number) =>
         tell(`preparing ${name}`, PREPARATION * (at + fraction) / methods.length);
       onProgress(0);
       const inputs = { seed, windows, budgets, fit, learned, onProgress };
-      selectors.push(await asUsageAsync(async () => await prepare(context, inputs)));
+      const where = needs === undefined ? trace : `--${needs} for the trace ${trace}`;
+      selectors.push(await asUsageAsync(async () => await prepare(context, inputs), where));
     }
     const onProgress = (fraction: number) =>
       tell("measuring", PREPARATION + (1 - PREPARATION) * fraction);

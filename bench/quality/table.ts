@@ -1,5 +1,5 @@
 /** The readable table of a quality run. Pure. */
-import { alignColumns, rule, type TextColumn } from "../text_table.ts";
+import { fitColumns, leftOutNote, rule, type TextColumn, wrapText } from "../text_table.ts";
 import type { QualityRow } from "./rows.ts";
 
 interface Column extends TextColumn {
@@ -8,10 +8,14 @@ interface Column extends TextColumn {
 
 const COLUMNS: readonly Column[] = [
   { heading: "method", words: true, cell: (row) => row.method },
-  { heading: "bits", cell: (row) => String(row.bits_per_token_per_kv_head) },
+  {
+    heading: "bits",
+    importance: 1,
+    cell: (row) => String(row.bits_per_token_per_kv_head),
+  },
   { heading: "sparsity", cell: (row) => String(row.sparsity) },
-  { heading: "k", cell: (row) => String(row.k) },
-  { heading: "recall", cell: (row) => share(row.recall) },
+  { heading: "k", importance: 0, cell: (row) => String(row.k) },
+  { heading: "recall", importance: 2, cell: (row) => share(row.recall) },
   { heading: "mass middle", cell: (row) => share(row.mass_middle) },
   { heading: "mass total", cell: (row) => share(row.mass_total) },
   { heading: "output error", cell: (row) => share(row.output_rel_err) },
@@ -21,22 +25,34 @@ function share(value: number | null): string {
   return value?.toFixed(3) ?? "";
 }
 
-/** A block for each trace with the rows over all heads, by sparsity and then by method. */
-export function formatQuality(rows: readonly QualityRow[]): string {
+/**
+ * A block for each trace with the rows over all heads, by sparsity and then by method.
+ *
+ * @param width Most characters of a line; the least important columns that do not fit are left out.
+ */
+export function formatQuality(rows: readonly QualityRow[], width = Infinity): string {
   const traces = Map.groupBy(rows.filter(({ head }) => head === "all"), ({ trace }) => trace);
   return Array.from(traces, ([trace, all]) => {
     const [{ queries, sink, recent }] = all;
     const sorted = all.toSorted((a, b) => a.sparsity - b.sparsity);
-    const lines = alignColumns(
+    const { lines, leftOut } = fitColumns(
       COLUMNS,
       sorted.map((row) => COLUMNS.map((column) => column.cell(row))),
+      width,
     );
+    const notes = leftOutNote(leftOut, "--csv FILE has all columns");
     return [
-      `${trace}: ${queries} queries of all heads, sink ${sink}, recent ${recent}`,
+      ...wrapText(
+        `${trace}: ${queries} ${
+          queries === 1 ? "query" : "queries"
+        } of all heads, sink ${sink}, recent ${recent}`,
+        width,
+      ),
       "",
       lines[0],
       rule(lines),
       ...lines.slice(1),
+      ...notes.flatMap((note) => wrapText(note, width)),
     ].join("\n");
   }).join("\n\n");
 }

@@ -85,15 +85,20 @@ function figureOf(rows: readonly ResultRow[], points: readonly Point[], roof: Ro
             ...{ x: "flopsPerByte", y: "gflopsPerS", r: 3.5, fillOpacity: 0.55 },
             ...{ fill: color, stroke: color },
             symbol: ({ stage }: Point) => stageSeries(stage).symbol,
+            title: ({ row, flopsPerByte, gflopsPerS }: Point) =>
+              `${row.kernel}, ${caseName(row, lines)}: ${decimalCell(gflopsPerS, 1)} GFLOP/s at ` +
+              `${decimalCell(flopsPerByte, 2)} operations per byte`,
           }),
         ],
       },
     },
     table: {
-      columns: ["kernel", "case", "operations per byte", "GFLOP/s"],
+      columns: ["kernel", "GFLOP/s", "operations per byte", "case"],
       rows: points.map(({ row, flopsPerByte, gflopsPerS }) => [
-        ...[row.kernel, caseName(row, lines), decimalCell(flopsPerByte, 2)],
+        row.kernel,
         decimalCell(gflopsPerS, 1),
+        decimalCell(flopsPerByte, 2),
+        caseName(row, lines),
       ]),
     },
   };

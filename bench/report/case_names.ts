@@ -8,8 +8,7 @@ const SETTINGS: readonly ((row: ResultRow) => string)[] = [
   (row) => row.dtype,
   (row) => `${row.bits} bits per ${row.code_sharing === "head" ? "query head" : "KV head"}`,
   (row) => row.map,
-  (row) =>
-    `k = ${row.case_id.match(/-k(\d+)-w/)?.[1] ?? `N/${row.case_id.match(/-s(\d+)-w/)?.[1]}`}`,
+  picksName,
   (row) => row.sink + row.recent === 0 ? "no windows" : `windows of ${row.sink} + ${row.recent}`,
   (row) => `${row.cache} cache`,
 ];
@@ -21,14 +20,29 @@ const SETTINGS: readonly ((row: ResultRow) => string)[] = [
 export function lineNames(rows: readonly ResultRow[]): Map<string, string> {
   // A case's last row is a kernel's; its first ones may be probes, which know other caches.
   const cases = [...new Map(rows.map((row) => [row.case_id, row])).values()];
+  const special = unusualSettings(cases);
+  return new Map(cases.map((row, i) => [row.case_id, [lineName(row), ...special[i]].join(", ")]));
+}
+
+/** Of each row the settings that are not the commonest of all rows. */
+export function unusualSettings(rows: readonly ResultRow[]): string[][] {
   const common = SETTINGS.map((tell) => {
-    const groups = [...Map.groupBy(cases, tell)];
+    const groups = [...Map.groupBy(rows, tell)];
     return groups.reduce((most, group) => group[1].length > most[1].length ? group : most)[0];
   });
-  return new Map(cases.map((row) => {
-    const special = SETTINGS.map((tell) => tell(row)).filter((text, i) => text !== common[i]);
-    return [row.case_id, [lineName(row), ...special].join(", ")];
-  }));
+  return rows.map((row) =>
+    SETTINGS.map((tell) => tell(row)).filter((text, i) => text !== common[i])
+  );
+}
+
+/** How many of the middle tokens a case attends: `k = N/32`, or a number. */
+export function picksName({ case_id }: ResultRow): string {
+  return `k = ${case_id.match(/-k(\d+)-w/)?.[1] ?? `N/${case_id.match(/-s(\d+)-w/)?.[1]}`}`;
+}
+
+/** The name of a trace that a case is of; undefined for generated inputs. */
+export function traceName({ case_id }: ResultRow): string | undefined {
+  return case_id.match(/^trace-(.+)-\d+x\d+x\d+-n/)?.[1];
 }
 
 /** The settings that all cases share, as a caption tells them. */
@@ -44,8 +58,9 @@ export function caseName(row: ResultRow, lines: ReadonlyMap<string, string>): st
   return `${lines.get(row.case_id)}, ${tokensName(row.kv_len)}`;
 }
 
-function lineName({ case_id, q_heads, kv_heads, head_dim, batch, lengths }: ResultRow): string {
-  const trace = case_id.match(/^trace-(.+)-\d+x\d+x\d+-n/)?.[1];
+function lineName(row: ResultRow): string {
+  const { q_heads, kv_heads, head_dim, batch, lengths } = row;
+  const trace = traceName(row);
   return [
     shapeName({ qHeads: q_heads, kvHeads: kv_heads, headDim: head_dim }),
     ...(batch > 1 ? [`batch ${batch}`] : []),

@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { readResults } from "../read_results.ts";
 import { COLUMNS } from "../row.ts";
 import { inFolder, runProgram } from "../testing_command.ts";
 
@@ -34,6 +35,11 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
     await Deno.writeTextFile(at("empty"), "");
     await Deno.writeTextFile(at("rowless"), `${COLUMNS.join()}\r\n`);
     await Deno.writeTextFile(at("foreign"), "name,height\r\nTom,3\r\n");
+    const rows = (await Deno.readTextFile(h100)).split("\r\n").slice(0, 3);
+    const { median_us } = readResults(h100).rows[1];
+    const negative = rows.join("\r\n").replace(`,${median_us},`, ",-5,");
+    await Deno.writeTextFile(at("negative"), `${negative}\r\n`);
+    await Deno.writeTextFile(at("log"), TUNED("dense/split", 8, 20));
     await Deno.writeTextFile(at("quality"), QUALITY);
     await Deno.writeTextFile(at("damaged"), QUALITY.replace(",0.9,", ",much,"));
     const wrong: [string[], RegExp][] = [
@@ -60,7 +66,14 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
         /^--peers \S+ must name .+: there are no results\.$/m,
       ],
       [[h100, "--quality", at("missing")], /^Cannot read \S+missing: /],
-      [[h100, "--quality", h100], /^\S+csv has other columns than quality --csv writes\.$/m],
+      [
+        [h100, "--quality", h100],
+        /^\S+csv has other columns than quality --csv writes: it is a file of results\.$/m,
+      ],
+      [[PEERS], /^\S+csv has other columns .+: it is a file of peers, which --peers takes\.$/m],
+      [[h100, "--peers", h100], /^\S+csv has other columns .+: it is a file of results\.$/m],
+      [[at("negative")], /^\S+negative, line 3: median_us cannot be "-5"\.$/m],
+      [[at("log")], /^\S+log is no run of the suite: it is a tuner's log, which report --tune /],
       [["--quality", at("damaged")], /^\S+damaged, line 2: mass_middle cannot be "much"\.$/m],
       [[h100, "--tune", at("missing")], /^Cannot read \S+missing: /],
       [[h100, "--tune", folder], /^Cannot read \S+tune\.jsonl: /],

@@ -6,12 +6,28 @@ import { micros } from "../text_table.ts";
 /** The numbers behind a figure. */
 export interface Table {
   readonly columns: readonly string[];
-  /** Cells as they are read; numbers are aligned on the right. */
+  /**
+   * Cells as they are read; numbers are aligned on the right. A row of one cell is a heading of the
+   * rows below it.
+   */
   readonly rows: readonly (readonly TableCell[])[];
+  /** How columns write their numbers; others have thousands apart and no zeros at their ends. */
+  readonly formats?: Readonly<Record<string, (value: number) => string>>;
 }
 
 /** A cell: null where there is nothing to tell. */
 export type TableCell = string | number | null;
+
+/** A table that a section shows by itself. */
+export interface SectionTable {
+  /** Names the table's anchor, as a figure's does. */
+  readonly id: string;
+  readonly title: string;
+  readonly caption: string;
+  /** Whether it takes the whole width of a page. */
+  readonly wide: boolean;
+  readonly table: Table;
+}
 
 /** A figure, its words and its numbers. */
 export interface Figure {
@@ -27,7 +43,8 @@ export type TimedRow = ResultRow & { readonly median_us: number };
 
 /** The rows that have a time. */
 export function timedRows(rows: readonly ResultRow[]): TimedRow[] {
-  return rows.filter((row): row is TimedRow => row.verified && row.median_us !== null);
+  // A median of 0 is a clock too coarse for the kernel.
+  return rows.filter((row): row is TimedRow => row.verified && !!row.median_us);
 }
 
 /** The row of the shortest time; undefined without any. */
@@ -38,6 +55,9 @@ export function fastest(rows: readonly TimedRow[]): TimedRow | undefined {
   );
 }
 
+/** What the numbers in a shape's name are, as a legend or a caption says it. */
+export const SHAPE_WORDS = "query heads x KV heads x head dimension";
+
 /** A number of tokens as axes write it: 8K for 8,192. */
 export function tokensName(tokens: number): string {
   return tokens % 1024 === 0 ? `${tokens / 1024}K` : String(tokens);
@@ -46,6 +66,11 @@ export function tokensName(tokens: number): string {
 /** Microseconds to as many digits as they are good for; null for none. */
 export function microsCell(us: number | null | undefined): number | null {
   return us === null || us === undefined ? null : Number(micros(us));
+}
+
+/** Writes a ratio, with zeros at its end too, so that a column of them lines up. */
+export function ratioText(value: number): string {
+  return value.toFixed(2);
 }
 
 /** A number with so many decimals; null for none. */

@@ -2,23 +2,29 @@
 import type { PeerTime } from "../peers.ts";
 import type { QualityRow } from "../quality/rows.ts";
 import type { ResultRow } from "../row.ts";
+import { minute, type Series, seriesOf, type SourcedRow } from "../series.ts";
 import { arithmeticRooflineFigures } from "./arithmetic_roofline.ts";
-import { type Figure, idOf } from "./figure.ts";
+import { CASE_TABLE_WORDS, caseTable } from "./case_table.ts";
+import { devicesSideBySide } from "./devices.ts";
+import { type Figure, idOf, type SectionTable, SHAPE_WORDS } from "./figure.ts";
 import { qualityFigures } from "./quality.ts";
 import { rooflineFigures } from "./roofline.ts";
-import { speedupFigures } from "./speedup.ts";
+import { casesApart, lineTimes, speedupFigures } from "./speedup.ts";
 import { stageFigures } from "./stages.ts";
 import type { LogLine } from "../tune/log.ts";
 import { type Tuning, tunings } from "./tuning.ts";
+import type { GpuPlan } from "../verdict.ts";
 
 /** What a report is made of. */
 export interface ReportData {
-  readonly rows: readonly ResultRow[];
+  readonly rows: readonly SourcedRow[];
   /** Times of other software, by adapter. */
   readonly peers: ReadonlyMap<string, readonly PeerTime[]>;
   readonly quality: readonly QualityRow[];
   /** Lines of tuners' logs. */
   readonly tuning: readonly LogLine[];
+  /** What would tell on a GPU what a software adapter's rows do not; quickstart where not given. */
+  readonly plan?: GpuPlan;
 }
 
 /** Figures that belong together. */
@@ -28,42 +34,114 @@ export interface Section {
   readonly facts: readonly (readonly [string, string])[];
   /** What a reader must know first; null for nothing. */
   readonly warning: string | null;
+  /** Tables that are always open. */
+  readonly tables: readonly SectionTable[];
   readonly figures: readonly Figure[];
 }
 
 const SOFTWARE = "A software adapter's times say nothing about a GPU.";
 
-/** The sections of a report. Ids of figures are unique over all of them. */
+/**
+ * The sections of a report: devices side by side, each device, tuning, quality. Software adapters
+ * come after the GPUs, and their times stand in their own sections alone. Ids of figures are unique
+ * over all of them.
+ */
 export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Section[] {
-  const devices = [...Map.groupBy(rows, (row) => `${row.adapter}, ${row.backend}`)];
-  const sections = devices.map(([device, rows]): Section => {
-    const figures = [
-      ...speedupFigures(rows, peers.get(rows[0].adapter) ?? []),
-      ...stageFigures(rows),
-      ...rooflineFigures(rows),
-      ...arithmeticRooflineFigures(rows),
-    ];
-    const prefix = devices.length > 1 ? `${idOf(device)}-` : "";
+  const all = seriesOf(rows);
+  const devices = all.filter(({ software }) => !software);
+  const adapters = all.filter(({ software }) => software);
+  const peersOf = ({ rows }: Series) => peers.get(rows[0].adapter) ?? [];
+  const sections = [...devices, ...adapters].map((series): Section => {
+    const section = deviceSection(series, peersOf(series), devices.length === 1);
+    const prefix = all.length > 1 ? `${idOf(series.label)}-` : "";
+    const withPrefix = <T extends { readonly id: string }>(each: T): T => (
+      { ...each, id: prefix + each.id }
+    );
     return {
-      heading: device,
-      facts: factsOf(rows),
-      warning: rows.some(({ software }) => software) ? SOFTWARE : null,
-      figures: figures.map((figure) => ({ ...figure, id: prefix + figure.id })),
+      ...section,
+      tables: section.tables.map(withPrefix),
+      figures: section.figures.map(withPrefix),
     };
   });
+  if (devices.length > 1) {
+    sections.unshift({
+      heading: "Devices side by side",
+      facts: [],
+      warning: null,
+      ...devicesSideBySide(devices, peersOf, adapters.map(({ label }) => label)),
+    });
+  }
   sections.push(...tunings(tuning).map((of) => tuningSection(of, rows)));
   const figures = qualityFigures(quality);
   if (figures.length > 0) {
-    sections.push({ heading: "Quality against budget", facts: [], warning: null, figures });
+    const heading = "Quality against budget";
+    sections.push({ heading, facts: [], warning: null, tables: [], figures });
   }
   return withUniqueIds(sections);
+}
+
+/** The section of one series. A single device has its cases there, several have them side by side. */
+function deviceSection(
+  series: Series,
+  peers: readonly PeerTime[],
+  isSingle: boolean,
+): Section {
+  const { label, rows, software } = series;
+  const cases = caseTable([{ name: label, times: lineTimes(rows, peers) }]);
+  const warnings = warningsOf(series);
+  return {
+    heading: label,
+    facts: factsOf(rows),
+    warning: warnings.length > 0 ? warnings.join(" ") : null,
+    tables: isSingle && !software && cases.rows.length > 0
+      ? [{
+        id: "cases",
+        title: "Dense attention and the sparse step",
+        caption: `Names of cases are ${SHAPE_WORDS}; ${CASE_TABLE_WORDS}`,
+        wide: false,
+        table: cases,
+      }]
+      : [],
+    figures: [
+      ...speedupFigures(rows, peers),
+      ...stageFigures(rows),
+      ...rooflineFigures(rows),
+      ...arithmeticRooflineFigures(rows),
+    ],
+  };
+}
+
+/** Nothing that a reader would look for in vain goes unsaid. */
+function warningsOf({ rows, software, replaced }: Series): string[] {
+  const failed = rows.filter(({ verified }) => !verified).map(({ kernel }) => kernel);
+  const timeless = rows.filter(({ verified, median_us }) => verified && !median_us);
+  const apart = casesApart(rows);
+  return [
+    ...(software ? [SOFTWARE] : []),
+    ...(failed.length > 0
+      ? [`FAILED its check, so that its time does not count: ${[...new Set(failed)].join(", ")}.`]
+      : []),
+    ...(timeless.length > 0
+      ? [`Rows without a time, which are left out: ${timeless.length}.`]
+      : []),
+    ...(apart.length > 0
+      ? [
+        `No speedup is given where dense kernels and sparse steps were timed in different runs: ${
+          apart.join("; ")
+        }.`,
+      ]
+      : []),
+    ...(replaced > 0
+      ? [`Rows left out, since later ones of their kernel and case replace them: ${replaced}.`]
+      : []),
+  ];
 }
 
 /** Names of software adapters, whose logs do not say that they are. */
 const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|basic render/i;
 
 function tuningSection(
-  { device, adapter, driver, failed, figures }: Tuning,
+  { device, adapter, driver, replaced, failed, figures }: Tuning,
   rows: readonly ResultRow[],
 ): Section {
   const software = SOFTWARE_NAMES.test(adapter) ||
@@ -72,11 +150,15 @@ function tuningSection(
     heading: `Tuning on ${device}`,
     facts: [
       ["Driver", driver],
+      ...replaced.length > 0
+        ? [["Older versions of kernels, left out", replaced.join(", ")] as const]
+        : [],
       ...failed.length > 0
         ? [["Kernels without a right candidate", failed.join(", ")] as const]
         : [],
     ],
     warning: software ? SOFTWARE : null,
+    tables: [],
     figures,
   };
 }
@@ -92,6 +174,7 @@ function withUniqueIds(sections: readonly Section[]): Section[] {
   };
   return sections.map((section) => ({
     ...section,
+    tables: section.tables.map((table) => ({ ...table, id: unique(table.id) })),
     figures: section.figures.map((figure) => ({ ...figure, id: unique(figure.id) })),
   }));
 }
@@ -123,8 +206,4 @@ function factsOf(rows: readonly ResultRow[]): [string, string][] {
       `${rows.length}, ${failed.size ? `FAILED: ${[...failed].join(", ")}` : "all verified"}`,
     ],
   ];
-}
-
-function minute(utc: string): string {
-  return utc.slice(0, 16).replace("T", " ");
 }

@@ -4,9 +4,12 @@
  * @module
  */
 import { EXIT } from "../exit_codes.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { checkWritable } from "../quality/output_file.ts";
+import { counted } from "../counted.ts";
 import { readResults } from "../read_results.ts";
-import { latestRows, type ResultRow } from "../row.ts";
+import type { ResultRow } from "../row.ts";
+import { seriesOf, type SourcedRow } from "../series.ts";
 import { readLog } from "../tune/log.ts";
 import { UsageError } from "../usage_error.ts";
 import { commandOf } from "./command.ts";
@@ -20,11 +23,12 @@ import { writeReport } from "./write.ts";
 import { runCommand } from "../run_command.ts";
 
 function main(args: readonly string[]): number {
-  const options = parseReportOptions(args);
-  if (options.help) {
-    console.log(REPORT_HELP);
+  const answer = helpOrVersion(args, REPORT_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const options = parseReportOptions(args);
   const rows = readAll(options.results);
   const data = {
     rows,
@@ -39,13 +43,14 @@ function main(args: readonly string[]): number {
   return EXIT.ok;
 }
 
-/** The rows of all files; of several of one kernel and case on a device the last counts. */
-function readAll(paths: readonly string[]): ResultRow[] {
-  const all = paths.flatMap(readRows);
-  const rows = latestRows(all);
-  const replaced = all.length - rows.length;
+/** The rows of all files; the page itself tells which are left out. */
+function readAll(paths: readonly string[]): SourcedRow[] {
+  const rows = paths.flatMap((path) => readRows(path).map((row) => ({ ...row, source: path })));
+  const replaced = seriesOf(rows).reduce((sum, { replaced }) => sum + replaced, 0);
   if (replaced > 0) {
-    console.error(`Left out ${replaced} rows that later ones of their kernel and case replace.`);
+    console.error(
+      `Left out ${counted(replaced, "row")} that later ones of their kernel and case replace.`,
+    );
   }
   return rows;
 }

@@ -5,7 +5,6 @@ import { UsageError } from "../usage_error.ts";
 
 /** What one call is to do. */
 export interface ReportOptions {
-  readonly help: boolean;
   /** Results files, or folders of one. */
   readonly results: readonly string[];
   /** `FILE` or `ADAPTER=FILE`. */
@@ -18,7 +17,6 @@ export interface ReportOptions {
   readonly svg: string | null;
 }
 
-const SWITCHES = ["help"] as const;
 const VALUES = ["out", "peers", "quality", "svg", "tune"] as const;
 
 /**
@@ -27,16 +25,18 @@ const VALUES = ["out", "peers", "quality", "svg", "tune"] as const;
  * @throws {UsageError} one sentence on the first thing that is wrong.
  */
 export function parseReportOptions(args: readonly string[]): ReportOptions {
-  const { switches, texts, words } = readFlags(args, SWITCHES, VALUES, { words: true });
+  const { texts, words } = readFlags(args, [], VALUES, { words: true });
   const paths = (name: (typeof VALUES)[number]) =>
     texts.has(name) ? list(name, texts.get(name)!) : [];
   const [quality, tune] = [paths("quality"), paths("tune")];
-  if (!switches.help && words.length + quality.length + tune.length === 0) {
+  if (words.length + quality.length + tune.length === 0) {
     throw new UsageError("Name a results file or its folder; --help tells more.");
   }
   return {
-    ...{ help: switches.help, results: [...new Set(words)], peers: paths("peers") },
-    ...{ quality, tune },
+    results: [...new Set(words)],
+    peers: paths("peers"),
+    quality,
+    tune,
     out: texts.get("out") ?? "report.html",
     svg: texts.get("svg") ?? null,
   };

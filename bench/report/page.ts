@@ -1,8 +1,9 @@
 /** The report as one HTML file: nothing in it comes from elsewhere. Pure. */
 import { chartSvg } from "../chart/chart.ts";
 import { escapeXml } from "../chart/escape.ts";
-import type { Figure, Table, TableCell } from "./figure.ts";
+import type { Figure, SectionTable, Table, TableCell } from "./figure.ts";
 import type { Section } from "./figures.ts";
+import type { DeviceVerdicts } from "../verdict.ts";
 import { STYLE } from "./style.ts";
 
 /** What the page tells besides its sections. */
@@ -11,10 +12,15 @@ export interface PageFacts {
   readonly command: string;
   /** ISO 8601. */
   readonly written: string;
+  /** What the page begins with: of each device the sentences that it comes to. */
+  readonly lead?: readonly DeviceVerdicts[];
 }
 
 /** The whole page. Every text from outside is escaped. */
-export function pageHtml(sections: readonly Section[], { command, written }: PageFacts): string {
+export function pageHtml(
+  sections: readonly Section[],
+  { command, written, lead = [] }: PageFacts,
+): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -29,24 +35,40 @@ export function pageHtml(sections: readonly Section[], { command, written }: Pag
 <a class="skip" href="#main">Skip to the results</a>
 <header>
 <h1>HashAttention Bench: report</h1>
-<p>Written ${escapeXml(written.slice(0, 16).replace("T", " "))} UTC by</p>
-<pre><code>${escapeXml(command)}</code></pre>
-<nav aria-label="Figures"><ul>${sections.map(linksHtml).join("")}</ul></nav>
+${lead.map(leadHtml).join("\n")}
+<nav aria-label="Contents"><ul>${sections.map(sectionLinkHtml).join("")}</ul></nav>
 </header>
 <main id="main">
 ${sections.map(sectionHtml).join("\n")}
 </main>
+<footer>
+<p>Written ${escapeXml(written.slice(0, 16).replace("T", " "))} UTC by</p>
+<pre><code>${escapeXml(command)}</code></pre>
+</footer>
 </body>
 </html>
 `;
 }
 
+/** What one device comes to, for readers who have ten seconds. */
+function leadHtml({ device, sentences }: DeviceVerdicts): string {
+  const items = sentences.map((sentence) => `<li>${escapeXml(sentence)}</li>`);
+  return `<div class="lead"><p>${escapeXml(device)}</p><ul>${items.join("")}</ul></div>`;
+}
+
+function sectionLinkHtml({ heading }: Section, i: number): string {
+  return `<li><a href="#section-${i}">${escapeXml(heading)}</a></li>`;
+}
+
 /** Sections may have figures of the same titles: their names go with the links. */
-function linksHtml({ heading, figures }: Section, i: number): string {
-  const links = figures.map(({ id, chart }) =>
-    `<li><a href="#${id}">${escapeXml(chart.title)}${hiddenHtml(heading)}</a></li>`
+function linksHtml({ heading, tables, figures }: Section): string {
+  const [first, ...others] = figures.map(({ id, chart }) => ({ id, title: chart.title }));
+  const titles = [...(first ? [first] : []), ...tables, ...others];
+  if (titles.length < 2) return "";
+  const links = titles.map(({ id, title }) =>
+    `<li><a href="#${id}">${escapeXml(title)}${hiddenHtml(heading)}</a></li>`
   );
-  return `<li><a href="#section-${i}">${escapeXml(heading)}</a><ul>${links.join("")}</ul></li>`;
+  return `<ul class="links">${links.join("")}</ul>`;
 }
 
 /** Said, not shown. */
@@ -54,22 +76,43 @@ function hiddenHtml(heading: string): string {
   return `<span class="hidden">, ${escapeXml(heading)}</span>`;
 }
 
-function sectionHtml({ heading, facts, warning, figures }: Section, i: number): string {
+function sectionHtml(section: Section, i: number): string {
+  const { heading, facts, warning, tables, figures } = section;
   const list = facts.map(([name, value]) =>
     `<div><dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd></div>`
   );
+  // The tables sum up what the first figure shows.
+  const [first, ...others] = figures;
+  const isEmpty = tables.length + figures.length === 0;
   return `<section aria-labelledby="section-${i}">
 <h2 id="section-${i}">${escapeXml(heading)}</h2>
 ${warning === null ? "" : `<p class="warning">${escapeXml(warning)}</p>`}
-${list.length === 0 ? "" : `<dl>${list.join("")}</dl>`}
+${linksHtml(section)}
 <div class="figures">
-${
-    figures.length > 0
-      ? figures.map((figure) => figureHtml(figure, heading)).join("\n")
-      : "<p>Too little for a figure.</p>"
-  }
+${first ? figureHtml(first, heading) : ""}
+${tables.map((table) => sectionTableHtml(table, heading)).join("\n")}
+${others.map((figure) => figureHtml(figure, heading)).join("\n")}
+${isEmpty ? "<p>Too little for a figure.</p>" : ""}
 </div>
+${
+    list.length === 0
+      ? ""
+      : `<details class="facts"><summary>How it was measured${hiddenHtml(heading)}</summary><dl>${
+        list.join("")
+      }</dl></details>`
+  }
 </section>`;
+}
+
+function sectionTableHtml(
+  { id, title, caption, wide, table }: SectionTable,
+  heading: string,
+): string {
+  return `<article id="${id}" class="open${wide ? " wide" : ""}" aria-labelledby="${id}-title">
+<h3 id="${id}-title">${escapeXml(title)}${hiddenHtml(heading)}</h3>
+${tableHtml(table, `${title}, ${heading}`)}
+<p class="caption">${escapeXml(caption)}</p>
+</article>`;
 }
 
 function figureHtml({ id, caption, chart, table }: Figure, heading: string): string {
@@ -87,9 +130,24 @@ ${tableHtml(table, name)}
 </article>`;
 }
 
-function tableHtml({ columns, rows }: Table, title: string): string {
-  const head = columns.map((name) => `<th scope="col">${escapeXml(name)}</th>`).join("");
-  const body = rows.map((row) => `<tr>${row.map(cellHtml).join("")}</tr>`).join("\n");
+function tableHtml({ columns, rows, formats = {} }: Table, title: string): string {
+  const cellHtml = (cell: TableCell, i: number) => {
+    const format = formats[columns[i]] ?? ((value: number) => value.toLocaleString("en-US"));
+    const text = escapeXml(typeof cell === "number" ? format(cell) : cell ?? "");
+    if (i === 0) return `<th scope="row">${text}</th>`;
+    return typeof cell === "number" ? `<td class="number">${text}</td>` : `<td>${text}</td>`;
+  };
+  const head = columns.map((name, i) => {
+    const isNumber = i > 0 && rows.some((row) => typeof row[i] === "number");
+    return `<th scope="col"${isNumber ? ` class="number"` : ""}>${escapeXml(name)}</th>`;
+  }).join("");
+  const body = rows.map((row) =>
+    row.length === 1 && columns.length > 1
+      ? `<tr class="group"><th scope="colgroup" colspan="${columns.length}">${
+        escapeXml(String(row[0] ?? ""))
+      }</th></tr>`
+      : `<tr>${row.map(cellHtml).join("")}</tr>`
+  ).join("\n");
   const label = escapeXml(`Numbers of ${title}`);
   return `<div class="scroll" tabindex="0" role="region" aria-label="${label}">
 <table>
@@ -99,10 +157,4 @@ ${body}
 </tbody>
 </table>
 </div>`;
-}
-
-function cellHtml(cell: TableCell, i: number): string {
-  const text = escapeXml(typeof cell === "number" ? cell.toLocaleString("en-US") : cell ?? "");
-  if (i === 0) return `<th scope="row">${text}</th>`;
-  return typeof cell === "number" ? `<td class="number">${text}</td>` : `<td>${text}</td>`;
 }

@@ -14,16 +14,16 @@ const MAY_BE_EMPTY: readonly string[] = ["recall", "mass_middle", "output_rel_er
  */
 export function readQuality(path: string): QualityRow[] {
   const lines = csvLines(readText(path), QUALITY_COLUMNS, { path, due: "quality --csv writes" });
-  return lines.map(({ line, fields }) =>
-    Object.fromEntries(QUALITY_COLUMNS.map((name, i) => {
-      const text = fields[i];
+  return lines.map((csvLine) =>
+    Object.fromEntries(QUALITY_COLUMNS.map((name) => {
+      const text = csvLine.text(name);
       if (["trace", "method"].includes(name) || name === "head" && text === "all") {
         return [name, text];
       }
       if (text === "" && MAY_BE_EMPTY.includes(name)) return [name, null];
       const value = decimalNumber(text);
-      if (Number.isFinite(value)) return [name, value];
-      throw damaged(path, line, `${name} cannot be "${text}"`);
+      if (Number.isFinite(value) && value >= 0) return [name, value];
+      throw damaged(path, csvLine.line, `${name} cannot be "${text}"`);
     })) as unknown as QualityRow
   );
 }
@@ -33,7 +33,7 @@ export function qualityFigures(rows: readonly QualityRow[]): Figure[] {
   return qualityCharts(rows).map(({ trace, field, rows, ...chart }): Figure => ({
     id: `quality-${field === "mass_middle" ? "mass" : "error"}-${idOf(trace)}`,
     caption: `Over all heads of the trace, with the first ${rows[0].sink} and the last ` +
-      `${rows[0].recent} tokens always attended. ${
+      `${rows[0].recent} tokens always attended, seed ${rows[0].seed}. ${
         field === "mass_middle" ? "Higher is better." : "Lower is better."
       }`,
     chart,

@@ -5,7 +5,8 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { makeRow } from "../testing_row.ts";
+import { chartSvg } from "../chart/chart.ts";
+import { inTurns, makeRow } from "../testing_row.ts";
 import type { QualityRow } from "../quality/rows.ts";
 import { readPeers } from "../peers.ts";
 import { readResults } from "../read_results.ts";
@@ -31,22 +32,54 @@ function tableOf(section: Section, id: string) {
   return section.figures.find((figure) => figure.id === id)!.table.rows;
 }
 
+/** The rows below headings, each behind the heading that it stands under. */
+function under(rows: ReturnType<typeof tableOf>): unknown[][] {
+  let heading: unknown = null;
+  return rows.flatMap((row) => {
+    if (row.length > 1) return [[heading, ...row]];
+    [heading] = row;
+    return [];
+  });
+}
+
 Deno.test("the speedups are those of the stored rows", () => {
   const section = h100();
-  const wgsl = tableOf(section, "speedup-wgsl");
+  const wgsl = under(tableOf(section, "speedup-wgsl"));
   assertEquals(wgsl.length, 13);
   // 182.976 / 49.9292 and 180.6 / 49.9292, from the files by hand.
   const isClaim = ([line, kvLen]: readonly unknown[]) => line === "32x8x128" && kvLen === 131072;
-  assertEquals(wgsl.find(isClaim)?.slice(2), [
-    ...["dense/split_subgroup", 183, "pipeline/sparse_two", 49.93, 3.66],
-  ]);
-  assertEquals(tableOf(section, "speedup-cuda").find(isClaim)?.slice(2), [
-    ...["torch_cudnn", 180.6, "pipeline/sparse_two", 49.93, 3.62],
+  const names = ["dense/split_subgroup", "pipeline/sparse_two"];
+  assertEquals(wgsl.find(isClaim)?.slice(2), [3.66, 183, 49.93, ...names]);
+  assertEquals(under(tableOf(section, "speedup-cuda")).find(isClaim)?.slice(2), [
+    3.62,
+    180.6,
+    49.93,
+    "torch_cudnn",
+    "pipeline/sparse_two",
   ]);
 });
 
+Deno.test("a single device has its cases in a table that is always open", () => {
+  const [{ table, title }, ...none] = h100().tables;
+  assertEquals([title, none], ["Dense attention and the sparse step", []]);
+  assertEquals(table.columns, [
+    "KV length",
+    "dense us",
+    "step us",
+    "ratio",
+    "% of roofline",
+    "sparse wins",
+    "ratio to CUDA",
+  ]);
+  const rows = under(table.rows);
+  assertEquals(rows.length, 13);
+  assertEquals(rows[2], ["32x8x128", "128K", 183, 49.93, 3.66, 70, "all lengths", 3.62]);
+  const batch = rows.find(([name]) => name === "32x8x128, batch 8");
+  assertEquals(batch?.[6], "yes", "one length has no crossing");
+});
+
 Deno.test("lines are named by what tells them apart", () => {
-  const names = new Set(tableOf(h100(), "speedup-wgsl").map(([line]) => line));
+  const names = new Set(under(tableOf(h100(), "speedup-wgsl")).map(([line]) => line));
   assertEquals([...names], [
     "32x8x128",
     "32x8x128, batch 8",
@@ -59,10 +92,11 @@ Deno.test("lines are named by what tells them apart", () => {
   ]);
 });
 
-Deno.test("stages are stacked where a case has all of them, and none counts twice", () => {
-  const rows = tableOf(h100(), "stages");
+Deno.test("stages are stacked where a case has all of them, dense beside them, none twice", () => {
+  const rows = under(tableOf(h100(), "stages"));
   const first = rows.filter(([name]) => name === "32x8x128, 8K");
-  assertEquals(first.map(([, part, kernel]) => [part, kernel]), [
+  assertEquals(first.map(([, part, , kernel]) => [part, kernel]), [
+    ["dense attention", "dense/split_subgroup"],
     ["encode the query", "encode/query"],
     ["encode the newest key", "encode/append"],
     ["score", "score/hamming"],
@@ -71,10 +105,15 @@ Deno.test("stages are stacked where a case has all of them, and none counts twic
     ["merge", "merge/merge"],
     ["whole step", "pipeline/sparse_two"],
   ]);
-  const sum = first.slice(0, 6).reduce((sum, [, , , us]) => sum + Number(us), 0);
+  const sum = first.slice(1, 7).reduce((sum, [, , us]) => sum + Number(us), 0);
   assertAlmostEquals(sum, 6.2 + 5.82 + 3.46 + 4.06 + 6.23 + 4.26, 0.02);
-  assert(rows.every(([, , kernel]) => kernel !== "attend/gather_merge"));
+  assert(rows.every(([, , , kernel]) => kernel !== "attend/gather_merge"));
   assertEquals(rows.filter(([name]) => name === "28x4x128, 32K"), []);
+  // A dense bar that is longer than the axis says how long it is.
+  const stages = h100().figures.find(({ id }) => id === "stages")!;
+  const svg = chartSvg(stages.chart);
+  assertStringIncludes(svg, ">694.1 us \u2192<");
+  assertStringIncludes(svg, ">19.00 us<");
 });
 
 Deno.test("the roofline has every timed kernel of the step below probes of all sizes", () => {
@@ -88,10 +127,10 @@ Deno.test("the roofline has every timed kernel of the step below probes of all s
 Deno.test("the roofline of arithmetic has the prompt's kernels and no popcounts", () => {
   const rows = tableOf(h100(), "roofline-arithmetic");
   // 26475.2 GFLOP/s at 14.5415 GB/s, from the file by hand.
-  const prefill = rows.find(([kernel, name]) =>
+  const prefill = rows.find(([kernel, , , name]) =>
     kernel === "prefill/flash" && name === "32x8x128, 8K"
   );
-  assertEquals(prefill?.slice(2), [1820.66, 26475.2]);
+  assertEquals(prefill?.slice(1, 3), [26475.2, 1820.66]);
   assert(rows.every(([kernel]) => !/^(score|select|probe)/.test(String(kernel))));
 });
 
@@ -100,7 +139,7 @@ Deno.test("the page stands alone, with headings in order and a name for every ch
   assertEquals(html.match(/<(?:script|link rel="(?!icon)|iframe|img|object|embed)/g), null);
   assertEquals(html.match(/(?:src|href)="(?!#|data:)[^"]*"|url\(|@import|https?:/g), null);
   const levels = Array.from(html.matchAll(/<h(\d)/g), ([, level]) => Number(level));
-  assertEquals(levels, [1, 2, 3, 3, 3, 3, 3]);
+  assertEquals(levels, [1, 2, 3, 3, 3, 3, 3, 3]);
   assertEquals(html.match(/<svg role="img"/g)?.length, 5);
   assertEquals(
     html.match(/<svg role="img"[^>]*><title>[^<]+<\/title><desc>[^<]+<\/desc>/g)?.length,
@@ -114,12 +153,35 @@ Deno.test("the page stands alone, with headings in order and a name for every ch
   assertStringIncludes(html, "prefers-color-scheme: dark");
 });
 
+Deno.test("every mark has a tooltip, and legends say what 32x8x128 is", () => {
+  const charts = h100().figures.map(({ chart, id }) => ({ id, svg: chartSvg(chart) }));
+  for (const { id, svg } of charts) {
+    const rows = under(tableOf(h100(), id)).filter(([, name]) => !/^probe/.test(String(name)));
+    // The first title is the chart's own.
+    assertEquals([id, svg.match(/<title>/g)!.length - 1], [id, rows.length]);
+  }
+  const [{ svg: speedup }] = charts;
+  assertStringIncludes(speedup, "<title>32x8x128, 128K: 3.66 times as fast</title>");
+  assertStringIncludes(speedup, ">query heads x KV heads x head dimension:<");
+  assertStringIncludes(charts[1].svg, ">query heads x KV heads x head dimension:<");
+  assertEquals(charts.filter(({ svg }) => svg.includes("\u2026")), [], "no label is cut");
+});
+
+Deno.test("sentences that lead the page stand before all sections", () => {
+  const lead = [{ device: "A <b>GPU", sentences: ["Sparse is <b>faster</b>."] }];
+  const html = pageHtml([h100()], { ...FACTS, lead });
+  const list = "<p>A &lt;b&gt;GPU</p><ul><li>Sparse is &lt;b&gt;faster&lt;/b&gt;.</li></ul>";
+  assertStringIncludes(html, `</h1>\n<div class="lead">${list}</div>\n`);
+});
+
 Deno.test("hostile names are text", () => {
   const evil = `<img src=x onerror="alert(1)">&'"`;
   const names = { adapter: evil, driver: evil, case_id: `trace-${evil}-4x1x64-n8192`, dtype: evil };
   const rows = [
-    makeRow({ ...names, dtype: "f16" }),
-    makeRow({ ...names, dtype: "f16", kernel: evil, stage: "pipeline" }),
+    ...inTurns([
+      makeRow({ ...names, dtype: "f16" }),
+      makeRow({ ...names, dtype: "f16", kernel: evil, stage: "pipeline" }),
+    ]),
     makeRow({ ...names, dtype: "f16", kernel: "probe/stream 1 KiB", stage: "probe" }),
   ];
   const quality: QualityRow[] = [{
@@ -139,7 +201,7 @@ Deno.test("hostile names are text", () => {
 Deno.test("devices have sections of their own, software is marked, and ids are unique", () => {
   const step = { stage: "pipeline", kernel: "pipeline/sparse", median_us: 11.2 } as const;
   const cpu = { adapter: "llvmpipe", software: true };
-  const rows = [makeRow(), makeRow(step), makeRow(cpu), makeRow({ ...step, ...cpu })];
+  const rows = inTurns([makeRow(cpu), makeRow({ ...step, ...cpu }), makeRow(), makeRow(step)]);
   const quality: QualityRow[] = [0, 128].map((sink) => ({
     ...{ trace: "novel", method: "edges", bits_per_token_per_kv_head: 0, sparsity: 8, k: 3, sink },
     ...{
@@ -168,8 +230,14 @@ Deno.test("devices have sections of their own, software is marked, and ids are u
   ]);
   // Links, headings and regions of several devices are told apart without seeing the page.
   const html = pageHtml(sections, FACTS);
-  for (const name of [/<a href="#([^]*?)<\/a>/g, /<h3 [^>]*>([^]*?)<\/h3>/g, /region" ([^>]+)/g]) {
-    const names = Array.from(html.matchAll(name), ([, text]) => text.replace(/^[^>]*">/, ""));
+  const named = [
+    /<a href="#[^"]*">([^]*?)<\/a>/g,
+    /<h3 [^>]*>([^]*?)<\/h3>/g,
+    /<summary>([^]*?)<\/summary>/g,
+    /region" aria-label="([^"]+)/g,
+  ];
+  for (const name of named) {
+    const names = Array.from(html.matchAll(name), ([, text]) => text.replace(/<[^>]*>/g, ""));
     assert(names.length >= sections.length);
     assertEquals(new Set(names).size, names.length, names.join("; "));
   }

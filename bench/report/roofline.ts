@@ -17,8 +17,11 @@ const MEMORY_BOUND: readonly Stage[] = [
 /** Of the lines of probes, by turn. */
 const DASHES = ["none", "6 3", "2 3"];
 
-interface Probe {
+/** A probe of memory at one size. */
+export interface Probe {
   readonly what: string;
+  /** Bytes of a gathered row, such as `256 B`; null for a streaming read. */
+  readonly rowBytes: string | null;
   readonly bytes: number;
   readonly rate: number;
 }
@@ -34,14 +37,15 @@ export function rooflineFigures(rows: readonly ResultRow[]): Figure[] {
 }
 
 /** A point for each probe of memory: the median of its rates over the cases. */
-function probesOf(timed: readonly TimedRow[]): Probe[] {
+export function probesOf(timed: readonly TimedRow[]): Probe[] {
   const probes = timed.filter(({ stage, kernel, gbytes_per_s }) =>
     stage === "probe" && gbytes_per_s && /^probe\/(stream|gather) /.test(kernel)
   );
   return Array.from(Map.groupBy(probes, ({ kernel }) => kernel), ([kernel, rows]) => {
     const rates = rows.map(({ gbytes_per_s }) => gbytes_per_s!).sort((a, b) => a - b);
-    const ofRows = kernel.match(/ of (.+)$/)?.[1];
+    const ofRows = kernel.match(/ of (.+)$/)?.[1] ?? null;
     return {
+      rowBytes: ofRows,
       what: ofRows ? `probe: gather of ${ofRows} rows` : "probe: streaming read",
       bytes: rows[0].bytes,
       rate: rates[rates.length >> 1],
@@ -66,7 +70,8 @@ function figureOf(
     id: "roofline",
     caption: "Bytes that a step must move at least, over its median time. The lines are the " +
       "device's own probes at reads of that size: a streaming read, and a gather of rows. A kernel " +
-      "on the line runs as fast as memory allows; several dispatches, or arithmetic, keep it below.",
+      "on the line runs as fast as memory allows; several dispatches, or arithmetic, keep it below. " +
+      "Point at a mark to read its kernel and case.",
     chart: {
       title: "Roofline of memory",
       description:
@@ -101,6 +106,9 @@ function figureOf(
             ...{ x: "bytes", y: "gbytes_per_s", r: 3.5, fillOpacity: 0.55 },
             ...{ fill: color, stroke: color },
             symbol: ({ stage }: TimedRow) => stageSeries(stage).symbol,
+            title: (row: TimedRow) =>
+              `${row.kernel}, ${caseName(row, lines)}: ${decimalCell(row.gbytes_per_s, 1)} GB/s, ` +
+              `${microsCell(row.median_us)} us`,
           }),
         ],
         color: { type: "identity" },
@@ -108,14 +116,24 @@ function figureOf(
       },
     },
     table: {
-      columns: ["kernel or probe", "case", "bytes", "us", "GB/s", "% of floor"],
+      columns: ["kernel or probe", "GB/s", "% of floor", "us", "bytes", "case"],
       rows: [
         ...probes.map(({ what, bytes, rate }) => [
-          ...[what, null, bytes, microsCell(bytes / rate / 1e3), decimalCell(rate, 1), null],
+          what,
+          decimalCell(rate, 1),
+          null,
+          microsCell(bytes / rate / 1e3),
+          bytes,
+          null,
         ]),
         ...kernels.map((row) => [
-          ...[row.kernel, caseName(row, lines), row.bytes, microsCell(row.median_us)],
-          ...[decimalCell(row.gbytes_per_s, 1), decimalCell(row.roofline_pct, 1)],
+          row.kernel,
+          decimalCell(row.gbytes_per_s, 1),
+          // A floor that probes of a software adapter give is none.
+          row.software ? null : decimalCell(row.roofline_pct, 1),
+          microsCell(row.median_us),
+          row.bytes,
+          caseName(row, lines),
         ]),
       ],
     },

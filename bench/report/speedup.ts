@@ -1,11 +1,19 @@
-/** Figures of the speedup of the sparse step over dense attention, against KV length. Pure. */
-import * as Plot from "@observablehq/plot";
-import { type Series, seriesOf, seriesScales } from "../chart/chart.ts";
+/** Figures of the speedup of the sparse step over dense attention, against KV length. */
+import { type Series, seriesOf } from "../chart/chart.ts";
 import type { PeerTime } from "../peers.ts";
 import { type CaseTimes, caseTimes, type NamedTime } from "../ratios.ts";
 import type { ResultRow } from "../row.ts";
 import { lineNames, sharedSettings } from "./case_names.ts";
-import { decimalCell, type Figure, microsCell, tokensName } from "./figure.ts";
+import { micros } from "../text_table.ts";
+import {
+  decimalCell,
+  type Figure,
+  microsCell,
+  ratioText,
+  SHAPE_WORDS,
+  tokensName,
+} from "./figure.ts";
+import { speedupChart, type SpeedupPoint } from "./speedup_chart.ts";
 
 /** What the sparse step is set against. */
 interface Rival {
@@ -17,13 +25,15 @@ interface Rival {
 
 const RIVALS: readonly Rival[] = [
   {
-    ...{ id: "speedup-wgsl", name: "the fastest dense kernel here" },
+    id: "speedup-wgsl",
+    name: "the fastest dense kernel here",
     caption: "Median time of the fastest dense WGSL kernel over that of the fastest whole sparse " +
-      "step of the same case.",
-    time: ({ wgslDense }) => wgslDense,
+      "step of the same case, timed in turns.",
+    time: ({ turnDense }) => turnDense,
   },
   {
-    ...{ id: "speedup-cuda", name: "dense attention in CUDA" },
+    id: "speedup-cuda",
+    name: "dense attention in CUDA",
     caption:
       "Median time of the fastest dense attention of PyTorch (FlashAttention or cuDNN) over " +
       "that of the fastest whole sparse step of the same shape.",
@@ -31,12 +41,38 @@ const RIVALS: readonly Rival[] = [
   },
 ];
 
-interface Point {
-  readonly line: string;
-  readonly kvLen: number;
-  readonly speedup: number;
+interface Point extends SpeedupPoint {
   readonly dense: NamedTime;
   readonly step: NamedTime;
+}
+
+/**
+ * The times of the cases of one series, labelled by their lines: what joins cases that differ in KV
+ * length alone. Where caches are hot in some rows and cold in others the labels say which.
+ *
+ * @param lines Names of lines by case id; those of the rows' own cases unless told.
+ */
+export function lineTimes(
+  rows: readonly ResultRow[],
+  peers: readonly PeerTime[],
+  lines: ReadonlyMap<string, string> = lineNames(rows),
+): CaseTimes[] {
+  const times = caseTimes(rows, peers, lines);
+  const caches = new Set(times.map(({ row }) => row.cache));
+  if (caches.size < 2) return times;
+  return times.map((each) => {
+    const cache = `, ${each.row.cache} cache`;
+    // The name of a line may tell the caches of its last case, which may be the other ones.
+    const name = each.label.replace(/, (hot|cold) cache$/, "");
+    return { ...each, label: name + cache };
+  });
+}
+
+/** Cases with a dense kernel and a sparse step that did not take turns, by name. */
+export function casesApart(rows: readonly ResultRow[]): string[] {
+  return lineTimes(rows, [])
+    .filter(({ wgslDense, step, turnDense }) => wgslDense && step && !turnDense)
+    .map(({ label, row }) => `${label}, ${tokensName(row.kv_len)}`);
 }
 
 /** A figure for each rival that was measured. */
@@ -44,8 +80,7 @@ export function speedupFigures(
   rows: readonly ResultRow[],
   peers: readonly PeerTime[],
 ): Figure[] {
-  const lines = lineNames(rows);
-  const times = caseTimes(rows, peers, lines);
+  const times = lineTimes(rows, peers);
   const told = new Set(times.map(({ row }) => row.case_id));
   const settings = sharedSettings(
     rows.filter(({ case_id, stage }) => told.has(case_id) && stage !== "probe"),
@@ -72,51 +107,25 @@ function figureOf(
   settings: string,
 ): Figure {
   const legend = series.filter(({ label }) => points.some(({ line }) => line === label));
-  const ordered = [...points].sort((a, b) => a.kvLen - b.kvLen);
-  const speedups = points.map(({ speedup }) => speedup);
-  const [least, most] = [Math.min(...speedups), Math.max(...speedups)];
-  const domain = [Math.min(1, least) / 1.15, Math.max(2, most) * 1.15];
   return {
     id,
-    caption: `${caption} Above 1 the sparse step is faster. ${settings ? `All: ${settings}.` : ""}`,
-    chart: {
-      title: `Speedup over ${name}`,
-      description: `Speedup from ${least.toFixed(2)} to ${most.toFixed(2)} against KV length, a ` +
-        "line for each shape; the table holds the numbers.",
-      legend,
-      options: {
-        ...seriesScales(legend),
-        x: {
-          ...{ type: "log", base: 2, label: "KV length (tokens)" },
-          ...{ ticks: [...new Set(points.map(({ kvLen }) => kvLen))], tickFormat: tokensName },
-          insetLeft: 12,
-          insetRight: 12,
-        },
-        y: {
-          ...{ type: "log", base: 2, domain, grid: true, label: "times as fast" },
-          ticks: [0.25, 0.5, 1, 2, 4, 8, 16, 32, 64].filter((t) => t > domain[0] && t < domain[1]),
-          tickFormat: (value: number) => `${value}x`,
-        },
-        marks: [
-          Plot.ruleY([1], { strokeDasharray: "4 3" }),
-          Plot.lineY(ordered, {
-            x: "kvLen",
-            y: "speedup",
-            z: "line",
-            stroke: "line",
-            strokeWidth: 2,
-          }),
-          Plot.dot(ordered, {
-            ...{ x: "kvLen", y: "speedup", fill: "line", stroke: "line", symbol: "line", r: 4 },
-          }),
-        ],
-      },
-    },
+    caption:
+      `${caption} Above 1 the sparse step is faster. ${settings ? `All: ${settings}. ` : ""}` +
+      "Marks that would cover each other stand side by side.",
+    chart: speedupChart(`Speedup over ${name}`, points, legend, `${SHAPE_WORDS}:`),
     table: {
-      columns: ["case", "KV length", "dense", "dense us", "sparse step", "step us", "speedup"],
-      rows: points.map(({ line, kvLen, dense, step, speedup }) => [
-        ...[line, kvLen, dense.name, microsCell(dense.medianUs)],
-        ...[step.name, microsCell(step.medianUs), decimalCell(speedup, 2)],
+      columns: ["KV length", "speedup", "dense us", "step us", "dense", "sparse step"],
+      formats: { "speedup": ratioText, "dense us": micros, "step us": micros },
+      rows: legend.flatMap(({ label }) => [
+        [label],
+        ...points.filter(({ line }) => line === label).map(({ kvLen, dense, step, speedup }) => [
+          kvLen,
+          decimalCell(speedup, 2),
+          microsCell(dense.medianUs),
+          microsCell(step.medianUs),
+          dense.name,
+          step.name,
+        ]),
       ]),
     },
   };

@@ -13,23 +13,44 @@ export interface Tuning {
   readonly device: string;
   readonly adapter: string;
   readonly driver: string;
+  /** Kernels that were measured again after they had changed: the last version counts. */
+  readonly replaced: readonly string[];
   /** Kernels of which no candidate was right. */
   readonly failed: readonly string[];
   readonly figures: readonly Figure[];
 }
 
-/** The figures of each device; of a kernel's several versions the last counts. */
+/**
+ * The figures of each device, which is another one with another driver; of a kernel's several
+ * versions the last counts.
+ */
 export function tunings(lines: readonly LogLine[]): Tuning[] {
-  const devices = Map.groupBy(lines, ({ adapter, backend }) => `${adapter}, ${backend}`);
-  return Array.from(devices, ([device, own]) => {
+  const nameOf = ({ adapter, backend }: LogLine) => `${adapter}, ${backend}`;
+  const devices = Map.groupBy(
+    lines,
+    ({ adapter, backend, driver }) => JSON.stringify([adapter, backend, driver]),
+  );
+  const groups = [...devices.values()];
+  return groups.map((own) => {
+    const [{ adapter, driver }] = own;
+    const name = nameOf(own[0]);
+    const isAlone = groups.filter(([line]) => nameOf(line) === name).length === 1;
+    const device = isAlone ? name : `${name}, driver ${driver}`;
     const kernels = new Map(own.map((line) => [`${line.case_id} ${line.kernel}`, subjectOf(line)]));
     const measured = [...kernels.values()].map((subject) => ({
       ...{ subject, ...known(own, subject) },
     }));
     const unique = (values: readonly string[]) => [...new Set(values)];
     return {
-      ...{ device, adapter: own[0].adapter },
-      driver: unique(own.map(({ driver }) => driver)).join("; "),
+      device,
+      adapter,
+      driver,
+      replaced: unique(
+        own.filter((line) =>
+          kernels.get(`${line.case_id} ${line.kernel}`)!.checksum !== line.checksum
+        )
+          .map(({ kernel }) => kernel),
+      ),
       failed: unique(
         measured.filter(({ measured }) =>
           // One that a lost device kept from being measured has not failed.

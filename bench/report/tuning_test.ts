@@ -50,7 +50,9 @@ Deno.test("a tuner's figure tells the default, the best and every candidate", ()
   assertMatch(html, /<svg role="img"[^>]*><title>Tuning of dense\/split[^<]*<\/title><desc>Least/);
   // Of a kernel that has changed the last version counts.
   const changed = lines.map((line) => ({ ...line, checksum: "def" }));
-  assertEquals(of([...lines, ...changed])[0].figures.length, 1);
+  const [after] = of([...lines, ...changed]);
+  assertEquals(after.figures.length, 1);
+  assertEquals(after.facts.at(-1), ["Older versions of kernels, left out", "dense/split"]);
   // A log that does not tell the defaults, and one that a kill cut short.
   const [untold] = of(candidates)[0].figures;
   assertStringIncludes(untold.caption, "The best takes 12.5 us; the defaults have no time.");
@@ -64,6 +66,16 @@ Deno.test("a tuner's figure tells the default, the best and every candidate", ()
   assertEquals(failed.facts.at(-1), ["Kernels without a right candidate", "dense/split"]);
   const [lost] = of([opened()]);
   assertEquals(lost.facts.filter(([what]) => what === "Kernels without a right candidate"), []);
+});
+
+Deno.test("logs of one adapter by two drivers are two devices", () => {
+  const other = (line: LogLine) => ({ ...line, driver: "2.0" });
+  const lines = [tuned(4, 64, 12.5), tuned(8, 64, 20)];
+  const sections = of([...lines, ...lines.map(other)]);
+  assertEquals(sections.map(({ heading, figures }) => [heading, figures.length]), [
+    ["Tuning on llvmpipe, vulkan, driver 1.0", 1],
+    ["Tuning on llvmpipe, vulkan, driver 2.0", 1],
+  ]);
 });
 
 Deno.test("hostile names of a log are text", () => {

@@ -1,5 +1,6 @@
 /** A report, written to a file. */
 import { writeWhole } from "../quality/output_file.ts";
+import { deviceVerdicts } from "../verdict.ts";
 import { type ReportData, sectionsOf } from "./figures.ts";
 import { pageHtml } from "./page.ts";
 
@@ -10,5 +11,7 @@ import { pageHtml } from "./page.ts";
  * @throws {UsageError} in one sentence, if it cannot be written.
  */
 export function writeReport(path: string, data: ReportData, command: string): void {
-  writeWhole(path, pageHtml(sectionsOf(data), { command, written: new Date().toISOString() }));
+  const lead = deviceVerdicts(data.rows, data.plan);
+  const written = new Date().toISOString();
+  writeWhole(path, pageHtml(sectionsOf(data), { command, written, lead }));
 }

@@ -1,7 +1,6 @@
 /** What a tuner may try of a kernel: the allowed combinations of its declared values. Pure. */
 import type { Contender, DeviceLimits, Params } from "../../kernels/contender.ts";
 import type { Problem } from "../../kernels/problem.ts";
-import { refusesParams } from "../../kernels/tuning.ts";
 
 /** The candidates of one kernel for one problem on one device. */
 export interface CandidateSpace {
@@ -45,7 +44,7 @@ export function candidateSpace(
       return params;
     },
     allows: (params) =>
-      refusesParams(contender, p, params, limits) === undefined &&
+      contender.refuses(p, params, limits) === undefined &&
       inputsOf(contender, p, params) === given,
   };
 }

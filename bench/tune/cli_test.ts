@@ -24,7 +24,7 @@ Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () 
       [MAIN, ["--kernels", "nothing/*"], /no kernel matches nothing\/\*/],
       [MAIN, ["--models", "llama-3.1-8b", "--shape", "4x2x64"], /contradict each other/],
       [MAIN, ["--strategy", "luck"], /^--strategy takes one of exhaustive, random, hill-climb/],
-      [MAIN, ["--budget", "0"], /^--budget takes a number above 0/],
+      [MAIN, ["--budget", "0"], /^--budget takes a number of seconds from 0\.001/],
       [MAIN, ["--resume"], /^--resume needs the --out/],
       [MAIN, ["--resume", "--out", `${folder}/none`, ...TINY], /^There is nothing to resume/],
       [MAIN, ["--heat-map", "LANES"], /^--heat-map takes two parameters/],

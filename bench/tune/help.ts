@@ -8,16 +8,17 @@ Finds the best parameters of kernels for problems on this device, and leaves the
 Usage: deno task tune [flags]
 
 What to tune
-  --kernels GLOB,..  only kernels whose name matches, such as 'dense/*' (default: all)
+  --kernels GLOB,..  only kernels whose name matches, such as 'dense/*' or dense (default: all)
   --models, --shape, --kv, --batch, --set, --dtype, --bits, --sharing, --map, --k, --sparsity,
-  --sink, --recent   the problems, as deno task bench --help tells
+  --sink, --recent, --force
+                     the problems, as deno task bench --help tells
 
 How to search
   --budget SEC       seconds for all of it (default 300), shared out over kernels and problems
   --strategy NAME    exhaustive, random or hill-climb (default: exhaustive where all candidates fit
                      the kernel's share of the budget, else hill-climb)
   --silence SEC      a candidate of which nothing is heard for so long has hung (default 30)
-  --noise, --memory, --seed, --driver
+  --noise, --timer, --memory, --seed, --adapter, --driver
                      as for bench
 
 Files
@@ -25,6 +26,7 @@ Files
   --resume           go on with the run whose log is in --out; nothing is measured again
   --tuned FILE       where the winners go (default results/tuning.json, where bench looks)
   --heat-map X,Y     draw the medians over two parameters, an SVG for each kernel that has both
+  --version          print the version, commit and runtime
   --help             print this text
 
 Only candidates that the kernel and this adapter's limits allow are tried. Each is checked against

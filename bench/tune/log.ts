@@ -4,6 +4,7 @@
  */
 import * as v from "valibot";
 import type { Params } from "../../kernels/contender.ts";
+import { parseStrictJson } from "../../kernels/strict_json.ts";
 import type { TuningKey } from "../../kernels/tuning.ts";
 import { appendWhole, readAll } from "../append_file.ts";
 import { readText } from "../csv_lines.ts";
@@ -164,7 +165,7 @@ function isFolder(path: string): boolean {
 
 function parsed(line: string): unknown {
   try {
-    return JSON.parse(line);
+    return parseStrictJson(line);
   } catch {
     return null;
   }
@@ -172,7 +173,7 @@ function parsed(line: string): unknown {
 
 const text = v.string();
 const params = v.record(text, v.number());
-const time = v.nullable(v.number());
+const time = v.nullable(v.pipe(v.number(), v.minValue(0)));
 const SUBJECT = {
   ...{ adapter: text, driver: text, backend: text, case_id: text, kernel: text, checksum: text },
   utc: text,

@@ -72,6 +72,10 @@ Deno.test("a log that is there, one that is missing and one that is damaged are 
     );
     const wrong = { ...LINE, params: { LANES: "eight" } };
     assertThrows(() => parseLog(`${JSON.stringify(wrong)}\n`, "t"), UsageError, "line 1 is none");
+    const twice = JSON.stringify(LINE).replace('"us":', '"us":1,"us":');
+    assertThrows(() => parseLog(`${twice}\n`, "t"), UsageError, "line 1 is none");
+    const negative = JSON.stringify({ ...LINE, us: -5 });
+    assertThrows(() => parseLog(`${negative}\n`, "t"), UsageError, "line 1 is none");
   }));
 
 Deno.test("a log is one run's, and a fresh one's folder is no other's", () =>

@@ -15,9 +15,15 @@ async function run(folder: string, marker: string, resume = false): Promise<Tune
   const result = await runJobs({
     options: {
       ...{ cases: casesOf(parseOptions(flags)), budgetMs: 15_000, strategy: null },
-      ...{ silenceMs: 60_000, memoryBytes: 1e9, noisePct: 1, seed: 1 },
+      ...{ silenceMs: 60_000, memoryBytes: 1e9, noisePct: 1, seed: 1, timer: "auto" },
     },
-    ...{ facts: (await openAdapter()).info, log, onProgress: () => {}, onOutcome: () => {} },
+    ...{
+      facts: (await openAdapter()).info,
+      log,
+      onProgress: () => {},
+      onOutcome: () => {},
+      onNote: () => {},
+    },
     spawn: () =>
       new Deno.Command(Deno.execPath(), {
         args: [
@@ -47,7 +53,7 @@ Deno.test("a device that is lost again and again fails no candidate, and a resum
     assertEquals([failure, standingOf(outcome)], [null, "unfinished"]);
     assertMatch(outcome.gaveUp!, /^its process ended: The GPU device was lost/);
     for (const { why } of outcome.unmeasured) {
-      assertMatch(why, /The GPU device was lost .*, twice$/);
+      assertMatch(why, /The GPU device was lost.*, twice$/);
     }
     const types = new Set(readLog(folder).map(({ type }) => type));
     assertEquals(types, new Set(["opened", "unmeasured"]));

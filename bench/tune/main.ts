@@ -3,12 +3,16 @@
  * candidate of a kernel was right, else as `exit_codes.ts` says.
  * @module
  */
+import { modelCaveats } from "../../fixtures/models.ts";
+import { adapterChoice } from "../adapters.ts";
 import { EXIT } from "../exit_codes.ts";
 import { exitOnSignals } from "../exit_on_signals.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { describeAdapter, openAdapter } from "../host.ts";
 import { createProgress } from "../progress.ts";
 import { writeWhole } from "../quality/output_file.ts";
 import { runCommand } from "../run_command.ts";
+import { terminalWidth } from "../text_table.ts";
 import { TUNE_HELP } from "./help.ts";
 import { openLog } from "./log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
@@ -18,29 +22,41 @@ import { spawnWorker } from "./supervise.ts";
 import { readTuning, updateTuning, withEntry } from "./tuning_file.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const asked = parseTuneOptions(args);
-  if (asked.help) {
-    console.log(TUNE_HELP);
+  const answer = helpOrVersion(args, TUNE_HELP);
+  if (answer !== null) {
+    console.log(answer);
     return EXIT.ok;
   }
+  const asked = parseTuneOptions(args);
   const { tunedFile, resume } = asked;
   // A damaged one is refused before anything is opened.
   readTuning(tunedFile);
-  const host = await openAdapter({ driver: asked.driver });
+  const choice = await adapterChoice(asked.adapter);
+  const host = await openAdapter({ driver: asked.driver, ...choice });
   const log = openLog(asked.outDir, { resume, fresh: !asked.outGiven });
   const options = { ...asked, outDir: log.dir };
   updateTuning(tunedFile, (tuning) => tuning);
   console.log(describeAdapter(host.info));
+  for (const caveat of modelCaveats(options.models)) console.log(caveat);
   const progress = createProgress();
   const stop = new AbortController();
+  const notes = new Set<string>();
   exitOnSignals(() => {
     stop.abort();
     progress.clear();
     console.log(`Stopped; go on with --resume --out ${log.dir}`);
   });
   const result = await runJobs({
-    ...{ options, log, facts: host.info, spawn: spawnWorker, stop: stop.signal },
+    ...{
+      options,
+      log,
+      facts: host.info,
+      request: choice?.request,
+      spawn: spawnWorker,
+      stop: stop.signal,
+    },
     onProgress: progress.update,
+    onNote: (note) => notes.add(note),
     onOutcome(outcome) {
       const entry = entryOf(outcome);
       if (entry !== null) updateTuning(tunedFile, (tuning) => withEntry(tuning, entry));
@@ -48,6 +64,7 @@ async function main(args: readonly string[]): Promise<number> {
   });
   progress.clear();
   log.close();
+  for (const note of notes) console.log(note);
   const code = report(options, result);
   await drawHeatMaps(options, result.outcomes);
   return code;
@@ -75,7 +92,7 @@ function report({ tunedFile, outDir }: TuneOptions, { outcomes, failure }: TuneR
   const of = (...standings: readonly string[]) =>
     outcomes.filter((outcome) => standings.includes(standingOf(outcome)));
   const ran = of("tuned", "failed", "unfinished");
-  if (ran.length > 0) console.log(`\n${formatOutcomes(ran)}\n`);
+  if (ran.length > 0) console.log(`\n${formatOutcomes(ran, terminalWidth())}\n`);
   else if (failure === null) console.error("No kernel could run.");
   for (const { contender, refused } of of("refused")) {
     console.error(`Left out: ${contender.name}: ${refused}.`);

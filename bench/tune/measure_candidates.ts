@@ -5,6 +5,7 @@ import type { MeasureContext } from "../context.ts";
 import { type Contestant, prepare } from "../contestant.ts";
 import { DeviceMemoryError } from "../device_memory.ts";
 import type { InputSets } from "../inputs.ts";
+import { SAMPLE_RESOLUTIONS } from "../pilot.ts";
 import {
   type Entrant,
   FEWEST_SAMPLES,
@@ -22,9 +23,9 @@ import {
 
 /** When a phase has samples enough; a final goes by the noise too. */
 const SAMPLES: Readonly<Record<Phase, { readonly least: number; readonly mostMs: number }>> = {
-  explore: { least: 6, mostMs: 400 },
-  round: { least: 12, mostMs: 800 },
-  final: { least: 20, mostMs: 1500 },
+  explore: { least: 6, mostMs: 800 },
+  round: { least: 12, mostMs: 1200 },
+  final: { least: 20, mostMs: 1900 },
 };
 
 /** Longer steps are timed once in the first round: six of each candidate would take seconds. */
@@ -75,7 +76,6 @@ export async function measureTogether(
       else {
         const once = phase === "explore" ? await measureIfLong(context, contestant) : null;
         if (once === null) ready.push(contestant);
-        else if ("why" in once) leave(once);
         else keep(once);
       }
     }
@@ -89,12 +89,16 @@ export async function measureTogether(
     );
     for (const [i, contestant] of ready.entries()) {
       const { params } = contestant;
-      const { us } = all[i];
+      const { us, droppedUs } = all[i];
       // What the timed steps of a finalist left is judged as a benchmark would.
       const wrong = phase === "final" ? await whatFailed(bench, contestant.judgeLast()) : null;
       if (wrong !== null) keep(failed(params, wrong));
-      else if (us.length === 0) leave({ params, why: "all samples were taken at a low clock" });
-      else {
+      else if (us.length === 0) {
+        const why = droppedUs.length > 0
+          ? "all samples were taken at a low clock"
+          : "the timer gave no time for it";
+        leave({ params, why });
+      } else {
         const [samples, failure] = [us.length, null];
         keep({ phase, params, us: median(us), ...medianInterval(us), samples, failure });
       }
@@ -111,16 +115,16 @@ export async function measureTogether(
 async function measureIfLong(
   { timer, sampling }: MeasureContext,
   contestant: Contestant,
-): Promise<Measured | Unmeasured | null> {
+): Promise<Measured | null> {
   const { params } = contestant;
   const step = (pass: GPUComputePassEncoder) => contestant.record(pass, 0);
   const [cold] = await timer.time([step]);
-  if (cold <= LONG_STEP_US) return null;
+  // A step that the clock cannot tell from none is a short one; sampling repeats it.
+  if (cold === null || cold <= LONG_STEP_US) return null;
   // It may have been the clock that was low.
   const [us] = await timer.time([step], sampling.warm);
-  if (us > 0 && us <= LONG_STEP_US) return null;
+  if (us === null || us <= LONG_STEP_US) return null;
   contestant.destroy();
-  if (!(us > 0)) return { params, why: "the device gave no time for it" };
   return { phase: "explore", params, us, low: us, high: us, samples: 1, failure: null };
 }
 
@@ -174,16 +178,20 @@ async function whatFailed(
 }
 
 function settingsOf(
-  { sampling, facts }: MeasureContext,
+  { sampling, facts, timer }: MeasureContext,
   phase: Phase,
   noise: number,
 ): SampleSettings {
   const { least, mostMs } = SAMPLES[phase];
   const final = phase === "final";
+  // A coarse clock wants longer samples.
+  const longer = facts.software
+    ? 1
+    : Math.max(1, SAMPLE_RESOLUTIONS * timer.resolutionUs / sampling.sampleUs);
   return {
     ...sampling,
     minSamples: facts.software ? sampling.minSamples : least,
-    maxTimeMs: mostMs,
+    maxTimeMs: mostMs * longer,
     noisePct: final && !facts.software ? noise : Infinity,
   };
 }

@@ -1,6 +1,8 @@
 /** What a tuner and the child process that measures for it tell each other: JSON, a line each. */
 import type { Params } from "../../kernels/contender.ts";
 import type { Problem } from "../../kernels/problem.ts";
+import type { TimerChoice } from "../timer.ts";
+import type { AdapterRequest } from "../host.ts";
 import type { Strategy } from "./strategies.ts";
 
 /** How much of a measurement stands behind a median. */
@@ -52,8 +54,12 @@ export interface TuneJob {
   readonly batch: number;
   /** Bytes of a GPU set aside for inputs. */
   readonly memoryBytes: number;
+  /** Which clock times the candidates. */
+  readonly timer: TimerChoice;
   /** Half the 95% interval of a finalist's median, in percent of it, that is good enough. */
   readonly noisePct: number;
+  /** The kind of request that gets the adapter; undefined for the usual one. */
+  readonly request: AdapterRequest | undefined;
   /** What is known already: not measured again but for its finals. */
   readonly known: readonly Measured[];
   /** Candidates that are left out, since they could not be measured. */
@@ -68,6 +74,8 @@ export type TuneMessage =
   /** What runs next: if nothing is heard after it, these are to blame. */
   | { readonly type: "trying"; readonly candidates: readonly Params[] }
   | { readonly type: "beat" }
+  /** What the user should know, in one sentence. */
+  | { readonly type: "note"; readonly note: string }
   | ({ readonly type: "measured" } & Measured)
   | ({ readonly type: "unmeasured" } & Unmeasured)
   /** The kernel cannot run here at all. */

@@ -1,15 +1,17 @@
 /** Flags of `deno task tune`, read and checked. Nothing here touches a file or a GPU. */
 import { type BenchCase, casesOf } from "../cases.ts";
-import { list, oneOf, positiveNumber } from "../flag_values.ts";
-import { parseOptions } from "../options.ts";
+import { list, oneOf } from "../flag_values.ts";
+import { parseOptions, seconds } from "../options.ts";
 import { readFlags } from "../read_flags.ts";
+import type { TimerChoice } from "../timer.ts";
 import { UsageError } from "../usage_error.ts";
 import { STRATEGIES, type Strategy } from "./strategies.ts";
 import { OWN_TUNING } from "./tuning_file.ts";
 
 /** What one call is to do. */
 export interface TuneOptions {
-  readonly help: boolean;
+  /** Names of the models whose shapes are tuned for. */
+  readonly models: readonly string[];
   readonly cases: readonly BenchCase[];
   /** Milliseconds for all kernels and cases together. */
   readonly budgetMs: number;
@@ -28,18 +30,22 @@ export interface TuneOptions {
   readonly outGiven: boolean;
   readonly memoryBytes: number;
   readonly noisePct: number;
+  /** Which clock times the kernels. */
+  readonly timer: TimerChoice;
   readonly seed: number;
   /** Driver name for systems that do not tell it. */
   readonly driver: string | undefined;
+  /** Number or part of the name of the adapter to use; null for the fastest. */
+  readonly adapter: string | null;
 }
 
-const SWITCHES = ["help", "resume"] as const;
+const SWITCHES = ["resume", "force"] as const;
 
 /** Flags that mean what they mean to `bench`. */
 // deno-fmt-ignore
 const OF_BENCH = [
   "models", "shape", "kv", "batch", "set", "kernels", "dtype", "bits", "sharing", "map", "k",
-  "sparsity", "sink", "recent", "noise", "memory", "seed", "driver", "out",
+  "sparsity", "sink", "recent", "noise", "timer", "memory", "seed", "driver", "adapter", "out",
 ] as const;
 
 const OWN = ["budget", "strategy", "heat-map", "silence", "tuned"] as const;
@@ -52,28 +58,32 @@ const OWN = ["budget", "strategy", "heat-map", "silence", "tuned"] as const;
  */
 export function parseTuneOptions(args: readonly string[], now: Date = new Date()): TuneOptions {
   const { switches, texts } = readFlags(args, SWITCHES, [...OF_BENCH, ...OWN]);
-  if (switches.resume && !texts.has("out") && !switches.help) {
+  if (switches.resume && !texts.has("out")) {
     throw new UsageError("--resume needs the --out of the run that it goes on with.");
   }
   const shared = OF_BENCH.filter((name) => texts.has(name))
     .map((name) => `--${name}=${texts.get(name)}`);
-  const bench = parseOptions(shared, now);
+  const bench = parseOptions(switches.force ? [...shared, "--force"] : shared, now);
   const take = <T>(
     name: (typeof OWN)[number],
     fallback: T,
     read: (name: string, text: string) => T,
   ): T => texts.has(name) ? read(name, texts.get(name)!) : fallback;
   return {
-    ...{ help: switches.help, resume: switches.resume, cases: casesOf(bench) },
-    budgetMs: 1000 * take("budget", 300, positiveNumber),
+    resume: switches.resume,
+    models: bench.models,
+    cases: casesOf(bench),
+    budgetMs: 1000 * take("budget", 300, seconds),
     strategy: take<Strategy | null>("strategy", null, oneOf(...STRATEGIES)),
     heatMap: take<[string, string] | null>("heat-map", null, twoParameters),
-    silenceMs: 1000 * take("silence", 30, positiveNumber),
+    silenceMs: 1000 * take("silence", 30, seconds),
     tunedFile: texts.get("tuned") ?? OWN_TUNING,
     outGiven: bench.outGiven,
     outDir: texts.has("out") ? bench.outDir : `${bench.outDir}-tune`,
     ...{ memoryBytes: bench.memoryBytes, noisePct: bench.noisePct, seed: bench.seed },
+    timer: bench.timer,
     driver: bench.driver,
+    adapter: bench.adapter,
   };
 
   /** Names that some kernel in hand has both of. */

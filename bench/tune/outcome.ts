@@ -2,7 +2,7 @@
 import type { Contender, Params } from "../../kernels/contender.ts";
 import { type TunedEntry, tunedProblem } from "../../kernels/tuning.ts";
 import type { BenchCase } from "../cases.ts";
-import { alignColumns, micros, rule, type TextColumn } from "../text_table.ts";
+import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "../text_table.ts";
 import { candidateKey } from "./candidates.ts";
 import { beats, type Final } from "./halving.ts";
 import type { LogSubject } from "./log.ts";
@@ -88,30 +88,38 @@ export function entryOf(outcome: Outcome): TunedEntry | null {
 
 const COLUMNS: readonly TextColumn[] = [
   { heading: "kernel", words: true },
-  { heading: "tried" },
-  { heading: "failed" },
+  { heading: "tried", importance: 2 },
+  { heading: "failed", importance: 3 },
   { heading: "default us" },
-  { heading: "95% interval" },
+  { heading: "95% interval", importance: 0 },
   { heading: "best us" },
-  { heading: "95% interval" },
+  { heading: "95% interval", importance: 1 },
   { heading: "x" },
 ];
 
-/** The table that ends a run: a block for each case, what the best changes beneath each kernel. */
-export function formatOutcomes(outcomes: readonly Outcome[]): string {
+/**
+ * The table that ends a run: a block for each case, what the best changes beneath each kernel.
+ *
+ * @param width Most characters of a line; the least important columns that do not fit are left out.
+ */
+export function formatOutcomes(outcomes: readonly Outcome[], width = Infinity): string {
   const cases = Map.groupBy(outcomes, ({ benchCase }) => benchCase.name);
   return Array.from(cases, ([name, all]) => {
     const shown = all.filter(({ refused }) => refused === null);
-    const lines = alignColumns(COLUMNS, shown.map(cells));
+    const { lines, leftOut } = fitColumns(COLUMNS, shown.map(cells), width);
+    const notes = leftOutNote(leftOut, "the log has all measurements");
     return [
-      name,
+      ...wrapText(name, width),
       "",
       lines[0],
       rule(lines),
       ...shown.flatMap((outcome, i) => {
         const changes = changesOf(outcome);
-        return changes === "" ? [lines[i + 1]] : [lines[i + 1], `    ${changes}`];
+        return changes === ""
+          ? [lines[i + 1]]
+          : [lines[i + 1], ...wrapText(`    ${changes}`, width)];
       }),
+      ...notes.flatMap((note) => wrapText(note, width)),
     ].join("\n");
   }).join("\n\n");
 }

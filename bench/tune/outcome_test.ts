@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
 import type { Params } from "../../kernels/contender.ts";
 import { findContender } from "../../kernels/registry.ts";
 import { casesOf } from "../cases.ts";
@@ -70,6 +70,15 @@ Deno.test("without the defaults' own time nothing wins, and nothing has failed",
   };
   assertEquals([standingOf(lost), openReason(lost)], ["unfinished", why]);
   assertEquals(standingOf(outcome(failed(DEFAULTS, "wrong"))), "failed");
+});
+
+Deno.test("in a narrow terminal the table leaves columns out and says so", () => {
+  const text = formatOutcomes([outcome(final(DEFAULTS, 20, 0.5))], 60);
+  for (const line of text.split("\n")) assertLessOrEqual(line.length, 60, line);
+  assertMatch(text, /\nkernel +tried +failed +default us +best us +x\n/);
+  assert(
+    text.endsWith("\nNot shown for want of room: 95% interval; the log has all\nmeasurements."),
+  );
 });
 
 Deno.test("the table sets the default against the best, with intervals and what changed", () => {

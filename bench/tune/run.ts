@@ -2,7 +2,8 @@
 import type { Contender, Params } from "../../kernels/contender.ts";
 import { tuningChecksum } from "../../kernels/tuning.ts";
 import type { BenchCase } from "../cases.ts";
-import type { AdapterFacts } from "../host.ts";
+import type { AdapterFacts, AdapterRequest } from "../host.ts";
+import { clockText } from "../progress.ts";
 import { SystemError } from "../system_error.ts";
 import { micros } from "../text_table.ts";
 import { candidateKey } from "./candidates.ts";
@@ -20,14 +21,18 @@ import { type ChildEnd, type Spawn, supervise } from "./supervise.ts";
 export interface TuneRun {
   readonly options:
     & Pick<TuneOptions, "cases" | "budgetMs" | "strategy" | "silenceMs" | "memoryBytes">
-    & Pick<TuneOptions, "noisePct" | "seed">;
+    & Pick<TuneOptions, "noisePct" | "seed" | "timer">;
   readonly facts: AdapterFacts;
+  /** The kind of request that got the adapter; the backend is in the environment. */
+  readonly request?: AdapterRequest;
   readonly log: TuneLog;
   /** Starts the child process; tests put another program in its place. */
   readonly spawn: Spawn;
   /** Kills the child when it is aborted. */
   readonly stop?: AbortSignal;
   readonly onProgress: (message: string, fraction: number) => void;
+  /** A child says what the user should know, in one sentence. */
+  readonly onNote: (note: string) => void;
   /** A kernel's turn is over. */
   readonly onOutcome: (outcome: Outcome) => void;
 }
@@ -70,7 +75,7 @@ export async function runJobs(run: TuneRun): Promise<TuneResult> {
     try {
       const outcome = await runJob(run, job, jobMs, (text) => {
         const spentMs = performance.now() - begun;
-        run.onProgress(`${text}, ${remaining(budgetMs - spentMs)} left`, spentMs / budgetMs);
+        run.onProgress(`${clockText(budgetMs - spentMs)} left, ${text}`, spentMs / budgetMs);
       });
       outcomes.push(outcome);
       run.onOutcome(outcome);
@@ -136,6 +141,7 @@ async function runJob(
     } else if (message.type === "unmeasured") {
       leave({ params: message.params, why: message.why });
     } else if (message.type === "refused") refused = message.why;
+    else if (message.type === "note") run.onNote(message.note);
     // A line for each batch is enough where lines are what progress looks like.
     if (message.type === "trying" && message.candidates.length > 1) {
       tell(`${contender.name}: ${summary(latestOf(measured), defaults)}`);
@@ -153,8 +159,10 @@ async function runJob(
       {
         ...{ kernel: contender.name, problem: benchCase.problem, known: measured, batch },
         ...{ strategy: options.strategy, seed: options.seed, noisePct: options.noisePct },
+        timer: options.timer,
         ...{ budgetMs: Math.max(1, budgetMs - spentMs), memoryBytes: options.memoryBytes },
         leftOut: unmeasured.map(({ params }) => params),
+        request: run.request,
       },
       options.silenceMs,
       hear,
@@ -202,9 +210,4 @@ function summary(latest: readonly Measured[], defaults: Params | null): string {
   const usual = latest.find(({ params }) => candidateKey(params) === key)?.us ?? null;
   const text = usual === null ? "failed" : micros(usual);
   return `${latest.length} tried, best ${micros(best.us)} us (default ${text})`;
-}
-
-function remaining(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

@@ -26,8 +26,10 @@ async function run(
     options: {
       ...{ cases, budgetMs: 60_000, strategy: null, silenceMs: 4000, memoryBytes: 1e9 },
       ...{ noisePct: 1, seed: 1 },
+      timer: "auto",
     },
     ...{ facts: FACTS, log, onProgress: () => {}, onOutcome: () => {} },
+    onNote: () => {},
     spawn() {
       children++;
       return new Deno.Command(Deno.execPath(), {

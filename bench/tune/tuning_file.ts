@@ -1,6 +1,7 @@
 /** Tuning files: JSON with a schema number, read with every field checked, written whole. */
 import * as v from "valibot";
 import { systemReason } from "../../fixtures/system_reason.ts";
+import { DuplicateNameError, parseStrictJson } from "../../kernels/strict_json.ts";
 import type { TunedEntry, TunedProblem, Tuning } from "../../kernels/tuning.ts";
 import { readAll } from "../append_file.ts";
 import { withLock } from "../file_lock.ts";
@@ -43,8 +44,9 @@ const ENTRIES = v.array(v.object(
 export function parseTuning(json: string, path: string): Tuning {
   let value: unknown;
   try {
-    value = JSON.parse(json);
-  } catch {
+    value = parseStrictJson(json);
+  } catch (error) {
+    if (error instanceof DuplicateNameError) throw new UsageError(`${path}: ${error.message}.`);
     throw new UsageError(`${path} is no JSON, so no tuning file.`);
   }
   const { schema, entries } = (value ?? {}) as { schema?: unknown; entries?: unknown };

@@ -70,6 +70,10 @@ Deno.test("each thing that can be wrong with a file is told in a sentence", () =
     JSON.stringify({ schema: 1, entries: [ENTRY, { ...ENTRY, ...changes }] });
   const wrong: [string, string][] = [
     ["{", "t.json is no JSON, so no tuning file."],
+    [
+      file({}).replace('"us":', '"us":1,"us":'),
+      't.json: the name "us" stands twice in one object.',
+    ],
     ["[]", "t.json is no tuning file."],
     ['{"schema":2,"entries":[]}', "t.json has schema 2, this version reads 1."],
     [file({ kernel: "" }), "t.json: entry 2 has a wrong kernel."],

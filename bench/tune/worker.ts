@@ -16,12 +16,14 @@ async function main(): Promise<void> {
   const begunMs = performance.now();
   const job: TuneJob = await new Response(Deno.stdin.readable).json();
   const contender = findContender(job.kernel);
-  const context = await openContext(await openAdapter(), {
+  const context = await openContext(await openAdapter({ request: job.request }), {
     ...{ hot: false, noisePct: job.noisePct, maxTimeMs: job.budgetMs },
     ...{ memoryBytes: job.memoryBytes, seed: job.seed, ...readRevision() },
+    timer: job.timer,
     onProgress: () => {},
   });
   say({ type: "ready" });
+  for (const note of context.notes) say({ type: "note", note });
   const [refused] = eligible(context, job.problem, [contender]).refused;
   if (refused) say({ type: "refused", why: refused.why });
   else await context.guard.run(() => tuneKernel(context, { ...job, contender }, begunMs, say));

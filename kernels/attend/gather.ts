@@ -18,27 +18,19 @@ import {
   ROW_SPLIT_TUNABLES,
   tokensFor,
 } from "../row_split.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./gather.wgsl" with { type: "text" };
 
 /** `gather.wgsl`. */
-export const gatherKernel: Kernel = {
+export const gatherKernel: Kernel = defineKernel({
   name: "attend/gather",
   source,
-  bindings: [
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "selected", access: "read" },
-    { name: "selected_counts", access: "read" },
-    { name: "partial_out", access: "read_write" },
-    { name: "partial_stats", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "LIST_CAPACITY"),
     ...ranges("CAPACITY", "KV_DTYPE"),
     ...ROW_SPLIT_RANGES,
   },
-};
+});
 
 /** Values of SPLITS worth trying: workgroups per list. */
 export const GATHER_SPLITS: readonly number[] = [4, 8, 16, 32];
@@ -67,7 +59,7 @@ export function gatherPlan(kernel: Kernel, p: Problem, params: Params): Plan {
 }
 
 /** Portable gathered attention. */
-export const gather: Contender = {
+export const gather: Contender = defineContender({
   name: "attend/gather",
   stage: "attend",
   description: "selected rows gathered, split over the selection, dots summed in workgroup memory",
@@ -79,8 +71,7 @@ export const gather: Contender = {
     TOKENS: tokensFor(queriesPerList(p), 128),
     SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
   }),
-  refuses: (p, params, limits) =>
-    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: false }),
+  refuses: refusesRowSplit,
   plan: (p, params) => gatherPlan(gatherKernel, p, params),
   cost: gatherCost,
-};
+});

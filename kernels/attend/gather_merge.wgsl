@@ -1,13 +1,17 @@
 // Decode attention over the selected tokens, gathered from the KV cache and merged in one dispatch.
 //
 // Dispatch (SPLITS, lists, batch): a workgroup takes its equal share of one list, attends those rows
-// for all query heads that share the list, and leaves one unnormalised partial per query head. The
-// last workgroup of a list to arrive joins the partials: nobody waits, and no second dispatch is
-// paid. That hand-over needs storageBarrier() to order memory for the whole device, as naga makes it.
+// for all query heads that share the list, and leaves one unnormalised partial per query head.
+// HAND_OVER says who joins the partials of a list:
+//   0  a dispatch of its own (merge/join_splits.wgsl): all that WGSL guarantees;
+//   1  the last workgroup to arrive, over plain memory: nobody waits and no dispatch is paid, but
+//      storageBarrier() has to order memory for the whole device, as naga's SPIR-V makes it;
+//   2  the same over atomics, which devices keep coherent though WGSL does not order them.
 // LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
 // Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
 // subgroup size, and subgroups are consecutive threads. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
 const CODE_HEADS: u32 = 32u; // @param lists per sequence
@@ -19,6 +23,7 @@ const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const PREFETCH: u32 = 1u; // @param 1 to load a tile ahead
 const SPLITS: u32 = 8u; // @param
+const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -32,6 +37,11 @@ const LOADS = TOKENS * CHUNKS;
 const LOGITS = TOKENS * QUERIES_PER_LIST;
 const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
+const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
+const LISTS = BATCH * CODE_HEADS;
+const ALL_QUADS = LISTS * QUERIES_PER_LIST * SPLITS * PARTIAL_QUADS;
+const ATOMIC_WORDS = max(1u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const LOWEST = -1e30; // below it: a token that is not there
 const LOG2_E = 1.4426950408889634;
 
@@ -40,10 +50,16 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(2) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> selected: array<u32>;
 @group(0) @binding(4) var<storage, read> selected_counts: array<u32>;
-@group(0) @binding(5) var<storage, read> sink_logits: array<f32>;
-@group(0) @binding(6) var<storage, read_write> partials: array<vec4f>;
-@group(0) @binding(7) var<storage, read_write> arrivals: array<atomic<u32>>;
-@group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(5) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
+@group(0) @binding(6) var<storage, read_write> hand_over: HandOver;
+@group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
+
+/// What the workgroups of a list leave each other; of the two arrays of partials one is used.
+struct HandOver {
+  arrivals: array<atomic<u32>, LISTS>, // zero between steps
+  words: array<atomic<u32>, ATOMIC_WORDS>,
+  partials: array<vec4f, PLAIN_QUADS>,
+}
 
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
 var<workgroup> scratch: array<vec4f, ROWS * HEAD_QUADS>;
@@ -60,6 +76,41 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
   return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+}
+
+/// Leaves a quad of a partial for whoever joins the splits.
+fn leave_partial(at: u32, quad: vec4f) {
+  if (HAND_OVER == 2u) {
+    let words = bitcast<vec4<u32>>(quad);
+    atomicStore(&hand_over.words[at * 4u], words.x);
+    atomicStore(&hand_over.words[at * 4u + 1u], words.y);
+    atomicStore(&hand_over.words[at * 4u + 2u], words.z);
+    atomicStore(&hand_over.words[at * 4u + 3u], words.w);
+  } else {
+    hand_over.partials[at] = quad;
+  }
+}
+
+/// A quad of a partial that some workgroup left.
+fn left_partial(at: u32) -> vec4f {
+  if (HAND_OVER == 2u) {
+    let x = atomicLoad(&hand_over.words[at * 4u]);
+    let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
+    let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
+    let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
+    return bitcast<vec4f>(vec4<u32>(x, y, z, w));
+  }
+  return hand_over.partials[at];
+}
+
+/// The maximum and the denominator of a partial that some workgroup left.
+fn left_stats(at: u32) -> vec2f {
+  if (HAND_OVER == 2u) {
+    let peak = atomicLoad(&hand_over.words[at * 4u]);
+    let denominator = atomicLoad(&hand_over.words[at * 4u + 1u]);
+    return bitcast<vec2f>(vec2<u32>(peak, denominator));
+  }
+  return hand_over.partials[at].xy;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -178,39 +229,45 @@ fn main(
         numerator += scratch[r * HEAD_QUADS + thread] * scale;
       }
       let slot = ((first_head + h) * SPLITS + wid.x) * PARTIAL_QUADS;
-      partials[slot + thread] = numerator;
-      partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
+      leave_partial(slot + thread, numerator);
+      if (thread == 0u) {
+        leave_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
+      }
     }
     workgroupBarrier();
   }
 
+  if (HAND_OVER == 0u) {
+    return;
+  }
   // The last workgroup of the list joins the splits, and leaves the counter at zero.
   storageBarrier();
   if (thread == 0u) {
-    is_last = u32(atomicAdd(&arrivals[list], 1u) == SPLITS - 1u);
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
   }
   if (workgroupUniformLoad(&is_last) == 0u) {
     return;
   }
   storageBarrier();
   if (thread == 0u) {
-    atomicStore(&arrivals[list], 0u);
+    atomicStore(&hand_over.arrivals[list], 0u);
   }
   for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
     let h = column / HEAD_QUADS;
     let first = (first_head + h) * SPLITS * PARTIAL_QUADS;
-    let sink = sink_logits[wid.y * QUERIES_PER_LIST + h] * LOG2_E;
+    let own_head = wid.y * QUERIES_PER_LIST + h;
+    let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     var peak = max(sink, LOWEST);
     for (var s = 0u; s < SPLITS; s++) { // @unroll
-      peak = max(peak, partials[first + s * PARTIAL_QUADS + HEAD_QUADS].x);
+      peak = max(peak, left_stats(first + s * PARTIAL_QUADS + HEAD_QUADS).x);
     }
     var denominator = 0.0;
     var numerator = vec4f(0.0);
     for (var s = 0u; s < SPLITS; s++) { // @unroll
-      let of_split = partials[first + s * PARTIAL_QUADS + HEAD_QUADS];
+      let of_split = left_stats(first + s * PARTIAL_QUADS + HEAD_QUADS);
       let scale = exp2(of_split.x - peak);
       denominator += of_split.y * scale;
-      numerator += partials[first + s * PARTIAL_QUADS + column % HEAD_QUADS] * scale;
+      numerator += left_partial(first + s * PARTIAL_QUADS + column % HEAD_QUADS) * scale;
     }
     // A list of no tokens leaves zeros.
     let nothing = denominator == 0.0;

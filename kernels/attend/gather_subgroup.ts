@@ -2,20 +2,21 @@
 import type { Contender, Kernel } from "../contender.ts";
 import { splitsFor } from "../dense/split.ts";
 import { codeHeads, listCapacity, queriesPerList } from "../problem.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import { lanesFor, refusesShuffledRows, ROW_SPLIT_TUNABLES } from "../row_split.ts";
 import { GATHER_SPLITS, gatherCost, gatherKernel, gatherPlan } from "./gather.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./gather_subgroup.wgsl" with { type: "text" };
 
 /** `gather_subgroup.wgsl`: the bindings and parameters of `gather.wgsl`. */
-export const gatherSubgroupKernel: Kernel = {
+export const gatherSubgroupKernel: Kernel = defineKernel({
   ...gatherKernel,
   name: "attend/gather_subgroup",
   source,
   features: ["subgroups"],
-};
+});
 
 /** Gathered attention for devices with subgroups. */
-export const gatherSubgroup: Contender = {
+export const gatherSubgroup: Contender = defineContender({
   name: "attend/gather_subgroup",
   stage: "attend",
   description: "selected rows gathered, split over the selection, dots summed by subgroup shuffles",
@@ -27,8 +28,7 @@ export const gatherSubgroup: Contender = {
     TOKENS: queriesPerList(p) > 4 ? 2 : 4,
     SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
   }),
-  refuses: (p, params, limits) =>
-    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true }),
+  refuses: refusesShuffledRows,
   plan: (p, params) => gatherPlan(gatherSubgroupKernel, p, params),
   cost: gatherCost,
-};
+});

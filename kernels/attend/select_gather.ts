@@ -1,42 +1,48 @@
 /** Select, gather-attend and merge in one dispatch, for devices with subgroups. */
 import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../layout.ts";
 import {
   cachedTokens,
   codeHeads,
   distanceBytes,
   listCapacity,
-  maxDistance,
   type Problem,
   queriesPerList,
 } from "../problem.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import {
+  lanesFor,
+  refusesShuffledRows,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+} from "../row_split.ts";
 import { blockCount } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
-import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
+import { defineContender, defineKernel } from "../define.ts";
+import {
+  HAND_OVER_CODE,
+  handOverParam,
+  handOverSpec,
+  joinSplits,
+  refusesHandOver,
+} from "../merge/hand_over.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
 
 /** `select_gather.wgsl`. */
-export const selectGatherKernel: Kernel = {
+export const selectGatherKernel: Kernel = defineKernel({
   name: "attend/select_gather",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "distances", access: "read" },
-    { name: "block_histograms", access: "read" },
-    { name: "query_codes", access: "read" },
-    { name: "newest_codes", access: "read" },
-    { name: "partials", access: "read_write" },
-    { name: "arrivals", access: "read_write" },
-    { name: "out", access: "read_write" },
-  ],
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "LIST_CAPACITY", "KV_DTYPE", "BITS"),
+    ...ranges(
+      "HEAD_DIM",
+      "BATCH",
+      "GROUP",
+      "Q_HEADS",
+      "CAPACITY",
+      "LIST_CAPACITY",
+      "KV_DTYPE",
+      "BITS",
+    ),
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
     NEWEST: [0, 1],
@@ -44,12 +50,13 @@ export const selectGatherKernel: Kernel = {
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
+    HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
-};
+});
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits } = params;
+  const { WORKGROUP: workgroup } = params;
   if (queriesPerList(p) > 1) return "it takes no list that query heads share";
   if (workgroup <= p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
@@ -59,30 +66,18 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   }
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
-  const rows = workgroup / lanes;
-  const pool = Math.max(
-    32 * workgroup * params.AHEAD,
-    Math.max(rows, splits + 1) * (p.headDim * 4 + 16),
-  );
-  const bytes = 4 * (maxDistance(p) + 1) * blocks + 16 * workgroup / params.SUBGROUP_MIN + 64 +
-    4 * Math.ceil(listCapacity(p) / splits) + pool;
-  return refusesBindings(selectGatherKernel, limits) ??
-    refusesWorkgroup(workgroup, bytes, limits) ??
-    refusesRowSplit(p, params, limits, { queries: 1, subgroups: true });
+  return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
 }
 
 function plan(p: Problem, params: Params): Plan {
-  const lists = p.batch * codeHeads(p);
-  const partials = p.batch * p.qHeads * params.SPLITS;
+  const join = joinSplits(p, params, 1);
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
-      ...specs(p, "input", "query_codes"),
-      // Without one of its own the newest token is in the histograms.
-      ...(params.NEWEST ? specs(p, "input", "newest_codes") : {}),
-      ...histogramSpec(p, params.BLOCK, "input"),
-      partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
-      arrivals: { bytes: lists * 4, role: "counter" },
+      // A score that did not encode for itself leaves histograms alone, the newest token in them.
+      ...(params.NEWEST ? histogramStateSpec : histogramSpec)(p, params.BLOCK, "input"),
+      ...handOverSpec(p, { lists: p.batch * codeHeads(p), heads: 1, splits: params.SPLITS }),
+      ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
@@ -91,8 +86,9 @@ function plan(p: Problem, params: Params): Plan {
         p,
         params,
         [params.SPLITS, codeHeads(p), p.batch],
-        params.NEWEST ? undefined : { newest_codes: "query_codes" },
+        params.NEWEST ? undefined : { list_state: "block_histograms" },
       ),
+      ...join.dispatches,
     ],
   };
 }
@@ -105,13 +101,12 @@ export function selectGatherCost(p: Problem): Cost {
 }
 
 /** From distances and their histograms to the output: not a stage of its own, since the step judges it. */
-export const selectGather: Contender = {
+export const selectGather: Contender = defineContender({
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
   tunables: { ...ROW_SPLIT_TUNABLES, AHEAD: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
-  lastArriverMerges: true,
   defaults(p, limits) {
     const lists = p.batch * codeHeads(p);
     // Fewer, larger workgroups prepare less where lists are long and few.
@@ -131,9 +126,10 @@ export const selectGather: Contender = {
       ...{ WORKGROUP, LANES, TOKENS, SPLITS },
       // More would hold longer shares, in memory that other workgroups on the SM need.
       AHEAD: 1,
+      HAND_OVER: handOverParam(limits),
     };
   },
   refuses,
   plan,
   cost: selectGatherCost,
-};
+});

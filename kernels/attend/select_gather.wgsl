@@ -4,11 +4,17 @@
 // that the score left, and the blocks that hold its equal share of the list; it compacts its tokens
 // into workgroup memory and attends them, so the list never goes to memory. Picks that lie evenly lie
 // where the same share of the tokens does: distances there come before the cut is known, others are
-// loaded if that guess was wrong. The last workgroup of a list joins the partials: nobody waits, but
-// storageBarrier() must order memory for the whole device, as naga makes it. The list: windows, tokens
-// nearer than the cut, the first at it (ties: lower index). Logits are in log2 units, and subgroups
-// consecutive threads, of at least SUBGROUP_MIN and LANES.
+// loaded if that guess was wrong. The list: windows, tokens nearer than the cut, the first at it
+// (ties: lower index). Logits are in log2 units, and subgroups consecutive threads, of at least
+// SUBGROUP_MIN and LANES. With NEWEST the score has encoded the newest token beside the others, which
+// is in neither distances nor histograms: list_state holds its code and the query's before these.
+// HAND_OVER says who joins the partials of a list:
+//   0  a dispatch of its own (merge/join_splits.wgsl): all that WGSL guarantees;
+//   1  the last workgroup to arrive, over plain memory: nobody waits and no dispatch is paid, but
+//      storageBarrier() has to order memory for the whole device, as naga's SPIR-V makes it;
+//   2  the same over atomics, which devices keep coherent though WGSL does not order them.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 4096u; // @param
@@ -27,6 +33,7 @@ const AHEAD: u32 = 1u; // @param windows whose distances come before the cut is 
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param
+const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 const BINS = BITS + 1u;
 const LANE_BINS = (BITS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // a subgroup finds the cut
 const CODE_WORDS = BITS / 32u;
@@ -48,6 +55,12 @@ const LOADS = TOKENS * CHUNKS;
 const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
 const PARTIAL_LOADS = (SPLITS * PARTIAL_QUADS + WORKGROUP - 1u) / WORKGROUP; // of a list, per thread
+const LISTS = BATCH * Q_HEADS;
+const NEWEST_CODES = LISTS * CODE_WORDS; // where these begin in list_state, after the query's
+const HISTOGRAMS = NEWEST * 2u * NEWEST_CODES;
+const ALL_QUADS = LISTS * SPLITS * PARTIAL_QUADS;
+const ATOMIC_WORDS = max(1u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const MOST_JOINED = max(ROWS, SPLITS + 1u);
 const LOWEST = -1e30; // below it: a token that is not there
 const LOG2_E = 1.4426950408889634;
@@ -56,14 +69,19 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> sink_logits: array<f32>;
+@group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
 @group(0) @binding(5) var<storage, read> distances: array<vec4<u32>>;
-@group(0) @binding(6) var<storage, read> block_histograms: array<u32>;
-@group(0) @binding(7) var<storage, read> query_codes: array<u32>;
-@group(0) @binding(8) var<storage, read> newest_codes: array<u32>;
-@group(0) @binding(9) var<storage, read_write> partials: array<vec4f>;
-@group(0) @binding(10) var<storage, read_write> arrivals: array<atomic<u32>>;
-@group(0) @binding(11) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(6) var<storage, read> list_state: array<u32>;
+@group(0) @binding(7) var<storage, read_write> hand_over: HandOver;
+@group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
+
+/// What the workgroups of a list leave each other; of the two arrays of partials one is used.
+struct HandOver {
+  arrivals: array<atomic<u32>, LISTS>, // zero between steps
+  words: array<atomic<u32>, ATOMIC_WORDS>,
+  partials: array<vec4f, PLAIN_QUADS>,
+}
+
 var<workgroup> histograms: array<u32, BLOCKS * BINS>;
 var<workgroup> range: array<u32, 3>; // tokens of the blocks that hold this share, and the rank of the first
 var<workgroup> last_tie: vec2<u32>; // BLOCKS less the block of the last tie that is taken; ties taken there
@@ -127,6 +145,31 @@ fn joined(quad: u32, count: u32) -> vec4f {
   return select(sum, vec4f(peak, sum.yzw), quad == HEAD_QUADS);
 }
 
+/// Leaves a quad of a partial for whoever joins the splits.
+fn leave_partial(at: u32, quad: vec4f) {
+  if (HAND_OVER == 2u) {
+    let words = bitcast<vec4<u32>>(quad);
+    atomicStore(&hand_over.words[at * 4u], words.x);
+    atomicStore(&hand_over.words[at * 4u + 1u], words.y);
+    atomicStore(&hand_over.words[at * 4u + 2u], words.z);
+    atomicStore(&hand_over.words[at * 4u + 3u], words.w);
+  } else {
+    hand_over.partials[at] = quad;
+  }
+}
+
+/// A quad of a partial that some workgroup left.
+fn left_partial(at: u32) -> vec4f {
+  if (HAND_OVER == 2u) {
+    let x = atomicLoad(&hand_over.words[at * 4u]);
+    let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
+    let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
+    let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
+    return bitcast<vec4f>(vec4<u32>(x, y, z, w));
+  }
+  return hand_over.partials[at];
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_lanes: u32) {
@@ -134,11 +177,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   let length = lengths[wid.z];
   var counts: array<u32, ENTRIES>; // all of memory whose place is known, all loads in flight
   for (var e = 0u; e < ENTRIES; e++) { // @unroll
-    counts[e] = block_histograms[list * BLOCKS * BINS + min(e * WORKGROUP + thread, BLOCKS * BINS - 1u)];
+    counts[e] = list_state[HISTOGRAMS + list * BLOCKS * BINS + min(e * WORKGROUP + thread, BLOCKS * BINS - 1u)];
   }
   var newest_bin = 0u;
-  for (var i = 0u; i < CODE_WORDS; i++) { // @unroll
-    newest_bin += countOneBits(newest_codes[list * CODE_WORDS + i] ^ query_codes[list * CODE_WORDS + i]);
+  if (NEWEST == 1u) {
+    for (var i = 0u; i < CODE_WORDS; i++) { // @unroll
+      let at = list * CODE_WORDS + i;
+      newest_bin += countOneBits(list_state[NEWEST_CODES + at] ^ list_state[at]);
+    }
   }
   let lane = thread % LANES;
   let row = thread / LANES;
@@ -279,16 +325,21 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(highest, weight, 0.0, 0.0));
   workgroupBarrier();
-  if (thread < PARTIAL_QUADS) { partials[(list * SPLITS + wid.x) * PARTIAL_QUADS + thread] = joined(thread, ROWS); }
+  if (thread < PARTIAL_QUADS) {
+    leave_partial((list * SPLITS + wid.x) * PARTIAL_QUADS + thread, joined(thread, ROWS));
+  }
+  if (HAND_OVER == 0u) {
+    return;
+  }
   storageBarrier(); // the last workgroup of the list joins the splits, and leaves the counter at zero
-  if (thread == 0u) { arrived = atomicAdd(&arrivals[list], 1u) + 1u; }
+  if (thread == 0u) { arrived = atomicAdd(&hand_over.arrivals[list], 1u) + 1u; }
   if (workgroupUniformLoad(&arrived) < SPLITS) { return; }
   storageBarrier();
-  if (thread == 0u) { atomicStore(&arrivals[list], 0u); }
-  let sink = sink_logits[wid.y] * LOG2_E; // joins like a split that attended a row of zeros
+  if (thread == 0u) { atomicStore(&hand_over.arrivals[list], 0u); }
+  let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E; // joins like a split that attended a row of zeros
   for (var e = 0u; e < PARTIAL_LOADS; e++) { // @unroll
     let at = min(e * WORKGROUP + thread, SPLITS * PARTIAL_QUADS - 1u);
-    pool[at] = bitcast<vec4<u32>>(partials[list * SPLITS * PARTIAL_QUADS + at]);
+    pool[at] = bitcast<vec4<u32>>(left_partial(list * SPLITS * PARTIAL_QUADS + at));
   }
   let of_sink = select(vec4f(0.0), vec4f(sink, f32(sink > LOWEST), 0.0, 0.0), thread == HEAD_QUADS);
   if (thread < PARTIAL_QUADS) { pool[SPLITS * PARTIAL_QUADS + thread] = bitcast<vec4<u32>>(of_sink); }

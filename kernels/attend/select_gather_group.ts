@@ -1,48 +1,56 @@
 /** Select, gather-attend and merge in one dispatch, for lists that the query heads of a group share. */
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, ranges, rankSpecs, specs } from "../layout.ts";
+import { dispatch, ranges, rankStateSpec, specs } from "../layout.ts";
 import { codeHeads, listCapacity, type Problem, queriesPerList } from "../problem.ts";
-import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import {
+  lanesFor,
+  refusesShuffledRows,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+} from "../row_split.ts";
 import { MOST_BLOCKS, RANK_BLOCKS } from "../score/encode_score_group.ts";
 import { blockCount } from "../score/hamming.ts";
 import { selectGatherCost } from "./select_gather.ts";
+import { defineContender, defineKernel } from "../define.ts";
+import {
+  HAND_OVER_CODE,
+  handOverParam,
+  handOverSpec,
+  joinSplits,
+  refusesHandOver,
+} from "../merge/hand_over.ts";
 import source from "./select_gather_group.wgsl" with { type: "text" };
 
 /** `select_gather_group.wgsl`. */
-export const selectGatherGroupKernel: Kernel = {
+export const selectGatherGroupKernel: Kernel = defineKernel({
   name: "attend/select_gather_group",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "distances", access: "read" },
-    { name: "block_ranks", access: "read" },
-    { name: "query_codes", access: "read" },
-    { name: "newest_codes", access: "read" },
-    { name: "rank_totals", access: "read_write" },
-    { name: "partials", access: "read_write" },
-    { name: "out", access: "read_write" },
-  ],
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
-    ...ranges("KV_DTYPE", "BITS", "DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY"),
+    ...ranges(
+      "LIST_CAPACITY",
+      "KV_DTYPE",
+      "BITS",
+      "DISTANCE_BYTES",
+      "SINK",
+      "RECENT",
+      "K_COUNT",
+      "SPARSITY",
+    ),
     BLOCK: RANK_BLOCKS,
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     WORKGROUP: [64, 128, 256, 512],
     TOGETHER: [1, 2, 4],
     SPLITS: { min: 1, max: 1024 },
+    HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
-};
+});
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, SPLITS: splits, TOGETHER: together } = params;
+  const { WORKGROUP: workgroup, TOGETHER: together } = params;
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   if (together > queriesPerList(p)) {
@@ -51,26 +59,24 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup < params.SUBGROUP_MIN) {
     return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
   }
-  const rows = together * workgroup / lanes;
-  const bytes = 4 * Math.ceil(listCapacity(p) / splits) + 8 * workgroup / params.SUBGROUP_MIN + 64 +
-    4 * rows * p.headDim + 8 * rows;
-  return refusesBindings(selectGatherGroupKernel, limits) ??
-    refusesWorkgroup(workgroup, bytes, limits) ??
-    refusesRowSplit(p, params, limits, { queries: queriesPerList(p), subgroups: true });
+  return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
 }
 
 function plan(p: Problem, params: Params): Plan {
-  const partials = p.batch * p.qHeads * params.SPLITS;
+  const heads = queriesPerList(p);
+  const state = rankStateSpec(p, params.BLOCK, "input");
+  const join = joinSplits(p, params, heads, { buffer: "list_state", spec: state.list_state });
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
-      ...specs(p, "input", "query_codes", "newest_codes"),
-      ...rankSpecs(p, params.BLOCK, "input"),
-      partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
+      ...state,
+      ...handOverSpec(p, { lists: p.batch * codeHeads(p), heads, splits: params.SPLITS }),
+      ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
       dispatch(selectGatherGroupKernel, p, params, [params.SPLITS, codeHeads(p), p.batch]),
+      ...join.dispatches,
     ],
   };
 }
@@ -91,14 +97,15 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     TOKENS: queries > 4 ? 2 : 4,
     TOGETHER,
     SPLITS,
+    HAND_OVER: handOverParam(limits),
   });
   // Small subgroups make many row groups of a workgroup, which then needs more memory.
   const ways = [256, 128, 64].flatMap((threads) => [of(threads, 2), of(threads, 1)]);
-  return ways.find((params) => !refuses(p, params, limits)) ?? ways[1];
+  return ways.find((params) => !selectGatherGroup.refuses(p, params, limits)) ?? ways[1];
 }
 
 /** From distances and ranks to the output: not a stage of its own, since the step judges it. */
-export const selectGatherGroup: Contender = {
+export const selectGatherGroup: Contender = defineContender({
   name: "attend/select_gather_group",
   stage: "attend",
   description: "counting select, gather-attend for a whole group and merge in one dispatch",
@@ -109,9 +116,8 @@ export const selectGatherGroup: Contender = {
     SPLITS: [4, 8, 16, 32, 64],
   },
   features: ["subgroups"],
-  lastArriverMerges: true,
   defaults,
   refuses,
   plan,
   cost: selectGatherCost,
-};
+});

@@ -3,12 +3,16 @@
 // Dispatch (SPLITS, code heads, batch): every workgroup finds the cut of its list from the totals
 // that the score left (see encode_score_group.wgsl), then, from two ranks of every block, the blocks
 // with its equal share of the list; it compacts its tokens into workgroup memory and attends them for
-// all heads. The last workgroup of a list to arrive joins the partials and zeroes the totals: nobody
-// waits. That needs storageBarrier() to order memory for the whole device, as naga makes it.
+// all heads. Whoever joins the partials of a list zeroes its totals; HAND_OVER says who that is:
+//   0  a dispatch of its own (merge/join_splits.wgsl): all that WGSL guarantees;
+//   1  the last workgroup to arrive, over plain memory: nobody waits and no dispatch is paid, but
+//      storageBarrier() has to order memory for the whole device, as naga's SPIR-V makes it;
+//   2  the same over atomics, which devices keep coherent though WGSL does not order them.
 // The list: windows, tokens nearer than the cut and the first at it (ties: lower index). The newest
 // token is in neither ranks nor distances.
 // Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 4u; // @param query heads that share a list
 const CODE_HEADS: u32 = 8u; // @param lists per sequence
@@ -28,6 +32,7 @@ const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const TOGETHER: u32 = 1u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
+const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const LAST = BITS * QUERIES_PER_LIST; // the largest distance
 const BINS = LAST + 1u;
@@ -49,6 +54,14 @@ const PIECES = TOKENS * PARTS; // vec4f of a tile per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
 const JOIN_TURNS = (QUERIES_PER_LIST + TOGETHER - 1u) / TOGETHER;
+const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
+const LISTS = BATCH * CODE_HEADS;
+const QUERY_WORDS = LAST / 32u; // of the codes of a list's queries
+const WORDS = BITS / 32u;
+const RANK_WORDS = (BINS + 1u) / 2u; // of a row
+const ALL_QUADS = LISTS * QUERIES_PER_LIST * SPLITS * PARTIAL_QUADS;
+const ATOMIC_WORDS = max(1u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const LOWEST = -1e30; // below it: a token that is not there
 const LOG2_E = 1.4426950408889634;
 
@@ -56,14 +69,27 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> sink_logits: array<f32>;
+@group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
 @group(0) @binding(5) var<storage, read> distances: array<vec4<u32>>;
-@group(0) @binding(6) var<storage, read> block_ranks: array<u32>;
-@group(0) @binding(7) var<storage, read> query_codes: array<u32>;
-@group(0) @binding(8) var<storage, read> newest_codes: array<u32>;
-@group(0) @binding(9) var<storage, read_write> rank_totals: array<atomic<u32>>;
-@group(0) @binding(10) var<storage, read_write> partials: array<vec4f>;
-@group(0) @binding(11) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> list_state: ListState;
+@group(0) @binding(7) var<storage, read_write> hand_over: HandOver;
+@group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
+
+/// What the score leaves of each list, see layout.ts.
+struct ListState {
+  query_codes: array<u32, LISTS * QUERY_WORDS>,
+  newest_codes: array<u32, LISTS * WORDS>,
+  rank_totals: array<atomic<u32>, LISTS * BINS>, // zero again after the step
+  block_ranks: array<u32, LISTS * BLOCKS * RANK_WORDS>,
+}
+
+/// What the workgroups of a list leave each other; of the two arrays of partials one is used.
+struct HandOver {
+  arrivals: array<atomic<u32>, LISTS>, // zero between steps
+  words: array<atomic<u32>, ATOMIC_WORDS>,
+  partials: array<vec4f, PLAIN_QUADS>,
+}
+
 
 var<workgroup> newest_distance: atomic<u32>;
 var<workgroup> cut: u32; // its bin
@@ -99,6 +125,41 @@ fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
   return sums;
 }
 
+/// Leaves a quad of a partial for whoever joins the splits.
+fn leave_partial(at: u32, quad: vec4f) {
+  if (HAND_OVER == 2u) {
+    let words = bitcast<vec4<u32>>(quad);
+    atomicStore(&hand_over.words[at * 4u], words.x);
+    atomicStore(&hand_over.words[at * 4u + 1u], words.y);
+    atomicStore(&hand_over.words[at * 4u + 2u], words.z);
+    atomicStore(&hand_over.words[at * 4u + 3u], words.w);
+  } else {
+    hand_over.partials[at] = quad;
+  }
+}
+
+/// A quad of a partial that some workgroup left.
+fn left_partial(at: u32) -> vec4f {
+  if (HAND_OVER == 2u) {
+    let x = atomicLoad(&hand_over.words[at * 4u]);
+    let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
+    let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
+    let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
+    return bitcast<vec4f>(vec4<u32>(x, y, z, w));
+  }
+  return hand_over.partials[at];
+}
+
+/// The maximum and the denominator of a partial that some workgroup left.
+fn left_stats(at: u32) -> vec2f {
+  if (HAND_OVER == 2u) {
+    let peak = atomicLoad(&hand_over.words[at * 4u]);
+    let denominator = atomicLoad(&hand_over.words[at * 4u + 1u]);
+    return bitcast<vec2f>(vec2<u32>(peak, denominator));
+  }
+  return hand_over.partials[at].xy;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_lanes: u32) {
@@ -110,12 +171,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var totals: array<vec2<u32>, BIN_TURNS>;
   for (var i = 0u; i < BIN_TURNS; i++) { // @unroll
     let bin = min(i * WORKGROUP + thread, LAST);
-    totals[i].y = atomicLoad(&rank_totals[list * (BINS + 1u) + bin]);
-    totals[i].x = atomicLoad(&rank_totals[list * (BINS + 1u) + max(bin, 1u) - 1u]);
+    totals[i].y = atomicLoad(&list_state.rank_totals[list * BINS + bin]);
+    totals[i].x = atomicLoad(&list_state.rank_totals[list * BINS + max(bin, 1u) - 1u]);
   }
-  if (thread < LAST / 32u) {
-    let words = vec2<u32>(query_codes[list * (LAST / 32u) + thread], newest_codes[(list * BITS + thread * 32u % BITS) / 32u]);
-    atomicAdd(&newest_distance, countOneBits(words.x ^ words.y));
+  if (thread < QUERY_WORDS) {
+    let of_query = list_state.query_codes[list * QUERY_WORDS + thread];
+    let of_newest = list_state.newest_codes[list * WORDS + thread % WORDS];
+    atomicAdd(&newest_distance, countOneBits(of_query ^ of_newest));
   }
   let length = lengths[wid.z];
   var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
@@ -147,9 +209,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   // The blocks that hold this share's picks.
   var here = vec2<u32>(0u); // nearer than the cut, or in a window; at the cut
   if (thread < BLOCKS && thread * BLOCK < length) {
-    let ranks = (list * BLOCKS + thread) * (BINS + 1u) / 2u; // two to a word
-    let nearer_word = block_ranks[ranks + (max(cut_bin, 1u) - 1u) / 2u];
-    let upto = (block_ranks[ranks + cut_bin / 2u] >> (16u * (cut_bin % 2u))) & 0xffffu;
+    let ranks = (list * BLOCKS + thread) * RANK_WORDS; // two to a word
+    let nearer_word = list_state.block_ranks[ranks + (max(cut_bin, 1u) - 1u) / 2u];
+    let upto = (list_state.block_ranks[ranks + cut_bin / 2u] >> (16u * (cut_bin % 2u))) & 0xffffu;
     here.x = select(0u, (nearer_word >> (16u * ((cut_bin + 1u) % 2u))) & 0xffffu, cut_bin > 0u);
     here.y = upto - here.x;
     here += vec2<u32>(u32(newest_bin < cut_bin), u32(newest_bin == cut_bin)) * u32((length - 1u) / BLOCK == thread);
@@ -264,31 +326,38 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         numerator += scratch[(i + r) * HEAD_QUADS + column % HEAD_QUADS] * scale;
       }
       let slot = ((first_head + turn * TOGETHER + column / HEAD_QUADS) * SPLITS + wid.x) * PARTIAL_QUADS;
-      partials[slot + column % HEAD_QUADS] = numerator;
-      partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
+      leave_partial(slot + column % HEAD_QUADS, numerator);
+      if (column % HEAD_QUADS == 0u) {
+        leave_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
+      }
     }
     workgroupBarrier();
   }
+  if (HAND_OVER == 0u) {
+    return;
+  }
   // The last workgroup of the list joins the splits, and leaves totals and arrivals at zero.
   storageBarrier();
-  if (thread == 0u) { is_last = u32(atomicAdd(&rank_totals[list * (BINS + 1u) + BINS], 1u) == SPLITS - 1u); }
+  if (thread == 0u) { is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u); }
   if (workgroupUniformLoad(&is_last) == 0u) { return; }
   storageBarrier();
-  for (var bin = thread; bin < BINS + 1u; bin += WORKGROUP) { atomicStore(&rank_totals[list * (BINS + 1u) + bin], 0u); }
+  if (thread == 0u) { atomicStore(&hand_over.arrivals[list], 0u); }
+  for (var bin = thread; bin < BINS; bin += WORKGROUP) { atomicStore(&list_state.rank_totals[list * BINS + bin], 0u); }
   for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
     let head = first_head + column / HEAD_QUADS;
-    let sink = sink_logits[head % (CODE_HEADS * QUERIES_PER_LIST)] * LOG2_E;
+    let own_head = head % Q_HEADS;
+    let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     var peak = max(sink, LOWEST);
     for (var s = 0u; s < SPLITS; s++) { // @unroll
-      peak = max(peak, partials[(head * SPLITS + s) * PARTIAL_QUADS + HEAD_QUADS].x);
+      peak = max(peak, left_stats((head * SPLITS + s) * PARTIAL_QUADS + HEAD_QUADS).x);
     }
     var denominator = 0.0;
     var numerator = vec4f(0.0);
     for (var s = 0u; s < SPLITS; s++) { // @unroll
-      let of_split = partials[(head * SPLITS + s) * PARTIAL_QUADS + HEAD_QUADS];
+      let of_split = left_stats((head * SPLITS + s) * PARTIAL_QUADS + HEAD_QUADS);
       let scale = exp2(of_split.x - peak);
       denominator += of_split.y * scale;
-      numerator += partials[(head * SPLITS + s) * PARTIAL_QUADS + column % HEAD_QUADS] * scale;
+      numerator += left_partial((head * SPLITS + s) * PARTIAL_QUADS + column % HEAD_QUADS) * scale;
     }
     let all = denominator + select(exp2(sink - peak), 0.0, sink <= LOWEST);
     out[first_head * HEAD_QUADS + column] = select(numerator / all, vec4f(0.0), denominator == 0.0);

@@ -3,10 +3,10 @@
  * mask, compiled): the dense baseline of HashAttention's efficiency experiments. All of the cache's
  * capacity is read, whatever the length; scores are materialised; no GQA packing.
  */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import { groupSize, kvBytes, type Problem } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
 import { lanesFor, rowLoads } from "../row_split.ts";
 import pvSource from "./gpt_fast_pv.wgsl" with { type: "text" };
 import qkSource from "./gpt_fast_qk.wgsl" with { type: "text" };
@@ -27,59 +27,37 @@ const ROW_RANGES = {
 const SPLITS_RANGE = { min: 1, max: 65535 };
 
 /** `gpt_fast_qk.wgsl`: q f32 [B, Hq, D], K [B, Hkv, capacity, D] to masked scores. */
-export const gptFastQkKernel: Kernel = {
+export const gptFastQkKernel: Kernel = defineKernel({
   name: "dense/gpt_fast_qk",
   source: qkSource,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "scores", access: "read_write" },
-    { name: "block_stats", access: "read_write" },
-  ],
   params: ROW_RANGES,
-};
+});
 
 /** `gpt_fast_softmax.wgsl`: scores to weights, f32 [B, Hq, capacity], in place. */
-export const gptFastSoftmaxKernel: Kernel = {
+export const gptFastSoftmaxKernel: Kernel = defineKernel({
   name: "dense/gpt_fast_softmax",
   source: softmaxSource,
-  bindings: [
-    { name: "block_stats", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "scores", access: "read_write" },
-  ],
   params: {
     ...ranges("Q_HEADS", "CAPACITY"),
     BLOCKS: { min: 1, max: 1 << 21 },
     WORKGROUP,
     LOADS,
   },
-};
+});
 
 /** `gpt_fast_pv.wgsl`: weights and V [B, Hkv, capacity, D] to sums f32 [B, Hq, splits, D]. */
-export const gptFastPvKernel: Kernel = {
+export const gptFastPvKernel: Kernel = defineKernel({
   name: "dense/gpt_fast_pv",
   source: pvSource,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "scores", access: "read" },
-    { name: "values", access: "read" },
-    { name: "split_sums", access: "read_write" },
-  ],
   params: { ...ROW_RANGES, SPLITS: SPLITS_RANGE },
-};
+});
 
 /** `gpt_fast_reduce.wgsl`: the sums of all splits to `out`, f32 [B, Hq, D]. */
-export const gptFastReduceKernel: Kernel = {
+export const gptFastReduceKernel: Kernel = defineKernel({
   name: "dense/gpt_fast_reduce",
   source: reduceSource,
-  bindings: [
-    { name: "split_sums", access: "read" },
-    { name: "out", access: "read_write" },
-  ],
   params: { ...ranges("HEAD_DIM", "Q_HEADS"), SPLITS: SPLITS_RANGE, SLICES: [1, 2, 4, 8] },
-};
+});
 
 /** Bytes of all scores, f32 [B, Hq, capacity]. */
 function scoreBytes(p: Problem): number {
@@ -103,16 +81,8 @@ function cost(p: Problem): Cost {
   };
 }
 
-function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { WORKGROUP: workgroup, LANES: lanes, TOKENS: tokens } = params;
+function refuses(p: Problem, { LANES: lanes }: Params): string | undefined {
   if (rowLoads(p) % lanes !== 0) return `${lanes} lanes cannot share ${rowLoads(p)} loads of a row`;
-  const rows = workgroup / lanes;
-  // Dots, scores and 16 statistics of a block; or a row of sums per row of threads.
-  const bytes = Math.max(
-    4 * tokens * workgroup + 4 * rows * tokens + 128,
-    4 * rows * p.headDim,
-  );
-  return refusesWorkgroup(workgroup, bytes, limits);
 }
 
 function plan(p: Problem, params: Params): Plan {
@@ -139,7 +109,7 @@ function plan(p: Problem, params: Params): Plan {
 }
 
 /** gpt-fast's dense decode, portable. */
-export const denseGptFast: Contender = {
+export const denseGptFast: Contender = defineContender({
   name: "dense/gpt_fast",
   stage: "dense",
   description:
@@ -156,10 +126,11 @@ export const denseGptFast: Contender = {
       SPLITS: splitsFor(p, p.qHeads, p.capacity, 1056),
       LOADS: p.capacity > 16384 ? 4 : 1,
     };
-    const fits = (threads: number) => !refuses(p, { WORKGROUP: threads, ...params }, limits);
+    const fits = (threads: number) =>
+      !denseGptFast.refuses(p, { WORKGROUP: threads, ...params }, limits);
     return { WORKGROUP: [128, 64].find(fits) ?? 64, ...params };
   },
   refuses,
   plan,
   cost,
-};
+});

@@ -15,7 +15,7 @@ const LOWEST = -1e30;
 const LOG2_E = 1.4426950408889634;
 
 @group(0) @binding(0) var<storage, read> block_stats: array<vec2f>;
-@group(0) @binding(1) var<storage, read> sink_logits: array<f32>;
+@group(0) @binding(1) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
 @group(0) @binding(2) var<storage, read_write> scores: array<vec4f>;
 
 var<workgroup> joined: array<vec2f, WORKGROUP>;
@@ -52,7 +52,7 @@ fn main(
     }
     workgroupBarrier();
   }
-  let sink = sink_logits[wid.x] * LOG2_E;
+  let sink = sink_logits[wid.x / 4u][wid.x % 4u] * LOG2_E;
   let highest = max(joined[0].x, sink);
   let attended = joined[0].y * exp2(joined[0].x - highest);
   let denominator = attended + select(exp2(sink - highest), 0.0, sink <= LOWEST);

@@ -10,25 +10,18 @@ import {
   ROW_SPLIT_TUNABLES,
   tokensFor,
 } from "../row_split.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./split.wgsl" with { type: "text" };
 
 /** `split.wgsl`. */
-export const splitKernel: Kernel = {
+export const splitKernel: Kernel = defineKernel({
   name: "dense/split",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "partial_out", access: "read_write" },
-    { name: "partial_stats", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
     ...ROW_SPLIT_RANGES,
   },
-};
+});
 
 /** Values of SPLITS worth trying: workgroups per KV head. */
 export const DENSE_SPLITS: readonly number[] = [8, 16, 32, 64, 66, 128];
@@ -67,7 +60,7 @@ export function splitsFor(p: Problem, heads: number, tokens: number, workgroups:
 }
 
 /** Portable dense decode. */
-export const denseSplit: Contender = {
+export const denseSplit: Contender = defineContender({
   name: "dense/split",
   stage: "dense",
   description: "split-KV decode, K and V read once per GQA group, dots summed in workgroup memory",
@@ -79,8 +72,7 @@ export const denseSplit: Contender = {
     TOKENS: tokensFor(groupSize(p), 128),
     SPLITS: splitsFor(p, p.kvHeads, p.capacity, 528),
   }),
-  refuses: (p, params, limits) =>
-    refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: false }),
+  refuses: refusesRowSplit,
   plan: (p, params) => splitPlan(splitKernel, p, params),
   cost: denseCost,
-};
+});

@@ -2,48 +2,54 @@
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import { groupSize, type Problem } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
-import { lanesFor, refusesRowSplit, ROW_SPLIT_RANGES, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import {
+  lanesFor,
+  refusesShuffledRows,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+} from "../row_split.ts";
 import { denseCost, splitsFor } from "./split.ts";
+import { defineContender, defineKernel } from "../define.ts";
+import {
+  HAND_OVER_CODE,
+  handOverParam,
+  handOverSpec,
+  joinSplits,
+  listsPerKvHead,
+  refusesHandOver,
+} from "../merge/hand_over.ts";
 import source from "./split_subgroup.wgsl" with { type: "text" };
 
 /** `split_subgroup.wgsl`. */
-export const splitSubgroupKernel: Kernel = {
+export const splitSubgroupKernel: Kernel = defineKernel({
   name: "dense/split_subgroup",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "partials", access: "read_write" },
-    { name: "arrivals", access: "read_write" },
-    { name: "out", access: "read_write" },
-  ],
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
     HEADS: { min: 1, max: 64 },
     ...ROW_SPLIT_RANGES,
     PREFETCH: [0, 1],
     JOINED: { min: 1, max: 8 },
     SPLITS: { min: 1, max: 1024 },
+    HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
-};
+});
 
 function plan(p: Problem, params: Params): Plan {
-  const lists = p.kvHeads * Math.ceil(groupSize(p) / params.HEADS);
-  const partials = p.batch * lists * params.HEADS * params.SPLITS;
+  const { HEADS: heads, SPLITS: splits } = params;
+  const lists = p.kvHeads * listsPerKvHead(p, heads);
+  const join = joinSplits(p, params, heads);
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
-      partials: { bytes: partials * (p.headDim + 4) * 4, role: "scratch" },
-      arrivals: { bytes: p.batch * lists * 4, role: "counter" },
+      ...handOverSpec(p, { lists: p.batch * lists, heads, splits }),
+      ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(splitSubgroupKernel, p, params, [params.SPLITS, lists, p.batch]),
+      dispatch(splitSubgroupKernel, p, params, [splits, lists, p.batch]),
+      ...join.dispatches,
     ],
   };
 }
@@ -58,18 +64,14 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (params.JOINED > params.HEADS) {
     return `${params.JOINED} heads cannot be joined at a time where a list has ${params.HEADS}`;
   }
-  const rows = params.WORKGROUP / params.LANES;
-  const bytes = 16 * Math.max(params.JOINED * rows * p.headDim / 4, params.WORKGROUP) +
-    8 * Math.max(params.HEADS * rows, params.WORKGROUP) + 16;
-  return refusesWorkgroup(params.WORKGROUP, bytes, limits) ??
-    refusesRowSplit(p, params, limits, { queries: params.HEADS, subgroups: true });
+  return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
 }
 
 /** Dense decode for devices with subgroups. */
-export const denseSplitSubgroup: Contender = {
+export const denseSplitSubgroup: Contender = defineContender({
   name: "dense/split_subgroup",
   stage: "dense",
-  description: "split-KV decode in one dispatch: subgroup shuffles, the last workgroup merges",
+  description: "split-KV decode with subgroup shuffles; the last workgroup merges where it may",
   tunables: {
     ...ROW_SPLIT_TUNABLES,
     WORKGROUP: [128, 256, 512],
@@ -79,11 +81,11 @@ export const denseSplitSubgroup: Contender = {
     SPLITS: [8, 16, 32, 33, 66],
   },
   features: ["subgroups"],
-  lastArriverMerges: true,
   defaults(p, limits) {
     // More query heads than four take registers that a second workgroup on an SM would need.
     const lists = Math.ceil(groupSize(p) / 4);
     const params = {
+      HAND_OVER: handOverParam(limits),
       HEADS: Math.ceil(groupSize(p) / lists),
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
       TOKENS: 2,
@@ -97,9 +99,9 @@ export const denseSplitSubgroup: Contender = {
     const ways = [256, 128, 64].flatMap((WORKGROUP) =>
       [2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, params.HEADS) }))
     );
-    return ways.find((way) => !refuses(p, way, limits)) ?? ways[ways.length - 1];
+    return ways.find((way) => !denseSplitSubgroup.refuses(p, way, limits)) ?? ways[ways.length - 1];
   },
   refuses,
   plan,
   cost: denseCost,
-};
+});

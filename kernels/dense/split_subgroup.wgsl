@@ -3,15 +3,18 @@
 // Dispatch (SPLITS, lists, batch): a list is HEADS query heads of one KV head, all of its group or,
 // where registers run short, a part of it. A workgroup reads its share of the K and V once for them
 // and leaves one unnormalised partial per query head; lists of the same KV head read side by side, so
-// that memory is read once. The last workgroup of a list to arrive joins the partials: nobody waits,
-// and no second dispatch is paid. That hand-over needs storageBarrier() to order memory for the whole
-// device, as naga makes it.
+// that memory is read once. HAND_OVER says who joins the partials of a list:
+//   0  a dispatch of its own (merge/join_splits.wgsl): all that WGSL guarantees;
+//   1  the last workgroup to arrive, over plain memory: nobody waits and no dispatch is paid, but
+//      storageBarrier() has to order memory for the whole device, as naga's SPIR-V makes it;
+//   2  the same over atomics, which devices keep coherent though WGSL does not order them.
 // LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
 // Each row group keeps its own running softmax. With PREFETCH the next tile is loaded while one is
 // used, and the first one before the length is known: what lies past it is blanked out.
 // Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
 // subgroup size, and subgroups are consecutive threads. Logits are in log2 units.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 4u; // @param query heads of a list
@@ -23,6 +26,7 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const PREFETCH: u32 = 1u; // @param 1 to load a tile ahead
 const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
+const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -44,6 +48,11 @@ const AT_ONCE = WORKGROUP / SLICES; // columns
 const ROUNDS = (SPLITS + SLICES - 1u) / SLICES; // splits of a slice
 const AHEAD = min(ROUNDS, 16u); // loads in flight per thread
 const TURNS = (HEADS + JOINED - 1u) / JOINED;
+const Q_HEADS = KV_HEADS * GROUP;
+const ALL_LISTS = BATCH * KV_HEADS * LISTS;
+const ALL_QUADS = ALL_LISTS * HEADS * SPLITS * PARTIAL_QUADS;
+const ATOMIC_WORDS = max(1u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const LOWEST = -1e30;
 const LOG2_E = 1.4426950408889634;
 
@@ -51,10 +60,16 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> sink_logits: array<f32>;
-@group(0) @binding(5) var<storage, read_write> partials: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> arrivals: array<atomic<u32>>;
-@group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
+@group(0) @binding(5) var<storage, read_write> hand_over: HandOver;
+@group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
+
+/// What the workgroups of a list leave each other; of the two arrays of partials one is used.
+struct HandOver {
+  arrivals: array<atomic<u32>, ALL_LISTS>, // zero between steps
+  words: array<atomic<u32>, ATOMIC_WORDS>,
+  partials: array<vec4f, PLAIN_QUADS>,
+}
 
 var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (maximum, denominator)
@@ -70,6 +85,41 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
   return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+}
+
+/// Leaves a quad of a partial for whoever joins the splits.
+fn leave_partial(at: u32, quad: vec4f) {
+  if (HAND_OVER == 2u) {
+    let words = bitcast<vec4<u32>>(quad);
+    atomicStore(&hand_over.words[at * 4u], words.x);
+    atomicStore(&hand_over.words[at * 4u + 1u], words.y);
+    atomicStore(&hand_over.words[at * 4u + 2u], words.z);
+    atomicStore(&hand_over.words[at * 4u + 3u], words.w);
+  } else {
+    hand_over.partials[at] = quad;
+  }
+}
+
+/// A quad of a partial that some workgroup left.
+fn left_partial(at: u32) -> vec4f {
+  if (HAND_OVER == 2u) {
+    let x = atomicLoad(&hand_over.words[at * 4u]);
+    let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
+    let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
+    let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
+    return bitcast<vec4f>(vec4<u32>(x, y, z, w));
+  }
+  return hand_over.partials[at];
+}
+
+/// The maximum and the denominator of a partial that some workgroup left.
+fn left_stats(at: u32) -> vec2f {
+  if (HAND_OVER == 2u) {
+    let peak = atomicLoad(&hand_over.words[at * 4u]);
+    let denominator = atomicLoad(&hand_over.words[at * 4u + 1u]);
+    return bitcast<vec2f>(vec2<u32>(peak, denominator));
+  }
+  return hand_over.partials[at].xy;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -212,21 +262,24 @@ fn main(
         sum += scratch[(place * ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * fade;
       }
       let slot = ((list * HEADS + h) * SPLITS + wid.x) * PARTIAL_QUADS;
-      partials[slot + column % HEAD_QUADS] = sum;
+      leave_partial(slot + column % HEAD_QUADS, sum);
       if (column % HEAD_QUADS == 0u) {
-        partials[slot + HEAD_QUADS] = vec4f(peak, denominator, 0.0, 0.0);
+        leave_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
       }
     }
     workgroupBarrier();
   }
 
+  if (HAND_OVER == 0u) {
+    return;
+  }
   // The last workgroup of the list joins the splits, and leaves the counter at zero.
   storageBarrier();
   if (thread == 0u) {
     is_last = 0u;
-    if (atomicAdd(&arrivals[list], 1u) == SPLITS - 1u) {
+    if (atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u) {
       is_last = 1u;
-      atomicStore(&arrivals[list], 0u);
+      atomicStore(&hand_over.arrivals[list], 0u);
     }
   }
   if (workgroupUniformLoad(&is_last) == 0u) {
@@ -247,8 +300,8 @@ fn main(
       for (var i = 0u; i < AHEAD; i++) { // @unroll
         let split = (start + i) * SLICES + slice;
         let slot = ((list * HEADS + place) * SPLITS + min(split, SPLITS - 1u)) * PARTIAL_QUADS;
-        quads[i] = partials[slot + column % HEAD_QUADS];
-        let of_split = partials[slot + HEAD_QUADS].xy;
+        quads[i] = left_partial(slot + column % HEAD_QUADS);
+        let of_split = left_stats(slot + HEAD_QUADS);
         of_splits[i] = select(vec2f(LOWEST, 0.0), of_split, split < SPLITS && start + i < ROUNDS);
       }
       let before = peak;
@@ -268,7 +321,8 @@ fn main(
     workgroupBarrier();
     let head = first_head + place;
     if (slice == 0u && column < COLUMNS && head <= last_head) {
-      let sink = sink_logits[head % (KV_HEADS * GROUP)] * LOG2_E;
+      let own_head = head % Q_HEADS;
+      let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
       var highest_of_all = max(sink, LOWEST);
       for (var s = 0u; s < SLICES; s++) { // @unroll
         highest_of_all = max(highest_of_all, stats[s * AT_ONCE + thread].x);

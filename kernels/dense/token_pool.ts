@@ -15,29 +15,21 @@ import {
   tokensFor,
 } from "../row_split.ts";
 import { DENSE_SPLITS, denseCost } from "./split.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./token_pool.wgsl" with { type: "text" };
 
 /**
  * `token_pool.wgsl`: q f32 [B, Hq, D], the pools [B * capacity, Hkv, D] and the index u32
  * [B, capacity] to partials [B, Hq, splits].
  */
-export const tokenPoolKernel: Kernel = {
+export const tokenPoolKernel: Kernel = defineKernel({
   name: "dense/token_pool",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "token_index", access: "read" },
-    { name: "pool_keys", access: "read" },
-    { name: "pool_values", access: "read" },
-    { name: "partial_out", access: "read_write" },
-    { name: "partial_stats", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
     ...ROW_SPLIT_RANGES,
   },
-};
+});
 
 /**
  * Splits of the capacity such that the tokens there are make about `workgroups` busy workgroups,
@@ -60,7 +52,7 @@ function cost(p: Problem): Cost {
 }
 
 /** LightLLM's dense decode, portable. */
-export const denseTokenPool: Contender = {
+export const denseTokenPool: Contender = defineContender({
   name: "dense/token_pool",
   stage: "dense",
   description:
@@ -73,8 +65,7 @@ export const denseTokenPool: Contender = {
     TOKENS: tokensFor(groupSize(p), 128),
     SPLITS: poolSplits(p, 528),
   }),
-  refuses: (p, params, limits) =>
-    refusesRowSplit(p, params, limits, { queries: groupSize(p), subgroups: false }),
+  refuses: refusesRowSplit,
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "token_index", "pool_keys", "pool_values"),
@@ -88,4 +79,4 @@ export const denseTokenPool: Contender = {
     ],
   }),
   cost,
-};
+});

@@ -54,11 +54,37 @@ export interface ParseMapOptions {
  * A file may also keep the names under which HashAttention's authors publish maps:
  * `{attention layer}.learning_to_hash_transformation_{q|k}.{head}.{0|2|4}.{weight|bias}`.
  *
- * ```ts ignore
- * const map = parseMap(new Uint8Array(await (await fetch(url)).arrayBuffer()));
- * const { bits, sharing, map: layers } = map.shape;
- * const problem: Problem = { ...model, bits, sharing, map: layers };
+ * ```ts
+ * import {
+ *   createDecoder,
+ *   packMap,
+ *   parseMap,
+ *   type Problem,
+ *   requestDecoderDevice,
+ * } from "@hashattention/bench";
+ *
+ * const file = await fetch(new URL("./map.safetensors", import.meta.url));
+ * const map = parseMap(new Uint8Array(await file.arrayBuffer()));
+ * const { heads, headDim, bits, sharing, map: layers } = map.shape;
+ * const problem: Problem = {
+ *   batch: 1,
+ *   qHeads: heads, // with sharing "head", each query head has a map of its own
+ *   kvHeads: heads / 4,
+ *   headDim,
+ *   kvLen: 1000,
+ *   capacity: 1024,
+ *   dtype: "f16",
+ *   bits,
+ *   sharing,
+ *   map: layers,
+ *   topK: { sparsity: 32 },
+ *   sink: 4,
+ *   recent: 16,
+ * };
  * const { query_map, key_map } = packMap(map, problem);
+ *
+ * const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+ * const device = await requestDecoderDevice(adapter!);
  * const decoder = await createDecoder(device, problem);
  * device.queue.writeBuffer(decoder.buffers.query_map, 0, query_map);
  * device.queue.writeBuffer(decoder.buffers.key_map, 0, key_map);

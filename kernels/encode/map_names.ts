@@ -55,7 +55,9 @@ export function findMap(names: ReadonlySet<string>, attentionLayer?: number): Ma
   }
   const stranger = own.find((name) => !wanted.has(name));
   if (stranger) {
-    throw new InvalidFileError(`tensor "${stranger}" is none of a map of ${layers} layers`);
+    throw new InvalidFileError(
+      `tensor "${stranger}" is none of a map of ${layers} layer${layers === 1 ? "" : "s"}`,
+    );
   }
   return found;
 }

@@ -9,7 +9,7 @@ import {
   mapLayers,
   type Problem,
 } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./prompt.wgsl" with { type: "text" };
 
 const TILE: readonly number[] = [8, 16, 32, 64, 128];
@@ -18,22 +18,16 @@ const WORKGROUP: readonly number[] = [32, 64, 128, 256];
 const OUT_COLUMNS = 8;
 
 /** `prompt.wgsl`. */
-export const encodePromptKernel: Kernel = {
+export const encodePromptKernel: Kernel = defineKernel({
   name: "encode/prompt",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "key_map", access: "read" },
-    { name: "codes", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CODE_HEADS", "QUERIES_PER_LIST", "CAPACITY"),
     ...ranges("KV_DTYPE", "BITS", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
     TILE,
     WORKGROUP,
   },
-};
+});
 
 /** Bytes of workgroup memory that a token's activations take. */
 function activationBytes(p: Problem): number {
@@ -54,7 +48,7 @@ function promptCost(p: Problem): Cost {
 }
 
 /** Prompt encoder. */
-export const encodePrompt: Contender = {
+export const encodePrompt: Contender = defineContender({
   name: "encode/prompt",
   stage: "encode_prompt",
   description: "all layers of the map chained per tile of tokens in workgroup memory",
@@ -67,7 +61,7 @@ export const encodePrompt: Contender = {
     const threads = Math.min(128, (tile * widest) / (2 * OUT_COLUMNS));
     return { TILE: tile, WORKGROUP: Math.min(threads, (tile * p.bits) / OUT_COLUMNS) };
   },
-  refuses(p, { TILE: tile, WORKGROUP: workgroup }, limits) {
+  refuses(p, { TILE: tile, WORKGROUP: workgroup }) {
     for (const [, outputs] of mapLayers(p)) {
       if (tile * outputs < workgroup * OUT_COLUMNS) {
         return `${tile} tokens by ${outputs} outputs leave some of ${workgroup} threads idle`;
@@ -76,8 +70,6 @@ export const encodePrompt: Contender = {
         return `${tile} tokens by ${outputs} outputs overflow the registers of ${workgroup} threads`;
       }
     }
-    const bytes = tile * activationBytes(p);
-    return refusesWorkgroup(workgroup, bytes, limits);
   },
   plan: (p, params) => ({
     buffers: {
@@ -93,4 +85,4 @@ export const encodePrompt: Contender = {
     ],
   }),
   cost: promptCost,
-};
+});

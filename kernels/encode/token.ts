@@ -1,23 +1,14 @@
 /** Codes of one decode step: queries and newest keys (HashAttention section 3, learned mapping). */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../layout.ts";
 import { codeHeads, codeWords, kvBytes, mapNumbers, type Problem } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./token.wgsl" with { type: "text" };
 
 /** `token.wgsl`. */
-export const tokenKernel: Kernel = {
+export const tokenKernel: Kernel = defineKernel({
   name: "encode/token",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "query_map", access: "read" },
-    { name: "key_map", access: "read" },
-    { name: "query_codes", access: "read_write" },
-    { name: "codes", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CODE_HEADS", "QUERIES_PER_LIST", "CAPACITY"),
     ...ranges("KV_DTYPE", "BITS", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
@@ -25,25 +16,17 @@ export const tokenKernel: Kernel = {
     KEYS: [0, 1],
     WORKGROUP: [128, 256, 512],
   },
-};
+});
 
 const TUNABLES = { WORKGROUP: [128, 256, 512] } as const;
 
-/** Why a workgroup cannot run a map beside `more` bytes of workgroup memory; undefined if it can. */
-export function refusesMap(
-  p: Problem,
-  params: Params,
-  limits: DeviceLimits,
-  more = 0,
-): string | undefined {
+/** Why a workgroup cannot run a map; undefined if it can. */
+function refusesMap(p: Problem, params: Params): string | undefined {
   const workgroup = params.WORKGROUP;
   const widest = Math.max(p.bits, p.map.layers > 1 ? p.map.hidden : 0);
   if (workgroup < widest) {
     return `${workgroup} threads are too few for ${widest} outputs of a layer`;
   }
-  const bytes = 4 * Math.max(p.headDim, p.map.hidden) +
-    4 * workgroup * (p.map.dtype === "f16" ? 9 : 5) + 144 + more;
-  return refusesWorkgroup(workgroup, bytes, limits);
 }
 
 function queryCost(p: Problem): Cost {
@@ -67,14 +50,14 @@ function appendCost(p: Problem): Cost {
 }
 
 /** Queries alone; what only keys need is bound to stand-ins. */
-export const encodeQuery: Contender = {
+export const encodeQuery: Contender = defineContender({
   name: "encode/query",
   stage: "encode_query",
   description: "codes of all query heads' queries, a workgroup per head, its map read once",
   tunables: TUNABLES,
   features: [],
   defaults: () => ({ WORKGROUP: 256 }),
-  refuses: (p, params, limits) => refusesMap(p, params, limits),
+  refuses: refusesMap,
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "query_map"),
@@ -90,17 +73,17 @@ export const encodeQuery: Contender = {
     ],
   }),
   cost: queryCost,
-};
+});
 
 /** Newest keys alone; what only queries need is bound to stand-ins. */
-export const encodeAppend: Contender = {
+export const encodeAppend: Contender = defineContender({
   name: "encode/append",
   stage: "encode_append",
   description: "codes of the newest key, a workgroup per code head, written into the code cache",
   tunables: TUNABLES,
   features: [],
   defaults: () => ({ WORKGROUP: 256 }),
-  refuses: (p, params, limits) => refusesMap(p, params, limits),
+  refuses: refusesMap,
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "keys", "key_map"),
@@ -116,7 +99,7 @@ export const encodeAppend: Contender = {
     ],
   }),
   cost: appendCost,
-};
+});
 
 /** Queries and newest keys in one dispatch: what a decode step runs. */
 export function encodeStepPlan(p: Problem, params: Params): Plan {

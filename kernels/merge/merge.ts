@@ -2,30 +2,28 @@
 import type { Contender, Cost, Dispatch, Kernel, Params } from "../contender.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
 import type { Problem } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./merge.wgsl" with { type: "text" };
 
 /** `merge.wgsl`. */
-export const mergeKernel: Kernel = {
+export const mergeKernel: Kernel = defineKernel({
   name: "merge/merge",
   source,
-  bindings: [
-    { name: "partial_out", access: "read" },
-    { name: "partial_stats", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "out", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "Q_HEADS"),
     SPLITS: { min: 1, max: 65535 },
     SLICES: [1, 2, 4, 8, 16],
   },
-};
+});
+
+/** Slices of the splits that a workgroup of at most 256 threads adds up side by side. */
+export function slicesFor(p: Problem, splits: number): number {
+  return [1, 2, 4, 8].findLast((s) => s <= splits && (p.headDim / 4) * s <= 256) ?? 1;
+}
 
 /** The dispatch that joins `splits` partials per query head. */
 export function mergeDispatch(p: Problem, splits: number): Dispatch {
-  const slices = [1, 2, 4, 8].findLast((s) => s <= splits && (p.headDim / 4) * s <= 256) ?? 1;
-  return mergeDispatchOf(p, { SPLITS: splits, SLICES: slices });
+  return mergeDispatchOf(p, { SPLITS: splits, SLICES: slicesFor(p, splits) });
 }
 
 function mergeDispatchOf(p: Problem, params: Params): Dispatch {
@@ -44,17 +42,14 @@ export function mergeCost(p: Problem, splits: number): Cost {
 }
 
 /** The merge on its own, as a stage. */
-export const merge: Contender = {
+export const merge: Contender = defineContender({
   name: "merge/merge",
   stage: "merge",
   description: "one workgroup per query head joins the partials of all splits",
   tunables: { SPLITS: [8, 16, 32, 64], SLICES: [1, 2, 4, 8, 16] },
   features: [],
   defaults: (p) => ({ SPLITS: 16, SLICES: p.headDim > 128 ? 4 : 8 }),
-  refuses(p, params, limits) {
-    const threads = (p.headDim / 4) * params.SLICES;
-    return refusesWorkgroup(threads, 0, limits);
-  },
+  refuses: () => undefined,
   plan: (p, params) => ({
     buffers: {
       ...partialSpecs(p, params.SPLITS, "input"),
@@ -64,4 +59,4 @@ export const merge: Contender = {
     dispatches: [mergeDispatchOf(p, params)],
   }),
   cost: (p, params) => mergeCost(p, params.SPLITS),
-};
+});

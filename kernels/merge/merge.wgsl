@@ -16,7 +16,7 @@ const LOWEST = -1e30;
 
 @group(0) @binding(0) var<storage, read> partial_out: array<vec4f>;
 @group(0) @binding(1) var<storage, read> partial_stats: array<vec2f>;
-@group(0) @binding(2) var<storage, read> sink_logits: array<f32>;
+@group(0) @binding(2) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 
 var<workgroup> peaks: array<f32, SLICES>;
@@ -56,7 +56,7 @@ fn main(
   workgroupBarrier();
 
   if (slice == 0u) {
-    let sink = sink_logits[wid.x] * LOG2_E;
+    let sink = sink_logits[wid.x / 4u][wid.x % 4u] * LOG2_E;
     var highest = sink;
     for (var s = 0u; s < SLICES; s++) {
       highest = max(highest, peaks[s]);

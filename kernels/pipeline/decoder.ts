@@ -14,26 +14,23 @@ import {
 } from "../program.ts";
 import { CONTENDERS } from "../registry.ts";
 import { tunedParams, type Tuning } from "../tuning.ts";
-import { type Compiler, compilerHere } from "../wgsl.ts";
+import type { Dialect } from "../wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
-import { planDecoder } from "./decoder_plan.ts";
+import { handOverOfChoice, type PlanChoice, planDecoder } from "./decoder_plan.ts";
+import { checkDevice } from "../check/device_check.ts";
 import { limitsOf } from "./device_limits.ts";
 
 /** Settings of {@linkcode createDecoder}. */
-export interface DecoderOptions {
+export interface DecoderOptions extends PlanChoice {
   /** The caller's own buffers, with usage STORAGE and at least the bytes of `bufferBytes`. */
   readonly buffers?: CallersBuffers;
-  /** Tuned parameters by contender name; defaults stand for those left out. */
-  readonly params?: Readonly<Record<string, Params>>;
   /**
    * What a tuner found: entries for this adapter and the problem stand for defaults where they fit,
    * and `params` for both. The driver and the backend, which a device does not tell, are not compared.
    */
   readonly tuning?: Tuning;
-  /** The WGSL compiler behind the device (default: naga in Deno, Tint elsewhere). */
-  readonly compiler?: Compiler;
-  /** A pipeline or dense contender (default: the best pipeline that the device can run). */
-  readonly contender?: string;
+  /** The WGSL that the device's compiler takes (default: the device is asked). */
+  readonly dialect?: Dialect;
   /**
    * Write out the hot loops of the shaders (default: true, but false on a software adapter, where
    * they compile slowly and run no faster).
@@ -91,12 +88,14 @@ export interface Decoder {
  * other buffers it makes start as zeros. Decoders on one device share compiled pipelines, and may
  * share the caller's buffers. Steps of decoders that share none may stand in one pass.
  *
- * @param device The device; it should have been requested with the adapter's own limits.
+ * @param device The device, best one of {@linkcode requestDecoderDevice}: on a device with WebGPU's
+ * default limits and no features the slowest pipeline is all that runs.
  * @param problem Shapes and selection rule; `lengths` play no part, `kvLen` one in `tuning` alone.
  * @throws {RangeError} one sentence, before anything is allocated: an impossible problem, an unknown
  * contender, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small.
- * @throws {Error} for a shader that does not compile, or memory that the device does not have.
+ * @throws {Error} for a shader that does not compile, memory that the device does not have, or a
+ * hand-over that was asked for and that the device fails when it is tried.
  */
 export async function createDecoder(
   device: GPUDevice,
@@ -107,7 +106,13 @@ export async function createDecoder(
   const features = new Set<string>(device.features);
   const tuned = options.tuning ? await tunedOf(device, problem, options.tuning, limits) : {};
   const params = { ...tuned, ...options.params };
-  const plan = planDecoder(problem, { features, limits }, { ...options, params });
+  const choice = { ...options, params };
+  // What is wrong with the call is said before the device is touched.
+  planDecoder(problem, { features, limits }, choice);
+  const handOver = handOverOfChoice(choice);
+  const checked = await checkDevice(device, handOver);
+  if (checked.limits.handOver !== handOver) throw new Error(checked.notes.at(-1));
+  const plan = planDecoder(problem, checked, choice);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const given = checkCallersBuffers(plan.buffers, options.buffers ?? {}, most);
   const missing = Object.fromEntries(
@@ -115,9 +120,9 @@ export async function createDecoder(
   );
   checkMemory(missing, options.memoryLimit ?? Infinity);
 
-  const compiler = options.compiler ?? compilerHere();
+  const { dialect } = options;
   const unroll = options.unroll ?? !isSoftware(device);
-  const compile = (part: Plan) => compilePlan(device, part, { compiler, unroll });
+  const compile = (part: Plan) => compilePlan(device, part, { dialect, unroll });
   const plans = [plan.step, ...(plan.encode ? [plan.encode.prompt, plan.encode.append] : [])];
   const programs = await Promise.all(plans.map(compile));
 

@@ -2,18 +2,10 @@
  * Decides what a decoder runs and checks all of it, before anything touches the GPU: which
  * contender, which parameters, which buffers of which sizes.
  */
-import type {
-  BufferSpec,
-  Contender,
-  DeviceLimits,
-  ParamRange,
-  Params,
-  Plan,
-} from "../contender.ts";
+import type { BufferSpec, Contender, DeviceLimits, HandOver, Params, Plan } from "../contender.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { encodeAppend } from "../encode/token.ts";
 import { checkProblem, type Problem } from "../problem.ts";
-import { checkFits } from "../program.ts";
 import { CONTENDERS, findContender } from "../registry.ts";
 
 /** What of a device decides what can run on it. */
@@ -28,10 +20,13 @@ export interface PlanChoice {
   /** Name of a pipeline or dense contender; the best that the device runs if left out. */
   readonly contender?: string;
   /**
-   * May choose contenders whose last workgroup merges what others wrote. They are the fastest, and
-   * need storageBarrier() to order memory for the whole device, which WGSL does not promise: say
-   * so where the backend is Vulkan under naga, and check the output. Default false.
+   * How workgroups hand partials over. Default `dispatch`: all that WGSL guarantees. `barrier` is
+   * the fastest and saves a dispatch; it needs storageBarrier() to order memory for the whole
+   * device, as it does under naga on Vulkan. `atomics` saves the same dispatch where devices keep
+   * atomics coherent, which WGSL does not promise to order either.
    */
+  readonly handOver?: HandOver;
+  /** True is short for `handOver: "barrier"`. */
   readonly lastArriver?: boolean;
   /** Tuned parameters by contender name, over the defaults; those of unused contenders may stay. */
   readonly params?: Readonly<Record<string, Params>>;
@@ -59,9 +54,10 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
   checkProblem(p);
   for (const name of Object.keys(choice.params ?? {})) findContender(name);
   let refusal: unknown;
+  const limits = { ...device.limits, handOver: handOverOfChoice(choice) };
   for (const contender of candidates(choice)) {
     try {
-      return planWith(contender, p, device, choice.params ?? {});
+      return planWith(contender, p, { ...device, limits }, choice.params ?? {});
     } catch (error) {
       // The last candidate asks for least: what stops it stops them all.
       refusal = error;
@@ -70,13 +66,16 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
   throw refusal;
 }
 
+/** How a caller wants partials handed over. */
+export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOver {
+  return handOver ?? (lastArriver ? "barrier" : "dispatch");
+}
+
 /** The named contender alone, or all pipelines: the more of a device one uses, the sooner. */
-function candidates({ contender: name, lastArriver = false }: PlanChoice): readonly Contender[] {
+function candidates({ contender: name }: PlanChoice): readonly Contender[] {
   if (name === undefined) {
     return CONTENDERS
-      .filter(({ stage, lastArriverMerges }) =>
-        stage === "pipeline" && (lastArriver || !lastArriverMerges)
-      )
+      .filter(({ stage }) => stage === "pipeline")
       .sort((a, b) => b.features.length - a.features.length);
   }
   const contender = findContender(name);
@@ -97,12 +96,9 @@ function planWith(
   const params: Record<string, Params> = {};
   const planOf = (each: Contender) => {
     params[each.name] = paramsOf(each, p, device, tuned[each.name] ?? {});
-    const plan = each.plan(p, params[each.name]);
-    checkRanges(each, plan);
     const why = each.refuses(p, params[each.name], device.limits);
     if (why) throw new RangeError(`${each.name}: ${why}`);
-    checkFits(plan, device.limits);
-    return plan;
+    return each.plan(p, params[each.name]);
   };
   const step = planOf(contender);
   if (!step.buffers.codes) return { contender, params, step, buffers: step.buffers };
@@ -137,26 +133,4 @@ function paramsOf(
     }
   }
   return { ...defaults, ...tuned };
-}
-
-function isIn(range: ParamRange, value: number): boolean {
-  return "min" in range ? value >= range.min && value <= range.max : range.includes(value);
-}
-
-/**
- * Checks each dispatch's parameters against what its kernel allows.
- *
- * @throws {RangeError} one sentence on the first value out of range.
- */
-export function checkRanges(contender: Contender, { dispatches }: Plan): void {
-  for (const { kernel, params } of dispatches) {
-    for (const [name, value] of Object.entries(params)) {
-      const range = kernel.params[name];
-      if (!range || isIn(range, value)) continue;
-      const allowed = "min" in range ? `from ${range.min} to ${range.max}` : range.join(", ");
-      throw new RangeError(
-        `${contender.name}: ${name} of ${kernel.name} must be ${allowed}, got ${value}`,
-      );
-    }
-  }
 }

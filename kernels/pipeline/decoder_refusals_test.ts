@@ -71,7 +71,7 @@ const REFUSALS: Record<
   },
   "too little workgroup memory": {
     limits: { maxComputeWorkgroupStorageSize: 64 },
-    message: "bytes of workgroup memory exceed this device's 64",
+    message: "bytes of workgroup memory, this adapter allows 64",
   },
   "an unknown contender": {
     options: { contender: "pipeline/none" },

@@ -7,6 +7,7 @@ import { bufferBytes } from "../layout.ts";
 import { codeHeads, codeWords, type Problem } from "../problem.ts";
 import { CONTENDERS, findContender } from "../registry.ts";
 import { canRun, openTestDevice } from "../testing.ts";
+import { LARGE_LIMITS } from "./device_limits.ts";
 import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
 import { anyMaps, reader, submit, TokenFeed } from "./testing_decode.ts";
@@ -81,6 +82,7 @@ for (const [at, { name, defaults, refuses }] of pipelines.entries()) {
     const own = Object.fromEntries(Object.entries(SMALL_BLOCKS).filter(([each]) => each in known));
     const decoder = await createDecoder(device, problem, {
       contender: name,
+      handOver: limits.handOver,
       params: { [name]: own },
     });
     assertEquals(decoder.params[name], { ...known, ...own });
@@ -166,12 +168,38 @@ Deno.test("the default pipeline is one that uses the features of the device", as
 });
 
 Deno.test("a last workgroup merges only where the caller allows it", () => {
-  const facts = { features: testDevice.features, limits: testDevice.limits };
-  const chosen = (choice: PlanChoice) => planDecoder(SMALL, facts, choice).contender;
-  assertEquals(chosen({}).lastArriverMerges, undefined);
-  const allowed = chosen({ lastArriver: true });
-  assertEquals(allowed.lastArriverMerges ?? false, testDevice.features.has("subgroups"));
+  const facts = {
+    features: new Set(["subgroups"]),
+    limits: { ...LARGE_LIMITS, handOver: undefined },
+  };
+  const dispatches = (choice: PlanChoice) =>
+    planDecoder(SMALL, facts, choice).step.dispatches.map(({ kernel }) => kernel.name);
+  const two = ["score/encode_score", "attend/select_gather"];
+  assertEquals(dispatches({}), [...two, "merge/join_splits"]);
+  assertEquals(dispatches({ handOver: "dispatch" }), [...two, "merge/join_splits"]);
+  for (const choice of [{ lastArriver: true }, { handOver: "barrier" }] as const) {
+    assertEquals(dispatches(choice), two);
+  }
+  assertEquals(dispatches({ handOver: "atomics" }), two);
 });
+
+for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as const) {
+  Deno.test(`a decoder with ${JSON.stringify(choice)} decodes`, async () => {
+    const decoder = await createDecoder(device, SMALL, choice);
+    const two = decoder.contender === "pipeline/sparse_two";
+    assertEquals(two, testDevice.features.has("subgroups"));
+    writeMaps(device, decoder);
+    const feed = new TokenFeed(device, decoder, [70, 3], [72, 5], 13);
+    submit(device, decoder.recordPrompt);
+    for (let step = 0; step < 2; step++) {
+      feed.append();
+      submit(device, decoder.recordStep);
+      await assertStep(device, decoder, `step ${step} with ${JSON.stringify(choice)}`);
+    }
+    await assertCodes(device, decoder);
+    decoder.destroy();
+  });
+}
 
 Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
   const sparse = await createDecoder(device, SMALL);

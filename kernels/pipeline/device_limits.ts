@@ -9,6 +9,7 @@ export const DEFAULT_LIMITS: DeviceLimits = {
   maxComputeInvocationsPerWorkgroup: 256,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 8,
+  maxUniformBufferBindingSize: 2 ** 16,
 };
 
 /** A device that allows nearly everything: an H100 through WebGPU. */
@@ -19,14 +20,16 @@ export const LARGE_LIMITS: DeviceLimits = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupsPerDimension: 65535,
   maxStorageBuffersPerShaderStage: 16,
+  maxUniformBufferBindingSize: 2 ** 16,
   subgroupMinSize: 32,
+  handOver: "barrier",
 };
 
 /**
  * The limits of a device, and its smallest subgroup size where it has subgroups and tells.
  *
  * A device has the limits that it was requested with: WebGPU's low defaults unless the adapter's
- * own were asked for (`requiredLimits` of `requestDevice`).
+ * own were asked for, as {@linkcode requestDecoderDevice} does.
  */
 export function limitsOf(device: GPUDevice): DeviceLimits {
   const { limits } = device;
@@ -44,6 +47,7 @@ export function limitsOf(device: GPUDevice): DeviceLimits {
     ),
     maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
     maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    maxUniformBufferBindingSize: limits.maxUniformBufferBindingSize,
     ...(subgroupMinSize ? { subgroupMinSize } : {}),
   };
 }

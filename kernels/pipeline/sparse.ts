@@ -5,6 +5,7 @@
  */
 import type { BufferSpec, Contender, Cost, DeviceLimits, Params, Plan } from "../contender.ts";
 import { addCost } from "../contender.ts";
+import { defineContender } from "../define.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
@@ -66,7 +67,7 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
   const buffers: Record<string, BufferSpec> = {};
   for (const part of parts) {
     for (const [name, spec] of Object.entries(part.buffers)) {
-      if (spec.role === "output") buffers[name] = { bytes: spec.bytes, role: "scratch" };
+      if (spec.role === "output") buffers[name] = { ...spec, role: "scratch" };
       else if (!buffers[name]) buffers[name] = spec;
     }
   }
@@ -99,7 +100,7 @@ function stepCost(choice: Choice, p: Problem, params: Params): Cost {
 
 function sparseStep(name: string, description: string, choice: Choice): Contender {
   const stages: [string, Contender][] = Object.entries(choice);
-  return {
+  return defineContender({
     name,
     stage: "pipeline",
     description,
@@ -111,7 +112,6 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
       }),
     ),
     features: [...new Set(stages.flatMap(([, contender]) => contender.features))],
-    ...(choice.attend.lastArriverMerges ? { lastArriverMerges: true } : {}),
     defaults(p: Problem, limits: DeviceLimits): Params {
       const params = Object.assign(
         {},
@@ -131,7 +131,7 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
     },
     plan: (p, params) => stepPlan(choice, p, params),
     cost: (p, params) => stepCost(choice, p, params),
-  };
+  });
 }
 
 /** The portable step. */

@@ -1,8 +1,8 @@
 /** Attention of a whole prompt to itself: the dense baseline of the prompt phase. */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./flash.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [64, 128, 256];
@@ -22,22 +22,14 @@ const MOST_ACCUMULATORS = 192;
 const DISPATCH_FLOPS = 8e12;
 
 /** `flash.wgsl`. */
-export const flashKernel: Kernel = {
+export const flashKernel: Kernel = defineKernel({
   name: "prefill/flash",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "prompt_q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "values", access: "read" },
-    { name: "sink_logits", access: "read" },
-    { name: "prompt_out", access: "read_write" },
-  ],
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
     ...{ WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS },
   },
-};
+});
 
 /**
  * Least traffic and arithmetic of a prompt's attention: queries, K and V once, outputs out; two
@@ -55,20 +47,7 @@ export function flashCost(p: Problem): Cost {
   };
 }
 
-/** Bytes of workgroup memory: `queries`, `stage` and `weights` of the kernel. */
-function workgroupBytes(
-  p: Problem,
-  { ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS }: Params,
-): number {
-  const slots = Math.max(
-    DEPTH * COLUMNS / COLUMN_THREADS,
-    KEYS * p.headDim / 4 / COLUMN_THREADS,
-    ROWS / 4,
-  );
-  return 16 * DEPTH * ROWS + 16 * COLUMN_THREADS * slots + 4 * ROWS * COLUMNS;
-}
-
-function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+function refuses(p: Problem, params: Params): string | undefined {
   const { WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS } = params;
   const quads = p.headDim / 4;
   const rowThreads = WORKGROUP / COLUMN_THREADS;
@@ -84,7 +63,6 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (accumulators > MOST_ACCUMULATORS) {
     return `${accumulators} accumulators overflow the registers of a thread`;
   }
-  return refusesWorkgroup(WORKGROUP, workgroupBytes(p, params), limits);
 }
 
 /** Tiles of one dispatch of the highest tiles of a capacity, such that none lasts too long. */
@@ -131,7 +109,7 @@ const SETTINGS: readonly Params[] = [
  * FlashAttention-2's forward pass (arXiv 2307.08691, section 3.1) in f32, causal, for prompts of
  * any lengths. Reads `prompt_q` and writes `prompt_out`, f32 [B, capacity, Hq, D].
  */
-export const flash: Contender = {
+export const flash: Contender = defineContender({
   name: "prefill/flash",
   stage: "prefill",
   description: "causal tiles of Q K^T and P V as outer products in registers, online softmax",
@@ -139,9 +117,9 @@ export const flash: Contender = {
   features: [],
   defaults(p, limits) {
     const settings = p.headDim === 64 ? [NARROW, ...SETTINGS] : SETTINGS;
-    return settings.find((params) => !refuses(p, params, limits)) ?? SETTINGS.at(-1)!;
+    return settings.find((params) => !flash.refuses(p, params, limits)) ?? SETTINGS.at(-1)!;
   },
   refuses,
   plan,
   cost: flashCost,
-};
+});

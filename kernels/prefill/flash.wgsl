@@ -53,7 +53,7 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(1) var<storage, read> prompt_q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> sink_logits: array<f32>;
+@group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (KV_HEADS * GROUP + 3u) / 4u>;
 @group(0) @binding(5) var<storage, read_write> prompt_out: array<vec4f>;
 
 var<workgroup> queries: array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>;
@@ -252,7 +252,8 @@ fn main(
     }
     for (var j = 0u; j < COMPONENTS; j++) { // @unroll
       let row = first_row + (i * 4u + j) * ROW_THREADS + row_thread;
-      let sink = sink_logits[kv_head * GROUP + row % GROUP] * LOG2_E;
+      let head = kv_head * GROUP + row % GROUP;
+      let sink = sink_logits[head / 4u][head % 4u] * LOG2_E;
       let peak = max(peaks[i][j], sink);
       let scale = exp2(peaks[i][j] - peak);
       let factor = scale / (total[j] * scale + exp2(sink - peak));

@@ -27,7 +27,7 @@ async function run(
   for (const [name, words] of Object.entries(contents)) {
     device.queue.writeBuffer(buffers[name], 0, words);
   }
-  const program = await compilePlan(device, plan, { compiler: "naga", unroll: false });
+  const program = await compilePlan(device, plan, { unroll: false });
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   recordProgram(pass, bindProgram(device, program, buffers));

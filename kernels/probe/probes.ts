@@ -1,5 +1,6 @@
 /** Probes of the device's own ceilings, and the fill that gives them something to read. */
 import type { Dispatch, Kernel } from "../contender.ts";
+import { defineKernel } from "../define.ts";
 import chainSource from "./chain.wgsl" with { type: "text" };
 import fillSource from "./fill.wgsl" with { type: "text" };
 import fmaSource from "./fma.wgsl" with { type: "text" };
@@ -10,53 +11,44 @@ import streamSource from "./stream.wgsl" with { type: "text" };
 const WORKGROUP = [64, 128, 256, 512] as const;
 
 /** `stream.wgsl`. */
-export const streamKernel: Kernel = {
+export const streamKernel: Kernel = defineKernel({
   name: "probe/stream",
   source: streamSource,
-  bindings: [{ name: "data", access: "read" }, { name: "sink", access: "read_write" }],
   params: { WORKGROUP, LOADS: [1, 2, 4, 8, 16] },
-};
+});
 
 /** `gather.wgsl`. */
-export const gatherProbeKernel: Kernel = {
+export const gatherProbeKernel: Kernel = defineKernel({
   name: "probe/gather",
   source: gatherSource,
-  bindings: [
-    { name: "data", access: "read" },
-    { name: "seed", access: "read" },
-    { name: "sink", access: "read_write" },
-  ],
   params: {
     WORKGROUP: [64, 128, 192, 256, 384],
     LANES: [8, 12, 16, 24, 32, 64],
     TOKENS: [1, 2, 4, 8, 16],
     ROWS: { min: 1, max: 0xffffffff },
   },
-};
+});
 
 /** `chain.wgsl`. */
-export const chainKernel: Kernel = {
+export const chainKernel: Kernel = defineKernel({
   name: "probe/chain",
   source: chainSource,
-  bindings: [{ name: "sink", access: "read_write" }],
   params: {},
-};
+});
 
 /** `popcount.wgsl`. */
-export const popcountKernel: Kernel = {
+export const popcountKernel: Kernel = defineKernel({
   name: "probe/popcount",
   source: popcountSource,
-  bindings: [{ name: "sink", access: "read_write" }],
   params: { WORKGROUP, ROUNDS: { min: 1, max: 65536 }, UNROLLED: [1, 4, 16] },
-};
+});
 
 /** `fma.wgsl`. */
-export const fmaKernel: Kernel = {
+export const fmaKernel: Kernel = defineKernel({
   name: "probe/fma",
   source: fmaSource,
-  bindings: [{ name: "sink", access: "read_write" }],
   params: { WORKGROUP, ROUNDS: { min: 1, max: 4096 }, UNROLLED: [1, 4, 16], CHAINS: [1, 2, 4, 8] },
-};
+});
 
 /** Multiply-adds of `workgroups` workgroups, as many chains as hide the latency of any GPU. */
 export function fmaDispatch(workgroups: number): Dispatch {
@@ -82,12 +74,11 @@ export const FILL_KIND = {
 } as const;
 
 /** `fill.wgsl`. */
-export const fillKernel: Kernel = {
+export const fillKernel: Kernel = defineKernel({
   name: "probe/fill",
   source: fillSource,
-  bindings: [{ name: "range", access: "read" }, { name: "data", access: "read_write" }],
   params: { WORKGROUP, KIND: Object.values(FILL_KIND) },
-};
+});
 
 /** The kernels of this folder. */
 export const PROBE_KERNELS: readonly Kernel[] = [

@@ -1,29 +1,27 @@
 /** Encode and score in one dispatch: saves a dependent dispatch and hides the maps' latency. */
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
-import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
+import { dispatch, histogramStateSpec, ranges, specs } from "../layout.ts";
 import { codeHeads, codeWords, maxDistance, type Problem, queriesPerList } from "../problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
 
 /** `encode_score.wgsl`. */
-export const encodeScoreKernel: Kernel = {
+export const encodeScoreKernel: Kernel = defineKernel({
   name: "score/encode_score",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "query_map", access: "read" },
-    { name: "key_map", access: "read" },
-    { name: "query_codes", access: "read_write" },
-    { name: "codes", access: "read_write" },
-    { name: "newest_codes", access: "read_write" },
-    { name: "distances", access: "read_write" },
-    { name: "block_histograms", access: "read_write" },
-  ],
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SINK", "RECENT"),
+    ...ranges(
+      "HEAD_DIM",
+      "BATCH",
+      "GROUP",
+      "Q_HEADS",
+      "CAPACITY",
+      "KV_DTYPE",
+      "BITS",
+      "SINK",
+      "RECENT",
+    ),
     ...ranges("MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP: [128, 256, 512, 1024],
@@ -32,7 +30,7 @@ export const encodeScoreKernel: Kernel = {
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
   },
   features: ["subgroups"],
-};
+});
 
 /** Tokens of a block: what the scoring workgroup takes at a time. */
 export function encodeScoreBlock(params: Params): number {
@@ -68,12 +66,10 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup * kept < widest) {
     return `${workgroup} threads that keep ${kept} sums are too few for ${widest} outputs of a layer`;
   }
-  const bytes = 8 * kept * (workgroup + 16) + params.ROUNDS * (maxDistance(p) + 1) * 4 + 16;
-  return refusesBindings(encodeScoreKernel, limits) ?? refusesWorkgroup(workgroup, bytes, limits);
 }
 
 /** The first half of a sparse step: not a stage of its own, since its codes are judged with the step. */
-export const encodeScore: Contender = {
+export const encodeScore: Contender = defineContender({
   name: "score/encode_score",
   stage: "score",
   description: "every scoring workgroup encodes its queries itself; the newest key meanwhile",
@@ -96,18 +92,18 @@ export const encodeScore: Contender = {
       ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
     });
     return [1024, 512, 256].filter((threads) => threads <= wanted).map(of)
-      .find((params) => !refuses(p, params, limits)) ?? of(256);
+      .find((params) => !encodeScore.refuses(p, params, limits)) ?? of(256);
   },
   refuses,
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "query_map", "key_map"),
-      ...specs(p, "output", "query_codes", "codes", "newest_codes", "distances"),
-      ...histogramSpec(p, encodeScoreBlock(params), "output"),
+      ...specs(p, "output", "codes", "distances"),
+      ...histogramStateSpec(p, encodeScoreBlock(params), "output"),
     },
     dispatches: [
       dispatch(encodeScoreKernel, p, params, [params.SPLITS + 1, codeHeads(p), p.batch]),
     ],
   }),
   cost: scoreCost,
-};
+});

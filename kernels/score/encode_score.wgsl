@@ -2,8 +2,9 @@
 //
 // Dispatch (SPLITS + 1, query heads, batch): each of the first SPLITS workgroups encodes the list's
 // query for itself, which costs less than a dispatch, and scores every SPLITS-th block. The last one
-// encodes the newest key meanwhile, appends its code and leaves it in newest_codes too; so the newest
-// token, length - 1, is in neither distances nor histograms: who selects adds it (select_gather.wgsl).
+// encodes the newest key meanwhile, and appends its code; so the newest token, length - 1, is in
+// neither distances nor histograms: who selects adds it (select_gather.wgsl). For that, list_state
+// holds the codes of all queries, then those of the newest keys, then the histograms.
 // The vector, the whole map and the codes of ROUNDS blocks are in flight before the first is used, in
 // the order of use; none of their places depends on a length, but the newest key's. For the map's
 // layout see token.wgsl, for the histograms hamming.wgsl. A block is the 4 * WORKGROUP tokens that
@@ -13,6 +14,7 @@
 // every thread makes the inputs of its next rows of those. More ROWS take more shuffles and leave fewer
 // sums to add up. Subgroups are consecutive threads, of at least SUBGROUP_MIN.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 4096u; // @param
@@ -66,17 +68,17 @@ const BLOCK = 4u * WORKGROUP; // tokens
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const CODE_LOADS = ROUNDS * WORDS;
 const FOUR = 4u;
+const NEWEST_CODES = BATCH * Q_HEADS * WORDS; // where these begin in list_state, after the query's
+const HISTOGRAMS = 2u * NEWEST_CODES;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
 @group(0) @binding(2) var<storage, read> keys: array<u32>;
 @group(0) @binding(3) var<storage, read> query_map: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> key_map: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read_write> query_codes: array<u32>;
-@group(0) @binding(6) var<storage, read_write> codes: array<vec4<u32>>;
-@group(0) @binding(7) var<storage, read_write> newest_codes: array<u32>;
-@group(0) @binding(8) var<storage, read_write> distances: array<u32>;
-@group(0) @binding(9) var<storage, read_write> block_histograms: array<u32>;
+@group(0) @binding(5) var<storage, read_write> codes: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read_write> distances: array<u32>;
+@group(0) @binding(7) var<storage, read_write> list_state: array<u32>;
 
 var<workgroup> sums: array<f32, 2u * KEPT * STRIDE>; // layers take turns with the halves
 var<workgroup> code: array<atomic<u32>, WORDS>;
@@ -248,13 +250,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       for (var w = 0u; w < WORDS; w++) {
         let at = (list * CAPACITY + newest) * WORDS + w;
         codes[at / 4u][at % 4u] = atomicLoad(&code[w]);
-        newest_codes[list * WORDS + w] = atomicLoad(&code[w]);
+        list_state[NEWEST_CODES + list * WORDS + w] = atomicLoad(&code[w]);
       }
     }
     return;
   }
   if (wid.x == 0u && thread < WORDS) {
-    query_codes[list * WORDS + thread] = atomicLoad(&code[thread]);
+    list_state[list * WORDS + thread] = atomicLoad(&code[thread]);
   }
 
   var query: array<u32, WORDS>;
@@ -291,7 +293,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
       let block = begin + i / BINS * SPLITS;
       let count = atomicExchange(&counts[i], 0u);
-      if (block < blocks) { block_histograms[(list * BLOCKS + block) * BINS + i % BINS] = count; }
+      if (block < blocks) { list_state[HISTOGRAMS + (list * BLOCKS + block) * BINS + i % BINS] = count; }
     }
     found_codes = coming;
   }

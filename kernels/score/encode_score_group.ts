@@ -1,33 +1,28 @@
 /** Encode and score in one dispatch, for codes that the query heads of a group share (HATA). */
 import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, ranges, rankSpecs, specs } from "../layout.ts";
-import { codeHeads, codeWords, maxDistance, type Problem, queriesPerList } from "../problem.ts";
-import { refusesBindings, refusesWorkgroup } from "../refusals.ts";
+import { dispatch, ranges, rankStateSpec, specs } from "../layout.ts";
+import { codeHeads, codeWords, type Problem } from "../problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./encode_score_group.wgsl" with { type: "text" };
 
 /** Tokens per row of ranks: a rank has 16 bits. */
 export const RANK_BLOCKS = [512, 1024, 2048, 4096, 8192, 16384, 32768] as const;
 
 /** `encode_score_group.wgsl`. */
-export const encodeScoreGroupKernel: Kernel = {
+export const encodeScoreGroupKernel: Kernel = defineKernel({
   name: "score/encode_score_group",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "q", access: "read" },
-    { name: "keys", access: "read" },
-    { name: "query_map", access: "read" },
-    { name: "key_map", access: "read" },
-    { name: "query_codes", access: "read_write" },
-    { name: "newest_codes", access: "read_write" },
-    { name: "codes", access: "read_write" },
-    { name: "distances", access: "read_write" },
-    { name: "block_ranks", access: "read_write" },
-    { name: "rank_totals", access: "read_write" },
-  ],
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges(
+      "HEAD_DIM",
+      "BATCH",
+      "GROUP",
+      "QUERIES_PER_LIST",
+      "CODE_HEADS",
+      "CAPACITY",
+      "KV_DTYPE",
+    ),
     ...ranges("BITS", "DISTANCE_BYTES", "SINK", "RECENT", "MAP_DTYPE"),
     BLOCK: RANK_BLOCKS,
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
@@ -38,27 +33,9 @@ export const encodeScoreGroupKernel: Kernel = {
     SLICES: [1, 2, 4, 8, 16, 32],
   },
   features: ["subgroups"],
-};
+});
 
-/** Most rows of ranks that a scoring workgroup makes. */
-function mostRounds(p: Problem, { BLOCK: block, SPLITS: splits }: Params): number {
-  return Math.ceil(blockCount(p.capacity, block) / splits);
-}
-
-/** Bytes of the workgroup memory that the kernel declares. */
-function workgroupBytes(p: Problem, params: Params): number {
-  const perLoad = p.map.dtype === "f16" ? 8 : 4;
-  const staged = Math.max(
-    p.headDim * p.bits / perLoad / params.STAGES,
-    params.SLICES * p.bits,
-  );
-  const quads = Math.ceil(queriesPerList(p) / 4);
-  const rankWords = maxDistance(p) / 2 + 1;
-  return 16 * quads * p.headDim + 16 * staged + 16 * quads * codeWords(p) +
-    4 * mostRounds(p, params) * rankWords;
-}
-
-function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+function refuses(p: Problem, params: Params): string | undefined {
   const { WORKGROUP: workgroup, SLICES: slices, BLOCK: block } = params;
   if (p.map.layers > 1) return `it takes maps of one layer, these have ${p.map.layers}`;
   const columns = p.bits / (p.map.dtype === "f16" ? 2 : 1);
@@ -72,8 +49,6 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup < params.SUBGROUP_MIN) {
     return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
   }
-  return refusesBindings(encodeScoreGroupKernel, limits) ??
-    refusesWorkgroup(workgroup, workgroupBytes(p, params), limits);
 }
 
 /** Blocks of a list at capacity: enough to share them evenly, few enough to find a place in. */
@@ -102,14 +77,14 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   const fixed = { SPLITS, SUBGROUP_MIN: limits.subgroupMinSize ?? 4 };
   for (const workgroup of [1024, 512, 256, 128].filter((threads) => threads <= wanted)) {
     for (const params of settings(p, workgroup, fixed)) {
-      if (!refuses(p, params, limits)) return params;
+      if (!encodeScoreGroup.refuses(p, params, limits)) return params;
     }
   }
   return { ...fixed, WORKGROUP: 256, AHEAD: 8, STAGES: 8, SLICES: 1, BLOCK: 4096 };
 }
 
 /** The first half of a sparse step: not a stage of its own, since its codes are judged with the step. */
-export const encodeScoreGroup: Contender = {
+export const encodeScoreGroup: Contender = defineContender({
   name: "score/encode_score_group",
   stage: "score",
   description: "every scoring workgroup encodes its group's queries itself; ranks, not counts",
@@ -127,12 +102,12 @@ export const encodeScoreGroup: Contender = {
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "query_map", "key_map"),
-      ...specs(p, "output", "query_codes", "newest_codes", "codes", "distances"),
-      ...rankSpecs(p, params.BLOCK, "output"),
+      ...specs(p, "output", "codes", "distances"),
+      ...rankStateSpec(p, params.BLOCK, "output"),
     },
     dispatches: [
       dispatch(encodeScoreGroupKernel, p, params, [params.SPLITS + 1, codeHeads(p), p.batch]),
     ],
   }),
   cost: scoreCost,
-};
+});

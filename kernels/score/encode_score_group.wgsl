@@ -11,8 +11,10 @@
 // histogram of its middle tokens (neither sink nor recent) in workgroup memory, two counts to a word.
 // At the end each becomes a row of ranks, entry d being the tokens at distance d or less; the rows'
 // sums over all blocks are added up in rank_totals, where the cut is found without a look at blocks.
+// Whoever attends the list leaves these totals at zero.
 // Subgroups are consecutive threads, of at least SUBGROUP_MIN.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 4u; // @param query heads that share a code
 const CODE_HEADS: u32 = 8u; // @param
@@ -64,18 +66,24 @@ const SEGMENT_WORDS = (RANK_WORDS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // per th
 const SEGMENT_STEPS = 2u + u32(SUBGROUP_MIN > 4u) + u32(SUBGROUP_MIN > 8u) + u32(SUBGROUP_MIN > 16u) + u32(SUBGROUP_MIN > 32u) + u32(SUBGROUP_MIN > 64u);
 const TURNS = (ROUNDS + SEGMENTS - 1u) / SEGMENTS;
 const FOUR = 4u;
+const LISTS = BATCH * CODE_HEADS;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
 @group(0) @binding(2) var<storage, read> keys: array<u32>;
 @group(0) @binding(3) var<storage, read> query_map: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> key_map: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read_write> query_codes: array<u32>;
-@group(0) @binding(6) var<storage, read_write> newest_codes: array<u32>;
-@group(0) @binding(7) var<storage, read_write> codes: array<vec4<u32>>;
-@group(0) @binding(8) var<storage, read_write> distances: array<u32>;
-@group(0) @binding(9) var<storage, read_write> block_ranks: array<u32>;
-@group(0) @binding(10) var<storage, read_write> rank_totals: array<atomic<u32>>;
+@group(0) @binding(5) var<storage, read_write> codes: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read_write> distances: array<u32>;
+@group(0) @binding(7) var<storage, read_write> list_state: ListState;
+
+/// What the score leaves of each list, see layout.ts.
+struct ListState {
+  query_codes: array<u32, LISTS * QUERY_WORDS>,
+  newest_codes: array<u32, LISTS * WORDS>,
+  rank_totals: array<atomic<u32>, LISTS * BINS>, // zero before the step
+  block_ranks: array<u32, LISTS * BLOCKS * RANK_WORDS>,
+}
 
 var<workgroup> inputs: array<vec4f, QUADS * HEAD_DIM>; // of four queries each
 var<workgroup> staged: array<vec4<u32>, max(STAGE_SIZE, SLICES * BITS)>; // weights, then sums
@@ -201,13 +209,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       for (var w = 0u; w < WORDS; w++) {
         let at = (list * CAPACITY + newest) * WORDS + w;
         codes[at / 4u][at % 4u] = atomicLoad(&code[w]);
-        newest_codes[list * WORDS + w] = atomicLoad(&code[w]);
+        list_state.newest_codes[list * WORDS + w] = atomicLoad(&code[w]);
       }
     }
     return;
   }
   if (wid.x == 0u && thread < QUERY_WORDS) {
-    query_codes[list * QUERY_WORDS + thread] = atomicLoad(&code[thread]);
+    list_state.query_codes[list * QUERY_WORDS + thread] = atomicLoad(&code[thread]);
   }
 
   var query: array<u32, QUERY_WORDS>;
@@ -283,7 +291,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   workgroupBarrier();
   for (var i = thread; i < rounds * RANK_WORDS; i += WORKGROUP) {
     let block = i / RANK_WORDS * SPLITS + wid.x;
-    block_ranks[(list * BLOCKS + block) * RANK_WORDS + i % RANK_WORDS] = atomicLoad(&counts[i]);
+    list_state.block_ranks[(list * BLOCKS + block) * RANK_WORDS + i % RANK_WORDS] = atomicLoad(&counts[i]);
   }
   for (var bin = thread; bin < BINS; bin += WORKGROUP) {
     var total = 0u;
@@ -291,7 +299,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       total += (atomicLoad(&counts[round * RANK_WORDS + bin / 2u]) >> (16u * (bin % 2u))) & 0xffffu;
     }
     if (total > 0u) {
-      atomicAdd(&rank_totals[list * (BINS + 1u) + bin], total);
+      atomicAdd(&list_state.rank_totals[list * BINS + bin], total);
     }
   }
 }

@@ -9,23 +9,16 @@ import {
   maxDistance,
   type Problem,
 } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 
 /** Block sizes in tokens that score and counting select agree on. */
 export const BLOCK_TOKENS = [512, 1024, 2048, 4096] as const;
 
 /** `hamming.wgsl`. */
-export const hammingKernel: Kernel = {
+export const hammingKernel: Kernel = defineKernel({
   name: "score/hamming",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "query_codes", access: "read" },
-    { name: "codes", access: "read" },
-    { name: "distances", access: "read_write" },
-    { name: "block_histograms", access: "read_write" },
-  ],
   params: {
     ...ranges("BITS", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "DISTANCE_BYTES"),
     ...ranges("SINK", "RECENT"),
@@ -33,7 +26,7 @@ export const hammingKernel: Kernel = {
     WORKGROUP: [64, 128, 256, 512],
     COPIES: [1, 2, 4, 8, 16, 32],
   },
-};
+});
 
 /** Blocks of a sequence of `tokens` tokens. */
 export function blockCount(tokens: number, blockTokens: number): number {
@@ -65,7 +58,7 @@ export function scoreCost(p: Problem): Cost {
 }
 
 /** Scores by XOR and popcount, histogram per block of tokens. */
-export const hamming: Contender = {
+export const hamming: Contender = defineContender({
   name: "score/hamming",
   stage: "score",
   description: "XOR and popcount, distances packed, histogram per block in workgroup memory",
@@ -79,13 +72,10 @@ export const hamming: Contender = {
       : 256,
     COPIES: 1,
   }),
-  refuses(p, params, limits) {
-    const { BLOCK: block, WORKGROUP: workgroup, COPIES: copies } = params;
+  refuses(_, { BLOCK: block, WORKGROUP: workgroup }) {
     if (block % (4 * workgroup) !== 0) {
       return `${workgroup} threads cannot share ${block} tokens in fours`;
     }
-    const bytes = (maxDistance(p) + 1) * copies * 4;
-    return refusesWorkgroup(workgroup, bytes, limits);
   },
   plan: (p, params): Plan => ({
     buffers: {
@@ -102,4 +92,4 @@ export const hamming: Contender = {
     ],
   }),
   cost: scoreCost,
-};
+});

@@ -1,5 +1,6 @@
 /** Exact top-k of any k by bitonic sort of runs and merges that keep k. */
 import type { Contender, Cost, Dispatch, Kernel } from "../contender.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import { dispatch, ranges, specs } from "../layout.ts";
 import {
   codeHeads,
@@ -10,7 +11,6 @@ import {
   type Problem,
   windowsOf,
 } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
 import emitSource from "./bitonic_emit.wgsl" with { type: "text" };
 import mergeSource from "./bitonic_merge.wgsl" with { type: "text" };
 import sortSource from "./bitonic_sort.wgsl" with { type: "text" };
@@ -21,26 +21,16 @@ const INDEX_BITS = { min: 1, max: 21 };
 const WINDOWS = ranges("CODE_HEADS", "SINK", "RECENT", "K_COUNT", "SPARSITY");
 
 /** `bitonic_sort.wgsl`. */
-export const bitonicSortKernel: Kernel = {
+export const bitonicSortKernel: Kernel = defineKernel({
   name: "select/bitonic_sort",
   source: sortSource,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "distances", access: "read" },
-    { name: "sorted", access: "read_write" },
-  ],
   params: { ...WINDOWS, ...ranges("CAPACITY", "DISTANCE_BYTES"), INDEX_BITS, RUN, WORKGROUP },
-};
+});
 
 /** `bitonic_merge.wgsl`. */
-export const bitonicMergeKernel: Kernel = {
+export const bitonicMergeKernel: Kernel = defineKernel({
   name: "select/bitonic_merge",
   source: mergeSource,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "sorted", access: "read" },
-    { name: "merged", access: "read_write" },
-  ],
   params: {
     ...WINDOWS,
     RUNS: { min: 1, max: 4096 },
@@ -49,18 +39,12 @@ export const bitonicMergeKernel: Kernel = {
     RUN,
     WORKGROUP,
   },
-};
+});
 
 /** `bitonic_emit.wgsl`. */
-export const bitonicEmitKernel: Kernel = {
+export const bitonicEmitKernel: Kernel = defineKernel({
   name: "select/bitonic_emit",
   source: emitSource,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "sorted", access: "read" },
-    { name: "selected", access: "read_write" },
-    { name: "selected_counts", access: "read_write" },
-  ],
   params: {
     ...WINDOWS,
     ...ranges("LIST_CAPACITY"),
@@ -68,7 +52,7 @@ export const bitonicEmitKernel: Kernel = {
     LIST_KEYS: { min: 0, max: 1 << 22 },
     WORKGROUP,
   },
-};
+});
 
 /** Bits of a token index. */
 function indexBits(p: Problem): number {
@@ -90,21 +74,19 @@ function bitonicCost(p: Problem): Cost {
 }
 
 /** Bitonic top-k. */
-export const selectBitonic: Contender = {
+export const selectBitonic: Contender = defineContender({
   name: "select/bitonic",
   stage: "select",
   description: "runs sorted by (distance, index) in workgroup memory, merged in pairs that keep k",
   tunables: { RUN, WORKGROUP },
   features: [],
   defaults: () => ({ RUN: 1024, WORKGROUP: 256 }),
-  refuses(p, { RUN: run, WORKGROUP: workgroup }, limits) {
+  refuses(p) {
     if ((maxDistance(p) + 1) * 2 ** indexBits(p) > 2 ** 32 - 1) {
       return `distances up to ${
         maxDistance(p)
       } and ${p.capacity} token indices exceed a 32-bit key`;
     }
-    // The merge kernel counts its probes beside the keys.
-    return refusesWorkgroup(workgroup, 4 * run + 16, limits);
   },
   plan(p, params) {
     const lists = codeHeads(p);
@@ -157,4 +139,4 @@ export const selectBitonic: Contender = {
     };
   },
   cost: bitonicCost,
-};
+});

@@ -1,5 +1,5 @@
 /** Counting select: exact top-k from the histogram that the score stage leaves. */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
 import {
   codeHeads,
@@ -10,20 +10,13 @@ import {
   windowsOf,
 } from "../problem.ts";
 import { BLOCK_TOKENS, blockCount, blockFor, MANY_LISTS } from "../score/hamming.ts";
-import { refusesWorkgroup } from "../refusals.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./counting.wgsl" with { type: "text" };
 
 /** `counting.wgsl`. */
-export const countingKernel: Kernel = {
+export const countingKernel: Kernel = defineKernel({
   name: "select/counting",
   source,
-  bindings: [
-    { name: "lengths", access: "read" },
-    { name: "distances", access: "read" },
-    { name: "block_histograms", access: "read" },
-    { name: "selected", access: "read_write" },
-    { name: "selected_counts", access: "read_write" },
-  ],
   params: {
     ...ranges("BITS", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
     ...ranges("DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
@@ -32,7 +25,7 @@ export const countingKernel: Kernel = {
     WORKGROUP: [64, 128, 256, 512],
     TOKENS: [16, 32],
   },
-};
+});
 
 /** Values of the counting selects' parameters worth trying. */
 export const COUNTING_TUNABLES: Contender["tunables"] = {
@@ -57,12 +50,6 @@ export function countingDefaults(p: Problem): Params {
   const windows = Math.ceil(p.capacity / (WORKGROUP * TOKENS));
   const most = Math.floor(MOST_WORKGROUPS / lists);
   return { BLOCK: blockFor(p), SPLITS: Math.max(1, Math.min(windows, most)), WORKGROUP, TOKENS };
-}
-
-/** Bytes of workgroup memory for the sums of a list's histograms and for the cut. */
-export function countingSumsBytes(p: Problem, workgroup: number): number {
-  const bins = maxDistance(p);
-  return 8 * bins * Math.max(1, Math.floor(workgroup / bins)) + 16;
 }
 
 /** The plan of a counting select. */
@@ -93,21 +80,15 @@ export function selectCost(p: Problem, blockTokens: number): Cost {
   };
 }
 
-function refuses(p: Problem, { WORKGROUP: workgroup }: Params, limits: DeviceLimits) {
-  const rows = workgroup / 16;
-  const scanBytes = 8 * rows * 17 + 8 * rows;
-  return refusesWorkgroup(workgroup, countingSumsBytes(p, workgroup) + scanBytes, limits);
-}
-
 /** Exact select by counting. */
-export const counting: Contender = {
+export const counting: Contender = defineContender({
   name: "select/counting",
   stage: "select",
   description: "cut distance from the histograms, then ordered compaction of a share per workgroup",
   tunables: COUNTING_TUNABLES,
   features: [],
   defaults: countingDefaults,
-  refuses,
+  refuses: () => undefined,
   plan: (p, params) => countingPlan(countingKernel, p, params),
   cost: (p, params) => selectCost(p, params.BLOCK),
-};
+});

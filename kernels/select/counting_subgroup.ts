@@ -1,36 +1,32 @@
 /** Counting select that scans with subgroups. */
-import type { Contender, DeviceLimits, Kernel, Params } from "../contender.ts";
-import { maxDistance, type Problem } from "../problem.ts";
-import { refusesWorkgroup } from "../refusals.ts";
+import type { Contender, Kernel, Params } from "../contender.ts";
+import type { Problem } from "../problem.ts";
 import {
   COUNTING_TUNABLES,
   countingDefaults,
   countingKernel,
   countingPlan,
-  countingSumsBytes,
   selectCost,
 } from "./counting.ts";
+import { defineContender, defineKernel } from "../define.ts";
 import source from "./counting_subgroup.wgsl" with { type: "text" };
 
 /** `counting_subgroup.wgsl`: the bindings of `counting.wgsl`. */
-export const countingSubgroupKernel: Kernel = {
+export const countingSubgroupKernel: Kernel = defineKernel({
   ...countingKernel,
   name: "select/counting_subgroup",
   source,
   params: { ...countingKernel.params, SUBGROUP_MIN: [4, 8, 16, 32, 64, 128] },
   features: ["subgroups"],
-};
+});
 
-function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+function refuses(_: Problem, params: Params): string | undefined {
   const { WORKGROUP: workgroup, SUBGROUP_MIN: subgroup } = params;
   if (workgroup < subgroup) return `${workgroup} threads do not fill a subgroup of ${subgroup}`;
-  const padded = maxDistance(p) > subgroup ? subgroup * Math.ceil(workgroup / maxDistance(p)) : 0;
-  const bytes = countingSumsBytes(p, workgroup) + 8 * padded + 4 * workgroup / subgroup;
-  return refusesWorkgroup(workgroup, bytes, limits);
 }
 
 /** Exact select by counting, for devices with subgroups. */
-export const countingSubgroup: Contender = {
+export const countingSubgroup: Contender = defineContender({
   name: "select/counting_subgroup",
   stage: "select",
   description: "counting select whose scans are subgroup operations: 3 barriers",
@@ -43,4 +39,4 @@ export const countingSubgroup: Contender = {
   refuses,
   plan: (p, params) => countingPlan(countingSubgroupKernel, p, params),
   cost: (p, params) => selectCost(p, params.BLOCK),
-};
+});

@@ -1,0 +1,6 @@
+/** Numbers of things, for sentences. Pure. */
+
+/** `1 token`, `2 tokens`. */
+export function counted(count: number, unit: string): string {
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,91 @@
+/** What `--dry-run` prints: the cases of a run, their memory and minutes. Nothing is measured. */
+import { openCheckedDevice } from "./checked_device.ts";
+import type { BenchCase } from "./cases.ts";
+import { eligible, type MeasureContext, SOFTWARE_INPUT_BYTES } from "./context.ts";
+import { counted } from "./counted.ts";
+import { type CaseEstimate, estimateCase } from "./estimate.ts";
+import type { HostAdapter } from "./host.ts";
+import type { BenchOptions } from "./options.ts";
+import { fitColumns, rule, type TextColumn, wrapText } from "./text_table.ts";
+
+/** A case with what it will take, and with the kernels that this device leaves out. */
+export interface PlannedCase {
+  readonly name: string;
+  readonly estimate: CaseEstimate;
+  readonly leftOut: readonly string[];
+}
+
+/** What of a device decides what it runs. */
+export interface DeviceFacts extends Pick<MeasureContext, "features" | "limits"> {
+  readonly software: boolean;
+}
+
+/** Reads the facts of a device, which is opened for that and closed again. */
+export async function readDevice(host: HostAdapter): Promise<DeviceFacts> {
+  const { device, features, limits } = await openCheckedDevice(host, ["subgroups"]);
+  device.destroy();
+  return { features, limits, software: host.info.software };
+}
+
+/** What each case will take on a device. */
+export function planCases(
+  { features, limits, software }: DeviceFacts,
+  cases: readonly BenchCase[],
+  { hot, maxTimeMs, memoryBytes }: Pick<BenchOptions, "hot" | "maxTimeMs" | "memoryBytes">,
+): PlannedCase[] {
+  const inputBytes = software ? SOFTWARE_INPUT_BYTES : memoryBytes;
+  return cases.map(({ name, problem, contenders }) => {
+    const { able, refused } = eligible({ features, limits }, problem, contenders);
+    return {
+      name,
+      estimate: estimateCase(problem, able, { limits, software, hot, maxTimeMs, inputBytes }),
+      leftOut: refused.map(({ name, why }) => `${name}: ${why}`),
+    };
+  });
+}
+
+const COLUMNS: readonly TextColumn[] = [
+  { heading: "kernels" },
+  { heading: "GB" },
+  { heading: "minutes" },
+  { heading: "case", words: true },
+];
+
+/** The text of `--dry-run`. */
+export function formatPlan(planned: readonly PlannedCase[], width = Infinity): string {
+  const cells = planned.map(({ name, estimate }) => [
+    String(estimate.kernels),
+    gigabytes(estimate.memoryBytes),
+    minutes(totalMs([estimate])),
+    name,
+  ]);
+  const { lines } = fitColumns(COLUMNS, cells, width);
+  const estimates = planned.map(({ estimate }) => estimate);
+  const most = Math.max(...estimates.map(({ memoryBytes }) => memoryBytes));
+  const total =
+    `${counted(planned.length, "case")}: about ${minutes(totalMs(estimates))} minutes and ` +
+    `${gigabytes(most)} GB for inputs and outputs at a time. The time may well be half or double ` +
+    "of that; rows that --out has already are not measured again.";
+  const leftOut = [...new Set(planned.flatMap((each) => each.leftOut))];
+  return [
+    ...lines.slice(0, 1),
+    rule(lines),
+    ...lines.slice(1),
+    "",
+    ...leftOut.map((what) => `Left out: ${what}.`),
+    ...wrapText(total, Math.min(width, 100)),
+  ].join("\n");
+}
+
+function totalMs(estimates: readonly CaseEstimate[]): number {
+  return estimates.reduce((sum, { checkMs, sampleMs }) => sum + checkMs + sampleMs, 0);
+}
+
+function minutes(ms: number): string {
+  const value = Math.max(0.1, ms / 60_000);
+  return value.toFixed(value < 10 ? 1 : 0);
+}
+
+function gigabytes(bytes: number): string {
+  return (bytes / 1e9).toFixed(bytes < 10e9 ? 2 : 1);
+}

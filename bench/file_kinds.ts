@@ -1,0 +1,54 @@
+/** Tells the suite's kinds of files apart, so that a file in the wrong place gets a useful answer. */
+
+interface FileKind {
+  /** What the file is and which flag takes it. */
+  readonly description: string;
+  /** Names that are in the first line of such a file and, together, of no other. */
+  readonly names: readonly string[];
+}
+
+const CSV_KINDS: readonly FileKind[] = [
+  { description: "a file of results", names: ["utc", "suite_version", "case_id"] },
+  { description: "a file of peers, which --peers takes", names: ["peer", "us_median"] },
+  {
+    description: "what quality --csv wrote, which report --quality takes",
+    names: ["trace", "method", "output_rel_err"],
+  },
+  {
+    description: "the ratios of a run, whose results are in its results.csv",
+    names: ["label", "case_id", "cuda_dense_us"],
+  },
+  { description: "what compare --csv printed", names: ["kernel", "ratio_low", "verdict"] },
+];
+
+/** How a run's JSON document is described. */
+export const RUN_DOCUMENT = "a run as bench --json wrote it";
+
+const JSON_KINDS: readonly FileKind[] = [
+  { description: RUN_DOCUMENT, names: ["schema", "suite"] },
+  {
+    description: "the raw samples of a run, whose results are in its results.csv",
+    names: ["case_id", "us", "dropped_us"],
+  },
+  {
+    description: "a tuner's log, which report --tune takes",
+    names: ["type", "case_id", "checksum"],
+  },
+  { description: "a tuning file, which bench --tuned takes", names: ["schema", "entries"] },
+];
+
+/** Long enough for the first line of a log and the head of a document. */
+const LOOKED_AT = 5000;
+
+/** What the text of a file is, such as `a file of peers, which --peers takes`; null if unknown. */
+export function describeFile(text: string): string | null {
+  const start = text.slice(0, LOOKED_AT).replace(/^\ufeff/, "");
+  if (start.trimStart().startsWith("{")) {
+    const isIn = (name: string) => start.includes(`"${name}"`);
+    return JSON_KINDS.find(({ names }) => names.every(isIn))?.description ?? null;
+  }
+  const [header] = start.split(/\r?\n/, 1);
+  const columns = header.split(",").map((name) => name.replaceAll('"', "").trim());
+  const isThere = (name: string) => columns.includes(name);
+  return CSV_KINDS.find(({ names }) => names.every(isThere))?.description ?? null;
+}

@@ -1,0 +1,20 @@
+/** What every command answers before it looks at its other flags: `--help` and `--version`. */
+import { readRevision } from "./revision.ts";
+
+/**
+ * The text that `--help`, `-h` or `--version` asks for; null where none of them is given. Both win
+ * over all other flags, so that help is there for whoever got those wrong.
+ */
+export function helpOrVersion(args: readonly string[], help: string): string | null {
+  const end = args.indexOf("--");
+  const flags = end < 0 ? args : args.slice(0, end);
+  const asksFor = (...spellings: string[]) => flags.some((arg) => spellings.includes(arg));
+  if (asksFor("--help", "-h", "--help=true")) return help;
+  return asksFor("--version", "--version=true") ? versionText() : null;
+}
+
+/** One line: the suite, its commit and the runtime. */
+export function versionText(): string {
+  const { suiteVersion, commit } = readRevision();
+  return `HashAttention Bench ${suiteVersion} (commit ${commit}), deno ${Deno.version.deno}`;
+}

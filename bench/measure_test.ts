@@ -1,0 +1,98 @@
+import { assert, assertEquals } from "@std/assert";
+import { findContender } from "../kernels/registry.ts";
+import { casesOf } from "./cases.ts";
+import { type MeasureContext, openContext } from "./context.ts";
+import { openAdapter } from "./host.ts";
+import { InputSets } from "./inputs.ts";
+import { parseOptions } from "./options.ts";
+import { measureInto, newOutcome, type Outcome } from "./outcome.ts";
+import type { ResultsWriter } from "./results.ts";
+import type { GpuTimer } from "./timer.ts";
+import { measureTogether } from "./tune/measure_candidates.ts";
+import type { Measured, Unmeasured } from "./tune/messages.ts";
+
+/** The timer of the run gives no time from now on. */
+let isBlind = false;
+let lastMessage = "";
+
+const opened = await openContext(await openAdapter(), {
+  hot: true,
+  noisePct: 1,
+  maxTimeMs: 200,
+  timer: "auto",
+  seed: 1,
+  memoryBytes: 1e9,
+  suiteVersion: "0",
+  commit: "0",
+  onProgress(message) {
+    lastMessage = message;
+  },
+});
+const timer: GpuTimer = {
+  ...opened.timer,
+  async time(passes, before) {
+    const times = await opened.timer.time(passes, before);
+    return isBlind || lastMessage.includes("timing") ? times.map(() => null) : times;
+  },
+};
+const context: MeasureContext = { ...opened, timer };
+const args = ["--shape", "4x1x64", "--kv", "128", "--kernels", "merge/merge,dense/split"];
+const [benchCase] = casesOf(parseOptions(args));
+
+const WHY = "this device's timestamps gave no time for it; --timer wall goes without them";
+
+async function measured(): Promise<Outcome> {
+  lastMessage = "";
+  const outcome = newOutcome();
+  const results = { append() {} } as unknown as ResultsWriter;
+  await measureInto(outcome, context, benchCase, [], results);
+  return outcome;
+}
+
+Deno.test("kernels without any time are left out, in a sentence each", async () => {
+  const { rows, leftOut, tooLarge } = await measured();
+  assert(rows.length > 0 && rows.every(({ stage }) => stage === "probe"));
+  assertEquals([...leftOut], [`merge/merge: ${WHY}`, `dense/split: ${WHY}`]);
+  assertEquals(tooLarge, []);
+});
+
+Deno.test("without any time of a probe a case ends in one sentence", async () => {
+  isBlind = true;
+  const { rows, tooLarge } = await measured();
+  assertEquals(rows, []);
+  assertEquals(tooLarge, [`4x1x64 at 128 tokens: probe/chain: ${WHY}.`]);
+  isBlind = false;
+});
+
+Deno.test("a candidate without any time is left unmeasured", async () => {
+  isBlind = true;
+  const contender = findContender("merge/merge");
+  const { problem } = benchCase;
+  const { device, limits } = context;
+  const inputs = new InputSets(device, problem, {
+    limits,
+    seed: 1,
+    budgetBytes: 1e9,
+    unroll: false,
+  });
+  const kept: Measured[] = [];
+  const left: Unmeasured[] = [];
+  await measureTogether(
+    {
+      context,
+      inputs,
+      contender,
+      noisePct: 1,
+      say: () => {},
+      keep: (each) => kept.push(each),
+      leave: (each) => left.push(each),
+      late: () => false,
+    },
+    [contender.defaults(problem, limits)],
+    "explore",
+  );
+  assertEquals(kept, []);
+  assertEquals(left.map(({ why }) => why), ["the timer gave no time for it"]);
+  inputs.destroy();
+  isBlind = false;
+});

@@ -1,0 +1,202 @@
+/**
+ * The GPU's own clock: passes with a begin and an end stamp. The WebGPU specification says that
+ * stamps are nanoseconds; in Deno they are raw ticks (1 ns on NVIDIA, 10 to 83 ns elsewhere) and no
+ * period is exposed, so it is measured against the wall clock. Browsers round stamps down to 65,536
+ * or 100,000 ns. Some devices leave stamps at 0. Web APIs only.
+ */
+import { gcd, type Mark, rateOf, snapped, type StampPair } from "./clock_math.ts";
+import { encode, idleAtMs, type Record, type WallClock } from "./gpu_passes.ts";
+import type { GpuTimer } from "./timer.ts";
+
+/** Most timed passes of one call: WebGPU allows 4,096 timestamps in a query set. */
+export const MAX_PASSES = 2048;
+
+const QUERY_RESOLVE = 0x200; // GPUBufferUsage
+const COPY_SRC = 0x4;
+const COPY_DST = 0x8;
+const MAP_READ = 0x1;
+
+/** A timer by timestamps, or why this device's are of no use: the end of a sentence. */
+export async function timestampTimer(
+  device: GPUDevice,
+  work: Record,
+  calibrateMs: number,
+  clock: WallClock,
+): Promise<GpuTimer | string> {
+  const submit = stampReader(device, clock);
+  const survey = await surveyStamps(submit, work, clock);
+  if (survey === null) return "its timestamps do not advance during a pass";
+  const mark = () => bestMark(device, submit, survey.work, clock);
+  const nsPerTick = await calibrate(mark, survey.grainTicks, calibrateMs, clock);
+  if (nsPerTick === null) return "its timestamps do not advance between passes";
+  const usOf = (pair: StampPair, mostUs: number) => {
+    const us = Number(pair.end - pair.begin) * nsPerTick / 1000;
+    return us > 0 && us <= mostUs ? us : null;
+  };
+  const grainNs = survey.grainTicks * nsPerTick;
+  const mostUs = (elapsedMs: number) => elapsedMs * 1000 * RATE_SLACK + grainNs / 1000;
+  const right = survey.pairs.filter((pair) => usOf(pair, mostUs(survey.elapsedMs)) !== null);
+  if (right.length < survey.pairs.length / 2) {
+    return "its timestamps say that passes take longer than they can";
+  }
+  return {
+    kind: "timestamp",
+    nsPerTick,
+    grainNs,
+    resolutionUs: grainNs / 1000,
+    note: grainNs < COARSE_NS
+      ? null
+      : `Timestamps advance in steps of ${
+        Math.round(grainNs).toLocaleString("en")
+      } ns on this device, so samples are longer than usual.`,
+    nowMs: clock.nowMs,
+    async time(passes, before = []) {
+      const { submittedMs, pairs } = submit(passes, before);
+      const found = await pairs;
+      // A pass cannot have taken longer than everything from its submission to its result.
+      const limitUs = mostUs(clock.nowMs() - submittedMs);
+      return found.map((pair) => usOf(pair, limitUs));
+    },
+  };
+}
+
+/** A clock is worth a word to the user from here on: samples have to be longer than usual. */
+const COARSE_NS = 20_000;
+
+/** How much longer than the wall time a pass may seem to be: calibration is not exact. */
+const RATE_SLACK = 1.1;
+
+interface Submission {
+  readonly submittedMs: number;
+  /** The stamps of each pass. */
+  readonly pairs: Promise<StampPair[]>;
+}
+
+type Submit = (passes: readonly Record[], before: readonly Record[]) => Submission;
+
+function stampReader(device: GPUDevice, clock: WallClock): Submit {
+  const querySet = device.createQuerySet({ type: "timestamp", count: 2 * MAX_PASSES });
+  const bytes = 16 * MAX_PASSES;
+  const resolved = device.createBuffer({ size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
+  const readable = device.createBuffer({ size: bytes, usage: COPY_DST | MAP_READ });
+
+  async function read(passes: number): Promise<StampPair[]> {
+    await readable.mapAsync(1, 0, 16 * passes); // GPUMapMode.READ
+    const stamps = new BigUint64Array(readable.getMappedRange(0, 16 * passes).slice(0));
+    readable.unmap();
+    return Array.from({ length: passes }, (_, i) => ({
+      begin: stamps[2 * i],
+      end: stamps[2 * i + 1],
+    }));
+  }
+
+  return (passes, before) => {
+    if (passes.length > MAX_PASSES) {
+      throw new RangeError(`${passes.length} timed passes exceed ${MAX_PASSES} of one batch`);
+    }
+    // Everything is encoded before anything is submitted: the GPU must not wait for the CPU.
+    const commands = [
+      ...before.map((record) => encode(device, record)),
+      ...passes.map((record, i) =>
+        encode(device, record, {
+          querySet,
+          beginningOfPassWriteIndex: 2 * i,
+          endOfPassWriteIndex: 2 * i + 1,
+        })
+      ),
+    ];
+    const last = device.createCommandEncoder();
+    last.resolveQuerySet(querySet, 0, 2 * passes.length, resolved, 0);
+    last.copyBufferToBuffer(resolved, 0, readable, 0, 16 * passes.length);
+    commands.push(last.finish());
+    const submittedMs = clock.nowMs();
+    device.queue.submit(commands);
+    return { submittedMs, pairs: read(passes.length) };
+  };
+}
+
+/** What the first look at a device's stamps shows. */
+interface Survey {
+  /** Work that takes long enough for most passes to have an end after their begin. */
+  readonly work: Record;
+  readonly pairs: readonly StampPair[];
+  /** From submission until all stamps were there. */
+  readonly elapsedMs: number;
+  /** Ticks between neighbouring values of a stamp. */
+  readonly grainTicks: number;
+}
+
+const SURVEY_PASSES = 32;
+/** Most repetitions of the work in a pass, and the longest submission that is tried. */
+const MOST_REPEATS = 16_384;
+const MOST_SURVEY_MS = 200;
+
+/**
+ * Lengthens the work until most passes' stamps advance. Null where they do not, however long the
+ * passes are.
+ */
+async function surveyStamps(
+  submit: Submit,
+  work: Record,
+  clock: WallClock,
+): Promise<Survey | null> {
+  // The first use compiles, which takes time that a later one does not.
+  await submit([work], []).pairs;
+  for (let repeats = 1; repeats <= MOST_REPEATS; repeats *= 4) {
+    const repeated: Record = (pass) => {
+      for (let i = 0; i < repeats; i++) work(pass);
+    };
+    const { submittedMs, pairs: pending } = submit(Array(SURVEY_PASSES).fill(repeated), []);
+    const pairs = await pending;
+    const elapsedMs = clock.nowMs() - submittedMs;
+    const advancing = pairs.filter(({ begin, end }) => end > begin);
+    if (advancing.length >= SURVEY_PASSES / 2) {
+      // All stamps are multiples of the grain, beyond what they have in common.
+      const stamps = advancing.flatMap(({ begin, end }) => [begin, end]);
+      const grain = stamps.map((stamp) => stamp - stamps[0]).reduce(gcd, 0n);
+      return { work: repeated, pairs, elapsedMs, grainTicks: Number(grain) };
+    }
+    if (elapsedMs > MOST_SURVEY_MS) break;
+  }
+  return null;
+}
+
+/** The tightest of a few marks: the CPU may be busy with something else during one. */
+async function bestMark(
+  device: GPUDevice,
+  submit: Submit,
+  work: Record,
+  clock: WallClock,
+): Promise<Mark> {
+  const marks: Mark[] = [];
+  for (let i = 0; i < MARKS; i++) {
+    const { submittedMs, pairs } = submit([work], []);
+    const idleMs = await idleAtMs(device, clock);
+    const [{ end }] = await pairs;
+    marks.push({ ticks: end, submittedMs, idleMs });
+  }
+  const widthMs = ({ submittedMs, idleMs }: Mark) => idleMs - submittedMs;
+  return marks.reduce((best, mark) => widthMs(mark) < widthMs(best) ? mark : best);
+}
+
+const MARKS = 3;
+/** Share of the rate by which a calibration may be off; until it is, calibration goes on. */
+const RATE_ERROR = 0.004;
+/** Longest calibration, in multiples of the shortest. */
+const LONGEST = 8;
+
+/** Nanoseconds per tick; null if the clock stands still. */
+async function calibrate(
+  mark: () => Promise<Mark>,
+  grainTicks: number,
+  calibrateMs: number,
+  clock: WallClock,
+): Promise<number | null> {
+  const first = await mark();
+  for (let spanMs = calibrateMs;; spanMs *= 2) {
+    await clock.sleep(spanMs - (clock.nowMs() - first.idleMs));
+    const rate = rateOf(first, await mark(), grainTicks);
+    if (rate === null) return null;
+    if (rate.error <= RATE_ERROR || spanMs >= LONGEST * calibrateMs) return snapped(rate);
+  }
+}

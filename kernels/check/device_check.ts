@@ -1,0 +1,206 @@
+/**
+ * Finds out what of a device the fastest kernels may rely on, by trying it. A check can only take
+ * something away: what it finds no fault with is used where the device's limits and the caller, or
+ * {@linkcode readHandOver}, say so. Web APIs only.
+ */
+import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../contender.ts";
+import { defineKernel } from "../define.ts";
+import { HAND_OVER_CODE } from "../merge/hand_over.ts";
+import { limitsOf } from "../pipeline/device_limits.ts";
+import { allocate, bindProgram, compilePlan, recordProgram } from "../program.ts";
+import type { Compiler } from "../wgsl_compiler.ts";
+import handOverSource from "./hand_over.wgsl" with { type: "text" };
+import subgroupsSource from "./subgroups.wgsl" with { type: "text" };
+
+/** `subgroups.wgsl`. */
+export const subgroupsKernel: Kernel = defineKernel({
+  name: "check/subgroups",
+  source: subgroupsSource,
+  params: { WORKGROUP: [64, 128, 256] },
+  features: ["subgroups"],
+});
+
+/** `hand_over.wgsl`. */
+export const handOverKernel: Kernel = defineKernel({
+  name: "check/hand_over",
+  source: handOverSource,
+  params: {
+    SPLITS: { min: 2, max: 64 },
+    LISTS: { min: 1, max: 1024 },
+    WORKGROUP: [64],
+    HAND_OVER: [HAND_OVER_CODE.barrier, HAND_OVER_CODE.atomics],
+  },
+});
+
+/** The kernels of this folder. */
+export const CHECK_KERNELS: readonly Kernel[] = [subgroupsKernel, handOverKernel];
+
+/** A device as it turned out to be. */
+export interface CheckedDevice {
+  /** The features that kernels may use: those of the device, less what does not hold. */
+  readonly features: ReadonlySet<string>;
+  /** Its limits, with the hand-over that kernels may use. */
+  readonly limits: DeviceLimits;
+  /** A sentence for whatever was taken away. */
+  readonly notes: readonly string[];
+}
+
+/** A compiler and a backend whose machine code was read: `storageBarrier()` orders all memory. */
+const READ: readonly { readonly compiler: Compiler; readonly backend: string }[] = [
+  // naga's OpControlBarrier and OpMemoryBarrier have the scope Device.
+  { compiler: "naga", backend: "vulkan" },
+];
+
+/**
+ * The fastest hand-over that is known to be ordered: `barrier` where the compiler's output for the
+ * backend was read, else `dispatch`.
+ */
+export function readHandOver(compiler: Compiler, backend: string): HandOver {
+  const known = READ.some((each) => each.compiler === compiler && each.backend === backend);
+  return known ? "barrier" : "dispatch";
+}
+
+const checked = new WeakMap<GPUDevice, Map<HandOver, Promise<CheckedDevice>>>();
+
+/**
+ * Checks a device: that subgroups are consecutive threads of the sizes that it reports, and, for a
+ * hand-over within a dispatch, that partials arrive. Each device is checked once for each hand-over.
+ */
+export function checkDevice(device: GPUDevice, handOver: HandOver): Promise<CheckedDevice> {
+  const known = checked.get(device) ?? new Map<HandOver, Promise<CheckedDevice>>();
+  checked.set(device, known);
+  let found = known.get(handOver);
+  if (!found) known.set(handOver, found = check(device, handOver));
+  return found;
+}
+
+async function check(device: GPUDevice, handOver: HandOver): Promise<CheckedDevice> {
+  const features = new Set<string>(device.features);
+  const { subgroupMinSize, ...limits } = limitsOf(device);
+  const notes: string[] = [];
+  const subgroupFault = features.has("subgroups")
+    ? await findSubgroupFault(device, subgroupMinSize)
+    : undefined;
+  if (subgroupFault) {
+    features.delete("subgroups");
+    notes.push(`Kernels with subgroups are left out: ${subgroupFault}.`);
+  }
+  const handOverFault = handOver === "dispatch"
+    ? undefined
+    : await findHandOverFault(device, handOver);
+  if (handOverFault) {
+    notes.push(`A dispatch of its own merges partials on this device: ${handOverFault}.`);
+  }
+  return {
+    features,
+    limits: {
+      ...limits,
+      ...(subgroupFault || !subgroupMinSize ? {} : { subgroupMinSize }),
+      handOver: handOverFault ? "dispatch" : handOver,
+    },
+    notes,
+  };
+}
+
+/** What is wrong with a device's subgroups; undefined if nothing was found. */
+async function findSubgroupFault(
+  device: GPUDevice,
+  reportedMin: number | undefined,
+): Promise<string | undefined> {
+  for (const workgroup of [64, 256]) {
+    const dispatch: Dispatch = {
+      kernel: subgroupsKernel,
+      params: { WORKGROUP: workgroup },
+      workgroups: [2, 1, 1],
+    };
+    const bytes = 16 * 2 * workgroup;
+    const words = await runAndRead(device, [dispatch], { found: bytes }, "found", bytes);
+    for (let at = 0; at < 2 * workgroup; at++) {
+      const fault = subgroupFaultOf(
+        words.subarray(4 * at, 4 * at + 4),
+        at % workgroup,
+        reportedMin,
+      );
+      if (fault) return fault;
+    }
+  }
+}
+
+/**
+ * What is wrong with what one thread of `check/subgroups` found: size, number in the subgroup, the
+ * subgroup's first thread, neighbour.
+ */
+export function subgroupFaultOf(
+  [size, lane, first, neighbour]: Uint32Array,
+  thread: number,
+  reportedMin: number | undefined,
+): string | undefined {
+  if (reportedMin !== undefined && size < reportedMin) {
+    return `a subgroup has ${size} threads, the device reports at least ${reportedMin}`;
+  }
+  if (size < 4 || (size & (size - 1)) !== 0) return `a subgroup has ${size} threads`;
+  if (lane !== thread % size || first !== thread - lane) {
+    return `thread ${thread} is number ${lane} of a subgroup of ${size} that thread ${first} begins`;
+  }
+  if (neighbour !== (thread ^ 1)) {
+    return `a shuffle gives thread ${thread} the value of ${neighbour} instead of ${thread ^ 1}`;
+  }
+}
+
+const LISTS = 64;
+const SPLITS = 8;
+const WORKGROUP = 64;
+const TURNS = 64;
+
+/** What is wrong with a hand-over; undefined if every partial arrived. */
+async function findHandOverFault(
+  device: GPUDevice,
+  handOver: HandOver,
+): Promise<string | undefined> {
+  const params = { SPLITS, LISTS, WORKGROUP, HAND_OVER: HAND_OVER_CODE[handOver] };
+  const dispatch: Dispatch = { kernel: handOverKernel, params, workgroups: [SPLITS, LISTS, 1] };
+  const buffers = {
+    hand_over: 4 * LISTS + 32 + 16 * LISTS * SPLITS * WORKGROUP,
+    findings: 8 + 4 * LISTS,
+  };
+  const dispatches = Array.from({ length: TURNS }, () => dispatch);
+  const [wrong, handOvers] = await runAndRead(device, dispatches, buffers, "findings", 8);
+  const all = TURNS * LISTS;
+  if (handOvers !== all) return `${handOvers} of ${all} hand-overs by ${handOver} took place`;
+  if (wrong > 0) return `${wrong} partials did not arrive in ${all} hand-overs by ${handOver}`;
+}
+
+/** Runs dispatches one after the other over new buffers and reads one of these. */
+async function runAndRead(
+  device: GPUDevice,
+  dispatches: readonly Dispatch[],
+  bytesOf: Readonly<Record<string, number>>,
+  name: string,
+  bytes: number,
+): Promise<Uint32Array> {
+  const plan: Plan = {
+    buffers: Object.fromEntries(
+      Object.entries(bytesOf).map(([each, size]) => [each, { bytes: size, role: "scratch" }]),
+    ),
+    dispatches,
+  };
+  const program = await compilePlan(device, plan, { unroll: false });
+  const buffers = allocate(device, plan.buffers);
+  const staging = device.createBuffer({
+    size: bytes,
+    usage: 0x1 | 0x8, // GPUBufferUsage.MAP_READ | COPY_DST
+  });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  recordProgram(pass, bindProgram(device, program, buffers));
+  pass.end();
+  encoder.copyBufferToBuffer(buffers[name], 0, staging, 0, bytes);
+  device.queue.submit([encoder.finish()]);
+  try {
+    await staging.mapAsync(0x1); // GPUMapMode.READ
+    return new Uint32Array(staging.getMappedRange().slice(0));
+  } finally {
+    staging.destroy();
+    for (const buffer of Object.values(buffers)) buffer.destroy();
+  }
+}
