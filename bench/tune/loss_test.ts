@@ -47,7 +47,7 @@ Deno.test("a device that is lost again and again fails no candidate, and a resum
     assertEquals([failure, standingOf(outcome)], [null, "unfinished"]);
     assertMatch(outcome.gaveUp!, /^its process ended: The GPU device was lost/);
     for (const { why } of outcome.unmeasured) {
-      assertMatch(why, /The GPU device was lost .*, twice$/);
+      assertMatch(why, /The GPU device was lost.*, twice$/);
     }
     const types = new Set(readLog(folder).map(({ type }) => type));
     assertEquals(types, new Set(["opened", "unmeasured"]));
