@@ -2,6 +2,7 @@
 import { checkDevice, type CheckedDevice, readHandOver } from "../kernels/check/device_check.ts";
 import type { HandOver } from "../kernels/contender.ts";
 import { compilerOf } from "../kernels/wgsl_compiler.ts";
+import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
 import { type HostAdapter, openDevice } from "./host.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -14,11 +15,14 @@ export type HandOverChoice = typeof HAND_OVER_CHOICES[number];
 /** A device and what was found out about it. */
 export interface OpenedDevice extends CheckedDevice {
   readonly device: GPUDevice;
+  /** Tells a loss of the device from what work on it found. */
+  readonly guard: DeviceGuard;
 }
 
 /**
  * Opens a device with those of the `wanted` features that it has, and checks it.
  *
+ * @throws {SystemError} in one sentence, if the adapter gives no device or it is lost.
  * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
  */
 export async function openCheckedDevice(
@@ -26,13 +30,19 @@ export async function openCheckedDevice(
   wanted: readonly string[],
   choice: HandOverChoice = "auto",
 ): Promise<OpenedDevice> {
-  const { device } = await openDevice(adapter, wanted);
-  const handOver: HandOver = choice === "auto"
-    ? readHandOver(await compilerOf(device), info.backend)
-    : choice;
-  const checked = await checkDevice(device, handOver);
+  const { device } = await openDevice(adapter, wanted, (error) => {
+    // The guard tells of a loss to whoever runs something.
+    if (!(error instanceof DeviceLostError)) reportError(error);
+  });
+  const guard = guardDevice(device);
+  const checked = await guard.run(async () => {
+    const handOver: HandOver = choice === "auto"
+      ? readHandOver(await compilerOf(device), info.backend)
+      : choice;
+    return await checkDevice(device, handOver);
+  });
   if (choice !== "auto" && checked.limits.handOver !== choice) {
     throw new UsageError(`--hand-over ${choice}: ${checked.notes.at(-1)}`);
   }
-  return { device, ...checked };
+  return { device, guard, ...checked };
 }

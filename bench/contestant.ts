@@ -2,15 +2,9 @@
 import type { Contender, Cost, Params, Plan, Stage } from "../kernels/contender.ts";
 import { judge, type Verdict } from "../kernels/judge.ts";
 import { codeHeads, type Problem } from "../kernels/problem.ts";
-import {
-  allocate,
-  bindProgram,
-  type BoundProgram,
-  checkFits,
-  compilePlan,
-  recordProgram,
-} from "../kernels/program.ts";
+import { bindProgram, type BoundProgram, compilePlan, recordProgram } from "../kernels/program.ts";
 import { coldSets, touchedBytes } from "./cold.ts";
+import { allocateWithin, checkHolds } from "./device_memory.ts";
 import type { InputSets } from "./inputs.ts";
 import { poison, readBytes, submitOnce } from "./run_once.ts";
 import type { Entrant } from "./sampler.ts";
@@ -47,13 +41,14 @@ export async function prepare(
 ): Promise<Contestant> {
   const { device, problem: p, settings } = inputs;
   const plan = contender.plan(p, params);
-  checkFits(plan, settings.limits);
+  checkHolds(plan, settings.limits);
   const cost = contender.cost(p, params);
   const touched = touchedBytes(p, cost, contender.stage);
   const wanted = hot ? 1 : coldSets(touched);
   const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
-  const own = allocate(device, Object.fromEntries(specs.filter(([, s]) => s.role !== "input")));
+  const outputs = Object.fromEntries(specs.filter(([, { role }]) => role !== "input"));
+  const own = await allocateWithin(device, outputs);
   const buffers: Record<string, GPUBuffer>[] = [];
   const bound: BoundProgram[] = [];
   for (let set = 0; set < wanted; set++) {
@@ -69,8 +64,9 @@ export async function prepare(
       bound.push(bindProgram(device, program, of));
     } catch (error) {
       // Where memory ends, fewer sets have to do; the row says how many, and whether that is cold.
-      if (set === 0 || !(error instanceof RangeError)) throw error;
-      break;
+      if (set > 0 && error instanceof RangeError) break;
+      for (const buffer of Object.values(own)) buffer.destroy();
+      throw error;
     }
   }
 

@@ -2,8 +2,11 @@
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import type { Problem } from "../kernels/problem.ts";
 import type { Tuning } from "../kernels/tuning.ts";
-import { type HandOverChoice, openCheckedDevice } from "./checked_device.ts";
+import { type HandOverChoice, openCheckedDevice, type OpenedDevice } from "./checked_device.ts";
+import type { DeviceGuard } from "./device_loss.ts";
+import { checkHolds } from "./device_memory.ts";
 import type { AdapterFacts, HostAdapter } from "./host.ts";
+import { refusesInputs } from "./input_makers.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./sampler.ts";
@@ -32,6 +35,8 @@ export interface MeasureSettings {
 /** A device with its timer and probes, open for a run. */
 export interface MeasureContext {
   readonly device: GPUDevice;
+  /** Tells a loss of the device from what work on it found. */
+  readonly guard: DeviceGuard;
   readonly facts: AdapterFacts;
   readonly limits: DeviceLimits;
   readonly features: ReadonlySet<string>;
@@ -50,17 +55,32 @@ export interface MeasureContext {
 /** Bytes of inputs on a software adapter, whose memory is the machine's own. */
 export const SOFTWARE_INPUT_BYTES = 2e9;
 
-/** Opens the device, calibrates its clock and warms the probes up. */
+/**
+ * Opens the device, calibrates its clock and warms the probes up.
+ *
+ * @throws {SystemError} in one sentence, if the adapter gives no device or it is lost.
+ */
 export async function openContext(
   host: HostAdapter,
   settings: MeasureSettings,
 ): Promise<MeasureContext> {
   const stamps = settings.timer === "wall" ? [] : ["timestamp-query"];
   const opened = await openCheckedDevice(host, [...stamps, "subgroups"], settings.handOver);
-  const { device, limits } = opened;
+  return await opened.guard.run(() => contextOf(host, opened, settings));
+}
+
+async function contextOf(
+  host: HostAdapter,
+  opened: OpenedDevice,
+  settings: MeasureSettings,
+): Promise<MeasureContext> {
+  const { device, guard, limits } = opened;
   const { software } = host.info;
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
-  const probes = await createProbes(device, software ? 2 ** 24 : powerOfTwo(most));
+  const probes = await createProbes(
+    device,
+    powerOfTwo(software ? Math.min(2 ** 24, most) : most),
+  );
   const timer = await createTimer(device, {
     work: probes.least,
     choice: settings.timer,
@@ -75,15 +95,18 @@ export async function openContext(
   // Without a time of its own, a pass took at most half of what both took with all around them.
   const fourUs = us ?? (timer.nowMs() - beginMs) * 1000 / 2;
   const passes = Math.max(1, Math.ceil(300_000 / (fourUs / 4)));
+  const probeFailure = await checkProbes(device);
+  if (probeFailure !== null) await guard.check();
   return {
     device,
+    guard,
     facts: host.info,
     limits,
     features: opened.features,
     timer,
     notes: [...opened.notes, ...(timer.note === null ? [] : [timer.note])],
     probes,
-    probeFailure: await checkProbes(device),
+    probeFailure,
     settings,
     inputBytes: software ? SOFTWARE_INPUT_BYTES : settings.memoryBytes,
     sampling: {
@@ -109,17 +132,24 @@ export interface Refusal {
   readonly why: string;
 }
 
-/** Contenders that this device and problem allow, and why the others may not run. */
+/**
+ * Contenders that this device and problem allow, and why the others may not run.
+ *
+ * @param encode Codes are made from the keys, as those of a trace are.
+ */
 export function eligible(
   context: Pick<MeasureContext, "features" | "limits">,
   p: Problem,
   contenders: readonly Contender[],
+  encode = false,
 ): { able: Contender[]; refused: Refusal[] } {
   const able: Contender[] = [];
   const refused: Refusal[] = [];
   for (const contender of contenders) {
     const missing = contender.features.find((feature) => !context.features.has(feature));
-    const why = missing ? `this device has no ${missing}` : refusal(contender, p, context.limits);
+    const why = missing
+      ? `this device has no ${missing}`
+      : refusal(contender, p, context.limits, encode);
     if (why) refused.push({ name: contender.name, why });
     else able.push(contender);
   }
@@ -127,6 +157,21 @@ export function eligible(
 }
 
 /** Why a contender cannot run a problem within a device's limits; undefined if it can. */
-function refusal(contender: Contender, p: Problem, limits: DeviceLimits): string | undefined {
-  return contender.refuses(p, contender.defaults(p, limits), limits);
+function refusal(
+  contender: Contender,
+  p: Problem,
+  limits: DeviceLimits,
+  encode: boolean,
+): string | undefined {
+  const params = contender.defaults(p, limits);
+  const why = contender.refuses(p, params, limits);
+  if (why) return why;
+  try {
+    const plan = contender.plan(p, params);
+    checkHolds(plan, limits);
+    return refusesInputs(p, plan, params, limits, encode);
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
+  }
 }

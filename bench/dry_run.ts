@@ -34,8 +34,9 @@ export function planCases(
   { hot, maxTimeMs, memoryBytes }: Pick<BenchOptions, "hot" | "maxTimeMs" | "memoryBytes">,
 ): PlannedCase[] {
   const inputBytes = software ? SOFTWARE_INPUT_BYTES : memoryBytes;
-  return cases.map(({ name, problem, contenders }) => {
-    const { able, refused } = eligible({ features, limits }, problem, contenders);
+  return cases.map(({ name, problem, contenders, trace }) => {
+    const facts = { features, limits };
+    const { able, refused } = eligible(facts, problem, contenders, !!trace);
     return {
       name,
       estimate: estimateCase(problem, able, { limits, software, hot, maxTimeMs, inputBytes }),

@@ -1,13 +1,15 @@
 /** What Ctrl-C does to a command. */
-
-/** Exit code of a command that was stopped, as shells have it for Ctrl-C. */
-const STOPPED = 130;
+import { EXIT } from "./exit_codes.ts";
 
 /** Has the command end when it is told to stop, after `stop` left whole files and said so. */
 export function exitOnSignals(stop: () => void): void {
   const exit = () => {
-    stop();
-    Deno.exit(STOPPED);
+    try {
+      stop();
+    } finally {
+      // Whatever cannot be written any more, a command that is told to stop stops.
+      Deno.exit(EXIT.stopped);
+    }
   };
   Deno.addSignalListener("SIGINT", exit);
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", exit);

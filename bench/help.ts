@@ -1,3 +1,5 @@
+import { exitHelp } from "./exit_codes.ts";
+
 /** The text of `--help`. */
 export const HELP: string = `\
 Times every stage of HashAttention, and the whole sparse decode step, against dense attention.
@@ -74,4 +76,4 @@ A flag without a value may be written --hot=true or --hot=false.
 
 deno task compare A B says what changed between two results.
 
-Exit code: 0 all verified, 1 a kernel FAILED its check, 2 wrong usage, 130 stopped by Ctrl-C.`;
+${exitHelp("all verified", "a kernel FAILED its check")}`;

@@ -4,6 +4,8 @@
  * @module
  */
 import { requestDecoderDevice } from "../kernels/pipeline/request_device.ts";
+import { DeviceLostError } from "./device_loss.ts";
+import { SystemError } from "./system_error.ts";
 
 /** What a result says about the machine that it was measured on. */
 export interface AdapterFacts {
@@ -118,13 +120,15 @@ export async function openDevice(
   wanted: readonly string[],
   onError: (error: Error) => void = reportError,
 ): Promise<HostDevice> {
-  const device = await requestDecoderDevice(adapter, wanted);
+  const device = await requestDecoderDevice(adapter, wanted).catch((error) => {
+    throw new SystemError(`The adapter gives no device: ${error.message}.`, { cause: error });
+  });
   device.addEventListener("uncapturederror", (event) => {
     const { error } = event as GPUUncapturedErrorEvent;
     onError(new Error(`Uncaptured GPU error: ${error.message}`, { cause: error }));
   });
   device.lost.then(({ reason, message }) => {
-    if (reason !== "destroyed") onError(new Error(`GPU device lost: ${message}`));
+    if (reason !== "destroyed") onError(new DeviceLostError(message));
   });
   const granted = wanted.filter((name) => device.features.has(name as GPUFeatureName));
   return { device, features: new Set(granted) };

@@ -4,16 +4,14 @@
  * stage from its own set. Sets are made when first asked for and shared by a case's contenders.
  */
 import { createTokenIndex } from "../fixtures/token_pool.ts";
-import { encodeQuery } from "../kernels/encode/token.ts";
-import { encodePrompt } from "../kernels/encode/prompt.ts";
 import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/contender.ts";
 import type { KnownReferences } from "../kernels/judge.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
 import { lengthOf, type Problem } from "../kernels/problem.ts";
 import { BUFFER_USAGE } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
-import { hamming } from "../kernels/score/hamming.ts";
-import { counting } from "../kernels/select/counting.ts";
+import { bufferSize, checkBytes, checkHolds, withinMemory } from "./device_memory.ts";
+import { makerOf, makerParams } from "./input_makers.ts";
 import { fill, runPlan } from "./run_once.ts";
 
 /** Given contents of a buffer by set, such as a trace's keys. */
@@ -31,18 +29,6 @@ export interface InputSettings {
   readonly encode?: boolean;
 }
 
-/** Which stage makes a buffer that is not raw. */
-const MAKERS: Readonly<Record<string, Contender>> = {
-  distances: hamming,
-  block_histograms: hamming,
-  selected: counting,
-  selected_counts: counting,
-};
-const CODE_MAKERS: Readonly<Record<string, Contender>> = {
-  codes: encodePrompt,
-  query_codes: encodeQuery,
-};
-
 /** Input buffers of one problem on one device. */
 export class InputSets {
   readonly #held = new Map<string, GPUBuffer>();
@@ -58,13 +44,14 @@ export class InputSets {
   /**
    * The buffer of input `name` in set `set`.
    *
-   * @throws {RangeError} where the device's memory or the budget is spent.
+   * @throws {RangeError} with both sizes, where the device binds less, or its memory or the budget
+   * is spent.
    */
   async get(name: string, spec: BufferSpec, params: Params, set: number): Promise<GPUBuffer> {
     const key = this.#key(name, spec, set);
     const known = this.#held.get(key);
     if (known) return known;
-    const maker = MAKERS[name] ?? (this.settings.encode ? CODE_MAKERS[name] : undefined);
+    const maker = makerOf(name, this.settings.encode ?? false);
     if (maker) await this.#make(maker, params, set);
     else {
       const buffer = await this.#create(key, spec.bytes, set);
@@ -94,21 +81,22 @@ export class InputSets {
   }
 
   async #create(key: string, bytes: number, set: number): Promise<GPUBuffer> {
-    const size = Math.ceil(bytes / 16) * 16;
+    const { budgetBytes, limits } = this.settings;
+    const [name] = key.split(" ");
+    const size = bufferSize(bytes);
+    checkBytes(name, size, limits);
     // The first set is what a case needs at all; the others only keep it cold.
-    if (set > 0 && this.#bytes + size > this.settings.budgetBytes) {
+    if (set > 0 && this.#bytes + size > budgetBytes) {
       throw new RangeError(
-        `${
-          key.split(" ")[0]
-        } needs ${size} bytes beyond the ${this.settings.budgetBytes} set aside for inputs`,
+        `${name} needs ${size} bytes beyond the ${budgetBytes} set aside for inputs`,
       );
     }
-    this.device.pushErrorScope("out-of-memory");
-    const buffer = this.device.createBuffer({ label: key, size, usage: BUFFER_USAGE });
-    const error = await this.device.popErrorScope();
-    if (error) {
-      throw new RangeError(`the device has no ${size} bytes left for ${key.split(" ")[0]}`);
-    }
+    const buffer = await withinMemory(
+      this.device,
+      name,
+      size,
+      () => this.device.createBuffer({ label: key, size, usage: BUFFER_USAGE }),
+    );
     this.#bytes += size;
     this.#held.set(key, buffer);
     return buffer;
@@ -116,9 +104,9 @@ export class InputSets {
 
   async #make(maker: Contender, params: Params, set: number): Promise<void> {
     const p = this.problem;
-    const own = { ...maker.defaults(p, this.settings.limits) };
-    if (maker.tunables.BLOCK && params.BLOCK) own.BLOCK = params.BLOCK;
+    const own = makerParams(maker, p, params, this.settings.limits);
     const plan = maker.plan(p, own);
+    checkHolds(plan, this.settings.limits);
     const buffers: Record<string, GPUBuffer> = {};
     for (const [name, spec] of Object.entries(plan.buffers)) {
       buffers[name] = spec.role === "input"

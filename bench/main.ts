@@ -1,6 +1,6 @@
 /**
  * The main job: times every stage and the whole sparse step against dense attention. Exits 0 if all
- * is verified, 1 if a kernel failed its check, 2 for wrong usage, 130 when stopped.
+ * is verified, 1 if a kernel failed its check, else as `exit_codes.ts` says.
  * @module
  */
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
@@ -9,36 +9,37 @@ import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import type { Tuning } from "../kernels/tuning.ts";
 import { adapterChoice, findAdapters, formatAdapters } from "./adapters.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
-import { openContext } from "./context.ts";
+import { type MeasureContext, openContext } from "./context.ts";
 import { counted } from "./counted.ts";
 import { formatPlan, planCases, readDevice } from "./dry_run.ts";
 import { earlierRows } from "./earlier_rows.ts";
 import { TimeLeft } from "./estimate.ts";
+import { EXIT } from "./exit_codes.ts";
 import { exitOnSignals } from "./exit_on_signals.ts";
 import { HELP } from "./help.ts";
 import { helpOrVersion } from "./help_or_version.ts";
 import { type AdapterChoice, describeAdapter, type HostAdapter, openAdapter } from "./host.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
-import { measureInto, newOutcome, type Outcome } from "./outcome.ts";
+import { measureCases, newOutcome, type Outcome } from "./outcome.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import { type PeerTime, readPeers } from "./peers.ts";
 import { clockText, createProgress } from "./progress.ts";
 import { formatRatios, ratiosCsv } from "./ratio_table.ts";
 import { caseTimes } from "./ratios.ts";
 import { promptShares } from "./prompt_share.ts";
-import { checkWritable } from "./quality/output_file.ts";
+import { checkWritable, writeWhole } from "./quality/output_file.ts";
 import { quickCases } from "./quick.ts";
-import { openResults } from "./results.ts";
+import { openResults, type ResultsWriter } from "./results.ts";
 import { commandOf } from "./report/command.ts";
 import { readRevision, shortDigest } from "./revision.ts";
 import { formatTable } from "./table.ts";
 import { terminalWidth } from "./text_table.ts";
 import { loadTuning } from "./tune/tuning_file.ts";
+import type { ResultRow } from "./row.ts";
 import { runCommand } from "./run_command.ts";
+import { SystemError } from "./system_error.ts";
 import { gpuPlan, verdicts } from "./verdict.ts";
 import { writeRun } from "./write_run.ts";
-
-const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
   const answer = helpOrVersion(args, HELP);
@@ -103,19 +104,25 @@ async function readTrace(
 }
 
 async function measureAll(
-  options: BenchOptions,
+  wanted: BenchOptions,
   asked: readonly BenchCase[],
   peers: readonly PeerTime[],
   { tuning, choice }: { tuning: Tuning | null; choice: AdapterChoice | undefined },
 ): Promise<number> {
   const revision = readRevision();
-  if (options.json !== null) checkWritable(options.json);
-  const earlier = earlierRows(options.outDir, revision.commit);
-  const host = await openAdapter({ driver: options.driver, ...choice });
+  if (wanted.json !== null) checkWritable(wanted.json);
+  const host = await openAdapter({ driver: wanted.driver, ...choice });
+  let earlier: readonly ResultRow[] = [];
+  const results = openResults(wanted.outDir, {
+    fresh: !wanted.outGiven,
+    inspect(dir) {
+      earlier = earlierRows(dir, revision.commit);
+    },
+  });
+  const options = { ...wanted, outDir: results.dir };
   console.log(describeAdapter(host.info));
   const cases = casesOn(host, options, asked);
   for (const caveat of modelCaveats(options.models)) console.log(caveat);
-  const results = openResults(options.outDir);
   const progress = createProgress();
   exitOnSignals(() => {
     progress.clear();
@@ -148,38 +155,51 @@ async function measureAll(
 
   for (const note of context.notes) console.log(note);
   const outcome = newOutcome();
-  for (const benchCase of cases) {
-    await measureInto(outcome, context, benchCase, earlier, results);
-    begun++;
-  }
+  const onBegin = (at: number) => begun = at;
+  const failure = await measureCases(outcome, context, cases, earlier, results, onBegin);
   progress.clear();
   results.close();
   const labels = new Map(cases.map(({ caseId, label }) => [caseId, label]));
   const ratios = caseTimes(outcome.rows, peers, labels);
-  if (ratios.length > 0) Deno.writeTextFileSync(`${options.outDir}/ratios.csv`, ratiosCsv(ratios));
-  if (options.json !== null) writeRun(options.json, context, outcome.rows, results.samplesPath);
-  return await report(
-    options,
-    outcome,
-    results.csvPath,
-    formatRatios(ratios, terminalWidth()),
-    peers,
-  );
+  const failures = failure === null ? [] : [failure];
+  const run = { context, results, peers, failures };
+  if (ratios.length > 0) {
+    await attempt(failures, () => writeWhole(`${results.dir}/ratios.csv`, ratiosCsv(ratios)));
+  }
+  return await report(options, outcome, formatRatios(ratios, terminalWidth()), run);
+}
+
+/** A run that is over. */
+interface FinishedRun {
+  readonly context: MeasureContext;
+  readonly results: ResultsWriter;
+  readonly peers: readonly PeerTime[];
+  /** What the device and the system failed at; writing the files may add some. */
+  readonly failures: SystemError[];
+}
+
+/** Writes what can still be written when the system fails at something. */
+async function attempt(failures: SystemError[], write: () => void | Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    failures.push(error);
+  }
 }
 
 /** Prints what came of the run, writes it as a page, and returns the exit code. */
 async function report(
-  { outDir, json, quick }: BenchOptions,
+  { json, quick }: BenchOptions,
   { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
-  csvPath: string,
   ratios: string,
-  peers: readonly PeerTime[],
+  { context, results, peers, failures }: FinishedRun,
 ): Promise<number> {
   const command = commandOf("bench", Deno.args);
   const plan = gpuPlan(rows, quick ? null : command);
   const measured = rows.filter((row) => row.stage !== "probe").length;
   if (measured > 0) console.log(`\n${formatTable(rows, terminalWidth())}\n`);
-  else console.error("No kernel could run.");
+  else if (failures.length === 0) console.error("No kernel could run.");
   if (ratios !== "") console.log(`${ratios}\n`);
   for (const note of tuned) console.log(`${note}.`);
   for (const share of promptShares(rows, peers)) console.log(`${share}.`);
@@ -187,22 +207,31 @@ async function report(
   for (const what of leftOut) console.error(`Left out: ${what}.`);
   for (const what of tooLarge) console.error(what);
   if (kept > 0) console.log(`Kept ${counted(kept, "row")} of an earlier run of this commit.`);
-  console.log(`Results: ${csvPath}`);
-  if (json !== null) console.log(`JSON: ${json}`);
+  console.log(`Results: ${results.csvPath}`);
+  if (json !== null) {
+    await attempt(failures, () => {
+      writeRun(json, context, rows, results.samplesPath);
+      console.log(`JSON: ${json}`);
+    });
+  }
   if (measured > 0) {
-    // Loaded now, so that nothing of it runs beside a measurement.
-    const { writeReport } = await import("./report/write.ts");
-    const path = `${outDir}/report.html`;
-    const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };
-    writeReport(path, { ...data, plan }, command);
-    console.log(`Report: ${path}`);
+    await attempt(failures, async () => {
+      // Loaded now, so that nothing of it runs beside a measurement.
+      const { writeReport } = await import("./report/write.ts");
+      const path = `${results.dir}/report.html`;
+      const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };
+      writeReport(path, { ...data, plan }, command);
+      console.log(`Report: ${path}`);
+    });
   }
   for (const verdict of verdicts(rows, plan)) console.log(`\n${verdict}`);
   const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));
-  if (failed.size > 0) {
-    console.error(`FAILED: ${[...failed].join(", ")}`);
-    return EXIT.failed;
+  if (failed.size > 0) console.error(`FAILED: ${[...failed].join(", ")}`);
+  if (failures.length > 0) {
+    console.error(`${failures.map(({ message }) => message).join(" ")} What is measured is kept.`);
+    return EXIT.system;
   }
+  if (failed.size > 0) return EXIT.failed;
   return tooLarge.length > 0 || measured === 0 ? EXIT.usage : EXIT.ok;
 }
 

@@ -38,7 +38,8 @@ export interface CaseListener {
  * Measures what is missing of one case.
  *
  * @param earlier The latest rows of earlier runs of this code.
- * @returns the kernels that were left out because a step would take too long, or gave no time.
+ * @returns the kernels that were left out because a step would take too long or gave no time, or
+ * because the device has no room for them after all.
  * @throws {NoTimeError} one sentence, if the timer gave no time for a probe.
  */
 export async function measureCase(
@@ -47,9 +48,9 @@ export async function measureCase(
   earlier: readonly ResultRow[],
   tell: CaseListener,
 ): Promise<Refusal[]> {
-  const { device, facts, limits, settings, timer } = context;
+  const { device, facts, guard, limits, settings, timer } = context;
   const { problem: p, contenders } = benchCase;
-  const { able: allowed, refused } = eligible(context, p, contenders);
+  const { able: allowed, refused } = eligible(context, p, contenders, !!benchCase.trace);
   for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
 
   const alike = alikeRows(earlier, context, benchCase);
@@ -65,7 +66,8 @@ export async function measureCase(
   }
   const { kept, missing } = partKept(alike, wanted);
   tell.onKept(kept);
-  if (missing.length === 0) return slow;
+  const leftOut = [...slow];
+  if (missing.length === 0) return leftOut;
 
   const hot = settings.hot || facts.software;
   const inputs = new InputSets(device, p, {
@@ -89,18 +91,24 @@ export async function measureCase(
     );
     for (const [i, { contender, params }] of missing.entries()) {
       settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
-      const contestant = await prepare(inputs, contender, params, hot);
+      const prepared = await orRefusal(contender, () => prepare(inputs, contender, params, hot));
+      if ("why" in prepared) {
+        leftOut.push(prepared);
+        continue;
+      }
+      const contestant = prepared;
       const verdict = await contestant.verify(0);
       if (verdict.ok) {
         ready.push({ contestant, verdict });
         const found = await rowsOf(contestant, p);
         if (found) gathered.set(contender.stage, found);
       } else {
+        await guard.check();
         tell.onRows([row(contestant, verdict, null, null, null)], []);
         contestant.destroy();
       }
     }
-    if (ready.length === 0) return slow;
+    if (ready.length === 0) return leftOut;
 
     settings.onProgress(
       `${benchCase.name}: timing ${counted(ready.length, "kernel")}`,
@@ -117,6 +125,7 @@ export async function measureCase(
       const worse = (a: Verdict, b: Verdict) => !a.ok || a.relL2 > b.relL2 ? a : b;
       verdicts.push(after.reduce((worst, next) => worst.ok ? worse(next, worst) : worst, verdict));
     }
+    if (verdicts.some(({ ok }) => !ok)) await guard.check();
     const dense = ready.flatMap(({ contestant }, i) =>
       contestant.contender.stage === "dense" && verdicts[i].ok && samples[i].us.length
         ? [median(samples[i].us)]
@@ -135,10 +144,23 @@ export async function measureCase(
     const untimed = ready.filter((_, i) => !timed[i]).map(({ contestant: { name } }) => (
       { name, why: noTime(timer) }
     ));
-    return [...slow, ...untimed];
+    return [...leftOut, ...untimed];
   } finally {
     for (const { contestant } of ready) contestant.destroy();
     inputs.destroy();
+  }
+}
+
+/** What `make` gives, or why the device has no room for it: that must not cost other contenders. */
+async function orRefusal<T>(
+  { name }: Contender,
+  make: () => Promise<T>,
+): Promise<T | Refusal> {
+  try {
+    return await make();
+  } catch (error) {
+    if (error instanceof RangeError) return { name, why: error.message };
+    throw error;
   }
 }
 

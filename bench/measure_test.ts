@@ -9,7 +9,7 @@ import { measureInto, newOutcome, type Outcome } from "./outcome.ts";
 import type { ResultsWriter } from "./results.ts";
 import type { GpuTimer } from "./timer.ts";
 import { measureTogether } from "./tune/measure_candidates.ts";
-import type { Measured } from "./tune/messages.ts";
+import type { Measured, Unmeasured } from "./tune/messages.ts";
 
 /** The timer of the run gives no time from now on. */
 let isBlind = false;
@@ -64,7 +64,7 @@ Deno.test("without any time of a probe a case ends in one sentence", async () =>
   isBlind = false;
 });
 
-Deno.test("a candidate without any time is told so", async () => {
+Deno.test("a candidate without any time is left unmeasured", async () => {
   isBlind = true;
   const contender = findContender("merge/merge");
   const { problem } = benchCase;
@@ -76,6 +76,7 @@ Deno.test("a candidate without any time is told so", async () => {
     unroll: false,
   });
   const kept: Measured[] = [];
+  const left: Unmeasured[] = [];
   await measureTogether(
     {
       context,
@@ -84,12 +85,14 @@ Deno.test("a candidate without any time is told so", async () => {
       noisePct: 1,
       say: () => {},
       keep: (each) => kept.push(each),
+      leave: (each) => left.push(each),
       late: () => false,
     },
     [contender.defaults(problem, limits)],
     "explore",
   );
-  assertEquals(kept.map(({ failure }) => failure), ["the timer gave no time for it"]);
+  assertEquals(kept, []);
+  assertEquals(left.map(({ why }) => why), ["the timer gave no time for it"]);
   inputs.destroy();
   isBlind = false;
 });

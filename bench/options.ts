@@ -71,6 +71,8 @@ export interface BenchOptions {
   /** Number or part of the name of the adapter to use; null for the fastest. */
   readonly adapter: string | null;
   readonly outDir: string;
+  /** Whether the caller named `outDir`: another run may have written there. */
+  readonly outGiven: boolean;
   /** Path of the run as one JSON document; null for none. */
   readonly json: string | null;
   /** Path of the tuning file; null for the usual one, if it is there. */
@@ -213,6 +215,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     driver: texts.get("driver"),
     adapter: texts.get("adapter") ?? null,
     json: texts.get("json") ?? null,
+    outGiven: texts.has("out"),
     outDir: texts.get("out") ?? `results/${now.toISOString().slice(0, 19).replaceAll(":", "-")}Z`,
   };
 }

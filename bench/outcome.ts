@@ -5,6 +5,7 @@ import { eligible, type MeasureContext } from "./context.ts";
 import { measureCase, NoTimeError } from "./measure.ts";
 import type { ResultsWriter } from "./results.ts";
 import type { ResultRow } from "./row.ts";
+import { SystemError } from "./system_error.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
 
 /** What has come of a run so far. */
@@ -29,6 +30,34 @@ export function newOutcome(): Outcome {
 }
 
 /**
+ * Measures what is missing of the cases until the device or the system fails, which costs nothing
+ * of what is measured.
+ *
+ * @param earlier The latest rows of earlier runs of this code into the same folder.
+ * @param onBegin Told which case begins.
+ * @returns the failure; null if there was none.
+ */
+export async function measureCases(
+  to: Outcome,
+  context: MeasureContext,
+  cases: readonly BenchCase[],
+  earlier: readonly ResultRow[],
+  results: ResultsWriter,
+  onBegin: (at: number) => void = () => {},
+): Promise<SystemError | null> {
+  try {
+    for (const [at, benchCase] of cases.entries()) {
+      onBegin(at);
+      await context.guard.run(() => measureInto(to, context, benchCase, earlier, results));
+    }
+    return null;
+  } catch (error) {
+    if (error instanceof SystemError) return error;
+    throw error;
+  }
+}
+
+/**
  * Measures what is missing of one case; one that the device cannot hold must not cost the others.
  *
  * @param earlier The latest rows of earlier runs of this code into the same folder.
@@ -40,13 +69,13 @@ export async function measureInto(
   earlier: readonly ResultRow[],
   results: ResultsWriter,
 ): Promise<void> {
-  const { name, problem, contenders } = benchCase;
-  for (const { name, why } of eligible(context, problem, contenders).refused) {
+  const { name, problem, contenders, trace } = benchCase;
+  for (const { name, why } of eligible(context, problem, contenders, !!trace).refused) {
     to.leftOut.add(`${name}: ${why}`);
   }
   const first = to.rows.length;
   try {
-    const slow = await measureCase(context, benchCase, earlier, {
+    const leftOut = await measureCase(context, benchCase, earlier, {
       onRows(rows, samples) {
         results.append(rows, samples);
         to.rows.push(...rows);
@@ -57,7 +86,7 @@ export async function measureInto(
       },
       onTuned: (note) => to.tuned.push(`${name}, ${note}`),
     });
-    for (const { name, why } of slow) to.leftOut.add(`${name}: ${why}`);
+    for (const { name, why } of leftOut) to.leftOut.add(`${name}: ${why}`);
     const quality = await traceQuality(context, benchCase, to.rows.slice(first));
     if (quality !== null) to.qualities.push(`${name}: ${quality}`);
   } catch (error) {

@@ -4,7 +4,7 @@
  * multiply-adds.
  */
 import type { Dispatch } from "../kernels/contender.ts";
-import { allocate, compilePlan } from "../kernels/program.ts";
+import { compilePlan } from "../kernels/program.ts";
 import {
   chainKernel,
   FILL_KIND,
@@ -26,6 +26,7 @@ import {
   streamName,
 } from "./ceilings.ts";
 import { COLD_BYTES } from "./cold.ts";
+import { allocateWithin } from "./device_memory.ts";
 import { fill } from "./run_once.ts";
 import { type Entrant, sampleInterleaved, type Samples, type SampleSettings } from "./sampler.ts";
 import type { Record } from "./gpu_passes.ts";
@@ -66,7 +67,7 @@ export async function createProbes(
     seed: { bytes: SEED_STRIDE * MOST_SETS, role: "input" },
     sink: { bytes: 1024, role: "output" },
   } as const;
-  const own = allocate(device, specs);
+  const own = await allocateWithin(device, specs);
   await fill(device, own.data, FILL_KIND.bits, 1);
   await fill(device, own.seed, FILL_KIND.bits, 2);
 

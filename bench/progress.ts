@@ -27,7 +27,13 @@ export function clockText(ms: number): string {
 
 /** Progress on this process's stderr. */
 export function createProgress(): Progress {
-  const write = (text: string) => void Deno.stderr.writeSync(new TextEncoder().encode(text));
+  const write = (text: string) => {
+    try {
+      Deno.stderr.writeSync(new TextEncoder().encode(text));
+    } catch {
+      // A run does not end because nobody can see how far it is.
+    }
+  };
   if (!Deno.stderr.isTerminal()) {
     let last = "";
     return {

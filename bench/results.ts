@@ -1,11 +1,15 @@
 /** Result files: rows and their samples go to disk whole, as soon as they are measured. */
 import { stringify } from "@std/csv";
-import { systemReason } from "../fixtures/system_reason.ts";
+import { appendWhole } from "./append_file.ts";
+import { openLocked } from "./file_lock.ts";
 import { COLUMNS, type ResultRow, type SampleRecord } from "./row.ts";
+import { claimFolder, firstMissing, removeQuietly } from "./run_folder.ts";
+import { cannotWrite, SystemError } from "./system_error.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Appends to the files of one results folder. */
 export interface ResultsWriter {
+  readonly dir: string;
   /** Path of `results.csv`. */
   readonly csvPath: string;
   /** Path of `samples.jsonl`. */
@@ -19,42 +23,62 @@ export interface ResultsWriter {
 
 const HEADER = csvLine(COLUMNS);
 
+/** How a results folder is opened. */
+export interface OpenOptions {
+  /** No other run may have the folder: where `dir` is there already, one beside it is made. */
+  readonly fresh?: boolean;
+  /** Looks at the files of earlier runs when no other run writes them any more. */
+  readonly inspect?: (dir: string) => void;
+}
+
 /**
- * Opens the results folder `dir`, made where it is missing. Files of an earlier run with the same
- * columns are appended to; a last line that a killed run left unfinished is cut off.
+ * Opens the results folder `dir`, made where it is missing, for this run alone: a lock on
+ * `samples.jsonl` lasts as long as the process. Files of an earlier run with the same columns are
+ * appended to; a last line that a killed run left unfinished is cut off.
  *
- * @throws {UsageError} if the folder cannot be written, which then leaves nothing behind, or holds
- * a `results.csv` with other columns.
+ * @throws {UsageError | SystemError} if the folder cannot be written, which then leaves nothing
+ * behind, is another run's at present, or holds a `results.csv` with other columns.
  */
-export function openResults(dir: string): ResultsWriter {
-  const made = firstMissing(dir);
+export function openResults(
+  dir: string,
+  { fresh = false, inspect = () => {} }: OpenOptions = {},
+): ResultsWriter {
   const opened: Deno.FsFile[] = [];
-  const csvPath = `${dir}/results.csv`;
-  const samplesPath = `${dir}/samples.jsonl`;
-  const open = (path: string) => {
-    opened.push(Deno.openSync(path, { read: true, write: true, create: true }));
-    return opened.at(-1)!;
-  };
+  const made: string[] = [];
   try {
-    Deno.mkdirSync(dir, { recursive: true });
-    const csv = open(csvPath);
+    const missing = firstMissing(dir);
+    if (missing !== null) made.push(missing);
+    if (fresh) {
+      dir = claimFolder(dir);
+      made.push(dir);
+    } else Deno.mkdirSync(dir, { recursive: true });
+    const [csvPath, samplesPath] = [`${dir}/results.csv`, `${dir}/samples.jsonl`];
+    const samples = openLocked(samplesPath);
+    if (samples === null) {
+      made.length = 0;
+      throw new UsageError(`Another run is writing to ${dir}; choose another --out.`);
+    }
+    opened.push(samples.file);
+    if (samples.created) made.push(samplesPath);
+    inspect(dir);
+    const csv = Deno.openSync(csvPath, { read: true, append: true, create: true });
+    opened.push(csv);
     checkHeader(csv, csvPath);
-    const samples = open(samplesPath);
-    if (seekEndOfLines(csv) === 0) writeWhole(csv, HEADER);
-    seekEndOfLines(samples);
-    return writer(csv, samples, { csvPath, samplesPath });
+    if (cutToLines(csv) === 0) appendWhole(csv, csvPath, HEADER);
+    cutToLines(samples.file);
+    return writer(csv, samples.file, { dir, csvPath, samplesPath });
   } catch (error) {
     for (const file of opened) file.close();
-    if (made !== null) removeQuietly(made);
-    if (error instanceof UsageError) throw error;
-    throw new UsageError(`Cannot write results to ${dir}: ${systemReason(error)}.`);
+    for (const path of made) removeQuietly(path);
+    if (error instanceof UsageError || error instanceof SystemError) throw error;
+    throw cannotWrite(`results to ${dir}`, error);
   }
 }
 
 function writer(
   csv: Deno.FsFile,
   samples: Deno.FsFile,
-  paths: { csvPath: string; samplesPath: string },
+  paths: Pick<ResultsWriter, "dir" | "csvPath" | "samplesPath">,
 ): ResultsWriter {
   let rows = 0;
   return {
@@ -65,9 +89,9 @@ function writer(
     append(added, records = []) {
       const line = (record: SampleRecord) =>
         `${JSON.stringify(record, (_, value) => shortNumber(value))}\n`;
-      writeWhole(samples, records.map(line).join(""));
+      appendWhole(samples, paths.samplesPath, records.map(line).join(""));
       const cells = added.map((row) => COLUMNS.map((name) => field(row[name])));
-      writeWhole(csv, cells.map(csvLine).join(""));
+      appendWhole(csv, paths.csvPath, cells.map(csvLine).join(""));
       rows += added.length;
     },
     close() {
@@ -96,15 +120,10 @@ export function shortNumber(value: unknown): unknown {
     : value;
 }
 
-/** One write, so that a killed process leaves all of the text or none. */
-function writeWhole(file: Deno.FsFile, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-}
-
 function checkHeader(file: Deno.FsFile, path: string): void {
   const expected = new TextEncoder().encode(HEADER);
   const found = new Uint8Array(Math.min(expected.length, file.statSync().size));
+  file.seekSync(0, Deno.SeekMode.Start);
   file.readSync(found);
   // A shorter file that agrees was killed within its header.
   if (found.some((byte, i) => byte !== expected[i])) {
@@ -114,10 +133,11 @@ function checkHeader(file: Deno.FsFile, path: string): void {
   }
 }
 
-/** Cuts off what follows the last line break, goes there, and returns the place. */
-function seekEndOfLines(file: Deno.FsFile): number {
+/** Cuts off what follows the last line break, and returns how many bytes are left. */
+function cutToLines(file: Deno.FsFile): number {
   const chunk = new Uint8Array(1 << 16);
-  let end = file.statSync().size;
+  const { size } = file.statSync();
+  let end = size;
   while (end > 0) {
     const start = Math.max(0, end - chunk.length);
     file.seekSync(start, Deno.SeekMode.Start);
@@ -129,33 +149,6 @@ function seekEndOfLines(file: Deno.FsFile): number {
     }
     end = start;
   }
-  file.truncateSync(end);
-  return file.seekSync(end, Deno.SeekMode.Start);
-}
-
-/** The outermost folder of `dir` that does not exist yet, or null where all do. */
-function firstMissing(dir: string): string | null {
-  let missing: string | null = null;
-  for (let at = dir.replace(/[/\\]+$/, "");; at = at.replace(/[/\\]*[^/\\]+$/, "")) {
-    if (at === "" || exists(at)) return missing;
-    missing = at;
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    // What cannot be looked at is not this run's to remove.
-    return !(error instanceof Deno.errors.NotFound);
-  }
-}
-
-function removeQuietly(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch {
-    // It was never made.
-  }
+  if (end < size) file.truncateSync(end);
+  return end;
 }

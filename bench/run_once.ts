@@ -8,6 +8,7 @@ import {
   recordProgram,
 } from "../kernels/program.ts";
 import { fillDispatch } from "../kernels/probe/probes.ts";
+import { withinMemory } from "./device_memory.ts";
 
 /** Submits a bound program once; what follows on the queue sees its results. */
 export function submitOnce(device: GPUDevice, bound: BoundProgram): void {
@@ -66,8 +67,31 @@ export function poison(
   }
 }
 
-/** Reads bytes of a buffer; offset and length may be anything inside it. */
+/** Bytes that are read at a time: any device has buffers of so many. */
+const READ_BYTES = 2 ** 28;
+
+/**
+ * Reads bytes of a buffer; offset and length may be anything inside it, and longer than a buffer
+ * that can be mapped.
+ */
 export async function readBytes(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  offset: number,
+  length: number,
+  mostBytes = READ_BYTES,
+): Promise<Uint8Array<ArrayBuffer>> {
+  // Words before the first and after the last byte come along.
+  const most = mostBytes - 8;
+  if (length <= most) return await readPart(device, buffer, offset, length);
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; at += most) {
+    bytes.set(await readPart(device, buffer, offset + at, Math.min(most, length - at)), at);
+  }
+  return bytes;
+}
+
+async function readPart(
   device: GPUDevice,
   buffer: GPUBuffer,
   offset: number,
@@ -76,7 +100,9 @@ export async function readBytes(
   const begin = Math.floor(offset / 4) * 4;
   const size = Math.ceil((offset + length - begin) / 4) * 4;
   // GPUBufferUsage.COPY_DST | MAP_READ
-  const staging = device.createBuffer({ size: Math.max(4, size), usage: 0x8 | 0x1 });
+  const usage = 0x8 | 0x1;
+  const create = () => device.createBuffer({ size: Math.max(4, size), usage });
+  const staging = await withinMemory(device, "what is read back", size, create);
   const encoder = device.createCommandEncoder();
   encoder.copyBufferToBuffer(buffer, begin, staging, 0, size);
   device.queue.submit([encoder.finish()]);

@@ -29,7 +29,9 @@ const COLUMNS: readonly Column[] = [
  * @param width Most characters of a line; the least important columns that do not fit are left out.
  */
 export function formatTable(rows: readonly ResultRow[], width = USUAL_WIDTH): string {
-  const cases = [...Map.groupBy(rows, (row) => row.case_id).values()];
+  const cases = [...Map.groupBy(rows, (row) => row.case_id).values()]
+    // A run that ended early leaves cases of which the probes alone were measured.
+    .filter((all) => all.some(({ stage }) => stage !== "probe"));
   const blocks = cases.map((all) => formatCase(all, width));
   const leftOut = COLUMNS.map(({ heading }) => heading)
     .filter((heading) => blocks.some((block) => block.leftOut.includes(heading)));

@@ -23,7 +23,7 @@ export async function runProgram(program: string, ...args: string[]): Promise<Ou
 }
 
 /** Gives `body` a folder of its own, which is gone afterwards. */
-export async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+export async function inFolder(body: (folder: string) => Promise<void> | void): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
     await body(folder);

@@ -8,8 +8,9 @@ import { type LearnedMap, packMap } from "../kernels/encode/learned_map.ts";
 import { randomProjection } from "../kernels/encode/random_projection.ts";
 import { BufferReader, listPlace } from "../kernels/judge_read.ts";
 import { codeHeads, type Problem, queriesPerList, windowsOf } from "../kernels/problem.ts";
-import { allocate, bindProgram, compilePlan } from "../kernels/program.ts";
+import { bindProgram, compilePlan } from "../kernels/program.ts";
 import { selectReference } from "../kernels/select/reference.ts";
+import { allocateWithin } from "./device_memory.ts";
 import { type Given, InputSets } from "./inputs.ts";
 import { readBytes, submitOnce } from "./run_once.ts";
 
@@ -107,7 +108,8 @@ export async function measureTrace(
   const plan = pipeline.plan(p, params);
   const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
-  const own = allocate(device, Object.fromEntries(specs.filter(([, s]) => s.role !== "input")));
+  const outputs = Object.fromEntries(specs.filter(([, { role }]) => role !== "input"));
+  const own = await allocateWithin(device, outputs);
   const sums: Sums = { error: 0, caught: 0, all: 0, middleCaught: 0, middle: 0 };
   try {
     const buffers: Record<string, GPUBuffer> = { ...own };

@@ -1,8 +1,9 @@
 /**
  * Prints the adapter that a run would use and exits 0, or says on stderr why there is none and
- * exits 1.
+ * exits with the code of a failed system.
  * @module
  */
+import { EXIT } from "../bench/exit_codes.ts";
 import { describeAdapter, NoAdapterError, openAdapter } from "../bench/host.ts";
 
 try {
@@ -10,5 +11,5 @@ try {
 } catch (error) {
   if (!(error instanceof NoAdapterError)) throw error;
   console.error(`No WebGPU adapter was found on the ${error.backend} backend.`);
-  Deno.exit(1);
+  Deno.exit(EXIT.system);
 }

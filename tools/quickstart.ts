@@ -2,6 +2,7 @@
  * Finds or installs an adapter, then runs the main job in its quick profile.
  * @module
  */
+import { EXIT } from "../bench/exit_codes.ts";
 import { helpOrVersion } from "../bench/help_or_version.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
@@ -15,18 +16,19 @@ Usage: deno task quickstart [flags]
   --version   print the version, commit and runtime
   --help      print this text
 
-Exit code: that of bench; 1 where there is no adapter.`;
+Exit code: that of bench; ${EXIT.system} where there is no adapter.`;
 
 const answer = helpOrVersion(Deno.args, HELP);
 if (answer !== null) {
   console.log(answer);
-  Deno.exit(0);
+  Deno.exit(EXIT.ok);
 }
 
-if (await ensureAdapter() === null) Deno.exit(1);
-
-// A terminal's Ctrl-C reaches the benchmark too, which then closes its files; wait for that.
-Deno.addSignalListener("SIGINT", () => {});
+if (await ensureAdapter() === null) Deno.exit(EXIT.system);
 
 const main = `${import.meta.dirname}/../bench/main.ts`;
-Deno.exit(await run([Deno.execPath(), "run", "-A", main, "--quick", ...Deno.args]));
+// The benchmark is told to stop, and closes its files; a terminal's Ctrl-C reaches it a second time.
+const forward: readonly Deno.Signal[] = Deno.build.os === "windows"
+  ? ["SIGINT"]
+  : ["SIGINT", "SIGTERM"];
+Deno.exit(await run([Deno.execPath(), "run", "-A", main, "--quick", ...Deno.args], { forward }));

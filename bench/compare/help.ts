@@ -1,4 +1,5 @@
 /** The text of `deno task compare --help`. */
+import { exitHelp } from "../exit_codes.ts";
 import { PAIR_COLUMNS } from "./formats.ts";
 import { METRIC_NAMES, METRICS } from "./metrics.ts";
 import { DEFAULT_LIMITS } from "./verdict.ts";
@@ -57,4 +58,4 @@ replaced, samples, fewSamples, otherParams. Its rows, like those of --csv, are a
 ${PAIR_COLUMNS.slice(0, 6).join(", ")},
 ${PAIR_COLUMNS.slice(6).join(", ")}.
 
-Exit code: 0 done, 1 found what --fail-on looks for, 2 wrong usage.`;
+${exitHelp("done", "found what --fail-on looks for")}`;

@@ -1,8 +1,9 @@
 /**
  * Says what changed between runs: `deno task compare`. Exits 0 when done, 1 if `--fail-on` found what
- * it looks for, 2 for wrong usage.
+ * it looks for, else as `exit_codes.ts` says.
  * @module
  */
+import { EXIT } from "../exit_codes.ts";
 import { helpOrVersion } from "../help_or_version.ts";
 import { readResults } from "../read_results.ts";
 import { matching } from "../kernel_globs.ts";
@@ -15,8 +16,6 @@ import { type CompareOptions, type FailOn, MOST_RUNS, parseCompareOptions } from
 import type { Recording } from "./pairing.ts";
 import { runCommand } from "../run_command.ts";
 import { terminalWidth } from "../text_table.ts";
-
-const EXIT = { ok: 0, failed: 1 } as const;
 
 function main(args: readonly string[]): number {
   const answer = helpOrVersion(args, COMPARE_HELP);

@@ -1,4 +1,5 @@
 /** The text of `deno task fit --help`. */
+import { exitHelp } from "../exit_codes.ts";
 import { RECIPES } from "./recipe.ts";
 
 const { best, paper } = RECIPES;
@@ -48,4 +49,4 @@ ${best.validationOffset} positions. The map is that of the best validation; with
 Ctrl-C ends training and keeps the best so far. Gradients are jax-js's (@jax-js/jax), which has a CPU
 and a GPU backend for the same arrays; before WebGPU trains, both must agree on loss and gradient.
 
-Exit code: 0 done, 1 training failed, 2 wrong usage, 130 stopped by Ctrl-C.`;
+${exitHelp("done", "training failed")}`;

@@ -1,14 +1,16 @@
 /**
- * Trains a learned map on traces: `deno task fit`. Exits 0 when done, 1 if training failed, 2 for
- * wrong usage, 130 if stopped, which keeps the best map so far.
+ * Trains a learned map on traces: `deno task fit`. Exits 0 when done, 1 if training failed, else as
+ * `exit_codes.ts` says; stopping it keeps the best map so far.
  * @module
  */
-import { defaultDevice } from "@jax-js/jax";
+import { defaultDevice, getWebGPUDevice } from "@jax-js/jax";
 import { saveMap } from "../../fixtures/map_file.ts";
 import { parseFile } from "../../fixtures/parse_file.ts";
 import { readContextsFile } from "../../fixtures/trace_file.ts";
-import { helpOrVersion } from "../help_or_version.ts";
 import { counted } from "../counted.ts";
+import { guardDevice } from "../device_loss.ts";
+import { EXIT } from "../exit_codes.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { createProgress } from "../progress.ts";
 import { checkWritable, writeWhole } from "../quality/output_file.ts";
 import { runCommand } from "../run_command.ts";
@@ -20,8 +22,6 @@ import { toLearnedMap } from "./model.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";
 import { type Status, train } from "./train.ts";
-
-const EXIT = { ok: 0, failed: 1, stopped: 130 } as const;
 
 async function main(args: readonly string[]): Promise<number> {
   const answer = helpOrVersion(args, FIT_HELP);
@@ -42,7 +42,9 @@ async function main(args: readonly string[]): Promise<number> {
     : run.start;
   const interrupted = listenForSignals();
   const backend = await openChecked(options, run);
-  return await fit(options, { ...run, start }, MOST_UNREAD[backend], interrupted);
+  const work = () => fit(options, { ...run, start }, MOST_UNREAD[backend], interrupted);
+  // What a lost device computes must not pass for training that went wrong.
+  return backend === "webgpu" ? await guardDevice(getWebGPUDevice()).run(work) : await work();
 }
 
 function readTraces(paths: readonly string[]): Promise<Parameters<typeof prepareRun>[1]> {
@@ -61,7 +63,8 @@ async function openChecked({ backend: wanted }: FitOptions, run: FitRun): Promis
   const backend = await openBackend(wanted);
   if (backend === "webgpu") {
     const { recipe, shape, start, sample } = run;
-    await checkWebGpu({ recipe, shape, params: start.state.params, batch: sample(0) });
+    const check = { recipe, shape, params: start.state.params, batch: sample(0) };
+    await guardDevice(getWebGPUDevice()).run(() => checkWebGpu(check));
   }
   defaultDevice(backend);
   const names = (contexts: readonly { readonly label: string }[]) =>
@@ -101,7 +104,7 @@ async function fit(
   const taken = last.step - start.step;
   const mass = best.mass === null ? "none" : best.mass.toFixed(4);
   const about = { ...run.about, steps: String(best.step), val_mass: mass };
-  await saveMap(out, toLearnedMap(shape, best.params, about));
+  saveMap(out, toLearnedMap(shape, best.params, about));
   if (ending === "early") console.log("Ended early: validation gained nothing any more.");
   if (ending === "stopped" && !interrupted()) {
     console.log(`Ended after ${counted(minutes, "minute")}.`);

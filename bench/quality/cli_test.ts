@@ -47,23 +47,23 @@ Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
 
 Deno.test("a map runs on the device, and one for another shape is refused", () =>
   inFolder(async (folder) => {
-    const save = async (heads: number, bits: number) => {
+    const save = (heads: number, bits: number) => {
       const map = { layers: 1, hidden: 64, dtype: "f32" } as const;
       const numbers = Float32Array.from({ length: heads * 129 * bits }, (_, i) => Math.sin(i * i));
       const path = `${folder}/${heads}.safetensors`;
       const shape = { headDim: 128, bits, sharing: "head", map, heads } as const;
-      await saveMap(path, { shape, query: numbers, key: numbers, about: {} });
+      saveMap(path, { shape, query: numbers, key: numbers, about: {} });
       return path;
     };
     const args = ["--trace", TRACE, "--methods", "learned", "--sparsity", "32", "--map"];
-    const refused = await run(...args, await save(8, 32));
+    const refused = await run(...args, save(8, 32));
     assertEquals(refused.code, 2);
     assertMatch(
       refused.err,
       /\n--map for the trace \S+: the map is for another problem: code heads 8 and not 4\.\n$/,
     );
 
-    const { code, out, err } = await run(...args, await save(4, 64));
+    const { code, out, err } = await run(...args, save(4, 64));
     assertEquals(code, 0, err);
     assertMatch(out, /^Adapter: .+\n/);
     assertMatch(out, /\nlearned +256 +32 +176 /);

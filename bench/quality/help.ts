@@ -1,4 +1,5 @@
 /** The text of `deno task quality --help`. */
+import { exitHelp } from "../exit_codes.ts";
 import { METHODS } from "./methods.ts";
 
 const METHOD_LINES = METHODS.map(({ name, description }) => `  ${name.padEnd(19)}${description}`)
@@ -41,4 +42,4 @@ Columns of --csv
   mass_middle, mass_total     attention mass caught: of the middle, and of everything (sum / sum)
   output_rel_err              L2 distance from dense attention over its norm, mean over queries
 
-Exit code: 0 done, 1 the device's output is not what its own selection gives, 2 wrong usage.`;
+${exitHelp("done", "the device's output is not what its own selection gives")}`;

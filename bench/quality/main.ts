@@ -1,12 +1,14 @@
 /**
  * Says at which budget the output of sparse attention stays right: `deno task quality`. Exits 0 when
- * done, 1 if a device's output is not what its own selection gives, 2 for wrong usage.
+ * done, 1 if a device's output is not what its own selection gives, else as `exit_codes.ts` says.
  * @module
  */
 import { readContextsFile } from "../../fixtures/trace_file.ts";
 import { loadMap } from "../../fixtures/map_file.ts";
-import { helpOrVersion } from "../help_or_version.ts";
 import { adapterChoice } from "../adapters.ts";
+import { guardDevice } from "../device_loss.ts";
+import { EXIT } from "../exit_codes.ts";
+import { helpOrVersion } from "../help_or_version.ts";
 import { openAdapter, openDevice } from "../host.ts";
 import { counted } from "../counted.ts";
 import { createProgress } from "../progress.ts";
@@ -19,8 +21,6 @@ import { formatQuality } from "./table.ts";
 import { runCommand } from "../run_command.ts";
 import { terminalWidth } from "../text_table.ts";
 import { UsageError } from "../usage_error.ts";
-
-const EXIT = { ok: 0, failed: 1 } as const;
 
 /** How far f32 on a device may be from f64 over the same tokens. */
 const MOST_DEVIATION = 1e-4;
@@ -37,9 +37,13 @@ async function main(args: readonly string[]): Promise<number> {
   if (inputs.adapter !== null) console.log(`Adapter: ${inputs.adapter}`);
   const progress = createProgress();
   const onProgress = (message: string, fraction: number) => progress.update(message, fraction);
-  const outcome = await runQuality({ ...inputs, onProgress }).finally(() => progress.clear());
+  const guard = inputs.learned ? guardDevice(inputs.learned.device) : null;
+  const measure = () => runQuality({ ...inputs, onProgress });
+  const outcome = await (guard === null ? measure() : guard.run(measure))
+    .finally(() => progress.clear());
   report(options, outcome);
   if (!(outcome.deviation <= MOST_DEVIATION)) {
+    await guard?.check();
     const deviation = outcome.deviation.toExponential(1);
     console.error(`FAILED: the device's output is ${deviation} from that of its own selection.`);
     return EXIT.failed;

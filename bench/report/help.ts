@@ -1,4 +1,5 @@
 /** The text of `deno task report --help`. */
+import { exitHelp } from "../exit_codes.ts";
 
 /** The text of `--help`. */
 export const REPORT_HELP: string = `\
@@ -25,4 +26,4 @@ stage and the whole step, and the rates of all kernels below the device's own pr
 logs, the medians of each kernel over the two parameters that tell most; from quality files, the
 output's error and the attention mass caught against the budget.
 
-Exit code: 0 done, 2 wrong usage.`;
+${exitHelp("done", null)}`;

@@ -1,8 +1,9 @@
 /**
- * Writes results as one HTML file of figures and tables: `deno task report`. Exits 0 when done, 2
- * for wrong usage.
+ * Writes results as one HTML file of figures and tables: `deno task report`. Exits 0 when done, else
+ * as `exit_codes.ts` says.
  * @module
  */
+import { EXIT } from "../exit_codes.ts";
 import { helpOrVersion } from "../help_or_version.ts";
 import { checkWritable } from "../quality/output_file.ts";
 import { counted } from "../counted.ts";
@@ -20,8 +21,6 @@ import { readQuality } from "./quality.ts";
 import { writeSvgFiles } from "./svg_files.ts";
 import { writeReport } from "./write.ts";
 import { runCommand } from "../run_command.ts";
-
-const EXIT = { ok: 0 } as const;
 
 function main(args: readonly string[]): number {
   const answer = helpOrVersion(args, REPORT_HELP);

@@ -52,7 +52,10 @@ export function tunings(lines: readonly LogLine[]): Tuning[] {
           .map(({ kernel }) => kernel),
       ),
       failed: unique(
-        measured.filter(({ measured }) => measured.every(({ us }) => us === null))
+        measured.filter(({ measured }) =>
+          // One that a lost device kept from being measured has not failed.
+          measured.length > 0 && measured.every(({ us }) => us === null)
+        )
           .map(({ subject }) => subject.kernel),
       ),
       figures: measured.flatMap(({ subject, ...of }) => figuresOf(subject, of)),

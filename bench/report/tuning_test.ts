@@ -64,6 +64,8 @@ Deno.test("a tuner's figure tells the default, the best and every candidate", ()
   assertEquals(of([opened(), explored[0]])[0].figures, []);
   const [failed] = of([tuned(8, 64, null)]);
   assertEquals(failed.facts.at(-1), ["Kernels without a right candidate", "dense/split"]);
+  const [lost] = of([opened()]);
+  assertEquals(lost.facts.filter(([what]) => what === "Kernels without a right candidate"), []);
 });
 
 Deno.test("logs of one adapter by two drivers are two devices", () => {

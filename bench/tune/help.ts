@@ -1,4 +1,7 @@
 /** The text of `deno task tune --help`. */
+import { exitHelp } from "../exit_codes.ts";
+
+/** The text of `--help`. */
 export const TUNE_HELP: string = `\
 Finds the best parameters of kernels for problems on this device, and leaves them where bench looks.
 
@@ -29,8 +32,10 @@ Files
 Only candidates that the kernel and this adapter's limits allow are tried. Each is checked against
 the reference before it is timed. A first round takes few samples of every candidate; the best are
 timed again, and the last 4 in full, interleaved with the defaults. A candidate wins if its whole
-95% interval lies below that of the defaults. One that hangs or loses the device costs itself alone.
+95% interval lies below that of the defaults. One that hangs costs itself alone; one
+that a lost device came upon is tried again on a fresh one, and left unmeasured if that is lost too.
 
 Entries are for one adapter, driver and backend, and for the kernel's sources and candidates as they
-are: after a change of one of these they are passed over. Exit code: 0 done, 1 no candidate of a
-kernel was right, 2 wrong usage, 130 stopped by Ctrl-C.`;
+are: after a change of one of these they are passed over.
+
+${exitHelp("done", "no candidate of a kernel was right")}`;

@@ -3,13 +3,16 @@
  * a killed run left is read again, all but a line that it did not finish.
  */
 import * as v from "valibot";
-import { systemReason } from "../../fixtures/system_reason.ts";
 import type { Params } from "../../kernels/contender.ts";
 import { parseStrictJson } from "../../kernels/strict_json.ts";
 import type { TuningKey } from "../../kernels/tuning.ts";
+import { appendWhole, readAll } from "../append_file.ts";
 import { readText } from "../csv_lines.ts";
+import { openLocked } from "../file_lock.ts";
+import { claimFolder } from "../run_folder.ts";
+import { cannotWrite, SystemError } from "../system_error.ts";
 import { UsageError } from "../usage_error.ts";
-import { type Measured, type Opened, PHASES } from "./messages.ts";
+import { type Measured, type Opened, PHASES, type Unmeasured } from "./messages.ts";
 import { STRATEGIES } from "./strategies.ts";
 
 /** What a measurement is of; runs on other machines or of other sources share nothing with it. */
@@ -20,18 +23,19 @@ export interface LogSubject extends Required<TuningKey> {
   readonly checksum: string;
 }
 
-/** A line of the log: the begin of a kernel's tuning, a measurement, or the end. */
-export type LogLine =
-  & LogSubject
-  & { readonly utc: string }
-  & (
-    | ({ readonly type: "opened" } & Opened)
-    | ({ readonly type: "measured" } & Measured)
-    | { readonly type: "done" }
-  );
+/** What a line tells: the begin of a kernel's tuning, what came of a candidate, or the end. */
+export type LogEvent =
+  | ({ readonly type: "opened" } & Opened)
+  | ({ readonly type: "measured" } & Measured)
+  | ({ readonly type: "unmeasured" } & Unmeasured)
+  | { readonly type: "done" };
+
+/** A line of the log. */
+export type LogLine = LogSubject & { readonly utc: string } & LogEvent;
 
 /** An open log. */
 export interface TuneLog {
+  readonly dir: string;
   readonly path: string;
   /** What it held when it was opened. */
   readonly lines: readonly LogLine[];
@@ -39,40 +43,65 @@ export interface TuneLog {
   close(): void;
 }
 
+/** How a log is opened. */
+export interface OpenLogOptions {
+  /** Goes on from the lines that are there; without it there must be none. */
+  readonly resume?: boolean;
+  /** No other run may have the folder: where `dir` is there already, one beside it is made. */
+  readonly fresh?: boolean;
+}
+
 /**
- * Opens the log `tune.jsonl` of a folder, made where it is missing.
+ * Opens the log `tune.jsonl` of a folder, made where it is missing, for this run alone: a lock lasts
+ * as long as the process.
  *
- * @param resume Goes on from the lines that are there; without it there must be none.
- * @throws {UsageError} one sentence: nothing to resume, something in the way, a damaged line, or a
- * folder that cannot be written.
+ * @throws {UsageError | SystemError} one sentence: nothing to resume, something in the way, another
+ * run, a damaged line, or a folder that cannot be written.
  */
-export function openLog(dir: string, resume: boolean): TuneLog {
-  const path = `${dir}/tune.jsonl`;
-  const text = readIfThere(path);
-  if (resume && text === null) throw new UsageError(`There is nothing to resume in ${dir}.`);
-  if (!resume && text) {
-    throw new UsageError(`${path} is there already; --resume goes on from it.`);
+export function openLog(
+  dir: string,
+  { resume = false, fresh = false }: OpenLogOptions = {},
+): TuneLog {
+  if (resume && !isThere(`${dir}/tune.jsonl`)) {
+    throw new UsageError(`There is nothing to resume in ${dir}.`);
   }
-  const whole = (text ?? "").slice(0, (text ?? "").lastIndexOf("\n") + 1);
-  const lines = parseLog(whole, path);
-  let file: Deno.FsFile;
+  let file: Deno.FsFile | undefined;
   try {
-    Deno.mkdirSync(dir, { recursive: true });
-    file = Deno.openSync(path, { write: true, create: true });
-    const end = new TextEncoder().encode(whole).length;
-    file.truncateSync(end);
-    file.seekSync(end, Deno.SeekMode.Start);
+    if (fresh) dir = claimFolder(dir);
+    else Deno.mkdirSync(dir, { recursive: true });
+    const path = `${dir}/tune.jsonl`;
+    file = openLocked(path)?.file;
+    if (file === undefined) {
+      throw new UsageError(`Another run is writing to ${dir}; choose another --out.`);
+    }
+    const bytes = readAll(file);
+    if (!resume && bytes.length > 0) {
+      throw new UsageError(`${path} is there already; --resume goes on from it.`);
+    }
+    const whole = bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1);
+    const lines = parseLog(new TextDecoder().decode(whole), path);
+    file.truncateSync(whole.length);
+    const open = file;
+    return {
+      ...{ dir, path, lines },
+      append: (line) => appendWhole(open, path, `${JSON.stringify(line)}\n`),
+      close: () => open.close(),
+    };
   } catch (error) {
-    throw new UsageError(`Cannot write to ${dir}: ${systemReason(error)}.`);
+    file?.close();
+    if (error instanceof UsageError || error instanceof SystemError) throw error;
+    throw cannotWrite(`to ${dir}`, error);
   }
-  return {
-    ...{ path, lines },
-    append(line) {
-      const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`);
-      for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-    },
-    close: () => file.close(),
-  };
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    // What else is wrong will be said where it is opened.
+    return !(error instanceof Deno.errors.NotFound);
+  }
 }
 
 /**
@@ -159,13 +188,5 @@ const LINE = v.variant("type", [
     ...{ ...SUBJECT, type: v.literal("measured"), phase: v.picklist(PHASES), params },
     ...{ us: time, low: time, high: time, samples: v.number(), failure: v.nullable(text) },
   }),
+  v.object({ ...SUBJECT, type: v.literal("unmeasured"), params, why: text }),
 ]);
-
-function readIfThere(path: string): string | null {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw new UsageError(`Cannot read ${path}: ${systemReason(error)}.`);
-  }
-}

@@ -32,12 +32,12 @@ function inFolder(body: (folder: string) => void): void {
 
 Deno.test("a log gives back what was appended, and nothing of other subjects", () =>
   inFolder((folder) => {
-    const log = openLog(`${folder}/new`, false);
+    const log = openLog(`${folder}/new`);
     log.append(LINE);
     log.append({ ...LINE, driver: "2.0", type: "done" } as LogLine);
     log.append({ ...LINE, ...OPENED } as LogLine);
     log.close();
-    const again = openLog(`${folder}/new`, true);
+    const again = openLog(`${folder}/new`, { resume: true });
     again.close();
     assertEquals(known(again.lines, SUBJECT), {
       ...{ defaults: OPENED.defaults, measured: [MEASURED], done: false },
@@ -52,7 +52,7 @@ Deno.test("a line that a killed run did not finish is cut off, and the next one 
     const whole = `${JSON.stringify(LINE)}\n`;
     for (let end = 0; end < whole.length; end += 37) {
       Deno.writeTextFileSync(`${folder}/tune.jsonl`, whole + whole.slice(0, end));
-      const log = openLog(folder, true);
+      const log = openLog(folder, { resume: true });
       log.append({ ...LINE, kernel: "dense/other" });
       log.close();
       const lines = parseLog(Deno.readTextFileSync(log.path), log.path);
@@ -62,14 +62,32 @@ Deno.test("a line that a killed run did not finish is cut off, and the next one 
 
 Deno.test("a log that is there, one that is missing and one that is damaged are refused", () =>
   inFolder((folder) => {
-    assertThrows(() => openLog(folder, true), UsageError, "nothing to resume");
+    assertThrows(() => openLog(folder, { resume: true }), UsageError, "nothing to resume");
     Deno.writeTextFileSync(`${folder}/tune.jsonl`, `${JSON.stringify(LINE)}\n{"type":"other"}\n`);
-    assertThrows(() => openLog(folder, false), UsageError, "--resume goes on from it");
-    assertThrows(() => openLog(folder, true), UsageError, "line 2 is none of a tuner's");
+    assertThrows(() => openLog(folder), UsageError, "--resume goes on from it");
+    assertThrows(
+      () => openLog(folder, { resume: true }),
+      UsageError,
+      "line 2 is none of a tuner's",
+    );
     const wrong = { ...LINE, params: { LANES: "eight" } };
     assertThrows(() => parseLog(`${JSON.stringify(wrong)}\n`, "t"), UsageError, "line 1 is none");
     const twice = JSON.stringify(LINE).replace('"us":', '"us":1,"us":');
     assertThrows(() => parseLog(`${twice}\n`, "t"), UsageError, "line 1 is none");
     const negative = JSON.stringify({ ...LINE, us: -5 });
     assertThrows(() => parseLog(`${negative}\n`, "t"), UsageError, "line 1 is none");
+  }));
+
+Deno.test("a log is one run's, and a fresh one's folder is no other's", () =>
+  inFolder((folder) => {
+    const first = openLog(`${folder}/same`, { fresh: true });
+    const second = openLog(`${folder}/same`, { fresh: true });
+    assertEquals([first.dir, second.dir], [`${folder}/same`, `${folder}/same-2`]);
+    first.append(LINE);
+    const message = `Another run is writing to ${folder}/same; choose another --out.`;
+    assertThrows(() => openLog(first.dir, { resume: true }), UsageError, message);
+    assertEquals(Deno.readTextFileSync(first.path), `${JSON.stringify(LINE)}\n`);
+    first.close();
+    openLog(first.dir, { resume: true }).close();
+    second.close();
   }));

@@ -1,10 +1,11 @@
 /**
  * Finds the best parameters of kernels on this device: `deno task tune`. Exits 0 when done, 1 if no
- * candidate of a kernel was right, 2 for wrong usage, 130 when stopped.
+ * candidate of a kernel was right, else as `exit_codes.ts` says.
  * @module
  */
 import { modelCaveats } from "../../fixtures/models.ts";
 import { adapterChoice } from "../adapters.ts";
+import { EXIT } from "../exit_codes.ts";
 import { exitOnSignals } from "../exit_on_signals.ts";
 import { helpOrVersion } from "../help_or_version.ts";
 import { describeAdapter, openAdapter } from "../host.ts";
@@ -15,12 +16,10 @@ import { terminalWidth } from "../text_table.ts";
 import { TUNE_HELP } from "./help.ts";
 import { openLog } from "./log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
-import { entryOf, formatOutcomes, type Outcome } from "./outcome.ts";
-import { runJobs } from "./run.ts";
+import { entryOf, formatOutcomes, openReason, type Outcome, standingOf } from "./outcome.ts";
+import { runJobs, type TuneResult } from "./run.ts";
 import { spawnWorker } from "./supervise.ts";
-import { readTuning, withEntry, writeTuning } from "./tuning_file.ts";
-
-const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+import { readTuning, updateTuning, withEntry } from "./tuning_file.ts";
 
 async function main(args: readonly string[]): Promise<number> {
   const answer = helpOrVersion(args, TUNE_HELP);
@@ -28,13 +27,15 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(answer);
     return EXIT.ok;
   }
-  const options = parseTuneOptions(args);
-  const { tunedFile, outDir } = options;
-  const kept = readTuning(tunedFile) ?? { entries: [] };
-  const choice = await adapterChoice(options.adapter);
-  const host = await openAdapter({ driver: options.driver, ...choice });
-  const log = openLog(outDir, options.resume);
-  writeTuning(tunedFile, kept);
+  const asked = parseTuneOptions(args);
+  const { tunedFile, resume } = asked;
+  // A damaged one is refused before anything is opened.
+  readTuning(tunedFile);
+  const choice = await adapterChoice(asked.adapter);
+  const host = await openAdapter({ driver: asked.driver, ...choice });
+  const log = openLog(asked.outDir, { resume, fresh: !asked.outGiven });
+  const options = { ...asked, outDir: log.dir };
+  updateTuning(tunedFile, (tuning) => tuning);
   console.log(describeAdapter(host.info));
   for (const caveat of modelCaveats(options.models)) console.log(caveat);
   const progress = createProgress();
@@ -43,9 +44,9 @@ async function main(args: readonly string[]): Promise<number> {
   exitOnSignals(() => {
     stop.abort();
     progress.clear();
-    console.log(`Stopped; go on with --resume --out ${outDir}`);
+    console.log(`Stopped; go on with --resume --out ${log.dir}`);
   });
-  const outcomes = await runJobs({
+  const result = await runJobs({
     ...{
       options,
       log,
@@ -58,16 +59,15 @@ async function main(args: readonly string[]): Promise<number> {
     onNote: (note) => notes.add(note),
     onOutcome(outcome) {
       const entry = entryOf(outcome);
-      // Read again: another run may have written its own in the meantime.
-      const now = readTuning(tunedFile) ?? kept;
-      if (entry !== null) writeTuning(tunedFile, withEntry(now, entry));
+      if (entry !== null) updateTuning(tunedFile, (tuning) => withEntry(tuning, entry));
     },
   });
   progress.clear();
   log.close();
   for (const note of notes) console.log(note);
-  await drawHeatMaps(options, outcomes);
-  return report(options, outcomes);
+  const code = report(options, result);
+  await drawHeatMaps(options, result.outcomes);
+  return code;
 }
 
 /** Draws a file for each kernel and case that has both parameters. */
@@ -88,22 +88,35 @@ async function drawHeatMaps(
 }
 
 /** Prints what came of the run and returns its exit code. */
-function report({ tunedFile, outDir }: TuneOptions, outcomes: readonly Outcome[]): number {
-  const ran = outcomes.filter(({ refused }) => refused === null);
+function report({ tunedFile, outDir }: TuneOptions, { outcomes, failure }: TuneResult): number {
+  const of = (...standings: readonly string[]) =>
+    outcomes.filter((outcome) => standings.includes(standingOf(outcome)));
+  const ran = of("tuned", "failed", "unfinished");
   if (ran.length > 0) console.log(`\n${formatOutcomes(ran, terminalWidth())}\n`);
-  else console.error("No kernel could run.");
-  for (const { contender, refused } of outcomes) {
-    if (refused !== null) console.error(`Left out: ${contender.name}: ${refused}.`);
+  else if (failure === null) console.error("No kernel could run.");
+  for (const { contender, refused } of of("refused")) {
+    console.error(`Left out: ${contender.name}: ${refused}.`);
+  }
+  for (const { contender, unmeasured } of of("tuned")) {
+    for (const { params, why } of unmeasured) {
+      console.error(`Not measured: ${contender.name} ${JSON.stringify(params)}: ${why}.`);
+    }
   }
   console.log(`Log: ${outDir}/tune.jsonl`);
   console.log(`Tuned parameters: ${tunedFile}`);
-  const wrong = ran.filter((outcome) => entryOf(outcome) === null);
-  if (wrong.length === 0) return ran.length > 0 ? EXIT.ok : EXIT.usage;
-  for (const { contender, latest } of wrong) {
-    const failure = latest.find((each) => each.failure !== null)?.failure ?? "nothing was measured";
-    console.error(`FAILED: ${contender.name}: ${failure}`);
+  for (const { contender, latest } of of("failed")) {
+    console.error(`FAILED: ${contender.name}: ${latest[0].failure}.`);
   }
-  return EXIT.failed;
+  for (const outcome of of("unfinished")) {
+    console.error(`Not finished: ${outcome.contender.name}: ${openReason(outcome)}.`);
+  }
+  if (failure !== null) console.error(failure.message);
+  if (failure !== null || of("unfinished").length > 0) {
+    console.error(`Go on with --resume --out ${outDir}.`);
+    return EXIT.system;
+  }
+  if (of("failed").length > 0) return EXIT.failed;
+  return ran.length > 0 ? EXIT.ok : EXIT.usage;
 }
 
 if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

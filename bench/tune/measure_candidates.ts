@@ -1,7 +1,9 @@
 /** Measures candidates: each is checked, then all are timed against each other. */
 import type { Contender, Params } from "../../kernels/contender.ts";
+import type { Verdict } from "../../kernels/judge.ts";
 import type { MeasureContext } from "../context.ts";
 import { type Contestant, prepare } from "../contestant.ts";
+import { DeviceMemoryError } from "../device_memory.ts";
 import type { InputSets } from "../inputs.ts";
 import { SAMPLE_RESOLUTIONS } from "../pilot.ts";
 import {
@@ -11,7 +13,13 @@ import {
   type SampleSettings,
 } from "../sampler.ts";
 import { median, medianInterval } from "../statistics.ts";
-import { failed, type Measured, type Phase, type TuneMessage } from "./messages.ts";
+import {
+  failed,
+  type Measured,
+  type Phase,
+  type TuneMessage,
+  type Unmeasured,
+} from "./messages.ts";
 
 /** When a phase has samples enough; a final goes by the noise too. */
 const SAMPLES: Readonly<Record<Phase, { readonly least: number; readonly mostMs: number }>> = {
@@ -39,6 +47,8 @@ export interface CandidateBench {
   readonly noisePct: number;
   readonly say: (message: TuneMessage) => void;
   readonly keep: (measured: Measured) => void;
+  /** Of a candidate nothing is known, through no fault of its own. */
+  readonly leave: (unmeasured: Unmeasured) => void;
   /** The time to try new candidates is over. */
   readonly late: () => boolean;
 }
@@ -46,13 +56,15 @@ export interface CandidateBench {
 /**
  * Checks each candidate, then times those that are right against each other; what comes of each is
  * handed over at once.
+ *
+ * @throws {SystemError} if the device fails: that says nothing about the candidates.
  */
 export async function measureTogether(
   bench: CandidateBench,
   candidates: readonly Params[],
   phase: Phase,
 ): Promise<void> {
-  const { context, say, keep } = bench;
+  const { context, say, keep, leave } = bench;
   const ready: Contestant[] = [];
   try {
     for (const [i, params] of candidates.entries()) {
@@ -79,12 +91,13 @@ export async function measureTogether(
       const { params } = contestant;
       const { us, droppedUs } = all[i];
       // What the timed steps of a finalist left is judged as a benchmark would.
-      const wrong = phase === "final" ? whatFailed(await contestant.judgeLast()) : null;
-      if (wrong !== null || us.length === 0) {
-        const untimed = droppedUs.length > 0
+      const wrong = phase === "final" ? await whatFailed(bench, contestant.judgeLast()) : null;
+      if (wrong !== null) keep(failed(params, wrong));
+      else if (us.length === 0) {
+        const why = droppedUs.length > 0
           ? "all samples were taken at a low clock"
           : "the timer gave no time for it";
-        keep(failed(params, wrong ?? untimed));
+        leave({ params, why });
       } else {
         const [samples, failure] = [us.length, null];
         keep({ phase, params, us: median(us), ...medianInterval(us), samples, failure });
@@ -131,32 +144,37 @@ function beating({ name, record }: Contestant, say: (message: TuneMessage) => vo
 
 /** A candidate that is right, or in a few words what is wrong with it. */
 async function prepareRight(
-  { context, inputs, contender }: CandidateBench,
+  bench: CandidateBench,
   params: Params,
   phase: Phase,
 ): Promise<Contestant | string> {
+  const { context, inputs, contender } = bench;
   let contestant: Contestant;
   try {
     contestant = await prepare(inputs, contender, params, context.facts.software);
   } catch (error) {
-    return firstLine((error as Error).message);
+    const { name, message } = error as Error;
+    // Memory that others hold, and a device that is gone, are no faults of a candidate.
+    if (error instanceof DeviceMemoryError) throw error;
+    await context.guard.check();
+    return message.split("\n")[0] || name;
   }
   // After the first round it is known to be right, and a final is judged when it was timed.
-  const wrong = phase === "explore" ? whatFailed(await contestant.verify(0)) : null;
+  const wrong = phase === "explore" ? await whatFailed(bench, contestant.verify(0)) : null;
   if (wrong === null) return contestant;
   contestant.destroy();
   return wrong;
 }
 
-function whatFailed(
-  { ok, checked, worst }: Awaited<ReturnType<Contestant["verify"]>>,
-): string | null {
+/** What a verdict blames a candidate for; null if nothing. A device that is lost is not its fault. */
+async function whatFailed(
+  { context }: CandidateBench,
+  verdict: Promise<Verdict>,
+): Promise<string | null> {
+  const { ok, checked, worst } = await verdict;
   if (ok) return null;
+  await context.guard.check();
   return worst ? `${worst.what}: got ${worst.got}, want ${worst.want}` : checked;
-}
-
-function firstLine(text: string): string {
-  return text.split("\n")[0];
 }
 
 function settingsOf(

@@ -34,6 +34,13 @@ export interface Measured {
   readonly failure: string | null;
 }
 
+/** A candidate of which nothing is known: what failed was not the candidate. */
+export interface Unmeasured {
+  readonly params: Params;
+  /** Why nothing was measured; never empty. */
+  readonly why: string;
+}
+
 /** What the child is to do: one kernel and one problem. */
 export interface TuneJob {
   readonly kernel: string;
@@ -55,10 +62,14 @@ export interface TuneJob {
   readonly request: AdapterRequest | undefined;
   /** What is known already: not measured again but for its finals. */
   readonly known: readonly Measured[];
+  /** Candidates that are left out, since they could not be measured. */
+  readonly leftOut: readonly Params[];
 }
 
 /** What the child says. Any of them is a sign of life. */
 export type TuneMessage =
+  /** The device is open: what goes wrong from now on may be the kernel's own. */
+  | { readonly type: "ready" }
   | ({ readonly type: "opened" } & Opened)
   /** What runs next: if nothing is heard after it, these are to blame. */
   | { readonly type: "trying"; readonly candidates: readonly Params[] }
@@ -66,6 +77,7 @@ export type TuneMessage =
   /** What the user should know, in one sentence. */
   | { readonly type: "note"; readonly note: string }
   | ({ readonly type: "measured" } & Measured)
+  | ({ readonly type: "unmeasured" } & Unmeasured)
   /** The kernel cannot run here at all. */
   | { readonly type: "refused"; readonly why: string }
   | { readonly type: "done" };

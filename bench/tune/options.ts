@@ -26,6 +26,8 @@ export interface TuneOptions {
   readonly tunedFile: string;
   /** Folder of the log and the heat maps. */
   readonly outDir: string;
+  /** Whether the caller named `outDir`: another run may have written there. */
+  readonly outGiven: boolean;
   readonly memoryBytes: number;
   readonly noisePct: number;
   /** Which clock times the kernels. */
@@ -76,6 +78,7 @@ export function parseTuneOptions(args: readonly string[], now: Date = new Date()
     heatMap: take<[string, string] | null>("heat-map", null, twoParameters),
     silenceMs: 1000 * take("silence", 30, seconds),
     tunedFile: texts.get("tuned") ?? OWN_TUNING,
+    outGiven: bench.outGiven,
     outDir: texts.has("out") ? bench.outDir : `${bench.outDir}-tune`,
     ...{ memoryBytes: bench.memoryBytes, noisePct: bench.noisePct, seed: bench.seed },
     timer: bench.timer,

@@ -6,7 +6,7 @@ import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from
 import { candidateKey } from "./candidates.ts";
 import { beats, type Final } from "./halving.ts";
 import type { LogSubject } from "./log.ts";
-import type { Measured } from "./messages.ts";
+import type { Measured, Unmeasured } from "./messages.ts";
 
 /** A candidate that was measured in full. */
 export interface Finalist extends Final {
@@ -20,9 +20,31 @@ export interface Outcome {
   readonly subject: LogSubject;
   /** The latest measurement of every candidate. */
   readonly latest: readonly Measured[];
+  /** Candidates of which nothing is known, through no fault of their own. */
+  readonly unmeasured: readonly Unmeasured[];
   readonly defaults: Params | null;
   /** Why nothing was measured, in a sentence; null if something was. */
   readonly refused: string | null;
+  /** Why its turn ended before it was over, through no fault of the kernel; null if it did not. */
+  readonly gaveUp: string | null;
+}
+
+/** What is to be said of a kernel when its turn is over. */
+export type Standing = "tuned" | "refused" | "failed" | "unfinished";
+
+/** Only what was checked and found wrong has failed. */
+export function standingOf(outcome: Outcome): Standing {
+  if (outcome.refused !== null) return "refused";
+  if (entryOf(outcome) !== null) return outcome.gaveUp === null ? "tuned" : "unfinished";
+  const { latest, unmeasured, gaveUp } = outcome;
+  const wrong = latest.length > 0 && latest.every(({ us }) => us === null);
+  return wrong && unmeasured.length === 0 && gaveUp === null ? "failed" : "unfinished";
+}
+
+/** Why a kernel's turn left something open, in a few words. */
+export function openReason({ gaveUp, unmeasured }: Outcome): string {
+  return gaveUp ?? unmeasured.at(-1)?.why ??
+    "its time was over before anything was measured in full";
 }
 
 /** The latest measurement of each candidate, in the order in which they were first tried. */
@@ -41,7 +63,12 @@ export function winnerOf(
   ).sort((a, b) => a.us - b.us);
   const key = defaults === null ? "" : candidateKey(defaults);
   const usual = finals.find(({ params }) => candidateKey(params) === key) ?? null;
-  if (usual === null) return { usual, best: finals[0] ?? null };
+  if (usual === null) {
+    // What cannot be compared with defaults that are right proves nothing.
+    const wrong = defaults === null ||
+      latest.some(({ params, us }) => us === null && candidateKey(params) === key);
+    return { usual, best: wrong ? finals[0] ?? null : null };
+  }
   return { usual, best: finals.find((final) => beats(final, usual)) ?? usual };
 }
 
@@ -105,12 +132,19 @@ function cells(outcome: Outcome): string[] {
     outcome.contender.name,
     String(outcome.latest.length),
     String(outcome.latest.filter(({ us }) => us === null).length),
-    usual === null ? "FAILED" : micros(usual.us),
+    usual === null ? usualName(outcome) : micros(usual.us),
     interval(usual),
     best === null ? "" : micros(best.us),
     interval(best),
     usual && best ? (usual.us / best.us).toFixed(2) : "",
   ];
+}
+
+/** What stands in place of the defaults' time. */
+function usualName({ latest, defaults }: Outcome): string {
+  const key = defaults === null ? "" : candidateKey(defaults);
+  const own = latest.find(({ params }) => candidateKey(params) === key);
+  return own !== undefined && own.us === null ? "FAILED" : "unmeasured";
 }
 
 /** The parameters in which the best differs from the defaults, as `NAME old -> new`. */

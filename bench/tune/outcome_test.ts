@@ -4,7 +4,15 @@ import { findContender } from "../../kernels/registry.ts";
 import { casesOf } from "../cases.ts";
 import { parseOptions } from "../options.ts";
 import { failed, type Measured } from "./messages.ts";
-import { entryOf, formatOutcomes, latestOf, type Outcome, winnerOf } from "./outcome.ts";
+import {
+  entryOf,
+  formatOutcomes,
+  latestOf,
+  openReason,
+  type Outcome,
+  standingOf,
+  winnerOf,
+} from "./outcome.ts";
 
 const DEFAULTS = { LANES: 16, SPLITS: 32 };
 
@@ -21,7 +29,8 @@ function outcome(...measured: Measured[]): Outcome {
   };
   const contender = findContender("dense/split");
   const latest = latestOf(measured);
-  return { benchCase, contender, subject, latest, defaults: DEFAULTS, refused: null };
+  const open = { unmeasured: [], refused: null, gaveUp: null };
+  return { benchCase, contender, subject, latest, defaults: DEFAULTS, ...open };
 }
 
 Deno.test("the fastest wins whose interval is clear of the defaults', else they stay", () => {
@@ -45,6 +54,22 @@ Deno.test("where the defaults fail the fastest is taken, where all fail there is
   const entry = entryOf(outcome(failed(DEFAULTS, "wrong"), fast));
   assertEquals([entry?.params.LANES, entry?.us, entry?.defaultUs], [8, 10, null]);
   assertEquals(entryOf(outcome(failed(DEFAULTS, "wrong"))), null);
+});
+
+Deno.test("without the defaults' own time nothing wins, and nothing has failed", () => {
+  const fast = final({ ...DEFAULTS, LANES: 8 }, 10, 0.5);
+  const early = { ...final(DEFAULTS, 20, 0.5), phase: "explore" } as const;
+  const why = "its process ended: the device was lost, twice";
+  for (const open of [outcome(fast), outcome(fast, early)]) {
+    assertEquals([entryOf(open), standingOf(open)], [null, "unfinished"]);
+    assertMatch(formatOutcomes([open]), /dense\/split +\d +0 +unmeasured/);
+  }
+  const lost = {
+    ...outcome(failed(fast.params, "wrong")),
+    unmeasured: [{ params: DEFAULTS, why }],
+  };
+  assertEquals([standingOf(lost), openReason(lost)], ["unfinished", why]);
+  assertEquals(standingOf(outcome(failed(DEFAULTS, "wrong"))), "failed");
 });
 
 Deno.test("in a narrow terminal the table leaves columns out and says so", () => {

@@ -4,11 +4,13 @@ import { tuningChecksum } from "../../kernels/tuning.ts";
 import type { BenchCase } from "../cases.ts";
 import type { AdapterFacts, AdapterRequest } from "../host.ts";
 import { clockText } from "../progress.ts";
+import { SystemError } from "../system_error.ts";
 import { micros } from "../text_table.ts";
 import { candidateKey } from "./candidates.ts";
 import { BATCH } from "./halving.ts";
-import { known, type LogSubject, type TuneLog } from "./log.ts";
-import { failed, type Measured, type TuneMessage } from "./messages.ts";
+import { known, type LogEvent, type LogSubject, type TuneLog } from "./log.ts";
+import { Losses } from "./losses.ts";
+import { failed, type Measured, type TuneMessage, type Unmeasured } from "./messages.ts";
 import type { TuneOptions } from "./options.ts";
 import { latestOf, type Outcome } from "./outcome.ts";
 import { jobBudgetMs, shareOf } from "./schedule.ts";
@@ -45,26 +47,44 @@ interface Job {
 /** A kernel that hangs again and again is given up when it has taken this many times its budget. */
 const MOST_OVERDRAFT = 3;
 
-/** Tunes every kernel of every case; those that the log says are done are not begun again. */
-export async function runJobs(run: TuneRun): Promise<Outcome[]> {
+/** What came of a run. */
+export interface TuneResult {
+  readonly outcomes: readonly Outcome[];
+  /** What the device or the system failed at, which ended the run; null if nothing. */
+  readonly failure: SystemError | null;
+}
+
+/**
+ * Tunes every kernel of every case until the device or the system fails; those that the log says
+ * are done are not begun again.
+ */
+export async function runJobs(run: TuneRun): Promise<TuneResult> {
   const jobs = await jobsOf(run);
   const begun = performance.now();
   const { budgetMs } = run.options;
   const outcomes: Outcome[] = [];
   const open = jobs.filter(({ subject }) => !known(run.log.lines, subject).done);
+  let failure: SystemError | null = null;
   for (const job of jobs) {
     const at = open.indexOf(job);
+    // What is done needs no device.
+    if (failure !== null && at >= 0) continue;
     const leftMs = budgetMs - (performance.now() - begun);
     const shares = open.slice(at).map(({ contender }) => shareOf(contender));
     const jobMs = at < 0 ? 0 : jobBudgetMs(leftMs, shares);
-    const outcome = await runJob(run, job, jobMs, (text) => {
-      const spentMs = performance.now() - begun;
-      run.onProgress(`${clockText(budgetMs - spentMs)} left, ${text}`, spentMs / budgetMs);
-    });
-    outcomes.push(outcome);
-    run.onOutcome(outcome);
+    try {
+      const outcome = await runJob(run, job, jobMs, (text) => {
+        const spentMs = performance.now() - begun;
+        run.onProgress(`${clockText(budgetMs - spentMs)} left, ${text}`, spentMs / budgetMs);
+      });
+      outcomes.push(outcome);
+      run.onOutcome(outcome);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      failure = error;
+    }
   }
-  return outcomes;
+  return { outcomes, failure };
 }
 
 async function jobsOf({ options, facts }: TuneRun): Promise<Job[]> {
@@ -81,7 +101,12 @@ async function jobsOf({ options, facts }: TuneRun): Promise<Job[]> {
   })));
 }
 
-/** Starts children until one is done; a candidate that ended one is marked and not tried again. */
+/**
+ * Starts children until one is done. A candidate that hangs is marked and not tried again; one that
+ * its process ended with is tried again in a fresh process, and left unmeasured if that ends too.
+ *
+ * @throws {SystemError} if the device cannot be opened, or a child cannot be started.
+ */
 async function runJob(
   run: TuneRun,
   { benchCase, contender, subject }: Job,
@@ -91,20 +116,30 @@ async function runJob(
   const { options, log } = run;
   const before = known(log.lines, subject);
   const measured: Measured[] = [...before.measured];
+  const unmeasured: Unmeasured[] = [];
   let defaults = before.defaults;
   let refused: string | null = null;
+  let gaveUp: string | null = null;
+  const append = (line: LogEvent) =>
+    log.append({ utc: new Date().toISOString(), ...subject, ...line });
   const keep = (each: Measured) => {
     measured.push(each);
-    log.append({ utc: new Date().toISOString(), ...subject, type: "measured", ...each });
+    append({ type: "measured", ...each });
+  };
+  const leave = (each: Unmeasured) => {
+    unmeasured.push(each);
+    append({ type: "unmeasured", ...each });
   };
   const hear = (message: TuneMessage) => {
     if (message.type === "opened") {
       // A child that follows one that hung opens the same.
-      if (defaults === null) log.append({ utc: new Date().toISOString(), ...subject, ...message });
+      if (defaults === null) append(message);
       defaults = message.defaults;
     } else if (message.type === "measured") {
       const { type: _, ...each } = message;
       keep(each);
+    } else if (message.type === "unmeasured") {
+      leave({ params: message.params, why: message.why });
     } else if (message.type === "refused") refused = message.why;
     else if (message.type === "note") run.onNote(message.note);
     // A line for each batch is enough where lines are what progress looks like.
@@ -114,9 +149,11 @@ async function runJob(
   };
   tell(`${contender.name} for ${benchCase.name}`);
   const begun = performance.now();
+  const losses = new Losses();
   let batch = BATCH;
   for (let done = before.done; !done;) {
     const spentMs = performance.now() - begun;
+    const already = measured.length;
     const end = await supervise(
       run.spawn,
       {
@@ -124,6 +161,7 @@ async function runJob(
         ...{ strategy: options.strategy, seed: options.seed, noisePct: options.noisePct },
         timer: options.timer,
         ...{ budgetMs: Math.max(1, budgetMs - spentMs), memoryBytes: options.memoryBytes },
+        leftOut: unmeasured.map(({ params }) => params),
         request: run.request,
       },
       options.silenceMs,
@@ -132,25 +170,37 @@ async function runJob(
     );
     done = end.how === "done";
     if (done) break;
-    if (end.trying.length === 0 && measured.length === 0) {
-      refused = `its process ended before it tried anything: ${end.complaint || end.how}`;
-      break;
+    const why = reason(end, options.silenceMs);
+    if (end.how === "hung" && end.trying.length > 0) {
+      // Of several, one alone is to blame: from now on each is timed by itself.
+      if (end.trying.length > 1 && batch > 1) batch = 1;
+      else for (const params of end.trying) keep(failed(params, why));
+    } else {
+      const next = losses.note(end, measured.length > already);
+      if (next === "end the run") throw new SystemError(`The device cannot be opened: ${why}.`);
+      if (next === "give up") gaveUp = why;
+      if (next === "apart") batch = 1;
+      if (next === "leave") leave({ params: end.trying[0], why: `${why}, twice` });
     }
-    // Of several, one alone is to blame: from now on each is timed by itself.
-    if (end.trying.length > 1 && batch > 1) batch = 1;
-    else for (const params of end.trying) keep(failed(params, reason(end, options.silenceMs)));
-    if (end.trying.length === 0 || spentMs > MOST_OVERDRAFT * budgetMs) break;
+    if (gaveUp === null && spentMs > MOST_OVERDRAFT * budgetMs) {
+      if (end.how === "hung") break;
+      gaveUp = `${why}, and its time is over`;
+    }
+    if (gaveUp !== null) break;
   }
-  if (!before.done && refused === null) {
-    log.append({ utc: new Date().toISOString(), ...subject, type: "done" });
-  }
-  return { benchCase, contender, subject, latest: latestOf(measured), defaults, refused };
+  const usual = defaults === null ? "" : candidateKey(defaults);
+  const without = unmeasured.find(({ params }) => candidateKey(params) === usual);
+  // Nothing can be said to beat defaults that were not measured.
+  if (without !== undefined) gaveUp ??= `its defaults were not measured: ${without.why}`;
+  if (!before.done && refused === null && gaveUp === null) append({ type: "done" });
+  const latest = latestOf(measured);
+  return { benchCase, contender, subject, latest, unmeasured, defaults, refused, gaveUp };
 }
 
 function reason({ how, complaint }: ChildEnd, silenceMs: number): string {
   return how === "hung"
     ? `hung: nothing was heard for ${silenceMs / 1000} s`
-    : `ended the process: ${complaint}`;
+    : `its process ended: ${complaint.replace(/\.$/, "")}`;
 }
 
 function summary(latest: readonly Measured[], defaults: Params | null): string {

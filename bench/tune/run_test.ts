@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { casesOf } from "../cases.ts";
 import { parseOptions } from "../options.ts";
-import { openLog } from "./log.ts";
-import { entryOf, type Outcome } from "./outcome.ts";
-import { runJobs } from "./run.ts";
+import { openLog, readLog } from "./log.ts";
+import { entryOf, standingOf } from "./outcome.ts";
+import { runJobs, type TuneResult } from "./run.ts";
+
+const CHILD = `${import.meta.dirname}/testing_child.ts`;
 
 const FACTS = {
   ...{ runtime: "deno 2.9.6", adapter: "Some GPU", vendor: "nvidia", driver: "1.0" },
@@ -15,11 +17,12 @@ async function run(
   folder: string,
   fault: string,
   { kernels = "merge/merge", resume = false } = {},
-): Promise<{ outcomes: Outcome[]; children: number }> {
+): Promise<TuneResult & { children: number }> {
   let children = 0;
-  const log = openLog(folder, resume);
+  const log = openLog(folder, { resume });
+  await Deno.writeTextFile(`${folder}/marker`, "", { append: true });
   const cases = casesOf(parseOptions(["--shape", "4x2x64", "--kv", "256", "--kernels", kernels]));
-  const outcomes = await runJobs({
+  const result = await runJobs({
     options: {
       ...{ cases, budgetMs: 60_000, strategy: null, silenceMs: 4000, memoryBytes: 1e9 },
       ...{ noisePct: 1, seed: 1 },
@@ -30,13 +33,13 @@ async function run(
     spawn() {
       children++;
       return new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "--no-check", `${import.meta.dirname}/testing_child.ts`, fault],
+        args: ["run", "-A", "--no-check", CHILD, fault, `${folder}/marker`],
         ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
       });
     },
   });
   log.close();
-  return { outcomes, children };
+  return { ...result, children };
 }
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
@@ -52,7 +55,6 @@ for (
   const [fault, failure, children] of [
     ["hang", /^hung: nothing was heard for 4 s$/, 2],
     ["hang-together", /^hung: nothing was heard for 4 s$/, 3],
-    ["crash", /^ended the process: .*the device is lost$/, 2],
   ] as const
 ) {
   Deno.test(`a candidate that makes its process ${fault} costs itself alone`, () =>
@@ -84,4 +86,64 @@ Deno.test("what the log has is not measured again, and what is done is not begun
     const { outcomes } = await run(folder, "nothing", { resume: true });
     assertEquals(outcomes[0].latest.length, 5);
     assertEquals(Deno.readTextFileSync(path).trim().split("\n").length, 1 + 5 + 1);
+  }));
+
+for (
+  const [fault, why] of [
+    ["crash", /^its process ended: .*the device is lost, twice$/],
+    ["silent", /^its process ended: exit code 7, twice$/],
+  ] as const
+) {
+  Deno.test(`what ends in a ${fault} of its process twice is left unmeasured, and not failed`, () =>
+    inFolder(async (folder) => {
+      const { outcomes: [outcome], children, failure } = await run(folder, fault);
+      assertEquals([outcome.gaveUp, failure, children], [null, null, 3]);
+      assertEquals(outcome.latest.map(({ params }) => params.WORKGROUP), [1, 2, 4, 5]);
+      assertEquals(outcome.latest.map(({ failure }) => failure), [null, null, null, null]);
+      assertEquals(outcome.unmeasured.map(({ params }) => params), [{ WORKGROUP: 3 }]);
+      assertMatch(outcome.unmeasured[0].why, why);
+      assertEquals([standingOf(outcome), entryOf(outcome)?.us], ["tuned", 10]);
+      const lines = readLog(folder);
+      assertEquals(lines.filter(({ type }) => type === "unmeasured").length, 1);
+      assertEquals(lines.at(-1)!.type, "done");
+    }));
+}
+
+Deno.test("a candidate that a lost device came upon is measured on a fresh one", () =>
+  inFolder(async (folder) => {
+    const { outcomes: [outcome], children } = await run(folder, "crash-once");
+    assertEquals([children, outcome.unmeasured, outcome.gaveUp], [2, [], null]);
+    assertEquals(outcome.latest.map(({ us }) => us), [10, 20, 30, 40, 50]);
+  }));
+
+Deno.test("a kernel whose process dies at every candidate is given up, and not done", () =>
+  inFolder(async (folder) => {
+    const kernels = "merge/merge,dense/split";
+    const { outcomes, failure } = await run(folder, "dying", { kernels });
+    assertEquals(outcomes.map(standingOf), ["unfinished", "unfinished"]);
+    for (const { gaveUp, latest } of outcomes) {
+      assertMatch(gaveUp!, /^its process ended: .*the device is lost$/);
+      assertEquals(latest, []);
+    }
+    assertEquals([failure, readLog(folder).filter(({ type }) => type === "done")], [null, []]);
+    // A resume takes the candidates up again.
+    const again = await run(folder, "nothing", { kernels, resume: true });
+    assertEquals(again.outcomes.map(standingOf), ["tuned", "tuned"]);
+  }));
+
+Deno.test("without a device the run ends, and what is measured stands", () =>
+  inFolder(async (folder) => {
+    await run(folder, "nothing");
+    const before = Deno.readTextFileSync(`${folder}/tune.jsonl`);
+    const kernels = "merge/merge,dense/split,score/hamming";
+    const dead = await run(folder, "dead", { kernels, resume: true });
+    assertEquals([dead.children, dead.outcomes.map(standingOf)], [2, ["tuned"]]);
+    assertMatch(dead.failure!.message, /^The device cannot be opened: its process .*no adapter\.$/);
+    assertEquals(Deno.readTextFileSync(`${folder}/tune.jsonl`), before);
+    const deaf = await run(folder, "deaf", { kernels, resume: true });
+    assertEquals(deaf.failure, null);
+    for (const outcome of deaf.outcomes) {
+      if (outcome.contender.name === "merge/merge") assertEquals(standingOf(outcome), "tuned");
+      else assertMatch(outcome.gaveUp!, /the host is out of memory$/);
+    }
   }));

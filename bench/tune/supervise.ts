@@ -4,15 +4,19 @@
  * known.
  */
 import { TextLineStream } from "@std/streams/text-line-stream";
+import { systemReason } from "../../fixtures/system_reason.ts";
 import type { Params } from "../../kernels/contender.ts";
+import { SystemError } from "../system_error.ts";
 import type { TuneJob, TuneMessage } from "./messages.ts";
 
 /** How a child ended. */
 export interface ChildEnd {
   readonly how: "done" | "hung" | "crashed";
+  /** Whether it opened the device. */
+  readonly ready: boolean;
   /** What it was trying last. */
   readonly trying: readonly Params[];
-  /** The last line that it wrote on stderr. */
+  /** The last line that it wrote on stderr, or how it ended; never empty. */
   readonly complaint: string;
 }
 
@@ -32,6 +36,7 @@ export const spawnWorker: Spawn = () =>
  * `silenceMs` milliseconds.
  *
  * @param stop Kills the child when it is aborted.
+ * @throws {SystemError} if the child cannot be started.
  */
 export async function supervise(
   spawn: Spawn,
@@ -40,10 +45,11 @@ export async function supervise(
   onMessage: (message: TuneMessage) => void,
   stop?: AbortSignal,
 ): Promise<ChildEnd> {
-  const child = spawn().spawn();
+  const child = start(spawn);
   stop?.addEventListener("abort", () => kill());
   let hung = false;
   let done = false;
+  let ready = false;
   let trying: readonly Params[] = [];
   const complaints = lastLine(child.stderr);
   const kill = () => {
@@ -57,7 +63,9 @@ export async function supervise(
     for await (const line of text.pipeThrough(new TextLineStream())) {
       clearTimeout(timer);
       timer = setTimeout(kill, silenceMs);
-      const message: TuneMessage = JSON.parse(line);
+      const message = messageOf(line);
+      if (message === null) continue;
+      if (message.type === "ready") ready = true;
       if (message.type === "trying") trying = message.candidates;
       if (message.type === "done" || message.type === "refused") done = true;
       onMessage(message);
@@ -67,7 +75,30 @@ export async function supervise(
     clearTimeout(timer);
     killQuietly(child);
   }
-  return { how: done ? "done" : hung ? "hung" : "crashed", trying, complaint: await complaints };
+  const { code, signal } = await child.status;
+  return {
+    how: done ? "done" : hung ? "hung" : "crashed",
+    ready,
+    trying,
+    complaint: await complaints || (signal === null ? `exit code ${code}` : `signal ${signal}`),
+  };
+}
+
+function start(spawn: Spawn): Deno.ChildProcess {
+  try {
+    return spawn().spawn();
+  } catch (error) {
+    throw new SystemError(`Cannot start the process that measures: ${systemReason(error)}.`);
+  }
+}
+
+/** What a line says; null for one that is none of the child's, as drivers print them. */
+function messageOf(line: string): TuneMessage | null {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
 }
 
 function killQuietly(child: Deno.ChildProcess): void {
@@ -88,8 +119,14 @@ async function give(stdin: WritableStream<Uint8Array<ArrayBuffer>>, text: string
   }
 }
 
+/** What colours a terminal's text. */
+// deno-lint-ignore no-control-regex
+const COLOUR = /\x1b\[[0-9;]*m/g;
+
 async function lastLine(stderr: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
-  const lines = (await new Response(stderr).text()).split("\n").map((line) => line.trim());
-  // An error's own line, not the stack beneath it.
-  return lines.findLast((line) => /error: |panicked/i.test(line)) ?? lines.findLast(Boolean) ?? "";
+  const text = (await new Response(stderr).text()).replaceAll(COLOUR, "");
+  const lines = text.split("\n").map((line) => line.trim());
+  // An error's own line, not the place in the source or the stack beneath it.
+  return lines.findLast((line) => /^error: Uncaught|panicked/.test(line)) ??
+    lines.findLast((line) => line !== "" && !/^at /.test(line)) ?? "";
 }

@@ -6,7 +6,7 @@ import { InputSets } from "../inputs.ts";
 import { candidateKey, candidateSpace } from "./candidates.ts";
 import { roundSizes } from "./halving.ts";
 import { measureTogether, samplingMs } from "./measure_candidates.ts";
-import type { Measured, TuneJob, TuneMessage } from "./messages.ts";
+import type { Measured, TuneJob, TuneMessage, Unmeasured } from "./messages.ts";
 import { exploreMs } from "./schedule.ts";
 import { countAllowed, nextCandidates, ranked, usualStrategy } from "./strategies.ts";
 
@@ -37,18 +37,31 @@ export async function tuneKernel(
   const affordable = (exploreMs(budgetMs) - spentMs()) / CANDIDATE_MS;
   const strategy = job.strategy ?? usualStrategy(allowed, affordable);
   say({ type: "opened", defaults: space.defaults, allowed, strategy });
+  if (finalsKnown(job.known, space.defaults)) {
+    say({ type: "done" });
+    return;
+  }
   const inputs = openInputs(context, problem);
   const tried = new Map(job.known.map((known) => [candidateKey(known.params), known]));
+  const left = new Map(job.leftOut.map((params) => [candidateKey(params), { params, us: null }]));
+  const standing = () =>
+    ranked([...tried.values()].filter(({ params }) => !left.has(candidateKey(params))));
   const keep = (measured: Measured) => {
     tried.set(candidateKey(measured.params), measured);
     say({ type: "measured", ...measured });
   };
+  const leave = (unmeasured: Unmeasured) => {
+    const { params } = unmeasured;
+    left.set(candidateKey(params), { params, us: null });
+    say({ type: "unmeasured", ...unmeasured });
+  };
   try {
     const late = () => spentMs() >= exploreMs(budgetMs);
-    const bench = { context, inputs, contender, noisePct: job.noisePct, say, keep, late };
+    const bench = { context, inputs, contender, noisePct: job.noisePct, say, keep, leave, late };
     // However little time there is, a first batch is tried: the defaults are in it.
     for (let first = tried.size === 0; first || !late(); first = false) {
-      const next = nextCandidates(strategy, space, [...tried.values()], batch, seed);
+      const known = [...tried.values(), ...left.values()];
+      const next = nextCandidates(strategy, space, known, batch, seed);
       if (next.length === 0) break;
       await measureTogether(bench, next, "explore");
       const usualUs = tried.get(candidateKey(space.defaults))?.us ?? 0;
@@ -58,18 +71,23 @@ export async function tuneKernel(
         return;
       }
     }
-    const sizes = roundSizes(ranked([...tried.values()]).length);
+    const sizes = roundSizes(standing().length);
     for (const [i, size] of sizes.entries()) {
-      const order = ranked([...tried.values()]);
+      const order = standing();
       if (order.length === 0) break;
       const leftMs = budgetMs - spentMs();
       // Where steps are long, fewer are finalists: two, however late it is.
       const most = Math.max(2, Math.floor(leftMs / samplingMs(order[0].us)));
       const best = order.slice(0, Math.min(size, most)).map(({ params }) => params);
       const last = i === sizes.length - 1;
-      const all = last ? withDefaults(best, space.defaults, tried) : best;
+      // What a run that was killed has measured of this round stands.
+      if (!last && best.every((params) => tried.get(candidateKey(params))!.phase !== "explore")) {
+        continue;
+      }
+      const all = last ? withDefaults(best, space.defaults, tried, left) : best;
       // A hang among several could not be told to one of them; then they are measured apart.
-      for (const part of batch === 1 ? all.map((one) => [one]) : [all]) {
+      const isDue = (params: Params) => tried.get(candidateKey(params))!.phase !== "final";
+      for (const part of batch === 1 ? all.filter(isDue).map((one) => [one]) : [all]) {
         await measureTogether(bench, part, last ? "final" : "round");
       }
     }
@@ -84,10 +102,18 @@ function withDefaults(
   best: readonly Params[],
   defaults: Params,
   tried: ReadonlyMap<string, Measured>,
+  left: ReadonlyMap<string, unknown>,
 ): readonly Params[] {
   const key = candidateKey(defaults);
   const there = best.some((params) => candidateKey(params) === key);
-  return there || tried.get(key)?.us == null ? best : [...best, defaults];
+  return there || left.has(key) || tried.get(key)?.us == null ? best : [...best, defaults];
+}
+
+/** Whether the last round is over: whoever was in it was measured together with the defaults. */
+function finalsKnown(known: readonly Measured[], defaults: Params): boolean {
+  const key = candidateKey(defaults);
+  const finals = known.filter(({ phase, us }) => phase === "final" && us !== null);
+  return finals.length > 1 && finals.some(({ params }) => candidateKey(params) === key);
 }
 
 function openInputs(

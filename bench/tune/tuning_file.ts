@@ -3,7 +3,10 @@ import * as v from "valibot";
 import { systemReason } from "../../fixtures/system_reason.ts";
 import { DuplicateNameError, parseStrictJson } from "../../kernels/strict_json.ts";
 import type { TunedEntry, TunedProblem, Tuning } from "../../kernels/tuning.ts";
+import { readAll } from "../append_file.ts";
+import { withLock } from "../file_lock.ts";
 import { writeWhole } from "../quality/output_file.ts";
+import { cannotWrite, SystemError } from "../system_error.ts";
 import { UsageError } from "../usage_error.ts";
 
 /** Where one's own entries are unless said otherwise. */
@@ -72,7 +75,8 @@ export function readTuning(path: string | URL): Tuning | null {
     if (error instanceof Deno.errors.NotFound) return null;
     throw new UsageError(`Cannot read ${name}: ${systemReason(error)}.`);
   }
-  return parseTuning(json, name);
+  // A tuner that was killed right after it made the file leaves it empty.
+  return json === "" ? null : parseTuning(json, name);
 }
 
 /**
@@ -96,16 +100,35 @@ export function withEntry(tuning: Tuning, entry: TunedEntry): Tuning {
 }
 
 /**
- * Writes a tuning file so that whoever looks finds the old one or all of the new.
+ * Changes a tuning file, made where it is missing, so that whoever looks finds the old one or all
+ * of the new. No other tuner writes between what `change` is given and what it gives.
  *
- * @throws {UsageError} in one sentence, if it cannot be written.
+ * @throws {UsageError | SystemError} in one sentence, if it cannot be read or written.
  */
-export function writeTuning(path: string, { entries }: Tuning): void {
+export function updateTuning(path: string, change: (tuning: Tuning) => Tuning): void {
+  const write = (json: string) => {
+    const before = json === "" ? { entries: [] } : parseTuning(json, path);
+    const { entries } = change(before);
+    writeWhole(path, `${JSON.stringify({ schema: SCHEMA, entries }, null, 2)}\n`);
+  };
   const folder = path.replace(/[/\\]*[^/\\]+$/, "");
   try {
     if (folder !== "") Deno.mkdirSync(folder, { recursive: true });
-  } catch {
-    // Writing will say why.
+    if (isDevice(path)) write("");
+    else withLock(path, (file) => write(new TextDecoder().decode(readAll(file))));
+  } catch (error) {
+    if (error instanceof UsageError || error instanceof SystemError) throw error;
+    throw cannotWrite(path, error);
   }
-  writeWhole(path, `${JSON.stringify({ schema: SCHEMA, entries }, null, 2)}\n`);
+}
+
+/** Whether a path is there and is no file, so that nothing of it is read or replaced. */
+function isDevice(path: string): boolean {
+  try {
+    const { isFile, isDirectory } = Deno.statSync(path);
+    return !isFile && !isDirectory;
+  } catch {
+    // Opening it will say why.
+    return false;
+  }
 }

@@ -1,7 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import type { TunedEntry } from "../../kernels/tuning.ts";
 import { UsageError } from "../usage_error.ts";
-import { loadTuning, parseTuning, readTuning, withEntry, writeTuning } from "./tuning_file.ts";
+import { loadTuning, parseTuning, readTuning, updateTuning, withEntry } from "./tuning_file.ts";
+
+const ROOT = `${import.meta.dirname}/../..`;
 
 const ENTRY: TunedEntry = {
   ...{ adapter: "Some GPU", driver: null, backend: "vulkan", kernel: "dense/split" },
@@ -19,12 +21,38 @@ Deno.test("a tuning file gives back what was written, alone in its folder", asyn
   try {
     const path = `${folder}/new/tuning.json`;
     assertEquals(readTuning(path), null);
-    writeTuning(path, { entries: [ENTRY] });
+    updateTuning(path, (tuning) => withEntry(tuning, ENTRY));
     assertEquals(readTuning(path), { entries: [ENTRY] });
     assertEquals(Array.from(Deno.readDirSync(`${folder}/new`), ({ name }) => name), [
       "tuning.json",
     ]);
     assertThrows(() => loadTuning(`${folder}/missing`), UsageError, "There is no tuning file");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("tuners that write one file at the same time lose nothing of each other", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/tuning.json`;
+    const kernels = ["kernel/0", "kernel/1", "kernel/2"];
+    const each = 20;
+    const codes = await Promise.all(kernels.map(async (kernel) => {
+      const script = `
+        import { updateTuning, withEntry } from "${import.meta.resolve("./tuning_file.ts")}";
+        const entry = ${JSON.stringify({ ...ENTRY, kernel })};
+        for (let kvLen = 1; kvLen <= ${each}; kvLen++) {
+          const problem = { ...entry.problem, kvLen };
+          updateTuning("${path}", (tuning) => withEntry(tuning, { ...entry, problem }));
+        }`;
+      const args = ["eval", "--no-check", script];
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT })
+        .output();
+      return code === 0 ? "done" : new TextDecoder().decode(stderr);
+    }));
+    assertEquals(codes, kernels.map(() => "done"));
+    assertEquals(readTuning(path)!.entries.length, kernels.length * each);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

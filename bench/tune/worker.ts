@@ -5,8 +5,10 @@
  */
 import { findContender } from "../../kernels/registry.ts";
 import { eligible, openContext } from "../context.ts";
+import { EXIT } from "../exit_codes.ts";
 import { openAdapter } from "../host.ts";
 import { readRevision } from "../revision.ts";
+import { runCommand } from "../run_command.ts";
 import type { TuneJob, TuneMessage } from "./messages.ts";
 import { tuneKernel } from "./tune_kernel.ts";
 
@@ -20,10 +22,11 @@ async function main(): Promise<void> {
     timer: job.timer,
     onProgress: () => {},
   });
+  say({ type: "ready" });
   for (const note of context.notes) say({ type: "note", note });
   const [refused] = eligible(context, job.problem, [contender]).refused;
   if (refused) say({ type: "refused", why: refused.why });
-  else await tuneKernel(context, { ...job, contender }, begunMs, say);
+  else await context.guard.run(() => tuneKernel(context, { ...job, contender }, begunMs, say));
 }
 
 /** Throws when nobody listens any more: a child must not outlive its tuner. */
@@ -33,7 +36,11 @@ function say(message: TuneMessage): void {
 }
 
 if (import.meta.main) {
-  await main();
-  // A device keeps the process alive.
-  Deno.exit(0);
+  // Whatever went wrong is told in a line, and ends the process: a device keeps it alive.
+  Deno.exit(
+    await runCommand(async () => {
+      await main();
+      return EXIT.ok;
+    }, []),
+  );
 }

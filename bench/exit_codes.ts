@@ -1,0 +1,34 @@
+/** Exit codes of every command. */
+
+/** What the exit code of a command says. */
+export const EXIT = {
+  /** All that was asked for was done. */
+  ok: 0,
+  /** What was measured is wrong: a kernel failed its check, or what else a command checks. */
+  failed: 1,
+  /** The caller's flags or files will not do. */
+  usage: 2,
+  /** The device or the system failed: no adapter, a lost device, a full disk, a fault in the code. */
+  system: 3,
+  /** Stopped by Ctrl-C, as shells have it. */
+  stopped: 130,
+} as const;
+
+/**
+ * The lines on exit codes that end a command's help.
+ *
+ * @param ok What 0 means.
+ * @param failed What 1 means; null for a command that checks nothing.
+ */
+export function exitHelp(ok: string, failed: string | null): string {
+  const lines: [number, string][] = [
+    [EXIT.ok, ok],
+    ...(failed === null ? [] : [[EXIT.failed, failed] as [number, string]]),
+    [EXIT.usage, "wrong usage"],
+    [EXIT.system, "the device or the system failed: no adapter, a lost device, a full disk"],
+    [EXIT.stopped, "stopped by Ctrl-C"],
+  ];
+  return `Exit code\n${
+    lines.map(([code, what]) => `  ${String(code).padEnd(5)}${what}`).join("\n")
+  }`;
+}

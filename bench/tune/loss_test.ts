@@ -1,0 +1,74 @@
+/** A device that is really lost, under the process that measures. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { casesOf } from "../cases.ts";
+import { openAdapter } from "../host.ts";
+import { parseOptions } from "../options.ts";
+import { inFolder } from "../testing_command.ts";
+import { openLog, readLog } from "./log.ts";
+import { standingOf } from "./outcome.ts";
+import { runJobs, type TuneResult } from "./run.ts";
+
+/** Tunes the merge while its third candidate in a process loses the device, up to `marker`. */
+async function run(folder: string, marker: string, resume = false): Promise<TuneResult> {
+  const log = openLog(folder, { resume });
+  const flags = ["--shape", "4x2x64", "--kv", "256", "--kernels", "merge/merge"];
+  const result = await runJobs({
+    options: {
+      ...{ cases: casesOf(parseOptions(flags)), budgetMs: 15_000, strategy: null },
+      ...{ silenceMs: 60_000, memoryBytes: 1e9, noisePct: 1, seed: 1, timer: "auto" },
+    },
+    ...{
+      facts: (await openAdapter()).info,
+      log,
+      onProgress: () => {},
+      onOutcome: () => {},
+      onNote: () => {},
+    },
+    spawn: () =>
+      new Deno.Command(Deno.execPath(), {
+        args: [
+          ...["run", "-A", "--no-check", "--preload", `${import.meta.dirname}/../testing_loss.ts`],
+          `${import.meta.dirname}/worker.ts`,
+        ],
+        ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+        env: { NO_COLOR: "1", TESTING_LOSS: `merge/merge 3 ${marker}` },
+      }),
+  });
+  log.close();
+  return result;
+}
+
+Deno.test("a lost device costs no candidate anything: a fresh one measures them all", () =>
+  inFolder(async (folder) => {
+    const { outcomes: [outcome], failure } = await run(folder, `${folder}/lost`);
+    assert(Deno.statSync(`${folder}/lost`).isFile);
+    assertEquals([failure, outcome.gaveUp, outcome.unmeasured], [null, null, []]);
+    assertEquals(outcome.latest.map(({ failure }) => failure), [null, null, null, null, null]);
+    assertEquals(standingOf(outcome), "tuned");
+  }));
+
+Deno.test("a device that is lost again and again fails no candidate, and a resume goes on", () =>
+  inFolder(async (folder) => {
+    const { outcomes: [outcome], failure } = await run(folder, "always");
+    assertEquals([failure, standingOf(outcome)], [null, "unfinished"]);
+    assertMatch(outcome.gaveUp!, /^its process ended: The GPU device was lost/);
+    for (const { why } of outcome.unmeasured) {
+      assertMatch(why, /The GPU device was lost.*, twice$/);
+    }
+    const types = new Set(readLog(folder).map(({ type }) => type));
+    assertEquals(types, new Set(["opened", "unmeasured"]));
+
+    await Deno.writeTextFile(`${folder}/lost`, "");
+    const { outcomes: [again] } = await run(folder, `${folder}/lost`, true);
+    assertEquals([standingOf(again), again.latest.length], ["tuned", 5]);
+    const lines = readLog(folder).length;
+    const { outcomes: [third] } = await run(folder, `${folder}/lost`, true);
+    assertEquals([third.latest, readLog(folder).length], [again.latest, lines]);
+
+    // Killed after its last measurement, before it said that it was done.
+    const text = Deno.readTextFileSync(`${folder}/tune.jsonl`);
+    Deno.writeTextFileSync(`${folder}/tune.jsonl`, text.replace(/[^\n]+"done"[^\n]*\n$/, ""));
+    assertEquals(readLog(folder).length, lines - 1);
+    const { outcomes: [last] } = await run(folder, `${folder}/lost`, true);
+    assertEquals([last.latest, readLog(folder).length], [again.latest, lines]);
+  }));
