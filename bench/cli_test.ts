@@ -136,7 +136,14 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     const allowed = CONTENDERS.map(({ name }) => name);
     assertGreater(rows.length, allowed.length / 2);
     const mayBeEmpty = ["rows", "unique_rows", "speedup_vs_dense", "failure"];
-    mayBeEmpty.push("workgroup", "ns_per_tick", "gflops_per_s", "data_digest", "clock_grain_ns");
+    mayBeEmpty.push(
+      "workgroup",
+      "ns_per_tick",
+      "gflops_per_s",
+      "data_digest",
+      "clock_grain_ns",
+      "hand_over",
+    );
     const ofProbes = ["gbytes_per_s", "floor_us", "roofline_pct", "rel_l2_err"];
     const isProbe = (row: { stage?: string }) => row.stage === "probe";
     assertGreater(rows.filter(isProbe).length, 5);
@@ -150,6 +157,8 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
         const empty = [...mayBeEmpty, ...(isProbe(row) ? ofProbes : [])].includes(name);
         assert(row[name] !== "" || empty, `${row.kernel}: ${name}`);
       }
+      // Every whole step hands something over, within a dispatch or between two.
+      if (row.stage === "pipeline") assertMatch(row.hand_over!, /^(dispatch|atomics|barrier)$/);
       assertEquals([row.verified, row.failure], ["true", ""]);
       assertGreater(Number(row.median_us), 0);
       assertEquals(row.case_id, "4x1x64-n512-b1-f16-c32h-mlp3x128f16-s32-w128+128");

@@ -49,9 +49,13 @@ Deno.test("the shipped map catches of the shipped trace far more than a projecti
 Deno.test("a map for other heads than the trace's is refused", async () => {
   const trace = await readTraceFile(SHIPPED_TRACE);
   const learnedMap = takeMapHeads(await loadMap(SHIPPED_MAP), 0, 1);
-  const cases = () => casesOf(parseOptions(["--trace", "t"]), { name: "t", trace, learnedMap });
-  const { message } = assertThrows(cases, UsageError);
-  assertEquals(message, "The map is for another problem: code heads 1 and not 4.");
+  const of = (...flags: string[]) => () =>
+    casesOf(parseOptions(["--trace", "t", ...flags]), { name: "t", trace, learnedMap });
+  const why = "the map is for another problem: code heads 1 and not 4.";
+  assertEquals(
+    assertThrows(of("--trace-map", "m.safetensors"), UsageError).message,
+    `m.safetensors for the trace t: ${why}`,
+  );
 });
 
 Deno.test("a trace's quality is told in percent", () => {

@@ -13,6 +13,7 @@ import { merge } from "./merge/merge.ts";
 import {
   sparseFour,
   sparsePortable,
+  sparseSorted,
   sparseSubgroup,
   sparseThree,
   sparseTwo,
@@ -48,6 +49,7 @@ export const CONTENDERS: readonly Contender[] = [
   sparseFour,
   sparseSubgroup,
   sparsePortable,
+  sparseSorted,
 ];
 
 /**

@@ -5,12 +5,14 @@
  * of all (`deno task mutate merge/merge`); exits 1 if any was missed.
  *
  * Probes are left out: they time the device and nobody reads their results, so there is no wrong
- * one. (`probe/fill` only makes inputs, and any input will do.)
+ * one. (`probe/fill` only makes inputs, and any input will do.) The checks of the device have
+ * mutants in tests of their own.
  * @module
  */
 import { parse } from "@std/csv";
 import { casesOf } from "../bench/cases.ts";
 import { eligible } from "../bench/context.ts";
+import { exitHelp } from "../bench/exit_codes.ts";
 import { helpOrVersion } from "../bench/help_or_version.ts";
 import { matching } from "../bench/kernel_globs.ts";
 import { parseOptions } from "../bench/options.ts";
@@ -50,6 +52,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["attend/select_gather_group", "exp2(of_split.x - peak)", "exp2(of_split.x + peak)"],
   ["prefill/flash", "exp2(four - peaks", "exp2(four + peaks"],
   ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
+  ["merge/join_splits", "exp2(partial_stats.x - m_new)", "exp2(partial_stats.x + m_new)"],
   ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
   ["dense/split_subgroup", "- peak), inside)", "+ peak), inside)"],
   ["dense/token_pool", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
@@ -73,10 +76,12 @@ const MOST_MS = 180_000;
 
 const ROOT = `${import.meta.dirname}/..`;
 
-/** Every kernel with a file, `STAGE/NAME`, but the probes. */
+/** Every kernel with a file, `STAGE/NAME`, but probes and checks of the device. */
 export function kernelFiles(): string[] {
   const names = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
-  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^probe$/.test(stage)).flatMap((stage) =>
+  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^(probe|check)$/.test(stage)).flatMap((
+    stage,
+  ) =>
     names(`${ROOT}/kernels/${stage}`).filter((file) => file.endsWith(".wgsl"))
       .map((file) => `${stage}/${file.replace(/\.wgsl$/, "")}`)
   );
@@ -130,17 +135,32 @@ function problemOf(contenders: readonly string[]): readonly string[] {
   return contenders.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }
 
-function benchmark(copy: string, contenders: readonly string[], results: string) {
+/** Kernels that run only where no workgroup may join what others left. */
+const JOINING = ["merge/join_splits"];
+
+function benchmark(
+  copy: string,
+  contenders: readonly string[],
+  results: string,
+  more: readonly string[] = [],
+) {
   const problem = problemOf(contenders);
-  const flags = [...problem, "--kernels", contenders.join(), "--out", results];
+  const flags = [...problem, "--kernels", contenders.join(), "--out", results, ...more];
   return deno(copy, "run", "-A", "--no-check", "bench/main.ts", ...flags);
 }
 
 /** Runs the tests against the reference; says which contenders let the mutant pass, and why. */
-async function runTests(copy: string, contenders: readonly string[]): Promise<string[]> {
+async function runTests(
+  copy: string,
+  kernel: string,
+  contenders: readonly string[],
+): Promise<string[]> {
   const stages = new Set(contenders.map((name) => name.split("/")[0]));
   const files = Array.from(stages, (stage) => `kernels/${stage}/${stage}_test.ts`);
-  const filter = `/^(${contenders.join("|")}): equals the reference/`;
+  const test = JOINING.includes(kernel)
+    ? "computes the same with a hand-over by dispatch"
+    : "equals the reference";
+  const filter = `/^(${contenders.join("|")}): ${test}/`;
   const flags = ["-A", "--no-check", "--reporter=tap", "--filter", filter];
   const { code, out, err } = await deno(copy, "test", ...flags, ...files);
   const failed = failures(out);
@@ -150,9 +170,14 @@ async function runTests(copy: string, contenders: readonly string[]): Promise<st
 }
 
 /** Runs the main job; says which contenders it does not list as FAILED, and why. */
-async function runBench(copy: string, contenders: readonly string[]): Promise<string[]> {
+async function runBench(
+  copy: string,
+  kernel: string,
+  contenders: readonly string[],
+): Promise<string[]> {
   const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });
-  const { code, out, err } = await benchmark(copy, contenders, results);
+  const more = JOINING.includes(kernel) ? ["--hand-over", "dispatch"] : [];
+  const { code, out, err } = await benchmark(copy, contenders, results, more);
   const missed: string[] = [];
   if (code !== 1) missed.push(`exit code ${code}: ${err.trim().split("\n").at(-1)}`);
   if (!err.includes(`FAILED: ${contenders.join(", ")}\n`)) missed.push("not said on stderr");
@@ -185,8 +210,11 @@ async function contendersByKernel(): Promise<Map<string, string[]>> {
   for (const contender of CONTENDERS) {
     const { problem } = casesOf(parseOptions(problemOf([contender.name])))[0];
     if (eligible({ features, limits }, problem, [contender]).able.length === 0) continue;
-    const { dispatches } = contender.plan(problem, contender.defaults(problem, limits));
-    for (const name of new Set(dispatches.map(({ kernel }) => kernel.name))) {
+    const names = (["barrier", "dispatch"] as const).flatMap((handOver) => {
+      const params = contender.defaults(problem, { ...limits, handOver });
+      return contender.plan(problem, params).dispatches.map(({ kernel }) => kernel.name);
+    });
+    for (const name of new Set(names)) {
       users.set(name, [...users.get(name) ?? [], contender.name]);
     }
   }
@@ -202,7 +230,10 @@ async function tryMutant(copy: string, kernel: string, users: readonly string[])
   const source = await Deno.readTextFile(file);
   try {
     await Deno.writeTextFile(file, plant(source, mutant));
-    const [tests, bench] = await Promise.all([runTests(copy, users), runBench(copy, users)]);
+    const [tests, bench] = await Promise.all([
+      runTests(copy, kernel, users),
+      runBench(copy, kernel, users),
+    ]);
     return [...tests.map((why) => `tests: ${why}`), ...bench.map((why) => `bench: ${why}`)];
   } catch (error) {
     return [error instanceof Error ? error.message : String(error)];
@@ -222,7 +253,7 @@ Usage: deno task mutate [KERNEL...]
 
 Works on a copy of the tree, for minutes per kernel on a CPU.
 
-Exit code: 0 all caught, 1 some were missed, 2 wrong usage.`;
+${exitHelp("all caught", "some were missed")}`;
 
 /**
  * The kernels to break: those that the command line names, or all.

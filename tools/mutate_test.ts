@@ -20,7 +20,7 @@ Deno.test("every kernel but the probes has one mutant, which can be planted", ()
 
 Deno.test("kernels are chosen by name, glob or folder, and what fits none is refused", () => {
   assertEquals(chooseKernels([]), kernelFiles());
-  assertEquals(chooseKernels(["merge/merge", "merge"]), ["merge/merge"]);
+  assertEquals(chooseKernels(["merge/merge", "merge"]), ["merge/join_splits", "merge/merge"]);
   assertEquals(chooseKernels(["dense"]), chooseKernels(["dense/*"]));
   assertThrows(() => chooseKernels(["merge/x"]), UsageError, "No kernel is called merge/x; the");
   assertThrows(() => chooseKernels(["--frob"]), UsageError, "Unknown flag --frob;");

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import type { Params } from "../../kernels/contender.ts";
 import { LARGE_LIMITS as LIMITS } from "../../kernels/pipeline/device_limits.ts";
 import { CONTENDERS, findContender } from "../../kernels/registry.ts";
+import { workgroupFacts } from "../../kernels/wgsl_facts.ts";
 import { problemOfCase } from "./testing_space.ts";
 import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
 
@@ -41,9 +42,16 @@ Deno.test("every combination is there once, and nothing that a smaller device re
   const space = candidateSpace(split, p, LIMITS);
   const all = Array.from({ length: space.size }, (_, i) => space.at(i));
   assertEquals(new Set(all.map(candidateKey)).size, space.size);
-  const small = { ...LIMITS, maxComputeInvocationsPerWorkgroup: 64 };
+  const small = { ...LIMITS, maxComputeWorkgroupStorageSize: 8192 };
   const allowed = all.filter(candidateSpace(split, p, small).allows);
-  assert(allowed.length > 0 && allowed.every(({ WORKGROUP }) => WORKGROUP <= 64));
+  const bytesOf = (params: Params) =>
+    Math.max(
+      ...split.plan(p, params).dispatches.map(({ kernel, params }) =>
+        workgroupFacts(kernel.source, params).bytes
+      ),
+    );
+  assert(allowed.length > 0 && allowed.every((params) => bytesOf(params) <= 8192));
+  assert(all.some((params) => bytesOf(params) > 8192));
 });
 
 Deno.test("a merge is compared with merges of as many partials", () => {

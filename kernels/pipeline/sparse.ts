@@ -18,6 +18,7 @@ import type { Problem } from "../problem.ts";
 import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { encodeScoreGroup } from "../score/encode_score_group.ts";
 import { hamming } from "../score/hamming.ts";
+import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
 
@@ -139,6 +140,16 @@ export const sparsePortable: Contender = sparseStep(
   "pipeline/sparse",
   "encode, score, counting select, portable gather-attend, merge: 5 dispatches",
   { encode: encodeQuery, score: hamming, select: counting, attend: gather },
+);
+
+/**
+ * The portable step that sorts instead of counting: for shared codes with so many distances that
+ * their counts overflow a small device's workgroup memory.
+ */
+export const sparseSorted: Contender = sparseStep(
+  "pipeline/sparse_sorted",
+  "encode, score, bitonic select, portable gather-attend, merge",
+  { encode: encodeQuery, score: hamming, select: selectBitonic, attend: gather },
 );
 
 /** The step for devices with subgroups. */

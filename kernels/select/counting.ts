@@ -1,5 +1,5 @@
 /** Counting select: exact top-k from the histogram that the score stage leaves. */
-import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
 import {
   codeHeads,
@@ -42,9 +42,10 @@ const MOST_WORKGROUPS = 1024;
  * Parameters of the counting selects: one window of tokens per workgroup, long enough at a long
  * capacity that the histograms are not added up too often, unless there are lists in plenty.
  */
-export function countingDefaults(p: Problem): Params {
+export function countingDefaults(p: Problem, limits: DeviceLimits): Params {
   const manyBins = maxDistance(p) > 256 && p.capacity > 65536;
-  const WORKGROUP = p.capacity <= 16384 ? 128 : manyBins ? 512 : 256;
+  const wanted = p.capacity <= 16384 ? 128 : manyBins ? 512 : 256;
+  const WORKGROUP = Math.min(wanted, limits.maxComputeInvocationsPerWorkgroup);
   const lists = p.batch * codeHeads(p);
   const TOKENS = p.capacity > 65536 || p.capacity > 16384 && lists >= MANY_LISTS ? 32 : 16;
   const windows = Math.ceil(p.capacity / (WORKGROUP * TOKENS));

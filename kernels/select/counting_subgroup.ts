@@ -33,7 +33,7 @@ export const countingSubgroup: Contender = defineContender({
   tunables: COUNTING_TUNABLES,
   features: ["subgroups"],
   defaults: (p, limits) => ({
-    ...countingDefaults(p),
+    ...countingDefaults(p, limits),
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
   }),
   refuses,
