@@ -96,6 +96,9 @@
  * device.destroy();
  * ```
  *
+ * A decoder tries its device before it relies on it. {@linkcode checkDevice} tells what came of that,
+ * and {@linkcode readHandOver} which {@linkcode HandOver} is known to be safe beyond the default.
+ *
  * Beneath it, {@linkcode CONTENDERS} lists every kernel as a {@linkcode Contender}, whose plan for a
  * problem {@linkcode compilePlan}, {@linkcode bindProgram} and {@linkcode recordProgram} run; the
  * `...Reference` functions say in f64 what each stage must compute.
@@ -103,6 +106,7 @@
  * @module
  */
 export { attendReference, type RowOf } from "./kernels/attend/reference.ts";
+export { checkDevice, type CheckedDevice, readHandOver } from "./kernels/check/device_check.ts";
 export {
   addCost,
   type Binding,
@@ -113,6 +117,7 @@ export {
   costBytes,
   type DeviceLimits,
   type Dispatch,
+  type HandOver,
   type Kernel,
   type ParamRange,
   type Params,
@@ -147,6 +152,7 @@ export {
   PROBLEM_RANGES,
   problemParams,
 } from "./kernels/layout.ts";
+export { HAND_OVER_CODE, handOverOf } from "./kernels/merge/hand_over.ts";
 export { mergeReference } from "./kernels/merge/reference.ts";
 export type { CallersBuffers, DecoderBufferName } from "./kernels/pipeline/decoder_buffers.ts";
 export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/pipeline/decoder.ts";

@@ -39,9 +39,12 @@ export const CHECK_KERNELS: readonly Kernel[] = [subgroupsKernel, handOverKernel
 export interface CheckedDevice {
   /** The features that kernels may use: those of the device, less what does not hold. */
   readonly features: ReadonlySet<string>;
-  /** Its limits, with the hand-over that kernels may use. */
+  /**
+   * Its limits for a {@linkcode Contender}. `handOver` is the one that was checked, or `dispatch`
+   * where that failed; `subgroupMinSize` is left out with the feature.
+   */
   readonly limits: DeviceLimits;
-  /** A sentence for whatever was taken away. */
+  /** A sentence for whatever was taken away; none where nothing was. */
   readonly notes: readonly string[];
 }
 
@@ -54,6 +57,11 @@ const READ: readonly { readonly compiler: Compiler; readonly backend: string }[]
 /**
  * The fastest hand-over that is known to be ordered: `barrier` where the compiler's output for the
  * backend was read, else `dispatch`.
+ *
+ * @param compiler What {@linkcode compilerOf} says of the device.
+ * @param backend `vulkan`, `metal`, `dx12` or `gl`. A device does not tell: only the engine, which
+ * chose it or knows its runtime, can. Any other name gets `dispatch`.
+ * @returns A hand-over to check by {@linkcode checkDevice} and to give {@linkcode createDecoder}.
  */
 export function readHandOver(compiler: Compiler, backend: string): HandOver {
   const known = READ.some((each) => each.compiler === compiler && each.backend === backend);
@@ -65,6 +73,12 @@ const checked = new WeakMap<GPUDevice, Map<HandOver, Promise<CheckedDevice>>>();
 /**
  * Checks a device: that subgroups are consecutive threads of the sizes that it reports, and, for a
  * hand-over within a dispatch, that partials arrive. Each device is checked once for each hand-over.
+ *
+ * {@linkcode createDecoder} does so itself. An engine that wants to know beforehand, or that runs
+ * contenders without a decoder, calls it; the decoder then finds the device checked.
+ *
+ * @param handOver The hand-over to try; `dispatch` needs no trial.
+ * @returns What kernels may rely on, which is never more than the device and the caller said.
  */
 export function checkDevice(device: GPUDevice, handOver: HandOver): Promise<CheckedDevice> {
   const known = checked.get(device) ?? new Map<HandOver, Promise<CheckedDevice>>();

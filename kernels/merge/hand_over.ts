@@ -9,14 +9,18 @@ import { groupSize, type Problem } from "../problem.ts";
 import { slicesFor } from "./merge.ts";
 import source from "./join_splits.wgsl" with { type: "text" };
 
-/** Values of the HAND_OVER parameter. */
+/** Value of a kernel's HAND_OVER parameter for each hand-over. */
 export const HAND_OVER_CODE: Readonly<Record<HandOver, number>> = {
   dispatch: 0,
   barrier: 1,
   atomics: 2,
 };
 
-/** What a HAND_OVER parameter says. */
+/**
+ * The hand-over that a HAND_OVER parameter stands for.
+ *
+ * @throws {RangeError} for a number that stands for none.
+ */
 export function handOverOf(code: number): HandOver {
   const found = Object.entries(HAND_OVER_CODE).find(([, value]) => value === code);
   if (!found) throw new RangeError(`no hand-over has the code ${code}`);
