@@ -1,9 +1,14 @@
 /** Who compiles is told from the device alone: inside Deno run both naga (its own) and Tint (Dawn). */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { create } from "webgpu";
+import { checkDevice } from "./check/device_check.ts";
 import { createDecoder } from "./pipeline/decoder.ts";
+import { planDecoder } from "./pipeline/decoder_plan.ts";
+import { limitsOf } from "./pipeline/device_limits.ts";
+import { type CompileOptions, compilePlan } from "./program.ts";
 import { openTestDevice } from "./testing.ts";
 import { testCase } from "./testing_grid.ts";
+import { type Dialect, STANDARD_DIALECT } from "./wgsl.ts";
 import { compilerOf, dialectOf } from "./wgsl_compiler.ts";
 
 /** Dawn ends with the object that `create` gives: what holds the device has to hold that too. */
@@ -34,25 +39,74 @@ Deno.test("Dawn's device has Tint, which wants every line, with and without feat
   }
 });
 
-Deno.test("a decoder with subgroups compiles on Dawn inside Deno", async () => {
+const { p: problem } = testCase({ lengths: [300] });
+const SUBGROUP = { contender: "pipeline/sparse_subgroup" };
+
+/** Compiles all that a decoder with subgroups runs. The null device computes nothing to check. */
+async function compileDecoder(device: GPUDevice, options: CompileOptions): Promise<string[]> {
+  const facts = { features: new Set<string>(device.features), limits: limitsOf(device) };
+  const { step, encode } = planDecoder(problem, facts, SUBGROUP);
+  const plans = [step, encode!.prompt, encode!.append];
+  const programs = await Promise.all(plans.map((plan) => compilePlan(device, plan, options)));
+  return programs.flatMap(({ steps }) => steps.map(({ dispatch }) => dispatch.kernel.name));
+}
+
+/** Keeps whatever is compiled on a device from now on. */
+function keepCompiled(device: GPUDevice): GPUShaderModuleDescriptor[] {
+  const compiled: GPUShaderModuleDescriptor[] = [];
+  const create = device.createShaderModule.bind(device);
+  device.createShaderModule = (descriptor) => {
+    compiled.push(descriptor);
+    return create(descriptor);
+  };
+  return compiled;
+}
+
+/** Whether a device was asked for its dialect. */
+function wasAsked(compiled: readonly GPUShaderModuleDescriptor[]): boolean {
+  return compiled.some(({ code }) => code === "enable subgroups;");
+}
+
+Deno.test("the kernels of a decoder with subgroups compile on Dawn inside Deno", async () => {
   const device = await nullDevice("subgroups");
-  const { p } = testCase({ lengths: [300] });
-  const decoder = await createDecoder(device, p, { contender: "pipeline/sparse_subgroup" });
-  assertEquals(decoder.contender, "pipeline/sparse_subgroup");
-  decoder.destroy();
+  const compiled = keepCompiled(device);
+  const kernels = await compileDecoder(device, {});
+  assert(kernels.includes("encode/prompt"), kernels.join());
+  assert(wasAsked(compiled));
+  assert(compiled.some(({ label, code }) => label && code.startsWith("enable subgroups;\n")));
   device.destroy();
 });
 
-Deno.test("a given dialect is taken instead of asking", async () => {
+const NO_LINES: Dialect = { enables: new Set() };
+
+Deno.test("a given dialect is taken instead of asking, by the check and by the decoder", async () => {
   const device = await nullDevice("subgroups");
-  const { p } = testCase({ lengths: [300] });
-  const options = {
-    contender: "pipeline/sparse_subgroup",
-    dialect: { enables: new Set<string>() },
-  };
-  const error = await createDecoder(device, p, options).catch((error: Error) => error);
-  assert(error instanceof Error);
-  assertStringIncludes(error.message, "without extension 'subgroups'");
+  const compiled = keepCompiled(device);
+  const decoder = await createDecoder(device, problem, {
+    contender: "pipeline/sparse",
+    dialect: STANDARD_DIALECT,
+  });
+  decoder.destroy();
+  await checkDevice(device, "barrier", STANDARD_DIALECT);
+  const labels = compiled.map(({ label }) => label);
+  for (const kernel of ["check/subgroups", "check/hand_over", "encode/prompt"]) {
+    assert(labels.includes(kernel), `${kernel} is not among ${labels}`);
+  }
+  assert(!wasAsked(compiled));
+  device.destroy();
+});
+
+Deno.test("without the line that Dawn wants neither the check nor the kernels compile", async () => {
+  const device = await nullDevice("subgroups");
+  const options = { dialect: NO_LINES };
+  const refused = "does not compile";
+  const check = await assertRejects(() => createDecoder(device, problem, options), Error, refused);
+  assertMatch(check.message, /^check\/subgroups .*without extension 'subgroups'/s);
+  const kernels = await assertRejects(() => compileDecoder(device, options), Error, refused);
+  assertMatch(kernels.message, /^(?!check)\w+\/\w+ .*without extension 'subgroups'/s);
+  // What a wrong dialect came to is not kept for the right one.
+  const decoder = await createDecoder(device, problem, { dialect: STANDARD_DIALECT });
+  decoder.destroy();
   device.destroy();
 });
 

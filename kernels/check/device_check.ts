@@ -8,6 +8,7 @@ import { defineKernel } from "../define.ts";
 import { HAND_OVER_CODE, handOverBytes } from "../merge/hand_over.ts";
 import { limitsOf } from "../pipeline/device_limits.ts";
 import { allocate, bindProgram, compilePlan, recordProgram } from "../program.ts";
+import type { Dialect } from "../wgsl.ts";
 import type { Compiler } from "../wgsl_compiler.ts";
 import handOverSource from "./hand_over.wgsl" with { type: "text" };
 import subgroupsSource from "./subgroups.wgsl" with { type: "text" };
@@ -68,32 +69,49 @@ export function readHandOver(compiler: Compiler, backend: string): HandOver {
   return known ? "barrier" : "dispatch";
 }
 
-const checked = new WeakMap<GPUDevice, Map<HandOver, Promise<CheckedDevice>>>();
+const checked = new WeakMap<GPUDevice, Map<string, Promise<CheckedDevice>>>();
 
 /**
  * Checks a device: that subgroups are consecutive threads of the sizes that it reports, and, for a
- * hand-over within a dispatch, that partials arrive. Each device is checked once for each hand-over.
+ * hand-over within a dispatch, that partials arrive. Each device is checked once for each hand-over
+ * and dialect.
  *
  * {@linkcode createDecoder} does so itself. An engine that wants to know beforehand, or that runs
- * contenders without a decoder, calls it; the decoder then finds the device checked.
+ * contenders without a decoder, calls it; a decoder of the same hand-over and dialect then finds
+ * the device checked.
  *
  * @param handOver The hand-over to try; `dispatch` needs no trial.
+ * @param dialect The WGSL that the device's compiler takes (default: the device is asked).
  * @returns What kernels may rely on, which is never more than the device and the caller said.
+ * @throws {Error} where a check does not compile, as in the wrong dialect.
  */
-export function checkDevice(device: GPUDevice, handOver: HandOver): Promise<CheckedDevice> {
-  const known = checked.get(device) ?? new Map<HandOver, Promise<CheckedDevice>>();
+export function checkDevice(
+  device: GPUDevice,
+  handOver: HandOver,
+  dialect?: Dialect,
+): Promise<CheckedDevice> {
+  const known = checked.get(device) ?? new Map<string, Promise<CheckedDevice>>();
   checked.set(device, known);
-  let found = known.get(handOver);
-  if (!found) known.set(handOver, found = check(device, handOver));
+  const key = JSON.stringify([handOver, dialect && [...dialect.enables].sort()]);
+  let found = known.get(key);
+  if (!found) {
+    found = check(device, handOver, dialect);
+    known.set(key, found);
+    found.catch(() => known.delete(key));
+  }
   return found;
 }
 
-async function check(device: GPUDevice, handOver: HandOver): Promise<CheckedDevice> {
+async function check(
+  device: GPUDevice,
+  handOver: HandOver,
+  dialect: Dialect | undefined,
+): Promise<CheckedDevice> {
   const features = new Set<string>(device.features);
   const { subgroupMinSize, ...limits } = limitsOf(device);
   const notes: string[] = [];
   const subgroupFault = features.has("subgroups")
-    ? await findSubgroupFault(device, subgroupMinSize)
+    ? await findSubgroupFault(device, subgroupMinSize, dialect)
     : undefined;
   if (subgroupFault) {
     features.delete("subgroups");
@@ -101,7 +119,7 @@ async function check(device: GPUDevice, handOver: HandOver): Promise<CheckedDevi
   }
   const handOverFault = handOver === "dispatch"
     ? undefined
-    : await findHandOverFault(device, handOver);
+    : await findHandOverFault(device, handOver, handOverKernel, dialect);
   if (handOverFault) {
     notes.push(`A dispatch of its own merges partials on this device: ${handOverFault}.`);
   }
@@ -120,6 +138,7 @@ async function check(device: GPUDevice, handOver: HandOver): Promise<CheckedDevi
 async function findSubgroupFault(
   device: GPUDevice,
   reportedMin: number | undefined,
+  dialect: Dialect | undefined,
 ): Promise<string | undefined> {
   for (const workgroup of [64, 256]) {
     const dispatch: Dispatch = {
@@ -128,7 +147,8 @@ async function findSubgroupFault(
       workgroups: [2, 1, 1],
     };
     const bytes = 16 * 2 * workgroup;
-    const words = await runAndRead(device, [dispatch], { found: bytes }, "found", bytes);
+    const buffers = { found: bytes };
+    const words = await runAndRead(device, [dispatch], buffers, "found", bytes, dialect);
     for (let at = 0; at < 2 * workgroup; at++) {
       const fault = subgroupFaultOf(
         words.subarray(4 * at, 4 * at + 4),
@@ -171,6 +191,7 @@ export async function findHandOverFault(
   device: GPUDevice,
   handOver: HandOver,
   kernel: Kernel = handOverKernel,
+  dialect?: Dialect,
 ): Promise<string | undefined> {
   const params = { SPLITS, LISTS, WORKGROUP, HAND_OVER: HAND_OVER_CODE[handOver] };
   const dispatch: Dispatch = { kernel, params, workgroups: [SPLITS, LISTS, 1] };
@@ -179,7 +200,14 @@ export async function findHandOverFault(
     findings: 8 + 4 * LISTS,
   };
   const dispatches = Array.from({ length: TURNS }, () => dispatch);
-  const [wrong, handOvers] = await runAndRead(device, dispatches, buffers, "findings", 8);
+  const [wrong, handOvers] = await runAndRead(
+    device,
+    dispatches,
+    buffers,
+    "findings",
+    8,
+    dialect,
+  );
   const all = TURNS * LISTS;
   if (handOvers !== all) return `${handOvers} of ${all} hand-overs by ${handOver} took place`;
   if (wrong > 0) return `${wrong} partials did not arrive in ${all} hand-overs by ${handOver}`;
@@ -192,6 +220,7 @@ async function runAndRead(
   bytesOf: Readonly<Record<string, number>>,
   name: string,
   bytes: number,
+  dialect: Dialect | undefined,
 ): Promise<Uint32Array> {
   const plan: Plan = {
     buffers: Object.fromEntries(
@@ -199,7 +228,7 @@ async function runAndRead(
     ),
     dispatches,
   };
-  const program = await compilePlan(device, plan, { unroll: false });
+  const program = await compilePlan(device, plan, { dialect, unroll: false });
   const buffers = allocate(device, plan.buffers);
   const staging = device.createBuffer({
     size: bytes,

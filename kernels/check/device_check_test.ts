@@ -1,6 +1,9 @@
-import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
+import { createDecoder, type DecoderOptions } from "../pipeline/decoder.ts";
 import { LARGE_LIMITS } from "../pipeline/device_limits.ts";
+import { findContender } from "../registry.ts";
 import { openTestDevice } from "../testing.ts";
+import { testCase } from "../testing_grid.ts";
 import {
   checkDevice,
   findHandOverFault,
@@ -22,7 +25,64 @@ for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
 }
 
 Deno.test("checkDevice() checks a device once for each hand-over", () => {
-  assertEquals(checkDevice(device, "barrier"), checkDevice(device, "barrier"));
+  // Promises have nothing that assertEquals could compare.
+  assert(checkDevice(device, "barrier") === checkDevice(device, "barrier"));
+  assert(checkDevice(device, "barrier") !== checkDevice(device, "dispatch"));
+});
+
+const SUBGROUPS_FAULT = "Kernels with subgroups are left out: " +
+  "a shuffle gives thread 0 the value of 0 instead of 1.";
+const HAND_OVER_FAULT = "A dispatch of its own merges partials on this device: " +
+  "3584 of 4096 hand-overs by barrier took place.";
+
+/** A device whose shuffles do nothing and on which no hand-over within a dispatch ends. */
+async function openFaultyDevice(): Promise<GPUDevice> {
+  const { device } = await openTestDevice();
+  const create = device.createShaderModule.bind(device);
+  device.createShaderModule = ({ label = "", code }) => {
+    if (!label.startsWith("check/")) return create({ label, code });
+    const faulty = code.replace("first, neighbour)", "first, thread)")
+      .replace("== SPLITS - 1u", "== SPLITS");
+    assertNotEquals(faulty, code);
+    return create({ label, code: faulty });
+  };
+  return device;
+}
+
+Deno.test("a device that fails loses subgroups and hand-overs, in a sentence each", async () => {
+  const faulty = await openFaultyDevice();
+  const { limits, features: kept, notes } = await checkDevice(faulty, "barrier");
+  assertEquals(kept.has("subgroups"), false);
+  assertEquals(limits.subgroupMinSize, undefined);
+  assertEquals(limits.handOver, "dispatch");
+  assertEquals(notes, [...features.has("subgroups") ? [SUBGROUPS_FAULT] : [], HAND_OVER_FAULT]);
+
+  const { p } = testCase({ lengths: [300] });
+  const decoder = await createDecoder(faulty, p, { unroll: false });
+  assertEquals(findContender(decoder.contender).features, []);
+  decoder.destroy();
+  const refused = async (options: DecoderOptions) =>
+    (await assertRejects(() => createDecoder(faulty, p, options), Error)).message;
+  assertEquals(await refused({ handOver: "barrier" }), HAND_OVER_FAULT);
+  if (features.has("subgroups")) {
+    assertEquals(
+      await refused({ contender: "pipeline/sparse_subgroup" }),
+      `pipeline/sparse_subgroup needs the device feature subgroups. ${SUBGROUPS_FAULT}`,
+    );
+  }
+  faulty.destroy();
+});
+
+Deno.test("checkDevice() tries again after it could not finish", async () => {
+  const { device: unlucky } = await openTestDevice([]);
+  const { createBuffer } = unlucky;
+  unlucky.createBuffer = () => {
+    throw new Error("out of luck");
+  };
+  await assertRejects(() => checkDevice(unlucky, "atomics"), Error, "out of luck");
+  unlucky.createBuffer = createBuffer;
+  assertEquals((await checkDevice(unlucky, "atomics")).notes, []);
+  unlucky.destroy();
 });
 
 const FAULTS: Readonly<Record<string, { from: string; to: string; said: RegExp }>> = {

@@ -2,6 +2,7 @@
  * A decoder: what an inference engine needs of this suite. It holds pipelines and buffers for one
  * problem on one device, and records whole decode steps into the engine's own compute passes.
  */
+import { checkDevice, type CheckedDevice } from "../check/device_check.ts";
 import type { DeviceLimits, Params, Plan } from "../contender.ts";
 import { NO_SINK_LOGIT } from "../layout.ts";
 import { checkProblem, type Problem } from "../problem.ts";
@@ -16,8 +17,12 @@ import { CONTENDERS } from "../registry.ts";
 import { tunedParams, type Tuning } from "../tuning.ts";
 import type { Dialect } from "../wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
-import { handOverOfChoice, type PlanChoice, planDecoder } from "./decoder_plan.ts";
-import { checkDevice } from "../check/device_check.ts";
+import {
+  type DecoderPlan,
+  handOverOfChoice,
+  type PlanChoice,
+  planDecoder,
+} from "./decoder_plan.ts";
 import { limitsOf } from "./device_limits.ts";
 
 /** Settings of {@linkcode createDecoder}. */
@@ -95,7 +100,7 @@ export interface Decoder {
  * contender, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small.
  * @throws {Error} for a shader that does not compile, memory that the device does not have, or a
- * hand-over that was asked for and that the device fails when it is tried.
+ * hand-over or kernels with subgroups that were asked for and that the device fails when it is tried.
  */
 export async function createDecoder(
   device: GPUDevice,
@@ -110,9 +115,10 @@ export async function createDecoder(
   // What is wrong with the call is said before the device is touched.
   planDecoder(problem, { features, limits }, choice);
   const handOver = handOverOfChoice(choice);
-  const checked = await checkDevice(device, handOver);
+  const { dialect } = options;
+  const checked = await checkDevice(device, handOver, dialect);
   if (checked.limits.handOver !== handOver) throw new Error(checked.notes.at(-1));
-  const plan = planDecoder(problem, checked, choice);
+  const plan = planChecked(problem, checked, choice);
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const given = checkCallersBuffers(plan.buffers, options.buffers ?? {}, most);
   const missing = Object.fromEntries(
@@ -120,7 +126,6 @@ export async function createDecoder(
   );
   checkMemory(missing, options.memoryLimit ?? Infinity);
 
-  const { dialect } = options;
   const unroll = options.unroll ?? !isSoftware(device);
   const compile = (part: Plan) => compilePlan(device, part, { dialect, unroll });
   const plans = [plan.step, ...(plan.encode ? [plan.encode.prompt, plan.encode.append] : [])];
@@ -158,6 +163,15 @@ export async function createDecoder(
     recordStep: record(step),
     destroy,
   };
+}
+
+/** Plans with what a check has left of a device on which the same choice was possible before it. */
+function planChecked(problem: Problem, checked: CheckedDevice, choice: PlanChoice): DecoderPlan {
+  try {
+    return planDecoder(problem, checked, choice);
+  } catch (cause) {
+    throw new Error([(cause as Error).message, ...checked.notes].join(". "), { cause });
+  }
 }
 
 /** The tuned parameters of every contender that has some for the problem on the device's adapter. */
