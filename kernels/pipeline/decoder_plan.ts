@@ -55,10 +55,13 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
   for (const name of Object.keys(choice.params ?? {})) findContender(name);
   let refusal: unknown;
   const limits = { ...device.limits, handOver: handOverOfChoice(choice) };
+  const facts = { ...device, limits };
   for (const contender of candidates(choice)) {
     try {
-      return planWith(contender, p, { ...device, limits }, choice.params ?? {});
+      return planWith(contender, p, facts, choice.params ?? {});
     } catch (error) {
+      // Only what the device lacks makes way for a slower contender: wrong parameters are told.
+      if (runsByDefault(contender, p, facts)) throw error;
       // The last candidate asks for least: what stops it stops them all.
       refusal = error;
     }
@@ -110,6 +113,15 @@ function planWith(
     }
   }
   return { contender, params, step, encode, buffers };
+}
+
+function runsByDefault(contender: Contender, p: Problem, device: DeviceFacts): boolean {
+  try {
+    planWith(contender, p, device, {});
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function paramsOf(
