@@ -192,7 +192,7 @@ export {
   allocate,
   bindProgram,
   type BoundProgram,
-  BUFFER_USAGE,
+  bufferUsage,
   checkFits,
   type CompileOptions,
   compilePlan,

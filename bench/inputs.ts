@@ -8,7 +8,7 @@ import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/con
 import type { KnownReferences } from "../kernels/judge.ts";
 import { NO_SINK_LOGIT } from "../kernels/layout.ts";
 import { lengthOf, type Problem } from "../kernels/problem.ts";
-import { BUFFER_USAGE } from "../kernels/program.ts";
+import { bufferUsage } from "../kernels/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
 import { bufferSize, checkBytes, checkHolds, withinMemory } from "./device_memory.ts";
 import { makerOf, makerParams } from "./input_makers.ts";
@@ -54,7 +54,7 @@ export class InputSets {
     const maker = makerOf(name, this.settings.encode ?? false);
     if (maker) await this.#make(maker, params, set);
     else {
-      const buffer = await this.#create(key, spec.bytes, set);
+      const buffer = await this.#create(key, spec, set);
       await this.#fill(name, buffer, set);
     }
     return this.#held.get(key)!;
@@ -80,10 +80,10 @@ export class InputSets {
     return `${name} ${spec.bytes} ${set}`;
   }
 
-  async #create(key: string, bytes: number, set: number): Promise<GPUBuffer> {
+  async #create(key: string, spec: BufferSpec, set: number): Promise<GPUBuffer> {
     const { budgetBytes, limits } = this.settings;
     const [name] = key.split(" ");
-    const size = bufferSize(bytes);
+    const size = bufferSize(spec.bytes);
     checkBytes(name, size, limits);
     // The first set is what a case needs at all; the others only keep it cold.
     if (set > 0 && this.#bytes + size > budgetBytes) {
@@ -95,7 +95,7 @@ export class InputSets {
       this.device,
       name,
       size,
-      () => this.device.createBuffer({ label: key, size, usage: BUFFER_USAGE }),
+      () => this.device.createBuffer({ label: key, size, usage: bufferUsage(spec) }),
     );
     this.#bytes += size;
     this.#held.set(key, buffer);
@@ -112,7 +112,7 @@ export class InputSets {
       buffers[name] = spec.role === "input"
         ? await this.get(name, spec, own, set)
         : this.#held.get(this.#key(name, spec, set)) ??
-          await this.#create(this.#key(name, spec, set), spec.bytes, set);
+          await this.#create(this.#key(name, spec, set), spec, set);
     }
     await runPlan(this.device, plan, buffers, this.settings.unroll);
   }

@@ -138,7 +138,7 @@ export function rowMaker(
       floor_us: floor,
       roofline_pct: us ? floor / us * 100 : null,
       speedup_vs_dense: us && bestDenseUs && compared ? bestDenseUs / us : null,
-      hand_over: handOverOfPlan(plan),
+      hand_over: planHandOver(plan),
       rel_l2_err: verdict.relL2,
       verified: verdict.ok,
       failure: verdict.ok ? "" : failureOf(verdict),
@@ -175,11 +175,14 @@ export async function rowsOf(contestant: Contestant, p: Problem): Promise<Gather
   return { rows, unique };
 }
 
-/** How a plan hands partials over; empty where it has a single dispatch that joins none. */
-function handOverOfPlan({ dispatches }: Plan): HandOver | "" {
+/** Scratch in which kernels without a choice leave partials for the next dispatch to join. */
+const PARTIALS = ["partial_out", "split_sums"];
+
+/** How a plan hands partials over; empty where it joins none. */
+function planHandOver({ dispatches, buffers }: Plan): HandOver | "" {
   const codes = dispatches.flatMap(({ params }) => params.HAND_OVER ?? []);
   if (codes.length > 0) return handOverOf(codes[0]);
-  return dispatches.length > 1 ? "dispatch" : "";
+  return PARTIALS.some((name) => buffers[name]?.role === "scratch") ? "dispatch" : "";
 }
 
 function failureOf({ checked, worst }: Verdict): string {

@@ -1,5 +1,6 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import type { Stage } from "../kernels/contender.ts";
+import type { HandOver, Plan, Stage } from "../kernels/contender.ts";
+import { LARGE_LIMITS } from "../kernels/pipeline/device_limits.ts";
 import { findContender } from "../kernels/registry.ts";
 import { casesOf } from "./cases.ts";
 import type { MeasureContext } from "./context.ts";
@@ -31,13 +32,13 @@ const probes: ProbeResult[] = [
 ];
 
 /** A row of a step that took 50 us and has 200 million operations. */
-function rowOf(name: string) {
+function rowOf(name: string, plan?: Plan) {
   const contender = findContender(name);
   const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 2e8 };
   const contestant = {
     contender,
     params: {},
-    plan: { dispatches: [{ params: {} }] },
+    plan: plan ?? { dispatches: [{ params: {} }], buffers: {} },
     cost,
     sets: 1,
   };
@@ -56,6 +57,28 @@ Deno.test("a row tells its rate of arithmetic, and its floor knows of it", () =>
 Deno.test("a row tells the clock that it was timed by", () => {
   const { timer, ns_per_tick, clock_grain_ns } = rowOf("dense/split");
   assertEquals([timer, ns_per_tick, clock_grain_ns], ["timestamp", 1, 65_536]);
+});
+
+Deno.test("a row tells how partials were handed over, and nothing where there are none", () => {
+  const limits = { ...LARGE_LIMITS, subgroupMinSize: 32 };
+  const { problem } = casesOf(parseOptions(["--models", "llama-3.1-8b", "--kv", "8K"]))[0];
+  const handOverOf = (name: string, handOver: HandOver) => {
+    const contender = findContender(name);
+    const params = contender.defaults(problem, { ...limits, handOver });
+    return rowOf(name, contender.plan(problem, params)).hand_over;
+  };
+  for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
+    assertEquals(handOverOf("dense/split_subgroup", handOver), handOver);
+    assertEquals(handOverOf("pipeline/sparse_two", handOver), handOver);
+    // These have no choice.
+    for (const name of ["dense/split", "dense/gpt_fast", "pipeline/sparse"]) {
+      assertEquals(handOverOf(name, handOver), "dispatch");
+    }
+    // Several dispatches or partials for others, but nothing that this row's kernel joins.
+    for (const name of ["select/bitonic", "attend/gather", "merge/merge", "score/hamming"]) {
+      assertEquals(handOverOf(name, handOver), "");
+    }
+  }
 });
 
 Deno.test("a prompt's attention is not compared with a decode step's", () => {

@@ -75,6 +75,8 @@ export interface BufferSpec {
   readonly bytes: number;
   /** What the plan does with it. */
   readonly role: BufferRole;
+  /** Kernels bind it as a uniform buffer, not as a storage buffer. */
+  readonly uniform?: true;
   /** Bytes that are zero before the first step, as new buffers are, and zero again after each. */
   readonly zeros?: { readonly offset: number; readonly bytes: number };
 }

@@ -79,7 +79,10 @@ export function specs(
   ...names: readonly string[]
 ): Record<string, BufferSpec> {
   const bytes = bufferBytes(p);
-  return Object.fromEntries(names.map((name) => [name, { bytes: bytes[name], role }]));
+  return Object.fromEntries(names.map((name) => {
+    const spec: BufferSpec = { bytes: bytes[name], role };
+    return [name, name === "sink_logits" ? { ...spec, uniform: true } : spec];
+  }));
 }
 
 /** Specs of the buffers between a split attention and its merge. */

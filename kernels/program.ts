@@ -139,8 +139,11 @@ async function compileShader(
   }
 }
 
-/** Usage flags of every buffer the suite makes: bound either way, copied to and from. */
-export const BUFFER_USAGE = 0x80 | 0x40 | 0x8 | 0x4; // STORAGE | UNIFORM | COPY_DST | COPY_SRC
+/** Usage flags of a buffer that the suite makes: bound as its kernels do, copied to and from. */
+export function bufferUsage({ uniform }: Pick<BufferSpec, "uniform">): GPUBufferUsageFlags {
+  // GPUBufferUsage.UNIFORM or STORAGE, with COPY_DST and COPY_SRC.
+  return (uniform ? 0x40 : 0x80) | 0x8 | 0x4;
+}
 
 /** One buffer per spec, by name. */
 export function allocate(
@@ -148,9 +151,13 @@ export function allocate(
   specs: Readonly<Record<string, BufferSpec>>,
 ): Record<string, GPUBuffer> {
   return Object.fromEntries(
-    Object.entries(specs).map(([name, { bytes }]) => [
+    Object.entries(specs).map(([name, spec]) => [
       name,
-      device.createBuffer({ label: name, size: Math.ceil(bytes / 16) * 16, usage: BUFFER_USAGE }),
+      device.createBuffer({
+        label: name,
+        size: Math.ceil(spec.bytes / 16) * 16,
+        usage: bufferUsage(spec),
+      }),
     ]),
   );
 }

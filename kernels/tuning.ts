@@ -40,7 +40,7 @@ export interface TunedEntry {
   readonly checksum: string;
   /** What it was tuned for. */
   readonly problem: TunedProblem;
-  /** All of its parameters. */
+  /** All of its parameters but those that the device decides, see {@linkcode tunableParams}. */
   readonly params: Params;
   /** Median microseconds of a step with them. */
   readonly us: number;
@@ -113,13 +113,21 @@ export async function tunedParams(
   );
   if (fits.length === 0) return { params: null, stale: false };
   const checksum = await tuningChecksum(contender, p);
-  const names = Object.keys(contender.defaults(p, limits)).sort().join();
+  const defaults = contender.defaults(p, limits);
+  const names = Object.keys(tunableParams(defaults)).sort().join();
   const fresh = fits.filter((entry) => entry.checksum === checksum)
     .sort((a, b) => Number(a.driver === null) - Number(b.driver === null));
-  const found = fresh.find(({ params }) =>
-    Object.keys(params).sort().join() === names && !contender.refuses(p, params, limits)
+  const found = fresh.filter(({ params }) => Object.keys(params).sort().join() === names)
+    .map(({ params }) => ({ ...defaults, ...params }))
+    .find((params) => !contender.refuses(p, params, limits));
+  return { params: found ?? null, stale: fresh.length === 0 };
+}
+
+/** Parameters without those that the device decides: how it hands partials over. */
+export function tunableParams(params: Params): Params {
+  return Object.fromEntries(
+    Object.entries(params).filter(([name]) => name.split(".").at(-1) !== "HAND_OVER"),
   );
-  return { params: found?.params ?? null, stale: fresh.length === 0 };
 }
 
 function agrees(entry: string | null, key: string | undefined): boolean {

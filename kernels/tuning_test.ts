@@ -1,9 +1,17 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { DEFAULT_LIMITS as LIMITS } from "./pipeline/device_limits.ts";
+import type { HandOver } from "./contender.ts";
+import { HAND_OVER_CODE } from "./merge/hand_over.ts";
+import { DEFAULT_LIMITS as LIMITS, LARGE_LIMITS } from "./pipeline/device_limits.ts";
 import type { Problem } from "./problem.ts";
 import { CONTENDERS, findContender } from "./registry.ts";
 import { testCase } from "./testing_grid.ts";
-import { type TunedEntry, tunedParams, tunedProblem, tuningChecksum } from "./tuning.ts";
+import {
+  tunableParams,
+  type TunedEntry,
+  tunedParams,
+  tunedProblem,
+  tuningChecksum,
+} from "./tuning.ts";
 
 const KEY = { adapter: "Some GPU", driver: "1.0", backend: "vulkan" };
 
@@ -57,4 +65,17 @@ Deno.test("a checksum differs with the sources and with the candidates", async (
   assert(sums.every((sum) => /^[0-9a-f]{64}$/.test(sum)));
   const more = { ...split, tunables: { ...split.tunables, SPLITS: [1, 2] } };
   assertNotEquals(await tuningChecksum(more, p), entry.checksum);
+});
+
+Deno.test("what was tuned holds for every hand-over, which the device decides", async () => {
+  const fused = findContender("dense/split_subgroup");
+  const limits = { ...LARGE_LIMITS, handOver: "barrier" } as const;
+  const params = { ...tunableParams(fused.defaults(p, limits)), SPLITS: 4 };
+  assert(!("HAND_OVER" in params));
+  const checksum = await tuningChecksum(fused, p);
+  const tuning = { entries: [{ ...entry, kernel: fused.name, checksum, params }] };
+  for (const [handOver, code] of Object.entries(HAND_OVER_CODE) as [HandOver, number][]) {
+    const found = await tunedParams(tuning, KEY, fused, p, { ...limits, handOver });
+    assertEquals(found, { params: { ...params, HAND_OVER: code }, stale: false });
+  }
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Dispatch } from "./contender.ts";
-import { bindGroupLayout, dispatchWgsl } from "./program.ts";
+import type { Dispatch, Params, Plan } from "./contender.ts";
+import { bindGroupLayout, bufferUsage, dispatchWgsl } from "./program.ts";
 import { CONTENDERS } from "./registry.ts";
 import { openNullDevice } from "./testing_dawn.ts";
 import { type Factors, testCase } from "./testing_grid.ts";
@@ -99,6 +99,76 @@ for (const contender of CONTENDERS) {
     }
     assert(compiled > 0, "no shape runs");
   });
+}
+
+/** What the device says of bind groups of buffers just as large as the plan has them. */
+async function bindingComplaint(dispatch: Dispatch, plan: Plan): Promise<string | undefined> {
+  const { device } = dawn;
+  const { kernel, rename } = dispatch;
+  device.pushErrorScope("validation");
+  // An automatic layout asks for the sizes that the text declares.
+  const pipeline = device.createComputePipeline({
+    layout: "auto",
+    compute: {
+      module: device.createShaderModule({ code: dispatchWgsl(dispatch, { unroll: false }) }),
+      entryPoint: "main",
+    },
+  });
+  const buffers = kernel.bindings.map(({ name }) => {
+    const spec = plan.buffers[rename?.[name] ?? name];
+    return device.createBuffer({
+      size: Math.ceil(spec.bytes / 16) * 16,
+      usage: bufferUsage(spec),
+    });
+  });
+  const group = device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+  });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(1);
+  pass.end();
+  encoder.finish();
+  const error = await device.popErrorScope();
+  buffers.forEach((buffer) => buffer.destroy());
+  return error?.message;
+}
+
+for (const contender of CONTENDERS) {
+  for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
+    const limits = { ...dawn.limits, handOver };
+    const { p } = testCase({ heads: [6, 2], lengths: [300, 40], windows: [8, 8] });
+    const shared = testCase({ heads: [6, 2], sharing: "group", layers: 1, lengths: [300] }).p;
+    const own = [p, shared].find((each) =>
+      !contender.refuses(each, contender.defaults(each, limits), limits)
+    );
+    const handsOver = own && "HAND_OVER" in unprefixed(contender.defaults(own, limits));
+    if (!own || (handOver !== "dispatch" && !handsOver)) continue;
+    Deno.test(`${contender.name}: buffers hold what its text declares, by ${handOver}`, async () => {
+      const plan = contender.plan(own, contender.defaults(own, limits));
+      for (const dispatch of plan.dispatches) {
+        assertEquals(await bindingComplaint(dispatch, plan), undefined, dispatch.kernel.name);
+        const state = ["hand_over", "list_state"].find((name) => plan.buffers[name]);
+        if (!state || !dispatch.kernel.bindings.some(({ name }) => name === state)) continue;
+        if (dispatch.rename?.[state]) continue;
+        const spec = plan.buffers[state];
+        const less = { ...plan.buffers, [state]: { ...spec, bytes: spec.bytes / 4 } };
+        const said = await bindingComplaint(dispatch, { ...plan, buffers: less });
+        // A text that declares a runtime-sized array takes any size.
+        if (/struct (HandOver|ListState)/.test(dispatch.kernel.source)) assert(said, state);
+      }
+    });
+  }
+}
+
+/** Parameters by their last names. */
+function unprefixed(params: Params): Params {
+  return Object.fromEntries(
+    Object.entries(params).map(([name, value]) => [name.split(".").at(-1)!, value]),
+  );
 }
 
 const PORTABLE_BINDINGS = 8;

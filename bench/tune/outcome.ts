@@ -1,6 +1,6 @@
 /** What came of a kernel's tuning: the default against the best. Pure. */
 import type { Contender, Params } from "../../kernels/contender.ts";
-import { type TunedEntry, tunedProblem } from "../../kernels/tuning.ts";
+import { tunableParams, type TunedEntry, tunedProblem } from "../../kernels/tuning.ts";
 import type { BenchCase } from "../cases.ts";
 import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "../text_table.ts";
 import { candidateKey } from "./candidates.ts";
@@ -80,7 +80,7 @@ export function entryOf(outcome: Outcome): TunedEntry | null {
   return {
     ...{ adapter, driver, backend, kernel, checksum },
     problem: tunedProblem(outcome.benchCase.problem),
-    params: best.params,
+    params: tunableParams(best.params),
     us: best.us,
     defaultUs: usual?.us ?? null,
   };

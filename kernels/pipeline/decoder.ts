@@ -27,7 +27,10 @@ import { limitsOf } from "./device_limits.ts";
 
 /** Settings of {@linkcode createDecoder}. */
 export interface DecoderOptions extends PlanChoice {
-  /** The caller's own buffers, with usage STORAGE and at least the bytes of `bufferBytes`. */
+  /**
+   * The caller's own buffers, with at least the bytes of `bufferBytes` and the usage STORAGE, but
+   * for `sink_logits`, which has UNIFORM.
+   */
   readonly buffers?: CallersBuffers;
   /**
    * What a tuner found: entries for this adapter and the problem stand for defaults where they fit,
@@ -53,9 +56,11 @@ export interface Decoder {
   readonly contender: string;
   /** Parameters in use by contender name, to be kept and passed again. */
   readonly params: Readonly<Record<string, Params>>;
+  /** Sentences on what the device lost when it was tried, such as its kernels with subgroups. */
+  readonly notes: readonly string[];
   /**
-   * Every buffer by name: the caller's, and for the rest the decoder's own (usage STORAGE,
-   * COPY_SRC and COPY_DST), scratch included. They stay the same until {@linkcode Decoder.destroy}.
+   * Every buffer by name: the caller's, and for the rest the decoder's own (usage STORAGE or, of
+   * `sink_logits`, UNIFORM; COPY_SRC and COPY_DST), scratch included. They stay the same until {@linkcode Decoder.destroy}.
    */
   readonly buffers: Readonly<Record<string, GPUBuffer>>;
   /**
@@ -109,7 +114,12 @@ export async function createDecoder(
 ): Promise<Decoder> {
   const limits = limitsOf(device);
   const features = new Set<string>(device.features);
-  const tuned = options.tuning ? await tunedOf(device, problem, options.tuning, limits) : {};
+  const tuned = options.tuning
+    ? await tunedOf(device, problem, options.tuning, {
+      ...limits,
+      handOver: handOverOfChoice(options),
+    })
+    : {};
   const params = { ...tuned, ...options.params };
   const choice = { ...options, params };
   // What is wrong with the call is said before the device is touched.
@@ -119,8 +129,7 @@ export async function createDecoder(
   const checked = await checkDevice(device, handOver, dialect);
   if (checked.limits.handOver !== handOver) throw new Error(checked.notes.at(-1));
   const plan = planChecked(problem, checked, choice);
-  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const given = checkCallersBuffers(plan.buffers, options.buffers ?? {}, most);
+  const given = checkCallersBuffers(plan.buffers, options.buffers ?? {}, limits);
   const missing = Object.fromEntries(
     Object.entries(plan.buffers).filter(([name]) => !given[name]),
   );
@@ -157,6 +166,7 @@ export async function createDecoder(
     problem,
     contender: plan.contender.name,
     params: plan.params,
+    notes: checked.notes,
     buffers,
     recordPrompt: record(prompt),
     recordAppend: record(append),

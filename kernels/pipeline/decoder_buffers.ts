@@ -1,5 +1,5 @@
 /** Checks the buffers of a decoder before any is made: the caller's own, and those still missing. */
-import type { BufferSpec } from "../contender.ts";
+import type { BufferSpec, DeviceLimits } from "../contender.ts";
 
 /** Buffers that a caller may bring along; their layouts are those of `layout.ts`. */
 export type DecoderBufferName =
@@ -27,6 +27,11 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
 };
 
 const STORAGE = 0x80; // GPUBufferUsage.STORAGE
+const UNIFORM = 0x40; // GPUBufferUsage.UNIFORM
+
+function mostStorageBytes(limits: DeviceLimits): number {
+  return Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+}
 
 /** Buffers as a caller gives them. */
 export type CallersBuffers = Readonly<Partial<Record<DecoderBufferName, GPUBuffer>>>;
@@ -35,14 +40,14 @@ export type CallersBuffers = Readonly<Partial<Record<DecoderBufferName, GPUBuffe
  * The caller's buffers that a plan uses; the others may belong to another decoder.
  *
  * @param needed All buffers of the plan.
- * @param mostBytes What the device can bind.
+ * @param limits What the device can bind.
  * @throws {RangeError} one sentence: an unknown name, a buffer that is too small, too large to bind
- * or no storage buffer, or one buffer under two names of which one is written.
+ * or made for another binding, or one buffer under two names of which one is written.
  */
 export function checkCallersBuffers(
   needed: Readonly<Record<string, BufferSpec>>,
   given: CallersBuffers,
-  mostBytes: number,
+  limits: DeviceLimits,
 ): Record<string, GPUBuffer> {
   const used: Record<string, GPUBuffer> = {};
   for (const [name, buffer] of Object.entries(given)) {
@@ -51,17 +56,21 @@ export function checkCallersBuffers(
       throw new RangeError(`no buffer is called ${name}; a caller may give ${known}`);
     }
     if (!buffer || !needed[name]) continue;
-    const { bytes } = needed[name];
+    const { bytes, uniform } = needed[name];
     if (buffer.size < bytes) {
       throw new RangeError(`buffer ${name} has ${buffer.size} bytes, ${bytes} are needed`);
     }
-    if (buffer.size > mostBytes) {
+    const most = uniform ? limits.maxUniformBufferBindingSize : mostStorageBytes(limits);
+    if (buffer.size > most) {
       throw new RangeError(
-        `buffer ${name} has ${buffer.size} bytes, this device binds ${mostBytes} at most`,
+        `buffer ${name} has ${buffer.size} bytes, this device binds ${most} at most`,
       );
     }
-    if ((buffer.usage & STORAGE) === 0) {
-      throw new RangeError(`buffer ${name} was made without the usage STORAGE`);
+    const [usage, flag] = uniform
+      ? (["UNIFORM", UNIFORM] as const)
+      : (["STORAGE", STORAGE] as const);
+    if ((buffer.usage & flag) === 0) {
+      throw new RangeError(`buffer ${name} was made without the usage ${usage}`);
     }
     const twin = Object.keys(used).find((other) => used[other] === buffer);
     const writes = (each: string) => WRITTEN[each as DecoderBufferName];

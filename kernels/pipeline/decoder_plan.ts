@@ -3,6 +3,7 @@
  * contender, which parameters, which buffers of which sizes.
  */
 import type { BufferSpec, Contender, DeviceLimits, HandOver, Params, Plan } from "../contender.ts";
+import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { encodeAppend } from "../encode/token.ts";
 import { checkProblem, type Problem } from "../problem.ts";
@@ -71,6 +72,13 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
 
 /** How a caller wants partials handed over. */
 export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOver {
+  if (handOver !== undefined && !(handOver in HAND_OVER_CODE)) {
+    const known = Object.keys(HAND_OVER_CODE).join(", ");
+    throw new RangeError(`handOver must be one of ${known}, got ${handOver}`);
+  }
+  if (lastArriver && handOver !== undefined && handOver !== "barrier") {
+    throw new RangeError(`lastArriver stands for handOver "barrier" and contradicts "${handOver}"`);
+  }
   return handOver ?? (lastArriver ? "barrier" : "dispatch");
 }
 
@@ -138,9 +146,9 @@ function paramsOf(
       const known = Object.keys(defaults).join(", ");
       throw new RangeError(`${contender.name} has no parameter ${name}; known are ${known}`);
     }
-    if (!Number.isInteger(value) || value < 1) {
+    if (!Number.isInteger(value) || value < 0) {
       throw new RangeError(
-        `parameter ${name} of ${contender.name} must be a whole number above 0, got ${value}`,
+        `parameter ${name} of ${contender.name} must be a whole number, got ${value}`,
       );
     }
   }

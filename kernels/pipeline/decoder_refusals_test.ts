@@ -31,6 +31,7 @@ function untouchable(limits: Partial<Record<string, number>> = {}): GPUDevice {
       maxComputeWorkgroupSizeX: 256,
       maxComputeWorkgroupsPerDimension: 65535,
       maxStorageBuffersPerShaderStage: 8,
+      maxUniformBufferBindingSize: 65536,
       ...limits,
     },
     adapterInfo: {},
@@ -99,7 +100,7 @@ const REFUSALS: Record<
   },
   "a parameter that is no whole number": {
     options: { params: { "encode/prompt": { TILE: 0.5 } } },
-    message: "parameter TILE of encode/prompt must be a whole number above 0, got 0.5",
+    message: "parameter TILE of encode/prompt must be a whole number, got 0.5",
   },
   "parameters that do not go together": {
     options: { params: { "encode/prompt": { TILE: 8, WORKGROUP: 256 } } },
@@ -116,6 +117,26 @@ const REFUSALS: Record<
   "a caller's buffer of another kind": {
     options: { buffers: { q: buffer(sizes.q, 0x40) } },
     message: "buffer q was made without the usage STORAGE",
+  },
+  "sink logits that were made to be read as storage": {
+    options: { buffers: { sink_logits: buffer(sizes.sink_logits) } },
+    message: "buffer sink_logits was made without the usage UNIFORM",
+  },
+  "sink logits beyond the uniform limit": {
+    options: { buffers: { sink_logits: buffer(65552, 0x40) } },
+    message: "buffer sink_logits has 65552 bytes, this device binds 65536 at most",
+  },
+  "more heads than a uniform buffer holds": {
+    limits: { maxUniformBufferBindingSize: 16 },
+    message: "uniform buffer sink_logits needs 32 bytes, this adapter binds 16 at most",
+  },
+  "an unknown hand-over": {
+    options: { handOver: "foo" },
+    message: "handOver must be one of dispatch, barrier, atomics, got foo",
+  },
+  "two hand-overs": {
+    options: { handOver: "atomics", lastArriver: true },
+    message: 'lastArriver stands for handOver "barrier" and contradicts "atomics"',
   },
   "a caller's buffer of no known name": {
     options: { buffers: { distances: buffer(1e6) } },

@@ -201,6 +201,25 @@ for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as con
   });
 }
 
+Deno.test("a decoder's own parameters, passed again, make the same decoder", () => {
+  const facts = { features: new Set(["subgroups"]), limits: LARGE_LIMITS };
+  for (const { name, stage } of CONTENDERS) {
+    if (stage !== "pipeline" && stage !== "dense") continue;
+    for (const p of [SMALL, { ...SMALL, sharing: "group" as const }]) {
+      let first;
+      try {
+        first = planDecoder(p, facts, { contender: name });
+      } catch {
+        continue; // not for this problem
+      }
+      const { params } = first;
+      assertEquals(planDecoder(p, facts, { contender: name, params }).params, params);
+    }
+  }
+  const { contender, params } = planDecoder(SMALL, facts, {});
+  assertEquals(planDecoder(SMALL, facts, { params }).contender.name, contender.name);
+});
+
 Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
   const sparse = await createDecoder(device, SMALL);
   const { q, keys, values, lengths, codes, out } = sparse.buffers;
