@@ -8,7 +8,7 @@ import type { HostAdapter } from "./host.ts";
 import type { BenchOptions } from "./options.ts";
 import { fitColumns, rule, type TextColumn, wrapText } from "./text_table.ts";
 
-/** A case with what it will take, and with the kernels that this device leaves out. */
+/** A case with what it will take, and with the kernels that this device leaves out, and why. */
 export interface PlannedCase {
   readonly name: string;
   readonly estimate: CaseEstimate;
@@ -37,10 +37,12 @@ export function planCases(
   return cases.map(({ name, problem, contenders, trace }) => {
     const facts = { features, limits };
     const { able, refused } = eligible(facts, problem, contenders, !!trace);
+    const settings = { limits, software, hot, maxTimeMs, inputBytes };
+    const estimate = estimateCase(problem, able, settings);
     return {
       name,
-      estimate: estimateCase(problem, able, { limits, software, hot, maxTimeMs, inputBytes }),
-      leftOut: refused.map(({ name, why }) => `${name}: ${why}`),
+      estimate,
+      leftOut: [...refused, ...estimate.refused].map(({ name, why }) => `${name}: ${why}`),
     };
   });
 }
@@ -65,8 +67,8 @@ export function formatPlan(planned: readonly PlannedCase[], width = Infinity): s
   const most = Math.max(...estimates.map(({ memoryBytes }) => memoryBytes));
   const total =
     `${counted(planned.length, "case")}: about ${minutes(totalMs(estimates))} minutes and ` +
-    `${gigabytes(most)} GB for inputs and outputs at a time. The time may well be half or double ` +
-    "of that; rows that --out has already are not measured again.";
+    `at most ${gigabytes(most)} GB of buffers at once. The real time may be half or twice that. ` +
+    "Rows that --out has already are not measured again.";
   const leftOut = [...new Set(planned.flatMap((each) => each.leftOut))];
   return [
     ...lines.slice(0, 1),
