@@ -1,5 +1,5 @@
 /** What `--dry-run` prints: the cases of a run, their memory and minutes. Nothing is measured. */
-import { openCheckedDevice } from "./checked_device.ts";
+import { type HandOverChoice, openCheckedDevice } from "./checked_device.ts";
 import type { BenchCase } from "./cases.ts";
 import { eligible, type MeasureContext, SOFTWARE_INPUT_BYTES } from "./context.ts";
 import { counted } from "./counted.ts";
@@ -20,9 +20,16 @@ export interface DeviceFacts extends Pick<MeasureContext, "features" | "limits">
   readonly software: boolean;
 }
 
-/** Reads the facts of a device, which is opened for that and closed again. */
-export async function readDevice(host: HostAdapter): Promise<DeviceFacts> {
-  const { device, features, limits } = await openCheckedDevice(host, ["subgroups"]);
+/**
+ * Reads the facts of a device, which is opened for that and closed again.
+ *
+ * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
+ */
+export async function readDevice(
+  host: HostAdapter,
+  handOver: HandOverChoice,
+): Promise<DeviceFacts> {
+  const { device, features, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
   device.destroy();
   return { features, limits, software: host.info.software };
 }

@@ -1,7 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
 import { casesOf } from "./cases.ts";
-import { formatPlan, planCases } from "./dry_run.ts";
+import { HAND_OVER_CHOICES } from "./checked_device.ts";
+import { formatPlan, planCases, readDevice } from "./dry_run.ts";
+import { openAdapter } from "./host.ts";
 import { parseOptions } from "./options.ts";
 
 /** The text of `--dry-run` on a software adapter. */
@@ -21,4 +23,11 @@ Deno.test("a plan says why kernels are left out: for what the device lacks, or f
     text,
     /^Left out: prefill\/flash: at 8192 tokens a step would take about \d+ s here, /m,
   );
+});
+
+Deno.test("a plan is of the hand-over that was asked for", async () => {
+  for (const choice of HAND_OVER_CHOICES.filter((each) => each !== "auto")) {
+    const { limits } = await readDevice(await openAdapter(), choice);
+    assertEquals(limits.handOver, choice);
+  }
 });

@@ -57,7 +57,9 @@ async function main(args: readonly string[]): Promise<number> {
   const peers = readPeers(options.peers);
   const choice = await adapterChoice(options.adapter);
   if (options.printWgsl !== null) {
-    console.log(await wgslText(options.printWgsl, cases[0].problem, choice));
+    const { handOver } = options;
+    const device = { adapter: choice, handOver };
+    console.log(await wgslText(options.printWgsl, cases[0].problem, device));
     return EXIT.ok;
   }
   const tuning = options.noTuned ? null : loadTuning(options.tuned);
@@ -74,7 +76,8 @@ async function planText(
 ): Promise<string> {
   const host = await openAdapter({ driver: options.driver, ...choice });
   const cases = casesOn(host, options, asked);
-  const plan = formatPlan(planCases(await readDevice(host), cases, options), terminalWidth());
+  const device = await readDevice(host, options.handOver);
+  const plan = formatPlan(planCases(device, cases, options), terminalWidth());
   return [describeAdapter(host.info), ...modelCaveats(options.models), "", plan].join("\n");
 }
 
