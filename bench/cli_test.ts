@@ -49,9 +49,16 @@ Deno.test("wrong usage exits 2 with one sentence", () =>
       [["--trace", file], /^\S+file: /],
       [["--trace", `${folder}/missing`], /^Cannot read the trace/],
       [["--peers", `${folder}/missing`, ...TINY], /^Cannot read \S+missing: /],
-      [["--peers", file, ...TINY], /^\S+file has other columns than peer,batch,/],
+      [
+        ["--peers", file, ...TINY],
+        /^\S+file has other columns; --peers takes a CSV with the columns peer, batch,/,
+      ],
       [["--set", "nothing"], /^--set: no set of cases is called nothing; known are decode/],
-      [["--out", `${file}/results`, ...TINY], /^Cannot write results to /],
+      [["--out", file, ...TINY], /^Cannot write results to \S+file: --out takes a folder\.$/m],
+      [
+        ["--out", `${file}/results`, ...TINY],
+        /^Cannot write results to \S+results: \S+file is a file, not a folder\.$/m,
+      ],
       [["--json", folder, "--out", `${folder}/none`, ...TINY], /^Cannot write \S+: it is a folder/],
     ];
     const outcomes = await Promise.all(wrong.map(([args]) => run(...args)));

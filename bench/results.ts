@@ -3,7 +3,7 @@ import { stringify } from "@std/csv";
 import { appendWhole, readAll } from "./append_file.ts";
 import { openLocked } from "./file_lock.ts";
 import { COLUMNS, type ResultRow, type SampleRecord } from "./row.ts";
-import { claimFolder, firstMissing, removeQuietly } from "./run_folder.ts";
+import { claimFolder, firstMissing, refuseFile, removeQuietly } from "./run_folder.ts";
 import { cannotWrite, SystemError } from "./system_error.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -44,6 +44,7 @@ export function openResults(
   dir: string,
   { fresh = false, inspect = () => {} }: OpenOptions = {},
 ): ResultsWriter {
+  refuseFile("results", dir);
   const opened: Deno.FsFile[] = [];
   const made: string[] = [];
   try {

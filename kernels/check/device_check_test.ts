@@ -130,7 +130,7 @@ Deno.test("subgroupFaultOf() names what does not hold", () => {
     subgroupFaultOf(found(16, 5, 16, 20), 21, LARGE_LIMITS.subgroupMinSize),
     "a subgroup has 16 threads, the device reports at least 32",
   );
-  assertEquals(subgroupFaultOf(found(1, 0, 21, 20), 21, 1), "a subgroup has 1 threads");
+  assertEquals(subgroupFaultOf(found(1, 0, 21, 20), 21, 1), "a subgroup has 1 thread");
   // Threads dealt out in turn, as a compiler might that packs workgroups in two dimensions.
   assertEquals(
     subgroupFaultOf(found(8, 2, 5, 20), 21, 8),
