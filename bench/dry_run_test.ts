@@ -14,7 +14,7 @@ function planText(line: string): string {
   return formatPlan(planCases(device, casesOf(options), options));
 }
 
-Deno.test("a plan says why kernels are left out: for what the device lacks, or for their length", () => {
+Deno.test("a plan says why kernels are left out: for the device or for their length", () => {
   const text = planText("--kernels prefill/flash,dense/split* --kv 8k");
   assertMatch(text, /\n +1 +\d\.\d+ +0\.\d +llama-3\.1-8b at 8192 tokens\n/);
   assertEquals(text.match(/^Left out: .*$/gm)?.length, 2);

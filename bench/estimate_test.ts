@@ -48,7 +48,7 @@ Deno.test("what a software adapter leaves out for its length is not counted", ()
   assertEquals(estimate("--kernels prefill --kv 64", software).kernels, 1);
 });
 
-Deno.test("a software adapter's estimate says which kernels it leaves out, and keeps what it can time", () => {
+Deno.test("a software adapter's estimate says what is left out and keeps the rest", () => {
   const { kernels, refused } = estimate("--kernels prefill,dense --kv 8k", { software: true });
   assertEquals([kernels, refused.map(({ name }) => name)], [4, ["prefill/flash"]]);
   assertMatch(refused[0].why, /^at 8192 tokens a step would take about \d+ s here, more than /);

@@ -263,7 +263,7 @@ function planOf(line: string): GpuPlan {
   return gpuPlan(casesOf(parseOptions(args)), args);
 }
 
-Deno.test("a command is offered only where it times both, without what tells of this machine", () => {
+Deno.test("a command is offered where it times both, without this machine's flags", () => {
   for (const kernels of ["dense/split", "pipeline", "score,select"]) {
     assertEquals(planOf(`--kv 8k --kernels ${kernels}`), QUICKSTART_PLAN, kernels);
   }
