@@ -77,7 +77,7 @@ const COLUMNS: readonly TextColumn[] = [
 ];
 
 const NOTE = `\
-WebGPU hands out adapters by backend and preference alone: cards of one name, and cards that no
+WebGPU distinguishes adapters only by backend and preference: cards of one name, and cards that no
 preference gets, cannot be asked for. On Linux VK_DRIVER_FILES decides which Vulkan drivers there are.`;
 
 /** The text of `--list-adapters`. */

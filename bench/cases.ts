@@ -82,7 +82,7 @@ export function caseId(p: Problem, learned = false): string {
  * shape, batch by batch. Models of one shape share a case, since it would be the same measurement.
  *
  * @throws {UsageError} for a `--k` above a KV length, a set of which no case wants one of the
- * kernels and, without `--force`, a length beyond a model's context or a sparsity that picks nothing.
+ * kernels and, without `--force`, a length beyond a model's context or a budget that picks nothing.
  */
 export function casesOf(options: BenchOptions, trace?: NamedTrace): BenchCase[] {
   const { contenders } = options;
@@ -180,9 +180,12 @@ function problemOf(options: BenchOptions, shape: Shape, lengths: readonly number
   if ("count" in topK && topK.count > kvLen) {
     throw new UsageError(`--k ${topK.count} exceeds the KV length of ${counted(kvLen, "token")}.`);
   }
-  if ("sparsity" in topK && topK.sparsity > kvLen && !options.force) {
+  const [budget, picksNone] = "count" in topK
+    ? [`--k ${topK.count}`, topK.count === 0]
+    : [`--sparsity ${topK.sparsity}`, topK.sparsity > kvLen];
+  if (picksNone && !options.force) {
     throw new UsageError(
-      `--sparsity ${topK.sparsity} picks none of ${counted(kvLen, "token")}; ` +
+      `${budget} picks none of ${counted(kvLen, "token")}; ` +
         "--force times it all the same.",
     );
   }

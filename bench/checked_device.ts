@@ -1,4 +1,7 @@
-/** Opens a device and finds out what kernels may rely on, so that no result is of a fallacy. */
+/**
+ * Opens a device and finds out what kernels may rely on, so that no result rests on a wrong
+ * assumption.
+ */
 import { checkDevice, type CheckedDevice, readHandOver } from "../kernels/check/device_check.ts";
 import type { HandOver } from "../kernels/contender.ts";
 import { compilerOf } from "../kernels/wgsl_compiler.ts";

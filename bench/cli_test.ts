@@ -49,9 +49,16 @@ Deno.test("wrong usage exits 2 with one sentence", () =>
       [["--trace", file], /^\S+file: /],
       [["--trace", `${folder}/missing`], /^Cannot read the trace/],
       [["--peers", `${folder}/missing`, ...TINY], /^Cannot read \S+missing: /],
-      [["--peers", file, ...TINY], /^\S+file has other columns than peer,batch,/],
+      [
+        ["--peers", file, ...TINY],
+        /^\S+file has other columns; --peers takes a CSV with the columns peer, batch,/,
+      ],
       [["--set", "nothing"], /^--set: no set of cases is called nothing; known are decode/],
-      [["--out", `${file}/results`, ...TINY], /^Cannot write results to /],
+      [["--out", file, ...TINY], /^Cannot write results to \S+file: --out takes a folder\.$/m],
+      [
+        ["--out", `${file}/results`, ...TINY],
+        /^Cannot write results to \S+results: \S+file is a file, not a folder\.$/m,
+      ],
       [["--json", folder, "--out", `${folder}/none`, ...TINY], /^Cannot write \S+: it is a folder/],
     ];
     const outcomes = await Promise.all(wrong.map(([args]) => run(...args)));
@@ -80,6 +87,16 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   assertStringIncludes(wgsl.out, "const GROUP: u32 = 3u;");
 });
 
+Deno.test("the printed WGSL is of the hand-over that was asked for", async () => {
+  const wgsl = ["--print-wgsl", "attend/gather_merge", "--shape", "4x1x64", "--kv", "8192"];
+  const [dispatch, atomics] = await Promise.all(
+    ["dispatch", "atomics"].map((how) => run(...wgsl, "--hand-over", how)),
+  );
+  for (const { code, err } of [dispatch, atomics]) assertEquals([code, err], [0, ""]);
+  assertMatch(dispatch.out, /^\/\/ Dispatch 2 of 2: merge\/join_splits, /m);
+  assertMatch(atomics.out, /^\/\/ Dispatch 1 of 1: attend\/gather_merge, /m);
+});
+
 Deno.test("a dry run tells cases, memory and minutes and writes nothing", () =>
   inFolder(async (folder) => {
     const dir = `${folder}/results`;
@@ -90,7 +107,7 @@ Deno.test("a dry run tells cases, memory and minutes and writes nothing", () =>
     assertMatch(out, /\ngemma-2-9b: its soft cap of logits at 50 is not computed/);
     assertMatch(out, /\nkernels +GB +minutes +case\n/);
     assertMatch(out, /\n +\d+ +0\.\d+ +\d+\.\d +gemma-2-9b at 2048 tokens, batch 2\n/);
-    assertMatch(out, /\n4 cases: about \d+\.\d minutes and 0\.\d+ GB /);
+    assertMatch(out, /\n4 cases: about \d+\.\d minutes and at most 0\.\d+ GB of buffers /);
     assertEquals(Array.from(Deno.readDirSync(folder)), []);
   }));
 

@@ -17,6 +17,8 @@ export interface CsvFormat<Column extends string> {
   readonly path: string;
   /** What the columns are called in errors. */
   readonly due: string;
+  /** The flag that takes such a file. With one, `due` lists the columns. */
+  readonly flag?: string;
   /** Columns that a file may lack. */
   readonly optional?: readonly Column[];
 }
@@ -76,7 +78,7 @@ export function headerFields(text: string): string[] {
 function checkColumns<Column extends string>(
   header: readonly string[],
   columns: readonly Column[],
-  { path, due, optional = [] }: CsvFormat<Column>,
+  { path, due, flag, optional = [] }: CsvFormat<Column>,
   text: string,
 ): void {
   const twice = header.find((name, i) => header.indexOf(name) !== i);
@@ -93,6 +95,12 @@ function checkColumns<Column extends string>(
     throw damaged(path, 1, `has its fields between ${name} where commas are due`);
   }
   const found = describeFile(text);
+  if (flag !== undefined) {
+    // A file of the right kind has too many columns, or too few.
+    const other = found?.endsWith(`which ${flag} takes`) ? null : found;
+    const what = other === null ? "has other columns" : `is ${other}`;
+    throw new UsageError(`${path} ${what}; ${flag} takes a CSV with the columns ${due}.`);
+  }
   throw new UsageError(
     `${path} has other columns than ${due}${found === null ? "" : `: it is ${found}`}.`,
   );

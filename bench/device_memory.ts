@@ -52,7 +52,9 @@ export async function withinMemory<T>(
   device.pushErrorScope("out-of-memory");
   const created = create();
   if (await device.popErrorScope() === null) return created;
-  throw new DeviceMemoryError(`the device has no ${bytes} bytes left for ${what}`);
+  throw new DeviceMemoryError(
+    `the device has too little memory left for ${what}, which needs ${bytes} bytes`,
+  );
 }
 
 /**

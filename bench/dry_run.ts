@@ -1,5 +1,5 @@
 /** What `--dry-run` prints: the cases of a run, their memory and minutes. Nothing is measured. */
-import { openCheckedDevice } from "./checked_device.ts";
+import { type HandOverChoice, openCheckedDevice } from "./checked_device.ts";
 import type { BenchCase } from "./cases.ts";
 import { eligible, type MeasureContext, SOFTWARE_INPUT_BYTES } from "./context.ts";
 import { counted } from "./counted.ts";
@@ -8,7 +8,7 @@ import type { HostAdapter } from "./host.ts";
 import type { BenchOptions } from "./options.ts";
 import { fitColumns, rule, type TextColumn, wrapText } from "./text_table.ts";
 
-/** A case with what it will take, and with the kernels that this device leaves out. */
+/** A case with what it will take, and with the kernels that this device leaves out, and why. */
 export interface PlannedCase {
   readonly name: string;
   readonly estimate: CaseEstimate;
@@ -20,9 +20,16 @@ export interface DeviceFacts extends Pick<MeasureContext, "features" | "limits">
   readonly software: boolean;
 }
 
-/** Reads the facts of a device, which is opened for that and closed again. */
-export async function readDevice(host: HostAdapter): Promise<DeviceFacts> {
-  const { device, features, limits } = await openCheckedDevice(host, ["subgroups"]);
+/**
+ * Reads the facts of a device, which is opened for that and closed again.
+ *
+ * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
+ */
+export async function readDevice(
+  host: HostAdapter,
+  handOver: HandOverChoice,
+): Promise<DeviceFacts> {
+  const { device, features, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
   device.destroy();
   return { features, limits, software: host.info.software };
 }
@@ -37,10 +44,12 @@ export function planCases(
   return cases.map(({ name, problem, contenders, trace }) => {
     const facts = { features, limits };
     const { able, refused } = eligible(facts, problem, contenders, !!trace);
+    const settings = { limits, software, hot, maxTimeMs, inputBytes };
+    const estimate = estimateCase(problem, able, settings);
     return {
       name,
-      estimate: estimateCase(problem, able, { limits, software, hot, maxTimeMs, inputBytes }),
-      leftOut: refused.map(({ name, why }) => `${name}: ${why}`),
+      estimate,
+      leftOut: [...refused, ...estimate.refused].map(({ name, why }) => `${name}: ${why}`),
     };
   });
 }
@@ -65,8 +74,8 @@ export function formatPlan(planned: readonly PlannedCase[], width = Infinity): s
   const most = Math.max(...estimates.map(({ memoryBytes }) => memoryBytes));
   const total =
     `${counted(planned.length, "case")}: about ${minutes(totalMs(estimates))} minutes and ` +
-    `${gigabytes(most)} GB for inputs and outputs at a time. The time may well be half or double ` +
-    "of that; rows that --out has already are not measured again.";
+    `at most ${gigabytes(most)} GB of buffers at once. The real time may be half or twice that. ` +
+    "Rows that --out has already are not measured again.";
   const leftOut = [...new Set(planned.flatMap((each) => each.leftOut))];
   return [
     ...lines.slice(0, 1),

@@ -2,7 +2,8 @@
 import type { Contender, DeviceLimits, Plan } from "../kernels/contender.ts";
 import type { Problem } from "../kernels/problem.ts";
 import { coldSets, touchedBytes } from "./cold.ts";
-import { tooLong } from "./step_limit.ts";
+import type { Refusal } from "./context.ts";
+import { stepTooLong } from "./step_limit.ts";
 
 /** What a run allows itself, and on what kind of adapter. */
 export interface EstimateSettings {
@@ -18,6 +19,8 @@ export interface EstimateSettings {
 export interface CaseEstimate {
   /** Kernels that will probably be timed. */
   readonly kernels: number;
+  /** The others, whose steps will probably take too long to be timed, and why. */
+  readonly refused: readonly Refusal[];
   /** Inputs of all sets, and outputs and scratch of all kernels, which are held together. */
   readonly memoryBytes: number;
   /** Milliseconds until sampling begins: kernels compiled, run once and checked. */
@@ -36,7 +39,7 @@ const REFERENCE_MS = 3.5e-6;
 /** Multiply-adds beyond which a check looks at fewer heads. */
 const REFERENCE_MOST = 5e8;
 
-/** Bytes or operations of a CPU that stands in for a GPU, in a millisecond. */
+/** Bytes or operations that a CPU which stands in for a GPU gets through in a millisecond. */
 const CPU_RATE = 1e6;
 
 /** Steps of a kernel on a software adapter: two checks, two to get going, the fewest samples. */
@@ -59,15 +62,20 @@ export function estimateCase(
     const cpuMs = Math.max(cost.flops, bytes) / CPU_RATE;
     return { contender, plan: contender.plan(p, params), cost, cpuMs };
   });
-  const timed = all.filter(({ cpuMs }) =>
-    !software || tooLong(cpuMs * 1000, p.kvLen, { software, maxTimeMs }) === undefined
-  );
+  // The rate is what CPUs reach, so that the step's time has no share to be divided by.
+  const whyNot = (cpuMs: number) => software ? stepTooLong(cpuMs, p.kvLen, maxTimeMs) : undefined;
+  const timed = all.filter(({ cpuMs }) => whyNot(cpuMs) === undefined);
+  const refused = all.flatMap(({ contender: { name }, cpuMs }) => {
+    const why = whyNot(cpuMs);
+    return why === undefined ? [] : [{ name, why }];
+  });
   const multiplyAdds = 2 * p.kvLen * p.headDim * p.qHeads * Math.min(2, p.batch);
   const referenceMs = REFERENCE_MS * Math.min(REFERENCE_MOST, multiplyAdds);
   const kernelMs = software ? KERNEL_MS.software : KERNEL_MS.gpu;
   const runMs = timed.reduce((sum, { cpuMs }) => sum + cpuMs, 0);
   return {
     kernels: timed.length,
+    refused,
     memoryBytes: memoryOf(p, timed, settings),
     checkMs: timed.length * (kernelMs + referenceMs),
     sampleMs: software

@@ -1,4 +1,11 @@
-import { assert, assertAlmostEquals, assertEquals, assertGreater, assertLess } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertMatch,
+} from "@std/assert";
 import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
 import { casesOf } from "./cases.ts";
 import { type CaseEstimate, estimateCase, type EstimateSettings, TimeLeft } from "./estimate.ts";
@@ -39,6 +46,15 @@ Deno.test("what a software adapter leaves out for its length is not counted", ()
   const software = { software: true };
   assertEquals(estimate("--kernels prefill --kv 8k", software).kernels, 0);
   assertEquals(estimate("--kernels prefill --kv 64", software).kernels, 1);
+});
+
+Deno.test("a software adapter's estimate says what is left out and keeps the rest", () => {
+  const { kernels, refused } = estimate("--kernels prefill,dense --kv 8k", { software: true });
+  assertEquals([kernels, refused.map(({ name }) => name)], [4, ["prefill/flash"]]);
+  assertMatch(refused[0].why, /^at 8192 tokens a step would take about \d+ s here, more than /);
+  // About a second a step: a floor of that would count as ten.
+  const batch = estimate("--kernels dense --kv 8k --batch 8", { software: true });
+  assertEquals([batch.kernels, batch.refused], [4, []]);
 });
 
 Deno.test("the time left falls to nothing and follows the pace of the run", () => {

@@ -38,7 +38,7 @@ import { loadTuning } from "./tune/tuning_file.ts";
 import type { ResultRow } from "./row.ts";
 import { runCommand } from "./run_command.ts";
 import { SystemError } from "./system_error.ts";
-import { gpuPlan, verdicts } from "./verdict.ts";
+import { type GpuPlan, gpuPlan, QUICKSTART_PLAN, verdicts } from "./verdict.ts";
 import { writeRun } from "./write_run.ts";
 
 async function main(args: readonly string[]): Promise<number> {
@@ -57,7 +57,9 @@ async function main(args: readonly string[]): Promise<number> {
   const peers = readPeers(options.peers);
   const choice = await adapterChoice(options.adapter);
   if (options.printWgsl !== null) {
-    console.log(await wgslText(options.printWgsl, cases[0].problem, choice));
+    const { handOver } = options;
+    const device = { adapter: choice, handOver };
+    console.log(await wgslText(options.printWgsl, cases[0].problem, device));
     return EXIT.ok;
   }
   const tuning = options.noTuned ? null : loadTuning(options.tuned);
@@ -74,7 +76,8 @@ async function planText(
 ): Promise<string> {
   const host = await openAdapter({ driver: options.driver, ...choice });
   const cases = casesOn(host, options, asked);
-  const plan = formatPlan(planCases(await readDevice(host), cases, options), terminalWidth());
+  const device = await readDevice(host, options.handOver);
+  const plan = formatPlan(planCases(device, cases, options), terminalWidth());
   return [describeAdapter(host.info), ...modelCaveats(options.models), "", plan].join("\n");
 }
 
@@ -150,23 +153,26 @@ async function measureAll(
     },
   });
   const device = { ...context, software: host.info.software };
-  const plan = planCases(device, cases, options);
-  const timeLeft = new TimeLeft(plan.map(({ estimate }) => estimate));
+  const planned = planCases(device, cases, options);
+  const timeLeft = new TimeLeft(planned.map(({ estimate }) => estimate));
 
   for (const note of context.notes) console.log(note);
   const outcome = newOutcome();
   const onBegin = (at: number) => begun = at;
   const failure = await measureCases(outcome, context, cases, earlier, results, onBegin);
   progress.clear();
-  results.close();
   const labels = new Map(cases.map(({ caseId, label }) => [caseId, label]));
   const ratios = caseTimes(outcome.rows, peers, labels);
   const failures = failure === null ? [] : [failure];
-  const run = { context, results, peers, failures };
+  const plan = options.quick ? QUICKSTART_PLAN : gpuPlan(cases, Deno.args);
+  const run = { context, results, peers, plan, failures };
   if (ratios.length > 0) {
     await attempt(failures, () => writeWhole(`${results.dir}/ratios.csv`, ratiosCsv(ratios)));
   }
-  return await report(options, outcome, formatRatios(ratios, terminalWidth()), run);
+  const code = await report(options, outcome, formatRatios(ratios, terminalWidth()), run);
+  // Until then no other run may write into the folder.
+  results.close();
+  return code;
 }
 
 /** A run that is over. */
@@ -174,6 +180,7 @@ interface FinishedRun {
   readonly context: MeasureContext;
   readonly results: ResultsWriter;
   readonly peers: readonly PeerTime[];
+  readonly plan: GpuPlan;
   /** What the device and the system failed at; writing the files may add some. */
   readonly failures: SystemError[];
 }
@@ -190,13 +197,12 @@ async function attempt(failures: SystemError[], write: () => void | Promise<void
 
 /** Prints what came of the run, writes it as a page, and returns the exit code. */
 async function report(
-  { json, quick }: BenchOptions,
+  { json }: BenchOptions,
   { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
   ratios: string,
-  { context, results, peers, failures }: FinishedRun,
+  { context, results, peers, plan, failures }: FinishedRun,
 ): Promise<number> {
   const command = commandOf("bench", Deno.args);
-  const plan = gpuPlan(rows, quick ? null : command);
   const measured = rows.filter((row) => row.stage !== "probe").length;
   if (measured > 0) console.log(`\n${formatTable(rows, terminalWidth())}\n`);
   else if (failures.length === 0) console.error("No kernel could run.");
@@ -210,7 +216,7 @@ async function report(
   console.log(`Results: ${results.csvPath}`);
   if (json !== null) {
     await attempt(failures, () => {
-      writeRun(json, context, rows, results.samplesPath);
+      writeRun(json, context, rows, results.samplesText());
       console.log(`JSON: ${json}`);
     });
   }

@@ -130,6 +130,9 @@ const CONTRADICTIONS: readonly (readonly [string, string])[] = [
   ...OF_CASES.map((name) => ["set", name] as const),
 ];
 
+/** Modes that no other flag changes. */
+const ALONE: readonly string[] = ["list", "list-adapters"];
+
 const MAX_KV_LEN = 2 ** 21;
 const MAX_U32 = 0xffffffff;
 
@@ -146,6 +149,11 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     if (given(one) && given(other)) {
       throw new UsageError(`--${one} and --${other} contradict each other.`);
     }
+  }
+  const alone = ALONE.find(given);
+  const beside = BENCH_FLAGS.find((name) => name !== alone && given(name));
+  if (alone !== undefined && beside !== undefined) {
+    throw new UsageError(`--${alone} stands alone: --${beside} would change nothing.`);
   }
   const onlyTrace = given("trace") && !given("models") && !given("shape");
   for (const name of ["kv", "batch", "lengths", "map"]) {

@@ -153,7 +153,14 @@ Deno.test("several batches make cases for each, tokens may be in K, models in ca
 });
 
 Deno.test("--force runs what is refused without it", () => {
-  for (const line of ["--models llama-2-7b --kv 8192", "--kv 31", "--sparsity 9000 --kv 8192"]) {
+  for (
+    const line of [
+      "--models llama-2-7b --kv 8192",
+      "--kv 31",
+      "--sparsity 9000 --kv 8192",
+      "--k 0 --kv 8192",
+    ]
+  ) {
     refused(() => cases(line), /--force times it all the same\.$/);
     assertEquals(cases(`${line} --force`).length, 1);
   }
@@ -203,6 +210,10 @@ Deno.test("what is wrong is refused in one sentence", () => {
     "--list --print-wgsl dense/split": /--list and --print-wgsl contradict/,
     "--list --dry-run": /--list and --dry-run contradict/,
     "--list-adapters --dry-run": /--list-adapters and --dry-run contradict/,
+    "--list --kv 8k": /^--list stands alone: --kv would change nothing\.$/,
+    "--list --json F": /^--list stands alone: --json would/,
+    "--list-adapters --kernels dense": /^--list-adapters stands alone: --kernels would/,
+    "--list-adapters --hot": /^--list-adapters stands alone: --hot would/,
     "--dry-run --print-wgsl dense/split": /--print-wgsl and --dry-run contradict/,
     "--kv 8192,": /empty entry/,
     "--shape 32x8": /32x8x128, not "32x8"/,
@@ -248,6 +259,7 @@ Deno.test("cases that cannot be are refused in one sentence", () => {
     "--models llama-2-7b --lengths 9,5000": /^--lengths 5000 is beyond the context/,
     "--kv 31": /^--sparsity 32 picks none of 31 tokens; --force/,
     "--kv 1 --sparsity 2": /picks none of 1 token;/,
+    "--k 0 --kv 1": /^--k 0 picks none of 1 token; --force/,
     "--k 9000": /--k 9000 exceeds the KV length of 8192 tokens/,
   };
   for (const [line, message] of Object.entries(wrong)) refused(() => cases(line), message);

@@ -43,8 +43,8 @@ export function readPeers(paths: readonly string[]): PeerTime[] {
  * @throws {UsageError} naming the first line that is wrong.
  */
 export function parsePeers(text: string, path: string): PeerTime[] {
-  const due = `${DUE.join()} with or without stage`;
-  const lines = csvLines(text, COLUMNS, { path, due, optional: ["stage"] });
+  const due = `${DUE.join(", ")} and, optionally, stage`;
+  const lines = csvLines(text, COLUMNS, { path, due, flag: "--peers", optional: ["stage"] });
   return lines.flatMap((csvLine) => {
     const text = (name: (typeof COLUMNS)[number]) => csvLine.text(name);
     const refuse = (name: (typeof COLUMNS)[number], due: string) =>

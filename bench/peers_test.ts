@@ -83,11 +83,12 @@ Deno.test("a column may tell the stage, in a file or in some of those that were 
 
 Deno.test("what is wrong in a file is refused in one sentence with its line", () => {
   const wrong: Record<string, RegExp> = {
-    "": /^p\.csv has other columns than peer,batch,/,
-    "peer,batch\n": /^p\.csv has other columns than peer,batch,/,
-    [`${HEADER},more\n`]: /^p\.csv has other columns/,
+    "": /^p\.csv has other columns; --peers takes a CSV with the columns peer, batch, /,
+    "peer,batch\n": /^p\.csv has other columns; --peers takes a CSV with the columns peer, batch, /,
+    [`${HEADER},more\n`]: /^p\.csv has other columns; --peers takes/,
     [HEADER.replace("batch", "peer")]: /^p\.csv, line 1: has the column "peer" twice\.$/,
-    "utc,suite_version,case_id\n": /^p\.csv has other columns .+: it is a file of results\.$/,
+    "utc,suite_version,case_id\n":
+      /^p\.csv is a file of results; --peers takes a CSV .+_per_s and, optionally, stage\.$/,
     [`${HEADER}\na,1,32,8,128,8192,-5,\n`]: /line 2: us_median takes a number above 0, not "-5"/,
     [`${HEADER}\na,1,2\n`]: /^p\.csv, line 2: has 3 fields where 8 are due\.$/,
     [`${HEADER}\n\na,1,32,8,128,8k,5,\n`]: /line 3: kv_len takes a whole number above 0, not "8k"/,

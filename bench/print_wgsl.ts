@@ -1,5 +1,5 @@
 /** The texts of `--list` and `--print-wgsl`. */
-import { openCheckedDevice } from "./checked_device.ts";
+import { type HandOverChoice, openCheckedDevice } from "./checked_device.ts";
 import { caveatOf, MODELS } from "../fixtures/models.ts";
 import type { Contender, DeviceLimits } from "../kernels/contender.ts";
 import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
@@ -47,18 +47,27 @@ export function listText(width = Infinity): string {
   return blocks.map((lines) => lines.join("\n")).join("\n\n");
 }
 
+/** On which device, and with which hand-over, a contender is printed. */
+export interface WgslOptions {
+  /** The adapter to ask for (default: the fastest). */
+  readonly adapter?: AdapterChoice;
+  /** How partials reach whoever merges them (default `auto`). */
+  readonly handOver?: HandOverChoice;
+}
+
 /**
  * The WGSL of each dispatch of a contender with its default parameters for this machine's device,
  * as the benchmark hands it to the compiler; without an adapter, for the least device there is.
  *
  * @throws {RangeError} where the contender cannot be made for the problem.
+ * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
  */
 export async function wgslText(
   contender: Contender,
   p: Problem,
-  choice?: AdapterChoice,
+  options: WgslOptions = {},
 ): Promise<string> {
-  const { limits, dialect, unroll } = await readDevice(choice);
+  const { limits, dialect, unroll } = await readDevice(options);
   const params = contender.defaults(p, limits);
   const why = contender.refuses(p, params, limits);
   const notes = why ? [`// This device cannot run it: ${why}.`] : [];
@@ -78,15 +87,18 @@ interface DeviceTraits {
   unroll: boolean;
 }
 
-async function readDevice(choice: AdapterChoice | undefined): Promise<DeviceTraits> {
+async function readDevice(
+  { adapter, handOver = "auto" }: WgslOptions,
+): Promise<DeviceTraits> {
   try {
-    const host = await openAdapter(choice);
-    const { device, limits } = await openCheckedDevice(host, ["subgroups"]);
+    const host = await openAdapter(adapter);
+    const { device, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
     const dialect = await dialectOf(device);
     device.destroy();
     return { limits, dialect, unroll: !host.info.software };
   } catch (error) {
     if (!(error instanceof NoAdapterError)) throw error;
-    return { limits: DEFAULT_LIMITS, dialect: STANDARD_DIALECT, unroll: true };
+    const limits = handOver === "auto" ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, handOver };
+    return { limits, dialect: STANDARD_DIALECT, unroll: true };
   }
 }

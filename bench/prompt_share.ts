@@ -1,5 +1,6 @@
 /** What the codes of a prompt's keys add to the prompt phase. Pure. */
 import { shapeName } from "../kernels/problem.ts";
+import { counted } from "./counted.ts";
 import type { PeerTime } from "./peers.ts";
 import { hasSameSizes, type NamedTime } from "./ratios.ts";
 import type { ResultRow } from "./row.ts";
@@ -27,8 +28,8 @@ export function promptShares(rows: readonly ResultRow[], peers: readonly PeerTim
     const [{ kv_len, q_heads: qHeads, kv_heads: kvHeads, head_dim: headDim }] = of;
     return [
       `${ENCODER} adds ${percent(encoder.medianUs / fastest.medianUs)} to the time of ` +
-      `${fastest.name}, the ${which} prompt attention known here, at ${kv_len} tokens ` +
-      `(${shapeName({ qHeads, kvHeads, headDim })})`,
+      `${fastest.name}, the ${which} prompt attention known here, at ` +
+      `${counted(kv_len, "token")} (${shapeName({ qHeads, kvHeads, headDim })})`,
     ];
   });
 }

@@ -31,6 +31,11 @@ Deno.test("without peers the encoder stands beside our own prompt attention, cas
   );
 });
 
+Deno.test("a prompt of one token is one token", () => {
+  const rows = [encoder, attention].map((row) => ({ ...row, kv_len: 1 }));
+  assertMatch(promptShares(rows, [])[0], / known here, at 1 token \(32x8x128\)$/);
+});
+
 Deno.test("the fastest prompt attention known counts, whoever's it is", () => {
   const peers = [peer("torch_flash", 1749), peer("torch_cudnn", 989)];
   assertEquals(promptShares([encoder, attention], peers), [

@@ -10,7 +10,7 @@ import {
   truthValue,
 } from "./csv_lines.ts";
 import { COLUMNS, LATER_COLUMNS, type ResultRow } from "./row.ts";
-import { isWord, parseRun, rowsOfRun, WORDS } from "./run_json.ts";
+import { isWithinInterval, isWord, parseRun, rowsOfRun, WORDS } from "./run_json.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a file of results holds. */
@@ -101,7 +101,13 @@ function parseRow(csvLine: CsvLine<keyof ResultRow>, path: string): ResultRow {
     if (value === undefined) throw damaged(path, csvLine.line, `${name} cannot be "${text}"`);
     return [name, value];
   });
-  return Object.fromEntries(values) as ResultRow;
+  const row = Object.fromEntries(values) as ResultRow;
+  if (!isWithinInterval(row)) {
+    const { median_us, ci_low_us, ci_high_us } = row;
+    const interval = `ci_low_us ${ci_low_us} to ci_high_us ${ci_high_us}`;
+    throw damaged(path, csvLine.line, `median_us ${median_us} lies outside of ${interval}`);
+  }
+  return row;
 }
 
 /** The value of a column's text; undefined if it cannot be one. */

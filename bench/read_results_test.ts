@@ -36,6 +36,13 @@ Deno.test("rows are read as they were written", () => {
   assertEquals(parseResults(text.replaceAll("\r\n", "\n"), "r.csv").rows, [ROW, failed]);
 });
 
+Deno.test("an interval of no width may be rounded apart from its median", () => {
+  const median_us = 1_234_567;
+  const row = makeRow({ ...ROW, median_us, ci_low_us: median_us + 0.1, ci_high_us: 1_234_570 });
+  const [read] = parseResults(written(row), "r.csv").rows;
+  assertEquals([read.median_us, read.ci_low_us], [median_us, 1_234_570]);
+});
+
 Deno.test("an incomplete last line is dropped with a warning", () => {
   const text = written(ROW, ROW);
   const { rows, warning } = parseResults(text.slice(0, -9), "r.csv");
@@ -154,6 +161,10 @@ Deno.test("what is wrong in a file is refused in one sentence with its line", ()
     [spoilt(",22.4,", ",-22.4,")]: /^r\.csv, line 3: median_us cannot be "-22\.4"\.$/,
     [spoilt(",22.4,", ",NaN,")]: /^r\.csv, line 3: median_us cannot be "NaN"\.$/,
     [spoilt(",22.3,", ",-1,")]: /^r\.csv, line 3: ci_low_us cannot be "-1"\.$/,
+    [spoilt(",22.3,", ",22.6,")]:
+      /^r\.csv, line 3: median_us 22\.4 lies outside of ci_low_us 22\.6 to ci_high_us 22\.5123\.$/,
+    [spoilt(",22.5123,", ",22.35,")]:
+      /^r\.csv, line 3: median_us 22\.4 lies outside of ci_low_us 22\.3 to ci_high_us 22\.35\.$/,
     [spoilt(",8192,8192,", ",8192.5,8192,")]: /^r\.csv, line 3: kv_len cannot be "8192\.5"\.$/,
     [spoilt(`""WORKGROUP""`, "WORKGROUP")]: /^r\.csv, line 3: params cannot be /,
     [good.replace(",sets,", ",bits,sets,")]: /^r\.csv, line 1: has the column "bits" twice\.$/,

@@ -1,9 +1,9 @@
 /** Result files: rows and their samples go to disk whole, as soon as they are measured. */
 import { stringify } from "@std/csv";
-import { appendWhole } from "./append_file.ts";
+import { appendWhole, readAll } from "./append_file.ts";
 import { openLocked } from "./file_lock.ts";
 import { COLUMNS, type ResultRow, type SampleRecord } from "./row.ts";
-import { claimFolder, firstMissing, removeQuietly } from "./run_folder.ts";
+import { claimFolder, firstMissing, refuseFile, removeQuietly } from "./run_folder.ts";
 import { cannotWrite, SystemError } from "./system_error.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -12,12 +12,13 @@ export interface ResultsWriter {
   readonly dir: string;
   /** Path of `results.csv`. */
   readonly csvPath: string;
-  /** Path of `samples.jsonl`. */
-  readonly samplesPath: string;
   /** Rows appended so far by this writer. */
   readonly rows: number;
   /** Writes rows in one go, after their raw samples: a row that is there has its own. */
   append(rows: readonly ResultRow[], samples?: readonly SampleRecord[]): void;
+  /** All of `samples.jsonl`, which on Windows nobody else can read as long as it is locked. */
+  samplesText(): string;
+  /** Lets other runs have the folder. */
   close(): void;
 }
 
@@ -43,6 +44,7 @@ export function openResults(
   dir: string,
   { fresh = false, inspect = () => {} }: OpenOptions = {},
 ): ResultsWriter {
+  refuseFile("results", dir);
   const opened: Deno.FsFile[] = [];
   const made: string[] = [];
   try {
@@ -66,7 +68,7 @@ export function openResults(
     checkHeader(csv, csvPath);
     if (cutToLines(csv) === 0) appendWhole(csv, csvPath, HEADER);
     cutToLines(samples.file);
-    return writer(csv, samples.file, { dir, csvPath, samplesPath });
+    return writer(dir, { file: csv, path: csvPath }, { file: samples.file, path: samplesPath });
   } catch (error) {
     for (const file of opened) file.close();
     for (const path of made) removeQuietly(path);
@@ -75,28 +77,31 @@ export function openResults(
   }
 }
 
-function writer(
-  csv: Deno.FsFile,
-  samples: Deno.FsFile,
-  paths: Pick<ResultsWriter, "dir" | "csvPath" | "samplesPath">,
-): ResultsWriter {
+interface OpenFile {
+  readonly file: Deno.FsFile;
+  readonly path: string;
+}
+
+function writer(dir: string, csv: OpenFile, samples: OpenFile): ResultsWriter {
   let rows = 0;
   return {
-    ...paths,
+    dir,
+    csvPath: csv.path,
     get rows() {
       return rows;
     },
     append(added, records = []) {
       const line = (record: SampleRecord) =>
         `${JSON.stringify(record, (_, value) => shortNumber(value))}\n`;
-      appendWhole(samples, paths.samplesPath, records.map(line).join(""));
+      appendWhole(samples.file, samples.path, records.map(line).join(""));
       const cells = added.map((row) => COLUMNS.map((name) => field(row[name])));
-      appendWhole(csv, paths.csvPath, cells.map(csvLine).join(""));
+      appendWhole(csv.file, csv.path, cells.map(csvLine).join(""));
       rows += added.length;
     },
+    samplesText: () => new TextDecoder().decode(readAll(samples.file)),
     close() {
-      csv.close();
-      samples.close();
+      csv.file.close();
+      samples.file.close();
     },
   };
 }

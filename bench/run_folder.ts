@@ -1,4 +1,5 @@
 /** The folder of a run's files. */
+import { UsageError } from "./usage_error.ts";
 
 /**
  * Makes a folder that no other run has: `dir`, or `dir-2`, `dir-3` and so on. Two runs that start
@@ -17,6 +18,37 @@ export function claimFolder(dir: string): string {
     } catch (error) {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
     }
+  }
+}
+
+/**
+ * Makes sure that a folder can be made where `dir` is, as far as what is there goes.
+ *
+ * @param what What is to be written into it.
+ * @throws {UsageError} in one sentence, where a file is in the way.
+ */
+export function refuseFile(what: string, dir: string): void {
+  for (const at of ancestors(dir)) {
+    const found = statIfThere(at);
+    if (found === null) continue;
+    if (found.isDirectory) return;
+    const why = at === dir ? "--out takes a folder" : `${at} is a file, not a folder`;
+    throw new UsageError(`Cannot write ${what} to ${dir}: ${why}.`);
+  }
+}
+
+/** A path and all folders around it, from within. */
+function ancestors(path: string): string[] {
+  const parent = path.replace(/[/\\]*[^/\\]+[/\\]*$/, "");
+  return parent === "" || parent === path ? [path] : [path, ...ancestors(parent)];
+}
+
+/** What is at a path; null where nothing is, or nothing that can be looked at. */
+function statIfThere(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return null;
   }
 }
 

@@ -63,6 +63,21 @@ export function isWord(column: (typeof WORDS)[number], text: string): boolean {
   return v.is(column === "timer" ? DEVICE.entries.timer : ROW_FIELDS[column], text);
 }
 
+/** Numbers of files have 6 digits, so that two may come apart by this share. */
+const ROUNDING = 2e-5;
+
+/** Whether a median lies in its interval, as far as both are known. */
+export function isWithinInterval(
+  { median_us: median, ci_low_us: low, ci_high_us: high }: Pick<
+    ResultRow,
+    "median_us" | "ci_low_us" | "ci_high_us"
+  >,
+): boolean {
+  if (median === null) return true;
+  const slack = median * ROUNDING;
+  return (low === null || low <= median + slack) && (high === null || high >= median - slack);
+}
+
 const ROW = v.pipe(
   v.strictObject(ROW_FIELDS),
   v.check(
@@ -73,6 +88,7 @@ const ROW = v.pipe(
     ({ verified, failure }) => verified === (failure === ""),
     "contradicts itself in verified and failure",
   ),
+  v.check((row) => isWithinInterval(row), "has a median_us outside of its ci_low_us to ci_high_us"),
 );
 
 const RUN = v.strictObject({

@@ -22,6 +22,15 @@ export function tooLong(
   { software, maxTimeMs }: StepSettings,
 ): string | undefined {
   const stepMs = floorUs / 1000 / (software ? SHARE.software : SHARE.gpu);
+  return stepTooLong(stepMs, tokens, maxTimeMs);
+}
+
+/** {@linkcode tooLong} of a step of which the time itself is known, not its floor. */
+export function stepTooLong(
+  stepMs: number,
+  tokens: number,
+  maxTimeMs: number,
+): string | undefined {
   const mostMs = Math.max(LONG_STEP_MS, maxTimeMs / FEWEST_SAMPLES);
   if (stepMs <= mostMs) return undefined;
   const [step, most] = secondsApart(stepMs, mostMs);

@@ -176,6 +176,26 @@ Deno.test("a second run into one folder is refused while the first one lives", (
     assertEquals(third.code, 0, third.err);
   }));
 
+Deno.test(
+  { name: "a folder is a run's own until all of its files are written", ignore: !posix },
+  () =>
+    inFolder(async (folder) => {
+      const [dir, pipe] = [`${folder}/run`, `${folder}/pipe`];
+      assertEquals((await shell(`mkfifo ${pipe}`)).code, 0);
+      const child = command(MAIN, ...TINY, "--out", dir, "--json", pipe).spawn();
+      const errors = child.stderr.cancel();
+      // Behind this line the run waits for a reader of the pipe.
+      const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      for (let out = ""; !out.includes("Results: ");) out += (await reader.read()).value ?? "";
+      const second = await runProgram(MAIN, ...TINY, "--out", dir);
+      assertEquals(second.err, `Another run is writing to ${dir}; choose another --out.\n`);
+      const { rows } = parseRun(await Deno.readTextFile(pipe), pipe);
+      assertEquals(rows.length, readResults(dir).rows.length);
+      await Promise.all([errors, child.status]);
+      await reader.cancel();
+    }),
+);
+
 Deno.test("runs that start in the same second have folders of their own", () =>
   inFolder(async (folder) => {
     await Deno.mkdir(`${folder}/results`);

@@ -2,12 +2,14 @@
  * What a run says about sparse against dense attention, in sentences: from which measured length on
  * the sparse step is faster, and how much. Pure.
  */
+import type { BenchCase } from "./cases.ts";
 import type { Comparison, Winner } from "./comparison.ts";
 import { crossingOf } from "./crossing.ts";
 import { QUICK_KV_LENS } from "./quick.ts";
+import { commandOf, withoutValues } from "./report/command.ts";
 import type { ResultRow } from "./row.ts";
 import { seriesOf } from "./series.ts";
-import { type CaseGroup, caseGroups, groupNames, isCompared } from "./verdict_groups.ts";
+import { type CaseGroup, caseGroups, groupNames } from "./verdict_groups.ts";
 
 /** A command that would measure on a GPU what a software adapter cannot tell. */
 export interface GpuPlan {
@@ -22,12 +24,28 @@ export const QUICKSTART_PLAN: GpuPlan = {
   kvLens: QUICK_KV_LENS,
 };
 
-/** The plan to run `command`, which gave these rows, on a GPU; null means the quick profile. */
-export function gpuPlan(rows: readonly ResultRow[], command: string | null): GpuPlan {
-  const kvLens = [...new Set(rows.filter(isCompared).map(({ kv_len }) => kv_len))].sort((a, b) =>
-    a - b
+/** Flags of the main job that tell of the machine: on another they name what is not there. */
+const MACHINE_FLAGS = ["out", "json", "adapter", "driver"];
+
+/**
+ * The plan to measure the same cases on a GPU. A command that times no dense kernel or no sparse
+ * step can compare nothing on a GPU either: it gets the plan that can.
+ *
+ * @param args The main job's command line.
+ */
+export function gpuPlan(
+  cases: readonly Pick<BenchCase, "problem" | "contenders">[],
+  args: readonly string[],
+): GpuPlan {
+  const compared = cases.filter(({ contenders }) =>
+    ["dense", "pipeline"].every((wanted) => contenders.some(({ stage }) => stage === wanted))
   );
-  return command === null ? QUICKSTART_PLAN : { command, kvLens };
+  if (compared.length === 0) return QUICKSTART_PLAN;
+  const kvLens = new Set(compared.map(({ problem }) => problem.kvLen));
+  return {
+    command: commandOf("bench", withoutValues(args, MACHINE_FLAGS)),
+    kvLens: [...kvLens].sort((a, b) => a - b),
+  };
 }
 
 /** Dense kernels that are as fast as the designs which the paper compares with allow, no faster. */
@@ -102,16 +120,16 @@ function headOf({ compared, gaps }: CaseGroup): string {
   switch (crossing.kind) {
     case "always":
       return `Sparse is faster at every length ${tried} from ${tokens([crossing.fromKvLen])} on` +
-        `${ratio}it is ${times(last.speedup)} times as fast`;
+        `${ratio}it is ${fasterText(last.speedup)}`;
     case "crossed":
       return `${crossedText(compared, crossing.fromKvLen, tried)}` +
-        `${ratio}it is ${times(last.speedup)} times as fast`;
+        `${ratio}it is ${fasterText(last.speedup)}`;
     case "mixed":
       return `Sparse is faster at ${tokens(wins)}, but not at ${numbers(others, "or")}` +
         (last.winner === "dense" ? ratio + ratioText(last) : "");
     case "never":
       if (lengthsOf(compared, "dense").length === 0) {
-        return `Sparse is faster at no length ${tried}, and dense neither`;
+        return `Neither is faster at any length ${tried}`;
       }
       return `Sparse is faster at no length ${tried}, up to ${tokens([crossing.toKvLen])}` +
         (last.winner === "dense" ? `; there ${ratioText(last)}` : "");
@@ -143,8 +161,8 @@ function crossedText(compared: readonly Comparison[], fromKvLen: number, tried: 
 function ratioText({ winner, speedup }: Comparison): string {
   if (winner === "tie") return "neither is faster";
   return winner === "dense"
-    ? `dense is ${times(1 / speedup)} times as fast as sparse`
-    : `sparse is ${times(speedup)} times as fast as dense`;
+    ? `dense is ${fasterText(1 / speedup, "sparse")}`
+    : `sparse is ${fasterText(speedup, "dense")}`;
 }
 
 function tieNotes({ compared }: CaseGroup): string[] {
@@ -185,11 +203,13 @@ function lengthsOf(compared: readonly Comparison[], ...winners: Winner[]): numbe
   return compared.filter(({ winner }) => winners.includes(winner)).map(({ kvLen }) => kvLen);
 }
 
-/** A ratio above 1 to about two digits, never as a bare 1. */
-function times(ratio: number): string {
-  if (ratio < 1.005) return "less than 1.01";
-  if (ratio < 1.95) return ratio.toFixed(2);
-  return ratio.toFixed(ratio < 9.95 ? 1 : 0);
+/** How much faster a ratio above 1 is, to about two digits: a bare 1 would tell nothing. */
+function fasterText(ratio: number, other?: string): string {
+  if (ratio < 1.005) {
+    return `barely faster${other === undefined ? "" : ` than ${other}`} (by less than 1%)`;
+  }
+  const digits = ratio < 1.95 ? 2 : ratio < 9.95 ? 1 : 0;
+  return `${ratio.toFixed(digits)} times as fast${other === undefined ? "" : ` as ${other}`}`;
 }
 
 /** Such as `1,024, 4,096 and 16,384 tokens`. */

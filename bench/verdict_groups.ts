@@ -24,7 +24,7 @@ export function caseGroups(rows: readonly ResultRow[]): CaseGroup[] {
 }
 
 /** Whether a row is of what a verdict compares. */
-export function isCompared({ stage }: ResultRow): boolean {
+function isCompared({ stage }: ResultRow): boolean {
   return stage === "dense" || stage === "pipeline";
 }
 

@@ -1,7 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import { casesOf } from "./cases.ts";
+import { parseOptions } from "./options.ts";
 import type { ResultRow } from "./row.ts";
 import { makeFailedRow, makeRow } from "./testing_row.ts";
-import { gpuPlan, QUICKSTART_PLAN, verdicts } from "./verdict.ts";
+import { type GpuPlan, gpuPlan, QUICKSTART_PLAN, verdicts } from "./verdict.ts";
 
 type Changes = Partial<ResultRow>;
 
@@ -89,8 +91,7 @@ Deno.test("intervals that overlap are a tie, which is no win of either and no cr
     ],
     [
       [[1024, 1], [4096, 0.99]],
-      `Sparse is faster at no length tried, and dense neither ${NAME}. At 1,024 and 4,096 tokens ` +
-      TIE,
+      `Neither is faster at any length tried ${NAME}. At 1,024 and 4,096 tokens ${TIE}`,
     ],
     [
       [[1024, 1.5], [4096, 1.01]],
@@ -103,12 +104,16 @@ Deno.test("intervals that overlap are a tie, which is no win of either and no cr
     ],
   ];
   for (const [points, sentence] of table) assertEquals(verdicts(pairs(...points)), [sentence]);
-  const [one, other] = pair(4096, 1.002).map((row) => ({
+  const barely = [...pair(4096, 1.002), ...pair(8192, 1.002)].map((row) => ({
     ...row,
     ci_low_us: row.median_us! - 0.001,
     ci_high_us: row.median_us! + 0.001,
   }));
-  assertMatch(verdicts([one, other])[0], /sparse is less than 1\.01 times as fast as dense/);
+  assertMatch(verdicts(barely)[0], /; at 8,192 it is barely faster \(by less than 1%\) \(32/);
+  assertMatch(
+    verdicts(barely.slice(0, 2))[0],
+    /sparse is barely faster than dense \(by less than 1%\)/,
+  );
 });
 
 Deno.test("one length gives no crossing, whoever is faster", () => {
@@ -247,8 +252,24 @@ Deno.test("a software adapter's times become what a GPU would be asked, and how"
       `and says at which of them sparse is faster, and by how much.`,
   );
   assertMatch(
-    verdicts(software, gpuPlan(software, "deno task bench --kv 8192"))[0],
+    verdicts(software, planOf("--kv 8192"))[0],
     /On a GPU, "deno task bench --kv 8192" times .+ at 8,192 tokens and says which is faster, and/,
   );
-  assertEquals(gpuPlan(software, null), QUICKSTART_PLAN);
+});
+
+/** The plan to repeat a run of these flags on a GPU. */
+function planOf(line: string): GpuPlan {
+  const args = line.split(" ");
+  return gpuPlan(casesOf(parseOptions(args)), args);
+}
+
+Deno.test("a command is offered where it times both, without this machine's flags", () => {
+  for (const kernels of ["dense/split", "pipeline", "score,select"]) {
+    assertEquals(planOf(`--kv 8k --kernels ${kernels}`), QUICKSTART_PLAN, kernels);
+  }
+  const here = "--out here --json=run.json --adapter 1 --driver Mesa";
+  assertEquals(planOf(`--kv 8k,1k ${here} --kernels dense/split,pipeline --hot`), {
+    command: "deno task bench --kv 8k,1k --kernels dense/split,pipeline --hot",
+    kvLens: [1024, 8192],
+  });
 });

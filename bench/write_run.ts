@@ -1,12 +1,11 @@
 /** A run as one JSON file, whole or not at all. */
 import type { MeasureContext } from "./context.ts";
-import { readText } from "./csv_lines.ts";
 import { writeWhole } from "./quality/output_file.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
 import { runJson } from "./run_json.ts";
 
 /**
- * Writes the run to `path`, with the samples that `samplesPath` has of its rows.
+ * Writes the run to `path`, with the samples that the lines of `samplesText` have of its rows.
  *
  * @throws {UsageError} in one sentence, if it cannot be written.
  */
@@ -14,9 +13,9 @@ export function writeRun(
   path: string,
   { facts, settings, timer, inputBytes }: MeasureContext,
   rows: readonly ResultRow[],
-  samplesPath: string,
+  samplesText: string,
 ): void {
-  const samples = readText(samplesPath).split("\n").flatMap(sampleOf);
+  const samples = samplesText.split("\n").flatMap(sampleOf);
   writeWhole(
     path,
     runJson(

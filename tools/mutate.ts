@@ -21,46 +21,7 @@ import { runCommand } from "../bench/run_command.ts";
 import { UsageError } from "../bench/usage_error.ts";
 import { openTestDevice } from "../kernels/testing.ts";
 import { CONTENDERS } from "../kernels/registry.ts";
-
-/** One wrong sign: in `kernels/KERNEL.wgsl`, `find`, which must stand there once, gets replaced. */
-export interface Mutant {
-  readonly kernel: string;
-  readonly find: string;
-  readonly replace: string;
-}
-
-/** A mutant of every kernel that computes something. */
-export const MUTANTS: readonly Mutant[] = [
-  ["encode/prompt", "+ weights(row, column, 0u)", "- weights(row, column, 0u)"],
-  ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
-  ["score/hamming", "first + t < recent_start", "first + t >= recent_start"],
-  ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
-  ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],
-  ["select/counting", "r < row)", "r >= row)"],
-  ["select/counting_subgroup", "s < thread / lanes", "s >= thread / lanes"],
-  ["select/bitonic_sort", "(a > b)", "(a <= b)"],
-  ["select/bitonic_merge", "min(key_a, key_b)", "max(key_a, key_b)"],
-  ["select/bitonic_emit", "recent_start + at - picks_end", "recent_start + at + picks_end"],
-  ["attend/gather", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
-  ["attend/gather_subgroup", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
-  [
-    "attend/gather_merge",
-    "exp2(logits[t * QUERIES_PER_LIST + h] - peak)",
-    "exp2(logits[t * QUERIES_PER_LIST + h] + peak)",
-  ],
-  ["attend/select_gather", "exp2(logits[t] - peak)", "exp2(logits[t] + peak)"],
-  ["attend/select_gather_group", "exp2(of_split.x - peak)", "exp2(of_split.x + peak)"],
-  ["prefill/flash", "exp2(four - peaks", "exp2(four + peaks"],
-  ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
-  ["merge/join_splits", "exp2(partial_stats.x - m_new)", "exp2(partial_stats.x + m_new)"],
-  ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
-  ["dense/split_subgroup", "- peak), inside)", "+ peak), inside)"],
-  ["dense/token_pool", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
-  ["dense/gpt_fast_qk", "score += sums[", "score -= sums["],
-  ["dense/gpt_fast_softmax", "- highest) / denominator", "+ highest) / denominator"],
-  ["dense/gpt_fast_pv", "total[part] += weight", "total[part] -= weight"],
-  ["dense/gpt_fast_reduce", "row += sums[", "row -= sums["],
-].map(([kernel, find, replace]) => ({ kernel, find, replace }));
+import { MUTANTS, plant } from "./mutants.ts";
 
 /** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
 const PROBLEM = ["--shape", "4x1x64", "--kv", "5000", "--max-time", "0.2"];
@@ -85,17 +46,6 @@ export function kernelFiles(): string[] {
     names(`${ROOT}/kernels/${stage}`).filter((file) => file.endsWith(".wgsl"))
       .map((file) => `${stage}/${file.replace(/\.wgsl$/, "")}`)
   );
-}
-
-/**
- * The source with the wrong sign in it.
- *
- * @throws {RangeError} unless what to replace stands there exactly once.
- */
-export function plant(source: string, { kernel, find, replace }: Mutant): string {
-  const parts = source.split(find);
-  if (parts.length === 2) return parts.join(replace);
-  throw new RangeError(`"${find}" stands ${parts.length - 1} times in kernels/${kernel}.wgsl`);
 }
 
 /** What the failed tests of a TAP report said, by the contender that their names begin with. */
@@ -224,7 +174,7 @@ async function contendersByKernel(): Promise<Map<string, string[]>> {
 /** Plants the kernel's mutant, looks who notices, and takes it out again; says what was missed. */
 async function tryMutant(copy: string, kernel: string, users: readonly string[]) {
   const mutant = MUTANTS.find((mutant) => mutant.kernel === kernel);
-  if (!mutant) return ["tools/mutate.ts has no mutant of it"];
+  if (!mutant) return ["tools/mutants.ts has no mutant of it"];
   if (users.length === 0) return ["no contender runs it on this device"];
   const file = `${copy}/kernels/${kernel}.wgsl`;
   const source = await Deno.readTextFile(file);

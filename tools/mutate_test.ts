@@ -1,14 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../bench/usage_error.ts";
-import {
-  chooseKernels,
-  failures,
-  kernelFiles,
-  missedByRow,
-  missedByTests,
-  MUTANTS,
-  plant,
-} from "./mutate.ts";
+import { MUTANTS, plant } from "./mutants.ts";
+import { chooseKernels, failures, kernelFiles, missedByRow, missedByTests } from "./mutate.ts";
 
 Deno.test("every kernel but the probes has one mutant, which can be planted", () => {
   assertEquals(MUTANTS.map(({ kernel }) => kernel).sort(), kernelFiles().sort());

@@ -31,4 +31,6 @@ const main = `${import.meta.dirname}/../bench/main.ts`;
 const forward: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT"]
   : ["SIGINT", "SIGTERM"];
-Deno.exit(await run([Deno.execPath(), "run", "-A", main, "--quick", ...Deno.args], { forward }));
+// What only lists something takes no other flag.
+const profile = Deno.args.some((arg) => /^--list(-adapters)?$/.test(arg)) ? [] : ["--quick"];
+Deno.exit(await run([Deno.execPath(), "run", "-A", main, ...profile, ...Deno.args], { forward }));

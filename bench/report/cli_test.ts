@@ -51,7 +51,7 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
       [[at("empty")], /^\S+empty is empty\.$/m],
       [[at("rowless")], /^\S+rowless has no rows\.$/m],
       [[h100, at("foreign")], /^\S+foreign has other columns than this version writes\.$/m],
-      [[h100, "--peers", at("foreign")], /^\S+foreign has other columns than peer,batch,/],
+      [[h100, "--peers", at("foreign")], /^\S+foreign has other columns; --peers takes a CSV/],
       [[h100, "--peers", `h2=${PEERS}`], /^--peers h2=\S+ must name one adapter of the results, /],
       [
         [h100, LAVAPIPE, "--peers", PEERS],
@@ -71,14 +71,17 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
         /^\S+csv has other columns than quality --csv writes: it is a file of results\.$/m,
       ],
       [[PEERS], /^\S+csv has other columns .+: it is a file of peers, which --peers takes\.$/m],
-      [[h100, "--peers", h100], /^\S+csv has other columns .+: it is a file of results\.$/m],
+      [
+        [h100, "--peers", h100],
+        /^\S+csv is a file of results; --peers takes a CSV with .+ stage\.$/m,
+      ],
       [[at("negative")], /^\S+negative, line 3: median_us cannot be "-5"\.$/m],
       [[at("log")], /^\S+log is no run of the suite: it is a tuner's log, which report --tune /],
       [["--quality", at("damaged")], /^\S+damaged, line 2: mass_middle cannot be "much"\.$/m],
       [[h100, "--tune", at("missing")], /^Cannot read \S+missing: /],
       [[h100, "--tune", folder], /^Cannot read \S+tune\.jsonl: /],
       [[h100, "--tune", at("empty")], /^\S+empty has no measurements\.$/m],
-      [["--tune", at("foreign")], /^\S+foreign: line 1 is none of a tuner's\.$/m],
+      [["--tune", at("foreign")], /^\S+foreign: line 1 is not a line of a tuner's log\.$/m],
       [[h100, "--out", folder], /^Cannot write \S+: it is a folder\.$/m],
       [[h100, "--svg", at("empty")], /^Cannot write \S+empty: /],
     ];

@@ -27,6 +27,7 @@ Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () 
       [MAIN, ["--budget", "0"], /^--budget takes a number of seconds from 0\.001/],
       [MAIN, ["--resume"], /^--resume needs the --out/],
       [MAIN, ["--resume", "--out", `${folder}/none`, ...TINY], /^There is nothing to resume/],
+      [MAIN, ["--out", damaged, ...TINY], /^Cannot write the log to .+: --out takes a folder\.$/m],
       [MAIN, ["--heat-map", "LANES"], /^--heat-map takes two parameters/],
       [MAIN, ["--heat-map", "LANES,SLICES"], /no kernel has both LANES and SLICES/],
       [MAIN, ["--tuned", damaged, ...TINY], /damaged is no JSON, so no tuning file/],

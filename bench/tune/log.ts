@@ -9,7 +9,7 @@ import type { TuningKey } from "../../kernels/tuning.ts";
 import { appendWhole, readAll } from "../append_file.ts";
 import { readText } from "../csv_lines.ts";
 import { openLocked } from "../file_lock.ts";
-import { claimFolder } from "../run_folder.ts";
+import { claimFolder, refuseFile } from "../run_folder.ts";
 import { cannotWrite, SystemError } from "../system_error.ts";
 import { UsageError } from "../usage_error.ts";
 import { type Measured, type Opened, PHASES, type Unmeasured } from "./messages.ts";
@@ -62,6 +62,7 @@ export function openLog(
   dir: string,
   { resume = false, fresh = false }: OpenLogOptions = {},
 ): TuneLog {
+  refuseFile("the log", dir);
   if (resume && !isThere(`${dir}/tune.jsonl`)) {
     throw new UsageError(`There is nothing to resume in ${dir}.`);
   }
@@ -119,12 +120,12 @@ export function readLog(path: string): LogLine[] {
  * The lines of a log's text; all of them are whole.
  *
  * @param path Names the file in errors.
- * @throws {UsageError} naming the first line that is none of a log.
+ * @throws {UsageError} naming the first line that is not one of a tuner's log.
  */
 export function parseLog(text: string, path: string): LogLine[] {
   return text.split("\n").slice(0, -1).map((line, i) => {
     const { success, output } = v.safeParse(LINE, parsed(line));
-    if (!success) throw new UsageError(`${path}: line ${i + 1} is none of a tuner's.`);
+    if (!success) throw new UsageError(`${path}: line ${i + 1} is not a line of a tuner's log.`);
     return output;
   });
 }

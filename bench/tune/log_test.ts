@@ -68,14 +68,18 @@ Deno.test("a log that is there, one that is missing and one that is damaged are 
     assertThrows(
       () => openLog(folder, { resume: true }),
       UsageError,
-      "line 2 is none of a tuner's",
+      "line 2 is not a line of a tuner's log",
     );
     const wrong = { ...LINE, params: { LANES: "eight" } };
-    assertThrows(() => parseLog(`${JSON.stringify(wrong)}\n`, "t"), UsageError, "line 1 is none");
+    assertThrows(
+      () => parseLog(`${JSON.stringify(wrong)}\n`, "t"),
+      UsageError,
+      "line 1 is not a line",
+    );
     const twice = JSON.stringify(LINE).replace('"us":', '"us":1,"us":');
-    assertThrows(() => parseLog(`${twice}\n`, "t"), UsageError, "line 1 is none");
+    assertThrows(() => parseLog(`${twice}\n`, "t"), UsageError, "line 1 is not a line");
     const negative = JSON.stringify({ ...LINE, us: -5 });
-    assertThrows(() => parseLog(`${negative}\n`, "t"), UsageError, "line 1 is none");
+    assertThrows(() => parseLog(`${negative}\n`, "t"), UsageError, "line 1 is not a line");
   }));
 
 Deno.test("a log is one run's, and a fresh one's folder is no other's", () =>

@@ -22,8 +22,12 @@ export class Losses {
    * Notes an end.
    *
    * @param measuredSome Whether something was measured since the end before.
-   * @returns `retry` in a fresh process; `apart`, retry with each candidate by itself; `leave` the candidate that was tried; `give up` the kernel;
-   * `end the run` where the device cannot be opened any more.
+   * @returns what to do:
+   * - `retry`: try again in a fresh process;
+   * - `apart`: try again with each candidate in a process of its own;
+   * - `leave`: leave out the candidate that was tried;
+   * - `give up`: give up the kernel;
+   * - `end the run`: the device cannot be opened any more.
    */
   note(
     { ready, trying }: Pick<ChildEnd, "ready" | "trying">,

@@ -170,15 +170,19 @@ export function subgroupFaultOf(
   reportedMin: number | undefined,
 ): string | undefined {
   if (reportedMin !== undefined && size < reportedMin) {
-    return `a subgroup has ${size} threads, the device reports at least ${reportedMin}`;
+    return `a subgroup has ${threadsText(size)}, the device reports at least ${reportedMin}`;
   }
-  if (size < 4 || (size & (size - 1)) !== 0) return `a subgroup has ${size} threads`;
+  if (size < 4 || (size & (size - 1)) !== 0) return `a subgroup has ${threadsText(size)}`;
   if (lane !== thread % size || first !== thread - lane) {
     return `thread ${thread} is number ${lane} of a subgroup of ${size} that thread ${first} begins`;
   }
   if (neighbour !== (thread ^ 1)) {
     return `a shuffle gives thread ${thread} the value of ${neighbour} instead of ${thread ^ 1}`;
   }
+}
+
+function threadsText(threads: number): string {
+  return threads === 1 ? "1 thread" : `${threads} threads`;
 }
 
 const LISTS = 64;
@@ -210,7 +214,10 @@ export async function findHandOverFault(
   );
   const all = TURNS * LISTS;
   if (handOvers !== all) return `${handOvers} of ${all} hand-overs by ${handOver} took place`;
-  if (wrong > 0) return `${wrong} partials did not arrive in ${all} hand-overs by ${handOver}`;
+  if (wrong > 0) {
+    const partials = wrong === 1 ? "1 partial" : `${wrong} partials`;
+    return `${partials} did not arrive in ${all} hand-overs by ${handOver}`;
+  }
 }
 
 /** Runs dispatches one after the other over new buffers and reads one of these. */

@@ -91,6 +91,11 @@ const FAULTS: Readonly<Record<string, { from: string; to: string; said: RegExp }
     to: "",
     said: /^32768 partials did not arrive in 4096 hand-overs by (barrier|atomics)$/,
   },
+  "one partial that is left too late": {
+    from: "leave_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));",
+    to: "if (own + turn > 1u) { leave_partial(own + WORKGROUP, expected(turn, own + WORKGROUP)); }",
+    said: /^1 partial did not arrive in 4096 hand-overs by (barrier|atomics)$/,
+  },
   "a last workgroup that never comes": {
     from: "== SPLITS - 1u",
     to: "== SPLITS",
@@ -130,7 +135,7 @@ Deno.test("subgroupFaultOf() names what does not hold", () => {
     subgroupFaultOf(found(16, 5, 16, 20), 21, LARGE_LIMITS.subgroupMinSize),
     "a subgroup has 16 threads, the device reports at least 32",
   );
-  assertEquals(subgroupFaultOf(found(1, 0, 21, 20), 21, 1), "a subgroup has 1 threads");
+  assertEquals(subgroupFaultOf(found(1, 0, 21, 20), 21, 1), "a subgroup has 1 thread");
   // Threads dealt out in turn, as a compiler might that packs workgroups in two dimensions.
   assertEquals(
     subgroupFaultOf(found(8, 2, 5, 20), 21, 8),

@@ -1,0 +1,52 @@
+/** The wrong signs that are planted into kernels, and how. */
+
+/** One wrong sign: in `kernels/KERNEL.wgsl`, `find`, which must stand there once, gets replaced. */
+export interface Mutant {
+  readonly kernel: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** A mutant of every kernel that computes something. */
+export const MUTANTS: readonly Mutant[] = [
+  ["encode/prompt", "+ weights(row, column, 0u)", "- weights(row, column, 0u)"],
+  ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
+  ["score/hamming", "first + t < recent_start", "first + t >= recent_start"],
+  ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
+  ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],
+  ["select/counting", "r < row)", "r >= row)"],
+  ["select/counting_subgroup", "s < thread / lanes", "s >= thread / lanes"],
+  ["select/bitonic_sort", "(a > b)", "(a <= b)"],
+  ["select/bitonic_merge", "min(key_a, key_b)", "max(key_a, key_b)"],
+  ["select/bitonic_emit", "recent_start + at - picks_end", "recent_start + at + picks_end"],
+  ["attend/gather", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
+  ["attend/gather_subgroup", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
+  [
+    "attend/gather_merge",
+    "exp2(logits[t * QUERIES_PER_LIST + h] - peak)",
+    "exp2(logits[t * QUERIES_PER_LIST + h] + peak)",
+  ],
+  ["attend/select_gather", "exp2(logits[t] - peak)", "exp2(logits[t] + peak)"],
+  ["attend/select_gather_group", "exp2(of_split.x - peak)", "exp2(of_split.x + peak)"],
+  ["prefill/flash", "exp2(four - peaks", "exp2(four + peaks"],
+  ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
+  ["merge/join_splits", "exp2(partial_stats.x - m_new)", "exp2(partial_stats.x + m_new)"],
+  ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
+  ["dense/split_subgroup", "- peak), inside)", "+ peak), inside)"],
+  ["dense/token_pool", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
+  ["dense/gpt_fast_qk", "score += sums[", "score -= sums["],
+  ["dense/gpt_fast_softmax", "- highest) / denominator", "+ highest) / denominator"],
+  ["dense/gpt_fast_pv", "total[part] += weight", "total[part] -= weight"],
+  ["dense/gpt_fast_reduce", "row += sums[", "row -= sums["],
+].map(([kernel, find, replace]) => ({ kernel, find, replace }));
+
+/**
+ * The source with the wrong sign in it.
+ *
+ * @throws {RangeError} unless what to replace stands there exactly once.
+ */
+export function plant(source: string, { kernel, find, replace }: Mutant): string {
+  const parts = source.split(find);
+  if (parts.length === 2) return parts.join(replace);
+  throw new RangeError(`"${find}" stands ${parts.length - 1} times in kernels/${kernel}.wgsl`);
+}
