@@ -3,7 +3,7 @@ import { parsePeers, readPeers } from "./peers.ts";
 import { UsageError } from "./usage_error.ts";
 
 const HEADER = "peer,batch,q_heads,kv_heads,head_dim,kv_len,us_median,gbytes_per_s";
-const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-24-peers.csv`;
+const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-27-peers.csv`;
 
 Deno.test("the stored peers are read", () => {
   const peers = readPeers([STORED]);

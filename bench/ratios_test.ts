@@ -5,7 +5,7 @@ import { readResults } from "./read_results.ts";
 import type { ResultRow } from "./row.ts";
 import { inTurns, makeFailedRow, makeRow } from "./testing_row.ts";
 
-const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-24`;
+const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-27`;
 const SIZES = { batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 };
 
 const peer = (peer: string, medianUs: number, sizes: Partial<PeerTime> = {}): PeerTime => ({

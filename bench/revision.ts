@@ -15,10 +15,17 @@ export interface Revision {
 const ROOT = `${import.meta.dirname}/..`;
 
 /** Where that lies which a measurement depends on. */
-const SOURCES = ["kernels", "bench", "fixtures", "mod.ts", "deno.json", "deno.lock"];
+export const SOURCES: readonly string[] = [
+  "kernels",
+  "bench",
+  "fixtures",
+  "mod.ts",
+  "deno.json",
+  "deno.lock",
+];
 
 /** Files that decide what is measured; those that a run writes must not change its revision. */
-const isSource = (path: string) =>
+export const isSource = (path: string): boolean =>
   /\.(ts|wgsl|json|lock)$/.test(path) && !path.startsWith("fixtures/results/");
 
 /** Reads the revision of the suite, or of a copy of it at `root`. */

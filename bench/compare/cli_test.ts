@@ -6,7 +6,7 @@ import { makeRow } from "../testing_row.ts";
 import { inFolder, runProgram } from "../testing_command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
-const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-24.csv`;
+const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-27.csv`;
 const PEERS = STORED.replace(".csv", "-peers.csv");
 
 const compare = (...args: string[]) => runProgram(MAIN, ...args);

@@ -27,7 +27,7 @@ function stored(): Section[] {
   const read = (name: string) => readResults(`${RESULTS}/${name}.csv`).rows;
   const peers = (card: string) => readPeers([`${RESULTS}/${card}-2026-11-24-peers.csv`]);
   return sectionsOf({
-    rows: ["lavapipe-2026-11-25", "h100-2026-11-24", "h200-2026-11-24"].flatMap(read),
+    rows: ["lavapipe-2026-11-25", "h100-2026-11-27", "h200-2026-11-24"].flatMap(read),
     peers: new Map([["NVIDIA H100 80GB HBM3", peers("h100")], ["NVIDIA H200", peers("h200")]]),
     quality: [],
     tuning: [],
