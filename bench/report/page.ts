@@ -1,4 +1,5 @@
 /** The report as one HTML file: nothing in it comes from elsewhere. Pure. */
+import { counted } from "../counted.ts";
 import { chartSvg } from "../chart/chart.ts";
 import { escapeXml } from "../chart/escape.ts";
 import type { Figure, SectionTable, Table, TableCell } from "./figure.ts";
@@ -50,10 +51,19 @@ ${sections.map(sectionHtml).join("\n")}
 `;
 }
 
-/** What one device comes to, for readers who have ten seconds. */
-function leadHtml({ device, sentences }: DeviceVerdicts): string {
-  const items = sentences.map((sentence) => `<li>${escapeXml(sentence)}</li>`);
-  return `<div class="lead"><p>${escapeXml(device)}</p><ul>${items.join("")}</ul></div>`;
+/**
+ * What one device comes to, for readers who have ten seconds: the first sentence, and the others
+ * where somebody opens them.
+ */
+function leadHtml({ device, sentences: [first, ...others] }: DeviceVerdicts): string {
+  const list = (sentences: readonly string[]) =>
+    `<ul>${sentences.map((sentence) => `<li>${escapeXml(sentence)}</li>`).join("")}</ul>`;
+  const more = others.length === 0
+    ? ""
+    : `<details><summary>${counted(others.length, "more group")} of cases</summary>${
+      list(others)
+    }</details>`;
+  return `<div class="lead"><p>${escapeXml(device)}</p>${list([first])}${more}</div>`;
 }
 
 function sectionLinkHtml({ heading }: Section, i: number): string {

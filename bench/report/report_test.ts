@@ -172,6 +172,12 @@ Deno.test("sentences that lead the page stand before all sections", () => {
   const html = pageHtml([h100()], { ...FACTS, lead });
   const list = "<p>A &lt;b&gt;GPU</p><ul><li>Sparse is &lt;b&gt;faster&lt;/b&gt;.</li></ul>";
   assertStringIncludes(html, `</h1>\n<div class="lead">${list}</div>\n`);
+  const two = pageHtml([h100()], { ...FACTS, lead: [{ device: "GPU", sentences: ["A.", "B."] }] });
+  assertStringIncludes(
+    two,
+    "<p>GPU</p><ul><li>A.</li></ul>" +
+      "<details><summary>1 more group of cases</summary><ul><li>B.</li></ul></details></div>",
+  );
 });
 
 Deno.test("hostile names are text", () => {
