@@ -7,7 +7,7 @@ const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-27-peers
 
 Deno.test("the stored peers are read", () => {
   const peers = readPeers([STORED]);
-  assertEquals(peers.length, 30);
+  assertEquals(peers.length, 52);
   assertEquals(peers[1], {
     ...{
       stage: "decode",
@@ -20,7 +20,7 @@ Deno.test("the stored peers are read", () => {
     },
     medianUs: 19.4,
   });
-  assertEquals(readPeers([STORED, STORED]).length, 60);
+  assertEquals(readPeers([STORED, STORED]).length, 104);
 });
 
 Deno.test("files may be concatenated, end lines as they like and say what no step is", () => {

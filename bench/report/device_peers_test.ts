@@ -5,13 +5,13 @@ import { readDevicePeers } from "./device_peers.ts";
 import { sectionsOf } from "./figures.ts";
 
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
-const peersOf = (card: string) => `${RESULTS}/${card}-2026-11-24-peers.csv`;
+const RUNS = { h100: "h100-2026-11-27", h200: "h200-2026-11-24" } as const;
+const CARDS = ["h100", "h200"] as const;
+const peersOf = (card: keyof typeof RUNS) => `${RESULTS}/${RUNS[card]}-peers.csv`;
 const ADAPTERS = ["NVIDIA H100 80GB HBM3", "NVIDIA H200"];
 
 Deno.test("each card's sparse step is set against the peers of that card", () => {
-  const rows = ["h100", "h200"].flatMap((card) =>
-    readResults(`${RESULTS}/${card}-2026-11-24.csv`).rows
-  );
+  const rows = CARDS.flatMap((card) => readResults(`${RESULTS}/${RUNS[card]}.csv`).rows);
   const words = [`H200=${peersOf("h200")}`, `h100=${peersOf("h100")}`];
   const sections = sectionsOf({
     ...{ rows, peers: readDevicePeers(words, ADAPTERS) },
@@ -26,7 +26,7 @@ Deno.test("each card's sparse step is set against the peers of that card", () =>
   });
   // From the peers' files.
   assertEquals(claims, [
-    ["NVIDIA H100 80GB HBM3, vulkan", "torch_cudnn", 180.6],
+    ["NVIDIA H100 80GB HBM3, vulkan", "torch_cudnn", 180.7],
     ["NVIDIA H200, vulkan", "torch_cudnn", 128.5],
   ]);
 });

@@ -25,10 +25,11 @@ function tableOf({ tables }: Section, id: string) {
 
 function stored(): Section[] {
   const read = (name: string) => readResults(`${RESULTS}/${name}.csv`).rows;
-  const peers = (card: string) => readPeers([`${RESULTS}/${card}-2026-11-24-peers.csv`]);
+  const [h100, h200] = ["h100-2026-11-27", "h200-2026-11-24"];
+  const peers = (name: string) => readPeers([`${RESULTS}/${name}-peers.csv`]);
   return sectionsOf({
-    rows: ["lavapipe-2026-11-25", "h100-2026-11-27", "h200-2026-11-24"].flatMap(read),
-    peers: new Map([["NVIDIA H100 80GB HBM3", peers("h100")], ["NVIDIA H200", peers("h200")]]),
+    rows: ["lavapipe-2026-11-25", h100, h200].flatMap(read),
+    peers: new Map([["NVIDIA H100 80GB HBM3", peers(h100)], ["NVIDIA H200", peers(h200)]]),
     quality: [],
     tuning: [],
   });
@@ -45,9 +46,9 @@ Deno.test("the stored GPUs stand side by side first, the software adapter in its
   const [figure, ...none] = both.figures;
   assertEquals(none, []);
   assertEquals(figure.table.rows.map((row) => row.slice(0, 3)), [
-    ["H100 80GB HBM3", "8K", 1.2],
-    ["H100 80GB HBM3", "32K", 2.28],
-    ["H100 80GB HBM3", "128K", 3.66],
+    ["H100 80GB HBM3", "8K", 1.23],
+    ["H100 80GB HBM3", "32K", 2.31],
+    ["H100 80GB HBM3", "128K", 3.68],
     ["H200", "8K", 1.05],
     ["H200", "32K", 2],
     ["H200", "128K", 3.27],
@@ -57,7 +58,7 @@ Deno.test("the stored GPUs stand side by side first, the software adapter in its
   const first = at("32x8x128, 128K");
   assertEquals(cases.rows.slice(first, first + 3), [
     ["32x8x128, 128K"],
-    ["H100 80GB HBM3", 183, 49.93, 3.66, 70, "all lengths", 3.62],
+    ["H100 80GB HBM3", 183.1, 49.78, 3.68, 70, "all lengths", 3.63],
     ["H200", 138, 42.15, 3.27, 66, "all lengths", 3.05],
   ]);
   // Dense is faster at 8K on this card, and only there.
@@ -65,7 +66,7 @@ Deno.test("the stored GPUs stand side by side first, the software adapter in its
   assertEquals(cases.rows[windows + 2].slice(3, 6), [0.92, 49, "from 32K"]);
   // From the probe rows of the files by hand.
   assertEquals(tableOf(both, "devices-rates").rows, [
-    ["H100 80GB HBM3", 3167, 3020, 2.19, 57429],
+    ["H100 80GB HBM3", 3167, 3021, 2.18, 57447],
     ["H200", 4563, 4382, 2, 57506],
   ]);
   const shown = JSON.stringify([both.tables.map(({ table }) => table), figure.table, figure.chart]);
