@@ -182,7 +182,8 @@ async function tryMutant(copy: string, kernel: string, users: readonly string[])
     await Deno.writeTextFile(file, plant(source, mutant));
     const [tests, bench] = await Promise.all([
       runTests(copy, kernel, users),
-      runBench(copy, kernel, users),
+      // One run has one problem: contenders of another kind are left to the tests.
+      runBench(copy, kernel, users.filter((name) => problemOf([name]) === problemOf([users[0]]))),
     ]);
     return [...tests.map((why) => `tests: ${why}`), ...bench.map((why) => `bench: ${why}`)];
   } catch (error) {
