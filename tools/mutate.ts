@@ -109,7 +109,8 @@ async function runTests(
   const files = Array.from(stages, (stage) => `kernels/${stage}/${stage}_test.ts`);
   const test = JOINING.includes(kernel)
     ? "computes the same with a hand-over by dispatch"
-    : "equals the reference";
+    // The grid of whole steps is of short sequences; sorting takes several runs to go wrong.
+    : "(equals the reference|several blocks and codes that tie)";
   const filter = `/^(${contenders.join("|")}): ${test}/`;
   const flags = ["-A", "--no-check", "--reporter=tap", "--filter", filter];
   const { code, out, err } = await deno(copy, "test", ...flags, ...files);
