@@ -1,5 +1,7 @@
 /** What runs on devices with few bindings, little workgroup memory and small workgroups. */
 import { assert, assertEquals } from "@std/assert";
+import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
+import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import { checkDevice } from "../kernels/check/device_check.ts";
 import { planDecoder } from "../kernels/pipeline/decoder_plan.ts";
 import { casesOf } from "./cases.ts";
@@ -7,7 +9,8 @@ import { prepare } from "./contestant.ts";
 import { openAdapter } from "./host.ts";
 import { InputSets } from "./inputs.ts";
 import { parseOptions } from "./options.ts";
-import { QUICK_KV_LENS, quickCases } from "./quick.ts";
+import { traceInputs } from "./trace_case.ts";
+import { quickCases } from "./quick.ts";
 
 interface SmallDevice {
   readonly limits: Readonly<Record<string, number>>;
@@ -48,7 +51,10 @@ const DEVICES: Readonly<Record<string, SmallDevice>> = {
 };
 
 const host = await openAdapter();
-const cases = quickCases(casesOf(parseOptions(["--quick"])), true);
+const trace = await readTraceFile(SHIPPED_TRACE);
+const learnedMap = await loadMap(SHIPPED_MAP);
+const named = { name: "shipped", trace, learnedMap };
+const cases = quickCases(casesOf(parseOptions(["--quick"]), named), true);
 
 for (
   const [name, { limits: requiredLimits, features: wanted, pipeline }] of Object.entries(DEVICES)
@@ -63,15 +69,16 @@ for (
       assertEquals(device.limits[limit as "maxBufferSize"], value);
     }
     const { features, limits } = await checkDevice(device, "dispatch");
-    assert(cases.length > 0 && cases.every(({ problem }) => QUICK_KV_LENS.includes(problem.kvLen)));
-    for (const { problem } of cases) {
+    assertEquals(cases.map(({ trace }) => trace !== undefined), [false, true]);
+    for (const { problem, ...given } of cases) {
       const { contender, params } = planDecoder(problem, { features, limits }, {});
       assertEquals(contender.name, pipeline);
+      const settings = { seed: 3, unroll: !host.info.software };
       const inputs = new InputSets(device, problem, {
         limits,
-        seed: 3,
+        ...settings,
         budgetBytes: 1e9,
-        unroll: !host.info.software,
+        ...(given.trace ? traceInputs(given.trace, problem, { ...settings, learnedMap }) : {}),
       });
       const prepared = await prepare(inputs, contender, params[contender.name], true);
       const { ok, relL2, checked } = await prepared.verify(0);
