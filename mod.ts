@@ -123,7 +123,7 @@ export {
   type Params,
   type Plan,
   type Stage,
-} from "./kernels/contender.ts";
+} from "./kernels/core/contender.ts";
 export { denseReference } from "./kernels/dense/reference.ts";
 export {
   joinMapHeads,
@@ -134,9 +134,9 @@ export {
   type PackedMap,
   packMap,
   takeMapHeads,
-} from "./kernels/encode/learned_map.ts";
-export { parseMap, type ParseMapOptions, writeMap } from "./kernels/encode/map_file.ts";
-export { randomProjection } from "./kernels/encode/random_projection.ts";
+} from "./kernels/maps/learned_map.ts";
+export { parseMap, type ParseMapOptions, writeMap } from "./kernels/maps/map_file.ts";
+export { randomProjection } from "./kernels/maps/random_projection.ts";
 export {
   encodeErrorBound,
   encodeReference,
@@ -151,18 +151,18 @@ export {
   partialSpecs,
   PROBLEM_RANGES,
   problemParams,
-} from "./kernels/layout.ts";
+} from "./kernels/core/layout.ts";
 export { HAND_OVER_CODE, handOverOf } from "./kernels/merge/hand_over.ts";
 export { mergeReference } from "./kernels/merge/reference.ts";
-export type { CallersBuffers, DecoderBufferName } from "./kernels/pipeline/decoder_buffers.ts";
-export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/pipeline/decoder.ts";
-export type { PlanChoice } from "./kernels/pipeline/decoder_plan.ts";
-export { limitsOf } from "./kernels/pipeline/device_limits.ts";
+export type { CallersBuffers, DecoderBufferName } from "./kernels/decoder/decoder_buffers.ts";
+export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/decoder/decoder.ts";
+export type { PlanChoice } from "./kernels/decoder/decoder_plan.ts";
+export { limitsOf } from "./kernels/core/device_limits.ts";
 export {
   DECODER_FEATURES,
   decoderDeviceDescriptor,
   requestDecoderDevice,
-} from "./kernels/pipeline/request_device.ts";
+} from "./kernels/decoder/request_device.ts";
 export {
   cachedTokens,
   checkProblem,
@@ -187,7 +187,7 @@ export {
   type TopK,
   type Windows,
   windowsOf,
-} from "./kernels/problem.ts";
+} from "./kernels/core/problem.ts";
 export {
   allocate,
   bindProgram,
@@ -200,9 +200,9 @@ export {
   type Program,
   type ProgramStep,
   recordProgram,
-} from "./kernels/program.ts";
-export { CONTENDERS, findContender } from "./kernels/registry.ts";
-export { InvalidFileError } from "./kernels/safetensors.ts";
+} from "./kernels/core/program.ts";
+export { CONTENDERS, findContender } from "./kernels/core/registry.ts";
+export { InvalidFileError } from "./kernels/maps/safetensors.ts";
 export { histogramReference, scoreReference } from "./kernels/score/reference.ts";
 export { selectReference } from "./kernels/select/reference.ts";
 export {
@@ -214,7 +214,7 @@ export {
   type Tuning,
   tuningChecksum,
   type TuningKey,
-} from "./kernels/tuning.ts";
+} from "./kernels/core/tuning.ts";
 export {
   type Dialect,
   FEATURE_EXTENSIONS,
@@ -222,5 +222,5 @@ export {
   specialize,
   type SpecializeOptions,
   STANDARD_DIALECT,
-} from "./kernels/wgsl.ts";
-export { type Compiler, compilerOf, dialectOf } from "./kernels/wgsl_compiler.ts";
+} from "./kernels/core/wgsl.ts";
+export { type Compiler, compilerOf, dialectOf } from "./kernels/core/wgsl_compiler.ts";

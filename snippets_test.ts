@@ -69,7 +69,7 @@ async function deno(...args: string[]) {
 
 Deno.test("the documentation's programs are found, and none is exempt", () => {
   const names = snippets.map(({ name }) => name);
-  for (const name of ["README.md 1", "mod.ts 1", "kernels/encode/map_file.ts 1"]) {
+  for (const name of ["README.md 1", "mod.ts 1", "kernels/maps/map_file.ts 1"]) {
     assert(names.includes(name), `${name} is not among ${names.join(", ")}`);
   }
   for (const { name, attributes, code } of snippets) {

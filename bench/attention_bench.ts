@@ -4,9 +4,9 @@
  * parameters are used where there are any, and named; `deno bench -A -- --no-tuned` leaves them out.
  * @module
  */
-import type { Contender, Params } from "../kernels/contender.ts";
-import { type Problem, shapeName } from "../kernels/problem.ts";
-import { CONTENDERS } from "../kernels/registry.ts";
+import type { Contender, Params } from "../kernels/core/contender.ts";
+import { type Problem, shapeName } from "../kernels/core/problem.ts";
+import { CONTENDERS } from "../kernels/core/registry.ts";
 import { casesOf } from "./cases.ts";
 import { eligible } from "./context.ts";
 import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";

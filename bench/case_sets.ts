@@ -1,5 +1,5 @@
 /** Named sets of cases: what one call measures to back a claim. Data, in the order of the tables. */
-import { type Problem, roundCapacity } from "../kernels/problem.ts";
+import { type Problem, roundCapacity } from "../kernels/core/problem.ts";
 
 /** One case of a set. */
 export interface SetCase {

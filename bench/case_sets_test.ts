@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
-import { checkProblem } from "../kernels/problem.ts";
-import { CONTENDERS } from "../kernels/registry.ts";
+import { checkProblem } from "../kernels/core/problem.ts";
+import { CONTENDERS } from "../kernels/core/registry.ts";
 import { CASE_SETS, findCaseSet } from "./case_sets.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { matching } from "./kernel_globs.ts";

@@ -1,8 +1,8 @@
 /** The cases of a run: which problems its options ask for. Pure. */
 import { benchKvLengths, findModel, type ModelShape } from "../fixtures/models.ts";
 import type { Trace } from "../fixtures/trace.ts";
-import type { Contender } from "../kernels/contender.ts";
-import { type LearnedMap, packMap } from "../kernels/encode/learned_map.ts";
+import type { Contender } from "../kernels/core/contender.ts";
+import { type LearnedMap, packMap } from "../kernels/maps/learned_map.ts";
 import {
   checkProblem,
   checkShape,
@@ -10,7 +10,7 @@ import {
   roundCapacity,
   type Shape,
   shapeName,
-} from "../kernels/problem.ts";
+} from "../kernels/core/problem.ts";
 import type { CaseSet } from "./case_sets.ts";
 import { counted } from "./counted.ts";
 import { matching } from "./kernel_globs.ts";

@@ -1,5 +1,5 @@
 /** The floors that every result is compared with, from what the probes of a case took. Pure. */
-import type { Cost } from "../kernels/contender.ts";
+import type { Cost } from "../kernels/core/contender.ts";
 
 /** Time of reading so many bytes in one dependent dispatch, for growing sizes. */
 export type Ladder = readonly { readonly bytes: number; readonly us: number }[];

@@ -3,8 +3,8 @@
  * assumption.
  */
 import { checkDevice, type CheckedDevice, readHandOver } from "../kernels/check/device_check.ts";
-import type { HandOver } from "../kernels/contender.ts";
-import { compilerOf } from "../kernels/wgsl_compiler.ts";
+import type { HandOver } from "../kernels/core/contender.ts";
+import { compilerOf } from "../kernels/core/wgsl_compiler.ts";
 import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
 import { type HostAdapter, openDevice } from "./host.ts";
 import { UsageError } from "./usage_error.ts";

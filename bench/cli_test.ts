@@ -9,7 +9,7 @@ import {
 import { parse } from "@std/csv";
 import { MODELS } from "../fixtures/models.ts";
 import { CASE_SETS } from "./case_sets.ts";
-import { CONTENDERS } from "../kernels/registry.ts";
+import { CONTENDERS } from "../kernels/core/registry.ts";
 import { escapeXml } from "./chart/escape.ts";
 import { COLUMNS } from "./row.ts";
 import { command, inFolder, runProgram } from "./testing_command.ts";

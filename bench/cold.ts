@@ -1,6 +1,6 @@
 /** When inputs count as cold: what must be touched between two uses of the same bytes. */
-import type { Cost, Stage } from "../kernels/contender.ts";
-import { codeHeads, overSequences, type Problem, windowsOf } from "../kernels/problem.ts";
+import type { Cost, Stage } from "../kernels/core/contender.ts";
+import { codeHeads, overSequences, type Problem, windowsOf } from "../kernels/core/problem.ts";
 
 /** Bytes that must be touched between reuses: five times the last-level cache of an H100. */
 export const COLD_BYTES = 256e6;

@@ -1,8 +1,13 @@
 /** A contender made ready on a device: compiled, its outputs allocated, its input sets bound. */
-import type { Contender, Cost, Params, Plan, Stage } from "../kernels/contender.ts";
-import { judge, type Verdict } from "../kernels/judge.ts";
-import { codeHeads, type Problem } from "../kernels/problem.ts";
-import { bindProgram, type BoundProgram, compilePlan, recordProgram } from "../kernels/program.ts";
+import type { Contender, Cost, Params, Plan, Stage } from "../kernels/core/contender.ts";
+import { judge, type Verdict } from "../kernels/verify/judge.ts";
+import { codeHeads, type Problem } from "../kernels/core/problem.ts";
+import {
+  bindProgram,
+  type BoundProgram,
+  compilePlan,
+  recordProgram,
+} from "../kernels/core/program.ts";
 import { coldSets, touchedBytes } from "./cold.ts";
 import { allocateWithin, checkHolds } from "./device_memory.ts";
 import type { InputSets } from "./inputs.ts";

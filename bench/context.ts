@@ -1,7 +1,7 @@
 /** What a run measures with: the device, its timer and its probes. */
-import type { Contender, DeviceLimits } from "../kernels/contender.ts";
-import type { Problem } from "../kernels/problem.ts";
-import type { Tuning } from "../kernels/tuning.ts";
+import type { Contender, DeviceLimits } from "../kernels/core/contender.ts";
+import type { Problem } from "../kernels/core/problem.ts";
+import type { Tuning } from "../kernels/core/tuning.ts";
 import { type HandOverChoice, openCheckedDevice, type OpenedDevice } from "./checked_device.ts";
 import type { DeviceGuard } from "./device_loss.ts";
 import { checkHolds } from "./device_memory.ts";

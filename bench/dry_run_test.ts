@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
+import { DEFAULT_LIMITS } from "../kernels/core/device_limits.ts";
 import { casesOf } from "./cases.ts";
 import { HAND_OVER_CHOICES } from "./checked_device.ts";
 import { formatPlan, planCases, readDevice } from "./dry_run.ts";

@@ -1,6 +1,6 @@
 /** How long a run will take and how much memory it wants, before anything is measured. Pure. */
-import type { Contender, DeviceLimits, Plan } from "../kernels/contender.ts";
-import type { Problem } from "../kernels/problem.ts";
+import type { Contender, DeviceLimits, Plan } from "../kernels/core/contender.ts";
+import type { Problem } from "../kernels/core/problem.ts";
 import { coldSets, touchedBytes } from "./cold.ts";
 import type { Refusal } from "./context.ts";
 import { stepTooLong } from "./step_limit.ts";

@@ -6,7 +6,7 @@ import {
   assertLess,
   assertMatch,
 } from "@std/assert";
-import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
+import { DEFAULT_LIMITS } from "../kernels/core/device_limits.ts";
 import { casesOf } from "./cases.ts";
 import { type CaseEstimate, estimateCase, type EstimateSettings, TimeLeft } from "./estimate.ts";
 import { parseOptions } from "./options.ts";

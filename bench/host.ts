@@ -3,7 +3,7 @@
  * that a result needs. Everything beneath it uses web APIs only.
  * @module
  */
-import { requestDecoderDevice } from "../kernels/pipeline/request_device.ts";
+import { requestDecoderDevice } from "../kernels/decoder/request_device.ts";
 import { DeviceLostError } from "./device_loss.ts";
 import { SystemError } from "./system_error.ts";
 

@@ -1,8 +1,8 @@
 /** The stages that make inputs which are not raw, and whether a device can run them. Pure. */
-import type { Contender, DeviceLimits, Params, Plan } from "../kernels/contender.ts";
+import type { Contender, DeviceLimits, Params, Plan } from "../kernels/core/contender.ts";
 import { encodePrompt } from "../kernels/encode/prompt.ts";
 import { encodeQuery } from "../kernels/encode/token.ts";
-import type { Problem } from "../kernels/problem.ts";
+import type { Problem } from "../kernels/core/problem.ts";
 import { hamming } from "../kernels/score/hamming.ts";
 import { counting } from "../kernels/select/counting.ts";
 import { checkHolds } from "./device_memory.ts";

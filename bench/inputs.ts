@@ -4,11 +4,11 @@
  * stage from its own set. Sets are made when first asked for and shared by a case's contenders.
  */
 import { createTokenIndex } from "../fixtures/token_pool.ts";
-import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/contender.ts";
-import type { KnownReferences } from "../kernels/judge.ts";
-import { NO_SINK_LOGIT } from "../kernels/layout.ts";
-import { lengthOf, type Problem } from "../kernels/problem.ts";
-import { bufferUsage } from "../kernels/program.ts";
+import type { BufferSpec, Contender, DeviceLimits, Params } from "../kernels/core/contender.ts";
+import type { KnownReferences } from "../kernels/verify/judge.ts";
+import { NO_SINK_LOGIT } from "../kernels/core/layout.ts";
+import { lengthOf, type Problem } from "../kernels/core/problem.ts";
+import { bufferUsage } from "../kernels/core/program.ts";
 import { FILL_KIND } from "../kernels/probe/probes.ts";
 import { bufferSize, checkBytes, checkHolds, withinMemory } from "./device_memory.ts";
 import { makerOf, makerParams } from "./input_makers.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import type { Problem } from "../kernels/problem.ts";
-import { openTestDevice } from "../kernels/testing.ts";
-import { testCase } from "../kernels/testing_grid.ts";
+import type { Problem } from "../kernels/core/problem.ts";
+import { openTestDevice } from "../testing/testing.ts";
+import { testCase } from "../testing/testing_grid.ts";
 import { InputSets } from "./inputs.ts";
 import { readBytes } from "./run_once.ts";
 

@@ -1,5 +1,5 @@
 /** Which rows of an earlier run into the same folder stand, and which kernels are missing. Pure. */
-import type { Contender, Params } from "../kernels/contender.ts";
+import type { Contender, Params } from "../kernels/core/contender.ts";
 import type { BenchCase } from "./cases.ts";
 import { coldSets } from "./cold.ts";
 import type { MeasureContext } from "./context.ts";

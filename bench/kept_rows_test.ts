@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { findContender } from "../kernels/registry.ts";
+import { findContender } from "../kernels/core/registry.ts";
 import { alikeRows, type Conditions, keptProbes, partKept, type Wanted } from "./kept_rows.ts";
 import { latestRows, type ResultRow } from "./row.ts";
 import { makeFailedRow, makeRow } from "./testing_row.ts";

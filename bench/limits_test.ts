@@ -7,10 +7,10 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
-import type { DeviceLimits } from "../kernels/contender.ts";
-import { bufferUsage } from "../kernels/program.ts";
-import { findContender } from "../kernels/registry.ts";
-import { openTestDevice } from "../kernels/testing.ts";
+import type { DeviceLimits } from "../kernels/core/contender.ts";
+import { bufferUsage } from "../kernels/core/program.ts";
+import { findContender } from "../kernels/core/registry.ts";
+import { openTestDevice } from "../testing/testing.ts";
 import { casesOf } from "./cases.ts";
 import { eligible } from "./context.ts";
 import { prepare } from "./contestant.ts";

@@ -8,7 +8,7 @@ import {
 } from "@std/assert";
 import { SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { SHIPPED_TRACE } from "../fixtures/trace_file.ts";
-import { openTestDevice } from "../kernels/testing.ts";
+import { openTestDevice } from "../testing/testing.ts";
 import { DeviceLostError, guardDevice } from "./device_loss.ts";
 import { openAdapter, openDevice } from "./host.ts";
 import { readResults } from "./read_results.ts";

@@ -6,7 +6,7 @@
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { modelCaveats } from "../fixtures/models.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
-import type { Tuning } from "../kernels/tuning.ts";
+import type { Tuning } from "../kernels/core/tuning.ts";
 import { adapterChoice, findAdapters, formatAdapters } from "./adapters.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "./cases.ts";
 import { type MeasureContext, openContext } from "./context.ts";

@@ -1,7 +1,7 @@
 /** Measures a case: every contender checked, then timed against the others, then checked again. */
-import type { Contender, Stage } from "../kernels/contender.ts";
-import type { Verdict } from "../kernels/judge.ts";
-import { kvBytes, type Problem } from "../kernels/problem.ts";
+import type { Contender, Stage } from "../kernels/core/contender.ts";
+import type { Verdict } from "../kernels/verify/judge.ts";
+import { kvBytes, type Problem } from "../kernels/core/problem.ts";
 import type { BenchCase } from "./cases.ts";
 import { type Ceilings, ceilingsOf, floorUs } from "./ceilings.ts";
 import { eligible, type MeasureContext, type Refusal } from "./context.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { findContender } from "../kernels/registry.ts";
+import { findContender } from "../kernels/core/registry.ts";
 import { casesOf } from "./cases.ts";
 import { type MeasureContext, openContext } from "./context.ts";
 import { openAdapter } from "./host.ts";

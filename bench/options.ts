@@ -1,6 +1,6 @@
 /** Flags of the main job, read and checked. Nothing here touches a file or a GPU. */
 import { findModel } from "../fixtures/models.ts";
-import type { Contender } from "../kernels/contender.ts";
+import type { Contender } from "../kernels/core/contender.ts";
 import {
   checkShape,
   type CodeSharing,
@@ -8,8 +8,8 @@ import {
   type MapShape,
   type Shape,
   type TopK,
-} from "../kernels/problem.ts";
-import { CONTENDERS, findContender } from "../kernels/registry.ts";
+} from "../kernels/core/problem.ts";
+import { CONTENDERS, findContender } from "../kernels/core/registry.ts";
 import { type CaseSet, findCaseSet } from "./case_sets.ts";
 import { decimal, entriesOf, list, oneOf, tokenCount, wholeNumber } from "./flag_values.ts";
 import { HAND_OVER_CHOICES, type HandOverChoice } from "./checked_device.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Trace } from "../fixtures/trace.ts";
-import { CONTENDERS } from "../kernels/registry.ts";
+import { CONTENDERS } from "../kernels/core/registry.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { HELP } from "./help.ts";
 import { BENCH_FLAGS, parseOptions } from "./options.ts";

@@ -1,5 +1,5 @@
 /** What comes of a run, case by case. */
-import { findContender } from "../kernels/registry.ts";
+import { findContender } from "../kernels/core/registry.ts";
 import type { BenchCase } from "./cases.ts";
 import { eligible, type MeasureContext } from "./context.ts";
 import { measureCase, NoTimeError } from "./measure.ts";

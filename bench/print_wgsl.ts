@@ -1,13 +1,13 @@
 /** The texts of `--list` and `--print-wgsl`. */
 import { type HandOverChoice, openCheckedDevice } from "./checked_device.ts";
 import { caveatOf, MODELS } from "../fixtures/models.ts";
-import type { Contender, DeviceLimits } from "../kernels/contender.ts";
-import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
-import { type Problem, shapeName } from "../kernels/problem.ts";
-import { dispatchWgsl } from "../kernels/program.ts";
-import { CONTENDERS } from "../kernels/registry.ts";
-import { type Dialect, STANDARD_DIALECT } from "../kernels/wgsl.ts";
-import { dialectOf } from "../kernels/wgsl_compiler.ts";
+import type { Contender, DeviceLimits } from "../kernels/core/contender.ts";
+import { DEFAULT_LIMITS } from "../kernels/core/device_limits.ts";
+import { type Problem, shapeName } from "../kernels/core/problem.ts";
+import { dispatchWgsl } from "../kernels/core/program.ts";
+import { CONTENDERS } from "../kernels/core/registry.ts";
+import { type Dialect, STANDARD_DIALECT } from "../kernels/core/wgsl.ts";
+import { dialectOf } from "../kernels/core/wgsl_compiler.ts";
 import { counted } from "./counted.ts";
 import { CASE_SETS } from "./case_sets.ts";
 import { type AdapterChoice, NoAdapterError, openAdapter } from "./host.ts";

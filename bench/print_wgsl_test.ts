@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { findContender } from "../kernels/registry.ts";
-import { openTestDevice } from "../kernels/testing.ts";
-import { testCase } from "../kernels/testing_grid.ts";
+import { findContender } from "../kernels/core/registry.ts";
+import { openTestDevice } from "../testing/testing.ts";
+import { testCase } from "../testing/testing_grid.ts";
 import { wgslText } from "./print_wgsl.ts";
 
 Deno.test("the printed WGSL of subgroup kernels is what this device's compiler takes", async () => {

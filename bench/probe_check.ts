@@ -1,6 +1,6 @@
 /** Checks on the device that the probes do the work that they are timed for. */
-import type { Dispatch, Plan } from "../kernels/contender.ts";
-import { allocate } from "../kernels/program.ts";
+import type { Dispatch, Plan } from "../kernels/core/contender.ts";
+import { allocate } from "../kernels/core/program.ts";
 import {
   chainKernel,
   fmaDispatch,

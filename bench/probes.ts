@@ -3,8 +3,8 @@
  * gather at a ladder of sizes, the cost of a dependent dispatch, the rates of popcounts and of f32
  * multiply-adds.
  */
-import type { Dispatch } from "../kernels/contender.ts";
-import { compilePlan } from "../kernels/program.ts";
+import type { Dispatch } from "../kernels/core/contender.ts";
+import { compilePlan } from "../kernels/core/program.ts";
 import {
   chainKernel,
   FILL_KIND,

@@ -1,5 +1,5 @@
 /** What the codes of a prompt's keys add to the prompt phase. Pure. */
-import { shapeName } from "../kernels/problem.ts";
+import { shapeName } from "../kernels/core/problem.ts";
 import { counted } from "./counted.ts";
 import type { PeerTime } from "./peers.ts";
 import { hasSameSizes, type NamedTime } from "./ratios.ts";

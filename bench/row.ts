@@ -1,6 +1,6 @@
 /** One measurement as it is written: the columns of `results.csv`, in order. Pure. */
-import type { CodeSharing, KvDtype } from "../kernels/problem.ts";
-import type { HandOver, Stage } from "../kernels/contender.ts";
+import type { CodeSharing, KvDtype } from "../kernels/core/problem.ts";
+import type { HandOver, Stage } from "../kernels/core/contender.ts";
 
 /** A row of `results.csv`. Times are empty (null) where the check failed. */
 export interface ResultRow {

@@ -1,8 +1,8 @@
 /** Makes the rows of a case out of verdicts and samples. */
-import { costBytes, type HandOver, type Plan } from "../kernels/contender.ts";
-import type { Verdict } from "../kernels/judge.ts";
+import { costBytes, type HandOver, type Plan } from "../kernels/core/contender.ts";
+import type { Verdict } from "../kernels/verify/judge.ts";
 import { handOverOf } from "../kernels/merge/hand_over.ts";
-import { codeHeads, lengthOf, type Problem, windowsOf } from "../kernels/problem.ts";
+import { codeHeads, lengthOf, type Problem, windowsOf } from "../kernels/core/problem.ts";
 import { type BenchCase, mapName } from "./cases.ts";
 import { isCold } from "./cold.ts";
 import type { MeasureContext } from "./context.ts";

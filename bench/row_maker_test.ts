@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import type { HandOver, Plan, Stage } from "../kernels/contender.ts";
-import { LARGE_LIMITS } from "../kernels/pipeline/device_limits.ts";
-import { findContender } from "../kernels/registry.ts";
+import type { HandOver, Plan, Stage } from "../kernels/core/contender.ts";
+import { LARGE_LIMITS } from "../kernels/core/device_limits.ts";
+import { findContender } from "../kernels/core/registry.ts";
 import { casesOf } from "./cases.ts";
 import type { MeasureContext } from "./context.ts";
 import type { Contestant } from "./contestant.ts";

@@ -1,6 +1,6 @@
 /** The outermost part of every command: what went wrong becomes one sentence and an exit code. */
 import { systemReason } from "../fixtures/system_reason.ts";
-import { InvalidFileError } from "../kernels/safetensors.ts";
+import { InvalidFileError } from "../kernels/maps/safetensors.ts";
 import { DeviceMemoryError } from "./device_memory.ts";
 import { EXIT } from "./exit_codes.ts";
 import { NoAdapterError } from "./host.ts";

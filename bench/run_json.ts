@@ -3,7 +3,7 @@
  * read: it tells the place of what is wrong, has no dependencies and is the smallest such library.
  */
 import * as v from "valibot";
-import { DuplicateNameError, parseStrictJson } from "../kernels/strict_json.ts";
+import { DuplicateNameError, parseStrictJson } from "../kernels/maps/strict_json.ts";
 import { describeFile, RUN_DOCUMENT } from "./file_kinds.ts";
 import type { ResultRow, SampleRecord } from "./row.ts";
 import { shortNumber } from "./results.ts";

@@ -1,12 +1,12 @@
 /** Small GPU errands around a measurement: run a plan once, fill, poison and read buffers. */
-import type { BufferSpec, Plan } from "../kernels/contender.ts";
+import type { BufferSpec, Plan } from "../kernels/core/contender.ts";
 import {
   allocate,
   bindProgram,
   type BoundProgram,
   compilePlan,
   recordProgram,
-} from "../kernels/program.ts";
+} from "../kernels/core/program.ts";
 import { fillDispatch } from "../kernels/probe/probes.ts";
 import { withinMemory } from "./device_memory.ts";
 

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
 import { checkDevice } from "../kernels/check/device_check.ts";
-import { planDecoder } from "../kernels/pipeline/decoder_plan.ts";
+import { planDecoder } from "../kernels/decoder/decoder_plan.ts";
 import { casesOf } from "./cases.ts";
 import { prepare } from "./contestant.ts";
 import { openAdapter } from "./host.ts";

@@ -1,5 +1,5 @@
 /** The readable table of a run: one block for each case, as wide as the terminal. Pure. */
-import { shapeName } from "../kernels/problem.ts";
+import { shapeName } from "../kernels/core/problem.ts";
 import type { ResultRow } from "./row.ts";
 import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "./text_table.ts";
 

@@ -1,9 +1,9 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { loadMap, SHIPPED_MAP } from "../fixtures/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../fixtures/trace_file.ts";
-import { takeMapHeads } from "../kernels/encode/learned_map.ts";
-import { canRun, openTestDevice } from "../kernels/testing.ts";
-import { contendersOf } from "../kernels/testing_suite.ts";
+import { takeMapHeads } from "../kernels/maps/learned_map.ts";
+import { canRun, openTestDevice } from "../testing/testing.ts";
+import { contendersOf } from "../testing/testing_suite.ts";
 import { casesOf } from "./cases.ts";
 import { parseOptions } from "./options.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";

@@ -1,7 +1,7 @@
 /** Which parameters a kernel runs with: tuned ones where there are any, else its defaults. */
-import type { Contender, DeviceLimits, Params } from "../kernels/contender.ts";
-import type { Problem } from "../kernels/problem.ts";
-import { tunedParams, type Tuning, type TuningKey } from "../kernels/tuning.ts";
+import type { Contender, DeviceLimits, Params } from "../kernels/core/contender.ts";
+import type { Problem } from "../kernels/core/problem.ts";
+import { tunedParams, type Tuning, type TuningKey } from "../kernels/core/tuning.ts";
 
 /** Parameters, and where they come from. */
 export interface ParamsChoice {

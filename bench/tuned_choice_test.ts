@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { DEFAULT_LIMITS } from "../kernels/pipeline/device_limits.ts";
-import { findContender } from "../kernels/registry.ts";
-import { type TunedEntry, tunedProblem, tuningChecksum } from "../kernels/tuning.ts";
+import { DEFAULT_LIMITS } from "../kernels/core/device_limits.ts";
+import { findContender } from "../kernels/core/registry.ts";
+import { type TunedEntry, tunedProblem, tuningChecksum } from "../kernels/core/tuning.ts";
 import { casesOf } from "./cases.ts";
 import { parseOptions } from "./options.ts";
 import { chooseParams } from "./tuned_choice.ts";

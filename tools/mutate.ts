@@ -19,8 +19,8 @@ import { parseOptions } from "../bench/options.ts";
 import { readFlags } from "../bench/read_flags.ts";
 import { runCommand } from "../bench/run_command.ts";
 import { UsageError } from "../bench/usage_error.ts";
-import { openTestDevice } from "../kernels/testing.ts";
-import { CONTENDERS } from "../kernels/registry.ts";
+import { openTestDevice } from "../testing/testing.ts";
+import { CONTENDERS } from "../kernels/core/registry.ts";
 import { MUTANTS, plant } from "./mutants.ts";
 
 /** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */

@@ -3,7 +3,7 @@
  * cases with fewer kernels, on another card of the same kind (H100), by another process minutes
  * later. `testing_samples.jsonl` has a line for each case, with every row that the runs measured.
  */
-import type { Stage } from "../../kernels/contender.ts";
+import type { Stage } from "../../kernels/core/contender.ts";
 import type { ResultRow } from "../row.ts";
 import { median, medianInterval } from "../statistics.ts";
 import { makeRow } from "../testing_row.ts";

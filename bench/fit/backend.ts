@@ -7,7 +7,7 @@ import { type HostParams, paramShapes } from "./model.ts";
 import { batchToDevice, toDevice } from "./optimiser.ts";
 import type { Recipe } from "./recipe.ts";
 import type { Batch } from "./sample.ts";
-import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
+import type { LearnedMapShape } from "../../kernels/maps/learned_map.ts";
 
 /** What jax-js computes with. */
 export type Backend = "wasm" | "webgpu";

@@ -1,12 +1,12 @@
 /** Checkpoints: a snapshot of training and which run it is of, as a safetensors file. Pure. */
-import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
+import type { LearnedMapShape } from "../../kernels/maps/learned_map.ts";
 import {
   InvalidFileError,
   readSafetensors,
   type SafetensorsFile,
   type SafetensorsTensor,
   writeSafetensors,
-} from "../../kernels/safetensors.ts";
+} from "../../kernels/maps/safetensors.ts";
 import { type HostParams, paramShapes } from "./model.ts";
 import type { Snapshot } from "./train.ts";
 

@@ -1,6 +1,6 @@
 /** Contexts of traces, checked and made ready to fit a map on. Pure. */
 import type { NamedContext, TraceContext } from "../../fixtures/trace.ts";
-import { windowsOf } from "../../kernels/problem.ts";
+import { windowsOf } from "../../kernels/core/problem.ts";
 import type { EdgeWindows } from "../quality/selector.ts";
 import { UsageError } from "../usage_error.ts";
 import type { Recipe } from "./recipe.ts";

@@ -2,7 +2,7 @@ import { assertAlmostEquals } from "@std/assert";
 import { grad, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { createRandom } from "../../fixtures/random.ts";
 import { encodeReference } from "../../kernels/encode/reference.ts";
-import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
+import type { LearnedMapShape } from "../../kernels/maps/learned_map.ts";
 import { sigmoid, silu, softplus } from "./activations.ts";
 import { batchLoss } from "./loss.ts";
 import { type HostParams, initialParams, paramShapes, sideParams } from "./model.ts";

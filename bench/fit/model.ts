@@ -8,8 +8,8 @@ import {
   type LearnedMap,
   type LearnedMapShape,
   mapHeadLayers,
-} from "../../kernels/encode/learned_map.ts";
-import { mapLayers, mapNumbers } from "../../kernels/problem.ts";
+} from "../../kernels/maps/learned_map.ts";
+import { mapLayers, mapNumbers } from "../../kernels/core/problem.ts";
 import { silu } from "./activations.ts";
 
 /**

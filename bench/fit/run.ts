@@ -1,5 +1,5 @@
 /** From options and traces to what training needs. Pure. */
-import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
+import type { LearnedMapShape } from "../../kernels/maps/learned_map.ts";
 import type { RunIdentity } from "./checkpoint.ts";
 import {
   type FitContext,

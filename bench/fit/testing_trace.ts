@@ -1,7 +1,7 @@
 /** Test support: small traces whose attention can be learned, and runs on them. */
 import { createRandom } from "../../fixtures/random.ts";
 import type { TraceContext } from "../../fixtures/trace.ts";
-import { type SafetensorsTensor, writeSafetensors } from "../../kernels/safetensors.ts";
+import { type SafetensorsTensor, writeSafetensors } from "../../kernels/maps/safetensors.ts";
 import type { TraceFile } from "./contexts.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";

@@ -1,6 +1,6 @@
 /** Trains a map: the loop over steps, with validation, the best so far and early stopping. */
 import { jit, type numpy as np } from "@jax-js/jax";
-import type { LearnedMapShape } from "../../kernels/encode/learned_map.ts";
+import type { LearnedMapShape } from "../../kernels/maps/learned_map.ts";
 import { createLosses } from "./losses.ts";
 import { encodeRows, type HostParams, paramShapes, roundParams, sideParams } from "./model.ts";
 import { createOptimiserStep, type HostState, type OptimiserState, toDevice } from "./optimiser.ts";

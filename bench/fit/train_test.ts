@@ -6,7 +6,7 @@ import {
   assertMatch,
   assertRejects,
 } from "@std/assert";
-import { writeMap } from "../../kernels/encode/map_file.ts";
+import { writeMap } from "../../kernels/maps/map_file.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { DivergedError } from "./losses.ts";
 import { type HostParams, roundParams, toLearnedMap } from "./model.ts";

@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertNotEquals } from "@std/assert";
 import { encodeReference, packBits } from "../../kernels/encode/reference.ts";
-import { mapHeadLayers } from "../../kernels/encode/learned_map.ts";
+import { mapHeadLayers } from "../../kernels/maps/learned_map.ts";
 import { measure } from "../quality/measure.ts";
 import { toLearnedMap } from "./model.ts";
 import type { HostTensor } from "./sample.ts";

@@ -1,15 +1,15 @@
 /** The learned map: the real WGSL pipeline over every query of a trace. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import { type LearnedMap, type PackedMap, packMap } from "../../kernels/encode/learned_map.ts";
-import { BufferReader, listPlace } from "../../kernels/judge_read.ts";
-import { createDecoder, type Decoder } from "../../kernels/pipeline/decoder.ts";
+import { type LearnedMap, type PackedMap, packMap } from "../../kernels/maps/learned_map.ts";
+import { BufferReader, listPlace } from "../../kernels/verify/judge_read.ts";
+import { createDecoder, type Decoder } from "../../kernels/decoder/decoder.ts";
 import {
   checkShape,
   codeHeads,
   type Problem,
   queriesPerList,
   roundCapacity,
-} from "../../kernels/problem.ts";
+} from "../../kernels/core/problem.ts";
 import { SHAPE_WORDS } from "../options.ts";
 import { readBytes } from "../run_once.ts";
 import type { EdgeWindows, Selector } from "./selector.ts";

@@ -1,10 +1,10 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
-import type { LearnedMap } from "../../kernels/encode/learned_map.ts";
-import { randomProjection } from "../../kernels/encode/random_projection.ts";
-import type { Problem } from "../../kernels/problem.ts";
-import { canRun, openTestDevice } from "../../kernels/testing.ts";
-import { contendersOf } from "../../kernels/testing_suite.ts";
+import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
+import { randomProjection } from "../../kernels/maps/random_projection.ts";
+import type { Problem } from "../../kernels/core/problem.ts";
+import { canRun, openTestDevice } from "../../testing/testing.ts";
+import { contendersOf } from "../../testing/testing_suite.ts";
 import { METHODS } from "./methods.ts";
 import { runQuality } from "./run.ts";
 

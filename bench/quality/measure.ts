@@ -1,6 +1,6 @@
 /** Measures methods of selection on a context, in f64. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import { windowsOf } from "../../kernels/problem.ts";
+import { windowsOf } from "../../kernels/core/problem.ts";
 import {
   attendDense,
   type DenseAttention,

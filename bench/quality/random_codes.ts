@@ -1,8 +1,8 @@
 /** Codes of a random projection, scored by Hamming distance. Pure. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { packBits } from "../../kernels/encode/reference.ts";
-import { randomProjection } from "../../kernels/encode/random_projection.ts";
-import type { Problem } from "../../kernels/problem.ts";
+import { randomProjection } from "../../kernels/maps/random_projection.ts";
+import type { Problem } from "../../kernels/core/problem.ts";
 import type { Selector } from "./selector.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** What the methods of selection have in common. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import type { LearnedMap } from "../../kernels/encode/learned_map.ts";
+import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 
 /** One query of one head. */
 export interface QueryRow {

@@ -1,5 +1,5 @@
 /** What figures call a case: its shape, and of its settings those that tell it from others. Pure. */
-import { shapeName } from "../../kernels/problem.ts";
+import { shapeName } from "../../kernels/core/problem.ts";
 import type { ResultRow } from "../row.ts";
 import { tokensName } from "./figure.ts";
 

@@ -1,6 +1,6 @@
 /** The roofline of memory: what each kernel reaches of what the device's own probes reach. Pure. */
 import * as Plot from "@observablehq/plot";
-import type { Stage } from "../../kernels/contender.ts";
+import type { Stage } from "../../kernels/core/contender.ts";
 import type { Series } from "../chart/chart.ts";
 import { powersOf10, rangeOf } from "../chart/log_axis.ts";
 import type { ResultRow } from "../row.ts";

@@ -1,5 +1,5 @@
 /** Figures of what tuners measured: a heat map for each kernel and case. Pure. */
-import type { Params } from "../../kernels/contender.ts";
+import type { Params } from "../../kernels/core/contender.ts";
 import { heatCells, heatMapChart, varyingMost } from "../tune/heatmap.ts";
 import { candidateKey } from "../tune/candidates.ts";
 import { type Known, known, type LogLine, type LogSubject } from "../tune/log.ts";

@@ -1,6 +1,6 @@
 /** What a tuner may try of a kernel: the allowed combinations of its declared values. Pure. */
-import type { Contender, DeviceLimits, Params } from "../../kernels/contender.ts";
-import type { Problem } from "../../kernels/problem.ts";
+import type { Contender, DeviceLimits, Params } from "../../kernels/core/contender.ts";
+import type { Problem } from "../../kernels/core/problem.ts";
 
 /** The candidates of one kernel for one problem on one device. */
 export interface CandidateSpace {

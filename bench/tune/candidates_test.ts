@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
-import type { Params } from "../../kernels/contender.ts";
-import { LARGE_LIMITS as LIMITS } from "../../kernels/pipeline/device_limits.ts";
-import { CONTENDERS, findContender } from "../../kernels/registry.ts";
-import { workgroupFacts } from "../../kernels/wgsl_facts.ts";
+import type { Params } from "../../kernels/core/contender.ts";
+import { LARGE_LIMITS as LIMITS } from "../../kernels/core/device_limits.ts";
+import { CONTENDERS, findContender } from "../../kernels/core/registry.ts";
+import { workgroupFacts } from "../../kernels/core/wgsl_facts.ts";
 import { problemOfCase } from "./testing_space.ts";
 import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
 

@@ -3,9 +3,9 @@
  * a killed run left is read again, all but a line that it did not finish.
  */
 import * as v from "valibot";
-import type { Params } from "../../kernels/contender.ts";
-import { parseStrictJson } from "../../kernels/strict_json.ts";
-import type { TuningKey } from "../../kernels/tuning.ts";
+import type { Params } from "../../kernels/core/contender.ts";
+import { parseStrictJson } from "../../kernels/maps/strict_json.ts";
+import type { TuningKey } from "../../kernels/core/tuning.ts";
 import { appendWhole, readAll } from "../append_file.ts";
 import { readText } from "../csv_lines.ts";
 import { openLocked } from "../file_lock.ts";

@@ -1,6 +1,6 @@
 /** Measures candidates: each is checked, then all are timed against each other. */
-import type { Contender, Params } from "../../kernels/contender.ts";
-import type { Verdict } from "../../kernels/judge.ts";
+import type { Contender, Params } from "../../kernels/core/contender.ts";
+import type { Verdict } from "../../kernels/verify/judge.ts";
 import type { MeasureContext } from "../context.ts";
 import { type Contestant, prepare } from "../contestant.ts";
 import { DeviceMemoryError } from "../device_memory.ts";

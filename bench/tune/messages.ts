@@ -1,6 +1,6 @@
 /** What a tuner and the child process that measures for it tell each other: JSON, a line each. */
-import type { Params } from "../../kernels/contender.ts";
-import type { Problem } from "../../kernels/problem.ts";
+import type { Params } from "../../kernels/core/contender.ts";
+import type { Problem } from "../../kernels/core/problem.ts";
 import type { TimerChoice } from "../timer.ts";
 import type { AdapterRequest } from "../host.ts";
 import type { Strategy } from "./strategies.ts";

@@ -1,6 +1,6 @@
 /** What came of a kernel's tuning: the default against the best. Pure. */
-import type { Contender, Params } from "../../kernels/contender.ts";
-import { tunableParams, type TunedEntry, tunedProblem } from "../../kernels/tuning.ts";
+import type { Contender, Params } from "../../kernels/core/contender.ts";
+import { tunableParams, type TunedEntry, tunedProblem } from "../../kernels/core/tuning.ts";
 import type { BenchCase } from "../cases.ts";
 import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "../text_table.ts";
 import { candidateKey } from "./candidates.ts";

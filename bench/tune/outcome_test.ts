@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import type { Params } from "../../kernels/contender.ts";
-import { findContender } from "../../kernels/registry.ts";
+import type { Params } from "../../kernels/core/contender.ts";
+import { findContender } from "../../kernels/core/registry.ts";
 import { casesOf } from "../cases.ts";
 import { parseOptions } from "../options.ts";
 import { failed, type Measured } from "./messages.ts";

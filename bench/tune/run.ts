@@ -1,6 +1,6 @@
 /** Runs a tuner's jobs one by one: a child process each, a log line for each measurement. */
-import type { Contender, Params } from "../../kernels/contender.ts";
-import { tuningChecksum } from "../../kernels/tuning.ts";
+import type { Contender, Params } from "../../kernels/core/contender.ts";
+import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import type { BenchCase } from "../cases.ts";
 import type { AdapterFacts, AdapterRequest } from "../host.ts";
 import { clockText } from "../progress.ts";

@@ -1,5 +1,5 @@
 /** How a budget is shared out over kernels and problems, and within one of them. Pure. */
-import type { Contender, Stage } from "../../kernels/contender.ts";
+import type { Contender, Stage } from "../../kernels/core/contender.ts";
 
 /** What a process takes to open a GPU, and to calibrate its clock. */
 const OPEN_MS = 3000;

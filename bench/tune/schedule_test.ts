@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertGreater } from "@std/assert";
 import fc from "fast-check";
-import { CONTENDERS, findContender } from "../../kernels/registry.ts";
+import { CONTENDERS, findContender } from "../../kernels/core/registry.ts";
 import { exploreMs, jobBudgetMs, shareOf } from "./schedule.ts";
 
 Deno.test("jobs that take what they are given take the whole budget, and none is left out", () => {

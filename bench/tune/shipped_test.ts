@@ -1,7 +1,7 @@
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
-import { LARGE_LIMITS } from "../../kernels/pipeline/device_limits.ts";
-import { findContender } from "../../kernels/registry.ts";
-import { tunableParams, tunedParams } from "../../kernels/tuning.ts";
+import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
+import { findContender } from "../../kernels/core/registry.ts";
+import { tunableParams, tunedParams } from "../../kernels/core/tuning.ts";
 import { casesOf } from "../cases.ts";
 import { parseOptions } from "../options.ts";
 import { readTuning, SHIPPED_TUNING } from "./tuning_file.ts";

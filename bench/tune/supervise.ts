@@ -5,7 +5,7 @@
  */
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { systemReason } from "../../fixtures/system_reason.ts";
-import type { Params } from "../../kernels/contender.ts";
+import type { Params } from "../../kernels/core/contender.ts";
 import { SystemError } from "../system_error.ts";
 import type { TuneJob, TuneMessage } from "./messages.ts";
 

@@ -1,6 +1,6 @@
 /** Test support: a small space of candidates with a rule, and times that they would take. */
-import type { Params } from "../../kernels/contender.ts";
-import type { Problem } from "../../kernels/problem.ts";
+import type { Params } from "../../kernels/core/contender.ts";
+import type { Problem } from "../../kernels/core/problem.ts";
 import { casesOf } from "../cases.ts";
 import { parseOptions } from "../options.ts";
 import type { CandidateSpace } from "./candidates.ts";

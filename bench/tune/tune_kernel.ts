@@ -1,6 +1,6 @@
 /** Tunes one kernel for one problem on an open device. */
-import type { Contender, Params } from "../../kernels/contender.ts";
-import type { Problem } from "../../kernels/problem.ts";
+import type { Contender, Params } from "../../kernels/core/contender.ts";
+import type { Problem } from "../../kernels/core/problem.ts";
 import type { MeasureContext } from "../context.ts";
 import { InputSets } from "../inputs.ts";
 import { candidateKey, candidateSpace } from "./candidates.ts";

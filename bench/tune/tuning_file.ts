@@ -1,8 +1,8 @@
 /** Tuning files: JSON with a schema number, read with every field checked, written whole. */
 import * as v from "valibot";
 import { systemReason } from "../../fixtures/system_reason.ts";
-import { DuplicateNameError, parseStrictJson } from "../../kernels/strict_json.ts";
-import type { TunedEntry, TunedProblem, Tuning } from "../../kernels/tuning.ts";
+import { DuplicateNameError, parseStrictJson } from "../../kernels/maps/strict_json.ts";
+import type { TunedEntry, TunedProblem, Tuning } from "../../kernels/core/tuning.ts";
 import { readAll } from "../append_file.ts";
 import { withLock } from "../file_lock.ts";
 import { writeWhole } from "../quality/output_file.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import type { TunedEntry } from "../../kernels/tuning.ts";
+import type { TunedEntry } from "../../kernels/core/tuning.ts";
 import { UsageError } from "../usage_error.ts";
 import { loadTuning, parseTuning, readTuning, updateTuning, withEntry } from "./tuning_file.ts";
 

@@ -3,7 +3,7 @@
  * stdout. Where a kernel hangs, this process hangs, and can be killed.
  * @module
  */
-import { findContender } from "../../kernels/registry.ts";
+import { findContender } from "../../kernels/core/registry.ts";
 import { eligible, openContext } from "../context.ts";
 import { EXIT } from "../exit_codes.ts";
 import { openAdapter } from "../host.ts";

@@ -1,5 +1,5 @@
-import { testCase } from "../testing_grid.ts";
-import { openTestDevice, testStage } from "../testing_suite.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
 
 const small = testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] });
 

@@ -1,6 +1,6 @@
 /** Gathered decode attention over a selection (HashAttention section 3), split over the list. */
-import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { splitsFor } from "../dense/split.ts";
 import {
   codeHeads,
@@ -10,15 +10,15 @@ import {
   type Problem,
   queriesPerList,
   windowsOf,
-} from "../problem.ts";
+} from "../core/problem.ts";
 import {
   lanesFor,
   refusesRowSplit,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
   tokensFor,
-} from "../row_split.ts";
-import { defineContender, defineKernel } from "../define.ts";
+} from "../core/row_split.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./gather.wgsl" with { type: "text" };
 
 /** `gather.wgsl`. */

@@ -1,16 +1,16 @@
 /** Gathered decode attention in one dispatch: the last workgroup of a list merges its splits. */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, ranges, specs } from "../layout.ts";
-import { codeHeads, listCapacity, type Problem, queriesPerList } from "../problem.ts";
+import { dispatch, ranges, specs } from "../core/layout.ts";
+import { codeHeads, listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
-} from "../row_split.ts";
+} from "../core/row_split.ts";
 import { gatherCost } from "./gather.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
   handOverParam,

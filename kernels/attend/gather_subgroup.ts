@@ -1,10 +1,10 @@
 /** Gathered decode attention whose dot products are summed by subgroup shuffles. */
-import type { Contender, Kernel } from "../contender.ts";
+import type { Contender, Kernel } from "../core/contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { codeHeads, listCapacity, queriesPerList } from "../problem.ts";
-import { lanesFor, refusesShuffledRows, ROW_SPLIT_TUNABLES } from "../row_split.ts";
+import { codeHeads, listCapacity, queriesPerList } from "../core/problem.ts";
+import { lanesFor, refusesShuffledRows, ROW_SPLIT_TUNABLES } from "../core/row_split.ts";
 import { GATHER_SPLITS, gatherCost, gatherKernel, gatherPlan } from "./gather.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./gather_subgroup.wgsl" with { type: "text" };
 
 /** `gather_subgroup.wgsl`: the bindings and parameters of `gather.wgsl`. */

@@ -1,5 +1,5 @@
 /** What attention over a list of tokens must compute, in f64, for one query head. */
-import { NO_SINK_LOGIT } from "../layout.ts";
+import { NO_SINK_LOGIT } from "../core/layout.ts";
 
 /** The row of a token in one head's K or V cache. */
 export type RowOf = (token: number) => ArrayLike<number>;

@@ -1,7 +1,7 @@
 /** Select, gather-attend and merge in one dispatch, for devices with subgroups. */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../layout.ts";
+import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -9,16 +9,16 @@ import {
   listCapacity,
   type Problem,
   queriesPerList,
-} from "../problem.ts";
+} from "../core/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
-} from "../row_split.ts";
+} from "../core/row_split.ts";
 import { blockCount } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
   handOverParam,

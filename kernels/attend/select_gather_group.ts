@@ -1,18 +1,18 @@
 /** Select, gather-attend and merge in one dispatch, for lists that the query heads of a group share. */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, ranges, rankStateSpec, specs } from "../layout.ts";
-import { codeHeads, listCapacity, type Problem, queriesPerList } from "../problem.ts";
+import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
+import { codeHeads, listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
-} from "../row_split.ts";
+} from "../core/row_split.ts";
 import { MOST_BLOCKS, RANK_BLOCKS } from "../score/encode_score_group.ts";
 import { blockCount } from "../score/hamming.ts";
 import { selectGatherCost } from "./select_gather.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
   handOverParam,

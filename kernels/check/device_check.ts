@@ -3,13 +3,13 @@
  * something away: what it finds no fault with is used where the device's limits and the caller, or
  * {@linkcode readHandOver}, say so. Web APIs only.
  */
-import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../contender.ts";
-import { defineKernel } from "../define.ts";
+import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../core/contender.ts";
+import { defineKernel } from "../core/define.ts";
 import { HAND_OVER_CODE, handOverBytes } from "../merge/hand_over.ts";
-import { limitsOf } from "../pipeline/device_limits.ts";
-import { allocate, bindProgram, compilePlan, recordProgram } from "../program.ts";
-import type { Dialect } from "../wgsl.ts";
-import type { Compiler } from "../wgsl_compiler.ts";
+import { limitsOf } from "../core/device_limits.ts";
+import { allocate, bindProgram, compilePlan, recordProgram } from "../core/program.ts";
+import type { Dialect } from "../core/wgsl.ts";
+import type { Compiler } from "../core/wgsl_compiler.ts";
 import handOverSource from "./hand_over.wgsl" with { type: "text" };
 import subgroupsSource from "./subgroups.wgsl" with { type: "text" };
 

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
-import { createDecoder, type DecoderOptions } from "../pipeline/decoder.ts";
-import { LARGE_LIMITS } from "../pipeline/device_limits.ts";
-import { findContender } from "../registry.ts";
-import { openTestDevice } from "../testing.ts";
-import { testCase } from "../testing_grid.ts";
+import { createDecoder, type DecoderOptions } from "../decoder/decoder.ts";
+import { LARGE_LIMITS } from "../core/device_limits.ts";
+import { findContender } from "../core/registry.ts";
+import { openTestDevice } from "../../testing/testing.ts";
+import { testCase } from "../../testing/testing_grid.ts";
 import {
   checkDevice,
   findHandOverFault,

@@ -3,11 +3,11 @@
  * mask, compiled): the dense baseline of HashAttention's efficiency experiments. All of the cache's
  * capacity is read, whatever the length; scores are materialised; no GQA packing.
  */
-import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
-import { defineContender, defineKernel } from "../define.ts";
-import { dispatch, ranges, specs } from "../layout.ts";
-import { groupSize, kvBytes, type Problem } from "../problem.ts";
-import { lanesFor, rowLoads } from "../row_split.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
+import { dispatch, ranges, specs } from "../core/layout.ts";
+import { groupSize, kvBytes, type Problem } from "../core/problem.ts";
+import { lanesFor, rowLoads } from "../core/row_split.ts";
 import pvSource from "./gpt_fast_pv.wgsl" with { type: "text" };
 import qkSource from "./gpt_fast_qk.wgsl" with { type: "text" };
 import reduceSource from "./gpt_fast_reduce.wgsl" with { type: "text" };

@@ -1,16 +1,16 @@
 /** Dense split-KV decode (FlashDecoding) with the GQA group packed, then merge. */
-import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import { cachedTokens, groupSize, kvBytes, type Problem } from "../problem.ts";
+import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem.ts";
 import {
   lanesFor,
   refusesRowSplit,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
   tokensFor,
-} from "../row_split.ts";
-import { defineContender, defineKernel } from "../define.ts";
+} from "../core/row_split.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./split.wgsl" with { type: "text" };
 
 /** `split.wgsl`. */

@@ -1,15 +1,15 @@
 /** Dense split-KV decode in one dispatch: subgroup shuffles, and the last workgroup merges. */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, ranges, specs } from "../layout.ts";
-import { groupSize, type Problem } from "../problem.ts";
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import { dispatch, ranges, specs } from "../core/layout.ts";
+import { groupSize, type Problem } from "../core/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
-} from "../row_split.ts";
+} from "../core/row_split.ts";
 import { denseCost, splitsFor } from "./split.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
   handOverParam,

@@ -3,19 +3,19 @@
  * all sequences in one pool of tokens, found through an index per token; split partials, then merge.
  * A dense baseline of HashAttention's efficiency experiments.
  */
-import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
+import type { Contender, Cost, Kernel, Plan } from "../core/contender.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import { cachedTokens, groupSize, type Problem } from "../problem.ts";
+import { cachedTokens, groupSize, type Problem } from "../core/problem.ts";
 import {
   lanesFor,
   refusesRowSplit,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
   tokensFor,
-} from "../row_split.ts";
+} from "../core/row_split.ts";
 import { DENSE_SPLITS, denseCost } from "./split.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./token_pool.wgsl" with { type: "text" };
 
 /**

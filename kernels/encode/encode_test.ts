@@ -1,7 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
-import { testCase } from "../testing_grid.ts";
-import { openTestDevice, testStage } from "../testing_suite.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
 import { encodeErrorBound, encodeReference, type MapLayer, packBits } from "./reference.ts";
 
 const testDevice = await openTestDevice();

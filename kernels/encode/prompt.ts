@@ -1,6 +1,6 @@
 /** Codes of all keys of a prompt, by a learned (or random) map to Hamming space. */
-import type { Contender, Cost, Kernel } from "../contender.ts";
-import { bufferBytes, dispatch, ranges, specs } from "../layout.ts";
+import type { Contender, Cost, Kernel } from "../core/contender.ts";
+import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -8,8 +8,8 @@ import {
   kvBytes,
   mapLayers,
   type Problem,
-} from "../problem.ts";
-import { defineContender, defineKernel } from "../define.ts";
+} from "../core/problem.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./prompt.wgsl" with { type: "text" };
 
 const TILE: readonly number[] = [8, 16, 32, 64, 128];

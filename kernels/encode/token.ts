@@ -1,8 +1,8 @@
 /** Codes of one decode step: queries and newest keys (HashAttention section 3, learned mapping). */
-import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
-import { bufferBytes, dispatch, ranges, specs } from "../layout.ts";
-import { codeHeads, codeWords, kvBytes, mapNumbers, type Problem } from "../problem.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
+import { codeHeads, codeWords, kvBytes, mapNumbers, type Problem } from "../core/problem.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./token.wgsl" with { type: "text" };
 
 /** `token.wgsl`. */

@@ -2,10 +2,17 @@
  * How the workgroups of a list hand their partials to whoever joins them, as the fused attention
  * kernels have it: buffers, parameters and the dispatch that joins where no workgroup may.
  */
-import type { BufferSpec, DeviceLimits, Dispatch, HandOver, Kernel, Params } from "../contender.ts";
-import { defineKernel } from "../define.ts";
-import { dispatch, ranges } from "../layout.ts";
-import { groupSize, type Problem } from "../problem.ts";
+import type {
+  BufferSpec,
+  DeviceLimits,
+  Dispatch,
+  HandOver,
+  Kernel,
+  Params,
+} from "../core/contender.ts";
+import { defineKernel } from "../core/define.ts";
+import { dispatch, ranges } from "../core/layout.ts";
+import { groupSize, type Problem } from "../core/problem.ts";
 import { slicesFor } from "./merge.ts";
 import source from "./join_splits.wgsl" with { type: "text" };
 

@@ -1,8 +1,8 @@
 /** Joins the partials of a split attention (FlashDecoding's reduction). */
-import type { Contender, Cost, Dispatch, Kernel, Params } from "../contender.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../layout.ts";
-import type { Problem } from "../problem.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import type { Contender, Cost, Dispatch, Kernel, Params } from "../core/contender.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import type { Problem } from "../core/problem.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./merge.wgsl" with { type: "text" };
 
 /** `merge.wgsl`. */

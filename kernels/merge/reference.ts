@@ -1,5 +1,5 @@
 /** What the merge of a split attention must compute, in f64, for one query head. */
-import { NO_SINK_LOGIT } from "../layout.ts";
+import { NO_SINK_LOGIT } from "../core/layout.ts";
 
 /**
  * Joins partial attentions; where none of them attended anything, the result is 0.

@@ -1,7 +1,7 @@
-import { findContender } from "../registry.ts";
-import { canRun } from "../testing.ts";
-import { testCase } from "../testing_grid.ts";
-import { assertCorrect, openTestDevice, testStage } from "../testing_suite.ts";
+import { findContender } from "../core/registry.ts";
+import { canRun } from "../../testing/testing.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
 
 /** A code that a group shares, of one layer: some contenders take no other, some not this one. */
 const shared = { bits: 128, sharing: "group", layers: 1 } as const;

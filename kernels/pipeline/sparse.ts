@@ -3,18 +3,18 @@
  * score, select, attend, merge. Nothing is reset between steps: every buffer that a stage reads
  * was written whole, as far as it is read, by the stage before it.
  */
-import type { BufferSpec, Contender, Cost, DeviceLimits, Params, Plan } from "../contender.ts";
-import { addCost } from "../contender.ts";
-import { defineContender } from "../define.ts";
+import type { BufferSpec, Contender, Cost, DeviceLimits, Params, Plan } from "../core/contender.ts";
+import { addCost } from "../core/contender.ts";
+import { defineContender } from "../core/define.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { selectGather } from "../attend/select_gather.ts";
 import { selectGatherGroup } from "../attend/select_gather_group.ts";
 import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts";
-import { bufferBytes, specs } from "../layout.ts";
+import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import type { Problem } from "../problem.ts";
+import type { Problem } from "../core/problem.ts";
 import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { encodeScoreGroup } from "../score/encode_score_group.ts";
 import { hamming } from "../score/hamming.ts";

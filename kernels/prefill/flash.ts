@@ -1,8 +1,8 @@
 /** Attention of a whole prompt to itself: the dense baseline of the prompt phase. */
-import type { Contender, Cost, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, ranges, specs } from "../layout.ts";
-import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from "../problem.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import { dispatch, ranges, specs } from "../core/layout.ts";
+import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from "../core/problem.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./flash.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [64, 128, 256];

@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Contender } from "../contender.ts";
-import { judgedTokens } from "../judge_prefill.ts";
-import { LARGE_LIMITS } from "../pipeline/device_limits.ts";
-import { checkFits } from "../program.ts";
-import { testCase } from "../testing_grid.ts";
-import { assertCorrect, openTestDevice, testStage } from "../testing_suite.ts";
+import type { Contender } from "../core/contender.ts";
+import { judgedTokens } from "../verify/judge_prefill.ts";
+import { LARGE_LIMITS } from "../core/device_limits.ts";
+import { checkFits } from "../core/program.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
 import { flash } from "./flash.ts";
 
 const testDevice = await openTestDevice();

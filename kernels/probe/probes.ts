@@ -1,6 +1,6 @@
 /** Probes of the device's own ceilings, and the fill that gives them something to read. */
-import type { Dispatch, Kernel } from "../contender.ts";
-import { defineKernel } from "../define.ts";
+import type { Dispatch, Kernel } from "../core/contender.ts";
+import { defineKernel } from "../core/define.ts";
 import chainSource from "./chain.wgsl" with { type: "text" };
 import fillSource from "./fill.wgsl" with { type: "text" };
 import fmaSource from "./fma.wgsl" with { type: "text" };

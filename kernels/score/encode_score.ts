@@ -1,9 +1,15 @@
 /** Encode and score in one dispatch: saves a dependent dispatch and hides the maps' latency. */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, histogramStateSpec, ranges, specs } from "../layout.ts";
-import { codeHeads, codeWords, maxDistance, type Problem, queriesPerList } from "../problem.ts";
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
+import {
+  codeHeads,
+  codeWords,
+  maxDistance,
+  type Problem,
+  queriesPerList,
+} from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
 
 /** `encode_score.wgsl`. */

@@ -1,9 +1,9 @@
 /** Encode and score in one dispatch, for codes that the query heads of a group share (HATA). */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, ranges, rankStateSpec, specs } from "../layout.ts";
-import { codeHeads, codeWords, type Problem } from "../problem.ts";
+import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
+import { codeHeads, codeWords, type Problem } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./encode_score_group.wgsl" with { type: "text" };
 
 /** Tokens per row of ranks: a rank has 16 bits. */

@@ -1,6 +1,6 @@
 /** Hamming distances and their histogram (HashAttention section 3: bitwise signatures). */
-import type { Contender, Cost, Kernel, Plan } from "../contender.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import type { Contender, Cost, Kernel, Plan } from "../core/contender.ts";
+import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -8,8 +8,8 @@ import {
   distanceBytes,
   maxDistance,
   type Problem,
-} from "../problem.ts";
-import { defineContender, defineKernel } from "../define.ts";
+} from "../core/problem.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 
 /** Block sizes in tokens that score and counting select agree on. */

@@ -1,5 +1,5 @@
 /** What the score kernels must compute: Hamming distances and histograms of the middle tokens. */
-import type { Windows } from "../problem.ts";
+import type { Windows } from "../core/problem.ts";
 
 function popcount(word: number): number {
   let count = 0;

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { testCase } from "../testing_grid.ts";
-import { openTestDevice, testStage } from "../testing_suite.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
 import { histogramReference, scoreReference } from "./reference.ts";
 
 const small = testCase({ heads: [8, 2], sharing: "group", lengths: [600, 37], capacity: 1040 });

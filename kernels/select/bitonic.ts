@@ -1,7 +1,7 @@
 /** Exact top-k of any k by bitonic sort of runs and merges that keep k. */
-import type { Contender, Cost, Dispatch, Kernel } from "../contender.ts";
-import { defineContender, defineKernel } from "../define.ts";
-import { dispatch, ranges, specs } from "../layout.ts";
+import type { Contender, Cost, Dispatch, Kernel } from "../core/contender.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
+import { dispatch, ranges, specs } from "../core/layout.ts";
 import {
   codeHeads,
   distanceBytes,
@@ -10,7 +10,7 @@ import {
   overSequences,
   type Problem,
   windowsOf,
-} from "../problem.ts";
+} from "../core/problem.ts";
 import emitSource from "./bitonic_emit.wgsl" with { type: "text" };
 import mergeSource from "./bitonic_merge.wgsl" with { type: "text" };
 import sortSource from "./bitonic_sort.wgsl" with { type: "text" };

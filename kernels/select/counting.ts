@@ -1,6 +1,6 @@
 /** Counting select: exact top-k from the histogram that the score stage leaves. */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../contender.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../layout.ts";
+import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import {
   codeHeads,
   distanceBytes,
@@ -8,9 +8,9 @@ import {
   overSequences,
   type Problem,
   windowsOf,
-} from "../problem.ts";
+} from "../core/problem.ts";
 import { BLOCK_TOKENS, blockCount, blockFor, MANY_LISTS } from "../score/hamming.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./counting.wgsl" with { type: "text" };
 
 /** `counting.wgsl`. */

@@ -1,6 +1,6 @@
 /** Counting select that scans with subgroups. */
-import type { Contender, Kernel, Params } from "../contender.ts";
-import type { Problem } from "../problem.ts";
+import type { Contender, Kernel, Params } from "../core/contender.ts";
+import type { Problem } from "../core/problem.ts";
 import {
   COUNTING_TUNABLES,
   countingDefaults,
@@ -8,7 +8,7 @@ import {
   countingPlan,
   selectCost,
 } from "./counting.ts";
-import { defineContender, defineKernel } from "../define.ts";
+import { defineContender, defineKernel } from "../core/define.ts";
 import source from "./counting_subgroup.wgsl" with { type: "text" };
 
 /** `counting_subgroup.wgsl`: the bindings of `counting.wgsl`. */

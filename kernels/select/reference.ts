@@ -1,5 +1,5 @@
 /** What the select kernels must take. */
-import type { Windows } from "../problem.ts";
+import type { Windows } from "../core/problem.ts";
 
 /**
  * The tokens to attend, ascending: the sink, the `kEff` middle tokens of smallest

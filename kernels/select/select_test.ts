@@ -2,12 +2,17 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { CODE_KINDS, type CodeKind } from "../../fixtures/generate.ts";
 import { createRandom } from "../../fixtures/random.ts";
-import type { Contender } from "../contender.ts";
-import { codeHeads, distanceBytes, listCapacity, maxDistance, windowsOf } from "../problem.ts";
+import type { Contender } from "../core/contender.ts";
+import { codeHeads, distanceBytes, listCapacity, maxDistance, windowsOf } from "../core/problem.ts";
 import { histogramReference } from "../score/reference.ts";
-import { canRun, runContender } from "../testing.ts";
-import { type Factors, testCase } from "../testing_grid.ts";
-import { assertCorrect, contendersOf, openTestDevice, testStage } from "../testing_suite.ts";
+import { canRun, runContender } from "../../testing/testing.ts";
+import { type Factors, testCase } from "../../testing/testing_grid.ts";
+import {
+  assertCorrect,
+  contendersOf,
+  openTestDevice,
+  testStage,
+} from "../../testing/testing_suite.ts";
 import { counting } from "./counting.ts";
 import { countingSubgroup } from "./counting_subgroup.ts";
 import { selectReference } from "./reference.ts";

@@ -1,0 +1,199 @@
+/**
+ * Every contender's shaders compile under Tint (Chromium, Dawn), which is stricter than naga about
+ * uniform control flow. Dawn's null backend does that in milliseconds and needs no driver.
+ */
+import { assert, assertEquals } from "@std/assert";
+import type { Contender, DeviceLimits, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
+import type { Problem } from "./problem.ts";
+import { bindGroupLayout, dispatchWgsl } from "./program.ts";
+import { CHECK_KERNELS } from "../check/device_check.ts";
+import { PROBE_KERNELS } from "../probe/probes.ts";
+import { CONTENDERS } from "./registry.ts";
+import { openNullDevice } from "../../testing/testing_dawn.ts";
+import { type Factors, testCase } from "../../testing/testing_grid.ts";
+import { paramDefaults, specialize } from "./wgsl.ts";
+
+const dawn = await openNullDevice();
+
+/** Those of a large GPU, so that hardly any setting is refused. */
+const GENEROUS: DeviceLimits = {
+  maxStorageBufferBindingSize: 2 ** 31 - 4,
+  maxBufferSize: 2 ** 34,
+  maxComputeWorkgroupStorageSize: 65536,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxStorageBuffersPerShaderStage: 16,
+  maxUniformBufferBindingSize: 65536,
+  subgroupMinSize: 32,
+};
+
+const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
+  "f16, a group of 4": { heads: [32, 8], headDim: 128, lengths: [8192] },
+  "bf16, a group of 7, a shared code": {
+    heads: [28, 4],
+    headDim: 96,
+    dtype: "bf16",
+    bits: 128,
+    sharing: "group",
+    layers: 2,
+    mapDtype: "f32",
+    lengths: [5000, 17],
+    topK: { count: 2000 },
+    windows: [128, 128],
+  },
+  "f16, a group of 4, a shared code of one layer": {
+    heads: [32, 8],
+    headDim: 128,
+    bits: 128,
+    sharing: "group",
+    layers: 1,
+    lengths: [131072],
+    topK: { sparsity: 32 },
+    windows: [0, 0],
+  },
+  "bf16, a group of 10, a shared code of one layer": {
+    heads: [20, 2],
+    headDim: 96,
+    dtype: "bf16",
+    bits: 64,
+    sharing: "group",
+    layers: 1,
+    mapDtype: "f32",
+    lengths: [5000, 17],
+    windows: [128, 128],
+  },
+  "f32, no group, nothing selected": {
+    heads: [32, 32],
+    headDim: 64,
+    dtype: "f32",
+    bits: 64,
+    layers: 1,
+    topK: { count: 0 },
+    windows: [0, 0],
+  },
+  "f16, a group of 8, the longest rows": {
+    heads: [64, 8],
+    headDim: 256,
+    hidden: 256,
+    bits: 128,
+    lengths: [131072],
+    topK: { sparsity: 32 },
+  },
+};
+
+/** The defaults, each tunable at each value, and all of them at their smallest and largest. */
+function corners({ tunables }: Contender, defaults: Params): Params[] {
+  const all = (pick: (...values: number[]) => number) =>
+    Object.fromEntries(Object.entries(tunables).map(([name, v]) => [name, pick(...v)]));
+  return [
+    defaults,
+    ...Object.entries(tunables).flatMap(([name, values]) =>
+      values.map((value) => ({ ...defaults, [name]: value }))
+    ),
+    { ...defaults, ...all(Math.min) },
+    { ...defaults, ...all(Math.max) },
+  ];
+}
+
+const compiled = new Map<string, string | undefined>();
+
+/** Tint's first complaint about a shader, if any; `pipeline` also checks bindings and limits. */
+async function complaint(
+  kernel: Kernel,
+  code: string,
+  pipeline: boolean,
+): Promise<string | undefined> {
+  const key = `${pipeline} ${code}`;
+  if (compiled.has(key)) return compiled.get(key);
+  const { device } = dawn;
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ code });
+  if (pipeline) {
+    const layout = bindGroupLayout(device, kernel);
+    device.createComputePipeline({
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: "main" },
+    });
+  }
+  const error = await device.popErrorScope();
+  compiled.set(key, error?.message);
+  return error?.message;
+}
+
+function inRange(value: number, range: ParamRange): boolean {
+  return "min" in range ? value >= range.min && value <= range.max : range.includes(value);
+}
+
+async function assertCompiles(dispatch: Dispatch, pipeline: boolean): Promise<void> {
+  const { kernel, params } = dispatch;
+  const where = `${kernel.name} ${JSON.stringify(params)}`;
+  for (const [name, value] of Object.entries(params)) {
+    assert(inRange(value, kernel.params[name]), `${name} is out of its range in ${where}`);
+  }
+  for (const unroll of [false, true]) {
+    const code = dispatchWgsl(dispatch, { unroll });
+    const found = await complaint(kernel, code, pipeline);
+    assertEquals(found, undefined, `${where}, unrolled: ${unroll}: ${found}`);
+  }
+}
+
+for (const contender of CONTENDERS) {
+  for (const [shape, factors] of Object.entries(SHAPES)) {
+    const { p } = testCase(factors);
+    const usual = contender.defaults(p, GENEROUS);
+    if (contender.refuses(p, usual, GENEROUS)) continue;
+    Deno.test(`${contender.name} compiles at each corner: ${shape}`, async () => {
+      const settings = corners(contender, usual);
+      const accepted = settings.filter((params) => !contender.refuses(p, params, GENEROUS));
+      assert(accepted.length > 1, "nearly every corner is refused");
+      for (const params of accepted) {
+        const pipeline = !contender.refuses(p, params, dawn.limits);
+        for (const dispatch of contender.plan(p, params).dispatches) {
+          await assertCompiles(dispatch, pipeline);
+        }
+      }
+    });
+  }
+}
+
+/** Every kernel that some contender runs on some shape. */
+const kernels = new Map<string, Kernel>(
+  [...PROBE_KERNELS, ...CHECK_KERNELS].map((kernel) => [kernel.name, kernel]),
+);
+const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
+for (const contender of CONTENDERS) {
+  for (const p of problems) {
+    const plan = contender.plan(p, contender.defaults(p, GENEROUS));
+    for (const { kernel } of plan.dispatches) kernels.set(kernel.name, kernel);
+  }
+}
+
+for (const kernel of kernels.values()) {
+  Deno.test(`${kernel.name}: the file's @param lines and the ranges match`, () => {
+    const defaults = paramDefaults(kernel.source);
+    assertEquals(Object.keys(defaults).sort(), Object.keys(kernel.params).sort());
+    for (const [name, value] of Object.entries(defaults)) {
+      assert(inRange(value, kernel.params[name]), `default ${value} of ${name}`);
+    }
+  });
+}
+
+Deno.test("every .wgsl file compiles as it stands, and is run by a contender or a probe", async () => {
+  const folder = new URL("../", import.meta.url);
+  for (const { name: stage, isDirectory } of Deno.readDirSync(folder)) {
+    if (!isDirectory) continue;
+    for (const { name: file } of Deno.readDirSync(new URL(`${stage}/`, folder))) {
+      if (!file.endsWith(".wgsl")) continue;
+      const name = `${stage}/${file.slice(0, -".wgsl".length)}`;
+      const source = Deno.readTextFileSync(new URL(`${name}.wgsl`, folder));
+      const kernel = kernels.get(name);
+      assert(kernel !== undefined, `neither a contender nor a probe runs ${name}.wgsl`);
+      const { features = [] } = kernel;
+      // Without values and without unrolling, all that is added is the enable line.
+      const code = specialize(source, { unroll: false, features });
+      assert(code.endsWith(source), name);
+      const found = await complaint({ name, source, bindings: [], params: {} }, code, false);
+      assertEquals(found, undefined, `${name}: ${found}`);
+    }
+  }
+});

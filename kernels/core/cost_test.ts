@@ -1,0 +1,33 @@
+import { assert, assertEquals } from "@std/assert";
+import { costBytes, type DeviceLimits } from "./contender.ts";
+import { CONTENDERS } from "./registry.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+
+const LIMITS: DeviceLimits = {
+  maxStorageBufferBindingSize: 2 ** 30,
+  maxBufferSize: 2 ** 30,
+  maxComputeWorkgroupStorageSize: 32768,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxStorageBuffersPerShaderStage: 16,
+  maxUniformBufferBindingSize: 65536,
+  subgroupMinSize: 32,
+};
+
+const { p: equal } = testCase({ heads: [8, 2], lengths: [4096, 4096], windows: [0, 0] });
+const { lengths: _none, ...plain } = equal;
+const { p: unequal } = testCase({ heads: [8, 2], lengths: [4096, 16], windows: [0, 0] });
+
+/** What costs the same however long the sequences are, or however short in a cache of that size. */
+const BY_THE_TOKEN = (name: string) =>
+  !/^(encode\/(query|append)|merge\/merge|dense\/gpt_fast)$/.test(name);
+
+for (const contender of CONTENDERS) {
+  Deno.test(`${contender.name}: costs follow the length of each sequence`, () => {
+    const params = contender.defaults(plain, LIMITS);
+    assertEquals(contender.cost(equal, params), contender.cost(plain, params));
+    const [all, fewer] = [plain, unequal].map((p) => contender.cost(p, params));
+    if (!BY_THE_TOKEN(contender.name)) assertEquals(fewer, all);
+    else assert(costBytes(fewer) < costBytes(all) && fewer.flops <= all.flops);
+  });
+}

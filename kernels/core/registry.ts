@@ -1,0 +1,67 @@
+/** Every contender, in the order in which tables show them. Adding a kernel ends with a line here. */
+import type { Contender } from "./contender.ts";
+import { gather } from "../attend/gather.ts";
+import { gatherMerge } from "../attend/gather_merge.ts";
+import { gatherSubgroup } from "../attend/gather_subgroup.ts";
+import { denseGptFast } from "../dense/gpt_fast.ts";
+import { denseSplit } from "../dense/split.ts";
+import { denseSplitSubgroup } from "../dense/split_subgroup.ts";
+import { denseTokenPool } from "../dense/token_pool.ts";
+import { encodePrompt } from "../encode/prompt.ts";
+import { encodeAppend, encodeQuery } from "../encode/token.ts";
+import { merge } from "../merge/merge.ts";
+import {
+  sparseFour,
+  sparsePortable,
+  sparseSorted,
+  sparseSubgroup,
+  sparseThree,
+  sparseTwo,
+  sparseTwoGroup,
+} from "../pipeline/sparse.ts";
+import { flash } from "../prefill/flash.ts";
+import { hamming } from "../score/hamming.ts";
+import { selectBitonic } from "../select/bitonic.ts";
+import { counting } from "../select/counting.ts";
+import { countingSubgroup } from "../select/counting_subgroup.ts";
+
+/** All contenders. Probes of the device stand apart, in `probe/`: they compete with nothing. */
+export const CONTENDERS: readonly Contender[] = [
+  encodeQuery,
+  encodeAppend,
+  encodePrompt,
+  flash,
+  hamming,
+  counting,
+  countingSubgroup,
+  selectBitonic,
+  gather,
+  gatherSubgroup,
+  gatherMerge,
+  merge,
+  denseSplit,
+  denseSplitSubgroup,
+  denseTokenPool,
+  denseGptFast,
+  sparseTwo,
+  sparseTwoGroup,
+  sparseThree,
+  sparseFour,
+  sparseSubgroup,
+  sparsePortable,
+  sparseSorted,
+];
+
+/**
+ * The contender of that name.
+ *
+ * @throws {RangeError} one sentence with the known names.
+ */
+export function findContender(name: string): Contender {
+  const found = CONTENDERS.find((contender) => contender.name === name);
+  if (!found) {
+    const known = CONTENDERS.map((contender) => contender.name).join(", ");
+    throw new RangeError(`no kernel is called ${name}; known are ${known}`);
+  }
+  return found;
+}

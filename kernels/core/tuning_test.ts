@@ -1,0 +1,81 @@
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import type { HandOver } from "./contender.ts";
+import { HAND_OVER_CODE } from "../merge/hand_over.ts";
+import { DEFAULT_LIMITS as LIMITS, LARGE_LIMITS } from "./device_limits.ts";
+import type { Problem } from "./problem.ts";
+import { CONTENDERS, findContender } from "./registry.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+import {
+  tunableParams,
+  type TunedEntry,
+  tunedParams,
+  tunedProblem,
+  tuningChecksum,
+} from "./tuning.ts";
+
+const KEY = { adapter: "Some GPU", driver: "1.0", backend: "vulkan" };
+
+const { lengths: _, ...p } =
+  testCase({ heads: [8, 2], headDim: 64, lengths: [1024], capacity: 1024 }).p;
+const split = findContender("dense/split");
+const defaults = split.defaults(p, LIMITS);
+const entry: TunedEntry = {
+  ...KEY,
+  ...{ kernel: split.name, checksum: await tuningChecksum(split, p), problem: tunedProblem(p) },
+  ...{ params: { ...defaults, SPLITS: 8 }, us: 10, defaultUs: 12 },
+};
+
+async function found(
+  changes: Partial<TunedEntry>,
+  problem: Problem = p,
+): Promise<number | string | null> {
+  const tuning = { entries: [{ ...entry, ...changes }] };
+  const { params, stale } = await tunedParams(tuning, KEY, split, problem, LIMITS);
+  return stale ? "stale" : params?.SPLITS ?? null;
+}
+
+Deno.test("an entry is found for its kernel, adapter, driver, backend and problem alone", async () => {
+  assertEquals(await found({}), 8);
+  for (const name of ["kernel", "adapter", "driver", "backend"]) {
+    assertEquals(await found({ [name]: "another" }), null, name);
+  }
+  for (const name of Object.keys(entry.problem)) {
+    assertEquals(await found({ problem: { ...entry.problem, [name]: 3 } }), null, name);
+  }
+  assertEquals(await found({}, { ...p, lengths: [1024] }), null);
+});
+
+Deno.test("shipped entries are for any driver, and one's own come first", async () => {
+  const shipped = { ...entry, driver: null, backend: null, params: { ...defaults, SPLITS: 4 } };
+  assertEquals(await found(shipped), 4);
+  const { params } = await tunedParams({ entries: [shipped, entry] }, KEY, split, p, LIMITS);
+  assertEquals(params?.SPLITS, 8);
+});
+
+Deno.test("a changed kernel makes an entry stale, what the device refuses is passed over", async () => {
+  assertEquals(await found({ checksum: "of other sources" }), "stale");
+  assertEquals(await found({ params: { ...defaults, WORKGROUP: 512 } }), null);
+  assertEquals(await found({ params: { ...defaults, WORKGROUP: 77 } }), null);
+  assertEquals(await found({ params: { SPLITS: 8 } }), null);
+  assertEquals(await found({ params: { ...defaults, UNKNOWN: 8 } }), null);
+});
+
+Deno.test("a checksum differs with the sources and with the candidates", async () => {
+  const sums = await Promise.all(CONTENDERS.map((contender) => tuningChecksum(contender, p)));
+  assert(sums.every((sum) => /^[0-9a-f]{64}$/.test(sum)));
+  const more = { ...split, tunables: { ...split.tunables, SPLITS: [1, 2] } };
+  assertNotEquals(await tuningChecksum(more, p), entry.checksum);
+});
+
+Deno.test("what was tuned holds for every hand-over, which the device decides", async () => {
+  const fused = findContender("dense/split_subgroup");
+  const limits = { ...LARGE_LIMITS, handOver: "barrier" } as const;
+  const params = { ...tunableParams(fused.defaults(p, limits)), SPLITS: 4 };
+  assert(!("HAND_OVER" in params));
+  const checksum = await tuningChecksum(fused, p);
+  const tuning = { entries: [{ ...entry, kernel: fused.name, checksum, params }] };
+  for (const [handOver, code] of Object.entries(HAND_OVER_CODE) as [HandOver, number][]) {
+    const found = await tunedParams(tuning, KEY, fused, p, { ...limits, handOver });
+    assertEquals(found, { params: { ...params, HAND_OVER: code }, stale: false });
+  }
+});

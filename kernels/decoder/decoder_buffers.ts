@@ -1,0 +1,104 @@
+/** Checks the buffers of a decoder before any is made: the caller's own, and those still missing. */
+import type { BufferSpec, DeviceLimits } from "../core/contender.ts";
+
+/** Buffers that a caller may bring along; their layouts are those of `layout.ts`. */
+export type DecoderBufferName =
+  | "q"
+  | "keys"
+  | "values"
+  | "lengths"
+  | "query_map"
+  | "key_map"
+  | "codes"
+  | "sink_logits"
+  | "out";
+
+/** Whether a decoder writes the buffer; then nothing else may share memory with it. */
+const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
+  q: false,
+  keys: false,
+  values: false,
+  lengths: false,
+  query_map: false,
+  key_map: false,
+  codes: true,
+  sink_logits: false,
+  out: true,
+};
+
+const STORAGE = 0x80; // GPUBufferUsage.STORAGE
+const UNIFORM = 0x40; // GPUBufferUsage.UNIFORM
+
+function mostStorageBytes(limits: DeviceLimits): number {
+  return Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+}
+
+/** Buffers as a caller gives them. */
+export type CallersBuffers = Readonly<Partial<Record<DecoderBufferName, GPUBuffer>>>;
+
+/**
+ * The caller's buffers that a plan uses; the others may belong to another decoder.
+ *
+ * @param needed All buffers of the plan.
+ * @param limits What the device can bind.
+ * @throws {RangeError} one sentence: an unknown name, a buffer that is too small, too large to bind
+ * or made for another binding, or one buffer under two names of which one is written.
+ */
+export function checkCallersBuffers(
+  needed: Readonly<Record<string, BufferSpec>>,
+  given: CallersBuffers,
+  limits: DeviceLimits,
+): Record<string, GPUBuffer> {
+  const used: Record<string, GPUBuffer> = {};
+  for (const [name, buffer] of Object.entries(given)) {
+    if (!(name in WRITTEN)) {
+      const known = Object.keys(WRITTEN).join(", ");
+      throw new RangeError(`no buffer is called ${name}; a caller may give ${known}`);
+    }
+    if (!buffer || !needed[name]) continue;
+    const { bytes, uniform } = needed[name];
+    if (buffer.size < bytes) {
+      throw new RangeError(`buffer ${name} has ${buffer.size} bytes, ${bytes} are needed`);
+    }
+    const most = uniform ? limits.maxUniformBufferBindingSize : mostStorageBytes(limits);
+    if (buffer.size > most) {
+      throw new RangeError(
+        `buffer ${name} has ${buffer.size} bytes, this device binds ${most} at most`,
+      );
+    }
+    const [usage, flag] = uniform
+      ? (["UNIFORM", UNIFORM] as const)
+      : (["STORAGE", STORAGE] as const);
+    if ((buffer.usage & flag) === 0) {
+      throw new RangeError(`buffer ${name} was made without the usage ${usage}`);
+    }
+    const twin = Object.keys(used).find((other) => used[other] === buffer);
+    const writes = (each: string) => WRITTEN[each as DecoderBufferName];
+    if (twin && (writes(twin) || writes(name))) {
+      const written = writes(name) ? name : twin;
+      throw new RangeError(
+        `buffers ${twin} and ${name} are one and the same, but ${written} is written`,
+      );
+    }
+    used[name] = buffer;
+  }
+  return used;
+}
+
+/**
+ * Checks what all buffers still to be made need together.
+ *
+ * @throws {RangeError} naming the bytes needed and the limit.
+ */
+export function checkMemory(
+  missing: Readonly<Record<string, BufferSpec>>,
+  memoryLimit: number,
+): void {
+  const sizes = Object.values(missing).map(({ bytes }) => Math.ceil(bytes / 16) * 16);
+  const sum = sizes.reduce((a, b) => a + b, 0);
+  if (sum > memoryLimit) {
+    throw new RangeError(
+      `the decoder's own ${sizes.length} buffers need ${sum} bytes, its memoryLimit is ${memoryLimit}`,
+    );
+  }
+}

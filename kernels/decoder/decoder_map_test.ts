@@ -1,0 +1,115 @@
+import { assert, assertEquals } from "@std/assert";
+import { readBytes } from "../../bench/run_once.ts";
+import { createRandom } from "../../fixtures/random.ts";
+import { joinMapHeads, type LearnedMap, packMap } from "../maps/learned_map.ts";
+import { parseMap, writeMap } from "../maps/map_file.ts";
+import { packBits } from "../encode/reference.ts";
+import { fileOf, type MadeMap, makeMaps, preActivations } from "../../testing/testing_map.ts";
+import { codeHeads, type Problem, queriesPerList } from "../core/problem.ts";
+import { openTestDevice } from "../../testing/testing.ts";
+import { createDecoder } from "./decoder.ts";
+import { submit } from "../../testing/testing_decode.ts";
+
+const { device } = await openTestDevice();
+
+const TOKENS = 21;
+const P: Problem = {
+  batch: 1,
+  qHeads: 8,
+  kvHeads: 2,
+  headDim: 64,
+  kvLen: TOKENS,
+  capacity: 32,
+  dtype: "f32",
+  bits: 32,
+  sharing: "head",
+  map: { layers: 3, hidden: 128, dtype: "f16" },
+  topK: { count: 4 },
+  sink: 2,
+  recent: 2,
+};
+
+/** How near to 0 a pre-activation may be for its bit to be left unjudged: they are of order 1. */
+const MARGIN = 1e-4;
+
+/** Bits of `code` that are judged, all of which must be those of the row under the map. */
+function judgedBits(code: Uint32Array, map: MadeMap, row: Float32Array, what: string): number {
+  const pre = preActivations(map, row);
+  const want = packBits(pre);
+  const judged = pre.map((value) => Math.abs(value) > MARGIN);
+  judged.forEach((judge, bit) => {
+    const differs = ((code[bit >> 5] ^ want[bit >> 5]) >>> (bit & 31)) & 1;
+    assert(!judge || !differs, `${what}, bit ${bit} of pre-activation ${pre[bit]}`);
+  });
+  return judged.filter(Boolean).length;
+}
+
+function normals(count: number, seed: number): Float32Array<ArrayBuffer> {
+  const random = createRandom(seed, 302);
+  return Float32Array.from({ length: count }, () => random.normal());
+}
+
+/** Decodes a step with the map and holds all codes against those of the maps it was made from. */
+async function assertCodes(
+  p: Problem,
+  map: LearnedMap,
+  made: { readonly q: readonly MadeMap[]; readonly k: readonly MadeMap[] },
+): Promise<void> {
+  const decoder = await createDecoder(device, p, { contender: "pipeline/sparse" });
+  const { buffers } = decoder;
+  const { query_map, key_map } = packMap(map, p);
+  const q = normals(p.qHeads * p.headDim, 1);
+  const keys = normals(p.kvHeads * p.capacity * p.headDim, 2);
+  for (const [name, data] of Object.entries({ query_map, key_map, q, keys })) {
+    device.queue.writeBuffer(buffers[name], 0, data);
+  }
+  device.queue.writeBuffer(buffers.lengths, 0, Uint32Array.of(TOKENS));
+  submit(device, decoder.recordPrompt, decoder.recordStep);
+  const words = p.bits / 32;
+  const read = async (name: string, count: number) =>
+    new Uint32Array((await readBytes(device, buffers[name], 0, 4 * count * words)).slice().buffer);
+  const codes = await read("codes", codeHeads(p) * p.capacity);
+  const queryCodes = await read("query_codes", p.qHeads);
+  decoder.destroy();
+
+  const row = (rows: Float32Array, at: number) =>
+    rows.subarray(at * p.headDim, (at + 1) * p.headDim);
+  const code = (all: Uint32Array, at: number) => all.subarray(at * words, (at + 1) * words);
+  let judged = 0;
+  for (let head = 0; head < p.qHeads; head++) {
+    const owner = made.q[Math.floor(head / queriesPerList(p))];
+    judged += judgedBits(code(queryCodes, head), owner, row(q, head), `query head ${head}`);
+  }
+  for (let head = 0; head < codeHeads(p); head++) {
+    const kvHead = Math.floor(head * p.kvHeads / codeHeads(p));
+    for (let token = 0; token < TOKENS; token++) {
+      const key = row(keys, kvHead * p.capacity + token);
+      const got = code(codes, head * p.capacity + token);
+      judged += judgedBits(got, made.k[head], key, `code head ${head}, token ${token}`);
+    }
+  }
+  const bits = (p.qHeads + codeHeads(p) * TOKENS) * p.bits;
+  assert(judged > 0.99 * bits, `only ${judged} of ${bits} bits were judged`);
+}
+
+Deno.test("a decoder with a layer's map of 3 linear layers in f16 makes its codes", async () => {
+  const made = makeMaps(8, [64, 128, 128, 32]);
+  const map = parseMap(writeMap(parseMap(fileOf(made, "F16"))));
+  await assertCodes(P, map, made);
+});
+
+Deno.test("a decoder takes the maps of two KV heads' groups, 2 layers in f32", async () => {
+  const groups = [makeMaps(4, [64, 64, 64], 1), makeMaps(4, [64, 64, 64], 2)];
+  const map = joinMapHeads(groups.map((group) => parseMap(fileOf(group, "F32"))));
+  const p: Problem = { ...P, bits: 64, map: { layers: 2, hidden: 64, dtype: "f32" } };
+  const made = { q: groups.flatMap(({ q }) => q), k: groups.flatMap(({ k }) => k) };
+  await assertCodes(p, map, made);
+});
+
+Deno.test("a decoder takes one linear map of 128 bits for a whole group, as HATA has", async () => {
+  const made = makeMaps(2, [64, 128]);
+  const map = parseMap(fileOf(made, "F32", { sharing: "group" }));
+  const { bits, sharing, map: layers } = map.shape;
+  assertEquals([bits, sharing, layers.layers], [128, "group", 1]);
+  await assertCodes({ ...P, bits, sharing, map: { ...layers, dtype: "f16" } }, map, made);
+});

@@ -1,0 +1,158 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { bufferBytes } from "../core/layout.ts";
+import type { Problem } from "../core/problem.ts";
+import { createDecoder, type DecoderOptions } from "./decoder.ts";
+
+const P: Problem = {
+  batch: 1,
+  qHeads: 8,
+  kvHeads: 2,
+  headDim: 64,
+  kvLen: 1,
+  capacity: 4096,
+  dtype: "f16",
+  bits: 32,
+  sharing: "head",
+  map: { layers: 1, hidden: 64, dtype: "f16" },
+  topK: { sparsity: 8 },
+  sink: 4,
+  recent: 16,
+};
+
+/** A device with WebGPU's default limits, which fails the test if anything is made on it. */
+function untouchable(limits: Partial<Record<string, number>> = {}): GPUDevice {
+  const known: Record<string, unknown> = {
+    features: new Set(),
+    limits: {
+      maxStorageBufferBindingSize: 2 ** 27,
+      maxBufferSize: 2 ** 28,
+      maxComputeWorkgroupStorageSize: 16384,
+      maxComputeInvocationsPerWorkgroup: 256,
+      maxComputeWorkgroupSizeX: 256,
+      maxComputeWorkgroupsPerDimension: 65535,
+      maxStorageBuffersPerShaderStage: 8,
+      maxUniformBufferBindingSize: 65536,
+      ...limits,
+    },
+    adapterInfo: {},
+  };
+  return new Proxy({}, {
+    get: (_, name) => {
+      if (!(String(name) in known)) throw new Error(`device.${String(name)} was touched`);
+      return known[String(name)];
+    },
+  }) as GPUDevice;
+}
+
+function buffer(bytes: number, usage = 0x80): GPUBuffer {
+  return { size: bytes, usage } as GPUBuffer;
+}
+
+const sizes = bufferBytes(P);
+const shared = buffer(sizes.q);
+const REFUSALS: Record<
+  string,
+  { p?: Partial<Problem>; limits?: Record<string, number>; options?: unknown; message: string }
+> = {
+  "an impossible problem": {
+    p: { capacity: 1000 },
+    message: "capacity must be a multiple of 16 tokens, got 1000",
+  },
+  "a buffer beyond the binding limit": {
+    p: { capacity: 2 ** 20 },
+    message: "buffer keys needs 268435456 bytes, this adapter binds 134217728 at most",
+  },
+  "a sum beyond the caller's limit": {
+    options: { memoryLimit: 1e6 },
+    message: "bytes, its memoryLimit is 1000000",
+  },
+  "more workgroups than the device allows": {
+    limits: { maxComputeWorkgroupsPerDimension: 100 },
+    message: "encode/prompt needs 128 workgroups in a dimension, this adapter allows 100",
+  },
+  "too little workgroup memory": {
+    limits: { maxComputeWorkgroupStorageSize: 64 },
+    message: "bytes of workgroup memory, this adapter allows 64",
+  },
+  "an unknown contender": {
+    options: { contender: "pipeline/none" },
+    message: "no kernel is called pipeline/none; known are encode/query",
+  },
+  "a contender that is no whole step": {
+    options: { contender: "score/hamming" },
+    message: "a decoder needs a pipeline or dense contender, score/hamming is one of score",
+  },
+  "a missing feature": {
+    options: { contender: "dense/split_subgroup" },
+    message: "dense/split_subgroup needs the device feature subgroups",
+  },
+  "parameters of an unknown contender": {
+    options: { params: { "encode/none": {} } },
+    message: "no kernel is called encode/none",
+  },
+  "an unknown parameter": {
+    options: { params: { "pipeline/sparse": { BLOCK: 512 } } },
+    message: "pipeline/sparse has no parameter BLOCK; known are encode.WORKGROUP",
+  },
+  "a parameter out of range": {
+    options: { params: { "pipeline/sparse": { "score.BLOCK": 1000 } } },
+    message: "BLOCK of score/hamming must be 512, 1024, 2048, 4096, got 1000",
+  },
+  "a parameter that is no whole number": {
+    options: { params: { "encode/prompt": { TILE: 0.5 } } },
+    message: "parameter TILE of encode/prompt must be a whole number, got 0.5",
+  },
+  "parameters that do not go together": {
+    options: { params: { "encode/prompt": { TILE: 8, WORKGROUP: 256 } } },
+    message: "encode/prompt: 8 tokens by 32 outputs leave some of 256 threads idle",
+  },
+  "a caller's buffer that is too small": {
+    options: { buffers: { keys: buffer(sizes.keys - 2) } },
+    message: `buffer keys has ${sizes.keys - 2} bytes, ${sizes.keys} are needed`,
+  },
+  "a caller's buffer that is too large to bind": {
+    options: { buffers: { keys: buffer(2 ** 28) } },
+    message: "buffer keys has 268435456 bytes, this device binds 134217728 at most",
+  },
+  "a caller's buffer of another kind": {
+    options: { buffers: { q: buffer(sizes.q, 0x40) } },
+    message: "buffer q was made without the usage STORAGE",
+  },
+  "sink logits that were made to be read as storage": {
+    options: { buffers: { sink_logits: buffer(sizes.sink_logits) } },
+    message: "buffer sink_logits was made without the usage UNIFORM",
+  },
+  "sink logits beyond the uniform limit": {
+    options: { buffers: { sink_logits: buffer(65552, 0x40) } },
+    message: "buffer sink_logits has 65552 bytes, this device binds 65536 at most",
+  },
+  "more heads than a uniform buffer holds": {
+    limits: { maxUniformBufferBindingSize: 16 },
+    message: "uniform buffer sink_logits needs 32 bytes, this adapter binds 16 at most",
+  },
+  "an unknown hand-over": {
+    options: { handOver: "foo" },
+    message: "handOver must be one of dispatch, barrier, atomics, got foo",
+  },
+  "two hand-overs": {
+    options: { handOver: "atomics", lastArriver: true },
+    message: 'lastArriver stands for handOver "barrier" and contradicts "atomics"',
+  },
+  "a caller's buffer of no known name": {
+    options: { buffers: { distances: buffer(1e6) } },
+    message: "no buffer is called distances; a caller may give q, keys",
+  },
+  "an output over an input": {
+    options: { buffers: { q: shared, out: shared } },
+    message: "buffers q and out are one and the same, but out is written",
+  },
+};
+
+for (const [what, { p, limits, options, message }] of Object.entries(REFUSALS)) {
+  Deno.test(`a decoder refuses ${what} before it makes anything`, async () => {
+    const refused = () =>
+      createDecoder(untouchable(limits), { ...P, ...p }, options as DecoderOptions);
+    const { message: said } = await assertRejects(refused, RangeError, message);
+    assertEquals(said.split("\n").length, 1);
+  });
+}

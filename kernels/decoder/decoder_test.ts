@@ -1,0 +1,265 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { openAdapter } from "../../bench/host.ts";
+import { readBytes } from "../../bench/run_once.ts";
+import { encodePrompt } from "../encode/prompt.ts";
+import { judge } from "../verify/judge.ts";
+import { bufferBytes } from "../core/layout.ts";
+import { codeHeads, codeWords, type Problem } from "../core/problem.ts";
+import { CONTENDERS, findContender } from "../core/registry.ts";
+import { canRun, openTestDevice } from "../../testing/testing.ts";
+import { LARGE_LIMITS } from "../core/device_limits.ts";
+import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
+import { createDecoder, type Decoder } from "./decoder.ts";
+import { anyMaps, reader, submit, TokenFeed } from "../../testing/testing_decode.ts";
+
+const testDevice = await openTestDevice();
+const { device, limits, uncaptured } = testDevice;
+
+const GROWING: Problem = {
+  batch: 3,
+  qHeads: 6,
+  kvHeads: 2,
+  headDim: 64,
+  kvLen: 1,
+  capacity: 1136,
+  dtype: "f16",
+  bits: 32,
+  sharing: "head",
+  map: { layers: 1, hidden: 64, dtype: "f16" },
+  topK: { sparsity: 8 },
+  sink: 4,
+  recent: 16,
+};
+const SMALL: Problem = { ...GROWING, batch: 2, capacity: 112, dtype: "f32" };
+
+/** Small blocks, so that sequences of some hundred tokens cross their ends. */
+const SMALL_BLOCKS = {
+  "score.BLOCK": 512,
+  "score.WORKGROUP": 128,
+  "score.SLICES": 4,
+  "select.WORKGROUP": 64,
+};
+
+function writeMaps(on: GPUDevice, { problem, buffers }: Decoder): void {
+  on.queue.writeBuffer(buffers.query_map, 0, anyMaps(problem, 1));
+  on.queue.writeBuffer(buffers.key_map, 0, anyMaps(problem, 2));
+}
+
+/** Judges the output of the last step, and the codes that it added. */
+async function assertStep(on: GPUDevice, decoder: Decoder, where: string): Promise<void> {
+  const { contender, problem, params } = decoder;
+  const verdict = await judge(
+    findContender(contender),
+    problem,
+    params[contender],
+    reader(on, decoder),
+  );
+  assert(verdict.ok, `${contender}, ${where}: ${JSON.stringify(verdict)}`);
+}
+
+/** Judges the codes of all tokens so far. */
+async function assertCodes(on: GPUDevice, decoder: Decoder): Promise<void> {
+  const { problem, params } = decoder;
+  const verdict = await judge(
+    encodePrompt,
+    problem,
+    params[encodePrompt.name],
+    reader(on, decoder),
+  );
+  assert(verdict.ok, JSON.stringify(verdict));
+}
+
+const STEPS = 200;
+const GROUPED: Problem = { ...GROWING, batch: 2, dtype: "bf16", sharing: "group", bits: 64 };
+const pipelines = CONTENDERS.filter((contender) =>
+  contender.stage === "pipeline" && canRun(testDevice, contender)
+);
+for (const [at, { name, defaults, refuses }] of pipelines.entries()) {
+  Deno.test(`${name} decodes ${STEPS} steps of unequal sequences that grow`, async () => {
+    const grouped = at % 2 === 1 && !refuses(GROUPED, defaults(GROUPED, limits), limits);
+    const problem = grouped ? GROUPED : GROWING;
+    const known = defaults(problem, limits);
+    const own = Object.fromEntries(Object.entries(SMALL_BLOCKS).filter(([each]) => each in known));
+    const decoder = await createDecoder(device, problem, {
+      contender: name,
+      handOver: limits.handOver,
+      params: { [name]: own },
+    });
+    assertEquals(decoder.params[name], { ...known, ...own });
+    writeMaps(device, decoder);
+    // Over one block's end, over two, and from nearly nothing.
+    const lengths = [500, 930, 1].slice(0, problem.batch);
+    const feed = new TokenFeed(device, decoder, lengths, lengths.map((n) => n + STEPS), 7);
+    submit(device, decoder.recordPrompt);
+    for (let step = 1; step <= STEPS; step++) {
+      feed.append();
+      submit(device, decoder.recordStep);
+      if (step % 50 === 0) await assertStep(device, decoder, `step ${step}`);
+    }
+    await assertCodes(device, decoder);
+    decoder.destroy();
+  });
+}
+
+Deno.test("a prompt's codes are those of its tokens appended one by one", async () => {
+  const whole = await createDecoder(device, SMALL);
+  writeMaps(device, whole);
+  new TokenFeed(device, whole, [97, 64], [97, 64], 3);
+  submit(device, whole.recordPrompt);
+  await assertCodes(device, whole);
+
+  const { keys, values, query_map, key_map } = whole.buffers;
+  const grown = await createDecoder(device, SMALL, {
+    buffers: { keys, values, query_map, key_map },
+  });
+  assertEquals(grown.buffers.keys, keys);
+  for (let token = 1; token <= 97; token++) {
+    device.queue.writeBuffer(grown.buffers.lengths, 0, Uint32Array.of(token, Math.min(token, 64)));
+    submit(device, grown.recordAppend);
+  }
+  await assertCodes(device, grown);
+  const size = bufferBytes(SMALL).codes;
+  const [once, oneByOne] = await Promise.all(
+    [whole, grown].map(({ buffers }) => readBytes(device, buffers.codes, 0, size)),
+  );
+  const tokenBytes = 4 * codeWords(SMALL);
+  let different = 0;
+  for (let list = 0; list < SMALL.batch * codeHeads(SMALL); list++) {
+    const from = list * SMALL.capacity * tokenBytes;
+    const end = from + (list < codeHeads(SMALL) ? 97 : 64) * tokenBytes;
+    for (let at = from; at < end; at++) different += Number(once[at] !== oneByOne[at]);
+  }
+  // Sums in another order may flip a bit that lies on the fence; more than that is a mistake.
+  assert(different <= 2, `${different} bytes of codes differ`);
+
+  grown.destroy();
+  submit(device, whole.recordStep);
+  await assertStep(device, whole, "after a decoder that shared its buffers was destroyed");
+  whole.destroy();
+});
+
+Deno.test("two decoders take turns in one pass", async () => {
+  const other: Problem = { ...SMALL, batch: 1, headDim: 96, dtype: "f16", topK: { count: 9 } };
+  const decoders = await Promise.all([createDecoder(device, SMALL), createDecoder(device, other)]);
+  const feeds = decoders.map((decoder, at) => {
+    writeMaps(device, decoder);
+    const { batch, qHeads } = decoder.problem;
+    device.queue.writeBuffer(decoder.buffers.sink_logits, 0, new Float32Array(qHeads).fill(at));
+    return new TokenFeed(device, decoder, Array(batch).fill(40), Array(batch).fill(60), 5 + at);
+  });
+  submit(device, ...decoders.map(({ recordPrompt }) => recordPrompt));
+  for (let step = 0; step < 20; step++) {
+    feeds.forEach((feed) => feed.append());
+    submit(device, ...decoders.map(({ recordStep }) => recordStep));
+  }
+  for (const decoder of decoders) {
+    await assertStep(device, decoder, "side by side");
+    await assertCodes(device, decoder);
+    decoder.destroy();
+  }
+});
+
+Deno.test("the default pipeline is one that uses the features of the device", async () => {
+  const decoder = await createDecoder(device, SMALL);
+  decoder.destroy();
+  const { stage, features } = findContender(decoder.contender);
+  assertEquals(stage, "pipeline");
+  assertEquals(features.includes("subgroups"), testDevice.features.has("subgroups"));
+});
+
+Deno.test("a last workgroup merges only where the caller allows it", () => {
+  const facts = {
+    features: new Set(["subgroups"]),
+    limits: { ...LARGE_LIMITS, handOver: undefined },
+  };
+  const dispatches = (choice: PlanChoice) =>
+    planDecoder(SMALL, facts, choice).step.dispatches.map(({ kernel }) => kernel.name);
+  const two = ["score/encode_score", "attend/select_gather"];
+  assertEquals(dispatches({}), [...two, "merge/join_splits"]);
+  assertEquals(dispatches({ handOver: "dispatch" }), [...two, "merge/join_splits"]);
+  for (const choice of [{ lastArriver: true }, { handOver: "barrier" }] as const) {
+    assertEquals(dispatches(choice), two);
+  }
+  assertEquals(dispatches({ handOver: "atomics" }), two);
+});
+
+for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as const) {
+  Deno.test(`a decoder with ${JSON.stringify(choice)} decodes`, async () => {
+    const decoder = await createDecoder(device, SMALL, choice);
+    const two = decoder.contender === "pipeline/sparse_two";
+    assertEquals(two, testDevice.features.has("subgroups"));
+    writeMaps(device, decoder);
+    const feed = new TokenFeed(device, decoder, [70, 3], [72, 5], 13);
+    submit(device, decoder.recordPrompt);
+    for (let step = 0; step < 2; step++) {
+      feed.append();
+      submit(device, decoder.recordStep);
+      await assertStep(device, decoder, `step ${step} with ${JSON.stringify(choice)}`);
+    }
+    await assertCodes(device, decoder);
+    decoder.destroy();
+  });
+}
+
+Deno.test("a decoder's own parameters, passed again, make the same decoder", () => {
+  const facts = { features: new Set(["subgroups"]), limits: LARGE_LIMITS };
+  for (const { name, stage } of CONTENDERS) {
+    if (stage !== "pipeline" && stage !== "dense") continue;
+    for (const p of [SMALL, { ...SMALL, sharing: "group" as const }]) {
+      let first;
+      try {
+        first = planDecoder(p, facts, { contender: name });
+      } catch {
+        continue; // not for this problem
+      }
+      const { params } = first;
+      assertEquals(planDecoder(p, facts, { contender: name, params }).params, params);
+    }
+  }
+  const { contender, params } = planDecoder(SMALL, facts, {});
+  assertEquals(planDecoder(SMALL, facts, { params }).contender.name, contender.name);
+});
+
+Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
+  const sparse = await createDecoder(device, SMALL);
+  const { q, keys, values, lengths, codes, out } = sparse.buffers;
+  const dense = await createDecoder(device, SMALL, {
+    contender: "dense/split",
+    buffers: { q, keys, values, lengths, codes, out },
+  });
+  new TokenFeed(device, sparse, [90, 33], [90, 33], 9);
+  submit(device, dense.recordPrompt, dense.recordAppend, dense.recordStep);
+  await assertStep(device, dense, "over a sparse decoder's buffers");
+  dense.destroy();
+  sparse.destroy();
+});
+
+Deno.test("a device without optional features or raised limits decodes", async () => {
+  const { adapter } = await openAdapter();
+  const bare = await adapter.requestDevice();
+  const errors: string[] = [];
+  bare.addEventListener("uncapturederror", (event) => {
+    errors.push((event as GPUUncapturedErrorEvent).error.message);
+  });
+  const decoder = await createDecoder(bare, SMALL);
+  assertEquals(decoder.contender, "pipeline/sparse");
+  writeMaps(bare, decoder);
+  const feed = new TokenFeed(bare, decoder, [70, 3], [71, 4], 11);
+  submit(bare, decoder.recordPrompt);
+  feed.append();
+  submit(bare, decoder.recordStep);
+  await assertStep(bare, decoder, "on a bare device");
+  await assertCodes(bare, decoder);
+  await assertRejects(
+    () => createDecoder(bare, SMALL, { contender: "pipeline/sparse_subgroup" }),
+    RangeError,
+    "pipeline/sparse_subgroup needs the device feature subgroups",
+  );
+  assertEquals(errors, []);
+  decoder.destroy();
+  bare.destroy();
+});
+
+Deno.test("decoder: no GPU error went uncaught", () => {
+  assertEquals(uncaptured, []);
+});

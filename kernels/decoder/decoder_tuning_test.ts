@@ -1,0 +1,39 @@
+import { assertEquals } from "@std/assert";
+import { openAdapter, openDevice } from "../../bench/host.ts";
+import { sparsePortable } from "../pipeline/sparse.ts";
+import { encodePrompt } from "../encode/prompt.ts";
+import type { Problem } from "../core/problem.ts";
+import { type TunedEntry, tunedProblem, tuningChecksum } from "../core/tuning.ts";
+import { createDecoder } from "./decoder.ts";
+import { limitsOf } from "../core/device_limits.ts";
+
+const p: Problem = {
+  ...{ batch: 1, qHeads: 4, kvHeads: 2, headDim: 64, kvLen: 256, capacity: 256, dtype: "f16" },
+  ...{ bits: 32, sharing: "head", map: { layers: 1, hidden: 128, dtype: "f16" } },
+  ...{ topK: { sparsity: 8 }, sink: 4, recent: 16 },
+};
+
+Deno.test("a decoder runs with tuned parameters, and with the caller's before them", async () => {
+  const { adapter, info } = await openAdapter();
+  const { device } = await openDevice(adapter, []);
+  const defaults = sparsePortable.defaults(p, limitsOf(device));
+  const entry: TunedEntry = {
+    ...{ adapter: info.adapter, driver: info.driver, backend: info.backend },
+    ...{ kernel: sparsePortable.name, problem: tunedProblem(p), us: 10, defaultUs: 12 },
+    checksum: await tuningChecksum(sparsePortable, p),
+    params: { ...defaults, "attend.SPLITS": 4 },
+  };
+  const ran = async (of: Partial<TunedEntry>, params = {}) => {
+    const tuning = { entries: [{ ...entry, ...of }] };
+    const options = { contender: sparsePortable.name, tuning, params };
+    const decoder = await createDecoder(device, p, options);
+    decoder.destroy();
+    assertEquals(Object.keys(decoder.params).includes(encodePrompt.name), true);
+    return decoder.params[sparsePortable.name]["attend.SPLITS"];
+  };
+  assertEquals(await ran({}), 4);
+  assertEquals(await ran({}, { [sparsePortable.name]: { "attend.SPLITS": 2 } }), 2);
+  assertEquals(await ran({ adapter: "Another GPU" }), defaults["attend.SPLITS"]);
+  assertEquals(await ran({ checksum: "of other sources" }), defaults["attend.SPLITS"]);
+  device.destroy();
+});

@@ -1,0 +1,65 @@
+import { assertEquals } from "@std/assert";
+import { MODELS } from "../../fixtures/models.ts";
+import type { Contender, DeviceLimits } from "../core/contender.ts";
+import { checkProblem, type Problem } from "../core/problem.ts";
+import { CONTENDERS } from "../core/registry.ts";
+import { DEFAULT_LIMITS } from "../core/device_limits.ts";
+
+/** The least device there is, but with buffers as large as the caches. */
+const LEAST: DeviceLimits = {
+  ...DEFAULT_LIMITS,
+  maxStorageBufferBindingSize: 2 ** 31 - 4,
+  maxBufferSize: 2 ** 34,
+};
+
+const SHAPES = [
+  ...MODELS,
+  { qHeads: 64, kvHeads: 4, headDim: 256 },
+  { qHeads: 40, kvHeads: 40, headDim: 96 },
+].map(({ qHeads, kvHeads, headDim }) => ({ qHeads, kvHeads, headDim }));
+
+function* problems(): Generator<Problem> {
+  for (const shape of SHAPES) {
+    for (const kvLen of [8192, 16384, 32768, 65536, 131072]) {
+      for (const bits of [32, 64, 128]) {
+        for (const sharing of ["head", "group"] as const) {
+          for (const [layers, dtype, window] of [[1, "f16", 0], [3, "f32", 128]] as const) {
+            yield {
+              ...shape,
+              batch: 1,
+              kvLen,
+              capacity: kvLen,
+              // Caches of f32 of the largest shapes exceed any binding; arithmetic is the same.
+              dtype: "f16",
+              bits,
+              sharing,
+              map: { layers, hidden: 128, dtype },
+              topK: { sparsity: 32 },
+              sink: window,
+              recent: window,
+            };
+          }
+        }
+      }
+    }
+  }
+}
+
+const portable = CONTENDERS.filter(({ stage, features }) =>
+  stage === "pipeline" && features.length === 0
+);
+
+function refusal(contender: Contender, p: Problem): string | undefined {
+  return contender.refuses(p, contender.defaults(p, LEAST), LEAST);
+}
+
+Deno.test("with 8 buffers, 16 KiB and 256 threads some pipeline runs every problem", () => {
+  let count = 0;
+  for (const p of problems()) {
+    checkProblem(p);
+    const why = portable.map((contender) => refusal(contender, p));
+    assertEquals(why.every((each) => each !== undefined), false, `${JSON.stringify(p)}: ${why}`);
+    count++;
+  }
+  assertEquals(count, SHAPES.length * 60);
+});

@@ -1,0 +1,129 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { create } from "webgpu";
+import { openAdapter } from "../../bench/host.ts";
+import { CONTENDERS, findContender } from "../core/registry.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+import { planDecoder } from "./decoder_plan.ts";
+import { createDecoder } from "./decoder.ts";
+import { limitsOf } from "../core/device_limits.ts";
+import {
+  DECODER_FEATURES,
+  decoderDeviceDescriptor,
+  requestDecoderDevice,
+} from "./request_device.ts";
+
+/** Dawn ends with the object that `create` gives: what holds the device has to hold that too. */
+const dawn = create(["backend=null"]);
+
+Deno.test("the features wanted by default are those that some kernel needs", () => {
+  const needed = new Set(CONTENDERS.flatMap(({ features }) => features));
+  assertEquals([...needed].sort(), [...DECODER_FEATURES].sort());
+});
+
+const ADAPTERS: Readonly<Record<string, () => Promise<GPUAdapter | null>>> = {
+  "the runtime's adapter": async () => (await openAdapter()).adapter,
+  "Dawn's adapter": () => dawn.requestAdapter(),
+};
+
+/** Whether an adapter grants subgroups, which not every one lists. */
+async function grantsSubgroups(adapter: GPUAdapter): Promise<boolean> {
+  const request = adapter.requestDevice({ requiredFeatures: ["subgroups"] });
+  return await request.then((device) => (device.destroy(), true), () => false);
+}
+
+for (const [whose, open] of Object.entries(ADAPTERS)) {
+  Deno.test(`${whose}: the device bounds kernels by the adapter's limits alone`, async () => {
+    const adapter = await open();
+    const device = await requestDecoderDevice(adapter!);
+    assertEquals(device.features.has("subgroups"), await grantsSubgroups((await open())!));
+    const { handOver, ...known } = limitsOf(device);
+    assertEquals(handOver, undefined);
+    assert(Object.keys(known).length >= 6);
+    for (const [name, value] of Object.entries(known)) {
+      if (name === "subgroupMinSize") continue;
+      const own = adapter!.limits[name as "maxBufferSize"];
+      const widest = name === "maxComputeInvocationsPerWorkgroup"
+        ? Math.min(own, adapter!.limits.maxComputeWorkgroupSizeX)
+        : own;
+      assertEquals(value, widest, name);
+    }
+    device.destroy();
+  });
+}
+
+Deno.test("a decoder on the device uses what a bare device does not have", async () => {
+  const { p } = testCase({ lengths: [300] });
+  const { adapter } = await openAdapter();
+  const device = await requestDecoderDevice(adapter);
+  const decoder = await createDecoder(device, p);
+  const bare = planDecoder(p, { features: new Set(), limits: limitsOf(device) }, {});
+  assertEquals(bare.contender.features, []);
+  const expected = await grantsSubgroups((await openAdapter()).adapter) ? ["subgroups"] : [];
+  assertEquals(findContender(decoder.contender).features, expected);
+  decoder.destroy();
+  device.destroy();
+});
+
+Deno.test("an older browser's device, without adapterInfo, makes a decoder", async () => {
+  const { p } = testCase({ lengths: [300] });
+  const { adapter } = await openAdapter();
+  const device = await requestDecoderDevice(adapter);
+  Object.defineProperty(device, "adapterInfo", { value: undefined });
+  assertEquals(limitsOf(device).subgroupMinSize, undefined);
+  const decoder = await createDecoder(device, p, { unroll: false });
+  decoder.destroy();
+  device.destroy();
+});
+
+/** An adapter that lists and grants the given features, and keeps what was requested of it. */
+function fakeAdapter(listed: readonly string[], granted: readonly string[], opens = true) {
+  const limits = { maxBufferSize: 2 ** 40, maxStorageBuffersPerShaderStage: 10 };
+  const requests: GPUDeviceDescriptor[] = [];
+  const adapter = {
+    features: new Set(listed),
+    // As in browsers: the values are on the prototype.
+    limits: Object.create(limits),
+    requestDevice(descriptor: GPUDeviceDescriptor) {
+      requests.push(descriptor);
+      const refused = [...descriptor.requiredFeatures ?? []].find((name) =>
+        !granted.includes(name)
+      );
+      if (refused) return Promise.reject(new TypeError(`no feature ${refused}`));
+      if (!opens) return Promise.reject(new DOMException("no device", "OperationError"));
+      return Promise.resolve({ features: new Set(descriptor.requiredFeatures) });
+    },
+  };
+  return { adapter: adapter as unknown as GPUAdapter, requests };
+}
+
+const requested = ({ requiredFeatures }: GPUDeviceDescriptor) => [...requiredFeatures ?? []];
+
+Deno.test("a listed feature is requested at once, an unlisted one is left out", async () => {
+  const { adapter, requests } = fakeAdapter(["subgroups", "shader-f16"], ["subgroups"]);
+  await requestDecoderDevice(adapter);
+  assertEquals(requests.map(requested), [["subgroups"]]);
+  assertEquals(requested(decoderDeviceDescriptor(adapter, ["timestamp-query"])), []);
+  assertEquals(requested(decoderDeviceDescriptor(adapter, ["shader-f16"])), ["shader-f16"]);
+});
+
+Deno.test("hidden subgroups are tried, and done without where they are refused", async () => {
+  const hiding = fakeAdapter([], ["subgroups"]);
+  const found = await requestDecoderDevice(hiding.adapter);
+  assert(found.features.has("subgroups"));
+  const lacking = fakeAdapter([], []);
+  const plain = await requestDecoderDevice(lacking.adapter);
+  assertEquals(plain.features.size, 0);
+  assertEquals(lacking.requests.map(requested), [["subgroups"], []]);
+  for (const { requiredLimits } of lacking.requests) {
+    assertEquals(requiredLimits?.maxBufferSize, 2 ** 40);
+    assertEquals(requiredLimits?.maxStorageBuffersPerShaderStage, 10);
+  }
+  const unwanted = fakeAdapter([], ["subgroups"]);
+  await requestDecoderDevice(unwanted.adapter, []);
+  assertEquals(unwanted.requests.map(requested), [[]]);
+});
+
+Deno.test("an adapter that opens no device says why", async () => {
+  const { adapter } = fakeAdapter([], [], false);
+  await assertRejects(() => requestDecoderDevice(adapter), DOMException, "no device");
+});

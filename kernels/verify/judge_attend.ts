@@ -1,0 +1,143 @@
+/** Judges what is made of K and V: the partials of a split, and outputs. */
+import { attendReference } from "../attend/reference.ts";
+import { denseReference } from "../dense/reference.ts";
+import { encodeReference, packBits } from "../encode/reference.ts";
+import { judgeKeyCodes, judgeQueryCodes } from "./judge_encode.ts";
+import type { BufferReader, ListPlace } from "./judge_read.ts";
+import { knownReference, type ListJudge } from "./judge_tally.ts";
+import { mergeReference } from "../merge/reference.ts";
+import { codeWords, type Problem, windowsOf } from "../core/problem.ts";
+import { scoreReference } from "../score/reference.ts";
+import { selectReference } from "../select/reference.ts";
+
+/** [sequence, query head] of a row of [B, Hq]. */
+function headIndex(p: Problem, row: number): number[] {
+  return [Math.floor(row / p.qHeads), row % p.qHeads];
+}
+
+/** Reads q, the output and the sink logit of each query head of a list. */
+function outputs(reader: BufferReader, { queryRows }: ListPlace) {
+  return Promise.all(queryRows.map(async (row) => {
+    const [q, out, [sinkLogit]] = await Promise.all([
+      reader.headRow("q", row),
+      reader.headRow("out", row),
+      reader.f32("sink_logits", row % reader.p.qHeads, 1),
+    ]);
+    return { row, q, out, sinkLogit };
+  }));
+}
+
+/** Reads the rows of K and V that a list may attend. */
+function keysAndValues(reader: BufferReader, place: ListPlace, tokens: number) {
+  return Promise.all([
+    reader.cacheRows("keys", place, 0, tokens),
+    reader.cacheRows("values", place, 0, tokens),
+  ]);
+}
+
+/** Reads the rows of K and V of a whole list out of the token pool. */
+function pooledKeysAndValues(reader: BufferReader, place: ListPlace) {
+  return Promise.all([
+    reader.pooledRows("pool_keys", place),
+    reader.pooledRows("pool_values", place),
+  ]);
+}
+
+/** Judges the output of dense attention, over caches or over a token pool. */
+export const judgeDense: ListJudge = async (tally, reader, place, owns, scope) => {
+  const pooled = owns("token_index");
+  const rows = () =>
+    pooled ? pooledKeysAndValues(reader, place) : keysAndValues(reader, place, place.length);
+  await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
+    const want = await knownReference(scope, `dense ${pooled} ${row}`, async () => {
+      const [keys, values] = await rows();
+      return denseReference(q, keys, values, place.length, sinkLogit);
+    });
+    tally.row("out", headIndex(reader.p, row), out, want);
+  }));
+};
+
+/** Judges attention over a selection: its output, or the partials by what they add up to. */
+export const judgeAttend: ListJudge = async (tally, reader, place, owns, scope) => {
+  const tokens = await reader.selected(place, await reader.selectedCount(place));
+  const { capacity } = reader.p;
+  const reference = (row: number, q: Float32Array, sinkLogit?: number) =>
+    knownReference(scope, `attend ${row} ${sinkLogit} ${tokens}`, async () => {
+      const [keys, values] = await keysAndValues(reader, place, capacity);
+      return attendReference(q, keys, values, tokens, undefined, sinkLogit);
+    });
+  if (owns("out")) {
+    await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
+      const want = await reference(row, q, sinkLogit);
+      tally.row("out", headIndex(reader.p, row), out, want);
+    }));
+    return;
+  }
+  await Promise.all(place.queryRows.map(async (row) => {
+    const [q, partials] = await Promise.all([reader.headRow("q", row), reader.partials(row)]);
+    const want = await reference(row, q);
+    const index = headIndex(reader.p, row);
+    tally.row("partial_out / partial_stats, merged", index, mergeReference(...partials), want);
+  }));
+};
+
+/** Judges the output of a merge. */
+export const judgeMerge: ListJudge = async (tally, reader, { queryRows }) => {
+  await Promise.all(queryRows.map(async (row) => {
+    const [partials, [sinkLogit], out] = await Promise.all([
+      reader.partials(row),
+      reader.f32("sink_logits", row % reader.p.qHeads, 1),
+      reader.headRow("out", row),
+    ]);
+    tally.row("out", headIndex(reader.p, row), out, mergeReference(...partials, sinkLogit));
+  }));
+};
+
+/** The codes of a list's query heads: those the step made, or the reference's if it kept none. */
+async function stepQueryCodes(
+  reader: BufferReader,
+  place: ListPlace,
+  kept: string | undefined,
+): Promise<Uint32Array> {
+  if (kept) return await reader.queryCodes(place, kept);
+  const [map, ...queries] = await Promise.all([
+    reader.map("query_map", place.head),
+    ...place.queryRows.map((row) => reader.headRow("q", row)),
+  ]);
+  return Uint32Array.from(queries.flatMap((q) => [...packBits(encodeReference(q, map))]));
+}
+
+/** Judges a whole sparse step: its codes by margin, its output from those codes. */
+export const judgePipeline: ListJudge = async (tally, reader, place, owns, scope) => {
+  const { p } = reader;
+  const { length } = place;
+  const kept = ["query_codes", "list_state"].find(owns);
+  if (kept) await judgeQueryCodes(tally, reader, place, kept);
+  await judgeKeyCodes(tally, reader, place, length - 1);
+  const [queryCodes, newest, heads] = await Promise.all([
+    stepQueryCodes(reader, place, kept),
+    reader.codes(place, length - 1, 1),
+    outputs(reader, place),
+  ]);
+  const tokensOfCodes = once(async () => {
+    const codes = await reader.codes(place, 0, length);
+    return selectReference(scoreReference(queryCodes, codes, codeWords(p)), windowsOf(p, length));
+  });
+  await Promise.all(heads.map(async ({ row, q, out, sinkLogit }) => {
+    // A step may round a bit near zero its own way; all other codes came in.
+    const want = await knownReference(scope, `step ${row} ${queryCodes} ${newest}`, async () => {
+      const [tokens, [keys, values]] = await Promise.all([
+        tokensOfCodes(),
+        keysAndValues(reader, place, length),
+      ]);
+      return attendReference(q, keys, values, tokens, undefined, sinkLogit);
+    });
+    tally.row("out", headIndex(p, row), out, want);
+  }));
+};
+
+/** What `make` gives, made once, when first asked for. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= make();
+}

@@ -1,0 +1,40 @@
+/** Judges the attention of a prompt to itself. */
+import type { ListJudge } from "./judge_tally.ts";
+import { prefillReference } from "../prefill/reference.ts";
+
+/**
+ * Tokens of a prompt to judge, about `most`: the first, the last, and between them one of each
+ * stretch, which the head picks, so that together the heads see more tokens than one.
+ */
+export function judgedTokens(length: number, most: number, head: number): number[] {
+  if (length <= most) return Array.from({ length }, (_, token) => token);
+  const stretch = length / most;
+  // Multiples of the golden ratio fall evenly between 0 and 1.
+  const within = (head * 0.6180339887 % 1) * stretch;
+  const middle = Array.from({ length: most }, (_, i) => Math.floor(i * stretch + within));
+  return [...new Set([0, ...middle, length - 1])];
+}
+
+/** Judges the rows of `prompt_out` of a list's query heads. */
+export const judgePrefill: ListJudge = async (tally, reader, place, _owns, scope) => {
+  const { qHeads, capacity } = reader.p;
+  const { sequence, length, queryRows } = place;
+  const [keys, values] = await Promise.all([
+    reader.cacheRows("keys", place, 0, length),
+    reader.cacheRows("values", place, 0, length),
+  ]);
+  await Promise.all(queryRows.map(async (queryRow) => {
+    const head = queryRow % qHeads;
+    const [sinkLogit] = await reader.f32("sink_logits", head, 1);
+    const tokens = judgedTokens(length, scope.prefillTokens ?? Infinity, head);
+    await Promise.all(tokens.map(async (token) => {
+      const row = (sequence * capacity + token) * qHeads + head;
+      const [q, out] = await Promise.all([
+        reader.headRow("prompt_q", row),
+        reader.headRow("prompt_out", row),
+      ]);
+      const want = prefillReference(q, keys, values, token, sinkLogit);
+      tally.row("prompt_out", [sequence, token, head], out, want);
+    }));
+  }));
+};

@@ -1,0 +1,239 @@
+/** Typed slices of a contender's buffers, by the layouts of layout.ts. */
+import type { Params } from "../core/contender.ts";
+import { mapHeadLayers } from "../maps/learned_map.ts";
+import type { MapLayer } from "../encode/reference.ts";
+import type { RowOf } from "../attend/reference.ts";
+import {
+  codeHeads,
+  codeWords,
+  distanceBytes,
+  groupSize,
+  kvBytes,
+  listCapacity,
+  mapNumbers,
+  maxDistance,
+  type Problem,
+  queriesPerList,
+} from "../core/problem.ts";
+
+/** Reads bytes of a named buffer; offsets and lengths are multiples of 4. */
+export type ReadBytes = (
+  name: string,
+  byteOffset: number,
+  byteLength: number,
+) => Promise<Uint8Array>;
+
+/** One selection list: a code head of a sequence. */
+export interface ListPlace {
+  readonly sequence: number;
+  /** Code head. */
+  readonly head: number;
+  /** Place among all lists, [B, code heads]. */
+  readonly list: number;
+  /** KV head of the sequence. */
+  readonly kvHead: number;
+  /** Query heads that share the list, as rows of [B, Hq]. */
+  readonly queryRows: readonly number[];
+  /** Tokens of the sequence. */
+  readonly length: number;
+}
+
+/** Where code head `head` of a sequence lies. */
+export function listPlace(
+  p: Problem,
+  sequence: number,
+  head: number,
+  length: number,
+): ListPlace {
+  const queries = queriesPerList(p);
+  return {
+    sequence,
+    head,
+    list: sequence * codeHeads(p) + head,
+    kvHead: Math.floor(head * queries / groupSize(p)),
+    queryRows: Array.from(
+      { length: queries },
+      (_, i) => sequence * p.qHeads + head * queries + i,
+    ),
+    length,
+  };
+}
+
+/** Bytes of a token pool that are read at a time. */
+const POOL_READ_BYTES = 2 ** 26;
+
+/** What `make` gives, made when first asked for under this key. */
+function once<T>(
+  made: Map<string, Promise<T>>,
+  key: string,
+  make: () => Promise<T>,
+): Promise<T> {
+  let found = made.get(key);
+  if (!found) made.set(key, found = make());
+  return found;
+}
+
+/** A contender's buffers, read in the units of the problem. */
+export class BufferReader {
+  readonly #rows = new Map<string, Promise<RowOf>>();
+  readonly #pooled = new Map<string, Promise<Uint8Array>>();
+
+  /** Nothing is read before it is asked for. */
+  constructor(
+    readonly p: Problem,
+    readonly params: Params,
+    private readonly readBytes: ReadBytes,
+  ) {}
+
+  async #buffer(name: string, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
+    // 4-byte words are what WebGPU copies; a copy of the slice is aligned for every view.
+    const padded = Math.ceil(byteLength / 4) * 4;
+    const bytes = await this.readBytes(name, byteOffset, padded);
+    return bytes.slice(0, byteLength).buffer as ArrayBuffer;
+  }
+
+  /** f32 elements `start` to `start + count`. */
+  async f32(name: string, start: number, count: number): Promise<Float32Array> {
+    return new Float32Array(await this.#buffer(name, 4 * start, 4 * count));
+  }
+
+  /** u32 elements `start` to `start + count`. */
+  async u32(name: string, start: number, count: number): Promise<Uint32Array> {
+    return new Uint32Array(await this.#buffer(name, 4 * start, 4 * count));
+  }
+
+  /** Row `row` of an f32 buffer of rows of head dim. */
+  headRow(name: string, row: number): Promise<Float32Array> {
+    return this.f32(name, row * this.p.headDim, this.p.headDim);
+  }
+
+  /**
+   * Rows of one KV head of `keys` or `values`, by token, for tokens `start` to `end`. The lists of
+   * a KV head share them: each range is read and decoded once.
+   */
+  cacheRows(
+    name: "keys" | "values",
+    { sequence, kvHead }: ListPlace,
+    start: number,
+    end: number,
+  ): Promise<RowOf> {
+    const { kvHeads, capacity, headDim, dtype } = this.p;
+    const first = (sequence * kvHeads + kvHead) * capacity + start;
+    const key = `${name} ${first} ${end}`;
+    return once(this.#rows, key, async () => {
+      const rowBytes = headDim * kvBytes(dtype);
+      const rows = decode(
+        await this.#buffer(name, first * rowBytes, (end - start) * rowBytes),
+        dtype,
+      );
+      return (token) => rows.subarray((token - start) * headDim, (token - start + 1) * headDim);
+    });
+  }
+
+  /**
+   * Rows of one KV head of `pool_keys` or `pool_values`, by token of the sequence, found through
+   * `token_index`.
+   */
+  pooledRows(name: "pool_keys" | "pool_values", place: ListPlace): Promise<RowOf> {
+    const { kvHeads, headDim, dtype } = this.p;
+    const { sequence, kvHead, length } = place;
+    return once(this.#rows, `${name} ${sequence} ${kvHead}`, async () => {
+      const tokens = await once(
+        this.#pooled,
+        `${name} ${sequence}`,
+        () => this.#pooledTokens(name, sequence, length),
+      );
+      const rowBytes = headDim * kvBytes(dtype);
+      const own = new Uint8Array(length * rowBytes);
+      for (let token = 0; token < length; token++) {
+        const from = (token * kvHeads + kvHead) * rowBytes;
+        own.set(tokens.subarray(from, from + rowBytes), token * rowBytes);
+      }
+      const rows = decode(own.buffer, dtype);
+      return (token) => rows.subarray(token * headDim, (token + 1) * headDim);
+    });
+  }
+
+  /** A sequence's tokens in order, [length, Hkv, D]: one pass over the pool, where they lie anyhow. */
+  async #pooledTokens(name: string, sequence: number, length: number): Promise<Uint8Array> {
+    const { batch, kvHeads, capacity, headDim, dtype } = this.p;
+    const index = await this.u32("token_index", sequence * capacity, length);
+    const tokenBytes = kvHeads * headDim * kvBytes(dtype);
+    const tokens = new Uint8Array(length * tokenBytes);
+    const step = Math.max(1, Math.floor(POOL_READ_BYTES / tokenBytes));
+    for (let first = 0; first < batch * capacity; first += step) {
+      const end = Math.min(first + step, batch * capacity);
+      const part = await this.readBytes(name, first * tokenBytes, (end - first) * tokenBytes);
+      index.forEach((place, token) => {
+        if (place < first || place >= end) return;
+        const from = (place - first) * tokenBytes;
+        tokens.set(part.subarray(from, from + tokenBytes), token * tokenBytes);
+      });
+    }
+    return tokens;
+  }
+
+  /** The map of a code head. */
+  async map(name: "query_map" | "key_map", head: number): Promise<MapLayer[]> {
+    const { dtype } = this.p.map;
+    const bytes = mapNumbers(this.p) * (dtype === "f16" ? 2 : 4);
+    return mapHeadLayers(this.p, decode(await this.#buffer(name, head * bytes, bytes), dtype));
+  }
+
+  /** Codes of the list's query heads, [queries, words], with which the buffer begins. */
+  queryCodes({ queryRows }: ListPlace, buffer = "query_codes"): Promise<Uint32Array> {
+    const words = codeWords(this.p);
+    return this.u32(buffer, queryRows[0] * words, queryRows.length * words);
+  }
+
+  /** Codes of the list's tokens `start` to `start + tokens`, [tokens, words]. */
+  codes({ list }: ListPlace, start: number, tokens: number): Promise<Uint32Array> {
+    const words = codeWords(this.p);
+    return this.u32("codes", (list * this.p.capacity + start) * words, tokens * words);
+  }
+
+  /** Distances of the list's tokens. */
+  async distances({ list, length }: ListPlace): Promise<Uint8Array | Uint16Array> {
+    const size = distanceBytes(this.p);
+    const start = list * this.p.capacity * size;
+    const buffer = await this.#buffer("distances", start, length * size);
+    return size === 1 ? new Uint8Array(buffer) : new Uint16Array(buffer);
+  }
+
+  /** Histograms of the list's blocks that hold tokens, [blocks, max distance + 1]. */
+  blockHistograms({ list, length }: ListPlace): Promise<Uint32Array> {
+    const bins = maxDistance(this.p) + 1;
+    const blocks = Math.ceil(this.p.capacity / this.params.BLOCK);
+    const used = Math.ceil(length / this.params.BLOCK);
+    return this.u32("block_histograms", list * blocks * bins, used * bins);
+  }
+
+  /** The first `count` entries of the list, in the order in which they lie. */
+  selected({ list }: ListPlace, count: number): Promise<Uint32Array> {
+    return this.u32("selected", list * listCapacity(this.p), count);
+  }
+
+  /** How many entries the list says it has. */
+  async selectedCount({ list }: ListPlace): Promise<number> {
+    return (await this.u32("selected_counts", list, 1))[0];
+  }
+
+  /** The partials of a query row: numerators [splits, D], statistics [splits, 2]. */
+  async partials(row: number): Promise<[Float32Array, Float32Array]> {
+    const splits = this.params.SPLITS;
+    const rowNumbers = splits * this.p.headDim;
+    return await Promise.all([
+      this.f32("partial_out", row * rowNumbers, rowNumbers),
+      this.f32("partial_stats", row * splits * 2, splits * 2),
+    ]);
+  }
+}
+
+/** Elements of K, V or a map as f32, which holds every f16 and bf16 exactly. */
+function decode(buffer: ArrayBuffer, dtype: "f16" | "bf16" | "f32"): Float32Array {
+  if (dtype === "f32") return new Float32Array(buffer);
+  if (dtype === "f16") return new Float32Array(new Float16Array(buffer));
+  const halves = new Uint16Array(buffer);
+  const words = Uint32Array.from(halves, (half) => half << 16);
+  return new Float32Array(words.buffer);
+}

@@ -1,0 +1,39 @@
+/** Judges distances, histograms and selections: all exact. */
+import type { ListJudge } from "./judge_tally.ts";
+import { codeWords, maxDistance, windowsOf } from "../core/problem.ts";
+import { histogramReference, scoreReference } from "../score/reference.ts";
+import { selectReference } from "../select/reference.ts";
+
+/** Judges the distances of a list and, where the contender makes them, its histograms. */
+export const judgeScore: ListJudge = async (tally, reader, place, owns) => {
+  const { p, params } = reader;
+  const { sequence, head, length } = place;
+  const [queryCodes, codes, distances] = await Promise.all([
+    reader.queryCodes(place),
+    reader.codes(place, 0, length),
+    reader.distances(place),
+  ]);
+  const want = scoreReference(queryCodes, codes, codeWords(p));
+  tally.exact("distances", [sequence, head], distances, want);
+  if (!owns("block_histograms")) return;
+  const bins = maxDistance(p) + 1;
+  const counts = histogramReference(want, params.BLOCK, windowsOf(p, length), bins);
+  const got = await reader.blockHistograms(place);
+  for (let block = 0; block * bins < counts.length; block++) {
+    const at = [block * bins, (block + 1) * bins] as const;
+    const index = [sequence, head, block];
+    tally.exact("block_histograms", index, got.subarray(...at), counts.subarray(...at));
+  }
+};
+
+/** Judges which tokens a list has taken; their order is the contender's own. */
+export const judgeSelect: ListJudge = async (tally, reader, place) => {
+  const { sequence, head, length } = place;
+  const want = selectReference(await reader.distances(place), windowsOf(reader.p, length));
+  const [selected, count] = await Promise.all([
+    reader.selected(place, want.length),
+    reader.selectedCount(place),
+  ]);
+  tally.exact("selected_counts", [sequence, head], [count], [want.length]);
+  tally.exact("selected, sorted", [sequence, head], selected.sort(), want);
+};

@@ -1,0 +1,31 @@
+/** Test support: Dawn's null backend, which compiles WGSL with Tint and needs no driver. */
+import { create } from "webgpu";
+import type { DeviceLimits } from "../kernels/core/contender.ts";
+import { limitsOf } from "../kernels/core/device_limits.ts";
+
+/** A device that compiles and validates, and computes nothing. */
+export interface NullDevice {
+  /** Dawn ends with this object: whoever holds the device has to hold it too. */
+  readonly gpu: GPU;
+  readonly device: GPUDevice;
+  /** Its own limits, with bindings as large as anybody needs. */
+  readonly limits: DeviceLimits;
+}
+
+/** Opens a null device with as many storage buffers as Dawn allows. */
+export async function openNullDevice(): Promise<NullDevice> {
+  const gpu = create(["backend=null"]);
+  const adapter = (await gpu.requestAdapter())!;
+  const { maxStorageBuffersPerShaderStage } = adapter.limits;
+  const device = await adapter.requestDevice({
+    requiredFeatures: ["subgroups", "shader-f16"],
+    requiredLimits: { maxStorageBuffersPerShaderStage },
+  });
+  const limits: DeviceLimits = {
+    ...limitsOf(device),
+    maxStorageBufferBindingSize: 2 ** 31 - 4,
+    maxBufferSize: 2 ** 34,
+    subgroupMinSize: 32,
+  };
+  return { gpu, device, limits };
+}

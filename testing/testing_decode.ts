@@ -1,0 +1,101 @@
+/** Test support: a decode loop over made-up tokens, with everything not yet written poisoned. */
+import { readBytes } from "../bench/run_once.ts";
+import { generateKv } from "../fixtures/generate.ts";
+import { packKv } from "../fixtures/half.ts";
+import { createRandom, type Random } from "../fixtures/random.ts";
+import type { ReadBytes } from "../kernels/verify/judge.ts";
+import { codeHeads, kvBytes, mapNumbers, type Problem } from "../kernels/core/problem.ts";
+import type { Decoder } from "../kernels/decoder/decoder.ts";
+
+/** Submits one pass of recordings. */
+export function submit(
+  device: GPUDevice,
+  ...records: readonly ((pass: GPUComputePassEncoder) => void)[]
+): void {
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  records.forEach((record) => record(pass));
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+}
+
+/** Reads a decoder's buffers, for the judge. */
+export function reader(device: GPUDevice, { buffers }: Decoder): ReadBytes {
+  return (name, offset, length) => readBytes(device, buffers[name], offset, length);
+}
+
+/** Maps with biases, of a spread that keeps pre-activations away from 0. */
+export function anyMaps(p: Problem, seed: number): Uint32Array<ArrayBuffer> {
+  const random = createRandom(seed, 201);
+  const numbers = Float32Array.from(
+    { length: codeHeads(p) * mapNumbers(p) },
+    () => random.normal() / 8,
+  );
+  return packKv(numbers, p.map.dtype);
+}
+
+/** The K and V rows and queries of sequences that grow token by token in a decoder's buffers. */
+export class TokenFeed {
+  readonly #p: Problem;
+  readonly #rows: readonly { readonly name: string; readonly words: Uint32Array<ArrayBuffer> }[];
+  readonly #random: Random;
+
+  /**
+   * Poisons the caches and writes each sequence's first tokens.
+   *
+   * @param lengths Tokens of each sequence, counted up by {@linkcode TokenFeed.append}.
+   * @param most Tokens that each sequence may come to.
+   */
+  constructor(
+    readonly device: GPUDevice,
+    readonly decoder: Decoder,
+    readonly lengths: number[],
+    most: readonly number[],
+    seed: number,
+  ) {
+    this.#p = decoder.problem;
+    this.#random = createRandom(seed, 202);
+    const { k, v } = generateKv({ ...this.#p, kvLen: most, seed });
+    this.#rows = [
+      { name: "keys", words: packKv(k, this.#p.dtype) },
+      { name: "values", words: packKv(v, this.#p.dtype) },
+    ];
+    for (const { name, words } of this.#rows) {
+      device.queue.writeBuffer(
+        decoder.buffers[name],
+        0,
+        new Uint8Array(words.byteLength).fill(255),
+      );
+    }
+    lengths.forEach((length, sequence) => this.#write(sequence, 0, length));
+    this.#writeStep();
+  }
+
+  /** Appends a token to every sequence: its rows, new queries, and the lengths. */
+  append(): void {
+    this.lengths.forEach((length, sequence) => {
+      this.lengths[sequence]++;
+      this.#write(sequence, length, length + 1);
+    });
+    this.#writeStep();
+  }
+
+  #write(sequence: number, begin: number, end: number): void {
+    const { kvHeads, capacity, headDim, dtype } = this.#p;
+    const rowBytes = headDim * kvBytes(dtype);
+    for (const { name, words } of this.#rows) {
+      for (let head = 0; head < kvHeads; head++) {
+        const at = ((sequence * kvHeads + head) * capacity + begin) * rowBytes;
+        const bytes = new Uint8Array(words.buffer, at, (end - begin) * rowBytes);
+        this.device.queue.writeBuffer(this.decoder.buffers[name], at, bytes);
+      }
+    }
+  }
+
+  #writeStep(): void {
+    const { batch, qHeads, headDim } = this.#p;
+    const q = Float32Array.from({ length: batch * qHeads * headDim }, () => this.#random.normal());
+    this.device.queue.writeBuffer(this.decoder.buffers.q, 0, q);
+    this.device.queue.writeBuffer(this.decoder.buffers.lengths, 0, Uint32Array.from(this.lengths));
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * The problems that contenders are tested on: a pairwise grid, in which every two values of two
+ * different factors meet in some problem, and corners that no grid meets.
+ */
+import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../fixtures/generate.ts";
+import type { Stage } from "../kernels/core/contender.ts";
+import { checkProblem, type Problem, roundCapacity } from "../kernels/core/problem.ts";
+import type { InputOptions } from "./testing_inputs.ts";
+
+/** A problem with its inputs. */
+export interface TestCase {
+  readonly p: Problem;
+  readonly options: InputOptions;
+}
+
+/** Everything that a case is made of. */
+export interface Factors {
+  /** [query heads, KV heads]: groups of 3, 5, 7, 1 and 8. */
+  heads: readonly [number, number];
+  headDim: number;
+  dtype: Problem["dtype"];
+  bits: number;
+  sharing: Problem["sharing"];
+  layers: number;
+  hidden: number;
+  mapDtype: "f16" | "f32";
+  topK: Problem["topK"];
+  /** [sink, recent]. */
+  windows: readonly [number, number];
+  /** Tokens that the cache holds. */
+  capacity: number;
+  lengths: readonly number[];
+  kind: KvKind;
+  codeKind: CodeKind;
+}
+
+type Values = { readonly [F in keyof Factors]: readonly Factors[F][] };
+
+const VALUES: Values = {
+  heads: [[24, 8], [40, 8], [28, 4], [32, 32], [64, 8]],
+  headDim: [64, 96, 128, 256],
+  dtype: ["f16", "bf16", "f32"],
+  bits: [32, 64, 128],
+  sharing: ["head", "group"],
+  layers: [3, 1, 2],
+  hidden: [64, 128],
+  mapDtype: ["f16", "f32"],
+  topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }, { count: 7 }],
+  windows: [[4, 8], [0, 0], [90, 90], [0xffffffff, 1]],
+  capacity: [272],
+  lengths: [[257], [1], [131, 40], [64, 2, 97]],
+  kind: KV_KINDS,
+  codeKind: CODE_KINDS,
+};
+
+/** The factors of a stage's grid, and values of its own where the usual ones would not do. */
+interface StageGrid {
+  /** Factors that are part of the shaders, which are slow to compile on a software adapter. */
+  readonly compiled: readonly (keyof Factors)[];
+  /** Factors that are data. */
+  readonly data: readonly (keyof Factors)[];
+  readonly values?: Partial<Values>;
+}
+
+/** Several runs and blocks; lengths of whole blocks, of one token over, and a prime. */
+const LONG: Partial<Values> = {
+  capacity: [2064],
+  lengths: [[1543], [1], [2048, 513], [97, 2, 1031]],
+};
+
+const CACHE = ["heads", "headDim", "dtype"] as const;
+const LISTS = ["heads", "bits", "sharing"] as const;
+const MAP = ["layers", "hidden", "mapDtype"] as const;
+
+const GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_query: { compiled: ["headDim", ...LISTS, ...MAP], data: ["kind"] },
+  encode_append: { compiled: [...CACHE, "bits", "sharing", ...MAP], data: ["kind", "lengths"] },
+  encode_prompt: {
+    compiled: [...CACHE, "bits", "sharing", ...MAP],
+    data: ["kind", "lengths"],
+    // Every token of every head goes through the map: the same groups of fewer heads.
+    values: { heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
+  },
+  score: { compiled: [...LISTS, "windows"], data: ["codeKind", "lengths"], values: LONG },
+  select: { compiled: [...LISTS, "windows", "topK"], data: ["codeKind", "lengths"], values: LONG },
+  attend: {
+    compiled: [...CACHE, "sharing", "windows", "topK"],
+    data: ["kind", "lengths"],
+    values: { heads: [[24, 8], [28, 4], [40, 8], [64, 8]] },
+  },
+  merge: { compiled: ["heads", "headDim"], data: [] },
+  dense: { compiled: CACHE, data: ["kind", "lengths"] },
+  prefill: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    // Every token of every head is a query: the same groups of fewer heads.
+    values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
+  },
+  pipeline: {
+    compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK"],
+    data: ["kind", "codeKind", "lengths"],
+    // Five kernels a case, each of which has its own grid: fewer values, the odd ones among them.
+    values: {
+      heads: [[24, 8], [28, 4], [2, 2]],
+      headDim: [64, 96, 128],
+      topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
+};
+
+/**
+ * Rows of value indices such that any two values of any two factors share a row: greedily, each
+ * row starts from a pair that is still missing and takes the values that add the most pairs.
+ *
+ * @param sizes How many values each factor has.
+ * @param starts What the first factors may be together; anything if left out.
+ */
+export function pairwise(
+  sizes: readonly number[],
+  starts: readonly (readonly number[])[] = [[]],
+): number[][] {
+  const missing = new Set<number>();
+  const key = (f: number, a: number, g: number, b: number) =>
+    f < g ? ((f * 32 + a) * 32 + g) * 32 + b : ((g * 32 + b) * 32 + f) * 32 + a;
+  sizes.forEach((size, f) => {
+    for (let g = 0; g < f; g++) {
+      for (let a = 0; a < size; a++) {
+        for (let b = 0; b < sizes[g]; b++) missing.add(key(f, a, g, b));
+      }
+    }
+  });
+  const pairsOf = (row: readonly number[]) =>
+    row.flatMap((a, f) => row.slice(0, f).map((b, g) => key(f, a, g, b)));
+  const gainOf = (row: readonly number[]) => pairsOf(row).filter((k) => missing.has(k)).length;
+  const rows: number[][] = [];
+
+  /** The best row that has the given values and one of the starts. */
+  function complete(fixed: ReadonlyMap<number, number>): number[] | undefined {
+    const fitting = starts.filter((start) =>
+      start.every((value, f) => (fixed.get(f) ?? value) === value)
+    );
+    const complete = fitting.map((start) => {
+      const known = new Map([...start.entries(), ...fixed]);
+      sizes.forEach((size, f) => {
+        if (known.has(f)) return;
+        const gain = (a: number) => {
+          let found = 0;
+          for (const [g, b] of known) found += Number(missing.has(key(f, a, g, b)));
+          return found;
+        };
+        // Ties go to a value that moves on from row to row, so that single factors vary too.
+        const order = Array.from({ length: size }, (_, i) => (i + rows.length) % size);
+        known.set(f, order.reduce((best, a) => gain(a) > gain(best) ? a : best));
+      });
+      return sizes.map((_, f) => known.get(f)!);
+    });
+    return complete.sort((a, b) => gainOf(b) - gainOf(a))[0];
+  }
+
+  for (const pair of missing) {
+    const [f, a, g, b] = [pair >> 15, (pair >> 10) & 31, (pair >> 5) & 31, pair & 31];
+    const row = complete(new Map([[f, a], [g, b]]));
+    missing.delete(pair);
+    if (!row) continue; // Two values that no start has together.
+    rows.push(row);
+    pairsOf(row).forEach((k) => missing.delete(k));
+  }
+  return rows;
+}
+
+/** A case with the first value of every factor but those given. */
+export function testCase(
+  factors: Partial<Factors>,
+  options: Partial<InputOptions> = {},
+): TestCase {
+  const usual = Object.fromEntries(
+    Object.entries(VALUES).map(([factor, values]) => [factor, values[0]]),
+  ) as unknown as Factors;
+  const f = { ...usual, ...factors };
+  const kvLen = Math.max(...f.lengths);
+  const p: Problem = {
+    batch: f.lengths.length,
+    qHeads: f.heads[0],
+    kvHeads: f.heads[1],
+    headDim: f.headDim,
+    kvLen,
+    lengths: f.lengths,
+    capacity: Math.max(f.capacity, roundCapacity(kvLen)),
+    dtype: f.dtype,
+    bits: f.bits,
+    sharing: f.sharing,
+    map: { layers: f.layers, hidden: f.hidden, dtype: f.mapDtype },
+    topK: f.topK,
+    sink: f.windows[0],
+    recent: f.windows[1],
+  };
+  checkProblem(p);
+  const { lengths, kind, codeKind } = f;
+  return { p, options: { seed: 1, lengths, kind, codeKind, ...options } };
+}
+
+/** The pairwise grid of a stage; cases with the same shaders come one after another. */
+export function gridOf(stage: Stage): TestCase[] {
+  const grid = GRIDS[stage];
+  if (!grid) throw new RangeError(`stage ${stage} has no grid`);
+  const values: Values = { ...VALUES, ...grid.values };
+  const factors = [...grid.compiled, ...grid.data];
+  const sizes = factors.map((factor) => values[factor].length);
+  const shaders = pairwise(sizes.slice(0, grid.compiled.length));
+  const rows = pairwise(sizes, shaders).sort((a, b) => shaderOrder(shaders, a, b));
+  return rows.map((row, seed) => {
+    const chosen = factors.map((factor, at) => [factor, values[factor][row[at]]]);
+    return testCase(
+      { capacity: values.capacity[0], ...Object.fromEntries(chosen) },
+      { seed, poisonUnselected: stage === "attend" },
+    );
+  });
+}
+
+function shaderOrder(
+  shaders: readonly (readonly number[])[],
+  ...rows: readonly [readonly number[], readonly number[]]
+): number {
+  const [a, b] = rows.map((row) =>
+    shaders.findIndex((start) => start.every((value, f) => value === row[f]))
+  );
+  return a - b;
+}
+
+/** A case in one line, for the message of a failure. */
+export function describeCase({ p, options }: TestCase): string {
+  return JSON.stringify({ ...p, ...options });
+}

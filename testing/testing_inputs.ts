@@ -1,0 +1,220 @@
+/**
+ * Inputs of a contender's plan. What earlier stages would have made comes from the references, so
+ * that each stage is tested alone; what lies past a sequence's length is poison.
+ */
+import { type CodeKind, generateCodes, generateKv, type KvKind } from "../fixtures/generate.ts";
+import { packKv } from "../fixtures/half.ts";
+import { createRandom } from "../fixtures/random.ts";
+import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
+import type { Contender, Params } from "../kernels/core/contender.ts";
+import { NO_SINK_LOGIT } from "../kernels/core/layout.ts";
+import {
+  codeHeads,
+  codeWords,
+  distanceBytes,
+  groupSize,
+  listCapacity,
+  mapLayers,
+  maxDistance,
+  type Problem,
+  queriesPerList,
+  windowsOf,
+} from "../kernels/core/problem.ts";
+import { histogramReference, scoreReference } from "../kernels/score/reference.ts";
+import { selectReference } from "../kernels/select/reference.ts";
+
+/** Contents of input buffers by name. */
+export type Inputs = Readonly<Record<string, ArrayBufferView<ArrayBuffer>>>;
+
+/** What inputs to make. */
+export interface InputOptions {
+  readonly seed: number;
+  /** Tokens of each sequence. */
+  readonly lengths: readonly number[];
+  readonly kind?: KvKind;
+  readonly codeKind?: CodeKind;
+  /** Make every row of K and V that no list has selected NaN (attend only). */
+  readonly poisonUnselected?: boolean;
+}
+
+/** Seeds of the random streams that are not those of generateKv. */
+const STREAM = { maps: 101, sinks: 102, partials: 103, prompts: 104 } as const;
+
+/** The contents of every input buffer of a contender's plan. */
+export function makeInputs(
+  contender: Contender,
+  p: Problem,
+  params: Params,
+  options: InputOptions,
+): Inputs {
+  const wanted = Object.entries(contender.plan(p, params).buffers)
+    .filter(([name, { role }]) => role === "input" || name === "codes")
+    .map(([name]) => name);
+  const has = (...names: string[]) => names.some((name) => wanted.includes(name));
+  const made: Record<string, ArrayBufferView<ArrayBuffer>> = {
+    lengths: Uint32Array.from(options.lengths),
+    sink_logits: sinkLogits(p, options),
+    ...(has("query_map") ? { query_map: randomMaps(p, options.seed) } : {}),
+    ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),
+    ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
+  };
+  const lists = has("codes", "query_codes", "distances", "selected")
+    ? makeLists(contender, p, params, options)
+    : undefined;
+  if (lists) Object.assign(made, lists.buffers);
+  if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values")) {
+    const { q, k, v } = generateKv({
+      ...p,
+      kvLen: options.lengths,
+      seed: options.seed,
+      kind: options.kind,
+    });
+    if (options.poisonUnselected && lists) poisonUnselected(p, lists.selections, [k, v]);
+    if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
+    Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
+    if (has("token_index")) {
+      const index = createTokenIndex({ ...options, capacity: p.capacity });
+      const pool = (cache: Float32Array) =>
+        packKv(scatterTokens(cache, index, { ...p, ...options }), p.dtype);
+      Object.assign(made, { token_index: index, pool_keys: pool(k), pool_values: pool(v) });
+    }
+  }
+  return Object.fromEntries(wanted.filter((name) => made[name]).map((name) => [name, made[name]]));
+}
+
+/** Queries of every token, each its head's made-up one, weakened and blurred; NaN past the end. */
+function promptQueries(
+  p: Problem,
+  q: Float32Array,
+  { lengths, seed }: InputOptions,
+): Float32Array<ArrayBuffer> {
+  const random = createRandom(seed, STREAM.prompts);
+  const row = p.qHeads * p.headDim;
+  const made = new Float32Array(p.batch * p.capacity * row).fill(NaN);
+  lengths.forEach((length, sequence) => {
+    for (let token = 0; token < length; token++) {
+      const strength = token === length - 1 ? 1 : random.uniform();
+      const start = (sequence * p.capacity + token) * row;
+      for (let i = 0; i < row; i++) {
+        made[start + i] = strength * q[sequence * row + i] + 0.25 * random.normal();
+      }
+    }
+  });
+  return made;
+}
+
+/** Every third head has no sink logit. */
+function sinkLogits(p: Problem, { seed }: InputOptions): Float32Array<ArrayBuffer> {
+  const random = createRandom(seed, STREAM.sinks);
+  return Float32Array.from(
+    { length: p.qHeads },
+    (_, head) => head % 3 === 2 ? NO_SINK_LOGIT : 2 * random.normal(),
+  );
+}
+
+/** Weights such that every layer's outputs have about the spread of its inputs. */
+function randomMaps(p: Problem, seed: number): Uint32Array<ArrayBuffer> {
+  const random = createRandom(seed, STREAM.maps);
+  const numbers: number[] = [];
+  for (let head = 0; head < codeHeads(p); head++) {
+    for (const [inputs, outputs] of mapLayers(p)) {
+      const scale = 1 / Math.sqrt(inputs);
+      for (let i = 0; i < inputs * outputs; i++) numbers.push(scale * random.normal());
+      for (let i = 0; i < outputs; i++) numbers.push(0.25 * random.normal());
+    }
+  }
+  return packKv(Float64Array.from(numbers), p.map.dtype);
+}
+
+/** Partials of made-up splits; every fourth split attended nothing, nor any of every fifth row. */
+function randomPartials(
+  p: Problem,
+  { SPLITS: splits }: Params,
+  seed: number,
+): Record<string, Float32Array<ArrayBuffer>> {
+  const random = createRandom(seed, STREAM.partials);
+  const rows = p.batch * p.qHeads;
+  const out = new Float32Array(rows * splits * p.headDim);
+  const stats = new Float32Array(rows * splits * 2);
+  for (let slot = 0; slot < rows * splits; slot++) {
+    const empty = slot % 4 === 3 || Math.floor(slot / splits) % 5 === 4;
+    const weight = empty ? 0 : 1 + 30 * random.uniform();
+    stats[2 * slot] = empty ? NO_SINK_LOGIT : 8 * random.normal();
+    stats[2 * slot + 1] = weight;
+    for (let d = 0; d < p.headDim; d++) out[slot * p.headDim + d] = weight * random.normal();
+  }
+  return { partial_out: out, partial_stats: stats };
+}
+
+/** Codes, and what the score and select references make of them. */
+function makeLists(
+  contender: Contender,
+  p: Problem,
+  params: Params,
+  { lengths, seed, codeKind: kind }: InputOptions,
+): { buffers: Record<string, ArrayBufferView<ArrayBuffer>>; selections: Uint32Array[] } {
+  const words = codeWords(p);
+  const queries = queriesPerList(p);
+  const lists = p.batch * codeHeads(p);
+  const bins = maxDistance(p) + 1;
+  const queryCodes = generateCodes({ count: p.batch * p.qHeads, words, seed });
+  const codes = generateCodes({ count: lists * p.capacity, words, seed: seed + 1, kind });
+  const distances = poisoned(lists * p.capacity * distanceBytes(p));
+  const packed = distanceBytes(p) === 1 ? distances : new Uint16Array(distances.buffer);
+  const blocks = params.BLOCK ? Math.ceil(p.capacity / params.BLOCK) : 0;
+  const histograms = new Uint32Array(poisoned(4 * lists * blocks * bins).buffer);
+  const selected = new Uint32Array(poisoned(4 * lists * listCapacity(p)).buffer);
+  const selections: Uint32Array[] = [];
+  for (let list = 0; list < lists; list++) {
+    const length = lengths[Math.floor(list / codeHeads(p))];
+    const start = list * p.capacity;
+    // The step itself makes the newest token's code.
+    const newest = contender.stage === "pipeline" ? length - 1 : length;
+    codes.fill(0xffffffff, (start + newest) * words, (start + p.capacity) * words);
+    const found = scoreReference(
+      queryCodes.subarray(list * queries * words, (list + 1) * queries * words),
+      codes.subarray(start * words, (start + length) * words),
+      words,
+    );
+    const windows = windowsOf(p, length);
+    packed.set(found, start);
+    if (blocks > 0) {
+      const counts = histogramReference(found, params.BLOCK, windows, bins);
+      histograms.set(counts, list * blocks * bins);
+    }
+    selections.push(selectReference(found, windows));
+    selected.set(selections[list], list * listCapacity(p));
+  }
+  const buffers = {
+    query_codes: queryCodes,
+    // An encoder starts from an empty cache, so that what it does not write shows.
+    codes: contender.stage.startsWith("encode") ? codes.fill(0xffffffff) : codes,
+    distances,
+    block_histograms: histograms,
+    selected,
+    selected_counts: Uint32Array.from(selections, (tokens) => tokens.length),
+  };
+  return { buffers, selections };
+}
+
+function poisoned(bytes: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes).fill(0xff);
+}
+
+/** Makes rows NaN that no list of their KV head has selected. */
+function poisonUnselected(
+  p: Problem,
+  selections: readonly Uint32Array[],
+  caches: readonly Float32Array[],
+): void {
+  const listsPerKvHead = groupSize(p) / queriesPerList(p);
+  for (let kvHead = 0; kvHead < p.batch * p.kvHeads; kvHead++) {
+    const own = selections.slice(kvHead * listsPerKvHead, (kvHead + 1) * listsPerKvHead);
+    const used = new Set(own.flatMap((tokens) => [...tokens]));
+    for (let token = 0; token < p.capacity; token++) {
+      if (used.has(token)) continue;
+      const start = (kvHead * p.capacity + token) * p.headDim;
+      for (const cache of caches) cache.fill(NaN, start, start + p.headDim);
+    }
+  }
+}
