@@ -20,13 +20,19 @@ export interface CaseSet {
 
 /** The settings under which the speedup is claimed: those of the paper's own script. */
 const CLAIM: Omit<Problem, "batch" | "qHeads" | "kvHeads" | "headDim" | "kvLen" | "capacity"> = {
-  ...{ dtype: "f16", bits: 32, sharing: "head", topK: { sparsity: 32 }, sink: 0, recent: 0 },
+  dtype: "f16",
+  bits: 32,
+  sharing: "head",
+  topK: { sparsity: 32 },
+  sink: 0,
+  recent: 0,
   map: { layers: 3, hidden: 128, dtype: "f16" },
 };
 
 /** HATA's: one linear code of 128 bits per KV head and one selection per group. */
 const HATA: Partial<Problem> = {
-  ...{ bits: 128, sharing: "group" },
+  bits: 128,
+  sharing: "group",
   map: { layers: 1, hidden: 128, dtype: "f16" },
 };
 

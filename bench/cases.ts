@@ -136,7 +136,10 @@ function checkContext({ name, maxContext }: ModelShape, options: BenchOptions): 
 function casesOfSet({ name, cases }: CaseSet, contenders: readonly Contender[]): BenchCase[] {
   const wanted = cases.map(({ label, problem, kernels }) => ({
     name: `${label}, batch ${problem.batch} at ${tokensText(problem)}`,
-    ...{ label, caseId: caseId(problem), problem, contenders: matching(contenders, kernels) },
+    label,
+    caseId: caseId(problem),
+    problem,
+    contenders: matching(contenders, kernels),
   })).filter(({ contenders }) => contenders.length > 0);
   if (wanted.length > 0) return wanted;
   throw new UsageError(`No case of the set ${name} wants a kernel that --kernels names.`);
@@ -159,9 +162,13 @@ function traceCase(options: BenchOptions, named: NamedTrace): BenchCase {
   const problem = problemOf({ ...options, map, bits, sharing }, shape, [trace.kvLen]);
   if (learned) asUsage(() => packMap(learnedMap, problem), `${mapFile} for the trace ${name}`);
   return {
-    ...{ name: `trace ${name}`, label: `trace ${name}` },
+    name: `trace ${name}`,
+    label: `trace ${name}`,
     caseId: `trace-${name}-${caseId(problem, learned)}`,
-    ...{ problem, contenders: options.contenders, trace, dataDigest },
+    problem,
+    contenders: options.contenders,
+    trace,
+    dataDigest,
     ...(learned ? { learnedMap } : {}),
   };
 }
@@ -172,9 +179,20 @@ function problemOf(options: BenchOptions, shape: Shape, lengths: readonly number
   const { qHeads, kvHeads, headDim } = shape;
   const kvLen = lengths.reduce((a, b) => Math.max(a, b));
   const problem: Problem = {
-    ...{ batch: lengths.length, qHeads, kvHeads, headDim, kvLen, capacity: roundCapacity(kvLen) },
+    batch: lengths.length,
+    qHeads,
+    kvHeads,
+    headDim,
+    kvLen,
+    capacity: roundCapacity(kvLen),
     ...(lengths.some((length) => length !== kvLen) ? { lengths } : {}),
-    ...{ dtype, bits, sharing, map, topK, sink, recent },
+    dtype,
+    bits,
+    sharing,
+    map,
+    topK,
+    sink,
+    recent,
   };
   asUsage(() => checkProblem(problem));
   if ("count" in topK && topK.count > kvLen) {

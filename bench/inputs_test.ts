@@ -12,7 +12,10 @@ const SPEC = { bytes: 4, role: "input" } as const;
 Deno.test("each set's token index gives every token a place of its own in the pool", async () => {
   const unequal: Problem = { ...p, batch: 2, lengths: [64, 3] };
   const inputs = new InputSets(device, unequal, {
-    ...{ limits, seed: 1, budgetBytes: 1e9, unroll: false },
+    limits,
+    seed: 1,
+    budgetBytes: 1e9,
+    unroll: false,
   });
   const bytes = 4 * 2 * p.capacity;
   const read = async (set: number) => {

@@ -48,7 +48,8 @@ Deno.test("rows that were measured under other conditions do not stand", () => {
   assertEquals([stands({}, hot), stands({ sets: 1, cache: "hot" }, hot)], [false, true]);
   assertEquals(
     alikeRows([makeRow({ data_digest: "01234567" })], CONDITIONS, {
-      ...{ caseId, dataDigest: "01234567" },
+      caseId,
+      dataDigest: "01234567",
     }).length,
     1,
   );

@@ -99,7 +99,8 @@ async function readTrace(
   const path = file instanceof URL ? file.pathname : file;
   const name = path.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
   const read = {
-    ...{ name, trace: await readTraceFile(file) },
+    name,
+    trace: await readTraceFile(file),
     ...(map === null ? {} : { learnedMap: await loadMap(map) }),
   };
   const bytes = (path: string | URL | null) => path === null ? null : Deno.readFileSync(path);

@@ -33,8 +33,18 @@ Deno.test("without flags llama-3.1-8b runs at its KV lengths with the paper's se
   assertEquals(found[0].name, "llama-3.1-8b at 8192 tokens");
   assertEquals(found.map(({ problem }) => problem.kvLen), [8192, 32768, 131072]);
   assertEquals(found[0].problem, {
-    ...{ batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192, capacity: 8192 },
-    ...{ dtype: "f16", bits: 32, sharing: "head", topK: { sparsity: 32 }, sink: 128, recent: 128 },
+    batch: 1,
+    qHeads: 32,
+    kvHeads: 8,
+    headDim: 128,
+    kvLen: 8192,
+    capacity: 8192,
+    dtype: "f16",
+    bits: 32,
+    sharing: "head",
+    topK: { sparsity: 32 },
+    sink: 128,
+    recent: 128,
     map: { layers: 3, hidden: 128, dtype: "f16" },
   });
   assertEquals(found[0].caseId, "32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128");

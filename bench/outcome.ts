@@ -106,7 +106,8 @@ async function traceQuality(
   if (!trace || !fastest) return null;
   const pipeline = findContender(fastest.kernel);
   const options = {
-    ...{ seed: settings.seed, unroll: !facts.software },
+    seed: settings.seed,
+    unroll: !facts.software,
     ...(learnedMap ? { learnedMap } : {}),
   };
   const quality = await measureTrace(device, limits, trace, problem, pipeline, options);

@@ -9,15 +9,13 @@ Deno.test("the stored peers are read", () => {
   const peers = readPeers([STORED]);
   assertEquals(peers.length, 52);
   assertEquals(peers[1], {
-    ...{
-      stage: "decode",
-      peer: "torch_cudnn",
-      batch: 1,
-      qHeads: 32,
-      kvHeads: 8,
-      headDim: 128,
-      kvLen: 8192,
-    },
+    stage: "decode",
+    peer: "torch_cudnn",
+    batch: 1,
+    qHeads: 32,
+    kvHeads: 8,
+    headDim: 128,
+    kvLen: 8192,
     medianUs: 19.4,
   });
   assertEquals(readPeers([STORED, STORED]).length, 104);

@@ -151,7 +151,8 @@ export async function createProbes(
         const gather = gatherProbeDispatch(size, rowBytes, Math.floor(tableBytes / rowBytes));
         entrants.push({
           ...await seeded(gatherName(size, rowBytes), gather),
-          ...{ bytes: gatherProbeBytes(gather), operations: {} },
+          bytes: gatherProbeBytes(gather),
+          operations: {},
         });
       }
       const samples = await sampleInterleaved(timer, entrants.map((e) => e.entrant), settings);

@@ -7,8 +7,15 @@ const encoder = makeRow({ kernel: "encode/prompt", stage: "encode_prompt", media
 const attention = makeRow({ kernel: "prefill/flash", stage: "prefill", median_us: 20_800 });
 
 const peer = (peer: string, medianUs: number, changes: Partial<PeerTime> = {}): PeerTime => ({
-  ...{ stage: "prefill", peer, medianUs, batch: 1, qHeads: 32, kvHeads: 8, headDim: 128 },
-  ...{ kvLen: 8192, ...changes },
+  stage: "prefill",
+  peer,
+  medianUs,
+  batch: 1,
+  qHeads: 32,
+  kvHeads: 8,
+  headDim: 128,
+  kvLen: 8192,
+  ...changes,
 });
 
 Deno.test("without peers the encoder stands beside our own prompt attention, case by case", () => {

@@ -5,9 +5,18 @@ import type { CaseTimes } from "./ratios.ts";
 import { makeRow } from "./testing_row.ts";
 
 const NOTHING: CaseTimes = {
-  ...{ label: "32x8x128", row: makeRow() },
-  ...{ cudaDense: null, wgslDense: null, step: null, ortDense: null },
-  ...{ tokenPool: null, gptFast: null, select: null, topK: null, turnDense: null, isTie: false },
+  label: "32x8x128",
+  row: makeRow(),
+  cudaDense: null,
+  wgslDense: null,
+  step: null,
+  ortDense: null,
+  tokenPool: null,
+  gptFast: null,
+  select: null,
+  topK: null,
+  turnDense: null,
+  isTie: false,
 };
 
 const OWN: CaseTimes = {
@@ -93,9 +102,18 @@ Deno.test("the tables keep within 120 columns", () => {
   const name = "pipeline/" + "x".repeat(30);
   const long = { name, medianUs: 1234567.8, floorUs: 1234567.8 };
   const text = formatRatios([{
-    ...{ label: "y".repeat(40), row: makeRow({ batch: 512, kv_len: 2097152 }) },
-    ...{ cudaDense: { ...long, name: "torch_cudnn" }, wgslDense: long, step: long, ortDense: long },
-    ...{ tokenPool: long, gptFast: long, select: long, topK: long, turnDense: long, isTie: false },
+    label: "y".repeat(40),
+    row: makeRow({ batch: 512, kv_len: 2097152 }),
+    cudaDense: { ...long, name: "torch_cudnn" },
+    wgslDense: long,
+    step: long,
+    ortDense: long,
+    tokenPool: long,
+    gptFast: long,
+    select: long,
+    topK: long,
+    turnDense: long,
+    isTie: false,
   }]);
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 120, line);
 });

@@ -87,7 +87,8 @@ function timesOf(
         .map(({ peer, medianUs }) => ({ name: peer, medianUs })),
     );
   return {
-    ...{ label, row },
+    label,
+    row,
     cudaDense: peer(/^torch_(flash|cudnn)$/),
     wgslDense: timeOf(stage("dense")),
     step: stepOf(step),

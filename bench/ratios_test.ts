@@ -9,7 +9,9 @@ const STORED = `${import.meta.dirname}/../fixtures/results/h100-2026-11-27`;
 const SIZES = { batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 };
 
 const peer = (peer: string, medianUs: number, sizes: Partial<PeerTime> = {}): PeerTime => ({
-  ...{ stage: "decode", peer, medianUs },
+  stage: "decode",
+  peer,
+  medianUs,
   ...SIZES,
   ...sizes,
 });

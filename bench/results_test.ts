@@ -19,8 +19,12 @@ function write(dir: string, ...rows: Partial<ResultRow>[]): void {
   const writer = openResults(dir);
   for (const row of rows) {
     writer.append([makeRow(row)], [{
-      ...{ utc: "2026-07-03T12:34:56.789Z", case_id: "case", kernel: "kernel", params: "{}" },
-      ...{ us: [1, 2.3456789], dropped_us: [] },
+      utc: "2026-07-03T12:34:56.789Z",
+      case_id: "case",
+      kernel: "kernel",
+      params: "{}",
+      us: [1, 2.3456789],
+      dropped_us: [],
     }]);
   }
   writer.close();

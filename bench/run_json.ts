@@ -21,38 +21,77 @@ const amount = v.pipe(number, v.minValue(0));
 const count = v.pipe(amount, v.integer());
 
 const DEVICE = v.strictObject({
-  ...{ adapter: text, vendor: text, driver: text, backend: text, software: v.boolean() },
-  ...{ runtime: text, timer: v.picklist(["timestamp", "wall"]) },
+  adapter: text,
+  vendor: text,
+  driver: text,
+  backend: text,
+  software: v.boolean(),
+  runtime: text,
+  timer: v.picklist(["timestamp", "wall"]),
 });
 
 const SETTINGS = v.strictObject({
-  ...{ hot: v.boolean(), seed: count, noise_pct: amount, max_time_s: amount, memory_bytes: amount },
+  hot: v.boolean(),
+  seed: count,
+  noise_pct: amount,
+  max_time_s: amount,
+  memory_bytes: amount,
 });
 
 const ROW_FIELDS = {
-  ...{ utc: v.pipe(text, v.isoTimestamp()), case_id: text, kernel: text },
+  utc: v.pipe(text, v.isoTimestamp()),
+  case_id: text,
+  kernel: text,
   stage: v.picklist([
     ...["encode_query", "encode_append", "encode_prompt", "score", "select", "attend"] as const,
     ...["merge", "pipeline", "dense", "prefill", "probe"] as const,
   ]),
-  ...{ batch: count, q_heads: count, kv_heads: count, head_dim: count, kv_len: count },
-  ...{ lengths: text, dtype: v.picklist(["f16", "bf16", "f32"]), bits: count },
-  ...{ code_sharing: v.picklist(["head", "group"]), map: text, k: count, selected: count },
-  ...{ sink: count, recent: count, rows: v.nullable(count), unique_rows: v.nullable(count) },
-  ...{ params: v.record(text, number), workgroup: v.nullable(count) },
-  ...{ cache: v.picklist(["cold", "hot"]), memory_bytes: v.nullable(amount), data_digest: text },
-  ...{ steps_per_sample: count, sets: count, touched_bytes: amount },
-  ...{ median_us: v.nullable(amount), ci_low_us: v.nullable(amount) },
-  ...{ ci_high_us: v.nullable(amount), noise_pct: v.nullable(amount) },
-  ...{ samples: count, dropped: count, bytes: amount, gbytes_per_s: v.nullable(amount) },
-  ...{ gflops_per_s: v.nullable(amount), dispatches: count, floor_us: v.nullable(amount) },
-  ...{ roofline_pct: v.nullable(amount), speedup_vs_dense: v.nullable(amount) },
-  ...{ ns_per_tick: v.nullable(amount), rel_l2_err: v.nullable(amount) },
-  ...{ verified: v.boolean(), failure: text },
+  batch: count,
+  q_heads: count,
+  kv_heads: count,
+  head_dim: count,
+  kv_len: count,
+  lengths: text,
+  dtype: v.picklist(["f16", "bf16", "f32"]),
+  bits: count,
+  code_sharing: v.picklist(["head", "group"]),
+  map: text,
+  k: count,
+  selected: count,
+  sink: count,
+  recent: count,
+  rows: v.nullable(count),
+  unique_rows: v.nullable(count),
+  params: v.record(text, number),
+  workgroup: v.nullable(count),
+  cache: v.picklist(["cold", "hot"]),
+  memory_bytes: v.nullable(amount),
+  data_digest: text,
+  steps_per_sample: count,
+  sets: count,
+  touched_bytes: amount,
+  median_us: v.nullable(amount),
+  ci_low_us: v.nullable(amount),
+  ci_high_us: v.nullable(amount),
+  noise_pct: v.nullable(amount),
+  samples: count,
+  dropped: count,
+  bytes: amount,
+  gbytes_per_s: v.nullable(amount),
+  gflops_per_s: v.nullable(amount),
+  dispatches: count,
+  floor_us: v.nullable(amount),
+  roofline_pct: v.nullable(amount),
+  speedup_vs_dense: v.nullable(amount),
+  ns_per_tick: v.nullable(amount),
+  rel_l2_err: v.nullable(amount),
+  verified: v.boolean(),
+  failure: text,
   // Documents that were written before there was this column lack it.
   clock_grain_ns: v.optional(v.nullable(amount), null),
   hand_over: v.optional(v.picklist(["dispatch", "atomics", "barrier", ""]), ""),
-  ...{ us: v.nullable(v.array(amount)), dropped_us: v.nullable(v.array(amount)) },
+  us: v.nullable(v.array(amount)),
+  dropped_us: v.nullable(v.array(amount)),
 } satisfies Record<Exclude<keyof ResultRow, Shared> | "us" | "dropped_us", v.GenericSchema>;
 
 /** Columns of a row that hold one of a few words. */
@@ -92,9 +131,12 @@ const ROW = v.pipe(
 );
 
 const RUN = v.strictObject({
-  ...{ schema: v.literal(SCHEMA), written: v.pipe(text, v.isoTimestamp()) },
+  schema: v.literal(SCHEMA),
+  written: v.pipe(text, v.isoTimestamp()),
   suite: v.strictObject({ version: text, commit: text }),
-  ...{ device: DEVICE, settings: SETTINGS, rows: v.array(ROW) },
+  device: DEVICE,
+  settings: SETTINGS,
+  rows: v.array(ROW),
 });
 
 /** A run as the document has it. */
@@ -167,7 +209,11 @@ function complaint(issue: v.BaseIssue<unknown>): string {
 /** The rows of a document as `results.csv` has them. */
 export function rowsOfRun({ suite, device, settings, rows }: RunDocument): ResultRow[] {
   return rows.map(({ us: _us, dropped_us: _dropped, params, ...row }) => ({
-    ...{ ...row, params: JSON.stringify(params), suite_version: suite.version },
-    ...{ commit: suite.commit, ...device, seed: settings.seed },
+    ...row,
+    params: JSON.stringify(params),
+    suite_version: suite.version,
+    commit: suite.commit,
+    ...device,
+    seed: settings.seed,
   }));
 }

@@ -21,8 +21,12 @@ const TIMED = { ...ROW, samples: 3 };
 const OTHER = { ...ROW, kernel: "dense/other" };
 const { utc, case_id, kernel, params } = ROW;
 const RECORD: SampleRecord = {
-  ...{ utc, case_id, kernel, params },
-  ...{ us: [22.3, 22.4, 22.5], dropped_us: [30] },
+  utc,
+  case_id,
+  kernel,
+  params,
+  us: [22.3, 22.4, 22.5],
+  dropped_us: [30],
 };
 
 Deno.test("a document has numbers, truth values and objects, and the samples of its rows", () => {

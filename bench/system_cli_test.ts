@@ -51,7 +51,9 @@ Deno.test({ name: "a full standard output is told in one sentence", ignore: !lin
       ...[main, 3, "Cannot write the output: No space left on device (os error 28).\n"],
     ]);
     assertEquals(await shell(`$DENO ${main} --help > /dev/full 2> /dev/full`), {
-      ...{ code: 3, out: "", err: "" },
+      code: 3,
+      out: "",
+      err: "",
     });
   }
 });

@@ -11,7 +11,9 @@ export interface Outcome {
 export function command(program: string, ...args: string[]): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", program, ...args],
-    ...{ env: { NO_COLOR: "1" }, stdout: "piped", stderr: "piped" },
+    env: { NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
   });
 }
 

@@ -74,15 +74,18 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
 /** A row of a contender whose check failed. */
 export function makeFailedRow(changes: Partial<ResultRow> = {}): ResultRow {
   return makeRow({
-    ...{ median_us: null, ci_low_us: null, ci_high_us: null, noise_pct: null, samples: 0 },
-    ...{
-      gbytes_per_s: null,
-      gflops_per_s: null,
-      roofline_pct: null,
-      speedup_vs_dense: null,
-      rel_l2_err: 1.9,
-    },
-    ...{ verified: false, failure: "out at [0, 3, 7]: got 0.25, want -0.25" },
+    median_us: null,
+    ci_low_us: null,
+    ci_high_us: null,
+    noise_pct: null,
+    samples: 0,
+    gbytes_per_s: null,
+    gflops_per_s: null,
+    roofline_pct: null,
+    speedup_vs_dense: null,
+    rel_l2_err: 1.9,
+    verified: false,
+    failure: "out at [0, 3, 7]: got 0.25, want -0.25",
     ...changes,
   });
 }

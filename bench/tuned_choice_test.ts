@@ -15,13 +15,11 @@ const defaults = split.defaults(problem, limits);
 async function choice(changes: Partial<TunedEntry>) {
   const entry: TunedEntry = {
     ...facts,
-    ...{
-      kernel: split.name,
-      problem: tunedProblem(problem),
-      params: defaults,
-      us: 1,
-      defaultUs: 2,
-    },
+    kernel: split.name,
+    problem: tunedProblem(problem),
+    params: defaults,
+    us: 1,
+    defaultUs: 2,
     checksum: await tuningChecksum(split, problem),
     ...changes,
   };

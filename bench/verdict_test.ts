@@ -19,8 +19,11 @@ const at = (kvLen: number): Changes => ({
 /** A row that took turns with dense attention of `denseUs`, its interval 1% to each side. */
 const timed = (us: number, denseUs: number, changes: Changes): ResultRow =>
   makeRow({
-    ...{ median_us: us, ci_low_us: us * 0.99, ci_high_us: us * 1.01 },
-    ...{ speedup_vs_dense: denseUs / us, ...changes },
+    median_us: us,
+    ci_low_us: us * 0.99,
+    ci_high_us: us * 1.01,
+    speedup_vs_dense: denseUs / us,
+    ...changes,
   });
 
 const dense = (us: number, changes: Changes) => timed(us, us, changes);
@@ -131,10 +134,16 @@ Deno.test("shapes, batches, types and runs have a sentence each, named by what t
     ...pair(32768, 2),
     ...pair(8192, 3, { batch: 8, case_id: "32x8x128-n8192-b8-f16-c32h-mlp3x128f16-s32-w0+0" }),
     ...pair(8192, 3, {
-      ...{ dtype: "bf16", case_id: "32x8x128-n8192-b1-bf16-c32h-mlp3x128f16-s32-w0+0" },
+      dtype: "bf16",
+      case_id: "32x8x128-n8192-b1-bf16-c32h-mlp3x128f16-s32-w0+0",
     }),
     ...pair(8192, 3, {
-      ...{ q_heads: 28, kv_heads: 4, head_dim: 64, sets: 1, lengths: "8192 500", batch: 2 },
+      q_heads: 28,
+      kv_heads: 4,
+      head_dim: 64,
+      sets: 1,
+      lengths: "8192 500",
+      batch: 2,
       case_id: "28x4x64-n8192_500-b2-f16-c32h-mlp3x128f16-k600-w128+128",
     }),
     ...pair(8192, 0.5, { driver: "NVIDIA 590.2" }),
@@ -186,7 +195,9 @@ Deno.test("steps in hot caches and cold ones are two groups", () => {
 Deno.test("what is missing or FAILED is said and counts nowhere", () => {
   const failedDense = makeFailedRow({ ...at(16384) });
   const failedStep = makeFailedRow({
-    ...{ ...at(16384), kernel: "pipeline/sparse_two", stage: "pipeline" },
+    ...at(16384),
+    kernel: "pipeline/sparse_two",
+    stage: "pipeline",
   });
   const [denseOnly, stepOnly] = pair(16384, 2);
   const below = pairs([1024, 0.5], [4096, 1.5]);

@@ -22,7 +22,9 @@ Deno.test(
     const command = ${JSON.stringify([Deno.execPath(), "eval", inner])};
     Deno.exit(await run(command, { forward: ["SIGTERM"] }));`;
     const child = new Deno.Command(Deno.execPath(), {
-      ...{ args: ["eval", outer], stdout: "piped", env: { NO_COLOR: "1" } },
+      args: ["eval", outer],
+      stdout: "piped",
+      env: { NO_COLOR: "1" },
     }).spawn();
     let text = "";
     for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {

@@ -1,7 +1,11 @@
 /** Text made fit to stand in HTML and XML. */
 
 const ENTITIES: Readonly<Record<string, string>> = {
-  ...{ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" },
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
 };
 
 /** `text` as it must be written between tags or between quotes. Control characters are dropped. */

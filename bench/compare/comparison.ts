@@ -78,7 +78,9 @@ export function compareRuns(
   }));
   return {
     ...rest,
-    ...{ metric, limits, files },
+    metric,
+    limits,
+    files,
     rows: rows.map((row) => ({ row, size: sizeOf(row) }))
       .sort((a, b) => a.size === b.size ? 0 : b.size - a.size)
       .map(({ row }) => row),
@@ -126,7 +128,10 @@ function sizeOf({ others }: ComparedRow): number {
 function describe({ label, path, rows }: Recording): FileInfo {
   const all = (name: keyof ResultRow) => [...new Set(rows.map((row) => row[name]))].join(" + ");
   return {
-    ...{ label, path, utc: rows[0].utc, rows: rows.length },
+    label,
+    path,
+    utc: rows[0].utc,
+    rows: rows.length,
     adapter: all("adapter"),
     driver: all("driver"),
     backend: all("backend"),

@@ -76,7 +76,10 @@ export function pairRecords({ files, rows }: Comparison): PairRecord[] {
   return rows.flatMap(({ kernel, caseId, stage, base, others }) =>
     others.flatMap((other, i) =>
       other === null ? [] : [{
-        ...{ kernel, case_id: caseId, stage, file: files[i + 1].label },
+        kernel,
+        case_id: caseId,
+        stage,
+        file: files[i + 1].label,
         base: short(base?.value),
         value: short(other.estimate?.value),
         ratio: short(other.ratio?.value),

@@ -8,7 +8,11 @@ import { DEFAULT_LIMITS } from "./verdict.ts";
 
 const row = (kernel: string, us: number, changes: Partial<ResultRow> = {}) =>
   makeRow({
-    ...{ kernel, case_id: "one", median_us: us, ci_low_us: us * 0.99, ci_high_us: us * 1.01 },
+    kernel,
+    case_id: "one",
+    median_us: us,
+    ci_low_us: us * 0.99,
+    ci_high_us: us * 1.01,
     ...changes,
   });
 const failed = makeFailedRow({ kernel: "f", case_id: "one" });
@@ -51,7 +55,8 @@ Deno.test("the text tells the files, every pair, the stages and what the verdict
 
 Deno.test("where a line has no room for its case, the case stands beneath it", () => {
   const recordings = [A, B].map((rows, i) => ({
-    ...{ label: "AB"[i], path: `${i}.csv` },
+    label: "AB"[i],
+    path: `${i}.csv`,
     rows: rows.map((each) => ({ ...each, case_id: "c".repeat(60) })),
   }));
   const comparison = compareRuns(recordings, "time", DEFAULT_LIMITS);
@@ -113,7 +118,10 @@ Deno.test("CSV and JSON have a record for each pair, with full numbers", () => {
   assertEquals(told.stages[1], {
     file: "C",
     stages: [{
-      ...{ stage: "dense", pairs: 1, meanRatio: 0.5, meanRooflineRatio: 1.18677 },
+      stage: "dense",
+      pairs: 1,
+      meanRatio: 0.5,
+      meanRooflineRatio: 1.18677,
       verdicts: { SAME: 0, FASTER: 1, SLOWER: 0, UNSURE: 0, FAILED: 0, "NO VALUE": 0 },
     }],
   });

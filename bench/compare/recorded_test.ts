@@ -28,7 +28,8 @@ function compared(
     return [rowOf(row, base), rowOf(row, other.map((us) => us * slowdown(row)))];
   });
   const recordings = ["A", "B"].map((label, i) => ({
-    ...{ label, path: label },
+    label,
+    path: label,
     rows: pairs.map((pair) => pair[i]),
   }));
   return compareRuns(recordings, "time", DEFAULT_LIMITS);

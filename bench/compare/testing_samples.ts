@@ -32,7 +32,12 @@ export function recordedRows(): RecordedRow[] {
 export function rowOf({ case_id, kernel, stage }: RecordedRow, us: readonly number[]): ResultRow {
   const { low, high } = medianInterval(us);
   return makeRow({
-    ...{ case_id, kernel, stage, samples: us.length },
-    ...{ median_us: median(us), ci_low_us: low, ci_high_us: high },
+    case_id,
+    kernel,
+    stage,
+    samples: us.length,
+    median_us: median(us),
+    ci_low_us: low,
+    ci_high_us: high,
   });
 }

@@ -5,8 +5,11 @@ import { DEFAULT_LIMITS, judge, limitPctOf, verdictOf } from "./verdict.ts";
 
 const timed = (us: number, half = 0) =>
   makeRow({
-    ...{ median_us: us, ci_low_us: us - half, ci_high_us: us + half },
-    ...{ gbytes_per_s: 2000 / us, roofline_pct: 1000 / us },
+    median_us: us,
+    ci_low_us: us - half,
+    ci_high_us: us + half,
+    gbytes_per_s: 2000 / us,
+    roofline_pct: 1000 / us,
   });
 
 Deno.test("sameness and change are shown by where the whole interval lies", () => {

@@ -40,7 +40,9 @@ export function writeCheckpoint(
   if (best !== null) put("best", best.params);
   return writeSafetensors(tensors, {
     fit_checkpoint: VERSION,
-    ...{ step: String(step), waited: String(waited), loss: String(loss) },
+    step: String(step),
+    waited: String(waited),
+    loss: String(loss),
     ...(best && { best_step: String(best.step), best_mass: String(best.mass) }),
     ...Object.fromEntries(Object.entries(run).map(([name, value]) => [RUN + name, value])),
   });

@@ -15,7 +15,10 @@ const JAX = { sanitizeOps: false, sanitizeResources: false } as const;
 
 const [HEADS, QUERIES, KEYS, HEAD_DIM, BITS] = [2, 3, 12, 6, 8];
 const SHAPE: LearnedMapShape = {
-  ...{ headDim: HEAD_DIM, bits: BITS, sharing: "head", heads: HEADS },
+  headDim: HEAD_DIM,
+  bits: BITS,
+  sharing: "head",
+  heads: HEADS,
   map: { layers: 3, hidden: 10, dtype: "f32" },
 };
 const LAST_TOKENS = [4, 9, 20];

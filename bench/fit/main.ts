@@ -89,7 +89,12 @@ async function fit(
   const begin = performance.now();
   const seconds = () => (performance.now() - begin) / 1000;
   const { best, last, ending } = await train({
-    ...{ recipe, shape, sample: run.sample, validate, start, mostUnread },
+    recipe,
+    shape,
+    sample: run.sample,
+    validate,
+    start,
+    mostUnread,
     afterStep(status) {
       const { step } = status;
       if (step % Math.ceil(recipe.steps / 100) === 0) {

@@ -19,7 +19,9 @@ Deno.test("flags change the recipe, and where things are written is no part of t
   const options = parseFitOptions([...NEEDED, ...paper, ...rest, "--resume"]);
   assertEquals(options.recipe, {
     ...RECIPES.paper,
-    ...{ loss: { learns: "positives", top: 256, alpha: 10 }, learningRate: 0.01, steps: 9 },
+    loss: { learns: "positives", top: 256, alpha: 10 },
+    learningRate: 0.01,
+    steps: 9,
   });
   assertEquals([options.validation, options.ropeBase, options.resume], [[], null, true]);
   assertEquals(

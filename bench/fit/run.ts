@@ -54,15 +54,22 @@ export async function prepareRun(
   const { training, validation } = split;
   const { loss } = recipe;
   return {
-    ...{ recipe, shape, split },
+    recipe,
+    shape,
+    split,
     sample: createSampler({ contexts: training, windows, recipe, seed, ropeBase }),
     start: { step: 0, state, best: null, waited: 0, loss: 0 },
     identity: {
-      ...{ recipe: recipe.name, steps: String(recipe.steps), lr: String(recipe.learningRate) },
+      recipe: recipe.name,
+      steps: String(recipe.steps),
+      lr: String(recipe.learningRate),
       ...(loss.learns === "positives" && { top: String(loss.top), alpha: String(loss.alpha) }),
-      ...{ seed: String(seed), bits: String(bits), layers: String(layers) },
+      seed: String(seed),
+      bits: String(bits),
+      layers: String(layers),
       "rope-base": String(ropeBase ?? "none"),
-      ...{ sink: String(windows.sink), recent: String(windows.recent) },
+      sink: String(windows.sink),
+      recent: String(windows.recent),
       val: validation.map(({ label }) => label).join(",") || "none",
       traces: await digestOf(contexts),
       settings: await digest(new TextEncoder().encode(JSON.stringify(recipe))),
@@ -70,7 +77,8 @@ export async function prepareRun(
     about: {
       trained_on: files.map(({ name }) => name).join(", "),
       command: options.command,
-      ...{ recipe: recipe.name, seed: String(seed) },
+      recipe: recipe.name,
+      seed: String(seed),
     },
     createValidate: () =>
       validation.length === 0 ? null : createValidate(validation, windows, recipe, ropeBase),

@@ -23,7 +23,12 @@ async function runTo(run: FitRun, last: number, start: Snapshot = run.start, mos
   const losses: number[] = [];
   const { recipe, shape, sample } = run;
   const outcome = await train({
-    ...{ recipe, shape, sample, start, mostUnread, validate: run.createValidate() },
+    recipe,
+    shape,
+    sample,
+    start,
+    mostUnread,
+    validate: run.createValidate(),
     afterStep: ({ step, loss }) => {
       losses.push(loss);
       return step >= last;
@@ -115,7 +120,11 @@ Deno.test({
     for (const mostUnread of [0, 2, 9]) {
       const saved: number[] = [];
       const training = {
-        ...{ recipe, shape: run.shape, sample, start: run.start, mostUnread },
+        recipe,
+        shape: run.shape,
+        sample,
+        start: run.start,
+        mostUnread,
         validate: run.createValidate(),
         afterStep: () => false,
         save: ({ step }: Snapshot) => void saved.push(step),

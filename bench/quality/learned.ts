@@ -80,9 +80,18 @@ function problemOf(context: TraceContext, { map, windows }: LearnedRun, k: numbe
   const { queryHeads, headDim, kvLen } = context;
   const { bits, sharing, map: layers } = map.shape;
   return {
-    ...{ batch: 1, qHeads: queryHeads, kvHeads: 1, headDim, kvLen },
-    ...{ capacity: roundCapacity(kvLen), dtype: "f32", bits, sharing },
-    ...{ map: layers, topK: { count: k }, ...windows },
+    batch: 1,
+    qHeads: queryHeads,
+    kvHeads: 1,
+    headDim,
+    kvLen,
+    capacity: roundCapacity(kvLen),
+    dtype: "f32",
+    bits,
+    sharing,
+    map: layers,
+    topK: { count: k },
+    ...windows,
   };
 }
 

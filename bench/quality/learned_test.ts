@@ -18,8 +18,18 @@ Deno.test({
     const trace = await readTraceFile(SHIPPED_TRACE);
     const { queryHeads, headDim, kvLen } = trace;
     const problem: Problem = {
-      ...{ batch: 1, qHeads: queryHeads, kvHeads: 1, headDim, kvLen, capacity: kvLen },
-      ...{ dtype: "f32", bits: 32, sharing: "head", topK: { count: 0 }, sink: 0, recent: 0 },
+      batch: 1,
+      qHeads: queryHeads,
+      kvHeads: 1,
+      headDim,
+      kvLen,
+      capacity: kvLen,
+      dtype: "f32",
+      bits: 32,
+      sharing: "head",
+      topK: { count: 0 },
+      sink: 0,
+      recent: 0,
       map: { layers: 1, hidden: 128, dtype: "f16" },
     };
     const packed = randomProjection(problem, 1);
@@ -33,9 +43,14 @@ Deno.test({
     } as const;
     const map: LearnedMap = { shape, query: numbers, key: numbers, about: {} };
     const { rows, contenders, deviation } = await runQuality({
-      ...{ trace: "shipped", contexts: [{ name: "", context: trace }], sparsities: [16, 32] },
+      trace: "shipped",
+      contexts: [{ name: "", context: trace }],
+      sparsities: [16, 32],
       methods: METHODS.filter(({ name }) => ["learned", "random-32"].includes(name)),
-      ...{ windows: { sink: 128, recent: 128 }, seed: 1, fit: null, learned: { device, map } },
+      windows: { sink: 128, recent: 128 },
+      seed: 1,
+      fit: null,
+      learned: { device, map },
     });
     assertEquals(contenders.length, 1);
     assert(deviation > 0 && deviation < 1e-5, `${deviation}`);

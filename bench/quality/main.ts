@@ -76,8 +76,15 @@ async function readInputs(
   };
   const trace = options.trace.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
   return {
-    ...{ trace, contexts, methods, sparsities, windows, seed },
-    ...{ fit: fit?.[0].context ?? null, learned, adapter: host?.info.adapter ?? null },
+    trace,
+    contexts,
+    methods,
+    sparsities,
+    windows,
+    seed,
+    fit: fit?.[0].context ?? null,
+    learned,
+    adapter: host?.info.adapter ?? null,
   };
 }
 

@@ -29,8 +29,14 @@ export interface Sums {
 /** No query yet. */
 export function noSums(): Sums {
   return {
-    ...{ queries: 0, recall: 0, recalled: 0, middleCaught: 0, middle: 0, caught: 0 },
-    ...{ error: 0, deviation: 0 },
+    queries: 0,
+    recall: 0,
+    recalled: 0,
+    middleCaught: 0,
+    middle: 0,
+    caught: 0,
+    error: 0,
+    deviation: 0,
   };
 }
 

@@ -30,7 +30,9 @@ export function qualityCharts(rows: readonly QualityRow[]): QualityChart[] {
         const shown = rows.filter((row) => row[measure.field] !== null).sort((a, b) => a.k - b.k);
         const [{ trace, sink, recent }] = rows;
         return {
-          ...{ trace, field: measure.field, rows: shown },
+          trace,
+          field: measure.field,
+          rows: shown,
           title: `${measure.title}: ${trace}`,
           description:
             `A line for each of ${legend.length} methods against the tokens taken, with ` +
@@ -50,9 +52,12 @@ function optionsOf(
   return {
     ...seriesScales(legend),
     x: {
-      ...{ type: "symlog", label: "tokens taken of the middle, k" },
-      ...{ ticks: [...new Set(shown.map(({ k }) => k))], tickFormat: String },
-      ...{ insetLeft: 12, insetRight: 12 },
+      type: "symlog",
+      label: "tokens taken of the middle, k",
+      ticks: [...new Set(shown.map(({ k }) => k))],
+      tickFormat: String,
+      insetLeft: 12,
+      insetRight: 12,
     },
     y: { label: title.toLowerCase(), grid: true, zero: true, nice: true },
     marks: [

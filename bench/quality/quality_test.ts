@@ -47,7 +47,9 @@ function independently(trace: Trace, k: number, costsOf: CostsOf | null): number
       const total = logits.reduce((sum, logit) => sum + Math.exp(logit - highest), 0);
       const mass = (token: number) => Math.exp(logits[token] - highest) / total;
       const windows = (kEff: number) => ({
-        ...{ sinkEnd: SINK, recentStart: length - RECENT, kEff },
+        sinkEnd: SINK,
+        recentStart: length - RECENT,
+        kEff,
         attended: SINK + RECENT + kEff,
       });
       const isMiddle = (token: number) => token >= SINK && token < length - RECENT;
@@ -73,9 +75,19 @@ function independently(trace: Trace, k: number, costsOf: CostsOf | null): number
 function random32(trace: Trace): CostsOf {
   const { headDim, queryHeads, kvLen } = trace;
   const problem: Problem = {
-    ...{ batch: 1, qHeads: queryHeads, kvHeads: 1, headDim, kvLen, capacity: kvLen, dtype: "f16" },
-    ...{ bits: 32, sharing: "head", map: { layers: 1, hidden: 128, dtype: "f16" } },
-    ...{ topK: { sparsity: 32 }, sink: SINK, recent: RECENT },
+    batch: 1,
+    qHeads: queryHeads,
+    kvHeads: 1,
+    headDim,
+    kvLen,
+    capacity: kvLen,
+    dtype: "f16",
+    bits: 32,
+    sharing: "head",
+    map: { layers: 1, hidden: 128, dtype: "f16" },
+    topK: { sparsity: 32 },
+    sink: SINK,
+    recent: RECENT,
   };
   const map = new Float16Array(randomProjection(problem, 1).buffer);
   const encode = (row: ArrayLike<number>, head: number) => {
@@ -149,7 +161,8 @@ Deno.test("the shipped trace's figures are those of an independent computation",
     edges: null,
   };
   const rows = await rowsFor(trace, Object.keys(methods), {
-    ...{ sparsities: [32, 64], windows: { sink: SINK, recent: RECENT } },
+    sparsities: [32, 64],
+    windows: { sink: SINK, recent: RECENT },
   });
   for (const [name, costsOf] of Object.entries(methods)) {
     for (const budget of [k, k / 2]) {

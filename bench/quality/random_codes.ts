@@ -31,9 +31,19 @@ export function randomSelector(context: TraceContext, bits: number, seed: number
 function planesOf(context: TraceContext, bits: number, seed: number): Float32Array[] {
   const { headDim, queryHeads, kvLen } = context;
   const problem: Problem = {
-    ...{ batch: 1, qHeads: queryHeads, kvHeads: 1, headDim, kvLen, capacity: kvLen, dtype: "f32" },
-    ...{ bits, sharing: "head", map: { layers: 1, hidden: 128, dtype: "f16" } },
-    ...{ topK: { count: 0 }, sink: 0, recent: 0 },
+    batch: 1,
+    qHeads: queryHeads,
+    kvHeads: 1,
+    headDim,
+    kvLen,
+    capacity: kvLen,
+    dtype: "f32",
+    bits,
+    sharing: "head",
+    map: { layers: 1, hidden: 128, dtype: "f16" },
+    topK: { count: 0 },
+    sink: 0,
+    recent: 0,
   };
   const numbers = new Float16Array(randomProjection(problem, seed).buffer);
   const size = (headDim + 1) * bits;

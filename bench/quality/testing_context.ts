@@ -11,9 +11,13 @@ export function smallContext(positions: readonly number[], seed = 1): TraceConte
   const random = createRandom(seed);
   const normal = (length: number) => Float32Array.from({ length }, () => random.normal());
   return {
-    ...{ k: normal(kvLen * headDim), v: normal(kvLen * headDim) },
+    k: normal(kvLen * headDim),
+    v: normal(kvLen * headDim),
     q: normal(queryHeads * positions.length * headDim),
-    ...{ positions: Int32Array.from(positions), headDim, kvLen, queryHeads },
+    positions: Int32Array.from(positions),
+    headDim,
+    kvLen,
+    queryHeads,
   };
 }
 
@@ -24,15 +28,14 @@ export async function rowsFor(
   changes: Partial<QualityRun> = {},
 ): Promise<readonly QualityRow[]> {
   const { rows } = await runQuality({
-    ...{
-      trace: "small",
-      contexts: [{ name: "", context }],
-      sparsities: [8],
-      seed: 1,
-      fit: context,
-    },
+    trace: "small",
+    contexts: [{ name: "", context }],
+    sparsities: [8],
+    seed: 1,
+    fit: context,
     methods: METHODS.filter(({ name }) => methods.includes(name)),
-    ...{ windows: { sink: 4, recent: 4 }, learned: null },
+    windows: { sink: 4, recent: 4 },
+    learned: null,
     ...changes,
   });
   return rows;

@@ -51,7 +51,8 @@ function figureOf(rows: readonly ResultRow[], points: readonly Point[], roof: Ro
   const ridge = roof.gflopsPerS / roof.gbytesPerS;
   const range = rangeOf([...points.map(({ flopsPerByte }) => flopsPerByte), ridge]);
   const line = [range[0], ridge, range[1]].map((x) => ({
-    ...{ x, y: Math.min(roof.gflopsPerS, x * roof.gbytesPerS) },
+    x,
+    y: Math.min(roof.gflopsPerS, x * roof.gbytesPerS),
   }));
   const rates = [...points.map(({ gflopsPerS }) => gflopsPerS), ...line.map(({ y }) => y)];
   const told: Series = { label: "probes: streaming read, f32 multiply-adds", ...ROOF };
@@ -70,20 +71,31 @@ function figureOf(rows: readonly ResultRow[], points: readonly Point[], roof: Ro
         height: 360,
         marginLeft: 68,
         x: {
-          ...{ type: "log", domain: range, label: "operations per byte", tickFormat: String },
+          type: "log",
+          domain: range,
+          label: "operations per byte",
+          tickFormat: String,
           ticks: powersOf10(range),
         },
         y: {
-          ...{ type: "log", domain: rangeOf(rates), label: "GFLOP/s", grid: true },
-          ...{ ticks: powersOf10(rates), tickFormat: String },
+          type: "log",
+          domain: rangeOf(rates),
+          label: "GFLOP/s",
+          grid: true,
+          ticks: powersOf10(rates),
+          tickFormat: String,
         },
         color: { type: "identity" },
         symbol: { type: "identity" },
         marks: [
           Plot.lineY(line, { x: "x", y: "y", strokeWidth: 1.5, curve: "linear" }),
           Plot.dot(points, {
-            ...{ x: "flopsPerByte", y: "gflopsPerS", r: 3.5, fillOpacity: 0.55 },
-            ...{ fill: color, stroke: color },
+            x: "flopsPerByte",
+            y: "gflopsPerS",
+            r: 3.5,
+            fillOpacity: 0.55,
+            fill: color,
+            stroke: color,
             symbol: ({ stage }: Point) => stageSeries(stage).symbol,
             title: ({ row, flopsPerByte, gflopsPerS }: Point) =>
               `${row.kernel}, ${caseName(row, lines)}: ${decimalCell(gflopsPerS, 1)} GFLOP/s at ` +

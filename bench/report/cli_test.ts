@@ -15,9 +15,20 @@ novel,oracle,2048,16,352,all,26,,0.8,0.85,0.02,128,128,1\r
 
 const TUNED = (kernel: string, LANES: number, us: number | null, phase = "final") =>
   JSON.stringify({
-    ...{ utc: "2026-07-03T12:34:56.789Z", adapter: "Some GPU", driver: "1.0", backend: "vulkan" },
-    ...{ case_id: "32x8x128-n8192-b1", kernel, checksum: "abc", type: "measured", phase },
-    ...{ params: { LANES, SPLITS: 8 * LANES, SLICES: 2 }, us, low: us, high: us, samples: 7 },
+    utc: "2026-07-03T12:34:56.789Z",
+    adapter: "Some GPU",
+    driver: "1.0",
+    backend: "vulkan",
+    case_id: "32x8x128-n8192-b1",
+    kernel,
+    checksum: "abc",
+    type: "measured",
+    phase,
+    params: { LANES, SPLITS: 8 * LANES, SLICES: 2 },
+    us,
+    low: us,
+    high: us,
+    samples: 7,
     failure: us === null ? "hung" : null,
   }) + "\n";
 const TUNING = TUNED("dense/split", 8, 20) + TUNED("dense/split", 4, 12.5) +

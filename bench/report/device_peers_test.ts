@@ -14,8 +14,10 @@ Deno.test("each card's sparse step is set against the peers of that card", () =>
   const rows = CARDS.flatMap((card) => readResults(`${RESULTS}/${RUNS[card]}.csv`).rows);
   const words = [`H200=${peersOf("h200")}`, `h100=${peersOf("h100")}`];
   const sections = sectionsOf({
-    ...{ rows, peers: readDevicePeers(words, ADAPTERS) },
-    ...{ quality: [], tuning: [] },
+    rows,
+    peers: readDevicePeers(words, ADAPTERS),
+    quality: [],
+    tuning: [],
   });
   const claims = sections.slice(1).map(({ heading, figures }) => {
     const cuda = figures.find(({ id }) => id.endsWith("speedup-cuda"));

@@ -191,8 +191,19 @@ Deno.test("hostile names are text", () => {
     makeRow({ ...names, dtype: "f16", kernel: "probe/stream 1 KiB", stage: "probe" }),
   ];
   const quality: QualityRow[] = [{
-    ...{ trace: evil, method: evil, bits_per_token_per_kv_head: 1, sparsity: 8, k: 3, queries: 1 },
-    ...{ recall: 1, mass_middle: 1, mass_total: 1, output_rel_err: 0, sink: 0, recent: 0, seed: 1 },
+    trace: evil,
+    method: evil,
+    bits_per_token_per_kv_head: 1,
+    sparsity: 8,
+    k: 3,
+    queries: 1,
+    recall: 1,
+    mass_middle: 1,
+    mass_total: 1,
+    output_rel_err: 0,
+    sink: 0,
+    recent: 0,
+    seed: 1,
     head: "all",
   }];
   const html = pageHtml(sectionsOf({ rows, peers: new Map(), quality, tuning: [] }), {
@@ -209,16 +220,19 @@ Deno.test("devices have sections of their own, software is marked, and ids are u
   const cpu = { adapter: "llvmpipe", software: true };
   const rows = inTurns([makeRow(cpu), makeRow({ ...step, ...cpu }), makeRow(), makeRow(step)]);
   const quality: QualityRow[] = [0, 128].map((sink) => ({
-    ...{ trace: "novel", method: "edges", bits_per_token_per_kv_head: 0, sparsity: 8, k: 3, sink },
-    ...{
-      queries: 1,
-      recall: 1,
-      mass_middle: 1,
-      mass_total: 1,
-      output_rel_err: 0,
-      recent: 0,
-      seed: 1,
-    },
+    trace: "novel",
+    method: "edges",
+    bits_per_token_per_kv_head: 0,
+    sparsity: 8,
+    k: 3,
+    sink,
+    queries: 1,
+    recall: 1,
+    mass_middle: 1,
+    mass_total: 1,
+    output_rel_err: 0,
+    recent: 0,
+    seed: 1,
     head: "all",
   }));
   const sections = sectionsOf({ rows, peers: new Map(), quality, tuning: [] });

@@ -61,7 +61,10 @@ function figureOf(
   const lines = lineNames(rows);
   const color = ({ stage }: ResultRow) => stageSeries(stage).color;
   const roofs = [...new Set(probes.map(({ what }) => what))].map((label, i): Series => ({
-    ...{ label, color: "currentColor", symbol: "circle", dashes: DASHES[i % DASHES.length] },
+    label,
+    color: "currentColor",
+    symbol: "circle",
+    dashes: DASHES[i % DASHES.length],
   }));
   const top = Math.max(...probes.map(({ rate }) => rate));
   const bytes = [...kernels, ...probes].map(({ bytes }) => bytes);
@@ -82,29 +85,37 @@ function figureOf(
         height: 360,
         marginLeft: 60,
         x: {
-          ...{ type: "log", label: "bytes moved in a step", domain: rangeOf(bytes) },
-          ...{ tickFormat: bytesName, ticks: powersOf10(bytes) },
+          type: "log",
+          label: "bytes moved in a step",
+          domain: rangeOf(bytes),
+          tickFormat: bytesName,
+          ticks: powersOf10(bytes),
           insetLeft: 8,
         },
         y: {
-          ...{
-            type: "log",
-            label: "GB/s",
-            domain: rangeOf(rates),
-            grid: true,
-            tickFormat: (v: number) => String(v),
-          },
+          type: "log",
+          label: "GB/s",
+          domain: rangeOf(rates),
+          grid: true,
+          tickFormat: (v: number) => String(v),
           ticks: powersOf10(rates),
         },
         marks: [
           ...roofs.map(({ label, dashes }) =>
             Plot.lineY(probes.filter(({ what }) => what === label), {
-              ...{ x: "bytes", y: "rate", strokeWidth: 1.5, strokeDasharray: dashes },
+              x: "bytes",
+              y: "rate",
+              strokeWidth: 1.5,
+              strokeDasharray: dashes,
             })
           ),
           Plot.dot(kernels, {
-            ...{ x: "bytes", y: "gbytes_per_s", r: 3.5, fillOpacity: 0.55 },
-            ...{ fill: color, stroke: color },
+            x: "bytes",
+            y: "gbytes_per_s",
+            r: 3.5,
+            fillOpacity: 0.55,
+            fill: color,
+            stroke: color,
             symbol: ({ stage }: TimedRow) => stageSeries(stage).symbol,
             title: (row: TimedRow) =>
               `${row.kernel}, ${caseName(row, lines)}: ${decimalCell(row.gbytes_per_s, 1)} GB/s, ` +

@@ -38,7 +38,8 @@ export function tunings(lines: readonly LogLine[]): Tuning[] {
     const device = isAlone ? name : `${name}, driver ${driver}`;
     const kernels = new Map(own.map((line) => [`${line.case_id} ${line.kernel}`, subjectOf(line)]));
     const measured = [...kernels.values()].map((subject) => ({
-      ...{ subject, ...known(own, subject) },
+      subject,
+      ...known(own, subject),
     }));
     const unique = (values: readonly string[]) => [...new Set(values)];
     return {

@@ -7,10 +7,20 @@ const FACTS = { command: "deno task report", written: "2026-01-02T03:04:05.678Z"
 
 function tuned(LANES: number, WORKGROUP: number, us: number | null): LogLine {
   return {
-    ...{ utc: "2026-07-03T12:34:56.789Z", adapter: "llvmpipe", driver: "1.0", backend: "vulkan" },
-    ...{ case_id: "32x8x128-n8192-b1-f16", kernel: "dense/split", checksum: "abc" },
-    ...{ type: "measured", phase: us === null ? "explore" : "final" },
-    ...{ params: { LANES, WORKGROUP }, us, low: us, high: us, samples: 7 },
+    utc: "2026-07-03T12:34:56.789Z",
+    adapter: "llvmpipe",
+    driver: "1.0",
+    backend: "vulkan",
+    case_id: "32x8x128-n8192-b1-f16",
+    kernel: "dense/split",
+    checksum: "abc",
+    type: "measured",
+    phase: us === null ? "explore" : "final",
+    params: { LANES, WORKGROUP },
+    us,
+    low: us,
+    high: us,
+    samples: 7,
     failure: us === null ? "hung" : null,
   };
 }
@@ -20,8 +30,17 @@ const of = (tuning: LogLine[]) => sectionsOf({ rows: [], peers: new Map(), quali
 function opened(): LogLine {
   const { utc, adapter, driver, backend, case_id, kernel, checksum } = tuned(8, 64, 20);
   return {
-    ...{ utc, adapter, driver, backend, case_id, kernel, checksum, type: "opened" },
-    ...{ defaults: { LANES: 8, WORKGROUP: 64 }, allowed: 4, strategy: "exhaustive" },
+    utc,
+    adapter,
+    driver,
+    backend,
+    case_id,
+    kernel,
+    checksum,
+    type: "opened",
+    defaults: { LANES: 8, WORKGROUP: 64 },
+    allowed: 4,
+    strategy: "exhaustive",
   };
 }
 
@@ -80,10 +99,10 @@ Deno.test("logs of one adapter by two drivers are two devices", () => {
 
 Deno.test("hostile names of a log are text", () => {
   const evil = `<img src=x onerror="alert(1)">&'"`;
-  const lines = [8, 4].map((lanes): LogLine => ({
-    ...{ ...tuned(lanes, 64, lanes), params: { [evil]: lanes, b: 1 } },
-    ...{ adapter: evil, driver: evil, kernel: evil, case_id: evil },
-  }));
+  const names = { adapter: evil, driver: evil, kernel: evil, case_id: evil };
+  const lines = [8, 4].map((lanes) =>
+    ({ ...tuned(lanes, 64, lanes), ...names, params: { [evil]: lanes, b: 1 } }) as LogLine
+  );
   const html = pageHtml(of(lines), FACTS);
   assertEquals(html.match(/<img/g), null);
   assertStringIncludes(html, "&lt;img src=x");

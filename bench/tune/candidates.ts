@@ -33,7 +33,8 @@ export function candidateSpace(
   const axes = Object.entries(values);
   const given = inputsOf(contender, p, defaults);
   return {
-    ...{ defaults, values },
+    defaults,
+    values,
     size: axes.reduce((product, [, list]) => product * list.length, 1),
     at(index) {
       const params: Record<string, number> = { ...defaults };

@@ -48,7 +48,9 @@ export function heatCells(
     if (us === null || x === undefined || y === undefined) continue;
     const known = cells.get(`${x} ${y}`);
     cells.set(`${x} ${y}`, {
-      ...{ x, y, us: Math.min(us, known?.us ?? Infinity) },
+      x,
+      y,
+      us: Math.min(us, known?.us ?? Infinity),
       candidates: 1 + (known?.candidates ?? 0),
     });
   }
@@ -71,14 +73,18 @@ export function heatMapChart(
       `, from ${cellText(Math.min(...times))} to ${cellText(Math.max(...times))}.`,
     legend: [],
     options: {
-      ...{ height: 62 + 36 * rows.length, marginTop: 8, marginLeft: 72 },
+      height: 62 + 36 * rows.length,
+      marginTop: 8,
+      marginLeft: 72,
       x: { type: "band", domain: ascending(cells.map(({ x }) => x)), label: nameX, tickSize: 0 },
       y: { type: "band", domain: rows, label: nameY, tickSize: 0, axis: nameY ? "left" : null },
       color: { type: "log", scheme: "viridis", reverse: true, domain: spanOf(times) },
       marks: [
         Plot.cell(cells, { x: "x", y: "y", fill: "us" }),
         Plot.text(cells, {
-          ...{ x: "x", y: "y", text: ({ us }: HeatCell) => cellText(us) },
+          x: "x",
+          y: "y",
+          text: ({ us }: HeatCell) => cellText(us),
           // Fast cells are bright, slow ones dark.
           fill: ({ us }: HeatCell) => us < middleOf(times) ? "black" : "white",
         }),

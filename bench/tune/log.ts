@@ -84,7 +84,9 @@ export function openLog(
     file.truncateSync(whole.length);
     const open = file;
     return {
-      ...{ dir, path, lines },
+      dir,
+      path,
+      lines,
       append: (line) => appendWhole(open, path, `${JSON.stringify(line)}\n`),
       close: () => open.close(),
     };
@@ -176,18 +178,33 @@ const text = v.string();
 const params = v.record(text, v.number());
 const time = v.nullable(v.pipe(v.number(), v.minValue(0)));
 const SUBJECT = {
-  ...{ adapter: text, driver: text, backend: text, case_id: text, kernel: text, checksum: text },
+  adapter: text,
+  driver: text,
+  backend: text,
+  case_id: text,
+  kernel: text,
+  checksum: text,
   utc: text,
 };
 const LINE = v.variant("type", [
   v.object({ ...SUBJECT, type: v.literal("done") }),
   v.object({
-    ...{ ...SUBJECT, type: v.literal("opened"), defaults: params },
-    ...{ allowed: v.nullable(v.number()), strategy: v.picklist(STRATEGIES) },
+    ...SUBJECT,
+    type: v.literal("opened"),
+    defaults: params,
+    allowed: v.nullable(v.number()),
+    strategy: v.picklist(STRATEGIES),
   }),
   v.object({
-    ...{ ...SUBJECT, type: v.literal("measured"), phase: v.picklist(PHASES), params },
-    ...{ us: time, low: time, high: time, samples: v.number(), failure: v.nullable(text) },
+    ...SUBJECT,
+    type: v.literal("measured"),
+    phase: v.picklist(PHASES),
+    params,
+    us: time,
+    low: time,
+    high: time,
+    samples: v.number(),
+    failure: v.nullable(text),
   }),
   v.object({ ...SUBJECT, type: v.literal("unmeasured"), params, why: text }),
 ]);

@@ -4,11 +4,20 @@ import { known, type LogLine, type LogSubject, openLog, parseLog } from "./log.t
 import type { Measured } from "./messages.ts";
 
 const SUBJECT: LogSubject = {
-  ...{ adapter: "Some GPU", driver: "1.0", backend: "vulkan" },
-  ...{ case_id: "32x8x128", kernel: "dense/split", checksum: "abc" },
+  adapter: "Some GPU",
+  driver: "1.0",
+  backend: "vulkan",
+  case_id: "32x8x128",
+  kernel: "dense/split",
+  checksum: "abc",
 };
 const MEASURED: Measured = {
-  ...{ phase: "explore", params: { LANES: 8 }, us: 12.5, low: 12, high: 13, samples: 7 },
+  phase: "explore",
+  params: { LANES: 8 },
+  us: 12.5,
+  low: 12,
+  high: 13,
+  samples: 7,
   failure: null,
 };
 const LINE: LogLine = {
@@ -18,7 +27,10 @@ const LINE: LogLine = {
   ...MEASURED,
 };
 const OPENED = {
-  ...{ type: "opened", defaults: { LANES: 16 }, allowed: 3, strategy: "random" },
+  type: "opened",
+  defaults: { LANES: 16 },
+  allowed: 3,
+  strategy: "random",
 } as const;
 
 function inFolder(body: (folder: string) => void): void {
@@ -40,10 +52,14 @@ Deno.test("a log gives back what was appended, and nothing of other subjects", (
     const again = openLog(`${folder}/new`, { resume: true });
     again.close();
     assertEquals(known(again.lines, SUBJECT), {
-      ...{ defaults: OPENED.defaults, measured: [MEASURED], done: false },
+      defaults: OPENED.defaults,
+      measured: [MEASURED],
+      done: false,
     });
     assertEquals(known(again.lines, { ...SUBJECT, driver: "2.0" }), {
-      ...{ defaults: null, measured: [], done: true },
+      defaults: null,
+      measured: [],
+      done: true,
     });
   }));
 

@@ -14,23 +14,29 @@ async function run(folder: string, marker: string, resume = false): Promise<Tune
   const flags = ["--shape", "4x2x64", "--kv", "256", "--kernels", "merge/merge"];
   const result = await runJobs({
     options: {
-      ...{ cases: casesOf(parseOptions(flags)), budgetMs: 15_000, strategy: null },
-      ...{ silenceMs: 60_000, memoryBytes: 1e9, noisePct: 1, seed: 1, timer: "auto" },
+      cases: casesOf(parseOptions(flags)),
+      budgetMs: 15_000,
+      strategy: null,
+      silenceMs: 60_000,
+      memoryBytes: 1e9,
+      noisePct: 1,
+      seed: 1,
+      timer: "auto",
     },
-    ...{
-      facts: (await openAdapter()).info,
-      log,
-      onProgress: () => {},
-      onOutcome: () => {},
-      onNote: () => {},
-    },
+    facts: (await openAdapter()).info,
+    log,
+    onProgress: () => {},
+    onOutcome: () => {},
+    onNote: () => {},
     spawn: () =>
       new Deno.Command(Deno.execPath(), {
         args: [
           ...["run", "-A", "--no-check", "--preload", `${import.meta.dirname}/../testing_loss.ts`],
           `${import.meta.dirname}/worker.ts`,
         ],
-        ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "piped",
         env: { NO_COLOR: "1", TESTING_LOSS: `merge/merge 3 ${marker}` },
       }),
   });

@@ -47,14 +47,12 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(`Stopped; go on with --resume --out ${log.dir}`);
   });
   const result = await runJobs({
-    ...{
-      options,
-      log,
-      facts: host.info,
-      request: choice?.request,
-      spawn: spawnWorker,
-      stop: stop.signal,
-    },
+    options,
+    log,
+    facts: host.info,
+    request: choice?.request,
+    spawn: spawnWorker,
+    stop: stop.signal,
     onProgress: progress.update,
     onNote: (note) => notes.add(note),
     onOutcome(outcome) {

@@ -78,7 +78,11 @@ export function entryOf(outcome: Outcome): TunedEntry | null {
   if (best === null) return null;
   const { adapter, driver, backend, kernel, checksum } = outcome.subject;
   return {
-    ...{ adapter, driver, backend, kernel, checksum },
+    adapter,
+    driver,
+    backend,
+    kernel,
+    checksum,
     problem: tunedProblem(outcome.benchCase.problem),
     params: tunableParams(best.params),
     us: best.us,

@@ -24,8 +24,12 @@ function final(params: Params, us: number, half: number): Measured {
 function outcome(...measured: Measured[]): Outcome {
   const [benchCase] = casesOf(parseOptions(["--shape", "4x2x64", "--kv", "256"]));
   const subject = {
-    ...{ adapter: "Some GPU", driver: "1.0", backend: "vulkan" },
-    ...{ case_id: benchCase.caseId, kernel: "dense/split", checksum: "abc" },
+    adapter: "Some GPU",
+    driver: "1.0",
+    backend: "vulkan",
+    case_id: benchCase.caseId,
+    kernel: "dense/split",
+    checksum: "abc",
   };
   const contender = findContender("dense/split");
   const latest = latestOf(measured);

@@ -93,9 +93,14 @@ async function jobsOf({ options, facts }: TuneRun): Promise<Job[]> {
     benchCase.contenders.map((contender) => ({ benchCase, contender }))
   );
   return await Promise.all(pairs.map(async ({ benchCase, contender }) => ({
-    ...{ benchCase, contender },
+    benchCase,
+    contender,
     subject: {
-      ...{ adapter, driver, backend, case_id: benchCase.caseId, kernel: contender.name },
+      adapter,
+      driver,
+      backend,
+      case_id: benchCase.caseId,
+      kernel: contender.name,
       checksum: await tuningChecksum(contender, benchCase.problem),
     },
   })));
@@ -157,10 +162,16 @@ async function runJob(
     const end = await supervise(
       run.spawn,
       {
-        ...{ kernel: contender.name, problem: benchCase.problem, known: measured, batch },
-        ...{ strategy: options.strategy, seed: options.seed, noisePct: options.noisePct },
+        kernel: contender.name,
+        problem: benchCase.problem,
+        known: measured,
+        batch,
+        strategy: options.strategy,
+        seed: options.seed,
+        noisePct: options.noisePct,
         timer: options.timer,
-        ...{ budgetMs: Math.max(1, budgetMs - spentMs), memoryBytes: options.memoryBytes },
+        budgetMs: Math.max(1, budgetMs - spentMs),
+        memoryBytes: options.memoryBytes,
         leftOut: unmeasured.map(({ params }) => params),
         request: run.request,
       },

@@ -8,8 +8,12 @@ import { runJobs, type TuneResult } from "./run.ts";
 const CHILD = `${import.meta.dirname}/testing_child.ts`;
 
 const FACTS = {
-  ...{ runtime: "deno 2.9.6", adapter: "Some GPU", vendor: "nvidia", driver: "1.0" },
-  ...{ backend: "vulkan", software: false },
+  runtime: "deno 2.9.6",
+  adapter: "Some GPU",
+  vendor: "nvidia",
+  driver: "1.0",
+  backend: "vulkan",
+  software: false,
 };
 
 /** Runs `kernels` with a child that has a fault; the log is that of `folder`. */
@@ -24,17 +28,27 @@ async function run(
   const cases = casesOf(parseOptions(["--shape", "4x2x64", "--kv", "256", "--kernels", kernels]));
   const result = await runJobs({
     options: {
-      ...{ cases, budgetMs: 60_000, strategy: null, silenceMs: 4000, memoryBytes: 1e9 },
-      ...{ noisePct: 1, seed: 1 },
+      cases,
+      budgetMs: 60_000,
+      strategy: null,
+      silenceMs: 4000,
+      memoryBytes: 1e9,
+      noisePct: 1,
+      seed: 1,
       timer: "auto",
     },
-    ...{ facts: FACTS, log, onProgress: () => {}, onOutcome: () => {} },
+    facts: FACTS,
+    log,
+    onProgress: () => {},
+    onOutcome: () => {},
     onNote: () => {},
     spawn() {
       children++;
       return new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", "--no-check", CHILD, fault, `${folder}/marker`],
-        ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "piped",
       });
     },
   });

@@ -12,7 +12,11 @@ const FINALS_MS = 3500;
  * the time of a step and many parameters.
  */
 const SHARES: Readonly<Partial<Record<Stage, number>>> = {
-  ...{ dense: 3, attend: 3, score: 3, pipeline: 1.5, select: 1.5 },
+  dense: 3,
+  attend: 3,
+  score: 3,
+  pipeline: 1.5,
+  select: 1.5,
 };
 
 /** The share of a kernel, beside those of others. */

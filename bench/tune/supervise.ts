@@ -27,7 +27,9 @@ export type Spawn = () => Deno.Command;
 export const spawnWorker: Spawn = () =>
   new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", new URL("./worker.ts", import.meta.url).href],
-    ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
     env: { NO_COLOR: "1" },
   });
 

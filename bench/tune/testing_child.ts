@@ -44,7 +44,13 @@ while (open.length > 0) {
   for (const params of batch) {
     const us = 10 * params.WORKGROUP;
     const measured: Measured = {
-      ...{ phase: "final", params, us, low: us, high: us, samples: 20, failure: null },
+      phase: "final",
+      params,
+      us,
+      low: us,
+      high: us,
+      samples: 20,
+      failure: null,
     };
     say({ type: "measured", ...measured });
   }

@@ -121,7 +121,9 @@ function openInputs(
   problem: Problem,
 ): InputSets {
   return new InputSets(device, problem, {
-    ...{ limits, seed: settings.seed, unroll: !facts.software },
+    limits,
+    seed: settings.seed,
+    unroll: !facts.software,
     budgetBytes: inputBytes,
   });
 }

@@ -22,16 +22,27 @@ const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const time = v.pipe(v.number(), v.finite(), v.gtValue(0));
 
 const PROBLEM = {
-  ...{ batch: count, qHeads: count, kvHeads: count, headDim: count, kvLen: count, bits: count },
-  ...{ dtype: v.picklist(["f16", "bf16", "f32"]), sharing: v.picklist(["head", "group"]) },
+  batch: count,
+  qHeads: count,
+  kvHeads: count,
+  headDim: count,
+  kvLen: count,
+  bits: count,
+  dtype: v.picklist(["f16", "bf16", "f32"]),
+  sharing: v.picklist(["head", "group"]),
 } satisfies Record<keyof TunedProblem, v.GenericSchema>;
 
 const ENTRIES = v.array(v.object(
   {
-    ...{ adapter: text, driver: v.nullable(text), backend: v.nullable(text), kernel: text },
-    ...{ checksum: text, problem: v.object(PROBLEM) },
+    adapter: text,
+    driver: v.nullable(text),
+    backend: v.nullable(text),
+    kernel: text,
+    checksum: text,
+    problem: v.object(PROBLEM),
     params: v.record(v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
-    ...{ us: time, defaultUs: v.nullable(time) },
+    us: time,
+    defaultUs: v.nullable(time),
   } satisfies Record<keyof TunedEntry, v.GenericSchema>,
 ));
 

@@ -6,14 +6,24 @@ import { loadTuning, parseTuning, readTuning, updateTuning, withEntry } from "./
 const ROOT = `${import.meta.dirname}/../..`;
 
 const ENTRY: TunedEntry = {
-  ...{ adapter: "Some GPU", driver: null, backend: "vulkan", kernel: "dense/split" },
+  adapter: "Some GPU",
+  driver: null,
+  backend: "vulkan",
+  kernel: "dense/split",
   checksum: "0123",
   problem: {
-    ...{ batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 32768 },
-    ...{ dtype: "f16", bits: 32, sharing: "head" },
+    batch: 1,
+    qHeads: 32,
+    kvHeads: 8,
+    headDim: 128,
+    kvLen: 32768,
+    dtype: "f16",
+    bits: 32,
+    sharing: "head",
   },
   params: { WORKGROUP: 128, PREFETCH: 0 },
-  ...{ us: 52.25, defaultUs: null },
+  us: 52.25,
+  defaultUs: null,
 };
 
 Deno.test("a tuning file gives back what was written, alone in its folder", async () => {

@@ -17,8 +17,12 @@ async function main(): Promise<void> {
   const job: TuneJob = await new Response(Deno.stdin.readable).json();
   const contender = findContender(job.kernel);
   const context = await openContext(await openAdapter({ request: job.request }), {
-    ...{ hot: false, noisePct: job.noisePct, maxTimeMs: job.budgetMs },
-    ...{ memoryBytes: job.memoryBytes, seed: job.seed, ...readRevision() },
+    hot: false,
+    noisePct: job.noisePct,
+    maxTimeMs: job.budgetMs,
+    memoryBytes: job.memoryBytes,
+    seed: job.seed,
+    ...readRevision(),
     timer: job.timer,
     onProgress: () => {},
   });

@@ -123,7 +123,10 @@ export const selectGather: Contender = defineContender({
       BLOCK: 1024,
       NEWEST: 0,
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-      ...{ WORKGROUP, LANES, TOKENS, SPLITS },
+      WORKGROUP,
+      LANES,
+      TOKENS,
+      SPLITS,
       // More would hold longer shares, in memory that other workgroups on the SM need.
       AHEAD: 1,
       HAND_OVER: handOverParam(limits),

@@ -21,8 +21,12 @@ const split = findContender("dense/split");
 const defaults = split.defaults(p, LIMITS);
 const entry: TunedEntry = {
   ...KEY,
-  ...{ kernel: split.name, checksum: await tuningChecksum(split, p), problem: tunedProblem(p) },
-  ...{ params: { ...defaults, SPLITS: 8 }, us: 10, defaultUs: 12 },
+  kernel: split.name,
+  checksum: await tuningChecksum(split, p),
+  problem: tunedProblem(p),
+  params: { ...defaults, SPLITS: 8 },
+  us: 10,
+  defaultUs: 12,
 };
 
 async function found(

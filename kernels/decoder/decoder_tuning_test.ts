@@ -8,9 +8,19 @@ import { createDecoder } from "./decoder.ts";
 import { limitsOf } from "../core/device_limits.ts";
 
 const p: Problem = {
-  ...{ batch: 1, qHeads: 4, kvHeads: 2, headDim: 64, kvLen: 256, capacity: 256, dtype: "f16" },
-  ...{ bits: 32, sharing: "head", map: { layers: 1, hidden: 128, dtype: "f16" } },
-  ...{ topK: { sparsity: 8 }, sink: 4, recent: 16 },
+  batch: 1,
+  qHeads: 4,
+  kvHeads: 2,
+  headDim: 64,
+  kvLen: 256,
+  capacity: 256,
+  dtype: "f16",
+  bits: 32,
+  sharing: "head",
+  map: { layers: 1, hidden: 128, dtype: "f16" },
+  topK: { sparsity: 8 },
+  sink: 4,
+  recent: 16,
 };
 
 Deno.test("a decoder runs with tuned parameters, and with the caller's before them", async () => {
@@ -18,8 +28,13 @@ Deno.test("a decoder runs with tuned parameters, and with the caller's before th
   const { device } = await openDevice(adapter, []);
   const defaults = sparsePortable.defaults(p, limitsOf(device));
   const entry: TunedEntry = {
-    ...{ adapter: info.adapter, driver: info.driver, backend: info.backend },
-    ...{ kernel: sparsePortable.name, problem: tunedProblem(p), us: 10, defaultUs: 12 },
+    adapter: info.adapter,
+    driver: info.driver,
+    backend: info.backend,
+    kernel: sparsePortable.name,
+    problem: tunedProblem(p),
+    us: 10,
+    defaultUs: 12,
     checksum: await tuningChecksum(sparsePortable, p),
     params: { ...defaults, "attend.SPLITS": 4 },
   };

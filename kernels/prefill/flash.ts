@@ -27,7 +27,12 @@ export const flashKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
-    ...{ WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS },
+    WORKGROUP,
+    ROWS,
+    COLUMNS,
+    COLUMN_THREADS,
+    DEPTH,
+    KEYS,
   },
 });
 
