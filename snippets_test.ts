@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { SHIPPED_MAP } from "./fixtures/map_file.ts";
 
 const ROOT = new URL("./", import.meta.url);
-const DOCUMENTED = ["README.md", "mod.ts", "bench/", "fixtures/", "kernels/", "tools/"];
+const DOCUMENTED = ["README.md", "mod.ts", "docs/", "bench/", "fixtures/", "kernels/", "tools/"];
 
 interface Snippet {
   /** The file that shows it, and its place among that file's snippets. */

@@ -60,7 +60,7 @@ How to measure
                      what is missing is measured and appended, and of several rows of one
                      kernel and case the last counts; ratios.csv and report.html, with
                      figures, are of the last run
-  --json FILE        write the run as one JSON document, too: bench/RUN-JSON.md describes it
+  --json FILE        write the run as one JSON document, too: docs/run-json.md describes it
   --peers FILE,..    CSV of other software's times in f16 (bench/peers.ts has the columns), set
                      against the fastest dense kernel and sparse step of each case
 

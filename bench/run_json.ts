@@ -1,5 +1,5 @@
 /**
- * A run as one JSON document for other programs; RUN-JSON.md describes it. Valibot checks what is
+ * A run as one JSON document for other programs; docs/run-json.md describes it. Valibot checks what is
  * read: it tells the place of what is wrong, has no dependencies and is the smallest such library.
  */
 import * as v from "valibot";

@@ -56,7 +56,7 @@ export interface Recipe<Loss extends MassLoss | PositivesLoss = MassLoss | Posit
 }
 
 /**
- * The recipes by name. `paper` is arXiv 2412.14468's; `bench/NOTES-fit.md` tells what each
+ * The recipes by name. `paper` is arXiv 2412.14468's; `docs/notes-fit.md` tells what each
  * choice of `best` gains on held-out contexts.
  */
 export const RECIPES: { readonly best: Recipe<MassLoss>; readonly paper: Recipe<PositivesLoss> } = {
