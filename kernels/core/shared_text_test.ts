@@ -7,7 +7,6 @@ const FOLDER = new URL("../", import.meta.url);
 const DIFFERENT = [
   "bin_total",
   "code_place",
-  "join",
   "load_place",
   "main",
   "marks",
