@@ -194,6 +194,7 @@ export {
   type BoundProgram,
   bufferUsage,
   checkFits,
+  CompileError,
   type CompileOptions,
   compilePlan,
   dispatchWgsl,

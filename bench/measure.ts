@@ -1,6 +1,7 @@
 /** Measures a case: every contender checked, then timed against the others, then checked again. */
 import type { Contender, Stage } from "../kernels/core/contender.ts";
 import type { Verdict } from "../kernels/verify/judge.ts";
+import { CompileError } from "../kernels/core/program.ts";
 import { kvBytes, type Problem } from "../kernels/core/problem.ts";
 import type { BenchCase } from "./cases.ts";
 import { type Ceilings, ceilingsOf, floorUs } from "./ceilings.ts";
@@ -92,6 +93,20 @@ export async function measureCase(
     for (const [i, { contender, params }] of missing.entries()) {
       settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
       const prepared = await orRefusal(contender, () => prepare(inputs, contender, params, hot));
+      if (prepared instanceof CompileError) {
+        await guard.check();
+        const subject = {
+          contender,
+          params,
+          plan: contender.plan(p, params),
+          cost: contender.cost(p, params),
+          sets: 0,
+          touched: 0,
+        };
+        const fault = { ok: false, relL2: null, worst: null, checked: firstLine(prepared.message) };
+        tell.onRows([row(subject, fault, null, null, null)], []);
+        continue;
+      }
       if ("why" in prepared) {
         leftOut.push(prepared);
         continue;
@@ -155,13 +170,19 @@ export async function measureCase(
 async function orRefusal<T>(
   { name }: Contender,
   make: () => Promise<T>,
-): Promise<T | Refusal> {
+): Promise<T | Refusal | CompileError> {
   try {
     return await make();
   } catch (error) {
     if (error instanceof RangeError) return { name, why: error.message };
+    if (error instanceof CompileError) return error;
     throw error;
   }
+}
+
+/** Compilers show the source below their complaint. */
+function firstLine(message: string): string {
+  return message.trim().split("\n")[0];
 }
 
 /** Why a kernel has no time. */

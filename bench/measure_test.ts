@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { findContender } from "../kernels/core/registry.ts";
 import { casesOf } from "./cases.ts";
 import { type MeasureContext, openContext } from "./context.ts";
@@ -54,6 +54,31 @@ Deno.test("kernels without any time are left out, in a sentence each", async () 
   assert(rows.length > 0 && rows.every(({ stage }) => stage === "probe"));
   assertEquals([...leftOut], [`merge/merge: ${WHY}`, `dense/split: ${WHY}`]);
   assertEquals(tooLarge, []);
+});
+
+Deno.test("a kernel that does not compile is a FAILED row, and the others go on", async () => {
+  const { device } = context;
+  const create = device.createShaderModule;
+  device.createShaderModule = (descriptor) =>
+    create.call(device, descriptor.label === "dense/split" ? { code: "no WGSL" } : descriptor);
+  try {
+    const other = casesOf(parseOptions(args.with(3, "192")))[0];
+    const outcome = newOutcome();
+    lastMessage = "";
+    await measureInto(outcome, context, other, [], { append() {} } as unknown as ResultsWriter);
+    const [row, ...more] = outcome.rows.filter(({ stage }) => stage !== "probe");
+    assertEquals(more, []);
+    assertEquals([row.kernel, row.verified, row.median_us, row.rel_l2_err], [
+      "dense/split",
+      false,
+      null,
+      null,
+    ]);
+    assertMatch(row.failure, /^dense\/split does not compile: /);
+    assertEquals([...outcome.leftOut], [`merge/merge: ${WHY}`]);
+  } finally {
+    device.createShaderModule = create;
+  }
 });
 
 Deno.test("without any time of a probe a case ends in one sentence", async () => {

@@ -105,6 +105,15 @@ export function probeRows(
   }));
 }
 
+/** What a row tells of a kernel besides its times. */
+type RowSubject = Pick<
+  Contestant,
+  "contender" | "params" | "plan" | "cost" | "sets" | "touched"
+>;
+
+/** What a check found; a kernel that did not run has no error. */
+type CheckOutcome = Omit<Verdict, "relL2"> & { readonly relL2: number | null };
+
 /** A function that makes the rows of one case. */
 export function rowMaker(
   context: MeasureContext,
@@ -112,8 +121,8 @@ export function rowMaker(
   ceilings: Ceilings,
 ) {
   return (
-    { contender, params, plan, cost, sets, touched }: Contestant,
-    verdict: Verdict,
+    { contender, params, plan, cost, sets, touched }: RowSubject,
+    verdict: CheckOutcome,
     samples: Samples | null,
     bestDenseUs: number | null,
     rows: GatheredRows | null,
@@ -185,7 +194,7 @@ function planHandOver({ dispatches, buffers }: Plan): HandOver | "" {
   return PARTIALS.some((name) => buffers[name]?.role === "scratch") ? "dispatch" : "";
 }
 
-function failureOf({ checked, worst }: Verdict): string {
+function failureOf({ checked, worst }: CheckOutcome): string {
   if (!worst) return checked;
   return `${worst.what} at [${worst.index.join(", ")}]: got ${worst.got}, want ${worst.want}`;
 }

@@ -93,7 +93,7 @@ export function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroup
 /**
  * Compiles every dispatch of a plan; equal shaders on one device are compiled once.
  *
- * @throws {Error} naming the kernel and the compiler's first complaint.
+ * @throws {CompileError} naming the kernel and the compiler's first complaint.
  */
 export async function compilePlan(
   device: GPUDevice,
@@ -117,6 +117,12 @@ export async function compilePlan(
   return { plan, steps };
 }
 
+/** Thrown where the device's compiler refuses a kernel; says which, and what it said. */
+export class CompileError extends Error {
+  /** Name of the error class. */
+  override readonly name = "CompileError";
+}
+
 async function compileShader(
   device: GPUDevice,
   label: string,
@@ -127,7 +133,7 @@ async function compileShader(
   const module = device.createShaderModule({ label, code });
   const scope = device.popErrorScope();
   const complaint = await scope;
-  if (complaint) throw new Error(`${label} does not compile: ${complaint.message}`);
+  if (complaint) throw new CompileError(`${label} does not compile: ${complaint.message}`);
   try {
     return await device.createComputePipelineAsync({
       label,
@@ -135,7 +141,7 @@ async function compileShader(
       compute: { module, entryPoint: "main" },
     });
   } catch (error) {
-    throw new Error(`${label} makes no pipeline: ${(error as Error).message}`);
+    throw new CompileError(`${label} makes no pipeline: ${(error as Error).message}`);
   }
 }
 
