@@ -70,14 +70,19 @@ export const gatherMerge: Contender = defineContender({
   defaults(p, limits) {
     const long = p.capacity > 65536;
     const shared = queriesPerList(p) > 1;
-    return {
-      WORKGROUP: shared || long ? 256 : 128,
+    const of = (WORKGROUP: number): Params => ({
+      WORKGROUP,
       LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4)),
       TOKENS: long ? 4 : 2,
       PREFETCH: 0,
       HAND_OVER: handOverParam(limits),
       SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512),
-    };
+    });
+    // Long rows of large workgroups overflow a small device's memory.
+    const ways = [256, 128, 64].filter((threads) => threads <= (shared || long ? 256 : 128)).map(
+      of,
+    );
+    return ways.find((params) => !gatherMerge.refuses(p, params, limits)) ?? ways[0];
   },
   refuses,
   plan,

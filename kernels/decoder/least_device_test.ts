@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { MODELS } from "../../fixtures/models.ts";
+import { gatherMerge } from "../attend/gather_merge.ts";
 import type { Contender, DeviceLimits } from "../core/contender.ts";
 import { checkProblem, type Problem } from "../core/problem.ts";
 import { CONTENDERS } from "../core/registry.ts";
@@ -62,4 +63,17 @@ Deno.test("with 8 buffers, 16 KiB and 256 threads some pipeline runs every probl
     count++;
   }
   assertEquals(count, SHAPES.length * 60);
+});
+
+Deno.test("gathered attention with merge takes smaller workgroups where memory is short", () => {
+  const limits: DeviceLimits = { ...LEAST, subgroupMinSize: 32 };
+  for (const kvLen of [1024, 8192, 131072]) {
+    const [p] = problems();
+    const wide = { ...p, headDim: 256, kvLen, capacity: kvLen };
+    const params = gatherMerge.defaults(wide, limits);
+    assertEquals(gatherMerge.refuses(wide, params, limits), undefined);
+    // A device with more memory keeps the workgroups that are fastest there.
+    const roomy = gatherMerge.defaults(wide, { ...limits, maxComputeWorkgroupStorageSize: 49152 });
+    assertEquals(roomy.WORKGROUP, kvLen > 65536 ? 256 : 128);
+  }
 });
