@@ -7,7 +7,13 @@ import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../core/con
 import { defineKernel } from "../core/define.ts";
 import { HAND_OVER_CODE, handOverBytes } from "../merge/hand_over.ts";
 import { limitsOf } from "../core/device_limits.ts";
-import { allocate, bindProgram, compilePlan, recordProgram } from "../core/program.ts";
+import {
+  allocate,
+  bindProgram,
+  CompileError,
+  compilePlan,
+  recordProgram,
+} from "../core/program.ts";
 import type { Dialect } from "../core/wgsl.ts";
 import type { Compiler } from "../core/wgsl_compiler.ts";
 import handOverSource from "./hand_over.wgsl" with { type: "text" };
@@ -83,7 +89,7 @@ const checked = new WeakMap<GPUDevice, Map<string, Promise<CheckedDevice>>>();
  * @param handOver The hand-over to try; `dispatch` needs no trial.
  * @param dialect The WGSL that the device's compiler takes (default: the device is asked).
  * @returns What kernels may rely on, which is never more than the device and the caller said.
- * @throws {Error} where a check does not compile, as in the wrong dialect.
+ * @throws {CompileError} where a check does not compile in the dialect that was given.
  */
 export function checkDevice(
   device: GPUDevice,
@@ -111,15 +117,16 @@ async function check(
   const { subgroupMinSize, ...limits } = limitsOf(device);
   const notes: string[] = [];
   const subgroupFault = features.has("subgroups")
-    ? await findSubgroupFault(device, subgroupMinSize, dialect)
+    ? await orCompileFault(dialect, () => findSubgroupFault(device, subgroupMinSize, dialect))
     : undefined;
   if (subgroupFault) {
     features.delete("subgroups");
     notes.push(`Kernels with subgroups are left out: ${subgroupFault}.`);
   }
-  const handOverFault = handOver === "dispatch"
-    ? undefined
-    : await findHandOverFault(device, handOver, handOverKernel, dialect);
+  const handOverFault = handOver === "dispatch" ? undefined : await orCompileFault(
+    dialect,
+    () => findHandOverFault(device, handOver, handOverKernel, dialect),
+  );
   if (handOverFault) {
     notes.push(`A dispatch of its own merges partials on this device: ${handOverFault}.`);
   }
@@ -132,6 +139,22 @@ async function check(
     },
     notes,
   };
+}
+
+/**
+ * What `find` found; a compiler that refuses the check in its own dialect is a fault of the device.
+ * In a dialect that the caller gave it is the caller's mistake, and is thrown.
+ */
+async function orCompileFault(
+  dialect: Dialect | undefined,
+  find: () => Promise<string | undefined>,
+): Promise<string | undefined> {
+  try {
+    return await find();
+  } catch (error) {
+    if (dialect !== undefined || !(error instanceof CompileError)) throw error;
+    return error.message.split("\n")[0];
+  }
 }
 
 /** What is wrong with a device's subgroups; undefined if nothing was found. */

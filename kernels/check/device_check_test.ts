@@ -73,6 +73,34 @@ Deno.test("a device that fails loses subgroups and hand-overs, in a sentence eac
   faulty.destroy();
 });
 
+Deno.test("a compiler that refuses the checks takes kernels away, in a sentence each", async () => {
+  const { device: refusing } = await openTestDevice();
+  const create = refusing.createShaderModule.bind(refusing);
+  refusing.createShaderModule = ({ label = "", code }) =>
+    create({ label, code: label.startsWith("check/") ? "no WGSL" : code });
+  const { limits, features: kept, notes } = await checkDevice(refusing, "barrier");
+  assertEquals(kept.has("subgroups"), false);
+  assertEquals(limits.handOver, "dispatch");
+  const said = notes.toReversed();
+  assertMatch(
+    said[0],
+    /^A dispatch of its own merges partials on this device: check\/hand_over does not compile: .+\.$/,
+  );
+  if (features.has("subgroups")) {
+    assertMatch(
+      said[1],
+      /^Kernels with subgroups are left out: check\/subgroups does not compile: .+\.$/,
+    );
+  }
+  assertEquals(said.length, features.has("subgroups") ? 2 : 1);
+
+  const { p } = testCase({ lengths: [300] });
+  const decoder = await createDecoder(refusing, p, { unroll: false });
+  assertEquals(findContender(decoder.contender).features, []);
+  decoder.destroy();
+  refusing.destroy();
+});
+
 Deno.test("checkDevice() tries again after it could not finish", async () => {
   const { device: unlucky } = await openTestDevice([]);
   const { createBuffer } = unlucky;

@@ -133,7 +133,7 @@ async function compileShader(
   const module = device.createShaderModule({ label, code });
   const scope = device.popErrorScope();
   const complaint = await scope;
-  if (complaint) throw new CompileError(`${label} does not compile: ${complaint.message}`);
+  if (complaint) throw new CompileError(`${label} does not compile: ${complaint.message.trim()}`);
   try {
     return await device.createComputePipelineAsync({
       label,
