@@ -149,8 +149,8 @@ fn joined(quad: u32, count: u32) -> vec4f {
   return select(sum, vec4f(peak, sum.yzw), quad == HEAD_QUADS);
 }
 
-/// Leaves a quad of a partial for whoever joins the splits.
-fn leave_partial(at: u32, quad: vec4f) {
+/// Stores a quad of a partial for the workgroup that joins the splits.
+fn store_partial(at: u32, quad: vec4f) {
   if (HAND_OVER == 2u) {
     let words = bitcast<vec4<u32>>(quad);
     atomicStore(&hand_over.words[at * 4u], words.x);
@@ -162,16 +162,14 @@ fn leave_partial(at: u32, quad: vec4f) {
   }
 }
 
-/// A quad of a partial that some workgroup left.
-fn left_partial(at: u32) -> vec4f {
-  if (HAND_OVER == 2u) {
-    let x = atomicLoad(&hand_over.words[at * 4u]);
-    let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
-    let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
-    let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
-    return bitcast<vec4f>(vec4<u32>(x, y, z, w));
-  }
-  return hand_over.partials[at];
+/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they are
+/// needed: compilers issue such loads together only if no branch on HAND_OVER stands between them.
+fn atomic_partial(at: u32) -> vec4f {
+  let x = atomicLoad(&hand_over.words[at * 4u]);
+  let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
+  let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
+  let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
+  return bitcast<vec4f>(vec4<u32>(x, y, z, w));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -330,7 +328,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(highest, weight, 0.0, 0.0));
   workgroupBarrier();
   if (thread < PARTIAL_QUADS) {
-    leave_partial(list * LIST_QUADS + wid.x * PARTIAL_QUADS + thread, joined(thread, ROWS));
+    store_partial(list * LIST_QUADS + wid.x * PARTIAL_QUADS + thread, joined(thread, ROWS));
   }
   if (HAND_OVER == 0u) {
     return;
@@ -341,9 +339,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   storageBarrier();
   if (thread == 0u) { atomicStore(&hand_over.arrivals[list], 0u); }
   let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E; // joins like a split that attended a row of zeros
-  for (var e = 0u; e < PARTIAL_LOADS; e++) { // @unroll
-    let at = min(e * WORKGROUP + thread, SPLITS * PARTIAL_QUADS - 1u);
-    pool[at] = bitcast<vec4<u32>>(left_partial(list * LIST_QUADS + at));
+  if (HAND_OVER == 2u) {
+    for (var e = 0u; e < PARTIAL_LOADS; e++) { // @unroll
+      let at = min(e * WORKGROUP + thread, SPLITS * PARTIAL_QUADS - 1u);
+      pool[at] = bitcast<vec4<u32>>(atomic_partial(list * LIST_QUADS + at));
+    }
+  } else {
+    for (var e = 0u; e < PARTIAL_LOADS; e++) { // @unroll
+      let at = min(e * WORKGROUP + thread, SPLITS * PARTIAL_QUADS - 1u);
+      pool[at] = bitcast<vec4<u32>>(hand_over.partials[list * LIST_QUADS + at]);
+    }
   }
   let of_sink = select(vec4f(0.0), vec4f(sink, f32(sink > LOWEST), 0.0, 0.0), thread == HEAD_QUADS);
   if (thread < PARTIAL_QUADS) { pool[SPLITS * PARTIAL_QUADS + thread] = bitcast<vec4<u32>>(of_sink); }

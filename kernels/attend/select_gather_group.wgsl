@@ -130,8 +130,8 @@ fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
   return sums;
 }
 
-/// Leaves a quad of a partial for whoever joins the splits.
-fn leave_partial(at: u32, quad: vec4f) {
+/// Stores a quad of a partial for the workgroup that joins the splits.
+fn store_partial(at: u32, quad: vec4f) {
   if (HAND_OVER == 2u) {
     let words = bitcast<vec4<u32>>(quad);
     atomicStore(&hand_over.words[at * 4u], words.x);
@@ -143,26 +143,60 @@ fn leave_partial(at: u32, quad: vec4f) {
   }
 }
 
-/// A quad of a partial that some workgroup left.
-fn left_partial(at: u32) -> vec4f {
-  if (HAND_OVER == 2u) {
-    let x = atomicLoad(&hand_over.words[at * 4u]);
-    let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
-    let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
-    let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
-    return bitcast<vec4f>(vec4<u32>(x, y, z, w));
-  }
-  return hand_over.partials[at];
+/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they are
+/// needed: compilers issue such loads together only if no branch on HAND_OVER stands between them.
+fn atomic_partial(at: u32) -> vec4f {
+  let x = atomicLoad(&hand_over.words[at * 4u]);
+  let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
+  let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
+  let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
+  return bitcast<vec4f>(vec4<u32>(x, y, z, w));
 }
 
-/// The maximum and the denominator of a partial that some workgroup left.
-fn left_stats(at: u32) -> vec2f {
-  if (HAND_OVER == 2u) {
-    let peak = atomicLoad(&hand_over.words[at * 4u]);
-    let denominator = atomicLoad(&hand_over.words[at * 4u + 1u]);
-    return bitcast<vec2f>(vec2<u32>(peak, denominator));
+/// Loads m and l of a partial that was handed over by atomics.
+fn atomic_stats(at: u32) -> vec2f {
+  let m = atomicLoad(&hand_over.words[at * 4u]);
+  let l = atomicLoad(&hand_over.words[at * 4u + 1u]);
+  return bitcast<vec2f>(vec2<u32>(m, l));
+}
+
+/// Joins the partials of a query head's splits, the first of which begins at quad `first`: one quad of
+/// the output, zero for a list of no tokens. `sink` is a logit in log2 units.
+fn join_plain(first: u32, column: u32, sink: f32) -> vec4f {
+  var m = max(sink, LOWEST);
+  for (var s = 0u; s < SPLITS; s++) { // @unroll
+    m = max(m, hand_over.partials[first + s * PARTIAL_QUADS + HEAD_QUADS].x);
   }
-  return hand_over.partials[at].xy;
+  var l = 0.0;
+  var acc = vec4f(0.0);
+  for (var s = 0u; s < SPLITS; s++) { // @unroll
+    let split_stats = hand_over.partials[first + s * PARTIAL_QUADS + HEAD_QUADS];
+    let alpha = exp2(split_stats.x - m);
+    l += split_stats.y * alpha;
+    acc += hand_over.partials[first + s * PARTIAL_QUADS + column] * alpha;
+  }
+  let attends = l > 0.0 || l != l;
+  l += select(exp2(sink - m), 0.0, sink <= LOWEST);
+  return select(vec4f(0.0), acc / l, attends);
+}
+
+/// The same for partials that were handed over by atomics.
+fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
+  var m = max(sink, LOWEST);
+  for (var s = 0u; s < SPLITS; s++) { // @unroll
+    m = max(m, atomic_stats(first + s * PARTIAL_QUADS + HEAD_QUADS).x);
+  }
+  var l = 0.0;
+  var acc = vec4f(0.0);
+  for (var s = 0u; s < SPLITS; s++) { // @unroll
+    let split_stats = atomic_stats(first + s * PARTIAL_QUADS + HEAD_QUADS);
+    let alpha = exp2(split_stats.x - m);
+    l += split_stats.y * alpha;
+    acc += atomic_partial(first + s * PARTIAL_QUADS + column) * alpha;
+  }
+  let attends = l > 0.0 || l != l;
+  l += select(exp2(sink - m), 0.0, sink <= LOWEST);
+  return select(vec4f(0.0), acc / l, attends);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -332,9 +366,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       }
       let h = turn * TOGETHER + column / HEAD_QUADS;
       let slot = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
-      leave_partial(slot + column % HEAD_QUADS, numerator);
+      store_partial(slot + column % HEAD_QUADS, numerator);
       if (column % HEAD_QUADS == 0u) {
-        leave_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
+        store_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
       }
     }
     workgroupBarrier();
@@ -354,19 +388,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let first = list * LIST_QUADS + column / HEAD_QUADS * SPLITS * PARTIAL_QUADS;
     let own_head = head % Q_HEADS;
     let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
-    var peak = max(sink, LOWEST);
-    for (var s = 0u; s < SPLITS; s++) { // @unroll
-      peak = max(peak, left_stats(first + s * PARTIAL_QUADS + HEAD_QUADS).x);
+    if (HAND_OVER == 2u) {
+      out[first_head * HEAD_QUADS + column] = join_atomic(first, column % HEAD_QUADS, sink);
+    } else {
+      out[first_head * HEAD_QUADS + column] = join_plain(first, column % HEAD_QUADS, sink);
     }
-    var denominator = 0.0;
-    var numerator = vec4f(0.0);
-    for (var s = 0u; s < SPLITS; s++) { // @unroll
-      let of_split = left_stats(first + s * PARTIAL_QUADS + HEAD_QUADS);
-      let scale = exp2(of_split.x - peak);
-      denominator += of_split.y * scale;
-      numerator += left_partial(first + s * PARTIAL_QUADS + column % HEAD_QUADS) * scale;
-    }
-    let all = denominator + select(exp2(sink - peak), 0.0, sink <= LOWEST);
-    out[first_head * HEAD_QUADS + column] = select(numerator / all, vec4f(0.0), denominator == 0.0);
   }
 }

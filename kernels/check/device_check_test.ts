@@ -115,13 +115,13 @@ Deno.test("checkDevice() tries again after it could not finish", async () => {
 
 const FAULTS: Readonly<Record<string, { from: string; to: string; said: RegExp }>> = {
   "partials that are left too late": {
-    from: "leave_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));",
+    from: "store_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));",
     to: "",
     said: /^32768 partials did not arrive in 4096 hand-overs by (barrier|atomics)$/,
   },
   "one partial that is left too late": {
-    from: "leave_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));",
-    to: "if (own + turn > 1u) { leave_partial(own + WORKGROUP, expected(turn, own + WORKGROUP)); }",
+    from: "store_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));",
+    to: "if (own + turn > 1u) { store_partial(own + WORKGROUP, expected(turn, own + WORKGROUP)); }",
     said: /^1 partial did not arrive in 4096 hand-overs by (barrier|atomics)$/,
   },
   "a last workgroup that never comes": {

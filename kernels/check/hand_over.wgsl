@@ -37,7 +37,7 @@ struct Findings {
 var<workgroup> is_last: u32;
 
 /// Leaves a quad for whoever joins the splits.
-fn leave_partial(at: u32, quad: vec4<u32>) {
+fn store_partial(at: u32, quad: vec4<u32>) {
   if (HAND_OVER == 2u) {
     atomicStore(&hand_over.words[at * 4u], quad.x);
     atomicStore(&hand_over.words[at * 4u + 1u], quad.y);
@@ -49,7 +49,7 @@ fn leave_partial(at: u32, quad: vec4<u32>) {
 }
 
 /// A quad that some workgroup left.
-fn left_partial(at: u32) -> vec4<u32> {
+fn load_partial(at: u32) -> vec4<u32> {
   if (HAND_OVER == 2u) {
     let x = atomicLoad(&hand_over.words[at * 4u]);
     let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
@@ -75,9 +75,9 @@ fn main(
   let first = list * LIST_QUADS;
   let own = first + wid.x * PARTIAL_QUADS;
   let turn = atomicLoad(&findings.turns[list]) + 1u;
-  leave_partial(own + thread, expected(turn, own + thread));
+  store_partial(own + thread, expected(turn, own + thread));
   if (thread == 0u) {
-    leave_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));
+    store_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));
   }
   storageBarrier();
   if (thread == 0u) {
@@ -88,7 +88,7 @@ fn main(
   }
   storageBarrier();
   for (var i = thread; i < SPLITS * PARTIAL_QUADS; i += WORKGROUP) {
-    if (any(left_partial(first + i) != expected(turn, first + i))) {
+    if (any(load_partial(first + i) != expected(turn, first + i))) {
       atomicAdd(&findings.wrong, 1u);
     }
   }

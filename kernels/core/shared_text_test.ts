@@ -47,6 +47,6 @@ Deno.test("functions of one name have one body in all kernels", () => {
   assertEquals(drifted.filter(([name]) => !DIFFERENT.includes(name)), []);
   // A name leaves the list when its bodies have become one.
   assertEquals(DIFFERENT.filter((name) => !drifted.some(([other]) => other === name)), []);
-  const sharers = [...bodies.get("leave_partial")!.values()].flat();
+  const sharers = [...bodies.get("store_partial")!.values()].flat();
   assert(sharers.length >= 4, sharers.join());
 });

@@ -91,8 +91,8 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
 }
 
-/// Leaves a quad of a partial for whoever joins the splits.
-fn leave_partial(at: u32, quad: vec4f) {
+/// Stores a quad of a partial for the workgroup that joins the splits.
+fn store_partial(at: u32, quad: vec4f) {
   if (HAND_OVER == 2u) {
     let words = bitcast<vec4<u32>>(quad);
     atomicStore(&hand_over.words[at * 4u], words.x);
@@ -104,26 +104,21 @@ fn leave_partial(at: u32, quad: vec4f) {
   }
 }
 
-/// A quad of a partial that some workgroup left.
-fn left_partial(at: u32) -> vec4f {
-  if (HAND_OVER == 2u) {
-    let x = atomicLoad(&hand_over.words[at * 4u]);
-    let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
-    let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
-    let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
-    return bitcast<vec4f>(vec4<u32>(x, y, z, w));
-  }
-  return hand_over.partials[at];
+/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they are
+/// needed: compilers issue such loads together only if no branch on HAND_OVER stands between them.
+fn atomic_partial(at: u32) -> vec4f {
+  let x = atomicLoad(&hand_over.words[at * 4u]);
+  let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
+  let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
+  let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
+  return bitcast<vec4f>(vec4<u32>(x, y, z, w));
 }
 
-/// The maximum and the denominator of a partial that some workgroup left.
-fn left_stats(at: u32) -> vec2f {
-  if (HAND_OVER == 2u) {
-    let peak = atomicLoad(&hand_over.words[at * 4u]);
-    let denominator = atomicLoad(&hand_over.words[at * 4u + 1u]);
-    return bitcast<vec2f>(vec2<u32>(peak, denominator));
-  }
-  return hand_over.partials[at].xy;
+/// Loads m and l of a partial that was handed over by atomics.
+fn atomic_stats(at: u32) -> vec2f {
+  let m = atomicLoad(&hand_over.words[at * 4u]);
+  let l = atomicLoad(&hand_over.words[at * 4u + 1u]);
+  return bitcast<vec2f>(vec2<u32>(m, l));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -266,9 +261,9 @@ fn main(
         sum += scratch[(place * ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * fade;
       }
       let slot = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
-      leave_partial(slot + column % HEAD_QUADS, sum);
+      store_partial(slot + column % HEAD_QUADS, sum);
       if (column % HEAD_QUADS == 0u) {
-        leave_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
+        store_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
       }
     }
     workgroupBarrier();
@@ -301,13 +296,24 @@ fn main(
       // All loads are in flight before the first use: a merge waits for memory, not for bytes.
       var quads: array<vec4f, AHEAD>;
       var of_splits: array<vec2f, AHEAD>;
+      if (HAND_OVER == 2u) {
+        for (var i = 0u; i < AHEAD; i++) { // @unroll
+          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
+          let slot = list * LIST_QUADS + (place * SPLITS + split) * PARTIAL_QUADS;
+          quads[i] = atomic_partial(slot + column % HEAD_QUADS);
+          of_splits[i] = atomic_stats(slot + HEAD_QUADS);
+        }
+      } else {
+        for (var i = 0u; i < AHEAD; i++) { // @unroll
+          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
+          let slot = list * LIST_QUADS + (place * SPLITS + split) * PARTIAL_QUADS;
+          quads[i] = hand_over.partials[slot + column % HEAD_QUADS];
+          of_splits[i] = hand_over.partials[slot + HEAD_QUADS].xy;
+        }
+      }
       for (var i = 0u; i < AHEAD; i++) { // @unroll
-        let split = (start + i) * SLICES + slice;
-        let place_split = place * SPLITS + min(split, SPLITS - 1u);
-        let slot = list * LIST_QUADS + place_split * PARTIAL_QUADS;
-        quads[i] = left_partial(slot + column % HEAD_QUADS);
-        let of_split = left_stats(slot + HEAD_QUADS);
-        of_splits[i] = select(vec2f(LOWEST, 0.0), of_split, split < SPLITS && start + i < ROUNDS);
+        let is_split = (start + i) * SLICES + slice < SPLITS && start + i < ROUNDS;
+        of_splits[i] = select(vec2f(LOWEST, 0.0), of_splits[i], is_split);
       }
       let before = peak;
       for (var i = 0u; i < AHEAD; i++) { // @unroll
