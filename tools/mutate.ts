@@ -40,7 +40,7 @@ const ROOT = `${import.meta.dirname}/..`;
 /** Every kernel with a file, `STAGE/NAME`, but probes and checks of the device. */
 export function kernelFiles(): string[] {
   const names = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
-  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^(probe|check)$/.test(stage)).flatMap((
+  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^(probe|check|shared)$/.test(stage)).flatMap((
     stage,
   ) =>
     names(`${ROOT}/kernels/${stage}`).filter((file) => file.endsWith(".wgsl"))

@@ -25,28 +25,35 @@ const PREFETCH: u32 = 1u; // @param 1 to load a tile ahead
 const SPLITS: u32 = 8u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
+// @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
-const ROW_LOADS = HEAD_DIM / WIDTH;
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
-const ROWS = WORKGROUP / LANES; // row groups
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
+const HEAD_QUADS = HEAD_DIM / 4u;
+// @end
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const TILE = ROWS * TOKENS;
-const LOADS = TOKENS * CHUNKS;
 const LOGITS = TOKENS * QUERIES_PER_LIST;
-const HEAD_QUADS = HEAD_DIM / 4u;
-const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
 const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
 const LISTS = BATCH * CODE_HEADS;
+const LIST_HEADS = QUERIES_PER_LIST; // query heads of a list
+// @shared hand_over_sizes
+const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
-const OWN_QUADS = QUERIES_PER_LIST * SPLITS * PARTIAL_QUADS; // of a list
-const LIST_QUADS = (OWN_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
+const LIST_LINES = (LIST_HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
+const LIST_QUADS = LIST_LINES * LINE_QUADS;
 const ALL_QUADS = LISTS * LIST_QUADS;
 const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
-const LOWEST = -1e30; // below it: a token that is not there
-const LOG2_E = 1.4426950408889634;
+// @end
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
 @group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
@@ -57,21 +64,25 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(6) var<storage, read_write> hand_over: HandOver;
 @group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
 
-/// What the workgroups of a list leave each other; of the two arrays of partials one is used. A barrier
-/// does not drop what a processor has cached. So nobody reads a line of partials before all of them
-/// have arrived, and each list begins a line of its own.
+// @shared hand_over
+/// Partials that the workgroups of a list hand over. One of the two arrays is used.
+///
+/// A barrier does not drop what a processor has cached. So nobody reads a line of partials before
+/// all of its list have arrived, and each list begins a line of its own.
 struct HandOver {
   arrivals: array<atomic<u32>, LISTS>, // zero between steps
   words: array<atomic<u32>, ATOMIC_WORDS>,
   partials: array<vec4f, PLAIN_QUADS>,
 }
+// @end
 
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
 var<workgroup> scratch: array<vec4f, ROWS * HEAD_QUADS>;
 var<workgroup> stats: array<vec2f, ROWS>;
 var<workgroup> is_last: u32;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
@@ -80,9 +91,13 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 1u) {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
+// @shared store_partial
 /// Stores a quad of a partial for the workgroup that joins the splits.
 fn store_partial(at: u32, quad: vec4f) {
   if (HAND_OVER == 2u) {
@@ -96,8 +111,8 @@ fn store_partial(at: u32, quad: vec4f) {
   }
 }
 
-/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they are
-/// needed: compilers issue such loads together only if no branch on HAND_OVER stands between them.
+/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they
+/// are needed: compilers issue such loads together only if no branch stands between them.
 fn atomic_partial(at: u32) -> vec4f {
   let x = atomicLoad(&hand_over.words[at * 4u]);
   let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
@@ -105,18 +120,22 @@ fn atomic_partial(at: u32) -> vec4f {
   let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
   return bitcast<vec4f>(vec4<u32>(x, y, z, w));
 }
+// @end
 
+// @shared atomic_stats
 /// Loads m and l of a partial that was handed over by atomics.
 fn atomic_stats(at: u32) -> vec2f {
   let m = atomicLoad(&hand_over.words[at * 4u]);
   let l = atomicLoad(&hand_over.words[at * 4u + 1u]);
   return bitcast<vec2f>(vec2<u32>(m, l));
 }
+// @end
 
-/// Joins the partials of a query head's splits, the first of which begins at quad `first`: one quad of
-/// the output, zero for a list of no tokens. `sink` is a logit in log2 units.
+// @shared join_partials
+/// Joins the partials of a query head's splits, the first of which begins at quad `first`. Gives a
+/// quad of the output, zero for a list of no tokens. `sink` is a logit in log2 units.
 fn join_plain(first: u32, column: u32, sink: f32) -> vec4f {
-  var m = max(sink, LOWEST);
+  var m = max(sink, NEG_LARGE);
   for (var s = 0u; s < SPLITS; s++) { // @unroll
     m = max(m, hand_over.partials[first + s * PARTIAL_QUADS + HEAD_QUADS].x);
   }
@@ -128,14 +147,14 @@ fn join_plain(first: u32, column: u32, sink: f32) -> vec4f {
     l += split_stats.y * alpha;
     acc += hand_over.partials[first + s * PARTIAL_QUADS + column] * alpha;
   }
-  let attends = l > 0.0 || l != l;
-  l += select(exp2(sink - m), 0.0, sink <= LOWEST);
+  let attends = l > 0.0 || l != l; // a NaN goes on
+  l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }
 
 /// The same for partials that were handed over by atomics.
 fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
-  var m = max(sink, LOWEST);
+  var m = max(sink, NEG_LARGE);
   for (var s = 0u; s < SPLITS; s++) { // @unroll
     m = max(m, atomic_stats(first + s * PARTIAL_QUADS + HEAD_QUADS).x);
   }
@@ -147,10 +166,11 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
     l += split_stats.y * alpha;
     acc += atomic_partial(first + s * PARTIAL_QUADS + column) * alpha;
   }
-  let attends = l > 0.0 || l != l;
-  l += select(exp2(sink - m), 0.0, sink <= LOWEST);
+  let attends = l > 0.0 || l != l; // a NaN goes on
+  l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -174,7 +194,7 @@ fn main(
   var highest: array<f32, QUERIES_PER_LIST>;
   var weight: array<f32, QUERIES_PER_LIST>;
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    highest[h] = LOWEST;
+    highest[h] = NEG_LARGE;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
       query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
@@ -220,7 +240,7 @@ fn main(
         logits[i] += subgroupShuffleXor(logits[i], 1u << step);
       }
       let inside = tile + i / QUERIES_PER_LIST * ROWS + row < end;
-      logits[i] = select(2.0 * LOWEST, logits[i], inside);
+      logits[i] = select(2.0 * NEG_LARGE, logits[i], inside);
     }
     for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
       var peak = highest[h];
@@ -256,7 +276,7 @@ fn main(
     stats[row] = vec2f(highest[h], weight[h]);
     workgroupBarrier();
     if (thread < HEAD_QUADS) {
-      var peak = LOWEST;
+      var peak = NEG_LARGE;
       for (var r = 0u; r < ROWS; r++) { // @unroll
         peak = max(peak, stats[r].x);
       }

@@ -17,19 +17,23 @@ const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 
+// @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
-const ROW_LOADS = HEAD_DIM / WIDTH;
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
-const ROWS = WORKGROUP / LANES; // row groups
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
+const HEAD_QUADS = HEAD_DIM / 4u;
+// @end
 const TILE = ROWS * TOKENS;
 const LOGITS = TOKENS * QUERIES_PER_LIST;
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
-const LOADS = TOKENS * CHUNKS;
-const HEAD_QUADS = HEAD_DIM / 4u;
-const LOWEST = -1e30;
-const LOG2_E = 1.4426950408889634;
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
 @group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
@@ -42,7 +46,8 @@ const LOG2_E = 1.4426950408889634;
 var<workgroup> scratch: array<f32, ROWS * HEAD_DIM>;
 var<workgroup> stats: array<vec2f, ROWS * QUERIES_PER_LIST>;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
@@ -51,8 +56,11 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 1u) {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -75,7 +83,7 @@ fn main(
   var highest: array<f32, QUERIES_PER_LIST>;
   var weight: array<f32, QUERIES_PER_LIST>;
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    highest[h] = LOWEST;
+    highest[h] = NEG_LARGE;
     weight[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
@@ -118,7 +126,7 @@ fn main(
       var peak = highest[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
-        p[t] = select(LOWEST, logits[t * QUERIES_PER_LIST + h], inside);
+        p[t] = select(NEG_LARGE, logits[t * QUERIES_PER_LIST + h], inside);
         peak = max(peak, p[t]);
       }
       let fade = exp2(highest[h] - peak);
@@ -146,7 +154,7 @@ fn main(
   }
   workgroupBarrier();
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    var peak = LOWEST;
+    var peak = NEG_LARGE;
     for (var r = 0u; r < ROWS; r++) { // @unroll
       peak = max(peak, stats[r * QUERIES_PER_LIST + h].x);
     }

@@ -44,28 +44,36 @@ const PIECES = AHEAD * 2u; // 16-byte loads of distances per thread
 const FEW = 4u; // picks that a thread puts down at a time
 const WORDS = 8u; // of the 32 distances that a thread looks at
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
+// @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
-const ROW_LOADS = HEAD_DIM / WIDTH;
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
-const ROWS = WORKGROUP / LANES; // row groups
-const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
-const LOADS = TOKENS * CHUNKS;
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
-const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
-const PARTIAL_LOADS = (SPLITS * PARTIAL_QUADS + WORKGROUP - 1u) / WORKGROUP; // of a list, per thread
+// @end
+const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const LISTS = BATCH * Q_HEADS;
-const NEWEST_CODES = LISTS * CODE_WORDS; // where these begin in list_state, after the query's
-const HISTOGRAMS = NEWEST * 2u * NEWEST_CODES;
+const LIST_HEADS = 1u; // query heads of a list
+// @shared hand_over_sizes
+const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
-const LIST_QUADS = (SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
+const LIST_LINES = (LIST_HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
+const LIST_QUADS = LIST_LINES * LINE_QUADS;
 const ALL_QUADS = LISTS * LIST_QUADS;
 const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
+// @end
+const PARTIAL_LOADS = (SPLITS * PARTIAL_QUADS + WORKGROUP - 1u) / WORKGROUP; // of a list, per thread
+const NEWEST_CODES = LISTS * CODE_WORDS; // where these begin in list_state, after the query's
+const HISTOGRAMS = NEWEST * 2u * NEWEST_CODES;
 const MOST_JOINED = max(ROWS, SPLITS + 1u);
-const LOWEST = -1e30; // below it: a token that is not there
-const LOG2_E = 1.4426950408889634;
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -77,14 +85,17 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(7) var<storage, read_write> hand_over: HandOver;
 @group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
 
-/// What the workgroups of a list leave each other; of the two arrays of partials one is used. A barrier
-/// does not drop what a processor has cached. So nobody reads a line of partials before all of them
-/// have arrived, and each list begins a line of its own.
+// @shared hand_over
+/// Partials that the workgroups of a list hand over. One of the two arrays is used.
+///
+/// A barrier does not drop what a processor has cached. So nobody reads a line of partials before
+/// all of its list have arrived, and each list begins a line of its own.
 struct HandOver {
   arrivals: array<atomic<u32>, LISTS>, // zero between steps
   words: array<atomic<u32>, ATOMIC_WORDS>,
   partials: array<vec4f, PLAIN_QUADS>,
 }
+// @end
 
 var<workgroup> histograms: array<u32, BLOCKS * BINS>;
 var<workgroup> range: array<u32, 3>; // tokens of the blocks that hold this share, and the rank of the first
@@ -94,15 +105,27 @@ var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
 var<workgroup> pool: array<vec4<u32>, max(AHEAD * WINDOW / 16u, MOST_JOINED * PARTIAL_QUADS)>; // distances; partials
 var<workgroup> arrived: u32; // workgroups of the list
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
-  if (KV_DTYPE == 0u) { return bitcast<vec4f>(raw); }
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
   let pair = select(raw.xy, raw.zw, quad == 1u);
-  if (KV_DTYPE == 1u) { return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y)); }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
+// @shared bits_from
 /// A word whose bits `count` and up are set.
-fn bits_from(count: u32) -> u32 { return select(0xffffffffu << min(count, 31u), 0u, count > 31u); }
+fn bits_from(count: u32) -> u32 {
+  return select(0xffffffffu << min(count, 31u), 0u, count > 31u);
+}
+// @end
 
 /// Bit i of the result: distance i of a word is below `limit`, which the top bit of the byte
 /// (limit + 127 - distance) tells; no byte borrows from the next while limit or 128 - distance is not 0.
@@ -137,7 +160,7 @@ fn scan(value: vec2<u32>, turn: u32, thread: u32, lane: u32, lanes: u32) -> vec4
 
 /// A quad of the first `count` partials in `pool`, joined.
 fn joined(quad: u32, count: u32) -> vec4f {
-  var peak = LOWEST;
+  var peak = NEG_LARGE;
   for (var i = 0u; i < MOST_JOINED; i++) { // @unroll
     if (i < count) { peak = max(peak, bitcast<f32>(pool[i * PARTIAL_QUADS + HEAD_QUADS].x)); }
   }
@@ -149,6 +172,7 @@ fn joined(quad: u32, count: u32) -> vec4f {
   return select(sum, vec4f(peak, sum.yzw), quad == HEAD_QUADS);
 }
 
+// @shared store_partial
 /// Stores a quad of a partial for the workgroup that joins the splits.
 fn store_partial(at: u32, quad: vec4f) {
   if (HAND_OVER == 2u) {
@@ -162,8 +186,8 @@ fn store_partial(at: u32, quad: vec4f) {
   }
 }
 
-/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they are
-/// needed: compilers issue such loads together only if no branch on HAND_OVER stands between them.
+/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they
+/// are needed: compilers issue such loads together only if no branch stands between them.
 fn atomic_partial(at: u32) -> vec4f {
   let x = atomicLoad(&hand_over.words[at * 4u]);
   let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
@@ -171,6 +195,7 @@ fn atomic_partial(at: u32) -> vec4f {
   let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
   return bitcast<vec4f>(vec4<u32>(x, y, z, w));
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
@@ -196,10 +221,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   }
   let guess = (max((2u * wid.x + 1u) * (length / (2u * SPLITS)), WINDOW / 2u) - WINDOW / 2u + BLOCK / 2u) / BLOCK * BLOCK;
   stage(list, guess, thread);
+  // @shared windows
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
-  let k = min(select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u), recent_start - sink_end);
-  let attended = sink_end + k + length - recent_start;
+  let wanted = select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u);
+  let picks_wanted = min(wanted, recent_start - sink_end);
+  // @end
+  let attended = sink_end + picks_wanted + length - recent_start;
   let share = (attended + SPLITS - 1u) / SPLITS;
   let begin = min(wid.x * share, attended); // ranks [begin, end) of the list, in the order of tokens
   let end = min(begin + share, attended);
@@ -223,10 +251,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var cut = vec2<u32>(0u); // its bin, and the tokens before it
   for (var b = 0u; b < LANE_BINS; b++) { // @unroll
     below += mine[b];
-    if (subgroup_lane * LANE_BINS + b < BITS && below < k) { cut = vec2<u32>(cut.x + 1u, below); }
+    if (subgroup_lane * LANE_BINS + b < BITS && below < picks_wanted) { cut = vec2<u32>(cut.x + 1u, below); }
   }
   cut = vec2<u32>(subgroupAdd(cut.x), subgroupMax(cut.y));
-  let ties = k - cut.y;
+  let ties = picks_wanted - cut.y;
   var here = vec2<u32>(0u); // of a block: nearer than the cut, or in a window; at the cut
   if (thread < BLOCKS) {
     for (var bin = 0u; bin < BITS; bin++) { // @unroll
@@ -284,7 +312,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
   }
   workgroupBarrier();
-  var highest = LOWEST;
+  var highest = NEG_LARGE;
   var weight = 0.0;
   var total = array<vec4f, PARTS>();
   let lane_base = list / GROUP * CAPACITY * ROW_LOADS + lane;
@@ -305,7 +333,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
         logits[t] += subgroupShuffleXor(logits[t], 1u << step);
       }
-      logits[t] = select(2.0 * LOWEST, logits[t], tile + t * ROWS + row < end);
+      logits[t] = select(2.0 * NEG_LARGE, logits[t], tile + t * ROWS + row < end);
       peak = max(peak, logits[t]);
     }
     let fade = exp2(highest - peak);
@@ -350,7 +378,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       pool[at] = bitcast<vec4<u32>>(hand_over.partials[list * LIST_QUADS + at]);
     }
   }
-  let of_sink = select(vec4f(0.0), vec4f(sink, f32(sink > LOWEST), 0.0, 0.0), thread == HEAD_QUADS);
+  let of_sink = select(vec4f(0.0), vec4f(sink, f32(sink > NEG_LARGE), 0.0, 0.0), thread == HEAD_QUADS);
   if (thread < PARTIAL_QUADS) { pool[SPLITS * PARTIAL_QUADS + thread] = bitcast<vec4<u32>>(of_sink); }
   workgroupBarrier();
   if (thread < HEAD_QUADS) {

@@ -42,31 +42,38 @@ const PER_WORD = 4u / DISTANCE_BYTES; // distances in a word
 const PER_LOAD = 4u * PER_WORD;
 const DISTANCE_LOADS = 32u / PER_LOAD; // of the 32 distances that a thread looks at
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
+// @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
-const ROW_LOADS = HEAD_DIM / WIDTH;
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
-const ROWS = WORKGROUP / LANES; // row groups
-const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
-const LOADS = TOKENS * CHUNKS;
-const PIECES = TOKENS * PARTS; // vec4f of a tile per thread
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
-const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
+// @end
+const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
+const PIECES = TOKENS * PARTS; // vec4f of a tile per thread
 const JOIN_TURNS = (QUERIES_PER_LIST + TOGETHER - 1u) / TOGETHER;
 const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
 const LISTS = BATCH * CODE_HEADS;
-const QUERY_WORDS = LAST / 32u; // of the codes of a list's queries
-const WORDS = BITS / 32u;
-const RANK_WORDS = (BINS + 1u) / 2u; // of a row
+const LIST_HEADS = QUERIES_PER_LIST; // query heads of a list
+// @shared hand_over_sizes
+const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
-const OWN_QUADS = QUERIES_PER_LIST * SPLITS * PARTIAL_QUADS; // of a list
-const LIST_QUADS = (OWN_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
+const LIST_LINES = (LIST_HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
+const LIST_QUADS = LIST_LINES * LINE_QUADS;
 const ALL_QUADS = LISTS * LIST_QUADS;
 const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
-const LOWEST = -1e30; // below it: a token that is not there
-const LOG2_E = 1.4426950408889634;
+// @end
+const QUERY_WORDS = LAST / 32u; // of the codes of a list's queries
+const WORDS = BITS / 32u;
+const RANK_WORDS = (BINS + 1u) / 2u; // of a row
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -86,14 +93,17 @@ struct ListState {
   block_ranks: array<u32, LISTS * BLOCKS * RANK_WORDS>,
 }
 
-/// What the workgroups of a list leave each other; of the two arrays of partials one is used. A barrier
-/// does not drop what a processor has cached. So nobody reads a line of partials before all of them
-/// have arrived, and each list begins a line of its own.
+// @shared hand_over
+/// Partials that the workgroups of a list hand over. One of the two arrays is used.
+///
+/// A barrier does not drop what a processor has cached. So nobody reads a line of partials before
+/// all of its list have arrived, and each list begins a line of its own.
 struct HandOver {
   arrivals: array<atomic<u32>, LISTS>, // zero between steps
   words: array<atomic<u32>, ATOMIC_WORDS>,
   partials: array<vec4f, PLAIN_QUADS>,
 }
+// @end
 
 
 var<workgroup> newest_distance: atomic<u32>;
@@ -105,18 +115,28 @@ var<workgroup> scratch: array<vec4f, TOGETHER * ROWS * HEAD_QUADS>;
 var<workgroup> stats: array<vec2f, TOGETHER * ROWS>;
 var<workgroup> is_last: u32;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
-  if (KV_DTYPE == 0u) { return bitcast<vec4f>(raw); }
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
   let pair = select(raw.xy, raw.zw, quad == 1u);
-  if (KV_DTYPE == 1u) { return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y)); }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
+// @shared bits_from
 /// A word whose bits `count` and up are set.
 fn bits_from(count: u32) -> u32 {
   return select(0xffffffffu << min(count, 31u), 0u, count > 31u);
 }
+// @end
 
 /// Sums of `value` over the threads before this one, and over all.
 fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
@@ -130,6 +150,7 @@ fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
   return sums;
 }
 
+// @shared store_partial
 /// Stores a quad of a partial for the workgroup that joins the splits.
 fn store_partial(at: u32, quad: vec4f) {
   if (HAND_OVER == 2u) {
@@ -143,8 +164,8 @@ fn store_partial(at: u32, quad: vec4f) {
   }
 }
 
-/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they are
-/// needed: compilers issue such loads together only if no branch on HAND_OVER stands between them.
+/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they
+/// are needed: compilers issue such loads together only if no branch stands between them.
 fn atomic_partial(at: u32) -> vec4f {
   let x = atomicLoad(&hand_over.words[at * 4u]);
   let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
@@ -152,18 +173,22 @@ fn atomic_partial(at: u32) -> vec4f {
   let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
   return bitcast<vec4f>(vec4<u32>(x, y, z, w));
 }
+// @end
 
+// @shared atomic_stats
 /// Loads m and l of a partial that was handed over by atomics.
 fn atomic_stats(at: u32) -> vec2f {
   let m = atomicLoad(&hand_over.words[at * 4u]);
   let l = atomicLoad(&hand_over.words[at * 4u + 1u]);
   return bitcast<vec2f>(vec2<u32>(m, l));
 }
+// @end
 
-/// Joins the partials of a query head's splits, the first of which begins at quad `first`: one quad of
-/// the output, zero for a list of no tokens. `sink` is a logit in log2 units.
+// @shared join_partials
+/// Joins the partials of a query head's splits, the first of which begins at quad `first`. Gives a
+/// quad of the output, zero for a list of no tokens. `sink` is a logit in log2 units.
 fn join_plain(first: u32, column: u32, sink: f32) -> vec4f {
-  var m = max(sink, LOWEST);
+  var m = max(sink, NEG_LARGE);
   for (var s = 0u; s < SPLITS; s++) { // @unroll
     m = max(m, hand_over.partials[first + s * PARTIAL_QUADS + HEAD_QUADS].x);
   }
@@ -175,14 +200,14 @@ fn join_plain(first: u32, column: u32, sink: f32) -> vec4f {
     l += split_stats.y * alpha;
     acc += hand_over.partials[first + s * PARTIAL_QUADS + column] * alpha;
   }
-  let attends = l > 0.0 || l != l;
-  l += select(exp2(sink - m), 0.0, sink <= LOWEST);
+  let attends = l > 0.0 || l != l; // a NaN goes on
+  l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }
 
 /// The same for partials that were handed over by atomics.
 fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
-  var m = max(sink, LOWEST);
+  var m = max(sink, NEG_LARGE);
   for (var s = 0u; s < SPLITS; s++) { // @unroll
     m = max(m, atomic_stats(first + s * PARTIAL_QUADS + HEAD_QUADS).x);
   }
@@ -194,10 +219,11 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
     l += split_stats.y * alpha;
     acc += atomic_partial(first + s * PARTIAL_QUADS + column) * alpha;
   }
-  let attends = l > 0.0 || l != l;
-  l += select(exp2(sink - m), 0.0, sink <= LOWEST);
+  let attends = l > 0.0 || l != l; // a NaN goes on
+  l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
@@ -222,25 +248,28 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
   var highest: array<f32, QUERIES_PER_LIST>;
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    highest[h] = LOWEST;
+    highest[h] = NEG_LARGE;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
       query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
     }
   }
   // This workgroup's share of the list: ranks [begin, end) in the order of tokens.
+  // @shared windows
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
-  let k = min(select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u), recent_start - sink_end);
+  let wanted = select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u);
+  let picks_wanted = min(wanted, recent_start - sink_end);
+  // @end
   let in_windows = sink_end + length - recent_start;
-  let share = (in_windows + k + SPLITS - 1u) / SPLITS;
-  let begin = min(wid.x * share, in_windows + k);
-  let end = min(begin + share, in_windows + k);
+  let share = (in_windows + picks_wanted + SPLITS - 1u) / SPLITS;
+  let begin = min(wid.x * share, in_windows + picks_wanted);
+  let end = min(begin + share, in_windows + picks_wanted);
   // The cut: the first bin up to which there are k tokens, or the last. The totals lack the newest
   // token: with it there may be k below the cut already, and then none at it is taken.
   for (var i = 0u; i < BIN_TURNS; i++) { // @unroll
     let bin = i * WORKGROUP + thread;
-    if (bin < BINS && (totals[i].x < k || bin == 0u) && (totals[i].y >= k || bin == LAST)) { cut = bin; }
+    if (bin < BINS && (totals[i].x < picks_wanted || bin == 0u) && (totals[i].y >= picks_wanted || bin == LAST)) { cut = bin; }
   }
   workgroupBarrier();
   let newest_bin = select(BINS, atomicLoad(&newest_distance), recent_start == length && sink_end < length);
@@ -259,7 +288,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     here.x += max(min(after, sink_end), first) - first + after - clamp(recent_start, first, after);
   }
   let placed = scan(here, thread, subgroup_lane, subgroup_lanes);
-  let ties = k - min(placed.z - in_windows, k);
+  let ties = picks_wanted - min(placed.z - in_windows, picks_wanted);
   let rank = placed.x + min(placed.y, ties);
   let next = placed.x + here.x + min(placed.y + here.y, ties);
   if (rank <= begin && begin < next) { range[0] = thread; range[2] = placed.x; range[3] = placed.y; }
@@ -320,7 +349,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
           logits[i] += subgroupShuffleXor(logits[i], 1u << step);
         }
-        logits[i] = select(2.0 * LOWEST, logits[i], tile + t * ROWS + row < end);
+        logits[i] = select(2.0 * NEG_LARGE, logits[i], tile + t * ROWS + row < end);
         peak = max(peak, logits[i]);
       }
       let fade = exp2(highest[h] - peak);
@@ -353,7 +382,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     workgroupBarrier();
     for (var column = thread; column < min(TOGETHER, QUERIES_PER_LIST - turn * TOGETHER) * HEAD_QUADS; column += WORKGROUP) {
       let i = column / HEAD_QUADS * ROWS;
-      var peak = LOWEST;
+      var peak = NEG_LARGE;
       for (var r = 0u; r < ROWS; r++) { // @unroll
         peak = max(peak, stats[i + r].x);
       }

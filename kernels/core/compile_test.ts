@@ -11,6 +11,7 @@ import { PROBE_KERNELS } from "../probe/probes.ts";
 import { CONTENDERS } from "./registry.ts";
 import { openNullDevice } from "../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../testing/testing_grid.ts";
+import { kernelFiles } from "../../tools/kernel_files.ts";
 import { paramDefaults, specialize } from "./wgsl.ts";
 
 const dawn = await openNullDevice();
@@ -179,21 +180,16 @@ for (const kernel of kernels.values()) {
 }
 
 Deno.test("every .wgsl file compiles as it stands, and is run by a contender or a probe", async () => {
-  const folder = new URL("../", import.meta.url);
-  for (const { name: stage, isDirectory } of Deno.readDirSync(folder)) {
-    if (!isDirectory) continue;
-    for (const { name: file } of Deno.readDirSync(new URL(`${stage}/`, folder))) {
-      if (!file.endsWith(".wgsl")) continue;
-      const name = `${stage}/${file.slice(0, -".wgsl".length)}`;
-      const source = Deno.readTextFileSync(new URL(`${name}.wgsl`, folder));
-      const kernel = kernels.get(name);
-      assert(kernel !== undefined, `neither a contender nor a probe runs ${name}.wgsl`);
-      const { features = [] } = kernel;
-      // Without values and without unrolling, all that is added is the enable line.
-      const code = specialize(source, { unroll: false, features });
-      assert(code.endsWith(source), name);
-      const found = await complaint({ name, source, bindings: [], params: {} }, code, false);
-      assertEquals(found, undefined, `${name}: ${found}`);
-    }
+  for (const { pathname } of kernelFiles()) {
+    const name = pathname.split("/").slice(-2).join("/").replace(/\.wgsl$/, "");
+    const source = Deno.readTextFileSync(pathname);
+    const kernel = kernels.get(name);
+    assert(kernel !== undefined, `neither a contender nor a probe runs ${name}.wgsl`);
+    const { features = [] } = kernel;
+    // Without values and without unrolling, all that is added is the enable line.
+    const code = specialize(source, { unroll: false, features });
+    assert(code.endsWith(source), name);
+    const found = await complaint({ name, source, bindings: [], params: {} }, code, false);
+    assertEquals(found, undefined, `${name}: ${found}`);
   }
 });

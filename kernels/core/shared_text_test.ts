@@ -1,5 +1,7 @@
 /** Kernels repeat text, since each file runs as it stands. What has one name must have one body. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { kernelFiles, readShared } from "../../tools/kernel_files.ts";
+import { sharedNames, withSharedText } from "../../tools/shared_text.ts";
 
 const FOLDER = new URL("../", import.meta.url);
 
@@ -11,7 +13,6 @@ const DIFFERENT = [
   "main",
   "marks",
   "scan",
-  "widen",
 ];
 
 /** Functions of a WGSL text: name, and text without comments and white space. */
@@ -23,20 +24,41 @@ function functionsOf(source: string): [name: string, text: string][] {
   ]);
 }
 
-function* files(): Generator<[file: string, source: string]> {
-  for (const { name: folder, isDirectory } of Deno.readDirSync(FOLDER)) {
-    // The check of a device has quads of u32 in place of f32.
-    if (!isDirectory || folder === "check") continue;
-    for (const { name } of Deno.readDirSync(new URL(`${folder}/`, FOLDER))) {
-      if (!name.endsWith(".wgsl")) continue;
-      yield [`${folder}/${name}`, Deno.readTextFileSync(new URL(`${folder}/${name}`, FOLDER))];
-    }
+Deno.test("withSharedText() finds every kernel as it is", () => {
+  const names = new Set<string>();
+  for (const file of kernelFiles()) {
+    const source = Deno.readTextFileSync(file);
+    assertEquals(
+      source,
+      withSharedText(source, readShared),
+      `deno task sync-shared: ${file.pathname}`,
+    );
+    for (const name of sharedNames(source)) names.add(name);
   }
-}
+  const sources = [...Deno.readDirSync(new URL("shared/", FOLDER))];
+  assertEquals([...names].sort(), sources.map(({ name }) => name.replace(".wgsl", "")).sort());
+});
+
+Deno.test("withSharedText() keeps the indentation of the marker", () => {
+  const source = "fn main() {\n  // @shared two\n  old\n  // @end\n}\n";
+  assertEquals(
+    withSharedText(source, () => "a;\n\nb;\n"),
+    "fn main() {\n  // @shared two\n  a;\n\n  b;\n  // @end\n}\n",
+  );
+});
+
+Deno.test("withSharedText() refuses a marker without its partner", () => {
+  assertThrows(() => withSharedText("// @shared one\nlet a = 1;\n", () => ""), SyntaxError, "@end");
+  assertThrows(() => withSharedText("let a = 1;\n// @end\n", () => ""), SyntaxError, "@end");
+});
 
 Deno.test("functions of one name have one body in all kernels", () => {
   const bodies = new Map<string, Map<string, string[]>>();
-  for (const [file, source] of files()) {
+  for (const { pathname } of kernelFiles()) {
+    // The check of a device has quads of u32 in place of f32.
+    if (pathname.includes("/check/")) continue;
+    const file = pathname.slice(FOLDER.pathname.length);
+    const source = Deno.readTextFileSync(pathname);
     for (const [name, body] of functionsOf(source)) {
       const known = bodies.get(name) ?? new Map<string, string[]>();
       bodies.set(name, known.set(body, [...known.get(body) ?? [], file]));

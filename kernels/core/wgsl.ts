@@ -4,6 +4,7 @@
  * naga guards every loop with a counter, which costs the hot kernels a factor of two: hence the
  * unrolling. The same text without any of it is valid WGSL and computes the same.
  */
+import { evaluateConst } from "./const_expression.ts";
 import { constantDeclarations, constantsOf } from "./wgsl_facts.ts";
 
 /** The WGSL extension that makes each WebGPU feature's functions and types available. */
@@ -35,7 +36,7 @@ export interface SpecializeOptions {
 
 const PARAM_LINE = /^const ([A-Z][A-Z0-9_]*): u32 = (\d+)u?; \/\/ @param\b.*$/;
 const UNROLL_LINE = /\/\/ @unroll\b/;
-const LOOP_HEAD = /^\s*for \(var (\w+) = 0u; \1 < (\w+); \1\+\+\) \{ \/\/ @unroll\b/;
+const LOOP_HEAD = /^\s*for \(var (\w+) = 0u; \1 < ([^;]+); \1\+\+\) \{ \/\/ @unroll\b/;
 const MAX_UNROLLED_LINES = 100_000;
 
 /** The `// @param` constants of a file with their defaults, in order. */
@@ -100,9 +101,9 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
       );
     }
     const [, index, bound] = head;
-    const count = constants.get(bound);
+    const count = evaluateConst(bound, constants);
     if (count === undefined) {
-      throw new SyntaxError(`@unroll: ${bound} is not a constant of the module`);
+      throw new SyntaxError(`@unroll: ${bound} is not a constant expression of the module`);
     }
     const end = closingLine(lines, at);
     const body = lines.slice(at + 1, end);

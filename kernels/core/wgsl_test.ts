@@ -140,6 +140,14 @@ Deno.test("the index may be compared, indexed with, and named in comments and me
   assertEquals(unrolled(body).length, 2 * (inside.length + 3));
 });
 
+Deno.test("a marked loop takes literals and constant expressions as its bound", () => {
+  const written = (bound: string) =>
+    unrolled([`for (var i = 0u; i < ${bound}; i++) { // @unroll`, "  f(i);", "}"]);
+  assertEquals(written("N"), written("2u"));
+  assertEquals(written("N"), written("firstTrailingBit(2u * N)"));
+  assertEquals(written("N + 1u"), written("3u"));
+});
+
 const REFUSED: Readonly<Record<string, readonly string[]>> = {
   "something else than a loop": ["let x = 1u; // @unroll"],
   "a mark on a line of its own": ["// @unroll", "for (var i = 0u; i < N; i++) {", "}"],
@@ -149,7 +157,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   "<= for <": ["for (var i = 0u; i <= N; i++) { // @unroll", "}"],
   "a declared type": ["for (var i: u32 = 0u; i < N; i++) { // @unroll", "}"],
   "another index in the test": ["for (var i = 0u; j < N; i++) { // @unroll", "}"],
-  "a bound that is an expression": ["for (var i = 0u; i < N + 1u; i++) { // @unroll", "}"],
+  "a bound that is no constant expression": ["for (var i = 0u; i < N + n; i++) { // @unroll", "}"],
   "a bound that is no constant": ["for (var i = 0u; i < n; i++) { // @unroll", "}"],
   "a loop on one line": ["for (var i = 0u; i < N; i++) { f(); } // @unroll"],
   "a closing brace with company": ["for (var i = 0u; i < N; i++) { // @unroll", "f(); }"],

@@ -16,15 +16,17 @@ const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 8u; // @param rows in flight per thread
 const SPLITS: u32 = 8u; // @param
 
+// @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
-const ROW_LOADS = HEAD_DIM / WIDTH;
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
-const ROWS = WORKGROUP / LANES; // rows side by side
-const TILE = ROWS * TOKENS;
-const LOADS = TOKENS * CHUNKS;
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
+// @end
+const TILE = ROWS * TOKENS;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> scores: array<f32>;
@@ -33,7 +35,8 @@ const HEAD_QUADS = HEAD_DIM / 4u;
 
 var<workgroup> sums: array<vec4f, ROWS * HEAD_QUADS>;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
@@ -42,8 +45,11 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 1u) {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -18,19 +18,23 @@ const WORKGROUP: u32 = 256u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 8u; // @param rows in flight per thread
 
+// @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
-const ROW_LOADS = HEAD_DIM / WIDTH;
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
-const ROWS = WORKGROUP / LANES; // rows side by side
-const TILE = ROWS * TOKENS;
-const LOADS = TOKENS * CHUNKS;
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
+// @end
+const TILE = ROWS * TOKENS;
 const STRANDS = min(TILE, 16u); // threads that sum a block up
 const LINKS = TILE / STRANDS; // scores of each
-const LOWEST = -1e30;
-const LOG2_E = 1.4426950408889634;
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -42,7 +46,8 @@ var<workgroup> sums: array<f32, WORKGROUP * TOKENS>;
 var<workgroup> logits: array<f32, TILE>;
 var<workgroup> strands: array<vec2f, STRANDS>;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
@@ -51,8 +56,11 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 1u) {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -94,7 +102,7 @@ fn main(
     }
     // A select: gpt-fast adds -inf to zeros, but slots never written may hold NaN here, and NaN
     // comes through an addition.
-    let masked = select(LOWEST, score, begin + token < length);
+    let masked = select(NEG_LARGE, score, begin + token < length);
     logits[token] = masked;
     if (begin + token < CAPACITY) {
       scores[head * CAPACITY + begin + token] = masked;
@@ -103,7 +111,7 @@ fn main(
   workgroupBarrier();
 
   if (thread < STRANDS) {
-    var peak = LOWEST;
+    var peak = NEG_LARGE;
     for (var i = 0u; i < LINKS; i++) { // @unroll
       peak = max(peak, logits[i * STRANDS + thread]);
     }
@@ -115,7 +123,7 @@ fn main(
   }
   workgroupBarrier();
   if (thread == 0u) {
-    var peak = LOWEST;
+    var peak = NEG_LARGE;
     for (var i = 0u; i < STRANDS; i++) { // @unroll
       peak = max(peak, strands[i].x);
     }

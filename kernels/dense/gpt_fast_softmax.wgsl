@@ -11,8 +11,10 @@ const WORKGROUP: u32 = 256u; // @param
 const LOADS: u32 = 1u; // @param 16-byte loads of scores per thread
 
 const ROW_QUADS = CAPACITY / 4u;
-const LOWEST = -1e30;
-const LOG2_E = 1.4426950408889634;
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> block_stats: array<vec2f>;
 @group(0) @binding(1) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
@@ -40,7 +42,7 @@ fn main(
     slice[load] = scores[row * ROW_QUADS + min(first + load * WORKGROUP, ROW_QUADS - 1u)];
   }
 
-  var own = vec2f(LOWEST, 0.0);
+  var own = vec2f(NEG_LARGE, 0.0);
   for (var block = thread; block < BLOCKS; block += WORKGROUP) {
     own = join(own, block_stats[row * BLOCKS + block]);
   }
@@ -55,7 +57,7 @@ fn main(
   let sink = sink_logits[wid.x / 4u][wid.x % 4u] * LOG2_E;
   let highest = max(joined[0].x, sink);
   let attended = joined[0].y * exp2(joined[0].x - highest);
-  let denominator = attended + select(exp2(sink - highest), 0.0, sink <= LOWEST);
+  let denominator = attended + select(exp2(sink - highest), 0.0, sink <= NEG_LARGE);
 
   for (var load = 0u; load < LOADS; load++) { // @unroll
     let at = first + load * WORKGROUP;

@@ -28,20 +28,21 @@ const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
+// @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
-const ROW_LOADS = HEAD_DIM / WIDTH;
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
-const ROWS = WORKGROUP / LANES; // row groups
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
+const HEAD_QUADS = HEAD_DIM / 4u;
+// @end
 const TILE = ROWS * TOKENS;
 const STRIDE = TILE * SPLITS;
 const LOGITS = TOKENS * HEADS;
 const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
-const LOADS = TOKENS * CHUNKS;
-const HEAD_QUADS = HEAD_DIM / 4u;
-const PARTIAL_QUADS = HEAD_QUADS + 1u; // the numerators, then (maximum, denominator, 0, 0)
-const LISTS = (GROUP + HEADS - 1u) / HEADS; // of a KV head
+const KV_LISTS = (GROUP + HEADS - 1u) / HEADS; // of a KV head
 const COLUMNS = HEADS * HEAD_QUADS; // of the list's outputs
 const SLICES = max(WORKGROUP / COLUMNS, 1u); // of the splits, when partials are joined
 const AT_ONCE = WORKGROUP / SLICES; // columns
@@ -49,14 +50,21 @@ const ROUNDS = (SPLITS + SLICES - 1u) / SLICES; // splits of a slice
 const AHEAD = min(ROUNDS, 16u); // loads in flight per thread
 const TURNS = (HEADS + JOINED - 1u) / JOINED;
 const Q_HEADS = KV_HEADS * GROUP;
-const ALL_LISTS = BATCH * KV_HEADS * LISTS;
+const LISTS = BATCH * KV_HEADS * KV_LISTS;
+const LIST_HEADS = HEADS; // query heads of a list
+// @shared hand_over_sizes
+const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
-const LIST_QUADS = (HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
-const ALL_QUADS = ALL_LISTS * LIST_QUADS;
-const ATOMIC_WORDS = max(64u - ALL_LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const LIST_LINES = (LIST_HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
+const LIST_QUADS = LIST_LINES * LINE_QUADS;
+const ALL_QUADS = LISTS * LIST_QUADS;
+const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
-const LOWEST = -1e30;
-const LOG2_E = 1.4426950408889634;
+// @end
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -66,20 +74,24 @@ const LOG2_E = 1.4426950408889634;
 @group(0) @binding(5) var<storage, read_write> hand_over: HandOver;
 @group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
 
-/// What the workgroups of a list leave each other; of the two arrays of partials one is used. A barrier
-/// does not drop what a processor has cached. So nobody reads a line of partials before all of them
-/// have arrived, and each list begins a line of its own.
+// @shared hand_over
+/// Partials that the workgroups of a list hand over. One of the two arrays is used.
+///
+/// A barrier does not drop what a processor has cached. So nobody reads a line of partials before
+/// all of its list have arrived, and each list begins a line of its own.
 struct HandOver {
-  arrivals: array<atomic<u32>, ALL_LISTS>, // zero between steps
+  arrivals: array<atomic<u32>, LISTS>, // zero between steps
   words: array<atomic<u32>, ATOMIC_WORDS>,
   partials: array<vec4f, PLAIN_QUADS>,
 }
+// @end
 
 var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (maximum, denominator)
 var<workgroup> is_last: u32;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
@@ -88,9 +100,13 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 1u) {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
+// @shared store_partial
 /// Stores a quad of a partial for the workgroup that joins the splits.
 fn store_partial(at: u32, quad: vec4f) {
   if (HAND_OVER == 2u) {
@@ -104,8 +120,8 @@ fn store_partial(at: u32, quad: vec4f) {
   }
 }
 
-/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they are
-/// needed: compilers issue such loads together only if no branch on HAND_OVER stands between them.
+/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they
+/// are needed: compilers issue such loads together only if no branch stands between them.
 fn atomic_partial(at: u32) -> vec4f {
   let x = atomicLoad(&hand_over.words[at * 4u]);
   let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
@@ -113,13 +129,16 @@ fn atomic_partial(at: u32) -> vec4f {
   let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
   return bitcast<vec4f>(vec4<u32>(x, y, z, w));
 }
+// @end
 
+// @shared atomic_stats
 /// Loads m and l of a partial that was handed over by atomics.
 fn atomic_stats(at: u32) -> vec2f {
   let m = atomicLoad(&hand_over.words[at * 4u]);
   let l = atomicLoad(&hand_over.words[at * 4u + 1u]);
   return bitcast<vec2f>(vec2<u32>(m, l));
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -128,10 +147,10 @@ fn main(
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  let list = wid.z * KV_HEADS * LISTS + wid.y;
-  let kv_head = list / LISTS;
+  let list = wid.z * KV_HEADS * KV_LISTS + wid.y;
+  let kv_head = list / KV_LISTS;
   // A list past the end of its group repeats the last head, and writes it once.
-  let first_head = kv_head * GROUP + list % LISTS * HEADS;
+  let first_head = kv_head * GROUP + list % KV_LISTS * HEADS;
   let last_head = kv_head * GROUP + GROUP - 1u;
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
   let begin = wid.x * TILE;
@@ -154,7 +173,7 @@ fn main(
   var highest: array<f32, HEADS>;
   var weight: array<f32, HEADS>;
   for (var h = 0u; h < HEADS; h++) { // @unroll
-    highest[h] = LOWEST;
+    highest[h] = NEG_LARGE;
     weight[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
@@ -204,7 +223,7 @@ fn main(
       var peak = highest[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < length;
-        logits[t * HEADS + h] = select(LOWEST, logits[t * HEADS + h], inside);
+        logits[t * HEADS + h] = select(NEG_LARGE, logits[t * HEADS + h], inside);
         peak = max(peak, logits[t * HEADS + h]);
       }
       let fade = exp2(highest[h] - peak);
@@ -249,7 +268,7 @@ fn main(
     for (var column = thread; column < JOINED * HEAD_QUADS; column += WORKGROUP) {
       let place = column / HEAD_QUADS;
       let h = min(turn * JOINED + place, HEADS - 1u);
-      var peak = LOWEST;
+      var peak = NEG_LARGE;
       for (var r = 0u; r < ROWS; r++) { // @unroll
         peak = max(peak, stats[r * HEADS + h].x);
       }
@@ -289,7 +308,7 @@ fn main(
   for (var turn = 0u; turn < COLUMNS; turn += AT_ONCE) {
     let column = turn + thread % AT_ONCE;
     let place = min(column, COLUMNS - 1u) / HEAD_QUADS; // in the list
-    var peak = LOWEST;
+    var peak = NEG_LARGE;
     var denominator = 0.0;
     var sum = vec4f(0.0);
     for (var start = 0u; start < ROUNDS; start += AHEAD) {
@@ -313,7 +332,7 @@ fn main(
       }
       for (var i = 0u; i < AHEAD; i++) { // @unroll
         let is_split = (start + i) * SLICES + slice < SPLITS && start + i < ROUNDS;
-        of_splits[i] = select(vec2f(LOWEST, 0.0), of_splits[i], is_split);
+        of_splits[i] = select(vec2f(NEG_LARGE, 0.0), of_splits[i], is_split);
       }
       let before = peak;
       for (var i = 0u; i < AHEAD; i++) { // @unroll
@@ -334,7 +353,7 @@ fn main(
     if (slice == 0u && column < COLUMNS && head <= last_head) {
       let own_head = head % Q_HEADS;
       let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
-      var highest_of_all = max(sink, LOWEST);
+      var highest_of_all = max(sink, NEG_LARGE);
       for (var s = 0u; s < SLICES; s++) { // @unroll
         highest_of_all = max(highest_of_all, stats[s * AT_ONCE + thread].x);
       }
@@ -346,7 +365,7 @@ fn main(
         sum += scratch[s * AT_ONCE + thread] * fade;
       }
       let attends = denominator > 0.0 || denominator != denominator;
-      denominator += select(exp2(sink - highest_of_all), 0.0, sink <= LOWEST);
+      denominator += select(exp2(sink - highest_of_all), 0.0, sink <= NEG_LARGE);
       out[head * HEAD_QUADS + column % HEAD_QUADS] = select(vec4f(0.0), sum / denominator, attends);
     }
     workgroupBarrier();

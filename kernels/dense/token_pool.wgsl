@@ -20,21 +20,25 @@ const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 
+// @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
-const ROW_LOADS = HEAD_DIM / WIDTH;
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
-const ROWS = WORKGROUP / LANES; // row groups
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
+const HEAD_QUADS = HEAD_DIM / 4u;
+// @end
 const TILE = ROWS * TOKENS;
 const TILES = (CAPACITY + TILE - 1u) / TILE; // of a full sequence
-const LOADS = TOKENS * CHUNKS;
 const LOGITS = TOKENS * GROUP;
-const HEAD_QUADS = HEAD_DIM / 4u;
 const PARTIAL_SUMS = LOGITS * WORKGROUP;
 const SCRATCH = max(PARTIAL_SUMS, ROWS * HEAD_DIM);
-const LOWEST = -1e30;
-const LOG2_E = 1.4426950408889634;
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -48,7 +52,8 @@ var<workgroup> scratch: array<f32, SCRATCH>;
 var<workgroup> logits: array<f32, TILE * GROUP>;
 var<workgroup> stats: array<vec2f, ROWS * GROUP>;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
@@ -57,8 +62,11 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 1u) {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -78,7 +86,7 @@ fn main(
       partial_out[slot * HEAD_DIM + i % HEAD_DIM] = 0.0;
     }
     for (var h = thread; h < GROUP; h += WORKGROUP) {
-      partial_stats[(first_head + h) * grid.x + wid.x] = vec2f(LOWEST, 0.0);
+      partial_stats[(first_head + h) * grid.x + wid.x] = vec2f(NEG_LARGE, 0.0);
     }
     return;
   }
@@ -95,7 +103,7 @@ fn main(
   var highest: array<f32, GROUP>;
   var weight: array<f32, GROUP>;
   for (var h = 0u; h < GROUP; h++) { // @unroll
-    highest[h] = LOWEST;
+    highest[h] = NEG_LARGE;
     weight[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
@@ -149,7 +157,7 @@ fn main(
       var peak = highest[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
-        p[t] = select(LOWEST, logits[(t * ROWS + row) * GROUP + h], inside);
+        p[t] = select(NEG_LARGE, logits[(t * ROWS + row) * GROUP + h], inside);
         peak = max(peak, p[t]);
       }
       let fade = exp2(highest[h] - peak);
@@ -177,7 +185,7 @@ fn main(
   }
   workgroupBarrier();
   for (var h = 0u; h < GROUP; h++) { // @unroll
-    var peak = LOWEST;
+    var peak = NEG_LARGE;
     for (var r = 0u; r < ROWS; r++) { // @unroll
       peak = max(peak, stats[r * GROUP + h].x);
     }

@@ -51,7 +51,7 @@ const WORD_PARTS = 32u / OUT_COLUMNS; // threads that make a word of code
 var<workgroup> activations: array<vec4f, TILE * STRIDE>;
 
 /// Values 4*quad .. 4*quad+3 of a 16-byte load of dtype 0 f32, 1 f16, 2 bf16.
-fn widen(raw: vec4<u32>, quad: u32, dtype: u32) -> vec4f {
+fn widen_as(raw: vec4<u32>, quad: u32, dtype: u32) -> vec4f {
   if (dtype == 0u) {
     return bitcast<vec4f>(raw);
   }
@@ -70,7 +70,7 @@ fn place(token: u32, quad: u32) -> u32 {
 /// Four of a thread's outputs' weights (or biases) in the row of the map that begins at `row`.
 fn weights(row: u32, column: u32, quad: u32) -> vec4f {
   let raw = key_map[row + column * OUT_LOADS + quad / MAP_QUADS];
-  return widen(raw, quad % MAP_QUADS, MAP_DTYPE);
+  return widen_as(raw, quad % MAP_QUADS, MAP_DTYPE);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -90,7 +90,7 @@ fn main(
     let token = at / KEY_LOADS;
     let raw = keys[(cache + min(begin + token, length - 1u)) * KEY_LOADS + at % KEY_LOADS];
     for (var quad = 0u; quad < KEY_QUADS; quad++) { // @unroll
-      activations[place(token, at % KEY_LOADS * KEY_QUADS + quad)] = widen(raw, quad, KV_DTYPE);
+      activations[place(token, at % KEY_LOADS * KEY_QUADS + quad)] = widen_as(raw, quad, KV_DTYPE);
     }
   }
   workgroupBarrier();

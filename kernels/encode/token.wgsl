@@ -74,14 +74,16 @@ fn weight(raw: vec4<u32>, j: u32) -> f32 {
   return unpack2x16float(raw[j / 2u])[j % 2u];
 }
 
-/// Weights 4*quad .. 4*quad+3 of a load.
-fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+// @shared widen_map
+/// Weights 4 * quad .. 4 * quad + 3 of a 16-byte load of a map.
+fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
   if (MAP_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
   }
   let pair = select(raw.xy, raw.zw, quad == 1u);
   return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
 }
+// @end
 
 /// Adds up the slices of a layer of OUTS outputs; thread j < outs gets output j. First every thread
 /// adds WIDTH slices of one output, then the first `outs` threads add what is left.
@@ -183,8 +185,8 @@ fn main(
   for (var i = 0u; i < LOADS_1; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     let x = select(0.0, activations[min(at / (OUT_1 / WIDTH), IN_1 - 1u)], at < SIZE_1);
-    low += x * widen(loads[i], 0u);
-    high += x * widen(loads[i], 1u);
+    low += x * widen_map(loads[i], 0u);
+    high += x * widen_map(loads[i], 1u);
   }
   var y = join_slices(thread, OUT_1, low, high, biases.x);
   if (MAP_LAYERS > 1u) {
@@ -197,8 +199,8 @@ fn main(
     for (var i = 0u; i < LOADS_2; i++) { // @unroll
       let at = i * WORKGROUP + thread;
       let x = select(0.0, activations[min(at / max(OUT_2 / WIDTH, 1u), IN_2 - 1u)], at < SIZE_2);
-      low += x * widen(loads[LOADS_1 + i], 0u);
-      high += x * widen(loads[LOADS_1 + i], 1u);
+      low += x * widen_map(loads[LOADS_1 + i], 0u);
+      high += x * widen_map(loads[LOADS_1 + i], 1u);
     }
     y = join_slices(thread, OUT_2, low, high, biases.y);
   }
@@ -212,8 +214,8 @@ fn main(
     for (var i = 0u; i < LOADS_3; i++) { // @unroll
       let at = i * WORKGROUP + thread;
       let x = select(0.0, activations[min(at / max(OUT_3 / WIDTH, 1u), IN_3 - 1u)], at < SIZE_3);
-      low += x * widen(loads[LOADS_1 + LOADS_2 + i], 0u);
-      high += x * widen(loads[LOADS_1 + LOADS_2 + i], 1u);
+      low += x * widen_map(loads[LOADS_1 + LOADS_2 + i], 0u);
+      high += x * widen_map(loads[LOADS_1 + LOADS_2 + i], 1u);
     }
     y = join_slices(thread, OUT_3, low, high, biases.z);
   }

@@ -25,8 +25,10 @@ const GROUP_LISTS = (GROUP + HEADS - 1u) / HEADS;
 const LISTS = BATCH * (Q_HEADS / GROUP) * GROUP_LISTS;
 const LINE_QUADS = 8u; // of a cache line: each list begins one
 const LIST_QUADS = (HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
-const NEG_LARGE = -1e30;
-const LOG2_E = 1.4426950408889634;
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 /// What the workgroups of a list left, as the fused kernels declare it.
 struct HandOver {

@@ -11,8 +11,10 @@ const SLICES: u32 = 8u; // @param
 const COLUMNS = HEAD_DIM / 4u;
 const WORKGROUP = COLUMNS * SLICES;
 const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
-const LOG2_E = 1.4426950408889634;
-const LOWEST = -1e30;
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> partial_out: array<vec4f>;
 @group(0) @binding(1) var<storage, read> partial_stats: array<vec2f>;
@@ -32,7 +34,7 @@ fn main(
   let slice = thread / COLUMNS;
   let head = wid.y * Q_HEADS + wid.x;
 
-  var peak = LOWEST;
+  var peak = NEG_LARGE;
   var weight = 0.0;
   var sum = vec4f(0.0);
   for (var round = 0u; round < ROUNDS; round++) {
@@ -69,7 +71,7 @@ fn main(
       attended += weights[s] * scale;
       numerator += sums[s * COLUMNS + column] * scale;
     }
-    denominator = select(denominator, 0.0, sink <= LOWEST) + attended;
+    denominator = select(denominator, 0.0, sink <= NEG_LARGE) + attended;
     out[head * COLUMNS + column] = select(vec4f(0.0), numerator / denominator, attended > 0.0 || attended != attended);
   }
 }

@@ -46,8 +46,10 @@ const STAGE_SLOTS = max(max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS), ROWS / 4u);
 const WEIGHT_SLOTS = KEY_QUADS * MY_ROWS;
 const SPREAD = min(ROW_THREADS, 8u) - 1u; // mask that spreads key quads over the banks
 const TILES = (CAPACITY * GROUP + ROWS - 1u) / ROWS;
-const MASKED = -1e30; // finite: WGSL promises nothing for infinities
-const LOG2_E = 1.4426950408889634;
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> prompt_q: array<vec4f>;
@@ -61,7 +63,8 @@ var<workgroup> queries: array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>;
 var<workgroup> stage: array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>;
 var<workgroup> weights: array<array<array<vec4f, ROW_THREADS>, WEIGHT_SLOTS>, VALUE_CHUNKS>;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load of K or V.
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
 fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
@@ -70,8 +73,11 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   if (KV_DTYPE == 1u) {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
 /// sum + dot(a, b), as four fused multiply-adds.
 fn add_dot(sum: f32, a: vec4f, b: vec4f) -> f32 {
@@ -109,7 +115,7 @@ fn main(
   var denominators: array<vec4f, MY_ROW_QUADS>; // of this thread's columns alone
   var peaks: array<vec4f, MY_ROW_QUADS>;
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-    peaks[i] = vec4f(MASKED);
+    peaks[i] = vec4f(NEG_LARGE);
   }
   for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
     var scores = array<f32, MY_SCORES>(); // a variable without a value is zeroed once, not per turn
@@ -168,7 +174,7 @@ fn main(
       let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
       for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
         let logit = scores[r * MY_COLUMNS + c] * (LOG2_E / sqrt(f32(HEAD_DIM)));
-        scores[r * MY_COLUMNS + c] = select(MASKED, logit, first_key + column_thread * MY_COLUMNS + c <= token);
+        scores[r * MY_COLUMNS + c] = select(NEG_LARGE, logit, first_key + column_thread * MY_COLUMNS + c <= token);
         higher[r / 4u][r % 4u] = max(higher[r / 4u][r % 4u], scores[r * MY_COLUMNS + c]);
       }
     }

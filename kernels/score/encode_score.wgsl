@@ -84,12 +84,16 @@ var<workgroup> sums: array<f32, 2u * KEPT * STRIDE>; // layers take turns with t
 var<workgroup> code: array<atomic<u32>, WORDS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
 
-/// Weights 4*quad .. 4*quad+3 of a load.
-fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
-  if (MAP_DTYPE == 0u) { return bitcast<vec4f>(raw); }
+// @shared widen_map
+/// Weights 4 * quad .. 4 * quad + 3 of a 16-byte load of a map.
+fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (MAP_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
   let pair = select(raw.xy, raw.zw, quad == 1u);
   return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
 }
+// @end
 
 /// Which of a layer's 16-byte columns a thread holds, and in which slice of the rows.
 fn column_slice(thread: u32, outs: u32) -> vec2<u32> {
@@ -230,8 +234,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
       if (i < COUNTS[l]) {
         let input = subgroupShuffle(inputs[i / SHARED], lane - thread % SHARED + i % SHARED);
         let x = select(0.0, input, row_of(i, thread, NODES[l], NODES[l + 1u]) < NODES[l]);
-        low += x * widen(loads[l * LOADS + i], 0u);
-        high += x * widen(loads[l * LOADS + i], 1u);
+        low += x * widen_map(loads[l * LOADS + i], 0u);
+        high += x * widen_map(loads[l * LOADS + i], 1u);
       }
     }
     // Nobody still reads this half: all came to the last barrier after they had.

@@ -61,10 +61,12 @@ fn bin_total(bin: u32) -> vec2<u32> {
   return total;
 }
 
+// @shared bits_from
 /// A word whose bits `count` and up are set.
 fn bits_from(count: u32) -> u32 {
   return select(0xffffffffu << min(count, 31u), 0u, count > 31u);
 }
+// @end
 
 /// Bit i of the result: distance i of a word is below `limit`, which the top bit of the field
 /// (limit + top - 1 - distance) tells; no field borrows from the next.
@@ -121,11 +123,14 @@ fn main(
     }
   }
 
+  // @shared windows
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
-  let k = min(select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u), recent_start - sink_end);
+  let wanted = select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u);
+  let picks_wanted = min(wanted, recent_start - sink_end);
+  // @end
   if (wid.x == 0u && thread == 0u) {
-    selected_counts[list] = sink_end + k + length - recent_start;
+    selected_counts[list] = sink_end + picks_wanted + length - recent_start;
   }
   workgroupBarrier();
 
@@ -142,18 +147,18 @@ fn main(
     let bin = thread * LANE_BINS + b;
     if (thread < SUBGROUP_MIN && bin < LAST) {
       let here = bin_total(bin);
-      if ((below.x < k || bin == 0u) && k <= below.x + here.x) {
+      if ((below.x < picks_wanted || bin == 0u) && picks_wanted <= below.x + here.x) {
         cut = vec4<u32>(bin, below, here.y);
       }
       below += here;
-      if (bin == LAST - 1u && below.x < k) {
+      if (bin == LAST - 1u && below.x < picks_wanted) {
         let middle = clamp(start, sink_end, recent_start) - sink_end;
         cut = vec4<u32>(LAST, below, middle - below.y);
       }
     }
   }
   workgroupBarrier();
-  let ties = k - cut.y;
+  let ties = picks_wanted - cut.y;
 
   // Tokens of the windows count as nearer than the cut.
   let windows_before = min(start, sink_end) + max(min(start, length), recent_start) - recent_start;

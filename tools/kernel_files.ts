@@ -1,0 +1,21 @@
+/** The WGSL files of the suite. */
+
+const KERNELS = new URL("../kernels/", import.meta.url);
+
+/** All kernels, sorted by path; shared texts are none. */
+export function kernelFiles(): URL[] {
+  const files: URL[] = [];
+  for (const folder of Deno.readDirSync(KERNELS)) {
+    if (!folder.isDirectory || folder.name === "shared") continue;
+    const place = new URL(`${folder.name}/`, KERNELS);
+    for (const { name } of Deno.readDirSync(place)) {
+      if (name.endsWith(".wgsl")) files.push(new URL(name, place));
+    }
+  }
+  return files.sort((a, b) => a.pathname < b.pathname ? -1 : 1);
+}
+
+/** The source of a shared text. */
+export function readShared(name: string): string {
+  return Deno.readTextFileSync(new URL(`shared/${name}.wgsl`, KERNELS));
+}
