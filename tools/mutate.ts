@@ -40,12 +40,13 @@ const ROOT = `${import.meta.dirname}/..`;
 /** Every kernel with a file, `STAGE/NAME`, but probes and checks of the device. */
 export function kernelFiles(): string[] {
   const names = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
-  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^(probe|check|shared)$/.test(stage)).flatMap((
-    stage,
-  ) =>
-    names(`${ROOT}/kernels/${stage}`).filter((file) => file.endsWith(".wgsl"))
-      .map((file) => `${stage}/${file.replace(/\.wgsl$/, "")}`)
-  );
+  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^(probe|check|shared)$/.test(stage))
+    .flatMap((
+      stage,
+    ) =>
+      names(`${ROOT}/kernels/${stage}`).filter((file) => file.endsWith(".wgsl"))
+        .map((file) => `${stage}/${file.replace(/\.wgsl$/, "")}`)
+    );
 }
 
 /** What the failed tests of a TAP report said, by the contender that their names begin with. */
