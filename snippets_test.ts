@@ -1,6 +1,6 @@
 /** Every program that the documentation shows is type-checked and run as it stands. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { SHIPPED_MAP } from "./fixtures/map_file.ts";
+import { SHIPPED_MAP } from "./bench/edge/files/map_file.ts";
 
 const ROOT = new URL("./", import.meta.url);
 const DOCUMENTED = ["README.md", "mod.ts", "docs/", "bench/", "fixtures/", "kernels/", "tools/"];

@@ -7,15 +7,15 @@
 import type { Contender, Params } from "../kernels/core/contender.ts";
 import { type Problem, shapeName } from "../kernels/core/problem.ts";
 import { CONTENDERS } from "../kernels/core/registry.ts";
-import { casesOf } from "./cases.ts";
-import { eligible } from "./context.ts";
-import { type Contestant, prepare, PROMPT_STAGES } from "./contestant.ts";
-import { openCheckedDevice } from "./checked_device.ts";
-import { openAdapter } from "./host.ts";
-import { InputSets } from "./inputs.ts";
-import { parseOptions } from "./options.ts";
-import { loadTuning } from "./tune/tuning_file.ts";
-import { chooseParams } from "./tuned_choice.ts";
+import { casesOf } from "./cases/cases.ts";
+import { eligible } from "./measure/context.ts";
+import { type Contestant, prepare, PROMPT_STAGES } from "./measure/contestant.ts";
+import { openCheckedDevice } from "./measure/device/checked_device.ts";
+import { openAdapter } from "./edge/open_adapter.ts";
+import { InputSets } from "./measure/inputs/inputs.ts";
+import { parseOptions } from "./flags/options.ts";
+import { loadTuning } from "./edge/files/tuning_file.ts";
+import { chooseParams } from "./cases/tuned_choice.ts";
 
 const host = await openAdapter();
 const { info } = host;

@@ -6,6 +6,45 @@ export interface Import {
   readonly to: string;
 }
 
+/** What every part of the suite may build on. */
+const SUITE = ["fixtures", "kernels"];
+
+/** Folders of `bench/` that several commands need. */
+const SHARED = [
+  "bench/base",
+  "bench/cases",
+  "bench/measure",
+  "bench/selection",
+  "bench/results",
+  "bench/runner",
+  "bench/findings",
+  "bench/tables",
+  "bench/chart",
+  "bench/tuning",
+  "bench/page",
+  "bench/flags",
+  "bench/edge",
+];
+
+/** A folder for each command. */
+const COMMANDS = [
+  "bench/run",
+  "bench/compare",
+  "bench/fit",
+  "bench/quality",
+  "bench/report",
+  "bench/tune",
+];
+
+/** Where Deno's own interfaces may stand: files, signals, terminal, environment, system. */
+const DENO_EDGE =
+  /^(bench\/edge\/|bench\/[^/]+\/(worker\/)?main\.ts$|bench\/attention_bench\.ts$|tools\/)/;
+
+/** Whether a source may use Deno's own interfaces. */
+export function isEdge(path: string): boolean {
+  return DENO_EDGE.test(path);
+}
+
 /**
  * What may be imported from where: for each folder, the folders whose files its own may import. The
  * longest folder that fits a path counts. Tests may import anything.
@@ -15,10 +54,87 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   kernels: ["kernels"],
   "kernels/maps": ["kernels/maps", "kernels/core"],
   fixtures: ["fixtures", "kernels"],
-  bench: ["bench", "fixtures", "kernels", "deno.json"],
-  tools: ["tools", "bench", "fixtures", "kernels", "testing", "deno.json"],
-  testing: ["testing", "bench", "fixtures", "kernels"],
+  // What a run goes through, in the order of the data. All of it runs in a browser.
+  "bench/base": ["bench/base"],
+  "bench/cases": ["bench/cases", "bench/base", ...SUITE],
+  "bench/measure": ["bench/measure", "bench/base", ...SUITE],
+  "bench/selection": ["bench/selection", ...SUITE],
+  "bench/results": ["bench/results", "bench/selection", "bench/base", ...SUITE],
+  "bench/runner": [
+    "bench/runner",
+    "bench/cases",
+    "bench/flags",
+    "bench/measure",
+    "bench/results",
+    "bench/selection",
+    "bench/tables",
+    "bench/base",
+    ...SUITE,
+  ],
+  "bench/findings": ["bench/findings", "bench/cases", "bench/results", "bench/base", ...SUITE],
+  "bench/tables": ["bench/tables", "bench/findings", "bench/results", "bench/base", ...SUITE],
+  "bench/chart": ["bench/chart", "bench/results"],
+  "bench/tuning": [
+    "bench/tuning",
+    "bench/cases",
+    "bench/chart",
+    "bench/measure",
+    "bench/tables",
+    "bench/base",
+    ...SUITE,
+  ],
+  "bench/page": [
+    "bench/page",
+    "bench/chart",
+    "bench/findings",
+    "bench/measure",
+    "bench/results",
+    "bench/tables",
+    "bench/tuning",
+    "bench/base",
+    ...SUITE,
+  ],
+  "bench/flags": [
+    "bench/flags",
+    "bench/cases",
+    "bench/measure",
+    "bench/results",
+    "bench/base",
+    ...SUITE,
+  ],
+  // The Deno edge, and the commands: none imports from another.
+  "bench/edge": [
+    "bench/edge",
+    "bench/findings",
+    "bench/measure",
+    "bench/results",
+    "bench/tables",
+    "bench/tuning",
+    "bench/base",
+    "deno.json",
+    ...SUITE,
+  ],
+  "bench/attention_bench.ts": [...SHARED, ...SUITE],
+  ...Object.fromEntries(COMMANDS.map((name) => [name, [name, ...SHARED, ...SUITE]])),
+  tools: ["tools", ...SHARED, ...SUITE, "testing", "deno.json"],
+  testing: ["testing", ...SHARED, ...SUITE],
 };
+
+/** Folders that run in a browser as they stand. */
+export const WEB_FOLDERS: readonly string[] = [
+  "kernels",
+  "bench/base",
+  "bench/cases",
+  "bench/measure",
+  "bench/selection",
+  "bench/results",
+  "bench/runner",
+  "bench/findings",
+  "bench/tables",
+  "bench/chart",
+  "bench/tuning",
+  "bench/page",
+];
 
 /** Sentences on the imports that the layers do not allow. */
 export function forbiddenImports(imports: readonly Import[]): string[] {
@@ -37,7 +153,7 @@ function longestFolder(folders: readonly string[], path: string): string | undef
 
 /** Whether a file is for tests alone. */
 export function isTest(path: string): boolean {
-  return /(^|\/)(testing_[^/]*|[^/]*_test)\.ts$/.test(path);
+  return /(^|\/)(testing_[^/]*|[^/]*_test)\.ts$|^testing\//.test(path);
 }
 
 /** The sources below `root` that are no tests. */

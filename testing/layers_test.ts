@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { forbiddenImports, importsOf, sourcesOf } from "./layers.ts";
+import { forbiddenImports, importsOf, isEdge, LAYERS, sourcesOf, WEB_FOLDERS } from "./layers.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const sources = sourcesOf(ROOT);
@@ -19,13 +19,22 @@ Deno.test("a planted import from a layer above is found", async () => {
       "mod.ts": 'export * from "./kernels/core/good.ts";',
       "kernels/core/good.ts": "export const one = 1;",
       "kernels/score/bad.ts":
-        'import type { Two } from "../../bench/two.ts";\nexport type X = Two;',
+        'import type { Two } from "../../bench/run/two.ts";\nexport type X = Two;',
       "kernels/maps/bad.ts": 'import "../score/bad.ts";',
-      "kernels/score/bad_test.ts": 'import "../../bench/two.ts";',
-      "bench/two.ts": 'import "../kernels/core/good.ts";\nexport type Two = 2;',
+      "kernels/score/bad_test.ts": 'import "../../bench/run/two.ts";',
+      "bench/run/two.ts": 'import "../../kernels/core/good.ts";\nexport type Two = 2;',
+      "bench/tune/bad.ts": 'import "../run/two.ts";',
     };
     for (
-      const name of ["kernels/core", "kernels/score", "kernels/maps", "bench", "fixtures", "tools"]
+      const name of [
+        "kernels/core",
+        "kernels/score",
+        "kernels/maps",
+        "bench/run",
+        "bench/tune",
+        "fixtures",
+        "tools",
+      ]
     ) {
       Deno.mkdirSync(new URL(name, root), { recursive: true });
     }
@@ -33,9 +42,11 @@ Deno.test("a planted import from a layer above is found", async () => {
       Deno.writeTextFileSync(new URL(name, root), text);
     }
     assertEquals(forbiddenImports(await importsOf(root, sourcesOf(root))).sort(), [
+      "bench/tune/bad.ts imports bench/run/two.ts; bench/tune may import from " +
+      `${LAYERS["bench/tune"].join(", ")} alone`,
       "kernels/maps/bad.ts imports kernels/score/bad.ts; " +
       "kernels/maps may import from kernels/maps, kernels/core alone",
-      "kernels/score/bad.ts imports bench/two.ts; kernels may import from kernels alone",
+      "kernels/score/bad.ts imports bench/run/two.ts; kernels may import from kernels alone",
     ]);
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -45,9 +56,32 @@ Deno.test("a planted import from a layer above is found", async () => {
 /** Deno's own interfaces; a word before the dot would make it another object's member. */
 const OF_DENO = /(?<![\w.])Deno\./;
 
-Deno.test("kernels use web APIs alone", async () => {
-  const kernels = sources.filter((path) => path.startsWith("kernels/"));
-  const texts = await Promise.all(kernels.map((path) => Deno.readTextFile(new URL(path, ROOT))));
-  assertEquals(kernels.filter((_, i) => OF_DENO.test(texts[i])), []);
-  assert(OF_DENO.test("const text = Deno.readTextFileSync(path);"));
+/** Those of the sources below `root` that use Deno's own interfaces though they are no edge. */
+async function strayingFiles(root: URL, paths: readonly string[]): Promise<string[]> {
+  const inner = paths.filter((path) => !isEdge(path));
+  const texts = await Promise.all(inner.map((path) => Deno.readTextFile(new URL(path, root))));
+  return inner.filter((_, i) => OF_DENO.test(texts[i]));
+}
+
+Deno.test("Deno's own interfaces are used at the edge alone", async () => {
+  assertEquals(await strayingFiles(ROOT, sources), []);
+  for (const folder of WEB_FOLDERS) {
+    assert(sources.some((path) => path.startsWith(`${folder}/`) && !isEdge(path)), folder);
+  }
+});
+
+Deno.test("a planted use of Deno in a folder of the web is found", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const root = new URL(`file://${await Deno.realPath(folder)}/`);
+    const text = "export const text = Deno.readTextFileSync(path);";
+    const paths = ["bench/measure/bad.ts", "bench/edge/good.ts", "bench/run/main.ts"];
+    for (const path of paths) {
+      Deno.mkdirSync(new URL("./", new URL(path, root)), { recursive: true });
+      Deno.writeTextFileSync(new URL(path, root), text);
+    }
+    assertEquals(await strayingFiles(root, paths), ["bench/measure/bad.ts"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

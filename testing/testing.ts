@@ -1,5 +1,6 @@
 /** Test support: runs a contender on made-up inputs with everything else poisoned. */
-import { openAdapter, openDevice } from "../bench/host.ts";
+import { openAdapter } from "../bench/edge/open_adapter.ts";
+import { openDevice } from "../bench/measure/device/adapter.ts";
 import type { Contender, DeviceLimits, Params } from "../kernels/core/contender.ts";
 import type { ReadBytes } from "../kernels/verify/judge.ts";
 import { limitsOf } from "../kernels/core/device_limits.ts";

@@ -1,5 +1,5 @@
 /** Test support: a decode loop over made-up tokens, with everything not yet written poisoned. */
-import { readBytes } from "../bench/run_once.ts";
+import { readBytes } from "../bench/measure/device/run_once.ts";
 import { generateKv } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";

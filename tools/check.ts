@@ -3,7 +3,7 @@
  * `N passed, N failed` as the last line. Arguments go to `deno test`.
  * @module
  */
-import { helpOrVersion } from "../bench/help_or_version.ts";
+import { helpOrVersion } from "../bench/edge/help_or_version.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 import { type Counts, runTests } from "./tests.ts";
@@ -13,7 +13,7 @@ Runs the set-up, then format, lint, type, documentation and publish checks and a
 
 Usage: deno task test [flags and files]
 
-  flags, files   those of deno test, such as --filter NAME or bench/table_test.ts
+  flags, files   those of deno test, such as --filter NAME or bench/tables/table_test.ts
   --version      print the version, commit and runtime
   --help         print this text
 

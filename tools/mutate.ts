@@ -10,15 +10,15 @@
  * @module
  */
 import { parse } from "@std/csv";
-import { casesOf } from "../bench/cases.ts";
-import { eligible } from "../bench/context.ts";
-import { exitHelp } from "../bench/exit_codes.ts";
-import { helpOrVersion } from "../bench/help_or_version.ts";
-import { matching } from "../bench/kernel_globs.ts";
-import { parseOptions } from "../bench/options.ts";
-import { readFlags } from "../bench/read_flags.ts";
-import { runCommand } from "../bench/run_command.ts";
-import { UsageError } from "../bench/usage_error.ts";
+import { casesOf } from "../bench/cases/cases.ts";
+import { eligible } from "../bench/measure/context.ts";
+import { exitHelp } from "../bench/edge/exit_codes.ts";
+import { helpOrVersion } from "../bench/edge/help_or_version.ts";
+import { matching } from "../bench/cases/kernel_globs.ts";
+import { parseOptions } from "../bench/flags/options.ts";
+import { readFlags } from "../bench/flags/read_flags.ts";
+import { runCommand } from "../bench/edge/run_command.ts";
+import { UsageError } from "../bench/base/usage_error.ts";
 import { openTestDevice } from "../testing/testing.ts";
 import { CONTENDERS } from "../kernels/core/registry.ts";
 import { MUTANTS, plant } from "./mutants.ts";
@@ -97,7 +97,7 @@ function benchmark(
 ) {
   const problem = problemOf(contenders);
   const flags = [...problem, "--kernels", contenders.join(), "--out", results, ...more];
-  return deno(copy, "run", "-A", "--no-check", "bench/main.ts", ...flags);
+  return deno(copy, "run", "-A", "--no-check", "bench/run/main.ts", ...flags);
 }
 
 /** Runs the tests against the reference; says which contenders let the mutant pass, and why. */

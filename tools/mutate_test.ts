@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { UsageError } from "../bench/usage_error.ts";
+import { UsageError } from "../bench/base/usage_error.ts";
 import { MUTANTS, plant } from "./mutants.ts";
 import { chooseKernels, failures, kernelFiles, missedByRow, missedByTests } from "./mutate.ts";
 

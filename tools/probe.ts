@@ -3,8 +3,9 @@
  * exits with the code of a failed system.
  * @module
  */
-import { EXIT } from "../bench/exit_codes.ts";
-import { describeAdapter, NoAdapterError, openAdapter } from "../bench/host.ts";
+import { EXIT } from "../bench/edge/exit_codes.ts";
+import { NoAdapterError, openAdapter } from "../bench/edge/open_adapter.ts";
+import { describeAdapter } from "../bench/measure/device/adapter.ts";
 
 try {
   console.log(describeAdapter((await openAdapter()).info));

@@ -2,8 +2,8 @@
  * Finds or installs an adapter, then runs the main job in its quick profile.
  * @module
  */
-import { EXIT } from "../bench/exit_codes.ts";
-import { helpOrVersion } from "../bench/help_or_version.ts";
+import { EXIT } from "../bench/edge/exit_codes.ts";
+import { helpOrVersion } from "../bench/edge/help_or_version.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 
@@ -26,7 +26,7 @@ if (answer !== null) {
 
 if (await ensureAdapter() === null) Deno.exit(EXIT.system);
 
-const main = `${import.meta.dirname}/../bench/main.ts`;
+const main = `${import.meta.dirname}/../bench/run/main.ts`;
 // The benchmark is told to stop, and closes its files; a terminal's Ctrl-C reaches it a second time.
 const forward: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT"]

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { runProgram } from "../bench/testing_command.ts";
+import { runProgram } from "../testing/command.ts";
 
 Deno.test("quickstart lists what bench lists, though that takes no profile", async () => {
   const { code, out, err } = await runProgram(`${import.meta.dirname}/quickstart.ts`, "--list");

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { readResults } from "../read_results.ts";
-import { openResults } from "../results.ts";
-import type { ResultRow } from "../row.ts";
-import { makeRow } from "../testing_row.ts";
-import { inFolder, runProgram } from "../testing_command.ts";
+import { readResults } from "../edge/files/read_files.ts";
+import { openResults } from "../edge/files/results_writer.ts";
+import type { ResultRow } from "../results/row.ts";
+import { makeRow } from "../../testing/row.ts";
+import { inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-27.csv`;

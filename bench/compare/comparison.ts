@@ -1,5 +1,5 @@
 /** Runs compared with the first of them, all that the formats tell. Pure. */
-import { caseName, type ResultRow } from "../row.ts";
+import { caseName, type ResultRow } from "../results/row.ts";
 import { estimateOf, type MetricName, METRICS } from "./metrics.ts";
 import { type Pairing, pairRows, type Recording } from "./pairing.ts";
 import type { Estimate } from "./ratio.ts";

@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
-import type { ResultRow } from "../row.ts";
-import { makeFailedRow, makeRow } from "../testing_row.ts";
+import type { ResultRow } from "../results/row.ts";
+import { makeFailedRow, makeRow } from "../../testing/row.ts";
 import { compareRuns, slowerRows } from "./comparison.ts";
 import type { MetricName } from "./metrics.ts";
 import { totalLine, unpairedLines } from "./sentences.ts";

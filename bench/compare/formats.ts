@@ -1,7 +1,7 @@
 /** The comparison as text, Markdown, CSV or JSON. Pure. */
 import { stringify } from "@std/csv";
-import { shortNumber } from "../results.ts";
-import { fitColumns, leftOutNote, rule, wrapText } from "../text_table.ts";
+import { shortNumber } from "../results/row_csv.ts";
+import { fitColumns, leftOutNote, rule, wrapText } from "../tables/text_table.ts";
 import type { Comparison } from "./comparison.ts";
 import { basisLines, cautionLines, fileLines, totalLine, unpairedLines } from "./sentences.ts";
 import type { StageSummary } from "./summary.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { parse } from "@std/csv";
-import type { ResultRow } from "../row.ts";
-import { makeFailedRow, makeRow } from "../testing_row.ts";
+import type { ResultRow } from "../results/row.ts";
+import { makeFailedRow, makeRow } from "../../testing/row.ts";
 import { compareRuns } from "./comparison.ts";
 import { type FormatName, FORMATS, PAIR_COLUMNS } from "./formats.ts";
 import { DEFAULT_LIMITS } from "./verdict.ts";

@@ -1,5 +1,5 @@
 /** The text of `deno task compare --help`. */
-import { exitHelp } from "../exit_codes.ts";
+import { exitHelp } from "../edge/exit_codes.ts";
 import { PAIR_COLUMNS } from "./formats.ts";
 import { METRIC_NAMES, METRICS } from "./metrics.ts";
 import { DEFAULT_LIMITS } from "./verdict.ts";

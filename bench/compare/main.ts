@@ -3,19 +3,19 @@
  * it looks for, else as `exit_codes.ts` says.
  * @module
  */
-import { EXIT } from "../exit_codes.ts";
-import { helpOrVersion } from "../help_or_version.ts";
-import { readResults } from "../read_results.ts";
-import { matching } from "../kernel_globs.ts";
-import { runsOf } from "../series.ts";
-import { UsageError } from "../usage_error.ts";
+import { EXIT } from "../edge/exit_codes.ts";
+import { helpOrVersion } from "../edge/help_or_version.ts";
+import { readResults } from "../edge/files/read_files.ts";
+import { matching } from "../cases/kernel_globs.ts";
+import { runsOf } from "../findings/series.ts";
+import { UsageError } from "../base/usage_error.ts";
 import { compareRuns, type Comparison, slowerRows } from "./comparison.ts";
 import { FORMATS } from "./formats.ts";
 import { COMPARE_HELP } from "./help.ts";
 import { type CompareOptions, type FailOn, MOST_RUNS, parseCompareOptions } from "./options.ts";
 import type { Recording } from "./pairing.ts";
-import { runCommand } from "../run_command.ts";
-import { terminalWidth } from "../text_table.ts";
+import { runCommand } from "../edge/run_command.ts";
+import { terminalWidth } from "../edge/terminal.ts";
 
 function main(args: readonly string[]): number {
   const answer = helpOrVersion(args, COMPARE_HELP);

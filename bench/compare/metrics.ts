@@ -1,5 +1,5 @@
 /** What two rows are compared by. Pure. */
-import type { ResultRow } from "../row.ts";
+import type { ResultRow } from "../results/row.ts";
 import type { Estimate } from "./ratio.ts";
 
 /** Names of the metrics, as `--metric` takes them. */

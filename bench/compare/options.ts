@@ -1,7 +1,7 @@
 /** Flags of `deno task compare`, read and checked. Nothing here touches a file. */
-import { decimal, list, oneOf } from "../flag_values.ts";
-import { readFlags } from "../read_flags.ts";
-import { UsageError } from "../usage_error.ts";
+import { decimal, list, oneOf } from "../flags/flag_values.ts";
+import { readFlags } from "../flags/read_flags.ts";
+import { UsageError } from "../base/usage_error.ts";
 import { FORMAT_NAMES, type FormatName } from "./formats.ts";
 import { METRIC_NAMES, type MetricName } from "./metrics.ts";
 import { DEFAULT_LIMITS, type Limits } from "./verdict.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { UsageError } from "../usage_error.ts";
+import { UsageError } from "../base/usage_error.ts";
 import { COMPARE_HELP } from "./help.ts";
 import { parseCompareOptions } from "./options.ts";
 

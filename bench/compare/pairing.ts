@@ -1,5 +1,5 @@
 /** Rows of several runs, paired by kernel and case. Pure. */
-import { caseName, type ResultRow } from "../row.ts";
+import { caseName, type ResultRow } from "../results/row.ts";
 
 /** One results file, as read. */
 export interface Recording {

@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
-import { median, medianInterval } from "../statistics.ts";
+import { median, medianInterval } from "../measure/clock/statistics.ts";
 import { type Estimate, geometricMean, ratioOf } from "./ratio.ts";
 
 const exact = (value: number): Estimate => ({ value, low: value, high: value });

@@ -1,5 +1,5 @@
 /** What the comparison says in words: what was compared, on what the verdicts rest. Pure. */
-import { counted } from "../counted.ts";
+import { counted } from "../base/counted.ts";
 import type { Comparison, FileInfo } from "./comparison.ts";
 import { METRICS } from "./metrics.ts";
 import type { Tally, Unpaired } from "./pairing.ts";

@@ -1,5 +1,5 @@
 /** The comparison as tables: headings and cells, for text and Markdown alike. Pure. */
-import { micros, type TextColumn } from "../text_table.ts";
+import { micros, type TextColumn } from "../tables/text_table.ts";
 import type { ComparedRow, Comparison } from "./comparison.ts";
 import { METRICS } from "./metrics.ts";
 import type { Estimate } from "./ratio.ts";

@@ -4,9 +4,9 @@
  * later. `testing_samples.jsonl` has a line for each case, with every row that the runs measured.
  */
 import type { Stage } from "../../kernels/core/contender.ts";
-import type { ResultRow } from "../row.ts";
-import { median, medianInterval } from "../statistics.ts";
-import { makeRow } from "../testing_row.ts";
+import type { ResultRow } from "../results/row.ts";
+import { median, medianInterval } from "../measure/clock/statistics.ts";
+import { makeRow } from "../../testing/row.ts";
 
 /** A kernel on a case. */
 export interface RecordedRow {

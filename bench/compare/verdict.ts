@@ -8,7 +8,7 @@
  * difference counts once the interval lies wholly beyond them. An interval over a limit shows
  * neither.
  */
-import type { ResultRow } from "../row.ts";
+import type { ResultRow } from "../results/row.ts";
 import { estimateOf, type Metric } from "./metrics.ts";
 import { type Estimate, ratioOf } from "./ratio.ts";
 

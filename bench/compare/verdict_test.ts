@@ -1,5 +1,5 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { makeFailedRow, makeRow } from "../testing_row.ts";
+import { makeFailedRow, makeRow } from "../../testing/row.ts";
 import { METRICS } from "./metrics.ts";
 import { DEFAULT_LIMITS, judge, limitPctOf, verdictOf } from "./verdict.ts";
 

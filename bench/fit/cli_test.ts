@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
-import { loadMap } from "../../fixtures/map_file.ts";
+import { loadMap } from "../edge/files/map_file.ts";
 import { SMALL_FLAGS, smallTraceBytes, tensorOf } from "./testing_trace.ts";
-import { command, inFolder, runProgram } from "../testing_command.ts";
+import { command, inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 

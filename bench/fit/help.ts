@@ -1,6 +1,6 @@
 /** The text of `deno task fit --help`. */
-import { exitHelp } from "../exit_codes.ts";
-import { RECIPES } from "./recipe.ts";
+import { exitHelp } from "../edge/exit_codes.ts";
+import { RECIPES } from "./training/recipe.ts";
 
 const { best, paper } = RECIPES;
 

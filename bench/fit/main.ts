@@ -4,24 +4,29 @@
  * @module
  */
 import { defaultDevice, getWebGPUDevice } from "@jax-js/jax";
-import { saveMap } from "../../fixtures/map_file.ts";
-import { parseFile } from "../../fixtures/parse_file.ts";
-import { readContextsFile } from "../../fixtures/trace_file.ts";
-import { counted } from "../counted.ts";
-import { guardDevice } from "../device_loss.ts";
-import { EXIT } from "../exit_codes.ts";
-import { helpOrVersion } from "../help_or_version.ts";
-import { createProgress } from "../progress.ts";
-import { checkWritable, writeWhole } from "../quality/output_file.ts";
-import { runCommand } from "../run_command.ts";
-import { type Backend, BackendMismatchError, checkWebGpu, openBackend } from "./backend.ts";
-import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { saveMap } from "../edge/files/map_file.ts";
+import { parseFile } from "../edge/files/parse_file.ts";
+import { readContextsFile } from "../edge/files/trace_file.ts";
+import { counted } from "../base/counted.ts";
+import { guardDevice } from "../measure/device/device_loss.ts";
+import { EXIT } from "../edge/exit_codes.ts";
+import { helpOrVersion } from "../edge/help_or_version.ts";
+import { createProgress } from "../edge/progress.ts";
+import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
+import { runCommand } from "../edge/run_command.ts";
+import {
+  type Backend,
+  BackendMismatchError,
+  checkWebGpu,
+  openBackend,
+} from "./training/backend.ts";
+import { readCheckpoint, writeCheckpoint } from "./training/checkpoint.ts";
 import { FIT_HELP } from "./help.ts";
-import { DivergedError, MOST_UNREAD } from "./losses.ts";
-import { toLearnedMap } from "./model.ts";
+import { DivergedError, MOST_UNREAD } from "./training/losses.ts";
+import { toLearnedMap } from "./training/model.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";
-import { type Status, train } from "./train.ts";
+import { type Status, train } from "./training/train.ts";
 
 async function main(args: readonly string[]): Promise<number> {
   const answer = helpOrVersion(args, FIT_HELP);

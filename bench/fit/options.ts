@@ -1,11 +1,11 @@
 /** Flags of `deno task fit`, read and checked. Nothing here touches a file or a device. */
 import { DEFAULT_ROPE_BASE } from "../../fixtures/rope.ts";
-import { decimal, list, oneOf, tokenCount, wholeNumber } from "../flag_values.ts";
-import type { EdgeWindows } from "../quality/selector.ts";
-import { readFlags } from "../read_flags.ts";
-import { UsageError } from "../usage_error.ts";
-import type { WantedBackend } from "./backend.ts";
-import { type Recipe, RECIPES } from "./recipe.ts";
+import { decimal, list, oneOf, tokenCount, wholeNumber } from "../flags/flag_values.ts";
+import type { EdgeWindows } from "../selection/selector.ts";
+import { readFlags } from "../flags/read_flags.ts";
+import { UsageError } from "../base/usage_error.ts";
+import type { WantedBackend } from "./training/backend.ts";
+import { type Recipe, RECIPES } from "./training/recipe.ts";
 
 /** What one call is to do. */
 export interface FitOptions {

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { UsageError } from "../usage_error.ts";
+import { UsageError } from "../base/usage_error.ts";
 import { parseFitOptions } from "./options.ts";
-import { learningRateAt, RECIPES } from "./recipe.ts";
+import { learningRateAt, RECIPES } from "./training/recipe.ts";
 
 const NEEDED = ["--trace", "a,b", "--out", "m"];
 

@@ -1,20 +1,20 @@
 /** From options and traces to what training needs. Pure. */
 import type { LearnedMapShape } from "../../kernels/maps/learned_map.ts";
-import type { RunIdentity } from "./checkpoint.ts";
+import type { RunIdentity } from "./training/checkpoint.ts";
 import {
   type FitContext,
   prepareContexts,
   type Split,
   splitContexts,
   type TraceFile,
-} from "./contexts.ts";
-import { initialParams } from "./model.ts";
-import { initialState } from "./optimiser.ts";
+} from "./training/contexts.ts";
+import { initialParams } from "./training/model.ts";
+import { initialState } from "./training/optimiser.ts";
 import type { FitOptions } from "./options.ts";
-import type { Recipe } from "./recipe.ts";
-import { createSampler, type Sampler } from "./sample.ts";
-import type { Snapshot } from "./train.ts";
-import { createValidate, type Validate } from "./validate.ts";
+import type { Recipe } from "./training/recipe.ts";
+import { createSampler, type Sampler } from "./training/sample.ts";
+import type { Snapshot } from "./training/train.ts";
+import { createValidate, type Validate } from "./training/validate.ts";
 
 /** Width of a map's hidden layers, the paper's. */
 const HIDDEN = 128;

@@ -1,10 +1,10 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { parse } from "@std/csv";
-import { saveMap } from "../../fixtures/map_file.ts";
-import { SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
+import { saveMap } from "../edge/files/map_file.ts";
+import { SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { METHODS } from "./methods.ts";
-import { QUALITY_COLUMNS } from "./rows.ts";
-import { inFolder, runProgram } from "../testing_command.ts";
+import { QUALITY_COLUMNS } from "../results/quality_rows.ts";
+import { inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const TRACE = SHIPPED_TRACE.pathname;

@@ -1,7 +1,7 @@
 /** Double Sparsity (arXiv 2408.07092): dot products over a few channels chosen beforehand. Pure. */
-import { counted } from "../counted.ts";
+import { counted } from "../base/counted.ts";
 import type { TraceContext } from "../../fixtures/trace.ts";
-import type { Selector } from "./selector.ts";
+import type { Selector } from "../selection/selector.ts";
 
 /**
  * A selector by the dot product over `count` channels, which are those of largest

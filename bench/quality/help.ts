@@ -1,5 +1,5 @@
 /** The text of `deno task quality --help`. */
-import { exitHelp } from "../exit_codes.ts";
+import { exitHelp } from "../edge/exit_codes.ts";
 import { METHODS } from "./methods.ts";
 
 const METHOD_LINES = METHODS.map(({ name, description }) => `  ${name.padEnd(19)}${description}`)

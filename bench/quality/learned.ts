@@ -10,9 +10,9 @@ import {
   queriesPerList,
   roundCapacity,
 } from "../../kernels/core/problem.ts";
-import { SHAPE_WORDS } from "../options.ts";
-import { readBytes } from "../run_once.ts";
-import type { EdgeWindows, Selector } from "./selector.ts";
+import { SHAPE_WORDS } from "../cases/case_options.ts";
+import { readBytes } from "../measure/device/run_once.ts";
+import type { EdgeWindows, Selector } from "../selection/selector.ts";
 
 /** What the pipeline runs with. */
 export interface LearnedRun {

@@ -1,5 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
+import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
 import type { Problem } from "../../kernels/core/problem.ts";

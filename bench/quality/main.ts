@@ -3,24 +3,25 @@
  * done, 1 if a device's output is not what its own selection gives, else as `exit_codes.ts` says.
  * @module
  */
-import { readContextsFile } from "../../fixtures/trace_file.ts";
-import { loadMap } from "../../fixtures/map_file.ts";
-import { adapterChoice } from "../adapters.ts";
-import { guardDevice } from "../device_loss.ts";
-import { EXIT } from "../exit_codes.ts";
-import { helpOrVersion } from "../help_or_version.ts";
-import { openAdapter, openDevice } from "../host.ts";
-import { counted } from "../counted.ts";
-import { createProgress } from "../progress.ts";
+import { readContextsFile } from "../edge/files/trace_file.ts";
+import { loadMap } from "../edge/files/map_file.ts";
+import { adapterChoice } from "../edge/adapters.ts";
+import { guardDevice } from "../measure/device/device_loss.ts";
+import { EXIT } from "../edge/exit_codes.ts";
+import { helpOrVersion } from "../edge/help_or_version.ts";
+import { openAdapter } from "../edge/open_adapter.ts";
+import { openDevice } from "../measure/device/adapter.ts";
+import { counted } from "../base/counted.ts";
+import { createProgress } from "../edge/progress.ts";
 import { QUALITY_HELP } from "./help.ts";
 import { parseQualityOptions, type QualityOptions } from "./options.ts";
-import { checkWritable, writeWhole } from "./output_file.ts";
-import { qualityCsv, type QualityRow } from "./rows.ts";
+import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
+import { qualityCsv, type QualityRow } from "../results/quality_rows.ts";
 import { type QualityOutcome, type QualityRun, runQuality } from "./run.ts";
 import { formatQuality } from "./table.ts";
-import { runCommand } from "../run_command.ts";
-import { terminalWidth } from "../text_table.ts";
-import { UsageError } from "../usage_error.ts";
+import { runCommand } from "../edge/run_command.ts";
+import { terminalWidth } from "../edge/terminal.ts";
+import { UsageError } from "../base/usage_error.ts";
 
 /** How far f32 on a device may be from f64 over the same tokens. */
 const MOST_DEVIATION = 1e-4;
@@ -104,7 +105,7 @@ async function writeFiles(
   if (csv !== null) writeWhole(csv, qualityCsv(rows));
   if (svg !== null) {
     // Loaded only where it is wanted: it takes longer to load than all the rest.
-    const { qualitySvg } = await import("./plot.ts");
+    const { qualitySvg } = await import("../chart/quality_plot.ts");
     writeWhole(svg, qualitySvg(rows));
   }
   for (const path of [csv, svg]) if (path !== null) console.log(`Written: ${path}`);

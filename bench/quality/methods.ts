@@ -3,7 +3,7 @@ import { doubleSparsitySelector } from "./double_sparsity.ts";
 import { learnedSelector } from "./learned.ts";
 import { questSelector } from "./quest.ts";
 import { randomSelector } from "./random_codes.ts";
-import type { Method } from "./selector.ts";
+import type { Method } from "../selection/selector.ts";
 
 /** The quality ceiling, on which the recall of all others is measured. */
 export const ORACLE: Method = {

@@ -1,9 +1,9 @@
 /** Flags of `deno task quality`, read and checked. Nothing here touches a file or a GPU. */
-import { list, tokenCount, wholeNumber } from "../flag_values.ts";
-import { readFlags } from "../read_flags.ts";
-import { UsageError } from "../usage_error.ts";
+import { list, tokenCount, wholeNumber } from "../flags/flag_values.ts";
+import { readFlags } from "../flags/read_flags.ts";
+import { UsageError } from "../base/usage_error.ts";
 import { METHODS } from "./methods.ts";
-import type { EdgeWindows, Method } from "./selector.ts";
+import type { EdgeWindows, Method } from "../selection/selector.ts";
 
 /** What one call is to do. */
 export interface QualityOptions {

@@ -7,7 +7,7 @@ import {
   assertRejects,
 } from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
-import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
+import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { attendReference } from "../../kernels/attend/reference.ts";
 import { denseReference } from "../../kernels/dense/reference.ts";
 import { encodeReference, packBits } from "../../kernels/encode/reference.ts";
@@ -15,8 +15,8 @@ import { randomProjection } from "../../kernels/maps/random_projection.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { scoreReference } from "../../kernels/score/reference.ts";
 import { selectReference } from "../../kernels/select/reference.ts";
-import { UsageError } from "../usage_error.ts";
-import type { QualityRow } from "./rows.ts";
+import { UsageError } from "../base/usage_error.ts";
+import type { QualityRow } from "../results/quality_rows.ts";
 import { formatQuality } from "./table.ts";
 import { rowsFor, smallContext } from "./testing_context.ts";
 

@@ -1,6 +1,6 @@
 /** Quest (arXiv 2406.10774): pages of tokens, chosen by a bound on their largest dot product. Pure. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import type { QueryRow, Selector } from "./selector.ts";
+import type { QueryRow, Selector } from "../selection/selector.ts";
 
 /**
  * A selector by pages of `pageTokens` tokens, cut at multiples of that from token 0. A page's

@@ -3,7 +3,7 @@ import type { TraceContext } from "../../fixtures/trace.ts";
 import { packBits } from "../../kernels/encode/reference.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
-import type { Selector } from "./selector.ts";
+import type { Selector } from "../selection/selector.ts";
 
 /**
  * A selector by `bits` signs of random planes, each query head with planes of its own, in f16 as

@@ -1,9 +1,9 @@
 /** Runs the chosen methods over the contexts of a trace. */
 import type { NamedContext, TraceContext } from "../../fixtures/trace.ts";
-import { asUsageAsync } from "../usage_error.ts";
-import { measure } from "./measure.ts";
-import { type QualityRow, rowsOf } from "./rows.ts";
-import type { EdgeWindows, Method, MethodInputs } from "./selector.ts";
+import { asUsageAsync } from "../base/usage_error.ts";
+import { measure } from "../selection/measure.ts";
+import { type QualityRow, rowsOf } from "../results/quality_rows.ts";
+import type { EdgeWindows, Method, MethodInputs } from "../selection/selector.ts";
 
 /** About what share of a context's time goes into preparing the methods. */
 const PREPARATION = 0.4;

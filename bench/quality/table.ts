@@ -1,6 +1,6 @@
 /** The readable table of a quality run. Pure. */
-import { fitColumns, leftOutNote, rule, type TextColumn, wrapText } from "../text_table.ts";
-import type { QualityRow } from "./rows.ts";
+import { fitColumns, leftOutNote, rule, type TextColumn, wrapText } from "../tables/text_table.ts";
+import type { QualityRow } from "../results/quality_rows.ts";
 
 interface Column extends TextColumn {
   cell(row: QualityRow): string;

@@ -2,7 +2,7 @@
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import { METHODS } from "./methods.ts";
-import type { QualityRow } from "./rows.ts";
+import type { QualityRow } from "../results/quality_rows.ts";
 import { type QualityRun, runQuality } from "./run.ts";
 
 /** Normal numbers: 2 heads of 8 channels over 40 tokens, with a query at each of `positions`. */

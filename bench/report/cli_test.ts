@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { readResults } from "../read_results.ts";
-import { COLUMNS } from "../row.ts";
-import { inFolder, runProgram } from "../testing_command.ts";
+import { readResults } from "../edge/files/read_files.ts";
+import { COLUMNS } from "../results/row.ts";
+import { inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;

@@ -1,6 +1,7 @@
 /** Whose times are whose: a file of peers does not say on which device it was measured. */
-import { type PeerTime, readPeers } from "../peers.ts";
-import { UsageError } from "../usage_error.ts";
+import type { PeerTime } from "../findings/peers.ts";
+import { readPeers } from "../edge/files/read_files.ts";
+import { UsageError } from "../base/usage_error.ts";
 
 /**
  * Times of peers by the adapter that they were measured on.

@@ -1,8 +1,8 @@
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { readResults } from "../read_results.ts";
-import { UsageError } from "../usage_error.ts";
+import { readResults } from "../edge/files/read_files.ts";
+import { UsageError } from "../base/usage_error.ts";
 import { readDevicePeers } from "./device_peers.ts";
-import { sectionsOf } from "./figures.ts";
+import { sectionsOf } from "../page/figures/figures.ts";
 
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
 const RUNS = { h100: "h100-2026-11-27", h200: "h200-2026-11-24" } as const;

@@ -1,5 +1,5 @@
 /** The text of `deno task report --help`. */
-import { exitHelp } from "../exit_codes.ts";
+import { exitHelp } from "../edge/exit_codes.ts";
 
 /** The text of `--help`. */
 export const REPORT_HELP: string = `\

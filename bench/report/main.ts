@@ -3,24 +3,24 @@
  * as `exit_codes.ts` says.
  * @module
  */
-import { EXIT } from "../exit_codes.ts";
-import { helpOrVersion } from "../help_or_version.ts";
-import { checkWritable } from "../quality/output_file.ts";
-import { counted } from "../counted.ts";
-import { readResults } from "../read_results.ts";
-import type { ResultRow } from "../row.ts";
-import { seriesOf, type SourcedRow } from "../series.ts";
-import { readLog } from "../tune/log.ts";
-import { UsageError } from "../usage_error.ts";
-import { commandOf } from "./command.ts";
+import { EXIT } from "../edge/exit_codes.ts";
+import { helpOrVersion } from "../edge/help_or_version.ts";
+import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
+import { counted } from "../base/counted.ts";
+import { readResults } from "../edge/files/read_files.ts";
+import type { ResultRow } from "../results/row.ts";
+import { seriesOf, type SourcedRow } from "../findings/series.ts";
+import { readLog } from "../edge/files/tune_log.ts";
+import { UsageError } from "../base/usage_error.ts";
+import { commandOf } from "../base/command.ts";
 import { readDevicePeers } from "./device_peers.ts";
-import { sectionsOf } from "./figures.ts";
+import { sectionsOf } from "../page/figures/figures.ts";
 import { REPORT_HELP } from "./help.ts";
 import { parseReportOptions } from "./options.ts";
-import { readQuality } from "./quality.ts";
+import { readQuality } from "../edge/files/read_files.ts";
 import { writeSvgFiles } from "./svg_files.ts";
-import { writeReport } from "./write.ts";
-import { runCommand } from "../run_command.ts";
+import { reportHtml } from "../page/report_html.ts";
+import { runCommand } from "../edge/run_command.ts";
 
 function main(args: readonly string[]): number {
   const answer = helpOrVersion(args, REPORT_HELP);
@@ -38,7 +38,7 @@ function main(args: readonly string[]): number {
   };
   checkWritable(options.out);
   const files = options.svg === null ? [] : writeSvgFiles(options.svg, sectionsOf(data));
-  writeReport(options.out, data, commandOf("report", args));
+  writeWhole(options.out, reportHtml(data, commandOf("report", args)));
   for (const path of [...files, options.out]) console.log(`Written: ${path}`);
   return EXIT.ok;
 }

@@ -1,7 +1,7 @@
 /** Flags of `deno task report`, read and checked. Nothing here touches a file. */
-import { list } from "../flag_values.ts";
-import { readFlags } from "../read_flags.ts";
-import { UsageError } from "../usage_error.ts";
+import { list } from "../flags/flag_values.ts";
+import { readFlags } from "../flags/read_flags.ts";
+import { UsageError } from "../base/usage_error.ts";
 
 /** What one call is to do. */
 export interface ReportOptions {

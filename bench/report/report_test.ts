@@ -6,12 +6,12 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { chartSvg } from "../chart/chart.ts";
-import { inTurns, makeRow } from "../testing_row.ts";
-import type { QualityRow } from "../quality/rows.ts";
-import { readPeers } from "../peers.ts";
-import { readResults } from "../read_results.ts";
-import { type Section, sectionsOf } from "./figures.ts";
-import { pageHtml } from "./page.ts";
+import { inTurns, makeRow } from "../../testing/row.ts";
+import type { QualityRow } from "../results/quality_rows.ts";
+import { readPeers } from "../edge/files/read_files.ts";
+import { readResults } from "../edge/files/read_files.ts";
+import { type Section, sectionsOf } from "../page/figures/figures.ts";
+import { pageHtml } from "../page/page.ts";
 
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
 const H100 = `${RESULTS}/h100-2026-11-27`;

@@ -1,8 +1,7 @@
 /** The figures of a report as files, for papers and pages. */
 import { chartFile } from "../chart/chart.ts";
-import { writeWhole } from "../quality/output_file.ts";
-import { cannotWrite } from "../system_error.ts";
-import type { Section } from "./figures.ts";
+import { makeFolder, writeWhole } from "../edge/files/output_file.ts";
+import type { Section } from "../page/figures/figures.ts";
 
 /**
  * Writes a file for each figure into `folder`, made where it is missing, and returns their paths.
@@ -10,11 +9,7 @@ import type { Section } from "./figures.ts";
  * @throws {UsageError | SystemError} in one sentence, if it cannot be written.
  */
 export function writeSvgFiles(folder: string, sections: readonly Section[]): string[] {
-  try {
-    Deno.mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw cannotWrite(folder, error);
-  }
+  makeFolder(folder);
   return sections.flatMap(({ figures }) => figures).map(({ id, chart }) => {
     const path = `${folder.replace(/[/\\]+$/, "")}/${id}.svg`;
     writeWhole(path, chartFile(chart));

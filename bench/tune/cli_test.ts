@@ -5,12 +5,12 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { parseLog } from "./log.ts";
-import { readTuning } from "./tuning_file.ts";
-import { command, inFolder, runProgram } from "../testing_command.ts";
+import { parseLog } from "../tuning/log.ts";
+import { readTuning } from "../edge/files/tuning_file.ts";
+import { command, inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
-const BENCH = `${import.meta.dirname}/../main.ts`;
+const BENCH = `${import.meta.dirname}/../run/main.ts`;
 
 /** Small, and short of time: what is tested is the command. */
 const TINY = ["--shape", "4x2x64", "--kv", "256", "--kernels", "merge/merge", "--budget", "15"];

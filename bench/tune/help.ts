@@ -1,5 +1,5 @@
 /** The text of `deno task tune --help`. */
-import { exitHelp } from "../exit_codes.ts";
+import { exitHelp } from "../edge/exit_codes.ts";
 
 /** The text of `--help`. */
 export const TUNE_HELP: string = `\

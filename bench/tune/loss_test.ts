@@ -1,11 +1,11 @@
 /** A device that is really lost, under the process that measures. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { casesOf } from "../cases.ts";
-import { openAdapter } from "../host.ts";
-import { parseOptions } from "../options.ts";
-import { inFolder } from "../testing_command.ts";
-import { openLog, readLog } from "./log.ts";
-import { standingOf } from "./outcome.ts";
+import { casesOf } from "../cases/cases.ts";
+import { openAdapter } from "../edge/open_adapter.ts";
+import { parseOptions } from "../flags/options.ts";
+import { inFolder } from "../../testing/command.ts";
+import { openLog, readLog } from "../edge/files/tune_log.ts";
+import { standingOf } from "../tuning/outcome.ts";
 import { runJobs, type TuneResult } from "./run.ts";
 
 /** Tunes the merge while its third candidate in a process loses the device, up to `marker`. */
@@ -31,8 +31,14 @@ async function run(folder: string, marker: string, resume = false): Promise<Tune
     spawn: () =>
       new Deno.Command(Deno.execPath(), {
         args: [
-          ...["run", "-A", "--no-check", "--preload", `${import.meta.dirname}/../testing_loss.ts`],
-          `${import.meta.dirname}/worker.ts`,
+          ...[
+            "run",
+            "-A",
+            "--no-check",
+            "--preload",
+            `${import.meta.dirname}/../../testing/loss.ts`,
+          ],
+          `${import.meta.dirname}/worker/main.ts`,
         ],
         stdin: "piped",
         stdout: "piped",

@@ -1,5 +1,5 @@
 /** What to do when the process that measures ends before its time. Pure. */
-import { candidateKey } from "./candidates.ts";
+import { candidateKey } from "../tuning/candidates.ts";
 import type { ChildEnd } from "./supervise.ts";
 
 /** Ends in a row, with nothing measured between them, after which a kernel is given up. */

@@ -4,22 +4,29 @@
  * @module
  */
 import { modelCaveats } from "../../fixtures/models.ts";
-import { adapterChoice } from "../adapters.ts";
-import { EXIT } from "../exit_codes.ts";
-import { exitOnSignals } from "../exit_on_signals.ts";
-import { helpOrVersion } from "../help_or_version.ts";
-import { describeAdapter, openAdapter } from "../host.ts";
-import { createProgress } from "../progress.ts";
-import { writeWhole } from "../quality/output_file.ts";
-import { runCommand } from "../run_command.ts";
-import { terminalWidth } from "../text_table.ts";
+import { adapterChoice } from "../edge/adapters.ts";
+import { EXIT } from "../edge/exit_codes.ts";
+import { exitOnSignals } from "../edge/exit_on_signals.ts";
+import { helpOrVersion } from "../edge/help_or_version.ts";
+import { openAdapter } from "../edge/open_adapter.ts";
+import { describeAdapter } from "../measure/device/adapter.ts";
+import { createProgress } from "../edge/progress.ts";
+import { writeWhole } from "../edge/files/output_file.ts";
+import { runCommand } from "../edge/run_command.ts";
+import { terminalWidth } from "../edge/terminal.ts";
 import { TUNE_HELP } from "./help.ts";
-import { openLog } from "./log.ts";
+import { openLog } from "../edge/files/tune_log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
-import { entryOf, formatOutcomes, openReason, type Outcome, standingOf } from "./outcome.ts";
+import {
+  entryOf,
+  formatOutcomes,
+  openReason,
+  type Outcome,
+  standingOf,
+} from "../tuning/outcome.ts";
 import { runJobs, type TuneResult } from "./run.ts";
 import { spawnWorker } from "./supervise.ts";
-import { readTuning, updateTuning, withEntry } from "./tuning_file.ts";
+import { readTuning, updateTuning, withEntry } from "../edge/files/tuning_file.ts";
 
 async function main(args: readonly string[]): Promise<number> {
   const answer = helpOrVersion(args, TUNE_HELP);
@@ -75,7 +82,7 @@ async function drawHeatMaps(
 ): Promise<void> {
   if (heatMap === null) return;
   // Loaded only where it is wanted: it takes longer to load than all the rest.
-  const { heatCells, heatMapSvg } = await import("./heatmap.ts");
+  const { heatCells, heatMapSvg } = await import("../tuning/heatmap.ts");
   for (const { benchCase, contender, latest } of outcomes) {
     const cells = heatCells(latest, heatMap);
     if (cells.length === 0) continue;

@@ -1,12 +1,12 @@
 /** Flags of `deno task tune`, read and checked. Nothing here touches a file or a GPU. */
-import { type BenchCase, casesOf } from "../cases.ts";
-import { list, oneOf } from "../flag_values.ts";
-import { parseOptions, seconds } from "../options.ts";
-import { readFlags } from "../read_flags.ts";
-import type { TimerChoice } from "../timer.ts";
-import { UsageError } from "../usage_error.ts";
-import { STRATEGIES, type Strategy } from "./strategies.ts";
-import { OWN_TUNING } from "./tuning_file.ts";
+import { type BenchCase, casesOf } from "../cases/cases.ts";
+import { list, oneOf } from "../flags/flag_values.ts";
+import { parseOptions, seconds } from "../flags/options.ts";
+import { readFlags } from "../flags/read_flags.ts";
+import type { TimerChoice } from "../measure/clock/timer.ts";
+import { UsageError } from "../base/usage_error.ts";
+import { STRATEGIES, type Strategy } from "../tuning/strategies.ts";
+import { OWN_TUNING } from "../edge/files/tuning_file.ts";
 
 /** What one call is to do. */
 export interface TuneOptions {

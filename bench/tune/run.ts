@@ -1,21 +1,24 @@
 /** Runs a tuner's jobs one by one: a child process each, a log line for each measurement. */
 import type { Contender, Params } from "../../kernels/core/contender.ts";
 import { tuningChecksum } from "../../kernels/core/tuning.ts";
-import type { BenchCase } from "../cases.ts";
-import type { AdapterFacts, AdapterRequest } from "../host.ts";
-import { clockText } from "../progress.ts";
-import { SystemError } from "../system_error.ts";
-import { micros } from "../text_table.ts";
-import { candidateKey } from "./candidates.ts";
-import { BATCH } from "./halving.ts";
-import { known, type LogEvent, type LogSubject, type TuneLog } from "./log.ts";
+import type { BenchCase } from "../cases/cases.ts";
+import type { AdapterRequest } from "../measure/device/adapter.ts";
+import type { AdapterFacts } from "../measure/device/adapter.ts";
+import { clockText } from "../edge/progress.ts";
+import { SystemError } from "../base/system_error.ts";
+import { micros } from "../tables/text_table.ts";
+import { candidateKey } from "../tuning/candidates.ts";
+import { BATCH } from "../tuning/halving.ts";
+import { known, type LogEvent, type LogSubject } from "../tuning/log.ts";
+import type { TuneLog } from "../edge/files/tune_log.ts";
 import { Losses } from "./losses.ts";
-import { failed, type Measured, type TuneMessage, type Unmeasured } from "./messages.ts";
+import { failed, type Measured, type TuneMessage, type Unmeasured } from "../tuning/messages.ts";
 import type { TuneOptions } from "./options.ts";
-import { latestOf, type Outcome } from "./outcome.ts";
+import { latestOf, type Outcome } from "../tuning/outcome.ts";
 import { jobBudgetMs, shareOf } from "./schedule.ts";
-import { ranked } from "./strategies.ts";
-import { type ChildEnd, type Spawn, supervise } from "./supervise.ts";
+import { ranked } from "../tuning/strategies.ts";
+import type { Spawn } from "../edge/child.ts";
+import { type ChildEnd, supervise } from "./supervise.ts";
 
 /** What a run works with. */
 export interface TuneRun {

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { casesOf } from "../cases.ts";
-import { parseOptions } from "../options.ts";
-import { openLog, readLog } from "./log.ts";
-import { entryOf, standingOf } from "./outcome.ts";
+import { casesOf } from "../cases/cases.ts";
+import { parseOptions } from "../flags/options.ts";
+import { openLog, readLog } from "../edge/files/tune_log.ts";
+import { entryOf, standingOf } from "../tuning/outcome.ts";
 import { runJobs, type TuneResult } from "./run.ts";
 
 const CHILD = `${import.meta.dirname}/testing_child.ts`;

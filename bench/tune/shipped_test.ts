@@ -2,9 +2,9 @@ import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
 import { findContender } from "../../kernels/core/registry.ts";
 import { tunableParams, tunedParams } from "../../kernels/core/tuning.ts";
-import { casesOf } from "../cases.ts";
-import { parseOptions } from "../options.ts";
-import { readTuning, SHIPPED_TUNING } from "./tuning_file.ts";
+import { casesOf } from "../cases/cases.ts";
+import { parseOptions } from "../flags/options.ts";
+import { readTuning, SHIPPED_TUNING } from "../edge/files/tuning_file.ts";
 
 const tuning = readTuning(SHIPPED_TUNING)!;
 const [{ problem }] = casesOf(parseOptions(["--models", "llama-3.1-8b", "--kv", "32768"]));

@@ -6,7 +6,7 @@
  * `silent` (an end without a word) or `nothing`; `dead` and `deaf` end before the device is open and
  * right after it, `dying` at every candidate.
  */
-import type { Measured, TuneJob, TuneMessage } from "./messages.ts";
+import type { Measured, TuneJob, TuneMessage } from "../tuning/messages.ts";
 
 const [fault, marker] = Deno.args;
 const job: TuneJob = await new Response(Deno.stdin.readable).json();

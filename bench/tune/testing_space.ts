@@ -1,9 +1,9 @@
 /** Test support: a small space of candidates with a rule, and times that they would take. */
 import type { Params } from "../../kernels/core/contender.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
-import { casesOf } from "../cases.ts";
-import { parseOptions } from "../options.ts";
-import type { CandidateSpace } from "./candidates.ts";
+import { casesOf } from "../cases/cases.ts";
+import { parseOptions } from "../flags/options.ts";
+import type { CandidateSpace } from "../tuning/candidates.ts";
 
 /** Threads and lanes, of which no more than threads / 8 are allowed. */
 export function smallSpace(): CandidateSpace {

@@ -1,8 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { readBytes } from "../../bench/run_once.ts";
+import { readBytes } from "../../bench/measure/device/run_once.ts";
 import { packKv } from "../../fixtures/half.ts";
 import type { Trace } from "../../fixtures/trace.ts";
-import { readTraceFile, SHIPPED_TRACE } from "../../fixtures/trace_file.ts";
+import { readTraceFile, SHIPPED_TRACE } from "../../bench/edge/files/trace_file.ts";
 import { randomProjection } from "../maps/random_projection.ts";
 import { bufferBytes } from "../core/layout.ts";
 import { listCapacity, type Problem } from "../core/problem.ts";

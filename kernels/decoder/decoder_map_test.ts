@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { readBytes } from "../../bench/run_once.ts";
+import { readBytes } from "../../bench/measure/device/run_once.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import { joinMapHeads, type LearnedMap, packMap } from "../maps/learned_map.ts";
 import { parseMap, writeMap } from "../maps/map_file.ts";

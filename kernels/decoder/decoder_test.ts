@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { openAdapter } from "../../bench/host.ts";
-import { readBytes } from "../../bench/run_once.ts";
+import { openAdapter } from "../../bench/edge/open_adapter.ts";
+import { readBytes } from "../../bench/measure/device/run_once.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { judge } from "../verify/judge.ts";
 import { bufferBytes } from "../core/layout.ts";

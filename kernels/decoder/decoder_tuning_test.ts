@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { openAdapter, openDevice } from "../../bench/host.ts";
+import { openAdapter } from "../../bench/edge/open_adapter.ts";
+import { openDevice } from "../../bench/measure/device/adapter.ts";
 import { sparsePortable } from "../pipeline/sparse.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import type { Problem } from "../core/problem.ts";

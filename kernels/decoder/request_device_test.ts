@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { create } from "webgpu";
-import { openAdapter } from "../../bench/host.ts";
+import { openAdapter } from "../../bench/edge/open_adapter.ts";
 import { CONTENDERS, findContender } from "../core/registry.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { planDecoder } from "./decoder_plan.ts";

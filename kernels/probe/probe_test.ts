@@ -3,7 +3,7 @@ import { f16BitsToF32 } from "../../fixtures/half.ts";
 import type { Dispatch, Plan } from "../core/contender.ts";
 import { allocate, bindProgram, compilePlan, recordProgram } from "../core/program.ts";
 import { openTestDevice } from "../../testing/testing.ts";
-import { checkProbes } from "../../bench/probe_check.ts";
+import { checkProbes } from "../../bench/measure/probe_check.ts";
 import { FILL_KIND, fillDispatch } from "./probes.ts";
 import { hash } from "./reference.ts";
 

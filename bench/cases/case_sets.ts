@@ -1,0 +1,99 @@
+/** Named sets of cases: what one call measures to back a claim. Data, in the order of the tables. */
+import { type Problem, roundCapacity } from "../../kernels/core/problem.ts";
+
+/** One case of a set. */
+export interface SetCase {
+  /** What tables call it; batch and KV length stand beside it. At most 18 characters. */
+  readonly label: string;
+  readonly problem: Problem;
+  /** Globs of the kernels that are wanted here: the others would cost time and tell nothing. */
+  readonly kernels: readonly string[];
+}
+
+/** Cases that belong together. */
+export interface CaseSet {
+  readonly name: string;
+  /** For `--list`, in half a line. */
+  readonly description: string;
+  readonly cases: readonly SetCase[];
+}
+
+/** The settings under which the speedup is claimed: those of the paper's own script. */
+const CLAIM: Omit<Problem, "batch" | "qHeads" | "kvHeads" | "headDim" | "kvLen" | "capacity"> = {
+  dtype: "f16",
+  bits: 32,
+  sharing: "head",
+  topK: { sparsity: 32 },
+  sink: 0,
+  recent: 0,
+  map: { layers: 3, hidden: 128, dtype: "f16" },
+};
+
+/** HATA's: one linear code of 128 bits per KV head and one selection per group. */
+const HATA: Partial<Problem> = {
+  bits: 128,
+  sharing: "group",
+  map: { layers: 1, hidden: 128, dtype: "f16" },
+};
+
+const WINDOWS: Partial<Problem> = { sink: 128, recent: 128 };
+
+/** What a ratio is made of: enough where a case only adds a row to the ratios. */
+const RATIO = ["dense/split*", "pipeline/*"];
+
+/** The step's own stages too. */
+const STEP = ["score/*", "select/counting*", "attend/*", ...RATIO];
+
+/** Every stage of a decode step too. */
+const STAGES = [...STEP, "encode/query", "encode/append", "merge/*"];
+
+/** Also what a step does without: the prompt's encoding, and the rivals. */
+const EVERYTHING = [...STAGES, "encode/prompt", "select/*", "dense/*"];
+
+function setCase(
+  shape: string,
+  kvLen: number,
+  kernels: readonly string[],
+  { label = shape, ...changes }: Partial<Problem> & { label?: string } = {},
+): SetCase {
+  const [qHeads, kvHeads, headDim] = shape.split("x").map(Number);
+  const sizes = { batch: 1, qHeads, kvHeads, headDim, kvLen, capacity: roundCapacity(kvLen) };
+  return { label, kernels, problem: { ...CLAIM, ...sizes, ...changes } };
+}
+
+/** All sets, in the order in which help texts list them. */
+export const CASE_SETS: readonly CaseSet[] = [
+  {
+    name: "decode",
+    description: "the published claim (f16, 32 bits, k = N/32), and around it",
+    cases: [
+      setCase("32x8x128", 8192, [...EVERYTHING, "prefill/*"]),
+      setCase("32x8x128", 32768, [...EVERYTHING, "prefill/*"]),
+      setCase("32x8x128", 131072, EVERYTHING),
+      setCase("32x8x128", 32768, STAGES, { batch: 8 }),
+      setCase("32x32x128", 32768, EVERYTHING),
+      setCase("32x32x128", 131072, STAGES),
+      setCase("32x8x128", 131072, STAGES, { ...HATA, label: "HATA's sharing" }),
+      setCase("32x8x128", 8192, RATIO, { ...WINDOWS, label: "windows 128+128" }),
+      setCase("32x8x128", 32768, RATIO, { ...WINDOWS, label: "windows 128+128" }),
+      setCase("32x8x128", 131072, RATIO, { ...WINDOWS, label: "windows 128+128" }),
+      setCase("28x4x128", 32768, STEP),
+      setCase("24x8x128", 32768, STEP),
+      setCase("32x8x64", 32768, STEP),
+    ],
+  },
+];
+
+/**
+ * The set of that name.
+ *
+ * @throws {RangeError} one sentence with the known names.
+ */
+export function findCaseSet(name: string): CaseSet {
+  const found = CASE_SETS.find((set) => set.name === name);
+  if (!found) {
+    const known = CASE_SETS.map((set) => set.name).join(", ");
+    throw new RangeError(`no set of cases is called ${name}; known are ${known}`);
+  }
+  return found;
+}

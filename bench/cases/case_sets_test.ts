@@ -1,0 +1,83 @@
+import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
+import { checkProblem } from "../../kernels/core/problem.ts";
+import { CONTENDERS } from "../../kernels/core/registry.ts";
+import { CASE_SETS, findCaseSet } from "./case_sets.ts";
+import { caseId, casesOf } from "./cases.ts";
+import { matching } from "./kernel_globs.ts";
+import { parseOptions } from "../flags/options.ts";
+import { UsageError } from "../base/usage_error.ts";
+
+const cases = (...args: string[]) => casesOf(parseOptions(args));
+
+Deno.test("every case of a set can be, is there once and wants kernels that exist", () => {
+  for (const { cases } of CASE_SETS) {
+    for (const { label, problem, kernels } of cases) {
+      checkProblem(problem);
+      assertLessOrEqual(label.length, 18);
+      for (const glob of kernels) assert(matching(CONTENDERS, [glob]).length > 0, glob);
+    }
+    assertEquals(new Set(cases.map(({ problem }) => caseId(problem))).size, cases.length);
+  }
+});
+
+Deno.test("the decode set is the published claim", () => {
+  const found = cases("--set", "decode");
+  assertEquals(found.map(({ caseId }) => caseId), [
+    "32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w0+0",
+    "32x8x128-n32768-b1-f16-c32h-mlp3x128f16-s32-w0+0",
+    "32x8x128-n131072-b1-f16-c32h-mlp3x128f16-s32-w0+0",
+    "32x8x128-n32768-b8-f16-c32h-mlp3x128f16-s32-w0+0",
+    "32x32x128-n32768-b1-f16-c32h-mlp3x128f16-s32-w0+0",
+    "32x32x128-n131072-b1-f16-c32h-mlp3x128f16-s32-w0+0",
+    "32x8x128-n131072-b1-f16-c128g-linearf16-s32-w0+0",
+    "32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128",
+    "32x8x128-n32768-b1-f16-c32h-mlp3x128f16-s32-w128+128",
+    "32x8x128-n131072-b1-f16-c32h-mlp3x128f16-s32-w128+128",
+    "28x4x128-n32768-b1-f16-c32h-mlp3x128f16-s32-w0+0",
+    "24x8x128-n32768-b1-f16-c32h-mlp3x128f16-s32-w0+0",
+    "32x8x64-n32768-b1-f16-c32h-mlp3x128f16-s32-w0+0",
+  ]);
+  assertEquals([found[3].name, found[6].label], [
+    "32x8x128, batch 8 at 32768 tokens",
+    "HATA's sharing",
+  ]);
+  // The same measurement as the flags would ask for.
+  const line = "--shape 32x8x128 --kv 8192 --sink 0 --recent 0";
+  assertEquals(found[0].problem, cases(...line.split(" "))[0].problem);
+});
+
+Deno.test("a case of a set runs the kernels that both it and --kernels want", () => {
+  const names = (...args: string[]) =>
+    cases("--set", "decode", ...args).map(({ contenders }) => contenders.map(({ name }) => name));
+  const [all, prompts, dense] = [
+    names(),
+    names("--kernels", "encode/prompt"),
+    names(
+      "--kernels",
+      "dense/split,encode/query",
+    ),
+  ];
+  assert(all[0].includes("select/bitonic") && !all[3].includes("select/bitonic"));
+  assert(
+    all.every((kernels) => kernels.includes("dense/split") && kernels.includes("pipeline/sparse")),
+  );
+  // Cases that want none of them are not there.
+  assertEquals(prompts, prompts.map(() => ["encode/prompt"]));
+  assertLessOrEqual(prompts.length, all.length - 1);
+  assertEquals([dense[0], dense[7]], [["encode/query", "dense/split"], ["dense/split"]]);
+});
+
+Deno.test("a set refuses what it does not know and flags that describe cases", () => {
+  const contradictions =
+    "--models x,--shape 1x1x64,--kv 1,--batch 1,--quick,--trace x,--dtype f16," +
+    "--bits 32,--sharing head,--map mlp,--k 1,--sparsity 1,--sink 0,--recent 0";
+  for (const flags of contradictions.split(",--").map((flag) => flag.replace(/^-*/, "--"))) {
+    const error = assertThrows(() => cases("--set", "decode", ...flags.split(" ")), UsageError);
+    assertEquals(error.message, `--set and ${flags.split(" ")[0]} contradict each other.`);
+  }
+  const options = { ...parseOptions(["--set", "decode"]), contenders: [] };
+  assertThrows(() => casesOf(options), UsageError, "No case of the set decode wants a kernel");
+  const error = assertThrows(() => cases("--set", "x"), UsageError);
+  assertEquals(error.message, "--set: no set of cases is called x; known are decode.");
+  assertMatch(assertThrows(() => findCaseSet("x"), RangeError).message, /^no set/);
+});

@@ -1,0 +1,211 @@
+/** The cases of a run: which problems its options ask for. Pure. */
+import { benchKvLengths, findModel, type ModelShape } from "../../fixtures/models.ts";
+import type { Trace } from "../../fixtures/trace.ts";
+import type { Contender } from "../../kernels/core/contender.ts";
+import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
+import {
+  checkProblem,
+  checkShape,
+  type Problem,
+  roundCapacity,
+  type Shape,
+  shapeName,
+} from "../../kernels/core/problem.ts";
+import type { CaseSet } from "./case_sets.ts";
+import { counted } from "../base/counted.ts";
+import { matching } from "./kernel_globs.ts";
+import { type CaseOptions, SHAPE_WORDS } from "./case_options.ts";
+import { asUsage, UsageError } from "../base/usage_error.ts";
+
+/** One problem to measure contenders on. */
+export interface BenchCase {
+  /** What people call it: model names or a shape with the KV length, or a trace. */
+  readonly name: string;
+  /** What a line of a table calls it, where batch and KV length have columns of their own. */
+  readonly label: string;
+  /** Equal in runs that can be compared. */
+  readonly caseId: string;
+  readonly problem: Problem;
+  readonly contenders: readonly Contender[];
+  /** Real K, V and q in place of generated ones. */
+  readonly trace?: Trace;
+  /** What was learned for the trace's heads; without it a random projection makes its codes. */
+  readonly learnedMap?: LearnedMap;
+  /** Tells traces and maps of one name apart; 8 hex digits. */
+  readonly dataDigest?: string;
+}
+
+/** A trace with the name of its file, and what was learned for its heads if there is anything. */
+export interface NamedTrace {
+  readonly name: string;
+  /** 8 hex digits over the files of both. */
+  readonly dataDigest?: string;
+  readonly trace: Trace;
+  readonly learnedMap?: LearnedMap;
+}
+
+/** Whose KV lengths a shape gets that no model names. */
+const SHAPE_MODEL = findModel("llama-3.1-8b");
+
+/** The map in a few letters, such as `mlp3x128-f16` or `linear-f16`; `learned-` before a real one. */
+export function mapName({ map }: Problem, learned = false): string {
+  const layers = map.layers === 1 ? "linear" : `mlp${map.layers}x${map.hidden}`;
+  return `${learned ? "learned-" : ""}${layers}-${map.dtype}`;
+}
+
+/** Tokens of each sequence where they differ, else of all: for people with `", "` between. */
+function lengthsText(p: Problem, between: string): string {
+  return (p.lengths ?? [p.kvLen]).join(between);
+}
+
+/** `300, 17, 1000 tokens`, or `1 token`. */
+function tokensText(p: Problem): string {
+  return p.lengths ? `${lengthsText(p, ", ")} tokens` : counted(p.kvLen, "token");
+}
+
+/** Said only of several sequences of one length: the lengths tell the others. */
+function batchText({ batch, lengths }: Problem): string {
+  return batch > 1 && !lengths ? `, batch ${batch}` : "";
+}
+
+/** A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`. */
+export function caseId(p: Problem, learned = false): string {
+  const code = `c${p.bits}${p.sharing === "head" ? "h" : "g"}`;
+  const picks = "count" in p.topK ? `k${p.topK.count}` : `s${p.topK.sparsity}`;
+  const map = mapName(p, learned).replaceAll("-", "");
+  return `${shapeName(p)}-n${lengthsText(p, "_")}-b${p.batch}-${p.dtype}-${code}-${map}-${picks}` +
+    `-w${p.sink}+${p.recent}`;
+}
+
+/**
+ * The cases that the options ask for: those of a set as it lists them, else shortest first within a
+ * shape, batch by batch. Models of one shape share a case, since it would be the same measurement.
+ *
+ * @throws {UsageError} for a `--k` above a KV length, a set of which no case wants one of the
+ * kernels and, without `--force`, a length beyond a model's context or a budget that picks nothing.
+ */
+export function casesOf(options: CaseOptions, trace?: NamedTrace): BenchCase[] {
+  const { contenders } = options;
+  if (options.set) return casesOfSet(options.set, contenders);
+  const cases = new Map<string, { names: string[]; problem: Problem }>();
+  const add = (name: string, shape: Shape, kvLens: readonly number[]) => {
+    const batches = options.lengths
+      ? [options.lengths]
+      : ascending(options.batches).flatMap((batch) =>
+        ascending(kvLens).map((kvLen) => Array<number>(batch).fill(kvLen))
+      );
+    for (const batch of batches) {
+      const problem = problemOf(options, shape, batch);
+      const id = caseId(problem);
+      cases.set(id, { names: [...cases.get(id)?.names ?? [], name], problem });
+    }
+  };
+  const lengths = (model: ModelShape) => options.kvLens ?? benchKvLengths(model);
+  for (const model of options.models.map(findModel)) {
+    checkContext(model, options);
+    add(model.name, model, lengths(model));
+  }
+  if (options.shape) add(shapeName(options.shape), options.shape, lengths(SHAPE_MODEL));
+  const generated = Array.from(cases, ([caseId, { names, problem }]) => ({
+    name: `${names.join(", ")} at ${tokensText(problem)}${batchText(problem)}`,
+    label: shapeName(problem),
+    caseId,
+    problem,
+    contenders,
+  }));
+  return [...generated, ...(trace ? [traceCase(options, trace)] : [])];
+}
+
+function ascending(numbers: readonly number[]): number[] {
+  return [...numbers].sort((a, b) => a - b);
+}
+
+function checkContext({ name, maxContext }: ModelShape, options: CaseOptions): void {
+  const [flag, lengths] = options.lengths
+    ? ["--lengths", options.lengths]
+    : ["--kv", options.kvLens];
+  const longest = Math.max(0, ...lengths ?? []);
+  if (longest <= maxContext || options.force) return;
+  throw new UsageError(
+    `${flag} ${longest} is beyond the context of ${name}, ${maxContext} tokens; ` +
+      "--force times it all the same.",
+  );
+}
+
+/** The cases of a set that want some of the `contenders`, each with those. */
+function casesOfSet({ name, cases }: CaseSet, contenders: readonly Contender[]): BenchCase[] {
+  const wanted = cases.map(({ label, problem, kernels }) => ({
+    name: `${label}, batch ${problem.batch} at ${tokensText(problem)}`,
+    label,
+    caseId: caseId(problem),
+    problem,
+    contenders: matching(contenders, kernels),
+  })).filter(({ contenders }) => contenders.length > 0);
+  if (wanted.length > 0) return wanted;
+  throw new UsageError(`No case of the set ${name} wants a kernel that --kernels names.`);
+}
+
+/**
+ * A trace holds one sequence and one KV head with its queries, whatever the batch is. Its codes are
+ * its learned map's or else a random projection's, whatever the map of other cases is: an MLP of
+ * hashed weights would pick by chance.
+ */
+function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
+  const { name, trace, learnedMap, dataDigest } = named;
+  const learned = learnedMap !== undefined;
+  const mapFile = options.traceMap ?? "the map that ships with the suite";
+  const { map, bits, sharing } = learned
+    ? learnedMap.shape
+    : { ...options, map: { ...options.map, layers: 1 } };
+  const shape = { qHeads: trace.queryHeads, kvHeads: 1, headDim: trace.headDim };
+  asUsage(() => checkShape(shape, SHAPE_WORDS), options.trace ?? `trace ${name}`);
+  const problem = problemOf({ ...options, map, bits, sharing }, shape, [trace.kvLen]);
+  if (learned) asUsage(() => packMap(learnedMap, problem), `${mapFile} for the trace ${name}`);
+  return {
+    name: `trace ${name}`,
+    label: `trace ${name}`,
+    caseId: `trace-${name}-${caseId(problem, learned)}`,
+    problem,
+    contenders: options.contenders,
+    trace,
+    dataDigest,
+    ...(learned ? { learnedMap } : {}),
+  };
+}
+
+/** The problem of a batch of sequences with so many tokens each. */
+function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[]): Problem {
+  const { dtype, bits, sharing, map, topK, sink, recent } = options;
+  const { qHeads, kvHeads, headDim } = shape;
+  const kvLen = lengths.reduce((a, b) => Math.max(a, b));
+  const problem: Problem = {
+    batch: lengths.length,
+    qHeads,
+    kvHeads,
+    headDim,
+    kvLen,
+    capacity: roundCapacity(kvLen),
+    ...(lengths.some((length) => length !== kvLen) ? { lengths } : {}),
+    dtype,
+    bits,
+    sharing,
+    map,
+    topK,
+    sink,
+    recent,
+  };
+  asUsage(() => checkProblem(problem));
+  if ("count" in topK && topK.count > kvLen) {
+    throw new UsageError(`--k ${topK.count} exceeds the KV length of ${counted(kvLen, "token")}.`);
+  }
+  const [budget, picksNone] = "count" in topK
+    ? [`--k ${topK.count}`, topK.count === 0]
+    : [`--sparsity ${topK.sparsity}`, topK.sparsity > kvLen];
+  if (picksNone && !options.force) {
+    throw new UsageError(
+      `${budget} picks none of ${counted(kvLen, "token")}; ` +
+        "--force times it all the same.",
+    );
+  }
+  return problem;
+}

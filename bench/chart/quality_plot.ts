@@ -1,0 +1,93 @@
+/** The charts of a quality run: what sparse attention keeps at each budget. Pure. */
+import * as Plot from "@observablehq/plot";
+import { type Chart, chartFile, seriesOf, seriesScales } from "./chart.ts";
+import type { QualityRow } from "../results/quality_rows.ts";
+
+/** The measures that are plotted, where there are any values of them. */
+const MEASURES = [
+  { field: "output_rel_err", title: "Output error against dense attention" },
+  { field: "mass_middle", title: "Attention mass caught, of the middle" },
+] as const;
+
+/** One chart of a measure, with the rows that it shows. */
+export interface QualityChart extends Chart {
+  readonly trace: string;
+  readonly field: (typeof MEASURES)[number]["field"];
+  readonly rows: readonly QualityRow[];
+}
+
+/** The charts over all heads: for each trace, windows and seed one of error and one of mass. */
+export function qualityCharts(rows: readonly QualityRow[]): QualityChart[] {
+  const legend = seriesOf([...new Set(rows.map(({ method }) => method))]);
+  const all = rows.filter(({ head }) => head === "all");
+  const runs = Map.groupBy(
+    all,
+    (row) => JSON.stringify([row.trace, row.sink, row.recent, row.seed]),
+  );
+  return [...runs.values()].flatMap((rows) =>
+    MEASURES.filter(({ field }) => rows.some((row) => row[field] !== null))
+      .map((measure): QualityChart => {
+        const shown = rows.filter((row) => row[measure.field] !== null).sort((a, b) => a.k - b.k);
+        const [{ trace, sink, recent }] = rows;
+        return {
+          trace,
+          field: measure.field,
+          rows: shown,
+          title: `${measure.title}: ${trace}`,
+          description:
+            `A line for each of ${legend.length} methods against the tokens taken, with ` +
+            `windows of ${sink} first and ${recent} last tokens besides.`,
+          legend: legend.filter(({ label }) => shown.some(({ method }) => method === label)),
+          options: optionsOf(measure, shown, legend),
+        };
+      })
+  );
+}
+
+function optionsOf(
+  { field, title }: (typeof MEASURES)[number],
+  shown: readonly QualityRow[],
+  legend: Chart["legend"],
+): Plot.PlotOptions {
+  return {
+    ...seriesScales(legend),
+    x: {
+      type: "symlog",
+      label: "tokens taken of the middle, k",
+      ticks: [...new Set(shown.map(({ k }) => k))],
+      tickFormat: String,
+      insetLeft: 12,
+      insetRight: 12,
+    },
+    y: { label: title.toLowerCase(), grid: true, zero: true, nice: true },
+    marks: [
+      Plot.ruleY([0]),
+      Plot.lineY(shown, { x: "k", y: field, z: "method", stroke: "method", strokeWidth: 2 }),
+      Plot.dot(shown, {
+        x: "k",
+        y: field,
+        fill: "method",
+        stroke: "method",
+        symbol: "method",
+        r: 4,
+        title: (row: QualityRow) => `${row.method}, k = ${row.k}: ${row[field]!.toPrecision(3)}`,
+      }),
+    ],
+  };
+}
+
+/** The charts, one below the other, as the text of an SVG file. */
+export function qualitySvg(rows: readonly QualityRow[]): string {
+  return stackFiles(qualityCharts(rows).map(chartFile));
+}
+
+/** Files of one chart each as a file of all. */
+function stackFiles(files: readonly string[]): string {
+  const heights = files.map((file) => Number(file.match(/ height="(\d+)"/)![1]));
+  const width = Number(files[0]?.match(/ width="(\d+)"/)?.[1] ?? 0);
+  const tops = heights.map((_, i) => heights.slice(0, i).reduce((a, b) => a + b, 0));
+  const height = heights.reduce((a, b) => a + b, 0);
+  const nested = files.map((file, i) => file.replace("<svg ", `<svg y="${tops[i]}" `));
+  const head = `xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}"`;
+  return `<svg ${head} width="${width}" height="${height}">\n${nested.join("")}</svg>\n`;
+}

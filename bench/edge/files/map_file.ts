@@ -1,0 +1,41 @@
+/** Learned maps from and to the file system: the Deno edge of `kernels/maps/map_file.ts`. */
+import { fileURLToPath } from "node:url";
+import type { LearnedMap } from "../../../kernels/maps/learned_map.ts";
+import { parseMap, type ParseMapOptions, writeMap } from "../../../kernels/maps/map_file.ts";
+import { InvalidFileError } from "../../../kernels/maps/safetensors.ts";
+import { parseFile, shownPath } from "./parse_file.ts";
+import { replaceFile } from "./replace_file.ts";
+import { systemReason } from "../system_reason.ts";
+
+/** The map of the trace that comes with the suite, trained on other texts: see README.md. */
+export const SHIPPED_MAP: URL = new URL(
+  "../../../fixtures/maps/L7-kv1.safetensors",
+  import.meta.url,
+);
+
+/**
+ * Reads the map at `path`; README.md describes the format.
+ *
+ * @throws {InvalidFileError} naming the file, if it cannot be read or {@linkcode parseMap} refuses it.
+ */
+export function loadMap(path: string | URL, options: ParseMapOptions = {}): Promise<LearnedMap> {
+  return parseFile(path, "map", (bytes) => parseMap(bytes, options));
+}
+
+/**
+ * Writes a map to `path`. The file there is replaced as a whole or, on an error, left as it was.
+ *
+ * @throws {InvalidFileError} if {@linkcode writeMap} refuses the map or the file cannot be written;
+ * the system's error is its cause.
+ */
+export function saveMap(path: string | URL, map: LearnedMap): void {
+  const bytes = writeMap(map);
+  try {
+    replaceFile(path instanceof URL ? fileURLToPath(path) : path, bytes);
+  } catch (error) {
+    throw new InvalidFileError(
+      `cannot write the map ${shownPath(path)}: ${systemReason(error)}`,
+      { cause: error },
+    );
+  }
+}

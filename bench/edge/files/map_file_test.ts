@@ -1,0 +1,59 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { parseMap } from "../../../kernels/maps/map_file.ts";
+import { authorsName, fileOf, makeMaps, tensorsOf } from "../../../testing/testing_map.ts";
+import { InvalidFileError, writeSafetensors } from "../../../kernels/maps/safetensors.ts";
+import { loadMap, saveMap } from "./map_file.ts";
+
+async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const MAPS = makeMaps(2, [5, 3, 4]);
+
+Deno.test("a map is saved and loaded, and nothing else is left in the folder", () =>
+  inFolder(async (folder) => {
+    const map = parseMap(fileOf(MAPS, "F16", { command: "deno task fit" }));
+    const path = `${folder}/map.safetensors`;
+    saveMap(path, map);
+    assertEquals(await loadMap(path), map);
+    saveMap(new URL(`file://${path}`), map);
+    assertEquals(await loadMap(new URL(`file://${path}`)), map);
+    assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["map.safetensors"]);
+  }));
+
+Deno.test("a map that cannot be written leaves the file as it was", () =>
+  inFolder(async (folder) => {
+    const map = parseMap(fileOf(MAPS, "F32"));
+    const path = `${folder}/map.safetensors`;
+    saveMap(path, map);
+    const broken = { ...map, key: map.key.slice().fill(Infinity) };
+    assertThrows(() => saveMap(path, broken), InvalidFileError, "holds Infinity");
+    assertEquals(await loadMap(path), map);
+    const nowhere = `${folder}/no/such.safetensors`;
+    const message = `cannot write the map ${nowhere}: `;
+    assertThrows(() => saveMap(nowhere, map), InvalidFileError, message);
+  }));
+
+Deno.test("one attention layer is loaded from a file with the authors' names", () =>
+  inFolder(async (folder) => {
+    const path = `${folder}/patch.safetensors`;
+    const layers = [0, 1].map((layer) =>
+      tensorsOf(makeMaps(2, [5, 4], layer), "F32", authorsName(layer))
+    );
+    await Deno.writeFile(path, writeSafetensors(new Map(layers.flatMap((each) => [...each]))));
+    const map = await loadMap(path, { layer: 1 });
+    assertEquals(map, parseMap(fileOf(makeMaps(2, [5, 4], 1), "F32")));
+    await assertRejects(() => loadMap(path), InvalidFileError, `${path}: the file holds the maps`);
+  }));
+
+Deno.test("a map file that is missing is named in the error", () =>
+  assertRejects(
+    () => loadMap("no/such.safetensors"),
+    InvalidFileError,
+    "cannot read the map no/such.safetensors",
+  ).then(() => {}));

@@ -1,0 +1,39 @@
+/** Files from the file system for the parsers, which take bytes. */
+import { InvalidFileError } from "../../../kernels/maps/safetensors.ts";
+import { systemReason } from "../system_reason.ts";
+
+/** A path as messages show it. */
+export function shownPath(path: string | URL): string {
+  return path instanceof URL ? path.pathname : path;
+}
+
+/**
+ * Reads a file and parses it.
+ *
+ * @param what What the file should be, for errors: `trace`.
+ * @throws {InvalidFileError} naming the file, if it cannot be read or the parser refuses it.
+ */
+export async function parseFile<T>(
+  path: string | URL,
+  what: string,
+  parse: (bytes: Uint8Array) => T,
+): Promise<T> {
+  const shown = shownPath(path);
+  let bytes: Uint8Array;
+  try {
+    bytes = await Deno.readFile(path);
+  } catch (error) {
+    throw new InvalidFileError(
+      `cannot read the ${what} ${shown}: ${systemReason(error)}`,
+      { cause: error },
+    );
+  }
+  try {
+    return parse(bytes);
+  } catch (error) {
+    if (error instanceof InvalidFileError) {
+      throw new InvalidFileError(`${shown}: ${error.message}`);
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,63 @@
+/** Files of results and peers, read from paths. */
+import { systemReason } from "../system_reason.ts";
+import { UsageError } from "../../base/usage_error.ts";
+import { parsePeers, type PeerTime } from "../../findings/peers.ts";
+import { parseResults, type StoredResults } from "../../results/parse_results.ts";
+import { parseQuality, type QualityRow } from "../../results/quality_rows.ts";
+import { parseRun, rowsOfRun } from "../../results/run_json.ts";
+
+/**
+ * The text of a file.
+ *
+ * @throws {UsageError} if it cannot be read.
+ */
+export function readText(path: string): string {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    throw new UsageError(`Cannot read ${path}: ${systemReason(error)}.`);
+  }
+  // Text in UTF-16, which spreadsheets write, is full of these.
+  if (text.includes("\0")) throw new UsageError(`${path} is not text in UTF-8.`);
+  return text;
+}
+
+/**
+ * Reads files of peers.
+ *
+ * @throws {UsageError} one sentence on the first that cannot be read or is not what it should be.
+ */
+export function readPeers(paths: readonly string[]): PeerTime[] {
+  return paths.flatMap((path) => parsePeers(readText(path), path));
+}
+
+/**
+ * Reads a results file, `results.csv` of a results folder, or what `bench --json` wrote.
+ *
+ * @throws {UsageError} one sentence on why it cannot be read.
+ */
+export function readResults(path: string): StoredResults {
+  const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/results.csv` : path;
+  const text = readText(file);
+  if (!/^\ufeff?\s*\{/.test(text)) return parseResults(text, file);
+  return { rows: rowsOfRun(parseRun(text, file)), warning: null };
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    // Reading it will say why.
+    return false;
+  }
+}
+
+/**
+ * Reads a file that `deno task quality --csv` wrote.
+ *
+ * @throws {UsageError} if it cannot be read, has other columns, or naming its first damaged line.
+ */
+export function readQuality(path: string): QualityRow[] {
+  return parseQuality(readText(path), path);
+}

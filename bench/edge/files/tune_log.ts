@@ -1,0 +1,103 @@
+/** The log of a tuner on disk. */
+import { type LogLine, parseLog } from "../../tuning/log.ts";
+import { SystemError } from "../../base/system_error.ts";
+import { UsageError } from "../../base/usage_error.ts";
+import { cannotWrite } from "../system_failure.ts";
+import { appendWhole, readAll } from "./append_file.ts";
+import { openLocked } from "./file_lock.ts";
+import { readText } from "./read_files.ts";
+import { claimFolder, refuseFile } from "./run_folder.ts";
+
+/** An open log. */
+export interface TuneLog {
+  readonly dir: string;
+  readonly path: string;
+  /** What it held when it was opened. */
+  readonly lines: readonly LogLine[];
+  append(line: LogLine): void;
+  close(): void;
+}
+
+/** How a log is opened. */
+export interface OpenLogOptions {
+  /** Goes on from the lines that are there; without it there must be none. */
+  readonly resume?: boolean;
+  /** No other run may have the folder: where `dir` is there already, one beside it is made. */
+  readonly fresh?: boolean;
+}
+
+/**
+ * Opens the log `tune.jsonl` of a folder, made where it is missing, for this run alone: a lock lasts
+ * as long as the process.
+ *
+ * @throws {UsageError | SystemError} one sentence: nothing to resume, something in the way, another
+ * run, a damaged line, or a folder that cannot be written.
+ */
+export function openLog(
+  dir: string,
+  { resume = false, fresh = false }: OpenLogOptions = {},
+): TuneLog {
+  refuseFile("the log", dir);
+  if (resume && !isThere(`${dir}/tune.jsonl`)) {
+    throw new UsageError(`There is nothing to resume in ${dir}.`);
+  }
+  let file: Deno.FsFile | undefined;
+  try {
+    if (fresh) dir = claimFolder(dir);
+    else Deno.mkdirSync(dir, { recursive: true });
+    const path = `${dir}/tune.jsonl`;
+    file = openLocked(path)?.file;
+    if (file === undefined) {
+      throw new UsageError(`Another run is writing to ${dir}; choose another --out.`);
+    }
+    const bytes = readAll(file);
+    if (!resume && bytes.length > 0) {
+      throw new UsageError(`${path} is there already; --resume goes on from it.`);
+    }
+    const whole = bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1);
+    const lines = parseLog(new TextDecoder().decode(whole), path);
+    file.truncateSync(whole.length);
+    const open = file;
+    return {
+      dir,
+      path,
+      lines,
+      append: (line) => appendWhole(open, path, `${JSON.stringify(line)}\n`),
+      close: () => open.close(),
+    };
+  } catch (error) {
+    file?.close();
+    if (error instanceof UsageError || error instanceof SystemError) throw error;
+    throw cannotWrite(`to ${dir}`, error);
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    // What else is wrong will be said where it is opened.
+    return !(error instanceof Deno.errors.NotFound);
+  }
+}
+
+/**
+ * The lines of a log, or of `tune.jsonl` of a folder; a last one that is not whole is dropped.
+ *
+ * @throws {UsageError} one sentence on why it cannot be read.
+ */
+export function readLog(path: string): LogLine[] {
+  const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/tune.jsonl` : path;
+  const text = readText(file);
+  return parseLog(text.slice(0, text.lastIndexOf("\n") + 1), file);
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    // Reading it will say why.
+    return false;
+  }
+}

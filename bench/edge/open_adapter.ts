@@ -1,0 +1,148 @@
+/**
+ * The Deno edge of the suite: finds the adapter, opens the device and reads the facts about both
+ * that a result needs. Everything beneath it uses web APIs only.
+ * @module
+ */
+import { type AdapterChoice, REQUESTS } from "../measure/device/adapter.ts";
+import type { HostAdapter } from "../measure/device/adapter.ts";
+
+/** Thrown where the machine has no WebGPU adapter; its message is fit to be shown as it stands. */
+export class NoAdapterError extends Error {
+  /** Names the `backend` that was searched and the command that installs a driver. */
+  constructor(readonly backend: string) {
+    super(
+      `No WebGPU adapter was found on the ${backend} backend; ` +
+        `"npx --yes deno@2.9.6 task quickstart" installs a driver or says how to.`,
+    );
+    this.name = "NoAdapterError";
+  }
+}
+
+// Deno reports the vendor as a decimal PCI (or Khronos) id.
+const VENDOR_NAMES: Record<string, string> = {
+  "4098": "amd",
+  "4203": "apple",
+  "4318": "nvidia",
+  "5045": "arm",
+  "5140": "microsoft",
+  "6880": "google",
+  "20803": "qualcomm",
+  "32902": "intel",
+  "65541": "mesa",
+};
+
+/** What {@linkcode openAdapter} takes. */
+export interface OpenOptions extends Partial<AdapterChoice> {
+  /** Names the driver where the system does not say. */
+  readonly driver?: string;
+}
+
+/**
+ * Opens the fastest adapter, or the one that `backend` and `request` get.
+ * Throws {@link NoAdapterError} where there is none.
+ */
+export async function openAdapter(options: OpenOptions = {}): Promise<HostAdapter> {
+  if (options.backend !== undefined) Deno.env.set(BACKEND_VARIABLE, options.backend);
+  const backend = chooseBackend();
+  quietMesa();
+  const request = REQUESTS[options.request ?? "high-performance"];
+  const adapter = await navigator.gpu.requestAdapter(request);
+  if (adapter === null) throw new NoAdapterError(backend);
+  const { description, device, vendor, isFallbackAdapter } = adapter.info;
+  const name = description || device || "unnamed adapter";
+  const vendorName = VENDOR_NAMES[vendor] ?? (vendor || "unknown");
+  return {
+    adapter,
+    // Vulkan on a Mac is translated to Metal.
+    shaderApi: Deno.build.os === "darwin" ? "metal" : backend,
+    info: {
+      runtime: `deno ${Deno.version.deno}`,
+      adapter: name,
+      vendor: vendorName,
+      driver: readDriver(name, vendorName) ?? options.driver ?? "unknown",
+      backend,
+      software: isFallbackAdapter,
+    },
+  };
+}
+
+/** What may be used without asking: `deno bench` and `deno test` may run without any permission. */
+function granted(...names: ("env" | "read" | "run")[]): boolean {
+  return names.every((name) => Deno.permissions.querySync({ name }).state === "granted");
+}
+
+const BACKEND_VARIABLE = "DENO_WEBGPU_BACKEND";
+
+/**
+ * Backends that this system may have, the usual one first; the one that the user's variable names,
+ * where it does. Every Windows with WebGPU has dx12.
+ */
+export function backendsHere(): string[] {
+  const chosen = Deno.env.get(BACKEND_VARIABLE);
+  if (chosen) return [chosen];
+  const others: Record<string, string[]> = { darwin: ["metal"], windows: ["dx12", "vulkan"] };
+  return others[Deno.build.os] ?? ["vulkan", "gl"];
+}
+
+/** Fixes the backend, since the adapter does not tell which one it came from. */
+function chooseBackend(): string {
+  if (!granted("env")) return "unknown";
+  // One, as Deno reads the variable once per process.
+  const [backend] = backendsHere();
+  Deno.env.set(BACKEND_VARIABLE, backend);
+  return backend;
+}
+
+/** Mesa complains on stderr at each start where this variable names no folder. */
+function quietMesa(): void {
+  if (Deno.build.os !== "linux" || !granted("env", "read")) return;
+  try {
+    if (Deno.statSync(Deno.env.get("XDG_RUNTIME_DIR") ?? "").isDirectory) return;
+  } catch {
+    // Unset or stale: replaced below.
+  }
+  Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
+}
+
+/** Driver name and version from the system, or null where it does not tell. */
+function readDriver(adapterName: string, vendor: string): string | null {
+  if (!granted("env", "read", "run")) return null;
+  if (Deno.build.os === "darwin") {
+    // Metal's drivers come with the system and share its version.
+    return prefixed("macOS", firstLine("sw_vers", "-productVersion"));
+  }
+  if (/llvmpipe|RADV|NVK|Turnip|V3D|Mesa/.test(adapterName)) {
+    // A driver that was chosen by hand need not be the one that the package manager knows.
+    const byHand = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
+    if (byHand !== undefined && !byHand.startsWith("/usr/share/vulkan/")) return null;
+    const version = firstLine("dpkg-query", "-W", "-f=${Version}", "mesa-vulkan-drivers") ??
+      firstLine("rpm", "-q", "--qf=%{VERSION}", "mesa-vulkan-drivers");
+    return prefixed("Mesa", version);
+  }
+  if (vendor !== "nvidia") return null;
+  const version = readText("/sys/module/nvidia/version") ??
+    readText("/proc/driver/nvidia/version")?.match(/\d+\.\d+(?:\.\d+)?/)?.[0] ??
+    firstLine("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader");
+  return prefixed("NVIDIA", version);
+}
+
+function prefixed(name: string, version: string | null): string | null {
+  return version === null ? null : `${name} ${version}`;
+}
+
+function readText(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path).trim() || null;
+  } catch {
+    return null;
+  }
+}
+
+function firstLine(program: string, ...args: string[]): string | null {
+  try {
+    const { success, stdout } = new Deno.Command(program, { args, stderr: "null" }).outputSync();
+    return success ? new TextDecoder().decode(stdout).split("\n")[0].trim() || null : null;
+  } catch {
+    return null;
+  }
+}

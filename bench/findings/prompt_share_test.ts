@@ -1,0 +1,77 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import type { PeerTime } from "./peers.ts";
+import { promptShares } from "./prompt_share.ts";
+import { makeFailedRow, makeRow } from "../../testing/row.ts";
+
+const encoder = makeRow({ kernel: "encode/prompt", stage: "encode_prompt", median_us: 900 });
+const attention = makeRow({ kernel: "prefill/flash", stage: "prefill", median_us: 20_800 });
+
+const peer = (peer: string, medianUs: number, changes: Partial<PeerTime> = {}): PeerTime => ({
+  stage: "prefill",
+  peer,
+  medianUs,
+  batch: 1,
+  qHeads: 32,
+  kvHeads: 8,
+  headDim: 128,
+  kvLen: 8192,
+  ...changes,
+});
+
+Deno.test("without peers the encoder stands beside our own prompt attention, case by case", () => {
+  const long = { case_id: "long", kv_len: 32768 };
+  assertEquals(
+    promptShares([
+      encoder,
+      { ...encoder, ...long, median_us: 3100 },
+      makeRow(),
+      attention,
+      { ...attention, ...long, median_us: 338_000 },
+      { ...encoder, case_id: "alone" },
+    ], []),
+    [
+      "encode/prompt adds 4.3% to the time of prefill/flash, the only prompt attention known " +
+      "here, at 8192 tokens (32x8x128)",
+      "encode/prompt adds 0.9% to the time of prefill/flash, the only prompt attention known " +
+      "here, at 32768 tokens (32x8x128)",
+    ],
+  );
+});
+
+Deno.test("a prompt of one token is one token", () => {
+  const rows = [encoder, attention].map((row) => ({ ...row, kv_len: 1 }));
+  assertMatch(promptShares(rows, [])[0], / known here, at 1 token \(32x8x128\)$/);
+});
+
+Deno.test("the fastest prompt attention known counts, whoever's it is", () => {
+  const peers = [peer("torch_flash", 1749), peer("torch_cudnn", 989)];
+  assertEquals(promptShares([encoder, attention], peers), [
+    "encode/prompt adds 91% to the time of torch_cudnn, the fastest prompt attention known here, " +
+    "at 8192 tokens (32x8x128)",
+  ]);
+  assertEquals(promptShares([encoder], peers), promptShares([encoder, attention], peers));
+  assertMatch(
+    promptShares([encoder, attention], [peer("slow", 99_999)])[0],
+    /adds 4\.3% to the time of prefill\/flash, the fastest prompt/,
+  );
+});
+
+Deno.test("a decode step, other sizes or another type are no prompt attention beside it", () => {
+  const own = promptShares([encoder, attention], []);
+  const others: Partial<PeerTime>[] = [{ stage: "decode" }, { kvLen: 4096 }, { kvHeads: 32 }];
+  for (const other of [...others, { batch: 8 }, { headDim: 64 }]) {
+    assertEquals(promptShares([encoder, attention], [peer("torch_cudnn", 9, other)]), own);
+  }
+  const [wide, unequal] = [{ dtype: "f32" }, { lengths: "8192 500" }] as const;
+  for (const changes of [wide, unequal]) {
+    const rows = [{ ...encoder, ...changes }, { ...attention, ...changes }];
+    assertEquals(promptShares(rows, [peer("torch_cudnn", 9)]), own);
+  }
+});
+
+Deno.test("a kernel that failed its check has no share", () => {
+  const { kernel, stage } = attention;
+  const failed = makeFailedRow({ kernel, stage });
+  assertEquals(promptShares([encoder, failed], []), []);
+  assertMatch(promptShares([encoder, failed], [peer("torch_cudnn", 989)])[0], /torch_cudnn, the o/);
+});

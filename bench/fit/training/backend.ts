@@ -1,0 +1,119 @@
+/** Where jax-js computes: on the CPU (wasm) or on a GPU (WebGPU), which is checked first. */
+import { defaultDevice, init, jit, type numpy as np, valueAndGrad } from "@jax-js/jax";
+import { NoAdapterError, openAdapter } from "../../edge/open_adapter.ts";
+import { UsageError } from "../../base/usage_error.ts";
+import { batchLoss, type DeviceBatch } from "./loss.ts";
+import { type HostParams, paramShapes } from "./model.ts";
+import { batchToDevice, toDevice } from "./optimiser.ts";
+import type { Recipe } from "./recipe.ts";
+import type { Batch } from "./sample.ts";
+import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
+
+/** What jax-js computes with. */
+export type Backend = "wasm" | "webgpu";
+
+/** What a user may ask for. */
+export type WantedBackend = Backend | "auto";
+
+/** A backend that computes what the other one does not. */
+export class BackendMismatchError extends Error {
+  /** Names what differs and by how much. */
+  constructor(what: string, difference: number) {
+    super(
+      `The WebGPU backend computes another ${what} than the CPU (${difference.toExponential(1)} ` +
+        `apart); --backend wasm trains on the CPU.`,
+    );
+    this.name = "BackendMismatchError";
+  }
+}
+
+/** The largest relative differences that rounding explains. */
+const MOST_DIFFERENCE = { loss: 1e-4, gradient: 1e-3 } as const;
+
+/**
+ * Opens the backend: `auto` takes WebGPU where its adapter is a GPU and not a CPU in its stead.
+ *
+ * @throws {UsageError} if WebGPU is asked for and there is none.
+ */
+export async function openBackend(wanted: WantedBackend): Promise<Backend> {
+  if (wanted === "wasm" || (wanted === "auto" && !(await hasGpu()))) return "wasm";
+  if (!(await init("webgpu")).includes("webgpu")) {
+    throw new UsageError("--backend webgpu finds no WebGPU device; --backend wasm needs none.");
+  }
+  return "webgpu";
+}
+
+async function hasGpu(): Promise<boolean> {
+  try {
+    return !(await openAdapter()).info.software;
+  } catch (error) {
+    if (error instanceof NoAdapterError) return false;
+    throw error;
+  }
+}
+
+/** What to compute on both backends. */
+export interface BackendCheck {
+  readonly recipe: Recipe;
+  readonly shape: LearnedMapShape;
+  readonly params: HostParams;
+  readonly batch: Batch;
+}
+
+/**
+ * Computes the loss and gradient of a batch on WebGPU and on the CPU.
+ *
+ * @throws {BackendMismatchError} if they differ by more than rounding explains.
+ */
+export async function checkWebGpu(check: BackendCheck): Promise<void> {
+  const expected = await lossAndGradient("wasm", check);
+  const actual = await lossAndGradient("webgpu", check);
+  assertAgreement(actual, expected);
+}
+
+/** A loss and its gradient, all parameters' numbers in a row. */
+export interface LossAndGradient {
+  readonly loss: readonly number[];
+  readonly gradient: readonly number[];
+}
+
+/**
+ * Compares WebGPU's numbers with the CPU's.
+ *
+ * @throws {BackendMismatchError} if they differ by more than rounding explains.
+ */
+export function assertAgreement(actual: LossAndGradient, expected: LossAndGradient): void {
+  for (const what of ["loss", "gradient"] as const) {
+    const difference = relativeDifference(actual[what], expected[what]);
+    if (!(difference <= MOST_DIFFERENCE[what])) throw new BackendMismatchError(what, difference);
+  }
+}
+
+async function lossAndGradient(
+  backend: Backend,
+  { recipe, shape, params, batch }: BackendCheck,
+): Promise<LossAndGradient> {
+  defaultDevice(backend);
+  const compiled = jit(
+    valueAndGrad((arrays: np.Array[], samples: DeviceBatch) => batchLoss(recipe, arrays, samples)),
+  );
+  const shapes = paramShapes(shape);
+  const arrays = params.map((data, i) => toDevice({ shape: shapes[i], data }));
+  const [loss, gradients] = compiled(arrays, batchToDevice(batch));
+  const gradient: number[] = [];
+  for (const each of gradients as np.Array[]) {
+    for (const value of await each.data()) gradient.push(value);
+  }
+  return { loss: [...await loss.data()], gradient };
+}
+
+/** ||actual - expected|| / ||expected||. */
+function relativeDifference(actual: readonly number[], expected: readonly number[]): number {
+  let distance2 = 0;
+  let norm2 = 0;
+  for (const [i, value] of expected.entries()) {
+    distance2 += (actual[i] - value) ** 2;
+    norm2 += value ** 2;
+  }
+  return Math.sqrt(distance2 / norm2);
+}

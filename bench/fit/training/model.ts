@@ -1,0 +1,94 @@
+/**
+ * The learned mapping as differentiable arrays: for each query head an MLP for queries and one for
+ * keys. Functions on arrays take ownership of their arguments, as all of jax-js does.
+ */
+import { numpy as np } from "@jax-js/jax";
+import { createRandom } from "../../../fixtures/random.ts";
+import {
+  type LearnedMap,
+  type LearnedMapShape,
+  mapHeadLayers,
+} from "../../../kernels/maps/learned_map.ts";
+import { mapLayers, mapNumbers } from "../../../kernels/core/problem.ts";
+import { silu } from "./activations.ts";
+
+/**
+ * What is trained, on the host: for queries and then for keys, of each layer weights
+ * [heads, in, out] and bias [heads, 1, out]; last the log scale of the similarities [heads, 1, 1].
+ */
+export type HostParams = readonly Float32Array<ArrayBuffer>[];
+
+/** First random stream of the initial weights; those below belong to the steps. */
+const WEIGHT_STREAMS = 0xf1700000;
+
+/** The similarity's factor before a softmax, learned per head from here. */
+const INITIAL_SCALE = 0.3;
+
+/** The shapes of {@linkcode HostParams}. */
+export function paramShapes(shape: LearnedMapShape): number[][] {
+  const side = mapLayers(shape).flatMap(([inputs, outputs]) => [
+    [shape.heads, inputs, outputs],
+    [shape.heads, 1, outputs],
+  ]);
+  return [...side, ...side, [shape.heads, 1, 1]];
+}
+
+/** Uniform weights and biases within 1/sqrt(in), PyTorch's default for linear layers. */
+export function initialParams(shape: LearnedMapShape, seed: number): HostParams {
+  const layers = mapLayers(shape);
+  const shapes = paramShapes(shape);
+  return shapes.map((sizes, i) => {
+    const data = new Float32Array(sizes.reduce((a, b) => a * b));
+    if (i === shapes.length - 1) return data.fill(Math.log(INITIAL_SCALE));
+    const bound = 1 / Math.sqrt(layers[Math.floor(i / 2) % layers.length][0]);
+    const random = createRandom(seed, WEIGHT_STREAMS + i);
+    return data.map(() => bound * (2 * random.uniform() - 1));
+  });
+}
+
+/** The arrays of one side's MLP. */
+export function sideParams<T>(params: readonly T[], side: "query" | "key"): T[] {
+  const count = (params.length - 1) / 2;
+  return side === "query" ? params.slice(0, count) : params.slice(count, 2 * count);
+}
+
+/**
+ * The pre-activations of codes.
+ *
+ * @param layers What {@linkcode sideParams} gives.
+ * @param rows [heads, n, headDim], or [n, headDim] for rows that all heads share.
+ * @returns [heads, n, bits].
+ */
+export function encodeRows(layers: readonly np.Array[], rows: np.Array): np.Array {
+  const [heads] = layers[0].shape;
+  let x = rows.ndim === 3 ? rows : np.broadcastTo(rows, [heads, ...rows.shape]);
+  for (let i = 0; i < layers.length; i += 2) {
+    x = np.matmul(i === 0 ? x : silu(x), layers[i]).add(layers[i + 1]);
+  }
+  return x;
+}
+
+/** Parameters as a map's file holds them: rounded to f16, to nearest even. */
+export function roundParams(params: HostParams): HostParams {
+  return params.map((numbers) => Float32Array.from(new Float16Array(numbers)));
+}
+
+/** The map of trained parameters, as f16. */
+export function toLearnedMap(
+  shape: LearnedMapShape,
+  params: HostParams,
+  about: LearnedMap["about"],
+): LearnedMap {
+  const side = (name: "query" | "key") => {
+    const arrays = sideParams(params, name);
+    const numbers = new Float16Array(shape.heads * mapNumbers(shape));
+    for (let head = 0; head < shape.heads; head++) {
+      for (const [layer, { weights, bias }] of mapHeadLayers(shape, numbers, head).entries()) {
+        weights.set(arrays[2 * layer].subarray(head * weights.length, (head + 1) * weights.length));
+        bias.set(arrays[2 * layer + 1].subarray(head * bias.length, (head + 1) * bias.length));
+      }
+    }
+    return numbers;
+  };
+  return { shape, query: side("query"), key: side("key"), about };
+}

@@ -1,0 +1,131 @@
+/** Attention mass that a map's codes catch on contexts that it is not trained on. Pure. */
+import { packBits } from "../../../kernels/encode/reference.ts";
+import { scoreReference } from "../../../kernels/score/reference.ts";
+import { attendDense, sumOf } from "../../selection/attention.ts";
+import { cheapest } from "../../selection/ranking.ts";
+import type { EdgeWindows } from "../../selection/selector.ts";
+import { type FitContext, middleOf } from "./contexts.ts";
+import type { Recipe } from "./recipe.ts";
+import { createRotation } from "./rows.ts";
+import type { HostTensor } from "./sample.ts";
+
+/** Encodes rows: pre-activations [heads, n, bits] of rows [heads, n, headDim] or [n, headDim]. */
+export type Encode = (side: "query" | "key", rows: HostTensor) => Promise<Float32Array>;
+
+/** Measures a map: the share of the middle's attention mass caught, mean over heads. */
+export type Validate = (encode: Encode) => Promise<number>;
+
+/** Queries of a context that are looked at; more change little and cost time. */
+const MOST_QUERIES = 192;
+
+/** One query and what it attends. */
+interface Case {
+  readonly sinkEnd: number;
+  readonly recentStart: number;
+  /** Of each head, the attention mass of each middle token. */
+  readonly mass: readonly Float64Array[];
+}
+
+/** One context, ready for any map. */
+interface Prepared {
+  readonly queries: HostTensor;
+  readonly keys: HostTensor;
+  readonly cases: readonly Case[];
+  /** Middle tokens to take. */
+  readonly budget: number;
+}
+
+/**
+ * Prepares the measure: N/sparsity middle tokens of smallest Hamming distance are taken, of equal
+ * ones the lower. Queries and keys are rotated together by `recipe.validationOffset`, which changes
+ * no mass but shows whether the codes hold at positions that the context itself does not reach.
+ */
+export function createValidate(
+  contexts: readonly FitContext[],
+  windows: EdgeWindows,
+  recipe: Recipe,
+  ropeBase: number | null,
+): Validate {
+  const prepared = contexts.map((context) => prepare(context, windows, recipe, ropeBase));
+  const heads = contexts[0].queryHeads;
+  return async (encode) => {
+    const caught = new Float64Array(heads);
+    const whole = new Float64Array(heads);
+    for (const { queries, keys, cases, budget } of prepared) {
+      const queryCodes = packRows(await encode("query", queries), heads * cases.length);
+      const [tokens] = keys.shape;
+      const keyCodes = packRows(await encode("key", keys), heads * tokens);
+      const words = keyCodes.length / (heads * tokens);
+      for (let head = 0; head < heads; head++) {
+        const codes = keyCodes.subarray(head * tokens * words, (head + 1) * tokens * words);
+        for (const [i, { sinkEnd, recentStart, mass }] of cases.entries()) {
+          const at = (head * cases.length + i) * words;
+          const middle = codes.subarray(sinkEnd * words, recentStart * words);
+          const distances = scoreReference(queryCodes.subarray(at, at + words), middle, words);
+          for (const token of cheapest(distances, 0, distances.length, budget)) {
+            caught[head] += mass[head][token];
+          }
+          whole[head] += sumOf(mass[head], 0, mass[head].length);
+        }
+      }
+    }
+    return caught.reduce((sum, each, head) => sum + each / whole[head], 0) / heads;
+  };
+}
+
+function prepare(
+  context: FitContext,
+  windows: EdgeWindows,
+  { sparsity, validationOffset }: Recipe,
+  ropeBase: number | null,
+): Prepared {
+  const { usable, positions, headDim, queryHeads, kvLen } = context;
+  const rotate = createRotation(headDim, ropeBase);
+  const picked = spread(usable, MOST_QUERIES);
+  const rowOf = (head: number, query: number) => {
+    const at = (head * positions.length + query) * headDim;
+    return context.q.subarray(at, at + headDim);
+  };
+  const heads = Array.from({ length: queryHeads }, (_, head) => head);
+  const queries = new Float32Array(queryHeads * picked.length * headDim);
+  for (const head of heads) {
+    for (const [i, query] of picked.entries()) {
+      queries.set(rowOf(head, query), (head * picked.length + i) * headDim);
+    }
+  }
+  const cases = picked.map((query) => {
+    const { sinkEnd, recentStart } = middleOf(windows, positions[query]);
+    const mass = heads.map((head) => {
+      const { weights, total } = attendDense(
+        ...[rowOf(head, query), context.k, null, positions[query] + 1] as const,
+      );
+      return weights.subarray(sinkEnd, recentStart).map((weight) => weight / total);
+    });
+    return { sinkEnd, recentStart, mass };
+  });
+  return {
+    queries: {
+      shape: [queryHeads, picked.length, headDim],
+      data: rotate(queries, validationOffset),
+    },
+    keys: { shape: [kvLen, headDim], data: rotate(context.k.slice(), validationOffset) },
+    cases,
+    budget: Math.floor(kvLen / sparsity),
+  };
+}
+
+/** At most `most` of the values, evenly spread. */
+function spread(values: readonly number[], most: number): number[] {
+  const count = Math.min(most, values.length);
+  return Array.from({ length: count }, (_, i) => values[Math.floor(i * values.length / count)]);
+}
+
+function packRows(preActivations: Float32Array, rows: number): Uint32Array {
+  const bits = preActivations.length / rows;
+  const words = Math.ceil(bits / 32);
+  const codes = new Uint32Array(rows * words);
+  for (let row = 0; row < rows; row++) {
+    codes.set(packBits(preActivations.subarray(row * bits, (row + 1) * bits)), row * words);
+  }
+  return codes;
+}

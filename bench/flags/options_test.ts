@@ -1,0 +1,283 @@
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import type { Trace } from "../../fixtures/trace.ts";
+import { CONTENDERS } from "../../kernels/core/registry.ts";
+import { caseId, casesOf } from "../cases/cases.ts";
+import { HELP } from "../run/help.ts";
+import { BENCH_FLAGS, parseOptions } from "./options.ts";
+import { quickCases } from "../cases/quick.ts";
+import { parseTuneOptions } from "../tune/options.ts";
+import { UsageError } from "../base/usage_error.ts";
+
+const NOW = new Date("2026-07-03T12:34:56.789Z");
+
+const parse = (line: string) => parseOptions(line.split(" ").filter(Boolean), NOW);
+const cases = (line: string) => casesOf(parse(line));
+const ids = (line: string) => cases(line).map(({ caseId }) => caseId);
+
+const TRACE: Trace = {
+  k: new Float32Array(64 * 100),
+  v: new Float32Array(64 * 100),
+  q: new Float32Array(64 * 4),
+  positions: Int32Array.of(99),
+  headDim: 64,
+  kvLen: 100,
+  queryHeads: 4,
+};
+
+Deno.test("without flags llama-3.1-8b runs at its KV lengths with the paper's settings", () => {
+  const options = parse("");
+  assertEquals(options.outDir, "results/2026-07-03T12-34-56Z");
+  assertEquals([options.noisePct, options.maxTimeMs, options.hot], [0.5, 10_000, false]);
+  assertEquals(options.contenders, CONTENDERS);
+  const found = casesOf(options);
+  assertEquals(found[0].name, "llama-3.1-8b at 8192 tokens");
+  assertEquals(found.map(({ problem }) => problem.kvLen), [8192, 32768, 131072]);
+  assertEquals(found[0].problem, {
+    batch: 1,
+    qHeads: 32,
+    kvHeads: 8,
+    headDim: 128,
+    kvLen: 8192,
+    capacity: 8192,
+    dtype: "f16",
+    bits: 32,
+    sharing: "head",
+    topK: { sparsity: 32 },
+    sink: 128,
+    recent: 128,
+    map: { layers: 3, hidden: 128, dtype: "f16" },
+  });
+  assertEquals(found[0].caseId, "32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128");
+});
+
+Deno.test("the timer is one of three", () => {
+  assertEquals(parse("").timer, "auto");
+  for (const timer of ["auto", "timestamp", "wall"]) {
+    assertEquals(parse(`--timer ${timer}`).timer, timer);
+    assertEquals(parseTuneOptions(["--timer", timer]).timer, timer);
+  }
+  const message = '--timer takes one of auto, timestamp, wall, not "sun".';
+  assertEquals(assertThrows(() => parse("--timer sun"), UsageError).message, message);
+});
+
+Deno.test("every flag reaches the problem", () => {
+  const line = "--shape 6x2x96 --kv 1000,17 --batch 3 --dtype bf16 --bits 64 --sharing group " +
+    "--k 16 --sink 4 --recent 0 --hot --noise .25 --max-time 1.5 --seed 9 --driver X --out o";
+  const options = parse(line);
+  assertEquals([options.hot, options.noisePct, options.maxTimeMs], [true, 0.25, 1500]);
+  assertEquals([options.seed, options.driver, options.outDir], [9, "X", "o"]);
+  const [short, long] = casesOf(options);
+  assertEquals(short.problem.kvLen, 17);
+  assertEquals(long.problem.capacity, 1008);
+  assertEquals(caseId(short.problem), "6x2x96-n17-b3-bf16-c64g-linearf16-k16-w4+0");
+});
+
+Deno.test("sequences of unequal lengths are one batch; equal ones are what --batch makes", () => {
+  const [{ name, caseId, problem }, ...more] = cases("--shape 4x1x64 --lengths 300,17,1000");
+  assertEquals(more, []);
+  assertEquals(name, "4x1x64 at 300, 17, 1000 tokens");
+  assertEquals(caseId, "4x1x64-n300_17_1000-b3-f16-c32h-mlp3x128f16-s32-w128+128");
+  assertEquals([problem.batch, problem.kvLen, problem.capacity], [3, 1000, 1008]);
+  assertEquals(problem.lengths, [300, 17, 1000]);
+  const equal = cases("--shape 4x1x64 --lengths 64,64");
+  assertEquals(equal, cases("--shape 4x1x64 --kv 64 --batch 2"));
+});
+
+Deno.test("the map may be chosen apart from the sharing", () => {
+  assertEquals(parse("--sharing group").map.layers, 1);
+  assertEquals(parse("--sharing group --map mlp").map.layers, 3);
+  assertEquals(parse("--map random").map.layers, 1);
+});
+
+Deno.test("models of one shape share a case", () => {
+  const found = cases("--models llama-3.1-8b,deepseek-r1-distill-llama-8b,llama-2-7b --kv 4096");
+  assertEquals(found.map(({ name }) => name), [
+    "llama-3.1-8b, deepseek-r1-distill-llama-8b at 4096 tokens",
+    "llama-2-7b at 4096 tokens",
+  ]);
+  assertEquals(cases("--models llama-2-7b").map(({ problem }) => problem.kvLen), [4096]);
+});
+
+Deno.test("quick is one model at three lengths, at one of them on a software adapter", () => {
+  const lengths = "--kv 1024,4096,16384";
+  assertEquals(ids("--quick"), ids(`--map random ${lengths}`));
+  assertEquals(ids("--quick --map mlp"), ids(lengths));
+  const quick = casesOf(parse("--quick"), { name: "t", trace: { ...TRACE, kvLen: 100 } });
+  assertEquals(quickCases(quick, false), quick);
+  assertEquals(quickCases(quick, true).map(({ problem }) => problem.kvLen), [4096, 100]);
+});
+
+Deno.test("a trace alone is a case of its own, else one more", () => {
+  const named = { name: "t", trace: TRACE };
+  const [alone, ...none] = casesOf(parse("--trace t.safetensors"), named);
+  assertEquals(none, []);
+  assertEquals(alone.caseId, "trace-t-4x1x64-n100-b1-f16-c32h-linearf16-s32-w128+128");
+  assertEquals([alone.problem.kvLen, alone.trace], [100, TRACE]);
+  const both = casesOf(parse("--trace t --shape 4x1x64 --kv 64 --batch 2"), named);
+  assertEquals(both.map(({ problem }) => problem.batch), [2, 1]);
+});
+
+Deno.test("a trace or map that does not fit is refused by the name of its file", () => {
+  const line = "--trace dir/t.safetensors --trace-map dir/m.safetensors";
+  const map = { layers: 1, hidden: 128, dtype: "f16" } as const;
+  const shape = { headDim: 128, bits: 32, sharing: "head", heads: 4, map } as const;
+  const numbers = new Float16Array(0);
+  const learnedMap = { shape, query: numbers, key: numbers, about: {} };
+  refused(
+    () => casesOf(parse(line), { name: "t", trace: TRACE, learnedMap }),
+    /^dir\/m\.safetensors for the trace t: the map is for another problem: head dim 128 and not 64/,
+  );
+  refused(
+    () =>
+      casesOf(parse("--trace dir/t.safetensors"), { name: "t", trace: { ...TRACE, headDim: 80 } }),
+    /^dir\/t\.safetensors: head dim must be one of 64, 96, 128, 256, got 80/,
+  );
+});
+
+Deno.test("globs choose kernels in the registry's order", () => {
+  const names = (line: string) => parse(line).contenders.map(({ name }) => name);
+  assertEquals(names("--kernels *").length, CONTENDERS.length);
+  assertEquals(names("--kernels select/counting,dense/split"), ["select/counting", "dense/split"]);
+  assertEquals(
+    names("--kernels dense/*"),
+    CONTENDERS.map(({ name }) => name).filter((name) => name.startsWith("dense/")),
+  );
+});
+
+Deno.test("a folder's name alone chooses what is in it", () => {
+  const names = (line: string) => parse(line).contenders.map(({ name }) => name);
+  assertEquals(names("--kernels dense"), names("--kernels dense/*"));
+  assertEquals(names("--kernels dense/,merge"), names("--kernels dense/*,merge/*"));
+});
+
+Deno.test("several batches make cases for each, tokens may be in K, models in capitals", () => {
+  const of = (line: string) => cases(line).map(({ problem: { batch, kvLen } }) => [batch, kvLen]);
+  const four = [[1, 8192], [1, 131072], [8, 8192], [8, 131072]];
+  assertEquals(of("--batch 8,1 --kv 128K,8k"), four);
+  assertEquals(of("--kv 8k,8192"), [[1, 8192]]);
+  assertEquals(cases("--batch 8 --kv 1K")[0].name, "llama-3.1-8b at 1024 tokens, batch 8");
+  assertEquals(cases("--kv 1 --force")[0].name, "llama-3.1-8b at 1 token");
+  assertEquals(parse("--lengths 8K,8K,500").lengths, [8192, 8192, 500]);
+  assertEquals(parse("--k 1K --sink 0 --recent 2k").topK, { count: 1024 });
+  assertEquals(parse("--models Llama-3.1-8B,llama-3.1-8b").models, ["llama-3.1-8b"]);
+});
+
+Deno.test("--force runs what is refused without it", () => {
+  for (
+    const line of [
+      "--models llama-2-7b --kv 8192",
+      "--kv 31",
+      "--sparsity 9000 --kv 8192",
+      "--k 0 --kv 8192",
+    ]
+  ) {
+    refused(() => cases(line), /--force times it all the same\.$/);
+    assertEquals(cases(`${line} --force`).length, 1);
+  }
+  // At the limit nothing is refused.
+  assertEquals(cases("--models llama-2-7b --kv 4096").length, 1);
+  assertEquals(cases("--kv 32 --sink 0 --recent 0").length, 1);
+});
+
+Deno.test("the help names every flag of the parser", () => {
+  for (const flag of BENCH_FLAGS) assertMatch(HELP, new RegExp(`--${flag}\\b`));
+});
+
+Deno.test("the help names every flag that the parser takes", () => {
+  for (const [flag] of HELP.matchAll(/--[a-z-]+/g)) {
+    // Each is known: alone it parses, or asks for its value.
+    try {
+      parse(flag);
+    } catch (error) {
+      assertEquals((error as Error).message, `${flag} needs a value.`);
+    }
+  }
+});
+
+Deno.test("what is wrong is refused in one sentence", () => {
+  const wrong: Record<string, RegExp> = {
+    "--frob": /Unknown flag --frob;/,
+    "--frob=1": /Unknown flag --frob;/,
+    "--no-hot": /Unknown flag --no-hot;/,
+    "-x": /Unknown flag -x;/,
+    "word": /"word" is not a flag/,
+    "8192": /"8192" is not a flag/,
+    "-- word": /"word" is not a flag/,
+    "--kv": /--kv needs a value/,
+    "--kv --hot": /--kv needs a value/,
+    "--kv 1 --kv 2": /--kv is given twice/,
+    "--kv 8q": /--kv takes a whole number of tokens from 1 to 2097152, where 8K is 8192, not "8q"/,
+    "--kv -5": /--kv takes a whole number of tokens from 1 to 2097152, .*not "-5"/,
+    "--kv=": /--kv is given an empty value/,
+    "--kv 131,072": /--kv takes a whole number of tokens.*not "072"/,
+    "--kv 0": /whole number of tokens from 1/,
+    "--kv 2097153": /whole number of tokens from 1 to 2097152/,
+    "--batch 1,0": /--batch takes a whole number from 1 to 65535, not "0"/,
+    "--hot=maybe": /--hot takes true or false, or no value, not "maybe"/,
+    "--list=no": /--list takes true or false, or no value, not "no"/,
+    "--no-tuned=x": /--no-tuned takes true or false/,
+    "--no-kv=3": /Unknown flag --no-kv;/,
+    "--list --print-wgsl dense/split": /--list and --print-wgsl contradict/,
+    "--list --dry-run": /--list and --dry-run contradict/,
+    "--list-adapters --dry-run": /--list-adapters and --dry-run contradict/,
+    "--list --kv 8k": /^--list stands alone: --kv would change nothing\.$/,
+    "--list --json F": /^--list stands alone: --json would/,
+    "--list-adapters --kernels dense": /^--list-adapters stands alone: --kernels would/,
+    "--list-adapters --hot": /^--list-adapters stands alone: --hot would/,
+    "--dry-run --print-wgsl dense/split": /--print-wgsl and --dry-run contradict/,
+    "--kv 8192,": /empty entry/,
+    "--shape 32x8": /32x8x128, not "32x8"/,
+    "--models gpt-7": /^--models: unknown model "gpt-7"; the known models are llama/,
+    "--kernels nothing*": /no kernel matches nothing\*; the kernels are encode/,
+    "--kernels dense.split": /no kernel matches/,
+    "--print-wgsl x": /^--print-wgsl: no kernel is called x/,
+    "--dtype f64": /one of f16, bf16, f32, not "f64"/,
+    "--bits 16": /one of 32, 64, 128/,
+    "--noise 0": /a number of percent from 0\.001 to 100, not "0"/,
+    "--max-time forever": /a number of seconds from 0\.001 to 86400, not "forever"/,
+    "--max-time 1e-9": /a number of seconds from 0\.001 to 86400, not "1e-9"/,
+    "--max-time -1": /a number of seconds from 0\.001 to 86400, not "-1"/,
+    "--shape 32x5x128": /^--shape 32x5x128: query heads .* multiple of KV heads, got 32 and 5/,
+    "--shape 32x8x100": /^--shape 32x8x100: head dim must be one of 64, 96, 128, 256/,
+    "--shape 34x1x64": /GQA group/,
+    "--shape 0x1x64": /query heads must be a whole number/,
+    "--seed=-1": /whole number from 0/,
+    "--seed 1.5": /whole number from 0/,
+    "--sparsity 0": /whole number from 1/,
+    "--models llama-2-7b --shape 1x1x64": /--models and --shape contradict/,
+    "--k 4 --sparsity 4": /--k and --sparsity contradict/,
+    "--quick --kv 4": /--quick and --kv contradict/,
+    "--quick --lengths 4": /--quick and --lengths contradict/,
+    "--lengths 4 --kv 4": /--lengths and --kv contradict/,
+    "--lengths 4,5 --batch 2": /--lengths and --batch contradict/,
+    "--lengths 4,0": /--lengths takes a whole number of tokens from 1/,
+    "--quick --trace x": /--quick and --trace contradict/,
+    "--trace x --kv 100": /--kv needs --models or --shape/,
+    "--trace-map m": /--trace-map needs the --trace/,
+    "--quick --trace-map m": /--quick and --trace-map contradict/,
+    "--trace x --trace-map m --bits 64": /--bits needs --models or --shape/,
+    "--trace x --trace-map m --sharing group": /--sharing needs --models or --shape/,
+    "--trace x --lengths 100": /--lengths needs --models or --shape/,
+  };
+  for (const [line, message] of Object.entries(wrong)) refused(() => parse(line), message);
+});
+
+Deno.test("cases that cannot be are refused in one sentence", () => {
+  const wrong: Record<string, RegExp> = {
+    "--models llama-2-7b --kv 8192":
+      /^--kv 8192 is beyond the context of llama-2-7b, 4096 tokens; --force/,
+    "--models llama-2-7b --lengths 9,5000": /^--lengths 5000 is beyond the context/,
+    "--kv 31": /^--sparsity 32 picks none of 31 tokens; --force/,
+    "--kv 1 --sparsity 2": /picks none of 1 token;/,
+    "--k 0 --kv 1": /^--k 0 picks none of 1 token; --force/,
+    "--k 9000": /--k 9000 exceeds the KV length of 8192 tokens/,
+  };
+  for (const [line, message] of Object.entries(wrong)) refused(() => cases(line), message);
+  assertEquals(cases("--k 8192 --kv 8192").length, 1);
+});
+
+function refused(call: () => unknown, message: RegExp): void {
+  const error = assertThrows(call, UsageError);
+  assertMatch(error.message, message);
+  assertMatch(error.message, /^[^\n]+\.$/);
+}

@@ -1,0 +1,240 @@
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { type Entrant, FEWEST_SAMPLES, sampleInterleaved, type SampleSettings } from "./sampler.ts";
+import { median } from "./statistics.ts";
+import {
+  coarse,
+  entrant,
+  fakeGpu,
+  type FakeSettings,
+  PASS_US,
+  randomNumbers,
+  type Stamp,
+  work,
+} from "../../../testing/gpu.ts";
+import { createTimer, type TimerChoice } from "./timer.ts";
+
+/** Microseconds of the fixed work. */
+const CLOCK_US = 66;
+
+/** Samples entrants on a fake GPU, with the usual settings of a run on a GPU. */
+async function sample(
+  gpuSettings: FakeSettings,
+  entrants: readonly Entrant[],
+  settings: Partial<SampleSettings> = {},
+  choice: TimerChoice = "auto",
+) {
+  const gpu = fakeGpu(gpuSettings);
+  const { device, clock } = gpu;
+  const timer = await createTimer(device, { work: work("chain", 2), choice, clock });
+  gpu.submissions.length = 0;
+  const beganMs = clock.nowMs();
+  const bestClock = { us: Infinity };
+  const samples = await sampleInterleaved(timer, entrants, {
+    noisePct: 0.5,
+    maxTimeMs: 10_000,
+    sampleUs: 1500,
+    minSamples: 20,
+    warm: [work("warm", 300_000)],
+    clock: work("clock", CLOCK_US),
+    bestClock,
+    ...settings,
+  });
+  const seconds = (clock.nowMs() - beganMs) / 1000;
+  const ended = { seconds, longestS: gpu.longestS(), sumS: sum(gpu.submissions) / 1e6 };
+  return { samples, timer, bestClock, ...ended };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0);
+}
+
+/** A clock that gives wrong stamps for one pipeline's passes. */
+function wrongFor(name: string, wrong: Stamp): Stamp {
+  return (ns, which, pass) => pass.name === name ? wrong(ns, which, pass) : ns;
+}
+
+const ENDS_AT_0: Stamp = (ns, which) => which === "end" ? 0 : ns;
+
+Deno.test("right clocks give the time of a step, and samples of the wanted length", async () => {
+  const { samples, seconds, bestClock } = await sample({}, [entrant("a", 10), entrant("b", 2000)]);
+  const [a, b] = samples;
+  // By a pilot of one step with a pass's own cost.
+  assertEquals([a.stepsPerSample, b.stepsPerSample], [Math.ceil(1500 / (10 + PASS_US)), 1]);
+  assertAlmostEquals(median(a.us), 10 + PASS_US / a.stepsPerSample, 0.001);
+  assertAlmostEquals(median(b.us), 2000 + PASS_US, 0.001);
+  assert(a.us.length >= 20 && b.us.length === a.us.length);
+  assertEquals(a.droppedUs, []);
+  assertAlmostEquals(bestClock.us, CLOCK_US + PASS_US, 0.001);
+  assert(seconds < 2, `${seconds} s`);
+});
+
+const USELESS: { [what: string]: Stamp } = {
+  "end at 0": ENDS_AT_0,
+  "do not advance": () => 4711,
+  "go back": (ns, which) => which === "end" ? ns - 1e12 : ns,
+  "begin at 0": (ns, which) => which === "begin" ? 0 : ns,
+};
+
+for (const [what, wrong] of Object.entries(USELESS)) {
+  for (const us of [20, 100_000]) {
+    Deno.test(`passes of ${us} us whose stamps ${what} end in no samples, in time`, async () => {
+      const entrants = [entrant("a", 10), entrant("wrong", us), entrant("b", 30)];
+      const maxTimeMs = 4000;
+      const { samples, seconds, longestS } = await sample({ stamp: wrongFor("wrong", wrong) }, [
+        ...entrants,
+      ], { maxTimeMs });
+      const [a, none, b] = samples;
+      assertEquals([none.us, none.droppedUs], [[], []]);
+      assert(a.us.length >= 20 && b.us.length >= 20);
+      assert(seconds <= 4.5, `${seconds} s`);
+      assert(longestS < 2.5, `${longestS} s of one submission`);
+    });
+  }
+
+  Deno.test(`nobody waits for passes whose stamps ${what}`, async () => {
+    const entrants = [entrant("a", 10), entrant("wrong", 20)];
+    const { seconds } = await sample({ stamp: wrongFor("wrong", wrong) }, entrants);
+    assert(seconds < 3, `${seconds} s`);
+  });
+
+  Deno.test(`where the stamps of all passes of a run ${what} from now on, it ends`, async () => {
+    const names = ["a", "b", "clock"];
+    const stamp: Stamp = (ns, which, pass) =>
+      names.includes(pass.name) ? wrong(ns, which, pass) : ns;
+    const { samples, seconds } = await sample({ stamp }, [entrant("a", 10), entrant("b", 5000)]);
+    assertEquals(samples.map(({ us, droppedUs }) => [us, droppedUs]), [[[], []], [[], []]]);
+    assert(seconds <= 10.5, `${seconds} s`);
+  });
+}
+
+Deno.test("useless stamps of the fixed work leave the samples", async () => {
+  const { samples: [a] } = await sample({ stamp: wrongFor("clock", ENDS_AT_0) }, [
+    entrant("a", 10),
+  ]);
+  assert(a.us.length >= 20);
+  assertEquals(a.droppedUs, []);
+});
+
+for (const failing of [1, 2, 3, 4]) {
+  Deno.test(`a step of 0.1 s that has no time in its first ${failing} passes is sampled in time`, async () => {
+    let passes = 0;
+    const stamp = wrongFor("long", (ns, which) => {
+      if (which === "begin") passes++;
+      return passes <= failing && which === "end" ? 0 : ns;
+    });
+    const { samples, seconds, longestS } = await sample({ stamp }, [
+      entrant("short", 10),
+      entrant("long", 100_000),
+    ]);
+    const [short, long] = samples;
+    assertAlmostEquals(median(short.us), 10, 0.1);
+    assertAlmostEquals(median(long.us), 100_000, 10);
+    assert(long.stepsPerSample <= 2, `${long.stepsPerSample} steps`);
+    assert(longestS < 3.5, `${longestS} s of one submission`);
+    assert(seconds <= 11, `${seconds} s`);
+  });
+}
+
+Deno.test("a clock that fails in a fifth of all passes costs those samples alone", async () => {
+  const random = randomNumbers();
+  let fails = false;
+  const stamp: Stamp = (ns, which, { name }) => {
+    if (which === "begin") fails = random() < 0.2;
+    return fails && which === "end" && name !== "chain" ? ns - 1e6 : ns;
+  };
+  const { samples } = await sample({ stamp }, [entrant("a", 10), entrant("b", 200)]);
+  for (const [i, us] of [10, 200].entries()) {
+    assert(samples[i].us.length >= 20);
+    assertAlmostEquals(median(samples[i].us), us, 0.7);
+  }
+});
+
+for (const grainNs of [65_536, 100_000]) {
+  Deno.test(`with a grain of ${grainNs} ns, samples and fixed work are far longer`, async () => {
+    const entrants = [entrant("a", 2), entrant("b", 37), entrant("c", 3000)];
+    const { samples, bestClock, seconds } = await sample({ stamp: coarse(grainNs) }, entrants);
+    for (const [i, us] of [2, 37, 3000].entries()) {
+      const { stepsPerSample, us: times, droppedUs } = samples[i];
+      assert(stepsPerSample * us >= 0.5 * 100 * grainNs / 1000, `${stepsPerSample} of ${us} us`);
+      assertAlmostEquals(median(times) / us, 1, 0.01);
+      assertEquals(droppedUs, []);
+      assert(times.length >= 20);
+    }
+    // Within half of what a low clock makes of it.
+    assertAlmostEquals(bestClock.us / CLOCK_US, 1, 0.075);
+    assert(seconds <= 11, `${seconds} s`);
+  });
+}
+
+Deno.test("a run of wall time takes samples far above a submission's own cost", async () => {
+  const { samples, timer, seconds } = await sample(
+    {},
+    [entrant("a", 10), entrant("b", 60_000)],
+    {},
+    "wall",
+  );
+  assertEquals(timer.kind, "wall");
+  assertAlmostEquals(median(samples[0].us) / 10, 1, 0.01);
+  assertAlmostEquals(median(samples[1].us) / 60_000, 1, 0.01);
+  assert(samples[0].stepsPerSample >= 3000, `${samples[0].stepsPerSample} steps`);
+  assert(samples.every(({ us }) => us.length >= 20));
+  assert(seconds <= 11, `${seconds} s`);
+});
+
+Deno.test("the time limit holds for the pilot too, and for entrants that never settle", async () => {
+  const random = randomNumbers();
+  const noisy: Entrant = {
+    name: "noisy",
+    record: (pass) => work("noisy", 100 + 100 * random())(pass),
+  };
+  for (const maxTimeMs of [1000, 3000]) {
+    const { seconds } = await sample({}, [noisy], { maxTimeMs, noisePct: 0.01, sampleUs: 100 });
+    assertAlmostEquals(seconds, maxTimeMs / 1000, 0.6);
+  }
+});
+
+Deno.test("steps of seconds have their fewest samples, and no more, past the limit", async () => {
+  const { samples: [a], seconds } = await sample({}, [entrant("a", 900_000)], { maxTimeMs: 500 });
+  assertEquals(a.us.length, FEWEST_SAMPLES);
+  assert(seconds < 9, `${seconds} s`);
+  // Steps that take much longer than anybody expected do not hold a run up.
+  const endless = await sample({}, [entrant("a", 20e6)], { maxTimeMs: 500 });
+  assertEquals(endless.samples[0].us.length, 1);
+});
+
+for (const grainNs of [1, 65_536, 100_000]) {
+  Deno.test(`with a grain of ${grainNs} ns, samples at a low clock are dropped`, async () => {
+    // The clock falls to three quarters for every fourth pair of fixed work and sample.
+    let pairs = 0;
+    const atClock = (us: number) => pairs % 4 === 3 ? us / 0.75 : us;
+    let fixed = false;
+    const { samples: [a] } = await sample({ stamp: coarse(grainNs) }, [{
+      name: "a",
+      record(pass) {
+        work("a", atClock(3000))(pass);
+        fixed = false;
+      },
+    }], {
+      clock(pass) {
+        if (!fixed) pairs++;
+        fixed = true;
+        work("clock", atClock(CLOCK_US))(pass);
+      },
+    });
+    assert(a.us.length >= 20 && a.droppedUs.length >= 6);
+    for (const us of a.us) assertAlmostEquals(us, 3000, 150);
+    for (const us of a.droppedUs) assertAlmostEquals(us, 4000, 150);
+  });
+}
+
+Deno.test("inputs rotate: the steps of an entrant count up without a gap", async () => {
+  const seen: number[] = [];
+  await sample({}, [{
+    name: "a",
+    record(pass, step) {
+      seen.push(step);
+      work("a", 500)(pass);
+    },
+  }]);
+  assertEquals(seen, seen.map((_, i) => i));
+});

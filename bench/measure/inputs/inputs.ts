@@ -1,0 +1,175 @@
+/**
+ * Input data on the device: as many sets of every named buffer as cold steps rotate over. Raw data
+ * (q, K, V, codes, maps) are hashed; what an earlier stage makes (distances, lists) is made by that
+ * stage from its own set. Sets are made when first asked for and shared by a case's contenders.
+ */
+import { createTokenIndex } from "../../../fixtures/token_pool.ts";
+import type {
+  BufferSpec,
+  Contender,
+  DeviceLimits,
+  Params,
+} from "../../../kernels/core/contender.ts";
+import type { KnownReferences } from "../../../kernels/verify/judge.ts";
+import { NO_SINK_LOGIT } from "../../../kernels/core/layout.ts";
+import { lengthOf, type Problem } from "../../../kernels/core/problem.ts";
+import { bufferUsage } from "../../../kernels/core/program.ts";
+import { FILL_KIND } from "../../../kernels/probe/probes.ts";
+import { bufferSize, checkBytes, checkHolds, withinMemory } from "../device/device_memory.ts";
+import { makerOf, makerParams } from "./input_makers.ts";
+import { fill, runPlan } from "../device/run_once.ts";
+
+/** Given contents of a buffer by set, such as a trace's keys. */
+export type Given = Readonly<Record<string, (set: number) => ArrayBufferView<ArrayBuffer>>>;
+
+/** Where inputs come from. */
+export interface InputSettings {
+  readonly limits: DeviceLimits;
+  readonly seed: number;
+  /** Most bytes of inputs held at a time, beyond which only first sets are still made. */
+  readonly budgetBytes: number;
+  readonly unroll: boolean;
+  readonly given?: Given;
+  /** Codes are made from the keys by the map (real data) rather than hashed. */
+  readonly encode?: boolean;
+}
+
+/** Input buffers of one problem on one device. */
+export class InputSets {
+  readonly #held = new Map<string, GPUBuffer>();
+  readonly #known = new Map<number, KnownReferences>();
+  #bytes = 0;
+
+  constructor(
+    readonly device: GPUDevice,
+    readonly problem: Problem,
+    readonly settings: InputSettings,
+  ) {}
+
+  /**
+   * The buffer of input `name` in set `set`.
+   *
+   * @throws {RangeError} with both sizes, where the device binds less, or its memory or the budget
+   * is spent.
+   */
+  async get(name: string, spec: BufferSpec, params: Params, set: number): Promise<GPUBuffer> {
+    const key = this.#key(name, spec, set);
+    const known = this.#held.get(key);
+    if (known) return known;
+    const maker = makerOf(name, this.settings.encode ?? false);
+    if (maker) await this.#make(maker, params, set);
+    else {
+      const buffer = await this.#create(key, spec, set);
+      await this.#fill(name, buffer, set);
+    }
+    return this.#held.get(key)!;
+  }
+
+  /** What references gave for the inputs of a set; contenders that share a set share these. */
+  known(set: number): KnownReferences {
+    const found = this.#known.get(set) ?? new Map();
+    this.#known.set(set, found);
+    return found;
+  }
+
+  /** Frees everything. */
+  destroy(): void {
+    for (const buffer of this.#held.values()) buffer.destroy();
+    this.#held.clear();
+    this.#known.clear();
+    this.#bytes = 0;
+  }
+
+  // Histograms differ with the block size and partials with the splits: their size tells.
+  #key(name: string, spec: BufferSpec, set: number): string {
+    return `${name} ${spec.bytes} ${set}`;
+  }
+
+  async #create(key: string, spec: BufferSpec, set: number): Promise<GPUBuffer> {
+    const { budgetBytes, limits } = this.settings;
+    const [name] = key.split(" ");
+    const size = bufferSize(spec.bytes);
+    checkBytes(name, size, limits);
+    // The first set is what a case needs at all; the others only keep it cold.
+    if (set > 0 && this.#bytes + size > budgetBytes) {
+      throw new RangeError(
+        `${name} needs ${size} bytes beyond the ${budgetBytes} set aside for inputs`,
+      );
+    }
+    const buffer = await withinMemory(
+      this.device,
+      name,
+      size,
+      () => this.device.createBuffer({ label: key, size, usage: bufferUsage(spec) }),
+    );
+    this.#bytes += size;
+    this.#held.set(key, buffer);
+    return buffer;
+  }
+
+  async #make(maker: Contender, params: Params, set: number): Promise<void> {
+    const p = this.problem;
+    const own = makerParams(maker, p, params, this.settings.limits);
+    const plan = maker.plan(p, own);
+    checkHolds(plan, this.settings.limits);
+    const buffers: Record<string, GPUBuffer> = {};
+    for (const [name, spec] of Object.entries(plan.buffers)) {
+      buffers[name] = spec.role === "input"
+        ? await this.get(name, spec, own, set)
+        : this.#held.get(this.#key(name, spec, set)) ??
+          await this.#create(this.#key(name, spec, set), spec, set);
+    }
+    await runPlan(this.device, plan, buffers, this.settings.unroll);
+  }
+
+  #tokenIndex(set: number): Uint32Array<ArrayBuffer> {
+    const p = this.problem;
+    const lengths = Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence));
+    return createTokenIndex({ lengths, capacity: p.capacity, seed: this.settings.seed + set });
+  }
+
+  async #fill(name: string, buffer: GPUBuffer, set: number): Promise<void> {
+    const p = this.problem;
+    const given = this.settings.given?.[name];
+    const write = (data: ArrayBufferView<ArrayBuffer>) =>
+      this.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
+    if (given) write(given(set));
+    else if (name === "token_index") write(this.#tokenIndex(set));
+    else if (name === "lengths") {
+      write(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
+    } else if (name === "sink_logits") write(sinkLogits(p, this.settings.given !== undefined));
+    else {
+      let seed = this.settings.seed + 977 * set;
+      for (const char of name) seed = (seed * 31 + char.charCodeAt(0)) >>> 0;
+      await fill(this.device, buffer, fillKind(name, p), seed);
+    }
+  }
+}
+
+/** Every other head has a sink logit, so that a check sees both; real traces have none. */
+function sinkLogits(p: Problem, none: boolean): Float32Array<ArrayBuffer> {
+  const logits = new Float32Array(p.qHeads).fill(NO_SINK_LOGIT);
+  for (let head = 0; head < p.qHeads && !none; head += 2) logits[head] = 1 + head / p.qHeads;
+  return logits;
+}
+
+function fillKind(name: string, p: Problem): number {
+  switch (name) {
+    case "keys":
+    case "values":
+    case "pool_keys":
+    case "pool_values":
+      return FILL_KIND[p.dtype];
+    case "q":
+    case "prompt_q":
+    case "partial_out":
+      return FILL_KIND.f32;
+    case "partial_stats":
+      return FILL_KIND.positive;
+    case "query_map":
+    case "key_map":
+      return p.map.dtype === "f16" ? FILL_KIND.smallF16 : FILL_KIND.smallF32;
+    default:
+      return FILL_KIND.bits;
+  }
+}

@@ -1,0 +1,45 @@
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import type { Problem } from "../../../kernels/core/problem.ts";
+import { openTestDevice } from "../../../testing/testing.ts";
+import { testCase } from "../../../testing/testing_grid.ts";
+import { InputSets } from "./inputs.ts";
+import { readBytes } from "../device/run_once.ts";
+
+const { device, limits } = await openTestDevice();
+const { p } = testCase({ heads: [4, 1], lengths: [64] });
+const SPEC = { bytes: 4, role: "input" } as const;
+
+Deno.test("each set's token index gives every token a place of its own in the pool", async () => {
+  const unequal: Problem = { ...p, batch: 2, lengths: [64, 3] };
+  const inputs = new InputSets(device, unequal, {
+    limits,
+    seed: 1,
+    budgetBytes: 1e9,
+    unroll: false,
+  });
+  const bytes = 4 * 2 * p.capacity;
+  const read = async (set: number) => {
+    const buffer = await inputs.get("token_index", { bytes, role: "input" }, {}, set);
+    return new Uint32Array((await readBytes(device, buffer, 0, bytes)).buffer);
+  };
+  const [first, second] = [await read(0), await read(1)];
+  assertNotEquals(first, second);
+  for (const index of [first, second]) {
+    const held = [...index.subarray(0, 64), ...index.subarray(p.capacity, p.capacity + 3)];
+    assertEquals(new Set(held).size, 67);
+    assert(held.every((place) => place < 2 * p.capacity));
+  }
+  inputs.destroy();
+});
+
+Deno.test("a spent budget ends the sets, but never the first", async () => {
+  const inputs = new InputSets(device, p, { limits, seed: 1, budgetBytes: 1, unroll: false });
+  const first = await inputs.get("lengths", SPEC, {}, 0);
+  assertEquals(await inputs.get("lengths", SPEC, {}, 0), first);
+  await assertRejects(
+    () => inputs.get("lengths", SPEC, {}, 1),
+    RangeError,
+    "lengths needs 16 bytes beyond the 1 set aside for inputs",
+  );
+  inputs.destroy();
+});

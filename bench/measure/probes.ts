@@ -1,0 +1,217 @@
+/**
+ * The device's own ceilings, measured in the same run through the same API: streaming read and row
+ * gather at a ladder of sizes, the cost of a dependent dispatch, the rates of popcounts and of f32
+ * multiply-adds.
+ */
+import type { Dispatch } from "../../kernels/core/contender.ts";
+import { compilePlan } from "../../kernels/core/program.ts";
+import {
+  chainKernel,
+  FILL_KIND,
+  fmaDispatch,
+  fmaFlops,
+  gatherProbeBytes,
+  gatherProbeDispatch,
+  popcountKernel,
+  streamBytes,
+  streamDispatch,
+} from "../../kernels/probe/probes.ts";
+import {
+  CHAIN,
+  FMA,
+  gatherName,
+  type Operations,
+  POPCOUNT,
+  type ProbeTime,
+  streamName,
+} from "./ceilings.ts";
+import { COLD_BYTES } from "./inputs/cold.ts";
+import { allocateWithin } from "./device/device_memory.ts";
+import { fill } from "./device/run_once.ts";
+import {
+  type Entrant,
+  sampleInterleaved,
+  type Samples,
+  type SampleSettings,
+} from "./clock/sampler.ts";
+import type { Record } from "./clock/gpu_passes.ts";
+import type { GpuTimer } from "./clock/timer.ts";
+
+/** One probe's measurement. */
+export interface ProbeResult extends Omit<ProbeTime, "us"> {
+  /** Windows of the table, or seeds, that its steps rotate over. */
+  readonly sets: number;
+  readonly samples: Samples;
+}
+
+const CLOCK_PARAMS = { WORKGROUP: 256, ROUNDS: 16, UNROLLED: 16 };
+const CLOCK_WORKGROUPS = 1056;
+const FMA_WORKGROUPS = 1056;
+
+/** Probes of one device over a table of hashed data. */
+export interface ProbeKit {
+  /** Fixed work that shows the clock. */
+  readonly clock: Record;
+  /** The shortest pass that does work. */
+  readonly least: Record;
+  /** Streams the whole table `times` times: real work for warming up. */
+  warm(times: number): Record;
+  /** The names of all probes, for rows of the given bytes. */
+  names(rowBytes: number): string[];
+  /** Measures them. */
+  measure(timer: GpuTimer, settings: SampleSettings, rowBytes: number): Promise<ProbeResult[]>;
+}
+
+/** Makes the probes; the table of `tableBytes` must be larger than any cache. */
+export async function createProbes(
+  device: GPUDevice,
+  tableBytes: number,
+): Promise<ProbeKit> {
+  const specs = {
+    data: { bytes: tableBytes, role: "input" },
+    seed: { bytes: SEED_STRIDE * MOST_SETS, role: "input" },
+    sink: { bytes: 1024, role: "output" },
+  } as const;
+  const own = await allocateWithin(device, specs);
+  await fill(device, own.data, FILL_KIND.bits, 1);
+  await fill(device, own.seed, FILL_KIND.bits, 2);
+
+  /** One dispatch over a window of the table that moves on with every step. */
+  async function windowed(name: string, dispatch: Dispatch, windowBytes: number): Promise<Sized> {
+    const windows = Math.max(
+      1,
+      Math.min(setsOf(windowBytes), Math.floor(tableBytes / windowBytes)),
+    );
+    const { bindings } = dispatch.kernel;
+    const used = bindings.map((binding) => binding.name);
+    const plan = {
+      buffers: Object.fromEntries(Object.entries(specs).filter(([name]) => used.includes(name))),
+      dispatches: [dispatch],
+    };
+    const program = await compilePlan(device, plan);
+    const [{ pipeline, layout }] = program.steps;
+    const groups = Array.from({ length: windows }, (_, window) =>
+      device.createBindGroup({
+        layout,
+        entries: bindings.map(({ name }, binding) => ({
+          binding,
+          resource: name === "data" && windowBytes < tableBytes
+            ? { buffer: own.data, offset: window * windowBytes, size: windowBytes }
+            : { buffer: own[name as keyof typeof specs] },
+        })),
+      }));
+    return { entrant: stepper(name, pipeline, groups, dispatch), sets: windows };
+  }
+
+  const streamAll = streamDispatch(tableBytes);
+  const { entrant: streamer } = await windowed("probe/stream", streamAll, tableBytes);
+  const popcount: Dispatch = {
+    kernel: popcountKernel,
+    params: CLOCK_PARAMS,
+    workgroups: [CLOCK_WORKGROUPS, 1, 1],
+  };
+  const { entrant: counter } = await windowed(POPCOUNT, popcount, tableBytes);
+  const popcounts = CLOCK_WORKGROUPS * CLOCK_PARAMS.WORKGROUP * CLOCK_PARAMS.ROUNDS *
+    CLOCK_PARAMS.UNROLLED * 4;
+  const fma = fmaDispatch(FMA_WORKGROUPS);
+  const { entrant: multiplier } = await windowed(FMA, fma, tableBytes);
+  const { entrant: chain } = await windowed(
+    CHAIN,
+    { kernel: chainKernel, params: {}, workgroups: [1, 1, 1] },
+    tableBytes,
+  );
+  const sizes: number[] = [];
+  for (let bytes = 1 << 18; bytes <= tableBytes / 2; bytes *= 4) sizes.push(bytes);
+  sizes.push(tableBytes);
+
+  return {
+    clock: (pass) => counter.record(pass, 0),
+    least: (pass) => chain.record(pass, 0),
+    warm: (times) => (pass) => {
+      for (let i = 0; i < times; i++) streamer.record(pass, i);
+    },
+    names: (rowBytes) => [
+      ...[CHAIN, FMA, POPCOUNT],
+      ...sizes.flatMap((size) => [
+        streamName(size),
+        ...(size > tableBytes / 2 ? [] : [gatherName(size, rowBytes)]),
+      ]),
+    ],
+    async measure(timer, settings, rowBytes) {
+      const flops = fmaFlops(fma);
+      const entrants: (Sized & { bytes: number; operations: Operations })[] = [
+        { entrant: chain, sets: 1, bytes: 0, operations: {} },
+        { entrant: multiplier, sets: 1, bytes: 0, operations: { flops } },
+        { entrant: counter, sets: 1, bytes: 0, operations: { popcounts } },
+      ];
+      for (const size of sizes) {
+        const stream = streamDispatch(size);
+        const bytes = streamBytes(stream);
+        entrants.push({
+          ...await windowed(streamName(size), stream, bytes),
+          bytes,
+          operations: {},
+        });
+        if (size > tableBytes / 2) continue;
+        const gather = gatherProbeDispatch(size, rowBytes, Math.floor(tableBytes / rowBytes));
+        entrants.push({
+          ...await seeded(gatherName(size, rowBytes), gather),
+          bytes: gatherProbeBytes(gather),
+          operations: {},
+        });
+      }
+      const samples = await sampleInterleaved(timer, entrants.map((e) => e.entrant), settings);
+      return entrants.map(({ entrant: { name }, bytes, operations, sets }, i) => (
+        { name, bytes, operations, sets, samples: samples[i] }
+      ));
+    },
+  };
+
+  /** A gather whose rows differ from step to step, by as many seeds as keep it cold. */
+  async function seeded(name: string, dispatch: Dispatch): Promise<Sized> {
+    const plan = { buffers: specs, dispatches: [dispatch] };
+    const program = await compilePlan(device, plan);
+    const [{ pipeline, layout }] = program.steps;
+    const sets = setsOf(gatherProbeBytes(dispatch));
+    const groups = Array.from({ length: sets }, (_, set) =>
+      device.createBindGroup({
+        layout,
+        entries: [
+          { binding: 0, resource: { buffer: own.data } },
+          { binding: 1, resource: { buffer: own.seed, offset: SEED_STRIDE * set, size: 16 } },
+          { binding: 2, resource: { buffer: own.sink } },
+        ],
+      }));
+    return { entrant: stepper(name, pipeline, groups, dispatch), sets };
+  }
+}
+
+/** Bytes between seeds: what WebGPU asks of the offset of a binding. */
+const SEED_STRIDE = 256;
+const MOST_SETS = 1024;
+
+/** Windows or seeds that a probe of `bytes` rotates over to stay cold. */
+function setsOf(bytes: number): number {
+  return Math.min(MOST_SETS, Math.ceil(COLD_BYTES / bytes) + 1);
+}
+
+interface Sized {
+  readonly entrant: Entrant;
+  readonly sets: number;
+}
+
+function stepper(
+  name: string,
+  pipeline: GPUComputePipeline,
+  groups: readonly GPUBindGroup[],
+  dispatch: Dispatch,
+): Entrant {
+  return {
+    name,
+    record(pass, step) {
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, groups[step % groups.length]);
+      pass.dispatchWorkgroups(...dispatch.workgroups);
+    },
+  };
+}

@@ -1,0 +1,32 @@
+/** How figures name and draw each stage: alike in all of them. */
+import type { Stage } from "../../../kernels/core/contender.ts";
+import { type Series, seriesOf } from "../../chart/chart.ts";
+
+const STAGES: readonly Stage[] = [
+  ...["encode_query", "encode_append", "score", "select", "attend", "merge", "pipeline"] as const,
+  ...["dense", "encode_prompt", "prefill"] as const,
+];
+
+const NAMES = STAGES.map((stage) =>
+  stage === "pipeline" ? "pipeline (whole step)" : stage.replace("_", " ")
+);
+
+const SERIES: ReadonlyMap<Stage, Series> = new Map(
+  seriesOf(NAMES).map((series, i) => [STAGES[i], series]),
+);
+
+/**
+ * The series of a stage.
+ *
+ * @throws {RangeError} for probes, which are no stage of anything.
+ */
+export function stageSeries(stage: Stage): Series {
+  const series = SERIES.get(stage);
+  if (!series) throw new RangeError(`${stage} is not drawn as a stage`);
+  return series;
+}
+
+/** The series of the stages that the rows have, in one order. */
+export function seriesAmong(rows: readonly { readonly stage: Stage }[]): Series[] {
+  return STAGES.filter((stage) => rows.some((row) => row.stage === stage)).map(stageSeries);
+}

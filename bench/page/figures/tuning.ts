@@ -1,0 +1,144 @@
+/** Figures of what tuners measured: a heat map for each kernel and case. Pure. */
+import type { Params } from "../../../kernels/core/contender.ts";
+import { heatCells, heatMapChart, varyingMost } from "../../tuning/heatmap.ts";
+import { candidateKey } from "../../tuning/candidates.ts";
+import { type Known, known, type LogLine, type LogSubject } from "../../tuning/log.ts";
+import type { Measured } from "../../tuning/messages.ts";
+import { latestOf, winnerOf } from "../../tuning/outcome.ts";
+import { ranked } from "../../tuning/strategies.ts";
+import { decimalCell, type Figure, idOf, microsCell } from "./figure.ts";
+import { tokensName } from "../../findings/case_names.ts";
+
+/** What a device's logs tell. */
+export interface Tuning {
+  readonly device: string;
+  readonly adapter: string;
+  readonly driver: string;
+  /** Kernels that were measured again after they had changed: the last version counts. */
+  readonly replaced: readonly string[];
+  /** Kernels of which no candidate was right. */
+  readonly failed: readonly string[];
+  readonly figures: readonly Figure[];
+}
+
+/**
+ * The figures of each device, which is another one with another driver; of a kernel's several
+ * versions the last counts.
+ */
+export function tunings(lines: readonly LogLine[]): Tuning[] {
+  const nameOf = ({ adapter, backend }: LogLine) => `${adapter}, ${backend}`;
+  const devices = Map.groupBy(
+    lines,
+    ({ adapter, backend, driver }) => JSON.stringify([adapter, backend, driver]),
+  );
+  const groups = [...devices.values()];
+  return groups.map((own) => {
+    const [{ adapter, driver }] = own;
+    const name = nameOf(own[0]);
+    const isAlone = groups.filter(([line]) => nameOf(line) === name).length === 1;
+    const device = isAlone ? name : `${name}, driver ${driver}`;
+    const kernels = new Map(own.map((line) => [`${line.case_id} ${line.kernel}`, subjectOf(line)]));
+    const measured = [...kernels.values()].map((subject) => ({
+      subject,
+      ...known(own, subject),
+    }));
+    const unique = (values: readonly string[]) => [...new Set(values)];
+    return {
+      device,
+      adapter,
+      driver,
+      replaced: unique(
+        own.filter((line) =>
+          kernels.get(`${line.case_id} ${line.kernel}`)!.checksum !== line.checksum
+        )
+          .map(({ kernel }) => kernel),
+      ),
+      failed: unique(
+        measured.filter(({ measured }) =>
+          // One that a lost device kept from being measured has not failed.
+          measured.length > 0 && measured.every(({ us }) => us === null)
+        )
+          .map(({ subject }) => subject.kernel),
+      ),
+      figures: measured.flatMap(({ subject, ...of }) => figuresOf(subject, of)),
+    };
+  });
+}
+
+function subjectOf({ adapter, driver, backend, case_id, kernel, checksum }: LogLine): LogSubject {
+  return { adapter, driver, backend, case_id, kernel, checksum };
+}
+
+/** The figure of a kernel and case; none where fewer than two candidates were right. */
+function figuresOf({ kernel, case_id }: LogSubject, { measured, defaults }: Known): Figure[] {
+  const latest = latestOf(measured);
+  const names = varyingMost(latest);
+  if (names === null) return [];
+  const { usual, best } = winnerOf({ latest, defaults });
+  const [columns, rows] = names;
+  return [{
+    id: `tuning-${idOf(kernel)}-${idOf(case_id)}`,
+    caption: `${candidatesOf(latest)} over ` +
+      (rows === null
+        ? `${columns}, the one parameter that varies.`
+        : `${columns} and ${rows}, over which the times differ most: in a cell the fastest that ` +
+          "has both values, whatever the others are.") +
+      ` ${verdictOf(usual?.us, best?.us)} Case: ${case_id}.`,
+    chart: heatMapChart(
+      heatCells(latest, names),
+      names,
+      `Tuning of ${kernel}: ${placeOf(case_id)}`,
+    ),
+    table: tableOf(latest, defaults, best?.params ?? null),
+  }];
+}
+
+/** The defaults, the best, and all other candidates from the fastest on. */
+function tableOf(
+  latest: readonly Measured[],
+  defaults: Params | null,
+  best: Params | null,
+): Figure["table"] {
+  const names = [...new Set(latest.flatMap(({ params }) => Object.keys(params)))];
+  const find = (params: Params | null) =>
+    latest.filter((each) => params !== null && candidateKey(each.params) === candidateKey(params));
+  const [[usual], winners] = [find(defaults), find(best)];
+  const others = [...ranked(latest), ...latest.filter(({ us }) => us === null)]
+    .filter((each) => each !== usual && !winners.includes(each));
+  const cells = (what: string) => ({ params, us, low, high }: Measured) => [
+    ...[what, microsCell(us), microsCell(low), microsCell(high)],
+    us && usual?.us ? decimalCell(usual.us / us, 2) : null,
+    ...names.map((name) => params[name] ?? null),
+  ];
+  return {
+    columns: ["candidate", "us", "95% from", "to", "x default", ...names],
+    rows: [
+      ...(usual ? [cells("default")(usual)] : []),
+      ...winners.map((each) => cells(each === usual ? "best: the default" : "best")(each)),
+      ...others.map((each) => cells(each.us === null ? "failed" : "other")(each)),
+    ],
+  };
+}
+
+function candidatesOf(latest: readonly Measured[]): string {
+  const failed = latest.filter(({ us }) => us === null).length;
+  return `${latest.length} candidates${failed > 0 ? `, ${failed} of which failed,` : ""}`;
+}
+
+function verdictOf(usualUs: number | undefined, bestUs: number | undefined): string {
+  if (!bestUs) return "It was not measured to its end.";
+  if (!usualUs) return `The best takes ${micros(bestUs)} us; the defaults have no time.`;
+  return bestUs < usualUs
+    ? `The best takes ${micros(bestUs)} us, the defaults ${micros(usualUs)}.`
+    : `Nothing beats the defaults, which take ${micros(usualUs)} us, beyond noise.`;
+}
+
+/** The shape and the length in the name of a case; the whole name where it has neither. */
+function placeOf(caseId: string): string {
+  const [, shape, tokens] = caseId.match(/(\d+x\d+x\d+)-n(\d+)-b/) ?? [];
+  return shape ? `${shape}, ${tokensName(Number(tokens))}` : caseId;
+}
+
+function micros(us: number): string {
+  return microsCell(us)!.toLocaleString("en-US");
+}

@@ -1,0 +1,111 @@
+/** The results that ship with the suite: one file for each adapter, and those of peers. */
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { readPeers } from "../edge/files/read_files.ts";
+import { readResults } from "../edge/files/read_files.ts";
+import { latestRows } from "./row.ts";
+import { inFolder, runProgram } from "../../testing/command.ts";
+import { commitFault, historyOf } from "../../testing/provenance.ts";
+
+const ROOT = `${import.meta.dirname}/../..`;
+const FOLDER = `${ROOT}/fixtures/results`;
+const FILES = Array.from(Deno.readDirSync(FOLDER), ({ name }) => `${FOLDER}/${name}`)
+  .filter((path) => path.endsWith(".csv")).sort();
+const PEERS = FILES.filter((path) => path.endsWith("-peers.csv"));
+const RESULTS = FILES.filter((path) => !PEERS.includes(path));
+
+Deno.test("every stored file is valid: one run of one device, all of it verified", () => {
+  assert(readPeers(PEERS).length > 0);
+  const software = RESULTS.map((path) => {
+    const { rows, warning } = readResults(path);
+    assertEquals([path, warning], [path, null]);
+    assert(rows.some(({ stage }) => stage === "pipeline"), path);
+    assertEquals(rows.filter(({ verified }) => !verified), []);
+    assertEquals(latestRows(rows).length, rows.length, `${path} has two rows of one thing`);
+    for (const name of ["commit", "adapter", "driver", "backend", "runtime"] as const) {
+      assertEquals(new Set(rows.map((row) => row[name])).size, 1, `${path}: ${name}`);
+    }
+    return rows[0].software;
+  });
+  assertEquals(new Set(software), new Set([false, true]), "a GPU and a software adapter are there");
+});
+
+/**
+ * Commits whose sources ran where HEAD was an older commit, by the revision that their rows name. The
+ * digest in the revision proves it: it is computed again below.
+ */
+const SAME_SOURCES: Readonly<Record<string, string>> = JSON.parse(
+  Deno.readTextFileSync(`${FOLDER}/same-sources.json`),
+);
+
+Deno.test("every stored file is of a clean tree, or of a commit's sources over an older HEAD", () => {
+  const faults = RESULTS.map((path) => [path, commitOf(path), commitFault(commitOf(path))])
+    .filter(([, , fault]) => fault !== null);
+  assertEquals(faults.filter(([, commit]) => !SAME_SOURCES[commit!]), []);
+  // Nothing is proved that no file needs.
+  assertEquals(Object.keys(SAME_SOURCES), [...new Set(faults.map(([, commit]) => commit))]);
+});
+
+const history = historyOf(ROOT);
+const unknown = typeof history === "string";
+
+Deno.test({
+  name: `every stored file is of a commit in the history${
+    unknown ? ` (cannot be checked here: ${history})` : ""
+  }`,
+  ignore: unknown,
+  fn() {
+    assert(typeof history !== "string");
+    const clean = RESULTS.filter((path) => commitFault(commitOf(path)) === null);
+    assert(clean.length > 0);
+    assertEquals(clean.filter((path) => !history.has(commitOf(path))), []);
+    for (const [revision, commit] of Object.entries(SAME_SOURCES)) {
+      const [base] = revision.split("+");
+      assert(history.has(base) && history.has(commit), revision);
+      assertEquals(history.revisionOver(base, commit), revision);
+      // Another tree has another digest.
+      assertNotEquals(history.revisionOver(base, `${commit}~6`), revision);
+    }
+  },
+});
+
+/** The code that ran: one, as is tested above. */
+function commitOf(path: string): string {
+  return readResults(path).rows[0].commit;
+}
+
+Deno.test("compare runs on all pairs of stored files", async () => {
+  const compare = (...paths: string[]) =>
+    runProgram(`${import.meta.dirname}/../compare/main.ts`, ...paths);
+  const pairs = RESULTS.flatMap((one, i) => RESULTS.slice(i).map((other) => [one, other]));
+  for (const [one, other] of pairs) {
+    const { code, out, err } = await compare(one, other);
+    assertEquals([one, other, code, err], [one, other, 0, ""]);
+    assertMatch(out, /\n\d+ pairs: \d+ SAME, /);
+  }
+  const all = await compare(...RESULTS);
+  assertEquals([all.code, all.err], [0, ""]);
+});
+
+Deno.test("the report runs on each stored file, and has all in one page", () =>
+  inFolder(async (folder) => {
+    const report = (...args: string[]) =>
+      runProgram(`${import.meta.dirname}/../report/main.ts`, ...args);
+    const [out, figures] = [`${folder}/all.html`, `${folder}/figures`];
+    const peers = PEERS.map((path) => `${path.slice(FOLDER.length + 1).split("-")[0]}=${path}`);
+    const args = ["--peers", peers.join(), "--out", out, "--svg", figures];
+    const all = await report(...RESULTS, ...args);
+    assertEquals([all.code, all.err], [0, ""]);
+    assertMatch(all.out, /\nWritten: \S+all\.html\n$/);
+    const html = await Deno.readTextFile(out);
+    const devices = new Set(RESULTS.map((path) => readResults(path).rows[0].adapter));
+    for (const adapter of devices) assert(html.includes(`>${adapter}, `), adapter);
+    for (const { name } of Deno.readDirSync(figures)) {
+      const svg = await Deno.readTextFile(`${figures}/${name}`);
+      assertMatch(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" [^]+<\/svg>\n$/);
+      assertEquals(svg.match(/NaN|undefined|Infinity/), null);
+    }
+    for (const path of RESULTS) {
+      const one = await report(path, "--out", `${folder}/one.html`);
+      assertEquals([path, one.code, one.err], [path, 0, ""]);
+    }
+  }));

@@ -1,0 +1,248 @@
+/**
+ * The main job: times every stage and the whole sparse step against dense attention. Exits 0 if all
+ * is verified, 1 if a kernel failed its check, else as `exit_codes.ts` says.
+ * @module
+ */
+import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
+import { modelCaveats } from "../../fixtures/models.ts";
+import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
+import type { Tuning } from "../../kernels/core/tuning.ts";
+import { adapterChoice, findAdapters, formatAdapters } from "../edge/adapters.ts";
+import { type BenchCase, casesOf, type NamedTrace } from "../cases/cases.ts";
+import { type MeasureContext, openContext } from "../measure/context.ts";
+import { counted } from "../base/counted.ts";
+import { formatPlan, planCases, readDevice } from "../runner/dry_run.ts";
+import { earlierRows } from "../edge/files/earlier_rows.ts";
+import { TimeLeft } from "../runner/estimate.ts";
+import { EXIT } from "../edge/exit_codes.ts";
+import { exitOnSignals } from "../edge/exit_on_signals.ts";
+import { HELP } from "./help.ts";
+import { helpOrVersion } from "../edge/help_or_version.ts";
+import { openAdapter } from "../edge/open_adapter.ts";
+import type { AdapterChoice } from "../measure/device/adapter.ts";
+import { describeAdapter, type HostAdapter } from "../measure/device/adapter.ts";
+import { type BenchOptions, parseOptions } from "../flags/options.ts";
+import { measureCases, newOutcome, type Outcome } from "../runner/run_cases.ts";
+import { listText, wgslText } from "./print_wgsl.ts";
+import type { PeerTime } from "../findings/peers.ts";
+import { readPeers } from "../edge/files/read_files.ts";
+import { clockText, createProgress } from "../edge/progress.ts";
+import { formatRatios, ratiosCsv } from "../tables/ratio_table.ts";
+import { caseTimes } from "../findings/ratios.ts";
+import { promptShares } from "../findings/prompt_share.ts";
+import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
+import { quickCases } from "../cases/quick.ts";
+import { openResults, type ResultsWriter } from "../edge/files/results_writer.ts";
+import { commandOf } from "../base/command.ts";
+import { readRevision, shortDigest } from "../edge/revision.ts";
+import { formatTable } from "../tables/table.ts";
+import { terminalWidth } from "../edge/terminal.ts";
+import { loadTuning } from "../edge/files/tuning_file.ts";
+import type { ResultRow } from "../results/row.ts";
+import { runCommand } from "../edge/run_command.ts";
+import { SystemError } from "../base/system_error.ts";
+import { type GpuPlan, gpuPlan, QUICKSTART_PLAN, verdicts } from "../findings/verdict.ts";
+import { writeRun } from "./write_run.ts";
+
+async function main(args: readonly string[]): Promise<number> {
+  const answer = helpOrVersion(args, HELP);
+  if (answer !== null) {
+    console.log(answer);
+    return EXIT.ok;
+  }
+  const options = parseOptions(args);
+  if (options.list || options.listAdapters) {
+    const width = terminalWidth();
+    console.log(options.list ? listText(width) : formatAdapters(await findAdapters(), width));
+    return EXIT.ok;
+  }
+  const cases = casesOf(options, await readTrace(options));
+  const peers = readPeers(options.peers);
+  const choice = await adapterChoice(options.adapter);
+  if (options.printWgsl !== null) {
+    const { handOver } = options;
+    const device = { adapter: choice, handOver };
+    console.log(await wgslText(options.printWgsl, cases[0].problem, device));
+    return EXIT.ok;
+  }
+  const tuning = options.noTuned ? null : loadTuning(options.tuned);
+  if (!options.dryRun) return await measureAll(options, cases, peers, { tuning, choice });
+  console.log(await planText(options, cases, choice));
+  return EXIT.ok;
+}
+
+/** What the run would do, in words; the flags and files that it would read are right. */
+async function planText(
+  options: BenchOptions,
+  asked: readonly BenchCase[],
+  choice: AdapterChoice | undefined,
+): Promise<string> {
+  const host = await openAdapter({ driver: options.driver, ...choice });
+  const cases = casesOn(host, options, asked);
+  const device = await readDevice(host, options.handOver);
+  const plan = formatPlan(planCases(device, cases, options), terminalWidth());
+  return [describeAdapter(host.info), ...modelCaveats(options.models), "", plan].join("\n");
+}
+
+/** The cases that a run takes on an adapter: a quick one takes shorter lengths where it is slow. */
+function casesOn(
+  { info }: HostAdapter,
+  { quick }: BenchOptions,
+  asked: readonly BenchCase[],
+): readonly BenchCase[] {
+  return quick ? quickCases(asked, info.software) : asked;
+}
+
+async function readTrace(
+  { quick, trace, traceMap }: BenchOptions,
+): Promise<NamedTrace | undefined> {
+  const file = quick ? SHIPPED_TRACE : trace;
+  if (file === null) return undefined;
+  const map = quick ? SHIPPED_MAP : traceMap;
+  const path = file instanceof URL ? file.pathname : file;
+  const name = path.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
+  const read = {
+    name,
+    trace: await readTraceFile(file),
+    ...(map === null ? {} : { learnedMap: await loadMap(map) }),
+  };
+  const bytes = (path: string | URL | null) => path === null ? null : Deno.readFileSync(path);
+  return { ...read, dataDigest: shortDigest([["trace", bytes(file)], ["map", bytes(map)]]) };
+}
+
+async function measureAll(
+  wanted: BenchOptions,
+  asked: readonly BenchCase[],
+  peers: readonly PeerTime[],
+  { tuning, choice }: { tuning: Tuning | null; choice: AdapterChoice | undefined },
+): Promise<number> {
+  const revision = readRevision();
+  if (wanted.json !== null) checkWritable(wanted.json);
+  const host = await openAdapter({ driver: wanted.driver, ...choice });
+  let earlier: readonly ResultRow[] = [];
+  const results = openResults(wanted.outDir, {
+    fresh: !wanted.outGiven,
+    inspect(dir) {
+      earlier = earlierRows(dir, revision.commit);
+    },
+  });
+  const options = { ...wanted, outDir: results.dir };
+  console.log(describeAdapter(host.info));
+  const cases = casesOn(host, options, asked);
+  for (const caveat of modelCaveats(options.models)) console.log(caveat);
+  const progress = createProgress();
+  exitOnSignals(() => {
+    progress.clear();
+    const saved = counted(results.rows, "new row");
+    console.log(
+      `Stopped: ${saved} ${results.rows === 1 ? "is" : "are"} saved in ${results.csvPath}`,
+    );
+  });
+  const startMs = performance.now();
+  let begun = 0;
+  const context = await openContext(host, {
+    hot: options.hot,
+    noisePct: options.noisePct,
+    maxTimeMs: options.maxTimeMs,
+    timer: options.timer,
+    handOver: options.handOver,
+    memoryBytes: options.memoryBytes,
+    seed: options.seed,
+    ...revision,
+    ...(tuning ? { tuning } : {}),
+    onProgress(message, checked) {
+      const { fraction, leftMs } = timeLeft.at(begun, checked, performance.now() - startMs);
+      // In front, since a terminal may have no room for the whole message.
+      progress.update(`about ${clockText(leftMs)} left, ${message}`, fraction);
+    },
+  });
+  const device = { ...context, software: host.info.software };
+  const planned = planCases(device, cases, options);
+  const timeLeft = new TimeLeft(planned.map(({ estimate }) => estimate));
+
+  for (const note of context.notes) console.log(note);
+  const outcome = newOutcome();
+  const onBegin = (at: number) => begun = at;
+  const failure = await measureCases(outcome, context, cases, earlier, results, onBegin);
+  progress.clear();
+  const labels = new Map(cases.map(({ caseId, label }) => [caseId, label]));
+  const ratios = caseTimes(outcome.rows, peers, labels);
+  const failures = failure === null ? [] : [failure];
+  const plan = options.quick ? QUICKSTART_PLAN : gpuPlan(cases, Deno.args);
+  const run = { context, results, peers, plan, failures };
+  if (ratios.length > 0) {
+    await attempt(failures, () => writeWhole(`${results.dir}/ratios.csv`, ratiosCsv(ratios)));
+  }
+  const code = await report(options, outcome, formatRatios(ratios, terminalWidth()), run);
+  // Until then no other run may write into the folder.
+  results.close();
+  return code;
+}
+
+/** A run that is over. */
+interface FinishedRun {
+  readonly context: MeasureContext;
+  readonly results: ResultsWriter;
+  readonly peers: readonly PeerTime[];
+  readonly plan: GpuPlan;
+  /** What the device and the system failed at; writing the files may add some. */
+  readonly failures: SystemError[];
+}
+
+/** Writes what can still be written when the system fails at something. */
+async function attempt(failures: SystemError[], write: () => void | Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    failures.push(error);
+  }
+}
+
+/** Prints what came of the run, writes it as a page, and returns the exit code. */
+async function report(
+  { json }: BenchOptions,
+  { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
+  ratios: string,
+  { context, results, peers, plan, failures }: FinishedRun,
+): Promise<number> {
+  const command = commandOf("bench", Deno.args);
+  const measured = rows.filter((row) => row.stage !== "probe").length;
+  if (measured > 0) console.log(`\n${formatTable(rows, terminalWidth())}\n`);
+  else if (failures.length === 0) console.error("No kernel could run.");
+  if (ratios !== "") console.log(`${ratios}\n`);
+  for (const note of tuned) console.log(`${note}.`);
+  for (const share of promptShares(rows, peers)) console.log(`${share}.`);
+  for (const quality of qualities) console.log(`${quality}.`);
+  for (const what of leftOut) console.error(`Left out: ${what}.`);
+  for (const what of tooLarge) console.error(what);
+  if (kept > 0) console.log(`Kept ${counted(kept, "row")} of an earlier run of this commit.`);
+  console.log(`Results: ${results.csvPath}`);
+  if (json !== null) {
+    await attempt(failures, () => {
+      writeRun(json, context, rows, results.samplesText());
+      console.log(`JSON: ${json}`);
+    });
+  }
+  if (measured > 0) {
+    await attempt(failures, async () => {
+      // Loaded now, so that nothing of it runs beside a measurement.
+      const { reportHtml } = await import("../page/report_html.ts");
+      const path = `${results.dir}/report.html`;
+      const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };
+      writeWhole(path, reportHtml({ ...data, plan }, command));
+      console.log(`Report: ${path}`);
+    });
+  }
+  for (const verdict of verdicts(rows, plan)) console.log(`\n${verdict}`);
+  const failed = new Set(rows.filter((row) => !row.verified).map((row) => row.kernel));
+  if (failed.size > 0) console.error(`FAILED: ${[...failed].join(", ")}`);
+  if (failures.length > 0) {
+    console.error(`${failures.map(({ message }) => message).join(" ")} What is measured is kept.`);
+    return EXIT.system;
+  }
+  if (failed.size > 0) return EXIT.failed;
+  return tooLarge.length > 0 || measured === 0 ? EXIT.usage : EXIT.ok;
+}
+
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));

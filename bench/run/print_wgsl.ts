@@ -1,0 +1,105 @@
+/** The texts of `--list` and `--print-wgsl`. */
+import { type HandOverChoice, openCheckedDevice } from "../measure/device/checked_device.ts";
+import { caveatOf, MODELS } from "../../fixtures/models.ts";
+import type { Contender, DeviceLimits } from "../../kernels/core/contender.ts";
+import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
+import { type Problem, shapeName } from "../../kernels/core/problem.ts";
+import { dispatchWgsl } from "../../kernels/core/program.ts";
+import { CONTENDERS } from "../../kernels/core/registry.ts";
+import { type Dialect, STANDARD_DIALECT } from "../../kernels/core/wgsl.ts";
+import { dialectOf } from "../../kernels/core/wgsl_compiler.ts";
+import { counted } from "../base/counted.ts";
+import { CASE_SETS } from "../cases/case_sets.ts";
+import { NoAdapterError, openAdapter } from "../edge/open_adapter.ts";
+import type { AdapterChoice } from "../measure/device/adapter.ts";
+import { wrapText } from "../tables/text_table.ts";
+
+/**
+ * Every kernel with its stage, every model with its shape, and every set of cases.
+ *
+ * @param width Most characters of a line; what does not fit beside a name stands beneath it.
+ */
+export function listText(width = Infinity): string {
+  const entry = (head: string, text: string) =>
+    head.length + text.length <= width
+      ? [head + text]
+      : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
+  const kernels = CONTENDERS.flatMap(({ name, stage, description }) =>
+    entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description)
+  );
+  const models = MODELS.flatMap((model) => {
+    const caveat = caveatOf(model);
+    return [
+      `  ${model.name.padEnd(30)}${shapeName(model).padEnd(12)}up to ${model.maxContext} tokens`,
+      ...(caveat === null ? [] : wrapText(`    ${caveat}`, width)),
+    ];
+  });
+  const sets = CASE_SETS.flatMap(({ name, description, cases }) => [
+    ...entry(`  ${name.padEnd(30)}`, description),
+    ...cases.map(({ label, problem: { batch, kvLen } }) =>
+      `    ${label.padEnd(28)}batch ${batch}, ${counted(kvLen, "token")}`
+    ),
+  ]);
+  const blocks = [
+    ["Kernels (--kernels)", ...kernels],
+    ["Models (--models)", ...models],
+    ["Sets of cases (--set)", ...sets],
+  ];
+  return blocks.map((lines) => lines.join("\n")).join("\n\n");
+}
+
+/** On which device, and with which hand-over, a contender is printed. */
+export interface WgslOptions {
+  /** The adapter to ask for (default: the fastest). */
+  readonly adapter?: AdapterChoice;
+  /** How partials reach whoever merges them (default `auto`). */
+  readonly handOver?: HandOverChoice;
+}
+
+/**
+ * The WGSL of each dispatch of a contender with its default parameters for this machine's device,
+ * as the benchmark hands it to the compiler; without an adapter, for the least device there is.
+ *
+ * @throws {RangeError} where the contender cannot be made for the problem.
+ * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
+ */
+export async function wgslText(
+  contender: Contender,
+  p: Problem,
+  options: WgslOptions = {},
+): Promise<string> {
+  const { limits, dialect, unroll } = await readDevice(options);
+  const params = contender.defaults(p, limits);
+  const why = contender.refuses(p, params, limits);
+  const notes = why ? [`// This device cannot run it: ${why}.`] : [];
+  const { dispatches } = contender.plan(p, params);
+  const texts = dispatches.map((dispatch, i) => {
+    const { kernel, workgroups } = dispatch;
+    return `// Dispatch ${i + 1} of ${dispatches.length}: ${kernel.name}, ` +
+      `${workgroups.join(" x ")} workgroups\n` +
+      dispatchWgsl(dispatch, { dialect, unroll });
+  });
+  return [...notes, ...texts].join("\n");
+}
+
+interface DeviceTraits {
+  limits: DeviceLimits;
+  dialect: Dialect;
+  unroll: boolean;
+}
+
+async function readDevice(
+  { adapter, handOver = "auto" }: WgslOptions,
+): Promise<DeviceTraits> {
+  try {
+    const host = await openAdapter(adapter);
+    const { device, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
+    const dialect = await dialectOf(device);
+    device.destroy();
+    return { limits, dialect, unroll: !host.info.software };
+  } catch (error) {
+    if (!(error instanceof NoAdapterError)) throw error;
+    const limits = handOver === "auto" ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, handOver };
+    return { limits, dialect: STANDARD_DIALECT, unroll: true };
+  }
+}

@@ -1,0 +1,47 @@
+/** A run as one JSON file, whole or not at all. */
+import type { MeasureContext } from "../measure/context.ts";
+import { writeWhole } from "../edge/files/output_file.ts";
+import type { ResultRow, SampleRecord } from "../results/row.ts";
+import { runJson } from "../results/run_json.ts";
+
+/**
+ * Writes the run to `path`, with the samples that the lines of `samplesText` have of its rows.
+ *
+ * @throws {UsageError} in one sentence, if it cannot be written.
+ */
+export function writeRun(
+  path: string,
+  { facts, settings, timer, inputBytes }: MeasureContext,
+  rows: readonly ResultRow[],
+  samplesText: string,
+): void {
+  const samples = samplesText.split("\n").flatMap(sampleOf);
+  writeWhole(
+    path,
+    runJson(
+      {
+        written: new Date().toISOString(),
+        suite: { version: settings.suiteVersion, commit: settings.commit },
+        device: { ...facts, timer: timer.kind },
+        settings: {
+          hot: settings.hot || facts.software,
+          seed: settings.seed,
+          noise_pct: settings.noisePct,
+          max_time_s: settings.maxTimeMs / 1000,
+          memory_bytes: inputBytes,
+        },
+      },
+      rows,
+      samples,
+    ),
+  );
+}
+
+/** The record of a line; none where the line is damaged: its row is told without samples. */
+function sampleOf(line: string): SampleRecord[] {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,101 @@
+/** What `--dry-run` prints: the cases of a run, their memory and minutes. Nothing is measured. */
+import { type HandOverChoice, openCheckedDevice } from "../measure/device/checked_device.ts";
+import type { BenchCase } from "../cases/cases.ts";
+import { eligible, type MeasureContext, SOFTWARE_INPUT_BYTES } from "../measure/context.ts";
+import { counted } from "../base/counted.ts";
+import { type CaseEstimate, estimateCase } from "./estimate.ts";
+import type { HostAdapter } from "../measure/device/adapter.ts";
+import type { BenchOptions } from "../flags/options.ts";
+import { fitColumns, rule, type TextColumn, wrapText } from "../tables/text_table.ts";
+
+/** A case with what it will take, and with the kernels that this device leaves out, and why. */
+export interface PlannedCase {
+  readonly name: string;
+  readonly estimate: CaseEstimate;
+  readonly leftOut: readonly string[];
+}
+
+/** What of a device decides what it runs. */
+export interface DeviceFacts extends Pick<MeasureContext, "features" | "limits"> {
+  readonly software: boolean;
+}
+
+/**
+ * Reads the facts of a device, which is opened for that and closed again.
+ *
+ * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
+ */
+export async function readDevice(
+  host: HostAdapter,
+  handOver: HandOverChoice,
+): Promise<DeviceFacts> {
+  const { device, features, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
+  device.destroy();
+  return { features, limits, software: host.info.software };
+}
+
+/** What each case will take on a device. */
+export function planCases(
+  { features, limits, software }: DeviceFacts,
+  cases: readonly BenchCase[],
+  { hot, maxTimeMs, memoryBytes }: Pick<BenchOptions, "hot" | "maxTimeMs" | "memoryBytes">,
+): PlannedCase[] {
+  const inputBytes = software ? SOFTWARE_INPUT_BYTES : memoryBytes;
+  return cases.map(({ name, problem, contenders, trace }) => {
+    const facts = { features, limits };
+    const { able, refused } = eligible(facts, problem, contenders, !!trace);
+    const settings = { limits, software, hot, maxTimeMs, inputBytes };
+    const estimate = estimateCase(problem, able, settings);
+    return {
+      name,
+      estimate,
+      leftOut: [...refused, ...estimate.refused].map(({ name, why }) => `${name}: ${why}`),
+    };
+  });
+}
+
+const COLUMNS: readonly TextColumn[] = [
+  { heading: "kernels" },
+  { heading: "GB" },
+  { heading: "minutes" },
+  { heading: "case", words: true },
+];
+
+/** The text of `--dry-run`. */
+export function formatPlan(planned: readonly PlannedCase[], width = Infinity): string {
+  const cells = planned.map(({ name, estimate }) => [
+    String(estimate.kernels),
+    gigabytes(estimate.memoryBytes),
+    minutes(totalMs([estimate])),
+    name,
+  ]);
+  const { lines } = fitColumns(COLUMNS, cells, width);
+  const estimates = planned.map(({ estimate }) => estimate);
+  const most = Math.max(...estimates.map(({ memoryBytes }) => memoryBytes));
+  const total =
+    `${counted(planned.length, "case")}: about ${minutes(totalMs(estimates))} minutes and ` +
+    `at most ${gigabytes(most)} GB of buffers at once. The real time may be half or twice that. ` +
+    "Rows that --out has already are not measured again.";
+  const leftOut = [...new Set(planned.flatMap((each) => each.leftOut))];
+  return [
+    ...lines.slice(0, 1),
+    rule(lines),
+    ...lines.slice(1),
+    "",
+    ...leftOut.map((what) => `Left out: ${what}.`),
+    ...wrapText(total, Math.min(width, 100)),
+  ].join("\n");
+}
+
+function totalMs(estimates: readonly CaseEstimate[]): number {
+  return estimates.reduce((sum, { checkMs, sampleMs }) => sum + checkMs + sampleMs, 0);
+}
+
+function minutes(ms: number): string {
+  const value = Math.max(0.1, ms / 60_000);
+  return value.toFixed(value < 10 ? 1 : 0);
+}
+
+function gigabytes(bytes: number): string {
+  return (bytes / 1e9).toFixed(bytes < 10e9 ? 2 : 1);
+}

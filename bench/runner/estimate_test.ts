@@ -1,0 +1,79 @@
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertMatch,
+} from "@std/assert";
+import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
+import { casesOf } from "../cases/cases.ts";
+import { type CaseEstimate, estimateCase, type EstimateSettings, TimeLeft } from "./estimate.ts";
+import { parseOptions } from "../flags/options.ts";
+
+const SETTINGS: EstimateSettings = {
+  limits: { ...DEFAULT_LIMITS, maxStorageBufferBindingSize: 2 ** 31 },
+  software: false,
+  hot: false,
+  maxTimeMs: 10_000,
+  inputBytes: 6e9,
+};
+
+function estimate(line: string, changes: Partial<EstimateSettings> = {}): CaseEstimate {
+  const [{ problem, contenders }] = casesOf(parseOptions(line.split(" ")));
+  return estimateCase(problem, contenders, { ...SETTINGS, ...changes });
+}
+
+Deno.test("a GPU samples for as long as it may, and probes a quarter of that", () => {
+  const one = estimate("--kernels dense/split --kv 8k");
+  assertEquals([one.kernels, one.sampleMs], [1, 12_500]);
+  assertEquals(estimate("--kernels dense/split --kv 8k", { maxTimeMs: 1000 }).sampleMs, 1250);
+  assertGreater(estimate("--kernels dense --kv 8k").checkMs, one.checkMs);
+});
+
+Deno.test("cold inputs take many sets, up to what is set aside for them", () => {
+  const bytes = (changes: Partial<EstimateSettings>) =>
+    estimate("--kernels dense/split --kv 8k", changes).memoryBytes;
+  // K and V of 8 heads of 128 in f16, and little else.
+  const once = 2 * 8192 * 8 * 128 * 2;
+  assertAlmostEquals(bytes({ hot: true }) / once, 1, 0.1);
+  assertAlmostEquals(bytes({ software: true }), bytes({ hot: true }));
+  assertGreater(bytes({}), 7 * once);
+  assertAlmostEquals(bytes({ inputBytes: 3 * once }) / once, 3, 0.2);
+});
+
+Deno.test("what a software adapter leaves out for its length is not counted", () => {
+  const software = { software: true };
+  assertEquals(estimate("--kernels prefill --kv 8k", software).kernels, 0);
+  assertEquals(estimate("--kernels prefill --kv 64", software).kernels, 1);
+});
+
+Deno.test("a software adapter's estimate says what is left out and keeps the rest", () => {
+  const { kernels, refused } = estimate("--kernels prefill,dense --kv 8k", { software: true });
+  assertEquals([kernels, refused.map(({ name }) => name)], [4, ["prefill/flash"]]);
+  assertMatch(refused[0].why, /^at 8192 tokens a step would take about \d+ s here, more than /);
+  // About a second a step: a floor of that would count as ten.
+  const batch = estimate("--kernels dense --kv 8k --batch 8", { software: true });
+  assertEquals([batch.kernels, batch.refused], [4, []]);
+});
+
+Deno.test("the time left falls to nothing and follows the pace of the run", () => {
+  const left = new TimeLeft([{ checkMs: 1000, sampleMs: 9000 }, { checkMs: 1000, sampleMs: 9000 }]);
+  assertEquals(left.at(0, 0, 0), { fraction: 0, leftMs: 20_000 });
+  const half = left.at(1, 0, 10_000);
+  assertEquals([half.fraction, half.leftMs], [0.5, 10_000]);
+  assertGreater(left.at(1, 0, 30_000).leftMs, 15_000);
+  assertLess(left.at(1, 0, 2000).leftMs, 10_000);
+  assertEquals(left.at(2, 0, 99_000), { fraction: 1, leftMs: 0 });
+  assertEquals(left.at(1, 1, 99_000).leftMs, 0);
+  let before = -1;
+  for (const [begun, checked] of [[0, 0], [0, 0.5], [0, 0.9], [0, 1], [1, 0], [1, 0.5], [2, 0]]) {
+    const { fraction } = left.at(begun, checked, 1000);
+    assert(fraction >= before && fraction <= 1);
+    before = fraction;
+  }
+});
+
+Deno.test("a run without work is done", () => {
+  assertEquals(new TimeLeft([]).at(0, 0, 5), { fraction: 1, leftMs: 0 });
+});

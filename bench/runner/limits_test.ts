@@ -1,0 +1,158 @@
+/** What a run allocates stays within a device's limits; what would not is refused with both sizes. */
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import type { DeviceLimits } from "../../kernels/core/contender.ts";
+import { bufferUsage } from "../../kernels/core/program.ts";
+import { findContender } from "../../kernels/core/registry.ts";
+import { openTestDevice } from "../../testing/testing.ts";
+import { casesOf } from "../cases/cases.ts";
+import { eligible } from "../measure/context.ts";
+import { prepare } from "../measure/contestant.ts";
+import { allocateWithin, checkHolds, DeviceMemoryError } from "../measure/device/device_memory.ts";
+import { InputSets } from "../measure/inputs/inputs.ts";
+import { parseOptions } from "../flags/options.ts";
+import { readBytes } from "../measure/device/run_once.ts";
+import { inFolder, runProgram } from "../../testing/command.ts";
+
+const test = await openTestDevice();
+const { device, features } = test;
+
+const [{ problem }] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "4096"]));
+
+/** Contenders whose inputs other kernels make. */
+const FED = ["select/counting", "select/bitonic", "attend/gather", "merge/merge"].map(
+  findContender,
+);
+
+function limitedTo(bytes: number): DeviceLimits {
+  return { ...test.limits, maxStorageBufferBindingSize: bytes };
+}
+
+/** Sizes of the storage buffers that `body` makes. */
+async function madeBy(body: () => Promise<void>): Promise<number[]> {
+  const sizes: number[] = [];
+  const create = device.createBuffer;
+  device.createBuffer = (descriptor) => {
+    if (descriptor.usage === bufferUsage({})) sizes.push(descriptor.size);
+    return create.call(device, descriptor);
+  };
+  try {
+    await body();
+    return sizes;
+  } finally {
+    device.createBuffer = create;
+  }
+}
+
+Deno.test("a kernel runs within the limits, its makers too, or is refused with both sizes", async () => {
+  let [ran, refusals] = [0, 0];
+  for (let exponent = 10; exponent <= 21; exponent += 2) {
+    const limits = limitedTo(2 ** exponent);
+    for (const encode of [false, true]) {
+      const { able, refused } = eligible({ features, limits }, problem, FED, encode);
+      for (const { why } of refused) {
+        assertMatch(why, /buffer \w+ needs \d+ bytes, this adapter binds \d+ at most$/);
+        refusals++;
+      }
+      const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false, encode };
+      const inputs = new InputSets(device, problem, settings);
+      const sizes = await madeBy(async () => {
+        for (const contender of able) {
+          const params = contender.defaults(problem, limits);
+          const contestant = await prepare(inputs, contender, params, true);
+          contestant.destroy();
+          ran++;
+        }
+      });
+      inputs.destroy();
+      assertEquals(sizes.filter((size) => size > 2 ** exponent), []);
+    }
+  }
+  assertGreater(ran, 10);
+  assertGreater(refusals, 10);
+  assertEquals(test.uncaptured, []);
+});
+
+Deno.test("whoever asks for an input beyond the limits hears of it before it is made", async () => {
+  const limits = limitedTo(4096);
+  const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false };
+  const inputs = new InputSets(device, problem, settings);
+  const counting = findContender("select/counting");
+  const params = counting.defaults(problem, limits);
+  const { buffers } = counting.plan(problem, params);
+  const sizes = await madeBy(async () => {
+    const ask = () => inputs.get("distances", buffers.distances, params, 0);
+    await assertRejects(ask, RangeError, "this adapter binds 4096 at most");
+    const keys = { bytes: 8192, role: "input" } as const;
+    await assertRejects(() => inputs.get("keys", keys, params, 0), RangeError, "needs 8192 bytes");
+  });
+  assertEquals(sizes, []);
+});
+
+Deno.test("memory that the device has not is told, and captured", async () => {
+  const specs = { huge: { bytes: 2 ** 45, role: "output" } } as const;
+  const create = device.createBuffer;
+  // A driver that has no memory left makes an invalid buffer, which only a scope tells.
+  const scopes: string[] = [];
+  const [push, pop] = [device.pushErrorScope, device.popErrorScope];
+  device.pushErrorScope = (filter) => void scopes.push(filter);
+  device.popErrorScope = () =>
+    Promise.resolve(scopes.pop() === "out-of-memory" ? new GPUOutOfMemoryError("full") : null);
+  device.createBuffer = ({ usage }) => create.call(device, { size: 16, usage });
+  try {
+    const failure = await assertRejects(() => allocateWithin(device, specs), DeviceMemoryError);
+    assertMatch(
+      (failure as Error).message,
+      /^the device has too little memory left for huge, which needs \d{14} bytes$/,
+    );
+  } finally {
+    device.createBuffer = create;
+    device.pushErrorScope = push;
+    device.popErrorScope = pop;
+  }
+});
+
+Deno.test("a read that is longer than a buffer may be comes in parts", async () => {
+  const buffer = device.createBuffer({ size: 256, usage: bufferUsage({}) });
+  const bytes = Uint8Array.from({ length: 256 }, (_, i) => (i * 7) % 251);
+  device.queue.writeBuffer(buffer, 0, bytes);
+  for (const [offset, length] of [[0, 256], [3, 100], [1, 255], [252, 4], [5, 0]]) {
+    for (const most of [24, 100, 1 << 20]) {
+      const read = await readBytes(device, buffer, offset, length, most);
+      assertEquals(read, bytes.slice(offset, offset + length), `${offset} ${length} ${most}`);
+    }
+  }
+  buffer.destroy();
+});
+
+Deno.test("bench leaves out a kernel whose inputs the device cannot make, in a sentence", () =>
+  inFolder(async (folder) => {
+    // Any device that binds less than the 8 GiB of codes.
+    const flags = ["--shape", "64x64x64", "--kv", "2097152", "--bits", "128", "--batch", "4"];
+    const { code, err } = await runProgram(
+      `${import.meta.dirname}/../run/main.ts`,
+      ...[...flags, "--kernels", "select/counting", "--out", `${folder}/results`],
+    );
+    assertEquals(code, 2, err);
+    assertMatch(
+      err,
+      /\nLeft out: select\/counting: [^\n]+ needs \d+ bytes, [^\n]+ \d+ at most\.\n$/,
+    );
+    assert(!err.includes("    at "), err);
+  }));
+
+Deno.test("a buffer that fits only before it is rounded up to whole words is refused", () => {
+  const limits = limitedTo(2 ** 20 - 4);
+  const plan = {
+    buffers: { odd: { bytes: 2 ** 20 - 4, role: "output" } },
+    dispatches: [],
+  } as const;
+  assertThrows(() => checkHolds(plan, limits), RangeError, "odd needs 1048576 bytes");
+  checkHolds(plan, limitedTo(2 ** 20));
+});

@@ -1,0 +1,270 @@
+/** Measures a case: every contender checked, then timed against the others, then checked again. */
+import type { Contender, Stage } from "../../kernels/core/contender.ts";
+import type { Verdict } from "../../kernels/verify/judge.ts";
+import { CompileError } from "../../kernels/core/program.ts";
+import { kvBytes, type Problem } from "../../kernels/core/problem.ts";
+import type { BenchCase } from "../cases/cases.ts";
+import { type Ceilings, ceilingsOf, floorUs } from "../measure/ceilings.ts";
+import { eligible, type MeasureContext, type Refusal } from "../measure/context.ts";
+import { type Contestant, prepare, PROMPT_STAGES } from "../measure/contestant.ts";
+import { counted } from "../base/counted.ts";
+import { InputSets } from "../measure/inputs/inputs.ts";
+import { alikeRows, keptProbes, partKept, type Wanted } from "./kept_rows.ts";
+import type { ResultRow, SampleRecord } from "../results/row.ts";
+import { type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
+import { sampleInterleaved, type Samples, type SampleSettings } from "../measure/clock/sampler.ts";
+import { median } from "../measure/clock/statistics.ts";
+import { tooLong } from "./step_limit.ts";
+import type { GpuTimer } from "../measure/clock/timer.ts";
+import { traceInputs } from "./trace_case.ts";
+import { chooseParams } from "../cases/tuned_choice.ts";
+
+/** Thrown where the timer gave no time at all for work that everything else depends on. */
+export class NoTimeError extends Error {
+  /** Name of the error class. */
+  override readonly name = "NoTimeError";
+}
+
+/** What is told while a case is measured. */
+export interface CaseListener {
+  /** New rows with their raw samples, as soon as they are final. */
+  onRows(rows: readonly ResultRow[], samples: readonly SampleRecord[]): void;
+  /** Rows of an earlier run that stand in place of new ones. */
+  onKept(rows: readonly ResultRow[]): void;
+  /** A kernel runs with tuned parameters, or its were stale. */
+  onTuned(note: string): void;
+}
+
+/**
+ * Measures what is missing of one case.
+ *
+ * @param earlier The latest rows of earlier runs of this code.
+ * @returns the kernels that were left out because a step would take too long or gave no time, or
+ * because the device has no room for them after all.
+ * @throws {NoTimeError} one sentence, if the timer gave no time for a probe.
+ */
+export async function measureCase(
+  context: MeasureContext,
+  benchCase: BenchCase,
+  earlier: readonly ResultRow[],
+  tell: CaseListener,
+): Promise<Refusal[]> {
+  const { device, facts, guard, limits, settings, timer } = context;
+  const { problem: p, contenders } = benchCase;
+  const { able: allowed, refused } = eligible(context, p, contenders, !!benchCase.trace);
+  for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
+
+  const alike = alikeRows(earlier, context, benchCase);
+  const ceilings = await caseCeilings(context, benchCase, alike, tell);
+  const slow = slowOnes(context, p, ceilings, allowed);
+  for (const { name, why } of slow) settings.onProgress(`${name} left out: ${why}`, 0);
+  const able = allowed.filter(({ name }) => slow.every((each) => each.name !== name));
+  const wanted: Wanted[] = [];
+  for (const contender of able) {
+    const { params, note } = await chooseParams({ facts, limits, ...settings }, contender, p);
+    if (note) tell.onTuned(`${contender.name}: ${note}`);
+    wanted.push({ contender, params });
+  }
+  const { kept, missing } = partKept(alike, wanted);
+  tell.onKept(kept);
+  const leftOut = [...slow];
+  if (missing.length === 0) return leftOut;
+
+  const hot = settings.hot || facts.software;
+  const inputs = new InputSets(device, p, {
+    limits,
+    seed: settings.seed,
+    budgetBytes: context.inputBytes,
+    unroll: !facts.software,
+    ...(benchCase.trace
+      ? traceInputs(benchCase.trace, p, { ...benchCase, seed: settings.seed })
+      : {}),
+  });
+  const ready: { contestant: Contestant; verdict: Verdict }[] = [];
+  try {
+    const total = missing.length + 1;
+    const row = rowMaker(context, benchCase, ceilings);
+    // Contenders of a stage pick alike: one that lists its picks tells the rows of all.
+    const gathered = new Map(
+      kept.flatMap(({ stage, rows, unique_rows: unique }) =>
+        rows === null || unique === null ? [] : [[stage, { rows, unique }] as [Stage, GatheredRows]]
+      ),
+    );
+    for (const [i, { contender, params }] of missing.entries()) {
+      settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
+      const prepared = await orRefusal(contender, () => prepare(inputs, contender, params, hot));
+      if (prepared instanceof CompileError) {
+        await guard.check();
+        const subject = {
+          contender,
+          params,
+          plan: contender.plan(p, params),
+          cost: contender.cost(p, params),
+          sets: 0,
+          touched: 0,
+        };
+        const fault = { ok: false, relL2: null, worst: null, checked: firstLine(prepared.message) };
+        tell.onRows([row(subject, fault, null, null, null)], []);
+        continue;
+      }
+      if ("why" in prepared) {
+        leftOut.push(prepared);
+        continue;
+      }
+      const contestant = prepared;
+      const verdict = await contestant.verify(0);
+      if (verdict.ok) {
+        ready.push({ contestant, verdict });
+        const found = await rowsOf(contestant, p);
+        if (found) gathered.set(contender.stage, found);
+      } else {
+        await guard.check();
+        tell.onRows([row(contestant, verdict, null, null, null)], []);
+        contestant.destroy();
+      }
+    }
+    if (ready.length === 0) return leftOut;
+
+    settings.onProgress(
+      `${benchCase.name}: timing ${counted(ready.length, "kernel")}`,
+      missing.length / total,
+    );
+    const samples = await sampleByPhase(timer, ready.map((r) => r.contestant), {
+      ...context.sampling,
+      maxTimeMs: settings.maxTimeMs,
+    });
+    const verdicts: Verdict[] = [];
+    for (const { contestant, verdict } of ready) {
+      // First what the timed steps themselves left, then a step of another set on poison.
+      const after = [await contestant.judgeLast(), await contestant.verify(1)];
+      const worse = (a: Verdict, b: Verdict) => !a.ok || a.relL2 > b.relL2 ? a : b;
+      verdicts.push(after.reduce((worst, next) => worst.ok ? worse(next, worst) : worst, verdict));
+    }
+    if (verdicts.some(({ ok }) => !ok)) await guard.check();
+    const dense = ready.flatMap(({ contestant }, i) =>
+      contestant.contender.stage === "dense" && verdicts[i].ok && samples[i].us.length
+        ? [median(samples[i].us)]
+        : []
+    );
+    const bestDenseUs = dense.length ? Math.min(...dense) : null;
+    // A failed check is told in any case; a right kernel without any time has nothing to tell.
+    const timed = ready.map((_, i) => !verdicts[i].ok || hasTimes(samples[i]));
+    const told = samples.filter((_, i) => timed[i]);
+    const rows = ready.flatMap(({ contestant }, i) => {
+      const found = gathered.get(contestant.contender.stage) ?? null;
+      return timed[i] ? [row(contestant, verdicts[i], samples[i], bestDenseUs, found)] : [];
+    });
+    tell.onRows(rows, rows.map((each, i) => record(each, told[i])));
+    settings.onProgress(`${benchCase.name}: done`, 1);
+    const untimed = ready.filter((_, i) => !timed[i]).map(({ contestant: { name } }) => (
+      { name, why: noTime(timer) }
+    ));
+    return [...leftOut, ...untimed];
+  } finally {
+    for (const { contestant } of ready) contestant.destroy();
+    inputs.destroy();
+  }
+}
+
+/** What `make` gives, or why the device has no room for it: that must not cost other contenders. */
+async function orRefusal<T>(
+  { name }: Contender,
+  make: () => Promise<T>,
+): Promise<T | Refusal | CompileError> {
+  try {
+    return await make();
+  } catch (error) {
+    if (error instanceof RangeError) return { name, why: error.message };
+    if (error instanceof CompileError) return error;
+    throw error;
+  }
+}
+
+/** Compilers show the source below their complaint. */
+function firstLine(message: string): string {
+  return message.trim().split("\n")[0];
+}
+
+/** Why a kernel has no time. */
+function noTime({ kind }: GpuTimer): string {
+  return kind === "timestamp"
+    ? "this device's timestamps gave no time for it; --timer wall goes without them"
+    : "it is too short for the wall clock";
+}
+
+function hasTimes({ us, droppedUs }: Samples): boolean {
+  return us.length + droppedUs.length > 0;
+}
+
+/** The case's ceilings: those of the earlier run that began it, or else measured now. */
+async function caseCeilings(
+  context: MeasureContext,
+  benchCase: BenchCase,
+  alike: readonly ResultRow[],
+  tell: CaseListener,
+): Promise<Ceilings> {
+  const { probes, sampling, settings, timer } = context;
+  const { headDim, dtype } = benchCase.problem;
+  const rowBytes = headDim * kvBytes(dtype);
+  const kept = keptProbes(alike, probes.names(rowBytes));
+  if (kept !== null) {
+    tell.onKept(kept);
+    return ceilingsOf(kept.map(({ kernel: name, bytes, params, median_us }) => (
+      { name, bytes, operations: JSON.parse(params), us: median_us! }
+    )));
+  }
+  const limited = { ...sampling, maxTimeMs: settings.maxTimeMs / 4 };
+  const results = await probes.measure(timer, limited, rowBytes);
+  const untimed = results.find(({ samples }) => !hasTimes(samples));
+  if (untimed) throw new NoTimeError(`${untimed.name}: ${noTime(timer)}`);
+  const rows = probeRows(context, benchCase, results);
+  tell.onRows(rows, rows.map((row, i) => record(row, results[i].samples)));
+  return ceilingsOf(results.map(({ samples: { us, droppedUs }, ...probe }) => (
+    { ...probe, us: median(us.length > 0 ? us : droppedUs) }
+  )));
+}
+
+/**
+ * Samples the kernels of a decode step and those of the prompt phase each against their own kind:
+ * between steps that are thousands of times longer, a decode step would get few samples. Both share
+ * the time.
+ */
+async function sampleByPhase(
+  timer: GpuTimer,
+  contestants: readonly Contestant[],
+  settings: SampleSettings,
+): Promise<Samples[]> {
+  const phases = Map.groupBy(contestants, (c) => PROMPT_STAGES.includes(c.contender.stage));
+  const maxTimeMs = settings.maxTimeMs / phases.size;
+  const found = new Map<Contestant, Samples>();
+  for (const phase of phases.values()) {
+    const samples = await sampleInterleaved(timer, phase, { ...settings, maxTimeMs });
+    for (const [i, contestant] of phase.entries()) found.set(contestant, samples[i]);
+  }
+  return contestants.map((contestant) => found.get(contestant)!);
+}
+
+/** Contenders whose steps take too long on this device, by their floors. */
+function slowOnes(
+  { facts: { software }, limits, settings: { maxTimeMs } }: MeasureContext,
+  p: Problem,
+  ceilings: Ceilings,
+  contenders: readonly Contender[],
+): Refusal[] {
+  return contenders.flatMap((contender) => {
+    const params = contender.defaults(p, limits);
+    const { dispatches } = contender.plan(p, params);
+    const floor = floorUs(ceilings, contender.cost(p, params), dispatches.length);
+    const why = tooLong(floor, p.kvLen, { software, maxTimeMs });
+    return why ? [{ name: contender.name, why }] : [];
+  });
+}
+
+/** The raw samples of a row; none where it failed. */
+function record(
+  { utc, case_id, kernel, params, verified }: ResultRow,
+  samples: Samples,
+): SampleRecord {
+  const [us, dropped_us] = verified ? [samples.us, samples.droppedUs] : [[], []];
+  return { utc, case_id, kernel, params, us, dropped_us };
+}

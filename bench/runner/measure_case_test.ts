@@ -1,0 +1,123 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { findContender } from "../../kernels/core/registry.ts";
+import { casesOf } from "../cases/cases.ts";
+import { type MeasureContext, openContext } from "../measure/context.ts";
+import { openAdapter } from "../edge/open_adapter.ts";
+import { InputSets } from "../measure/inputs/inputs.ts";
+import { parseOptions } from "../flags/options.ts";
+import { measureInto, newOutcome, type Outcome } from "./run_cases.ts";
+import type { ResultsWriter } from "../edge/files/results_writer.ts";
+import type { GpuTimer } from "../measure/clock/timer.ts";
+import { measureTogether } from "../tune/worker/measure_candidates.ts";
+import type { Measured, Unmeasured } from "../tuning/messages.ts";
+
+/** The timer of the run gives no time from now on. */
+let isBlind = false;
+let lastMessage = "";
+
+const opened = await openContext(await openAdapter(), {
+  hot: true,
+  noisePct: 1,
+  maxTimeMs: 200,
+  timer: "auto",
+  seed: 1,
+  memoryBytes: 1e9,
+  suiteVersion: "0",
+  commit: "0",
+  onProgress(message) {
+    lastMessage = message;
+  },
+});
+const timer: GpuTimer = {
+  ...opened.timer,
+  async time(passes, before) {
+    const times = await opened.timer.time(passes, before);
+    return isBlind || lastMessage.includes("timing") ? times.map(() => null) : times;
+  },
+};
+const context: MeasureContext = { ...opened, timer };
+const args = ["--shape", "4x1x64", "--kv", "128", "--kernels", "merge/merge,dense/split"];
+const [benchCase] = casesOf(parseOptions(args));
+
+const WHY = "this device's timestamps gave no time for it; --timer wall goes without them";
+
+async function measured(): Promise<Outcome> {
+  lastMessage = "";
+  const outcome = newOutcome();
+  const results = { append() {} } as unknown as ResultsWriter;
+  await measureInto(outcome, context, benchCase, [], results);
+  return outcome;
+}
+
+Deno.test("kernels without any time are left out, in a sentence each", async () => {
+  const { rows, leftOut, tooLarge } = await measured();
+  assert(rows.length > 0 && rows.every(({ stage }) => stage === "probe"));
+  assertEquals([...leftOut], [`merge/merge: ${WHY}`, `dense/split: ${WHY}`]);
+  assertEquals(tooLarge, []);
+});
+
+Deno.test("a kernel that does not compile is a FAILED row, and the others go on", async () => {
+  const { device } = context;
+  const create = device.createShaderModule;
+  device.createShaderModule = (descriptor) =>
+    create.call(device, descriptor.label === "dense/split" ? { code: "no WGSL" } : descriptor);
+  try {
+    const other = casesOf(parseOptions(args.with(3, "192")))[0];
+    const outcome = newOutcome();
+    lastMessage = "";
+    await measureInto(outcome, context, other, [], { append() {} } as unknown as ResultsWriter);
+    const [row, ...more] = outcome.rows.filter(({ stage }) => stage !== "probe");
+    assertEquals(more, []);
+    assertEquals([row.kernel, row.verified, row.median_us, row.rel_l2_err], [
+      "dense/split",
+      false,
+      null,
+      null,
+    ]);
+    assertMatch(row.failure, /^dense\/split does not compile: /);
+    assertEquals([...outcome.leftOut], [`merge/merge: ${WHY}`]);
+  } finally {
+    device.createShaderModule = create;
+  }
+});
+
+Deno.test("without any time of a probe a case ends in one sentence", async () => {
+  isBlind = true;
+  const { rows, tooLarge } = await measured();
+  assertEquals(rows, []);
+  assertEquals(tooLarge, [`4x1x64 at 128 tokens: probe/chain: ${WHY}.`]);
+  isBlind = false;
+});
+
+Deno.test("a candidate without any time is left unmeasured", async () => {
+  isBlind = true;
+  const contender = findContender("merge/merge");
+  const { problem } = benchCase;
+  const { device, limits } = context;
+  const inputs = new InputSets(device, problem, {
+    limits,
+    seed: 1,
+    budgetBytes: 1e9,
+    unroll: false,
+  });
+  const kept: Measured[] = [];
+  const left: Unmeasured[] = [];
+  await measureTogether(
+    {
+      context,
+      inputs,
+      contender,
+      noisePct: 1,
+      say: () => {},
+      keep: (each) => kept.push(each),
+      leave: (each) => left.push(each),
+      late: () => false,
+    },
+    [contender.defaults(problem, limits)],
+    "explore",
+  );
+  assertEquals(kept, []);
+  assertEquals(left.map(({ why }) => why), ["the timer gave no time for it"]);
+  inputs.destroy();
+  isBlind = false;
+});

@@ -1,0 +1,200 @@
+/** Makes the rows of a case out of verdicts and samples. */
+import { costBytes, type HandOver, type Plan } from "../../kernels/core/contender.ts";
+import type { Verdict } from "../../kernels/verify/judge.ts";
+import { handOverOf } from "../../kernels/merge/hand_over.ts";
+import { codeHeads, lengthOf, type Problem, windowsOf } from "../../kernels/core/problem.ts";
+import { type BenchCase, mapName } from "../cases/cases.ts";
+import { isCold } from "../measure/inputs/cold.ts";
+import type { MeasureContext } from "../measure/context.ts";
+import type { Contestant } from "../measure/contestant.ts";
+import { type Ceilings, floorUs } from "../measure/ceilings.ts";
+import type { ProbeResult } from "../measure/probes.ts";
+import type { ResultRow } from "../results/row.ts";
+import { FEWEST_SAMPLES, type Samples } from "../measure/clock/sampler.ts";
+import { median, medianInterval, noisePct } from "../measure/clock/statistics.ts";
+
+/** The columns that all rows of a case have in common. */
+function caseColumns(
+  { facts, settings, timer, inputBytes }: MeasureContext,
+  { caseId, problem: p, learnedMap, dataDigest = "" }: BenchCase,
+) {
+  return {
+    utc: new Date().toISOString(),
+    suite_version: settings.suiteVersion,
+    commit: settings.commit,
+    ...facts,
+    case_id: caseId,
+    batch: p.batch,
+    q_heads: p.qHeads,
+    kv_heads: p.kvHeads,
+    head_dim: p.headDim,
+    kv_len: p.kvLen,
+    lengths: (p.lengths ?? [p.kvLen]).join(" "),
+    dtype: p.dtype,
+    bits: p.bits,
+    code_sharing: p.sharing,
+    map: mapName(p, learnedMap !== undefined),
+    k: "count" in p.topK ? p.topK.count : Math.floor(p.kvLen / p.topK.sparsity),
+    selected: windowsOf(p, p.kvLen).kEff,
+    sink: p.sink,
+    recent: p.recent,
+    seed: settings.seed,
+    memory_bytes: inputBytes,
+    data_digest: dataDigest,
+    timer: timer.kind,
+    ns_per_tick: timer.nsPerTick,
+    clock_grain_ns: timer.grainNs,
+  };
+}
+
+/** The columns that follow from samples; empty times where there are none or the check failed. */
+function timeColumns(
+  samples: Samples | null,
+  verified: boolean,
+  work: { readonly bytes: number; readonly touched: number; readonly operations: number },
+) {
+  const { bytes, touched, operations } = work;
+  const timed = verified && samples !== null && samples.us.length > 0;
+  const us = timed ? median(samples.us) : null;
+  const interval = timed && samples.us.length >= FEWEST_SAMPLES ? medianInterval(samples.us) : null;
+  return {
+    steps_per_sample: samples?.stepsPerSample ?? 0,
+    median_us: us,
+    ci_low_us: interval?.low ?? null,
+    ci_high_us: interval?.high ?? null,
+    noise_pct: timed ? noisePct(samples.us) : null,
+    samples: timed ? samples.us.length : 0,
+    dropped: samples?.droppedUs.length ?? 0,
+    touched_bytes: Math.round(touched),
+    bytes,
+    gbytes_per_s: us && bytes ? bytes / us / 1000 : null,
+    gflops_per_s: us && operations ? operations / us / 1000 : null,
+  };
+}
+
+/** The rows of the probes: the ceilings behind a case's floors. */
+export function probeRows(
+  context: MeasureContext,
+  benchCase: BenchCase,
+  results: readonly ProbeResult[],
+): ResultRow[] {
+  const { probeFailure: failure } = context;
+  return results.map(({ name, bytes, operations, sets, samples }) => ({
+    ...caseColumns(context, benchCase),
+    ...timeColumns(samples, failure === null, {
+      bytes,
+      touched: bytes,
+      operations: operations.flops ?? operations.popcounts ?? 0,
+    }),
+    kernel: name,
+    stage: "probe",
+    rows: null,
+    unique_rows: null,
+    params: JSON.stringify(operations),
+    workgroup: null,
+    cache: isCold(bytes, sets) ? "cold" : "hot",
+    sets,
+    dispatches: 1,
+    floor_us: null,
+    roofline_pct: null,
+    speedup_vs_dense: null,
+    hand_over: "",
+    rel_l2_err: null,
+    verified: failure === null,
+    failure: failure ?? "",
+  }));
+}
+
+/** What a row tells of a kernel besides its times. */
+type RowSubject = Pick<
+  Contestant,
+  "contender" | "params" | "plan" | "cost" | "sets" | "touched"
+>;
+
+/** What a check found; a kernel that did not run has no error. */
+type CheckOutcome = Omit<Verdict, "relL2"> & { readonly relL2: number | null };
+
+/** A function that makes the rows of one case. */
+export function rowMaker(
+  context: MeasureContext,
+  benchCase: BenchCase,
+  ceilings: Ceilings,
+) {
+  return (
+    { contender, params, plan, cost, sets, touched }: RowSubject,
+    verdict: CheckOutcome,
+    samples: Samples | null,
+    bestDenseUs: number | null,
+    rows: GatheredRows | null,
+  ): ResultRow => {
+    const bytes = costBytes(cost);
+    const times = timeColumns(samples, verdict.ok, { bytes, touched, operations: cost.flops });
+    const us = times.median_us;
+    const floor = floorUs(ceilings, cost, plan.dispatches.length);
+    const compared = contender.stage === "dense" || contender.stage === "pipeline";
+    return {
+      ...caseColumns(context, benchCase),
+      ...times,
+      kernel: contender.name,
+      stage: contender.stage,
+      rows: rows?.rows ?? null,
+      unique_rows: rows?.unique ?? null,
+      params: JSON.stringify(params),
+      workgroup: params.WORKGROUP ?? null,
+      cache: isCold(touched, sets) ? "cold" : "hot",
+      sets,
+      dispatches: plan.dispatches.length,
+      floor_us: floor,
+      roofline_pct: us ? floor / us * 100 : null,
+      speedup_vs_dense: us && bestDenseUs && compared ? bestDenseUs / us : null,
+      hand_over: planHandOver(plan),
+      rel_l2_err: verdict.relL2,
+      verified: verdict.ok,
+      failure: verdict.ok ? "" : failureOf(verdict),
+    };
+  };
+}
+
+/** Rows of K that a step's lists request, and how many distinct ones. */
+export interface GatheredRows {
+  readonly rows: number;
+  readonly unique: number;
+}
+
+/** The rows that a contestant has listed in set 0, right after its check; null without a list. */
+export async function rowsOf(contestant: Contestant, p: Problem): Promise<GatheredRows | null> {
+  const spec = contestant.plan.buffers.selected;
+  if (!spec || contestant.cost.gatherBytes === 0) return null;
+  const lists = new Uint32Array((await contestant.read("selected", 0)).buffer);
+  const perList = lists.length / (p.batch * codeHeads(p));
+  const attended = (sequence: number) => windowsOf(p, lengthOf(p, sequence)).attended;
+  const perKvHead = codeHeads(p) / p.kvHeads;
+  let [rows, unique] = [0, 0];
+  for (let kvHead = 0; kvHead < p.batch * p.kvHeads; kvHead++) {
+    const seen = new Set<number>();
+    const taken = attended(Math.floor(kvHead / p.kvHeads));
+    for (let list = kvHead * perKvHead; list < (kvHead + 1) * perKvHead; list++) {
+      for (const token of lists.subarray(list * perList, list * perList + taken)) {
+        seen.add(token);
+      }
+    }
+    rows += perKvHead * taken;
+    unique += seen.size;
+  }
+  return { rows, unique };
+}
+
+/** Scratch in which kernels without a choice leave partials for the next dispatch to join. */
+const PARTIALS = ["partial_out", "split_sums"];
+
+/** How a plan hands partials over; empty where it joins none. */
+function planHandOver({ dispatches, buffers }: Plan): HandOver | "" {
+  const codes = dispatches.flatMap(({ params }) => params.HAND_OVER ?? []);
+  if (codes.length > 0) return handOverOf(codes[0]);
+  return PARTIALS.some((name) => buffers[name]?.role === "scratch") ? "dispatch" : "";
+}
+
+function failureOf({ checked, worst }: CheckOutcome): string {
+  if (!worst) return checked;
+  return `${worst.what} at [${worst.index.join(", ")}]: got ${worst.got}, want ${worst.want}`;
+}

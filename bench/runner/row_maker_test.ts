@@ -1,0 +1,106 @@
+import { assertAlmostEquals, assertEquals } from "@std/assert";
+import type { HandOver, Plan, Stage } from "../../kernels/core/contender.ts";
+import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
+import { findContender } from "../../kernels/core/registry.ts";
+import { casesOf } from "../cases/cases.ts";
+import type { MeasureContext } from "../measure/context.ts";
+import type { Contestant } from "../measure/contestant.ts";
+import { parseOptions } from "../flags/options.ts";
+import type { Ceilings } from "../measure/ceilings.ts";
+import type { ProbeResult } from "../measure/probes.ts";
+import { probeRows, rowMaker } from "./row_maker.ts";
+
+const [benchCase] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "512"]));
+const context = {
+  facts: {},
+  settings: {},
+  timer: { kind: "timestamp", nsPerTick: 1, grainNs: 65_536 },
+  probeFailure: null,
+} as unknown as MeasureContext;
+const samples = { stepsPerSample: 1, us: [50, 50, 50], droppedUs: [] };
+const probe = { bytes: 0, sets: 1, samples };
+const ceilings: Ceilings = {
+  stream: [{ bytes: 1e9, us: 1002 }],
+  gather: [{ bytes: 1e9, us: 1002 }],
+  dispatchUs: 2,
+  flopsPerUs: 1e7,
+};
+const probes: ProbeResult[] = [
+  { ...probe, name: "probe/fma", operations: { flops: 5e8 } },
+  { ...probe, name: "probe/popcount", operations: { popcounts: 1e8 } },
+  { ...probe, name: "probe/chain", operations: {} },
+];
+
+/** A row of a step that took 50 us and has 200 million operations. */
+function rowOf(name: string, plan?: Plan) {
+  const contender = findContender(name);
+  const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 2e8 };
+  const contestant = {
+    contender,
+    params: {},
+    plan: plan ?? { dispatches: [{ params: {} }], buffers: {} },
+    cost,
+    sets: 1,
+  };
+  const verdict = { ok: true, relL2: 0, worst: null, checked: "" };
+  const row = rowMaker(context, benchCase, ceilings);
+  return row(contestant as unknown as Contestant, verdict, samples, 25, null);
+}
+
+Deno.test("a row tells its rate of arithmetic, and its floor knows of it", () => {
+  const row = rowOf("prefill/flash");
+  assertAlmostEquals(row.gflops_per_s!, 4000);
+  assertAlmostEquals(row.floor_us!, 22);
+  assertAlmostEquals(row.roofline_pct!, 44);
+});
+
+Deno.test("a row tells the clock that it was timed by", () => {
+  const { timer, ns_per_tick, clock_grain_ns } = rowOf("dense/split");
+  assertEquals([timer, ns_per_tick, clock_grain_ns], ["timestamp", 1, 65_536]);
+});
+
+Deno.test("a row tells how partials were handed over, and nothing where there are none", () => {
+  const limits = { ...LARGE_LIMITS, subgroupMinSize: 32 };
+  const { problem } = casesOf(parseOptions(["--models", "llama-3.1-8b", "--kv", "8K"]))[0];
+  const handOverOf = (name: string, handOver: HandOver) => {
+    const contender = findContender(name);
+    const params = contender.defaults(problem, { ...limits, handOver });
+    return rowOf(name, contender.plan(problem, params)).hand_over;
+  };
+  for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
+    assertEquals(handOverOf("dense/split_subgroup", handOver), handOver);
+    assertEquals(handOverOf("pipeline/sparse_two", handOver), handOver);
+    // These have no choice.
+    for (const name of ["dense/split", "dense/gpt_fast", "pipeline/sparse"]) {
+      assertEquals(handOverOf(name, handOver), "dispatch");
+    }
+    // Several dispatches or partials for others, but nothing that this row's kernel joins.
+    for (const name of ["select/bitonic", "attend/gather", "merge/merge", "score/hamming"]) {
+      assertEquals(handOverOf(name, handOver), "");
+    }
+  }
+});
+
+Deno.test("a prompt's attention is not compared with a decode step's", () => {
+  const speedups = ["prefill/flash", "encode/prompt", "dense/split", "pipeline/sparse"]
+    .map((name): [Stage, number | null] => {
+      const { stage, speedup_vs_dense } = rowOf(name);
+      return [stage, speedup_vs_dense];
+    });
+  assertEquals(speedups, [
+    ["prefill", null],
+    ["encode_prompt", null],
+    ["dense", 0.5],
+    ["pipeline", 0.5],
+  ]);
+});
+
+Deno.test("probes of arithmetic tell their rates", () => {
+  const rows = probeRows(context, benchCase, probes);
+  assertEquals(rows.map((row) => row.gflops_per_s), [1e4, 2000, null]);
+  assertEquals(rows.map((row) => row.params), [
+    '{"flops":500000000}',
+    '{"popcounts":100000000}',
+    "{}",
+  ]);
+});

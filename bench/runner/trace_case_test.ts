@@ -1,0 +1,68 @@
+import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
+import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
+import { takeMapHeads } from "../../kernels/maps/learned_map.ts";
+import { canRun, openTestDevice } from "../../testing/testing.ts";
+import { contendersOf } from "../../testing/testing_suite.ts";
+import { casesOf } from "../cases/cases.ts";
+import { parseOptions } from "../flags/options.ts";
+import { describeQuality, measureTrace } from "./trace_case.ts";
+import { UsageError } from "../base/usage_error.ts";
+
+const testDevice = await openTestDevice();
+const { device, limits, uncaptured } = testDevice;
+
+for (const pipeline of contendersOf("pipeline")) {
+  Deno.test({
+    name: `${pipeline.name} keeps of the shipped trace what its projection can catch`,
+    ignore: !canRun(testDevice, pipeline),
+    async fn() {
+      const trace = await readTraceFile(SHIPPED_TRACE);
+      const options = parseOptions(["--trace", "shipped"]);
+      const [{ problem }] = casesOf(options, { name: "shipped", trace });
+      const settings = { seed: 1, unroll: false };
+      const quality = await measureTrace(device, limits, trace, problem, pipeline, settings);
+      assertEquals(quality.queries, 26);
+      // As measured with this seed; picks at random would catch a thirtieth of the middle.
+      assertAlmostEquals(quality.outputRelErr, 0.388, 0.002);
+      assertAlmostEquals(quality.massTotal, 0.680, 0.002);
+      assertAlmostEquals(quality.massMiddle, 0.300, 0.002);
+      assertEquals(uncaptured, []);
+    },
+  });
+}
+
+Deno.test("the shipped map catches of the shipped trace far more than a projection", async () => {
+  const trace = await readTraceFile(SHIPPED_TRACE);
+  const learnedMap = await loadMap(SHIPPED_MAP);
+  const [benchCase] = casesOf(parseOptions(["--trace", "t"]), { name: "t", trace, learnedMap });
+  assertEquals(benchCase.learnedMap, learnedMap);
+  assertMatch(benchCase.caseId, /^trace-t-.*-c32h-learnedmlp3x128f(16|32)-/);
+  const settings = { seed: 1, unroll: false, learnedMap };
+  const [pipeline] = contendersOf("pipeline").filter((each) => canRun(testDevice, each));
+  const quality = await measureTrace(device, limits, trace, benchCase.problem, pipeline, settings);
+  assert(quality.massMiddle > 0.5, `${quality.massMiddle}`);
+  assert(quality.outputRelErr < 0.3, `${quality.outputRelErr}`);
+  assertEquals(uncaptured, []);
+});
+
+Deno.test("a map for other heads than the trace's is refused", async () => {
+  const trace = await readTraceFile(SHIPPED_TRACE);
+  const learnedMap = takeMapHeads(await loadMap(SHIPPED_MAP), 0, 1);
+  const of = (...flags: string[]) => () =>
+    casesOf(parseOptions(["--trace", "t", ...flags]), { name: "t", trace, learnedMap });
+  const why = "the map is for another problem: code heads 1 and not 4.";
+  assertEquals(
+    assertThrows(of("--trace-map", "m.safetensors"), UsageError).message,
+    `m.safetensors for the trace t: ${why}`,
+  );
+});
+
+Deno.test("a trace's quality is told in percent", () => {
+  const quality = { queries: 26, outputRelErr: 0.3876, massTotal: 0.68, massMiddle: 0.3004 };
+  assertEquals(
+    describeQuality("pipeline/x", "a random projection", quality),
+    "pipeline/x with a random projection, 26 queries: error against dense 0.388, " +
+      "attention mass caught 30.0% of the middle, 68.0% in total",
+  );
+});

@@ -1,0 +1,111 @@
+/** The readable table of a run: one block for each case, as wide as the terminal. Pure. */
+import { shapeName } from "../../kernels/core/problem.ts";
+import type { ResultRow } from "../results/row.ts";
+import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "./text_table.ts";
+
+interface Column extends TextColumn {
+  cell(row: ResultRow): string;
+}
+
+/** Columns of a page or pipe, whose width nobody knows. */
+const USUAL_WIDTH = 100;
+
+const COLUMNS: readonly Column[] = [
+  { heading: "kernel", words: true, cell: (row) => row.kernel },
+  { heading: "stage", words: true, cell: (row) => row.stage, importance: 0 },
+  { heading: "median us", cell: (row) => row.verified ? micros(row.median_us) : "FAILED" },
+  { heading: "95% interval", cell: interval, importance: 2 },
+  { heading: "GB/s", cell: (row) => decimals(row.gbytes_per_s, 1), importance: 3 },
+  { heading: "% floor", cell: floorShare, importance: 4 },
+  { heading: "x dense", cell: (row) => decimals(row.speedup_vs_dense, 2) },
+  { heading: "error", cell: error, importance: 1 },
+];
+
+/**
+ * The rows as text, in blocks by case and in their order within it. `% floor` is the floor (bytes or
+ * arithmetic at the device's own rate, plus dispatches) over the median, `x dense` the speedup over
+ * the best dense kernel, `error` the relative distance from the f64 reference.
+ *
+ * @param width Most characters of a line; the least important columns that do not fit are left out.
+ */
+export function formatTable(rows: readonly ResultRow[], width = USUAL_WIDTH): string {
+  const cases = [...Map.groupBy(rows, (row) => row.case_id).values()]
+    // A run that ended early leaves cases of which the probes alone were measured.
+    .filter((all) => all.some(({ stage }) => stage !== "probe"));
+  const blocks = cases.map((all) => formatCase(all, width));
+  const leftOut = COLUMNS.map(({ heading }) => heading)
+    .filter((heading) => blocks.some((block) => block.leftOut.includes(heading)));
+  const note = leftOutNote(leftOut, "results.csv has all columns")
+    .flatMap((line) => wrapText(line, width)).join("\n");
+  return [...blocks.map(({ text }) => text), ...(note === "" ? [] : [note])].join("\n\n");
+}
+
+function formatCase(
+  all: readonly ResultRow[],
+  width: number,
+): { readonly text: string; readonly leftOut: readonly string[] } {
+  const [first] = all;
+  const rows = all.filter((row) => row.stage !== "probe");
+  const wrap = (text: string) => wrapText(text, width);
+  const tokens = first.lengths === "1"
+    ? "1 token"
+    : `${first.lengths.replaceAll(" ", ", ")} tokens`;
+  const heading = `${shapeName(shapeOf(first))}, ${tokens}`;
+  const columns = COLUMNS.filter((column) => rows.some((row) => column.cell(row) !== ""));
+  const cells = rows.map((row) => columns.map((column) => column.cell(row)));
+  const { lines, leftOut } = fitColumns(columns, cells, width);
+  const body = rows.flatMap((row, i) =>
+    row.verified ? [lines[i + 1]] : [lines[i + 1], ...wrap(`    ${row.failure}`)]
+  );
+  const settings = [...wrap(settingsOf(first, rows)), ...wrap(ceilingsOf(all))];
+  const top = [...wrap(heading), ...settings.filter((line) => line.trim()), ""];
+  return { text: [...top, lines[0], rule(lines), ...body].join("\n"), leftOut };
+}
+
+/** The device's ceilings as its probes found them; empty without probes. */
+function ceilingsOf(all: readonly ResultRow[]): string {
+  const probes = all.filter((row) => row.stage === "probe" && row.verified);
+  const last = (name: string) => probes.findLast((row) => row.kernel.startsWith(name));
+  const rate = (row: ResultRow | undefined, what: string) =>
+    row?.gbytes_per_s ? [`${what} ${row.gbytes_per_s.toFixed(0)} GB/s`] : [];
+  const chain = last("probe/chain");
+  const fma = last("probe/fma");
+  const parts = [
+    ...rate(last("probe/stream"), "streaming read"),
+    ...rate(last("probe/gather"), "row gather"),
+    ...(fma?.gflops_per_s ? [`f32 multiply-add ${fma.gflops_per_s.toFixed(0)} GFLOP/s`] : []),
+    ...(chain ? [`dependent dispatch ${micros(chain.median_us)} us`] : []),
+  ];
+  return parts.length ? `probes: ${parts.join(", ")}` : "";
+}
+
+function shapeOf({ q_heads, kv_heads, head_dim }: ResultRow) {
+  return { qHeads: q_heads, kvHeads: kv_heads, headDim: head_dim };
+}
+
+/** What else the block's rows have in common. */
+function settingsOf(row: ResultRow, rows: readonly ResultRow[]): string {
+  const caches = [...new Set(rows.map(({ cache }) => cache))].join(" or ");
+  const share = row.code_sharing === "head" ? "query head" : "KV head";
+  return `batch ${row.batch}, ${row.dtype}, ${row.bits}-bit codes per ${share} (${row.map}), ` +
+    `${row.selected} picked, windows of ${row.sink} sink and ${row.recent} recent, ${caches} cache ` +
+    `[${row.case_id}]`;
+}
+
+function interval({ ci_low_us: low, ci_high_us: high }: ResultRow): string {
+  return low === null || high === null ? "" : `${micros(low)}-${micros(high)}`;
+}
+
+function error({ rel_l2_err }: ResultRow): string {
+  // Exact stages have none at all.
+  return rel_l2_err === 0 ? "0" : rel_l2_err?.toExponential(1) ?? "";
+}
+
+/** A CPU's caches make its probes say little of what a kernel reaches: several times its floor. */
+function floorShare({ software, roofline_pct }: ResultRow): string {
+  return software ? "" : decimals(roofline_pct, 1);
+}
+
+function decimals(value: number | null, places: number): string {
+  return value?.toFixed(places) ?? "";
+}

@@ -1,0 +1,96 @@
+/** Columns of text, aligned. All but `terminalWidth` is pure. */
+
+/** How a column is headed and aligned. */
+export interface TextColumn {
+  readonly heading: string;
+  /** Words line up on the left, numbers on the right. */
+  readonly words?: boolean;
+  /** Where room is short, columns of the least importance go first; those without any stay. */
+  readonly importance?: number;
+}
+
+/** Columns of text of a width, and what did not fit. */
+export interface FittedColumns {
+  /** The headings, then a line for each row. */
+  readonly lines: readonly string[];
+  /** Headings of the columns that were left out for want of room, in their order. */
+  readonly leftOut: readonly string[];
+}
+
+const GAP = "  ";
+
+/** The headings and then a line for each row of `cells`, every column as wide as its widest cell. */
+export function alignColumns(
+  columns: readonly TextColumn[],
+  cells: readonly (readonly string[])[],
+): string[] {
+  const all = [columns.map(({ heading }) => heading), ...cells];
+  const widths = columns.map((_, i) => Math.max(...all.map((line) => line[i].length)));
+  return all.map((line) =>
+    line.map((cell, i) => columns[i].words ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))
+      .join(GAP).trimEnd()
+  );
+}
+
+/** {@linkcode alignColumns} without the least important columns that do not fit into `width`. */
+export function fitColumns(
+  columns: readonly TextColumn[],
+  cells: readonly (readonly string[])[],
+  width = Infinity,
+): FittedColumns {
+  const isDroppable = (column: TextColumn) => column.importance !== undefined;
+  const droppable = columns.filter(isDroppable).sort((a, b) => a.importance! - b.importance!);
+  for (let dropped = 0;; dropped++) {
+    const leftOut = droppable.slice(0, dropped);
+    const kept = columns.flatMap((column, i) => leftOut.includes(column) ? [] : [i]);
+    const lines = alignColumns(
+      kept.map((i) => columns[i]),
+      cells.map((line) => kept.map((i) => line[i])),
+    );
+    const fits = lines.every((line) => line.length <= width);
+    if (!fits && dropped < droppable.length) continue;
+    const headings = columns.filter((column) => leftOut.includes(column))
+      .map(({ heading }) => heading);
+    return { lines, leftOut: [...new Set(headings)] };
+  }
+}
+
+/** The sentence on columns that were left out; none for none. */
+export function leftOutNote(leftOut: readonly string[], where: string): string[] {
+  return leftOut.length === 0
+    ? []
+    : [`Not shown for want of room: ${leftOut.join(", ")}; ${where}.`];
+}
+
+/**
+ * Lines of at most `width` characters, broken at spaces, or within a word that is longer; the indent
+ * repeats.
+ */
+export function wrapText(text: string, width: number): string[] {
+  const indent = /^ */.exec(text)![0];
+  const room = Math.max(1, width - indent.length);
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.trim().split(/\s+/)) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (longer.length <= room) {
+      line = longer;
+      continue;
+    }
+    if (line !== "") lines.push(line);
+    line = word;
+    for (; line.length > room; line = line.slice(room)) lines.push(line.slice(0, room));
+  }
+  return [...lines, line].map((each) => indent + each);
+}
+
+/** A rule as long as the longest line. */
+export function rule(lines: readonly string[]): string {
+  return "-".repeat(Math.max(...lines.map((line) => line.length)));
+}
+
+/** Microseconds to about four digits: what a timing is good for; empty for null. */
+export function micros(us: number | null): string {
+  if (us === null) return "";
+  return us.toFixed(us < 100 ? 2 : us < 1000 ? 1 : 0);
+}

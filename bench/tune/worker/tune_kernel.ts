@@ -1,0 +1,129 @@
+/** Tunes one kernel for one problem on an open device. */
+import type { Contender, Params } from "../../../kernels/core/contender.ts";
+import type { Problem } from "../../../kernels/core/problem.ts";
+import type { MeasureContext } from "../../measure/context.ts";
+import { InputSets } from "../../measure/inputs/inputs.ts";
+import { candidateKey, candidateSpace } from "../../tuning/candidates.ts";
+import { roundSizes } from "../../tuning/halving.ts";
+import { measureTogether, samplingMs } from "./measure_candidates.ts";
+import type { Measured, TuneJob, TuneMessage, Unmeasured } from "../../tuning/messages.ts";
+import { exploreMs } from "../schedule.ts";
+import { countAllowed, nextCandidates, ranked, usualStrategy } from "../../tuning/strategies.ts";
+
+/** What a candidate costs on a GPU: it is compiled, checked and gets its share of a timing call. */
+const CANDIDATE_MS = 400;
+
+/** A job with its kernel found. */
+export interface KernelJob extends Omit<TuneJob, "kernel"> {
+  readonly contender: Contender;
+}
+
+/**
+ * Tries candidates until the budget is spent, halves them, measures the finalists and the defaults
+ * against each other, and tells all of it through `say`.
+ *
+ * @param begunMs `performance.now()` when the budget began to run.
+ */
+export async function tuneKernel(
+  context: MeasureContext,
+  job: KernelJob,
+  begunMs: number,
+  say: (message: TuneMessage) => void,
+): Promise<void> {
+  const { contender, problem, budgetMs, batch, seed } = job;
+  const space = candidateSpace(contender, problem, context.limits);
+  const allowed = countAllowed(space);
+  const spentMs = () => performance.now() - begunMs;
+  const affordable = (exploreMs(budgetMs) - spentMs()) / CANDIDATE_MS;
+  const strategy = job.strategy ?? usualStrategy(allowed, affordable);
+  say({ type: "opened", defaults: space.defaults, allowed, strategy });
+  if (finalsKnown(job.known, space.defaults)) {
+    say({ type: "done" });
+    return;
+  }
+  const inputs = openInputs(context, problem);
+  const tried = new Map(job.known.map((known) => [candidateKey(known.params), known]));
+  const left = new Map(job.leftOut.map((params) => [candidateKey(params), { params, us: null }]));
+  const standing = () =>
+    ranked([...tried.values()].filter(({ params }) => !left.has(candidateKey(params))));
+  const keep = (measured: Measured) => {
+    tried.set(candidateKey(measured.params), measured);
+    say({ type: "measured", ...measured });
+  };
+  const leave = (unmeasured: Unmeasured) => {
+    const { params } = unmeasured;
+    left.set(candidateKey(params), { params, us: null });
+    say({ type: "unmeasured", ...unmeasured });
+  };
+  try {
+    const late = () => spentMs() >= exploreMs(budgetMs);
+    const bench = { context, inputs, contender, noisePct: job.noisePct, say, keep, leave, late };
+    // However little time there is, a first batch is tried: the defaults are in it.
+    for (let first = tried.size === 0; first || !late(); first = false) {
+      const known = [...tried.values(), ...left.values()];
+      const next = nextCandidates(strategy, space, known, batch, seed);
+      if (next.length === 0) break;
+      await measureTogether(bench, next, "explore");
+      const usualUs = tried.get(candidateKey(space.defaults))?.us ?? 0;
+      if (samplingMs(usualUs) > budgetMs) {
+        const seconds = (usualUs / 1e6).toFixed(1);
+        say({ type: "refused", why: `a step takes ${seconds} s here, too long for its budget` });
+        return;
+      }
+    }
+    const sizes = roundSizes(standing().length);
+    for (const [i, size] of sizes.entries()) {
+      const order = standing();
+      if (order.length === 0) break;
+      const leftMs = budgetMs - spentMs();
+      // Where steps are long, fewer are finalists: two, however late it is.
+      const most = Math.max(2, Math.floor(leftMs / samplingMs(order[0].us)));
+      const best = order.slice(0, Math.min(size, most)).map(({ params }) => params);
+      const last = i === sizes.length - 1;
+      // What a run that was killed has measured of this round stands.
+      if (!last && best.every((params) => tried.get(candidateKey(params))!.phase !== "explore")) {
+        continue;
+      }
+      const all = last ? withDefaults(best, space.defaults, tried, left) : best;
+      // A hang among several could not be told to one of them; then they are measured apart.
+      const isDue = (params: Params) => tried.get(candidateKey(params))!.phase !== "final";
+      for (const part of batch === 1 ? all.filter(isDue).map((one) => [one]) : [all]) {
+        await measureTogether(bench, part, last ? "final" : "round");
+      }
+    }
+    say({ type: "done" });
+  } finally {
+    inputs.destroy();
+  }
+}
+
+/** The finalists, and the defaults beside them if they ran at all. */
+function withDefaults(
+  best: readonly Params[],
+  defaults: Params,
+  tried: ReadonlyMap<string, Measured>,
+  left: ReadonlyMap<string, unknown>,
+): readonly Params[] {
+  const key = candidateKey(defaults);
+  const there = best.some((params) => candidateKey(params) === key);
+  return there || left.has(key) || tried.get(key)?.us == null ? best : [...best, defaults];
+}
+
+/** Whether the last round is over: whoever was in it was measured together with the defaults. */
+function finalsKnown(known: readonly Measured[], defaults: Params): boolean {
+  const key = candidateKey(defaults);
+  const finals = known.filter(({ phase, us }) => phase === "final" && us !== null);
+  return finals.length > 1 && finals.some(({ params }) => candidateKey(params) === key);
+}
+
+function openInputs(
+  { device, facts, limits, settings, inputBytes }: MeasureContext,
+  problem: Problem,
+): InputSets {
+  return new InputSets(device, problem, {
+    limits,
+    seed: settings.seed,
+    unroll: !facts.software,
+    budgetBytes: inputBytes,
+  });
+}

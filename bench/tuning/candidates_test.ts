@@ -1,0 +1,71 @@
+import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import type { Params } from "../../kernels/core/contender.ts";
+import { LARGE_LIMITS as LIMITS } from "../../kernels/core/device_limits.ts";
+import { CONTENDERS, findContender } from "../../kernels/core/registry.ts";
+import { workgroupFacts } from "../../kernels/core/wgsl_facts.ts";
+import { problemOfCase } from "../tune/testing_space.ts";
+import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
+
+const CASE = ["--models", "llama-3.1-8b", "--kv", "32768"];
+const p = problemOfCase(...CASE);
+/** A code which the group shares: some contenders take no other. */
+const shared = problemOfCase(...CASE, "--sharing", "group", "--map", "random", "--bits", "128");
+
+for (const contender of CONTENDERS) {
+  Deno.test(`${contender.name}: its defaults are allowed, and so is some other candidate`, () => {
+    const space = candidateSpace(contender, contender.name.endsWith("_group") ? shared : p, LIMITS);
+    assert(space.allows(space.defaults));
+    let allowed = 0;
+    for (let i = 0; i < Math.min(space.size, 5000); i++) if (space.allows(space.at(i))) allowed++;
+    const enough = ["dense", "score", "attend"].includes(contender.stage) ? 24 : 2;
+    assertGreaterOrEqual(allowed, enough);
+  });
+}
+
+/** Two sizes are all that a bitonic sort has to choose. */
+const tuned = CONTENDERS.filter(({ name, stage }) =>
+  ["dense", "score", "attend", "select"].includes(stage) && name !== "select/bitonic"
+);
+
+for (const contender of tuned) {
+  Deno.test(`${contender.name}: declares three parameters and 24 valid candidates`, () => {
+    const space = candidateSpace(contender, p, LIMITS);
+    assertGreaterOrEqual(Object.keys(space.values).length, 3);
+    const all = Array.from({ length: space.size }, (_, i) => space.at(i));
+    const valid = all.filter((params) => !contender.refuses(p, params, LIMITS));
+    assertGreaterOrEqual(valid.length, 24);
+  });
+}
+
+Deno.test("every combination is there once, and nothing that a smaller device refuses", () => {
+  const split = findContender("dense/split");
+  const space = candidateSpace(split, p, LIMITS);
+  const all = Array.from({ length: space.size }, (_, i) => space.at(i));
+  assertEquals(new Set(all.map(candidateKey)).size, space.size);
+  const small = { ...LIMITS, maxComputeWorkgroupStorageSize: 8192 };
+  const allowed = all.filter(candidateSpace(split, p, small).allows);
+  const bytesOf = (params: Params) =>
+    Math.max(
+      ...split.plan(p, params).dispatches.map(({ kernel, params }) =>
+        workgroupFacts(kernel.source, params).bytes
+      ),
+    );
+  assert(allowed.length > 0 && allowed.every((params) => bytesOf(params) <= 8192));
+  assert(all.some((params) => bytesOf(params) > 8192));
+});
+
+Deno.test("a merge is compared with merges of as many partials", () => {
+  const space = candidateSpace(findContender("merge/merge"), p, LIMITS);
+  assert(space.allows({ ...space.defaults, SLICES: 4 }));
+  assert(!space.allows({ ...space.defaults, SPLITS: 8 }));
+});
+
+Deno.test("neighbours are one step away, from values beside the list too", () => {
+  const space = candidateSpace(findContender("dense/split"), p, LIMITS);
+  const from: Params = { ...space.defaults, WORKGROUP: 64, LANES: 16, TOKENS: 3 };
+  const changed = neighbours(space, from).flatMap((next) =>
+    Object.entries(next).filter(([name, value]) => value !== from[name])
+  ).filter(([name]) => name !== "SPLITS");
+  const steps = [["WORKGROUP", 128], ["LANES", 8], ["LANES", 32], ["TOKENS", 2], ["TOKENS", 4]];
+  assertEquals(changed, steps as [string, number][]);
+});
