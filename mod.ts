@@ -99,7 +99,7 @@
  * A decoder tries its device before it relies on it. {@linkcode checkDevice} tells what came of that,
  * and {@linkcode readHandOver} which {@linkcode HandOver} is known to be safe beyond the default.
  *
- * Beneath it, {@linkcode CONTENDERS} lists every kernel as a {@linkcode Contender}, whose plan for a
+ * Beneath it, {@linkcode VARIANTS} lists every kernel as a {@linkcode Variant}, whose plan for a
  * problem {@linkcode compilePlan}, {@linkcode bindProgram} and {@linkcode recordProgram} run; the
  * `...Reference` functions say in f64 what each stage must compute.
  *
@@ -112,7 +112,6 @@ export {
   type Binding,
   type BufferRole,
   type BufferSpec,
-  type Contender,
   type Cost,
   costBytes,
   type DeviceLimits,
@@ -123,7 +122,8 @@ export {
   type Params,
   type Plan,
   type Stage,
-} from "./kernels/core/contender.ts";
+  type Variant,
+} from "./kernels/core/variant.ts";
 export { denseReference } from "./kernels/dense/reference.ts";
 export {
   joinMapHeads,
@@ -202,7 +202,7 @@ export {
   type ProgramStep,
   recordProgram,
 } from "./kernels/core/program.ts";
-export { CONTENDERS, findContender } from "./kernels/core/registry.ts";
+export { findVariant, VARIANTS } from "./kernels/core/registry.ts";
 export { InvalidFileError } from "./kernels/maps/safetensors.ts";
 export { histogramReference, scoreReference } from "./kernels/score/reference.ts";
 export { selectReference } from "./kernels/select/reference.ts";

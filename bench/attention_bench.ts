@@ -4,12 +4,12 @@
  * parameters are used where there are any, and named; `deno bench -A -- --no-tuned` leaves them out.
  * @module
  */
-import type { Contender, Params } from "../kernels/core/contender.ts";
+import type { Params, Variant } from "../kernels/core/variant.ts";
 import { type Problem, shapeName } from "../kernels/core/problem.ts";
-import { CONTENDERS } from "../kernels/core/registry.ts";
+import { VARIANTS } from "../kernels/core/registry.ts";
 import { casesOf } from "./cases/cases.ts";
-import { eligible } from "./measure/context.ts";
-import { type Contestant, prepare, PROMPT_STAGES } from "./measure/contestant.ts";
+import { eligible } from "./measure/session.ts";
+import { prepare, type PreparedVariant, PROMPT_STAGES } from "./measure/prepared_variant.ts";
 import { openCheckedDevice } from "./measure/device/checked_device.ts";
 import { openAdapter } from "./edge/open_adapter.ts";
 import { InputSets } from "./measure/inputs/inputs.ts";
@@ -39,22 +39,22 @@ for (const { problem } of casesOf(parseOptions(CASES))) {
     budgetBytes: info.software ? 2e9 : 6e9,
     unroll: !info.software,
   });
-  for (const contender of eligible({ features, limits }, problem, CONTENDERS).able) {
-    const steps = PROMPT_STAGES.includes(contender.stage) ? 1 : STEPS;
+  for (const variant of eligible({ features, limits }, problem, VARIANTS).able) {
+    const steps = PROMPT_STAGES.includes(variant.stage) ? 1 : STEPS;
     const { params, note } = await chooseParams(
       { facts: info, limits, tuning },
-      contender,
+      variant,
       problem,
     );
-    addBench(inputs, contender, params, steps, {
-      name: note === null ? contender.name : `${contender.name} (${note})`,
-      group: groupName(problem, steps, contender),
-      baseline: contender.name === BASELINE,
+    addBench(inputs, variant, params, steps, {
+      name: note === null ? variant.name : `${variant.name} (${note})`,
+      group: groupName(problem, steps, variant),
+      baseline: variant.name === BASELINE,
     });
   }
 }
 
-function groupName(problem: Problem, steps: number, { stage }: Contender): string {
+function groupName(problem: Problem, steps: number, { stage }: Variant): string {
   const what = PROMPT_STAGES.includes(stage)
     ? "the whole prompt"
     : steps === 1
@@ -65,14 +65,14 @@ function groupName(problem: Problem, steps: number, { stage }: Contender): strin
 
 function addBench(
   inputs: InputSets,
-  contender: Contender,
+  variant: Variant,
   params: Params,
   steps: number,
   naming: { name: string; group: string; baseline: boolean },
 ): void {
-  let ready: Promise<Contestant> | undefined;
+  let ready: Promise<PreparedVariant> | undefined;
   let step = 0;
-  const encode = ({ record }: Contestant) => {
+  const encode = ({ record }: PreparedVariant) => {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (let i = 0; i < steps; i++) record(pass, step++);
@@ -82,8 +82,8 @@ function addBench(
   Deno.bench({
     ...naming,
     async fn(b) {
-      const contestant = await (ready ??= prepareVerified(inputs, contender, params));
-      const [untimed, timed] = [encode(contestant), encode(contestant)];
+      const prepared = await (ready ??= prepareVerified(inputs, variant, params));
+      const [untimed, timed] = [encode(prepared), encode(prepared)];
       // The clock sinks in the 10 ms that an await costs: the same work right before brings it
       // back. The call, not the await, is what blocks until the GPU is idle.
       device.queue.submit([untimed]);
@@ -100,13 +100,13 @@ function addBench(
 /** Nothing is timed that is not right. */
 async function prepareVerified(
   inputs: InputSets,
-  contender: Contender,
+  variant: Variant,
   params: Params,
-): Promise<Contestant> {
-  const contestant = await prepare(inputs, contender, params, info.software);
-  const verdict = await contestant.verify(0);
+): Promise<PreparedVariant> {
+  const prepared = await prepare(inputs, variant, params, info.software);
+  const verdict = await prepared.verify(0);
   if (!verdict.ok) {
-    throw new Error(`${contender.name} FAILED its check: ${JSON.stringify(verdict.worst)}`);
+    throw new Error(`${variant.name} FAILED its check: ${JSON.stringify(verdict.worst)}`);
   }
-  return contestant;
+  return prepared;
 }

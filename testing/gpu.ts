@@ -1,6 +1,6 @@
 /** Test support: a GPU without a GPU, whose time passes by arithmetic and whose clock may be false. */
 import type { Record, WallClock } from "../bench/measure/clock/gpu_passes.ts";
-import type { Entrant } from "../bench/measure/clock/sampler.ts";
+import type { Workload } from "../bench/measure/clock/sampler.ts";
 
 /** A pass as its stamps see it. */
 export interface FakePass {
@@ -47,8 +47,8 @@ export function work(name: string, us: number): Record {
   };
 }
 
-/** An entrant whose steps take `us` microseconds. */
-export function entrant(name: string, us: number): Entrant {
+/** An workload whose steps take `us` microseconds. */
+export function workload(name: string, us: number): Workload {
   return { name, record: (pass) => work(name, us)(pass) };
 }
 

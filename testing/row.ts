@@ -71,7 +71,7 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
   };
 }
 
-/** A row of a contender whose check failed. */
+/** A row of a variant whose check failed. */
 export function makeFailedRow(changes: Partial<ResultRow> = {}): ResultRow {
   return makeRow({
     median_us: null,

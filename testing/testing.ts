@@ -1,8 +1,8 @@
-/** Test support: runs a contender on made-up inputs with everything else poisoned. */
+/** Test support: runs a variant on made-up inputs with everything else poisoned. */
 import { openAdapter } from "../bench/edge/open_adapter.ts";
 import { openDevice } from "../bench/measure/device/adapter.ts";
-import type { Contender, DeviceLimits, Params } from "../kernels/core/contender.ts";
-import type { ReadBytes } from "../kernels/verify/judge.ts";
+import type { DeviceLimits, Params, Variant } from "../kernels/core/variant.ts";
+import type { ReadBytes } from "../kernels/verify/verify.ts";
 import { limitsOf } from "../kernels/core/device_limits.ts";
 import type { Problem } from "../kernels/core/problem.ts";
 import {
@@ -39,29 +39,29 @@ export async function openTestDevice(
   return { device, features, limits, uncaptured };
 }
 
-/** Whether a device has what a contender cannot do without. */
-export function canRun({ features }: TestDevice, contender: Contender): boolean {
-  return contender.features.every((feature) => features.has(feature));
+/** Whether a device has what a variant cannot do without. */
+export function canRun({ features }: TestDevice, variant: Variant): boolean {
+  return variant.features.every((feature) => features.has(feature));
 }
 
 /** Byte of poisoned memory: as f32 it is NaN, as an index or a count far too large. */
 const POISON = 0xff;
 
 /**
- * Runs a contender once over `inputs`; all other buffers start as poison.
+ * Runs a variant once over `inputs`; all other buffers start as poison.
  *
- * @returns what the contender left in its buffers, inputs included.
+ * @returns what the variant left in its buffers, inputs included.
  * @throws {Error} for any GPU error, captured or not.
  */
-export async function runContender(
+export async function runVariant(
   { device, limits, uncaptured }: TestDevice,
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   params: Params,
   inputs: Inputs,
   { unroll = false }: { readonly unroll?: boolean } = {},
 ): Promise<ReadBytes> {
-  const plan = contender.plan(p, params);
+  const plan = variant.plan(p, params);
   checkFits(plan, limits);
   const program = await compilePlan(device, plan, { unroll });
   device.pushErrorScope("validation");
@@ -83,9 +83,9 @@ export async function runContender(
   const contents = await readAll(device, buffers);
   for (const buffer of Object.values(buffers)) buffer.destroy();
   const error = await scope ?? uncaptured[0];
-  if (error) throw new Error(`${contender.name}: GPU error: ${error.message}`);
+  if (error) throw new Error(`${variant.name}: GPU error: ${error.message}`);
   return (name, byteOffset, byteLength) => {
-    if (!contents[name]) throw new Error(`${contender.name} has no buffer ${name}`);
+    if (!contents[name]) throw new Error(`${variant.name} has no buffer ${name}`);
     return Promise.resolve(contents[name].subarray(byteOffset, byteOffset + byteLength));
   };
 }

@@ -1,6 +1,6 @@
 /** Test support: Dawn's null backend, which compiles WGSL with Tint and needs no driver. */
 import { create } from "webgpu";
-import type { DeviceLimits } from "../kernels/core/contender.ts";
+import type { DeviceLimits } from "../kernels/core/variant.ts";
 import { limitsOf } from "../kernels/core/device_limits.ts";
 
 /** A device that compiles and validates, and computes nothing. */

@@ -3,7 +3,7 @@ import { readBytes } from "../bench/measure/device/run_once.ts";
 import { generateKv } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
-import type { ReadBytes } from "../kernels/verify/judge.ts";
+import type { ReadBytes } from "../kernels/verify/verify.ts";
 import { codeHeads, kvBytes, mapNumbers, type Problem } from "../kernels/core/problem.ts";
 import type { Decoder } from "../kernels/decoder/decoder.ts";
 
@@ -19,7 +19,7 @@ export function submit(
   device.queue.submit([encoder.finish()]);
 }
 
-/** Reads a decoder's buffers, for the judge. */
+/** Reads a decoder's buffers, for the verify. */
 export function reader(device: GPUDevice, { buffers }: Decoder): ReadBytes {
   return (name, offset, length) => readBytes(device, buffers[name], offset, length);
 }

@@ -1,9 +1,9 @@
 /**
- * The problems that contenders are tested on: a pairwise grid, in which every two values of two
+ * The problems that variants are tested on: a pairwise grid, in which every two values of two
  * different factors meet in some problem, and corners that no grid meets.
  */
 import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../fixtures/generate.ts";
-import type { Stage } from "../kernels/core/contender.ts";
+import type { Stage } from "../kernels/core/variant.ts";
 import { checkProblem, type Problem, roundCapacity } from "../kernels/core/problem.ts";
 import type { InputOptions } from "./testing_inputs.ts";
 

@@ -1,12 +1,12 @@
 /**
- * Inputs of a contender's plan. What earlier stages would have made comes from the references, so
+ * Inputs of a variant's plan. What earlier stages would have made comes from the references, so
  * that each stage is tested alone; what lies past a sequence's length is poison.
  */
 import { type CodeKind, generateCodes, generateKv, type KvKind } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
 import { createRandom } from "../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
-import type { Contender, Params } from "../kernels/core/contender.ts";
+import type { Params, Variant } from "../kernels/core/variant.ts";
 import { NO_SINK_LOGIT } from "../kernels/core/layout.ts";
 import {
   codeHeads,
@@ -40,14 +40,14 @@ export interface InputOptions {
 /** Seeds of the random streams that are not those of generateKv. */
 const STREAM = { maps: 101, sinks: 102, partials: 103, prompts: 104 } as const;
 
-/** The contents of every input buffer of a contender's plan. */
+/** The contents of every input buffer of a variant's plan. */
 export function makeInputs(
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   params: Params,
   options: InputOptions,
 ): Inputs {
-  const wanted = Object.entries(contender.plan(p, params).buffers)
+  const wanted = Object.entries(variant.plan(p, params).buffers)
     .filter(([name, { role }]) => role === "input" || name === "codes")
     .map(([name]) => name);
   const has = (...names: string[]) => names.some((name) => wanted.includes(name));
@@ -59,7 +59,7 @@ export function makeInputs(
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
   const lists = has("codes", "query_codes", "distances", "selected")
-    ? makeLists(contender, p, params, options)
+    ? makeLists(variant, p, params, options)
     : undefined;
   if (lists) Object.assign(made, lists.buffers);
   if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values")) {
@@ -148,7 +148,7 @@ function randomPartials(
 
 /** Codes, and what the score and select references make of them. */
 function makeLists(
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   params: Params,
   { lengths, seed, codeKind: kind }: InputOptions,
@@ -169,7 +169,7 @@ function makeLists(
     const length = lengths[Math.floor(list / codeHeads(p))];
     const start = list * p.capacity;
     // The step itself makes the newest token's code.
-    const newest = contender.stage === "pipeline" ? length - 1 : length;
+    const newest = variant.stage === "pipeline" ? length - 1 : length;
     codes.fill(0xffffffff, (start + newest) * words, (start + p.capacity) * words);
     const found = scoreReference(
       queryCodes.subarray(list * queries * words, (list + 1) * queries * words),
@@ -188,7 +188,7 @@ function makeLists(
   const buffers = {
     query_codes: queryCodes,
     // An encoder starts from an empty cache, so that what it does not write shows.
-    codes: contender.stage.startsWith("encode") ? codes.fill(0xffffffff) : codes,
+    codes: variant.stage.startsWith("encode") ? codes.fill(0xffffffff) : codes,
     distances,
     block_histograms: histograms,
     selected,

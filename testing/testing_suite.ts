@@ -1,51 +1,51 @@
-/** The tests that every contender of a stage must pass; each stage's test file registers its own. */
+/** The tests that every variant of a stage must pass; each stage's test file registers its own. */
 import { assert, assertEquals } from "@std/assert";
-import type { Contender, Params, Stage } from "../kernels/core/contender.ts";
-import { judge } from "../kernels/verify/judge.ts";
+import type { Params, Stage, Variant } from "../kernels/core/variant.ts";
+import { verify } from "../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../kernels/merge/hand_over.ts";
 import { codeHeads, codeWords } from "../kernels/core/problem.ts";
-import { CONTENDERS } from "../kernels/core/registry.ts";
+import { VARIANTS } from "../kernels/core/registry.ts";
 import {
   canRun,
   type Inputs,
   makeInputs,
   openTestDevice,
-  runContender,
+  runVariant,
   type TestDevice,
 } from "./testing.ts";
 import { describeCase, gridOf, type TestCase } from "./testing_grid.ts";
 
-/** Fewest problems that a contender must have run of a grid for the grid to mean anything. */
+/** Fewest problems that a variant must have run of a grid for the grid to mean anything. */
 const FEWEST_CASES = 5;
 
-/** Fewest corners, where there are so many: a contender that refused them all would go untested. */
+/** Fewest corners, where there are so many: a variant that refused them all would go untested. */
 const FEWEST_CORNERS = 3;
 
 /** Combinations of tunables on which "results do not depend on parameters" is tested. */
 const PARAMETER_SETS = 5;
 
-/** The contenders of a stage. */
-export function contendersOf(stage: Stage): Contender[] {
-  return CONTENDERS.filter((contender) => contender.stage === stage);
+/** The variants of a stage. */
+export function variantsOf(stage: Stage): Variant[] {
+  return VARIANTS.filter((variant) => variant.stage === stage);
 }
 
-/** Asserts that a contender computes what the reference does. */
+/** Asserts that a variant computes what the reference does. */
 export async function assertCorrect(
   testDevice: TestDevice,
-  contender: Contender,
+  variant: Variant,
   test: TestCase,
-  params: Params = contender.defaults(test.p, testDevice.limits),
+  params: Params = variant.defaults(test.p, testDevice.limits),
   { unroll = false }: { readonly unroll?: boolean } = {},
 ): Promise<void> {
-  const where = `${contender.name} ${JSON.stringify(params)} on ${describeCase(test)}`;
-  const inputs = makeInputs(contender, test.p, params, test.options);
-  const read = await runContender(testDevice, contender, test.p, params, inputs, { unroll })
+  const where = `${variant.name} ${JSON.stringify(params)} on ${describeCase(test)}`;
+  const inputs = makeInputs(variant, test.p, params, test.options);
+  const read = await runVariant(testDevice, variant, test.p, params, inputs, { unroll })
     .catch((error) => {
       throw new Error(`${error.message}\n${where}`, { cause: error });
     });
-  const { ok, relL2, worst } = await judge(contender, test.p, params, read);
+  const { ok, relL2, worst } = await verify(variant, test.p, params, read);
   assert(ok, `relative error ${relL2}, worst ${JSON.stringify(worst)}\n${where}`);
-  if (contender.stage === "encode_append" || contender.stage === "pipeline") {
+  if (variant.stage === "encode_append" || variant.stage === "pipeline") {
     assertOldCodes(test, inputs, await read("codes", 0, inputs.codes.byteLength), where);
   }
 }
@@ -78,9 +78,9 @@ const SMALL_IS_LIGHT = ["TILE", "TOKENS", "WORKGROUP", "ROWS", "COLUMN_THREADS",
  * The defaults, but small workgroups with little work each: on a software adapter, these compile
  * several times faster.
  */
-function lightParams({ limits }: TestDevice, contender: Contender, { p }: TestCase): Params {
-  let params = contender.defaults(p, limits);
-  for (const [name, values] of Object.entries(contender.tunables)) {
+function lightParams({ limits }: TestDevice, variant: Variant, { p }: TestCase): Params {
+  let params = variant.defaults(p, limits);
+  for (const [name, values] of Object.entries(variant.tunables)) {
     const kind = name.split(".").at(-1);
     const ascending = [...values].sort((a, b) => a - b);
     const wanted = SMALL_IS_LIGHT.includes(kind!)
@@ -89,22 +89,22 @@ function lightParams({ limits }: TestDevice, contender: Contender, { p }: TestCa
       ? ascending.reverse()
       : [];
     const value = wanted.find((value) =>
-      contender.refuses(p, { ...params, [name]: value }, limits) === undefined
+      variant.refuses(p, { ...params, [name]: value }, limits) === undefined
     );
     if (value !== undefined) params = { ...params, [name]: value };
   }
   return params;
 }
 
-/** A few settings that a contender accepts for a problem, with as many of all values as will go. */
-function parameterSets({ limits }: TestDevice, contender: Contender, { p }: TestCase): Params[] {
-  let all: Params[] = [contender.defaults(p, limits)];
-  for (const [name, values] of Object.entries(contender.tunables)) {
+/** A few settings that a variant accepts for a problem, with as many of all values as will go. */
+function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase): Params[] {
+  let all: Params[] = [variant.defaults(p, limits)];
+  for (const [name, values] of Object.entries(variant.tunables)) {
     // Thinned as it grows, by a step that is no multiple of a list's length.
     all = all.flatMap((params) => values.map((value) => ({ ...params, [name]: value })))
       .filter((_, i, list) => list.length <= 5000 || i % 7 === 0);
   }
-  let rest = all.filter((params) => contender.refuses(p, params, limits) === undefined);
+  let rest = all.filter((params) => variant.refuses(p, params, limits) === undefined);
   const chosen: Params[] = [];
   const unseen = (params: Params) =>
     Object.entries(params).filter(([name, v]) => chosen.every((c) => c[name] !== v)).length;
@@ -118,11 +118,11 @@ function parameterSets({ limits }: TestDevice, contender: Contender, { p }: Test
 }
 
 /**
- * Registers the tests of a stage's contenders, on one device for the whole file.
+ * Registers the tests of a stage's variants, on one device for the whole file.
  *
  * @param small The cases on which parameters and unrolling are tested: of several, the first that
- * a contender runs.
- * @param corners Cases that the grid does not have; a contender that refuses one is not tested on it.
+ * a variant runs.
+ * @param corners Cases that the grid does not have; a variant that refuses one is not tested on it.
  */
 export function testStage(
   stage: Stage,
@@ -132,13 +132,13 @@ export function testStage(
 ): void {
   const grid = gridOf(stage);
   const smallOnes = [small].flat();
-  for (const contender of contendersOf(stage)) {
-    const ignore = !canRun(testDevice, contender);
+  for (const variant of variantsOf(stage)) {
+    const ignore = !canRun(testDevice, variant);
     const test = (name: string, fn: () => Promise<void>) =>
-      Deno.test({ name: `${contender.name}: ${name}`, ignore, fn });
+      Deno.test({ name: `${variant.name}: ${name}`, ignore, fn });
     const runs = ({ p }: TestCase) => {
-      const params = contender.defaults(p, testDevice.limits);
-      return contender.refuses(p, params, testDevice.limits) === undefined;
+      const params = variant.defaults(p, testDevice.limits);
+      return variant.refuses(p, params, testDevice.limits) === undefined;
     };
 
     const able = Object.entries(corners).filter(([, corner]) => runs(corner));
@@ -152,34 +152,34 @@ export function testStage(
         `only ${able.length} of ${most} corners`,
       );
       for (const each of cases) {
-        const params = lightParams(testDevice, contender, each);
-        await assertCorrect(testDevice, contender, each, params);
+        const params = lightParams(testDevice, variant, each);
+        await assertCorrect(testDevice, variant, each, params);
       }
     });
 
     for (const [name, corner] of able) {
-      test(name, () => assertCorrect(testDevice, contender, corner));
+      test(name, () => assertCorrect(testDevice, variant, corner));
     }
 
     const own = smallOnes.find(runs) ?? smallOnes[0];
     test("does not depend on its parameters", async () => {
-      const sets = parameterSets(testDevice, contender, own);
+      const sets = parameterSets(testDevice, variant, own);
       assert(sets.length > 1, "only one setting of the parameters runs");
-      for (const params of sets) await assertCorrect(testDevice, contender, own, params);
+      for (const params of sets) await assertCorrect(testDevice, variant, own, params);
     });
 
-    const handOver = Object.keys(contender.defaults(own.p, testDevice.limits))
+    const handOver = Object.keys(variant.defaults(own.p, testDevice.limits))
       .find((name) => name.split(".").at(-1) === "HAND_OVER");
     for (const [name, code] of handOver ? Object.entries(HAND_OVER_CODE) : []) {
       test(`computes the same with a hand-over by ${name}`, async () => {
-        const params = lightParams(testDevice, contender, own);
-        await assertCorrect(testDevice, contender, own, { ...params, [handOver!]: code });
+        const params = lightParams(testDevice, variant, own);
+        await assertCorrect(testDevice, variant, own, { ...params, [handOver!]: code });
       });
     }
 
     test("computes the same with its loops written out", async () => {
-      const params = lightParams(testDevice, contender, own);
-      await assertCorrect(testDevice, contender, own, params, { unroll: true });
+      const params = lightParams(testDevice, variant, own);
+      await assertCorrect(testDevice, variant, own, params, { unroll: true });
     });
   }
 

@@ -1,6 +1,6 @@
 /**
  * Checks the checks: plants one wrong sign in each kernel in turn and demands that the tests of
- * every contender that runs it fail, and that the main job lists each of them as FAILED, leaves its
+ * every variant that runs it fail, and that the main job lists each of them as FAILED, leaves its
  * times empty and exits 1. Works on a copy of the tree. Arguments name the kernels to break instead
  * of all (`deno task mutate merge/merge`); exits 1 if any was missed.
  *
@@ -11,7 +11,7 @@
  */
 import { parse } from "@std/csv";
 import { casesOf } from "../bench/cases/cases.ts";
-import { eligible } from "../bench/measure/context.ts";
+import { eligible } from "../bench/measure/session.ts";
 import { exitHelp } from "../bench/edge/exit_codes.ts";
 import { helpOrVersion } from "../bench/edge/help_or_version.ts";
 import { matching } from "../bench/cases/kernel_globs.ts";
@@ -20,7 +20,7 @@ import { readFlags } from "../bench/flags/read_flags.ts";
 import { runCommand } from "../bench/edge/run_command.ts";
 import { UsageError } from "../bench/base/usage_error.ts";
 import { openTestDevice } from "../testing/testing.ts";
-import { CONTENDERS } from "../kernels/core/registry.ts";
+import { VARIANTS } from "../kernels/core/registry.ts";
 import { MUTANTS, plant } from "./mutants.ts";
 
 /** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
@@ -29,7 +29,7 @@ const PROBLEM = ["--shape", "4x1x64", "--kv", "5000", "--max-time", "0.2"];
 /** That of a prompt's attention, which a software adapter would be at for minutes. */
 const PROMPT_PROBLEM = PROBLEM.with(3, "700");
 
-/** That of a code which the group shares: some contenders take no other. */
+/** That of a code which the group shares: some variants take no other. */
 const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 
 /** A kernel that spins where a sign is wrong must not stop the rest. */
@@ -49,20 +49,20 @@ export function kernelFiles(): string[] {
     );
 }
 
-/** What the failed tests of a TAP report said, by the contender that their names begin with. */
+/** What the failed tests of a TAP report said, by the variant that their names begin with. */
 export function failures(tap: string): Map<string, string> {
   const found = tap.matchAll(/^not ok \d+ - ([^:\n]+): [^\n]*\n +---\n(.*)$/gm);
-  return new Map(Array.from(found, ([, contender, message]) => [contender, message]));
+  return new Map(Array.from(found, ([, variant, message]) => [variant, message]));
 }
 
-/** Why a contender's tests do not count as having caught a mutant; null if they do. */
+/** Why a variant's tests do not count as having caught a mutant; null if they do. */
 export function missedByTests(message: string | undefined): string | null {
   if (message === undefined) return "no test failed";
   if (/does not compile|makes no pipeline/.test(message)) return "does not compile";
   return message.includes("relative error") ? null : `failed for another reason: ${message}`;
 }
 
-/** Why a contender's row does not count as having caught a mutant; null if it does. */
+/** Why a variant's row does not count as having caught a mutant; null if it does. */
 export function missedByRow(row: Readonly<Record<string, string | undefined>> | undefined) {
   if (row === undefined) return "no row";
   return row.verified === "false" && row.median_us === "" && row.failure !== "" ? null : "verified";
@@ -80,10 +80,10 @@ async function deno(cwd: string, ...args: string[]) {
   return { code, out, err };
 }
 
-/** The problem that shows what contenders of one kind do. */
-function problemOf(contenders: readonly string[]): readonly string[] {
-  if (contenders.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
-  return contenders.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
+/** The problem that shows what variants of one kind do. */
+function problemOf(variants: readonly string[]): readonly string[] {
+  if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
+  return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }
 
 /** Kernels that run only where no workgroup may join what others left. */
@@ -91,50 +91,50 @@ const JOINING = ["merge/join_splits"];
 
 function benchmark(
   copy: string,
-  contenders: readonly string[],
+  variants: readonly string[],
   results: string,
   more: readonly string[] = [],
 ) {
-  const problem = problemOf(contenders);
-  const flags = [...problem, "--kernels", contenders.join(), "--out", results, ...more];
+  const problem = problemOf(variants);
+  const flags = [...problem, "--kernels", variants.join(), "--out", results, ...more];
   return deno(copy, "run", "-A", "--no-check", "bench/run/main.ts", ...flags);
 }
 
-/** Runs the tests against the reference; says which contenders let the mutant pass, and why. */
+/** Runs the tests against the reference; says which variants let the mutant pass, and why. */
 async function runTests(
   copy: string,
   kernel: string,
-  contenders: readonly string[],
+  variants: readonly string[],
 ): Promise<string[]> {
-  const stages = new Set(contenders.map((name) => name.split("/")[0]));
+  const stages = new Set(variants.map((name) => name.split("/")[0]));
   const files = Array.from(stages, (stage) => `kernels/${stage}/${stage}_test.ts`);
   const test = JOINING.includes(kernel)
     ? "computes the same with a hand-over by dispatch"
     // The grid of whole steps is of short sequences; sorting takes several runs to go wrong.
     : "(equals the reference|several blocks and codes that tie)";
-  const filter = `/^(${contenders.join("|")}): ${test}/`;
+  const filter = `/^(${variants.join("|")}): ${test}/`;
   const flags = ["-A", "--no-check", "--reporter=tap", "--filter", filter];
   const { code, out, err } = await deno(copy, "test", ...flags, ...files);
   const failed = failures(out);
-  const missed = contenders.map((name) => [name, missedByTests(failed.get(name))])
+  const missed = variants.map((name) => [name, missedByTests(failed.get(name))])
     .filter(([, why]) => why !== null).map(([name, why]) => `${name}: ${why}`);
   return code === 0 && missed.length === 0 ? [`deno test exits 0: ${err}`] : missed;
 }
 
-/** Runs the main job; says which contenders it does not list as FAILED, and why. */
+/** Runs the main job; says which variants it does not list as FAILED, and why. */
 async function runBench(
   copy: string,
   kernel: string,
-  contenders: readonly string[],
+  variants: readonly string[],
 ): Promise<string[]> {
   const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });
   const more = JOINING.includes(kernel) ? ["--hand-over", "dispatch"] : [];
-  const { code, out, err } = await benchmark(copy, contenders, results, more);
+  const { code, out, err } = await benchmark(copy, variants, results, more);
   const missed: string[] = [];
   if (code !== 1) missed.push(`exit code ${code}: ${err.trim().split("\n").at(-1)}`);
-  if (!err.includes(`FAILED: ${contenders.join(", ")}\n`)) missed.push("not said on stderr");
+  if (!err.includes(`FAILED: ${variants.join(", ")}\n`)) missed.push("not said on stderr");
   const rows = parse(await Deno.readTextFile(`${results}/results.csv`), { skipFirstRow: true });
-  for (const name of contenders) {
+  for (const name of variants) {
     // The names of the table's columns: kernel, stage, median.
     const listed = new RegExp(`^${name} +\\w+ +FAILED`, "m").test(out);
     const why = missedByRow(rows.find(({ kernel }) => kernel === name)) ??
@@ -154,20 +154,20 @@ function copyTree(from: string, to: string): void {
   }
 }
 
-/** The contenders that run each kernel on this device. */
-async function contendersByKernel(): Promise<Map<string, string[]>> {
+/** The variants that run each kernel on this device. */
+async function variantsByKernel(): Promise<Map<string, string[]>> {
   const { device, features, limits } = await openTestDevice();
   device.destroy();
   const users = new Map<string, string[]>();
-  for (const contender of CONTENDERS) {
-    const { problem } = casesOf(parseOptions(problemOf([contender.name])))[0];
-    if (eligible({ features, limits }, problem, [contender]).able.length === 0) continue;
+  for (const variant of VARIANTS) {
+    const { problem } = casesOf(parseOptions(problemOf([variant.name])))[0];
+    if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
     const names = (["barrier", "dispatch"] as const).flatMap((handOver) => {
-      const params = contender.defaults(problem, { ...limits, handOver });
-      return contender.plan(problem, params).dispatches.map(({ kernel }) => kernel.name);
+      const params = variant.defaults(problem, { ...limits, handOver });
+      return variant.plan(problem, params).dispatches.map(({ kernel }) => kernel.name);
     });
     for (const name of new Set(names)) {
-      users.set(name, [...users.get(name) ?? [], contender.name]);
+      users.set(name, [...users.get(name) ?? [], variant.name]);
     }
   }
   return users;
@@ -177,14 +177,14 @@ async function contendersByKernel(): Promise<Map<string, string[]>> {
 async function tryMutant(copy: string, kernel: string, users: readonly string[]) {
   const mutant = MUTANTS.find((mutant) => mutant.kernel === kernel);
   if (!mutant) return ["tools/mutants.ts has no mutant of it"];
-  if (users.length === 0) return ["no contender runs it on this device"];
+  if (users.length === 0) return ["no variant runs it on this device"];
   const file = `${copy}/kernels/${kernel}.wgsl`;
   const source = await Deno.readTextFile(file);
   try {
     await Deno.writeTextFile(file, plant(source, mutant));
     const [tests, bench] = await Promise.all([
       runTests(copy, kernel, users),
-      // One run has one problem: contenders of another kind are left to the tests.
+      // One run has one problem: variants of another kind are left to the tests.
       runBench(copy, kernel, users.filter((name) => problemOf([name]) === problemOf([users[0]]))),
     ]);
     return [...tests.map((why) => `tests: ${why}`), ...bench.map((why) => `bench: ${why}`)];
@@ -231,7 +231,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const kernels = chooseKernels(args);
-  const users = await contendersByKernel();
+  const users = await variantsByKernel();
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
   try {

@@ -1,5 +1,5 @@
 /** What a run asks for: the part of its options that says which problems and kernels. */
-import type { Contender } from "../../kernels/core/contender.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import type { CodeSharing, KvDtype, MapShape, Shape, TopK } from "../../kernels/core/problem.ts";
 import type { CaseSet } from "./case_sets.ts";
 
@@ -25,7 +25,7 @@ export interface CaseOptions {
   readonly topK: TopK;
   readonly sink: number;
   readonly recent: number;
-  readonly contenders: readonly Contender[];
+  readonly variants: readonly Variant[];
   /** Path of a trace to time. */
   readonly trace: string | null;
   /** Path of the trace's learned map; null for a random projection. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
 import { checkProblem } from "../../kernels/core/problem.ts";
-import { CONTENDERS } from "../../kernels/core/registry.ts";
+import { VARIANTS } from "../../kernels/core/registry.ts";
 import { CASE_SETS, findCaseSet } from "./case_sets.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { matching } from "./kernel_globs.ts";
@@ -14,7 +14,7 @@ Deno.test("every case of a set can be, is there once and wants kernels that exis
     for (const { label, problem, kernels } of cases) {
       checkProblem(problem);
       assertLessOrEqual(label.length, 18);
-      for (const glob of kernels) assert(matching(CONTENDERS, [glob]).length > 0, glob);
+      for (const glob of kernels) assert(matching(VARIANTS, [glob]).length > 0, glob);
     }
     assertEquals(new Set(cases.map(({ problem }) => caseId(problem))).size, cases.length);
   }
@@ -48,7 +48,7 @@ Deno.test("the decode set is the published claim", () => {
 
 Deno.test("a case of a set runs the kernels that both it and --kernels want", () => {
   const names = (...args: string[]) =>
-    cases("--set", "decode", ...args).map(({ contenders }) => contenders.map(({ name }) => name));
+    cases("--set", "decode", ...args).map(({ variants }) => variants.map(({ name }) => name));
   const [all, prompts, dense] = [
     names(),
     names("--kernels", "encode/prompt"),
@@ -75,7 +75,7 @@ Deno.test("a set refuses what it does not know and flags that describe cases", (
     const error = assertThrows(() => cases("--set", "decode", ...flags.split(" ")), UsageError);
     assertEquals(error.message, `--set and ${flags.split(" ")[0]} contradict each other.`);
   }
-  const options = { ...parseOptions(["--set", "decode"]), contenders: [] };
+  const options = { ...parseOptions(["--set", "decode"]), variants: [] };
   assertThrows(() => casesOf(options), UsageError, "No case of the set decode wants a kernel");
   const error = assertThrows(() => cases("--set", "x"), UsageError);
   assertEquals(error.message, "--set: no set of cases is called x; known are decode.");

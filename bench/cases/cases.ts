@@ -1,7 +1,7 @@
 /** The cases of a run: which problems its options ask for. Pure. */
 import { benchKvLengths, findModel, type ModelShape } from "../../fixtures/models.ts";
 import type { Trace } from "../../fixtures/trace.ts";
-import type { Contender } from "../../kernels/core/contender.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import {
   checkProblem,
@@ -17,7 +17,7 @@ import { matching } from "./kernel_globs.ts";
 import { type CaseOptions, SHAPE_WORDS } from "./case_options.ts";
 import { asUsage, UsageError } from "../base/usage_error.ts";
 
-/** One problem to measure contenders on. */
+/** One problem to measure variants on. */
 export interface BenchCase {
   /** What people call it: model names or a shape with the KV length, or a trace. */
   readonly name: string;
@@ -26,7 +26,7 @@ export interface BenchCase {
   /** Equal in runs that can be compared. */
   readonly caseId: string;
   readonly problem: Problem;
-  readonly contenders: readonly Contender[];
+  readonly variants: readonly Variant[];
   /** Real K, V and q in place of generated ones. */
   readonly trace?: Trace;
   /** What was learned for the trace's heads; without it a random projection makes its codes. */
@@ -85,8 +85,8 @@ export function caseId(p: Problem, learned = false): string {
  * kernels and, without `--force`, a length beyond a model's context or a budget that picks nothing.
  */
 export function casesOf(options: CaseOptions, trace?: NamedTrace): BenchCase[] {
-  const { contenders } = options;
-  if (options.set) return casesOfSet(options.set, contenders);
+  const { variants } = options;
+  if (options.set) return casesOfSet(options.set, variants);
   const cases = new Map<string, { names: string[]; problem: Problem }>();
   const add = (name: string, shape: Shape, kvLens: readonly number[]) => {
     const batches = options.lengths
@@ -111,7 +111,7 @@ export function casesOf(options: CaseOptions, trace?: NamedTrace): BenchCase[] {
     label: shapeName(problem),
     caseId,
     problem,
-    contenders,
+    variants,
   }));
   return [...generated, ...(trace ? [traceCase(options, trace)] : [])];
 }
@@ -132,15 +132,15 @@ function checkContext({ name, maxContext }: ModelShape, options: CaseOptions): v
   );
 }
 
-/** The cases of a set that want some of the `contenders`, each with those. */
-function casesOfSet({ name, cases }: CaseSet, contenders: readonly Contender[]): BenchCase[] {
+/** The cases of a set that want some of the `variants`, each with those. */
+function casesOfSet({ name, cases }: CaseSet, variants: readonly Variant[]): BenchCase[] {
   const wanted = cases.map(({ label, problem, kernels }) => ({
     name: `${label}, batch ${problem.batch} at ${tokensText(problem)}`,
     label,
     caseId: caseId(problem),
     problem,
-    contenders: matching(contenders, kernels),
-  })).filter(({ contenders }) => contenders.length > 0);
+    variants: matching(variants, kernels),
+  })).filter(({ variants }) => variants.length > 0);
   if (wanted.length > 0) return wanted;
   throw new UsageError(`No case of the set ${name} wants a kernel that --kernels names.`);
 }
@@ -166,7 +166,7 @@ function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
     label: `trace ${name}`,
     caseId: `trace-${name}-${caseId(problem, learned)}`,
     problem,
-    contenders: options.contenders,
+    variants: options.variants,
     trace,
     dataDigest,
     ...(learned ? { learnedMap } : {}),

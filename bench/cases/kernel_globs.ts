@@ -1,17 +1,17 @@
 /** Kernels chosen by globs of their names, such as `dense/*`. Pure. */
 /**
- * The contenders that match one glob or more, in the order in which they come. A folder's name
+ * The variants that match one glob or more, in the order in which they come. A folder's name
  * alone, `dense` or `dense/`, stands for all that is in it.
  */
 export function matching<T extends { readonly name: string }>(
-  contenders: readonly T[],
+  variants: readonly T[],
   globs: readonly string[],
 ): readonly T[] {
-  const folders = new Set(contenders.map(({ name }) => name.split("/")[0]));
+  const folders = new Set(variants.map(({ name }) => name.split("/")[0]));
   const patterns = globs.map((glob) => {
     const folder = glob.replace(/\/$/, "");
     const full = folders.has(folder) ? `${folder}/*` : glob;
     return new RegExp(`^${full.split("*").map((part) => RegExp.escape(part)).join(".*")}$`);
   });
-  return contenders.filter(({ name }) => patterns.some((pattern) => pattern.test(name)));
+  return variants.filter(({ name }) => patterns.some((pattern) => pattern.test(name)));
 }

@@ -1,5 +1,5 @@
 /** Which parameters a kernel runs with: tuned ones where there are any, else its defaults. */
-import type { Contender, DeviceLimits, Params } from "../../kernels/core/contender.ts";
+import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { tunedParams, type Tuning, type TuningKey } from "../../kernels/core/tuning.ts";
 
@@ -18,15 +18,15 @@ export interface ChoiceContext {
   readonly tuning?: Tuning;
 }
 
-/** Chooses the parameters of a contender for a problem on the device of a run. */
+/** Chooses the parameters of a variant for a problem on the device of a run. */
 export async function chooseParams(
   { facts, limits, tuning }: ChoiceContext,
-  contender: Contender,
+  variant: Variant,
   p: Problem,
 ): Promise<ParamsChoice> {
-  const defaults = contender.defaults(p, limits);
+  const defaults = variant.defaults(p, limits);
   if (!tuning) return { params: defaults, note: null };
-  const { params, stale } = await tunedParams(tuning, facts, contender, p, limits);
+  const { params, stale } = await tunedParams(tuning, facts, variant, p, limits);
   if (params) return { params, note: changes(defaults, params) };
   const note = stale ? "its tuned parameters are stale: it has changed since" : null;
   return { params: defaults, note };

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
-import { findContender } from "../../kernels/core/registry.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import { type TunedEntry, tunedProblem, tuningChecksum } from "../../kernels/core/tuning.ts";
 import { casesOf } from "./cases.ts";
 import { parseOptions } from "../flags/options.ts";
@@ -9,7 +9,7 @@ import { chooseParams } from "./tuned_choice.ts";
 const limits = DEFAULT_LIMITS;
 const facts = { adapter: "Some GPU", driver: "1.0", backend: "vulkan" };
 const [{ problem }] = casesOf(parseOptions(["--shape", "8x2x64", "--kv", "1024"]));
-const split = findContender("dense/split");
+const split = findVariant("dense/split");
 const defaults = split.defaults(problem, limits);
 
 async function choice(changes: Partial<TunedEntry>) {

@@ -4,7 +4,7 @@ import { estimateOf, type MetricName, METRICS } from "./metrics.ts";
 import { type Pairing, pairRows, type Recording } from "./pairing.ts";
 import type { Estimate } from "./ratio.ts";
 import { type StageSummary, summarize } from "./summary.ts";
-import { judge, type Judged, type Limits, slowdown } from "./verdict.ts";
+import { type Limits, slowdown, type Verified, verify } from "./verdict.ts";
 
 /** Where and with what a file was measured; several values where its rows differ. */
 export interface FileInfo {
@@ -30,7 +30,7 @@ export interface ComparedRow {
   /** Whether its check failed in the base. */
   readonly baseFailed: boolean;
   /** In the order of the other files; null where one has no such row. */
-  readonly others: readonly (Judged | null)[];
+  readonly others: readonly (Verified | null)[];
 }
 
 /** The whole comparison. */
@@ -74,7 +74,7 @@ export function compareRuns(
     stage: base.stage,
     base: base.verified ? estimateOf(base, METRICS[metric]) : null,
     baseFailed: !base.verified,
-    others: others.map((row) => row && judge(base, row, METRICS[metric], limits)),
+    others: others.map((row) => row && verify(base, row, METRICS[metric], limits)),
   }));
   return {
     ...rest,

@@ -81,7 +81,7 @@ Deno.test("probes are paired whatever the caches, other parameters and few sampl
   assertEquals([rows.length, fewSamples, otherParams], [2, 1, 1]);
 });
 
-Deno.test("unlike cards are told, with their stages' shares of their own floors", () => {
+Deno.test("unlike cards are told, with their stages' shares of their own rooflines", () => {
   const { cardsDiffer, stages } = compared([[row("x", 10, { roofline_pct: 50 })], [
     row("x", 100, { roofline_pct: 75, adapter: "Small GPU" }),
   ]]);

@@ -67,14 +67,17 @@ Deno.test("where a line has no room for its case, the case stands beneath it", (
   assertMatch(narrow, /\nNot shown for want of room: limit %, A us; --csv\nhas all columns\.\n/);
 });
 
-Deno.test("several runs stand side by side, unlike cards also by their own floors", () => {
+Deno.test("several runs stand side by side, unlike cards also by their own rooflines", () => {
   const text = written("text", A, B, C);
   assertMatch(
     text,
     /\n +B\/A +95% interval +verdict +C\/A +95% interval +verdict +A us +kernel +case\n/,
   );
   assertMatch(text, /\n1\.100 .+ SLOWER +0\.500 .+ FASTER +100\.0 +dense\/x +one\n/);
-  assertMatch(text, /\nstage +pairs +C\/A time, geometric mean +C\/A of its own floor +FASTER\n/);
+  assertMatch(
+    text,
+    /\nstage +pairs +C\/A time, geometric mean +C\/A of its own roofline +FASTER\n/,
+  );
   assertMatch(text, /\nThe cards differ: --metric roofline /);
 });
 

@@ -32,7 +32,7 @@ of its own. The counts and the stages come first, then the rows, the largest cha
 
 Metrics
 ${METRIC_LINES}
-roofline takes the floor as exact: its probes' own noise is not in the interval.
+roofline takes the roofline as exact: its probes' own noise is not in the interval.
 
 Verdicts
 The ratio of two medians has a 95% interval made from the two intervals of the medians that the runs
@@ -49,7 +49,7 @@ does not. At the default, halves of one H100's run are the SAME in 411 of 414 ro
 none; of runs on two such cards 240 of 241 are the SAME, and of an earlier pair 202 of 208. The rest
 are gathers of scattered rows, up to 6% apart by where pages fall, and a step of 6 us that moved by
 0.3. A change of 5% shows as
-SLOWER from some 7 us per step on where samples are steady, and as UNSURE below: --drift 0 judges
+SLOWER from some 7 us per step on where samples are steady, and as UNSURE below: --drift 0 verifies
 short steps harder. Raw samples are in samples.jsonl of each run.
 
 --json prints an object (ComparisonReport in bench/compare/formats.ts): metric, limits, files (the

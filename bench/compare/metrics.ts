@@ -32,8 +32,8 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
     valueOf: (row) => row.gbytes_per_s,
   },
   roofline: {
-    unit: "% floor",
-    description: "the floor that the run's own probes give, over the median",
+    unit: "% roofline",
+    description: "the roofline that the run's own probes give, over the median",
     lowerIsBetter: false,
     valueOf: (row) => row.roofline_pct,
   },

@@ -22,14 +22,14 @@ export interface Unpaired {
   readonly inFile: string;
   readonly notInFile: string;
   /** Cases of which the other run has nothing, each with the number of its rows. */
-  readonly wholeCases: readonly Tally[];
+  readonly wholeCases: readonly ErrorTally[];
   /** Kernels missing from cases that both have, each with the number of those cases. */
-  readonly kernels: readonly Tally[];
+  readonly kernels: readonly ErrorTally[];
   readonly rows: number;
 }
 
 /** A name and how often it occurs. */
-export interface Tally {
+export interface ErrorTally {
   readonly name: string;
   readonly count: number;
 }
@@ -40,7 +40,7 @@ export interface Pairing {
   readonly groups: readonly Group[];
   readonly unpaired: readonly Unpaired[];
   /** Rows that a later row of the same run, kernel and case replaced, by run. */
-  readonly replaced: readonly Tally[];
+  readonly replaced: readonly ErrorTally[];
 }
 
 /** Pairs the rows of the first run with those of each other; of several in a run the last counts. */
@@ -87,7 +87,7 @@ function missing(has: Run, lacks: Run): Unpaired {
   };
 }
 
-function tally(names: readonly string[]): Tally[] {
+function tally(names: readonly string[]): ErrorTally[] {
   return Array.from(
     Map.groupBy(names, (name) => name),
     ([name, all]) => ({ name, count: all.length }),

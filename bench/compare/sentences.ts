@@ -2,7 +2,7 @@
 import { counted } from "../base/counted.ts";
 import type { Comparison, FileInfo } from "./comparison.ts";
 import { METRICS } from "./metrics.ts";
-import type { Tally, Unpaired } from "./pairing.ts";
+import type { ErrorTally, Unpaired } from "./pairing.ts";
 import { VERDICTS } from "./verdict.ts";
 
 /** A line for each file: label, path, where and when it was measured. */
@@ -36,8 +36,8 @@ export function cautionLines(
       ? [
         "The cards differ: " +
         (metric === "roofline"
-          ? "each is measured by its own floor."
-          : "--metric roofline compares each row by the share of its own card's floor."),
+          ? "each is measured by its own roofline."
+          : "--metric roofline compares each row by the share of its own card's roofline."),
       ]
       : []),
     ...(soft.length > 0
@@ -75,7 +75,7 @@ function unpairedLine({ inFile, notInFile, rows, wholeCases, kernels }: Unpaired
   return `In ${inFile}, not in ${notInFile}: ${counted(rows, "row")}. ${parts.join("; ")}.`;
 }
 
-function several({ name, count }: Tally): string {
+function several({ name, count }: ErrorTally): string {
   return count === 1 ? name : `${name} (${count} cases)`;
 }
 

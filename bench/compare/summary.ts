@@ -2,7 +2,7 @@
 import { type Metric, METRICS } from "./metrics.ts";
 import type { Group } from "./pairing.ts";
 import { geometricMean } from "./ratio.ts";
-import { judge, type Limits, type Verdict, VERDICTS } from "./verdict.ts";
+import { type Limits, type Verdict, VERDICTS, verify } from "./verdict.ts";
 
 /** The pairs of one stage, one other run against the base. */
 export interface StageSummary {
@@ -10,7 +10,7 @@ export interface StageSummary {
   readonly pairs: number;
   /** Geometric mean of the metric's ratios, other over base; null where none has one. */
   readonly meanRatio: number | null;
-  /** The same of the shares of each run's own floor, which compares unlike cards. */
+  /** The same of the shares of each run's own roofline, which compares unlike cards. */
   readonly meanRooflineRatio: number | null;
   readonly verdicts: Readonly<Record<Verdict, number>>;
 }
@@ -27,21 +27,21 @@ export function summarize(
     return row ? [{ base, row }] : [];
   });
   return Array.from(Map.groupBy(paired, ({ base }) => base.stage), ([stage, pairs]) => {
-    const judged = pairs.map(({ base, row }) => judge(base, row, metric, limits));
-    const rooflines = pairs.map(({ base, row }) => judge(base, row, METRICS.roofline, limits));
+    const verified = pairs.map(({ base, row }) => verify(base, row, metric, limits));
+    const rooflines = pairs.map(({ base, row }) => verify(base, row, METRICS.roofline, limits));
     return {
       stage,
       pairs: pairs.length,
-      meanRatio: meanOf(judged),
+      meanRatio: meanOf(verified),
       meanRooflineRatio: meanOf(rooflines),
       verdicts: Object.fromEntries(
-        VERDICTS.map((name) => [name, judged.filter(({ verdict }) => verdict === name).length]),
+        VERDICTS.map((name) => [name, verified.filter(({ verdict }) => verdict === name).length]),
       ) as Record<Verdict, number>,
     };
   });
 }
 
-function meanOf(judged: readonly { ratio: { value: number } | null }[]): number | null {
-  const ratios = judged.flatMap(({ ratio }) => ratio ? [ratio.value] : []);
+function meanOf(verified: readonly { ratio: { value: number } | null }[]): number | null {
+  const ratios = verified.flatMap(({ ratio }) => ratio ? [ratio.value] : []);
   return ratios.length > 0 ? geometricMean(ratios) : null;
 }

@@ -4,7 +4,7 @@ import type { ComparedRow, Comparison } from "./comparison.ts";
 import { METRICS } from "./metrics.ts";
 import type { Estimate } from "./ratio.ts";
 import type { StageSummary } from "./summary.ts";
-import { type Judged, VERDICTS } from "./verdict.ts";
+import { VERDICTS, type Verified } from "./verdict.ts";
 
 /** A table before anybody decides how it is drawn. */
 export interface Table {
@@ -51,13 +51,13 @@ function headings(base: string, other: string): TextColumn[] {
 }
 
 function cellsOf({ base, others, kernel, caseId }: ComparedRow, single: boolean): string[] {
-  const judged = (other: Judged | null) => [
+  const verified = (other: Verified | null) => [
     factor(other?.ratio?.value ?? null),
     interval(other?.ratio ?? null),
     other?.verdict ?? "",
   ];
   return [
-    ...others.flatMap(judged),
+    ...others.flatMap(verified),
     ...(single ? [others[0]?.limitPct?.toFixed(1) ?? ""] : []),
     micros(base?.value ?? null),
     ...(single ? [micros(others[0]?.estimate?.value ?? null)] : []),
@@ -81,7 +81,7 @@ export function stageTable(
       { heading: "stage", words: true },
       { heading: "pairs" },
       { heading: `${of} ${metric}, geometric mean` },
-      ...(roofline ? [{ heading: `${of} of its own floor` }] : []),
+      ...(roofline ? [{ heading: `${of} of its own roofline` }] : []),
       ...used.map((heading) => ({ heading })),
     ],
     cells: stages.map(({ stage, pairs, meanRatio, meanRooflineRatio, verdicts }) => [

@@ -3,7 +3,7 @@
  * cases with fewer kernels, on another card of the same kind (H100), by another process minutes
  * later. `testing_samples.jsonl` has a line for each case, with every row that the runs measured.
  */
-import type { Stage } from "../../kernels/core/contender.ts";
+import type { Stage } from "../../kernels/core/variant.ts";
 import type { ResultRow } from "../results/row.ts";
 import { median, medianInterval } from "../measure/clock/statistics.ts";
 import { makeRow } from "../../testing/row.ts";

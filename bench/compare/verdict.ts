@@ -36,7 +36,7 @@ export interface Limits {
 export const DEFAULT_LIMITS: Limits = { samePct: 2, driftUs: 0.1 };
 
 /** What became of a row. */
-export interface Judged {
+export interface Verified {
   readonly verdict: Verdict;
   /** The other run's metric; null without one. */
   readonly estimate: Estimate | null;
@@ -47,7 +47,7 @@ export interface Judged {
 }
 
 /** Compares a row of another run with the base's row of the same kernel and case. */
-export function judge(base: ResultRow, row: ResultRow, metric: Metric, limits: Limits): Judged {
+export function verify(base: ResultRow, row: ResultRow, metric: Metric, limits: Limits): Verified {
   const estimate = row.verified ? estimateOf(row, metric) : null;
   const from = base.verified ? estimateOf(base, metric) : null;
   const failed = !(base.verified && row.verified);

@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { makeFailedRow, makeRow } from "../../testing/row.ts";
 import { METRICS } from "./metrics.ts";
-import { DEFAULT_LIMITS, judge, limitPctOf, verdictOf } from "./verdict.ts";
+import { DEFAULT_LIMITS, limitPctOf, verdictOf, verify } from "./verdict.ts";
 
 const timed = (us: number, half = 0) =>
   makeRow({
@@ -34,36 +34,36 @@ Deno.test("every metric gives the verdict of the time, and its own ratio", () =>
   for (
     const [name, ratio] of [["time", 1.1], ["gbytes", 1 / 1.1], ["roofline", 1 / 1.1]] as const
   ) {
-    const judged = judge(timed(100, 1), timed(110, 1), METRICS[name], DEFAULT_LIMITS);
-    assertEquals([name, judged.verdict], [name, "SLOWER"]);
-    assertAlmostEquals(judged.ratio!.value, ratio, 1e-12);
-    assertEquals(judged.limitPct, 2.1);
-    assertEquals(judge(timed(110), timed(100), METRICS[name], DEFAULT_LIMITS).verdict, "FASTER");
+    const verified = verify(timed(100, 1), timed(110, 1), METRICS[name], DEFAULT_LIMITS);
+    assertEquals([name, verified.verdict], [name, "SLOWER"]);
+    assertAlmostEquals(verified.ratio!.value, ratio, 1e-12);
+    assertEquals(verified.limitPct, 2.1);
+    assertEquals(verify(timed(110), timed(100), METRICS[name], DEFAULT_LIMITS).verdict, "FASTER");
   }
 });
 
-Deno.test("a small card may win by the share of its own floor", () => {
+Deno.test("a small card may win by the share of its own roofline", () => {
   const [large, small] = [timed(10), makeRow({ ...timed(100), roofline_pct: 120 })];
-  assertEquals(judge(large, small, METRICS.time, DEFAULT_LIMITS).verdict, "SLOWER");
-  assertEquals(judge(large, small, METRICS.roofline, DEFAULT_LIMITS).verdict, "FASTER");
+  assertEquals(verify(large, small, METRICS.time, DEFAULT_LIMITS).verdict, "SLOWER");
+  assertEquals(verify(large, small, METRICS.roofline, DEFAULT_LIMITS).verdict, "FASTER");
 });
 
 Deno.test("rows without a number are FAILED or have NO VALUE", () => {
   const verdict = (from: typeof row, to: typeof row) =>
-    judge(from, to, METRICS.gbytes, DEFAULT_LIMITS).verdict;
+    verify(from, to, METRICS.gbytes, DEFAULT_LIMITS).verdict;
   const row = timed(10);
   const none = makeRow({ ...row, gbytes_per_s: null });
   assertEquals(verdict(row, makeFailedRow()), "FAILED");
   assertEquals(verdict(makeFailedRow(), row), "FAILED");
   assertEquals(verdict(row, none), "NO VALUE");
   assertEquals(verdict(none, none), "NO VALUE");
-  assertEquals(judge(none, row, METRICS.gbytes, DEFAULT_LIMITS).estimate?.value, 200);
+  assertEquals(verify(none, row, METRICS.gbytes, DEFAULT_LIMITS).estimate?.value, 200);
   assertEquals(verdict(makeRow({ ...row, median_us: 0, ci_low_us: 0 }), row), "NO VALUE");
 });
 
 Deno.test("an interval of no width survives being rounded apart from its median", () => {
   const rounded = { median_us: 10.0001, ci_low_us: 10.0002, ci_high_us: 10.0002 };
-  assertEquals(judge(makeRow(rounded), makeRow(rounded), METRICS.time, DEFAULT_LIMITS), {
+  assertEquals(verify(makeRow(rounded), makeRow(rounded), METRICS.time, DEFAULT_LIMITS), {
     verdict: "SAME",
     estimate: { value: 10.0001, low: 10.0001, high: 10.0001 * (10.0002 / 10.0001) },
     ratio: { value: 1, low: 10.0001 / 10.0002, high: 10.0002 / 10.0001 },

@@ -4,7 +4,7 @@
  * @module
  */
 import { type AdapterChoice, REQUESTS } from "../measure/device/adapter.ts";
-import type { HostAdapter } from "../measure/device/adapter.ts";
+import type { OpenedAdapter } from "../measure/device/adapter.ts";
 
 /** Thrown where the machine has no WebGPU adapter; its message is fit to be shown as it stands. */
 export class NoAdapterError extends Error {
@@ -41,7 +41,7 @@ export interface OpenOptions extends Partial<AdapterChoice> {
  * Opens the fastest adapter, or the one that `backend` and `request` get.
  * Throws {@link NoAdapterError} where there is none.
  */
-export async function openAdapter(options: OpenOptions = {}): Promise<HostAdapter> {
+export async function openAdapter(options: OpenOptions = {}): Promise<OpenedAdapter> {
   if (options.backend !== undefined) Deno.env.set(BACKEND_VARIABLE, options.backend);
   const backend = chooseBackend();
   quietMesa();

@@ -13,7 +13,7 @@ export interface NamedTime {
 
 /** The sparse step with the least that it could take. */
 export interface StepTime extends NamedTime {
-  readonly floorUs: number | null;
+  readonly rooflineUs: number | null;
 }
 
 /** What was measured of one case; null for what was not. */
@@ -150,7 +150,7 @@ function timeOf(row: ResultRow | null): NamedTime | null {
 }
 
 function stepOf(row: ResultRow | null): StepTime | null {
-  return row && { name: row.kernel, medianUs: row.median_us!, floorUs: row.floor_us };
+  return row && { name: row.kernel, medianUs: row.median_us!, rooflineUs: row.floor_us };
 }
 
 function fastestRow(rows: readonly ResultRow[]): ResultRow | null {

@@ -50,7 +50,7 @@ Deno.test("of each kind the fastest that is right counts", () => {
   assertEquals(none, []);
   assertEquals(found.cudaDense, { name: "torch_cudnn", medianUs: 18 });
   assertEquals(found.wgslDense?.name, "dense/b");
-  assertEquals(found.step, { name: "pipeline/sparse", medianUs: 8, floorUs: 15.1 });
+  assertEquals(found.step, { name: "pipeline/sparse", medianUs: 8, rooflineUs: 15.1 });
   assertEquals([found.ortDense?.medianUs, found.tokenPool, found.topK], [90, null, null]);
 });
 

@@ -34,11 +34,11 @@ const MACHINE_FLAGS = ["out", "json", "adapter", "driver"];
  * @param args The main job's command line.
  */
 export function gpuPlan(
-  cases: readonly Pick<BenchCase, "problem" | "contenders">[],
+  cases: readonly Pick<BenchCase, "problem" | "variants">[],
   args: readonly string[],
 ): GpuPlan {
-  const compared = cases.filter(({ contenders }) =>
-    ["dense", "pipeline"].every((wanted) => contenders.some(({ stage }) => stage === wanted))
+  const compared = cases.filter(({ variants }) =>
+    ["dense", "pipeline"].every((wanted) => variants.some(({ stage }) => stage === wanted))
   );
   if (compared.length === 0) return QUICKSTART_PLAN;
   const kvLens = new Set(compared.map(({ problem }) => problem.kvLen));

@@ -1,14 +1,14 @@
 /** Flags of the main job, read and checked. Nothing here touches a file or a GPU. */
 import { SHAPE_WORDS } from "../cases/case_options.ts";
 import { findModel } from "../../fixtures/models.ts";
-import type { Contender } from "../../kernels/core/contender.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import {
   checkShape,
   type CodeSharing,
   type KvDtype,
   type Shape,
 } from "../../kernels/core/problem.ts";
-import { CONTENDERS, findContender } from "../../kernels/core/registry.ts";
+import { findVariant, VARIANTS } from "../../kernels/core/registry.ts";
 import type { CaseOptions } from "../cases/case_options.ts";
 import { type CaseSet, findCaseSet } from "../cases/case_sets.ts";
 import { decimal, entriesOf, list, oneOf, tokenCount, wholeNumber } from "./flag_values.ts";
@@ -25,8 +25,8 @@ export interface BenchOptions extends CaseOptions {
   readonly listAdapters: boolean;
   /** Whether to say what would be measured instead of measuring it. */
   readonly dryRun: boolean;
-  /** The contender whose WGSL to print instead of timing anything. */
-  readonly printWgsl: Contender | null;
+  /** The variant whose WGSL to print instead of timing anything. */
+  readonly printWgsl: Variant | null;
   readonly quick: boolean;
   /** Paths of other software's times to compare with. */
   readonly peers: readonly string[];
@@ -165,7 +165,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     dryRun: switches["dry-run"],
     noTuned: switches["no-tuned"],
     tuned: texts.get("tuned") ?? null,
-    printWgsl: take<Contender | null>("print-wgsl", null, contenderOf),
+    printWgsl: take<Variant | null>("print-wgsl", null, variantOf),
     set: take<CaseSet | null>("set", null, caseSetOf),
     models: take(
       "models",
@@ -185,7 +185,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
       : { sparsity: take("sparsity", 32, count(1, MAX_U32)) },
     sink: take("sink", 128, tokens(0)),
     recent: take("recent", 128, tokens(0)),
-    contenders: take("kernels", CONTENDERS, contendersOf),
+    variants: take("kernels", VARIANTS, variantsOf),
     peers: take<string[]>("peers", [], list),
     trace: texts.get("trace") ?? null,
     traceMap: texts.get("trace-map") ?? null,
@@ -239,21 +239,21 @@ function modelNames(name: string, text: string): string[] {
   return [...new Set(names)];
 }
 
-function contenderOf(name: string, text: string): Contender {
-  return asUsage(() => findContender(text), `--${name}`);
+function variantOf(name: string, text: string): Variant {
+  return asUsage(() => findVariant(text), `--${name}`);
 }
 
 function caseSetOf(name: string, text: string): CaseSet {
   return asUsage(() => findCaseSet(text), `--${name}`);
 }
 
-/** The contenders that match one glob or more; each glob must match some. */
-function contendersOf(name: string, text: string): readonly Contender[] {
+/** The variants that match one glob or more; each glob must match some. */
+function variantsOf(name: string, text: string): readonly Variant[] {
   const globs = list(name, text);
   for (const glob of globs) {
-    if (matching(CONTENDERS, [glob]).length > 0) continue;
-    const known = CONTENDERS.map((contender) => contender.name).join(", ");
+    if (matching(VARIANTS, [glob]).length > 0) continue;
+    const known = VARIANTS.map((variant) => variant.name).join(", ");
     throw new UsageError(`--${name}: no kernel matches ${glob}; the kernels are ${known}.`);
   }
-  return matching(CONTENDERS, globs);
+  return matching(VARIANTS, globs);
 }

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
-import { CONTENDERS } from "../../kernels/core/registry.ts";
+import { VARIANTS } from "../../kernels/core/registry.ts";
 import { caseId, casesOf } from "../cases/cases.ts";
 import { HELP } from "../run/help.ts";
 import { BENCH_FLAGS, parseOptions } from "./options.ts";
@@ -28,7 +28,7 @@ Deno.test("without flags llama-3.1-8b runs at its KV lengths with the paper's se
   const options = parse("");
   assertEquals(options.outDir, "results/2026-07-03T12-34-56Z");
   assertEquals([options.noisePct, options.maxTimeMs, options.hot], [0.5, 10_000, false]);
-  assertEquals(options.contenders, CONTENDERS);
+  assertEquals(options.variants, VARIANTS);
   const found = casesOf(options);
   assertEquals(found[0].name, "llama-3.1-8b at 8192 tokens");
   assertEquals(found.map(({ problem }) => problem.kvLen), [8192, 32768, 131072]);
@@ -135,17 +135,17 @@ Deno.test("a trace or map that does not fit is refused by the name of its file",
 });
 
 Deno.test("globs choose kernels in the registry's order", () => {
-  const names = (line: string) => parse(line).contenders.map(({ name }) => name);
-  assertEquals(names("--kernels *").length, CONTENDERS.length);
+  const names = (line: string) => parse(line).variants.map(({ name }) => name);
+  assertEquals(names("--kernels *").length, VARIANTS.length);
   assertEquals(names("--kernels select/counting,dense/split"), ["select/counting", "dense/split"]);
   assertEquals(
     names("--kernels dense/*"),
-    CONTENDERS.map(({ name }) => name).filter((name) => name.startsWith("dense/")),
+    VARIANTS.map(({ name }) => name).filter((name) => name.startsWith("dense/")),
   );
 });
 
 Deno.test("a folder's name alone chooses what is in it", () => {
-  const names = (line: string) => parse(line).contenders.map(({ name }) => name);
+  const names = (line: string) => parse(line).variants.map(({ name }) => name);
   assertEquals(names("--kernels dense"), names("--kernels dense/*"));
   assertEquals(names("--kernels dense/,merge"), names("--kernels dense/*,merge/*"));
 });

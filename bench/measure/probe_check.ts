@@ -1,5 +1,5 @@
 /** Checks on the device that the probes do the work that they are timed for. */
-import type { Dispatch, Plan } from "../../kernels/core/contender.ts";
+import type { Dispatch, Plan } from "../../kernels/core/variant.ts";
 import { allocate } from "../../kernels/core/program.ts";
 import {
   chainKernel,

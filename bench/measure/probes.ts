@@ -1,9 +1,9 @@
 /**
- * The device's own ceilings, measured in the same run through the same API: streaming read and row
+ * The device's own roofline, measured in the same run through the same API: streaming read and row
  * gather at a ladder of sizes, the cost of a dependent dispatch, the rates of popcounts and of f32
  * multiply-adds.
  */
-import type { Dispatch } from "../../kernels/core/contender.ts";
+import type { Dispatch } from "../../kernels/core/variant.ts";
 import { compilePlan } from "../../kernels/core/program.ts";
 import {
   chainKernel,
@@ -24,15 +24,15 @@ import {
   POPCOUNT,
   type ProbeTime,
   streamName,
-} from "./ceilings.ts";
-import { COLD_BYTES } from "./inputs/cold.ts";
+} from "./roofline.ts";
+import { COLD_BYTES } from "./inputs/cache_rotation.ts";
 import { allocateWithin } from "./device/device_memory.ts";
 import { fill } from "./device/run_once.ts";
 import {
-  type Entrant,
   sampleInterleaved,
   type Samples,
   type SampleSettings,
+  type Workload,
 } from "./clock/sampler.ts";
 import type { Record } from "./clock/gpu_passes.ts";
 import type { GpuTimer } from "./clock/timer.ts";
@@ -100,22 +100,22 @@ export async function createProbes(
             : { buffer: own[name as keyof typeof specs] },
         })),
       }));
-    return { entrant: stepper(name, pipeline, groups, dispatch), sets: windows };
+    return { workload: stepper(name, pipeline, groups, dispatch), sets: windows };
   }
 
   const streamAll = streamDispatch(tableBytes);
-  const { entrant: streamer } = await windowed("probe/stream", streamAll, tableBytes);
+  const { workload: streamer } = await windowed("probe/stream", streamAll, tableBytes);
   const popcount: Dispatch = {
     kernel: popcountKernel,
     params: CLOCK_PARAMS,
     workgroups: [CLOCK_WORKGROUPS, 1, 1],
   };
-  const { entrant: counter } = await windowed(POPCOUNT, popcount, tableBytes);
+  const { workload: counter } = await windowed(POPCOUNT, popcount, tableBytes);
   const popcounts = CLOCK_WORKGROUPS * CLOCK_PARAMS.WORKGROUP * CLOCK_PARAMS.ROUNDS *
     CLOCK_PARAMS.UNROLLED * 4;
   const fma = fmaDispatch(FMA_WORKGROUPS);
-  const { entrant: multiplier } = await windowed(FMA, fma, tableBytes);
-  const { entrant: chain } = await windowed(
+  const { workload: multiplier } = await windowed(FMA, fma, tableBytes);
+  const { workload: chain } = await windowed(
     CHAIN,
     { kernel: chainKernel, params: {}, workgroups: [1, 1, 1] },
     tableBytes,
@@ -139,29 +139,29 @@ export async function createProbes(
     ],
     async measure(timer, settings, rowBytes) {
       const flops = fmaFlops(fma);
-      const entrants: (Sized & { bytes: number; operations: Operations })[] = [
-        { entrant: chain, sets: 1, bytes: 0, operations: {} },
-        { entrant: multiplier, sets: 1, bytes: 0, operations: { flops } },
-        { entrant: counter, sets: 1, bytes: 0, operations: { popcounts } },
+      const workloads: (Sized & { bytes: number; operations: Operations })[] = [
+        { workload: chain, sets: 1, bytes: 0, operations: {} },
+        { workload: multiplier, sets: 1, bytes: 0, operations: { flops } },
+        { workload: counter, sets: 1, bytes: 0, operations: { popcounts } },
       ];
       for (const size of sizes) {
         const stream = streamDispatch(size);
         const bytes = streamBytes(stream);
-        entrants.push({
+        workloads.push({
           ...await windowed(streamName(size), stream, bytes),
           bytes,
           operations: {},
         });
         if (size > tableBytes / 2) continue;
         const gather = gatherProbeDispatch(size, rowBytes, Math.floor(tableBytes / rowBytes));
-        entrants.push({
+        workloads.push({
           ...await seeded(gatherName(size, rowBytes), gather),
           bytes: gatherProbeBytes(gather),
           operations: {},
         });
       }
-      const samples = await sampleInterleaved(timer, entrants.map((e) => e.entrant), settings);
-      return entrants.map(({ entrant: { name }, bytes, operations, sets }, i) => (
+      const samples = await sampleInterleaved(timer, workloads.map((e) => e.workload), settings);
+      return workloads.map(({ workload: { name }, bytes, operations, sets }, i) => (
         { name, bytes, operations, sets, samples: samples[i] }
       ));
     },
@@ -182,7 +182,7 @@ export async function createProbes(
           { binding: 2, resource: { buffer: own.sink } },
         ],
       }));
-    return { entrant: stepper(name, pipeline, groups, dispatch), sets };
+    return { workload: stepper(name, pipeline, groups, dispatch), sets };
   }
 }
 
@@ -196,7 +196,7 @@ function setsOf(bytes: number): number {
 }
 
 interface Sized {
-  readonly entrant: Entrant;
+  readonly workload: Workload;
   readonly sets: number;
 }
 
@@ -205,7 +205,7 @@ function stepper(
   pipeline: GPUComputePipeline,
   groups: readonly GPUBindGroup[],
   dispatch: Dispatch,
-): Entrant {
+): Workload {
   return {
     name,
     record(pass, step) {

@@ -1,7 +1,7 @@
 /** The learned map: the real WGSL pipeline over every query of a trace. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { type LearnedMap, type PackedMap, packMap } from "../../kernels/maps/learned_map.ts";
-import { BufferReader, listPlace } from "../../kernels/verify/judge_read.ts";
+import { BufferReader, listRef } from "../../kernels/verify/buffer_reader.ts";
 import { createDecoder, type Decoder } from "../../kernels/decoder/decoder.ts";
 import {
   checkShape,
@@ -21,15 +21,15 @@ export interface LearnedRun {
   /** Middle tokens to take, each a run of its own. */
   readonly budgets: readonly number[];
   readonly windows: EdgeWindows;
-  /** A pipeline contender (default: the best that the device can run). */
-  readonly contender?: string;
+  /** A pipeline variant (default: the best that the device can run). */
+  readonly variant?: string;
   /** Called with the share of the work that is done. */
   onProgress?(fraction: number): void;
 }
 
 /** What one run over all queries left. */
 interface Outcome {
-  readonly contender: string;
+  readonly variant: string;
   /** [queries, query heads, headDim]. */
   readonly out: Float32Array;
   /** Of each query, of each list: a distance per token. */
@@ -48,7 +48,7 @@ export async function learnedSelector(context: TraceContext, run: LearnedRun): P
   const packed = packMap(run.map, problem);
   const outcomes = new Map<number, Outcome>();
   const ks = [...new Set(run.budgets)];
-  const options = run.contender ? { contender: run.contender } : {};
+  const options = run.variant ? { variant: run.variant } : {};
   const decoders: Decoder[] = [];
   try {
     for (const [i, k] of ks.entries()) {
@@ -67,7 +67,7 @@ export async function learnedSelector(context: TraceContext, run: LearnedRun): P
   const heads = context.queryHeads;
   return {
     bitsPerToken: problem.bits * codeHeads(problem),
-    contender: first.contender,
+    variant: first.variant,
     costs: ({ head, query }) => first.distances[query][Math.floor(head / queriesPerList(problem))],
     output({ head, query }, k) {
       const start = (query * heads + head) * context.headDim;
@@ -121,7 +121,7 @@ function writePrompt(
 async function runQueries(
   context: TraceContext,
   device: GPUDevice,
-  { problem, contender, buffers, recordStep }: Decoder,
+  { problem, variant, buffers, recordStep }: Decoder,
   onProgress: (fraction: number) => void,
 ): Promise<Outcome> {
   const { headDim, queryHeads, positions } = context;
@@ -140,12 +140,12 @@ async function runQueries(
     submit(device, recordStep);
     const lists = Array.from(
       { length: codeHeads(problem) },
-      (_, list) => reader.distances(listPlace(problem, 0, list, position + 1)),
+      (_, list) => reader.distances(listRef(problem, 0, list, position + 1)),
     );
     distances.push(await Promise.all(lists));
     out.set(await reader.f32("out", 0, size), query * size);
   }
-  return { contender, out, distances };
+  return { variant, out, distances };
 }
 
 /** One query of every head: f32 [heads, headDim]. */

@@ -4,7 +4,7 @@ import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
-import { contendersOf } from "../../testing/testing_suite.ts";
+import { variantsOf } from "../../testing/testing_suite.ts";
 import { METHODS } from "./methods.ts";
 import { runQuality } from "./run.ts";
 
@@ -13,7 +13,7 @@ const { device, uncaptured } = testDevice;
 
 Deno.test({
   name: "the pipeline with a random projection as its map finds what the f64 reference finds",
-  ignore: !contendersOf("pipeline").some((pipeline) => canRun(testDevice, pipeline)),
+  ignore: !variantsOf("pipeline").some((pipeline) => canRun(testDevice, pipeline)),
   async fn() {
     const trace = await readTraceFile(SHIPPED_TRACE);
     const { queryHeads, headDim, kvLen } = trace;
@@ -42,7 +42,7 @@ Deno.test({
       heads: queryHeads,
     } as const;
     const map: LearnedMap = { shape, query: numbers, key: numbers, about: {} };
-    const { rows, contenders, deviation } = await runQuality({
+    const { rows, variants, deviation } = await runQuality({
       trace: "shipped",
       contexts: [{ name: "", context: trace }],
       sparsities: [16, 32],
@@ -52,7 +52,7 @@ Deno.test({
       fit: null,
       learned: { device, map },
     });
-    assertEquals(contenders.length, 1);
+    assertEquals(variants.length, 1);
     assert(deviation > 0 && deviation < 1e-5, `${deviation}`);
     const [learned, random] = ["learned", "random-32"].map((name) =>
       rows.filter(({ method }) => method === name)

@@ -91,7 +91,7 @@ async function readInputs(
 
 function report({ leftOut }: QualityOptions, outcome: QualityOutcome): void {
   console.log(`${formatQuality(outcome.rows, terminalWidth())}\n`);
-  for (const name of outcome.contenders) console.log(`learned ran as ${name}.`);
+  for (const name of outcome.variants) console.log(`learned ran as ${name}.`);
   for (const trace of outcome.withoutValues) {
     console.log(`${trace} has no values (v), so its output errors are not known.`);
   }

@@ -5,7 +5,7 @@ import { questSelector } from "./quest.ts";
 import { randomSelector } from "./random_codes.ts";
 import type { Method } from "../selection/selector.ts";
 
-/** The quality ceiling, on which the recall of all others is measured. */
+/** The quality roofline, on which the recall of all others is measured. */
 export const ORACLE: Method = {
   name: "oracle",
   description: "the largest true dot products (reads the keys)",

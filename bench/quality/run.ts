@@ -28,7 +28,7 @@ export interface QualityOutcome {
   /** Names of the contexts that have no values, and so no output error. */
   readonly withoutValues: readonly string[];
   /** Names of the kernels that a device ran. */
-  readonly contenders: readonly string[];
+  readonly variants: readonly string[];
   /** Largest relative distance between a device's output and the f64 output of its selection. */
   readonly deviation: number;
 }
@@ -42,7 +42,7 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
   const { contexts, methods, sparsities, windows, seed, fit, learned } = run;
   const rows: QualityRow[] = [];
   const withoutValues: string[] = [];
-  const contenders = new Set<string>();
+  const variants = new Set<string>();
   let deviation = 0;
   for (const [i, { name, context }] of contexts.entries()) {
     const trace = name === "" ? run.trace : `${run.trace}/${name}`;
@@ -63,13 +63,13 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
       tell("measuring", PREPARATION + (1 - PREPARATION) * fraction);
     const sums = measure({ context, selectors, budgets, windows, onProgress });
     for (const [at, { name }] of methods.entries()) {
-      const { bitsPerToken, contender } = selectors[at];
-      if (contender) contenders.add(contender);
+      const { bitsPerToken, variant } = selectors[at];
+      if (variant) variants.add(variant);
       const hasValues = context.v !== null;
       const source = { trace, method: name, bitsPerToken, sparsities, budgets, hasValues };
       rows.push(...rowsOf({ ...source, windows, seed }, sums[at]));
       for (const { deviation: own } of sums[at].flat()) deviation = Math.max(deviation, own);
     }
   }
-  return { rows, withoutValues, contenders: [...contenders], deviation };
+  return { rows, withoutValues, variants: [...variants], deviation };
 }

@@ -1,6 +1,6 @@
 /** One measurement as it is written: the columns of `results.csv`, in order. Pure. */
 import type { CodeSharing, KvDtype } from "../../kernels/core/problem.ts";
-import type { HandOver, Stage } from "../../kernels/core/contender.ts";
+import type { HandOver, Stage } from "../../kernels/core/variant.ts";
 
 /** A row of `results.csv`. Times are empty (null) where the check failed. */
 export interface ResultRow {
@@ -79,7 +79,7 @@ export interface ResultRow {
   readonly floor_us: number | null;
   /** floor_us / median_us in percent. */
   readonly roofline_pct: number | null;
-  /** Median of the best dense contender of this case over this one's; dense and pipeline only. */
+  /** Median of the best dense variant of this case over this one's; dense and pipeline only. */
   readonly speedup_vs_dense: number | null;
   readonly ns_per_tick: number | null;
   /** ||out - ref|| / ||ref||; 0 for exact stages that agree. */

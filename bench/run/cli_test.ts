@@ -9,7 +9,7 @@ import {
 import { parse } from "@std/csv";
 import { MODELS } from "../../fixtures/models.ts";
 import { CASE_SETS } from "../cases/case_sets.ts";
-import { CONTENDERS } from "../../kernels/core/registry.ts";
+import { VARIANTS } from "../../kernels/core/registry.ts";
 import { escapeXml } from "../chart/escape.ts";
 import { COLUMNS } from "../results/row.ts";
 import { command, inFolder, runProgram } from "../../testing/command.ts";
@@ -79,7 +79,7 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   for (const { code, err } of [help, list, wgsl]) assertEquals([code, err], [0, ""]);
   assertStringIncludes(help.out, "--print-wgsl NAME");
   assertMatch(list.out, /\n +gemma-2-9b .*\n +its soft cap of logits at 50 is not computed/);
-  for (const { name } of [...CONTENDERS, ...MODELS, ...CASE_SETS]) {
+  for (const { name } of [...VARIANTS, ...MODELS, ...CASE_SETS]) {
     assertStringIncludes(list.out, name);
   }
   assertStringIncludes(wgsl.out, "// Dispatch 1 of 2: dense/split");
@@ -150,7 +150,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assert(!err.includes("\r"));
 
     const rows = await readRows(dir);
-    const allowed = CONTENDERS.map(({ name }) => name);
+    const allowed = VARIANTS.map(({ name }) => name);
     assertGreater(rows.length, allowed.length / 2);
     const mayBeEmpty = ["rows", "unique_rows", "speedup_vs_dense", "failure"];
     mayBeEmpty.push(

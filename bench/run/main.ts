@@ -9,7 +9,7 @@ import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import type { Tuning } from "../../kernels/core/tuning.ts";
 import { adapterChoice, findAdapters, formatAdapters } from "../edge/adapters.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "../cases/cases.ts";
-import { type MeasureContext, openContext } from "../measure/context.ts";
+import { openSession, type Session } from "../measure/session.ts";
 import { counted } from "../base/counted.ts";
 import { formatPlan, planCases, readDevice } from "../runner/dry_run.ts";
 import { earlierRows } from "../edge/files/earlier_rows.ts";
@@ -20,9 +20,9 @@ import { HELP } from "./help.ts";
 import { helpOrVersion } from "../edge/help_or_version.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import type { AdapterChoice } from "../measure/device/adapter.ts";
-import { describeAdapter, type HostAdapter } from "../measure/device/adapter.ts";
+import { describeAdapter, type OpenedAdapter } from "../measure/device/adapter.ts";
 import { type BenchOptions, parseOptions } from "../flags/options.ts";
-import { measureCases, newOutcome, type Outcome } from "../runner/run_cases.ts";
+import { newOutcome, type Outcome, runCases } from "../runner/run_cases.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import type { PeerTime } from "../findings/peers.ts";
 import { readPeers } from "../edge/files/read_files.ts";
@@ -86,7 +86,7 @@ async function planText(
 
 /** The cases that a run takes on an adapter: a quick one takes shorter lengths where it is slow. */
 function casesOn(
-  { info }: HostAdapter,
+  { info }: OpenedAdapter,
   { quick }: BenchOptions,
   asked: readonly BenchCase[],
 ): readonly BenchCase[] {
@@ -140,7 +140,7 @@ async function measureAll(
   });
   const startMs = performance.now();
   let begun = 0;
-  const context = await openContext(host, {
+  const session = await openSession(host, {
     hot: options.hot,
     noisePct: options.noisePct,
     maxTimeMs: options.maxTimeMs,
@@ -156,20 +156,20 @@ async function measureAll(
       progress.update(`about ${clockText(leftMs)} left, ${message}`, fraction);
     },
   });
-  const device = { ...context, software: host.info.software };
+  const device = { ...session, software: host.info.software };
   const planned = planCases(device, cases, options);
   const timeLeft = new TimeLeft(planned.map(({ estimate }) => estimate));
 
-  for (const note of context.notes) console.log(note);
+  for (const note of session.notes) console.log(note);
   const outcome = newOutcome();
   const onBegin = (at: number) => begun = at;
-  const failure = await measureCases(outcome, context, cases, earlier, results, onBegin);
+  const failure = await runCases(outcome, session, cases, earlier, results, onBegin);
   progress.clear();
   const labels = new Map(cases.map(({ caseId, label }) => [caseId, label]));
   const ratios = caseTimes(outcome.rows, peers, labels);
   const failures = failure === null ? [] : [failure];
   const plan = options.quick ? QUICKSTART_PLAN : gpuPlan(cases, Deno.args);
-  const run = { context, results, peers, plan, failures };
+  const run = { session, results, peers, plan, failures };
   if (ratios.length > 0) {
     await attempt(failures, () => writeWhole(`${results.dir}/ratios.csv`, ratiosCsv(ratios)));
   }
@@ -181,7 +181,7 @@ async function measureAll(
 
 /** A run that is over. */
 interface FinishedRun {
-  readonly context: MeasureContext;
+  readonly session: Session;
   readonly results: ResultsWriter;
   readonly peers: readonly PeerTime[];
   readonly plan: GpuPlan;
@@ -204,7 +204,7 @@ async function report(
   { json }: BenchOptions,
   { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
   ratios: string,
-  { context, results, peers, plan, failures }: FinishedRun,
+  { session, results, peers, plan, failures }: FinishedRun,
 ): Promise<number> {
   const command = commandOf("bench", Deno.args);
   const measured = rows.filter((row) => row.stage !== "probe").length;
@@ -220,7 +220,7 @@ async function report(
   console.log(`Results: ${results.csvPath}`);
   if (json !== null) {
     await attempt(failures, () => {
-      writeRun(json, context, rows, results.samplesText());
+      writeRun(json, session, rows, results.samplesText());
       console.log(`JSON: ${json}`);
     });
   }

@@ -1,11 +1,11 @@
 /** The texts of `--list` and `--print-wgsl`. */
 import { type HandOverChoice, openCheckedDevice } from "../measure/device/checked_device.ts";
 import { caveatOf, MODELS } from "../../fixtures/models.ts";
-import type { Contender, DeviceLimits } from "../../kernels/core/contender.ts";
+import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
 import { type Problem, shapeName } from "../../kernels/core/problem.ts";
 import { dispatchWgsl } from "../../kernels/core/program.ts";
-import { CONTENDERS } from "../../kernels/core/registry.ts";
+import { VARIANTS } from "../../kernels/core/registry.ts";
 import { type Dialect, STANDARD_DIALECT } from "../../kernels/core/wgsl.ts";
 import { dialectOf } from "../../kernels/core/wgsl_compiler.ts";
 import { counted } from "../base/counted.ts";
@@ -24,7 +24,7 @@ export function listText(width = Infinity): string {
     head.length + text.length <= width
       ? [head + text]
       : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
-  const kernels = CONTENDERS.flatMap(({ name, stage, description }) =>
+  const kernels = VARIANTS.flatMap(({ name, stage, description }) =>
     entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description)
   );
   const models = MODELS.flatMap((model) => {
@@ -48,7 +48,7 @@ export function listText(width = Infinity): string {
   return blocks.map((lines) => lines.join("\n")).join("\n\n");
 }
 
-/** On which device, and with which hand-over, a contender is printed. */
+/** On which device, and with which hand-over, a variant is printed. */
 export interface WgslOptions {
   /** The adapter to ask for (default: the fastest). */
   readonly adapter?: AdapterChoice;
@@ -57,22 +57,22 @@ export interface WgslOptions {
 }
 
 /**
- * The WGSL of each dispatch of a contender with its default parameters for this machine's device,
+ * The WGSL of each dispatch of a variant with its default parameters for this machine's device,
  * as the benchmark hands it to the compiler; without an adapter, for the least device there is.
  *
- * @throws {RangeError} where the contender cannot be made for the problem.
+ * @throws {RangeError} where the variant cannot be made for the problem.
  * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
  */
 export async function wgslText(
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   options: WgslOptions = {},
 ): Promise<string> {
   const { limits, dialect, unroll } = await readDevice(options);
-  const params = contender.defaults(p, limits);
-  const why = contender.refuses(p, params, limits);
+  const params = variant.defaults(p, limits);
+  const why = variant.refuses(p, params, limits);
   const notes = why ? [`// This device cannot run it: ${why}.`] : [];
-  const { dispatches } = contender.plan(p, params);
+  const { dispatches } = variant.plan(p, params);
   const texts = dispatches.map((dispatch, i) => {
     const { kernel, workgroups } = dispatch;
     return `// Dispatch ${i + 1} of ${dispatches.length}: ${kernel.name}, ` +

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { findContender } from "../../kernels/core/registry.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { wgslText } from "./print_wgsl.ts";
@@ -8,12 +8,12 @@ Deno.test("the printed WGSL of subgroup kernels is what this device's compiler t
   const { device, features } = await openTestDevice();
   const { p } = testCase({ lengths: [300] });
   const names = ["select/counting", "select/counting_subgroup"];
-  for (const contender of names.map(findContender)) {
-    if (!contender.features.every((feature) => features.has(feature))) continue;
-    const code = await wgslText(contender, p);
+  for (const variant of names.map(findVariant)) {
+    if (!variant.features.every((feature) => features.has(feature))) continue;
+    const code = await wgslText(variant, p);
     device.pushErrorScope("validation");
     device.createShaderModule({ code });
-    assertEquals(await device.popErrorScope(), null, contender.name);
+    assertEquals(await device.popErrorScope(), null, variant.name);
   }
   device.destroy();
 });

@@ -1,5 +1,5 @@
 /** A run as one JSON file, whole or not at all. */
-import type { MeasureContext } from "../measure/context.ts";
+import type { Session } from "../measure/session.ts";
 import { writeWhole } from "../edge/files/output_file.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
 import { runJson } from "../results/run_json.ts";
@@ -11,7 +11,7 @@ import { runJson } from "../results/run_json.ts";
  */
 export function writeRun(
   path: string,
-  { facts, settings, timer, inputBytes }: MeasureContext,
+  { facts, settings, timer, inputBytes }: Session,
   rows: readonly ResultRow[],
   samplesText: string,
 ): void {

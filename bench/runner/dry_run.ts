@@ -1,10 +1,10 @@
 /** What `--dry-run` prints: the cases of a run, their memory and minutes. Nothing is measured. */
 import { type HandOverChoice, openCheckedDevice } from "../measure/device/checked_device.ts";
 import type { BenchCase } from "../cases/cases.ts";
-import { eligible, type MeasureContext, SOFTWARE_INPUT_BYTES } from "../measure/context.ts";
+import { eligible, type Session, SOFTWARE_INPUT_BYTES } from "../measure/session.ts";
 import { counted } from "../base/counted.ts";
 import { type CaseEstimate, estimateCase } from "./estimate.ts";
-import type { HostAdapter } from "../measure/device/adapter.ts";
+import type { OpenedAdapter } from "../measure/device/adapter.ts";
 import type { BenchOptions } from "../flags/options.ts";
 import { fitColumns, rule, type TextColumn, wrapText } from "../tables/text_table.ts";
 
@@ -16,7 +16,7 @@ export interface PlannedCase {
 }
 
 /** What of a device decides what it runs. */
-export interface DeviceFacts extends Pick<MeasureContext, "features" | "limits"> {
+export interface DeviceFacts extends Pick<Session, "features" | "limits"> {
   readonly software: boolean;
 }
 
@@ -26,7 +26,7 @@ export interface DeviceFacts extends Pick<MeasureContext, "features" | "limits">
  * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
  */
 export async function readDevice(
-  host: HostAdapter,
+  host: OpenedAdapter,
   handOver: HandOverChoice,
 ): Promise<DeviceFacts> {
   const { device, features, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
@@ -41,9 +41,9 @@ export function planCases(
   { hot, maxTimeMs, memoryBytes }: Pick<BenchOptions, "hot" | "maxTimeMs" | "memoryBytes">,
 ): PlannedCase[] {
   const inputBytes = software ? SOFTWARE_INPUT_BYTES : memoryBytes;
-  return cases.map(({ name, problem, contenders, trace }) => {
+  return cases.map(({ name, problem, variants, trace }) => {
     const facts = { features, limits };
-    const { able, refused } = eligible(facts, problem, contenders, !!trace);
+    const { able, refused } = eligible(facts, problem, variants, !!trace);
     const settings = { limits, software, hot, maxTimeMs, inputBytes };
     const estimate = estimateCase(problem, able, settings);
     return {

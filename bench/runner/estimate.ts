@@ -1,8 +1,8 @@
 /** How long a run will take and how much memory it wants, before anything is measured. Pure. */
-import type { Contender, DeviceLimits, Plan } from "../../kernels/core/contender.ts";
+import type { DeviceLimits, Plan, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
-import { coldSets, touchedBytes } from "../measure/inputs/cold.ts";
-import type { Refusal } from "../measure/context.ts";
+import { coldSets, touchedBytes } from "../measure/inputs/cache_rotation.ts";
+import type { Refusal } from "../measure/session.ts";
 import { stepTooLong } from "./step_limit.ts";
 
 /** What a run allows itself, and on what kind of adapter. */
@@ -48,24 +48,24 @@ const SOFTWARE_STEPS = 10;
 /** The share of `--max-time` that the probes take at most. */
 const PROBE_SHARE = 1 / 4;
 
-/** What a case of these contenders, all of which the device admits, will take: to about a factor 2. */
+/** What a case of these variants, all of which the device admits, will take: to about a factor 2. */
 export function estimateCase(
   p: Problem,
-  contenders: readonly Contender[],
+  variants: readonly Variant[],
   settings: EstimateSettings,
 ): CaseEstimate {
   const { limits, software, maxTimeMs } = settings;
-  const all = contenders.map((contender) => {
-    const params = contender.defaults(p, limits);
-    const cost = contender.cost(p, params);
+  const all = variants.map((variant) => {
+    const params = variant.defaults(p, limits);
+    const cost = variant.cost(p, params);
     const bytes = cost.streamBytes + cost.gatherBytes + cost.writeBytes;
     const cpuMs = Math.max(cost.flops, bytes) / CPU_RATE;
-    return { contender, plan: contender.plan(p, params), cost, cpuMs };
+    return { variant, plan: variant.plan(p, params), cost, cpuMs };
   });
   // The rate is what CPUs reach, so that the step's time has no share to be divided by.
   const whyNot = (cpuMs: number) => software ? stepTooLong(cpuMs, p.kvLen, maxTimeMs) : undefined;
   const timed = all.filter(({ cpuMs }) => whyNot(cpuMs) === undefined);
-  const refused = all.flatMap(({ contender: { name }, cpuMs }) => {
+  const refused = all.flatMap(({ variant: { name }, cpuMs }) => {
     const why = whyNot(cpuMs);
     return why === undefined ? [] : [{ name, why }];
   });
@@ -85,9 +85,9 @@ export function estimateCase(
 }
 
 interface Planned {
-  readonly contender: Contender;
+  readonly variant: Variant;
   readonly plan: Plan;
-  readonly cost: ReturnType<Contender["cost"]>;
+  readonly cost: ReturnType<Variant["cost"]>;
 }
 
 /** Inputs are shared by the kernels of a case; each set but the first must fit what is set aside. */
@@ -98,8 +98,8 @@ function memoryOf(
 ): number {
   const inputs = new Map<string, { bytes: number; sets: number }>();
   let ownBytes = 0;
-  for (const { contender, plan, cost } of planned) {
-    const wanted = hot || software ? 1 : coldSets(touchedBytes(p, cost, contender.stage));
+  for (const { variant, plan, cost } of planned) {
+    const wanted = hot || software ? 1 : coldSets(touchedBytes(p, cost, variant.stage));
     for (const [name, { bytes, role }] of Object.entries(plan.buffers)) {
       if (role !== "input") {
         ownBytes += bytes;

@@ -20,8 +20,8 @@ const SETTINGS: EstimateSettings = {
 };
 
 function estimate(line: string, changes: Partial<EstimateSettings> = {}): CaseEstimate {
-  const [{ problem, contenders }] = casesOf(parseOptions(line.split(" ")));
-  return estimateCase(problem, contenders, { ...SETTINGS, ...changes });
+  const [{ problem, variants }] = casesOf(parseOptions(line.split(" ")));
+  return estimateCase(problem, variants, { ...SETTINGS, ...changes });
 }
 
 Deno.test("a GPU samples for as long as it may, and probes a quarter of that", () => {
@@ -52,7 +52,7 @@ Deno.test("a software adapter's estimate says what is left out and keeps the res
   const { kernels, refused } = estimate("--kernels prefill,dense --kv 8k", { software: true });
   assertEquals([kernels, refused.map(({ name }) => name)], [4, ["prefill/flash"]]);
   assertMatch(refused[0].why, /^at 8192 tokens a step would take about \d+ s here, more than /);
-  // About a second a step: a floor of that would count as ten.
+  // About a second a step: a roofline of that would count as ten.
   const batch = estimate("--kernels dense --kv 8k --batch 8", { software: true });
   assertEquals([batch.kernels, batch.refused], [4, []]);
 });

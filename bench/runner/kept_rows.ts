@@ -1,24 +1,24 @@
 /** Which rows of an earlier run into the same folder stand, and which kernels are missing. Pure. */
-import type { Contender, Params } from "../../kernels/core/contender.ts";
+import type { Params, Variant } from "../../kernels/core/variant.ts";
 import type { BenchCase } from "../cases/cases.ts";
-import { coldSets } from "../measure/inputs/cold.ts";
-import type { MeasureContext } from "../measure/context.ts";
+import { coldSets } from "../measure/inputs/cache_rotation.ts";
+import type { Session } from "../measure/session.ts";
 import type { ResultRow } from "../results/row.ts";
 
 /** A kernel as a run is to measure it. */
 export interface Wanted {
-  readonly contender: Contender;
+  readonly variant: Variant;
   readonly params: Params;
 }
 
 /** What rows depend on besides the code, the kernel and its parameters. */
 export type Conditions =
-  & Pick<MeasureContext, "facts" | "inputBytes">
+  & Pick<Session, "facts" | "inputBytes">
   & { readonly timer: { readonly kind: string } }
-  & { readonly settings: Pick<MeasureContext["settings"], "hot" | "seed"> };
+  & { readonly settings: Pick<Session["settings"], "hot" | "seed"> };
 
 /** The verified rows of a case that were measured under the conditions of this run. */
-export function alikeRows(
+export function sameConditions(
   latest: readonly ResultRow[],
   conditions: Conditions,
   { caseId, dataDigest = "" }: Pick<BenchCase, "caseId" | "dataDigest">,
@@ -58,28 +58,28 @@ export function keptProbes(
  * Parts the kernels of a case into those whose rows stand and those to measure. Dense kernels and
  * pipelines stand together or not at all: their speedups hold between kernels that took turns.
  */
-export function partKept(
+export function splitReusable(
   alike: readonly ResultRow[],
   wanted: readonly Wanted[],
 ): { readonly kept: readonly ResultRow[]; readonly missing: readonly Wanted[] } {
-  const rowOf = ({ contender, params }: Wanted) =>
-    alike.find((row) => row.kernel === contender.name && row.params === JSON.stringify(params));
+  const rowOf = ({ variant, params }: Wanted) =>
+    alike.find((row) => row.kernel === variant.name && row.params === JSON.stringify(params));
   const dense = alike.filter(({ stage }) => stage === "dense").map((row) => row.median_us!);
   const best = dense.length > 0 ? Math.min(...dense) : null;
-  const compared = wanted.filter(({ contender }) => isCompared(contender));
+  const compared = wanted.filter(({ variant }) => isCompared(variant));
   const comparable = compared.every((each) => {
     const row = rowOf(each);
     return row !== undefined && refersTo(row, best);
   });
   const stands = (each: Wanted) =>
-    rowOf(each) !== undefined && (comparable || !isCompared(each.contender));
+    rowOf(each) !== undefined && (comparable || !isCompared(each.variant));
   return {
     kept: wanted.filter(stands).map((each) => rowOf(each)!),
     missing: wanted.filter((each) => !stands(each)),
   };
 }
 
-function isCompared({ stage }: Contender): boolean {
+function isCompared({ stage }: Variant): boolean {
   return stage === "dense" || stage === "pipeline";
 }
 

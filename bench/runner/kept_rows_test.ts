@@ -1,6 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { findContender } from "../../kernels/core/registry.ts";
-import { alikeRows, type Conditions, keptProbes, partKept, type Wanted } from "./kept_rows.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
+import {
+  type Conditions,
+  keptProbes,
+  sameConditions,
+  splitReusable,
+  type Wanted,
+} from "./kept_rows.ts";
 import { latestRows, type ResultRow } from "../results/row.ts";
 import { makeFailedRow, makeRow } from "../../testing/row.ts";
 
@@ -13,10 +19,10 @@ const CONDITIONS: Conditions = {
 };
 
 const wanted = (...names: string[]): Wanted[] =>
-  names.map((name) => ({ contender: findContender(name), params: { LANES: 8 } }));
+  names.map((name) => ({ variant: findVariant(name), params: { LANES: 8 } }));
 
 function row(kernel: string, us: number, changes: Partial<ResultRow> = {}): ResultRow {
-  const { stage } = findContender(kernel);
+  const { stage } = findVariant(kernel);
   const speedup = stage === "dense" || stage === "pipeline" ? 100 / us : null;
   const params = '{"LANES":8}';
   return makeRow({ kernel, stage, params, median_us: us, speedup_vs_dense: speedup, ...changes });
@@ -25,13 +31,13 @@ function row(kernel: string, us: number, changes: Partial<ResultRow> = {}): Resu
 const ALL = [row("dense/split", 100), row("pipeline/sparse", 30), row("merge/merge", 5)];
 
 function parted(rows: readonly ResultRow[], ...names: string[]) {
-  const { kept, missing } = partKept(rows, wanted(...names));
-  return [kept.map(({ kernel }) => kernel), missing.map(({ contender }) => contender.name)];
+  const { kept, missing } = splitReusable(rows, wanted(...names));
+  return [kept.map(({ kernel }) => kernel), missing.map(({ variant }) => variant.name)];
 }
 
 Deno.test("rows that were measured under other conditions do not stand", () => {
   const stands = (changes: Partial<ResultRow>, conditions: Partial<Conditions> = {}) =>
-    alikeRows([makeRow(changes)], { ...CONDITIONS, ...conditions }, { caseId }).length === 1;
+    sameConditions([makeRow(changes)], { ...CONDITIONS, ...conditions }, { caseId }).length === 1;
   assertEquals(stands({}), true);
   const others: Partial<ResultRow>[] = [
     ...[{ adapter: "Other GPU" }, { driver: "NVIDIA 1" }, { backend: "metal" }],
@@ -47,7 +53,7 @@ Deno.test("rows that were measured under other conditions do not stand", () => {
   const hot = { settings: { hot: true, seed: 1 } };
   assertEquals([stands({}, hot), stands({ sets: 1, cache: "hot" }, hot)], [false, true]);
   assertEquals(
-    alikeRows([makeRow({ data_digest: "01234567" })], CONDITIONS, {
+    sameConditions([makeRow({ data_digest: "01234567" })], CONDITIONS, {
       caseId,
       dataDigest: "01234567",
     }).length,
@@ -58,7 +64,7 @@ Deno.test("rows that were measured under other conditions do not stand", () => {
 Deno.test("probes stand, whatever the inputs are, where all of them are there", () => {
   const probe = (kernel: string) => makeRow({ kernel, stage: "probe", seed: 7, sets: 1 });
   const rows = [probe("probe/chain"), probe("probe/fma"), ...ALL];
-  const alike = alikeRows(rows, CONDITIONS, { caseId });
+  const alike = sameConditions(rows, CONDITIONS, { caseId });
   assertEquals(keptProbes(alike, ["probe/chain", "probe/fma"])?.length, 2);
   assertEquals(keptProbes(alike, ["probe/chain", "probe/fma", "probe/popcount"]), null);
 });

@@ -7,13 +7,13 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
-import type { DeviceLimits } from "../../kernels/core/contender.ts";
+import type { DeviceLimits } from "../../kernels/core/variant.ts";
 import { bufferUsage } from "../../kernels/core/program.ts";
-import { findContender } from "../../kernels/core/registry.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { casesOf } from "../cases/cases.ts";
-import { eligible } from "../measure/context.ts";
-import { prepare } from "../measure/contestant.ts";
+import { eligible } from "../measure/session.ts";
+import { prepare } from "../measure/prepared_variant.ts";
 import { allocateWithin, checkHolds, DeviceMemoryError } from "../measure/device/device_memory.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../flags/options.ts";
@@ -25,9 +25,9 @@ const { device, features } = test;
 
 const [{ problem }] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "4096"]));
 
-/** Contenders whose inputs other kernels make. */
+/** Variants whose inputs other kernels make. */
 const FED = ["select/counting", "select/bitonic", "attend/gather", "merge/merge"].map(
-  findContender,
+  findVariant,
 );
 
 function limitedTo(bytes: number): DeviceLimits {
@@ -63,10 +63,10 @@ Deno.test("a kernel runs within the limits, its makers too, or is refused with b
       const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false, encode };
       const inputs = new InputSets(device, problem, settings);
       const sizes = await madeBy(async () => {
-        for (const contender of able) {
-          const params = contender.defaults(problem, limits);
-          const contestant = await prepare(inputs, contender, params, true);
-          contestant.destroy();
+        for (const variant of able) {
+          const params = variant.defaults(problem, limits);
+          const prepared = await prepare(inputs, variant, params, true);
+          prepared.destroy();
           ran++;
         }
       });
@@ -83,7 +83,7 @@ Deno.test("whoever asks for an input beyond the limits hears of it before it is 
   const limits = limitedTo(4096);
   const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false };
   const inputs = new InputSets(device, problem, settings);
-  const counting = findContender("select/counting");
+  const counting = findVariant("select/counting");
   const params = counting.defaults(problem, limits);
   const { buffers } = counting.plan(problem, params);
   const sizes = await madeBy(async () => {

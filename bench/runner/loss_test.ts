@@ -123,7 +123,7 @@ Deno.test("work that fails, waits or goes wrong on a lost device ends in its los
     await buffer.mapAsync(1);
   });
   await assertRejects(() => work, DeviceLostError);
-  // A verdict of wrong is asked about before it is believed.
+  // A wrong result is doubted until the device has answered.
   await assertRejects(() => guard.check(), DeviceLostError);
 });
 

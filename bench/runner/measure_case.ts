@@ -1,15 +1,15 @@
-/** Measures a case: every contender checked, then timed against the others, then checked again. */
-import type { Contender, Stage } from "../../kernels/core/contender.ts";
-import type { Verdict } from "../../kernels/verify/judge.ts";
+/** Measures a case: every variant checked, then timed against the others, then checked again. */
+import type { Stage, Variant } from "../../kernels/core/variant.ts";
+import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { CompileError } from "../../kernels/core/program.ts";
 import { kvBytes, type Problem } from "../../kernels/core/problem.ts";
 import type { BenchCase } from "../cases/cases.ts";
-import { type Ceilings, ceilingsOf, floorUs } from "../measure/ceilings.ts";
-import { eligible, type MeasureContext, type Refusal } from "../measure/context.ts";
-import { type Contestant, prepare, PROMPT_STAGES } from "../measure/contestant.ts";
+import { type Roofline, rooflineOf, rooflineUs } from "../measure/roofline.ts";
+import { eligible, type Refusal, type Session } from "../measure/session.ts";
+import { prepare, type PreparedVariant, PROMPT_STAGES } from "../measure/prepared_variant.ts";
 import { counted } from "../base/counted.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
-import { alikeRows, keptProbes, partKept, type Wanted } from "./kept_rows.ts";
+import { keptProbes, sameConditions, splitReusable, type Wanted } from "./kept_rows.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
 import { type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
 import { sampleInterleaved, type Samples, type SampleSettings } from "../measure/clock/sampler.ts";
@@ -44,28 +44,28 @@ export interface CaseListener {
  * @throws {NoTimeError} one sentence, if the timer gave no time for a probe.
  */
 export async function measureCase(
-  context: MeasureContext,
+  session: Session,
   benchCase: BenchCase,
   earlier: readonly ResultRow[],
   tell: CaseListener,
 ): Promise<Refusal[]> {
-  const { device, facts, guard, limits, settings, timer } = context;
-  const { problem: p, contenders } = benchCase;
-  const { able: allowed, refused } = eligible(context, p, contenders, !!benchCase.trace);
+  const { device, facts, guard, limits, settings, timer } = session;
+  const { problem: p, variants } = benchCase;
+  const { able: allowed, refused } = eligible(session, p, variants, !!benchCase.trace);
   for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
 
-  const alike = alikeRows(earlier, context, benchCase);
-  const ceilings = await caseCeilings(context, benchCase, alike, tell);
-  const slow = slowOnes(context, p, ceilings, allowed);
+  const alike = sameConditions(earlier, session, benchCase);
+  const roofline = await caseRoofline(session, benchCase, alike, tell);
+  const slow = tooSlow(session, p, roofline, allowed);
   for (const { name, why } of slow) settings.onProgress(`${name} left out: ${why}`, 0);
   const able = allowed.filter(({ name }) => slow.every((each) => each.name !== name));
   const wanted: Wanted[] = [];
-  for (const contender of able) {
-    const { params, note } = await chooseParams({ facts, limits, ...settings }, contender, p);
-    if (note) tell.onTuned(`${contender.name}: ${note}`);
-    wanted.push({ contender, params });
+  for (const variant of able) {
+    const { params, note } = await chooseParams({ facts, limits, ...settings }, variant, p);
+    if (note) tell.onTuned(`${variant.name}: ${note}`);
+    wanted.push({ variant, params });
   }
-  const { kept, missing } = partKept(alike, wanted);
+  const { kept, missing } = splitReusable(alike, wanted);
   tell.onKept(kept);
   const leftOut = [...slow];
   if (missing.length === 0) return leftOut;
@@ -74,53 +74,53 @@ export async function measureCase(
   const inputs = new InputSets(device, p, {
     limits,
     seed: settings.seed,
-    budgetBytes: context.inputBytes,
+    budgetBytes: session.inputBytes,
     unroll: !facts.software,
     ...(benchCase.trace
       ? traceInputs(benchCase.trace, p, { ...benchCase, seed: settings.seed })
       : {}),
   });
-  const ready: { contestant: Contestant; verdict: Verdict }[] = [];
+  const ready: { prepared: PreparedVariant; checkResult: CheckResult }[] = [];
   try {
     const total = missing.length + 1;
-    const row = rowMaker(context, benchCase, ceilings);
-    // Contenders of a stage pick alike: one that lists its picks tells the rows of all.
+    const row = rowMaker(session, benchCase, roofline);
+    // Variants of a stage pick alike: one that lists its picks tells the rows of all.
     const gathered = new Map(
       kept.flatMap(({ stage, rows, unique_rows: unique }) =>
         rows === null || unique === null ? [] : [[stage, { rows, unique }] as [Stage, GatheredRows]]
       ),
     );
-    for (const [i, { contender, params }] of missing.entries()) {
-      settings.onProgress(`${benchCase.name}: checking ${contender.name}`, i / total);
-      const prepared = await orRefusal(contender, () => prepare(inputs, contender, params, hot));
-      if (prepared instanceof CompileError) {
+    for (const [i, { variant, params }] of missing.entries()) {
+      settings.onProgress(`${benchCase.name}: checking ${variant.name}`, i / total);
+      const made = await orRefusal(variant, () => prepare(inputs, variant, params, hot));
+      if (made instanceof CompileError) {
         await guard.check();
         const subject = {
-          contender,
+          variant,
           params,
-          plan: contender.plan(p, params),
-          cost: contender.cost(p, params),
+          plan: variant.plan(p, params),
+          cost: variant.cost(p, params),
           sets: 0,
           touched: 0,
         };
-        const fault = { ok: false, relL2: null, worst: null, checked: firstLine(prepared.message) };
+        const fault = { ok: false, relL2: null, worst: null, checked: firstLine(made.message) };
         tell.onRows([row(subject, fault, null, null, null)], []);
         continue;
       }
-      if ("why" in prepared) {
-        leftOut.push(prepared);
+      if ("why" in made) {
+        leftOut.push(made);
         continue;
       }
-      const contestant = prepared;
-      const verdict = await contestant.verify(0);
-      if (verdict.ok) {
-        ready.push({ contestant, verdict });
-        const found = await rowsOf(contestant, p);
-        if (found) gathered.set(contender.stage, found);
+      const prepared = made;
+      const checkResult = await prepared.verify(0);
+      if (checkResult.ok) {
+        ready.push({ prepared, checkResult });
+        const found = await rowsOf(prepared, p);
+        if (found) gathered.set(variant.stage, found);
       } else {
         await guard.check();
-        tell.onRows([row(contestant, verdict, null, null, null)], []);
-        contestant.destroy();
+        tell.onRows([row(prepared, checkResult, null, null, null)], []);
+        prepared.destroy();
       }
     }
     if (ready.length === 0) return leftOut;
@@ -129,46 +129,48 @@ export async function measureCase(
       `${benchCase.name}: timing ${counted(ready.length, "kernel")}`,
       missing.length / total,
     );
-    const samples = await sampleByPhase(timer, ready.map((r) => r.contestant), {
-      ...context.sampling,
+    const samples = await sampleByPhase(timer, ready.map((r) => r.prepared), {
+      ...session.sampling,
       maxTimeMs: settings.maxTimeMs,
     });
-    const verdicts: Verdict[] = [];
-    for (const { contestant, verdict } of ready) {
+    const checkResults: CheckResult[] = [];
+    for (const { prepared, checkResult } of ready) {
       // First what the timed steps themselves left, then a step of another set on poison.
-      const after = [await contestant.judgeLast(), await contestant.verify(1)];
-      const worse = (a: Verdict, b: Verdict) => !a.ok || a.relL2 > b.relL2 ? a : b;
-      verdicts.push(after.reduce((worst, next) => worst.ok ? worse(next, worst) : worst, verdict));
+      const after = [await prepared.verifyLast(), await prepared.verify(1)];
+      const worse = (a: CheckResult, b: CheckResult) => !a.ok || a.relL2 > b.relL2 ? a : b;
+      checkResults.push(
+        after.reduce((worst, next) => worst.ok ? worse(next, worst) : worst, checkResult),
+      );
     }
-    if (verdicts.some(({ ok }) => !ok)) await guard.check();
-    const dense = ready.flatMap(({ contestant }, i) =>
-      contestant.contender.stage === "dense" && verdicts[i].ok && samples[i].us.length
+    if (checkResults.some(({ ok }) => !ok)) await guard.check();
+    const dense = ready.flatMap(({ prepared }, i) =>
+      prepared.variant.stage === "dense" && checkResults[i].ok && samples[i].us.length
         ? [median(samples[i].us)]
         : []
     );
     const bestDenseUs = dense.length ? Math.min(...dense) : null;
     // A failed check is told in any case; a right kernel without any time has nothing to tell.
-    const timed = ready.map((_, i) => !verdicts[i].ok || hasTimes(samples[i]));
+    const timed = ready.map((_, i) => !checkResults[i].ok || hasTimes(samples[i]));
     const told = samples.filter((_, i) => timed[i]);
-    const rows = ready.flatMap(({ contestant }, i) => {
-      const found = gathered.get(contestant.contender.stage) ?? null;
-      return timed[i] ? [row(contestant, verdicts[i], samples[i], bestDenseUs, found)] : [];
+    const rows = ready.flatMap(({ prepared }, i) => {
+      const found = gathered.get(prepared.variant.stage) ?? null;
+      return timed[i] ? [row(prepared, checkResults[i], samples[i], bestDenseUs, found)] : [];
     });
     tell.onRows(rows, rows.map((each, i) => record(each, told[i])));
     settings.onProgress(`${benchCase.name}: done`, 1);
-    const untimed = ready.filter((_, i) => !timed[i]).map(({ contestant: { name } }) => (
+    const untimed = ready.filter((_, i) => !timed[i]).map(({ prepared: { name } }) => (
       { name, why: noTime(timer) }
     ));
     return [...leftOut, ...untimed];
   } finally {
-    for (const { contestant } of ready) contestant.destroy();
+    for (const { prepared } of ready) prepared.destroy();
     inputs.destroy();
   }
 }
 
-/** What `make` gives, or why the device has no room for it: that must not cost other contenders. */
+/** What `make` gives, or why the device has no room for it: that must not cost other variants. */
 async function orRefusal<T>(
-  { name }: Contender,
+  { name }: Variant,
   make: () => Promise<T>,
 ): Promise<T | Refusal | CompileError> {
   try {
@@ -196,20 +198,20 @@ function hasTimes({ us, droppedUs }: Samples): boolean {
   return us.length + droppedUs.length > 0;
 }
 
-/** The case's ceilings: those of the earlier run that began it, or else measured now. */
-async function caseCeilings(
-  context: MeasureContext,
+/** The case's roofline: those of the earlier run that began it, or else measured now. */
+async function caseRoofline(
+  session: Session,
   benchCase: BenchCase,
   alike: readonly ResultRow[],
   tell: CaseListener,
-): Promise<Ceilings> {
-  const { probes, sampling, settings, timer } = context;
+): Promise<Roofline> {
+  const { probes, sampling, settings, timer } = session;
   const { headDim, dtype } = benchCase.problem;
   const rowBytes = headDim * kvBytes(dtype);
   const kept = keptProbes(alike, probes.names(rowBytes));
   if (kept !== null) {
     tell.onKept(kept);
-    return ceilingsOf(kept.map(({ kernel: name, bytes, params, median_us }) => (
+    return rooflineOf(kept.map(({ kernel: name, bytes, params, median_us }) => (
       { name, bytes, operations: JSON.parse(params), us: median_us! }
     )));
   }
@@ -217,9 +219,9 @@ async function caseCeilings(
   const results = await probes.measure(timer, limited, rowBytes);
   const untimed = results.find(({ samples }) => !hasTimes(samples));
   if (untimed) throw new NoTimeError(`${untimed.name}: ${noTime(timer)}`);
-  const rows = probeRows(context, benchCase, results);
+  const rows = probeRows(session, benchCase, results);
   tell.onRows(rows, rows.map((row, i) => record(row, results[i].samples)));
-  return ceilingsOf(results.map(({ samples: { us, droppedUs }, ...probe }) => (
+  return rooflineOf(results.map(({ samples: { us, droppedUs }, ...probe }) => (
     { ...probe, us: median(us.length > 0 ? us : droppedUs) }
   )));
 }
@@ -231,32 +233,32 @@ async function caseCeilings(
  */
 async function sampleByPhase(
   timer: GpuTimer,
-  contestants: readonly Contestant[],
+  preparedVariants: readonly PreparedVariant[],
   settings: SampleSettings,
 ): Promise<Samples[]> {
-  const phases = Map.groupBy(contestants, (c) => PROMPT_STAGES.includes(c.contender.stage));
+  const phases = Map.groupBy(preparedVariants, (c) => PROMPT_STAGES.includes(c.variant.stage));
   const maxTimeMs = settings.maxTimeMs / phases.size;
-  const found = new Map<Contestant, Samples>();
+  const found = new Map<PreparedVariant, Samples>();
   for (const phase of phases.values()) {
     const samples = await sampleInterleaved(timer, phase, { ...settings, maxTimeMs });
-    for (const [i, contestant] of phase.entries()) found.set(contestant, samples[i]);
+    for (const [i, prepared] of phase.entries()) found.set(prepared, samples[i]);
   }
-  return contestants.map((contestant) => found.get(contestant)!);
+  return preparedVariants.map((prepared) => found.get(prepared)!);
 }
 
-/** Contenders whose steps take too long on this device, by their floors. */
-function slowOnes(
-  { facts: { software }, limits, settings: { maxTimeMs } }: MeasureContext,
+/** Variants whose steps take too long on this device, by their rooflines. */
+function tooSlow(
+  { facts: { software }, limits, settings: { maxTimeMs } }: Session,
   p: Problem,
-  ceilings: Ceilings,
-  contenders: readonly Contender[],
+  roofline: Roofline,
+  variants: readonly Variant[],
 ): Refusal[] {
-  return contenders.flatMap((contender) => {
-    const params = contender.defaults(p, limits);
-    const { dispatches } = contender.plan(p, params);
-    const floor = floorUs(ceilings, contender.cost(p, params), dispatches.length);
-    const why = tooLong(floor, p.kvLen, { software, maxTimeMs });
-    return why ? [{ name: contender.name, why }] : [];
+  return variants.flatMap((variant) => {
+    const params = variant.defaults(p, limits);
+    const { dispatches } = variant.plan(p, params);
+    const leastUs = rooflineUs(roofline, variant.cost(p, params), dispatches.length);
+    const why = tooLong(leastUs, p.kvLen, { software, maxTimeMs });
+    return why ? [{ name: variant.name, why }] : [];
   });
 }
 

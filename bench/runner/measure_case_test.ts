@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { findContender } from "../../kernels/core/registry.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import { casesOf } from "../cases/cases.ts";
-import { type MeasureContext, openContext } from "../measure/context.ts";
+import { openSession, type Session } from "../measure/session.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../flags/options.ts";
-import { measureInto, newOutcome, type Outcome } from "./run_cases.ts";
+import { newOutcome, type Outcome, runCase } from "./run_cases.ts";
 import type { ResultsWriter } from "../edge/files/results_writer.ts";
 import type { GpuTimer } from "../measure/clock/timer.ts";
 import { measureTogether } from "../tune/worker/measure_candidates.ts";
@@ -15,7 +15,7 @@ import type { Measured, Unmeasured } from "../tuning/messages.ts";
 let isBlind = false;
 let lastMessage = "";
 
-const opened = await openContext(await openAdapter(), {
+const opened = await openSession(await openAdapter(), {
   hot: true,
   noisePct: 1,
   maxTimeMs: 200,
@@ -35,7 +35,7 @@ const timer: GpuTimer = {
     return isBlind || lastMessage.includes("timing") ? times.map(() => null) : times;
   },
 };
-const context: MeasureContext = { ...opened, timer };
+const session: Session = { ...opened, timer };
 const args = ["--shape", "4x1x64", "--kv", "128", "--kernels", "merge/merge,dense/split"];
 const [benchCase] = casesOf(parseOptions(args));
 
@@ -45,7 +45,7 @@ async function measured(): Promise<Outcome> {
   lastMessage = "";
   const outcome = newOutcome();
   const results = { append() {} } as unknown as ResultsWriter;
-  await measureInto(outcome, context, benchCase, [], results);
+  await runCase(outcome, session, benchCase, [], results);
   return outcome;
 }
 
@@ -57,7 +57,7 @@ Deno.test("kernels without any time are left out, in a sentence each", async () 
 });
 
 Deno.test("a kernel that does not compile is a FAILED row, and the others go on", async () => {
-  const { device } = context;
+  const { device } = session;
   const create = device.createShaderModule;
   device.createShaderModule = (descriptor) =>
     create.call(device, descriptor.label === "dense/split" ? { code: "no WGSL" } : descriptor);
@@ -65,7 +65,7 @@ Deno.test("a kernel that does not compile is a FAILED row, and the others go on"
     const other = casesOf(parseOptions(args.with(3, "192")))[0];
     const outcome = newOutcome();
     lastMessage = "";
-    await measureInto(outcome, context, other, [], { append() {} } as unknown as ResultsWriter);
+    await runCase(outcome, session, other, [], { append() {} } as unknown as ResultsWriter);
     const [row, ...more] = outcome.rows.filter(({ stage }) => stage !== "probe");
     assertEquals(more, []);
     assertEquals([row.kernel, row.verified, row.median_us, row.rel_l2_err], [
@@ -91,9 +91,9 @@ Deno.test("without any time of a probe a case ends in one sentence", async () =>
 
 Deno.test("a candidate without any time is left unmeasured", async () => {
   isBlind = true;
-  const contender = findContender("merge/merge");
+  const variant = findVariant("merge/merge");
   const { problem } = benchCase;
-  const { device, limits } = context;
+  const { device, limits } = session;
   const inputs = new InputSets(device, problem, {
     limits,
     seed: 1,
@@ -104,16 +104,16 @@ Deno.test("a candidate without any time is left unmeasured", async () => {
   const left: Unmeasured[] = [];
   await measureTogether(
     {
-      context,
+      session,
       inputs,
-      contender,
+      variant,
       noisePct: 1,
       say: () => {},
       keep: (each) => kept.push(each),
       leave: (each) => left.push(each),
       late: () => false,
     },
-    [contender.defaults(problem, limits)],
+    [variant.defaults(problem, limits)],
     "explore",
   );
   assertEquals(kept, []);

@@ -1,13 +1,13 @@
-/** Makes the rows of a case out of verdicts and samples. */
-import { costBytes, type HandOver, type Plan } from "../../kernels/core/contender.ts";
-import type { Verdict } from "../../kernels/verify/judge.ts";
+/** Makes the rows of a case out of check results and samples. */
+import { costBytes, type HandOver, type Plan } from "../../kernels/core/variant.ts";
+import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { handOverOf } from "../../kernels/merge/hand_over.ts";
 import { codeHeads, lengthOf, type Problem, windowsOf } from "../../kernels/core/problem.ts";
 import { type BenchCase, mapName } from "../cases/cases.ts";
-import { isCold } from "../measure/inputs/cold.ts";
-import type { MeasureContext } from "../measure/context.ts";
-import type { Contestant } from "../measure/contestant.ts";
-import { type Ceilings, floorUs } from "../measure/ceilings.ts";
+import { isCold } from "../measure/inputs/cache_rotation.ts";
+import type { Session } from "../measure/session.ts";
+import type { PreparedVariant } from "../measure/prepared_variant.ts";
+import { type Roofline, rooflineUs } from "../measure/roofline.ts";
 import type { ProbeResult } from "../measure/probes.ts";
 import type { ResultRow } from "../results/row.ts";
 import { FEWEST_SAMPLES, type Samples } from "../measure/clock/sampler.ts";
@@ -15,7 +15,7 @@ import { median, medianInterval, noisePct } from "../measure/clock/statistics.ts
 
 /** The columns that all rows of a case have in common. */
 function caseColumns(
-  { facts, settings, timer, inputBytes }: MeasureContext,
+  { facts, settings, timer, inputBytes }: Session,
   { caseId, problem: p, learnedMap, dataDigest = "" }: BenchCase,
 ) {
   return {
@@ -72,15 +72,15 @@ function timeColumns(
   };
 }
 
-/** The rows of the probes: the ceilings behind a case's floors. */
+/** The rows of the probes, from which the rooflines of a case are computed. */
 export function probeRows(
-  context: MeasureContext,
+  session: Session,
   benchCase: BenchCase,
   results: readonly ProbeResult[],
 ): ResultRow[] {
-  const { probeFailure: failure } = context;
+  const { probeFailure: failure } = session;
   return results.map(({ name, bytes, operations, sets, samples }) => ({
-    ...caseColumns(context, benchCase),
+    ...caseColumns(session, benchCase),
     ...timeColumns(samples, failure === null, {
       bytes,
       touched: bytes,
@@ -107,36 +107,36 @@ export function probeRows(
 
 /** What a row tells of a kernel besides its times. */
 type RowSubject = Pick<
-  Contestant,
-  "contender" | "params" | "plan" | "cost" | "sets" | "touched"
+  PreparedVariant,
+  "variant" | "params" | "plan" | "cost" | "sets" | "touched"
 >;
 
 /** What a check found; a kernel that did not run has no error. */
-type CheckOutcome = Omit<Verdict, "relL2"> & { readonly relL2: number | null };
+type CheckOutcome = Omit<CheckResult, "relL2"> & { readonly relL2: number | null };
 
 /** A function that makes the rows of one case. */
 export function rowMaker(
-  context: MeasureContext,
+  session: Session,
   benchCase: BenchCase,
-  ceilings: Ceilings,
+  roofline: Roofline,
 ) {
   return (
-    { contender, params, plan, cost, sets, touched }: RowSubject,
-    verdict: CheckOutcome,
+    { variant, params, plan, cost, sets, touched }: RowSubject,
+    checkResult: CheckOutcome,
     samples: Samples | null,
     bestDenseUs: number | null,
     rows: GatheredRows | null,
   ): ResultRow => {
     const bytes = costBytes(cost);
-    const times = timeColumns(samples, verdict.ok, { bytes, touched, operations: cost.flops });
+    const times = timeColumns(samples, checkResult.ok, { bytes, touched, operations: cost.flops });
     const us = times.median_us;
-    const floor = floorUs(ceilings, cost, plan.dispatches.length);
-    const compared = contender.stage === "dense" || contender.stage === "pipeline";
+    const leastUs = rooflineUs(roofline, cost, plan.dispatches.length);
+    const compared = variant.stage === "dense" || variant.stage === "pipeline";
     return {
-      ...caseColumns(context, benchCase),
+      ...caseColumns(session, benchCase),
       ...times,
-      kernel: contender.name,
-      stage: contender.stage,
+      kernel: variant.name,
+      stage: variant.stage,
       rows: rows?.rows ?? null,
       unique_rows: rows?.unique ?? null,
       params: JSON.stringify(params),
@@ -144,13 +144,13 @@ export function rowMaker(
       cache: isCold(touched, sets) ? "cold" : "hot",
       sets,
       dispatches: plan.dispatches.length,
-      floor_us: floor,
-      roofline_pct: us ? floor / us * 100 : null,
+      floor_us: leastUs,
+      roofline_pct: us ? leastUs / us * 100 : null,
       speedup_vs_dense: us && bestDenseUs && compared ? bestDenseUs / us : null,
       hand_over: planHandOver(plan),
-      rel_l2_err: verdict.relL2,
-      verified: verdict.ok,
-      failure: verdict.ok ? "" : failureOf(verdict),
+      rel_l2_err: checkResult.relL2,
+      verified: checkResult.ok,
+      failure: checkResult.ok ? "" : failureOf(checkResult),
     };
   };
 }
@@ -161,11 +161,11 @@ export interface GatheredRows {
   readonly unique: number;
 }
 
-/** The rows that a contestant has listed in set 0, right after its check; null without a list. */
-export async function rowsOf(contestant: Contestant, p: Problem): Promise<GatheredRows | null> {
-  const spec = contestant.plan.buffers.selected;
-  if (!spec || contestant.cost.gatherBytes === 0) return null;
-  const lists = new Uint32Array((await contestant.read("selected", 0)).buffer);
+/** The rows that a prepared has listed in set 0, right after its check; null without a list. */
+export async function rowsOf(prepared: PreparedVariant, p: Problem): Promise<GatheredRows | null> {
+  const spec = prepared.plan.buffers.selected;
+  if (!spec || prepared.cost.gatherBytes === 0) return null;
+  const lists = new Uint32Array((await prepared.read("selected", 0)).buffer);
   const perList = lists.length / (p.batch * codeHeads(p));
   const attended = (sequence: number) => windowsOf(p, lengthOf(p, sequence)).attended;
   const perKvHead = codeHeads(p) / p.kvHeads;

@@ -1,25 +1,25 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import type { HandOver, Plan, Stage } from "../../kernels/core/contender.ts";
+import type { HandOver, Plan, Stage } from "../../kernels/core/variant.ts";
 import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
-import { findContender } from "../../kernels/core/registry.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import { casesOf } from "../cases/cases.ts";
-import type { MeasureContext } from "../measure/context.ts";
-import type { Contestant } from "../measure/contestant.ts";
+import type { Session } from "../measure/session.ts";
+import type { PreparedVariant } from "../measure/prepared_variant.ts";
 import { parseOptions } from "../flags/options.ts";
-import type { Ceilings } from "../measure/ceilings.ts";
+import type { Roofline } from "../measure/roofline.ts";
 import type { ProbeResult } from "../measure/probes.ts";
 import { probeRows, rowMaker } from "./row_maker.ts";
 
 const [benchCase] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "512"]));
-const context = {
+const session = {
   facts: {},
   settings: {},
   timer: { kind: "timestamp", nsPerTick: 1, grainNs: 65_536 },
   probeFailure: null,
-} as unknown as MeasureContext;
+} as unknown as Session;
 const samples = { stepsPerSample: 1, us: [50, 50, 50], droppedUs: [] };
 const probe = { bytes: 0, sets: 1, samples };
-const ceilings: Ceilings = {
+const roofline: Roofline = {
   stream: [{ bytes: 1e9, us: 1002 }],
   gather: [{ bytes: 1e9, us: 1002 }],
   dispatchUs: 2,
@@ -33,21 +33,21 @@ const probes: ProbeResult[] = [
 
 /** A row of a step that took 50 us and has 200 million operations. */
 function rowOf(name: string, plan?: Plan) {
-  const contender = findContender(name);
+  const variant = findVariant(name);
   const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 2e8 };
-  const contestant = {
-    contender,
+  const prepared = {
+    variant,
     params: {},
     plan: plan ?? { dispatches: [{ params: {} }], buffers: {} },
     cost,
     sets: 1,
   };
-  const verdict = { ok: true, relL2: 0, worst: null, checked: "" };
-  const row = rowMaker(context, benchCase, ceilings);
-  return row(contestant as unknown as Contestant, verdict, samples, 25, null);
+  const checkResult = { ok: true, relL2: 0, worst: null, checked: "" };
+  const row = rowMaker(session, benchCase, roofline);
+  return row(prepared as unknown as PreparedVariant, checkResult, samples, 25, null);
 }
 
-Deno.test("a row tells its rate of arithmetic, and its floor knows of it", () => {
+Deno.test("a row tells its rate of arithmetic, and its roofline knows of it", () => {
   const row = rowOf("prefill/flash");
   assertAlmostEquals(row.gflops_per_s!, 4000);
   assertAlmostEquals(row.floor_us!, 22);
@@ -63,9 +63,9 @@ Deno.test("a row tells how partials were handed over, and nothing where there ar
   const limits = { ...LARGE_LIMITS, subgroupMinSize: 32 };
   const { problem } = casesOf(parseOptions(["--models", "llama-3.1-8b", "--kv", "8K"]))[0];
   const handOverOf = (name: string, handOver: HandOver) => {
-    const contender = findContender(name);
-    const params = contender.defaults(problem, { ...limits, handOver });
-    return rowOf(name, contender.plan(problem, params)).hand_over;
+    const variant = findVariant(name);
+    const params = variant.defaults(problem, { ...limits, handOver });
+    return rowOf(name, variant.plan(problem, params)).hand_over;
   };
   for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
     assertEquals(handOverOf("dense/split_subgroup", handOver), handOver);
@@ -96,7 +96,7 @@ Deno.test("a prompt's attention is not compared with a decode step's", () => {
 });
 
 Deno.test("probes of arithmetic tell their rates", () => {
-  const rows = probeRows(context, benchCase, probes);
+  const rows = probeRows(session, benchCase, probes);
   assertEquals(rows.map((row) => row.gflops_per_s), [1e4, 2000, null]);
   assertEquals(rows.map((row) => row.params), [
     '{"flops":500000000}',

@@ -1,7 +1,7 @@
 /** What comes of a run, case by case. */
-import { findContender } from "../../kernels/core/registry.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import type { BenchCase } from "../cases/cases.ts";
-import { eligible, type MeasureContext } from "../measure/context.ts";
+import { eligible, type Session } from "../measure/session.ts";
 import { measureCase, NoTimeError } from "./measure_case.ts";
 import type { ResultRow, RowSink } from "../results/row.ts";
 import { SystemError } from "../base/system_error.ts";
@@ -36,9 +36,9 @@ export function newOutcome(): Outcome {
  * @param onBegin Told which case begins.
  * @returns the failure; null if there was none.
  */
-export async function measureCases(
+export async function runCases(
   to: Outcome,
-  context: MeasureContext,
+  session: Session,
   cases: readonly BenchCase[],
   earlier: readonly ResultRow[],
   results: RowSink,
@@ -47,7 +47,7 @@ export async function measureCases(
   try {
     for (const [at, benchCase] of cases.entries()) {
       onBegin(at);
-      await context.guard.run(() => measureInto(to, context, benchCase, earlier, results));
+      await session.guard.run(() => runCase(to, session, benchCase, earlier, results));
     }
     return null;
   } catch (error) {
@@ -61,20 +61,20 @@ export async function measureCases(
  *
  * @param earlier The latest rows of earlier runs of this code into the same folder.
  */
-export async function measureInto(
+export async function runCase(
   to: Outcome,
-  context: MeasureContext,
+  session: Session,
   benchCase: BenchCase,
   earlier: readonly ResultRow[],
   results: RowSink,
 ): Promise<void> {
-  const { name, problem, contenders, trace } = benchCase;
-  for (const { name, why } of eligible(context, problem, contenders, !!trace).refused) {
+  const { name, problem, variants, trace } = benchCase;
+  for (const { name, why } of eligible(session, problem, variants, !!trace).refused) {
     to.leftOut.add(`${name}: ${why}`);
   }
   const first = to.rows.length;
   try {
-    const leftOut = await measureCase(context, benchCase, earlier, {
+    const leftOut = await measureCase(session, benchCase, earlier, {
       onRows(rows, samples) {
         results.append(rows, samples);
         to.rows.push(...rows);
@@ -86,7 +86,7 @@ export async function measureInto(
       onTuned: (note) => to.tuned.push(`${name}, ${note}`),
     });
     for (const { name, why } of leftOut) to.leftOut.add(`${name}: ${why}`);
-    const quality = await traceQuality(context, benchCase, to.rows.slice(first));
+    const quality = await traceQuality(session, benchCase, to.rows.slice(first));
     if (quality !== null) to.qualities.push(`${name}: ${quality}`);
   } catch (error) {
     if (!(error instanceof RangeError || error instanceof NoTimeError)) throw error;
@@ -96,14 +96,14 @@ export async function measureInto(
 
 /** What the fastest sparse step that is right keeps of dense attention; null without a trace. */
 async function traceQuality(
-  { device, facts, limits, settings }: MeasureContext,
+  { device, facts, limits, settings }: Session,
   { trace, problem, learnedMap }: BenchCase,
   rows: readonly ResultRow[],
 ): Promise<string | null> {
   const [fastest] = rows.filter((row) => row.stage === "pipeline" && row.median_us !== null)
     .sort((a, b) => a.median_us! - b.median_us!);
   if (!trace || !fastest) return null;
-  const pipeline = findContender(fastest.kernel);
+  const pipeline = findVariant(fastest.kernel);
   const options = {
     seed: settings.seed,
     unroll: !facts.software,

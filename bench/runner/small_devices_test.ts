@@ -5,7 +5,7 @@ import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { checkDevice } from "../../kernels/check/device_check.ts";
 import { planDecoder } from "../../kernels/decoder/decoder_plan.ts";
 import { casesOf } from "../cases/cases.ts";
-import { prepare } from "../measure/contestant.ts";
+import { prepare } from "../measure/prepared_variant.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../flags/options.ts";
@@ -71,8 +71,8 @@ for (
     const { features, limits } = await checkDevice(device, "dispatch");
     assertEquals(cases.map(({ trace }) => trace !== undefined), [false, true]);
     for (const { problem, ...given } of cases) {
-      const { contender, params } = planDecoder(problem, { features, limits }, {});
-      assertEquals(contender.name, pipeline);
+      const { variant, params } = planDecoder(problem, { features, limits }, {});
+      assertEquals(variant.name, pipeline);
       const settings = { seed: 3, unroll: !host.info.software };
       const inputs = new InputSets(device, problem, {
         limits,
@@ -80,9 +80,9 @@ for (
         budgetBytes: 1e9,
         ...(given.trace ? traceInputs(given.trace, problem, { ...settings, learnedMap }) : {}),
       });
-      const prepared = await prepare(inputs, contender, params[contender.name], true);
+      const prepared = await prepare(inputs, variant, params[variant.name], true);
       const { ok, relL2, checked } = await prepared.verify(0);
-      assert(ok && relL2 < 1e-5, `${contender.name}: ${relL2}, ${checked}`);
+      assert(ok && relL2 < 1e-5, `${variant.name}: ${relL2}, ${checked}`);
       prepared.destroy();
       inputs.destroy();
     }

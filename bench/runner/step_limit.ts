@@ -9,23 +9,23 @@ export interface StepSettings {
   readonly maxTimeMs: number;
 }
 
-/** Share of its floor that a kernel with much arithmetic can be trusted to reach; CPUs vary a lot. */
+/** Share of its roofline that a kernel with much arithmetic can be trusted to reach; CPUs vary a lot. */
 const SHARE = { gpu: 1 / 2, software: 1 / 10 };
 
 /**
  * Why a kernel is left out of a case: the fewest samples that make a median would take longer than
- * `--max-time`, by its floor; undefined if they do not.
+ * `--max-time`, by its roofline; undefined if they do not.
  */
 export function tooLong(
-  floorUs: number,
+  rooflineUs: number,
   tokens: number,
   { software, maxTimeMs }: StepSettings,
 ): string | undefined {
-  const stepMs = floorUs / 1000 / (software ? SHARE.software : SHARE.gpu);
+  const stepMs = rooflineUs / 1000 / (software ? SHARE.software : SHARE.gpu);
   return stepTooLong(stepMs, tokens, maxTimeMs);
 }
 
-/** {@linkcode tooLong} of a step of which the time itself is known, not its floor. */
+/** {@linkcode tooLong} of a step of which the time itself is known, not its roofline. */
 export function stepTooLong(
   stepMs: number,
   tokens: number,

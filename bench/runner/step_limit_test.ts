@@ -14,7 +14,7 @@ Deno.test("a step of which the fewest samples exceed the limit is left out in on
 });
 
 Deno.test("the two times differ in what is told of them", () => {
-  const told = (floorUs: number) => tooLong(floorUs, 1, GPU)?.match(/[\d.]+ s\b/g);
+  const told = (rooflineUs: number) => tooLong(rooflineUs, 1, GPU)?.match(/[\d.]+ s\b/g);
   assertEquals(told(836_000), ["1.672 s", "1.667 s"]);
   assertEquals(told(860_000), ["1.72 s", "1.67 s"]);
   assertEquals(told(1_000_000), ["2.0 s", "1.7 s"]);

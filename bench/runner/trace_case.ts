@@ -3,10 +3,10 @@ import { packKv } from "../../fixtures/half.ts";
 import { createTokenIndex, scatterTokens } from "../../fixtures/token_pool.ts";
 import type { Trace } from "../../fixtures/trace.ts";
 import { attendReference } from "../../kernels/attend/reference.ts";
-import type { Contender, DeviceLimits } from "../../kernels/core/contender.ts";
+import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
-import { BufferReader, listPlace } from "../../kernels/verify/judge_read.ts";
+import { BufferReader, listRef } from "../../kernels/verify/buffer_reader.ts";
 import { codeHeads, type Problem, queriesPerList, windowsOf } from "../../kernels/core/problem.ts";
 import { bindProgram, compilePlan } from "../../kernels/core/program.ts";
 import { selectReference } from "../../kernels/select/reference.ts";
@@ -95,7 +95,7 @@ export async function measureTrace(
   limits: DeviceLimits,
   trace: Trace,
   p: Problem,
-  pipeline: Contender,
+  pipeline: Variant,
   settings: { seed: number; unroll: boolean; learnedMap?: LearnedMap },
 ): Promise<TraceQuality> {
   const inputs = new InputSets(device, p, {
@@ -129,7 +129,7 @@ export async function measureTrace(
       submitOnce(device, bound);
       await Promise.all(
         Array.from({ length: codeHeads(p) }, async (_, list) => {
-          const place = listPlace(p, 0, list, position + 1);
+          const place = listRef(p, 0, list, position + 1);
           const [distances, outputs] = await Promise.all([
             reader.distances(place),
             reader.f32("out", list * queriesPerList(p) * p.headDim, queriesPerList(p) * p.headDim),

@@ -3,7 +3,7 @@ import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { takeMapHeads } from "../../kernels/maps/learned_map.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
-import { contendersOf } from "../../testing/testing_suite.ts";
+import { variantsOf } from "../../testing/testing_suite.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../flags/options.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
@@ -12,7 +12,7 @@ import { UsageError } from "../base/usage_error.ts";
 const testDevice = await openTestDevice();
 const { device, limits, uncaptured } = testDevice;
 
-for (const pipeline of contendersOf("pipeline")) {
+for (const pipeline of variantsOf("pipeline")) {
   Deno.test({
     name: `${pipeline.name} keeps of the shipped trace what its projection can catch`,
     ignore: !canRun(testDevice, pipeline),
@@ -39,7 +39,7 @@ Deno.test("the shipped map catches of the shipped trace far more than a projecti
   assertEquals(benchCase.learnedMap, learnedMap);
   assertMatch(benchCase.caseId, /^trace-t-.*-c32h-learnedmlp3x128f(16|32)-/);
   const settings = { seed: 1, unroll: false, learnedMap };
-  const [pipeline] = contendersOf("pipeline").filter((each) => canRun(testDevice, each));
+  const [pipeline] = variantsOf("pipeline").filter((each) => canRun(testDevice, each));
   const quality = await measureTrace(device, limits, trace, benchCase.problem, pipeline, settings);
   assert(quality.massMiddle > 0.5, `${quality.massMiddle}`);
   assert(quality.outputRelErr < 0.3, `${quality.outputRelErr}`);

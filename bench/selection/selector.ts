@@ -22,7 +22,7 @@ export interface Selector {
   /** What it reads to decide, in bits per cached token and KV head. */
   readonly bitsPerToken: number;
   /** The kernels that chose, where a device did. */
-  readonly contender?: string;
+  readonly variant?: string;
   /** A number per token; the middle tokens of least cost are taken. Null takes none. */
   costs(row: QueryRow): ArrayLike<number> | null;
   /** The sparse output for the budget `k`, where something else than this suite's f64 made it. */

@@ -71,15 +71,15 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
       { name: "step_us", heading: "us", value: (t) => usOf(t.step) },
       {
         name: "step_floor_us",
-        heading: "floor us",
+        heading: "roofline us",
         importance: 0,
-        value: (t) => t.step?.floorUs ?? null,
+        value: (t) => t.step?.rooflineUs ?? null,
       },
       {
         name: "step_floor_pct",
-        heading: "% floor",
+        heading: "% roofline",
         importance: 2,
-        value: ({ step }) => step?.floorUs ? step.floorUs / step.medianUs * 100 : null,
+        value: ({ step }) => step?.rooflineUs ? step.rooflineUs / step.medianUs * 100 : null,
       },
       {
         name: "cuda_dense_over_step_x",
@@ -113,7 +113,7 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
   },
 ];
 
-/** A floor that a software adapter's probes made is none. */
+/** A roofline that a software adapter's probes made is none. */
 const OF_FLOORS = ["step_floor_us", "step_floor_pct"];
 
 /** Columns of a page or pipe, whose width nobody knows. */

@@ -22,7 +22,7 @@ const NOTHING: CaseTimes = {
 const OWN: CaseTimes = {
   ...NOTHING,
   wgslDense: { name: "dense/split", medianUs: 20 },
-  step: { name: "pipeline/sparse", medianUs: 10, floorUs: 7.5 },
+  step: { name: "pipeline/sparse", medianUs: 10, rooflineUs: 7.5 },
   turnDense: { name: "dense/split", medianUs: 20 },
 };
 
@@ -83,10 +83,10 @@ Deno.test("ratios on a software adapter are marked", () => {
   assertStringIncludes(formatRatios([{ ...OWN, row }]), "WARNING: a software adapter's times");
 });
 
-Deno.test("a software adapter's floors are left out", () => {
+Deno.test("a software adapter's rooflines are left out", () => {
   const row = makeRow({ software: true });
-  assertStringIncludes(formatRatios([ALL]), "% floor");
-  assert(!formatRatios([{ ...ALL, row }]).includes("floor"));
+  assertStringIncludes(formatRatios([ALL]), "% roofline");
+  assert(!formatRatios([{ ...ALL, row }]).includes("roofline"));
 });
 
 Deno.test("in 80 columns the ratios stay and names go", () => {
@@ -100,7 +100,7 @@ Deno.test("in 80 columns the ratios stay and names go", () => {
 
 Deno.test("the tables keep within 120 columns", () => {
   const name = "pipeline/" + "x".repeat(30);
-  const long = { name, medianUs: 1234567.8, floorUs: 1234567.8 };
+  const long = { name, medianUs: 1234567.8, rooflineUs: 1234567.8 };
   const text = formatRatios([{
     label: "y".repeat(40),
     row: makeRow({ batch: 512, kv_len: 2097152 }),

@@ -16,13 +16,13 @@ const COLUMNS: readonly Column[] = [
   { heading: "median us", cell: (row) => row.verified ? micros(row.median_us) : "FAILED" },
   { heading: "95% interval", cell: interval, importance: 2 },
   { heading: "GB/s", cell: (row) => decimals(row.gbytes_per_s, 1), importance: 3 },
-  { heading: "% floor", cell: floorShare, importance: 4 },
+  { heading: "% roofline", cell: rooflineShare, importance: 4 },
   { heading: "x dense", cell: (row) => decimals(row.speedup_vs_dense, 2) },
   { heading: "error", cell: error, importance: 1 },
 ];
 
 /**
- * The rows as text, in blocks by case and in their order within it. `% floor` is the floor (bytes or
+ * The rows as text, in blocks by case and in their order within it. `% roofline` is the roofline (bytes or
  * arithmetic at the device's own rate, plus dispatches) over the median, `x dense` the speedup over
  * the best dense kernel, `error` the relative distance from the f64 reference.
  *
@@ -57,13 +57,13 @@ function formatCase(
   const body = rows.flatMap((row, i) =>
     row.verified ? [lines[i + 1]] : [lines[i + 1], ...wrap(`    ${row.failure}`)]
   );
-  const settings = [...wrap(settingsOf(first, rows)), ...wrap(ceilingsOf(all))];
+  const settings = [...wrap(settingsOf(first, rows)), ...wrap(rooflineOf(all))];
   const top = [...wrap(heading), ...settings.filter((line) => line.trim()), ""];
   return { text: [...top, lines[0], rule(lines), ...body].join("\n"), leftOut };
 }
 
-/** The device's ceilings as its probes found them; empty without probes. */
-function ceilingsOf(all: readonly ResultRow[]): string {
+/** The device's roofline as its probes found them; empty without probes. */
+function rooflineOf(all: readonly ResultRow[]): string {
   const probes = all.filter((row) => row.stage === "probe" && row.verified);
   const last = (name: string) => probes.findLast((row) => row.kernel.startsWith(name));
   const rate = (row: ResultRow | undefined, what: string) =>
@@ -101,8 +101,8 @@ function error({ rel_l2_err }: ResultRow): string {
   return rel_l2_err === 0 ? "0" : rel_l2_err?.toExponential(1) ?? "";
 }
 
-/** A CPU's caches make its probes say little of what a kernel reaches: several times its floor. */
-function floorShare({ software, roofline_pct }: ResultRow): string {
+/** A CPU's caches make its probes say little of what a kernel reaches: several times its roofline. */
+function rooflineShare({ software, roofline_pct }: ResultRow): string {
   return software ? "" : decimals(roofline_pct, 1);
 }
 

@@ -16,7 +16,9 @@ Deno.test("a case's rows stand under its shape and KV length", () => {
   const lines = first.split("\n");
   const heads = lines.find((line) => line.startsWith("kernel"))!;
   const row = lines.find((line) => line.startsWith("dense/split"))!;
-  for (const [heading, cell] of [["median us", "22.40"], ["% floor", "67.4"], ["GB/s", "1499.4"]]) {
+  for (
+    const [heading, cell] of [["median us", "22.40"], ["% roofline", "67.4"], ["GB/s", "1499.4"]]
+  ) {
     const end = heads.indexOf(heading) + heading.length;
     assert(row.slice(0, end).endsWith(cell), `${heading}: ${row}`);
   }
@@ -24,7 +26,7 @@ Deno.test("a case's rows stand under its shape and KV length", () => {
   assertStringIncludes(row, "1.2e-7");
 });
 
-Deno.test("the ceilings stand above the rows, those of arithmetic too", () => {
+Deno.test("the roofline stand above the rows, those of arithmetic too", () => {
   const probe = { stage: "probe", gbytes_per_s: null, gflops_per_s: null } as const;
   const text = formatTable([
     makeRow({ ...probe, kernel: "probe/chain", median_us: 2.05 }),
@@ -60,7 +62,7 @@ Deno.test("in 80 columns the least important go, and the table says where they a
   const lines = text.split("\n");
   for (const line of lines) assertLessOrEqual(line.length, 80, line);
   assertEquals(lines.find((line) => line.startsWith("kernel"))!.split(/ {2,}/), [
-    ...["kernel", "median us", "95% interval", "GB/s", "% floor", "x dense"],
+    ...["kernel", "median us", "95% interval", "GB/s", "% roofline", "x dense"],
   ]);
   assertEquals(
     lines.at(-1),
@@ -69,10 +71,10 @@ Deno.test("in 80 columns the least important go, and the table says where they a
   assert(!formatTable([row]).includes("Not shown"));
 });
 
-Deno.test("a software adapter has no floor", () => {
+Deno.test("a software adapter has no roofline", () => {
   assertStringIncludes(formatTable([makeRow({ roofline_pct: 412 })]), "412.0");
   const text = formatTable([makeRow({ roofline_pct: 412, software: true })]);
-  assert(!text.includes("412.0") && !text.includes("% floor"), text);
+  assert(!text.includes("412.0") && !text.includes("% roofline"), text);
 });
 
 Deno.test("a single token is one token", () => {

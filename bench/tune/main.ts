@@ -83,11 +83,11 @@ async function drawHeatMaps(
   if (heatMap === null) return;
   // Loaded only where it is wanted: it takes longer to load than all the rest.
   const { heatCells, heatMapSvg } = await import("../tuning/heatmap.ts");
-  for (const { benchCase, contender, latest } of outcomes) {
+  for (const { benchCase, variant, latest } of outcomes) {
     const cells = heatCells(latest, heatMap);
     if (cells.length === 0) continue;
-    const path = `${outDir}/${contender.name.replaceAll("/", "-")}-${benchCase.caseId}.svg`;
-    writeWhole(path, heatMapSvg(cells, heatMap, `${contender.name}, ${benchCase.name}`));
+    const path = `${outDir}/${variant.name.replaceAll("/", "-")}-${benchCase.caseId}.svg`;
+    writeWhole(path, heatMapSvg(cells, heatMap, `${variant.name}, ${benchCase.name}`));
     console.log(`Written: ${path}`);
   }
 }
@@ -99,21 +99,21 @@ function report({ tunedFile, outDir }: TuneOptions, { outcomes, failure }: TuneR
   const ran = of("tuned", "failed", "unfinished");
   if (ran.length > 0) console.log(`\n${formatOutcomes(ran, terminalWidth())}\n`);
   else if (failure === null) console.error("No kernel could run.");
-  for (const { contender, refused } of of("refused")) {
-    console.error(`Left out: ${contender.name}: ${refused}.`);
+  for (const { variant, refused } of of("refused")) {
+    console.error(`Left out: ${variant.name}: ${refused}.`);
   }
-  for (const { contender, unmeasured } of of("tuned")) {
+  for (const { variant, unmeasured } of of("tuned")) {
     for (const { params, why } of unmeasured) {
-      console.error(`Not measured: ${contender.name} ${JSON.stringify(params)}: ${why}.`);
+      console.error(`Not measured: ${variant.name} ${JSON.stringify(params)}: ${why}.`);
     }
   }
   console.log(`Log: ${outDir}/tune.jsonl`);
   console.log(`Tuned parameters: ${tunedFile}`);
-  for (const { contender, latest } of of("failed")) {
-    console.error(`FAILED: ${contender.name}: ${latest[0].failure}.`);
+  for (const { variant, latest } of of("failed")) {
+    console.error(`FAILED: ${variant.name}: ${latest[0].failure}.`);
   }
   for (const outcome of of("unfinished")) {
-    console.error(`Not finished: ${outcome.contender.name}: ${openReason(outcome)}.`);
+    console.error(`Not finished: ${outcome.variant.name}: ${openReason(outcome)}.`);
   }
   if (failure !== null) console.error(failure.message);
   if (failure !== null || of("unfinished").length > 0) {

@@ -94,8 +94,8 @@ export function parseTuneOptions(args: readonly string[], now: Date = new Date()
     if (names.length !== 2) {
       throw new UsageError(`--${name} takes two parameters, such as WORKGROUP,LANES.`);
     }
-    if (!bench.contenders.some(({ tunables }) => names.every((each) => each in tunables))) {
-      const known = new Set(bench.contenders.flatMap(({ tunables }) => Object.keys(tunables)));
+    if (!bench.variants.some(({ tunables }) => names.every((each) => each in tunables))) {
+      const known = new Set(bench.variants.flatMap(({ tunables }) => Object.keys(tunables)));
       throw new UsageError(
         `--${name}: no kernel has both ${names.join(" and ")}; there are ${[...known].join(", ")}.`,
       );

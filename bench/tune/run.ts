@@ -1,5 +1,5 @@
 /** Runs a tuner's jobs one by one: a child process each, a log line for each measurement. */
-import type { Contender, Params } from "../../kernels/core/contender.ts";
+import type { Params, Variant } from "../../kernels/core/variant.ts";
 import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import type { AdapterRequest } from "../measure/device/adapter.ts";
@@ -43,7 +43,7 @@ export interface TuneRun {
 /** A kernel and a case of the run. */
 interface Job {
   readonly benchCase: BenchCase;
-  readonly contender: Contender;
+  readonly variant: Variant;
   readonly subject: LogSubject;
 }
 
@@ -73,7 +73,7 @@ export async function runJobs(run: TuneRun): Promise<TuneResult> {
     // What is done needs no device.
     if (failure !== null && at >= 0) continue;
     const leftMs = budgetMs - (performance.now() - begun);
-    const shares = open.slice(at).map(({ contender }) => shareOf(contender));
+    const shares = open.slice(at).map(({ variant }) => shareOf(variant));
     const jobMs = at < 0 ? 0 : jobBudgetMs(leftMs, shares);
     try {
       const outcome = await runJob(run, job, jobMs, (text) => {
@@ -93,18 +93,18 @@ export async function runJobs(run: TuneRun): Promise<TuneResult> {
 async function jobsOf({ options, facts }: TuneRun): Promise<Job[]> {
   const { adapter, driver, backend } = facts;
   const pairs = options.cases.flatMap((benchCase) =>
-    benchCase.contenders.map((contender) => ({ benchCase, contender }))
+    benchCase.variants.map((variant) => ({ benchCase, variant }))
   );
-  return await Promise.all(pairs.map(async ({ benchCase, contender }) => ({
+  return await Promise.all(pairs.map(async ({ benchCase, variant }) => ({
     benchCase,
-    contender,
+    variant,
     subject: {
       adapter,
       driver,
       backend,
       case_id: benchCase.caseId,
-      kernel: contender.name,
-      checksum: await tuningChecksum(contender, benchCase.problem),
+      kernel: variant.name,
+      checksum: await tuningChecksum(variant, benchCase.problem),
     },
   })));
 }
@@ -117,7 +117,7 @@ async function jobsOf({ options, facts }: TuneRun): Promise<Job[]> {
  */
 async function runJob(
   run: TuneRun,
-  { benchCase, contender, subject }: Job,
+  { benchCase, variant, subject }: Job,
   budgetMs: number,
   tell: (text: string) => void,
 ): Promise<Outcome> {
@@ -152,10 +152,10 @@ async function runJob(
     else if (message.type === "note") run.onNote(message.note);
     // A line for each batch is enough where lines are what progress looks like.
     if (message.type === "trying" && message.candidates.length > 1) {
-      tell(`${contender.name}: ${summary(latestOf(measured), defaults)}`);
+      tell(`${variant.name}: ${summary(latestOf(measured), defaults)}`);
     }
   };
-  tell(`${contender.name} for ${benchCase.name}`);
+  tell(`${variant.name} for ${benchCase.name}`);
   const begun = performance.now();
   const losses = new Losses();
   let batch = BATCH;
@@ -165,7 +165,7 @@ async function runJob(
     const end = await supervise(
       run.spawn,
       {
-        kernel: contender.name,
+        kernel: variant.name,
         problem: benchCase.problem,
         known: measured,
         batch,
@@ -208,7 +208,7 @@ async function runJob(
   if (without !== undefined) gaveUp ??= `its defaults were not measured: ${without.why}`;
   if (!before.done && refused === null && gaveUp === null) append({ type: "done" });
   const latest = latestOf(measured);
-  return { benchCase, contender, subject, latest, unmeasured, defaults, refused, gaveUp };
+  return { benchCase, variant, subject, latest, unmeasured, defaults, refused, gaveUp };
 }
 
 function reason({ how, complaint }: ChildEnd, silenceMs: number): string {

@@ -157,7 +157,7 @@ Deno.test("without a device the run ends, and what is measured stands", () =>
     const deaf = await run(folder, "deaf", { kernels, resume: true });
     assertEquals(deaf.failure, null);
     for (const outcome of deaf.outcomes) {
-      if (outcome.contender.name === "merge/merge") assertEquals(standingOf(outcome), "tuned");
+      if (outcome.variant.name === "merge/merge") assertEquals(standingOf(outcome), "tuned");
       else assertMatch(outcome.gaveUp!, /the host is out of memory$/);
     }
   }));

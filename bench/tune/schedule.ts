@@ -1,5 +1,5 @@
 /** How a budget is shared out over kernels and problems, and within one of them. Pure. */
-import type { Contender, Stage } from "../../kernels/core/contender.ts";
+import type { Stage, Variant } from "../../kernels/core/variant.ts";
 
 /** What a process takes to open a GPU, and to calibrate its clock. */
 const OPEN_MS = 3000;
@@ -20,7 +20,7 @@ const SHARES: Readonly<Partial<Record<Stage, number>>> = {
 };
 
 /** The share of a kernel, beside those of others. */
-export function shareOf({ stage }: Contender): number {
+export function shareOf({ stage }: Variant): number {
   return SHARES[stage] ?? 1;
 }
 

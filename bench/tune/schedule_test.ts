@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertGreater } from "@std/assert";
 import fc from "fast-check";
-import { CONTENDERS, findContender } from "../../kernels/core/registry.ts";
+import { findVariant, VARIANTS } from "../../kernels/core/registry.ts";
 import { exploreMs, jobBudgetMs, shareOf } from "./schedule.ts";
 
 Deno.test("jobs that take what they are given take the whole budget, and none is left out", () => {
@@ -24,8 +24,8 @@ Deno.test("what is not used goes to the jobs after it, and what is overspent is 
 });
 
 Deno.test("five minutes leave a kernel that reads the cache time for 24 candidates", () => {
-  const shares = CONTENDERS.map(shareOf).sort((a, b) => b - a);
-  assertEquals(shares[0], shareOf(findContender("dense/split")));
+  const shares = VARIANTS.map(shareOf).sort((a, b) => b - a);
+  assertEquals(shares[0], shareOf(findVariant("dense/split")));
   // 3 s to open the device; 0.4 s to compile, check and time a candidate.
   assertGreater(exploreMs(jobBudgetMs(300_000, shares)) - 3000, 24 * 400);
 });

@@ -1,6 +1,6 @@
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
-import { findContender } from "../../kernels/core/registry.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import { tunableParams, tunedParams } from "../../kernels/core/tuning.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../flags/options.ts";
@@ -20,11 +20,11 @@ Deno.test("shipped entries are for any driver, and none is slower than the defau
 for (const { adapter, kernel, params } of tuning.entries) {
   Deno.test(`the shipped parameters of ${kernel} are of the kernel as it is`, async () => {
     const key = { adapter, driver: "any", backend: "any" };
-    const contender = findContender(kernel);
+    const variant = findVariant(kernel);
     // What the device decides is filled in; nothing that was tuned is overridden.
     assertEquals(params, tunableParams(params));
-    assertEquals(await tunedParams(tuning, key, contender, problem, LARGE_LIMITS), {
-      params: { ...contender.defaults(problem, LARGE_LIMITS), ...params },
+    assertEquals(await tunedParams(tuning, key, variant, problem, LARGE_LIMITS), {
+      params: { ...variant.defaults(problem, LARGE_LIMITS), ...params },
       stale: false,
     });
   });

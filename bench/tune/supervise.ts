@@ -2,7 +2,7 @@
  * Supervises the child process that measures: a GPU that hangs cannot be interrupted from within.
  * When the child is killed, what it was trying is known.
  */
-import type { Params } from "../../kernels/core/contender.ts";
+import type { Params } from "../../kernels/core/variant.ts";
 import { runChild, type Spawn, spawnModule } from "../edge/child.ts";
 import type { TuneJob, TuneMessage } from "../tuning/messages.ts";
 

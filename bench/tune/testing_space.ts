@@ -1,5 +1,5 @@
 /** Test support: a small space of candidates with a rule, and times that they would take. */
-import type { Params } from "../../kernels/core/contender.ts";
+import type { Params } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../flags/options.ts";

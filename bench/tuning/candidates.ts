@@ -1,5 +1,5 @@
 /** What a tuner may try of a kernel: the allowed combinations of its declared values. Pure. */
-import type { Contender, DeviceLimits, Params } from "../../kernels/core/contender.ts";
+import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 
 /** The candidates of one kernel for one problem on one device. */
@@ -19,19 +19,19 @@ export interface CandidateSpace {
   allows(params: Params): boolean;
 }
 
-/** The candidates of a contender, made when asked for: a pipeline has millions. */
+/** The candidates of a variant, made when asked for: a pipeline has millions. */
 export function candidateSpace(
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   limits: DeviceLimits,
 ): CandidateSpace {
-  const defaults = contender.defaults(p, limits);
+  const defaults = variant.defaults(p, limits);
   const values = Object.fromEntries(
-    Object.entries(contender.tunables)
+    Object.entries(variant.tunables)
       .map(([name, list]) => [name, [...new Set(list)].sort((a, b) => a - b)]),
   );
   const axes = Object.entries(values);
-  const given = inputsOf(contender, p, defaults);
+  const given = inputsOf(variant, p, defaults);
   return {
     defaults,
     values,
@@ -45,14 +45,14 @@ export function candidateSpace(
       return params;
     },
     allows: (params) =>
-      contender.refuses(p, params, limits) === undefined &&
-      inputsOf(contender, p, params) === given,
+      variant.refuses(p, params, limits) === undefined &&
+      inputsOf(variant, p, params) === given,
   };
 }
 
 /** Names and bytes of what a plan reads. */
-function inputsOf(contender: Contender, p: Problem, params: Params): string {
-  const { buffers } = contender.plan(p, params);
+function inputsOf(variant: Variant, p: Problem, params: Params): string {
+  const { buffers } = variant.plan(p, params);
   return Object.entries(buffers).filter(([, { role }]) => role === "input")
     .map(([name, { bytes }]) => `${name} ${bytes}`).sort().join();
 }

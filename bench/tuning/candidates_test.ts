@@ -1,44 +1,44 @@
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
-import type { Params } from "../../kernels/core/contender.ts";
+import type { Params } from "../../kernels/core/variant.ts";
 import { LARGE_LIMITS as LIMITS } from "../../kernels/core/device_limits.ts";
-import { CONTENDERS, findContender } from "../../kernels/core/registry.ts";
+import { findVariant, VARIANTS } from "../../kernels/core/registry.ts";
 import { workgroupFacts } from "../../kernels/core/wgsl_facts.ts";
 import { problemOfCase } from "../tune/testing_space.ts";
 import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
 
 const CASE = ["--models", "llama-3.1-8b", "--kv", "32768"];
 const p = problemOfCase(...CASE);
-/** A code which the group shares: some contenders take no other. */
+/** A code which the group shares: some variants take no other. */
 const shared = problemOfCase(...CASE, "--sharing", "group", "--map", "random", "--bits", "128");
 
-for (const contender of CONTENDERS) {
-  Deno.test(`${contender.name}: its defaults are allowed, and so is some other candidate`, () => {
-    const space = candidateSpace(contender, contender.name.endsWith("_group") ? shared : p, LIMITS);
+for (const variant of VARIANTS) {
+  Deno.test(`${variant.name}: its defaults are allowed, and so is some other candidate`, () => {
+    const space = candidateSpace(variant, variant.name.endsWith("_group") ? shared : p, LIMITS);
     assert(space.allows(space.defaults));
     let allowed = 0;
     for (let i = 0; i < Math.min(space.size, 5000); i++) if (space.allows(space.at(i))) allowed++;
-    const enough = ["dense", "score", "attend"].includes(contender.stage) ? 24 : 2;
+    const enough = ["dense", "score", "attend"].includes(variant.stage) ? 24 : 2;
     assertGreaterOrEqual(allowed, enough);
   });
 }
 
 /** Two sizes are all that a bitonic sort has to choose. */
-const tuned = CONTENDERS.filter(({ name, stage }) =>
+const tuned = VARIANTS.filter(({ name, stage }) =>
   ["dense", "score", "attend", "select"].includes(stage) && name !== "select/bitonic"
 );
 
-for (const contender of tuned) {
-  Deno.test(`${contender.name}: declares three parameters and 24 valid candidates`, () => {
-    const space = candidateSpace(contender, p, LIMITS);
+for (const variant of tuned) {
+  Deno.test(`${variant.name}: declares three parameters and 24 valid candidates`, () => {
+    const space = candidateSpace(variant, p, LIMITS);
     assertGreaterOrEqual(Object.keys(space.values).length, 3);
     const all = Array.from({ length: space.size }, (_, i) => space.at(i));
-    const valid = all.filter((params) => !contender.refuses(p, params, LIMITS));
+    const valid = all.filter((params) => !variant.refuses(p, params, LIMITS));
     assertGreaterOrEqual(valid.length, 24);
   });
 }
 
 Deno.test("every combination is there once, and nothing that a smaller device refuses", () => {
-  const split = findContender("dense/split");
+  const split = findVariant("dense/split");
   const space = candidateSpace(split, p, LIMITS);
   const all = Array.from({ length: space.size }, (_, i) => space.at(i));
   assertEquals(new Set(all.map(candidateKey)).size, space.size);
@@ -55,13 +55,13 @@ Deno.test("every combination is there once, and nothing that a smaller device re
 });
 
 Deno.test("a merge is compared with merges of as many partials", () => {
-  const space = candidateSpace(findContender("merge/merge"), p, LIMITS);
+  const space = candidateSpace(findVariant("merge/merge"), p, LIMITS);
   assert(space.allows({ ...space.defaults, SLICES: 4 }));
   assert(!space.allows({ ...space.defaults, SPLITS: 8 }));
 });
 
 Deno.test("neighbours are one step away, from values beside the list too", () => {
-  const space = candidateSpace(findContender("dense/split"), p, LIMITS);
+  const space = candidateSpace(findVariant("dense/split"), p, LIMITS);
   const from: Params = { ...space.defaults, WORKGROUP: 64, LANES: 16, TOKENS: 3 };
   const changed = neighbours(space, from).flatMap((next) =>
     Object.entries(next).filter(([name, value]) => value !== from[name])

@@ -3,7 +3,7 @@
  * a killed run left is read again, all but a line that it did not finish.
  */
 import * as v from "valibot";
-import type { Params } from "../../kernels/core/contender.ts";
+import type { Params } from "../../kernels/core/variant.ts";
 import { parseStrictJson } from "../../kernels/maps/strict_json.ts";
 import type { TuningKey } from "../../kernels/core/tuning.ts";
 import { UsageError } from "../base/usage_error.ts";

@@ -1,5 +1,5 @@
 /** What a tuner and the child process that measures for it tell each other: JSON, a line each. */
-import type { Params } from "../../kernels/core/contender.ts";
+import type { Params } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import type { TimerChoice } from "../measure/clock/timer.ts";
 import type { AdapterRequest } from "../measure/device/adapter.ts";

@@ -1,5 +1,5 @@
 /** What came of a kernel's tuning: the default against the best. Pure. */
-import type { Contender, Params } from "../../kernels/core/contender.ts";
+import type { Params, Variant } from "../../kernels/core/variant.ts";
 import { tunableParams, type TunedEntry, tunedProblem } from "../../kernels/core/tuning.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import {
@@ -23,7 +23,7 @@ export interface Finalist extends Final {
 /** What is known of a kernel and a case when its turn is over. */
 export interface Outcome {
   readonly benchCase: BenchCase;
-  readonly contender: Contender;
+  readonly variant: Variant;
   readonly subject: LogSubject;
   /** The latest measurement of every candidate. */
   readonly latest: readonly Measured[];
@@ -140,7 +140,7 @@ function cells(outcome: Outcome): string[] {
   const interval = (final: Finalist | null) =>
     final === null ? "" : `${micros(final.low)}-${micros(final.high)}`;
   return [
-    outcome.contender.name,
+    outcome.variant.name,
     String(outcome.latest.length),
     String(outcome.latest.filter(({ us }) => us === null).length),
     usual === null ? usualName(outcome) : micros(usual.us),

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import type { Params } from "../../kernels/core/contender.ts";
-import { findContender } from "../../kernels/core/registry.ts";
+import type { Params } from "../../kernels/core/variant.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../flags/options.ts";
 import { failed, type Measured } from "./messages.ts";
@@ -31,10 +31,10 @@ function outcome(...measured: Measured[]): Outcome {
     kernel: "dense/split",
     checksum: "abc",
   };
-  const contender = findContender("dense/split");
+  const variant = findVariant("dense/split");
   const latest = latestOf(measured);
   const open = { unmeasured: [], refused: null, gaveUp: null };
-  return { benchCase, contender, subject, latest, defaults: DEFAULTS, ...open };
+  return { benchCase, variant, subject, latest, defaults: DEFAULTS, ...open };
 }
 
 Deno.test("the fastest wins whose interval is clear of the defaults', else they stay", () => {

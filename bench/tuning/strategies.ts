@@ -2,7 +2,7 @@
  * Which candidates to try next, given what was measured so far. Pure: the same measurements and
  * seed give the same answer, so that a resumed run goes on as the first would have.
  */
-import type { Params } from "../../kernels/core/contender.ts";
+import type { Params } from "../../kernels/core/variant.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import { candidateKey, type CandidateSpace, neighbours } from "./candidates.ts";
 

@@ -1,5 +1,5 @@
 /** Gathered decode attention over a selection (HashAttention section 3), split over the list. */
-import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { splitsFor } from "../dense/split.ts";
 import {
@@ -18,7 +18,7 @@ import {
   ROW_SPLIT_TUNABLES,
   tokensFor,
 } from "../core/row_split.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./gather.wgsl" with { type: "text" };
 
 /** `gather.wgsl`. */
@@ -59,7 +59,7 @@ export function gatherPlan(kernel: Kernel, p: Problem, params: Params): Plan {
 }
 
 /** Portable gathered attention. */
-export const gather: Contender = defineContender({
+export const gather: Variant = defineVariant({
   name: "attend/gather",
   stage: "attend",
   description: "selected rows gathered, split over the selection, dots summed in workgroup memory",

@@ -1,5 +1,5 @@
 /** Gathered decode attention in one dispatch: the last workgroup of a list merges its splits. */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { codeHeads, listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
@@ -10,7 +10,7 @@ import {
   ROW_SPLIT_TUNABLES,
 } from "../core/row_split.ts";
 import { gatherCost } from "./gather.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
   handOverParam,
@@ -61,7 +61,7 @@ function plan(p: Problem, params: Params): Plan {
 }
 
 /** From the selection to the output, for devices with subgroups. */
-export const gatherMerge: Contender = defineContender({
+export const gatherMerge: Variant = defineVariant({
   name: "attend/gather_merge",
   stage: "attend",
   description: "selected rows gathered, split over the selection, the last workgroup merges",

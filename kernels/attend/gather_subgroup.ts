@@ -1,10 +1,10 @@
 /** Gathered decode attention whose dot products are summed by subgroup shuffles. */
-import type { Contender, Kernel } from "../core/contender.ts";
+import type { Kernel, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { codeHeads, listCapacity, queriesPerList } from "../core/problem.ts";
 import { lanesFor, refusesShuffledRows, ROW_SPLIT_TUNABLES } from "../core/row_split.ts";
 import { GATHER_SPLITS, gatherCost, gatherKernel, gatherPlan } from "./gather.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./gather_subgroup.wgsl" with { type: "text" };
 
 /** `gather_subgroup.wgsl`: the bindings and parameters of `gather.wgsl`. */
@@ -16,7 +16,7 @@ export const gatherSubgroupKernel: Kernel = defineKernel({
 });
 
 /** Gathered attention for devices with subgroups. */
-export const gatherSubgroup: Contender = defineContender({
+export const gatherSubgroup: Variant = defineVariant({
   name: "attend/gather_subgroup",
   stage: "attend",
   description: "selected rows gathered, split over the selection, dots summed by subgroup shuffles",

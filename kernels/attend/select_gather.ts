@@ -1,5 +1,5 @@
 /** Select, gather-attend and merge in one dispatch, for devices with subgroups. */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import {
@@ -18,7 +18,7 @@ import {
 } from "../core/row_split.ts";
 import { blockCount } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
   handOverParam,
@@ -100,8 +100,8 @@ export function selectGatherCost(p: Problem): Cost {
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 
-/** From distances and their histograms to the output: not a stage of its own, since the step judges it. */
-export const selectGather: Contender = defineContender({
+/** From distances and their histograms to the output: not a stage of its own, since the step verifies it. */
+export const selectGather: Variant = defineVariant({
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",

@@ -1,5 +1,5 @@
 /** Select, gather-attend and merge in one dispatch, for lists that the query heads of a group share. */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
 import { codeHeads, listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
@@ -12,7 +12,7 @@ import {
 import { MOST_BLOCKS, RANK_BLOCKS } from "../score/encode_score_group.ts";
 import { blockCount } from "../score/hamming.ts";
 import { selectGatherCost } from "./select_gather.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
   handOverParam,
@@ -104,8 +104,8 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   return ways.find((params) => !selectGatherGroup.refuses(p, params, limits)) ?? ways[1];
 }
 
-/** From distances and ranks to the output: not a stage of its own, since the step judges it. */
-export const selectGatherGroup: Contender = defineContender({
+/** From distances and ranks to the output: not a stage of its own, since the step verifies it. */
+export const selectGatherGroup: Variant = defineVariant({
   name: "attend/select_gather_group",
   stage: "attend",
   description: "counting select, gather-attend for a whole group and merge in one dispatch",

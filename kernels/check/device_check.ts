@@ -3,7 +3,7 @@
  * something away: what it finds no fault with is used where the device's limits and the caller, or
  * {@linkcode readHandOver}, say so. Web APIs only.
  */
-import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../core/contender.ts";
+import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../core/variant.ts";
 import { defineKernel } from "../core/define.ts";
 import { HAND_OVER_CODE, handOverBytes } from "../merge/hand_over.ts";
 import { limitsOf } from "../core/device_limits.ts";
@@ -47,7 +47,7 @@ export interface CheckedDevice {
   /** The features that kernels may use: those of the device, less what does not hold. */
   readonly features: ReadonlySet<string>;
   /**
-   * Its limits for a {@linkcode Contender}. `handOver` is the one that was checked, or `dispatch`
+   * Its limits for a {@linkcode Variant}. `handOver` is the one that was checked, or `dispatch`
    * where that failed; `subgroupMinSize` is left out with the feature.
    */
   readonly limits: DeviceLimits;
@@ -83,7 +83,7 @@ const checked = new WeakMap<GPUDevice, Map<string, Promise<CheckedDevice>>>();
  * and dialect.
  *
  * {@linkcode createDecoder} does so itself. An engine that wants to know beforehand, or that runs
- * contenders without a decoder, calls it; a decoder of the same hand-over and dialect then finds
+ * variants without a decoder, calls it; a decoder of the same hand-over and dialect then finds
  * the device checked.
  *
  * @param handOver The hand-over to try; `dispatch` needs no trial.

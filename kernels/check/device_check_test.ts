@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { createDecoder, type DecoderOptions } from "../decoder/decoder.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
-import { findContender } from "../core/registry.ts";
+import { findVariant } from "../core/registry.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import {
@@ -59,14 +59,14 @@ Deno.test("a device that fails loses subgroups and hand-overs, in a sentence eac
 
   const { p } = testCase({ lengths: [300] });
   const decoder = await createDecoder(faulty, p, { unroll: false });
-  assertEquals(findContender(decoder.contender).features, []);
+  assertEquals(findVariant(decoder.variant).features, []);
   decoder.destroy();
   const refused = async (options: DecoderOptions) =>
     (await assertRejects(() => createDecoder(faulty, p, options), Error)).message;
   assertEquals(await refused({ handOver: "barrier" }), HAND_OVER_FAULT);
   if (features.has("subgroups")) {
     assertEquals(
-      await refused({ contender: "pipeline/sparse_subgroup" }),
+      await refused({ variant: "pipeline/sparse_subgroup" }),
       `pipeline/sparse_subgroup needs the device feature subgroups. ${SUBGROUPS_FAULT}`,
     );
   }
@@ -96,7 +96,7 @@ Deno.test("a compiler that refuses the checks takes kernels away, in a sentence 
 
   const { p } = testCase({ lengths: [300] });
   const decoder = await createDecoder(refusing, p, { unroll: false });
-  assertEquals(findContender(decoder.contender).features, []);
+  assertEquals(findVariant(decoder.variant).features, []);
   decoder.destroy();
   refusing.destroy();
 });

@@ -1,14 +1,14 @@
 /**
- * Every contender's shaders compile under Tint (Chromium, Dawn), which is stricter than naga about
+ * Every variant's shaders compile under Tint (Chromium, Dawn), which is stricter than naga about
  * uniform control flow. Dawn's null backend does that in milliseconds and needs no driver.
  */
 import { assert, assertEquals } from "@std/assert";
-import type { Contender, DeviceLimits, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
+import type { DeviceLimits, Dispatch, Kernel, ParamRange, Params, Variant } from "./variant.ts";
 import type { Problem } from "./problem.ts";
 import { bindGroupLayout, dispatchWgsl } from "./program.ts";
 import { CHECK_KERNELS } from "../check/device_check.ts";
 import { PROBE_KERNELS } from "../probe/probes.ts";
-import { CONTENDERS } from "./registry.ts";
+import { VARIANTS } from "./registry.ts";
 import { openNullDevice } from "../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../testing/testing_grid.ts";
 import { kernelFiles } from "../../tools/kernel_files.ts";
@@ -83,7 +83,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
 };
 
 /** The defaults, each tunable at each value, and all of them at their smallest and largest. */
-function corners({ tunables }: Contender, defaults: Params): Params[] {
+function corners({ tunables }: Variant, defaults: Params): Params[] {
   const all = (pick: (...values: number[]) => number) =>
     Object.fromEntries(Object.entries(tunables).map(([name, v]) => [name, pick(...v)]));
   return [
@@ -138,18 +138,18 @@ async function assertCompiles(dispatch: Dispatch, pipeline: boolean): Promise<vo
   }
 }
 
-for (const contender of CONTENDERS) {
+for (const variant of VARIANTS) {
   for (const [shape, factors] of Object.entries(SHAPES)) {
     const { p } = testCase(factors);
-    const usual = contender.defaults(p, GENEROUS);
-    if (contender.refuses(p, usual, GENEROUS)) continue;
-    Deno.test(`${contender.name} compiles at each corner: ${shape}`, async () => {
-      const settings = corners(contender, usual);
-      const accepted = settings.filter((params) => !contender.refuses(p, params, GENEROUS));
+    const usual = variant.defaults(p, GENEROUS);
+    if (variant.refuses(p, usual, GENEROUS)) continue;
+    Deno.test(`${variant.name} compiles at each corner: ${shape}`, async () => {
+      const settings = corners(variant, usual);
+      const accepted = settings.filter((params) => !variant.refuses(p, params, GENEROUS));
       assert(accepted.length > 1, "nearly every corner is refused");
       for (const params of accepted) {
-        const pipeline = !contender.refuses(p, params, dawn.limits);
-        for (const dispatch of contender.plan(p, params).dispatches) {
+        const pipeline = !variant.refuses(p, params, dawn.limits);
+        for (const dispatch of variant.plan(p, params).dispatches) {
           await assertCompiles(dispatch, pipeline);
         }
       }
@@ -157,14 +157,14 @@ for (const contender of CONTENDERS) {
   }
 }
 
-/** Every kernel that some contender runs on some shape. */
+/** Every kernel that some variant runs on some shape. */
 const kernels = new Map<string, Kernel>(
   [...PROBE_KERNELS, ...CHECK_KERNELS].map((kernel) => [kernel.name, kernel]),
 );
 const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
-for (const contender of CONTENDERS) {
+for (const variant of VARIANTS) {
   for (const p of problems) {
-    const plan = contender.plan(p, contender.defaults(p, GENEROUS));
+    const plan = variant.plan(p, variant.defaults(p, GENEROUS));
     for (const { kernel } of plan.dispatches) kernels.set(kernel.name, kernel);
   }
 }
@@ -179,12 +179,12 @@ for (const kernel of kernels.values()) {
   });
 }
 
-Deno.test("every .wgsl file compiles as it stands, and is run by a contender or a probe", async () => {
+Deno.test("every .wgsl file compiles as it stands, and is run by a variant or a probe", async () => {
   for (const { pathname } of kernelFiles()) {
     const name = pathname.split("/").slice(-2).join("/").replace(/\.wgsl$/, "");
     const source = Deno.readTextFileSync(pathname);
     const kernel = kernels.get(name);
-    assert(kernel !== undefined, `neither a contender nor a probe runs ${name}.wgsl`);
+    assert(kernel !== undefined, `neither a variant nor a probe runs ${name}.wgsl`);
     const { features = [] } = kernel;
     // Without values and without unrolling, all that is added is the enable line.
     const code = specialize(source, { unroll: false, features });

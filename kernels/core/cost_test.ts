@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { costBytes, type DeviceLimits } from "./contender.ts";
-import { CONTENDERS } from "./registry.ts";
+import { costBytes, type DeviceLimits } from "./variant.ts";
+import { VARIANTS } from "./registry.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 
 const LIMITS: DeviceLimits = {
@@ -22,12 +22,12 @@ const { p: unequal } = testCase({ heads: [8, 2], lengths: [4096, 16], windows: [
 const BY_THE_TOKEN = (name: string) =>
   !/^(encode\/(query|append)|merge\/merge|dense\/gpt_fast)$/.test(name);
 
-for (const contender of CONTENDERS) {
-  Deno.test(`${contender.name}: costs follow the length of each sequence`, () => {
-    const params = contender.defaults(plain, LIMITS);
-    assertEquals(contender.cost(equal, params), contender.cost(plain, params));
-    const [all, fewer] = [plain, unequal].map((p) => contender.cost(p, params));
-    if (!BY_THE_TOKEN(contender.name)) assertEquals(fewer, all);
+for (const variant of VARIANTS) {
+  Deno.test(`${variant.name}: costs follow the length of each sequence`, () => {
+    const params = variant.defaults(plain, LIMITS);
+    assertEquals(variant.cost(equal, params), variant.cost(plain, params));
+    const [all, fewer] = [plain, unequal].map((p) => variant.cost(p, params));
+    if (!BY_THE_TOKEN(variant.name)) assertEquals(fewer, all);
     else assert(costBytes(fewer) < costBytes(all) && fewer.flops <= all.flops);
   });
 }

@@ -1,8 +1,8 @@
 /**
- * Makes kernels and contenders of what their modules know about them: bindings come from the WGSL
+ * Makes kernels and variants of what their modules know about them: bindings come from the WGSL
  * text, and whatever every plan must satisfy on a device is checked in one place.
  */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "./contender.ts";
+import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
 import type { Problem } from "./problem.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
 import { bindingsOf } from "./wgsl_facts.ts";
@@ -13,10 +13,10 @@ export function defineKernel(own: Omit<Kernel, "bindings">): Kernel {
 }
 
 /**
- * A contender that refuses, besides what its module refuses, parameters out of their ranges and
+ * A variant that refuses, besides what its module refuses, parameters out of their ranges and
  * plans that the device cannot bind, hold in workgroup memory or dispatch.
  */
-export function defineContender(own: Contender): Contender {
+export function defineVariant(own: Variant): Variant {
   return {
     ...own,
     refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {

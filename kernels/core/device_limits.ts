@@ -1,5 +1,5 @@
 /** What bounds a plan: read off a device, or promised by a kind of devices. */
-import type { DeviceLimits } from "./contender.ts";
+import type { DeviceLimits } from "./variant.ts";
 
 /** What every device promises: the defaults of the WebGPU specification. */
 export const DEFAULT_LIMITS: DeviceLimits = {

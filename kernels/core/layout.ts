@@ -24,7 +24,7 @@
  * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then, each list from a cache line of its own, partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0 |
  * | `sink_logits` | f32 [Hq rounded up to 4], uniform: extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
  */
-import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./contender.ts";
+import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
 import {
   codeHeads,
   codeWords,

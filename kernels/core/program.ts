@@ -2,7 +2,7 @@
  * Makes plans runnable: refuses what the device cannot hold, compiles each dispatch's pipeline,
  * binds buffers by name and records the dispatches into a compute pass. Web APIs only.
  */
-import type { Binding, BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./contender.ts";
+import type { Binding, BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./variant.ts";
 import { refusesFit } from "./refusals.ts";
 import { type Dialect, specialize } from "./wgsl.ts";
 import { dialectOf } from "./wgsl_compiler.ts";

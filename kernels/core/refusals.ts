@@ -1,5 +1,5 @@
 /** What every plan is refused for alike. */
-import type { DeviceLimits, Dispatch, ParamRange, Plan } from "./contender.ts";
+import type { DeviceLimits, Dispatch, ParamRange, Plan } from "./variant.ts";
 import { workgroupFacts } from "./wgsl_facts.ts";
 
 /** The first parameter that its kernel does not allow; undefined if all are allowed. */

@@ -1,5 +1,5 @@
-/** Every contender, in the order in which tables show them. Adding a kernel ends with a line here. */
-import type { Contender } from "./contender.ts";
+/** Every variant, in the order in which tables show them. Adding a kernel ends with a line here. */
+import type { Variant } from "./variant.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
@@ -25,8 +25,8 @@ import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
 
-/** All contenders. Probes of the device stand apart, in `probe/`: they compete with nothing. */
-export const CONTENDERS: readonly Contender[] = [
+/** All variants. Probes of the device stand apart, in `probe/`: they compete with nothing. */
+export const VARIANTS: readonly Variant[] = [
   encodeQuery,
   encodeAppend,
   encodePrompt,
@@ -53,14 +53,14 @@ export const CONTENDERS: readonly Contender[] = [
 ];
 
 /**
- * The contender of that name.
+ * The variant of that name.
  *
  * @throws {RangeError} one sentence with the known names.
  */
-export function findContender(name: string): Contender {
-  const found = CONTENDERS.find((contender) => contender.name === name);
+export function findVariant(name: string): Variant {
+  const found = VARIANTS.find((variant) => variant.name === name);
   if (!found) {
-    const known = CONTENDERS.map((contender) => contender.name).join(", ");
+    const known = VARIANTS.map((variant) => variant.name).join(", ");
     throw new RangeError(`no kernel is called ${name}; known are ${known}`);
   }
   return found;

@@ -2,7 +2,7 @@
  * What the split attention kernels (dense and gathered, portable and subgroup) have in common:
  * how a row of K or V is shared by lanes, what a workgroup needs, and which parameters are valid.
  */
-import type { DeviceLimits, Params } from "./contender.ts";
+import type { DeviceLimits, Params } from "./variant.ts";
 import { kvBytes, type Problem } from "./problem.ts";
 
 /** Ranges of the parameters that all of them declare. */

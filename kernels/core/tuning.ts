@@ -2,7 +2,7 @@
  * Tuned parameters: what a tuner found to be best for a kernel and a problem on an adapter, and how
  * to find it again. Pure but for a checksum, and web APIs only; files are read elsewhere.
  */
-import type { Contender, DeviceLimits, Params } from "./contender.ts";
+import type { DeviceLimits, Params, Variant } from "./variant.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
 import type { CodeSharing, KvDtype, Problem } from "./problem.ts";
 
@@ -34,7 +34,7 @@ export interface TunedEntry {
   readonly driver: string | null;
   /** Graphics API under WebGPU; null in defaults that are shipped for any. */
   readonly backend: string | null;
-  /** Name of the contender. */
+  /** Name of the variant. */
   readonly kernel: string;
   /** Of its sources and candidates, see {@linkcode tuningChecksum}. */
   readonly checksum: string;
@@ -79,47 +79,47 @@ export function tunedProblem(p: Problem): TunedProblem {
 }
 
 /**
- * SHA-256, in hexadecimal digits, of the WGSL that a contender runs for a problem and of the values
+ * SHA-256, in hexadecimal digits, of the WGSL that a variant runs for a problem and of the values
  * that a tuner may try: another one makes what was tuned stale.
  */
-export async function tuningChecksum(contender: Contender, p: Problem): Promise<string> {
+export async function tuningChecksum(variant: Variant, p: Problem): Promise<string> {
   // Whose device it is must not matter, so it is always the same one.
-  const { dispatches } = contender.plan(p, contender.defaults(p, LARGE_LIMITS));
+  const { dispatches } = variant.plan(p, variant.defaults(p, LARGE_LIMITS));
   const sources = [...new Set(dispatches.map(({ kernel }) => kernel.source))];
-  const text = JSON.stringify([sources, Object.entries(contender.tunables).sort()]);
+  const text = JSON.stringify([sources, Object.entries(variant.tunables).sort()]);
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   // toHex() is younger than WebGPU.
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
- * The tuned parameters of a contender for a problem: of this adapter's own entries, else of those
+ * The tuned parameters of a variant for a problem: of this adapter's own entries, else of those
  * that are shipped for any driver. An entry that the device refuses is passed over. Batches of
  * unequal sequences are tuned for nothing.
  */
 export async function tunedParams(
   tuning: Tuning,
   key: TuningKey,
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   limits: DeviceLimits,
 ): Promise<TunedChoice> {
   if (p.lengths) return { params: null, stale: false };
   const wanted = Object.entries(tunedProblem(p));
   const fits = tuning.entries.filter((entry) =>
-    entry.kernel === contender.name && entry.adapter === key.adapter &&
+    entry.kernel === variant.name && entry.adapter === key.adapter &&
     agrees(entry.driver, key.driver) && agrees(entry.backend, key.backend) &&
     wanted.every(([name, value]) => entry.problem[name as keyof TunedProblem] === value)
   );
   if (fits.length === 0) return { params: null, stale: false };
-  const checksum = await tuningChecksum(contender, p);
-  const defaults = contender.defaults(p, limits);
+  const checksum = await tuningChecksum(variant, p);
+  const defaults = variant.defaults(p, limits);
   const names = Object.keys(tunableParams(defaults)).sort().join();
   const fresh = fits.filter((entry) => entry.checksum === checksum)
     .sort((a, b) => Number(a.driver === null) - Number(b.driver === null));
   const found = fresh.filter(({ params }) => Object.keys(params).sort().join() === names)
     .map(({ params }) => ({ ...defaults, ...params }))
-    .find((params) => !contender.refuses(p, params, limits));
+    .find((params) => !variant.refuses(p, params, limits));
   return { params: found ?? null, stale: fresh.length === 0 };
 }
 

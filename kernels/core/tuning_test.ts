@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import type { HandOver } from "./contender.ts";
+import type { HandOver } from "./variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { DEFAULT_LIMITS as LIMITS, LARGE_LIMITS } from "./device_limits.ts";
 import type { Problem } from "./problem.ts";
-import { CONTENDERS, findContender } from "./registry.ts";
+import { findVariant, VARIANTS } from "./registry.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import {
   tunableParams,
@@ -17,7 +17,7 @@ const KEY = { adapter: "Some GPU", driver: "1.0", backend: "vulkan" };
 
 const { lengths: _, ...p } =
   testCase({ heads: [8, 2], headDim: 64, lengths: [1024], capacity: 1024 }).p;
-const split = findContender("dense/split");
+const split = findVariant("dense/split");
 const defaults = split.defaults(p, LIMITS);
 const entry: TunedEntry = {
   ...KEY,
@@ -65,14 +65,14 @@ Deno.test("a changed kernel makes an entry stale, what the device refuses is pas
 });
 
 Deno.test("a checksum differs with the sources and with the candidates", async () => {
-  const sums = await Promise.all(CONTENDERS.map((contender) => tuningChecksum(contender, p)));
+  const sums = await Promise.all(VARIANTS.map((variant) => tuningChecksum(variant, p)));
   assert(sums.every((sum) => /^[0-9a-f]{64}$/.test(sum)));
   const more = { ...split, tunables: { ...split.tunables, SPLITS: [1, 2] } };
   assertNotEquals(await tuningChecksum(more, p), entry.checksum);
 });
 
 Deno.test("what was tuned holds for every hand-over, which the device decides", async () => {
-  const fused = findContender("dense/split_subgroup");
+  const fused = findVariant("dense/split_subgroup");
   const limits = { ...LARGE_LIMITS, handOver: "barrier" } as const;
   const params = { ...tunableParams(fused.defaults(p, limits)), SPLITS: 4 };
   assert(!("HAND_OVER" in params));

@@ -40,7 +40,7 @@ Deno.test("Dawn's device has Tint, which wants every line, with and without feat
 });
 
 const { p: problem } = testCase({ lengths: [300] });
-const SUBGROUP = { contender: "pipeline/sparse_subgroup" };
+const SUBGROUP = { variant: "pipeline/sparse_subgroup" };
 
 /** Compiles all that a decoder with subgroups runs. The null device computes nothing to check. */
 async function compileDecoder(device: GPUDevice, options: CompileOptions): Promise<string[]> {
@@ -83,7 +83,7 @@ Deno.test("a given dialect is taken instead of asking, by the check and by the d
   const device = await nullDevice("subgroups");
   const compiled = keepCompiled(device);
   const decoder = await createDecoder(device, problem, {
-    contender: "pipeline/sparse",
+    variant: "pipeline/sparse",
     dialect: STANDARD_DIALECT,
   });
   decoder.destroy();

@@ -2,7 +2,7 @@
  * Facts that a WGSL file states itself: its bindings, its workgroup memory and the threads of its
  * workgroups. They are read from the text, so that no copy of them can drift.
  */
-import type { Binding, Params } from "./contender.ts";
+import type { Binding, Params } from "./variant.ts";
 import { evaluateConst } from "./const_expression.ts";
 
 const CONSTANT = /^const ([A-Z][A-Z0-9_]*)(?:: u32)? = ([^;]+);/gm;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Dispatch, Params, Plan } from "./contender.ts";
+import type { Dispatch, Params, Plan } from "./variant.ts";
 import { bindGroupLayout, bufferUsage, dispatchWgsl } from "./program.ts";
-import { CONTENDERS } from "./registry.ts";
+import { VARIANTS } from "./registry.ts";
 import { openNullDevice } from "../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../testing/testing_grid.ts";
 import { bindingsOf, workgroupFacts } from "./wgsl_facts.ts";
@@ -80,14 +80,14 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   "f32, long rows": { heads: [8, 8], headDim: 256, dtype: "f32", lengths: [4096] },
 };
 
-for (const contender of CONTENDERS) {
-  Deno.test(`${contender.name}: its workgroup memory is what the text takes, to the byte`, async () => {
+for (const variant of VARIANTS) {
+  Deno.test(`${variant.name}: its workgroup memory is what the text takes, to the byte`, async () => {
     let compiled = 0;
     for (const factors of Object.values(SHAPES)) {
       const { p } = testCase(factors);
-      const params = contender.defaults(p, dawn.limits);
-      if (contender.refuses(p, params, dawn.limits)) continue;
-      for (const dispatch of contender.plan(p, params).dispatches) {
+      const params = variant.defaults(p, dawn.limits);
+      if (variant.refuses(p, params, dawn.limits)) continue;
+      for (const dispatch of variant.plan(p, params).dispatches) {
         const { bytes } = workgroupFacts(dispatch.kernel.source, dispatch.params);
         const room = MOST_BYTES - bytes;
         assert(room >= 0 && room % 16 === 0, `${dispatch.kernel.name} leaves ${room} bytes`);
@@ -137,18 +137,18 @@ async function bindingComplaint(dispatch: Dispatch, plan: Plan): Promise<string 
   return error?.message;
 }
 
-for (const contender of CONTENDERS) {
+for (const variant of VARIANTS) {
   for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
     const limits = { ...dawn.limits, handOver };
     const { p } = testCase({ heads: [6, 2], lengths: [300, 40], windows: [8, 8] });
     const shared = testCase({ heads: [6, 2], sharing: "group", layers: 1, lengths: [300] }).p;
     const own = [p, shared].find((each) =>
-      !contender.refuses(each, contender.defaults(each, limits), limits)
+      !variant.refuses(each, variant.defaults(each, limits), limits)
     );
-    const handsOver = own && "HAND_OVER" in unprefixed(contender.defaults(own, limits));
+    const handsOver = own && "HAND_OVER" in unprefixed(variant.defaults(own, limits));
     if (!own || (handOver !== "dispatch" && !handsOver)) continue;
-    Deno.test(`${contender.name}: buffers hold what its text declares, by ${handOver}`, async () => {
-      const plan = contender.plan(own, contender.defaults(own, limits));
+    Deno.test(`${variant.name}: buffers hold what its text declares, by ${handOver}`, async () => {
+      const plan = variant.plan(own, variant.defaults(own, limits));
       for (const dispatch of plan.dispatches) {
         assertEquals(await bindingComplaint(dispatch, plan), undefined, dispatch.kernel.name);
         const state = ["hand_over", "list_state"].find((name) => plan.buffers[name]);
@@ -174,14 +174,12 @@ function unprefixed(params: Params): Params {
 const PORTABLE_BINDINGS = 8;
 const FUSED_BINDINGS = 9;
 
-for (const contender of CONTENDERS) {
-  const most = contender.features.length === 0 ? PORTABLE_BINDINGS : FUSED_BINDINGS;
-  Deno.test(`${contender.name} binds at most ${most} storage buffers`, () => {
+for (const variant of VARIANTS) {
+  const most = variant.features.length === 0 ? PORTABLE_BINDINGS : FUSED_BINDINGS;
+  Deno.test(`${variant.name} binds at most ${most} storage buffers`, () => {
     const p = [testCase({}).p, testCase({ sharing: "group", layers: 1 }).p]
-      .find((each) =>
-        !contender.refuses(each, contender.defaults(each, dawn.limits), dawn.limits)
-      )!;
-    for (const { kernel } of contender.plan(p, contender.defaults(p, dawn.limits)).dispatches) {
+      .find((each) => !variant.refuses(each, variant.defaults(each, dawn.limits), dawn.limits))!;
+    for (const { kernel } of variant.plan(p, variant.defaults(p, dawn.limits)).dispatches) {
       const storage = kernel.bindings.filter(({ access }) => access !== "uniform");
       assert(storage.length <= most, `${kernel.name} binds ${storage.length}`);
     }

@@ -52,7 +52,7 @@ interface Answer {
 /** The GPU's answers, [queries][heads], in trace order. */
 async function decodeTrace(map: Uint8Array<ArrayBuffer>, { q, k, v }: Trace): Promise<Answer[][]> {
   // A pipeline that keeps its selection in a buffer.
-  const decoder = await createDecoder(device, P, { contender: "pipeline/sparse" });
+  const decoder = await createDecoder(device, P, { variant: "pipeline/sparse" });
   const { buffers } = decoder;
   const write = (name: string, data: ArrayBufferView<ArrayBuffer>) =>
     device.queue.writeBuffer(buffers[name], 0, data.buffer, data.byteOffset, data.byteLength);

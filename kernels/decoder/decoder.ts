@@ -3,7 +3,7 @@
  * problem on one device, and records whole decode steps into the engine's own compute passes.
  */
 import { checkDevice, type CheckedDevice } from "../check/device_check.ts";
-import type { DeviceLimits, Params, Plan } from "../core/contender.ts";
+import type { DeviceLimits, Params, Plan } from "../core/variant.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 import { checkProblem, type Problem } from "../core/problem.ts";
 import {
@@ -13,7 +13,7 @@ import {
   compilePlan,
   recordProgram,
 } from "../core/program.ts";
-import { CONTENDERS } from "../core/registry.ts";
+import { VARIANTS } from "../core/registry.ts";
 import { tunedParams, type Tuning } from "../core/tuning.ts";
 import type { Dialect } from "../core/wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
@@ -52,9 +52,9 @@ export interface DecoderOptions extends PlanChoice {
 export interface Decoder {
   /** Shapes and selection rule, as given. */
   readonly problem: Problem;
-  /** Name of the contender that runs. */
-  readonly contender: string;
-  /** Parameters in use by contender name, to be kept and passed again. */
+  /** Name of the variant that runs. */
+  readonly variant: string;
+  /** Parameters in use by variant name, to be kept and passed again. */
   readonly params: Readonly<Record<string, Params>>;
   /** Sentences on what the device lost when it was tried, such as its kernels with subgroups. */
   readonly notes: readonly string[];
@@ -65,7 +65,7 @@ export interface Decoder {
   readonly buffers: Readonly<Record<string, GPUBuffer>>;
   /**
    * Records the codes of all `lengths[b]` keys of every sequence: after a prompt, or after keys or
-   * maps were changed. Nothing is recorded for a dense contender, which has no codes.
+   * maps were changed. Nothing is recorded for a dense variant, which has no codes.
    */
   recordPrompt(pass: GPUComputePassEncoder): void;
   /** Records the code of token `lengths[b] - 1` of every sequence alone; a step does so itself. */
@@ -102,7 +102,7 @@ export interface Decoder {
  * default limits and no features the slowest pipeline is all that runs.
  * @param problem Shapes and selection rule; `lengths` play no part, `kvLen` one in `tuning` alone.
  * @throws {RangeError} one sentence, before anything is allocated: an impossible problem, an unknown
- * contender, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
+ * variant, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small.
  * @throws {Error} for a shader that does not compile, memory that the device does not have, or a
  * hand-over or kernels with subgroups that were asked for and that the device fails when it is tried.
@@ -164,7 +164,7 @@ export async function createDecoder(
   };
   return {
     problem,
-    contender: plan.contender.name,
+    variant: plan.variant.name,
     params: plan.params,
     notes: checked.notes,
     buffers,
@@ -184,7 +184,7 @@ function planChecked(problem: Problem, checked: CheckedDevice, choice: PlanChoic
   }
 }
 
-/** The tuned parameters of every contender that has some for the problem on the device's adapter. */
+/** The tuned parameters of every variant that has some for the problem on the device's adapter. */
 async function tunedOf(
   device: GPUDevice,
   problem: Problem,
@@ -196,9 +196,9 @@ async function tunedOf(
   const info: Partial<GPUAdapterInfo> | undefined = device.adapterInfo;
   const adapter = info?.description || info?.device || "";
   const tuned: Record<string, Params> = {};
-  for (const contender of CONTENDERS) {
-    const { params } = await tunedParams(tuning, { adapter }, contender, even, limits);
-    if (params) tuned[contender.name] = params;
+  for (const variant of VARIANTS) {
+    const { params } = await tunedParams(tuning, { adapter }, variant, even, limits);
+    if (params) tuned[variant.name] = params;
   }
   return tuned;
 }

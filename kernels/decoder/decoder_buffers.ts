@@ -1,5 +1,5 @@
 /** Checks the buffers of a decoder before any is made: the caller's own, and those still missing. */
-import type { BufferSpec, DeviceLimits } from "../core/contender.ts";
+import type { BufferSpec, DeviceLimits } from "../core/variant.ts";
 
 /** Buffers that a caller may bring along; their layouts are those of `layout.ts`. */
 export type DecoderBufferName =

@@ -32,16 +32,16 @@ const P: Problem = {
 /** How near to 0 a pre-activation may be for its bit to be left unjudged: they are of order 1. */
 const MARGIN = 1e-4;
 
-/** Bits of `code` that are judged, all of which must be those of the row under the map. */
-function judgedBits(code: Uint32Array, map: MadeMap, row: Float32Array, what: string): number {
+/** Bits of `code` that are verified, all of which must be those of the row under the map. */
+function verifiedBits(code: Uint32Array, map: MadeMap, row: Float32Array, what: string): number {
   const pre = preActivations(map, row);
   const want = packBits(pre);
-  const judged = pre.map((value) => Math.abs(value) > MARGIN);
-  judged.forEach((judge, bit) => {
+  const verified = pre.map((value) => Math.abs(value) > MARGIN);
+  verified.forEach((verify, bit) => {
     const differs = ((code[bit >> 5] ^ want[bit >> 5]) >>> (bit & 31)) & 1;
-    assert(!judge || !differs, `${what}, bit ${bit} of pre-activation ${pre[bit]}`);
+    assert(!verify || !differs, `${what}, bit ${bit} of pre-activation ${pre[bit]}`);
   });
-  return judged.filter(Boolean).length;
+  return verified.filter(Boolean).length;
 }
 
 function normals(count: number, seed: number): Float32Array<ArrayBuffer> {
@@ -55,7 +55,7 @@ async function assertCodes(
   map: LearnedMap,
   made: { readonly q: readonly MadeMap[]; readonly k: readonly MadeMap[] },
 ): Promise<void> {
-  const decoder = await createDecoder(device, p, { contender: "pipeline/sparse" });
+  const decoder = await createDecoder(device, p, { variant: "pipeline/sparse" });
   const { buffers } = decoder;
   const { query_map, key_map } = packMap(map, p);
   const q = normals(p.qHeads * p.headDim, 1);
@@ -75,21 +75,21 @@ async function assertCodes(
   const row = (rows: Float32Array, at: number) =>
     rows.subarray(at * p.headDim, (at + 1) * p.headDim);
   const code = (all: Uint32Array, at: number) => all.subarray(at * words, (at + 1) * words);
-  let judged = 0;
+  let verified = 0;
   for (let head = 0; head < p.qHeads; head++) {
     const owner = made.q[Math.floor(head / queriesPerList(p))];
-    judged += judgedBits(code(queryCodes, head), owner, row(q, head), `query head ${head}`);
+    verified += verifiedBits(code(queryCodes, head), owner, row(q, head), `query head ${head}`);
   }
   for (let head = 0; head < codeHeads(p); head++) {
     const kvHead = Math.floor(head * p.kvHeads / codeHeads(p));
     for (let token = 0; token < TOKENS; token++) {
       const key = row(keys, kvHead * p.capacity + token);
       const got = code(codes, head * p.capacity + token);
-      judged += judgedBits(got, made.k[head], key, `code head ${head}, token ${token}`);
+      verified += verifiedBits(got, made.k[head], key, `code head ${head}, token ${token}`);
     }
   }
   const bits = (p.qHeads + codeHeads(p) * TOKENS) * p.bits;
-  assert(judged > 0.99 * bits, `only ${judged} of ${bits} bits were judged`);
+  assert(verified > 0.99 * bits, `only ${verified} of ${bits} bits were verified`);
 }
 
 Deno.test("a decoder with a layer's map of 3 linear layers in f16 makes its codes", async () => {

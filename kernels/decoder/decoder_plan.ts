@@ -1,20 +1,13 @@
 /**
  * Decides what a decoder runs and checks all of it, before anything touches the GPU: which
- * contender, which parameters, which buffers of which sizes.
+ * variant, which parameters, which buffers of which sizes.
  */
-import type {
-  BufferSpec,
-  Contender,
-  DeviceLimits,
-  HandOver,
-  Params,
-  Plan,
-} from "../core/contender.ts";
+import type { BufferSpec, DeviceLimits, HandOver, Params, Plan, Variant } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { encodeAppend } from "../encode/token.ts";
 import { checkProblem, type Problem } from "../core/problem.ts";
-import { CONTENDERS, findContender } from "../core/registry.ts";
+import { findVariant, VARIANTS } from "../core/registry.ts";
 
 /** What of a device decides what can run on it. */
 export interface DeviceFacts {
@@ -25,8 +18,8 @@ export interface DeviceFacts {
 
 /** What a caller may decide about a decoder's plan. */
 export interface PlanChoice {
-  /** Name of a pipeline or dense contender; the best that the device runs if left out. */
-  readonly contender?: string;
+  /** Name of a pipeline or dense variant; the best that the device runs if left out. */
+  readonly variant?: string;
   /**
    * How workgroups hand partials over. Default `dispatch`: all that WGSL guarantees. `barrier` is
    * the fastest and saves a dispatch; it needs storageBarrier() to order memory for the whole
@@ -36,17 +29,17 @@ export interface PlanChoice {
   readonly handOver?: HandOver;
   /** True is short for `handOver: "barrier"`. */
   readonly lastArriver?: boolean;
-  /** Tuned parameters by contender name, over the defaults; those of unused contenders may stay. */
+  /** Tuned parameters by variant name, over the defaults; those of unused variants may stay. */
   readonly params?: Readonly<Record<string, Params>>;
 }
 
 /** What a decoder runs. */
 export interface DecoderPlan {
-  readonly contender: Contender;
-  /** Parameters in use by contender name. */
+  readonly variant: Variant;
+  /** Parameters in use by variant name. */
   readonly params: Readonly<Record<string, Params>>;
   readonly step: Plan;
-  /** Codes of whole prompts and of newest tokens; absent where the contender needs no codes. */
+  /** Codes of whole prompts and of newest tokens; absent where the variant needs no codes. */
   readonly encode?: { readonly prompt: Plan; readonly append: Plan };
   /** Every buffer of the plans, by name. */
   readonly buffers: Readonly<Record<string, BufferSpec>>;
@@ -55,21 +48,21 @@ export interface DecoderPlan {
 /**
  * Plans a decoder.
  *
- * @throws {RangeError} one sentence: an impossible problem, an unknown contender or parameter, a
+ * @throws {RangeError} one sentence: an impossible problem, an unknown variant or parameter, a
  * value out of range, a feature that the device lacks, or bytes that exceed a limit.
  */
 export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice): DecoderPlan {
   checkProblem(p);
-  for (const name of Object.keys(choice.params ?? {})) findContender(name);
+  for (const name of Object.keys(choice.params ?? {})) findVariant(name);
   let refusal: unknown;
   const limits = { ...device.limits, handOver: handOverOfChoice(choice) };
   const facts = { ...device, limits };
-  for (const contender of candidates(choice)) {
+  for (const variant of candidates(choice)) {
     try {
-      return planWith(contender, p, facts, choice.params ?? {});
+      return planWith(variant, p, facts, choice.params ?? {});
     } catch (error) {
-      // Only what the device lacks makes way for a slower contender: wrong parameters are told.
-      if (runsByDefault(contender, p, facts)) throw error;
+      // Only what the device lacks makes way for a slower variant: wrong parameters are told.
+      if (runsByDefault(variant, p, facts)) throw error;
       // The last candidate asks for least: what stops it stops them all.
       refusal = error;
     }
@@ -89,37 +82,37 @@ export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOve
   return handOver ?? (lastArriver ? "barrier" : "dispatch");
 }
 
-/** The named contender alone, or all pipelines: the more of a device one uses, the sooner. */
-function candidates({ contender: name }: PlanChoice): readonly Contender[] {
+/** The named variant alone, or all pipelines: the more of a device one uses, the sooner. */
+function candidates({ variant: name }: PlanChoice): readonly Variant[] {
   if (name === undefined) {
-    return CONTENDERS
+    return VARIANTS
       .filter(({ stage }) => stage === "pipeline")
       .sort((a, b) => b.features.length - a.features.length);
   }
-  const contender = findContender(name);
-  if (contender.stage !== "pipeline" && contender.stage !== "dense") {
+  const variant = findVariant(name);
+  if (variant.stage !== "pipeline" && variant.stage !== "dense") {
     throw new RangeError(
-      `a decoder needs a pipeline or dense contender, ${name} is one of ${contender.stage}`,
+      `a decoder needs a pipeline or dense variant, ${name} is one of ${variant.stage}`,
     );
   }
-  return [contender];
+  return [variant];
 }
 
 function planWith(
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   device: DeviceFacts,
   tuned: Readonly<Record<string, Params>>,
 ): DecoderPlan {
   const params: Record<string, Params> = {};
-  const planOf = (each: Contender) => {
+  const planOf = (each: Variant) => {
     params[each.name] = paramsOf(each, p, device, tuned[each.name] ?? {});
     const why = each.refuses(p, params[each.name], device.limits);
     if (why) throw new RangeError(`${each.name}: ${why}`);
     return each.plan(p, params[each.name]);
   };
-  const step = planOf(contender);
-  if (!step.buffers.codes) return { contender, params, step, buffers: step.buffers };
+  const step = planOf(variant);
+  if (!step.buffers.codes) return { variant, params, step, buffers: step.buffers };
   const encode = { prompt: planOf(encodePrompt), append: planOf(encodeAppend) };
   const buffers: Record<string, BufferSpec> = {};
   for (const plan of [encode.append, encode.prompt, step]) {
@@ -127,12 +120,12 @@ function planWith(
       buffers[name] = { ...spec, bytes: Math.max(spec.bytes, buffers[name]?.bytes ?? 0) };
     }
   }
-  return { contender, params, step, encode, buffers };
+  return { variant, params, step, encode, buffers };
 }
 
-function runsByDefault(contender: Contender, p: Problem, device: DeviceFacts): boolean {
+function runsByDefault(variant: Variant, p: Problem, device: DeviceFacts): boolean {
   try {
-    planWith(contender, p, device, {});
+    planWith(variant, p, device, {});
     return true;
   } catch {
     return false;
@@ -140,22 +133,22 @@ function runsByDefault(contender: Contender, p: Problem, device: DeviceFacts): b
 }
 
 function paramsOf(
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   { features, limits }: DeviceFacts,
   tuned: Params,
 ): Params {
-  const missing = contender.features.find((feature) => !features.has(feature));
-  if (missing) throw new RangeError(`${contender.name} needs the device feature ${missing}`);
-  const defaults = contender.defaults(p, limits);
+  const missing = variant.features.find((feature) => !features.has(feature));
+  if (missing) throw new RangeError(`${variant.name} needs the device feature ${missing}`);
+  const defaults = variant.defaults(p, limits);
   for (const [name, value] of Object.entries(tuned)) {
     if (!(name in defaults)) {
       const known = Object.keys(defaults).join(", ");
-      throw new RangeError(`${contender.name} has no parameter ${name}; known are ${known}`);
+      throw new RangeError(`${variant.name} has no parameter ${name}; known are ${known}`);
     }
     if (!Number.isInteger(value) || value < 0) {
       throw new RangeError(
-        `parameter ${name} of ${contender.name} must be a whole number, got ${value}`,
+        `parameter ${name} of ${variant.name} must be a whole number, got ${value}`,
       );
     }
   }

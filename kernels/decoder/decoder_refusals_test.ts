@@ -74,19 +74,19 @@ const REFUSALS: Record<
     limits: { maxComputeWorkgroupStorageSize: 64 },
     message: "bytes of workgroup memory, this adapter allows 64",
   },
-  "an unknown contender": {
-    options: { contender: "pipeline/none" },
+  "an unknown variant": {
+    options: { variant: "pipeline/none" },
     message: "no kernel is called pipeline/none; known are encode/query",
   },
-  "a contender that is no whole step": {
-    options: { contender: "score/hamming" },
-    message: "a decoder needs a pipeline or dense contender, score/hamming is one of score",
+  "a variant that is no whole step": {
+    options: { variant: "score/hamming" },
+    message: "a decoder needs a pipeline or dense variant, score/hamming is one of score",
   },
   "a missing feature": {
-    options: { contender: "dense/split_subgroup" },
+    options: { variant: "dense/split_subgroup" },
     message: "dense/split_subgroup needs the device feature subgroups",
   },
-  "parameters of an unknown contender": {
+  "parameters of an unknown variant": {
     options: { params: { "encode/none": {} } },
     message: "no kernel is called encode/none",
   },

@@ -2,10 +2,10 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
 import { readBytes } from "../../bench/measure/device/run_once.ts";
 import { encodePrompt } from "../encode/prompt.ts";
-import { judge } from "../verify/judge.ts";
+import { verify } from "../verify/verify.ts";
 import { bufferBytes } from "../core/layout.ts";
 import { codeHeads, codeWords, type Problem } from "../core/problem.ts";
-import { CONTENDERS, findContender } from "../core/registry.ts";
+import { findVariant, VARIANTS } from "../core/registry.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
@@ -45,34 +45,34 @@ function writeMaps(on: GPUDevice, { problem, buffers }: Decoder): void {
   on.queue.writeBuffer(buffers.key_map, 0, anyMaps(problem, 2));
 }
 
-/** Judges the output of the last step, and the codes that it added. */
+/** Verifies the output of the last step, and the codes that it added. */
 async function assertStep(on: GPUDevice, decoder: Decoder, where: string): Promise<void> {
-  const { contender, problem, params } = decoder;
-  const verdict = await judge(
-    findContender(contender),
+  const { variant, problem, params } = decoder;
+  const checkResult = await verify(
+    findVariant(variant),
     problem,
-    params[contender],
+    params[variant],
     reader(on, decoder),
   );
-  assert(verdict.ok, `${contender}, ${where}: ${JSON.stringify(verdict)}`);
+  assert(checkResult.ok, `${variant}, ${where}: ${JSON.stringify(checkResult)}`);
 }
 
-/** Judges the codes of all tokens so far. */
+/** Verifies the codes of all tokens so far. */
 async function assertCodes(on: GPUDevice, decoder: Decoder): Promise<void> {
   const { problem, params } = decoder;
-  const verdict = await judge(
+  const checkResult = await verify(
     encodePrompt,
     problem,
     params[encodePrompt.name],
     reader(on, decoder),
   );
-  assert(verdict.ok, JSON.stringify(verdict));
+  assert(checkResult.ok, JSON.stringify(checkResult));
 }
 
 const STEPS = 200;
 const GROUPED: Problem = { ...GROWING, batch: 2, dtype: "bf16", sharing: "group", bits: 64 };
-const pipelines = CONTENDERS.filter((contender) =>
-  contender.stage === "pipeline" && canRun(testDevice, contender)
+const pipelines = VARIANTS.filter((variant) =>
+  variant.stage === "pipeline" && canRun(testDevice, variant)
 );
 for (const [at, { name, defaults, refuses }] of pipelines.entries()) {
   Deno.test(`${name} decodes ${STEPS} steps of unequal sequences that grow`, async () => {
@@ -81,7 +81,7 @@ for (const [at, { name, defaults, refuses }] of pipelines.entries()) {
     const known = defaults(problem, limits);
     const own = Object.fromEntries(Object.entries(SMALL_BLOCKS).filter(([each]) => each in known));
     const decoder = await createDecoder(device, problem, {
-      contender: name,
+      variant: name,
       handOver: limits.handOver,
       params: { [name]: own },
     });
@@ -162,7 +162,7 @@ Deno.test("two decoders take turns in one pass", async () => {
 Deno.test("the default pipeline is one that uses the features of the device", async () => {
   const decoder = await createDecoder(device, SMALL);
   decoder.destroy();
-  const { stage, features } = findContender(decoder.contender);
+  const { stage, features } = findVariant(decoder.variant);
   assertEquals(stage, "pipeline");
   assertEquals(features.includes("subgroups"), testDevice.features.has("subgroups"));
 });
@@ -186,7 +186,7 @@ Deno.test("a last workgroup merges only where the caller allows it", () => {
 for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as const) {
   Deno.test(`a decoder with ${JSON.stringify(choice)} decodes`, async () => {
     const decoder = await createDecoder(device, SMALL, choice);
-    const two = decoder.contender === "pipeline/sparse_two";
+    const two = decoder.variant === "pipeline/sparse_two";
     assertEquals(two, testDevice.features.has("subgroups"));
     writeMaps(device, decoder);
     const feed = new TokenFeed(device, decoder, [70, 3], [72, 5], 13);
@@ -203,28 +203,28 @@ for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as con
 
 Deno.test("a decoder's own parameters, passed again, make the same decoder", () => {
   const facts = { features: new Set(["subgroups"]), limits: LARGE_LIMITS };
-  for (const { name, stage } of CONTENDERS) {
+  for (const { name, stage } of VARIANTS) {
     if (stage !== "pipeline" && stage !== "dense") continue;
     for (const p of [SMALL, { ...SMALL, sharing: "group" as const }]) {
       let first;
       try {
-        first = planDecoder(p, facts, { contender: name });
+        first = planDecoder(p, facts, { variant: name });
       } catch {
         continue; // not for this problem
       }
       const { params } = first;
-      assertEquals(planDecoder(p, facts, { contender: name, params }).params, params);
+      assertEquals(planDecoder(p, facts, { variant: name, params }).params, params);
     }
   }
-  const { contender, params } = planDecoder(SMALL, facts, {});
-  assertEquals(planDecoder(SMALL, facts, { params }).contender.name, contender.name);
+  const { variant, params } = planDecoder(SMALL, facts, {});
+  assertEquals(planDecoder(SMALL, facts, { params }).variant.name, variant.name);
 });
 
 Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
   const sparse = await createDecoder(device, SMALL);
   const { q, keys, values, lengths, codes, out } = sparse.buffers;
   const dense = await createDecoder(device, SMALL, {
-    contender: "dense/split",
+    variant: "dense/split",
     buffers: { q, keys, values, lengths, codes, out },
   });
   new TokenFeed(device, sparse, [90, 33], [90, 33], 9);
@@ -242,7 +242,7 @@ Deno.test("a device without optional features or raised limits decodes", async (
     errors.push((event as GPUUncapturedErrorEvent).error.message);
   });
   const decoder = await createDecoder(bare, SMALL);
-  assertEquals(decoder.contender, "pipeline/sparse");
+  assertEquals(decoder.variant, "pipeline/sparse");
   writeMaps(bare, decoder);
   const feed = new TokenFeed(bare, decoder, [70, 3], [71, 4], 11);
   submit(bare, decoder.recordPrompt);
@@ -251,7 +251,7 @@ Deno.test("a device without optional features or raised limits decodes", async (
   await assertStep(bare, decoder, "on a bare device");
   await assertCodes(bare, decoder);
   await assertRejects(
-    () => createDecoder(bare, SMALL, { contender: "pipeline/sparse_subgroup" }),
+    () => createDecoder(bare, SMALL, { variant: "pipeline/sparse_subgroup" }),
     RangeError,
     "pipeline/sparse_subgroup needs the device feature subgroups",
   );

@@ -41,7 +41,7 @@ Deno.test("a decoder runs with tuned parameters, and with the caller's before th
   };
   const ran = async (of: Partial<TunedEntry>, params = {}) => {
     const tuning = { entries: [{ ...entry, ...of }] };
-    const options = { contender: sparsePortable.name, tuning, params };
+    const options = { variant: sparsePortable.name, tuning, params };
     const decoder = await createDecoder(device, p, options);
     decoder.destroy();
     assertEquals(Object.keys(decoder.params).includes(encodePrompt.name), true);

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { MODELS } from "../../fixtures/models.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
-import type { Contender, DeviceLimits } from "../core/contender.ts";
+import type { DeviceLimits, Variant } from "../core/variant.ts";
 import { checkProblem, type Problem } from "../core/problem.ts";
-import { CONTENDERS } from "../core/registry.ts";
+import { VARIANTS } from "../core/registry.ts";
 import { DEFAULT_LIMITS } from "../core/device_limits.ts";
 
 /** The least device there is, but with buffers as large as the caches. */
@@ -46,19 +46,19 @@ function* problems(): Generator<Problem> {
   }
 }
 
-const portable = CONTENDERS.filter(({ stage, features }) =>
+const portable = VARIANTS.filter(({ stage, features }) =>
   stage === "pipeline" && features.length === 0
 );
 
-function refusal(contender: Contender, p: Problem): string | undefined {
-  return contender.refuses(p, contender.defaults(p, LEAST), LEAST);
+function refusal(variant: Variant, p: Problem): string | undefined {
+  return variant.refuses(p, variant.defaults(p, LEAST), LEAST);
 }
 
 Deno.test("with 8 buffers, 16 KiB and 256 threads some pipeline runs every problem", () => {
   let count = 0;
   for (const p of problems()) {
     checkProblem(p);
-    const why = portable.map((contender) => refusal(contender, p));
+    const why = portable.map((variant) => refusal(variant, p));
     assertEquals(why.every((each) => each !== undefined), false, `${JSON.stringify(p)}: ${why}`);
     count++;
   }

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { create } from "webgpu";
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
-import { CONTENDERS, findContender } from "../core/registry.ts";
+import { findVariant, VARIANTS } from "../core/registry.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { planDecoder } from "./decoder_plan.ts";
 import { createDecoder } from "./decoder.ts";
@@ -16,7 +16,7 @@ import {
 const dawn = create(["backend=null"]);
 
 Deno.test("the features wanted by default are those that some kernel needs", () => {
-  const needed = new Set(CONTENDERS.flatMap(({ features }) => features));
+  const needed = new Set(VARIANTS.flatMap(({ features }) => features));
   assertEquals([...needed].sort(), [...DECODER_FEATURES].sort());
 });
 
@@ -57,9 +57,9 @@ Deno.test("a decoder on the device uses what a bare device does not have", async
   const device = await requestDecoderDevice(adapter);
   const decoder = await createDecoder(device, p);
   const bare = planDecoder(p, { features: new Set(), limits: limitsOf(device) }, {});
-  assertEquals(bare.contender.features, []);
+  assertEquals(bare.variant.features, []);
   const expected = await grantsSubgroups((await openAdapter()).adapter) ? ["subgroups"] : [];
-  assertEquals(findContender(decoder.contender).features, expected);
+  assertEquals(findVariant(decoder.variant).features, expected);
   decoder.destroy();
   device.destroy();
 });

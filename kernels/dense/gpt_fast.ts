@@ -3,8 +3,8 @@
  * mask, compiled): the dense baseline of HashAttention's efficiency experiments. All of the cache's
  * capacity is read, whatever the length; scores are materialised; no GQA packing.
  */
-import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { groupSize, kvBytes, type Problem } from "../core/problem.ts";
 import { lanesFor, rowLoads } from "../core/row_split.ts";
@@ -109,7 +109,7 @@ function plan(p: Problem, params: Params): Plan {
 }
 
 /** gpt-fast's dense decode, portable. */
-export const denseGptFast: Contender = defineContender({
+export const denseGptFast: Variant = defineVariant({
   name: "dense/gpt_fast",
   stage: "dense",
   description:

@@ -1,5 +1,5 @@
 /** Dense split-KV decode (FlashDecoding) with the GQA group packed, then merge. */
-import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem.ts";
@@ -10,7 +10,7 @@ import {
   ROW_SPLIT_TUNABLES,
   tokensFor,
 } from "../core/row_split.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./split.wgsl" with { type: "text" };
 
 /** `split.wgsl`. */
@@ -60,7 +60,7 @@ export function splitsFor(p: Problem, heads: number, tokens: number, workgroups:
 }
 
 /** Portable dense decode. */
-export const denseSplit: Contender = defineContender({
+export const denseSplit: Variant = defineVariant({
   name: "dense/split",
   stage: "dense",
   description: "split-KV decode, K and V read once per GQA group, dots summed in workgroup memory",

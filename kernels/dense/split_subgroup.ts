@@ -1,5 +1,5 @@
 /** Dense split-KV decode in one dispatch: subgroup shuffles, and the last workgroup merges. */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { groupSize, type Problem } from "../core/problem.ts";
 import {
@@ -9,7 +9,7 @@ import {
   ROW_SPLIT_TUNABLES,
 } from "../core/row_split.ts";
 import { denseCost, splitsFor } from "./split.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
   handOverParam,
@@ -68,7 +68,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 }
 
 /** Dense decode for devices with subgroups. */
-export const denseSplitSubgroup: Contender = defineContender({
+export const denseSplitSubgroup: Variant = defineVariant({
   name: "dense/split_subgroup",
   stage: "dense",
   description: "split-KV decode with subgroup shuffles; the last workgroup merges where it may",

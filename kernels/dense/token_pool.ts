@@ -3,7 +3,7 @@
  * all sequences in one pool of tokens, found through an index per token; split partials, then merge.
  * A dense baseline of HashAttention's efficiency experiments.
  */
-import type { Contender, Cost, Kernel, Plan } from "../core/contender.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import { cachedTokens, groupSize, type Problem } from "../core/problem.ts";
@@ -15,7 +15,7 @@ import {
   tokensFor,
 } from "../core/row_split.ts";
 import { DENSE_SPLITS, denseCost } from "./split.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./token_pool.wgsl" with { type: "text" };
 
 /**
@@ -52,7 +52,7 @@ function cost(p: Problem): Cost {
 }
 
 /** LightLLM's dense decode, portable. */
-export const denseTokenPool: Contender = defineContender({
+export const denseTokenPool: Variant = defineVariant({
   name: "dense/token_pool",
   stage: "dense",
   description:

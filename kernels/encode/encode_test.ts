@@ -32,7 +32,7 @@ Deno.test("bits are packed LSB first, and 0 is no bit", () => {
   assertEquals([...packBits(pre)], [0x80000001, 2]);
 });
 
-Deno.test("f32 arithmetic stays within the bound, and the bound is tight enough to judge by", () => {
+Deno.test("f32 arithmetic stays within the bound, and the bound is tight enough to verify by", () => {
   const random = createRandom(7);
   const layers = ([[128, 128], [128, 128], [128, 32]] as const).map(([inputs, outputs]) => ({
     weights: Float32Array.from(

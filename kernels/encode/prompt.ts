@@ -1,5 +1,5 @@
 /** Codes of all keys of a prompt, by a learned (or random) map to Hamming space. */
-import type { Contender, Cost, Kernel } from "../core/contender.ts";
+import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
 import {
   cachedTokens,
@@ -9,7 +9,7 @@ import {
   mapLayers,
   type Problem,
 } from "../core/problem.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./prompt.wgsl" with { type: "text" };
 
 const TILE: readonly number[] = [8, 16, 32, 64, 128];
@@ -48,7 +48,7 @@ function promptCost(p: Problem): Cost {
 }
 
 /** Prompt encoder. */
-export const encodePrompt: Contender = defineContender({
+export const encodePrompt: Variant = defineVariant({
   name: "encode/prompt",
   stage: "encode_prompt",
   description: "all layers of the map chained per tile of tokens in workgroup memory",

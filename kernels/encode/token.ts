@@ -1,8 +1,8 @@
 /** Codes of one decode step: queries and newest keys (HashAttention section 3, learned mapping). */
-import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
 import { codeHeads, codeWords, kvBytes, mapNumbers, type Problem } from "../core/problem.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./token.wgsl" with { type: "text" };
 
 /** `token.wgsl`. */
@@ -50,7 +50,7 @@ function appendCost(p: Problem): Cost {
 }
 
 /** Queries alone; what only keys need is bound to stand-ins. */
-export const encodeQuery: Contender = defineContender({
+export const encodeQuery: Variant = defineVariant({
   name: "encode/query",
   stage: "encode_query",
   description: "codes of all query heads' queries, a workgroup per head, its map read once",
@@ -76,7 +76,7 @@ export const encodeQuery: Contender = defineContender({
 });
 
 /** Newest keys alone; what only queries need is bound to stand-ins. */
-export const encodeAppend: Contender = defineContender({
+export const encodeAppend: Variant = defineVariant({
   name: "encode/append",
   stage: "encode_append",
   description: "codes of the newest key, a workgroup per code head, written into the code cache",

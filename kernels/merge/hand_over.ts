@@ -9,7 +9,7 @@ import type {
   HandOver,
   Kernel,
   Params,
-} from "../core/contender.ts";
+} from "../core/variant.ts";
 import { defineKernel } from "../core/define.ts";
 import { dispatch, ranges } from "../core/layout.ts";
 import { groupSize, type Problem } from "../core/problem.ts";

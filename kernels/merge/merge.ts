@@ -1,8 +1,8 @@
 /** Joins the partials of a split attention (FlashDecoding's reduction). */
-import type { Contender, Cost, Dispatch, Kernel, Params } from "../core/contender.ts";
+import type { Cost, Dispatch, Kernel, Params, Variant } from "../core/variant.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import type { Problem } from "../core/problem.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./merge.wgsl" with { type: "text" };
 
 /** `merge.wgsl`. */
@@ -42,7 +42,7 @@ export function mergeCost(p: Problem, splits: number): Cost {
 }
 
 /** The merge on its own, as a stage. */
-export const merge: Contender = defineContender({
+export const merge: Variant = defineVariant({
   name: "merge/merge",
   stage: "merge",
   description: "one workgroup per query head joins the partials of all splits",

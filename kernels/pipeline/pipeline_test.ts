@@ -1,9 +1,9 @@
-import { findContender } from "../core/registry.ts";
+import { findVariant } from "../core/registry.ts";
 import { canRun } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
 
-/** A code that a group shares, of one layer: some contenders take no other, some not this one. */
+/** A code that a group shares, of one layer: some variants take no other, some not this one. */
 const shared = { bits: 128, sharing: "group", layers: 1 } as const;
 
 const small = [
@@ -66,7 +66,7 @@ testStage("pipeline", testDevice, small, {
   }),
 });
 
-const sparseTwo = findContender("pipeline/sparse_two");
+const sparseTwo = findVariant("pipeline/sparse_two");
 Deno.test({
   name: "pipeline/sparse_two: a split takes its blocks in several turns",
   ignore: !canRun(testDevice, sparseTwo),

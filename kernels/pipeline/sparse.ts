@@ -3,9 +3,9 @@
  * score, select, attend, merge. Nothing is reset between steps: every buffer that a stage reads
  * was written whole, as far as it is read, by the stage before it.
  */
-import type { BufferSpec, Contender, Cost, DeviceLimits, Params, Plan } from "../core/contender.ts";
-import { addCost } from "../core/contender.ts";
-import { defineContender } from "../core/define.ts";
+import type { BufferSpec, Cost, DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
+import { addCost } from "../core/variant.ts";
+import { defineVariant } from "../core/define.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
@@ -25,11 +25,11 @@ import { countingSubgroup } from "../select/counting_subgroup.ts";
 /** The stages of a step that a pipeline may choose, by the prefix of their parameters. */
 interface Choice {
   /** Left out where the score encodes for itself, all but the newest token's distance. */
-  readonly encode?: Contender;
-  readonly score: Contender;
+  readonly encode?: Variant;
+  readonly score: Variant;
   /** Left out where attend selects for itself. */
-  readonly select?: Contender;
-  readonly attend: Contender;
+  readonly select?: Variant;
+  readonly attend: Variant;
 }
 
 /** Parameters of one stage out of `stage.NAME` entries. */
@@ -99,24 +99,24 @@ function stepCost(choice: Choice, p: Problem, params: Params): Cost {
   };
 }
 
-function sparseStep(name: string, description: string, choice: Choice): Contender {
-  const stages: [string, Contender][] = Object.entries(choice);
-  return defineContender({
+function sparseStep(name: string, description: string, choice: Choice): Variant {
+  const stages: [string, Variant][] = Object.entries(choice);
+  return defineVariant({
     name,
     stage: "pipeline",
     description,
     tunables: Object.assign(
       {},
-      ...stages.map(([stage, contender]) => {
-        const { BLOCK: _shared, ...rest } = contender.tunables;
-        return prefixed(stage, stage === "score" ? contender.tunables : rest);
+      ...stages.map(([stage, variant]) => {
+        const { BLOCK: _shared, ...rest } = variant.tunables;
+        return prefixed(stage, stage === "score" ? variant.tunables : rest);
       }),
     ),
-    features: [...new Set(stages.flatMap(([, contender]) => contender.features))],
+    features: [...new Set(stages.flatMap(([, variant]) => variant.features))],
     defaults(p: Problem, limits: DeviceLimits): Params {
       const params = Object.assign(
         {},
-        ...stages.map(([stage, contender]) => prefixed(stage, contender.defaults(p, limits))),
+        ...stages.map(([stage, variant]) => prefixed(stage, variant.defaults(p, limits))),
       );
       delete params["select.BLOCK"];
       delete params["attend.BLOCK"];
@@ -125,8 +125,8 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
     },
     refuses(p, params, limits) {
       const of = stageParams(choice, params);
-      for (const [stage, contender] of stages) {
-        const why = contender.refuses(p, of[stage as keyof Choice], limits);
+      for (const [stage, variant] of stages) {
+        const why = variant.refuses(p, of[stage as keyof Choice], limits);
         if (why) return `${stage}: ${why}`;
       }
     },
@@ -136,7 +136,7 @@ function sparseStep(name: string, description: string, choice: Choice): Contende
 }
 
 /** The portable step. */
-export const sparsePortable: Contender = sparseStep(
+export const sparsePortable: Variant = sparseStep(
   "pipeline/sparse",
   "encode, score, counting select, portable gather-attend, merge: 5 dispatches",
   { encode: encodeQuery, score: hamming, select: counting, attend: gather },
@@ -146,42 +146,42 @@ export const sparsePortable: Contender = sparseStep(
  * The portable step that sorts instead of counting: for shared codes with so many distances that
  * their counts overflow a small device's workgroup memory.
  */
-export const sparseSorted: Contender = sparseStep(
+export const sparseSorted: Variant = sparseStep(
   "pipeline/sparse_sorted",
   "encode, score, bitonic select, portable gather-attend, merge",
   { encode: encodeQuery, score: hamming, select: selectBitonic, attend: gather },
 );
 
 /** The step for devices with subgroups. */
-export const sparseSubgroup: Contender = sparseStep(
+export const sparseSubgroup: Variant = sparseStep(
   "pipeline/sparse_subgroup",
   "encode, score, subgroup counting select, subgroup gather-attend, merge: 5 dispatches",
   { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherSubgroup },
 );
 
 /** The step in four dispatches, each spread over the whole device: for long sequences. */
-export const sparseFour: Contender = sparseStep(
+export const sparseFour: Variant = sparseStep(
   "pipeline/sparse_four",
   "encode, score, counting select, then gather-attend and merge as one: 4 dispatches",
   { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherMerge },
 );
 
 /** The step with selection, gathered attention and merge in one dispatch. */
-export const sparseThree: Contender = sparseStep(
+export const sparseThree: Variant = sparseStep(
   "pipeline/sparse_three",
   "encode, score, then select, gather-attend and merge as one: 3 dispatches",
   { encode: encodeQuery, score: hamming, attend: selectGather },
 );
 
 /** The step in two dispatches. */
-export const sparseTwo: Contender = sparseStep(
+export const sparseTwo: Variant = sparseStep(
   "pipeline/sparse_two",
   "encode and score as one, then select, gather-attend and merge as one: 2 dispatches",
   { score: encodeScore, attend: selectGather },
 );
 
 /** The step in two dispatches for codes that a group shares. */
-export const sparseTwoGroup: Contender = sparseStep(
+export const sparseTwoGroup: Variant = sparseStep(
   "pipeline/sparse_two_group",
   "encode a group's one-layer code and score, then select, gather-attend and merge: 2 dispatches",
   { score: encodeScoreGroup, attend: selectGatherGroup },

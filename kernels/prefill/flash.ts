@@ -1,8 +1,8 @@
 /** Attention of a whole prompt to itself: the dense baseline of the prompt phase. */
-import type { Contender, Cost, Kernel, Params, Plan } from "../core/contender.ts";
+import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from "../core/problem.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./flash.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [64, 128, 256];
@@ -114,7 +114,7 @@ const SETTINGS: readonly Params[] = [
  * FlashAttention-2's forward pass (arXiv 2307.08691, section 3.1) in f32, causal, for prompts of
  * any lengths. Reads `prompt_q` and writes `prompt_out`, f32 [B, capacity, Hq, D].
  */
-export const flash: Contender = defineContender({
+export const flash: Variant = defineVariant({
   name: "prefill/flash",
   stage: "prefill",
   description: "causal tiles of Q K^T and P V as outer products in registers, online softmax",

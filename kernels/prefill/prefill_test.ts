@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Contender } from "../core/contender.ts";
-import { judgedTokens } from "../verify/judge_prefill.ts";
+import type { Variant } from "../core/variant.ts";
+import { verifiedTokens } from "../verify/verify_prefill.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { checkFits } from "../core/program.ts";
 import { testCase } from "../../testing/testing_grid.ts";
@@ -42,7 +42,7 @@ Deno.test("a long prompt comes in parts that cover every tile once", () => {
 });
 
 Deno.test("parts of a step make the same as one dispatch", async () => {
-  const parted: Contender = {
+  const parted: Variant = {
     ...flash,
     plan(p, params) {
       const plan = flash.plan(p, params);
@@ -67,11 +67,11 @@ Deno.test("every head dim has a setting on a device with 16 KiB of workgroup mem
 });
 
 Deno.test("a check sees the first token, the last, and others with each head", () => {
-  assertEquals(judgedTokens(3, 8, 5), [0, 1, 2]);
+  assertEquals(verifiedTokens(3, 8, 5), [0, 1, 2]);
   for (const head of [0, 1, 2]) {
-    const tokens = judgedTokens(1000, 8, head);
+    const tokens = verifiedTokens(1000, 8, head);
     assertEquals([tokens[0], tokens.at(-1)], [0, 999]);
     assert(tokens.length >= 8 && tokens.every((token) => token < 1000));
   }
-  assert(judgedTokens(1000, 8, 1)[1] !== judgedTokens(1000, 8, 2)[1]);
+  assert(verifiedTokens(1000, 8, 1)[1] !== verifiedTokens(1000, 8, 2)[1]);
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { f16BitsToF32 } from "../../fixtures/half.ts";
-import type { Dispatch, Plan } from "../core/contender.ts";
+import type { Dispatch, Plan } from "../core/variant.ts";
 import { allocate, bindProgram, compilePlan, recordProgram } from "../core/program.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { checkProbes } from "../../bench/measure/probe_check.ts";

@@ -1,5 +1,5 @@
-/** Probes of the device's own ceilings, and the fill that gives them something to read. */
-import type { Dispatch, Kernel } from "../core/contender.ts";
+/** Probes of the device's own roofline, and the fill that gives them something to read. */
+import type { Dispatch, Kernel } from "../core/variant.ts";
 import { defineKernel } from "../core/define.ts";
 import chainSource from "./chain.wgsl" with { type: "text" };
 import fillSource from "./fill.wgsl" with { type: "text" };

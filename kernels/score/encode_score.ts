@@ -1,5 +1,5 @@
 /** Encode and score in one dispatch: saves a dependent dispatch and hides the maps' latency. */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import {
   codeHeads,
@@ -9,7 +9,7 @@ import {
   queriesPerList,
 } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
 
 /** `encode_score.wgsl`. */
@@ -74,8 +74,8 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   }
 }
 
-/** The first half of a sparse step: not a stage of its own, since its codes are judged with the step. */
-export const encodeScore: Contender = defineContender({
+/** The first half of a sparse step: not a stage of its own, since its codes are verified with the step. */
+export const encodeScore: Variant = defineVariant({
   name: "score/encode_score",
   stage: "score",
   description: "every scoring workgroup encodes its queries itself; the newest key meanwhile",

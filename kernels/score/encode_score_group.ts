@@ -1,9 +1,9 @@
 /** Encode and score in one dispatch, for codes that the query heads of a group share (HATA). */
-import type { Contender, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
 import { codeHeads, codeWords, type Problem } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score_group.wgsl" with { type: "text" };
 
 /** Tokens per row of ranks: a rank has 16 bits. */
@@ -83,8 +83,8 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   return { ...fixed, WORKGROUP: 256, AHEAD: 8, STAGES: 8, SLICES: 1, BLOCK: 4096 };
 }
 
-/** The first half of a sparse step: not a stage of its own, since its codes are judged with the step. */
-export const encodeScoreGroup: Contender = defineContender({
+/** The first half of a sparse step: not a stage of its own, since its codes are verified with the step. */
+export const encodeScoreGroup: Variant = defineVariant({
   name: "score/encode_score_group",
   stage: "score",
   description: "every scoring workgroup encodes its group's queries itself; ranks, not counts",

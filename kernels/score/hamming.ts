@@ -1,5 +1,5 @@
 /** Hamming distances and their histogram (HashAttention section 3: bitwise signatures). */
-import type { Contender, Cost, Kernel, Plan } from "../core/contender.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import {
   cachedTokens,
@@ -9,7 +9,7 @@ import {
   maxDistance,
   type Problem,
 } from "../core/problem.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 
 /** Block sizes in tokens that score and counting select agree on. */
@@ -58,7 +58,7 @@ export function scoreCost(p: Problem): Cost {
 }
 
 /** Scores by XOR and popcount, histogram per block of tokens. */
-export const hamming: Contender = defineContender({
+export const hamming: Variant = defineVariant({
   name: "score/hamming",
   stage: "score",
   description: "XOR and popcount, distances packed, histogram per block in workgroup memory",

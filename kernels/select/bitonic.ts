@@ -1,6 +1,6 @@
 /** Exact top-k of any k by bitonic sort of runs and merges that keep k. */
-import type { Contender, Cost, Dispatch, Kernel } from "../core/contender.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import type { Cost, Dispatch, Kernel, Variant } from "../core/variant.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import {
   codeHeads,
@@ -74,7 +74,7 @@ function bitonicCost(p: Problem): Cost {
 }
 
 /** Bitonic top-k. */
-export const selectBitonic: Contender = defineContender({
+export const selectBitonic: Variant = defineVariant({
   name: "select/bitonic",
   stage: "select",
   description: "runs sorted by (distance, index) in workgroup memory, merged in pairs that keep k",

@@ -1,5 +1,5 @@
 /** Counting select: exact top-k from the histogram that the score stage leaves. */
-import type { Contender, Cost, DeviceLimits, Kernel, Params, Plan } from "../core/contender.ts";
+import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import {
   codeHeads,
@@ -10,7 +10,7 @@ import {
   windowsOf,
 } from "../core/problem.ts";
 import { BLOCK_TOKENS, blockCount, blockFor, MANY_LISTS } from "../score/hamming.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./counting.wgsl" with { type: "text" };
 
 /** `counting.wgsl`. */
@@ -28,7 +28,7 @@ export const countingKernel: Kernel = defineKernel({
 });
 
 /** Values of the counting selects' parameters worth trying. */
-export const COUNTING_TUNABLES: Contender["tunables"] = {
+export const COUNTING_TUNABLES: Variant["tunables"] = {
   BLOCK: BLOCK_TOKENS,
   SPLITS: [1, 2, 4, 8, 16, 32],
   WORKGROUP: [64, 128, 256, 512],
@@ -82,7 +82,7 @@ export function selectCost(p: Problem, blockTokens: number): Cost {
 }
 
 /** Exact select by counting. */
-export const counting: Contender = defineContender({
+export const counting: Variant = defineVariant({
   name: "select/counting",
   stage: "select",
   description: "cut distance from the histograms, then ordered compaction of a share per workgroup",

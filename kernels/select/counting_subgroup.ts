@@ -1,5 +1,5 @@
 /** Counting select that scans with subgroups. */
-import type { Contender, Kernel, Params } from "../core/contender.ts";
+import type { Kernel, Params, Variant } from "../core/variant.ts";
 import type { Problem } from "../core/problem.ts";
 import {
   COUNTING_TUNABLES,
@@ -8,7 +8,7 @@ import {
   countingPlan,
   selectCost,
 } from "./counting.ts";
-import { defineContender, defineKernel } from "../core/define.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./counting_subgroup.wgsl" with { type: "text" };
 
 /** `counting_subgroup.wgsl`: the bindings of `counting.wgsl`. */
@@ -26,7 +26,7 @@ function refuses(_: Problem, params: Params): string | undefined {
 }
 
 /** Exact select by counting, for devices with subgroups. */
-export const countingSubgroup: Contender = defineContender({
+export const countingSubgroup: Variant = defineVariant({
   name: "select/counting_subgroup",
   stage: "select",
   description: "counting select whose scans are subgroup operations: 3 barriers",

@@ -2,16 +2,16 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { CODE_KINDS, type CodeKind } from "../../fixtures/generate.ts";
 import { createRandom } from "../../fixtures/random.ts";
-import type { Contender } from "../core/contender.ts";
+import type { Variant } from "../core/variant.ts";
 import { codeHeads, distanceBytes, listCapacity, maxDistance, windowsOf } from "../core/problem.ts";
 import { histogramReference } from "../score/reference.ts";
-import { canRun, runContender } from "../../testing/testing.ts";
+import { canRun, runVariant } from "../../testing/testing.ts";
 import { type Factors, testCase } from "../../testing/testing_grid.ts";
 import {
   assertCorrect,
-  contendersOf,
   openTestDevice,
   testStage,
+  variantsOf,
 } from "../../testing/testing_suite.ts";
 import { counting } from "./counting.ts";
 import { countingSubgroup } from "./counting_subgroup.ts";
@@ -54,13 +54,13 @@ const cases = fc.record({
   seed: fc.nat(1e6),
 });
 
-for (const contender of contendersOf("select")) {
-  Deno.test(`${contender.name}: property: the reference's set on any input`, async () => {
+for (const variant of variantsOf("select")) {
+  Deno.test(`${variant.name}: property: the reference's set on any input`, async () => {
     await fc.assert(
       fc.asyncProperty(cases, async ({ shape, bits, lengths, codeKind, seed }) => {
         const factors = { ...shape, bits, lengths, codeKind };
         const test = testCase({ heads: [2, 1], capacity: 1104, ...factors }, { seed });
-        await assertCorrect(testDevice, contender, test);
+        await assertCorrect(testDevice, variant, test);
       }),
       { seed: 1, numRuns: 60 },
     );
@@ -72,14 +72,14 @@ for (const contender of contendersOf("select")) {
  * a length is poison, in histograms too.
  */
 async function assertLists(
-  contender: Contender,
+  variant: Variant,
   factors: Partial<Factors>,
   own: Readonly<Record<string, number>>,
   values: (largest: number) => readonly number[],
 ): Promise<void> {
   const { p, options: { lengths } } = testCase({ heads: [2, 1], ...factors });
-  const params = { ...contender.defaults(p, testDevice.limits), ...own };
-  assertEquals(contender.refuses(p, params, testDevice.limits), undefined);
+  const params = { ...variant.defaults(p, testDevice.limits), ...own };
+  assertEquals(variant.refuses(p, params, testDevice.limits), undefined);
   const bins = maxDistance(p) + 1;
   const rows = codeHeads(p) * p.batch;
   const blocks = Math.ceil(p.capacity / params.BLOCK);
@@ -105,9 +105,9 @@ async function assertLists(
     distances: bytes,
     block_histograms: histograms,
   };
-  const read = await runContender(testDevice, contender, p, params, inputs);
+  const read = await runVariant(testDevice, variant, p, params, inputs);
   for (const [row, want] of wanted.entries()) {
-    const where = `${contender.name} ${JSON.stringify([factors, own])}, list ${row}`;
+    const where = `${variant.name} ${JSON.stringify([factors, own])}, list ${row}`;
     const list = (await read("selected", 4 * row * listCapacity(p), 4 * want.length)).slice();
     const count = (await read("selected_counts", 4 * row, 4)).slice();
     assertEquals(new Uint32Array(list.buffer), want, where);
@@ -115,13 +115,13 @@ async function assertLists(
   }
 }
 
-for (const contender of [counting, countingSubgroup]) {
-  const ignore = !canRun(testDevice, contender);
+for (const variant of [counting, countingSubgroup]) {
+  const ignore = !canRun(testDevice, variant);
   const lengths = [4999, 513, 2048];
   const smallest = { BLOCK: 512, WORKGROUP: 64, TOKENS: 16 };
 
   Deno.test({
-    name: `${contender.name}: lists ascend whoever has which share, and however long`,
+    name: `${variant.name}: lists ascend whoever has which share, and however long`,
     ignore,
     async fn() {
       const factors = { lengths, capacity: 5008, topK: { sparsity: 8 } } as const;
@@ -134,13 +134,13 @@ for (const contender of [counting, countingSubgroup]) {
         ]
       ) {
         const own = { ...smallest, SPLITS, WORKGROUP, TOKENS };
-        await assertLists(contender, factors, own, (last) => [...Array(last + 1).keys()]);
+        await assertLists(variant, factors, own, (last) => [...Array(last + 1).keys()]);
       }
     },
   });
 
   Deno.test({
-    name: `${contender.name}: cuts in the first, the last and the only bin`,
+    name: `${variant.name}: cuts in the first, the last and the only bin`,
     ignore,
     async fn() {
       const shapes: Partial<Factors>[] = [
@@ -153,8 +153,8 @@ for (const contender of [counting, countingSubgroup]) {
         for (const count of [0, 1, 300, 3000, 4990]) {
           const factors = { lengths, capacity: 5008, topK: { count }, ...shape };
           const own = { ...smallest, SPLITS: 3 };
-          await assertLists(contender, factors, own, (last) => [0, last]);
-          await assertLists(contender, factors, own, (last) => [last]);
+          await assertLists(variant, factors, own, (last) => [0, last]);
+          await assertLists(variant, factors, own, (last) => [last]);
         }
       }
     },
@@ -164,9 +164,9 @@ for (const contender of [counting, countingSubgroup]) {
 Deno.test("counting selects refuse workgroups that a device cannot run, and say why", () => {
   const { p } = small;
   const limits = { ...testDevice.limits, maxComputeWorkgroupStorageSize: 1000 };
-  for (const contender of [counting, countingSubgroup]) {
-    const params = { ...contender.defaults(p, limits), SUBGROUP_MIN: 32 };
-    const why = contender.refuses(p, params, limits);
+  for (const variant of [counting, countingSubgroup]) {
+    const params = { ...variant.defaults(p, limits), SUBGROUP_MIN: 32 };
+    const why = variant.refuses(p, params, limits);
     assert(why?.endsWith("bytes of workgroup memory, this adapter allows 1000"), why);
   }
   const params = { ...countingSubgroup.defaults(p, limits), WORKGROUP: 64, SUBGROUP_MIN: 128 };

@@ -81,7 +81,7 @@ export interface SamplePlan {
 
 /** What samples have to be like. */
 export interface PlanSettings extends Pick<SampleSettings, "sampleUs" | "clock" | "warm"> {
-  /** Longest sample by which the fewest samples of all entrants fit into the time limit. */
+  /** Longest sample by which the fewest samples of all workloads fit into the time limit. */
   readonly fittingUs: number;
   readonly maxTimeMs: number;
 }
@@ -89,8 +89,8 @@ export interface PlanSettings extends Pick<SampleSettings, "sampleUs" | "clock" 
 /** Finds how many steps make a sample long enough, and how often the fixed work is repeated. */
 export async function planSamples(
   timer: GpuTimer,
-  entrants: number,
-  pass: (entrant: number, count: number) => Record,
+  workloads: number,
+  pass: (workload: number, count: number) => Record,
   { sampleUs: usualUs, fittingUs, clock, warm, maxTimeMs }: PlanSettings,
 ): Promise<SamplePlan> {
   const { resolutionUs } = timer;
@@ -103,23 +103,23 @@ export async function planSamples(
   const fixedWork = (repeats: number): Record => (encoder) => {
     for (let i = 0; i < repeats; i++) clock!(encoder);
   };
-  const subjects = Array.from({ length: entrants }, (_, e) => ({
+  const subjects = Array.from({ length: workloads }, (_, e) => ({
     pass: (count: number) => pass(e, count),
     mostSteps: mostSteps(sampleUs),
   }));
   if (clock) subjects.push({ pass: fixedWork, mostSteps: mostSteps(clockUs) });
   const times = await pilot(timer, subjects, { warm, budgetMs: maxTimeMs / 3 });
   const counts = times.map((us, i) => {
-    const wantedUs = i < entrants ? sampleUs : clockUs;
+    const wantedUs = i < workloads ? sampleUs : clockUs;
     return Math.max(1, Math.min(subjects[i].mostSteps, Math.ceil(wantedUs / us)));
   });
-  const roundUs = times.slice(0, entrants).reduce(
-    (sum, us, e) => sum + us * counts[e] + (clock ? times[entrants] * counts[entrants] : 0),
+  const roundUs = times.slice(0, workloads).reduce(
+    (sum, us, e) => sum + us * counts[e] + (clock ? times[workloads] * counts[workloads] : 0),
     0,
   );
   return {
-    stepsPerSample: counts.slice(0, entrants),
-    clock: clock && { record: fixedWork(counts[entrants]), repeats: counts[entrants] },
+    stepsPerSample: counts.slice(0, workloads),
+    clock: clock && { record: fixedWork(counts[workloads]), repeats: counts[workloads] },
     roundMs: roundUs / 1000,
   };
 }

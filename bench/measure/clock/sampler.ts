@@ -1,5 +1,5 @@
 /**
- * Samples several contenders fairly: on a warm clock, interleaved round by round, several steps to
+ * Samples several variants fairly: on a warm clock, interleaved round by round, several steps to
  * a timed pass, with a fixed-work probe of the clock before every sample. Web APIs only.
  */
 import type { Record } from "./gpu_passes.ts";
@@ -9,7 +9,7 @@ import type { GpuTimer } from "./timer.ts";
 import { MAX_PASSES } from "./timestamps.ts";
 
 /** Something to be timed; `step` counts up without end, so that inputs can rotate. */
-export interface Entrant {
+export interface Workload {
   readonly name: string;
   record(pass: GPUComputePassEncoder, step: number): void;
 }
@@ -31,7 +31,7 @@ export interface SampleSettings {
   readonly bestClock: { us: number };
 }
 
-/** The samples of one entrant. Both lists are empty if the timer gave no time at all. */
+/** The samples of one workload. Both lists are empty if the timer gave no time at all. */
 export interface Samples {
   readonly stepsPerSample: number;
   /** Microseconds per step, kept samples. */
@@ -54,40 +54,40 @@ const ROUNDS_PER_BATCH = 24;
 const MOST_SUBMISSION_MS = 2000;
 
 /**
- * Times the entrants against each other. The result stands in the order of `entrants`. Ends when
- * the time limit is reached or all medians are sharp enough. Entrants with some samples, but fewer
+ * Times the workloads against each other. The result stands in the order of `workloads`. Ends when
+ * the time limit is reached or all medians are sharp enough. Workloads with some samples, but fewer
  * than {@linkcode FEWEST_SAMPLES}, may run past the limit, for {@linkcode LONG_STEP_MS} a sample and
  * for two more in the pilot.
  */
 export async function sampleInterleaved(
   timer: GpuTimer,
-  entrants: readonly Entrant[],
+  workloads: readonly Workload[],
   settings: SampleSettings,
 ): Promise<Samples[]> {
   const beginMs = timer.nowMs();
   const deadlineMs = beginMs + settings.maxTimeMs;
-  const fewestMs = (FEWEST_SAMPLES + 2) * LONG_STEP_MS * entrants.length;
+  const fewestMs = (FEWEST_SAMPLES + 2) * LONG_STEP_MS * workloads.length;
   const lastMs = beginMs + Math.max(settings.maxTimeMs, fewestMs);
-  const steps = entrants.map(() => 0);
-  const pass = (entrant: number, count: number): Record => (encoder) => {
-    for (let i = 0; i < count; i++) entrants[entrant].record(encoder, steps[entrant]++);
+  const steps = workloads.map(() => 0);
+  const pass = (workload: number, count: number): Record => (encoder) => {
+    for (let i = 0; i < count; i++) workloads[workload].record(encoder, steps[workload]++);
   };
-  const fittingUs = settings.maxTimeMs * 1000 / (FEWEST_SAMPLES * entrants.length);
-  const plan = await planSamples(timer, entrants.length, pass, { ...settings, fittingUs });
+  const fittingUs = settings.maxTimeMs * 1000 / (FEWEST_SAMPLES * workloads.length);
+  const plan = await planSamples(timer, workloads.length, pass, { ...settings, fittingUs });
   const samples = plan.stepsPerSample.map((stepsPerSample): Samples => (
     { stepsPerSample, us: [], droppedUs: [] }
   ));
   const clocks: number[] = [];
   const taken: Sample[] = [];
-  const attempts = entrants.map(() => 0);
+  const attempts = workloads.map(() => 0);
   const found = (e: number) => samples[e].us.length + samples[e].droppedUs.length;
   const settled = (e: number) =>
     found(e) >= FEWEST_SAMPLES && samples[e].us.length >= settings.minSamples &&
     intervalPct(samples[e].us) <= settings.noisePct;
   const lacks = (e: number) =>
     found(e) > 0 && found(e) < FEWEST_SAMPLES && attempts[e] < MOST_ATTEMPTS;
-  // An entrant that the timer gives no time for is not waited for.
-  let active = entrants.map((_, e) => e);
+  // An workload that the timer gives no time for is not waited for.
+  let active = workloads.map((_, e) => e);
   let { roundMs } = plan;
 
   for (;;) {
@@ -117,12 +117,12 @@ export async function sampleInterleaved(
     const nowMs = timer.nowMs();
     roundMs = (nowMs - sentMs) / rounds;
     for (let at = 0, i = 0; at < times.length; i++) {
-      const entrant = active[i % active.length];
+      const workload = active[i % active.length];
       const clockUs = plan.clock ? times[at++] : null;
       const us = times[at++];
-      attempts[entrant]++;
+      attempts[workload]++;
       if (clockUs !== null) clocks.push(clockUs);
-      if (us !== null) taken.push({ entrant, us, clockUs });
+      if (us !== null) taken.push({ workload, us, clockUs });
     }
     sort(samples, taken, clocks, plan.clock?.repeats ?? 1, settings.bestClock);
     active = active.filter((e) => found(e) > 0 || attempts[e] < MOST_ATTEMPTS);
@@ -135,7 +135,7 @@ export async function sampleInterleaved(
 
 /** A timed pass. */
 interface Sample {
-  readonly entrant: number;
+  readonly workload: number;
   readonly us: number;
   /** Of the fixed work right before it; null where that gave no time. */
   readonly clockUs: number | null;
@@ -152,8 +152,8 @@ function sort(
   if (clocks.length) best.us = Math.min(best.us, quantile(clocks, 0.1) / repeats);
   const limitUs = best.us * repeats * LOW_CLOCK;
   for (const s of samples) s.us.length = s.droppedUs.length = 0;
-  for (const { entrant, us, clockUs } of taken) {
-    const s = samples[entrant];
+  for (const { workload, us, clockUs } of taken) {
+    const s = samples[workload];
     (clockUs !== null && clockUs > limitUs ? s.droppedUs : s.us).push(us / s.stepsPerSample);
   }
 }

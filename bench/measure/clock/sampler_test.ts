@@ -1,25 +1,30 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { type Entrant, FEWEST_SAMPLES, sampleInterleaved, type SampleSettings } from "./sampler.ts";
+import {
+  FEWEST_SAMPLES,
+  sampleInterleaved,
+  type SampleSettings,
+  type Workload,
+} from "./sampler.ts";
 import { median } from "./statistics.ts";
 import {
   coarse,
-  entrant,
   fakeGpu,
   type FakeSettings,
   PASS_US,
   randomNumbers,
   type Stamp,
   work,
+  workload,
 } from "../../../testing/gpu.ts";
 import { createTimer, type TimerChoice } from "./timer.ts";
 
 /** Microseconds of the fixed work. */
 const CLOCK_US = 66;
 
-/** Samples entrants on a fake GPU, with the usual settings of a run on a GPU. */
+/** Samples workloads on a fake GPU, with the usual settings of a run on a GPU. */
 async function sample(
   gpuSettings: FakeSettings,
-  entrants: readonly Entrant[],
+  workloads: readonly Workload[],
   settings: Partial<SampleSettings> = {},
   choice: TimerChoice = "auto",
 ) {
@@ -29,7 +34,7 @@ async function sample(
   gpu.submissions.length = 0;
   const beganMs = clock.nowMs();
   const bestClock = { us: Infinity };
-  const samples = await sampleInterleaved(timer, entrants, {
+  const samples = await sampleInterleaved(timer, workloads, {
     noisePct: 0.5,
     maxTimeMs: 10_000,
     sampleUs: 1500,
@@ -56,7 +61,10 @@ function wrongFor(name: string, wrong: Stamp): Stamp {
 const ENDS_AT_0: Stamp = (ns, which) => which === "end" ? 0 : ns;
 
 Deno.test("right clocks give the time of a step, and samples of the wanted length", async () => {
-  const { samples, seconds, bestClock } = await sample({}, [entrant("a", 10), entrant("b", 2000)]);
+  const { samples, seconds, bestClock } = await sample({}, [
+    workload("a", 10),
+    workload("b", 2000),
+  ]);
   const [a, b] = samples;
   // By a pilot of one step with a pass's own cost.
   assertEquals([a.stepsPerSample, b.stepsPerSample], [Math.ceil(1500 / (10 + PASS_US)), 1]);
@@ -78,10 +86,10 @@ const USELESS: { [what: string]: Stamp } = {
 for (const [what, wrong] of Object.entries(USELESS)) {
   for (const us of [20, 100_000]) {
     Deno.test(`passes of ${us} us whose stamps ${what} end in no samples, in time`, async () => {
-      const entrants = [entrant("a", 10), entrant("wrong", us), entrant("b", 30)];
+      const workloads = [workload("a", 10), workload("wrong", us), workload("b", 30)];
       const maxTimeMs = 4000;
       const { samples, seconds, longestS } = await sample({ stamp: wrongFor("wrong", wrong) }, [
-        ...entrants,
+        ...workloads,
       ], { maxTimeMs });
       const [a, none, b] = samples;
       assertEquals([none.us, none.droppedUs], [[], []]);
@@ -92,8 +100,8 @@ for (const [what, wrong] of Object.entries(USELESS)) {
   }
 
   Deno.test(`nobody waits for passes whose stamps ${what}`, async () => {
-    const entrants = [entrant("a", 10), entrant("wrong", 20)];
-    const { seconds } = await sample({ stamp: wrongFor("wrong", wrong) }, entrants);
+    const workloads = [workload("a", 10), workload("wrong", 20)];
+    const { seconds } = await sample({ stamp: wrongFor("wrong", wrong) }, workloads);
     assert(seconds < 3, `${seconds} s`);
   });
 
@@ -101,7 +109,7 @@ for (const [what, wrong] of Object.entries(USELESS)) {
     const names = ["a", "b", "clock"];
     const stamp: Stamp = (ns, which, pass) =>
       names.includes(pass.name) ? wrong(ns, which, pass) : ns;
-    const { samples, seconds } = await sample({ stamp }, [entrant("a", 10), entrant("b", 5000)]);
+    const { samples, seconds } = await sample({ stamp }, [workload("a", 10), workload("b", 5000)]);
     assertEquals(samples.map(({ us, droppedUs }) => [us, droppedUs]), [[[], []], [[], []]]);
     assert(seconds <= 10.5, `${seconds} s`);
   });
@@ -109,7 +117,7 @@ for (const [what, wrong] of Object.entries(USELESS)) {
 
 Deno.test("useless stamps of the fixed work leave the samples", async () => {
   const { samples: [a] } = await sample({ stamp: wrongFor("clock", ENDS_AT_0) }, [
-    entrant("a", 10),
+    workload("a", 10),
   ]);
   assert(a.us.length >= 20);
   assertEquals(a.droppedUs, []);
@@ -123,8 +131,8 @@ for (const failing of [1, 2, 3, 4]) {
       return passes <= failing && which === "end" ? 0 : ns;
     });
     const { samples, seconds, longestS } = await sample({ stamp }, [
-      entrant("short", 10),
-      entrant("long", 100_000),
+      workload("short", 10),
+      workload("long", 100_000),
     ]);
     const [short, long] = samples;
     assertAlmostEquals(median(short.us), 10, 0.1);
@@ -142,7 +150,7 @@ Deno.test("a clock that fails in a fifth of all passes costs those samples alone
     if (which === "begin") fails = random() < 0.2;
     return fails && which === "end" && name !== "chain" ? ns - 1e6 : ns;
   };
-  const { samples } = await sample({ stamp }, [entrant("a", 10), entrant("b", 200)]);
+  const { samples } = await sample({ stamp }, [workload("a", 10), workload("b", 200)]);
   for (const [i, us] of [10, 200].entries()) {
     assert(samples[i].us.length >= 20);
     assertAlmostEquals(median(samples[i].us), us, 0.7);
@@ -151,8 +159,8 @@ Deno.test("a clock that fails in a fifth of all passes costs those samples alone
 
 for (const grainNs of [65_536, 100_000]) {
   Deno.test(`with a grain of ${grainNs} ns, samples and fixed work are far longer`, async () => {
-    const entrants = [entrant("a", 2), entrant("b", 37), entrant("c", 3000)];
-    const { samples, bestClock, seconds } = await sample({ stamp: coarse(grainNs) }, entrants);
+    const workloads = [workload("a", 2), workload("b", 37), workload("c", 3000)];
+    const { samples, bestClock, seconds } = await sample({ stamp: coarse(grainNs) }, workloads);
     for (const [i, us] of [2, 37, 3000].entries()) {
       const { stepsPerSample, us: times, droppedUs } = samples[i];
       assert(stepsPerSample * us >= 0.5 * 100 * grainNs / 1000, `${stepsPerSample} of ${us} us`);
@@ -169,7 +177,7 @@ for (const grainNs of [65_536, 100_000]) {
 Deno.test("a run of wall time takes samples far above a submission's own cost", async () => {
   const { samples, timer, seconds } = await sample(
     {},
-    [entrant("a", 10), entrant("b", 60_000)],
+    [workload("a", 10), workload("b", 60_000)],
     {},
     "wall",
   );
@@ -181,9 +189,9 @@ Deno.test("a run of wall time takes samples far above a submission's own cost", 
   assert(seconds <= 11, `${seconds} s`);
 });
 
-Deno.test("the time limit holds for the pilot too, and for entrants that never settle", async () => {
+Deno.test("the time limit holds for the pilot too, and for workloads that never settle", async () => {
   const random = randomNumbers();
-  const noisy: Entrant = {
+  const noisy: Workload = {
     name: "noisy",
     record: (pass) => work("noisy", 100 + 100 * random())(pass),
   };
@@ -194,11 +202,11 @@ Deno.test("the time limit holds for the pilot too, and for entrants that never s
 });
 
 Deno.test("steps of seconds have their fewest samples, and no more, past the limit", async () => {
-  const { samples: [a], seconds } = await sample({}, [entrant("a", 900_000)], { maxTimeMs: 500 });
+  const { samples: [a], seconds } = await sample({}, [workload("a", 900_000)], { maxTimeMs: 500 });
   assertEquals(a.us.length, FEWEST_SAMPLES);
   assert(seconds < 9, `${seconds} s`);
   // Steps that take much longer than anybody expected do not hold a run up.
-  const endless = await sample({}, [entrant("a", 20e6)], { maxTimeMs: 500 });
+  const endless = await sample({}, [workload("a", 20e6)], { maxTimeMs: 500 });
   assertEquals(endless.samples[0].us.length, 1);
 });
 
@@ -227,7 +235,7 @@ for (const grainNs of [1, 65_536, 100_000]) {
   });
 }
 
-Deno.test("inputs rotate: the steps of an entrant count up without a gap", async () => {
+Deno.test("inputs rotate: the steps of an workload count up without a gap", async () => {
   const seen: number[] = [];
   await sample({}, [{
     name: "a",

@@ -20,7 +20,7 @@ export interface AdapterFacts {
 }
 
 /** An adapter together with the facts about it. */
-export interface HostAdapter {
+export interface OpenedAdapter {
   readonly adapter: GPUAdapter;
   readonly info: AdapterFacts;
   /** The graphics API that runs the shaders: Metal where Vulkan is translated to it. */

@@ -7,10 +7,10 @@ import {
   type CheckedDevice,
   readHandOver,
 } from "../../../kernels/check/device_check.ts";
-import type { HandOver } from "../../../kernels/core/contender.ts";
+import type { HandOver } from "../../../kernels/core/variant.ts";
 import { compilerOf } from "../../../kernels/core/wgsl_compiler.ts";
 import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
-import { type HostAdapter, openDevice } from "./adapter.ts";
+import { openDevice, type OpenedAdapter } from "./adapter.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
 /** Values of `--hand-over`: `auto` is the fastest that is known to be ordered. */
@@ -33,7 +33,7 @@ export interface OpenedDevice extends CheckedDevice {
  * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
  */
 export async function openCheckedDevice(
-  { adapter, shaderApi }: HostAdapter,
+  { adapter, shaderApi }: OpenedAdapter,
   wanted: readonly string[],
   choice: HandOverChoice = "auto",
 ): Promise<OpenedDevice> {

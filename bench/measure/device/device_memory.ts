@@ -1,5 +1,5 @@
 /** Memory of a device: what it has no room for is refused before anything runs into it. */
-import type { BufferSpec, DeviceLimits, Plan } from "../../../kernels/core/contender.ts";
+import type { BufferSpec, DeviceLimits, Plan } from "../../../kernels/core/variant.ts";
 import { allocate, checkFits } from "../../../kernels/core/program.ts";
 
 /** The device has less memory left than is asked for: others may hold it. */

@@ -1,5 +1,5 @@
 /** Small GPU errands around a measurement: run a plan once, fill, poison and read buffers. */
-import type { BufferSpec, Plan } from "../../../kernels/core/contender.ts";
+import type { BufferSpec, Plan } from "../../../kernels/core/variant.ts";
 import {
   allocate,
   bindProgram,

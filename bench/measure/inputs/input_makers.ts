@@ -1,5 +1,5 @@
 /** The stages that make inputs which are not raw, and whether a device can run them. Pure. */
-import type { Contender, DeviceLimits, Params, Plan } from "../../../kernels/core/contender.ts";
+import type { DeviceLimits, Params, Plan, Variant } from "../../../kernels/core/variant.ts";
 import { encodePrompt } from "../../../kernels/encode/prompt.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
 import type { Problem } from "../../../kernels/core/problem.ts";
@@ -8,25 +8,25 @@ import { counting } from "../../../kernels/select/counting.ts";
 import { checkHolds } from "../device/device_memory.ts";
 
 /** Which stage makes a buffer that is not raw. */
-const MAKERS: Readonly<Record<string, Contender>> = {
+const MAKERS: Readonly<Record<string, Variant>> = {
   distances: hamming,
   block_histograms: hamming,
   selected: counting,
   selected_counts: counting,
 };
-const CODE_MAKERS: Readonly<Record<string, Contender>> = {
+const CODE_MAKERS: Readonly<Record<string, Variant>> = {
   codes: encodePrompt,
   query_codes: encodeQuery,
 };
 
 /** The stage that makes input `name`; undefined for what is raw. */
-export function makerOf(name: string, encode: boolean): Contender | undefined {
+export function makerOf(name: string, encode: boolean): Variant | undefined {
   return MAKERS[name] ?? (encode ? CODE_MAKERS[name] : undefined);
 }
 
-/** The maker's own parameters, its blocks as the contender of `params` wants them. */
+/** The maker's own parameters, its blocks as the variant of `params` wants them. */
 export function makerParams(
-  maker: Contender,
+  maker: Variant,
   p: Problem,
   params: Params,
   limits: DeviceLimits,

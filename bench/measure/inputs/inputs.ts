@@ -1,16 +1,11 @@
 /**
  * Input data on the device: as many sets of every named buffer as cold steps rotate over. Raw data
  * (q, K, V, codes, maps) are hashed; what an earlier stage makes (distances, lists) is made by that
- * stage from its own set. Sets are made when first asked for and shared by a case's contenders.
+ * stage from its own set. Sets are made when first asked for and shared by a case's variants.
  */
 import { createTokenIndex } from "../../../fixtures/token_pool.ts";
-import type {
-  BufferSpec,
-  Contender,
-  DeviceLimits,
-  Params,
-} from "../../../kernels/core/contender.ts";
-import type { KnownReferences } from "../../../kernels/verify/judge.ts";
+import type { BufferSpec, DeviceLimits, Params, Variant } from "../../../kernels/core/variant.ts";
+import type { KnownReferences } from "../../../kernels/verify/verify.ts";
 import { NO_SINK_LOGIT } from "../../../kernels/core/layout.ts";
 import { lengthOf, type Problem } from "../../../kernels/core/problem.ts";
 import { bufferUsage } from "../../../kernels/core/program.ts";
@@ -65,7 +60,7 @@ export class InputSets {
     return this.#held.get(key)!;
   }
 
-  /** What references gave for the inputs of a set; contenders that share a set share these. */
+  /** What references gave for the inputs of a set; variants that share a set share these. */
   known(set: number): KnownReferences {
     const found = this.#known.get(set) ?? new Map();
     this.#known.set(set, found);
@@ -107,7 +102,7 @@ export class InputSets {
     return buffer;
   }
 
-  async #make(maker: Contender, params: Params, set: number): Promise<void> {
+  async #make(maker: Variant, params: Params, set: number): Promise<void> {
     const p = this.problem;
     const own = makerParams(maker, p, params, this.settings.limits);
     const plan = maker.plan(p, own);

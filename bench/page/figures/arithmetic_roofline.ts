@@ -1,6 +1,6 @@
 /** The roofline of arithmetic: operations per second against operations per byte. Pure. */
 import * as Plot from "@observablehq/plot";
-import type { Stage } from "../../../kernels/core/contender.ts";
+import type { Stage } from "../../../kernels/core/variant.ts";
 import type { Series } from "../../chart/chart.ts";
 import { powersOf10, rangeOf } from "../../chart/log_axis.ts";
 import type { ResultRow } from "../../results/row.ts";

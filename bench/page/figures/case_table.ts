@@ -40,9 +40,9 @@ export function caseTable(devices: readonly DeviceTimes[]): Table {
     microsCell(each.turnDense.medianUs),
     microsCell(each.step.medianUs),
     decimalCell(each.turnDense.medianUs / each.step.medianUs, 2),
-    each.step.floorUs === null
+    each.step.rooflineUs === null
       ? null
-      : decimalCell(each.step.floorUs / each.step.medianUs * 100, 0),
+      : decimalCell(each.step.rooflineUs / each.step.medianUs * 100, 0),
     crossingText(line),
     ...(hasCuda ? [each.cudaDense && decimalCell(over(each.cudaDense, each.step), 2)] : []),
   ];

@@ -1,5 +1,5 @@
 /** The table of what devices reach by their own probes. */
-import { CHAIN, FMA } from "../../measure/ceilings.ts";
+import { CHAIN, FMA } from "../../measure/roofline.ts";
 import type { ResultRow } from "../../results/row.ts";
 import { micros } from "../../tables/text_table.ts";
 import { decimalCell, type Table, timedRows } from "./figure.ts";

@@ -1,6 +1,6 @@
 /** The roofline of memory: what each kernel reaches of what the device's own probes reach. Pure. */
 import * as Plot from "@observablehq/plot";
-import type { Stage } from "../../../kernels/core/contender.ts";
+import type { Stage } from "../../../kernels/core/variant.ts";
 import type { Series } from "../../chart/chart.ts";
 import { powersOf10, rangeOf } from "../../chart/log_axis.ts";
 import type { ResultRow } from "../../results/row.ts";
@@ -127,7 +127,7 @@ function figureOf(
       },
     },
     table: {
-      columns: ["kernel or probe", "GB/s", "% of floor", "us", "bytes", "case"],
+      columns: ["kernel or probe", "GB/s", "% of roofline", "us", "bytes", "case"],
       rows: [
         ...probes.map(({ what, bytes, rate }) => [
           what,
@@ -140,7 +140,7 @@ function figureOf(
         ...kernels.map((row) => [
           row.kernel,
           decimalCell(row.gbytes_per_s, 1),
-          // A floor that probes of a software adapter give is none.
+          // A roofline that probes of a software adapter give is none.
           row.software ? null : decimalCell(row.roofline_pct, 1),
           microsCell(row.median_us),
           row.bytes,

@@ -18,7 +18,7 @@ function rowsOf({ figures }: Section, id: string): TableCell[][] {
   });
 }
 
-Deno.test("a software adapter has no floor that its kernels could be measured by", () => {
+Deno.test("a software adapter has no roofline that its kernels could be measured by", () => {
   const rows = (software: boolean) => {
     const probe = { stage: "probe", kernel: "probe/stream 1 KiB" } as const;
     const all = [makeRow({ software }), makeRow({ ...probe, software })];

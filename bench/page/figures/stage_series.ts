@@ -1,5 +1,5 @@
 /** How figures name and draw each stage: alike in all of them. */
-import type { Stage } from "../../../kernels/core/contender.ts";
+import type { Stage } from "../../../kernels/core/variant.ts";
 import { type Series, seriesOf } from "../../chart/chart.ts";
 
 const STAGES: readonly Stage[] = [

@@ -1,6 +1,6 @@
 /** The figure of the time of each stage of a step, beside the fastest pipeline. Pure. */
 import * as Plot from "@observablehq/plot";
-import type { Stage } from "../../../kernels/core/contender.ts";
+import type { Stage } from "../../../kernels/core/variant.ts";
 import type { Series } from "../../chart/chart.ts";
 import { wrapLabel } from "../../chart/wrap.ts";
 import { tookTurns } from "../../findings/ratios.ts";

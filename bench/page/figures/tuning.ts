@@ -1,5 +1,5 @@
 /** Figures of what tuners measured: a heat map for each kernel and case. Pure. */
-import type { Params } from "../../../kernels/core/contender.ts";
+import type { Params } from "../../../kernels/core/variant.ts";
 import { heatCells, heatMapChart, varyingMost } from "../../tuning/heatmap.ts";
 import { candidateKey } from "../../tuning/candidates.ts";
 import { type Known, known, type LogLine, type LogSubject } from "../../tuning/log.ts";

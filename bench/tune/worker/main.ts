@@ -3,8 +3,8 @@
  * stdout. Where a kernel hangs, this process hangs, and can be killed.
  * @module
  */
-import { findContender } from "../../../kernels/core/registry.ts";
-import { eligible, openContext } from "../../measure/context.ts";
+import { findVariant } from "../../../kernels/core/registry.ts";
+import { eligible, openSession } from "../../measure/session.ts";
 import { EXIT } from "../../edge/exit_codes.ts";
 import { openAdapter } from "../../edge/open_adapter.ts";
 import { readRevision } from "../../edge/revision.ts";
@@ -15,8 +15,8 @@ import { tuneKernel } from "./tune_kernel.ts";
 async function main(): Promise<void> {
   const begunMs = performance.now();
   const job: TuneJob = await new Response(Deno.stdin.readable).json();
-  const contender = findContender(job.kernel);
-  const context = await openContext(await openAdapter({ request: job.request }), {
+  const variant = findVariant(job.kernel);
+  const session = await openSession(await openAdapter({ request: job.request }), {
     hot: false,
     noisePct: job.noisePct,
     maxTimeMs: job.budgetMs,
@@ -27,10 +27,10 @@ async function main(): Promise<void> {
     onProgress: () => {},
   });
   say({ type: "ready" });
-  for (const note of context.notes) say({ type: "note", note });
-  const [refused] = eligible(context, job.problem, [contender]).refused;
+  for (const note of session.notes) say({ type: "note", note });
+  const [refused] = eligible(session, job.problem, [variant]).refused;
   if (refused) say({ type: "refused", why: refused.why });
-  else await context.guard.run(() => tuneKernel(context, { ...job, contender }, begunMs, say));
+  else await session.guard.run(() => tuneKernel(session, { ...job, variant }, begunMs, say));
 }
 
 /** Throws when nobody listens any more: a child must not outlive its tuner. */

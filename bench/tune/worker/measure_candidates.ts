@@ -1,16 +1,16 @@
 /** Measures candidates: each is checked, then all are timed against each other. */
-import type { Contender, Params } from "../../../kernels/core/contender.ts";
-import type { Verdict } from "../../../kernels/verify/judge.ts";
-import type { MeasureContext } from "../../measure/context.ts";
-import { type Contestant, prepare } from "../../measure/contestant.ts";
+import type { Params, Variant } from "../../../kernels/core/variant.ts";
+import type { CheckResult } from "../../../kernels/verify/verify.ts";
+import type { Session } from "../../measure/session.ts";
+import { prepare, type PreparedVariant } from "../../measure/prepared_variant.ts";
 import { DeviceMemoryError } from "../../measure/device/device_memory.ts";
 import type { InputSets } from "../../measure/inputs/inputs.ts";
 import { SAMPLE_RESOLUTIONS } from "../../measure/clock/pilot.ts";
 import {
-  type Entrant,
   FEWEST_SAMPLES,
   sampleInterleaved,
   type SampleSettings,
+  type Workload,
 } from "../../measure/clock/sampler.ts";
 import { median, medianInterval } from "../../measure/clock/statistics.ts";
 import {
@@ -41,9 +41,9 @@ export function samplingMs(us: number): number {
 
 /** What measuring candidates takes. */
 export interface CandidateBench {
-  readonly context: MeasureContext;
+  readonly session: Session;
   readonly inputs: InputSets;
-  readonly contender: Contender;
+  readonly variant: Variant;
   readonly noisePct: number;
   readonly say: (message: TuneMessage) => void;
   readonly keep: (measured: Measured) => void;
@@ -64,34 +64,34 @@ export async function measureTogether(
   candidates: readonly Params[],
   phase: Phase,
 ): Promise<void> {
-  const { context, say, keep, leave } = bench;
-  const ready: Contestant[] = [];
+  const { session, say, keep, leave } = bench;
+  const ready: PreparedVariant[] = [];
   try {
     for (const [i, params] of candidates.entries()) {
       // Those that are ready are still timed; the others stay untried.
       if (phase === "explore" && i > 0 && bench.late()) break;
       say({ type: "trying", candidates: [params] });
-      const contestant = await prepareRight(bench, params, phase);
-      if (typeof contestant === "string") keep(failed(params, contestant));
+      const prepared = await prepareRight(bench, params, phase);
+      if (typeof prepared === "string") keep(failed(params, prepared));
       else {
-        const once = phase === "explore" ? await measureIfLong(context, contestant) : null;
-        if (once === null) ready.push(contestant);
+        const once = phase === "explore" ? await measureIfLong(session, prepared) : null;
+        if (once === null) ready.push(prepared);
         else keep(once);
       }
     }
     if (ready.length === 0) return;
     say({ type: "trying", candidates: ready.map(({ params }) => params) });
-    const settings = settingsOf(context, phase, bench.noisePct);
+    const settings = settingsOf(session, phase, bench.noisePct);
     const all = await sampleInterleaved(
-      context.timer,
+      session.timer,
       ready.map((each) => beating(each, say)),
       settings,
     );
-    for (const [i, contestant] of ready.entries()) {
-      const { params } = contestant;
+    for (const [i, prepared] of ready.entries()) {
+      const { params } = prepared;
       const { us, droppedUs } = all[i];
-      // What the timed steps of a finalist left is judged as a benchmark would.
-      const wrong = phase === "final" ? await whatFailed(bench, contestant.judgeLast()) : null;
+      // What the timed steps of a finalist left is verified as a benchmark would.
+      const wrong = phase === "final" ? await whatFailed(bench, prepared.verifyLast()) : null;
       if (wrong !== null) keep(failed(params, wrong));
       else if (us.length === 0) {
         const why = droppedUs.length > 0
@@ -104,32 +104,32 @@ export async function measureTogether(
       }
     }
   } finally {
-    for (const contestant of ready) contestant.destroy();
+    for (const prepared of ready) prepared.destroy();
   }
 }
 
 /**
  * One step on a warm clock if it is a long one, for which a first round needs no more; the
- * contestant is freed then. Null for a short one.
+ * prepared is freed then. Null for a short one.
  */
 async function measureIfLong(
-  { timer, sampling }: MeasureContext,
-  contestant: Contestant,
+  { timer, sampling }: Session,
+  prepared: PreparedVariant,
 ): Promise<Measured | null> {
-  const { params } = contestant;
-  const step = (pass: GPUComputePassEncoder) => contestant.record(pass, 0);
+  const { params } = prepared;
+  const step = (pass: GPUComputePassEncoder) => prepared.record(pass, 0);
   const [cold] = await timer.time([step]);
   // A step that the clock cannot tell from none is a short one; sampling repeats it.
   if (cold === null || cold <= LONG_STEP_US) return null;
   // It may have been the clock that was low.
   const [us] = await timer.time([step], sampling.warm);
   if (us === null || us <= LONG_STEP_US) return null;
-  contestant.destroy();
+  prepared.destroy();
   return { phase: "explore", params, us, low: us, high: us, samples: 1, failure: null };
 }
 
-/** A contestant that gives a sign of life whenever its steps are recorded, but not too often. */
-function beating({ name, record }: Contestant, say: (message: TuneMessage) => void): Entrant {
+/** A prepared that gives a sign of life whenever its steps are recorded, but not too often. */
+function beating({ name, record }: PreparedVariant, say: (message: TuneMessage) => void): Workload {
   let saidMs = performance.now();
   return {
     name,
@@ -147,38 +147,38 @@ async function prepareRight(
   bench: CandidateBench,
   params: Params,
   phase: Phase,
-): Promise<Contestant | string> {
-  const { context, inputs, contender } = bench;
-  let contestant: Contestant;
+): Promise<PreparedVariant | string> {
+  const { session, inputs, variant } = bench;
+  let prepared: PreparedVariant;
   try {
-    contestant = await prepare(inputs, contender, params, context.facts.software);
+    prepared = await prepare(inputs, variant, params, session.facts.software);
   } catch (error) {
     const { name, message } = error as Error;
     // Memory that others hold, and a device that is gone, are no faults of a candidate.
     if (error instanceof DeviceMemoryError) throw error;
-    await context.guard.check();
+    await session.guard.check();
     return message.split("\n")[0] || name;
   }
-  // After the first round it is known to be right, and a final is judged when it was timed.
-  const wrong = phase === "explore" ? await whatFailed(bench, contestant.verify(0)) : null;
-  if (wrong === null) return contestant;
-  contestant.destroy();
+  // After the first round it is known to be right, and a final is verified when it was timed.
+  const wrong = phase === "explore" ? await whatFailed(bench, prepared.verify(0)) : null;
+  if (wrong === null) return prepared;
+  prepared.destroy();
   return wrong;
 }
 
-/** What a verdict blames a candidate for; null if nothing. A device that is lost is not its fault. */
+/** What a check result blames a candidate for; null if nothing. A device that is lost is not its fault. */
 async function whatFailed(
-  { context }: CandidateBench,
-  verdict: Promise<Verdict>,
+  { session }: CandidateBench,
+  checkResult: Promise<CheckResult>,
 ): Promise<string | null> {
-  const { ok, checked, worst } = await verdict;
+  const { ok, checked, worst } = await checkResult;
   if (ok) return null;
-  await context.guard.check();
+  await session.guard.check();
   return worst ? `${worst.what}: got ${worst.got}, want ${worst.want}` : checked;
 }
 
 function settingsOf(
-  { sampling, facts, timer }: MeasureContext,
+  { sampling, facts, timer }: Session,
   phase: Phase,
   noise: number,
 ): SampleSettings {

@@ -1,7 +1,7 @@
 /** Tunes one kernel for one problem on an open device. */
-import type { Contender, Params } from "../../../kernels/core/contender.ts";
+import type { Params, Variant } from "../../../kernels/core/variant.ts";
 import type { Problem } from "../../../kernels/core/problem.ts";
-import type { MeasureContext } from "../../measure/context.ts";
+import type { Session } from "../../measure/session.ts";
 import { InputSets } from "../../measure/inputs/inputs.ts";
 import { candidateKey, candidateSpace } from "../../tuning/candidates.ts";
 import { roundSizes } from "../../tuning/halving.ts";
@@ -15,7 +15,7 @@ const CANDIDATE_MS = 400;
 
 /** A job with its kernel found. */
 export interface KernelJob extends Omit<TuneJob, "kernel"> {
-  readonly contender: Contender;
+  readonly variant: Variant;
 }
 
 /**
@@ -25,13 +25,13 @@ export interface KernelJob extends Omit<TuneJob, "kernel"> {
  * @param begunMs `performance.now()` when the budget began to run.
  */
 export async function tuneKernel(
-  context: MeasureContext,
+  session: Session,
   job: KernelJob,
   begunMs: number,
   say: (message: TuneMessage) => void,
 ): Promise<void> {
-  const { contender, problem, budgetMs, batch, seed } = job;
-  const space = candidateSpace(contender, problem, context.limits);
+  const { variant, problem, budgetMs, batch, seed } = job;
+  const space = candidateSpace(variant, problem, session.limits);
   const allowed = countAllowed(space);
   const spentMs = () => performance.now() - begunMs;
   const affordable = (exploreMs(budgetMs) - spentMs()) / CANDIDATE_MS;
@@ -41,7 +41,7 @@ export async function tuneKernel(
     say({ type: "done" });
     return;
   }
-  const inputs = openInputs(context, problem);
+  const inputs = openInputs(session, problem);
   const tried = new Map(job.known.map((known) => [candidateKey(known.params), known]));
   const left = new Map(job.leftOut.map((params) => [candidateKey(params), { params, us: null }]));
   const standing = () =>
@@ -57,7 +57,7 @@ export async function tuneKernel(
   };
   try {
     const late = () => spentMs() >= exploreMs(budgetMs);
-    const bench = { context, inputs, contender, noisePct: job.noisePct, say, keep, leave, late };
+    const bench = { session, inputs, variant, noisePct: job.noisePct, say, keep, leave, late };
     // However little time there is, a first batch is tried: the defaults are in it.
     for (let first = tried.size === 0; first || !late(); first = false) {
       const known = [...tried.values(), ...left.values()];
@@ -117,7 +117,7 @@ function finalsKnown(known: readonly Measured[], defaults: Params): boolean {
 }
 
 function openInputs(
-  { device, facts, limits, settings, inputBytes }: MeasureContext,
+  { device, facts, limits, settings, inputBytes }: Session,
   problem: Problem,
 ): InputSets {
   return new InputSets(device, problem, {

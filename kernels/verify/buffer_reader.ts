@@ -1,5 +1,5 @@
-/** Typed slices of a contender's buffers, by the layouts of layout.ts. */
-import type { Params } from "../core/contender.ts";
+/** Typed slices of a variant's buffers, by the layouts of layout.ts. */
+import type { Params } from "../core/variant.ts";
 import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
@@ -24,7 +24,7 @@ export type ReadBytes = (
 ) => Promise<Uint8Array>;
 
 /** One selection list: a code head of a sequence. */
-export interface ListPlace {
+export interface ListRef {
   readonly sequence: number;
   /** Code head. */
   readonly head: number;
@@ -39,12 +39,12 @@ export interface ListPlace {
 }
 
 /** Where code head `head` of a sequence lies. */
-export function listPlace(
+export function listRef(
   p: Problem,
   sequence: number,
   head: number,
   length: number,
-): ListPlace {
+): ListRef {
   const queries = queriesPerList(p);
   return {
     sequence,
@@ -73,7 +73,7 @@ function once<T>(
   return found;
 }
 
-/** A contender's buffers, read in the units of the problem. */
+/** A variant's buffers, read in the units of the problem. */
 export class BufferReader {
   readonly #rows = new Map<string, Promise<RowOf>>();
   readonly #pooled = new Map<string, Promise<Uint8Array>>();
@@ -113,7 +113,7 @@ export class BufferReader {
    */
   cacheRows(
     name: "keys" | "values",
-    { sequence, kvHead }: ListPlace,
+    { sequence, kvHead }: ListRef,
     start: number,
     end: number,
   ): Promise<RowOf> {
@@ -134,7 +134,7 @@ export class BufferReader {
    * Rows of one KV head of `pool_keys` or `pool_values`, by token of the sequence, found through
    * `token_index`.
    */
-  pooledRows(name: "pool_keys" | "pool_values", place: ListPlace): Promise<RowOf> {
+  pooledRows(name: "pool_keys" | "pool_values", place: ListRef): Promise<RowOf> {
     const { kvHeads, headDim, dtype } = this.p;
     const { sequence, kvHead, length } = place;
     return once(this.#rows, `${name} ${sequence} ${kvHead}`, async () => {
@@ -181,19 +181,19 @@ export class BufferReader {
   }
 
   /** Codes of the list's query heads, [queries, words], with which the buffer begins. */
-  queryCodes({ queryRows }: ListPlace, buffer = "query_codes"): Promise<Uint32Array> {
+  queryCodes({ queryRows }: ListRef, buffer = "query_codes"): Promise<Uint32Array> {
     const words = codeWords(this.p);
     return this.u32(buffer, queryRows[0] * words, queryRows.length * words);
   }
 
   /** Codes of the list's tokens `start` to `start + tokens`, [tokens, words]. */
-  codes({ list }: ListPlace, start: number, tokens: number): Promise<Uint32Array> {
+  codes({ list }: ListRef, start: number, tokens: number): Promise<Uint32Array> {
     const words = codeWords(this.p);
     return this.u32("codes", (list * this.p.capacity + start) * words, tokens * words);
   }
 
   /** Distances of the list's tokens. */
-  async distances({ list, length }: ListPlace): Promise<Uint8Array | Uint16Array> {
+  async distances({ list, length }: ListRef): Promise<Uint8Array | Uint16Array> {
     const size = distanceBytes(this.p);
     const start = list * this.p.capacity * size;
     const buffer = await this.#buffer("distances", start, length * size);
@@ -201,7 +201,7 @@ export class BufferReader {
   }
 
   /** Histograms of the list's blocks that hold tokens, [blocks, max distance + 1]. */
-  blockHistograms({ list, length }: ListPlace): Promise<Uint32Array> {
+  blockHistograms({ list, length }: ListRef): Promise<Uint32Array> {
     const bins = maxDistance(this.p) + 1;
     const blocks = Math.ceil(this.p.capacity / this.params.BLOCK);
     const used = Math.ceil(length / this.params.BLOCK);
@@ -209,12 +209,12 @@ export class BufferReader {
   }
 
   /** The first `count` entries of the list, in the order in which they lie. */
-  selected({ list }: ListPlace, count: number): Promise<Uint32Array> {
+  selected({ list }: ListRef, count: number): Promise<Uint32Array> {
     return this.u32("selected", list * listCapacity(this.p), count);
   }
 
   /** How many entries the list says it has. */
-  async selectedCount({ list }: ListPlace): Promise<number> {
+  async selectedCount({ list }: ListRef): Promise<number> {
     return (await this.u32("selected_counts", list, 1))[0];
   }
 

@@ -1,5 +1,5 @@
-/** Adds up how far a contender's results are from the references, and keeps the worst element. */
-import type { BufferReader, ListPlace } from "./judge_read.ts";
+/** Adds up how far a variant's results are from the references, and keeps the worst element. */
+import type { BufferReader, ListRef } from "./buffer_reader.ts";
 
 /** Largest relative L2 error of an f32 output, over all rows and for each row. */
 export const MAX_REL_L2 = 1e-5;
@@ -14,8 +14,8 @@ export interface WorstElement {
   readonly want: number;
 }
 
-/** What a judge found. */
-export interface Verdict {
+/** What a verify found. */
+export interface CheckResult {
   readonly ok: boolean;
   /** ||out - reference|| / ||reference|| over all that was checked; 0 where results are exact. */
   readonly relL2: number;
@@ -25,8 +25,8 @@ export interface Verdict {
   readonly checked: string;
 }
 
-/** What of a problem to judge; all of it where nothing is said. */
-export interface JudgeScope {
+/** What of a problem to verify; all of it where nothing is said. */
+export interface VerifyScope {
   /** Code heads; the query heads that share their lists go with them. */
   readonly heads?: readonly number[];
   readonly sequences?: readonly number[];
@@ -34,7 +34,7 @@ export interface JudgeScope {
   readonly promptTokens?: number;
   /** About how many query tokens of a list's prompt to attend again (default all). */
   readonly prefillTokens?: number;
-  /** References of the same inputs that another contender asked for before; new ones are added. */
+  /** References of the same inputs that another variant asked for before; new ones are added. */
   readonly known?: KnownReferences;
 }
 
@@ -43,7 +43,7 @@ export type KnownReferences = Map<string, Promise<Float64Array>>;
 
 /** A reference's row: the known one, or what `make` gives, kept for the next who asks. */
 export function knownReference(
-  { known }: JudgeScope,
+  { known }: VerifyScope,
   key: string,
   make: () => Promise<Float64Array>,
 ): Promise<Float64Array> {
@@ -52,8 +52,8 @@ export function knownReference(
   return found;
 }
 
-/** The running verdict. */
-export class Tally {
+/** Collects the errors of a check. */
+export class ErrorTally {
   #error2 = 0;
   #norm2 = 0;
   #ok = true;
@@ -118,8 +118,8 @@ export class Tally {
     this.#worst = { what, index, got, want };
   }
 
-  /** The verdict on all that was compared. */
-  verdict(checked: string): Verdict {
+  /** The result of all comparisons. */
+  result(checked: string): CheckResult {
     return {
       ok: this.#ok,
       relL2: relativeL2(this.#error2, this.#norm2),
@@ -133,11 +133,11 @@ function relativeL2(error2: number, norm2: number): number {
   return error2 === 0 ? 0 : Math.sqrt(error2 / norm2);
 }
 
-/** Judges one list; `owns` tells which buffers the contender has. */
-export type ListJudge = (
-  tally: Tally,
+/** Verifies one list; `hasBuffer` tells which buffers the variant has. */
+export type ListVerifier = (
+  tally: ErrorTally,
   reader: BufferReader,
-  place: ListPlace,
-  owns: (name: string) => boolean,
-  scope: JudgeScope,
+  place: ListRef,
+  hasBuffer: (name: string) => boolean,
+  scope: VerifyScope,
 ) => Promise<void>;

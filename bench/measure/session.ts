@@ -1,5 +1,5 @@
 /** What a run measures with: the device, its timer and its probes. */
-import type { Contender, DeviceLimits } from "../../kernels/core/contender.ts";
+import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import type { Tuning } from "../../kernels/core/tuning.ts";
 import {
@@ -9,7 +9,7 @@ import {
 } from "./device/checked_device.ts";
 import type { DeviceGuard } from "./device/device_loss.ts";
 import { checkHolds } from "./device/device_memory.ts";
-import type { AdapterFacts, HostAdapter } from "./device/adapter.ts";
+import type { AdapterFacts, OpenedAdapter } from "./device/adapter.ts";
 import { refusesInputs } from "./inputs/input_makers.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
@@ -37,7 +37,7 @@ export interface MeasureSettings {
 }
 
 /** A device with its timer and probes, open for a run. */
-export interface MeasureContext {
+export interface Session {
   readonly device: GPUDevice;
   /** Tells a loss of the device from what work on it found. */
   readonly guard: DeviceGuard;
@@ -64,20 +64,20 @@ export const SOFTWARE_INPUT_BYTES = 2e9;
  *
  * @throws {SystemError} in one sentence, if the adapter gives no device or it is lost.
  */
-export async function openContext(
-  host: HostAdapter,
+export async function openSession(
+  host: OpenedAdapter,
   settings: MeasureSettings,
-): Promise<MeasureContext> {
+): Promise<Session> {
   const stamps = settings.timer === "wall" ? [] : ["timestamp-query"];
   const opened = await openCheckedDevice(host, [...stamps, "subgroups"], settings.handOver);
   return await opened.guard.run(() => contextOf(host, opened, settings));
 }
 
 async function contextOf(
-  host: HostAdapter,
+  host: OpenedAdapter,
   opened: OpenedDevice,
   settings: MeasureSettings,
-): Promise<MeasureContext> {
+): Promise<Session> {
   const { device, guard, limits } = opened;
   const { software } = host.info;
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
@@ -137,41 +137,41 @@ export interface Refusal {
 }
 
 /**
- * Contenders that this device and problem allow, and why the others may not run.
+ * Variants that this device and problem allow, and why the others may not run.
  *
  * @param encode Codes are made from the keys, as those of a trace are.
  */
 export function eligible(
-  context: Pick<MeasureContext, "features" | "limits">,
+  session: Pick<Session, "features" | "limits">,
   p: Problem,
-  contenders: readonly Contender[],
+  variants: readonly Variant[],
   encode = false,
-): { able: Contender[]; refused: Refusal[] } {
-  const able: Contender[] = [];
+): { able: Variant[]; refused: Refusal[] } {
+  const able: Variant[] = [];
   const refused: Refusal[] = [];
-  for (const contender of contenders) {
-    const missing = contender.features.find((feature) => !context.features.has(feature));
+  for (const variant of variants) {
+    const missing = variant.features.find((feature) => !session.features.has(feature));
     const why = missing
       ? `this device has no ${missing}`
-      : refusal(contender, p, context.limits, encode);
-    if (why) refused.push({ name: contender.name, why });
-    else able.push(contender);
+      : refusal(variant, p, session.limits, encode);
+    if (why) refused.push({ name: variant.name, why });
+    else able.push(variant);
   }
   return { able, refused };
 }
 
-/** Why a contender cannot run a problem within a device's limits; undefined if it can. */
+/** Why a variant cannot run a problem within a device's limits; undefined if it can. */
 function refusal(
-  contender: Contender,
+  variant: Variant,
   p: Problem,
   limits: DeviceLimits,
   encode: boolean,
 ): string | undefined {
-  const params = contender.defaults(p, limits);
-  const why = contender.refuses(p, params, limits);
+  const params = variant.defaults(p, limits);
+  const why = variant.refuses(p, params, limits);
   if (why) return why;
   try {
-    const plan = contender.plan(p, params);
+    const plan = variant.plan(p, params);
     checkHolds(plan, limits);
     return refusesInputs(p, plan, params, limits, encode);
   } catch (error) {

@@ -1,10 +1,10 @@
-/** Judges what is made of K and V: the partials of a split, and outputs. */
+/** Verifies what is made of K and V: the partials of a split, and outputs. */
 import { attendReference } from "../attend/reference.ts";
 import { denseReference } from "../dense/reference.ts";
 import { encodeReference, packBits } from "../encode/reference.ts";
-import { judgeKeyCodes, judgeQueryCodes } from "./judge_encode.ts";
-import type { BufferReader, ListPlace } from "./judge_read.ts";
-import { knownReference, type ListJudge } from "./judge_tally.ts";
+import { verifyKeyCodes, verifyQueryCodes } from "./verify_encode.ts";
+import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import { knownReference, type ListVerifier } from "./error_tally.ts";
 import { mergeReference } from "../merge/reference.ts";
 import { codeWords, type Problem, windowsOf } from "../core/problem.ts";
 import { scoreReference } from "../score/reference.ts";
@@ -16,7 +16,7 @@ function headIndex(p: Problem, row: number): number[] {
 }
 
 /** Reads q, the output and the sink logit of each query head of a list. */
-function outputs(reader: BufferReader, { queryRows }: ListPlace) {
+function outputs(reader: BufferReader, { queryRows }: ListRef) {
   return Promise.all(queryRows.map(async (row) => {
     const [q, out, [sinkLogit]] = await Promise.all([
       reader.headRow("q", row),
@@ -28,7 +28,7 @@ function outputs(reader: BufferReader, { queryRows }: ListPlace) {
 }
 
 /** Reads the rows of K and V that a list may attend. */
-function keysAndValues(reader: BufferReader, place: ListPlace, tokens: number) {
+function keysAndValues(reader: BufferReader, place: ListRef, tokens: number) {
   return Promise.all([
     reader.cacheRows("keys", place, 0, tokens),
     reader.cacheRows("values", place, 0, tokens),
@@ -36,16 +36,16 @@ function keysAndValues(reader: BufferReader, place: ListPlace, tokens: number) {
 }
 
 /** Reads the rows of K and V of a whole list out of the token pool. */
-function pooledKeysAndValues(reader: BufferReader, place: ListPlace) {
+function pooledKeysAndValues(reader: BufferReader, place: ListRef) {
   return Promise.all([
     reader.pooledRows("pool_keys", place),
     reader.pooledRows("pool_values", place),
   ]);
 }
 
-/** Judges the output of dense attention, over caches or over a token pool. */
-export const judgeDense: ListJudge = async (tally, reader, place, owns, scope) => {
-  const pooled = owns("token_index");
+/** Verifies the output of dense attention, over caches or over a token pool. */
+export const verifyDense: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
+  const pooled = hasBuffer("token_index");
   const rows = () =>
     pooled ? pooledKeysAndValues(reader, place) : keysAndValues(reader, place, place.length);
   await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
@@ -57,8 +57,8 @@ export const judgeDense: ListJudge = async (tally, reader, place, owns, scope) =
   }));
 };
 
-/** Judges attention over a selection: its output, or the partials by what they add up to. */
-export const judgeAttend: ListJudge = async (tally, reader, place, owns, scope) => {
+/** Verifies attention over a selection: its output, or the partials by what they add up to. */
+export const verifyAttend: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
   const tokens = await reader.selected(place, await reader.selectedCount(place));
   const { capacity } = reader.p;
   const reference = (row: number, q: Float32Array, sinkLogit?: number) =>
@@ -66,7 +66,7 @@ export const judgeAttend: ListJudge = async (tally, reader, place, owns, scope) 
       const [keys, values] = await keysAndValues(reader, place, capacity);
       return attendReference(q, keys, values, tokens, undefined, sinkLogit);
     });
-  if (owns("out")) {
+  if (hasBuffer("out")) {
     await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
       const want = await reference(row, q, sinkLogit);
       tally.row("out", headIndex(reader.p, row), out, want);
@@ -81,8 +81,8 @@ export const judgeAttend: ListJudge = async (tally, reader, place, owns, scope) 
   }));
 };
 
-/** Judges the output of a merge. */
-export const judgeMerge: ListJudge = async (tally, reader, { queryRows }) => {
+/** Verifies the output of a merge. */
+export const verifyMerge: ListVerifier = async (tally, reader, { queryRows }) => {
   await Promise.all(queryRows.map(async (row) => {
     const [partials, [sinkLogit], out] = await Promise.all([
       reader.partials(row),
@@ -96,7 +96,7 @@ export const judgeMerge: ListJudge = async (tally, reader, { queryRows }) => {
 /** The codes of a list's query heads: those the step made, or the reference's if it kept none. */
 async function stepQueryCodes(
   reader: BufferReader,
-  place: ListPlace,
+  place: ListRef,
   kept: string | undefined,
 ): Promise<Uint32Array> {
   if (kept) return await reader.queryCodes(place, kept);
@@ -107,13 +107,13 @@ async function stepQueryCodes(
   return Uint32Array.from(queries.flatMap((q) => [...packBits(encodeReference(q, map))]));
 }
 
-/** Judges a whole sparse step: its codes by margin, its output from those codes. */
-export const judgePipeline: ListJudge = async (tally, reader, place, owns, scope) => {
+/** Verifies a whole sparse step: its codes by margin, its output from those codes. */
+export const verifyPipeline: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
   const { p } = reader;
   const { length } = place;
-  const kept = ["query_codes", "list_state"].find(owns);
-  if (kept) await judgeQueryCodes(tally, reader, place, kept);
-  await judgeKeyCodes(tally, reader, place, length - 1);
+  const kept = ["query_codes", "list_state"].find(hasBuffer);
+  if (kept) await verifyQueryCodes(tally, reader, place, kept);
+  await verifyKeyCodes(tally, reader, place, length - 1);
   const [queryCodes, newest, heads] = await Promise.all([
     stepQueryCodes(reader, place, kept),
     reader.codes(place, length - 1, 1),

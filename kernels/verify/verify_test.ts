@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import type { Contender } from "../core/contender.ts";
-import { judge, type ReadBytes } from "./judge.ts";
-import { Tally } from "./judge_tally.ts";
-import { CONTENDERS } from "../core/registry.ts";
+import type { Variant } from "../core/variant.ts";
+import { type ReadBytes, verify } from "./verify.ts";
+import { ErrorTally } from "./error_tally.ts";
+import { VARIANTS } from "../core/registry.ts";
 import { type Inputs, makeInputs } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 
@@ -18,18 +18,18 @@ function allBuffers(): Record<string, Uint8Array<ArrayBuffer>> {
       (name) => [name, { bytes: 0, role: "input" as const }],
     ),
   );
-  const contender: Contender = {
-    ...contenderOf("score"),
+  const variant: Variant = {
+    ...variantOf("score"),
     plan: () => ({ buffers, dispatches: [] }),
   };
-  const inputs: Inputs = makeInputs(contender, p, PARAMS, options);
+  const inputs: Inputs = makeInputs(variant, p, PARAMS, options);
   return Object.fromEntries(
     Object.entries(inputs).map(([name, { buffer }]) => [name, new Uint8Array(buffer)]),
   );
 }
 
-function contenderOf(stage: string): Contender {
-  return CONTENDERS.find((contender) => contender.stage === stage)!;
+function variantOf(stage: string): Variant {
+  return VARIANTS.find((variant) => variant.stage === stage)!;
 }
 
 function readerOf(buffers: Record<string, Uint8Array<ArrayBuffer>>): ReadBytes {
@@ -39,8 +39,8 @@ function readerOf(buffers: Record<string, Uint8Array<ArrayBuffer>>): ReadBytes {
   };
 }
 
-/** Judges the references' own results, less `hidden`, after `spoil`. */
-function judged(
+/** Verifies the references' own results, less `hidden`, after `spoil`. */
+function verified(
   stage: string,
   names: readonly string[],
   spoil: (buffers: Record<string, Uint8Array<ArrayBuffer>>) => void = () => {},
@@ -48,49 +48,53 @@ function judged(
   const all = allBuffers();
   const buffers = Object.fromEntries(names.map((name) => [name, all[name]]));
   spoil(buffers);
-  return judge(contenderOf(stage), p, PARAMS, readerOf(buffers));
+  return verify(variantOf(stage), p, PARAMS, readerOf(buffers));
 }
 
 const SCORE = ["lengths", "query_codes", "codes", "distances", "block_histograms"];
 const SELECT = ["lengths", "distances", "selected", "selected_counts"];
 
 Deno.test("results that are right pass, and nothing else is read", async () => {
-  const score = await judged("score", SCORE);
+  const score = await verified("score", SCORE);
   assertEquals([score.ok, score.relL2, score.worst], [true, 0, null]);
-  const select = await judged("select", SELECT);
+  const select = await verified("select", SELECT);
   assertEquals([select.ok, select.relL2, select.worst], [true, 0, null]);
   assertStringIncludes(select.checked, "select: 4 of 4 code heads, 2 of 2 sequences");
 });
 
 Deno.test("one wrong distance fails and is named", async () => {
-  const verdict = await judged("score", SCORE, ({ distances }) => distances[p.capacity + 7]++);
-  assert(!verdict.ok);
-  assertEquals(verdict.worst!.what, "distances");
-  assertEquals(verdict.worst!.index, [0, 1, 7]);
-  assertEquals(verdict.worst!.got, verdict.worst!.want + 1);
+  const checkResult = await verified(
+    "score",
+    SCORE,
+    ({ distances }) => distances[p.capacity + 7]++,
+  );
+  assert(!checkResult.ok);
+  assertEquals(checkResult.worst!.what, "distances");
+  assertEquals(checkResult.worst!.index, [0, 1, 7]);
+  assertEquals(checkResult.worst!.got, checkResult.worst!.want + 1);
 });
 
 Deno.test("one wrong count of a histogram fails", async () => {
-  const { ok, worst } = await judged("score", SCORE, (buffers) => buffers.block_histograms[0]++);
+  const { ok, worst } = await verified("score", SCORE, (buffers) => buffers.block_histograms[0]++);
   assertEquals([ok, worst?.what, worst?.index], [false, "block_histograms", [0, 0, 0, 0]]);
 });
 
 Deno.test("what lies past a sequence's end is not looked at", async () => {
-  const { ok } = await judged("score", SCORE, ({ distances }) => distances[30] = 3);
+  const { ok } = await verified("score", SCORE, ({ distances }) => distances[30] = 3);
   assert(ok);
 });
 
 Deno.test("a selection may be in any order but hold no token twice", async () => {
   const swap = (words: Uint32Array) => [words[0], words[1]] = [words[1], words[0]];
-  const reordered = await judged(
+  const reordered = await verified(
     "select",
     SELECT,
     ({ selected }) => swap(new Uint32Array(selected.buffer)),
   );
   assert(reordered.ok);
-  const twice = await judged("select", SELECT, ({ selected }) => selected.copyWithin(0, 4, 8));
+  const twice = await verified("select", SELECT, ({ selected }) => selected.copyWithin(0, 4, 8));
   assertEquals([twice.ok, twice.worst?.what], [false, "selected, sorted"]);
-  const short = await judged("select", SELECT, (buffers) => buffers.selected_counts[4]--);
+  const short = await verified("select", SELECT, (buffers) => buffers.selected_counts[4]--);
   assertEquals([short.ok, short.worst?.what], [false, "selected_counts"]);
   assertEquals(short.worst?.index, [0, 1, 0]);
 });
@@ -98,50 +102,50 @@ Deno.test("a selection may be in any order but hold no token twice", async () =>
 Deno.test("a scope keeps the rest from being read", async () => {
   const buffers = allBuffers();
   buffers.distances.fill(0xff, 2 * p.capacity);
-  const contender = contenderOf("score");
+  const variant = variantOf("score");
   const scope = { heads: [1], sequences: [0] };
-  const { ok, checked } = await judge(contender, p, PARAMS, readerOf(buffers), scope);
+  const { ok, checked } = await verify(variant, p, PARAMS, readerOf(buffers), scope);
   assert(ok);
   assertStringIncludes(checked, "1 of 4 code heads, 1 of 2 sequences");
-  assert(!(await judge(contender, p, PARAMS, readerOf(buffers))).ok);
+  assert(!(await verify(variant, p, PARAMS, readerOf(buffers))).ok);
 });
 
 Deno.test("a stage without a reference is refused", async () => {
-  const contender: Contender = { ...contenderOf("score"), stage: "probe" };
-  await assertRejects(() => judge(contender, p, PARAMS, readerOf({})), RangeError, "no reference");
+  const variant: Variant = { ...variantOf("score"), stage: "probe" };
+  await assertRejects(() => verify(variant, p, PARAMS, readerOf({})), RangeError, "no reference");
 });
 
 Deno.test("f32 rows: the error is relative, per row and over all", () => {
-  const tally = new Tally();
+  const tally = new ErrorTally();
   tally.row("out", [0], [300, 400], [300, 400.004]);
   tally.row("out", [1], [0, 0], [0, 0]);
-  const { ok, relL2, worst } = tally.verdict("");
+  const { ok, relL2, worst } = tally.result("");
   assert(ok && relL2 > 7e-6 && relL2 < 9e-6);
   assertEquals([worst?.index, worst?.got, worst?.want], [[0, 1], 400, 400.004]);
 });
 
 Deno.test("one row that is wrong fails however large the others are", () => {
-  const tally = new Tally();
+  const tally = new ErrorTally();
   tally.row("out", [0], [1e9], [1e9]);
   tally.row("out", [1], [1e-3], [1.1e-3]);
-  const { ok, relL2, worst } = tally.verdict("");
+  const { ok, relL2, worst } = tally.result("");
   assert(!ok && relL2 < 1e-12);
   assertEquals(worst?.index, [1, 0]);
 });
 
 for (const bad of [NaN, Infinity, -Infinity]) {
   Deno.test(`${bad} fails and is named, whatever else is wrong`, () => {
-    const tally = new Tally();
+    const tally = new ErrorTally();
     tally.row("out", [0], [5, 5], [1, 1]);
     tally.row("out", [1], [9, 2, bad, 4], [1, 2, 3, 4]);
     tally.row("out", [2], [100], [1]);
-    const { ok, worst } = tally.verdict("");
+    const { ok, worst } = tally.result("");
     assertEquals([ok, worst?.index, worst?.got], [false, [1, 2], bad]);
   });
 }
 
 Deno.test("anything but 0 where 0 is due fails", () => {
-  const tally = new Tally();
+  const tally = new ErrorTally();
   tally.row("out", [0], [1e-30], [0]);
-  assert(!tally.verdict("").ok);
+  assert(!tally.result("").ok);
 });

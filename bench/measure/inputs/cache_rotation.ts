@@ -1,5 +1,5 @@
 /** When inputs count as cold: what must be touched between two uses of the same bytes. */
-import type { Cost, Stage } from "../../../kernels/core/contender.ts";
+import type { Cost, Stage } from "../../../kernels/core/variant.ts";
 import {
   codeHeads,
   overSequences,

@@ -1,12 +1,12 @@
-/** Judges the attention of a prompt to itself. */
-import type { ListJudge } from "./judge_tally.ts";
+/** Verifies the attention of a prompt to itself. */
+import type { ListVerifier } from "./error_tally.ts";
 import { prefillReference } from "../prefill/reference.ts";
 
 /**
- * Tokens of a prompt to judge, about `most`: the first, the last, and between them one of each
+ * Tokens of a prompt to verify, about `most`: the first, the last, and between them one of each
  * stretch, which the head picks, so that together the heads see more tokens than one.
  */
-export function judgedTokens(length: number, most: number, head: number): number[] {
+export function verifiedTokens(length: number, most: number, head: number): number[] {
   if (length <= most) return Array.from({ length }, (_, token) => token);
   const stretch = length / most;
   // Multiples of the golden ratio fall evenly between 0 and 1.
@@ -15,8 +15,8 @@ export function judgedTokens(length: number, most: number, head: number): number
   return [...new Set([0, ...middle, length - 1])];
 }
 
-/** Judges the rows of `prompt_out` of a list's query heads. */
-export const judgePrefill: ListJudge = async (tally, reader, place, _owns, scope) => {
+/** Verifies the rows of `prompt_out` of a list's query heads. */
+export const verifyPrefill: ListVerifier = async (tally, reader, place, _owns, scope) => {
   const { qHeads, capacity } = reader.p;
   const { sequence, length, queryRows } = place;
   const [keys, values] = await Promise.all([
@@ -26,7 +26,7 @@ export const judgePrefill: ListJudge = async (tally, reader, place, _owns, scope
   await Promise.all(queryRows.map(async (queryRow) => {
     const head = queryRow % qHeads;
     const [sinkLogit] = await reader.f32("sink_logits", head, 1);
-    const tokens = judgedTokens(length, scope.prefillTokens ?? Infinity, head);
+    const tokens = verifiedTokens(length, scope.prefillTokens ?? Infinity, head);
     await Promise.all(tokens.map(async (token) => {
       const row = (sequence * capacity + token) * qHeads + head;
       const [q, out] = await Promise.all([

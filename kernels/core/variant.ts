@@ -1,7 +1,7 @@
 /**
  * The vocabulary of the suite. A {@linkcode Kernel} is one WGSL file with its bindings and
- * parameters; a {@linkcode Contender} is one way to do a stage: a list of dispatches of kernels
- * over named buffers. Harness, tests, tuner and pages read contenders and know nothing else.
+ * parameters; a {@linkcode Variant} is one way to do a stage: a list of dispatches of kernels
+ * over named buffers. Harness, tests, tuner and pages read variants and know nothing else.
  */
 import type { Problem } from "./problem.ts";
 
@@ -59,7 +59,7 @@ export interface Dispatch {
   readonly rename?: Readonly<Record<string, string>>;
 }
 
-/** How a contender uses a buffer: reads it, leaves a result in it, or makes and uses it. */
+/** How a variant uses a buffer: reads it, leaves a result in it, or makes and uses it. */
 export type BufferRole = "input" | "output" | "scratch";
 
 /**
@@ -81,7 +81,7 @@ export interface BufferSpec {
   readonly zeros?: { readonly offset: number; readonly bytes: number };
 }
 
-/** A contender made concrete for a problem and parameters. */
+/** A variant made concrete for a problem and parameters. */
 export interface Plan {
   /** Every buffer that a dispatch binds, by name. */
   readonly buffers: Readonly<Record<string, BufferSpec>>;
@@ -124,7 +124,7 @@ export interface DeviceLimits {
 }
 
 /** One way to do a stage. */
-export interface Contender {
+export interface Variant {
   /** Unique, `folder/file` of its main kernel. */
   readonly name: string;
   /** What it does. */

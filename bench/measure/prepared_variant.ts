@@ -1,6 +1,6 @@
-/** A contender made ready on a device: compiled, its outputs allocated, its input sets bound. */
-import type { Contender, Cost, Params, Plan, Stage } from "../../kernels/core/contender.ts";
-import { judge, type Verdict } from "../../kernels/verify/judge.ts";
+/** A variant made ready on a device: compiled, its outputs allocated, its input sets bound. */
+import type { Cost, Params, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
+import { type CheckResult, verify } from "../../kernels/verify/verify.ts";
 import { codeHeads, type Problem } from "../../kernels/core/problem.ts";
 import {
   bindProgram,
@@ -8,18 +8,18 @@ import {
   compilePlan,
   recordProgram,
 } from "../../kernels/core/program.ts";
-import { coldSets, touchedBytes } from "./inputs/cold.ts";
+import { coldSets, touchedBytes } from "./inputs/cache_rotation.ts";
 import { allocateWithin, checkHolds } from "./device/device_memory.ts";
 import type { InputSets } from "./inputs/inputs.ts";
 import { poison, readBytes, submitOnce } from "./device/run_once.ts";
-import type { Entrant } from "./clock/sampler.ts";
+import type { Workload } from "./clock/sampler.ts";
 
 /** Stages of the prompt phase: as much work as thousands of decode steps. */
 export const PROMPT_STAGES: readonly Stage[] = ["encode_prompt", "prefill"];
 
-/** A contender ready to be checked and timed. */
-export interface Contestant extends Entrant {
-  readonly contender: Contender;
+/** A variant ready to be checked and timed. */
+export interface PreparedVariant extends Workload {
+  readonly variant: Variant;
   readonly params: Params;
   readonly plan: Plan;
   readonly cost: Cost;
@@ -27,28 +27,28 @@ export interface Contestant extends Entrant {
   readonly sets: number;
   /** Bytes of its inputs that a step touches. */
   readonly touched: number;
-  /** Judges what the last recorded step left. */
-  judgeLast(): Promise<Verdict>;
-  /** Runs set `set` on poisoned outputs and judges what it left. */
-  verify(set: number): Promise<Verdict>;
+  /** Verifies what the last recorded step left. */
+  verifyLast(): Promise<CheckResult>;
+  /** Runs set `set` on poisoned outputs and verifies what it left. */
+  verify(set: number): Promise<CheckResult>;
   /** Bytes of a buffer of set `set`. */
   read(name: string, set: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Frees what is this contestant's own. */
+  /** Frees what is this prepared's own. */
   destroy(): void;
 }
 
-/** Prepares a contender; outputs and scratch are shared by all sets, so that steps stay dependent. */
+/** Prepares a variant; outputs and scratch are shared by all sets, so that steps stay dependent. */
 export async function prepare(
   inputs: InputSets,
-  contender: Contender,
+  variant: Variant,
   params: Params,
   hot: boolean,
-): Promise<Contestant> {
+): Promise<PreparedVariant> {
   const { device, problem: p, settings } = inputs;
-  const plan = contender.plan(p, params);
+  const plan = variant.plan(p, params);
   checkHolds(plan, settings.limits);
-  const cost = contender.cost(p, params);
-  const touched = touchedBytes(p, cost, contender.stage);
+  const cost = variant.cost(p, params);
+  const touched = touchedBytes(p, cost, variant.stage);
   const wanted = hot ? 1 : coldSets(touched);
   const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
@@ -62,7 +62,7 @@ export async function prepare(
       for (const [name, spec] of specs) {
         if (spec.role !== "input") continue;
         // Of a cache, an append reads one row: that needs no copies of all the others.
-        const copy = contender.stage === "encode_append" && name === "keys" ? set % 2 : set;
+        const copy = variant.stage === "encode_append" && name === "keys" ? set % 2 : set;
         of[name] = await inputs.get(name, spec, params, copy);
       }
       buffers.push(of);
@@ -77,9 +77,9 @@ export async function prepare(
 
   let lastSet = 0;
   const sets = bound.length;
-  const judgeSet = (set: number, most = Infinity) =>
-    judge(
-      contender,
+  const verifySet = (set: number, most = Infinity) =>
+    verify(
+      variant,
       p,
       params,
       (name, offset, length) => readBytes(device, buffers[set][name], offset, length),
@@ -92,8 +92,8 @@ export async function prepare(
       },
     );
   return {
-    name: contender.name,
-    contender,
+    name: variant.name,
+    variant,
     params,
     plan,
     cost,
@@ -103,13 +103,13 @@ export async function prepare(
       lastSet = step % sets;
       recordProgram(pass, bound[lastSet]);
     },
-    judgeLast: () => judgeSet(lastSet, LAST_HEADS),
+    verifyLast: () => verifySet(lastSet, LAST_HEADS),
     verify(set) {
       for (const [name, buffer] of Object.entries(own)) {
         poison(device, buffer, plan.buffers[name].zeros);
       }
       submitOnce(device, bound[set % sets]);
-      return judgeSet(set % sets);
+      return verifySet(set % sets);
     },
     read: (name, set) => readBytes(device, buffers[set % sets][name], 0, plan.buffers[name].bytes),
     destroy() {

@@ -1,11 +1,11 @@
-/** Judges distances, histograms and selections: all exact. */
-import type { ListJudge } from "./judge_tally.ts";
+/** Verifies distances, histograms and selections: all exact. */
+import type { ListVerifier } from "./error_tally.ts";
 import { codeWords, maxDistance, windowsOf } from "../core/problem.ts";
 import { histogramReference, scoreReference } from "../score/reference.ts";
 import { selectReference } from "../select/reference.ts";
 
-/** Judges the distances of a list and, where the contender makes them, its histograms. */
-export const judgeScore: ListJudge = async (tally, reader, place, owns) => {
+/** Verifies the distances of a list and, where the variant makes them, its histograms. */
+export const verifyScore: ListVerifier = async (tally, reader, place, hasBuffer) => {
   const { p, params } = reader;
   const { sequence, head, length } = place;
   const [queryCodes, codes, distances] = await Promise.all([
@@ -15,7 +15,7 @@ export const judgeScore: ListJudge = async (tally, reader, place, owns) => {
   ]);
   const want = scoreReference(queryCodes, codes, codeWords(p));
   tally.exact("distances", [sequence, head], distances, want);
-  if (!owns("block_histograms")) return;
+  if (!hasBuffer("block_histograms")) return;
   const bins = maxDistance(p) + 1;
   const counts = histogramReference(want, params.BLOCK, windowsOf(p, length), bins);
   const got = await reader.blockHistograms(place);
@@ -26,8 +26,8 @@ export const judgeScore: ListJudge = async (tally, reader, place, owns) => {
   }
 };
 
-/** Judges which tokens a list has taken; their order is the contender's own. */
-export const judgeSelect: ListJudge = async (tally, reader, place) => {
+/** Verifies which tokens a list has taken; their order is the variant's own. */
+export const verifySelect: ListVerifier = async (tally, reader, place) => {
   const { sequence, head, length } = place;
   const want = selectReference(await reader.distances(place), windowsOf(reader.p, length));
   const [selected, count] = await Promise.all([

@@ -1,5 +1,5 @@
-/** The floors that every result is compared with, from what the probes of a case took. Pure. */
-import type { Cost } from "../../kernels/core/contender.ts";
+/** The rooflines that every result is compared with, from what the probes of a case took. Pure. */
+import type { Cost } from "../../kernels/core/variant.ts";
 
 /** Time of reading so many bytes in one dependent dispatch, for growing sizes. */
 export type Ladder = readonly { readonly bytes: number; readonly us: number }[];
@@ -19,8 +19,8 @@ export interface ProbeTime {
   readonly us: number;
 }
 
-/** The device's ceilings. */
-export interface Ceilings {
+/** The device's roofline. */
+export interface Roofline {
   readonly stream: Ladder;
   /** For rows of the case's size. */
   readonly gather: Ladder;
@@ -46,8 +46,8 @@ export function gatherName(bytes: number, rowBytes: number): string {
   return `probe/gather ${bytes >> 10} KiB of ${rowBytes} B`;
 }
 
-/** The ceilings that the probes of a case tell, smaller ones first. */
-export function ceilingsOf(probes: readonly ProbeTime[]): Ceilings {
+/** The roofline that the probes of a case tell, smaller ones first. */
+export function rooflineOf(probes: readonly ProbeTime[]): Roofline {
   const only = (wanted: string) => probes.find(({ name }) => name === wanted)!;
   const ladder = (kind: string) => probes.filter(({ name }) => name.startsWith(kind));
   const [chain, fma] = [only(CHAIN), only(FMA)];
@@ -75,12 +75,12 @@ export function moveUs(ladder: Ladder, dispatchUs: number, bytes: number): numbe
  * The least time of a cost on this device: its bytes or its arithmetic at the probes' rates,
  * whichever takes longer, plus its dispatches.
  */
-export function floorUs(
-  ceilings: Ceilings,
+export function rooflineUs(
+  roofline: Roofline,
   cost: Cost,
   dispatches: number,
 ): number {
-  const bytesUs = moveUs(ceilings.stream, ceilings.dispatchUs, cost.streamBytes + cost.writeBytes) +
-    moveUs(ceilings.gather, ceilings.dispatchUs, cost.gatherBytes);
-  return Math.max(bytesUs, cost.flops / ceilings.flopsPerUs) + dispatches * ceilings.dispatchUs;
+  const bytesUs = moveUs(roofline.stream, roofline.dispatchUs, cost.streamBytes + cost.writeBytes) +
+    moveUs(roofline.gather, roofline.dispatchUs, cost.gatherBytes);
+  return Math.max(bytesUs, cost.flops / roofline.flopsPerUs) + dispatches * roofline.dispatchUs;
 }

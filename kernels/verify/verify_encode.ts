@@ -1,12 +1,12 @@
-/** Judges codes: a bit may differ from the reference only where f32 arithmetic may flip it. */
+/** Verifies codes: a bit may differ from the reference only where f32 arithmetic may flip it. */
 import { encodeErrorBound, encodeReference, type MapLayer, packBits } from "../encode/reference.ts";
-import type { BufferReader, ListPlace } from "./judge_read.ts";
-import type { Tally } from "./judge_tally.ts";
+import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { ErrorTally } from "./error_tally.ts";
 import { codeWords } from "../core/problem.ts";
 
 /** Compares one code with the code of `row` under `map`. */
-function judgeCode(
-  tally: Tally,
+function verifyCode(
+  tally: ErrorTally,
   what: string,
   index: readonly number[],
   got: Uint32Array,
@@ -30,11 +30,11 @@ function judgeCode(
   }
 }
 
-/** Judges the codes of a list's query heads. */
-export async function judgeQueryCodes(
-  tally: Tally,
+/** Verifies the codes of a list's query heads. */
+export async function verifyQueryCodes(
+  tally: ErrorTally,
   reader: BufferReader,
-  place: ListPlace,
+  place: ListRef,
   buffer = "query_codes",
 ): Promise<void> {
   const words = codeWords(reader.p);
@@ -46,15 +46,15 @@ export async function judgeQueryCodes(
   queries.forEach((query, i) => {
     const index = [place.sequence, place.queryRows[i] % reader.p.qHeads];
     const code = codes.subarray(i * words, (i + 1) * words);
-    judgeCode(tally, "query_codes", index, code, query, map);
+    verifyCode(tally, "query_codes", index, code, query, map);
   });
 }
 
-/** Judges the codes of tokens `start` to the length of a list, every `stride`-th and the last. */
-export async function judgeKeyCodes(
-  tally: Tally,
+/** Verifies the codes of tokens `start` to the length of a list, every `stride`-th and the last. */
+export async function verifyKeyCodes(
+  tally: ErrorTally,
   reader: BufferReader,
-  place: ListPlace,
+  place: ListRef,
   start: number,
   stride = 1,
 ): Promise<void> {
@@ -69,6 +69,6 @@ export async function judgeKeyCodes(
     if ((token - start) % stride !== 0 && token !== length - 1) continue;
     const at = (token - start) * words;
     const code = codes.subarray(at, at + words);
-    judgeCode(tally, "codes", [sequence, head, token], code, keys(token), map);
+    verifyCode(tally, "codes", [sequence, head, token], code, keys(token), map);
   }
 }

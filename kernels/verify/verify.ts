@@ -1,0 +1,93 @@
+/**
+ * Verifies what a variant left in its buffers against the f64 references, from the inputs that lie
+ * in the same buffers. Each stage is verified by what it owns alone: what came in is taken as given.
+ */
+import type { Params, Stage, Variant } from "../core/variant.ts";
+import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
+import { verifyKeyCodes, verifyQueryCodes } from "./verify_encode.ts";
+import { verifyPrefill } from "./verify_prefill.ts";
+import { BufferReader, type ListRef, listRef, type ReadBytes } from "./buffer_reader.ts";
+import { verifyScore, verifySelect } from "./verify_select.ts";
+import {
+  type CheckResult,
+  ErrorTally,
+  type ListVerifier,
+  type VerifyScope,
+} from "./error_tally.ts";
+import { codeHeads, type Problem } from "../core/problem.ts";
+
+export {
+  type CheckResult,
+  type KnownReferences,
+  MAX_REL_L2,
+  type VerifyScope,
+  type WorstElement,
+} from "./error_tally.ts";
+export type { ReadBytes } from "./buffer_reader.ts";
+
+const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
+  encode_query: (tally, reader, place) => verifyQueryCodes(tally, reader, place),
+  encode_append: (tally, reader, place) => verifyKeyCodes(tally, reader, place, place.length - 1),
+  encode_prompt: (tally, reader, place, _owns, { promptTokens = Infinity }) =>
+    verifyKeyCodes(tally, reader, place, 0, Math.max(1, Math.floor(place.length / promptTokens))),
+  score: verifyScore,
+  select: verifySelect,
+  attend: verifyAttend,
+  merge: verifyMerge,
+  dense: verifyDense,
+  pipeline: verifyPipeline,
+  prefill: verifyPrefill,
+};
+
+/** Bytes of K and V, as f32, that may be on the host at a time. */
+const HOST_BYTES = 2 ** 29;
+
+/**
+ * Lists to verify side by side: a read from a GPU buffer takes 10 ms in Deno, but many at a time
+ * take no longer; all of a long cache would not fit the host.
+ */
+function batchesThatFitHost(p: Problem, places: readonly ListRef[]): ListRef[][] {
+  const kvHeads = Math.max(1, Math.floor(HOST_BYTES / (8 * p.capacity * p.headDim)));
+  const lists = kvHeads * codeHeads(p) / p.kvHeads;
+  return Array.from(
+    { length: Math.ceil(places.length / lists) },
+    (_, i) => places.slice(i * lists, (i + 1) * lists),
+  );
+}
+
+/**
+ * Verifies a variant that has run.
+ *
+ * @param read Reads the variant's buffers; only what the scope needs is asked for.
+ * @throws {RangeError} for a stage that has no reference.
+ */
+export async function verify(
+  variant: Variant,
+  p: Problem,
+  params: Params,
+  read: ReadBytes,
+  scope: VerifyScope = {},
+): Promise<CheckResult> {
+  const verifyList = VERIFIERS[variant.stage];
+  if (!verifyList) throw new RangeError(`stage ${variant.stage} has no reference`);
+  const { buffers } = variant.plan(p, params);
+  const heads = scope.heads ?? Array.from({ length: codeHeads(p) }, (_, head) => head);
+  const sequences = scope.sequences ?? Array.from({ length: p.batch }, (_, at) => at);
+  // What starts from a selection or from partials needs no lengths.
+  const lengths = "lengths" in buffers
+    ? await new BufferReader(p, params, read).u32("lengths", 0, p.batch)
+    : [];
+  const places = sequences.flatMap((sequence) =>
+    heads.map((head) => listRef(p, sequence, head, lengths[sequence] ?? 0))
+  );
+  const tally = new ErrorTally();
+  for (const together of batchesThatFitHost(p, places)) {
+    const reader = new BufferReader(p, params, read);
+    const hasBuffer = (name: string) => name in buffers;
+    await Promise.all(together.map((place) => verifyList(tally, reader, place, hasBuffer, scope)));
+  }
+  return tally.result(
+    `${variant.stage}: ${heads.length} of ${codeHeads(p)} code heads, ` +
+      `${sequences.length} of ${p.batch} sequences`,
+  );
+}
