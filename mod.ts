@@ -99,129 +99,40 @@
  * A decoder tries its device before it relies on it. {@linkcode checkDevice} tells what came of that,
  * and {@linkcode readHandOver} which {@linkcode HandOver} is known to be safe beyond the default.
  *
- * Beneath it, {@linkcode VARIANTS} lists every kernel as a {@linkcode Variant}, whose plan for a
- * problem {@linkcode compilePlan}, {@linkcode bindProgram} and {@linkcode recordProgram} run; the
- * `...Reference` functions say in f64 what each stage must compute.
+ * `@hashattention/bench/kernels` exports the kernels beneath a decoder, one by one.
  *
  * @module
  */
-export { attendReference, type RowOf } from "./kernels/attend/reference.ts";
 export { checkDevice, type CheckedDevice, readHandOver } from "./kernels/check/device_check.ts";
-export {
-  addCost,
-  type Binding,
-  type BufferRole,
-  type BufferSpec,
-  type Cost,
-  costBytes,
-  type DeviceLimits,
-  type Dispatch,
-  type HandOver,
-  type Kernel,
-  type ParamRange,
-  type Params,
-  type Plan,
-  type Stage,
-  type Variant,
-} from "./kernels/core/variant.ts";
-export { denseReference } from "./kernels/dense/reference.ts";
-export {
-  joinMapHeads,
-  type LearnedMap,
-  type LearnedMapShape,
-  mapHeadLayers,
-  type MapNumbers,
-  type PackedMap,
-  packMap,
-  takeMapHeads,
-} from "./kernels/maps/learned_map.ts";
-export { parseMap, type ParseMapOptions, writeMap } from "./kernels/maps/map_file.ts";
-export { randomProjection } from "./kernels/maps/random_projection.ts";
-export {
-  encodeErrorBound,
-  encodeReference,
-  type MapLayer,
-  packBits,
-} from "./kernels/encode/reference.ts";
-export {
-  bufferBytes,
-  DTYPE_CODE,
-  histogramSpec,
-  NO_SINK_LOGIT,
-  partialSpecs,
-  PROBLEM_RANGES,
-  problemParams,
-} from "./kernels/core/layout.ts";
-export { HAND_OVER_CODE, handOverOf } from "./kernels/merge/hand_over.ts";
-export { mergeReference } from "./kernels/merge/reference.ts";
-export type { CallersBuffers, DecoderBufferName } from "./kernels/decoder/decoder_buffers.ts";
-export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/decoder/decoder.ts";
-export type { PlanChoice } from "./kernels/decoder/decoder_plan.ts";
 export { limitsOf } from "./kernels/core/device_limits.ts";
+export { NO_SINK_LOGIT } from "./kernels/core/layout.ts";
+export {
+  checkProblem,
+  type CodeSharing,
+  type KvDtype,
+  type MapShape,
+  type Problem,
+  roundCapacity,
+  type TopK,
+} from "./kernels/core/problem.ts";
+export { CompileError } from "./kernels/core/program.ts";
+export type { TunedEntry, TunedProblem, Tuning } from "./kernels/core/tuning.ts";
+export type { DeviceLimits, HandOver, Params } from "./kernels/core/variant.ts";
+export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/decoder/decoder.ts";
+export type { CallersBuffers, DecoderBufferName } from "./kernels/decoder/decoder_buffers.ts";
+export type { PlanChoice } from "./kernels/decoder/decoder_plan.ts";
 export {
   DECODER_FEATURES,
   decoderDeviceDescriptor,
   requestDecoderDevice,
 } from "./kernels/decoder/request_device.ts";
+export type { MapLayer } from "./kernels/encode/reference.ts";
 export {
-  cachedTokens,
-  checkProblem,
-  codeHeads,
-  type CodeSharing,
-  codeWords,
-  distanceBytes,
-  groupSize,
-  kvBytes,
-  type KvDtype,
-  lengthOf,
-  listCapacity,
-  mapLayers,
-  mapNumbers,
-  type MapShape,
-  maxDistance,
-  overSequences,
-  type Problem,
-  queriesPerList,
-  roundCapacity,
-  shapeName,
-  type TopK,
-  type Windows,
-  windowsOf,
-} from "./kernels/core/problem.ts";
-export {
-  allocate,
-  bindProgram,
-  type BoundProgram,
-  bufferUsage,
-  checkFits,
-  CompileError,
-  type CompileOptions,
-  compilePlan,
-  dispatchWgsl,
-  type Program,
-  type ProgramStep,
-  recordProgram,
-} from "./kernels/core/program.ts";
-export { findVariant, VARIANTS } from "./kernels/core/registry.ts";
+  type LearnedMap,
+  type LearnedMapShape,
+  type PackedMap,
+  packMap,
+} from "./kernels/maps/learned_map.ts";
+export { parseMap, type ParseMapOptions } from "./kernels/maps/map_file.ts";
+export { randomProjection } from "./kernels/maps/random_projection.ts";
 export { InvalidFileError } from "./kernels/maps/safetensors.ts";
-export { histogramReference, scoreReference } from "./kernels/score/reference.ts";
-export { selectReference } from "./kernels/select/reference.ts";
-export {
-  type TunedChoice,
-  type TunedEntry,
-  tunedParams,
-  type TunedProblem,
-  tunedProblem,
-  type Tuning,
-  tuningChecksum,
-  type TuningKey,
-} from "./kernels/core/tuning.ts";
-export {
-  type Dialect,
-  FEATURE_EXTENSIONS,
-  paramDefaults,
-  specialize,
-  type SpecializeOptions,
-  STANDARD_DIALECT,
-} from "./kernels/core/wgsl.ts";
-export { type Compiler, compilerOf, dialectOf } from "./kernels/core/wgsl_compiler.ts";

@@ -1,23 +1,25 @@
 import { assert, assertEquals } from "@std/assert";
 
-const MODULE = new URL("./mod.ts", import.meta.url);
-Deno.test("the package needs web APIs alone: no npm or jsr, nothing of Deno", async () => {
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    // Without the configuration, whose ambient types are for tests.
-    args: ["info", "--no-config", "--json", MODULE.href],
-  }).output();
-  const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
-    modules: { specifier: string; local: string }[];
-  };
-  const root = new URL("./", MODULE).href;
-  const kernels = `${root}kernels/`;
-  const strangers = modules.map(({ specifier }) => specifier)
-    .filter((specifier) => specifier !== MODULE.href && !specifier.startsWith(kernels));
-  assertEquals(strangers, []);
-  assert(modules.length > 20, `only ${modules.length} modules were found`);
-  for (const { specifier, local } of modules) {
-    assertEquals(/\/(testing|verify)\//.test(specifier), false, `${specifier} is for tests`);
-    const text = await Deno.readTextFile(local);
-    assertEquals(/\bDeno\.|["']Deno["']/.test(text), false, `${specifier} asks for Deno`);
-  }
-});
+const ROOT = new URL("./", import.meta.url).href;
+
+for (const entry of ["mod.ts", "kernels/mod.ts"]) {
+  Deno.test(`${entry} needs web APIs alone: no npm or jsr, nothing of Deno`, async () => {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      // Without the configuration, whose ambient types are for tests.
+      args: ["info", "--no-config", "--json", `${ROOT}${entry}`],
+    }).output();
+    const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+      modules: { specifier: string; local: string }[];
+    };
+    const kernels = `${ROOT}kernels/`;
+    const strangers = modules.map(({ specifier }) => specifier)
+      .filter((specifier) => specifier !== `${ROOT}${entry}` && !specifier.startsWith(kernels));
+    assertEquals(strangers, []);
+    assert(modules.length > 20, `only ${modules.length} modules were found`);
+    for (const { specifier, local } of modules) {
+      assertEquals(/\/(testing|verify)\//.test(specifier), false, `${specifier} is for tests`);
+      const text = await Deno.readTextFile(local);
+      assertEquals(/\bDeno\.|["']Deno["']/.test(text), false, `${specifier} asks for Deno`);
+    }
+  });
+}

@@ -29,7 +29,7 @@ const CHECKS: readonly (readonly string[])[] = [
   ["fmt", "--check"],
   ["lint"],
   ["check"],
-  ["doc", "--lint", "mod.ts"],
+  ["doc", "--lint", "mod.ts", "kernels/mod.ts"],
   ["publish", "--dry-run", "--allow-dirty"],
 ];
 

@@ -1,0 +1,170 @@
+/**
+ * The kernels beneath a decoder, one by one, on web APIs alone.
+ *
+ * {@linkcode VARIANTS} lists every kernel as a {@linkcode Variant}: one way to do a stage of a decode
+ * step (encode, score, select, attend, merge, whole pipelines) or of its rivals (dense, prefill). Its
+ * `plan` for a {@linkcode Problem} names buffers and dispatches; {@linkcode compilePlan},
+ * {@linkcode bindProgram} and {@linkcode recordProgram} run it. The `...Reference` functions say in
+ * f64 what each stage must compute.
+ *
+ * ```ts
+ * import { requestDecoderDevice } from "@hashattention/bench";
+ * import {
+ *   allocate,
+ *   bindProgram,
+ *   compilePlan,
+ *   findVariant,
+ *   limitsOf,
+ *   type Problem,
+ *   recordProgram,
+ * } from "@hashattention/bench/kernels";
+ *
+ * const problem: Problem = {
+ *   batch: 1,
+ *   qHeads: 8,
+ *   kvHeads: 2,
+ *   headDim: 64,
+ *   kvLen: 200,
+ *   capacity: 256,
+ *   dtype: "f16",
+ *   bits: 32,
+ *   sharing: "head",
+ *   map: { layers: 1, hidden: 128, dtype: "f16" },
+ *   topK: { sparsity: 8 },
+ *   sink: 4,
+ *   recent: 16,
+ * };
+ *
+ * const adapter = await navigator.gpu.requestAdapter();
+ * if (!adapter) throw new Error("this machine has no WebGPU adapter");
+ * const device = await requestDecoderDevice(adapter);
+ * const variant = findVariant("score/hamming");
+ * const plan = variant.plan(problem, variant.defaults(problem, limitsOf(device)));
+ * const buffers = allocate(device, plan.buffers); // codes, query_codes, lengths, distances, ...
+ * const program = bindProgram(device, await compilePlan(device, plan), buffers);
+ *
+ * const encoder = device.createCommandEncoder();
+ * const pass = encoder.beginComputePass();
+ * recordProgram(pass, program);
+ * pass.end();
+ * device.queue.submit([encoder.finish()]);
+ * device.destroy();
+ * ```
+ *
+ * @module
+ */
+export { attendReference, type RowOf } from "./attend/reference.ts";
+export { checkDevice, type CheckedDevice, readHandOver } from "./check/device_check.ts";
+export {
+  addCost,
+  type Binding,
+  type BufferRole,
+  type BufferSpec,
+  type Cost,
+  costBytes,
+  type DeviceLimits,
+  type Dispatch,
+  type HandOver,
+  type Kernel,
+  type ParamRange,
+  type Params,
+  type Plan,
+  type Stage,
+  type Variant,
+} from "./core/variant.ts";
+export { denseReference } from "./dense/reference.ts";
+export {
+  joinMapHeads,
+  type LearnedMap,
+  type LearnedMapShape,
+  mapHeadLayers,
+  type MapNumbers,
+  type PackedMap,
+  packMap,
+  takeMapHeads,
+} from "./maps/learned_map.ts";
+export { parseMap, type ParseMapOptions, writeMap } from "./maps/map_file.ts";
+export { randomProjection } from "./maps/random_projection.ts";
+export { encodeErrorBound, encodeReference, type MapLayer, packBits } from "./encode/reference.ts";
+export {
+  bufferBytes,
+  DTYPE_CODE,
+  histogramSpec,
+  NO_SINK_LOGIT,
+  partialSpecs,
+  PROBLEM_RANGES,
+  problemParams,
+} from "./core/layout.ts";
+export { HAND_OVER_CODE, handOverOf } from "./merge/hand_over.ts";
+export { mergeReference } from "./merge/reference.ts";
+export type { CallersBuffers, DecoderBufferName } from "./decoder/decoder_buffers.ts";
+export { createDecoder, type Decoder, type DecoderOptions } from "./decoder/decoder.ts";
+export type { PlanChoice } from "./decoder/decoder_plan.ts";
+export { limitsOf } from "./core/device_limits.ts";
+export {
+  DECODER_FEATURES,
+  decoderDeviceDescriptor,
+  requestDecoderDevice,
+} from "./decoder/request_device.ts";
+export {
+  cachedTokens,
+  checkProblem,
+  codeHeads,
+  type CodeSharing,
+  codeWords,
+  distanceBytes,
+  groupSize,
+  kvBytes,
+  type KvDtype,
+  lengthOf,
+  listCapacity,
+  mapLayers,
+  mapNumbers,
+  type MapShape,
+  maxDistance,
+  overSequences,
+  type Problem,
+  queriesPerList,
+  roundCapacity,
+  shapeName,
+  type TopK,
+  type Windows,
+  windowsOf,
+} from "./core/problem.ts";
+export {
+  allocate,
+  bindProgram,
+  type BoundProgram,
+  bufferUsage,
+  checkFits,
+  CompileError,
+  type CompileOptions,
+  compilePlan,
+  dispatchWgsl,
+  type Program,
+  type ProgramStep,
+  recordProgram,
+} from "./core/program.ts";
+export { findVariant, VARIANTS } from "./core/registry.ts";
+export { InvalidFileError } from "./maps/safetensors.ts";
+export { histogramReference, scoreReference } from "./score/reference.ts";
+export { selectReference } from "./select/reference.ts";
+export {
+  type TunedChoice,
+  type TunedEntry,
+  tunedParams,
+  type TunedProblem,
+  tunedProblem,
+  type Tuning,
+  tuningChecksum,
+  type TuningKey,
+} from "./core/tuning.ts";
+export {
+  type Dialect,
+  FEATURE_EXTENSIONS,
+  paramDefaults,
+  specialize,
+  type SpecializeOptions,
+  STANDARD_DIALECT,
+} from "./core/wgsl.ts";
+export { type Compiler, compilerOf, dialectOf } from "./core/wgsl_compiler.ts";
