@@ -26,7 +26,7 @@ export const MUTANTS: readonly Mutant[] = [
     "exp2(logits[t * QUERIES_PER_LIST + h] - peak)",
     "exp2(logits[t * QUERIES_PER_LIST + h] + peak)",
   ],
-  ["attend/select_gather", "exp2(logits[t] - peak)", "exp2(logits[t] + peak)"],
+  ["attend/select_gather", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],
   ["attend/select_gather_group", "exp2(stats[i + r].x - peak)", "exp2(stats[i + r].x + peak)"],
   ["prefill/flash", "exp2(four - peaks", "exp2(four + peaks"],
   ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],

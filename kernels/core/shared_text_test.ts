@@ -11,7 +11,6 @@ const DIFFERENT = [
   "code_place",
   "load_place",
   "main",
-  "marks",
   "scan",
 ];
 
