@@ -27,7 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
     "exp2(logits[t * QUERIES_PER_LIST + h] + peak)",
   ],
   ["attend/select_gather", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],
-  ["attend/select_gather_group", "exp2(stats[i + r].x - peak)", "exp2(stats[i + r].x + peak)"],
+  ["attend/select_gather_group", "[first_row + r].x - m_all)", "[first_row + r].x + m_all)"],
   ["prefill/flash", "exp2(four - peaks", "exp2(four + peaks"],
   ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
   ["merge/join_splits", "exp2(partial_stats.x - m_new)", "exp2(partial_stats.x + m_new)"],

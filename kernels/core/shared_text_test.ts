@@ -11,7 +11,6 @@ const DIFFERENT = [
   "code_place",
   "load_place",
   "main",
-  "scan",
 ];
 
 /** Functions of a WGSL text: name, and text without comments and white space. */
