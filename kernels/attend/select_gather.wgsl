@@ -1,18 +1,36 @@
-// Select and attend in one dispatch: exact top-k by counting, gathered attention, merge.
+// select_gather.wgsl: select the nearest tokens, attend them and join the splits, in one dispatch.
 //
-// Dispatch (SPLITS, query heads, batch): a workgroup finds the cut of its list from the histograms
-// that the score left, and the blocks that hold its equal share of the list; it compacts its tokens
-// into workgroup memory and attends them, so the list never goes to memory. Picks that lie evenly lie
-// where the same share of the tokens does: distances there come before the cut is known, others are
-// loaded if that guess was wrong. The list: windows, tokens nearer than the cut, the first at it
-// (ties: lower index). Logits are in log2 units, and subgroups consecutive threads, of at least
-// SUBGROUP_MIN and LANES. With NEWEST the score has encoded the newest token beside the others, which
-// is in neither distances nor histograms: list_state holds its code and the query's before these.
-// HAND_OVER says who joins the partials of a list:
-//   0  a dispatch of its own (merge/join_splits.wgsl): all that WGSL guarantees;
-//   1  the last workgroup to arrive, over plain memory: nobody waits and no dispatch is paid, but
-//      storageBarrier() has to order memory for the whole device, as naga's SPIR-V makes it;
-//   2  the same over atomics, which devices keep coherent though WGSL does not order them.
+// This is select/counting_subgroup.wgsl and gather_merge.wgsl in one: each workgroup selects only
+// the tokens that it attends, so the list stays in workgroup memory.
+//
+// Dispatch (SPLITS, query heads, batch): a workgroup attends an equal share of one list.
+//
+// A list holds the sink, the recent window, and the picks between them: all middle tokens whose
+// distance is below the threshold, and the first of those at the threshold (the ties). Lists are in
+// the order of tokens.
+// Logits are in log2 units. Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES.
+//
+// 1. Load the block histograms, the query, and the codes of the query and of the newest token. Also
+//    stage distances before the threshold is known: guess where the share lies, as if picks were
+//    spread evenly. Where the guess is wrong, step 4 stages the right distances.
+// 2. Find the threshold: the first distance up to which there are enough tokens.
+// 3. Place the share: count the picks of every block, and find the blocks that hold the share.
+// 4. Compact: compare the distances of these blocks with the threshold, span by span, and write the
+//    tokens of the share to workgroup memory.
+// 5. Attend: each group of LANES threads loads rows of its own and keeps a running softmax.
+// 6. Join the row groups into the partial of this split.
+// 7. Join the splits in the last workgroup of the list.
+//
+// With NEWEST = 1, distances and histograms lack the newest token, because the score encodes it
+// while it scores the others. list_state then begins with the codes of the queries and of the
+// newest tokens. Step 1 computes the newest distance from them.
+//
+// HAND_OVER says where the splits are joined:
+//   0  In a second dispatch, merge/join_splits.wgsl. WGSL guarantees no more than this.
+//   1  In the last workgroup to arrive, over plain memory. No workgroup waits for another. The
+//      device must order all of its memory at storageBarrier(), as it does for naga's SPIR-V.
+//   2  In the last workgroup to arrive, over atomics. Devices keep these coherent, though WGSL does
+//      not order them.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -29,20 +47,20 @@ const BLOCK: u32 = 1024u; // @param tokens per histogram
 const NEWEST: u32 = 0u; // @param 1 if the newest token is in neither histograms nor distances
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 128u; // @param
-const AHEAD: u32 = 1u; // @param windows whose distances come before the cut is known
+const AHEAD: u32 = 1u; // @param spans whose distances are staged before the threshold is known
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
+
 const BINS = BITS + 1u;
-const LANE_BINS = (BITS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // a subgroup finds the cut
-const CODE_WORDS = BITS / 32u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
-const ENTRIES = (BLOCKS * BINS + WORKGROUP - 1u) / WORKGROUP; // of the histograms, per thread
-const WINDOW = WORKGROUP * 32u; // tokens that the workgroup looks at together
-const PIECES = AHEAD * 2u; // 16-byte loads of distances per thread
-const FEW = 4u; // picks that a thread puts down at a time
-const WORDS = 8u; // of the 32 distances that a thread looks at
+const COUNTS = BLOCKS * BINS; // of a list's histograms
+const THREAD_COUNTS = (COUNTS + WORKGROUP - 1u) / WORKGROUP; // of these, per thread
+const LANE_BINS = (BITS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins that a lane adds up
+const CODE_WORDS = BITS / 32u;
+const SPAN = WORKGROUP * 32u; // tokens that the workgroup looks at together
+const LIST_LOADS = CAPACITY / 16u; // 16-byte loads of a list's distances
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
 // @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
@@ -54,7 +72,6 @@ const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
-const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const LISTS = BATCH * Q_HEADS;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
@@ -66,10 +83,12 @@ const ALL_QUADS = LISTS * LIST_QUADS;
 const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 // @end
-const PARTIAL_LOADS = (SPLITS * PARTIAL_QUADS + WORKGROUP - 1u) / WORKGROUP; // of a list, per thread
-const NEWEST_CODES = LISTS * CODE_WORDS; // where these begin in list_state, after the query's
+const SPLIT_QUADS = SPLITS * PARTIAL_QUADS; // of the partials of a list
+const THREAD_QUADS = (SPLIT_QUADS + WORKGROUP - 1u) / WORKGROUP; // of these, per thread
+const MOST_JOINED = max(ROWS, SPLITS + 1u); // row groups, or splits and the sink logit
+// Places in list_state at which the codes of the newest tokens and the histograms begin.
+const NEWEST_CODES = LISTS * CODE_WORDS;
 const HISTOGRAMS = NEWEST * 2u * NEWEST_CODES;
-const MOST_JOINED = max(ROWS, SPLITS + 1u);
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -97,13 +116,17 @@ struct HandOver {
 }
 // @end
 
-var<workgroup> histograms: array<u32, BLOCKS * BINS>;
-var<workgroup> range: array<u32, 3>; // tokens of the blocks that hold this share, and the rank of the first
-var<workgroup> last_tie: vec2<u32>; // BLOCKS less the block of the last tie that is taken; ties taken there
+var<workgroup> histograms: array<u32, COUNTS>;
+// Of the blocks that hold the share: the first token, the end, and the first place in the list.
+var<workgroup> share_range: array<u32, 3>;
+// BLOCKS minus the block in which only some ties are picks, and the number of these. Memory starts
+// at zero, which stands for no such block: then all ties are picks.
+var<workgroup> split_ties: vec2<u32>;
 var<workgroup> subtotals: array<vec2<u32>, 2u * MOST_SUBGROUPS>;
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
-var<workgroup> pool: array<vec4<u32>, max(AHEAD * WINDOW / 16u, MOST_JOINED * PARTIAL_QUADS)>; // distances; partials
-var<workgroup> arrived: u32; // workgroups of the list
+// Step 4 keeps staged distances here, steps 6 and 7 the partials that they join.
+var<workgroup> pool: array<vec4<u32>, max(AHEAD * SPAN / 16u, MOST_JOINED * PARTIAL_QUADS)>;
+var<workgroup> is_last: u32;
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -120,6 +143,7 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
 // @end
+
 // @shared bits_from
 /// A word whose bits `count` and up are set.
 fn bits_from(count: u32) -> u32 {
@@ -127,26 +151,74 @@ fn bits_from(count: u32) -> u32 {
 }
 // @end
 
-/// Bit i of the result: distance i of a word is below `limit`, which the top bit of the byte
-/// (limit + 127 - distance) tells; no byte borrows from the next while limit or 128 - distance is not 0.
-fn marks(word: u32, limit: u32) -> u32 {
-  let bytes = ((0x7f7f7f7fu + min(limit, 128u) * 0x01010101u - word) >> 7u) & 0x01010101u;
-  return select((bytes * 0x10204080u) >> 28u, 15u * u32(limit > 0u), BITS == 128u && limit % 129u == 0u);
+// @shared window_tokens
+/// The number of tokens of [first, after) that lie in the sink or the recent window.
+fn window_tokens(first: u32, after: u32, sink_end: u32, recent_start: u32) -> u32 {
+  let in_sink = max(min(after, sink_end), first) - first;
+  return in_sink + after - clamp(recent_start, first, after);
 }
 
-/// Brings distances to workgroup memory, from token `first` on.
-fn stage(list: u32, first: u32, thread: u32) {
-  for (var i = 0u; i < PIECES; i++) { // @unroll
-    let piece = min(first / 16u + i * WORKGROUP + thread, CAPACITY / 16u - 1u);
-    pool[i * WORKGROUP + thread] = distances[list * (CAPACITY / 16u) + piece];
+/// The same of the 32 tokens from `first` on as a mask: bit i is token first + i. Tokens at the
+/// length and past it count as recent.
+fn window_mask(first: u32, sink_end: u32, recent_start: u32) -> u32 {
+  let in_sink = ~bits_from(max(first, sink_end) - first);
+  return in_sink | bits_from(max(first, recent_start) - first);
+}
+// @end
+
+// @shared first_bits
+/// The lowest `count` of the bits that are set in `mask`, or all if there are fewer.
+fn first_bits(mask: u32, count: u32) -> u32 {
+  var kept = select(mask, 0u, count == 0u);
+  for (; countOneBits(kept) > count;) {
+    kept &= ~(1u << firstLeadingBit(kept));
+  }
+  return kept;
+}
+// @end
+
+// @shared row_quad
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+}
+// @end
+
+/// Bit i of the result is set if byte i of `word`, a distance, is below `limit`.
+///
+/// One subtraction compares all four: limit + 127 - distance has its top bit set if and only if the
+/// distance is below the limit. Bytes do not borrow from each other, unless distances reach 128 and
+/// the limit is 0 or 129. These two limits are handled apart.
+fn bytes_below(word: u32, limit: u32) -> u32 {
+  let bytes = ((0x7f7f7f7fu + min(limit, 128u) * 0x01010101u - word) >> 7u) & 0x01010101u;
+  let all_or_none = 15u * u32(limit > 0u);
+  return select((bytes * 0x10204080u) >> 28u, all_or_none, BITS == 128u && limit % 129u == 0u);
+}
+
+/// Loads the distances of AHEAD spans into workgroup memory, from token `first` on.
+fn stage_distances(list: u32, first: u32, thread: u32) {
+  for (var i = 0u; i < 2u * AHEAD; i++) { // @unroll
+    let load = min(first / 16u + i * WORKGROUP + thread, LIST_LOADS - 1u);
+    pool[i * WORKGROUP + thread] = distances[list * LIST_LOADS + load];
   }
 }
 
-/// Sums of `value` over the threads before this one, and over all; the halves of `subtotals` take turns.
-fn scan(value: vec2<u32>, turn: u32, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
+/// Sums of `value` over the threads before this one (xy) and over all threads (zw).
+///
+/// Successive calls use the two halves of `subtotals` by turns. So one barrier per call is enough:
+/// a thread reaches the next call's barrier only after it has read this call's half.
+fn scan_by_turns(
+  value: vec2<u32>,
+  turn: u32,
+  thread: u32,
+  lane: u32,
+  lanes: u32,
+) -> vec4<u32> {
   let half = turn % 2u * MOST_SUBGROUPS;
   var before = subgroupExclusiveAdd(value);
-  if (lane == lanes - 1u) { subtotals[half + thread / lanes] = before + value; }
+  if (lane == lanes - 1u) {
+    subtotals[half + thread / lanes] = before + value;
+  }
   workgroupBarrier();
   var all = vec2<u32>(0u);
   for (var s = 0u; s < MOST_SUBGROUPS; s++) { // @unroll
@@ -158,18 +230,163 @@ fn scan(value: vec2<u32>, turn: u32, thread: u32, lane: u32, lanes: u32) -> vec4
   return vec4<u32>(before, all);
 }
 
-/// A quad of the first `count` partials in `pool`, joined.
-fn joined(quad: u32, count: u32) -> vec4f {
-  var peak = NEG_LARGE;
+/// The token from which distances are staged before the threshold is known, the first of a block.
+///
+/// If picks are spread evenly, split i of the list lies in split i of the sequence. One span has
+/// its middle there.
+fn guess_start(split: u32, length: u32) -> u32 {
+  let middle = (2u * split + 1u) * (length / (2u * SPLITS));
+  let first = max(middle, SPAN / 2u) - SPAN / 2u;
+  return (first + BLOCK / 2u) / BLOCK * BLOCK;
+}
+
+/// Count `at` of a list's histograms, with the newest token. The score writes no histogram for
+/// blocks past the length; their counts are zero.
+fn complete_count(at: u32, count: u32, newest_bin: u32, length: u32) -> u32 {
+  let block = at / BINS;
+  let has_newest = at % BINS == newest_bin && block == (length - 1u) / BLOCK;
+  return select(0u, count, block * BLOCK < length) + u32(has_newest);
+}
+
+/// The threshold (x) and the number of middle tokens below it (y). The threshold is the first bin
+/// up to which there are `picks_wanted` tokens, or the last bin if there are fewer.
+///
+/// Every subgroup finds the threshold for itself, which saves a barrier.
+fn find_threshold(lane: u32, picks_wanted: u32) -> vec2<u32> {
+  var bin_counts = array<u32, LANE_BINS>();
+  var below = 0u;
+  for (var b = 0u; b < LANE_BINS; b++) { // @unroll
+    for (var block = 0u; block < BLOCKS; block++) { // @unroll
+      bin_counts[b] += histograms[block * BINS + min(lane * LANE_BINS + b, BITS)];
+    }
+    below += bin_counts[b];
+  }
+  below = subgroupExclusiveAdd(below);
+  var bins_passed = 0u;
+  var nearer = 0u;
+  for (var b = 0u; b < LANE_BINS; b++) { // @unroll
+    below += bin_counts[b];
+    if (lane * LANE_BINS + b < BITS && below < picks_wanted) {
+      bins_passed += 1u;
+      nearer = below;
+    }
+  }
+  return vec2<u32>(subgroupAdd(bins_passed), subgroupMax(nearer));
+}
+
+/// The number of a block's tokens below the threshold or in a window (x), and of its ties (y).
+fn count_block(
+  block: u32,
+  threshold: u32,
+  length: u32,
+  sink_end: u32,
+  recent_start: u32,
+) -> vec2<u32> {
+  var below = 0u;
+  for (var bin = 0u; bin < BITS; bin++) { // @unroll
+    below += select(0u, histograms[block * BINS + bin], bin < threshold);
+  }
+  let first = min(block * BLOCK, length);
+  let after = min(first + BLOCK, length);
+  below += window_tokens(first, after, sink_end, recent_start);
+  return vec2<u32>(below, histograms[block * BINS + threshold]);
+}
+
+/// Notes the block if the share, places [begin, end) of the list, begins or ends in it, or if only
+/// some of its ties are picks. count_block() gives `counts`; `before` is their sum over all earlier
+/// blocks. Over all blocks, `ties` ties are picks.
+fn place_share(
+  block: u32,
+  counts: vec2<u32>,
+  before: vec2<u32>,
+  ties: u32,
+  begin: u32,
+  end: u32,
+) {
+  let place = before.x + min(before.y, ties);
+  let next = before.x + counts.x + min(before.y + counts.y, ties);
+  if (place <= begin && begin < next) {
+    share_range[0] = block * BLOCK;
+    share_range[2] = place;
+  }
+  if (begin < end && place < end && end <= next) {
+    share_range[1] = (block + 1u) * BLOCK;
+  }
+  if (before.y <= ties && ties < before.y + counts.y) {
+    split_ties = vec2<u32>(BLOCKS - block, ties - before.y);
+  }
+}
+
+/// Two masks of 32 staged tokens, bit i for token first + i: the tokens that the list holds (x),
+/// and in `split_block` the ties, of which it holds only the first (y).
+///
+/// In blocks before `split_block` all ties are picks, in blocks after it none is. So there a single
+/// comparison is enough, with a limit that includes the ties or not.
+fn match_staged(
+  first: u32,
+  staged: u32,
+  threshold: u32,
+  split_block: u32,
+  newest_bin: u32,
+  length: u32,
+  sink_end: u32,
+  recent_start: u32,
+) -> vec2<u32> {
+  let limit = threshold + u32(first / BLOCK < split_block);
+  let tie_limit = limit + u32(first / BLOCK == split_block);
+  var below_mask = 0u;
+  var tie_mask = 0u;
+  for (var word = 0u; word < 8u; word++) { // @unroll
+    let four = pool[(first - staged) / 16u + word / 4u][word % 4u];
+    below_mask |= bytes_below(four, limit) << (4u * word);
+    if (tie_limit > limit) {
+      tie_mask |= bytes_below(four, tie_limit) << (4u * word);
+    }
+  }
+  let to_newest = length - 1u - first;
+  let newest = select(0u, 1u << (to_newest % 32u), NEWEST == 1u && to_newest < 32u);
+  below_mask = select(below_mask & ~newest, below_mask | newest, newest_bin < limit);
+  tie_mask = select(tie_mask & ~newest, tie_mask | newest, newest_bin < tie_limit);
+  below_mask |= window_mask(first, sink_end, recent_start);
+  tie_mask &= ~below_mask;
+  let inside = ~bits_from(length - first);
+  return vec2<u32>(below_mask & inside, tie_mask & inside);
+}
+
+/// Writes the tokens of the mask `picks` to consecutive slots of the share, and skips slots outside
+/// of it. Slots before the share wrap around below zero, so one comparison finds them too.
+///
+/// A turn of the loop writes four tokens, because naga guards every turn with a counter.
+fn store_picks(first: u32, picks: u32, first_slot: u32, share: u32) {
+  var slot = first_slot;
+  for (var left = picks; left != 0u;) {
+    for (var i = 0u; i < 4u; i++) { // @unroll
+      if (left != 0u && slot < share) {
+        tokens[slot] = first + firstTrailingBit(left);
+      }
+      left &= left - 1u;
+      slot += 1u;
+    }
+  }
+}
+
+/// Joins the first `count` partials in `pool`: gives a quad of the sum, the last of which is
+/// (m, l, 0, 0).
+fn join_pool(quad: u32, count: u32) -> vec4f {
+  var m = NEG_LARGE;
   for (var i = 0u; i < MOST_JOINED; i++) { // @unroll
-    if (i < count) { peak = max(peak, bitcast<f32>(pool[i * PARTIAL_QUADS + HEAD_QUADS].x)); }
+    if (i < count) {
+      m = max(m, bitcast<f32>(pool[i * PARTIAL_QUADS + HEAD_QUADS].x));
+    }
   }
   var sum = vec4f(0.0);
   for (var i = 0u; i < MOST_JOINED; i++) { // @unroll
-    let of_partial = exp2(bitcast<f32>(pool[i * PARTIAL_QUADS + HEAD_QUADS].x) - peak);
-    if (i < count) { sum += bitcast<vec4f>(pool[i * PARTIAL_QUADS + quad]) * of_partial; }
+    let alpha = exp2(bitcast<f32>(pool[i * PARTIAL_QUADS + HEAD_QUADS].x) - m);
+    if (i < count) {
+      sum += bitcast<vec4f>(pool[i * PARTIAL_QUADS + quad]) * alpha;
+    }
   }
-  return select(sum, vec4f(peak, sum.yzw), quad == HEAD_QUADS);
+  return select(sum, vec4f(m, sum.yzw), quad == HEAD_QUADS);
 }
 
 // @shared store_partial
@@ -198,29 +415,39 @@ fn atomic_partial(at: u32) -> vec4f {
 // @end
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
-  @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_lanes: u32) {
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+  @builtin(subgroup_invocation_id) subgroup_lane: u32,
+  @builtin(subgroup_size) subgroup_lanes: u32,
+) {
   let list = wid.z * Q_HEADS + wid.y;
+  let lane = thread % LANES;
+  let row = thread / LANES;
+
+  // 1. Load all that has a known place, so that these loads are in flight together.
   let length = lengths[wid.z];
-  var counts: array<u32, ENTRIES>; // all of memory whose place is known, all loads in flight
-  for (var e = 0u; e < ENTRIES; e++) { // @unroll
-    counts[e] = list_state[HISTOGRAMS + list * BLOCKS * BINS + min(e * WORKGROUP + thread, BLOCKS * BINS - 1u)];
+  var counts: array<u32, THREAD_COUNTS>;
+  for (var i = 0u; i < THREAD_COUNTS; i++) { // @unroll
+    let at = min(i * WORKGROUP + thread, COUNTS - 1u);
+    counts[i] = list_state[HISTOGRAMS + list * COUNTS + at];
   }
-  var newest_bin = 0u;
+  var newest_distance = 0u;
   if (NEWEST == 1u) {
     for (var i = 0u; i < CODE_WORDS; i++) { // @unroll
       let at = list * CODE_WORDS + i;
-      newest_bin += countOneBits(list_state[NEWEST_CODES + at] ^ list_state[at]);
+      newest_distance += countOneBits(list_state[NEWEST_CODES + at] ^ list_state[at]);
     }
   }
-  let lane = thread % LANES;
-  let row = thread / LANES;
   var query: array<vec4f, PARTS>;
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    query[part] = q[list * HEAD_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+    let quad = q[list * HEAD_QUADS + row_quad(part, lane)];
+    query[part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
   }
-  let guess = (max((2u * wid.x + 1u) * (length / (2u * SPLITS)), WINDOW / 2u) - WINDOW / 2u + BLOCK / 2u) / BLOCK * BLOCK;
-  stage(list, guess, thread);
+  let guess = guess_start(wid.x, length);
+  stage_distances(list, guess, thread);
+
+  // 2. Find the threshold.
   // @shared windows
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
@@ -229,160 +456,159 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   // @end
   let attended = sink_end + picks_wanted + length - recent_start;
   let share = (attended + SPLITS - 1u) / SPLITS;
-  let begin = min(wid.x * share, attended); // ranks [begin, end) of the list, in the order of tokens
+  let begin = min(wid.x * share, attended); // the share is places [begin, end) of the list
   let end = min(begin + share, attended);
-  newest_bin = select(BINS, newest_bin, NEWEST == 1u && recent_start == length && sink_end < length);
-  for (var e = 0u; e < ENTRIES; e++) { // @unroll
-    let at = e * WORKGROUP + thread;
-    let is_newest = at % BINS == newest_bin && at / BINS == (length - 1u) / BLOCK;
-    if (at < BLOCKS * BINS) { histograms[at] = select(0u, counts[e], at / BINS * BLOCK < length) + u32(is_newest); }
+  // In a window the newest token needs no distance, and no bin may count it.
+  let newest_is_middle = NEWEST == 1u && recent_start == length && sink_end < length;
+  let newest_bin = select(BINS, newest_distance, newest_is_middle);
+  for (var i = 0u; i < THREAD_COUNTS; i++) { // @unroll
+    let at = i * WORKGROUP + thread;
+    if (at < COUNTS) {
+      histograms[at] = complete_count(at, counts[i], newest_bin, length);
+    }
   }
   workgroupBarrier();
-  // The cut: the first bin up to which there are k tokens, or the last. Each subgroup finds it: no barrier.
-  var mine = array<u32, LANE_BINS>();
-  var below = 0u;
-  for (var b = 0u; b < LANE_BINS; b++) { // @unroll
-    for (var block = 0u; block < BLOCKS; block++) { // @unroll
-      mine[b] += histograms[block * BINS + min(subgroup_lane * LANE_BINS + b, BITS)];
-    }
-    below += mine[b];
-  }
-  below = subgroupExclusiveAdd(below);
-  var cut = vec2<u32>(0u); // its bin, and the tokens before it
-  for (var b = 0u; b < LANE_BINS; b++) { // @unroll
-    below += mine[b];
-    if (subgroup_lane * LANE_BINS + b < BITS && below < picks_wanted) { cut = vec2<u32>(cut.x + 1u, below); }
-  }
-  cut = vec2<u32>(subgroupAdd(cut.x), subgroupMax(cut.y));
-  let ties = picks_wanted - cut.y;
-  var here = vec2<u32>(0u); // of a block: nearer than the cut, or in a window; at the cut
+  let found = find_threshold(subgroup_lane, picks_wanted);
+  let threshold = found.x;
+  let ties = picks_wanted - found.y; // ties that are picks
+
+  // 3. Place the share. Thread i counts block i.
+  var block_counts = vec2<u32>(0u);
   if (thread < BLOCKS) {
-    for (var bin = 0u; bin < BITS; bin++) { // @unroll
-      here.x += select(0u, histograms[thread * BINS + bin], bin < cut.x);
-    }
-    let first = min(thread * BLOCK, length);
-    let after = min(first + BLOCK, length);
-    here.x += max(min(after, sink_end), first) - first + after - clamp(recent_start, first, after);
-    here.y = histograms[thread * BINS + cut.x];
+    block_counts = count_block(thread, threshold, length, sink_end, recent_start);
   }
-  let before_block = scan(here, 0u, thread, subgroup_lane, subgroup_lanes).xy;
-  let rank = before_block.x + min(before_block.y, ties);
-  let next = before_block.x + here.x + min(before_block.y + here.y, ties);
-  if (rank <= begin && begin < next) { range[0] = thread * BLOCK; range[2] = rank; }
-  if (begin < end && rank < end && end <= next) { range[1] = (thread + 1u) * BLOCK; }
-  if (before_block.y <= ties && ties < before_block.y + here.y) { last_tie = vec2<u32>(BLOCKS - thread, ties - before_block.y); }
-  let blocks = workgroupUniformLoad(&range);
-  // Compact: bit i is token first + i. Of what ties, all before the block of the last tie taken are
-  // picks, and none behind it: only there do two limits matter.
+  let before_block = scan_by_turns(block_counts, 0u, thread, subgroup_lane, subgroup_lanes).xy;
+  place_share(thread, block_counts, before_block, ties, begin, end);
+  let range = workgroupUniformLoad(&share_range);
+  let split_block = BLOCKS - split_ties.x;
+  let split_count = split_ties.y;
+
+  // 4. Compact.
   var staged = guess;
-  var before_window = vec2<u32>(blocks[2] - begin, 0u);
-  for (var window = blocks[0]; window < blocks[1]; window += WINDOW) {
-    if (window < staged || min(window + WINDOW, blocks[1]) > staged + AHEAD * WINDOW) {
-      staged = window;
-      stage(list, staged, thread);
+  // Slot of the next token below the threshold, and the ties of the split block so far. The first
+  // may wrap around below zero.
+  var before_span = vec2<u32>(range[2] - begin, 0u);
+  for (var span = range[0]; span < range[1]; span += SPAN) {
+    if (span < staged || min(span + SPAN, range[1]) > staged + AHEAD * SPAN) {
+      staged = span;
+      stage_distances(list, staged, thread);
       workgroupBarrier();
     }
-    let first = window + thread * 32u;
-    var marked = vec2<u32>(0u); // picks, and tokens of which the first are picks
-    if (first < min(blocks[1], length)) {
-      let limit = cut.x + u32(first / BLOCK < BLOCKS - last_tie.x);
-      let tie_limit = limit + u32(first / BLOCK == BLOCKS - last_tie.x);
-      for (var word = 0u; word < WORDS; word++) { // @unroll
-        let four = pool[(first - staged) / 16u + word / 4u][word % 4u];
-        marked.x |= marks(four, limit) << (4u * word);
-        if (tie_limit > limit) { marked.y |= marks(four, tie_limit) << (4u * word); }
-      }
-      let newest = vec2<u32>(select(0u, 1u << ((length - 1u - first) % 32u), NEWEST == 1u && length - 1u - first < 32u));
-      marked = select(marked & ~newest, marked | newest, vec2<u32>(newest_bin) < vec2<u32>(limit, tie_limit));
-      marked.x |= ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
-      marked = vec2<u32>(marked.x, marked.y & ~marked.x) & vec2<u32>(~bits_from(length - first));
+    let first = span + thread * 32u;
+    var masks = vec2<u32>(0u);
+    if (first < min(range[1], length)) {
+      masks = match_staged(
+        first,
+        staged,
+        threshold,
+        split_block,
+        newest_bin,
+        length,
+        sink_end,
+        recent_start,
+      );
     }
-    let scanned = scan(countOneBits(marked), 1u + (window - blocks[0]) / WINDOW, thread, subgroup_lane, subgroup_lanes);
-    let before = before_window + scanned.xy;
-    before_window += scanned.zw;
-    var equal = select(marked.y, 0u, before.y >= last_tie.y);
-    for (; before.y + countOneBits(equal) > last_tie.y && equal != 0u;) { equal &= ~(1u << firstLeadingBit(equal)); }
-    var slot = before.x + min(before.y, last_tie.y);
-    for (var picks = marked.x | equal; picks != 0u;) {
-      for (var i = 0u; i < FEW; i++) { // @unroll
-        if (picks != 0u && slot < end - begin) { tokens[slot] = first + firstTrailingBit(picks); }
-        picks &= picks - 1u;
-        slot += 1u;
-      }
-    }
+    let turn = 1u + (span - range[0]) / SPAN;
+    let sums = scan_by_turns(countOneBits(masks), turn, thread, subgroup_lane, subgroup_lanes);
+    let before = before_span + sums.xy;
+    before_span += sums.zw;
+    let ties_before = min(before.y, split_count);
+    let picks = masks.x | first_bits(masks.y, split_count - ties_before);
+    store_picks(first, picks, before.x + ties_before, end - begin);
   }
   workgroupBarrier();
-  var highest = NEG_LARGE;
-  var weight = 0.0;
-  var total = array<vec4f, PARTS>();
+
+  // 5. Attend. Past the end of the share the last row repeats; its logit is masked.
+  var m = NEG_LARGE;
+  var l = 0.0;
+  var acc = array<vec4f, PARTS>();
   let lane_base = list / GROUP * CAPACITY * ROW_LOADS + lane;
   for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
-    var k: array<vec4<u32>, LOADS>; // past the end the last row repeats
-    var v: array<vec4<u32>, LOADS>;
+    var loaded_k: array<vec4<u32>, LOADS>;
+    var loaded_v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
-      k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
-      v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      let at = lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES;
+      loaded_k[load] = keys[at];
+      loaded_v[load] = values[at];
     }
     var logits = array<f32, TOKENS>();
-    var peak = highest;
+    var m_new = m;
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        logits[t] += dot(widen(k[t * CHUNKS + part / QUADS], part % QUADS), query[part]);
+        let k = widen(loaded_k[t * CHUNKS + part / QUADS], part % QUADS);
+        logits[t] += dot(k, query[part]);
       }
-      for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
+      for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
         logits[t] += subgroupShuffleXor(logits[t], 1u << step);
       }
       logits[t] = select(2.0 * NEG_LARGE, logits[t], tile + t * ROWS + row < end);
-      peak = max(peak, logits[t]);
+      m_new = max(m_new, logits[t]);
     }
-    let fade = exp2(highest - peak);
-    highest = peak;
-    weight *= fade;
+    let alpha = exp2(m - m_new);
+    m = m_new;
+    l *= alpha;
+    var p: array<f32, TOKENS>;
     for (var t = 0u; t < TOKENS; t++) { // @unroll
-      logits[t] = exp2(logits[t] - peak);
-      weight += logits[t];
+      p[t] = exp2(logits[t] - m_new);
+      l += p[t];
     }
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      total[part] *= fade;
+      acc[part] *= alpha;
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        total[part] += logits[t] * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+        acc[part] += p[t] * widen(loaded_v[t * CHUNKS + part / QUADS], part % QUADS);
       }
     }
   }
+
+  // 6. Join the row groups.
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    pool[row * PARTIAL_QUADS + ((part / QUADS) * LANES + lane) * QUADS + part % QUADS] = bitcast<vec4<u32>>(total[part]);
+    pool[row * PARTIAL_QUADS + row_quad(part, lane)] = bitcast<vec4<u32>>(acc[part]);
   }
-  pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(highest, weight, 0.0, 0.0));
+  pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(m, l, 0.0, 0.0));
   workgroupBarrier();
   if (thread < PARTIAL_QUADS) {
-    store_partial(list * LIST_QUADS + wid.x * PARTIAL_QUADS + thread, joined(thread, ROWS));
+    let at = list * LIST_QUADS + wid.x * PARTIAL_QUADS + thread;
+    store_partial(at, join_pool(thread, ROWS));
   }
   if (HAND_OVER == 0u) {
     return;
   }
-  storageBarrier(); // the last workgroup of the list joins the splits, and leaves the counter at zero
-  if (thread == 0u) { arrived = atomicAdd(&hand_over.arrivals[list], 1u) + 1u; }
-  if (workgroupUniformLoad(&arrived) < SPLITS) { return; }
+
+  // 7. Join the splits in the last workgroup to arrive, which leaves the counter at zero.
   storageBarrier();
-  if (thread == 0u) { atomicStore(&hand_over.arrivals[list], 0u); }
-  let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E; // joins like a split that attended a row of zeros
+  if (thread == 0u) {
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+  }
+  if (workgroupUniformLoad(&is_last) == 0u) {
+    return;
+  }
+  storageBarrier();
+  if (thread == 0u) {
+    atomicStore(&hand_over.arrivals[list], 0u);
+  }
+  let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E;
   if (HAND_OVER == 2u) {
-    for (var e = 0u; e < PARTIAL_LOADS; e++) { // @unroll
-      let at = min(e * WORKGROUP + thread, SPLITS * PARTIAL_QUADS - 1u);
+    for (var i = 0u; i < THREAD_QUADS; i++) { // @unroll
+      let at = min(i * WORKGROUP + thread, SPLIT_QUADS - 1u);
       pool[at] = bitcast<vec4<u32>>(atomic_partial(list * LIST_QUADS + at));
     }
   } else {
-    for (var e = 0u; e < PARTIAL_LOADS; e++) { // @unroll
-      let at = min(e * WORKGROUP + thread, SPLITS * PARTIAL_QUADS - 1u);
+    for (var i = 0u; i < THREAD_QUADS; i++) { // @unroll
+      let at = min(i * WORKGROUP + thread, SPLIT_QUADS - 1u);
       pool[at] = bitcast<vec4<u32>>(hand_over.partials[list * LIST_QUADS + at]);
     }
   }
-  let of_sink = select(vec4f(0.0), vec4f(sink, f32(sink > NEG_LARGE), 0.0, 0.0), thread == HEAD_QUADS);
-  if (thread < PARTIAL_QUADS) { pool[SPLITS * PARTIAL_QUADS + thread] = bitcast<vec4<u32>>(of_sink); }
+  // The sink logit joins like one more split, which attended a row of zeros.
+  let sink_stats = vec4f(sink, f32(sink > NEG_LARGE), 0.0, 0.0);
+  if (thread < PARTIAL_QUADS) {
+    let quad = select(vec4f(0.0), sink_stats, thread == HEAD_QUADS);
+    pool[SPLIT_QUADS + thread] = bitcast<vec4<u32>>(quad);
+  }
   workgroupBarrier();
   if (thread < HEAD_QUADS) {
-    let weights = joined(HEAD_QUADS, SPLITS + 1u).y;
-    out[list * HEAD_QUADS + thread] = select(joined(thread, SPLITS + 1u) / weights, vec4f(0.0), weights == 0.0);
+    let l_all = join_pool(HEAD_QUADS, SPLITS + 1u).y;
+    let normalized = join_pool(thread, SPLITS + 1u) / l_all;
+    out[list * HEAD_QUADS + thread] = select(normalized, vec4f(0.0), l_all == 0.0);
   }
 }

@@ -1,16 +1,35 @@
-// Select, gathered attention and merge in one dispatch, for lists that query heads share.
+// select_gather_group.wgsl: select, attend and join lists that a group's query heads share.
 //
-// Dispatch (SPLITS, code heads, batch): every workgroup finds the cut of its list from the totals
-// that the score left (see encode_score_group.wgsl), then, from two ranks of every block, the blocks
-// with its equal share of the list; it compacts its tokens into workgroup memory and attends them for
-// all heads. Whoever joins the partials of a list zeroes its totals; HAND_OVER says who that is:
-//   0  a dispatch of its own (merge/join_splits.wgsl): all that WGSL guarantees;
-//   1  the last workgroup to arrive, over plain memory: nobody waits and no dispatch is paid, but
-//      storageBarrier() has to order memory for the whole device, as naga's SPIR-V makes it;
-//   2  the same over atomics, which devices keep coherent though WGSL does not order them.
-// The list: windows, tokens nearer than the cut and the first at it (ties: lower index). The newest
-// token is in neither ranks nor distances.
-// Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES. Logits are in log2 units.
+// This is select_gather.wgsl, plus QUERIES_PER_LIST query heads that attend each loaded row.
+// Distances are sums over these heads, which makes too many bins to add up here. So the score
+// leaves ranks in place of histograms (encode_score_group.wgsl): entry d of a block's row of ranks
+// is the number of its middle tokens at distance d or less.
+//
+// Dispatch (SPLITS, code heads, batch): a workgroup attends an equal share of one list.
+//
+// A list holds the sink, the recent window, and the picks between them: all middle tokens whose
+// distance is below the threshold, and the first of those at the threshold (the ties). Lists are in
+// the order of tokens. Distances and ranks lack the newest token; step 1 computes its distance.
+// Logits are in log2 units. Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES.
+//
+// 1. Load the ranks of all blocks together (the totals), the queries, and the codes of the queries
+//    and of the newest token.
+// 2. Find the threshold: the first distance up to which the totals count enough tokens.
+// 3. Place the share: count the picks of every block from two of its ranks, and find the blocks
+//    that hold the share.
+// 4. Compact: load the distances of these blocks span by span, compare them with the threshold, and
+//    write the tokens of the share to workgroup memory.
+// 5. Attend: each group of LANES threads loads rows of its own and keeps a running softmax per
+//    query head.
+// 6. Join the row groups into the partials of this split, TOGETHER heads at a time.
+// 7. Join the splits in the last workgroup of the list, which also leaves the totals at zero.
+//
+// HAND_OVER says where the splits are joined:
+//   0  In a second dispatch, merge/join_splits.wgsl. WGSL guarantees no more than this.
+//   1  In the last workgroup to arrive, over plain memory. No workgroup waits for another. The
+//      device must order all of its memory at storageBarrier(), as it does for naga's SPIR-V.
+//   2  In the last workgroup to arrive, over atomics. Devices keep these coherent, though WGSL does
+//      not order them.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -34,13 +53,17 @@ const TOGETHER: u32 = 1u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
-const LAST = BITS * QUERIES_PER_LIST; // the largest distance
+const LAST = BITS * QUERIES_PER_LIST; // the last bin, which is the largest distance
 const BINS = LAST + 1u;
-const BIN_TURNS = (BINS + WORKGROUP - 1u) / WORKGROUP;
+const BIN_TURNS = (BINS + WORKGROUP - 1u) / WORKGROUP; // bins per thread
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
+const RANK_WORDS = (BINS + 1u) / 2u; // of a block's row of ranks, two to a word
+const QUERY_WORDS = LAST / 32u; // of the codes of a list's queries
+const CODE_WORDS = BITS / 32u;
+const DISTANCE_BITS = 8u * DISTANCE_BYTES;
 const PER_WORD = 4u / DISTANCE_BYTES; // distances in a word
-const PER_LOAD = 4u * PER_WORD;
-const DISTANCE_LOADS = 32u / PER_LOAD; // of the 32 distances that a thread looks at
+const PER_LOAD = 4u * PER_WORD; // distances in a 16-byte load
+const SPAN = WORKGROUP * 32u; // tokens that the workgroup looks at together
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
 // @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
@@ -52,8 +75,6 @@ const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
-const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
-const PIECES = TOKENS * PARTS; // vec4f of a tile per thread
 const JOIN_TURNS = (QUERIES_PER_LIST + TOGETHER - 1u) / TOGETHER;
 const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
 const LISTS = BATCH * CODE_HEADS;
@@ -67,9 +88,6 @@ const ALL_QUADS = LISTS * LIST_QUADS;
 const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
 const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 // @end
-const QUERY_WORDS = LAST / 32u; // of the codes of a list's queries
-const WORDS = BITS / 32u;
-const RANK_WORDS = (BINS + 1u) / 2u; // of a row
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -85,11 +103,11 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(7) var<storage, read_write> hand_over: HandOver;
 @group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
 
-/// What the score leaves of each list, see layout.ts.
+/// What the score leaves for each list, see layout.ts.
 struct ListState {
   query_codes: array<u32, LISTS * QUERY_WORDS>,
-  newest_codes: array<u32, LISTS * WORDS>,
-  rank_totals: array<atomic<u32>, LISTS * BINS>, // zero again after the step
+  newest_codes: array<u32, LISTS * CODE_WORDS>,
+  rank_totals: array<atomic<u32>, LISTS * BINS>, // zero between steps
   block_ranks: array<u32, LISTS * BLOCKS * RANK_WORDS>,
 }
 
@@ -105,14 +123,15 @@ struct HandOver {
 }
 // @end
 
-
 var<workgroup> newest_distance: atomic<u32>;
-var<workgroup> cut: u32; // its bin
-var<workgroup> range: array<u32, 4>; // first block of this share, end of its last; nearer tokens before, those at the cut
+var<workgroup> threshold_bin: u32;
+// Of the blocks that hold the share: the first, the end, and the tokens before them that are below
+// the threshold or in a window, and the ties before them.
+var<workgroup> share_range: array<u32, 4>;
 var<workgroup> subtotals: array<vec2<u32>, MOST_SUBGROUPS>;
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
-var<workgroup> scratch: array<vec4f, TOGETHER * ROWS * HEAD_QUADS>;
-var<workgroup> stats: array<vec2f, TOGETHER * ROWS>;
+var<workgroup> row_acc: array<vec4f, TOGETHER * ROWS * HEAD_QUADS>;
+var<workgroup> row_stats: array<vec2f, TOGETHER * ROWS>; // m, l
 var<workgroup> is_last: u32;
 
 // @shared widen
@@ -138,16 +157,150 @@ fn bits_from(count: u32) -> u32 {
 }
 // @end
 
-/// Sums of `value` over the threads before this one, and over all.
-fn scan(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
+// @shared window_tokens
+/// The number of tokens of [first, after) that lie in the sink or the recent window.
+fn window_tokens(first: u32, after: u32, sink_end: u32, recent_start: u32) -> u32 {
+  let in_sink = max(min(after, sink_end), first) - first;
+  return in_sink + after - clamp(recent_start, first, after);
+}
+
+/// The same of the 32 tokens from `first` on as a mask: bit i is token first + i. Tokens at the
+/// length and past it count as recent.
+fn window_mask(first: u32, sink_end: u32, recent_start: u32) -> u32 {
+  let in_sink = ~bits_from(max(first, sink_end) - first);
+  return in_sink | bits_from(max(first, recent_start) - first);
+}
+// @end
+
+// @shared first_bits
+/// The lowest `count` of the bits that are set in `mask`, or all if there are fewer.
+fn first_bits(mask: u32, count: u32) -> u32 {
+  var kept = select(mask, 0u, count == 0u);
+  for (; countOneBits(kept) > count;) {
+    kept &= ~(1u << firstLeadingBit(kept));
+  }
+  return kept;
+}
+// @end
+
+// @shared row_quad
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+}
+// @end
+
+/// Sums of `value` over the threads before this one (xy) and over all threads (zw).
+fn scan_pair(value: vec2<u32>, thread: u32, lane: u32, lanes: u32) -> vec4<u32> {
   var sums = vec4<u32>(subgroupExclusiveAdd(value), vec2<u32>(0u));
   workgroupBarrier();
-  if (lane == lanes - 1u) { subtotals[thread / lanes] = sums.xy + value; }
+  if (lane == lanes - 1u) {
+    subtotals[thread / lanes] = sums.xy + value;
+  }
   workgroupBarrier();
   for (var s = 0u; s < MOST_SUBGROUPS; s++) { // @unroll
-    sums += vec4<u32>(select(vec2<u32>(0u), subtotals[s], s < thread / lanes), subtotals[s]);
+    let before = select(vec2<u32>(0u), subtotals[s], s < thread / lanes);
+    sums += vec4<u32>(before, subtotals[s]);
   }
   return sums;
+}
+
+/// Whether `bin` is the threshold: the first bin up to which there are `picks_wanted` tokens, or
+/// the last bin if there are fewer. `totals` are the tokens up to the bin before (x; anything for
+/// the first bin) and up to this one (y).
+///
+/// The totals lack the newest token. With it there may be enough tokens below the threshold
+/// already; then no tie is a pick.
+fn is_threshold(bin: u32, totals: vec2<u32>, picks_wanted: u32) -> bool {
+  let too_few_before = totals.x < picks_wanted || bin == 0u;
+  let enough = totals.y >= picks_wanted || bin == LAST;
+  return bin < BINS && too_few_before && enough;
+}
+
+/// Rank `distance` out of the word that holds it.
+fn rank_in(word: u32, distance: u32) -> u32 {
+  return (word >> (16u * (distance % 2u))) & 0xffffu;
+}
+
+/// The number of a block's tokens below the threshold or in a window (x), and of its ties (y).
+fn count_ranked_block(
+  list: u32,
+  block: u32,
+  threshold: u32,
+  newest_bin: u32,
+  length: u32,
+  sink_end: u32,
+  recent_start: u32,
+) -> vec2<u32> {
+  let ranks = (list * BLOCKS + block) * RANK_WORDS;
+  let before = max(threshold, 1u) - 1u;
+  let word_before = list_state.block_ranks[ranks + before / 2u];
+  let word = list_state.block_ranks[ranks + threshold / 2u];
+  var below = select(0u, rank_in(word_before, before), threshold > 0u);
+  var tied = rank_in(word, threshold) - below;
+  let has_newest = (length - 1u) / BLOCK == block;
+  below += u32(has_newest && newest_bin < threshold);
+  tied += u32(has_newest && newest_bin == threshold);
+  let first = block * BLOCK;
+  let after = min(first + BLOCK, length);
+  below += window_tokens(first, after, sink_end, recent_start);
+  return vec2<u32>(below, tied);
+}
+
+/// Notes the block if the share, places [begin, end) of the list, begins or ends in it.
+/// count_ranked_block() gives `counts`; `before` is their sum over all earlier blocks. Over all
+/// blocks, `ties` ties are picks.
+fn place_ranked_share(
+  block: u32,
+  counts: vec2<u32>,
+  before: vec2<u32>,
+  ties: u32,
+  begin: u32,
+  end: u32,
+) {
+  let place = before.x + min(before.y, ties);
+  let next = before.x + counts.x + min(before.y + counts.y, ties);
+  if (place <= begin && begin < next) {
+    share_range[0] = block;
+    share_range[2] = before.x;
+    share_range[3] = before.y;
+  }
+  if (begin < end && place < end && end <= next) {
+    share_range[1] = block + 1u;
+  }
+}
+
+/// Loads the distances of 32 tokens and gives two masks, bit i for token first + i: the tokens
+/// below the threshold or in a window (x), and the ties (y).
+fn match_loaded(
+  list: u32,
+  first: u32,
+  threshold: u32,
+  newest_bin: u32,
+  length: u32,
+  sink_end: u32,
+  recent_start: u32,
+) -> vec2<u32> {
+  var below_mask = 0u;
+  var tie_mask = 0u;
+  for (var load = 0u; load < 32u / PER_LOAD; load++) { // @unroll
+    let token = min(first + load * PER_LOAD, CAPACITY - PER_LOAD);
+    let packed = distances[(list * CAPACITY + token) / PER_LOAD];
+    for (var i = 0u; i < PER_LOAD; i++) { // @unroll
+      let shift = i % PER_WORD * DISTANCE_BITS;
+      let distance = extractBits(packed[i / PER_WORD], shift, DISTANCE_BITS);
+      below_mask |= u32(distance < threshold) << (load * PER_LOAD + i);
+      tie_mask |= u32(distance == threshold) << (load * PER_LOAD + i);
+    }
+  }
+  // The newest token has no distance in memory.
+  let to_newest = length - 1u - first;
+  let newest = select(0u, 1u << (to_newest % 32u), to_newest < 32u);
+  below_mask = (below_mask & ~newest) | (newest * u32(newest_bin < threshold));
+  tie_mask = (tie_mask & ~newest) | (newest * u32(newest_bin == threshold));
+  let windows = window_mask(first, sink_end, recent_start);
+  let inside = ~bits_from(max(first, length) - first);
+  return vec2<u32>(below_mask | windows, tie_mask & ~windows) & vec2<u32>(inside);
 }
 
 // @shared store_partial
@@ -226,35 +379,41 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
 // @end
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) thread: u32,
-  @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_lanes: u32) {
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+  @builtin(subgroup_invocation_id) subgroup_lane: u32,
+  @builtin(subgroup_size) subgroup_lanes: u32,
+) {
   let list = wid.z * CODE_HEADS + wid.y;
   let first_head = list * QUERIES_PER_LIST;
   let lane = thread % LANES;
   let row = thread / LANES;
-  // The totals up to a bin and up to the one before it, and all else that is known where it lies.
-  var totals: array<vec2<u32>, BIN_TURNS>;
+
+  // 1. Load all that has a known place, so that these loads are in flight together.
+  var totals: array<vec2<u32>, BIN_TURNS>; // up to the bin before, up to the bin
   for (var i = 0u; i < BIN_TURNS; i++) { // @unroll
     let bin = min(i * WORKGROUP + thread, LAST);
     totals[i].y = atomicLoad(&list_state.rank_totals[list * BINS + bin]);
     totals[i].x = atomicLoad(&list_state.rank_totals[list * BINS + max(bin, 1u) - 1u]);
   }
   if (thread < QUERY_WORDS) {
-    let of_query = list_state.query_codes[list * QUERY_WORDS + thread];
-    let of_newest = list_state.newest_codes[list * WORDS + thread % WORDS];
-    atomicAdd(&newest_distance, countOneBits(of_query ^ of_newest));
+    let query_code = list_state.query_codes[list * QUERY_WORDS + thread];
+    let newest_code = list_state.newest_codes[list * CODE_WORDS + thread % CODE_WORDS];
+    atomicAdd(&newest_distance, countOneBits(query_code ^ newest_code));
   }
   let length = lengths[wid.z];
   var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var highest: array<f32, QUERIES_PER_LIST>;
+  var m: array<f32, QUERIES_PER_LIST>;
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    highest[h] = NEG_LARGE;
+    m[h] = NEG_LARGE;
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
+      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
     }
   }
-  // This workgroup's share of the list: ranks [begin, end) in the order of tokens.
+
+  // 2. Find the threshold.
   // @shared windows
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
@@ -263,141 +422,148 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   // @end
   let in_windows = sink_end + length - recent_start;
   let share = (in_windows + picks_wanted + SPLITS - 1u) / SPLITS;
+  // The share is places [begin, end) of the list.
   let begin = min(wid.x * share, in_windows + picks_wanted);
   let end = min(begin + share, in_windows + picks_wanted);
-  // The cut: the first bin up to which there are k tokens, or the last. The totals lack the newest
-  // token: with it there may be k below the cut already, and then none at it is taken.
   for (var i = 0u; i < BIN_TURNS; i++) { // @unroll
-    let bin = i * WORKGROUP + thread;
-    if (bin < BINS && (totals[i].x < picks_wanted || bin == 0u) && (totals[i].y >= picks_wanted || bin == LAST)) { cut = bin; }
+    if (is_threshold(i * WORKGROUP + thread, totals[i], picks_wanted)) {
+      threshold_bin = i * WORKGROUP + thread;
+    }
   }
   workgroupBarrier();
-  let newest_bin = select(BINS, atomicLoad(&newest_distance), recent_start == length && sink_end < length);
-  let cut_bin = cut;
-  // The blocks that hold this share's picks.
-  var here = vec2<u32>(0u); // nearer than the cut, or in a window; at the cut
+  let threshold = threshold_bin;
+  // In a window the newest token needs no distance, and no bin may count it.
+  let newest_is_middle = recent_start == length && sink_end < length;
+  let newest_bin = select(BINS, atomicLoad(&newest_distance), newest_is_middle);
+
+  // 3. Place the share. Thread i counts block i.
+  var block_counts = vec2<u32>(0u);
   if (thread < BLOCKS && thread * BLOCK < length) {
-    let ranks = (list * BLOCKS + thread) * RANK_WORDS; // two to a word
-    let nearer_word = list_state.block_ranks[ranks + (max(cut_bin, 1u) - 1u) / 2u];
-    let upto = (list_state.block_ranks[ranks + cut_bin / 2u] >> (16u * (cut_bin % 2u))) & 0xffffu;
-    here.x = select(0u, (nearer_word >> (16u * ((cut_bin + 1u) % 2u))) & 0xffffu, cut_bin > 0u);
-    here.y = upto - here.x;
-    here += vec2<u32>(u32(newest_bin < cut_bin), u32(newest_bin == cut_bin)) * u32((length - 1u) / BLOCK == thread);
-    let first = thread * BLOCK;
-    let after = min(first + BLOCK, length);
-    here.x += max(min(after, sink_end), first) - first + after - clamp(recent_start, first, after);
+    block_counts = count_ranked_block(
+      list,
+      thread,
+      threshold,
+      newest_bin,
+      length,
+      sink_end,
+      recent_start,
+    );
   }
-  let placed = scan(here, thread, subgroup_lane, subgroup_lanes);
-  let ties = picks_wanted - min(placed.z - in_windows, picks_wanted);
-  let rank = placed.x + min(placed.y, ties);
-  let next = placed.x + here.x + min(placed.y + here.y, ties);
-  if (rank <= begin && begin < next) { range[0] = thread; range[2] = placed.x; range[3] = placed.y; }
-  if (begin < end && rank < end && end <= next) { range[1] = thread + 1u; }
-  let blocks = workgroupUniformLoad(&range);
-  // Compact: bit i is token first + i.
-  var before_window = vec2<u32>(blocks[2], blocks[3]);
-  for (var window = blocks[0] * BLOCK; window < blocks[1] * BLOCK; window += WORKGROUP * 32u) {
-    let first = window + thread * 32u;
-    var marked = vec2<u32>(0u); // nearer than the cut, at it
-    for (var load = 0u; load < DISTANCE_LOADS; load++) { // @unroll
-      let packed = distances[(list * CAPACITY + min(first + load * PER_LOAD, CAPACITY - PER_LOAD)) / PER_LOAD];
-      for (var i = 0u; i < PER_LOAD; i++) { // @unroll
-        let distance = extractBits(packed[i / PER_WORD], i % PER_WORD * 8u * DISTANCE_BYTES, 8u * DISTANCE_BYTES);
-        marked |= vec2<u32>(u32(distance < cut_bin), u32(distance == cut_bin)) << vec2<u32>(load * PER_LOAD + i);
+  let block_sums = scan_pair(block_counts, thread, subgroup_lane, subgroup_lanes);
+  let nearer = block_sums.z - in_windows; // middle tokens below the threshold
+  let ties = picks_wanted - min(nearer, picks_wanted); // ties that are picks
+  place_ranked_share(thread, block_counts, block_sums.xy, ties, begin, end);
+  let range = workgroupUniformLoad(&share_range);
+
+  // 4. Compact.
+  var before_span = vec2<u32>(range[2], range[3]); // below the threshold or in a window, ties
+  for (var span = range[0] * BLOCK; span < range[1] * BLOCK; span += SPAN) {
+    let first = span + thread * 32u;
+    let masks = match_loaded(
+      list,
+      first,
+      threshold,
+      newest_bin,
+      length,
+      sink_end,
+      recent_start,
+    );
+    let sums = scan_pair(countOneBits(masks), thread, subgroup_lane, subgroup_lanes);
+    let before = before_span + sums.xy;
+    before_span += sums.zw;
+    let ties_before = min(before.y, ties);
+    // Slots before the share wrap around below zero, so one comparison finds them too.
+    var slot = before.x + ties_before - begin;
+    var picks = masks.x | first_bits(masks.y, ties - ties_before);
+    for (; picks != 0u; picks &= picks - 1u) {
+      if (slot < end - begin) {
+        tokens[slot] = first + firstTrailingBit(picks);
       }
-    }
-    let newest = select(0u, 1u << ((length - 1u - first) % 32u), length - 1u - first < 32u);
-    marked = (marked & vec2<u32>(~newest)) | (newest * vec2<u32>(u32(newest_bin < cut_bin), u32(newest_bin == cut_bin)));
-    let inside = ~bits_from(max(first, length) - first);
-    let windows = ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
-    marked = (marked & vec2<u32>(inside, inside & ~windows)) | vec2<u32>(windows & inside, 0u);
-    let found = scan(countOneBits(marked), thread, subgroup_lane, subgroup_lanes);
-    let before = before_window + found.xy;
-    before_window += found.zw;
-    let most = ties - min(before.y, ties);
-    var equal = select(marked.y, 0u, most == 0u);
-    for (; countOneBits(equal) > most;) { equal &= ~(1u << firstLeadingBit(equal)); }
-    var slot = before.x + min(before.y, ties) - begin;
-    for (var picks = marked.x | equal; picks != 0u; picks &= picks - 1u) {
-      if (slot < end - begin) { tokens[slot] = first + firstTrailingBit(picks); }
       slot += 1u;
     }
   }
   workgroupBarrier();
-  var weight = array<f32, QUERIES_PER_LIST>();
-  var total = array<vec4f, QUERIES_PER_LIST * PARTS>();
+
+  // 5. Attend. Past the end of the share the last row repeats; its logit is masked.
+  var l = array<f32, QUERIES_PER_LIST>();
+  var acc = array<vec4f, QUERIES_PER_LIST * PARTS>();
   let lane_base = first_head / GROUP * CAPACITY * ROW_LOADS + lane;
   for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
-    var k: array<vec4<u32>, LOADS>; // past the end the last row repeats
-    var v: array<vec4<u32>, LOADS>;
+    var loaded_k: array<vec4<u32>, LOADS>;
+    var loaded_v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
-      k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
-      v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      let at = lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES;
+      loaded_k[load] = keys[at];
+      loaded_v[load] = values[at];
     }
     var logits = array<f32, TOKENS * QUERIES_PER_LIST>();
-    for (var i = 0u; i < PIECES; i++) { // @unroll
-      let piece = widen(k[i / QUADS], i % QUADS);
+    for (var i = 0u; i < TOKENS * PARTS; i++) { // @unroll
+      let k = widen(loaded_k[i / QUADS], i % QUADS);
       for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-        logits[i / PARTS * QUERIES_PER_LIST + h] += dot(piece, query[h * PARTS + i % PARTS]);
+        logits[i / PARTS * QUERIES_PER_LIST + h] += dot(k, query[h * PARTS + i % PARTS]);
       }
     }
+    var p: array<f32, TOKENS * QUERIES_PER_LIST>;
     for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-      var peak = highest[h];
+      var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let i = t * QUERIES_PER_LIST + h;
-        for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
+        for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
           logits[i] += subgroupShuffleXor(logits[i], 1u << step);
         }
         logits[i] = select(2.0 * NEG_LARGE, logits[i], tile + t * ROWS + row < end);
-        peak = max(peak, logits[i]);
+        m_new = max(m_new, logits[i]);
       }
-      let fade = exp2(highest[h] - peak);
-      highest[h] = peak;
-      weight[h] *= fade;
+      let alpha = exp2(m[h] - m_new);
+      m[h] = m_new;
+      l[h] *= alpha;
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        total[h * PARTS + part] *= fade;
+        acc[h * PARTS + part] *= alpha;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        logits[t * QUERIES_PER_LIST + h] = exp2(logits[t * QUERIES_PER_LIST + h] - peak);
-        weight[h] += logits[t * QUERIES_PER_LIST + h];
+        let i = t * QUERIES_PER_LIST + h;
+        p[i] = exp2(logits[i] - m_new);
+        l[h] += p[i];
       }
     }
-    for (var i = 0u; i < PIECES; i++) { // @unroll
-      let piece = widen(v[i / QUADS], i % QUADS);
+    for (var i = 0u; i < TOKENS * PARTS; i++) { // @unroll
+      let v = widen(loaded_v[i / QUADS], i % QUADS);
       for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-        total[h * PARTS + i % PARTS] += logits[i / PARTS * QUERIES_PER_LIST + h] * piece;
+        acc[h * PARTS + i % PARTS] += p[i / PARTS * QUERIES_PER_LIST + h] * v;
       }
     }
   }
-  // Join the row groups into this split's partials.
+
+  // 6. Join the row groups.
   for (var turn = 0u; turn < JOIN_TURNS; turn++) { // @unroll
     for (var i = 0u; i < TOGETHER; i++) { // @unroll
       let h = min(turn * TOGETHER + i, QUERIES_PER_LIST - 1u);
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        scratch[(i * ROWS + row) * HEAD_QUADS + (part / QUADS * LANES + lane) * QUADS + part % QUADS] = total[h * PARTS + part];
+        row_acc[(i * ROWS + row) * HEAD_QUADS + row_quad(part, lane)] = acc[h * PARTS + part];
       }
-      stats[i * ROWS + row] = vec2f(highest[h], weight[h]);
+      row_stats[i * ROWS + row] = vec2f(m[h], l[h]);
     }
     workgroupBarrier();
-    for (var column = thread; column < min(TOGETHER, QUERIES_PER_LIST - turn * TOGETHER) * HEAD_QUADS; column += WORKGROUP) {
-      let i = column / HEAD_QUADS * ROWS;
-      var peak = NEG_LARGE;
+    let columns = min(TOGETHER, QUERIES_PER_LIST - turn * TOGETHER) * HEAD_QUADS;
+    for (var column = thread; column < columns; column += WORKGROUP) {
+      let first_row = column / HEAD_QUADS * ROWS;
+      var m_all = NEG_LARGE;
       for (var r = 0u; r < ROWS; r++) { // @unroll
-        peak = max(peak, stats[i + r].x);
+        m_all = max(m_all, row_stats[first_row + r].x);
       }
-      var denominator = 0.0;
-      var numerator = vec4f(0.0);
+      var l_all = 0.0;
+      var acc_all = vec4f(0.0);
       for (var r = 0u; r < ROWS; r++) { // @unroll
-        let scale = exp2(stats[i + r].x - peak);
-        denominator += stats[i + r].y * scale;
-        numerator += scratch[(i + r) * HEAD_QUADS + column % HEAD_QUADS] * scale;
+        let alpha = exp2(row_stats[first_row + r].x - m_all);
+        l_all += row_stats[first_row + r].y * alpha;
+        acc_all += row_acc[(first_row + r) * HEAD_QUADS + column % HEAD_QUADS] * alpha;
       }
       let h = turn * TOGETHER + column / HEAD_QUADS;
-      let slot = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
-      store_partial(slot + column % HEAD_QUADS, numerator);
+      let at = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
+      store_partial(at + column % HEAD_QUADS, acc_all);
       if (column % HEAD_QUADS == 0u) {
-        store_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
+        store_partial(at + HEAD_QUADS, vec4f(m_all, l_all, 0.0, 0.0));
       }
     }
     workgroupBarrier();
@@ -405,13 +571,22 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
   if (HAND_OVER == 0u) {
     return;
   }
-  // The last workgroup of the list joins the splits, and leaves totals and arrivals at zero.
+
+  // 7. Join the splits in the last workgroup to arrive, which leaves totals and counter at zero.
   storageBarrier();
-  if (thread == 0u) { is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u); }
-  if (workgroupUniformLoad(&is_last) == 0u) { return; }
+  if (thread == 0u) {
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+  }
+  if (workgroupUniformLoad(&is_last) == 0u) {
+    return;
+  }
   storageBarrier();
-  if (thread == 0u) { atomicStore(&hand_over.arrivals[list], 0u); }
-  for (var bin = thread; bin < BINS; bin += WORKGROUP) { atomicStore(&list_state.rank_totals[list * BINS + bin], 0u); }
+  if (thread == 0u) {
+    atomicStore(&hand_over.arrivals[list], 0u);
+  }
+  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
+    atomicStore(&list_state.rank_totals[list * BINS + bin], 0u);
+  }
   for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
     let head = first_head + column / HEAD_QUADS;
     let first = list * LIST_QUADS + column / HEAD_QUADS * SPLITS * PARTIAL_QUADS;

@@ -11,8 +11,6 @@ const DIFFERENT = [
   "code_place",
   "load_place",
   "main",
-  "marks",
-  "scan",
 ];
 
 /** Functions of a WGSL text: name, and text without comments and white space. */
