@@ -9,7 +9,6 @@ const FOLDER = new URL("../", import.meta.url);
 const DIFFERENT = [
   "bin_total",
   "code_place",
-  "load_place",
   "main",
   "marks",
   "scan",
