@@ -7,9 +7,6 @@ const FOLDER = new URL("../", import.meta.url);
 
 /** Functions that share a name and not yet a body. */
 const DIFFERENT = [
-  "bin_total",
-  "code_place",
-  "load_place",
   "main",
 ];
 

@@ -1,11 +1,18 @@
-// Key codes of a whole prompt: a learned map to bits, its layers chained in workgroup memory.
+// prompt.wgsl: codes of all keys of a prompt.
 //
-// Dispatch (tiles, code heads, batch): a workgroup encodes TILE tokens of one code head; tiles past
-// the sequence's end leave early. A thread makes OUT_COLUMNS outputs of several tokens at a time in
-// registers, so that each weight it loads serves all its tokens. A layer's outputs take the place
-// of its inputs once all threads are done reading. SiLU stands between layers; bit j of a code is 1
-// where output j of the last layer is above 0, packed LSB first.
-// Weights lie as [code heads][layer]: [in, out] row-major, then bias [out].
+// Dispatch (tiles, code heads, batch). A workgroup encodes TILE tokens of one code head. It ends at
+// once if its tile lies past the end of the sequence.
+//
+// 1. Load the keys of the tile into workgroup memory.
+// 2. Run the hidden layers. SiLU follows each of them.
+// 3. Run the last layer.
+// 4. Set bit j of a code if output j is above zero, and store the codes.
+//
+// A thread makes OUT_COLUMNS outputs of several tokens in registers, so that each weight it loads
+// serves all of its tokens. The outputs of a layer replace its inputs in workgroup memory, once all
+// threads have read these.
+//
+// token.wgsl describes the layout of a map and of a code.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
@@ -21,26 +28,26 @@ const TILE: u32 = 32u; // @param tokens of a workgroup
 const WORKGROUP: u32 = 128u; // @param
 
 const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
-const KEY_QUADS = KEY_WIDTH / 4u;
-const KEY_LOADS = HEAD_DIM / KEY_WIDTH;
-const MAP_WIDTH = 4u + 4u * u32(MAP_DTYPE != 0u); // values of a 16-byte load of weights
+const KEY_QUADS = KEY_WIDTH / 4u; // vec4f of a load
+const KEY_LOADS = HEAD_DIM / KEY_WIDTH; // loads of a key
+const MAP_WIDTH = 4u + 4u * u32(MAP_DTYPE != 0u); // weights of a 16-byte load
 const MAP_QUADS = MAP_WIDTH / 4u;
 const OUT_COLUMNS = 8u; // outputs of a thread per token: one load of f16 weights, two of f32
 const OUT_QUADS = OUT_COLUMNS / 4u;
 const OUT_LOADS = OUT_COLUMNS / MAP_WIDTH;
-const HIDDEN_GROUPS = MAP_HIDDEN / OUT_COLUMNS; // threads abreast over the outputs of a layer
+const HIDDEN_GROUPS = MAP_HIDDEN / OUT_COLUMNS; // threads that make the outputs of a token
 const CODE_GROUPS = BITS / OUT_COLUMNS;
 const HIDDEN_TOKENS = max(1u, TILE * HIDDEN_GROUPS / WORKGROUP); // tokens of a thread
 const CODE_TOKENS = max(1u, TILE * CODE_GROUPS / WORKGROUP);
-const HIDDEN_SUMS = HIDDEN_TOKENS * OUT_QUADS;
+const HIDDEN_SUMS = HIDDEN_TOKENS * OUT_QUADS; // vec4f of sums of a thread
 const CODE_SUMS = CODE_TOKENS * OUT_QUADS;
-const HIDDEN_NUMBERS = MAP_HIDDEN * u32(MAP_LAYERS > 1u);
-const STRIDE = max(HEAD_DIM, HIDDEN_NUMBERS) / 4u; // vec4f of a token's activations
-const LAST_INPUTS = HEAD_DIM * u32(MAP_LAYERS == 1u) + HIDDEN_NUMBERS;
-const MAP_NUMBERS = (HEAD_DIM + 1u) * HIDDEN_NUMBERS +
-  (max(MAP_LAYERS, 2u) - 2u) * (MAP_HIDDEN + 1u) * MAP_HIDDEN + (LAST_INPUTS + 1u) * BITS;
-const WORDS = BITS / 32u;
-const QUAD_ROWS = 4u; // weight rows that meet one vec4f of activations
+const HIDDEN = MAP_HIDDEN * u32(MAP_LAYERS > 1u); // 0 if there is no hidden layer
+const STRIDE = max(HEAD_DIM, HIDDEN) / 4u; // vec4f of a token's activations
+const LAST_INPUTS = HEAD_DIM * u32(MAP_LAYERS == 1u) + HIDDEN;
+const FIRST_SIZE = (HEAD_DIM + 1u) * HIDDEN; // numbers of the first layer, if there are more
+const MIDDLE_SIZE = (max(MAP_LAYERS, 2u) - 2u) * (MAP_HIDDEN + 1u) * MAP_HIDDEN;
+const MAP_NUMBERS = FIRST_SIZE + MIDDLE_SIZE + (LAST_INPUTS + 1u) * BITS;
+const WORDS = BITS / 32u; // of a code
 const WORD_PARTS = 32u / OUT_COLUMNS; // threads that make a word of code
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
@@ -50,27 +57,44 @@ const WORD_PARTS = 32u / OUT_COLUMNS; // threads that make a word of code
 
 var<workgroup> activations: array<vec4f, TILE * STRIDE>;
 
-/// Values 4*quad .. 4*quad+3 of a 16-byte load of dtype 0 f32, 1 f16, 2 bf16.
-fn widen_as(raw: vec4<u32>, quad: u32, dtype: u32) -> vec4f {
-  if (dtype == 0u) {
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (KV_DTYPE == 0u) {
     return bitcast<vec4f>(raw);
   }
   let pair = select(raw.xy, raw.zw, quad == 1u);
-  if (dtype == 1u) {
+  if (KV_DTYPE == 1u) {
     return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
   }
-  return bitcast<vec4f>(vec4<u32>(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
 }
+// @end
 
-/// Where a token's vec4f of activations lies: rotated by token, to spread a column over the banks.
+// @shared widen_map
+/// Weights 4 * quad .. 4 * quad + 3 of a 16-byte load of a map.
+fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (MAP_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+}
+// @end
+
+/// The place of a token's vec4f `quad` of activations. The token rotates it over the banks, since
+/// threads read the same quad of different tokens.
 fn place(token: u32, quad: u32) -> u32 {
   return token * STRIDE + (quad ^ (token % 8u));
 }
 
-/// Four of a thread's outputs' weights (or biases) in the row of the map that begins at `row`.
+/// Weights 4 * quad .. 4 * quad + 3 of a thread's outputs in a row of the map that begins at load
+/// `row`. The biases of a layer are its last row.
 fn weights(row: u32, column: u32, quad: u32) -> vec4f {
   let raw = key_map[row + column * OUT_LOADS + quad / MAP_QUADS];
-  return widen_as(raw, quad % MAP_QUADS, MAP_DTYPE);
+  return widen_map(raw, quad % MAP_QUADS);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -83,30 +107,34 @@ fn main(
   if (begin >= length) {
     return;
   }
+
+  // 1. Load the keys. Rows past the end repeat the last one of the sequence, since the cache may
+  // hold anything beyond it.
   let kv_head = wid.y * QUERIES_PER_LIST / GROUP;
   let cache = (wid.z * KV_HEADS + kv_head) * CAPACITY;
   for (var at = thread; at < TILE * KEY_LOADS; at += WORKGROUP) {
-    // Rows past the end repeat the last one of the sequence: what lies beyond it may be anything.
     let token = at / KEY_LOADS;
     let raw = keys[(cache + min(begin + token, length - 1u)) * KEY_LOADS + at % KEY_LOADS];
     for (var quad = 0u; quad < KEY_QUADS; quad++) { // @unroll
-      activations[place(token, at % KEY_LOADS * KEY_QUADS + quad)] = widen_as(raw, quad, KV_DTYPE);
+      activations[place(token, at % KEY_LOADS * KEY_QUADS + quad)] = widen(raw, quad);
     }
   }
   workgroupBarrier();
 
-  var row = wid.y * (MAP_NUMBERS / MAP_WIDTH); // of the map, in 16-byte loads
+  // 2. Run the hidden layers.
+  var row = wid.y * (MAP_NUMBERS / MAP_WIDTH); // the next row of the map, in 16-byte loads
   var inputs = HEAD_DIM;
   for (var layer = 1u; layer < MAP_LAYERS; layer++) {
     let column = thread % HIDDEN_GROUPS;
     let first = thread / HIDDEN_GROUPS * HIDDEN_TOKENS;
-    var sums = array<vec4f, HIDDEN_SUMS>(); // naga zeroes a variable without a value once, not per turn
+    // The value is needed: without one, naga zeroes a variable once and not in every layer.
+    var sums = array<vec4f, HIDDEN_SUMS>();
     for (var k = 0u; k < inputs / 4u; k++) {
       var input: array<vec4f, HIDDEN_TOKENS>;
       for (var t = 0u; t < HIDDEN_TOKENS; t++) { // @unroll
         input[t] = activations[place(first + t, k)];
       }
-      for (var i = 0u; i < QUAD_ROWS; i++) { // @unroll
+      for (var i = 0u; i < 4u; i++) { // @unroll
         for (var quad = 0u; quad < OUT_QUADS; quad++) { // @unroll
           let weight = weights(row + i * (MAP_HIDDEN / MAP_WIDTH), column, quad);
           for (var t = 0u; t < HIDDEN_TOKENS; t++) { // @unroll
@@ -114,14 +142,15 @@ fn main(
           }
         }
       }
-      row += QUAD_ROWS * (MAP_HIDDEN / MAP_WIDTH);
+      row += 4u * (MAP_HIDDEN / MAP_WIDTH);
     }
     workgroupBarrier();
     for (var t = 0u; t < HIDDEN_TOKENS; t++) { // @unroll
       for (var quad = 0u; quad < OUT_QUADS; quad++) { // @unroll
         let x = sums[t * OUT_QUADS + quad] + weights(row, column, quad);
-        // The bound keeps exp finite; WGSL promises nothing for infinities.
-        activations[place(first + t, column * OUT_QUADS + quad)] = x / (1.0 + exp(-max(x, vec4f(-80.0))));
+        // The bound keeps exp finite, since WGSL promises nothing for infinities.
+        let y = x / (1.0 + exp(-max(x, vec4f(-80.0))));
+        activations[place(first + t, column * OUT_QUADS + quad)] = y;
       }
     }
     row += MAP_HIDDEN / MAP_WIDTH;
@@ -129,6 +158,7 @@ fn main(
     workgroupBarrier();
   }
 
+  // 3. Run the last layer.
   let column = thread % CODE_GROUPS;
   let first = thread / CODE_GROUPS * CODE_TOKENS;
   var sums: array<vec4f, CODE_SUMS>;
@@ -137,7 +167,7 @@ fn main(
     for (var t = 0u; t < CODE_TOKENS; t++) { // @unroll
       input[t] = activations[place(first + t, k)];
     }
-    for (var i = 0u; i < QUAD_ROWS; i++) { // @unroll
+    for (var i = 0u; i < 4u; i++) { // @unroll
       for (var quad = 0u; quad < OUT_QUADS; quad++) { // @unroll
         let weight = weights(row + i * (BITS / MAP_WIDTH), column, quad);
         for (var t = 0u; t < CODE_TOKENS; t++) { // @unroll
@@ -145,11 +175,12 @@ fn main(
         }
       }
     }
-    row += QUAD_ROWS * (BITS / MAP_WIDTH);
+    row += 4u * (BITS / MAP_WIDTH);
   }
   workgroupBarrier();
 
-  // A thread's OUT_COLUMNS bits per token travel as a small number to the thread that packs words.
+  // 4. Set the bits. A thread leaves its OUT_COLUMNS bits of a token as a small number, from which
+  // another thread packs words.
   for (var t = 0u; t < CODE_TOKENS; t++) { // @unroll
     let low = vec4<u32>(sums[t * OUT_QUADS] + weights(row, column, 0u) > vec4f(0.0));
     let high = vec4<u32>(sums[t * OUT_QUADS + 1u] + weights(row, column, 1u) > vec4f(0.0));

@@ -1,11 +1,20 @@
-// Codes of a decode step: every query head's query, and the newest key for every code head.
+// token.wgsl: codes of a decode step, of all queries and of the newest key of each code head.
 //
-// Dispatch (QUERIES * query heads + KEYS * code heads, batch): a workgroup runs one head's map on one
-// vector: 1 to 3 linear layers with bias, SiLU between, then bit j = output j > 0, packed LSB first.
-// A map is read once, in 16-byte loads that are all in flight before the first is used: thread t
-// holds load i * WORKGROUP + t of each layer's [in, out] matrix, so it owns the same outputs for
-// every SLICES-th input; the slices are added up in workgroup memory.
-// The newest key is row length - 1 of the cache; its codes go to token length - 1.
+// Dispatch (QUERIES * query heads + KEYS * code heads, batch). A workgroup runs the map of one head
+// on one vector.
+//
+// 1. Load the map and the vector.
+// 2. Run the layers: one to three matrices with bias, and SiLU between them.
+// 3. Set bit j of the code if output j is above zero, and store the code.
+//
+// A map lies as [head][layer], a layer as its matrix [inputs, outputs], row-major, and its biases.
+// The words of a code hold its bits from the lowest up. The newest key is row length - 1 of the
+// cache, and its code goes to token length - 1.
+//
+// A map is read once, in 16-byte loads that are all in flight before the first of them is used.
+// Load i of thread t is load i * WORKGROUP + t of a matrix. A thread therefore multiplies the same
+// WIDTH outputs in each of its loads, but only every so many inputs. Threads with the same inputs
+// form a slice, and the sums of the slices are added up in workgroup memory.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -34,13 +43,13 @@ const SIZE_3 = IN_3 * OUT_3 / WIDTH;
 const START_2 = SIZE_1 + OUT_1 / WIDTH;
 const START_3 = START_2 + SIZE_2 + OUT_2 / WIDTH;
 const MAP_SIZE = START_3 + SIZE_3 + OUT_3 / WIDTH;
-const LOADS_1 = (SIZE_1 + WORKGROUP - 1u) / WORKGROUP;
+const LOADS_1 = (SIZE_1 + WORKGROUP - 1u) / WORKGROUP; // of a matrix per thread
 const LOADS_2 = (SIZE_2 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS_3 = (SIZE_3 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS = LOADS_1 + LOADS_2 + LOADS_3;
-const STRIDE = WORKGROUP + 32u / WIDTH; // between the sums of a load's outputs
-const MOST_PARTS = WORKGROUP / 32u; // of a layer with the fewest outputs
-const WORDS = BITS / 32u;
+const STRIDE = WORKGROUP + 32u / WIDTH; // from a sum of a thread to its next, in other banks
+const MOST_PARTS = WORKGROUP / 32u; // partial sums of an output: no layer has fewer than 32
+const WORDS = BITS / 32u; // of a code
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
@@ -55,7 +64,27 @@ var<workgroup> sums: array<f32, STRIDE * WIDTH>;
 var<workgroup> parts: array<f32, WORKGROUP>;
 var<workgroup> code: array<atomic<u32>, WORDS>;
 
-/// Where load i of a thread lies in its map: inside the matrix it belongs to, repeated at its end.
+// @shared key_element
+/// Element `at` of the keys.
+fn key_element(at: u32) -> f32 {
+  if (KV_DTYPE == 0u) {
+    return bitcast<f32>(keys[at]);
+  }
+  let pair = keys[at / 2u];
+  if (KV_DTYPE == 1u) {
+    return unpack2x16float(pair)[at % 2u];
+  }
+  return bitcast<f32>((pair >> (16u * (at % 2u))) << 16u);
+}
+// @end
+
+// @shared silu
+fn silu(x: f32) -> f32 {
+  return x / (1.0 + exp(-x));
+}
+// @end
+
+/// The place of load i of a thread in the map. Surplus loads repeat the last load of their matrix.
 fn load_place(i: u32, thread: u32) -> u32 {
   if (i < LOADS_1) {
     return min(i * WORKGROUP + thread, SIZE_1 - 1u);
@@ -85,34 +114,7 @@ fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
-/// Adds up the slices of a layer of OUTS outputs; thread j < outs gets output j. First every thread
-/// adds WIDTH slices of one output, then the first `outs` threads add what is left.
-fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f32 {
-  store_four(0u, thread, low);
-  if (MAP_DTYPE == 1u) {
-    store_four(4u, thread, high);
-  }
-  workgroupBarrier();
-  let column = thread % outs;
-  let first = thread / outs * WIDTH;
-  var part = 0.0;
-  for (var i = 0u; i < WIDTH; i++) { // @unroll
-    part += sums[column % WIDTH * STRIDE + (first + i) * (outs / WIDTH) + column / WIDTH];
-  }
-  parts[thread] = part;
-  workgroupBarrier();
-  var total = bias;
-  if (thread < outs) {
-    for (var i = 0u; i < MOST_PARTS; i++) { // @unroll
-      if (i * outs < WORKGROUP) {
-        total += parts[min(i * outs, WORKGROUP - outs) + thread];
-      }
-    }
-  }
-  return total;
-}
-
-/// Sums of outputs `first`..`first + 3` of a thread's load; STRIDE spreads them over the banks.
+/// Stores a thread's sums of outputs `first` .. `first + 3` of its column.
 fn store_four(first: u32, thread: u32, four: vec4f) {
   sums[first * STRIDE + thread] = four.x;
   sums[(first + 1u) * STRIDE + thread] = four.y;
@@ -120,8 +122,31 @@ fn store_four(first: u32, thread: u32, four: vec4f) {
   sums[(first + 3u) * STRIDE + thread] = four.w;
 }
 
-fn silu(x: f32) -> f32 {
-  return x / (1.0 + exp(-x));
+/// Adds up the slices of a layer with `outs` outputs. Thread j < outs gets output j. First every
+/// thread adds up WIDTH slices of an output, then the first `outs` threads add up these parts.
+fn join_slices(thread: u32, outs: u32, low: vec4f, high: vec4f, bias: f32) -> f32 {
+  store_four(0u, thread, low);
+  if (MAP_DTYPE == 1u) {
+    store_four(4u, thread, high);
+  }
+  workgroupBarrier();
+  let output = thread % outs;
+  let first = thread / outs * WIDTH;
+  var part = 0.0;
+  for (var i = 0u; i < WIDTH; i++) { // @unroll
+    part += sums[output % WIDTH * STRIDE + (first + i) * (outs / WIDTH) + output / WIDTH];
+  }
+  parts[thread] = part;
+  workgroupBarrier();
+  var y = bias;
+  if (thread < outs) {
+    for (var i = 0u; i < MOST_PARTS; i++) { // @unroll
+      if (i * outs < WORKGROUP) {
+        y += parts[min(i * outs, WORKGROUP - outs) + thread];
+      }
+    }
+  }
+  return y;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -135,16 +160,17 @@ fn main(
   if (is_query) {
     map = wid.x / QUERIES_PER_LIST;
   }
-  let base = map * MAP_SIZE;
 
-  var loads: array<vec4<u32>, LOADS>;
-  var biases: vec3f;
+  // 1. Load the map and the vector. The two branches differ in the bindings.
+  let base = map * MAP_SIZE;
+  var loaded_map: array<vec4<u32>, LOADS>;
+  var biases: vec3f; // of output `thread` of each layer
   let bias_1 = base + SIZE_1 + min(thread, OUT_1 - 1u) / WIDTH;
   let bias_2 = base + START_2 + SIZE_2 + min(thread, max(OUT_2, 1u) - 1u) / WIDTH;
   let bias_3 = base + START_3 + SIZE_3 + min(thread, max(OUT_3, 1u) - 1u) / WIDTH;
   if (is_query) {
     for (var i = 0u; i < LOADS; i++) { // @unroll
-      loads[i] = query_map[base + load_place(i, thread)];
+      loaded_map[i] = query_map[base + load_place(i, thread)];
     }
     biases = vec3f(
       weight(query_map[bias_1], thread % WIDTH),
@@ -156,7 +182,7 @@ fn main(
     }
   } else {
     for (var i = 0u; i < LOADS; i++) { // @unroll
-      loads[i] = key_map[base + load_place(i, thread)];
+      loaded_map[i] = key_map[base + load_place(i, thread)];
     }
     biases = vec3f(
       weight(key_map[bias_1], thread % WIDTH),
@@ -165,14 +191,7 @@ fn main(
     );
     let kv_head = (wid.y * CODE_HEADS + map) * QUERIES_PER_LIST / GROUP;
     for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      let at = (kv_head * CAPACITY + newest) * HEAD_DIM + d;
-      if (KV_DTYPE == 0u) {
-        activations[d] = bitcast<f32>(keys[at]);
-      } else if (KV_DTYPE == 1u) {
-        activations[d] = unpack2x16float(keys[at / 2u])[at % 2u];
-      } else {
-        activations[d] = bitcast<f32>((keys[at / 2u] >> (16u * (at % 2u))) << 16u);
-      }
+      activations[d] = key_element((kv_head * CAPACITY + newest) * HEAD_DIM + d);
     }
   }
   if (thread < WORDS) {
@@ -180,15 +199,17 @@ fn main(
   }
   workgroupBarrier();
 
+  // 2. Run the layers: `low` sums up outputs 0 .. 3 of the thread's column, `high` 4 .. 7.
   var low = vec4f(0.0);
   var high = vec4f(0.0);
   for (var i = 0u; i < LOADS_1; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     let x = select(0.0, activations[min(at / (OUT_1 / WIDTH), IN_1 - 1u)], at < SIZE_1);
-    low += x * widen_map(loads[i], 0u);
-    high += x * widen_map(loads[i], 1u);
+    low += x * widen_map(loaded_map[i], 0u);
+    high += x * widen_map(loaded_map[i], 1u);
   }
   var y = join_slices(thread, OUT_1, low, high, biases.x);
+
   if (MAP_LAYERS > 1u) {
     if (thread < OUT_1) {
       activations[thread] = silu(y);
@@ -198,12 +219,14 @@ fn main(
     high = vec4f(0.0);
     for (var i = 0u; i < LOADS_2; i++) { // @unroll
       let at = i * WORKGROUP + thread;
-      let x = select(0.0, activations[min(at / max(OUT_2 / WIDTH, 1u), IN_2 - 1u)], at < SIZE_2);
-      low += x * widen_map(loads[LOADS_1 + i], 0u);
-      high += x * widen_map(loads[LOADS_1 + i], 1u);
+      let input = min(at / max(OUT_2 / WIDTH, 1u), IN_2 - 1u);
+      let x = select(0.0, activations[input], at < SIZE_2);
+      low += x * widen_map(loaded_map[LOADS_1 + i], 0u);
+      high += x * widen_map(loaded_map[LOADS_1 + i], 1u);
     }
     y = join_slices(thread, OUT_2, low, high, biases.y);
   }
+
   if (MAP_LAYERS > 2u) {
     if (thread < OUT_2) {
       activations[thread] = silu(y);
@@ -213,13 +236,15 @@ fn main(
     high = vec4f(0.0);
     for (var i = 0u; i < LOADS_3; i++) { // @unroll
       let at = i * WORKGROUP + thread;
-      let x = select(0.0, activations[min(at / max(OUT_3 / WIDTH, 1u), IN_3 - 1u)], at < SIZE_3);
-      low += x * widen_map(loads[LOADS_1 + LOADS_2 + i], 0u);
-      high += x * widen_map(loads[LOADS_1 + LOADS_2 + i], 1u);
+      let input = min(at / max(OUT_3 / WIDTH, 1u), IN_3 - 1u);
+      let x = select(0.0, activations[input], at < SIZE_3);
+      low += x * widen_map(loaded_map[LOADS_1 + LOADS_2 + i], 0u);
+      high += x * widen_map(loaded_map[LOADS_1 + LOADS_2 + i], 1u);
     }
     y = join_slices(thread, OUT_3, low, high, biases.z);
   }
 
+  // 3. Set the bits of the code, and store it.
   if (thread < BITS && y > 0.0) {
     atomicOr(&code[thread / 32u], 1u << (thread % 32u));
   }

@@ -1,11 +1,18 @@
-// Hamming distances of one query token to every cached code, and their histogram, in one pass.
+// hamming.wgsl: Hamming distances of a query token to all cached codes, and their histograms.
 //
-// Dispatch (blocks, code heads, batch): a workgroup takes BLOCK tokens of one head. A thread takes
-// four consecutive tokens at a time, so that codes come in 16-byte loads and distances leave packed.
-// With QUERIES_PER_LIST > 1 the distances of the group's query heads are summed.
-// The histogram counts middle tokens only (neither sink nor recent). It is kept in COPIES columns,
-// so that threads of a subgroup do not collide, and leaves as one row per block: nothing to reset.
-// Blocks past the sequence leave at once, and their rows stay unwritten.
+// Dispatch (blocks, code heads, batch). A workgroup takes the BLOCK tokens of one block of a code
+// head. It ends at once if the block lies past the sequence, and writes nothing then.
+//
+// 1. Load the codes of the block and those of the queries, and clear the histogram.
+// 2. Compute and store the distances, and count those of the middle tokens.
+// 3. Add up the copies of the histogram, and store it.
+//
+// A thread takes four consecutive tokens at a time. Their codes are whole 16-byte loads, and their
+// distances whole words. If QUERIES_PER_LIST queries share a code head, a distance is the sum over
+// them. The middle tokens are those outside of the sink and the recent window.
+//
+// The histogram has COPIES columns, so that the threads of a subgroup do not collide on a counter.
+// Every block stores a row of its own: no total needs a reset between steps.
 const BITS: u32 = 32u; // @param
 const QUERIES_PER_LIST: u32 = 1u; // @param query heads that share a code
 const CODE_HEADS: u32 = 32u; // @param
@@ -17,13 +24,13 @@ const BLOCK: u32 = 2048u; // @param tokens per workgroup
 const WORKGROUP: u32 = 256u; // @param
 const COPIES: u32 = 32u; // @param histogram columns
 
-const WORDS = BITS / 32u;
+const WORDS = BITS / 32u; // of a code
+const QUERY_WORDS = QUERIES_PER_LIST * WORDS;
 const BINS = BITS * QUERIES_PER_LIST + 1u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
+const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a code head
 const ROUNDS = BLOCK / 4u / WORKGROUP; // fours of tokens per thread
-const LOADS = ROUNDS * WORDS;
-const QUERY_WORDS = QUERIES_PER_LIST * WORDS;
-const FOUR = 4u;
+const LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
 const CLEARS = (BINS * COPIES + WORKGROUP - 1u) / WORKGROUP;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
@@ -32,7 +39,7 @@ const CLEARS = (BINS * COPIES + WORKGROUP - 1u) / WORKGROUP;
 @group(0) @binding(3) var<storage, read_write> distances: array<u32>;
 @group(0) @binding(4) var<storage, read_write> block_histograms: array<u32>;
 
-var<workgroup> columns: array<atomic<u32>, BINS * COPIES>;
+var<workgroup> counts: array<atomic<u32>, BINS * COPIES>; // COPIES counters of each bin
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -46,10 +53,11 @@ fn main(
   }
   let head = wid.z * CODE_HEADS + wid.y;
 
-  var loads: array<vec4<u32>, LOADS>;
+  // 1. Load the codes, and clear the histogram.
+  var loaded_codes: array<vec4<u32>, LOADS>;
   for (var i = 0u; i < LOADS; i++) { // @unroll
-    let four = min(start / 4u + (i / WORDS) * WORKGROUP + thread, CAPACITY / 4u - 1u);
-    loads[i] = codes[(head * (CAPACITY / 4u) + four) * WORDS + i % WORDS];
+    let four = min(start / 4u + (i / WORDS) * WORKGROUP + thread, LIST_FOURS - 1u);
+    loaded_codes[i] = codes[(head * LIST_FOURS + four) * WORDS + i % WORDS];
   }
   var query: array<u32, QUERY_WORDS>;
   for (var i = 0u; i < QUERY_WORDS; i++) { // @unroll
@@ -57,48 +65,51 @@ fn main(
   }
   for (var i = 0u; i < CLEARS; i++) { // @unroll
     if (i * WORKGROUP + thread < BINS * COPIES) {
-      atomicStore(&columns[i * WORKGROUP + thread], 0u);
+      atomicStore(&counts[i * WORKGROUP + thread], 0u);
     }
   }
   workgroupBarrier();
 
+  // 2. Compute, store and count the distances.
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
   for (var round = 0u; round < ROUNDS; round++) { // @unroll
     let first = start + (round * WORKGROUP + thread) * 4u;
-    var found = vec4<u32>();
+    var four = vec4<u32>(); // distances
     for (var i = 0u; i < QUERY_WORDS; i++) { // @unroll
-      // Word w of the four tokens: strided by WORDS through the WORDS loads.
+      // The codes of four tokens fill WORDS loads. Their words w lie WORDS words apart.
       let w = i % WORDS;
       let base = round * WORDS;
-      let four = vec4<u32>(
-        loads[base + w / 4u][w % 4u],
-        loads[base + (WORDS + w) / 4u][(WORDS + w) % 4u],
-        loads[base + (2u * WORDS + w) / 4u][(2u * WORDS + w) % 4u],
-        loads[base + (3u * WORDS + w) / 4u][(3u * WORDS + w) % 4u],
+      let words = vec4<u32>(
+        loaded_codes[base + w / 4u][w % 4u],
+        loaded_codes[base + (WORDS + w) / 4u][(WORDS + w) % 4u],
+        loaded_codes[base + (2u * WORDS + w) / 4u][(2u * WORDS + w) % 4u],
+        loaded_codes[base + (3u * WORDS + w) / 4u][(3u * WORDS + w) % 4u],
       );
-      found += countOneBits(four ^ vec4<u32>(query[i]));
+      four += countOneBits(words ^ vec4<u32>(query[i]));
     }
     if (first < CAPACITY) {
+      let at = head * CAPACITY + first;
       if (DISTANCE_BYTES == 1u) {
-        distances[(head * CAPACITY + first) / 4u] = found.x | (found.y << 8u) | (found.z << 16u) | (found.w << 24u);
+        distances[at / 4u] = four.x | (four.y << 8u) | (four.z << 16u) | (four.w << 24u);
       } else {
-        distances[(head * CAPACITY + first) / 2u] = found.x | (found.y << 16u);
-        distances[(head * CAPACITY + first) / 2u + 1u] = found.z | (found.w << 16u);
+        distances[at / 2u] = four.x | (four.y << 16u);
+        distances[at / 2u + 1u] = four.z | (four.w << 16u);
       }
     }
-    for (var t = 0u; t < FOUR; t++) { // @unroll
+    for (var t = 0u; t < 4u; t++) { // @unroll
       if (first + t >= sink_end && first + t < recent_start) {
-        atomicAdd(&columns[found[t] * COPIES + thread % COPIES], 1u);
+        atomicAdd(&counts[four[t] * COPIES + thread % COPIES], 1u);
       }
     }
   }
   workgroupBarrier();
 
+  // 3. Add up the copies. Each thread starts at a copy of its own, to read from different banks.
   for (var bin = thread; bin < BINS; bin += WORKGROUP) {
     var count = 0u;
     for (var copy = 0u; copy < COPIES; copy++) { // @unroll
-      count += atomicLoad(&columns[bin * COPIES + (copy + thread) % COPIES]);
+      count += atomicLoad(&counts[bin * COPIES + (copy + thread) % COPIES]);
     }
     block_histograms[(head * BLOCKS + wid.x) * BINS + bin] = count;
   }

@@ -1,7 +1,8 @@
-// Last step of bitonic top-k: writes each list as sink tokens, picks, recent tokens.
+// bitonic_emit.wgsl: step 3 of bitonic top-k, writes each list: sink, picks and recent window.
 //
-// Dispatch (blocks of WORKGROUP places, lists, batch): a thread writes one place of one list, the
-// first one also the list's count. The picks are the first k keys of the merged list, nearest first.
+// Dispatch (blocks of WORKGROUP places, lists, batch). A thread writes one place of a list, and the
+// thread of the first place writes the length of the list too. The picks are the first keys of the
+// merged list, nearest first.
 const CODE_HEADS: u32 = 32u; // @param lists per sequence
 const LIST_CAPACITY: u32 = 384u; // @param
 const SINK: u32 = 128u; // @param
@@ -25,11 +26,13 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let length = lengths[wid.z];
+  // @shared windows
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
-  let k = select(K_COUNT, length / max(SPARSITY, 1u), SPARSITY > 0u);
-  let picks = min(k, recent_start - sink_end);
-  let picks_end = sink_end + picks;
+  let wanted = select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u);
+  let picks_wanted = min(wanted, recent_start - sink_end);
+  // @end
+  let picks_end = sink_end + picks_wanted;
   let count = picks_end + length - recent_start;
   let list = wid.z * CODE_HEADS + wid.y;
   let at = wid.x * WORKGROUP + thread;

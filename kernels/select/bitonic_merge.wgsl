@@ -1,10 +1,15 @@
-// Middle step of bitonic top-k, once per level: merges pairs of sorted lists and keeps the first k.
+// bitonic_merge.wgsl: step 2 of bitonic top-k, merges pairs of sorted lists and keeps the first k.
 //
-// Dispatch (pairs * TILES, lists, batch): a workgroup makes one RUN-sized tile of one merged list;
-// tiles past its end leave early. Where the tile begins in both lists is searched on the merge
-// path, WORKGROUP probes at a time. Of RUN keys of list a from there, ascending, and RUN of list b,
-// descending, the smaller of each two are the tile's keys as a bitonic sequence: half a sort.
-// At level l a list holds the first k keys of 2^l runs, at the place of the first of them.
+// Dispatch (pairs * TILES, lists, batch), once per level. A workgroup makes one tile of RUN keys of
+// a merged list. It ends at once if the tile lies past the end of that list.
+//
+// 1. Search the merge path for the place in lists a and b at which the tile begins.
+// 2. Load RUN keys of a from there in ascending order, and RUN keys of b in descending order. The
+//    smaller key of each pair belongs to the tile, and these keys are a bitonic sequence.
+// 3. Sort that sequence. That is the last merge of a bitonic sort.
+// 4. Store the tile.
+//
+// At level l, a list holds the first k keys of 2^l runs and lies in the place of the first of them.
 const CODE_HEADS: u32 = 32u; // @param lists per sequence
 const SINK: u32 = 128u; // @param
 const RECENT: u32 = 128u; // @param
@@ -16,20 +21,21 @@ const LEVEL: u32 = 0u; // @param
 const RUN: u32 = 1024u; // @param keys of a tile
 const WORKGROUP: u32 = 256u; // @param
 
-const PAIRS = RUN / 2u / WORKGROUP; // compare-exchanges of a thread per stage
-const LOADS = RUN / WORKGROUP;
-const HALF = RUN << LEVEL; // middle tokens behind each list that comes in
-const LONGEST = TILES * RUN; // no list that comes in is longer
+const PAIRS = RUN / 2u / WORKGROUP; // pairs that a thread compares per stage
+const LOADS = RUN / WORKGROUP; // keys per thread
+const HALF = RUN << LEVEL; // middle tokens that a list to be merged stands for
+const LONGEST = TILES * RUN; // bound for the length of a list to be merged
+// Rounds of the search, each of which divides the interval by WORKGROUP.
 const ROUNDS = 1u + u32(LONGEST > WORKGROUP) + u32(LONGEST / WORKGROUP > WORKGROUP) +
   u32(LONGEST / WORKGROUP / WORKGROUP > WORKGROUP);
-const NOTHING = 0xffffffffu; // sorts behind every key
+const NO_KEY = 0xffffffffu; // sorts behind every key
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> sorted: array<u32>;
 @group(0) @binding(2) var<storage, read_write> merged: array<u32>;
 
 var<workgroup> tile_keys: array<u32, RUN>;
-var<workgroup> hits: array<atomic<u32>, ROUNDS>;
+var<workgroup> smaller_counts: array<atomic<u32>, ROUNDS>; // probes at which a has the smaller key
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -37,15 +43,18 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let length = lengths[wid.z];
+  // @shared windows
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
+  let wanted = select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u);
+  let picks_wanted = min(wanted, recent_start - sink_end);
+  // @end
   let middle = recent_start - sink_end;
-  let k = select(K_COUNT, length / max(SPARSITY, 1u), SPARSITY > 0u);
   let begin_a = wid.x / TILES * 2u * HALF;
   let begin_b = begin_a + HALF;
-  let count_a = min(k, min(HALF, middle - min(begin_a, middle)));
-  let count_b = min(k, min(HALF, middle - min(begin_b, middle)));
-  let count = min(k, count_a + count_b);
+  let count_a = min(picks_wanted, min(HALF, middle - min(begin_a, middle)));
+  let count_b = min(picks_wanted, min(HALF, middle - min(begin_b, middle)));
+  let count = min(picks_wanted, count_a + count_b);
   let begin = wid.x % TILES * RUN;
   if (begin >= count) {
     return;
@@ -54,8 +63,9 @@ fn main(
   let a = list + begin_a;
   let b = list + begin_b;
 
-  // The tile skips `low` keys of a and begin - low of b: `low` is the number of places on the
-  // diagonal where a's key is the smaller. Each round narrows it to one of WORKGROUP intervals.
+  // 1. Search the merge path. Keys before the tile are `low` keys of a and begin - low keys of b.
+  // `low` is the number of places on the path's diagonal where the key of a is the smaller one.
+  // Every round has one probe per thread and keeps the interval between two of them.
   var low = begin - min(begin, count_b);
   var high = min(begin, count_a);
   if (begin > 0u) {
@@ -64,11 +74,11 @@ fn main(
       let probe = low + thread * step;
       if (probe < high) {
         if (sorted[a + probe] < sorted[b + begin - 1u - probe]) {
-          atomicAdd(&hits[round], 1u);
+          atomicAdd(&smaller_counts[round], 1u);
         }
       }
       workgroupBarrier();
-      let smaller = atomicLoad(&hits[round]);
+      let smaller = atomicLoad(&smaller_counts[round]);
       high = min(high, low + smaller * step);
       low += select((smaller - 1u) * step + 1u, 0u, smaller == 0u);
     }
@@ -76,15 +86,18 @@ fn main(
   let first_a = low;
   let first_b = begin - low;
 
+  // 2. Load both lists, and keep the smaller key of each pair.
   for (var i = 0u; i < LOADS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     let at_a = first_a + at;
     let at_b = first_b + RUN - 1u - at;
-    let key_a = select(NOTHING, sorted[a + min(at_a, count_a - 1u)], at_a < count_a);
-    let key_b = select(NOTHING, sorted[b + min(at_b, max(count_b, 1u) - 1u)], at_b < count_b);
+    let key_a = select(NO_KEY, sorted[a + min(at_a, count_a - 1u)], at_a < count_a);
+    let key_b = select(NO_KEY, sorted[b + min(at_b, max(count_b, 1u) - 1u)], at_b < count_b);
     tile_keys[at] = min(key_a, key_b);
   }
   workgroupBarrier();
+
+  // 3. Sort the tile.
   for (var stride = RUN / 2u; stride > 0u; stride /= 2u) {
     for (var i = 0u; i < PAIRS; i++) { // @unroll
       let pair = i * WORKGROUP + thread;
@@ -96,6 +109,8 @@ fn main(
     }
     workgroupBarrier();
   }
+
+  // 4. Store the tile.
   for (var i = 0u; i < LOADS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     if (begin + at < count) {

@@ -1,12 +1,21 @@
-// Exact top-k of bounded whole numbers from their histogram: threshold, then ordered compaction.
+// counting.wgsl: exact top-k of small whole numbers by their histograms, without a sort.
 //
-// Dispatch (shares, code heads, batch): a workgroup takes the tokens of SHARE_BLOCKS blocks of a
-// list. It adds up the histograms of all blocks, which gives the cut distance, and of those before
-// its share, which gives its place in the list; then it compacts its tokens and writes its picks.
-// No workgroup waits for another, and which tokens are whose depends on the capacity alone: lengths,
-// distances and histograms are all in flight at once, before anything is known about any of them.
-// The list: sink, then every middle token nearer than the cut and the first ones at the cut
-// (ties: the lower index wins), then recent; ascending.
+// Dispatch (shares, code heads, batch). A workgroup selects among the tokens of its share, which is
+// SHARE_BLOCKS blocks of one list.
+//
+// A list holds the sink, the recent window, and the picks between them: all middle tokens whose
+// distance is below the threshold, and the first of those at the threshold (the ties). Lists are in
+// the order of tokens.
+//
+// 1. Load the distances of the first span of the share.
+// 2. Add up the histograms of all blocks, and of the blocks before the share.
+// 3. Find the threshold, the first distance up to which there are enough tokens. The sums also give
+//    the place of the share in the list.
+// 4. Compact: compare the distances with the threshold, span by span, and write the tokens of the
+//    list.
+//
+// No workgroup waits for another. A share depends on the capacity only. So the loads of phases 1
+// and 2 depend on no other load, and are all in flight at once.
 const BITS: u32 = 32u; // @param
 const QUERIES_PER_LIST: u32 = 1u; // @param query heads that share a list
 const CODE_HEADS: u32 = 32u; // @param
@@ -22,22 +31,24 @@ const SPLITS: u32 = 2u; // @param most workgroups per list
 const WORKGROUP: u32 = 128u; // @param
 const TOKENS: u32 = 16u; // @param consecutive tokens per thread, 16 or 32
 
-const LAST = BITS * QUERIES_PER_LIST; // the last bin: never read, it has what the others have not
+
+const LAST = BITS * QUERIES_PER_LIST; // the last bin: never read, its count follows from the rest
 const COLUMNS = min(LAST, WORKGROUP); // threads that read a histogram
 const SLICES = WORKGROUP / COLUMNS; // histograms read side by side
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const SHARE_BLOCKS = (BLOCKS + SPLITS - 1u) / SPLITS;
 const SHARE = SHARE_BLOCKS * BLOCK;
-const AHEAD = min((BLOCKS + SLICES - 1u) / SLICES, 16u); // counts that a thread loads at a time
-const BINS_EACH = (LAST + WORKGROUP - 1u) / WORKGROUP; // bins per thread that looks for the cut
-const WINDOW = WORKGROUP * TOKENS;
-const ROUNDS = (SHARE + WINDOW - 1u) / WINDOW; // 1, unless the share is long
+const AHEAD = min((BLOCKS + SLICES - 1u) / SLICES, 16u); // counts in flight per thread
+const THREAD_BINS = (LAST + WORKGROUP - 1u) / WORKGROUP; // bins per thread in phase 3
+const SPAN = WORKGROUP * TOKENS; // tokens that the workgroup compares at a time
+const ROUNDS = (SHARE + SPAN - 1u) / SPAN; // spans of a share
 const PER_WORD = 4u / DISTANCE_BYTES; // distances in a word
-const WORDS = TOKENS / PER_WORD;
+const WORDS = TOKENS / PER_WORD; // words of distances per thread and span
 const LOADS = WORDS / 4u;
-const ROW_LOADS = CAPACITY / PER_WORD / 4u;
-const ROW = 16u; // threads that a scan adds up first
+const ROW_LOADS = CAPACITY / PER_WORD / 4u; // loads of a list's distances
+const ROW = 16u; // threads whose values a scan adds up first
 const ROWS = WORKGROUP / ROW;
+const ROW_STRIDE = ROW + 1u; // rows begin in different banks
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> distances: array<vec4<u32>>;
@@ -46,18 +57,11 @@ const ROWS = WORKGROUP / ROW;
 @group(0) @binding(4) var<storage, read_write> selected_counts: array<u32>;
 
 var<workgroup> slices: array<vec2<u32>, SLICES * LAST>; // counts in all, and before this share
-var<workgroup> cut: vec4<u32>; // its bin, tokens before it in all; before it, in it before this share
-var<workgroup> values: array<vec2<u32>, ROWS * (ROW + 1u)>; // a word over: rows begin in other banks
+// The threshold, the middle tokens below it, and of the tokens before this share: those below the
+// threshold, and the ties.
+var<workgroup> threshold_place: vec4<u32>;
+var<workgroup> values: array<vec2<u32>, ROWS * ROW_STRIDE>;
 var<workgroup> row_totals: array<vec2<u32>, ROWS>;
-
-/// The sum of a bin over the slices.
-fn bin_total(bin: u32) -> vec2<u32> {
-  var total = vec2<u32>(0u);
-  for (var s = 0u; s < SLICES; s++) { // @unroll
-    total += slices[s * LAST + bin];
-  }
-  return total;
-}
 
 // @shared bits_from
 /// A word whose bits `count` and up are set.
@@ -66,14 +70,43 @@ fn bits_from(count: u32) -> u32 {
 }
 // @end
 
-/// Bit i of the result: distance i of a word is below `limit`, which the top bit of the field
-/// (limit + top - 1 - distance) tells; no field borrows from the next.
-fn marks(word: u32, limit: u32) -> u32 {
+// @shared window_tokens
+/// The number of tokens of [first, after) that lie in the sink or the recent window.
+fn window_tokens(first: u32, after: u32, sink_end: u32, recent_start: u32) -> u32 {
+  let in_sink = max(min(after, sink_end), first) - first;
+  return in_sink + after - clamp(recent_start, first, after);
+}
+
+/// The same of the 32 tokens from `first` on as a mask: bit i is token first + i. Tokens at the
+/// length and past it count as recent.
+fn window_mask(first: u32, sink_end: u32, recent_start: u32) -> u32 {
+  let in_sink = ~bits_from(max(first, sink_end) - first);
+  return in_sink | bits_from(max(first, recent_start) - first);
+}
+// @end
+
+// @shared first_bits
+/// The lowest `count` of the bits that are set in `mask`, or all if there are fewer.
+fn first_bits(mask: u32, count: u32) -> u32 {
+  var kept = select(mask, 0u, count == 0u);
+  for (; countOneBits(kept) > count;) {
+    kept &= ~(1u << firstLeadingBit(kept));
+  }
+  return kept;
+}
+// @end
+
+// @shared fields_below
+/// Bit i of the result is set if field i of `word`, a distance, is below `limit`.
+///
+/// One subtraction compares all fields: limit + top - 1 - distance has its top bit set if and only
+/// if the distance is below the limit. Fields do not borrow from each other.
+fn fields_below(word: u32, limit: u32) -> u32 {
   if (DISTANCE_BYTES == 1u && LAST < 128u) {
     let fields = ((0x7f7f7f7fu + limit * 0x01010101u - word) >> 7u) & 0x01010101u;
     return (fields * 0x10204080u) >> 28u;
   }
-  // Distances that need all 8 bits are spread to 16, the even ones and the odd ones.
+  // Distances that need all 8 bits of a field get 16: first the even fields, then the odd ones.
   let wide = 0x7fff7fffu + limit * 0x00010001u;
   let even = (wide - select(word, word & 0x00ff00ffu, DISTANCE_BYTES == 1u)) >> 15u;
   if (DISTANCE_BYTES == 2u) {
@@ -82,47 +115,31 @@ fn marks(word: u32, limit: u32) -> u32 {
   let odd = (wide - ((word >> 8u) & 0x00ff00ffu)) >> 15u;
   return (even & 1u) | ((even >> 14u) & 4u) | ((odd & 1u) << 1u) | ((odd >> 13u) & 8u);
 }
+// @end
 
-/// Sums of `value` over the threads before this one, and over all. Between two calls the second
-/// barrier of the first keeps their rows apart, and the first of the second their totals.
-fn scan(value: vec2<u32>, thread: u32) -> vec4<u32> {
-  let row = thread / ROW;
-  let place = thread % ROW;
-  values[row * (ROW + 1u) + place] = value;
-  workgroupBarrier();
-  var before = vec2<u32>(0u);
-  for (var i = 0u; i < ROW; i++) { // @unroll
-    before += select(vec2<u32>(0u), values[row * (ROW + 1u) + i], i < place);
+// @shared list_picks
+/// Writes the tokens of the mask `picks`, bit i for token first + i, to the list from `slot` on.
+fn list_picks(first: u32, picks: u32, slot: u32) {
+  var next = slot;
+  for (var left = picks; left != 0u; left &= left - 1u) {
+    selected[next] = first + firstTrailingBit(left);
+    next += 1u;
   }
-  if (place == ROW - 1u) {
-    row_totals[row] = before + value;
-  }
-  workgroupBarrier();
-  var all = vec2<u32>(0u);
-  for (var r = 0u; r < ROWS; r++) { // @unroll
-    before += select(vec2<u32>(0u), row_totals[r], r < row);
-    all += row_totals[r];
-  }
-  return vec4<u32>(before, all);
+}
+// @end
+
+/// The place of load i of a thread in the distances of the list, from token `first` on. Past the
+/// end of the list its last load repeats.
+fn distance_place(first: u32, i: u32) -> u32 {
+  return min(first / PER_WORD / 4u + i, ROW_LOADS - 1u);
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let list = wid.z * CODE_HEADS + wid.y;
-  let start = wid.x * SHARE;
-  var words: array<vec4<u32>, LOADS>;
-  for (var i = 0u; i < LOADS; i++) { // @unroll
-    let load = (start + thread * TOKENS) / PER_WORD / 4u + i;
-    words[i] = distances[list * ROW_LOADS + min(load, ROW_LOADS - 1u)];
-  }
-
-  // Thread by bin and slice of the blocks: sums need no atomics, and neighbours read neighbours.
-  let length = lengths[wid.z];
+/// Adds up the counts of each bin over all blocks of the list (x) and over those before the share
+/// (y). A thread takes one bin of every SLICES-th block: that needs no atomics, and neighbours read
+/// neighbours.
+fn add_histograms(list: u32, share: u32, length: u32, thread: u32) {
   let written = (length + BLOCK - 1u) / BLOCK; // blocks past the sequence have no histogram
-  let earlier = min(written, wid.x * SHARE_BLOCKS);
+  let earlier = min(written, share * SHARE_BLOCKS);
   let slice = thread / COLUMNS;
   for (var bin = thread % COLUMNS; bin < LAST; bin += COLUMNS) {
     var sums = vec2<u32>(0u);
@@ -141,7 +158,91 @@ fn main(
       slices[slice * LAST + bin] = sums;
     }
   }
+}
 
+/// The sums of a bin over the slices.
+fn bin_sums(bin: u32) -> vec2<u32> {
+  var total = vec2<u32>(0u);
+  for (var s = 0u; s < SLICES; s++) { // @unroll
+    total += slices[s * LAST + bin];
+  }
+  return total;
+}
+
+/// Sums of `value` over the threads before this one (xy) and over all threads (zw).
+///
+/// Two calls need no barrier between them. The second barrier of a call separates its reads of
+/// `values` from the writes of the next call, whose first barrier does the same for `row_totals`.
+fn scan_rows(value: vec2<u32>, thread: u32) -> vec4<u32> {
+  let row = thread / ROW;
+  let place = thread % ROW;
+  values[row * ROW_STRIDE + place] = value;
+  workgroupBarrier();
+  var before = vec2<u32>(0u);
+  for (var i = 0u; i < ROW; i++) { // @unroll
+    before += select(vec2<u32>(0u), values[row * ROW_STRIDE + i], i < place);
+  }
+  if (place == ROW - 1u) {
+    row_totals[row] = before + value;
+  }
+  workgroupBarrier();
+  var all = vec2<u32>(0u);
+  for (var r = 0u; r < ROWS; r++) { // @unroll
+    before += select(vec2<u32>(0u), row_totals[r], r < row);
+    all += row_totals[r];
+  }
+  return vec4<u32>(before, all);
+}
+
+/// Finds the threshold and writes `threshold_place`. The threshold is the first bin up to which
+/// there are `picks_wanted` tokens, or the last bin if the others hold fewer.
+fn place_threshold(
+  thread: u32,
+  start: u32,
+  sink_end: u32,
+  recent_start: u32,
+  picks_wanted: u32,
+) {
+  var own = vec2<u32>(0u); // tokens in the bins of this thread
+  for (var b = 0u; b < THREAD_BINS; b++) { // @unroll
+    let bin = thread * THREAD_BINS + b;
+    if (bin < LAST) {
+      own += bin_sums(bin);
+    }
+  }
+  var below = scan_rows(own, thread).xy;
+  for (var b = 0u; b < THREAD_BINS; b++) { // @unroll
+    let bin = thread * THREAD_BINS + b;
+    if (bin < LAST) {
+      let here = bin_sums(bin);
+      if ((below.x < picks_wanted || bin == 0u) && picks_wanted <= below.x + here.x) {
+        threshold_place = vec4<u32>(bin, below, here.y);
+      }
+      below += here;
+      if (bin == LAST - 1u && below.x < picks_wanted) {
+        let middle = clamp(start, sink_end, recent_start) - sink_end; // middle tokens before
+        threshold_place = vec4<u32>(LAST, below, middle - below.y);
+      }
+    }
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  // 1. Load the distances of the first span.
+  let list = wid.z * CODE_HEADS + wid.y;
+  let start = wid.x * SHARE;
+  var words: array<vec4<u32>, LOADS>;
+  for (var i = 0u; i < LOADS; i++) { // @unroll
+    words[i] = distances[list * ROW_LOADS + distance_place(start + thread * TOKENS, i)];
+  }
+
+  // 2. Add up the histograms.
+  let length = lengths[wid.z];
+  add_histograms(list, wid.x, length, thread);
   // @shared windows
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
@@ -153,68 +254,41 @@ fn main(
   }
   workgroupBarrier();
 
-  // The cut: the first bin up to which there are k tokens.
-  var mine = vec2<u32>(0u);
-  for (var b = 0u; b < BINS_EACH; b++) { // @unroll
-    let bin = thread * BINS_EACH + b;
-    if (bin < LAST) {
-      mine += bin_total(bin);
-    }
-  }
-  var below = scan(mine, thread).xy;
-  for (var b = 0u; b < BINS_EACH; b++) { // @unroll
-    let bin = thread * BINS_EACH + b;
-    if (bin < LAST) {
-      let here = bin_total(bin);
-      if ((below.x < picks_wanted || bin == 0u) && picks_wanted <= below.x + here.x) {
-        cut = vec4<u32>(bin, below, here.y);
-      }
-      below += here;
-      if (bin == LAST - 1u && below.x < picks_wanted) {
-        let middle = clamp(start, sink_end, recent_start) - sink_end;
-        cut = vec4<u32>(LAST, below, middle - below.y);
-      }
-    }
-  }
+  // 3. Find the threshold.
+  place_threshold(thread, start, sink_end, recent_start, picks_wanted);
   workgroupBarrier();
-  let ties = picks_wanted - cut.y;
+  let threshold = threshold_place.x;
+  let ties = picks_wanted - threshold_place.y; // ties that are picks
 
-  // Tokens of the windows count as nearer than the cut.
-  let windows_before = min(start, sink_end) + max(min(start, length), recent_start) - recent_start;
-  var before_round = vec2<u32>(cut.z + windows_before, cut.w);
+  // 4. Compact. Tokens of the windows count as below the threshold.
+  let windows_before = window_tokens(0u, min(start, length), sink_end, recent_start);
+  var before_round = vec2<u32>(threshold_place.z + windows_before, threshold_place.w);
   for (var round = 0u; round < ROUNDS; round++) {
-    let first = start + round * WINDOW + thread * TOKENS;
-    var nearer = 0u;
-    var reached = 0u;
+    let first = start + round * SPAN + thread * TOKENS; // bit i of a mask is token first + i
+    var below_mask = 0u;
+    var upto_mask = 0u; // below the threshold or at it
     for (var w = 0u; w < WORDS; w++) { // @unroll
-      nearer |= marks(words[w / 4u][w % 4u], cut.x) << (w * PER_WORD);
-      reached |= marks(words[w / 4u][w % 4u], cut.x + 1u) << (w * PER_WORD);
+      let word = words[w / 4u][w % 4u];
+      below_mask |= fields_below(word, threshold) << (w * PER_WORD);
+      upto_mask |= fields_below(word, threshold + 1u) << (w * PER_WORD);
     }
     if (round + 1u < ROUNDS) {
       for (var i = 0u; i < LOADS; i++) { // @unroll
-        let load = (first + WINDOW) / PER_WORD / 4u + i;
-        words[i] = distances[list * ROW_LOADS + min(load, ROW_LOADS - 1u)];
+        words[i] = distances[list * ROW_LOADS + distance_place(first + SPAN, i)];
       }
     }
     let end = min(min(length, start + SHARE), first + TOKENS);
     let inside = ~bits_from(max(first, end) - first);
-    let windows = ~bits_from(max(first, sink_end) - first) | bits_from(max(first, recent_start) - first);
-    nearer = (nearer | windows) & inside;
-    var equal = reached & inside & ~nearer;
+    below_mask = (below_mask | window_mask(first, sink_end, recent_start)) & inside;
+    let tie_mask = upto_mask & inside & ~below_mask;
 
-    let found = scan(vec2<u32>(countOneBits(nearer), countOneBits(equal)), thread);
-    let before = before_round + found.xy;
-    before_round += found.zw;
+    let counts = vec2<u32>(countOneBits(below_mask), countOneBits(tie_mask));
+    let scanned = scan_rows(counts, thread);
+    let before = before_round + scanned.xy;
+    before_round += scanned.zw;
 
-    let most = ties - min(before.y, ties);
-    equal = select(equal, 0u, most == 0u);
-    for (; countOneBits(equal) > most;) {
-      equal &= ~(1u << firstLeadingBit(equal));
-    }
-    var slot = list * LIST_CAPACITY + before.x + min(before.y, ties);
-    for (var picks = nearer | equal; picks != 0u; picks &= picks - 1u) {
-      selected[slot] = first + firstTrailingBit(picks);
-      slot += 1u;
-    }
+    let tie_picks = first_bits(tie_mask, ties - min(before.y, ties));
+    let slot = list * LIST_CAPACITY + before.x + min(before.y, ties);
+    list_picks(first, below_mask | tie_picks, slot);
   }
 }
