@@ -28,7 +28,7 @@ export const MUTANTS: readonly Mutant[] = [
   ],
   ["attend/select_gather", "exp2(logits[t] - peak)", "exp2(logits[t] + peak)"],
   ["attend/select_gather_group", "exp2(stats[i + r].x - peak)", "exp2(stats[i + r].x + peak)"],
-  ["prefill/flash", "exp2(four - peaks", "exp2(four + peaks"],
+  ["prefill/flash", "exp2(s - m[", "exp2(s + m["],
   ["merge/merge", "exp2(stats.x - higher)", "exp2(stats.x + higher)"],
   ["merge/join_splits", "exp2(partial_stats.x - m_new)", "exp2(partial_stats.x + m_new)"],
   ["dense/split", "exp2(p[t] - peak)", "exp2(p[t] + peak)"],
