@@ -1,15 +1,29 @@
-// Decode attention over the selected tokens, gathered from the KV cache and merged in one dispatch.
+// gather_merge.wgsl: decode attention over the selected tokens in one dispatch.
+// gather_subgroup.wgsl, plus picks staged in workgroup memory, loads a tile ahead, and a join of
+// the splits by the last workgroup to arrive.
 //
-// Dispatch (SPLITS, lists, batch): a workgroup takes its equal share of one list, attends those rows
-// for all query heads that share the list, and leaves one unnormalised partial per query head.
-// HAND_OVER says who joins the partials of a list:
-//   0  a dispatch of its own (merge/join_splits.wgsl): all that WGSL guarantees;
-//   1  the last workgroup to arrive, over plain memory: nobody waits and no dispatch is paid, but
-//      storageBarrier() has to order memory for the whole device, as naga's SPIR-V makes it;
-//   2  the same over atomics, which devices keep coherent though WGSL does not order them.
-// LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
-// Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
-// subgroup size, and subgroups are consecutive threads. Logits are in log2 units.
+// Dispatch (SPLITS, lists, batch). A workgroup takes an equal share of one list. It attends those
+// rows for all query heads that share the list, and stores one unnormalised partial (acc, m, l) per
+// query head.
+//
+// LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
+// with TOKENS rows in flight and a running softmax of its own.
+// Subgroup shuffles sum the dots. So LANES is a power of two that divides the subgroup size, and a
+// subgroup is consecutive threads. Logits are in log2 units.
+//
+// HAND_OVER selects how the partials of a list are joined:
+//   0  merge/join_splits.wgsl joins them in a dispatch of its own. WGSL guarantees that this works.
+//   1  The last workgroup to arrive joins them, from plain memory. No workgroup waits, and no other
+//      dispatch costs time. But storageBarrier() has to order memory for the whole device: naga's
+//      SPIR-V does so, WGSL does not promise it.
+//   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
+//
+// 1. Load the picks of the split, then the queries.
+// 2. Load the next tile.
+// 3. Compute the logits of the current tile.
+// 4. Update the running softmax with them. Repeat 2 to 4 for all tiles of the split.
+// 5. Join the row groups and store the partials.
+// 6. In the last workgroup to arrive, join the splits and store the output.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -35,7 +49,6 @@ const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
-const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
 const TILE = ROWS * TOKENS;
 const LOGITS = TOKENS * QUERIES_PER_LIST;
 const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
@@ -78,7 +91,7 @@ struct HandOver {
 
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
 var<workgroup> scratch: array<vec4f, ROWS * HEAD_QUADS>;
-var<workgroup> stats: array<vec2f, ROWS>;
+var<workgroup> stats: array<vec2f, ROWS>; // (m, l)
 var<workgroup> is_last: u32;
 
 // @shared widen
@@ -172,6 +185,46 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
 }
 // @end
 
+// @shared row_quad
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+}
+// @end
+
+/// Joins the row groups of a query head, which are in scratch and stats, into the partial that
+/// begins at quad `first`.
+fn store_joined_head(first: u32, thread: u32) {
+  if (thread < HEAD_QUADS) {
+    var m = NEG_LARGE;
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      m = max(m, stats[r].x);
+    }
+    var l = 0.0;
+    var acc = vec4f(0.0);
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      let alpha = exp2(stats[r].x - m);
+      l += stats[r].y * alpha;
+      acc += scratch[r * HEAD_QUADS + thread] * alpha;
+    }
+    store_partial(first + thread, acc);
+    if (thread == 0u) {
+      store_partial(first + HEAD_QUADS, vec4f(m, l, 0.0, 0.0));
+    }
+  }
+}
+
+// @shared arrives_last
+/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
+fn arrives_last(list: u32, thread: u32) -> bool {
+  storageBarrier();
+  if (thread == 0u) {
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+  }
+  return workgroupUniformLoad(&is_last) != 0u;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -181,29 +234,30 @@ fn main(
   let first_head = list * QUERIES_PER_LIST;
   let lane = thread % LANES;
   let row = thread / LANES;
-  let attended = selected_counts[list];
-  let share = (attended + SPLITS - 1u) / SPLITS;
-  let begin = min(wid.x * share, attended);
-  let end = min(begin + share, attended);
+  let picks = selected_counts[list];
+  let share = (picks + SPLITS - 1u) / SPLITS;
+  let begin = min(wid.x * share, picks);
+  let end = min(begin + share, picks);
+
+  // 1. Load the picks of the split, then the queries.
   for (var i = begin + thread; i < end; i += WORKGROUP) {
     tokens[i - begin] = selected[list * LIST_CAPACITY + i];
   }
-
   var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var total: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var highest: array<f32, QUERIES_PER_LIST>;
-  var weight: array<f32, QUERIES_PER_LIST>;
+  var acc: array<vec4f, QUERIES_PER_LIST * PARTS>;
+  var m: array<f32, QUERIES_PER_LIST>;
+  var l: array<f32, QUERIES_PER_LIST>;
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    highest[h] = NEG_LARGE;
+    m[h] = NEG_LARGE;
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
+      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
     }
   }
   workgroupBarrier();
 
+  // All loads of a tile are in flight before the first use. Rows past the end repeat the last pick.
   let lane_base = first_head / GROUP * CAPACITY * ROW_LOADS + lane;
-  // All loads of a tile are in flight before the first use; past the end the last row repeats.
   var k: array<vec4<u32>, LOADS>;
   var v: array<vec4<u32>, LOADS>;
   var next_k: array<vec4<u32>, LOADS>;
@@ -216,9 +270,10 @@ fn main(
     }
   }
   for (var tile = begin; tile < end; tile += TILE) {
+    // 2. Load the next tile; without PREFETCH, the current one.
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let ahead = tile + PREFETCH * TILE + (load / CHUNKS) * ROWS + row;
-      let token = tokens[min(ahead, end - 1u) - begin];
+      let pick = tile + PREFETCH * TILE + (load / CHUNKS) * ROWS + row;
+      let token = tokens[min(pick, end - 1u) - begin];
       next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
       next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
     }
@@ -226,38 +281,43 @@ fn main(
       k = next_k;
       v = next_v;
     }
+
+    // 3. Compute the logits of the current tile.
     var logits = array<f32, LOGITS>();
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+        let k_quad = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
         for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-          logits[t * QUERIES_PER_LIST + h] += dot(piece, query[h * PARTS + part]);
+          logits[t * QUERIES_PER_LIST + h] += dot(k_quad, query[h * PARTS + part]);
         }
       }
     }
     for (var i = 0u; i < LOGITS; i++) { // @unroll
-      for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
+      for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
         logits[i] += subgroupShuffleXor(logits[i], 1u << step);
       }
+      // A masked logit lies below every m, also below the first: so its p is 0.
       let inside = tile + i / QUERIES_PER_LIST * ROWS + row < end;
       logits[i] = select(2.0 * NEG_LARGE, logits[i], inside);
     }
+
+    // 4. Update the running softmax.
     for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-      var peak = highest[h];
+      var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        peak = max(peak, logits[t * QUERIES_PER_LIST + h]);
+        m_new = max(m_new, logits[t * QUERIES_PER_LIST + h]);
       }
-      let fade = exp2(highest[h] - peak);
-      highest[h] = peak;
-      weight[h] *= fade;
+      let alpha = exp2(m[h] - m_new);
+      m[h] = m_new;
+      l[h] *= alpha;
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        total[h * PARTS + part] *= fade;
+        acc[h * PARTS + part] *= alpha;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let of_token = exp2(logits[t * QUERIES_PER_LIST + h] - peak);
-        weight[h] += of_token;
+        let p = exp2(logits[t * QUERIES_PER_LIST + h] - m_new);
+        l[h] += p;
         for (var part = 0u; part < PARTS; part++) { // @unroll
-          total[h * PARTS + part] += of_token * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+          acc[h * PARTS + part] += p * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
     }
@@ -267,44 +327,22 @@ fn main(
     }
   }
 
-  // Join the row groups into this split's partial.
+  // 5. Join the row groups and store the partials, one query head at a time.
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      scratch[row * HEAD_QUADS + at] = total[h * PARTS + part];
+      scratch[row * HEAD_QUADS + row_quad(part, lane)] = acc[h * PARTS + part];
     }
-    stats[row] = vec2f(highest[h], weight[h]);
+    stats[row] = vec2f(m[h], l[h]);
     workgroupBarrier();
-    if (thread < HEAD_QUADS) {
-      var peak = NEG_LARGE;
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        peak = max(peak, stats[r].x);
-      }
-      var denominator = 0.0;
-      var numerator = vec4f(0.0);
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        let scale = exp2(stats[r].x - peak);
-        denominator += stats[r].y * scale;
-        numerator += scratch[r * HEAD_QUADS + thread] * scale;
-      }
-      let slot = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
-      store_partial(slot + thread, numerator);
-      if (thread == 0u) {
-        store_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
-      }
-    }
+    store_joined_head(list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS, thread);
     workgroupBarrier();
   }
 
+  // 6. The last workgroup to arrive joins the splits and stores the output.
   if (HAND_OVER == 0u) {
     return;
   }
-  // The last workgroup of the list joins the splits, and leaves the counter at zero.
-  storageBarrier();
-  if (thread == 0u) {
-    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
-  }
-  if (workgroupUniformLoad(&is_last) == 0u) {
+  if (!arrives_last(list, thread)) {
     return;
   }
   storageBarrier();

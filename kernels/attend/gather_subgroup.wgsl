@@ -1,11 +1,20 @@
-// Decode attention over the selected tokens, gathered from the KV cache, split over the selection.
+// gather_subgroup.wgsl: decode attention over the selected tokens, split over the selection.
+// gather.wgsl, plus subgroup shuffles in place of workgroup memory for the dots.
 //
-// Dispatch (splits, lists, batch): a workgroup takes its share of one list, attends those rows for
-// all query heads that share the list, and leaves one unnormalised partial per query head.
-// LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
-// Each row group keeps its own running softmax; the groups are joined once, at the end.
-// Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
-// subgroup size, and subgroups are consecutive threads. Logits are in log2 units.
+// Dispatch (splits, lists, batch). A workgroup takes its share of one list of picks. It gathers
+// those rows from the KV cache for all query heads that share the list, and stores one unnormalised
+// partial (acc, m, l) per query head; merge/merge.wgsl joins the partials of the splits.
+//
+// LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
+// with TOKENS rows in flight and a running softmax of its own. Logits are in log2 units.
+// Subgroup shuffles sum the dots. So LANES is a power of two that divides the subgroup size, and a
+// subgroup is consecutive threads.
+//
+// 1. Load the queries.
+// 2. Load a tile of picks, then their keys and values.
+// 3. Compute the logits of the tile.
+// 4. Update the running softmax with them. Repeat 2 to 4 for all tiles of the split.
+// 5. Join the row groups and store the partials.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
@@ -28,8 +37,8 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
-const LOGITS = TOKENS * QUERIES_PER_LIST;
-const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
+const LIST_HEADS = QUERIES_PER_LIST; // query heads of a list
+const LOGITS = TOKENS * LIST_HEADS;
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -44,7 +53,7 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(6) var<storage, read_write> partial_stats: array<vec2f>;
 
 var<workgroup> scratch: array<f32, ROWS * HEAD_DIM>;
-var<workgroup> stats: array<vec2f, ROWS * QUERIES_PER_LIST>;
+var<workgroup> stats: array<vec2f, ROWS * LIST_HEADS>; // (m, l)
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -62,6 +71,45 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared row_quad
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared joined_m
+/// Maximum of head `h` over all row groups.
+fn joined_m(h: u32) -> f32 {
+  var m = NEG_LARGE;
+  for (var r = 0u; r < ROWS; r++) { // @unroll
+    m = max(m, stats[r * LIST_HEADS + h].x);
+  }
+  return m;
+}
+// @end
+
+// @shared store_joined
+/// Adds up what the row groups left in scratch, rescaled to `m`, and stores the partial of head `h`
+/// of the list in slot `slot`.
+fn store_joined(slot: u32, h: u32, m: f32, thread: u32) {
+  for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
+    var acc = 0.0;
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      acc += scratch[r * HEAD_DIM + d];
+    }
+    partial_out[slot * HEAD_DIM + d] = acc;
+  }
+  if (thread == 0u) {
+    var l = 0.0;
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      l += stats[r * LIST_HEADS + h].y * exp2(stats[r * LIST_HEADS + h].x - m);
+    }
+    partial_stats[slot] = vec2f(m, l);
+  }
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -71,29 +119,33 @@ fn main(
   let lane = thread % LANES;
   let row = thread / LANES;
   let list = wid.z * CODE_HEADS + wid.y;
-  let first_head = list * QUERIES_PER_LIST;
+  let first_head = list * LIST_HEADS;
   let cache = (first_head / GROUP) * CAPACITY;
-  let count = selected_counts[list];
-  let share = (count + grid.x - 1u) / grid.x;
-  let begin = min(wid.x * share, count);
-  let end = min(begin + share, count);
+  let picks = selected_counts[list];
+  let share = (picks + grid.x - 1u) / grid.x;
+  let begin = min(wid.x * share, picks);
+  let end = min(begin + share, picks);
 
-  var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var total: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var highest: array<f32, QUERIES_PER_LIST>;
-  var weight: array<f32, QUERIES_PER_LIST>;
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    highest[h] = NEG_LARGE;
-    weight[h] = 0.0;
+  // 1. Load the queries.
+  // @shared load_queries
+  var query: array<vec4f, LIST_HEADS * PARTS>;
+  var acc: array<vec4f, LIST_HEADS * PARTS>;
+  var m: array<f32, LIST_HEADS>;
+  var l: array<f32, LIST_HEADS>;
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+    m[h] = NEG_LARGE;
+    l[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
-      total[h * PARTS + part] = vec4f(0.0);
+      let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
+      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      acc[h * PARTS + part] = vec4f(0.0);
     }
   }
+  // @end
 
   for (var tile = begin; tile < end; tile += TILE) {
-    // All loads of the tile are in flight before the first use; past the end the last one repeats.
+    // 2. Load a tile of picks, then their keys and values. All loads are in flight before the first
+    // use. Rows past the end repeat the last pick.
     var token: array<u32, TOKENS>;
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       token[t] = selected[list * LIST_CAPACITY + min(tile + t * ROWS + row, end - 1u)];
@@ -106,83 +158,71 @@ fn main(
       v[load] = values[at];
     }
 
+    // 3. Compute the logits of the tile.
     var logits = array<f32, LOGITS>();
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
-        for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-          logits[t * QUERIES_PER_LIST + h] += dot(piece, query[h * PARTS + part]);
+        let k_quad = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+        for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+          logits[t * LIST_HEADS + h] += dot(k_quad, query[h * PARTS + part]);
         }
       }
     }
     for (var i = 0u; i < LOGITS; i++) { // @unroll
-      for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
+      for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
         logits[i] += subgroupShuffleXor(logits[i], 1u << step);
       }
     }
 
-    for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-      var p: array<f32, TOKENS>;
-      var peak = highest[h];
+    // 4. Update the running softmax.
+    for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+      var s: array<f32, TOKENS>;
+      var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
-        p[t] = select(NEG_LARGE, logits[t * QUERIES_PER_LIST + h], inside);
-        peak = max(peak, p[t]);
+        s[t] = select(NEG_LARGE, logits[t * LIST_HEADS + h], inside);
+        m_new = max(m_new, s[t]);
       }
-      let fade = exp2(highest[h] - peak);
-      highest[h] = peak;
-      weight[h] *= fade;
+      let alpha = exp2(m[h] - m_new);
+      m[h] = m_new;
+      l[h] *= alpha;
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        total[h * PARTS + part] *= fade;
+        acc[h * PARTS + part] *= alpha;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
-        let share_of = select(0.0, exp2(p[t] - peak), inside);
-        weight[h] += share_of;
+        let p = select(0.0, exp2(s[t] - m_new), inside);
+        l[h] += p;
         for (var part = 0u; part < PARTS; part++) { // @unroll
-          total[h * PARTS + part] += share_of * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+          acc[h * PARTS + part] += p * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
     }
   }
 
-  // Join the row groups.
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+  // 5. Join the row groups and store the partials.
+  // @shared join_row_groups
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
     if (lane == 0u) {
-      stats[row * QUERIES_PER_LIST + h] = vec2f(highest[h], weight[h]);
+      stats[row * LIST_HEADS + h] = vec2f(m[h], l[h]);
     }
   }
   workgroupBarrier();
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-    var peak = NEG_LARGE;
-    for (var r = 0u; r < ROWS; r++) { // @unroll
-      peak = max(peak, stats[r * QUERIES_PER_LIST + h].x);
-    }
-    let fade = exp2(highest[h] - peak);
+  // Each row group rescales its acc to the common maximum, so that a sum joins them.
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+    let m_new = joined_m(h);
+    let alpha = exp2(m[h] - m_new);
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = row * HEAD_DIM + (((part / QUADS) * LANES + lane) * QUADS + part % QUADS) * 4u;
-      let faded = total[h * PARTS + part] * fade;
-      scratch[at] = faded.x;
-      scratch[at + 1u] = faded.y;
-      scratch[at + 2u] = faded.z;
-      scratch[at + 3u] = faded.w;
+      let at = row * HEAD_DIM + row_quad(part, lane) * 4u;
+      let quad = acc[h * PARTS + part] * alpha;
+      scratch[at] = quad.x;
+      scratch[at + 1u] = quad.y;
+      scratch[at + 2u] = quad.z;
+      scratch[at + 3u] = quad.w;
     }
     workgroupBarrier();
-    let slot = (first_head + h) * grid.x + wid.x;
-    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      var sum = 0.0;
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        sum += scratch[r * HEAD_DIM + d];
-      }
-      partial_out[slot * HEAD_DIM + d] = sum;
-    }
-    if (thread == 0u) {
-      var denominator = 0.0;
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        denominator += stats[r * QUERIES_PER_LIST + h].y * exp2(stats[r * QUERIES_PER_LIST + h].x - peak);
-      }
-      partial_stats[slot] = vec2f(peak, denominator);
-    }
+    store_joined((first_head + h) * grid.x + wid.x, h, m_new, thread);
     workgroupBarrier();
   }
+  // @end
 }

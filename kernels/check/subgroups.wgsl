@@ -1,8 +1,8 @@
-// Shows what the subgroup kernels take for granted: a subgroup is consecutive threads, numbered in
-// their order, and no smaller than the device says.
+// subgroups.wgsl: tests what the subgroup kernels assume. A subgroup is consecutive threads,
+// numbered in their order, and is no smaller than the device says.
 //
-// Dispatch (workgroups): each thread leaves its subgroup's size, its own number there, the first
-// thread of the subgroup, and the neighbour that a shuffle finds.
+// Dispatch (workgroups). Each thread stores the size of its subgroup, its own number there, the
+// first thread of the subgroup, and the neighbour that a shuffle finds.
 const WORKGROUP: u32 = 256u; // @param
 
 @group(0) @binding(0) var<storage, read_write> found: array<vec4<u32>>;

@@ -1,10 +1,16 @@
-// gpt-fast's dense decode, 3 of 4: P*V, split over the cache (split-K, as of a GEMV).
+// gpt_fast_pv.wgsl: gpt-fast's dense decode, 3 of 4: P*V, split over the cache (split-K of a GEMV).
 //
-// Dispatch (query heads, splits, batch): a workgroup adds up the weighted rows of V of every
-// SPLITS-th tile, over all of the static cache's capacity. LANES threads share a row in 16-byte
-// loads; WORKGROUP / LANES rows go side by side, TOKENS of them in flight per thread. No GQA packing:
-// each query head reads V as repeat_interleave repeats it.
-// Weights lie as f32 [batch, query heads, capacity], sums as f32 [batch, query heads, SPLITS, head dim].
+// Dispatch (query heads, splits, batch). A workgroup adds up p times the rows of V for every
+// SPLITS-th tile, over all of the static cache's capacity. There is no GQA packing: each query head
+// reads V, as repeat_interleave repeats it.
+//
+// LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
+// with TOKENS rows in flight.
+// p is f32 [batch, query heads, capacity], sums are f32 [batch, query heads, SPLITS, head dim].
+//
+// 1. Load a tile of values and their p.
+// 2. Add p times values to acc. Repeat 1 and 2 for all tiles of the split.
+// 3. Sum over the row groups and store.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -51,6 +57,13 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared row_quad
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -62,31 +75,33 @@ fn main(
   let head = wid.z * Q_HEADS + wid.x;
   let cache = (wid.z * KV_HEADS + wid.x / GROUP) * CAPACITY;
 
-  var total: array<vec4f, PARTS>;
+  var acc: array<vec4f, PARTS>;
   for (var tile = wid.y * TILE; tile < CAPACITY; tile += SPLITS * TILE) {
-    // All loads of the tile are in flight before the first use.
+    // 1. Load a tile of values and their p. All loads are in flight before the first use.
     var v: array<vec4<u32>, LOADS>;
-    var weight: array<f32, TOKENS>;
+    var p: array<f32, TOKENS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let slot = min(tile + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
       v[load] = values[(cache + slot) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
     }
     for (var t = 0u; t < TOKENS; t++) { // @unroll
-      weight[t] = scores[head * CAPACITY + min(tile + t * ROWS + row, CAPACITY - 1u)];
+      p[t] = scores[head * CAPACITY + min(tile + t * ROWS + row, CAPACITY - 1u)];
     }
+
+    // 2. Add p times values to acc. A masked slot has p = 0, but its value may be NaN, which a
+    // product with 0 keeps and a select removes.
     for (var t = 0u; t < TOKENS; t++) { // @unroll
-      // A masked slot weighs 0, but may hold NaN, which 0 times does not remove: a select does.
       let inside = tile + t * ROWS + row < length;
       for (var part = 0u; part < PARTS; part++) { // @unroll
         let raw = select(vec4<u32>(), v[t * CHUNKS + part / QUADS], inside);
-        total[part] += weight[t] * widen(raw, part % QUADS);
+        acc[part] += p[t] * widen(raw, part % QUADS);
       }
     }
   }
 
+  // 3. Sum over the row groups and store.
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    let column = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-    sums[row * HEAD_QUADS + column] = total[part];
+    sums[row * HEAD_QUADS + row_quad(part, lane)] = acc[part];
   }
   workgroupBarrier();
   for (var column = thread; column < HEAD_QUADS; column += WORKGROUP) {

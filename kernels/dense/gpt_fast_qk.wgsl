@@ -1,13 +1,19 @@
-// gpt-fast's dense decode, 1 of 4: q.K^T * scale + mask, one score per query head and cache slot.
+// gpt_fast_qk.wgsl: gpt-fast's dense decode, 1 of 4: logits q.K^T * scale + mask.
 //
-// Dispatch (query heads, blocks of TILE slots, batch): the cache is static, so all of its capacity is
-// scored and what lies beyond the sequence is masked. LANES threads share a row of K in 16-byte
-// loads; WORKGROUP / LANES rows go side by side, TOKENS of them in flight per thread, all dots in
-// workgroup memory. No GQA packing: each query head reads K as repeat_interleave repeats it. Heads
-// come first in the dispatch, so that the heads of a group meet at the same rows in the L2 cache.
-// Scores lie as f32 [batch, query heads, capacity], in log2 units. Each block leaves the maximum and
-// the sum of its exponentials as vec2 f32 [batch, query heads, blocks]: the softmax's first half, as
-// a compiler splits a long reduction.
+// Dispatch (query heads, blocks of TILE slots, batch). The cache is static, so all of its capacity
+// is scored, and slots past the end of the sequence are masked. There is no GQA packing: each query
+// head reads K, as repeat_interleave repeats it. Query heads come first in the dispatch, so that
+// the heads of a group meet at the same rows in the L2 cache.
+//
+// LANES threads share a row of K in 16-byte loads: a row group. ROWS row groups work side by side,
+// each with TOKENS rows in flight. Workgroup memory sums the dots.
+// Logits are f32 [batch, query heads, capacity], in log2 units. Each block also stores its (m, l)
+// as vec2 f32 [batch, query heads, blocks]: the first half of the softmax, as a compiler splits a
+// long reduction.
+//
+// 1. Load keys and the query.
+// 2. Compute, mask and store the logits.
+// 3. Reduce them to (m, l) of the block.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -29,8 +35,8 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
-const STRANDS = min(TILE, 16u); // threads that sum a block up
-const LINKS = TILE / STRANDS; // scores of each
+const STRANDS = min(TILE, 16u); // threads that reduce a block
+const LINKS = TILE / STRANDS; // logits of each
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -44,7 +50,7 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 
 var<workgroup> sums: array<f32, WORKGROUP * TOKENS>;
 var<workgroup> logits: array<f32, TILE>;
-var<workgroup> strands: array<vec2f, STRANDS>;
+var<workgroup> strands: array<vec2f, STRANDS>; // (m, l)
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -62,6 +68,13 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared row_quad
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -75,7 +88,7 @@ fn main(
   let head = wid.z * Q_HEADS + wid.x;
   let cache = (wid.z * KV_HEADS + wid.x / GROUP) * CAPACITY;
 
-  // All loads are in flight before the first use.
+  // 1. Load keys and the query. All loads are in flight before the first use.
   var k: array<vec4<u32>, LOADS>;
   for (var load = 0u; load < LOADS; load++) { // @unroll
     let slot = min(begin + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
@@ -83,9 +96,11 @@ fn main(
   }
   var query: array<vec4f, PARTS>;
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-    query[part] = q[head * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+    let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
+    query[part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
   }
+
+  // 2. Compute, mask and store the logits.
   for (var t = 0u; t < TOKENS; t++) { // @unroll
     var sum = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
@@ -94,15 +109,14 @@ fn main(
     sums[(t * ROWS + row) * LANES + (lane + row) % LANES] = sum;
   }
   workgroupBarrier();
-
   for (var token = thread; token < TILE; token += WORKGROUP) {
-    var score = 0.0;
+    var logit = 0.0;
     for (var i = 0u; i < LANES; i++) { // @unroll
-      score += sums[token * LANES + (i + token) % LANES];
+      logit += sums[token * LANES + (i + token) % LANES];
     }
-    // A select: gpt-fast adds -inf to zeros, but slots never written may hold NaN here, and NaN
-    // comes through an addition.
-    let masked = select(NEG_LARGE, score, begin + token < length);
+    // gpt-fast adds a mask of zeros and -inf. Slots never written may hold NaN here, which an
+    // addition would keep, so this kernel selects.
+    let masked = select(NEG_LARGE, logit, begin + token < length);
     logits[token] = masked;
     if (begin + token < CAPACITY) {
       scores[head * CAPACITY + begin + token] = masked;
@@ -110,27 +124,28 @@ fn main(
   }
   workgroupBarrier();
 
+  // 3. Reduce the logits to (m, l) of the block: first a strand per thread, then the strands.
   if (thread < STRANDS) {
-    var peak = NEG_LARGE;
+    var m = NEG_LARGE;
     for (var i = 0u; i < LINKS; i++) { // @unroll
-      peak = max(peak, logits[i * STRANDS + thread]);
+      m = max(m, logits[i * STRANDS + thread]);
     }
-    var weight = 0.0;
+    var l = 0.0;
     for (var i = 0u; i < LINKS; i++) { // @unroll
-      weight += exp2(logits[i * STRANDS + thread] - peak);
+      l += exp2(logits[i * STRANDS + thread] - m);
     }
-    strands[thread] = vec2f(peak, weight);
+    strands[thread] = vec2f(m, l);
   }
   workgroupBarrier();
   if (thread == 0u) {
-    var peak = NEG_LARGE;
+    var m = NEG_LARGE;
     for (var i = 0u; i < STRANDS; i++) { // @unroll
-      peak = max(peak, strands[i].x);
+      m = max(m, strands[i].x);
     }
-    var weight = 0.0;
+    var l = 0.0;
     for (var i = 0u; i < STRANDS; i++) { // @unroll
-      weight += strands[i].y * exp2(strands[i].x - peak);
+      l += strands[i].y * exp2(strands[i].x - m);
     }
-    block_stats[head * grid.y + wid.y] = vec2f(peak, weight);
+    block_stats[head * grid.y + wid.y] = vec2f(m, l);
   }
 }

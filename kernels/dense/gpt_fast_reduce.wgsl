@@ -1,8 +1,11 @@
-// gpt-fast's dense decode, 4 of 4: the sums of all splits added up into the output.
+// gpt_fast_reduce.wgsl: gpt-fast's dense decode, 4 of 4: adds up the sums of the splits.
 //
-// Dispatch (query heads, batch): a workgroup makes one row of the output. Its threads stand as SLICES
-// rows of head dim / 4 columns; each slice adds up every SLICES-th split, then the slices are added.
-// The weights are normalised already, so that nothing needs rescaling.
+// Dispatch (query heads, batch). A workgroup computes one row of the output. Its threads form
+// SLICES rows of head dim / 4 columns. The p of all splits share one m and one l, so no sum needs
+// rescaling.
+//
+// 1. Each slice adds up every SLICES-th split.
+// 2. The first slice adds up the slices and stores the row.
 const HEAD_DIM: u32 = 128u; // @param
 const Q_HEADS: u32 = 32u; // @param
 const SPLITS: u32 = 8u; // @param
@@ -25,12 +28,15 @@ fn main(
   let slice = thread / COLUMNS;
   let head = wid.y * Q_HEADS + wid.x;
 
+  // 1. Add up every SLICES-th split.
   var sum = vec4f(0.0);
   for (var split = slice; split < SPLITS; split += SLICES) {
     sum += split_sums[(head * SPLITS + split) * COLUMNS + column];
   }
   sums[thread] = sum;
   workgroupBarrier();
+
+  // 2. Add up the slices and store the row.
   if (slice == 0u) {
     var row = vec4f(0.0);
     for (var s = 0u; s < SLICES; s++) { // @unroll

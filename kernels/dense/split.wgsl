@@ -1,10 +1,18 @@
-// Dense decode attention, split over the KV axis (FlashDecoding), GQA group packed.
+// split.wgsl: dense decode attention, split over the tokens (FlashDecoding).
 //
-// Dispatch (splits, KV heads, batch): a workgroup reads its share of one KV head's K and V once
-// for all query heads of the group, and leaves one unnormalised partial per query head.
-// LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
-// Each row group keeps its own running softmax; the groups are joined once, at the end.
-// Portable: dot products are summed in workgroup memory. Logits are in log2 units.
+// Dispatch (splits, KV heads, batch). A workgroup reads its share of the K and V of one KV head
+// once for all query heads of the group. It stores one unnormalised partial (acc, m, l) per query
+// head; merge/merge.wgsl joins the partials of the splits.
+//
+// LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
+// with TOKENS rows in flight and a running softmax of its own. Logits are in log2 units.
+// The kernel needs no device feature: workgroup memory sums the dots.
+//
+// 1. Load the queries.
+// 2. Load a tile of keys and values.
+// 3. Compute its logits.
+// 4. Update the running softmax with them. Repeat 2 to 4 for all tiles of the split.
+// 5. Join the row groups and store the partials.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
@@ -25,9 +33,8 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
-const LOGITS = TOKENS * GROUP;
-const PARTIAL_SUMS = LOGITS * WORKGROUP;
-const SCRATCH = max(PARTIAL_SUMS, ROWS * HEAD_DIM);
+const LIST_HEADS = GROUP; // query heads that share K and V
+const SCRATCH = max(TOKENS * LIST_HEADS * WORKGROUP, ROWS * HEAD_DIM);
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -41,8 +48,8 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(5) var<storage, read_write> partial_stats: array<vec2f>;
 
 var<workgroup> scratch: array<f32, SCRATCH>;
-var<workgroup> logits: array<f32, TILE * GROUP>;
-var<workgroup> stats: array<vec2f, ROWS * GROUP>;
+var<workgroup> logits: array<f32, TILE * LIST_HEADS>;
+var<workgroup> stats: array<vec2f, ROWS * LIST_HEADS>; // (m, l)
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -57,6 +64,45 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   let low = pair << vec2<u32>(16u);
   let high = pair & vec2<u32>(0xffff0000u);
   return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+// @shared row_quad
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared joined_m
+/// Maximum of head `h` over all row groups.
+fn joined_m(h: u32) -> f32 {
+  var m = NEG_LARGE;
+  for (var r = 0u; r < ROWS; r++) { // @unroll
+    m = max(m, stats[r * LIST_HEADS + h].x);
+  }
+  return m;
+}
+// @end
+
+// @shared store_joined
+/// Adds up what the row groups left in scratch, rescaled to `m`, and stores the partial of head `h`
+/// of the list in slot `slot`.
+fn store_joined(slot: u32, h: u32, m: f32, thread: u32) {
+  for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
+    var acc = 0.0;
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      acc += scratch[r * HEAD_DIM + d];
+    }
+    partial_out[slot * HEAD_DIM + d] = acc;
+  }
+  if (thread == 0u) {
+    var l = 0.0;
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      l += stats[r * LIST_HEADS + h].y * exp2(stats[r * LIST_HEADS + h].x - m);
+    }
+    partial_stats[slot] = vec2f(m, l);
+  }
 }
 // @end
 
@@ -75,23 +121,26 @@ fn main(
   let begin = min(wid.x * share, length);
   let end = min(begin + share, length);
 
-  var query: array<vec4f, GROUP * PARTS>;
-  var total: array<vec4f, GROUP * PARTS>;
-  var highest: array<f32, GROUP>;
-  var weight: array<f32, GROUP>;
-  for (var h = 0u; h < GROUP; h++) { // @unroll
-    highest[h] = NEG_LARGE;
-    weight[h] = 0.0;
+  // 1. Load the queries.
+  // @shared load_queries
+  var query: array<vec4f, LIST_HEADS * PARTS>;
+  var acc: array<vec4f, LIST_HEADS * PARTS>;
+  var m: array<f32, LIST_HEADS>;
+  var l: array<f32, LIST_HEADS>;
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+    m[h] = NEG_LARGE;
+    l[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      query[h * PARTS + part] = q[(first_head + h) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
-      total[h * PARTS + part] = vec4f(0.0);
+      let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
+      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      acc[h * PARTS + part] = vec4f(0.0);
     }
   }
+  // @end
 
   for (var tile = begin; tile < end; tile += TILE) {
-    // All loads of the tile are in flight before the first use. Rows past the end repeat the last
-    // one of the sequence: what lies beyond it may be NaN.
+    // 2. Load a tile of keys and values. All loads are in flight before the first use. Rows past
+    // the end repeat the last one of the sequence, since memory past it may hold NaN.
     var k: array<vec4<u32>, LOADS>;
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
@@ -103,90 +152,84 @@ fn main(
       v[load] = values[(cache + token) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
     }
 
+    // 3. Compute the logits of the tile.
+    // @shared workgroup_dots
+    // The lanes of a row leave their sums in workgroup memory. Their places are rotated by the row,
+    // so that threads that add up different dots read from different banks.
     for (var t = 0u; t < TOKENS; t++) { // @unroll
-      var sums = array<f32, GROUP>();
+      var sums = array<f32, LIST_HEADS>();
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
-        for (var h = 0u; h < GROUP; h++) { // @unroll
-          sums[h] += dot(piece, query[h * PARTS + part]);
+        let k_quad = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+        for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+          sums[h] += dot(k_quad, query[h * PARTS + part]);
         }
       }
-      for (var h = 0u; h < GROUP; h++) { // @unroll
-        scratch[((t * ROWS + row) * GROUP + h) * LANES + (lane + row) % LANES] = sums[h];
+      for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+        scratch[((t * ROWS + row) * LIST_HEADS + h) * LANES + (lane + row) % LANES] = sums[h];
       }
     }
     workgroupBarrier();
-    for (var dot_at = thread; dot_at < TILE * GROUP; dot_at += WORKGROUP) {
-      var sum = 0.0;
-      for (var i = 0u; i < LANES; i++) { // @unroll
-        sum += scratch[dot_at * LANES + (i + dot_at) % LANES];
+    for (var i = thread; i < TILE * LIST_HEADS; i += WORKGROUP) {
+      var logit = 0.0;
+      for (var j = 0u; j < LANES; j++) { // @unroll
+        logit += scratch[i * LANES + (j + i) % LANES];
       }
-      logits[dot_at] = sum;
+      logits[i] = logit;
     }
     workgroupBarrier();
+    // @end
 
-    for (var h = 0u; h < GROUP; h++) { // @unroll
-      var p = array<f32, TOKENS>();
-      var peak = highest[h];
+    // 4. Update the running softmax.
+    // @shared update_softmax
+    for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+      var s: array<f32, TOKENS>;
+      var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
-        p[t] = select(NEG_LARGE, logits[(t * ROWS + row) * GROUP + h], inside);
-        peak = max(peak, p[t]);
+        s[t] = select(NEG_LARGE, logits[(t * ROWS + row) * LIST_HEADS + h], inside);
+        m_new = max(m_new, s[t]);
       }
-      let fade = exp2(highest[h] - peak);
-      highest[h] = peak;
-      weight[h] *= fade;
+      let alpha = exp2(m[h] - m_new);
+      m[h] = m_new;
+      l[h] *= alpha;
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        total[h * PARTS + part] *= fade;
+        acc[h * PARTS + part] *= alpha;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
-        let share_of = select(0.0, exp2(p[t] - peak), inside);
-        weight[h] += share_of;
+        let p = select(0.0, exp2(s[t] - m_new), inside);
+        l[h] += p;
         for (var part = 0u; part < PARTS; part++) { // @unroll
-          total[h * PARTS + part] += share_of * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+          acc[h * PARTS + part] += p * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
     }
+    // @end
   }
 
-  // Join the row groups.
-  for (var h = 0u; h < GROUP; h++) { // @unroll
+  // 5. Join the row groups and store the partials.
+  // @shared join_row_groups
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
     if (lane == 0u) {
-      stats[row * GROUP + h] = vec2f(highest[h], weight[h]);
+      stats[row * LIST_HEADS + h] = vec2f(m[h], l[h]);
     }
   }
   workgroupBarrier();
-  for (var h = 0u; h < GROUP; h++) { // @unroll
-    var peak = NEG_LARGE;
-    for (var r = 0u; r < ROWS; r++) { // @unroll
-      peak = max(peak, stats[r * GROUP + h].x);
-    }
-    let fade = exp2(highest[h] - peak);
+  // Each row group rescales its acc to the common maximum, so that a sum joins them.
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+    let m_new = joined_m(h);
+    let alpha = exp2(m[h] - m_new);
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = row * HEAD_DIM + (((part / QUADS) * LANES + lane) * QUADS + part % QUADS) * 4u;
-      let faded = total[h * PARTS + part] * fade;
-      scratch[at] = faded.x;
-      scratch[at + 1u] = faded.y;
-      scratch[at + 2u] = faded.z;
-      scratch[at + 3u] = faded.w;
+      let at = row * HEAD_DIM + row_quad(part, lane) * 4u;
+      let quad = acc[h * PARTS + part] * alpha;
+      scratch[at] = quad.x;
+      scratch[at + 1u] = quad.y;
+      scratch[at + 2u] = quad.z;
+      scratch[at + 3u] = quad.w;
     }
     workgroupBarrier();
-    let slot = (first_head + h) * grid.x + wid.x;
-    for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      var sum = 0.0;
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        sum += scratch[r * HEAD_DIM + d];
-      }
-      partial_out[slot * HEAD_DIM + d] = sum;
-    }
-    if (thread == 0u) {
-      var denominator = 0.0;
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        denominator += stats[r * GROUP + h].y * exp2(stats[r * GROUP + h].x - peak);
-      }
-      partial_stats[slot] = vec2f(peak, denominator);
-    }
+    store_joined((first_head + h) * grid.x + wid.x, h, m_new, thread);
     workgroupBarrier();
   }
+  // @end
 }

@@ -1,18 +1,30 @@
-// Dense decode attention, split over the KV axis (FlashDecoding), GQA group packed.
+// split_subgroup.wgsl: dense decode attention (FlashDecoding) in one dispatch.
+// split.wgsl, plus subgroup shuffles for the dots, loads a tile ahead, and a join of the splits by
+// the last workgroup to arrive.
 //
-// Dispatch (SPLITS, lists, batch): a list is HEADS query heads of one KV head, all of its group or,
-// where registers run short, a part of it. A workgroup reads its share of the K and V once for them
-// and leaves one unnormalised partial per query head; lists of the same KV head read side by side, so
-// that memory is read once. HAND_OVER says who joins the partials of a list:
-//   0  a dispatch of its own (merge/join_splits.wgsl): all that WGSL guarantees;
-//   1  the last workgroup to arrive, over plain memory: nobody waits and no dispatch is paid, but
-//      storageBarrier() has to order memory for the whole device, as naga's SPIR-V makes it;
-//   2  the same over atomics, which devices keep coherent though WGSL does not order them.
-// LANES threads share a row in 16-byte loads; WORKGROUP / LANES rows go side by side, TOKENS deep.
-// Each row group keeps its own running softmax. With PREFETCH the next tile is loaded while one is
-// used, and the first one before the length is known: what lies past it is blanked out.
-// Dot products are summed by subgroup shuffles, so LANES is a power of two that divides the
-// subgroup size, and subgroups are consecutive threads. Logits are in log2 units.
+// Dispatch (SPLITS, lists, batch). A list is HEADS query heads of one KV head: all of its group, or
+// a part of the group where registers run short. A workgroup reads its share of K and V once for
+// the whole list, and stores one unnormalised partial (acc, m, l) per query head. Lists of one KV
+// head run side by side, so that they find each other's rows in the cache.
+//
+// LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
+// with TOKENS rows in flight and a running softmax of its own.
+// Subgroup shuffles sum the dots. So LANES is a power of two that divides the subgroup size, and a
+// subgroup is consecutive threads. Logits are in log2 units.
+//
+// HAND_OVER selects how the partials of a list are joined:
+//   0  merge/join_splits.wgsl joins them in a dispatch of its own. WGSL guarantees that this works.
+//   1  The last workgroup to arrive joins them, from plain memory. No workgroup waits, and no other
+//      dispatch costs time. But storageBarrier() has to order memory for the whole device: naga's
+//      SPIR-V does so, WGSL does not promise it.
+//   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
+//
+// 1. Load the first tile, then the queries.
+// 2. Load the next tile.
+// 3. Compute the logits of the current tile.
+// 4. Update the running softmax with them. Repeat 2 to 4 for all tiles of the split.
+// 5. Join the row groups and store the partials.
+// 6. In the last workgroup to arrive, join the splits and store the output.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -39,17 +51,16 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
-const STRIDE = TILE * SPLITS;
+const STRIDE = TILE * SPLITS; // tokens from a tile of a split to its next one
 const LOGITS = TOKENS * HEADS;
-const LANE_STEPS = u32(LANES > 1u) + u32(LANES > 2u) + u32(LANES > 4u) + u32(LANES > 8u) + u32(LANES > 16u);
-const KV_LISTS = (GROUP + HEADS - 1u) / HEADS; // of a KV head
-const COLUMNS = HEADS * HEAD_QUADS; // of the list's outputs
-const SLICES = max(WORKGROUP / COLUMNS, 1u); // of the splits, when partials are joined
-const AT_ONCE = WORKGROUP / SLICES; // columns
-const ROUNDS = (SPLITS + SLICES - 1u) / SLICES; // splits of a slice
-const AHEAD = min(ROUNDS, 16u); // loads in flight per thread
-const TURNS = (HEADS + JOINED - 1u) / JOINED;
+const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
+const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of the list's output
+const SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
+const SLICE_THREADS = WORKGROUP / SLICES;
+const SLICE_SPLITS = (SPLITS + SLICES - 1u) / SLICES;
+const SPLITS_IN_FLIGHT = min(SLICE_SPLITS, 16u); // splits that a thread loads at a time
 const Q_HEADS = KV_HEADS * GROUP;
+const KV_LISTS = (GROUP + HEADS - 1u) / HEADS; // lists of a KV head
 const LISTS = BATCH * KV_HEADS * KV_LISTS;
 const LIST_HEADS = HEADS; // query heads of a list
 // @shared hand_over_sizes
@@ -87,7 +98,7 @@ struct HandOver {
 // @end
 
 var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
-var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (maximum, denominator)
+var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
 
 // @shared widen
@@ -140,6 +151,134 @@ fn atomic_stats(at: u32) -> vec2f {
 }
 // @end
 
+// @shared row_quad
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared joined_m
+/// Maximum of head `h` over all row groups.
+fn joined_m(h: u32) -> f32 {
+  var m = NEG_LARGE;
+  for (var r = 0u; r < ROWS; r++) { // @unroll
+    m = max(m, stats[r * LIST_HEADS + h].x);
+  }
+  return m;
+}
+// @end
+
+/// Joins the row groups of JOINED heads, whose accumulators are in scratch, into the partials of
+/// this split.
+fn join_heads(turn: u32, list: u32, split: u32, thread: u32) {
+  for (var column = thread; column < JOINED * HEAD_QUADS; column += WORKGROUP) {
+    let place = column / HEAD_QUADS;
+    let h = min(turn * JOINED + place, HEADS - 1u);
+    let m = joined_m(h);
+    var l = 0.0;
+    var acc = vec4f(0.0);
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      let alpha = exp2(stats[r * HEADS + h].x - m);
+      l += stats[r * HEADS + h].y * alpha;
+      acc += scratch[(place * ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * alpha;
+    }
+    let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
+    store_partial(first + column % HEAD_QUADS, acc);
+    if (column % HEAD_QUADS == 0u) {
+      store_partial(first + HEAD_QUADS, vec4f(m, l, 0.0, 0.0));
+    }
+  }
+}
+
+// @shared arrives_last
+/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
+fn arrives_last(list: u32, thread: u32) -> bool {
+  storageBarrier();
+  if (thread == 0u) {
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+  }
+  return workgroupUniformLoad(&is_last) != 0u;
+}
+// @end
+
+/// Joins the partials of all splits of a list into the output, one output vec4f per thread of a
+/// slice. Slice i takes every SLICES-th split, beginning with split i.
+fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
+  let slice = thread / SLICE_THREADS;
+  for (var turn = 0u; turn < OUT_QUADS; turn += SLICE_THREADS) {
+    let column = turn + thread % SLICE_THREADS;
+    let h = min(column, OUT_QUADS - 1u) / HEAD_QUADS;
+    var m = NEG_LARGE;
+    var l = 0.0;
+    var acc = vec4f(0.0);
+    for (var start = 0u; start < SLICE_SPLITS; start += SPLITS_IN_FLIGHT) {
+      // All loads are in flight before the first use: the join is bound by latency.
+      var split_acc: array<vec4f, SPLITS_IN_FLIGHT>;
+      var split_stats: array<vec2f, SPLITS_IN_FLIGHT>;
+      if (HAND_OVER == 2u) {
+        for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
+          let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
+          split_acc[i] = atomic_partial(first + column % HEAD_QUADS);
+          split_stats[i] = atomic_stats(first + HEAD_QUADS);
+        }
+      } else {
+        for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
+          let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
+          split_acc[i] = hand_over.partials[first + column % HEAD_QUADS];
+          split_stats[i] = hand_over.partials[first + HEAD_QUADS].xy;
+        }
+      }
+      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+        let is_split = (start + i) * SLICES + slice < SPLITS && start + i < SLICE_SPLITS;
+        split_stats[i] = select(vec2f(NEG_LARGE, 0.0), split_stats[i], is_split);
+      }
+      let m_old = m;
+      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+        m = max(m, split_stats[i].x);
+      }
+      l *= exp2(m_old - m);
+      acc *= exp2(m_old - m);
+      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+        let alpha = select(0.0, exp2(split_stats[i].x - m), split_stats[i].y != 0.0);
+        l += split_stats[i].y * alpha;
+        acc += split_acc[i] * alpha;
+      }
+    }
+
+    scratch[thread] = acc;
+    stats[thread] = vec2f(m, l);
+    workgroupBarrier();
+    let head = first_head + h;
+    if (slice == 0u && column < OUT_QUADS && head <= last_head) {
+      out[head * HEAD_QUADS + column % HEAD_QUADS] = joined_output(head % Q_HEADS, thread);
+    }
+    workgroupBarrier();
+  }
+}
+
+/// Joins what the slices left in scratch and stats into a vec4f of the output, with the sink logit
+/// of head `own_head` of the sequence. The output is zero where a sequence has no tokens.
+fn joined_output(own_head: u32, thread: u32) -> vec4f {
+  let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
+  var m = max(sink, NEG_LARGE);
+  for (var s = 0u; s < SLICES; s++) { // @unroll
+    m = max(m, stats[s * SLICE_THREADS + thread].x);
+  }
+  var l = 0.0;
+  var acc = vec4f(0.0);
+  for (var s = 0u; s < SLICES; s++) { // @unroll
+    let alpha = exp2(stats[s * SLICE_THREADS + thread].x - m);
+    l += stats[s * SLICE_THREADS + thread].y * alpha;
+    acc += scratch[s * SLICE_THREADS + thread] * alpha;
+  }
+  let attends = l > 0.0 || l != l; // a NaN goes on
+  l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
+  return select(vec4f(0.0), acc / l, attends);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -149,13 +288,14 @@ fn main(
   let row = thread / LANES;
   let list = wid.z * KV_HEADS * KV_LISTS + wid.y;
   let kv_head = list / KV_LISTS;
-  // A list past the end of its group repeats the last head, and writes it once.
+  // The last list of a group may be too long. It repeats the last head and stores its output once.
   let first_head = kv_head * GROUP + list % KV_LISTS * HEADS;
   let last_head = kv_head * GROUP + GROUP - 1u;
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
   let begin = wid.x * TILE;
   let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
 
+  // 1. Load the first tile before the length is known, then the queries.
   var k: array<vec4<u32>, LOADS>;
   var v: array<vec4<u32>, LOADS>;
   var next_k: array<vec4<u32>, LOADS>;
@@ -169,27 +309,31 @@ fn main(
   }
 
   var query: array<vec4f, HEADS * PARTS>;
-  var total: array<vec4f, HEADS * PARTS>;
-  var highest: array<f32, HEADS>;
-  var weight: array<f32, HEADS>;
+  var acc: array<vec4f, HEADS * PARTS>;
+  var m: array<f32, HEADS>;
+  var l: array<f32, HEADS>;
   for (var h = 0u; h < HEADS; h++) { // @unroll
-    highest[h] = NEG_LARGE;
-    weight[h] = 0.0;
+    m[h] = NEG_LARGE;
+    l[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-      query[h * PARTS + part] = q[min(first_head + h, last_head) * HEAD_QUADS + at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
-      total[h * PARTS + part] = vec4f(0.0);
+      let head = min(first_head + h, last_head);
+      let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
+      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      acc[h * PARTS + part] = vec4f(0.0);
     }
   }
-  // What lies beyond a sequence may be NaN: it is blanked out in the first tile, and rows past the
-  // end repeat the last one in the others.
+
+  // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become zeros
+  // in the first tile; later tiles load the last row again. Step 4 masks the logits of both.
   let length = lengths[wid.z];
   let last = length - 1u;
   for (var load = 0u; load < LOADS; load++) { // @unroll
-    v[load] = select(vec4<u32>(0u), v[load], begin + (load / CHUNKS) * ROWS + row < length);
+    let inside = begin + (load / CHUNKS) * ROWS + row < length;
+    v[load] = select(vec4<u32>(0u), v[load], inside);
   }
 
   for (var tile = begin; tile < length; tile += STRIDE) {
+    // 2. Load the next tile; without PREFETCH, the current one.
     if (PREFETCH == 1u) {
       for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = min(tile + STRIDE + (load / CHUNKS) * ROWS + row, last);
@@ -204,40 +348,42 @@ fn main(
       }
     }
 
+    // 3. Compute the logits of the current tile.
     var logits = array<f32, LOGITS>();
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        let piece = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+        let k_quad = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
         for (var h = 0u; h < HEADS; h++) { // @unroll
-          logits[t * HEADS + h] += dot(piece, query[h * PARTS + part]);
+          logits[t * HEADS + h] += dot(k_quad, query[h * PARTS + part]);
         }
       }
     }
     for (var i = 0u; i < LOGITS; i++) { // @unroll
-      for (var step = 0u; step < LANE_STEPS; step++) { // @unroll
+      for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
         logits[i] += subgroupShuffleXor(logits[i], 1u << step);
       }
     }
 
+    // 4. Update the running softmax.
     for (var h = 0u; h < HEADS; h++) { // @unroll
-      var peak = highest[h];
+      var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < length;
         logits[t * HEADS + h] = select(NEG_LARGE, logits[t * HEADS + h], inside);
-        peak = max(peak, logits[t * HEADS + h]);
+        m_new = max(m_new, logits[t * HEADS + h]);
       }
-      let fade = exp2(highest[h] - peak);
-      highest[h] = peak;
-      weight[h] *= fade;
+      let alpha = exp2(m[h] - m_new);
+      m[h] = m_new;
+      l[h] *= alpha;
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        total[h * PARTS + part] *= fade;
+        acc[h * PARTS + part] *= alpha;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < length;
-        let share_of = select(0.0, exp2(logits[t * HEADS + h] - peak), inside);
-        weight[h] += share_of;
+        let p = select(0.0, exp2(logits[t * HEADS + h] - m_new), inside);
+        l[h] += p;
         for (var part = 0u; part < PARTS; part++) { // @unroll
-          total[h * PARTS + part] += share_of * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+          acc[h * PARTS + part] += p * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
         }
       }
     }
@@ -249,125 +395,36 @@ fn main(
     }
   }
 
-  // Join the row groups into this split's partial.
+  // 5. Join the row groups and store the partials, JOINED heads at a time.
   if (lane == 0u) {
     for (var h = 0u; h < HEADS; h++) { // @unroll
-      stats[row * HEADS + h] = vec2f(highest[h], weight[h]);
+      stats[row * HEADS + h] = vec2f(m[h], l[h]);
     }
   }
   workgroupBarrier();
-  for (var turn = 0u; turn < TURNS; turn++) { // @unroll
+  for (var turn = 0u; turn < JOIN_TURNS; turn++) { // @unroll
     for (var place = 0u; place < JOINED; place++) { // @unroll
       let h = min(turn * JOINED + place, HEADS - 1u);
       for (var part = 0u; part < PARTS; part++) { // @unroll
-        let at = ((part / QUADS) * LANES + lane) * QUADS + part % QUADS;
-        scratch[(place * ROWS + row) * HEAD_QUADS + at] = total[h * PARTS + part];
+        let at = (place * ROWS + row) * HEAD_QUADS + row_quad(part, lane);
+        scratch[at] = acc[h * PARTS + part];
       }
     }
     workgroupBarrier();
-    for (var column = thread; column < JOINED * HEAD_QUADS; column += WORKGROUP) {
-      let place = column / HEAD_QUADS;
-      let h = min(turn * JOINED + place, HEADS - 1u);
-      var peak = NEG_LARGE;
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        peak = max(peak, stats[r * HEADS + h].x);
-      }
-      var sum = vec4f(0.0);
-      var denominator = 0.0;
-      for (var r = 0u; r < ROWS; r++) { // @unroll
-        let fade = exp2(stats[r * HEADS + h].x - peak);
-        denominator += stats[r * HEADS + h].y * fade;
-        sum += scratch[(place * ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * fade;
-      }
-      let slot = list * LIST_QUADS + (h * SPLITS + wid.x) * PARTIAL_QUADS;
-      store_partial(slot + column % HEAD_QUADS, sum);
-      if (column % HEAD_QUADS == 0u) {
-        store_partial(slot + HEAD_QUADS, vec4f(peak, denominator, 0.0, 0.0));
-      }
-    }
+    join_heads(turn, list, wid.x, thread);
     workgroupBarrier();
   }
 
+  // 6. The last workgroup to arrive joins the splits and stores the output.
   if (HAND_OVER == 0u) {
     return;
   }
-  // The last workgroup of the list joins the splits, and leaves the counter at zero.
-  storageBarrier();
-  if (thread == 0u) {
-    is_last = 0u;
-    if (atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u) {
-      is_last = 1u;
-      atomicStore(&hand_over.arrivals[list], 0u);
-    }
-  }
-  if (workgroupUniformLoad(&is_last) == 0u) {
+  if (!arrives_last(list, thread)) {
     return;
   }
   storageBarrier();
-  let slice = thread / AT_ONCE;
-  for (var turn = 0u; turn < COLUMNS; turn += AT_ONCE) {
-    let column = turn + thread % AT_ONCE;
-    let place = min(column, COLUMNS - 1u) / HEAD_QUADS; // in the list
-    var peak = NEG_LARGE;
-    var denominator = 0.0;
-    var sum = vec4f(0.0);
-    for (var start = 0u; start < ROUNDS; start += AHEAD) {
-      // All loads are in flight before the first use: a merge waits for memory, not for bytes.
-      var quads: array<vec4f, AHEAD>;
-      var of_splits: array<vec2f, AHEAD>;
-      if (HAND_OVER == 2u) {
-        for (var i = 0u; i < AHEAD; i++) { // @unroll
-          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
-          let slot = list * LIST_QUADS + (place * SPLITS + split) * PARTIAL_QUADS;
-          quads[i] = atomic_partial(slot + column % HEAD_QUADS);
-          of_splits[i] = atomic_stats(slot + HEAD_QUADS);
-        }
-      } else {
-        for (var i = 0u; i < AHEAD; i++) { // @unroll
-          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
-          let slot = list * LIST_QUADS + (place * SPLITS + split) * PARTIAL_QUADS;
-          quads[i] = hand_over.partials[slot + column % HEAD_QUADS];
-          of_splits[i] = hand_over.partials[slot + HEAD_QUADS].xy;
-        }
-      }
-      for (var i = 0u; i < AHEAD; i++) { // @unroll
-        let is_split = (start + i) * SLICES + slice < SPLITS && start + i < ROUNDS;
-        of_splits[i] = select(vec2f(NEG_LARGE, 0.0), of_splits[i], is_split);
-      }
-      let before = peak;
-      for (var i = 0u; i < AHEAD; i++) { // @unroll
-        peak = max(peak, of_splits[i].x);
-      }
-      denominator *= exp2(before - peak);
-      sum *= exp2(before - peak);
-      for (var i = 0u; i < AHEAD; i++) { // @unroll
-        let fade = select(0.0, exp2(of_splits[i].x - peak), of_splits[i].y != 0.0);
-        denominator += of_splits[i].y * fade;
-        sum += quads[i] * fade;
-      }
-    }
-    scratch[thread] = sum;
-    stats[thread] = vec2f(peak, denominator);
-    workgroupBarrier();
-    let head = first_head + place;
-    if (slice == 0u && column < COLUMNS && head <= last_head) {
-      let own_head = head % Q_HEADS;
-      let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
-      var highest_of_all = max(sink, NEG_LARGE);
-      for (var s = 0u; s < SLICES; s++) { // @unroll
-        highest_of_all = max(highest_of_all, stats[s * AT_ONCE + thread].x);
-      }
-      denominator = 0.0;
-      sum = vec4f(0.0);
-      for (var s = 0u; s < SLICES; s++) { // @unroll
-        let fade = exp2(stats[s * AT_ONCE + thread].x - highest_of_all);
-        denominator += stats[s * AT_ONCE + thread].y * fade;
-        sum += scratch[s * AT_ONCE + thread] * fade;
-      }
-      let attends = denominator > 0.0 || denominator != denominator;
-      denominator += select(exp2(sink - highest_of_all), 0.0, sink <= NEG_LARGE);
-      out[head * HEAD_QUADS + column % HEAD_QUADS] = select(vec4f(0.0), sum / denominator, attends);
-    }
-    workgroupBarrier();
+  if (thread == 0u) {
+    atomicStore(&hand_over.arrivals[list], 0u);
   }
+  join_splits(list, first_head, last_head, thread);
 }

@@ -1,12 +1,16 @@
-// Joins the partials that the fused attention kernels leave when HAND_OVER is 0: the dispatch
-// boundary orders their memory, as WGSL guarantees.
+// join_splits.wgsl: joins the partials that fused attention kernels leave with HAND_OVER 0.
+// merge.wgsl for another layout of partials, plus a reset of counters for the next step. The
+// boundary between dispatches orders memory, as WGSL guarantees.
 //
-// Dispatch (query heads, batch): a workgroup makes one row of the output. WORKGROUP threads stand as
-// SLICES rows of head dim / 4 columns; each slice adds up every SLICES-th split, then the slices are
-// joined in workgroup memory. A partial is its numerators, then (maximum, denominator, 0, 0). A list
-// is HEADS query heads of one KV head; its partials lie together, those of its last head unused
-// where the group ends before. Logits are in log2 units. Nothing attended gives o = 0.
-// The first ZEROED words of counters become zero, for the step to come.
+// Dispatch (query heads, batch). A workgroup computes one row of the output. Its threads form
+// SLICES rows of head dim / 4 columns. Logits are in log2 units. A query head that attends no token
+// gets zeros.
+// A partial is acc, then (m, l, 0, 0). A list is HEADS query heads of one KV head, whose partials
+// lie together. If GROUP is no multiple of HEADS, the last list of a group has unused partials.
+//
+// 1. All threads set the first ZEROED words of counters to zero.
+// 2. Each slice joins every SLICES-th split.
+// 3. The first slice joins the slices and the sink logit, divides and stores the row.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -14,8 +18,8 @@ const Q_HEADS: u32 = 32u; // @param
 const HEADS: u32 = 1u; // @param query heads of a list
 const SPLITS: u32 = 8u; // @param
 const SLICES: u32 = 8u; // @param
-const ZEROED: u32 = 0u; // @param words of counters
-const ZEROS_BEGIN: u32 = 0u; // @param the first of them
+const ZEROED: u32 = 0u; // @param words of counters to reset
+const ZEROS_BEGIN: u32 = 0u; // @param first word to reset
 
 const COLUMNS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = COLUMNS + 1u;
@@ -23,14 +27,14 @@ const WORKGROUP = COLUMNS * SLICES;
 const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
 const GROUP_LISTS = (GROUP + HEADS - 1u) / HEADS;
 const LISTS = BATCH * (Q_HEADS / GROUP) * GROUP_LISTS;
-const LINE_QUADS = 8u; // of a cache line: each list begins one
+const LINE_QUADS = 8u; // of a cache line: each list begins a line
 const LIST_QUADS = (HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS * LINE_QUADS;
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
 
-/// What the workgroups of a list left, as the fused kernels declare it.
+/// Partials of all lists, as the fused kernels declare them.
 struct HandOver {
   arrivals: array<u32, LISTS>,
   words: array<u32, 64u - LISTS % 64u>,
@@ -42,7 +46,7 @@ struct HandOver {
 @group(0) @binding(2) var<storage, read_write> counters: array<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> slice_stats: array<vec2f, SLICES>; // m, l
+var<workgroup> slice_stats: array<vec2f, SLICES>; // (m, l)
 var<workgroup> slice_acc: array<vec4f, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -53,10 +57,13 @@ fn main(
   let column = thread % COLUMNS;
   let slice = thread / COLUMNS;
   let row = wid.y * Q_HEADS + wid.x;
+
+  // 1. Reset the counters.
   for (var i = row * WORKGROUP + thread; i < ZEROED; i += BATCH * Q_HEADS * WORKGROUP) {
     counters[ZEROS_BEGIN + i] = 0u;
   }
 
+  // 2. Join every SLICES-th split.
   let list = row / GROUP * GROUP_LISTS + row % GROUP / HEADS;
   let first = list * LIST_QUADS + row % GROUP % HEADS * SPLITS * PARTIAL_QUADS;
   var m = NEG_LARGE;
@@ -65,14 +72,14 @@ fn main(
   for (var round = 0u; round < ROUNDS; round++) {
     let split = round * SLICES + slice;
     if (split < SPLITS) {
-      let partial_stats = hand_over.partials[first + split * PARTIAL_QUADS + COLUMNS].xy;
-      let partial_acc = hand_over.partials[first + split * PARTIAL_QUADS + column];
-      let m_new = max(m, partial_stats.x);
+      let split_stats = hand_over.partials[first + split * PARTIAL_QUADS + COLUMNS].xy;
+      let split_acc = hand_over.partials[first + split * PARTIAL_QUADS + column];
+      let m_new = max(m, split_stats.x);
       let alpha = exp2(m - m_new);
-      let beta = exp2(partial_stats.x - m_new);
+      let beta = exp2(split_stats.x - m_new);
       m = m_new;
-      l = l * alpha + partial_stats.y * beta;
-      acc = acc * alpha + partial_acc * beta;
+      l = l * alpha + split_stats.y * beta;
+      acc = acc * alpha + split_acc * beta;
     }
   }
   if (column == 0u) {
@@ -81,6 +88,7 @@ fn main(
   slice_acc[thread] = acc;
   workgroupBarrier();
 
+  // 3. Join the slices and the sink logit, divide and store the row.
   if (slice == 0u) {
     let sink = sink_logits[wid.x / 4u][wid.x % 4u] * LOG2_E;
     m = max(sink, NEG_LARGE);
@@ -94,7 +102,7 @@ fn main(
       l += slice_stats[s].y * beta;
       acc += slice_acc[s * COLUMNS + column] * beta;
     }
-    let attends = l > 0.0 || l != l;
+    let attends = l > 0.0 || l != l; // a NaN goes on
     l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
     out[row * COLUMNS + column] = select(vec4f(0.0), acc / l, attends);
   }

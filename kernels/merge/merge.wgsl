@@ -1,8 +1,11 @@
-// Joins the partials of a split attention into the output.
+// merge.wgsl: joins the partials (acc, m, l) of a split attention into the output.
 //
-// Dispatch (query heads, batch): a workgroup makes one row of the output. WORKGROUP threads stand
-// as SLICES rows of head dim / 4 columns; each slice adds up every SLICES-th split, then the slices
-// are joined in workgroup memory. Logits are in log2 units. Nothing attended gives o = 0.
+// Dispatch (query heads, batch). A workgroup computes one row of the output. Its threads form
+// SLICES rows of head dim / 4 columns. Logits are in log2 units. A query head that attends no token
+// gets zeros.
+//
+// 1. Each slice joins every SLICES-th split.
+// 2. The first slice joins the slices and the sink logit, divides and stores the row.
 const HEAD_DIM: u32 = 128u; // @param
 const Q_HEADS: u32 = 32u; // @param
 const SPLITS: u32 = 8u; // @param
@@ -21,9 +24,9 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(2) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> peaks: array<f32, SLICES>;
-var<workgroup> weights: array<f32, SLICES>;
-var<workgroup> sums: array<vec4f, WORKGROUP>;
+var<workgroup> slice_m: array<f32, SLICES>;
+var<workgroup> slice_l: array<f32, SLICES>;
+var<workgroup> slice_acc: array<vec4f, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -34,44 +37,46 @@ fn main(
   let slice = thread / COLUMNS;
   let head = wid.y * Q_HEADS + wid.x;
 
-  var peak = NEG_LARGE;
-  var weight = 0.0;
-  var sum = vec4f(0.0);
+  // 1. Join every SLICES-th split.
+  var m = NEG_LARGE;
+  var l = 0.0;
+  var acc = vec4f(0.0);
   for (var round = 0u; round < ROUNDS; round++) {
     let split = round * SLICES + slice;
     if (split < SPLITS) {
-      let stats = partial_stats[head * SPLITS + split];
-      let part = partial_out[(head * SPLITS + split) * COLUMNS + column];
-      let higher = max(peak, stats.x);
-      let fade = exp2(peak - higher);
-      let scale = exp2(stats.x - higher);
-      peak = higher;
-      weight = weight * fade + stats.y * scale;
-      sum = sum * fade + part * scale;
+      let split_stats = partial_stats[head * SPLITS + split];
+      let split_acc = partial_out[(head * SPLITS + split) * COLUMNS + column];
+      let m_new = max(m, split_stats.x);
+      let alpha = exp2(m - m_new);
+      let beta = exp2(split_stats.x - m_new);
+      m = m_new;
+      l = l * alpha + split_stats.y * beta;
+      acc = acc * alpha + split_acc * beta;
     }
   }
   if (column == 0u) {
-    peaks[slice] = peak;
-    weights[slice] = weight;
+    slice_m[slice] = m;
+    slice_l[slice] = l;
   }
-  sums[thread] = sum;
+  slice_acc[thread] = acc;
   workgroupBarrier();
 
+  // 2. Join the slices and the sink logit, divide and store the row.
   if (slice == 0u) {
     let sink = sink_logits[wid.x / 4u][wid.x % 4u] * LOG2_E;
-    var highest = sink;
+    m = sink;
     for (var s = 0u; s < SLICES; s++) {
-      highest = max(highest, peaks[s]);
+      m = max(m, slice_m[s]);
     }
-    var denominator = exp2(sink - highest);
-    var attended = 0.0;
-    var numerator = vec4f(0.0);
+    l = 0.0;
+    acc = vec4f(0.0);
     for (var s = 0u; s < SLICES; s++) {
-      let scale = exp2(peaks[s] - highest);
-      attended += weights[s] * scale;
-      numerator += sums[s * COLUMNS + column] * scale;
+      let beta = exp2(slice_m[s] - m);
+      l += slice_l[s] * beta;
+      acc += slice_acc[s * COLUMNS + column] * beta;
     }
-    denominator = select(denominator, 0.0, sink <= NEG_LARGE) + attended;
-    out[head * COLUMNS + column] = select(vec4f(0.0), numerator / denominator, attended > 0.0 || attended != attended);
+    let attends = l > 0.0 || l != l; // a NaN goes on
+    l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
+    out[head * COLUMNS + column] = select(vec4f(0.0), acc / l, attends);
   }
 }

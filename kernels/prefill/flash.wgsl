@@ -1,15 +1,24 @@
-// Causal attention of a whole prompt to itself, tile by tile with an online softmax
-// (FlashAttention-2, arXiv 2307.08691, section 3.1), the query heads of a group packed.
+// flash.wgsl: causal attention of a whole prompt to itself, tile by tile with an online softmax.
+// FlashAttention-2 (arXiv 2307.08691, section 3.1) with the query heads of a KV head packed.
 //
-// Dispatch (KV heads * batch, part + 1, tiles of a part): a workgroup owns ROWS rows of the output,
-// each a (token, head of the group) in that order, and walks over the keys that its last token may
-// see. The highest tiles, which see the most keys, start first. A step may come in several
-// dispatches, so that none lasts long: the count of workgroups along y tells which part this is,
-// and all of them but the first leave early.
-// A thread makes some columns of the scores and of the output of its rows, as outer products in
-// registers. Queries and keys come through workgroup memory DEPTH quads at a time, values KEYS rows
-// at a time. What a hot loop reads there lies at a constant distance from an address of the thread's
-// own, so that no bound needs a check.
+// Dispatch (KV heads * batch, part + 1, tiles of a part). A workgroup owns a tile of ROWS rows of
+// the output. A row is one query head of one token, and the heads of a token are adjacent rows. The
+// workgroup walks over the keys that its last token may see. The last tiles see the most keys, so
+// they start first. A step may take several dispatches, so that none of them lasts long: the number
+// of workgroups along y names the part, and those with y > 0 return at once.
+//
+// A thread computes MY_ROWS x MY_COLUMNS scores, then MY_ROWS x MY_QUADS vec4f of the output, as
+// outer products in registers. Queries and keys pass through workgroup memory DEPTH quads at a
+// time, values KEYS rows at a time. In the hot loops the last index of a workgroup array is the
+// thread's own and the others are constants, so that compilers leave out bounds checks.
+//
+// 1. Stage a chunk of the queries and keys.
+// 2. Add its products to the scores. Repeat 1 and 2 for all chunks of the head dimension.
+// 3. Update the running maximum m, and rescale l and acc.
+// 4. Compute p = exp2(score - m).
+// 5. Stage a chunk of the values.
+// 6. Add p times values to acc. Repeat 5 and 6 for all chunks, and 1 to 6 for all tiles of keys.
+// 7. Sum l over the threads of a row, divide and store.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
@@ -22,29 +31,28 @@ const COLUMN_THREADS: u32 = 16u; // @param threads that share a row
 const DEPTH: u32 = 8u; // @param vec4f of a query or key staged at a time
 const KEYS: u32 = 16u; // @param rows of V staged at a time
 
-const QUADS = HEAD_DIM / 4u;
-const KV_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of K or V
-const KV_QUADS = KV_WIDTH / 4u;
-const KV_LOADS = HEAD_DIM / KV_WIDTH; // 16-byte loads of a row
+const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
+const QUADS = WIDTH / 4u; // vec4f of a load
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
+const HEAD_QUADS = HEAD_DIM / 4u;
 const ROW_THREADS = WORKGROUP / COLUMN_THREADS;
 const MY_ROWS = ROWS / ROW_THREADS; // row i of a thread is row i * ROW_THREADS + row_thread
 const MY_ROW_QUADS = MY_ROWS / 4u;
 const MY_COLUMNS = COLUMNS / COLUMN_THREADS; // adjacent keys
 const MY_COLUMN_QUADS = MY_COLUMNS / 4u;
-const MY_QUADS = QUADS / COLUMN_THREADS; // vec4f of each of its rows of the output
+const MY_QUADS = HEAD_QUADS / COLUMN_THREADS; // vec4f of a row of the output per thread
 const MY_SCORES = MY_ROWS * MY_COLUMNS;
 const MY_OUTPUTS = MY_ROWS * MY_QUADS;
-const CHUNKS = QUADS / DEPTH;
-const CHUNK_LOADS = DEPTH / KV_QUADS; // 16-byte loads of a key in a chunk
+const CHUNKS = HEAD_QUADS / DEPTH; // chunks of the head dimension
+const CHUNK_LOADS = DEPTH / QUADS; // loads of a key in a chunk
 const VALUE_CHUNKS = COLUMNS / KEYS;
-const COMPONENTS = 4u;
-const KEY_QUADS = KEYS / 4u;
+const KEY_QUADS = KEYS / 4u; // a quad holds p of four keys
 const QUERY_TURNS = (DEPTH * ROWS + WORKGROUP - 1u) / WORKGROUP; // loads of a thread
 const KEY_TURNS = (CHUNK_LOADS * COLUMNS + WORKGROUP - 1u) / WORKGROUP;
-const VALUE_TURNS = (KEYS * KV_LOADS + WORKGROUP - 1u) / WORKGROUP;
+const VALUE_TURNS = (KEYS * ROW_LOADS + WORKGROUP - 1u) / WORKGROUP;
 const STAGE_SLOTS = max(max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS), ROWS / 4u);
-const WEIGHT_SLOTS = KEY_QUADS * MY_ROWS;
-const SPREAD = min(ROW_THREADS, 8u) - 1u; // mask that spreads key quads over the banks
+const P_SLOTS = KEY_QUADS * MY_ROWS;
+const BANK_MASK = min(ROW_THREADS, 8u) - 1u; // spreads the key quads of p over the banks
 const TILES = (CAPACITY * GROUP + ROWS - 1u) / ROWS;
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
@@ -59,9 +67,9 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(5) var<storage, read_write> prompt_out: array<vec4f>;
 
 var<workgroup> queries: array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>;
-/// Keys, then values; between them and at the end, numbers that the threads of a row exchange.
+/// Keys, then values. In steps 3 and 7, m and l of the threads that share a row.
 var<workgroup> stage: array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>;
-var<workgroup> weights: array<array<array<vec4f, ROW_THREADS>, WEIGHT_SLOTS>, VALUE_CHUNKS>;
+var<workgroup> probabilities: array<array<array<vec4f, ROW_THREADS>, P_SLOTS>, VALUE_CHUNKS>;
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -84,9 +92,20 @@ fn add_dot(sum: f32, a: vec4f, b: vec4f) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
 
-/// Where row `row` of a KV head lies in prompt_q and prompt_out, in vec4f.
+/// Where a row begins in prompt_q and prompt_out, in vec4f.
 fn row_at(sequence: u32, kv_head: u32, token: u32, row: u32) -> u32 {
-  return (((sequence * CAPACITY + token) * KV_HEADS + kv_head) * GROUP + row % GROUP) * QUADS;
+  return (((sequence * CAPACITY + token) * KV_HEADS + kv_head) * GROUP + row % GROUP) * HEAD_QUADS;
+}
+
+/// Row of element `at` of a chunk that has `depth` elements a row. Eight consecutive threads take
+/// one element of eight rows: neither their loads nor their stores collide.
+fn chunk_row(at: u32, depth: u32) -> u32 {
+  return at / (8u * depth) * 8u + at % 8u;
+}
+
+/// Place in its row of element `at` of such a chunk.
+fn chunk_place(at: u32, depth: u32) -> u32 {
+  return at / 8u % depth;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -111,50 +130,59 @@ fn main(
   let column_thread = thread % COLUMN_THREADS;
   let row_thread = thread / COLUMN_THREADS;
 
-  var outputs: array<vec4f, MY_OUTPUTS>;
-  var denominators: array<vec4f, MY_ROW_QUADS>; // of this thread's columns alone
-  var peaks: array<vec4f, MY_ROW_QUADS>;
+  var acc: array<vec4f, MY_OUTPUTS>;
+  var l: array<vec4f, MY_ROW_QUADS>; // of this thread's columns alone
+  var m: array<vec4f, MY_ROW_QUADS>;
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-    peaks[i] = vec4f(NEG_LARGE);
+    m[i] = vec4f(NEG_LARGE);
   }
   for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
-    var scores = array<f32, MY_SCORES>(); // a variable without a value is zeroed once, not per turn
+    // The initial value is explicit: without one, naga zeroes the scores once, not in every turn.
+    var scores = array<f32, MY_SCORES>();
     for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      // Eight threads take the same quad of eight rows: neither loads nor stores collide.
-      var query_loads: array<vec4f, QUERY_TURNS>;
+      // 1. Stage a chunk of the queries and keys. All loads are in flight before the barrier. Rows
+      // past the end repeat the last token, since memory past it may hold anything.
+      var loaded_q: array<vec4f, QUERY_TURNS>;
       for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
-        let row = first_row + min(at / (8u * DEPTH) * 8u + at % 8u, ROWS - 1u);
-        // Rows past the end repeat the last token: what lies beyond it may be anything.
+        let row = first_row + min(chunk_row(at, DEPTH), ROWS - 1u);
         let token = min(row / GROUP, length - 1u);
-        query_loads[i] = prompt_q[row_at(sequence, kv_head, token, row) + chunk * DEPTH + at / 8u % DEPTH];
+        let quad = chunk * DEPTH + chunk_place(at, DEPTH);
+        loaded_q[i] = prompt_q[row_at(sequence, kv_head, token, row) + quad];
       }
-      var key_loads: array<vec4<u32>, KEY_TURNS>;
+      var loaded_k: array<vec4<u32>, KEY_TURNS>;
       for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
-        let slot = min(at / (8u * CHUNK_LOADS) * 8u + at % 8u, COLUMNS - 1u);
-        let token = min(first_key + slot % COLUMN_THREADS * MY_COLUMNS + slot / COLUMN_THREADS, length - 1u);
-        key_loads[i] = keys[(cache + token) * KV_LOADS + chunk * CHUNK_LOADS + at / 8u % CHUNK_LOADS];
+        let slot = min(chunk_row(at, CHUNK_LOADS), COLUMNS - 1u);
+        let column = slot % COLUMN_THREADS * MY_COLUMNS + slot / COLUMN_THREADS;
+        let token = min(first_key + column, length - 1u);
+        let load = chunk * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
+        loaded_k[i] = keys[(cache + token) * ROW_LOADS + load];
       }
       workgroupBarrier();
       for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
-        let row = at / (8u * DEPTH) * 8u + at % 8u;
+        let row = chunk_row(at, DEPTH);
+        let quad = chunk_place(at, DEPTH);
         if (row < ROWS) {
-          queries[at / 8u % DEPTH * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = query_loads[i];
+          queries[quad * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = loaded_q[i];
         }
       }
       for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
-        let slot = at / (8u * CHUNK_LOADS) * 8u + at % 8u;
+        let slot = chunk_row(at, CHUNK_LOADS);
+        let load = chunk_place(at, CHUNK_LOADS);
         if (slot < COLUMNS) {
-          for (var half = 0u; half < KV_QUADS; half++) { // @unroll
-            let quad = at / 8u % CHUNK_LOADS * KV_QUADS + half;
-            stage[quad * MY_COLUMNS + slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(key_loads[i], half);
+          let c = slot / COLUMN_THREADS;
+          for (var half = 0u; half < QUADS; half++) { // @unroll
+            let quad = load * QUADS + half;
+            stage[quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(loaded_k[i], half);
           }
         }
       }
       workgroupBarrier();
+
+      // 2. Add the chunk's products to the scores.
       for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
         var key: array<vec4f, MY_COLUMNS>;
         for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
@@ -163,82 +191,93 @@ fn main(
         for (var r = 0u; r < MY_ROWS; r++) { // @unroll
           let query = queries[quad * MY_ROWS + r][row_thread];
           for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-            scores[r * MY_COLUMNS + c] = add_dot(scores[r * MY_COLUMNS + c], query, key[c]);
+            let at = r * MY_COLUMNS + c;
+            scores[at] = add_dot(scores[at], query, key[c]);
           }
         }
       }
     }
-    // Logits in the log2 domain, and the highest of each row so far.
-    var higher = peaks;
+
+    // 3. Scale and mask the scores, and update the running maximum of each row.
+    var m_new = m;
     for (var r = 0u; r < MY_ROWS; r++) { // @unroll
       let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
       for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-        let logit = scores[r * MY_COLUMNS + c] * (LOG2_E / sqrt(f32(HEAD_DIM)));
-        scores[r * MY_COLUMNS + c] = select(NEG_LARGE, logit, first_key + column_thread * MY_COLUMNS + c <= token);
-        higher[r / 4u][r % 4u] = max(higher[r / 4u][r % 4u], scores[r * MY_COLUMNS + c]);
+        let at = r * MY_COLUMNS + c;
+        let logit = scores[at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
+        let seen = first_key + column_thread * MY_COLUMNS + c <= token;
+        scores[at] = select(NEG_LARGE, logit, seen);
+        m_new[r / 4u][r % 4u] = max(m_new[r / 4u][r % 4u], scores[at]);
       }
     }
     workgroupBarrier();
     for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-      stage[i * ROW_THREADS + row_thread][column_thread] = higher[i];
+      stage[i * ROW_THREADS + row_thread][column_thread] = m_new[i];
     }
     workgroupBarrier();
     for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
       for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
-        higher[i] = max(higher[i], stage[i * ROW_THREADS + row_thread][peer]);
+        m_new[i] = max(m_new[i], stage[i * ROW_THREADS + row_thread][peer]);
       }
-      let scale = exp2(peaks[i] - higher[i]);
-      peaks[i] = higher[i];
-      denominators[i] *= scale;
-      for (var j = 0u; j < COMPONENTS; j++) { // @unroll
+      let alpha = exp2(m[i] - m_new[i]);
+      m[i] = m_new[i];
+      l[i] *= alpha;
+      for (var j = 0u; j < 4u; j++) { // @unroll
         for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
-          outputs[(i * 4u + j) * MY_QUADS + quad] *= scale[j];
+          acc[(i * 4u + j) * MY_QUADS + quad] *= alpha[j];
         }
       }
     }
+
+    // 4. Compute p of four keys at a time and leave it for the threads of the row.
     for (var i = 0u; i < MY_COLUMN_QUADS; i++) { // @unroll
       let key_quad = column_thread * MY_COLUMN_QUADS + i;
-      let place = row_thread ^ (key_quad & SPREAD);
+      let place = row_thread ^ (key_quad & BANK_MASK);
       for (var r = 0u; r < MY_ROWS; r++) { // @unroll
         let at = r * MY_COLUMNS + i * 4u;
-        let four = vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]);
-        let weight = exp2(four - peaks[r / 4u][r % 4u]);
-        denominators[r / 4u][r % 4u] += dot(weight, vec4f(1.0));
-        weights[key_quad / KEY_QUADS][key_quad % KEY_QUADS * MY_ROWS + r][place] = weight;
+        let s = vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]);
+        let p = exp2(s - m[r / 4u][r % 4u]);
+        l[r / 4u][r % 4u] += dot(p, vec4f(1.0));
+        probabilities[key_quad / KEY_QUADS][key_quad % KEY_QUADS * MY_ROWS + r][place] = p;
       }
     }
 
     for (var chunk = 0u; chunk < VALUE_CHUNKS; chunk++) {
-      var value_loads: array<vec4<u32>, VALUE_TURNS>;
+      // 5. Stage a chunk of the values. Keys past the end repeat the last one here too: p = 0 does
+      // not remove a NaN.
+      var loaded_v: array<vec4<u32>, VALUE_TURNS>;
       for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-        let at = min(i * WORKGROUP + thread, KEYS * KV_LOADS - 1u);
-        // A weight of 0 does not undo a NaN: keys past the end repeat the last one here too.
-        let token = min(first_key + chunk * KEYS + at / KV_LOADS, length - 1u);
-        value_loads[i] = values[(cache + token) * KV_LOADS + at % KV_LOADS];
+        let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
+        let token = min(first_key + chunk * KEYS + at / ROW_LOADS, length - 1u);
+        loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
       }
       workgroupBarrier();
       for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
         let at = i * WORKGROUP + thread;
-        if (at < KEYS * KV_LOADS) {
-          // First quads of all loads, then second ones: neighbours store to neighbouring banks.
-          for (var half = 0u; half < KV_QUADS; half++) { // @unroll
-            let slot = at / KV_LOADS * QUADS + half * KV_LOADS + at % KV_LOADS;
-            stage[slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(value_loads[i], half);
+        if (at < KEYS * ROW_LOADS) {
+          // A row's slots hold the first quads of all its loads, then the second ones, so that
+          // neighbouring threads store to neighbouring banks.
+          for (var half = 0u; half < QUADS; half++) { // @unroll
+            let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
+            stage[slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(loaded_v[i], half);
           }
         }
       }
       workgroupBarrier();
+
+      // 6. Add p times values to acc.
       for (var key_quad = 0u; key_quad < KEY_QUADS; key_quad++) { // @unroll
-        let place = row_thread ^ ((chunk * KEY_QUADS + key_quad) & SPREAD);
-        var weight: array<vec4f, MY_ROWS>;
+        let place = row_thread ^ ((chunk * KEY_QUADS + key_quad) & BANK_MASK);
+        var p: array<vec4f, MY_ROWS>;
         for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-          weight[r] = weights[chunk][key_quad * MY_ROWS + r][place];
+          p[r] = probabilities[chunk][key_quad * MY_ROWS + r][place];
         }
-        for (var j = 0u; j < COMPONENTS; j++) { // @unroll
+        for (var j = 0u; j < 4u; j++) { // @unroll
           for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
             let value = stage[(key_quad * 4u + j) * MY_QUADS + quad][column_thread];
             for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-              outputs[r * MY_QUADS + quad] = fma(vec4f(weight[r][j]), value, outputs[r * MY_QUADS + quad]);
+              let at = r * MY_QUADS + quad;
+              acc[at] = fma(vec4f(p[r][j]), value, acc[at]);
             }
           }
         }
@@ -246,28 +285,30 @@ fn main(
     }
   }
 
+  // 7. Sum l over the threads of a row, divide and store. The sink logit adds to l alone.
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-    stage[i * ROW_THREADS + row_thread][column_thread] = denominators[i];
+    stage[i * ROW_THREADS + row_thread][column_thread] = l[i];
   }
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-    var total = vec4f();
+    var row_l = vec4f();
     for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
-      total += stage[i * ROW_THREADS + row_thread][peer];
+      row_l += stage[i * ROW_THREADS + row_thread][peer];
     }
-    for (var j = 0u; j < COMPONENTS; j++) { // @unroll
+    for (var j = 0u; j < 4u; j++) { // @unroll
       let row = first_row + (i * 4u + j) * ROW_THREADS + row_thread;
       let head = kv_head * GROUP + row % GROUP;
       let sink = sink_logits[head / 4u][head % 4u] * LOG2_E;
-      let peak = max(peaks[i][j], sink);
-      let scale = exp2(peaks[i][j] - peak);
-      let factor = scale / (total[j] * scale + exp2(sink - peak));
+      let m_new = max(m[i][j], sink);
+      let alpha = exp2(m[i][j] - m_new);
+      let factor = alpha / (row_l[j] * alpha + exp2(sink - m_new));
       if (row / GROUP < length) {
+        let first = row_at(sequence, kv_head, row / GROUP, row);
         for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
           let slot = quad * COLUMN_THREADS + column_thread; // as the values were staged
-          let at = slot % KV_LOADS * KV_QUADS + slot / KV_LOADS;
-          prompt_out[row_at(sequence, kv_head, row / GROUP, row) + at] = outputs[(i * 4u + j) * MY_QUADS + quad] * factor;
+          let at = slot % ROW_LOADS * QUADS + slot / ROW_LOADS;
+          prompt_out[first + at] = acc[(i * 4u + j) * MY_QUADS + quad] * factor;
         }
       }
     }

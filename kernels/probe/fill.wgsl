@@ -1,12 +1,17 @@
-// Fills a buffer with hashed data: zeros would be compressed on the way and read impossibly fast.
+// fill.wgsl: fills a buffer with hashed data. Zeros would be compressed and read impossibly fast.
 //
-// Dispatch (workgroups, rows): words from a grid-stride loop-free range. KIND 0: random bits.
-// KIND 1: f32, 2: f16 pairs, 3: bf16 pairs, all near-normal (sum of four bytes, even, over 128, so
-// that every value is exact in each of them). KIND 4: f32 in [0.5, 1.5). KIND 5: f32 near-normal
-// over 16. KIND 6: f16 pairs near-normal over 16.
+// Dispatch (workgroups, rows of workgroups). Each thread writes one word. KIND selects what it is:
+//   0  random bits
+//   1  near-normal f32
+//   2  a pair of near-normal f16
+//   3  a pair of near-normal bf16
+//   4  f32 in [0.5, 1.5)
+//   5  near-normal f32 over 16
+//   6  a pair of near-normal f16 over 16
 const WORKGROUP: u32 = 256u; // @param
 const KIND: u32 = 0u; // @param
 
+/// What to fill: the number of words, and a seed for their hash.
 struct Range {
   words: u32,
   seed: u32,
@@ -15,13 +20,17 @@ struct Range {
 @group(0) @binding(0) var<storage, read> range: Range;
 @group(0) @binding(1) var<storage, read_write> data: array<u32>;
 
+// @shared hash
+/// A hash of 32 bits in which every bit of `x` changes about half of the bits.
 fn hash(x: u32) -> u32 {
   var h = (x ^ (x >> 16u)) * 0x7feb352du;
   h = (h ^ (h >> 15u)) * 0x846ca68bu;
   return h ^ (h >> 16u);
 }
+// @end
 
-/// Near-normal, standard deviation 1.15: the four bytes of a hash, added up.
+/// A near-normal value with a standard deviation of 1.15: the sum of the four bytes of a hash, less
+/// its mean. The sum is rounded down to even, so that f16 and bf16 hold the value exactly.
 fn near_normal(bits: u32) -> f32 {
   let sum = (bits & 255u) + ((bits >> 8u) & 255u) + ((bits >> 16u) & 255u) + (bits >> 24u);
   return (f32(sum & 0xfffffffeu) - 510.0) / 128.0;

@@ -1,8 +1,11 @@
-// Rate of f32 fused multiply-adds: it touches no memory but its result.
+// fma.wgsl: the rate of f32 fused multiply-adds. It touches no memory but its result.
 //
-// Dispatch (workgroups): each thread does ROUNDS * UNROLLED multiply-adds on each of CHAINS vec4f,
-// which do not wait for each other. One thread in 4096 leaves the sum of its chains, whole numbers
-// that f32 holds exactly, so that it can be checked.
+// Dispatch (workgroups). Each thread does ROUNDS * UNROLLED multiply-adds on each of CHAINS vec4f,
+// which do not depend on each other. One thread in 4096 stores the sum of its chains, so that it
+// can be checked: sums are whole numbers that f32 holds exactly.
+//
+// 1. Run the chains.
+// 2. Add them up and store.
 const WORKGROUP: u32 = 256u; // @param
 const ROUNDS: u32 = 16u; // @param
 const UNROLLED: u32 = 16u; // @param multiply-adds of each chain per round
@@ -12,8 +15,10 @@ const CHAINS: u32 = 4u; // @param vec4f of a thread
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let factor = vec4f(1.0 - 2.0 * f32(id.x % 2u)); // known to nobody but the thread
+  let factor = vec4f(1.0 - 2.0 * f32(id.x % 2u)); // compilers cannot know it
   let addend = vec4f(1.0, 2.0, 3.0, 4.0) + f32(id.x / 4096u % 4u);
+
+  // 1. Run the chains.
   var chains: array<vec4f, CHAINS>;
   for (var chain = 0u; chain < CHAINS; chain++) { // @unroll
     chains[chain] = vec4f(f32(chain));
@@ -25,6 +30,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       }
     }
   }
+
+  // 2. Add them up and store.
   var sum = vec4f(0.0);
   for (var chain = 0u; chain < CHAINS; chain++) { // @unroll
     sum += chains[chain];

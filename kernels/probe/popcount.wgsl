@@ -1,7 +1,7 @@
-// Popcount rate, and fixed work for watching the clock: it touches no memory but its result.
+// popcount.wgsl: the rate of popcounts, and fixed work by which the bench watches the clock.
 //
-// Dispatch (workgroups): each thread does ROUNDS * UNROLLED popcounts of four words. One thread in
-// 4096 leaves its result, so that it can be checked.
+// Dispatch (workgroups). Each thread does ROUNDS * UNROLLED popcounts of four words and touches no
+// memory but its result. One thread in 4096 stores it, so that it can be checked.
 const WORKGROUP: u32 = 256u; // @param
 const ROUNDS: u32 = 16u; // @param
 const UNROLLED: u32 = 16u; // @param popcounts of four words per round

@@ -1,8 +1,11 @@
-// Streaming read: how fast this device reads memory in 16-byte loads.
+// stream.wgsl: how fast the device reads memory in 16-byte loads.
 //
-// Dispatch (workgroups): each workgroup reads LOADS * WORKGROUP consecutive vec4s, all in flight at
-// once. The sum is written only if it is one value in four thousand million, so that nothing can
-// be optimised away and nothing else is written.
+// Dispatch (workgroups). A workgroup reads LOADS * WORKGROUP consecutive vec4s, all in flight at
+// once.
+//
+// 1. Load the vec4s.
+// 2. Combine the loads. The result is stored for one value in 2^32 only, so that compilers cannot
+//    drop the loads and almost nothing is written.
 const WORKGROUP: u32 = 256u; // @param
 const LOADS: u32 = 8u; // @param 16-byte loads per thread
 
@@ -14,10 +17,13 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
+  // 1. Load the vec4s.
   var loads: array<vec4<u32>, LOADS>;
   for (var i = 0u; i < LOADS; i++) { // @unroll
     loads[i] = data[(wid.x * LOADS + i) * WORKGROUP + thread];
   }
+
+  // 2. Combine the loads.
   var sum = vec4<u32>(0u);
   for (var i = 0u; i < LOADS; i++) { // @unroll
     sum = sum * 31u + loads[i];
