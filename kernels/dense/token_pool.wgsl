@@ -215,7 +215,7 @@ fn main(
     // 4. Update the running softmax.
     // @shared update_softmax
     for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
-      var s: array<f32, TOKENS>;
+      var s = array<f32, TOKENS>();
       var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;

@@ -1,5 +1,5 @@
 for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
-  var s: array<f32, TOKENS>;
+  var s = array<f32, TOKENS>();
   var m_new = m[h];
   for (var t = 0u; t < TOKENS; t++) { // @unroll
     let inside = tile + t * ROWS + row < end;
