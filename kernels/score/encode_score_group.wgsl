@@ -221,7 +221,7 @@ fn main(
       loaded_map[i] = key_map[base + stage_place(i, thread)];
     }
     loaded_biases = key_map[bias_place];
-    // The key comes last: its address waits for the length, and later loads would wait with it.
+    // The key comes after the map: its address waits for the length, and the map would wait too.
     for (var i = 0u; i < INPUT_TURNS; i++) { // @unroll
       let d = (i * WORKGROUP + thread) % HEAD_DIM;
       let head = list * QUERIES_PER_LIST / GROUP;
