@@ -37,7 +37,7 @@ const TIMES = v.nullable(v.array(AMOUNT));
 /** The other columns, with parameters as an object, and the samples. */
 const FIELDS = v.strictObject({
   ...v.omit(ROW, SHARED_COLUMNS).entries,
-  // Programs alone write this: spreadsheets, which have their own form of times, write CSV.
+  // CSV takes any text, since spreadsheets write times in a form of their own.
   utc: TIMESTAMP,
   params: v.record(v.string(), v.pipe(v.number(), v.finite())),
   us: TIMES,
