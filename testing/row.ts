@@ -1,5 +1,5 @@
 /** Test support: a row of results with every column filled in. */
-import type { ResultRow } from "../bench/results/row.ts";
+import { LATER_DEFAULTS, type ResultRow } from "../bench/results/row.ts";
 
 /**
  * A verified row of dense attention, with `changes` in place of its own columns. A median without an
@@ -9,6 +9,7 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
   const { median_us: us } = changes;
   const interval = us ? { ci_low_us: us * 0.995, ci_high_us: us * 1.005 } : {};
   return {
+    ...LATER_DEFAULTS,
     utc: "2026-07-03T12:34:56.789Z",
     suite_version: "0.1.0",
     commit: "0123456789ab",
@@ -42,7 +43,6 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
     cache: "cold",
     seed: 1,
     memory_bytes: 6e9,
-    data_digest: "",
     timer: "timestamp",
     steps_per_sample: 64,
     sets: 9,
@@ -65,7 +65,6 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
     verified: true,
     failure: "",
     clock_grain_ns: 32,
-    hand_over: "",
     ...interval,
     ...changes,
   };

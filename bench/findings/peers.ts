@@ -2,7 +2,9 @@
  * Peers: times of other software for the same decode step or prompt attention, measured outside the
  * suite and read from CSV files. A file may be several concatenated, headers and all.
  */
-import { csvLines, damaged, decimalNumber, integerNumber } from "../results/csv_lines.ts";
+import * as v from "valibot";
+import { column, columnNames, parseRows } from "../results/columns.ts";
+import { damaged } from "../results/csv_lines.ts";
 
 /** What a peer timed: a query token per sequence, or causal attention over a whole prompt. */
 export type PeerStage = "decode" | "prefill";
@@ -22,9 +24,26 @@ export interface PeerTime {
   readonly medianUs: number;
 }
 
-const SIZES = ["batch", "q_heads", "kv_heads", "head_dim", "kv_len"] as const;
-const DUE = ["peer", ...SIZES, "us_median", "gbytes_per_s"] as const;
-const COLUMNS = [...DUE, "stage"] as const;
+const ABOVE_0 = v.pipe(v.number(), v.finite(), v.gtValue(0));
+const TIME = v.config(ABOVE_0, { message: "takes a number above 0, not" });
+const SIZE_DUE = "takes a whole number above 0, not";
+const SIZE = v.nullable(v.config(v.pipe(ABOVE_0, v.safeInteger()), { message: SIZE_DUE }));
+const STAGE = v.picklist(["decode", "prefill"], "takes decode or prefill, not");
+
+/** The columns of a file of peers, with their notes in docs/results.md. */
+export const PEER_ROW = v.strictObject({
+  peer: column(v.string(), "Name of the software, such as `torch_cudnn`."),
+  batch: column(SIZE, "Number of sequences."),
+  q_heads: column(SIZE, "Number of query heads."),
+  kv_heads: column(SIZE, "Number of KV heads."),
+  head_dim: column(SIZE, "Elements of a head's query, key or value."),
+  kv_len: column(SIZE, "Tokens in the cache; tokens of the prompt for `prefill`."),
+  us_median: column(TIME, "Median time of a step, in microseconds."),
+  gbytes_per_s: column(v.nullable(TIME), "Rate of memory, in 10^9 bytes per second."),
+  stage: v.optional(column(STAGE, "Decode step, or causal attention over a prompt."), "decode"),
+});
+
+type PeerRow = v.InferOutput<typeof PEER_ROW>;
 
 /**
  * The times of one file's text. Rows without sizes, such as that of a plain copy, are checked and
@@ -34,39 +53,32 @@ const COLUMNS = [...DUE, "stage"] as const;
  * @throws {UsageError} naming the first line that is wrong.
  */
 export function parsePeers(text: string, path: string): PeerTime[] {
-  const due = `${DUE.join(", ")} and, optionally, stage`;
-  const lines = csvLines(text, COLUMNS, { path, due, flag: "--peers", optional: ["stage"] });
-  return lines.flatMap((csvLine) => {
-    const text = (name: (typeof COLUMNS)[number]) => csvLine.text(name);
-    const refuse = (name: (typeof COLUMNS)[number], due: string) =>
-      damaged(path, csvLine.line, `${name} takes ${due} above 0, not "${text(name)}"`);
-    const above0 = (name: (typeof COLUMNS)[number]) => {
-      const value = decimalNumber(text(name));
-      if (value > 0 && value < Infinity) return value;
-      throw refuse(name, "a number");
-    };
-    const size = (name: (typeof SIZES)[number]) => {
-      const value = integerNumber(text(name));
-      if (value > 0) return value;
-      throw refuse(name, "a whole number");
-    };
-    if (text("peer") === "") throw damaged(path, csvLine.line, "names no peer");
-    if (text("gbytes_per_s") !== "") above0("gbytes_per_s");
-    const medianUs = above0("us_median");
-    const stage = text("stage") || "decode";
-    if (stage !== "decode" && stage !== "prefill") {
-      throw damaged(path, csvLine.line, `stage takes decode or prefill, not "${stage}"`);
-    }
-    if (SIZES.every((name) => text(name) === "")) return [];
-    return [{
-      stage,
-      peer: text("peer"),
-      batch: size("batch"),
-      qHeads: size("q_heads"),
-      kvHeads: size("kv_heads"),
-      headDim: size("head_dim"),
-      kvLen: size("kv_len"),
-      medianUs,
-    }];
+  const names = columnNames(PEER_ROW).filter((name) => name !== "stage");
+  const due = `${names.join(", ")} and, optionally, stage`;
+  return parseRows(text, PEER_ROW, { path, due, flag: "--peers" }).flatMap(({ line, row }) => {
+    if (row.peer === "") throw damaged(path, line, "names no peer");
+    return hasSizes(row) ? [peerTime(row, path, line)] : [];
   });
+}
+
+function hasSizes({ batch, q_heads, kv_heads, head_dim, kv_len }: PeerRow): boolean {
+  return [batch, q_heads, kv_heads, head_dim, kv_len].some((size) => size !== null);
+}
+
+function peerTime(row: PeerRow, path: string, line: number): PeerTime {
+  const size = (name: "batch" | "q_heads" | "kv_heads" | "head_dim" | "kv_len") => {
+    const value = row[name];
+    if (value === null) throw damaged(path, line, `${name} ${SIZE_DUE} ""`);
+    return value;
+  };
+  return {
+    stage: row.stage,
+    peer: row.peer,
+    batch: size("batch"),
+    qHeads: size("q_heads"),
+    kvHeads: size("kv_heads"),
+    headDim: size("head_dim"),
+    kvLen: size("kv_len"),
+    medianUs: row.us_median,
+  };
 }

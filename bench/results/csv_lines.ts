@@ -119,15 +119,12 @@ export function damaged(path: string, line: number, what: string): UsageError {
   return new UsageError(`${path}, line ${line}: ${what}.`);
 }
 
-/** A number in decimal notation; NaN for anything else, "" included. */
+/**
+ * A number in decimal notation; NaN for anything else, "" included. Statistics programs may write
+ * whole ones as `1.0` or `6e+09`.
+ */
 export function decimalNumber(text: string): number {
   return /^-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
-}
-
-/** A whole number, which statistics programs may write as `1.0` or `6e+09`; NaN for anything else. */
-export function integerNumber(text: string): number {
-  const value = decimalNumber(text);
-  return Number.isSafeInteger(value) ? value : NaN;
 }
 
 /** A truth as programs write it: `true`, `True`, `TRUE`, `1` or `1.0`; undefined for anything else. */

@@ -1,52 +1,36 @@
 /** Rows of results: what the sums of a method come to, and their CSV. Pure. */
 import { stringify } from "@std/csv";
-import { csvLines, damaged, decimalNumber } from "./csv_lines.ts";
+import * as v from "valibot";
+import { AMOUNT, column, columnNames, COUNT, parseRows } from "./columns.ts";
 import { shortNumber } from "./row_csv.ts";
 import { noSums, type SelectorSums, type Sums } from "../selection/measure.ts";
 import type { EdgeWindows } from "../selection/selector.ts";
 
-/** Columns of the CSV, in order. */
-export const QUALITY_COLUMNS = [
-  "trace",
-  "method",
-  "bits_per_token_per_kv_head",
-  "sparsity",
-  "k",
-  "head",
-  "queries",
-  "recall",
-  "mass_middle",
-  "mass_total",
-  "output_rel_err",
-  "sink",
-  "recent",
-  "seed",
-] as const;
+const SHARE = v.nullable(AMOUNT);
+
+/** The columns of what `quality --csv` writes, in order, with their notes in docs/results.md. */
+export const QUALITY_ROW = v.strictObject({
+  trace: column(v.string(), "Name of the trace."),
+  method: column(v.string(), "Method that selects tokens."),
+  bits_per_token_per_kv_head: column(AMOUNT, "Bits that the method reads to select tokens."),
+  sparsity: column(AMOUNT, "Tokens of the trace over tokens to select."),
+  k: column(COUNT, "Tokens to select from the middle: `floor(tokens / sparsity)`."),
+  head: column(v.union([COUNT, v.literal("all")]), "Query head, from 0, or all heads together."),
+  queries: column(COUNT, "Number of queries."),
+  recall: column(SHARE, "Mean share of the exact top k that was selected; empty if k is 0."),
+  mass_middle: column(SHARE, "Share of the middle's attention mass that was selected."),
+  mass_total: column(AMOUNT, "Mean share of a query's attention mass that was attended."),
+  output_rel_err: column(SHARE, "Mean relative L2 distance from dense attention's output."),
+  sink: column(COUNT, "Number of first tokens, which are always attended."),
+  recent: column(COUNT, "Number of last tokens, which are always attended."),
+  seed: column(COUNT, "Seed of random projections."),
+});
 
 /** One method at one budget, over the queries of one head or of all. */
-export interface QualityRow {
-  readonly trace: string;
-  readonly method: string;
-  /** What the method reads to decide. */
-  readonly bits_per_token_per_kv_head: number;
-  readonly sparsity: number;
-  /** floor(tokens / sparsity): what is asked of the middle. */
-  readonly k: number;
-  /** From 0, or `all`. */
-  readonly head: number | "all";
-  readonly queries: number;
-  /** Mean share of the exact top-k that was taken; null where k is 0 or there is no middle. */
-  readonly recall: number | null;
-  /** Caught attention mass of the middle: sum / sum; null without any. */
-  readonly mass_middle: number | null;
-  /** Attention mass of everything attended, a query's being 1. */
-  readonly mass_total: number;
-  /** Mean of ||o - dense|| / ||dense||; null without values. */
-  readonly output_rel_err: number | null;
-  readonly sink: number;
-  readonly recent: number;
-  readonly seed: number;
-}
+export type QualityRow = Readonly<v.InferOutput<typeof QUALITY_ROW>>;
+
+/** Column names in the order in which they are written. */
+export const QUALITY_COLUMNS: readonly (keyof QualityRow)[] = columnNames(QUALITY_ROW);
 
 /** What the rows of one method on one trace have in common. */
 export interface RowSource {
@@ -104,9 +88,6 @@ export function qualityCsv(rows: readonly QualityRow[]): string {
   return stringify([[...QUALITY_COLUMNS], ...fields]);
 }
 
-/** Numbers that a row may lack. */
-const MAY_BE_EMPTY: readonly string[] = ["recall", "mass_middle", "output_rel_err"];
-
 /**
  * The rows of a text that `deno task quality --csv` wrote.
  *
@@ -114,17 +95,5 @@ const MAY_BE_EMPTY: readonly string[] = ["recall", "mass_middle", "output_rel_er
  * @throws {UsageError} for other columns, or naming the first damaged line.
  */
 export function parseQuality(text: string, path: string): QualityRow[] {
-  const lines = csvLines(text, QUALITY_COLUMNS, { path, due: "quality --csv writes" });
-  return lines.map((csvLine) =>
-    Object.fromEntries(QUALITY_COLUMNS.map((name) => {
-      const field = csvLine.text(name);
-      if (["trace", "method"].includes(name) || name === "head" && field === "all") {
-        return [name, field];
-      }
-      if (field === "" && MAY_BE_EMPTY.includes(name)) return [name, null];
-      const value = decimalNumber(field);
-      if (Number.isFinite(value) && value >= 0) return [name, value];
-      throw damaged(path, csvLine.line, `${name} cannot be "${field}"`);
-    })) as unknown as QualityRow
-  );
+  return parseRows(text, QUALITY_ROW, { path, due: "quality --csv writes" }).map(({ row }) => row);
 }

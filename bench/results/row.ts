@@ -1,167 +1,141 @@
-/** One measurement as it is written: the columns of `results.csv`, in order. Pure. */
-import type { CodeSharing, KvDtype } from "../../kernels/core/problem.ts";
-import type { HandOver, Stage } from "../../kernels/core/variant.ts";
+/** A measurement as it is written. All code that reads or writes rows follows {@linkcode ROW}. */
+import * as v from "valibot";
+import { AMOUNT, column, columnNames, COUNT, optionalNames } from "./columns.ts";
 
-/** A row of `results.csv`. Times are empty (null) where the check failed. */
-export interface ResultRow {
-  /** ISO 8601, when the row was measured. */
-  readonly utc: string;
-  readonly suite_version: string;
-  /** The code that ran: see `revision.ts`. */
-  readonly commit: string;
-  readonly runtime: string;
-  readonly adapter: string;
-  readonly vendor: string;
-  readonly driver: string;
-  readonly backend: string;
-  readonly software: boolean;
-  /** What was measured, without how: equal in runs that can be compared. */
-  readonly case_id: string;
-  readonly kernel: string;
-  readonly stage: Stage;
-  readonly batch: number;
-  readonly q_heads: number;
-  readonly kv_heads: number;
-  readonly head_dim: number;
-  /** Tokens of the longest sequence. */
-  readonly kv_len: number;
-  /** Tokens of each sequence, separated by spaces; one number where all have as many. */
-  readonly lengths: string;
-  readonly dtype: KvDtype;
-  readonly bits: number;
-  readonly code_sharing: CodeSharing;
-  /** The map to Hamming space, such as `mlp3x128-f16`. */
-  readonly map: string;
-  /** Requested middle tokens of the longest sequence. */
-  readonly k: number;
-  /** Middle tokens taken (k_eff) of the longest sequence. */
-  readonly selected: number;
-  readonly sink: number;
-  readonly recent: number;
-  /** Rows of K that a gather requests, all heads together; null where nothing is gathered. */
-  readonly rows: number | null;
-  /** Distinct rows among them: what a perfect cache would read. */
-  readonly unique_rows: number | null;
-  /** Parameters of the kernel, as JSON. */
-  readonly params: string;
-  readonly workgroup: number | null;
-  readonly cache: "cold" | "hot";
-  /** Seed of generated inputs; null in files that lack it. */
-  readonly seed: number | null;
-  /** Bytes set aside for inputs, which may be fewer than cold sets want; null in files that lack it. */
-  readonly memory_bytes: number | null;
-  /** 8 hex digits of the trace and its map; empty for generated inputs. */
-  readonly data_digest: string;
-  readonly timer: "timestamp" | "wall";
-  readonly steps_per_sample: number;
-  /** Input sets that the steps rotate over. */
-  readonly sets: number;
-  /** Bytes that one step touches. */
-  readonly touched_bytes: number;
-  readonly median_us: number | null;
-  /** 95% interval of the median. */
-  readonly ci_low_us: number | null;
-  readonly ci_high_us: number | null;
-  /** Half the interquartile range over the median, in percent. */
-  readonly noise_pct: number | null;
-  readonly samples: number;
-  /** Samples dropped because the clock was low. */
-  readonly dropped: number;
-  readonly bytes: number;
-  readonly gbytes_per_s: number | null;
-  /**
-   * Thousand million operations per second: floating-point ones that the step cannot do without,
-   * two to a multiply-add; popcounts of words for scores and for `probe/popcount`.
-   */
-  readonly gflops_per_s: number | null;
-  readonly dispatches: number;
-  /** Bytes or arithmetic at the probes' rates, whichever is more, plus dispatches at their cost. */
-  readonly floor_us: number | null;
-  /** floor_us / median_us in percent. */
-  readonly roofline_pct: number | null;
-  /** Median of the best dense variant of this case over this one's; dense and pipeline only. */
-  readonly speedup_vs_dense: number | null;
-  readonly ns_per_tick: number | null;
-  /** ||out - ref|| / ||ref||; 0 for exact stages that agree. */
-  readonly rel_l2_err: number | null;
-  readonly verified: boolean;
-  /** What was wrong, with the worst element; empty where verified. */
-  readonly failure: string;
-  /** Nanoseconds between neighbouring values of a timestamp; null for wall time. */
-  readonly clock_grain_ns: number | null;
-  /** How partials reach whoever merges them; empty where nothing is handed over. */
-  readonly hand_over: HandOver | "";
-}
+const TEXT = v.string();
+const STAGE = v.picklist([
+  "encode_query",
+  "encode_append",
+  "encode_prompt",
+  "score",
+  "select",
+  "attend",
+  "merge",
+  "pipeline",
+  "dense",
+  "prefill",
+  "probe",
+]);
+const DTYPE = v.picklist(["f16", "bf16", "f32"]);
+const SHARING = v.picklist(["head", "group"]);
+const CACHE = v.picklist(["cold", "hot"]);
+const TIMER = v.picklist(["timestamp", "wall"]);
+const HAND_OVER = v.picklist(["dispatch", "atomics", "barrier", ""]);
+const MAYBE_AMOUNT = v.nullable(AMOUNT);
+const MAYBE_COUNT = v.nullable(COUNT);
+
+/** Parameters stay the text that they are in a file of results. */
+const JSON_OBJECT = v.pipe(v.string(), v.check(isJsonObject));
+
+/**
+ * The columns of `results.csv`, in order: the values that each may have, and its note in
+ * docs/results.md. An empty field is null. A new column stands at the end and is optional, since
+ * older files lack it; the default is its value in their rows.
+ */
+export const ROW = v.strictObject({
+  utc: column(TEXT, "When the row was measured (ISO 8601)."),
+  suite_version: column(TEXT, "Version of the suite."),
+  commit: column(TEXT, "Commit of the code; `+` and a digest follow if it was changed."),
+  runtime: column(TEXT, "Runtime and its version, such as `deno 2.9.6`."),
+  adapter: column(TEXT, "Name of the WebGPU adapter."),
+  vendor: column(TEXT, "Vendor of the adapter."),
+  driver: column(TEXT, "Driver and its version."),
+  backend: column(TEXT, "Graphics API below WebGPU, such as `vulkan`."),
+  software: column(v.boolean(), "Whether the adapter computes on the CPU."),
+  case_id: column(TEXT, "What was measured, without how: equal in runs that compare."),
+  kernel: column(TEXT, "Name of the kernel variant."),
+  stage: column(STAGE, "Stage that the variant does."),
+  batch: column(COUNT, "Number of sequences."),
+  q_heads: column(COUNT, "Number of query heads."),
+  kv_heads: column(COUNT, "Number of KV heads."),
+  head_dim: column(COUNT, "Elements of a head's query, key or value."),
+  kv_len: column(COUNT, "Tokens of the longest sequence."),
+  lengths: column(TEXT, "Tokens of each sequence, separated by spaces; one number if all equal."),
+  dtype: column(DTYPE, "Number format of queries, keys and values."),
+  bits: column(COUNT, "Bits of a code."),
+  code_sharing: column(SHARING, "Whether each query head has codes of its own, or each KV head."),
+  map: column(TEXT, "Map from vectors to codes, such as `mlp3x128-f16`."),
+  k: column(COUNT, "Requested number of middle tokens of the longest sequence."),
+  selected: column(COUNT, "Number of middle tokens taken of the longest sequence."),
+  sink: column(COUNT, "Number of first tokens, which are always attended."),
+  recent: column(COUNT, "Number of last tokens, which are always attended."),
+  rows: column(MAYBE_COUNT, "Rows of K that a gather requests, all heads together."),
+  unique_rows: column(MAYBE_COUNT, "Distinct ones among `rows`: what a perfect cache would read."),
+  params: column(JSON_OBJECT, "Parameters of the kernel or operations of the probe, as JSON."),
+  workgroup: column(MAYBE_COUNT, "Threads of a workgroup, if that is a parameter."),
+  cache: column(CACHE, "Whether a step finds its inputs in a cache."),
+  seed: v.optional(column(MAYBE_COUNT, "Seed of generated inputs."), null),
+  memory_bytes: v.optional(column(MAYBE_AMOUNT, "Bytes set aside for inputs."), null),
+  data_digest: v.optional(column(TEXT, "Digest of the trace and its map (8 hex digits)."), ""),
+  timer: column(TIMER, "Clock: the GPU's timestamps, or wall time."),
+  steps_per_sample: column(COUNT, "Steps timed together as one sample."),
+  sets: column(COUNT, "Input sets that the steps rotate over."),
+  touched_bytes: column(AMOUNT, "Bytes that one step touches."),
+  median_us: column(MAYBE_AMOUNT, "Median time of a step, in microseconds."),
+  ci_low_us: column(MAYBE_AMOUNT, "Low end of the median's 95% interval, in microseconds."),
+  ci_high_us: column(MAYBE_AMOUNT, "High end of the median's 95% interval, in microseconds."),
+  noise_pct: column(MAYBE_AMOUNT, "Half the interquartile range over the median, in percent."),
+  samples: column(COUNT, "Number of samples kept."),
+  dropped: column(COUNT, "Number of samples dropped for a low clock."),
+  bytes: column(AMOUNT, "Least bytes that a step must move."),
+  gbytes_per_s: column(MAYBE_AMOUNT, "`bytes` over `median_us`, in 10^9 bytes per second."),
+  gflops_per_s: column(
+    MAYBE_AMOUNT,
+    "Least operations over `median_us`, in 10^9 per second: floating-point ones, two to a " +
+      "multiply-add; popcounts of words for scores and for `probe/popcount`.",
+  ),
+  dispatches: column(COUNT, "Dispatches of a step."),
+  floor_us: column(
+    MAYBE_AMOUNT,
+    "Roofline, in microseconds: bytes or arithmetic at the probes' rates, whichever takes " +
+      "longer, plus dispatches at their cost.",
+  ),
+  roofline_pct: column(MAYBE_AMOUNT, "`floor_us` over `median_us`, in percent."),
+  speedup_vs_dense: column(
+    MAYBE_AMOUNT,
+    "Median of the fastest dense variant of this case over `median_us`; for `dense` and " +
+      "`pipeline` only.",
+  ),
+  ns_per_tick: column(MAYBE_AMOUNT, "Nanoseconds per tick of the timestamps."),
+  rel_l2_err: column(MAYBE_AMOUNT, "Relative L2 distance from the f64 reference; 0 if exact."),
+  verified: column(v.boolean(), "Whether the results passed the check before and after timing."),
+  failure: column(TEXT, "What is wrong, with the worst element; empty if verified."),
+  clock_grain_ns: v.optional(
+    column(MAYBE_AMOUNT, "Nanoseconds between distinct timestamps."),
+    null,
+  ),
+  hand_over: v.optional(
+    column(HAND_OVER, "How partials reach the workgroup that merges them."),
+    "",
+  ),
+});
+
+/** A row of `results.csv`. */
+export type ResultRow = Readonly<v.InferOutput<typeof ROW>>;
 
 /** Column names in the order in which they are written. */
-export const COLUMNS: readonly (keyof ResultRow)[] = [
-  "utc",
-  "suite_version",
-  "commit",
-  "runtime",
-  "adapter",
-  "vendor",
-  "driver",
-  "backend",
-  "software",
-  "case_id",
-  "kernel",
-  "stage",
-  "batch",
-  "q_heads",
-  "kv_heads",
-  "head_dim",
-  "kv_len",
-  "lengths",
-  "dtype",
-  "bits",
-  "code_sharing",
-  "map",
-  "k",
-  "selected",
-  "sink",
-  "recent",
-  "rows",
-  "unique_rows",
-  "params",
-  "workgroup",
-  "cache",
-  "seed",
-  "memory_bytes",
-  "data_digest",
-  "timer",
-  "steps_per_sample",
-  "sets",
-  "touched_bytes",
-  "median_us",
-  "ci_low_us",
-  "ci_high_us",
-  "noise_pct",
-  "samples",
-  "dropped",
-  "bytes",
-  "gbytes_per_s",
-  "gflops_per_s",
-  "dispatches",
-  "floor_us",
-  "roofline_pct",
-  "speedup_vs_dense",
-  "ns_per_tick",
-  "rel_l2_err",
-  "verified",
-  "failure",
-  "clock_grain_ns",
-  "hand_over",
-];
+export const COLUMNS: readonly (keyof ResultRow)[] = columnNames(ROW);
 
 /** Columns that came later: a file may lack any of them. */
-export const LATER_COLUMNS: readonly (keyof ResultRow)[] = [
-  "seed",
-  "memory_bytes",
-  "data_digest",
-  "clock_grain_ns",
-  "hand_over",
-];
+export const LATER_COLUMNS: readonly (keyof ResultRow)[] = optionalNames(ROW);
+
+/** The values of later columns in rows that lack them; undefined for columns that all rows have. */
+export const LATER_DEFAULTS = v.getDefaults(ROW);
+
+/** Numbers of files have 6 digits, so that two may come apart by this share. */
+const ROUNDING = 2e-5;
+
+/** Whether a median lies in its interval, as far as both are known. */
+export function isWithinInterval(
+  { median_us: median, ci_low_us: low, ci_high_us: high }: Pick<
+    ResultRow,
+    "median_us" | "ci_low_us" | "ci_high_us"
+  >,
+): boolean {
+  if (median === null) return true;
+  const slack = median * ROUNDING;
+  return (low === null || low <= median + slack) && (high === null || high >= median - slack);
+}
 
 /** Raw samples of one row: a line of `samples.jsonl`. */
 export interface SampleRecord {
@@ -196,4 +170,13 @@ export function latestRows(rows: readonly ResultRow[]): ResultRow[] {
 export interface RowSink {
   /** Takes rows together with their raw samples. */
   append(rows: readonly ResultRow[], samples?: readonly SampleRecord[]): void;
+}
+
+function isJsonObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
 }

@@ -5,120 +5,47 @@
 import * as v from "valibot";
 import { DuplicateNameError, parseStrictJson } from "../../kernels/maps/strict_json.ts";
 import { describeFile, RUN_DOCUMENT } from "./file_kinds.ts";
-import type { ResultRow, SampleRecord } from "./row.ts";
+import { AMOUNT, COUNT } from "./columns.ts";
+import { isWithinInterval, type ResultRow, ROW, type SampleRecord } from "./row.ts";
 import { shortNumber } from "./row_csv.ts";
 import { UsageError } from "../base/usage_error.ts";
 
 /** Goes up whenever a reader of the older form would go wrong. */
 const SCHEMA = 1;
 
-/** Columns that the document tells once, since all rows of a run share them. */
-type Shared = keyof v.InferOutput<typeof DEVICE> | "suite_version" | "commit" | "seed";
+// deno-fmt-ignore
+const DEVICE_COLUMNS = [
+  "runtime", "adapter", "vendor", "driver", "backend", "software", "timer",
+] as const;
 
-const text = v.string();
-const number = v.pipe(v.number(), v.finite());
-const amount = v.pipe(number, v.minValue(0));
-const count = v.pipe(amount, v.integer());
+/** Columns that hold for the whole run: the document has them once. */
+const SHARED_COLUMNS = [...DEVICE_COLUMNS, "suite_version", "commit", "seed"] as const;
 
-const DEVICE = v.strictObject({
-  adapter: text,
-  vendor: text,
-  driver: text,
-  backend: text,
-  software: v.boolean(),
-  runtime: text,
-  timer: v.picklist(["timestamp", "wall"]),
-});
+const DEVICE = v.pick(ROW, DEVICE_COLUMNS);
 
 const SETTINGS = v.strictObject({
   hot: v.boolean(),
-  seed: count,
-  noise_pct: amount,
-  max_time_s: amount,
-  memory_bytes: amount,
+  seed: COUNT,
+  noise_pct: AMOUNT,
+  max_time_s: AMOUNT,
+  memory_bytes: AMOUNT,
 });
 
-const ROW_FIELDS = {
-  utc: v.pipe(text, v.isoTimestamp()),
-  case_id: text,
-  kernel: text,
-  stage: v.picklist([
-    ...["encode_query", "encode_append", "encode_prompt", "score", "select", "attend"] as const,
-    ...["merge", "pipeline", "dense", "prefill", "probe"] as const,
-  ]),
-  batch: count,
-  q_heads: count,
-  kv_heads: count,
-  head_dim: count,
-  kv_len: count,
-  lengths: text,
-  dtype: v.picklist(["f16", "bf16", "f32"]),
-  bits: count,
-  code_sharing: v.picklist(["head", "group"]),
-  map: text,
-  k: count,
-  selected: count,
-  sink: count,
-  recent: count,
-  rows: v.nullable(count),
-  unique_rows: v.nullable(count),
-  params: v.record(text, number),
-  workgroup: v.nullable(count),
-  cache: v.picklist(["cold", "hot"]),
-  memory_bytes: v.nullable(amount),
-  data_digest: text,
-  steps_per_sample: count,
-  sets: count,
-  touched_bytes: amount,
-  median_us: v.nullable(amount),
-  ci_low_us: v.nullable(amount),
-  ci_high_us: v.nullable(amount),
-  noise_pct: v.nullable(amount),
-  samples: count,
-  dropped: count,
-  bytes: amount,
-  gbytes_per_s: v.nullable(amount),
-  gflops_per_s: v.nullable(amount),
-  dispatches: count,
-  floor_us: v.nullable(amount),
-  roofline_pct: v.nullable(amount),
-  speedup_vs_dense: v.nullable(amount),
-  ns_per_tick: v.nullable(amount),
-  rel_l2_err: v.nullable(amount),
-  verified: v.boolean(),
-  failure: text,
-  // Documents that were written before there was this column lack it.
-  clock_grain_ns: v.optional(v.nullable(amount), null),
-  hand_over: v.optional(v.picklist(["dispatch", "atomics", "barrier", ""]), ""),
-  us: v.nullable(v.array(amount)),
-  dropped_us: v.nullable(v.array(amount)),
-} satisfies Record<Exclude<keyof ResultRow, Shared> | "us" | "dropped_us", v.GenericSchema>;
+const TIMESTAMP = v.pipe(v.string(), v.isoTimestamp());
+const TIMES = v.nullable(v.array(AMOUNT));
 
-/** Columns of a row that hold one of a few words. */
-export const WORDS = ["stage", "dtype", "code_sharing", "cache", "timer", "hand_over"] as const;
+/** The other columns, with parameters as an object, and the samples. */
+const FIELDS = v.strictObject({
+  ...v.omit(ROW, SHARED_COLUMNS).entries,
+  // CSV takes any text, since spreadsheets write times in a form of their own.
+  utc: TIMESTAMP,
+  params: v.record(v.string(), v.pipe(v.number(), v.finite())),
+  us: TIMES,
+  dropped_us: TIMES,
+});
 
-/** Whether a text is one of the words that a column may hold. */
-export function isWord(column: (typeof WORDS)[number], text: string): boolean {
-  return v.is(column === "timer" ? DEVICE.entries.timer : ROW_FIELDS[column], text);
-}
-
-/** Numbers of files have 6 digits, so that two may come apart by this share. */
-const ROUNDING = 2e-5;
-
-/** Whether a median lies in its interval, as far as both are known. */
-export function isWithinInterval(
-  { median_us: median, ci_low_us: low, ci_high_us: high }: Pick<
-    ResultRow,
-    "median_us" | "ci_low_us" | "ci_high_us"
-  >,
-): boolean {
-  if (median === null) return true;
-  const slack = median * ROUNDING;
-  return (low === null || low <= median + slack) && (high === null || high >= median - slack);
-}
-
-const ROW = v.pipe(
-  v.strictObject(ROW_FIELDS),
+const RUN_ROW = v.pipe(
+  FIELDS,
   v.check(
     ({ us, samples }) => us === null || us.length === samples,
     "has another number of us than samples says",
@@ -132,11 +59,11 @@ const ROW = v.pipe(
 
 const RUN = v.strictObject({
   schema: v.literal(SCHEMA),
-  written: v.pipe(text, v.isoTimestamp()),
-  suite: v.strictObject({ version: text, commit: text }),
+  written: TIMESTAMP,
+  suite: v.strictObject({ version: v.string(), commit: v.string() }),
   device: DEVICE,
   settings: SETTINGS,
-  rows: v.array(ROW),
+  rows: v.array(RUN_ROW),
 });
 
 /** A run as the document has it. */
@@ -159,7 +86,7 @@ export function runJson(
     const all = { ...row, params: JSON.parse(row.params), us, dropped_us };
     return JSON.stringify(
       Object.fromEntries(
-        Object.keys(ROW_FIELDS).map((name) => [name, all[name as keyof typeof all]]),
+        Object.keys(FIELDS.entries).map((name) => [name, all[name as keyof typeof all]]),
       ),
       (_, value) => shortNumber(value),
     );
@@ -197,13 +124,20 @@ export function parseRun(json: string, path: string): RunDocument {
   throw new UsageError(`${path}: ${complaint(issues[0])}.`);
 }
 
+/** What valibot expects where it does not say so itself. */
+const DUE: Readonly<Record<string, string>> = {
+  finite: "a finite number",
+  iso_timestamp: "a time in ISO 8601",
+  safe_integer: "a whole number",
+};
+
 /** What is wrong and where: `rows.3.median_us is "fast" where number is due`. */
 function complaint(issue: v.BaseIssue<unknown>): string {
   const place = v.getDotPath(issue) ?? "it";
   if (issue.type === "check") return `${place} ${issue.message}`;
   if (issue.expected === "never") return `${place} is no field of schema ${SCHEMA}`;
   if (issue.received === "undefined") return `${place} is missing`;
-  return `${place} is ${issue.received} where ${issue.expected} is due`;
+  return `${place} is ${issue.received} where ${issue.expected ?? DUE[issue.type]} is due`;
 }
 
 /** The rows of a document as `results.csv` has them. */

@@ -131,7 +131,7 @@ Deno.test("damaged documents are refused in one sentence that tells the place", 
     ],
     [
       spoilt((run) => run.rows[0].kv_len = 1.5),
-      /^r\.json: rows\.0\.kv_len is 1\.5 where .+ is due\.$/,
+      /^r\.json: rows\.0\.kv_len is 1\.5 where a whole number is due\.$/,
     ],
     [
       spoilt((run) => run.rows[1].stage = "x"),
@@ -145,7 +145,18 @@ Deno.test("damaged documents are refused in one sentence that tells the place", 
       spoilt((run) => run.settings.speed = 1),
       /^r\.json: settings\.speed is no field of schema 1\.$/,
     ],
-    [spoilt((run) => run.written = "today"), /^r\.json: written is "today" where .+ is due\.$/],
+    [
+      spoilt((run) => run.written = "today"),
+      /^r\.json: written is "today" where a time in ISO 8601 is due\.$/,
+    ],
+    [
+      spoilt((run) => run.rows[1].utc = "today"),
+      /^r\.json: rows\.1\.utc is "today" where a time in ISO 8601 is due\.$/,
+    ],
+    [
+      JSON.stringify(good()).replace('"sets":9', '"sets":1e999'),
+      /^r\.json: rows\.0\.sets is Infinity where a finite number is due\.$/,
+    ],
     [
       spoilt((run) => run.rows[1].us.pop()),
       /^r\.json: rows\.1 has another number of us than samples says\.$/,

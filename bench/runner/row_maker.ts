@@ -9,7 +9,7 @@ import type { Session } from "../measure/session.ts";
 import type { PreparedVariant } from "../measure/prepared_variant.ts";
 import { type Roofline, rooflineUs } from "../measure/roofline.ts";
 import type { ProbeResult } from "../measure/probes.ts";
-import type { ResultRow } from "../results/row.ts";
+import { LATER_DEFAULTS, type ResultRow } from "../results/row.ts";
 import { FEWEST_SAMPLES, type Samples } from "../measure/clock/sampler.ts";
 import { median, medianInterval, noisePct } from "../measure/clock/statistics.ts";
 
@@ -80,6 +80,7 @@ export function probeRows(
 ): ResultRow[] {
   const { probeFailure: failure } = session;
   return results.map(({ name, bytes, operations, sets, samples }) => ({
+    ...LATER_DEFAULTS,
     ...caseColumns(session, benchCase),
     ...timeColumns(samples, failure === null, {
       bytes,
@@ -98,7 +99,6 @@ export function probeRows(
     floor_us: null,
     roofline_pct: null,
     speedup_vs_dense: null,
-    hand_over: "",
     rel_l2_err: null,
     verified: failure === null,
     failure: failure ?? "",
