@@ -8,22 +8,20 @@ import { clockText } from "../edge/progress.ts";
 import { SystemError } from "../base/system_error.ts";
 import { micros } from "../tables/text_table.ts";
 import { candidateKey } from "../tuning/candidates.ts";
-import { BATCH } from "../tuning/halving.ts";
 import { known, type LogEvent, type LogSubject } from "../tuning/log.ts";
 import type { TuneLog } from "../edge/files/tune_log.ts";
 import { Losses } from "./losses.ts";
 import { failed, type Measured, type TuneMessage, type Unmeasured } from "../tuning/messages.ts";
 import type { TuneOptions } from "./options.ts";
 import { latestOf, type Outcome } from "../tuning/outcome.ts";
-import { jobBudgetMs, shareOf } from "./schedule.ts";
-import { ranked } from "../tuning/strategies.ts";
+import { BATCH, ranked } from "../tuning/search.ts";
 import type { Spawn } from "../edge/child.ts";
 import { type ChildEnd, supervise } from "./supervise.ts";
 
 /** What a run works with. */
 export interface TuneRun {
   readonly options:
-    & Pick<TuneOptions, "cases" | "budgetMs" | "strategy" | "silenceMs" | "memoryBytes">
+    & Pick<TuneOptions, "cases" | "budgetMs" | "silenceMs" | "memoryBytes">
     & Pick<TuneOptions, "noisePct" | "seed" | "timer">;
   readonly facts: AdapterFacts;
   /** The kind of request that got the adapter; the backend is in the environment. */
@@ -50,6 +48,9 @@ interface Job {
 /** A kernel that hangs again and again is given up when it has taken this many times its budget. */
 const MOST_OVERDRAFT = 3;
 
+/** Less would not even open the device. */
+const LEAST_MS = 1000;
+
 /** What came of a run. */
 export interface TuneResult {
   readonly outcomes: readonly Outcome[];
@@ -73,8 +74,8 @@ export async function runJobs(run: TuneRun): Promise<TuneResult> {
     // What is done needs no device.
     if (failure !== null && at >= 0) continue;
     const leftMs = budgetMs - (performance.now() - begun);
-    const shares = open.slice(at).map(({ variant }) => shareOf(variant));
-    const jobMs = at < 0 ? 0 : jobBudgetMs(leftMs, shares);
+    // What a job does not use goes to those after it.
+    const jobMs = at < 0 ? 0 : Math.max(LEAST_MS, leftMs / (open.length - at));
     try {
       const outcome = await runJob(run, job, jobMs, (text) => {
         const spentMs = performance.now() - begun;
@@ -169,7 +170,6 @@ async function runJob(
         problem: benchCase.problem,
         known: measured,
         batch,
-        strategy: options.strategy,
         seed: options.seed,
         noisePct: options.noisePct,
         timer: options.timer,
