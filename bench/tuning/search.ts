@@ -26,8 +26,9 @@ const MOST_LOOKS = 200_000;
 
 /**
  * Up to `count` candidates that were not tried; none when every allowed one was. The defaults come
- * first with their neighbours, then the neighbours of the best so far, and at a top the others, in
- * an order that spreads over the space. So a small space is tried in full.
+ * first and alone, since their time says whether there is time for others. Then come the neighbours
+ * of the best so far, and at a top all others, in an order that spreads over the space. So a small
+ * space is tried in full.
  */
 export function nextCandidates(
   space: CandidateSpace,
@@ -42,11 +43,10 @@ export function nextCandidates(
     found.push(params);
   };
   take(space.defaults);
-  const tops = found.length > 0 ? [{ params: space.defaults }] : ranked(tried).slice(0, TOPS);
-  for (const { params } of tops) {
-    neighbours(space, params).forEach(take);
-    if (found.length > 0) return found;
+  for (const { params } of ranked(tried).slice(0, TOPS)) {
+    if (found.length === 0) neighbours(space, params).forEach(take);
   }
+  if (found.length > 0) return found;
   const order = spread(space.size);
   const most = Math.min(space.size, MOST_LOOKS);
   for (let i = 0; i < most && found.length < count; i++) take(space.at(order(i)));

@@ -53,7 +53,7 @@ export async function tuneKernel(
   try {
     const late = () => spentMs() >= Math.max(budgetMs / 2, budgetMs - FINALS_MS);
     const bench = { session, inputs, variant, noisePct: job.noisePct, say, keep, leave, late };
-    // However little time there is, a first batch is tried: the defaults are in it.
+    // However little time there is, the defaults are tried.
     for (let first = tried.size === 0; first || !late(); first = false) {
       const known = [...tried.values(), ...left.values()];
       const next = nextCandidates(space, known, batch);
