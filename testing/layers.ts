@@ -77,7 +77,6 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "bench/tuning": [
     "bench/tuning",
     "bench/cases",
-    "bench/chart",
     "bench/measure",
     "bench/tables",
     "bench/base",

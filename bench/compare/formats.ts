@@ -1,5 +1,4 @@
-/** The comparison as text, Markdown, CSV or JSON. Pure. */
-import { stringify } from "@std/csv";
+/** The comparison as text, Markdown or JSON. Pure. */
 import { shortNumber } from "../results/row_csv.ts";
 import { fitColumns, leftOutNote, rule, wrapText } from "../tables/text_table.ts";
 import type { Comparison } from "./comparison.ts";
@@ -8,12 +7,12 @@ import type { StageSummary } from "./summary.ts";
 import { CASE_HEADING, rowTable, stageTable, type Table } from "./tables.ts";
 
 /** Names of the formats other than plain text, which are flags too. */
-export const FORMAT_NAMES = ["csv", "markdown", "json"] as const;
+export const FORMAT_NAMES = ["markdown", "json"] as const;
 
 /** One of {@linkcode FORMAT_NAMES}. */
 export type FormatName = (typeof FORMAT_NAMES)[number];
 
-/** One pair, as `--csv` writes it and `rows` of `--json` lists it. Numbers have 6 digits. */
+/** One pair, as `rows` of `--json` lists it. Numbers have 6 digits. */
 export interface PairRecord {
   readonly kernel: string;
   readonly case_id: string;
@@ -43,7 +42,7 @@ export interface ComparisonReport extends Omit<Comparison, "rows" | "stages"> {
   }[];
 }
 
-/** Columns of `--csv`, in order. */
+/** What a pair's record holds, in order. */
 export const PAIR_COLUMNS: readonly (keyof PairRecord)[] = [
   ...["kernel", "case_id", "stage", "file", "base", "value"] as const,
   ...["ratio", "ratio_low", "ratio_high", "limit_pct", "verdict"] as const,
@@ -55,10 +54,6 @@ export const FORMATS: Readonly<
 > = {
   text: (comparison, width) => document(comparison, (table) => drawText(table, width), "\n"),
   markdown: (comparison) => document(comparison, drawMarkdown, "\n\n"),
-  csv: (comparison) => {
-    const records = pairRecords(comparison).map((pair) => PAIR_COLUMNS.map((name) => pair[name]));
-    return stringify([PAIR_COLUMNS, ...records]).trimEnd();
-  },
   json: (comparison) => {
     const { stages, ...rest } = comparison;
     const told: ComparisonReport = {
@@ -71,7 +66,7 @@ export const FORMATS: Readonly<
 };
 
 /** A record for each pair, in the order of the comparison's rows. */
-export function pairRecords({ files, rows }: Comparison): PairRecord[] {
+function pairRecords({ files, rows }: Comparison): PairRecord[] {
   const short = (value: number | null | undefined) => shortNumber(value ?? null) as number | null;
   return rows.flatMap(({ kernel, caseId, stage, base, others }) =>
     others.flatMap((other, i) =>
@@ -124,7 +119,7 @@ function drawText({ columns, cells }: Table, width = Infinity): string {
   const body = lines.slice(1).flatMap((line, i) =>
     beneath ? [line, ...wrapText(`    ${cells[i][last]}`, width)] : [line]
   );
-  const notes = leftOutNote(leftOut, "--csv has all columns");
+  const notes = leftOutNote(leftOut, "--markdown has all columns");
   return [lines[0], rule(lines), ...body, ...notes.flatMap((note) => wrapText(note, width))]
     .join("\n");
 }

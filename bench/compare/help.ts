@@ -25,7 +25,7 @@ of its own. The counts and the stages come first, then the rows, the largest cha
   --fail-on slower   exit 1 if a row is SLOWER, or FAILED where the base is not; probes do not count
   --fail-on slower:PCT
                      the same with PCT in place of --same
-  --csv, --markdown, --json
+  --markdown, --json
                      print in that format in place of text
   --version          print the version, commit and runtime
   --help             print this text
@@ -54,7 +54,7 @@ short steps harder. Raw samples are in samples.jsonl of each run.
 
 --json prints an object (ComparisonReport in bench/compare/formats.ts): metric, limits, files (the
 base first), cardsDiffer, rows, stages (geometric means and counts for each other file), unpaired,
-replaced, samples, fewSamples, otherParams. Its rows, like those of --csv, are a record per pair:
+replaced, samples, fewSamples, otherParams. Its rows are a record per pair:
 ${PAIR_COLUMNS.slice(0, 6).join(", ")},
 ${PAIR_COLUMNS.slice(6).join(", ")}.
 

@@ -48,8 +48,8 @@ Deno.test("what is wrong is refused in one sentence", () => {
     [["a", "b", "--fail-on", "faster"], /^--fail-on takes slower or slower:PCT, not "faster"\.$/],
     [["a", "b", "--fail-on", "slower:1:2"], /^--fail-on takes slower/],
     [["a", "b", "--fail-on", "slower:"], /^--fail-on slower takes a number from 0 .* not ""\.$/],
-    [["a", "b", "--csv", "--json"], /^--csv and --json contradict each other\.$/],
-    [["a", "b", "--markdown", "--csv"], /^--csv and --markdown contradict each other\.$/],
+    [["a", "b", "--json", "--markdown"], /^--markdown and --json contradict each other\.$/],
+    [["a", "b", "--csv"], /^Unknown flag --csv/],
     [["a", "b", "--xml"], /^Unknown flag --xml; --help lists the flags\.$/],
   ];
   for (const [args, message] of wrong) {
@@ -66,7 +66,6 @@ Deno.test("the help names every flag", () => {
       "same",
       "drift",
       "fail-on",
-      "csv",
       "markdown",
       "json",
       "help",

@@ -18,7 +18,6 @@ const CSV_KINDS: readonly FileKind[] = [
     description: "the ratios of a run, whose results are in its results.csv",
     names: ["label", "case_id", "cuda_dense_us"],
   },
-  { description: "what compare --csv printed", names: ["kernel", "ratio_low", "verdict"] },
 ];
 
 /** How a run's JSON document is described. */

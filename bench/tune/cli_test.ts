@@ -23,13 +23,12 @@ Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () 
       [MAIN, ["--frobnicate"], /^Unknown flag --frobnicate/],
       [MAIN, ["--kernels", "nothing/*"], /no kernel matches nothing\/\*/],
       [MAIN, ["--models", "llama-3.1-8b", "--shape", "4x2x64"], /contradict each other/],
-      [MAIN, ["--strategy", "luck"], /^--strategy takes one of exhaustive, random, hill-climb/],
+      [MAIN, ["--strategy", "random"], /^Unknown flag --strategy/],
+      [MAIN, ["--silence", "0"], /^--silence takes a number of seconds from 0\.001/],
       [MAIN, ["--budget", "0"], /^--budget takes a number of seconds from 0\.001/],
       [MAIN, ["--resume"], /^--resume needs the --out/],
       [MAIN, ["--resume", "--out", `${folder}/none`, ...TINY], /^There is nothing to resume/],
       [MAIN, ["--out", damaged, ...TINY], /^Cannot write the log to .+: --out takes a folder\.$/m],
-      [MAIN, ["--heat-map", "LANES"], /^--heat-map takes two parameters/],
-      [MAIN, ["--heat-map", "LANES,SLICES"], /no kernel has both LANES and SLICES/],
       [MAIN, ["--tuned", damaged, ...TINY], /damaged is no JSON, so no tuning file/],
       [MAIN, ["--tuned", `${damaged}/t.json`, ...TINY], /^Cannot (read|write) \S+t\.json/],
       [BENCH, ["--tuned", `${folder}/none`], /^There is no tuning file/],
@@ -45,7 +44,7 @@ Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () 
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["damaged"]);
     const help = await runProgram(MAIN, "--help");
     assertEquals([help.code, help.err], [0, ""]);
-    assertStringIncludes(help.out, "--strategy NAME");
+    assertStringIncludes(help.out, "--silence SEC");
   }));
 
 Deno.test("a run killed at any time resumes, loses nothing, and bench uses what it found", () =>

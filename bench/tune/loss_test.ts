@@ -8,15 +8,18 @@ import { openLog, readLog } from "../edge/files/tune_log.ts";
 import { standingOf } from "../tuning/outcome.ts";
 import { runJobs, type TuneResult } from "./run.ts";
 
-/** Tunes the merge while its third candidate in a process loses the device, up to `marker`. */
+/**
+ * Tunes the merge while a candidate loses the device: the third in a process, up to `marker`, or
+ * the first of each process where that is `always`.
+ */
 async function run(folder: string, marker: string, resume = false): Promise<TuneResult> {
+  const place = marker === "always" ? 1 : 3;
   const log = openLog(folder, { resume });
   const flags = ["--shape", "4x2x64", "--kv", "256", "--kernels", "merge/merge"];
   const result = await runJobs({
     options: {
       cases: casesOf(parseOptions(flags)),
       budgetMs: 15_000,
-      strategy: null,
       silenceMs: 60_000,
       memoryBytes: 1e9,
       noisePct: 1,
@@ -43,7 +46,7 @@ async function run(folder: string, marker: string, resume = false): Promise<Tune
         stdin: "piped",
         stdout: "piped",
         stderr: "piped",
-        env: { NO_COLOR: "1", TESTING_LOSS: `merge/merge 3 ${marker}` },
+        env: { NO_COLOR: "1", TESTING_LOSS: `merge/merge ${place} ${marker}` },
       }),
   });
   log.close();

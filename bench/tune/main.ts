@@ -11,19 +11,12 @@ import { helpOrVersion } from "../edge/help_or_version.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import { describeAdapter } from "../measure/device/adapter.ts";
 import { createProgress } from "../edge/progress.ts";
-import { writeWhole } from "../edge/files/output_file.ts";
 import { runCommand } from "../edge/run_command.ts";
 import { terminalWidth } from "../edge/terminal.ts";
 import { TUNE_HELP } from "./help.ts";
 import { openLog } from "../edge/files/tune_log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
-import {
-  entryOf,
-  formatOutcomes,
-  openReason,
-  type Outcome,
-  standingOf,
-} from "../tuning/outcome.ts";
+import { entryOf, formatOutcomes, openReason, standingOf } from "../tuning/outcome.ts";
 import { runJobs, type TuneResult } from "./run.ts";
 import { spawnWorker } from "./supervise.ts";
 import { readTuning, updateTuning, withEntry } from "../edge/files/tuning_file.ts";
@@ -70,26 +63,7 @@ async function main(args: readonly string[]): Promise<number> {
   progress.clear();
   log.close();
   for (const note of notes) console.log(note);
-  const code = report(options, result);
-  await drawHeatMaps(options, result.outcomes);
-  return code;
-}
-
-/** Draws a file for each kernel and case that has both parameters. */
-async function drawHeatMaps(
-  { heatMap, outDir }: TuneOptions,
-  outcomes: readonly Outcome[],
-): Promise<void> {
-  if (heatMap === null) return;
-  // Loaded only where it is wanted: it takes longer to load than all the rest.
-  const { heatCells, heatMapSvg } = await import("../tuning/heatmap.ts");
-  for (const { benchCase, variant, latest } of outcomes) {
-    const cells = heatCells(latest, heatMap);
-    if (cells.length === 0) continue;
-    const path = `${outDir}/${variant.name.replaceAll("/", "-")}-${benchCase.caseId}.svg`;
-    writeWhole(path, heatMapSvg(cells, heatMap, `${variant.name}, ${benchCase.name}`));
-    console.log(`Written: ${path}`);
-  }
+  return report(options, result);
 }
 
 /** Prints what came of the run and returns its exit code. */

@@ -1,11 +1,9 @@
 /** Flags of `deno task tune`, read and checked. Nothing here touches a file or a GPU. */
 import { type BenchCase, casesOf } from "../cases/cases.ts";
-import { list, oneOf } from "../flags/flag_values.ts";
 import { parseOptions, seconds } from "../flags/options.ts";
 import { readFlags } from "../flags/read_flags.ts";
 import type { TimerChoice } from "../measure/clock/timer.ts";
 import { UsageError } from "../base/usage_error.ts";
-import { STRATEGIES, type Strategy } from "../tuning/strategies.ts";
 import { OWN_TUNING } from "../edge/files/tuning_file.ts";
 
 /** What one call is to do. */
@@ -15,16 +13,12 @@ export interface TuneOptions {
   readonly cases: readonly BenchCase[];
   /** Milliseconds for all kernels and cases together. */
   readonly budgetMs: number;
-  /** Null for the one that suits each kernel. */
-  readonly strategy: Strategy | null;
   readonly resume: boolean;
-  /** Two parameters to draw a heat map over; null for none. */
-  readonly heatMap: readonly [string, string] | null;
   /** Milliseconds of silence after which a candidate counts as hung. */
   readonly silenceMs: number;
   /** Path of the tuning file that the winners go to. */
   readonly tunedFile: string;
-  /** Folder of the log and the heat maps. */
+  /** Folder of the log. */
   readonly outDir: string;
   /** Whether the caller named `outDir`: another run may have written there. */
   readonly outGiven: boolean;
@@ -48,7 +42,7 @@ const OF_BENCH = [
   "sparsity", "sink", "recent", "noise", "timer", "memory", "seed", "driver", "adapter", "out",
 ] as const;
 
-const OWN = ["budget", "strategy", "heat-map", "silence", "tuned"] as const;
+const OWN = ["budget", "silence", "tuned"] as const;
 
 /**
  * Reads the command line.
@@ -74,8 +68,6 @@ export function parseTuneOptions(args: readonly string[], now: Date = new Date()
     models: bench.models,
     cases: casesOf(bench),
     budgetMs: 1000 * take("budget", 300, seconds),
-    strategy: take<Strategy | null>("strategy", null, oneOf(...STRATEGIES)),
-    heatMap: take<[string, string] | null>("heat-map", null, twoParameters),
     silenceMs: 1000 * take("silence", 30, seconds),
     tunedFile: texts.get("tuned") ?? OWN_TUNING,
     outGiven: bench.outGiven,
@@ -87,19 +79,4 @@ export function parseTuneOptions(args: readonly string[], now: Date = new Date()
     driver: bench.driver,
     adapter: bench.adapter,
   };
-
-  /** Names that some kernel in hand has both of. */
-  function twoParameters(name: string, text: string): [string, string] {
-    const names = list(name, text);
-    if (names.length !== 2) {
-      throw new UsageError(`--${name} takes two parameters, such as WORKGROUP,LANES.`);
-    }
-    if (!bench.variants.some(({ tunables }) => names.every((each) => each in tunables))) {
-      const known = new Set(bench.variants.flatMap(({ tunables }) => Object.keys(tunables)));
-      throw new UsageError(
-        `--${name}: no kernel has both ${names.join(" and ")}; there are ${[...known].join(", ")}.`,
-      );
-    }
-    return [names[0], names[1]];
-  }
 }

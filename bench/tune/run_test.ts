@@ -30,7 +30,6 @@ async function run(
     options: {
       cases,
       budgetMs: 60_000,
-      strategy: null,
       silenceMs: 4000,
       memoryBytes: 1e9,
       noisePct: 1,

@@ -1,7 +1,10 @@
-import { assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertLessOrEqual } from "@std/assert";
 import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { tunableParams, tunedParams } from "../../kernels/core/tuning.ts";
+import type { Params } from "../../kernels/core/variant.ts";
+import { candidateSpace } from "../tuning/candidates.ts";
+import { BATCH, nextCandidates, type Tried } from "../tuning/search.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../flags/options.ts";
 import { readTuning, SHIPPED_TUNING } from "../edge/files/tuning_file.ts";
@@ -27,5 +30,28 @@ for (const { adapter, kernel, params } of tuning.entries) {
       params: { ...variant.defaults(problem, LARGE_LIMITS), ...params },
       stale: false,
     });
+  });
+}
+
+/** Times that grow with every step away from `best`. */
+function valleyUs(params: Params, best: Params): number {
+  const steps = Object.entries(best)
+    .map(([name, value]) => Math.abs(Math.log2((1 + params[name]) / (1 + value))));
+  return steps.reduce((sum, each) => sum + each, 10);
+}
+
+for (const { kernel, params: shipped } of tuning.entries) {
+  Deno.test(`nextCandidates() comes to the shipped parameters of ${kernel}`, () => {
+    const space = candidateSpace(findVariant(kernel), problem, LARGE_LIMITS);
+    const best = { ...space.defaults, ...shipped };
+    assert(space.allows(best));
+    const tried: Tried[] = [];
+    while (tried.every(({ us }) => us !== 10)) {
+      const next = nextCandidates(space, tried, BATCH);
+      for (const params of next) tried.push({ params, us: valleyUs(params, best) });
+      assert(next.length > 0);
+      // As many as were tried of the pipeline when its entry was found; of others it took less.
+      assertLessOrEqual(tried.length, 65);
+    }
   });
 }

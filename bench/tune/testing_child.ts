@@ -27,7 +27,7 @@ if (fault === "dead") throw new Error("no adapter");
 say({ type: "ready" });
 if (fault === "deaf") throw new Error("the host is out of memory");
 console.log("a driver says hello");
-say({ type: "opened", defaults: { WORKGROUP: 5 }, allowed: 5, strategy: "exhaustive" });
+say({ type: "opened", defaults: { WORKGROUP: 5 } });
 const known = new Set(
   [...job.known.map(({ params }) => params), ...job.leftOut].map((params) => params.WORKGROUP),
 );

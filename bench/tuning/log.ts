@@ -8,7 +8,6 @@ import { parseStrictJson } from "../../kernels/maps/strict_json.ts";
 import type { TuningKey } from "../../kernels/core/tuning.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { type Measured, type Opened, PHASES, type Unmeasured } from "./messages.ts";
-import { STRATEGIES } from "./strategies.ts";
 
 /** What a measurement is of; runs on other machines or of other sources share nothing with it. */
 export interface LogSubject extends Required<TuningKey> {
@@ -78,6 +77,11 @@ function parsed(line: string): unknown {
 const text = v.string();
 const params = v.record(text, v.number());
 const time = v.nullable(v.pipe(v.number(), v.minValue(0)));
+/** Older logs have a round between the two. It was no final. */
+const phase = v.pipe(
+  v.picklist([...PHASES, "round"]),
+  v.transform((name) => name === "round" ? "explore" : name),
+);
 const SUBJECT = {
   adapter: text,
   driver: text,
@@ -93,13 +97,11 @@ const LINE = v.variant("type", [
     ...SUBJECT,
     type: v.literal("opened"),
     defaults: params,
-    allowed: v.nullable(v.number()),
-    strategy: v.picklist(STRATEGIES),
   }),
   v.object({
     ...SUBJECT,
     type: v.literal("measured"),
-    phase: v.picklist(PHASES),
+    phase,
     params,
     us: time,
     low: time,

@@ -27,12 +27,7 @@ const LINE: LogLine = {
   type: "measured",
   ...MEASURED,
 };
-const OPENED = {
-  type: "opened",
-  defaults: { LANES: 16 },
-  allowed: 3,
-  strategy: "random",
-} as const;
+const OPENED = { type: "opened", defaults: { LANES: 16 } } as const;
 
 function inFolder(body: (folder: string) => void): void {
   const folder = Deno.makeTempDirSync();
@@ -63,6 +58,18 @@ Deno.test("a log gives back what was appended, and nothing of other subjects", (
       done: true,
     });
   }));
+
+Deno.test("parseLog() reads logs of three rounds and named strategies, as versions before wrote them", () => {
+  const opened = { ...LINE, ...OPENED, allowed: 3, strategy: "random" };
+  const round = { ...LINE, phase: "round" };
+  const text = [opened, round].map((line) => `${JSON.stringify(line)}\n`).join("");
+  // What was measured between the rounds of today was not measured in full.
+  assertEquals(known(parseLog(text, "t"), SUBJECT), {
+    defaults: OPENED.defaults,
+    measured: [{ ...MEASURED, phase: "explore" }],
+    done: false,
+  });
+});
 
 Deno.test("a line that a killed run did not finish is cut off, and the next one is whole", () =>
   inFolder((folder) => {

@@ -3,21 +3,17 @@ import type { Params } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import type { TimerChoice } from "../measure/clock/timer.ts";
 import type { AdapterRequest } from "../measure/device/adapter.ts";
-import type { Strategy } from "./strategies.ts";
+
+/** The rounds: few samples of every candidate, then the finalists in full. */
+export const PHASES = ["explore", "final"] as const;
 
 /** How much of a measurement stands behind a median. */
-export const PHASES = ["explore", "round", "final"] as const;
-
-/** A round of successive halving: the first, one between, or the last. */
 export type Phase = (typeof PHASES)[number];
 
 /** What is tried, told before the first candidate. */
 export interface Opened {
   /** The kernel's own parameters on this device. */
   readonly defaults: Params;
-  /** Candidates that kernel and device allow; null where they are too many to count. */
-  readonly allowed: number | null;
-  readonly strategy: Strategy;
 }
 
 /** What became of one candidate. */
@@ -45,8 +41,6 @@ export interface Unmeasured {
 export interface TuneJob {
   readonly kernel: string;
   readonly problem: Problem;
-  /** Null for the one that suits the space and the budget. */
-  readonly strategy: Strategy | null;
   readonly seed: number;
   /** Milliseconds that it should take, the opening of the device among them. */
   readonly budgetMs: number;

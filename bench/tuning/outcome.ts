@@ -2,6 +2,7 @@
 import type { Params, Variant } from "../../kernels/core/variant.ts";
 import { tunableParams, type TunedEntry, tunedProblem } from "../../kernels/core/tuning.ts";
 import type { BenchCase } from "../cases/cases.ts";
+import type { Interval } from "../measure/clock/statistics.ts";
 import {
   fitColumns,
   leftOutNote,
@@ -11,13 +12,14 @@ import {
   wrapText,
 } from "../tables/text_table.ts";
 import { candidateKey } from "./candidates.ts";
-import { beats, type Final } from "./halving.ts";
 import type { LogSubject } from "./log.ts";
 import type { Measured, Unmeasured } from "./messages.ts";
 
 /** A candidate that was measured in full. */
-export interface Finalist extends Final {
+export interface Finalist extends Interval {
   readonly params: Params;
+  /** Median microseconds of a step. */
+  readonly us: number;
 }
 
 /** What is known of a kernel and a case when its turn is over. */
@@ -76,7 +78,8 @@ export function winnerOf(
       latest.some(({ params, us }) => us === null && candidateKey(params) === key);
     return { usual, best: wrong ? finals[0] ?? null : null };
   }
-  return { usual, best: finals.find((final) => beats(final, usual)) ?? usual };
+  // A difference that noise could make is none.
+  return { usual, best: finals.find(({ high }) => high < usual.low) ?? usual };
 }
 
 /** The tuning file's entry; null where nothing was measured in full. */

@@ -1,12 +1,12 @@
 /** Figures of what tuners measured: a heat map for each kernel and case. Pure. */
 import type { Params } from "../../../kernels/core/variant.ts";
-import { heatCells, heatMapChart, varyingMost } from "../../tuning/heatmap.ts";
 import { candidateKey } from "../../tuning/candidates.ts";
 import { type Known, known, type LogLine, type LogSubject } from "../../tuning/log.ts";
 import type { Measured } from "../../tuning/messages.ts";
 import { latestOf, winnerOf } from "../../tuning/outcome.ts";
-import { ranked } from "../../tuning/strategies.ts";
+import { ranked } from "../../tuning/search.ts";
 import { decimalCell, type Figure, idOf, microsCell } from "./figure.ts";
+import { heatCells, heatMapChart, varyingMost } from "./heatmap.ts";
 import { tokensName } from "../../findings/case_names.ts";
 
 /** What a device's logs tell. */

@@ -39,8 +39,6 @@ function opened(): LogLine {
     checksum,
     type: "opened",
     defaults: { LANES: 8, WORKGROUP: 64 },
-    allowed: 4,
-    strategy: "exhaustive",
   };
 }
 

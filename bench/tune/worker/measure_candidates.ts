@@ -24,8 +24,7 @@ import {
 /** When a phase has samples enough; a final goes by the noise too. */
 const SAMPLES: Readonly<Record<Phase, { readonly least: number; readonly mostMs: number }>> = {
   explore: { least: 6, mostMs: 800 },
-  round: { least: 12, mostMs: 1200 },
-  final: { least: 20, mostMs: 1900 },
+  final: { least: 20, mostMs: 3100 },
 };
 
 /** Longer steps are timed once in the first round: six of each candidate would take seconds. */

@@ -4,14 +4,12 @@ import type { Problem } from "../../../kernels/core/problem.ts";
 import type { Session } from "../../measure/session.ts";
 import { InputSets } from "../../measure/inputs/inputs.ts";
 import { candidateKey, candidateSpace } from "../../tuning/candidates.ts";
-import { roundSizes } from "../../tuning/halving.ts";
 import { measureTogether, samplingMs } from "./measure_candidates.ts";
 import type { Measured, TuneJob, TuneMessage, Unmeasured } from "../../tuning/messages.ts";
-import { exploreMs } from "../schedule.ts";
-import { countAllowed, nextCandidates, ranked, usualStrategy } from "../../tuning/strategies.ts";
+import { FINALISTS, nextCandidates, ranked } from "../../tuning/search.ts";
 
-/** What a candidate costs on a GPU: it is compiled, checked and gets its share of a timing call. */
-const CANDIDATE_MS = 400;
+/** What the finalists take where steps are short. */
+const FINALS_MS = 3500;
 
 /** A job with its kernel found. */
 export interface KernelJob extends Omit<TuneJob, "kernel"> {
@@ -19,8 +17,8 @@ export interface KernelJob extends Omit<TuneJob, "kernel"> {
 }
 
 /**
- * Tries candidates until the budget is spent, halves them, measures the finalists and the defaults
- * against each other, and tells all of it through `say`.
+ * Tries candidates until the budget is spent, measures the finalists and the defaults against each
+ * other, and tells all of it through `say`.
  *
  * @param begunMs `performance.now()` when the budget began to run.
  */
@@ -30,13 +28,10 @@ export async function tuneKernel(
   begunMs: number,
   say: (message: TuneMessage) => void,
 ): Promise<void> {
-  const { variant, problem, budgetMs, batch, seed } = job;
+  const { variant, problem, budgetMs, batch } = job;
   const space = candidateSpace(variant, problem, session.limits);
-  const allowed = countAllowed(space);
   const spentMs = () => performance.now() - begunMs;
-  const affordable = (exploreMs(budgetMs) - spentMs()) / CANDIDATE_MS;
-  const strategy = job.strategy ?? usualStrategy(allowed, affordable);
-  say({ type: "opened", defaults: space.defaults, allowed, strategy });
+  say({ type: "opened", defaults: space.defaults });
   if (finalsKnown(job.known, space.defaults)) {
     say({ type: "done" });
     return;
@@ -56,12 +51,12 @@ export async function tuneKernel(
     say({ type: "unmeasured", ...unmeasured });
   };
   try {
-    const late = () => spentMs() >= exploreMs(budgetMs);
+    const late = () => spentMs() >= Math.max(budgetMs / 2, budgetMs - FINALS_MS);
     const bench = { session, inputs, variant, noisePct: job.noisePct, say, keep, leave, late };
-    // However little time there is, a first batch is tried: the defaults are in it.
+    // However little time there is, the defaults are tried.
     for (let first = tried.size === 0; first || !late(); first = false) {
       const known = [...tried.values(), ...left.values()];
-      const next = nextCandidates(strategy, space, known, batch, seed);
+      const next = nextCandidates(space, known, batch);
       if (next.length === 0) break;
       await measureTogether(bench, next, "explore");
       const usualUs = tried.get(candidateKey(space.defaults))?.us ?? 0;
@@ -71,24 +66,16 @@ export async function tuneKernel(
         return;
       }
     }
-    const sizes = roundSizes(standing().length);
-    for (const [i, size] of sizes.entries()) {
-      const order = standing();
-      if (order.length === 0) break;
-      const leftMs = budgetMs - spentMs();
+    const order = standing();
+    if (order.length > 0) {
       // Where steps are long, fewer are finalists: two, however late it is.
-      const most = Math.max(2, Math.floor(leftMs / samplingMs(order[0].us)));
-      const best = order.slice(0, Math.min(size, most)).map(({ params }) => params);
-      const last = i === sizes.length - 1;
-      // What a run that was killed has measured of this round stands.
-      if (!last && best.every((params) => tried.get(candidateKey(params))!.phase !== "explore")) {
-        continue;
-      }
-      const all = last ? withDefaults(best, space.defaults, tried, left) : best;
+      const most = Math.max(2, Math.floor((budgetMs - spentMs()) / samplingMs(order[0].us)));
+      const best = order.slice(0, Math.min(FINALISTS, most)).map(({ params }) => params);
+      const all = withDefaults(best, space.defaults, tried, left);
       // A hang among several could not be told to one of them; then they are measured apart.
       const isDue = (params: Params) => tried.get(candidateKey(params))!.phase !== "final";
       for (const part of batch === 1 ? all.filter(isDue).map((one) => [one]) : [all]) {
-        await measureTogether(bench, part, last ? "final" : "round");
+        await measureTogether(bench, part, "final");
       }
     }
     say({ type: "done" });

@@ -3,16 +3,14 @@
  * has its two values, whatever the others are.
  */
 import * as Plot from "@observablehq/plot";
-import { type Chart, chartFile } from "../chart/chart.ts";
-import type { Measured } from "./messages.ts";
+import type { Chart } from "../../chart/chart.ts";
+import type { Measured } from "../../tuning/messages.ts";
 
 /** A cell: the least median of its candidates, in microseconds. */
 export interface HeatCell {
   readonly x: number;
   readonly y: number;
   readonly us: number;
-  /** Candidates that ran. */
-  readonly candidates: number;
 }
 
 /** The parameters of a heat map, columns and rows; kernels of one parameter have one row. */
@@ -46,13 +44,8 @@ export function heatCells(
   for (const { params, us } of latest) {
     const [x, y] = [params[nameX], nameY === null ? 0 : params[nameY]];
     if (us === null || x === undefined || y === undefined) continue;
-    const known = cells.get(`${x} ${y}`);
-    cells.set(`${x} ${y}`, {
-      x,
-      y,
-      us: Math.min(us, known?.us ?? Infinity),
-      candidates: 1 + (known?.candidates ?? 0),
-    });
+    const known = cells.get(`${x} ${y}`)?.us ?? Infinity;
+    cells.set(`${x} ${y}`, { x, y, us: Math.min(us, known) });
   }
   return [...cells.values()];
 }
@@ -108,13 +101,4 @@ function spanOf(times: readonly number[]): [number, number] {
 /** The median in the middle of the color's scale. */
 function middleOf(times: readonly number[]): number {
   return Math.sqrt(Math.min(...times) * Math.max(...times));
-}
-
-/** The chart as the text of an SVG file. */
-export function heatMapSvg(
-  cells: readonly HeatCell[],
-  names: HeatNames,
-  title: string,
-): string {
-  return chartFile(heatMapChart(cells, names, title));
 }
