@@ -3,7 +3,7 @@ import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { tunableParams, tunedParams } from "../../kernels/core/tuning.ts";
 import { casesOf } from "../cases/cases.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { readTuning, SHIPPED_TUNING } from "../edge/files/tuning_file.ts";
 
 const tuning = readTuning(SHIPPED_TUNING)!;
