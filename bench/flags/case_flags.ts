@@ -39,8 +39,8 @@ const USUAL_MAPS: Readonly<Record<CodeSharing, keyof typeof MAPS>> = {
 };
 
 /**
- * What is decoded, and by which kernels. The flags name `quick`, `lengths` and others that not
- * every command has: what a table lacks is never given.
+ * What is decoded, and by which kernels. The entries name `quick` and `lengths`, which `bench` alone
+ * has: what a table lacks is never given.
  */
 export const WORKLOAD_FLAGS = {
   models: {

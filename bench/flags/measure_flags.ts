@@ -20,7 +20,7 @@ export interface MeasureOptions {
   readonly driver: string | undefined;
 }
 
-/** Flags that the system behind the device may need. */
+/** The flag that chooses an adapter; `quality` has it too. */
 export const ADAPTER_FLAG = {
   adapter: {
     value: "WHICH",
