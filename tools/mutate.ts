@@ -150,11 +150,15 @@ async function runBench(
   return missed;
 }
 
-/** Copies a tree without what git or a package manager keeps there, and without results. */
-function copyTree(from: string, to: string): void {
+/**
+ * Copies a tree without what git or a package manager keeps there.
+ *
+ * @param skip Name of an entry at the top that is left out, too.
+ */
+function copyTree(from: string, to: string, skip?: string): void {
   Deno.mkdirSync(to, { recursive: true });
   for (const { name, isDirectory, isFile } of Deno.readDirSync(from)) {
-    if (/^(\..*|node_modules|results)$/.test(name)) continue;
+    if (/^(\..*|node_modules)$/.test(name) || name === skip) continue;
     if (isDirectory) copyTree(`${from}/${name}`, `${to}/${name}`);
     else if (isFile) Deno.copyFileSync(`${from}/${name}`, `${to}/${name}`);
   }
@@ -241,7 +245,8 @@ async function main(args: readonly string[]): Promise<number> {
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
   try {
-    copyTree(ROOT, copy);
+    // The folder of results at the top; `bench/results/` is code.
+    copyTree(ROOT, copy, "results");
     const all = [...new Set(kernels.flatMap((kernel) => users.get(kernel) ?? []))];
     for (const alike of Map.groupBy(all, (name) => problemOf([name])).values()) {
       const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });
