@@ -13,7 +13,7 @@ import { prepare, type PreparedVariant, PROMPT_STAGES } from "./measure/prepared
 import { openCheckedDevice } from "./measure/device/checked_device.ts";
 import { openAdapter } from "./edge/open_adapter.ts";
 import { InputSets } from "./measure/inputs/inputs.ts";
-import { parseOptions } from "./flags/options.ts";
+import { parseCaseOptions } from "./flags/case_flags.ts";
 import { loadTuning } from "./edge/files/tuning_file.ts";
 import { chooseParams } from "./cases/tuned_choice.ts";
 
@@ -32,7 +32,7 @@ const CASES = info.software
 const STEPS = info.software ? 1 : 100;
 const BASELINE = "dense/split";
 
-for (const { problem } of casesOf(parseOptions(CASES))) {
+for (const { problem } of casesOf(parseCaseOptions(CASES))) {
   const inputs = new InputSets(device, problem, {
     limits,
     seed: 1,

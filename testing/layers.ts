@@ -63,7 +63,6 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "bench/runner": [
     "bench/runner",
     "bench/cases",
-    "bench/flags",
     "bench/measure",
     "bench/results",
     "bench/selection",
@@ -98,6 +97,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "bench/cases",
     "bench/measure",
     "bench/results",
+    "bench/tables",
     "bench/base",
     ...SUITE,
   ],

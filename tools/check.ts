@@ -4,22 +4,26 @@
  * @module
  */
 import { helpOrVersion } from "../bench/edge/help_or_version.ts";
+import { terminalWidth } from "../bench/edge/terminal.ts";
+import type { Command } from "../bench/flags/flag_table.ts";
+import { helpText } from "../bench/flags/help_text.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 import { type Counts, runTests } from "./tests.ts";
 
-const HELP = `\
-Runs the set-up, then format, lint, type, documentation and publish checks and all tests.
+const COMMAND = {
+  purpose:
+    "Runs the set-up, then format, lint, type, documentation and publish checks and all tests.",
+  usage: "deno task test [flags and files]",
+  words: [
+    "flags, files",
+    "those of deno test, such as --filter NAME or bench/tables/table_test.ts",
+  ],
+  sections: { Flags: {} },
+  notes: ["Exit code: 0 if all passed, else 1."],
+} as const satisfies Command;
 
-Usage: deno task test [flags and files]
-
-  flags, files   those of deno test, such as --filter NAME or bench/tables/table_test.ts
-  --version      print the version, commit and runtime
-  --help         print this text
-
-Exit code: 0 if all passed, else 1.`;
-
-const answer = helpOrVersion(Deno.args, HELP);
+const answer = helpOrVersion(Deno.args, helpText(COMMAND, terminalWidth()));
 if (answer !== null) {
   console.log(answer);
   Deno.exit(0);

@@ -12,11 +12,14 @@
 import { parse } from "@std/csv";
 import { casesOf } from "../bench/cases/cases.ts";
 import { eligible } from "../bench/measure/session.ts";
-import { exitHelp } from "../bench/edge/exit_codes.ts";
+import { exitTerms } from "../bench/edge/exit_codes.ts";
 import { helpOrVersion } from "../bench/edge/help_or_version.ts";
 import { matching } from "../bench/cases/kernel_globs.ts";
-import { parseOptions } from "../bench/flags/options.ts";
-import { readFlags } from "../bench/flags/read_flags.ts";
+import { parseCaseOptions } from "../bench/flags/case_flags.ts";
+import type { Command } from "../bench/flags/flag_table.ts";
+import { helpText } from "../bench/flags/help_text.ts";
+import { parseFlags } from "../bench/flags/parse_flags.ts";
+import { terminalWidth } from "../bench/edge/terminal.ts";
 import { runCommand } from "../bench/edge/run_command.ts";
 import { UsageError } from "../bench/base/usage_error.ts";
 import { openTestDevice } from "../testing/testing.ts";
@@ -24,13 +27,16 @@ import { VARIANTS } from "../kernels/core/registry.ts";
 import { MUTANTS, plant } from "./mutants.ts";
 
 /** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
-const PROBLEM = ["--shape", "4x1x64", "--kv", "5000", "--max-time", "0.2"];
+const PROBLEM = ["--shape", "4x1x64", "--kv", "5000"];
 
 /** That of a prompt's attention, which a software adapter would be at for minutes. */
 const PROMPT_PROBLEM = PROBLEM.with(3, "700");
 
 /** That of a code which the group shares: some variants take no other. */
 const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
+
+/** Times do not matter: the main job is to be done soon. */
+const BRIEFLY = ["--max-time", "0.2"];
 
 /** A kernel that spins where a sign is wrong must not stop the rest. */
 const MOST_MS = 180_000;
@@ -96,7 +102,7 @@ function benchmark(
   more: readonly string[] = [],
 ) {
   const problem = problemOf(variants);
-  const flags = [...problem, "--kernels", variants.join(), "--out", results, ...more];
+  const flags = [...problem, ...BRIEFLY, "--kernels", variants.join(), "--out", results, ...more];
   return deno(copy, "run", "-A", "--no-check", "bench/run/main.ts", ...flags);
 }
 
@@ -144,11 +150,15 @@ async function runBench(
   return missed;
 }
 
-/** Copies a tree without what git or a package manager keeps there, and without results. */
-function copyTree(from: string, to: string): void {
+/**
+ * Copies a tree without what git or a package manager keeps there.
+ *
+ * @param skip Name of an entry at the top that is left out, too.
+ */
+function copyTree(from: string, to: string, skip?: string): void {
   Deno.mkdirSync(to, { recursive: true });
   for (const { name, isDirectory, isFile } of Deno.readDirSync(from)) {
-    if (/^(\..*|node_modules|results)$/.test(name)) continue;
+    if (/^(\..*|node_modules)$/.test(name) || name === skip) continue;
     if (isDirectory) copyTree(`${from}/${name}`, `${to}/${name}`);
     else if (isFile) Deno.copyFileSync(`${from}/${name}`, `${to}/${name}`);
   }
@@ -160,7 +170,7 @@ async function variantsByKernel(): Promise<Map<string, string[]>> {
   device.destroy();
   const users = new Map<string, string[]>();
   for (const variant of VARIANTS) {
-    const { problem } = casesOf(parseOptions(problemOf([variant.name])))[0];
+    const { problem } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
     if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
     const names = (["barrier", "dispatch"] as const).flatMap((handOver) => {
       const params = variant.defaults(problem, { ...limits, handOver });
@@ -195,18 +205,18 @@ async function tryMutant(copy: string, kernel: string, users: readonly string[])
   }
 }
 
-const HELP = `\
-Checks the checks: plants a wrong sign in each kernel in turn, which tests and bench must catch.
-
-Usage: deno task mutate [KERNEL...]
-
-  KERNEL      break these kernels alone: globs such as merge/merge, 'dense/*' or dense
-  --version   print the version, commit and runtime
-  --help      print this text
-
-Works on a copy of the tree, for minutes per kernel on a CPU.
-
-${exitHelp("all caught", "some were missed")}`;
+/** `deno task mutate`. */
+export const MUTATE_COMMAND = {
+  purpose: "Checks the checks: plants a wrong sign in each kernel in turn, which tests and bench " +
+    "must catch.",
+  usage: "deno task mutate [KERNEL...]",
+  words: ["KERNEL", "break these kernels alone: globs such as merge/merge, 'dense/*' or dense"],
+  sections: { Flags: {} },
+  notes: [
+    "Works on a copy of the tree, for minutes per kernel on a CPU.",
+    exitTerms("all caught", "some were missed"),
+  ],
+} as const satisfies Command;
 
 /**
  * The kernels to break: those that the command line names, or all.
@@ -215,7 +225,7 @@ ${exitHelp("all caught", "some were missed")}`;
  */
 export function chooseKernels(args: readonly string[]): string[] {
   const known = kernelFiles().map((name) => ({ name }));
-  const { words } = readFlags(args, [], [], { words: true });
+  const { words } = parseFlags(MUTATE_COMMAND, args);
   for (const word of words) {
     if (matching(known, [word]).length > 0) continue;
     const names = known.map(({ name }) => name).join(", ");
@@ -225,7 +235,7 @@ export function chooseKernels(args: readonly string[]): string[] {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, HELP);
+  const answer = helpOrVersion(args, helpText(MUTATE_COMMAND, terminalWidth()));
   if (answer !== null) {
     console.log(answer);
     return 0;
@@ -235,7 +245,8 @@ async function main(args: readonly string[]): Promise<number> {
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
   try {
-    copyTree(ROOT, copy);
+    // The folder of results at the top; `bench/results/` is code.
+    copyTree(ROOT, copy, "results");
     const all = [...new Set(kernels.flatMap((kernel) => users.get(kernel) ?? []))];
     for (const alike of Map.groupBy(all, (name) => problemOf([name])).values()) {
       const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });

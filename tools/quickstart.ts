@@ -4,21 +4,25 @@
  */
 import { EXIT } from "../bench/edge/exit_codes.ts";
 import { helpOrVersion } from "../bench/edge/help_or_version.ts";
+import { terminalWidth } from "../bench/edge/terminal.ts";
+import type { Command } from "../bench/flags/flag_table.ts";
+import { helpText } from "../bench/flags/help_text.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 
-const HELP = `\
-Finds a WebGPU adapter, or installs a software driver, then runs deno task bench --quick.
+const COMMAND = {
+  purpose:
+    "Finds a WebGPU adapter, or installs a software driver, then runs deno task bench --quick.",
+  usage: "deno task quickstart [flags]",
+  words: [
+    "flags",
+    "those of deno task bench, such as --out DIR (deno task bench --help lists them)",
+  ],
+  sections: { Flags: {} },
+  notes: [`Exit code: that of bench; ${EXIT.system} where there is no adapter.`],
+} as const satisfies Command;
 
-Usage: deno task quickstart [flags]
-
-  flags       those of deno task bench, such as --out DIR (deno task bench --help lists them)
-  --version   print the version, commit and runtime
-  --help      print this text
-
-Exit code: that of bench; ${EXIT.system} where there is no adapter.`;
-
-const answer = helpOrVersion(Deno.args, HELP);
+const answer = helpOrVersion(Deno.args, helpText(COMMAND, terminalWidth()));
 if (answer !== null) {
   console.log(answer);
   Deno.exit(EXIT.ok);

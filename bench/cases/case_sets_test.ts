@@ -4,7 +4,7 @@ import { VARIANTS } from "../../kernels/core/registry.ts";
 import { CASE_SETS, findCaseSet } from "./case_sets.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { matching } from "./kernel_globs.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { UsageError } from "../base/usage_error.ts";
 
 const cases = (...args: string[]) => casesOf(parseOptions(args));

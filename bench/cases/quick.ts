@@ -5,7 +5,7 @@ import type { BenchCase } from "./cases.ts";
 export const QUICK_KV_LENS: readonly number[] = [1024, 4096, 16384];
 
 /** The one of them that two CPU cores time in two minutes, beside the trace. */
-const SOFTWARE_KV_LEN = 4096;
+export const SOFTWARE_KV_LEN: number = 4096;
 
 /** The quick profile's cases as the adapter wants them: few on a software adapter. */
 export function quickCases(cases: readonly BenchCase[], software: boolean): readonly BenchCase[] {

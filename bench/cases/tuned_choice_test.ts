@@ -3,7 +3,7 @@ import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { type TunedEntry, tunedProblem, tuningChecksum } from "../../kernels/core/tuning.ts";
 import { casesOf } from "./cases.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { chooseParams } from "./tuned_choice.ts";
 
 const limits = DEFAULT_LIMITS;

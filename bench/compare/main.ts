@@ -11,14 +11,15 @@ import { runsOf } from "../findings/series.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { compareRuns, type Comparison, slowerRows } from "./comparison.ts";
 import { FORMATS } from "./formats.ts";
-import { COMPARE_HELP } from "./help.ts";
-import { type CompareOptions, type FailOn, MOST_RUNS, parseCompareOptions } from "./options.ts";
+import { helpText } from "../flags/help_text.ts";
+import { COMPARE_COMMAND, type FailOn } from "./flags.ts";
+import { type CompareOptions, MOST_RUNS, parseCompareOptions } from "./options.ts";
 import type { Recording } from "./pairing.ts";
 import { runCommand } from "../edge/run_command.ts";
 import { terminalWidth } from "../edge/terminal.ts";
 
 function main(args: readonly string[]): number {
-  const answer = helpOrVersion(args, COMPARE_HELP);
+  const answer = helpOrVersion(args, helpText(COMPARE_COMMAND, terminalWidth()));
   if (answer !== null) {
     console.log(answer);
     return EXIT.ok;

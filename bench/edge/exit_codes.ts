@@ -14,21 +14,28 @@ export const EXIT = {
   stopped: 130,
 } as const;
 
+/** The part of a command's help that explains its exit codes. */
+export interface ExitTerms {
+  readonly heading: string;
+  readonly terms: readonly (readonly [string, string])[];
+}
+
 /**
- * The lines on exit codes that end a command's help.
+ * Explains the exit codes of a command.
  *
  * @param ok What 0 means.
  * @param failed What 1 means; null for a command that checks nothing.
  */
-export function exitHelp(ok: string, failed: string | null): string {
-  const lines: [number, string][] = [
+export function exitTerms(ok: string, failed: string | null): ExitTerms {
+  const meanings: readonly (readonly [number, string | null])[] = [
     [EXIT.ok, ok],
-    ...(failed === null ? [] : [[EXIT.failed, failed] as [number, string]]),
+    [EXIT.failed, failed],
     [EXIT.usage, "wrong usage"],
     [EXIT.system, "the device or the system failed: no adapter, a lost device, a full disk"],
     [EXIT.stopped, "stopped by Ctrl-C"],
   ];
-  return `Exit code\n${
-    lines.map(([code, what]) => `  ${String(code).padEnd(5)}${what}`).join("\n")
-  }`;
+  return {
+    heading: "Exit code",
+    terms: meanings.flatMap(([code, what]) => what === null ? [] : [[String(code), what] as const]),
+  };
 }

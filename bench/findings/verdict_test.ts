@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { casesOf } from "../cases/cases.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import type { ResultRow } from "../results/row.ts";
 import { makeFailedRow, makeRow } from "../../testing/row.ts";
 import { type GpuPlan, gpuPlan, QUICKSTART_PLAN, verdicts } from "./verdict.ts";

@@ -13,6 +13,7 @@ import { EXIT } from "../edge/exit_codes.ts";
 import { helpOrVersion } from "../edge/help_or_version.ts";
 import { createProgress } from "../edge/progress.ts";
 import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
+import { terminalWidth } from "../edge/terminal.ts";
 import { runCommand } from "../edge/run_command.ts";
 import {
   type Backend,
@@ -21,7 +22,8 @@ import {
   openBackend,
 } from "./training/backend.ts";
 import { readCheckpoint, writeCheckpoint } from "./training/checkpoint.ts";
-import { FIT_HELP } from "./help.ts";
+import { helpText } from "../flags/help_text.ts";
+import { FIT_COMMAND } from "./flags.ts";
 import { DivergedError, MOST_UNREAD } from "./training/losses.ts";
 import { toLearnedMap } from "./training/model.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
@@ -29,7 +31,7 @@ import { type FitRun, prepareRun } from "./run.ts";
 import { type Status, train } from "./training/train.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, FIT_HELP);
+  const answer = helpOrVersion(args, helpText(FIT_COMMAND, terminalWidth()));
   if (answer !== null) {
     console.log(answer);
     return EXIT.ok;

@@ -13,7 +13,8 @@ import { openAdapter } from "../edge/open_adapter.ts";
 import { openDevice } from "../measure/device/adapter.ts";
 import { counted } from "../base/counted.ts";
 import { createProgress } from "../edge/progress.ts";
-import { QUALITY_HELP } from "./help.ts";
+import { helpText } from "../flags/help_text.ts";
+import { QUALITY_COMMAND } from "./flags.ts";
 import { parseQualityOptions, type QualityOptions } from "./options.ts";
 import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
 import { qualityCsv, type QualityRow } from "../results/quality_rows.ts";
@@ -27,7 +28,7 @@ import { UsageError } from "../base/usage_error.ts";
 const MOST_DEVIATION = 1e-4;
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, QUALITY_HELP);
+  const answer = helpOrVersion(args, helpText(QUALITY_COMMAND, terminalWidth()));
   if (answer !== null) {
     console.log(answer);
     return EXIT.ok;

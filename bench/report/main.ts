@@ -15,15 +15,17 @@ import { UsageError } from "../base/usage_error.ts";
 import { commandOf } from "../base/command.ts";
 import { readDevicePeers } from "./device_peers.ts";
 import { sectionsOf } from "../page/figures/figures.ts";
-import { REPORT_HELP } from "./help.ts";
+import { helpText } from "../flags/help_text.ts";
+import { REPORT_COMMAND } from "./flags.ts";
 import { parseReportOptions } from "./options.ts";
 import { readQuality } from "../edge/files/read_files.ts";
 import { writeSvgFiles } from "./svg_files.ts";
 import { reportHtml } from "../page/report_html.ts";
+import { terminalWidth } from "../edge/terminal.ts";
 import { runCommand } from "../edge/run_command.ts";
 
 function main(args: readonly string[]): number {
-  const answer = helpOrVersion(args, REPORT_HELP);
+  const answer = helpOrVersion(args, helpText(REPORT_COMMAND, terminalWidth()));
   if (answer !== null) {
     console.log(answer);
     return EXIT.ok;

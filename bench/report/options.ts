@@ -1,7 +1,7 @@
 /** Flags of `deno task report`, read and checked. Nothing here touches a file. */
-import { list } from "../flags/flag_values.ts";
-import { readFlags } from "../flags/read_flags.ts";
 import { UsageError } from "../base/usage_error.ts";
+import { parseFlags } from "../flags/parse_flags.ts";
+import { REPORT_COMMAND } from "./flags.ts";
 
 /** What one call is to do. */
 export interface ReportOptions {
@@ -17,27 +17,23 @@ export interface ReportOptions {
   readonly svg: string | null;
 }
 
-const VALUES = ["out", "peers", "quality", "svg", "tune"] as const;
-
 /**
  * Reads the command line.
  *
  * @throws {UsageError} one sentence on the first thing that is wrong.
  */
 export function parseReportOptions(args: readonly string[]): ReportOptions {
-  const { texts, words } = readFlags(args, [], VALUES, { words: true });
-  const paths = (name: (typeof VALUES)[number]) =>
-    texts.has(name) ? list(name, texts.get(name)!) : [];
-  const [quality, tune] = [paths("quality"), paths("tune")];
-  if (words.length + quality.length + tune.length === 0) {
+  const { values, words } = parseFlags(REPORT_COMMAND, args);
+  const { peers, quality, tune, out, svg } = values;
+  if (words.length === 0 && quality === null && tune === null) {
     throw new UsageError("Name a results file or its folder; --help tells more.");
   }
   return {
     results: [...new Set(words)],
-    peers: paths("peers"),
-    quality,
-    tune,
-    out: texts.get("out") ?? "report.html",
-    svg: texts.get("svg") ?? null,
+    peers: peers ?? [],
+    quality: quality ?? [],
+    tune: tune ?? [],
+    out,
+    svg,
   };
 }

@@ -16,12 +16,13 @@ import { earlierRows } from "../edge/files/earlier_rows.ts";
 import { TimeLeft } from "../runner/estimate.ts";
 import { EXIT } from "../edge/exit_codes.ts";
 import { exitOnSignals } from "../edge/exit_on_signals.ts";
-import { HELP } from "./help.ts";
+import { helpText } from "../flags/help_text.ts";
+import { BENCH_COMMAND } from "./flags.ts";
 import { helpOrVersion } from "../edge/help_or_version.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import type { AdapterChoice } from "../measure/device/adapter.ts";
 import { describeAdapter, type OpenedAdapter } from "../measure/device/adapter.ts";
-import { type BenchOptions, parseOptions } from "../flags/options.ts";
+import { type BenchOptions, parseOptions } from "./options.ts";
 import { newOutcome, type Outcome, runCases } from "../runner/run_cases.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import type { PeerTime } from "../findings/peers.ts";
@@ -45,7 +46,7 @@ import { type GpuPlan, gpuPlan, QUICKSTART_PLAN, verdicts } from "../findings/ve
 import { writeRun } from "./write_run.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, HELP);
+  const answer = helpOrVersion(args, helpText(BENCH_COMMAND, terminalWidth()));
   if (answer !== null) {
     console.log(answer);
     return EXIT.ok;

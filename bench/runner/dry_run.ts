@@ -5,7 +5,6 @@ import { eligible, type Session, SOFTWARE_INPUT_BYTES } from "../measure/session
 import { counted } from "../base/counted.ts";
 import { type CaseEstimate, estimateCase } from "./estimate.ts";
 import type { OpenedAdapter } from "../measure/device/adapter.ts";
-import type { BenchOptions } from "../flags/options.ts";
 import { fitColumns, rule, type TextColumn, wrapText } from "../tables/text_table.ts";
 
 /** A case with what it will take, and with the kernels that this device leaves out, and why. */
@@ -34,11 +33,20 @@ export async function readDevice(
   return { features, limits, software: host.info.software };
 }
 
+/** The settings of a run that decide what its cases take. */
+export interface PlanSettings {
+  readonly hot: boolean;
+  /** Time limit of a case's sampling. */
+  readonly maxTimeMs: number;
+  /** Bytes of a GPU set aside for inputs. */
+  readonly memoryBytes: number;
+}
+
 /** What each case will take on a device. */
 export function planCases(
   { features, limits, software }: DeviceFacts,
   cases: readonly BenchCase[],
-  { hot, maxTimeMs, memoryBytes }: Pick<BenchOptions, "hot" | "maxTimeMs" | "memoryBytes">,
+  { hot, maxTimeMs, memoryBytes }: PlanSettings,
 ): PlannedCase[] {
   const inputBytes = software ? SOFTWARE_INPUT_BYTES : memoryBytes;
   return cases.map(({ name, problem, variants, trace }) => {

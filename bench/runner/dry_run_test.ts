@@ -4,7 +4,7 @@ import { casesOf } from "../cases/cases.ts";
 import { HAND_OVER_CHOICES } from "../measure/device/checked_device.ts";
 import { formatPlan, planCases, readDevice } from "./dry_run.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 
 /** The text of `--dry-run` on a software adapter. */
 function planText(line: string): string {

@@ -9,7 +9,7 @@ import {
 import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
 import { casesOf } from "../cases/cases.ts";
 import { type CaseEstimate, estimateCase, type EstimateSettings, TimeLeft } from "./estimate.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 
 const SETTINGS: EstimateSettings = {
   limits: { ...DEFAULT_LIMITS, maxStorageBufferBindingSize: 2 ** 31 },

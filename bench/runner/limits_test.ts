@@ -16,7 +16,7 @@ import { eligible } from "../measure/session.ts";
 import { prepare } from "../measure/prepared_variant.ts";
 import { allocateWithin, checkHolds, DeviceMemoryError } from "../measure/device/device_memory.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { readBytes } from "../measure/device/run_once.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";
 

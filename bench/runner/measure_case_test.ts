@@ -4,7 +4,7 @@ import { casesOf } from "../cases/cases.ts";
 import { openSession, type Session } from "../measure/session.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { newOutcome, type Outcome, runCase } from "./run_cases.ts";
 import type { ResultsWriter } from "../edge/files/results_writer.ts";
 import type { GpuTimer } from "../measure/clock/timer.ts";

@@ -5,7 +5,7 @@ import { findVariant } from "../../kernels/core/registry.ts";
 import { casesOf } from "../cases/cases.ts";
 import type { Session } from "../measure/session.ts";
 import type { PreparedVariant } from "../measure/prepared_variant.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import type { Roofline } from "../measure/roofline.ts";
 import type { ProbeResult } from "../measure/probes.ts";
 import { probeRows, rowMaker } from "./row_maker.ts";

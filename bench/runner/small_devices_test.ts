@@ -8,7 +8,7 @@ import { casesOf } from "../cases/cases.ts";
 import { prepare } from "../measure/prepared_variant.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { traceInputs } from "./trace_case.ts";
 import { quickCases } from "../cases/quick.ts";
 

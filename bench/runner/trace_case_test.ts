@@ -5,7 +5,7 @@ import { takeMapHeads } from "../../kernels/maps/learned_map.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { variantsOf } from "../../testing/testing_suite.ts";
 import { casesOf } from "../cases/cases.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
 import { UsageError } from "../base/usage_error.ts";
 

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { casesOf } from "../cases/cases.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { inFolder } from "../../testing/command.ts";
 import { openLog, readLog } from "../edge/files/tune_log.ts";
 import { standingOf } from "../tuning/outcome.ts";

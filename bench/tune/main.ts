@@ -13,7 +13,8 @@ import { describeAdapter } from "../measure/device/adapter.ts";
 import { createProgress } from "../edge/progress.ts";
 import { runCommand } from "../edge/run_command.ts";
 import { terminalWidth } from "../edge/terminal.ts";
-import { TUNE_HELP } from "./help.ts";
+import { helpText } from "../flags/help_text.ts";
+import { TUNE_COMMAND } from "./flags.ts";
 import { openLog } from "../edge/files/tune_log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
 import { entryOf, formatOutcomes, openReason, standingOf } from "../tuning/outcome.ts";
@@ -22,7 +23,7 @@ import { spawnWorker } from "./supervise.ts";
 import { readTuning, updateTuning, withEntry } from "../edge/files/tuning_file.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, TUNE_HELP);
+  const answer = helpOrVersion(args, helpText(TUNE_COMMAND, terminalWidth()));
   if (answer !== null) {
     console.log(answer);
     return EXIT.ok;

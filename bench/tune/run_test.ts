@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { casesOf } from "../cases/cases.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { openLog, readLog } from "../edge/files/tune_log.ts";
 import { entryOf, standingOf } from "../tuning/outcome.ts";
 import { runJobs, type TuneResult } from "./run.ts";

@@ -6,7 +6,7 @@ import type { Params } from "../../kernels/core/variant.ts";
 import { candidateSpace } from "../tuning/candidates.ts";
 import { BATCH, nextCandidates, type Tried } from "../tuning/search.ts";
 import { casesOf } from "../cases/cases.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { readTuning, SHIPPED_TUNING } from "../edge/files/tuning_file.ts";
 
 const tuning = readTuning(SHIPPED_TUNING)!;

@@ -2,7 +2,7 @@
 import type { Params } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { casesOf } from "../cases/cases.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import type { CandidateSpace } from "../tuning/candidates.ts";
 
 /** Threads and lanes, of which no more than threads / 8 are allowed. */

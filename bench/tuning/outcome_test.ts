@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/asser
 import type { Params } from "../../kernels/core/variant.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { casesOf } from "../cases/cases.ts";
-import { parseOptions } from "../flags/options.ts";
+import { parseOptions } from "../run/options.ts";
 import { failed, type Measured } from "./messages.ts";
 import {
   entryOf,

@@ -2,8 +2,7 @@ import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
 import { VARIANTS } from "../../kernels/core/registry.ts";
 import { caseId, casesOf } from "../cases/cases.ts";
-import { HELP } from "../run/help.ts";
-import { BENCH_FLAGS, parseOptions } from "./options.ts";
+import { parseOptions } from "./options.ts";
 import { quickCases } from "../cases/quick.ts";
 import { parseTuneOptions } from "../tune/options.ts";
 import { UsageError } from "../base/usage_error.ts";
@@ -177,21 +176,6 @@ Deno.test("--force runs what is refused without it", () => {
   // At the limit nothing is refused.
   assertEquals(cases("--models llama-2-7b --kv 4096").length, 1);
   assertEquals(cases("--kv 32 --sink 0 --recent 0").length, 1);
-});
-
-Deno.test("the help names every flag of the parser", () => {
-  for (const flag of BENCH_FLAGS) assertMatch(HELP, new RegExp(`--${flag}\\b`));
-});
-
-Deno.test("the help names every flag that the parser takes", () => {
-  for (const [flag] of HELP.matchAll(/--[a-z-]+/g)) {
-    // Each is known: alone it parses, or asks for its value.
-    try {
-      parse(flag);
-    } catch (error) {
-      assertEquals((error as Error).message, `${flag} needs a value.`);
-    }
-  }
 });
 
 Deno.test("what is wrong is refused in one sentence", () => {

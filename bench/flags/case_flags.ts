@@ -1,0 +1,211 @@
+/** The flags that say which problems and kernels a command takes; `bench` and `tune` share them. */
+import { findModel } from "../../fixtures/models.ts";
+import {
+  checkShape,
+  type CodeSharing,
+  type KvDtype,
+  type MapShape,
+  type Shape,
+} from "../../kernels/core/problem.ts";
+import { VARIANTS } from "../../kernels/core/registry.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
+import { asUsage, UsageError } from "../base/usage_error.ts";
+import { type CaseOptions, SHAPE_WORDS } from "../cases/case_options.ts";
+import { findCaseSet } from "../cases/case_sets.ts";
+import { matching } from "../cases/kernel_globs.ts";
+import type { Flags } from "./flag_table.ts";
+import { list, listOf, MAX_U32, oneOf, tokenCount, wholeNumber } from "./flag_values.ts";
+import { type Parsed, parseFlags } from "./parse_flags.ts";
+
+/** The longest sequence that a case may have. */
+const MAX_KV_LEN = 2 ** 21;
+
+/** A reader of one KV length. */
+export const kvLength = tokenCount(1, MAX_KV_LEN);
+
+/** The maps that `--map` names. */
+const MAPS = {
+  mlp: { layers: 3, hidden: 128, dtype: "f16" },
+  random: { layers: 1, hidden: 128, dtype: "f16" },
+} as const satisfies Readonly<Record<string, MapShape>>;
+
+/** The map of a random projection. */
+export const RANDOM_MAP: MapShape = MAPS.random;
+
+/** The map for each way to share codes, where `--map` names none. */
+const USUAL_MAPS: Readonly<Record<CodeSharing, keyof typeof MAPS>> = {
+  head: "mlp",
+  group: "random",
+};
+
+/**
+ * What is decoded, and by which kernels. The entries name `quick` and `lengths`, which `bench` alone
+ * has: what a table lacks is never given.
+ */
+export const WORKLOAD_FLAGS = {
+  models: {
+    value: "NAME,..",
+    default: "llama-3.1-8b",
+    read: listOf((name, entry) => asUsage(() => findModel(entry), `--${name}`).name),
+    help: "shapes of these models",
+    more: "bench --list names them",
+    contradicts: ["quick", "set"],
+  },
+  shape: {
+    value: "QxKxD",
+    read: readShape,
+    help: "query heads x KV heads x head dim, such as 32x8x128",
+    contradicts: ["models", "quick", "set"],
+  },
+  kv: {
+    value: "N,..",
+    defaultNote: "8K, 32K, 128K as the model allows",
+    read: listOf(kvLength),
+    help: "KV lengths in tokens",
+    contradicts: ["quick", "lengths", "set"],
+  },
+  batch: {
+    value: "N,..",
+    default: "1",
+    read: listOf(wholeNumber(1, 65535)),
+    help: "sequences, cases for each number",
+    contradicts: ["lengths", "set"],
+  },
+  dtype: {
+    value: "TYPE",
+    default: "f16",
+    read: oneOf<KvDtype>("f16", "bf16", "f32"),
+    help: "K and V: f16, bf16 or f32",
+    contradicts: ["set"],
+  },
+  set: {
+    value: "NAME",
+    read: (name, text) => asUsage(() => findCaseSet(text), `--${name}`),
+    help:
+      "a set of cases with shapes, lengths and settings of its own (bench --list shows them): " +
+      "decode is the published claim, against dense attention",
+  },
+  kernels: {
+    value: "GLOB,..",
+    defaultNote: "all",
+    read: readVariants,
+    help: "only kernels whose name matches, such as 'dense/*', or a stage's folder, such as dense",
+    more: "bench --list names them",
+  },
+  force: { help: "take lengths beyond a model's context, and budgets that pick no token, too" },
+} as const satisfies Flags;
+
+/** How tokens are selected. */
+export const SELECTION_FLAGS = {
+  bits: {
+    value: "N",
+    default: "32",
+    read: oneOf("32", "64", "128"),
+    help: "bits of a code: 32, 64 or 128",
+    contradicts: ["set"],
+  },
+  sharing: {
+    value: "WHO",
+    default: "head",
+    read: oneOf<CodeSharing>("head", "group"),
+    help: "head: a code per query head; group: a code per KV head",
+    contradicts: ["set"],
+  },
+  map: {
+    value: "KIND",
+    defaultNote: `${USUAL_MAPS.head} for --sharing head, ${USUAL_MAPS.group} for group`,
+    read: oneOf("mlp", "random"),
+    help: `mlp: ${MAPS.mlp.layers} layers of width ${MAPS.mlp.hidden}; random: one linear layer`,
+    contradicts: ["set"],
+  },
+  sparsity: {
+    value: "S",
+    default: "32",
+    read: wholeNumber(1, MAX_U32),
+    help: "take 1/S of the tokens",
+    contradicts: ["k", "set"],
+  },
+  k: {
+    value: "N",
+    read: tokenCount(0, MAX_U32),
+    help: "take N tokens instead",
+    contradicts: ["set"],
+  },
+  sink: {
+    value: "N",
+    default: "128",
+    read: tokenCount(0, MAX_U32),
+    help: "first tokens that are always attended",
+    contradicts: ["set"],
+  },
+  recent: {
+    value: "N",
+    default: "128",
+    read: tokenCount(0, MAX_U32),
+    help: "last tokens that are always attended",
+    contradicts: ["set"],
+  },
+} as const satisfies Flags;
+
+/** The shared flags below headings. */
+const CASE_SECTIONS = { workload: WORKLOAD_FLAGS, selection: SELECTION_FLAGS };
+
+/** A command line that has the shared flags at least. */
+type ParsedCases = Pick<Parsed<typeof CASE_SECTIONS>, "values" | "given">;
+
+/** What the shared flags ask for. */
+export function caseOptionsOf({ values, given }: ParsedCases): CaseOptions {
+  const named = given.has("models") || !(given.has("shape") || given.has("set"));
+  return {
+    set: values.set,
+    models: named ? values.models : [],
+    shape: values.shape,
+    kvLens: values.kv,
+    batches: values.batch,
+    lengths: null,
+    force: values.force,
+    dtype: values.dtype,
+    bits: Number(values.bits),
+    sharing: values.sharing,
+    map: MAPS[values.map ?? USUAL_MAPS[values.sharing]],
+    topK: values.k === null ? { sparsity: values.sparsity } : { count: values.k },
+    sink: values.sink,
+    recent: values.recent,
+    variants: values.kernels ?? VARIANTS,
+    trace: null,
+    traceMap: null,
+  };
+}
+
+/**
+ * Reads a command line of the shared flags alone.
+ *
+ * @throws {UsageError} one sentence on the first thing that is wrong.
+ */
+export function parseCaseOptions(args: readonly string[]): CaseOptions {
+  return caseOptionsOf(parseFlags({ sections: CASE_SECTIONS }, args));
+}
+
+function readShape(_name: string, text: string): Shape {
+  const match = /^(\d{1,9})x(\d{1,9})x(\d{1,9})$/i.exec(text);
+  if (!match) {
+    throw new UsageError(
+      `--shape takes query heads x KV heads x head dim, such as 32x8x128, not "${text}".`,
+    );
+  }
+  const [qHeads, kvHeads, headDim] = match.slice(1).map(Number);
+  const shape = { qHeads, kvHeads, headDim };
+  asUsage(() => checkShape(shape, SHAPE_WORDS), `--shape ${text}`);
+  return shape;
+}
+
+/** The variants that match one glob or more; each glob must match some. */
+function readVariants(name: string, text: string): readonly Variant[] {
+  const globs = list(name, text);
+  for (const glob of globs) {
+    if (matching(VARIANTS, [glob]).length > 0) continue;
+    const known = VARIANTS.map((variant) => variant.name).join(", ");
+    throw new UsageError(`--${name}: no kernel matches ${glob}; the kernels are ${known}.`);
+  }
+  return matching(VARIANTS, globs);
+}

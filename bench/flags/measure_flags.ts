@@ -1,0 +1,83 @@
+/** The flags that say how and on which device a command measures; `bench` and `tune` share them. */
+import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
+import { TIMER_CHOICES, type TimerChoice } from "../measure/clock/timer.ts";
+import type { Flags } from "./flag_table.ts";
+import { asWritten, decimal, MAX_U32, oneOf, wholeNumber } from "./flag_values.ts";
+import type { Parsed } from "./parse_flags.ts";
+
+/** How and on which device to measure. */
+export interface MeasureOptions {
+  /** Half the 95% interval of a median, in percent of it, at which it has samples enough. */
+  readonly noisePct: number;
+  /** Which clock times the kernels. */
+  readonly timer: TimerChoice;
+  /** Bytes of a GPU set aside for inputs. */
+  readonly memoryBytes: number;
+  readonly seed: number;
+  /** Number or part of the name of the adapter to use; null for the fastest. */
+  readonly adapter: string | null;
+  /** Driver name for systems that do not tell it. */
+  readonly driver: string | undefined;
+}
+
+/** The flag that chooses an adapter; `quality` has it too. */
+export const ADAPTER_FLAG = {
+  adapter: {
+    value: "WHICH",
+    defaultNote: "the one that the system calls high-performance",
+    read: asWritten,
+    help: "number or part of the name of an adapter that bench --list-adapters lists",
+  },
+} as const satisfies Flags;
+
+/** How and on which device to measure. */
+export const MEASURE_FLAGS = {
+  noise: {
+    value: "PCT",
+    default: "0.5",
+    read: decimal(0.001, 100, "percent"),
+    help: "stop when half of each median's 95% interval is below this",
+    more: `a software adapter stops at ${FEWEST_SAMPLES} samples`,
+  },
+  timer: {
+    value: "CLOCK",
+    default: "auto",
+    read: oneOf<TimerChoice>(...TIMER_CHOICES),
+    help:
+      "timestamp (the GPU's own clock), wall (time of long submissions, less precise) or auto: " +
+      "timestamp where the device has usable ones",
+  },
+  memory: {
+    value: "GB",
+    default: "6",
+    read: decimal(0.001, 100_000, "GB"),
+    help: "GPU memory for inputs",
+    more: "cold sets of large cases want more",
+  },
+  seed: {
+    value: "N",
+    default: "1",
+    read: wholeNumber(0, MAX_U32),
+    help: "seed of the inputs",
+  },
+  ...ADAPTER_FLAG,
+  driver: {
+    value: "NAME",
+    read: asWritten,
+    help: "driver to record where the system does not tell it",
+  },
+} as const satisfies Flags;
+
+/** What these flags ask for. */
+export function measureOptionsOf(
+  { values }: Pick<Parsed<{ readonly measure: typeof MEASURE_FLAGS }>, "values">,
+): MeasureOptions {
+  return {
+    noisePct: values.noise,
+    timer: values.timer,
+    memoryBytes: 1e9 * values.memory,
+    seed: values.seed,
+    adapter: values.adapter,
+    driver: values.driver ?? undefined,
+  };
+}

@@ -1,0 +1,103 @@
+/** Flags of `deno task bench`, read and checked. Nothing here touches a file or a GPU. */
+import type { Variant } from "../../kernels/core/variant.ts";
+import { UsageError } from "../base/usage_error.ts";
+import type { CaseOptions } from "../cases/case_options.ts";
+import { QUICK_KV_LENS } from "../cases/quick.ts";
+import { caseOptionsOf, RANDOM_MAP } from "../flags/case_flags.ts";
+import { type MeasureOptions, measureOptionsOf } from "../flags/measure_flags.ts";
+import { type Parsed, parseFlags } from "../flags/parse_flags.ts";
+import { resultsFolder } from "../flags/results_folder.ts";
+import type { HandOverChoice } from "../measure/device/checked_device.ts";
+import { BENCH_COMMAND } from "./flags.ts";
+
+/** What one call of the main job is to do. */
+export interface BenchOptions extends CaseOptions, MeasureOptions {
+  readonly list: boolean;
+  readonly listAdapters: boolean;
+  /** Whether to say what would be measured instead of measuring it. */
+  readonly dryRun: boolean;
+  /** The variant whose WGSL to print instead of timing anything. */
+  readonly printWgsl: Variant | null;
+  readonly quick: boolean;
+  /** Paths of other software's times to compare with. */
+  readonly peers: readonly string[];
+  readonly hot: boolean;
+  /** Time limit of a case's sampling. */
+  readonly maxTimeMs: number;
+  readonly handOver: HandOverChoice;
+  readonly outDir: string;
+  /** Whether the caller named `outDir`: another run may have written there. */
+  readonly outGiven: boolean;
+  /** Path of the run as one JSON document; null for none. */
+  readonly json: string | null;
+  /** Path of the tuning file; null for the usual one, if it is there. */
+  readonly tuned: string | null;
+  /** Defaults are timed, whatever was tuned. */
+  readonly noTuned: boolean;
+}
+
+type ParsedBench = Parsed<typeof BENCH_COMMAND.sections>;
+
+/**
+ * Reads the command line.
+ *
+ * @param now Names the results folder where `--out` does not.
+ * @throws {UsageError} one sentence on the first thing that is wrong.
+ */
+export function parseOptions(args: readonly string[], now: Date = new Date()): BenchOptions {
+  const parsed = parseFlags(BENCH_COMMAND, args);
+  const { values } = parsed;
+  checkTrace(parsed);
+  return {
+    ...benchCases(parsed),
+    ...measureOptionsOf(parsed),
+    quick: values.quick,
+    hot: values.hot,
+    list: values.list,
+    listAdapters: values["list-adapters"],
+    dryRun: values["dry-run"],
+    printWgsl: values["print-wgsl"],
+    peers: values.peers ?? [],
+    maxTimeMs: 1000 * values["max-time"],
+    handOver: values["hand-over"],
+    tuned: values.tuned,
+    noTuned: values["no-tuned"],
+    json: values.json,
+    outGiven: values.out !== null,
+    outDir: values.out ?? resultsFolder(now),
+  };
+}
+
+/** Whether a trace is the only thing to time. */
+function isTraceAlone({ given }: ParsedBench): boolean {
+  return given.has("trace") && !given.has("models") && !given.has("shape");
+}
+
+/** Refuses flags that say what a trace or its map says itself. */
+function checkTrace(parsed: ParsedBench): void {
+  if (!isTraceAlone(parsed)) return;
+  const refuse = (names: readonly string[], owner: string) => {
+    const name = names.find((each) => parsed.given.has(each));
+    if (name === undefined) return;
+    throw new UsageError(`--${name} needs --models or --shape, since a ${owner} brings its own.`);
+  };
+  refuse(["kv", "batch", "lengths", "map"], "trace");
+  if (parsed.given.has("trace-map")) refuse(["bits", "sharing"], "map");
+}
+
+/** The problems and kernels that the flags ask for. */
+function benchCases(parsed: ParsedBench): CaseOptions {
+  const { values } = parsed;
+  const shared = caseOptionsOf(parsed);
+  const cases: CaseOptions = {
+    ...shared,
+    models: isTraceAlone(parsed) ? [] : shared.models,
+    lengths: values.lengths,
+    trace: values.trace,
+    traceMap: values["trace-map"],
+  };
+  if (!values.quick) return cases;
+  // A CPU takes seconds a step to encode a prompt with three layers.
+  const map = values.map === null ? RANDOM_MAP : cases.map;
+  return { ...cases, kvLens: QUICK_KV_LENS, map };
+}

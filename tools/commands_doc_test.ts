@@ -1,0 +1,62 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+import { parseCompareOptions } from "../bench/compare/options.ts";
+import { parseFitOptions } from "../bench/fit/options.ts";
+import { parseQualityOptions } from "../bench/quality/options.ts";
+import { parseReportOptions } from "../bench/report/options.ts";
+import { parseOptions } from "../bench/run/options.ts";
+import { parseTuneOptions } from "../bench/tune/options.ts";
+import { COMMANDS_DOC, documentedTasks, helpsOf, withHelps } from "./commands_doc.ts";
+import { chooseKernels } from "./mutate.ts";
+
+const document = Deno.readTextFileSync(COMMANDS_DOC);
+
+/** Tasks that take no flags. */
+const WITHOUT_HELP = ["sync-shared", "sync-docs"];
+
+/** The parser of each task that has flags of its own, or passes all on. */
+const PARSERS: Readonly<Record<string, (args: readonly string[]) => unknown>> = {
+  quickstart: parseOptions,
+  test: () => {},
+  bench: parseOptions,
+  quality: parseQualityOptions,
+  fit: parseFitOptions,
+  tune: parseTuneOptions,
+  compare: parseCompareOptions,
+  report: parseReportOptions,
+  mutate: chooseKernels,
+};
+
+Deno.test("docs/commands.md has a section for every command", () => {
+  const tasks = Object.keys(config.tasks).filter((task) => !WITHOUT_HELP.includes(task));
+  assertEquals(documentedTasks(document).sort(), tasks.sort());
+});
+
+Deno.test("docs/commands.md shows each help text as --help prints it", async () => {
+  const synced = withHelps(document, await helpsOf(documentedTasks(document)));
+  assertEquals(document, synced, "deno task sync-docs brings it up to date");
+});
+
+Deno.test("docs/commands.md has three examples of each command, which it takes", () => {
+  const examples = [...document.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, lines]) =>
+    lines.trimEnd().split("\n")
+  );
+  assertEquals(examples.map((lines) => lines.length), documentedTasks(document).map(() => 3));
+  for (const [at, task] of documentedTasks(document).entries()) {
+    for (const line of examples[at]) {
+      assert(line.startsWith(`deno task ${task}`), line);
+      PARSERS[task](argumentsOf(line).slice(3));
+    }
+  }
+});
+
+/** The words of a command line, without quotes and the comment. */
+function argumentsOf(line: string): string[] {
+  return Array.from(line.replace(/ +#.*/, "").matchAll(/'([^']*)'|\S+/g), (m) => m[1] ?? m[0]);
+}
+
+Deno.test("withHelps() changes nothing but the help texts", () => {
+  const page = (help: string) => `# A\n\n## a\n\nIt is.\n\n\`\`\`text\n${help}\n\`\`\`\n\n## b\n`;
+  assertEquals(withHelps(page("old"), new Map([["a", "new\nlines\n"]])), page("new\nlines"));
+  assertThrows(() => withHelps(page("old"), new Map()), RangeError, "deno.json has no task a");
+});
