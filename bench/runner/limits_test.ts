@@ -14,10 +14,10 @@ import { openTestDevice } from "../../testing/testing.ts";
 import { casesOf } from "../cases/cases.ts";
 import { eligible } from "../measure/session.ts";
 import { prepare } from "../measure/prepared_variant.ts";
-import { allocateWithin, checkHolds, DeviceMemoryError } from "../measure/device/device_memory.ts";
+import { allocateWithin, checkHolds, DeviceMemoryError } from "../../kernels/core/device_memory.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../flags/options.ts";
-import { readBytes } from "../measure/device/run_once.ts";
+import { readBytes } from "../../kernels/core/run.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";
 
 const test = await openTestDevice();

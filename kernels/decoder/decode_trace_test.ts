@@ -1,35 +1,20 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { readBytes } from "../../bench/measure/device/run_once.ts";
+import { readBytes, submit, write } from "../core/run.ts";
 import { packKv } from "../../fixtures/half.ts";
 import type { Trace } from "../../fixtures/trace.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../bench/edge/files/trace_file.ts";
 import { randomProjection } from "../maps/random_projection.ts";
 import { bufferBytes } from "../core/layout.ts";
-import { listCapacity, type Problem } from "../core/problem.ts";
+import { listCapacity } from "../core/problem.ts";
 import { openTestDevice } from "../../testing/testing.ts";
+import { projectionProblem } from "../../testing/testing_trace.ts";
 import { createDecoder } from "./decoder.ts";
-import { submit } from "../../testing/testing_decode.ts";
 
 const { device, uncaptured } = await openTestDevice();
 const trace = await readTraceFile(SHIPPED_TRACE);
 const { kvLen, headDim, queryHeads, positions } = trace;
-const SINK = 128;
-const RECENT = 128;
-const P: Problem = {
-  batch: 1,
-  qHeads: queryHeads,
-  kvHeads: 1,
-  headDim,
-  kvLen,
-  capacity: kvLen,
-  dtype: "f16",
-  bits: 32,
-  sharing: "head",
-  map: { layers: 1, hidden: 128, dtype: "f16" },
-  topK: { sparsity: 32 },
-  sink: SINK,
-  recent: RECENT,
-};
+const P = projectionProblem(trace);
+const { sink: SINK, recent: RECENT } = P;
 
 /** Rows of [count, headDim] as arrays. */
 function rowsOf(values: Float32Array): number[][] {
@@ -54,20 +39,18 @@ async function decodeTrace(map: Uint8Array<ArrayBuffer>, { q, k, v }: Trace): Pr
   // A pipeline that keeps its selection in a buffer.
   const decoder = await createDecoder(device, P, { variant: "pipeline/sparse" });
   const { buffers } = decoder;
-  const write = (name: string, data: ArrayBufferView<ArrayBuffer>) =>
-    device.queue.writeBuffer(buffers[name], 0, data.buffer, data.byteOffset, data.byteLength);
-  write("keys", packKv(k, P.dtype));
-  write("values", packKv(v, P.dtype));
-  write("query_map", map);
-  write("key_map", map);
-  write("lengths", Uint32Array.of(kvLen));
+  write(device, buffers.keys, packKv(k, P.dtype));
+  write(device, buffers.values, packKv(v, P.dtype));
+  write(device, buffers.query_map, map);
+  write(device, buffers.key_map, map);
+  write(device, buffers.lengths, Uint32Array.of(kvLen));
   submit(device, decoder.recordPrompt);
   const queries = rowsOf(q);
   const answers: Answer[][] = [];
   for (const [at, position] of positions.entries()) {
-    write("lengths", Uint32Array.of(position + 1));
+    write(device, buffers.lengths, Uint32Array.of(position + 1));
     const heads = Array.from({ length: queryHeads }, (_, h) => queries[h * positions.length + at]);
-    write("q", Float32Array.from(heads.flat()));
+    write(device, buffers.q, Float32Array.from(heads.flat()));
     submit(device, decoder.recordStep);
     const [out, selected, counts] = await Promise.all(
       ["out", "selected", "selected_counts"].map((name) =>
