@@ -7,6 +7,7 @@
 import type { Params, Variant } from "../kernels/core/variant.ts";
 import { type Problem, shapeName } from "../kernels/core/problem.ts";
 import { VARIANTS } from "../kernels/core/registry.ts";
+import { encodePass } from "../kernels/core/run.ts";
 import { casesOf } from "./cases/cases.ts";
 import { eligible } from "./measure/session.ts";
 import { prepare, type PreparedVariant, PROMPT_STAGES } from "./measure/prepared_variant.ts";
@@ -72,13 +73,10 @@ function addBench(
 ): void {
   let ready: Promise<PreparedVariant> | undefined;
   let step = 0;
-  const encode = ({ record }: PreparedVariant) => {
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (let i = 0; i < steps; i++) record(pass, step++);
-    pass.end();
-    return encoder.finish();
-  };
+  const encode = ({ record }: PreparedVariant) =>
+    encodePass(device, (pass) => {
+      for (let i = 0; i < steps; i++) record(pass, step++);
+    });
   Deno.bench({
     ...naming,
     async fn(b) {

@@ -1,5 +1,6 @@
 /** Test support: a GPU without a GPU, whose time passes by arithmetic and whose clock may be false. */
-import type { Record, WallClock } from "../bench/measure/clock/gpu_passes.ts";
+import type { WallClock } from "../bench/measure/clock/gpu_passes.ts";
+import type { RecordPass } from "../kernels/core/run.ts";
 import type { Workload } from "../bench/measure/clock/sampler.ts";
 
 /** A pass as its stamps see it. */
@@ -40,7 +41,7 @@ export const PASS_US = 4;
 const MAP_MS = 10;
 
 /** Work that takes `us` microseconds. */
-export function work(name: string, us: number): Record {
+export function work(name: string, us: number): RecordPass {
   return (pass) => {
     pass.setPipeline(name as unknown as GPUComputePipeline);
     pass.dispatchWorkgroups(us);

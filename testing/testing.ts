@@ -1,17 +1,13 @@
-/** Test support: runs a variant on made-up inputs with everything else poisoned. */
+/** Test support: runs a variant as the benchmark does, but on inputs made on the CPU. */
 import { openAdapter } from "../bench/edge/open_adapter.ts";
 import { openDevice } from "../bench/measure/device/adapter.ts";
 import type { DeviceLimits, Params, Variant } from "../kernels/core/variant.ts";
-import type { ReadBytes } from "../kernels/verify/verify.ts";
+import type { InputSource } from "../bench/measure/inputs/input_source.ts";
+import { prepare } from "../bench/measure/prepared_variant.ts";
 import { limitsOf } from "../kernels/core/device_limits.ts";
 import type { Problem } from "../kernels/core/problem.ts";
-import {
-  allocate,
-  bindProgram,
-  checkFits,
-  compilePlan,
-  recordProgram,
-} from "../kernels/core/program.ts";
+import { allocate } from "../kernels/core/program.ts";
+import { poison, type ReadBytes, readBytes, write } from "../kernels/core/run.ts";
 import type { Inputs } from "./testing_inputs.ts";
 
 export { type InputOptions, type Inputs, makeInputs } from "./testing_inputs.ts";
@@ -44,75 +40,76 @@ export function canRun({ features }: TestDevice, variant: Variant): boolean {
   return variant.features.every((feature) => features.has(feature));
 }
 
-/** Byte of poisoned memory: as f32 it is NaN, as an index or a count far too large. */
-const POISON = 0xff;
-
 /**
- * Runs a variant once over `inputs`; all other buffers start as poison.
+ * Runs a variant once over `inputs`; all else starts as poison.
  *
  * @returns what the variant left in its buffers, inputs included.
  * @throws {Error} for any GPU error, captured or not.
  */
 export async function runVariant(
-  { device, limits, uncaptured }: TestDevice,
+  testDevice: TestDevice,
   variant: Variant,
   p: Problem,
   params: Params,
   inputs: Inputs,
   { unroll = false }: { readonly unroll?: boolean } = {},
 ): Promise<ReadBytes> {
-  const plan = variant.plan(p, params);
-  checkFits(plan, limits);
-  const program = await compilePlan(device, plan, { unroll });
+  const { device, uncaptured } = testDevice;
+  const source = madeInputs(testDevice, p, inputs, unroll);
   device.pushErrorScope("validation");
-  const buffers = allocate(device, plan.buffers);
-  for (const [name, buffer] of Object.entries(buffers)) {
-    const bytes = new Uint8Array(buffer.size).fill(POISON);
-    const { zeros } = plan.buffers[name];
-    if (zeros) bytes.fill(0, zeros.offset, zeros.offset + zeros.bytes);
-    if (inputs[name]) bytes.set(bytesOf(inputs[name]));
-    else if (plan.buffers[name].role === "input") throw new Error(`no input was made for ${name}`);
-    device.queue.writeBuffer(buffer, 0, bytes);
+  let scope: Promise<GPUError | null> | undefined;
+  let left: Record<string, Uint8Array>;
+  try {
+    const prepared = await prepare(source, variant, params, true);
+    prepared.run(0);
+    left = await readAll(device, prepared.buffersOf(0));
+    prepared.destroy();
+  } finally {
+    source.destroy();
+    scope = device.popErrorScope();
   }
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  recordProgram(pass, bindProgram(device, program, buffers));
-  pass.end();
-  device.queue.submit([encoder.finish()]);
-  const scope = device.popErrorScope();
-  const contents = await readAll(device, buffers);
-  for (const buffer of Object.values(buffers)) buffer.destroy();
   const error = await scope ?? uncaptured[0];
   if (error) throw new Error(`${variant.name}: GPU error: ${error.message}`);
   return (name, byteOffset, byteLength) => {
-    if (!contents[name]) throw new Error(`${variant.name} has no buffer ${name}`);
-    return Promise.resolve(contents[name].subarray(byteOffset, byteOffset + byteLength));
+    if (!left[name]) throw new Error(`${variant.name} has no buffer ${name}`);
+    return Promise.resolve(left[name].subarray(byteOffset, byteOffset + byteLength));
   };
 }
 
-function bytesOf(view: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+/** Inputs made on the CPU, one set of them; what they leave of their buffers is poison. */
+function madeInputs(
+  { device, limits }: TestDevice,
+  problem: Problem,
+  inputs: Inputs,
+  unroll: boolean,
+): InputSource {
+  const made: GPUBuffer[] = [];
+  return {
+    device,
+    problem,
+    settings: { limits, seed: 0, unroll },
+    get(name, spec) {
+      if (!inputs[name]) throw new Error(`no input was made for ${name}`);
+      const { [name]: buffer } = allocate(device, { [name]: spec });
+      made.push(buffer);
+      poison(device, buffer, spec.zeros);
+      write(device, buffer, inputs[name]);
+      return Promise.resolve(buffer);
+    },
+    known: () => new Map(),
+    destroy() {
+      for (const buffer of made) buffer.destroy();
+    },
+  };
 }
 
-/** Copies all buffers back in one go. */
+/** Reads all buffers whole: many reads at a time take no longer than one. */
 async function readAll(
   device: GPUDevice,
   buffers: Readonly<Record<string, GPUBuffer>>,
-): Promise<Record<string, Uint8Array<ArrayBuffer>>> {
-  const size = Object.values(buffers).reduce((sum, buffer) => sum + buffer.size, 0);
-  const staging = device.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
-  const encoder = device.createCommandEncoder();
-  let at = 0;
-  for (const buffer of Object.values(buffers)) {
-    encoder.copyBufferToBuffer(buffer, 0, staging, at, buffer.size);
-    at += buffer.size;
-  }
-  device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(0x1);
-  const bytes = new Uint8Array(staging.getMappedRange().slice(0));
-  staging.destroy();
-  at = 0;
-  return Object.fromEntries(
-    Object.entries(buffers).map(([name, { size }]) => [name, bytes.subarray(at, at += size)]),
+): Promise<Record<string, Uint8Array>> {
+  const entries = Object.entries(buffers).map(async ([name, buffer]) =>
+    [name, await readBytes(device, buffer, 0, buffer.size)] as const
   );
+  return Object.fromEntries(await Promise.all(entries));
 }

@@ -1,28 +1,10 @@
 /** Test support: a decode loop over made-up tokens, with everything not yet written poisoned. */
-import { readBytes } from "../bench/measure/device/run_once.ts";
+import { poison, write } from "../kernels/core/run.ts";
 import { generateKv } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
-import type { ReadBytes } from "../kernels/verify/verify.ts";
 import { codeHeads, kvBytes, mapNumbers, type Problem } from "../kernels/core/problem.ts";
 import type { Decoder } from "../kernels/decoder/decoder.ts";
-
-/** Submits one pass of recordings. */
-export function submit(
-  device: GPUDevice,
-  ...records: readonly ((pass: GPUComputePassEncoder) => void)[]
-): void {
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  records.forEach((record) => record(pass));
-  pass.end();
-  device.queue.submit([encoder.finish()]);
-}
-
-/** Reads a decoder's buffers, for the verify. */
-export function reader(device: GPUDevice, { buffers }: Decoder): ReadBytes {
-  return (name, offset, length) => readBytes(device, buffers[name], offset, length);
-}
 
 /** Maps with biases, of a spread that keeps pre-activations away from 0. */
 export function anyMaps(p: Problem, seed: number): Uint32Array<ArrayBuffer> {
@@ -60,13 +42,7 @@ export class TokenFeed {
       { name: "keys", words: packKv(k, this.#p.dtype) },
       { name: "values", words: packKv(v, this.#p.dtype) },
     ];
-    for (const { name, words } of this.#rows) {
-      device.queue.writeBuffer(
-        decoder.buffers[name],
-        0,
-        new Uint8Array(words.byteLength).fill(255),
-      );
-    }
+    for (const { name } of this.#rows) poison(device, decoder.buffers[name]);
     lengths.forEach((length, sequence) => this.#write(sequence, 0, length));
     this.#writeStep();
   }
@@ -95,7 +71,7 @@ export class TokenFeed {
   #writeStep(): void {
     const { batch, qHeads, headDim } = this.#p;
     const q = Float32Array.from({ length: batch * qHeads * headDim }, () => this.#random.normal());
-    this.device.queue.writeBuffer(this.decoder.buffers.q, 0, q);
-    this.device.queue.writeBuffer(this.decoder.buffers.lengths, 0, Uint32Array.from(this.lengths));
+    write(this.device, this.decoder.buffers.q, q);
+    write(this.device, this.decoder.buffers.lengths, Uint32Array.from(this.lengths));
   }
 }

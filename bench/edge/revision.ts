@@ -1,6 +1,7 @@
 /** Which version of the suite is running. Equal revisions are equal code. */
 import { createHash } from "node:crypto";
 import config from "../../deno.json" with { type: "json" };
+import { statIfThere } from "./files/paths.ts";
 
 /** Version and commit as results record them. */
 export interface Revision {
@@ -36,7 +37,7 @@ export function readRevision(root = ROOT): Revision {
 /** What git says; null without it. */
 function commitOf(root: string): string | null {
   // A package inside somebody's checkout must not take that one's commit.
-  if (!exists(`${root}/.git`)) return null;
+  if (statIfThere(`${root}/.git`) === null) return null;
   const hash = git(root, "rev-parse", "--short=12", "HEAD");
   const named = git(root, "diff", "HEAD", "--name-only", "-z", "--no-renames", "--", ...SOURCES);
   const added = git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ...SOURCES);
@@ -52,8 +53,9 @@ function treeDigest(root: string): string {
 
 function filesIn(root: string, path: string): string[] {
   const full = `${root}/${path}`;
-  if (!exists(full)) return [];
-  if (!Deno.statSync(full).isDirectory) return [path];
+  const found = statIfThere(full);
+  if (found === null) return [];
+  if (!found.isDirectory) return [path];
   return Array.from(Deno.readDirSync(full), ({ name }) => `${path}/${name}`)
     .flatMap((entry) => filesIn(root, entry));
 }
@@ -72,17 +74,8 @@ export function shortDigest(files: Iterable<readonly [string, Uint8Array | null]
 function digestOf(root: string, paths: readonly string[]): string {
   return shortDigest(paths.map((path) => {
     const full = `${root}/${path}`;
-    return [path, exists(full) ? Deno.readFileSync(full) : null] as const;
+    return [path, statIfThere(full) ? Deno.readFileSync(full) : null] as const;
   }));
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** What a git command prints; null where it cannot be run or fails. */

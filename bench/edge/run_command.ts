@@ -1,7 +1,7 @@
 /** The outermost part of every command: what went wrong becomes one sentence and an exit code. */
 import { systemReason } from "./system_reason.ts";
 import { InvalidFileError } from "../../kernels/maps/safetensors.ts";
-import { DeviceMemoryError } from "../measure/device/device_memory.ts";
+import { DeviceMemoryError } from "../../kernels/core/device_memory.ts";
 import { EXIT } from "./exit_codes.ts";
 import { NoAdapterError } from "./open_adapter.ts";
 import { SystemError } from "../base/system_error.ts";

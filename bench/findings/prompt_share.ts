@@ -1,6 +1,7 @@
 /** What the codes of a prompt's keys add to the prompt phase. Pure. */
 import { shapeName } from "../../kernels/core/problem.ts";
 import { counted } from "../base/counted.ts";
+import { fastest } from "../base/fastest.ts";
 import type { PeerTime } from "./peers.ts";
 import { hasSameSizes, type NamedTime } from "./ratios.ts";
 import type { ResultRow } from "../results/row.ts";
@@ -22,13 +23,13 @@ export function promptShares(rows: readonly ResultRow[], peers: readonly PeerTim
       ...peers.filter((peer) => peer.stage === "prefill" && hasSameSizes(peer, of[0]))
         .map(({ peer, medianUs }) => ({ name: peer, medianUs })),
     ];
-    if (!encoder || known.length === 0) return [];
-    const fastest = known.reduce((a, b) => b.medianUs < a.medianUs ? b : a);
+    const best = fastest(known, ({ medianUs }) => medianUs);
+    if (!encoder || !best) return [];
     const which = known.length === 1 ? "only" : "fastest";
     const [{ kv_len, q_heads: qHeads, kv_heads: kvHeads, head_dim: headDim }] = of;
     return [
-      `${ENCODER} adds ${percent(encoder.medianUs / fastest.medianUs)} to the time of ` +
-      `${fastest.name}, the ${which} prompt attention known here, at ` +
+      `${ENCODER} adds ${percent(encoder.medianUs / best.medianUs)} to the time of ` +
+      `${best.name}, the ${which} prompt attention known here, at ` +
       `${counted(kv_len, "token")} (${shapeName({ qHeads, kvHeads, headDim })})`,
     ];
   });

@@ -2,6 +2,7 @@
  * A run's ratios: how its best dense kernel and its best sparse step stand against each other,
  * against peers measured outside, and against the systems that the paper compares with. Pure.
  */
+import { fastest } from "../base/fastest.ts";
 import type { PeerTime } from "./peers.ts";
 import { caseName, type ResultRow } from "../results/row.ts";
 
@@ -81,11 +82,10 @@ function timesOf(
   const rival = (name: string) =>
     step ? fastestRow(inTurn.filter((row) => row.kernel === name)) : kernel(name);
   const same = peers.filter((peer) => isSameStep(peer, row));
-  const peer = (pattern: RegExp) =>
-    fastest(
-      same.filter(({ peer }) => pattern.test(peer))
-        .map(({ peer, medianUs }) => ({ name: peer, medianUs })),
-    );
+  const peer = (pattern: RegExp) => {
+    const found = fastest(same.filter(({ peer }) => pattern.test(peer)), (each) => each.medianUs);
+    return found ? { name: found.peer, medianUs: found.medianUs } : null;
+  };
   return {
     label,
     row,
@@ -154,15 +154,5 @@ function stepOf(row: ResultRow | null): StepTime | null {
 }
 
 function fastestRow(rows: readonly ResultRow[]): ResultRow | null {
-  return rows.reduce<ResultRow | null>(
-    (best, row) => best && best.median_us! <= row.median_us! ? best : row,
-    null,
-  );
-}
-
-function fastest<T extends NamedTime>(times: readonly T[]): T | null {
-  return times.reduce<T | null>(
-    (best, time) => best && best.medianUs <= time.medianUs ? best : time,
-    null,
-  );
+  return fastest(rows, (row) => row.median_us!) ?? null;
 }

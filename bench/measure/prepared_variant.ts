@@ -9,9 +9,9 @@ import {
   recordProgram,
 } from "../../kernels/core/program.ts";
 import { coldSets, touchedBytes } from "./inputs/cache_rotation.ts";
-import { allocateWithin, checkHolds } from "./device/device_memory.ts";
-import type { InputSets } from "./inputs/inputs.ts";
-import { poison, readBytes, submitOnce } from "./device/run_once.ts";
+import { allocateWithin, checkHolds } from "../../kernels/core/device_memory.ts";
+import { poison, readBytes, readerOf, submit } from "../../kernels/core/run.ts";
+import type { InputSource } from "./inputs/input_source.ts";
 import type { Workload } from "./clock/sampler.ts";
 
 /** Stages of the prompt phase: as much work as thousands of decode steps. */
@@ -27,6 +27,10 @@ export interface PreparedVariant extends Workload {
   readonly sets: number;
   /** Bytes of its inputs that a step touches. */
   readonly touched: number;
+  /** The buffers of set `set` by name. */
+  buffersOf(set: number): Readonly<Record<string, GPUBuffer>>;
+  /** Runs set `set` once on poisoned outputs and scratch. */
+  run(set: number): void;
   /** Verifies what the last recorded step left. */
   verifyLast(): Promise<CheckResult>;
   /** Runs set `set` on poisoned outputs and verifies what it left. */
@@ -39,7 +43,7 @@ export interface PreparedVariant extends Workload {
 
 /** Prepares a variant; outputs and scratch are shared by all sets, so that steps stay dependent. */
 export async function prepare(
-  inputs: InputSets,
+  inputs: InputSource,
   variant: Variant,
   params: Params,
   hot: boolean,
@@ -82,7 +86,7 @@ export async function prepare(
       variant,
       p,
       params,
-      (name, offset, length) => readBytes(device, buffers[set][name], offset, length),
+      readerOf(device, buffers[set]),
       {
         heads: checkedHeads(p, settings.seed + set).slice(0, most),
         sequences: checkedSequences(p, set).slice(0, most),
@@ -91,6 +95,12 @@ export async function prepare(
         prefillTokens: PREFILL_TOKENS,
       },
     );
+  const run = (set: number) => {
+    for (const [name, buffer] of Object.entries(own)) {
+      poison(device, buffer, plan.buffers[name].zeros);
+    }
+    submit(device, (pass) => recordProgram(pass, bound[set % sets]));
+  };
   return {
     name: variant.name,
     variant,
@@ -103,12 +113,11 @@ export async function prepare(
       lastSet = step % sets;
       recordProgram(pass, bound[lastSet]);
     },
+    buffersOf: (set) => buffers[set % sets],
+    run,
     verifyLast: () => verifySet(lastSet, LAST_HEADS),
     verify(set) {
-      for (const [name, buffer] of Object.entries(own)) {
-        poison(device, buffer, plan.buffers[name].zeros);
-      }
-      submitOnce(device, bound[set % sets]);
+      run(set);
       return verifySet(set % sets);
     },
     read: (name, set) => readBytes(device, buffers[set % sets][name], 0, plan.buffers[name].bytes),

@@ -15,7 +15,7 @@ import {
   popcountReference,
   PROBE_MAGIC,
 } from "../../kernels/probe/reference.ts";
-import { readBytes, runPlan } from "./device/run_once.ts";
+import { readBytes, runPlan, write } from "../../kernels/core/run.ts";
 
 const TABLE_BYTES = 1 << 20;
 const UNTOUCHED = 0xffffffff;
@@ -35,17 +35,17 @@ export async function checkProbes(device: GPUDevice): Promise<string | null> {
   });
   /** Runs a dispatch over a table of zeros and one planted word; returns the sink. */
   async function sinkAfter(dispatch: Dispatch, plant: Plant | null): Promise<Uint32Array> {
-    device.queue.writeBuffer(buffers.data, 0, new Uint32Array(TABLE_BYTES / 4));
+    write(device, buffers.data, new Uint32Array(TABLE_BYTES / 4));
     if (plant) {
       device.queue.writeBuffer(buffers.data, 4 * plant.index, new Uint32Array([plant.word]));
     }
-    device.queue.writeBuffer(buffers.sink, 0, new Uint32Array(256).fill(UNTOUCHED));
+    write(device, buffers.sink, new Uint32Array(256).fill(UNTOUCHED));
     const names = dispatch.kernel.bindings.map(({ name }) => name);
     const plan: Plan = {
       buffers: Object.fromEntries(names.map((name) => [name, { bytes: 16, role: "scratch" }])),
       dispatches: [dispatch],
     };
-    await runPlan(device, plan, buffers, false);
+    await runPlan(device, plan, buffers, { unroll: false });
     return new Uint32Array((await readBytes(device, buffers.sink, 0, 1024)).buffer);
   }
 

@@ -26,15 +26,15 @@ import {
   streamName,
 } from "./roofline.ts";
 import { COLD_BYTES } from "./inputs/cache_rotation.ts";
-import { allocateWithin } from "./device/device_memory.ts";
-import { fill } from "./device/run_once.ts";
+import { allocateWithin } from "../../kernels/core/device_memory.ts";
+import { fill } from "./inputs/fill.ts";
 import {
   sampleInterleaved,
   type Samples,
   type SampleSettings,
   type Workload,
 } from "./clock/sampler.ts";
-import type { Record } from "./clock/gpu_passes.ts";
+import type { RecordPass } from "../../kernels/core/run.ts";
 import type { GpuTimer } from "./clock/timer.ts";
 
 /** One probe's measurement. */
@@ -51,11 +51,11 @@ const FMA_WORKGROUPS = 1056;
 /** Probes of one device over a table of hashed data. */
 export interface ProbeKit {
   /** Fixed work that shows the clock. */
-  readonly clock: Record;
+  readonly clock: RecordPass;
   /** The shortest pass that does work. */
-  readonly least: Record;
+  readonly least: RecordPass;
   /** Streams the whole table `times` times: real work for warming up. */
-  warm(times: number): Record;
+  warm(times: number): RecordPass;
   /** The names of all probes, for rows of the given bytes. */
   names(rowBytes: number): string[];
   /** Measures them. */

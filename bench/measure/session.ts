@@ -8,7 +8,7 @@ import {
   type OpenedDevice,
 } from "./device/checked_device.ts";
 import type { DeviceGuard } from "./device/device_loss.ts";
-import { checkHolds } from "./device/device_memory.ts";
+import { checkHolds } from "../../kernels/core/device_memory.ts";
 import type { AdapterFacts, OpenedAdapter } from "./device/adapter.ts";
 import { refusesInputs } from "./inputs/input_makers.ts";
 import { checkProbes } from "./probe_check.ts";

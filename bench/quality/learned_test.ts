@@ -2,9 +2,9 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { variantsOf } from "../../testing/testing_suite.ts";
+import { projectionProblem } from "../../testing/testing_trace.ts";
 import { METHODS } from "./methods.ts";
 import { runQuality } from "./run.ts";
 
@@ -16,22 +16,8 @@ Deno.test({
   ignore: !variantsOf("pipeline").some((pipeline) => canRun(testDevice, pipeline)),
   async fn() {
     const trace = await readTraceFile(SHIPPED_TRACE);
-    const { queryHeads, headDim, kvLen } = trace;
-    const problem: Problem = {
-      batch: 1,
-      qHeads: queryHeads,
-      kvHeads: 1,
-      headDim,
-      kvLen,
-      capacity: kvLen,
-      dtype: "f32",
-      bits: 32,
-      sharing: "head",
-      topK: { count: 0 },
-      sink: 0,
-      recent: 0,
-      map: { layers: 1, hidden: 128, dtype: "f16" },
-    };
+    const { queryHeads, headDim } = trace;
+    const problem = projectionProblem(trace);
     const packed = randomProjection(problem, 1);
     const numbers = new Float16Array(packed.buffer);
     const shape = {

@@ -8,106 +8,19 @@ import {
 } from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
-import { attendReference } from "../../kernels/attend/reference.ts";
-import { denseReference } from "../../kernels/dense/reference.ts";
-import { encodeReference, packBits } from "../../kernels/encode/reference.ts";
-import { randomProjection } from "../../kernels/maps/random_projection.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
-import { scoreReference } from "../../kernels/score/reference.ts";
-import { selectReference } from "../../kernels/select/reference.ts";
+import {
+  type CostsOf,
+  dot,
+  independently,
+  projectionCosts,
+  projectionProblem,
+} from "../../testing/testing_trace.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
 import { formatQuality } from "./table.ts";
 import { rowsFor, smallContext } from "./testing_context.ts";
 
-const SINK = 128;
-const RECENT = 128;
-
-function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  return Array.from(a, (x, i) => x * b[i]).reduce((sum, product) => sum + product, 0);
-}
-
-/** A cost per token of one query of one head, straight from the methods' definitions. */
-type CostsOf = (q: Float32Array, keys: readonly Float32Array[], head: number) => number[];
-
-/** Recall, middle mass, total mass and error of all queries and heads, by references alone. */
-function independently(trace: Trace, k: number, costsOf: CostsOf | null): number[] {
-  const { headDim, positions, queryHeads } = trace;
-  const keyOf = (token: number) => trace.k.subarray(token * headDim, (token + 1) * headDim);
-  const valueOf = (token: number) => trace.v.subarray(token * headDim, (token + 1) * headDim);
-  let [recall, caughtMiddle, middle, caught, error] = [0, 0, 0, 0, 0];
-  for (let head = 0; head < queryHeads; head++) {
-    for (const [query, position] of positions.entries()) {
-      const at = (head * positions.length + query) * headDim;
-      const q = trace.q.subarray(at, at + headDim);
-      const length = position + 1;
-      const keys = Array.from({ length }, (_, token) => keyOf(token));
-      const logits = keys.map((key) => dot(q, key) / Math.sqrt(headDim));
-      const highest = logits.reduce((a, b) => Math.max(a, b));
-      const total = logits.reduce((sum, logit) => sum + Math.exp(logit - highest), 0);
-      const mass = (token: number) => Math.exp(logits[token] - highest) / total;
-      const windows = (kEff: number) => ({
-        sinkEnd: SINK,
-        recentStart: length - RECENT,
-        kEff,
-        attended: SINK + RECENT + kEff,
-      });
-      const isMiddle = (token: number) => token >= SINK && token < length - RECENT;
-      const exact = selectReference(logits.map((logit) => -logit), windows(k)).filter(isMiddle);
-      const tokens = costsOf
-        ? selectReference(costsOf(q, keys, head), windows(k))
-        : selectReference(logits, windows(0));
-      recall += tokens.filter((token) => exact.includes(token)).length / k;
-      for (let token = SINK; token < length - RECENT; token++) middle += mass(token);
-      for (const token of tokens) {
-        caught += mass(token);
-        if (isMiddle(token)) caughtMiddle += mass(token);
-      }
-      const dense = denseReference(q, keyOf, valueOf, length);
-      const out = attendReference(q, keyOf, valueOf, tokens);
-      error += Math.hypot(...out.map((x, d) => x - dense[d])) / Math.hypot(...dense);
-    }
-  }
-  const queries = queryHeads * positions.length;
-  return [recall / queries, caughtMiddle / middle, caught / queries, error / queries];
-}
-
-function random32(trace: Trace): CostsOf {
-  const { headDim, queryHeads, kvLen } = trace;
-  const problem: Problem = {
-    batch: 1,
-    qHeads: queryHeads,
-    kvHeads: 1,
-    headDim,
-    kvLen,
-    capacity: kvLen,
-    dtype: "f16",
-    bits: 32,
-    sharing: "head",
-    map: { layers: 1, hidden: 128, dtype: "f16" },
-    topK: { sparsity: 32 },
-    sink: SINK,
-    recent: RECENT,
-  };
-  const map = new Float16Array(randomProjection(problem, 1).buffer);
-  const encode = (row: ArrayLike<number>, head: number) => {
-    const numbers = map.subarray(head * 32 * (headDim + 1), (head + 1) * 32 * (headDim + 1));
-    const weights = numbers.subarray(0, 32 * headDim);
-    return packBits(encodeReference(row, [{ weights, bias: numbers.subarray(32 * headDim) }]))[0];
-  };
-  const codes = Array.from({ length: queryHeads }, (_, head) =>
-    Uint32Array.from(
-      { length: kvLen },
-      (_, token) => encode(trace.k.subarray(token * headDim, (token + 1) * headDim), head),
-    ));
-  return (q, keys, head) => [
-    ...scoreReference(
-      Uint32Array.of(encode(q, head)),
-      codes[head].subarray(0, keys.length),
-      1,
-    ),
-  ];
-}
+const WINDOWS = { sink: 128, recent: 128 } as const;
 
 const quest: CostsOf = (q, keys) => {
   const pages = Array.from(
@@ -155,14 +68,14 @@ Deno.test("the shipped trace's figures are those of an independent computation",
   const k = trace.kvLen / 32;
   const methods: Record<string, CostsOf | null> = {
     oracle: (q, keys) => keys.map((key) => -dot(q, key)),
-    "random-32": random32(trace),
+    "random-32": projectionCosts(trace, projectionProblem(trace)),
     "double-sparsity-16": doubleSparsity(trace),
     "quest-16": quest,
     edges: null,
   };
   const rows = await rowsFor(trace, Object.keys(methods), {
     sparsities: [32, 64],
-    windows: { sink: SINK, recent: RECENT },
+    windows: WINDOWS,
   });
   for (const [name, costsOf] of Object.entries(methods)) {
     for (const budget of [k, k / 2]) {
@@ -170,8 +83,10 @@ Deno.test("the shipped trace's figures are those of an independent computation",
         row.method === name && row.k === budget && row.head === "all"
       )!;
       assertEquals(row.queries, 8);
-      const wanted = independently(trace, budget, costsOf);
-      figures(row).forEach((figure, i) => assertAlmostEquals(figure, wanted[i], 1e-9, name));
+      const wanted = independently(trace, { ...WINDOWS, topK: { count: budget } }, costsOf);
+      const { recall, massMiddle, massTotal, outputRelErr } = wanted;
+      const inOrder = [recall, massMiddle, massTotal, outputRelErr];
+      figures(row).forEach((figure, i) => assertAlmostEquals(figure, inOrder[i], 1e-9, name));
     }
   }
 });

@@ -3,6 +3,7 @@ import type { TraceContext } from "../../fixtures/trace.ts";
 import { packBits } from "../../kernels/encode/reference.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
+import { scoreReference } from "../../kernels/score/reference.ts";
 import type { Selector } from "../selection/selector.ts";
 
 /**
@@ -22,7 +23,7 @@ export function randomSelector(context: TraceContext, bits: number, seed: number
     bitsPerToken: bits * queryHeads,
     costs({ head, query, length }) {
       const code = queryCodes[head].subarray(query * words, (query + 1) * words);
-      return distances(code, keyCodes[head], length);
+      return scoreReference(code, keyCodes[head].subarray(0, length * words), words);
     },
   };
 }
@@ -73,23 +74,4 @@ function encodeRows(
     codes.set(packBits(sums), row * words);
   }
   return codes;
-}
-
-/** Distances of the first `length` codes from `code`. */
-function distances(code: Uint32Array, codes: Uint32Array, length: number): Uint16Array {
-  const words = code.length;
-  const found = new Uint16Array(length);
-  for (let token = 0, at = 0; token < length; token++) {
-    let sum = 0;
-    for (let word = 0; word < words; word++, at++) sum += popcount(code[word] ^ codes[at]);
-    found[token] = sum;
-  }
-  return found;
-}
-
-/** Set bits of a word, added in parallel (Hacker's Delight, section 5-1). */
-function popcount(word: number): number {
-  let v = word - ((word >>> 1) & 0x55555555);
-  v = (v & 0x33333333) + ((v >>> 2) & 0x33333333);
-  return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }

@@ -61,7 +61,8 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
     }
     const onProgress = (fraction: number) =>
       tell("measuring", PREPARATION + (1 - PREPARATION) * fraction);
-    const sums = measure({ context, selectors, budgets, windows, onProgress });
+    const counts = budgets.map((count) => ({ count }));
+    const sums = measure({ context, selectors, budgets: counts, windows, onProgress });
     for (const [at, { name }] of methods.entries()) {
       const { bitsPerToken, variant } = selectors[at];
       if (variant) variants.add(variant);

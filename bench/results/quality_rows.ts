@@ -3,7 +3,7 @@ import { stringify } from "@std/csv";
 import * as v from "valibot";
 import { AMOUNT, column, columnNames, COUNT, parseRows } from "./columns.ts";
 import { shortNumber } from "./row_csv.ts";
-import { noSums, type SelectorSums, type Sums } from "../selection/measure.ts";
+import { addSums, figuresOf, noSums, type SelectorSums, type Sums } from "../selection/measure.ts";
 import type { EdgeWindows } from "../selection/selector.ts";
 
 const SHARE = v.nullable(AMOUNT);
@@ -48,38 +48,28 @@ export interface RowSource {
 /** A row for each budget and head, and after a budget's heads one for all of them. */
 export function rowsOf(source: RowSource, sums: SelectorSums): QualityRow[] {
   const { trace, method, bitsPerToken, sparsities, budgets, hasValues, windows, seed } = source;
-  const row = (i: number, head: number | "all", of: Sums): QualityRow => ({
-    trace,
-    method,
-    bits_per_token_per_kv_head: bitsPerToken,
-    sparsity: sparsities[i],
-    k: budgets[i],
-    head,
-    queries: of.queries,
-    recall: of.recalled > 0 ? of.recall / of.recalled : null,
-    mass_middle: of.middle > 0 ? of.middleCaught / of.middle : null,
-    mass_total: of.caught / of.queries,
-    output_rel_err: hasValues ? of.error / of.queries : null,
-    ...windows,
-    seed,
-  });
+  const row = (i: number, head: number | "all", of: Sums): QualityRow => {
+    const { recall, massMiddle, massTotal, outputRelErr } = figuresOf(of);
+    return {
+      trace,
+      method,
+      bits_per_token_per_kv_head: bitsPerToken,
+      sparsity: sparsities[i],
+      k: budgets[i],
+      head,
+      queries: of.queries,
+      recall,
+      mass_middle: massMiddle,
+      mass_total: massTotal,
+      output_rel_err: hasValues ? outputRelErr : null,
+      ...windows,
+      seed,
+    };
+  };
   return sums.flatMap((heads, i) => [
     ...heads.map((of, head) => row(i, head, of)),
-    row(i, "all", heads.reduce(added, noSums())),
+    row(i, "all", heads.reduce(addSums, noSums())),
   ]);
-}
-
-function added(a: Sums, b: Sums): Sums {
-  return {
-    queries: a.queries + b.queries,
-    recall: a.recall + b.recall,
-    recalled: a.recalled + b.recalled,
-    middleCaught: a.middleCaught + b.middleCaught,
-    middle: a.middle + b.middle,
-    caught: a.caught + b.caught,
-    error: a.error + b.error,
-    deviation: Math.max(a.deviation, b.deviation),
-  };
 }
 
 /** The rows as RFC 4180 text with a header. */

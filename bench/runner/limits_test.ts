@@ -14,10 +14,9 @@ import { openTestDevice } from "../../testing/testing.ts";
 import { casesOf } from "../cases/cases.ts";
 import { eligible } from "../measure/session.ts";
 import { prepare } from "../measure/prepared_variant.ts";
-import { allocateWithin, checkHolds, DeviceMemoryError } from "../measure/device/device_memory.ts";
+import { allocateWithin, checkHolds, DeviceMemoryError } from "../../kernels/core/device_memory.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../run/options.ts";
-import { readBytes } from "../measure/device/run_once.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";
 
 const test = await openTestDevice();
@@ -116,19 +115,6 @@ Deno.test("memory that the device has not is told, and captured", async () => {
     device.pushErrorScope = push;
     device.popErrorScope = pop;
   }
-});
-
-Deno.test("a read that is longer than a buffer may be comes in parts", async () => {
-  const buffer = device.createBuffer({ size: 256, usage: bufferUsage({}) });
-  const bytes = Uint8Array.from({ length: 256 }, (_, i) => (i * 7) % 251);
-  device.queue.writeBuffer(buffer, 0, bytes);
-  for (const [offset, length] of [[0, 256], [3, 100], [1, 255], [252, 4], [5, 0]]) {
-    for (const most of [24, 100, 1 << 20]) {
-      const read = await readBytes(device, buffer, offset, length, most);
-      assertEquals(read, bytes.slice(offset, offset + length), `${offset} ${length} ${most}`);
-    }
-  }
-  buffer.destroy();
 });
 
 Deno.test("bench leaves out a kernel whose inputs the device cannot make, in a sentence", () =>

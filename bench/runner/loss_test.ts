@@ -119,8 +119,9 @@ Deno.test("work that fails, waits or goes wrong on a lost device ends in its los
   const guard = guardDevice(failing);
   const work = guard.run(async () => {
     failing.destroy();
-    const buffer = failing.createBuffer({ size: 16, usage: 0x1 | 0x8 });
-    await buffer.mapAsync(1);
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const buffer = failing.createBuffer({ size: 16, usage });
+    await buffer.mapAsync(GPUMapMode.READ);
   });
   await assertRejects(() => work, DeviceLostError);
   // A wrong result is doubted until the device has answered.

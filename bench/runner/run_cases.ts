@@ -1,5 +1,6 @@
 /** What comes of a run, case by case. */
 import { findVariant } from "../../kernels/core/registry.ts";
+import { fastest } from "../base/fastest.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import { eligible, type Session } from "../measure/session.ts";
 import { measureCase, NoTimeError } from "./measure_case.ts";
@@ -100,10 +101,10 @@ async function traceQuality(
   { trace, problem, learnedMap }: BenchCase,
   rows: readonly ResultRow[],
 ): Promise<string | null> {
-  const [fastest] = rows.filter((row) => row.stage === "pipeline" && row.median_us !== null)
-    .sort((a, b) => a.median_us! - b.median_us!);
-  if (!trace || !fastest) return null;
-  const pipeline = findVariant(fastest.kernel);
+  const steps = rows.filter((row) => row.stage === "pipeline" && row.median_us !== null);
+  const best = fastest(steps, (row) => row.median_us!);
+  if (!trace || !best) return null;
+  const pipeline = findVariant(best.kernel);
   const options = {
     seed: settings.seed,
     unroll: !facts.software,

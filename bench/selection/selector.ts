@@ -25,8 +25,12 @@ export interface Selector {
   readonly variant?: string;
   /** A number per token; the middle tokens of least cost are taken. Null takes none. */
   costs(row: QueryRow): ArrayLike<number> | null;
-  /** The sparse output for the budget `k`, where something else than this suite's f64 made it. */
-  output?(row: QueryRow, k: number): ArrayLike<number>;
+  /**
+   * The sparse output, where something else than this suite's f64 made it.
+   *
+   * @param budget Place of the budget among those that are measured.
+   */
+  output?(row: QueryRow, budget: number): ArrayLike<number>;
 }
 
 /** Tokens that are attended whatever the method. */

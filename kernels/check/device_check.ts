@@ -7,13 +7,8 @@ import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../core/var
 import { defineKernel } from "../core/define.ts";
 import { HAND_OVER_CODE, handOverBytes } from "../merge/hand_over.ts";
 import { limitsOf } from "../core/device_limits.ts";
-import {
-  allocate,
-  bindProgram,
-  CompileError,
-  compilePlan,
-  recordProgram,
-} from "../core/program.ts";
+import { allocate, CompileError } from "../core/program.ts";
+import { readBytes, runPlan } from "../core/run.ts";
 import type { Dialect } from "../core/wgsl.ts";
 import type { Compiler } from "../core/wgsl_compiler.ts";
 import handOverSource from "./hand_over.wgsl" with { type: "text" };
@@ -258,23 +253,11 @@ async function runAndRead(
     ),
     dispatches,
   };
-  const program = await compilePlan(device, plan, { dialect, unroll: false });
   const buffers = allocate(device, plan.buffers);
-  const staging = device.createBuffer({
-    size: bytes,
-    usage: 0x1 | 0x8, // GPUBufferUsage.MAP_READ | COPY_DST
-  });
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  recordProgram(pass, bindProgram(device, program, buffers));
-  pass.end();
-  encoder.copyBufferToBuffer(buffers[name], 0, staging, 0, bytes);
-  device.queue.submit([encoder.finish()]);
   try {
-    await staging.mapAsync(0x1); // GPUMapMode.READ
-    return new Uint32Array(staging.getMappedRange().slice(0));
+    await runPlan(device, plan, buffers, { dialect, unroll: false });
+    return new Uint32Array((await readBytes(device, buffers[name], 0, bytes)).buffer);
   } finally {
-    staging.destroy();
     for (const buffer of Object.values(buffers)) buffer.destroy();
   }
 }

@@ -81,7 +81,7 @@ export function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroup
     layout = device.createBindGroupLayout({
       entries: kernel.bindings.map(({ access }, binding) => ({
         binding,
-        visibility: 4, // GPUShaderStage.COMPUTE
+        visibility: GPUShaderStage.COMPUTE,
         buffer: { type: BINDING_TYPE[access] },
       })),
     });
@@ -147,8 +147,13 @@ async function compileShader(
 
 /** Usage flags of a buffer that the suite makes: bound as its kernels do, copied to and from. */
 export function bufferUsage({ uniform }: Pick<BufferSpec, "uniform">): GPUBufferUsageFlags {
-  // GPUBufferUsage.UNIFORM or STORAGE, with COPY_DST and COPY_SRC.
-  return (uniform ? 0x40 : 0x80) | 0x8 | 0x4;
+  const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
+  return (uniform ? UNIFORM : STORAGE) | COPY_DST | COPY_SRC;
+}
+
+/** Bytes that a buffer is made of: those asked for, up to whole words of the widest loads. */
+export function bufferSize(bytes: number): number {
+  return Math.ceil(bytes / 16) * 16;
 }
 
 /** One buffer per spec, by name. */
@@ -161,7 +166,7 @@ export function allocate(
       name,
       device.createBuffer({
         label: name,
-        size: Math.ceil(spec.bytes / 16) * 16,
+        size: bufferSize(spec.bytes),
         usage: bufferUsage(spec),
       }),
     ]),

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Dispatch, Params, Plan } from "./variant.ts";
-import { bindGroupLayout, bufferUsage, dispatchWgsl } from "./program.ts";
+import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "./program.ts";
 import { VARIANTS } from "./registry.ts";
 import { openNullDevice } from "../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../testing/testing_grid.ts";
@@ -117,7 +117,7 @@ async function bindingComplaint(dispatch: Dispatch, plan: Plan): Promise<string 
   const buffers = kernel.bindings.map(({ name }) => {
     const spec = plan.buffers[rename?.[name] ?? name];
     return device.createBuffer({
-      size: Math.ceil(spec.bytes / 16) * 16,
+      size: bufferSize(spec.bytes),
       usage: bufferUsage(spec),
     });
   });

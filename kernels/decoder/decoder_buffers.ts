@@ -1,5 +1,6 @@
 /** Checks the buffers of a decoder before any is made: the caller's own, and those still missing. */
 import type { BufferSpec, DeviceLimits } from "../core/variant.ts";
+import { bufferSize } from "../core/program.ts";
 
 /** Buffers that a caller may bring along; their layouts are those of `layout.ts`. */
 export type DecoderBufferName =
@@ -25,9 +26,6 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   sink_logits: false,
   out: true,
 };
-
-const STORAGE = 0x80; // GPUBufferUsage.STORAGE
-const UNIFORM = 0x40; // GPUBufferUsage.UNIFORM
 
 function mostStorageBytes(limits: DeviceLimits): number {
   return Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
@@ -66,10 +64,8 @@ export function checkCallersBuffers(
         `buffer ${name} has ${buffer.size} bytes, this device binds ${most} at most`,
       );
     }
-    const [usage, flag] = uniform
-      ? (["UNIFORM", UNIFORM] as const)
-      : (["STORAGE", STORAGE] as const);
-    if ((buffer.usage & flag) === 0) {
+    const usage = uniform ? "UNIFORM" : "STORAGE";
+    if ((buffer.usage & GPUBufferUsage[usage]) === 0) {
       throw new RangeError(`buffer ${name} was made without the usage ${usage}`);
     }
     const twin = Object.keys(used).find((other) => used[other] === buffer);
@@ -94,7 +90,7 @@ export function checkMemory(
   missing: Readonly<Record<string, BufferSpec>>,
   memoryLimit: number,
 ): void {
-  const sizes = Object.values(missing).map(({ bytes }) => Math.ceil(bytes / 16) * 16);
+  const sizes = Object.values(missing).map(({ bytes }) => bufferSize(bytes));
   const sum = sizes.reduce((a, b) => a + b, 0);
   if (sum > memoryLimit) {
     throw new RangeError(

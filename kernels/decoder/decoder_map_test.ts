@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { readBytes } from "../../bench/measure/device/run_once.ts";
+import { readBytes, submit, write } from "../core/run.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import { joinMapHeads, type LearnedMap, packMap } from "../maps/learned_map.ts";
 import { parseMap, writeMap } from "../maps/map_file.ts";
@@ -8,7 +8,6 @@ import { fileOf, type MadeMap, makeMaps, preActivations } from "../../testing/te
 import { codeHeads, type Problem, queriesPerList } from "../core/problem.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { createDecoder } from "./decoder.ts";
-import { submit } from "../../testing/testing_decode.ts";
 
 const { device } = await openTestDevice();
 
@@ -61,9 +60,9 @@ async function assertCodes(
   const q = normals(p.qHeads * p.headDim, 1);
   const keys = normals(p.kvHeads * p.capacity * p.headDim, 2);
   for (const [name, data] of Object.entries({ query_map, key_map, q, keys })) {
-    device.queue.writeBuffer(buffers[name], 0, data);
+    write(device, buffers[name], data);
   }
-  device.queue.writeBuffer(buffers.lengths, 0, Uint32Array.of(TOKENS));
+  write(device, buffers.lengths, Uint32Array.of(TOKENS));
   submit(device, decoder.recordPrompt, decoder.recordStep);
   const words = p.bits / 32;
   const read = async (name: string, count: number) =>

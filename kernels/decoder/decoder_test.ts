@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
-import { readBytes } from "../../bench/measure/device/run_once.ts";
+import { readBytes, readerOf, submit, write } from "../core/run.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { verify } from "../verify/verify.ts";
 import { bufferBytes } from "../core/layout.ts";
@@ -10,7 +10,7 @@ import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
-import { anyMaps, reader, submit, TokenFeed } from "../../testing/testing_decode.ts";
+import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
 
 const testDevice = await openTestDevice();
 const { device, limits, uncaptured } = testDevice;
@@ -41,8 +41,8 @@ const SMALL_BLOCKS = {
 };
 
 function writeMaps(on: GPUDevice, { problem, buffers }: Decoder): void {
-  on.queue.writeBuffer(buffers.query_map, 0, anyMaps(problem, 1));
-  on.queue.writeBuffer(buffers.key_map, 0, anyMaps(problem, 2));
+  write(on, buffers.query_map, anyMaps(problem, 1));
+  write(on, buffers.key_map, anyMaps(problem, 2));
 }
 
 /** Verifies the output of the last step, and the codes that it added. */
@@ -52,7 +52,7 @@ async function assertStep(on: GPUDevice, decoder: Decoder, where: string): Promi
     findVariant(variant),
     problem,
     params[variant],
-    reader(on, decoder),
+    readerOf(on, decoder.buffers),
   );
   assert(checkResult.ok, `${variant}, ${where}: ${JSON.stringify(checkResult)}`);
 }
@@ -64,7 +64,7 @@ async function assertCodes(on: GPUDevice, decoder: Decoder): Promise<void> {
     encodePrompt,
     problem,
     params[encodePrompt.name],
-    reader(on, decoder),
+    readerOf(on, decoder.buffers),
   );
   assert(checkResult.ok, JSON.stringify(checkResult));
 }

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { f16BitsToF32 } from "../../fixtures/half.ts";
 import type { Dispatch, Plan } from "../core/variant.ts";
-import { allocate, bindProgram, compilePlan, recordProgram } from "../core/program.ts";
+import { allocate } from "../core/program.ts";
+import { readBytes, runPlan, write } from "../core/run.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { checkProbes } from "../../bench/measure/probe_check.ts";
 import { FILL_KIND, fillDispatch } from "./probes.ts";
@@ -24,20 +25,10 @@ async function run(
     dispatches: [dispatch],
   };
   const buffers = allocate(device, plan.buffers);
-  for (const [name, words] of Object.entries(contents)) {
-    device.queue.writeBuffer(buffers[name], 0, words);
-  }
-  const program = await compilePlan(device, plan, { unroll: false });
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  recordProgram(pass, bindProgram(device, program, buffers));
-  pass.end();
-  const size = contents[result].byteLength;
-  const staging = device.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
-  encoder.copyBufferToBuffer(buffers[result], 0, staging, 0, size);
-  device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(1); // GPUMapMode.READ
-  return new Uint32Array(staging.getMappedRange().slice(0));
+  for (const [name, words] of Object.entries(contents)) write(device, buffers[name], words);
+  await runPlan(device, plan, buffers, { unroll: false });
+  const { byteLength } = contents[result];
+  return new Uint32Array((await readBytes(device, buffers[result], 0, byteLength)).buffer);
 }
 
 function nearNormal(bits: number): number {

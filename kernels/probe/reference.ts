@@ -4,6 +4,8 @@
  * given thread must find it makes that thread write, and nothing else does.
  */
 
+import { popcount } from "../core/bits.ts";
+
 /** The sum at which a reading probe writes. */
 export const PROBE_MAGIC = 0x9e3779b9;
 
@@ -22,12 +24,6 @@ export function plantedWord(at: number, loads: number): number {
   let word = PROBE_MAGIC;
   for (let i = at + 1; i < loads; i++) word = Math.imul(word, INVERSE_31);
   return word >>> 0;
-}
-
-function popcount(x: number): number {
-  let count = 0;
-  for (let word = x >>> 0; word !== 0; word &= word - 1) count++;
-  return count;
 }
 
 /** What thread `id` of `popcount.wgsl` ends with. */

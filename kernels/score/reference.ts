@@ -1,11 +1,6 @@
 /** What the score kernels must compute: Hamming distances and histograms of the middle tokens. */
+import { popcount } from "../core/bits.ts";
 import type { Windows } from "../core/problem.ts";
-
-function popcount(word: number): number {
-  let count = 0;
-  for (let rest = word >>> 0; rest !== 0; rest = (rest & (rest - 1)) >>> 0) count++;
-  return count;
-}
 
 /**
  * The distance of every token: differing bits, summed over the query heads that share the list.

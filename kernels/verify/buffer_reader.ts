@@ -1,5 +1,6 @@
 /** Typed slices of a variant's buffers, by the layouts of layout.ts. */
 import type { Params } from "../core/variant.ts";
+import type { ReadBytes } from "../core/run.ts";
 import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
@@ -15,13 +16,6 @@ import {
   type Problem,
   queriesPerList,
 } from "../core/problem.ts";
-
-/** Reads bytes of a named buffer; offsets and lengths are multiples of 4. */
-export type ReadBytes = (
-  name: string,
-  byteOffset: number,
-  byteLength: number,
-) => Promise<Uint8Array>;
 
 /** One selection list: a code head of a sequence. */
 export interface ListRef {

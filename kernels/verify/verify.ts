@@ -6,7 +6,8 @@ import type { Params, Stage, Variant } from "../core/variant.ts";
 import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
 import { verifyKeyCodes, verifyQueryCodes } from "./verify_encode.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
-import { BufferReader, type ListRef, listRef, type ReadBytes } from "./buffer_reader.ts";
+import type { ReadBytes } from "../core/run.ts";
+import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
 import { verifyScore, verifySelect } from "./verify_select.ts";
 import {
   type CheckResult,
@@ -23,7 +24,6 @@ export {
   type VerifyScope,
   type WorstElement,
 } from "./error_tally.ts";
-export type { ReadBytes } from "./buffer_reader.ts";
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   encode_query: (tally, reader, place) => verifyQueryCodes(tally, reader, place),

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Variant } from "../core/variant.ts";
-import { type ReadBytes, verify } from "./verify.ts";
+import type { ReadBytes } from "../core/run.ts";
+import { verify } from "./verify.ts";
 import { ErrorTally } from "./error_tally.ts";
 import { VARIANTS } from "../core/registry.ts";
 import { type Inputs, makeInputs } from "../../testing/testing.ts";

@@ -5,6 +5,7 @@ import { parsePeers, type PeerTime } from "../../findings/peers.ts";
 import { parseResults, type StoredResults } from "../../results/parse_results.ts";
 import { parseQuality, type QualityRow } from "../../results/quality_rows.ts";
 import { parseRun, rowsOfRun } from "../../results/run_json.ts";
+import { fileOrIn } from "./paths.ts";
 
 /**
  * The text of a file.
@@ -38,19 +39,10 @@ export function readPeers(paths: readonly string[]): PeerTime[] {
  * @throws {UsageError} one sentence on why it cannot be read.
  */
 export function readResults(path: string): StoredResults {
-  const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/results.csv` : path;
+  const file = fileOrIn(path, "results.csv");
   const text = readText(file);
   if (!/^\ufeff?\s*\{/.test(text)) return parseResults(text, file);
   return { rows: rowsOfRun(parseRun(text, file)), warning: null };
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch {
-    // Reading it will say why.
-    return false;
-  }
 }
 
 /**

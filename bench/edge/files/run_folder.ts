@@ -1,5 +1,6 @@
 /** The folder of a run's files. */
 import { UsageError } from "../../base/usage_error.ts";
+import { statIfThere } from "./paths.ts";
 
 /**
  * Makes a folder that no other run has: `dir`, or `dir-2`, `dir-3` and so on. Two runs that start
@@ -41,15 +42,6 @@ export function refuseFile(what: string, dir: string): void {
 function ancestors(path: string): string[] {
   const parent = path.replace(/[/\\]*[^/\\]+[/\\]*$/, "");
   return parent === "" || parent === path ? [path] : [path, ...ancestors(parent)];
-}
-
-/** What is at a path; null where nothing is, or nothing that can be looked at. */
-function statIfThere(path: string): Deno.FileInfo | null {
-  try {
-    return Deno.statSync(path);
-  } catch {
-    return null;
-  }
 }
 
 /** The outermost folder of `dir` that does not exist yet, or null where all do. */

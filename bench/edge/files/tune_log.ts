@@ -5,6 +5,7 @@ import { UsageError } from "../../base/usage_error.ts";
 import { cannotWrite } from "../system_failure.ts";
 import { appendWhole, readAll } from "./append_file.ts";
 import { openLocked } from "./file_lock.ts";
+import { fileOrIn } from "./paths.ts";
 import { readText } from "./read_files.ts";
 import { claimFolder, refuseFile } from "./run_folder.ts";
 
@@ -88,16 +89,7 @@ function isThere(path: string): boolean {
  * @throws {UsageError} one sentence on why it cannot be read.
  */
 export function readLog(path: string): LogLine[] {
-  const file = isFolder(path) ? `${path.replace(/[/\\]+$/, "")}/tune.jsonl` : path;
+  const file = fileOrIn(path, "tune.jsonl");
   const text = readText(file);
   return parseLog(text.slice(0, text.lastIndexOf("\n") + 1), file);
-}
-
-function isFolder(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch {
-    // Reading it will say why.
-    return false;
-  }
 }

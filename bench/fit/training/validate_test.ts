@@ -28,7 +28,7 @@ Deno.test("the mass is what `quality` measures for the same codes", async () => 
       return keys[head].map((key) => ((key ^ query) >>> 0).toString(2).replaceAll("0", "").length);
     };
     const selectors = [{ bitsPerToken: 32, costs }];
-    return measure({ context, selectors, budgets: [10], windows: WINDOWS })[0][0];
+    return measure({ context, selectors, budgets: [{ count: 10 }], windows: WINDOWS })[0][0];
   });
   const share = (head: number) =>
     sums.reduce((sum, heads) => sum + heads[head].middleCaught, 0) /

@@ -1,7 +1,4 @@
-/** Passes on a device's queue, and the wall clock beside it. Web APIs only. */
-
-/** Records into a compute pass. */
-export type Record = (pass: GPUComputePassEncoder) => void;
+/** When passes on a device's queue are done, by the wall clock. Web APIs only. */
 
 /** Time outside the GPU. Tests put a clock of their own in its place. */
 export interface WallClock {
@@ -14,19 +11,6 @@ export const SYSTEM_CLOCK: WallClock = {
   nowMs: () => performance.now(),
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 };
-
-/** Encodes a pass into a command buffer of its own. */
-export function encode(
-  device: GPUDevice,
-  record: Record,
-  timestampWrites?: GPUComputePassTimestampWrites,
-): GPUCommandBuffer {
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
-  record(pass);
-  pass.end();
-  return encoder.finish();
-}
 
 /**
  * Waits until the GPU is idle; returns the time at which it was known to be. In Deno's own WebGPU

@@ -2,14 +2,14 @@
  * The pilot of a sampling: how long a step takes, and so how many steps make a sample. A coarse clock
  * sees no time at all in a single step, and one that fails now and then may fail here.
  */
-import type { Record } from "./gpu_passes.ts";
+import type { RecordPass } from "../../../kernels/core/run.ts";
 import type { SampleSettings } from "./sampler.ts";
 import type { GpuTimer } from "./timer.ts";
 
 /** Something whose steps are to be timed. */
 interface PilotSubject {
   /** A pass of so many steps. */
-  pass(steps: number): Record;
+  pass(steps: number): RecordPass;
   readonly mostSteps: number;
 }
 
@@ -26,7 +26,7 @@ const GROWTH = 16;
 async function pilot(
   timer: GpuTimer,
   subjects: readonly PilotSubject[],
-  { warm, budgetMs }: { readonly warm: readonly Record[]; readonly budgetMs: number },
+  { warm, budgetMs }: { readonly warm: readonly RecordPass[]; readonly budgetMs: number },
 ): Promise<number[]> {
   const beginMs = timer.nowMs();
   const spentMs = () => timer.nowMs() - beginMs;
@@ -35,7 +35,7 @@ async function pilot(
   let unresolved: number[] = [];
 
   /** Times some subjects. Returns what it took, and how much of that at most was their steps. */
-  async function measure(which: readonly number[], before: readonly Record[]) {
+  async function measure(which: readonly number[], before: readonly RecordPass[]) {
     const sentMs = timer.nowMs();
     const times = await timer.time(which.map((i) => subjects[i].pass(steps[i])), before);
     const elapsedMs = timer.nowMs() - sentMs;
@@ -74,7 +74,7 @@ const LEAST_STEP_US = 3.75;
 export interface SamplePlan {
   readonly stepsPerSample: readonly number[];
   /** The fixed work, as often as the timer can tell a low clock by; null without one. */
-  readonly clock: { readonly record: Record; readonly repeats: number } | null;
+  readonly clock: { readonly record: RecordPass; readonly repeats: number } | null;
   /** What a round takes by the pilot. */
   readonly roundMs: number;
 }
@@ -90,7 +90,7 @@ export interface PlanSettings extends Pick<SampleSettings, "sampleUs" | "clock" 
 export async function planSamples(
   timer: GpuTimer,
   workloads: number,
-  pass: (workload: number, count: number) => Record,
+  pass: (workload: number, count: number) => RecordPass,
   { sampleUs: usualUs, fittingUs, clock, warm, maxTimeMs }: PlanSettings,
 ): Promise<SamplePlan> {
   const { resolutionUs } = timer;
@@ -100,7 +100,7 @@ export async function planSamples(
   );
   const clockUs = CLOCK_RESOLUTIONS * resolutionUs;
   const mostSteps = (us: number) => Math.max(1, Math.ceil(us / LEAST_STEP_US));
-  const fixedWork = (repeats: number): Record => (encoder) => {
+  const fixedWork = (repeats: number): RecordPass => (encoder) => {
     for (let i = 0; i < repeats; i++) clock!(encoder);
   };
   const subjects = Array.from({ length: workloads }, (_, e) => ({

@@ -2,7 +2,7 @@
  * Samples several variants fairly: on a warm clock, interleaved round by round, several steps to
  * a timed pass, with a fixed-work probe of the clock before every sample. Web APIs only.
  */
-import type { Record } from "./gpu_passes.ts";
+import type { RecordPass } from "../../../kernels/core/run.ts";
 import { planSamples } from "./pilot.ts";
 import { median, medianInterval, quantile } from "./statistics.ts";
 import type { GpuTimer } from "./timer.ts";
@@ -24,9 +24,9 @@ export interface SampleSettings {
   readonly sampleUs: number;
   readonly minSamples: number;
   /** Untimed work submitted right before each batch of samples. */
-  readonly warm: readonly Record[];
+  readonly warm: readonly RecordPass[];
   /** Fixed work that shows the clock; null where a clock means nothing (software). */
-  readonly clock: Record | null;
+  readonly clock: RecordPass | null;
   /** The shortest time that the fixed work took in this run; samples lower it. */
   readonly bestClock: { us: number };
 }
@@ -69,7 +69,7 @@ export async function sampleInterleaved(
   const fewestMs = (FEWEST_SAMPLES + 2) * LONG_STEP_MS * workloads.length;
   const lastMs = beginMs + Math.max(settings.maxTimeMs, fewestMs);
   const steps = workloads.map(() => 0);
-  const pass = (workload: number, count: number): Record => (encoder) => {
+  const pass = (workload: number, count: number): RecordPass => (encoder) => {
     for (let i = 0; i < count; i++) workloads[workload].record(encoder, steps[workload]++);
   };
   const fittingUs = settings.maxTimeMs * 1000 / (FEWEST_SAMPLES * workloads.length);
@@ -105,7 +105,7 @@ export async function sampleInterleaved(
         Math.floor(Math.min(batchMs, MOST_SUBMISSION_MS) / roundMs),
       ),
     );
-    const records: Record[] = [];
+    const records: RecordPass[] = [];
     for (let round = 0; round < rounds; round++) {
       for (const e of active) {
         if (plan.clock) records.push(plan.clock.record);

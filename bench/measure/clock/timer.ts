@@ -2,7 +2,8 @@
  * Times compute passes, by the GPU's own clock where it has a usable one, else by wall time. Web
  * APIs only.
  */
-import { encode, idleAtMs, type Record, SYSTEM_CLOCK, type WallClock } from "./gpu_passes.ts";
+import { encodePass, type RecordPass } from "../../../kernels/core/run.ts";
+import { idleAtMs, SYSTEM_CLOCK, type WallClock } from "./gpu_passes.ts";
 import { timestampTimer } from "./timestamps.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
@@ -30,13 +31,13 @@ export interface GpuTimer {
    *
    * @returns microseconds of each pass, above 0 and finite; null where the clock gave no such time.
    */
-  time(passes: readonly Record[], before?: readonly Record[]): Promise<(number | null)[]>;
+  time(passes: readonly RecordPass[], before?: readonly RecordPass[]): Promise<(number | null)[]>;
 }
 
 /** How a timer is made. */
 export interface TimerSettings {
   /** A short pass that does work: stamps of an empty pass need not mean anything. */
-  readonly work: Record;
+  readonly work: RecordPass;
   /** Default `auto`. */
   readonly choice?: TimerChoice;
   /** The shortest time to calibrate for, default 1000; a coarse clock takes longer. */
@@ -75,10 +76,10 @@ function wallTimer(device: GPUDevice, clock: WallClock, note: string | null): Gp
     note,
     nowMs: clock.nowMs,
     async time(passes, before = []) {
-      device.queue.submit(before.map((record) => encode(device, record)));
+      device.queue.submit(before.map((record) => encodePass(device, record)));
       const times: (number | null)[] = [];
       for (const record of passes) {
-        const commands = encode(device, record);
+        const commands = encodePass(device, record);
         await idleAtMs(device, clock);
         const beginMs = clock.nowMs();
         device.queue.submit([commands]);

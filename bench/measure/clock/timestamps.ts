@@ -4,22 +4,18 @@
  * period is exposed, so it is measured against the wall clock. Browsers round stamps down to 65,536
  * or 100,000 ns. Some devices leave stamps at 0. Web APIs only.
  */
+import { encodePass, type RecordPass } from "../../../kernels/core/run.ts";
 import { gcd, type Mark, rateOf, snapped, type StampPair } from "./clock_math.ts";
-import { encode, idleAtMs, type Record, type WallClock } from "./gpu_passes.ts";
+import { idleAtMs, type WallClock } from "./gpu_passes.ts";
 import type { GpuTimer } from "./timer.ts";
 
 /** Most timed passes of one call: WebGPU allows 4,096 timestamps in a query set. */
 export const MAX_PASSES = 2048;
 
-const QUERY_RESOLVE = 0x200; // GPUBufferUsage
-const COPY_SRC = 0x4;
-const COPY_DST = 0x8;
-const MAP_READ = 0x1;
-
 /** A timer by timestamps, or why this device's are of no use: the end of a sentence. */
 export async function timestampTimer(
   device: GPUDevice,
-  work: Record,
+  work: RecordPass,
   calibrateMs: number,
   clock: WallClock,
 ): Promise<GpuTimer | string> {
@@ -72,16 +68,17 @@ interface Submission {
   readonly pairs: Promise<StampPair[]>;
 }
 
-type Submit = (passes: readonly Record[], before: readonly Record[]) => Submission;
+type Submit = (passes: readonly RecordPass[], before: readonly RecordPass[]) => Submission;
 
 function stampReader(device: GPUDevice, clock: WallClock): Submit {
   const querySet = device.createQuerySet({ type: "timestamp", count: 2 * MAX_PASSES });
   const bytes = 16 * MAX_PASSES;
+  const { COPY_DST, COPY_SRC, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
   const resolved = device.createBuffer({ size: bytes, usage: QUERY_RESOLVE | COPY_SRC });
   const readable = device.createBuffer({ size: bytes, usage: COPY_DST | MAP_READ });
 
   async function read(passes: number): Promise<StampPair[]> {
-    await readable.mapAsync(1, 0, 16 * passes); // GPUMapMode.READ
+    await readable.mapAsync(GPUMapMode.READ, 0, 16 * passes);
     const stamps = new BigUint64Array(readable.getMappedRange(0, 16 * passes).slice(0));
     readable.unmap();
     return Array.from({ length: passes }, (_, i) => ({
@@ -96,9 +93,9 @@ function stampReader(device: GPUDevice, clock: WallClock): Submit {
     }
     // Everything is encoded before anything is submitted: the GPU must not wait for the CPU.
     const commands = [
-      ...before.map((record) => encode(device, record)),
+      ...before.map((record) => encodePass(device, record)),
       ...passes.map((record, i) =>
-        encode(device, record, {
+        encodePass(device, record, {
           querySet,
           beginningOfPassWriteIndex: 2 * i,
           endOfPassWriteIndex: 2 * i + 1,
@@ -118,7 +115,7 @@ function stampReader(device: GPUDevice, clock: WallClock): Submit {
 /** What the first look at a device's stamps shows. */
 interface Survey {
   /** Work that takes long enough for most passes to have an end after their begin. */
-  readonly work: Record;
+  readonly work: RecordPass;
   readonly pairs: readonly StampPair[];
   /** From submission until all stamps were there. */
   readonly elapsedMs: number;
@@ -137,13 +134,13 @@ const MOST_SURVEY_MS = 200;
  */
 async function surveyStamps(
   submit: Submit,
-  work: Record,
+  work: RecordPass,
   clock: WallClock,
 ): Promise<Survey | null> {
   // The first use compiles, which takes time that a later one does not.
   await submit([work], []).pairs;
   for (let repeats = 1; repeats <= MOST_REPEATS; repeats *= 4) {
-    const repeated: Record = (pass) => {
+    const repeated: RecordPass = (pass) => {
       for (let i = 0; i < repeats; i++) work(pass);
     };
     const { submittedMs, pairs: pending } = submit(Array(SURVEY_PASSES).fill(repeated), []);
@@ -165,7 +162,7 @@ async function surveyStamps(
 async function bestMark(
   device: GPUDevice,
   submit: Submit,
-  work: Record,
+  work: RecordPass,
   clock: WallClock,
 ): Promise<Mark> {
   const marks: Mark[] = [];

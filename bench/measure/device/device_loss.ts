@@ -79,14 +79,15 @@ async function answers(device: GPUDevice): Promise<boolean> {
 async function copies(device: GPUDevice): Promise<boolean> {
   const sent = Uint32Array.of(0x600d_c0de, 0x1234_5678);
   const size = sent.byteLength;
-  const from = device.createBuffer({ size, usage: 0x4 | 0x8 }); // COPY_SRC | COPY_DST
-  const to = device.createBuffer({ size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  const { COPY_DST, COPY_SRC, MAP_READ } = GPUBufferUsage;
+  const from = device.createBuffer({ size, usage: COPY_SRC | COPY_DST });
+  const to = device.createBuffer({ size, usage: MAP_READ | COPY_DST });
   try {
     device.queue.writeBuffer(from, 0, sent);
     const encoder = device.createCommandEncoder();
     encoder.copyBufferToBuffer(from, 0, to, 0, size);
     device.queue.submit([encoder.finish()]);
-    await to.mapAsync(1); // GPUMapMode.READ
+    await to.mapAsync(GPUMapMode.READ);
     const got = new Uint32Array(to.getMappedRange());
     return sent.every((word, i) => got[i] === word);
   } finally {

@@ -5,7 +5,7 @@ import { encodeQuery } from "../../../kernels/encode/token.ts";
 import type { Problem } from "../../../kernels/core/problem.ts";
 import { hamming } from "../../../kernels/score/hamming.ts";
 import { counting } from "../../../kernels/select/counting.ts";
-import { checkHolds } from "../device/device_memory.ts";
+import { checkHolds } from "../../../kernels/core/device_memory.ts";
 
 /** Which stage makes a buffer that is not raw. */
 const MAKERS: Readonly<Record<string, Variant>> = {

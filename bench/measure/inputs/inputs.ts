@@ -8,16 +8,18 @@ import type { BufferSpec, DeviceLimits, Params, Variant } from "../../../kernels
 import type { KnownReferences } from "../../../kernels/verify/verify.ts";
 import { NO_SINK_LOGIT } from "../../../kernels/core/layout.ts";
 import { lengthOf, type Problem } from "../../../kernels/core/problem.ts";
-import { bufferUsage } from "../../../kernels/core/program.ts";
+import { bufferSize, bufferUsage } from "../../../kernels/core/program.ts";
 import { FILL_KIND } from "../../../kernels/probe/probes.ts";
-import { bufferSize, checkBytes, checkHolds, withinMemory } from "../device/device_memory.ts";
+import { checkBytes, checkHolds, withinMemory } from "../../../kernels/core/device_memory.ts";
+import { runPlan, write } from "../../../kernels/core/run.ts";
+import { fill } from "./fill.ts";
 import { makerOf, makerParams } from "./input_makers.ts";
-import { fill, runPlan } from "../device/run_once.ts";
+import type { InputSource } from "./input_source.ts";
 
 /** Given contents of a buffer by set, such as a trace's keys. */
 export type Given = Readonly<Record<string, (set: number) => ArrayBufferView<ArrayBuffer>>>;
 
-/** Where inputs come from. */
+/** What inputs are made from. */
 export interface InputSettings {
   readonly limits: DeviceLimits;
   readonly seed: number;
@@ -30,7 +32,7 @@ export interface InputSettings {
 }
 
 /** Input buffers of one problem on one device. */
-export class InputSets {
+export class InputSets implements InputSource {
   readonly #held = new Map<string, GPUBuffer>();
   readonly #known = new Map<number, KnownReferences>();
   #bytes = 0;
@@ -114,7 +116,7 @@ export class InputSets {
         : this.#held.get(this.#key(name, spec, set)) ??
           await this.#create(this.#key(name, spec, set), spec, set);
     }
-    await runPlan(this.device, plan, buffers, this.settings.unroll);
+    await runPlan(this.device, plan, buffers, { unroll: this.settings.unroll });
   }
 
   #tokenIndex(set: number): Uint32Array<ArrayBuffer> {
@@ -126,13 +128,12 @@ export class InputSets {
   async #fill(name: string, buffer: GPUBuffer, set: number): Promise<void> {
     const p = this.problem;
     const given = this.settings.given?.[name];
-    const write = (data: ArrayBufferView<ArrayBuffer>) =>
-      this.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
-    if (given) write(given(set));
-    else if (name === "token_index") write(this.#tokenIndex(set));
+    const contents = (data: ArrayBufferView<ArrayBuffer>) => write(this.device, buffer, data);
+    if (given) contents(given(set));
+    else if (name === "token_index") contents(this.#tokenIndex(set));
     else if (name === "lengths") {
-      write(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
-    } else if (name === "sink_logits") write(sinkLogits(p, this.settings.given !== undefined));
+      contents(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
+    } else if (name === "sink_logits") contents(sinkLogits(p, this.settings.given !== undefined));
     else {
       let seed = this.settings.seed + 977 * set;
       for (const char of name) seed = (seed * 31 + char.charCodeAt(0)) >>> 0;

@@ -3,7 +3,7 @@ import type { Problem } from "../../../kernels/core/problem.ts";
 import { openTestDevice } from "../../../testing/testing.ts";
 import { testCase } from "../../../testing/testing_grid.ts";
 import { InputSets } from "./inputs.ts";
-import { readBytes } from "../device/run_once.ts";
+import { readBytes } from "../../../kernels/core/run.ts";
 
 const { device, limits } = await openTestDevice();
 const { p } = testCase({ heads: [4, 1], lengths: [64] });

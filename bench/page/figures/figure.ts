@@ -1,4 +1,5 @@
 /** What a figure of the report is, and the words that figures share. Pure. */
+import { fastest } from "../../base/fastest.ts";
 import type { Chart } from "../../chart/chart.ts";
 import type { ResultRow } from "../../results/row.ts";
 import { micros } from "../../tables/text_table.ts";
@@ -48,11 +49,8 @@ export function timedRows(rows: readonly ResultRow[]): TimedRow[] {
 }
 
 /** The row of the shortest time; undefined without any. */
-export function fastest(rows: readonly TimedRow[]): TimedRow | undefined {
-  return rows.reduce<TimedRow | undefined>(
-    (best, row) => best && best.median_us <= row.median_us ? best : row,
-    undefined,
-  );
+export function fastestRow(rows: readonly TimedRow[]): TimedRow | undefined {
+  return fastest(rows, (row) => row.median_us);
 }
 
 /** What the numbers in a shape's name are, as a legend or a caption says it. */

@@ -8,7 +8,7 @@ import { caseName as caseOfRow, type ResultRow } from "../../results/row.ts";
 import { micros } from "../../tables/text_table.ts";
 import { caseName, lineNames } from "../../findings/case_names.ts";
 import {
-  fastest,
+  fastestRow,
   type Figure,
   microsCell,
   SHAPE_WORDS,
@@ -68,11 +68,11 @@ export function stageFigures(rows: readonly ResultRow[]): Figure[] {
 function barsOf(caseName: string, timed: readonly TimedRow[]): Bar[] {
   const stages = STEP.map(({ stage, name }) => ({
     name,
-    row: fastest(timed.filter((row) => row.stage === stage && row.kernel !== ATTEND_WITH_MERGE)),
+    row: fastestRow(timed.filter((row) => row.stage === stage && row.kernel !== ATTEND_WITH_MERGE)),
   }));
-  const step = fastest(timed.filter(({ stage }) => stage === "pipeline"));
+  const step = fastestRow(timed.filter(({ stage }) => stage === "pipeline"));
   if (!step || stages.some(({ row }) => !row)) return [];
-  const dense = fastest(timed.filter((row) => row.stage === "dense" && tookTurns(row, step)));
+  const dense = fastestRow(timed.filter((row) => row.stage === "dense" && tookTurns(row, step)));
   const bar = (bar: string, part: string, row: TimedRow) => (
     { caseName, bar, part, us: row.median_us, kernel: row.kernel }
   );

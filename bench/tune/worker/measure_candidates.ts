@@ -3,7 +3,7 @@ import type { Params, Variant } from "../../../kernels/core/variant.ts";
 import type { CheckResult } from "../../../kernels/verify/verify.ts";
 import type { Session } from "../../measure/session.ts";
 import { prepare, type PreparedVariant } from "../../measure/prepared_variant.ts";
-import { DeviceMemoryError } from "../../measure/device/device_memory.ts";
+import { DeviceMemoryError } from "../../../kernels/core/device_memory.ts";
 import type { InputSets } from "../../measure/inputs/inputs.ts";
 import { SAMPLE_RESOLUTIONS } from "../../measure/clock/pilot.ts";
 import {

@@ -1,52 +1,58 @@
-/** Small GPU errands around a measurement: run a plan once, fill, poison and read buffers. */
-import type { BufferSpec, Plan } from "../../../kernels/core/variant.ts";
-import {
-  allocate,
-  bindProgram,
-  type BoundProgram,
-  compilePlan,
-  recordProgram,
-} from "../../../kernels/core/program.ts";
-import { fillDispatch } from "../../../kernels/probe/probes.ts";
+/**
+ * Runs work on a device: submits a pass, runs a plan once, writes, poisons and reads buffers. Tests,
+ * checks and the benchmark share it. Web APIs only.
+ */
+import type { BufferSpec, Plan } from "./variant.ts";
 import { withinMemory } from "./device_memory.ts";
+import { bindProgram, type CompileOptions, compilePlan, recordProgram } from "./program.ts";
 
-/** Submits a bound program once; what follows on the queue sees its results. */
-export function submitOnce(device: GPUDevice, bound: BoundProgram): void {
+/** Records into a compute pass. */
+export type RecordPass = (pass: GPUComputePassEncoder) => void;
+
+/** Reads bytes of a named buffer. */
+export type ReadBytes = (
+  name: string,
+  byteOffset: number,
+  byteLength: number,
+) => Promise<Uint8Array>;
+
+/** Encodes a pass into a command buffer of its own. */
+export function encodePass(
+  device: GPUDevice,
+  record: RecordPass,
+  timestampWrites?: GPUComputePassTimestampWrites,
+): GPUCommandBuffer {
   const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  recordProgram(pass, bound);
+  const pass = encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
+  record(pass);
   pass.end();
-  device.queue.submit([encoder.finish()]);
+  return encoder.finish();
 }
 
-/** Compiles and runs a plan once over the given buffers. */
+/** Submits one pass of recordings; what follows on the queue sees their results. */
+export function submit(device: GPUDevice, ...records: readonly RecordPass[]): void {
+  const recordAll: RecordPass = (pass) => records.forEach((record) => record(pass));
+  device.queue.submit([encodePass(device, recordAll)]);
+}
+
+/** Compiles a plan and runs it once over the given buffers. */
 export async function runPlan(
   device: GPUDevice,
   plan: Plan,
   buffers: Readonly<Record<string, GPUBuffer>>,
-  unroll: boolean,
+  options: CompileOptions,
 ): Promise<void> {
-  const program = await compilePlan(device, plan, { unroll });
-  submitOnce(device, bindProgram(device, program, buffers));
+  const bound = bindProgram(device, await compilePlan(device, plan, options), buffers);
+  submit(device, (pass) => recordProgram(pass, bound));
 }
 
-/** Fills a buffer with hashed data of a kind (see `fill.wgsl`); the data depend on the seed alone. */
-export async function fill(
+/** Writes data to the begin of a buffer. */
+export function write(
   device: GPUDevice,
   buffer: GPUBuffer,
-  kind: number,
-  seed: number,
-): Promise<void> {
-  const words = buffer.size / 4;
-  const buffers = {
-    range: { bytes: 8, role: "input" },
-    data: { bytes: buffer.size, role: "output" },
-  } as const;
-  const { range } = allocate(device, { range: buffers.range });
-  device.queue.writeBuffer(range, 0, new Uint32Array([words, seed >>> 0]));
-  const plan: Plan = { buffers, dispatches: [fillDispatch(words, kind)] };
-  await runPlan(device, plan, { range, data: buffer }, false);
-  range.destroy();
+  data: ArrayBufferView<ArrayBuffer>,
+): void {
+  device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
 }
 
 /**
@@ -91,6 +97,14 @@ export async function readBytes(
   return bytes;
 }
 
+/** Reads any of the buffers by name. */
+export function readerOf(
+  device: GPUDevice,
+  buffers: Readonly<Record<string, GPUBuffer>>,
+): ReadBytes {
+  return (name, offset, length) => readBytes(device, buffers[name], offset, length);
+}
+
 async function readPart(
   device: GPUDevice,
   buffer: GPUBuffer,
@@ -99,14 +113,13 @@ async function readPart(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const begin = Math.floor(offset / 4) * 4;
   const size = Math.ceil((offset + length - begin) / 4) * 4;
-  // GPUBufferUsage.COPY_DST | MAP_READ
-  const usage = 0x8 | 0x1;
+  const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
   const create = () => device.createBuffer({ size: Math.max(4, size), usage });
   const staging = await withinMemory(device, "what is read back", size, create);
   const encoder = device.createCommandEncoder();
   encoder.copyBufferToBuffer(buffer, begin, staging, 0, size);
   device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(1); // GPUMapMode.READ
+  await staging.mapAsync(GPUMapMode.READ);
   const bytes = new Uint8Array(
     staging.getMappedRange().slice(offset - begin, offset - begin + length),
   );

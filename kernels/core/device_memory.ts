@@ -1,16 +1,11 @@
 /** Memory of a device: what it has no room for is refused before anything runs into it. */
-import type { BufferSpec, DeviceLimits, Plan } from "../../../kernels/core/variant.ts";
-import { allocate, checkFits } from "../../../kernels/core/program.ts";
+import type { BufferSpec, DeviceLimits, Plan } from "./variant.ts";
+import { allocate, bufferSize, checkFits } from "./program.ts";
 
 /** The device has less memory left than is asked for: others may hold it. */
 export class DeviceMemoryError extends RangeError {
   /** Name of the error class. */
   override readonly name = "DeviceMemoryError";
-}
-
-/** Bytes that a buffer is made of: those asked for, up to whole words of the widest loads. */
-export function bufferSize(bytes: number): number {
-  return Math.ceil(bytes / 16) * 16;
 }
 
 /**

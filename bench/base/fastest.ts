@@ -1,0 +1,9 @@
+/** The shortest of some times. Pure. */
+
+/** Whichever took the shortest time, the first of equal ones; undefined of none. */
+export function fastest<T>(all: readonly T[], usOf: (each: T) => number): T | undefined {
+  return all.reduce<T | undefined>(
+    (best, each) => best !== undefined && usOf(best) <= usOf(each) ? best : each,
+    undefined,
+  );
+}

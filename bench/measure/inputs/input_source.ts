@@ -1,0 +1,28 @@
+/** Where a prepared variant takes its inputs from. */
+import type { KnownReferences } from "../../../kernels/verify/verify.ts";
+import type { BufferSpec, DeviceLimits, Params } from "../../../kernels/core/variant.ts";
+import type { Problem } from "../../../kernels/core/problem.ts";
+
+/**
+ * Input buffers of one problem on one device. The benchmark hashes them on the device or takes them
+ * from a trace; tests make them on the CPU.
+ */
+export interface InputSource {
+  readonly device: GPUDevice;
+  readonly problem: Problem;
+  readonly settings: {
+    readonly limits: DeviceLimits;
+    readonly seed: number;
+    readonly unroll: boolean;
+  };
+  /**
+   * The buffer of input `name` in set `set`.
+   *
+   * @throws {RangeError} where there is no room for it.
+   */
+  get(name: string, spec: BufferSpec, params: Params, set: number): Promise<GPUBuffer>;
+  /** What references gave for the inputs of a set; variants that share a set share these. */
+  known(set: number): KnownReferences;
+  /** Frees everything. */
+  destroy(): void;
+}

@@ -1,0 +1,122 @@
+/**
+ * Test support: what a method of selection makes of a trace, from the kernels' references and
+ * written apart from `bench/selection/`.
+ */
+import type { Trace, TraceContext } from "../fixtures/trace.ts";
+import { attendReference } from "../kernels/attend/reference.ts";
+import { type Problem, windowsOf } from "../kernels/core/problem.ts";
+import { denseReference } from "../kernels/dense/reference.ts";
+import { encodeReference, packBits } from "../kernels/encode/reference.ts";
+import { randomProjection } from "../kernels/maps/random_projection.ts";
+import { scoreReference } from "../kernels/score/reference.ts";
+import { selectReference } from "../kernels/select/reference.ts";
+
+/** A cost per token of one query of one head, straight from the methods' definitions. */
+export type CostsOf = (q: Float32Array, keys: readonly Float32Array[], head: number) => number[];
+
+/** Sum of products. */
+export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  return Array.from(a, (x, i) => x * b[i]).reduce((sum, product) => sum + product, 0);
+}
+
+/** Figures of all queries of all heads. */
+export interface TraceFigures {
+  readonly recall: number;
+  readonly massMiddle: number;
+  readonly massTotal: number;
+  readonly outputRelErr: number;
+}
+
+/**
+ * The figures of a method by references alone.
+ *
+ * @param rule Windows, and how many middle tokens to take.
+ * @param costsOf Null takes no middle tokens.
+ */
+export function independently(
+  trace: Trace,
+  rule: Pick<Problem, "sink" | "recent" | "topK">,
+  costsOf: CostsOf | null,
+): TraceFigures {
+  const { headDim, positions, queryHeads } = trace;
+  const keyOf = (token: number) => trace.k.subarray(token * headDim, (token + 1) * headDim);
+  const valueOf = (token: number) => trace.v.subarray(token * headDim, (token + 1) * headDim);
+  let [recall, caughtMiddle, middle, caught, error] = [0, 0, 0, 0, 0];
+  for (let head = 0; head < queryHeads; head++) {
+    for (const [query, position] of positions.entries()) {
+      const at = (head * positions.length + query) * headDim;
+      const q = trace.q.subarray(at, at + headDim);
+      const length = position + 1;
+      const keys = Array.from({ length }, (_, token) => keyOf(token));
+      const logits = keys.map((key) => dot(q, key) / Math.sqrt(headDim));
+      const highest = logits.reduce((a, b) => Math.max(a, b));
+      const total = logits.reduce((sum, logit) => sum + Math.exp(logit - highest), 0);
+      const mass = (token: number) => Math.exp(logits[token] - highest) / total;
+      const windows = windowsOf(rule, length);
+      const isMiddle = (token: number) => token >= rule.sink && token < length - rule.recent;
+      const ranked = selectReference(logits.map((logit) => -logit), windows);
+      const exact = new Set(ranked.filter(isMiddle));
+      const tokens = costsOf
+        ? selectReference(costsOf(q, keys, head), windows)
+        : selectReference(logits, windowsOf({ ...rule, topK: { count: 0 } }, length));
+      recall += tokens.filter((token) => exact.has(token)).length / windows.kEff;
+      for (let token = rule.sink; token < length - rule.recent; token++) middle += mass(token);
+      for (const token of tokens) {
+        caught += mass(token);
+        if (isMiddle(token)) caughtMiddle += mass(token);
+      }
+      const dense = denseReference(q, keyOf, valueOf, length);
+      const out = attendReference(q, keyOf, valueOf, tokens);
+      error += Math.hypot(...out.map((x, d) => x - dense[d])) / Math.hypot(...dense);
+    }
+  }
+  const queries = queryHeads * positions.length;
+  return {
+    recall: recall / queries,
+    massMiddle: caughtMiddle / middle,
+    massTotal: caught / queries,
+    outputRelErr: error / queries,
+  };
+}
+
+/** The problem of a trace whose codes are 32 signs of random planes in f16, 1 in 32 tokens taken. */
+export function projectionProblem({ headDim, kvLen, queryHeads }: TraceContext): Problem {
+  return {
+    batch: 1,
+    qHeads: queryHeads,
+    kvHeads: 1,
+    headDim,
+    kvLen,
+    capacity: kvLen,
+    dtype: "f16",
+    bits: 32,
+    sharing: "head",
+    map: { layers: 1, hidden: 128, dtype: "f16" },
+    topK: { sparsity: 32 },
+    sink: 128,
+    recent: 128,
+  };
+}
+
+/** Hamming distances of the codes of {@linkcode projectionProblem}. */
+export function projectionCosts(trace: TraceContext, problem: Problem): CostsOf {
+  const { headDim, queryHeads, kvLen } = trace;
+  const map = new Float16Array(randomProjection(problem, 1).buffer);
+  const encode = (row: ArrayLike<number>, head: number) => {
+    const numbers = map.subarray(head * 32 * (headDim + 1), (head + 1) * 32 * (headDim + 1));
+    const weights = numbers.subarray(0, 32 * headDim);
+    return packBits(encodeReference(row, [{ weights, bias: numbers.subarray(32 * headDim) }]))[0];
+  };
+  const codes = Array.from({ length: queryHeads }, (_, head) =>
+    Uint32Array.from(
+      { length: kvLen },
+      (_, token) => encode(trace.k.subarray(token * headDim, (token + 1) * headDim), head),
+    ));
+  return (q, keys, head) => [
+    ...scoreReference(
+      Uint32Array.of(encode(q, head)),
+      codes[head].subarray(0, keys.length),
+      1,
+    ),
+  ];
+}
