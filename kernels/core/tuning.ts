@@ -85,11 +85,16 @@ export function tunedProblem(p: Problem): TunedProblem {
 export async function tuningChecksum(variant: Variant, p: Problem): Promise<string> {
   // Whose device it is must not matter, so it is always the same one.
   const { dispatches } = variant.plan(p, variant.defaults(p, LARGE_LIMITS));
-  const sources = [...new Set(dispatches.map(({ kernel }) => kernel.source))];
+  const sources = [...new Set(dispatches.map(({ kernel }) => codeOf(kernel.source)))];
   const text = JSON.stringify([sources, Object.entries(variant.tunables).sort()]);
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   // toHex() is younger than WebGPU.
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** A WGSL text without comments and white space: a change of words makes no entry stale. */
+function codeOf(source: string): string {
+  return source.replace(/\/\/.*$/gm, "").replace(/\s+/g, "");
 }
 
 /**

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import type { HandOver } from "./variant.ts";
+import type { HandOver, Variant } from "./variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { DEFAULT_LIMITS as LIMITS, LARGE_LIMITS } from "./device_limits.ts";
 import type { Problem } from "./problem.ts";
@@ -62,6 +62,23 @@ Deno.test("a changed kernel makes an entry stale, what the device refuses is pas
   assertEquals(await found({ params: { ...defaults, WORKGROUP: 77 } }), null);
   assertEquals(await found({ params: { SPLITS: 8 } }), null);
   assertEquals(await found({ params: { ...defaults, UNKNOWN: 8 } }), null);
+});
+
+Deno.test("tuningChecksum() differs with the code, not with comments and white space", async () => {
+  const changed = (source: (text: string) => string): Variant => ({
+    ...split,
+    plan: (p, params) => {
+      const plan = split.plan(p, params);
+      const dispatches = plan.dispatches.map((each) => (
+        { ...each, kernel: { ...each.kernel, source: source(each.kernel.source) } }
+      ));
+      return { ...plan, dispatches };
+    },
+  });
+  const reworded = changed((text) => `// Other words.\n${text.replaceAll("  ", "    ")}`);
+  assertEquals(await tuningChecksum(reworded, p), entry.checksum);
+  const other = changed((text) => text.replace(" + ", " - "));
+  assertNotEquals(await tuningChecksum(other, p), entry.checksum);
 });
 
 Deno.test("a checksum differs with the sources and with the candidates", async () => {
