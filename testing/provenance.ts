@@ -1,13 +1,9 @@
 /** Test support: whether the commit that results name can be found in the history. */
 
-import { isSource, shortDigest, SOURCES } from "../bench/edge/revision.ts";
-
 /** What git knows of a checkout's history. */
 export interface History {
   /** Whether HEAD is the commit or a descendant of it. */
   has(commit: string): boolean;
-  /** The revision that a run of `commit`'s sources names where HEAD is `base` (see revision.ts). */
-  revisionOver(base: string, commit: string): string;
 }
 
 /** What is wrong with what results name as their commit, in half a sentence; null for nothing. */
@@ -34,26 +30,7 @@ export function historyOf(root: string): History | string {
   } catch {
     return "git cannot be run";
   }
-  const output = (...args: string[]) => git(...args).stdout;
   return {
     has: (commit) => git("merge-base", "--is-ancestor", commit, "HEAD").success,
-    revisionOver(base, commit) {
-      const diff = output(
-        "diff",
-        "--name-only",
-        "-z",
-        "--no-renames",
-        base,
-        commit,
-        "--",
-        ...SOURCES,
-      );
-      const paths = new TextDecoder().decode(diff).split("\0").filter(isSource).sort();
-      const files = paths.map((path) => {
-        const { success, stdout } = git("show", `${commit}:${path}`);
-        return [path, success ? stdout : null] as const;
-      });
-      return `${base}+${shortDigest(files)}`;
-    },
   };
 }

@@ -7,7 +7,7 @@ import type { PairRecord } from "./formats.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
-const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-27.csv`;
+const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-28.csv`;
 const PEERS = STORED.replace(".csv", "-peers.csv");
 
 const compare = (...args: string[]) => runProgram(MAIN, ...args);

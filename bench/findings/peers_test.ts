@@ -4,7 +4,7 @@ import { readPeers } from "../edge/files/read_files.ts";
 import { UsageError } from "../base/usage_error.ts";
 
 const HEADER = "peer,batch,q_heads,kv_heads,head_dim,kv_len,us_median,gbytes_per_s";
-const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-27-peers.csv`;
+const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-28-peers.csv`;
 
 Deno.test("the stored peers are read", () => {
   const peers = readPeers([STORED]);

@@ -6,7 +6,7 @@ import { readResults } from "../edge/files/read_files.ts";
 import type { ResultRow } from "../results/row.ts";
 import { inTurns, makeFailedRow, makeRow } from "../../testing/row.ts";
 
-const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-27`;
+const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-28`;
 const SIZES = { batch: 1, qHeads: 32, kvHeads: 8, headDim: 128, kvLen: 8192 };
 
 const peer = (peer: string, medianUs: number, sizes: Partial<PeerTime> = {}): PeerTime => ({

@@ -34,7 +34,7 @@ const TUNED = (kernel: string, LANES: number, us: number | null, phase = "final"
 const TUNING = TUNED("dense/split", 8, 20) + TUNED("dense/split", 4, 12.5) +
   TUNED("dense/split", 16, null, "explore");
 
-const PEERS = `${RESULTS}/h100-2026-11-27-peers.csv`;
+const PEERS = `${RESULTS}/h100-2026-11-28-peers.csv`;
 const LAVAPIPE = `${RESULTS}/lavapipe-2026-11-25.csv`;
 
 const run = (...args: string[]) => runProgram(MAIN, ...args);
@@ -42,7 +42,7 @@ const run = (...args: string[]) => runProgram(MAIN, ...args);
 Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
   inFolder(async (folder) => {
     const at = (name: string) => `${folder}/${name}`;
-    const h100 = `${RESULTS}/h100-2026-11-27.csv`;
+    const h100 = `${RESULTS}/h100-2026-11-28.csv`;
     await Deno.writeTextFile(at("empty"), "");
     await Deno.writeTextFile(at("rowless"), `${COLUMNS.join()}\r\n`);
     await Deno.writeTextFile(at("foreign"), "name,height\r\nTom,3\r\n");
@@ -140,7 +140,7 @@ Deno.test("a tuner's log, cut short by a kill, makes heat maps in the page and a
 
 Deno.test("the stored figures are those that the report writes", () =>
   inFolder(async (folder) => {
-    const h100 = `${RESULTS}/h100-2026-11-27`;
+    const h100 = `${RESULTS}/h100-2026-11-28`;
     const args = ["--peers", `${h100}-peers.csv`, "--svg", folder, "--out", `${folder}/out.html`];
     const { code, err } = await run(`${h100}.csv`, ...args);
     assertEquals([code, err], [0, ""]);

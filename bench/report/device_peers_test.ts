@@ -5,7 +5,7 @@ import { readDevicePeers } from "./device_peers.ts";
 import { sectionsOf } from "../page/figures/figures.ts";
 
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
-const RUNS = { h100: "h100-2026-11-27", h200: "h200-2026-11-24" } as const;
+const RUNS = { h100: "h100-2026-11-28", h200: "h200-2026-11-24" } as const;
 const CARDS = ["h100", "h200"] as const;
 const peersOf = (card: keyof typeof RUNS) => `${RESULTS}/${RUNS[card]}-peers.csv`;
 const ADAPTERS = ["NVIDIA H100 80GB HBM3", "NVIDIA H200"];

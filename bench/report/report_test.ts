@@ -14,7 +14,7 @@ import { type Section, sectionsOf } from "../page/figures/figures.ts";
 import { pageHtml } from "../page/page.ts";
 
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
-const H100 = `${RESULTS}/h100-2026-11-27`;
+const H100 = `${RESULTS}/h100-2026-11-28`;
 const FACTS = { command: "deno task report", written: "2026-01-02T03:04:05.678Z" };
 
 function h100(): Section {

@@ -25,7 +25,7 @@ function tableOf({ tables }: Section, id: string) {
 
 function stored(): Section[] {
   const read = (name: string) => readResults(`${RESULTS}/${name}.csv`).rows;
-  const [h100, h200] = ["h100-2026-11-27", "h200-2026-11-24"];
+  const [h100, h200] = ["h100-2026-11-28", "h200-2026-11-24"];
   const peers = (name: string) => readPeers([`${RESULTS}/${name}-peers.csv`]);
   return sectionsOf({
     rows: ["lavapipe-2026-11-25", h100, h200].flatMap(read),
