@@ -28,7 +28,7 @@ Deno.test("each card's sparse step is set against the peers of that card", () =>
   });
   // From the peers' files.
   assertEquals(claims, [
-    ["NVIDIA H100 80GB HBM3, vulkan", "torch_cudnn", 180.7],
+    ["NVIDIA H100 80GB HBM3, vulkan", "torch_cudnn", 180.8],
     ["NVIDIA H200, vulkan", "torch_cudnn", 128.5],
   ]);
 });
