@@ -2,7 +2,8 @@
  * Checks the checks: plants one wrong sign in each kernel in turn and demands that the tests of
  * every variant that runs it fail, and that the main job lists each of them as FAILED, leaves its
  * times empty and exits 1. Works on a copy of the tree. Arguments name the kernels to break instead
- * of all (`deno task mutate merge/merge`); exits 1 if any was missed.
+ * of all (`deno task mutate merge/merge`); exits 1 if any was missed. With `--random N` it tries N
+ * random changes of each kernel on its tests instead, and exits 1 if fewer than 95% are noticed.
  *
  * Probes are left out: they time the device and nobody reads their results, so there is no wrong
  * one. (`probe/fill` only makes inputs, and any input will do.) The checks of the device have
@@ -10,27 +11,16 @@
  * @module
  */
 import { parse } from "@std/csv";
-import { casesOf } from "../bench/cases/cases.ts";
-import { eligible } from "../bench/measure/session.ts";
 import { exitHelp } from "../bench/edge/exit_codes.ts";
 import { helpOrVersion } from "../bench/edge/help_or_version.ts";
+import { list, wholeNumber } from "../bench/flags/flag_values.ts";
 import { matching } from "../bench/cases/kernel_globs.ts";
-import { parseOptions } from "../bench/flags/options.ts";
 import { readFlags } from "../bench/flags/read_flags.ts";
 import { runCommand } from "../bench/edge/run_command.ts";
 import { UsageError } from "../bench/base/usage_error.ts";
-import { openTestDevice } from "../testing/testing.ts";
-import { VARIANTS } from "../kernels/core/registry.ts";
+import { kernelUsers, problemOf } from "./kernel_users.ts";
 import { MUTANTS, plant } from "./mutants.ts";
-
-/** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
-const PROBLEM = ["--shape", "4x1x64", "--kv", "5000", "--max-time", "0.2"];
-
-/** That of a prompt's attention, which a software adapter would be at for minutes. */
-const PROMPT_PROBLEM = PROBLEM.with(3, "700");
-
-/** That of a code which the group shares: some variants take no other. */
-const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
+import { mutateAtRandom } from "./mutation/random.ts";
 
 /** A kernel that spins where a sign is wrong must not stop the rest. */
 const MOST_MS = 180_000;
@@ -78,12 +68,6 @@ async function deno(cwd: string, ...args: string[]) {
   }).output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   return { code, out, err };
-}
-
-/** The problem that shows what variants of one kind do. */
-function problemOf(variants: readonly string[]): readonly string[] {
-  if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
-  return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }
 
 /** Kernels that run only where no workgroup may join what others left. */
@@ -154,25 +138,6 @@ function copyTree(from: string, to: string): void {
   }
 }
 
-/** The variants that run each kernel on this device. */
-async function variantsByKernel(): Promise<Map<string, string[]>> {
-  const { device, features, limits } = await openTestDevice();
-  device.destroy();
-  const users = new Map<string, string[]>();
-  for (const variant of VARIANTS) {
-    const { problem } = casesOf(parseOptions(problemOf([variant.name])))[0];
-    if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
-    const names = (["barrier", "dispatch"] as const).flatMap((handOver) => {
-      const params = variant.defaults(problem, { ...limits, handOver });
-      return variant.plan(problem, params).dispatches.map(({ kernel }) => kernel.name);
-    });
-    for (const name of new Set(names)) {
-      users.set(name, [...users.get(name) ?? [], variant.name]);
-    }
-  }
-  return users;
-}
-
 /** Plants the kernel's mutant, looks who notices, and takes it out again; says what was missed. */
 async function tryMutant(copy: string, kernel: string, users: readonly string[]) {
   const mutant = MUTANTS.find((mutant) => mutant.kernel === kernel);
@@ -196,32 +161,63 @@ async function tryMutant(copy: string, kernel: string, users: readonly string[])
 }
 
 const HELP = `\
-Checks the checks: plants a wrong sign in each kernel in turn, which tests and bench must catch.
+Checks the checks: plants wrong signs in kernels, which tests must catch.
 
-Usage: deno task mutate [KERNEL...]
+Usage: deno task mutate [KERNEL...] [flags]
 
-  KERNEL      break these kernels alone: globs such as merge/merge, 'dense/*' or dense
-  --version   print the version, commit and runtime
-  --help      print this text
+  KERNEL           mutate these kernels alone: globs such as merge/merge, 'dense/*' or dense
+  --kernels GLOBS  the same, as a comma list
+  --random N       try N random changes of each kernel on its tests, in place of the chosen one
+                   that tests and bench must catch; at least 95% must fail a test
+  --seed S         which random changes (default 1)
+  --version        print the version, commit and runtime
+  --help           print this text
 
-Works on a copy of the tree, for minutes per kernel on a CPU.
+Without --random, works on a copy of the tree, for minutes per kernel on a CPU. Random changes that
+survive are listed; tools/equivalent_mutants.json holds those that change nothing, with the reason.
 
-${exitHelp("all caught", "some were missed")}`;
+${exitHelp("all caught, or with --random 95%", "too many were missed")}`;
+
+/** What a command line asks for. */
+export interface MutateOptions {
+  readonly kernels: readonly string[];
+  /** Random mutants per kernel; null for the chosen one. */
+  readonly random: number | null;
+  readonly seed: number;
+}
 
 /**
- * The kernels to break: those that the command line names, or all.
+ * Reads a command line.
  *
  * @throws {UsageError} one sentence, for a flag or a glob that fits no kernel.
  */
-export function chooseKernels(args: readonly string[]): string[] {
+export function readMutateOptions(args: readonly string[]): MutateOptions {
+  const { words, texts } = readFlags(args, [], ["kernels", "random", "seed"], { words: true });
+  const number = (name: string, least: number, most: number) => {
+    const text = texts.get(name);
+    return text === undefined ? null : wholeNumber(name, text, least, most);
+  };
+  const random = number("random", 1, 1000);
+  const seed = number("seed", 0, 0xffffffff);
+  if (random === null && seed !== null) throw new UsageError("--seed needs --random.");
+  const globs = texts.get("kernels");
+  const named = globs === undefined ? [] : list("kernels", globs);
+  return { kernels: chooseKernels([...words, ...named]), random, seed: seed ?? 1 };
+}
+
+/**
+ * The kernels that names or globs fit; all for none.
+ *
+ * @throws {UsageError} one sentence, for one that fits no kernel.
+ */
+export function chooseKernels(globs: readonly string[]): string[] {
   const known = kernelFiles().map((name) => ({ name }));
-  const { words } = readFlags(args, [], [], { words: true });
-  for (const word of words) {
-    if (matching(known, [word]).length > 0) continue;
+  for (const glob of globs) {
+    if (matching(known, [glob]).length > 0) continue;
     const names = known.map(({ name }) => name).join(", ");
-    throw new UsageError(`No kernel is called ${word}; the kernels are ${names}.`);
+    throw new UsageError(`No kernel is called ${glob}; the kernels are ${names}.`);
   }
-  return (words.length > 0 ? matching(known, words) : known).map(({ name }) => name);
+  return (globs.length > 0 ? matching(known, globs) : known).map(({ name }) => name);
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -230,8 +226,14 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(answer);
     return 0;
   }
-  const kernels = chooseKernels(args);
-  const users = await variantsByKernel();
+  const { kernels, random, seed } = readMutateOptions(args);
+  return random === null ? await plantChosen(kernels) : await mutateAtRandom(kernels, random, seed);
+}
+
+/** Plants the chosen mutant of each kernel, one after another; returns the exit code. */
+async function plantChosen(kernels: readonly string[]): Promise<number> {
+  const known = await kernelUsers();
+  const users = new Map(Array.from(known, ([name, { variants }]) => [name, variants]));
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
   try {
