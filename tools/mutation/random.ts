@@ -1,10 +1,10 @@
 /** Random mutants of many kernels: tries them, tells what survives, and says what they come to. */
 import { EXIT } from "../../bench/edge/exit_codes.ts";
 import { createProgress } from "../../bench/edge/progress.ts";
+import { isEquivalent } from "./equivalents.ts";
 import type { Verdict } from "./messages.ts";
 import {
   countsOf,
-  isEquivalent,
   type KernelScore,
   LEAST_SCORE,
   scoreTable,

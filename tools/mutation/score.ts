@@ -1,20 +1,8 @@
 /** What the verdicts on mutants come to. */
 import { alignColumns } from "../../bench/tables/text_table.ts";
-import equivalents from "../equivalent_mutants.json" with { type: "json" };
 import type { RandomMutant } from "./draw.ts";
+import { EQUIVALENTS, isEquivalent } from "./equivalents.ts";
 import type { Verdict } from "./messages.ts";
-
-/** A survivor that somebody looked at. It is known by its text, since lines move. */
-export interface EquivalentMutant {
-  readonly kernel: string;
-  readonly before: string;
-  readonly after: string;
-  /** One sentence: why no test could tell, or why nothing is lost. */
-  readonly why: string;
-}
-
-/** Those that are known. */
-export const EQUIVALENTS: readonly EquivalentMutant[] = equivalents;
 
 /** The share of mutants that must be killed. */
 export const LEAST_SCORE = 0.95;
@@ -24,14 +12,6 @@ export interface KernelScore {
   readonly kernel: string;
   readonly verdicts: readonly Verdict[];
   readonly seconds: number;
-}
-
-/** Whether a mutant is known to be equivalent. */
-export function isEquivalent(
-  { kernel, before, after }: RandomMutant,
-  known: readonly EquivalentMutant[] = EQUIVALENTS,
-): boolean {
-  return known.some((one) => one.kernel === kernel && one.before === before && one.after === after);
 }
 
 /** Counts of some verdicts. */

@@ -1,7 +1,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { kernelFiles } from "../mutate.ts";
 import type { KilledBy, Verdict } from "./messages.ts";
-import { countsOf, EQUIVALENTS, scoreTable, survivorLines, wrongEquivalents } from "./score.ts";
+import { EQUIVALENTS } from "./equivalents.ts";
+import { countsOf, scoreTable, survivorLines, wrongEquivalents } from "./score.ts";
 
 const KNOWN = [{ kernel: "a/b", before: "x + 0u", after: "x - 0u", why: "Nothing is added." }];
 

@@ -12,7 +12,7 @@ const MOST_TIMES = 10;
 const MOST_SECONDS_UNCHANGED = 600;
 
 /** Tests over many problems, which take far longer than the others. */
-const LONG = /grid|property/;
+const isLong = ({ name }: RegisteredTest) => /grid|property/.test(name);
 
 /** Why a test failed: a text that some plan cannot compile says nothing about the tests. */
 export type FailureKind = KilledBy | "compile";
@@ -45,10 +45,11 @@ export class TestBench {
    * Runs the tests, the most promising first, until one fails; null if none does. Before a test
    * meets its first mutant, it meets the kernel as it stands.
    *
+   * @param amount All tests, or those over few problems alone.
    * @throws {Error} if a test fails without a mutant.
    */
-  async firstFailure(source: string): Promise<Failure | null> {
-    let left = this.#tests;
+  async firstFailure(source: string, amount: "all" | "short" = "all"): Promise<Failure | null> {
+    let left = amount === "all" ? this.#tests : this.#tests.filter((test) => !isLong(test));
     while (left.length > 0) {
       const test = mostPromising(left);
       left = left.filter((other) => other !== test);
@@ -78,7 +79,7 @@ export class TestBench {
 
 /** The test that kills the most in a second; of those that never ran, a short one. */
 function mostPromising(tests: readonly RatedTest[]): RatedTest {
-  const seconds = (test: RatedTest) => test.seconds ?? (LONG.test(test.name) ? 10 : 1);
+  const seconds = (test: RatedTest) => test.seconds ?? (isLong(test) ? 10 : 1);
   const rating = (test: RatedTest) =>
     (test.kills + 1) / (test.runs + 2) / Math.max(0.05, seconds(test));
   return tests.reduce((best, test) => rating(test) > rating(best) ? test : best);

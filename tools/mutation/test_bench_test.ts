@@ -58,6 +58,14 @@ Deno.test("TestBench runs a test that never reads the kernel once, and the likel
   assertEquals(ran, ["strict false"]);
 });
 
+Deno.test("TestBench leaves the long tests out where it should", async () => {
+  const own = fakeKernel();
+  const fn = () => assertEquals(own.source, "right");
+  const bench = new TestBench(new ReplaceableKernel([own]), [{ name: "on a grid", fn }]);
+  assertEquals(await bench.firstFailure("wrong", "short"), null);
+  assertEquals(await bench.firstFailure("wrong"), { kind: "result", test: "on a grid" });
+});
+
 Deno.test("TestBench blames no mutant for a test that fails without one", async () => {
   const fn = () => Promise.reject(new Error("broken"));
   const bench = new TestBench(new ReplaceableKernel([fakeKernel()]), [{ name: "a test", fn }]);

@@ -7,18 +7,18 @@ import type { Failure } from "./test_bench.ts";
  * Tries mutants in the order in which they were drawn. One that does not compile makes room for the
  * next. Ends early after a mutant that may have left the device lost, or busy for ever.
  *
- * @param judge Why a text of the kernel fails; null if it passes all tests.
+ * @param judge Why a mutant fails; null if it passes all tests.
  */
 export async function* trials(
   drawn: readonly DrawnMutant[],
   { from, count }: Pick<Job, "from" | "count">,
-  judge: (source: string) => Promise<Failure | null>,
+  judge: (mutant: DrawnMutant) => Promise<Failure | null>,
 ): AsyncGenerator<Message> {
   let tried = 0;
   for (let at = from; at < drawn.length && tried < count; at++) {
-    const { source, ...mutant } = drawn[at];
+    const { source: _, ...mutant } = drawn[at];
     yield { type: "try", at, mutant };
-    const failure = await judge(source);
+    const failure = await judge(drawn[at]);
     if (failure?.kind === "compile") {
       yield { type: "redraw", at };
       continue;

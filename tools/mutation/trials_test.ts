@@ -11,7 +11,7 @@ const DRAWN = ["compile", "result", "none", "compile", "time", "result"].map((so
   source,
 }));
 
-const judge = (source: string) =>
+const judge = ({ source }: { source: string }) =>
   Promise.resolve(source === "none" ? null : { kind: source, test: "a test" } as Failure);
 
 async function run(from: number, count: number): Promise<string[]> {

@@ -8,10 +8,11 @@ import { dialectOf } from "../../kernels/core/wgsl_compiler.ts";
 import type { Dispatch } from "../../kernels/core/variant.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { kernelUsers } from "../kernel_users.ts";
-import { drawMutants } from "./draw.ts";
+import { drawMutants, type DrawnMutant } from "./draw.ts";
+import { isEquivalent } from "./equivalents.ts";
 import { registeredTests, ReplaceableKernel, testsOf } from "./kernel_tests.ts";
 import type { Job, Message } from "./messages.ts";
-import { TestBench } from "./test_bench.ts";
+import { type Failure, TestBench } from "./test_bench.ts";
 import { trials } from "./trials.ts";
 
 const BEAT_MS = 2000;
@@ -53,20 +54,23 @@ async function work({ kernel: name, seed, count, from }: Job): Promise<void> {
   const users = (await kernelUsers()).get(name);
   if (!users) throw new Error(`no variant runs ${name} on this device`);
   const { variants, dispatches } = users;
-  // The tests of the kernel's own stage come before those of whole steps.
-  const stages = new Set([name, ...variants].map((each) => each.split("/")[0]));
+  // A kernel of a stage has tests of its own, which should not leave its faults to whole steps.
+  const stageVariants = variants.filter((variant) => !variant.startsWith("pipeline/"));
+  const own = stageVariants.length > 0 ? stageVariants : variants;
+  const stages = new Set(own.map((variant) => variant.split("/")[0]));
   const files = Array.from(
     stages,
     (stage) => new URL(`../../kernels/${stage}/${stage}_test.ts`, import.meta.url),
   );
-  const tests = testsOf(variants, await registeredTests(files));
+  const tests = testsOf(own, await registeredTests(files));
   const kernel = new ReplaceableKernel([...new Set(dispatches.map(({ kernel }) => kernel))]);
   const bench = new TestBench(kernel, tests);
   const { device } = await openTestDevice();
-  const judge = async (source: string) =>
-    await compiles(device, dispatches, source)
-      ? await bench.firstFailure(source)
-      : { kind: "compile" as const, test: "" };
+  const judge = async (mutant: DrawnMutant): Promise<Failure | null> => {
+    if (!await compiles(device, dispatches, mutant.source)) return { kind: "compile", test: "" };
+    // Where something is known to survive, the short tests show most of what is wrong about that.
+    return await bench.firstFailure(mutant.source, isEquivalent(mutant) ? "short" : "all");
+  };
   const drawn = drawMutants(name, kernel.original, seed);
   for await (const message of trials(drawn, { from, count }, judge)) say(message);
 }
