@@ -45,7 +45,7 @@ export function canRun({ features }: TestDevice, variant: Variant): boolean {
 }
 
 /** Byte of poisoned memory: as f32 it is NaN, as an index or a count far too large. */
-const POISON = 0xff;
+export const POISON = 0xff;
 
 /**
  * Runs a variant once over `inputs`; all other buffers start as poison.

@@ -29,7 +29,10 @@ export function variantsOf(stage: Stage): Variant[] {
   return VARIANTS.filter((variant) => variant.stage === stage);
 }
 
-/** Asserts that a variant computes what the reference does. */
+/**
+ * Asserts that a variant computes what the reference does, and leaves its buffers as the next step
+ * wants them.
+ */
 export async function assertCorrect(
   testDevice: TestDevice,
   variant: Variant,
@@ -47,6 +50,14 @@ export async function assertCorrect(
   assert(ok, `relative error ${relL2}, worst ${JSON.stringify(worst)}\n${where}`);
   if (variant.stage === "encode_append" || variant.stage === "pipeline") {
     assertOldCodes(test, inputs, await read("codes", 0, inputs.codes.byteLength), where);
+  }
+  for (const [name, { zeros }] of Object.entries(variant.plan(test.p, params).buffers)) {
+    if (zeros === undefined) continue;
+    const left = await read(name, zeros.offset, zeros.bytes);
+    assert(
+      left.every((byte) => byte === 0),
+      `${name} is not left at zero for the next step\n${where}`,
+    );
   }
 }
 

@@ -54,9 +54,9 @@ async function work({ kernel: name, seed, count, from }: Job): Promise<void> {
   const users = (await kernelUsers()).get(name);
   if (!users) throw new Error(`no variant runs ${name} on this device`);
   const { variants, dispatches } = users;
-  // A kernel of a stage has tests of its own, which should not leave its faults to whole steps.
-  const stageVariants = variants.filter((variant) => !variant.startsWith("pipeline/"));
-  const own = stageVariants.length > 0 ? stageVariants : variants;
+  // A variant of the kernel's own folder has tests enough: whole steps should find nothing more.
+  const ofFolder = variants.filter((variant) => variant.split("/")[0] === name.split("/")[0]);
+  const own = ofFolder.length > 0 ? ofFolder : variants;
   const stages = new Set(own.map((variant) => variant.split("/")[0]));
   const files = Array.from(
     stages,
