@@ -199,4 +199,23 @@ export function testStage(
   });
 }
 
+/** Registers a test of a variant with some parameters that its defaults do not have. */
+export function testSetting(
+  testDevice: TestDevice,
+  variant: Variant,
+  name: string,
+  test: TestCase,
+  own: Params,
+): void {
+  Deno.test({
+    name: `${variant.name}: ${name}`,
+    ignore: !canRun(testDevice, variant),
+    async fn() {
+      const params = { ...variant.defaults(test.p, testDevice.limits), ...own };
+      assertEquals(variant.refuses(test.p, params, testDevice.limits), undefined);
+      await assertCorrect(testDevice, variant, test, params);
+    },
+  });
+}
+
 export { openTestDevice };

@@ -1,9 +1,10 @@
-import { assertEquals } from "@std/assert";
 import { testCase } from "../../testing/testing_grid.ts";
-import { canRun } from "../../testing/testing.ts";
-import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
+import { denseGptFast } from "./gpt_fast.ts";
+import { denseSplit } from "./split.ts";
 import { denseSplitSubgroup } from "./split_subgroup.ts";
+import { denseTokenPool } from "./token_pool.ts";
 
 const small = testCase({ heads: [8, 2], lengths: [37, 90], kind: "rising-logits" });
 
@@ -26,19 +27,20 @@ testStage("dense", testDevice, small, {
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
 });
 
-/** Tests the subgroup kernel with some parameters of its own on groups of seven query heads. */
-function testSubgroup(name: string, own: Readonly<Record<string, number>>): void {
-  Deno.test({
-    name: `${denseSplitSubgroup.name}: ${name}`,
-    ignore: !canRun(testDevice, denseSplitSubgroup),
-    async fn() {
-      const test = testCase({ heads: [14, 2], headDim: 256, lengths: [150, 31] });
-      const params = { ...denseSplitSubgroup.defaults(test.p, testDevice.limits), ...own };
-      assertEquals(denseSplitSubgroup.refuses(test.p, params, testDevice.limits), undefined);
-      await assertCorrect(testDevice, denseSplitSubgroup, test, params);
-    },
-  });
-}
+const sevens = testCase({ heads: [14, 2], headDim: 256, lengths: [150, 31] });
+testSetting(testDevice, denseSplitSubgroup, "a dispatch joins groups of several lists", sevens, {
+  HAND_OVER: HAND_OVER_CODE.dispatch,
+});
+testSetting(testDevice, denseSplitSubgroup, "heads that are joined in several turns", sevens, {
+  WORKGROUP: 64,
+  JOINED: 2,
+});
 
-testSubgroup("a dispatch joins groups of several lists", { HAND_OVER: HAND_OVER_CODE.dispatch });
-testSubgroup("heads that are joined in several turns", { WORKGROUP: 64, JOINED: 2 });
+const pairs = testCase({ heads: [4, 2], lengths: [257, 150] });
+for (const variant of [denseSplit, denseSplitSubgroup, denseTokenPool]) {
+  const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };
+  testSetting(testDevice, variant, "a split walks over several tiles", pairs, few);
+  const narrow = { WORKGROUP: 64, LANES: 2 };
+  testSetting(testDevice, variant, "two lanes share a row", pairs, narrow);
+}
+testSetting(testDevice, denseGptFast, "a single split", pairs, { SPLITS: 1 });

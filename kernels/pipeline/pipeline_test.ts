@@ -1,3 +1,4 @@
+import { assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
 import { canRun } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
@@ -32,6 +33,18 @@ testStage("pipeline", testDevice, small, {
     lengths: [9001],
     capacity: 9008,
     codeKind: "all-equal",
+  }),
+  "codes of two words that decide": testCase({
+    heads: [4, 1],
+    bits: 64,
+    lengths: [1543, 700],
+    codeKind: "random",
+  }),
+  "codes of four words that decide": testCase({
+    heads: [2, 1],
+    bits: 128,
+    lengths: [1543],
+    codeKind: "random",
   }),
   "a shared code: nothing selected": testCase({
     ...shared,
@@ -77,5 +90,19 @@ Deno.test({
       const own = { "score.WORKGROUP": 256, "score.SPLITS": SPLITS, "score.ROUNDS": ROUNDS };
       await assertCorrect(testDevice, sparseTwo, test, { ...defaults, ...own });
     }
+  },
+});
+
+const wide = { "score.WORKGROUP": 1024, "score.ROWS": 8 };
+const narrowing = testCase({ heads: [2, 1], headDim: 128, hidden: 64, lengths: [300] });
+Deno.test({
+  name: "pipeline/sparse_two: threads that leave no row of a layer to some slices",
+  ignore: !canRun(testDevice, sparseTwo) ||
+    testDevice.limits.maxComputeInvocationsPerWorkgroup < 1024 ||
+    testDevice.limits.subgroupMinSize! < 8,
+  async fn() {
+    const params = { ...sparseTwo.defaults(narrowing.p, testDevice.limits), ...wide };
+    assertEquals(sparseTwo.refuses(narrowing.p, params, testDevice.limits), undefined);
+    await assertCorrect(testDevice, sparseTwo, narrowing, params);
   },
 });

@@ -8,8 +8,8 @@
  * - `enable` lines and attributes (`@group`, `@binding`, `@workgroup_size`, `@builtin`), which are
  *   the contract with the host: a change there does not compile or does not bind;
  * - what stands between `<` and `>` of a type, which holds address spaces and sizes of arrays;
- * - changes of a constant that is nothing but the size of an array, where they make it larger: that
- *   costs memory and changes no result;
+ * - changes of a constant that is nothing but the size of an array, unless they make it smaller: more
+ *   room costs memory and changes no result;
  * - the form of a loop that is written out (its start and its comparison), which the suite's own
  *   preprocessor reads: its bound is changed instead;
  * - `&` of an address, and numbers with a decimal point, which have no next one.
@@ -176,15 +176,17 @@ function neighbours(text: string): string[] {
     .map((near) => (prefix ? `0x${near.toString(16)}` : `${near}`) + suffix);
 }
 
-/** Tells whether a changed text does nothing but make an array larger. */
+/** Tells whether a changed text does nothing but leave room in an array. */
 function growthOf(source: string): (mutated: string) => boolean {
-  const before = constantsOf(constantDeclarations(source));
   const sizes = sizeConstants(source);
+  const before = constantDeclarations(source);
+  const valuesBefore = constantsOf(before);
   return (mutated) => {
-    const after = constantsOf(constantDeclarations(mutated));
-    const changed = [...before.keys()].filter((name) => after.get(name) !== before.get(name));
-    return changed.length > 0 &&
-      changed.every((name) => sizes.has(name) && after.get(name)! > before.get(name)!);
+    const after = constantDeclarations(mutated);
+    const changed = before.findIndex(([, text], at) => text !== after[at]?.[1]);
+    if (changed < 0 || !sizes.has(before[changed][0])) return false;
+    const [name] = before[changed];
+    return constantsOf(after).get(name)! >= valuesBefore.get(name)!;
   };
 }
 

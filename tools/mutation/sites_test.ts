@@ -54,7 +54,7 @@ for (const line of UNCHANGED) {
   Deno.test(`mutationSites() leaves "${line}" alone`, () => assertEquals(changesOf(line), []));
 }
 
-Deno.test("mutationSites() leaves out what makes an array larger and nothing else", () => {
+Deno.test("mutationSites() leaves out what makes no array smaller, where a constant is its size alone", () => {
   const arrays = "var<workgroup> sums: array<f32, SIZE>;";
   const size = "const HALF = 2u;\nconst SIZE = HALF + 1u;";
   const smaller = ["2u > 1u", "+ > -", "1u > 0u"];
