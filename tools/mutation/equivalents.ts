@@ -21,3 +21,13 @@ export function isEquivalent(
 ): boolean {
   return known.some((one) => one.kernel === kernel && one.before === before && one.after === after);
 }
+
+/** The known ones of a kernel whose line is gone from its text: nobody needs them any more. */
+export function staleEquivalents(
+  kernel: string,
+  source: string,
+  known: readonly EquivalentMutant[] = EQUIVALENTS,
+): EquivalentMutant[] {
+  const lines = new Set(source.split("\n").map((line) => line.trim()));
+  return known.filter((one) => one.kernel === kernel && !lines.has(one.before));
+}

@@ -1,7 +1,7 @@
 /** Random mutants of many kernels: tries them, tells what survives, and says what they come to. */
 import { EXIT } from "../../bench/edge/exit_codes.ts";
 import { createProgress } from "../../bench/edge/progress.ts";
-import { isEquivalent } from "./equivalents.ts";
+import { isEquivalent, staleEquivalents } from "./equivalents.ts";
 import type { Verdict } from "./messages.ts";
 import {
   countsOf,
@@ -38,6 +38,9 @@ export async function mutateAtRandom(
     scores.push({ kernel, verdicts, seconds: (performance.now() - begin) / 1000 });
   }
   progress.clear();
+  for (const { before, after } of kernels.flatMap(staleOf)) {
+    console.log(`tools/equivalent_mutants.json: the line is gone of "${after}" for "${before}"`);
+  }
   const verdicts = scores.flatMap((score) => score.verdicts);
   const { killed, survived, score } = countsOf(verdicts);
   console.log(scoreTable(scores).join("\n"));
@@ -46,6 +49,11 @@ export async function mutateAtRandom(
       `at least ${100 * LEAST_SCORE}% are asked`,
   );
   return score < LEAST_SCORE ? EXIT.failed : EXIT.ok;
+}
+
+function staleOf(kernel: string) {
+  const file = new URL(`../../kernels/${kernel}.wgsl`, import.meta.url);
+  return staleEquivalents(kernel, Deno.readTextFileSync(file));
 }
 
 function tellVerdict(verdict: Verdict): void {

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { kernelFiles } from "../mutate.ts";
 import type { KilledBy, Verdict } from "./messages.ts";
-import { EQUIVALENTS } from "./equivalents.ts";
+import { EQUIVALENTS, staleEquivalents } from "./equivalents.ts";
 import { countsOf, scoreTable, survivorLines, wrongEquivalents } from "./score.ts";
 
 const KNOWN = [{ kernel: "a/b", before: "x + 0u", after: "x - 0u", why: "Nothing is added." }];
@@ -45,6 +45,12 @@ Deno.test("survivorLines() tells file, line, before and after", () => {
 Deno.test("wrongEquivalents() finds known survivors that a test kills", () => {
   const wrong = verdict("result", "x + 0u", "x - 0u");
   assertEquals(wrongEquivalents([...VERDICTS, wrong], KNOWN), [wrong.mutant]);
+});
+
+Deno.test("staleEquivalents() finds those whose line is gone", () => {
+  assertEquals(staleEquivalents("a/b", "fn f() {\n  x + 0u\n}", KNOWN), []);
+  assertEquals(staleEquivalents("a/b", "fn f() {\n  y + 0u\n}", KNOWN), KNOWN);
+  assertEquals(staleEquivalents("a/c", "", KNOWN), []);
 });
 
 Deno.test("EQUIVALENTS are of kernels, each once and with a sentence on why", () => {
