@@ -20,8 +20,14 @@ testStage("attend", testDevice, small, {
 });
 
 const all = testCase({ heads: [4, 2], lengths: [257, 150], topK: { count: 0xffffffff } });
+const holes = testCase(
+  { heads: [8, 2], lengths: [257, 150], topK: { count: 50 }, windows: [0, 0] },
+  { poisonUnselected: true },
+);
 for (const variant of variantsOf("attend")) {
   const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };
   testSetting(testDevice, variant, "a split walks over several tiles", all, few);
+  const ragged = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 4 };
+  testSetting(testDevice, variant, "NaN around splits that end within a tile", holes, ragged);
   testSetting(testDevice, variant, "two lanes share a row", all, { WORKGROUP: 64, LANES: 2 });
 }

@@ -46,6 +46,13 @@ testStage("pipeline", testDevice, small, {
     lengths: [1543],
     codeKind: "random",
   }),
+  "the newest token has to compete": testCase({
+    heads: [4, 1],
+    lengths: [600, 333, 32],
+    topK: { sparsity: 2 },
+    windows: [0, 0],
+    codeKind: "random",
+  }),
   "a shared code: nothing selected": testCase({
     ...shared,
     heads: [4, 1],

@@ -7,7 +7,9 @@ export interface RandomMutant {
   readonly kernel: string;
   /** Number of the changed line, from 1. */
   readonly line: number;
-  /** The line without its indent. */
+  /** The line before that, empty ones skipped, without its indent: it tells equal lines apart. */
+  readonly above: string;
+  /** The changed line without its indent. */
   readonly before: string;
   readonly after: string;
 }
@@ -33,8 +35,14 @@ export function drawMutants(kernel: string, source: string, seed: number): Drawn
     const mutated = replaced(source, at, text, options[random.below(options.length)]);
     const line = source.slice(0, at).split("\n").length;
     const lineOf = (whole: string) => whole.split("\n")[line - 1].trim();
-    return { kernel, line, before: lineOf(source), after: lineOf(mutated), source: mutated };
+    const above = lineAbove(source.split("\n"), line);
+    return { kernel, line, above, before: lineOf(source), after: lineOf(mutated), source: mutated };
   });
+}
+
+/** The last line before line number `line` that is not empty, without its indent. */
+export function lineAbove(lines: readonly string[], line: number): string {
+  return lines.slice(0, line - 1).map((text) => text.trim()).findLast((text) => text !== "") ?? "";
 }
 
 /** A number of a kernel's own: the 32-bit FNV-1a hash of its name. */

@@ -22,9 +22,12 @@ Deno.test("drawMutants() changes each site once, and tells the line", () => {
   const drawn = drawMutants("a/b", SOURCE, 1);
   assertEquals(drawn.length, mutationSites(SOURCE).length);
   assertEquals(new Set(drawn.map(({ source }) => source)).size, drawn.length);
-  for (const { kernel, line, before, after, source } of drawn) {
+  for (const { kernel, line, above, before, after, source } of drawn) {
     assertEquals(kernel, "a/b");
-    assertEquals(SOURCE.split("\n")[line - 1], `  ${before}`);
+    assertEquals(SOURCE.split("\n").slice(line - 2, line).map((text) => text.trim()), [
+      above,
+      before,
+    ]);
     assertEquals(source, SOURCE.replace(before, after));
     assertNotEquals(before, after);
   }

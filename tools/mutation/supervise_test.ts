@@ -8,7 +8,7 @@ function fakeWorker(act: string) {
     const { from, count } = JSON.parse(await new Response(Deno.stdin.readable).text());
     const say = (message) => console.log(JSON.stringify(message));
     for (let at = from; at < from + count; at++) {
-      const mutant = { kernel: "a/b", line: at, before: "x", after: "y" };
+      const mutant = { kernel: "a/b", line: at, above: "", before: "x", after: "y" };
       ${act}
       say({ type: "try", at, mutant });
       if (at === 1) Deno.exit(7);

@@ -6,6 +6,7 @@ import type { Failure } from "./test_bench.ts";
 const DRAWN = ["compile", "result", "none", "compile", "time", "result"].map((source, at) => ({
   kernel: "a/b",
   line: at + 1,
+  above: "",
   before: "x",
   after: source,
   source,
