@@ -1,5 +1,6 @@
 import { testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testSetting, testStage, variantsOf } from "../../testing/testing_suite.ts";
+import { gatherMerge } from "./gather_merge.ts";
 
 const small = testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] });
 
@@ -24,10 +25,14 @@ const holes = testCase(
   { heads: [8, 2], lengths: [257, 150], topK: { count: 50 }, windows: [0, 0] },
   { poisonUnselected: true },
 );
+const ragged = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 4 };
 for (const variant of variantsOf("attend")) {
   const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };
   testSetting(testDevice, variant, "a split walks over several tiles", all, few);
-  const ragged = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 4 };
   testSetting(testDevice, variant, "NaN around splits that end within a tile", holes, ragged);
   testSetting(testDevice, variant, "two lanes share a row", all, { WORKGROUP: 64, LANES: 2 });
 }
+testSetting(testDevice, gatherMerge, "NaN around splits, rows loaded ahead", holes, {
+  ...ragged,
+  PREFETCH: 1,
+});
