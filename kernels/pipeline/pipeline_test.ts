@@ -2,7 +2,12 @@ import { assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
 import { canRun } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
-import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import {
+  assertCorrect,
+  openTestDevice,
+  testSetting,
+  testStage,
+} from "../../testing/testing_suite.ts";
 
 /** A code that a group shares, of one layer: some variants take no other, some not this one. */
 const shared = { bits: 128, sharing: "group", layers: 1 } as const;
@@ -99,6 +104,21 @@ Deno.test({
     }
   },
 });
+
+const scattered = testCase({
+  ...shared,
+  heads: [4, 1],
+  lengths: [5000, 1700],
+  capacity: 5008,
+  topK: { sparsity: 32 },
+});
+testSetting(
+  testDevice,
+  findVariant("pipeline/sparse_two_group"),
+  "a split looks for its picks in several windows",
+  scattered,
+  { "attend.WORKGROUP": 64, "attend.SPLITS": 1, "attend.TOGETHER": 1 },
+);
 
 const wide = { "score.WORKGROUP": 1024, "score.ROWS": 8 };
 const narrowing = testCase({ heads: [2, 1], headDim: 128, hidden: 64, lengths: [300] });
