@@ -29,7 +29,10 @@ export function variantsOf(stage: Stage): Variant[] {
   return VARIANTS.filter((variant) => variant.stage === stage);
 }
 
-/** Asserts that a variant computes what the reference does. */
+/**
+ * Asserts that a variant computes what the reference does, and leaves its buffers as the next step
+ * wants them.
+ */
 export async function assertCorrect(
   testDevice: TestDevice,
   variant: Variant,
@@ -47,6 +50,14 @@ export async function assertCorrect(
   assert(ok, `relative error ${relL2}, worst ${JSON.stringify(worst)}\n${where}`);
   if (variant.stage === "encode_append" || variant.stage === "pipeline") {
     assertOldCodes(test, inputs, await read("codes", 0, inputs.codes.byteLength), where);
+  }
+  for (const [name, { zeros }] of Object.entries(variant.plan(test.p, params).buffers)) {
+    if (zeros === undefined) continue;
+    const left = await read(name, zeros.offset, zeros.bytes);
+    assert(
+      left.every((byte) => byte === 0),
+      `${name} is not left at zero for the next step\n${where}`,
+    );
   }
 }
 
@@ -185,6 +196,25 @@ export function testStage(
 
   Deno.test(`${stage}: no GPU error went uncaught`, () => {
     assertEquals(testDevice.uncaptured, []);
+  });
+}
+
+/** Registers a test of a variant with some parameters that its defaults do not have. */
+export function testSetting(
+  testDevice: TestDevice,
+  variant: Variant,
+  name: string,
+  test: TestCase,
+  own: Params,
+): void {
+  Deno.test({
+    name: `${variant.name}: ${name}`,
+    ignore: !canRun(testDevice, variant),
+    async fn() {
+      const params = { ...variant.defaults(test.p, testDevice.limits), ...own };
+      assertEquals(variant.refuses(test.p, params, testDevice.limits), undefined);
+      await assertCorrect(testDevice, variant, test, params);
+    },
   });
 }
 

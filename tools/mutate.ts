@@ -2,7 +2,8 @@
  * Checks the checks: plants one wrong sign in each kernel in turn and demands that the tests of
  * every variant that runs it fail, and that the main job lists each of them as FAILED, leaves its
  * times empty and exits 1. Works on a copy of the tree. Arguments name the kernels to break instead
- * of all (`deno task mutate merge/merge`); exits 1 if any was missed.
+ * of all (`deno task mutate merge/merge`); exits 1 if any was missed. With `--random N` it tries N
+ * random changes of each kernel on its tests instead, and exits 1 if fewer than 95% are noticed.
  *
  * Probes are left out: they time the device and nobody reads their results, so there is no wrong
  * one. (`probe/fill` only makes inputs, and any input will do.) The checks of the device have
@@ -10,30 +11,19 @@
  * @module
  */
 import { parse } from "@std/csv";
-import { casesOf } from "../bench/cases/cases.ts";
-import { eligible } from "../bench/measure/session.ts";
 import { exitTerms } from "../bench/edge/exit_codes.ts";
 import { helpOrVersion } from "../bench/edge/help_or_version.ts";
-import { matching } from "../bench/cases/kernel_globs.ts";
-import { parseCaseOptions } from "../bench/flags/case_flags.ts";
+import { runCommand } from "../bench/edge/run_command.ts";
+import { terminalWidth } from "../bench/edge/terminal.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
+import { list, wholeNumber } from "../bench/flags/flag_values.ts";
+import { matching } from "../bench/cases/kernel_globs.ts";
 import { helpText } from "../bench/flags/help_text.ts";
 import { parseFlags } from "../bench/flags/parse_flags.ts";
-import { terminalWidth } from "../bench/edge/terminal.ts";
-import { runCommand } from "../bench/edge/run_command.ts";
 import { UsageError } from "../bench/base/usage_error.ts";
-import { openTestDevice } from "../testing/testing.ts";
-import { VARIANTS } from "../kernels/core/registry.ts";
+import { kernelUsers, problemOf } from "./kernel_users.ts";
 import { MUTANTS, plant } from "./mutants.ts";
-
-/** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
-const PROBLEM = ["--shape", "4x1x64", "--kv", "5000"];
-
-/** That of a prompt's attention, which a software adapter would be at for minutes. */
-const PROMPT_PROBLEM = PROBLEM.with(3, "700");
-
-/** That of a code which the group shares: some variants take no other. */
-const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
+import { mutateAtRandom } from "./mutation/random.ts";
 
 /** Times do not matter: the main job is to be done soon. */
 const BRIEFLY = ["--max-time", "0.2"];
@@ -84,12 +74,6 @@ async function deno(cwd: string, ...args: string[]) {
   }).output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
   return { code, out, err };
-}
-
-/** The problem that shows what variants of one kind do. */
-function problemOf(variants: readonly string[]): readonly string[] {
-  if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
-  return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }
 
 /** Kernels that run only where no workgroup may join what others left. */
@@ -150,37 +134,14 @@ async function runBench(
   return missed;
 }
 
-/**
- * Copies a tree without what git or a package manager keeps there.
- *
- * @param skip Name of an entry at the top that is left out, too.
- */
-function copyTree(from: string, to: string, skip?: string): void {
+/** Copies a tree without what git or a package manager keeps there, and without `skipped`. */
+function copyTree(from: string, to: string, skipped?: string): void {
   Deno.mkdirSync(to, { recursive: true });
   for (const { name, isDirectory, isFile } of Deno.readDirSync(from)) {
-    if (/^(\..*|node_modules)$/.test(name) || name === skip) continue;
+    if (/^(\..*|node_modules)$/.test(name) || name === skipped) continue;
     if (isDirectory) copyTree(`${from}/${name}`, `${to}/${name}`);
     else if (isFile) Deno.copyFileSync(`${from}/${name}`, `${to}/${name}`);
   }
-}
-
-/** The variants that run each kernel on this device. */
-async function variantsByKernel(): Promise<Map<string, string[]>> {
-  const { device, features, limits } = await openTestDevice();
-  device.destroy();
-  const users = new Map<string, string[]>();
-  for (const variant of VARIANTS) {
-    const { problem } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
-    if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
-    const names = (["barrier", "dispatch"] as const).flatMap((handOver) => {
-      const params = variant.defaults(problem, { ...limits, handOver });
-      return variant.plan(problem, params).dispatches.map(({ kernel }) => kernel.name);
-    });
-    for (const name of new Set(names)) {
-      users.set(name, [...users.get(name) ?? [], variant.name]);
-    }
-  }
-  return users;
 }
 
 /** Plants the kernel's mutant, looks who notices, and takes it out again; says what was missed. */
@@ -207,31 +168,70 @@ async function tryMutant(copy: string, kernel: string, users: readonly string[])
 
 /** `deno task mutate`. */
 export const MUTATE_COMMAND = {
-  purpose: "Checks the checks: plants a wrong sign in each kernel in turn, which tests and bench " +
-    "must catch.",
-  usage: "deno task mutate [KERNEL...]",
-  words: ["KERNEL", "break these kernels alone: globs such as merge/merge, 'dense/*' or dense"],
-  sections: { Flags: {} },
+  purpose: "Checks the checks: plants wrong signs in kernels, which tests must catch.",
+  usage: "deno task mutate [KERNEL...] [flags]",
+  words: ["KERNEL", "mutate these kernels alone: globs such as merge/merge, 'dense/*' or dense"],
+  sections: {
+    Flags: {
+      kernels: { value: "GLOB,..", read: list, help: "the same, as a comma list" },
+      random: {
+        value: "N",
+        read: wholeNumber(1, 1000),
+        help: "try N random changes of each kernel on its tests, in place of the chosen one that " +
+          "tests and bench must catch; at least 95% must fail a test",
+      },
+      seed: {
+        value: "S",
+        read: wholeNumber(0, 0xffffffff),
+        help: "which random changes",
+        defaultNote: "1",
+        needs: { random: "--random" },
+      },
+    },
+  },
   notes: [
-    "Works on a copy of the tree, for minutes per kernel on a CPU.",
-    exitTerms("all caught", "some were missed"),
+    "Without --random it works on a copy of the tree, for minutes per kernel on a CPU.",
+    "Random changes that survive are listed; tools/equivalent_mutants.json holds those that change " +
+    "nothing, with the reason.",
+    exitTerms("all caught, or with --random 95%", "too many were missed"),
   ],
 } as const satisfies Command;
 
+/** What a command line asks for. */
+export interface MutateOptions {
+  readonly kernels: readonly string[];
+  /** Random mutants per kernel; null for the chosen one. */
+  readonly random: number | null;
+  readonly seed: number;
+}
+
 /**
- * The kernels to break: those that the command line names, or all.
+ * Reads a command line.
  *
  * @throws {UsageError} one sentence, for a flag or a glob that fits no kernel.
  */
-export function chooseKernels(args: readonly string[]): string[] {
+export function readMutateOptions(args: readonly string[]): MutateOptions {
+  const { values, words } = parseFlags(MUTATE_COMMAND, args);
+  return {
+    kernels: chooseKernels([...words, ...values.kernels ?? []]),
+    random: values.random,
+    seed: values.seed ?? 1,
+  };
+}
+
+/**
+ * The kernels that names or globs fit; all for none.
+ *
+ * @throws {UsageError} one sentence, for one that fits no kernel.
+ */
+export function chooseKernels(globs: readonly string[]): string[] {
   const known = kernelFiles().map((name) => ({ name }));
-  const { words } = parseFlags(MUTATE_COMMAND, args);
-  for (const word of words) {
-    if (matching(known, [word]).length > 0) continue;
+  for (const glob of globs) {
+    if (matching(known, [glob]).length > 0) continue;
     const names = known.map(({ name }) => name).join(", ");
-    throw new UsageError(`No kernel is called ${word}; the kernels are ${names}.`);
+    throw new UsageError(`No kernel is called ${glob}; the kernels are ${names}.`);
   }
-  return (words.length > 0 ? matching(known, words) : known).map(({ name }) => name);
+  return (globs.length > 0 ? matching(known, globs) : known).map(({ name }) => name);
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -240,8 +240,14 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(answer);
     return 0;
   }
-  const kernels = chooseKernels(args);
-  const users = await variantsByKernel();
+  const { kernels, random, seed } = readMutateOptions(args);
+  return random === null ? await plantChosen(kernels) : await mutateAtRandom(kernels, random, seed);
+}
+
+/** Plants the chosen mutant of each kernel, one after another; returns the exit code. */
+async function plantChosen(kernels: readonly string[]): Promise<number> {
+  const known = await kernelUsers();
+  const users = new Map(Array.from(known, ([name, { variants }]) => [name, variants]));
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
   try {

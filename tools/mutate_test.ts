@@ -1,7 +1,14 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../bench/base/usage_error.ts";
 import { MUTANTS, plant } from "./mutants.ts";
-import { chooseKernels, failures, kernelFiles, missedByRow, missedByTests } from "./mutate.ts";
+import {
+  chooseKernels,
+  failures,
+  kernelFiles,
+  missedByRow,
+  missedByTests,
+  readMutateOptions,
+} from "./mutate.ts";
 
 Deno.test("every kernel but the probes has one mutant, which can be planted", () => {
   assertEquals(MUTANTS.map(({ kernel }) => kernel).sort(), kernelFiles().sort());
@@ -16,7 +23,21 @@ Deno.test("kernels are chosen by name, glob or folder, and what fits none is ref
   assertEquals(chooseKernels(["merge/merge", "merge"]), ["merge/join_splits", "merge/merge"]);
   assertEquals(chooseKernels(["dense"]), chooseKernels(["dense/*"]));
   assertThrows(() => chooseKernels(["merge/x"]), UsageError, "No kernel is called merge/x; the");
-  assertThrows(() => chooseKernels(["--frob"]), UsageError, "Unknown flag --frob;");
+});
+
+Deno.test("readMutateOptions() takes kernels as words or as a list, and how many random mutants", () => {
+  const read = (line: string) => readMutateOptions(line.split(" "));
+  const kernels = ["merge/join_splits", "merge/merge"];
+  assertEquals(read("merge"), { kernels, random: null, seed: 1 });
+  assertEquals(read("--kernels merge/*"), { kernels, random: null, seed: 1 });
+  assertEquals(read("--random 10 --kernels merge"), { kernels, random: 10, seed: 1 });
+  assertEquals(read("--random 10 --seed 7 merge"), { kernels, random: 10, seed: 7 });
+  const refuses = (line: string, message: string) =>
+    assertThrows(() => read(line), UsageError, message);
+  refuses("--frob", "Unknown flag --frob;");
+  refuses("--random 0", '--random takes a whole number from 1 to 1000, not "0".');
+  refuses("--seed 2", "--seed needs --random.");
+  refuses("--random 1 --kernels merge/x", "No kernel is called merge/x; the");
 });
 
 Deno.test("a mutant goes where it is meant to, or nowhere", () => {

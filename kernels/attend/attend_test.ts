@@ -1,9 +1,12 @@
 import { testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { openTestDevice, testSetting, testStage, variantsOf } from "../../testing/testing_suite.ts";
+import { gatherMerge } from "./gather_merge.ts";
 
 const small = testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] });
 
-testStage("attend", await openTestDevice(), small, {
+const testDevice = await openTestDevice();
+
+testStage("attend", testDevice, small, {
   "an empty selection": testCase({ heads: [4, 1], topK: { count: 0 }, windows: [0, 0] }),
   "NaN in rows that are not selected": testCase(
     { heads: [4, 1], topK: { count: 5 }, dtype: "f32" },
@@ -15,4 +18,21 @@ testStage("attend", await openTestDevice(), small, {
     kind: "one-huge-logit",
     topK: { count: 0xffffffff },
   }),
+});
+
+const all = testCase({ heads: [4, 2], lengths: [257, 150], topK: { count: 0xffffffff } });
+const holes = testCase(
+  { heads: [8, 2], lengths: [257, 150], topK: { count: 50 }, windows: [0, 0] },
+  { poisonUnselected: true },
+);
+const ragged = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 4 };
+for (const variant of variantsOf("attend")) {
+  const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };
+  testSetting(testDevice, variant, "a split walks over several tiles", all, few);
+  testSetting(testDevice, variant, "NaN around splits that end within a tile", holes, ragged);
+  testSetting(testDevice, variant, "two lanes share a row", all, { WORKGROUP: 64, LANES: 2 });
+}
+testSetting(testDevice, gatherMerge, "NaN around splits, rows loaded ahead", holes, {
+  ...ragged,
+  PREFETCH: 1,
 });

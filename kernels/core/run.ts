@@ -55,6 +55,9 @@ export function write(
   device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
 }
 
+/** Byte of poisoned memory: as f32 it is NaN, as an index or a count far too large. */
+export const POISON = 0xff;
+
 /**
  * Overwrites a buffer with bytes of 0xff: NaN as floats, no valid index as whole numbers. The bytes
  * that a step has to leave at zero stay as it left them.
@@ -64,7 +67,7 @@ export function poison(
   buffer: GPUBuffer,
   zeros: BufferSpec["zeros"] = { offset: 0, bytes: 0 },
 ): void {
-  const chunk = new Uint8Array(Math.min(buffer.size, 1 << 24)).fill(0xff);
+  const chunk = new Uint8Array(Math.min(buffer.size, 1 << 24)).fill(POISON);
   const zerosEnd = zeros.offset + zeros.bytes;
   for (const [begin, end] of [[0, zeros.offset], [zerosEnd, buffer.size]]) {
     for (let at = begin; at < end; at += chunk.length) {

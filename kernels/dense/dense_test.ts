@@ -1,9 +1,16 @@
 import { testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import { HAND_OVER_CODE } from "../merge/hand_over.ts";
+import { denseGptFast } from "./gpt_fast.ts";
+import { denseSplit } from "./split.ts";
+import { denseSplitSubgroup } from "./split_subgroup.ts";
+import { denseTokenPool } from "./token_pool.ts";
 
 const small = testCase({ heads: [8, 2], lengths: [37, 90], kind: "rising-logits" });
 
-testStage("dense", await openTestDevice(), small, {
+const testDevice = await openTestDevice();
+
+testStage("dense", testDevice, small, {
   "one token": testCase({ heads: [4, 1], lengths: [1] }),
   "one huge logit at a prime length": testCase({
     heads: [4, 1],
@@ -19,3 +26,21 @@ testStage("dense", await openTestDevice(), small, {
   }),
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
 });
+
+const sevens = testCase({ heads: [14, 2], headDim: 256, lengths: [150, 31] });
+testSetting(testDevice, denseSplitSubgroup, "a dispatch joins groups of several lists", sevens, {
+  HAND_OVER: HAND_OVER_CODE.dispatch,
+});
+testSetting(testDevice, denseSplitSubgroup, "heads that are joined in several turns", sevens, {
+  WORKGROUP: 64,
+  JOINED: 2,
+});
+
+const pairs = testCase({ heads: [4, 2], lengths: [257, 150] });
+for (const variant of [denseSplit, denseSplitSubgroup, denseTokenPool]) {
+  const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };
+  testSetting(testDevice, variant, "a split walks over several tiles", pairs, few);
+  const narrow = { WORKGROUP: 64, LANES: 2 };
+  testSetting(testDevice, variant, "two lanes share a row", pairs, narrow);
+}
+testSetting(testDevice, denseGptFast, "a single split", pairs, { SPLITS: 1 });

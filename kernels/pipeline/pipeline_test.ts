@@ -1,7 +1,13 @@
+import { assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
 import { canRun } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
-import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import {
+  assertCorrect,
+  openTestDevice,
+  testSetting,
+  testStage,
+} from "../../testing/testing_suite.ts";
 
 /** A code that a group shares, of one layer: some variants take no other, some not this one. */
 const shared = { bits: 128, sharing: "group", layers: 1 } as const;
@@ -32,6 +38,25 @@ testStage("pipeline", testDevice, small, {
     lengths: [9001],
     capacity: 9008,
     codeKind: "all-equal",
+  }),
+  "codes of two words that decide": testCase({
+    heads: [4, 1],
+    bits: 64,
+    lengths: [1543, 700],
+    codeKind: "random",
+  }),
+  "codes of four words that decide": testCase({
+    heads: [2, 1],
+    bits: 128,
+    lengths: [1543],
+    codeKind: "random",
+  }),
+  "the newest token has to compete": testCase({
+    heads: [4, 1],
+    lengths: [600, 333, 32],
+    topK: { sparsity: 2 },
+    windows: [0, 0],
+    codeKind: "random",
   }),
   "a shared code: nothing selected": testCase({
     ...shared,
@@ -77,5 +102,34 @@ Deno.test({
       const own = { "score.WORKGROUP": 256, "score.SPLITS": SPLITS, "score.ROUNDS": ROUNDS };
       await assertCorrect(testDevice, sparseTwo, test, { ...defaults, ...own });
     }
+  },
+});
+
+const scattered = testCase({
+  ...shared,
+  heads: [4, 1],
+  lengths: [5000, 1700],
+  capacity: 5008,
+  topK: { sparsity: 32 },
+});
+testSetting(
+  testDevice,
+  findVariant("pipeline/sparse_two_group"),
+  "a split looks for its picks in several windows",
+  scattered,
+  { "attend.WORKGROUP": 64, "attend.SPLITS": 1, "attend.TOGETHER": 1 },
+);
+
+const wide = { "score.WORKGROUP": 1024, "score.ROWS": 8 };
+const narrowing = testCase({ heads: [2, 1], headDim: 128, hidden: 64, lengths: [300] });
+Deno.test({
+  name: "pipeline/sparse_two: threads that leave no row of a layer to some slices",
+  ignore: !canRun(testDevice, sparseTwo) ||
+    testDevice.limits.maxComputeInvocationsPerWorkgroup < 1024 ||
+    testDevice.limits.subgroupMinSize! < 8,
+  async fn() {
+    const params = { ...sparseTwo.defaults(narrowing.p, testDevice.limits), ...wide };
+    assertEquals(sparseTwo.refuses(narrowing.p, params, testDevice.limits), undefined);
+    await assertCorrect(testDevice, sparseTwo, narrowing, params);
   },
 });

@@ -1,11 +1,16 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { POISON } from "../core/run.ts";
+import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { openTestDevice, testStage, variantsOf } from "../../testing/testing_suite.ts";
+import { codeHeads, maxDistance } from "../core/problem.ts";
 import { histogramReference, scoreReference } from "./reference.ts";
 
 const small = testCase({ heads: [8, 2], sharing: "group", lengths: [600, 37], capacity: 1040 });
 
-testStage("score", await openTestDevice(), small, {
+const testDevice = await openTestDevice();
+
+testStage("score", testDevice, small, {
   "one token": testCase({ heads: [4, 1], lengths: [1], windows: [0, 0] }),
   "every code all ones": testCase({ heads: [4, 1], lengths: [509], codeKind: "all-ones" }),
   "all distances equal": testCase({ heads: [4, 1], lengths: [509], codeKind: "all-equal" }),
@@ -16,6 +21,28 @@ testStage("score", await openTestDevice(), small, {
     lengths: [509],
   }),
 });
+
+for (const variant of variantsOf("score")) {
+  Deno.test({
+    name: `${variant.name}: no list writes into another's histograms`,
+    ignore: !canRun(testDevice, variant),
+    async fn() {
+      const { p, options } = testCase({ heads: [8, 2], lengths: [600, 37], capacity: 4096 });
+      const params = variant.defaults(p, testDevice.limits);
+      const inputs = makeInputs(variant, p, params, options);
+      const read = await runVariant(testDevice, variant, p, params, inputs);
+      const blockBytes = 4 * (maxDistance(p) + 1);
+      const blocks = Math.ceil(p.capacity / params.BLOCK);
+      for (let list = 0; list < p.batch * codeHeads(p); list++) {
+        const written = Math.ceil(options.lengths[Math.floor(list / codeHeads(p))] / params.BLOCK);
+        assert(written < blocks);
+        const unwritten = (list * blocks + written) * blockBytes;
+        const bytes = await read("block_histograms", unwritten, (blocks - written) * blockBytes);
+        assert(bytes.every((byte) => byte === POISON), `list ${list}`);
+      }
+    },
+  });
+}
 
 Deno.test("the score reference adds up differing bits over words and queries", () => {
   const queries = Uint32Array.of(0, 0xffffffff, 0b101, 0);

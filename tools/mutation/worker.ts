@@ -1,0 +1,87 @@
+/**
+ * Tries mutants of one kernel on its tests, in a process of its own: a mutant may hang the device or
+ * bring the process down. Reads a job and says what becomes of each mutant.
+ * @module
+ */
+import { specialize } from "../../kernels/core/wgsl.ts";
+import { dialectOf } from "../../kernels/core/wgsl_compiler.ts";
+import type { Dispatch } from "../../kernels/core/variant.ts";
+import { openTestDevice } from "../../testing/testing.ts";
+import { kernelUsers } from "../kernel_users.ts";
+import { drawMutants, type DrawnMutant } from "./draw.ts";
+import { isEquivalent } from "./equivalents.ts";
+import { registeredTests, ReplaceableKernel, testsOf } from "./kernel_tests.ts";
+import type { Job, Message } from "./messages.ts";
+import { type Failure, TestBench } from "./test_bench.ts";
+import { trials } from "./trials.ts";
+
+const BEAT_MS = 2000;
+
+function say(message: Message): void {
+  console.log(JSON.stringify(message));
+}
+
+/** Whether a text compiles as its variants run it by default, its loops rolled or written out. */
+async function compiles(
+  device: GPUDevice,
+  dispatches: readonly Dispatch[],
+  source: string,
+): Promise<boolean> {
+  const dialect = await dialectOf(device);
+  for (const { kernel: { features }, params } of dispatches) {
+    for (const unroll of [false, true]) {
+      const code = written(() => specialize(source, { params, unroll, dialect, features }));
+      if (code === undefined) return false;
+      device.pushErrorScope("validation");
+      device.createShaderModule({ code });
+      if (await device.popErrorScope() !== null) return false;
+    }
+  }
+  return true;
+}
+
+/** A text, or undefined where it cannot be made. */
+function written(make: () => string): string | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+async function work({ kernel: name, seed, count, from }: Job): Promise<void> {
+  const users = (await kernelUsers()).get(name);
+  if (!users) throw new Error(`no variant runs ${name} on this device`);
+  const { variants, dispatches } = users;
+  // A variant of the kernel's own folder has tests enough: whole steps should find nothing more.
+  const ofFolder = variants.filter((variant) => variant.split("/")[0] === name.split("/")[0]);
+  const own = ofFolder.length > 0 ? ofFolder : variants;
+  const stages = new Set(own.map((variant) => variant.split("/")[0]));
+  const files = Array.from(
+    stages,
+    (stage) => new URL(`../../kernels/${stage}/${stage}_test.ts`, import.meta.url),
+  );
+  const tests = testsOf(own, await registeredTests(files));
+  const kernel = new ReplaceableKernel([...new Set(dispatches.map(({ kernel }) => kernel))]);
+  const bench = new TestBench(kernel, tests);
+  const { device } = await openTestDevice();
+  const judge = async (mutant: DrawnMutant): Promise<Failure | null> => {
+    if (!await compiles(device, dispatches, mutant.source)) return { kind: "compile", test: "" };
+    // Where something is known to survive, the short tests show most of what is wrong about that.
+    return await bench.firstFailure(mutant.source, isEquivalent(mutant) ? "short" : "all");
+  };
+  const drawn = drawMutants(name, kernel.original, seed);
+  for await (const message of trials(drawn, { from, count }, judge)) say(message);
+}
+
+const beat = setInterval(() => say({ type: "beat" }), BEAT_MS);
+try {
+  await work(JSON.parse(await new Response(Deno.stdin.readable).text()));
+} catch (error) {
+  say({ type: "fault", message: error instanceof Error ? error.message : String(error) });
+} finally {
+  clearInterval(beat);
+  // A device that is busy for ever would keep the process.
+  Deno.exit(0);
+}
