@@ -1,4 +1,4 @@
-/** Verifies what is made of K and V: the partials of a split, and outputs. */
+/** Verifies attention: the partials of splits, and outputs. */
 import { attendReference } from "../attend/reference.ts";
 import { denseReference } from "../dense/reference.ts";
 import { encodeReference, packBits } from "../encode/reference.ts";
@@ -27,7 +27,7 @@ function outputs(reader: BufferReader, { queryRows }: ListRef) {
   }));
 }
 
-/** Reads the rows of K and V that a list may attend. */
+/** Reads the first `tokens` rows of K and V of a list. */
 function keysAndValues(reader: BufferReader, place: ListRef, tokens: number) {
   return Promise.all([
     reader.cacheRows("keys", place, 0, tokens),
@@ -35,7 +35,7 @@ function keysAndValues(reader: BufferReader, place: ListRef, tokens: number) {
   ]);
 }
 
-/** Reads the rows of K and V of a whole list out of the token pool. */
+/** Reads all rows of K and V of a list from the token pool. */
 function pooledKeysAndValues(reader: BufferReader, place: ListRef) {
   return Promise.all([
     reader.pooledRows("pool_keys", place),
@@ -43,7 +43,7 @@ function pooledKeysAndValues(reader: BufferReader, place: ListRef) {
   ]);
 }
 
-/** Verifies the output of dense attention, over caches or over a token pool. */
+/** Verifies the output of dense attention over a cache or a token pool. */
 export const verifyDense: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
   const pooled = hasBuffer("token_index");
   const rows = () =>
@@ -57,7 +57,7 @@ export const verifyDense: ListVerifier = async (tally, reader, place, hasBuffer,
   }));
 };
 
-/** Verifies attention over a selection: its output, or the partials by what they add up to. */
+/** Verifies attention over a selection: its output, or the merge of its partials. */
 export const verifyAttend: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
   const tokens = await reader.selected(place, await reader.selectedCount(place));
   const { capacity } = reader.p;
@@ -93,7 +93,9 @@ export const verifyMerge: ListVerifier = async (tally, reader, { queryRows }) =>
   }));
 };
 
-/** The codes of a list's query heads: those the step made, or the reference's if it kept none. */
+/**
+ * The codes of a list's query heads: those in buffer `kept`, or the reference's if there is none.
+ */
 async function stepQueryCodes(
   reader: BufferReader,
   place: ListRef,
@@ -107,7 +109,7 @@ async function stepQueryCodes(
   return Uint32Array.from(queries.flatMap((q) => [...packBits(encodeReference(q, map))]));
 }
 
-/** Verifies a whole sparse step: its codes by margin, its output from those codes. */
+/** Verifies a whole sparse step: its codes up to rounding, and its output from those codes. */
 export const verifyPipeline: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
   const { p } = reader;
   const { length } = place;
@@ -124,7 +126,8 @@ export const verifyPipeline: ListVerifier = async (tally, reader, place, hasBuff
     return selectReference(scoreReference(queryCodes, codes, codeWords(p)), windowsOf(p, length));
   });
   await Promise.all(heads.map(async ({ row, q, out, sinkLogit }) => {
-    // A step may round a bit near zero its own way; all other codes came in.
+    // The key holds the codes made by the step, since rounding may flip bits. The others are
+    // inputs.
     const want = await knownReference(scope, `step ${row} ${queryCodes} ${newest}`, async () => {
       const [tokens, [keys, values]] = await Promise.all([
         tokensOfCodes(),
@@ -136,7 +139,7 @@ export const verifyPipeline: ListVerifier = async (tally, reader, place, hasBuff
   }));
 };
 
-/** What `make` gives, made once, when first asked for. */
+/** Calls `make` on the first call, and returns the same result on every call. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => made ??= make();

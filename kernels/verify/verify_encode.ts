@@ -1,4 +1,4 @@
-/** Verifies codes: a bit may differ from the reference only where f32 arithmetic may flip it. */
+/** Verifies codes. A bit may differ from the reference only if f32 rounding can flip it. */
 import { encodeErrorBound, encodeReference, type MapLayer, packBits } from "../encode/reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import type { ErrorTally } from "./error_tally.ts";
@@ -17,7 +17,7 @@ function verifyCode(
   const want = packBits(pre);
   for (let word = 0; word < want.length; word++) {
     if (got[word] === want[word]) continue;
-    // The bound costs as much as the code, so it is only made where a bit differs.
+    // The bound costs as much as the code, so it is computed only if a bit differs.
     const bound = encodeErrorBound(row, map);
     for (let j = word * 32; j < word * 32 + 32; j++) {
       const differs = ((got[word] ^ want[word]) >>> (j & 31)) & 1;
@@ -50,7 +50,7 @@ export async function verifyQueryCodes(
   });
 }
 
-/** Verifies the codes of tokens `start` to the length of a list, every `stride`-th and the last. */
+/** Verifies the codes of a list's tokens from `start` on: every `stride`-th one and the last. */
 export async function verifyKeyCodes(
   tally: ErrorTally,
   reader: BufferReader,

@@ -1,10 +1,10 @@
-/** Verifies distances, histograms and selections: all exact. */
+/** Verifies distances, histograms and selections, which must be exact. */
 import type { ListVerifier } from "./error_tally.ts";
 import { codeWords, maxDistance, windowsOf } from "../core/problem.ts";
 import { histogramReference, scoreReference } from "../score/reference.ts";
 import { selectReference } from "../select/reference.ts";
 
-/** Verifies the distances of a list and, where the variant makes them, its histograms. */
+/** Verifies the distances of a list and, if the variant makes them, its histograms. */
 export const verifyScore: ListVerifier = async (tally, reader, place, hasBuffer) => {
   const { p, params } = reader;
   const { sequence, head, length } = place;
@@ -20,13 +20,13 @@ export const verifyScore: ListVerifier = async (tally, reader, place, hasBuffer)
   const counts = histogramReference(want, params.BLOCK, windowsOf(p, length), bins);
   const got = await reader.blockHistograms(place);
   for (let block = 0; block * bins < counts.length; block++) {
-    const at = [block * bins, (block + 1) * bins] as const;
+    const range = [block * bins, (block + 1) * bins] as const;
     const index = [sequence, head, block];
-    tally.exact("block_histograms", index, got.subarray(...at), counts.subarray(...at));
+    tally.exact("block_histograms", index, got.subarray(...range), counts.subarray(...range));
   }
 };
 
-/** Verifies which tokens a list has taken; their order is the variant's own. */
+/** Verifies which tokens a list has; a variant may put them in any order. */
 export const verifySelect: ListVerifier = async (tally, reader, place) => {
   const { sequence, head, length } = place;
   const want = selectReference(await reader.distances(place), windowsOf(reader.p, length));
