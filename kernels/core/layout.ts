@@ -44,7 +44,7 @@ export const NO_SINK_LOGIT: number = -1e30;
 /** Value of the KV_DTYPE and MAP_DTYPE parameters. */
 export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;
 
-/** Bytes of every buffer whose size follows from the problem alone. */
+/** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
   const lists = p.batch * codeHeads(p);

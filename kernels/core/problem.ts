@@ -113,7 +113,7 @@ export function kvBytes(dtype: KvDtype): number {
 export interface Windows {
   /** Tokens [0, sinkEnd) are the sink. */
   readonly sinkEnd: number;
-  /** Tokens [recentStart, length) are the recent window, less what the sink already holds. */
+  /** Tokens [recentStart, length) are the recent window, without tokens of the sink. */
   readonly recentStart: number;
   /** Tokens picked from [sinkEnd, recentStart): min(k, middle). */
   readonly kEff: number;

@@ -49,11 +49,11 @@ Deno.test("distanceBytes() is 1 for distances up to 255", () => {
 });
 
 Deno.test("windowsOf() keeps every token once, and k counts only middle tokens", () => {
-  const at = (length: number) => windowsOf(P, length);
-  assertEquals(at(1000), { sinkEnd: 128, recentStart: 872, kEff: 31, attended: 287 });
-  assertEquals(at(1), { sinkEnd: 1, recentStart: 1, kEff: 0, attended: 1 });
-  assertEquals(at(200), { sinkEnd: 128, recentStart: 128, kEff: 0, attended: 200 });
-  assertEquals(at(260), { sinkEnd: 128, recentStart: 132, kEff: 4, attended: 260 });
+  const windows = (length: number) => windowsOf(P, length);
+  assertEquals(windows(1000), { sinkEnd: 128, recentStart: 872, kEff: 31, attended: 287 });
+  assertEquals(windows(1), { sinkEnd: 1, recentStart: 1, kEff: 0, attended: 1 });
+  assertEquals(windows(200), { sinkEnd: 128, recentStart: 128, kEff: 0, attended: 200 });
+  assertEquals(windows(260), { sinkEnd: 128, recentStart: 132, kEff: 4, attended: 260 });
 });
 
 Deno.test("windowsOf() attends nothing for a count of 0 and no windows", () => {

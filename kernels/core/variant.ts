@@ -86,7 +86,7 @@ export interface BufferSpec {
 export interface Plan {
   /** Every buffer that a dispatch binds, by name. */
   readonly buffers: Readonly<Record<string, BufferSpec>>;
-  /** In order; each sees what the ones before it wrote. */
+  /** The dispatches in order. Each sees the results of the earlier ones. */
   readonly dispatches: readonly Dispatch[];
 }
 

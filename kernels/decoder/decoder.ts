@@ -146,17 +146,17 @@ export async function createDecoder(
 
   device.pushErrorScope("validation");
   device.pushErrorScope("out-of-memory");
-  const own = allocate(device, missing);
-  if (own.sink_logits) {
+  const made = allocate(device, missing);
+  if (made.sink_logits) {
     const none = new Float32Array(problem.qHeads).fill(NO_SINK_LOGIT);
-    device.queue.writeBuffer(own.sink_logits, 0, none);
+    device.queue.writeBuffer(made.sink_logits, 0, none);
   }
-  if (own.lengths) {
-    device.queue.writeBuffer(own.lengths, 0, new Uint32Array(problem.batch).fill(1));
+  if (made.lengths) {
+    device.queue.writeBuffer(made.lengths, 0, new Uint32Array(problem.batch).fill(1));
   }
-  const buffers = { ...given, ...own };
+  const buffers = { ...given, ...made };
   const [step, prompt, append] = programs.map((each) => bindProgram(device, each, buffers));
-  const destroy = () => Object.values(own).forEach((buffer) => buffer.destroy());
+  const destroy = () => Object.values(made).forEach((buffer) => buffer.destroy());
   const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
   const error = errors.find((each) => each !== null);
   if (error) {

@@ -128,9 +128,9 @@ export class BufferReader {
    * Rows of one KV head of `pool_keys` or `pool_values`, by token of the sequence, found through
    * `token_index`.
    */
-  pooledRows(name: "pool_keys" | "pool_values", place: ListRef): Promise<RowOf> {
+  pooledRows(name: "pool_keys" | "pool_values", ref: ListRef): Promise<RowOf> {
     const { kvHeads, headDim, dtype } = this.p;
-    const { sequence, kvHead, length } = place;
+    const { sequence, kvHead, length } = ref;
     return once(this.#rows, `${name} ${sequence} ${kvHead}`, async () => {
       const tokens = await once(
         this.#pooled,

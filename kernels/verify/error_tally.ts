@@ -72,7 +72,7 @@ export class ErrorTally {
     let error2 = 0;
     let norm2 = 0;
     let largest = -1;
-    let at = 0;
+    let largestIndex = 0;
     for (let i = 0; i < want.length; i++) {
       const error = Math.abs(got[i] - want[i]);
       error2 += error * error;
@@ -80,7 +80,7 @@ export class ErrorTally {
       // NaN compares false, so the comparison is negated to count NaN as the largest error.
       if (largest !== Infinity && !(error <= largest)) {
         largest = Number.isNaN(error) ? Infinity : error;
-        at = i;
+        largestIndex = i;
       }
     }
     this.#error2 += error2;
@@ -93,9 +93,9 @@ export class ErrorTally {
       this.#badness = badness;
       this.#worst = {
         what: `${what}, error of the row ${relative.toExponential(2)}`,
-        index: [...index, at],
-        got: got[at],
-        want: want[at],
+        index: [...index, largestIndex],
+        got: got[largestIndex],
+        want: want[largestIndex],
       };
     }
   }
@@ -139,7 +139,7 @@ function relativeL2(error2: number, norm2: number): number {
 export type ListVerifier = (
   tally: ErrorTally,
   reader: BufferReader,
-  place: ListRef,
+  ref: ListRef,
   hasBuffer: (name: string) => boolean,
   scope: VerifyScope,
 ) => Promise<void>;

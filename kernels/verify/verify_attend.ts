@@ -28,52 +28,52 @@ function outputs(reader: BufferReader, { queryRows }: ListRef) {
 }
 
 /** Reads the first `tokens` rows of K and V of a list. */
-function keysAndValues(reader: BufferReader, place: ListRef, tokens: number) {
+function keysAndValues(reader: BufferReader, ref: ListRef, tokens: number) {
   return Promise.all([
-    reader.cacheRows("keys", place, 0, tokens),
-    reader.cacheRows("values", place, 0, tokens),
+    reader.cacheRows("keys", ref, 0, tokens),
+    reader.cacheRows("values", ref, 0, tokens),
   ]);
 }
 
 /** Reads all rows of K and V of a list from the token pool. */
-function pooledKeysAndValues(reader: BufferReader, place: ListRef) {
+function pooledKeysAndValues(reader: BufferReader, ref: ListRef) {
   return Promise.all([
-    reader.pooledRows("pool_keys", place),
-    reader.pooledRows("pool_values", place),
+    reader.pooledRows("pool_keys", ref),
+    reader.pooledRows("pool_values", ref),
   ]);
 }
 
 /** Verifies the output of dense attention over a cache or a token pool. */
-export const verifyDense: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
+export const verifyDense: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const pooled = hasBuffer("token_index");
   const rows = () =>
-    pooled ? pooledKeysAndValues(reader, place) : keysAndValues(reader, place, place.length);
-  await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
+    pooled ? pooledKeysAndValues(reader, ref) : keysAndValues(reader, ref, ref.length);
+  await Promise.all((await outputs(reader, ref)).map(async ({ row, q, out, sinkLogit }) => {
     const want = await knownReference(scope, `dense ${pooled} ${row}`, async () => {
       const [keys, values] = await rows();
-      return denseReference(q, keys, values, place.length, sinkLogit);
+      return denseReference(q, keys, values, ref.length, sinkLogit);
     });
     tally.row("out", headIndex(reader.p, row), out, want);
   }));
 };
 
 /** Verifies attention over a selection: its output, or the merge of its partials. */
-export const verifyAttend: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
-  const tokens = await reader.selected(place, await reader.selectedCount(place));
+export const verifyAttend: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
+  const tokens = await reader.selected(ref, await reader.selectedCount(ref));
   const { capacity } = reader.p;
   const reference = (row: number, q: Float32Array, sinkLogit?: number) =>
     knownReference(scope, `attend ${row} ${sinkLogit} ${tokens}`, async () => {
-      const [keys, values] = await keysAndValues(reader, place, capacity);
+      const [keys, values] = await keysAndValues(reader, ref, capacity);
       return attendReference(q, keys, values, tokens, undefined, sinkLogit);
     });
   if (hasBuffer("out")) {
-    await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
+    await Promise.all((await outputs(reader, ref)).map(async ({ row, q, out, sinkLogit }) => {
       const want = await reference(row, q, sinkLogit);
       tally.row("out", headIndex(reader.p, row), out, want);
     }));
     return;
   }
-  await Promise.all(place.queryRows.map(async (row) => {
+  await Promise.all(ref.queryRows.map(async (row) => {
     const [q, partials] = await Promise.all([reader.headRow("q", row), reader.partials(row)]);
     const want = await reference(row, q);
     const index = headIndex(reader.p, row);
@@ -98,31 +98,31 @@ export const verifyMerge: ListVerifier = async (tally, reader, { queryRows }) =>
  */
 async function stepQueryCodes(
   reader: BufferReader,
-  place: ListRef,
+  ref: ListRef,
   kept: string | undefined,
 ): Promise<Uint32Array> {
-  if (kept) return await reader.queryCodes(place, kept);
+  if (kept) return await reader.queryCodes(ref, kept);
   const [map, ...queries] = await Promise.all([
-    reader.map("query_map", place.head),
-    ...place.queryRows.map((row) => reader.headRow("q", row)),
+    reader.map("query_map", ref.head),
+    ...ref.queryRows.map((row) => reader.headRow("q", row)),
   ]);
   return Uint32Array.from(queries.flatMap((q) => [...packBits(encodeReference(q, map))]));
 }
 
 /** Verifies a whole sparse step: its codes up to rounding, and its output from those codes. */
-export const verifyPipeline: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
+export const verifyPipeline: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const { p } = reader;
-  const { length } = place;
+  const { length } = ref;
   const kept = ["query_codes", "list_state"].find(hasBuffer);
-  if (kept) await verifyQueryCodes(tally, reader, place, kept);
-  await verifyKeyCodes(tally, reader, place, length - 1);
+  if (kept) await verifyQueryCodes(tally, reader, ref, kept);
+  await verifyKeyCodes(tally, reader, ref, length - 1);
   const [queryCodes, newest, heads] = await Promise.all([
-    stepQueryCodes(reader, place, kept),
-    reader.codes(place, length - 1, 1),
-    outputs(reader, place),
+    stepQueryCodes(reader, ref, kept),
+    reader.codes(ref, length - 1, 1),
+    outputs(reader, ref),
   ]);
   const tokensOfCodes = once(async () => {
-    const codes = await reader.codes(place, 0, length);
+    const codes = await reader.codes(ref, 0, length);
     return selectReference(scoreReference(queryCodes, codes, codeWords(p)), windowsOf(p, length));
   });
   await Promise.all(heads.map(async ({ row, q, out, sinkLogit }) => {
@@ -131,7 +131,7 @@ export const verifyPipeline: ListVerifier = async (tally, reader, place, hasBuff
     const want = await knownReference(scope, `step ${row} ${queryCodes} ${newest}`, async () => {
       const [tokens, [keys, values]] = await Promise.all([
         tokensOfCodes(),
-        keysAndValues(reader, place, length),
+        keysAndValues(reader, ref, length),
       ]);
       return attendReference(q, keys, values, tokens, undefined, sinkLogit);
     });

@@ -34,17 +34,17 @@ function verifyCode(
 export async function verifyQueryCodes(
   tally: ErrorTally,
   reader: BufferReader,
-  place: ListRef,
+  ref: ListRef,
   buffer = "query_codes",
 ): Promise<void> {
   const words = codeWords(reader.p);
   const [map, codes, ...queries] = await Promise.all([
-    reader.map("query_map", place.head),
-    reader.queryCodes(place, buffer),
-    ...place.queryRows.map((row) => reader.headRow("q", row)),
+    reader.map("query_map", ref.head),
+    reader.queryCodes(ref, buffer),
+    ...ref.queryRows.map((row) => reader.headRow("q", row)),
   ]);
   queries.forEach((query, i) => {
-    const index = [place.sequence, place.queryRows[i] % reader.p.qHeads];
+    const index = [ref.sequence, ref.queryRows[i] % reader.p.qHeads];
     const code = codes.subarray(i * words, (i + 1) * words);
     verifyCode(tally, "query_codes", index, code, query, map);
   });
@@ -54,21 +54,21 @@ export async function verifyQueryCodes(
 export async function verifyKeyCodes(
   tally: ErrorTally,
   reader: BufferReader,
-  place: ListRef,
+  ref: ListRef,
   start: number,
   stride = 1,
 ): Promise<void> {
   const words = codeWords(reader.p);
-  const { sequence, head, length } = place;
+  const { sequence, head, length } = ref;
   const [map, codes, keys] = await Promise.all([
     reader.map("key_map", head),
-    reader.codes(place, start, length - start),
-    reader.cacheRows("keys", place, start, length),
+    reader.codes(ref, start, length - start),
+    reader.cacheRows("keys", ref, start, length),
   ]);
   for (let token = start; token < length; token++) {
     if ((token - start) % stride !== 0 && token !== length - 1) continue;
-    const at = (token - start) * words;
-    const code = codes.subarray(at, at + words);
+    const offset = (token - start) * words;
+    const code = codes.subarray(offset, offset + words);
     verifyCode(tally, "codes", [sequence, head, token], code, keys(token), map);
   }
 }

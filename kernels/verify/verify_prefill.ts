@@ -17,12 +17,12 @@ export function verifiedTokens(length: number, most: number, head: number): numb
 }
 
 /** Verifies the rows of `prompt_out` of a list's query heads. */
-export const verifyPrefill: ListVerifier = async (tally, reader, place, _hasBuffer, scope) => {
+export const verifyPrefill: ListVerifier = async (tally, reader, ref, _hasBuffer, scope) => {
   const { qHeads, capacity } = reader.p;
-  const { sequence, length, queryRows } = place;
+  const { sequence, length, queryRows } = ref;
   const [keys, values] = await Promise.all([
-    reader.cacheRows("keys", place, 0, length),
-    reader.cacheRows("values", place, 0, length),
+    reader.cacheRows("keys", ref, 0, length),
+    reader.cacheRows("values", ref, 0, length),
   ]);
   await Promise.all(queryRows.map(async (queryRow) => {
     const head = queryRow % qHeads;
