@@ -1,11 +1,11 @@
 /**
- * HashAttention on WebGPU: sparse decode attention that picks the tokens to attend by the Hamming
- * distance of short codes, next to dense baselines, as WGSL kernels over web APIs alone.
+ * HashAttention on WebGPU: sparse decode attention that selects the tokens to attend by the Hamming
+ * distance of short codes, and dense baselines. They are WGSL kernels that need only web APIs.
  *
- * A {@linkcode Decoder} is what an inference engine needs. It holds pipelines and buffers for one
- * {@linkcode Problem} (shapes, dtypes, selection rule) on one device and records whole decode steps
- * into the engine's own compute passes. The lengths of the sequences lie on the GPU, so a decode loop
- * waits for nothing and makes no bind groups:
+ * A {@linkcode Decoder} is the interface for inference engines. It holds pipelines and buffers for
+ * one {@linkcode Problem} (shapes, dtypes, selection rule) on one device, and records whole decode
+ * steps into the engine's own compute passes. The lengths of the sequences lie on the GPU, so a
+ * decode loop waits for nothing and makes no bind groups:
  *
  * ```ts
  * import {
@@ -21,30 +21,31 @@
  *   qHeads: 8,
  *   kvHeads: 2,
  *   headDim: 64,
- *   kvLen: 200, // of byte counts and checks; a decoder goes by the GPU buffer `lengths`
+ *   kvLen: 200, // for byte counts and checks; a decoder reads the GPU buffer `lengths` instead
  *   capacity: roundCapacity(200),
  *   dtype: "f32",
  *   bits: 32,
  *   sharing: "head",
  *   map: { layers: 1, hidden: 128, dtype: "f16" },
- *   topK: { sparsity: 8 }, // an eighth of the tokens, beside
+ *   topK: { sparsity: 8 }, // attend an eighth of the tokens,
  *   sink: 4, // the first 4
  *   recent: 16, // and the last 16
  * };
  *
  * const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
  * if (!adapter) throw new Error("this machine has no WebGPU adapter");
- * // A bare requestDevice() has no subgroups and low limits: only the slowest pipeline runs there.
+ * // A device from requestDevice() alone has no subgroups and low limits: only the slowest pipeline
+ * // would run.
  * const device = await requestDecoderDevice(adapter);
  * const decoder = await createDecoder(device, problem);
  * const { q, keys, values, lengths, query_map, key_map, out } = decoder.buffers;
  *
- * // Any map to codes will do; a learned one (parseMap, packMap) selects better than this.
+ * // A random map is enough here; a learned one (parseMap, packMap) selects better tokens.
  * const map = randomProjection(problem, 1);
  * device.queue.writeBuffer(query_map, 0, map);
  * device.queue.writeBuffer(key_map, 0, map);
  *
- * // Stands for the model: writes the newest token's key and value (rows [Hkv, token]) and the query.
+ * // In place of a model: writes the newest token's query, key and value (rows [Hkv, token]).
  * const row = (): Float32Array<ArrayBuffer> =>
  *   Float32Array.from({ length: problem.headDim }, () => Math.random() - 0.5);
  * function writeToken(token: number): void {
@@ -66,12 +67,12 @@
  *   device.queue.submit([encoder.finish()]);
  * }
  *
- * // A prompt of 150 tokens is encoded once,
+ * // A prompt of 150 tokens is encoded once.
  * for (let token = 0; token < 150; token++) writeToken(token);
  * device.queue.writeBuffer(lengths, 0, Uint32Array.of(150));
  * submit(decoder.recordPrompt);
  *
- * // then each new token takes one step, which leaves the attention's output in `out`.
+ * // Then each new token needs one step, which writes the attention's output to `out`.
  * for (let length = 151; length <= 200; length++) {
  *   writeToken(length - 1);
  *   device.queue.writeBuffer(lengths, 0, Uint32Array.of(length));
@@ -88,18 +89,19 @@
  * device.queue.submit([encoder.finish()]);
  * await staging.mapAsync(GPUMapMode.READ);
  * const [mean] = new Float32Array(staging.getMappedRange());
- * // Values count the tokens here, so the output of head 0 is the mean token attended: of the sink,
- * // the last 16 and 25 from between.
+ * // Here the values are token numbers, so the output of head 0 is the mean number of the attended
+ * // tokens: the sink, the last 16, and 25 between them.
  * if (!(mean > 0 && mean < 199)) throw new Error(`the mean of tokens 0 to 199 came out as ${mean}`);
  * console.log(`head 0 attends token ${mean.toFixed(1)} on average`);
  * decoder.destroy();
  * device.destroy();
  * ```
  *
- * A decoder tries its device before it relies on it. {@linkcode checkDevice} tells what came of that,
- * and {@linkcode readHandOver} which {@linkcode HandOver} is known to be safe beyond the default.
+ * A decoder checks its device before it uses the fastest kernels. {@linkcode checkDevice} gives the
+ * result of the check, and {@linkcode readHandOver} gives the fastest {@linkcode HandOver} that is
+ * known to be safe.
  *
- * `@hashattention/bench/kernels` exports the kernels beneath a decoder, one by one.
+ * `@hashattention/bench/kernels` exports the single kernels that a decoder consists of.
  *
  * @module
  */

@@ -3,23 +3,23 @@ import { assert, assertEquals } from "@std/assert";
 const ROOT = new URL("./", import.meta.url).href;
 
 for (const entry of ["mod.ts", "kernels/mod.ts"]) {
-  Deno.test(`${entry} needs web APIs alone: no npm or jsr, nothing of Deno`, async () => {
+  Deno.test(`${entry} needs only web APIs: no packages, and nothing from Deno`, async () => {
     const { stdout } = await new Deno.Command(Deno.execPath(), {
-      // Without the configuration, whose ambient types are for tests.
+      // The configuration has ambient types that are only for tests.
       args: ["info", "--no-config", "--json", `${ROOT}${entry}`],
     }).output();
     const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
       modules: { specifier: string; local: string }[];
     };
     const kernels = `${ROOT}kernels/`;
-    const strangers = modules.map(({ specifier }) => specifier)
+    const foreign = modules.map(({ specifier }) => specifier)
       .filter((specifier) => specifier !== `${ROOT}${entry}` && !specifier.startsWith(kernels));
-    assertEquals(strangers, []);
+    assertEquals(foreign, []);
     assert(modules.length > 20, `only ${modules.length} modules were found`);
     for (const { specifier, local } of modules) {
       assertEquals(/\/(testing|verify)\//.test(specifier), false, `${specifier} is for tests`);
       const text = await Deno.readTextFile(local);
-      assertEquals(/\bDeno\.|["']Deno["']/.test(text), false, `${specifier} asks for Deno`);
+      assertEquals(/\bDeno\.|["']Deno["']/.test(text), false, `${specifier} uses Deno`);
     }
   });
 }

@@ -1,4 +1,4 @@
-/** Every program that the documentation shows is type-checked and run as it stands. */
+/** Every program in the documentation must type-check and run without a change. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { SHIPPED_MAP } from "./bench/edge/files/map_file.ts";
 
@@ -6,14 +6,14 @@ const ROOT = new URL("./", import.meta.url);
 const DOCUMENTED = ["README.md", "mod.ts", "docs/", "bench/", "fixtures/", "kernels/", "tools/"];
 
 interface Snippet {
-  /** The file that shows it, and its place among that file's snippets. */
+  /** The file that shows it, and its number among that file's snippets. */
   readonly name: string;
-  /** What follows the language in the fence's first line. */
+  /** The rest of the fence's first line, after the language. */
   readonly attributes: string;
   readonly code: string;
 }
 
-/** Paths of the files, below the root, in which a reader may find a program. */
+/** Paths from the root of the files that may show a program. */
 function* documents(path: string): Iterable<string> {
   if (!path.endsWith("/")) {
     if (/\.(md|ts)$/.test(path) && !/(_test|\/testing_?\w*)\.ts$/.test(path)) yield path;
@@ -31,10 +31,10 @@ function snippetsOf(path: string): Snippet[] {
     .map(([, doc]) => doc.replace(/^[ \t]*\* ?/gm, ""));
   const fence = /^```(?:ts|tsx|typescript|js|jsx|javascript)\b(.*)\n([^]*?)^```/gm;
   return pages.flatMap((page) => [...page.matchAll(fence)])
-    .map(([, attributes, code], at) => ({ name: `${path} ${at + 1}`, attributes, code }));
+    .map(([, attributes, code], i) => ({ name: `${path} ${i + 1}`, attributes, code }));
 }
 
-/** Ends the program on a GPU error, which WebGPU would keep quiet about. */
+/** Ends the program on a GPU error, which otherwise would not be noticed. */
 const GUARD = `
   const request = GPUAdapter.prototype.requestDevice;
   GPUAdapter.prototype.requestDevice = async function (...args) {
@@ -49,8 +49,8 @@ const GUARD = `
 const snippets = DOCUMENTED.flatMap((path) => [...documents(path)]).flatMap(snippetsOf);
 const folder = await Deno.makeTempDir();
 globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
-const fileOf = (at: number) => `${folder}/snippet_${at}.ts`;
-// What a reader would have: the package by its name, and a map file beside the program.
+const fileOf = (index: number) => `${folder}/snippet_${index}.ts`;
+// A reader has the package under its name, and a map file beside the program.
 const imports = {
   "@hashattention/bench": new URL("mod.ts", ROOT).href,
   "@hashattention/bench/kernels": new URL("kernels/mod.ts", ROOT).href,
@@ -58,7 +58,7 @@ const imports = {
 await Deno.writeTextFile(`${folder}/deno.json`, JSON.stringify({ imports, lock: false }));
 await Deno.copyFile(SHIPPED_MAP, `${folder}/map.safetensors`);
 await Deno.writeTextFile(`${folder}/guard.js`, GUARD);
-await Promise.all(snippets.map(({ code }, at) => Deno.writeTextFile(fileOf(at), code)));
+await Promise.all(snippets.map(({ code }, i) => Deno.writeTextFile(fileOf(i), code)));
 
 async function deno(...args: string[]) {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -78,22 +78,22 @@ Deno.test("the documentation's programs are found, and none is exempt", () => {
   for (const { name, attributes, code } of snippets) {
     assertEquals(attributes, "", `the fence of ${name}`);
     assert(/ from "@hashattention\/bench["/]/.test(code), `${name} does not import the package`);
-    assert(!/\.requestDevice\(/.test(code), `${name} requests a device without what kernels use`);
+    assert(!/\.requestDevice\(/.test(code), `${name} does not call requestDecoderDevice()`);
   }
 });
 
 Deno.test("the documentation's programs type-check", async () => {
-  const { success, err } = await deno("check", "--quiet", ...snippets.map((_, at) => fileOf(at)));
-  assert(success, `${err}\n${snippets.map(({ name }, at) => `${fileOf(at)}: ${name}`).join("\n")}`);
+  const { success, err } = await deno("check", "--quiet", ...snippets.map((_, i) => fileOf(i)));
+  assert(success, `${err}\n${snippets.map(({ name }, i) => `${fileOf(i)}: ${name}`).join("\n")}`);
 });
 
 function run(file: string) {
   return deno("run", "--quiet", "--no-check", "--allow-read", "--preload=guard.js", file);
 }
 
-for (const [at, { name }] of snippets.entries()) {
+for (const [i, { name }] of snippets.entries()) {
   Deno.test(`the program ${name} of the documentation runs`, async () => {
-    const { success, out, err } = await run(fileOf(at));
+    const { success, out, err } = await run(fileOf(i));
     assert(success, err);
     if (name.startsWith("mod.ts")) {
       assertMatch(out, /^head 0 attends token \d+\.\d on average\n$/);
@@ -101,9 +101,9 @@ for (const [at, { name }] of snippets.entries()) {
   });
 }
 
-Deno.test("a program with a GPU error that nothing catches does not pass", async () => {
-  const at = snippets.findIndex(({ name }) => name === "README.md 1");
-  const wrong = `${snippets[at].code}\ndevice.queue.writeBuffer(out, 2 ** 30, map);\n`;
+Deno.test("a program with an uncaptured GPU error fails", async () => {
+  const readme = snippets.find(({ name }) => name === "README.md 1")!;
+  const wrong = `${readme.code}\ndevice.queue.writeBuffer(out, 2 ** 30, map);\n`;
   await Deno.writeTextFile(`${folder}/wrong.ts`, wrong);
   const { success, err } = await run(`${folder}/wrong.ts`);
   assert(!success);

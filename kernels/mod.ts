@@ -1,11 +1,11 @@
 /**
- * The kernels beneath a decoder, one by one, on web APIs alone.
+ * The single kernels that a decoder consists of. They need only web APIs.
  *
- * {@linkcode VARIANTS} lists every kernel as a {@linkcode Variant}: one way to do a stage of a decode
- * step (encode, score, select, attend, merge, whole pipelines) or of its rivals (dense, prefill). Its
- * `plan` for a {@linkcode Problem} names buffers and dispatches; {@linkcode compilePlan},
- * {@linkcode bindProgram} and {@linkcode recordProgram} run it. The `...Reference` functions say in
- * f64 what each stage must compute.
+ * {@linkcode VARIANTS} lists every {@linkcode Variant}, which is one way to do a stage: encode,
+ * score, select, attend, merge, a whole pipeline, or the dense baselines of decode and prefill. Its
+ * `plan` for a {@linkcode Problem} names buffers and dispatches. {@linkcode compilePlan},
+ * {@linkcode bindProgram} and {@linkcode recordProgram} run the plan. The `...Reference` functions
+ * compute each stage in f64.
  *
  * ```ts
  * import { requestDecoderDevice } from "@hashattention/bench";

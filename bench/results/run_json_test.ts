@@ -104,7 +104,7 @@ Deno.test("damaged documents are refused in one sentence that tells the place", 
     [runJson(FACTS, [ROW], []).slice(0, -20), /^r\.json is no JSON\.$/],
     [
       runJson(FACTS, [ROW], []).replace('"median_us":', '"median_us":1,"median_us":'),
-      /^r\.json: the name "median_us" stands twice in one object\.$/,
+      /^r\.json: the name "median_us" occurs twice in one object\.$/,
     ],
     [
       spoilt((run) => run.rows[0].median_us = -5),

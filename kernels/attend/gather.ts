@@ -1,4 +1,4 @@
-/** Gathered decode attention over a selection (HashAttention section 3), split over the list. */
+/** Gathered decode attention over a selection (HashAttention section 3), in splits of the list. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { splitsFor } from "../dense/split.ts";
@@ -32,10 +32,10 @@ export const gatherKernel: Kernel = defineKernel({
   },
 });
 
-/** Values of SPLITS worth trying: workgroups per list. */
+/** Values of SPLITS, the workgroups per list, that a tuner tries. */
 export const GATHER_SPLITS: readonly number[] = [4, 8, 16, 32];
 
-/** Least traffic and arithmetic: every requested row of K and V, its index, q in, o out. */
+/** Least traffic and arithmetic: reads each selected row of K and V, its index and q, writes o. */
 export function gatherCost(p: Problem): Cost {
   const rows = codeHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended);
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
@@ -62,7 +62,7 @@ export function gatherPlan(kernel: Kernel, p: Problem, params: Params): Plan {
 export const gather: Variant = defineVariant({
   name: "attend/gather",
   stage: "attend",
-  description: "selected rows gathered, split over the selection, dots summed in workgroup memory",
+  description: "gathers selected rows in splits of the list, sums dots in workgroup memory",
   tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: GATHER_SPLITS },
   features: [],
   defaults: (p) => ({

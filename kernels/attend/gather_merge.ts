@@ -1,4 +1,4 @@
-/** Gathered decode attention in one dispatch: the last workgroup of a list merges its splits. */
+/** Gathered decode attention. The last workgroup of a list merges its splits, if it may. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
@@ -60,17 +60,17 @@ function plan(p: Problem, params: Params): Plan {
   };
 }
 
-/** From the selection to the output, for devices with subgroups. */
+/** Gathered attention with merge, for devices with subgroups. */
 export const gatherMerge: Variant = defineVariant({
   name: "attend/gather_merge",
   stage: "attend",
-  description: "selected rows gathered, split over the selection, the last workgroup merges",
+  description: "gathers selected rows in splits of the list, the last workgroup merges if it may",
   tunables: { ...ROW_SPLIT_TUNABLES, PREFETCH: [0, 1], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   defaults(p, limits) {
     const long = p.capacity > 65536;
     const shared = queriesPerList(p) > 1;
-    const of = (WORKGROUP: number): Params => ({
+    const paramsFor = (WORKGROUP: number): Params => ({
       WORKGROUP,
       LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4)),
       TOKENS: long ? 4 : 2,
@@ -78,11 +78,10 @@ export const gatherMerge: Variant = defineVariant({
       HAND_OVER: handOverParam(limits),
       SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512),
     });
-    // Long rows of large workgroups overflow a small device's memory.
-    const ways = [256, 128, 64].filter((threads) => threads <= (shared || long ? 256 : 128)).map(
-      of,
-    );
-    return ways.find((params) => !gatherMerge.refuses(p, params, limits)) ?? ways[0];
+    // With long rows, large workgroups exceed the memory of a small device.
+    const most = shared || long ? 256 : 128;
+    const settings = [256, 128, 64].filter((threads) => threads <= most).map(paramsFor);
+    return settings.find((params) => !gatherMerge.refuses(p, params, limits)) ?? settings[0];
   },
   refuses,
   plan,

@@ -1,4 +1,4 @@
-/** Gathered decode attention whose dot products are summed by subgroup shuffles. */
+/** Gathered decode attention that sums dot products by subgroup shuffles. */
 import type { Kernel, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { codeHeads, listCapacity, queriesPerList } from "../core/problem.ts";
@@ -7,7 +7,7 @@ import { GATHER_SPLITS, gatherCost, gatherKernel, gatherPlan } from "./gather.ts
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./gather_subgroup.wgsl" with { type: "text" };
 
-/** `gather_subgroup.wgsl`: the bindings and parameters of `gather.wgsl`. */
+/** `gather_subgroup.wgsl`, with the bindings and parameters of `gather.wgsl`. */
 export const gatherSubgroupKernel: Kernel = defineKernel({
   ...gatherKernel,
   name: "attend/gather_subgroup",
@@ -19,7 +19,7 @@ export const gatherSubgroupKernel: Kernel = defineKernel({
 export const gatherSubgroup: Variant = defineVariant({
   name: "attend/gather_subgroup",
   stage: "attend",
-  description: "selected rows gathered, split over the selection, dots summed by subgroup shuffles",
+  description: "gathers selected rows in splits of the list, sums dots by subgroup shuffles",
   tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: GATHER_SPLITS },
   features: ["subgroups"],
   defaults: (p, limits) => ({

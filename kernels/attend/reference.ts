@@ -1,4 +1,4 @@
-/** What attention over a list of tokens must compute, in f64, for one query head. */
+/** Reference in f64 for attention over a list of tokens, for one query head. */
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 
 /** The row of a token in one head's K or V cache. */
@@ -27,7 +27,7 @@ export function attendReference(
     let dot = 0;
     for (let d = 0; d < q.length; d++) dot += q[d] * row[d];
     logits[i] = dot * scale;
-    // Not a comparison: a NaN must come through.
+    // Math.max() keeps a NaN, unlike a comparison.
     highest = Math.max(highest, logits[i]);
   }
   let denominator = sinkLogit <= NO_SINK_LOGIT ? 0 : Math.exp(sinkLogit - highest);

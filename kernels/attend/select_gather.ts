@@ -57,7 +57,7 @@ export const selectGatherKernel: Kernel = defineKernel({
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup } = params;
-  if (queriesPerList(p) > 1) return "it takes no list that query heads share";
+  if (queriesPerList(p) > 1) return "it does not support lists that query heads share";
   if (workgroup <= p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
@@ -74,7 +74,7 @@ function plan(p: Problem, params: Params): Plan {
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
-      // A score that did not encode for itself leaves histograms alone, the newest token in them.
+      // A score that does not encode writes only histograms, which include the newest token.
       ...(params.NEWEST ? histogramStateSpec : histogramSpec)(p, params.BLOCK, "input"),
       ...handOverSpec(p, { lists: p.batch * codeHeads(p), heads: 1, splits: params.SPLITS }),
       ...join.buffers,
@@ -93,23 +93,24 @@ function plan(p: Problem, params: Params): Plan {
   };
 }
 
-/** Least traffic from distances to the output: every distance, and each row of the list. */
+/** Least traffic from distances to the output: every distance, and each selected row. */
 export function selectGatherCost(p: Problem): Cost {
   const gathered = gatherCost(p);
   const distances = codeHeads(p) * cachedTokens(p) * distanceBytes(p);
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 
-/** From distances and their histograms to the output: not a stage of its own, since the step verifies it. */
+/** From histograms to the output. It is not registered: it is verified as part of the step. */
 export const selectGather: Variant = defineVariant({
   name: "attend/select_gather",
   stage: "attend",
-  description: "counting select, gather-attend and merge in one dispatch; the list stays on chip",
+  description: "counting select, attend and merge in one dispatch; the list stays on chip",
   tunables: { ...ROW_SPLIT_TUNABLES, AHEAD: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   defaults(p, limits) {
     const lists = p.batch * codeHeads(p);
-    // Fewer, larger workgroups prepare less where lists are long and few.
+    // Every workgroup repeats the selection's first steps, so few long lists get fewer, larger
+    // ones.
     const long = p.capacity > 16384 && lists <= 64;
     const WORKGROUP = long ? 256 : 128;
     const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
@@ -117,9 +118,9 @@ export const selectGather: Variant = defineVariant({
     const most = splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512);
     const tile = WORKGROUP / LANES * TOKENS;
     const share = Math.ceil(listCapacity(p) / most / tile) * tile;
-    const SPLITS = Math.ceil(listCapacity(p) / share); // shares of whole tiles
+    const SPLITS = Math.ceil(listCapacity(p) / share); // each share has whole tiles
     return {
-      // That of the score, whose histograms it reads.
+      // Must be the block of the score, whose histograms it reads.
       BLOCK: 1024,
       NEWEST: 0,
       SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
@@ -127,7 +128,7 @@ export const selectGather: Variant = defineVariant({
       LANES,
       TOKENS,
       SPLITS,
-      // More would hold longer shares, in memory that other workgroups on the SM need.
+      // More would stage more distances, but take the memory of other workgroups on the SM.
       AHEAD: 1,
       HAND_OVER: handOverParam(limits),
     };

@@ -1,4 +1,4 @@
-/** Select, gather-attend and merge in one dispatch, for lists that the query heads of a group share. */
+/** Select, gather-attend and merge in one dispatch, for lists that a group's query heads share. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
@@ -54,7 +54,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   if (together > queriesPerList(p)) {
-    return `${together} heads cannot be joined at a time, a list has ${queriesPerList(p)}`;
+    return `${together} heads cannot be joined at a time, since a list has ${queriesPerList(p)}`;
   }
   if (workgroup < params.SUBGROUP_MIN) {
     return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
@@ -83,32 +83,33 @@ function plan(p: Problem, params: Params): Plan {
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
   const queries = queriesPerList(p);
-  // Fewer workgroups leave fewer partials for the last one to read.
+  // With fewer workgroups, the last one has fewer partials to read.
   const long = p.capacity > 16384 && queries <= 8;
   const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
   const SPLITS = Math.min(64, splitsFor(p, codeHeads(p), listCapacity(p), long ? 128 : 256));
-  const of = (WORKGROUP: number, TOGETHER: number): Params => ({
-    // That of the score, whose ranks it reads.
+  const paramsFor = (WORKGROUP: number, TOGETHER: number): Params => ({
+    // Must be the block of the score, whose ranks it reads.
     BLOCK: RANK_BLOCKS.find((block) => blockCount(p.capacity, block) <= MOST_BLOCKS) ?? 32768,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     WORKGROUP,
     LANES,
-    // Registers hold a query and a sum per head.
+    // Registers hold a query and a sum for each head, so more heads leave room for fewer rows.
     TOKENS: queries > 4 ? 2 : 4,
     TOGETHER,
     SPLITS,
     HAND_OVER: handOverParam(limits),
   });
-  // Small subgroups make many row groups of a workgroup, which then needs more memory.
-  const ways = [256, 128, 64].flatMap((threads) => [of(threads, 2), of(threads, 1)]);
-  return ways.find((params) => !selectGatherGroup.refuses(p, params, limits)) ?? ways[1];
+  // With small subgroups a workgroup has more row groups and needs more memory.
+  const settings = [256, 128, 64]
+    .flatMap((threads) => [paramsFor(threads, 2), paramsFor(threads, 1)]);
+  return settings.find((params) => !selectGatherGroup.refuses(p, params, limits)) ?? settings[1];
 }
 
-/** From distances and ranks to the output: not a stage of its own, since the step verifies it. */
+/** From ranks to the output. It is not registered: it is verified as part of the step. */
 export const selectGatherGroup: Variant = defineVariant({
   name: "attend/select_gather_group",
   stage: "attend",
-  description: "counting select, gather-attend for a whole group and merge in one dispatch",
+  description: "counting select, attend for a whole GQA group and merge in one dispatch",
   tunables: {
     ...ROW_SPLIT_TUNABLES,
     WORKGROUP: [64, 128, 256, 512],

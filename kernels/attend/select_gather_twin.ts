@@ -1,12 +1,12 @@
 /**
  * Steps 1 to 4 of `select_gather.wgsl` and `select_gather_group.wgsl` in TypeScript, up to the
- * tokens that a workgroup attends. This is not a reference: it takes the same steps as the
- * kernels, in the same order, so that each phase can be tested alone and without a GPU.
+ * tokens that a workgroup attends. This is not a reference: it does the same steps as the kernels
+ * in the same order, so that each phase can be tested alone and without a GPU.
  *
- * Functions and variables have their WGSL names. Functions that no kernel has are passages of
- * `main`. A function of one thread takes the thread or its block as an argument. A function of the
- * whole workgroup loops over the threads, and the end of the loop stands for a barrier. Numbers are
- * u32: `>>> 0` wraps them where WGSL does.
+ * Functions and variables have their WGSL names. A function that no kernel has is a part of `main`.
+ * A function for one thread takes the thread or its block as an argument. A function for the whole
+ * workgroup loops over the threads, and the end of the loop is a barrier. Numbers are u32: `>>> 0`
+ * wraps them around as in WGSL.
  */
 import type { Windows } from "../core/problem.ts";
 
@@ -16,7 +16,7 @@ export type Pair = readonly [x: number, y: number];
 /** Four counts, as vec4<u32>. */
 export type Quad = readonly [x: number, y: number, z: number, w: number];
 
-/** Parameters that both kernels have, and the size of the device's subgroups. */
+/** The parameters that both kernels have, and the device's subgroup size. */
 export interface TwinParams {
   readonly CAPACITY: number;
   readonly LIST_CAPACITY: number;
@@ -25,7 +25,7 @@ export interface TwinParams {
   readonly SUBGROUP_MIN: number;
   readonly WORKGROUP: number;
   readonly SPLITS: number;
-  /** Not a parameter of the kernels but of the device: at least SUBGROUP_MIN. */
+  /** The device's subgroup size, at least SUBGROUP_MIN. It is not a parameter of the kernels. */
   readonly subgroup_lanes: number;
 }
 
@@ -41,7 +41,7 @@ export interface GroupParams extends TwinParams {
   readonly DISTANCE_BYTES: number;
 }
 
-/** A list as the score leaves it: its tokens, and their distances packed into words. */
+/** The result of the score for a list: its tokens, and their distances packed into words. */
 export interface ScoredList {
   readonly length: number;
   readonly windows: Windows;
@@ -49,18 +49,20 @@ export interface ScoredList {
   readonly newest_distance: number;
 }
 
-/** The same for `select_gather.wgsl`: a histogram per block. */
+/** The same with the histograms of `select_gather.wgsl`, one per block. */
 export interface HistogramList extends ScoredList {
   readonly histograms: Uint32Array;
 }
 
-/** The same for `select_gather_group.wgsl`: ranks of all blocks together, and of each. */
+/**
+ * The same with the ranks of `select_gather_group.wgsl`: those of all blocks, and of each block.
+ */
 export interface RankList extends ScoredList {
   readonly rank_totals: Uint32Array;
   readonly block_ranks: Uint32Array;
 }
 
-/** Places [begin, end) of a list. */
+/** The places [begin, end) of a list that a split attends. */
 export interface Share {
   readonly begin: number;
   readonly end: number;
@@ -137,7 +139,7 @@ export function share_of(
   return { begin, end: Math.min(begin + share, attended) };
 }
 
-/** The bin of the newest token if the distances lack it and it is in no window; else BINS. */
+/** The bin of the newest token, or BINS if it is in a window or already in the histograms. */
 export function newest_bin_of(
   BINS: number,
   lacks_newest: boolean,
@@ -161,7 +163,7 @@ function subgroupExclusiveAdd(values: readonly Pair[], lanes: number): Pair[] {
 
 // select_gather.wgsl
 
-/** Constants that follow from the parameters. */
+/** The derived constants of the kernel. */
 function constants(params: SelectParams) {
   const { BITS, CAPACITY, BLOCK, SUBGROUP_MIN, WORKGROUP } = params;
   return {
@@ -222,7 +224,7 @@ export function stage_distances(
   }
 }
 
-/** @throws {Error} if two calls in a row use one half, which would be a race between threads. */
+/** @throws {Error} if two calls in a row use the same half: threads would race. */
 export function scan_by_turns(
   params: SelectParams,
   memory: SelectMemory,
@@ -232,7 +234,7 @@ export function scan_by_turns(
   const { WORKGROUP, MOST_SUBGROUPS, subgroup_lanes: lanes } = constants(params);
   const { subtotals } = memory;
   const half = turn % 2 * MOST_SUBGROUPS;
-  if (half === memory.half_in_use) throw new Error(`turn ${turn} writes what others still read`);
+  if (half === memory.half_in_use) throw new Error(`turn ${turn} writes a half still being read`);
   memory.half_in_use = half;
   const in_subgroup = subgroupExclusiveAdd(values, lanes);
   for (let thread = 0; thread < WORKGROUP; thread++) {
@@ -277,7 +279,7 @@ export function complete_count(
   return (block * BLOCK < length ? count : 0) + Number(has_newest);
 }
 
-/** Brings the histograms to workgroup memory, the newest token in them. */
+/** Copies the histograms to workgroup memory and adds the newest token. */
 export function load_histograms(
   params: SelectParams,
   memory: SelectMemory,
@@ -373,7 +375,7 @@ export function place_share(
   }
 }
 
-/** What the phases before it hand to `match_staged`. */
+/** The results of earlier phases that `match_staged` needs. */
 export interface Limits {
   readonly threshold: number;
   readonly split_block: number;
@@ -476,7 +478,7 @@ function addPairs(a: Pair, b: Pair | Quad): Pair {
   return [(a[0] + b[0]) >>> 0, (a[1] + b[1]) >>> 0];
 }
 
-/** Steps 1 to 4 in the workgroup of a split: the tokens that it attends. */
+/** Steps 1 to 4 in the workgroup of a split. Returns the tokens that it attends. */
 export function select_share(
   params: SelectParams,
   list: HistogramList,
@@ -514,7 +516,7 @@ export function select_share(
 
 // select_gather_group.wgsl, where it differs
 
-/** Constants that follow from the parameters. */
+/** The derived constants of the kernel. */
 function groupConstants(params: GroupParams) {
   const { BITS, QUERIES_PER_LIST, CAPACITY, BLOCK, SUBGROUP_MIN, WORKGROUP } = params;
   const LAST = BITS * QUERIES_PER_LIST;
@@ -586,7 +588,7 @@ export function is_threshold(
   return bin < BINS && too_few_before && enough;
 }
 
-/** Step 2: the bin that a thread of the workgroup writes down as the threshold. */
+/** Step 2: the bin that some thread of the workgroup stores as the threshold. */
 export function find_ranked_threshold(
   params: GroupParams,
   { rank_totals }: Pick<RankList, "rank_totals">,
@@ -713,7 +715,7 @@ export function compact_ranked(
   }
 }
 
-/** Steps 1 to 4 in the workgroup of a split: the tokens that it attends. */
+/** Steps 1 to 4 in the workgroup of a split. Returns the tokens that it attends. */
 export function select_ranked_share(
   params: GroupParams,
   list: RankList,

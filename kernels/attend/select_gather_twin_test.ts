@@ -46,7 +46,7 @@ import {
   window_tokens,
 } from "./select_gather_twin.ts";
 
-/** Distances of a list, token by token. */
+/** The kinds of lists: the distance of each token. */
 const KINDS = {
   "random": (_token, { most }, random) => random.below(most + 1),
   "few values": (_token, { most }, random) => (most >> 1) + random.below(3),
@@ -64,14 +64,14 @@ const KINDS = {
   (token: number, list: { most: number; length: number }, random: Random) => number
 >;
 
-/** A list to select from, and how. */
+/** A list to select from, the selection rule and the kernel's parameters. */
 interface Spec {
   readonly capacity: number;
   readonly length: number;
   readonly kind: keyof typeof KINDS;
-  /** Distance of the newest token in place of what its kind says. */
+  /** Replaces the newest token's distance. */
   readonly newest?: "zero" | "largest";
-  /** Whether the score leaves out the newest token; that of a shared code always does. */
+  /** Whether the score omits the newest token. With a shared code it always does. */
   readonly lacksNewest: boolean;
   readonly windows: Pair;
   readonly topK: { readonly count: number } | { readonly sparsity: number };
@@ -109,7 +109,7 @@ const ADVERSARIAL: Readonly<Record<string, Partial<Spec>>> = {
   "all tokens tie at the last bin": { kind: "all largest", bits: 128 },
   "no pick": { topK: { count: 0 } },
   "no pick, no window": { topK: { count: 0 }, windows: [0, 0] },
-  "more picks wanted than there are": { topK: { count: 0xffffffff }, kind: "random" },
+  "more picks wanted than tokens": { topK: { count: 0xffffffff }, kind: "random" },
   "one pick": { topK: { count: 1 }, windows: [0, 0], kind: "all ties" },
   "all but one": { topK: { count: 3999 }, windows: [0, 0], kind: "all ties" },
   "one token": { length: 1, windows: [0, 0], topK: { count: 5 } },
@@ -117,7 +117,7 @@ const ADVERSARIAL: Readonly<Record<string, Partial<Spec>>> = {
   "one token in the recent window": { length: 1, windows: [0, 4], topK: { count: 5 } },
   "windows that hold all tokens": { length: 40, windows: [64, 64] },
   "windows that touch": { length: 48 },
-  "windows of most of the list": { windows: [700, 1400] },
+  "windows with most of the list": { windows: [700, 1400] },
   "the newest token in no window": { windows: [16, 0] },
   "the newest token nearest": { windows: [16, 0], newest: "zero", kind: "all ties" },
   "the newest token farthest": { windows: [16, 0], newest: "largest", kind: "all ties" },
@@ -132,13 +132,13 @@ const ADVERSARIAL: Readonly<Record<string, Partial<Spec>>> = {
     topK: { count: 0xffffffff },
     newest: "largest",
   },
-  "the newest token begins a block": { windows: [0, 0], length: 2049, kind: "descending" },
+  "the newest token starts a block": { windows: [0, 0], length: 2049, kind: "descending" },
   "the newest token in the distances": { windows: [16, 0], lacksNewest: false },
   "a full cache": { length: 4096, windows: [0, 0] },
   "a capacity of part of a block": { capacity: 1040, length: 1040 },
   "picks that all lie at the beginning": { kind: "near ones first" },
   "picks that all lie at the end": { kind: "near ones last" },
-  "the same in spans that are staged together": { kind: "near ones last", ahead: 3 },
+  "picks at the end, with several spans staged": { kind: "near ones last", ahead: 3 },
   "a share of several spans": { splits: 1, kind: "random" },
   "splits that do not divide the list": { splits: 7, topK: { count: 100 } },
   "more splits than tokens": { splits: 13, length: 5 },
@@ -170,7 +170,7 @@ const random: fc.Arbitrary<Spec> = fc.record({
   length: 1 + Math.floor(filled * (spec.capacity - 1)),
 }));
 
-/** Checks something for every adversarial list and for random ones. */
+/** Runs a check for every adversarial list and for random ones. */
 function forLists(check: (spec: Spec) => void): void {
   for (const [name, spec] of Object.entries(ADVERSARIAL)) {
     try {
@@ -184,7 +184,7 @@ function forLists(check: (spec: Spec) => void): void {
   fc.assert(fc.property(random, check), { seed: 1, numRuns: 150 });
 }
 
-/** Distances of all tokens, and what a sort says of them. */
+/** The distances of all tokens, and the list that a sort selects. */
 interface Sorted {
   readonly windows: Windows;
   readonly distances: readonly number[];
@@ -211,7 +211,7 @@ function sorted(spec: Spec, most: number): Sorted {
   };
 }
 
-/** The smallest distance up to which there are `count` of the values; `last` if there are fewer. */
+/** The `count`-th smallest value; `last` if there are fewer, and 0 for a count of 0. */
 function smallest(values: readonly number[], count: number, last: number): number {
   if (count === 0) return 0;
   return values.toSorted((a, b) => a - b)[count - 1] ?? last;
@@ -230,7 +230,7 @@ function twinParams(spec: Spec): TwinParams {
   };
 }
 
-/** Packs distances; tokens that the score does not write get anything. */
+/** Packs distances. Tokens that the score does not write get random values. */
 function pack(spec: Spec, distances: readonly number[], bytes: number, lacks: boolean) {
   const random = createRandom(spec.seed, 1);
   const words = new Uint32Array(spec.capacity * bytes / 4);
@@ -242,7 +242,7 @@ function pack(spec: Spec, distances: readonly number[], bytes: number, lacks: bo
   return words;
 }
 
-/** Numbers per block: of each distance, how many middle tokens the score has counted. */
+/** The score's histograms: for each block and distance, the number of middle tokens. */
 function countBlocks(spec: Spec, { distances, isMiddle }: Sorted, bins: number, lacks: boolean) {
   const blocks = Math.ceil(spec.capacity / spec.block);
   const counts = Array.from({ length: blocks }, () => Array<number>(bins).fill(0));
@@ -252,12 +252,12 @@ function countBlocks(spec: Spec, { distances, isMiddle }: Sorted, bins: number, 
   return counts;
 }
 
-/** Blocks with a token, without the others, of which the score writes nothing. */
+/** Whether a block has tokens: the score does not write the others. */
 function isWritten(spec: Spec, block: number): boolean {
   return block * spec.block < spec.length;
 }
 
-/** A list for `select_gather.wgsl`, and what its phases must find. */
+/** A list for `select_gather.wgsl`, and the expected results of its phases. */
 function histogramCase(spec: Spec) {
   const params: SelectParams = {
     ...twinParams(spec),
@@ -314,7 +314,7 @@ function blocksOf({ block }: Spec, { list }: Sorted, { begin, end }: Share) {
   };
 }
 
-/** The first block with a tie that is no pick, and how many are; past the last if there is none. */
+/** The first block with a tie that is not picked (else the end), and its number of picked ties. */
 function splitTies(spec: Spec, truth: Sorted, threshold: number): readonly [number, number] {
   const blocks = Math.ceil(spec.capacity / spec.block);
   const picked = new Set(truth.list);
@@ -333,7 +333,7 @@ function sharesOf(spec: Spec, { windows }: Sorted): Share[] {
   );
 }
 
-/** Values and what is before each, as a running sum. */
+/** The sum of the values before each value, and of all values. */
 function runningSums(values: readonly Pair[]): { before: Pair[]; all: Pair } {
   let all: Pair = [0, 0];
   const before = values.map(([x, y]) => {
@@ -344,7 +344,7 @@ function runningSums(values: readonly Pair[]): { before: Pair[]; all: Pair } {
   return { before, all };
 }
 
-Deno.test("the twin has every function of the kernels that selects", () => {
+Deno.test("select_gather_twin has every function of the kernels that selects", () => {
   const attends = [
     "widen",
     "row_quad",
@@ -364,7 +364,7 @@ Deno.test("the twin has every function of the kernels that selects", () => {
   }
 });
 
-Deno.test("masks hold the bits that their names say", () => {
+Deno.test("bits_from() and first_bits() give the right masks", () => {
   for (const count of [0, 1, 5, 31, 32, 33, 0xffffffff]) {
     for (let bit = 0; bit < 32; bit++) {
       assertEquals((bits_from(count) >>> bit) & 1, Number(bit >= count));
@@ -380,7 +380,7 @@ Deno.test("masks hold the bits that their names say", () => {
   }
 });
 
-Deno.test("windows have the same tokens counted and as a mask", () => {
+Deno.test("window_tokens() and window_mask() agree on the tokens in the windows", () => {
   const place = fc.nat(200);
   fc.assert(fc.property(place, place, place, place, (a, b, c, d) => {
     const [sinkEnd, recentStart, length] = [a, a + b, a + b + c];
@@ -397,13 +397,13 @@ Deno.test("windows have the same tokens counted and as a mask", () => {
   }));
 });
 
-Deno.test("bytes_below() compares each byte, whatever its neighbours are", () => {
+Deno.test("bytes_below() compares each byte independently of its neighbours", () => {
   for (const bits of [32, 64, 128]) {
     for (let limit = 0; limit <= bits + 1; limit++) {
       for (let distance = 0; distance <= bits; distance++) {
-        for (let at = 0; at < 4; at++) {
+        for (let place = 0; place < 4; place++) {
           for (const other of [0, bits]) {
-            const four = [other, other, other, other].with(at, distance);
+            const four = [other, other, other, other].with(place, distance);
             const word = four.reduce((word, byte, i) => word + byte * 256 ** i, 0);
             const mask = four.reduce((mask, byte, i) => mask | Number(byte < limit) << i, 0);
             assertEquals(bytes_below(bits, word, limit), mask);
@@ -414,7 +414,7 @@ Deno.test("bytes_below() compares each byte, whatever its neighbours are", () =>
   }
 });
 
-Deno.test("scans add up the threads before each, for any size of subgroups", () => {
+Deno.test("scan_by_turns() and scan_pair() add up the threads before each", () => {
   const draw = createRandom(1);
   for (const subgroup of [[4, 4], [4, 8], [4, 64], [16, 32]] as const) {
     const spec = { ...USUAL, workgroup: 64, subgroup };
@@ -429,11 +429,11 @@ Deno.test("scans add up the threads before each, for any size of subgroups", () 
       assertEquals(scan_pair(group, groupMemory, values), expected);
     }
     const zeros = Array.from({ length: 64 }, (): Pair => [0, 0]);
-    assertThrows(() => scan_by_turns(select, selectMemory, zeros, 3), Error, "still read");
+    assertThrows(() => scan_by_turns(select, selectMemory, zeros, 3), Error, "still being read");
   }
 });
 
-Deno.test("shares are equal, the last ones shorter, and hold every place once", () => {
+Deno.test("share_of() gives shares that hold every place once", () => {
   for (const attended of [0, 1, 5, 12, 13, 1000]) {
     for (const SPLITS of [1, 3, 7, 13]) {
       let next = 0;
@@ -448,7 +448,7 @@ Deno.test("shares are equal, the last ones shorter, and hold every place once", 
   }
 });
 
-Deno.test("store_picks() writes the slots of the share alone", () => {
+Deno.test("store_picks() writes only the slots of the share", () => {
   const picks = 0b1011_0000_0000_0000_0000_0000_0110_0001;
   const places = [0, 5, 6, 28, 29, 31];
   for (const first_slot of [0, 2, 7, 0xffffffff, 0xfffffffe, 0xfffffff0]) {
@@ -465,7 +465,7 @@ Deno.test("store_picks() writes the slots of the share alone", () => {
   }
 });
 
-Deno.test("guess_start() gives the start of a block of the sequence", () => {
+Deno.test("guess_start() gives the start of a block", () => {
   forLists((spec) => {
     const { params } = histogramCase(spec);
     for (let split = 0; split < spec.splits; split++) {
@@ -476,14 +476,14 @@ Deno.test("guess_start() gives the start of a block of the sequence", () => {
   });
 });
 
-Deno.test("find_threshold() finds the distance of the last pick, the newest token counted", () => {
+Deno.test("find_threshold() finds the distance of the last pick, also if it is the newest", () => {
   forLists((spec) => {
     const { params, memory, truth, threshold, nearer } = histogramCase(spec);
     assertEquals(find_threshold(params, memory, truth.windows.kEff), [threshold, nearer]);
   });
 });
 
-Deno.test("count_block() counts what a look at each token counts", () => {
+Deno.test("count_block() agrees with a count token by token", () => {
   forLists((spec) => {
     const { params, memory, list, truth, threshold } = histogramCase(spec);
     for (let block = 0; block < Math.ceil(spec.capacity / spec.block); block++) {
@@ -524,7 +524,7 @@ function maskOf(first: number, has: (token: number) => boolean): number {
   return mask >>> 0;
 }
 
-Deno.test("match_staged() tells picks, and ties of the block where they run out", () => {
+Deno.test("match_staged() finds picks, and the ties of the block where they run out", () => {
   forLists((spec) => {
     const { params, memory, list, truth, threshold, newest_bin } = histogramCase(spec);
     const { distances, isMiddle } = truth;
@@ -547,7 +547,7 @@ Deno.test("match_staged() tells picks, and ties of the block where they run out"
   });
 });
 
-Deno.test("compact() writes the share's tokens, wherever distances were staged before", () => {
+Deno.test("compact() writes the share's tokens for any guess of the staged window", () => {
   forLists((spec) => {
     const { params, list, truth, threshold, newest_bin } = histogramCase(spec);
     const blocks = Math.ceil(spec.capacity / spec.block);
@@ -578,7 +578,7 @@ Deno.test("select_share() of all splits is the list", () => {
   });
 });
 
-/** A list for `select_gather_group.wgsl`, and what its phases must find. */
+/** A list for `select_gather_group.wgsl`, and the expected results of its phases. */
 function rankCase(spec: Spec) {
   const most = spec.bits * spec.queries;
   const params: GroupParams = {
@@ -608,7 +608,7 @@ function rankCase(spec: Spec) {
     rank_totals: totals,
     block_ranks: new Uint32Array(ranks.buffer),
   };
-  // The totals lack the newest token, so the threshold may be larger than the last pick's distance.
+  // The totals omit the newest token, so the threshold may exceed the last pick's distance.
   const newestCounts = isMiddle(spec.length - 1);
   const counted = distances.filter((_, token) => isMiddle(token) && token < spec.length - 1);
   const threshold = smallest(counted, windows.kEff, most);
@@ -618,7 +618,7 @@ function rankCase(spec: Spec) {
   return { params, list, truth, threshold, ties: windows.kEff - nearer, newest_bin };
 }
 
-Deno.test("is_threshold() is true of one bin, the same that find_ranked_threshold() finds", () => {
+Deno.test("is_threshold() is true for one bin, which find_ranked_threshold() finds", () => {
   forLists((spec) => {
     const { params, list, truth, threshold } = rankCase(spec);
     const { kEff } = truth.windows;
@@ -630,7 +630,7 @@ Deno.test("is_threshold() is true of one bin, the same that find_ranked_threshol
   });
 });
 
-Deno.test("count_ranked_block() counts what a look at each token counts", () => {
+Deno.test("count_ranked_block() agrees with a count token by token", () => {
   forLists((spec) => {
     const { params, list, truth, threshold, ties, newest_bin } = rankCase(spec);
     assert(ties >= 0);
@@ -642,7 +642,7 @@ Deno.test("count_ranked_block() counts what a look at each token counts", () => 
   });
 });
 
-/** Counts of all blocks, and those before each. */
+/** The counts of all blocks, and their sums before each block. */
 function rankedCounts(spec: Spec, truth: Sorted, threshold: number) {
   const blocks = Math.ceil(spec.capacity / spec.block);
   const counts = Array.from({ length: blocks }, (_, block): Pair => {
@@ -667,7 +667,7 @@ Deno.test("place_ranked_share() finds the blocks of each share", () => {
   });
 });
 
-Deno.test("match_loaded() tells tokens below the threshold or in a window, and ties", () => {
+Deno.test("match_loaded() finds tokens below the threshold or in a window, and ties", () => {
   forLists((spec) => {
     const { params, list, truth, threshold, newest_bin } = rankCase(spec);
     const { distances, isMiddle } = truth;

@@ -1,7 +1,7 @@
 /**
- * Finds out what of a device the fastest kernels may rely on, by trying it. A check can only take
- * something away: what it finds no fault with is used where the device's limits and the caller, or
- * {@linkcode readHandOver}, say so. Web APIs only.
+ * Checks by running kernels whether a device keeps the promises that the fastest kernels rely on. A
+ * check can only remove a feature. A feature that passes is used if the device has it and, for a
+ * hand-over, if the caller asks for it or {@linkcode readHandOver} recommends it.
  */
 import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../core/variant.ts";
 import { defineKernel } from "../core/define.ts";
@@ -37,33 +37,33 @@ export const handOverKernel: Kernel = defineKernel({
 /** The kernels of this folder. */
 export const CHECK_KERNELS: readonly Kernel[] = [subgroupsKernel, handOverKernel];
 
-/** A device as it turned out to be. */
+/** The features and limits of a device after its check. */
 export interface CheckedDevice {
-  /** The features that kernels may use: those of the device, less what does not hold. */
+  /** The features that kernels may use: those of the device, except the ones that failed. */
   readonly features: ReadonlySet<string>;
   /**
-   * Its limits for a {@linkcode Variant}. `handOver` is the one that was checked, or `dispatch`
-   * where that failed; `subgroupMinSize` is left out with the feature.
+   * Its limits for a {@linkcode Variant}. `handOver` is the one that was checked, or `dispatch` if
+   * the check failed. `subgroupMinSize` is left out together with the feature.
    */
   readonly limits: DeviceLimits;
-  /** A sentence for whatever was taken away; none where nothing was. */
+  /** One sentence for each feature that was removed. */
   readonly notes: readonly string[];
 }
 
-/** A compiler and a backend whose machine code was read: `storageBarrier()` orders all memory. */
+/** Compilers and backends whose generated code was read: `storageBarrier()` orders all memory. */
 const READ: readonly { readonly compiler: Compiler; readonly backend: string }[] = [
   // naga's OpControlBarrier and OpMemoryBarrier have the scope Device.
   { compiler: "naga", backend: "vulkan" },
 ];
 
 /**
- * The fastest hand-over that is known to be ordered: `barrier` where the compiler's output for the
+ * The fastest hand-over that is known to be ordered: `barrier` if the compiler's output for the
  * backend was read, else `dispatch`.
  *
- * @param compiler What {@linkcode compilerOf} says of the device.
- * @param backend `vulkan`, `metal`, `dx12` or `gl`. A device does not tell: only the engine, which
- * chose it or knows its runtime, can. Any other name gets `dispatch`.
- * @returns A hand-over to check by {@linkcode checkDevice} and to give {@linkcode createDecoder}.
+ * @param compiler The device's compiler, from {@linkcode compilerOf}.
+ * @param backend `vulkan`, `metal`, `dx12` or `gl`. A device does not report its backend, but the
+ * engine chose it or knows its runtime. Any other name gives `dispatch`.
+ * @returns A hand-over for {@linkcode checkDevice} and {@linkcode createDecoder}.
  */
 export function readHandOver(compiler: Compiler, backend: string): HandOver {
   const known = READ.some((each) => each.compiler === compiler && each.backend === backend);
@@ -73,18 +73,18 @@ export function readHandOver(compiler: Compiler, backend: string): HandOver {
 const checked = new WeakMap<GPUDevice, Map<string, Promise<CheckedDevice>>>();
 
 /**
- * Checks a device: that subgroups are consecutive threads of the sizes that it reports, and, for a
- * hand-over within a dispatch, that partials arrive. Each device is checked once for each hand-over
+ * Checks that subgroups of a device are consecutive threads of the reported sizes and, for a
+ * hand-over within a dispatch, that partials arrive. The result is kept for each device, hand-over
  * and dialect.
  *
- * {@linkcode createDecoder} does so itself. An engine that wants to know beforehand, or that runs
- * variants without a decoder, calls it; a decoder of the same hand-over and dialect then finds
- * the device checked.
+ * {@linkcode createDecoder} calls it. An engine may call it earlier to know the result, or to run
+ * variants without a decoder. A later decoder with the same hand-over and dialect reuses the
+ * result.
  *
- * @param handOver The hand-over to try; `dispatch` needs no trial.
- * @param dialect The WGSL that the device's compiler takes (default: the device is asked).
- * @returns What kernels may rely on, which is never more than the device and the caller said.
- * @throws {CompileError} where a check does not compile in the dialect that was given.
+ * @param handOver The hand-over to check; `dispatch` needs no check.
+ * @param dialect The WGSL dialect of the device's compiler (default: found out on the device).
+ * @returns The features and limits that kernels may rely on. A check never adds one.
+ * @throws {CompileError} if a check does not compile in the given dialect.
  */
 export function checkDevice(
   device: GPUDevice,
@@ -137,8 +137,9 @@ async function check(
 }
 
 /**
- * What `find` found; a compiler that refuses the check in its own dialect is a fault of the device.
- * In a dialect that the caller gave it is the caller's mistake, and is thrown.
+ * The result of `find`. If the compiler refuses the check in its own dialect, that is a fault of
+ * the device. In a dialect that the caller gave, it is the caller's mistake, and the error is
+ * thrown.
  */
 async function orCompileFault(
   dialect: Dialect | undefined,
@@ -152,7 +153,7 @@ async function orCompileFault(
   }
 }
 
-/** What is wrong with a device's subgroups; undefined if nothing was found. */
+/** A fault of a device's subgroups; undefined if none was found. */
 async function findSubgroupFault(
   device: GPUDevice,
   reportedMin: number | undefined,
@@ -167,20 +168,16 @@ async function findSubgroupFault(
     const bytes = 16 * 2 * workgroup;
     const buffers = { found: bytes };
     const words = await runAndRead(device, [dispatch], buffers, "found", bytes, dialect);
-    for (let at = 0; at < 2 * workgroup; at++) {
-      const fault = subgroupFaultOf(
-        words.subarray(4 * at, 4 * at + 4),
-        at % workgroup,
-        reportedMin,
-      );
+    for (let i = 0; i < 2 * workgroup; i++) {
+      const fault = subgroupFaultOf(words.subarray(4 * i, 4 * i + 4), i % workgroup, reportedMin);
       if (fault) return fault;
     }
   }
 }
 
 /**
- * What is wrong with what one thread of `check/subgroups` found: size, number in the subgroup, the
- * subgroup's first thread, neighbour.
+ * The fault in the values that one thread of `check/subgroups` found: subgroup size, its number in
+ * the subgroup, the subgroup's first thread, its neighbour. Undefined if they are right.
  */
 export function subgroupFaultOf(
   [size, lane, first, neighbour]: Uint32Array,
@@ -208,7 +205,7 @@ const SPLITS = 8;
 const WORKGROUP = 64;
 const TURNS = 64;
 
-/** What is wrong with a hand-over by a kernel; undefined if every partial arrived. */
+/** A fault of a hand-over by a kernel; undefined if every partial arrived. */
 export async function findHandOverFault(
   device: GPUDevice,
   handOver: HandOver,
@@ -238,7 +235,7 @@ export async function findHandOverFault(
   }
 }
 
-/** Runs dispatches one after the other over new buffers and reads one of these. */
+/** Runs dispatches one after the other over new buffers, and reads one of the buffers. */
 async function runAndRead(
   device: GPUDevice,
   dispatches: readonly Dispatch[],

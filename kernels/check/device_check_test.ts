@@ -15,7 +15,7 @@ import {
 const { device, features } = await openTestDevice();
 
 for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
-  Deno.test(`checkDevice() finds no fault with this device and a hand-over by ${handOver}`, async () => {
+  Deno.test(`checkDevice() finds no fault in a hand-over by ${handOver} here`, async () => {
     const { limits, features: kept, notes } = await checkDevice(device, handOver);
     assertEquals(notes, []);
     assertEquals(limits.handOver, handOver);
@@ -25,7 +25,7 @@ for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
 }
 
 Deno.test("checkDevice() checks a device once for each hand-over", () => {
-  // Promises have nothing that assertEquals could compare.
+  // assertEquals finds all promises equal, so the references are compared.
   assert(checkDevice(device, "barrier") === checkDevice(device, "barrier"));
   assert(checkDevice(device, "barrier") !== checkDevice(device, "dispatch"));
 });
@@ -35,7 +35,7 @@ const SUBGROUPS_FAULT = "Kernels with subgroups are left out: " +
 const HAND_OVER_FAULT = "A dispatch of its own merges partials on this device: " +
   "3584 of 4096 hand-overs by barrier took place.";
 
-/** A device whose shuffles do nothing and on which no hand-over within a dispatch ends. */
+/** A device whose shuffles do nothing, and whose hand-overs within a dispatch never end. */
 async function openFaultyDevice(): Promise<GPUDevice> {
   const { device } = await openTestDevice();
   const create = device.createShaderModule.bind(device);
@@ -49,7 +49,7 @@ async function openFaultyDevice(): Promise<GPUDevice> {
   return device;
 }
 
-Deno.test("a device that fails loses subgroups and hand-overs, in a sentence each", async () => {
+Deno.test("checkDevice() removes features that fail, with a sentence for each", async () => {
   const faulty = await openFaultyDevice();
   const { limits, features: kept, notes } = await checkDevice(faulty, "barrier");
   assertEquals(kept.has("subgroups"), false);
@@ -73,7 +73,7 @@ Deno.test("a device that fails loses subgroups and hand-overs, in a sentence eac
   faulty.destroy();
 });
 
-Deno.test("a compiler that refuses the checks takes kernels away, in a sentence each", async () => {
+Deno.test("checkDevice() removes features if the compiler refuses its kernels", async () => {
   const { device: refusing } = await openTestDevice();
   const create = refusing.createShaderModule.bind(refusing);
   refusing.createShaderModule = ({ label = "", code }) =>
@@ -81,18 +81,18 @@ Deno.test("a compiler that refuses the checks takes kernels away, in a sentence 
   const { limits, features: kept, notes } = await checkDevice(refusing, "barrier");
   assertEquals(kept.has("subgroups"), false);
   assertEquals(limits.handOver, "dispatch");
-  const said = notes.toReversed();
+  const reversed = notes.toReversed();
   assertMatch(
-    said[0],
+    reversed[0],
     /^A dispatch of its own merges partials on this device: check\/hand_over does not compile: .+\.$/,
   );
   if (features.has("subgroups")) {
     assertMatch(
-      said[1],
+      reversed[1],
       /^Kernels with subgroups are left out: check\/subgroups does not compile: .+\.$/,
     );
   }
-  assertEquals(said.length, features.has("subgroups") ? 2 : 1);
+  assertEquals(reversed.length, features.has("subgroups") ? 2 : 1);
 
   const { p } = testCase({ lengths: [300] });
   const decoder = await createDecoder(refusing, p, { unroll: false });
@@ -101,7 +101,7 @@ Deno.test("a compiler that refuses the checks takes kernels away, in a sentence 
   refusing.destroy();
 });
 
-Deno.test("checkDevice() tries again after it could not finish", async () => {
+Deno.test("checkDevice() checks again after an error", async () => {
   const { device: unlucky } = await openTestDevice([]);
   const { createBuffer } = unlucky;
   unlucky.createBuffer = () => {
@@ -113,36 +113,36 @@ Deno.test("checkDevice() tries again after it could not finish", async () => {
   unlucky.destroy();
 });
 
-const FAULTS: Readonly<Record<string, { from: string; to: string; said: RegExp }>> = {
-  "partials that are left too late": {
+const FAULTS: Readonly<Record<string, { from: string; to: string; fault: RegExp }>> = {
+  "partials that are missing": {
     from: "store_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));",
     to: "",
-    said: /^32768 partials did not arrive in 4096 hand-overs by (barrier|atomics)$/,
+    fault: /^32768 partials did not arrive in 4096 hand-overs by (barrier|atomics)$/,
   },
-  "one partial that is left too late": {
+  "one partial that is missing": {
     from: "store_partial(own + WORKGROUP, expected(turn, own + WORKGROUP));",
     to: "if (own + turn > 1u) { store_partial(own + WORKGROUP, expected(turn, own + WORKGROUP)); }",
-    said: /^1 partial did not arrive in 4096 hand-overs by (barrier|atomics)$/,
+    fault: /^1 partial did not arrive in 4096 hand-overs by (barrier|atomics)$/,
   },
-  "a last workgroup that never comes": {
+  "a last workgroup that never arrives": {
     from: "== SPLITS - 1u",
     to: "== SPLITS",
-    said: /^3584 of 4096 hand-overs by (barrier|atomics) took place$/,
+    fault: /^3584 of 4096 hand-overs by (barrier|atomics) took place$/,
   },
 };
 
-for (const [what, { from, to, said }] of Object.entries(FAULTS)) {
+for (const [what, { from, to, fault }] of Object.entries(FAULTS)) {
   Deno.test(`findHandOverFault() finds ${what}`, async () => {
     const source = handOverKernel.source.replace(from, to);
     assertNotEquals(source, handOverKernel.source);
     for (const handOver of ["barrier", "atomics"] as const) {
-      const fault = await findHandOverFault(device, handOver, { ...handOverKernel, source });
-      assertMatch(fault!, said);
+      const found = await findHandOverFault(device, handOver, { ...handOverKernel, source });
+      assertMatch(found!, fault);
     }
   });
 }
 
-Deno.test("readHandOver() trusts a barrier only where a compiler's output was read", () => {
+Deno.test("readHandOver() trusts a barrier only if the compiler's output was read", () => {
   assertEquals(readHandOver("naga", "vulkan"), "barrier");
   for (const backend of ["metal", "dx12", "gl", "unknown"]) {
     assertEquals(readHandOver("naga", backend), "dispatch");
@@ -158,13 +158,13 @@ Deno.test("subgroupFaultOf() accepts consecutive threads", () => {
   assertEquals(subgroupFaultOf(found(64, 21, 0, 20), 21, undefined), undefined);
 });
 
-Deno.test("subgroupFaultOf() names what does not hold", () => {
+Deno.test("subgroupFaultOf() names the fault", () => {
   assertEquals(
     subgroupFaultOf(found(16, 5, 16, 20), 21, LARGE_LIMITS.subgroupMinSize),
     "a subgroup has 16 threads, the device reports at least 32",
   );
   assertEquals(subgroupFaultOf(found(1, 0, 21, 20), 21, 1), "a subgroup has 1 thread");
-  // Threads dealt out in turn, as a compiler might that packs workgroups in two dimensions.
+  // Interleaved threads: a compiler might do this when it packs workgroups in two dimensions.
   assertEquals(
     subgroupFaultOf(found(8, 2, 5, 20), 21, 8),
     "thread 21 is number 2 of a subgroup of 8 that thread 5 begins",

@@ -1,6 +1,6 @@
 /**
- * Every variant's shaders compile under Tint (Chromium, Dawn), which is stricter than naga about
- * uniform control flow. Dawn's null backend does that in milliseconds and needs no driver.
+ * Every variant's shaders must compile under Tint (Chromium, Dawn), which is stricter than naga
+ * about uniform control flow. Dawn's null backend compiles in milliseconds and needs no driver.
  */
 import { assert, assertEquals } from "@std/assert";
 import type { DeviceLimits, Dispatch, Kernel, ParamRange, Params, Variant } from "./variant.ts";
@@ -16,7 +16,7 @@ import { paramDefaults, specialize } from "./wgsl.ts";
 
 const dawn = await openNullDevice();
 
-/** Those of a large GPU, so that hardly any setting is refused. */
+/** The limits of a large GPU, which refuse hardly any setting. */
 const GENEROUS: DeviceLimits = {
   maxStorageBufferBindingSize: 2 ** 31 - 4,
   maxBufferSize: 2 ** 34,
@@ -82,7 +82,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   },
 };
 
-/** The defaults, each tunable at each value, and all of them at their smallest and largest. */
+/** The defaults, each tunable at each value, and all tunables at their smallest and largest. */
 function corners({ tunables }: Variant, defaults: Params): Params[] {
   const all = (pick: (...values: number[]) => number) =>
     Object.fromEntries(Object.entries(tunables).map(([name, v]) => [name, pick(...v)]));
@@ -98,7 +98,7 @@ function corners({ tunables }: Variant, defaults: Params): Params[] {
 
 const compiled = new Map<string, string | undefined>();
 
-/** Tint's first complaint about a shader, if any; `pipeline` also checks bindings and limits. */
+/** Tint's message on a shader, if it refuses it; `pipeline` also checks bindings and limits. */
 async function complaint(
   kernel: Kernel,
   code: string,
@@ -170,7 +170,7 @@ for (const variant of VARIANTS) {
 }
 
 for (const kernel of kernels.values()) {
-  Deno.test(`${kernel.name}: the file's @param lines and the ranges match`, () => {
+  Deno.test(`${kernel.name}: the @param lines of the file match the ranges`, () => {
     const defaults = paramDefaults(kernel.source);
     assertEquals(Object.keys(defaults).sort(), Object.keys(kernel.params).sort());
     for (const [name, value] of Object.entries(defaults)) {
@@ -179,14 +179,14 @@ for (const kernel of kernels.values()) {
   });
 }
 
-Deno.test("every .wgsl file compiles as it stands, and is run by a variant or a probe", async () => {
+Deno.test("every .wgsl file compiles unchanged, and some variant or probe runs it", async () => {
   for (const { pathname } of kernelFiles()) {
     const name = pathname.split("/").slice(-2).join("/").replace(/\.wgsl$/, "");
     const source = Deno.readTextFileSync(pathname);
     const kernel = kernels.get(name);
     assert(kernel !== undefined, `neither a variant nor a probe runs ${name}.wgsl`);
     const { features = [] } = kernel;
-    // Without values and without unrolling, all that is added is the enable line.
+    // Without values and unrolling, only the enable line is added.
     const code = specialize(source, { unroll: false, features });
     assert(code.endsWith(source), name);
     const found = await complaint({ name, source, bindings: [], params: {} }, code, false);

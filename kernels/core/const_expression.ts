@@ -1,6 +1,7 @@
 /**
- * Values of WGSL u32 constant expressions, for the loader's loop bounds and sizes: numbers, names,
- * + - * / % << >> comparisons, parentheses and the functions below. Anything else has no value here.
+ * Evaluates WGSL u32 constant expressions, for loop bounds and array sizes. They consist of
+ * numbers, names, + - * / % << >>, comparisons, parentheses and the functions below. Others have no
+ * value.
  */
 
 const TOKEN = /\s*(?:(\d+)u?|([A-Za-z_]\w*)|(<<|>>|==|!=|<=|>=|[-+*/%()<>,]))/y;
@@ -8,10 +9,10 @@ const TOKEN = /\s*(?:(\d+)u?|([A-Za-z_]\w*)|(<<|>>|==|!=|<=|>=|[-+*/%()<>,]))/y;
 /** Values of the names that an expression may use. */
 export type ConstNames = ReadonlyMap<string, number>;
 
-/** An expression made ready: its value over some names, NaN where it has none. */
+/** A parsed expression. It returns the value for some names, or NaN if there is none. */
 type Evaluate = (names: ConstNames) => number;
 
-/** Binary operators by how tightly they bind, loosest first. */
+/** Binary operators by precedence, lowest first. */
 const LEVELS: readonly Readonly<Record<string, (a: number, b: number) => number>>[] = [
   {
     "==": (a, b) => Number(a === b),
@@ -34,7 +35,7 @@ const FUNCTIONS: Readonly<Record<string, (...values: number[]) => number>> = {
   firstTrailingBit: (value) => 31 - Math.clz32(value & -value),
 };
 
-/** Expressions met so far: a tuner evaluates the same ones for thousands of candidates. */
+/** Expressions parsed so far: a tuner evaluates the same ones for thousands of candidates. */
 const known = new Map<string, Evaluate | undefined>();
 
 /** The value of `text`, or undefined if it is no u32 constant expression over `names`. */
@@ -44,7 +45,7 @@ export function evaluateConst(text: string, names: ConstNames): number | undefin
   return value !== undefined && Number.isInteger(value) && value >= 0 ? value : undefined;
 }
 
-/** Makes an expression ready, or returns undefined if it is of another kind. */
+/** Parses an expression, or returns undefined if it has unknown parts. */
 function parse(text: string): Evaluate | undefined {
   const tokens = tokenize(text);
   if (!tokens) return undefined;
@@ -99,7 +100,7 @@ function parse(text: string): Evaluate | undefined {
   }
 }
 
-/** What has no value gives none: a comparison with NaN would pass as 0. */
+/** Applies an operator, and keeps NaN: otherwise a comparison with NaN would give 0. */
 function combineNumbers(apply: (a: number, b: number) => number, a: number, b: number): number {
   return Number.isNaN(a) || Number.isNaN(b) ? NaN : apply(a, b);
 }

@@ -24,7 +24,9 @@ const VALUES: readonly (readonly [string, number])[] = [
 ];
 
 for (const [text, value] of VALUES) {
-  Deno.test(`${text} is ${value}`, () => assertEquals(evaluateConst(text, NAMES), value));
+  Deno.test(`evaluateConst() of ${text} is ${value}`, () => {
+    assertEquals(evaluateConst(text, NAMES), value);
+  });
 }
 
 const NO_VALUE = [
@@ -46,5 +48,7 @@ const NO_VALUE = [
 ];
 
 for (const text of NO_VALUE) {
-  Deno.test(`"${text}" has no value`, () => assertEquals(evaluateConst(text, NAMES), undefined));
+  Deno.test(`evaluateConst() finds no value for "${text}"`, () => {
+    assertEquals(evaluateConst(text, NAMES), undefined);
+  });
 }

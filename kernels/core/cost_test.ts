@@ -18,16 +18,16 @@ const { p: equal } = testCase({ heads: [8, 2], lengths: [4096, 4096], windows: [
 const { lengths: _none, ...plain } = equal;
 const { p: unequal } = testCase({ heads: [8, 2], lengths: [4096, 16], windows: [0, 0] });
 
-/** What costs the same however long the sequences are, or however short in a cache of that size. */
-const BY_THE_TOKEN = (name: string) =>
+/** The other variants cost the same for every sequence length within one capacity. */
+const dependsOnLength = (name: string) =>
   !/^(encode\/(query|append)|merge\/merge|dense\/gpt_fast)$/.test(name);
 
 for (const variant of VARIANTS) {
-  Deno.test(`${variant.name}: costs follow the length of each sequence`, () => {
+  Deno.test(`${variant.name}: its cost depends on the length of each sequence`, () => {
     const params = variant.defaults(plain, LIMITS);
     assertEquals(variant.cost(equal, params), variant.cost(plain, params));
     const [all, fewer] = [plain, unequal].map((p) => variant.cost(p, params));
-    if (!BY_THE_TOKEN(variant.name)) assertEquals(fewer, all);
+    if (!dependsOnLength(variant.name)) assertEquals(fewer, all);
     else assert(costBytes(fewer) < costBytes(all) && fewer.flops <= all.flops);
   });
 }

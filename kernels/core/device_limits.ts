@@ -1,7 +1,7 @@
-/** What bounds a plan: read off a device, or promised by a kind of devices. */
+/** The limits that bound a plan: those of a device, and two fixed sets. */
 import type { DeviceLimits } from "./variant.ts";
 
-/** What every device promises: the defaults of the WebGPU specification. */
+/** The limits that every device supports: the defaults of the WebGPU specification. */
 export const DEFAULT_LIMITS: DeviceLimits = {
   maxStorageBufferBindingSize: 2 ** 27,
   maxBufferSize: 2 ** 28,
@@ -12,7 +12,7 @@ export const DEFAULT_LIMITS: DeviceLimits = {
   maxUniformBufferBindingSize: 2 ** 16,
 };
 
-/** A device that allows nearly everything: an H100 through WebGPU. */
+/** The limits of an H100 through WebGPU, which allow nearly everything. */
 export const LARGE_LIMITS: DeviceLimits = {
   maxStorageBufferBindingSize: 2 ** 31 - 1,
   maxBufferSize: 2 ** 36,
@@ -26,21 +26,21 @@ export const LARGE_LIMITS: DeviceLimits = {
 };
 
 /**
- * The limits of a device, and its smallest subgroup size where it has subgroups and tells.
+ * The limits of a device, and its smallest subgroup size if it has subgroups and reports the size.
  *
- * A device has the limits that it was requested with: WebGPU's low defaults unless the adapter's
- * own were asked for, as {@linkcode requestDecoderDevice} does.
+ * A device has the limits that it was requested with. These are WebGPU's low defaults unless the
+ * request asks for the adapter's own limits, as {@linkcode requestDecoderDevice} does.
  */
 export function limitsOf(device: GPUDevice): DeviceLimits {
   const { limits } = device;
-  // Younger than WebGPU itself: browsers of before 2025 do not have it.
+  // Browsers from before 2025 have no adapterInfo.
   const info: Partial<GPUAdapterInfo> | undefined = device.adapterInfo;
   const subgroupMinSize = device.features.has("subgroups") ? info?.subgroupMinSize : undefined;
   return {
     maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
     maxBufferSize: limits.maxBufferSize,
     maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-    // All workgroups are rows of threads: the narrower limit holds.
+    // All workgroups are one-dimensional, so the smaller of the two limits applies.
     maxComputeInvocationsPerWorkgroup: Math.min(
       limits.maxComputeInvocationsPerWorkgroup,
       limits.maxComputeWorkgroupSizeX,

@@ -1,17 +1,17 @@
-/** Memory of a device: what it has no room for is refused before anything runs into it. */
+/** Checks that a device has room for buffers, so that a clear error comes before a failed run. */
 import type { BufferSpec, DeviceLimits, Plan } from "./variant.ts";
 import { allocate, bufferSize, checkFits } from "./program.ts";
 
-/** The device has less memory left than is asked for: others may hold it. */
+/** The device has too little free memory; other programs may hold the rest. */
 export class DeviceMemoryError extends RangeError {
   /** Name of the error class. */
   override readonly name = "DeviceMemoryError";
 }
 
 /**
- * Refuses a plan that a device cannot hold, its buffers as they are made.
+ * Refuses a plan that a device cannot hold. Buffers count with their padded sizes.
  *
- * @throws {RangeError} with both sizes.
+ * @throws {RangeError} naming the size needed and the limit.
  */
 export function checkHolds(plan: Plan, limits: DeviceLimits): void {
   checkFits(plan, limits);
@@ -21,10 +21,10 @@ export function checkHolds(plan: Plan, limits: DeviceLimits): void {
 }
 
 /**
- * Refuses a buffer beyond a device's limits.
+ * Refuses a buffer that exceeds a device's limits.
  *
  * @param what Names the buffer in the error.
- * @throws {RangeError} with both sizes.
+ * @throws {RangeError} naming the size needed and the limit.
  */
 export function checkBytes(what: string, bytes: number, limits: DeviceLimits): void {
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
@@ -33,7 +33,7 @@ export function checkBytes(what: string, bytes: number, limits: DeviceLimits): v
 }
 
 /**
- * Runs what creates buffers, and gives what it gives.
+ * Calls `create`, which makes buffers, and returns its result.
  *
  * @param what Names the buffers in the error.
  * @throws {DeviceMemoryError} if the device has no memory left for them.
@@ -53,7 +53,7 @@ export async function withinMemory<T>(
 }
 
 /**
- * {@linkcode allocate}, of which nothing is left where not all of it fits.
+ * Makes one buffer per spec, like {@linkcode allocate}. If not all of them fit, none is left.
  *
  * @throws {DeviceMemoryError} if the device has no memory left for them.
  */
@@ -62,14 +62,14 @@ export async function allocateWithin(
   specs: Readonly<Record<string, BufferSpec>>,
 ): Promise<Record<string, GPUBuffer>> {
   const bytes = Object.values(specs).reduce((sum, spec) => sum + spec.bytes, 0);
-  let made: Record<string, GPUBuffer> = {};
+  let buffers: Record<string, GPUBuffer> = {};
   try {
     return await withinMemory(device, Object.keys(specs).join(", "), bytes, () => {
-      made = allocate(device, specs);
-      return made;
+      buffers = allocate(device, specs);
+      return buffers;
     });
   } catch (error) {
-    for (const buffer of Object.values(made)) buffer.destroy();
+    for (const buffer of Object.values(buffers)) buffer.destroy();
     throw error;
   }
 }

@@ -1,27 +1,27 @@
 /**
- * Names, layouts and sizes of the buffers that stages hand to each other, and the `// @param`
+ * Names, layouts and sizes of the buffers that stages pass to each other, and the `// @param`
  * values that follow from a problem. All buffers are little-endian; rows are contiguous.
  *
  * | name | layout |
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence |
  * | `q`, `out` | f32 [B, Hq, D] |
- * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], as a projection of tokens leaves them |
+ * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
- * | `token_index` | u32 [B, capacity], the pool's token that holds each token; past a length, anything |
+ * | `token_index` | u32 [B, capacity], the pool index of each token; undefined past the length |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
  * | `query_codes` | u32 [B, Hq, b/32], bit j of the code is bit j%32 of word j/32 |
  * | `codes` | u32 [B, code heads, capacity, b/32] |
  * | `distances` | u8 or u16 [B, code heads, capacity] |
  * | `block_histograms` | u32 [B, code heads, blocks, max distance + 1], middle tokens of each block |
- * | `list_state` | u32: what a score that encodes for itself leaves, one after the other: query codes as above, codes of the newest tokens [B, code heads, b/32], and `block_histograms` or ranks |
- * | ranks | u32 [B, code heads, max distance + 1], zero between steps: the rows that follow, added up; then u16 [B, code heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
+ * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32], then `block_histograms` or ranks |
+ * | ranks | u32 [B, code heads, max distance + 1], zero between steps: sums of the rows that follow; then u16 [B, code heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
  * | `selected` | u32 [B, code heads, list capacity], token indices |
  * | `selected_counts` | u32 [B, code heads] |
  * | `partial_out` | f32 [B, Hq, splits, D], softmax numerators relative to the split's maximum |
  * | `partial_stats` | vec2 f32 [B, Hq, splits]: maximum of the log2-domain logits, denominator |
- * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then, each list from a cache line of its own, partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0 |
+ * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0; each list starts on a cache line of its own |
  * | `sink_logits` | f32 [Hq rounded up to 4], uniform: extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
  */
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
@@ -38,13 +38,13 @@ import {
   queriesPerList,
 } from "./problem.ts";
 
-/** The value in `sink_logits` that adds nothing; finite, since WGSL promises nothing for infinities. */
+/** The value in `sink_logits` that adds nothing; finite, since WGSL does not define infinities. */
 export const NO_SINK_LOGIT: number = -1e30;
 
 /** Value of the KV_DTYPE and MAP_DTYPE parameters. */
 export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;
 
-/** Bytes of every buffer whose size follows from the problem alone. */
+/** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
   const lists = p.batch * codeHeads(p);
@@ -108,7 +108,7 @@ export function histogramSpec(
   return { block_histograms: { bytes: rows * (maxDistance(p) + 1) * 4, role } };
 }
 
-/** Bytes of `list_state` before histograms or ranks: codes of the queries and of the newest tokens. */
+/** Bytes of the codes in `list_state`, which come before the histograms or ranks. */
 function stepCodeBytes(p: Problem): number {
   return 4 * codeWords(p) * p.batch * (p.qHeads + codeHeads(p));
 }
@@ -194,15 +194,15 @@ export function ranges(
   return Object.fromEntries(names.map((name) => [name, PROBLEM_RANGES[name]]));
 }
 
-/** A dispatch whose parameters come from the problem and from `own`; the kernel takes those it has. */
+/** A dispatch whose parameters come from the problem and from `values`; others are left out. */
 export function dispatch(
   kernel: Kernel,
   p: Problem,
-  own: Params,
+  values: Params,
   workgroups: readonly [number, number, number],
   rename?: Readonly<Record<string, string>>,
 ): Dispatch {
-  const all = { ...problemParams(p), ...own };
+  const all = { ...problemParams(p), ...values };
   const params = Object.fromEntries(
     Object.keys(kernel.params).map((name) => {
       if (!(name in all)) throw new Error(`${kernel.name}: no value for parameter ${name}`);

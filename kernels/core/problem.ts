@@ -1,9 +1,9 @@
 /**
- * What one decode step looks like: shapes, dtypes and the selection rule. Every kernel, reference
- * and measurement is made for a {@linkcode Problem}; nothing here touches a GPU.
+ * Describes one decode step: shapes, dtypes and the selection rule. Every kernel, reference and
+ * measurement is made for a {@linkcode Problem}.
  */
 
-/** Element type of the K and V caches; arithmetic is f32 whatever it is. */
+/** Element type of the K and V caches; arithmetic is always f32. */
 export type KvDtype = "f16" | "bf16" | "f32";
 
 /** One code per query head, or one per KV head with distances summed over its group (HATA). */
@@ -32,9 +32,9 @@ export interface Problem {
   readonly kvHeads: number;
   /** Elements of a row of K or V: 64, 96, 128 or 256. */
   readonly headDim: number;
-  /** Longest sequence in tokens, the new token included; byte models and checks use it. */
+  /** KV length: tokens of the longest sequence, the new token included. Costs and checks use it. */
   readonly kvLen: number;
-  /** Tokens of each sequence, [B], where they differ; without it, every one has `kvLen`. */
+  /** Tokens of each sequence, [B]; without it, every sequence has `kvLen`. */
   readonly lengths?: readonly number[];
   /** Tokens that a sequence's cache can hold: a multiple of 16 (see {@linkcode roundCapacity}). */
   readonly capacity: number;
@@ -54,17 +54,17 @@ export interface Problem {
   readonly recent: number;
 }
 
-/** The smallest capacity in tokens that holds `tokens`: rows of codes and distances stay 16-byte aligned. */
+/** The smallest capacity for `tokens` that keeps rows of codes and distances 16-byte aligned. */
 export function roundCapacity(tokens: number): number {
   return Math.ceil(tokens / 16) * 16;
 }
 
-/** Tokens of sequence `sequence`. */
+/** Tokens of one sequence. */
 export function lengthOf(p: Problem, sequence: number): number {
   return p.lengths?.[sequence] ?? p.kvLen;
 }
 
-/** Adds up over the sequences what `count` says of one with so many tokens. */
+/** Sum of `count(length)` over the sequences. */
 export function overSequences(p: Problem, count: (length: number) => number): number {
   return p.lengths?.reduce((sum, length) => sum + count(length), 0) ?? p.batch * count(p.kvLen);
 }
@@ -113,7 +113,7 @@ export function kvBytes(dtype: KvDtype): number {
 export interface Windows {
   /** Tokens [0, sinkEnd) are the sink. */
   readonly sinkEnd: number;
-  /** Tokens [recentStart, length) are the recent window, less what the sink already holds. */
+  /** Tokens [recentStart, length) are the recent window, without tokens of the sink. */
   readonly recentStart: number;
   /** Tokens picked from [sinkEnd, recentStart): min(k, middle). */
   readonly kEff: number;
@@ -133,13 +133,13 @@ export function windowsOf(
   return { sinkEnd, recentStart, kEff, attended: sinkEnd + kEff + length - recentStart };
 }
 
-/** Tokens that a selection list must have room for, at any length up to capacity. */
+/** Largest number of tokens in a selection list, at any length up to capacity. */
 export function listCapacity(p: Problem): number {
   const k = "count" in p.topK ? p.topK.count : Math.floor(p.capacity / p.topK.sparsity);
   return Math.max(1, Math.min(p.capacity, p.sink + p.recent + k));
 }
 
-/** Sizes of a map's layers: [in, out] of each. */
+/** The size [in, out] of each layer of a map. */
 export function mapLayers(
   p: Pick<Problem, "headDim" | "bits" | "map">,
 ): readonly (readonly [number, number])[] {
@@ -147,7 +147,7 @@ export function mapLayers(
   return widths.slice(1).map((out, i) => [widths[i], out] as const);
 }
 
-/** Numbers (weights and biases) of one head's map. */
+/** How many numbers (weights and biases) one head's map has. */
 export function mapNumbers(p: Pick<Problem, "headDim" | "bits" | "map">): number {
   return mapLayers(p).reduce((sum, [rows, columns]) => sum + rows * columns + columns, 0);
 }
@@ -185,8 +185,8 @@ export type Shape = Pick<Problem, "qHeads" | "kvHeads" | "headDim">;
 /**
  * Checks heads and head dim.
  *
- * @param words What messages call the fields: their own names, or those that a user knows.
- * @throws {RangeError} one sentence: what is wrong and what is allowed.
+ * @param words Names of the fields in messages, such as the flags that a user typed.
+ * @throws {RangeError} one sentence with the wrong value and the allowed ones.
  */
 export function checkShape(
   shape: Shape,
@@ -211,7 +211,7 @@ export function checkShape(
 /**
  * Checks a problem.
  *
- * @throws {RangeError} one sentence: what is wrong and what is allowed.
+ * @throws {RangeError} one sentence with the wrong value and the allowed ones.
  */
 export function checkProblem(p: Problem): void {
   wholeNumber("batch", p.batch, 1, 65535);

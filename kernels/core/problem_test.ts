@@ -33,7 +33,7 @@ const P: Problem = {
   recent: 128,
 };
 
-Deno.test("codes per query head or per KV head", () => {
+Deno.test("codeHeads() and queriesPerList() follow whether a group shares a code", () => {
   assertEquals([codeHeads(P), queriesPerList(P), maxDistance(P), distanceBytes(P)], [40, 1, 32, 1]);
   const group: Problem = { ...P, sharing: "group" };
   assertEquals([codeHeads(group), queriesPerList(group)], [8, 5]);
@@ -42,27 +42,27 @@ Deno.test("codes per query head or per KV head", () => {
   assertEquals([maxDistance(wide), distanceBytes(wide)], [320, 2]);
 });
 
-Deno.test("a distance fits a byte up to 255", () => {
+Deno.test("distanceBytes() is 1 for distances up to 255", () => {
   const bytesOf = (group: number) =>
     distanceBytes({ ...P, qHeads: group, kvHeads: 1, sharing: "group" });
   assertEquals([bytesOf(7), bytesOf(8)], [1, 2]);
 });
 
-Deno.test("the windows keep a token once, and k counts middle tokens alone", () => {
-  const at = (length: number) => windowsOf(P, length);
-  assertEquals(at(1000), { sinkEnd: 128, recentStart: 872, kEff: 31, attended: 287 });
-  assertEquals(at(1), { sinkEnd: 1, recentStart: 1, kEff: 0, attended: 1 });
-  assertEquals(at(200), { sinkEnd: 128, recentStart: 128, kEff: 0, attended: 200 });
-  assertEquals(at(260), { sinkEnd: 128, recentStart: 132, kEff: 4, attended: 260 });
+Deno.test("windowsOf() keeps every token once, and k counts only middle tokens", () => {
+  const windows = (length: number) => windowsOf(P, length);
+  assertEquals(windows(1000), { sinkEnd: 128, recentStart: 872, kEff: 31, attended: 287 });
+  assertEquals(windows(1), { sinkEnd: 1, recentStart: 1, kEff: 0, attended: 1 });
+  assertEquals(windows(200), { sinkEnd: 128, recentStart: 128, kEff: 0, attended: 200 });
+  assertEquals(windows(260), { sinkEnd: 128, recentStart: 132, kEff: 4, attended: 260 });
 });
 
-Deno.test("a count of 0 and no windows attend nothing", () => {
+Deno.test("windowsOf() attends nothing for a count of 0 and no windows", () => {
   const none: Problem = { ...P, topK: { count: 0 }, sink: 0, recent: 0 };
   assertEquals(windowsOf(none, 77), { sinkEnd: 0, recentStart: 77, kEff: 0, attended: 0 });
   assertEquals(listCapacity(none), 1);
 });
 
-Deno.test("property: windows are in order, and lists have room at any length", () => {
+Deno.test("property: windowsOf() is in order, and listCapacity() suffices at any length", () => {
   const number = fc.oneof(fc.nat(40), fc.constant(0xffffffff));
   const topK = fc.oneof(
     fc.record({ count: number }),
@@ -82,7 +82,7 @@ Deno.test("property: windows are in order, and lists have room at any length", (
   }));
 });
 
-Deno.test("the layers of a map, and its numbers", () => {
+Deno.test("mapLayers() gives the sizes of layers, mapNumbers() counts weights and biases", () => {
   assertEquals(mapLayers(P), [[128, 128], [128, 128], [128, 32]]);
   // ALGORITHM.md: 37,152 parameters per head.
   assertEquals(mapNumbers(P), 37152);
@@ -91,7 +91,7 @@ Deno.test("the layers of a map, and its numbers", () => {
   assertEquals(mapNumbers(one), 128 * 32 + 32);
 });
 
-Deno.test("capacities are multiples of 16, shapes have names", () => {
+Deno.test("roundCapacity() gives multiples of 16, shapeName() names heads and head dim", () => {
   assertEquals([1, 16, 17, 8192].map(roundCapacity), [16, 16, 32, 8192]);
   assertEquals(shapeName(P), "40x8x128");
 });
@@ -124,9 +124,9 @@ const WRONG: readonly (readonly [Partial<Problem>, string])[] = [
   [{ recent: 0.5 }, "recent"],
 ];
 
-Deno.test("a sound problem passes", () => checkProblem(P));
+Deno.test("checkProblem() accepts a valid problem", () => checkProblem(P));
 
-Deno.test("lengths may differ; tokens add up", () => {
+Deno.test("cachedTokens() adds up the lengths of the sequences", () => {
   assertEquals([cachedTokens(P), lengthOf(P, 1)], [2000, 1000]);
   const unequal: Problem = { ...P, lengths: [1000, 1] };
   checkProblem(unequal);
@@ -138,7 +138,7 @@ Deno.test("lengths may differ; tokens add up", () => {
 });
 
 for (const [change, message] of WRONG) {
-  Deno.test(`refused: ${JSON.stringify(change)}`, () => {
+  Deno.test(`checkProblem() refuses ${JSON.stringify(change)}`, () => {
     assertThrows(() => checkProblem({ ...P, ...change }), RangeError, message);
   });
 }

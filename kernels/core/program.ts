@@ -1,23 +1,23 @@
 /**
- * Makes plans runnable: refuses what the device cannot hold, compiles each dispatch's pipeline,
- * binds buffers by name and records the dispatches into a compute pass. Web APIs only.
+ * Makes plans runnable: refuses plans that the device cannot hold, compiles each dispatch's
+ * pipeline, binds buffers by name and records the dispatches into a compute pass.
  */
 import type { Binding, BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./variant.ts";
 import { refusesFit } from "./refusals.ts";
 import { type Dialect, specialize } from "./wgsl.ts";
 import { dialectOf } from "./wgsl_compiler.ts";
 
-/** How WGSL is made for a device. */
+/** How WGSL is compiled for a device. */
 export interface CompileOptions {
-  /** The WGSL that the device's compiler takes (default: the device is asked). */
+  /** The WGSL dialect of the device's compiler (default: found out on the device). */
   readonly dialect?: Dialect;
-  /** Write out marked loops (default true); software drivers compile rolled ones much faster. */
+  /** Unroll marked loops (default true); software drivers compile rolled loops much faster. */
   readonly unroll?: boolean;
 }
 
 /** A dispatch with its pipeline. */
 export interface ProgramStep {
-  /** What runs. */
+  /** The dispatch that runs. */
   readonly dispatch: Dispatch;
   /** Its compiled shader. */
   readonly pipeline: GPUComputePipeline;
@@ -27,7 +27,7 @@ export interface ProgramStep {
 
 /** A plan whose pipelines are compiled. */
 export interface Program {
-  /** What was compiled. */
+  /** The plan that was compiled. */
   readonly plan: Plan;
   /** One per dispatch of the plan, in order. */
   readonly steps: readonly ProgramStep[];
@@ -35,23 +35,23 @@ export interface Program {
 
 /** A program with its buffers bound, ready to be recorded any number of times. */
 export interface BoundProgram {
-  /** What is bound. */
+  /** The program that the buffers are bound for. */
   readonly program: Program;
   /** One per step, in order. */
   readonly bindGroups: readonly GPUBindGroup[];
 }
 
 /**
- * Refuses, before anything is allocated, a plan that the device cannot hold.
+ * Refuses a plan that the device cannot hold, before anything is allocated.
  *
- * @throws {RangeError} naming what is needed and the limit that it exceeds.
+ * @throws {RangeError} naming the amount needed and the limit that it exceeds.
  */
 export function checkFits(plan: Plan, limits: DeviceLimits): void {
   const why = refusesFit(plan, limits);
   if (why) throw new RangeError(why);
 }
 
-/** The WGSL that runs for a dispatch, in the standard's dialect if none is given. */
+/** The WGSL that runs for a dispatch, in the standard dialect if none is given. */
 export function dispatchWgsl(dispatch: Dispatch, options: CompileOptions = {}): string {
   const { kernel, params } = dispatch;
   return specialize(kernel.source, { ...options, params, features: kernel.features });
@@ -60,9 +60,9 @@ export function dispatchWgsl(dispatch: Dispatch, options: CompileOptions = {}): 
 const pipelines = new WeakMap<GPUDevice, Map<string, Promise<GPUComputePipeline>>>();
 const layouts = new WeakMap<GPUDevice, Map<string, GPUBindGroupLayout>>();
 
-function cached<K extends object, V>(cache: WeakMap<K, Map<string, V>>, at: K): Map<string, V> {
-  let found = cache.get(at);
-  if (!found) cache.set(at, found = new Map());
+function cached<K extends object, V>(cache: WeakMap<K, Map<string, V>>, key: K): Map<string, V> {
+  let found = cache.get(key);
+  if (!found) cache.set(key, found = new Map());
   return found;
 }
 
@@ -93,7 +93,7 @@ export function bindGroupLayout(device: GPUDevice, kernel: Kernel): GPUBindGroup
 /**
  * Compiles every dispatch of a plan; equal shaders on one device are compiled once.
  *
- * @throws {CompileError} naming the kernel and the compiler's first complaint.
+ * @throws {CompileError} with the kernel's name and the compiler's message.
  */
 export async function compilePlan(
   device: GPUDevice,
@@ -117,7 +117,10 @@ export async function compilePlan(
   return { plan, steps };
 }
 
-/** Thrown where the device's compiler refuses a kernel; says which, and what it said. */
+/**
+ * The device's compiler refuses a kernel. The message has the kernel's name and the compiler's
+ * text.
+ */
 export class CompileError extends Error {
   /** Name of the error class. */
   override readonly name = "CompileError";
@@ -145,13 +148,13 @@ async function compileShader(
   }
 }
 
-/** Usage flags of a buffer that the suite makes: bound as its kernels do, copied to and from. */
+/** Usage flags of the suite's buffers: kernels bind them, and copies read and write them. */
 export function bufferUsage({ uniform }: Pick<BufferSpec, "uniform">): GPUBufferUsageFlags {
   const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
   return (uniform ? UNIFORM : STORAGE) | COPY_DST | COPY_SRC;
 }
 
-/** Bytes that a buffer is made of: those asked for, up to whole words of the widest loads. */
+/** Size of a buffer for `bytes` bytes: rounded up to 16, the width of the widest loads. */
 export function bufferSize(bytes: number): number {
   return Math.ceil(bytes / 16) * 16;
 }

@@ -1,8 +1,8 @@
-/** What every plan is refused for alike. */
+/** The checks that are the same for every plan. */
 import type { DeviceLimits, Dispatch, ParamRange, Plan } from "./variant.ts";
 import { workgroupFacts } from "./wgsl_facts.ts";
 
-/** The first parameter that its kernel does not allow; undefined if all are allowed. */
+/** A sentence on the first parameter out of its range; undefined if all are in range. */
 export function refusesRanges({ dispatches }: Plan): string | undefined {
   for (const { kernel, params } of dispatches) {
     for (const [name, value] of Object.entries(params)) {
@@ -18,7 +18,7 @@ function isIn(range: ParamRange, value: number): boolean {
   return "min" in range ? value >= range.min && value <= range.max : range.includes(value);
 }
 
-/** Why a device cannot hold a plan; undefined if it can. */
+/** The reason that a device cannot hold a plan; undefined if it can. */
 export function refusesFit(plan: Plan, limits: DeviceLimits): string | undefined {
   return refusesBuffers(plan, limits) ??
     plan.dispatches.map((dispatch) => refusesDispatch(dispatch, plan, limits))

@@ -1,4 +1,4 @@
-/** Every variant, in the order in which tables show them. Adding a kernel ends with a line here. */
+/** Every variant, in the order in which tables show them. A new kernel needs a line here. */
 import type { Variant } from "./variant.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
@@ -25,7 +25,7 @@ import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
 
-/** All variants. Probes of the device stand apart, in `probe/`: they compete with nothing. */
+/** All variants. Probes of the device are not among them: see `probe/`. */
 export const VARIANTS: readonly Variant[] = [
   encodeQuery,
   encodeAppend,
@@ -55,13 +55,13 @@ export const VARIANTS: readonly Variant[] = [
 /**
  * The variant of that name.
  *
- * @throws {RangeError} one sentence with the known names.
+ * @throws {RangeError} for an unknown name; the message lists the known ones.
  */
 export function findVariant(name: string): Variant {
   const found = VARIANTS.find((variant) => variant.name === name);
   if (!found) {
     const known = VARIANTS.map((variant) => variant.name).join(", ");
-    throw new RangeError(`no kernel is called ${name}; known are ${known}`);
+    throw new RangeError(`no kernel is called ${name}; the known kernels are ${known}`);
   }
   return found;
 }

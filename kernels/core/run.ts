@@ -1,6 +1,6 @@
 /**
- * Runs work on a device: submits a pass, runs a plan once, writes, poisons and reads buffers. Tests,
- * checks and the benchmark share it. Web APIs only.
+ * Runs work on a device: submits a pass, runs a plan once, writes, poisons and reads buffers.
+ * Tests, device checks and the benchmark share it.
  */
 import type { BufferSpec, Plan } from "./variant.ts";
 import { withinMemory } from "./device_memory.ts";
@@ -29,7 +29,7 @@ export function encodePass(
   return encoder.finish();
 }
 
-/** Submits one pass of recordings; what follows on the queue sees their results. */
+/** Submits all recordings as one pass; later work on the queue sees their results. */
 export function submit(device: GPUDevice, ...records: readonly RecordPass[]): void {
   const recordAll: RecordPass = (pass) => records.forEach((record) => record(pass));
   device.queue.submit([encodePass(device, recordAll)]);
@@ -46,7 +46,7 @@ export async function runPlan(
   submit(device, (pass) => recordProgram(pass, bound));
 }
 
-/** Writes data to the begin of a buffer. */
+/** Writes data to the start of a buffer. */
 export function write(
   device: GPUDevice,
   buffer: GPUBuffer,
@@ -59,8 +59,8 @@ export function write(
 export const POISON = 0xff;
 
 /**
- * Overwrites a buffer with bytes of 0xff: NaN as floats, no valid index as whole numbers. The bytes
- * that a step has to leave at zero stay as it left them.
+ * Overwrites a buffer with bytes of 0xff: NaN as a float, and an invalid index as a whole number.
+ * The bytes that a step must leave at zero stay as the last step left them.
  */
 export function poison(
   device: GPUDevice,
@@ -70,18 +70,18 @@ export function poison(
   const chunk = new Uint8Array(Math.min(buffer.size, 1 << 24)).fill(POISON);
   const zerosEnd = zeros.offset + zeros.bytes;
   for (const [begin, end] of [[0, zeros.offset], [zerosEnd, buffer.size]]) {
-    for (let at = begin; at < end; at += chunk.length) {
-      device.queue.writeBuffer(buffer, at, chunk, 0, Math.min(chunk.length, end - at));
+    for (let offset = begin; offset < end; offset += chunk.length) {
+      device.queue.writeBuffer(buffer, offset, chunk, 0, Math.min(chunk.length, end - offset));
     }
   }
 }
 
-/** Bytes that are read at a time: any device has buffers of so many. */
+/** Bytes per read: every device allows buffers of this size. */
 const READ_BYTES = 2 ** 28;
 
 /**
- * Reads bytes of a buffer; offset and length may be anything inside it, and longer than a buffer
- * that can be mapped.
+ * Reads bytes of a buffer. Offset and length need no alignment, and the length may exceed the
+ * largest buffer that can be mapped.
  */
 export async function readBytes(
   device: GPUDevice,
@@ -90,17 +90,18 @@ export async function readBytes(
   length: number,
   mostBytes = READ_BYTES,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  // Words before the first and after the last byte come along.
+  // Copies take whole words, so a part may need up to 3 more bytes on each side.
   const most = mostBytes - 8;
   if (length <= most) return await readPart(device, buffer, offset, length);
   const bytes = new Uint8Array(length);
-  for (let at = 0; at < length; at += most) {
-    bytes.set(await readPart(device, buffer, offset + at, Math.min(most, length - at)), at);
+  for (let done = 0; done < length; done += most) {
+    const part = await readPart(device, buffer, offset + done, Math.min(most, length - done));
+    bytes.set(part, done);
   }
   return bytes;
 }
 
-/** Reads any of the buffers by name. */
+/** A reader of the given buffers by name. */
 export function readerOf(
   device: GPUDevice,
   buffers: Readonly<Record<string, GPUBuffer>>,
@@ -118,7 +119,7 @@ async function readPart(
   const size = Math.ceil((offset + length - begin) / 4) * 4;
   const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
   const create = () => device.createBuffer({ size: Math.max(4, size), usage });
-  const staging = await withinMemory(device, "what is read back", size, create);
+  const staging = await withinMemory(device, "the buffer for reading back", size, create);
   const encoder = device.createCommandEncoder();
   encoder.copyBufferToBuffer(buffer, begin, staging, 0, size);
   device.queue.submit([encoder.finish()]);

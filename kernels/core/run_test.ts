@@ -5,7 +5,7 @@ import { poison, readBytes, readerOf, write } from "./run.ts";
 
 const { device, uncaptured } = await openTestDevice();
 
-Deno.test("readBytes() reads in parts what is longer than a buffer may be", async () => {
+Deno.test("readBytes() reads in parts if the length exceeds the largest buffer", async () => {
   const buffer = device.createBuffer({ size: 256, usage: bufferUsage({}) });
   const bytes = Uint8Array.from({ length: 256 }, (_, i) => (i * 7) % 251);
   write(device, buffer, bytes);
@@ -18,7 +18,7 @@ Deno.test("readBytes() reads in parts what is longer than a buffer may be", asyn
   buffer.destroy();
 });
 
-Deno.test("poison() overwrites all bytes but those that have to stay zero", async () => {
+Deno.test("poison() overwrites all bytes except those that must stay zero", async () => {
   const buffer = device.createBuffer({ size: 64, usage: bufferUsage({}) });
   const read = readerOf(device, { buffer });
   write(device, buffer, new Uint8Array(64).fill(7));
@@ -30,7 +30,7 @@ Deno.test("poison() overwrites all bytes but those that have to stay zero", asyn
   buffer.destroy();
 });
 
-Deno.test("write() takes the part of memory that a view shows", async () => {
+Deno.test("write() copies only the bytes of the view", async () => {
   const buffer = device.createBuffer({ size: 16, usage: bufferUsage({}) });
   write(device, buffer, Uint32Array.of(1, 2, 3, 4).subarray(1, 3));
   assertEquals(await readBytes(device, buffer, 0, 8), new Uint8Array([2, 0, 0, 0, 3, 0, 0, 0]));

@@ -1,16 +1,19 @@
-/** Kernels repeat text, since each file runs as it stands. What has one name must have one body. */
+/**
+ * Kernels repeat text, since each file must run on its own. Functions with the same name must have
+ * the same body.
+ */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { kernelFiles, readShared } from "../../tools/kernel_files.ts";
 import { sharedNames, withSharedText } from "../../tools/shared_text.ts";
 
 const FOLDER = new URL("../", import.meta.url);
 
-/** Functions that share a name and not yet a body. */
+/** Names whose functions may differ. */
 const DIFFERENT = [
   "main",
 ];
 
-/** Functions of a WGSL text: name, and text without comments and white space. */
+/** The functions of a WGSL text: name, and text without comments and white space. */
 function functionsOf(source: string): [name: string, text: string][] {
   const found = source.matchAll(/^(?:fn (\w+)\(.*}$|fn (\w+)\([^]*?^}$)/gm);
   return Array.from(found, ([text, line, block]) => [
@@ -19,7 +22,7 @@ function functionsOf(source: string): [name: string, text: string][] {
   ]);
 }
 
-Deno.test("withSharedText() finds every kernel as it is", () => {
+Deno.test("withSharedText() changes no kernel: their copies are up to date", () => {
   const names = new Set<string>();
   for (const file of kernelFiles()) {
     const source = Deno.readTextFileSync(file);
@@ -47,10 +50,10 @@ Deno.test("withSharedText() refuses a marker without its partner", () => {
   assertThrows(() => withSharedText("let a = 1;\n// @end\n", () => ""), SyntaxError, "@end");
 });
 
-Deno.test("functions of one name have one body in all kernels", () => {
+Deno.test("functions with the same name have the same body in all kernels", () => {
   const bodies = new Map<string, Map<string, string[]>>();
   for (const { pathname } of kernelFiles()) {
-    // The check of a device has quads of u32 in place of f32.
+    // The device check uses quads of u32 instead of f32.
     if (pathname.includes("/check/")) continue;
     const file = pathname.slice(FOLDER.pathname.length);
     const source = Deno.readTextFileSync(pathname);
@@ -62,7 +65,7 @@ Deno.test("functions of one name have one body in all kernels", () => {
   const drifted = [...bodies].filter(([, known]) => known.size > 1)
     .map(([name, known]) => [name, [...known.values()]] as const);
   assertEquals(drifted.filter(([name]) => !DIFFERENT.includes(name)), []);
-  // A name leaves the list when its bodies have become one.
+  // A name must leave the list when its functions no longer differ.
   assertEquals(DIFFERENT.filter((name) => !drifted.some(([other]) => other === name)), []);
   const sharers = [...bodies.get("store_partial")!.values()].flat();
   assert(sharers.length >= 4, sharers.join());

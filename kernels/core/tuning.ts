@@ -1,12 +1,12 @@
 /**
- * Tuned parameters: what a tuner found to be best for a kernel and a problem on an adapter, and how
- * to find it again. Pure but for a checksum, and web APIs only; files are read elsewhere.
+ * Tuned parameters: the best that a tuner found for a kernel and a problem on an adapter, and the
+ * look-up of these entries. The caller reads the files.
  */
 import type { DeviceLimits, Params, Variant } from "./variant.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
 import type { CodeSharing, KvDtype, Problem } from "./problem.ts";
 
-/** What of a problem decides which parameters are best; the rest only has to be allowed by them. */
+/** The fields of a problem that decide which parameters are best. The others must only be valid. */
 export interface TunedProblem {
   /** Sequences. */
   readonly batch: number;
@@ -22,7 +22,7 @@ export interface TunedProblem {
   readonly dtype: KvDtype;
   /** Bits of a code. */
   readonly bits: number;
-  /** Whose codes they are. */
+  /** Whether the query heads of a group share a code. */
   readonly sharing: CodeSharing;
 }
 
@@ -30,31 +30,31 @@ export interface TunedProblem {
 export interface TunedEntry {
   /** The adapter's name. */
   readonly adapter: string;
-  /** Name and version of the driver; null in defaults that are shipped for any. */
+  /** Name and version of the driver; null in shipped defaults, which fit any driver. */
   readonly driver: string | null;
-  /** Graphics API under WebGPU; null in defaults that are shipped for any. */
+  /** Graphics API under WebGPU; null in shipped defaults, which fit any. */
   readonly backend: string | null;
   /** Name of the variant. */
   readonly kernel: string;
-  /** Of its sources and candidates, see {@linkcode tuningChecksum}. */
+  /** Checksum of the kernel's sources and candidates, see {@linkcode tuningChecksum}. */
   readonly checksum: string;
-  /** What it was tuned for. */
+  /** The problem that it was tuned for. */
   readonly problem: TunedProblem;
-  /** All of its parameters but those that the device decides, see {@linkcode tunableParams}. */
+  /** All parameters except those that the device decides, see {@linkcode tunableParams}. */
   readonly params: Params;
   /** Median microseconds of a step with them. */
   readonly us: number;
-  /** Median microseconds of a step with the defaults; null where they failed. */
+  /** Median microseconds of a step with the defaults; null if they failed. */
   readonly defaultUs: number | null;
 }
 
-/** What a tuning file holds. Earlier entries win. */
+/** The contents of a tuning file. Earlier entries win. */
 export interface Tuning {
   /** Entries of any number of adapters. */
   readonly entries: readonly TunedEntry[];
 }
 
-/** Which adapter runs; what is left out is not known and fits every entry. */
+/** The adapter in use. A field that is left out is not known and fits every entry. */
 export interface TuningKey {
   /** The adapter's name. */
   readonly adapter: string;
@@ -64,15 +64,15 @@ export interface TuningKey {
   readonly backend?: string;
 }
 
-/** What a look-up found. */
+/** The result of a look-up. */
 export interface TunedChoice {
-  /** The tuned parameters; null where no entry fits. */
+  /** The tuned parameters; null if no entry fits. */
   readonly params: Params | null;
-  /** True where an entry would fit, but the kernel or its candidates have changed since. */
+  /** True if an entry would fit, but the kernel or its candidates have changed since. */
   readonly stale: boolean;
 }
 
-/** What of a problem an entry is filed under. */
+/** The fields of a problem under which an entry is stored. */
 export function tunedProblem(p: Problem): TunedProblem {
   const { batch, qHeads, kvHeads, headDim, kvLen, dtype, bits, sharing } = p;
   return { batch, qHeads, kvHeads, headDim, kvLen, dtype, bits, sharing };
@@ -80,15 +80,15 @@ export function tunedProblem(p: Problem): TunedProblem {
 
 /**
  * SHA-256, in hexadecimal digits, of the WGSL that a variant runs for a problem and of the values
- * that a tuner may try: another one makes what was tuned stale.
+ * that a tuner may try. An entry with another checksum is stale.
  */
 export async function tuningChecksum(variant: Variant, p: Problem): Promise<string> {
-  // Whose device it is must not matter, so it is always the same one.
+  // The checksum must not depend on the device, so the limits are always the same.
   const { dispatches } = variant.plan(p, variant.defaults(p, LARGE_LIMITS));
   const sources = [...new Set(dispatches.map(({ kernel }) => codeOf(kernel.source)))];
   const text = JSON.stringify([sources, Object.entries(variant.tunables).sort()]);
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  // toHex() is younger than WebGPU.
+  // Some browsers with WebGPU do not have toHex() yet.
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
@@ -98,9 +98,9 @@ function codeOf(source: string): string {
 }
 
 /**
- * The tuned parameters of a variant for a problem: of this adapter's own entries, else of those
- * that are shipped for any driver. An entry that the device refuses is passed over. Batches of
- * unequal sequences are tuned for nothing.
+ * The tuned parameters of a variant for a problem. Entries for this driver come before shipped
+ * ones, which are for any driver. An entry that the device refuses is skipped. A batch of sequences
+ * of unequal length never has an entry.
  */
 export async function tunedParams(
   tuning: Tuning,
@@ -128,7 +128,7 @@ export async function tunedParams(
   return { params: found ?? null, stale: fresh.length === 0 };
 }
 
-/** Parameters without those that the device decides: how it hands partials over. */
+/** The parameters except the hand-over of partials, which the device decides. */
 export function tunableParams(params: Params): Params {
   return Object.fromEntries(
     Object.entries(params).filter(([name]) => name.split(".").at(-1) !== "HAND_OVER"),

@@ -38,7 +38,7 @@ async function found(
   return stale ? "stale" : params?.SPLITS ?? null;
 }
 
-Deno.test("an entry is found for its kernel, adapter, driver, backend and problem alone", async () => {
+Deno.test("tunedParams() finds an entry only for its kernel, device and problem", async () => {
   assertEquals(await found({}), 8);
   for (const name of ["kernel", "adapter", "driver", "backend"]) {
     assertEquals(await found({ [name]: "another" }), null, name);
@@ -49,14 +49,14 @@ Deno.test("an entry is found for its kernel, adapter, driver, backend and proble
   assertEquals(await found({}, { ...p, lengths: [1024] }), null);
 });
 
-Deno.test("shipped entries are for any driver, and one's own come first", async () => {
+Deno.test("tunedParams() prefers entries for the driver to shipped ones", async () => {
   const shipped = { ...entry, driver: null, backend: null, params: { ...defaults, SPLITS: 4 } };
   assertEquals(await found(shipped), 4);
   const { params } = await tunedParams({ entries: [shipped, entry] }, KEY, split, p, LIMITS);
   assertEquals(params?.SPLITS, 8);
 });
 
-Deno.test("a changed kernel makes an entry stale, what the device refuses is passed over", async () => {
+Deno.test("tunedParams() reports stale entries and skips refused ones", async () => {
   assertEquals(await found({ checksum: "of other sources" }), "stale");
   assertEquals(await found({ params: { ...defaults, WORKGROUP: 512 } }), null);
   assertEquals(await found({ params: { ...defaults, WORKGROUP: 77 } }), null);
@@ -81,14 +81,14 @@ Deno.test("tuningChecksum() differs with the code, not with comments and white s
   assertNotEquals(await tuningChecksum(other, p), entry.checksum);
 });
 
-Deno.test("a checksum differs with the sources and with the candidates", async () => {
+Deno.test("tuningChecksum() changes with the candidates", async () => {
   const sums = await Promise.all(VARIANTS.map((variant) => tuningChecksum(variant, p)));
   assert(sums.every((sum) => /^[0-9a-f]{64}$/.test(sum)));
   const more = { ...split, tunables: { ...split.tunables, SPLITS: [1, 2] } };
   assertNotEquals(await tuningChecksum(more, p), entry.checksum);
 });
 
-Deno.test("what was tuned holds for every hand-over, which the device decides", async () => {
+Deno.test("tunedParams() takes the hand-over from the device", async () => {
   const fused = findVariant("dense/split_subgroup");
   const limits = { ...LARGE_LIMITS, handOver: "barrier" } as const;
   const params = { ...tunableParams(fused.defaults(p, limits)), SPLITS: 4 };

@@ -1,7 +1,7 @@
 /**
  * The vocabulary of the suite. A {@linkcode Kernel} is one WGSL file with its bindings and
  * parameters; a {@linkcode Variant} is one way to do a stage: a list of dispatches of kernels
- * over named buffers. Harness, tests, tuner and pages read variants and know nothing else.
+ * over named buffers. Benchmark, tests, tuner and pages know a kernel only through its variants.
  */
 import type { Problem } from "./problem.ts";
 
@@ -25,11 +25,11 @@ export type ParamRange = readonly number[] | { readonly min: number; readonly ma
 /** Parameter values by `// @param` name. */
 export type Params = Readonly<Record<string, number>>;
 
-/** One `@group(0) @binding(i)` variable; its place in the list is i. */
+/** One `@group(0) @binding(i)` variable; i is its index in the list. */
 export interface Binding {
-  /** Name of the WGSL variable, and of the buffer bound to it unless the dispatch says otherwise. */
+  /** Name of the WGSL variable, and of its buffer unless the dispatch renames it. */
   readonly name: string;
-  /** How the WGSL declares it: a storage buffer that is read, or written too, or a uniform one. */
+  /** The WGSL declaration: a storage buffer that is read, or also written, or a uniform buffer. */
   readonly access: "read" | "read_write" | "uniform";
 }
 
@@ -37,7 +37,7 @@ export interface Binding {
 export interface Kernel {
   /** `folder/file` under kernels/, without the ending. */
   readonly name: string;
-  /** The file's text: valid WGSL as it stands. */
+  /** The file's text, which is valid WGSL. */
   readonly source: string;
   /** Every variable of bind group 0, in order, as the text declares them. */
   readonly bindings: readonly Binding[];
@@ -53,19 +53,20 @@ export interface Dispatch {
   readonly kernel: Kernel;
   /** Values of the kernel's `// @param` constants. */
   readonly params: Params;
-  /** Workgroups, sized for capacity; surplus ones leave early. */
+  /** Workgroups for the whole capacity; those past a sequence's length return early. */
   readonly workgroups: readonly [number, number, number];
   /** Buffer names by binding name, where they differ. */
   readonly rename?: Readonly<Record<string, string>>;
 }
 
-/** How a variant uses a buffer: reads it, leaves a result in it, or makes and uses it. */
+/** How a variant uses a buffer: as an input, as a result, or as memory of its own. */
 export type BufferRole = "input" | "output" | "scratch";
 
 /**
- * How the workgroups of a list hand their partials to whoever joins them, slowest first: a
- * `dispatch` of its own joins, which is all that WGSL guarantees; the last workgroup to arrive
- * joins, over `atomics`, or over plain memory that a `barrier` orders for the whole device.
+ * How the workgroups of a list hand over their partials, slowest first. With `dispatch` a dispatch
+ * of its own joins the partials, which is all that WGSL guarantees. Otherwise the last workgroup to
+ * arrive joins them: with `atomics` they are passed in atomics, and with `barrier` in plain memory
+ * that storageBarrier() must order for the whole device.
  */
 export type HandOver = "dispatch" | "atomics" | "barrier";
 
@@ -73,19 +74,19 @@ export type HandOver = "dispatch" | "atomics" | "barrier";
 export interface BufferSpec {
   /** Bytes that the plan needs of it. */
   readonly bytes: number;
-  /** What the plan does with it. */
+  /** How the plan uses it. */
   readonly role: BufferRole;
   /** Kernels bind it as a uniform buffer, not as a storage buffer. */
   readonly uniform?: true;
-  /** Bytes that are zero before the first step, as new buffers are, and zero again after each. */
+  /** Bytes that must be zero before every step; each step leaves them at zero again. */
   readonly zeros?: { readonly offset: number; readonly bytes: number };
 }
 
-/** A variant made concrete for a problem and parameters. */
+/** The buffers and dispatches of a variant for one problem and parameters. */
 export interface Plan {
   /** Every buffer that a dispatch binds, by name. */
   readonly buffers: Readonly<Record<string, BufferSpec>>;
-  /** In order; each sees what the ones before it wrote. */
+  /** The dispatches in order. Each sees the results of the earlier ones. */
   readonly dispatches: readonly Dispatch[];
 }
 
@@ -101,7 +102,7 @@ export interface Cost {
   readonly flops: number;
 }
 
-/** What of an adapter bounds a plan: WebGPU limits, and subgroup sizes where they are known. */
+/** The properties of a device that bound a plan: WebGPU limits, subgroup size and hand-over. */
 export interface DeviceLimits {
   /** Bytes of a binding. */
   readonly maxStorageBufferBindingSize: number;
@@ -117,9 +118,9 @@ export interface DeviceLimits {
   readonly maxStorageBuffersPerShaderStage: number;
   /** Bytes of a uniform binding. */
   readonly maxUniformBufferBindingSize: number;
-  /** Smallest subgroup size the device may use, absent if it has no subgroups or hides the size. */
+  /** Smallest subgroup size of the device; absent if it has no subgroups or hides the size. */
   readonly subgroupMinSize?: number;
-  /** The fastest hand-over that the device may use; `dispatch`, which every device may, if absent. */
+  /** The fastest hand-over that may be used (default `dispatch`, which works on every device). */
   readonly handOver?: HandOver;
 }
 
@@ -127,17 +128,17 @@ export interface DeviceLimits {
 export interface Variant {
   /** Unique, `folder/file` of its main kernel. */
   readonly name: string;
-  /** What it does. */
+  /** The stage that it computes. */
   readonly stage: Stage;
-  /** One sentence: how it does it. */
+  /** How it computes the stage, in one sentence. */
   readonly description: string;
-  /** Parameters a tuner may turn, and the values worth trying. */
+  /** Parameters that a tuner may change, and the values that it tries. */
   readonly tunables: Readonly<Record<string, readonly number[]>>;
-  /** Device features that it cannot do without. */
+  /** Device features that it needs. */
   readonly features: readonly string[];
-  /** Good parameters for a problem when nothing was tuned. */
+  /** Good parameters for a problem without tuning. */
   defaults(p: Problem, limits: DeviceLimits): Params;
-  /** Why these parameters cannot run this problem on this device; undefined if they can. */
+  /** The reason that this problem cannot run with these parameters and limits, if there is one. */
   refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined;
   /** Buffers and dispatches for a problem with parameters that it does not refuse. */
   plan(p: Problem, params: Params): Plan;

@@ -1,8 +1,8 @@
 /**
- * Turns a standalone WGSL file into the text for one pipeline: sets its `// @param` constants,
- * writes out its `// @unroll` loops, adds the `enable` lines that the compiler at hand wants.
- * naga guards every loop with a counter, which costs the hot kernels a factor of two: hence the
- * unrolling. The same text without any of it is valid WGSL and computes the same.
+ * Turns a standalone WGSL file into the text for one pipeline. It sets the `// @param` constants,
+ * unrolls the `// @unroll` loops, and adds the `enable` lines that the compiler needs. Loops are
+ * unrolled because naga guards every loop with a counter, which makes the hot kernels twice as
+ * slow. The original file is valid WGSL too and computes the same results.
  */
 import { evaluateConst } from "./const_expression.ts";
 import { constantDeclarations, constantsOf } from "./wgsl_facts.ts";
@@ -15,20 +15,20 @@ export const FEATURE_EXTENSIONS: Readonly<Record<string, string>> = {
 
 /** How a compiler's WGSL differs from the standard. */
 export interface Dialect {
-  /** Features, by WebGPU name, for which the compiler takes an `enable` line. */
+  /** Features, by WebGPU name, for which the compiler accepts an `enable` line. */
   readonly enables: ReadonlySet<string>;
 }
 
-/** WGSL as its specification has it: every extension that a text uses is enabled by a line. */
+/** Standard WGSL: an `enable` line for every extension that a text uses. */
 export const STANDARD_DIALECT: Dialect = { enables: new Set(Object.keys(FEATURE_EXTENSIONS)) };
 
 /** Settings of {@linkcode specialize}. */
 export interface SpecializeOptions {
-  /** Values for `// @param` constants; the file's own default stands for those left out. */
+  /** Values for `// @param` constants; those left out keep the file's default. */
   readonly params?: Readonly<Record<string, number>>;
-  /** Write out `// @unroll` loops (default true). */
+  /** Unroll `// @unroll` loops (default true). */
   readonly unroll?: boolean;
-  /** The WGSL that the text's compiler takes; the standard's if left out. */
+  /** The dialect of the compiler (default: the standard's). */
   readonly dialect?: Dialect;
   /** Features that the text uses, by WebGPU name. */
   readonly features?: readonly string[];
@@ -57,8 +57,8 @@ export function paramDefaults(source: string): Record<string, number> {
 /**
  * The text of one pipeline's shader.
  *
- * @throws {SyntaxError} for an unknown parameter, a value that is no u32, or a marked loop of a
- * form that cannot be written out.
+ * @throws {SyntaxError} for an unknown parameter, a value that is not a u32, or a marked loop that
+ * cannot be unrolled.
  */
 export function specialize(source: string, options: SpecializeOptions = {}): string {
   const params = options.params ?? {};
@@ -89,15 +89,15 @@ function enableLines({ features = [], dialect = STANDARD_DIALECT }: SpecializeOp
 
 function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>): string[] {
   const out: string[] = [];
-  for (let at = 0; at < lines.length; at++) {
-    if (!UNROLL_LINE.test(lines[at])) {
-      out.push(lines[at]);
+  for (let i = 0; i < lines.length; i++) {
+    if (!UNROLL_LINE.test(lines[i])) {
+      out.push(lines[i]);
       continue;
     }
-    const head = LOOP_HEAD.exec(lines[at]);
+    const head = LOOP_HEAD.exec(lines[i]);
     if (!head) {
       throw new SyntaxError(
-        `@unroll wants "for (var i = 0u; i < CONST; i++) {" before it, got "${lines[at]}"`,
+        `@unroll must follow "for (var i = 0u; i < CONST; i++) {", got "${lines[i]}"`,
       );
     }
     const [, index, bound] = head;
@@ -105,53 +105,55 @@ function unroll(lines: readonly string[], constants: ReadonlyMap<string, number>
     if (count === undefined) {
       throw new SyntaxError(`@unroll: ${bound} is not a constant expression of the module`);
     }
-    const end = closingLine(lines, at);
-    const body = lines.slice(at + 1, end);
+    const end = closingLine(lines, i);
+    const body = lines.slice(i + 1, end);
     checkBody(body, index);
     const written = unroll(body, constants);
     if (out.length + count * (written.length + 3) > MAX_UNROLLED_LINES) {
       throw new SyntaxError(`@unroll: ${count} times the body of loop ${index} is too much text`);
     }
-    const indent = /^\s*/.exec(lines[at])![0];
-    for (let i = 0; i < count; i++) {
-      out.push(`${indent}{`, `${indent}  const ${index} = ${i}u;`, ...written, `${indent}}`);
+    const indent = /^\s*/.exec(lines[i])![0];
+    for (let turn = 0; turn < count; turn++) {
+      out.push(`${indent}{`, `${indent}  const ${index} = ${turn}u;`, ...written, `${indent}}`);
     }
-    at = end;
+    i = end;
   }
   return out;
 }
 
-/** Code of a line without its comment. */
+/** A line without its comment. */
 function code(line: string): string {
   return line.replace(/\/\/.*$/, "");
 }
 
-/** The line on which the block that opens on line `open` closes; it must hold `}` alone. */
+/** The line that closes the block opened on line `open`; it must hold only `}`. */
 function closingLine(lines: readonly string[], open: number): number {
   let depth = 0;
-  for (let at = open; at < lines.length; at++) {
-    for (const char of code(lines[at])) {
+  for (let i = open; i < lines.length; i++) {
+    for (const char of code(lines[i])) {
       if (char === "{") depth++;
       if (char === "}") depth--;
     }
     if (depth > 0) continue;
-    if (code(lines[at]).trim() !== "}") {
-      throw new SyntaxError(`@unroll: the loop must close on a line of its own: "${lines[at]}"`);
+    if (code(lines[i]).trim() !== "}") {
+      throw new SyntaxError(`@unroll: the loop must close on a line of its own: "${lines[i]}"`);
     }
-    return at;
+    return i;
   }
   throw new SyntaxError(`@unroll: the loop "${lines[open].trim()}" never closes`);
 }
 
 function checkBody(body: readonly string[], index: string): void {
   const text = body.map(code).join("\n");
-  if (/\/\*|\*\//.test(text)) throw new SyntaxError("@unroll: no block comments in a marked loop");
+  if (/\/\*|\*\//.test(text)) {
+    throw new SyntaxError("@unroll: a marked loop must not contain block comments");
+  }
   const jump = /\b(break|continue|return|discard|continuing)\b/.exec(text);
-  if (jump) throw new SyntaxError(`@unroll: no ${jump[1]} in a marked loop`);
+  if (jump) throw new SyntaxError(`@unroll: a marked loop must not contain ${jump[1]}`);
   const assigned = new RegExp(
     `(?<![\\w.])${index}\\s*(?:(?:[-+*/%&|^]|<<|>>)?=(?!=)|\\+\\+|--)|&\\s*${index}\\b|\\b(?:var|let|const)\\s+${index}\\b`,
   );
   if (assigned.test(text)) {
-    throw new SyntaxError(`@unroll: ${index} must not be assigned or hidden`);
+    throw new SyntaxError(`@unroll: ${index} must not be assigned or shadowed`);
   }
 }

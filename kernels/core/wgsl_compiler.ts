@@ -1,19 +1,19 @@
 /**
- * Asks a device about its WGSL compiler by compiling tiny modules, since neither the runtime's name
- * nor the adapter's tells which compiler it is. Web APIs only.
+ * Finds out which WGSL compiler a device has by compiling tiny modules. The names of the runtime
+ * and of the adapter do not identify it.
  */
 import { type Dialect, FEATURE_EXTENSIONS } from "./wgsl.ts";
 
-/** A WGSL compiler: naga (wgpu: Deno, Firefox), Tint (Dawn: Chromium), or one not recognised. */
+/** A WGSL compiler: naga (wgpu: Deno, Firefox), Tint (Dawn: Chromium), or an unrecognised one. */
 export type Compiler = "naga" | "tint" | "unknown";
 
 const dialects = new WeakMap<GPUDevice, Promise<Dialect>>();
 const compilers = new WeakMap<GPUDevice, Promise<Compiler>>();
 
 /**
- * The dialect of a device's compiler. A compiler that refuses the `enable` line of a feature that
- * the device has, as naga did for subgroups, takes the feature's functions without the line. Each
- * device is asked once.
+ * The dialect of a device's compiler. Some compilers refuse the `enable` line of a feature that the
+ * device has, as naga did for subgroups. They accept the feature's functions without the line. The
+ * result is kept for each device.
  */
 export function dialectOf(device: GPUDevice): Promise<Dialect> {
   let known = dialects.get(device);
@@ -24,22 +24,22 @@ export function dialectOf(device: GPUDevice): Promise<Dialect> {
 async function askDialect(device: GPUDevice): Promise<Dialect> {
   const features = Object.entries(FEATURE_EXTENSIONS);
   const wanted = await Promise.all(features.map(async ([feature, extension]) => {
-    // Without the feature every compiler refuses the line, which then says nothing.
+    // Without the feature every compiler refuses the line, so trying it would show nothing.
     if (!device.features.has(feature as GPUFeatureName)) return true;
     return await complaint(device, `enable ${extension};`) === undefined;
   }));
   return { enables: new Set(features.filter((_, i) => wanted[i]).map(([feature]) => feature)) };
 }
 
-/** A WGSL extension of each compiler's own, which no other compiler knows. */
+/** For each compiler, a WGSL extension that no other compiler knows. */
 const OWN_EXTENSIONS = {
   naga: "wgpu_ray_query",
   tint: "chromium_disable_uniformity_analysis",
 } as const;
 
 /**
- * The compiler behind a device: the one whose own extensions it knows. A compiler that knows those
- * of both or of neither is `unknown`. Each device is asked once.
+ * The compiler of a device, recognised by the extension that only this compiler knows. A compiler
+ * that knows both extensions or neither is `unknown`. The result is kept for each device.
  */
 export function compilerOf(device: GPUDevice): Promise<Compiler> {
   let known = compilers.get(device);
@@ -57,28 +57,29 @@ async function askCompiler(device: GPUDevice): Promise<Compiler> {
 }
 
 /**
- * Whether the compiler knows an extension: it accepts it, or refuses it for another reason than a
- * made-up one of the same vendor. No wording is expected, since that changes between versions.
+ * Whether the compiler knows an extension. It does if it accepts the name, or if its message
+ * differs from the one for a made-up name of the same vendor. No particular wording is expected,
+ * since the wording changes between versions.
  */
 async function knowsExtension(device: GPUDevice, extension: string): Promise<boolean> {
-  // Names of one length have the same marks under them in a message.
+  // Messages underline the name, so a made-up name of another length would change the message.
   const madeUp = extension.replace(/(?<=_).*/, (rest) => "x".repeat(rest.length));
   const [ofReal, ofMadeUp] = await Promise.all(
     [extension, madeUp].map(async (name) =>
       (await complaint(device, `enable ${name};`))?.replaceAll(name, "NAME")
     ),
   );
-  // A compiler that accepts any name says nothing by accepting this one.
+  // A compiler that accepts every name does not show that it knows this one.
   return ofMadeUp !== undefined && ofReal !== ofMadeUp;
 }
 
-/** All that the compiler says against a module, or undefined where it accepts it. */
+/** The compiler's messages on a module, or undefined if it accepts the module. */
 async function complaint(device: GPUDevice, code: string): Promise<string | undefined> {
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ code });
   const error = await device.popErrorScope();
   if (error === null) return undefined;
-  // The specification keeps the compiler's words out of the error; Firefox keeps to that.
+  // By the specification the compiler's messages are not part of the error; Firefox obeys that.
   const info = await module.getCompilationInfo();
   return [error.message, ...info.messages.map(({ message }) => message)].join("\n");
 }

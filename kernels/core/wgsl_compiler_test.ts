@@ -1,4 +1,7 @@
-/** Who compiles is told from the device alone: inside Deno run both naga (its own) and Tint (Dawn). */
+/**
+ * The compiler must be recognised from the device and not from the runtime: both naga (Deno's own)
+ * and Tint (Dawn) run inside Deno.
+ */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { create } from "webgpu";
 import { checkDevice } from "../check/device_check.ts";
@@ -11,7 +14,7 @@ import { testCase } from "../../testing/testing_grid.ts";
 import { type Dialect, STANDARD_DIALECT } from "./wgsl.ts";
 import { compilerOf, dialectOf } from "./wgsl_compiler.ts";
 
-/** Dawn ends with the object that `create` gives: what holds the device has to hold that too. */
+/** Dawn's devices live only as long as the object from `create`, so the module keeps it. */
 const gpu = create(["backend=null"]);
 
 async function nullDevice(...requiredFeatures: GPUFeatureName[]): Promise<GPUDevice> {
@@ -21,7 +24,7 @@ async function nullDevice(...requiredFeatures: GPUFeatureName[]): Promise<GPUDev
 
 const BOTH = ["shader-f16", "subgroups"];
 
-Deno.test("Deno's own device has naga, which refuses the line for subgroups", async () => {
+Deno.test("compilerOf() finds naga in Deno, which takes no line for subgroups", async () => {
   const { device, features } = await openTestDevice();
   assertEquals(await compilerOf(device), "naga");
   const { enables } = await dialectOf(device);
@@ -30,7 +33,7 @@ Deno.test("Deno's own device has naga, which refuses the line for subgroups", as
   device.destroy();
 });
 
-Deno.test("Dawn's device has Tint, which wants every line, with and without features", async () => {
+Deno.test("compilerOf() finds Tint in Dawn, which needs every enable line", async () => {
   for (const features of [[], BOTH]) {
     const device = await nullDevice(...features as GPUFeatureName[]);
     assertEquals(await compilerOf(device), "tint");
@@ -42,7 +45,7 @@ Deno.test("Dawn's device has Tint, which wants every line, with and without feat
 const { p: problem } = testCase({ lengths: [300] });
 const SUBGROUP = { variant: "pipeline/sparse_subgroup" };
 
-/** Compiles all that a decoder with subgroups runs. The null device computes nothing to check. */
+/** Compiles every kernel of a decoder with subgroups. The null device cannot run them. */
 async function compileDecoder(device: GPUDevice, options: CompileOptions): Promise<string[]> {
   const facts = { features: new Set<string>(device.features), limits: limitsOf(device) };
   const { step, encode } = planDecoder(problem, facts, SUBGROUP);
@@ -51,7 +54,7 @@ async function compileDecoder(device: GPUDevice, options: CompileOptions): Promi
   return programs.flatMap(({ steps }) => steps.map(({ dispatch }) => dispatch.kernel.name));
 }
 
-/** Keeps whatever is compiled on a device from now on. */
+/** Records every shader that is compiled on a device from now on. */
 function keepCompiled(device: GPUDevice): GPUShaderModuleDescriptor[] {
   const compiled: GPUShaderModuleDescriptor[] = [];
   const create = device.createShaderModule.bind(device);
@@ -62,12 +65,12 @@ function keepCompiled(device: GPUDevice): GPUShaderModuleDescriptor[] {
   return compiled;
 }
 
-/** Whether a device was asked for its dialect. */
+/** Whether the dialect of a device was tried out. */
 function wasAsked(compiled: readonly GPUShaderModuleDescriptor[]): boolean {
   return compiled.some(({ code }) => code === "enable subgroups;");
 }
 
-Deno.test("the kernels of a decoder with subgroups compile on Dawn inside Deno", async () => {
+Deno.test("compilePlan() compiles a decoder with subgroups on Dawn in Deno", async () => {
   const device = await nullDevice("subgroups");
   const compiled = keepCompiled(device);
   const kernels = await compileDecoder(device, {});
@@ -79,7 +82,7 @@ Deno.test("the kernels of a decoder with subgroups compile on Dawn inside Deno",
 
 const NO_LINES: Dialect = { enables: new Set() };
 
-Deno.test("a given dialect is taken instead of asking, by the check and by the decoder", async () => {
+Deno.test("createDecoder() and checkDevice() use a given dialect without trying any", async () => {
   const device = await nullDevice("subgroups");
   const compiled = keepCompiled(device);
   const decoder = await createDecoder(device, problem, {
@@ -96,7 +99,7 @@ Deno.test("a given dialect is taken instead of asking, by the check and by the d
   device.destroy();
 });
 
-Deno.test("without the line that Dawn wants neither the check nor the kernels compile", async () => {
+Deno.test("createDecoder() fails on Dawn without the enable line for subgroups", async () => {
   const device = await nullDevice("subgroups");
   const options = { dialect: NO_LINES };
   const refused = "does not compile";
@@ -104,13 +107,13 @@ Deno.test("without the line that Dawn wants neither the check nor the kernels co
   assertMatch(check.message, /^check\/subgroups .*without extension 'subgroups'/s);
   const kernels = await assertRejects(() => compileDecoder(device, options), Error, refused);
   assertMatch(kernels.message, /^(?!check)\w+\/\w+ .*without extension 'subgroups'/s);
-  // What a wrong dialect came to is not kept for the right one.
+  // The failure in the wrong dialect must not be kept for the right one.
   const decoder = await createDecoder(device, problem, { dialect: STANDARD_DIALECT });
   decoder.destroy();
   device.destroy();
 });
 
-/** A device of a compiler that says `words` against the name of an `enable` line, or nothing. */
+/** A device whose compiler refuses the name of an `enable` line with `words`, if there are any. */
 function fakeDevice(
   features: readonly string[],
   words: (name: string) => string | undefined,
@@ -137,15 +140,17 @@ function fakeDevice(
   return { device: device as unknown as GPUDevice, compiled };
 }
 
-/** Refuses unknown names in one way, those of `known` in another, and takes those of `taken`. */
-function refusing(known: readonly string[], taken: readonly string[]) {
+/**
+ * Accepts the names in `accepted`, and refuses those in `known` in other words than unknown ones.
+ */
+function refusing(known: readonly string[], accepted: readonly string[]) {
   return (name: string): string | undefined => {
-    if (taken.includes(name)) return undefined;
+    if (accepted.includes(name)) return undefined;
     return known.includes(name) ? `${name} is not allowed here` : `${name}: no such extension`;
   };
 }
 
-Deno.test("a naga that takes the line for subgroups is naga still, wherever its words are", async () => {
+Deno.test("compilerOf() recognises a naga that accepts the enable line for subgroups", async () => {
   for (const inError of [true, false]) {
     const words = refusing(["wgpu_ray_query", "f16"], ["subgroups"]);
     const { device } = fakeDevice(["subgroups"], words, { inError });
@@ -160,17 +165,17 @@ const UNKNOWN: Readonly<Record<string, (name: string) => string | undefined>> = 
     ["wgpu_ray_query", "chromium_disable_uniformity_analysis"],
     [],
   ),
-  "accepts whatever is enabled": () => undefined,
-  "does not say what it refuses": () => "the module is not valid",
+  "accepts every name": () => undefined,
+  "refuses every name in the same words": () => "the module is not valid",
 };
 
 for (const [what, words] of Object.entries(UNKNOWN)) {
-  Deno.test(`a compiler that ${what} is unknown`, async () => {
+  Deno.test(`compilerOf() is unknown for a compiler that ${what}`, async () => {
     assertEquals(await compilerOf(fakeDevice([], words).device), "unknown");
   });
 }
 
-Deno.test("a device is asked once, and only about features that it has", async () => {
+Deno.test("dialectOf() tries each device once, and only the features that it has", async () => {
   const { device, compiled } = fakeDevice(["shader-f16"], () => "the module is not valid");
   const [first, second] = await Promise.all([dialectOf(device), dialectOf(device)]);
   assertEquals(first, second);

@@ -1,6 +1,6 @@
 /**
- * Facts that a WGSL file states itself: its bindings, its workgroup memory and the threads of its
- * workgroups. They are read from the text, so that no copy of them can drift.
+ * Reads facts from the text of a WGSL file: its bindings, its workgroup memory and the threads of
+ * its workgroups. TypeScript keeps no copy of them that could differ.
  */
 import type { Binding, Params } from "./variant.ts";
 import { evaluateConst } from "./const_expression.ts";
@@ -10,7 +10,7 @@ const BINDING = /@group\(0\)\s*@binding\((\d+)\)\s*var<([^>]+)>\s*(\w+)\s*:/g;
 const WORKGROUP_VARIABLE = /^var<workgroup>\s+(\w+)\s*:\s*([^;]+);/gm;
 const WORKGROUP_SIZE = /@workgroup_size\(([^)]+)\)/;
 
-/** What a text says of its workgroups for some values of its parameters. */
+/** The workgroups of a text for some values of its parameters. */
 export interface WorkgroupFacts {
   /** Threads of a workgroup. */
   readonly threads: number;
@@ -18,7 +18,7 @@ export interface WorkgroupFacts {
   readonly bytes: number;
 }
 
-/** A text's parts that depend on parameters, found once. */
+/** The parts of a text that depend on parameters. Each text is searched once. */
 interface Parts {
   readonly constants: readonly (readonly [name: string, expression: string])[];
   readonly variables: readonly (readonly [name: string, type: string])[];
@@ -28,17 +28,17 @@ interface Parts {
 const parts = new Map<string, Parts>();
 
 /**
- * The variables of bind group 0, in the order of their places.
+ * The variables of bind group 0, in the order of their binding numbers.
  *
- * @throws {SyntaxError} if places are missing or an address space is of an unknown kind.
+ * @throws {SyntaxError} if a binding number is missing or an address space is unknown.
  */
 export function bindingsOf(source: string): Binding[] {
   const bindings: Binding[] = [];
-  for (const [, place, space, name] of source.matchAll(BINDING)) {
-    bindings[Number(place)] = { name, access: accessOf(space, name) };
+  for (const [, number, space, name] of source.matchAll(BINDING)) {
+    bindings[Number(number)] = { name, access: accessOf(space, name) };
   }
-  for (let place = 0; place < bindings.length; place++) {
-    if (!bindings[place]) throw new SyntaxError(`nothing is bound at @binding(${place})`);
+  for (let i = 0; i < bindings.length; i++) {
+    if (!bindings[i]) throw new SyntaxError(`nothing is bound at @binding(${i})`);
   }
   return bindings;
 }
@@ -50,7 +50,7 @@ function accessOf(space: string, name: string): Binding["access"] {
   throw new SyntaxError(`variable ${name} is bound in the unknown address space ${space}`);
 }
 
-/** Values of the module-scope constants that are whole-number expressions, in the text's order. */
+/** Values of the module-scope constants with whole-number expressions, in the text's order. */
 export function constantsOf(
   declarations: Iterable<readonly [name: string, expression: string]>,
   params: Params = {},
@@ -73,7 +73,7 @@ export function constantDeclarations(
 /**
  * Threads and workgroup memory of a text with the given parameters.
  *
- * @throws {SyntaxError} naming a size that is no constant expression or a type that is not known.
+ * @throws {SyntaxError} naming a size that is not a constant expression, or an unknown type.
  */
 export function workgroupFacts(source: string, params: Params): WorkgroupFacts {
   const { constants, variables, threads } = partsOf(source);
@@ -128,13 +128,13 @@ function sizeAndAlignment(
   return { size: count * roundUp(element.align, element.size), align: element.align };
 }
 
-/** Place of the comma that parts an array's element type from its length; -1 if there is none. */
+/** Index of the comma between an array's element type and its length; -1 if there is none. */
 function lastOuterComma(text: string): number {
   let depth = 0;
-  for (let at = text.length - 1; at >= 0; at--) {
-    if (text[at] === ")") depth++;
-    if (text[at] === "(") depth--;
-    if (text[at] === "," && depth === 0) return at;
+  for (let i = text.length - 1; i >= 0; i--) {
+    if (text[i] === ")") depth++;
+    if (text[i] === "(") depth--;
+    if (text[i] === "," && depth === 0) return i;
   }
   return -1;
 }

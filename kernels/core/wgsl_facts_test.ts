@@ -6,7 +6,7 @@ import { openNullDevice } from "../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../testing/testing_grid.ts";
 import { bindingsOf, workgroupFacts } from "./wgsl_facts.ts";
 
-Deno.test("bindingsOf() reads every kind of binding, in the order of their places", () => {
+Deno.test("bindingsOf() reads every kind of binding, in the order of their numbers", () => {
   const source = `
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(0) var<storage, read> q: array<f32>; // @group(0) in a comment
@@ -19,7 +19,7 @@ var<workgroup> sums: array<f32, 4>;`;
   ]);
 });
 
-Deno.test("bindingsOf() refuses a place where nothing is bound", () => {
+Deno.test("bindingsOf() refuses a gap in the binding numbers", () => {
   const source = "@group(0) @binding(1) var<storage, read> q: array<f32>;";
   assertThrows(() => bindingsOf(source), SyntaxError, "nothing is bound at @binding(0)");
 });
@@ -38,16 +38,16 @@ fn main() {}`;
   assertEquals(workgroupFacts(source, { WORKGROUP: 128 }), { threads: 128, bytes: 16 + 80 + 64 });
 });
 
-Deno.test("workgroupFacts() refuses what it cannot evaluate", () => {
-  const of = (type: string) => () => workgroupFacts(`var<workgroup> a: ${type};`, {});
-  assertThrows(of("array<u32, UNKNOWN>"), SyntaxError, "the size UNKNOWN of a has no value");
-  assertThrows(of("mat2x2f"), SyntaxError, "a has the unknown type mat2x2f");
+Deno.test("workgroupFacts() refuses unknown sizes and types", () => {
+  const factsOf = (type: string) => () => workgroupFacts(`var<workgroup> a: ${type};`, {});
+  assertThrows(factsOf("array<u32, UNKNOWN>"), SyntaxError, "the size UNKNOWN of a has no value");
+  assertThrows(factsOf("mat2x2f"), SyntaxError, "a has the unknown type mat2x2f");
 });
 
 const dawn = await openNullDevice();
 const MOST_BYTES = dawn.limits.maxComputeWorkgroupStorageSize;
 
-/** Tint's complaint about a shader to which so many bytes of workgroup memory were added. */
+/** Tint's message on a shader with `addedBytes` more bytes of workgroup memory. */
 async function complaint(dispatch: Dispatch, addedBytes: number): Promise<string | undefined> {
   const text = dispatchWgsl(dispatch, { unroll: false });
   const main = text.indexOf("fn main(");
@@ -81,7 +81,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
 };
 
 for (const variant of VARIANTS) {
-  Deno.test(`${variant.name}: its workgroup memory is what the text takes, to the byte`, async () => {
+  Deno.test(`workgroupFacts() counts every byte of ${variant.name}`, async () => {
     let compiled = 0;
     for (const factors of Object.values(SHAPES)) {
       const { p } = testCase(factors);
@@ -92,8 +92,8 @@ for (const variant of VARIANTS) {
         const room = MOST_BYTES - bytes;
         assert(room >= 0 && room % 16 === 0, `${dispatch.kernel.name} leaves ${room} bytes`);
         if (room > 0) assertEquals(await complaint(dispatch, room), undefined);
-        const said = await complaint(dispatch, room + 16);
-        assert(said?.includes("workgroup"), `${dispatch.kernel.name}: ${said}`);
+        const message = await complaint(dispatch, room + 16);
+        assert(message?.includes("workgroup"), `${dispatch.kernel.name}: ${message}`);
         compiled++;
       }
     }
@@ -101,12 +101,12 @@ for (const variant of VARIANTS) {
   });
 }
 
-/** What the device says of bind groups of buffers just as large as the plan has them. */
+/** The device's message on bind groups of buffers with exactly the sizes of the plan. */
 async function bindingComplaint(dispatch: Dispatch, plan: Plan): Promise<string | undefined> {
   const { device } = dawn;
   const { kernel, rename } = dispatch;
   device.pushErrorScope("validation");
-  // An automatic layout asks for the sizes that the text declares.
+  // An automatic layout requires the sizes that the text declares.
   const pipeline = device.createComputePipeline({
     layout: "auto",
     compute: {
@@ -142,13 +142,13 @@ for (const variant of VARIANTS) {
     const limits = { ...dawn.limits, handOver };
     const { p } = testCase({ heads: [6, 2], lengths: [300, 40], windows: [8, 8] });
     const shared = testCase({ heads: [6, 2], sharing: "group", layers: 1, lengths: [300] }).p;
-    const own = [p, shared].find((each) =>
+    const accepted = [p, shared].find((each) =>
       !variant.refuses(each, variant.defaults(each, limits), limits)
     );
-    const handsOver = own && "HAND_OVER" in unprefixed(variant.defaults(own, limits));
-    if (!own || (handOver !== "dispatch" && !handsOver)) continue;
-    Deno.test(`${variant.name}: buffers hold what its text declares, by ${handOver}`, async () => {
-      const plan = variant.plan(own, variant.defaults(own, limits));
+    const handsOver = accepted && "HAND_OVER" in unprefixed(variant.defaults(accepted, limits));
+    if (!accepted || (handOver !== "dispatch" && !handsOver)) continue;
+    Deno.test(`${variant.name}: buffers fit what its text declares, by ${handOver}`, async () => {
+      const plan = variant.plan(accepted, variant.defaults(accepted, limits));
       for (const dispatch of plan.dispatches) {
         assertEquals(await bindingComplaint(dispatch, plan), undefined, dispatch.kernel.name);
         const state = ["hand_over", "list_state"].find((name) => plan.buffers[name]);
@@ -156,15 +156,15 @@ for (const variant of VARIANTS) {
         if (dispatch.rename?.[state]) continue;
         const spec = plan.buffers[state];
         const less = { ...plan.buffers, [state]: { ...spec, bytes: spec.bytes / 4 } };
-        const said = await bindingComplaint(dispatch, { ...plan, buffers: less });
-        // A text that declares a runtime-sized array takes any size.
-        if (/struct (HandOver|ListState)/.test(dispatch.kernel.source)) assert(said, state);
+        const message = await bindingComplaint(dispatch, { ...plan, buffers: less });
+        // A text that declares a runtime-sized array accepts any size.
+        if (/struct (HandOver|ListState)/.test(dispatch.kernel.source)) assert(message, state);
       }
     });
   }
 }
 
-/** Parameters by their last names. */
+/** Parameters by their names without the stage, such as BLOCK for `score.BLOCK`. */
 function unprefixed(params: Params): Params {
   return Object.fromEntries(
     Object.entries(params).map(([name, value]) => [name.split(".").at(-1)!, value]),

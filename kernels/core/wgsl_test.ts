@@ -7,21 +7,21 @@ const ROWS: u32 = 2; // @param
 const TILE = LANES * ROWS; // not a parameter
 fn f() {}`;
 
-Deno.test("parameters are found with their defaults, in order", () => {
+Deno.test("paramDefaults() finds the parameters with their defaults, in order", () => {
   assertEquals(Object.entries(paramDefaults(SOURCE)), [["LANES", 4], ["ROWS", 2]]);
 });
 
-Deno.test("parameters are set, and what is not named stays", () => {
+Deno.test("specialize() sets the named parameters and keeps the other lines", () => {
   const lines = specialize(SOURCE, { params: { LANES: 32 } }).split("\n");
   assertEquals(lines[1], "const LANES: u32 = 32u; // @param threads per row");
   assertEquals(lines.toSpliced(1, 1), SOURCE.split("\n").toSpliced(1, 1));
 });
 
-Deno.test("without settings the text stays as it is", () => {
+Deno.test("specialize() without settings keeps the text", () => {
   assertEquals(specialize(SOURCE), SOURCE);
 });
 
-Deno.test("unknown parameters and values that are no u32 are refused", () => {
+Deno.test("specialize() refuses unknown parameters and values that are not u32", () => {
   assertThrows(() => specialize(SOURCE, { params: { TILE: 1 } }), SyntaxError, "no parameter TILE");
   for (const value of [-1, 1.5, NaN, 2 ** 32]) {
     assertThrows(() => specialize(SOURCE, { params: { ROWS: value } }), SyntaxError, "be a u32");
@@ -39,12 +39,12 @@ const MALFORMED = [
 ];
 
 for (const line of MALFORMED) {
-  Deno.test(`"${line}" is no parameter line`, () => {
+  Deno.test(`paramDefaults() refuses "${line}"`, () => {
     assertThrows(() => paramDefaults(line), SyntaxError, "must read");
   });
 }
 
-Deno.test("enable lines are those that the dialect takes, all of them by default", () => {
+Deno.test("specialize() adds the enable lines that the dialect accepts", () => {
   const first = (features: string[], dialect?: Dialect) =>
     specialize("fn f() {}", { features, dialect }).split("\n").slice(0, -1);
   assertEquals(first(["subgroups"]), ["enable subgroups;"]);
@@ -73,14 +73,14 @@ function kernel(...body: string[]): string {
   ].join("\n");
 }
 
-/** What the function's body becomes, without indentation. */
+/** The function's body after unrolling, without indentation. */
 function unrolled(body: string[], params: Record<string, number> = {}): string[] {
   return specialize(kernel(...body), { params }).split("\n").slice(3, -1).map((line) =>
     line.trim()
   );
 }
 
-Deno.test("a marked loop is written out as blocks with a constant index", () => {
+Deno.test("specialize() unrolls a marked loop into blocks with a constant index", () => {
   const loop = ["for (var i = 0u; i < N; i++) { // @unroll", "  a[i] = i;", "}", "b();"];
   assertEquals(unrolled(loop), [
     ...["{", "const i = 0u;", "a[i] = i;", "}"],
@@ -91,14 +91,14 @@ Deno.test("a marked loop is written out as blocks with a constant index", () => 
   assertEquals(unrolled(loop, { N: 5 }).filter((line) => line === "a[i] = i;").length, 5);
 });
 
-Deno.test("a loop without the mark, or told not to, stays a loop", () => {
+Deno.test("specialize() keeps a loop without the mark, or all with `unroll: false`", () => {
   const plain = kernel("for (var i = 0u; i < N; i++) {", "  a[i] = i;", "}");
   assertEquals(specialize(plain), plain);
   const marked = kernel("for (var i = 0u; i < N; i++) { // @unroll", "}");
   assertEquals(specialize(marked, { unroll: false }), marked);
 });
 
-Deno.test("bounds follow from constants and parameters; nested loops multiply", () => {
+Deno.test("specialize() computes the bounds of nested loops from parameters", () => {
   const nest = [
     "for (var i = 0u; i < N; i++) { // @unroll",
     "  for (var j = 0u; j < M; j++) { // @unroll over the rest",
@@ -119,7 +119,7 @@ Deno.test("bounds follow from constants and parameters; nested loops multiply", 
   ]);
 });
 
-Deno.test("an unmarked loop inside a marked one stays, with its own index free", () => {
+Deno.test("specialize() keeps an unmarked loop inside a marked one", () => {
   const body = [
     "for (var i = 0u; i < N; i++) { // @unroll",
     "  for (var j = i; j < 9u; j += 2u) {",
@@ -130,7 +130,7 @@ Deno.test("an unmarked loop inside a marked one stays, with its own index free",
   assertEquals(unrolled(body).filter((line) => line.startsWith("for")).length, 2);
 });
 
-Deno.test("the index may be compared, indexed with, and named in comments and members", () => {
+Deno.test("specialize() allows the index in expressions, comments and member names", () => {
   const inside = [
     "  if (i == 1u || i >= 3u || i != 2u) { v.i = a[i]; }",
     "  let ii = i; // i = 3, break",
@@ -140,7 +140,7 @@ Deno.test("the index may be compared, indexed with, and named in comments and me
   assertEquals(unrolled(body).length, 2 * (inside.length + 3));
 });
 
-Deno.test("a marked loop takes literals and constant expressions as its bound", () => {
+Deno.test("specialize() accepts literals and constant expressions as the bound of a loop", () => {
   const written = (bound: string) =>
     unrolled([`for (var i = 0u; i < ${bound}; i++) { // @unroll`, "  f(i);", "}"]);
   assertEquals(written("N"), written("2u"));
@@ -149,19 +149,22 @@ Deno.test("a marked loop takes literals and constant expressions as its bound", 
 });
 
 const REFUSED: Readonly<Record<string, readonly string[]>> = {
-  "something else than a loop": ["let x = 1u; // @unroll"],
+  "a mark that is not on a loop": ["let x = 1u; // @unroll"],
   "a mark on a line of its own": ["// @unroll", "for (var i = 0u; i < N; i++) {", "}"],
   "a start that is not 0u": ["for (var i = 1u; i < N; i++) { // @unroll", "}"],
   "a step that is not 1": ["for (var i = 0u; i < N; i += 2u) { // @unroll", "}"],
   "a signed index": ["for (var i = 0; i < N; i++) { // @unroll", "}"],
-  "<= for <": ["for (var i = 0u; i <= N; i++) { // @unroll", "}"],
+  "<= instead of <": ["for (var i = 0u; i <= N; i++) { // @unroll", "}"],
   "a declared type": ["for (var i: u32 = 0u; i < N; i++) { // @unroll", "}"],
   "another index in the test": ["for (var i = 0u; j < N; i++) { // @unroll", "}"],
-  "a bound that is no constant expression": ["for (var i = 0u; i < N + n; i++) { // @unroll", "}"],
-  "a bound that is no constant": ["for (var i = 0u; i < n; i++) { // @unroll", "}"],
+  "a bound that is not a constant expression": [
+    "for (var i = 0u; i < N + n; i++) { // @unroll",
+    "}",
+  ],
+  "a bound that is not a constant": ["for (var i = 0u; i < n; i++) { // @unroll", "}"],
   "a loop on one line": ["for (var i = 0u; i < N; i++) { f(); } // @unroll"],
-  "a closing brace with company": ["for (var i = 0u; i < N; i++) { // @unroll", "f(); }"],
-  "two loops on the closing line": ["for (var i = 0u; i < N; i++) { // @unroll", "} f();"],
+  "code before the closing brace": ["for (var i = 0u; i < N; i++) { // @unroll", "f(); }"],
+  "code after the closing brace": ["for (var i = 0u; i < N; i++) { // @unroll", "} f();"],
   "a loop that never closes": ["for (var i = 0u; i < N; i++) { // @unroll", "{"],
   "too much text": ["for (var i = 0u; i < HUGE; i++) { // @unroll", "f();", "}"],
   ...Object.fromEntries(
@@ -175,7 +178,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
 };
 
 for (const [what, body] of Object.entries(REFUSED)) {
-  Deno.test(`a marked loop refuses: ${what}`, () => {
+  Deno.test(`specialize() refuses in a marked loop: ${what}`, () => {
     const source = `const HUGE = 99999999u;\n${kernel(...body)}`;
     const error = assertThrows(() => specialize(source), SyntaxError, "@unroll");
     assert(error.message.length < 300);

@@ -28,7 +28,7 @@ function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, x, i) => sum + x * b[i], 0);
 }
 
-/** What one head makes of one query. */
+/** The output of one head for one query, and the tokens that it attended. */
 interface Answer {
   readonly out: ArrayLike<number>;
   readonly tokens: readonly number[];
@@ -69,12 +69,12 @@ async function decodeTrace(map: Uint8Array<ArrayBuffer>, { q, k, v }: Trace): Pr
   return answers;
 }
 
-/** On which side of each plane a row lies. */
+/** For each plane, whether the row lies on its positive side. */
 function sidesOf(row: readonly number[], planes: readonly number[][]): boolean[] {
   return planes.map((plane) => dot(row, plane) > 0);
 }
 
-/** HashAttention with a random projection, written plainly and apart from the suite's references. */
+/** HashAttention with a random projection, written simply and without the suite's references. */
 function plainTokens(query: readonly boolean[], keys: readonly (readonly boolean[])[]): number[] {
   const far = keys.map((key) => key.filter((side, bit) => side !== query[bit]).length);
   const all = [...keys.keys()];
@@ -102,7 +102,7 @@ function plainAnswers(numbers: Float16Array): Answer[][] {
     }));
 }
 
-/** Attention over some tokens, written as plainly. */
+/** Attention over some tokens, written as simply. */
 function plainAttention(
   q: readonly number[],
   keys: readonly number[][],
@@ -123,7 +123,9 @@ function relativeError(got: ArrayLike<number>, want: readonly number[]): number 
   return Math.hypot(...want.map((x, d) => got[d] - x)) / Math.hypot(...want);
 }
 
-/** What a set of answers keeps of dense attention, over all queries and heads. */
+/**
+ * The error of the answers and the share of the attention they keep, over all queries and heads.
+ */
 function quality(answers: readonly (readonly Answer[])[]) {
   const [keys, values, queries] = [trace.k, trace.v, trace.q].map(rowsOf);
   const sums = { error: 0, caught: 0, all: 0, middleCaught: 0, middle: 0 };
@@ -151,7 +153,7 @@ function quality(answers: readonly (readonly Answer[])[]) {
   };
 }
 
-Deno.test("a random projection on the shipped trace attends what a plain program attends", async () => {
+Deno.test("createDecoder() selects the tokens of a plain program on the shipped trace", async () => {
   const map = randomProjection(P, 1);
   const answers = await decodeTrace(map, trace);
   assertEquals(await decodeTrace(map, trace), answers, "a second run differs");
@@ -173,14 +175,14 @@ Deno.test("a random projection on the shipped trace attends what a plain program
       picked += Math.floor((positions[at] + 1) / 32);
     }
   }
-  // A pre-activation at the fence may fall either way in f32, and move a token over the cut.
+  // A pre-activation close to 0 may have either sign in f32, and move a token over the threshold.
   assert(different <= picked / 500, `${different} of ${picked} picks differ`);
 
   const [got, want] = [answers, plain].map(quality);
   for (const name of ["massMiddle", "massTotal", "error"] as const) {
     assertAlmostEquals(got[name], want[name], 1e-3, name);
   }
-  // Picks at random would catch a thirtieth of the middle.
+  // A random selection would keep a thirtieth of the middle tokens' mass.
   assert(want.massMiddle > 0.2, `${want.massMiddle}`);
 });
 

@@ -1,5 +1,5 @@
 /**
- * A decoder: what an inference engine needs of this suite. It holds pipelines and buffers for one
+ * The decoder is the interface for inference engines. It holds pipelines and buffers for one
  * problem on one device, and records whole decode steps into the engine's own compute passes.
  */
 import { checkDevice, type CheckedDevice } from "../check/device_check.ts";
@@ -28,23 +28,24 @@ import { limitsOf } from "../core/device_limits.ts";
 /** Settings of {@linkcode createDecoder}. */
 export interface DecoderOptions extends PlanChoice {
   /**
-   * The caller's own buffers, with at least the bytes of `bufferBytes` and the usage STORAGE, but
-   * for `sink_logits`, which has UNIFORM.
+   * The caller's own buffers. Each has at least the bytes of `bufferBytes` and the usage STORAGE,
+   * except `sink_logits`, which has UNIFORM.
    */
   readonly buffers?: CallersBuffers;
   /**
-   * What a tuner found: entries for this adapter and the problem stand for defaults where they fit,
-   * and `params` for both. The driver and the backend, which a device does not tell, are not compared.
+   * The results of a tuner. Entries that fit this adapter and the problem replace the defaults, and
+   * `params` replaces both. Driver and backend are not compared, since a device does not report
+   * them.
    */
   readonly tuning?: Tuning;
-  /** The WGSL that the device's compiler takes (default: the device is asked). */
+  /** The WGSL dialect of the device's compiler (default: found out on the device). */
   readonly dialect?: Dialect;
   /**
-   * Write out the hot loops of the shaders (default: true, but false on a software adapter, where
-   * they compile slowly and run no faster).
+   * Unroll the hot loops of the shaders (default: true, but false on a software adapter, where
+   * unrolled loops compile slowly and run no faster).
    */
   readonly unroll?: boolean;
-  /** Most bytes that the decoder may allocate (default: no limit but the device's own). */
+  /** Most bytes that the decoder may allocate (default: only the device limits them). */
   readonly memoryLimit?: number;
 }
 
@@ -54,58 +55,61 @@ export interface Decoder {
   readonly problem: Problem;
   /** Name of the variant that runs. */
   readonly variant: string;
-  /** Parameters in use by variant name, to be kept and passed again. */
+  /** Parameters in use by variant name. They may be stored and passed to another decoder. */
   readonly params: Readonly<Record<string, Params>>;
-  /** Sentences on what the device lost when it was tried, such as its kernels with subgroups. */
+  /** Sentences on features that failed the check of the device, such as subgroups. */
   readonly notes: readonly string[];
   /**
-   * Every buffer by name: the caller's, and for the rest the decoder's own (usage STORAGE or, of
-   * `sink_logits`, UNIFORM; COPY_SRC and COPY_DST), scratch included. They stay the same until {@linkcode Decoder.destroy}.
+   * Every buffer by name, scratch included. Those that the caller did not give are the decoder's
+   * own, with the usage STORAGE (UNIFORM for `sink_logits`), COPY_SRC and COPY_DST. They stay the
+   * same until {@linkcode Decoder.destroy}.
    */
   readonly buffers: Readonly<Record<string, GPUBuffer>>;
   /**
-   * Records the codes of all `lengths[b]` keys of every sequence: after a prompt, or after keys or
-   * maps were changed. Nothing is recorded for a dense variant, which has no codes.
+   * Records the encoding of all `lengths[b]` keys of every sequence. It is needed after a prompt,
+   * and after a change of keys or maps. A dense variant has no codes and records nothing.
    */
   recordPrompt(pass: GPUComputePassEncoder): void;
-  /** Records the code of token `lengths[b] - 1` of every sequence alone; a step does so itself. */
+  /**
+   * Records the encoding of only token `lengths[b] - 1` of every sequence. A step includes this.
+   */
   recordAppend(pass: GPUComputePassEncoder): void;
   /**
    * Records one decode step: codes of the queries and of the newest key, scores, selection,
-   * attention, merge. It reads `lengths`, `q`, `keys`, `values`, the maps and `sink_logits`, extends
-   * `codes` by token `lengths[b] - 1` and writes `out`, f32 [B, Hq, D].
+   * attention, merge. It reads `lengths`, `q`, `keys`, `values`, the maps and `sink_logits`,
+   * extends `codes` by token `lengths[b] - 1` and writes `out`, f32 [B, Hq, D].
    */
   recordStep(pass: GPUComputePassEncoder): void;
-  /** Frees the buffers that the decoder made; the caller's stay. */
+  /** Destroys the buffers that the decoder made, but not the caller's. */
   destroy(): void;
 }
 
 /**
  * Makes a decoder for a device and a problem.
  *
- * Each record call sets the pass's pipeline and bind group 0 and dispatches; it changes nothing
- * else, makes no GPU objects and waits for nothing. The lengths of the sequences (u32 [B], each from
- * 1 to `capacity`, the newest token included) lie in the GPU buffer `lengths`, so a step may be
- * recorded and submitted any number of times while they grow. Lengths outside that range are not
- * noticed: they are read on the GPU alone.
+ * Each record call sets the pass's pipeline and bind group 0 and dispatches. It changes nothing
+ * else, makes no GPU objects and waits for nothing. The lengths of the sequences (u32 [B], each
+ * from 1 to `capacity`, the newest token included) lie in the GPU buffer `lengths`, so a step may
+ * be recorded and submitted any number of times while they grow. Only the GPU reads the lengths, so
+ * lengths outside that range are not noticed.
  *
- * Dispatches are sized for `capacity`; workgroups past a sequence's length read that length and
- * leave. That costs nothing in the attention (its splits share out whatever is selected), one
- * surplus workgroup per 2,048 or 4,096 tokens of free capacity and code head in score and select,
- * and one per tile of 8 to 128 tokens in a prompt. Buffers take the memory of the whole capacity.
+ * Dispatches are sized for `capacity`. Workgroups past a sequence's length read that length and
+ * return. This costs nothing in the attention, whose splits divide the selected tokens. Score and
+ * select have one surplus workgroup per code head and 2,048 or 4,096 tokens of free capacity, and a
+ * prompt has one per tile of 8 to 128 tokens. Buffers take the memory of the whole capacity.
  *
- * The decoder's own `sink_logits` start as {@linkcode NO_SINK_LOGIT} and its own `lengths` as 1; all
- * other buffers it makes start as zeros. Decoders on one device share compiled pipelines, and may
- * share the caller's buffers. Steps of decoders that share none may stand in one pass.
+ * The decoder's own `sink_logits` start as {@linkcode NO_SINK_LOGIT} and its own `lengths` as 1.
+ * Its other buffers start as zeros. Decoders on one device share compiled pipelines, and may share
+ * the caller's buffers. One pass may hold steps of several decoders if they share no buffers.
  *
- * @param device The device, best one of {@linkcode requestDecoderDevice}: on a device with WebGPU's
- * default limits and no features the slowest pipeline is all that runs.
- * @param problem Shapes and selection rule; `lengths` play no part, `kvLen` one in `tuning` alone.
- * @throws {RangeError} one sentence, before anything is allocated: an impossible problem, an unknown
+ * @param device The device, best from {@linkcode requestDecoderDevice}: a device with WebGPU's
+ * default limits and no features runs only the slowest pipeline.
+ * @param problem Shapes and selection rule; `lengths` is not used, and `kvLen` only for `tuning`.
+ * @throws {RangeError} one sentence, before anything is allocated: an invalid problem, an unknown
  * variant, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small.
- * @throws {Error} for a shader that does not compile, memory that the device does not have, or a
- * hand-over or kernels with subgroups that were asked for and that the device fails when it is tried.
+ * @throws {Error} for a shader that does not compile, for memory that the device does not have, and
+ * if the caller asks for subgroups or a hand-over and the device fails their check.
  */
 export async function createDecoder(
   device: GPUDevice,
@@ -122,7 +126,7 @@ export async function createDecoder(
     : {};
   const params = { ...tuned, ...options.params };
   const choice = { ...options, params };
-  // What is wrong with the call is said before the device is touched.
+  // A wrong argument must be refused before the device is used.
   planDecoder(problem, { features, limits }, choice);
   const handOver = handOverOfChoice(choice);
   const { dialect } = options;
@@ -142,17 +146,17 @@ export async function createDecoder(
 
   device.pushErrorScope("validation");
   device.pushErrorScope("out-of-memory");
-  const own = allocate(device, missing);
-  if (own.sink_logits) {
+  const made = allocate(device, missing);
+  if (made.sink_logits) {
     const none = new Float32Array(problem.qHeads).fill(NO_SINK_LOGIT);
-    device.queue.writeBuffer(own.sink_logits, 0, none);
+    device.queue.writeBuffer(made.sink_logits, 0, none);
   }
-  if (own.lengths) {
-    device.queue.writeBuffer(own.lengths, 0, new Uint32Array(problem.batch).fill(1));
+  if (made.lengths) {
+    device.queue.writeBuffer(made.lengths, 0, new Uint32Array(problem.batch).fill(1));
   }
-  const buffers = { ...given, ...own };
+  const buffers = { ...given, ...made };
   const [step, prompt, append] = programs.map((each) => bindProgram(device, each, buffers));
-  const destroy = () => Object.values(own).forEach((buffer) => buffer.destroy());
+  const destroy = () => Object.values(made).forEach((buffer) => buffer.destroy());
   const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
   const error = errors.find((each) => each !== null);
   if (error) {
@@ -175,7 +179,7 @@ export async function createDecoder(
   };
 }
 
-/** Plans with what a check has left of a device on which the same choice was possible before it. */
+/** Plans for a device after its check, which may have removed a feature that the choice needs. */
 function planChecked(problem: Problem, checked: CheckedDevice, choice: PlanChoice): DecoderPlan {
   try {
     return planDecoder(problem, checked, choice);
@@ -184,7 +188,7 @@ function planChecked(problem: Problem, checked: CheckedDevice, choice: PlanChoic
   }
 }
 
-/** The tuned parameters of every variant that has some for the problem on the device's adapter. */
+/** The tuned parameters for the problem on the device's adapter, by variant name. */
 async function tunedOf(
   device: GPUDevice,
   problem: Problem,

@@ -1,8 +1,8 @@
-/** Checks the buffers of a decoder before any is made: the caller's own, and those still missing. */
+/** Checks the caller's buffers and the memory for the others, before the decoder makes any. */
 import type { BufferSpec, DeviceLimits } from "../core/variant.ts";
 import { bufferSize } from "../core/program.ts";
 
-/** Buffers that a caller may bring along; their layouts are those of `layout.ts`. */
+/** Buffers that a caller may give, with the layouts of `layout.ts`. */
 export type DecoderBufferName =
   | "q"
   | "keys"
@@ -14,7 +14,7 @@ export type DecoderBufferName =
   | "sink_logits"
   | "out";
 
-/** Whether a decoder writes the buffer; then nothing else may share memory with it. */
+/** Whether a decoder writes the buffer. A buffer that is written must not have two names. */
 const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   q: false,
   keys: false,
@@ -31,14 +31,14 @@ function mostStorageBytes(limits: DeviceLimits): number {
   return Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 }
 
-/** Buffers as a caller gives them. */
+/** The caller's buffers by name. */
 export type CallersBuffers = Readonly<Partial<Record<DecoderBufferName, GPUBuffer>>>;
 
 /**
- * The caller's buffers that a plan uses; the others may belong to another decoder.
+ * The caller's buffers that a plan uses. The others are ignored: another decoder may need them.
  *
  * @param needed All buffers of the plan.
- * @param limits What the device can bind.
+ * @param limits The limits of the device.
  * @throws {RangeError} one sentence: an unknown name, a buffer that is too small, too large to bind
  * or made for another binding, or one buffer under two names of which one is written.
  */
@@ -68,12 +68,12 @@ export function checkCallersBuffers(
     if ((buffer.usage & GPUBufferUsage[usage]) === 0) {
       throw new RangeError(`buffer ${name} was made without the usage ${usage}`);
     }
-    const twin = Object.keys(used).find((other) => used[other] === buffer);
+    const otherName = Object.keys(used).find((other) => used[other] === buffer);
     const writes = (each: string) => WRITTEN[each as DecoderBufferName];
-    if (twin && (writes(twin) || writes(name))) {
-      const written = writes(name) ? name : twin;
+    if (otherName && (writes(otherName) || writes(name))) {
+      const written = writes(name) ? name : otherName;
       throw new RangeError(
-        `buffers ${twin} and ${name} are one and the same, but ${written} is written`,
+        `${otherName} and ${name} are the same buffer, but the decoder writes ${written}`,
       );
     }
     used[name] = buffer;
@@ -82,7 +82,7 @@ export function checkCallersBuffers(
 }
 
 /**
- * Checks what all buffers still to be made need together.
+ * Checks the memory that the missing buffers need together.
  *
  * @throws {RangeError} naming the bytes needed and the limit.
  */
@@ -94,7 +94,8 @@ export function checkMemory(
   const sum = sizes.reduce((a, b) => a + b, 0);
   if (sum > memoryLimit) {
     throw new RangeError(
-      `the decoder's own ${sizes.length} buffers need ${sum} bytes, its memoryLimit is ${memoryLimit}`,
+      `the decoder's own ${sizes.length} buffers need ${sum} bytes, but memoryLimit is ` +
+        `${memoryLimit}`,
     );
   }
 }

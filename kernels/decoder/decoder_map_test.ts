@@ -28,10 +28,10 @@ const P: Problem = {
   recent: 2,
 };
 
-/** How near to 0 a pre-activation may be for its bit to be left unjudged: they are of order 1. */
+/** A bit is not verified if its pre-activation is this close to 0. They are of order 1. */
 const MARGIN = 1e-4;
 
-/** Bits of `code` that are verified, all of which must be those of the row under the map. */
+/** Asserts that the code is the row's code under the map, and returns how many bits it verified. */
 function verifiedBits(code: Uint32Array, map: MadeMap, row: Float32Array, what: string): number {
   const pre = preActivations(map, row);
   const want = packBits(pre);
@@ -48,7 +48,7 @@ function normals(count: number, seed: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, () => random.normal());
 }
 
-/** Decodes a step with the map and holds all codes against those of the maps it was made from. */
+/** Decodes a step with the map and compares all codes with those of the maps it was made from. */
 async function assertCodes(
   p: Problem,
   map: LearnedMap,
@@ -71,9 +71,8 @@ async function assertCodes(
   const queryCodes = await read("query_codes", p.qHeads);
   decoder.destroy();
 
-  const row = (rows: Float32Array, at: number) =>
-    rows.subarray(at * p.headDim, (at + 1) * p.headDim);
-  const code = (all: Uint32Array, at: number) => all.subarray(at * words, (at + 1) * words);
+  const row = (rows: Float32Array, i: number) => rows.subarray(i * p.headDim, (i + 1) * p.headDim);
+  const code = (all: Uint32Array, i: number) => all.subarray(i * words, (i + 1) * words);
   let verified = 0;
   for (let head = 0; head < p.qHeads; head++) {
     const owner = made.q[Math.floor(head / queriesPerList(p))];
@@ -91,13 +90,13 @@ async function assertCodes(
   assert(verified > 0.99 * bits, `only ${verified} of ${bits} bits were verified`);
 }
 
-Deno.test("a decoder with a layer's map of 3 linear layers in f16 makes its codes", async () => {
+Deno.test("createDecoder() encodes with the map of a layer, 3 linear layers in f16", async () => {
   const made = makeMaps(8, [64, 128, 128, 32]);
   const map = parseMap(writeMap(parseMap(fileOf(made, "F16"))));
   await assertCodes(P, map, made);
 });
 
-Deno.test("a decoder takes the maps of two KV heads' groups, 2 layers in f32", async () => {
+Deno.test("createDecoder() encodes with the maps of two GQA groups, 2 layers in f32", async () => {
   const groups = [makeMaps(4, [64, 64, 64], 1), makeMaps(4, [64, 64, 64], 2)];
   const map = joinMapHeads(groups.map((group) => parseMap(fileOf(group, "F32"))));
   const p: Problem = { ...P, bits: 64, map: { layers: 2, hidden: 64, dtype: "f32" } };
@@ -105,7 +104,7 @@ Deno.test("a decoder takes the maps of two KV heads' groups, 2 layers in f32", a
   await assertCodes(p, map, made);
 });
 
-Deno.test("a decoder takes one linear map of 128 bits for a whole group, as HATA has", async () => {
+Deno.test("createDecoder() encodes with one map of 128 bits for a whole group, as HATA", async () => {
   const made = makeMaps(2, [64, 128]);
   const map = parseMap(fileOf(made, "F32", { sharing: "group" }));
   const { bits, sharing, map: layers } = map.shape;

@@ -1,6 +1,6 @@
 /**
- * Decides what a decoder runs and checks all of it, before anything touches the GPU: which
- * variant, which parameters, which buffers of which sizes.
+ * Chooses the variant, the parameters and the buffers of a decoder, and checks them before the GPU
+ * is used.
  */
 import type { BufferSpec, DeviceLimits, HandOver, Params, Plan, Variant } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
@@ -9,37 +9,37 @@ import { encodeAppend } from "../encode/token.ts";
 import { checkProblem, type Problem } from "../core/problem.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
 
-/** What of a device decides what can run on it. */
+/** The facts of a device that decide which variants it can run. */
 export interface DeviceFacts {
   /** Names of the optional features that the device was opened with. */
   readonly features: ReadonlySet<string>;
   readonly limits: DeviceLimits;
 }
 
-/** What a caller may decide about a decoder's plan. */
+/** The caller's choices for a decoder's plan. */
 export interface PlanChoice {
-  /** Name of a pipeline or dense variant; the best that the device runs if left out. */
+  /** Name of a pipeline or dense variant (default: the best one that the device runs). */
   readonly variant?: string;
   /**
-   * How workgroups hand partials over. Default `dispatch`: all that WGSL guarantees. `barrier` is
-   * the fastest and saves a dispatch; it needs storageBarrier() to order memory for the whole
-   * device, as it does under naga on Vulkan. `atomics` saves the same dispatch where devices keep
-   * atomics coherent, which WGSL does not promise to order either.
+   * How workgroups hand over partials. The default `dispatch` is all that WGSL guarantees.
+   * `barrier` is the fastest and saves a dispatch. It needs a storageBarrier() that orders memory
+   * for the whole device, as under naga on Vulkan. `atomics` saves the same dispatch on devices
+   * that keep atomics coherent, but WGSL does not guarantee their order either.
    */
   readonly handOver?: HandOver;
-  /** True is short for `handOver: "barrier"`. */
+  /** `true` is short for `handOver: "barrier"`. */
   readonly lastArriver?: boolean;
-  /** Tuned parameters by variant name, over the defaults; those of unused variants may stay. */
+  /** Parameters by variant name, which replace the defaults. Unused variants are ignored. */
   readonly params?: Readonly<Record<string, Params>>;
 }
 
-/** What a decoder runs. */
+/** The variant, the parameters, the plans and the buffers of a decoder. */
 export interface DecoderPlan {
   readonly variant: Variant;
   /** Parameters in use by variant name. */
   readonly params: Readonly<Record<string, Params>>;
   readonly step: Plan;
-  /** Codes of whole prompts and of newest tokens; absent where the variant needs no codes. */
+  /** Plans that encode whole prompts and newest tokens; absent if the variant needs no codes. */
   readonly encode?: { readonly prompt: Plan; readonly append: Plan };
   /** Every buffer of the plans, by name. */
   readonly buffers: Readonly<Record<string, BufferSpec>>;
@@ -48,8 +48,8 @@ export interface DecoderPlan {
 /**
  * Plans a decoder.
  *
- * @throws {RangeError} one sentence: an impossible problem, an unknown variant or parameter, a
- * value out of range, a feature that the device lacks, or bytes that exceed a limit.
+ * @throws {RangeError} one sentence: an invalid problem, an unknown variant or parameter, a value
+ * out of range, a feature that the device lacks, or bytes that exceed a limit.
  */
 export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice): DecoderPlan {
   checkProblem(p);
@@ -61,28 +61,28 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
     try {
       return planWith(variant, p, facts, choice.params ?? {});
     } catch (error) {
-      // Only what the device lacks makes way for a slower variant: wrong parameters are told.
+      // A slower variant is tried only if the device lacks something. Wrong parameters are errors.
       if (runsByDefault(variant, p, facts)) throw error;
-      // The last candidate asks for least: what stops it stops them all.
+      // The last candidate needs the least, so its refusal holds for all candidates.
       refusal = error;
     }
   }
   throw refusal;
 }
 
-/** How a caller wants partials handed over. */
+/** The hand-over that a caller chose. */
 export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOver {
   if (handOver !== undefined && !(handOver in HAND_OVER_CODE)) {
     const known = Object.keys(HAND_OVER_CODE).join(", ");
     throw new RangeError(`handOver must be one of ${known}, got ${handOver}`);
   }
   if (lastArriver && handOver !== undefined && handOver !== "barrier") {
-    throw new RangeError(`lastArriver stands for handOver "barrier" and contradicts "${handOver}"`);
+    throw new RangeError(`lastArriver means handOver "barrier", which contradicts "${handOver}"`);
   }
   return handOver ?? (lastArriver ? "barrier" : "dispatch");
 }
 
-/** The named variant alone, or all pipelines: the more of a device one uses, the sooner. */
+/** Only the named variant, or all pipelines, sorted by the number of features that they use. */
 function candidates({ variant: name }: PlanChoice): readonly Variant[] {
   if (name === undefined) {
     return VARIANTS
@@ -92,7 +92,7 @@ function candidates({ variant: name }: PlanChoice): readonly Variant[] {
   const variant = findVariant(name);
   if (variant.stage !== "pipeline" && variant.stage !== "dense") {
     throw new RangeError(
-      `a decoder needs a pipeline or dense variant, ${name} is one of ${variant.stage}`,
+      `a decoder needs a pipeline or dense variant, but ${name} is a variant of ${variant.stage}`,
     );
   }
   return [variant];
@@ -144,7 +144,7 @@ function paramsOf(
   for (const [name, value] of Object.entries(tuned)) {
     if (!(name in defaults)) {
       const known = Object.keys(defaults).join(", ");
-      throw new RangeError(`${variant.name} has no parameter ${name}; known are ${known}`);
+      throw new RangeError(`${variant.name} has no parameter ${name}; its parameters are ${known}`);
     }
     if (!Number.isInteger(value) || value < 0) {
       throw new RangeError(

@@ -19,7 +19,7 @@ const P: Problem = {
   recent: 16,
 };
 
-/** A device with WebGPU's default limits, which fails the test if anything is made on it. */
+/** A device with WebGPU's default limits. Any other use of it fails the test. */
 function untouchable(limits: Partial<Record<string, number>> = {}): GPUDevice {
   const known: Record<string, unknown> = {
     features: new Set(),
@@ -64,7 +64,7 @@ const REFUSALS: Record<
   },
   "a sum beyond the caller's limit": {
     options: { memoryLimit: 1e6 },
-    message: "bytes, its memoryLimit is 1000000",
+    message: "bytes, but memoryLimit is 1000000",
   },
   "more workgroups than the device allows": {
     limits: { maxComputeWorkgroupsPerDimension: 100 },
@@ -76,11 +76,11 @@ const REFUSALS: Record<
   },
   "an unknown variant": {
     options: { variant: "pipeline/none" },
-    message: "no kernel is called pipeline/none; known are encode/query",
+    message: "no kernel is called pipeline/none; the known kernels are encode/query",
   },
-  "a variant that is no whole step": {
+  "a variant that is not a whole step": {
     options: { variant: "score/hamming" },
-    message: "a decoder needs a pipeline or dense variant, score/hamming is one of score",
+    message: "a decoder needs a pipeline or dense variant, but score/hamming is a variant of score",
   },
   "a missing feature": {
     options: { variant: "dense/split_subgroup" },
@@ -92,17 +92,17 @@ const REFUSALS: Record<
   },
   "an unknown parameter": {
     options: { params: { "pipeline/sparse": { BLOCK: 512 } } },
-    message: "pipeline/sparse has no parameter BLOCK; known are encode.WORKGROUP",
+    message: "pipeline/sparse has no parameter BLOCK; its parameters are encode.WORKGROUP",
   },
   "a parameter out of range": {
     options: { params: { "pipeline/sparse": { "score.BLOCK": 1000 } } },
     message: "BLOCK of score/hamming must be 512, 1024, 2048, 4096, got 1000",
   },
-  "a parameter that is no whole number": {
+  "a parameter that is not a whole number": {
     options: { params: { "encode/prompt": { TILE: 0.5 } } },
     message: "parameter TILE of encode/prompt must be a whole number, got 0.5",
   },
-  "parameters that do not go together": {
+  "parameters that contradict each other": {
     options: { params: { "encode/prompt": { TILE: 8, WORKGROUP: 256 } } },
     message: "encode/prompt: 8 tokens by 32 outputs leave some of 256 threads idle",
   },
@@ -114,11 +114,11 @@ const REFUSALS: Record<
     options: { buffers: { keys: buffer(2 ** 28) } },
     message: "buffer keys has 268435456 bytes, this device binds 134217728 at most",
   },
-  "a caller's buffer of another kind": {
+  "a caller's buffer without the usage STORAGE": {
     options: { buffers: { q: buffer(sizes.q, 0x40) } },
     message: "buffer q was made without the usage STORAGE",
   },
-  "sink logits that were made to be read as storage": {
+  "sink logits without the usage UNIFORM": {
     options: { buffers: { sink_logits: buffer(sizes.sink_logits) } },
     message: "buffer sink_logits was made without the usage UNIFORM",
   },
@@ -136,23 +136,23 @@ const REFUSALS: Record<
   },
   "two hand-overs": {
     options: { handOver: "atomics", lastArriver: true },
-    message: 'lastArriver stands for handOver "barrier" and contradicts "atomics"',
+    message: 'lastArriver means handOver "barrier", which contradicts "atomics"',
   },
-  "a caller's buffer of no known name": {
+  "a caller's buffer with an unknown name": {
     options: { buffers: { distances: buffer(1e6) } },
     message: "no buffer is called distances; a caller may give q, keys",
   },
-  "an output over an input": {
+  "one buffer as an input and an output": {
     options: { buffers: { q: shared, out: shared } },
-    message: "buffers q and out are one and the same, but out is written",
+    message: "q and out are the same buffer, but the decoder writes out",
   },
 };
 
 for (const [what, { p, limits, options, message }] of Object.entries(REFUSALS)) {
-  Deno.test(`a decoder refuses ${what} before it makes anything`, async () => {
+  Deno.test(`createDecoder() refuses ${what} before it uses the device`, async () => {
     const refused = () =>
       createDecoder(untouchable(limits), { ...P, ...p }, options as DecoderOptions);
-    const { message: said } = await assertRejects(refused, RangeError, message);
-    assertEquals(said.split("\n").length, 1);
+    const error = await assertRejects(refused, RangeError, message);
+    assertEquals(error.message.split("\n").length, 1);
   });
 }

@@ -32,7 +32,7 @@ const GROWING: Problem = {
 };
 const SMALL: Problem = { ...GROWING, batch: 2, capacity: 112, dtype: "f32" };
 
-/** Small blocks, so that sequences of some hundred tokens cross their ends. */
+/** Small blocks, so that sequences of a few hundred tokens span several. */
 const SMALL_BLOCKS = {
   "score.BLOCK": 512,
   "score.WORKGROUP": 128,
@@ -74,20 +74,22 @@ const GROUPED: Problem = { ...GROWING, batch: 2, dtype: "bf16", sharing: "group"
 const pipelines = VARIANTS.filter((variant) =>
   variant.stage === "pipeline" && canRun(testDevice, variant)
 );
-for (const [at, { name, defaults, refuses }] of pipelines.entries()) {
-  Deno.test(`${name} decodes ${STEPS} steps of unequal sequences that grow`, async () => {
-    const grouped = at % 2 === 1 && !refuses(GROUPED, defaults(GROUPED, limits), limits);
+for (const [i, { name, defaults, refuses }] of pipelines.entries()) {
+  Deno.test(`${name} decodes ${STEPS} steps of growing sequences of unequal length`, async () => {
+    const grouped = i % 2 === 1 && !refuses(GROUPED, defaults(GROUPED, limits), limits);
     const problem = grouped ? GROUPED : GROWING;
     const known = defaults(problem, limits);
-    const own = Object.fromEntries(Object.entries(SMALL_BLOCKS).filter(([each]) => each in known));
+    const blocks = Object.fromEntries(
+      Object.entries(SMALL_BLOCKS).filter(([each]) => each in known),
+    );
     const decoder = await createDecoder(device, problem, {
       variant: name,
       handOver: limits.handOver,
-      params: { [name]: own },
+      params: { [name]: blocks },
     });
-    assertEquals(decoder.params[name], { ...known, ...own });
+    assertEquals(decoder.params[name], { ...known, ...blocks });
     writeMaps(device, decoder);
-    // Over one block's end, over two, and from nearly nothing.
+    // One sequence grows past one block's end, one past two, and one starts almost empty.
     const lengths = [500, 930, 1].slice(0, problem.batch);
     const feed = new TokenFeed(device, decoder, lengths, lengths.map((n) => n + STEPS), 7);
     submit(device, decoder.recordPrompt);
@@ -101,7 +103,7 @@ for (const [at, { name, defaults, refuses }] of pipelines.entries()) {
   });
 }
 
-Deno.test("a prompt's codes are those of its tokens appended one by one", async () => {
+Deno.test("recordPrompt() gives the codes of appending the tokens one by one", async () => {
   const whole = await createDecoder(device, SMALL);
   writeMaps(device, whole);
   new TokenFeed(device, whole, [97, 64], [97, 64], 3);
@@ -127,9 +129,9 @@ Deno.test("a prompt's codes are those of its tokens appended one by one", async 
   for (let list = 0; list < SMALL.batch * codeHeads(SMALL); list++) {
     const from = list * SMALL.capacity * tokenBytes;
     const end = from + (list < codeHeads(SMALL) ? 97 : 64) * tokenBytes;
-    for (let at = from; at < end; at++) different += Number(once[at] !== oneByOne[at]);
+    for (let i = from; i < end; i++) different += Number(once[i] !== oneByOne[i]);
   }
-  // Sums in another order may flip a bit that lies on the fence; more than that is a mistake.
+  // Sums in another order may flip a bit whose pre-activation is close to 0.
   assert(different <= 2, `${different} bytes of codes differ`);
 
   grown.destroy();
@@ -138,14 +140,14 @@ Deno.test("a prompt's codes are those of its tokens appended one by one", async 
   whole.destroy();
 });
 
-Deno.test("two decoders take turns in one pass", async () => {
+Deno.test("recordStep() of two decoders works in one pass", async () => {
   const other: Problem = { ...SMALL, batch: 1, headDim: 96, dtype: "f16", topK: { count: 9 } };
   const decoders = await Promise.all([createDecoder(device, SMALL), createDecoder(device, other)]);
-  const feeds = decoders.map((decoder, at) => {
+  const feeds = decoders.map((decoder, i) => {
     writeMaps(device, decoder);
     const { batch, qHeads } = decoder.problem;
-    device.queue.writeBuffer(decoder.buffers.sink_logits, 0, new Float32Array(qHeads).fill(at));
-    return new TokenFeed(device, decoder, Array(batch).fill(40), Array(batch).fill(60), 5 + at);
+    device.queue.writeBuffer(decoder.buffers.sink_logits, 0, new Float32Array(qHeads).fill(i));
+    return new TokenFeed(device, decoder, Array(batch).fill(40), Array(batch).fill(60), 5 + i);
   });
   submit(device, ...decoders.map(({ recordPrompt }) => recordPrompt));
   for (let step = 0; step < 20; step++) {
@@ -159,7 +161,7 @@ Deno.test("two decoders take turns in one pass", async () => {
   }
 });
 
-Deno.test("the default pipeline is one that uses the features of the device", async () => {
+Deno.test("createDecoder() chooses a pipeline that uses the features of the device", async () => {
   const decoder = await createDecoder(device, SMALL);
   decoder.destroy();
   const { stage, features } = findVariant(decoder.variant);
@@ -167,7 +169,7 @@ Deno.test("the default pipeline is one that uses the features of the device", as
   assertEquals(features.includes("subgroups"), testDevice.features.has("subgroups"));
 });
 
-Deno.test("a last workgroup merges only where the caller allows it", () => {
+Deno.test("planDecoder() lets the last workgroup merge only if the caller allows it", () => {
   const facts = {
     features: new Set(["subgroups"]),
     limits: { ...LARGE_LIMITS, handOver: undefined },
@@ -184,7 +186,7 @@ Deno.test("a last workgroup merges only where the caller allows it", () => {
 });
 
 for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as const) {
-  Deno.test(`a decoder with ${JSON.stringify(choice)} decodes`, async () => {
+  Deno.test(`createDecoder() with ${JSON.stringify(choice)} decodes`, async () => {
     const decoder = await createDecoder(device, SMALL, choice);
     const two = decoder.variant === "pipeline/sparse_two";
     assertEquals(two, testDevice.features.has("subgroups"));
@@ -201,7 +203,7 @@ for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as con
   });
 }
 
-Deno.test("a decoder's own parameters, passed again, make the same decoder", () => {
+Deno.test("planDecoder() gives the same plan for the parameters of a plan", () => {
   const facts = { features: new Set(["subgroups"]), limits: LARGE_LIMITS };
   for (const { name, stage } of VARIANTS) {
     if (stage !== "pipeline" && stage !== "dense") continue;
@@ -220,7 +222,7 @@ Deno.test("a decoder's own parameters, passed again, make the same decoder", () 
   assertEquals(planDecoder(SMALL, facts, { params }).variant.name, variant.name);
 });
 
-Deno.test("a dense decoder runs over the same buffers, and has nothing to encode", async () => {
+Deno.test("createDecoder() with a dense variant shares buffers and encodes nothing", async () => {
   const sparse = await createDecoder(device, SMALL);
   const { q, keys, values, lengths, codes, out } = sparse.buffers;
   const dense = await createDecoder(device, SMALL, {
@@ -234,7 +236,7 @@ Deno.test("a dense decoder runs over the same buffers, and has nothing to encode
   sparse.destroy();
 });
 
-Deno.test("a device without optional features or raised limits decodes", async () => {
+Deno.test("createDecoder() works on a device without optional features or raised limits", async () => {
   const { adapter } = await openAdapter();
   const bare = await adapter.requestDevice();
   const errors: string[] = [];

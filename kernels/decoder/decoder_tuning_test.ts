@@ -24,7 +24,7 @@ const p: Problem = {
   recent: 16,
 };
 
-Deno.test("a decoder runs with tuned parameters, and with the caller's before them", async () => {
+Deno.test("createDecoder() uses tuned parameters, and the caller's before these", async () => {
   const { adapter, info } = await openAdapter();
   const { device } = await openDevice(adapter, []);
   const defaults = sparsePortable.defaults(p, limitsOf(device));
@@ -39,17 +39,17 @@ Deno.test("a decoder runs with tuned parameters, and with the caller's before th
     checksum: await tuningChecksum(sparsePortable, p),
     params: { ...defaults, "attend.SPLITS": 4 },
   };
-  const ran = async (of: Partial<TunedEntry>, params = {}) => {
-    const tuning = { entries: [{ ...entry, ...of }] };
+  const splitsWith = async (changes: Partial<TunedEntry>, params = {}) => {
+    const tuning = { entries: [{ ...entry, ...changes }] };
     const options = { variant: sparsePortable.name, tuning, params };
     const decoder = await createDecoder(device, p, options);
     decoder.destroy();
     assertEquals(Object.keys(decoder.params).includes(encodePrompt.name), true);
     return decoder.params[sparsePortable.name]["attend.SPLITS"];
   };
-  assertEquals(await ran({}), 4);
-  assertEquals(await ran({}, { [sparsePortable.name]: { "attend.SPLITS": 2 } }), 2);
-  assertEquals(await ran({ adapter: "Another GPU" }), defaults["attend.SPLITS"]);
-  assertEquals(await ran({ checksum: "of other sources" }), defaults["attend.SPLITS"]);
+  assertEquals(await splitsWith({}), 4);
+  assertEquals(await splitsWith({}, { [sparsePortable.name]: { "attend.SPLITS": 2 } }), 2);
+  assertEquals(await splitsWith({ adapter: "Another GPU" }), defaults["attend.SPLITS"]);
+  assertEquals(await splitsWith({ checksum: "of other sources" }), defaults["attend.SPLITS"]);
   device.destroy();
 });

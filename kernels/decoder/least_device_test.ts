@@ -6,7 +6,7 @@ import { checkProblem, type Problem } from "../core/problem.ts";
 import { VARIANTS } from "../core/registry.ts";
 import { DEFAULT_LIMITS } from "../core/device_limits.ts";
 
-/** The least device there is, but with buffers as large as the caches. */
+/** WebGPU's default limits, but with buffers that are large enough for the caches. */
 const LEAST: DeviceLimits = {
   ...DEFAULT_LIMITS,
   maxStorageBufferBindingSize: 2 ** 31 - 4,
@@ -30,7 +30,7 @@ function* problems(): Generator<Problem> {
               batch: 1,
               kvLen,
               capacity: kvLen,
-              // Caches of f32 of the largest shapes exceed any binding; arithmetic is the same.
+              // In f32 the largest caches exceed any binding. The kernels run the same way.
               dtype: "f16",
               bits,
               sharing,
@@ -54,7 +54,7 @@ function refusal(variant: Variant, p: Problem): string | undefined {
   return variant.refuses(p, variant.defaults(p, LEAST), LEAST);
 }
 
-Deno.test("with 8 buffers, 16 KiB and 256 threads some pipeline runs every problem", () => {
+Deno.test("some portable pipeline runs every problem with 8 buffers, 16 KiB and 256 threads", () => {
   let count = 0;
   for (const p of problems()) {
     checkProblem(p);
@@ -65,14 +65,14 @@ Deno.test("with 8 buffers, 16 KiB and 256 threads some pipeline runs every probl
   assertEquals(count, SHAPES.length * 60);
 });
 
-Deno.test("gathered attention with merge takes smaller workgroups where memory is short", () => {
+Deno.test("attend/gather_merge takes smaller workgroups on a device with less memory", () => {
   const limits: DeviceLimits = { ...LEAST, subgroupMinSize: 32 };
   for (const kvLen of [1024, 8192, 131072]) {
     const [p] = problems();
     const wide = { ...p, headDim: 256, kvLen, capacity: kvLen };
     const params = gatherMerge.defaults(wide, limits);
     assertEquals(gatherMerge.refuses(wide, params, limits), undefined);
-    // A device with more memory keeps the workgroups that are fastest there.
+    // A device with more memory keeps the workgroup size that is fastest there.
     const roomy = gatherMerge.defaults(wide, { ...limits, maxComputeWorkgroupStorageSize: 49152 });
     assertEquals(roomy.WORKGROUP, kvLen > 65536 ? 256 : 128);
   }

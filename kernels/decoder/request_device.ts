@@ -1,6 +1,6 @@
-/** What to request of an adapter, so that a decoder can use all that it has. Web APIs only. */
+/** Requests a device with the features and limits of the adapter that speed up a decoder. */
 
-/** The optional features that some kernel uses. */
+/** The optional features that kernels use. */
 export const DECODER_FEATURES: readonly string[] = ["subgroups"];
 
 /** The limits that bound the kernels. */
@@ -15,15 +15,15 @@ const DECODER_LIMITS = [
 ] as const satisfies readonly (keyof GPUSupportedLimits)[];
 
 /**
- * What to request of an adapter for a decoder:
+ * The features and limits to request from an adapter for a decoder:
  *
  * - the `wanted` features that the adapter lists. With `subgroups` a step runs on faster kernels.
- * - the adapter's own limits of buffers and workgroups. Under the defaults, a binding holds 128 MiB
- *   (one layer's keys of 65,536 tokens and 8 KV heads of 128 in f16), and kernels with more buffers
- *   or workgroup memory than every device has are left out.
+ * - the adapter's own limits of buffers and workgroups. With the default limits, a binding holds 128
+ *   MiB (one layer's keys of 65,536 tokens and 8 KV heads of 128 dimensions in f16), and a decoder
+ *   cannot use the kernels that need more buffers or workgroup memory.
  *
- * An engine may add its own features and limits to the result. Some runtimes (Deno, for one) grant
- * subgroups without listing them, which only {@linkcode requestDecoderDevice} finds out.
+ * An engine may add its own features and limits to the result. Some runtimes, such as Deno, grant
+ * subgroups without listing them. Only {@linkcode requestDecoderDevice} finds these.
  */
 export function decoderDeviceDescriptor(
   adapter: GPUAdapter,
@@ -31,7 +31,7 @@ export function decoderDeviceDescriptor(
 ): GPUDeviceDescriptor & { requiredFeatures: GPUFeatureName[] } {
   const requiredFeatures = (wanted as readonly GPUFeatureName[])
     .filter((name) => adapter.features.has(name));
-  // The limits object has its values on its prototype: passed as it is, it would ask for nothing.
+  // The values of `adapter.limits` lie on its prototype, so a request with it would have no limits.
   const requiredLimits = Object.fromEntries(
     DECODER_LIMITS.map((name) => [name, adapter.limits[name]]),
   );
@@ -39,11 +39,11 @@ export function decoderDeviceDescriptor(
 }
 
 /**
- * Opens a device with what {@linkcode decoderDeviceDescriptor} says. Subgroups are requested even of
- * an adapter that does not list them; where that is refused, the device is opened without them.
+ * Opens a device with the features and limits of {@linkcode decoderDeviceDescriptor}. Subgroups are
+ * requested even if the adapter does not list them. If it refuses, the device has no subgroups.
  *
- * @param wanted Features to open the device with where the adapter has them.
- * @throws whatever `requestDevice` rejects with, where the adapter opens no device at all.
+ * @param wanted Features to request if the adapter has them.
+ * @throws the error of `requestDevice`, if the adapter opens no device at all.
  */
 export async function requestDecoderDevice(
   adapter: GPUAdapter,
@@ -58,7 +58,7 @@ export async function requestDecoderDevice(
     const requiredFeatures = [...descriptor.requiredFeatures, hidden];
     return await adapter.requestDevice({ ...descriptor, requiredFeatures });
   } catch {
-    // A refused request leaves the adapter as it was.
+    // A refused request does not use up the adapter.
     return await adapter.requestDevice(descriptor);
   }
 }

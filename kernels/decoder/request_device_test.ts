@@ -12,10 +12,10 @@ import {
   requestDecoderDevice,
 } from "./request_device.ts";
 
-/** Dawn ends with the object that `create` gives: what holds the device has to hold that too. */
+/** Dawn's devices live only as long as the object from `create`, so the module keeps it. */
 const dawn = create(["backend=null"]);
 
-Deno.test("the features wanted by default are those that some kernel needs", () => {
+Deno.test("DECODER_FEATURES are the features that kernels need", () => {
   const needed = new Set(VARIANTS.flatMap(({ features }) => features));
   assertEquals([...needed].sort(), [...DECODER_FEATURES].sort());
 });
@@ -25,33 +25,33 @@ const ADAPTERS: Readonly<Record<string, () => Promise<GPUAdapter | null>>> = {
   "Dawn's adapter": () => dawn.requestAdapter(),
 };
 
-/** Whether an adapter grants subgroups, which not every one lists. */
+/** Whether an adapter grants subgroups. Some adapters do without listing them. */
 async function grantsSubgroups(adapter: GPUAdapter): Promise<boolean> {
   const request = adapter.requestDevice({ requiredFeatures: ["subgroups"] });
   return await request.then((device) => (device.destroy(), true), () => false);
 }
 
-for (const [whose, open] of Object.entries(ADAPTERS)) {
-  Deno.test(`${whose}: the device bounds kernels by the adapter's limits alone`, async () => {
+for (const [name, open] of Object.entries(ADAPTERS)) {
+  Deno.test(`requestDecoderDevice() gives all limits of ${name}`, async () => {
     const adapter = await open();
     const device = await requestDecoderDevice(adapter!);
     assertEquals(device.features.has("subgroups"), await grantsSubgroups((await open())!));
     const { handOver, ...known } = limitsOf(device);
     assertEquals(handOver, undefined);
     assert(Object.keys(known).length >= 6);
-    for (const [name, value] of Object.entries(known)) {
-      if (name === "subgroupMinSize") continue;
-      const own = adapter!.limits[name as "maxBufferSize"];
-      const widest = name === "maxComputeInvocationsPerWorkgroup"
-        ? Math.min(own, adapter!.limits.maxComputeWorkgroupSizeX)
-        : own;
-      assertEquals(value, widest, name);
+    for (const [limit, value] of Object.entries(known)) {
+      if (limit === "subgroupMinSize") continue;
+      const listed = adapter!.limits[limit as "maxBufferSize"];
+      const widest = limit === "maxComputeInvocationsPerWorkgroup"
+        ? Math.min(listed, adapter!.limits.maxComputeWorkgroupSizeX)
+        : listed;
+      assertEquals(value, widest, limit);
     }
     device.destroy();
   });
 }
 
-Deno.test("a decoder on the device uses what a bare device does not have", async () => {
+Deno.test("createDecoder() uses features that a bare device does not have", async () => {
   const { p } = testCase({ lengths: [300] });
   const { adapter } = await openAdapter();
   const device = await requestDecoderDevice(adapter);
@@ -64,7 +64,7 @@ Deno.test("a decoder on the device uses what a bare device does not have", async
   device.destroy();
 });
 
-Deno.test("an older browser's device, without adapterInfo, makes a decoder", async () => {
+Deno.test("createDecoder() works without adapterInfo, as in older browsers", async () => {
   const { p } = testCase({ lengths: [300] });
   const { adapter } = await openAdapter();
   const device = await requestDecoderDevice(adapter);
@@ -75,7 +75,7 @@ Deno.test("an older browser's device, without adapterInfo, makes a decoder", asy
   device.destroy();
 });
 
-/** An adapter that lists and grants the given features, and keeps what was requested of it. */
+/** An adapter that lists and grants the given features, and records the requests. */
 function fakeAdapter(listed: readonly string[], granted: readonly string[], opens = true) {
   const limits = { maxBufferSize: 2 ** 40, maxStorageBuffersPerShaderStage: 10 };
   const requests: GPUDeviceDescriptor[] = [];
@@ -98,7 +98,7 @@ function fakeAdapter(listed: readonly string[], granted: readonly string[], open
 
 const requested = ({ requiredFeatures }: GPUDeviceDescriptor) => [...requiredFeatures ?? []];
 
-Deno.test("a listed feature is requested at once, an unlisted one is left out", async () => {
+Deno.test("decoderDeviceDescriptor() requests only the wanted features that are listed", async () => {
   const { adapter, requests } = fakeAdapter(["subgroups", "shader-f16"], ["subgroups"]);
   await requestDecoderDevice(adapter);
   assertEquals(requests.map(requested), [["subgroups"]]);
@@ -106,7 +106,7 @@ Deno.test("a listed feature is requested at once, an unlisted one is left out", 
   assertEquals(requested(decoderDeviceDescriptor(adapter, ["shader-f16"])), ["shader-f16"]);
 });
 
-Deno.test("hidden subgroups are tried, and done without where they are refused", async () => {
+Deno.test("requestDecoderDevice() tries unlisted subgroups, and does without if refused", async () => {
   const hiding = fakeAdapter([], ["subgroups"]);
   const found = await requestDecoderDevice(hiding.adapter);
   assert(found.features.has("subgroups"));
@@ -123,7 +123,7 @@ Deno.test("hidden subgroups are tried, and done without where they are refused",
   assertEquals(unwanted.requests.map(requested), [[]]);
 });
 
-Deno.test("an adapter that opens no device says why", async () => {
+Deno.test("requestDecoderDevice() passes on the error of an adapter that opens no device", async () => {
   const { adapter } = fakeAdapter([], [], false);
   await assertRejects(() => requestDecoderDevice(adapter), DOMException, "no device");
 });

@@ -17,8 +17,8 @@ testStage("dense", testDevice, small, {
     lengths: [509],
     kind: "one-huge-logit",
   }),
-  "a last tile that is longer than the cache": testCase({ heads: [4, 1], lengths: [270, 257] }),
-  "sequences of one token to a thousand": testCase({
+  "a last tile that goes past the cache": testCase({ heads: [4, 1], lengths: [270, 257] }),
+  "sequences of 1 to 1031 tokens": testCase({
     heads: [8, 2],
     headDim: 64,
     lengths: [1, 1031, 40, 333],

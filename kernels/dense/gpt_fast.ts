@@ -1,7 +1,7 @@
 /**
- * Dense decode as gpt-fast does it (`scaled_dot_product_attention` over a static KV cache with a
- * mask, compiled): the dense baseline of HashAttention's efficiency experiments. All of the cache's
- * capacity is read, whatever the length; scores are materialised; no GQA packing.
+ * Dense decode like gpt-fast (a compiled `scaled_dot_product_attention` over a static KV cache with
+ * a mask), a dense baseline of HashAttention's efficiency experiments. It reads the whole capacity
+ * of the cache at any length, writes the scores to memory, and does not pack the GQA group.
  */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
@@ -64,12 +64,12 @@ function scoreBytes(p: Problem): number {
   return 4 * p.batch * p.qHeads * p.capacity;
 }
 
-/** Blocks of slots that a row's scores are made in. */
+/** Blocks into which the scores of a query head are divided. */
 function blocksOf(p: Problem, { WORKGROUP, LANES, TOKENS }: Params): number {
   return Math.ceil(p.capacity / (WORKGROUP / LANES * TOKENS));
 }
 
-/** K and V of the whole capacity, q in, o out, and each score written twice and read twice. */
+/** Reads K and V of the whole capacity and q, writes o, and writes and reads each score twice. */
 function cost(p: Problem): Cost {
   const rows = p.batch * p.kvHeads * p.capacity;
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
@@ -113,7 +113,7 @@ export const denseGptFast: Variant = defineVariant({
   name: "dense/gpt_fast",
   stage: "dense",
   description:
-    "gpt-fast: static cache read to its capacity, masked scores written out, softmax, P*V",
+    "gpt-fast: reads the cache's whole capacity, stores masked scores, then softmax and P*V",
   tunables: { WORKGROUP, LANES: [4, 8, 16, 32], TOKENS, SPLITS: [8, 16, 33, 66], LOADS },
   features: [],
   defaults(p, limits) {

@@ -1,4 +1,4 @@
-/** What the dense kernels must compute, in f64, for one query head: attention over every token. */
+/** Reference in f64 for the dense kernels, for one query head: attention over every token. */
 import { attendReference, type RowOf } from "../attend/reference.ts";
 
 /**

@@ -1,4 +1,4 @@
-/** Dense split-KV decode (FlashDecoding) with the GQA group packed, then merge. */
+/** Dense split-KV decode (FlashDecoding) with a packed GQA group, then merge. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
@@ -23,10 +23,10 @@ export const splitKernel: Kernel = defineKernel({
   },
 });
 
-/** Values of SPLITS worth trying: workgroups per KV head. */
+/** Values of SPLITS, the workgroups per KV head, that a tuner tries. */
 export const DENSE_SPLITS: readonly number[] = [8, 16, 32, 64, 66, 128];
 
-/** Least traffic and arithmetic of dense decode: K and V once, q in, o out. */
+/** Least traffic and arithmetic of dense decode: reads K, V and q once, writes o. */
 export function denseCost(p: Problem): Cost {
   const rows = p.kvHeads * cachedTokens(p);
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
@@ -53,7 +53,7 @@ export function splitPlan(kernel: Kernel, p: Problem, params: Params): Plan {
   };
 }
 
-/** Splits that make about `workgroups` workgroups, none of them under 32 tokens at capacity. */
+/** Splits for about `workgroups` workgroups, each with at least 32 of the `tokens` tokens. */
 export function splitsFor(p: Problem, heads: number, tokens: number, workgroups: number): number {
   const wanted = Math.ceil(workgroups / (heads * p.batch));
   return Math.max(1, Math.min(wanted, Math.ceil(tokens / 32)));
@@ -63,7 +63,7 @@ export function splitsFor(p: Problem, heads: number, tokens: number, workgroups:
 export const denseSplit: Variant = defineVariant({
   name: "dense/split",
   stage: "dense",
-  description: "split-KV decode, K and V read once per GQA group, dots summed in workgroup memory",
+  description: "split-KV; reads K and V once per GQA group, sums dots in workgroup memory",
   tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: DENSE_SPLITS },
   features: [],
   defaults: (p) => ({

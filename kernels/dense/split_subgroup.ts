@@ -1,4 +1,4 @@
-/** Dense split-KV decode in one dispatch: subgroup shuffles, and the last workgroup merges. */
+/** Dense split-KV decode with subgroup shuffles. The last workgroup merges, if it may. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { groupSize, type Problem } from "../core/problem.ts";
@@ -62,7 +62,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
     return `${params.WORKGROUP} threads are too few for a row of ${p.headDim}`;
   }
   if (params.JOINED > params.HEADS) {
-    return `${params.JOINED} heads cannot be joined at a time where a list has ${params.HEADS}`;
+    return `${params.JOINED} heads cannot be joined at a time, since a list has ${params.HEADS}`;
   }
   return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
 }
@@ -71,7 +71,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 export const denseSplitSubgroup: Variant = defineVariant({
   name: "dense/split_subgroup",
   stage: "dense",
-  description: "split-KV decode with subgroup shuffles; the last workgroup merges where it may",
+  description: "split-KV; sums dots by subgroup shuffles, the last workgroup merges if it may",
   tunables: {
     ...ROW_SPLIT_TUNABLES,
     WORKGROUP: [128, 256, 512],
@@ -82,7 +82,7 @@ export const denseSplitSubgroup: Variant = defineVariant({
   },
   features: ["subgroups"],
   defaults(p, limits) {
-    // More query heads than four take registers that a second workgroup on an SM would need.
+    // More than four query heads would take the registers of a second workgroup on an SM.
     const lists = Math.ceil(groupSize(p) / 4);
     const params = {
       HAND_OVER: handOverParam(limits),
@@ -90,16 +90,18 @@ export const denseSplitSubgroup: Variant = defineVariant({
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
       TOKENS: 2,
       PREFETCH: 1,
-      // One head of a list leaves registers for several workgroups on an SM, and gains from more of
-      // them than fit at once: who is done early takes the next.
+      // With one head per list, an SM has registers for several workgroups. More workgroups than
+      // fit at once let the scheduler balance the tail.
       SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, groupSize(p) === 1 ? 1024 : 256),
     };
-    // Small subgroups make many row groups of a workgroup, which then needs more memory.
-    // Joining more heads at a time takes memory that a second workgroup on an SM would need.
-    const ways = [256, 128, 64].flatMap((WORKGROUP) =>
+    // With small subgroups a workgroup has more row groups and needs more memory. Joining more
+    // heads
+    // at a time would take the memory of a second workgroup on an SM.
+    const settings = [256, 128, 64].flatMap((WORKGROUP) =>
       [2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, params.HEADS) }))
     );
-    return ways.find((way) => !denseSplitSubgroup.refuses(p, way, limits)) ?? ways[ways.length - 1];
+    return settings.find((setting) => !denseSplitSubgroup.refuses(p, setting, limits)) ??
+      settings[settings.length - 1];
   },
   refuses,
   plan,

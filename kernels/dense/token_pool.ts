@@ -1,7 +1,7 @@
 /**
- * Dense decode as LightLLM does it (TokenAttention with its GQA flash-decoding kernel): K and V of
- * all sequences in one pool of tokens, found through an index per token; split partials, then merge.
- * A dense baseline of HashAttention's efficiency experiments.
+ * Dense decode like LightLLM (TokenAttention with its GQA flash-decoding kernel), a dense baseline
+ * of HashAttention's efficiency experiments. K and V of all sequences lie in one pool of tokens,
+ * and an index gives the place of each token. Splits make partials, then a merge joins them.
  */
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
@@ -32,15 +32,15 @@ export const tokenPoolKernel: Kernel = defineKernel({
 });
 
 /**
- * Splits of the capacity such that the tokens there are make about `workgroups` busy workgroups,
- * none of them with a share under 32 tokens.
+ * Splits of the capacity, so that about `workgroups` workgroups have tokens to read. Each share has
+ * at least 32 tokens.
  */
 function poolSplits(p: Problem, workgroups: number): number {
   const share = Math.max(32, Math.ceil(cachedTokens(p) * p.kvHeads / workgroups));
   return Math.ceil(p.capacity / share);
 }
 
-/** Dense decode's traffic, its rows gathered token by token, and the index. */
+/** The traffic of dense decode, with gathered rows, plus the index. */
 function cost(p: Problem): Cost {
   const dense = denseCost(p);
   const qBytes = dense.writeBytes;
@@ -56,7 +56,7 @@ export const denseTokenPool: Variant = defineVariant({
   name: "dense/token_pool",
   stage: "dense",
   description:
-    "LightLLM: K and V in one token pool behind an index, split-KV, read once per GQA group",
+    "LightLLM: split-KV over a token pool with an index; reads K and V once per GQA group",
   tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: DENSE_SPLITS },
   features: [],
   defaults: (p) => ({

@@ -15,7 +15,7 @@ testStage("encode_query", testDevice, small, corners);
 testStage("encode_append", testDevice, small, corners);
 testStage("encode_prompt", testDevice, small, corners);
 
-Deno.test("a code is the signs of a linear map, with SiLU between layers", () => {
+Deno.test("encodeReference() applies linear layers with SiLU between them", () => {
   const first: MapLayer = { weights: [1, -1, 2, 0.5], bias: [0.25, -3] };
   assertEquals([...encodeReference([2, -1], [first])], [0.25, -5.5]);
   const silu = (x: number) => x / (1 + Math.exp(-x));
@@ -23,7 +23,7 @@ Deno.test("a code is the signs of a linear map, with SiLU between layers", () =>
   assertAlmostEquals(only, 0.5 + 3 * silu(0.25) + 4 * silu(-5.5), 1e-12);
 });
 
-Deno.test("bits are packed LSB first, and 0 is no bit", () => {
+Deno.test("packBits() packs LSB first, and 0 gives no bit", () => {
   const pre = new Float64Array(64).fill(-1);
   pre[0] = 1;
   pre[1] = 0;
@@ -32,7 +32,7 @@ Deno.test("bits are packed LSB first, and 0 is no bit", () => {
   assertEquals([...packBits(pre)], [0x80000001, 2]);
 });
 
-Deno.test("f32 arithmetic stays within the bound, and the bound is tight enough to verify by", () => {
+Deno.test("encodeErrorBound() bounds f32 arithmetic, and tightly enough to find mistakes", () => {
   const random = createRandom(7);
   const layers = ([[128, 128], [128, 128], [128, 32]] as const).map(([inputs, outputs]) => ({
     weights: Float32Array.from(

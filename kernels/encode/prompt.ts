@@ -1,4 +1,4 @@
-/** Codes of all keys of a prompt, by a learned (or random) map to Hamming space. */
+/** Encodes all keys of a prompt with a learned (or random) map to Hamming space. */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
 import {
@@ -14,7 +14,7 @@ import source from "./prompt.wgsl" with { type: "text" };
 
 const TILE: readonly number[] = [8, 16, 32, 64, 128];
 const WORKGROUP: readonly number[] = [32, 64, 128, 256];
-/** Outputs that a thread makes per token: OUT_COLUMNS of the kernel. */
+/** Outputs per token of a thread: OUT_COLUMNS of the kernel. */
 const OUT_COLUMNS = 8;
 
 /** `prompt.wgsl`. */
@@ -29,12 +29,12 @@ export const encodePromptKernel: Kernel = defineKernel({
   },
 });
 
-/** Bytes of workgroup memory that a token's activations take. */
+/** Bytes of workgroup memory for a token's activations. */
 function activationBytes(p: Problem): number {
   return 4 * Math.max(...mapLayers(p).map(([inputs]) => inputs));
 }
 
-/** Keys and the map in once, codes out; two operations per weight and token. */
+/** Reads keys and map once, and writes codes. Each weight and token needs two operations. */
 function promptCost(p: Problem): Cost {
   const tokens = codeHeads(p) * cachedTokens(p);
   const weights = mapLayers(p).reduce((sum, [inputs, outputs]) => sum + inputs * outputs, 0);
@@ -51,12 +51,12 @@ function promptCost(p: Problem): Cost {
 export const encodePrompt: Variant = defineVariant({
   name: "encode/prompt",
   stage: "encode_prompt",
-  description: "all layers of the map chained per tile of tokens in workgroup memory",
+  description: "runs all layers of the map on a tile of tokens in workgroup memory",
   tunables: { TILE, WORKGROUP },
   features: [],
   defaults: (p) => {
     const tile = [32, 16].find((tokens) => tokens * activationBytes(p) <= 16384) ?? 8;
-    // Two tokens or more per thread, so that a loaded weight serves more than one of them.
+    // At least two tokens per thread, so that each loaded weight is used more than once.
     const widest = Math.max(...mapLayers(p).map(([, outputs]) => outputs));
     const threads = Math.min(128, (tile * widest) / (2 * OUT_COLUMNS));
     return { TILE: tile, WORKGROUP: Math.min(threads, (tile * p.bits) / OUT_COLUMNS) };

@@ -1,6 +1,6 @@
 /**
- * What the encode kernels must compute, in f64: a stack of linear layers with SiLU between them,
- * and the signs of what comes out as a code.
+ * References in f64 for the encode kernels: a stack of linear layers with SiLU between them, and a
+ * code of the signs of the outputs.
  */
 
 /** One linear layer: `out = bias + in * weights`. */
@@ -33,12 +33,12 @@ export function encodeReference(
   map: readonly MapLayer[],
 ): Float64Array {
   return map.reduce<Float64Array>(
-    (input, layer, at) => linear(at === 0 ? input : input.map(silu), layer),
+    (input, layer, i) => linear(i === 0 ? input : input.map(silu), layer),
     Float64Array.from(row),
   );
 }
 
-/** Packs bit j = (pre_j > 0) into words, LSB first. */
+/** Packs the bits pre[j] > 0 into words, LSB first. */
 export function packBits(pre: ArrayLike<number>): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(Math.ceil(pre.length / 32));
   for (let j = 0; j < pre.length; j++) {
@@ -53,20 +53,21 @@ const ROUNDOFF = 2 ** -24;
 /** The largest slope of SiLU, at x = 2.4. */
 const SILU_SLOPE = 1.1;
 
-/** Standard deviations of rounding error that a bit is allowed. */
+/** Allowed rounding error in standard deviations. */
 const DEVIATIONS = 6;
 
 /**
- * How far f32 arithmetic may be from {@linkcode encodeReference}, per bit: where the
- * pre-activation is within this bound, the bit may come out either way.
+ * The allowed error of f32 arithmetic against {@linkcode encodeReference}, per bit. If the
+ * magnitude of the pre-activation is within this bound, the bit may be 0 or 1.
  *
- * Rounding errors are taken as independent with mean 0 (Higham and Mary, "A new approach to
+ * Rounding errors are assumed to be independent with mean 0 (Higham and Mary, "A new approach to
  * probabilistic rounding error analysis", 2019), and 6 deviations are allowed. A layer adds n
- * products and a bias; in any order, fused or not, that deviates by at most
- * sqrt(n + 1) * 2^-24 * (sum |w||x| + |bias|), and an input that deviates by e_i adds |w_i| e_i, in
- * squares. SiLU multiplies a deviation by its slope, at most 1.1, and WGSL allows exp 3 + 2|x| ulp,
- * the division 2.5, the sum and a product half each: 7 + 2|x| ulp of 2^-23 of its result. The worst
- * case without chance would be 50 times as wide after three layers, too wide to find mistakes.
+ * products and a bias. In any order, fused or not, this deviates by at most
+ * sqrt(n + 1) * 2^-24 * (sum |w||x| + |bias|). An input that deviates by e_i adds |w_i| e_i, in
+ * squares. SiLU multiplies a deviation by its slope, at most 1.1. WGSL allows an error of 3 + 2|x|
+ * ulp for exp, 2.5 for the division, and half for the sum and for a product: together 7 + 2|x| ulp
+ * of 2^-23 of its result. A worst-case bound would be 50 times as wide after three layers, too wide
+ * to find mistakes.
  */
 export function encodeErrorBound(
   row: ArrayLike<number>,
@@ -74,12 +75,12 @@ export function encodeErrorBound(
 ): Float64Array {
   let input = Float64Array.from(row);
   let variance = new Float64Array(input.length);
-  map.forEach((layer, at) => {
-    if (at > 0) {
+  map.forEach((layer, index) => {
+    if (index > 0) {
       variance = variance.map((v, i) => {
         const x = input[i];
-        const own = Math.abs(silu(x)) * (7 + 2 * Math.abs(x)) * 2 * ROUNDOFF;
-        return SILU_SLOPE ** 2 * v + own ** 2;
+        const siluError = Math.abs(silu(x)) * (7 + 2 * Math.abs(x)) * 2 * ROUNDOFF;
+        return SILU_SLOPE ** 2 * v + siluError ** 2;
       });
       input = input.map(silu);
     }

@@ -1,4 +1,6 @@
-/** Codes of one decode step: queries and newest keys (HashAttention section 3, learned mapping). */
+/**
+ * Encodes the queries and newest keys of a decode step (HashAttention section 3, learned mapping).
+ */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
 import { codeHeads, codeWords, kvBytes, mapNumbers, type Problem } from "../core/problem.ts";
@@ -20,7 +22,7 @@ export const tokenKernel: Kernel = defineKernel({
 
 const TUNABLES = { WORKGROUP: [128, 256, 512] } as const;
 
-/** Why a workgroup cannot run a map; undefined if it can. */
+/** The reason that a workgroup cannot run a map; undefined if it can. */
 function refusesMap(p: Problem, params: Params): string | undefined {
   const workgroup = params.WORKGROUP;
   const widest = Math.max(p.bits, p.map.layers > 1 ? p.map.hidden : 0);
@@ -49,11 +51,11 @@ function appendCost(p: Problem): Cost {
   };
 }
 
-/** Queries alone; what only keys need is bound to stand-ins. */
+/** Encodes only queries; the buffers that only keys need are bound to others. */
 export const encodeQuery: Variant = defineVariant({
   name: "encode/query",
   stage: "encode_query",
-  description: "codes of all query heads' queries, a workgroup per head, its map read once",
+  description: "encodes the query of each query head with one workgroup, which reads its map once",
   tunables: TUNABLES,
   features: [],
   defaults: () => ({ WORKGROUP: 256 }),
@@ -75,11 +77,11 @@ export const encodeQuery: Variant = defineVariant({
   cost: queryCost,
 });
 
-/** Newest keys alone; what only queries need is bound to stand-ins. */
+/** Encodes only newest keys; the buffers that only queries need are bound to others. */
 export const encodeAppend: Variant = defineVariant({
   name: "encode/append",
   stage: "encode_append",
-  description: "codes of the newest key, a workgroup per code head, written into the code cache",
+  description: "encodes the newest key into the code cache, one workgroup per code head",
   tunables: TUNABLES,
   features: [],
   defaults: () => ({ WORKGROUP: 256 }),
@@ -101,7 +103,7 @@ export const encodeAppend: Variant = defineVariant({
   cost: appendCost,
 });
 
-/** Queries and newest keys in one dispatch: what a decode step runs. */
+/** Encodes queries and newest keys in one dispatch, as a decode step does. */
 export function encodeStepPlan(p: Problem, params: Params): Plan {
   return {
     buffers: {

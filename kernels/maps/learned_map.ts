@@ -1,21 +1,21 @@
 /**
- * Learned maps to Hamming space as the encode kernels take them: what a map file holds, cut and
+ * Learned maps to Hamming space in the layout of the encode kernels. A map can be divided and
  * joined by heads, and packed for a problem.
  */
 import { codeHeads, mapLayers, mapNumbers, type MapShape, type Problem } from "../core/problem.ts";
 
-/** What decides the layout of a map; as part of a {@linkcode Problem} it fits that map. */
+/** The properties that decide the layout of a map. A {@linkcode Problem} with them fits the map. */
 export interface LearnedMapShape extends Pick<Problem, "headDim" | "bits" | "sharing"> {
-  /** Layers, the width between them (64 where one layer has none) and the element type. */
+  /** Layers, the width between them (64 if there is only one layer) and the element type. */
   readonly map: MapShape;
-  /** Heads with a map of their own: query heads, or KV heads where `sharing` is `group`. */
+  /** Heads with a map of their own: query heads, or KV heads if `sharing` is `group`. */
   readonly heads: number;
 }
 
 /** Weights and biases as a kernel reads them. */
 export type MapNumbers = Float16Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
 
-/** A map for queries and one for keys, for each of some heads of one attention layer. */
+/** Maps for queries and keys, one of each for every head that it covers in an attention layer. */
 export interface LearnedMap {
   /** Shapes, dtype and heads. */
   readonly shape: LearnedMapShape;
@@ -23,11 +23,11 @@ export interface LearnedMap {
   readonly query: MapNumbers;
   /** Maps of keys, in the same layout. */
   readonly key: MapNumbers;
-  /** Where the map is from, in free words: `trained_on`, `command` and the like. */
+  /** Origin of the map as free text, such as `trained_on` or `command`. */
   readonly about: Readonly<Record<string, string>>;
 }
 
-/** What goes into the buffers `query_map` and `key_map` of a problem. */
+/** The contents of the buffers `query_map` and `key_map` of a problem. */
 export interface PackedMap {
   /** [code heads][layer]: weights [in, out], then bias [out]. */
   readonly query_map: MapNumbers;
@@ -35,56 +35,56 @@ export interface PackedMap {
   readonly key_map: MapNumbers;
 }
 
-/** Zeros for `count` numbers of a map. */
+/** `count` zeros. */
 function zeroNumbers(dtype: MapShape["dtype"], count: number): MapNumbers {
   return dtype === "f16" ? new Float16Array(count) : new Float32Array(count);
 }
 
-/** Numbers of one dtype, one part behind the other. */
+/** Concatenates parts of one dtype. */
 export function joinNumbers(dtype: MapShape["dtype"], parts: readonly MapNumbers[]): MapNumbers {
   const result = zeroNumbers(dtype, parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
+  let offset = 0;
   for (const part of parts) {
-    result.set(part, at);
-    at += part.length;
+    result.set(part, offset);
+    offset += part.length;
   }
   return result;
 }
 
 /**
- * One head's layers as views of a map's numbers: what is written to a view is written to the map.
+ * One head's layers as views of a map's numbers. Writing to a view changes the map.
  *
  * @param shape Layer count and widths.
  * @param numbers [heads][layer]: weights [in, out], then bias [out].
- * @param head Which head of `numbers`.
- * @returns Of each layer weights [in, out] and bias [out], as `encodeReference` takes them.
+ * @param head Index of the head in `numbers`.
+ * @returns For each layer, weights [in, out] and bias [out], as `encodeReference` needs them.
  */
 export function mapHeadLayers<T extends { subarray(begin: number, end: number): T }>(
   shape: Pick<Problem, "headDim" | "bits" | "map">,
   numbers: T,
   head = 0,
 ): { readonly weights: T; readonly bias: T }[] {
-  let at = head * mapNumbers(shape);
+  let start = head * mapNumbers(shape);
   return mapLayers(shape).map(([inputs, outputs]) => {
-    const bias = at + inputs * outputs;
+    const bias = start + inputs * outputs;
     const layer = {
-      weights: numbers.subarray(at, bias),
+      weights: numbers.subarray(start, bias),
       bias: numbers.subarray(bias, bias + outputs),
     };
-    at = bias + outputs;
+    start = bias + outputs;
     return layer;
   });
 }
 
 /**
- * Packs a map for a problem: what `queue.writeBuffer` takes for `query_map` and `key_map`.
+ * Packs a map for a problem, for `queue.writeBuffer` to `query_map` and `key_map`.
  *
- * @param map A map of as many heads as the problem has code heads; {@linkcode takeMapHeads} and
- * {@linkcode joinMapHeads} make one from a map of more or fewer.
- * @param problem Its `map.dtype` is what the numbers are rounded to, to nearest even.
- * @returns The map's own arrays where the dtype is theirs, so they are not to be changed.
- * @throws {RangeError} one sentence that names all that differs between the map's shape and the
- * problem's, or the number that is too large for f16.
+ * @param map A map with as many heads as the problem has code heads. {@linkcode takeMapHeads} and
+ * {@linkcode joinMapHeads} make one from a map with more or fewer heads.
+ * @param problem Numbers are rounded to its `map.dtype`, to nearest even.
+ * @returns New arrays, or the map's own arrays if they have this dtype: do not change them.
+ * @throws {RangeError} one sentence with all differences between the map's shape and the problem's,
+ * or with the number that is too large for f16.
  */
 export function packMap(map: LearnedMap, problem: Problem): PackedMap {
   const differences = differencesOf(map.shape, problem);
@@ -96,7 +96,7 @@ export function packMap(map: LearnedMap, problem: Problem): PackedMap {
 }
 
 function differencesOf(shape: LearnedMapShape, p: Problem): string[] {
-  // One layer has nothing between layers, so its hidden width means nothing.
+  // A map of one layer has no hidden width.
   const hidden = shape.map.layers === 1 || p.map.layers === 1;
   const pairs: readonly (readonly [string, number | string, number | string])[] = [
     ["head dim", shape.headDim, p.headDim],
@@ -126,7 +126,7 @@ export function dtypeOf(numbers: MapNumbers): MapShape["dtype"] {
 }
 
 /**
- * The map of some heads of a larger one, such as one KV head's group of query heads.
+ * The map for some heads of a larger map, such as those of one GQA group.
  *
  * @param first First head to take.
  * @param count Heads to take.
@@ -138,7 +138,7 @@ export function takeMapHeads(map: LearnedMap, first: number, count: number): Lea
   const whole = Number.isInteger(first) && Number.isInteger(count);
   if (!whole || first < 0 || count < 1 || first + count > shape.heads) {
     throw new RangeError(
-      `${count} heads from head ${first} on were asked of a map of ${shape.heads}`,
+      `a map of ${shape.heads} heads has no ${count} heads from head ${first} on`,
     );
   }
   const perHead = mapNumbers(shape);
@@ -148,10 +148,10 @@ export function takeMapHeads(map: LearnedMap, first: number, count: number): Lea
 }
 
 /**
- * Joins the maps of a layer's groups of heads, in order, to the map of all its heads.
+ * Joins the maps of an attention layer's groups of heads, in order, to the map of all its heads.
  *
- * @returns A map with what all say alike in `about`.
- * @throws {RangeError} if there is none, or their shapes differ in more than the heads.
+ * @returns A map whose `about` has the entries that are the same in all maps.
+ * @throws {RangeError} if there are no maps, or their shapes differ in more than the heads.
  */
 export function joinMapHeads(maps: readonly LearnedMap[]): LearnedMap {
   if (maps.length === 0) throw new RangeError("there are no maps to join");
@@ -172,7 +172,7 @@ export function joinMapHeads(maps: readonly LearnedMap[]): LearnedMap {
   };
 }
 
-/** All of a shape but its heads, in words. */
+/** A description of a shape without its heads. */
 function kindOf(shape: LearnedMapShape): string {
   const widths = mapLayers(shape).map(([inputs]) => inputs);
   return `${[...widths, shape.bits].join(" to ")} in ${shape.map.dtype} by ${shape.sharing}`;

@@ -23,14 +23,14 @@ const P: Problem = {
   recent: 0,
 };
 
-Deno.test("a map is packed to the bytes of the problem's buffers", () => {
+Deno.test("packMap() gives the bytes of the problem's buffers", () => {
   const { query_map, key_map } = packMap(MAP, P);
   assertEquals([query_map, key_map], [MAP.query, MAP.key]);
   assertEquals(query_map.byteLength, bufferBytes(P).query_map);
   assertEquals(key_map.byteLength, bufferBytes(P).key_map);
 });
 
-Deno.test("a map is rounded to the problem's dtype, and refused where it does not fit", () => {
+Deno.test("packMap() rounds to the problem's dtype, and refuses numbers that do not fit", () => {
   const wide = { ...P, map: { ...P.map, dtype: "f32" as const } };
   const { query_map } = packMap(MAP, wide);
   assertEquals(query_map, Float32Array.from(MAP.query));
@@ -55,20 +55,20 @@ const OTHERS: readonly (readonly [Partial<Problem>, string])[] = [
   [{ bits: 128, headDim: 96 }, "head dim 64 and not 96, bits 32 and not 128"],
 ];
 for (const [changes, difference] of OTHERS) {
-  Deno.test(`a map is refused for a problem of another shape: ${difference}`, () => {
+  Deno.test(`packMap() refuses a problem of another shape: ${difference}`, () => {
     const refused = () => packMap(MAP, { ...P, ...changes });
     const { message } = assertThrows(refused, RangeError);
     assertEquals(message, `the map is for another problem: ${difference}`);
   });
 }
 
-Deno.test("the hidden width of maps with one layer does not matter", () => {
+Deno.test("packMap() ignores the hidden width of maps with one layer", () => {
   const linear = parseMap(fileOf(makeMaps(4, [64, 32]), "F16"));
   const { query_map } = packMap(linear, { ...P, map: { ...P.map, layers: 1, hidden: 256 } });
   assertEquals(query_map, linear.query);
 });
 
-Deno.test("a layer's map falls into its groups' maps, and they join to it", () => {
+Deno.test("joinMapHeads() joins the parts of takeMapHeads()", () => {
   const whole = { ...MAP, about: { trained_on: "x", kv_head: "all" } };
   const [first, second] = [takeMapHeads(whole, 0, 2), takeMapHeads(whole, 2, 2)];
   assertEquals(first.shape.heads, 2);
@@ -77,12 +77,12 @@ Deno.test("a layer's map falls into its groups' maps, and they join to it", () =
   assertEquals(joined, { ...MAP, about: { trained_on: "x" } });
 });
 
-Deno.test("heads that a map lacks and maps that differ are refused", () => {
+Deno.test("takeMapHeads() refuses missing heads, joinMapHeads() maps that differ", () => {
   for (const [first, count] of [[3, 2], [-1, 2], [0, 0], [0.5, 1]]) {
     assertThrows(
       () => takeMapHeads(MAP, first, count),
       RangeError,
-      `${count} heads from head ${first} on were asked of a map of 4`,
+      `a map of 4 heads has no ${count} heads from head ${first} on`,
     );
   }
   assertThrows(() => joinMapHeads([]), RangeError, "there are no maps to join");

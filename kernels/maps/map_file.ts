@@ -20,17 +20,17 @@ import {
 import { findMap, type MapNames, type MapSide } from "./map_names.ts";
 import { mapDtype, readNumbers, transposed, writeNumbers } from "./map_tensor.ts";
 
-/** The version of the format that is written, and the only one that is read. */
+/** The version of the format. No other version can be read. */
 const VERSION = "1";
 
-/** The hidden width of a map that has none: the least that a problem may name. */
+/** The hidden width of a map of one layer, which has none: the smallest that a problem may have. */
 const NO_HIDDEN = 64;
 
 /** Settings of {@linkcode parseMap}. */
 export interface ParseMapOptions {
   /**
-   * The attention layer to take from a file with the authors' names; may be left out where the file
-   * holds one. Files with names of our own do not say which layer they are for.
+   * The attention layer to read from a file with the authors' names. It may be left out if the file
+   * has only one. Files with this suite's names do not contain the number of the layer.
    */
   readonly layer?: number;
 }
@@ -38,8 +38,8 @@ export interface ParseMapOptions {
 /**
  * Reads a map file.
  *
- * A file holds the map of one attention layer, or of some of its heads. For each head and linear
- * layer, both counted from 0, there are four tensors, all of one dtype:
+ * A file has the map of one attention layer, or of some of its heads. It has four tensors for each
+ * head and linear layer, both counted from 0. All tensors have the same dtype:
  *
  * | tensor | shape | content |
  * |---|---|---|
@@ -48,10 +48,10 @@ export interface ParseMapOptions {
  * | `k.{head}.{layer}.weight` | [out, in] | weights for keys |
  * | `k.{head}.{layer}.bias` | [out] | |
  *
- * The metadata `map_version`, `head_dim`, `layers`, `hidden`, `bits` and `heads` repeat what the
- * tensors say and may be missing; without `sharing` it is `head`. All others are free words.
+ * The metadata `map_version`, `head_dim`, `layers`, `hidden`, `bits` and `heads` repeat facts of
+ * the tensors and may be missing. `sharing` defaults to `head`. All other metadata are free text.
  *
- * A file may also keep the names under which HashAttention's authors publish maps:
+ * A file may also have the names that HashAttention's authors use in published maps:
  * `{attention layer}.learning_to_hash_transformation_{q|k}.{head}.{0|2|4}.{weight|bias}`.
  *
  * ```ts
@@ -91,23 +91,23 @@ export interface ParseMapOptions {
  * ```
  *
  * @param bytes The whole file. Tensors are F16, F32 or BF16; BF16 is widened to f32.
- * @returns The map of all heads in the file, with weights turned to [in, out].
- * @throws {InvalidFileError} one sentence: bytes that are no sound safetensors file, no map or none
- * of that layer, a tensor that is missing, superfluous, of another dtype or shape, a number that is
- * not finite, or metadata that contradict the tensors.
+ * @returns The map of all heads in the file, with weights transposed to [in, out].
+ * @throws {InvalidFileError} one sentence: an invalid safetensors file, no map or none for that
+ * layer, a tensor that is missing, unknown or has a wrong dtype or shape, a number that is not
+ * finite, or metadata that contradict the tensors.
  */
 export function parseMap(bytes: Uint8Array, options: ParseMapOptions = {}): LearnedMap {
   const file = readSafetensors(bytes);
   const names = findMap(new Set(file.tensors.keys()), options.layer);
   const shape = shapeOf(file, names);
-  const own = shapeMetadata(shape);
-  for (const [name, value] of Object.entries(own)) {
-    const said = file.metadata[name] ?? value;
-    if (said !== value) {
-      throw new InvalidFileError(`the map's metadata say ${name} ${said} and not ${value}`);
+  const expected = shapeMetadata(shape);
+  for (const [name, value] of Object.entries(expected)) {
+    const found = file.metadata[name] ?? value;
+    if (found !== value) {
+      throw new InvalidFileError(`the map's metadata have ${name} ${found} and not ${value}`);
     }
   }
-  const about = Object.entries(file.metadata).filter(([name]) => !Object.hasOwn(own, name));
+  const about = Object.entries(file.metadata).filter(([name]) => !Object.hasOwn(expected, name));
   return {
     shape,
     query: readSide(file, names, shape, "q"),
@@ -116,7 +116,7 @@ export function parseMap(bytes: Uint8Array, options: ParseMapOptions = {}): Lear
   };
 }
 
-/** The shape by the first head's query map; the other tensors have yet to agree. */
+/** The shape of the first head's query map. The other tensors are not checked yet. */
 function shapeOf({ tensors, metadata }: SafetensorsFile, names: MapNames): LearnedMapShape {
   const { heads, layers } = names;
   const name = (layer: number) => names.nameOf("q", 0, layer, "weight");
@@ -144,10 +144,10 @@ function shapeOf({ tensors, metadata }: SafetensorsFile, names: MapNames): Learn
 
 function sharingOf({ sharing = "head" }: SafetensorsFile["metadata"]): CodeSharing {
   if (sharing === "head" || sharing === "group") return sharing;
-  throw new InvalidFileError(`the map's metadata say sharing ${sharing} and not head or group`);
+  throw new InvalidFileError(`the map's metadata have sharing ${sharing} and not head or group`);
 }
 
-/** What the metadata say of a shape. */
+/** The metadata of a shape. */
 function shapeMetadata({ headDim, bits, sharing, map, heads }: LearnedMapShape) {
   return {
     map_version: VERSION,
@@ -171,7 +171,7 @@ function readSide(
     const name = nameOf(side, head, layer, part);
     return readNumbers(tensors.get(name)!, { name, dtype, shape: size });
   };
-  // Joined only when all are known to be as large as they should.
+  // The result is allocated only after the sizes of all tensors are checked.
   const parts: MapNumbers[] = [];
   for (let head = 0; head < shape.heads; head++) {
     for (const [layer, [inputs, outputs]] of mapLayers(shape).entries()) {
@@ -183,11 +183,11 @@ function readSide(
 }
 
 /**
- * Writes a map file; {@linkcode parseMap} reads the same map back, and equal maps give equal bytes.
+ * Writes a map file. {@linkcode parseMap} reads the same map, and equal maps give equal bytes.
  *
- * @param map What `about` says under a name of the format's own metadata is replaced.
- * @throws {InvalidFileError} one sentence: a number that is not finite, or numbers that are more,
- * fewer or of another dtype than the shape says.
+ * @param map Entries of `about` with the names of the format's own metadata are replaced.
+ * @throws {InvalidFileError} one sentence: a number that is not finite, or numbers whose count or
+ * dtype does not match the shape.
  */
 export function writeMap(map: LearnedMap): Uint8Array<ArrayBuffer> {
   const { shape, about } = map;

@@ -5,7 +5,9 @@ import { InvalidFileError, type SafetensorsTensor, writeSafetensors } from "./sa
 import { parseMap, writeMap } from "./map_file.ts";
 import { makeMaps, tensorOf, tensorsOf } from "../../testing/testing_map.ts";
 
-/** A sound file of widths 5, 3, 3, 4 in F32 with some tensors replaced or, where null, left out. */
+/**
+ * A valid file with widths 5, 3, 3, 4 in F32. `changes` replaces tensors, or removes them if null.
+ */
 function changed(
   changes: Readonly<Record<string, SafetensorsTensor | null>>,
   metadata: Readonly<Record<string, string>> = {},
@@ -22,10 +24,10 @@ const zeros = (...shape: number[]) =>
   tensorOf("F32", shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
 
 const REFUSED: Readonly<Record<string, readonly [Uint8Array, string]>> = {
-  "no tensors": [writeSafetensors(new Map()), "the file holds no tensor, so no map"],
+  "no tensors": [writeSafetensors(new Map()), "the file has no tensors"],
   "a trace": [
     writeSafetensors(new Map([["k", zeros(4, 2)]])),
-    'tensor "k" is none of a map',
+    'tensor "k" does not belong to a map',
   ],
   "a truncated file": [changed({}).subarray(0, -3), "but the data before it end at"],
   "a truncated header": [changed({}).subarray(0, 100), "the safetensors header claims"],
@@ -34,8 +36,8 @@ const REFUSED: Readonly<Record<string, readonly [Uint8Array, string]>> = {
     changed({ "q.1.0.weight": null }),
     'the map has no tensor "q.1.0.weight"',
   ],
-  "a head that lies far": [changed({ "q.9.0.bias": zeros(3) }), 'no tensor "q.2.0.weight"'],
-  "four layers": [changed({ "q.0.3.weight": zeros(4, 4) }), "has 4 layers, 3 are the most"],
+  "a gap between heads": [changed({ "q.9.0.bias": zeros(3) }), 'no tensor "q.2.0.weight"'],
+  "four layers": [changed({ "q.0.3.weight": zeros(4, 4) }), "has 4 layers, but at most 3"],
   "integers": [
     changed({ "q.0.0.weight": { dtype: "I32", shape: [3, 5], data: new Uint8Array(60) } }),
     `the map's "q.0.0.weight" is I32 and not F16, F32 or BF16`,
@@ -49,7 +51,7 @@ const REFUSED: Readonly<Record<string, readonly [Uint8Array, string]>> = {
     `the map's "q.0.2.weight" has shape [12] and not [out, in]`,
   ],
   "an empty weight": [changed({ "q.0.0.weight": zeros(3, 0) }), "has shape [3,0] and not [out"],
-  "a weight turned round": [
+  "a transposed weight": [
     changed({ "k.1.2.weight": zeros(3, 4) }),
     `the map's "k.1.2.weight" has shape [3,4] and not [4,3]`,
   ],
@@ -71,31 +73,31 @@ const REFUSED: Readonly<Record<string, readonly [Uint8Array, string]>> = {
   ],
   "metadata of other bits": [
     changed({}, { bits: "32" }),
-    "the map's metadata say bits 32 and not 4",
+    "the map's metadata have bits 32 and not 4",
   ],
   "another version": [
     changed({}, { map_version: "2" }),
-    "the map's metadata say map_version 2 and not 1",
+    "the map's metadata have map_version 2 and not 1",
   ],
   "unknown sharing": [
     changed({}, { sharing: "layer" }),
-    "the map's metadata say sharing layer and not head or group",
+    "the map's metadata have sharing layer and not head or group",
   ],
 };
 for (const [what, [bytes, message]] of Object.entries(REFUSED)) {
-  Deno.test(`a map file is refused for ${what}`, () => {
-    const { message: said } = assertThrows(() => parseMap(bytes), InvalidFileError, message);
-    assertEquals(said.split("\n").length, 1);
+  Deno.test(`parseMap() refuses ${what}`, () => {
+    const error = assertThrows(() => parseMap(bytes), InvalidFileError, message);
+    assertEquals(error.message.split("\n").length, 1);
   });
 }
 
-Deno.test("a file with a byte changed or an end cut off is a sound map or refused", () => {
-  const sound = changed({}, { sharing: "head" });
-  const place = fc.nat(sound.length - 1);
+Deno.test("parseMap() reads a valid map from a damaged file, or refuses it", () => {
+  const valid = changed({}, { sharing: "head" });
+  const index = fc.nat(valid.length - 1);
   fc.assert(
-    fc.property(place, fc.nat(255), fc.option(place), (at, byte, end) => {
-      const bytes = sound.slice(0, end ?? sound.length);
-      bytes[at] = byte;
+    fc.property(index, fc.nat(255), fc.option(index), (changedByte, byte, end) => {
+      const bytes = valid.slice(0, end ?? valid.length);
+      bytes[changedByte] = byte;
       try {
         const { shape, query } = parseMap(bytes);
         assertEquals(query.length, shape.heads * mapNumbers(shape));
@@ -108,11 +110,11 @@ Deno.test("a file with a byte changed or an end cut off is a sound map or refuse
   );
 });
 
-Deno.test("a map that could not be read back is not written", () => {
+Deno.test("writeMap() refuses a map that parseMap() would refuse", () => {
   const map = parseMap(changed({}));
   const broken = map.query.slice();
   broken[17] = NaN;
-  // Behind 15 weights and 3 biases of layer 0.
+  // Element 17 follows the 15 weights of layer 0: it is the last of its 3 biases.
   const message = `the map's "q.0.0.bias" holds NaN at element 2`;
   assertThrows(() => writeMap({ ...map, query: broken }), InvalidFileError, message);
   assertThrows(

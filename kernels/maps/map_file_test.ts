@@ -15,7 +15,7 @@ import {
 
 const WIDTHS: readonly (readonly number[])[] = [[5, 4], [5, 3, 4], [5, 3, 3, 4]];
 
-/** Asserts that every head's maps make of a row what the products by hand make of it. */
+/** Asserts that every head's maps give the pre-activations that are computed by hand. */
 function assertMaps(bytes: Uint8Array, maps: MadeMaps, options?: ParseMapOptions): void {
   const { shape, query, key } = parseMap(bytes, options);
   const row = Float32Array.from({ length: shape.headDim }, (_, i) => Math.sin(i + 1));
@@ -29,7 +29,7 @@ function assertMaps(bytes: Uint8Array, maps: MadeMaps, options?: ParseMapOptions
 
 for (const widths of WIDTHS) {
   for (const dtype of ["F16", "F32"] as const) {
-    Deno.test(`a map of widths ${widths} in ${dtype} is read into the kernels' layout`, () => {
+    Deno.test(`parseMap() reads widths ${widths} in ${dtype} into the kernels' layout`, () => {
       const maps = makeMaps(3, widths);
       const bytes = fileOf(maps, dtype, { trained_on: "nothing" });
       const map = parseMap(bytes);
@@ -46,13 +46,13 @@ for (const widths of WIDTHS) {
       });
       assertEquals(map.about, { trained_on: "nothing" });
       assertMaps(bytes, maps);
-      // The second head's key map begins behind the first's, with the weights of input 0.
+      // The second head's key map follows the first's, and starts with the weights of input 0.
       const perHead = map.key.length / 3;
       const [{ rows }] = maps.k[1];
       assertEquals([...map.key.subarray(perHead, perHead + 2)], [rows[0][0], rows[1][0]]);
     });
 
-    Deno.test(`a map of widths ${widths} in ${dtype} is written and read back bit by bit`, () => {
+    Deno.test(`writeMap() writes widths ${widths} in ${dtype} without a change`, () => {
       const map = parseMap(fileOf(makeMaps(2, widths), dtype, { command: "fit", seed: "1" }));
       const bytes = writeMap(map);
       assertEquals(parseMap(bytes), map);
@@ -64,7 +64,7 @@ for (const widths of WIDTHS) {
   }
 }
 
-Deno.test("what is written holds the documented tensors and metadata", () => {
+Deno.test("writeMap() writes the documented tensors and metadata", () => {
   const maps = makeMaps(2, [5, 3, 4]);
   const read = parseMap(fileOf(maps, "F32"));
   const map = { ...read, shape: { ...read.shape, sharing: "group" as const } };
@@ -85,7 +85,7 @@ Deno.test("what is written holds the documented tensors and metadata", () => {
   assertEquals(parseMap(writeMap(map)).shape.sharing, "group");
 });
 
-Deno.test("a file with the authors' names gives the map of one attention layer", () => {
+Deno.test("parseMap() reads one attention layer from a file with the authors' names", () => {
   const [seventh, tenth] = [makeMaps(2, [5, 3, 3, 4], 7), makeMaps(2, [5, 3, 3, 4], 10)];
   const both = writeSafetensors(
     new Map([
@@ -97,9 +97,9 @@ Deno.test("a file with the authors' names gives the map of one attention layer",
   assertMaps(both, tenth, { layer: 10 });
   const names = [...readSafetensors(both).tensors.keys()];
   assert(names.includes("10.learning_to_hash_transformation_k.1.4.weight"));
-  const which = "the file holds the maps of layers 7, 10: the option layer says which to take";
+  const which = "the file has maps of layers 7, 10; choose one with the option layer";
   assertThrows(() => parseMap(both), InvalidFileError, which);
-  const none = "the file holds no map of layer 1, only of";
+  const none = "the file has no map of layer 1, only of";
   assertThrows(() => parseMap(both, { layer: 1 }), InvalidFileError, none);
 
   const alone = tensorsOf(seventh, "F32", authorsName(7));
@@ -111,11 +111,11 @@ Deno.test("a file with the authors' names gives the map of one attention layer",
     ...tensorsOf(seventh, "F32", authorsName(7)),
     ["7.learning_to_hash_transformation_q.1.1.bias", tensorOf("F32", [3], [1, 2, 3])],
   ]);
-  const superfluous = 'transformation_q.1.1.bias" is none of a map of 3 layers';
-  assertThrows(() => parseMap(writeSafetensors(odd)), InvalidFileError, superfluous);
+  const unknown = 'transformation_q.1.1.bias" does not belong to a map of 3 layers';
+  assertThrows(() => parseMap(writeSafetensors(odd)), InvalidFileError, unknown);
 });
 
-Deno.test("bf16 is widened to f32 without changing a value", () => {
+Deno.test("parseMap() widens bf16 to f32 without changing a value", () => {
   const weight = tensorOf("BF16", [2, 1], [1.5, -0.0078125]);
   const bias = tensorOf("BF16", [2], [2 ** 127, 2 ** -133]);
   const tensors = new Map([["q.0.0.weight", weight], ["q.0.0.bias", bias]]);

@@ -1,10 +1,10 @@
 /** The names of a map file's tensors: this suite's own, and those of HashAttention's authors. */
 import { InvalidFileError } from "./safetensors.ts";
 
-/** Whose vectors a map encodes: queries or keys. */
+/** Whether a map encodes queries or keys. */
 export type MapSide = "q" | "k";
 
-/** The tensors of one map in a file that holds them all. */
+/** The tensor names of one map in a file. */
 export interface MapNames {
   /** Heads, counted from 0. */
   readonly heads: number;
@@ -14,7 +14,7 @@ export interface MapNames {
   readonly nameOf: (side: MapSide, head: number, layer: number, part: "weight" | "bias") => string;
 }
 
-/** The first of the authors' names is the attention layer; their maps are state dicts of PyTorch. */
+/** The authors' names start with the attention layer. Their maps are state dicts of PyTorch. */
 const AUTHORS = /^(\d+)\.learning_to_hash_transformation_[qk]\./;
 const PART = /^[qk]\.(\d+)\.(\d+)\.(?:weight|bias)$/;
 
@@ -24,26 +24,28 @@ const MOST_LAYERS = 3;
 /**
  * Finds a map among the names of a file's tensors.
  *
- * @param attentionLayer Which layer's map, where the names are the authors'.
- * @throws {InvalidFileError} one sentence: no map, none of that layer or several layers' without a
- * choice, a tensor that is missing or that is none of a map, or too many layers.
+ * @param attentionLayer The attention layer to read, for the authors' names.
+ * @throws {InvalidFileError} one sentence: no map, no map of that layer, several layers without a
+ * choice, a tensor that is missing or does not belong to the map, or too many layers.
  */
 export function findMap(names: ReadonlySet<string>, attentionLayer?: number): MapNames {
   const prefix = authorsPrefix(names, attentionLayer);
-  // In the authors' Sequential every other place is a SiLU.
+  // In the authors' Sequential, every second module is a SiLU.
   const stride = prefix === "" ? 1 : 2;
-  const own = [...names].filter((name) => name.startsWith(prefix));
+  const candidates = [...names].filter((name) => name.startsWith(prefix));
   let heads = 0;
   let layers = 0;
-  for (const name of own) {
+  for (const name of candidates) {
     const match = PART.exec(name.slice(prefix.length));
-    if (!match) throw new InvalidFileError(`tensor "${name}" is none of a map`);
+    if (!match) throw new InvalidFileError(`tensor "${name}" does not belong to a map`);
     heads = Math.max(heads, Number(match[1]) + 1);
     layers = Math.max(layers, Math.floor(Number(match[2]) / stride) + 1);
   }
-  if (own.length === 0) throw new InvalidFileError("the file holds no tensor, so no map");
+  if (candidates.length === 0) throw new InvalidFileError("the file has no tensors, so no map");
   if (layers > MOST_LAYERS) {
-    throw new InvalidFileError(`the map has ${layers} layers, ${MOST_LAYERS} are the most`);
+    throw new InvalidFileError(
+      `the map has ${layers} layers, but at most ${MOST_LAYERS} are supported`,
+    );
   }
   const nameOf: MapNames["nameOf"] = (side, head, layer, part) =>
     `${prefix}${side}.${head}.${layer * stride}.${part}`;
@@ -53,11 +55,10 @@ export function findMap(names: ReadonlySet<string>, attentionLayer?: number): Ma
     if (!names.has(name)) throw new InvalidFileError(`the map has no tensor "${name}"`);
     wanted.add(name);
   }
-  const stranger = own.find((name) => !wanted.has(name));
-  if (stranger) {
-    throw new InvalidFileError(
-      `tensor "${stranger}" is none of a map of ${layers} layer${layers === 1 ? "" : "s"}`,
-    );
+  const unknown = candidates.find((name) => !wanted.has(name));
+  if (unknown) {
+    const size = `${layers} layer${layers === 1 ? "" : "s"}`;
+    throw new InvalidFileError(`tensor "${unknown}" does not belong to a map of ${size}`);
   }
   return found;
 }
@@ -73,7 +74,7 @@ function* allNames({ heads, layers, nameOf }: MapNames): Generator<string> {
   }
 }
 
-/** What stands before `q` or `k` in the names of the attention layer; empty for our own names. */
+/** The prefix of the attention layer's names before `q` or `k`; empty for this suite's names. */
 function authorsPrefix(names: ReadonlySet<string>, attentionLayer?: number): string {
   const held = [...new Set([...names].flatMap((name) => AUTHORS.exec(name)?.[1] ?? []))]
     .sort((a, b) => Number(a) - Number(b));
@@ -81,12 +82,12 @@ function authorsPrefix(names: ReadonlySet<string>, attentionLayer?: number): str
   const chosen = attentionLayer ?? (held.length === 1 ? held[0] : undefined);
   if (chosen === undefined) {
     throw new InvalidFileError(
-      `the file holds the maps of layers ${held.join(", ")}: the option layer says which to take`,
+      `the file has maps of layers ${held.join(", ")}; choose one with the option layer`,
     );
   }
   if (!held.includes(String(chosen))) {
     throw new InvalidFileError(
-      `the file holds no map of layer ${chosen}, only of ${held.join(", ")}`,
+      `the file has no map of layer ${chosen}, only of ${held.join(", ")}`,
     );
   }
   return `${chosen}.learning_to_hash_transformation_`;

@@ -1,9 +1,11 @@
-/** Numbers of a map file's tensors. All hosts of WebGPU are little-endian, as the files are. */
+/**
+ * Reads and writes the numbers of a map's tensors. WebGPU hosts and the files are little-endian.
+ */
 import type { MapShape } from "../core/problem.ts";
 import { InvalidFileError, type SafetensorsTensor } from "./safetensors.ts";
 import { dtypeOf, type MapNumbers } from "./learned_map.ts";
 
-/** What a tensor must look like. */
+/** The name, dtype and shape that a tensor must have. */
 export interface WantedTensor {
   /** Its name in the file, for errors. */
   readonly name: string;
@@ -12,7 +14,7 @@ export interface WantedTensor {
   readonly shape: readonly number[];
 }
 
-/** The element type that a tensor's numbers are held in: bf16 is widened, which changes no value. */
+/** The element type of a tensor's numbers in memory: bf16 is widened to f32, without a change. */
 export function mapDtype(
   name: string,
   { dtype }: SafetensorsTensor,
@@ -25,7 +27,7 @@ export function mapDtype(
 /**
  * The numbers of a tensor in the order of the file.
  *
- * @throws {InvalidFileError} for another dtype or shape than wanted, or a number that is not finite.
+ * @throws {InvalidFileError} for a wrong dtype or shape, or a number that is not finite.
  */
 export function readNumbers(tensor: SafetensorsTensor, wanted: WantedTensor): MapNumbers {
   const { name, dtype, shape } = wanted;
@@ -46,13 +48,13 @@ export function readNumbers(tensor: SafetensorsTensor, wanted: WantedTensor): Ma
   return numbers;
 }
 
-/** The bits of bf16 numbers as f32: what f32 has more of is 0. */
+/** The bits of bf16 numbers as f32: the additional low bits are 0. */
 function widened(bits: Uint16Array): Uint32Array<ArrayBuffer> {
   return Uint32Array.from(bits, (each) => each << 16);
 }
 
 /**
- * A tensor of these numbers.
+ * The tensor with these numbers.
  *
  * @throws {InvalidFileError} for a number that is not finite.
  */
@@ -73,7 +75,7 @@ function checkFinite(name: string, numbers: MapNumbers): void {
   }
 }
 
-/** A matrix of `rows`, with its rows as columns. */
+/** The transpose of a matrix with `rows` rows. */
 export function transposed(matrix: MapNumbers, rows: number): MapNumbers {
   const columns = matrix.length / rows;
   const result = matrix.slice();

@@ -1,7 +1,7 @@
 /**
- * Random maps to Hamming space: one linear layer of standard normal weights and no bias, so that a
- * bit tells on which side of a random plane through 0 a vector lies (SimHash; Charikar, "Similarity
- * estimation techniques from rounding algorithms", 2002). What a learned map has to beat.
+ * Random maps to Hamming space: one linear layer with standard normal weights and no bias. Each bit
+ * is the side of a random plane through 0 on which the vector lies (SimHash; Charikar, "Similarity
+ * estimation techniques from rounding algorithms", 2002). They are the baseline for learned maps.
  */
 import { codeHeads, mapLayers, type Problem } from "../core/problem.ts";
 
@@ -12,17 +12,17 @@ function uniforms(seed: number): () => number {
     state = (state + 0x9e3779b9) | 0;
     let bits = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
     bits = Math.imul(bits ^ (bits >>> 15), 0x735a2d97);
-    // The half step keeps 0 out, whose logarithm is infinite.
+    // The added half excludes 0, whose logarithm is infinite.
     return (((bits ^ (bits >>> 15)) >>> 0) + 0.5) / 2 ** 32;
   };
 }
 
 /**
- * A random projection for every code head, to be written into both `query_map` and `key_map`:
- * distances mean something only where queries and keys meet the same planes.
+ * A random projection for every code head. Write it to both `query_map` and `key_map`: distances
+ * are only meaningful if queries and keys have the same planes.
  *
- * @param problem Its map must have one layer, headDim to bits.
- * @param seed Equal seeds give equal maps; its low 32 bits are used.
+ * @param problem Its map must have one layer.
+ * @param seed Equal seeds give equal maps. Only the low 32 bits are used.
  * @returns The bytes of [code heads]: weights [headDim, bits] of N(0, 1), then bias [bits] of 0, as
  * `problem.map.dtype`.
  * @throws {RangeError} if the map has more than one layer.
@@ -38,13 +38,13 @@ export function randomProjection(problem: Problem, seed: number): Uint8Array<Arr
   const uniform = uniforms(seed);
   for (let head = 0; head < heads; head++) {
     const start = head * (inputs + 1) * outputs;
-    // Box-Muller makes two at a time, and bits come in even numbers.
-    for (let at = start; at < start + inputs * outputs; at += 2) {
+    // Box-Muller makes two numbers at a time, and the number of bits is even.
+    for (let i = start; i < start + inputs * outputs; i += 2) {
       const radius = Math.sqrt(-2 * Math.log(uniform()));
       const angle = 2 * Math.PI * uniform();
-      // By way of f32, so that f16 is the same map rounded.
-      map[at] = Math.fround(radius * Math.cos(angle));
-      map[at + 1] = Math.fround(radius * Math.sin(angle));
+      // Rounding to f32 first makes the f16 map the rounded f32 map.
+      map[i] = Math.fround(radius * Math.cos(angle));
+      map[i + 1] = Math.fround(radius * Math.sin(angle));
     }
   }
   return new Uint8Array(map.buffer);

@@ -19,7 +19,7 @@ const P: Problem = {
   recent: 0,
 };
 
-Deno.test("a random projection has standard normal weights and no bias, for every code head", () => {
+Deno.test("randomProjection() has normal weights and no bias for every code head", () => {
   const numbers = new Float32Array(randomProjection(P, 5).buffer);
   assertEquals(numbers.byteLength, bufferBytes(P).key_map);
   const perHead = 129 * 64;
@@ -42,7 +42,7 @@ Deno.test("a random projection has standard normal weights and no bias, for ever
   }
 });
 
-Deno.test("equal seeds give equal projections, and f16 is f32 rounded", () => {
+Deno.test("randomProjection() repeats for equal seeds, and f16 is f32 rounded", () => {
   assertEquals(randomProjection(P, 5), randomProjection(P, 5));
   const wide = new Float32Array(randomProjection(P, 6).buffer);
   assert(wide[0] !== new Float32Array(randomProjection(P, 5).buffer)[0]);
@@ -52,7 +52,7 @@ Deno.test("equal seeds give equal projections, and f16 is f32 rounded", () => {
   assertEquals(randomProjection(shared, 5).length, bufferBytes(shared).key_map);
 });
 
-Deno.test("a random projection has one layer", () => {
+Deno.test("randomProjection() refuses maps of several layers", () => {
   assertThrows(
     () => randomProjection({ ...P, map: { ...P.map, layers: 3 } }, 1),
     RangeError,

@@ -1,16 +1,16 @@
 /**
- * JSON whose objects have each name once. `JSON.parse` takes the last of several values of a name
- * without a word, so that two readers of one file may see two different tables.
+ * Parses JSON and refuses duplicate names in an object. `JSON.parse` silently takes the last value
+ * of a duplicate name, so two readers of one file could see different contents.
  */
 
-/** JSON in which an object has a name twice. */
+/** A JSON text has an object with a duplicate name. */
 export class DuplicateNameError extends SyntaxError {
   /** Name of the error class. */
   override readonly name = "DuplicateNameError";
 
-  /** `duplicate` is the name that stands twice in one object. */
+  /** Makes an error for the name `duplicate`. */
   constructor(readonly duplicate: string) {
-    super(`the name "${duplicate}" stands twice in one object`);
+    super(`the name "${duplicate}" occurs twice in one object`);
   }
 }
 
@@ -26,38 +26,38 @@ export function parseStrictJson(text: string): unknown {
   return value;
 }
 
-/** Looks at the names of every object of a text that is known to be JSON. */
+/** Checks the names in every object of a valid JSON text. */
 function refuseDuplicates(text: string): void {
-  // The names so far of every open object; null for an open array.
+  // For every open object its names so far, and null for an open array.
   const open: (Set<string> | null)[] = [];
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at];
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i];
     if (char === "{") open.push(new Set());
     else if (char === "[") open.push(null);
     else if (char === "}" || char === "]") open.pop();
     else if (char === '"') {
-      const end = endOfString(text, at);
+      const end = endOfString(text, i);
       const names = open.at(-1);
       if (names && isName(text, end)) {
-        const name: string = JSON.parse(text.slice(at, end));
+        const name: string = JSON.parse(text.slice(i, end));
         if (names.has(name)) throw new DuplicateNameError(name);
         names.add(name);
       }
-      at = end - 1;
+      i = end - 1;
     }
   }
 }
 
-/** The place behind the closing quote of the string that starts at `start`. */
+/** The index after the closing quote of the string that starts at `start`. */
 function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
-  return at + 1;
+  let i = start + 1;
+  while (text[i] !== '"') i += text[i] === "\\" ? 2 : 1;
+  return i + 1;
 }
 
-/** Whether a colon follows: then the string that ends at `end` is the name of a value. */
+/** Whether the string that ends at `end` is a name: then a colon follows. */
 function isName(text: string, end: number): boolean {
-  let at = end;
-  while (" \t\r\n".includes(text[at])) at++;
-  return text[at] === ":";
+  let i = end;
+  while (" \t\r\n".includes(text[i])) i++;
+  return text[i] === ":";
 }

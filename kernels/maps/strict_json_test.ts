@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { DuplicateNameError, parseStrictJson } from "./strict_json.ts";
 
-Deno.test("a name twice in one object is refused, however it is written", () => {
+Deno.test("parseStrictJson() refuses duplicate names, even in different spellings", () => {
   const texts = [
     '{"a":1,"a":2}',
     '{"a" : 1 , "\\u0061"\n: 2}',
@@ -12,13 +12,13 @@ Deno.test("a name twice in one object is refused, however it is written", () => 
     '{"__proto__":1,"__proto__":2}',
   ];
   for (const text of texts) {
-    assertThrows(() => parseStrictJson(text), DuplicateNameError, "stands twice", text);
+    assertThrows(() => parseStrictJson(text), DuplicateNameError, "occurs twice", text);
   }
   const error = assertThrows(() => parseStrictJson('{"\\u0061":1,"a":2}'), DuplicateNameError);
   assertEquals(error.duplicate, "a");
 });
 
-Deno.test("a name of another object, a value and a text with braces are no names of this one", () => {
+Deno.test("parseStrictJson() accepts equal names in different objects, and equal values", () => {
   const texts = [
     '{"a":{"a":1},"b":{"a":2}}',
     '[{"a":1},{"a":2},"a","a"]',
@@ -30,7 +30,7 @@ Deno.test("a name of another object, a value and a text with braces are no names
   assertThrows(() => parseStrictJson("{"), SyntaxError);
 });
 
-Deno.test("property: what JSON.stringify writes is read as JSON.parse reads it", () => {
+Deno.test("property: parseStrictJson() agrees with JSON.parse", () => {
   fc.assert(fc.property(fc.jsonValue(), fc.constantFrom(0, 2), (value, indent) => {
     const text = JSON.stringify(value, null, indent);
     assertEquals(parseStrictJson(text), JSON.parse(text));

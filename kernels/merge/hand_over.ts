@@ -1,6 +1,6 @@
 /**
- * How the workgroups of a list hand their partials to whoever joins them, as the fused attention
- * kernels have it: buffers, parameters and the dispatch that joins where no workgroup may.
+ * The hand-over of partials in the fused attention kernels: its buffers, its parameters, and the
+ * dispatch that joins the partials if no workgroup may do so.
  */
 import type {
   BufferSpec,
@@ -24,9 +24,9 @@ export const HAND_OVER_CODE: Readonly<Record<HandOver, number>> = {
 };
 
 /**
- * The hand-over that a HAND_OVER parameter stands for.
+ * The hand-over with a value of the HAND_OVER parameter.
  *
- * @throws {RangeError} for a number that stands for none.
+ * @throws {RangeError} if no hand-over has this value.
  */
 export function handOverOf(code: number): HandOver {
   const found = Object.entries(HAND_OVER_CODE).find(([, value]) => value === code);
@@ -34,17 +34,17 @@ export function handOverOf(code: number): HandOver {
   return found[0] as HandOver;
 }
 
-/** The HAND_OVER parameter that a device's limits allow: the fastest. */
+/** The HAND_OVER parameter of the fastest hand-over that a device's limits allow. */
 export function handOverParam({ handOver = "dispatch" }: DeviceLimits): number {
   return HAND_OVER_CODE[handOver];
 }
 
-/** Why a device must not hand over as these parameters say; undefined if it may. */
+/** The reason that a device must not hand over with these parameters; undefined if it may. */
 export function refusesHandOver(
   { HAND_OVER: code }: Params,
   { handOver = "dispatch" }: DeviceLimits,
 ): string | undefined {
-  // Whoever orders plain memory orders atomics too.
+  // A device that orders plain memory also orders atomics.
   const allowed: readonly number[] = {
     dispatch: [0],
     atomics: [0, 2],
@@ -55,20 +55,22 @@ export function refusesHandOver(
   }
 }
 
-/** The lists of a fused attention kernel: how many, and how many query heads and splits each has. */
+/** The lists of a fused attention kernel, with their partials. */
 export interface HandOverLists {
   readonly lists: number;
+  /** Query heads of each list. */
   readonly heads: number;
+  /** Splits of each list. */
   readonly splits: number;
 }
 
-/** vec4f of a cache line: each list begins one, so that no two lists share one. */
+/** vec4f per cache line. Each list starts on a line of its own, so that no two lists share one. */
 const LINE_QUADS = 8;
 
-/** Bytes of `hand_over` where each of so many lists leaves so many vec4f. */
-export function handOverBytes(lists: number, ownQuads: number): number {
-  const listQuads = Math.ceil(ownQuads / LINE_QUADS) * LINE_QUADS;
-  // Up to 64 unused words end the counters' last line; an unused array takes a quad.
+/** Bytes of `hand_over` for `lists` lists with `partialQuads` vec4f of partials each. */
+export function handOverBytes(lists: number, partialQuads: number): number {
+  const listQuads = Math.ceil(partialQuads / LINE_QUADS) * LINE_QUADS;
+  // Up to 64 unused words pad the counters to a whole line, and an unused array takes one vec4f.
   return Math.ceil((4 * (lists + 64) + 16 * lists * listQuads + 32) / 16) * 16;
 }
 
@@ -100,13 +102,15 @@ export const joinSplitsKernel: Kernel = defineKernel({
   },
 });
 
-/** A buffer with words that a step leaves at zero. */
+/** A buffer with words that every step must leave at zero. */
 export interface Zeroed {
   readonly buffer: string;
   readonly spec: BufferSpec;
 }
 
-/** What follows a fused kernel: a dispatch that joins the splits, unless the kernel did so itself. */
+/**
+ * The dispatch that joins the splits after a fused kernel; none if the kernel joins them itself.
+ */
 export function joinSplits(
   p: Problem,
   params: Params,
@@ -114,7 +118,7 @@ export function joinSplits(
   zeroed?: Zeroed,
 ): { readonly buffers: Record<string, BufferSpec>; readonly dispatches: readonly Dispatch[] } {
   if (params.HAND_OVER !== HAND_OVER_CODE.dispatch) return { buffers: {}, dispatches: [] };
-  const own: Params = {
+  const values: Params = {
     HEADS: heads,
     SPLITS: params.SPLITS,
     SLICES: slicesFor(p, params.SPLITS),
@@ -125,12 +129,12 @@ export function joinSplits(
   return {
     buffers: zeroed ? {} : { unused: { bytes: 16, role: "scratch" } },
     dispatches: [
-      dispatch(joinSplitsKernel, p, own, [p.qHeads, p.batch, 1], { counters }),
+      dispatch(joinSplitsKernel, p, values, [p.qHeads, p.batch, 1], { counters }),
     ],
   };
 }
 
-/** Lists of a KV head, where each has `heads` of its query heads. */
+/** Lists per KV head, if each list has `heads` query heads. */
 export function listsPerKvHead(p: Problem, heads: number): number {
   return Math.ceil(groupSize(p) / heads);
 }

@@ -16,7 +16,7 @@ export const mergeKernel: Kernel = defineKernel({
   },
 });
 
-/** Slices of the splits that a workgroup of at most 256 threads adds up side by side. */
+/** Slices into which a workgroup of at most 256 threads divides the splits to add them up. */
 export function slicesFor(p: Problem, splits: number): number {
   return [1, 2, 4, 8].findLast((s) => s <= splits && (p.headDim / 4) * s <= 256) ?? 1;
 }
@@ -41,11 +41,11 @@ export function mergeCost(p: Problem, splits: number): Cost {
   };
 }
 
-/** The merge on its own, as a stage. */
+/** The merge as a stage of its own. */
 export const merge: Variant = defineVariant({
   name: "merge/merge",
   stage: "merge",
-  description: "one workgroup per query head joins the partials of all splits",
+  description: "one workgroup per query head merges the partials of all splits",
   tunables: { SPLITS: [8, 16, 32, 64], SLICES: [1, 2, 4, 8, 16] },
   features: [],
   defaults: (p) => ({ SPLITS: 16, SLICES: p.headDim > 128 ? 4 : 8 }),

@@ -8,10 +8,10 @@ import { mergeReference } from "./reference.ts";
 const small = testCase({ heads: [6, 2], lengths: [1, 1, 1] });
 
 testStage("merge", await openTestDevice(), small, {
-  "rows and splits that attended nothing": testCase({ heads: [15, 3], headDim: 96 }),
+  "empty rows and splits": testCase({ heads: [15, 3], headDim: 96 }),
 });
 
-Deno.test("merging the parts of a softmax gives the whole, with or without a sink logit", () => {
+Deno.test("mergeReference() of parts is the whole softmax, with or without a sink logit", () => {
   const q = [0.5, -1.25];
   const keys = [[1, 2], [-3, 0.5], [0.25, 4], [2, 2]];
   const values = [[1, -1], [10, 3], [0.5, 0.25], [-7, 2]];
@@ -35,7 +35,7 @@ Deno.test("merging the parts of a softmax gives the whole, with or without a sin
   }
 });
 
-Deno.test("merging nothing gives 0", () => {
+Deno.test("mergeReference() of empty parts is 0", () => {
   const stats = [NO_SINK_LOGIT, 0, NO_SINK_LOGIT, 0];
   assertEquals([...mergeReference([0, 0, 0, 0], stats)], [0, 0]);
   assertEquals([...mergeReference([0, 0, 0, 0], stats, 1)], [0, 0]);

@@ -1,8 +1,8 @@
-/** What the merge of a split attention must compute, in f64, for one query head. */
+/** Reference in f64 for the merge of a split attention, for one query head. */
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 
 /**
- * Joins partial attentions; where none of them attended anything, the result is 0.
+ * Joins partial attentions. The result is 0 if all of them are empty.
  *
  * @param partialOut [splits, D], sums of rows of V weighted by 2^(logit - the split's maximum).
  * @param partialStats [splits, 2]: the maximum of the log2-domain logits, the sum of the weights.

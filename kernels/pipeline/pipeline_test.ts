@@ -9,7 +9,7 @@ import {
   testStage,
 } from "../../testing/testing_suite.ts";
 
-/** A code that a group shares, of one layer: some variants take no other, some not this one. */
+/** A shared code with a map of one layer. Some variants support only this, and some do not. */
 const shared = { bits: 128, sharing: "group", layers: 1 } as const;
 
 const small = [
@@ -32,7 +32,7 @@ testStage("pipeline", testDevice, small, {
     lengths: [1543, 2048],
     codeKind: "near-ties",
   }),
-  // A kernel that guesses where its picks lie, and looks at a part of the tokens, guesses wrong.
+  // Kernels that guess the window of their picks guess wrong here.
   "picks that all lie at the beginning": testCase({
     heads: [4, 1],
     lengths: [9001],
@@ -73,7 +73,7 @@ testStage("pipeline", testDevice, small, {
     windows: [0, 0],
     codeKind: "near-ties",
   }),
-  "a shared code: the largest group, of equal codes, in windows": testCase({
+  "a shared code: the largest group, with equal codes and windows": testCase({
     ...shared,
     heads: [16, 1],
     lengths: [3000, 1025],
@@ -93,14 +93,14 @@ testStage("pipeline", testDevice, small, {
 
 const sparseTwo = findVariant("pipeline/sparse_two");
 Deno.test({
-  name: "pipeline/sparse_two: a split takes its blocks in several turns",
+  name: "pipeline/sparse_two: a split processes its blocks in several turns",
   ignore: !canRun(testDevice, sparseTwo),
   async fn() {
     const test = testCase({ heads: [4, 1], lengths: [5000, 1700, 3], capacity: 5008 });
     const defaults = sparseTwo.defaults(test.p, testDevice.limits);
     for (const [SPLITS, ROUNDS] of [[1, 2], [2, 1]]) {
-      const own = { "score.WORKGROUP": 256, "score.SPLITS": SPLITS, "score.ROUNDS": ROUNDS };
-      await assertCorrect(testDevice, sparseTwo, test, { ...defaults, ...own });
+      const changes = { "score.WORKGROUP": 256, "score.SPLITS": SPLITS, "score.ROUNDS": ROUNDS };
+      await assertCorrect(testDevice, sparseTwo, test, { ...defaults, ...changes });
     }
   },
 });

@@ -1,7 +1,7 @@
 /**
  * The whole sparse decode step (HashAttention section 3): encode the queries and the newest key,
- * score, select, attend, merge. Nothing is reset between steps: every buffer that a stage reads
- * was written whole, as far as it is read, by the stage before it.
+ * score, select, attend, merge. No buffer is cleared between steps: each stage writes all data that
+ * the next stage reads.
  */
 import type { BufferSpec, Cost, DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
 import { addCost } from "../core/variant.ts";
@@ -24,16 +24,16 @@ import { countingSubgroup } from "../select/counting_subgroup.ts";
 
 /** The stages of a step that a pipeline may choose, by the prefix of their parameters. */
 interface Choice {
-  /** Left out where the score encodes for itself, all but the newest token's distance. */
+  /** Left out if the score also encodes; it then omits the newest token's distance. */
   readonly encode?: Variant;
   readonly score: Variant;
-  /** Left out where attend selects for itself. */
+  /** Left out if the attend kernel also selects. */
   readonly select?: Variant;
   readonly attend: Variant;
 }
 
-/** Parameters of one stage out of `stage.NAME` entries. */
-function own(params: Params, stage: string): Params {
+/** The parameters of one stage, from the entries `stage.NAME`. */
+function unprefixed(stage: string, params: Params): Params {
   const prefix = `${stage}.`;
   return Object.fromEntries(
     Object.entries(params).filter(([name]) => name.startsWith(prefix))
@@ -45,25 +45,25 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
   return Object.fromEntries(Object.entries(values).map(([name, v]) => [`${stage}.${name}`, v]));
 }
 
-/** Parameters of each stage; who selects takes the blocks whose histograms the score leaves. */
+/** The parameters of each stage. Score, select and attend have the same blocks. */
 function stageParams(choice: Choice, params: Params): Record<keyof Choice, Params> {
-  const score = own(params, "score");
+  const score = unprefixed("score", params);
   const BLOCK = score.BLOCK ?? encodeScoreBlock(score);
   return {
-    encode: own(params, "encode"),
+    encode: unprefixed("encode", params),
     score,
-    select: { ...own(params, "select"), BLOCK },
-    attend: { ...own(params, "attend"), BLOCK, NEWEST: choice.encode ? 0 : 1 },
+    select: { ...unprefixed("select", params), BLOCK },
+    attend: { ...unprefixed("attend", params), BLOCK, NEWEST: choice.encode ? 0 : 1 },
   };
 }
 
 function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
-  const of = stageParams(choice, params);
+  const byStage = stageParams(choice, params);
   const parts = [
-    ...(choice.encode ? [encodeStepPlan(p, of.encode)] : []),
-    choice.score.plan(p, of.score),
-    ...(choice.select ? [choice.select.plan(p, of.select)] : []),
-    choice.attend.plan(p, of.attend),
+    ...(choice.encode ? [encodeStepPlan(p, byStage.encode)] : []),
+    choice.score.plan(p, byStage.score),
+    ...(choice.select ? [choice.select.plan(p, byStage.select)] : []),
+    choice.attend.plan(p, byStage.attend),
   ];
   const buffers: Record<string, BufferSpec> = {};
   for (const part of parts) {
@@ -72,11 +72,11 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
       else if (!buffers[name]) buffers[name] = spec;
     }
   }
-  const merge = buffers.out ? [] : [mergeDispatch(p, of.attend.SPLITS)];
+  const merge = buffers.out ? [] : [mergeDispatch(p, byStage.attend.SPLITS)];
   return {
     buffers: {
       ...buffers,
-      // The code cache outlives the step: one row of it is new.
+      // The code cache is kept between steps: a step adds one row.
       ...specs(p, "input", "codes", "sink_logits"),
       ...specs(p, "output", "out"),
     },
@@ -84,11 +84,13 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
   };
 }
 
-/** Least traffic: what one stage hands to the next stays in the cache and is not counted. */
+/**
+ * Least traffic. Data that pass from stage to stage stay in the GPU's cache and are not counted.
+ */
 function stepCost(choice: Choice, p: Problem, params: Params): Cost {
-  const of = stageParams(choice, params);
-  const score = choice.score.cost(p, of.score);
-  const attend = choice.attend.cost(p, of.attend);
+  const byStage = stageParams(choice, params);
+  const score = choice.score.cost(p, byStage.score);
+  const attend = choice.attend.cost(p, byStage.attend);
   const encode = encodeStepCost(p).reduce(addCost);
   const outBytes = bufferBytes(p).out;
   return {
@@ -124,9 +126,9 @@ function sparseStep(name: string, description: string, choice: Choice): Variant 
       return params;
     },
     refuses(p, params, limits) {
-      const of = stageParams(choice, params);
+      const byStage = stageParams(choice, params);
       for (const [stage, variant] of stages) {
-        const why = variant.refuses(p, of[stage as keyof Choice], limits);
+        const why = variant.refuses(p, byStage[stage as keyof Choice], limits);
         if (why) return `${stage}: ${why}`;
       }
     },
@@ -138,51 +140,51 @@ function sparseStep(name: string, description: string, choice: Choice): Variant 
 /** The portable step. */
 export const sparsePortable: Variant = sparseStep(
   "pipeline/sparse",
-  "encode, score, counting select, portable gather-attend, merge: 5 dispatches",
+  "5 dispatches without subgroups: encode, score, counting select, attend, merge",
   { encode: encodeQuery, score: hamming, select: counting, attend: gather },
 );
 
 /**
- * The portable step that sorts instead of counting: for shared codes with so many distances that
- * their counts overflow a small device's workgroup memory.
+ * The portable step that sorts instead of counting. Shared codes may have too many distances for
+ * counts in the workgroup memory of a small device.
  */
 export const sparseSorted: Variant = sparseStep(
   "pipeline/sparse_sorted",
-  "encode, score, bitonic select, portable gather-attend, merge",
+  "without subgroups: encode, score, bitonic select (several dispatches), attend, merge",
   { encode: encodeQuery, score: hamming, select: selectBitonic, attend: gather },
 );
 
 /** The step for devices with subgroups. */
 export const sparseSubgroup: Variant = sparseStep(
   "pipeline/sparse_subgroup",
-  "encode, score, subgroup counting select, subgroup gather-attend, merge: 5 dispatches",
+  "5 dispatches with subgroups: encode, score, counting select, attend, merge",
   { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherSubgroup },
 );
 
-/** The step in four dispatches, each spread over the whole device: for long sequences. */
+/** The step in four dispatches for long sequences: each uses the whole device. */
 export const sparseFour: Variant = sparseStep(
   "pipeline/sparse_four",
-  "encode, score, counting select, then gather-attend and merge as one: 4 dispatches",
+  "4 dispatches: encode, score, counting select, attend + merge",
   { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherMerge },
 );
 
-/** The step with selection, gathered attention and merge in one dispatch. */
+/** The step with select, gathered attention and merge in one dispatch. */
 export const sparseThree: Variant = sparseStep(
   "pipeline/sparse_three",
-  "encode, score, then select, gather-attend and merge as one: 3 dispatches",
+  "3 dispatches: encode, score, select + attend + merge",
   { encode: encodeQuery, score: hamming, attend: selectGather },
 );
 
 /** The step in two dispatches. */
 export const sparseTwo: Variant = sparseStep(
   "pipeline/sparse_two",
-  "encode and score as one, then select, gather-attend and merge as one: 2 dispatches",
+  "2 dispatches: encode + score, select + attend + merge",
   { score: encodeScore, attend: selectGather },
 );
 
 /** The step in two dispatches for codes that a group shares. */
 export const sparseTwoGroup: Variant = sparseStep(
   "pipeline/sparse_two_group",
-  "encode a group's one-layer code and score, then select, gather-attend and merge: 2 dispatches",
+  "2 dispatches for codes that a GQA group shares, with maps of one layer",
   { score: encodeScoreGroup, attend: selectGatherGroup },
 );

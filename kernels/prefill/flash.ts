@@ -1,4 +1,4 @@
-/** Attention of a whole prompt to itself: the dense baseline of the prompt phase. */
+/** Causal attention over a whole prompt: the dense baseline of the prompt phase. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from "../core/problem.ts";
@@ -12,12 +12,12 @@ const COLUMN_THREADS: readonly number[] = [8, 16, 32];
 const DEPTH: readonly number[] = [2, 4, 8];
 const KEYS: readonly number[] = [8, 16, 32];
 
-/** Accumulators of a thread, scores and outputs, beyond which a GPU spills registers. */
+/** Most accumulators (scores and outputs) of a thread. With more, a GPU spills registers. */
 const MOST_ACCUMULATORS = 192;
 
 /**
- * Operations of one dispatch, of the tiles that see the most keys: some 300 ms of an H100. Longer
- * dispatches freeze displays and trip drivers that watch for hung kernels.
+ * Most operations of one dispatch: about 300 ms on an H100. Longer dispatches freeze displays and
+ * trigger the watchdogs of drivers.
  */
 const DISPATCH_FLOPS = 8e12;
 
@@ -37,8 +37,9 @@ export const flashKernel: Kernel = defineKernel({
 });
 
 /**
- * Least traffic and arithmetic of a prompt's attention: queries, K and V once, outputs out; two
- * products of 2 D operations for each query head and each pair of a token and one up to it.
+ * Least traffic and arithmetic of a prompt's attention. Queries, K and V are read once, and outputs
+ * are written. Each query head and each pair of a token and a token up to it needs two products of
+ * 2 D operations.
  */
 export function flashCost(p: Problem): Cost {
   const rows = cachedTokens(p);
@@ -62,15 +63,15 @@ function refuses(p: Problem, params: Params): string | undefined {
   }
   if (rows % 4 !== 0) return `${rowThreads} threads cannot share ${ROWS} rows in fours`;
   if (columns % 4 !== 0) return `${COLUMN_THREADS} threads cannot share ${COLUMNS} keys in fours`;
-  if (quads % DEPTH !== 0) return `${quads} vec4f of a row are no multiple of ${DEPTH}`;
-  if (COLUMNS % KEYS !== 0) return `${COLUMNS} keys are no multiple of ${KEYS}`;
+  if (quads % DEPTH !== 0) return `${quads} vec4f of a row are not a multiple of ${DEPTH}`;
+  if (COLUMNS % KEYS !== 0) return `${COLUMNS} keys are not a multiple of ${KEYS}`;
   const accumulators = rows * (columns + p.headDim / COLUMN_THREADS);
   if (accumulators > MOST_ACCUMULATORS) {
     return `${accumulators} accumulators overflow the registers of a thread`;
   }
 }
 
-/** Tiles of one dispatch of the highest tiles of a capacity, such that none lasts too long. */
+/** Tiles per dispatch, so that even the tiles with the most keys do not take too long. */
 function tilesOfPart(p: Problem, { ROWS }: Params): number {
   const flops = 4 * p.batch * p.kvHeads * ROWS * p.headDim * p.capacity;
   return Math.max(1, Math.floor(DISPATCH_FLOPS / flops));
@@ -91,7 +92,7 @@ function plan(p: Problem, params: Params): Plan {
   };
 }
 
-/** For rows so short that few lanes can share one. */
+/** A setting for rows that are too short for many lanes. */
 const NARROW: Params = {
   WORKGROUP: 64,
   ROWS: 64,
@@ -101,7 +102,7 @@ const NARROW: Params = {
   KEYS: 16,
 };
 
-/** Settings to choose from: the first that a device does not refuse is taken. */
+/** Settings in order of preference: the first that the device does not refuse is used. */
 const SETTINGS: readonly Params[] = [
   { WORKGROUP: 256, ROWS: 128, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16 },
   { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 16 },
@@ -117,7 +118,7 @@ const SETTINGS: readonly Params[] = [
 export const flash: Variant = defineVariant({
   name: "prefill/flash",
   stage: "prefill",
-  description: "causal tiles of Q K^T and P V as outer products in registers, online softmax",
+  description: "causal FlashAttention-2 in f32: tiles as outer products in registers",
   tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, KEYS },
   features: [],
   defaults(p, limits) {

@@ -18,12 +18,12 @@ testStage("prefill", testDevice, small, {
     lengths: [251],
     kind: "one-huge-logit",
   }),
-  "whole tiles, one token more and one less": testCase({ heads: [1, 1], lengths: [128, 129, 127] }),
+  "whole tiles, and one token more or less": testCase({ heads: [1, 1], lengths: [128, 129, 127] }),
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
-  "tiles that hold part of a token's heads": testCase({ heads: [5, 1], lengths: [77] }),
+  "tiles with a part of a token's heads": testCase({ heads: [5, 1], lengths: [77] }),
 });
 
-Deno.test("a long prompt comes in parts that cover every tile once", () => {
+Deno.test("flash.plan() divides a long prompt into dispatches that cover every tile once", () => {
   const p = (tokens: number) => testCase({ heads: [32, 8], headDim: 128, lengths: [tokens] }).p;
   const parts = (tokens: number) => {
     const params = flash.defaults(p(tokens), LARGE_LIMITS);
@@ -41,7 +41,7 @@ Deno.test("a long prompt comes in parts that cover every tile once", () => {
   assertEquals(Math.ceil(65536 * 4 / ROWS / perPart), long.length);
 });
 
-Deno.test("parts of a step make the same as one dispatch", async () => {
+Deno.test("flash gives the right output in several dispatches", async () => {
   const parted: Variant = {
     ...flash,
     plan(p, params) {
@@ -54,7 +54,7 @@ Deno.test("parts of a step make the same as one dispatch", async () => {
   await assertCorrect(testDevice, parted, small);
 });
 
-Deno.test("every head dim has a setting on a device with 16 KiB of workgroup memory", () => {
+Deno.test("flash.defaults() fit 16 KiB of workgroup memory for every head dim", () => {
   const least = { ...limits, maxComputeWorkgroupStorageSize: 16384 };
   for (const headDim of [64, 96, 128, 256]) {
     for (const dtype of ["f16", "f32"] as const) {
@@ -66,7 +66,7 @@ Deno.test("every head dim has a setting on a device with 16 KiB of workgroup mem
   }
 });
 
-Deno.test("a check sees the first token, the last, and others with each head", () => {
+Deno.test("verifiedTokens() has the first and last token, and others for each head", () => {
   assertEquals(verifiedTokens(3, 8, 5), [0, 1, 2]);
   for (const head of [0, 1, 2]) {
     const tokens = verifiedTokens(1000, 8, head);

@@ -1,9 +1,9 @@
-/** What prompt attention must compute, in f64, for one query row. */
+/** Reference in f64 for prefill attention, for one query row. */
 import type { RowOf } from "../attend/reference.ts";
 import { denseReference } from "../dense/reference.ts";
 
 /**
- * Causal softmax attention of token `token` of a prompt: over the tokens 0 to `token`.
+ * Causal softmax attention of a prompt's token `token` over the tokens 0 to `token`.
  *
  * @param sinkLogit An extra logit in the softmax's denominator.
  */

@@ -46,7 +46,7 @@ async function filled(
     data: new Uint32Array(count + 4).fill(0xffffffff),
   }, "data");
   assertEquals([...words.slice(count)], Array(4).fill(0xffffffff), "words past the end");
-  const bits = Array.from({ length: count }, (_, at) => hash((at ^ hash(seed)) >>> 0));
+  const bits = Array.from({ length: count }, (_, i) => hash((i ^ hash(seed)) >>> 0));
   return {
     words: words.slice(0, count),
     low: bits.map(nearNormal),
@@ -54,7 +54,7 @@ async function filled(
   };
 }
 
-Deno.test("fill writes hashed data that a CPU computes alike", async () => {
+Deno.test("fillDispatch() writes the hashed data that the CPU computes", async () => {
   const f16 = await filled(FILL_KIND.f16);
   assertEquals([...f16.words].map((word) => f16BitsToF32(word & 0xffff)), f16.low);
   assertEquals([...f16.words].map((word) => f16BitsToF32(word >>> 16)), f16.high);
@@ -67,7 +67,7 @@ Deno.test("fill writes hashed data that a CPU computes alike", async () => {
   assert(new Float32Array(positive.words.buffer).every((value) => value >= 0.5 && value < 1.5));
 });
 
-Deno.test("filled data are near normal and nowhere constant", async () => {
+Deno.test("fillDispatch() writes almost normal data with many different values", async () => {
   const { words } = await filled(FILL_KIND.f32);
   const values = [...new Float32Array(words.buffer)];
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -76,7 +76,7 @@ Deno.test("filled data are near normal and nowhere constant", async () => {
   assert(new Set(values).size > 300);
 });
 
-Deno.test("the probes do the work that they are timed for", async () => {
+Deno.test("checkProbes() finds that the probes do the work that is timed", async () => {
   assertEquals(await checkProbes(device), null);
 });
 

@@ -1,4 +1,4 @@
-/** Probes of the device's own roofline, and the fill that gives them something to read. */
+/** Probes that measure the roofline of a device, and the fill of their inputs. */
 import type { Dispatch, Kernel } from "../core/variant.ts";
 import { defineKernel } from "../core/define.ts";
 import chainSource from "./chain.wgsl" with { type: "text" };
@@ -50,19 +50,19 @@ export const fmaKernel: Kernel = defineKernel({
   params: { WORKGROUP, ROUNDS: { min: 1, max: 4096 }, UNROLLED: [1, 4, 16], CHAINS: [1, 2, 4, 8] },
 });
 
-/** Multiply-adds of `workgroups` workgroups, as many chains as hide the latency of any GPU. */
+/** Multiply-adds in `workgroups` workgroups, with enough chains to hide the latency of any GPU. */
 export function fmaDispatch(workgroups: number): Dispatch {
   const params = { WORKGROUP: 256, ROUNDS: 16, UNROLLED: 16, CHAINS: 4 };
   return { kernel: fmaKernel, params, workgroups: [workgroups, 1, 1] };
 }
 
-/** Floating-point operations of a dispatch of {@linkcode fmaDispatch}: two to a multiply-add. */
+/** Floating-point operations of a dispatch of {@linkcode fmaDispatch}: two per multiply-add. */
 export function fmaFlops({ params, workgroups: [workgroups] }: Dispatch): number {
   const { WORKGROUP: threads, ROUNDS: rounds, UNROLLED: unrolled, CHAINS: chains } = params;
   return 2 * 4 * workgroups * threads * rounds * unrolled * chains;
 }
 
-/** What {@linkcode fillDispatch} writes. */
+/** The kinds of data that {@linkcode fillDispatch} writes. */
 export const FILL_KIND = {
   bits: 0,
   f32: 1,
@@ -102,7 +102,7 @@ export function streamBytes(dispatch: Dispatch): number {
   return dispatch.workgroups[0] * 16 * dispatch.params.WORKGROUP * dispatch.params.LOADS;
 }
 
-/** Reads about `bytes` as rows of `rowBytes`, out of `tableRows` rows. */
+/** Reads about `bytes` as rows of `rowBytes` from a table of `tableRows` rows. */
 export function gatherProbeDispatch(
   bytes: number,
   rowBytes: number,

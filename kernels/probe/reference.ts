@@ -1,7 +1,7 @@
 /**
- * What the probes compute, for checking that they do the work that is timed. The reading probes
- * write only where a thread's sum is {@linkcode PROBE_MAGIC}: a word planted where a given load of a
- * given thread must find it makes that thread write, and nothing else does.
+ * References for the probes, to check that they do the work that is timed. A thread of a reading
+ * probe writes only if its sum is {@linkcode PROBE_MAGIC}. A word planted for one load of one
+ * thread must therefore make this thread write, and no other.
  */
 
 import { popcount } from "../core/bits.ts";
@@ -19,14 +19,14 @@ export function hash(x: number): number {
 /** Multiplicative inverse of 31 modulo 2^32. */
 const INVERSE_31 = 3186588639;
 
-/** The word that, as load `at` of `loads` with all others zero, sums to the magic. */
-export function plantedWord(at: number, loads: number): number {
+/** The word for load `index` of `loads` that makes the sum the magic, if all others are zero. */
+export function plantedWord(index: number, loads: number): number {
   let word = PROBE_MAGIC;
-  for (let i = at + 1; i < loads; i++) word = Math.imul(word, INVERSE_31);
+  for (let i = index + 1; i < loads; i++) word = Math.imul(word, INVERSE_31);
   return word >>> 0;
 }
 
-/** What thread `id` of `popcount.wgsl` ends with. */
+/** The result of thread `id` of `popcount.wgsl`. */
 export function popcountReference(id: number, rounds: number, unrolled: number): number {
   const words = [1, 3, 5, 7].map((factor) => Math.imul(id, factor) >>> 0);
   for (let round = 0; round < rounds; round++) {
@@ -40,7 +40,7 @@ export function popcountReference(id: number, rounds: number, unrolled: number):
   return (words[0] ^ words[1] ^ words[2] ^ words[3]) >>> 0;
 }
 
-/** What thread `id` of `fma.wgsl`, an even one, ends with: its factor is 1. */
+/** The result of thread `id` of `fma.wgsl`, which must be even: its factor is 1. */
 export function fmaReference(id: number, steps: number, chains: number): number {
   let sum = 0;
   for (let chain = 0; chain < chains; chain++) {

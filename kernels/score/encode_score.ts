@@ -1,4 +1,6 @@
-/** Encode and score in one dispatch: saves a dependent dispatch and hides the maps' latency. */
+/**
+ * Encode and score in one dispatch. This saves a dependent dispatch and hides the maps' latency.
+ */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import {
@@ -38,12 +40,12 @@ export const encodeScoreKernel: Kernel = defineKernel({
   features: ["subgroups"],
 });
 
-/** Tokens of a block: what the scoring workgroup takes at a time. */
+/** Tokens of a block: those that a scoring workgroup processes at a time. */
 export function encodeScoreBlock(params: Params): number {
   return 4 * params.WORKGROUP;
 }
 
-/** Rounds that hold a split's share of the blocks at capacity, in as few turns as registers allow. */
+/** Rounds for a split's share of the blocks at capacity, in as few turns as registers allow. */
 function roundsFor(p: Problem, workgroup: number, splits: number): number {
   const blocks = Math.ceil(blockCount(p.capacity, 4 * workgroup) / splits);
   const registers = Math.floor((workgroup > 512 ? 4 : 12) / codeWords(p));
@@ -58,7 +60,7 @@ function loadWidth({ map }: Problem): number {
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup, ROWS: rows, SUBGROUP_MIN: subgroup } = params;
-  if (queriesPerList(p) > 1) return "it takes no code that query heads share";
+  if (queriesPerList(p) > 1) return "it does not support codes that query heads share";
   if (subgroup > (limits.subgroupMinSize ?? 0)) {
     return `subgroups may be smaller than ${subgroup} (${
       limits.subgroupMinSize ?? "unknown size"
@@ -74,11 +76,11 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   }
 }
 
-/** The first half of a sparse step: not a stage of its own, since its codes are verified with the step. */
+/** The first half of a sparse step. It is not registered: it is verified as part of the step. */
 export const encodeScore: Variant = defineVariant({
   name: "score/encode_score",
   stage: "score",
-  description: "every scoring workgroup encodes its queries itself; the newest key meanwhile",
+  description: "every scoring workgroup encodes its query; one more workgroup encodes the new key",
   tunables: {
     WORKGROUP: [128, 256, 512, 1024],
     ROWS: [2, 4, 8],
@@ -90,15 +92,15 @@ export const encodeScore: Variant = defineVariant({
     const SPLITS = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
     const wanted = p.capacity > 65536 ? 1024 : p.capacity > 4096 ? 512 : 256;
     const SUBGROUP_MIN = limits.subgroupMinSize ?? 4;
-    const of = (WORKGROUP: number): Params => ({
+    const paramsFor = (WORKGROUP: number): Params => ({
       SUBGROUP_MIN,
       WORKGROUP,
       ROWS: Math.min(SUBGROUP_MIN, loadWidth(p), WORKGROUP > 512 ? 8 : 4),
       SPLITS,
       ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
     });
-    return [1024, 512, 256].filter((threads) => threads <= wanted).map(of)
-      .find((params) => !encodeScore.refuses(p, params, limits)) ?? of(256);
+    return [1024, 512, 256].filter((threads) => threads <= wanted).map(paramsFor)
+      .find((params) => !encodeScore.refuses(p, params, limits)) ?? paramsFor(256);
   },
   refuses,
   plan: (p, params): Plan => ({

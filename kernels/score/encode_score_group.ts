@@ -6,7 +6,7 @@ import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score_group.wgsl" with { type: "text" };
 
-/** Tokens per row of ranks: a rank has 16 bits. */
+/** Tokens per row of ranks. A rank has 16 bits, which bounds the tokens of a block. */
 export const RANK_BLOCKS = [512, 1024, 2048, 4096, 8192, 16384, 32768] as const;
 
 /** `encode_score_group.wgsl`. */
@@ -37,26 +37,26 @@ export const encodeScoreGroupKernel: Kernel = defineKernel({
 
 function refuses(p: Problem, params: Params): string | undefined {
   const { WORKGROUP: workgroup, SLICES: slices, BLOCK: block } = params;
-  if (p.map.layers > 1) return `it takes maps of one layer, these have ${p.map.layers}`;
+  if (p.map.layers > 1) return `it supports maps of 1 layer, not ${p.map.layers}`;
   const columns = p.bits / (p.map.dtype === "f16" ? 2 : 1);
   if (workgroup < slices * columns || workgroup < p.bits) {
     return `${workgroup} threads are too few for ${slices} slices of ${p.bits} outputs`;
   }
   const window = workgroup * 4 / codeWords(p);
   if (block % window !== 0) {
-    return `${block} tokens are no whole number of the ${window} that ${workgroup} threads load`;
+    return `${block} tokens are not a multiple of the ${window} that ${workgroup} threads load`;
   }
   if (workgroup < params.SUBGROUP_MIN) {
     return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
   }
 }
 
-/** Blocks of a list at capacity: enough to share them evenly, few enough to find a place in. */
+/** Most blocks of a list at capacity: enough to divide evenly, and few enough to search quickly. */
 export const MOST_BLOCKS = 128;
 
-/** The settings worth preferring at so many threads, best first. */
+/** Settings for a workgroup size, best first. */
 function* settings(p: Problem, WORKGROUP: number, fixed: Params): Generator<Params> {
-  // With 1024 threads a register is soon short.
+  // With 1024 threads, each thread has few registers.
   const AHEAD = WORKGROUP > 512 ? 4 : 8;
   for (const STAGES of [1, 2, 4, 8]) {
     for (const SLICES of [16, 8, 4, 2, 1]) {
@@ -69,7 +69,9 @@ function* settings(p: Problem, WORKGROUP: number, fixed: Params): Generator<Para
 }
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
-  // With the key's, as many workgroups as a large GPU has processors; a split has a block at least.
+  // About 128 workgroups, as many as a large GPU has processors, including one per list that
+  // encodes
+  // the new key. Each split has at least one block.
   const most = Math.min(64, blockCount(p.capacity, RANK_BLOCKS[0]));
   const SPLITS = Math.max(1, Math.min(most, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
   const share = p.capacity / SPLITS;
@@ -83,11 +85,11 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   return { ...fixed, WORKGROUP: 256, AHEAD: 8, STAGES: 8, SLICES: 1, BLOCK: 4096 };
 }
 
-/** The first half of a sparse step: not a stage of its own, since its codes are verified with the step. */
+/** The first half of a sparse step. It is not registered: it is verified as part of the step. */
 export const encodeScoreGroup: Variant = defineVariant({
   name: "score/encode_score_group",
   stage: "score",
-  description: "every scoring workgroup encodes its group's queries itself; ranks, not counts",
+  description: "every scoring workgroup encodes its group's queries and writes ranks, not counts",
   tunables: {
     WORKGROUP: [128, 256, 512, 1024],
     SPLITS: [1, 3, 7, 15, 16, 32],

@@ -12,7 +12,7 @@ import {
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 
-/** Block sizes in tokens that score and counting select agree on. */
+/** Block sizes in tokens, the same for score and counting select. */
 export const BLOCK_TOKENS = [512, 1024, 2048, 4096] as const;
 
 /** `hamming.wgsl`. */
@@ -33,12 +33,13 @@ export function blockCount(tokens: number, blockTokens: number): number {
   return Math.ceil(tokens / blockTokens);
 }
 
-/** Lists that keep a large GPU busy by themselves. */
+/** Number of lists that keep a large GPU busy without splits. */
 export const MANY_LISTS = 128;
 
 /**
- * Blocks in tokens: small enough to find a token's place quickly, at most 64 for a sequence; as few
- * as can be where histograms have many bins, since who selects adds them all up.
+ * Tokens of a block. Small blocks make it quick to find a token's place in the list, and a sequence
+ * has at most 64 blocks. If histograms have many bins, blocks are as large as possible, since the
+ * select adds up all histograms.
  */
 export function blockFor(p: Problem): number {
   if (maxDistance(p) > 256 && p.capacity > 65536) return 4096;
@@ -46,7 +47,7 @@ export function blockFor(p: Problem): number {
   return BLOCK_TOKENS.find((block) => p.capacity <= 64 * block && block >= 1024) ?? 4096;
 }
 
-/** Least traffic of a score: every code once, every distance written. */
+/** Least traffic of a score: each code is read once, each distance is written once. */
 export function scoreCost(p: Problem): Cost {
   const tokens = codeHeads(p) * cachedTokens(p);
   return {
@@ -57,16 +58,16 @@ export function scoreCost(p: Problem): Cost {
   };
 }
 
-/** Scores by XOR and popcount, histogram per block of tokens. */
+/** Scores by XOR and popcount, with a histogram per block of tokens. */
 export const hamming: Variant = defineVariant({
   name: "score/hamming",
   stage: "score",
-  description: "XOR and popcount, distances packed, histogram per block in workgroup memory",
+  description: "XOR and popcount; packs distances, counts each block's histogram on chip",
   tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP: [64, 128, 256, 512], COPIES: [1, 4, 8, 16, 32] },
   features: [],
   defaults: (p, limits) => ({
     BLOCK: blockFor(p),
-    // Long codes have loads for more threads.
+    // Long codes have enough loads for more threads.
     WORKGROUP: blockFor(p) >= 2048 && codeWords(p) > 1
       ? Math.min(512, limits.maxComputeInvocationsPerWorkgroup)
       : 256,

@@ -1,4 +1,4 @@
-/** What the score kernels must compute: Hamming distances and histograms of the middle tokens. */
+/** References for the score kernels: Hamming distances and histograms of the middle tokens. */
 import { popcount } from "../core/bits.ts";
 import type { Windows } from "../core/problem.ts";
 
@@ -27,7 +27,7 @@ export function scoreReference(
  * How often each distance occurs among the middle tokens of each block, [blocks, bins].
  *
  * @param blockTokens Tokens of a block; the last may hold fewer.
- * @param bins Possible distances: the largest and one.
+ * @param bins Number of possible distances: the largest distance plus one.
  */
 export function histogramReference(
   distances: ArrayLike<number>,

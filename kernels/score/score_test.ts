@@ -44,13 +44,13 @@ for (const variant of variantsOf("score")) {
   });
 }
 
-Deno.test("the score reference adds up differing bits over words and queries", () => {
+Deno.test("scoreReference() adds up differing bits over words and queries", () => {
   const queries = Uint32Array.of(0, 0xffffffff, 0b101, 0);
   const codes = Uint32Array.of(0, 0xffffffff, 0x80000000, 0);
   assertEquals([...scoreReference(queries, codes, 2)], [0 + 0 + 2 + 32, 1 + 32 + 3 + 0]);
 });
 
-Deno.test("the histogram reference counts middle tokens alone, block by block", () => {
+Deno.test("histogramReference() counts only middle tokens, block by block", () => {
   const windows = { sinkEnd: 1, recentStart: 5, kEff: 0, attended: 2 };
   const counts = histogramReference([2, 0, 1, 1, 2, 0], 3, windows, 3);
   assertEquals([...counts], [1, 1, 0, 0, 1, 1]);

@@ -1,4 +1,4 @@
-/** Exact top-k of any k by bitonic sort of runs and merges that keep k. */
+/** Exact top-k for any k, by a bitonic sort of runs and merges that keep the best k. */
 import type { Cost, Dispatch, Kernel, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
@@ -59,7 +59,7 @@ function indexBits(p: Problem): number {
   return Math.ceil(Math.log2(p.capacity));
 }
 
-/** Distances of the middle and of no other token in, the list and its count out. */
+/** Reads the distances of the middle tokens, and writes the list and its count. */
 function bitonicCost(p: Problem): Cost {
   const middle = (length: number) => {
     const { sinkEnd, recentStart } = windowsOf(p, length);
@@ -77,7 +77,7 @@ function bitonicCost(p: Problem): Cost {
 export const selectBitonic: Variant = defineVariant({
   name: "select/bitonic",
   stage: "select",
-  description: "runs sorted by (distance, index) in workgroup memory, merged in pairs that keep k",
+  description: "sorts runs by (distance, index) in workgroup memory, merges pairs to the best k",
   tunables: { RUN, WORKGROUP },
   features: [],
   defaults: () => ({ RUN: 1024, WORKGROUP: 256 }),
@@ -90,10 +90,10 @@ export const selectBitonic: Variant = defineVariant({
   },
   plan(p, params) {
     const lists = codeHeads(p);
-    // Both grow with the length, so a full cache bounds them.
+    // Middle tokens and picks grow with the length, so a full cache has the most of both.
     const { sinkEnd, recentStart, kEff } = windowsOf(p, p.capacity);
     const runs = kEff > 0 ? Math.ceil((recentStart - sinkEnd) / params.RUN) : 0;
-    const own = {
+    const values = {
       ...params,
       INDEX_BITS: indexBits(p),
       RUNS: runs,
@@ -103,7 +103,7 @@ export const selectBitonic: Variant = defineVariant({
     const dispatches: Dispatch[] = [];
     if (runs > 0) {
       dispatches.push(
-        dispatch(bitonicSortKernel, p, own, [runs, lists, p.batch], { sorted: keys[0] }),
+        dispatch(bitonicSortKernel, p, values, [runs, lists, p.batch], { sorted: keys[0] }),
       );
     }
     let level = 0;
@@ -112,7 +112,7 @@ export const selectBitonic: Variant = defineVariant({
       dispatches.push(dispatch(
         bitonicMergeKernel,
         p,
-        { ...own, LEVEL: level, TILES: tiles },
+        { ...values, LEVEL: level, TILES: tiles },
         [Math.ceil(runs / 2 ** (level + 1)) * tiles, lists, p.batch],
         { sorted: keys[level % 2], merged: keys[(level + 1) % 2] },
       ));
@@ -120,12 +120,12 @@ export const selectBitonic: Variant = defineVariant({
     dispatches.push(dispatch(
       bitonicEmitKernel,
       p,
-      own,
+      values,
       [Math.ceil(listCapacity(p) / params.WORKGROUP), lists, p.batch],
       { sorted: keys[level % 2] },
     ));
     const scratch = {
-      bytes: Math.max(16, 4 * p.batch * lists * own.LIST_KEYS),
+      bytes: Math.max(16, 4 * p.batch * lists * values.LIST_KEYS),
       role: "scratch",
     } as const;
     return {

@@ -1,4 +1,4 @@
-/** Counting select: exact top-k from the histogram that the score stage leaves. */
+/** Counting select: exact top-k from the histograms of the score stage. */
 import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import {
@@ -27,7 +27,7 @@ export const countingKernel: Kernel = defineKernel({
   },
 });
 
-/** Values of the counting selects' parameters worth trying. */
+/** Values that a tuner tries for the parameters of the counting selects. */
 export const COUNTING_TUNABLES: Variant["tunables"] = {
   BLOCK: BLOCK_TOKENS,
   SPLITS: [1, 2, 4, 8, 16, 32],
@@ -35,12 +35,15 @@ export const COUNTING_TUNABLES: Variant["tunables"] = {
   TOKENS: [16, 32],
 };
 
-/** Most workgroups that a large GPU holds at a time; further ones would add up histograms again. */
+/**
+ * Workgroups that a large GPU runs at a time. More of them would only repeat the histogram sums.
+ */
 const MOST_WORKGROUPS = 1024;
 
 /**
- * Parameters of the counting selects: one window of tokens per workgroup, long enough at a long
- * capacity that the histograms are not added up too often, unless there are lists in plenty.
+ * Default parameters of the counting selects. Each workgroup compacts one window of tokens. Windows
+ * grow with the capacity, since each workgroup adds up the histograms. With many lists, a workgroup
+ * compacts several windows.
  */
 export function countingDefaults(p: Problem, limits: DeviceLimits): Params {
   const manyBins = maxDistance(p) > 256 && p.capacity > 65536;
@@ -67,7 +70,7 @@ export function countingPlan(kernel: Kernel, p: Problem, params: Params): Plan {
   };
 }
 
-/** Least traffic of an exact select: distances and histograms in, the list out. */
+/** Least traffic of an exact select: reads distances and histograms, writes the list. */
 export function selectCost(p: Problem, blockTokens: number): Cost {
   const heads = codeHeads(p);
   const histogramBytes = (maxDistance(p) + 1) * 4;
@@ -85,7 +88,7 @@ export function selectCost(p: Problem, blockTokens: number): Cost {
 export const counting: Variant = defineVariant({
   name: "select/counting",
   stage: "select",
-  description: "cut distance from the histograms, then ordered compaction of a share per workgroup",
+  description: "finds the threshold from histograms; each workgroup compacts a share in order",
   tunables: COUNTING_TUNABLES,
   features: [],
   defaults: countingDefaults,

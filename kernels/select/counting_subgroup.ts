@@ -1,4 +1,4 @@
-/** Counting select that scans with subgroups. */
+/** Counting select with subgroup scans. */
 import type { Kernel, Params, Variant } from "../core/variant.ts";
 import type { Problem } from "../core/problem.ts";
 import {
@@ -11,7 +11,7 @@ import {
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./counting_subgroup.wgsl" with { type: "text" };
 
-/** `counting_subgroup.wgsl`: the bindings of `counting.wgsl`. */
+/** `counting_subgroup.wgsl`, with the bindings of `counting.wgsl`. */
 export const countingSubgroupKernel: Kernel = defineKernel({
   ...countingKernel,
   name: "select/counting_subgroup",
@@ -29,7 +29,7 @@ function refuses(_: Problem, params: Params): string | undefined {
 export const countingSubgroup: Variant = defineVariant({
   name: "select/counting_subgroup",
   stage: "select",
-  description: "counting select whose scans are subgroup operations: 3 barriers",
+  description: "counting select with subgroup scans, which need only 3 barriers",
   tunables: COUNTING_TUNABLES,
   features: ["subgroups"],
   defaults: (p, limits) => ({

@@ -1,11 +1,11 @@
-/** What the select kernels must take. */
+/** Reference for the select kernels. */
 import type { Windows } from "../core/problem.ts";
 
 /**
- * The tokens to attend, ascending: the sink, the `kEff` middle tokens of smallest
- * (distance, index), the recent window.
+ * The tokens to attend, ascending: the sink, the `kEff` middle tokens with the smallest
+ * (distance, index), and the recent window.
  *
- * @param distances One per token of the sequence; those in the windows do not matter.
+ * @param distances One per token of the sequence; those in the windows are ignored.
  */
 export function selectReference(
   distances: ArrayLike<number>,
@@ -17,8 +17,8 @@ export function selectReference(
   const tokens = new Uint32Array(windows.attended);
   for (let token = 0; token < sinkEnd; token++) tokens[token] = token;
   tokens.set(middle.subarray(0, kEff).sort(), sinkEnd);
-  for (let at = sinkEnd + kEff; at < tokens.length; at++) {
-    tokens[at] = recentStart + at - sinkEnd - kEff;
+  for (let i = sinkEnd + kEff; i < tokens.length; i++) {
+    tokens[i] = recentStart + i - sinkEnd - kEff;
   }
   return tokens;
 }

@@ -22,7 +22,7 @@ const small = testCase({ heads: [8, 2], sharing: "group", lengths: [600, 37], ca
 const one = { heads: [4, 1] } as const;
 
 testStage("select", testDevice, small, {
-  "one token, taken or not": testCase({ ...one, lengths: [1, 1], windows: [0, 0] }),
+  "one token, selected or not": testCase({ ...one, lengths: [1, 1], windows: [0, 0] }),
   "k = 0 and no windows": testCase({ ...one, topK: { count: 0 }, windows: [0, 0] }),
   "k as large as the middle": testCase({ ...one, topK: { count: 257 - 12 } }),
   "k beyond the middle": testCase({ ...one, topK: { count: 0xffffffff }, windows: [3, 5] }),
@@ -41,7 +41,7 @@ testStage("select", testDevice, small, {
   }),
 });
 
-/** Shaders differ by k and windows: few of these, and any lengths, codes and seeds. */
+/** Few values of k and of the windows, since each needs its own shader; any lengths and codes. */
 const cases = fc.record({
   shape: fc.constantFrom<Partial<Factors>>(
     { topK: { sparsity: 8 }, windows: [4, 8] },
@@ -55,7 +55,7 @@ const cases = fc.record({
 });
 
 for (const variant of variantsOf("select")) {
-  Deno.test(`${variant.name}: property: the reference's set on any input`, async () => {
+  Deno.test(`${variant.name}: property: selects the reference's tokens on any input`, async () => {
     await fc.assert(
       fc.asyncProperty(cases, async ({ shape, bits, lengths, codeKind, seed }) => {
         const factors = { ...shape, bits, lengths, codeKind };
@@ -68,17 +68,17 @@ for (const variant of variantsOf("select")) {
 }
 
 /**
- * Runs a counting select on made-up distances from `values`, and checks every list. What lies past
- * a length is poison, in histograms too.
+ * Runs a counting select on random distances from `values`, and checks every list. Distances and
+ * histograms past a sequence's length are poison.
  */
 async function assertLists(
   variant: Variant,
   factors: Partial<Factors>,
-  own: Readonly<Record<string, number>>,
+  changes: Readonly<Record<string, number>>,
   values: (largest: number) => readonly number[],
 ): Promise<void> {
   const { p, options: { lengths } } = testCase({ heads: [2, 1], ...factors });
-  const params = { ...variant.defaults(p, testDevice.limits), ...own };
+  const params = { ...variant.defaults(p, testDevice.limits), ...changes };
   assertEquals(variant.refuses(p, params, testDevice.limits), undefined);
   const bins = maxDistance(p) + 1;
   const rows = codeHeads(p) * p.batch;
@@ -107,7 +107,7 @@ async function assertLists(
   };
   const read = await runVariant(testDevice, variant, p, params, inputs);
   for (const [row, want] of wanted.entries()) {
-    const where = `${variant.name} ${JSON.stringify([factors, own])}, list ${row}`;
+    const where = `${variant.name} ${JSON.stringify([factors, changes])}, list ${row}`;
     const list = (await read("selected", 4 * row * listCapacity(p), 4 * want.length)).slice();
     const count = (await read("selected_counts", 4 * row, 4)).slice();
     assertEquals(new Uint32Array(list.buffer), want, where);
@@ -121,47 +121,47 @@ for (const variant of [counting, countingSubgroup]) {
   const smallest = { BLOCK: 512, WORKGROUP: 64, TOKENS: 16 };
 
   Deno.test({
-    name: `${variant.name}: lists ascend whoever has which share, and however long`,
+    name: `${variant.name}: lists ascend for any shares and any window length`,
     ignore,
     async fn() {
       const factors = { lengths, capacity: 5008, topK: { sparsity: 8 } } as const;
       for (
         const [SPLITS, WORKGROUP, TOKENS] of [
-          [1, 64, 16], // one workgroup, ten windows
-          [3, 64, 16], // two windows each, the last share short
-          [4, 128, 32], // half a window each
-          [4096, 64, 32], // a block each
+          [1, 64, 16], // one workgroup with ten windows
+          [3, 64, 16], // two windows per workgroup, and a shorter last share
+          [4, 128, 32], // half a window per workgroup
+          [4096, 64, 32], // one block per workgroup
         ]
       ) {
-        const own = { ...smallest, SPLITS, WORKGROUP, TOKENS };
-        await assertLists(variant, factors, own, (last) => [...Array(last + 1).keys()]);
+        const changes = { ...smallest, SPLITS, WORKGROUP, TOKENS };
+        await assertLists(variant, factors, changes, (last) => [...Array(last + 1).keys()]);
       }
     },
   });
 
   Deno.test({
-    name: `${variant.name}: cuts in the first, the last and the only bin`,
+    name: `${variant.name}: finds the threshold in the first, the last and the only bin`,
     ignore,
     async fn() {
       const shapes: Partial<Factors>[] = [
         {}, // 33 bins
-        { bits: 128 }, // 129: a byte of which all bits count
-        { heads: [14, 2], sharing: "group" }, // 225, the most of a byte for 7 heads
-        { heads: [16, 2], sharing: "group", bits: 64 }, // 513, two bytes
+        { bits: 128 }, // 129 bins: distances use all bits of a byte
+        { heads: [14, 2], sharing: "group" }, // 225 bins, the most in a byte for a group of 7
+        { heads: [16, 2], sharing: "group", bits: 64 }, // 513 bins: distances of two bytes
       ];
       for (const shape of shapes) {
         for (const count of [0, 1, 300, 3000, 4990]) {
           const factors = { lengths, capacity: 5008, topK: { count }, ...shape };
-          const own = { ...smallest, SPLITS: 3 };
-          await assertLists(variant, factors, own, (last) => [0, last]);
-          await assertLists(variant, factors, own, (last) => [last]);
+          const changes = { ...smallest, SPLITS: 3 };
+          await assertLists(variant, factors, changes, (last) => [0, last]);
+          await assertLists(variant, factors, changes, (last) => [last]);
         }
       }
     },
   });
 }
 
-Deno.test("counting selects refuse workgroups that a device cannot run, and say why", () => {
+Deno.test("refuses() of counting selects names the limit of the device", () => {
   const { p } = small;
   const limits = { ...testDevice.limits, maxComputeWorkgroupStorageSize: 1000 };
   for (const variant of [counting, countingSubgroup]) {
@@ -174,13 +174,13 @@ Deno.test("counting selects refuse workgroups that a device cannot run, and say 
   assertEquals(why, "64 threads do not fill a subgroup of 128");
 });
 
-Deno.test("the select reference takes exactly k, and of equal distances the lower index", () => {
+Deno.test("selectReference() takes exactly k, and the lower index of equal distances", () => {
   const p = { ...small.p, sink: 1, recent: 2, topK: { count: 2 } };
   const distances = [0, 5, 3, 3, 1, 3, 0, 0];
   assertEquals([...selectReference(distances, windowsOf(p, 8))], [0, 2, 4, 6, 7]);
 });
 
-Deno.test("property: the reference's picks are no worse than what it leaves", () => {
+Deno.test("property: selectReference() takes the nearest middle tokens", () => {
   fc.assert(fc.property(
     fc.array(fc.nat(6), { minLength: 1, maxLength: 50 }),
     fc.nat(60),

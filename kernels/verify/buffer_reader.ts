@@ -1,4 +1,4 @@
-/** Typed slices of a variant's buffers, by the layouts of layout.ts. */
+/** Reads typed slices of a variant's buffers, with the layouts of layout.ts. */
 import type { Params } from "../core/variant.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { mapHeadLayers } from "../maps/learned_map.ts";
@@ -22,7 +22,7 @@ export interface ListRef {
   readonly sequence: number;
   /** Code head. */
   readonly head: number;
-  /** Place among all lists, [B, code heads]. */
+  /** Index among all lists, [B, code heads]. */
   readonly list: number;
   /** KV head of the sequence. */
   readonly kvHead: number;
@@ -32,7 +32,7 @@ export interface ListRef {
   readonly length: number;
 }
 
-/** Where code head `head` of a sequence lies. */
+/** The list of code head `head` of a sequence. */
 export function listRef(
   p: Problem,
   sequence: number,
@@ -53,10 +53,10 @@ export function listRef(
   };
 }
 
-/** Bytes of a token pool that are read at a time. */
+/** Bytes of a token pool per read. */
 const POOL_READ_BYTES = 2 ** 26;
 
-/** What `make` gives, made when first asked for under this key. */
+/** The result of `make` for a key. It is called once for each key. */
 function once<T>(
   made: Map<string, Promise<T>>,
   key: string,
@@ -72,7 +72,7 @@ export class BufferReader {
   readonly #rows = new Map<string, Promise<RowOf>>();
   readonly #pooled = new Map<string, Promise<Uint8Array>>();
 
-  /** Nothing is read before it is asked for. */
+  /** Reads nothing yet. */
   constructor(
     readonly p: Problem,
     readonly params: Params,
@@ -80,7 +80,7 @@ export class BufferReader {
   ) {}
 
   async #buffer(name: string, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
-    // 4-byte words are what WebGPU copies; a copy of the slice is aligned for every view.
+    // WebGPU copies 4-byte words. The slice is a copy, so it is aligned for every typed array.
     const padded = Math.ceil(byteLength / 4) * 4;
     const bytes = await this.readBytes(name, byteOffset, padded);
     return bytes.slice(0, byteLength).buffer as ArrayBuffer;
@@ -96,14 +96,14 @@ export class BufferReader {
     return new Uint32Array(await this.#buffer(name, 4 * start, 4 * count));
   }
 
-  /** Row `row` of an f32 buffer of rows of head dim. */
+  /** Row `row` of an f32 buffer [rows, head dim]. */
   headRow(name: string, row: number): Promise<Float32Array> {
     return this.f32(name, row * this.p.headDim, this.p.headDim);
   }
 
   /**
-   * Rows of one KV head of `keys` or `values`, by token, for tokens `start` to `end`. The lists of
-   * a KV head share them: each range is read and decoded once.
+   * Rows of one KV head of `keys` or `values`, by token, for tokens `start` to `end`. Each range is
+   * read and decoded once, and the lists of a KV head share it.
    */
   cacheRows(
     name: "keys" | "values",
@@ -128,9 +128,9 @@ export class BufferReader {
    * Rows of one KV head of `pool_keys` or `pool_values`, by token of the sequence, found through
    * `token_index`.
    */
-  pooledRows(name: "pool_keys" | "pool_values", place: ListRef): Promise<RowOf> {
+  pooledRows(name: "pool_keys" | "pool_values", ref: ListRef): Promise<RowOf> {
     const { kvHeads, headDim, dtype } = this.p;
-    const { sequence, kvHead, length } = place;
+    const { sequence, kvHead, length } = ref;
     return once(this.#rows, `${name} ${sequence} ${kvHead}`, async () => {
       const tokens = await once(
         this.#pooled,
@@ -138,17 +138,17 @@ export class BufferReader {
         () => this.#pooledTokens(name, sequence, length),
       );
       const rowBytes = headDim * kvBytes(dtype);
-      const own = new Uint8Array(length * rowBytes);
+      const bytes = new Uint8Array(length * rowBytes);
       for (let token = 0; token < length; token++) {
         const from = (token * kvHeads + kvHead) * rowBytes;
-        own.set(tokens.subarray(from, from + rowBytes), token * rowBytes);
+        bytes.set(tokens.subarray(from, from + rowBytes), token * rowBytes);
       }
-      const rows = decode(own.buffer, dtype);
+      const rows = decode(bytes.buffer, dtype);
       return (token) => rows.subarray(token * headDim, (token + 1) * headDim);
     });
   }
 
-  /** A sequence's tokens in order, [length, Hkv, D]: one pass over the pool, where they lie anyhow. */
+  /** A sequence's tokens in order, [length, Hkv, D], gathered in one pass over the pool. */
   async #pooledTokens(name: string, sequence: number, length: number): Promise<Uint8Array> {
     const { batch, kvHeads, capacity, headDim, dtype } = this.p;
     const index = await this.u32("token_index", sequence * capacity, length);
@@ -158,9 +158,9 @@ export class BufferReader {
     for (let first = 0; first < batch * capacity; first += step) {
       const end = Math.min(first + step, batch * capacity);
       const part = await this.readBytes(name, first * tokenBytes, (end - first) * tokenBytes);
-      index.forEach((place, token) => {
-        if (place < first || place >= end) return;
-        const from = (place - first) * tokenBytes;
+      index.forEach((poolToken, token) => {
+        if (poolToken < first || poolToken >= end) return;
+        const from = (poolToken - first) * tokenBytes;
         tokens.set(part.subarray(from, from + tokenBytes), token * tokenBytes);
       });
     }
@@ -174,7 +174,7 @@ export class BufferReader {
     return mapHeadLayers(this.p, decode(await this.#buffer(name, head * bytes, bytes), dtype));
   }
 
-  /** Codes of the list's query heads, [queries, words], with which the buffer begins. */
+  /** Codes of the list's query heads, [queries, words]; the buffer starts with all query codes. */
   queryCodes({ queryRows }: ListRef, buffer = "query_codes"): Promise<Uint32Array> {
     const words = codeWords(this.p);
     return this.u32(buffer, queryRows[0] * words, queryRows.length * words);
@@ -202,12 +202,12 @@ export class BufferReader {
     return this.u32("block_histograms", list * blocks * bins, used * bins);
   }
 
-  /** The first `count` entries of the list, in the order in which they lie. */
+  /** The first `count` entries of the list, in their order in the buffer. */
   selected({ list }: ListRef, count: number): Promise<Uint32Array> {
     return this.u32("selected", list * listCapacity(this.p), count);
   }
 
-  /** How many entries the list says it has. */
+  /** The list's entry in `selected_counts`. */
   async selectedCount({ list }: ListRef): Promise<number> {
     return (await this.u32("selected_counts", list, 1))[0];
   }
@@ -223,7 +223,7 @@ export class BufferReader {
   }
 }
 
-/** Elements of K, V or a map as f32, which holds every f16 and bf16 exactly. */
+/** Elements of K, V or a map as f32, which represents every f16 and bf16 exactly. */
 function decode(buffer: ArrayBuffer, dtype: "f16" | "bf16" | "f32"): Float32Array {
   if (dtype === "f32") return new Float32Array(buffer);
   if (dtype === "f16") return new Float32Array(new Float16Array(buffer));

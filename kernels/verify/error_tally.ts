@@ -1,47 +1,49 @@
-/** Adds up how far a variant's results are from the references, and keeps the worst element. */
+/** Adds up the errors of a variant's results, and keeps the worst element. */
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 
-/** Largest relative L2 error of an f32 output, over all rows and for each row. */
+/** Largest relative L2 error allowed in an f32 output, for each row and over all rows. */
 export const MAX_REL_L2 = 1e-5;
 
-/** An element of a buffer that is wrong, or more wrong than any other. */
+/** The first wrong element of a buffer, or the one with the largest error. */
 export interface WorstElement {
-  /** The buffer, and what of it was looked at. */
+  /** The buffer and the kind of comparison. */
   readonly what: string;
-  /** Its place in the buffer's layout, such as [sequence, head, dimension]. */
+  /** Its index in the buffer's layout, such as [sequence, head, dimension]. */
   readonly index: readonly number[];
   readonly got: number;
   readonly want: number;
 }
 
-/** What a verify found. */
+/** The result of {@linkcode verify}. */
 export interface CheckResult {
   readonly ok: boolean;
   /** ||out - reference|| / ||reference|| over all that was checked; 0 where results are exact. */
   readonly relL2: number;
-  /** The first wrong exact element, or the f32 element with the largest error; null if all equal. */
+  /**
+   * The first wrong exact element, or the f32 element with the largest error; null if all equal.
+   */
   readonly worst: WorstElement | null;
-  /** What was checked, in words. */
+  /** A description of the parts that were checked. */
   readonly checked: string;
 }
 
-/** What of a problem to verify; all of it where nothing is said. */
+/** The parts of a problem to verify; all of them by default. */
 export interface VerifyScope {
-  /** Code heads; the query heads that share their lists go with them. */
+  /** Code heads, with the query heads that share their lists. */
   readonly heads?: readonly number[];
   readonly sequences?: readonly number[];
-  /** About how many tokens of a list's prompt to encode again, spread evenly (default all). */
+  /** About how many of a prompt's codes to verify in each list, spread evenly (default all). */
   readonly promptTokens?: number;
-  /** About how many query tokens of a list's prompt to attend again (default all). */
+  /** About how many of a prompt's query tokens to verify in each list (default all). */
   readonly prefillTokens?: number;
-  /** References of the same inputs that another variant asked for before; new ones are added. */
+  /** References computed earlier for the same inputs; new ones are added. */
   readonly known?: KnownReferences;
 }
 
-/** Rows that references gave, by what they were asked for. */
+/** Rows of references, by a key of their inputs. */
 export type KnownReferences = Map<string, Promise<Float64Array>>;
 
-/** A reference's row: the known one, or what `make` gives, kept for the next who asks. */
+/** A reference's row: the known one, or else the result of `make`, which becomes known. */
 export function knownReference(
   { known }: VerifyScope,
   key: string,
@@ -70,30 +72,30 @@ export class ErrorTally {
     let error2 = 0;
     let norm2 = 0;
     let largest = -1;
-    let at = 0;
+    let largestIndex = 0;
     for (let i = 0; i < want.length; i++) {
       const error = Math.abs(got[i] - want[i]);
       error2 += error * error;
       norm2 += want[i] * want[i];
-      // Written so that NaN, which compares false, counts as the largest error of all.
+      // NaN compares false, so the comparison is negated to count NaN as the largest error.
       if (largest !== Infinity && !(error <= largest)) {
         largest = Number.isNaN(error) ? Infinity : error;
-        at = i;
+        largestIndex = i;
       }
     }
     this.#error2 += error2;
     this.#norm2 += norm2;
     const relative = relativeL2(error2, norm2);
     if (!(relative <= MAX_REL_L2)) this.#ok = false;
-    // A row that fails is worse than any that passes; the element stands for the row.
+    // Rows are ranked by their relative error; the worst element is one of the worst row.
     const badness = Number.isNaN(relative) ? Infinity : relative;
     if (badness > this.#badness) {
       this.#badness = badness;
       this.#worst = {
         what: `${what}, error of the row ${relative.toExponential(2)}`,
-        index: [...index, at],
-        got: got[at],
-        want: want[at],
+        index: [...index, largestIndex],
+        got: got[largestIndex],
+        want: want[largestIndex],
       };
     }
   }
@@ -110,7 +112,7 @@ export class ErrorTally {
     }
   }
 
-  /** Notes a wrong element; the first of them is kept. */
+  /** Records a wrong element; the first one is kept. */
   fail(what: string, index: readonly number[], got: number, want: number): void {
     this.#ok = false;
     if (this.#badness === Infinity) return;
@@ -133,11 +135,11 @@ function relativeL2(error2: number, norm2: number): number {
   return error2 === 0 ? 0 : Math.sqrt(error2 / norm2);
 }
 
-/** Verifies one list; `hasBuffer` tells which buffers the variant has. */
+/** Verifies one list. `hasBuffer` shows whether the variant has a buffer. */
 export type ListVerifier = (
   tally: ErrorTally,
   reader: BufferReader,
-  place: ListRef,
+  ref: ListRef,
   hasBuffer: (name: string) => boolean,
   scope: VerifyScope,
 ) => Promise<void>;

@@ -1,6 +1,6 @@
 /**
- * Verifies what a variant left in its buffers against the f64 references, from the inputs that lie
- * in the same buffers. Each stage is verified by what it owns alone: what came in is taken as given.
+ * Verifies the results of a variant against the f64 references. Inputs and results are read from
+ * the variant's buffers. Only the stage itself is verified: its inputs are taken as right.
  */
 import type { Params, Stage, Variant } from "../core/variant.ts";
 import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
@@ -26,10 +26,10 @@ export {
 } from "./error_tally.ts";
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
-  encode_query: (tally, reader, place) => verifyQueryCodes(tally, reader, place),
-  encode_append: (tally, reader, place) => verifyKeyCodes(tally, reader, place, place.length - 1),
-  encode_prompt: (tally, reader, place, _owns, { promptTokens = Infinity }) =>
-    verifyKeyCodes(tally, reader, place, 0, Math.max(1, Math.floor(place.length / promptTokens))),
+  encode_query: (tally, reader, ref) => verifyQueryCodes(tally, reader, ref),
+  encode_append: (tally, reader, ref) => verifyKeyCodes(tally, reader, ref, ref.length - 1),
+  encode_prompt: (tally, reader, ref, _hasBuffer, { promptTokens = Infinity }) =>
+    verifyKeyCodes(tally, reader, ref, 0, Math.max(1, Math.floor(ref.length / promptTokens))),
   score: verifyScore,
   select: verifySelect,
   attend: verifyAttend,
@@ -39,26 +39,26 @@ const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   prefill: verifyPrefill,
 };
 
-/** Bytes of K and V, as f32, that may be on the host at a time. */
+/** Most bytes of K and V, as f32, on the host at a time. */
 const HOST_BYTES = 2 ** 29;
 
 /**
- * Lists to verify side by side: a read from a GPU buffer takes 10 ms in Deno, but many at a time
- * take no longer; all of a long cache would not fit the host.
+ * Batches of lists to verify concurrently. A read from a GPU buffer takes 10 ms in Deno, but
+ * concurrent reads take no longer. All K and V of a long cache would not fit in host memory.
  */
-function batchesThatFitHost(p: Problem, places: readonly ListRef[]): ListRef[][] {
+function batchesThatFitHost(p: Problem, refs: readonly ListRef[]): ListRef[][] {
   const kvHeads = Math.max(1, Math.floor(HOST_BYTES / (8 * p.capacity * p.headDim)));
   const lists = kvHeads * codeHeads(p) / p.kvHeads;
   return Array.from(
-    { length: Math.ceil(places.length / lists) },
-    (_, i) => places.slice(i * lists, (i + 1) * lists),
+    { length: Math.ceil(refs.length / lists) },
+    (_, i) => refs.slice(i * lists, (i + 1) * lists),
   );
 }
 
 /**
  * Verifies a variant that has run.
  *
- * @param read Reads the variant's buffers; only what the scope needs is asked for.
+ * @param read Reads the variant's buffers; only the parts that the scope needs are read.
  * @throws {RangeError} for a stage that has no reference.
  */
 export async function verify(
@@ -72,19 +72,19 @@ export async function verify(
   if (!verifyList) throw new RangeError(`stage ${variant.stage} has no reference`);
   const { buffers } = variant.plan(p, params);
   const heads = scope.heads ?? Array.from({ length: codeHeads(p) }, (_, head) => head);
-  const sequences = scope.sequences ?? Array.from({ length: p.batch }, (_, at) => at);
-  // What starts from a selection or from partials needs no lengths.
+  const sequences = scope.sequences ?? Array.from({ length: p.batch }, (_, i) => i);
+  // A stage that starts from a selection or from partials has no lengths.
   const lengths = "lengths" in buffers
     ? await new BufferReader(p, params, read).u32("lengths", 0, p.batch)
     : [];
-  const places = sequences.flatMap((sequence) =>
+  const refs = sequences.flatMap((sequence) =>
     heads.map((head) => listRef(p, sequence, head, lengths[sequence] ?? 0))
   );
   const tally = new ErrorTally();
-  for (const together of batchesThatFitHost(p, places)) {
+  for (const together of batchesThatFitHost(p, refs)) {
     const reader = new BufferReader(p, params, read);
     const hasBuffer = (name: string) => name in buffers;
-    await Promise.all(together.map((place) => verifyList(tally, reader, place, hasBuffer, scope)));
+    await Promise.all(together.map((ref) => verifyList(tally, reader, ref, hasBuffer, scope)));
   }
   return tally.result(
     `${variant.stage}: ${heads.length} of ${codeHeads(p)} code heads, ` +

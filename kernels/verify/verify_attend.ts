@@ -1,4 +1,4 @@
-/** Verifies what is made of K and V: the partials of a split, and outputs. */
+/** Verifies attention: the partials of splits, and outputs. */
 import { attendReference } from "../attend/reference.ts";
 import { denseReference } from "../dense/reference.ts";
 import { encodeReference, packBits } from "../encode/reference.ts";
@@ -27,53 +27,53 @@ function outputs(reader: BufferReader, { queryRows }: ListRef) {
   }));
 }
 
-/** Reads the rows of K and V that a list may attend. */
-function keysAndValues(reader: BufferReader, place: ListRef, tokens: number) {
+/** Reads the first `tokens` rows of K and V of a list. */
+function keysAndValues(reader: BufferReader, ref: ListRef, tokens: number) {
   return Promise.all([
-    reader.cacheRows("keys", place, 0, tokens),
-    reader.cacheRows("values", place, 0, tokens),
+    reader.cacheRows("keys", ref, 0, tokens),
+    reader.cacheRows("values", ref, 0, tokens),
   ]);
 }
 
-/** Reads the rows of K and V of a whole list out of the token pool. */
-function pooledKeysAndValues(reader: BufferReader, place: ListRef) {
+/** Reads all rows of K and V of a list from the token pool. */
+function pooledKeysAndValues(reader: BufferReader, ref: ListRef) {
   return Promise.all([
-    reader.pooledRows("pool_keys", place),
-    reader.pooledRows("pool_values", place),
+    reader.pooledRows("pool_keys", ref),
+    reader.pooledRows("pool_values", ref),
   ]);
 }
 
-/** Verifies the output of dense attention, over caches or over a token pool. */
-export const verifyDense: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
+/** Verifies the output of dense attention over a cache or a token pool. */
+export const verifyDense: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const pooled = hasBuffer("token_index");
   const rows = () =>
-    pooled ? pooledKeysAndValues(reader, place) : keysAndValues(reader, place, place.length);
-  await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
+    pooled ? pooledKeysAndValues(reader, ref) : keysAndValues(reader, ref, ref.length);
+  await Promise.all((await outputs(reader, ref)).map(async ({ row, q, out, sinkLogit }) => {
     const want = await knownReference(scope, `dense ${pooled} ${row}`, async () => {
       const [keys, values] = await rows();
-      return denseReference(q, keys, values, place.length, sinkLogit);
+      return denseReference(q, keys, values, ref.length, sinkLogit);
     });
     tally.row("out", headIndex(reader.p, row), out, want);
   }));
 };
 
-/** Verifies attention over a selection: its output, or the partials by what they add up to. */
-export const verifyAttend: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
-  const tokens = await reader.selected(place, await reader.selectedCount(place));
+/** Verifies attention over a selection: its output, or the merge of its partials. */
+export const verifyAttend: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
+  const tokens = await reader.selected(ref, await reader.selectedCount(ref));
   const { capacity } = reader.p;
   const reference = (row: number, q: Float32Array, sinkLogit?: number) =>
     knownReference(scope, `attend ${row} ${sinkLogit} ${tokens}`, async () => {
-      const [keys, values] = await keysAndValues(reader, place, capacity);
+      const [keys, values] = await keysAndValues(reader, ref, capacity);
       return attendReference(q, keys, values, tokens, undefined, sinkLogit);
     });
   if (hasBuffer("out")) {
-    await Promise.all((await outputs(reader, place)).map(async ({ row, q, out, sinkLogit }) => {
+    await Promise.all((await outputs(reader, ref)).map(async ({ row, q, out, sinkLogit }) => {
       const want = await reference(row, q, sinkLogit);
       tally.row("out", headIndex(reader.p, row), out, want);
     }));
     return;
   }
-  await Promise.all(place.queryRows.map(async (row) => {
+  await Promise.all(ref.queryRows.map(async (row) => {
     const [q, partials] = await Promise.all([reader.headRow("q", row), reader.partials(row)]);
     const want = await reference(row, q);
     const index = headIndex(reader.p, row);
@@ -93,42 +93,45 @@ export const verifyMerge: ListVerifier = async (tally, reader, { queryRows }) =>
   }));
 };
 
-/** The codes of a list's query heads: those the step made, or the reference's if it kept none. */
+/**
+ * The codes of a list's query heads: those in buffer `kept`, or the reference's if there is none.
+ */
 async function stepQueryCodes(
   reader: BufferReader,
-  place: ListRef,
+  ref: ListRef,
   kept: string | undefined,
 ): Promise<Uint32Array> {
-  if (kept) return await reader.queryCodes(place, kept);
+  if (kept) return await reader.queryCodes(ref, kept);
   const [map, ...queries] = await Promise.all([
-    reader.map("query_map", place.head),
-    ...place.queryRows.map((row) => reader.headRow("q", row)),
+    reader.map("query_map", ref.head),
+    ...ref.queryRows.map((row) => reader.headRow("q", row)),
   ]);
   return Uint32Array.from(queries.flatMap((q) => [...packBits(encodeReference(q, map))]));
 }
 
-/** Verifies a whole sparse step: its codes by margin, its output from those codes. */
-export const verifyPipeline: ListVerifier = async (tally, reader, place, hasBuffer, scope) => {
+/** Verifies a whole sparse step: its codes up to rounding, and its output from those codes. */
+export const verifyPipeline: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const { p } = reader;
-  const { length } = place;
+  const { length } = ref;
   const kept = ["query_codes", "list_state"].find(hasBuffer);
-  if (kept) await verifyQueryCodes(tally, reader, place, kept);
-  await verifyKeyCodes(tally, reader, place, length - 1);
+  if (kept) await verifyQueryCodes(tally, reader, ref, kept);
+  await verifyKeyCodes(tally, reader, ref, length - 1);
   const [queryCodes, newest, heads] = await Promise.all([
-    stepQueryCodes(reader, place, kept),
-    reader.codes(place, length - 1, 1),
-    outputs(reader, place),
+    stepQueryCodes(reader, ref, kept),
+    reader.codes(ref, length - 1, 1),
+    outputs(reader, ref),
   ]);
   const tokensOfCodes = once(async () => {
-    const codes = await reader.codes(place, 0, length);
+    const codes = await reader.codes(ref, 0, length);
     return selectReference(scoreReference(queryCodes, codes, codeWords(p)), windowsOf(p, length));
   });
   await Promise.all(heads.map(async ({ row, q, out, sinkLogit }) => {
-    // A step may round a bit near zero its own way; all other codes came in.
+    // The key holds the codes made by the step, since rounding may flip bits. The others are
+    // inputs.
     const want = await knownReference(scope, `step ${row} ${queryCodes} ${newest}`, async () => {
       const [tokens, [keys, values]] = await Promise.all([
         tokensOfCodes(),
-        keysAndValues(reader, place, length),
+        keysAndValues(reader, ref, length),
       ]);
       return attendReference(q, keys, values, tokens, undefined, sinkLogit);
     });
@@ -136,7 +139,7 @@ export const verifyPipeline: ListVerifier = async (tally, reader, place, hasBuff
   }));
 };
 
-/** What `make` gives, made once, when first asked for. */
+/** Calls `make` on the first call, and returns the same result on every call. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => made ??= make();

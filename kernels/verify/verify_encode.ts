@@ -1,4 +1,4 @@
-/** Verifies codes: a bit may differ from the reference only where f32 arithmetic may flip it. */
+/** Verifies codes. A bit may differ from the reference only if f32 rounding can flip it. */
 import { encodeErrorBound, encodeReference, type MapLayer, packBits } from "../encode/reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import type { ErrorTally } from "./error_tally.ts";
@@ -17,7 +17,7 @@ function verifyCode(
   const want = packBits(pre);
   for (let word = 0; word < want.length; word++) {
     if (got[word] === want[word]) continue;
-    // The bound costs as much as the code, so it is only made where a bit differs.
+    // The bound costs as much as the code, so it is computed only if a bit differs.
     const bound = encodeErrorBound(row, map);
     for (let j = word * 32; j < word * 32 + 32; j++) {
       const differs = ((got[word] ^ want[word]) >>> (j & 31)) & 1;
@@ -34,41 +34,41 @@ function verifyCode(
 export async function verifyQueryCodes(
   tally: ErrorTally,
   reader: BufferReader,
-  place: ListRef,
+  ref: ListRef,
   buffer = "query_codes",
 ): Promise<void> {
   const words = codeWords(reader.p);
   const [map, codes, ...queries] = await Promise.all([
-    reader.map("query_map", place.head),
-    reader.queryCodes(place, buffer),
-    ...place.queryRows.map((row) => reader.headRow("q", row)),
+    reader.map("query_map", ref.head),
+    reader.queryCodes(ref, buffer),
+    ...ref.queryRows.map((row) => reader.headRow("q", row)),
   ]);
   queries.forEach((query, i) => {
-    const index = [place.sequence, place.queryRows[i] % reader.p.qHeads];
+    const index = [ref.sequence, ref.queryRows[i] % reader.p.qHeads];
     const code = codes.subarray(i * words, (i + 1) * words);
     verifyCode(tally, "query_codes", index, code, query, map);
   });
 }
 
-/** Verifies the codes of tokens `start` to the length of a list, every `stride`-th and the last. */
+/** Verifies the codes of a list's tokens from `start` on: every `stride`-th one and the last. */
 export async function verifyKeyCodes(
   tally: ErrorTally,
   reader: BufferReader,
-  place: ListRef,
+  ref: ListRef,
   start: number,
   stride = 1,
 ): Promise<void> {
   const words = codeWords(reader.p);
-  const { sequence, head, length } = place;
+  const { sequence, head, length } = ref;
   const [map, codes, keys] = await Promise.all([
     reader.map("key_map", head),
-    reader.codes(place, start, length - start),
-    reader.cacheRows("keys", place, start, length),
+    reader.codes(ref, start, length - start),
+    reader.cacheRows("keys", ref, start, length),
   ]);
   for (let token = start; token < length; token++) {
     if ((token - start) % stride !== 0 && token !== length - 1) continue;
-    const at = (token - start) * words;
-    const code = codes.subarray(at, at + words);
+    const offset = (token - start) * words;
+    const code = codes.subarray(offset, offset + words);
     verifyCode(tally, "codes", [sequence, head, token], code, keys(token), map);
   }
 }

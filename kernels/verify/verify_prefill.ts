@@ -1,27 +1,28 @@
-/** Verifies the attention of a prompt to itself. */
+/** Verifies prefill attention. */
 import type { ListVerifier } from "./error_tally.ts";
 import { prefillReference } from "../prefill/reference.ts";
 
 /**
- * Tokens of a prompt to verify, about `most`: the first, the last, and between them one of each
- * stretch, which the head picks, so that together the heads see more tokens than one.
+ * The tokens of a prompt to verify, about `most`: the first, the last, and one from each of `most`
+ * equal stretches. The position in the stretch depends on the head, so that heads verify different
+ * tokens.
  */
 export function verifiedTokens(length: number, most: number, head: number): number[] {
   if (length <= most) return Array.from({ length }, (_, token) => token);
   const stretch = length / most;
-  // Multiples of the golden ratio fall evenly between 0 and 1.
+  // The fractions of multiples of the golden ratio are spread evenly between 0 and 1.
   const within = (head * 0.6180339887 % 1) * stretch;
   const middle = Array.from({ length: most }, (_, i) => Math.floor(i * stretch + within));
   return [...new Set([0, ...middle, length - 1])];
 }
 
 /** Verifies the rows of `prompt_out` of a list's query heads. */
-export const verifyPrefill: ListVerifier = async (tally, reader, place, _owns, scope) => {
+export const verifyPrefill: ListVerifier = async (tally, reader, ref, _hasBuffer, scope) => {
   const { qHeads, capacity } = reader.p;
-  const { sequence, length, queryRows } = place;
+  const { sequence, length, queryRows } = ref;
   const [keys, values] = await Promise.all([
-    reader.cacheRows("keys", place, 0, length),
-    reader.cacheRows("values", place, 0, length),
+    reader.cacheRows("keys", ref, 0, length),
+    reader.cacheRows("values", ref, 0, length),
   ]);
   await Promise.all(queryRows.map(async (queryRow) => {
     const head = queryRow % qHeads;

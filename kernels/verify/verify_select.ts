@@ -1,38 +1,38 @@
-/** Verifies distances, histograms and selections: all exact. */
+/** Verifies distances, histograms and selections, which must be exact. */
 import type { ListVerifier } from "./error_tally.ts";
 import { codeWords, maxDistance, windowsOf } from "../core/problem.ts";
 import { histogramReference, scoreReference } from "../score/reference.ts";
 import { selectReference } from "../select/reference.ts";
 
-/** Verifies the distances of a list and, where the variant makes them, its histograms. */
-export const verifyScore: ListVerifier = async (tally, reader, place, hasBuffer) => {
+/** Verifies the distances of a list and, if the variant makes them, its histograms. */
+export const verifyScore: ListVerifier = async (tally, reader, ref, hasBuffer) => {
   const { p, params } = reader;
-  const { sequence, head, length } = place;
+  const { sequence, head, length } = ref;
   const [queryCodes, codes, distances] = await Promise.all([
-    reader.queryCodes(place),
-    reader.codes(place, 0, length),
-    reader.distances(place),
+    reader.queryCodes(ref),
+    reader.codes(ref, 0, length),
+    reader.distances(ref),
   ]);
   const want = scoreReference(queryCodes, codes, codeWords(p));
   tally.exact("distances", [sequence, head], distances, want);
   if (!hasBuffer("block_histograms")) return;
   const bins = maxDistance(p) + 1;
   const counts = histogramReference(want, params.BLOCK, windowsOf(p, length), bins);
-  const got = await reader.blockHistograms(place);
+  const got = await reader.blockHistograms(ref);
   for (let block = 0; block * bins < counts.length; block++) {
-    const at = [block * bins, (block + 1) * bins] as const;
+    const range = [block * bins, (block + 1) * bins] as const;
     const index = [sequence, head, block];
-    tally.exact("block_histograms", index, got.subarray(...at), counts.subarray(...at));
+    tally.exact("block_histograms", index, got.subarray(...range), counts.subarray(...range));
   }
 };
 
-/** Verifies which tokens a list has taken; their order is the variant's own. */
-export const verifySelect: ListVerifier = async (tally, reader, place) => {
-  const { sequence, head, length } = place;
-  const want = selectReference(await reader.distances(place), windowsOf(reader.p, length));
+/** Verifies which tokens a list has; a variant may put them in any order. */
+export const verifySelect: ListVerifier = async (tally, reader, ref) => {
+  const { sequence, head, length } = ref;
+  const want = selectReference(await reader.distances(ref), windowsOf(reader.p, length));
   const [selected, count] = await Promise.all([
-    reader.selected(place, want.length),
-    reader.selectedCount(place),
+    reader.selected(ref, want.length),
+    reader.selectedCount(ref),
   ]);
   tally.exact("selected_counts", [sequence, head], [count], [want.length]);
   tally.exact("selected, sorted", [sequence, head], selected.sort(), want);

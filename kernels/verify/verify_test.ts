@@ -10,7 +10,7 @@ import { testCase } from "../../testing/testing_grid.ts";
 const { p, options } = testCase({ heads: [4, 2], lengths: [30, 9], capacity: 32, windows: [2, 3] });
 const PARAMS = { BLOCK: 512, SPLITS: 1, WORKGROUP: 64, COPIES: 1, TOKENS: 16 };
 
-/** Inputs of every kind, so that one stage's results can be taken for another's. */
+/** The buffers of all stages, filled from the references. */
 function allBuffers(): Record<string, Uint8Array<ArrayBuffer>> {
   const inputNames = ["lengths", "q", "keys", "values", "query_map", "key_map", "sink_logits"];
   const stageNames = ["query_codes", "codes", "distances", "block_histograms", "selected"];
@@ -35,12 +35,12 @@ function variantOf(stage: string): Variant {
 
 function readerOf(buffers: Record<string, Uint8Array<ArrayBuffer>>): ReadBytes {
   return (name, offset, length) => {
-    if (!buffers[name]) throw new Error(`${name} must not be looked at`);
+    if (!buffers[name]) throw new Error(`${name} must not be read`);
     return Promise.resolve(buffers[name].subarray(offset, offset + length));
   };
 }
 
-/** Verifies the references' own results, less `hidden`, after `spoil`. */
+/** Verifies the references' own results, with only the named buffers, after `spoil`. */
 function verified(
   stage: string,
   names: readonly string[],
@@ -55,7 +55,7 @@ function verified(
 const SCORE = ["lengths", "query_codes", "codes", "distances", "block_histograms"];
 const SELECT = ["lengths", "distances", "selected", "selected_counts"];
 
-Deno.test("results that are right pass, and nothing else is read", async () => {
+Deno.test("verify() accepts right results and reads no other buffers", async () => {
   const score = await verified("score", SCORE);
   assertEquals([score.ok, score.relL2, score.worst], [true, 0, null]);
   const select = await verified("select", SELECT);
@@ -63,7 +63,7 @@ Deno.test("results that are right pass, and nothing else is read", async () => {
   assertStringIncludes(select.checked, "select: 4 of 4 code heads, 2 of 2 sequences");
 });
 
-Deno.test("one wrong distance fails and is named", async () => {
+Deno.test("verify() names one wrong distance", async () => {
   const checkResult = await verified(
     "score",
     SCORE,
@@ -75,17 +75,17 @@ Deno.test("one wrong distance fails and is named", async () => {
   assertEquals(checkResult.worst!.got, checkResult.worst!.want + 1);
 });
 
-Deno.test("one wrong count of a histogram fails", async () => {
+Deno.test("verify() names one wrong count of a histogram", async () => {
   const { ok, worst } = await verified("score", SCORE, (buffers) => buffers.block_histograms[0]++);
   assertEquals([ok, worst?.what, worst?.index], [false, "block_histograms", [0, 0, 0, 0]]);
 });
 
-Deno.test("what lies past a sequence's end is not looked at", async () => {
+Deno.test("verify() ignores tokens past a sequence's end", async () => {
   const { ok } = await verified("score", SCORE, ({ distances }) => distances[30] = 3);
   assert(ok);
 });
 
-Deno.test("a selection may be in any order but hold no token twice", async () => {
+Deno.test("verify() accepts a selection in any order, but no token twice", async () => {
   const swap = (words: Uint32Array) => [words[0], words[1]] = [words[1], words[0]];
   const reordered = await verified(
     "select",
@@ -100,7 +100,7 @@ Deno.test("a selection may be in any order but hold no token twice", async () =>
   assertEquals(short.worst?.index, [0, 1, 0]);
 });
 
-Deno.test("a scope keeps the rest from being read", async () => {
+Deno.test("verify() with a scope does not read the rest", async () => {
   const buffers = allBuffers();
   buffers.distances.fill(0xff, 2 * p.capacity);
   const variant = variantOf("score");
@@ -111,12 +111,12 @@ Deno.test("a scope keeps the rest from being read", async () => {
   assert(!(await verify(variant, p, PARAMS, readerOf(buffers))).ok);
 });
 
-Deno.test("a stage without a reference is refused", async () => {
+Deno.test("verify() refuses a stage without a reference", async () => {
   const variant: Variant = { ...variantOf("score"), stage: "probe" };
   await assertRejects(() => verify(variant, p, PARAMS, readerOf({})), RangeError, "no reference");
 });
 
-Deno.test("f32 rows: the error is relative, per row and over all", () => {
+Deno.test("ErrorTally.row() takes relative errors, per row and over all", () => {
   const tally = new ErrorTally();
   tally.row("out", [0], [300, 400], [300, 400.004]);
   tally.row("out", [1], [0, 0], [0, 0]);
@@ -125,7 +125,7 @@ Deno.test("f32 rows: the error is relative, per row and over all", () => {
   assertEquals([worst?.index, worst?.got, worst?.want], [[0, 1], 400, 400.004]);
 });
 
-Deno.test("one row that is wrong fails however large the others are", () => {
+Deno.test("ErrorTally.row() finds a wrong row beside a much larger one", () => {
   const tally = new ErrorTally();
   tally.row("out", [0], [1e9], [1e9]);
   tally.row("out", [1], [1e-3], [1.1e-3]);
@@ -135,7 +135,7 @@ Deno.test("one row that is wrong fails however large the others are", () => {
 });
 
 for (const bad of [NaN, Infinity, -Infinity]) {
-  Deno.test(`${bad} fails and is named, whatever else is wrong`, () => {
+  Deno.test(`ErrorTally.row() names ${bad} as the worst element`, () => {
     const tally = new ErrorTally();
     tally.row("out", [0], [5, 5], [1, 1]);
     tally.row("out", [1], [9, 2, bad, 4], [1, 2, 3, 4]);
@@ -145,7 +145,7 @@ for (const bad of [NaN, Infinity, -Infinity]) {
   });
 }
 
-Deno.test("anything but 0 where 0 is due fails", () => {
+Deno.test("ErrorTally.row() fails if the reference is 0 and the result is not", () => {
   const tally = new ErrorTally();
   tally.row("out", [0], [1e-30], [0]);
   assert(!tally.result("").ok);

@@ -48,7 +48,7 @@ Deno.test("one attention layer is loaded from a file with the authors' names", (
     await Deno.writeFile(path, writeSafetensors(new Map(layers.flatMap((each) => [...each]))));
     const map = await loadMap(path, { layer: 1 });
     assertEquals(map, parseMap(fileOf(makeMaps(2, [5, 4], 1), "F32")));
-    await assertRejects(() => loadMap(path), InvalidFileError, `${path}: the file holds the maps`);
+    await assertRejects(() => loadMap(path), InvalidFileError, `${path}: the file has maps`);
   }));
 
 Deno.test("a map file that is missing is named in the error", () =>

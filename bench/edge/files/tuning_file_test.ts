@@ -82,7 +82,7 @@ Deno.test("each thing that can be wrong with a file is told in a sentence", () =
     ["{", "t.json is no JSON, so no tuning file."],
     [
       file({}).replace('"us":', '"us":1,"us":'),
-      't.json: the name "us" stands twice in one object.',
+      't.json: the name "us" occurs twice in one object.',
     ],
     ["[]", "t.json is no tuning file."],
     ['{"schema":2,"entries":[]}', "t.json has schema 2, this version reads 1."],
