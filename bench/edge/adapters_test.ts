@@ -27,7 +27,7 @@ Deno.test("pickAdapter() picks an adapter by its number or a part of its name", 
   assertEquals(pickAdapter(ALL, "2"), CARD_OVER_GL);
 });
 
-Deno.test("pickAdapter() refuses text that matches no adapter or several, and prints the list", () => {
+Deno.test("pickAdapter() lists the adapters if the text matches none or several", () => {
   const listed = "0 NVIDIA H100 (vulkan); 1 llvmpipe (vulkan); 2 NVIDIA H100 (gl).";
   const wrong: Record<string, string> = {
     "3": `--adapter 3 is not the number of an adapter: ${listed}`,

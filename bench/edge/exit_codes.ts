@@ -8,7 +8,7 @@ export const EXIT = {
   failed: 1,
   /** The flags or the files are wrong. */
   usage: 2,
-  /** The device or the system failed: no adapter, a lost device, a full disk, a fault in the code. */
+  /** The device or the system failed: no adapter, a lost device, a full disk, a bug in the code. */
   system: 3,
   /** Stopped by Ctrl-C; shells use the same code. */
   stopped: 130,

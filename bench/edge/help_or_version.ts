@@ -2,8 +2,8 @@
 import { readRevision } from "./revision.ts";
 
 /**
- * The text that `--help`, `-h` or `--version` asks for; null if none of them is given. Both win over
- * all other flags, so that a user whose other flags are wrong can still get help.
+ * The text that `--help`, `-h` or `--version` asks for; null if none of them is given. They win
+ * over all other flags, so that a user whose other flags are wrong can still get help.
  */
 export function helpOrVersion(args: readonly string[], help: string): string | null {
   const end = args.indexOf("--");

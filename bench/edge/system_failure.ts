@@ -5,7 +5,7 @@ import { UsageError } from "../base/usage_error.ts";
 
 /**
  * Error numbers of a system that has run out of space, memory or file descriptors, or has a broken
- * disk: EIO, ENOMEM, ENFILE, EMFILE, EFBIG, ENOSPC and EDQUOT, or their equivalents on Windows. Deno
+ * disk: EIO, ENOMEM, ENFILE, EMFILE, EFBIG, ENOSPC and EDQUOT, or their Windows equivalents. Deno
  * has error classes for only some of them.
  */
 const FAILURE_NUMBERS: Readonly<Record<string, readonly number[]>> = {

@@ -16,7 +16,8 @@ export const SHIPPED_MAP: URL = new URL(
 /**
  * Reads the map at `path`; `fixtures/README.md` describes the format.
  *
- * @throws {InvalidFileError} naming the file, if it cannot be read or {@linkcode parseMap} refuses it.
+ * @throws {InvalidFileError} naming the file, if it cannot be read or {@linkcode parseMap} refuses
+ * it.
  */
 export function loadMap(path: string | URL, options: ParseMapOptions = {}): Promise<LearnedMap> {
   return parseFile(path, "map", (bytes) => parseMap(bytes, options));

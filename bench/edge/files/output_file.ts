@@ -1,4 +1,4 @@
-/** Writes the files that a user names: regular files whole or not at all, pipes and devices directly. */
+/** Writes the files that a user names: regular ones whole or not at all, others directly. */
 import { replaceFile, tryReplaceFile } from "./replace_file.ts";
 import { cannotWrite, isBrokenPipe } from "../system_failure.ts";
 

@@ -15,7 +15,7 @@ function write(path: string, content: string): void {
   writeWhole(path, content);
 }
 
-Deno.test("writeWhole() replaces a file as a whole, keeps its mode and leaves nothing beside it", () =>
+Deno.test("writeWhole() replaces a whole file, keeps its mode and leaves nothing beside it", () =>
   inFolder((folder) => {
     const path = `${folder}/file`;
     write(path, "first");
@@ -102,7 +102,7 @@ Deno.test(
   },
 );
 
-Deno.test("writeWhole() reports a path that cannot be written as wrong usage, and leaves nothing", () =>
+Deno.test("writeWhole() reports an unwritable path as wrong usage, and leaves nothing", () =>
   inFolder((folder) => {
     Deno.writeTextFileSync(`${folder}/file`, "");
     for (const path of [folder, `${folder}/file/x`, `${folder}/missing/x`]) {

@@ -15,7 +15,7 @@ export interface ResultsWriter extends RowSink {
   readonly csvPath: string;
   /** Rows appended so far by this writer. */
   readonly rows: number;
-  /** The text of `samples.jsonl`, which other processes on Windows cannot read while it is locked. */
+  /** The text of `samples.jsonl`; on Windows no other process can read it while it is locked. */
   samplesText(): string;
   /** Releases the folder for other runs. */
   close(): void;

@@ -3,7 +3,7 @@ import { UsageError } from "../../base/usage_error.ts";
 import { statIfThere } from "./paths.ts";
 
 /**
- * Makes a folder that no other run has: `dir`, or `dir-2`, `dir-3` and so on. Default names hold the
+ * Makes a folder that no other run has: `dir`, or `dir-2`, `dir-3` and so on. A default name is the
  * time, so two runs that start in the same second ask for the same name.
  *
  * @returns The path of the folder.
