@@ -11,9 +11,9 @@ import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import {
   type CostsOf,
   dot,
-  independently,
   projectionCosts,
   projectionProblem,
+  referenceFigures,
 } from "../../testing/testing_trace.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
@@ -83,7 +83,7 @@ Deno.test("runQuality() gives the figures of an independent computation on the t
         row.method === name && row.k === budget && row.head === "all"
       )!;
       assertEquals(row.queries, 8);
-      const wanted = independently(trace, { ...WINDOWS, topK: { count: budget } }, costsOf);
+      const wanted = referenceFigures(trace, { ...WINDOWS, topK: { count: budget } }, costsOf);
       const { recall, massMiddle, massTotal, outputRelErr } = wanted;
       const inOrder = [recall, massMiddle, massTotal, outputRelErr];
       figures(row).forEach((figure, i) => assertAlmostEquals(figure, inOrder[i], 1e-9, name));
