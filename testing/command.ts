@@ -1,13 +1,13 @@
-/** Commands of the suite as child processes, for tests of what a user meets. */
+/** Test support: runs commands of the suite as child processes, as a user does. */
 
-/** What a command left. */
+/** The exit code and the output of a command. */
 export interface Outcome {
   readonly code: number;
   readonly out: string;
   readonly err: string;
 }
 
-/** The command whose program is at `program`, without colours; its output is piped. */
+/** A command that runs the file `program` without colours and pipes its output. */
 export function command(program: string, ...args: string[]): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", program, ...args],
@@ -24,7 +24,7 @@ export async function runProgram(program: string, ...args: string[]): Promise<Ou
   return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
 }
 
-/** Gives `body` a folder of its own, which is gone afterwards. */
+/** Runs `body` with a temporary folder, which is removed afterwards. */
 export async function inFolder(body: (folder: string) => Promise<void> | void): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {

@@ -1,31 +1,31 @@
-/** Test support: a GPU without a GPU, whose time passes by arithmetic and whose clock may be false. */
+/** Test support: a simulated GPU whose time is computed and whose timestamps may be wrong. */
 import type { WallClock } from "../bench/measure/clock/gpu_passes.ts";
 import type { RecordPass } from "../kernels/core/run.ts";
 import type { Workload } from "../bench/measure/clock/sampler.ts";
 
-/** A pass as its stamps see it. */
+/** A pass of the fake GPU. */
 export interface FakePass {
-  /** The last pipeline that it set. */
+  /** The last pipeline that was set. */
   readonly name: string;
   readonly us: number;
   readonly dispatches: number;
 }
 
-/** What the device writes for a stamp. */
+/** The timestamp that the device writes at a true time. */
 export type Stamp = (trueNs: number, which: "begin" | "end", pass: FakePass) => number | bigint;
 
-/** How a fake GPU behaves. */
+/** Properties of a fake GPU. */
 export interface FakeSettings {
   readonly stamp?: Stamp;
   /** Default true. */
   readonly hasTimestamps?: boolean;
-  /** Milliseconds that a submission spends on its way, drawn anew for each; default 0.05. */
+  /** Milliseconds from a submission to its start, called for each submission; default 0.05. */
   readonly latencyMs?: () => number;
-  /** Milliseconds between values of the wall clock; default none. */
+  /** Resolution of the wall clock in milliseconds; default exact. */
   readonly wallGrainMs?: number;
 }
 
-/** A fake GPU with the time that it lives in. */
+/** A fake GPU and its clock. */
 export interface FakeGpu {
   readonly device: GPUDevice;
   readonly clock: WallClock;
@@ -35,9 +35,9 @@ export interface FakeGpu {
   longestS(): number;
 }
 
-/** An empty pass costs so much. */
+/** Microseconds that an empty pass takes. */
 export const PASS_US = 4;
-/** A result comes so late. */
+/** Milliseconds until a buffer is mapped after the GPU is idle. */
 const MAP_MS = 10;
 
 /** Work that takes `us` microseconds. */
@@ -48,15 +48,15 @@ export function work(name: string, us: number): RecordPass {
   };
 }
 
-/** An workload whose steps take `us` microseconds. */
+/** A workload whose steps take `us` microseconds. */
 export function workload(name: string, us: number): Workload {
   return { name, record: (pass) => work(name, us)(pass) };
 }
 
-/** Makes a fake GPU. Its passes take the sum of what {@linkcode work} says. */
+/** Makes a fake GPU. A pass takes the sum of the microseconds of its {@linkcode work}. */
 export function fakeGpu(settings: FakeSettings = {}): FakeGpu {
   const { stamp = (ns) => ns, hasTimestamps = true, latencyMs = () => 0.05 } = settings;
-  // The clocks of a machine that has been up for an hour.
+  // Both clocks start as on a machine that has been up for an hour.
   let wallMs = 3.6e6;
   let busyUntilMs = wallMs;
   const submissions: number[] = [];
@@ -66,7 +66,7 @@ export function fakeGpu(settings: FakeSettings = {}): FakeGpu {
   type Command = () => void;
   const random = randomNumbers();
   const runPass = (pass: FakePass, writes?: GPUComputePassTimestampWrites) => {
-    // Up to a microsecond between passes: no device is so regular that its clock seems coarse.
+    // Up to a microsecond between passes: perfectly regular times would look like a coarse clock.
     busyUntilMs += random() / 1000;
     const write = (index: number | undefined, which: "begin" | "end") => {
       if (index === undefined) return;
@@ -112,7 +112,7 @@ export function fakeGpu(settings: FakeSettings = {}): FakeGpu {
         stamps,
         async mapAsync() {
           await idle();
-          // Whoever waits for the GPU to be idle knows it sooner.
+          // Code that waits for an idle GPU resumes before code that waits for this mapping.
           await new Promise((resolve) => setTimeout(resolve));
           wallMs += MAP_MS;
         },
@@ -145,14 +145,14 @@ export function fakeGpu(settings: FakeSettings = {}): FakeGpu {
   };
 }
 
-/** Numbers from 0 to 1 that look random and are the same each time. */
+/** Pseudo-random numbers from 0 to 1, the same in every run. */
 export function randomNumbers(): () => number {
   // A linear congruential generator modulo 2^31 - 1.
   let state = 1;
   return () => (state = state * 48271 % 2147483647) / 2147483647;
 }
 
-/** Stamps of a clock that advances in steps of `grainNs`. */
+/** Timestamps of a clock that advances in steps of `grainNs`. */
 export function coarse(grainNs: number): Stamp {
   return (ns) => Math.floor(ns / grainNs) * grainNs;
 }

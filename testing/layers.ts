@@ -1,12 +1,12 @@
-/** Test support: which folder may import from which, checked on what Deno says of the modules. */
+/** Test support: the table of which folder may import from which. `deno info` gives the imports. */
 
-/** An import of one source file by another; paths from the root of the repository. */
+/** An import of one source file by another, as paths from the root of the repository. */
 export interface Import {
   readonly from: string;
   readonly to: string;
 }
 
-/** What every part of the suite may build on. */
+/** Folders that every part of the suite may import. */
 const SUITE = ["fixtures", "kernels"];
 
 /** Folders of `bench/` that several commands need. */
@@ -36,7 +36,7 @@ const COMMANDS = [
   "bench/tune",
 ];
 
-/** Where Deno's own interfaces may stand: files, signals, terminal, environment, system. */
+/** Sources that may use Deno's own interfaces: files, signals, terminal, environment, system. */
 const DENO_EDGE =
   /^(bench\/edge\/|bench\/[^/]+\/(worker\/)?main\.ts$|bench\/attention_bench\.ts$|tools\/)/;
 
@@ -46,15 +46,15 @@ export function isEdge(path: string): boolean {
 }
 
 /**
- * What may be imported from where: for each folder, the folders whose files its own may import. The
- * longest folder that fits a path counts. Tests may import anything.
+ * For each folder, the folders that its files may import from. A file belongs to the innermost
+ * folder of the table that contains it. Tests may import anything.
  */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["kernels"],
   kernels: ["kernels"],
   "kernels/maps": ["kernels/maps", "kernels/core"],
   fixtures: ["fixtures", "kernels"],
-  // What a run goes through, in the order of the data. All of it runs in a browser.
+  // The stages of a run, in the order of the data. All of them run in a browser.
   "bench/base": ["bench/base"],
   "bench/cases": ["bench/cases", "bench/base", ...SUITE],
   "bench/measure": ["bench/measure", "bench/base", ...SUITE],
@@ -119,7 +119,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   testing: ["testing", ...SHARED, ...SUITE],
 };
 
-/** Folders that run in a browser as they stand. */
+/** Folders that also run in a browser. */
 export const WEB_FOLDERS: readonly string[] = [
   "kernels",
   "bench/base",
@@ -135,7 +135,7 @@ export const WEB_FOLDERS: readonly string[] = [
   "bench/page",
 ];
 
-/** Sentences on the imports that the layers do not allow. */
+/** A message for each import that the layers do not allow. */
 export function forbiddenImports(imports: readonly Import[]): string[] {
   return imports.flatMap(({ from, to }) => {
     const folder = longestFolder(Object.keys(LAYERS), from);
@@ -150,12 +150,12 @@ function longestFolder(folders: readonly string[], path: string): string | undef
     .sort((a, b) => b.length - a.length)[0];
 }
 
-/** Whether a file is for tests alone. */
+/** Whether a file is used by tests only. */
 export function isTest(path: string): boolean {
   return /(^|\/)(testing_[^/]*|[^/]*_test)\.ts$|^testing\//.test(path);
 }
 
-/** The sources below `root` that are no tests. */
+/** The sources below `root`, without tests. */
 export function sourcesOf(root: URL): string[] {
   const found: string[] = [];
   const walk = (folder: string) => {
@@ -168,7 +168,7 @@ export function sourcesOf(root: URL): string[] {
   return [...found, "mod.ts"].sort();
 }
 
-/** What the sources import of each other, by `deno info`. */
+/** The imports between the sources, from `deno info`. */
 export async function importsOf(root: URL, sources: readonly string[]): Promise<Import[]> {
   const entry = await Deno.makeTempFile({ suffix: ".ts" });
   try {

@@ -4,13 +4,13 @@ import { forbiddenImports, importsOf, isEdge, LAYERS, sourcesOf, WEB_FOLDERS } f
 const ROOT = new URL("../", import.meta.url);
 const sources = sourcesOf(ROOT);
 
-Deno.test("every import is one that the layers allow", async () => {
+Deno.test("forbiddenImports() finds no import in the suite that the layers forbid", async () => {
   const imports = await importsOf(ROOT, sources);
   assert(sources.length > 150 && imports.length > 600, `${sources.length} ${imports.length}`);
   assertEquals(forbiddenImports(imports), []);
 });
 
-Deno.test("a planted import from a layer above is found", async () => {
+Deno.test("forbiddenImports() finds planted imports from a layer above", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const root = new URL(`file://${await Deno.realPath(folder)}/`);
@@ -53,24 +53,24 @@ Deno.test("a planted import from a layer above is found", async () => {
   }
 });
 
-/** Deno's own interfaces; a word before the dot would make it another object's member. */
-const OF_DENO = /(?<![\w.])Deno\./;
+/** A use of Deno's own interfaces. A character before `Deno` would make it another identifier. */
+const DENO_USE = /(?<![\w.])Deno\./;
 
-/** Those of the sources below `root` that use Deno's own interfaces though they are no edge. */
+/** The sources outside the edge that use Deno's own interfaces. */
 async function strayingFiles(root: URL, paths: readonly string[]): Promise<string[]> {
   const inner = paths.filter((path) => !isEdge(path));
   const texts = await Promise.all(inner.map((path) => Deno.readTextFile(new URL(path, root))));
-  return inner.filter((_, i) => OF_DENO.test(texts[i]));
+  return inner.filter((_, i) => DENO_USE.test(texts[i]));
 }
 
-Deno.test("Deno's own interfaces are used at the edge alone", async () => {
+Deno.test("the sources of the suite use Deno's own interfaces at the edge alone", async () => {
   assertEquals(await strayingFiles(ROOT, sources), []);
   for (const folder of WEB_FOLDERS) {
     assert(sources.some((path) => path.startsWith(`${folder}/`) && !isEdge(path)), folder);
   }
 });
 
-Deno.test("a planted use of Deno in a folder of the web is found", async () => {
+Deno.test("strayingFiles() finds a planted use of Deno in a web folder", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const root = new URL(`file://${await Deno.realPath(folder)}/`);

@@ -1,8 +1,8 @@
 /**
- * Test support: loses the device of a command that is started with `--preload` of this file. The
- * variable TESTING_LOSS holds `LABEL COUNT MARKER`: the device is lost when the pipeline LABEL, or
- * `any`, is compiled for the COUNT-th time, unless the file MARKER is there, which is made then.
- * MARKER `always` stands for none.
+ * Test support: makes a command lose its device, if the command is started with `--preload` of this
+ * file. The variable TESTING_LOSS holds `LABEL COUNT MARKER`. The device is lost when the pipeline
+ * LABEL (or `any`) is compiled for the COUNT-th time, and the file MARKER is then created. If it
+ * exists already, the device is kept. MARKER `always` loses the device every time.
  */
 const [label, count, marker] = (Deno.env.get("TESTING_LOSS") ?? "").split(" ");
 const compile = GPUDevice.prototype.createComputePipelineAsync;

@@ -23,17 +23,17 @@ function known(root: string): History {
   return history;
 }
 
-Deno.test("only a commit without changes is a place in the history", () => {
+Deno.test("commitFault() accepts only a commit without changes", () => {
   assertEquals(commitFault("78ebe736cc85"), null);
   assertEquals(
     commitFault("35c79ad3dc1c+93511533"),
     "was measured with changes that no commit has",
   );
   assertEquals(commitFault("tree-93511533"), "was measured outside a checkout");
-  for (const text of ["", "main", "78ebe7"]) assertEquals(commitFault(text), "is no commit");
+  for (const text of ["", "main", "78ebe7"]) assertEquals(commitFault(text), "is not a commit");
 });
 
-Deno.test("the history has HEAD and what leads to it, not other branches or foreign commits", () =>
+Deno.test("historyOf() has HEAD and its ancestors, not other branches or unknown commits", () =>
   inFolder((root) => {
     git(root, "init", "--quiet", "--initial-branch", "main");
     const first = commit(root, "first");
@@ -48,15 +48,15 @@ Deno.test("the history has HEAD and what leads to it, not other branches or fore
     return Promise.resolve();
   }));
 
-Deno.test("where the history cannot be looked into, the reason is told", () =>
+Deno.test("historyOf() gives the reason if the history cannot be read", () =>
   inFolder((folder) => {
     const [root, shallow, inner] = [`${folder}/full`, `${folder}/shallow`, `${folder}/full/inner`];
     Deno.mkdirSync(inner, { recursive: true });
-    assertEquals(historyOf(root), "this is no git checkout");
+    assertEquals(historyOf(root), "this is not a git checkout");
     git(root, "init", "--quiet");
     commit(root, "first");
     commit(root, "last");
-    assertEquals(historyOf(inner), "this is no git checkout");
+    assertEquals(historyOf(inner), "this is not a git checkout");
     git(folder, "clone", "--quiet", "--depth", "1", `file://${root}`, shallow);
     assertEquals(historyOf(shallow), "the clone is shallow");
     return Promise.resolve();

@@ -2,8 +2,8 @@
 import { LATER_DEFAULTS, type ResultRow } from "../bench/results/row.ts";
 
 /**
- * A verified row of dense attention, with `changes` in place of its own columns. A median without an
- * interval gets one of half a percent to each side.
+ * A verified row of dense attention, with `changes` to its columns. A changed median without an
+ * interval gets one of half a percent on each side.
  */
 export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
   const { median_us: us } = changes;
@@ -70,7 +70,7 @@ export function makeRow(changes: Partial<ResultRow> = {}): ResultRow {
   };
 }
 
-/** A row of a variant whose check failed. */
+/** A row of a variant that failed its check. */
 export function makeFailedRow(changes: Partial<ResultRow> = {}): ResultRow {
   return makeRow({
     median_us: null,
@@ -89,7 +89,7 @@ export function makeFailedRow(changes: Partial<ResultRow> = {}): ResultRow {
   });
 }
 
-/** The rows with the speedups that a run which timed them all in turns would give them. */
+/** Gives rows the speedups that they would have if one run had timed them in turns. */
 export function inTurns(rows: readonly ResultRow[]): ResultRow[] {
   const isRight = ({ verified, median_us }: ResultRow) => verified && median_us !== null;
   const dense = rows.filter((row) => row.stage === "dense" && isRight(row));

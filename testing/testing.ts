@@ -12,16 +12,16 @@ import type { Inputs } from "./testing_inputs.ts";
 
 export { type InputOptions, type Inputs, makeInputs } from "./testing_inputs.ts";
 
-/** A device to test on. One costs 5 MB that never come back: open one per test file. */
+/** A device for tests. Each device leaks 5 MB, so open one per test file. */
 export interface TestDevice {
   readonly device: GPUDevice;
   readonly features: ReadonlySet<string>;
   readonly limits: DeviceLimits;
-  /** Errors that no scope has caught so far. */
+  /** Errors that no error scope has caught so far. */
   readonly uncaptured: readonly Error[];
 }
 
-/** Opens a device with those of the optional features that it has. */
+/** Opens a device with the optional features that the adapter supports. */
 export async function openTestDevice(
   wanted: readonly string[] = ["subgroups", "shader-f16"],
 ): Promise<TestDevice> {
@@ -30,20 +30,20 @@ export async function openTestDevice(
   const { adapter } = await openAdapter();
   const uncaptured: Error[] = [];
   const { device, features } = await openDevice(adapter, wanted, (error) => uncaptured.push(error));
-  // Tests run the hand-over that the benchmark uses here; the suite runs the others too.
+  // Tests use the benchmark's hand-over on this device; `testStage` also runs the other hand-overs.
   const limits: DeviceLimits = { ...limitsOf(device), handOver: "barrier" };
   return { device, features, limits, uncaptured };
 }
 
-/** Whether a device has what a variant cannot do without. */
+/** Whether a device has the features that a variant requires. */
 export function canRun({ features }: TestDevice, variant: Variant): boolean {
   return variant.features.every((feature) => features.has(feature));
 }
 
 /**
- * Runs a variant once over `inputs`; all else starts as poison.
+ * Runs a variant once on `inputs`. All other bytes of its buffers start as poison.
  *
- * @returns what the variant left in its buffers, inputs included.
+ * @returns The contents of the variant's buffers after the run, inputs included.
  * @throws {Error} for any GPU error, captured or not.
  */
 export async function runVariant(
@@ -58,11 +58,11 @@ export async function runVariant(
   const source = madeInputs(testDevice, p, inputs, unroll);
   device.pushErrorScope("validation");
   let scope: Promise<GPUError | null> | undefined;
-  let left: Record<string, Uint8Array>;
+  let contents: Record<string, Uint8Array>;
   try {
     const prepared = await prepare(source, variant, params, true);
     prepared.run(0);
-    left = await readAll(device, prepared.buffersOf(0));
+    contents = await readAll(device, prepared.buffersOf(0));
     prepared.destroy();
   } finally {
     source.destroy();
@@ -71,12 +71,12 @@ export async function runVariant(
   const error = await scope ?? uncaptured[0];
   if (error) throw new Error(`${variant.name}: GPU error: ${error.message}`);
   return (name, byteOffset, byteLength) => {
-    if (!left[name]) throw new Error(`${variant.name} has no buffer ${name}`);
-    return Promise.resolve(left[name].subarray(byteOffset, byteOffset + byteLength));
+    if (!contents[name]) throw new Error(`${variant.name} has no buffer ${name}`);
+    return Promise.resolve(contents[name].subarray(byteOffset, byteOffset + byteLength));
   };
 }
 
-/** Inputs made on the CPU, one set of them; what they leave of their buffers is poison. */
+/** One set of inputs made on the CPU. Bytes of a buffer that its input does not fill are poison. */
 function madeInputs(
   { device, limits }: TestDevice,
   problem: Problem,
@@ -103,7 +103,7 @@ function madeInputs(
   };
 }
 
-/** Reads all buffers whole: many reads at a time take no longer than one. */
+/** Reads all buffers at the same time, which takes no longer than reading one. */
 async function readAll(
   device: GPUDevice,
   buffers: Readonly<Record<string, GPUBuffer>>,

@@ -5,10 +5,10 @@ import { limitsOf } from "../kernels/core/device_limits.ts";
 
 /** A device that compiles and validates, and computes nothing. */
 export interface NullDevice {
-  /** Dawn ends with this object: whoever holds the device has to hold it too. */
+  /** Dawn shuts down when this object is collected, so a holder of the device must keep it. */
   readonly gpu: GPU;
   readonly device: GPUDevice;
-  /** Its own limits, with bindings as large as anybody needs. */
+  /** The device's limits, with the largest sizes of buffers and bindings that a test needs. */
   readonly limits: DeviceLimits;
 }
 

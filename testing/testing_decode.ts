@@ -1,4 +1,4 @@
-/** Test support: a decode loop over made-up tokens, with everything not yet written poisoned. */
+/** Test support: a decode loop over generated tokens; rows that are not yet written are poison. */
 import { poison, write } from "../kernels/core/run.ts";
 import { generateKv } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
@@ -6,7 +6,7 @@ import { createRandom, type Random } from "../fixtures/random.ts";
 import { codeHeads, kvBytes, mapNumbers, type Problem } from "../kernels/core/problem.ts";
 import type { Decoder } from "../kernels/decoder/decoder.ts";
 
-/** Maps with biases, of a spread that keeps pre-activations away from 0. */
+/** Random maps with biases, scaled to keep pre-activations away from 0. */
 export function anyMaps(p: Problem, seed: number): Uint32Array<ArrayBuffer> {
   const random = createRandom(seed, 201);
   const numbers = Float32Array.from(
@@ -16,7 +16,7 @@ export function anyMaps(p: Problem, seed: number): Uint32Array<ArrayBuffer> {
   return packKv(numbers, p.map.dtype);
 }
 
-/** The K and V rows and queries of sequences that grow token by token in a decoder's buffers. */
+/** Writes the K and V rows and the queries of growing sequences to a decoder's buffers. */
 export class TokenFeed {
   readonly #p: Problem;
   readonly #rows: readonly { readonly name: string; readonly words: Uint32Array<ArrayBuffer> }[];
@@ -25,8 +25,8 @@ export class TokenFeed {
   /**
    * Poisons the caches and writes each sequence's first tokens.
    *
-   * @param lengths Tokens of each sequence, counted up by {@linkcode TokenFeed.append}.
-   * @param most Tokens that each sequence may come to.
+   * @param lengths Tokens of each sequence; {@linkcode TokenFeed.append} increments them.
+   * @param most Most tokens that each sequence can reach.
    */
   constructor(
     readonly device: GPUDevice,
@@ -47,7 +47,7 @@ export class TokenFeed {
     this.#writeStep();
   }
 
-  /** Appends a token to every sequence: its rows, new queries, and the lengths. */
+  /** Appends a token to every sequence: writes its rows, new queries and the lengths. */
   append(): void {
     this.lengths.forEach((length, sequence) => {
       this.lengths[sequence]++;
@@ -61,9 +61,9 @@ export class TokenFeed {
     const rowBytes = headDim * kvBytes(dtype);
     for (const { name, words } of this.#rows) {
       for (let head = 0; head < kvHeads; head++) {
-        const at = ((sequence * kvHeads + head) * capacity + begin) * rowBytes;
-        const bytes = new Uint8Array(words.buffer, at, (end - begin) * rowBytes);
-        this.device.queue.writeBuffer(this.decoder.buffers[name], at, bytes);
+        const offset = ((sequence * kvHeads + head) * capacity + begin) * rowBytes;
+        const bytes = new Uint8Array(words.buffer, offset, (end - begin) * rowBytes);
+        this.device.queue.writeBuffer(this.decoder.buffers[name], offset, bytes);
       }
     }
   }

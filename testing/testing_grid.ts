@@ -1,6 +1,6 @@
 /**
- * The problems that variants are tested on: a pairwise grid, in which every two values of two
- * different factors meet in some problem, and corners that no grid meets.
+ * The problems that variants are tested on: a pairwise grid, in which every pair of values of two
+ * factors occurs together in some problem.
  */
 import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../fixtures/generate.ts";
 import type { Stage } from "../kernels/core/variant.ts";
@@ -13,9 +13,9 @@ export interface TestCase {
   readonly options: InputOptions;
 }
 
-/** Everything that a case is made of. */
+/** The factors of a case. */
 export interface Factors {
-  /** [query heads, KV heads]: groups of 3, 5, 7, 1 and 8. */
+  /** [query heads, KV heads]: GQA groups of 3, 5, 7, 1 and 8. */
   heads: readonly [number, number];
   headDim: number;
   dtype: Problem["dtype"];
@@ -27,7 +27,7 @@ export interface Factors {
   topK: Problem["topK"];
   /** [sink, recent]. */
   windows: readonly [number, number];
-  /** Tokens that the cache holds. */
+  /** Tokens that the cache has room for. */
   capacity: number;
   lengths: readonly number[];
   kind: KvKind;
@@ -53,16 +53,16 @@ const VALUES: Values = {
   codeKind: CODE_KINDS,
 };
 
-/** The factors of a stage's grid, and values of its own where the usual ones would not do. */
+/** The factors of a stage's grid, with other values if the default ones do not suit the stage. */
 interface StageGrid {
-  /** Factors that are part of the shaders, which are slow to compile on a software adapter. */
+  /** Factors that change the shaders, which are slow to compile on a software adapter. */
   readonly compiled: readonly (keyof Factors)[];
-  /** Factors that are data. */
+  /** Factors that change the inputs only. */
   readonly data: readonly (keyof Factors)[];
   readonly values?: Partial<Values>;
 }
 
-/** Several runs and blocks; lengths of whole blocks, of one token over, and a prime. */
+/** Lengths of several runs and blocks: whole blocks, one token more, and a prime. */
 const LONG: Partial<Values> = {
   capacity: [2064],
   lengths: [[1543], [1], [2048, 513], [97, 2, 1031]],
@@ -78,7 +78,7 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
   encode_prompt: {
     compiled: [...CACHE, "bits", "sharing", ...MAP],
     data: ["kind", "lengths"],
-    // Every token of every head goes through the map: the same groups of fewer heads.
+    // The map encodes every token of every head, so the same group sizes with fewer heads.
     values: { heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
   },
   score: { compiled: [...LISTS, "windows"], data: ["codeKind", "lengths"], values: LONG },
@@ -93,13 +93,13 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
   prefill: {
     compiled: CACHE,
     data: ["kind", "lengths"],
-    // Every token of every head is a query: the same groups of fewer heads.
+    // Every token of every head is a query, so the same group sizes with fewer heads.
     values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
   },
   pipeline: {
     compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK"],
     data: ["kind", "codeKind", "lengths"],
-    // Five kernels a case, each of which has its own grid: fewer values, the odd ones among them.
+    // A case runs five kernels, each of which has its own grid, so fewer values with the odd ones.
     values: {
       heads: [[24, 8], [28, 4], [2, 2]],
       headDim: [64, 96, 128],
@@ -110,11 +110,11 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
 };
 
 /**
- * Rows of value indices such that any two values of any two factors share a row: greedily, each
- * row starts from a pair that is still missing and takes the values that add the most pairs.
+ * Rows of value indices in which every pair of values of two factors shares a row. The search is
+ * greedy: each row starts from a missing pair and takes the values that add the most pairs.
  *
- * @param sizes How many values each factor has.
- * @param starts What the first factors may be together; anything if left out.
+ * @param sizes Number of values of each factor.
+ * @param starts Allowed combinations of the first factors; by default all.
  */
 export function pairwise(
   sizes: readonly number[],
@@ -149,7 +149,7 @@ export function pairwise(
           for (const [g, b] of known) found += Number(missing.has(key(f, a, g, b)));
           return found;
         };
-        // Ties go to a value that moves on from row to row, so that single factors vary too.
+        // The order rotates from row to row, so that ties do not always give the same value.
         const order = Array.from({ length: size }, (_, i) => (i + rows.length) % size);
         known.set(f, order.reduce((best, a) => gain(a) > gain(best) ? a : best));
       });
@@ -162,22 +162,22 @@ export function pairwise(
     const [f, a, g, b] = [pair >> 15, (pair >> 10) & 31, (pair >> 5) & 31, pair & 31];
     const row = complete(new Map([[f, a], [g, b]]));
     missing.delete(pair);
-    if (!row) continue; // Two values that no start has together.
+    if (!row) continue; // No start has both values.
     rows.push(row);
     pairsOf(row).forEach((k) => missing.delete(k));
   }
   return rows;
 }
 
-/** A case with the first value of every factor but those given. */
+/** A case with the given factors, and the first value of every other factor. */
 export function testCase(
   factors: Partial<Factors>,
   options: Partial<InputOptions> = {},
 ): TestCase {
-  const usual = Object.fromEntries(
+  const defaults = Object.fromEntries(
     Object.entries(VALUES).map(([factor, values]) => [factor, values[0]]),
   ) as unknown as Factors;
-  const f = { ...usual, ...factors };
+  const f = { ...defaults, ...factors };
   const kvLen = Math.max(...f.lengths);
   const p: Problem = {
     batch: f.lengths.length,
@@ -200,7 +200,7 @@ export function testCase(
   return { p, options: { seed: 1, lengths, kind, codeKind, ...options } };
 }
 
-/** The pairwise grid of a stage; cases with the same shaders come one after another. */
+/** The pairwise grid of a stage. Cases with the same shaders are adjacent. */
 export function gridOf(stage: Stage): TestCase[] {
   const grid = GRIDS[stage];
   if (!grid) throw new RangeError(`stage ${stage} has no grid`);
@@ -210,7 +210,7 @@ export function gridOf(stage: Stage): TestCase[] {
   const shaders = pairwise(sizes.slice(0, grid.compiled.length));
   const rows = pairwise(sizes, shaders).sort((a, b) => shaderOrder(shaders, a, b));
   return rows.map((row, seed) => {
-    const chosen = factors.map((factor, at) => [factor, values[factor][row[at]]]);
+    const chosen = factors.map((factor, f) => [factor, values[factor][row[f]]]);
     return testCase(
       { capacity: values.capacity[0], ...Object.fromEntries(chosen) },
       { seed, poisonUnselected: stage === "attend" },
@@ -228,7 +228,7 @@ function shaderOrder(
   return a - b;
 }
 
-/** A case in one line, for the message of a failure. */
+/** A case in one line, for failure messages. */
 export function describeCase({ p, options }: TestCase): string {
   return JSON.stringify({ ...p, ...options });
 }

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { pairwise } from "./testing_grid.ts";
 
-/** Pairs of values that no row has together. */
+/** Pairs of values that share no row. */
 function uncovered(sizes: readonly number[], rows: readonly number[][]): string[] {
   const missing: string[] = [];
   for (let f = 0; f < sizes.length; f++) {
@@ -16,14 +16,14 @@ function uncovered(sizes: readonly number[], rows: readonly number[][]): string[
   return missing;
 }
 
-Deno.test("a pairwise grid has every pair of values, in far fewer rows than the product", () => {
+Deno.test("pairwise() covers every pair of values in far fewer rows than the product", () => {
   const sizes = [5, 4, 3, 3, 2, 8];
   const rows = pairwise(sizes);
   assertEquals(uncovered(sizes, rows), []);
   assert(rows.length >= 40 && rows.length < 60, `${rows.length} rows`);
 });
 
-Deno.test("with starts given, rows begin with nothing else and still have every pair", () => {
+Deno.test("pairwise() begins every row with one of the starts and still covers every pair", () => {
   const starts = pairwise([5, 4, 3]);
   const sizes = [5, 4, 3, 8, 4];
   const rows = pairwise(sizes, starts);

@@ -1,6 +1,6 @@
 /**
- * Inputs of a variant's plan. What earlier stages would have made comes from the references, so
- * that each stage is tested alone; what lies past a sequence's length is poison.
+ * Makes the inputs of a variant's plan. References compute the outputs of earlier stages, so that
+ * each stage is tested alone. Rows past a sequence's length are poison.
  */
 import { type CodeKind, generateCodes, generateKv, type KvKind } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
@@ -26,21 +26,21 @@ import { selectReference } from "../kernels/select/reference.ts";
 /** Contents of input buffers by name. */
 export type Inputs = Readonly<Record<string, ArrayBufferView<ArrayBuffer>>>;
 
-/** What inputs to make. */
+/** Options of {@linkcode makeInputs}. */
 export interface InputOptions {
   readonly seed: number;
   /** Tokens of each sequence. */
   readonly lengths: readonly number[];
   readonly kind?: KvKind;
   readonly codeKind?: CodeKind;
-  /** Make every row of K and V that no list has selected NaN (attend only). */
+  /** Fills every row of K and V that no list has selected with NaN (attend only). */
   readonly poisonUnselected?: boolean;
 }
 
-/** Seeds of the random streams that are not those of generateKv. */
+/** Numbers of the random streams, different from those of `generateKv`. */
 const STREAM = { maps: 101, sinks: 102, partials: 103, prompts: 104 } as const;
 
-/** The contents of every input buffer of a variant's plan. */
+/** Makes the contents of every input buffer of a variant's plan. */
 export function makeInputs(
   variant: Variant,
   p: Problem,
@@ -82,7 +82,10 @@ export function makeInputs(
   return Object.fromEntries(wanted.filter((name) => made[name]).map((name) => [name, made[name]]));
 }
 
-/** Queries of every token, each its head's made-up one, weakened and blurred; NaN past the end. */
+/**
+ * Queries of every token: the head's generated query, scaled down and with noise. Rows past the end
+ * are NaN.
+ */
 function promptQueries(
   p: Problem,
   q: Float32Array,
@@ -103,7 +106,7 @@ function promptQueries(
   return made;
 }
 
-/** Every third head has no sink logit. */
+/** Random sink logits; every third head has none. */
 function sinkLogits(p: Problem, { seed }: InputOptions): Float32Array<ArrayBuffer> {
   const random = createRandom(seed, STREAM.sinks);
   return Float32Array.from(
@@ -112,7 +115,7 @@ function sinkLogits(p: Problem, { seed }: InputOptions): Float32Array<ArrayBuffe
   );
 }
 
-/** Weights such that every layer's outputs have about the spread of its inputs. */
+/** Random weights that give the outputs of every layer about the spread of its inputs. */
 function randomMaps(p: Problem, seed: number): Uint32Array<ArrayBuffer> {
   const random = createRandom(seed, STREAM.maps);
   const numbers: number[] = [];
@@ -126,7 +129,7 @@ function randomMaps(p: Problem, seed: number): Uint32Array<ArrayBuffer> {
   return packKv(Float64Array.from(numbers), p.map.dtype);
 }
 
-/** Partials of made-up splits; every fourth split attended nothing, nor any of every fifth row. */
+/** Random partials. Every fourth split is empty, and every split of every fifth row. */
 function randomPartials(
   p: Problem,
   { SPLITS: splits }: Params,
@@ -146,7 +149,7 @@ function randomPartials(
   return { partial_out: out, partial_stats: stats };
 }
 
-/** Codes, and what the score and select references make of them. */
+/** Makes codes, and their distances and selections with the references of score and select. */
 function makeLists(
   variant: Variant,
   p: Problem,
@@ -168,7 +171,7 @@ function makeLists(
   for (let list = 0; list < lists; list++) {
     const length = lengths[Math.floor(list / codeHeads(p))];
     const start = list * p.capacity;
-    // The step itself makes the newest token's code.
+    // A pipeline encodes the newest token itself.
     const newest = variant.stage === "pipeline" ? length - 1 : length;
     codes.fill(0xffffffff, (start + newest) * words, (start + p.capacity) * words);
     const found = scoreReference(
@@ -187,7 +190,7 @@ function makeLists(
   }
   const buffers = {
     query_codes: queryCodes,
-    // An encoder starts from an empty cache, so that what it does not write shows.
+    // An encoder starts from an empty cache, so that missing writes show.
     codes: variant.stage.startsWith("encode") ? codes.fill(0xffffffff) : codes,
     distances,
     block_histograms: histograms,
@@ -201,7 +204,7 @@ function poisoned(bytes: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(bytes).fill(0xff);
 }
 
-/** Makes rows NaN that no list of their KV head has selected. */
+/** Fills the rows that no list of their KV head has selected with NaN. */
 function poisonUnselected(
   p: Problem,
   selections: readonly Uint32Array[],
@@ -209,8 +212,8 @@ function poisonUnselected(
 ): void {
   const listsPerKvHead = groupSize(p) / queriesPerList(p);
   for (let kvHead = 0; kvHead < p.batch * p.kvHeads; kvHead++) {
-    const own = selections.slice(kvHead * listsPerKvHead, (kvHead + 1) * listsPerKvHead);
-    const used = new Set(own.flatMap((tokens) => [...tokens]));
+    const lists = selections.slice(kvHead * listsPerKvHead, (kvHead + 1) * listsPerKvHead);
+    const used = new Set(lists.flatMap((tokens) => [...tokens]));
     for (let token = 0; token < p.capacity; token++) {
       if (used.has(token)) continue;
       const start = (kvHead * p.capacity + token) * p.headDim;

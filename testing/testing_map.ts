@@ -1,4 +1,4 @@
-/** Test support: made-up maps as a trainer would have them, weights [out, in] by tensor name. */
+/** Test support: random maps as a trainer writes them, with weights [out, in] by tensor name. */
 import { createRandom } from "../fixtures/random.ts";
 import {
   type SafetensorsDtype,
@@ -6,19 +6,19 @@ import {
   writeSafetensors,
 } from "../kernels/maps/safetensors.ts";
 
-/** One head's map: of each layer rows of weights, a row per output, and biases. */
+/** One head's map: for each layer the rows of weights, a row per output, and the biases. */
 export type MadeMap = readonly {
   readonly rows: readonly Float32Array[];
   readonly bias: Float32Array;
 }[];
 
-/** Maps of queries and keys by head. */
+/** The maps of queries and keys of each head. */
 export interface MadeMaps {
   readonly q: readonly MadeMap[];
   readonly k: readonly MadeMap[];
 }
 
-/** Maps with these widths (head dim, hidden ones, bits); every number can be told from the others. */
+/** Random maps with these widths: head dim, hidden widths, bits. */
 export function makeMaps(heads: number, widths: readonly number[], seed = 1): MadeMaps {
   const random = createRandom(seed, 301);
   // Through f16, so that both dtypes hold the same numbers.
@@ -34,7 +34,7 @@ export function makeMaps(heads: number, widths: readonly number[], seed = 1): Ma
   return { q: makeSide(), k: makeSide() };
 }
 
-/** What a map makes of a row in f64: a matrix product by hand for each layer, SiLU between them. */
+/** The pre-activations of a row in f64: a matrix product for each layer, with SiLU between them. */
 export function preActivations(map: MadeMap, row: ArrayLike<number>): number[] {
   return map.reduce<number[]>((input, { rows, bias }, layer) => {
     const x = layer === 0 ? input : input.map((value) => value / (1 + Math.exp(-value)));
@@ -44,7 +44,7 @@ export function preActivations(map: MadeMap, row: ArrayLike<number>): number[] {
   }, Array.from(row));
 }
 
-/** A tensor of these numbers. */
+/** A tensor of the numbers in the dtype. */
 export function tensorOf(
   dtype: SafetensorsDtype,
   shape: readonly number[],
@@ -58,13 +58,13 @@ export function tensorOf(
   return { dtype, shape, data: new Uint8Array(typed.buffer) };
 }
 
-/** How a layer's tensors are named but for `.weight` and `.bias`. */
+/** The name of a layer's tensors, without `.weight` and `.bias`. */
 export type LayerName = (side: "q" | "k", head: number, layer: number) => string;
 
-/** Names of a map file. */
+/** Names in this suite's map files. */
 export const ownName: LayerName = (side, head, layer) => `${side}.${head}.${layer}`;
 
-/** Names of the authors' files. */
+/** Names in the files of HashAttention's authors. */
 export const authorsName = (attentionLayer: number): LayerName => (side, head, layer) =>
   `${attentionLayer}.learning_to_hash_transformation_${side}.${head}.${2 * layer}`;
 
@@ -88,7 +88,7 @@ export function tensorsOf(
   return tensors;
 }
 
-/** The maps as a file. */
+/** The bytes of a file of the maps. */
 export function fileOf(
   maps: MadeMaps,
   dtype: SafetensorsDtype,

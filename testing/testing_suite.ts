@@ -15,13 +15,13 @@ import {
 } from "./testing.ts";
 import { describeCase, gridOf, type TestCase } from "./testing_grid.ts";
 
-/** Fewest problems that a variant must have run of a grid for the grid to mean anything. */
+/** Fewest problems of a grid that a variant must run for the grid to mean anything. */
 const FEWEST_CASES = 5;
 
-/** Fewest corners, where there are so many: a variant that refused them all would go untested. */
+/** Fewest corners that a variant must run, if there are so many: it must not refuse them all. */
 const FEWEST_CORNERS = 3;
 
-/** Combinations of tunables on which "results do not depend on parameters" is tested. */
+/** Number of parameter sets for the test "does not depend on its parameters". */
 const PARAMETER_SETS = 5;
 
 /** The variants of a stage. */
@@ -30,8 +30,8 @@ export function variantsOf(stage: Stage): Variant[] {
 }
 
 /**
- * Asserts that a variant computes what the reference does, and leaves its buffers as the next step
- * wants them.
+ * Asserts that the outputs of a variant equal those of the reference, and that it leaves its buffers
+ * as the next step wants them.
  */
 export async function assertCorrect(
   testDevice: TestDevice,
@@ -61,7 +61,7 @@ export async function assertCorrect(
   }
 }
 
-/** Asserts that the codes of all tokens but the newest are as they were. */
+/** Asserts that the codes of all tokens except the newest are unchanged. */
 function assertOldCodes(
   { p, options }: TestCase,
   { codes: before }: Inputs,
@@ -78,16 +78,16 @@ function assertOldCodes(
     }
     return bytes;
   });
-  const at = old.findIndex((byte, i) => byte !== now[i]);
-  assertEquals(at, -1, `byte ${at} of codes is not the newest token's but was written\n${where}`);
+  const changed = old.findIndex((byte, i) => byte !== now[i]);
+  assertEquals(changed, -1, `byte ${changed} of codes is of an older token, but changed\n${where}`);
 }
 
-/** Tunables of which less makes shorter shaders. */
+/** Tunables whose smaller values give shorter shaders. */
 const SMALL_IS_LIGHT = ["TILE", "TOKENS", "WORKGROUP", "ROWS", "COLUMN_THREADS", "COLUMNS"];
 
 /**
- * The defaults, but small workgroups with little work each: on a software adapter, these compile
- * several times faster.
+ * The defaults, changed to small workgroups with little work each, whose shaders compile several
+ * times faster on a software adapter.
  */
 function lightParams({ limits }: TestDevice, variant: Variant, { p }: TestCase): Params {
   let params = variant.defaults(p, limits);
@@ -107,11 +107,11 @@ function lightParams({ limits }: TestDevice, variant: Variant, { p }: TestCase):
   return params;
 }
 
-/** A few settings that a variant accepts for a problem, with as many of all values as will go. */
+/** A few parameter sets that a variant accepts, chosen to contain as many values as possible. */
 function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase): Params[] {
   let all: Params[] = [variant.defaults(p, limits)];
   for (const [name, values] of Object.entries(variant.tunables)) {
-    // Thinned as it grows, by a step that is no multiple of a list's length.
+    // Long lists are thinned by a step coprime to `values.length`, so that no value is lost.
     all = all.flatMap((params) => values.map((value) => ({ ...params, [name]: value })))
       .filter((_, i, list) => list.length <= 5000 || i % 7 === 0);
   }
@@ -131,8 +131,8 @@ function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase
 /**
  * Registers the tests of a stage's variants, on one device for the whole file.
  *
- * @param small The cases on which parameters and unrolling are tested: of several, the first that
- * a variant runs.
+ * @param small Cases for the tests of parameters and unrolling; each variant takes the first one
+ * that it runs.
  * @param corners Cases that the grid does not have; a variant that refuses one is not tested on it.
  */
 export function testStage(
@@ -142,7 +142,7 @@ export function testStage(
   corners: Readonly<Record<string, TestCase>>,
 ): void {
   const grid = gridOf(stage);
-  const smallOnes = [small].flat();
+  const smallCases = [small].flat();
   for (const variant of variantsOf(stage)) {
     const ignore = !canRun(testDevice, variant);
     const test = (name: string, fn: () => Promise<void>) =>
@@ -172,25 +172,25 @@ export function testStage(
       test(name, () => assertCorrect(testDevice, variant, corner));
     }
 
-    const own = smallOnes.find(runs) ?? smallOnes[0];
+    const smallCase = smallCases.find(runs) ?? smallCases[0];
     test("does not depend on its parameters", async () => {
-      const sets = parameterSets(testDevice, variant, own);
+      const sets = parameterSets(testDevice, variant, smallCase);
       assert(sets.length > 1, "only one setting of the parameters runs");
-      for (const params of sets) await assertCorrect(testDevice, variant, own, params);
+      for (const params of sets) await assertCorrect(testDevice, variant, smallCase, params);
     });
 
-    const handOver = Object.keys(variant.defaults(own.p, testDevice.limits))
+    const handOver = Object.keys(variant.defaults(smallCase.p, testDevice.limits))
       .find((name) => name.split(".").at(-1) === "HAND_OVER");
     for (const [name, code] of handOver ? Object.entries(HAND_OVER_CODE) : []) {
       test(`computes the same with a hand-over by ${name}`, async () => {
-        const params = lightParams(testDevice, variant, own);
-        await assertCorrect(testDevice, variant, own, { ...params, [handOver!]: code });
+        const params = lightParams(testDevice, variant, smallCase);
+        await assertCorrect(testDevice, variant, smallCase, { ...params, [handOver!]: code });
       });
     }
 
-    test("computes the same with its loops written out", async () => {
-      const params = lightParams(testDevice, variant, own);
-      await assertCorrect(testDevice, variant, own, params, { unroll: true });
+    test("computes the same with unrolled loops", async () => {
+      const params = lightParams(testDevice, variant, smallCase);
+      await assertCorrect(testDevice, variant, smallCase, params, { unroll: true });
     });
   }
 

@@ -1,6 +1,6 @@
 /**
- * Test support: what a method of selection makes of a trace, from the kernels' references and
- * written apart from `bench/selection/`.
+ * Test support: computes the figures of a selection method on a trace with the kernels' references,
+ * independently of `bench/selection/`.
  */
 import type { Trace, TraceContext } from "../fixtures/trace.ts";
 import { attendReference } from "../kernels/attend/reference.ts";
@@ -11,15 +11,15 @@ import { randomProjection } from "../kernels/maps/random_projection.ts";
 import { scoreReference } from "../kernels/score/reference.ts";
 import { selectReference } from "../kernels/select/reference.ts";
 
-/** A cost per token of one query of one head, straight from the methods' definitions. */
+/** The cost of each token for one query of one head, directly from the method's definition. */
 export type CostsOf = (q: Float32Array, keys: readonly Float32Array[], head: number) => number[];
 
-/** Sum of products. */
+/** The dot product. */
 export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return Array.from(a, (x, i) => x * b[i]).reduce((sum, product) => sum + product, 0);
 }
 
-/** Figures of all queries of all heads. */
+/** Figures over all queries of all heads. */
 export interface TraceFigures {
   readonly recall: number;
   readonly massMiddle: number;
@@ -28,12 +28,12 @@ export interface TraceFigures {
 }
 
 /**
- * The figures of a method by references alone.
+ * Computes the figures of a method with references alone.
  *
- * @param rule Windows, and how many middle tokens to take.
- * @param costsOf Null takes no middle tokens.
+ * @param rule Windows, and the number of middle tokens to select.
+ * @param costsOf Costs of the tokens; null selects no middle tokens.
  */
-export function independently(
+export function referenceFigures(
   trace: Trace,
   rule: Pick<Problem, "sink" | "recent" | "topK">,
   costsOf: CostsOf | null,
@@ -44,8 +44,8 @@ export function independently(
   let [recall, caughtMiddle, middle, caught, error] = [0, 0, 0, 0, 0];
   for (let head = 0; head < queryHeads; head++) {
     for (const [query, position] of positions.entries()) {
-      const at = (head * positions.length + query) * headDim;
-      const q = trace.q.subarray(at, at + headDim);
+      const start = (head * positions.length + query) * headDim;
+      const q = trace.q.subarray(start, start + headDim);
       const length = position + 1;
       const keys = Array.from({ length }, (_, token) => keyOf(token));
       const logits = keys.map((key) => dot(q, key) / Math.sqrt(headDim));
@@ -79,7 +79,7 @@ export function independently(
   };
 }
 
-/** The problem of a trace whose codes are 32 signs of random planes in f16, 1 in 32 tokens taken. */
+/** The problem of a trace with codes of 32 random planes in f16 and 1/32 of the tokens selected. */
 export function projectionProblem({ headDim, kvLen, queryHeads }: TraceContext): Problem {
   return {
     batch: 1,

@@ -1,6 +1,6 @@
 /**
- * Runs the set-up, every check and all tests, each whatever became of the one before, and prints
- * `N passed, N failed` as the last line. Arguments go to `deno test`.
+ * Runs the set-up, every check and all tests, and continues after a failure. The last line is
+ * `N passed, N failed`. Arguments are passed on to `deno test`.
  * @module
  */
 import { helpOrVersion } from "../bench/edge/help_or_version.ts";

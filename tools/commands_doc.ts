@@ -1,18 +1,18 @@
 /** `docs/commands.md`: a section for each command, with its help text. */
 import config from "../deno.json" with { type: "json" };
 
-/** Where the document is. */
+/** Location of the document. */
 export const COMMANDS_DOC = new URL("../docs/commands.md", import.meta.url);
 
-/** A section: the heading names the task, a fenced block of text holds the help. */
+/** A section: its heading names the task, and a fenced block of text holds the help. */
 const SECTION = /^## (\S+)\n([^]*?)^```text\n[^]*?^```$/gm;
 
-/** Tasks of the commands that the document describes, in its order. */
+/** Tasks that the document describes, in its order. */
 export function documentedTasks(document: string): string[] {
   return Array.from(document.matchAll(SECTION), ([, task]) => task);
 }
 
-/** The document with the help text of every command as `helps` has it. */
+/** Replaces the help text of every task in the document by that in `helps`. */
 export function withHelps(document: string, helps: ReadonlyMap<string, string>): string {
   return document.replace(SECTION, (_, task: string, text: string) => {
     const help = helps.get(task);
@@ -21,7 +21,7 @@ export function withHelps(document: string, helps: ReadonlyMap<string, string>):
   });
 }
 
-/** What a task prints for `--help`. */
+/** The text that a task prints for `--help`. */
 export async function helpOf(task: string): Promise<string> {
   const tasks: Readonly<Record<string, { readonly command: string }>> = config.tasks;
   const [, ...args] = tasks[task].command.split(" ");
@@ -34,7 +34,7 @@ export async function helpOf(task: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** The help texts of tasks by their names. */
+/** The help texts of tasks by name. */
 export async function helpsOf(tasks: readonly string[]): Promise<Map<string, string>> {
   const helps = new Map<string, string>();
   for (const task of tasks) helps.set(task, await helpOf(task));

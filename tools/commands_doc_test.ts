@@ -14,7 +14,7 @@ const document = Deno.readTextFileSync(COMMANDS_DOC);
 /** Tasks that take no flags. */
 const WITHOUT_HELP = ["sync-shared", "sync-docs"];
 
-/** The parser of each task that has flags of its own, or passes all on. */
+/** The parser of each task's flags. A task that forwards its flags has the parser of its target. */
 const PARSERS: Readonly<Record<string, (args: readonly string[]) => unknown>> = {
   quickstart: parseOptions,
   test: () => {},
@@ -37,25 +37,25 @@ Deno.test("docs/commands.md shows each help text as --help prints it", async () 
   assertEquals(document, synced, "deno task sync-docs brings it up to date");
 });
 
-Deno.test("docs/commands.md has three examples of each command, which it takes", () => {
+Deno.test("docs/commands.md has three examples of each command, which its parser accepts", () => {
   const examples = [...document.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, lines]) =>
     lines.trimEnd().split("\n")
   );
   assertEquals(examples.map((lines) => lines.length), documentedTasks(document).map(() => 3));
-  for (const [at, task] of documentedTasks(document).entries()) {
-    for (const line of examples[at]) {
+  for (const [i, task] of documentedTasks(document).entries()) {
+    for (const line of examples[i]) {
       assert(line.startsWith(`deno task ${task}`), line);
       PARSERS[task](argumentsOf(line).slice(3));
     }
   }
 });
 
-/** The words of a command line, without quotes and the comment. */
+/** The words of a command line, without quotes and comment. */
 function argumentsOf(line: string): string[] {
   return Array.from(line.replace(/ +#.*/, "").matchAll(/'([^']*)'|\S+/g), (m) => m[1] ?? m[0]);
 }
 
-Deno.test("withHelps() changes nothing but the help texts", () => {
+Deno.test("withHelps() changes the help texts alone", () => {
   const page = (help: string) => `# A\n\n## a\n\nIt is.\n\n\`\`\`text\n${help}\n\`\`\`\n\n## b\n`;
   assertEquals(withHelps(page("old"), new Map([["a", "new\nlines\n"]])), page("new\nlines"));
   assertThrows(() => withHelps(page("old"), new Map()), RangeError, "deno.json has no task a");

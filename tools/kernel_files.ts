@@ -2,14 +2,14 @@
 
 const KERNELS = new URL("../kernels/", import.meta.url);
 
-/** All kernels, sorted by path; shared texts are none. */
+/** All kernels, sorted by path, without the shared texts. */
 export function kernelFiles(): URL[] {
   const files: URL[] = [];
   for (const folder of Deno.readDirSync(KERNELS)) {
     if (!folder.isDirectory || folder.name === "shared") continue;
-    const place = new URL(`${folder.name}/`, KERNELS);
-    for (const { name } of Deno.readDirSync(place)) {
-      if (name.endsWith(".wgsl")) files.push(new URL(name, place));
+    const url = new URL(`${folder.name}/`, KERNELS);
+    for (const { name } of Deno.readDirSync(url)) {
+      if (name.endsWith(".wgsl")) files.push(new URL(name, url));
     }
   }
   return files.sort((a, b) => a.pathname < b.pathname ? -1 : 1);

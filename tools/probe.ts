@@ -1,6 +1,6 @@
 /**
- * Prints the adapter that a run would use and exits 0, or says on stderr why there is none and
- * exits with the code of a failed system.
+ * Prints the adapter that a run would use and exits 0. If there is none, it prints the searched
+ * backend to stderr and exits with the code of a failed system.
  * @module
  */
 import { EXIT } from "../bench/edge/exit_codes.ts";

@@ -1,17 +1,17 @@
 /**
- * Child processes for the tools.
+ * Runs child processes for the tools.
  * @module
  */
 
-/** How a command is run. */
+/** Options of {@linkcode run}. */
 export interface RunOptions {
-  /** Signals that are passed on to the command, which decides whether it ends. */
+  /** Signals that are passed on to the command instead of ending this process. */
   readonly forward?: readonly Deno.Signal[];
 }
 
 /**
- * Runs a command on this terminal and gives its exit code, as a shell would: 127 where the program
- * is missing, 126 where it may not be run.
+ * Runs a command on this terminal and returns its exit code. As in a shell, a missing program gives
+ * 127, and one that may not be executed 126.
  */
 export async function run(
   command: readonly string[],
@@ -38,6 +38,6 @@ function passOn(child: Deno.ChildProcess, signal: Deno.Signal): void {
   try {
     child.kill(signal);
   } catch {
-    // It has ended.
+    // The child has already ended.
   }
 }

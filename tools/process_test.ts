@@ -3,14 +3,14 @@ import { run } from "./process.ts";
 
 const posix = Deno.build.os !== "windows";
 
-Deno.test("a command's exit code is a shell's", async () => {
+Deno.test("run() returns the exit codes of a shell", async () => {
   assertEquals(await run([Deno.execPath(), "eval", "Deno.exit(7)"]), 7);
   assertEquals(await run(["no-such-program"]), 127);
   if (posix) assertEquals(await run([import.meta.filename!]), 126);
 });
 
 Deno.test(
-  { name: "signals are passed on, and the command ends in its own way", ignore: !posix },
+  { name: "run() passes signals on, and the command decides how to end", ignore: !posix },
   async () => {
     const inner = `Deno.addSignalListener("SIGTERM", () => {
     console.log("told to stop");

@@ -1,5 +1,5 @@
 /**
- * Finds or installs an adapter, then runs the main job in its quick profile.
+ * Finds or installs an adapter, then runs the benchmark in its quick profile.
  * @module
  */
 import { EXIT } from "../bench/edge/exit_codes.ts";
@@ -31,10 +31,11 @@ if (answer !== null) {
 if (await ensureAdapter() === null) Deno.exit(EXIT.system);
 
 const main = `${import.meta.dirname}/../bench/run/main.ts`;
-// The benchmark is told to stop, and closes its files; a terminal's Ctrl-C reaches it a second time.
+// Signals are passed on so that the benchmark can close its files. It receives a terminal's Ctrl-C
+// twice.
 const forward: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT"]
   : ["SIGINT", "SIGTERM"];
-// What only lists something takes no other flag.
+// Flags that only list something allow no other flag.
 const profile = Deno.args.some((arg) => /^--list(-adapters)?$/.test(arg)) ? [] : ["--quick"];
 Deno.exit(await run([Deno.execPath(), "run", "-A", main, ...profile, ...Deno.args], { forward }));

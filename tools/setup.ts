@@ -4,7 +4,7 @@
  */
 import { run } from "./process.ts";
 
-/** A Linux family and the line that installs Mesa's software Vulkan driver on it. */
+/** A family of Linux distributions and the command that installs Mesa's software driver on it. */
 interface InstallLine {
   readonly family: RegExp;
   readonly line: string;
@@ -24,16 +24,16 @@ const INSTALL_LINES: readonly InstallLine[] = [
   { family: /\balpine\b/, line: "sudo apk add mesa-vulkan-swrast vulkan-loader" },
 ];
 
-/** The line that installs a driver on the system that this `/etc/os-release` describes, or null. */
+/** The command that installs a driver on the system of this `/etc/os-release`, or null. */
 export function installLine(osRelease: string): string | null {
   const ids = osRelease.split("\n").filter((line) => /^ID(_LIKE)?=/.test(line)).join(" ");
   return INSTALL_LINES.find(({ family }) => family.test(ids))?.line ?? null;
 }
 
 /**
- * Finds the adapter that a run would use and returns its description. Where there is none, installs
- * a software driver (Debian and Ubuntu, with the rights to do so) or prints how to, and returns
- * null if there is still none.
+ * Finds the adapter that a run would use and returns its description. If there is none, it installs
+ * a software driver (on Debian and Ubuntu, as root or with passwordless sudo) or prints the command
+ * that does. It returns null if there is still no adapter.
  */
 export async function ensureAdapter(): Promise<string | null> {
   const found = await probeAdapter();
@@ -57,7 +57,7 @@ export async function ensureAdapter(): Promise<string | null> {
   return null;
 }
 
-/** Looks in a fresh process, because a driver installed later is invisible to one that looked. */
+/** Looks in a new process: a process that found no driver does not see one installed later. */
 async function probeAdapter(): Promise<{ description: string | null; reason: string }> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", `${import.meta.dirname}/probe.ts`],
@@ -72,13 +72,13 @@ async function probeAdapter(): Promise<{ description: string | null; reason: str
 async function installWithApt(asRoot: readonly string[]): Promise<void> {
   console.log("No WebGPU adapter found: installing Mesa's software Vulkan driver with apt-get.");
   const apt = [...asRoot, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"];
-  // A stale or partly unreachable mirror fails the update, though the install may still succeed.
+  // If a mirror is stale or unreachable the update fails, but the installation may still succeed.
   await run([...apt, "update"]);
-  // The Vulkan loader comes along: the driver package depends on it.
+  // The driver package depends on the Vulkan loader, which is therefore installed too.
   await run([...apt, "install", "--no-install-recommends", "mesa-vulkan-drivers"]);
 }
 
-/** What a command needs in front of it to run as root, or null without the rights. */
+/** The words that run a command as root, or null if this user may not. */
 async function rootPrefix(): Promise<string[] | null> {
   if (Deno.uid() === 0) return [];
   return await run(["sudo", "-n", "true"]) === 0 ? ["sudo", "-n"] : null;

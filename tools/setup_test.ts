@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { installLine } from "./setup.ts";
 
-Deno.test("each Linux family gets its own line", () => {
+Deno.test("installLine() gives the command of each Linux family", () => {
   const cases = {
     'ID=debian\nVERSION_ID="12"': "apt-get",
     "ID=linuxmint\nID_LIKE=ubuntu": "apt-get",
@@ -15,7 +15,7 @@ Deno.test("each Linux family gets its own line", () => {
   }
 });
 
-Deno.test("an unknown system gets no line", () => {
+Deno.test("installLine() is null for an unknown system", () => {
   assertEquals(installLine('ID=other\nHOME_URL="https://debian.example"'), null);
   assertEquals(installLine(""), null);
 });

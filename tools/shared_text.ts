@@ -1,6 +1,6 @@
 /**
- * Text that several kernels share. A kernel has to run as it stands, so it holds a copy of such
- * text between `// @shared NAME` and `// @end`; the source is `kernels/shared/NAME.wgsl`.
+ * Text that several kernels share. Each kernel must compile on its own, so it holds a copy of the
+ * text between `// @shared NAME` and `// @end`. The source is `kernels/shared/NAME.wgsl`.
  */
 
 const BLOCK = /^([ \t]*)\/\/ @shared (\S+)\n([^]*?)^[ \t]*\/\/ @end$/gm;
@@ -11,10 +11,10 @@ export function sharedNames(source: string): string[] {
 }
 
 /**
- * A kernel's text with every shared text as its source has it.
+ * Replaces every shared text in a kernel by its source.
  *
- * @param read Gives the source of a shared text.
- * @throws {SyntaxError} for a marker without its partner.
+ * @param read Reads the source of a shared text.
+ * @throws {SyntaxError} for a marker without its counterpart.
  */
 export function withSharedText(source: string, read: (name: string) => string): string {
   const result = source.replace(BLOCK, (_, indent: string, name: string) => {

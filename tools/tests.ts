@@ -4,20 +4,20 @@
  */
 import { stripVTControlCharacters } from "node:util";
 
-/** How many checks or tests came out which way. */
+/** Numbers of checks or tests that passed and failed. */
 export interface Counts {
   passed: number;
   failed: number;
 }
 
-/** Each has a device of its own, and all share one GPU. */
+/** Each test file opens its own device, and all devices share one GPU. */
 const MOST_FILES_AT_A_TIME = 4;
 
 const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed/gm;
 
 /**
- * The counts in the last summary line of `deno test`. A run that exits with an error yet counts no
- * failed test (a crash, a module that does not load) counts as one failure.
+ * Reads the counts in the last summary line of `deno test`. A run that exits with an error but
+ * counts no failed test (a crash, or a module that does not load) counts as one failure.
  */
 export function countTests(output: string, exitCode: number): Counts {
   const summary = [...stripVTControlCharacters(output).matchAll(SUMMARY)].at(-1);
@@ -27,10 +27,10 @@ export function countTests(output: string, exitCode: number): Counts {
   return { passed, failed: broken ? Math.max(1, failed) : failed };
 }
 
-/** Runs the tests with their output live on this terminal. */
+/** Runs the tests and shows their output as it comes. */
 export async function runTests(extraArgs: readonly string[]): Promise<Counts> {
-  // Types are a check of their own. Files run side by side: most of a test is compiling shaders,
-  // which keeps one core busy.
+  // Types are checked separately. Files run in parallel, because most tests spend their time in
+  // compiling shaders, which uses one core.
   const args = ["test", "-A", "--no-check", "--parallel", ...extraArgs];
   const child = new Deno.Command(Deno.execPath(), {
     args,
@@ -47,7 +47,7 @@ export async function runTests(extraArgs: readonly string[]): Promise<Counts> {
   const decoder = new TextDecoder();
   for await (const chunk of child.stdout) {
     await writeAll(chunk);
-    // The summary stands at the end; the rest need not be kept.
+    // The summary is at the end, so earlier output is dropped.
     output = (output + decoder.decode(chunk, { stream: true })).slice(-10_000);
   }
   return countTests(output, (await child.status).code);

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { countTests } from "./tests.ts";
 
-Deno.test("counts come from the last summary, colours or not", () => {
+Deno.test("countTests() reads the last summary, with or without colours", () => {
   assertEquals(countTests("ok | 3 passed | 0 failed (7ms)\n", 0), { passed: 3, failed: 0 });
   assertEquals(
     countTests(
@@ -12,7 +12,7 @@ Deno.test("counts come from the last summary, colours or not", () => {
   );
 });
 
-Deno.test("a crash counts as a failure", () => {
+Deno.test("countTests() counts a crash as a failure", () => {
   assertEquals(countTests("running 1 test\n", 139), { passed: 0, failed: 1 });
   assertEquals(countTests("", 0), { passed: 0, failed: 1 });
   assertEquals(countTests("ok | 3 passed | 0 failed (7ms)\n", 1), { passed: 3, failed: 1 });

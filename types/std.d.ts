@@ -1,6 +1,6 @@
 /**
- * Types of the few `@std` functions in use, true to the official ones: the npm build that deno.json
- * maps these names to comes without types. They can go once the names map to the official packages.
+ * Types of the `@std` functions in use, equal to the official ones. The npm build that deno.json
+ * maps these names to has no types. Delete this file once the names map to the official packages.
  */
 
 declare module "@std/assert" {
@@ -56,12 +56,12 @@ declare module "@std/cli/parse-args" {
     D extends Record<string, unknown>,
     DD extends boolean,
   > {
-    /** Puts what follows a bare `--` under `"--"` instead of `_`. */
+    /** Puts the arguments after a bare `--` under `"--"` instead of `_`. */
     "--"?: DD;
     alias?: Record<string, string | readonly string[]>;
     boolean?: Names<B>;
     string?: Names<S>;
-    /** Flags that may be repeated, their values gathered in an array. */
+    /** Flags that may be repeated; their values are collected in an array. */
     collect?: Names<C>;
     /** Flags that `--no-NAME` sets to false. */
     negatable?: Names<N>;
@@ -73,7 +73,7 @@ declare module "@std/cli/parse-args" {
 
   type StringValue<K, C, N> = (K extends C ? string[] : string) | (K extends N ? false : never);
 
-  /** The parsed flags: booleans and collected ones always there, strings where given. */
+  /** The parsed flags. Booleans and collected flags are always present, strings only if given. */
   export type Args<
     B extends string,
     S extends string,
@@ -115,7 +115,7 @@ declare module "@std/csv" {
   type RecordWithColumn<C extends string> = string extends C ? Record<string, string | undefined>
     : Record<C, string>;
 
-  /** Objects where the options name columns or take them from the first row, else arrays. */
+  /** Objects if the options name columns or take them from the first row, otherwise arrays. */
   export type ParseResult<T extends ParseOptions> = T extends
     { columns: readonly (infer C extends string)[] } ? RecordWithColumn<C>[]
     : T extends { skipFirstRow: true } ? Record<string, string | undefined>[]
@@ -127,7 +127,7 @@ declare module "@std/csv" {
 
   type PropertyAccessor = number | string;
 
-  /** A column: the property to read, or the path to it, with a header of its own if wanted. */
+  /** A column: the property to read, or the path to it, optionally with a header. */
   export type Column =
     | PropertyAccessor
     | readonly PropertyAccessor[]
@@ -148,7 +148,7 @@ declare module "@std/csv" {
 }
 
 declare module "@std/streams/text-line-stream" {
-  /** Splits text into lines, without their breaks. */
+  /** Splits text into lines without line breaks. */
   export class TextLineStream extends TransformStream<string, string> {
     constructor(options?: { allowCR: boolean });
   }

@@ -1,5 +1,5 @@
 /**
- * The child process of `adapters.ts`: prints, as JSON, the adapter that each kind of request gets on
+ * The child process of `adapters.ts`: prints as JSON the adapter that each kind of request gets on
  * the backend that `DENO_WEBGPU_BACKEND` names.
  * @module
  */

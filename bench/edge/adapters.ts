@@ -1,6 +1,6 @@
 /**
- * The adapters that this machine can be asked for. WebGPU has no list of adapters, and Deno reads
- * the backend once per process: so a child process for each backend makes each kind of request.
+ * Lists the adapters of this machine. WebGPU cannot list adapters, and Deno reads the backend once
+ * per process. A child process for each backend therefore makes every kind of request.
  */
 import { backendsHere } from "./open_adapter.ts";
 import type { AdapterChoice } from "../measure/device/adapter.ts";
@@ -8,12 +8,12 @@ import type { AdapterFacts } from "../measure/device/adapter.ts";
 import { fitColumns, rule, type TextColumn } from "../tables/text_table.ts";
 import { UsageError } from "../base/usage_error.ts";
 
-/** An adapter and how to ask for it. */
+/** An adapter and the request that gets it. */
 export type ListedAdapter = AdapterChoice & Omit<AdapterFacts, "backend">;
 
 const PROBE = `${import.meta.dirname}/adapter_probe.ts`;
 
-/** Every adapter that some request gets, those of the usual backend and request first. */
+/** Every adapter that some request gets. Those of the usual backend and request come first. */
 export async function findAdapters(): Promise<ListedAdapter[]> {
   const found = await Promise.all(backendsHere().map(adaptersOf));
   return distinct(found.flat());
@@ -25,11 +25,11 @@ async function adaptersOf(backend: string): Promise<ListedAdapter[]> {
     env: { DENO_WEBGPU_BACKEND: backend },
     stderr: "null",
   }).output();
-  // A driver that ends the process offers no adapter.
+  // A driver that crashes the child offers no adapter.
   return success ? JSON.parse(new TextDecoder().decode(stdout)) : [];
 }
 
-/** Of requests that get adapters which nothing tells apart, the first. */
+/** Keeps the first of several adapters that have the same facts. */
 export function distinct(adapters: readonly ListedAdapter[]): ListedAdapter[] {
   const first = new Map<string, ListedAdapter>();
   for (const each of adapters) {
@@ -40,10 +40,10 @@ export function distinct(adapters: readonly ListedAdapter[]): ListedAdapter[] {
 }
 
 /**
- * The adapter that `--adapter` means: a number of the list, or a part of a name in upper or lower
- * case. Of one device on several backends it is the first.
+ * Picks the adapter that `--adapter` names by its number in the list or by a part of its name, in
+ * upper or lower case. The first entry wins if one device is listed on several backends.
  *
- * @throws {UsageError} one sentence, if it is none or names several devices.
+ * @throws {UsageError} in one sentence, if no device or several devices match.
  */
 export function pickAdapter(adapters: readonly ListedAdapter[], text: string): ListedAdapter {
   const listed = adapters.map(({ adapter, backend }, i) => `${i} ${adapter} (${backend})`);
@@ -51,18 +51,18 @@ export function pickAdapter(adapters: readonly ListedAdapter[], text: string): L
   if (/^\d+$/.test(text)) {
     const chosen = adapters[Number(text)];
     if (chosen) return chosen;
-    throw new UsageError(`--adapter ${text} is no number of an adapter: ${all}.`);
+    throw new UsageError(`--adapter ${text} is not the number of an adapter: ${all}.`);
   }
   const part = text.toLowerCase();
-  const fits = adapters.filter(({ adapter }) => adapter.toLowerCase().includes(part));
-  if (fits.length === 0) throw new UsageError(`--adapter ${text} names no adapter: ${all}.`);
-  if (new Set(fits.map(({ adapter }) => adapter)).size > 1) {
-    throw new UsageError(`--adapter ${text} fits several adapters: ${all}.`);
+  const matches = adapters.filter(({ adapter }) => adapter.toLowerCase().includes(part));
+  if (matches.length === 0) throw new UsageError(`--adapter ${text} matches no adapter: ${all}.`);
+  if (new Set(matches.map(({ adapter }) => adapter)).size > 1) {
+    throw new UsageError(`--adapter ${text} matches several adapters: ${all}.`);
   }
-  return fits[0];
+  return matches[0];
 }
 
-/** How to ask for the adapter that `--adapter` names; undefined for the usual one. */
+/** The request that gets the adapter that `--adapter` names; undefined for the usual one. */
 export async function adapterChoice(text: string | null): Promise<AdapterChoice | undefined> {
   if (text === null) return undefined;
   const { backend, request } = pickAdapter(await findAdapters(), text);
@@ -79,8 +79,9 @@ const COLUMNS: readonly TextColumn[] = [
 ];
 
 const NOTE = `\
-WebGPU distinguishes adapters only by backend and preference: cards of one name, and cards that no
-preference gets, cannot be asked for. On Linux VK_DRIVER_FILES decides which Vulkan drivers there are.`;
+WebGPU selects adapters by backend and preference alone. It cannot choose between cards of the same
+name, nor reach a card that no preference selects. On Linux, VK_DRIVER_FILES names the Vulkan
+drivers to load.`;
 
 /** The text of `--list-adapters`. */
 export function formatAdapters(adapters: readonly ListedAdapter[], width?: number): string {

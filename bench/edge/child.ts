@@ -1,6 +1,6 @@
 /**
- * Runs a child process and listens to it: one that hangs cannot be interrupted from within, so it is
- * killed when it falls silent for too long.
+ * Runs a child process and reads its output. A child that hangs cannot stop itself, so it is killed
+ * when it prints nothing for too long.
  */
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { SystemError } from "../base/system_error.ts";
@@ -8,16 +8,16 @@ import { systemReason } from "./system_reason.ts";
 
 /** How a child ended. */
 export interface ChildExit {
-  /** Whether it was killed. */
+  /** Whether {@linkcode runChild} killed it. */
   readonly killed: boolean;
-  /** The last line that it wrote on stderr, or how it ended; never empty. */
+  /** The last line that it wrote to stderr, or else its exit code or signal; never empty. */
   readonly complaint: string;
 }
 
-/** A program to be started as the child. */
+/** Makes the command that starts a child. */
 export type Spawn = () => Deno.Command;
 
-/** A module of this package as a child. */
+/** Runs a module of this package as the child. */
 export function spawnModule(url: URL): Spawn {
   return () =>
     new Deno.Command(Deno.execPath(), {
@@ -31,8 +31,9 @@ export function spawnModule(url: URL): Spawn {
 
 /** How a child is run. */
 export interface ChildSettings {
-  /** What it reads on stdin. */
+  /** Text for the child's stdin. */
   readonly input: string;
+  /** Milliseconds without output after which the child is killed. */
   readonly silenceMs: number;
   /** Kills the child when it is aborted. */
   readonly stop?: AbortSignal;
@@ -40,8 +41,8 @@ export interface ChildSettings {
 }
 
 /**
- * Gives a child its input and hands over what it says, until it ends or was silent for `silenceMs`
- * milliseconds.
+ * Writes the input to a child and passes each line of its stdout to `onLine`, until the child ends
+ * or is killed.
  *
  * @throws {SystemError} if the child cannot be started.
  */
@@ -59,7 +60,7 @@ export async function runChild(
   };
   let timer = setTimeout(kill, silenceMs);
   try {
-    await give(child.stdin, input);
+    await writeInput(child.stdin, input);
     const text = child.stdout.pipeThrough(new TextDecoderStream());
     for await (const line of text.pipeThrough(new TextLineStream())) {
       clearTimeout(timer);
@@ -90,28 +91,31 @@ function killQuietly(child: Deno.ChildProcess): void {
   try {
     child.kill("SIGKILL");
   } catch {
-    // It has ended.
+    // The child has already ended.
   }
 }
 
-async function give(stdin: WritableStream<Uint8Array<ArrayBuffer>>, text: string): Promise<void> {
+async function writeInput(
+  stdin: WritableStream<Uint8Array<ArrayBuffer>>,
+  text: string,
+): Promise<void> {
   const writer = stdin.getWriter();
   try {
     await writer.write(new TextEncoder().encode(text));
     await writer.close();
   } catch {
-    // A child that ends before it reads will be noticed.
+    // A child that ends before it reads its input is noticed by its exit code.
   }
 }
 
-/** What colours a terminal's text. */
+/** Escape sequences that colour a terminal's text. */
 // deno-lint-ignore no-control-regex
 const COLOUR = /\x1b\[[0-9;]*m/g;
 
 async function lastLine(stderr: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
   const text = (await new Response(stderr).text()).replaceAll(COLOUR, "");
   const lines = text.split("\n").map((line) => line.trim());
-  // An error's own line, not the place in the source or the stack beneath it.
+  // The line of the error itself, not the source position or the stack below it.
   return lines.findLast((line) => /^error: Uncaught|panicked/.test(line)) ??
     lines.findLast((line) => line !== "" && !/^at /.test(line)) ?? "";
 }

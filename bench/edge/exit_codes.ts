@@ -1,16 +1,16 @@
 /** Exit codes of every command. */
 
-/** What the exit code of a command says. */
+/** The meaning of each exit code. */
 export const EXIT = {
-  /** All that was asked for was done. */
+  /** The command did everything that was asked for. */
   ok: 0,
-  /** What was measured is wrong: a kernel failed its check, or what else a command checks. */
+  /** A check failed, for example the verification of a kernel. */
   failed: 1,
-  /** The caller's flags or files will not do. */
+  /** The flags or the files are wrong. */
   usage: 2,
-  /** The device or the system failed: no adapter, a lost device, a full disk, a fault in the code. */
+  /** The device or the system failed: no adapter, a lost device, a full disk, a bug in the code. */
   system: 3,
-  /** Stopped by Ctrl-C, as shells have it. */
+  /** Stopped by Ctrl-C; shells use the same code. */
   stopped: 130,
 } as const;
 
@@ -23,8 +23,8 @@ export interface ExitTerms {
 /**
  * Explains the exit codes of a command.
  *
- * @param ok What 0 means.
- * @param failed What 1 means; null for a command that checks nothing.
+ * @param ok Meaning of 0.
+ * @param failed Meaning of 1; null for a command that checks nothing.
  */
 export function exitTerms(ok: string, failed: string | null): ExitTerms {
   const meanings: readonly (readonly [number, string | null])[] = [
@@ -36,6 +36,8 @@ export function exitTerms(ok: string, failed: string | null): ExitTerms {
   ];
   return {
     heading: "Exit code",
-    terms: meanings.flatMap(([code, what]) => what === null ? [] : [[String(code), what] as const]),
+    terms: meanings.flatMap(([code, meaning]) =>
+      meaning === null ? [] : [[String(code), meaning] as const]
+    ),
   };
 }

@@ -1,13 +1,13 @@
-/** What Ctrl-C does to a command. */
+/** Ends a command in order when it receives Ctrl-C. */
 import { EXIT } from "./exit_codes.ts";
 
-/** Has the command end when it is told to stop, after `stop` left whole files and said so. */
+/** Ends the command on SIGINT or SIGTERM, after `stop` has completed its files and printed so. */
 export function exitOnSignals(stop: () => void): void {
   const exit = () => {
     try {
       stop();
     } finally {
-      // Whatever cannot be written any more, a command that is told to stop stops.
+      // The command ends even if `stop` cannot write its files.
       Deno.exit(EXIT.stopped);
     }
   };

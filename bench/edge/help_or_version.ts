@@ -1,9 +1,9 @@
-/** What every command answers before it looks at its other flags: `--help` and `--version`. */
+/** Answers `--help` and `--version`, before a command reads its other flags. */
 import { readRevision } from "./revision.ts";
 
 /**
- * The text that `--help`, `-h` or `--version` asks for; null where none of them is given. Both win
- * over all other flags, so that help is there for whoever got those wrong.
+ * The text that `--help`, `-h` or `--version` asks for; null if none of them is given. They win
+ * over all other flags, so that a user whose other flags are wrong can still get help.
  */
 export function helpOrVersion(args: readonly string[], help: string): string | null {
   const end = args.indexOf("--");

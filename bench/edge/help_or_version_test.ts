@@ -7,7 +7,7 @@ const COMMANDS = [
   "tools/mutate.ts",
 ].map((path) => `${import.meta.dirname}/../../${path}`);
 
-Deno.test("help and version win over all other flags, right or wrong", () => {
+Deno.test("helpOrVersion() wins over all other flags, right or wrong", () => {
   const answer = (line: string) => helpOrVersion(line.split(" "), "HELP");
   for (const line of ["--help", "-h", "--frob --help", "--kv x -h", "--version --help"]) {
     assertEquals(answer(line), "HELP");
@@ -16,7 +16,7 @@ Deno.test("help and version win over all other flags, right or wrong", () => {
   for (const line of ["--kv 1", "--help=false", "-- --help"]) assertEquals(answer(line), null);
 });
 
-Deno.test("the tools that pass their flags on answer --help and --version themselves", async () => {
+Deno.test("tools that forward their flags answer --help and --version themselves", async () => {
   for (const tool of ["quickstart.ts", "check.ts"]) {
     const path = `${import.meta.dirname}/../../tools/${tool}`;
     const help = await runProgram(path, "--help");

@@ -1,18 +1,18 @@
 /**
- * The Deno edge of the suite: finds the adapter, opens the device and reads the facts about both
- * that a result needs. Everything beneath it uses web APIs only.
+ * Finds the adapter and reads the facts about it that results record. Deno does not report the
+ * backend and the driver, so they come from the environment and the system.
  * @module
  */
 import { type AdapterChoice, REQUESTS } from "../measure/device/adapter.ts";
 import type { OpenedAdapter } from "../measure/device/adapter.ts";
 
-/** Thrown where the machine has no WebGPU adapter; its message is fit to be shown as it stands. */
+/** The machine has no WebGPU adapter. The message is written for the user. */
 export class NoAdapterError extends Error {
-  /** Names the `backend` that was searched and the command that installs a driver. */
+  /** The message names the `backend` that was searched and the command that installs a driver. */
   constructor(readonly backend: string) {
     super(
       `No WebGPU adapter was found on the ${backend} backend; ` +
-        `"npx --yes deno@2.9.6 task quickstart" installs a driver or says how to.`,
+        `"npx --yes deno@2.9.6 task quickstart" installs a driver or prints the command that does.`,
     );
     this.name = "NoAdapterError";
   }
@@ -31,15 +31,16 @@ const VENDOR_NAMES: Record<string, string> = {
   "65541": "mesa",
 };
 
-/** What {@linkcode openAdapter} takes. */
+/** Options of {@linkcode openAdapter}. */
 export interface OpenOptions extends Partial<AdapterChoice> {
-  /** Names the driver where the system does not say. */
+  /** Name of the driver, used if the system does not report it. */
   readonly driver?: string;
 }
 
 /**
  * Opens the fastest adapter, or the one that `backend` and `request` get.
- * Throws {@link NoAdapterError} where there is none.
+ *
+ * @throws {NoAdapterError} if there is none.
  */
 export async function openAdapter(options: OpenOptions = {}): Promise<OpenedAdapter> {
   if (options.backend !== undefined) Deno.env.set(BACKEND_VARIABLE, options.backend);
@@ -66,7 +67,7 @@ export async function openAdapter(options: OpenOptions = {}): Promise<OpenedAdap
   };
 }
 
-/** What may be used without asking: `deno bench` and `deno test` may run without any permission. */
+/** Whether the permissions are granted: `deno bench` and `deno test` may run without any. */
 function granted(...names: ("env" | "read" | "run")[]): boolean {
   return names.every((name) => Deno.permissions.querySync({ name }).state === "granted");
 }
@@ -74,8 +75,8 @@ function granted(...names: ("env" | "read" | "run")[]): boolean {
 const BACKEND_VARIABLE = "DENO_WEBGPU_BACKEND";
 
 /**
- * Backends that this system may have, the usual one first; the one that the user's variable names,
- * where it does. Every Windows with WebGPU has dx12.
+ * The backend that the user's environment variable names, or else the backends that this system may
+ * have, the usual one first. Every Windows with WebGPU has dx12.
  */
 export function backendsHere(): string[] {
   const chosen = Deno.env.get(BACKEND_VARIABLE);
@@ -84,16 +85,16 @@ export function backendsHere(): string[] {
   return others[Deno.build.os] ?? ["vulkan", "gl"];
 }
 
-/** Fixes the backend, since the adapter does not tell which one it came from. */
+/** Sets one backend, because an adapter does not report the backend that it came from. */
 function chooseBackend(): string {
   if (!granted("env")) return "unknown";
-  // One, as Deno reads the variable once per process.
+  // Only one: Deno reads the variable once per process.
   const [backend] = backendsHere();
   Deno.env.set(BACKEND_VARIABLE, backend);
   return backend;
 }
 
-/** Mesa complains on stderr at each start where this variable names no folder. */
+/** Sets XDG_RUNTIME_DIR: Mesa complains on stderr at each start if it does not name a folder. */
 function quietMesa(): void {
   if (Deno.build.os !== "linux" || !granted("env", "read")) return;
   try {
@@ -104,15 +105,15 @@ function quietMesa(): void {
   Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
 }
 
-/** Driver name and version from the system, or null where it does not tell. */
+/** Driver name and version as the system reports them, or null if it does not. */
 function readDriver(adapterName: string, vendor: string): string | null {
   if (!granted("env", "read", "run")) return null;
   if (Deno.build.os === "darwin") {
-    // Metal's drivers come with the system and share its version.
+    // Metal's drivers are part of the system and have its version.
     return prefixed("macOS", firstLine("sw_vers", "-productVersion"));
   }
   if (/llvmpipe|RADV|NVK|Turnip|V3D|Mesa/.test(adapterName)) {
-    // A driver that was chosen by hand need not be the one that the package manager knows.
+    // A driver chosen by hand may differ from the one that the package manager installed.
     const byHand = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
     if (byHand !== undefined && !byHand.startsWith("/usr/share/vulkan/")) return null;
     const version = firstLine("dpkg-query", "-W", "-f=${Version}", "mesa-vulkan-drivers") ??

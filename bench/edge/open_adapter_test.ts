@@ -14,7 +14,7 @@ const FACTS: AdapterFacts = {
   software: false,
 };
 
-Deno.test("the adapter's facts are filled in", async () => {
+Deno.test("openAdapter() fills in every fact about the adapter", async () => {
   const { adapter, info } = await openAdapter({ driver: "given by hand" });
   assertEquals(info.runtime, `deno ${Deno.version.deno}`);
   assertEquals(info.backend, Deno.env.get("DENO_WEBGPU_BACKEND"));
@@ -22,7 +22,7 @@ Deno.test("the adapter's facts are filled in", async () => {
   for (const [name, value] of Object.entries(info)) assert(value !== "", name);
 });
 
-Deno.test("a device has the adapter's limits and only the wanted features", async () => {
+Deno.test("openDevice() takes the adapter's limits and only the wanted features", async () => {
   const { adapter } = await openAdapter();
   const { device, features } = await openDevice(adapter, ["timestamp-query", "subgroups"]);
   assertEquals(device.limits.maxBufferSize, adapter.limits.maxBufferSize);
@@ -39,7 +39,7 @@ Deno.test("a device has the adapter's limits and only the wanted features", asyn
   bare.device.destroy();
 });
 
-Deno.test("an uncaptured error reaches the callback", async () => {
+Deno.test("openDevice() passes an uncaptured error to its callback", async () => {
   const { adapter } = await openAdapter();
   const caught: Error[] = [];
   const { device } = await openDevice(adapter, [], (error) => caught.push(error));
@@ -50,7 +50,7 @@ Deno.test("an uncaptured error reaches the callback", async () => {
   assertStringIncludes(caught[0].message, "Uncaptured GPU error");
 });
 
-Deno.test("only a software adapter's description warns", () => {
+Deno.test("describeAdapter() warns about software adapters only", () => {
   const hardware = describeAdapter(FACTS);
   assertMatch(hardware, /^Adapter: Some GPU .*NVIDIA 580\.1.*vulkan.*deno 2\.9\.6$/);
   assertStringIncludes(
@@ -59,7 +59,7 @@ Deno.test("only a software adapter's description warns", () => {
   );
 });
 
-Deno.test("without an adapter one sentence says what to do", async () => {
+Deno.test("openAdapter() says in one sentence what to do without an adapter", async () => {
   const script = `
     import { NoAdapterError, openAdapter } from ${HOST};
     const error = await openAdapter().catch((error) => error);
@@ -75,7 +75,7 @@ Deno.test("without an adapter one sentence says what to do", async () => {
   );
 });
 
-Deno.test("an uncaptured error without a callback ends the program", async () => {
+Deno.test("openDevice() ends the program on an uncaptured error without a callback", async () => {
   const script = `
     import { openAdapter } from ${HOST};
     import { openDevice } from ${ADAPTER};

@@ -1,10 +1,10 @@
-/** Progress on stderr: a bar on a terminal, elsewhere a line for each thing begun. */
+/** Progress on stderr: a bar on a terminal, otherwise a line for each new message. */
 
 /** Shows how far a run has come. */
 export interface Progress {
-  /** `fraction` of the whole is done, `message` is what is going on. */
+  /** Shows the done `fraction` of the whole and a `message` about the current work. */
   update(message: string, fraction: number): void;
-  /** Takes the bar away, so that other text can be printed. */
+  /** Removes the bar, so that other text can be printed. */
   clear(): void;
 }
 
@@ -31,7 +31,7 @@ export function createProgress(): Progress {
     try {
       Deno.stderr.writeSync(new TextEncoder().encode(text));
     } catch {
-      // A run does not end because nobody can see how far it is.
+      // A run continues even if its progress cannot be printed.
     }
   };
   if (!Deno.stderr.isTerminal()) {

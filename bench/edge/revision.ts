@@ -1,4 +1,4 @@
-/** Which version of the suite is running. Equal revisions are equal code. */
+/** The version of the suite that is running. Equal revisions mean equal code. */
 import { createHash } from "node:crypto";
 import config from "../../deno.json" with { type: "json" };
 import { statIfThere } from "./files/paths.ts";
@@ -7,15 +7,15 @@ import { statIfThere } from "./files/paths.ts";
 export interface Revision {
   readonly suiteVersion: string;
   /**
-   * Short commit; where the code has changes, `+` and a digest of them behind it; `tree-` and a
-   * digest of the sources outside a checkout.
+   * The short commit, followed by `+` and a digest of the changes if the sources differ from it.
+   * Outside a checkout it is `tree-` and a digest of the sources.
    */
   readonly commit: string;
 }
 
 const ROOT = `${import.meta.dirname}/../..`;
 
-/** Where that lies which a measurement depends on. */
+/** Paths of the sources that affect results. */
 export const SOURCES: readonly string[] = [
   "kernels",
   "bench",
@@ -25,7 +25,7 @@ export const SOURCES: readonly string[] = [
   "deno.lock",
 ];
 
-/** Files that decide what is measured; those that a run writes must not change its revision. */
+/** Whether a file affects results. Files that a run writes must not change its revision. */
 export const isSource = (path: string): boolean =>
   /\.(ts|wgsl|json|lock)$/.test(path) && !path.startsWith("fixtures/results/");
 
@@ -34,19 +34,19 @@ export function readRevision(root = ROOT): Revision {
   return { suiteVersion: config.version, commit: commitOf(root) ?? `tree-${treeDigest(root)}` };
 }
 
-/** What git says; null without it. */
+/** The commit, with a digest of the changes if there are any; null without git. */
 function commitOf(root: string): string | null {
-  // A package inside somebody's checkout must not take that one's commit.
+  // A package inside another project's checkout must not take that project's commit.
   if (statIfThere(`${root}/.git`) === null) return null;
   const hash = git(root, "rev-parse", "--short=12", "HEAD");
-  const named = git(root, "diff", "HEAD", "--name-only", "-z", "--no-renames", "--", ...SOURCES);
+  const edited = git(root, "diff", "HEAD", "--name-only", "-z", "--no-renames", "--", ...SOURCES);
   const added = git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ...SOURCES);
-  if (hash === null || named === null || added === null) return null;
-  const changed = `${named}${added}`.split("\0").filter(isSource).sort();
+  if (hash === null || edited === null || added === null) return null;
+  const changed = `${edited}${added}`.split("\0").filter(isSource).sort();
   return changed.length === 0 ? hash.trim() : `${hash.trim()}+${digestOf(root, changed)}`;
 }
 
-/** The digest of all that a checkout of the code would hold. */
+/** A digest of every source that a checkout would hold. */
 function treeDigest(root: string): string {
   return digestOf(root, SOURCES.flatMap((name) => filesIn(root, name)).filter(isSource).sort());
 }
@@ -60,7 +60,7 @@ function filesIn(root: string, path: string): string[] {
     .flatMap((entry) => filesIn(root, entry));
 }
 
-/** 8 hex digits over the names and contents of files; null for one that is not there. */
+/** 8 hex digits over the names and contents of files; a missing file has null as its content. */
 export function shortDigest(files: Iterable<readonly [string, Uint8Array | null]>): string {
   const hash = createHash("sha256");
   for (const [name, content] of files) {
@@ -70,7 +70,7 @@ export function shortDigest(files: Iterable<readonly [string, Uint8Array | null]
   return hash.digest("hex").slice(0, 8);
 }
 
-/** A digest of files; one that was deleted has no content. */
+/** A digest of files, some of which may have been deleted. */
 function digestOf(root: string, paths: readonly string[]): string {
   return shortDigest(paths.map((path) => {
     const full = `${root}/${path}`;
@@ -78,7 +78,7 @@ function digestOf(root: string, paths: readonly string[]): string {
   }));
 }
 
-/** What a git command prints; null where it cannot be run or fails. */
+/** The output of a git command; null if it cannot be run or fails. */
 function git(cwd: string, ...args: string[]): string | null {
   try {
     const { success, stdout } = new Deno.Command("git", { args, cwd, stderr: "null" }).outputSync();

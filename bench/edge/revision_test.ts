@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { readRevision } from "./revision.ts";
 import { inFolder } from "../../testing/command.ts";
 
-/** A folder with sources and other files, with what `then` gets to write and to ask. */
+/** Makes a folder with sources and other files, and gives `then` the means to change it. */
 function inTree(then: (tree: Tree) => void): Promise<void> {
   return inFolder((root) => {
     const write = (path: string, text: string) => {
@@ -38,7 +38,7 @@ interface Tree {
   commit(): string;
 }
 
-Deno.test("outside a checkout a digest names the sources", () =>
+Deno.test("readRevision() is a digest of the sources outside a checkout", () =>
   inTree(({ write, commit }) => {
     const first = commit();
     assertMatch(first, /^tree-[0-9a-f]{8}$/);
@@ -51,14 +51,14 @@ Deno.test("outside a checkout a digest names the sources", () =>
     assertEquals(commit(), first);
   }));
 
-Deno.test("in a checkout changed, added and deleted sources have a digest behind the commit", () =>
+Deno.test("readRevision() adds a digest of changed, added and deleted sources to the commit", () =>
   inTree(({ root, write, git, commit }) => {
     git("init", "--quiet");
     git("add", ".");
     git("commit", "--quiet", "--message", "first");
     const clean = commit();
     assertMatch(clean, /^[0-9a-f]{12}$/);
-    // What a run leaves, and what nobody measures with, is no change.
+    // Files that a run writes, and files that do not affect results, do not count as changes.
     write("own/results.csv", "rows");
     write("bench/NOTES.md", "others");
     write("fixtures/results/new.csv", "rows");

@@ -1,4 +1,4 @@
-/** The outermost part of every command: what went wrong becomes one sentence and an exit code. */
+/** The outermost part of every command: turns an error into one sentence and an exit code. */
 import { systemReason } from "./system_reason.ts";
 import { InvalidFileError } from "../../kernels/maps/safetensors.ts";
 import { DeviceMemoryError } from "../../kernels/core/device_memory.ts";
@@ -12,7 +12,7 @@ import { UsageError } from "../base/usage_error.ts";
  * Runs a command.
  *
  * @param main Takes the command line and returns the exit code.
- * @returns That code, or after a sentence on stderr that of what went wrong.
+ * @returns That code, or the code of an error, which is printed to stderr in one sentence.
  */
 export async function runCommand(
   main: (args: readonly string[]) => Promise<number> | number,
@@ -20,27 +20,27 @@ export async function runCommand(
 ): Promise<number> {
   const end = (event: Event, error: unknown) => {
     event.preventDefault();
-    Deno.exit(tellError(error));
+    Deno.exit(printError(error));
   };
-  // What a device reports and what nobody awaited comes here, not to the one who called.
+  // Device errors and rejections of promises that nothing awaits arrive here, not in the caller.
   globalThis.addEventListener("error", (event) => end(event, event.error));
   globalThis.addEventListener("unhandledrejection", (event) => end(event, event.reason));
   try {
     return await main(args);
   } catch (error) {
-    return tellError(error);
+    return printError(error);
   }
 }
 
-/** Says on stderr what went wrong, in one sentence, and returns its exit code. */
-export function tellError(error: unknown): number {
-  // Whoever read the output has what it wanted.
+/** Prints an error to stderr in one sentence and returns its exit code. */
+export function printError(error: unknown): number {
+  // The reader closed the pipe because it has read enough.
   if (isBrokenPipe(error) || error instanceof Error && isBrokenPipe(error.cause)) return EXIT.ok;
   const { code, text } = describe(error);
   try {
     console.error(text);
   } catch {
-    // Where standard error cannot be written, the exit code is all that can be told.
+    // If stderr cannot be written, the exit code alone reports the error.
   }
   return code;
 }
@@ -57,10 +57,10 @@ function describe(error: unknown): { readonly code: number; readonly text: unkno
   if (error instanceof DeviceMemoryError) {
     return { code: EXIT.system, text: UsageError.of(error).message };
   }
-  // Files name themselves: what is left is what was printed.
+  // Errors about files name the file and were handled above: this one came from printing.
   if (isSystemFailure(error)) {
     return { code: EXIT.system, text: `Cannot write the output: ${systemReason(error)}.` };
   }
-  // A fault in the code, whose place matters.
+  // A bug in the code: print the error with its stack.
   return { code: EXIT.system, text: error };
 }

@@ -1,8 +1,8 @@
-/** What the terminal says of itself. */
+/** Properties of the terminal. */
 
-/** Characters of a line of standard output; undefined where it is no terminal. */
+/** Characters per line of standard output; undefined if it is not a terminal. */
 export function terminalWidth(): number | undefined {
   if (!Deno.stdout.isTerminal()) return undefined;
-  // Some terminals do not say, which reads as 0.
+  // Terminals that do not report their width give 0.
   return Deno.consoleSize().columns || undefined;
 }

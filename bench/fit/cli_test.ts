@@ -9,7 +9,7 @@ const run = (...args: string[]) => runProgram(MAIN, ...args);
 
 const filesIn = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
 
-Deno.test("what cannot be fitted exits 2 with one sentence and writes nothing", () =>
+Deno.test("fit exits 2 with one sentence and writes nothing if a trace or flag is wrong", () =>
   inFolder(async (folder) => {
     const sound = smallTraceBytes();
     const nan = new Float32Array(320 * 16);
@@ -51,14 +51,14 @@ Deno.test("what cannot be fitted exits 2 with one sentence and writes nothing", 
     wrong.push(
       [["--trace", `${folder}/missing`, "--out", `${folder}/map`], /^Cannot read the trace /],
       [[...fitting, "--out", folder], /^Cannot write \S+: it is a folder/],
-      [[...fitting, "--out", `${folder}/map`, "--val", "d"], /^--val knows no context "d"/],
+      [[...fitting, "--out", `${folder}/map`, "--val", "d"], /^--val names no context "d"/],
       [
         [...fitting, "--out", `${folder}/map`, "--checkpoint", `${folder}/gone`, "--resume"],
         /^Cannot read the checkpoint \S+gone: /,
       ],
       [
         [...fitting, "--out", `${folder}/map`, "--checkpoint", `${folder}/nan`, "--resume"],
-        /^\S+nan: the file is no checkpoint of this version of fit\.$/m,
+        /^\S+nan: the file is not a checkpoint of this version of fit\.$/m,
       ],
     );
     const outcomes = await Promise.all(wrong.map(([args]) => run(...args, ...SMALL_FLAGS)));
@@ -70,7 +70,7 @@ Deno.test("what cannot be fitted exits 2 with one sentence and writes nothing", 
     assertEquals(filesIn(folder), traces.map(([name]) => name).sort());
   }));
 
-Deno.test("Ctrl-C keeps the best so far, and --resume ends where an unbroken run does", () =>
+Deno.test("fit keeps the best map on Ctrl-C, and --resume gives that of an uninterrupted run", () =>
   inFolder(async (folder) => {
     const trace = `${folder}/small.safetensors`;
     await Deno.writeFile(trace, smallTraceBytes());
@@ -94,12 +94,12 @@ Deno.test("Ctrl-C keeps the best so far, and --resume ends where an unbroken run
     const resumable = [...flags, "--out", parts, "--checkpoint", state];
     const child = command(MAIN, ...resumable).spawn();
     const stdout = new Response(child.stdout).text();
-    let told = "";
+    let progress = "";
     for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
-      // As under `deno task`, twice; read on, since the child still writes.
-      const isFirst = !told.includes("step 9:");
-      told += text;
-      if (!isFirst || !told.includes("step 9:")) continue;
+      // The signal comes twice, as under `deno task`. Reading continues while the child writes.
+      const isFirst = !progress.includes("step 9:");
+      progress += text;
+      if (!isFirst || !progress.includes("step 9:")) continue;
       for (const signal of ["SIGINT", "SIGINT"] as const) child.kill(signal);
     }
     assertEquals((await child.status).code, 130);
@@ -115,7 +115,7 @@ Deno.test("Ctrl-C keeps the best so far, and --resume ends where an unbroken run
     assertEquals(filesIn(folder), ["parts", "small.safetensors", "state", "whole"]);
   }));
 
-Deno.test("--minutes ends a run, which is done then", () =>
+Deno.test("fit --minutes ends a run with exit code 0", () =>
   inFolder(async (folder) => {
     const trace = `${folder}/small.safetensors`;
     await Deno.writeFile(trace, smallTraceBytes());
@@ -127,7 +127,7 @@ Deno.test("--minutes ends a run, which is done then", () =>
     assertEquals((await loadMap(`${folder}/map`)).about.val_mass, "none");
   }));
 
-Deno.test("WebGPU trains once it agrees with the CPU, to the same map but for rounding", () =>
+Deno.test("fit --backend webgpu checks the backend and trains the CPU's map up to rounding", () =>
   inFolder(async (folder) => {
     const trace = `${folder}/small.safetensors`;
     await Deno.writeFile(trace, smallTraceBytes());

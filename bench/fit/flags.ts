@@ -1,4 +1,4 @@
-/** What `deno task fit` takes, and what its `--help` says. */
+/** The flags of `deno task fit` and the text of its `--help`. */
 import { DEFAULT_ROPE_BASE } from "../../fixtures/rope.ts";
 import { exitTerms } from "../edge/exit_codes.ts";
 import type { Command } from "../flags/flag_table.ts";
@@ -17,7 +17,7 @@ import { RECIPES } from "./training/recipe.ts";
 
 const { best, paper } = RECIPES;
 
-/** Far below the random streams of the initial weights. */
+/** Each step has a random stream, and the streams of the initial weights begin far above this. */
 const MAX_STEPS = 10_000_000;
 
 const ropeBase = decimal(1, 1e12);
@@ -73,7 +73,7 @@ export const FIT_COMMAND = {
         defaultNote: "no limit",
         read: decimal(0.001, 10_080, "minutes"),
         help: "stop after M minutes at the best so far",
-        more: "the learning rate falls with --steps and not with the clock",
+        more: "the learning rate follows --steps, not the clock",
       },
       lr: {
         value: "RATE",
@@ -101,7 +101,7 @@ export const FIT_COMMAND = {
       },
       val: {
         value: "NAME,..",
-        defaultNote: "of three or more contexts the last by name",
+        defaultNote: "the last by name of three or more contexts",
         read: (name, text) => text === "none" ? [] : list(name, text),
         help: "contexts to hold out for validation, or none",
       },
@@ -109,13 +109,13 @@ export const FIT_COMMAND = {
         value: "N",
         default: "128",
         read: tokenCount(0, MAX_U32),
-        help: "first tokens, which are not learned",
+        help: "first tokens, which are always attended and not learned",
       },
       recent: {
         value: "N",
         default: "128",
         read: tokenCount(0, MAX_U32),
-        help: "last tokens, which are not learned",
+        help: "last tokens, which are always attended and not learned",
       },
       "rope-base": {
         value: "BASE",
@@ -127,15 +127,15 @@ export const FIT_COMMAND = {
         value: "NAME",
         default: "auto",
         read: oneOf<WantedBackend>("auto", "wasm", "webgpu"),
-        help: "wasm (CPU), webgpu or auto: webgpu where it is a GPU",
+        help: "wasm (CPU), webgpu, or auto: webgpu if the adapter is a GPU",
       },
       checkpoint: {
         value: "FILE",
         read: asWritten,
-        help: "save the state of training here, after each validation and at the end",
+        help: "save the state of training here after each validation and at the end",
       },
       resume: {
-        help: "go on from the checkpoint; the map comes out as without the interruption",
+        help: "continue from the checkpoint; the map is that of an uninterrupted run",
         needs: { checkpoint: "--checkpoint FILE" },
       },
     },
@@ -146,25 +146,25 @@ export const FIT_COMMAND = {
       terms: [
         [
           "best",
-          "learns the attention mass of sampled keys: cross-entropy with the softmax of the codes' " +
-          `similarities, and the mass above a soft cut at N/${best.sparsity}; tanh(${best.slope}x) ` +
-          "for signs; queries and keys rotated together by a RoPE offset below " +
-          `${best.ropeOffsets} per step, half of the steps on a context that follows another one; ` +
-          "AdamW, cosine decay, averaged weights",
+          "learns the attention mass of sampled keys. The loss is the cross-entropy with the " +
+          "softmax of the codes' similarities, minus the mass above a soft threshold at " +
+          `N/${best.sparsity}. tanh(${best.slope}x) stands for signs. Each step rotates queries ` +
+          `and keys together by a RoPE offset below ${best.ropeOffsets}; half of the steps join ` +
+          "two contexts. AdamW, cosine decay, averaged weights",
         ],
         [
           "paper",
-          `arXiv 2412.14468: the top ${paper.loss.top} keys are positives, tanh for signs, binary ` +
-          `cross-entropy with positives weighing ${paper.loss.alpha}, Adam, all keys`,
+          `arXiv 2412.14468: the top ${paper.loss.top} keys are positives; tanh for signs; ` +
+          `binary cross-entropy with a weight of ${paper.loss.alpha} for positives; Adam; all keys`,
         ],
       ],
     },
-    `Validation takes the N/${best.sparsity} middle tokens of smallest Hamming distance and tells ` +
-    "the share of the middle's attention mass that they hold, mean over heads; best looks at queries " +
-    `and keys rotated by ${best.validationOffset} positions. The map is that of the best validation; ` +
-    "without one, of the last step. Ctrl-C ends training and keeps the best so far. Gradients are " +
-    "jax-js's (@jax-js/jax), which has a CPU and a GPU backend for the same arrays; before WebGPU " +
-    "trains, both must agree on loss and gradient.",
+    `Validation selects the N/${best.sparsity} middle tokens of smallest Hamming distance and ` +
+    "reports their share of the middle's attention mass, mean over heads; best validates on " +
+    `queries and keys rotated by ${best.validationOffset} positions. The map is the one with the ` +
+    "best validation, or the last one without validation. Ctrl-C ends training and keeps the " +
+    "best map so far. jax-js (@jax-js/jax) computes the gradients, on the CPU or on a GPU. " +
+    "Before WebGPU trains, both backends must agree on loss and gradient.",
     TOKENS_NOTE,
     exitTerms("done", "training failed"),
   ],

@@ -1,6 +1,6 @@
 /**
- * Trains a learned map on traces: `deno task fit`. Exits 0 when done, 1 if training failed, else as
- * `exit_codes.ts` says; stopping it keeps the best map so far.
+ * Trains a learned map on traces: `deno task fit`. Exits 0 when done and 1 if training failed; the
+ * other codes are in `exit_codes.ts`. Stopping it keeps the best map so far.
  * @module
  */
 import { defaultDevice, getWebGPUDevice } from "@jax-js/jax";
@@ -50,7 +50,7 @@ async function main(args: readonly string[]): Promise<number> {
   const interrupted = listenForSignals();
   const backend = await openChecked(options, run);
   const work = () => fit(options, { ...run, start }, MOST_UNREAD[backend], interrupted);
-  // What a lost device computes must not pass for training that went wrong.
+  // The garbage that a lost device computes must not be reported as diverged training.
   return backend === "webgpu" ? await guardDevice(getWebGPUDevice()).run(work) : await work();
 }
 
@@ -65,7 +65,7 @@ function baseName(path: string): string {
   return path.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
 }
 
-/** Chooses the backend and has it checked. */
+/** Chooses the backend and checks it. */
 async function openChecked({ backend: wanted }: FitOptions, run: FitRun): Promise<Backend> {
   const backend = await openBackend(wanted);
   if (backend === "webgpu") {
@@ -113,17 +113,17 @@ async function fit(
       if (checkpoint !== null) writeWhole(checkpoint, writeCheckpoint(snapshot, identity, shape));
     },
   }).finally(() => progress.clear());
-  const taken = last.step - start.step;
+  const steps = last.step - start.step;
   const mass = best.mass === null ? "none" : best.mass.toFixed(4);
   const about = { ...run.about, steps: String(best.step), val_mass: mass };
   saveMap(out, toLearnedMap(shape, best.params, about));
-  if (ending === "early") console.log("Ended early: validation gained nothing any more.");
+  if (ending === "early") console.log("Ended early: validation no longer improved.");
   if (ending === "stopped" && !interrupted()) {
     console.log(`Ended after ${counted(minutes, "minute")}.`);
   }
   console.log(
-    `${counted(taken, "step")} in ${seconds().toFixed(0)} s (${
-      (taken / seconds()).toFixed(1)
+    `${counted(steps, "step")} in ${seconds().toFixed(0)} s (${
+      (steps / seconds()).toFixed(1)
     } per second), ` +
       `loss ${last.loss.toFixed(4)}, validation mass ${mass} at step ${best.step}`,
   );
@@ -136,16 +136,16 @@ function describe({ step, loss, mass, best }: Status): string {
   return `step ${step}: loss ${loss.toFixed(4)}${masses}`;
 }
 
-/** Notes Ctrl-C, which under `deno task` comes twice, so that training can end in order. */
+/** Records Ctrl-C, which comes twice under `deno task`, so that training can end in order. */
 function listenForSignals(): () => boolean {
   let interrupted = false;
-  const note = () => void (interrupted = true);
-  Deno.addSignalListener("SIGINT", note);
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", note);
+  const interrupt = () => void (interrupted = true);
+  Deno.addSignalListener("SIGINT", interrupt);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", interrupt);
   return () => interrupted;
 }
 
-/** Trains; a training that went wrong is told in one sentence. */
+/** Runs `main` and prints a failure of the training in one sentence. */
 async function run(args: readonly string[]): Promise<number> {
   try {
     return await main(args);

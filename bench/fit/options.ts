@@ -1,4 +1,4 @@
-/** Flags of `deno task fit`, read and checked. Nothing here touches a file or a device. */
+/** Reads and checks the flags of `deno task fit`, without touching a file or a device. */
 import type { EdgeWindows } from "../selection/selector.ts";
 import { type Parsed, parseFlags } from "../flags/parse_flags.ts";
 import { UsageError } from "../base/usage_error.ts";
@@ -6,7 +6,7 @@ import { FIT_COMMAND } from "./flags.ts";
 import type { WantedBackend } from "./training/backend.ts";
 import { type Recipe, RECIPES } from "./training/recipe.ts";
 
-/** What one call is to do. */
+/** The options of one call. */
 export interface FitOptions {
   /** Paths of the traces. */
   readonly traces: readonly string[];
@@ -18,7 +18,7 @@ export interface FitOptions {
   /** Base of the model's RoPE; null for a model without. */
   readonly ropeBase: number | null;
   readonly seed: number;
-  /** Contexts to hold out; [] for none, null for the last of three or more. */
+  /** Contexts to hold out: [] for none, null for the last of three or more. */
   readonly validation: readonly string[] | null;
   readonly minutes: number;
   readonly backend: WantedBackend;
@@ -30,13 +30,13 @@ export interface FitOptions {
 
 type ParsedFit = Parsed<typeof FIT_COMMAND.sections>;
 
-/** Where things are written does not decide what is. */
+/** Flags that decide where files are written, but not the map. */
 const NOT_IN_COMMAND: readonly string[] = ["out", "checkpoint"];
 
 /**
  * Reads the command line.
  *
- * @throws {UsageError} one sentence on the first thing that is wrong.
+ * @throws {UsageError} in one sentence, for the first wrong flag.
  */
 export function parseFitOptions(args: readonly string[]): FitOptions {
   const parsed = parseFlags(FIT_COMMAND, args);
@@ -68,7 +68,7 @@ function checkFiles({ values: { trace, out, checkpoint } }: ParsedFit): void {
   if (overwritten) throw new UsageError(`${overwritten} is a trace and would be overwritten.`);
 }
 
-/** The named recipe with what other flags change of it. */
+/** The named recipe with the changes of other flags. */
 function recipeOf({ values, given }: ParsedFit): Recipe {
   const recipe: Recipe = RECIPES[values.recipe];
   const { loss } = recipe;

@@ -5,7 +5,7 @@ import { learningRateAt, RECIPES } from "./training/recipe.ts";
 
 const NEEDED = ["--trace", "a,b", "--out", "m"];
 
-Deno.test("without flags the best recipe trains", () => {
+Deno.test("parseFitOptions() takes the best recipe by default", () => {
   const options = parseFitOptions(NEEDED);
   assertEquals(options.recipe, RECIPES.best);
   assertEquals([options.traces, options.validation, options.minutes], [["a", "b"], null, Infinity]);
@@ -13,7 +13,7 @@ Deno.test("without flags the best recipe trains", () => {
   assertEquals(options.command, "deno task fit --trace a,b");
 });
 
-Deno.test("flags change the recipe, and where things are written is no part of the command", () => {
+Deno.test("parseFitOptions() changes the recipe, and omits output paths from the command", () => {
   const paper = ["--recipe", "paper", "--top", "256", "--alpha", "10", "--lr", ".01"];
   const rest = ["--steps", "9", "--val", "none", "--rope-base", "none", "--checkpoint", "c"];
   const options = parseFitOptions([...NEEDED, ...paper, ...rest, "--resume"]);
@@ -31,7 +31,7 @@ Deno.test("flags change the recipe, and where things are written is no part of t
   );
 });
 
-Deno.test("wrong flags are refused in one sentence", () => {
+Deno.test("parseFitOptions() refuses wrong flags in one sentence", () => {
   const refused = (args: string[], message: string) =>
     assertThrows(() => parseFitOptions(args), UsageError, message);
   refused([], "--trace FILE is needed; --help lists the flags.");
@@ -55,7 +55,7 @@ Deno.test("wrong flags are refused in one sentence", () => {
   for (const [args, message] of cases) refused([...NEEDED, ...args], message);
 });
 
-Deno.test("learning rates follow the steps", () => {
+Deno.test("learningRateAt() follows the schedule of the recipe", () => {
   const recipe = { ...RECIPES.best, steps: 1000, learningRate: 1 };
   const rates = [0, 49, 500, 999].map((step) => learningRateAt(recipe, step).toFixed(3));
   assertEquals(rates, ["0.020", "0.994", "0.500", "0.000"]);

@@ -1,4 +1,4 @@
-/** From options and traces to what training needs. Pure. */
+/** Prepares a training run from options and traces. */
 import type { LearnedMapShape } from "../../kernels/maps/learned_map.ts";
 import type { RunIdentity } from "./training/checkpoint.ts";
 import {
@@ -16,10 +16,10 @@ import { createSampler, type Sampler } from "./training/sample.ts";
 import type { Snapshot } from "./training/train.ts";
 import { createValidate, type Validate } from "./training/validate.ts";
 
-/** Width of a map's hidden layers, the paper's. */
+/** Width of a map's hidden layers, as in the paper. */
 const HIDDEN = 128;
 
-/** What a run is made of. */
+/** Everything that a training run needs. */
 export interface FitRun {
   readonly recipe: Recipe;
   readonly shape: LearnedMapShape;
@@ -27,18 +27,18 @@ export interface FitRun {
   readonly sample: Sampler;
   /** The state before the first step. */
   readonly start: Snapshot;
-  /** What a checkpoint must agree on. */
+  /** Properties that a checkpoint must share to be resumed. */
   readonly identity: RunIdentity;
-  /** What the map's file says of its origin. */
+  /** Metadata of the map's file about its origin. */
   readonly about: Readonly<Record<string, string>>;
-  /** Prepares validation, which takes a while; null where nothing is held out. */
+  /** Prepares validation, which takes a while; null if nothing is held out. */
   createValidate(): Validate | null;
 }
 
 /**
  * Prepares a run.
  *
- * @throws {UsageError} one sentence, if the traces cannot be fitted with these options.
+ * @throws {UsageError} in one sentence, if the traces cannot be fitted with these options.
  */
 export async function prepareRun(
   options: FitOptions,

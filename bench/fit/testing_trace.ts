@@ -1,4 +1,4 @@
-/** Test support: small traces whose attention can be learned, and runs on them. */
+/** Test support: small traces whose attention a map can learn, and training runs on them. */
 import { createRandom } from "../../fixtures/random.ts";
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { type SafetensorsTensor, writeSafetensors } from "../../kernels/maps/safetensors.ts";
@@ -10,8 +10,8 @@ const HEAD_DIM = 16;
 const TOPICS = 12;
 
 /**
- * A context of 2 heads: a key is the direction of its topic with noise, all shifted by one large
- * common vector, and a query looks for one topic, each head for its own share of the dimensions.
+ * A context of 2 heads. A key is the direction of its topic plus noise plus a large vector that all
+ * keys share. A query looks for one topic, and each head weighs the dimensions differently.
  */
 export function smallContext(seed: number, kvLen = 320, queries = 48): TraceContext {
   const shared = createRandom(7);
@@ -46,10 +46,10 @@ export function smallFile(): TraceFile {
   return { name: "small", contexts };
 }
 
-/** Flags that go with {@linkcode smallFile}: its windows, and no RoPE. */
+/** Flags for {@linkcode smallFile}: its windows, and no RoPE. */
 export const SMALL_FLAGS = ["--sink", "8", "--recent", "8", "--rope-base", "none"] as const;
 
-/** Options as the command line gives them. */
+/** Options parsed from flags for {@linkcode smallFile}. */
 function smallOptions(...flags: string[]): FitOptions {
   return parseFitOptions(["--trace", "small", "--out", "map", ...SMALL_FLAGS, ...flags]);
 }
@@ -59,7 +59,7 @@ export function smallRun(...flags: string[]): Promise<FitRun> {
   return prepareRun(smallOptions(...flags), [smallFile()]);
 }
 
-/** A trace file of {@linkcode smallFile}, with some tensors replaced, or left out for null. */
+/** The bytes of {@linkcode smallFile}, with some tensors replaced, or left out where null. */
 export function smallTraceBytes(
   changes: Readonly<Record<string, SafetensorsTensor | null>> = {},
 ): Uint8Array {
@@ -78,7 +78,7 @@ export function smallTraceBytes(
   return writeSafetensors(tensors);
 }
 
-/** A tensor of the numbers as they lie in memory. */
+/** A tensor with the bytes of the numbers. */
 export function tensorOf(
   dtype: SafetensorsTensor["dtype"],
   shape: readonly number[],

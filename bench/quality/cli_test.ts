@@ -11,7 +11,7 @@ const TRACE = SHIPPED_TRACE.pathname;
 
 const run = (...args: string[]) => runProgram(MAIN, ...args);
 
-Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
+Deno.test("quality exits 2 with one sentence and writes nothing if a flag or file is wrong", () =>
   inFolder(async (folder) => {
     const file = `${folder}/file`;
     await Deno.writeTextFile(file, "no trace and no map");
@@ -22,7 +22,7 @@ Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
       [["--trace", TRACE, "--sparsity", "8,"], /^--sparsity has an empty entry/],
       [["--trace", TRACE, "--sink=-1"], /^--sink takes a whole number of tokens from 0/],
       [["--trace", TRACE, "--sparsity", "9000"], /^--sparsity 9000 picks none of the 5632 tokens/m],
-      [["--trace", TRACE, "--methods", "h2o"], /^--methods knows no "h2o"; .* oracle, /],
+      [["--trace", TRACE, "--methods", "h2o"], /^--methods names no method "h2o"; .* oracle, /],
       [["--trace", TRACE, "--methods", "learned"], /^The method learned needs --map FILE/],
       [
         ["--trace", TRACE, "--methods", "edges,double-sparsity-16"],
@@ -45,7 +45,7 @@ Deno.test("wrong usage exits 2 with one sentence and writes nothing", () =>
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["file"]);
   }));
 
-Deno.test("a map runs on the device, and one for another shape is refused", () =>
+Deno.test("quality runs a map on the device, and refuses one for another shape", () =>
   inFolder(async (folder) => {
     const save = (heads: number, bits: number) => {
       const map = { layers: 1, hidden: 64, dtype: "f32" } as const;
@@ -70,13 +70,13 @@ Deno.test("a map runs on the device, and one for another shape is refused", () =
     assertMatch(out, /\nlearned ran as pipeline\/sparse\w*\.\n/);
   }));
 
-Deno.test("help names every method and column", async () => {
+Deno.test("quality --help names every method", async () => {
   const { code, out, err } = await run("--help");
   assertEquals([code, err], [0, ""]);
   for (const { name } of METHODS) assertStringIncludes(out, `\n  ${name} `);
 });
 
-Deno.test("a run prints a table and writes whole files", () =>
+Deno.test("quality prints a table and writes whole files", () =>
   inFolder(async (folder) => {
     const [csv, svg] = [`${folder}/out.csv`, `${folder}/out.svg`];
     const methods = ["--methods", "oracle,edges", "--sparsity", "32,64"];

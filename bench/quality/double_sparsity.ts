@@ -1,11 +1,11 @@
-/** Double Sparsity (arXiv 2408.07092): dot products over a few channels chosen beforehand. Pure. */
+/** Double Sparsity (arXiv 2408.07092): dot products over a few channels chosen beforehand. */
 import { counted } from "../base/counted.ts";
 import type { TraceContext } from "../../fixtures/trace.ts";
 import type { Selector } from "../selection/selector.ts";
 
 /**
- * A selector by the dot product over `count` channels, which are those of largest
- * mean |q| x mean |k| on `fit`, for each query head its own. Keys are rounded to f16.
+ * Ranks tokens by the dot product over `count` channels. For each query head these are the channels
+ * of largest mean |q| x mean |k| on `fit`. Keys are rounded to f16.
  *
  * @throws {RangeError} if `fit` has other heads or another head dim.
  */
@@ -37,7 +37,7 @@ export function doubleSparsitySelector(
   };
 }
 
-/** The channels of each query head, most important first; at a tie the lower one. */
+/** The channels of each query head, most important first; at a tie the lower channel is first. */
 export function importantChannels(fit: TraceContext, count: number): number[][] {
   const { headDim, queryHeads, k, q } = fit;
   const meanK = meanMagnitudes(k, headDim);
@@ -52,6 +52,6 @@ export function importantChannels(fit: TraceContext, count: number): number[][] 
 /** Mean |x| of each channel of rows [count, headDim]. */
 function meanMagnitudes(rows: Float32Array, headDim: number): Float64Array {
   const sums = new Float64Array(headDim);
-  for (let at = 0; at < rows.length; at++) sums[at % headDim] += Math.abs(rows[at]);
+  for (let i = 0; i < rows.length; i++) sums[i % headDim] += Math.abs(rows[i]);
   return sums.map((sum) => sum / (rows.length / headDim));
 }

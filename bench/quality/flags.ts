@@ -1,4 +1,4 @@
-/** What `deno task quality` takes, and what its `--help` says. */
+/** The flags of `deno task quality` and the text of its `--help`. */
 import { UsageError } from "../base/usage_error.ts";
 import { exitTerms } from "../edge/exit_codes.ts";
 import type { Command } from "../flags/flag_table.ts";
@@ -16,8 +16,8 @@ import { METHODS } from "./methods.ts";
 /** `deno task quality`. */
 export const QUALITY_COMMAND = {
   purpose:
-    "Says at which budget the output of sparse attention stays right, on real queries, keys " +
-    "and values.",
+    "Measures how well sparse attention approximates dense attention at each budget, on real " +
+    "queries, keys and values.",
   usage: "deno task quality --trace FILE [flags]",
   sections: {
     Flags: {
@@ -33,11 +33,11 @@ export const QUALITY_COMMAND = {
       "fit-trace": {
         value: "FILE",
         read: asWritten,
-        help: "trace whose first context double-sparsity-16 is calibrated on",
+        help: "trace whose first context calibrates double-sparsity-16",
       },
       methods: {
         value: "NAME,..",
-        defaultNote: "all that the flags above allow",
+        defaultNote: "all whose files are given",
         read: listOf(readMethod),
         help: "methods to compare",
       },
@@ -45,7 +45,7 @@ export const QUALITY_COMMAND = {
         value: "S,..",
         default: "8,16,32,64",
         read: listOf(wholeNumber(1, MAX_U32)),
-        help: "budgets: k = floor(N/S) of the whole trace for every query",
+        help: "budgets: k = floor(N/S) tokens per query, for a trace of N tokens",
       },
       sink: {
         value: "N",
@@ -75,34 +75,35 @@ export const QUALITY_COMMAND = {
       heading: "Methods",
       terms: METHODS.map(({ name, description }) => [name, description] as const),
     },
-    "A query at position p attends keys 0 to p: sink, recent window and k of the middle between " +
-    "them, fewer if the middle is smaller; at equal scores the lower token. Of quest's last page the " +
-    "first tokens are taken, so that it takes as many as the others. All is computed in f64, but for " +
-    "learned, whose codes, scores and outputs are those of the device that --adapter chooses.",
+    "A query at position p attends keys 0 to p: the sink, the recent window and k tokens of the " +
+    "middle between them, or all of a smaller middle. At equal scores the lower token is " +
+    "selected. quest selects only the first tokens of its last page, so that it selects as many " +
+    "as the other methods. Everything is computed in f64, except for learned: the device that " +
+    "--adapter chooses computes its codes, scores and outputs.",
     {
       heading: "Columns of --csv",
       terms: [
-        ["bits_per_token_per_kv_head", "what the method reads to decide"],
+        ["bits_per_token_per_kv_head", "bits that the method reads to select"],
         ["head", "query head from 0, or all"],
-        ["recall", "share of the exact top-k taken, mean over queries"],
+        ["recall", "share of the exact top-k selected, mean over queries"],
         [
           "mass_middle, mass_total",
-          "attention mass caught: of the middle, and of everything (sum / sum)",
+          "share of the attention mass selected: of the middle, and of all tokens (sum / sum)",
         ],
         [
           "output_rel_err",
-          "L2 distance from dense attention over its norm, mean over queries",
+          "L2 distance from the output of dense attention over its norm, mean over queries",
         ],
       ],
     },
     TOKENS_NOTE,
-    exitTerms("done", "the device's output is not what its own selection gives"),
+    exitTerms("done", "the device's output differs from that of its own selection in f64"),
   ],
 } as const satisfies Command;
 
-/** The name of a method, which must be known. */
+/** Reads the name of a method. */
 function readMethod(_name: string, entry: string): string {
   if (METHODS.some(({ name }) => name === entry)) return entry;
   const known = METHODS.map(({ name }) => name).join(", ");
-  throw new UsageError(`--methods knows no "${entry}"; the methods are ${known}.`);
+  throw new UsageError(`--methods names no method "${entry}"; the methods are ${known}.`);
 }

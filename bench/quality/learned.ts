@@ -1,4 +1,4 @@
-/** The learned map: the real WGSL pipeline over every query of a trace. */
+/** The method `learned`: runs the WGSL pipeline with a learned map on every query of a trace. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { type LearnedMap, type PackedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { createDecoder, type Decoder } from "../../kernels/decoder/decoder.ts";
@@ -8,24 +8,25 @@ import { submit, write } from "../../kernels/core/run.ts";
 import { outcomeSelector, runQueries, type StepOutcome } from "../selection/device_steps.ts";
 import type { EdgeWindows, Selector } from "../selection/selector.ts";
 
-/** What the pipeline runs with. */
+/** Settings of the pipeline. */
 export interface LearnedRun {
   readonly device: GPUDevice;
   readonly map: LearnedMap;
-  /** Middle tokens to take, each a run of its own. */
+  /** Numbers of middle tokens to select; each number is a separate run. */
   readonly budgets: readonly number[];
   readonly windows: EdgeWindows;
   /** A pipeline variant (default: the best that the device can run). */
   readonly variant?: string;
-  /** Called with the share of the work that is done. */
+  /** Called with the fraction of the work that is done. */
   onProgress?(fraction: number): void;
 }
 
 /**
  * Runs the pipeline on every query of the context, once for each budget. Keys and values go to the
- * device as f32, which holds what every trace holds, so that all methods meet the same numbers.
+ * device as f32, which represents every dtype of a trace exactly, so that all methods see the same
+ * numbers.
  *
- * @throws {RangeError} for a shape or map that the kernels do not take.
+ * @throws {RangeError} for a shape or map that the kernels do not support.
  */
 export async function learnedSelector(context: TraceContext, run: LearnedRun): Promise<Selector> {
   const problem = problemOf(context, run, 0);
@@ -72,7 +73,7 @@ function problemOf(context: TraceContext, { map, windows }: LearnedRun, k: numbe
   };
 }
 
-/** Buffers that the runs have in common: the prompt is encoded once. */
+/** Buffers that the runs share, so that the prompt is encoded once. */
 const SHARED = ["keys", "values", "codes", "query_map", "key_map", "lengths", "q"] as const;
 
 function sharedBuffers(decoder: Decoder | undefined): Record<string, GPUBuffer> {

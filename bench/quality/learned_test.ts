@@ -12,7 +12,7 @@ const testDevice = await openTestDevice();
 const { device, uncaptured } = testDevice;
 
 Deno.test({
-  name: "the pipeline with a random projection as its map finds what the f64 reference finds",
+  name: "learnedSelector() with a random projection as its map agrees with the f64 reference",
   ignore: !variantsOf("pipeline").some((pipeline) => canRun(testDevice, pipeline)),
   async fn() {
     const trace = await readTraceFile(SHIPPED_TRACE);
@@ -52,7 +52,7 @@ Deno.test({
         random[i].queries,
       ]);
       assertEquals(row.bits_per_token_per_kv_head, random[i].bits_per_token_per_kv_head);
-      // A bit may come out either way where its pre-activation is within f32's error of 0.
+      // A bit is arbitrary if its pre-activation is within f32's error of 0.
       for (const name of names) assertAlmostEquals(row[name]!, random[i][name]!, 2e-3);
     }
     assertEquals(uncaptured, []);

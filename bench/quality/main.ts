@@ -1,6 +1,7 @@
 /**
- * Says at which budget the output of sparse attention stays right: `deno task quality`. Exits 0 when
- * done, 1 if a device's output is not what its own selection gives, else as `exit_codes.ts` says.
+ * Measures how well sparse attention approximates dense attention: `deno task quality`. Exits 0
+ * when done and 1 if a device's output differs from the f64 output of its own selection; the other
+ * codes are in `exit_codes.ts`.
  * @module
  */
 import { readContextsFile } from "../edge/files/trace_file.ts";
@@ -24,7 +25,7 @@ import { runCommand } from "../edge/run_command.ts";
 import { terminalWidth } from "../edge/terminal.ts";
 import { UsageError } from "../base/usage_error.ts";
 
-/** How far f32 on a device may be from f64 over the same tokens. */
+/** The largest relative distance of a device's f32 output from the f64 one for the same tokens. */
 const MOST_DEVIATION = 1e-4;
 
 async function main(args: readonly string[]): Promise<number> {
@@ -47,14 +48,16 @@ async function main(args: readonly string[]): Promise<number> {
   if (!(outcome.deviation <= MOST_DEVIATION)) {
     await guard?.check();
     const deviation = outcome.deviation.toExponential(1);
-    console.error(`FAILED: the device's output is ${deviation} from that of its own selection.`);
+    console.error(
+      `FAILED: the device's output is ${deviation} from the f64 output of its own selection.`,
+    );
     return EXIT.failed;
   }
   await writeFiles(options, outcome.rows);
   return EXIT.ok;
 }
 
-/** Reads the files, then opens a device where a map wants one. */
+/** Reads the files, then opens a device if a method needs one. */
 async function readInputs(
   options: QualityOptions,
 ): Promise<QualityRun & { readonly adapter: string | null }> {
@@ -105,7 +108,7 @@ async function writeFiles(
 ): Promise<void> {
   if (csv !== null) writeWhole(csv, qualityCsv(rows));
   if (svg !== null) {
-    // Loaded only where it is wanted: it takes longer to load than all the rest.
+    // Imported only if needed: it takes longer to load than everything else.
     const { qualitySvg } = await import("../chart/quality_plot.ts");
     writeWhole(svg, qualitySvg(rows));
   }

@@ -1,11 +1,11 @@
-/** The methods of selection that `deno task quality` compares. Data. */
+/** The methods of selection that `deno task quality` compares. */
 import { doubleSparsitySelector } from "./double_sparsity.ts";
 import { learnedSelector } from "./learned.ts";
 import { questSelector } from "./quest.ts";
 import { randomSelector } from "./random_codes.ts";
 import type { Method } from "../selection/selector.ts";
 
-/** The quality roofline, on which the recall of all others is measured. */
+/** The exact top-k: the upper bound of quality, against which recall is measured. */
 export const ORACLE: Method = {
   name: "oracle",
   description: "the largest true dot products (reads the keys)",
@@ -44,12 +44,12 @@ export const METHODS: readonly Method[] = [
   },
   {
     name: "quest-16",
-    description: "pages of 16 tokens by the bound of their minima and maxima",
+    description: "pages of 16 tokens, ranked by the bound of their minima and maxima",
     prepare: (context) => questSelector(context, 16),
   },
   {
     name: "edges",
-    description: "sink and recent window alone",
+    description: "the sink and the recent window alone",
     prepare: () => ({ bitsPerToken: 0, costs: () => null }),
   },
 ];

@@ -1,18 +1,18 @@
-/** Flags of `deno task quality`, read and checked. Nothing here touches a file or a GPU. */
+/** Reads and checks the flags of `deno task quality`, without touching a file or a GPU. */
 import { parseFlags } from "../flags/parse_flags.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { QUALITY_COMMAND } from "./flags.ts";
 import { METHODS } from "./methods.ts";
 import type { EdgeWindows, Method } from "../selection/selector.ts";
 
-/** What one call is to do. */
+/** The options of one call. */
 export interface QualityOptions {
   /** Path of the trace. */
   readonly trace: string;
   readonly map: string | null;
   readonly fitTrace: string | null;
   readonly methods: readonly Method[];
-  /** Methods that were not asked for by name and lack a flag that they need. */
+  /** Methods that are left out because a flag that they need is not given. */
   readonly leftOut: readonly Method[];
   readonly sparsities: readonly number[];
   readonly windows: EdgeWindows;
@@ -26,7 +26,7 @@ export interface QualityOptions {
 /**
  * Reads the command line.
  *
- * @throws {UsageError} one sentence on the first thing that is wrong.
+ * @throws {UsageError} in one sentence, for the first wrong flag.
  */
 export function parseQualityOptions(args: readonly string[]): QualityOptions {
   const { values, given } = parseFlags(QUALITY_COMMAND, args);
@@ -48,7 +48,7 @@ export function parseQualityOptions(args: readonly string[]): QualityOptions {
   };
 }
 
-/** The methods named, or all that can run with the flags given. */
+/** The methods that `--methods` names, or all whose flags are given. */
 function chooseMethods(
   names: readonly string[] | null,
   given: ReadonlySet<string>,

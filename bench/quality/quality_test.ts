@@ -11,9 +11,9 @@ import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import {
   type CostsOf,
   dot,
-  independently,
   projectionCosts,
   projectionProblem,
+  referenceFigures,
 } from "../../testing/testing_trace.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
@@ -36,12 +36,12 @@ const quest: CostsOf = (q, keys) => {
 
 function doubleSparsity({ q, k, headDim, queryHeads }: Trace): CostsOf {
   const channels = Array.from({ length: queryHeads }, (_, head) => {
-    const own = q.subarray(head * q.length / queryHeads, (head + 1) * q.length / queryHeads);
+    const headRows = q.subarray(head * q.length / queryHeads, (head + 1) * q.length / queryHeads);
     const mean = (rows: Float32Array, channel: number) => {
       const column = rows.filter((_, at) => at % headDim === channel);
       return column.reduce((sum, x) => sum + Math.abs(x), 0) / column.length;
     };
-    const weights = Array.from({ length: headDim }, (_, d) => mean(own, d) * mean(k, d));
+    const weights = Array.from({ length: headDim }, (_, d) => mean(headRows, d) * mean(k, d));
     return [...weights.keys()].sort((a, b) => weights[b] - weights[a]).slice(0, 16);
   });
   return (q, keys, head) =>
@@ -52,9 +52,9 @@ function figures({ recall, mass_middle, mass_total, output_rel_err }: QualityRow
   return [recall, mass_middle, mass_total, output_rel_err].map(Number);
 }
 
-Deno.test("the shipped trace's figures are those of an independent computation", async () => {
+Deno.test("runQuality() gives the figures of an independent computation on the trace", async () => {
   const whole = await readTraceFile(SHIPPED_TRACE);
-  // Two queries are enough to go wrong at.
+  // Two queries are enough to expose an error.
   const { headDim, queryHeads } = whole;
   const count = whole.positions.length;
   const trace: Trace = {
@@ -83,7 +83,7 @@ Deno.test("the shipped trace's figures are those of an independent computation",
         row.method === name && row.k === budget && row.head === "all"
       )!;
       assertEquals(row.queries, 8);
-      const wanted = independently(trace, { ...WINDOWS, topK: { count: budget } }, costsOf);
+      const wanted = referenceFigures(trace, { ...WINDOWS, topK: { count: budget } }, costsOf);
       const { recall, massMiddle, massTotal, outputRelErr } = wanted;
       const inOrder = [recall, massMiddle, massTotal, outputRelErr];
       figures(row).forEach((figure, i) => assertAlmostEquals(figure, inOrder[i], 1e-9, name));
@@ -91,7 +91,7 @@ Deno.test("the shipped trace's figures are those of an independent computation",
   }
 });
 
-Deno.test("rows of heads add up to those of all", async () => {
+Deno.test("runQuality() averages the rows of heads in the row of all", async () => {
   const rows = await rowsFor(smallContext([20, 39]), ["oracle", "random-32"]);
   assertEquals(rows.map(({ head }) => head), [0, 1, "all", 0, 1, "all"]);
   const [a, b, all] = rows.slice(3);
@@ -103,7 +103,7 @@ Deno.test("rows of heads add up to those of all", async () => {
 
 const NAMES = ["oracle", "random-32", "double-sparsity-16", "quest-16", "edges"];
 
-Deno.test("a budget of nothing takes the windows alone", async () => {
+Deno.test("runQuality() selects the windows alone at a budget of 0", async () => {
   const rows = await rowsFor(smallContext([20, 39]), NAMES, { sparsities: [41] });
   const [first] = rows;
   assertEquals([first.k, first.recall, first.mass_middle], [0, null, 0]);
@@ -112,7 +112,7 @@ Deno.test("a budget of nothing takes the windows alone", async () => {
   for (const row of heads) assertEquals(figures(row), figures(first));
 });
 
-Deno.test("a budget of the whole middle makes every method exact", async () => {
+Deno.test("runQuality() is exact for every method at a budget of the whole middle", async () => {
   const rows = await rowsFor(smallContext([20, 39]), NAMES.slice(0, -1), { sparsities: [1] });
   for (const row of rows) {
     assertEquals([row.k, row.recall], [40, 1]);
@@ -122,7 +122,7 @@ Deno.test("a budget of the whole middle makes every method exact", async () => {
   }
 });
 
-Deno.test("a query within its windows has nothing to pick and nothing to miss", async () => {
+Deno.test("runQuality() has no recall, and all mass, for a query within its windows", async () => {
   const rows = await rowsFor(smallContext([0, 3, 7]), NAMES);
   for (const row of rows) {
     assertEquals([row.recall, row.mass_middle], [null, null]);
@@ -131,7 +131,7 @@ Deno.test("a query within its windows has nothing to pick and nothing to miss", 
   }
 });
 
-Deno.test("keys after a query do not matter, not even to its own page", async () => {
+Deno.test("runQuality() ignores the keys after a query, even on the query's own page", async () => {
   const context = smallContext([21]);
   const k = context.k.map((x, at) => at < 22 * context.headDim ? x : 1000);
   const windows = { sink: 0, recent: 0 };
@@ -143,7 +143,7 @@ Deno.test("keys after a query do not matter, not even to its own page", async ()
   assertEquals(after, before);
 });
 
-Deno.test("without values there is no output error; contexts are told apart", async () => {
+Deno.test("runQuality() has no output error without values, and names each context", async () => {
   const context = { ...smallContext([20, 39]), v: null };
   const contexts = ["a", "b"].map((name) => ({ name, context }));
   const rows = await rowsFor(context, ["quest-16"], { contexts });
@@ -151,7 +151,7 @@ Deno.test("without values there is no output error; contexts are told apart", as
   assert(rows.every((row) => row.output_rel_err === null && row.mass_middle! > 0));
 });
 
-Deno.test("a fit trace of other heads is refused", async () => {
+Deno.test("runQuality() refuses a fit trace with other heads", async () => {
   const context = smallContext([20]);
   const fit = { ...context, queryHeads: 1, q: context.q.slice(0, 8) };
   await assertRejects(
@@ -161,13 +161,13 @@ Deno.test("a fit trace of other heads is refused", async () => {
   );
 });
 
-Deno.test("a trace that the kernels do not take is refused in a user's words", async () => {
+Deno.test("runQuality() refuses a trace that the kernels do not support", async () => {
   const map = { layers: 1, hidden: 128, dtype: "f32" } as const;
   const shape = { headDim: 8, bits: 32, sharing: "head", heads: 2, map } as const;
   const numbers = new Float32Array(0);
   const learnedMap = { shape, query: numbers, key: numbers, about: {} };
   await assertRejects(
-    // No device is asked for anything before the shape is right.
+    // The shape is checked before the device is used, so that no device is needed here.
     () =>
       rowsFor(smallContext([20]), ["learned"], {
         learned: { device: {} as GPUDevice, map: learnedMap },
@@ -177,7 +177,7 @@ Deno.test("a trace that the kernels do not take is refused in a user's words", a
   );
 });
 
-Deno.test("in a narrow terminal the table leaves columns out and says where they are", async () => {
+Deno.test("formatQuality() leaves columns out of a narrow table and names them", async () => {
   const rows = await rowsFor(smallContext([20, 30]), ["oracle"]);
   assertMatch(formatQuality(rows), /\nmethod +bits +sparsity +k +recall +mass middle /);
   const text = formatQuality(rows, 64);

@@ -1,15 +1,15 @@
-/** Quest (arXiv 2406.10774): pages of tokens, chosen by a bound on their largest dot product. Pure. */
+/** Quest (arXiv 2406.10774): ranks pages of tokens by a bound on their largest dot product. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import type { QueryRow, Selector } from "../selection/selector.ts";
 
 /**
- * A selector by pages of `pageTokens` tokens, cut at multiples of that from token 0. A page's
- * bound is the sum over the channels of max(q min, q max), unquantised, over those of its keys that
- * the query may attend.
+ * Ranks tokens by pages of `pageTokens` tokens, which begin at multiples of that number. The bound
+ * of a page is the sum over the channels of max(q min, q max), unquantised, over the keys of the
+ * page that the query may attend.
  *
- * Exactly as many tokens are taken as every other method takes: pages in the order of their bounds,
- * and of the last one its first tokens. Of a page that a window cuts, the part in the middle is
- * taken.
+ * It selects exactly as many tokens as every other method: pages in the order of their bounds, and
+ * the first tokens of the last page. If a window overlaps a page, only the page's tokens in the
+ * middle are selected.
  */
 export function questSelector(context: TraceContext, pageTokens: number): Selector {
   const { k, headDim, kvLen } = context;
@@ -21,7 +21,7 @@ export function questSelector(context: TraceContext, pageTokens: number): Select
   });
   const part = new Float32Array(2 * headDim);
   return {
-    // Minimum and maximum of each channel in 16 bits, shared by the tokens of a page.
+    // The minimum and maximum of each channel take 16 bits each, for all tokens of a page.
     bitsPerToken: 2 * headDim * 16 / pageTokens,
     costs({ q, length, sinkEnd, recentStart }: QueryRow) {
       const costs = new Float64Array(length);
@@ -38,15 +38,15 @@ export function questSelector(context: TraceContext, pageTokens: number): Select
   };
 }
 
-/** Writes minimum and maximum of each channel over the keys `start` to `end` into [2, headDim]. */
-function boundKeys(k: Float32Array, start: number, end: number, into: Float32Array): void {
-  const headDim = into.length / 2;
-  into.fill(Infinity, 0, headDim).fill(-Infinity, headDim);
+/** Writes the minimum and maximum of each channel over keys `start` to `end` to [2, headDim]. */
+function boundKeys(k: Float32Array, start: number, end: number, bounds: Float32Array): void {
+  const headDim = bounds.length / 2;
+  bounds.fill(Infinity, 0, headDim).fill(-Infinity, headDim);
   for (let token = start; token < end; token++) {
     for (let d = 0; d < headDim; d++) {
       const x = k[token * headDim + d];
-      if (x < into[d]) into[d] = x;
-      if (x > into[headDim + d]) into[headDim + d] = x;
+      if (x < bounds[d]) bounds[d] = x;
+      if (x > bounds[headDim + d]) bounds[headDim + d] = x;
     }
   }
 }

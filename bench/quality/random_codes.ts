@@ -1,4 +1,4 @@
-/** Codes of a random projection, scored by Hamming distance. Pure. */
+/** Codes of a random projection, scored by Hamming distance. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { packBits } from "../../kernels/encode/reference.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
@@ -7,8 +7,8 @@ import { scoreReference } from "../../kernels/score/reference.ts";
 import type { Selector } from "../selection/selector.ts";
 
 /**
- * A selector by `bits` signs of random planes, each query head with planes of its own, in f16 as
- * the kernels take them.
+ * Ranks tokens by the signs of `bits` random planes. Each query head has its own planes, in f16 as
+ * in the kernels.
  */
 export function randomSelector(context: TraceContext, bits: number, seed: number): Selector {
   const { headDim, queryHeads, kvLen, positions, k, q } = context;
@@ -28,7 +28,7 @@ export function randomSelector(context: TraceContext, bits: number, seed: number
   };
 }
 
-/** Weights [headDim, bits] of each query head. */
+/** The weights [headDim, bits] of each query head. */
 function planesOf(context: TraceContext, bits: number, seed: number): Float32Array[] {
   const { headDim, queryHeads, kvLen } = context;
   const problem: Problem = {
@@ -54,7 +54,7 @@ function planesOf(context: TraceContext, bits: number, seed: number): Float32Arr
   );
 }
 
-/** Codes [count, words] of rows [count, headDim]. */
+/** Encodes rows [count, headDim] as codes [count, words]. */
 function encodeRows(
   rows: Float32Array,
   count: number,
@@ -67,9 +67,9 @@ function encodeRows(
   const sums = new Float64Array(bits);
   for (let row = 0; row < count; row++) {
     sums.fill(0);
-    for (let d = 0, at = 0; d < headDim; d++) {
+    for (let d = 0, i = 0; d < headDim; d++) {
       const x = rows[row * headDim + d];
-      for (let bit = 0; bit < bits; bit++, at++) sums[bit] += x * weights[at];
+      for (let bit = 0; bit < bits; bit++, i++) sums[bit] += x * weights[i];
     }
     codes.set(packBits(sums), row * words);
   }

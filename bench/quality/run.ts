@@ -5,12 +5,12 @@ import { measure } from "../selection/measure.ts";
 import { type QualityRow, rowsOf } from "../results/quality_rows.ts";
 import type { EdgeWindows, Method, MethodInputs } from "../selection/selector.ts";
 
-/** About what share of a context's time goes into preparing the methods. */
+/** Share of a context's time that preparing the methods takes, roughly. */
 const PREPARATION = 0.4;
 
-/** What to compare, and how. */
+/** The methods to compare, and the settings. */
 export interface QualityRun {
-  /** What rows call the trace; contexts with names of their own are told after a slash. */
+  /** Name of the trace in the rows; the name of a context follows after a slash. */
   readonly trace: string;
   readonly contexts: readonly NamedContext[];
   readonly methods: readonly Method[];
@@ -22,12 +22,12 @@ export interface QualityRun {
   onProgress?(message: string, fraction: number): void;
 }
 
-/** What came of a run. */
+/** The results of a run. */
 export interface QualityOutcome {
   readonly rows: readonly QualityRow[];
-  /** Names of the contexts that have no values, and so no output error. */
+  /** Names of the contexts that have no values, and therefore no output error. */
   readonly withoutValues: readonly string[];
-  /** Names of the kernels that a device ran. */
+  /** Names of the kernel variants that a device ran. */
   readonly variants: readonly string[];
   /** Largest relative distance between a device's output and the f64 output of its selection. */
   readonly deviation: number;
@@ -36,7 +36,7 @@ export interface QualityOutcome {
 /**
  * Measures every method at every budget on every context.
  *
- * @throws {UsageError} in one sentence, if a method does not take the shape of the trace.
+ * @throws {UsageError} in one sentence, if a method does not support the shape of the trace.
  */
 export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
   const { contexts, methods, sparsities, windows, seed, fit, learned } = run;
@@ -47,29 +47,29 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
   for (const [i, { name, context }] of contexts.entries()) {
     const trace = name === "" ? run.trace : `${run.trace}/${name}`;
     if (context.v === null) withoutValues.push(trace);
-    const tell = (what: string, fraction: number) =>
-      run.onProgress?.(`${trace}: ${what}`, (i + fraction) / contexts.length);
+    const update = (message: string, fraction: number) =>
+      run.onProgress?.(`${trace}: ${message}`, (i + fraction) / contexts.length);
     const budgets = sparsities.map((sparsity) => Math.floor(context.kvLen / sparsity));
     const selectors = [];
-    for (const [at, { name, needs, prepare }] of methods.entries()) {
+    for (const [method, { name, needs, prepare }] of methods.entries()) {
       const onProgress = (fraction: number) =>
-        tell(`preparing ${name}`, PREPARATION * (at + fraction) / methods.length);
+        update(`preparing ${name}`, PREPARATION * (method + fraction) / methods.length);
       onProgress(0);
       const inputs = { seed, windows, budgets, fit, learned, onProgress };
       const where = needs === undefined ? trace : `--${needs} for the trace ${trace}`;
       selectors.push(await asUsageAsync(async () => await prepare(context, inputs), where));
     }
     const onProgress = (fraction: number) =>
-      tell("measuring", PREPARATION + (1 - PREPARATION) * fraction);
+      update("measuring", PREPARATION + (1 - PREPARATION) * fraction);
     const counts = budgets.map((count) => ({ count }));
     const sums = measure({ context, selectors, budgets: counts, windows, onProgress });
-    for (const [at, { name }] of methods.entries()) {
-      const { bitsPerToken, variant } = selectors[at];
+    for (const [method, { name }] of methods.entries()) {
+      const { bitsPerToken, variant } = selectors[method];
       if (variant) variants.add(variant);
       const hasValues = context.v !== null;
       const source = { trace, method: name, bitsPerToken, sparsities, budgets, hasValues };
-      rows.push(...rowsOf({ ...source, windows, seed }, sums[at]));
-      for (const { deviation: own } of sums[at].flat()) deviation = Math.max(deviation, own);
+      rows.push(...rowsOf({ ...source, windows, seed }, sums[method]));
+      for (const sum of sums[method].flat()) deviation = Math.max(deviation, sum.deviation);
     }
   }
   return { rows, withoutValues, variants: [...variants], deviation };

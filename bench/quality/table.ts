@@ -1,4 +1,4 @@
-/** The readable table of a quality run. Pure. */
+/** The table that a quality run prints. */
 import { fitColumns, leftOutNote, rule, type TextColumn, wrapText } from "../tables/text_table.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
 
@@ -28,7 +28,7 @@ function share(value: number | null): string {
 /**
  * A block for each trace with the rows over all heads, by sparsity and then by method.
  *
- * @param width Most characters of a line; the least important columns that do not fit are left out.
+ * @param width Most characters per line; the least important columns are left out if necessary.
  */
 export function formatQuality(rows: readonly QualityRow[], width = Infinity): string {
   const traces = Map.groupBy(rows.filter(({ head }) => head === "all"), ({ trace }) => trace);

@@ -5,7 +5,7 @@ import { METHODS } from "./methods.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
 import { type QualityRun, runQuality } from "./run.ts";
 
-/** Normal numbers: 2 heads of 8 channels over 40 tokens, with a query at each of `positions`. */
+/** A context of normal numbers: 2 heads of 8 channels, 40 tokens, a query at each position. */
 export function smallContext(positions: readonly number[], seed = 1): TraceContext {
   const [headDim, kvLen, queryHeads] = [8, 40, 2];
   const random = createRandom(seed);

@@ -10,7 +10,7 @@ import {
 import { saveMap } from "../edge/files/map_file.ts";
 import { readResults } from "../edge/files/read_files.ts";
 import { openResults } from "../edge/files/results_writer.ts";
-import { tellError } from "../edge/run_command.ts";
+import { printError } from "../edge/run_command.ts";
 import { parseRun } from "../results/run_json.ts";
 import { command, inFolder, runProgram } from "../../testing/command.ts";
 import { UsageError } from "../base/usage_error.ts";
@@ -152,8 +152,8 @@ Deno.test(
     const failure = assertThrows(() =>
       saveMap("/dev/full", { shape, query: numbers, key: numbers, about: {} })
     );
-    assertEquals(tellError(failure), 3);
-    assertEquals(tellError(new UsageError("Told by a test.")), 2);
+    assertEquals(printError(failure), 3);
+    assertEquals(printError(new UsageError("Told by a test.")), 2);
   },
 );
 

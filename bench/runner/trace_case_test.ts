@@ -4,7 +4,7 @@ import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { takeMapHeads } from "../../kernels/maps/learned_map.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { variantsOf } from "../../testing/testing_suite.ts";
-import { independently, projectionCosts } from "../../testing/testing_trace.ts";
+import { projectionCosts, referenceFigures } from "../../testing/testing_trace.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../run/options.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
@@ -17,7 +17,7 @@ Deno.test("measureTrace() finds what the f64 references find, whatever the pipel
   const trace = await readTraceFile(SHIPPED_TRACE);
   const options = parseOptions(["--trace", "shipped"]);
   const [{ problem }] = casesOf(options, { name: "shipped", trace });
-  const wanted = independently(trace, problem, projectionCosts(trace, problem));
+  const wanted = referenceFigures(trace, problem, projectionCosts(trace, problem));
   const pipelines = variantsOf("pipeline").filter((each) => canRun(testDevice, each));
   assert(pipelines.length > 0);
   for (const pipeline of pipelines) {

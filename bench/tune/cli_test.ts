@@ -29,10 +29,10 @@ Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () 
       [MAIN, ["--resume"], /^--resume needs the --out/],
       [MAIN, ["--resume", "--out", `${folder}/none`, ...TINY], /^There is nothing to resume/],
       [MAIN, ["--out", damaged, ...TINY], /^Cannot write the log to .+: --out takes a folder\.$/m],
-      [MAIN, ["--tuned", damaged, ...TINY], /damaged is no JSON, so no tuning file/],
+      [MAIN, ["--tuned", damaged, ...TINY], /damaged is not JSON, so it is not a tuning file/],
       [MAIN, ["--tuned", `${damaged}/t.json`, ...TINY], /^Cannot (read|write) \S+t\.json/],
       [BENCH, ["--tuned", `${folder}/none`], /^There is no tuning file/],
-      [BENCH, ["--tuned", damaged], /damaged is no JSON, so no tuning file/],
+      [BENCH, ["--tuned", damaged], /damaged is not JSON, so it is not a tuning file/],
       [BENCH, ["--tuned", damaged, "--no-tuned"], /^--tuned and --no-tuned contradict/],
     ];
     for (const [program, args, sentence] of wrong) {

@@ -88,7 +88,7 @@ Deno.test("a log that is there, one that is missing and one that is damaged are 
   inFolder((folder) => {
     assertThrows(() => openLog(folder, { resume: true }), UsageError, "nothing to resume");
     Deno.writeTextFileSync(`${folder}/tune.jsonl`, `${JSON.stringify(LINE)}\n{"type":"other"}\n`);
-    assertThrows(() => openLog(folder), UsageError, "--resume goes on from it");
+    assertThrows(() => openLog(folder), UsageError, "--resume continues it");
     assertThrows(
       () => openLog(folder, { resume: true }),
       UsageError,

@@ -1,10 +1,10 @@
-/** Files that grow by whole lines. */
+/** Appends whole lines to files. */
 import { writeAll } from "./replace_file.ts";
 import { cannotWrite } from "../system_failure.ts";
 
 /**
- * Appends to an open file in one write, so that a killed process leaves all of the text or none.
- * What a full disk took of it is cut off again.
+ * Appends to an open file in one write, so that a killed process leaves all of the text or none. If
+ * the disk is full, the part that was written is cut off again.
  *
  * @param path Names the file in errors.
  * @throws {UsageError | SystemError} in one sentence.
@@ -19,15 +19,15 @@ export function appendWhole(file: Deno.FsFile, path: string, text: string): void
   }
 }
 
-/** All bytes of an open file. */
+/** Reads all bytes of an open file. */
 export function readAll(file: Deno.FsFile): Uint8Array {
   const bytes = new Uint8Array(file.statSync().size);
   file.seekSync(0, Deno.SeekMode.Start);
-  let at = 0;
-  while (at < bytes.length) {
-    const count = file.readSync(bytes.subarray(at));
+  let offset = 0;
+  while (offset < bytes.length) {
+    const count = file.readSync(bytes.subarray(offset));
     if (count === null) break;
-    at += count;
+    offset += count;
   }
-  return bytes.subarray(0, at);
+  return bytes.subarray(0, offset);
 }

@@ -1,14 +1,14 @@
-/** What an earlier run left in the folder that a run is to go on in. */
+/** Rows of an earlier run, for a run that continues in its folder. */
 import { readResults } from "./read_files.ts";
 import { latestRows, type ResultRow } from "../../results/row.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
 /**
- * The latest rows in `results.csv` of the folder `dir`; none where it is missing or was killed
- * before its first row.
+ * The latest rows in `results.csv` of the folder `dir`; none if the file is missing or its run was
+ * killed before the first row.
  *
- * @throws {UsageError} in one sentence, if the file cannot be read or has rows of another commit
- * than `commit`: they would be taken for one measurement.
+ * @throws {UsageError} in one sentence, if the file cannot be read or has rows of a commit other
+ * than `commit`, which would be mistaken for rows of the same measurement.
  */
 export function earlierRows(dir: string, commit: string): ResultRow[] {
   const path = `${dir}/results.csv`;
@@ -27,7 +27,7 @@ function hasLine(path: string): boolean {
   try {
     return Deno.readTextFileSync(path).includes("\n");
   } catch {
-    // Opening it to write will say why.
+    // Opening the file for writing reports the reason.
     return false;
   }
 }

@@ -1,22 +1,22 @@
-/** Locks on files. The system releases them when their owner ends, however it ends. */
+/** Locks on files. The system releases them when the process that holds them ends or crashes. */
 
-/** A file that this process alone holds until it closes it. */
+/** A file that this process has locked until it closes the file. */
 export interface LockedFile {
   readonly file: Deno.FsFile;
-  /** Whether it was made just now. */
+  /** Whether opening created the file. */
   readonly created: boolean;
 }
 
 /**
- * Opens a file for appending, made where it is missing, and locks it.
+ * Opens a file for appending, creates it if it is missing, and locks it.
  *
- * @returns null where another process holds it.
+ * @returns null if another process holds the lock.
  */
 export function openLocked(path: string): LockedFile | null {
   return lockedAt(path, (file) => file.tryLockSync(true));
 }
 
-/** Runs `body` while no other process is within `body` for the same path. */
+/** Runs `body` while this process holds the lock on the path. */
 export function withLock<T>(path: string, body: (file: Deno.FsFile) => T): T {
   const { file } = lockedAt(path, (file) => {
     file.lockSync(true);
@@ -42,7 +42,7 @@ function lockedAt(path: string, lock: (file: Deno.FsFile) => boolean): LockedFil
       opened.file.close();
       throw error;
     }
-    // Whoever held it has replaced or removed it: the lock is on what is there no more.
+    // The previous holder has replaced or removed the file, so this lock is on a file that is gone.
     opened.file.close();
   }
 }
@@ -53,15 +53,15 @@ function open(path: string): LockedFile {
     return { file: Deno.openSync(path, { ...options, createNew: true }), created: true };
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    // A link that leads nowhere yet is there and has no file.
+    // `create`, because a dangling link exists but has no file yet.
     return { file: Deno.openSync(path, { ...options, create: true }), created: false };
   }
 }
 
 function isAt(file: Deno.FsFile, path: string): boolean {
   try {
-    const [held, there] = [file.statSync(), Deno.statSync(path)];
-    return held.ino === there.ino && held.dev === there.dev;
+    const [held, current] = [file.statSync(), Deno.statSync(path)];
+    return held.ino === current.ino && held.dev === current.dev;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;

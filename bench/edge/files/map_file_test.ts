@@ -15,7 +15,7 @@ async function inFolder(test: (folder: string) => Promise<void>): Promise<void> 
 
 const MAPS = makeMaps(2, [5, 3, 4]);
 
-Deno.test("a map is saved and loaded, and nothing else is left in the folder", () =>
+Deno.test("loadMap() reads what saveMap() wrote, and no other file is left in the folder", () =>
   inFolder(async (folder) => {
     const map = parseMap(fileOf(MAPS, "F16", { command: "deno task fit" }));
     const path = `${folder}/map.safetensors`;
@@ -26,7 +26,7 @@ Deno.test("a map is saved and loaded, and nothing else is left in the folder", (
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["map.safetensors"]);
   }));
 
-Deno.test("a map that cannot be written leaves the file as it was", () =>
+Deno.test("saveMap() leaves the file as it was if the map cannot be written", () =>
   inFolder(async (folder) => {
     const map = parseMap(fileOf(MAPS, "F32"));
     const path = `${folder}/map.safetensors`;
@@ -39,7 +39,7 @@ Deno.test("a map that cannot be written leaves the file as it was", () =>
     assertThrows(() => saveMap(nowhere, map), InvalidFileError, message);
   }));
 
-Deno.test("one attention layer is loaded from a file with the authors' names", () =>
+Deno.test("loadMap() reads one attention layer of a file with the authors' names", () =>
   inFolder(async (folder) => {
     const path = `${folder}/patch.safetensors`;
     const layers = [0, 1].map((layer) =>
@@ -51,7 +51,7 @@ Deno.test("one attention layer is loaded from a file with the authors' names", (
     await assertRejects(() => loadMap(path), InvalidFileError, `${path}: the file has maps`);
   }));
 
-Deno.test("a map file that is missing is named in the error", () =>
+Deno.test("loadMap() names a missing file in its error", () =>
   assertRejects(
     () => loadMap("no/such.safetensors"),
     InvalidFileError,

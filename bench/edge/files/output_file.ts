@@ -1,9 +1,9 @@
-/** Files that a command is told to write: whole or not at all, and pipes and devices written through. */
+/** Writes the files that a user names: regular ones whole or not at all, others directly. */
 import { replaceFile, tryReplaceFile } from "./replace_file.ts";
 import { cannotWrite, isBrokenPipe } from "../system_failure.ts";
 
 /**
- * Makes sure that `path` can be written, before a long computation would be in vain.
+ * Checks that `path` can be written, before a long computation whose result goes there.
  *
  * @throws {UsageError | SystemError} in one sentence, if it cannot.
  */
@@ -16,8 +16,8 @@ export function checkWritable(path: string): void {
 }
 
 /**
- * Writes a file so that whoever looks finds all of it. A reader of a pipe that has gone has what it
- * wanted.
+ * Writes a file so that readers see all of it or none. A pipe that its reader has closed is not an
+ * error, since the reader has read enough.
  *
  * @throws {UsageError | SystemError} in one sentence, leaving nothing behind.
  */
@@ -31,7 +31,7 @@ export function writeWhole(path: string, content: string | Uint8Array): void {
 }
 
 /**
- * Makes a folder, and those around it, where it is missing.
+ * Makes a folder and its parents if they are missing.
  *
  * @throws {UsageError | SystemError} in one sentence, if it cannot be made.
  */

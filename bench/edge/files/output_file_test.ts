@@ -9,20 +9,20 @@ const posix = Deno.build.os !== "windows";
 /** The names in a folder. */
 const namesIn = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
 
-/** Checks that a path can be written, as commands do first, and writes it. */
+/** Checks that a path can be written and then writes it, as commands do. */
 function write(path: string, content: string): void {
   checkWritable(path);
   writeWhole(path, content);
 }
 
-Deno.test("a file is replaced as a whole, keeps its mode, and nothing is left beside it", () =>
+Deno.test("writeWhole() replaces a whole file, keeps its mode and leaves nothing beside it", () =>
   inFolder((folder) => {
     const path = `${folder}/file`;
     write(path, "first");
     if (posix) Deno.chmodSync(path, 0o600);
     const before = Deno.openSync(path);
     write(path, "second");
-    // Whoever had it open reads the old one to its end.
+    // A reader that opened the old file still reads it to its end.
     const bytes = new Uint8Array(10);
     assertEquals(new TextDecoder().decode(bytes.subarray(0, before.readSync(bytes)!)), "first");
     before.close();
@@ -31,7 +31,7 @@ Deno.test("a file is replaced as a whole, keeps its mode, and nothing is left be
   }));
 
 Deno.test(
-  { name: "a link stays, and what it leads to is written", ignore: !posix },
+  { name: "writeWhole() keeps a link and writes its target", ignore: !posix },
   () =>
     inFolder((folder) => {
       Deno.mkdirSync(`${folder}/far`);
@@ -57,7 +57,7 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "a device is written through, and stays one", ignore: !posix },
+  { name: "writeWhole() writes to a device and does not replace it", ignore: !posix },
   () =>
     inFolder((folder) => {
       write("/dev/null", "gone");
@@ -70,16 +70,16 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "a named pipe gets all of it, once", ignore: !posix },
+  { name: "writeWhole() writes all bytes to a named pipe, once", ignore: !posix },
   () =>
     inFolder(async (folder) => {
       const pipe = `${folder}/pipe`;
       await new Deno.Command("mkfifo", { args: [pipe] }).output();
-      // Its reader writes to a file: writing blocks this process.
+      // A separate process reads, because writing blocks this one.
       const reader = new Deno.Command("sh", { args: ["-c", `cat ${pipe} > ${folder}/read`] })
         .spawn();
       const long = "0123456789".repeat(20_000);
-      // Whoever only checks must not end what the reader gets.
+      // The check before the write must not end the reader's input.
       write(pipe, long);
       await reader.status;
       assertEquals(Deno.readTextFileSync(`${folder}/read`), long);
@@ -88,7 +88,10 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "a full disk is the system's failure", ignore: Deno.build.os !== "linux" },
+  {
+    name: "writeWhole() reports a full disk as a failure of the system",
+    ignore: Deno.build.os !== "linux",
+  },
   () => {
     checkWritable("/dev/full");
     assertThrows(
@@ -99,7 +102,7 @@ Deno.test(
   },
 );
 
-Deno.test("what cannot be written is the caller's mistake, and leaves nothing", () =>
+Deno.test("writeWhole() reports an unwritable path as wrong usage, and leaves nothing", () =>
   inFolder((folder) => {
     Deno.writeTextFileSync(`${folder}/file`, "");
     for (const path of [folder, `${folder}/file/x`, `${folder}/missing/x`]) {

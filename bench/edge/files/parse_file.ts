@@ -1,8 +1,8 @@
-/** Files from the file system for the parsers, which take bytes. */
+/** Reads files for the parsers, which take bytes. */
 import { InvalidFileError } from "../../../kernels/maps/safetensors.ts";
 import { systemReason } from "../system_reason.ts";
 
-/** A path as messages show it. */
+/** A path for messages. */
 export function shownPath(path: string | URL): string {
   return path instanceof URL ? path.pathname : path;
 }
@@ -10,7 +10,7 @@ export function shownPath(path: string | URL): string {
 /**
  * Reads a file and parses it.
  *
- * @param what What the file should be, for errors: `trace`.
+ * @param what The kind of file for errors, such as `trace`.
  * @throws {InvalidFileError} naming the file, if it cannot be read or the parser refuses it.
  */
 export async function parseFile<T>(

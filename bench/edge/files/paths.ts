@@ -1,6 +1,6 @@
-/** What is at a path. */
+/** Looks at paths of the file system. */
 
-/** What is at a path, links followed; null where nothing is, or nothing that can be looked at. */
+/** Facts about the file at a path, following links; null if there is none or it is inaccessible. */
 export function statIfThere(path: string): Deno.FileInfo | null {
   try {
     return Deno.statSync(path);
@@ -9,9 +9,9 @@ export function statIfThere(path: string): Deno.FileInfo | null {
   }
 }
 
-/** A path to a file, or to the file `name` of the folder that it is. */
+/** The path itself, or the file `name` in it if it is a folder. */
 export function fileOrIn(path: string, name: string): string {
-  // What is wrong with the path is said where the file is read.
+  // Reading the file reports a wrong path.
   const isFolder = statIfThere(path)?.isDirectory ?? false;
   return isFolder ? `${path.replace(/[/\\]+$/, "")}/${name}` : path;
 }

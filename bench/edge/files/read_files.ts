@@ -1,4 +1,4 @@
-/** Files of results and peers, read from paths. */
+/** Reads files of results, peers and quality. */
 import { systemReason } from "../system_reason.ts";
 import { UsageError } from "../../base/usage_error.ts";
 import { parsePeers, type PeerTime } from "../../findings/peers.ts";
@@ -8,7 +8,7 @@ import { parseRun, rowsOfRun } from "../../results/run_json.ts";
 import { fileOrIn } from "./paths.ts";
 
 /**
- * The text of a file.
+ * Reads the text of a file.
  *
  * @throws {UsageError} if it cannot be read.
  */
@@ -19,7 +19,7 @@ export function readText(path: string): string {
   } catch (error) {
     throw new UsageError(`Cannot read ${path}: ${systemReason(error)}.`);
   }
-  // Text in UTF-16, which spreadsheets write, is full of these.
+  // UTF-16, which spreadsheets write, is full of NULs.
   if (text.includes("\0")) throw new UsageError(`${path} is not text in UTF-8.`);
   return text;
 }
@@ -27,16 +27,16 @@ export function readText(path: string): string {
 /**
  * Reads files of peers.
  *
- * @throws {UsageError} one sentence on the first that cannot be read or is not what it should be.
+ * @throws {UsageError} in one sentence, for the first file that cannot be read or parsed.
  */
 export function readPeers(paths: readonly string[]): PeerTime[] {
   return paths.flatMap((path) => parsePeers(readText(path), path));
 }
 
 /**
- * Reads a results file, `results.csv` of a results folder, or what `bench --json` wrote.
+ * Reads a results file, `results.csv` of a results folder, or a file that `bench --json` wrote.
  *
- * @throws {UsageError} one sentence on why it cannot be read.
+ * @throws {UsageError} in one sentence, with the reason why it cannot be read.
  */
 export function readResults(path: string): StoredResults {
   const file = fileOrIn(path, "results.csv");
@@ -48,7 +48,8 @@ export function readResults(path: string): StoredResults {
 /**
  * Reads a file that `deno task quality --csv` wrote.
  *
- * @throws {UsageError} if it cannot be read, has other columns, or naming its first damaged line.
+ * @throws {UsageError} if it cannot be read, has other columns or has a damaged line, which the
+ * message names.
  */
 export function readQuality(path: string): QualityRow[] {
   return parseQuality(readText(path), path);

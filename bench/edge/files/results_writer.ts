@@ -1,4 +1,4 @@
-/** Result files: rows and their samples go to disk whole, as soon as they are measured. */
+/** Writes whole rows and their samples to the result files as soon as they are measured. */
 import { HEADER, rowLines, shortNumber } from "../../results/row_csv.ts";
 import { appendWhole, readAll } from "./append_file.ts";
 import { openLocked } from "./file_lock.ts";
@@ -15,27 +15,27 @@ export interface ResultsWriter extends RowSink {
   readonly csvPath: string;
   /** Rows appended so far by this writer. */
   readonly rows: number;
-  /** All of `samples.jsonl`, which on Windows nobody else can read as long as it is locked. */
+  /** The text of `samples.jsonl`; on Windows no other process can read it while it is locked. */
   samplesText(): string;
-  /** Lets other runs have the folder. */
+  /** Releases the folder for other runs. */
   close(): void;
 }
 
-/** How a results folder is opened. */
+/** Options of {@linkcode openResults}. */
 export interface OpenOptions {
-  /** No other run may have the folder: where `dir` is there already, one beside it is made. */
+  /** Makes a new folder: if `dir` exists, one with a numbered name beside it. */
   readonly fresh?: boolean;
-  /** Looks at the files of earlier runs when no other run writes them any more. */
+  /** Reads the files of earlier runs, after the lock keeps other runs from writing them. */
   readonly inspect?: (dir: string) => void;
 }
 
 /**
- * Opens the results folder `dir`, made where it is missing, for this run alone: a lock on
- * `samples.jsonl` lasts as long as the process. Files of an earlier run with the same columns are
- * appended to; a last line that a killed run left unfinished is cut off.
+ * Opens the results folder `dir` for this run alone and creates it if it is missing. A lock on
+ * `samples.jsonl` lasts as long as the process. Rows are appended to the files of an earlier run
+ * with the same columns. A last line that a killed run left unfinished is cut off.
  *
- * @throws {UsageError | SystemError} if the folder cannot be written, which then leaves nothing
- * behind, is another run's at present, or holds a `results.csv` with other columns.
+ * @throws {UsageError | SystemError} if the folder cannot be written, is in use by another run, or
+ * holds a `results.csv` with other columns. Nothing that this call created is left behind.
  */
 export function openResults(
   dir: string,
@@ -88,7 +88,7 @@ function writer(dir: string, csv: OpenFile, samples: OpenFile): ResultsWriter {
       return rows;
     },
     append(added, records = []) {
-      // The samples come first, so that a row that is there has its own.
+      // The samples are written first, so that every row on disk has its samples.
       const line = (record: SampleRecord) =>
         `${JSON.stringify(record, (_, value) => shortNumber(value))}\n`;
       appendWhole(samples.file, samples.path, records.map(line).join(""));
@@ -108,7 +108,7 @@ function checkHeader(file: Deno.FsFile, path: string): void {
   const found = new Uint8Array(Math.min(expected.length, file.statSync().size));
   file.seekSync(0, Deno.SeekMode.Start);
   file.readSync(found);
-  // A shorter file that agrees was killed within its header.
+  // A shorter file that matches so far is of a run that was killed while it wrote the header.
   if (found.some((byte, i) => byte !== expected[i])) {
     throw new UsageError(
       `${path} has other columns than this version writes; choose another --out.`,
@@ -116,7 +116,7 @@ function checkHeader(file: Deno.FsFile, path: string): void {
   }
 }
 
-/** Cuts off what follows the last line break, and returns how many bytes are left. */
+/** Cuts off the text after the last line break and returns the number of bytes left. */
 function cutToLines(file: Deno.FsFile): number {
   const chunk = new Uint8Array(1 << 16);
   const { size } = file.statSync();

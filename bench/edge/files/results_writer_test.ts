@@ -5,7 +5,7 @@ import { COLUMNS, type ResultRow } from "../../results/row.ts";
 import { makeFailedRow, makeRow } from "../../../testing/row.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
-/** Runs `body` in a folder of its own. */
+/** Runs `body` with a temporary folder. */
 function inFolder(body: (folder: string) => void): void {
   const folder = Deno.makeTempDirSync();
   try {
@@ -33,7 +33,7 @@ function write(dir: string, ...rows: Partial<ResultRow>[]): void {
 const readRows = (dir: string) =>
   parse(Deno.readTextFileSync(`${dir}/results.csv`), { skipFirstRow: true });
 
-Deno.test("rows come back as they were written", () =>
+Deno.test("openResults() writes rows that read back as they were", () =>
   inFolder((folder) => {
     const dir = `${folder}/deep/er`;
     const writer = openResults(dir);
@@ -54,13 +54,13 @@ Deno.test("rows come back as they were written", () =>
     assertEquals([failed.median_us, failed.verified], ["", "false"]);
   }));
 
-Deno.test("what is no number is left empty, so that it can be read again", () =>
+Deno.test("openResults() leaves NaN and Infinity empty, so that the file can be read again", () =>
   inFolder((folder) => {
     write(folder, { rel_l2_err: NaN, verified: false }, { rel_l2_err: Infinity, verified: false });
     assertEquals(readRows(folder).map((row) => row.rel_l2_err), ["", ""]);
   }));
 
-Deno.test("lines end as RFC 4180 has it", () =>
+Deno.test("openResults() ends lines as RFC 4180 requires", () =>
   inFolder((folder) => {
     write(folder, {});
     const text = Deno.readTextFileSync(`${folder}/results.csv`);
@@ -68,7 +68,7 @@ Deno.test("lines end as RFC 4180 has it", () =>
     assertEquals(text.match(/\n/g)?.length, 2);
   }));
 
-Deno.test("samples are one JSON object a line", () =>
+Deno.test("openResults() writes samples as one JSON object a line", () =>
   inFolder((folder) => {
     write(folder, {}, {});
     const lines = Deno.readTextFileSync(`${folder}/samples.jsonl`).split("\n");
@@ -76,14 +76,14 @@ Deno.test("samples are one JSON object a line", () =>
     assertEquals(JSON.parse(lines[1]).us, [1, 2.34568]);
   }));
 
-Deno.test("a second run is appended", () =>
+Deno.test("openResults() appends a second run", () =>
   inFolder((folder) => {
     write(folder, { kernel: "first" });
     write(folder, { kernel: "second" });
     assertEquals(readRows(folder).map((row) => row.kernel), ["first", "second"]);
   }));
 
-Deno.test("what a killed run left unfinished is cut off, whole lines stay", () =>
+Deno.test("openResults() cuts off the unfinished line of a killed run and keeps whole lines", () =>
   inFolder((folder) => {
     write(folder, { kernel: "first" });
     for (const name of ["results.csv", "samples.jsonl"]) {
@@ -93,7 +93,7 @@ Deno.test("what a killed run left unfinished is cut off, whole lines stay", () =
     assertEquals(readRows(folder).map((row) => row.kernel), ["first", "second"]);
     const samples = Deno.readTextFileSync(`${folder}/samples.jsonl`).trimEnd().split("\n");
     assertEquals(samples.map((line) => JSON.parse(line).kernel), ["kernel", "kernel"]);
-    // Killed within its first line, and with a line longer than what is read at a time.
+    // A run killed within its first line, and an unfinished line longer than one read.
     Deno.writeTextFileSync(`${folder}/results.csv`, "utc,suite_ver");
     Deno.writeTextFileSync(`${folder}/samples.jsonl`, "x".repeat(200_000));
     write(folder, { kernel: "third" });
@@ -101,7 +101,7 @@ Deno.test("what a killed run left unfinished is cut off, whole lines stay", () =
     assertEquals(Deno.readTextFileSync(`${folder}/samples.jsonl`)[0], "{");
   }));
 
-Deno.test("files with other columns are refused and left as they are", () =>
+Deno.test("openResults() refuses files with other columns and leaves them as they are", () =>
   inFolder((folder) => {
     Deno.writeTextFileSync(`${folder}/results.csv`, "a,b\r\n1,2\r\n");
     const error = assertThrows(() => openResults(folder), UsageError);
@@ -110,7 +110,7 @@ Deno.test("files with other columns are refused and left as they are", () =>
     assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["results.csv"]);
   }));
 
-Deno.test("a folder that cannot be written is refused and nothing is left", () =>
+Deno.test("openResults() refuses a folder that cannot be written and leaves nothing", () =>
   inFolder((folder) => {
     Deno.writeTextFileSync(`${folder}/file`, "");
     const error = assertThrows(() => openResults(`${folder}/file/results`), UsageError);

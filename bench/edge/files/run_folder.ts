@@ -1,12 +1,12 @@
-/** The folder of a run's files. */
+/** Makes and checks the folder of a run's files. */
 import { UsageError } from "../../base/usage_error.ts";
 import { statIfThere } from "./paths.ts";
 
 /**
- * Makes a folder that no other run has: `dir`, or `dir-2`, `dir-3` and so on. Two runs that start
- * in the same second are told the same name.
+ * Makes a folder that no other run has: `dir`, or `dir-2`, `dir-3` and so on. A default name is the
+ * time, so two runs that start in the same second ask for the same name.
  *
- * @returns its path.
+ * @returns The path of the folder.
  */
 export function claimFolder(dir: string): string {
   const parent = dir.replace(/[/\\]*[^/\\]+$/, "");
@@ -23,33 +23,33 @@ export function claimFolder(dir: string): string {
 }
 
 /**
- * Makes sure that a folder can be made where `dir` is, as far as what is there goes.
+ * Checks that no file stands where the folder `dir` or one of its parents should be.
  *
- * @param what What is to be written into it.
- * @throws {UsageError} in one sentence, where a file is in the way.
+ * @param what The things to write into the folder, for errors.
+ * @throws {UsageError} in one sentence, if a file is in the way.
  */
 export function refuseFile(what: string, dir: string): void {
-  for (const at of ancestors(dir)) {
-    const found = statIfThere(at);
+  for (const path of withParents(dir)) {
+    const found = statIfThere(path);
     if (found === null) continue;
     if (found.isDirectory) return;
-    const why = at === dir ? "--out takes a folder" : `${at} is a file, not a folder`;
+    const why = path === dir ? "--out takes a folder" : `${path} is a file, not a folder`;
     throw new UsageError(`Cannot write ${what} to ${dir}: ${why}.`);
   }
 }
 
-/** A path and all folders around it, from within. */
-function ancestors(path: string): string[] {
+/** A path and its parent folders, innermost first. */
+function withParents(path: string): string[] {
   const parent = path.replace(/[/\\]*[^/\\]+[/\\]*$/, "");
-  return parent === "" || parent === path ? [path] : [path, ...ancestors(parent)];
+  return parent === "" || parent === path ? [path] : [path, ...withParents(parent)];
 }
 
-/** The outermost folder of `dir` that does not exist yet, or null where all do. */
+/** The outermost folder on the path `dir` that does not exist yet; null if all exist. */
 export function firstMissing(dir: string): string | null {
   let missing: string | null = null;
-  for (let at = dir.replace(/[/\\]+$/, "");; at = at.replace(/[/\\]*[^/\\]+$/, "")) {
-    if (at === "" || exists(at)) return missing;
-    missing = at;
+  for (let path = dir.replace(/[/\\]+$/, "");; path = path.replace(/[/\\]*[^/\\]+$/, "")) {
+    if (path === "" || exists(path)) return missing;
+    missing = path;
   }
 }
 
@@ -58,16 +58,16 @@ function exists(path: string): boolean {
     Deno.lstatSync(path);
     return true;
   } catch (error) {
-    // What cannot be looked at is not this run's to remove.
+    // A path that cannot be inspected counts as existing, so that this run never removes it.
     return !(error instanceof Deno.errors.NotFound);
   }
 }
 
-/** Removes a file or a folder with all in it, if it is there and can be removed. */
+/** Removes a file or a folder with its contents, and ignores errors. */
 export function removeQuietly(path: string): void {
   try {
     Deno.removeSync(path, { recursive: true });
   } catch {
-    // It was never made.
+    // It was never created.
   }
 }

@@ -1,4 +1,4 @@
-/** The log of a tuner on disk. */
+/** Reads and writes the log file of a tuner. */
 import { type LogLine, parseLog } from "../../tuning/log.ts";
 import { SystemError } from "../../base/system_error.ts";
 import { UsageError } from "../../base/usage_error.ts";
@@ -13,26 +13,26 @@ import { claimFolder, refuseFile } from "./run_folder.ts";
 export interface TuneLog {
   readonly dir: string;
   readonly path: string;
-  /** What it held when it was opened. */
+  /** The lines that it held when it was opened. */
   readonly lines: readonly LogLine[];
   append(line: LogLine): void;
   close(): void;
 }
 
-/** How a log is opened. */
+/** Options of {@linkcode openLog}. */
 export interface OpenLogOptions {
-  /** Goes on from the lines that are there; without it there must be none. */
+  /** Continues an existing log; without it the log must be empty. */
   readonly resume?: boolean;
-  /** No other run may have the folder: where `dir` is there already, one beside it is made. */
+  /** Makes a new folder: if `dir` exists, one with a numbered name beside it. */
   readonly fresh?: boolean;
 }
 
 /**
- * Opens the log `tune.jsonl` of a folder, made where it is missing, for this run alone: a lock lasts
- * as long as the process.
+ * Opens the log `tune.jsonl` of a folder for this run alone and creates it if it is missing. A lock
+ * on it lasts as long as the process.
  *
- * @throws {UsageError | SystemError} one sentence: nothing to resume, something in the way, another
- * run, a damaged line, or a folder that cannot be written.
+ * @throws {UsageError | SystemError} in one sentence, if there is nothing to resume, a file is in
+ * the way, another run is writing, a line is damaged, or the folder cannot be written.
  */
 export function openLog(
   dir: string,
@@ -53,7 +53,7 @@ export function openLog(
     }
     const bytes = readAll(file);
     if (!resume && bytes.length > 0) {
-      throw new UsageError(`${path} is there already; --resume goes on from it.`);
+      throw new UsageError(`${path} already exists; --resume continues it.`);
     }
     const whole = bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1);
     const lines = parseLog(new TextDecoder().decode(whole), path);
@@ -78,15 +78,15 @@ function isThere(path: string): boolean {
     Deno.statSync(path);
     return true;
   } catch (error) {
-    // What else is wrong will be said where it is opened.
+    // Opening the file reports any other error.
     return !(error instanceof Deno.errors.NotFound);
   }
 }
 
 /**
- * The lines of a log, or of `tune.jsonl` of a folder; a last one that is not whole is dropped.
+ * Reads the lines of a log, or of `tune.jsonl` in a folder. An unfinished last line is dropped.
  *
- * @throws {UsageError} one sentence on why it cannot be read.
+ * @throws {UsageError} in one sentence, with the reason why it cannot be read.
  */
 export function readLog(path: string): LogLine[] {
   const file = fileOrIn(path, "tune.jsonl");

@@ -1,4 +1,4 @@
-/** Tuning files: JSON with a schema number, read with every field checked, written whole. */
+/** Reads and writes tuning files: JSON with a schema number, whose every field is checked. */
 import * as v from "valibot";
 import { systemReason } from "../system_reason.ts";
 import { DuplicateNameError, parseStrictJson } from "../../../kernels/maps/strict_json.ts";
@@ -10,10 +10,10 @@ import { SystemError } from "../../base/system_error.ts";
 import { cannotWrite } from "../system_failure.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
-/** Where one's own entries are unless said otherwise. */
+/** Default path of the user's own entries. */
 export const OWN_TUNING = "results/tuning.json";
 
-/** Defaults that ship with the suite, for adapters by name. */
+/** The entries that ship with the suite, for adapters by name. */
 export const SHIPPED_TUNING: URL = new URL("../../../fixtures/tuning.json", import.meta.url);
 
 const SCHEMA = 1;
@@ -48,10 +48,10 @@ const ENTRIES = v.array(v.object(
 ));
 
 /**
- * What a file's text says.
+ * Parses the text of a tuning file.
  *
  * @param path Names the file in errors.
- * @throws {UsageError} one sentence on what is wrong with it.
+ * @throws {UsageError} in one sentence, for the first error in the text.
  */
 export function parseTuning(json: string, path: string): Tuning {
   let value: unknown;
@@ -59,24 +59,24 @@ export function parseTuning(json: string, path: string): Tuning {
     value = parseStrictJson(json);
   } catch (error) {
     if (error instanceof DuplicateNameError) throw new UsageError(`${path}: ${error.message}.`);
-    throw new UsageError(`${path} is no JSON, so no tuning file.`);
+    throw new UsageError(`${path} is not JSON, so it is not a tuning file.`);
   }
   const { schema, entries } = (value ?? {}) as { schema?: unknown; entries?: unknown };
-  if (!Array.isArray(entries)) throw new UsageError(`${path} is no tuning file.`);
+  if (!Array.isArray(entries)) throw new UsageError(`${path} is not a tuning file.`);
   if (schema !== SCHEMA) {
     throw new UsageError(`${path} has schema ${schema}, this version reads ${SCHEMA}.`);
   }
   const { success, output, issues } = v.safeParse(ENTRIES, entries, { abortEarly: true });
   if (success) return { entries: output };
-  const [{ key: at }, field] = issues[0].path!;
-  throw new UsageError(`${path}: entry ${Number(at) + 1} has a wrong ${field?.key ?? "form"}.`);
+  const [{ key: index }, field] = issues[0].path!;
+  throw new UsageError(`${path}: entry ${Number(index) + 1} has a wrong ${field?.key ?? "form"}.`);
 }
 
 /**
  * Reads a tuning file.
  *
- * @returns null where there is none.
- * @throws {UsageError} one sentence on why it cannot be read.
+ * @returns null if there is no file.
+ * @throws {UsageError} in one sentence, with the reason why it cannot be read.
  */
 export function readTuning(path: string | URL): Tuning | null {
   const name = path instanceof URL ? path.pathname : path;
@@ -87,15 +87,15 @@ export function readTuning(path: string | URL): Tuning | null {
     if (error instanceof Deno.errors.NotFound) return null;
     throw new UsageError(`Cannot read ${name}: ${systemReason(error)}.`);
   }
-  // A tuner that was killed right after it made the file leaves it empty.
+  // A tuner that is killed right after it creates the file leaves it empty.
   return json === "" ? null : parseTuning(json, name);
 }
 
 /**
- * One's own entries and then the shipped ones, as `bench` takes them.
+ * The user's own entries followed by the shipped ones, in the order in which `bench` applies them.
  *
- * @param path The file that the caller names; null for the usual one, which may be missing.
- * @throws {UsageError} for a named file that is missing, and for one that is damaged.
+ * @param path The file that the user names; null for the default one, which may be missing.
+ * @throws {UsageError} if a named file is missing, or a file is damaged.
  */
 export function loadTuning(path: string | null): Tuning {
   const own = readTuning(path ?? OWN_TUNING);
@@ -103,7 +103,7 @@ export function loadTuning(path: string | null): Tuning {
   return { entries: [own, readTuning(SHIPPED_TUNING)].flatMap((each) => each?.entries ?? []) };
 }
 
-/** What a tuning says with one entry more, which replaces an older one of the same subject. */
+/** Adds an entry, which replaces an older one for the same kernel, problem and adapter. */
 export function withEntry(tuning: Tuning, entry: TunedEntry): Tuning {
   const subject = ({ adapter, driver, backend, kernel, problem }: TunedEntry) =>
     JSON.stringify([adapter, driver, backend, kernel, Object.entries(problem).sort()]);
@@ -112,8 +112,8 @@ export function withEntry(tuning: Tuning, entry: TunedEntry): Tuning {
 }
 
 /**
- * Changes a tuning file, made where it is missing, so that whoever looks finds the old one or all
- * of the new. No other tuner writes between what `change` is given and what it gives.
+ * Changes a tuning file and creates it if it is missing. Readers see the old content or all of the
+ * new. A lock keeps other tuners from writing between the read and the write.
  *
  * @throws {UsageError | SystemError} in one sentence, if it cannot be read or written.
  */
@@ -134,13 +134,13 @@ export function updateTuning(path: string, change: (tuning: Tuning) => Tuning): 
   }
 }
 
-/** Whether a path is there and is no file, so that nothing of it is read or replaced. */
+/** Whether a path is a pipe or a device, which is neither read nor replaced. */
 function isDevice(path: string): boolean {
   try {
     const { isFile, isDirectory } = Deno.statSync(path);
     return !isFile && !isDirectory;
   } catch {
-    // Opening it will say why.
+    // Opening the file reports the reason.
     return false;
   }
 }

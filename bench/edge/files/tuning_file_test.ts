@@ -26,7 +26,7 @@ const ENTRY: TunedEntry = {
   defaultUs: null,
 };
 
-Deno.test("a tuning file gives back what was written, alone in its folder", async () => {
+Deno.test("readTuning() reads what updateTuning() wrote, alone in its folder", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const path = `${folder}/new/tuning.json`;
@@ -42,7 +42,7 @@ Deno.test("a tuning file gives back what was written, alone in its folder", asyn
   }
 });
 
-Deno.test("tuners that write one file at the same time lose nothing of each other", async () => {
+Deno.test("updateTuning() loses no entry when several tuners write at the same time", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const path = `${folder}/tuning.json`;
@@ -68,23 +68,23 @@ Deno.test("tuners that write one file at the same time lose nothing of each othe
   }
 });
 
-Deno.test("an entry replaces the older one of its kernel, problem and adapter", () => {
+Deno.test("withEntry() replaces the older entry of the same kernel, problem and adapter", () => {
   const newer = { ...ENTRY, checksum: "4567", us: 50 };
   const other = { ...ENTRY, problem: { ...ENTRY.problem, kvLen: 8192 } };
   const tuning = withEntry(withEntry({ entries: [ENTRY] }, other), newer);
   assertEquals(tuning.entries, [other, newer]);
 });
 
-Deno.test("each thing that can be wrong with a file is told in a sentence", () => {
+Deno.test("parseTuning() refuses each kind of damaged file in one sentence", () => {
   const file = (changes: object) =>
     JSON.stringify({ schema: 1, entries: [ENTRY, { ...ENTRY, ...changes }] });
   const wrong: [string, string][] = [
-    ["{", "t.json is no JSON, so no tuning file."],
+    ["{", "t.json is not JSON, so it is not a tuning file."],
     [
       file({}).replace('"us":', '"us":1,"us":'),
       't.json: the name "us" occurs twice in one object.',
     ],
-    ["[]", "t.json is no tuning file."],
+    ["[]", "t.json is not a tuning file."],
     ['{"schema":2,"entries":[]}', "t.json has schema 2, this version reads 1."],
     [file({ kernel: "" }), "t.json: entry 2 has a wrong kernel."],
     [file({ us: -1 }), "t.json: entry 2 has a wrong us."],

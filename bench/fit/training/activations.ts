@@ -1,6 +1,6 @@
 /**
- * Activations whose values and gradients stay finite for any f32: jax-js's own `sigmoid`, `silu`
- * and `softplus` overflow at -88 or 88, and then their gradients are NaN.
+ * Activations whose values and gradients stay finite for every f32. jax-js's own `sigmoid`, `silu`
+ * and `softplus` overflow at -88 or 88, and their gradients become NaN.
  */
 import { numpy as np } from "@jax-js/jax";
 

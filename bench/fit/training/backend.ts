@@ -1,4 +1,4 @@
-/** Where jax-js computes: on the CPU (wasm) or on a GPU (WebGPU), which is checked first. */
+/** The backend of jax-js: the CPU (wasm), or a GPU (WebGPU) that is checked first. */
 import { defaultDevice, init, jit, type numpy as np, valueAndGrad } from "@jax-js/jax";
 import { NoAdapterError, openAdapter } from "../../edge/open_adapter.ts";
 import { UsageError } from "../../base/usage_error.ts";
@@ -9,31 +9,31 @@ import type { Recipe } from "./recipe.ts";
 import type { Batch } from "./sample.ts";
 import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
 
-/** What jax-js computes with. */
+/** A backend of jax-js. */
 export type Backend = "wasm" | "webgpu";
 
-/** What a user may ask for. */
+/** A value of `--backend`. */
 export type WantedBackend = Backend | "auto";
 
-/** A backend that computes what the other one does not. */
+/** The two backends compute different results. */
 export class BackendMismatchError extends Error {
-  /** Names what differs and by how much. */
-  constructor(what: string, difference: number) {
+  /** The message names the quantity that differs, and the relative difference. */
+  constructor(quantity: string, difference: number) {
     super(
-      `The WebGPU backend computes another ${what} than the CPU (${difference.toExponential(1)} ` +
-        `apart); --backend wasm trains on the CPU.`,
+      `The WebGPU backend computes another ${quantity} than the CPU ` +
+        `(${difference.toExponential(1)} apart); --backend wasm trains on the CPU.`,
     );
     this.name = "BackendMismatchError";
   }
 }
 
-/** The largest relative differences that rounding explains. */
+/** The largest relative differences that rounding can explain. */
 const MOST_DIFFERENCE = { loss: 1e-4, gradient: 1e-3 } as const;
 
 /**
- * Opens the backend: `auto` takes WebGPU where its adapter is a GPU and not a CPU in its stead.
+ * Opens the backend: `auto` takes WebGPU if its adapter is a GPU, not a software adapter.
  *
- * @throws {UsageError} if WebGPU is asked for and there is none.
+ * @throws {UsageError} if WebGPU is asked for and no device is found.
  */
 export async function openBackend(wanted: WantedBackend): Promise<Backend> {
   if (wanted === "wasm" || (wanted === "auto" && !(await hasGpu()))) return "wasm";
@@ -52,7 +52,7 @@ async function hasGpu(): Promise<boolean> {
   }
 }
 
-/** What to compute on both backends. */
+/** The loss and gradient to compute on both backends. */
 export interface BackendCheck {
   readonly recipe: Recipe;
   readonly shape: LearnedMapShape;
@@ -63,7 +63,7 @@ export interface BackendCheck {
 /**
  * Computes the loss and gradient of a batch on WebGPU and on the CPU.
  *
- * @throws {BackendMismatchError} if they differ by more than rounding explains.
+ * @throws {BackendMismatchError} if they differ by more than rounding can explain.
  */
 export async function checkWebGpu(check: BackendCheck): Promise<void> {
   const expected = await lossAndGradient("wasm", check);
@@ -71,7 +71,7 @@ export async function checkWebGpu(check: BackendCheck): Promise<void> {
   assertAgreement(actual, expected);
 }
 
-/** A loss and its gradient, all parameters' numbers in a row. */
+/** A loss and its gradient, with the numbers of all parameters in one list. */
 export interface LossAndGradient {
   readonly loss: readonly number[];
   readonly gradient: readonly number[];
@@ -80,12 +80,14 @@ export interface LossAndGradient {
 /**
  * Compares WebGPU's numbers with the CPU's.
  *
- * @throws {BackendMismatchError} if they differ by more than rounding explains.
+ * @throws {BackendMismatchError} if they differ by more than rounding can explain.
  */
 export function assertAgreement(actual: LossAndGradient, expected: LossAndGradient): void {
-  for (const what of ["loss", "gradient"] as const) {
-    const difference = relativeDifference(actual[what], expected[what]);
-    if (!(difference <= MOST_DIFFERENCE[what])) throw new BackendMismatchError(what, difference);
+  for (const quantity of ["loss", "gradient"] as const) {
+    const difference = relativeDifference(actual[quantity], expected[quantity]);
+    if (!(difference <= MOST_DIFFERENCE[quantity])) {
+      throw new BackendMismatchError(quantity, difference);
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { assertThrows } from "@std/assert";
 import { assertAgreement, BackendMismatchError } from "./backend.ts";
 
-Deno.test("backends agree up to rounding, and a disagreement names what differs", () => {
+Deno.test("assertAgreement() allows rounding and names the quantity that differs", () => {
   const expected = { loss: [2], gradient: [3, -4] };
   assertAgreement({ loss: [2.0001], gradient: [3.001, -4.001] }, expected);
   const refused = (actual: typeof expected, message: string) =>

@@ -1,4 +1,4 @@
-/** Checkpoints: a snapshot of training and which run it is of, as a safetensors file. Pure. */
+/** Checkpoints: a snapshot of training and the identity of its run, as a safetensors file. */
 import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
 import {
   InvalidFileError,
@@ -10,15 +10,15 @@ import {
 import { type HostParams, paramShapes } from "./model.ts";
 import type { Snapshot } from "./train.ts";
 
-/** What must be alike for a run to go on from a checkpoint, by name. */
+/** Properties, by name, that a run must share with a checkpoint to resume it. */
 export type RunIdentity = Readonly<Record<string, string>>;
 
-/** The version of the format, and the only one that is read. */
+/** The version of the format; no other version is read. */
 const VERSION = "1";
 
 const STATE_LISTS = ["params", "mean", "square", "average"] as const;
 
-/** Metadata of a run's identity begin with this. */
+/** Prefix of the metadata that hold the run's identity. */
 const RUN = "run.";
 
 /** The bytes of a checkpoint. */
@@ -51,7 +51,7 @@ export function writeCheckpoint(
 /**
  * Reads a checkpoint.
  *
- * @throws {InvalidFileError} one sentence: bytes that are no checkpoint, or one of another run.
+ * @throws {InvalidFileError} in one sentence, if the bytes are not a checkpoint of this run.
  */
 export function readCheckpoint(
   bytes: Uint8Array,
@@ -61,7 +61,7 @@ export function readCheckpoint(
   const file = readSafetensors(bytes);
   const { metadata } = file;
   if (metadata.fit_checkpoint !== VERSION) {
-    throw new InvalidFileError("the file is no checkpoint of this version of fit");
+    throw new InvalidFileError("the file is not a checkpoint of this version of fit");
   }
   const different = Object.entries(run)
     .filter(([name, value]) => metadata[RUN + name] !== value)

@@ -1,39 +1,39 @@
-/** Contexts of traces, checked and made ready to fit a map on. Pure. */
+/** Checks the contexts of traces and prepares them for fitting a map. */
 import type { NamedContext, TraceContext } from "../../../fixtures/trace.ts";
 import { windowsOf } from "../../../kernels/core/problem.ts";
 import type { EdgeWindows } from "../../selection/selector.ts";
 import { UsageError } from "../../base/usage_error.ts";
 import type { Recipe } from "./recipe.ts";
 
-/** A trace file that was read. */
+/** The content of a trace file. */
 export interface TraceFile {
-  /** Its name without folders and ending. */
+  /** Its name without folder and extension. */
   readonly name: string;
   readonly contexts: readonly NamedContext[];
 }
 
-/** A context to fit a map or to validate it on. */
+/** A context for training or validation. */
 export interface FitContext extends TraceContext {
   /** File and context, `FILE/NAME`, or `FILE` for bare tensors. */
   readonly label: string;
-  /** Places in `positions` of the queries that have keys in the middle. */
+  /** Indices in `positions` of the queries with enough keys in the middle. */
   readonly usable: readonly number[];
 }
 
-/** Contexts to train on and to validate on. */
+/** The contexts for training and for validation. */
 export interface Split {
   readonly training: readonly FitContext[];
   readonly validation: readonly FitContext[];
 }
 
-/** How many contexts there must be for one of them to be held out unasked. */
+/** The number of contexts from which one is held out by default. */
 const ENOUGH_TO_HOLD_OUT = 3;
 
 /**
- * Checks that a map can be fitted on the contexts, in order of their labels.
+ * Checks that a map can be fitted on the contexts, and sorts them by label.
  *
- * @throws {UsageError} one sentence: contexts of unlike shapes or like names, an odd head dim, a
- * single query, or fewer keys than the recipe counts as positives.
+ * @throws {UsageError} in one sentence, for contexts of different shapes or equal names, an odd
+ * head dim, a single query, or fewer keys than the recipe counts as positives.
  */
 export function prepareContexts(
   files: readonly TraceFile[],
@@ -59,7 +59,7 @@ export function prepareContexts(
   return prepared;
 }
 
-/** The middle tokens of a query at a position: from `sinkEnd`, before `recentStart`. */
+/** The middle tokens of a query at a position: from `sinkEnd` to before `recentStart`. */
 export function middleOf(
   windows: EdgeWindows,
   position: number,
@@ -90,7 +90,7 @@ function prepare(
   if (positives === 0 || largest <= positives) {
     throw new UsageError(
       `${label} has at most ${largest} keys between sink and recent window; fitting needs more ` +
-        `than the ${Math.max(1, positives)} that are to be found among them.`,
+        `than the ${Math.max(1, positives)} that it selects among them.`,
     );
   }
   const least = loss.learns === "positives" ? loss.top : 1;
@@ -101,9 +101,10 @@ function prepare(
 /**
  * Holds contexts out for validation.
  *
- * @param names Contexts to hold out, as `FILE/NAME` or `NAME`; none for []; null for the last of
+ * @param names Contexts to hold out, as `FILE/NAME` or `NAME`: [] for none, null for the last of
  * three or more.
- * @throws {UsageError} one sentence, for a name that fits no context or when none is left to train.
+ * @throws {UsageError} in one sentence, if a name matches no context or no context is left to train
+ * on.
  */
 export function splitContexts(
   contexts: readonly FitContext[],
@@ -111,15 +112,15 @@ export function splitContexts(
 ): Split {
   const chosen = names ??
     (contexts.length >= ENOUGH_TO_HOLD_OUT ? [contexts[contexts.length - 1].label] : []);
-  const fits = ({ label }: FitContext, name: string) =>
+  const hasName = ({ label }: FitContext, name: string) =>
     label === name || label.slice(label.indexOf("/") + 1) === name;
   for (const name of chosen) {
-    if (!contexts.some((context) => fits(context, name))) {
+    if (!contexts.some((context) => hasName(context, name))) {
       const known = contexts.map(({ label }) => label).join(", ");
-      throw new UsageError(`--val knows no context "${name}"; the traces have ${known}.`);
+      throw new UsageError(`--val names no context "${name}"; the traces have ${known}.`);
     }
   }
-  const isHeldOut = (context: FitContext) => chosen.some((name) => fits(context, name));
+  const isHeldOut = (context: FitContext) => chosen.some((name) => hasName(context, name));
   const training = contexts.filter((context) => !isHeldOut(context));
   if (training.length === 0) throw new UsageError("--val leaves no context to train on.");
   return { training, validation: contexts.filter(isHeldOut) };

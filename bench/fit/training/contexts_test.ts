@@ -12,7 +12,7 @@ function prepare(context: Partial<ReturnType<typeof smallContext>>, recipe: Reci
   return prepareContexts([smallFile(), changed], WINDOWS, recipe);
 }
 
-Deno.test("contexts are told by file and name, and hold out the last of three or more", () => {
+Deno.test("splitContexts() holds out the named contexts, or the last of three or more", () => {
   const contexts = prepare({});
   const labels = (list: readonly { readonly label: string }[]) => list.map(({ label }) => label);
   assertEquals(labels(contexts), ["changed", "small/a", "small/b", "small/c"]);
@@ -25,12 +25,12 @@ Deno.test("contexts are told by file and name, and hold out the last of three or
   assertEquals(labels(named.training), ["small/c"]);
 });
 
-Deno.test("names that fit no context, or all, are refused", () => {
+Deno.test("splitContexts() refuses names that match no context, or all", () => {
   const contexts = prepare({});
   assertThrows(
     () => splitContexts(contexts, ["d"]),
     UsageError,
-    '--val knows no context "d"; the traces have changed, small/a, small/b, small/c.',
+    '--val names no context "d"; the traces have changed, small/a, small/b, small/c.',
   );
   assertThrows(
     () => splitContexts(contexts, ["a", "b", "c", "changed"]),
@@ -39,7 +39,7 @@ Deno.test("names that fit no context, or all, are refused", () => {
   );
 });
 
-Deno.test("contexts that cannot be fitted are refused in one sentence", () => {
+Deno.test("prepareContexts() refuses contexts that cannot be fitted, in one sentence", () => {
   const refused = (
     context: Parameters<typeof prepare>[0],
     message: string,
@@ -57,7 +57,7 @@ Deno.test("contexts that cannot be fitted are refused in one sentence", () => {
     "changed has at most 31 keys between sink and recent window; fitting needs more than the 32",
     RECIPES.paper,
   );
-  refused({ kvLen: 31, positions: Int32Array.of(20, 25) }, "more than the 1 that are to be found");
+  refused({ kvLen: 31, positions: Int32Array.of(20, 25) }, "more than the 1 that it selects");
   assertThrows(
     () => prepareContexts([smallFile(), smallFile()], WINDOWS, RECIPES.best),
     UsageError,
@@ -65,7 +65,7 @@ Deno.test("contexts that cannot be fitted are refused in one sentence", () => {
   );
 });
 
-Deno.test("queries without keys to learn are not used", () => {
+Deno.test("prepareContexts() leaves out queries with too few keys to learn", () => {
   const positions = Int32Array.of(3, 300, 15, 16, 60);
   const usableFor = (recipe: Recipe) => prepare({ positions }, recipe)[0].usable;
   assertEquals(usableFor(RECIPES.best), [1, 3, 4]);

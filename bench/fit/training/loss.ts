@@ -1,6 +1,6 @@
 /**
- * The losses. Functions on arrays take ownership of their arguments, as all of jax-js does. Sums
- * are taken key by key first: one long sum of millions loses digits in f32.
+ * The losses. Functions on arrays take ownership of their arguments, as in jax-js. Sums run over
+ * the keys first, because one sum of millions of elements loses digits in f32.
  */
 import { numpy as np, scipySpecial } from "@jax-js/jax";
 import { sigmoid, softplus } from "./activations.ts";
@@ -11,14 +11,14 @@ import type { Batch } from "./sample.ts";
 /** A batch on the device. */
 export type DeviceBatch = { [Name in keyof Batch]: np.Array };
 
-/** Stands for minus infinity: no exponential survives it, and f32 holds it. */
+/** Stands for minus infinity: its exponential is 0, and it is finite in f32. */
 const MASKED = -1e30;
 
-/** The least variance of similarities, which keeps the gradient of their deviation finite. */
+/** The least variance of similarities: keeps the gradient of the square root finite. */
 const LEAST_VARIANCE = 1e-6;
 
 /**
- * The loss of a batch: the mean over heads of each head's own loss, so that heads do not meet.
+ * The loss of a batch: the mean of the heads' losses. No head affects another head's loss.
  *
  * @param params Arrays in the order of `HostParams`.
  * @returns A scalar.
@@ -43,7 +43,7 @@ export function batchLoss(
   const logits = np.matmul(queries, np.matrixTranspose(keys))
     .mul(1 / Math.sqrt(queries.shape[2]));
   const mass = attentionMass(logits, valid.ref, batch.edges!, batch.keyWeight!);
-  // Over queries first: the gradient's sum then runs over keys first and not over all at once.
+  // Broadcast to queries first, so that the gradient sums over keys first and not over all at once.
   const scale = np.broadcastTo(np.exp(logScale), [...similarity.shape.slice(0, 2), 1]);
   const scaled = similarity.ref.mul(scale);
   const cut = { cuts: batch.cuts!, width: loss.cutWidth };
@@ -52,8 +52,8 @@ export function batchLoss(
 }
 
 /**
- * The share of each query's whole attention that lies on each sampled key [heads, Q, K], with the
- * keys that were not sampled estimated from those that were.
+ * The share of each query's attention on each sampled key [heads, Q, K]. The total includes an
+ * estimate for the keys that were not sampled.
  *
  * @param logits Scaled, [heads, Q, K].
  * @param valid [Q, K], whether a key is in the query's middle.
@@ -80,8 +80,8 @@ function crossEntropy(scaled: np.Array, mass: np.Array, valid: np.Array): np.Arr
 }
 
 /**
- * Mean over queries and heads of -sum mass * sigmoid((similarity - cut) / width), where the cut is
- * at the budget if the similarities of the query's keys are normally distributed.
+ * Mean over queries and heads of -sum mass * sigmoid((similarity - cut) / width). The cut selects
+ * the budget's number of keys if the similarities of the query's keys are normally distributed.
  */
 function lostMass(
   similarity: np.Array,
@@ -95,7 +95,7 @@ function lostMass(
     np.sum(values.mul(counted.ref), -1, { keepdims: true }).div(count.ref);
   const mean = meanOf(similarity.ref);
   const variance = meanOf(np.square(similarity.ref.sub(mean.ref)));
-  for (const used of [counted, count]) used.dispose();
+  for (const array of [counted, count]) array.dispose();
   const cut = mean.add(np.sqrt(np.maximum(variance, LEAST_VARIANCE)).mul(cuts));
   const kept = sigmoid(similarity.sub(cut).mul(1 / width));
   return np.mean(np.sum(mass.mul(kept), -1)).mul(-1);
@@ -103,7 +103,7 @@ function lostMass(
 
 /**
  * The paper's recommendation loss: binary cross-entropy of sigmoid(similarity) with the labels,
- * a positive weighing `alpha` and a negative 1, mean over all pairs of a query and a middle token.
+ * mean over all pairs of a query and a middle token. A positive has weight `alpha`, a negative 1.
  */
 function positivesLoss(
   similarity: np.Array,

@@ -10,7 +10,7 @@ import { batchToDevice, toDevice } from "./optimiser.ts";
 import { RECIPES } from "./recipe.ts";
 import type { Batch, HostTensor } from "./sample.ts";
 
-/** jax-js's worker threads stay for the next test. */
+/** jax-js keeps its worker threads for the next test. */
 const JAX = { sanitizeOps: false, sanitizeResources: false } as const;
 
 const [HEADS, QUERIES, KEYS, HEAD_DIM, BITS] = [2, 3, 12, 6, 8];
@@ -22,7 +22,7 @@ const SHAPE: LearnedMapShape = {
   map: { layers: 3, hidden: 10, dtype: "f32" },
 };
 const LAST_TOKENS = [4, 9, 20];
-/** Place of the log scale among the parameters: after weights and biases of both sides. */
+/** Index of the log scale among the parameters: after weights and biases of both sides. */
 const LOG_SCALE = 12;
 
 function makeBatch(): Required<Batch> {
@@ -113,7 +113,7 @@ function bestLoss(params: HostParams, batch: Required<Batch>): number {
 
 for (const [recipe, lossOf] of [[paper, paperLoss], [best, bestLoss]] as const) {
   Deno.test({
-    name: `${recipe.name}: the loss and its gradient are those of a plain f64 computation`,
+    name: `batchLoss() and its gradient equal a plain f64 computation: ${recipe.name}`,
     ...JAX,
     fn: async () => {
       const batch = makeBatch();
@@ -122,7 +122,7 @@ for (const [recipe, lossOf] of [[paper, paperLoss], [best, bestLoss]] as const) 
       const [loss, gradients] = valueAndGrad((arrays: np.Array[]) =>
         batchLoss(recipe, arrays, batchToDevice(batch))
       )(params.map((data, i) => toDevice({ shape: shapes[i], data })));
-      // jax-js takes logarithms to 2e-5 on the CPU.
+      // jax-js's logarithm is accurate to 2e-5 on the CPU.
       assertAlmostEquals((await loss.data())[0], lossOf(params, batch), 2e-4);
       const gradient = await Promise.all((gradients as np.Array[]).map((each) => each.data()));
       const places = [[0, 5], [1, 3], [4, 70], [6, 9], [10, 100], [11, 15], [LOG_SCALE, 1]];
@@ -140,7 +140,7 @@ for (const [recipe, lossOf] of [[paper, paperLoss], [best, bestLoss]] as const) 
 }
 
 Deno.test({
-  name: "activations and their gradients stay finite far from 0",
+  name: "sigmoid(), silu() and softplus() and their gradients stay finite far from 0",
   ...JAX,
   fn: async () => {
     const x = [-300, -90, -1, 0, 1, 90, 300];

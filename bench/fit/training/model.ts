@@ -1,6 +1,6 @@
 /**
- * The learned mapping as differentiable arrays: for each query head an MLP for queries and one for
- * keys. Functions on arrays take ownership of their arguments, as all of jax-js does.
+ * The learned map as differentiable arrays: for each query head an MLP for queries and one for
+ * keys. Functions on arrays take ownership of their arguments, as in jax-js.
  */
 import { numpy as np } from "@jax-js/jax";
 import { createRandom } from "../../../fixtures/random.ts";
@@ -13,15 +13,16 @@ import { mapLayers, mapNumbers } from "../../../kernels/core/problem.ts";
 import { silu } from "./activations.ts";
 
 /**
- * What is trained, on the host: for queries and then for keys, of each layer weights
- * [heads, in, out] and bias [heads, 1, out]; last the log scale of the similarities [heads, 1, 1].
+ * The trained parameters on the host. The arrays of the query side come first, then those of the
+ * key side: for each layer the weights [heads, in, out] and the bias [heads, 1, out]. The last one
+ * is the log scale of the similarities [heads, 1, 1].
  */
 export type HostParams = readonly Float32Array<ArrayBuffer>[];
 
-/** First random stream of the initial weights; those below belong to the steps. */
+/** First random stream of the initial weights; the streams below belong to the steps. */
 const WEIGHT_STREAMS = 0xf1700000;
 
-/** The similarity's factor before a softmax, learned per head from here. */
+/** Initial factor of the similarities before the softmax; each head learns its own. */
 const INITIAL_SCALE = 0.3;
 
 /** The shapes of {@linkcode HostParams}. */
@@ -55,7 +56,7 @@ export function sideParams<T>(params: readonly T[], side: "query" | "key"): T[] 
 /**
  * The pre-activations of codes.
  *
- * @param layers What {@linkcode sideParams} gives.
+ * @param layers The arrays of {@linkcode sideParams}.
  * @param rows [heads, n, headDim], or [n, headDim] for rows that all heads share.
  * @returns [heads, n, bits].
  */
@@ -68,12 +69,12 @@ export function encodeRows(layers: readonly np.Array[], rows: np.Array): np.Arra
   return x;
 }
 
-/** Parameters as a map's file holds them: rounded to f16, to nearest even. */
+/** Rounds parameters to f16, to nearest even, as a map's file holds them. */
 export function roundParams(params: HostParams): HostParams {
   return params.map((numbers) => Float32Array.from(new Float16Array(numbers)));
 }
 
-/** The map of trained parameters, as f16. */
+/** The f16 map of trained parameters. */
 export function toLearnedMap(
   shape: LearnedMapShape,
   params: HostParams,

@@ -13,14 +13,15 @@ const TAIL = [
 ];
 
 /**
- * The number that a standard normal variable exceeds with probability `share`, to 1e-6: M. Giles,
- * "Approximating the erfinv function" (GPU Computing Gems, 2011), the single-precision version.
+ * The number that a standard normal variable exceeds with probability `share`, accurate to 1e-6.
+ * The single-precision version of M. Giles, "Approximating the erfinv function" (GPU Computing
+ * Gems, 2011).
  *
  * @param share Above 0 and below 1.
  */
 export function normalExceededBy(share: number): number {
   const x = 1 - 2 * share;
   const w = -Math.log(4 * share * (1 - share));
-  const [coefficients, at] = w < 5 ? [CENTRE, w - 2.5] : [TAIL, Math.sqrt(w) - 3];
-  return Math.SQRT2 * x * coefficients.reduce((sum, coefficient) => sum * at + coefficient, 0);
+  const [coefficients, t] = w < 5 ? [CENTRE, w - 2.5] : [TAIL, Math.sqrt(w) - 3];
+  return Math.SQRT2 * x * coefficients.reduce((sum, coefficient) => sum * t + coefficient, 0);
 }

@@ -1,6 +1,6 @@
 /**
- * AdamW (arXiv 1711.05101) with a running average of the weights, as one compiled step. jax-js's
- * own optimiser library, @jax-js/optax, is not on npm.
+ * AdamW (arXiv 1711.05101) with a running average of the weights, compiled as one step. jax-js has
+ * an optimiser library, @jax-js/optax, but it is not on npm.
  */
 import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { batchLoss, type DeviceBatch } from "./loss.ts";
@@ -11,7 +11,7 @@ import type { Batch, HostTensor } from "./sample.ts";
 /** Keeps the quotient of Adam's moments finite. */
 const EPSILON = 1e-8;
 
-/** All that a step changes, [parameter]. */
+/** The arrays that a step changes; each list has one entry per parameter. */
 export type OptimiserState<T> = {
   readonly params: T[];
   /** First moments of the gradients. */
@@ -31,19 +31,19 @@ export function initialState(params: HostParams): HostState {
   return { params: [...params], mean: zeros(), square: zeros(), average: [...params] };
 }
 
-/** An array of a host tensor on the default device. */
+/** Copies a host tensor to the default device. */
 export function toDevice({ shape, data }: HostTensor): np.Array {
   return np.array(data, { shape: [...shape] });
 }
 
-/** A batch on the default device. */
+/** Copies a batch to the default device. */
 export function batchToDevice(batch: Batch): DeviceBatch {
   return Object.fromEntries(
     Object.entries(batch).map(([name, tensor]) => [name, toDevice(tensor)]),
   ) as DeviceBatch;
 }
 
-/** What changes with the step. */
+/** Scalars that depend on the step. */
 type StepScalars = {
   readonly learningRate: np.Array;
   /** 1 - beta^step of both moments. */
@@ -52,7 +52,7 @@ type StepScalars = {
   readonly averageDecay: np.Array;
 };
 
-/** One step of training: consumes state and batch, returns the new state and the batch's loss. */
+/** One step of training: consumes the state and returns the new one and the batch's loss. */
 export type OptimiserStep = (
   state: OptimiserState<np.Array>,
   batch: Batch,
@@ -75,7 +75,7 @@ export function createOptimiserStep(recipe: Recipe): OptimiserStep {
         v.mul(beta2).add(np.square(gradient[i] as np.Array).mul(1 - beta2))
       );
       const params = state.params.map((param, i) => {
-        // The scale of the similarities, which comes last, is no weight.
+        // The last parameter is the scale of the similarities, which must not decay.
         const decay = i < state.params.length - 1 ? recipe.weightDecay : 0;
         const shrunk = param.ref.sub(param.mul(scalars.learningRate.ref).mul(decay));
         const deviation = np.sqrt(square[i].ref.div(scalars.squareCorrection.ref)).add(EPSILON);

@@ -1,39 +1,39 @@
-/** Recipes of training, as data: what is minimised on which samples, and by which optimiser. */
+/** Recipes of training as data: the loss, the samples and the optimiser. */
 
 /**
- * Minimises the cross-entropy between attention and the softmax of the similarities, and with it
- * the attention mass lost below a soft cut at the budget.
+ * Minimises the cross-entropy between attention and the softmax of the similarities, plus the
+ * attention mass lost below a soft cut, a smooth version of the threshold at the budget.
  */
 export interface MassLoss {
   readonly learns: "mass";
-  /** Weight of the mass lost; the cross-entropy weighs 1. */
+  /** Weight of the lost mass; the cross-entropy has weight 1. */
   readonly cutWeight: number;
   /** Width of the soft cut, in units of similarity (2 is one bit). */
   readonly cutWidth: number;
 }
 
-/** Minimises the paper's binary cross-entropy on the keys of highest score, the positives. */
+/** Minimises the paper's binary cross-entropy, with the keys of highest score as positives. */
 export interface PositivesLoss {
   readonly learns: "positives";
-  /** Positives of a query. */
+  /** Positives per query. */
   readonly top: number;
-  /** Weight of a positive; a negative weighs 1. */
+  /** Weight of a positive; a negative has weight 1. */
   readonly alpha: number;
 }
 
-/** All that decides a training run but the data, the seed and the shape of the map. */
+/** Settings that decide a training run, together with the data, the seed and the map's shape. */
 export interface Recipe<Loss extends MassLoss | PositivesLoss = MassLoss | PositivesLoss> {
   readonly name: "best" | "paper";
   readonly loss: Loss;
   /** a in tanh(a x), which stands for the bits of a code. */
   readonly slope: number;
-  /** Tokens of a context per middle token taken: the budget of the cut and of validation. */
+  /** Tokens of a context per selected middle token: the budget of the cut and of validation. */
   readonly sparsity: number;
-  /** Queries and keys of a step are rotated by an offset below this, which changes no score. */
+  /** Each step rotates queries and keys by an offset below this, which changes no score. */
   readonly ropeOffsets: number;
-  /** The offset of validation's queries and keys. */
+  /** Offset by which validation rotates queries and keys. */
   readonly validationOffset: number;
-  /** Share of the steps whose context follows another one, so that maps meet longer contexts. */
+  /** Share of the steps that join two contexts, so that maps also see longer contexts. */
   readonly joins: number;
   /** Queries per head and step. */
   readonly queries: number;
@@ -47,17 +47,17 @@ export interface Recipe<Loss extends MassLoss | PositivesLoss = MassLoss | Posit
   readonly betas: readonly [number, number];
   /** Decoupled (AdamW). */
   readonly weightDecay: number;
-  /** Decay per step of the averaged weights, which become the map; 0 for the last weights. */
+  /** Decay per step of the averaged weights, which become the map; 0 keeps the last weights. */
   readonly averageDecay: number;
-  /** Validations of a run, evenly spread. */
+  /** Number of validations in a run, evenly spread. */
   readonly validations: number;
-  /** Validations in a row without a new best after which training ends; null never. */
+  /** Validations in a row without a new best that end training; null for no limit. */
   readonly patience: number | null;
 }
 
 /**
- * The recipes by name. `paper` is arXiv 2412.14468's; `docs/notes-fit.md` tells what each
- * choice of `best` gains on held-out contexts.
+ * The recipes by name. `paper` is the recipe of arXiv 2412.14468. `docs/notes-fit.md` shows what
+ * each choice of `best` gains on held-out contexts.
  */
 export const RECIPES: { readonly best: Recipe<MassLoss>; readonly paper: Recipe<PositivesLoss> } = {
   best: {
@@ -102,7 +102,7 @@ export const RECIPES: { readonly best: Recipe<MassLoss>; readonly paper: Recipe<
   },
 };
 
-/** Whether there is a validation after this many steps: evenly spread, and after the last. */
+/** Whether a validation follows this many steps: evenly spread, and after the last step. */
 export function isValidated({ steps, validations }: Recipe, step: number): boolean {
   return step % Math.ceil(steps / validations) === 0 || step === steps;
 }
@@ -115,7 +115,7 @@ export function learningRateAt(recipe: Recipe, step: number): number {
   return learningRate * warmUp * decay;
 }
 
-/** Decay of the averaged weights at a step, counted from 0: short at first, for a start from noise. */
+/** Decay of the averaged weights at a step, counted from 0. It is low at first, to forget noise. */
 export function averageDecayAt({ averageDecay }: Recipe, step: number): number {
   return Math.min(averageDecay, (1 + step) / (10 + step));
 }

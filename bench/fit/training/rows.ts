@@ -1,10 +1,10 @@
-/** Rows of queries and keys: which are drawn, where they lie, and their rotation. Pure. */
+/** Draws, copies and rotates rows of queries and keys. */
 import type { Random } from "../../../fixtures/random.ts";
 import { createRope } from "../../../fixtures/rope.ts";
 
 /**
- * Draws `count` of the places 0 to `length` - 1 without replacement, or all: a Fisher-Yates
- * shuffle cut short, of which only the places that moved are kept.
+ * Draws `count` of the indices 0 to `length` - 1 without replacement, or all if there are fewer: a
+ * partial Fisher-Yates shuffle that stores only the entries that moved.
  */
 export function draw(random: Random, length: number, count: number): Uint32Array<ArrayBuffer> {
   const moved = new Map<number, number>();
@@ -17,7 +17,7 @@ export function draw(random: Random, length: number, count: number): Uint32Array
   return drawn;
 }
 
-/** How many of the ascending tokens are not above `last`. */
+/** Counts the tokens up to and including `last` in an ascending list. */
 export function countUpTo(tokens: Uint32Array, last: number): number {
   let [low, high] = [0, tokens.length];
   while (low < high) {
@@ -28,19 +28,19 @@ export function countUpTo(tokens: Uint32Array, last: number): number {
   return low;
 }
 
-/** Copies the rows at the places into `taken`, one after the other. */
+/** Copies the rows at the indices into `taken`, one after the other. */
 export function takeRows(
   rows: Float32Array,
-  places: Uint32Array,
+  indices: Uint32Array,
   width: number,
   taken: Float32Array,
 ): void {
-  for (let i = 0; i < places.length; i++) {
-    taken.set(rows.subarray(places[i] * width, (places[i] + 1) * width), i * width);
+  for (let i = 0; i < indices.length; i++) {
+    taken.set(rows.subarray(indices[i] * width, (indices[i] + 1) * width), i * width);
   }
 }
 
-/** Turns rows by a common offset, in place; without RoPE, or by 0, it leaves them. */
+/** Makes a function that rotates rows in place by an offset; without RoPE it changes nothing. */
 export function createRotation(
   headDim: number,
   base: number | null,

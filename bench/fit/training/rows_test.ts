@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { createRandom } from "../../../fixtures/random.ts";
 import { countUpTo, createRotation, draw, takeRows } from "./rows.ts";
 
-/** The same shuffle with all the places in hand. */
+/** The same shuffle, over an array of all indices. */
 function drawFromAll(seed: number, length: number, count: number): number[] {
   const random = createRandom(seed);
   const pool = Array.from({ length }, (_, i) => i);
@@ -15,27 +15,27 @@ function drawFromAll(seed: number, length: number, count: number): number[] {
   return pool.slice(0, taken);
 }
 
-Deno.test("draws are those of a shuffle of all places", () => {
+Deno.test("draw() equals the start of a full shuffle", () => {
   const small = fc.integer({ min: 0, max: 60 });
   fc.assert(fc.property(fc.nat(), small, small, (seed, length, count) => {
     assertEquals([...draw(createRandom(seed), length, count)], drawFromAll(seed, length, count));
   }));
 });
 
-Deno.test("ascending tokens are counted up to the last", () => {
+Deno.test("countUpTo() counts the tokens up to the last", () => {
   fc.assert(fc.property(fc.array(fc.nat(40)), fc.integer({ min: -1, max: 41 }), (list, last) => {
     const tokens = Uint32Array.from(list).sort();
     assertEquals(countUpTo(tokens, last), list.filter((token) => token <= last).length);
   }));
 });
 
-Deno.test("rows are taken in the order of their places", () => {
+Deno.test("takeRows() copies rows in the order of their indices", () => {
   const taken = new Float32Array(4);
   takeRows(Float32Array.of(1, 2, 3, 4, 5, 6), Uint32Array.of(2, 0), 2, taken);
   assertEquals([...taken], [5, 6, 1, 2]);
 });
 
-Deno.test("without RoPE or by 0 a rotation leaves the rows", () => {
+Deno.test("createRotation() changes no row without RoPE or by an offset of 0", () => {
   const turn = (base: number | null, offset: number) => [
     ...createRotation(2, base)(Float32Array.of(1, 0, 0, 2), offset),
   ];

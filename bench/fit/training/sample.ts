@@ -1,6 +1,6 @@
 /**
- * The samples of a training step: queries of one context, keys of it and perhaps of another one
- * before it, and what is to be learned.
+ * Draws the samples of a training step: queries of one context, keys of it and in some steps of
+ * another context before it, and the targets to learn.
  */
 import { createRandom, type Random } from "../../../fixtures/random.ts";
 import type { EdgeWindows } from "../../selection/selector.ts";
@@ -22,16 +22,16 @@ export type SharedTensors =
   | "queries"
   /** [K, headDim], rotated by the same offset. */
   | "keys"
-  /** [1, K], token of each key. */
+  /** [1, K], the token of each key. */
   | "tokens"
   /** [Q, 1], the last token of each query's middle. */
   | "lastTokens";
 
 /** Tensors of the recipes that learn attention mass. */
 export type MassTensors =
-  /** [heads, Q, 1], ln of the summed exponentials of the logits outside the middle. */
+  /** [heads, Q, 1], log-sum-exp of the logits outside the middle. */
   | "edges"
-  /** [Q, 1], how many deviations above the mean similarity the budget cuts. */
+  /** [Q, 1], the cut at the budget in standard deviations above the mean similarity. */
   | "cuts"
   /** [1, 1], middle keys of the context per sampled key. */
   | "keyWeight";
@@ -39,15 +39,15 @@ export type MassTensors =
 /** Tensors of the paper's recipe: [heads, Q, K], 1 for a positive and 0 for a negative. */
 export type PositiveTensors = "labels";
 
-/** Samples of one step. */
+/** The samples of one step. */
 export type Batch = Readonly<
   Record<SharedTensors, HostTensor> & Partial<Record<MassTensors | PositiveTensors, HostTensor>>
 >;
 
-/** Draws the samples of a step, counted from 0; equal steps give equal samples. */
+/** Draws the samples of a step, counted from 0. Equal steps give equal samples. */
 export type Sampler = (step: number) => Batch;
 
-/** What decides the samples. */
+/** Settings that decide the samples. */
 export interface SamplerOptions {
   readonly contexts: readonly FitContext[];
   readonly windows: EdgeWindows;
@@ -57,7 +57,7 @@ export interface SamplerOptions {
   readonly ropeBase: number | null;
 }
 
-/** The largest share of the keys above the cut: of few keys, the budget takes them all. */
+/** The largest share of the keys above the cut. Few keys may all be within the budget. */
 const MOST_TAKEN = 0.6;
 
 /** Creates the sampler of a run. Each step has a random stream of its own. */
@@ -67,16 +67,16 @@ export function createSampler(options: SamplerOptions): Sampler {
   const rotate = createRotation(contexts[0].headDim, options.ropeBase);
   return (step) => {
     const random = createRandom(seed, step);
-    const at = random.below(contexts.length);
-    const context = contexts[at];
+    const index = random.below(contexts.length);
+    const context = contexts[index];
     const { headDim, positions, queryHeads: heads, usable } = context;
-    const queries = draw(random, usable.length, recipe.queries).map((place) => usable[place]);
-    const before = precedingContext(random, contexts, at, recipe.joins);
+    const queries = draw(random, usable.length, recipe.queries).map((i) => usable[i]);
+    const before = precedingContext(random, contexts, index, recipe.joins);
     const start = before?.kvLen ?? 0;
     const middle = middleTokens(windows.sink, start, start + context.kvLen);
     const tokens = recipe.keys === null
       ? middle
-      : draw(random, middle.length, recipe.keys).map((place) => middle[place]).sort();
+      : draw(random, middle.length, recipe.keys).map((i) => middle[i]).sort();
     const offset = Math.floor(random.uniform() * recipe.ropeOffsets);
     const lastTokens = queries.map((query) =>
       start + middleOf(windows, positions[query]).recentStart - 1
@@ -84,20 +84,20 @@ export function createSampler(options: SamplerOptions): Sampler {
 
     const queryRows = new Float32Array(heads * queries.length * headDim);
     for (let head = 0; head < heads; head++) {
-      const places = queries.map((query) => head * positions.length + query);
-      takeRows(context.q, places, headDim, queryRows.subarray(head * queries.length * headDim));
+      const indices = queries.map((query) => head * positions.length + query);
+      takeRows(context.q, indices, headDim, queryRows.subarray(head * queries.length * headDim));
     }
     const keyRows = new Float32Array(tokens.length * headDim);
-    const ofBefore = countUpTo(tokens, start - 1);
-    const rowsBefore = keyRows.subarray(0, ofBefore * headDim);
-    const rowsOwn = keyRows.subarray(ofBefore * headDim);
-    if (before) takeRows(before.k, tokens.subarray(0, ofBefore), headDim, rowsBefore);
-    takeRows(context.k, tokens.subarray(ofBefore).map((t) => t - start), headDim, rowsOwn);
+    const countBefore = countUpTo(tokens, start - 1);
+    const rowsBefore = keyRows.subarray(0, countBefore * headDim);
+    const contextRows = keyRows.subarray(countBefore * headDim);
+    if (before) takeRows(before.k, tokens.subarray(0, countBefore), headDim, rowsBefore);
+    takeRows(context.k, tokens.subarray(countBefore).map((t) => t - start), headDim, contextRows);
     rotate(rowsBefore, offset);
-    for (const rows of [queryRows, rowsOwn]) rotate(rows, offset + start);
+    for (const rows of [queryRows, contextRows]) rotate(rows, offset + start);
 
     const kvLen = start + context.kvLen;
-    const picked = { context, kvLen, queries, tokens, lastTokens, targets: targets[at] };
+    const picked = { context, kvLen, queries, tokens, lastTokens, targets: targets[index] };
     return {
       queries: { shape: [heads, queries.length, headDim], data: queryRows },
       keys: { shape: [tokens.length, headDim], data: keyRows },
@@ -110,23 +110,23 @@ export function createSampler(options: SamplerOptions): Sampler {
   };
 }
 
-/** For a `share` of the draws another context than `at`, to stand before it; else null. */
+/** In a `share` of the draws, a context to put before the one at `index`; otherwise null. */
 function precedingContext(
   random: Random,
   contexts: readonly FitContext[],
-  at: number,
+  index: number,
   share: number,
 ): FitContext | null {
   if (contexts.length === 1 || random.uniform() >= share) return null;
-  return contexts[(at + 1 + random.below(contexts.length - 1)) % contexts.length];
+  return contexts[(index + 1 + random.below(contexts.length - 1)) % contexts.length];
 }
 
-/** Tokens after the sink of the context that ends at `start` and of the one that ends at `end`. */
+/** Tokens after the sink of each of two joined contexts, which end at `start` and at `end`. */
 function middleTokens(sink: number, start: number, end: number): Uint32Array<ArrayBuffer> {
-  const ofBefore = Math.max(0, start - sink);
-  const tokens = new Uint32Array(ofBefore + end - start - sink);
+  const countBefore = Math.max(0, start - sink);
+  const tokens = new Uint32Array(countBefore + end - start - sink);
   for (let i = 0; i < tokens.length; i++) {
-    tokens[i] = sink + (i < ofBefore ? i : start + i - ofBefore);
+    tokens[i] = sink + (i < countBefore ? i : start + i - countBefore);
   }
   return tokens;
 }
@@ -174,8 +174,8 @@ function positiveTensors(
     for (const [i, query] of queries.entries()) {
       const row = (head * queries.length + i) * tokens.length;
       for (const token of targets.positives(head, query, top)) {
-        const place = countUpTo(tokens, token) - 1;
-        if (tokens[place] === token) data[row + place] = 1;
+        const key = countUpTo(tokens, token) - 1;
+        if (tokens[key] === token) data[row + key] = 1;
       }
     }
   }

@@ -26,7 +26,7 @@ function logitsOf({ queries, keys }: ReturnType<ReturnType<typeof createSampler>
   );
 }
 
-Deno.test("a step's samples depend on seed and step alone", () => {
+Deno.test("createSampler() draws samples that depend on seed and step alone", () => {
   const options = optionsFor(BEST);
   const sample = createSampler(options);
   const [first] = [sample(4), sample(5)];
@@ -35,7 +35,7 @@ Deno.test("a step's samples depend on seed and step alone", () => {
   assertNotEquals(createSampler({ ...options, seed: 4 })(4), first);
 });
 
-Deno.test("keys are middle tokens without repetition, rotated by an offset that keeps logits", () => {
+Deno.test("createSampler() draws distinct middle tokens; its rotation keeps logits", () => {
   const options = optionsFor(BEST);
   const rotated = createSampler(options)(0);
   const plain = createSampler({ ...options, ropeBase: null })(0);
@@ -53,12 +53,12 @@ Deno.test("keys are middle tokens without repetition, rotated by an offset that 
   assertEquals(plain.keyWeight!.data[0], Math.fround((context.kvLen - 8) / 100));
 });
 
-Deno.test("edges are the logarithm of the exponentials outside the middle", () => {
+Deno.test("createSampler() gives the log-sum-exp of the logits outside the middle as edges", () => {
   const recipe = { ...BEST, keys: null, ropeOffsets: 0 };
   const options = optionsFor(recipe);
   const [context] = options.contexts;
   const batch = createSampler({ ...options, contexts: [context], windows: WINDOWS })(0);
-  // With the middle's exponentials they make up those of all keys to the query's.
+  // The edges and the middle together have the exponentials of all keys that the query attends.
   const logits = logitsOf(batch);
   const dim = context.headDim;
   for (const [row, middle] of logits.entries()) {
@@ -78,7 +78,7 @@ Deno.test("edges are the logarithm of the exponentials outside the middle", () =
   }
 });
 
-Deno.test("a context that follows another attends it too, all with the same logits", () => {
+Deno.test("createSampler() joins two contexts, and queries keep the logits of their own", () => {
   const recipe = { ...BEST, joins: 1, keys: null };
   const options = optionsFor(recipe);
   const [first, second] = options.contexts.slice(0, 2);
@@ -91,14 +91,14 @@ Deno.test("a context that follows another attends it too, all with the same logi
   assertEquals([first.kvLen, second.kvLen].includes(start), true);
   assertEquals(tokens.length, first.kvLen + second.kvLen - 16);
   assertEquals([...batch.lastTokens.data].every((last) => last >= start), true);
-  // Whatever they are rotated by, keys of the queries' own context keep their logits.
+  // The keys of the queries' own context keep their logits under any rotation.
   const [turned, plain] = [logitsOf(batch), logitsOf(unturned)];
   for (const [row, list] of turned.entries()) {
     for (const [key, logit] of list.entries()) {
       if (tokens[key] >= start) assertAlmostEquals(logit, plain[row][key], 1e-4);
     }
   }
-  // The budget is that of both together.
+  // The budget counts the tokens of both contexts.
   const own = [...unturned.lastTokens.data].map((last) => last - start);
   const budget = Math.floor((first.kvLen + second.kvLen) / 32);
   for (const [i, last] of own.entries()) {
@@ -108,7 +108,7 @@ Deno.test("a context that follows another attends it too, all with the same logi
   assertEquals(alone(0).lastTokens.data.every((last) => last < start), true);
 });
 
-Deno.test("labels mark the exact top keys of each query's middle, of all keys", () => {
+Deno.test("createSampler() labels the exact top keys of each query's middle for paper", () => {
   const batch = createSampler(optionsFor(PAPER))(2);
   assertEquals(batch.tokens.data.length, 320 - 8);
   for (const [row, logits] of logitsOf(batch).entries()) {
@@ -121,7 +121,7 @@ Deno.test("labels mark the exact top keys of each query's middle, of all keys", 
   }
 });
 
-Deno.test("cuts stand where the budget's share of the sampled keys lies above", () => {
+Deno.test("createSampler() puts the budget's share of the sampled keys above the cut", () => {
   const batch = createSampler(optionsFor({ ...BEST, keys: null }))(0);
   for (const [i, last] of batch.lastTokens.data.entries()) {
     const share = Math.min(0.6, 10 / (last - 7));
@@ -129,7 +129,7 @@ Deno.test("cuts stand where the budget's share of the sampled keys lies above", 
   }
 });
 
-Deno.test("normal quantiles are those of the tables", () => {
+Deno.test("normalExceededBy() gives the quantiles of published tables", () => {
   const table = [[0.5, 0], [0.6, -0.2533471], [0.025, 1.9599640], [0.001, 3.0902323]];
   for (const [share, quantile] of [...table, [1e-6, 4.7534243]]) {
     assertAlmostEquals(normalExceededBy(share), quantile, 2e-6);

@@ -1,4 +1,4 @@
-/** What the exact attention of a query says, computed in f64 when it is first asked for. */
+/** Targets of training from the exact attention of a query, computed in f64 on first use. */
 import { attendDense } from "../../selection/attention.ts";
 import { cheapest } from "../../selection/ranking.ts";
 import type { EdgeWindows } from "../../selection/selector.ts";
@@ -9,13 +9,13 @@ const NO_MASS = -1e30;
 
 /** Targets of the queries of one context. Rotating q and k together changes none of them. */
 export interface Targets {
-  /** ln of the summed exponentials of the scaled logits of sink and recent window. */
+  /** Log-sum-exp of the scaled logits of sink and recent window. */
   edgeLogSum(head: number, query: number): number;
-  /** The `top` middle tokens of largest logit, in that order; of equal ones the lower. */
+  /** The `top` middle tokens of largest logit, largest first; at a tie the lower token wins. */
   positives(head: number, query: number, top: number): Uint32Array;
 }
 
-/** Creates the targets of a context; each is computed once. */
+/** Creates the targets of a context. Each is computed once. */
 export function createTargets(context: FitContext, windows: EdgeWindows): Targets {
   const { q, k, headDim, positions } = context;
   const edges = new Map<number, number>();

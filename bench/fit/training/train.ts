@@ -1,4 +1,4 @@
-/** Trains a map: the loop over steps, with validation, the best so far and early stopping. */
+/** Trains a map: the loop over steps, with validation, the best map so far and early stopping. */
 import { jit, type numpy as np } from "@jax-js/jax";
 import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
 import { createLosses } from "./losses.ts";
@@ -8,49 +8,49 @@ import { isValidated, type Recipe } from "./recipe.ts";
 import type { Sampler } from "./sample.ts";
 import type { Encode, Validate } from "./validate.ts";
 
-/** Weights and what they caught in validation. */
+/** Weights and their attention mass in validation. */
 export interface Best {
   /** Steps taken. */
   readonly step: number;
-  /** Share of the middle's attention mass caught; null where nothing is held out. */
+  /** Share of the middle's attention mass that the map selects; null if nothing is held out. */
   readonly mass: number | null;
-  /** Rounded as the map's file holds them: what is validated is what is written. */
+  /** Rounded as the map's file holds them, so that validation measures the map that is written. */
   readonly params: HostParams;
 }
 
-/** All that a run needs to go on from. */
+/** The state from which a run can continue. */
 export interface Snapshot {
   /** Steps taken. */
   readonly step: number;
   readonly state: HostState;
   /** Null before the first validation. */
   readonly best: Best | null;
-  /** Validations since the best. */
+  /** Validations since the best one. */
   readonly waited: number;
   /** Running mean of the losses. */
   readonly loss: number;
 }
 
-/** How far a run has come. */
+/** The progress of a run. */
 export interface Status {
   /** Steps taken. */
   readonly step: number;
-  /** Running mean of the losses that are read. */
+  /** Running mean of the losses that have been read. */
   readonly loss: number;
-  /** Mass of this call's last validation; null before, and where nothing is held out. */
+  /** Mass of the last validation; null before the first one, and if nothing is held out. */
   readonly mass: number | null;
   readonly best: Best | null;
 }
 
-/** Why a run ended. */
+/** The reason why a run ended. */
 export type Ending = "done" | "early" | "stopped";
 
-/** What to train. */
+/** A run to train. */
 export interface Training {
   readonly recipe: Recipe;
   readonly shape: LearnedMapShape;
   readonly sample: Sampler;
-  /** Null where nothing is held out: the last weights are the best. */
+  /** Null if nothing is held out: the last weights then count as the best. */
   readonly validate: Validate | null;
   readonly start: Snapshot;
   /** Steps whose losses may be unread while the next ones are queued. */
@@ -62,9 +62,9 @@ export interface Training {
 }
 
 /**
- * Trains until the recipe's steps are done, validation no longer gains, or `afterStep` ends it.
+ * Trains until the recipe's steps are done, validation no longer improves, or `afterStep` ends it.
  *
- * @returns The best weights (the averaged ones), the last snapshot and why it ended.
+ * @returns The best averaged weights, the last snapshot and the reason for the end.
  * @throws {DivergedError} if a loss is not finite.
  */
 export async function train(
@@ -110,7 +110,7 @@ export async function train(
   return { best, last, ending };
 }
 
-/** The encoder of given weights, which are put on the device once. */
+/** Compiles an encoder once, for any weights of a shape. */
 export function createEncode(shape: LearnedMapShape): (params: HostParams) => Encode {
   const compiled = jit(encodeRows);
   const shapes = paramShapes(shape);
@@ -135,7 +135,7 @@ async function stateToHost(state: OptimiserState<np.Array>): Promise<HostState> 
   return { params: lists[0], mean: lists[1], square: lists[2], average: lists[3] };
 }
 
-/** The arrays' numbers; the arrays stay. */
+/** Copies arrays to the host and keeps the arrays. */
 function listToHost(arrays: readonly np.Array[]): Promise<Float32Array<ArrayBuffer>[]> {
   return Promise.all(
     arrays.map(async (array) => Float32Array.from(await array.ref.data() as Float32Array)),

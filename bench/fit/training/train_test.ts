@@ -15,10 +15,10 @@ import type { Sampler } from "./sample.ts";
 import { smallRun } from "../testing_trace.ts";
 import { createEncode, type Snapshot, train } from "./train.ts";
 
-/** jax-js's worker threads stay for the next run. */
+/** jax-js keeps its worker threads for the next run. */
 const JAX = { sanitizeOps: false, sanitizeResources: false } as const;
 
-/** Trains from `start`, or from the beginning, and ends after `last` steps. */
+/** Trains from `start`, by default from the beginning, and ends after `last` steps. */
 async function runTo(run: FitRun, last: number, start: Snapshot = run.start, mostUnread = 0) {
   const losses: number[] = [];
   const { recipe, shape, sample } = run;
@@ -42,7 +42,7 @@ function fileOf({ shape, about }: FitRun, params: HostParams): Uint8Array {
   return writeMap(toLearnedMap(shape, params, about));
 }
 
-/** As `assertEquals`, which takes seconds over this many numbers. */
+/** A faster `assertEquals` for snapshots, which takes seconds for so many numbers. */
 function assertSame(actual: Snapshot, expected: Snapshot): void {
   const lists = ({ state, best }: Snapshot) => [...Object.values(state).flat(), ...best!.params];
   const same = (a: Float32Array, b: Float32Array) => a.every((value, i) => value === b[i]);
@@ -54,7 +54,7 @@ function assertSame(actual: Snapshot, expected: Snapshot): void {
 
 for (const recipe of ["best", "paper"]) {
   Deno.test({
-    name: `${recipe}: training lowers the loss and raises the mass of a held-out context`,
+    name: `train() lowers the loss and raises the mass of a held-out context: ${recipe}`,
     ...JAX,
     fn: async () => {
       const top = recipe === "paper" ? ["--top", "10"] : [];
@@ -70,13 +70,13 @@ for (const recipe of ["best", "paper"]) {
 }
 
 Deno.test({
-  name: "a run that was stopped and goes on from its checkpoint gives the same map",
+  name: "train() resumes from a checkpoint and gives the map of an uninterrupted run",
   ...JAX,
   fn: async () => {
     const made = await smallRun("--steps", "40");
     const run = { ...made, recipe: { ...made.recipe, validations: 4 } };
     const whole = await runTo(run, 40);
-    // Between two validations, with losses that are read late.
+    // Stops between two validations, with losses that are read late.
     const { last, ending } = await runTo(run, 27, run.start, 4);
     assertEquals([last.step, ending], [27, "stopped"]);
     const bytes = writeCheckpoint(last, run.identity, run.shape);
@@ -90,7 +90,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "losses that are read late change nothing but when they are told",
+  name: "train() gives the same map if losses are read late, and reports them later",
   ...JAX,
   fn: async () => {
     const run = await smallRun("--steps", "12");
@@ -106,12 +106,12 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a loss that is not finite is named by its step, and nothing after it is saved",
+  name: "train() names the step whose loss is not finite and saves nothing after it",
   ...JAX,
   fn: async () => {
     const run = await smallRun("--steps", "20");
     const recipe = { ...run.recipe, validations: 4 };
-    // NaN from the seventh step on; a validation would follow the tenth.
+    // NaN from the seventh step on, before the validation that follows the tenth.
     const sample: Sampler = (step) => {
       const batch = run.sample(step);
       if (step >= 6) batch.queries.data.fill(NaN);
@@ -137,7 +137,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the seed decides the map",
+  name: "train() gives equal maps for equal seeds and different maps for different seeds",
   ...JAX,
   fn: async () => {
     const maps: HostParams[] = [];
@@ -152,7 +152,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "training ends when validation gains nothing, and does not go on from there",
+  name: "train() ends when validation no longer improves, and does not resume from there",
   ...JAX,
   fn: async () => {
     const run = await smallRun("--steps", "100");
@@ -168,7 +168,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "without held-out contexts the last weights are the map",
+  name: "train() makes the last weights the map if no context is held out",
   ...JAX,
   fn: async () => {
     const { best, last } = await runTo(await smallRun("--val", "none", "--steps", "3"), 3);

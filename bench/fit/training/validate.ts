@@ -1,4 +1,4 @@
-/** Attention mass that a map's codes catch on contexts that it is not trained on. Pure. */
+/** Measures the attention mass of the tokens that a map selects on held-out contexts. */
 import { packBits } from "../../../kernels/encode/reference.ts";
 import { scoreReference } from "../../../kernels/score/reference.ts";
 import { attendDense, sumOf } from "../../selection/attention.ts";
@@ -12,17 +12,17 @@ import type { HostTensor } from "./sample.ts";
 /** Encodes rows: pre-activations [heads, n, bits] of rows [heads, n, headDim] or [n, headDim]. */
 export type Encode = (side: "query" | "key", rows: HostTensor) => Promise<Float32Array>;
 
-/** Measures a map: the share of the middle's attention mass caught, mean over heads. */
+/** Measures a map: the share of the middle's attention mass that it selects, mean over heads. */
 export type Validate = (encode: Encode) => Promise<number>;
 
-/** Queries of a context that are looked at; more change little and cost time. */
+/** Most queries of a context that are validated; more change little and cost time. */
 const MOST_QUERIES = 192;
 
-/** One query and what it attends. */
+/** One query and the attention mass of its middle tokens. */
 interface Case {
   readonly sinkEnd: number;
   readonly recentStart: number;
-  /** Of each head, the attention mass of each middle token. */
+  /** For each head, the attention mass of each middle token. */
   readonly mass: readonly Float64Array[];
 }
 
@@ -31,14 +31,14 @@ interface Prepared {
   readonly queries: HostTensor;
   readonly keys: HostTensor;
   readonly cases: readonly Case[];
-  /** Middle tokens to take. */
+  /** Number of middle tokens to select. */
   readonly budget: number;
 }
 
 /**
- * Prepares the measure: N/sparsity middle tokens of smallest Hamming distance are taken, of equal
- * ones the lower. Queries and keys are rotated together by `recipe.validationOffset`, which changes
- * no mass but shows whether the codes hold at positions that the context itself does not reach.
+ * Prepares validation. It selects the N/sparsity middle tokens of smallest Hamming distance; at a
+ * tie the lower token wins. Queries and keys are rotated together by `recipe.validationOffset`. The
+ * rotation changes no mass, but shows whether the map works at positions beyond the context.
  */
 export function createValidate(
   contexts: readonly FitContext[],
@@ -59,9 +59,10 @@ export function createValidate(
       for (let head = 0; head < heads; head++) {
         const codes = keyCodes.subarray(head * tokens * words, (head + 1) * tokens * words);
         for (const [i, { sinkEnd, recentStart, mass }] of cases.entries()) {
-          const at = (head * cases.length + i) * words;
+          const start = (head * cases.length + i) * words;
           const middle = codes.subarray(sinkEnd * words, recentStart * words);
-          const distances = scoreReference(queryCodes.subarray(at, at + words), middle, words);
+          const code = queryCodes.subarray(start, start + words);
+          const distances = scoreReference(code, middle, words);
           for (const token of cheapest(distances, 0, distances.length, budget)) {
             caught[head] += mass[head][token];
           }
@@ -83,8 +84,8 @@ function prepare(
   const rotate = createRotation(headDim, ropeBase);
   const picked = spread(usable, MOST_QUERIES);
   const rowOf = (head: number, query: number) => {
-    const at = (head * positions.length + query) * headDim;
-    return context.q.subarray(at, at + headDim);
+    const start = (head * positions.length + query) * headDim;
+    return context.q.subarray(start, start + headDim);
   };
   const heads = Array.from({ length: queryHeads }, (_, head) => head);
   const queries = new Float32Array(queryHeads * picked.length * headDim);

@@ -9,7 +9,7 @@ import { createValidate, type Encode } from "./validate.ts";
 
 const WINDOWS = { sink: 8, recent: 8 };
 
-Deno.test("the mass is what `quality` measures for the same codes", async () => {
+Deno.test("createValidate() measures the mass that `quality` does for the same codes", async () => {
   const { shape, start, split, recipe } = await smallRun("--val", "b,c");
   const map = toLearnedMap(shape, start.state.params, {});
   const codeOf = (side: "query" | "key", head: number, row: ArrayLike<number>) =>
@@ -50,6 +50,6 @@ Deno.test("the mass is what `quality` measures for the same codes", async () => 
   const plain = { ...recipe, validationOffset: 0 };
   const mass = await createValidate(split.validation, WINDOWS, plain, 10000)(encode);
   assertAlmostEquals(mass, (share(0) + share(1)) / 2, 1e-9);
-  // Rotated, the codes are others, though no query attends otherwise.
+  // A rotation changes the codes but not the attention.
   assertNotEquals(await createValidate(split.validation, WINDOWS, recipe, 10000)(encode), mass);
 });
