@@ -128,12 +128,17 @@ async function runBench(
   return missed;
 }
 
-/** Copies a tree without what git or a package manager keeps there, and without results. */
-function copyTree(from: string, to: string): void {
+/** Copies a tree without what git or a package manager keeps there, and without a run's results. */
+export function copyTree(
+  from: string,
+  to: string,
+  leftOut = /^(\..*|node_modules|results)$/,
+): void {
   Deno.mkdirSync(to, { recursive: true });
   for (const { name, isDirectory, isFile } of Deno.readDirSync(from)) {
-    if (/^(\..*|node_modules|results)$/.test(name)) continue;
-    if (isDirectory) copyTree(`${from}/${name}`, `${to}/${name}`);
+    if (leftOut.test(name)) continue;
+    // Results of runs lie at the root; bench/results/ is code.
+    if (isDirectory) copyTree(`${from}/${name}`, `${to}/${name}`, /^(\..*|node_modules)$/);
     else if (isFile) Deno.copyFileSync(`${from}/${name}`, `${to}/${name}`);
   }
 }
