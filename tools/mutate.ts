@@ -134,12 +134,17 @@ async function runBench(
   return missed;
 }
 
-/** Copies a tree without what git or a package manager keeps there, and without `skipped`. */
-function copyTree(from: string, to: string, skipped?: string): void {
+/** Copies a tree without what git or a package manager keeps there, and without a run's results. */
+export function copyTree(
+  from: string,
+  to: string,
+  leftOut = /^(\..*|node_modules|results)$/,
+): void {
   Deno.mkdirSync(to, { recursive: true });
   for (const { name, isDirectory, isFile } of Deno.readDirSync(from)) {
-    if (/^(\..*|node_modules)$/.test(name) || name === skipped) continue;
-    if (isDirectory) copyTree(`${from}/${name}`, `${to}/${name}`);
+    if (leftOut.test(name)) continue;
+    // Results of runs lie at the root; bench/results/ is code.
+    if (isDirectory) copyTree(`${from}/${name}`, `${to}/${name}`, /^(\..*|node_modules)$/);
     else if (isFile) Deno.copyFileSync(`${from}/${name}`, `${to}/${name}`);
   }
 }
@@ -251,8 +256,7 @@ async function plantChosen(kernels: readonly string[]): Promise<number> {
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
   try {
-    // The folder of results at the top; `bench/results/` is code.
-    copyTree(ROOT, copy, "results");
+    copyTree(ROOT, copy);
     const all = [...new Set(kernels.flatMap((kernel) => users.get(kernel) ?? []))];
     for (const alike of Map.groupBy(all, (name) => problemOf([name])).values()) {
       const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });

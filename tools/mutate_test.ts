@@ -3,6 +3,7 @@ import { UsageError } from "../bench/base/usage_error.ts";
 import { MUTANTS, plant } from "./mutants.ts";
 import {
   chooseKernels,
+  copyTree,
   failures,
   kernelFiles,
   missedByRow,
@@ -38,6 +39,29 @@ Deno.test("readMutateOptions() takes kernels as words or as a list, and how many
   refuses("--random 0", '--random takes a whole number from 1 to 1000, not "0".');
   refuses("--seed 2", "--seed needs --random.");
   refuses("--random 1 --kernels merge/x", "No kernel is called merge/x; the");
+});
+
+Deno.test("copyTree() leaves out results at the root and nobody's code", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const files = ["results/a.csv", ".git/b", "bench/results/c.ts", "bench/.d", "e.json"];
+    for (const file of files) {
+      const place = `${folder}/from/${file}`.replace(/\/[^/]*$/, "");
+      Deno.mkdirSync(place, { recursive: true });
+      Deno.writeTextFileSync(`${folder}/from/${file}`, "");
+    }
+    copyTree(`${folder}/from`, `${folder}/to`);
+    const there = files.filter((file) => {
+      try {
+        return Deno.statSync(`${folder}/to/${file}`).isFile;
+      } catch {
+        return false;
+      }
+    });
+    assertEquals(there, ["bench/results/c.ts", "e.json"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("a mutant goes where it is meant to, or nowhere", () => {
