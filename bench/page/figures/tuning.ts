@@ -76,7 +76,7 @@ function figuresOf({ kernel, case_id }: LogSubject, { measured, defaults }: Know
   const latest = latestOf(measured);
   const names = varyingMost(latest);
   if (names === null) return [];
-  const { usual, best } = winnerOf({ latest, defaults });
+  const { baseline, best } = winnerOf({ latest, defaults });
   const [columns, rows] = names;
   return [{
     id: `tuning-${idOf(kernel)}-${idOf(case_id)}`,
@@ -85,7 +85,7 @@ function figuresOf({ kernel, case_id }: LogSubject, { measured, defaults }: Know
         ? `${columns}, the one parameter that varies.`
         : `${columns} and ${rows}, over which the times differ most: each cell shows the ` +
           "fastest candidate with both values.") +
-      ` ${verdictOf(usual?.us, best?.us)} Case: ${case_id}.`,
+      ` ${verdictOf(baseline?.us, best?.us)} Case: ${case_id}.`,
     chart: heatMapChart(
       heatCells(latest, names),
       names,
@@ -104,19 +104,19 @@ function tableOf(
   const names = [...new Set(latest.flatMap(({ params }) => Object.keys(params)))];
   const find = (params: Params | null) =>
     latest.filter((each) => params !== null && candidateKey(each.params) === candidateKey(params));
-  const [[usual], winners] = [find(defaults), find(best)];
+  const [[baseline], winners] = [find(defaults), find(best)];
   const others = [...ranked(latest), ...latest.filter(({ us }) => us === null)]
-    .filter((each) => each !== usual && !winners.includes(each));
+    .filter((each) => each !== baseline && !winners.includes(each));
   const cells = (role: string) => ({ params, us, low, high }: Measured) => [
     ...[role, microsCell(us), microsCell(low), microsCell(high)],
-    us && usual?.us ? decimalCell(usual.us / us, 2) : null,
+    us && baseline?.us ? decimalCell(baseline.us / us, 2) : null,
     ...names.map((name) => params[name] ?? null),
   ];
   return {
     columns: ["candidate", "us", "95% from", "to", "x default", ...names],
     rows: [
-      ...(usual ? [cells("default")(usual)] : []),
-      ...winners.map((each) => cells(each === usual ? "best: the default" : "best")(each)),
+      ...(baseline ? [cells("default")(baseline)] : []),
+      ...winners.map((each) => cells(each === baseline ? "best: the default" : "best")(each)),
       ...others.map((each) => cells(each.us === null ? "failed" : "other")(each)),
     ],
   };
@@ -127,12 +127,12 @@ function candidatesOf(latest: readonly Measured[]): string {
   return `${latest.length} candidates${failed > 0 ? `, ${failed} of which failed,` : ""}`;
 }
 
-function verdictOf(usualUs: number | undefined, bestUs: number | undefined): string {
+function verdictOf(baselineUs: number | undefined, bestUs: number | undefined): string {
   if (!bestUs) return "Its tuning did not finish.";
-  if (!usualUs) return `The best takes ${micros(bestUs)} us; the defaults have no time.`;
-  return bestUs < usualUs
-    ? `The best takes ${micros(bestUs)} us, the defaults ${micros(usualUs)}.`
-    : `No candidate beats the defaults, which take ${micros(usualUs)} us, by more than noise.`;
+  if (!baselineUs) return `The best takes ${micros(bestUs)} us; the defaults have no time.`;
+  return bestUs < baselineUs
+    ? `The best takes ${micros(bestUs)} us, the defaults ${micros(baselineUs)}.`
+    : `No candidate beats the defaults, which take ${micros(baselineUs)} us, by more than noise.`;
 }
 
 /** The shape and the length in a case id; the whole id if it has neither. */
