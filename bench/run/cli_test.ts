@@ -246,7 +246,7 @@ Deno.test("bench prints the ratios to --peers, and writes ratios.csv beside the 
     const kernels = ["--kernels", "dense/split,pipeline/sparse"];
     const { code, out, err } = await run(...TINY, ...kernels, "--peers", peers, "--out", folder);
     assertEquals(code, 0, err);
-    assertStringIncludes(out, "\nAgainst dense attention outside\n");
+    assertStringIncludes(out, "\nDense attention here and in other software\n");
     const [{ label, cuda_dense, cuda_dense_over_step_x, step, step_us }, ...none] = parse(
       await Deno.readTextFile(`${folder}/ratios.csv`),
       { skipFirstRow: true },
