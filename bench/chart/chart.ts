@@ -1,41 +1,41 @@
 /**
- * Charts as SVG text, drawn by Observable Plot. It is kept, states a chart as marks over data, and
- * is the lightest such library found: Vega-Lite with Vega takes several times as long to install,
- * which every cold start of the suite would pay.
+ * Charts as SVG text, drawn by Observable Plot. Plot is maintained, describes a chart as marks over
+ * data, and is the lightest such library that we found: Vega-Lite with Vega takes several times as
+ * long to install, and every cold start of the suite would pay for that.
  */
 import * as Plot from "@observablehq/plot";
 import { escapeXml } from "./escape.ts";
 import { SvgDocument } from "./svg_document.ts";
 import { wrapLabel } from "./wrap.ts";
 
-/** One entry of a legend, and how its series is drawn. */
+/** One entry of a legend, with the color and symbol of its series. */
 export interface Series {
   readonly label: string;
   readonly color: string;
   readonly symbol: Plot.SymbolType;
-  /** Dashes of a series that is a line without symbols, as SVG has them. */
+  /** The SVG dashes of a series that is drawn as a line without symbols. */
   readonly dashes?: string;
 }
 
-/** A chart: what Plot is told, and the words for those who do not see it. */
+/** A chart: the options of Plot, and a title and description for readers who cannot see it. */
 export interface Chart {
   readonly title: string;
   readonly description: string;
   readonly options: Plot.PlotOptions;
-  /** Legend, below the chart, a line or more for each. */
+  /** The legend below the chart; an entry takes one line or more. */
   readonly legend: readonly Series[];
-  /** What the legend's labels are. */
+  /** A heading that explains the legend's labels. */
   readonly legendHeading?: string;
 }
 
-/** Narrow, so that a phone shows the letters at a size that can be read. */
+/** Narrow, so that the text is readable on a phone. */
 export const CHART_WIDTH = 440;
 
 const FONT_SIZE = 14;
 
-/** Characters of a label that fit beside the sign of a legend, in wide letters too. */
+/** Characters of a label that fit beside its symbol in the legend, even if all are wide. */
 const LABEL_CHARACTERS = 46;
-/** Characters of a title that fit into a file of a chart. */
+/** Characters of a title that fit into one line of a chart's file. */
 const TITLE_CHARACTERS = 42;
 
 const LINE_HEIGHT = 20;
@@ -47,16 +47,16 @@ export const MARGIN_LEFT = 52;
 export const MARGIN_RIGHT = 24;
 /** Room above the frame. */
 export const MARGIN_TOP = 28;
-/** Height of a chart without its legend, unless its options say another. */
+/** Default height of a chart without its legend. */
 export const CHART_HEIGHT = 300;
 
-/** At least 3 to 1 against white and against the report's dark background. */
+/** Each has a contrast of at least 3 to 1 with white and with the report's dark background. */
 // deno-fmt-ignore
 const COLORS = [
   "#3b7dd8", "#d0680a", "#2a9157", "#a45bd6", "#e0485a", "#148e9c", "#a0714f", "#7c858d", "#cf4f9b", "#87801c",
 ];
 
-/** More than colours can tell apart, so that no two series have both alike. */
+/** Seven symbols share no factor with ten colors, so that the first 70 series all differ. */
 const SYMBOLS: readonly Plot.SymbolType[] = [
   "circle",
   "square",
@@ -67,7 +67,7 @@ const SYMBOLS: readonly Plot.SymbolType[] = [
   "wye",
 ];
 
-/** A series for each label: colours by turn, and symbols so that colour is not all that tells. */
+/** A series for each label. Symbols distinguish series for readers who cannot tell colors apart. */
 export function seriesOf(labels: readonly string[]): Series[] {
   return labels.map((label, i) => ({
     label,
@@ -76,7 +76,7 @@ export function seriesOf(labels: readonly string[]): Series[] {
   }));
 }
 
-/** The scale options that give each series its colour and its symbol. */
+/** The scale options that give each series its color and its symbol. */
 export function seriesScales(series: readonly Series[]): Plot.PlotOptions {
   const domain = series.map(({ label }) => label);
   return {
@@ -85,7 +85,7 @@ export function seriesScales(series: readonly Series[]): Plot.PlotOptions {
   };
 }
 
-/** The chart as one `<svg>` element: text in `currentColor`, title and description within. */
+/** The chart as one `<svg>` element, with text in `currentColor`, its title and description. */
 export function chartSvg(
   { title, description, options, legend, legendHeading }: Chart,
 ): string {
@@ -112,14 +112,14 @@ export function chartSvg(
   const words = `<title>${escapeXml(title)}</title><desc>${escapeXml(description)}</desc>`;
   return String(svg)
     .replace(/<style>.*?<\/style>/s, "")
-    // An image is one thing to a screen reader: its parts may not have names.
+    // To a screen reader an image is one element, so its parts must not have names.
     .replace(/ aria-\w+="[^"]*"/g, "")
     .replace(/^<svg [^>]*>/, (tag) => `${tag.replace("<svg ", `<svg role="img" `)}${words}`);
 }
 
 /**
- * The chart as an SVG file: below its title, a line for each part between colons, and on a light
- * card, since a file cannot know what lies behind it.
+ * The chart as an SVG file, below its title, of which each part between colons begins a line. The
+ * background is white, since a file cannot know the color of its page.
  */
 export function chartFile(chart: Chart): string {
   const svg = chartSvg(chart);
@@ -141,11 +141,11 @@ export function chartFile(chart: Chart): string {
     "</svg>\n";
 }
 
-/** A line of a legend: the first one of a series has its sign. */
+/** A line of a legend; the first line of a series has its symbol. */
 interface LegendLine {
   readonly text: string;
   readonly series: Series | null;
-  /** Whether the text stands where other lines have their signs. */
+  /** Whether the text begins where other lines have their symbols. */
   readonly outdented: boolean;
 }
 
@@ -161,7 +161,7 @@ function legendLines(legend: readonly Series[], heading: string | undefined): Le
   ];
 }
 
-/** The marks of a line of the legend: Plot's own are HTML, which a file of SVG cannot hold. */
+/** The marks of a line of the legend. Plot's own legends are HTML, which SVG files cannot hold. */
 function legendMarks(
   { text, series, outdented }: LegendLine,
   line: number,

@@ -1,4 +1,4 @@
-/** Keeps marks that would cover each other apart. */
+/** Moves marks apart that would cover each other. */
 
 /** A place in pixels. */
 export interface Place {
@@ -7,17 +7,17 @@ export interface Place {
 }
 
 /**
- * How far to move each place sideways, in pixels, so that no two of them are closer than `distance`
- * in both directions. A place that nothing covers stays; of those that agree the first one does.
+ * The pixels by which to move each place sideways, so that no two places are closer than `distance`
+ * in both directions. A place that covers no earlier one stays.
  */
 export function dodge(places: readonly Place[], distance: number): number[] {
   const settled: Place[] = [];
   return places.map(({ x, y }) => {
-    const isFree = (at: number) =>
+    const isFree = (newX: number) =>
       settled.every((other) =>
-        Math.abs(other.x - at) >= distance - 1e-9 || Math.abs(other.y - y) >= distance
+        Math.abs(other.x - newX) >= distance - 1e-9 || Math.abs(other.y - y) >= distance
       );
-    // Right, left, then farther: one of these is free, since each place takes up at most three.
+    // Tries right, left, then farther. One step is free, since each place takes up at most three.
     const steps = Array.from({ length: 3 * places.length + 1 }, (_, i) => stepOf(i) * distance);
     const offset = steps.find((step) => isFree(x + step))!;
     settled.push({ x: x + offset, y });

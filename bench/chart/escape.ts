@@ -1,4 +1,4 @@
-/** Text made fit to stand in HTML and XML. */
+/** Escapes text for HTML and XML. */
 
 const ENTITIES: Readonly<Record<string, string>> = {
   "&": "&amp;",
@@ -8,7 +8,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** `text` as it must be written between tags or between quotes. Control characters are dropped. */
+/** Escapes `text` for use between tags or between quotes. Drops control characters. */
 export function escapeXml(text: string): string {
   // deno-lint-ignore no-control-regex
   return text.replace(/[\0-\x08\x0b\x0c\x0e-\x1f]/g, "").replace(/[&<>"']/g, (c) => ENTITIES[c]);

@@ -4,7 +4,7 @@ import { chartFile, chartSvg, seriesOf } from "./chart.ts";
 import { dodge } from "./dodge.ts";
 import { wrapLabel } from "./wrap.ts";
 
-Deno.test("labels are wrapped, never cut", () => {
+Deno.test("wrapLabel() wraps labels and never cuts them", () => {
   assertEquals(wrapLabel("32x8x128, 128 bits per KV head", 20), [
     "32x8x128, 128 bits",
     "per KV head",
@@ -18,7 +18,7 @@ Deno.test("labels are wrapped, never cut", () => {
   }));
 });
 
-Deno.test("a chart shows every letter of a long label and of a long title", () => {
+Deno.test("chartFile() shows every letter of a long label and of a long title", () => {
   const long = `trace ${"ledger-of-many-books ".repeat(5)}end`;
   const chart = {
     title: `Speedup: ${long}`,
@@ -30,7 +30,7 @@ Deno.test("a chart shows every letter of a long label and of a long title", () =
   const file = chartFile(chart);
   const texts = Array.from(file.matchAll(/<text[^>]*>([^<]+)<\/text>/g), ([, text]) => text);
   assertEquals(texts.filter((text) => text.includes("…")), []);
-  // Once in the title, once in the legend and once in its heading.
+  // The text occurs once in the title, once in the legend and once in the legend's heading.
   assertEquals(texts.join(" ").match(/ledger-of-many-books/g)?.length, 15);
   assertEquals(texts.filter((text) => text.endsWith("end")).length, 3);
   const height = (svg: string) => Number(svg.match(/ height="(\d+)"/)![1]);
@@ -38,7 +38,7 @@ Deno.test("a chart shows every letter of a long label and of a long title", () =
   assert(height(chartSvg(chart)) > height(one), "a wrapped label takes more room");
 });
 
-Deno.test("places that cover each other are moved sideways, the others stay", () => {
+Deno.test("dodge() moves places sideways that cover others, and leaves the rest", () => {
   const at = (x: number, y: number) => ({ x, y });
   assertEquals(dodge([at(0, 0), at(0, 20), at(50, 0)], 9), [0, 0, 0]);
   assertEquals(dodge([at(0, 0), at(1, 2), at(0, 0), at(0, 30)], 9), [0, 9, -9, 0]);

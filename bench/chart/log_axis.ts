@@ -1,6 +1,6 @@
-/** Ranges and ticks of logarithmic axes. Pure. */
+/** Ranges and ticks of logarithmic axes. */
 
-/** Somewhat more than the values span. */
+/** The range of the values, with a margin on both sides. */
 export function rangeOf(values: readonly number[]): [number, number] {
   return [Math.min(...values) / 1.3, Math.max(...values) * 1.3];
 }

@@ -1,9 +1,9 @@
-/** The charts of a quality run: what sparse attention keeps at each budget. Pure. */
+/** The charts of a quality run: the error and the attention mass at each budget. */
 import * as Plot from "@observablehq/plot";
 import { type Chart, chartFile, seriesOf, seriesScales } from "./chart.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
 
-/** The measures that are plotted, where there are any values of them. */
+/** The measures that are plotted if any row has a value of them. */
 const MEASURES = [
   { field: "output_rel_err", title: "Output error against dense attention" },
   { field: "mass_middle", title: "Attention mass caught, of the middle" },
@@ -16,7 +16,7 @@ export interface QualityChart extends Chart {
   readonly rows: readonly QualityRow[];
 }
 
-/** The charts over all heads: for each trace, windows and seed one of error and one of mass. */
+/** The charts over all heads: one of error and one of mass for each trace, windows and seed. */
 export function qualityCharts(rows: readonly QualityRow[]): QualityChart[] {
   const legend = seriesOf([...new Set(rows.map(({ method }) => method))]);
   const all = rows.filter(({ head }) => head === "all");
@@ -81,7 +81,7 @@ export function qualitySvg(rows: readonly QualityRow[]): string {
   return stackFiles(qualityCharts(rows).map(chartFile));
 }
 
-/** Files of one chart each as a file of all. */
+/** Stacks SVG files into one SVG file. */
 function stackFiles(files: readonly string[]): string {
   const heights = files.map((file) => Number(file.match(/ height="(\d+)"/)![1]));
   const width = Number(files[0]?.match(/ width="(\d+)"/)?.[1] ?? 0);

@@ -1,6 +1,6 @@
 /**
- * The part of the DOM that Observable Plot draws with, and no more: elements that become SVG text.
- * A whole DOM for servers would cost a cold start more packages than the plot library itself.
+ * The part of the DOM that Observable Plot needs, whose elements become SVG text. A whole DOM for
+ * servers would add more packages to a cold start than the plot library itself.
  */
 import { escapeXml } from "./escape.ts";
 
@@ -19,27 +19,27 @@ class TextNode {
 
 /** An element of a drawing; `toString()` is its markup. */
 export class SvgElement {
-  /** Where it hangs; null for a root. */
+  /** The parent element; null for a root. */
   parentNode: SvgElement | null = null;
-  /** Elements and texts within, in order. */
+  /** The child elements and texts, in order. */
   readonly childNodes: (SvgElement | TextNode)[] = [];
   readonly #attributes = new Map<string, string>();
   #declarations: Record<string, string> = {};
 
-  /** An element that hangs nowhere yet. */
+  /** Creates an element without a parent. */
   constructor(readonly ownerDocument: SvgDocument, readonly localName: string) {}
 
-  /** All are SVG. */
+  /** The namespace of all elements. */
   get namespaceURI(): string {
     return SVG;
   }
 
-  /** The elements within. */
+  /** The child elements. */
   get children(): SvgElement[] {
     return this.childNodes.filter((node) => node instanceof SvgElement);
   }
 
-  /** Inline CSS: a text sets all of it, an object some of it. */
+  /** Inline CSS. Assigning a text replaces all of it; `setProperty()` sets one declaration. */
   get style(): { setProperty(name: string, value: string): void } {
     return {
       setProperty: (name, value) => {
@@ -55,23 +55,23 @@ export class SvgElement {
     );
   }
 
-  /** Sets a text in place of all within. */
+  /** Replaces all children by a text. */
   set textContent(text: string | null) {
     this.childNodes.length = 0;
     if (text !== null) this.appendChild(new TextNode(String(text)));
   }
 
-  /** The value of an attribute; null without it. */
+  /** The value of an attribute; null if the element does not have it. */
   getAttribute(name: string): string | null {
     return this.#attributes.get(name) ?? null;
   }
 
-  /** Whether it has the attribute. */
+  /** Whether the element has the attribute. */
   hasAttribute(name: string): boolean {
     return this.#attributes.has(name);
   }
 
-  /** Sets an attribute; hundredths of a pixel are fine enough, and keep files small. */
+  /** Sets an attribute. Numbers are rounded to hundredths of a pixel, which keeps files small. */
   setAttribute(name: string, value: unknown): void {
     const rounded = String(value).replace(
       /\d+\.\d{3,}/g,
@@ -80,22 +80,22 @@ export class SvgElement {
     this.#attributes.set(name, rounded);
   }
 
-  /** The same: no attribute of a chart needs its namespace told. */
+  /** Like {@linkcode setAttribute}: no attribute of a chart needs its namespace. */
   setAttributeNS(_space: string, name: string, value: unknown): void {
     this.setAttribute(name, value);
   }
 
-  /** Takes an attribute away. */
+  /** Removes an attribute. */
   removeAttribute(name: string): void {
     this.#attributes.delete(name);
   }
 
-  /** Hangs a node behind all others. */
+  /** Appends a node to the children. */
   appendChild<T extends SvgElement | TextNode>(node: T): T {
     return this.insertBefore(node, null);
   }
 
-  /** Hangs a node before another of its own, or behind all. */
+  /** Inserts a node before the child `next`, or after all children. */
   insertBefore<T extends SvgElement | TextNode>(node: T, next: SvgElement | null): T {
     const before = node.parentNode?.childNodes;
     before?.splice(before.indexOf(node), 1);
@@ -104,24 +104,24 @@ export class SvgElement {
     return node;
   }
 
-  /** Hangs nodes and texts behind all others. */
+  /** Appends nodes and texts to the children. */
   append(...nodes: (SvgElement | string)[]): void {
     for (const node of nodes) {
       this.appendChild(typeof node === "string" ? new TextNode(node) : node);
     }
   }
 
-  /** Plot looks for nothing in a chart that is new. */
+  /** Finds nothing: Plot has no use for elements of a new chart. */
   querySelector(): null {
     return null;
   }
 
-  /** Plot looks for nothing in a chart that is new. */
+  /** Finds nothing: Plot has no use for elements of a new chart. */
   querySelectorAll(): [] {
     return [];
   }
 
-  /** The element and all within as SVG text. */
+  /** The element with its children as SVG text. */
   toString(): string {
     const style = Object.entries(this.#declarations).map((pair) => pair.join(": ")).join("; ");
     const attributes = [...this.#attributes, ...(style ? [["style", style]] : [])];
@@ -132,22 +132,22 @@ export class SvgElement {
   }
 }
 
-/** What makes elements. */
+/** Creates elements. */
 export class SvgDocument {
-  /** What Plot asks for the namespace of new elements. */
+  /** The root that Plot reads the namespace of new elements from. */
   readonly documentElement: SvgElement = new SvgElement(this, "svg");
 
-  /** An element; all are SVG. */
+  /** Creates an SVG element, whatever the namespace. */
   createElementNS(_space: string, name: string): SvgElement {
     return new SvgElement(this, name);
   }
 
-  /** An element; all are SVG. */
+  /** Creates an SVG element. */
   createElement(name: string): SvgElement {
     return new SvgElement(this, name);
   }
 
-  /** A text. */
+  /** Creates a text node. */
   createTextNode(text: string): TextNode {
     return new TextNode(text);
   }

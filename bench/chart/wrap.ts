@@ -1,8 +1,7 @@
-/** Labels broken into lines, since a label that is cut short tells nothing. */
+/** Breaks labels into lines, since a label that is cut short may be ambiguous. */
 
 /**
- * Lines of at most `width` characters, broken at spaces; a word that is longer is
- * broken anywhere.
+ * Lines of at most `width` characters, broken at spaces; a longer word is broken anywhere.
  */
 export function wrapLabel(text: string, width: number): string[] {
   const words = text.split(/\s+/).flatMap((word) => pieces(word, width)).filter(Boolean);

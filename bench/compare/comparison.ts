@@ -1,12 +1,12 @@
-/** Runs compared with the first of them, all that the formats tell. Pure. */
+/** Compares runs with the first of them; the formats print the result. */
 import { caseName, type ResultRow } from "../results/row.ts";
 import { estimateOf, type MetricName, METRICS } from "./metrics.ts";
 import { type Pairing, pairRows, type Recording } from "./pairing.ts";
 import type { Estimate } from "./ratio.ts";
 import { type StageSummary, summarize } from "./summary.ts";
-import { type Limits, slowdown, type Verified, verify } from "./verdict.ts";
+import { comparePair, type Limits, type PairVerdict, slowdown } from "./verdict.ts";
 
-/** Where and with what a file was measured; several values where its rows differ. */
+/** The device and the code that a run measured; several values where its rows differ. */
 export interface FileInfo {
   readonly label: string;
   readonly path: string;
@@ -14,23 +14,23 @@ export interface FileInfo {
   readonly driver: string;
   readonly backend: string;
   readonly commit: string;
-  /** ISO 8601, of its first row. */
+  /** The time of its first row, ISO 8601. */
   readonly utc: string;
   readonly software: boolean;
   readonly rows: number;
 }
 
-/** A kernel on a case: the base and each other run. */
+/** A kernel and case in the base and in each other run. */
 export interface ComparedRow {
   readonly kernel: string;
   readonly caseId: string;
   readonly stage: string;
-  /** The base's metric; null where its check failed or it has none. */
+  /** The base's metric; null if its check failed or the row has no such number. */
   readonly base: Estimate | null;
-  /** Whether its check failed in the base. */
+  /** Whether the kernel's check failed in the base. */
   readonly baseFailed: boolean;
-  /** In the order of the other files; null where one has no such row. */
-  readonly others: readonly (Verified | null)[];
+  /** In the order of the other files; null for a file without the row. */
+  readonly others: readonly (PairVerdict | null)[];
 }
 
 /** The whole comparison. */
@@ -39,24 +39,24 @@ export interface Comparison extends Omit<Pairing, "groups"> {
   readonly limits: Limits;
   /** The base first. */
   readonly files: readonly FileInfo[];
-  /** FAILED ones first, then by the size of their largest change. */
+  /** FAILED rows first, then by the size of the largest change. */
   readonly rows: readonly ComparedRow[];
   /** For each other file, in order. */
   readonly stages: readonly (readonly StageSummary[])[];
   /** Whether the files name different adapters. */
   readonly cardsDiffer: boolean;
-  /** Samples of the pairs' rows: of the row with fewest, and of that with most. */
+  /** The fewest and the most samples of a row in a pair. */
   readonly samples: { readonly fewest: number; readonly most: number };
-  /** Pairs with fewer samples than a 95% interval of a median takes. */
+  /** Number of pairs with fewer samples than a 95% interval of a median needs. */
   readonly fewSamples: number;
-  /** Pairs whose kernels ran with different parameters. */
+  /** Number of pairs whose kernels ran with different parameters. */
   readonly otherParams: number;
 }
 
-/** Fewer than this have no 95% interval of the median. */
+/** Fewer samples than this give no 95% interval of the median. */
 const FEWEST_SAMPLES = 6;
 
-/** Compares every recording after the first with the first. */
+/** Compares every other recording with the first one. */
 export function compareRuns(
   recordings: readonly Recording[],
   metric: MetricName,
@@ -74,7 +74,7 @@ export function compareRuns(
     stage: base.stage,
     base: base.verified ? estimateOf(base, METRICS[metric]) : null,
     baseFailed: !base.verified,
-    others: others.map((row) => row && verify(base, row, METRICS[metric], limits)),
+    others: others.map((row) => row && comparePair(base, row, METRICS[metric], limits)),
   }));
   return {
     ...rest,
@@ -99,8 +99,9 @@ export function compareRuns(
 }
 
 /**
- * The rows that `--fail-on slower` is about: SLOWER, or surely slower by more than `pct` where it is
- * given, or FAILED where the base is not. Probes tell of the device, not of what runs on it.
+ * The rows that make `--fail-on slower` fail: rows that are SLOWER (if `pct` is given: slower by more
+ * than `pct` with confidence), or FAILED although the base is not. Probes do not count, since they
+ * measure the device and not the code.
  */
 export function slowerRows(
   { rows, metric, limits }: Comparison,
@@ -111,7 +112,7 @@ export function slowerRows(
       if (!other) return false;
       if (other.verdict === "FAILED") return !baseFailed;
       if (pct === null || !other.ratio) return other.verdict === "SLOWER";
-      // The allowance for drift stays what it is for the row.
+      // `pct` replaces `samePct`; the row's allowance for drift stays.
       const limit = 1 + (other.limitPct! - limits.samePct + pct) / 100;
       return slowdown(other.ratio, METRICS[metric]).low > limit;
     })

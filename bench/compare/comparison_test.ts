@@ -9,13 +9,13 @@ import { DEFAULT_LIMITS } from "./verdict.ts";
 const row = (kernel: string, us: number, changes: Partial<ResultRow> = {}) =>
   makeRow({ kernel, median_us: us, ci_low_us: us, ci_high_us: us, case_id: "one", ...changes });
 
-/** The runs compared with the first of them. */
+/** Compares the runs with the first of them. */
 function compared(runs: readonly (readonly ResultRow[])[], metric: MetricName = "time") {
   const recordings = runs.map((rows, i) => ({ label: "ABC"[i], path: `${i}.csv`, rows }));
   return compareRuns(recordings, metric, DEFAULT_LIMITS);
 }
 
-Deno.test("rows come by what changed most, up or down, FAILED ones first", () => {
+Deno.test("compareRuns() sorts rows by size of change, FAILED rows first", () => {
   const a = ["a", "b", "c", "d", "e"].map((kernel) => row(kernel, 100));
   const b = [
     row("e", 101),
@@ -38,7 +38,7 @@ Deno.test("rows come by what changed most, up or down, FAILED ones first", () =>
   );
 });
 
-Deno.test("every other run is a column, empty where it lacks the row", () => {
+Deno.test("compareRuns() gives null for a run that lacks a row", () => {
   const { rows, unpaired, stages } = compared([
     [row("x", 100), row("y", 100)],
     [row("x", 100)],
@@ -55,7 +55,7 @@ Deno.test("every other run is a column, empty where it lacks the row", () => {
   assertAlmostEquals(stages[1][0].meanRatio!, Math.sqrt(1.2 * 0.9), 1e-12);
 });
 
-Deno.test("what cannot be paired is folded into cases and kernels, the last of several rows counts", () => {
+Deno.test("unpairedLines() sums up unpaired rows by case and by kernel", () => {
   const both = [row("x", 100), row("x", 100, { case_id: "two" })];
   const other = ["p", "q", "r"].map((kernel) => row(kernel, 1, { case_id: "three" }));
   const extra = ["one", "two"].map((case_id) => row("s", 1, { case_id }));
@@ -72,7 +72,7 @@ Deno.test("what cannot be paired is folded into cases and kernels, the last of s
   ]);
 });
 
-Deno.test("probes are paired whatever the caches, other parameters and few samples are counted", () => {
+Deno.test("compareRuns() pairs probes of hot and cold runs, and counts few samples", () => {
   const probe = { stage: "probe", samples: 5 } as const;
   const { rows, fewSamples, otherParams } = compared([
     [row("p", 1, { ...probe, cache: "hot" }), row("x", 1)],
@@ -81,7 +81,7 @@ Deno.test("probes are paired whatever the caches, other parameters and few sampl
   assertEquals([rows.length, fewSamples, otherParams], [2, 1, 1]);
 });
 
-Deno.test("unlike cards are told, with their stages' shares of their own rooflines", () => {
+Deno.test("compareRuns() compares different cards by shares of their own rooflines", () => {
   const { cardsDiffer, stages } = compared([[row("x", 10, { roofline_pct: 50 })], [
     row("x", 100, { roofline_pct: 75, adapter: "Small GPU" }),
   ]]);
@@ -91,7 +91,7 @@ Deno.test("unlike cards are told, with their stages' shares of their own rooflin
   assertEquals(compared([[row("x", 1)], [row("x", 1)]]).cardsDiffer, false);
 });
 
-Deno.test("slower rows are what the limits or a percentage say, and new failures, but no probes", () => {
+Deno.test("slowerRows() finds rows beyond the limit or PCT and new failures, no probes", () => {
   const kernels = ["a", "b", "c", "d", "p"];
   const changes = (kernel: string) => kernel === "p" ? { stage: "probe" as const } : {};
   const failed = (kernel: string) => makeFailedRow({ kernel, case_id: "one" });
@@ -106,7 +106,7 @@ Deno.test("slower rows are what the limits or a percentage say, and new failures
   assertEquals(slower(0.5), "abd");
   assertEquals(slower(3.8), "bd");
   assertEquals(slower(3.95), "d");
-  // The same rows by a metric of which more is better, which stays as it is here.
+  // GB/s, of which more is better, is the same in all rows here.
   assertEquals(slower(null, "gbytes"), "d");
   const bytesless = [row("q", 100, { gbytes_per_s: null })];
   assertEquals(slowerRows(compared([bytesless, [failed("q")]], "gbytes"), null).length, 1);

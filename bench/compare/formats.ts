@@ -1,4 +1,4 @@
-/** The comparison as text, Markdown or JSON. Pure. */
+/** The comparison as text, Markdown or JSON. */
 import { shortNumber } from "../results/row_csv.ts";
 import { fitColumns, leftOutNote, rule, wrapText } from "../tables/text_table.ts";
 import type { Comparison } from "./comparison.ts";
@@ -6,34 +6,34 @@ import { basisLines, cautionLines, fileLines, totalLine, unpairedLines } from ".
 import type { StageSummary } from "./summary.ts";
 import { CASE_HEADING, rowTable, stageTable, type Table } from "./tables.ts";
 
-/** Names of the formats other than plain text, which are flags too. */
+/** The formats other than plain text; each has a flag of the same name. */
 export const FORMAT_NAMES = ["markdown", "json"] as const;
 
 /** One of {@linkcode FORMAT_NAMES}. */
 export type FormatName = (typeof FORMAT_NAMES)[number];
 
-/** One pair, as `rows` of `--json` lists it. Numbers have 6 digits. */
+/** One pair in the `rows` of `--json`. Numbers have 6 digits. */
 export interface PairRecord {
   readonly kernel: string;
   readonly case_id: string;
   readonly stage: string;
   /** Label of the other file; the base is always A. */
   readonly file: string;
-  /** The metric of the base and of the other file; null where a check failed or there is none. */
+  /** The metric of the base and of the other file; null if a check failed or a row has none. */
   readonly base: number | null;
   readonly value: number | null;
   /** value / base with its 95% interval. */
   readonly ratio: number | null;
   readonly ratio_low: number | null;
   readonly ratio_high: number | null;
-  /** How far from 1 the ratio may be for SAME, in percent, drift included. */
+  /** The limit of SAME: the percentage by which the ratio may differ from 1, drift included. */
   readonly limit_pct: number | null;
   readonly verdict: string;
 }
 
-/** What `--json` prints: the comparison, its rows as pairs, its stages by file. */
+/** The output of `--json`: the comparison, with its rows as pairs and its stages by file. */
 export interface ComparisonReport extends Omit<Comparison, "rows" | "stages"> {
-  /** FAILED ones first, then by the size of their change. */
+  /** FAILED pairs first, then by the size of the change. */
   readonly rows: readonly PairRecord[];
   readonly stages: readonly {
     /** Label of the other file. */
@@ -42,13 +42,13 @@ export interface ComparisonReport extends Omit<Comparison, "rows" | "stages"> {
   }[];
 }
 
-/** What a pair's record holds, in order. */
+/** The fields of a pair's record, in order. */
 export const PAIR_COLUMNS: readonly (keyof PairRecord)[] = [
   ...["kernel", "case_id", "stage", "file", "base", "value"] as const,
   ...["ratio", "ratio_low", "ratio_high", "limit_pct", "verdict"] as const,
 ];
 
-/** How each format is written, text for lines of a width; all end without a line break. */
+/** The writers of the formats. Text fits `width`; no format ends with a line break. */
 export const FORMATS: Readonly<
   Record<FormatName | "text", (comparison: Comparison, width?: number) => string>
 > = {
@@ -56,12 +56,12 @@ export const FORMATS: Readonly<
   markdown: (comparison) => document(comparison, drawMarkdown, "\n\n"),
   json: (comparison) => {
     const { stages, ...rest } = comparison;
-    const told: ComparisonReport = {
+    const report: ComparisonReport = {
       ...rest,
       rows: pairRecords(comparison),
       stages: stages.map((all, i) => ({ file: comparison.files[i + 1].label, stages: all })),
     };
-    return JSON.stringify(told, (_, value) => shortNumber(value), 2);
+    return JSON.stringify(report, (_, value) => shortNumber(value), 2);
   },
 };
 
@@ -87,7 +87,7 @@ function pairRecords({ files, rows }: Comparison): PairRecord[] {
   );
 }
 
-/** The summary and then the rows, with the sentences around them, blocks a line apart. */
+/** The summary, then the rows, with the sentences around them; a blank line parts the blocks. */
 function document(
   comparison: Comparison,
   draw: (table: Table) => string,
@@ -107,7 +107,7 @@ function document(
   ].join("\n\n");
 }
 
-/** Where a line has no room for its case, the case stands beneath it. */
+/** Draws a table as text. If a line has no room for its case, the case goes below the line. */
 function drawText({ columns, cells }: Table, width = Infinity): string {
   const all = fitColumns(columns, cells, width);
   const fits = all.leftOut.length === 0 && all.lines.every((line) => line.length <= width);

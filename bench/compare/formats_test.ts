@@ -31,7 +31,7 @@ function written(format: FormatName | "text", ...runs: readonly (readonly Result
   return FORMATS[format](compareRuns(recordings, "time", DEFAULT_LIMITS));
 }
 
-Deno.test("the text tells the files, every pair, the stages and what the verdicts rest on", () => {
+Deno.test("FORMATS.text() lists files, stages and pairs, and explains the verdicts", () => {
   const lines = written("text", A, B).split("\n");
   assertEquals(
     lines[0],
@@ -54,11 +54,14 @@ Deno.test("the text tells the files, every pair, the stages and what the verdict
     text,
     /\nSAME: the ratio's 95% interval lies within the limit, 2% plus .+ 0\.1 us .+\n/,
   );
-  assertMatch(text, /come from the samples of each run \(0 to 48 a row\) and do not see/);
+  assertMatch(
+    text,
+    /come from the samples of each run \(0 to 48 per row\) and do not include drift/,
+  );
   assertEquals(lines.at(-1), "In A, not in B: 1 row. 1 kernel of shared cases: z.");
 });
 
-Deno.test("where a line has no room for its case, the case stands beneath it", () => {
+Deno.test("FORMATS.text() puts a case below its line if the line has no room", () => {
   const recordings = [A, B].map((rows, i) => ({
     label: "AB"[i],
     path: `${i}.csv`,
@@ -75,7 +78,7 @@ Deno.test("where a line has no room for its case, the case stands beneath it", (
   );
 });
 
-Deno.test("several runs stand side by side, unlike cards also by their own rooflines", () => {
+Deno.test("FORMATS.text() puts runs side by side, different cards by their own rooflines", () => {
   const text = written("text", A, B, C);
   assertMatch(
     text,
@@ -89,7 +92,7 @@ Deno.test("several runs stand side by side, unlike cards also by their own roofl
   assertMatch(text, /\nThe cards differ: --metric roofline /);
 });
 
-Deno.test("rows of which the metric says nothing are only counted", () => {
+Deno.test("FORMATS.text() only counts rows without a value of the metric", () => {
   const none = row("probe/none", 2, { stage: "probe", gbytes_per_s: null });
   const recordings = ["A", "B"].map((label) => ({ label, path: label, rows: [none, A[0]] }));
   const text = FORMATS.text(compareRuns(recordings, "gbytes", DEFAULT_LIMITS));
@@ -98,7 +101,7 @@ Deno.test("rows of which the metric says nothing are only counted", () => {
   assertStringIncludes(text, "\n2 pairs: 1 SAME, 0 FASTER, 0 SLOWER, 0 UNSURE, 1 NO VALUE.\n");
 });
 
-Deno.test("Markdown has the same tables", () => {
+Deno.test("FORMATS.markdown() has the same tables as the text", () => {
   const text = written("markdown", A, B);
   assertStringIncludes(
     text,
@@ -111,20 +114,20 @@ Deno.test("Markdown has the same tables", () => {
   );
 });
 
-Deno.test("JSON has a record for each pair, with full numbers", () => {
-  const told: ComparisonReport = JSON.parse(written("json", A, B, C));
+Deno.test("FORMATS.json() has a record for each pair, with full numbers", () => {
+  const report: ComparisonReport = JSON.parse(written("json", A, B, C));
   const numbers = (
     { kernel, case_id, stage, file, base, value, ratio, verdict }: PairRecord,
   ) => [kernel, case_id, stage, file, base, value, ratio, verdict];
-  assertEquals(told.rows.map(numbers), [
+  assertEquals(report.rows.map(numbers), [
     ["f", "one", "dense", "B", 1, null, null, "FAILED"],
     ["dense/x", "one", "dense", "B", 100, 110, 1.1, "SLOWER"],
     ["dense/x", "one", "dense", "C", 100, 50, 0.5, "FASTER"],
     ["merge/y", "one", "merge", "B", 4, 4, 1, "SAME"],
   ]);
-  assertEquals(Object.keys(told.rows[0]), [...PAIR_COLUMNS]);
-  assertEquals([told.metric, told.limits, told.cardsDiffer], ["time", DEFAULT_LIMITS, true]);
-  assertEquals(told.stages[1], {
+  assertEquals(Object.keys(report.rows[0]), [...PAIR_COLUMNS]);
+  assertEquals([report.metric, report.limits, report.cardsDiffer], ["time", DEFAULT_LIMITS, true]);
+  assertEquals(report.stages[1], {
     file: "C",
     stages: [{
       stage: "dense",

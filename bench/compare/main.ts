@@ -1,6 +1,6 @@
 /**
- * Says what changed between runs: `deno task compare`. Exits 0 when done, 1 if `--fail-on` found what
- * it looks for, else as `exit_codes.ts` says.
+ * `deno task compare`: shows what changed between runs. Exits 0 when done, 1 if `--fail-on` found a
+ * row, otherwise with a code of `exit_codes.ts`.
  * @module
  */
 import { EXIT } from "../edge/exit_codes.ts";
@@ -39,7 +39,7 @@ function compareFiles({ paths, kernels, metric, limits }: CompareOptions): Compa
   throw new UsageError(`${files} have no kernel of --kernels ${kernels.join()} in common.`);
 }
 
-/** The runs of the files: more than one of a file that holds rows of several devices or codes. */
+/** The runs of the files. A file with rows of several devices or commits holds several runs. */
 function recordingsOf(paths: readonly string[]): Recording[] {
   const runs = paths.flatMap((path) => {
     const { rows, warning } = readResults(path);
@@ -54,7 +54,7 @@ function recordingsOf(paths: readonly string[]): Recording[] {
   return runs.map((run, i) => ({ label: letter(i), ...run }));
 }
 
-/** The recordings with the rows of the kernels that the globs match; null means all kernels. */
+/** The recordings, with only the rows of kernels that match a glob; null keeps all rows. */
 function chosen(recordings: readonly Recording[], globs: readonly string[] | null): Recording[] {
   if (globs === null) return [...recordings];
   const names = new Set(recordings.flatMap(({ rows }) => rows.map(({ kernel }) => kernel)));
@@ -74,7 +74,7 @@ function chosen(recordings: readonly Recording[], globs: readonly string[] | nul
   }));
 }
 
-/** Says on stderr, apart from what a program may read, why the command fails. */
+/** Whether the command fails. Names the rows on stderr, since a program may read stdout. */
 function fails(comparison: Comparison, { slowerPct }: FailOn): boolean {
   const rows = slowerRows(comparison, slowerPct);
   if (rows.length === 0) return false;

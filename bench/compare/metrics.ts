@@ -1,23 +1,23 @@
-/** What two rows are compared by. Pure. */
+/** The metrics that rows are compared by. */
 import type { ResultRow } from "../results/row.ts";
 import type { Estimate } from "./ratio.ts";
 
-/** Names of the metrics, as `--metric` takes them. */
+/** The names of the metrics in `--metric`. */
 export const METRIC_NAMES = ["time", "gbytes", "roofline"] as const;
 
 /** One of {@linkcode METRIC_NAMES}. */
 export type MetricName = (typeof METRIC_NAMES)[number];
 
-/** One number of a row, with what it means for it to grow. */
+/** One number of a row, and whether a lower one is better. */
 export interface Metric {
   readonly unit: string;
   readonly description: string;
   readonly lowerIsBetter: boolean;
-  /** The row's number at its median time; null where a row has none. */
+  /** The row's number at its median time; null if the row has none. */
   valueOf(row: ResultRow): number | null;
 }
 
-/** The metrics. All but time itself are something fixed in a run over the time. */
+/** The metrics. All except the time divide a number that is fixed in a run by the time. */
 export const METRICS: Readonly<Record<MetricName, Metric>> = {
   time: {
     unit: "us",
@@ -40,14 +40,14 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
 };
 
 /**
- * The metric of a row with the interval that its median's interval gives; null where the row has no
- * such number.
+ * The metric of a row, with an interval that follows from its median's interval; null if the row has
+ * no such number.
  */
 export function estimateOf(row: ResultRow, { valueOf, lowerIsBetter }: Metric): Estimate | null {
   const { median_us: us, ci_low_us: low, ci_high_us: high } = row;
   const value = valueOf(row);
   if (!(value && us && low && high && value > 0 && low > 0)) return null;
-  // Numbers are written to 6 digits, which can put an interval of no width beside its median.
+  // Numbers are written to 6 digits, so rounding can move the median out of a narrow interval.
   const [down, up] = [Math.min(1, low / us), Math.max(1, high / us)];
   return lowerIsBetter
     ? { value, low: value * down, high: value * up }

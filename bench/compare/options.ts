@@ -1,4 +1,4 @@
-/** Flags of `deno task compare`, read and checked. Nothing here touches a file. */
+/** Parses the flags of `deno task compare`. Touches no file. */
 import { parseFlags } from "../flags/parse_flags.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { COMPARE_COMMAND, type FailOn } from "./flags.ts";
@@ -6,7 +6,7 @@ import { FORMAT_NAMES, type FormatName } from "./formats.ts";
 import type { MetricName } from "./metrics.ts";
 import type { Limits } from "./verdict.ts";
 
-/** What one call is to do. */
+/** The options of one `deno task compare`. */
 export interface CompareOptions {
   /** Results files or folders, the base first; at least two. */
   readonly paths: readonly string[];
@@ -15,17 +15,17 @@ export interface CompareOptions {
   readonly metric: MetricName;
   readonly format: FormatName | "text";
   readonly limits: Limits;
-  /** Null where nothing makes the command fail. */
+  /** The rows that make the command exit 1; null for none. */
   readonly failOn: FailOn | null;
 }
 
-/** Runs have labels of one letter. */
+/** Each run has one letter as its label. */
 export const MOST_RUNS = 26;
 
 /**
- * Reads the command line.
+ * Parses the command line.
  *
- * @throws {UsageError} one sentence on the first thing that is wrong.
+ * @throws {UsageError} in one sentence, for the first mistake.
  */
 export function parseCompareOptions(args: readonly string[]): CompareOptions {
   const { values, words } = parseFlags(COMPARE_COMMAND, args);

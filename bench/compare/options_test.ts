@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UsageError } from "../base/usage_error.ts";
 import { parseCompareOptions } from "./options.ts";
 
-Deno.test("two files need no flags", () => {
+Deno.test("parseCompareOptions() needs no flags for two files", () => {
   assertEquals(parseCompareOptions(["a.csv", "b"]), {
     paths: ["a.csv", "b"],
     kernels: null,
@@ -13,7 +13,7 @@ Deno.test("two files need no flags", () => {
   });
 });
 
-Deno.test("flags may stand anywhere, and names that look like numbers stay names", () => {
+Deno.test("parseCompareOptions() takes flags anywhere, and names that look like numbers", () => {
   const flags = ["--same", "1.5", "--drift=0", "--fail-on", "slower:5", "--json"];
   const kernels = ["--kernels", "dense/*, pipeline/sparse_two"];
   assertEquals(
@@ -30,7 +30,7 @@ Deno.test("flags may stand anywhere, and names that look like numbers stay names
   assertEquals(parseCompareOptions(["a", "b", "--fail-on", "slower"]).failOn, { slowerPct: null });
 });
 
-Deno.test("what is wrong is refused in one sentence", () => {
+Deno.test("parseCompareOptions() refuses wrong flags in one sentence", () => {
   const wrong: [string[], RegExp][] = [
     [[], /^compare takes 2 to 26 results files or folders, not 0\.$/],
     [["a"], /not 1\.$/],

@@ -1,7 +1,7 @@
-/** Rows of several runs, paired by kernel and case. Pure. */
+/** Pairs the rows of several runs by kernel and case. */
 import { caseName, type ResultRow } from "../results/row.ts";
 
-/** One results file, as read. */
+/** One run with its rows, as read from a file. */
 export interface Recording {
   /** `A` for the base, then `B` and so on. */
   readonly label: string;
@@ -9,41 +9,41 @@ export interface Recording {
   readonly rows: readonly ResultRow[];
 }
 
-/** A row of the base with what the other runs have of the same kernel and case. */
+/** A row of the base with the rows of the other runs for the same kernel and case. */
 export interface Group {
   readonly base: ResultRow;
-  /** In the order of the other runs; null where one has no such row. */
+  /** In the order of the other runs; null for a run without the row. */
   readonly others: readonly (ResultRow | null)[];
 }
 
-/** Rows that one run has and the other, of the two compared, has not. */
+/** The rows of one of two compared runs that the other run lacks. */
 export interface Unpaired {
-  /** The run that has them, and the one that lacks them. */
+  /** The run that has the rows, and the run that lacks them. */
   readonly inFile: string;
   readonly notInFile: string;
-  /** Cases of which the other run has nothing, each with the number of its rows. */
-  readonly wholeCases: readonly ErrorTally[];
-  /** Kernels missing from cases that both have, each with the number of those cases. */
-  readonly kernels: readonly ErrorTally[];
+  /** Cases without any row in the other run, each with the number of its rows. */
+  readonly wholeCases: readonly NameCount[];
+  /** Kernels missing from cases that both runs have, each with the number of those cases. */
+  readonly kernels: readonly NameCount[];
   readonly rows: number;
 }
 
 /** A name and how often it occurs. */
-export interface ErrorTally {
+export interface NameCount {
   readonly name: string;
   readonly count: number;
 }
 
-/** What the runs have in common and what not. */
+/** The rows that the runs have in common, and the others. */
 export interface Pairing {
-  /** Rows of the base that at least one other run has too. */
+  /** Rows of the base that at least one other run also has. */
   readonly groups: readonly Group[];
   readonly unpaired: readonly Unpaired[];
-  /** Rows that a later row of the same run, kernel and case replaced, by run. */
-  readonly replaced: readonly ErrorTally[];
+  /** Numbers of rows by run that a later row of the same run, kernel and case replaced. */
+  readonly replaced: readonly NameCount[];
 }
 
-/** Pairs the rows of the first run with those of each other; of several in a run the last counts. */
+/** Pairs the rows of the first run with those of the others. The last row of a name counts. */
 export function pairRows(recordings: readonly Recording[]): Pairing {
   const runs = recordings.map(({ label, rows }) => ({
     label,
@@ -87,7 +87,7 @@ function missing(has: Run, lacks: Run): Unpaired {
   };
 }
 
-function tally(names: readonly string[]): ErrorTally[] {
+function tally(names: readonly string[]): NameCount[] {
   return Array.from(
     Map.groupBy(names, (name) => name),
     ([name, all]) => ({ name, count: all.length }),

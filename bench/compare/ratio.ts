@@ -1,6 +1,6 @@
-/** Ratios of medians with their intervals. Pure. */
+/** Ratios of medians with their intervals. */
 
-/** A value and the 95% interval that holds it. */
+/** A value and its 95% interval. */
 export interface Estimate {
   readonly value: number;
   readonly low: number;
@@ -12,8 +12,8 @@ export interface Estimate {
  * by MOVER, the method of variance estimates recovery: G. Y. Zou and A. Donner, "Construction of
  * confidence limits about effect measures: a general approach", Statistics in Medicine 27(10),
  * 2008, 1693-1702. It is applied to the difference of the logarithms, so that a ratio and its
- * inverse have inverse intervals. It recovers from each limit how far its estimate varies towards
- * it, which suits the lopsided intervals of medians and asks for no distribution and no samples.
+ * inverse have inverse intervals. From each limit it recovers the variance on that side, which suits
+ * the lopsided intervals of medians and needs neither a distribution nor the samples.
  *
  * @throws {RangeError} unless all six numbers are above 0 and each value lies in its interval.
  */
@@ -37,7 +37,7 @@ export function ratioOf(from: Estimate, to: Estimate): Estimate {
   };
 }
 
-/** The geometric mean of positive numbers; NaN of none. */
+/** The geometric mean of positive numbers; NaN without numbers. */
 export function geometricMean(values: readonly number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }

@@ -5,15 +5,15 @@ import { type Estimate, geometricMean, ratioOf } from "./ratio.ts";
 
 const exact = (value: number): Estimate => ({ value, low: value, high: value });
 
-Deno.test("an exact base leaves the other's relative interval", () => {
+Deno.test("ratioOf() keeps the relative interval of one estimate over an exact one", () => {
   const ratio = ratioOf(exact(50), { value: 100, low: 98, high: 103 });
   assertAlmostEquals(ratio.value, 2, 1e-12);
   assertAlmostEquals(ratio.low, 1.96, 1e-12);
   assertAlmostEquals(ratio.high, 2.06, 1e-12);
 });
 
-Deno.test("distances to the limits add up in squares, each to the side on which it tells", () => {
-  // Steps of e^0.03 and e^0.04 make e^0.05; the base's upper limit counts for the lower of the ratio.
+Deno.test("ratioOf() adds the squares of the distances to the limits, side by side", () => {
+  // Steps of e^0.03 and e^0.04 make e^0.05. The base's upper limit counts for the ratio's lower one.
   const from = { value: 1, low: Math.exp(-0.12), high: Math.exp(0.04) };
   const to = { value: 1, low: Math.exp(-0.03), high: Math.exp(0.05) };
   const { value, low, high } = ratioOf(from, to);
@@ -25,13 +25,13 @@ Deno.test("distances to the limits add up in squares, each to the side on which 
   assertAlmostEquals(back.high * low, 1, 1e-12);
 });
 
-Deno.test("the interval of medians' ratio holds the true ratio as often as it says", () => {
+Deno.test("ratioOf() gives intervals that hold the true ratio of medians in 95% of trials", () => {
   const random = createRandom(7);
   for (const [n, m] of [[6, 30], [18, 18], [42, 30]]) {
     const trials = 3000;
     let held = 0;
     const draw = (count: number, scale: number): Estimate => {
-      // Skewed, as timings are; the median is the scale.
+      // The samples are skewed like timings; their true median is the scale.
       const samples = Array.from({ length: count }, () => scale * Math.exp(random.normal() / 20));
       return { value: median(samples), ...medianInterval(samples) };
     };
@@ -39,12 +39,12 @@ Deno.test("the interval of medians' ratio holds the true ratio as often as it sa
       const { low, high } = ratioOf(draw(n, 10), draw(m, 11));
       if (low <= 1.1 && 1.1 <= high) held++;
     }
-    // Three standard errors of the trials below 95%.
+    // The bound is three standard errors of the trials below 95%.
     assertGreater(held / trials, 0.95 - 3 * Math.sqrt(0.95 * 0.05 / trials));
   }
 });
 
-Deno.test("what is no positive estimate is refused", () => {
+Deno.test("ratioOf() refuses estimates that are not positive", () => {
   const [zero, outside] = [{ value: 1, low: 0, high: 2 }, { value: 3, low: 1, high: 2 }];
   for (const wrong of [zero, outside, exact(-1), exact(NaN), exact(Infinity)]) {
     assertThrows(() => ratioOf(wrong, exact(1)), RangeError, "no positive estimate");
@@ -52,7 +52,7 @@ Deno.test("what is no positive estimate is refused", () => {
   }
 });
 
-Deno.test("a geometric mean takes up and down alike", () => {
+Deno.test("geometricMean() weighs a factor and its inverse alike", () => {
   assertAlmostEquals(geometricMean([0.5, 2]), 1, 1e-12);
   assertAlmostEquals(geometricMean([1, 10, 100]), 10, 1e-12);
   assertEquals(geometricMean([]), NaN);

@@ -1,18 +1,18 @@
-/** The verdicts on samples of real runs: what is the same, and a slowdown put into some of them. */
+/** Verdicts on the samples of real runs, unchanged and with a slowdown planted in some rows. */
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { compareRuns, type Comparison, slowerRows } from "./comparison.ts";
 import { type RecordedRow, recordedRows, rowOf } from "./testing_samples.ts";
 import { DEFAULT_LIMITS, type Verdict } from "./verdict.ts";
 
-/** What the base measured of a row, and the other run. */
+/** The samples of a row in the base and in the other run. */
 type Samples = readonly [readonly number[], readonly number[]];
 
-/** One card, two stretches of time: what the first run sampled before its middle and after. */
+/** One card at two times: the samples of the first run before its middle and after it. */
 const halves = ({ runs: [us] }: RecordedRow): Samples => {
   const middle = Math.floor(us.length / 2);
   return [us.slice(0, middle), us.slice(middle)];
 };
-/** Two processes, on two cards of one kind. */
+/** Two processes on two cards of one kind. */
 const runs = ({ runs: [first, second] }: RecordedRow): Samples => [first, second!];
 
 const ALL = recordedRows();
@@ -41,15 +41,15 @@ function named({ rows }: Comparison, ...verdicts: Verdict[]): string[] {
     .map(({ kernel, caseId }) => `${kernel} ${caseId.replace(/-b\d.*/, "")}`);
 }
 
-Deno.test("on one card at least 99% of the rows are SAME, and none FASTER or SLOWER", () => {
+Deno.test("compareRuns() finds 99% of the rows SAME on one card, and none FASTER or SLOWER", () => {
   const comparison = compared(ALL, halves);
   assertEquals(comparison.rows.length, 414);
   assertGreaterOrEqual(named(comparison, "SAME").length, 0.99 * 414);
   assertEquals(named(comparison, "FASTER", "SLOWER"), []);
 });
 
-Deno.test("on two cards of a kind what is not SAME gathers, but for one short stage", () => {
-  // The second run held fewer buffers: where pages fall moves gathers of many sets of keys.
+Deno.test("compareRuns() finds all but gathers and one short stage SAME on two cards", () => {
+  // The second run held fewer buffers. The placement of pages changes gathers of many sets of keys.
   const comparison = compared(IN_BOTH, runs);
   assertEquals(comparison.rows.length, 208);
   assertEquals(named(comparison, "FASTER"), [
@@ -63,7 +63,7 @@ Deno.test("on two cards of a kind what is not SAME gathers, but for one short st
   assertEquals(named(comparison, "SAME").length, 202);
 });
 
-Deno.test("a kernel that is 5% slower in the second run is found in every case, and nothing else", () => {
+Deno.test("slowerRows() finds a kernel that became 5% slower in every case, and no other", () => {
   for (const planted of ["dense/split_subgroup", "pipeline/sparse_three"]) {
     const slower = ({ kernel }: RecordedRow) => kernel === planted ? 1.05 : 1;
     const comparison = compared(IN_BOTH, runs, slower);
@@ -78,7 +78,7 @@ Deno.test("a kernel that is 5% slower in the second run is found in every case, 
   }
 });
 
-Deno.test("5% on every row is SLOWER in all dense and pipeline rows, SAME in no kernel's", () => {
+Deno.test("compareRuns() finds 5% SLOWER in all dense and pipeline rows, and SAME in none", () => {
   const { rows } = compared(ALL, halves, () => 1.05);
   const kernels = rows.filter(({ stage }) => stage !== "probe");
   const verdicts = (stage: RegExp) =>

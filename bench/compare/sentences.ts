@@ -1,11 +1,11 @@
-/** What the comparison says in words: what was compared, on what the verdicts rest. Pure. */
+/** The sentences of a comparison: its files, the basis of its verdicts, and its warnings. */
 import { counted } from "../base/counted.ts";
 import type { Comparison, FileInfo } from "./comparison.ts";
 import { METRICS } from "./metrics.ts";
-import type { ErrorTally, Unpaired } from "./pairing.ts";
+import type { NameCount, Unpaired } from "./pairing.ts";
 import { VERDICTS } from "./verdict.ts";
 
-/** A line for each file: label, path, where and when it was measured. */
+/** A line for each file: label, path, device and time. */
 export function fileLines({ files }: Comparison): string[] {
   return files.map(({ label, path, adapter, driver, backend, commit, utc, rows }) =>
     `${label}  ${path}: ${adapter}, ${driver}, ${backend}, commit ${commit}, ${utc}, ` +
@@ -13,40 +13,42 @@ export function fileLines({ files }: Comparison): string[] {
   );
 }
 
-/** What the verdicts rest on, and what they do not see. */
+/** The basis of the verdicts, and its limits. */
 export function basisLines(comparison: Comparison): string[] {
   const { metric, samples, limits: { samePct, driftUs } } = comparison;
   const { description, unit } = METRICS[metric];
   return [
     `Compared: ${description} (${unit}).`,
-    `SAME: the ratio's 95% interval lies within the limit, ${samePct}% plus the share that ` +
-    `${driftUs} us are of the base's time; FASTER, SLOWER: wholly beyond it; UNSURE: across it.`,
-    `The intervals come from the samples of each run (${samples.fewest} to ${samples.most} a row) ` +
-    "and do not see how runs drift apart: that is what the limit is for.",
+    `SAME: the ratio's 95% interval lies within the limit, ${samePct}% plus the share of ` +
+    `${driftUs} us in the base's time; FASTER, SLOWER: wholly beyond it; UNSURE: across it.`,
+    `The intervals come from the samples of each run (${samples.fewest} to ${samples.most} per ` +
+    "row) and do not include drift between runs, for which the limit allows.",
   ];
 }
 
-/** What a reader must know before any verdict. */
+/** The warnings that a reader must know before any verdict. */
 export function cautionLines(
   { metric, files, cardsDiffer, fewSamples, otherParams }: Comparison,
 ): string[] {
-  const soft = files.filter(({ software }) => software);
+  const onSoftware = files.filter(({ software }) => software);
   return [
     ...(cardsDiffer
       ? [
         "The cards differ: " +
         (metric === "roofline"
-          ? "each is measured by its own roofline."
-          : "--metric roofline compares each row by the share of its own card's roofline."),
+          ? "each is compared by its own roofline."
+          : "--metric roofline compares the rows by their shares of their own card's roofline."),
       ]
       : []),
-    ...(soft.length > 0
-      ? [`Measured on a software adapter, which says nothing about a GPU: ${labels(soft)}.`]
+    ...(onSoftware.length > 0
+      ? [`Measured on a software adapter, which says nothing about a GPU: ${labels(onSoftware)}.`]
       : []),
     ...(fewSamples > 0
-      ? [`Pairs with fewer than 6 samples, whose intervals hold less than 95%: ${fewSamples}.`]
+      ? [`Pairs with fewer than 6 samples, whose intervals cover less than 95%: ${fewSamples}.`]
       : []),
-    ...(otherParams > 0 ? [`Pairs whose kernels ran with other parameters: ${otherParams}.`] : []),
+    ...(otherParams > 0
+      ? [`Pairs whose kernels ran with different parameters: ${otherParams}.`]
+      : []),
   ];
 }
 
@@ -54,7 +56,7 @@ function labels(files: readonly FileInfo[]): string {
   return files.map(({ label }) => label).join(", ");
 }
 
-/** What could not be paired: whole cases under one name each, then kernels of shared cases. */
+/** Sums up the rows without a pair: whole cases, then kernels of shared cases. */
 export function unpairedLines({ unpaired, replaced }: Comparison): string[] {
   return [
     ...unpaired.map(unpairedLine),
@@ -75,20 +77,20 @@ function unpairedLine({ inFile, notInFile, rows, wholeCases, kernels }: Unpaired
   return `In ${inFile}, not in ${notInFile}: ${counted(rows, "row")}. ${parts.join("; ")}.`;
 }
 
-function several({ name, count }: ErrorTally): string {
+function several({ name, count }: NameCount): string {
   return count === 1 ? name : `${name} (${count} cases)`;
 }
 
-/** One line: pairs and how many have each verdict. */
+/** One line: the number of pairs, and the number with each verdict. */
 export function totalLine({ rows }: Comparison): string {
   const verdicts = rows.flatMap(({ others }) => others.flatMap((other) => other?.verdict ?? []));
   const counts = VERDICTS.map((name) => ({
     name,
     count: verdicts.filter((verdict) => verdict === name).length,
   }));
-  // The first four are always of interest.
-  const told = counts.filter(({ count }, i) => i < 4 || count > 0);
+  // The first four are shown even if they are 0.
+  const shown = counts.filter(({ count }, i) => i < 4 || count > 0);
   return `${counted(verdicts.length, "pair")}: ${
-    told.map(({ name, count }) => `${count} ${name}`).join(", ")
+    shown.map(({ name, count }) => `${count} ${name}`).join(", ")
   }.`;
 }

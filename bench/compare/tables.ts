@@ -1,12 +1,12 @@
-/** The comparison as tables: headings and cells, for text and Markdown alike. Pure. */
+/** The comparison as tables of headings and cells, for text and for Markdown. */
 import { micros, type TextColumn } from "../tables/text_table.ts";
 import type { ComparedRow, Comparison } from "./comparison.ts";
 import { METRICS } from "./metrics.ts";
 import type { Estimate } from "./ratio.ts";
 import type { StageSummary } from "./summary.ts";
-import { VERDICTS, type Verified } from "./verdict.ts";
+import { type PairVerdict, VERDICTS } from "./verdict.ts";
 
-/** A table before anybody decides how it is drawn. */
+/** A table in no particular format. */
 export interface Table {
   readonly columns: readonly TextColumn[];
   readonly cells: readonly (readonly string[])[];
@@ -16,13 +16,13 @@ export interface Table {
 export const CASE_HEADING = "case";
 
 /**
- * A line for each kernel and case: each other run's ratio, interval and verdict. Rows of which the
- * metric says nothing in any run are left to the counts.
+ * A line for each kernel and case: the ratio, interval and verdict of each other run. Rows without a
+ * value of the metric in any run are left out; the counts include them.
  */
 export function rowTable({ files, rows, metric }: Comparison): Table {
   const { unit } = METRICS[metric];
   const [base, ...others] = files;
-  // With one other run the columns need no labels, and its limit and its own metric have room.
+  // With one other run there is room for its limit and its metric.
   const single = others.length === 1;
   return {
     columns: [
@@ -51,13 +51,13 @@ function headings(base: string, other: string): TextColumn[] {
 }
 
 function cellsOf({ base, others, kernel, caseId }: ComparedRow, single: boolean): string[] {
-  const verified = (other: Verified | null) => [
+  const pairCells = (other: PairVerdict | null) => [
     factor(other?.ratio?.value ?? null),
     interval(other?.ratio ?? null),
     other?.verdict ?? "",
   ];
   return [
-    ...others.flatMap(verified),
+    ...others.flatMap(pairCells),
     ...(single ? [others[0]?.limitPct?.toFixed(1) ?? ""] : []),
     micros(base?.value ?? null),
     ...(single ? [micros(others[0]?.estimate?.value ?? null)] : []),
@@ -72,16 +72,16 @@ export function stageTable(
   stages: readonly StageSummary[],
   other: number,
 ): Table {
-  const of = `${files[other + 1].label}/${files[0].label}`;
-  // Where the metric is the roofline's share, one column says it.
+  const ratio = `${files[other + 1].label}/${files[0].label}`;
+  // If the metric itself is the share of the roofline, one column suffices.
   const roofline = cardsDiffer && metric !== "roofline";
   const used = VERDICTS.filter((name) => stages.some(({ verdicts }) => verdicts[name] > 0));
   return {
     columns: [
       { heading: "stage", words: true },
       { heading: "pairs" },
-      { heading: `${of} ${metric}, geometric mean` },
-      ...(roofline ? [{ heading: `${of} of its own roofline` }] : []),
+      { heading: `${ratio} ${metric}, geometric mean` },
+      ...(roofline ? [{ heading: `${ratio} of its own roofline` }] : []),
       ...used.map((heading) => ({ heading })),
     ],
     cells: stages.map(({ stage, pairs, meanRatio, meanRooflineRatio, verdicts }) => [

@@ -1,4 +1,4 @@
-/** The flags that say which problems and kernels a command takes; `bench` and `tune` share them. */
+/** The flags that choose the problems and the kernels; `bench` and `tune` share them. */
 import { findModel } from "../../fixtures/models.ts";
 import {
   checkShape,
@@ -32,15 +32,15 @@ const MAPS = {
 /** The map of a random projection. */
 export const RANDOM_MAP: MapShape = MAPS.random;
 
-/** The map for each way to share codes, where `--map` names none. */
-const USUAL_MAPS: Readonly<Record<CodeSharing, keyof typeof MAPS>> = {
+/** The default map for each way to share codes. */
+const DEFAULT_MAPS: Readonly<Record<CodeSharing, keyof typeof MAPS>> = {
   head: "mlp",
   group: "random",
 };
 
 /**
- * What is decoded, and by which kernels. The entries name `quick` and `lengths`, which `bench` alone
- * has: what a table lacks is never given.
+ * The flags that choose what is decoded, and by which kernels. Some contradict `quick` and
+ * `lengths`, which only `bench` has: a flag that a table lacks is never given.
  */
 export const WORKLOAD_FLAGS = {
   models: {
@@ -59,7 +59,7 @@ export const WORKLOAD_FLAGS = {
   },
   kv: {
     value: "N,..",
-    defaultNote: "8K, 32K, 128K as the model allows",
+    defaultNote: "8K, 32K and 128K, up to the model's context",
     read: listOf(kvLength),
     help: "KV lengths in tokens",
     contradicts: ["quick", "lengths", "set"],
@@ -68,7 +68,7 @@ export const WORKLOAD_FLAGS = {
     value: "N,..",
     default: "1",
     read: listOf(wholeNumber(1, 65535)),
-    help: "sequences, cases for each number",
+    help: "sequences per batch; each number makes cases of its own",
     contradicts: ["lengths", "set"],
   },
   dtype: {
@@ -82,17 +82,17 @@ export const WORKLOAD_FLAGS = {
     value: "NAME",
     read: (name, text) => asUsage(() => findCaseSet(text), `--${name}`),
     help:
-      "a set of cases with shapes, lengths and settings of its own (bench --list shows them): " +
-      "decode is the published claim, against dense attention",
+      "a set of cases with its own shapes, lengths and settings (bench --list shows them); decode " +
+      "is the set of the published claim against dense attention",
   },
   kernels: {
     value: "GLOB,..",
     defaultNote: "all",
     read: readVariants,
-    help: "only kernels whose name matches, such as 'dense/*', or a stage's folder, such as dense",
+    help: "only kernels whose names match, such as 'dense/*', or a folder of them, such as dense",
     more: "bench --list names them",
   },
-  force: { help: "take lengths beyond a model's context, and budgets that pick no token, too" },
+  force: { help: "also take lengths beyond a model's context, and budgets that select no token" },
 } as const satisfies Flags;
 
 /** How tokens are selected. */
@@ -105,15 +105,15 @@ export const SELECTION_FLAGS = {
     contradicts: ["set"],
   },
   sharing: {
-    value: "WHO",
+    value: "SCOPE",
     default: "head",
     read: oneOf<CodeSharing>("head", "group"),
-    help: "head: a code per query head; group: a code per KV head",
+    help: "head: one code per query head; group: one code per KV head",
     contradicts: ["set"],
   },
   map: {
     value: "KIND",
-    defaultNote: `${USUAL_MAPS.head} for --sharing head, ${USUAL_MAPS.group} for group`,
+    defaultNote: `${DEFAULT_MAPS.head} for --sharing head, ${DEFAULT_MAPS.group} for group`,
     read: oneOf("mlp", "random"),
     help: `mlp: ${MAPS.mlp.layers} layers of width ${MAPS.mlp.hidden}; random: one linear layer`,
     contradicts: ["set"],
@@ -122,13 +122,13 @@ export const SELECTION_FLAGS = {
     value: "S",
     default: "32",
     read: wholeNumber(1, MAX_U32),
-    help: "take 1/S of the tokens",
+    help: "select 1/S of the tokens",
     contradicts: ["k", "set"],
   },
   k: {
     value: "N",
     read: tokenCount(0, MAX_U32),
-    help: "take N tokens instead",
+    help: "select N tokens instead",
     contradicts: ["set"],
   },
   sink: {
@@ -147,13 +147,13 @@ export const SELECTION_FLAGS = {
   },
 } as const satisfies Flags;
 
-/** The shared flags below headings. */
+/** The shared flags as sections of a table. */
 const CASE_SECTIONS = { workload: WORKLOAD_FLAGS, selection: SELECTION_FLAGS };
 
-/** A command line that has the shared flags at least. */
+/** A command line with at least the shared flags. */
 type ParsedCases = Pick<Parsed<typeof CASE_SECTIONS>, "values" | "given">;
 
-/** What the shared flags ask for. */
+/** The cases and kernels that the shared flags ask for. */
 export function caseOptionsOf({ values, given }: ParsedCases): CaseOptions {
   const named = given.has("models") || !(given.has("shape") || given.has("set"));
   return {
@@ -167,7 +167,7 @@ export function caseOptionsOf({ values, given }: ParsedCases): CaseOptions {
     dtype: values.dtype,
     bits: Number(values.bits),
     sharing: values.sharing,
-    map: MAPS[values.map ?? USUAL_MAPS[values.sharing]],
+    map: MAPS[values.map ?? DEFAULT_MAPS[values.sharing]],
     topK: values.k === null ? { sparsity: values.sparsity } : { count: values.k },
     sink: values.sink,
     recent: values.recent,
@@ -178,9 +178,9 @@ export function caseOptionsOf({ values, given }: ParsedCases): CaseOptions {
 }
 
 /**
- * Reads a command line of the shared flags alone.
+ * Parses a command line of the shared flags alone.
  *
- * @throws {UsageError} one sentence on the first thing that is wrong.
+ * @throws {UsageError} in one sentence, for the first mistake.
  */
 export function parseCaseOptions(args: readonly string[]): CaseOptions {
   return caseOptionsOf(parseFlags({ sections: CASE_SECTIONS }, args));
@@ -199,7 +199,7 @@ function readShape(_name: string, text: string): Shape {
   return shape;
 }
 
-/** The variants that match one glob or more; each glob must match some. */
+/** The variants that match at least one glob; every glob must match a variant. */
 function readVariants(name: string, text: string): readonly Variant[] {
   const globs = list(name, text);
   for (const glob of globs) {

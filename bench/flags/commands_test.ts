@@ -1,4 +1,4 @@
-/** What holds for the table of every command. */
+/** Properties of every command's flag table. */
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { COMPARE_COMMAND } from "../compare/flags.ts";
 import { FIT_COMMAND } from "../fit/flags.ts";
@@ -25,7 +25,7 @@ const benchFlags = namesOf(BENCH_COMMAND);
 const allFlags = new Set(["help", "version", ...Object.values(COMMANDS).flatMap(namesOf)]);
 
 for (const [task, command] of Object.entries(COMMANDS)) {
-  Deno.test(`${task}: every default is a value that the flag takes`, () => {
+  Deno.test(`${task}: every flag takes its own default`, () => {
     for (const [name, flag] of flagsOf(command.sections)) {
       if (flag.read === undefined || flag.default === undefined) continue;
       flag.read(name, flag.default);
@@ -33,12 +33,12 @@ for (const [task, command] of Object.entries(COMMANDS)) {
     }
   });
 
-  Deno.test(`${task}: flags contradict and need flags that exist`, () => {
-    const own = namesOf(command);
-    assertEquals(own.length, new Set(own).size, "a flag is listed twice");
+  Deno.test(`${task}: flags contradict and need only flags that exist`, () => {
+    const names = namesOf(command);
+    assertEquals(names.length, new Set(names).size, "a flag is listed twice");
     for (const [name, { contradicts = [], needs = {} }] of flagsOf(command.sections)) {
-      // Flags that tune shares with bench name flags that bench alone has.
-      const known = task === "tune" ? [...own, ...benchFlags] : own;
+      // Flags that tune shares with bench name flags that only bench has.
+      const known = task === "tune" ? [...names, ...benchFlags] : names;
       const unknown = [...contradicts, ...Object.keys(needs)].filter((each) =>
         !known.includes(each)
       );
@@ -46,7 +46,7 @@ for (const [task, command] of Object.entries(COMMANDS)) {
     }
   });
 
-  Deno.test(`${task}: the help names flags that exist, within 100 columns`, () => {
+  Deno.test(`${task}: the help names only flags that exist, within 100 columns`, () => {
     const help = helpText(command);
     for (const line of help.split("\n")) assertLessOrEqual(line.length, 100, line);
     for (const [, name] of help.matchAll(/(?<!\w)--([a-z][a-z-]*)/g)) {

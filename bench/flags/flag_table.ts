@@ -1,19 +1,19 @@
 /**
- * The table of a command: what it takes and what it says of itself. The parser (`parse_flags.ts`)
- * and the help (`help_text.ts`) are made from it, so that a flag is stated once.
+ * The types of a command's flag table. The parser (`parse_flags.ts`) and the help (`help_text.ts`)
+ * both read the table, so that each flag is defined once.
  */
 
-/** What every flag states. */
+/** The properties of every flag. */
 interface Common {
-  /** What the flag does. `--help` puts the default behind it. */
+  /** Describes the flag. `--help` adds the default. */
   readonly help: string;
-  /** What `--help` adds behind the default. */
+  /** Text that `--help` adds after the default. */
   readonly more?: string;
-  /** Flags that this one cannot stand beside. One of the two states it; messages name it last. */
+  /** Flags that exclude this one. Only one of the two lists the other; messages name it last. */
   readonly contradicts?: readonly string[];
-  /** Flags without which this one means nothing, each with what the message calls it. */
+  /** Flags that this one requires, each with its description in the message. */
   readonly needs?: Readonly<Record<string, string>>;
-  /** Whether no other flag would change anything beside this one, so that none may stand there. */
+  /** Whether the flag excludes all others, since they would change nothing beside it. */
   readonly alone?: true;
 }
 
@@ -25,13 +25,13 @@ export interface Switch extends Common {
 
 /** A flag with a value. */
 export interface ValueFlag extends Common {
-  /** What `--help` calls the value, such as `FILE`, or `FILE,..` for a list. */
+  /** The placeholder of the value in `--help`, such as `FILE`, or `FILE,..` for a list. */
   readonly value: string;
-  /** Reads the value, or throws a `UsageError` of one sentence. */
+  /** Parses the value, or throws a `UsageError` of one sentence. */
   readonly read: (name: string, text: string) => unknown;
-  /** The value, as a caller would write it, where the flag is not given. */
+  /** The value if the flag is not given, as a caller would write it. */
   readonly default?: string;
-  /** What `--help` says of the default where the command works it out. */
+  /** Describes the default in `--help` if the command computes it. */
   readonly defaultNote?: string;
   /** Whether the command cannot run without the flag. */
   readonly required?: true;
@@ -43,13 +43,13 @@ export type Flag = Switch | ValueFlag;
 /** Flags by their names without dashes, in the order of `--help`. */
 export type Flags = Readonly<Record<string, Flag>>;
 
-/** Flags by the headings under which `--help` lists them. */
+/** Flags by the headings of `--help`. */
 export type Sections = Readonly<Record<string, Flags>>;
 
-/** A term with its explanation, such as a method with what it does. */
+/** A term with its explanation, such as the name of a method with its description. */
 export type Term = readonly [term: string, explanation: string];
 
-/** A part of the help that is about no flag: a paragraph, or terms below a heading. */
+/** A part of the help after the flags: a paragraph, or terms under a heading. */
 export type Note = string | {
   readonly heading: string;
   /** A paragraph between the heading and the terms. */
@@ -57,22 +57,22 @@ export type Note = string | {
   readonly terms: readonly Term[];
 };
 
-/** What a parser needs to know. */
+/** The part of a command that the parser reads. */
 export interface FlagTable<S extends Sections = Sections> {
-  /** Words that are no flags, such as names of files; without it they are refused. */
+  /** Describes arguments that are not flags, such as file names; without it they are refused. */
   readonly words?: Term;
   readonly sections: S;
 }
 
 /** A command: its flags, and the rest of its help. */
 export interface Command<S extends Sections = Sections> extends FlagTable<S> {
-  /** A sentence on what the command does. */
+  /** One sentence on the command. */
   readonly purpose: string;
-  /** What to type. */
+  /** How to call the command. */
   readonly usage: string;
   /** A paragraph before the flags. */
   readonly about?: string;
-  /** What stands behind the flags. */
+  /** The rest of the help, after the flags. */
   readonly notes: readonly Note[];
 }
 
@@ -83,8 +83,8 @@ type ValueOf<F> = F extends { readonly read: (name: string, text: string) => inf
 type NameIn<F> = F extends unknown ? keyof F & string : never;
 
 /**
- * The values of the flags by their names: what a reader returns, or null where a flag is not given
- * and has no default; true or false for a switch.
+ * The values of the flags by name. A switch has true or false; another flag has the value that its
+ * reader returns, or null if it is not given and has no default.
  */
 export type Values<S extends Sections> = {
   readonly [N in NameIn<S[keyof S]>]: ValueOf<
@@ -92,7 +92,7 @@ export type Values<S extends Sections> = {
   >;
 };
 
-/** The flags of all sections with their names, in order. */
+/** The names and flags of all sections, in order. */
 export function flagsOf(sections: Sections): (readonly [string, Flag])[] {
   return Object.values(sections).flatMap((flags) => Object.entries(flags));
 }

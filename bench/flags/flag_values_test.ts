@@ -3,13 +3,13 @@ import * as fc from "fast-check";
 import { decimal, entriesOf, list, tokenCount, wholeNumber } from "./flag_values.ts";
 import { UsageError } from "../base/usage_error.ts";
 
-Deno.test("a list has every entry once, and no empty one", () => {
+Deno.test("list() keeps one of equal entries, and refuses empty ones", () => {
   assertEquals(list("kv", "1, 2,1"), ["1", "2"]);
   assertEquals(entriesOf("kv", "1, 2,1"), ["1", "2", "1"]);
   assertThrows(() => list("kv", "1,,2"), UsageError, '--kv has an empty entry in "1,,2".');
 });
 
-Deno.test("whole numbers come back as they were written, others are refused", () => {
+Deno.test("wholeNumber() reads every whole number, and refuses other spellings", () => {
   const most = Number.MAX_SAFE_INTEGER;
   fc.assert(fc.property(fc.nat(most), (value) => {
     assertEquals(wholeNumber(0, most)("seed", String(value)), value);
@@ -19,7 +19,7 @@ Deno.test("whole numbers come back as they were written, others are refused", ()
   }
 });
 
-Deno.test("tokens may be counted in K and M, in upper or lower case", () => {
+Deno.test("tokenCount() reads K and M, in upper or lower case", () => {
   const read = (text: string) => tokenCount(1, 2 ** 21)("kv", text);
   assertEquals(["8k", "128K", "1m", "2M", "8192"].map(read), [
     8192,
@@ -38,7 +38,7 @@ Deno.test("tokens may be counted in K and M, in upper or lower case", () => {
   }
 });
 
-Deno.test("a decimal number keeps within the bounds that its message names", () => {
+Deno.test("decimal() refuses numbers outside the bounds, which its message names", () => {
   const read = decimal(0.001, 86_400, "seconds");
   assertEquals([".25", "1e-3", "10", "86400"].map((text) => read("max-time", text)), [
     ...[0.25, 0.001, 10, 86_400],

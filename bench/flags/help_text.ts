@@ -1,17 +1,17 @@
-/** The text of `--help`, made from a command's table. Pure. */
+/** Formats the text of `--help` from a command's flag table. */
 import { wrapText } from "../tables/text_table.ts";
 import type { Command, Flag, Flags, Note, Term } from "./flag_table.ts";
 
-/** Columns of a help text where the terminal has no fewer. */
+/** The maximum width of a help text, in columns. */
 const WIDTH = 100;
 
-/** Columns below which explanations stand under their terms and not beside them. */
+/** Below this width explanations go under their terms, not beside them. */
 const NARROW = 60;
 
-/** Explanations begin at this column at most; a longer term has a line of its own. */
+/** The last column at which explanations may begin; a longer term gets its own line. */
 const FARTHEST_COLUMN = 30;
 
-/** What every command answers, whatever else the command line says. */
+/** Flags that every command answers before it parses the others. */
 const COMMON_FLAGS: Flags = {
   version: { help: "print the version, commit and runtime" },
   help: { help: "print this text" },
@@ -20,7 +20,7 @@ const COMMON_FLAGS: Flags = {
 /**
  * The text of `--help`.
  *
- * @param terminal Columns of the terminal; undefined where there is none.
+ * @param terminal Columns of the terminal; undefined without one.
  */
 export function helpText(command: Command, terminal: number = WIDTH): string {
   const width = Math.min(terminal, WIDTH);
@@ -37,7 +37,7 @@ export function helpText(command: Command, terminal: number = WIDTH): string {
   ].join("\n\n");
 }
 
-/** The sections of the flags as terms; those of every command end the last one. */
+/** The sections of flags as terms; the common flags end the last one. */
 function flagSections({ words, sections }: Command): { heading: string; terms: Term[] }[] {
   const named = Object.entries(sections).map(([heading, flags]) => ({
     heading,
@@ -70,7 +70,7 @@ function noteLines(note: Note, width: number): string[] {
   ];
 }
 
-/** The column at which the explanations of some terms begin. */
+/** The column at which the explanations of the terms begin. */
 function columnFor(terms: readonly Term[], width: number): number {
   if (width < NARROW) return 6;
   return Math.min(FARTHEST_COLUMN, 4 + Math.max(...terms.map(([term]) => term.length)));

@@ -23,7 +23,7 @@ const COMMAND = {
   ],
 } as const satisfies Command;
 
-Deno.test("helpText() lists the flags with their defaults, those of every command last", () => {
+Deno.test("helpText() lists the flags with their defaults, and the common flags last", () => {
   assertEquals(
     helpText(COMMAND, 80),
     `\
@@ -53,7 +53,7 @@ They are:
   );
 });
 
-Deno.test("helpText() keeps within the terminal and within 100 columns", () => {
+Deno.test("helpText() fits the terminal and 100 columns", () => {
   for (const width of [30, 59, 60, 99, 100, 1000]) {
     const lines = helpText(COMMAND, width).split("\n");
     const longest = Math.max(...lines.map((line) => line.length));
@@ -62,11 +62,11 @@ Deno.test("helpText() keeps within the terminal and within 100 columns", () => {
   assertEquals(helpText(COMMAND), helpText(COMMAND, 1000));
 });
 
-Deno.test("helpText() puts explanations below their terms where a terminal is narrow", () => {
+Deno.test("helpText() puts explanations below their terms on a narrow terminal", () => {
   assert(helpText(COMMAND, 40).includes("\n  --n N\n      how many (default 7); not ten\n"));
 });
 
-Deno.test("helpText() gives a term that is too long a line of its own", () => {
+Deno.test("helpText() puts a term that is too long on its own line", () => {
   const terms = [["a".repeat(40), "long"], ["b", "short"]] as const;
   const text = helpText({ ...COMMAND, notes: [{ heading: "Terms", terms }] });
   const column = " ".repeat(30);

@@ -1,22 +1,22 @@
-/** The flags that say how and on which device a command measures; `bench` and `tune` share them. */
+/** The flags that choose the device and how to measure; `bench` and `tune` share them. */
 import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
 import { TIMER_CHOICES, type TimerChoice } from "../measure/clock/timer.ts";
 import type { Flags } from "./flag_table.ts";
 import { asWritten, decimal, MAX_U32, oneOf, wholeNumber } from "./flag_values.ts";
 import type { Parsed } from "./parse_flags.ts";
 
-/** How and on which device to measure. */
+/** The device and how to measure. */
 export interface MeasureOptions {
-  /** Half the 95% interval of a median, in percent of it, at which it has samples enough. */
+  /** Sampling stops when half of a median's 95% interval is at most this percentage of it. */
   readonly noisePct: number;
-  /** Which clock times the kernels. */
+  /** The clock that times the kernels. */
   readonly timer: TimerChoice;
-  /** Bytes of a GPU set aside for inputs. */
+  /** GPU memory for inputs, in bytes. */
   readonly memoryBytes: number;
   readonly seed: number;
   /** Number or part of the name of the adapter to use; null for the fastest. */
   readonly adapter: string | null;
-  /** Driver name for systems that do not tell it. */
+  /** Driver name for systems that do not report it. */
   readonly driver: string | undefined;
 }
 
@@ -26,11 +26,11 @@ export const ADAPTER_FLAG = {
     value: "WHICH",
     defaultNote: "the one that the system calls high-performance",
     read: asWritten,
-    help: "number or part of the name of an adapter that bench --list-adapters lists",
+    help: "an adapter of bench --list-adapters, by its number or part of its name",
   },
 } as const satisfies Flags;
 
-/** How and on which device to measure. */
+/** The flags of {@linkcode MeasureOptions}. */
 export const MEASURE_FLAGS = {
   noise: {
     value: "PCT",
@@ -45,14 +45,14 @@ export const MEASURE_FLAGS = {
     read: oneOf<TimerChoice>(...TIMER_CHOICES),
     help:
       "timestamp (the GPU's own clock), wall (time of long submissions, less precise) or auto: " +
-      "timestamp where the device has usable ones",
+      "timestamp if the device has usable ones, else wall",
   },
   memory: {
     value: "GB",
     default: "6",
     read: decimal(0.001, 100_000, "GB"),
     help: "GPU memory for inputs",
-    more: "cold sets of large cases want more",
+    more: "cold sets of large cases need more",
   },
   seed: {
     value: "N",
@@ -64,11 +64,11 @@ export const MEASURE_FLAGS = {
   driver: {
     value: "NAME",
     read: asWritten,
-    help: "driver to record where the system does not tell it",
+    help: "driver to record if the system does not report it",
   },
 } as const satisfies Flags;
 
-/** What these flags ask for. */
+/** The device and the settings that these flags ask for. */
 export function measureOptionsOf(
   { values }: Pick<Parsed<{ readonly measure: typeof MEASURE_FLAGS }>, "values">,
 ): MeasureOptions {

@@ -1,4 +1,4 @@
-/** Command lines read by a command's table. Nothing here touches a file or a GPU. */
+/** Parses a command line by a command's flag table. Touches no file and no GPU. */
 import { UsageError } from "../base/usage_error.ts";
 import {
   type Flag,
@@ -10,23 +10,23 @@ import {
 } from "./flag_table.ts";
 import { readFlags } from "./read_flags.ts";
 
-/** A command line, read. */
+/** A parsed command line. */
 export interface Parsed<S extends Sections> {
   readonly values: Values<S>;
   /** Names of the flags that the caller gave. */
   readonly given: ReadonlySet<string>;
   /** The values as the caller wrote them, in the order of the table. */
   readonly texts: ReadonlyMap<string, string>;
-  /** What is no flag, in order; empty unless the table allows words. */
+  /** The arguments that are not flags, in order; empty unless the table allows them. */
   readonly words: readonly string[];
 }
 
 type NamedFlags = readonly (readonly [string, Flag])[];
 
 /**
- * Reads a command line.
+ * Parses a command line.
  *
- * @throws {UsageError} one sentence on the first thing that is wrong.
+ * @throws {UsageError} in one sentence, for the first mistake.
  */
 export function parseFlags<S extends Sections>(
   table: FlagTable<S>,
@@ -53,7 +53,7 @@ function isValueFlag(flag: Flag): flag is ValueFlag {
   return flag.read !== undefined;
 }
 
-/** Refuses flags that cannot stand beside each other. */
+/** Refuses flags that exclude each other. */
 function checkTogether(flags: NamedFlags, given: ReadonlySet<string>): void {
   const present = flags.filter(([name]) => given.has(name));
   for (const [name, { contradicts = [] }] of present) {
@@ -69,7 +69,7 @@ function checkTogether(flags: NamedFlags, given: ReadonlySet<string>): void {
   }
 }
 
-/** Refuses a command line that lacks a flag. */
+/** Refuses a command line without a flag that is required, or that another flag needs. */
 function checkComplete(flags: NamedFlags, given: ReadonlySet<string>): void {
   for (const [name, flag] of flags) {
     if (isValueFlag(flag) && flag.required && !given.has(name)) {

@@ -26,7 +26,7 @@ const TABLE = {
 
 const parse = (...args: string[]) => parseFlags(TABLE, ["--trace", "t", ...args]);
 
-Deno.test("parseFlags() reads defaults as it reads what is given", () => {
+Deno.test("parseFlags() parses defaults like given values", () => {
   const { values, given, texts } = parse("--hot");
   assertEquals(values, { kv: [2, 1], hot: true, cold: false, trace: "t", map: null, kind: null });
   assertEquals([...given], ["hot", "trace"]);
@@ -51,7 +51,7 @@ Deno.test("parseFlags() gives values the types of their readers", () => {
   assertEquals([kv, kind, hot, map], [[2, 1], null, false, null]);
 });
 
-Deno.test("parseFlags() refuses what the table forbids, in one sentence", () => {
+Deno.test("parseFlags() refuses flags that contradict the table, in one sentence", () => {
   const wrong: [string[], string][] = [
     [["--hot", "--cold"], "--cold and --hot contradict each other."],
     [["--cold", "--hot"], "--cold and --hot contradict each other."],
@@ -68,12 +68,12 @@ Deno.test("parseFlags() refuses what the table forbids, in one sentence", () => 
   assertEquals(parse("--hot", "--cold=false").values.hot, true);
 });
 
-Deno.test("parseFlags() demands what the command cannot run without", () => {
+Deno.test("parseFlags() refuses a command line without a required flag", () => {
   const error = assertThrows(() => parseFlags(TABLE, []), UsageError);
   assertEquals(error.message, "--trace FILE is needed; --help lists the flags.");
 });
 
-Deno.test("parseFlags() lets no flag stand beside one that stands alone", () => {
+Deno.test("parseFlags() refuses a flag beside one that stands alone", () => {
   const table = {
     sections: { All: { list: { help: "list", alone: true }, hot: { help: "hot" } } },
   };
@@ -83,7 +83,7 @@ Deno.test("parseFlags() lets no flag stand beside one that stands alone", () => 
   assertEquals(error.message, "--list stands alone: --hot would change nothing.");
 });
 
-Deno.test("parseFlags() takes words where the table names them", () => {
+Deno.test("parseFlags() takes words if the table describes them", () => {
   const table: FlagTable = { words: ["FILE", "files"], sections: TABLE.sections };
   assertEquals(parseFlags(table, ["b", "--trace", "t", "a"]).words, ["b", "a"]);
 });

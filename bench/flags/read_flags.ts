@@ -1,17 +1,17 @@
-/** Command lines split into switches and values, before anybody looks at what the values say. */
+/** Splits a command line into switches, texts of values, and words. Does not parse the texts. */
 import { parseArgs } from "@std/cli/parse-args";
 import { UsageError } from "../base/usage_error.ts";
 
-/** A command line, split. */
+/** A split command line. */
 export interface Flags<Switch extends string> {
   readonly switches: Readonly<Record<Switch, boolean>>;
-  /** Texts of the flags that take a value, of those that are given. */
+  /** The texts of the given flags that take a value. */
   readonly texts: ReadonlyMap<string, string>;
-  /** What is no flag, in order; empty unless words are allowed. */
+  /** The arguments that are not flags, in order; empty unless words are allowed. */
   readonly words: readonly string[];
 }
 
-/** Switches of every command, which `helpOrVersion` answers before anything is parsed. */
+/** Switches of every command, which `helpOrVersion` answers before the others are parsed. */
 const COMMON = ["help", "version"] as const;
 
 const HINT = "--help lists the flags";
@@ -20,9 +20,9 @@ const HINT = "--help lists the flags";
  * Splits the arguments. `-h` stands for `--help`; a switch may be spelled `--NAME=true` or
  * `--NAME=false`.
  *
- * @param names Flags that take no value, besides those of every command.
- * @param values Flags that take one.
- * @param allowed Whether words that are no flags may stand among them, such as names of files.
+ * @param names Flags that take no value, without the common ones.
+ * @param values Flags that take a value.
+ * @param allowed Whether arguments that are not flags are allowed, such as file names.
  * @throws {UsageError} for a word or flag that is unknown, given twice, or without its value.
  */
 export function readFlags<Switch extends string>(
@@ -47,7 +47,7 @@ export function readFlags<Switch extends string>(
       },
     },
   );
-  // What follows a bare "--" comes here without being asked about.
+  // `unknown` is not called for the words after a bare "--".
   words.push(...flags._.map(String));
   if (words.includes("")) throw new UsageError(`An argument is empty; ${HINT}.`);
   if (!allowed.words && words.length > 0) {
@@ -65,8 +65,8 @@ export function readFlags<Switch extends string>(
 }
 
 /**
- * The arguments in the spellings of which the parser has one reading. It would take `-5` for a
- * flag, `""` for a word, `--hot=maybe` for on, and `--no-tuned=true` for a value of `--tuned`.
+ * Respells the arguments so that `parseArgs` cannot misread them. It would take `-5` for a flag,
+ * `""` for a word, `--hot=maybe` for on, and `--no-tuned=true` for a value of `--tuned`.
  */
 function spelledOut(
   args: readonly string[],
@@ -100,7 +100,7 @@ function isOn(name: string, value: string): boolean {
   throw new UsageError(`--${name} takes true or false, or no value, not "${value}".`);
 }
 
-/** Whether an argument is a negative number, which no flag is called. */
+/** Whether an argument is a negative number; no flag has such a name. */
 function isNegative(arg: string | undefined): boolean {
   return arg !== undefined && /^-\.?\d/.test(arg);
 }

@@ -8,7 +8,7 @@ const VALUES = ["kv", "out", "tuned"];
 
 const read = (...args: string[]) => readFlags(args, SWITCHES, VALUES);
 
-Deno.test("a switch is on, or what its value says", () => {
+Deno.test("readFlags() reads switches with and without a value", () => {
   const on = (...args: string[]) => read(...args).switches;
   assertEquals(on(), { hot: false, "no-tuned": false });
   assertEquals(on("--hot", "--no-tuned"), { hot: true, "no-tuned": true });
@@ -16,7 +16,7 @@ Deno.test("a switch is on, or what its value says", () => {
   assertEquals(on("--hot=false"), { hot: false, "no-tuned": false });
 });
 
-Deno.test("what has no one meaning is refused in one sentence", () => {
+Deno.test("readFlags() refuses wrong and ambiguous arguments in one sentence", () => {
   const wrong: [string[], RegExp][] = [
     [["--hot=maybe"], /^--hot takes true or false, or no value, not "maybe"\.$/],
     [["--hot="], /^--hot takes true or false, or no value, not ""\.$/],
@@ -40,13 +40,13 @@ Deno.test("what has no one meaning is refused in one sentence", () => {
   }
 });
 
-Deno.test("a negative number is a value, which its reader can refuse", () => {
+Deno.test("readFlags() takes a negative number for a value, which its reader can refuse", () => {
   for (const text of ["-5", "-.5", "-1e3"]) {
     assertEquals(read("--kv", text, "--hot").texts.get("kv"), text);
   }
 });
 
-Deno.test("words stand in their order where they are allowed, flags among them", () => {
+Deno.test("readFlags() keeps the order of words among flags, where words are allowed", () => {
   const { words, texts } = readFlags(
     ["b", "--kv", "3", "a", "--", "-c", "1e3"],
     SWITCHES,
@@ -56,7 +56,7 @@ Deno.test("words stand in their order where they are allowed, flags among them",
   assertEquals([words, texts.get("kv")], [["b", "a", "-c", "1e3"], "3"]);
 });
 
-Deno.test("every value comes through as it was typed, behind = or a space", () => {
+Deno.test("readFlags() passes every value through unchanged, after = or a space", () => {
   const text = fc.string({ minLength: 1 });
   fc.assert(fc.property(text, text, (one, other) => {
     const { texts } = read(`--kv=${one}`, `--out=${other}`);
@@ -67,7 +67,7 @@ Deno.test("every value comes through as it was typed, behind = or a space", () =
   }));
 });
 
-Deno.test("no command line throws anything but one sentence", () => {
+Deno.test("readFlags() throws nothing but a UsageError, whatever the command line", () => {
   const part = fc.oneof(
     fc.string(),
     fc.constantFrom("--kv", "--hot", "--no-tuned", "--", "-", "-h", "--out=", "--no-", "--=", "-1"),

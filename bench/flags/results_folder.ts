@@ -1,6 +1,6 @@
-/** Where results go unless a flag says otherwise. */
+/** The default folder of results. */
 
-/** The folder of a run that begins now. */
+/** The default folder of a run that begins at `now`. */
 export function resultsFolder(now: Date): string {
   return `results/${now.toISOString().slice(0, 19).replaceAll(":", "-")}Z`;
 }

@@ -1,4 +1,4 @@
-/** The report as one HTML file: nothing in it comes from elsewhere. Pure. */
+/** The report as one HTML file, which loads nothing from elsewhere. */
 import { counted } from "../base/counted.ts";
 import { chartSvg } from "../chart/chart.ts";
 import { escapeXml } from "../chart/escape.ts";
@@ -7,13 +7,13 @@ import type { Section } from "./figures/figures.ts";
 import type { DeviceVerdicts } from "../findings/verdict.ts";
 import { STYLE } from "./style.ts";
 
-/** What the page tells besides its sections. */
+/** Facts on the page besides its sections. */
 export interface PageFacts {
-  /** The command that wrote it. */
+  /** The command line that wrote the page. */
   readonly command: string;
   /** ISO 8601. */
   readonly written: string;
-  /** What the page begins with: of each device the sentences that it comes to. */
+  /** The verdicts on each device, which begin the page. */
   readonly lead?: readonly DeviceVerdicts[];
 }
 
@@ -52,8 +52,8 @@ ${sections.map(sectionHtml).join("\n")}
 }
 
 /**
- * What one device comes to, for readers who have ten seconds: the first sentence, and the others
- * where somebody opens them.
+ * The verdicts on one device, for readers who have ten seconds: the first one is shown, the others
+ * are folded away.
  */
 function leadHtml({ device, sentences: [first, ...others] }: DeviceVerdicts): string {
   const list = (sentences: readonly string[]) =>
@@ -70,7 +70,7 @@ function sectionLinkHtml({ heading }: Section, i: number): string {
   return `<li><a href="#section-${i}">${escapeXml(heading)}</a></li>`;
 }
 
-/** Sections may have figures of the same titles: their names go with the links. */
+/** Links to the figures and tables. Sections may share titles, so each link names its section. */
 function linksHtml({ heading, tables, figures }: Section): string {
   const [first, ...others] = figures.map(({ id, chart }) => ({ id, title: chart.title }));
   const titles = [...(first ? [first] : []), ...tables, ...others];
@@ -81,7 +81,7 @@ function linksHtml({ heading, tables, figures }: Section): string {
   return `<ul class="links">${links.join("")}</ul>`;
 }
 
-/** Said, not shown. */
+/** A section's name for screen readers only. */
 function hiddenHtml(heading: string): string {
   return `<span class="hidden">, ${escapeXml(heading)}</span>`;
 }
@@ -91,7 +91,7 @@ function sectionHtml(section: Section, i: number): string {
   const list = facts.map(([name, value]) =>
     `<div><dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd></div>`
   );
-  // The tables sum up what the first figure shows.
+  // The tables come right after the first figure, whose numbers they sum up.
   const [first, ...others] = figures;
   const isEmpty = tables.length + figures.length === 0;
   return `<section aria-labelledby="section-${i}">

@@ -9,7 +9,7 @@ import { reportHtml } from "./report_html.ts";
 
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;
 
-/** What stands above everything else of the rows' page. */
+/** The part of the rows' page above its sections. */
 async function topOf(rows: readonly ResultRow[]): Promise<string> {
   let html = "";
   await inFolder(async (folder) => {
@@ -21,23 +21,23 @@ async function topOf(rows: readonly ResultRow[]): Promise<string> {
   return html.slice(html.indexOf("<h1>"), html.indexOf("<nav"));
 }
 
-Deno.test("a page begins with each device's verdicts, the software adapter's with a command", async () => {
+Deno.test("reportHtml() begins with the verdicts on each device, the GPUs first", async () => {
   const files = Array.from(Deno.readDirSync(RESULTS), ({ name }) => name)
     .filter((name) => name.endsWith(".csv") && !name.endsWith("-peers.csv"));
   const devices = files.map((name) => readResults(`${RESULTS}/${name}`).rows);
   assert(devices.length > 1);
   const top = await topOf(devices.flat());
   for (const rows of devices) {
-    const told = verdicts(rows);
-    assert(told.length > 0);
-    for (const sentence of told) assertStringIncludes(top, `<li>${escapeXml(sentence)}</li>`);
+    const expected = verdicts(rows);
+    assert(expected.length > 0);
+    for (const sentence of expected) assertStringIncludes(top, `<li>${escapeXml(sentence)}</li>`);
     assertStringIncludes(top, `<p>${rows[0].adapter}, `);
   }
   assertMatch(top, /On a GPU, &quot;npx --yes deno@2\.9\.6 task quickstart&quot; times/);
   assert(top.indexOf("Sparse is faster") < top.indexOf("A software adapter"), "GPUs come first");
 });
 
-Deno.test("a page without both kinds of rows begins without a verdict", async () => {
+Deno.test("reportHtml() gives no verdict without both dense and sparse rows", async () => {
   const top = await topOf([makeRow({ kernel: "select/counting", stage: "select" })]);
   assertEquals(top.includes('class="lead"'), false);
 });

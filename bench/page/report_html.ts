@@ -4,7 +4,7 @@ import { type ReportData, sectionsOf } from "./figures/figures.ts";
 import { pageHtml } from "./page.ts";
 
 /**
- * The report of `data`.
+ * The report of `data` as HTML.
  *
  * @param command The command line that the page shows.
  */

@@ -1,6 +1,6 @@
 /** The style sheet of the report. */
 
-/** CSS: the reader's own light or dark, one column on a phone, two where there is room. */
+/** CSS: light or dark as the reader's system is, one column on a phone, two on wider screens. */
 export const STYLE: string = `
 :root {
   color-scheme: light dark;

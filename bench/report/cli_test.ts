@@ -39,7 +39,7 @@ const LAVAPIPE = `${RESULTS}/lavapipe-2026-11-25.csv`;
 
 const run = (...args: string[]) => runProgram(MAIN, ...args);
 
-Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
+Deno.test("report exits 2 on wrong inputs, with one sentence and no files", () =>
   inFolder(async (folder) => {
     const at = (name: string) => `${folder}/${name}`;
     const h100 = `${RESULTS}/h100-2026-11-28.csv`;
@@ -107,7 +107,7 @@ Deno.test("wrong inputs exit 2 with one sentence and write nothing", () =>
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).sort(), before);
   }));
 
-Deno.test("quality files make figures, in the page and as files", () =>
+Deno.test("--quality makes figures, in the page and as files", () =>
   inFolder(async (folder) => {
     const quality = `${folder}/quality.csv`;
     await Deno.writeTextFile(quality, QUALITY);
@@ -123,7 +123,7 @@ Deno.test("quality files make figures, in the page and as files", () =>
     );
   }));
 
-Deno.test("a tuner's log, cut short by a kill, makes heat maps in the page and as files", () =>
+Deno.test("--tune makes heat maps of a log that a kill cut short, in the page and as files", () =>
   inFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/tune.jsonl`, `${TUNING}{"utc":"20`);
     const [out, svg] = [`${folder}/report.html`, `${folder}/figures`];
@@ -138,7 +138,7 @@ Deno.test("a tuner's log, cut short by a kill, makes heat maps in the page and a
     }
   }));
 
-Deno.test("the stored figures are those that the report writes", () =>
+Deno.test("report writes the stored figures", () =>
   inFolder(async (folder) => {
     const h100 = `${RESULTS}/h100-2026-11-28`;
     const args = ["--peers", `${h100}-peers.csv`, "--svg", folder, "--out", `${folder}/out.html`];
@@ -148,11 +148,11 @@ Deno.test("the stored figures are those that the report writes", () =>
       const [stored, now] = await Promise.all(
         [`${RESULTS}/figures`, folder].map((at) => Deno.readTextFile(`${at}/${name}`)),
       );
-      assertEquals(stored === now, true, `${name} is out of date: write it anew with --svg`);
+      assertEquals(stored === now, true, `${name} is out of date: write it again with --svg`);
     }
   }));
 
-Deno.test("--help tells the flags", async () => {
+Deno.test("--help of report lists the flags", async () => {
   const { code, out } = await run("--help");
   assertEquals(code, 0);
   for (const flag of ["--quality FILE,..", "--tune FILE,.."]) assertStringIncludes(out, flag);

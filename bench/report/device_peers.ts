@@ -1,16 +1,16 @@
-/** Whose times are whose: a file of peers does not say on which device it was measured. */
+/** Assigns files of peers to adapters: such a file does not name the device that it measured. */
 import type { PeerTime } from "../findings/peers.ts";
 import { readPeers } from "../edge/files/read_files.ts";
 import { UsageError } from "../base/usage_error.ts";
 
 /**
- * Times of peers by the adapter that they were measured on.
+ * Reads times of peers, by the adapter that they were measured on.
  *
- * @param words `FILE`, where all results are of one adapter, or `ADAPTER=FILE` with a part of the
+ * @param words `FILE` if all results are of one adapter, or `ADAPTER=FILE` with a part of the
  * adapter's name.
- * @param adapters Of the results.
- * @throws {UsageError} one sentence on a word that leaves open or wrong which adapter is meant, or
- * on a file that cannot be read.
+ * @param adapters The adapters of the results.
+ * @throws {UsageError} in one sentence, for a word that does not name exactly one adapter, or a file
+ * that cannot be read.
  */
 export function readDevicePeers(
   words: readonly string[],
@@ -26,8 +26,8 @@ export function readDevicePeers(
 
 function pairOf(word: string, adapters: readonly string[]): [adapter: string, path: string] {
   const [, part, path] = /^([^=]*)=(.*)$/.exec(word) ?? [null, "", word];
-  const meant = adapters.filter((name) => name.toLowerCase().includes(part.toLowerCase()));
-  if (meant.length === 1) return [meant[0], path];
+  const matches = adapters.filter((name) => name.toLowerCase().includes(part.toLowerCase()));
+  if (matches.length === 1) return [matches[0], path];
   throw new UsageError(
     `--peers ${word} must name one adapter of the results, as ADAPTER=FILE with a part of its ` +
       `name: ${adapters.join("; ") || "there are no results"}.`,

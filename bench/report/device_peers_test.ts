@@ -10,7 +10,7 @@ const CARDS = ["h100", "h200"] as const;
 const peersOf = (card: keyof typeof RUNS) => `${RESULTS}/${RUNS[card]}-peers.csv`;
 const ADAPTERS = ["NVIDIA H100 80GB HBM3", "NVIDIA H200"];
 
-Deno.test("each card's sparse step is set against the peers of that card", () => {
+Deno.test("readDevicePeers() gives each card the peers that were measured on it", () => {
   const rows = CARDS.flatMap((card) => readResults(`${RESULTS}/${RUNS[card]}.csv`).rows);
   const words = [`H200=${peersOf("h200")}`, `h100=${peersOf("h100")}`];
   const sections = sectionsOf({
@@ -21,19 +21,19 @@ Deno.test("each card's sparse step is set against the peers of that card", () =>
   });
   const claims = sections.slice(1).map(({ heading, figures }) => {
     const cuda = figures.find(({ id }) => id.endsWith("speedup-cuda"));
-    // The first 128K is of the first line, which is that of 32x8x128.
+    // The first row of 128K belongs to the first line, 32x8x128.
     assertEquals(cuda?.table.rows[0], ["32x8x128"], heading);
     const row = cuda!.table.rows.find(([kvLen]) => kvLen === 131072)!;
     return [heading, row[4], row[2]];
   });
-  // From the peers' files.
+  // Taken by hand from the files of peers.
   assertEquals(claims, [
     ["NVIDIA H100 80GB HBM3, vulkan", "torch_cudnn", 180.8],
     ["NVIDIA H200, vulkan", "torch_cudnn", 128.5],
   ]);
 });
 
-Deno.test("a file alone goes to the one adapter, and several files of one adapter add up", () => {
+Deno.test("readDevicePeers() joins several files of the one adapter", () => {
   const [adapter] = ADAPTERS;
   const one = readDevicePeers([peersOf("h100")], [adapter]).get(adapter)!;
   const two = readDevicePeers([peersOf("h100"), `h100=${peersOf("h200")}`], [adapter]);
@@ -42,7 +42,7 @@ Deno.test("a file alone goes to the one adapter, and several files of one adapte
   assertAlmostEquals(two.get(adapter)!.at(-2)!.medianUs, 22.7);
 });
 
-Deno.test("words that leave the adapter open are refused", () => {
+Deno.test("readDevicePeers() refuses words that do not name one adapter", () => {
   const path = peersOf("h100");
   for (const word of [path, `nvidia=${path}`, `intel=${path}`, `=${path}`]) {
     const names = "must name one adapter of the results";

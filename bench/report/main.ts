@@ -1,6 +1,6 @@
 /**
- * Writes results as one HTML file of figures and tables: `deno task report`. Exits 0 when done, else
- * as `exit_codes.ts` says.
+ * `deno task report`: writes results as one HTML file of figures and tables. Exits 0 when done,
+ * otherwise with a code of `exit_codes.ts`.
  * @module
  */
 import { EXIT } from "../edge/exit_codes.ts";
@@ -45,13 +45,13 @@ function main(args: readonly string[]): number {
   return EXIT.ok;
 }
 
-/** The rows of all files; the page itself tells which are left out. */
+/** The rows of all files. Reports how many rows the page leaves out. */
 function readAll(paths: readonly string[]): SourcedRow[] {
   const rows = paths.flatMap((path) => readRows(path).map((row) => ({ ...row, source: path })));
   const replaced = seriesOf(rows).reduce((sum, { replaced }) => sum + replaced, 0);
   if (replaced > 0) {
     console.error(
-      `Left out ${counted(replaced, "row")} that later ones of their kernel and case replace.`,
+      `Left out ${counted(replaced, "row")}, since a later row has the same kernel and case.`,
     );
   }
   return rows;

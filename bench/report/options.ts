@@ -1,32 +1,32 @@
-/** Flags of `deno task report`, read and checked. Nothing here touches a file. */
+/** Parses the flags of `deno task report`. Touches no file. */
 import { UsageError } from "../base/usage_error.ts";
 import { parseFlags } from "../flags/parse_flags.ts";
 import { REPORT_COMMAND } from "./flags.ts";
 
-/** What one call is to do. */
+/** The options of one `deno task report`. */
 export interface ReportOptions {
-  /** Results files, or folders of one. */
+  /** Results files, or folders that hold one. */
   readonly results: readonly string[];
   /** `FILE` or `ADAPTER=FILE`. */
   readonly peers: readonly string[];
   readonly quality: readonly string[];
-  /** Tuners' logs, or folders of one. */
+  /** Tuners' logs, or folders that hold one. */
   readonly tune: readonly string[];
   readonly out: string;
-  /** Folder for the figures as files. */
+  /** Folder for the figures as files; null to write none. */
   readonly svg: string | null;
 }
 
 /**
- * Reads the command line.
+ * Parses the command line.
  *
- * @throws {UsageError} one sentence on the first thing that is wrong.
+ * @throws {UsageError} in one sentence, for the first mistake.
  */
 export function parseReportOptions(args: readonly string[]): ReportOptions {
   const { values, words } = parseFlags(REPORT_COMMAND, args);
   const { peers, quality, tune, out, svg } = values;
   if (words.length === 0 && quality === null && tune === null) {
-    throw new UsageError("Name a results file or its folder; --help tells more.");
+    throw new UsageError("Name a results file or its folder; --help lists the flags.");
   }
   return {
     results: [...new Set(words)],

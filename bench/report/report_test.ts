@@ -32,7 +32,7 @@ function tableOf(section: Section, id: string) {
   return section.figures.find((figure) => figure.id === id)!.table.rows;
 }
 
-/** The rows below headings, each behind the heading that it stands under. */
+/** The rows below headings, each after its heading. */
 function under(rows: ReturnType<typeof tableOf>): unknown[][] {
   let heading: unknown = null;
   return rows.flatMap((row) => {
@@ -42,11 +42,11 @@ function under(rows: ReturnType<typeof tableOf>): unknown[][] {
   });
 }
 
-Deno.test("the speedups are those of the stored rows", () => {
+Deno.test("sectionsOf() computes the speedups of the stored rows", () => {
   const section = h100();
   const wgsl = under(tableOf(section, "speedup-wgsl"));
   assertEquals(wgsl.length, 13);
-  // 183.132 / 49.9815 and 180.8 / 49.9815, from the files by hand.
+  // 183.132 / 49.9815 and 180.8 / 49.9815, taken by hand from the files.
   const isClaim = ([line, kvLen]: readonly unknown[]) => line === "32x8x128" && kvLen === 131072;
   const names = ["dense/split_subgroup", "pipeline/sparse_two"];
   assertEquals(wgsl.find(isClaim)?.slice(2), [3.66, 183.1, 49.98, ...names]);
@@ -59,7 +59,7 @@ Deno.test("the speedups are those of the stored rows", () => {
   ]);
 });
 
-Deno.test("a single device has its cases in a table that is always open", () => {
+Deno.test("sectionsOf() lists the cases of a single device in an open table", () => {
   const [{ table, title }, ...none] = h100().tables;
   assertEquals([title, none], ["Dense attention and the sparse step", []]);
   assertEquals(table.columns, [
@@ -78,7 +78,7 @@ Deno.test("a single device has its cases in a table that is always open", () => 
   assertEquals(batch?.[6], "yes", "one length has no crossing");
 });
 
-Deno.test("lines are named by what tells them apart", () => {
+Deno.test("sectionsOf() names lines by the settings that distinguish them", () => {
   const names = new Set(under(tableOf(h100(), "speedup-wgsl")).map(([line]) => line));
   assertEquals([...names], [
     "32x8x128",
@@ -92,7 +92,7 @@ Deno.test("lines are named by what tells them apart", () => {
   ]);
 });
 
-Deno.test("stages are stacked where a case has all of them, dense beside them, none twice", () => {
+Deno.test("sectionsOf() stacks each stage once, beside dense, for cases that have all", () => {
   const rows = under(tableOf(h100(), "stages"));
   const first = rows.filter(([name]) => name === "32x8x128, 8K");
   assertEquals(first.map(([, part, , kernel]) => [part, kernel]), [
@@ -109,14 +109,14 @@ Deno.test("stages are stacked where a case has all of them, dense beside them, n
   assertAlmostEquals(sum, 6.2 + 5.81 + 3.46 + 4.08 + 6.23 + 4.26, 0.02);
   assert(rows.every(([, , , kernel]) => kernel !== "attend/gather_merge"));
   assertEquals(rows.filter(([name]) => name === "28x4x128, 32K"), []);
-  // A dense bar that is longer than the axis says how long it is.
+  // A dense bar that is longer than the axis shows its time.
   const stages = h100().figures.find(({ id }) => id === "stages")!;
   const svg = chartSvg(stages.chart);
   assertStringIncludes(svg, ">697.5 us \u2192<");
   assertStringIncludes(svg, ">19.02 us<");
 });
 
-Deno.test("the roofline has every timed kernel of the step below probes of all sizes", () => {
+Deno.test("sectionsOf() draws every kernel of the step below probes of all sizes", () => {
   const rows = tableOf(h100(), "roofline");
   assertEquals(rows.filter(([name]) => name === "probe: streaming read").length, 7);
   assertEquals(rows.filter(([name]) => name === "probe: gather of 256 B rows").length, 6);
@@ -124,9 +124,9 @@ Deno.test("the roofline has every timed kernel of the step below probes of all s
   assert(rows.every(([name]) => name !== "prefill/flash" && name !== "encode/prompt"));
 });
 
-Deno.test("the roofline of arithmetic has the prompt's kernels and no popcounts", () => {
+Deno.test("sectionsOf() draws the prompt's kernels and no popcounts against arithmetic", () => {
   const rows = tableOf(h100(), "roofline-arithmetic");
-  // 26464.5 GFLOP/s at 14.5356 GB/s, from the file by hand.
+  // 26464.5 GFLOP/s at 14.5356 GB/s, taken by hand from the file.
   const prefill = rows.find(([kernel, , , name]) =>
     kernel === "prefill/flash" && name === "32x8x128, 8K"
   );
@@ -134,7 +134,7 @@ Deno.test("the roofline of arithmetic has the prompt's kernels and no popcounts"
   assert(rows.every(([kernel]) => !/^(score|select|probe)/.test(String(kernel))));
 });
 
-Deno.test("the page stands alone, with headings in order and a name for every chart", () => {
+Deno.test("pageHtml() loads nothing, orders its headings and names every chart", () => {
   const html = pageHtml([h100()], FACTS);
   assertEquals(html.match(/<(?:script|link rel="(?!icon)|iframe|img|object|embed)/g), null);
   assertEquals(html.match(/(?:src|href)="(?!#|data:)[^"]*"|url\(|@import|https?:/g), null);
@@ -153,7 +153,7 @@ Deno.test("the page stands alone, with headings in order and a name for every ch
   assertStringIncludes(html, "prefers-color-scheme: dark");
 });
 
-Deno.test("every mark has a tooltip, and legends say what 32x8x128 is", () => {
+Deno.test("chartSvg() gives every mark a tooltip, and legends explain 32x8x128", () => {
   const charts = h100().figures.map(({ chart, id }) => ({ id, svg: chartSvg(chart) }));
   for (const { id, svg } of charts) {
     const rows = under(tableOf(h100(), id)).filter(([, name]) => !/^probe/.test(String(name)));
@@ -167,7 +167,7 @@ Deno.test("every mark has a tooltip, and legends say what 32x8x128 is", () => {
   assertEquals(charts.filter(({ svg }) => svg.includes("\u2026")), [], "no label is cut");
 });
 
-Deno.test("sentences that lead the page stand before all sections", () => {
+Deno.test("pageHtml() puts the verdicts before all sections", () => {
   const lead = [{ device: "A <b>GPU", sentences: ["Sparse is <b>faster</b>."] }];
   const html = pageHtml([h100()], { ...FACTS, lead });
   const list = "<p>A &lt;b&gt;GPU</p><ul><li>Sparse is &lt;b&gt;faster&lt;/b&gt;.</li></ul>";
@@ -180,7 +180,7 @@ Deno.test("sentences that lead the page stand before all sections", () => {
   );
 });
 
-Deno.test("hostile names are text", () => {
+Deno.test("pageHtml() escapes hostile names", () => {
   const evil = `<img src=x onerror="alert(1)">&'"`;
   const names = { adapter: evil, driver: evil, case_id: `trace-${evil}-4x1x64-n8192`, dtype: evil };
   const rows = [
@@ -215,7 +215,7 @@ Deno.test("hostile names are text", () => {
   assertStringIncludes(html, 'id="speedup-wgsl"');
 });
 
-Deno.test("devices have sections of their own, software is marked, and ids are unique", () => {
+Deno.test("sectionsOf() separates devices, marks software adapters, and gives unique ids", () => {
   const step = { stage: "pipeline", kernel: "pipeline/sparse", median_us: 11.2 } as const;
   const cpu = { adapter: "llvmpipe", software: true };
   const rows = inTurns([makeRow(cpu), makeRow({ ...step, ...cpu }), makeRow(), makeRow(step)]);
@@ -248,7 +248,7 @@ Deno.test("devices have sections of their own, software is marked, and ids are u
     ["some-gpu-vulkan-speedup-wgsl"],
     ["llvmpipe-vulkan-speedup-wgsl"],
   ]);
-  // Links, headings and regions of several devices are told apart without seeing the page.
+  // The names of links, headings and regions distinguish devices for screen readers.
   const html = pageHtml(sections, FACTS);
   const named = [
     /<a href="#[^"]*">([^]*?)<\/a>/g,

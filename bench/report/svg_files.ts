@@ -1,12 +1,12 @@
-/** The figures of a report as files, for papers and pages. */
+/** Writes the figures of a report as files, for papers and pages. */
 import { chartFile } from "../chart/chart.ts";
 import { makeFolder, writeWhole } from "../edge/files/output_file.ts";
 import type { Section } from "../page/figures/figures.ts";
 
 /**
- * Writes a file for each figure into `folder`, made where it is missing, and returns their paths.
+ * Writes a file for each figure into `folder`, which is created if it is missing. Returns the paths.
  *
- * @throws {UsageError | SystemError} in one sentence, if it cannot be written.
+ * @throws {UsageError | SystemError} in one sentence, if a file cannot be written.
  */
 export function writeSvgFiles(folder: string, sections: readonly Section[]): string[] {
   makeFolder(folder);

@@ -17,7 +17,7 @@ import { command, inFolder, runProgram } from "../../testing/command.ts";
 const MAIN = `${import.meta.dirname}/main.ts`;
 const ROOT = `${import.meta.dirname}/../..`;
 
-/** Small, and short of time: what is tested is the command. */
+/** A small case and a short time limit: these tests are about the command, not its timings. */
 const TINY = ["--shape", "4x1x64", "--kv", "512", "--max-time", "0.2"];
 
 const run = (...args: string[]) => runProgram(MAIN, ...args);
@@ -28,7 +28,7 @@ async function readRows(dir: string): Promise<Record<string, string | undefined>
   return parse(text, { skipFirstRow: true });
 }
 
-Deno.test("wrong usage exits 2 with one sentence", () =>
+Deno.test("bench exits 2 with one sentence on wrong usage", () =>
   inFolder(async (folder) => {
     const file = `${folder}/file`;
     await Deno.writeTextFile(file, "no folder, no trace");
@@ -70,7 +70,7 @@ Deno.test("wrong usage exits 2 with one sentence", () =>
     assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["file"]);
   }));
 
-Deno.test("help, list and WGSL go to stdout", async () => {
+Deno.test("bench prints help, lists and WGSL to stdout", async () => {
   const [help, list, wgsl] = await Promise.all([
     run("--help"),
     run("--list"),
@@ -87,7 +87,7 @@ Deno.test("help, list and WGSL go to stdout", async () => {
   assertStringIncludes(wgsl.out, "const GROUP: u32 = 3u;");
 });
 
-Deno.test("the printed WGSL is of the hand-over that was asked for", async () => {
+Deno.test("--print-wgsl prints the WGSL of the requested --hand-over", async () => {
   const wgsl = ["--print-wgsl", "attend/gather_merge", "--shape", "4x1x64", "--kv", "8192"];
   const [dispatch, atomics] = await Promise.all(
     ["dispatch", "atomics"].map((how) => run(...wgsl, "--hand-over", how)),
@@ -97,7 +97,7 @@ Deno.test("the printed WGSL is of the hand-over that was asked for", async () =>
   assertMatch(atomics.out, /^\/\/ Dispatch 1 of 1: attend\/gather_merge, /m);
 });
 
-Deno.test("a dry run tells cases, memory and minutes and writes nothing", () =>
+Deno.test("--dry-run prints cases, memory and minutes, and writes nothing", () =>
   inFolder(async (folder) => {
     const dir = `${folder}/results`;
     const cases = ["--models", "Gemma-2-9B", "--kv", "1k,2K", "--batch", "1,2"];
@@ -111,13 +111,13 @@ Deno.test("a dry run tells cases, memory and minutes and writes nothing", () =>
     assertEquals(Array.from(Deno.readDirSync(folder)), []);
   }));
 
-Deno.test("adapters are listed by number, and a number chooses one", () =>
+Deno.test("--list-adapters numbers the adapters, and --adapter takes a number or a name", () =>
   inFolder(async (folder) => {
     const listed = await run("--list-adapters");
     assertEquals([listed.code, listed.err], [0, ""]);
     const adapters = [...listed.out.matchAll(/^(\d+) {2}(.+?) {2,}(?:soft|hard)ware {2}(\w+) /gm)];
     assertGreater(adapters.length, 0);
-    // The first by its name too.
+    // The first adapter is chosen by its name in capitals, too.
     const wanted = [...adapters, adapters[0].with(1, adapters[0][2].toUpperCase())];
     for (const [, which, name, backend] of wanted) {
       const { code, out, err } = await run(
@@ -134,7 +134,7 @@ Deno.test("adapters are listed by number, and a number chooses one", () =>
     }
   }));
 
-Deno.test("a run writes every column of every kernel and appends the next run", () =>
+Deno.test("bench writes every column of every kernel, and appends the rows of the next run", () =>
   inFolder(async (folder) => {
     const dir = `${folder}/results`;
     const { code, out, err } = await run(...TINY, "--out", dir, "--driver", "by hand");
@@ -146,7 +146,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     assertStringIncludes(await Deno.readTextFile(`${dir}/report.html`), "Speedup over");
     await endsWithVerdict(out, `${dir}/report.html`);
     assertMatch(err, /% about \d+:\d\d left, 4x1x64 at 512 tokens: checking merge\/merge\n/);
-    // No bar where nobody watches.
+    // No progress bar, since stderr is not a terminal.
     assert(!err.includes("\r"));
 
     const rows = await readRows(dir);
@@ -161,7 +161,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
       "clock_grain_ns",
       "hand_over",
     );
-    const ofProbes = ["gbytes_per_s", "floor_us", "roofline_pct", "rel_l2_err"];
+    const mayBeEmptyForProbes = ["gbytes_per_s", "floor_us", "roofline_pct", "rel_l2_err"];
     const isProbe = (row: { stage?: string }) => row.stage === "probe";
     assertGreater(rows.filter(isProbe).length, 5);
     for (const row of rows) {
@@ -171,10 +171,10 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
         assertStringIncludes(out, row.kernel!);
       }
       for (const name of COLUMNS) {
-        const empty = [...mayBeEmpty, ...(isProbe(row) ? ofProbes : [])].includes(name);
+        const empty = [...mayBeEmpty, ...(isProbe(row) ? mayBeEmptyForProbes : [])].includes(name);
         assert(row[name] !== "" || empty, `${row.kernel}: ${name}`);
       }
-      // Every whole step hands something over, within a dispatch or between two.
+      // Every whole step hands data over, within a dispatch or between two.
       if (row.stage === "pipeline") assertMatch(row.hand_over!, /^(dispatch|atomics|barrier)$/);
       assertEquals([row.verified, row.failure], ["true", ""]);
       assertGreater(Number(row.median_us), 0);
@@ -206,7 +206,7 @@ Deno.test("a run writes every column of every kernel and appends the next run", 
     ]);
   }));
 
-Deno.test("--timer wall times kernels where timestamps would do", () =>
+Deno.test("--timer wall uses the wall clock although the device has timestamps", () =>
   inFolder(async (folder) => {
     const kernels = ["--kernels", "merge/merge"];
     const { code, err } = await run(...TINY, ...kernels, "--timer", "wall", "--out", folder);
@@ -218,7 +218,8 @@ Deno.test("--timer wall times kernels where timestamps would do", () =>
       assertGreater(Number(median_us), 0);
     }
   }));
-/** The last lines of a run and the first of its page say what it comes to. */
+
+/** Checks that the verdict ends the output of a run and begins its page. */
 async function endsWithVerdict(out: string, page: string): Promise<void> {
   const last = out.trimEnd().split("\n").at(-1)!;
   if (out.includes("WARNING: timings on a software adapter")) {
@@ -237,7 +238,7 @@ async function endsWithVerdict(out: string, page: string): Promise<void> {
   assertStringIncludes(begin, `<li>${escapeXml(last)}</li>`);
 }
 
-Deno.test("a run's ratios stand beside its rows", () =>
+Deno.test("bench prints the ratios to --peers, and writes ratios.csv beside the rows", () =>
   inFolder(async (folder) => {
     const peers = `${folder}/peers.csv`;
     const columns = "peer,batch,q_heads,kv_heads,head_dim,kv_len,us_median,gbytes_per_s";
@@ -245,7 +246,7 @@ Deno.test("a run's ratios stand beside its rows", () =>
     const kernels = ["--kernels", "dense/split,pipeline/sparse"];
     const { code, out, err } = await run(...TINY, ...kernels, "--peers", peers, "--out", folder);
     assertEquals(code, 0, err);
-    assertStringIncludes(out, "\nAgainst dense attention outside\n");
+    assertStringIncludes(out, "\nDense attention here and in other software\n");
     const [{ label, cuda_dense, cuda_dense_over_step_x, step, step_us }, ...none] = parse(
       await Deno.readTextFile(`${folder}/ratios.csv`),
       { skipFirstRow: true },
@@ -255,7 +256,7 @@ Deno.test("a run's ratios stand beside its rows", () =>
     assertEquals(none, []);
   }));
 
-Deno.test("a case that the device cannot hold is refused in one sentence", () =>
+Deno.test("bench refuses a case that the device cannot hold, in one sentence", () =>
   inFolder(async (folder) => {
     const { code, err } = await run(
       ...["--shape", "64x64x256", "--kv", "2097152", "--batch", "64", "--dtype", "f32"],
@@ -266,12 +267,12 @@ Deno.test("a case that the device cannot hold is refused in one sentence", () =>
     assert(!err.includes("    at "), err);
   }));
 
-Deno.test("a signal leaves valid files and exits 130", () =>
+Deno.test("bench exits 130 on a signal, and leaves valid files", () =>
   inFolder(async (folder) => {
     if (Deno.build.os === "windows") return;
     for (const signals of [["SIGINT"], ["SIGINT", "SIGINT"], ["SIGTERM"]] as const) {
       const dir = `${folder}/${signals.join("-")}`;
-      // The second case is far from done when the first one's rows are there.
+      // The second case is far from done when the rows of the first one are written.
       const args = ["--kernels", "dense/*", "--shape", "4x1x64", "--kv", "512,65536"];
       const child = command(MAIN, ...args, "--max-time", "0.2", "--out", dir).spawn();
       const out = new Response(child.stdout).text();
@@ -286,7 +287,7 @@ Deno.test("a signal leaves valid files and exits 130", () =>
     }
   }));
 
-Deno.test("deno bench tells JSON and nothing else", async () => {
+Deno.test("deno bench --json prints JSON and nothing else", async () => {
   const { success, stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["bench", "-A", "--no-check", "--json", "--filter", "merge/merge"],
     cwd: ROOT,

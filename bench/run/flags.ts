@@ -1,4 +1,4 @@
-/** What `deno task bench` takes, and what its `--help` says. */
+/** The flags and the help text of `deno task bench`. */
 import { QUICK_KV_LENS, SOFTWARE_KV_LEN } from "../cases/quick.ts";
 import { exitTerms } from "../edge/exit_codes.ts";
 import { OWN_TUNING } from "../edge/files/tuning_file.ts";
@@ -27,7 +27,7 @@ export const BENCH_COMMAND = {
       lengths: {
         value: "N,N,..",
         read: sequenceOf(kvLength),
-        help: "one batch of sequences of so many tokens each, instead of --kv and --batch",
+        help: "one batch of sequences with these lengths in tokens, instead of --kv and --batch",
         contradicts: ["quick", "set"],
       },
       trace: {
@@ -47,32 +47,31 @@ export const BENCH_COMMAND = {
     },
     "How HashAttention selects": SELECTION_FLAGS,
     "How to measure": {
-      hot: { help: "leave the inputs in the caches between steps, where they are cold otherwise" },
+      hot: { help: "keep the inputs in the caches between steps; by default every step is cold" },
       "max-time": {
         value: "SEC",
         default: "10",
         read: seconds,
-        help: `time limit of a case's sampling, but for ${FEWEST_SAMPLES} samples of each kernel`,
-        more: "kernels whose steps are too long for it are left out",
+        help: `time limit for the samples of a case; each kernel still gets ${FEWEST_SAMPLES}`,
+        more: "kernels whose steps are too long for the limit are left out",
       },
       ...MEASURE_FLAGS,
       "hand-over": {
         value: "HOW",
         default: "auto",
         read: oneOf<HandOverChoice>(...HAND_OVER_CHOICES),
-        help:
-          "how partials reach the workgroup that merges them: dispatch (one more), atomics or " +
-          "barrier (the last workgroup merges), or auto: barrier where it is known to order memory, " +
-          "else dispatch",
+        help: "how partials reach the workgroup that merges them: dispatch (a second dispatch), " +
+          "atomics or barrier (the last workgroup merges), or auto: barrier where it is known to " +
+          "order memory, else dispatch",
       },
       tuned: {
         value: "FILE",
-        defaultNote: `${OWN_TUNING} if there`,
+        defaultNote: `${OWN_TUNING} if it exists`,
         read: asWritten,
         help: "parameters that deno task tune found",
       },
       "no-tuned": {
-        help: "the kernels' default parameters, whatever was tuned",
+        help: "use the kernels' default parameters even if a tuning file exists",
         contradicts: ["tuned"],
       },
     },
@@ -82,27 +81,28 @@ export const BENCH_COMMAND = {
         defaultNote: "results/<UTC-time>",
         read: asWritten,
         help: "folder of results.csv and samples.jsonl",
-        more: "verified rows of this commit, device and settings that it has are kept, what is " +
-          "missing is measured and appended, and of several rows of one kernel and case the last " +
-          "counts; ratios.csv and report.html, with figures, are of the last run",
+        more: "its verified rows of this commit, device and settings are kept; missing rows are " +
+          "measured and appended; the last row of a kernel and case counts; ratios.csv and " +
+          "report.html, with figures, cover the last run",
       },
       json: {
         value: "FILE",
         read: asWritten,
-        help: "write the run as one JSON document, too: docs/run-json.md describes it",
+        help: "also write the run as one JSON document, which docs/run-json.md describes",
       },
       peers: {
         value: "FILE,..",
         read: list,
         help:
-          "CSV of other software's times in f16 (bench/findings/peers.ts has the columns), set " +
-          "against the fastest dense kernel and sparse step of each case",
+          "CSV files of other software's times in f16, compared with the fastest dense kernel " +
+          "and sparse step of each case",
+        more: "bench/findings/peers.ts lists the columns",
       },
     },
     "Instead of timing": {
       list: { help: "list kernels, models and sets of cases", alone: true },
       "list-adapters": {
-        help: "list the adapters that can be asked for",
+        help: "list the adapters that --adapter takes",
         contradicts: ["list"],
         alone: true,
       },
@@ -113,7 +113,7 @@ export const BENCH_COMMAND = {
         contradicts: ["list", "list-adapters"],
       },
       "dry-run": {
-        help: "list the cases with their memory and minutes",
+        help: "list the cases with the memory and minutes that they need",
         contradicts: ["list", "list-adapters", "print-wgsl"],
       },
     },
@@ -121,7 +121,7 @@ export const BENCH_COMMAND = {
   notes: [
     `${TOKENS_NOTE} Models may be written in upper or lower case.`,
     "A flag without a value may be written --hot=true or --hot=false.",
-    "deno task compare A B says what changed between two results.",
+    "deno task compare A B shows what changed between two results.",
     exitTerms("all verified", "a kernel FAILED its check"),
   ],
 } as const satisfies Command;

@@ -1,6 +1,7 @@
 /**
- * The main job: times every stage and the whole sparse step against dense attention. Exits 0 if all
- * is verified, 1 if a kernel failed its check, else as `exit_codes.ts` says.
+ * `deno task bench`: times every stage and the whole sparse step against dense attention. Exits 0 if
+ * every kernel is verified, 1 if a kernel failed its check, otherwise with a code of
+ * `exit_codes.ts`.
  * @module
  */
 import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
@@ -72,7 +73,7 @@ async function main(args: readonly string[]): Promise<number> {
   return EXIT.ok;
 }
 
-/** What the run would do, in words; the flags and files that it would read are right. */
+/** The text of `--dry-run`. The flags and the files that they name were checked before. */
 async function planText(
   options: BenchOptions,
   asked: readonly BenchCase[],
@@ -85,7 +86,7 @@ async function planText(
   return [describeAdapter(host.info), ...modelCaveats(options.models), "", plan].join("\n");
 }
 
-/** The cases that a run takes on an adapter: a quick one takes shorter lengths where it is slow. */
+/** The cases to run on an adapter: `--quick` takes fewer of them on a slow software adapter. */
 function casesOn(
   { info }: OpenedAdapter,
   { quick }: BenchOptions,
@@ -153,7 +154,7 @@ async function measureAll(
     ...(tuning ? { tuning } : {}),
     onProgress(message, checked) {
       const { fraction, leftMs } = timeLeft.at(begun, checked, performance.now() - startMs);
-      // In front, since a terminal may have no room for the whole message.
+      // The time left comes first, since a narrow terminal cuts the end of the message.
       progress.update(`about ${clockText(leftMs)} left, ${message}`, fraction);
     },
   });
@@ -163,7 +164,7 @@ async function measureAll(
 
   for (const note of session.notes) console.log(note);
   const outcome = newOutcome();
-  const onBegin = (at: number) => begun = at;
+  const onBegin = (index: number) => begun = index;
   const failure = await runCases(outcome, session, cases, earlier, results, onBegin);
   progress.clear();
   const labels = new Map(cases.map(({ caseId, label }) => [caseId, label]));
@@ -175,22 +176,22 @@ async function measureAll(
     await attempt(failures, () => writeWhole(`${results.dir}/ratios.csv`, ratiosCsv(ratios)));
   }
   const code = await report(options, outcome, formatRatios(ratios, terminalWidth()), run);
-  // Until then no other run may write into the folder.
+  // The folder stays locked until all files are written.
   results.close();
   return code;
 }
 
-/** A run that is over. */
+/** A run that has ended. */
 interface FinishedRun {
   readonly session: Session;
   readonly results: ResultsWriter;
   readonly peers: readonly PeerTime[];
   readonly plan: GpuPlan;
-  /** What the device and the system failed at; writing the files may add some. */
+  /** Failures of the device and the system so far; writing the files may add more. */
   readonly failures: SystemError[];
 }
 
-/** Writes what can still be written when the system fails at something. */
+/** Runs `write` and collects its system error, so that the files after it are still written. */
 async function attempt(failures: SystemError[], write: () => void | Promise<void>): Promise<void> {
   try {
     await write();
@@ -200,7 +201,7 @@ async function attempt(failures: SystemError[], write: () => void | Promise<void
   }
 }
 
-/** Prints what came of the run, writes it as a page, and returns the exit code. */
+/** Prints the results, writes the JSON file and the page, and returns the exit code. */
 async function report(
   { json }: BenchOptions,
   { rows, kept, leftOut, tooLarge, tuned, qualities }: Outcome,
@@ -215,8 +216,8 @@ async function report(
   for (const note of tuned) console.log(`${note}.`);
   for (const share of promptShares(rows, peers)) console.log(`${share}.`);
   for (const quality of qualities) console.log(`${quality}.`);
-  for (const what of leftOut) console.error(`Left out: ${what}.`);
-  for (const what of tooLarge) console.error(what);
+  for (const entry of leftOut) console.error(`Left out: ${entry}.`);
+  for (const message of tooLarge) console.error(message);
   if (kept > 0) console.log(`Kept ${counted(kept, "row")} of an earlier run of this commit.`);
   console.log(`Results: ${results.csvPath}`);
   if (json !== null) {
@@ -227,7 +228,7 @@ async function report(
   }
   if (measured > 0) {
     await attempt(failures, async () => {
-      // Loaded now, so that nothing of it runs beside a measurement.
+      // Imported only now, so that none of it runs during a measurement.
       const { reportHtml } = await import("../page/report_html.ts");
       const path = `${results.dir}/report.html`;
       const data = { rows, peers: new Map([[rows[0].adapter, peers]]), quality: [], tuning: [] };

@@ -1,4 +1,4 @@
-/** Flags of `deno task bench`, read and checked. Nothing here touches a file or a GPU. */
+/** Parses the flags of `deno task bench`. Touches no file and no GPU. */
 import type { Variant } from "../../kernels/core/variant.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { CaseOptions } from "../cases/case_options.ts";
@@ -10,16 +10,16 @@ import { resultsFolder } from "../flags/results_folder.ts";
 import type { HandOverChoice } from "../measure/device/checked_device.ts";
 import { BENCH_COMMAND } from "./flags.ts";
 
-/** What one call of the main job is to do. */
+/** The options of one `deno task bench`. */
 export interface BenchOptions extends CaseOptions, MeasureOptions {
   readonly list: boolean;
   readonly listAdapters: boolean;
-  /** Whether to say what would be measured instead of measuring it. */
+  /** Whether to list the cases instead of measuring them. */
   readonly dryRun: boolean;
   /** The variant whose WGSL to print instead of timing anything. */
   readonly printWgsl: Variant | null;
   readonly quick: boolean;
-  /** Paths of other software's times to compare with. */
+  /** Paths of CSV files with other software's times to compare with. */
   readonly peers: readonly string[];
   readonly hot: boolean;
   /** Time limit of a case's sampling. */
@@ -28,21 +28,21 @@ export interface BenchOptions extends CaseOptions, MeasureOptions {
   readonly outDir: string;
   /** Whether the caller named `outDir`: another run may have written there. */
   readonly outGiven: boolean;
-  /** Path of the run as one JSON document; null for none. */
+  /** Path of the run's JSON document; null to write none. */
   readonly json: string | null;
-  /** Path of the tuning file; null for the usual one, if it is there. */
+  /** Path of the tuning file; null for the default file, if it exists. */
   readonly tuned: string | null;
-  /** Defaults are timed, whatever was tuned. */
+  /** Whether to time default parameters even if a tuning file exists. */
   readonly noTuned: boolean;
 }
 
 type ParsedBench = Parsed<typeof BENCH_COMMAND.sections>;
 
 /**
- * Reads the command line.
+ * Parses the command line.
  *
- * @param now Names the results folder where `--out` does not.
- * @throws {UsageError} one sentence on the first thing that is wrong.
+ * @param now Names the results folder if `--out` is not given.
+ * @throws {UsageError} in one sentence, for the first mistake.
  */
 export function parseOptions(args: readonly string[], now: Date = new Date()): BenchOptions {
   const parsed = parseFlags(BENCH_COMMAND, args);
@@ -73,7 +73,7 @@ function isTraceAlone({ given }: ParsedBench): boolean {
   return given.has("trace") && !given.has("models") && !given.has("shape");
 }
 
-/** Refuses flags that say what a trace or its map says itself. */
+/** Refuses flags for properties that the trace or its map already determines. */
 function checkTrace(parsed: ParsedBench): void {
   if (!isTraceAlone(parsed)) return;
   const refuse = (names: readonly string[], owner: string) => {
@@ -97,7 +97,7 @@ function benchCases(parsed: ParsedBench): CaseOptions {
     traceMap: values["trace-map"],
   };
   if (!values.quick) return cases;
-  // A CPU takes seconds a step to encode a prompt with three layers.
+  // A CPU takes seconds per step to encode a prompt with a map of three layers.
   const map = values.map === null ? RANDOM_MAP : cases.map;
   return { ...cases, kvLens: QUICK_KV_LENS, map };
 }

@@ -23,7 +23,7 @@ const TRACE: Trace = {
   queryHeads: 4,
 };
 
-Deno.test("without flags llama-3.1-8b runs at its KV lengths with the paper's settings", () => {
+Deno.test("parseOptions() defaults to llama-3.1-8b at its KV lengths and the paper's settings", () => {
   const options = parse("");
   assertEquals(options.outDir, "results/2026-07-03T12-34-56Z");
   assertEquals([options.noisePct, options.maxTimeMs, options.hot], [0.5, 10_000, false]);
@@ -49,7 +49,7 @@ Deno.test("without flags llama-3.1-8b runs at its KV lengths with the paper's se
   assertEquals(found[0].caseId, "32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128");
 });
 
-Deno.test("the timer is one of three", () => {
+Deno.test("parseOptions() and parseTuneOptions() take one of three timers", () => {
   assertEquals(parse("").timer, "auto");
   for (const timer of ["auto", "timestamp", "wall"]) {
     assertEquals(parse(`--timer ${timer}`).timer, timer);
@@ -59,7 +59,7 @@ Deno.test("the timer is one of three", () => {
   assertEquals(assertThrows(() => parse("--timer sun"), UsageError).message, message);
 });
 
-Deno.test("every flag reaches the problem", () => {
+Deno.test("parseOptions() passes every flag on to the problem", () => {
   const line = "--shape 6x2x96 --kv 1000,17 --batch 3 --dtype bf16 --bits 64 --sharing group " +
     "--k 16 --sink 4 --recent 0 --hot --noise .25 --max-time 1.5 --seed 9 --driver X --out o";
   const options = parse(line);
@@ -71,7 +71,7 @@ Deno.test("every flag reaches the problem", () => {
   assertEquals(caseId(short.problem), "6x2x96-n17-b3-bf16-c64g-linearf16-k16-w4+0");
 });
 
-Deno.test("sequences of unequal lengths are one batch; equal ones are what --batch makes", () => {
+Deno.test("casesOf() makes one batch of --lengths, and of equal ones the case of --batch", () => {
   const [{ name, caseId, problem }, ...more] = cases("--shape 4x1x64 --lengths 300,17,1000");
   assertEquals(more, []);
   assertEquals(name, "4x1x64 at 300, 17, 1000 tokens");
@@ -82,13 +82,13 @@ Deno.test("sequences of unequal lengths are one batch; equal ones are what --bat
   assertEquals(equal, cases("--shape 4x1x64 --kv 64 --batch 2"));
 });
 
-Deno.test("the map may be chosen apart from the sharing", () => {
+Deno.test("parseOptions() takes --map independently of --sharing", () => {
   assertEquals(parse("--sharing group").map.layers, 1);
   assertEquals(parse("--sharing group --map mlp").map.layers, 3);
   assertEquals(parse("--map random").map.layers, 1);
 });
 
-Deno.test("models of one shape share a case", () => {
+Deno.test("casesOf() makes one case of models of one shape", () => {
   const found = cases("--models llama-3.1-8b,deepseek-r1-distill-llama-8b,llama-2-7b --kv 4096");
   assertEquals(found.map(({ name }) => name), [
     "llama-3.1-8b, deepseek-r1-distill-llama-8b at 4096 tokens",
@@ -97,7 +97,7 @@ Deno.test("models of one shape share a case", () => {
   assertEquals(cases("--models llama-2-7b").map(({ problem }) => problem.kvLen), [4096]);
 });
 
-Deno.test("quick is one model at three lengths, at one of them on a software adapter", () => {
+Deno.test("quickCases() keeps one of the three lengths of --quick on a software adapter", () => {
   const lengths = "--kv 1024,4096,16384";
   assertEquals(ids("--quick"), ids(`--map random ${lengths}`));
   assertEquals(ids("--quick --map mlp"), ids(lengths));
@@ -106,7 +106,7 @@ Deno.test("quick is one model at three lengths, at one of them on a software ada
   assertEquals(quickCases(quick, true).map(({ problem }) => problem.kvLen), [4096, 100]);
 });
 
-Deno.test("a trace alone is a case of its own, else one more", () => {
+Deno.test("casesOf() takes a trace alone, or after the cases of --shape", () => {
   const named = { name: "t", trace: TRACE };
   const [alone, ...none] = casesOf(parse("--trace t.safetensors"), named);
   assertEquals(none, []);
@@ -116,7 +116,7 @@ Deno.test("a trace alone is a case of its own, else one more", () => {
   assertEquals(both.map(({ problem }) => problem.batch), [2, 1]);
 });
 
-Deno.test("a trace or map that does not fit is refused by the name of its file", () => {
+Deno.test("casesOf() names the file of a trace or map that does not fit", () => {
   const line = "--trace dir/t.safetensors --trace-map dir/m.safetensors";
   const map = { layers: 1, hidden: 128, dtype: "f16" } as const;
   const shape = { headDim: 128, bits: 32, sharing: "head", heads: 4, map } as const;
@@ -133,7 +133,7 @@ Deno.test("a trace or map that does not fit is refused by the name of its file",
   );
 });
 
-Deno.test("globs choose kernels in the registry's order", () => {
+Deno.test("parseOptions() chooses kernels by globs, in the registry's order", () => {
   const names = (line: string) => parse(line).variants.map(({ name }) => name);
   assertEquals(names("--kernels *").length, VARIANTS.length);
   assertEquals(names("--kernels select/counting,dense/split"), ["select/counting", "dense/split"]);
@@ -143,25 +143,29 @@ Deno.test("globs choose kernels in the registry's order", () => {
   );
 });
 
-Deno.test("a folder's name alone chooses what is in it", () => {
+Deno.test("parseOptions() takes a folder's name for all kernels in it", () => {
   const names = (line: string) => parse(line).variants.map(({ name }) => name);
   assertEquals(names("--kernels dense"), names("--kernels dense/*"));
   assertEquals(names("--kernels dense/,merge"), names("--kernels dense/*,merge/*"));
 });
 
-Deno.test("several batches make cases for each, tokens may be in K, models in capitals", () => {
-  const of = (line: string) => cases(line).map(({ problem: { batch, kvLen } }) => [batch, kvLen]);
+Deno.test("casesOf() makes a case for each batch and length, which may end in K", () => {
+  const sizes = (line: string) =>
+    cases(line).map(({ problem: { batch, kvLen } }) => [batch, kvLen]);
   const four = [[1, 8192], [1, 131072], [8, 8192], [8, 131072]];
-  assertEquals(of("--batch 8,1 --kv 128K,8k"), four);
-  assertEquals(of("--kv 8k,8192"), [[1, 8192]]);
+  assertEquals(sizes("--batch 8,1 --kv 128K,8k"), four);
+  assertEquals(sizes("--kv 8k,8192"), [[1, 8192]]);
   assertEquals(cases("--batch 8 --kv 1K")[0].name, "llama-3.1-8b at 1024 tokens, batch 8");
   assertEquals(cases("--kv 1 --force")[0].name, "llama-3.1-8b at 1 token");
   assertEquals(parse("--lengths 8K,8K,500").lengths, [8192, 8192, 500]);
   assertEquals(parse("--k 1K --sink 0 --recent 2k").topK, { count: 1024 });
+});
+
+Deno.test("parseOptions() takes models in upper or lower case", () => {
   assertEquals(parse("--models Llama-3.1-8B,llama-3.1-8b").models, ["llama-3.1-8b"]);
 });
 
-Deno.test("--force runs what is refused without it", () => {
+Deno.test("casesOf() takes with --force the cases that it refuses without", () => {
   for (
     const line of [
       "--models llama-2-7b --kv 8192",
@@ -178,7 +182,7 @@ Deno.test("--force runs what is refused without it", () => {
   assertEquals(cases("--kv 32 --sink 0 --recent 0").length, 1);
 });
 
-Deno.test("what is wrong is refused in one sentence", () => {
+Deno.test("parseOptions() refuses wrong flags in one sentence", () => {
   const wrong: Record<string, RegExp> = {
     "--frob": /Unknown flag --frob;/,
     "--frob=1": /Unknown flag --frob;/,
@@ -246,7 +250,7 @@ Deno.test("what is wrong is refused in one sentence", () => {
   for (const [line, message] of Object.entries(wrong)) refused(() => parse(line), message);
 });
 
-Deno.test("cases that cannot be are refused in one sentence", () => {
+Deno.test("casesOf() refuses impossible cases in one sentence", () => {
   const wrong: Record<string, RegExp> = {
     "--models llama-2-7b --kv 8192":
       /^--kv 8192 is beyond the context of llama-2-7b, 4096 tokens; --force/,

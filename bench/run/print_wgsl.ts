@@ -17,7 +17,7 @@ import { wrapText } from "../tables/text_table.ts";
 /**
  * Every kernel with its stage, every model with its shape, and every set of cases.
  *
- * @param width Most characters of a line; what does not fit beside a name stands beneath it.
+ * @param width Maximum characters per line; a text too long to fit beside its name goes below it.
  */
 export function listText(width = Infinity): string {
   const entry = (head: string, text: string) =>
@@ -48,20 +48,21 @@ export function listText(width = Infinity): string {
   return blocks.map((lines) => lines.join("\n")).join("\n\n");
 }
 
-/** On which device, and with which hand-over, a variant is printed. */
+/** The device and the hand-over to print a variant for. */
 export interface WgslOptions {
   /** The adapter to ask for (default: the fastest). */
   readonly adapter?: AdapterChoice;
-  /** How partials reach whoever merges them (default `auto`). */
+  /** How partials reach the workgroup that merges them (default `auto`). */
   readonly handOver?: HandOverChoice;
 }
 
 /**
- * The WGSL of each dispatch of a variant with its default parameters for this machine's device,
- * as the benchmark hands it to the compiler; without an adapter, for the least device there is.
+ * The WGSL of each dispatch of a variant with its default parameters for this machine's device, as
+ * the benchmark passes it to the compiler. Without an adapter, it is for the default limits of
+ * WebGPU.
  *
- * @throws {RangeError} where the variant cannot be made for the problem.
- * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
+ * @throws {RangeError} if the variant does not support the problem.
+ * @throws {UsageError} if the device fails the check of a hand-over that the caller named.
  */
 export async function wgslText(
   variant: Variant,
@@ -70,8 +71,8 @@ export async function wgslText(
 ): Promise<string> {
   const { limits, dialect, unroll } = await readDevice(options);
   const params = variant.defaults(p, limits);
-  const why = variant.refuses(p, params, limits);
-  const notes = why ? [`// This device cannot run it: ${why}.`] : [];
+  const refusal = variant.refuses(p, params, limits);
+  const notes = refusal ? [`// This device cannot run it: ${refusal}.`] : [];
   const { dispatches } = variant.plan(p, params);
   const texts = dispatches.map((dispatch, i) => {
     const { kernel, workgroups } = dispatch;

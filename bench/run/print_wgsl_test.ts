@@ -4,7 +4,7 @@ import { openTestDevice } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { wgslText } from "./print_wgsl.ts";
 
-Deno.test("the printed WGSL of subgroup kernels is what this device's compiler takes", async () => {
+Deno.test("wgslText() prints WGSL of subgroup kernels that this device compiles", async () => {
   const { device, features } = await openTestDevice();
   const { p } = testCase({ lengths: [300] });
   const names = ["select/counting", "select/counting_subgroup"];

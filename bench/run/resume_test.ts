@@ -10,14 +10,14 @@ import type { SampleRecord } from "../results/row.ts";
 import { command, inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
-/** Two small cases and a few kernels: what is tested is what a kill leaves. */
+/** Two small cases and a few kernels: these tests are about files, not about timings. */
 const KERNELS = ["dense/split", "pipeline/sparse", "merge/merge"];
 const args = (dir: string, kv = "256,512", kernels = KERNELS.join()) => [
   ...["--shape", "4x1x64", "--max-time", "0.2"],
   ...["--kv", kv, "--kernels", kernels, "--out", dir],
 ];
 
-/** The text of a file; empty where there is none yet. */
+/** The text of a file; empty if there is no such file yet. */
 function textOf(path: string): string {
   try {
     return Deno.readTextFileSync(path);
@@ -26,12 +26,12 @@ function textOf(path: string): string {
   }
 }
 
-/** Starts a run and kills it when `due` holds; returns what its files then held. */
+/** Starts a run, kills it as soon as `due` holds, and returns the texts of its files. */
 async function killed(dir: string, due: (rows: number, err: string) => boolean) {
   const [csv, samples] = [`${dir}/results.csv`, `${dir}/samples.jsonl`];
   const child = command(MAIN, ...args(dir)).spawn();
   let [err, ended] = ["", false];
-  const told = child.stderr.pipeThrough(new TextDecoderStream())
+  const stderrEnd = child.stderr.pipeThrough(new TextDecoderStream())
     .pipeTo(new WritableStream({ write: (text) => void (err += text) }));
   const status = child.status.then(() => ended = true);
   while (!ended && !due(textOf(csv).split("\n").length - 2, err)) {
@@ -39,11 +39,11 @@ async function killed(dir: string, due: (rows: number, err: string) => boolean) 
   }
   assertEquals(ended, false, err);
   child.kill("SIGKILL");
-  await Promise.all([status, told, child.stdout.cancel()]);
+  await Promise.all([status, stderrEnd, child.stdout.cancel()]);
   return { csv: textOf(csv), samples: textOf(samples) };
 }
 
-Deno.test("a run that was killed goes on where it ended, and loses nothing", () =>
+Deno.test("bench continues a killed run and loses no row", () =>
   inFolder(async (folder) => {
     const dir = `${folder}/results`;
     const whole = (text: string) => text.slice(0, text.lastIndexOf("\n") + 1);
@@ -51,7 +51,7 @@ Deno.test("a run that was killed goes on where it ended, and loses nothing", () 
     const second = await killed(dir, (_, err) => err.includes("512 tokens: checking"));
     assert(second.csv.startsWith(whole(first.csv)));
     assert(second.samples.startsWith(whole(first.samples)));
-    // What a kill within a write leaves.
+    // A kill during a write leaves half a line.
     for (const name of ["results.csv", "samples.jsonl"]) {
       await Deno.writeTextFile(`${dir}/${name}`, '{"half,"a li', { append: true });
     }
@@ -69,10 +69,10 @@ Deno.test("a run that was killed goes on where it ended, and loses nothing", () 
     assertEquals(names.length, new Set(names).size);
     const cases = [...Map.groupBy(rows, ({ case_id }) => case_id).values()];
     assertEquals(cases.length, 2);
-    for (const of of cases) {
-      const kernels = of.filter(({ stage }) => stage !== "probe").map(({ kernel }) => kernel);
+    for (const caseRows of cases) {
+      const kernels = caseRows.filter(({ stage }) => stage !== "probe").map(({ kernel }) => kernel);
       assertEquals(kernels.sort(), [...KERNELS].sort());
-      assertGreater(of.length - kernels.length, 5);
+      assertGreater(caseRows.length - kernels.length, 5);
     }
     const kept = whole(second.csv).split("\n").length - 2;
     assertGreater(kept, 0);
@@ -82,10 +82,10 @@ Deno.test("a run that was killed goes on where it ended, and loses nothing", () 
     assertMatch(samples, /\n$/);
     const records: SampleRecord[] = samples.trimEnd().split("\n").map((line) => JSON.parse(line));
     for (const { utc, case_id, kernel, samples } of rows) {
-      const own = records.filter((record) =>
+      const matches = records.filter((record) =>
         record.utc === utc && record.case_id === case_id && record.kernel === kernel
       );
-      assertEquals(own.map(({ us }) => us.length), [samples]);
+      assertEquals(matches.map(({ us }) => us.length), [samples]);
     }
 
     const again = await runProgram(MAIN, ...args(dir));
@@ -95,7 +95,7 @@ Deno.test("a run that was killed goes on where it ended, and loses nothing", () 
     assertStringIncludes(again.out, all);
   }));
 
-Deno.test("what failed, and what was measured otherwise, is measured again", () =>
+Deno.test("bench measures rows that failed, or have other settings, again", () =>
   inFolder(async (dir) => {
     const csv = `${dir}/results.csv`;
     const measure = async (...flags: string[]) => {
@@ -115,7 +115,7 @@ Deno.test("what failed, and what was measured otherwise, is measured again", () 
     assertEquals(await measure("--seed", "2"), [...KERNELS].sort());
   }));
 
-Deno.test("a folder of another commit, and a damaged one, are refused and left as they are", () =>
+Deno.test("bench refuses a folder of another commit or with damage, and leaves it unchanged", () =>
   inFolder(async (folder) => {
     const tiny = (dir: string) => args(dir, "256", "merge/merge");
     const { code, err } = await runProgram(MAIN, ...tiny(folder));
@@ -123,7 +123,7 @@ Deno.test("a folder of another commit, and a damaged one, are refused and left a
     const csv = `${folder}/results.csv`;
     const text = textOf(csv);
     const [{ commit }] = readResults(folder).rows;
-    const spoilt: [string, RegExp][] = [
+    const refusals: [string, RegExp][] = [
       [
         text.replaceAll(`,${commit},`, ",0123456789ab,"),
         /^\S+results\.csv has rows of commit 0123456789ab, this is [0-9a-f+tree-]+; choose another --out\.\n$/,
@@ -133,7 +133,7 @@ Deno.test("a folder of another commit, and a damaged one, are refused and left a
     ];
     const names = () => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
     const before = names();
-    for (const [damaged, sentence] of spoilt) {
+    for (const [damaged, sentence] of refusals) {
       await Deno.writeTextFile(csv, damaged);
       const { code, out, err } = await runProgram(MAIN, ...tiny(folder));
       assertEquals([code, out], [2, ""]);

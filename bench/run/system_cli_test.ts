@@ -1,4 +1,4 @@
-/** What commands do when the system is at its end, or somebody else is at their files. */
+/** How commands behave on full disks and closed pipes, and when another run uses their folder. */
 import {
   assert,
   assertEquals,
@@ -24,7 +24,7 @@ const TINY = ["--shape", "4x1x64", "--kv", "256", "--max-time", "0.2", "--kernel
 const linux = Deno.build.os === "linux";
 const posix = Deno.build.os !== "windows";
 
-/** Runs a shell's line; `$DENO` runs a program. */
+/** Runs a line of bash, in which `$DENO` runs a program. */
 async function shell(line: string, cwd = ROOT) {
   const { code, stdout, stderr } = await new Deno.Command("bash", {
     args: ["-c", `set -o pipefail; ${line}`],
@@ -35,7 +35,7 @@ async function shell(line: string, cwd = ROOT) {
   return { code, out, err };
 }
 
-Deno.test("every command's help says the exit codes", async () => {
+Deno.test("--help of every command lists the exit codes", async () => {
   for (
     const { code, out } of await Promise.all(COMMANDS.map((main) => runProgram(main, "--help")))
   ) {
@@ -44,7 +44,7 @@ Deno.test("every command's help says the exit codes", async () => {
   }
 });
 
-Deno.test({ name: "a full standard output is told in one sentence", ignore: !linux }, async () => {
+Deno.test({ name: "every command reports a full standard output", ignore: !linux }, async () => {
   for (const main of COMMANDS) {
     const { code, err } = await shell(`$DENO ${main} --help > /dev/full`);
     assertEquals([main, code, err], [
@@ -59,7 +59,7 @@ Deno.test({ name: "a full standard output is told in one sentence", ignore: !lin
 });
 
 Deno.test(
-  { name: "a reader that goes ends a command quietly", ignore: !posix },
+  { name: "every command ends quietly when the reader of its output goes", ignore: !posix },
   () =>
     inFolder(async (folder) => {
       for (const main of COMMANDS) {
@@ -74,19 +74,19 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "standard output and a pipe take a document as they are", ignore: !posix },
+  { name: "bench and report write documents to standard output and to pipes", ignore: !posix },
   () =>
     inFolder(async (folder) => {
       const args = `${TINY.join(" ")} --out ${folder}/run`;
-      const told = await shell(`$DENO ${MAIN} ${args} --json /dev/stderr 2>&1 > /dev/null`);
-      assertEquals(told.code, 0, told.err);
-      assertStringIncludes(told.out, '"schema": 1');
+      const printed = await shell(`$DENO ${MAIN} ${args} --json /dev/stderr 2>&1 > /dev/null`);
+      assertEquals(printed.code, 0, printed.err);
+      assertStringIncludes(printed.out, '"schema": 1');
       const piped = await shell(`$DENO ${MAIN} ${args} --json >(cat > ${folder}/run.json); wait`);
       assertEquals(piped.code, 0, piped.err);
       const path = `${folder}/run.json`;
       const { rows } = parseRun(Deno.readTextFileSync(path), path);
       assertEquals(rows.length, readResults(`${folder}/run`).rows.length);
-      // What a shell sends to a file is not replaced by the document.
+      // The document does not replace the output that the shell redirects to a file.
       const sent = await shell(`$DENO ${MAIN} ${args} --json /dev/stdout > ${folder}/all`);
       assertEquals(sent.code, 0, sent.err);
       const all = Deno.readTextFileSync(`${folder}/all`);
@@ -99,10 +99,10 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "a disk that fills up costs no rows", ignore: !linux },
+  { name: "bench loses no measured row when the disk fills up", ignore: !linux },
   () =>
     inFolder(async (folder) => {
-      // No file may grow beyond this: the cases fit in part.
+      // The limit on the size of a file holds only some of the rows.
       const line = `trap '' XFSZ; ulimit -f 8; exec $DENO ${MAIN} --shape 4x1x64 --max-time 0.2 ` +
         `--kv 256,512,1024,2048 --kernels merge/merge,dense/split --out ${folder}/run`;
       const { code, out, err } = await shell(line);
@@ -123,7 +123,7 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "a tuner's log on a full disk is whole, and goes on", ignore: !linux },
+  { name: "tune leaves a whole log on a full disk, which --resume continues", ignore: !linux },
   () =>
     inFolder(async (folder) => {
       const args = `--shape 4x2x64 --kv 256 --kernels merge/merge --budget 8 --out ${folder}/run ` +
@@ -144,7 +144,7 @@ Deno.test(
 );
 
 Deno.test(
-  { name: "a map that a full disk does not take is no wrong usage", ignore: !linux },
+  { name: "saveMap() fails with the system's exit code on a full disk", ignore: !linux },
   () => {
     const map = { layers: 1, hidden: 64, dtype: "f32" } as const;
     const shape = { headDim: 64, bits: 32, sharing: "head", map, heads: 1 } as const;
@@ -153,11 +153,11 @@ Deno.test(
       saveMap("/dev/full", { shape, query: numbers, key: numbers, about: {} })
     );
     assertEquals(printError(failure), 3);
-    assertEquals(printError(new UsageError("Told by a test.")), 2);
+    assertEquals(printError(new UsageError("A mistake of the caller.")), 2);
   },
 );
 
-Deno.test("a second run into one folder is refused while the first one lives", () =>
+Deno.test("bench refuses a folder that another run is writing to", () =>
   inFolder(async (folder) => {
     const dir = `${folder}/run`;
     const args = [...TINY.with(3, "65536").with(7, "dense/*"), "--out", dir];
@@ -171,7 +171,7 @@ Deno.test("a second run into one folder is refused while the first one lives", (
     assertEquals(second.code, 2);
     assertEquals(second.err, `Another run is writing to ${dir}; choose another --out.\n`);
     assertEquals(Deno.readTextFileSync(`${dir}/results.csv`), before);
-    // However it ends, it holds nothing any more.
+    // A killed run no longer holds the folder.
     child.kill("SIGKILL");
     await Promise.all([out, child.status]);
     const third = await runProgram(MAIN, ...TINY, "--out", dir);
@@ -179,14 +179,14 @@ Deno.test("a second run into one folder is refused while the first one lives", (
   }));
 
 Deno.test(
-  { name: "a folder is a run's own until all of its files are written", ignore: !posix },
+  { name: "bench holds its folder until all of its files are written", ignore: !posix },
   () =>
     inFolder(async (folder) => {
       const [dir, pipe] = [`${folder}/run`, `${folder}/pipe`];
       assertEquals((await shell(`mkfifo ${pipe}`)).code, 0);
       const child = command(MAIN, ...TINY, "--out", dir, "--json", pipe).spawn();
       const errors = child.stderr.cancel();
-      // Behind this line the run waits for a reader of the pipe.
+      // After this line the run waits for a reader of the pipe.
       const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
       for (let out = ""; !out.includes("Results: ");) out += (await reader.read()).value ?? "";
       const second = await runProgram(MAIN, ...TINY, "--out", dir);
@@ -198,7 +198,7 @@ Deno.test(
     }),
 );
 
-Deno.test("runs that start in the same second have folders of their own", () =>
+Deno.test("openResults() gives runs that start in the same second separate folders", () =>
   inFolder(async (folder) => {
     await Deno.mkdir(`${folder}/results`);
     const first = openResults(`${folder}/results/now`, { fresh: true });

@@ -1,13 +1,14 @@
-/** A run as one JSON file, whole or not at all. */
+/** Writes a run as one JSON file, completely or not at all. */
 import type { Session } from "../measure/session.ts";
 import { writeWhole } from "../edge/files/output_file.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
 import { runJson } from "../results/run_json.ts";
 
 /**
- * Writes the run to `path`, with the samples that the lines of `samplesText` have of its rows.
+ * Writes the run to `path`, with the samples of its rows.
  *
- * @throws {UsageError} in one sentence, if it cannot be written.
+ * @param samplesText A JSON record of samples on each line.
+ * @throws {UsageError} in one sentence, if the file cannot be written.
  */
 export function writeRun(
   path: string,
@@ -37,7 +38,7 @@ export function writeRun(
   );
 }
 
-/** The record of a line; none where the line is damaged: its row is told without samples. */
+/** The record of a line. A damaged line has none: its row is written without samples. */
 function sampleOf(line: string): SampleRecord[] {
   try {
     return [JSON.parse(line)];

@@ -1,4 +1,4 @@
-/** A run's ratios as text and as CSV. Pure. */
+/** A run's ratios as text and as CSV. */
 import { stringify } from "@std/csv";
 import type { CaseTimes, NamedTime } from "../findings/ratios.ts";
 import { shortNumber } from "../results/row_csv.ts";
@@ -6,22 +6,22 @@ import { fitColumns, leftOutNote, micros, rule, wrapText } from "./text_table.ts
 
 type Value = string | number | null;
 
-/** A column of `ratios.csv`, which some table of the text shows too. */
+/** A column of `ratios.csv`, and of the text if it has a heading. */
 interface Column {
-  /** In the CSV: `_us` for microseconds, `_pct` for percent, `_x` for time over time. */
+  /** The name in the CSV, which ends in `_us` (microseconds), `_pct` or `_x` (time over time). */
   readonly name: string;
-  /** In the text; none keeps it out of there. */
+  /** The heading in the text; a column without one is only in the CSV. */
   readonly heading?: string;
-  /** As in {@linkcode TextColumn}. */
+  /** The importance of a {@linkcode TextColumn}. */
   readonly importance?: number;
   value(times: CaseTimes): Value;
 }
 
-/** Widest label (those of traces may be any length) and name of a kernel, in characters. */
+/** Most characters of a label (a trace's may have any length) and of a kernel's name. */
 const MAX_LABEL = 18;
 const MAX_NAME = 20;
 
-const SOFTWARE = "WARNING: a software adapter's times, whose ratios say nothing about a GPU.";
+const SOFTWARE = "WARNING: ratios on a software adapter say nothing about a GPU.";
 
 const CASE: readonly Column[] = [
   { name: "label", heading: "case", value: ({ label }) => label },
@@ -35,7 +35,7 @@ const CASE: readonly Column[] = [
 
 const TABLES: readonly { readonly title: string; readonly columns: readonly Column[] }[] = [
   {
-    title: "Against dense attention outside",
+    title: "Dense attention here and in other software",
     columns: [
       {
         name: "cuda_dense",
@@ -95,7 +95,7 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
     ],
   },
   {
-    title: "The paper's rivals over the sparse step (on an L4 it reports 3-6x and 2.5-4.5x)",
+    title: "The paper's baselines over the sparse step (the paper: 3-6x and 2.5-4.5x on an L4)",
     columns: [
       { name: "token_pool_us", heading: "LightLLM style us", value: (t) => usOf(t.tokenPool) },
       { name: "token_pool_over_step_x", heading: "x", value: (t) => over(t.tokenPool, t.step) },
@@ -113,28 +113,28 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
   },
 ];
 
-/** A roofline that a software adapter's probes made is none. */
-const OF_FLOORS = ["step_floor_us", "step_floor_pct"];
+/** Columns of the roofline, which the probes of a software adapter do not give. */
+const ROOFLINE_COLUMNS = ["step_floor_us", "step_floor_pct"];
 
-/** Columns of a page or pipe, whose width nobody knows. */
-const USUAL_WIDTH = 120;
+/** The width for outputs of unknown width, such as pipes. */
+const DEFAULT_WIDTH = 120;
 
 /**
- * The ratios in tables, a line for each case. Columns that say nothing of any case are left out, and
- * so are tables without a ratio; empty if none is left.
+ * The ratios in tables, with a line for each case. Columns without a value and tables without a
+ * ratio are left out; the text is empty if no table is left.
  *
- * @param width Most characters of a line; the least important columns that do not fit are left out.
+ * @param width Maximum characters per line; the least important columns are left out to fit it.
  */
-export function formatRatios(times: readonly CaseTimes[], width = USUAL_WIDTH): string {
+export function formatRatios(times: readonly CaseTimes[], width = DEFAULT_WIDTH): string {
   const software = times.some(({ row }) => row.software);
   const narrowed = new Set<string>();
   const tables = TABLES.flatMap(({ title, columns }) => {
-    const told = columns.filter((column) =>
-      !(software && OF_FLOORS.includes(column.name)) &&
+    const filled = columns.filter((column) =>
+      !(software && ROOFLINE_COLUMNS.includes(column.name)) &&
       times.some((line) => column.value(line) !== null)
     );
-    if (!told.some(({ name }) => name.endsWith("_x"))) return [];
-    const shown = [...CASE, ...told].filter(({ heading }) => heading);
+    if (!filled.some(({ name }) => name.endsWith("_x"))) return [];
+    const shown = [...CASE, ...filled].filter(({ heading }) => heading);
     const { lines, leftOut } = fitColumns(
       shown.map(({ name, heading, importance }) => (
         { heading: heading!, words: isWords(name), importance }
@@ -151,7 +151,7 @@ export function formatRatios(times: readonly CaseTimes[], width = USUAL_WIDTH): 
   return tables.join("\n\n");
 }
 
-/** The ratios as RFC 4180 CSV with all columns, whatever they hold. */
+/** The ratios as RFC 4180 CSV with all columns, empty ones included. */
 export function ratiosCsv(times: readonly CaseTimes[]): string {
   const columns = [...CASE, ...TABLES.flatMap(({ columns }) => columns)];
   const lines = times.map((line) => columns.map((column) => shortNumber(column.value(line))));
@@ -169,7 +169,7 @@ function cell({ name, value }: Column, times: CaseTimes): string {
   return name.endsWith("_us") ? micros(found) : found.toFixed(name.endsWith("_pct") ? 1 : 2);
 }
 
-/** Kernels go without their stage, which the heading tells. */
+/** The name of a kernel without its stage, which the heading names. */
 function short(kernel: string): string {
   return kernel.replace(/^(dense|pipeline)\//, "").slice(0, MAX_NAME);
 }
@@ -182,7 +182,7 @@ function usOf(time: NamedTime | null): number | null {
   return time?.medianUs ?? null;
 }
 
-/** How many times as long one takes as the other. */
+/** The time of one over that of the other. */
 function over(one: NamedTime | null, other: NamedTime | null): number | null {
   return one && other ? one.medianUs / other.medianUs : null;
 }

@@ -36,7 +36,7 @@ const ALL: CaseTimes = {
   topK: { name: "torch_topk", medianUs: 50 },
 };
 
-/** The cells of the lines of each table, by the table's title. */
+/** The cells of each table, line by line, by the table's title. */
 function cells(text: string): Record<string, string[][]> {
   const blocks = text.split("\n\n").filter((block) => !block.startsWith("WARNING"));
   const tables = blocks.flatMap((title, i) => i % 2 ? [] : [[title, blocks[i + 1]] as const]);
@@ -46,22 +46,22 @@ function cells(text: string): Record<string, string[][]> {
   }));
 }
 
-Deno.test("every ratio is time over time", () => {
+Deno.test("formatRatios() divides times by times in every table", () => {
   assertEquals(cells(formatRatios([ALL])), {
-    "Against dense attention outside": [
+    "Dense attention here and in other software": [
       ["32x8x128", "1", "8192", "torch_cudnn", "19.00", "split", "20.00", "1.05", "400.0", "20.00"],
     ],
     "Dense attention over the sparse step": [
       ["32x8x128", "1", "8192", "sparse", "10.00", "7.50", "75.0", "1.90", "2.00", "40.00"],
     ],
-    "The paper's rivals over the sparse step": [
+    "The paper's baselines over the sparse step": [
       ["32x8x128", "1", "8192", "30.00", "3.00", "80.00", "8.00"],
     ],
     "torch.topk over select/counting": [["32x8x128", "1", "8192", "4.00", "50.00", "12.50"]],
   });
 });
 
-Deno.test("without peers the step stands against dense kernels here", () => {
+Deno.test("formatRatios() compares the step only with WGSL kernels without peers", () => {
   const text = formatRatios([OWN]);
   assertEquals(cells(text), {
     "Dense attention over the sparse step": [
@@ -72,24 +72,24 @@ Deno.test("without peers the step stands against dense kernels here", () => {
   assertEquals(formatRatios([]), "");
 });
 
-Deno.test("what one case lacks stays empty where another has it", () => {
+Deno.test("formatRatios() leaves a cell empty that only another case has", () => {
   const lines = formatRatios([ALL, OWN]).split("\n").filter((line) => line.startsWith("32x8"));
   assertEquals(lines.length, 8);
   assert(/split\s+20\.00$/.test(lines[1]), lines[1]);
 });
 
-Deno.test("ratios on a software adapter are marked", () => {
+Deno.test("formatRatios() warns of a software adapter", () => {
   const row = makeRow({ software: true });
-  assertStringIncludes(formatRatios([{ ...OWN, row }]), "WARNING: a software adapter's times");
+  assertStringIncludes(formatRatios([{ ...OWN, row }]), "WARNING: ratios on a software adapter");
 });
 
-Deno.test("a software adapter's rooflines are left out", () => {
+Deno.test("formatRatios() leaves out the rooflines of a software adapter", () => {
   const row = makeRow({ software: true });
   assertStringIncludes(formatRatios([ALL]), "% roofline");
   assert(!formatRatios([{ ...ALL, row }]).includes("roofline"));
 });
 
-Deno.test("in 80 columns the ratios stay and names go", () => {
+Deno.test("formatRatios() keeps the ratios and drops names in 80 columns", () => {
   const text = formatRatios([ALL], 80);
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 80, line);
   for (const heading of ["WGSL/CUDA", "ORT/WGSL", "x CUDA", "x WGSL", "x ORT"]) {
@@ -98,7 +98,7 @@ Deno.test("in 80 columns the ratios stay and names go", () => {
   assert(text.endsWith("; ratios.csv has all columns."), text);
 });
 
-Deno.test("the tables keep within 120 columns", () => {
+Deno.test("formatRatios() fits 120 columns", () => {
   const name = "pipeline/" + "x".repeat(30);
   const long = { name, medianUs: 1234567.8, rooflineUs: 1234567.8 };
   const text = formatRatios([{
@@ -118,7 +118,7 @@ Deno.test("the tables keep within 120 columns", () => {
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 120, line);
 });
 
-Deno.test("the CSV has every column of every case", () => {
+Deno.test("ratiosCsv() has every column of every case", () => {
   const text = ratiosCsv([ALL, NOTHING]);
   assert(text.endsWith("\r\n"));
   const [all, nothing] = parse(text, { skipFirstRow: true });

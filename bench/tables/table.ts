@@ -1,4 +1,4 @@
-/** The readable table of a run: one block for each case, as wide as the terminal. Pure. */
+/** The readable table of a run: one block for each case, as wide as the terminal. */
 import { shapeName } from "../../kernels/core/problem.ts";
 import type { ResultRow } from "../results/row.ts";
 import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "./text_table.ts";
@@ -7,8 +7,8 @@ interface Column extends TextColumn {
   cell(row: ResultRow): string;
 }
 
-/** Columns of a page or pipe, whose width nobody knows. */
-const USUAL_WIDTH = 100;
+/** The width for outputs of unknown width, such as pipes. */
+const DEFAULT_WIDTH = 100;
 
 const COLUMNS: readonly Column[] = [
   { heading: "kernel", words: true, cell: (row) => row.kernel },
@@ -22,15 +22,15 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /**
- * The rows as text, in blocks by case and in their order within it. `% roofline` is the roofline (bytes or
+ * The rows as text, in one block per case, in order. `% roofline` is the roofline (bytes or
  * arithmetic at the device's own rate, plus dispatches) over the median, `x dense` the speedup over
  * the best dense kernel, `error` the relative distance from the f64 reference.
  *
- * @param width Most characters of a line; the least important columns that do not fit are left out.
+ * @param width Maximum characters per line; the least important columns are left out to fit it.
  */
-export function formatTable(rows: readonly ResultRow[], width = USUAL_WIDTH): string {
+export function formatTable(rows: readonly ResultRow[], width = DEFAULT_WIDTH): string {
   const cases = [...Map.groupBy(rows, (row) => row.case_id).values()]
-    // A run that ended early leaves cases of which the probes alone were measured.
+    // A run that ended early leaves cases with probes only.
     .filter((all) => all.some(({ stage }) => stage !== "probe"));
   const blocks = cases.map((all) => formatCase(all, width));
   const leftOut = COLUMNS.map(({ heading }) => heading)
@@ -62,12 +62,12 @@ function formatCase(
   return { text: [...top, lines[0], rule(lines), ...body].join("\n"), leftOut };
 }
 
-/** The device's roofline as its probes found them; empty without probes. */
+/** The rates of the device's probes; empty without probes. */
 function rooflineOf(all: readonly ResultRow[]): string {
   const probes = all.filter((row) => row.stage === "probe" && row.verified);
   const last = (name: string) => probes.findLast((row) => row.kernel.startsWith(name));
-  const rate = (row: ResultRow | undefined, what: string) =>
-    row?.gbytes_per_s ? [`${what} ${row.gbytes_per_s.toFixed(0)} GB/s`] : [];
+  const rate = (row: ResultRow | undefined, label: string) =>
+    row?.gbytes_per_s ? [`${label} ${row.gbytes_per_s.toFixed(0)} GB/s`] : [];
   const chain = last("probe/chain");
   const fma = last("probe/fma");
   const parts = [
@@ -83,12 +83,12 @@ function shapeOf({ q_heads, kv_heads, head_dim }: ResultRow) {
   return { qHeads: q_heads, kvHeads: kv_heads, headDim: head_dim };
 }
 
-/** What else the block's rows have in common. */
+/** The other settings that the rows of a block share. */
 function settingsOf(row: ResultRow, rows: readonly ResultRow[]): string {
   const caches = [...new Set(rows.map(({ cache }) => cache))].join(" or ");
   const share = row.code_sharing === "head" ? "query head" : "KV head";
   return `batch ${row.batch}, ${row.dtype}, ${row.bits}-bit codes per ${share} (${row.map}), ` +
-    `${row.selected} picked, windows of ${row.sink} sink and ${row.recent} recent, ${caches} cache ` +
+    `${row.selected} selected, windows of ${row.sink} sink and ${row.recent} recent, ${caches} cache ` +
     `[${row.case_id}]`;
 }
 
@@ -97,11 +97,11 @@ function interval({ ci_low_us: low, ci_high_us: high }: ResultRow): string {
 }
 
 function error({ rel_l2_err }: ResultRow): string {
-  // Exact stages have none at all.
+  // Exact stages have no error.
   return rel_l2_err === 0 ? "0" : rel_l2_err?.toExponential(1) ?? "";
 }
 
-/** A CPU's caches make its probes say little of what a kernel reaches: several times its roofline. */
+/** Empty on a software adapter: a CPU's caches let kernels run several times above its roofline. */
 function rooflineShare({ software, roofline_pct }: ResultRow): string {
   return software ? "" : decimals(roofline_pct, 1);
 }

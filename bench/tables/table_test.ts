@@ -3,7 +3,7 @@ import { clockText, formatProgress } from "../edge/progress.ts";
 import { formatTable } from "./table.ts";
 import { makeFailedRow, makeRow } from "../../testing/row.ts";
 
-Deno.test("a case's rows stand under its shape and KV length", () => {
+Deno.test("formatTable() puts the rows of a case under its shape and KV length", () => {
   const text = formatTable([
     makeRow(),
     makeRow({ kernel: "pipeline/sparse", stage: "pipeline", median_us: 12.3, speedup_vs_dense: 2 }),
@@ -26,7 +26,7 @@ Deno.test("a case's rows stand under its shape and KV length", () => {
   assertStringIncludes(row, "1.2e-7");
 });
 
-Deno.test("the roofline stand above the rows, those of arithmetic too", () => {
+Deno.test("formatTable() prints the rates of all probes above the rows", () => {
   const probe = { stage: "probe", gbytes_per_s: null, gflops_per_s: null } as const;
   const text = formatTable([
     makeRow({ ...probe, kernel: "probe/chain", median_us: 2.05 }),
@@ -41,13 +41,13 @@ Deno.test("the roofline stand above the rows, those of arithmetic too", () => {
   );
 });
 
-Deno.test("a failed kernel says so and why", () => {
+Deno.test("formatTable() prints FAILED and the failure of a failed kernel", () => {
   const lines = formatTable([makeRow(), makeFailedRow()]).split("\n");
   assertStringIncludes(lines.at(-2)!, "FAILED");
   assertEquals(lines.at(-1), "    out at [0, 3, 7]: got 0.25, want -0.25");
 });
 
-Deno.test("the table keeps within 100 columns", () => {
+Deno.test("formatTable() fits 100 columns", () => {
   const long = { kernel: "pipeline/sparse_subgroup", stage: "encode_prompt" } as const;
   const text = formatTable([
     makeRow({ ...long, median_us: 123456.7, ci_low_us: 123400.4, ci_high_us: 123500.4 }),
@@ -56,7 +56,7 @@ Deno.test("the table keeps within 100 columns", () => {
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 100, line);
 });
 
-Deno.test("in 80 columns the least important go, and the table says where they are", () => {
+Deno.test("formatTable() names the columns that it leaves out in 80 columns", () => {
   const row = makeRow({ kernel: "pipeline/sparse_two_group", stage: "pipeline" });
   const text = formatTable([row], 80);
   const lines = text.split("\n");
@@ -71,25 +71,25 @@ Deno.test("in 80 columns the least important go, and the table says where they a
   assert(!formatTable([row]).includes("Not shown"));
 });
 
-Deno.test("a software adapter has no roofline", () => {
+Deno.test("formatTable() prints no roofline of a software adapter", () => {
   assertStringIncludes(formatTable([makeRow({ roofline_pct: 412 })]), "412.0");
   const text = formatTable([makeRow({ roofline_pct: 412, software: true })]);
   assert(!text.includes("412.0") && !text.includes("% roofline"), text);
 });
 
-Deno.test("a single token is one token", () => {
+Deno.test("formatTable() prints a single token in the singular", () => {
   assertStringIncludes(formatTable([makeRow({ kv_len: 1, lengths: "1" })]), ", 1 token\n");
 });
 
-Deno.test("no rows make no table", () => assertEquals(formatTable([]), ""));
+Deno.test("formatTable() is empty without rows", () => assertEquals(formatTable([]), ""));
 
-Deno.test("the progress bar fits its line", () => {
+Deno.test("formatProgress() fits its line", () => {
   assertEquals(formatProgress("timing", 0.5, 80), "[############------------]  50% timing");
   assertEquals(formatProgress("timing", 7, 80), "[########################] 100% timing");
   assertEquals(formatProgress("timing", 0, 10), "[---------");
 });
 
-Deno.test("time left is in minutes and seconds", () => {
+Deno.test("clockText() prints minutes and seconds", () => {
   assertEquals([0, 59_499, 59_500, 3_725_000, -5].map(clockText), [
     ...["0:00", "0:59", "1:00", "62:05", "0:00"],
   ]);

@@ -1,25 +1,25 @@
-/** Columns of text, aligned. All but `terminalWidth` is pure. */
+/** Aligned columns of text. */
 
-/** How a column is headed and aligned. */
+/** The heading and the alignment of a column. */
 export interface TextColumn {
   readonly heading: string;
-  /** Words line up on the left, numbers on the right. */
+  /** Whether the column has words, aligned on the left; numbers are aligned on the right. */
   readonly words?: boolean;
-  /** Where room is short, columns of the least importance go first; those without any stay. */
+  /** Columns of the least importance are left out first; columns without importance always stay. */
   readonly importance?: number;
 }
 
-/** Columns of text of a width, and what did not fit. */
+/** Columns that fit a width, and the headings of the others. */
 export interface FittedColumns {
   /** The headings, then a line for each row. */
   readonly lines: readonly string[];
-  /** Headings of the columns that were left out for want of room, in their order. */
+  /** Headings of the columns that were left out for lack of room, in order. */
   readonly leftOut: readonly string[];
 }
 
 const GAP = "  ";
 
-/** The headings and then a line for each row of `cells`, every column as wide as its widest cell. */
+/** The headings, then a line for each row of `cells`; a column is as wide as its widest cell. */
 export function alignColumns(
   columns: readonly TextColumn[],
   cells: readonly (readonly string[])[],
@@ -55,7 +55,7 @@ export function fitColumns(
   }
 }
 
-/** The sentence on columns that were left out; none for none. */
+/** The sentence on the columns that were left out; empty if there are none. */
 export function leftOutNote(leftOut: readonly string[], where: string): string[] {
   return leftOut.length === 0
     ? []
@@ -63,8 +63,8 @@ export function leftOutNote(leftOut: readonly string[], where: string): string[]
 }
 
 /**
- * Lines of at most `width` characters, broken at spaces, or within a word that is longer; the indent
- * repeats.
+ * Lines of at most `width` characters, broken at spaces; a longer word is broken anywhere. Every line
+ * has the indent of the text.
  */
 export function wrapText(text: string, width: number): string[] {
   const indent = /^ */.exec(text)![0];
@@ -89,7 +89,7 @@ export function rule(lines: readonly string[]): string {
   return "-".repeat(Math.max(...lines.map((line) => line.length)));
 }
 
-/** Microseconds to about four digits: what a timing is good for; empty for null. */
+/** Microseconds to about four digits, the precision of a timing; empty for null. */
 export function micros(us: number | null): string {
   if (us === null) return "";
   return us.toFixed(us < 100 ? 2 : us < 1000 ? 1 : 0);

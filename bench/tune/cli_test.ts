@@ -12,10 +12,10 @@ import { command, inFolder, runProgram } from "../../testing/command.ts";
 const MAIN = `${import.meta.dirname}/main.ts`;
 const BENCH = `${import.meta.dirname}/../run/main.ts`;
 
-/** Small, and short of time: what is tested is the command. */
+/** A small case and a short budget: these tests are about the command, not its timings. */
 const TINY = ["--shape", "4x2x64", "--kv", "256", "--kernels", "merge/merge", "--budget", "15"];
 
-Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () =>
+Deno.test("tune exits 2 on wrong usage, with one sentence and no files", () =>
   inFolder(async (folder) => {
     const damaged = `${folder}/damaged`;
     await Deno.writeTextFile(damaged, "no tuning");
@@ -47,7 +47,7 @@ Deno.test("wrong usage exits 2 with one sentence and leaves nothing behind", () 
     assertStringIncludes(help.out, "--silence SEC");
   }));
 
-Deno.test("a run killed at any time resumes, loses nothing, and bench uses what it found", () =>
+Deno.test("tune resumes a killed run without loss, and bench uses its winners", () =>
   inFolder(async (folder) => {
     const files = ["--out", `${folder}/run`, "--tuned", `${folder}/tuning.json`];
     const path = `${folder}/run/tune.jsonl`;

@@ -1,4 +1,4 @@
-/** What `deno task tune` takes, and what its `--help` says. */
+/** The flags and the help text of `deno task tune`. */
 import { exitTerms } from "../edge/exit_codes.ts";
 import { OWN_TUNING } from "../edge/files/tuning_file.ts";
 import { SELECTION_FLAGS, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
@@ -10,8 +10,7 @@ import { FINALISTS } from "../tuning/search.ts";
 /** `deno task tune`. */
 export const TUNE_COMMAND = {
   purpose:
-    "Finds the best parameters of kernels for problems on this device, and leaves them where " +
-    "bench looks.",
+    "Finds the best parameters of kernels for problems on this device, and saves them for bench.",
   usage: "deno task tune [flags]",
   sections: {
     "What to tune": WORKLOAD_FLAGS,
@@ -21,14 +20,14 @@ export const TUNE_COMMAND = {
         value: "SEC",
         default: "300",
         read: seconds,
-        help: "seconds for all of it, in equal shares for each kernel of each problem",
-        more: "a kernel leaves the seconds that it does not use to those after it",
+        help: "seconds for the whole run, in equal shares for each kernel of each problem",
+        more: "seconds that a kernel does not use go to the kernels after it",
       },
       silence: {
         value: "SEC",
         default: "30",
         read: seconds,
-        help: "a candidate of which nothing is heard for so long has hung",
+        help: "seconds without a sign of life after which a candidate counts as hung",
       },
     },
     "How to measure": MEASURE_FLAGS,
@@ -40,30 +39,30 @@ export const TUNE_COMMAND = {
         help: "folder of the log tune.jsonl",
       },
       resume: {
-        help: "go on with the run whose log is in --out; nothing is measured again",
-        needs: { out: "the --out of the run that it goes on with" },
+        help: "continue the run whose log is in --out; nothing is measured again",
+        needs: { out: "the --out of the run to continue" },
       },
       tuned: {
         value: "FILE",
         default: OWN_TUNING,
         read: asWritten,
-        help: "where the winners go",
-        more: "bench looks at the default",
+        help: "file for the winners",
+        more: "bench reads the default file",
       },
     },
   },
   notes: [
     `${TOKENS_NOTE} Models may be written in upper or lower case.`,
     "Only candidates that the kernel and this adapter's limits allow are tried. The defaults come " +
-    "first. Then come candidates that differ from the best so far by one step of one parameter. " +
-    "When all of these are tried, others follow from all over the space. Each candidate is checked " +
+    "first, then candidates that differ from the best so far by one step of one parameter. When " +
+    "all of these are tried, others from the whole space follow. Each candidate is checked " +
     "against the reference before it is timed, with few samples. The best " +
     `${FINALISTS} are then timed in full, interleaved with the defaults. A candidate wins if its ` +
-    "whole 95% interval lies below that of the defaults. A candidate that hangs costs itself alone. " +
-    "One that a lost device came upon is tried again on a fresh device, and left unmeasured if that " +
-    "is lost too. report --tune LOG draws what was tried.",
-    "Entries are for one adapter, driver and backend, and for the kernel's sources and candidates as " +
-    "they are: after a change of one of these they are passed over.",
-    exitTerms("done", "no candidate of a kernel was right"),
+    "whole 95% interval lies below that of the defaults. A candidate that hangs affects no other. " +
+    "If the device is lost, its candidate is tried again on a fresh device, and left unmeasured if " +
+    "that is lost too. report --tune LOG draws all candidates.",
+    "An entry is for one adapter, driver and backend, and for the current sources and candidates of " +
+    "the kernel: after a change of one of these, bench ignores it.",
+    exitTerms("done", "all candidates of a kernel failed"),
   ],
 } as const satisfies Command;

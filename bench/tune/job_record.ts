@@ -1,4 +1,4 @@
-/** What is known of one kernel and case while they are tuned; what is new is logged at once. */
+/** The measurements of one kernel and case while it is tuned; new ones are logged at once. */
 import type { Params, Variant } from "../../kernels/core/variant.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import type { TuneLog } from "../edge/files/tune_log.ts";
@@ -16,13 +16,13 @@ export interface Job {
   readonly subject: LogSubject;
 }
 
-/** The record of a job: begun with what the log has, filled by what its processes say. */
+/** The record of a job: begins with the lines of the log, and takes messages of its processes. */
 export class JobRecord {
-  /** Whether the log says that its turn is over. */
+  /** Whether the job was already done in the log. */
   readonly wasDone: boolean;
   readonly measured: Measured[];
   readonly unmeasured: Unmeasured[] = [];
-  /** Why its turn ended before it was over, through no fault of the kernel. */
+  /** The reason if the job was given up through no fault of the kernel; null otherwise. */
   gaveUp: string | null = null;
   readonly #job: Job;
   readonly #log: TuneLog;
@@ -38,37 +38,39 @@ export class JobRecord {
     this.#log = log;
   }
 
-  /** Takes a measurement. */
-  keep(measured: Measured): void {
+  /** Adds a measurement. */
+  addMeasured(measured: Measured): void {
     this.measured.push(measured);
     this.#append({ type: "measured", ...measured });
   }
 
-  /** Takes a candidate that could not be measured. */
-  leave(unmeasured: Unmeasured): void {
+  /** Adds a candidate that could not be measured. */
+  addUnmeasured(unmeasured: Unmeasured): void {
     this.unmeasured.push(unmeasured);
     this.#append({ type: "unmeasured", ...unmeasured });
   }
 
-  /** Takes what a process says of candidates. */
-  hear(message: TuneMessage): void {
+  /** Handles a message of a measuring process. */
+  receive(message: TuneMessage): void {
     if (message.type === "opened") {
-      // A process that follows one that hung opens the same.
+      // A process that follows a hung one sends the same defaults again.
       if (this.#defaults === null) this.#append(message);
       this.#defaults = message.defaults;
     } else if (message.type === "measured") {
       const { type: _, ...measured } = message;
-      this.keep(measured);
+      this.addMeasured(measured);
     } else if (message.type === "unmeasured") {
-      this.leave({ params: message.params, why: message.why });
+      this.addUnmeasured({ params: message.params, why: message.why });
     } else if (message.type === "refused") this.#refused = message.why;
   }
 
-  /** Ends the job's turn and says what came of it. */
-  end(): Outcome {
-    const without = this.unmeasured.find(({ params }) => this.#isUsual(params));
-    // Nothing can be said to beat defaults that were not measured.
-    if (without !== undefined) this.gaveUp ??= `its defaults were not measured: ${without.why}`;
+  /** Ends the job and returns its outcome. */
+  finish(): Outcome {
+    const unmeasuredDefaults = this.unmeasured.find(({ params }) => this.#isDefaults(params));
+    // Without a time of the defaults no candidate can be shown to beat them.
+    if (unmeasuredDefaults !== undefined) {
+      this.gaveUp ??= `its defaults were not measured: ${unmeasuredDefaults.why}`;
+    }
     if (!this.wasDone && this.#refused === null && this.gaveUp === null) {
       this.#append({ type: "done" });
     }
@@ -85,17 +87,17 @@ export class JobRecord {
     };
   }
 
-  /** How far it is, in a few words. */
+  /** The progress, in a few words. */
   summary(): string {
     const latest = latestOf(this.measured);
     const [best] = ranked(latest);
     if (!best) return `${latest.length} tried`;
-    const usual = latest.find(({ params }) => this.#isUsual(params))?.us ?? null;
-    const text = usual === null ? "failed" : micros(usual);
+    const defaultUs = latest.find(({ params }) => this.#isDefaults(params))?.us ?? null;
+    const text = defaultUs === null ? "failed" : micros(defaultUs);
     return `${latest.length} tried, best ${micros(best.us)} us (default ${text})`;
   }
 
-  #isUsual(params: Params): boolean {
+  #isDefaults(params: Params): boolean {
     return this.#defaults !== null && candidateKey(params) === candidateKey(this.#defaults);
   }
 

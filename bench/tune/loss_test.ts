@@ -1,4 +1,4 @@
-/** A device that is really lost, under the process that measures. */
+/** Tuning while the measuring process really loses its device. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { casesOf } from "../cases/cases.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
@@ -9,8 +9,8 @@ import { standingOf } from "../tuning/outcome.ts";
 import { runJobs, type TuneResult } from "./run.ts";
 
 /**
- * Tunes the merge while a candidate loses the device: the third in a process, up to `marker`, or
- * the first of each process where that is `always`.
+ * Tunes the merge while a candidate loses the device: the third one of a process, until the file
+ * `marker` exists, or the first one of each process if `marker` is `always`.
  */
 async function run(folder: string, marker: string, resume = false): Promise<TuneResult> {
   const place = marker === "always" ? 1 : 3;
@@ -53,7 +53,7 @@ async function run(folder: string, marker: string, resume = false): Promise<Tune
   return result;
 }
 
-Deno.test("a lost device costs no candidate anything: a fresh one measures them all", () =>
+Deno.test("runJobs() measures all candidates on a fresh device after a loss", () =>
   inFolder(async (folder) => {
     const { outcomes: [outcome], failure } = await run(folder, `${folder}/lost`);
     assert(Deno.statSync(`${folder}/lost`).isFile);
@@ -62,7 +62,7 @@ Deno.test("a lost device costs no candidate anything: a fresh one measures them 
     assertEquals(standingOf(outcome), "tuned");
   }));
 
-Deno.test("a device that is lost again and again fails no candidate, and a resume goes on", () =>
+Deno.test("runJobs() fails no candidate if every device is lost, and can be resumed", () =>
   inFolder(async (folder) => {
     const { outcomes: [outcome], failure } = await run(folder, "always");
     assertEquals([failure, standingOf(outcome)], [null, "unfinished"]);
@@ -80,7 +80,7 @@ Deno.test("a device that is lost again and again fails no candidate, and a resum
     const { outcomes: [third] } = await run(folder, `${folder}/lost`, true);
     assertEquals([third.latest, readLog(folder).length], [again.latest, lines]);
 
-    // Killed after its last measurement, before it said that it was done.
+    // The log of a tuner that was killed after its last measurement, before it logged the end.
     const text = Deno.readTextFileSync(`${folder}/tune.jsonl`);
     Deno.writeTextFileSync(`${folder}/tune.jsonl`, text.replace(/[^\n]+"done"[^\n]*\n$/, ""));
     assertEquals(readLog(folder).length, lines - 1);

@@ -1,17 +1,17 @@
-/** What to do when the process that measures ends before its time. Pure. */
+/** Decides how to go on when the measuring process ends early. */
 import { candidateKey } from "../tuning/candidates.ts";
 import type { ChildEnd } from "./supervise.ts";
 
-/** Ends in a row, with nothing measured between them, after which a kernel is given up. */
+/** A kernel is given up after this many ends in a row without a measurement between them. */
 const MOST_IN_A_ROW = 6;
 
-/** Times in a row that a device may fail to open. */
+/** The run ends when the device fails to open this many times in a row. */
 const MOST_UNOPENED = 2;
 
-/** Ends of several candidates after which it is asked which of them it was. */
+/** After this many ends with several candidates, each is tried in a process of its own. */
 const MOST_TOGETHER = 2;
 
-/** Keeps count of the processes of one kernel that ended before their time. */
+/** Counts the processes of one kernel that ended early. */
 export class Losses {
   readonly #tried = new Set<string>();
   #inARow = 0;
@@ -19,15 +19,15 @@ export class Losses {
   #together = 0;
 
   /**
-   * Notes an end.
+   * Counts an end and decides how to go on.
    *
-   * @param measuredSome Whether something was measured since the end before.
-   * @returns what to do:
+   * @param measuredSome Whether a candidate was measured since the previous end.
+   * @returns one of:
    * - `retry`: try again in a fresh process;
-   * - `apart`: try again with each candidate in a process of its own;
-   * - `leave`: leave out the candidate that was tried;
+   * - `apart`: try again, with one candidate at a time;
+   * - `leave`: leave the tried candidate unmeasured;
    * - `give up`: give up the kernel;
-   * - `end the run`: the device cannot be opened any more.
+   * - `end the run`: the device can no longer be opened.
    */
   note(
     { ready, trying }: Pick<ChildEnd, "ready" | "trying">,

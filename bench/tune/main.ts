@@ -1,6 +1,6 @@
 /**
- * Finds the best parameters of kernels on this device: `deno task tune`. Exits 0 when done, 1 if no
- * candidate of a kernel was right, else as `exit_codes.ts` says.
+ * `deno task tune`: finds the best parameters of kernels on this device. Exits 0 when done, 1 if all
+ * candidates of a kernel failed, otherwise with a code of `exit_codes.ts`.
  * @module
  */
 import { modelCaveats } from "../../fixtures/models.ts";
@@ -30,7 +30,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const asked = parseTuneOptions(args);
   const { tunedFile, resume } = asked;
-  // A damaged one is refused before anything is opened.
+  // A damaged tuning file is refused before a device is opened.
   readTuning(tunedFile);
   const choice = await adapterChoice(asked.adapter);
   const host = await openAdapter({ driver: asked.driver, ...choice });
@@ -67,35 +67,35 @@ async function main(args: readonly string[]): Promise<number> {
   return report(options, result);
 }
 
-/** Prints what came of the run and returns its exit code. */
+/** Prints the outcomes of the run and returns its exit code. */
 function report({ tunedFile, outDir }: TuneOptions, { outcomes, failure }: TuneResult): number {
-  const of = (...standings: readonly string[]) =>
+  const withStanding = (...standings: readonly string[]) =>
     outcomes.filter((outcome) => standings.includes(standingOf(outcome)));
-  const ran = of("tuned", "failed", "unfinished");
+  const ran = withStanding("tuned", "failed", "unfinished");
   if (ran.length > 0) console.log(`\n${formatOutcomes(ran, terminalWidth())}\n`);
   else if (failure === null) console.error("No kernel could run.");
-  for (const { variant, refused } of of("refused")) {
+  for (const { variant, refused } of withStanding("refused")) {
     console.error(`Left out: ${variant.name}: ${refused}.`);
   }
-  for (const { variant, unmeasured } of of("tuned")) {
+  for (const { variant, unmeasured } of withStanding("tuned")) {
     for (const { params, why } of unmeasured) {
       console.error(`Not measured: ${variant.name} ${JSON.stringify(params)}: ${why}.`);
     }
   }
   console.log(`Log: ${outDir}/tune.jsonl`);
   console.log(`Tuned parameters: ${tunedFile}`);
-  for (const { variant, latest } of of("failed")) {
+  for (const { variant, latest } of withStanding("failed")) {
     console.error(`FAILED: ${variant.name}: ${latest[0].failure}.`);
   }
-  for (const outcome of of("unfinished")) {
+  for (const outcome of withStanding("unfinished")) {
     console.error(`Not finished: ${outcome.variant.name}: ${openReason(outcome)}.`);
   }
   if (failure !== null) console.error(failure.message);
-  if (failure !== null || of("unfinished").length > 0) {
+  if (failure !== null || withStanding("unfinished").length > 0) {
     console.error(`Go on with --resume --out ${outDir}.`);
     return EXIT.system;
   }
-  if (of("failed").length > 0) return EXIT.failed;
+  if (withStanding("failed").length > 0) return EXIT.failed;
   return ran.length > 0 ? EXIT.ok : EXIT.usage;
 }
 

@@ -1,4 +1,4 @@
-/** Flags of `deno task tune`, read and checked. Nothing here touches a file or a GPU. */
+/** Parses the flags of `deno task tune`. Touches no file and no GPU. */
 import { type BenchCase, casesOf } from "../cases/cases.ts";
 import { caseOptionsOf } from "../flags/case_flags.ts";
 import { type MeasureOptions, measureOptionsOf } from "../flags/measure_flags.ts";
@@ -6,9 +6,9 @@ import { parseFlags } from "../flags/parse_flags.ts";
 import { resultsFolder } from "../flags/results_folder.ts";
 import { TUNE_COMMAND } from "./flags.ts";
 
-/** What one call is to do. */
+/** The options of one `deno task tune`. */
 export interface TuneOptions extends MeasureOptions {
-  /** Names of the models whose shapes are tuned for. */
+  /** Names of the models whose shapes are tuned. */
   readonly models: readonly string[];
   readonly cases: readonly BenchCase[];
   /** Milliseconds for all kernels and cases together. */
@@ -16,7 +16,7 @@ export interface TuneOptions extends MeasureOptions {
   readonly resume: boolean;
   /** Milliseconds of silence after which a candidate counts as hung. */
   readonly silenceMs: number;
-  /** Path of the tuning file that the winners go to. */
+  /** Path of the tuning file for the winners. */
   readonly tunedFile: string;
   /** Folder of the log. */
   readonly outDir: string;
@@ -25,10 +25,10 @@ export interface TuneOptions extends MeasureOptions {
 }
 
 /**
- * Reads the command line.
+ * Parses the command line.
  *
- * @param now Names the folder where `--out` does not.
- * @throws {UsageError} one sentence on the first thing that is wrong.
+ * @param now Names the folder if `--out` is not given.
+ * @throws {UsageError} in one sentence, for the first mistake.
  */
 export function parseTuneOptions(args: readonly string[], now: Date = new Date()): TuneOptions {
   const parsed = parseFlags(TUNE_COMMAND, args);

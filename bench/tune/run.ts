@@ -1,4 +1,4 @@
-/** Runs a tuner's jobs one by one and shares the budget out over them. */
+/** Runs a tuner's jobs one by one, and divides the budget among them. */
 import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import { SystemError } from "../base/system_error.ts";
 import type { TuneLog } from "../edge/files/tune_log.ts";
@@ -9,29 +9,29 @@ import { type Job, JobRecord } from "./job_record.ts";
 import type { TuneOptions } from "./options.ts";
 import { type JobSettings, runJob } from "./run_job.ts";
 
-/** What a run works with. */
+/** The settings, the device and the log of a run. */
 export interface TuneRun extends JobSettings {
   readonly options: JobSettings["options"] & Pick<TuneOptions, "cases" | "budgetMs">;
   readonly facts: AdapterFacts;
   readonly log: TuneLog;
   readonly onProgress: (message: string, fraction: number) => void;
-  /** A kernel's turn is over. */
+  /** Called when the job of a kernel has ended. */
   readonly onOutcome: (outcome: Outcome) => void;
 }
 
-/** Less would not even open the device. */
+/** The least time for a job; less would not even open the device. */
 const LEAST_MS = 1000;
 
-/** What came of a run. */
+/** The outcomes of a run. */
 export interface TuneResult {
   readonly outcomes: readonly Outcome[];
-  /** What the device or the system failed at, which ended the run; null if nothing. */
+  /** The failure of the device or the system that ended the run; null if there was none. */
   readonly failure: SystemError | null;
 }
 
 /**
- * Tunes every kernel of every case until the device or the system fails; those that the log says
- * are done are not begun again.
+ * Tunes every kernel of every case until the device or the system fails. Jobs that are done in the
+ * log are not repeated.
  */
 export async function runJobs(run: TuneRun): Promise<TuneResult> {
   const { budgetMs } = run.options;
@@ -41,10 +41,10 @@ export async function runJobs(run: TuneRun): Promise<TuneResult> {
   let open = jobs.filter(({ record }) => !record.wasDone).length;
   let failure: SystemError | null = null;
   for (const { job, record } of jobs) {
-    // What is done needs no device.
+    // A job that was done needs no device.
     if (failure !== null && !record.wasDone) continue;
     const leftMs = budgetMs - (performance.now() - begun);
-    // What a job does not use goes to those after it.
+    // The time that a job does not use goes to the jobs after it.
     const jobMs = record.wasDone ? 0 : Math.max(LEAST_MS, leftMs / open--);
     try {
       const outcome = await runJob(run, job, record, jobMs, (text) => {

@@ -1,4 +1,4 @@
-/** Tunes one kernel for one case: processes that measure, one after the other, until one is done. */
+/** Tunes one kernel for one case: starts measuring processes, one by one, until one is done. */
 import { SystemError } from "../base/system_error.ts";
 import type { Spawn } from "../edge/child.ts";
 import type { AdapterRequest } from "../measure/device/adapter.ts";
@@ -10,28 +10,29 @@ import { Losses } from "./losses.ts";
 import type { TuneOptions } from "./options.ts";
 import { type ChildEnd, supervise } from "./supervise.ts";
 
-/** What every job of a run is given. */
+/** The settings of every job of a run. */
 export interface JobSettings {
   readonly options: Pick<
     TuneOptions,
     "silenceMs" | "memoryBytes" | "noisePct" | "seed" | "timer"
   >;
-  /** The kind of request that got the adapter; the backend is in the environment. */
+  /** The request that selects the adapter; the backend is in the environment. */
   readonly request?: AdapterRequest;
-  /** Starts the child process; tests put another program in its place. */
+  /** Starts the child process; tests start another program. */
   readonly spawn: Spawn;
-  /** Kills the child when it is aborted. */
+  /** Kills the child when aborted. */
   readonly stop?: AbortSignal;
-  /** A child says what the user should know, in one sentence. */
+  /** Called with a sentence for the user from a child. */
   readonly onNote: (note: string) => void;
 }
 
-/** A kernel that hangs again and again is given up when it has taken this many times its budget. */
+/** A kernel that keeps hanging is given up after this many times its budget. */
 const MOST_OVERDRAFT = 3;
 
 /**
- * Starts children until one is done. A candidate that hangs is marked and not tried again; one that
- * its process ended with is tried again in a fresh process, and left unmeasured if that ends too.
+ * Starts children until one is done. A candidate that hangs is recorded as failed and not tried
+ * again. A candidate whose process ends is tried again in a fresh process, and left unmeasured if
+ * that one ends too.
  *
  * @throws {SystemError} if the device cannot be opened, or a child cannot be started.
  */
@@ -40,24 +41,24 @@ export async function runJob(
   { benchCase, variant }: Job,
   record: JobRecord,
   budgetMs: number,
-  tell: (text: string) => void,
+  onProgress: (text: string) => void,
 ): Promise<Outcome> {
   const { silenceMs, memoryBytes, noisePct, seed, timer } = settings.options;
   const begun = performance.now();
   const losses = new Losses();
   let batch = BATCH;
-  const hear = (message: TuneMessage) => {
-    record.hear(message);
+  const onMessage = (message: TuneMessage) => {
+    record.receive(message);
     if (message.type === "note") settings.onNote(message.note);
-    // A line for each batch is enough where lines are what progress looks like.
+    // Progress may be printed in lines: one for each batch is enough.
     if (message.type === "trying" && message.candidates.length > 1) {
-      tell(`${variant.name}: ${record.summary()}`);
+      onProgress(`${variant.name}: ${record.summary()}`);
     }
   };
-  tell(`${variant.name} for ${benchCase.name}`);
+  onProgress(`${variant.name} for ${benchCase.name}`);
   while (!record.wasDone && record.gaveUp === null) {
     const spentMs = performance.now() - begun;
-    const already = record.measured.length;
+    const measuredBefore = record.measured.length;
     const job: TuneJob = {
       kernel: variant.name,
       problem: benchCase.problem,
@@ -71,26 +72,26 @@ export async function runJob(
       known: record.measured,
       leftOut: record.unmeasured.map(({ params }) => params),
     };
-    const end = await supervise(settings.spawn, job, silenceMs, hear, settings.stop);
+    const end = await supervise(settings.spawn, job, silenceMs, onMessage, settings.stop);
     if (end.how === "done") break;
     const why = reason(end, silenceMs);
     if (end.how === "hung" && end.trying.length > 0) {
-      // Of several, one alone is to blame: from now on each is timed by itself.
+      // Only one of several candidates is to blame: from now on each is timed alone.
       if (end.trying.length > 1 && batch > 1) batch = 1;
-      else for (const params of end.trying) record.keep(failed(params, why));
+      else for (const params of end.trying) record.addMeasured(failed(params, why));
     } else {
-      const next = losses.note(end, record.measured.length > already);
+      const next = losses.note(end, record.measured.length > measuredBefore);
       if (next === "end the run") throw new SystemError(`The device cannot be opened: ${why}.`);
       if (next === "give up") record.gaveUp = why;
       if (next === "apart") batch = 1;
-      if (next === "leave") record.leave({ params: end.trying[0], why: `${why}, twice` });
+      if (next === "leave") record.addUnmeasured({ params: end.trying[0], why: `${why}, twice` });
     }
     if (record.gaveUp === null && spentMs > MOST_OVERDRAFT * budgetMs) {
       if (end.how === "hung") break;
       record.gaveUp = `${why}, and its time is over`;
     }
   }
-  return record.end();
+  return record.finish();
 }
 
 function reason({ how, complaint }: ChildEnd, silenceMs: number): string {

@@ -16,7 +16,7 @@ const FACTS = {
   software: false,
 };
 
-/** Runs `kernels` with a child that has a fault; the log is that of `folder`. */
+/** Tunes `kernels` with a child that has a fault, and logs to `folder`. */
 async function run(
   folder: string,
   fault: string,
@@ -70,7 +70,7 @@ for (
     ["hang-together", /^hung: nothing was heard for 4 s$/, 3],
   ] as const
 ) {
-  Deno.test(`a candidate that makes its process ${fault} costs itself alone`, () =>
+  Deno.test(`runJobs() fails only the candidate that makes its process ${fault}`, () =>
     inFolder(async (folder) => {
       const found = await run(folder, fault);
       const [{ latest, refused }] = found.outcomes;
@@ -85,13 +85,13 @@ for (
     }));
 }
 
-Deno.test("what the log has is not measured again, and what is done is not begun", () =>
+Deno.test("runJobs() repeats neither measurements nor jobs of its log", () =>
   inFolder(async (folder) => {
     const first = await run(folder, "nothing", { kernels: "merge/merge" });
     const both = await run(folder, "nothing", { kernels: "merge/*,dense/split", resume: true });
     assertEquals([first.children, both.children], [1, 1]);
     assertEquals(both.outcomes[0].latest, first.outcomes[0].latest);
-    // A tuner that was killed has no end in its log: the child is told what there is.
+    // The log of a killed tuner has no end. The child gets the measurements that the log has.
     const path = `${folder}/tune.jsonl`;
     const lines = Deno.readTextFileSync(path).split("\n").slice(0, 4);
     assert(lines.slice(1).every((line) => line.includes('"measured"')));
@@ -107,7 +107,7 @@ for (
     ["silent", /^its process ended: exit code 7, twice$/],
   ] as const
 ) {
-  Deno.test(`what ends in a ${fault} of its process twice is left unmeasured, and not failed`, () =>
+  Deno.test(`runJobs() leaves a candidate unmeasured after a second ${fault} end`, () =>
     inFolder(async (folder) => {
       const { outcomes: [outcome], children, failure } = await run(folder, fault);
       assertEquals([outcome.gaveUp, failure, children], [null, null, 3]);
@@ -122,14 +122,14 @@ for (
     }));
 }
 
-Deno.test("a candidate that a lost device came upon is measured on a fresh one", () =>
+Deno.test("runJobs() measures the candidate of a lost device on a fresh one", () =>
   inFolder(async (folder) => {
     const { outcomes: [outcome], children } = await run(folder, "crash-once");
     assertEquals([children, outcome.unmeasured, outcome.gaveUp], [2, [], null]);
     assertEquals(outcome.latest.map(({ us }) => us), [10, 20, 30, 40, 50]);
   }));
 
-Deno.test("a kernel whose process dies at every candidate is given up, and not done", () =>
+Deno.test("runJobs() gives up a kernel whose process dies at every candidate", () =>
   inFolder(async (folder) => {
     const kernels = "merge/merge,dense/split";
     const { outcomes, failure } = await run(folder, "dying", { kernels });
@@ -139,12 +139,12 @@ Deno.test("a kernel whose process dies at every candidate is given up, and not d
       assertEquals(latest, []);
     }
     assertEquals([failure, readLog(folder).filter(({ type }) => type === "done")], [null, []]);
-    // A resume takes the candidates up again.
+    // A resumed run tries the candidates again.
     const again = await run(folder, "nothing", { kernels, resume: true });
     assertEquals(again.outcomes.map(standingOf), ["tuned", "tuned"]);
   }));
 
-Deno.test("without a device the run ends, and what is measured stands", () =>
+Deno.test("runJobs() ends without a device, and keeps its measurements", () =>
   inFolder(async (folder) => {
     await run(folder, "nothing");
     const before = Deno.readTextFileSync(`${folder}/tune.jsonl`);

@@ -12,7 +12,7 @@ import { readTuning, SHIPPED_TUNING } from "../edge/files/tuning_file.ts";
 const tuning = readTuning(SHIPPED_TUNING)!;
 const [{ problem }] = casesOf(parseOptions(["--models", "llama-3.1-8b", "--kv", "32768"]));
 
-Deno.test("shipped entries are for any driver, and none is slower than the defaults", () => {
+Deno.test("SHIPPED_TUNING has entries for any driver, none slower than the defaults", () => {
   assertGreater(tuning.entries.length, 12);
   for (const { driver, backend, us, defaultUs } of tuning.entries) {
     assertEquals([driver, backend], [null, null]);
@@ -21,10 +21,10 @@ Deno.test("shipped entries are for any driver, and none is slower than the defau
 });
 
 for (const { adapter, kernel, params } of tuning.entries) {
-  Deno.test(`the shipped parameters of ${kernel} are of the kernel as it is`, async () => {
+  Deno.test(`SHIPPED_TUNING fits the current sources of ${kernel}`, async () => {
     const key = { adapter, driver: "any", backend: "any" };
     const variant = findVariant(kernel);
-    // What the device decides is filled in; nothing that was tuned is overridden.
+    // The device's own parameters are added; no tuned parameter is overridden.
     assertEquals(params, tunableParams(params));
     assertEquals(await tunedParams(tuning, key, variant, problem, LARGE_LIMITS), {
       params: { ...variant.defaults(problem, LARGE_LIMITS), ...params },
@@ -50,7 +50,7 @@ for (const { kernel, params: shipped } of tuning.entries) {
       const next = nextCandidates(space, tried, BATCH);
       for (const params of next) tried.push({ params, us: valleyUs(params, best) });
       assert(next.length > 0);
-      // As many as were tried of the pipeline when its entry was found; of others it took less.
+      // The tuner tried this many candidates of the pipeline, and fewer of other kernels.
       assertLessOrEqual(tried.length, 65);
     }
   });

@@ -1,19 +1,19 @@
 /**
- * Supervises the child process that measures: a GPU that hangs cannot be interrupted from within.
- * When the child is killed, what it was trying is known.
+ * Supervises the child process that measures, since a process cannot interrupt a hung GPU itself.
+ * When the child is killed, the candidates that it was trying are known.
  */
 import type { Params } from "../../kernels/core/variant.ts";
 import { runChild, type Spawn, spawnModule } from "../edge/child.ts";
 import type { TuneJob, TuneMessage } from "../tuning/messages.ts";
 
-/** How a child ended. */
+/** The end of a child. */
 export interface ChildEnd {
   readonly how: "done" | "hung" | "crashed";
-  /** Whether it opened the device. */
+  /** Whether the child opened the device. */
   readonly ready: boolean;
-  /** What it was trying last. */
+  /** The candidates that it tried last. */
   readonly trying: readonly Params[];
-  /** The last line that it wrote on stderr, or how it ended; never empty. */
+  /** Its last line on stderr, or its exit code or signal; never empty. */
   readonly complaint: string;
 }
 
@@ -21,10 +21,10 @@ export interface ChildEnd {
 export const spawnWorker: Spawn = spawnModule(new URL("./worker/main.ts", import.meta.url));
 
 /**
- * Gives a child its job and hands over what it says, until it ends or was silent for
+ * Gives a child its job and passes on its messages, until it ends or has been silent for
  * `silenceMs` milliseconds.
  *
- * @param stop Kills the child when it is aborted.
+ * @param stop Kills the child when aborted.
  * @throws {SystemError} if the child cannot be started.
  */
 export async function supervise(
@@ -53,7 +53,7 @@ export async function supervise(
   return { how: done ? "done" : killed ? "hung" : "crashed", ready, trying, complaint };
 }
 
-/** What a line says; null for one that is none of the child's, as drivers print them. */
+/** The message of a line; null for other lines, such as those that drivers print. */
 function messageOf(line: string): TuneMessage | null {
   try {
     return JSON.parse(line);

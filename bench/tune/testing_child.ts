@@ -1,16 +1,16 @@
 /**
- * Test support: stands in for the process that measures. Candidates are WORKGROUP 1 to 5; it
- * measures those that are not known, one after the other; the defaults come last. Its first argument
- * says what it does when it comes to WORKGROUP 3: `hang`, `hang-together` (only where several are
- * timed at once), `crash`, `crash-once` (the file that the second argument names tells that it has),
- * `silent` (an end without a word) or `nothing`; `dead` and `deaf` end before the device is open and
- * right after it, `dying` at every candidate.
+ * Test support: replaces the measuring process. The candidates are WORKGROUP 1 to 5. The child
+ * measures those that are not known, one by one; the defaults come last. Its first argument chooses
+ * the fault at WORKGROUP 3: `hang`, `hang-together` (only when several are timed at once), `crash`,
+ * `crash-once` (the file in the second argument records the crash), `silent` (ends without a word)
+ * or `nothing`. `dead` ends before the device is open, `deaf` right after that, `dying` at every
+ * candidate.
  */
 import type { Measured, TuneJob, TuneMessage } from "../tuning/messages.ts";
 
 const [fault, marker] = Deno.args;
 const job: TuneJob = await new Response(Deno.stdin.readable).json();
-const say = (message: TuneMessage) => console.log(JSON.stringify(message));
+const send = (message: TuneMessage) => console.log(JSON.stringify(message));
 
 async function fail(): Promise<void> {
   if (fault === "crash" || fault === "dying") throw new Error("the device is lost");
@@ -24,10 +24,10 @@ async function fail(): Promise<void> {
 }
 
 if (fault === "dead") throw new Error("no adapter");
-say({ type: "ready" });
+send({ type: "ready" });
 if (fault === "deaf") throw new Error("the host is out of memory");
 console.log("a driver says hello");
-say({ type: "opened", defaults: { WORKGROUP: 5 } });
+send({ type: "opened", defaults: { WORKGROUP: 5 } });
 const known = new Set(
   [...job.known.map(({ params }) => params), ...job.leftOut].map((params) => params.WORKGROUP),
 );
@@ -35,11 +35,11 @@ const open = [1, 2, 3, 4, 5].filter((each) => !known.has(each));
 while (open.length > 0) {
   const batch = open.splice(0, job.batch).map((WORKGROUP) => ({ WORKGROUP }));
   for (const params of batch) {
-    say({ type: "trying", candidates: [params] });
+    send({ type: "trying", candidates: [params] });
     if (fault === "dying") await fail();
     if (params.WORKGROUP === 3 && (fault !== "hang-together" || job.batch === 1)) await fail();
   }
-  say({ type: "trying", candidates: batch });
+  send({ type: "trying", candidates: batch });
   if (batch.some(({ WORKGROUP }) => WORKGROUP === 3)) await fail();
   for (const params of batch) {
     const us = 10 * params.WORKGROUP;
@@ -52,7 +52,7 @@ while (open.length > 0) {
       samples: 20,
       failure: null,
     };
-    say({ type: "measured", ...measured });
+    send({ type: "measured", ...measured });
   }
 }
-say({ type: "done" });
+send({ type: "done" });

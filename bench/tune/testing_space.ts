@@ -1,11 +1,11 @@
-/** Test support: a small space of candidates with a rule, and times that they would take. */
+/** Test support: a small space of candidates with a rule, and the times of its candidates. */
 import type { Params } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../run/options.ts";
 import type { CandidateSpace } from "../tuning/candidates.ts";
 
-/** Threads and lanes, of which no more than threads / 8 are allowed. */
+/** Values of WORKGROUP and LANES; LANES may be at most WORKGROUP / 8. */
 export function smallSpace(): CandidateSpace {
   const values = { WORKGROUP: [32, 64, 128, 256], LANES: [2, 4, 8, 16, 32] };
   return {
@@ -21,12 +21,12 @@ export function smallSpace(): CandidateSpace {
   };
 }
 
-/** Microseconds with one valley, at 64 threads of 4 lanes. */
+/** Microseconds with a single minimum, at WORKGROUP 64 and LANES 4. */
 export function valleyUs({ WORKGROUP, LANES }: Params): number {
   return 10 + Math.abs(Math.log2(WORKGROUP / 64)) + Math.abs(Math.log2(LANES / 4));
 }
 
-/** The problem of the one case that flags of `bench` ask for. */
+/** The problem of the first case that flags of `bench` ask for. */
 export function problemOfCase(...flags: string[]): Problem {
   return casesOf(parseOptions(flags))[0].problem;
 }

@@ -1,25 +1,25 @@
-/** What a tuner may try of a kernel: the allowed combinations of its declared values. Pure. */
+/** The candidates of a kernel: the allowed combinations of the values that it declares. */
 import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 
 /** The candidates of one kernel for one problem on one device. */
 export interface CandidateSpace {
-  /** The parameters that are measured first, and what the others are compared with. */
+  /** The parameters that are measured first, with which the others are compared. */
   readonly defaults: Params;
-  /** Values worth trying by parameter, ascending. */
+  /** The values to try for each parameter, ascending. */
   readonly values: Readonly<Record<string, readonly number[]>>;
-  /** Combinations of the values, refused ones among them. */
+  /** The number of combinations of the values, refused ones included. */
   readonly size: number;
-  /** Combination `index` from 0 to `size - 1`, over the defaults. */
+  /** The combination `index`, from 0 to `size - 1`; other parameters have their defaults. */
   at(index: number): Params;
   /**
-   * Whether the kernel, its ranges and the device's limits allow parameters, and it is given what
-   * it is with the defaults: a merge of fewer partials is no faster merge.
+   * Whether the kernel, its ranges and the device's limits allow the parameters, and the inputs are
+   * the same as with the defaults: a merge of fewer partials is not a faster merge.
    */
   allows(params: Params): boolean;
 }
 
-/** The candidates of a variant, made when asked for: a pipeline has millions. */
+/** The candidates of a variant. They are made on demand, since a pipeline has millions. */
 export function candidateSpace(
   variant: Variant,
   p: Problem,
@@ -31,7 +31,7 @@ export function candidateSpace(
       .map(([name, list]) => [name, [...new Set(list)].sort((a, b) => a - b)]),
   );
   const axes = Object.entries(values);
-  const given = inputsOf(variant, p, defaults);
+  const inputs = inputsOf(variant, p, defaults);
   return {
     defaults,
     values,
@@ -46,23 +46,23 @@ export function candidateSpace(
     },
     allows: (params) =>
       variant.refuses(p, params, limits) === undefined &&
-      inputsOf(variant, p, params) === given,
+      inputsOf(variant, p, params) === inputs,
   };
 }
 
-/** Names and bytes of what a plan reads. */
+/** The names and bytes of a plan's inputs. */
 function inputsOf(variant: Variant, p: Problem, params: Params): string {
   const { buffers } = variant.plan(p, params);
   return Object.entries(buffers).filter(([, { role }]) => role === "input")
     .map(([name, { bytes }]) => `${name} ${bytes}`).sort().join();
 }
 
-/** A text that two candidates share if and only if they are the same. */
+/** A key that two candidates share if and only if they are equal. */
 export function candidateKey(params: Params): string {
   return JSON.stringify(Object.entries(params).sort(([a], [b]) => a < b ? -1 : 1));
 }
 
-/** The candidates that differ from `params` in one value, by one place up or down its list. */
+/** The candidates that differ from `params` in one value, by one step up or down its list. */
 export function neighbours({ values }: CandidateSpace, params: Params): Params[] {
   return Object.entries(values).flatMap(([name, list]) => {
     const below = list.findLast((value) => value < params[name]);

@@ -8,11 +8,11 @@ import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
 
 const CASE = ["--models", "llama-3.1-8b", "--kv", "32768"];
 const p = problemOfCase(...CASE);
-/** A code which the group shares: some variants take no other. */
+/** A problem whose codes the GQA group shares: some variants take no other. */
 const shared = problemOfCase(...CASE, "--sharing", "group", "--map", "random", "--bits", "128");
 
 for (const variant of VARIANTS) {
-  Deno.test(`${variant.name}: its defaults are allowed, and so is some other candidate`, () => {
+  Deno.test(`candidateSpace() allows the defaults and more of ${variant.name}`, () => {
     const space = candidateSpace(variant, variant.name.endsWith("_group") ? shared : p, LIMITS);
     assert(space.allows(space.defaults));
     let allowed = 0;
@@ -22,13 +22,13 @@ for (const variant of VARIANTS) {
   });
 }
 
-/** Two sizes are all that a bitonic sort has to choose. */
+/** A bitonic sort is left out: it can choose only two sizes. */
 const tuned = VARIANTS.filter(({ name, stage }) =>
   ["dense", "score", "attend", "select"].includes(stage) && name !== "select/bitonic"
 );
 
 for (const variant of tuned) {
-  Deno.test(`${variant.name}: declares three parameters and 24 valid candidates`, () => {
+  Deno.test(`candidateSpace() has three parameters and 24 candidates of ${variant.name}`, () => {
     const space = candidateSpace(variant, p, LIMITS);
     assertGreaterOrEqual(Object.keys(space.values).length, 3);
     const all = Array.from({ length: space.size }, (_, i) => space.at(i));
@@ -37,7 +37,7 @@ for (const variant of tuned) {
   });
 }
 
-Deno.test("every combination is there once, and nothing that a smaller device refuses", () => {
+Deno.test("candidateSpace() has each combination once, and allows none beyond the limits", () => {
   const split = findVariant("dense/split");
   const space = candidateSpace(split, p, LIMITS);
   const all = Array.from({ length: space.size }, (_, i) => space.at(i));
@@ -54,13 +54,13 @@ Deno.test("every combination is there once, and nothing that a smaller device re
   assert(all.some((params) => bytesOf(params) > 8192));
 });
 
-Deno.test("a merge is compared with merges of as many partials", () => {
+Deno.test("candidateSpace() allows only merges of as many partials as the default", () => {
   const space = candidateSpace(findVariant("merge/merge"), p, LIMITS);
   assert(space.allows({ ...space.defaults, SLICES: 4 }));
   assert(!space.allows({ ...space.defaults, SPLITS: 8 }));
 });
 
-Deno.test("neighbours are one step away, from values beside the list too", () => {
+Deno.test("neighbours() are one step away, also from values that are not in the list", () => {
   const space = candidateSpace(findVariant("dense/split"), p, LIMITS);
   const from: Params = { ...space.defaults, WORKGROUP: 64, LANES: 16, TOKENS: 3 };
   const changed = neighbours(space, from).flatMap((next) =>

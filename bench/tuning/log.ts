@@ -1,6 +1,6 @@
 /**
- * The log of a tuner: a line of JSON for each measurement, on disk before the next one begins. What
- * a killed run left is read again, all but a line that it did not finish.
+ * The log of a tuner: a line of JSON for each measurement, on disk before the next one begins. A
+ * resumed run reads all lines of a killed run except an unfinished last one.
  */
 import * as v from "valibot";
 import type { Params } from "../../kernels/core/variant.ts";
@@ -9,15 +9,15 @@ import type { TuningKey } from "../../kernels/core/tuning.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { type Measured, type Opened, PHASES, type Unmeasured } from "./messages.ts";
 
-/** What a measurement is of; runs on other machines or of other sources share nothing with it. */
+/** The subject of a measurement. Other machines and other sources are other subjects. */
 export interface LogSubject extends Required<TuningKey> {
   readonly case_id: string;
   readonly kernel: string;
-  /** Of the kernel's sources and candidates. */
+  /** The checksum of the kernel's sources and candidates. */
   readonly checksum: string;
 }
 
-/** What a line tells: the begin of a kernel's tuning, what came of a candidate, or the end. */
+/** The event of a line: the start of a kernel's tuning, a candidate's result, or the end. */
 export type LogEvent =
   | ({ readonly type: "opened" } & Opened)
   | ({ readonly type: "measured" } & Measured)
@@ -28,10 +28,10 @@ export type LogEvent =
 export type LogLine = LogSubject & { readonly utc: string } & LogEvent;
 
 /**
- * The lines of a log's text; all of them are whole.
+ * Parses the text of a log, in which all lines are whole.
  *
- * @param path Names the file in errors.
- * @throws {UsageError} naming the first line that is not one of a tuner's log.
+ * @param path The path that errors name.
+ * @throws {UsageError} naming the first line that is not a line of a tuner's log.
  */
 export function parseLog(text: string, path: string): LogLine[] {
   return text.split("\n").slice(0, -1).map((line, i) => {
@@ -41,28 +41,28 @@ export function parseLog(text: string, path: string): LogLine[] {
   });
 }
 
-/** What a log knows of a subject. */
+/** The measurements of a subject in a log. */
 export interface Known {
-  /** The kernel's own parameters; null before its turn began. */
+  /** The kernel's default parameters; null before its tuning began. */
   readonly defaults: Params | null;
-  /** In the order in which they were made. */
+  /** In the order of the log. */
   readonly measured: readonly Measured[];
-  /** Whether its turn is over. */
+  /** Whether its tuning is done. */
   readonly done: boolean;
 }
 
-/** What a log knows of a subject. */
+/** The measurements of a subject in the lines of a log. */
 export function known(lines: readonly LogLine[], subject: LogSubject): Known {
-  const own = lines.filter((line) =>
+  const matches = lines.filter((line) =>
     Object.entries(subject).every(([name, value]) => line[name as keyof LogSubject] === value)
   );
   return {
-    defaults: own.find((line) => line.type === "opened")?.defaults ?? null,
-    measured: own.filter((line) => line.type === "measured")
+    defaults: matches.find((line) => line.type === "opened")?.defaults ?? null,
+    measured: matches.filter((line) => line.type === "measured")
       .map(({ phase, params, us, low, high, samples, failure }) => (
         { phase, params, us, low, high, samples, failure }
       )),
-    done: own.some(({ type }) => type === "done"),
+    done: matches.some(({ type }) => type === "done"),
   };
 }
 
@@ -77,7 +77,7 @@ function parsed(line: string): unknown {
 const text = v.string();
 const params = v.record(text, v.number());
 const time = v.nullable(v.pipe(v.number(), v.minValue(0)));
-/** Older logs have a round between the two. It was no final. */
+/** Older logs have a phase `round` between the two, which did not measure in full. */
 const phase = v.pipe(
   v.picklist([...PHASES, "round"]),
   v.transform((name) => name === "round" ? "explore" : name),

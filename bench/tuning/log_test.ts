@@ -38,7 +38,7 @@ function inFolder(body: (folder: string) => void): void {
   }
 }
 
-Deno.test("a log gives back what was appended, and nothing of other subjects", () =>
+Deno.test("known() finds the appended lines of a subject, and none of other subjects", () =>
   inFolder((folder) => {
     const log = openLog(`${folder}/new`);
     log.append(LINE);
@@ -59,11 +59,11 @@ Deno.test("a log gives back what was appended, and nothing of other subjects", (
     });
   }));
 
-Deno.test("parseLog() reads logs of three rounds and named strategies, as versions before wrote them", () => {
+Deno.test("parseLog() reads logs of earlier versions, with three phases and strategies", () => {
   const opened = { ...LINE, ...OPENED, allowed: 3, strategy: "random" };
   const round = { ...LINE, phase: "round" };
   const text = [opened, round].map((line) => `${JSON.stringify(line)}\n`).join("");
-  // What was measured between the rounds of today was not measured in full.
+  // A measurement of the former middle phase was not measured in full.
   assertEquals(known(parseLog(text, "t"), SUBJECT), {
     defaults: OPENED.defaults,
     measured: [{ ...MEASURED, phase: "explore" }],
@@ -71,7 +71,7 @@ Deno.test("parseLog() reads logs of three rounds and named strategies, as versio
   });
 });
 
-Deno.test("a line that a killed run did not finish is cut off, and the next one is whole", () =>
+Deno.test("openLog() cuts off an unfinished line of a killed run", () =>
   inFolder((folder) => {
     const whole = `${JSON.stringify(LINE)}\n`;
     for (let end = 0; end < whole.length; end += 37) {
@@ -84,7 +84,7 @@ Deno.test("a line that a killed run did not finish is cut off, and the next one 
     }
   }));
 
-Deno.test("a log that is there, one that is missing and one that is damaged are refused", () =>
+Deno.test("openLog() refuses an existing, a missing and a damaged log", () =>
   inFolder((folder) => {
     assertThrows(() => openLog(folder, { resume: true }), UsageError, "nothing to resume");
     Deno.writeTextFileSync(`${folder}/tune.jsonl`, `${JSON.stringify(LINE)}\n{"type":"other"}\n`);
@@ -106,7 +106,7 @@ Deno.test("a log that is there, one that is missing and one that is damaged are 
     assertThrows(() => parseLog(`${negative}\n`, "t"), UsageError, "line 1 is not a line");
   }));
 
-Deno.test("a log is one run's, and a fresh one's folder is no other's", () =>
+Deno.test("openLog() gives each run its own log, and each fresh run its own folder", () =>
   inFolder((folder) => {
     const first = openLog(`${folder}/same`, { fresh: true });
     const second = openLog(`${folder}/same`, { fresh: true });

@@ -1,74 +1,75 @@
-/** What a tuner and the child process that measures for it tell each other: JSON, a line each. */
+/** The messages between a tuner and its measuring child process: one JSON value per line. */
 import type { Params } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import type { TimerChoice } from "../measure/clock/timer.ts";
 import type { AdapterRequest } from "../measure/device/adapter.ts";
 
-/** The rounds: few samples of every candidate, then the finalists in full. */
+/** The phases: few samples of every candidate, then the finalists in full. */
 export const PHASES = ["explore", "final"] as const;
 
-/** How much of a measurement stands behind a median. */
+/** The phase of a measurement. */
 export type Phase = (typeof PHASES)[number];
 
-/** What is tried, told before the first candidate. */
+/** The start of a kernel's tuning, before the first candidate. */
 export interface Opened {
-  /** The kernel's own parameters on this device. */
+  /** The kernel's default parameters on this device. */
   readonly defaults: Params;
 }
 
-/** What became of one candidate. */
+/** The measurement of one candidate. */
 export interface Measured {
   readonly phase: Phase;
   readonly params: Params;
-  /** Median microseconds of a step; null where it failed. */
+  /** Median microseconds per step; null if the candidate failed. */
   readonly us: number | null;
-  /** 95% interval of the median; null where it failed. */
+  /** The lower limit of the median's 95% interval; null if the candidate failed. */
   readonly low: number | null;
+  /** The upper limit; null if the candidate failed. */
   readonly high: number | null;
   readonly samples: number;
-  /** Why it failed; null where it is right. */
+  /** The reason if the candidate failed; null if it is right. */
   readonly failure: string | null;
 }
 
-/** A candidate of which nothing is known: what failed was not the candidate. */
+/** A candidate that could not be measured through no fault of its own. */
 export interface Unmeasured {
   readonly params: Params;
-  /** Why nothing was measured; never empty. */
+  /** The reason; never empty. */
   readonly why: string;
 }
 
-/** What the child is to do: one kernel and one problem. */
+/** The job of the child: one kernel and one problem. */
 export interface TuneJob {
   readonly kernel: string;
   readonly problem: Problem;
   readonly seed: number;
-  /** Milliseconds that it should take, the opening of the device among them. */
+  /** Milliseconds for the job, including the opening of the device. */
   readonly budgetMs: number;
-  /** Most candidates of a timing call; 1 where a hang must be told to one of them. */
+  /** Most candidates of one timing call; 1 to find which one of several hangs. */
   readonly batch: number;
-  /** Bytes of a GPU set aside for inputs. */
+  /** GPU memory for inputs, in bytes. */
   readonly memoryBytes: number;
-  /** Which clock times the candidates. */
+  /** The clock that times the candidates. */
   readonly timer: TimerChoice;
-  /** Half the 95% interval of a finalist's median, in percent of it, that is good enough. */
+  /** Sampling stops when half of a finalist's 95% interval is at most this percentage. */
   readonly noisePct: number;
-  /** The kind of request that gets the adapter; undefined for the usual one. */
+  /** The request that selects the adapter; undefined for the default one. */
   readonly request: AdapterRequest | undefined;
-  /** What is known already: not measured again but for its finals. */
+  /** Measurements of the log, which are not repeated except in the final phase. */
   readonly known: readonly Measured[];
-  /** Candidates that are left out, since they could not be measured. */
+  /** Candidates to leave out, since they could not be measured. */
   readonly leftOut: readonly Params[];
 }
 
-/** What the child says. Any of them is a sign of life. */
+/** A message of the child. Every message is a sign of life. */
 export type TuneMessage =
-  /** The device is open: what goes wrong from now on may be the kernel's own. */
+  /** The device is open: a failure from now on may be the kernel's fault. */
   | { readonly type: "ready" }
   | ({ readonly type: "opened" } & Opened)
-  /** What runs next: if nothing is heard after it, these are to blame. */
+  /** These candidates run next: if no message follows, they have hung. */
   | { readonly type: "trying"; readonly candidates: readonly Params[] }
   | { readonly type: "beat" }
-  /** What the user should know, in one sentence. */
+  /** A sentence for the user. */
   | { readonly type: "note"; readonly note: string }
   | ({ readonly type: "measured" } & Measured)
   | ({ readonly type: "unmeasured" } & Unmeasured)
@@ -76,7 +77,7 @@ export type TuneMessage =
   | { readonly type: "refused"; readonly why: string }
   | { readonly type: "done" };
 
-/** A candidate that failed, as the log has it. */
+/** The measurement of a candidate that failed. */
 export function failed(params: Params, failure: string): Measured {
   return { phase: "explore", params, us: null, low: null, high: null, samples: 0, failure };
 }

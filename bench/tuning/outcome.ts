@@ -1,4 +1,4 @@
-/** What came of a kernel's tuning: the default against the best. Pure. */
+/** The outcome of a kernel's tuning: the best candidate against the defaults. */
 import type { Params, Variant } from "../../kernels/core/variant.ts";
 import { tunableParams, type TunedEntry, tunedProblem } from "../../kernels/core/tuning.ts";
 import type { BenchCase } from "../cases/cases.ts";
@@ -18,30 +18,30 @@ import type { Measured, Unmeasured } from "./messages.ts";
 /** A candidate that was measured in full. */
 export interface Finalist extends Interval {
   readonly params: Params;
-  /** Median microseconds of a step. */
+  /** Median microseconds per step. */
   readonly us: number;
 }
 
-/** What is known of a kernel and a case when its turn is over. */
+/** The results for a kernel and case when its tuning ends. */
 export interface Outcome {
   readonly benchCase: BenchCase;
   readonly variant: Variant;
   readonly subject: LogSubject;
   /** The latest measurement of every candidate. */
   readonly latest: readonly Measured[];
-  /** Candidates of which nothing is known, through no fault of their own. */
+  /** Candidates that could not be measured through no fault of their own. */
   readonly unmeasured: readonly Unmeasured[];
   readonly defaults: Params | null;
-  /** Why nothing was measured, in a sentence; null if something was. */
+  /** The reason if the device or the budget refuses the kernel; null otherwise. */
   readonly refused: string | null;
-  /** Why its turn ended before it was over, through no fault of the kernel; null if it did not. */
+  /** The reason if the job was given up through no fault of the kernel; null otherwise. */
   readonly gaveUp: string | null;
 }
 
-/** What is to be said of a kernel when its turn is over. */
+/** The state of a kernel when its tuning ends. */
 export type Standing = "tuned" | "refused" | "failed" | "unfinished";
 
-/** Only what was checked and found wrong has failed. */
+/** The state of an outcome. A kernel has failed only if its candidates were found to be wrong. */
 export function standingOf(outcome: Outcome): Standing {
   if (outcome.refused !== null) return "refused";
   if (entryOf(outcome) !== null) return outcome.gaveUp === null ? "tuned" : "unfinished";
@@ -50,41 +50,41 @@ export function standingOf(outcome: Outcome): Standing {
   return wrong && unmeasured.length === 0 && gaveUp === null ? "failed" : "unfinished";
 }
 
-/** Why a kernel's turn left something open, in a few words. */
+/** The reason why a kernel's tuning is unfinished, in a few words. */
 export function openReason({ gaveUp, unmeasured }: Outcome): string {
   return gaveUp ?? unmeasured.at(-1)?.why ??
     "its time was over before anything was measured in full";
 }
 
-/** The latest measurement of each candidate, in the order in which they were first tried. */
+/** The latest measurement of each candidate, in the order of first tries. */
 export function latestOf(measured: readonly Measured[]): Measured[] {
   return [...new Map(measured.map((each) => [candidateKey(each.params), each])).values()];
 }
 
-/** The finalist that ran with the defaults, and the one to use; each null where there is none. */
+/** The defaults as a finalist, and the finalist to use; each is null if there is none. */
 export function winnerOf(
   { latest, defaults }: Pick<Outcome, "latest" | "defaults">,
-): { readonly usual: Finalist | null; readonly best: Finalist | null } {
+): { readonly baseline: Finalist | null; readonly best: Finalist | null } {
   const finals = latest.flatMap(({ phase, params, us, low, high }) =>
     phase === "final" && us !== null && low !== null && high !== null
       ? [{ params, us, low, high }]
       : []
   ).sort((a, b) => a.us - b.us);
   const key = defaults === null ? "" : candidateKey(defaults);
-  const usual = finals.find(({ params }) => candidateKey(params) === key) ?? null;
-  if (usual === null) {
-    // What cannot be compared with defaults that are right proves nothing.
+  const baseline = finals.find(({ params }) => candidateKey(params) === key) ?? null;
+  if (baseline === null) {
+    // Unless the defaults failed, a finalist proves nothing without a comparison with them.
     const wrong = defaults === null ||
       latest.some(({ params, us }) => us === null && candidateKey(params) === key);
-    return { usual, best: wrong ? finals[0] ?? null : null };
+    return { baseline, best: wrong ? finals[0] ?? null : null };
   }
-  // A difference that noise could make is none.
-  return { usual, best: finals.find(({ high }) => high < usual.low) ?? usual };
+  // A difference within the noise does not count.
+  return { baseline, best: finals.find(({ high }) => high < baseline.low) ?? baseline };
 }
 
-/** The tuning file's entry; null where nothing was measured in full. */
+/** The entry for the tuning file; null if there is no finalist to use. */
 export function entryOf(outcome: Outcome): TunedEntry | null {
-  const { usual, best } = winnerOf(outcome);
+  const { baseline, best } = winnerOf(outcome);
   if (best === null) return null;
   const { adapter, driver, backend, kernel, checksum } = outcome.subject;
   return {
@@ -96,7 +96,7 @@ export function entryOf(outcome: Outcome): TunedEntry | null {
     problem: tunedProblem(outcome.benchCase.problem),
     params: tunableParams(best.params),
     us: best.us,
-    defaultUs: usual?.us ?? null,
+    defaultUs: baseline?.us ?? null,
   };
 }
 
@@ -112,9 +112,10 @@ const COLUMNS: readonly TextColumn[] = [
 ];
 
 /**
- * The table that ends a run: a block for each case, what the best changes beneath each kernel.
+ * The table at the end of a run: a block for each case, with the parameters that the best candidate
+ * changes below each kernel.
  *
- * @param width Most characters of a line; the least important columns that do not fit are left out.
+ * @param width Maximum characters per line; the least important columns are left out to fit it.
  */
 export function formatOutcomes(outcomes: readonly Outcome[], width = Infinity): string {
   const cases = Map.groupBy(outcomes, ({ benchCase }) => benchCase.name);
@@ -139,26 +140,26 @@ export function formatOutcomes(outcomes: readonly Outcome[], width = Infinity): 
 }
 
 function cells(outcome: Outcome): string[] {
-  const { usual, best } = winnerOf(outcome);
+  const { baseline, best } = winnerOf(outcome);
   const interval = (final: Finalist | null) =>
     final === null ? "" : `${micros(final.low)}-${micros(final.high)}`;
   return [
     outcome.variant.name,
     String(outcome.latest.length),
     String(outcome.latest.filter(({ us }) => us === null).length),
-    usual === null ? usualName(outcome) : micros(usual.us),
-    interval(usual),
+    baseline === null ? missingDefaultText(outcome) : micros(baseline.us),
+    interval(baseline),
     best === null ? "" : micros(best.us),
     interval(best),
-    usual && best ? (usual.us / best.us).toFixed(2) : "",
+    baseline && best ? (baseline.us / best.us).toFixed(2) : "",
   ];
 }
 
-/** What stands in place of the defaults' time. */
-function usualName({ latest, defaults }: Outcome): string {
+/** The text in place of the defaults' time. */
+function missingDefaultText({ latest, defaults }: Outcome): string {
   const key = defaults === null ? "" : candidateKey(defaults);
-  const own = latest.find(({ params }) => candidateKey(params) === key);
-  return own !== undefined && own.us === null ? "FAILED" : "unmeasured";
+  const measured = latest.find(({ params }) => candidateKey(params) === key);
+  return measured !== undefined && measured.us === null ? "FAILED" : "unmeasured";
 }
 
 /** The parameters in which the best differs from the defaults, as `NAME old -> new`. */

@@ -37,30 +37,33 @@ function outcome(...measured: Measured[]): Outcome {
   return { benchCase, variant, subject, latest, defaults: DEFAULTS, ...open };
 }
 
-Deno.test("the fastest wins whose interval is clear of the defaults', else they stay", () => {
-  const usual = final(DEFAULTS, 20, 0.5);
+Deno.test("winnerOf() takes the fastest whose interval is clear of the defaults'", () => {
+  const baseline = final(DEFAULTS, 20, 0.5);
   const noisy = final({ ...DEFAULTS, LANES: 4 }, 17, 5);
   const clear = final({ ...DEFAULTS, LANES: 8 }, 18, 0.5);
-  assertEquals(winnerOf(outcome(usual, noisy, clear)).best?.params, { LANES: 8, SPLITS: 32 });
-  assertEquals(winnerOf(outcome(usual, noisy)).best?.params, DEFAULTS);
+  assertEquals(winnerOf(outcome(baseline, noisy, clear)).best?.params, { LANES: 8, SPLITS: 32 });
+  assertEquals(winnerOf(outcome(baseline, noisy)).best?.params, DEFAULTS);
 });
 
-Deno.test("only what was measured in full and did not fail after that can win", () => {
-  const usual = final(DEFAULTS, 20, 0.5);
+Deno.test("winnerOf() takes only candidates that were measured in full and did not fail", () => {
+  const baseline = final(DEFAULTS, 20, 0.5);
   const fast = final({ ...DEFAULTS, LANES: 8 }, 10, 0.5);
   const early = { ...fast, phase: "explore" } as const;
-  assertEquals(winnerOf(outcome(early, usual)).best?.params, DEFAULTS);
-  assertEquals(winnerOf(outcome(fast, usual, failed(fast.params, "hung"))).best?.params, DEFAULTS);
+  assertEquals(winnerOf(outcome(early, baseline)).best?.params, DEFAULTS);
+  assertEquals(
+    winnerOf(outcome(fast, baseline, failed(fast.params, "hung"))).best?.params,
+    DEFAULTS,
+  );
 });
 
-Deno.test("where the defaults fail the fastest is taken, where all fail there is no entry", () => {
+Deno.test("entryOf() takes the fastest if the defaults fail, and null if all fail", () => {
   const fast = final({ ...DEFAULTS, LANES: 8 }, 10, 0.5);
   const entry = entryOf(outcome(failed(DEFAULTS, "wrong"), fast));
   assertEquals([entry?.params.LANES, entry?.us, entry?.defaultUs], [8, 10, null]);
   assertEquals(entryOf(outcome(failed(DEFAULTS, "wrong"))), null);
 });
 
-Deno.test("without the defaults' own time nothing wins, and nothing has failed", () => {
+Deno.test("standingOf() is unfinished without a time of the defaults", () => {
   const fast = final({ ...DEFAULTS, LANES: 8 }, 10, 0.5);
   const early = { ...final(DEFAULTS, 20, 0.5), phase: "explore" } as const;
   const why = "its process ended: the device was lost, twice";
@@ -76,7 +79,7 @@ Deno.test("without the defaults' own time nothing wins, and nothing has failed",
   assertEquals(standingOf(outcome(failed(DEFAULTS, "wrong"))), "failed");
 });
 
-Deno.test("in a narrow terminal the table leaves columns out and says so", () => {
+Deno.test("formatOutcomes() names the columns that it leaves out in a narrow terminal", () => {
   const text = formatOutcomes([outcome(final(DEFAULTS, 20, 0.5))], 60);
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 60, line);
   assertMatch(text, /\nkernel +tried +failed +default us +best us +x\n/);
@@ -85,7 +88,7 @@ Deno.test("in a narrow terminal the table leaves columns out and says so", () =>
   );
 });
 
-Deno.test("the table sets the default against the best, with intervals and what changed", () => {
+Deno.test("formatOutcomes() shows default and best with intervals and changed parameters", () => {
   const text = formatOutcomes([
     outcome(final(DEFAULTS, 20, 0.5), final({ ...DEFAULTS, LANES: 8 }, 10, 0.25)),
   ]);

@@ -1,34 +1,34 @@
 /**
- * Which candidates to try next, given what was measured so far. Pure: the same measurements give
- * the same answer, so that a resumed run goes on as the first would have.
+ * Chooses the next candidates from the measurements so far. The same measurements always give the
+ * same candidates, so that a resumed run continues as the first would have.
  */
 import type { Params } from "../../kernels/core/variant.ts";
 import { candidateKey, type CandidateSpace, neighbours } from "./candidates.ts";
 
-/** Candidates that one timing call takes: each costs samples, and interleaving wants them few. */
+/** Candidates of one timing call: few, since each costs samples and they are interleaved. */
 export const BATCH = 14;
 
 /** Candidates that are measured in full, beside the defaults. */
 export const FINALISTS = 8;
 
-/** A candidate that was tried; `us` is null where it failed. */
+/** A candidate that was tried; `us` is null if it failed. */
 export interface Tried {
   readonly params: Params;
   /** Median microseconds of a step. */
   readonly us: number | null;
 }
 
-/** The best whose neighbours are tried before a search looks elsewhere. */
+/** The search tries the neighbours of this many best candidates before it looks elsewhere. */
 const TOPS = 3;
 
-/** Combinations that are looked at for one batch: where nearly all are refused, that has an end. */
+/** Most combinations to look at for one batch, in case nearly all are refused. */
 const MOST_LOOKS = 200_000;
 
 /**
- * Up to `count` candidates that were not tried; none when every allowed one was. The defaults come
- * first and alone, since their time says whether there is time for others. Then come the neighbours
- * of the best so far, and at a top all others, in an order that spreads over the space. So a small
- * space is tried in full.
+ * Up to `count` untried candidates; none if every allowed one was tried. The defaults come first and
+ * alone, since their time shows whether there is time for others. Then come the neighbours of the
+ * best so far. If these were all tried, the others follow, in an order that spreads over the space.
+ * So a small space is tried in full.
  */
 export function nextCandidates(
   space: CandidateSpace,
@@ -59,14 +59,14 @@ export function ranked<T extends Tried>(tried: readonly T[]): (T & { readonly us
     .sort((a, b) => a.us - b.us);
 }
 
-/** Steps of a number that shares no factor with `size` meet every number below it. */
+/** An order of all numbers below `size`: multiples of a step that shares no factor with it. */
 function spread(size: number): (i: number) => number {
   let step = Math.max(1, Math.round(size * GOLDEN));
   while (commonFactor(step, size) !== 1) step++;
   return (i) => (i * step) % size;
 }
 
-/** Multiples of it, modulo 1, keep the farthest from each other. */
+/** The golden ratio, whose multiples modulo 1 are spread most evenly. */
 const GOLDEN = 0.618;
 
 function commonFactor(a: number, b: number): number {

@@ -6,7 +6,7 @@ import { smallSpace, valleyUs } from "../tune/testing_space.ts";
 
 const space = smallSpace();
 
-/** Tries batches until there are no more; every fifth candidate fails, as some do on a device. */
+/** Tries batches until there are no more; every fifth candidate fails, as on a real device. */
 function search(batch: number): Tried[] {
   const tried: Tried[] = [];
   for (;;) {
@@ -18,7 +18,7 @@ function search(batch: number): Tried[] {
   }
 }
 
-Deno.test("nextCandidates() begins with the defaults and meets each allowed candidate once", () => {
+Deno.test("nextCandidates() begins with the defaults and tries each allowed candidate once", () => {
   const allowed = Array.from({ length: space.size }, (_, i) => space.at(i)).filter(space.allows);
   fc.assert(fc.property(fc.integer({ min: 1, max: 30 }), (batch) => {
     const tried = search(batch).map(({ params }) => params);
@@ -27,7 +27,7 @@ Deno.test("nextCandidates() begins with the defaults and meets each allowed cand
   }));
 });
 
-Deno.test("nextCandidates() gives the defaults alone, then their neighbours, and no more than asked", () => {
+Deno.test("nextCandidates() gives the defaults alone, then at most `count` neighbours", () => {
   assertEquals(nextCandidates(space, [], 14), [space.defaults]);
   const tried = [{ params: space.defaults, us: 10 }];
   const next = nextCandidates(space, tried, 14);
@@ -36,7 +36,7 @@ Deno.test("nextCandidates() gives the defaults alone, then their neighbours, and
   assertEquals(nextCandidates(space, tried, 3), next.slice(0, 3));
 });
 
-Deno.test("nextCandidates() is at the foot of the valley after a few steps", () => {
+Deno.test("nextCandidates() finds the minimum after a few steps", () => {
   const tried: Tried[] = [];
   for (let step = 0; step < 4; step++) {
     for (const params of nextCandidates(space, tried, 4)) {
@@ -47,7 +47,7 @@ Deno.test("nextCandidates() is at the foot of the valley after a few steps", () 
   assertEquals(ranked(tried)[0].params, { WORKGROUP: 64, LANES: 4, BLOCK: 7 });
 });
 
-Deno.test("nextCandidates() does not walk through a space of millions", () => {
+Deno.test("nextCandidates() does not search a space of millions in full", () => {
   let looks = 0;
   const huge = {
     ...space,
@@ -57,7 +57,7 @@ Deno.test("nextCandidates() does not walk through a space of millions", () => {
       return space.at(index % 20);
     },
   };
-  // All that there is was tried, so that it looks on and on.
+  // Every candidate was tried, so that the search goes on to its limit.
   assertEquals(nextCandidates(huge, search(14), 5), []);
   assert(looks > 20 && looks < 1e6);
 });

@@ -1,4 +1,4 @@
-/** The roofline of arithmetic: operations per second against operations per byte. Pure. */
+/** The roofline of arithmetic: operations per second against operations per byte. */
 import * as Plot from "@observablehq/plot";
 import type { Stage } from "../../../kernels/core/variant.ts";
 import type { Series } from "../../chart/chart.ts";
@@ -8,13 +8,13 @@ import { caseName, lineNames } from "../../findings/case_names.ts";
 import { decimalCell, type Figure, type TimedRow, timedRows } from "./figure.ts";
 import { seriesAmong, stageSeries } from "./stage_series.ts";
 
-/** Stages whose operations are floating-point ones; scores count popcounts. */
+/** Stages that compute in floating point; scores count bits. */
 const FLOATING: readonly Stage[] = [
   ...["encode_query", "encode_append", "encode_prompt", "attend", "merge"] as const,
   ...["pipeline", "dense", "prefill"] as const,
 ];
 
-/** What the device reached by itself. */
+/** The rates that the device's probes reached. */
 interface Roof {
   readonly gbytesPerS: number;
   readonly gflopsPerS: number;
@@ -55,18 +55,18 @@ function figureOf(rows: readonly ResultRow[], points: readonly Point[], roof: Ro
     y: Math.min(roof.gflopsPerS, x * roof.gbytesPerS),
   }));
   const rates = [...points.map(({ gflopsPerS }) => gflopsPerS), ...line.map(({ y }) => y)];
-  const told: Series = { label: "probes: streaming read, f32 multiply-adds", ...ROOF };
+  const roofSeries: Series = { label: "probes: streaming read, f32 multiply-adds", ...ROOF };
   return {
     id: "roofline-arithmetic",
-    caption: "Operations that a step must do at least, over its median time, against those that " +
-      "it does for each byte. Left of the edge memory is the bound, right of it multiply-adds in " +
-      "f32 are. The probes are large ones: small steps end sooner than they reach such rates.",
+    caption: "The least operations of a step over its median time, against operations per byte. " +
+      "Left of the corner memory is the limit; right of it f32 multiply-adds are. The probes are " +
+      "large: small steps end before they reach such rates.",
     chart: {
       title: "Roofline of arithmetic",
       description: `Rates in GFLOP/s of ${points.length} kernels against operations per byte, ` +
         `below a roof of ${roof.gbytesPerS.toFixed(0)} GB/s and ${roof.gflopsPerS.toFixed(0)} ` +
         "GFLOP/s; the table holds the numbers.",
-      legend: [told, ...seriesAmong(points)],
+      legend: [roofSeries, ...seriesAmong(points)],
       options: {
         height: 360,
         marginLeft: 68,

@@ -5,31 +5,30 @@ import { micros } from "../../tables/text_table.ts";
 import { decimalCell, microsCell, ratioText, type Table, type TableCell } from "./figure.ts";
 import { tokensName } from "../../findings/case_names.ts";
 
-/** A device with the times of its cases, labelled alike on all devices. */
+/** A device with the times of its cases; a case has the same label on all devices. */
 export interface DeviceTimes {
   readonly name: string;
   readonly times: readonly CaseTimes[];
 }
 
-/** A case that dense kernels and sparse steps took turns at. */
+/** A case whose dense kernels and sparse steps were timed in turns. */
 type ComparedTimes = CaseTimes & {
   readonly step: NonNullable<CaseTimes["step"]>;
   readonly turnDense: NamedTime;
 };
 
-/** How the table's columns are to be read. */
+/** The caption that explains the table's columns. */
 export const CASE_TABLE_WORDS =
   "dense and step are the medians of the fastest dense kernel and of " +
   "the fastest whole sparse step, in microseconds; ratio is dense over step, above 1 where sparse " +
-  "is faster; % of roofline is what the step reaches of what the device's own probes allow. " +
-  '"Sparse wins" is about measured lengths alone: at all of them, or from one on, which is the ' +
-  "first behind a length at which sparse is not faster; a tie, where the 95% intervals overlap, is " +
-  'no win; "yes" and "no" stand where one length was ' +
-  "measured.";
+  "is faster; % of roofline is the time that the device's own probes allow, over the step's. " +
+  '"Sparse wins" covers measured lengths only: all of them, or those from the first length after ' +
+  "one at which sparse is not faster; a tie, where the 95% intervals overlap, is not a win; " +
+  '"yes" and "no" mean that one length was measured.';
 
 /**
- * The cases that can be compared. With one device a row is a length below the heading of its line;
- * with several it is a device below the heading of its case.
+ * The cases that can be compared. With one device, a row is a KV length under the heading of its
+ * line; with several devices, a row is a device under the heading of its case.
  */
 export function caseTable(devices: readonly DeviceTimes[]): Table {
   const compared = devices.map(({ name, times }) => ({ name, times: times.filter(isCompared) }));
@@ -96,9 +95,9 @@ function over(one: NamedTime, other: NamedTime): number {
   return one.medianUs / other.medianUs;
 }
 
-/** Where the sparse step is faster along a line, in few words. */
+/** The lengths of a line at which the sparse step is faster, in a few words. */
 function crossingText(line: readonly ComparedTimes[]): string {
-  // A tie is no win, whatever its medians say.
+  // A tie is not a win, even if its medians differ.
   const crossing = crossingOf(line.map(({ row, turnDense, step, isTie }) => (
     { kvLen: row.kv_len, speedup: isTie ? 1 : over(turnDense, step) }
   )));

@@ -6,10 +6,10 @@ import { caseTable } from "./case_table.ts";
 /** The times of a line of cases with these ratios at these lengths. */
 function line(...ratios: [kvLen: number, ratio: number][]): CaseTimes[] {
   const rows = ratios.flatMap(([kv_len, ratio]) => {
-    const of = { kv_len, case_id: `n${kv_len}` };
-    const step = { ...of, stage: "pipeline", kernel: "pipeline/sparse" } as const;
+    const place = { kv_len, case_id: `n${kv_len}` };
+    const step = { ...place, stage: "pipeline", kernel: "pipeline/sparse" } as const;
     return inTurns([
-      makeRow({ ...of, median_us: 10 * ratio }),
+      makeRow({ ...place, median_us: 10 * ratio }),
       makeRow({ ...step, median_us: 10, floor_us: 5 }),
     ]);
   });
@@ -19,7 +19,7 @@ function line(...ratios: [kvLen: number, ratio: number][]): CaseTimes[] {
 const wins = (...ratios: [number, number][]) =>
   caseTable([{ name: "Some GPU", times: line(...ratios) }]).rows.slice(1).map((row) => row[5]);
 
-Deno.test("a crossing is named between two measured lengths alone", () => {
+Deno.test("caseTable() names a crossing only between two measured lengths", () => {
   assertEquals(wins([8192, 0.9], [1024, 0.5], [32768, 2]), ["from 32K", "from 32K", "from 32K"]);
   assertEquals(wins([1024, 1.1], [8192, 2]), ["all lengths", "all lengths"]);
   assertEquals(wins([1024, 0.5], [8192, 0.9]), ["no length", "no length"]);
@@ -28,7 +28,7 @@ Deno.test("a crossing is named between two measured lengths alone", () => {
   assertEquals(wins([8192, 0.9]), ["no"]);
 });
 
-Deno.test("one device has its lengths under lines, several stand under each case", () => {
+Deno.test("caseTable() lists lengths under lines, and several devices under cases", () => {
   const one = caseTable([{ name: "A", times: line([8192, 2], [1024, 0.5]) }]);
   assertEquals(one.rows, [
     ["line"],

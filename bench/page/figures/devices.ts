@@ -1,4 +1,4 @@
-/** Devices side by side: their speedups, their cases and what their own probes reach. */
+/** Devices side by side: their speedups, their cases and the rates of their own probes. */
 import { seriesOf as chartSeries } from "../../chart/chart.ts";
 import type { PeerTime } from "../../findings/peers.ts";
 import type { Series } from "../../findings/series.ts";
@@ -18,7 +18,7 @@ import { ratesTable } from "./rates_table.ts";
 import { lineTimes } from "./speedup.ts";
 import { speedupChart, type SpeedupPoint } from "./speedup_chart.ts";
 
-/** What the page shows of several devices before it turns to each. */
+/** The figures and tables that compare several devices, before the sections of each. */
 export interface DevicesSideBySide {
   readonly figures: readonly Figure[];
   readonly tables: readonly SectionTable[];
@@ -27,9 +27,9 @@ export interface DevicesSideBySide {
 /**
  * The figure and the tables of several devices.
  *
- * @param devices GPUs alone: times of software adapters say nothing about them.
- * @param peersOf Times of other software on the device of a series.
- * @param leftOut Labels of software adapters, which the caption names.
+ * @param devices GPUs only, since the times of software adapters say nothing about them.
+ * @param peersOf Gives the times of other software on the device of a series.
+ * @param leftOut Labels of the software adapters, which the caption names as left out.
  */
 export function devicesSideBySide(
   devices: readonly Series[],
@@ -51,9 +51,8 @@ export function devicesSideBySide(
       {
         id: "devices-rates",
         title: "What each device reaches",
-        caption:
-          "By the device's own probes, at their largest: a streaming read, a gather of rows " +
-          "at random, the cost of one dependent dispatch, and multiply-adds in f32.",
+        caption: "Measured by the device's own probes: the fastest streaming read and gather of " +
+          "random rows, the cost of one dependent dispatch, and f32 multiply-adds.",
         wide: false,
         table: ratesTable(devices.map(({ rows }, i) => ({ name: names[i], rows }))),
       },
@@ -70,7 +69,7 @@ export function devicesSideBySide(
   };
 }
 
-/** The labels without the words that all of them share; adapters stay, without a shared vendor. */
+/** The labels without their shared parts. The adapter stays, without a vendor that all share. */
 export function shortNames(labels: readonly string[]): string[] {
   const parts = labels.map((label) => label.split(", "));
   const isShared = (part: string) => parts.every((other) => other.includes(part));
@@ -89,7 +88,7 @@ interface DevicePoint extends SpeedupPoint {
   readonly stepUs: number;
 }
 
-/** A line for each device, of the cases that most devices and most lengths are measured of. */
+/** A line for each device, over the cases that most devices measured at most lengths. */
 function speedupFigure(
   devices: readonly DeviceTimes[],
   settings: string,
@@ -148,12 +147,12 @@ function speedupFigure(
   }];
 }
 
-/** The label of most devices, then of most points, then the first; null without points. */
+/** The label with most devices, then with most points, then the first; null without points. */
 function commonestLabel(points: readonly DevicePoint[]): string | null {
-  const groups = Array.from(Map.groupBy(points, ({ label }) => label), ([label, of]) => ({
+  const groups = Array.from(Map.groupBy(points, ({ label }) => label), ([label, group]) => ({
     label,
-    devices: new Set(of.map(({ line }) => line)).size,
-    points: of.length,
+    devices: new Set(group.map(({ line }) => line)).size,
+    points: group.length,
   }));
   groups.sort((a, b) => b.devices - a.devices || b.points - a.points);
   return groups[0]?.label ?? null;

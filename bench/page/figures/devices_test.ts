@@ -35,7 +35,7 @@ function stored(): Section[] {
   });
 }
 
-Deno.test("the stored GPUs stand side by side first, the software adapter in its section alone", () => {
+Deno.test("sectionsOf() compares the GPUs first, and keeps software adapters apart", () => {
   const [both, ...devices] = stored();
   assertEquals([both.heading, ...devices.map(({ heading }) => heading)], [
     "Devices side by side",
@@ -64,17 +64,17 @@ Deno.test("the stored GPUs stand side by side first, the software adapter in its
   // Dense is faster at 8K on this card, and only there.
   const windows = at("32x8x128, windows of 128 + 128, 8K");
   assertEquals(cases.rows[windows + 2].slice(3, 6), [0.92, 49, "from 32K"]);
-  // From the probe rows of the files by hand.
+  // Taken by hand from the probe rows of the files.
   assertEquals(tableOf(both, "devices-rates").rows, [
     ["H100 80GB HBM3", 3168, 3020, 2.2, 57485],
     ["H200", 4563, 4382, 2, 57506],
   ]);
   const shown = JSON.stringify([both.tables.map(({ table }) => table), figure.table, figure.chart]);
   assert(!shown.includes("llvmpipe"));
-  assert(figure.caption.includes("llvmpipe"), "the reader is told what is left out");
+  assert(figure.caption.includes("llvmpipe"), "the caption names the adapter that is left out");
 });
 
-Deno.test("runs of one adapter by two drivers are two devices, and no ratio spans them", () => {
+Deno.test("sectionsOf() takes one adapter with two drivers for two devices", () => {
   const other = { driver: "NVIDIA 590.1" };
   const [both, first, second] = sections([...turns(10), ...turns(5, other)]);
   assertEquals(
@@ -86,7 +86,7 @@ Deno.test("runs of one adapter by two drivers are two devices, and no ratio span
     ["Some GPU, driver NVIDIA 580.1", 20, 10, 2],
     ["Some GPU, driver NVIDIA 590.1", 20, 5, 4],
   ]);
-  // Dense attention of one driver and the step of the other are nothing to compare.
+  // Dense attention of one driver and the step of the other are not comparable.
   const [dense] = turns(10);
   const [, step] = turns(5, other);
   const apart = sections([dense, step]);
@@ -94,12 +94,12 @@ Deno.test("runs of one adapter by two drivers are two devices, and no ratio span
   assertEquals(apart.slice(1).map(({ heading }) => heading), [first.heading, second.heading]);
 });
 
-Deno.test("two runs of one code that timed the same case are told apart by when they began", () => {
-  const of = (source: string, stepUs: number, utc: string) =>
+Deno.test("sectionsOf() names two runs of one code and case by their start times", () => {
+  const run = (source: string, stepUs: number, utc: string) =>
     turns(stepUs, { utc }).map((row) => ({ ...row, source }));
   const found = sections([
-    ...of("a.csv", 10, "2026-01-02T03:04:05.678Z"),
-    ...of("b.csv", 5, "2026-01-02T04:05:06.789Z"),
+    ...run("a.csv", 10, "2026-01-02T03:04:05.678Z"),
+    ...run("b.csv", 5, "2026-01-02T04:05:06.789Z"),
   ]);
   assertEquals(found.map(({ heading }) => heading), [
     "Devices side by side",
@@ -112,7 +112,7 @@ Deno.test("two runs of one code that timed the same case are told apart by when 
   ]);
 });
 
-Deno.test("short names keep what tells devices apart", () => {
+Deno.test("shortNames() keeps the parts that distinguish devices", () => {
   assertEquals(shortNames(["NVIDIA A, vulkan", "NVIDIA B, vulkan"]), ["A", "B"]);
   assertEquals(shortNames(["NVIDIA A, vulkan", "AMD B, metal"]), [
     "NVIDIA A, vulkan",

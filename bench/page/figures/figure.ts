@@ -1,4 +1,4 @@
-/** What a figure of the report is, and the words that figures share. Pure. */
+/** The types of figures and tables in the report, and the cells and words that they share. */
 import { fastest } from "../../base/fastest.ts";
 import type { Chart } from "../../chart/chart.ts";
 import type { ResultRow } from "../../results/row.ts";
@@ -7,32 +7,29 @@ import { micros } from "../../tables/text_table.ts";
 /** The numbers behind a figure. */
 export interface Table {
   readonly columns: readonly string[];
-  /**
-   * Cells as they are read; numbers are aligned on the right. A row of one cell is a heading of the
-   * rows below it.
-   */
+  /** Numbers are aligned on the right. A row of one cell is the heading of the rows below it. */
   readonly rows: readonly (readonly TableCell[])[];
-  /** How columns write their numbers; others have thousands apart and no zeros at their ends. */
+  /** Number formats by column; the default separates thousands and drops trailing zeros. */
   readonly formats?: Readonly<Record<string, (value: number) => string>>;
 }
 
-/** A cell: null where there is nothing to tell. */
+/** A cell; null for an empty one. */
 export type TableCell = string | number | null;
 
 /** A table that a section shows by itself. */
 export interface SectionTable {
-  /** Names the table's anchor, as a figure's does. */
+  /** The table's anchor, in the form of a figure's id. */
   readonly id: string;
   readonly title: string;
   readonly caption: string;
-  /** Whether it takes the whole width of a page. */
+  /** Whether the table takes the whole width of the page. */
   readonly wide: boolean;
   readonly table: Table;
 }
 
-/** A figure, its words and its numbers. */
+/** A figure with its caption and its numbers. */
 export interface Figure {
-  /** Names the figure's file and anchor: small letters, digits and dashes. */
+  /** The name of the figure's file and anchor: lowercase letters, digits and dashes. */
   readonly id: string;
   readonly caption: string;
   readonly chart: Chart;
@@ -44,29 +41,29 @@ export type TimedRow = ResultRow & { readonly median_us: number };
 
 /** The rows that have a time. */
 export function timedRows(rows: readonly ResultRow[]): TimedRow[] {
-  // A median of 0 is a clock too coarse for the kernel.
+  // A median of 0 means that the clock is too coarse for the kernel.
   return rows.filter((row): row is TimedRow => row.verified && !!row.median_us);
 }
 
-/** The row of the shortest time; undefined without any. */
+/** The fastest row; undefined without rows. */
 export function fastestRow(rows: readonly TimedRow[]): TimedRow | undefined {
   return fastest(rows, (row) => row.median_us);
 }
 
-/** What the numbers in a shape's name are, as a legend or a caption says it. */
+/** The meaning of the numbers in a shape's name, for legends and captions. */
 export const SHAPE_WORDS = "query heads x KV heads x head dimension";
 
-/** Microseconds to as many digits as they are good for; null for none. */
+/** Microseconds, rounded to their significant digits; null without a time. */
 export function microsCell(us: number | null | undefined): number | null {
   return us === null || us === undefined ? null : Number(micros(us));
 }
 
-/** Writes a ratio, with zeros at its end too, so that a column of them lines up. */
+/** Formats a ratio with trailing zeros, so that a column of ratios lines up. */
 export function ratioText(value: number): string {
   return value.toFixed(2);
 }
 
-/** A number with so many decimals; null for none. */
+/** A number rounded to `places` decimals; null without a number. */
 export function decimalCell(value: number | null | undefined, places: number): number | null {
   return value === null || value === undefined ? null : Number(value.toFixed(places));
 }

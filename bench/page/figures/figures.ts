@@ -1,4 +1,4 @@
-/** All figures of a report, in sections: for each device, for its tuning, and for quality. Pure. */
+/** All figures of a report, in sections: for each device, for its tuning, and for quality. */
 import type { PeerTime } from "../../findings/peers.ts";
 import type { QualityRow } from "../../results/quality_rows.ts";
 import type { ResultRow } from "../../results/row.ts";
@@ -15,7 +15,7 @@ import type { LogLine } from "../../tuning/log.ts";
 import { type Tuning, tunings } from "./tuning.ts";
 import type { GpuPlan } from "../../findings/verdict.ts";
 
-/** What a report is made of. */
+/** The data of a report. */
 export interface ReportData {
   readonly rows: readonly SourcedRow[];
   /** Times of other software, by adapter. */
@@ -23,7 +23,7 @@ export interface ReportData {
   readonly quality: readonly QualityRow[];
   /** Lines of tuners' logs. */
   readonly tuning: readonly LogLine[];
-  /** What would tell on a GPU what a software adapter's rows do not; quickstart where not given. */
+  /** The GPU run that verdicts on a software adapter recommend (default: quickstart). */
   readonly plan?: GpuPlan;
 }
 
@@ -32,7 +32,7 @@ export interface Section {
   readonly heading: string;
   /** Facts about what was measured, as names and values. */
   readonly facts: readonly (readonly [string, string])[];
-  /** What a reader must know first; null for nothing. */
+  /** A warning above the tables and figures; null for none. */
   readonly warning: string | null;
   /** Tables that are always open. */
   readonly tables: readonly SectionTable[];
@@ -43,8 +43,8 @@ const SOFTWARE = "A software adapter's times say nothing about a GPU.";
 
 /**
  * The sections of a report: devices side by side, each device, tuning, quality. Software adapters
- * come after the GPUs, and their times stand in their own sections alone. Ids of figures are unique
- * over all of them.
+ * come after the GPUs, and their times appear only in their own sections. Ids are unique over all
+ * sections.
  */
 export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Section[] {
   const all = seriesOf(rows);
@@ -71,7 +71,7 @@ export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Sectio
       ...devicesSideBySide(devices, peersOf, adapters.map(({ label }) => label)),
     });
   }
-  sections.push(...tunings(tuning).map((of) => tuningSection(of, rows)));
+  sections.push(...tunings(tuning).map((each) => tuningSection(each, rows)));
   const figures = qualityFigures(quality);
   if (figures.length > 0) {
     const heading = "Quality against budget";
@@ -80,7 +80,7 @@ export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Sectio
   return withUniqueIds(sections);
 }
 
-/** The section of one series. A single device has its cases there, several have them side by side. */
+/** The section of one series. Only a single device has its cases there; several share a table. */
 function deviceSection(
   series: Series,
   peers: readonly PeerTime[],
@@ -111,7 +111,7 @@ function deviceSection(
   };
 }
 
-/** Nothing that a reader would look for in vain goes unsaid. */
+/** Explains every row and ratio that a reader would look for in vain. */
 function warningsOf({ rows, software, replaced }: Series): string[] {
   const failed = rows.filter(({ verified }) => !verified).map(({ kernel }) => kernel);
   const timeless = rows.filter(({ verified, median_us }) => verified && !median_us);
@@ -119,7 +119,7 @@ function warningsOf({ rows, software, replaced }: Series): string[] {
   return [
     ...(software ? [SOFTWARE] : []),
     ...(failed.length > 0
-      ? [`FAILED its check, so that its time does not count: ${[...new Set(failed)].join(", ")}.`]
+      ? [`Kernels that FAILED, so their times do not count: ${[...new Set(failed)].join(", ")}.`]
       : []),
     ...(timeless.length > 0
       ? [`Rows without a time, which are left out: ${timeless.length}.`]
@@ -132,12 +132,12 @@ function warningsOf({ rows, software, replaced }: Series): string[] {
       ]
       : []),
     ...(replaced > 0
-      ? [`Rows left out, since later ones of their kernel and case replace them: ${replaced}.`]
+      ? [`Rows left out, since a later row has the same kernel and case: ${replaced}.`]
       : []),
   ];
 }
 
-/** Names of software adapters, whose logs do not say that they are. */
+/** Names of software adapters; a tuner's log does not record that its adapter is one. */
 const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|basic render/i;
 
 function tuningSection(
@@ -154,7 +154,7 @@ function tuningSection(
         ? [["Older versions of kernels, left out", replaced.join(", ")] as const]
         : [],
       ...failed.length > 0
-        ? [["Kernels without a right candidate", failed.join(", ")] as const]
+        ? [["Kernels whose candidates all failed", failed.join(", ")] as const]
         : [],
     ],
     warning: software ? SOFTWARE : null,
@@ -163,7 +163,7 @@ function tuningSection(
   };
 }
 
-/** Ids cut from long names may agree: the later ones are numbered. */
+/** Numbers repeated ids, which occur because long names are cut. */
 function withUniqueIds(sections: readonly Section[]): Section[] {
   const taken = new Set<string>();
   const unique = (id: string, count = 1): string => {
@@ -180,9 +180,9 @@ function withUniqueIds(sections: readonly Section[]): Section[] {
 }
 
 function factsOf(rows: readonly ResultRow[]): [string, string][] {
-  const all = (tell: (row: ResultRow) => string | number) =>
-    [...new Set(rows.map(tell))].join("; ");
-  // Probes have settings of their own.
+  const all = (valueOf: (row: ResultRow) => string | number) =>
+    [...new Set(rows.map(valueOf))].join("; ");
+  // Probes have their own caches.
   const kernels = rows.filter(({ stage }) => stage !== "probe");
   const times = rows.map(({ utc }) => utc).sort();
   const failed = new Set(rows.filter(({ verified }) => !verified).map(({ kernel }) => kernel));

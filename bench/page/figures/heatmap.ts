@@ -1,6 +1,6 @@
 /**
- * A heat map of what a tuner measured over two parameters: in each cell the fastest candidate that
- * has its two values, whatever the others are.
+ * A heat map of a tuner's measurements over two parameters. Each cell shows the fastest candidate
+ * with its two values, over all values of the other parameters.
  */
 import * as Plot from "@observablehq/plot";
 import type { Chart } from "../../chart/chart.ts";
@@ -13,19 +13,19 @@ export interface HeatCell {
   readonly us: number;
 }
 
-/** The parameters of a heat map, columns and rows; kernels of one parameter have one row. */
+/** The parameters of the columns and of the rows; null for the single row of one parameter. */
 export type HeatNames = readonly [string, string | null];
 
 /**
- * The two parameters over whose values the least medians differ most, by factors; the one with
- * fewer values makes the columns. Null where fewer than two candidates ran: nothing varies.
+ * The two parameters whose values change the least median by the largest factors; the one with
+ * fewer values makes the columns. Null if nothing varies, as with fewer than two candidates.
  */
 export function varyingMost(latest: readonly Measured[]): HeatNames | null {
   const ran = latest.filter(({ us }) => us !== null);
   const names = [...new Set(ran.flatMap(({ params }) => Object.keys(params)))];
   const spreads = names.map((name) => {
     const values = Map.groupBy(ran, ({ params }) => params[name]);
-    const least = Array.from(values.values(), (of) => Math.min(...of.map(({ us }) => us!)));
+    const least = Array.from(values.values(), (group) => Math.min(...group.map(({ us }) => us!)));
     return { name, values: values.size, spread: Math.max(...least) / Math.min(...least) };
   });
   spreads.sort((a, b) => b.spread - a.spread || b.values - a.values);
@@ -35,7 +35,7 @@ export function varyingMost(latest: readonly Measured[]): HeatNames | null {
   return first.values > second.values ? [second.name, first.name] : [first.name, second.name];
 }
 
-/** The cells that candidates fell into; those that failed or lack a parameter do not count. */
+/** The cells with a candidate. Candidates that failed or lack a parameter do not count. */
 export function heatCells(
   latest: readonly Measured[],
   [nameX, nameY]: HeatNames,
@@ -50,7 +50,7 @@ export function heatCells(
   return [...cells.values()];
 }
 
-/** The chart; the color's scale is logarithmic, since the slow ones are slow by factors. */
+/** The chart. Its color scale is logarithmic, since slow candidates are slower by factors. */
 export function heatMapChart(
   cells: readonly HeatCell[],
   [nameX, nameY]: HeatNames,
@@ -86,19 +86,19 @@ export function heatMapChart(
   };
 }
 
-/** Microseconds, in few enough letters for a cell: 21.3k for 21,274. */
+/** Microseconds, short enough for a cell: 21.3k for 21,274. */
 function cellText(us: number): string {
   const short = (value: number) => String(Number(value.toPrecision(3)));
   return us < 10_000 ? short(us) : `${short(us / 1000)}k`;
 }
 
-/** The color scale's ends; apart even where all cells took as long. */
+/** The ends of the color scale, which differ even if all cells have the same time. */
 function spanOf(times: readonly number[]): [number, number] {
   const [least, most] = [Math.min(...times), Math.max(...times)];
   return [least, most > least ? most : least * 2];
 }
 
-/** The median in the middle of the color's scale. */
+/** The time in the middle of the logarithmic color scale. */
 function middleOf(times: readonly number[]): number {
   return Math.sqrt(Math.min(...times) * Math.max(...times));
 }

@@ -15,7 +15,7 @@ const LATEST = [
   failed({ LANES: 8, WORKGROUP: 128, SPLITS: 8 }, "hung"),
 ];
 
-Deno.test("heatCells() gives each cell the fastest of its candidates, and none to what failed", () => {
+Deno.test("heatCells() gives each cell its fastest candidate, and none to failed ones", () => {
   assertEquals(heatCells(LATEST, ["LANES", "WORKGROUP"]), [
     { x: 4, y: 64, us: 12.5 },
     { x: 8, y: 64, us: 400 },
@@ -24,7 +24,7 @@ Deno.test("heatCells() gives each cell the fastest of its candidates, and none t
 });
 
 Deno.test("varyingMost() takes the parameters over which the least medians differ most", () => {
-  // By 32 over LANES, by 1.6 over SPLITS, not at all over WORKGROUP.
+  // The medians differ by 32 over LANES, by 1.6 over SPLITS, and not over WORKGROUP.
   assertEquals(varyingMost(LATEST), ["LANES", "SPLITS"]);
   const more = [...LATEST, measured(16, 64, 8, 30)];
   assertEquals(varyingMost(more), ["SPLITS", "LANES"], "fewer values make columns");
@@ -32,7 +32,7 @@ Deno.test("varyingMost() takes the parameters over which the least medians diffe
   assertEquals(varyingMost(LATEST.slice(3)), null);
 });
 
-Deno.test("heatMapChart() of one parameter has one row, and long times few letters", () => {
+Deno.test("heatMapChart() draws one row for one parameter, and shortens long times", () => {
   const cells = heatCells([measured(4, 64, 8, 21_274), measured(8, 64, 8, 9999)], ["LANES", null]);
   assertEquals(cells.map(({ x, y }) => [x, y]), [[4, 0], [8, 0]]);
   const svg = chartFile(heatMapChart(cells, ["LANES", null], "encode/query"));

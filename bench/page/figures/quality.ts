@@ -3,7 +3,7 @@ import { qualityCharts } from "../../chart/quality_plot.ts";
 import type { QualityRow } from "../../results/quality_rows.ts";
 import { decimalCell, type Figure, idOf } from "./figure.ts";
 
-/** For each trace a figure of the output's error and one of the mass caught. */
+/** Two figures for each trace: the output error and the attention mass caught. */
 export function qualityFigures(rows: readonly QualityRow[]): Figure[] {
   return qualityCharts(rows).map(({ trace, field, rows, ...chart }): Figure => ({
     id: `quality-${field === "mass_middle" ? "mass" : "error"}-${idOf(trace)}`,

@@ -1,4 +1,4 @@
-/** The table of what devices reach by their own probes. */
+/** The table of the rates that the devices' own probes reach. */
 import { CHAIN, FMA } from "../../measure/roofline.ts";
 import type { ResultRow } from "../../results/row.ts";
 import { micros } from "../../tables/text_table.ts";
@@ -11,7 +11,7 @@ interface DeviceRows {
   readonly rows: readonly ResultRow[];
 }
 
-/** A line for each device: streaming and gathering bandwidth, cost of a dispatch, arithmetic. */
+/** A row for each device: streaming and gathering bandwidth, cost of a dispatch, arithmetic. */
 export function ratesTable(devices: readonly DeviceRows[]): Table {
   const probed = devices.map(({ name, rows }) => {
     const timed = timedRows(rows);
@@ -43,14 +43,14 @@ export function ratesTable(devices: readonly DeviceRows[]): Table {
   };
 }
 
-/** The size of gathered rows that most devices have, the largest of those; null without any. */
+/** The size of gathered rows that most devices probed, the largest of several; null for none. */
 function commonRowBytes(devices: readonly (readonly Probe[])[]): string | null {
   const sizes = devices.flatMap((probes) => [
     ...new Set(probes.flatMap(({ rowBytes }) => rowBytes ?? [])),
   ]);
   const counts = Array.from(
     Map.groupBy(sizes, (size) => size),
-    ([size, of]) => ({ size, count: of.length }),
+    ([size, group]) => ({ size, count: group.length }),
   );
   counts.sort((a, b) => b.count - a.count || parseInt(b.size) - parseInt(a.size));
   return counts[0]?.size ?? null;
@@ -61,7 +61,7 @@ function bestRate(probes: readonly Probe[], rowBytes: string | null): number | n
   return rates.length > 0 ? Math.max(...rates) : null;
 }
 
-/** The upper of the middle values; null of none. */
+/** The median, the upper one of two middle values; null without values. */
 function middle(values: readonly number[]): number | null {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? null;
 }

@@ -1,4 +1,4 @@
-/** The roofline of memory: what each kernel reaches of what the device's own probes reach. Pure. */
+/** The roofline of memory: the bandwidth of each kernel below that of the device's own probes. */
 import * as Plot from "@observablehq/plot";
 import type { Stage } from "../../../kernels/core/variant.ts";
 import type { Series } from "../../chart/chart.ts";
@@ -8,18 +8,18 @@ import { caseName, lineNames } from "../../findings/case_names.ts";
 import { decimalCell, type Figure, microsCell, type TimedRow, timedRows } from "./figure.ts";
 import { seriesAmong, stageSeries } from "./stage_series.ts";
 
-/** The stages whose kernels are bound by memory; those of the prompt are by arithmetic. */
+/** The stages that are bound by memory; those of the prompt are bound by arithmetic. */
 const MEMORY_BOUND: readonly Stage[] = [
   ...["encode_query", "encode_append", "score", "select", "attend", "merge"] as const,
   ...["pipeline", "dense"] as const,
 ];
 
-/** Of the lines of probes, by turn. */
+/** Dashes of the lines of probes, used in turn. */
 const DASHES = ["none", "6 3", "2 3"];
 
 /** A probe of memory at one size. */
 export interface Probe {
-  readonly what: string;
+  readonly label: string;
   /** Bytes of a gathered row, such as `256 B`; null for a streaming read. */
   readonly rowBytes: string | null;
   readonly bytes: number;
@@ -43,10 +43,10 @@ export function probesOf(timed: readonly TimedRow[]): Probe[] {
   );
   return Array.from(Map.groupBy(probes, ({ kernel }) => kernel), ([kernel, rows]) => {
     const rates = rows.map(({ gbytes_per_s }) => gbytes_per_s!).sort((a, b) => a - b);
-    const ofRows = kernel.match(/ of (.+)$/)?.[1] ?? null;
+    const rowBytes = kernel.match(/ of (.+)$/)?.[1] ?? null;
     return {
-      rowBytes: ofRows,
-      what: ofRows ? `probe: gather of ${ofRows} rows` : "probe: streaming read",
+      rowBytes,
+      label: rowBytes ? `probe: gather of ${rowBytes} rows` : "probe: streaming read",
       bytes: rows[0].bytes,
       rate: rates[rates.length >> 1],
     };
@@ -60,7 +60,7 @@ function figureOf(
 ): Figure {
   const lines = lineNames(rows);
   const color = ({ stage }: ResultRow) => stageSeries(stage).color;
-  const roofs = [...new Set(probes.map(({ what }) => what))].map((label, i): Series => ({
+  const roofs = [...new Set(probes.map(({ label }) => label))].map((label, i): Series => ({
     label,
     color: "currentColor",
     symbol: "circle",
@@ -71,10 +71,10 @@ function figureOf(
   const rates = [...kernels.map((row) => row.gbytes_per_s!), ...probes.map(({ rate }) => rate)];
   return {
     id: "roofline",
-    caption: "Bytes that a step must move at least, over its median time. The lines are the " +
-      "device's own probes at reads of that size: a streaming read, and a gather of rows. A kernel " +
-      "on the line runs as fast as memory allows; several dispatches, or arithmetic, keep it below. " +
-      "Point at a mark to read its kernel and case.",
+    caption: "The least bytes that a step must move, over its median time. The lines are the " +
+      "device's own probes at that size: a streaming read, and a gather of rows. A kernel on a " +
+      "line runs as fast as memory allows; several dispatches, or arithmetic, keep a kernel below " +
+      "it. Point at a mark to see its kernel and case.",
     chart: {
       title: "Roofline of memory",
       description:
@@ -102,7 +102,7 @@ function figureOf(
         },
         marks: [
           ...roofs.map(({ label, dashes }) =>
-            Plot.lineY(probes.filter(({ what }) => what === label), {
+            Plot.lineY(probes.filter((probe) => probe.label === label), {
               x: "bytes",
               y: "rate",
               strokeWidth: 1.5,
@@ -129,8 +129,8 @@ function figureOf(
     table: {
       columns: ["kernel or probe", "GB/s", "% of roofline", "us", "bytes", "case"],
       rows: [
-        ...probes.map(({ what, bytes, rate }) => [
-          what,
+        ...probes.map(({ label, bytes, rate }) => [
+          label,
           decimalCell(rate, 1),
           null,
           microsCell(bytes / rate / 1e3),
@@ -140,7 +140,7 @@ function figureOf(
         ...kernels.map((row) => [
           row.kernel,
           decimalCell(row.gbytes_per_s, 1),
-          // A roofline that probes of a software adapter give is none.
+          // Probes of a software adapter give no usable roofline.
           row.software ? null : decimalCell(row.roofline_pct, 1),
           microsCell(row.median_us),
           row.bytes,

@@ -8,7 +8,7 @@ import { type Section, sectionsOf } from "./figures.ts";
 const sections = (rows: readonly ResultRow[], quality: readonly QualityRow[] = []) =>
   sectionsOf({ rows, peers: new Map(), quality, tuning: [] });
 
-/** The rows of a figure's table, each behind the heading that it stands under. */
+/** The rows of a figure's table, each after its heading. */
 function rowsOf({ figures }: Section, id: string): TableCell[][] {
   let heading: TableCell = null;
   return figures.find((figure) => figure.id === id)!.table.rows.flatMap((row) => {
@@ -18,7 +18,7 @@ function rowsOf({ figures }: Section, id: string): TableCell[][] {
   });
 }
 
-Deno.test("a software adapter has no roofline that its kernels could be measured by", () => {
+Deno.test("sectionsOf() gives no share of the roofline on a software adapter", () => {
   const rows = (software: boolean) => {
     const probe = { stage: "probe", kernel: "probe/stream 1 KiB" } as const;
     const all = [makeRow({ software }), makeRow({ ...probe, software })];
@@ -29,7 +29,7 @@ Deno.test("a software adapter has no roofline that its kernels could be measured
   assertEquals(rows(true).at(-1), ["dense/split", null]);
 });
 
-Deno.test("quality runs of two seeds are two figures, which no line joins", () => {
+Deno.test("sectionsOf() draws quality runs of two seeds as two figures", () => {
   const quality: QualityRow[] = [1, 2].map((seed) => ({
     trace: "novel",
     method: "random",
@@ -51,7 +51,7 @@ Deno.test("quality runs of two seeds are two figures, which no line joins", () =
   assertStringIncludes(figures[1].caption, "seed 2");
 });
 
-Deno.test("what is left out, failed or cannot be compared is said on the page", () => {
+Deno.test("sectionsOf() warns of rows that failed, are left out or cannot be compared", () => {
   const step = makeRow({ stage: "pipeline", kernel: "pipeline/sparse", median_us: 11.2 });
   const alone = makeRow({ ...step, speedup_vs_dense: null });
   const failed = makeFailedRow({ kernel: "dense/wrong" });
@@ -59,13 +59,13 @@ Deno.test("what is left out, failed or cannot be compared is said on the page", 
   assertEquals(section.figures, []);
   assertEquals(
     section.warning,
-    "FAILED its check, so that its time does not count: dense/wrong. No speedup is given where " +
+    "Kernels that FAILED, so their times do not count: dense/wrong. No speedup is given where " +
       "dense kernels and sparse steps were timed in different runs: 32x8x128, 8K. Rows left out, " +
-      "since later ones of their kernel and case replace them: 1.",
+      "since a later row has the same kernel and case: 1.",
   );
 });
 
-Deno.test("hot and cold caches of a case make lines and bars of their own", () => {
+Deno.test("sectionsOf() draws separate lines and bars for hot and cold caches of a case", () => {
   const stages = ["encode_query", "encode_append", "score", "select", "attend", "merge"] as const;
   const rows = (["cold", "hot"] as const).flatMap((cache, i) =>
     inTurns([

@@ -9,15 +9,15 @@ import { decimalCell, type Figure, microsCell, ratioText, SHAPE_WORDS } from "./
 import { tokensName } from "../../findings/case_names.ts";
 import { speedupChart, type SpeedupPoint } from "./speedup_chart.ts";
 
-/** What the sparse step is set against. */
-interface Rival {
+/** The dense attention that the sparse step is compared with. */
+interface Baseline {
   readonly id: string;
   readonly name: string;
   readonly caption: string;
   time(times: CaseTimes): NamedTime | null;
 }
 
-const RIVALS: readonly Rival[] = [
+const BASELINES: readonly Baseline[] = [
   {
     id: "speedup-wgsl",
     name: "the fastest dense kernel here",
@@ -41,10 +41,10 @@ interface Point extends SpeedupPoint {
 }
 
 /**
- * The times of the cases of one series, labelled by their lines: what joins cases that differ in KV
- * length alone. Where caches are hot in some rows and cold in others the labels say which.
+ * The times of the cases of one series, labelled by line. A line joins cases that differ only in KV
+ * length. If some rows have hot caches and others cold ones, the labels name the cache.
  *
- * @param lines Names of lines by case id; those of the rows' own cases unless told.
+ * @param lines Names of lines by case id (default: those of the rows' cases).
  */
 export function lineTimes(
   rows: readonly ResultRow[],
@@ -56,46 +56,46 @@ export function lineTimes(
   if (caches.size < 2) return times;
   return times.map((each) => {
     const cache = `, ${each.row.cache} cache`;
-    // The name of a line may tell the caches of its last case, which may be the other ones.
+    // The name of a line may already end with the cache of its last case, which may differ.
     const name = each.label.replace(/, (hot|cold) cache$/, "");
     return { ...each, label: name + cache };
   });
 }
 
-/** Cases with a dense kernel and a sparse step that did not take turns, by name. */
+/** Names of the cases whose dense kernel and sparse step were not timed in turns. */
 export function casesApart(rows: readonly ResultRow[]): string[] {
   return lineTimes(rows, [])
     .filter(({ wgslDense, step, turnDense }) => wgslDense && step && !turnDense)
     .map(({ label, row }) => `${label}, ${tokensName(row.kv_len)}`);
 }
 
-/** A figure for each rival that was measured. */
+/** A figure for each baseline that was measured. */
 export function speedupFigures(
   rows: readonly ResultRow[],
   peers: readonly PeerTime[],
 ): Figure[] {
   const times = lineTimes(rows, peers);
-  const told = new Set(times.map(({ row }) => row.case_id));
+  const caseIds = new Set(times.map(({ row }) => row.case_id));
   const settings = sharedSettings(
-    rows.filter(({ case_id, stage }) => told.has(case_id) && stage !== "probe"),
+    rows.filter(({ case_id, stage }) => caseIds.has(case_id) && stage !== "probe"),
   );
-  // The same colours in each figure, whatever cases a rival lacks.
+  // All figures use the same colors, even if some baseline lacks a case.
   const series = seriesOf([...new Set(times.map(({ label }) => label))]);
-  return RIVALS.flatMap((rival) => {
-    const points = times.flatMap((each) => pointOf(each, rival));
-    return points.length > 0 ? [figureOf(rival, points, series, settings)] : [];
+  return BASELINES.flatMap((baseline) => {
+    const points = times.flatMap((each) => pointOf(each, baseline));
+    return points.length > 0 ? [figureOf(baseline, points, series, settings)] : [];
   });
 }
 
-function pointOf(times: CaseTimes, rival: Rival): Point[] {
+function pointOf(times: CaseTimes, baseline: Baseline): Point[] {
   const { label: line, row, step } = times;
-  const dense = rival.time(times);
+  const dense = baseline.time(times);
   if (!dense || !step) return [];
   return [{ line, kvLen: row.kv_len, speedup: dense.medianUs / step.medianUs, dense, step }];
 }
 
 function figureOf(
-  { id, name, caption }: Rival,
+  { id, name, caption }: Baseline,
   points: readonly Point[],
   series: readonly Series[],
   settings: string,

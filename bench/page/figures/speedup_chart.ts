@@ -22,7 +22,7 @@ export interface SpeedupPoint {
   readonly speedup: number;
 }
 
-/** Room on both sides of the shortest and the longest length, for marks that are moved aside. */
+/** Room beside the shortest and the longest length, for marks that are moved aside. */
 const INSET = 20;
 /** Marks closer than this, in pixels, would cover each other. */
 const MARK_SIZE = 12;
@@ -92,13 +92,13 @@ export function speedupChart(
   };
 }
 
-/** From the shortest to the longest length; around a single one. */
+/** The domain from the shortest to the longest length, or around a single length. */
 function lengthDomain(kvLens: readonly number[]): [number, number] {
   const [first, last] = [kvLens[0], kvLens[kvLens.length - 1]];
   return first < last ? [first, last] : [first / 2, last * 2];
 }
 
-/** The points, ordered along their lines, with a length that is moved where marks would meet. */
+/** The points by KV length, each with an `x` that is moved if its mark would cover another. */
 function placedPoints(
   points: readonly SpeedupPoint[],
   xDomain: readonly [number, number],

@@ -1,4 +1,4 @@
-/** How figures name and draw each stage: alike in all of them. */
+/** The name, color and symbol of each stage, the same in all figures. */
 import type { Stage } from "../../../kernels/core/variant.ts";
 import { type Series, seriesOf } from "../../chart/chart.ts";
 
@@ -18,7 +18,7 @@ const SERIES: ReadonlyMap<Stage, Series> = new Map(
 /**
  * The series of a stage.
  *
- * @throws {RangeError} for probes, which are no stage of anything.
+ * @throws {RangeError} for probes, which are not drawn as a stage.
  */
 export function stageSeries(stage: Stage): Series {
   const series = SERIES.get(stage);
@@ -26,7 +26,7 @@ export function stageSeries(stage: Stage): Series {
   return series;
 }
 
-/** The series of the stages that the rows have, in one order. */
+/** The series of the stages that occur in the rows, in a fixed order. */
 export function seriesAmong(rows: readonly { readonly stage: Stage }[]): Series[] {
   return STAGES.filter((stage) => rows.some((row) => row.stage === stage)).map(stageSeries);
 }

@@ -1,4 +1,4 @@
-/** The figure of the time of each stage of a step, beside the fastest pipeline. Pure. */
+/** The figure of the time of each stage of a step, beside the fastest pipeline. */
 import * as Plot from "@observablehq/plot";
 import type { Stage } from "../../../kernels/core/variant.ts";
 import type { Series } from "../../chart/chart.ts";
@@ -17,7 +17,7 @@ import {
 } from "./figure.ts";
 import { stageSeries } from "./stage_series.ts";
 
-/** The stages of a decode step in their order, and what the figure calls them. */
+/** The stages of a decode step in order, with their names in the figure. */
 const STEP: readonly { readonly stage: Stage; readonly name: string }[] = [
   { stage: "encode_query", name: "encode the query" },
   { stage: "encode_append", name: "encode the newest key" },
@@ -32,7 +32,7 @@ const DENSE = "dense attention";
 /** The bars of a case, from the top. */
 const BARS = ["dense", "stage by stage", "whole step"];
 
-/** It does the next stage too, which must not count twice. */
+/** This kernel also merges; the merge must not count twice. */
 const ATTEND_WITH_MERGE = "attend/gather_merge";
 
 const BAR_HEIGHT = 22;
@@ -53,7 +53,7 @@ export function stageFigures(rows: readonly ResultRow[]): Figure[] {
   const lines = lineNames(rows);
   const cases = [...Map.groupBy(timedRows(rows), caseOfRow)];
   const bars = cases.flatMap(([name, timed]) => {
-    // Both caches of a case may be there: then names must tell them apart.
+    // If a case was timed both hot and cold, its names must show the cache.
     const both = cases.some(([other]) => other === `${name} (hot)`);
     const cache = both ? ", cold cache" : "";
     return barsOf(`${caseName(timed[0], lines)}${cache}`, timed);
@@ -62,8 +62,8 @@ export function stageFigures(rows: readonly ResultRow[]): Figure[] {
 }
 
 /**
- * The bars of one case: the dense kernel that took turns with the step, stages one by one, then the
- * whole step. There are none where a stage is missing.
+ * The bars of one case: the dense kernel that was timed in turns with the step, the stages one by
+ * one, then the whole step. There are no bars if a stage is missing.
  */
 function barsOf(caseName: string, timed: readonly TimedRow[]): Bar[] {
   const stages = STEP.map(({ stage, name }) => ({
@@ -83,7 +83,7 @@ function barsOf(caseName: string, timed: readonly TimedRow[]): Bar[] {
   ];
 }
 
-/** How far the axis goes beyond the longest bar of the sparse step, for the text behind it. */
+/** The axis is longer than the longest bar of the sparse step by this factor, for its text. */
 const TEXT_ROOM = 1.3;
 
 function figureOf(bars: readonly Bar[]): Figure {
@@ -99,16 +99,16 @@ function figureOf(bars: readonly Bar[]): Figure {
   const lines = Math.max(...Array.from(labels.values(), ({ length }) => length));
   const labelHeight = lines * LABEL_LINE_HEIGHT + 4;
   const ends = cases.flatMap((name) => endsOf(bars.filter(({ caseName }) => caseName === name)));
-  // Dense attention may take many times as long: stages must stay visible beside it.
+  // Dense attention may take many times as long; the stages must stay visible beside it.
   const limit = TEXT_ROOM * Math.max(...ends.filter(({ bar }) => bar !== BARS[0]).map((e) => e.us));
   const isBeyond = ({ us }: { readonly us: number }) => us > limit;
   return {
     id: "stages",
     caption:
-      "Median time of the fastest dense kernel; of the fastest kernel of each stage of the " +
-      "sparse step, dispatched by itself, one behind the other; and of the fastest pipeline, which " +
-      "is a whole sparse step, of the same case. A pipeline fuses stages and saves dispatches. " +
-      (ends.some(isBeyond) ? "A bar with an arrow goes on beyond the axis. " : "") +
+      "Median times of a case: the fastest dense kernel; the fastest kernel of each stage of the " +
+      "sparse step, dispatched alone and stacked; and the fastest pipeline, which is a whole " +
+      "sparse step. A pipeline fuses stages and saves dispatches. " +
+      (ends.some(isBeyond) ? "A bar with an arrow continues beyond the axis. " : "") +
       `Names are ${SHAPE_WORDS}, then the KV length.`,
     chart: {
       title: "Dense attention beside each stage",
@@ -177,7 +177,7 @@ function figureOf(bars: readonly Bar[]): Figure {
   };
 }
 
-/** Where a bar ends. */
+/** The end of a bar. */
 interface End {
   readonly caseName: string;
   readonly bar: string;

@@ -1,4 +1,4 @@
-/** Figures of what tuners measured: a heat map for each kernel and case. Pure. */
+/** Figures of tuners' measurements: a heat map for each kernel and case. */
 import type { Params } from "../../../kernels/core/variant.ts";
 import { candidateKey } from "../../tuning/candidates.ts";
 import { type Known, known, type LogLine, type LogSubject } from "../../tuning/log.ts";
@@ -9,21 +9,21 @@ import { decimalCell, type Figure, idOf, microsCell } from "./figure.ts";
 import { heatCells, heatMapChart, varyingMost } from "./heatmap.ts";
 import { tokensName } from "../../findings/case_names.ts";
 
-/** What a device's logs tell. */
+/** The contents of a device's tuning logs. */
 export interface Tuning {
   readonly device: string;
   readonly adapter: string;
   readonly driver: string;
-  /** Kernels that were measured again after they had changed: the last version counts. */
+  /** Kernels that changed and were measured again; only the last version counts. */
   readonly replaced: readonly string[];
-  /** Kernels of which no candidate was right. */
+  /** Kernels whose candidates all failed. */
   readonly failed: readonly string[];
   readonly figures: readonly Figure[];
 }
 
 /**
- * The figures of each device, which is another one with another driver; of a kernel's several
- * versions the last counts.
+ * The figures of each device; an adapter with another driver is another device. Only the last
+ * version of a kernel counts.
  */
 export function tunings(lines: readonly LogLine[]): Tuning[] {
   const nameOf = ({ adapter, backend }: LogLine) => `${adapter}, ${backend}`;
@@ -32,15 +32,17 @@ export function tunings(lines: readonly LogLine[]): Tuning[] {
     ({ adapter, backend, driver }) => JSON.stringify([adapter, backend, driver]),
   );
   const groups = [...devices.values()];
-  return groups.map((own) => {
-    const [{ adapter, driver }] = own;
-    const name = nameOf(own[0]);
+  return groups.map((group) => {
+    const [{ adapter, driver }] = group;
+    const name = nameOf(group[0]);
     const isAlone = groups.filter(([line]) => nameOf(line) === name).length === 1;
     const device = isAlone ? name : `${name}, driver ${driver}`;
-    const kernels = new Map(own.map((line) => [`${line.case_id} ${line.kernel}`, subjectOf(line)]));
+    const kernels = new Map(
+      group.map((line) => [`${line.case_id} ${line.kernel}`, subjectOf(line)]),
+    );
     const measured = [...kernels.values()].map((subject) => ({
       subject,
-      ...known(own, subject),
+      ...known(group, subject),
     }));
     const unique = (values: readonly string[]) => [...new Set(values)];
     return {
@@ -48,19 +50,19 @@ export function tunings(lines: readonly LogLine[]): Tuning[] {
       adapter,
       driver,
       replaced: unique(
-        own.filter((line) =>
+        group.filter((line) =>
           kernels.get(`${line.case_id} ${line.kernel}`)!.checksum !== line.checksum
         )
           .map(({ kernel }) => kernel),
       ),
       failed: unique(
         measured.filter(({ measured }) =>
-          // One that a lost device kept from being measured has not failed.
+          // A kernel that a lost device left unmeasured has not failed.
           measured.length > 0 && measured.every(({ us }) => us === null)
         )
           .map(({ subject }) => subject.kernel),
       ),
-      figures: measured.flatMap(({ subject, ...of }) => figuresOf(subject, of)),
+      figures: measured.flatMap(({ subject, ...found }) => figuresOf(subject, found)),
     };
   });
 }
@@ -69,21 +71,21 @@ function subjectOf({ adapter, driver, backend, case_id, kernel, checksum }: LogL
   return { adapter, driver, backend, case_id, kernel, checksum };
 }
 
-/** The figure of a kernel and case; none where fewer than two candidates were right. */
+/** The figure of a kernel and case; none if fewer than two candidates ran. */
 function figuresOf({ kernel, case_id }: LogSubject, { measured, defaults }: Known): Figure[] {
   const latest = latestOf(measured);
   const names = varyingMost(latest);
   if (names === null) return [];
-  const { usual, best } = winnerOf({ latest, defaults });
+  const { baseline, best } = winnerOf({ latest, defaults });
   const [columns, rows] = names;
   return [{
     id: `tuning-${idOf(kernel)}-${idOf(case_id)}`,
     caption: `${candidatesOf(latest)} over ` +
       (rows === null
         ? `${columns}, the one parameter that varies.`
-        : `${columns} and ${rows}, over which the times differ most: in a cell the fastest that ` +
-          "has both values, whatever the others are.") +
-      ` ${verdictOf(usual?.us, best?.us)} Case: ${case_id}.`,
+        : `${columns} and ${rows}, over which the times differ most: each cell shows the ` +
+          "fastest candidate with both values.") +
+      ` ${verdictOf(baseline?.us, best?.us)} Case: ${case_id}.`,
     chart: heatMapChart(
       heatCells(latest, names),
       names,
@@ -102,19 +104,19 @@ function tableOf(
   const names = [...new Set(latest.flatMap(({ params }) => Object.keys(params)))];
   const find = (params: Params | null) =>
     latest.filter((each) => params !== null && candidateKey(each.params) === candidateKey(params));
-  const [[usual], winners] = [find(defaults), find(best)];
+  const [[baseline], winners] = [find(defaults), find(best)];
   const others = [...ranked(latest), ...latest.filter(({ us }) => us === null)]
-    .filter((each) => each !== usual && !winners.includes(each));
-  const cells = (what: string) => ({ params, us, low, high }: Measured) => [
-    ...[what, microsCell(us), microsCell(low), microsCell(high)],
-    us && usual?.us ? decimalCell(usual.us / us, 2) : null,
+    .filter((each) => each !== baseline && !winners.includes(each));
+  const cells = (role: string) => ({ params, us, low, high }: Measured) => [
+    ...[role, microsCell(us), microsCell(low), microsCell(high)],
+    us && baseline?.us ? decimalCell(baseline.us / us, 2) : null,
     ...names.map((name) => params[name] ?? null),
   ];
   return {
     columns: ["candidate", "us", "95% from", "to", "x default", ...names],
     rows: [
-      ...(usual ? [cells("default")(usual)] : []),
-      ...winners.map((each) => cells(each === usual ? "best: the default" : "best")(each)),
+      ...(baseline ? [cells("default")(baseline)] : []),
+      ...winners.map((each) => cells(each === baseline ? "best: the default" : "best")(each)),
       ...others.map((each) => cells(each.us === null ? "failed" : "other")(each)),
     ],
   };
@@ -125,15 +127,15 @@ function candidatesOf(latest: readonly Measured[]): string {
   return `${latest.length} candidates${failed > 0 ? `, ${failed} of which failed,` : ""}`;
 }
 
-function verdictOf(usualUs: number | undefined, bestUs: number | undefined): string {
-  if (!bestUs) return "It was not measured to its end.";
-  if (!usualUs) return `The best takes ${micros(bestUs)} us; the defaults have no time.`;
-  return bestUs < usualUs
-    ? `The best takes ${micros(bestUs)} us, the defaults ${micros(usualUs)}.`
-    : `Nothing beats the defaults, which take ${micros(usualUs)} us, beyond noise.`;
+function verdictOf(baselineUs: number | undefined, bestUs: number | undefined): string {
+  if (!bestUs) return "Its tuning did not finish.";
+  if (!baselineUs) return `The best takes ${micros(bestUs)} us; the defaults have no time.`;
+  return bestUs < baselineUs
+    ? `The best takes ${micros(bestUs)} us, the defaults ${micros(baselineUs)}.`
+    : `No candidate beats the defaults, which take ${micros(baselineUs)} us, by more than noise.`;
 }
 
-/** The shape and the length in the name of a case; the whole name where it has neither. */
+/** The shape and the length in a case id; the whole id if it has neither. */
 function placeOf(caseId: string): string {
   const [, shape, tokens] = caseId.match(/(\d+x\d+x\d+)-n(\d+)-b/) ?? [];
   return shape ? `${shape}, ${tokensName(Number(tokens))}` : caseId;

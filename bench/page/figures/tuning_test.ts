@@ -25,7 +25,8 @@ function tuned(LANES: number, WORKGROUP: number, us: number | null): LogLine {
   };
 }
 
-const of = (tuning: LogLine[]) => sectionsOf({ rows: [], peers: new Map(), quality: [], tuning });
+const sections = (tuning: LogLine[]) =>
+  sectionsOf({ rows: [], peers: new Map(), quality: [], tuning });
 
 function opened(): LogLine {
   const { utc, adapter, driver, backend, case_id, kernel, checksum } = tuned(8, 64, 20);
@@ -42,10 +43,10 @@ function opened(): LogLine {
   };
 }
 
-Deno.test("a tuner's figure tells the default, the best and every candidate", () => {
+Deno.test("sectionsOf() lists the default, the best and every candidate of a tuner", () => {
   const candidates = [tuned(4, 64, 12.5), tuned(8, 64, 20), tuned(4, 128, 40), tuned(16, 64, null)];
   const lines = [opened(), ...candidates];
-  const [section, ...none] = of(lines);
+  const [section, ...none] = sections(lines);
   assertEquals([section.heading, section.warning === null, none], [
     ...["Tuning on llvmpipe, vulkan", false, []],
   ]);
@@ -65,43 +66,47 @@ Deno.test("a tuner's figure tells the default, the best and every candidate", ()
   ]);
   const html = pageHtml([section], FACTS);
   assertMatch(html, /<svg role="img"[^>]*><title>Tuning of dense\/split[^<]*<\/title><desc>Least/);
-  // Of a kernel that has changed the last version counts.
+  // Only the last version of a changed kernel counts.
   const changed = lines.map((line) => ({ ...line, checksum: "def" }));
-  const [after] = of([...lines, ...changed]);
+  const [after] = sections([...lines, ...changed]);
   assertEquals(after.figures.length, 1);
   assertEquals(after.facts.at(-1), ["Older versions of kernels, left out", "dense/split"]);
-  // A log that does not tell the defaults, and one that a kill cut short.
-  const [untold] = of(candidates)[0].figures;
-  assertStringIncludes(untold.caption, "The best takes 12.5 us; the defaults have no time.");
-  assertEquals(untold.table.rows[0], ["best", 12.5, 12.5, 12.5, null, 4, 64]);
+  // A log without the defaults, and one that a kill cut short.
+  const [withoutDefaults] = sections(candidates)[0].figures;
+  assertStringIncludes(
+    withoutDefaults.caption,
+    "The best takes 12.5 us; the defaults have no time.",
+  );
+  assertEquals(withoutDefaults.table.rows[0], ["best", 12.5, 12.5, 12.5, null, 4, 64]);
   const explored = [tuned(8, 64, 20), tuned(4, 64, 12.5)]
     .map((line) => ({ ...line, phase: "explore" }) as LogLine);
-  const [begun] = of([opened(), ...explored])[0].figures;
-  assertStringIncludes(begun.caption, "It was not measured to its end.");
-  assertEquals(of([opened(), explored[0]])[0].figures, []);
-  const [failed] = of([tuned(8, 64, null)]);
-  assertEquals(failed.facts.at(-1), ["Kernels without a right candidate", "dense/split"]);
-  const [lost] = of([opened()]);
-  assertEquals(lost.facts.filter(([what]) => what === "Kernels without a right candidate"), []);
+  const [begun] = sections([opened(), ...explored])[0].figures;
+  assertStringIncludes(begun.caption, "Its tuning did not finish.");
+  assertEquals(sections([opened(), explored[0]])[0].figures, []);
+  const [failed] = sections([tuned(8, 64, null)]);
+  const label = "Kernels whose candidates all failed";
+  assertEquals(failed.facts.at(-1), [label, "dense/split"]);
+  const [lost] = sections([opened()]);
+  assertEquals(lost.facts.filter(([name]) => name === label), []);
 });
 
-Deno.test("logs of one adapter by two drivers are two devices", () => {
+Deno.test("sectionsOf() takes logs of one adapter with two drivers for two devices", () => {
   const other = (line: LogLine) => ({ ...line, driver: "2.0" });
   const lines = [tuned(4, 64, 12.5), tuned(8, 64, 20)];
-  const sections = of([...lines, ...lines.map(other)]);
-  assertEquals(sections.map(({ heading, figures }) => [heading, figures.length]), [
+  const found = sections([...lines, ...lines.map(other)]);
+  assertEquals(found.map(({ heading, figures }) => [heading, figures.length]), [
     ["Tuning on llvmpipe, vulkan, driver 1.0", 1],
     ["Tuning on llvmpipe, vulkan, driver 2.0", 1],
   ]);
 });
 
-Deno.test("hostile names of a log are text", () => {
+Deno.test("pageHtml() escapes hostile names of a log", () => {
   const evil = `<img src=x onerror="alert(1)">&'"`;
   const names = { adapter: evil, driver: evil, kernel: evil, case_id: evil };
   const lines = [8, 4].map((lanes) =>
     ({ ...tuned(lanes, 64, lanes), ...names, params: { [evil]: lanes, b: 1 } }) as LogLine
   );
-  const html = pageHtml(of(lines), FACTS);
+  const html = pageHtml(sections(lines), FACTS);
   assertEquals(html.match(/<img/g), null);
   assertStringIncludes(html, "&lt;img src=x");
 });

@@ -1,6 +1,6 @@
 /**
- * The child process of a tuner: reads a {@linkcode TuneJob} from stdin and says what it does on
- * stdout. Where a kernel hangs, this process hangs, and can be killed.
+ * The child process of a tuner: reads a {@linkcode TuneJob} from stdin and writes messages to
+ * stdout. If a kernel hangs, this process hangs and can be killed.
  * @module
  */
 import { findVariant } from "../../../kernels/core/registry.ts";
@@ -26,21 +26,23 @@ async function main(): Promise<void> {
     timer: job.timer,
     onProgress: () => {},
   });
-  say({ type: "ready" });
-  for (const note of session.notes) say({ type: "note", note });
+  send({ type: "ready" });
+  for (const note of session.notes) send({ type: "note", note });
   const [refused] = eligible(session, job.problem, [variant]).refused;
-  if (refused) say({ type: "refused", why: refused.why });
-  else await session.guard.run(() => tuneKernel(session, { ...job, variant }, begunMs, say));
+  if (refused) send({ type: "refused", why: refused.why });
+  else await session.guard.run(() => tuneKernel(session, { ...job, variant }, begunMs, send));
 }
 
-/** Throws when nobody listens any more: a child must not outlive its tuner. */
-function say(message: TuneMessage): void {
+/** Writes a message. Throws if the tuner has gone, since a child must not outlive its tuner. */
+function send(message: TuneMessage): void {
   const bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
-  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  for (let sent = 0; sent < bytes.length;) {
+    sent += Deno.stdout.writeSync(bytes.subarray(sent));
+  }
 }
 
 if (import.meta.main) {
-  // Whatever went wrong is told in a line, and ends the process: a device keeps it alive.
+  // An error is printed in one line. The exit is explicit, since an open device keeps Deno alive.
   Deno.exit(
     await runCommand(async () => {
       await main();

@@ -8,32 +8,32 @@ import { measureTogether, samplingMs } from "./measure_candidates.ts";
 import type { Measured, TuneJob, TuneMessage, Unmeasured } from "../../tuning/messages.ts";
 import { FINALISTS, nextCandidates, ranked } from "../../tuning/search.ts";
 
-/** What the finalists take where steps are short. */
+/** The milliseconds that the finalists take if steps are short. */
 const FINALS_MS = 3500;
 
-/** A job with its kernel found. */
+/** A job with the variant in place of the kernel's name. */
 export interface KernelJob extends Omit<TuneJob, "kernel"> {
   readonly variant: Variant;
 }
 
 /**
- * Tries candidates until the budget is spent, measures the finalists and the defaults against each
- * other, and tells all of it through `say`.
+ * Tries candidates until the budget is spent, then measures the finalists and the defaults against
+ * each other. Reports everything through `send`.
  *
- * @param begunMs `performance.now()` when the budget began to run.
+ * @param begunMs The `performance.now()` at which the budget began.
  */
 export async function tuneKernel(
   session: Session,
   job: KernelJob,
   begunMs: number,
-  say: (message: TuneMessage) => void,
+  send: (message: TuneMessage) => void,
 ): Promise<void> {
   const { variant, problem, budgetMs, batch } = job;
   const space = candidateSpace(variant, problem, session.limits);
   const spentMs = () => performance.now() - begunMs;
-  say({ type: "opened", defaults: space.defaults });
+  send({ type: "opened", defaults: space.defaults });
   if (finalsKnown(job.known, space.defaults)) {
-    say({ type: "done" });
+    send({ type: "done" });
     return;
   }
   const inputs = openInputs(session, problem);
@@ -41,50 +41,52 @@ export async function tuneKernel(
   const left = new Map(job.leftOut.map((params) => [candidateKey(params), { params, us: null }]));
   const standing = () =>
     ranked([...tried.values()].filter(({ params }) => !left.has(candidateKey(params))));
-  const keep = (measured: Measured) => {
+  const onMeasured = (measured: Measured) => {
     tried.set(candidateKey(measured.params), measured);
-    say({ type: "measured", ...measured });
+    send({ type: "measured", ...measured });
   };
-  const leave = (unmeasured: Unmeasured) => {
+  const onUnmeasured = (unmeasured: Unmeasured) => {
     const { params } = unmeasured;
     left.set(candidateKey(params), { params, us: null });
-    say({ type: "unmeasured", ...unmeasured });
+    send({ type: "unmeasured", ...unmeasured });
   };
   try {
-    const late = () => spentMs() >= Math.max(budgetMs / 2, budgetMs - FINALS_MS);
-    const bench = { session, inputs, variant, noisePct: job.noisePct, say, keep, leave, late };
-    // However little time there is, the defaults are tried.
-    for (let first = tried.size === 0; first || !late(); first = false) {
+    const isLate = () => spentMs() >= Math.max(budgetMs / 2, budgetMs - FINALS_MS);
+    const { noisePct } = job;
+    const callbacks = { send, onMeasured, onUnmeasured, isLate };
+    const bench = { session, inputs, variant, noisePct, ...callbacks };
+    // The defaults are tried even if there is no time.
+    for (let first = tried.size === 0; first || !isLate(); first = false) {
       const known = [...tried.values(), ...left.values()];
       const next = nextCandidates(space, known, batch);
       if (next.length === 0) break;
       await measureTogether(bench, next, "explore");
-      const usualUs = tried.get(candidateKey(space.defaults))?.us ?? 0;
-      if (samplingMs(usualUs) > budgetMs) {
-        const seconds = (usualUs / 1e6).toFixed(1);
-        say({ type: "refused", why: `a step takes ${seconds} s here, too long for its budget` });
+      const defaultUs = tried.get(candidateKey(space.defaults))?.us ?? 0;
+      if (samplingMs(defaultUs) > budgetMs) {
+        const seconds = (defaultUs / 1e6).toFixed(1);
+        send({ type: "refused", why: `a step takes ${seconds} s here, too long for its budget` });
         return;
       }
     }
     const order = standing();
     if (order.length > 0) {
-      // Where steps are long, fewer are finalists: two, however late it is.
+      // Long steps allow fewer finalists, but at least two, even if there is no time.
       const most = Math.max(2, Math.floor((budgetMs - spentMs()) / samplingMs(order[0].us)));
       const best = order.slice(0, Math.min(FINALISTS, most)).map(({ params }) => params);
       const all = withDefaults(best, space.defaults, tried, left);
-      // A hang among several could not be told to one of them; then they are measured apart.
+      // A batch of 1 follows a hang among several candidates: each is then measured alone.
       const isDue = (params: Params) => tried.get(candidateKey(params))!.phase !== "final";
       for (const part of batch === 1 ? all.filter(isDue).map((one) => [one]) : [all]) {
         await measureTogether(bench, part, "final");
       }
     }
-    say({ type: "done" });
+    send({ type: "done" });
   } finally {
     inputs.destroy();
   }
 }
 
-/** The finalists, and the defaults beside them if they ran at all. */
+/** The finalists, and the defaults if they ran. */
 function withDefaults(
   best: readonly Params[],
   defaults: Params,
@@ -92,11 +94,11 @@ function withDefaults(
   left: ReadonlyMap<string, unknown>,
 ): readonly Params[] {
   const key = candidateKey(defaults);
-  const there = best.some((params) => candidateKey(params) === key);
-  return there || left.has(key) || tried.get(key)?.us == null ? best : [...best, defaults];
+  const isFinalist = best.some((params) => candidateKey(params) === key);
+  return isFinalist || left.has(key) || tried.get(key)?.us == null ? best : [...best, defaults];
 }
 
-/** Whether the last round is over: whoever was in it was measured together with the defaults. */
+/** Whether the finals are over: then the finalists were measured together with the defaults. */
 function finalsKnown(known: readonly Measured[], defaults: Params): boolean {
   const key = candidateKey(defaults);
   const finals = known.filter(({ phase, us }) => phase === "final" && us !== null);
