@@ -1,4 +1,4 @@
-/** The results that ship with the suite: one file for each adapter, and those of peers. */
+/** The results that ship with the suite: one file per adapter, and the files of peers. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { readPeers } from "../edge/files/read_files.ts";
 import { readResults } from "../edge/files/read_files.ts";
@@ -13,7 +13,7 @@ const FILES = Array.from(Deno.readDirSync(FOLDER), ({ name }) => `${FOLDER}/${na
 const PEERS = FILES.filter((path) => path.endsWith("-peers.csv"));
 const RESULTS = FILES.filter((path) => !PEERS.includes(path));
 
-Deno.test("every stored file is valid: one run of one device, all of it verified", () => {
+Deno.test("every stored file is valid: one run of one device, with all rows verified", () => {
   assert(readPeers(PEERS).length > 0);
   const software = RESULTS.map((path) => {
     const { rows, warning } = readResults(path);
@@ -30,8 +30,8 @@ Deno.test("every stored file is valid: one run of one device, all of it verified
 });
 
 /**
- * Commits whose sources ran where HEAD was an older commit, by the revision that their rows name. The
- * digest in the revision proves it: it is computed again below.
+ * Commits whose sources ran over an older HEAD, by the revision that their rows name. The digest in
+ * the revision proves it; a test below computes it again.
  */
 const SAME_SOURCES: Readonly<Record<string, string>> = JSON.parse(
   Deno.readTextFileSync(`${FOLDER}/same-sources.json`),
@@ -41,7 +41,7 @@ Deno.test("every stored file is of a clean tree, or of a commit's sources over a
   const faults = RESULTS.map((path) => [path, commitOf(path), commitFault(commitOf(path))])
     .filter(([, , fault]) => fault !== null);
   assertEquals(faults.filter(([, commit]) => !SAME_SOURCES[commit!]), []);
-  // Nothing is proved that no file needs.
+  // The list has no entry that no file needs.
   assertEquals(Object.keys(SAME_SOURCES), [...new Set(faults.map(([, commit]) => commit))]);
 });
 
@@ -62,13 +62,13 @@ Deno.test({
       const [base] = revision.split("+");
       assert(history.has(base) && history.has(commit), revision);
       assertEquals(history.revisionOver(base, commit), revision);
-      // Another tree has another digest.
+      // The tree of another commit has another digest.
       assertNotEquals(history.revisionOver(base, `${commit}~6`), revision);
     }
   },
 });
 
-/** The code that ran: one, as is tested above. */
+/** The commit of a file's rows. A test above shows that all rows have the same. */
 function commitOf(path: string): string {
   return readResults(path).rows[0].commit;
 }
@@ -86,7 +86,7 @@ Deno.test("compare runs on all pairs of stored files", async () => {
   assertEquals([all.code, all.err], [0, ""]);
 });
 
-Deno.test("the report runs on each stored file, and has all in one page", () =>
+Deno.test("report runs on each stored file, and on all of them for one page", () =>
   inFolder(async (folder) => {
     const report = (...args: string[]) =>
       runProgram(`${import.meta.dirname}/../report/main.ts`, ...args);
