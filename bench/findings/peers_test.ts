@@ -52,7 +52,7 @@ Deno.test("parsePeers() reads tables that statistics programs saved", () => {
   }
 });
 
-Deno.test("parsePeers() reads the stage from a column that some concatenated files may lack", () => {
+Deno.test("parsePeers() reads the stage from a column that some files may lack", () => {
   const text = [
     HEADER,
     "torch_cudnn,1,32,8,128,8192,19.4,1726",

@@ -110,7 +110,7 @@ function fieldsOf(record: string): string[] | null {
   try {
     return parse(record)[0] ?? null;
   } catch {
-    // The parser's message counts lines from the begin of this record, so it would mislead.
+    // The parser's message counts lines from the beginning of this record, so it would mislead.
     return null;
   }
 }
