@@ -1,7 +1,7 @@
 /**
- * The registry under Deno's own runner: `deno bench -A`. Small cases on a software adapter. Deno
- * sees the time from submission until the GPU is idle; the main job's timestamps are finer. Tuned
- * parameters are used where there are any, and named; `deno bench -A -- --no-tuned` leaves them out.
+ * Runs all variants under Deno's own runner: `deno bench -A`. A software adapter gets small cases.
+ * Deno measures the time from submission until the GPU is idle; the timestamps of `deno task bench`
+ * are finer. Tuned parameters are used and named; `deno bench -A -- --no-tuned` ignores them.
  * @module
  */
 import type { Params, Variant } from "../kernels/core/variant.ts";
@@ -18,18 +18,18 @@ import { parseCaseOptions } from "./flags/case_flags.ts";
 import { loadTuning } from "./edge/files/tuning_file.ts";
 import { chooseParams } from "./cases/tuned_choice.ts";
 
-const host = await openAdapter();
-const { info } = host;
-const { device, features, limits } = await openCheckedDevice(host, ["subgroups"]);
+const openedAdapter = await openAdapter();
+const { info } = openedAdapter;
+const { device, features, limits } = await openCheckedDevice(openedAdapter, ["subgroups"]);
 
-/** Deno may run this without permission to read, and then nothing was tuned. */
+/** Without permission to read files there are no tuned parameters. */
 const mayRead = Deno.permissions.querySync({ name: "read" }).state === "granted";
 const tuning = mayRead && !Deno.args.includes("--no-tuned") ? loadTuning(null) : undefined;
 
 const CASES = info.software
   ? ["--shape", "8x2x128", "--kv", "512"]
   : ["--models", "llama-3.1-8b,qwen2.5-7b", "--kv", "32768"];
-/** A submission costs some 50 us, which has to vanish in the steps that it brings. */
+/** Steps per submission, whose cost of about 50 us must be small beside them. */
 const STEPS = info.software ? 1 : 100;
 const BASELINE = "dense/split";
 
@@ -56,12 +56,12 @@ for (const { problem } of casesOf(parseCaseOptions(CASES))) {
 }
 
 function groupName(problem: Problem, steps: number, { stage }: Variant): string {
-  const what = PROMPT_STAGES.includes(stage)
+  const work = PROMPT_STAGES.includes(stage)
     ? "the whole prompt"
     : steps === 1
     ? "one decode step"
     : `${steps} decode steps`;
-  return `${shapeName(problem)}, ${problem.kvLen} tokens: ${what} on ${info.adapter}`;
+  return `${shapeName(problem)}, ${problem.kvLen} tokens: ${work} on ${info.adapter}`;
 }
 
 function addBench(
@@ -82,8 +82,8 @@ function addBench(
     async fn(b) {
       const prepared = await (ready ??= prepareVerified(inputs, variant, params));
       const [untimed, timed] = [encode(prepared), encode(prepared)];
-      // The clock sinks in the 10 ms that an await costs: the same work right before brings it
-      // back. The call, not the await, is what blocks until the GPU is idle.
+      // The clock falls during the 10 ms of an await, so the same work runs untimed right before.
+      // The call blocks until the GPU is idle, not the await.
       device.queue.submit([untimed]);
       const warm = device.queue.onSubmittedWorkDone();
       b.start();
@@ -95,16 +95,16 @@ function addBench(
   });
 }
 
-/** Nothing is timed that is not right. */
+/** Prepares a variant and verifies it, so that no wrong kernel is timed. */
 async function prepareVerified(
   inputs: InputSets,
   variant: Variant,
   params: Params,
 ): Promise<PreparedVariant> {
   const prepared = await prepare(inputs, variant, params, info.software);
-  const verdict = await prepared.verify(0);
-  if (!verdict.ok) {
-    throw new Error(`${variant.name} FAILED its check: ${JSON.stringify(verdict.worst)}`);
+  const checkResult = await prepared.verify(0);
+  if (!checkResult.ok) {
+    throw new Error(`${variant.name} FAILED its check: ${JSON.stringify(checkResult.worst)}`);
   }
   return prepared;
 }

@@ -1,11 +1,11 @@
-/** Command lines as a reader can repeat them. */
+/** Command lines to print, so that a reader can repeat them. */
 
-/** What to type for `deno task TASK ARGS`. */
+/** The command line of `deno task TASK ARGS`. */
 export function commandOf(task: string, args: readonly string[]): string {
   return ["deno task", task, ...args.map(quoted)].join(" ");
 }
 
-/** The arguments without some flags and their values, as `--NAME VALUE` or `--NAME=VALUE`. */
+/** The arguments without the flags `names` and their values (`--NAME VALUE` or `--NAME=VALUE`). */
 export function withoutValues(args: readonly string[], names: readonly string[]): string[] {
   const flags = names.map((name) => `--${name}`);
   return args.filter((arg, i) =>
@@ -13,7 +13,7 @@ export function withoutValues(args: readonly string[], names: readonly string[])
   );
 }
 
-/** An argument as a shell takes it. */
+/** An argument, quoted for a shell if necessary. */
 function quoted(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

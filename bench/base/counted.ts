@@ -1,4 +1,4 @@
-/** Numbers of things, for sentences. Pure. */
+/** Numbers with their units, for sentences. */
 
 /** `1 token`, `2 tokens`. */
 export function counted(count: number, unit: string): string {

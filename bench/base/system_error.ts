@@ -1,6 +1,6 @@
-/** What the device or the system failed at: nothing that other flags would mend. */
+/** Failures of the device or the system, which other flags would not prevent. */
 
-/** A failure of the device or the system; `message` is one sentence, fit to be shown as it stands. */
+/** A failure of the device or the system. Its message is one sentence for the user. */
 export class SystemError extends Error {
   /** Name of the error class. */
   override readonly name: string = "SystemError";

@@ -1,11 +1,11 @@
-/** What the caller of a command got wrong; `message` is one sentence, fit to be shown as it stands. */
+/** A mistake in calling a command. Its message is one sentence for the user. */
 export class UsageError extends Error {
   /** Name of the error class. */
   override readonly name = "UsageError";
 
   /**
-   * The same complaint as a sentence of its own. A path, a kernel's name or a field's at its start
-   * keeps its letters: only a word that a space or comma ends is begun with a capital.
+   * The error's message as a complete sentence. Its first word gets a capital letter, unless it is
+   * a path or the name of a kernel or field: only a word before a space or comma is capitalized.
    */
   static of(error: Error): UsageError {
     const text = error.message.replace(
@@ -17,9 +17,9 @@ export class UsageError extends Error {
 }
 
 /**
- * Runs `find`; its RangeErrors, which refuse a name or a number, become usage errors.
+ * Runs `find`. Its RangeErrors, which refuse a name or a number, become usage errors.
  *
- * @param where The flag or file that the complaint is about, such as `--shape 32x7x128`.
+ * @param where The flag or file with the mistake, such as `--shape 32x7x128`.
  */
 export function asUsage<T>(find: () => T, where?: string): T {
   try {
@@ -29,7 +29,7 @@ export function asUsage<T>(find: () => T, where?: string): T {
   }
 }
 
-/** {@linkcode asUsage} for what takes time. */
+/** {@linkcode asUsage} for an asynchronous function. */
 export async function asUsageAsync<T>(find: () => Promise<T>, where?: string): Promise<T> {
   try {
     return await find();

@@ -3,7 +3,7 @@ import { asUsage, UsageError } from "./usage_error.ts";
 
 const sentence = (message: string) => UsageError.of(new Error(message)).message;
 
-Deno.test("a word begins a sentence with a capital; a path, a file or a field keeps its letters", () => {
+Deno.test("UsageError.of() capitalizes the first word, unless it is a path or a name", () => {
   const sentences: Record<string, string> = {
     "cannot read the trace x": "Cannot read the trace x.",
     "there, it ends.": "There, it ends.",
@@ -19,7 +19,7 @@ Deno.test("a word begins a sentence with a capital; a path, a file or a field ke
   }
 });
 
-Deno.test("a complaint stands behind the flag or file that it is about", () => {
+Deno.test("asUsage() begins the message with the flag or file", () => {
   const refuse = () => {
     throw new RangeError("head dim must be 64");
   };
@@ -27,7 +27,7 @@ Deno.test("a complaint stands behind the flag or file that it is about", () => {
   assertThrows(() => asUsage(refuse, "a.safetensors"), UsageError, "a.safetensors: head dim must");
 });
 
-Deno.test("faults of the code are no usage errors", () => {
+Deno.test("asUsage() does not turn faults of the code into usage errors", () => {
   const fail = () => {
     throw new TypeError("undefined is not a function");
   };

@@ -1,22 +1,22 @@
-/** What a run asks for: the part of its options that says which problems and kernels. */
+/** The options of a run that choose its problems and kernels. */
 import type { Variant } from "../../kernels/core/variant.ts";
 import type { CodeSharing, KvDtype, MapShape, Shape, TopK } from "../../kernels/core/problem.ts";
 import type { CaseSet } from "./case_sets.ts";
 
-/** Which problems and kernels a run takes. */
+/** The problems and kernels of a run. */
 export interface CaseOptions {
-  /** A named set of cases, which brings shapes and settings of its own. */
+  /** A named set of cases, which has its own shapes and settings. */
   readonly set: CaseSet | null;
-  /** Model names; empty where a shape or a trace alone is timed. */
+  /** Model names; empty if only a shape or a trace is timed. */
   readonly models: readonly string[];
   readonly shape: Shape | null;
-  /** KV lengths in tokens; null for those that suit each shape. */
+  /** KV lengths in tokens; null for the default lengths of each shape. */
   readonly kvLens: readonly number[] | null;
-  /** Numbers of sequences: cases for each. */
+  /** Numbers of sequences. Each of them has its own cases. */
   readonly batches: readonly number[];
-  /** Tokens of each sequence of one batch, in place of `kvLens` and `batches`. */
+  /** Tokens of each sequence of one batch, instead of `kvLens` and `batches`. */
   readonly lengths: readonly number[] | null;
-  /** Cases that make little sense are run all the same. */
+  /** Whether to run cases that make little sense. */
   readonly force: boolean;
   readonly dtype: KvDtype;
   readonly bits: number;
@@ -32,5 +32,5 @@ export interface CaseOptions {
   readonly traceMap: string | null;
 }
 
-/** What messages to users call the fields of a shape. */
+/** Names of the fields of a shape in messages to users. */
 export const SHAPE_WORDS = { qHeads: "query heads", kvHeads: "KV heads", headDim: "head dim" };

@@ -1,24 +1,24 @@
-/** Named sets of cases: what one call measures to back a claim. Data, in the order of the tables. */
+/** Named sets of cases, each of which backs a claim. Cases are in the order of the tables. */
 import { type Problem, roundCapacity } from "../../kernels/core/problem.ts";
 
 /** One case of a set. */
 export interface SetCase {
-  /** What tables call it; batch and KV length stand beside it. At most 18 characters. */
+  /** Label in tables, beside the columns of batch and KV length. At most 18 characters. */
   readonly label: string;
   readonly problem: Problem;
-  /** Globs of the kernels that are wanted here: the others would cost time and tell nothing. */
+  /** Globs of the kernels to time. The others would cost time without adding information. */
   readonly kernels: readonly string[];
 }
 
-/** Cases that belong together. */
+/** Cases that back one claim. */
 export interface CaseSet {
   readonly name: string;
-  /** For `--list`, in half a line. */
+  /** Half a line for `--list`. */
   readonly description: string;
   readonly cases: readonly SetCase[];
 }
 
-/** The settings under which the speedup is claimed: those of the paper's own script. */
+/** The settings of the claimed speedup, which are those of the paper's own script. */
 const CLAIM: Omit<Problem, "batch" | "qHeads" | "kvHeads" | "headDim" | "kvLen" | "capacity"> = {
   dtype: "f16",
   bits: 32,
@@ -29,7 +29,7 @@ const CLAIM: Omit<Problem, "batch" | "qHeads" | "kvHeads" | "headDim" | "kvLen" 
   map: { layers: 3, hidden: 128, dtype: "f16" },
 };
 
-/** HATA's: one linear code of 128 bits per KV head and one selection per group. */
+/** The settings of HATA: one linear code of 128 bits per KV head, one selection per GQA group. */
 const HATA: Partial<Problem> = {
   bits: 128,
   sharing: "group",
@@ -38,16 +38,16 @@ const HATA: Partial<Problem> = {
 
 const WINDOWS: Partial<Problem> = { sink: 128, recent: 128 };
 
-/** What a ratio is made of: enough where a case only adds a row to the ratios. */
+/** The kernels of a speedup, for cases that only add a row to the ratios. */
 const RATIO = ["dense/split*", "pipeline/*"];
 
-/** The step's own stages too. */
+/** Also score, select and attend on their own. */
 const STEP = ["score/*", "select/counting*", "attend/*", ...RATIO];
 
-/** Every stage of a decode step too. */
+/** Also the other stages of a decode step. */
 const STAGES = [...STEP, "encode/query", "encode/append", "merge/*"];
 
-/** Also what a step does without: the prompt's encoding, and the rivals. */
+/** Also the kernels outside a decode step: the encoding of the prompt, and the rivals. */
 const EVERYTHING = [...STAGES, "encode/prompt", "select/*", "dense/*"];
 
 function setCase(
@@ -61,7 +61,7 @@ function setCase(
   return { label, kernels, problem: { ...CLAIM, ...sizes, ...changes } };
 }
 
-/** All sets, in the order in which help texts list them. */
+/** All sets, in the order of help texts. */
 export const CASE_SETS: readonly CaseSet[] = [
   {
     name: "decode",
@@ -85,7 +85,7 @@ export const CASE_SETS: readonly CaseSet[] = [
 ];
 
 /**
- * The set of that name.
+ * The set called `name`.
  *
  * @throws {RangeError} one sentence with the known names.
  */

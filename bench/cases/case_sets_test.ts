@@ -9,7 +9,7 @@ import { UsageError } from "../base/usage_error.ts";
 
 const cases = (...args: string[]) => casesOf(parseOptions(args));
 
-Deno.test("every case of a set can be, is there once and wants kernels that exist", () => {
+Deno.test("CASE_SETS have valid and distinct cases, whose kernels exist", () => {
   for (const { cases } of CASE_SETS) {
     for (const { label, problem, kernels } of cases) {
       checkProblem(problem);
@@ -20,7 +20,7 @@ Deno.test("every case of a set can be, is there once and wants kernels that exis
   }
 });
 
-Deno.test("the decode set is the published claim", () => {
+Deno.test("casesOf() the decode set are the cases of the published claim", () => {
   const found = cases("--set", "decode");
   assertEquals(found.map(({ caseId }) => caseId), [
     "32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w0+0",
@@ -41,12 +41,12 @@ Deno.test("the decode set is the published claim", () => {
     "32x8x128, batch 8 at 32768 tokens",
     "HATA's sharing",
   ]);
-  // The same measurement as the flags would ask for.
+  // Flags can ask for the same measurement.
   const line = "--shape 32x8x128 --kv 8192 --sink 0 --recent 0";
   assertEquals(found[0].problem, cases(...line.split(" "))[0].problem);
 });
 
-Deno.test("a case of a set runs the kernels that both it and --kernels want", () => {
+Deno.test("casesOf() a set run the kernels that both the case and --kernels name", () => {
   const names = (...args: string[]) =>
     cases("--set", "decode", ...args).map(({ variants }) => variants.map(({ name }) => name));
   const [all, prompts, dense] = [
@@ -61,13 +61,13 @@ Deno.test("a case of a set runs the kernels that both it and --kernels want", ()
   assert(
     all.every((kernels) => kernels.includes("dense/split") && kernels.includes("pipeline/sparse")),
   );
-  // Cases that want none of them are not there.
+  // Cases without any of the kernels are left out.
   assertEquals(prompts, prompts.map(() => ["encode/prompt"]));
   assertLessOrEqual(prompts.length, all.length - 1);
   assertEquals([dense[0], dense[7]], [["encode/query", "dense/split"], ["dense/split"]]);
 });
 
-Deno.test("a set refuses what it does not know and flags that describe cases", () => {
+Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags of cases", () => {
   const contradictions =
     "--models x,--shape 1x1x64,--kv 1,--batch 1,--quick,--trace x,--dtype f16," +
     "--bits 32,--sharing head,--map mlp,--k 1,--sparsity 1,--sink 0,--recent 0";
@@ -76,7 +76,7 @@ Deno.test("a set refuses what it does not know and flags that describe cases", (
     assertEquals(error.message, `--set and ${flags.split(" ")[0]} contradict each other.`);
   }
   const options = { ...parseOptions(["--set", "decode"]), variants: [] };
-  assertThrows(() => casesOf(options), UsageError, "No case of the set decode wants a kernel");
+  assertThrows(() => casesOf(options), UsageError, "No case of the set decode has a kernel");
   const error = assertThrows(() => cases("--set", "x"), UsageError);
   assertEquals(error.message, "--set: no set of cases is called x; known are decode.");
   assertMatch(assertThrows(() => findCaseSet("x"), RangeError).message, /^no set/);

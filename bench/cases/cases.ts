@@ -1,4 +1,4 @@
-/** The cases of a run: which problems its options ask for. Pure. */
+/** The cases of a run, made from its options. */
 import { benchKvLengths, findModel, type ModelShape } from "../../fixtures/models.ts";
 import type { Trace } from "../../fixtures/trace.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
@@ -19,23 +19,23 @@ import { asUsage, UsageError } from "../base/usage_error.ts";
 
 /** One problem to measure variants on. */
 export interface BenchCase {
-  /** What people call it: model names or a shape with the KV length, or a trace. */
+  /** Name in messages: the models or the shape with the KV length, or the trace. */
   readonly name: string;
-  /** What a line of a table calls it, where batch and KV length have columns of their own. */
+  /** Label in tables, beside the columns of batch and KV length. */
   readonly label: string;
-  /** Equal in runs that can be compared. */
+  /** Identifies the case. Rows of different runs can be compared if their ids are equal. */
   readonly caseId: string;
   readonly problem: Problem;
   readonly variants: readonly Variant[];
-  /** Real K, V and q in place of generated ones. */
+  /** Real K, V and q, instead of generated ones. */
   readonly trace?: Trace;
-  /** What was learned for the trace's heads; without it a random projection makes its codes. */
+  /** Learned map of the trace's heads. Without it a random projection makes the codes. */
   readonly learnedMap?: LearnedMap;
-  /** Tells traces and maps of one name apart; 8 hex digits. */
+  /** Tells traces and maps of the same name apart; 8 hex digits. */
   readonly dataDigest?: string;
 }
 
-/** A trace with the name of its file, and what was learned for its heads if there is anything. */
+/** A trace with the name of its file and, if there is one, the learned map of its heads. */
 export interface NamedTrace {
   readonly name: string;
   /** 8 hex digits over the files of both. */
@@ -44,18 +44,18 @@ export interface NamedTrace {
   readonly learnedMap?: LearnedMap;
 }
 
-/** Whose KV lengths a shape gets that no model names. */
+/** The model whose KV lengths are the default for `--shape`. */
 const SHAPE_MODEL = findModel("llama-3.1-8b");
 
-/** The map in a few letters, such as `mlp3x128-f16` or `linear-f16`; `learned-` before a real one. */
+/** Short name of a map, such as `mlp3x128-f16` or `learned-linear-f16`. */
 export function mapName({ map }: Problem, learned = false): string {
   const layers = map.layers === 1 ? "linear" : `mlp${map.layers}x${map.hidden}`;
   return `${learned ? "learned-" : ""}${layers}-${map.dtype}`;
 }
 
-/** Tokens of each sequence where they differ, else of all: for people with `", "` between. */
-function lengthsText(p: Problem, between: string): string {
-  return (p.lengths ?? [p.kvLen]).join(between);
+/** The tokens of each sequence if they differ, else one number. */
+function lengthsText(p: Problem, separator: string): string {
+  return (p.lengths ?? [p.kvLen]).join(separator);
 }
 
 /** `300, 17, 1000 tokens`, or `1 token`. */
@@ -63,12 +63,16 @@ function tokensText(p: Problem): string {
   return p.lengths ? `${lengthsText(p, ", ")} tokens` : counted(p.kvLen, "token");
 }
 
-/** Said only of several sequences of one length: the lengths tell the others. */
+/**
+ * The number of sequences, if there are several of one length. Different lengths show it anyway.
+ */
 function batchText({ batch, lengths }: Problem): string {
   return batch > 1 && !lengths ? `, batch ${batch}` : "";
 }
 
-/** A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`. */
+/**
+ * A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`.
+ */
 export function caseId(p: Problem, learned = false): string {
   const code = `c${p.bits}${p.sharing === "head" ? "h" : "g"}`;
   const picks = "count" in p.topK ? `k${p.topK.count}` : `s${p.topK.sparsity}`;
@@ -78,11 +82,12 @@ export function caseId(p: Problem, learned = false): string {
 }
 
 /**
- * The cases that the options ask for: those of a set as it lists them, else shortest first within a
- * shape, batch by batch. Models of one shape share a case, since it would be the same measurement.
+ * The cases that the options ask for. The cases of a set keep their order. The others are ordered
+ * by shape, batch and KV length. Models of one shape share a case, since the measurement is the
+ * same.
  *
- * @throws {UsageError} for a `--k` above a KV length, a set of which no case wants one of the
- * kernels and, without `--force`, a length beyond a model's context or a budget that picks nothing.
+ * @throws {UsageError} for a `--k` above a KV length, or a set without a case for the kernels;
+ * without `--force` also for a length beyond a model's context or a budget that selects nothing.
  */
 export function casesOf(options: CaseOptions, trace?: NamedTrace): BenchCase[] {
   const { variants } = options;
@@ -127,12 +132,12 @@ function checkContext({ name, maxContext }: ModelShape, options: CaseOptions): v
   const longest = Math.max(0, ...lengths ?? []);
   if (longest <= maxContext || options.force) return;
   throw new UsageError(
-    `${flag} ${longest} is beyond the context of ${name}, ${maxContext} tokens; ` +
-      "--force times it all the same.",
+    `${flag} ${longest} exceeds the context of ${name}, ${maxContext} tokens; ` +
+      "--force times it anyway.",
   );
 }
 
-/** The cases of a set that want some of the `variants`, each with those. */
+/** The cases of a set for which some of the `variants` are wanted, each with its variants. */
 function casesOfSet({ name, cases }: CaseSet, variants: readonly Variant[]): BenchCase[] {
   const wanted = cases.map(({ label, problem, kernels }) => ({
     name: `${label}, batch ${problem.batch} at ${tokensText(problem)}`,
@@ -142,13 +147,13 @@ function casesOfSet({ name, cases }: CaseSet, variants: readonly Variant[]): Ben
     variants: matching(variants, kernels),
   })).filter(({ variants }) => variants.length > 0);
   if (wanted.length > 0) return wanted;
-  throw new UsageError(`No case of the set ${name} wants a kernel that --kernels names.`);
+  throw new UsageError(`No case of the set ${name} has a kernel that --kernels names.`);
 }
 
 /**
- * A trace holds one sequence and one KV head with its queries, whatever the batch is. Its codes are
- * its learned map's or else a random projection's, whatever the map of other cases is: an MLP of
- * hashed weights would pick by chance.
+ * The case of a trace, which has one sequence and one KV head with its queries; `--batch` does not
+ * apply. Its codes come from its learned map or from a random projection. The map of other cases
+ * does not apply either, since an MLP with hashed weights would select tokens by chance.
  */
 function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
   const { name, trace, learnedMap, dataDigest } = named;
@@ -173,7 +178,7 @@ function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
   };
 }
 
-/** The problem of a batch of sequences with so many tokens each. */
+/** The problem of a batch, given the tokens of each sequence. */
 function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[]): Problem {
   const { dtype, bits, sharing, map, topK, sink, recent } = options;
   const { qHeads, kvHeads, headDim } = shape;
@@ -198,13 +203,12 @@ function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[
   if ("count" in topK && topK.count > kvLen) {
     throw new UsageError(`--k ${topK.count} exceeds the KV length of ${counted(kvLen, "token")}.`);
   }
-  const [budget, picksNone] = "count" in topK
+  const [budget, selectsNone] = "count" in topK
     ? [`--k ${topK.count}`, topK.count === 0]
     : [`--sparsity ${topK.sparsity}`, topK.sparsity > kvLen];
-  if (picksNone && !options.force) {
+  if (selectsNone && !options.force) {
     throw new UsageError(
-      `${budget} picks none of ${counted(kvLen, "token")}; ` +
-        "--force times it all the same.",
+      `${budget} selects none of ${counted(kvLen, "token")}; --force times it anyway.`,
     );
   }
   return problem;

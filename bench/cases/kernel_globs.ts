@@ -1,7 +1,8 @@
-/** Kernels chosen by globs of their names, such as `dense/*`. Pure. */
+/** Chooses kernels by globs of their names, such as `dense/*`. */
+
 /**
- * The variants that match one glob or more, in the order in which they come. A folder's name
- * alone, `dense` or `dense/`, stands for all that is in it.
+ * The variants that match at least one glob, in their order. The name of a folder, `dense` or
+ * `dense/`, matches all variants in it.
  */
 export function matching<T extends { readonly name: string }>(
   variants: readonly T[],

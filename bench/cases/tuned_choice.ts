@@ -1,20 +1,20 @@
-/** Which parameters a kernel runs with: tuned ones where there are any, else its defaults. */
+/** Chooses the parameters of a kernel: tuned ones if there are any, else its defaults. */
 import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { tunedParams, type Tuning, type TuningKey } from "../../kernels/core/tuning.ts";
 
-/** Parameters, and where they come from. */
+/** Parameters and their origin. */
 export interface ParamsChoice {
   readonly params: Params;
-  /** A sentence's worth on what was tuned, or why that was passed over; null for plain defaults. */
+  /** The tuned values, or the reason why they are not used; null if nothing was tuned. */
   readonly note: string | null;
 }
 
-/** What decides where there is more than one way to run a kernel. */
+/** The device and the tuned parameters. */
 export interface ChoiceContext {
   readonly facts: TuningKey;
   readonly limits: DeviceLimits;
-  /** Without it all kernels run with their defaults. */
+  /** Without tuned parameters all kernels run with their defaults. */
   readonly tuning?: Tuning;
 }
 
@@ -35,7 +35,7 @@ export async function chooseParams(
 /** The tuned parameters that differ from the defaults, as `NAME value (default value)`. */
 function changes(defaults: Params, params: Params): string {
   const changed = Object.entries(params).filter(([name, value]) => value !== defaults[name]);
-  if (changed.length === 0) return "tuned, its defaults are best";
+  if (changed.length === 0) return "tuned, the defaults are best";
   const texts = changed.map(([name, value]) => `${name} ${value} (default ${defaults[name]})`);
   return `tuned, ${texts.join(", ")}`;
 }

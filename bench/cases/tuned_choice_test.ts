@@ -26,14 +26,14 @@ async function choice(changes: Partial<TunedEntry>) {
   return await chooseParams({ facts, limits, tuning: { entries: [entry] } }, split, problem);
 }
 
-Deno.test("tuned parameters run and say in what they differ", async () => {
+Deno.test("chooseParams() takes tuned parameters and notes how they differ", async () => {
   const params = { ...defaults, SPLITS: 9 };
   const note = `tuned, SPLITS 9 (default ${defaults.SPLITS})`;
   assertEquals(await choice({ params }), { params, note });
-  assertEquals((await choice({})).note, "tuned, its defaults are best");
+  assertEquals((await choice({})).note, "tuned, the defaults are best");
 });
 
-Deno.test("defaults run without a word where nothing was tuned, with one where that is stale", async () => {
+Deno.test("chooseParams() takes defaults, and notes stale parameters only", async () => {
   const plain = { params: defaults, note: null };
   assertEquals(await chooseParams({ facts, limits }, split, problem), plain);
   assertEquals(await choice({ adapter: "Another GPU" }), plain);

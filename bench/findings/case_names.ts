@@ -1,8 +1,8 @@
-/** What figures call a case: its shape, and of its settings those that tell it from others. Pure. */
+/** Names of cases for figures: the shape, and the settings that tell the case from others. */
 import { shapeName } from "../../kernels/core/problem.ts";
 import type { ResultRow } from "../results/row.ts";
 
-/** The settings that make cases of one shape differ, and how a name tells each. */
+/** The settings in which cases of one shape may differ, each as a text for a name. */
 const SETTINGS: readonly ((row: ResultRow) => string)[] = [
   (row) => row.dtype,
   (row) => `${row.bits} bits per ${row.code_sharing === "head" ? "query head" : "KV head"}`,
@@ -13,46 +13,46 @@ const SETTINGS: readonly ((row: ResultRow) => string)[] = [
 ];
 
 /**
- * The names of the lines that join cases differing in KV length alone, by case id. The commonest
- * value of a setting goes without saying.
+ * Names of a chart's lines, by case id. A line joins cases that differ only in KV length. Names
+ * leave out the commonest value of each setting.
  */
 export function lineNames(rows: readonly ResultRow[]): Map<string, string> {
-  // A case's last row is a kernel's; its first ones may be probes, which know other caches.
+  // The last row of a case is a kernel's. The first ones may be probes, whose caches differ.
   const cases = [...new Map(rows.map((row) => [row.case_id, row])).values()];
   const special = unusualSettings(cases);
   return new Map(cases.map((row, i) => [row.case_id, [lineName(row), ...special[i]].join(", ")]));
 }
 
-/** Of each row the settings that are not the commonest of all rows. */
+/** The settings of each row that are not the commonest of all rows. */
 export function unusualSettings(rows: readonly ResultRow[]): string[][] {
-  const common = SETTINGS.map((tell) => {
-    const groups = [...Map.groupBy(rows, tell)];
+  const common = SETTINGS.map((describe) => {
+    const groups = [...Map.groupBy(rows, describe)];
     return groups.reduce((most, group) => group[1].length > most[1].length ? group : most)[0];
   });
   return rows.map((row) =>
-    SETTINGS.map((tell) => tell(row)).filter((text, i) => text !== common[i])
+    SETTINGS.map((describe) => describe(row)).filter((text, i) => text !== common[i])
   );
 }
 
-/** How many of the middle tokens a case attends: `k = N/32`, or a number. */
+/** The number of middle tokens that a case attends, such as `k = N/32` or `k = 600`. */
 export function picksName({ case_id }: ResultRow): string {
   return `k = ${case_id.match(/-k(\d+)-w/)?.[1] ?? `N/${case_id.match(/-s(\d+)-w/)?.[1]}`}`;
 }
 
-/** The name of a trace that a case is of; undefined for generated inputs. */
+/** The name of a case's trace; undefined for generated inputs. */
 export function traceName({ case_id }: ResultRow): string | undefined {
   return case_id.match(/^trace-(.+)-\d+x\d+x\d+-n/)?.[1];
 }
 
-/** The settings that all cases share, as a caption tells them. */
+/** The settings that all cases share, as a text for a caption. */
 export function sharedSettings(rows: readonly ResultRow[]): string {
-  return SETTINGS.flatMap((tell) => {
-    const told = new Set(rows.map(tell));
-    return told.size === 1 ? [...told] : [];
+  return SETTINGS.flatMap((describe) => {
+    const texts = new Set(rows.map(describe));
+    return texts.size === 1 ? [...texts] : [];
   }).join(", ");
 }
 
-/** The name of one case: that of its line, and its KV length. */
+/** The name of one case: the name of its line and its KV length. */
 export function caseName(row: ResultRow, lines: ReadonlyMap<string, string>): string {
   return `${lines.get(row.case_id)}, ${tokensName(row.kv_len)}`;
 }
@@ -68,7 +68,7 @@ function lineName(row: ResultRow): string {
   ].join(", ");
 }
 
-/** A number of tokens as axes write it: 8K for 8,192. */
+/** A number of tokens as axes label it: 8K for 8,192. */
 export function tokensName(tokens: number): string {
   return tokens % 1024 === 0 ? `${tokens / 1024}K` : String(tokens);
 }

@@ -1,21 +1,21 @@
-/** Whether dense attention or the sparse step is faster in one case. Pure. */
+/** Whether dense attention or the sparse step is faster in one case. */
 import { isTie, tookTurns } from "./ratios.ts";
 import type { ResultRow } from "../results/row.ts";
 
-/** Who is faster at one KV length; a tie where the intervals of the medians overlap. */
+/** The faster of the two at one KV length; a tie if the intervals of the medians overlap. */
 export type Winner = "sparse" | "dense" | "tie";
 
-/** The fastest dense kernel and the fastest sparse step of one case, which took turns. */
+/** A case's fastest sparse step, and the fastest dense kernel that took turns with it. */
 export interface Comparison {
   readonly kvLen: number;
   readonly dense: ResultRow;
   readonly step: ResultRow;
-  /** Time of dense attention over that of the sparse step. */
+  /** Time of the dense kernel over the time of the sparse step. */
   readonly speedup: number;
   readonly winner: Winner;
 }
 
-/** A row with a time that can be set against another. */
+/** A row whose time can be compared with another. */
 type TimedRow = ResultRow & {
   readonly median_us: number;
   readonly ci_low_us: number;
@@ -25,8 +25,8 @@ type TimedRow = ResultRow & {
 const NAMES = { dense: "dense kernel", pipeline: "whole sparse step" } as const;
 
 /**
- * Compares the rows of one case on one device, or says why they cannot be compared (half a
- * sentence). A sparse step is compared with the fastest of the dense kernels that took turns with
+ * Compares the rows of one case on one device, or returns the reason why they cannot be compared,
+ * as half a sentence. A sparse step is compared with the fastest dense kernel that took turns with
  * it.
  */
 export function compareCase(rows: readonly ResultRow[]): Comparison | string {
@@ -61,7 +61,7 @@ function winnerOf(dense: TimedRow, step: TimedRow): Winner {
   return step.median_us < dense.median_us ? "sparse" : "dense";
 }
 
-/** Too few samples leave a median without an interval, which can be no win. */
+/** Verified rows with a median and its interval. A median without an interval proves no win. */
 function timed(rows: readonly ResultRow[], stage: keyof typeof NAMES): TimedRow[] {
   return rows.filter((row): row is TimedRow =>
     row.stage === stage && row.verified && row.median_us !== null && row.median_us > 0 &&
@@ -74,5 +74,5 @@ function whyNone(rows: readonly ResultRow[], stage: keyof typeof NAMES): string 
   const name = NAMES[stage];
   if (all.length === 0) return `no ${name} was timed`;
   if (all.every(({ verified }) => !verified)) return `every ${name} FAILED its check`;
-  return `no ${name} that passed its check has samples enough for an interval`;
+  return `no ${name} that passed its check has enough samples for an interval`;
 }

@@ -1,29 +1,29 @@
-/** From which KV length on the sparse step is faster than dense attention. */
+/** Finds the KV length from which on the sparse step is faster than dense attention. */
 
-/** How many times as fast the sparse step is at one measured KV length. */
+/** The speedup of the sparse step at one measured KV length. */
 export interface LengthSpeedup {
   readonly kvLen: number;
-  /** Time of dense attention over that of the sparse step. */
+  /** Time of dense attention over the time of the sparse step. */
   readonly speedup: number;
 }
 
-/** What the measured lengths say; nothing is inferred about lengths that were not measured. */
+/** The result at the measured lengths. Nothing is inferred about other lengths. */
 export type Crossing =
   /** Sparse is faster at every measured length; `fromKvLen` is the shortest of them. */
   | { readonly kind: "always"; readonly fromKvLen: number }
   /** Sparse is faster at no measured length; `toKvLen` is the longest of them. */
   | { readonly kind: "never"; readonly toKvLen: number }
   /**
-   * Sparse is faster at `fromKvLen` and at every longer measured length. `belowKvLen` is the
-   * measured length just before it, at which sparse is not faster.
+   * Sparse is faster at `fromKvLen` and at every longer measured length, but not at `belowKvLen`,
+   * the next shorter measured length.
    */
   | { readonly kind: "crossed"; readonly belowKvLen: number; readonly fromKvLen: number }
-  /** Sparse is faster at some lengths, but not at the longest one, `toKvLen`. */
+  /** Sparse is faster at some lengths, but not at the longest, `toKvLen`. */
   | { readonly kind: "mixed"; readonly toKvLen: number };
 
 /**
- * The crossing of one line of cases that differ in KV length alone, in any order. Null without any
- * point. Of several points of one length the slowest counts: a win must hold in all of them.
+ * The crossing of cases that differ only in KV length, in any order; null without any. If a length
+ * has several points, the slowest counts, so that a win holds in all of them.
  */
 export function crossingOf(points: readonly LengthSpeedup[]): Crossing | null {
   if (points.length === 0) return null;

@@ -6,7 +6,7 @@ import { UsageError } from "../base/usage_error.ts";
 const HEADER = "peer,batch,q_heads,kv_heads,head_dim,kv_len,us_median,gbytes_per_s";
 const STORED = `${import.meta.dirname}/../../fixtures/results/h100-2026-11-28-peers.csv`;
 
-Deno.test("the stored peers are read", () => {
+Deno.test("readPeers() reads the stored peers", () => {
   const peers = readPeers([STORED]);
   assertEquals(peers.length, 52);
   assertEquals(peers[1], {
@@ -22,7 +22,7 @@ Deno.test("the stored peers are read", () => {
   assertEquals(readPeers([STORED, STORED]).length, 104);
 });
 
-Deno.test("files may be concatenated, end lines as they like and say what no step is", () => {
+Deno.test("parsePeers() accepts repeated headers, any line ends and rows without sizes", () => {
   const lines = [
     HEADER,
     "copy,,,,,,714.9,3004",
@@ -38,7 +38,7 @@ Deno.test("files may be concatenated, end lines as they like and say what no ste
   assertEquals(parsePeers(HEADER, "p"), []);
 });
 
-Deno.test("tables that statistics programs wrote again are the same tables", () => {
+Deno.test("parsePeers() reads tables that statistics programs saved", () => {
   const plain = [HEADER, "a,1,2,1,64,100,5,", "copy,,,,,,714.9,3004"].join("\n");
   const all = plain.split("\n").map((line) => line.split(",").map((text) => `"${text}"`).join());
   const r = [
@@ -52,7 +52,7 @@ Deno.test("tables that statistics programs wrote again are the same tables", () 
   }
 });
 
-Deno.test("a column may tell the stage, in a file or in some of those that were concatenated", () => {
+Deno.test("parsePeers() reads the stage from a column that some files may lack", () => {
   const text = [
     HEADER,
     "torch_cudnn,1,32,8,128,8192,19.4,1726",
@@ -80,7 +80,7 @@ Deno.test("a column may tell the stage, in a file or in some of those that were 
   assertEquals(stages(text.slice(2, 4).join("\n")), expected.slice(1, 2));
 });
 
-Deno.test("what is wrong in a file is refused in one sentence with its line", () => {
+Deno.test("parsePeers() refuses a damaged file in one sentence with the line", () => {
   const wrong: Record<string, RegExp> = {
     "": /^p\.csv has other columns; --peers takes a CSV with the columns peer, batch, /,
     "peer,batch\n": /^p\.csv has other columns; --peers takes a CSV with the columns peer, batch, /,
@@ -89,7 +89,7 @@ Deno.test("what is wrong in a file is refused in one sentence with its line", ()
     "utc,suite_version,case_id\n":
       /^p\.csv is a file of results; --peers takes a CSV .+_per_s and, optionally, stage\.$/,
     [`${HEADER}\na,1,32,8,128,8192,-5,\n`]: /line 2: us_median takes a number above 0, not "-5"/,
-    [`${HEADER}\na,1,2\n`]: /^p\.csv, line 2: has 3 fields where 8 are due\.$/,
+    [`${HEADER}\na,1,2\n`]: /^p\.csv, line 2: has 3 fields, expected 8\.$/,
     [`${HEADER}\n\na,1,32,8,128,8k,5,\n`]: /line 3: kv_len takes a whole number above 0, not "8k"/,
     [`${HEADER}\na,,32,8,128,8192,5,\n`]: /line 2: batch takes a whole number above 0, not ""/,
     [`${HEADER}\na,1,32,8,128,8192,fast,\n`]: /line 2: us_median .* above 0, not "fast"/,
@@ -98,9 +98,9 @@ Deno.test("what is wrong in a file is refused in one sentence with its line", ()
     [`${HEADER}\n,1,32,8,128,8192,5,\n`]: /line 2: names no peer/,
     [`${HEADER},stage\na,1,32,8,128,8192,5,,prompt\n`]:
       /line 2: stage takes decode or prefill, not/,
-    [`${HEADER},stage\na,1,32,8,128,8192,5,\n`]: /line 2: has 8 fields where 9 are due/,
+    [`${HEADER},stage\na,1,32,8,128,8192,5,\n`]: /line 2: has 8 fields, expected 9/,
     [`${HEADER},stage\n\n${HEADER}\na,1,32,8,128,8192,5,,prefill\n`]:
-      /line 4: has 9 fields where 8/,
+      /line 4: has 9 fields, expected 8/,
     [`${HEADER}\na"b",1,32,8,128,8192,5,\n`]: /line 2: is not CSV/,
   };
   for (const [text, message] of Object.entries(wrong)) {

@@ -1,4 +1,4 @@
-/** What the codes of a prompt's keys add to the prompt phase. Pure. */
+/** The time to encode a prompt's keys as a share of the prompt phase. */
 import { shapeName } from "../../kernels/core/problem.ts";
 import { counted } from "../base/counted.ts";
 import { fastest } from "../base/fastest.ts";
@@ -10,23 +10,23 @@ const ENCODER = "encode/prompt";
 const ATTENTION = "prefill/flash";
 
 /**
- * For each case in which the encoder was timed, a sentence without its full stop: its time in
- * percent of the fastest prompt attention known, a peer's or `prefill/flash`. Nothing is said where
- * none is known.
+ * A sentence without its full stop for each case in which the encoder was timed: its time in
+ * percent of the fastest known prompt attention, which is a peer's or `prefill/flash`. A case
+ * without any known prompt attention has no sentence.
  */
 export function promptShares(rows: readonly ResultRow[], peers: readonly PeerTime[]): string[] {
   const cases = Map.groupBy(rows, (row) => row.case_id);
-  return [...cases.values()].flatMap((of) => {
-    const [encoder] = timesOf(of, ENCODER);
+  return [...cases.values()].flatMap((rowsOfCase) => {
+    const [encoder] = timesOf(rowsOfCase, ENCODER);
     const known = [
-      ...timesOf(of, ATTENTION),
-      ...peers.filter((peer) => peer.stage === "prefill" && hasSameSizes(peer, of[0]))
+      ...timesOf(rowsOfCase, ATTENTION),
+      ...peers.filter((peer) => peer.stage === "prefill" && hasSameSizes(peer, rowsOfCase[0]))
         .map(({ peer, medianUs }) => ({ name: peer, medianUs })),
     ];
     const best = fastest(known, ({ medianUs }) => medianUs);
     if (!encoder || !best) return [];
     const which = known.length === 1 ? "only" : "fastest";
-    const [{ kv_len, q_heads: qHeads, kv_heads: kvHeads, head_dim: headDim }] = of;
+    const [{ kv_len, q_heads: qHeads, kv_heads: kvHeads, head_dim: headDim }] = rowsOfCase;
     return [
       `${ENCODER} adds ${percent(encoder.medianUs / best.medianUs)} to the time of ` +
       `${best.name}, the ${which} prompt attention known here, at ` +
@@ -41,7 +41,7 @@ function timesOf(rows: readonly ResultRow[], kernel: string): NamedTime[] {
   );
 }
 
-/** To two digits at least. */
+/** A share in percent, with at least two digits from 1% on. */
 function percent(share: number): string {
   return `${(share * 100).toFixed(share < 0.0995 ? 1 : 0)}%`;
 }

@@ -18,7 +18,7 @@ const peer = (peer: string, medianUs: number, changes: Partial<PeerTime> = {}): 
   ...changes,
 });
 
-Deno.test("without peers the encoder stands beside our own prompt attention, case by case", () => {
+Deno.test("promptShares() without peers compares with prefill/flash, case by case", () => {
   const long = { case_id: "long", kv_len: 32768 };
   assertEquals(
     promptShares([
@@ -38,12 +38,12 @@ Deno.test("without peers the encoder stands beside our own prompt attention, cas
   );
 });
 
-Deno.test("a prompt of one token is one token", () => {
+Deno.test("promptShares() writes one token in the singular", () => {
   const rows = [encoder, attention].map((row) => ({ ...row, kv_len: 1 }));
   assertMatch(promptShares(rows, [])[0], / known here, at 1 token \(32x8x128\)$/);
 });
 
-Deno.test("the fastest prompt attention known counts, whoever's it is", () => {
+Deno.test("promptShares() compares with the fastest known prompt attention", () => {
   const peers = [peer("torch_flash", 1749), peer("torch_cudnn", 989)];
   assertEquals(promptShares([encoder, attention], peers), [
     "encode/prompt adds 91% to the time of torch_cudnn, the fastest prompt attention known here, " +
@@ -56,7 +56,7 @@ Deno.test("the fastest prompt attention known counts, whoever's it is", () => {
   );
 });
 
-Deno.test("a decode step, other sizes or another type are no prompt attention beside it", () => {
+Deno.test("promptShares() ignores peers of other stages, sizes or number formats", () => {
   const own = promptShares([encoder, attention], []);
   const others: Partial<PeerTime>[] = [{ stage: "decode" }, { kvLen: 4096 }, { kvHeads: 32 }];
   for (const other of [...others, { batch: 8 }, { headDim: 64 }]) {
@@ -69,7 +69,7 @@ Deno.test("a decode step, other sizes or another type are no prompt attention be
   }
 });
 
-Deno.test("a kernel that failed its check has no share", () => {
+Deno.test("promptShares() ignores a kernel that failed its check", () => {
   const { kernel, stage } = attention;
   const failed = makeFailedRow({ kernel, stage });
   assertEquals(promptShares([encoder, failed], []), []);

@@ -1,23 +1,23 @@
 /**
- * A run's ratios: how its best dense kernel and its best sparse step stand against each other,
- * against peers measured outside, and against the systems that the paper compares with. Pure.
+ * The ratios of a run: its fastest dense kernel and its fastest sparse step compared with each
+ * other, with peers measured outside the suite, and with the systems that the paper compares with.
  */
 import { fastest } from "../base/fastest.ts";
 import type { PeerTime } from "./peers.ts";
 import { caseName, type ResultRow } from "../results/row.ts";
 
-/** Who took how long. */
+/** The time of a kernel or a peer. */
 export interface NamedTime {
   readonly name: string;
   readonly medianUs: number;
 }
 
-/** The sparse step with the least that it could take. */
+/** The time of the sparse step with its roofline. */
 export interface StepTime extends NamedTime {
   readonly rooflineUs: number | null;
 }
 
-/** What was measured of one case; null for what was not. */
+/** The times of one case; null for a time that was not measured. */
 export interface CaseTimes {
   readonly label: string;
   readonly row: ResultRow;
@@ -27,37 +27,40 @@ export interface CaseTimes {
   readonly wgslDense: NamedTime | null;
   /** The fastest whole sparse step here. */
   readonly step: StepTime | null;
-  /** The fastest dense kernel that took turns with the step; null where none did. */
+  /** The fastest dense kernel that took turns with the step; null if none did. */
   readonly turnDense: NamedTime | null;
-  /** Whether that one and the step tie: then neither is faster. */
+  /** Whether `turnDense` and the step tie, so that neither is faster. */
   readonly isTie: boolean;
-  /** Dense attention in ONNX Runtime Web, what ships for WebGPU. */
+  /** Dense attention in ONNX Runtime Web, the implementation that ships for WebGPU. */
   readonly ortDense: NamedTime | null;
-  /** LightLLM's way of dense attention, in WGSL; one that took turns with the step, if any. */
+  /** Dense attention as in LightLLM, in WGSL. If there is a step, it took turns with the step. */
   readonly tokenPool: NamedTime | null;
-  /** gpt-fast's way of dense attention, in WGSL; one that took turns with the step, if any. */
+  /** Dense attention as in gpt-fast, in WGSL. If there is a step, it took turns with the step. */
   readonly gptFast: NamedTime | null;
   readonly select: NamedTime | null;
-  /** `torch.topk` on the rows that `select` picks from. */
+  /** `torch.topk` on the rows that `select` selects from. */
   readonly topK: NamedTime | null;
 }
 
 /**
- * The times of each case that allow a ratio, in the order in which the cases were measured. Of
- * several times of one thing the fastest counts, so that no rival looks slower than it was seen.
+ * The times of each case that has a ratio, in the order in which the cases were measured. If a
+ * kernel or peer has several times, the fastest counts, so that no rival looks slower than it is.
  *
- * @param labels What to call cases, by case id; their ids where it names none.
+ * @param labels Labels by case id. A case without one is called by its id.
  */
 export function caseTimes(
   rows: readonly ResultRow[],
   peers: readonly PeerTime[],
   labels: ReadonlyMap<string, string>,
 ): CaseTimes[] {
-  // Caches left hot make another case, whose times must not meet those of the cold one.
+  // Hot and cold rows are separate cases, whose times must not be mixed.
   const cases = Map.groupBy(rows, caseName);
   return Array.from(
     cases.values(),
-    (of) => timesOf(labels.get(of[0].case_id) ?? of[0].case_id, of, peers),
+    (rowsOfCase) => {
+      const [{ case_id }] = rowsOfCase;
+      return timesOf(labels.get(case_id) ?? case_id, rowsOfCase, peers);
+    },
   )
     .filter(({ cudaDense, wgslDense, step, ortDense, select, topK }) =>
       wgslDense && (cudaDense || ortDense || step) || step && (cudaDense || ortDense) ||
@@ -70,9 +73,9 @@ function timesOf(
   rows: readonly ResultRow[],
   peers: readonly PeerTime[],
 ): CaseTimes {
-  // Probes have caches of their own.
+  // The cache state of a probe is not that of the kernels.
   const row = rows.find(({ stage }) => stage !== "probe") ?? rows[0];
-  // A median of 0 is a clock too coarse for the kernel.
+  // A median of 0 means that the clock is too coarse for the kernel.
   const timed = rows.filter(({ verified, median_us }) => verified && median_us);
   const stage = (name: string) => fastestRow(timed.filter((row) => row.stage === name));
   const kernel = (name: string) => fastestRow(timed.filter((row) => row.kernel === name));
@@ -107,8 +110,8 @@ function isSameStep(peer: PeerTime, row: ResultRow): boolean {
 }
 
 /**
- * Dense attention depends on neither codes nor windows: sizes decide. Peers are measured in f16, on
- * sequences of one length.
+ * Whether a peer's dense attention had the sizes of a row. Codes and windows do not matter to it.
+ * Peers are measured in f16, on sequences of one length.
  */
 export function hasSameSizes(peer: PeerTime, row: ResultRow): boolean {
   return row.dtype === "f16" && !row.lengths.includes(" ") && peer.batch === row.batch &&
@@ -116,24 +119,27 @@ export function hasSameSizes(peer: PeerTime, row: ResultRow): boolean {
     peer.headDim === row.head_dim && peer.kvLen === row.kv_len;
 }
 
-/** The peer picks N/32 of the distances of every query head. */
+/**
+ * Whether a row selects as the peer does, which takes N/32 of the distances of every query head.
+ */
 function picksLikeTopK({ code_sharing, k, kv_len }: ResultRow): boolean {
   return code_sharing === "head" && k === Math.floor(kv_len / 32);
 }
 
-/** Speedups are written to 6 digits, as medians are. */
+/** Tolerance of a ratio, since speedups and medians are rounded to 6 digits. */
 const ROUNDING = 1e-4;
 
 /**
- * Whether two rows of a case were measured in turns: then their speedups refer to one time of dense
- * attention. Medians of runs that did not take turns differ by more than the kernels do.
+ * Whether two rows of a case were measured in turns, so that their speedups refer to the same time
+ * of dense attention. Medians of runs that did not take turns may differ by more than the kernels
+ * do.
  */
 export function tookTurns(one: ResultRow, other: ResultRow): boolean {
   const [a, b] = [referenceUs(one), referenceUs(other)];
   return a !== null && b !== null && Math.abs(a / b - 1) < ROUNDING;
 }
 
-/** Whether the intervals of two medians overlap; one without an interval shows no difference. */
+/** Whether the intervals of two medians overlap. A median without an interval ties with any. */
 export function isTie(one: ResultRow, other: ResultRow): boolean {
   const isBelow = ({ ci_high_us: high }: ResultRow, { ci_low_us: low }: ResultRow) =>
     high !== null && low !== null && high < low;

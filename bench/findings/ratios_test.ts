@@ -25,7 +25,7 @@ const select = (medianUs: number, changes: Partial<ResultRow> = {}) =>
 const times = (rows: readonly ResultRow[], peers: readonly PeerTime[] = []) =>
   caseTimes(rows, peers, new Map());
 
-Deno.test("the stored run gives the ratios that were published of it", () => {
+Deno.test("caseTimes() of the stored run give the published ratios", () => {
   const { rows } = readResults(`${STORED}.csv`);
   const found = times(rows, readPeers([`${STORED}-peers.csv`]));
   const ratios = found.slice(0, 3).map(({ cudaDense, wgslDense, step, select, topK, ortDense }) => [
@@ -42,7 +42,7 @@ Deno.test("the stored run gives the ratios that were published of it", () => {
   assertEquals(found.length, 13);
 });
 
-Deno.test("of each kind the fastest that is right counts", () => {
+Deno.test("caseTimes() takes the fastest verified row of each kind", () => {
   const failed = makeFailedRow({ kernel: "dense/wrong" });
   const rows = [dense(22), dense(20, { kernel: "dense/b" }), failed, step(9), step(8), step(10)];
   const peers = [peer("torch_flash", 25), peer("torch_cudnn", 19), peer("torch_cudnn", 18)];
@@ -54,20 +54,20 @@ Deno.test("of each kind the fastest that is right counts", () => {
   assertEquals([found.ortDense?.medianUs, found.tokenPool, found.topK], [90, null, null]);
 });
 
-Deno.test("a ratio over the step is of a dense kernel that took turns with it", () => {
+Deno.test("caseTimes() compares the step with dense kernels that took turns with it", () => {
   const names = { kernel: "dense/gpt_fast" };
   const earlier = inTurns([dense(15, names), step(12)]);
   const later = inTurns([dense(20), dense(18, { kernel: "dense/b" }), step(9)]);
   const [together] = times([...earlier, ...later]);
   assertEquals([together.step?.medianUs, together.turnDense?.medianUs], [9, 18]);
   assertEquals([together.wgslDense?.medianUs, together.gptFast], [15, null]);
-  // A later run of pipelines alone has no speedups: nothing it could be set against took turns.
+  // A later run of pipelines alone has no speedups, since no dense kernel took turns with them.
   const alone = step(5, { speedup_vs_dense: null });
   const [apart] = times([...later, alone]);
   assertEquals([apart.step?.medianUs, apart.wgslDense?.medianUs, apart.turnDense], [5, 18, null]);
 });
 
-Deno.test("hot and cold caches of a case are two cases", () => {
+Deno.test("caseTimes() takes hot and cold rows of a case for two cases", () => {
   const cold = inTurns([dense(20), step(10)]);
   const hot = inTurns([dense(8, { cache: "hot" }), step(5, { cache: "hot" })]);
   const found = times([...cold, ...hot]);
@@ -77,11 +77,11 @@ Deno.test("hot and cold caches of a case are two cases", () => {
   ]);
 });
 
-Deno.test("a median of 0 is no time", () => {
+Deno.test("caseTimes() ignores a median of 0", () => {
   assertEquals(times(inTurns([dense(0), step(10)])), []);
 });
 
-Deno.test("a peer's dense attention stands beside every case of its sizes, in f16", () => {
+Deno.test("caseTimes() compares a peer's dense attention with f16 cases of its sizes", () => {
   const peers = [peer("torch_cudnn", 19), peer("torch_cudnn", 99, { batch: 8 })];
   const cudaUs = (changes: Partial<ResultRow>) =>
     times([dense(20, changes)], peers).map(({ cudaDense }) => cudaDense?.medianUs);
@@ -89,14 +89,14 @@ Deno.test("a peer's dense attention stands beside every case of its sizes, in f1
   assertEquals(cudaUs({ code_sharing: "group", bits: 128, sink: 0, recent: 0 }), [19]);
   assertEquals(cudaUs({ batch: 8 }), [99]);
   const others: Partial<ResultRow>[] = [{ dtype: "f32" }, { kv_len: 1 }, { q_heads: 8 }];
-  // A peer's sequences are all as long as the longest of a batch.
+  // All sequences of a peer are of one length.
   others.push({ batch: 8, lengths: "8192 8192 500 1 1 1 1 1" });
   for (const other of [...others, { kv_heads: 4 }, { head_dim: 64 }]) {
     assertEquals(cudaUs(other), []);
   }
 });
 
-Deno.test("medians whose intervals overlap tie, as those without an interval do", () => {
+Deno.test("caseTimes() has a tie if intervals overlap or one is missing", () => {
   const ties = (denseLowUs: number | null, stepHighUs: number | null) => {
     const turn = { speedup_vs_dense: 1 };
     const rows = [
@@ -112,14 +112,14 @@ Deno.test("medians whose intervals overlap tie, as those without an interval do"
   assertEquals(times([step(18)], [peer("torch_cudnn", 20)])[0].isTie, false, "nothing to tie with");
 });
 
-Deno.test("prompt attention is no peer of a decode step", () => {
+Deno.test("caseTimes() does not compare a peer's prompt attention with a decode step", () => {
   const peers = [peer("torch_cudnn", 19), peer("torch_cudnn", 1, { stage: "prefill" })];
   const [{ cudaDense }] = times([dense(20), step(10)], peers);
   assertEquals(cudaDense, { name: "torch_cudnn", medianUs: 19 });
   assertEquals(times([dense(20)], peers.slice(1)), []);
 });
 
-Deno.test("topk stands beside a selection of the same rows and count only", () => {
+Deno.test("caseTimes() compares torch.topk with a selection of the same rows and count", () => {
   const topKUs = (changes: Partial<ResultRow>) =>
     times([select(5, changes)], [peer("torch_topk", 50)]).map(({ topK }) => topK?.medianUs);
   assertEquals(topKUs({}), [50]);
@@ -127,10 +127,13 @@ Deno.test("topk stands beside a selection of the same rows and count only", () =
   assertEquals(topKUs({ code_sharing: "group" }), []);
 });
 
-Deno.test("cases come in order under their labels, without those that allow no ratio", () => {
+Deno.test("caseTimes() keeps the order of cases and leaves out cases without a ratio", () => {
   const rows = [
-    ...[step(9, { case_id: "b" }), dense(20, { case_id: "b" }), dense(20, { case_id: "dense" })],
-    ...[step(9, { case_id: "step" }), select(5, { case_id: "select" })],
+    step(9, { case_id: "b" }),
+    dense(20, { case_id: "b" }),
+    dense(20, { case_id: "dense" }),
+    step(9, { case_id: "step" }),
+    select(5, { case_id: "select" }),
     ...inTurns([dense(20, { case_id: "a", kernel: "dense/gpt_fast" }), step(9, { case_id: "a" })]),
   ];
   const found = caseTimes(rows, [], new Map([["b", "label"]]));

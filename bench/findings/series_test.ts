@@ -7,7 +7,7 @@ const DENSE = { kernel: "dense/split", stage: "dense" } as const;
 const STEP = { kernel: "pipeline/sparse", stage: "pipeline" } as const;
 const labels = (rows: readonly ResultRow[]) => seriesOf(rows).map(({ label }) => label);
 
-Deno.test("rows of another driver, commit, runtime, backend or timer are a series of their own", () => {
+Deno.test("seriesOf() separates rows of other drivers, commits, runtimes and timers", () => {
   const others: [Partial<ResultRow>, string, string][] = [
     [{ driver: "590" }, "Some GPU, vulkan, driver NVIDIA 580.1", "Some GPU, vulkan, driver 590"],
     [
@@ -22,31 +22,31 @@ Deno.test("rows of another driver, commit, runtime, backend or timer are a serie
   ];
   for (const [changes, first, second] of others) {
     const rows = [makeRow(DENSE), makeRow({ ...DENSE, ...changes }), makeRow(STEP)];
-    const [own, other, ...none] = seriesOf(rows);
-    assertEquals([own.label, other.label, none], [first, second, []]);
-    assertEquals([own.rows, other.rows], [[rows[0], rows[2]], [rows[1]]]);
+    const [one, other, ...none] = seriesOf(rows);
+    assertEquals([one.label, other.label, none], [first, second, []]);
+    assertEquals([one.rows, other.rows], [[rows[0], rows[2]], [rows[1]]]);
   }
 });
 
-Deno.test("files of one code add up, unless a case is in two of them: they took no turns", () => {
-  const of = (source: string, case_id: string, utc: string, changes = {}) => ({
+Deno.test("seriesOf() joins files of the same code, unless two have a case in common", () => {
+  const rowIn = (source: string, case_id: string, utc: string, changes = {}) => ({
     ...makeRow({ case_id, utc, ...changes }),
     source,
   });
   const [early, late] = ["2026-01-02T03:04:05.678Z", "2026-01-02T04:05:06.789Z"];
-  assertEquals(labels([of("a", "one", early), of("b", "two", late)]), ["Some GPU, vulkan"]);
-  const rows = [of("a", "one", early, DENSE), of("b", "one", late, STEP)];
+  assertEquals(labels([rowIn("a", "one", early), rowIn("b", "two", late)]), ["Some GPU, vulkan"]);
+  const rows = [rowIn("a", "one", early, DENSE), rowIn("b", "one", late, STEP)];
   assertEquals(seriesOf(rows).map(({ label, rows }) => [label, rows.length]), [
     ["Some GPU, vulkan, run of 2026-01-02 03:04 UTC", 1],
     ["Some GPU, vulkan, run of 2026-01-02 04:05 UTC", 1],
   ]);
-  assertEquals(labels([of("a", "one", early), of("b", "one", early)]), [
+  assertEquals(labels([rowIn("a", "one", early), rowIn("b", "one", early)]), [
     "Some GPU, vulkan, run of 2026-01-02 03:04 UTC, a",
     "Some GPU, vulkan, run of 2026-01-02 03:04 UTC, b",
   ]);
 });
 
-Deno.test("in one file the last row of a kernel and case counts, and the others are counted", () => {
+Deno.test("seriesOf() keeps the last row of a kernel and case, and counts the others", () => {
   const rows = [makeRow({ median_us: 3 }), makeRow(STEP), makeRow({ median_us: 2 })];
   const [{ rows: kept, replaced }] = seriesOf(rows);
   assertEquals([kept, replaced], [[rows[2], rows[1]], 1]);

@@ -1,6 +1,6 @@
 /**
- * What a run says about sparse against dense attention, in sentences: from which measured length on
- * the sparse step is faster, and how much. Pure.
+ * The verdict of a run in sentences: from which measured length on the sparse step is faster than
+ * dense attention, and by how much.
  */
 import type { BenchCase } from "../cases/cases.ts";
 import type { Comparison, Winner } from "./comparison.ts";
@@ -11,27 +11,27 @@ import type { ResultRow } from "../results/row.ts";
 import { seriesOf } from "./series.ts";
 import { type CaseGroup, caseGroups, groupNames } from "./verdict_groups.ts";
 
-/** A command that would measure on a GPU what a software adapter cannot tell. */
+/** A command that compares sparse with dense attention on a GPU, offered on software adapters. */
 export interface GpuPlan {
   readonly command: string;
   /** The KV lengths that it times, in tokens. */
   readonly kvLens: readonly number[];
 }
 
-/** The plan that stands where no other is known. */
+/** The default plan. */
 export const QUICKSTART_PLAN: GpuPlan = {
   command: "npx --yes deno@2.9.6 task quickstart",
   kvLens: QUICK_KV_LENS,
 };
 
-/** Flags of the main job that tell of the machine: on another they name what is not there. */
+/** Flags of `bench` that name files or adapters of this machine, which another one lacks. */
 const MACHINE_FLAGS = ["out", "json", "adapter", "driver"];
 
 /**
- * The plan to measure the same cases on a GPU. A command that times no dense kernel or no sparse
- * step can compare nothing on a GPU either: it gets the plan that can.
+ * The plan to measure the same cases on a GPU. A command without dense kernels or without sparse
+ * steps would compare nothing on a GPU either, so it gets {@linkcode QUICKSTART_PLAN}.
  *
- * @param args The main job's command line.
+ * @param args The command line of `bench`.
  */
 export function gpuPlan(
   cases: readonly Pick<BenchCase, "problem" | "variants">[],
@@ -48,22 +48,24 @@ export function gpuPlan(
   };
 }
 
-/** Dense kernels that are as fast as the designs which the paper compares with allow, no faster. */
+/**
+ * Dense kernels that follow the designs which the paper compares with, so they are not the fastest.
+ */
 const RIVALS: readonly string[] = ["dense/gpt_fast", "dense/token_pool"];
 
-/** What one device's rows come to. */
+/** The verdicts on one device's rows. */
 export interface DeviceVerdicts {
-  /** Its name, with whatever tells its runs from others on the same device. */
+  /** Name of the device, and the facts that tell its runs from others on the same device. */
   readonly device: string;
   readonly sentences: readonly string[];
 }
 
 /**
- * Sentences on each device's rows, for each group of cases that differ in KV length alone; GPUs
- * first, none where neither dense kernels nor whole sparse steps were timed. No sentence spans runs
- * of different code, drivers or settings.
+ * Sentences on each device's rows, GPUs first: one verdict for each group of cases that differ only
+ * in KV length. A device without dense kernels and whole sparse steps has none. No sentence spans
+ * runs of different code, drivers or settings.
  *
- * @param plan What to tell of instead, where a software adapter was timed.
+ * @param plan The plan to print instead of a verdict on a software adapter.
  */
 export function deviceVerdicts(
   rows: readonly ResultRow[],
@@ -79,18 +81,18 @@ export function deviceVerdicts(
   });
 }
 
-/** The sentences of all devices, each behind its device's name where there are several. */
+/** The sentences of all devices. With several devices, each begins with its device's name. */
 export function verdicts(rows: readonly ResultRow[], plan?: GpuPlan): string[] {
-  const told = deviceVerdicts(rows, plan);
-  if (told.length < 2) return told.flatMap(({ sentences }) => [...sentences]);
-  return told.flatMap(({ device, sentences }) => sentences.map((text) => `${device}: ${text}`));
+  const devices = deviceVerdicts(rows, plan);
+  if (devices.length < 2) return devices.flatMap(({ sentences }) => [...sentences]);
+  return devices.flatMap(({ device, sentences }) => sentences.map((text) => `${device}: ${text}`));
 }
 
 function softwareVerdict({ command, kvLens }: GpuPlan): string {
-  const tells = kvLens.length === 1 ? "which is faster" : "at which of them sparse is faster";
+  const answer = kvLens.length === 1 ? "which is faster" : "at which of them sparse is faster";
   return "A software adapter's times say nothing about a GPU. " +
     `On a GPU, "${command}" times dense attention and the sparse step at ${tokens(kvLens)} ` +
-    `and says ${tells}, and by how much.`;
+    `and says ${answer}, and by how much.`;
 }
 
 function verdictOf(group: CaseGroup, name: string): string {
@@ -98,11 +100,11 @@ function verdictOf(group: CaseGroup, name: string): string {
   const head = compared.length > 0
     ? headOf(group)
     : `Sparse and dense are not compared at ${tokens(gaps.map(({ kvLen }) => kvLen))}`;
-  const notes = [tieNotes, rivalNotes, gapNotes, failedNotes].flatMap((tell) => tell(group));
+  const notes = [tieNotes, rivalNotes, gapNotes, failedNotes].flatMap((notesOn) => notesOn(group));
   return [`${head} (${name}).`, ...notes].join(" ");
 }
 
-/** The first sentence, without its name and full stop. */
+/** The first sentence, without the group's name and the full stop. */
 function headOf({ compared, gaps }: CaseGroup): string {
   const tried = gaps.length > 0 ? "compared" : "tried";
   const last = compared[compared.length - 1];
@@ -111,7 +113,7 @@ function headOf({ compared, gaps }: CaseGroup): string {
   }
   const wins = lengthsOf(compared, "sparse");
   const others = lengthsOf(compared, "dense", "tie");
-  // A tie is no win, whatever its medians say.
+  // A tie is not a win, even if its median is shorter.
   const points = compared.map(({ kvLen, speedup, winner }) => (
     { kvLen, speedup: winner === "tie" ? 1 : speedup }
   ));
@@ -137,8 +139,9 @@ function headOf({ compared, gaps }: CaseGroup): string {
 }
 
 /**
- * Sparse is faster from `fromKvLen` on, and not right before. A crossing is named between a length
- * at which dense is faster and one at which sparse is, with nothing but ties in between.
+ * Sparse is faster from `fromKvLen` on, but not at the length before. The sentence names a crossing
+ * only between a length at which dense is faster and one at which sparse is, with only ties
+ * between.
  */
 function crossedText(compared: readonly Comparison[], fromKvLen: number, tried: string): string {
   const before = compared.filter(({ kvLen }) => kvLen < fromKvLen);
@@ -157,7 +160,7 @@ function crossedText(compared: readonly Comparison[], fromKvLen: number, tried: 
   return `Sparse becomes faster between ${tokens([below, fromKvLen])}${stays}`;
 }
 
-/** Who is how many times as fast. */
+/** The faster of the two, and how many times as fast it is. */
 function ratioText({ winner, speedup }: Comparison): string {
   if (winner === "tie") return "neither is faster";
   return winner === "dense"
@@ -171,23 +174,23 @@ function tieNotes({ compared }: CaseGroup): string[] {
   return [`At ${tokens(ties)} the two tie: the 95% intervals of their medians overlap.`];
 }
 
-/** Where nothing but the paper's rivals stands for dense attention, that must be known. */
+/** Warns if only the paper's rivals stand for dense attention. */
 function rivalNotes({ compared }: CaseGroup): string[] {
   const rivals = compared.filter(({ dense }) => RIVALS.includes(dense.kernel));
-  return Array.from(Map.groupBy(rivals, ({ dense }) => dense.kernel), ([kernel, of]) => {
-    const lengths = of.map(({ kvLen }) => kvLen);
+  return Array.from(Map.groupBy(rivals, ({ dense }) => dense.kernel), ([kernel, comparisons]) => {
+    const lengths = comparisons.map(({ kvLen }) => kvLen);
     return `The fastest dense kernel timed at ${tokens(lengths)} is ${kernel}.`;
   });
 }
 
 function gapNotes({ compared, gaps }: CaseGroup): string[] {
   const reasons = Map.groupBy(gaps, ({ why }) => why);
-  const saysWhere = compared.length > 0 || reasons.size > 1;
+  const namesLengths = compared.length > 0 || reasons.size > 1;
   return Array.from(
     reasons,
-    ([why, of]) =>
-      saysWhere
-        ? `Nothing is compared at ${tokens(of.map(({ kvLen }) => kvLen))}: ${why}.`
+    ([why, gapsOfReason]) =>
+      namesLengths
+        ? `Nothing is compared at ${tokens(gapsOfReason.map(({ kvLen }) => kvLen))}: ${why}.`
         : `The reason: ${why}.`,
   );
 }
@@ -203,7 +206,7 @@ function lengthsOf(compared: readonly Comparison[], ...winners: Winner[]): numbe
   return compared.filter(({ winner }) => winners.includes(winner)).map(({ kvLen }) => kvLen);
 }
 
-/** How much faster a ratio above 1 is, to about two digits: a bare 1 would tell nothing. */
+/** A ratio above 1 in words, to about two digits. A ratio that rounds to 1 is "barely faster". */
 function fasterText(ratio: number, other?: string): string {
   if (ratio < 1.005) {
     return `barely faster${other === undefined ? "" : ` than ${other}`} (by less than 1%)`;

@@ -1,29 +1,29 @@
-/** Which cases a verdict may join, how each came out, and what people call them. Pure. */
+/** Groups the cases that one verdict may cover, compares each case and names the groups. */
 import { compareCase, type Comparison } from "./comparison.ts";
 import { picksName, traceName, unusualSettings } from "./case_names.ts";
 import type { ResultRow } from "../results/row.ts";
 
-/** Cases that differ in KV length alone. */
+/** Cases that differ only in KV length. */
 export interface CaseGroup {
-  /** Of its rows one, which tells the settings of all. */
+  /** One of the rows. All have its settings. */
   readonly row: ResultRow;
-  /** Inputs stay in the caches, as under `--hot`. */
+  /** Whether inputs stay in the caches, as under `--hot`. */
   readonly hot: boolean;
   /** Shortest first. */
   readonly compared: readonly Comparison[];
-  /** Lengths at which nothing could be compared, and why in half a sentence; shortest first. */
+  /** Lengths without a comparison, each with the reason as half a sentence; shortest first. */
   readonly gaps: readonly { readonly kvLen: number; readonly why: string }[];
-  /** Rows of kernels that failed their check: one of them might have been the fastest. */
+  /** Rows of kernels that failed their check. One of them might have been the fastest. */
   readonly failed: readonly ResultRow[];
 }
 
-/** The groups of a series in which dense kernels or whole sparse steps were timed at some length at least. */
+/** The groups of a series that have a row of a dense kernel or a whole sparse step. */
 export function caseGroups(rows: readonly ResultRow[]): CaseGroup[] {
-  return [...Map.groupBy(rows, groupId).values()].filter((of) => of.some(isCompared))
+  return [...Map.groupBy(rows, groupId).values()].filter((group) => group.some(isCompared))
     .flatMap(byCaches).map(groupOf);
 }
 
-/** Whether a row is of what a verdict compares. */
+/** Whether a verdict compares this row. */
 function isCompared({ stage }: ResultRow): boolean {
   return stage === "dense" || stage === "pipeline";
 }
@@ -31,27 +31,28 @@ function isCompared({ stage }: ResultRow): boolean {
 function groupId(row: ResultRow): string {
   return JSON.stringify([
     row.case_id.replace(/-n[\d_]+-b/, "-b"),
-    // Batches of unequal sequences differ in more than one length.
+    // Two batches of unequal sequences may differ in more than one length.
     row.lengths.includes(" ") ? row.lengths : "",
     row.data_digest,
   ]);
 }
 
-/** Steps that found their inputs in the caches are compared apart from those that did not. */
+/** Separates steps whose inputs were in the caches from the others. */
 function byCaches(rows: readonly ResultRow[]): ResultRow[][] {
   const steps = Map.groupBy(rows.filter(({ stage }) => stage === "pipeline"), isHot);
   const others = rows.filter(({ stage }) => stage !== "pipeline");
-  return steps.size < 2 ? [[...rows]] : [...steps.values()].map((of) => [...others, ...of]);
+  if (steps.size < 2) return [[...rows]];
+  return [...steps.values()].map((stepsOfKind) => [...others, ...stepsOfKind]);
 }
 
-/** A hot step uses one set of inputs over and over. */
+/** Whether a step uses the same set of inputs every time. */
 function isHot({ sets }: ResultRow): boolean {
   return sets === 1;
 }
 
 function groupOf(rows: readonly ResultRow[]): CaseGroup {
   const cases = [...Map.groupBy(rows, ({ kv_len }) => kv_len)].sort(([a], [b]) => a - b);
-  const found = cases.map(([kvLen, of]) => ({ kvLen, result: compareCase(of) }));
+  const found = cases.map(([kvLen, rowsOfCase]) => ({ kvLen, result: compareCase(rowsOfCase) }));
   const compared = rows.filter(isCompared);
   const steps = compared.filter(({ stage }) => stage === "pipeline");
   return {
@@ -65,7 +66,7 @@ function groupOf(rows: readonly ResultRow[]): CaseGroup {
   };
 }
 
-/** Names that tell groups apart: heads and picks always, other settings where they are unusual. */
+/** Distinct names of groups: always heads and k, and the other settings if they are unusual. */
 export function groupNames(groups: readonly CaseGroup[]): string[] {
   if (groups.length === 0) return [];
   const rows = groups.map(({ row }) => row);

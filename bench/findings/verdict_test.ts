@@ -16,7 +16,7 @@ const at = (kvLen: number): Changes => ({
   lengths: String(kvLen),
 });
 
-/** A row that took turns with dense attention of `denseUs`, its interval 1% to each side. */
+/** A row that took turns with dense attention of `denseUs`. Its interval is 1% to each side. */
 const timed = (us: number, denseUs: number, changes: Changes): ResultRow =>
   makeRow({
     median_us: us,
@@ -40,7 +40,7 @@ const pairs = (...points: [kvLen: number, speedup: number][]) =>
 
 const TIE = "the two tie: the 95% intervals of their medians overlap.";
 
-Deno.test("the order of the two over the lengths becomes one sentence", () => {
+Deno.test("verdicts() sums the results of all lengths up in one sentence", () => {
   const table: [points: [number, number][], sentence: string][] = [
     [
       [[4096, 1.2], [8192, 1.5], [32768, 2.3]],
@@ -76,7 +76,7 @@ Deno.test("the order of the two over the lengths becomes one sentence", () => {
   for (const [points, sentence] of table) assertEquals(verdicts(pairs(...points)), [sentence]);
 });
 
-Deno.test("intervals that overlap are a tie, which is no win of either and no crossing", () => {
+Deno.test("verdicts() takes overlapping intervals for a tie, not for a win or a crossing", () => {
   const table: [points: [number, number][], sentence: string][] = [
     [
       [[1024, 0.5], [4096, 1.019], [16384, 2.3]],
@@ -119,7 +119,7 @@ Deno.test("intervals that overlap are a tie, which is no win of either and no cr
   );
 });
 
-Deno.test("one length gives no crossing, whoever is faster", () => {
+Deno.test("verdicts() names no crossing for a single length", () => {
   assertEquals(verdicts(pair(8192, 1.2)), [
     `At 8,192 tokens, the only length tried, sparse is 1.20 times as fast as dense ${NAME}.`,
   ]);
@@ -128,7 +128,7 @@ Deno.test("one length gives no crossing, whoever is faster", () => {
   ]);
 });
 
-Deno.test("shapes, batches, types and runs have a sentence each, named by what tells them apart", () => {
+Deno.test("verdicts() has a named sentence for each shape, batch, number format and run", () => {
   const rows = [
     ...pair(8192, 1.2),
     ...pair(32768, 2),
@@ -163,7 +163,7 @@ Deno.test("shapes, batches, types and runs have a sentence each, named by what t
   assertMatch(verdicts(rows)[0], /: Sparse is faster at every length tried from 8,192 tokens on/);
 });
 
-Deno.test("what took no turns with it is never set against a sparse step", () => {
+Deno.test("verdicts() compares a sparse step only with kernels that took turns with it", () => {
   // Dense attention of a later run, on a faster clock.
   const later = dense(8, { ...at(8192), kernel: "dense/split_subgroup" });
   assertEquals(verdicts([...pair(8192, 1.2), later]), verdicts(pair(8192, 1.2)));
@@ -173,7 +173,7 @@ Deno.test("what took no turns with it is never set against a sparse step", () =>
     `sparse steps did not take turns.`,
   ]);
   assertMatch(verdicts([later, { ...alone, speedup_vs_dense: null }])[0], /did not take turns\.$/);
-  // The best of several steps, and the dense kernel that was the fastest beside it.
+  // The fastest of several steps counts, and the fastest dense kernel that took turns with it.
   const rows = [
     ...pair(8192, 1.2),
     dense(30, { ...at(8192), kernel: "dense/slow", speedup_vs_dense: 12 / 30 }),
@@ -182,7 +182,7 @@ Deno.test("what took no turns with it is never set against a sparse step", () =>
   assertEquals(verdicts(rows), verdicts(pair(8192, 1.2)));
 });
 
-Deno.test("steps in hot caches and cold ones are two groups", () => {
+Deno.test("verdicts() separates steps with hot and with cold caches", () => {
   const hot = { sets: 1, cache: "hot" } as const;
   const sentences = verdicts([...pair(1024, 0.5), ...pair(1024, 2, hot), ...pair(4096, 3)]);
   assertEquals(sentences, [
@@ -192,7 +192,7 @@ Deno.test("steps in hot caches and cold ones are two groups", () => {
   ]);
 });
 
-Deno.test("what is missing or FAILED is said and counts nowhere", () => {
+Deno.test("verdicts() names missing and FAILED kernels and does not count them", () => {
   const failedDense = makeFailedRow({ ...at(16384) });
   const failedStep = makeFailedRow({
     ...at(16384),
@@ -218,7 +218,7 @@ Deno.test("what is missing or FAILED is said and counts nowhere", () => {
     ],
     [
       [{ ...denseOnly, ...few }, stepOnly],
-      "no dense kernel that passed its check has samples enough for an interval.",
+      "no dense kernel that passed its check has enough samples for an interval.",
     ],
   ];
   for (const [rows, why] of table) assertEquals(verdicts([...below, ...rows]), [found + why]);
@@ -226,7 +226,7 @@ Deno.test("what is missing or FAILED is said and counts nowhere", () => {
     `Sparse and dense are not compared at 8,192 and 16,384 tokens ${NAME}. The reason: no whole ` +
     "sparse step was timed.",
   ]);
-  // One of several FAILED: the others count, and the reader knows.
+  // One of several kernels FAILED: the others count, and the sentence says so.
   const other = makeFailedRow({ ...at(4096), kernel: "dense/split_subgroup" });
   assertMatch(
     verdicts([...pair(4096, 2), other])[0],
@@ -236,7 +236,7 @@ Deno.test("what is missing or FAILED is said and counts nowhere", () => {
   assertEquals(verdicts([]), []);
 });
 
-Deno.test("gaps leave lengths compared, not tried; a rival in dense attention's place is named", () => {
+Deno.test("verdicts() says 'compared' instead of 'tried' with gaps, and names a rival", () => {
   const rows = [...pairs([1024, 2], [4096, 3]), ...pair(16384, 2).slice(0, 1)];
   assertMatch(verdicts(rows)[0], /^Sparse is faster at every length compared from 1,024 tokens on/);
   assertEquals(
@@ -252,7 +252,7 @@ Deno.test("gaps leave lengths compared, not tried; a rival in dense attention's 
   );
 });
 
-Deno.test("a software adapter's times become what a GPU would be asked, and how", () => {
+Deno.test("verdicts() on a software adapter name the command to run on a GPU", () => {
   const software = pair(8192, 9).map((row) => ({ ...row, software: true }));
   const [sentence, ...none] = verdicts(software);
   assertEquals(none, []);
@@ -274,7 +274,7 @@ function planOf(line: string): GpuPlan {
   return gpuPlan(casesOf(parseOptions(args)), args);
 }
 
-Deno.test("a command is offered where it times both, without this machine's flags", () => {
+Deno.test("gpuPlan() repeats a command that times both, without this machine's flags", () => {
   for (const kernels of ["dense/split", "pipeline", "score,select"]) {
     assertEquals(planOf(`--kv 8k --kernels ${kernels}`), QUICKSTART_PLAN, kernels);
   }

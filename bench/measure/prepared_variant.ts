@@ -1,4 +1,4 @@
-/** A variant made ready on a device: compiled, its outputs allocated, its input sets bound. */
+/** A variant prepared on a device: compiled, its outputs allocated, its input sets bound. */
 import type { Cost, Params, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
 import { type CheckResult, verify } from "../../kernels/verify/verify.ts";
 import { codeHeads, type Problem } from "../../kernels/core/problem.ts";
@@ -14,10 +14,10 @@ import { poison, readBytes, readerOf, submit } from "../../kernels/core/run.ts";
 import type { InputSource } from "./inputs/input_source.ts";
 import type { Workload } from "./clock/sampler.ts";
 
-/** Stages of the prompt phase: as much work as thousands of decode steps. */
+/** Stages of the prompt phase. One step of theirs is as much work as thousands of decode steps. */
 export const PROMPT_STAGES: readonly Stage[] = ["encode_prompt", "prefill"];
 
-/** A variant ready to be checked and timed. */
+/** A variant that is ready to be verified and timed. */
 export interface PreparedVariant extends Workload {
   readonly variant: Variant;
   readonly params: Params;
@@ -25,23 +25,23 @@ export interface PreparedVariant extends Workload {
   readonly cost: Cost;
   /** Input sets that the steps rotate over. */
   readonly sets: number;
-  /** Bytes of its inputs that a step touches. */
+  /** Input bytes that a step touches. */
   readonly touched: number;
   /** The buffers of set `set` by name. */
   buffersOf(set: number): Readonly<Record<string, GPUBuffer>>;
   /** Runs set `set` once on poisoned outputs and scratch. */
   run(set: number): void;
-  /** Verifies what the last recorded step left. */
+  /** Verifies the outputs that the last recorded step left. */
   verifyLast(): Promise<CheckResult>;
-  /** Runs set `set` on poisoned outputs and verifies what it left. */
+  /** Runs set `set` on poisoned outputs and verifies them. */
   verify(set: number): Promise<CheckResult>;
   /** Bytes of a buffer of set `set`. */
   read(name: string, set: number): Promise<Uint8Array<ArrayBuffer>>;
-  /** Frees what is this prepared's own. */
+  /** Frees outputs and scratch. The inputs belong to their source. */
   destroy(): void;
 }
 
-/** Prepares a variant; outputs and scratch are shared by all sets, so that steps stay dependent. */
+/** Prepares a variant. All sets share its outputs and scratch, so that steps stay dependent. */
 export async function prepare(
   inputs: InputSource,
   variant: Variant,
@@ -57,46 +57,46 @@ export async function prepare(
   const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const outputs = Object.fromEntries(specs.filter(([, { role }]) => role !== "input"));
-  const own = await allocateWithin(device, outputs);
+  const outputBuffers = await allocateWithin(device, outputs);
   const buffers: Record<string, GPUBuffer>[] = [];
   const bound: BoundProgram[] = [];
   for (let set = 0; set < wanted; set++) {
     try {
-      const of = { ...own };
+      const ofSet = { ...outputBuffers };
       for (const [name, spec] of specs) {
         if (spec.role !== "input") continue;
-        // Of a cache, an append reads one row: that needs no copies of all the others.
+        // encode/append reads one row of the cache, so two copies suffice to keep that row cold.
         const copy = variant.stage === "encode_append" && name === "keys" ? set % 2 : set;
-        of[name] = await inputs.get(name, spec, params, copy);
+        ofSet[name] = await inputs.get(name, spec, params, copy);
       }
-      buffers.push(of);
-      bound.push(bindProgram(device, program, of));
+      buffers.push(ofSet);
+      bound.push(bindProgram(device, program, ofSet));
     } catch (error) {
-      // Where memory ends, fewer sets have to do; the row says how many, and whether that is cold.
+      // Out of memory: go on with fewer sets. The row gives their number and whether it is cold.
       if (set > 0 && error instanceof RangeError) break;
-      for (const buffer of Object.values(own)) buffer.destroy();
+      for (const buffer of Object.values(outputBuffers)) buffer.destroy();
       throw error;
     }
   }
 
   let lastSet = 0;
   const sets = bound.length;
-  const verifySet = (set: number, most = Infinity) =>
+  const verifySet = (set: number, limit = Infinity) =>
     verify(
       variant,
       p,
       params,
       readerOf(device, buffers[set]),
       {
-        heads: checkedHeads(p, settings.seed + set).slice(0, most),
-        sequences: checkedSequences(p, set).slice(0, most),
+        heads: checkedHeads(p, settings.seed + set).slice(0, limit),
+        sequences: checkedSequences(p, set).slice(0, limit),
         known: inputs.known(set),
         promptTokens: PROMPT_TOKENS,
         prefillTokens: PREFILL_TOKENS,
       },
     );
   const run = (set: number) => {
-    for (const [name, buffer] of Object.entries(own)) {
+    for (const [name, buffer] of Object.entries(outputBuffers)) {
       poison(device, buffer, plan.buffers[name].zeros);
     }
     submit(device, (pass) => recordProgram(pass, bound[set % sets]));
@@ -122,24 +122,26 @@ export async function prepare(
     },
     read: (name, set) => readBytes(device, buffers[set % sets][name], 0, plan.buffers[name].bytes),
     destroy() {
-      for (const buffer of Object.values(own)) buffer.destroy();
+      for (const buffer of Object.values(outputBuffers)) buffer.destroy();
     },
   };
 }
 
-/** Prompt tokens of a list that a check encodes again. */
+/** Prompt tokens per list that the reference encodes. */
 const PROMPT_TOKENS = 256;
 
-/** Query tokens of a list's prompt that a check attends again. */
+/** Query tokens per list's prompt for which the reference computes attention. */
 const PREFILL_TOKENS = 8;
 
-/** Heads, and sequences, of what the timed steps left: any of them shows that the steps were whole. */
+/** Heads and sequences verified after timing: any of them shows whether the steps were complete. */
 const LAST_HEADS = 2;
 
-/** Multiply-adds of the reference that a check may spend: about a second of one core. */
+/** Multiply-adds that the reference may spend on a check: about a second of one core. */
 const CHECK_BUDGET = 5e8;
 
-/** All code heads where the reference is quick, else as many as it can afford, spread by the seed. */
+/**
+ * All code heads if the budget of a check allows them, else an even spread that begins by the seed.
+ */
 function checkedHeads(p: Problem, seed: number): number[] {
   const heads = codeHeads(p);
   const each = 2 * p.kvLen * p.headDim * (p.qHeads / heads) * Math.min(2, p.batch);
@@ -153,7 +155,7 @@ function checkedHeads(p: Problem, seed: number): number[] {
   return [...new Set(chosen)].sort((a, b) => a - b);
 }
 
-/** Two sequences at most, other ones for other sets. */
+/** At most two sequences, which differ from set to set. */
 function checkedSequences(p: Problem, set: number): number[] {
   return [...new Set([set % p.batch, (set + p.batch - 1) % p.batch])].sort((a, b) => a - b);
 }

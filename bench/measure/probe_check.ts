@@ -1,4 +1,4 @@
-/** Checks on the device that the probes do the work that they are timed for. */
+/** Checks on the device that each probe does the work that it is timed for. */
 import type { Dispatch, Plan } from "../../kernels/core/variant.ts";
 import { allocate } from "../../kernels/core/program.ts";
 import {
@@ -20,20 +20,20 @@ import { readBytes, runPlan, write } from "../../kernels/core/run.ts";
 const TABLE_BYTES = 1 << 20;
 const UNTOUCHED = 0xffffffff;
 
-/** A place that a reading probe must read: the word goes to `index` of the table. */
+/** A word planted at `index` of the table, which a reading probe must find. */
 interface Plant {
   readonly index: number;
   readonly word: number;
 }
 
-/** What is wrong with a probe on this device, in one sentence; null if they all work. */
+/** The fault of a probe on this device, in one sentence; null if all probes work. */
 export async function checkProbes(device: GPUDevice): Promise<string | null> {
   const buffers = allocate(device, {
     data: { bytes: TABLE_BYTES, role: "input" },
     seed: { bytes: 16, role: "input" },
     sink: { bytes: 1024, role: "output" },
   });
-  /** Runs a dispatch over a table of zeros and one planted word; returns the sink. */
+  /** Runs a dispatch over a table of zeros with one planted word. Returns the sink. */
   async function sinkAfter(dispatch: Dispatch, plant: Plant | null): Promise<Uint32Array> {
     write(device, buffers.data, new Uint32Array(TABLE_BYTES / 4));
     if (plant) {
@@ -52,7 +52,9 @@ export async function checkProbes(device: GPUDevice): Promise<string | null> {
   try {
     for (const [dispatch, plants] of [streamPlants(), gatherPlants()]) {
       const { name } = dispatch.kernel;
-      if ((await sinkAfter(dispatch, null))[0] !== UNTOUCHED) return `${name} writes on its own`;
+      if ((await sinkAfter(dispatch, null))[0] !== UNTOUCHED) {
+        return `${name} writes its sink although no word is planted`;
+      }
       for (const plant of plants) {
         if ((await sinkAfter(dispatch, plant))[0] !== PROBE_MAGIC) {
           return `${name} does not read word ${plant.index} of its table`;
@@ -62,19 +64,21 @@ export async function checkProbes(device: GPUDevice): Promise<string | null> {
     const chain = await sinkAfter({ kernel: chainKernel, params: {}, workgroups: [1, 1, 1] }, null);
     if (chain[1] !== 0) return "probe/chain does not add one";
     const params = { WORKGROUP: 256, ROUNDS: 16, UNROLLED: 16 };
-    const counted = await sinkAfter(
+    const popcounts = await sinkAfter(
       { kernel: popcountKernel, params, workgroups: [64, 1, 1] },
       null,
     );
-    const wrong = [0, 1, 2, 3].find((i) => counted[i] !== popcountReference(4096 * i, 16, 16));
-    if (wrong !== undefined) return `probe/popcount is wrong in thread ${4096 * wrong}`;
+    const wrongCount = [0, 1, 2, 3].find((i) =>
+      popcounts[i] !== popcountReference(4096 * i, 16, 16)
+    );
+    if (wrongCount !== undefined) return `probe/popcount is wrong in thread ${4096 * wrongCount}`;
     const fma = fmaDispatch(64);
     const { ROUNDS: rounds, UNROLLED: unrolled, CHAINS: chains } = fma.params;
-    const added = await sinkAfter(fma, null);
-    const off = [0, 1, 2, 3].find((i) =>
-      added[i] !== fmaReference(4096 * i, rounds * unrolled, chains)
+    const sums = await sinkAfter(fma, null);
+    const wrongSum = [0, 1, 2, 3].find((i) =>
+      sums[i] !== fmaReference(4096 * i, rounds * unrolled, chains)
     );
-    return off === undefined ? null : `probe/fma is wrong in thread ${4096 * off}`;
+    return wrongSum === undefined ? null : `probe/fma is wrong in thread ${4096 * wrongSum}`;
   } finally {
     for (const buffer of Object.values(buffers)) buffer.destroy();
   }

@@ -1,7 +1,7 @@
 /**
- * The device's own roofline, measured in the same run through the same API: streaming read and row
- * gather at a ladder of sizes, the cost of a dependent dispatch, the rates of popcounts and of f32
- * multiply-adds.
+ * Probes measure the device's roofline in the same run and through the same API as the variants:
+ * streaming reads and row gathers at a ladder of sizes, the cost of a dependent dispatch, and the
+ * rates of popcounts and f32 multiply-adds.
  */
 import type { Dispatch } from "../../kernels/core/variant.ts";
 import { compilePlan } from "../../kernels/core/program.ts";
@@ -50,33 +50,33 @@ const FMA_WORKGROUPS = 1056;
 
 /** Probes of one device over a table of hashed data. */
 export interface ProbeKit {
-  /** Fixed work that shows the clock. */
+  /** A fixed amount of work, whose time shows the state of the GPU's clock. */
   readonly clock: RecordPass;
-  /** The shortest pass that does work. */
+  /** The shortest pass that does any work. */
   readonly least: RecordPass;
-  /** Streams the whole table `times` times: real work for warming up. */
+  /** Streams the whole table `times` times, to warm the clock up with real work. */
   warm(times: number): RecordPass;
-  /** The names of all probes, for rows of the given bytes. */
+  /** The names of all probes for rows of `rowBytes`. */
   names(rowBytes: number): string[];
-  /** Measures them. */
+  /** Measures all probes for rows of `rowBytes`. */
   measure(timer: GpuTimer, settings: SampleSettings, rowBytes: number): Promise<ProbeResult[]>;
 }
 
-/** Makes the probes; the table of `tableBytes` must be larger than any cache. */
+/** Makes the probes. Their table of `tableBytes` must be larger than any cache. */
 export async function createProbes(
   device: GPUDevice,
   tableBytes: number,
 ): Promise<ProbeKit> {
   const specs = {
     data: { bytes: tableBytes, role: "input" },
-    seed: { bytes: SEED_STRIDE * MOST_SETS, role: "input" },
+    seed: { bytes: SEED_STRIDE * MAX_SETS, role: "input" },
     sink: { bytes: 1024, role: "output" },
   } as const;
-  const own = await allocateWithin(device, specs);
-  await fill(device, own.data, FILL_KIND.bits, 1);
-  await fill(device, own.seed, FILL_KIND.bits, 2);
+  const buffers = await allocateWithin(device, specs);
+  await fill(device, buffers.data, FILL_KIND.bits, 1);
+  await fill(device, buffers.seed, FILL_KIND.bits, 2);
 
-  /** One dispatch over a window of the table that moves on with every step. */
+  /** A dispatch over one window of the table. Every step takes the next window. */
   async function windowed(name: string, dispatch: Dispatch, windowBytes: number): Promise<Sized> {
     const windows = Math.max(
       1,
@@ -96,8 +96,8 @@ export async function createProbes(
         entries: bindings.map(({ name }, binding) => ({
           binding,
           resource: name === "data" && windowBytes < tableBytes
-            ? { buffer: own.data, offset: window * windowBytes, size: windowBytes }
-            : { buffer: own[name as keyof typeof specs] },
+            ? { buffer: buffers.data, offset: window * windowBytes, size: windowBytes }
+            : { buffer: buffers[name as keyof typeof specs] },
         })),
       }));
     return { workload: stepper(name, pipeline, groups, dispatch), sets: windows };
@@ -167,7 +167,7 @@ export async function createProbes(
     },
   };
 
-  /** A gather whose rows differ from step to step, by as many seeds as keep it cold. */
+  /** A gather that takes other rows in every step, by as many seeds as keep it cold. */
   async function seeded(name: string, dispatch: Dispatch): Promise<Sized> {
     const plan = { buffers: specs, dispatches: [dispatch] };
     const program = await compilePlan(device, plan);
@@ -177,22 +177,22 @@ export async function createProbes(
       device.createBindGroup({
         layout,
         entries: [
-          { binding: 0, resource: { buffer: own.data } },
-          { binding: 1, resource: { buffer: own.seed, offset: SEED_STRIDE * set, size: 16 } },
-          { binding: 2, resource: { buffer: own.sink } },
+          { binding: 0, resource: { buffer: buffers.data } },
+          { binding: 1, resource: { buffer: buffers.seed, offset: SEED_STRIDE * set, size: 16 } },
+          { binding: 2, resource: { buffer: buffers.sink } },
         ],
       }));
     return { workload: stepper(name, pipeline, groups, dispatch), sets };
   }
 }
 
-/** Bytes between seeds: what WebGPU asks of the offset of a binding. */
+/** Bytes between seeds. WebGPU demands this alignment of the offset of a binding. */
 const SEED_STRIDE = 256;
-const MOST_SETS = 1024;
+const MAX_SETS = 1024;
 
 /** Windows or seeds that a probe of `bytes` rotates over to stay cold. */
 function setsOf(bytes: number): number {
-  return Math.min(MOST_SETS, Math.ceil(COLD_BYTES / bytes) + 1);
+  return Math.min(MAX_SETS, Math.ceil(COLD_BYTES / bytes) + 1);
 }
 
 interface Sized {

@@ -1,20 +1,20 @@
-/** The rooflines that every result is compared with, from what the probes of a case took. Pure. */
+/** The roofline of a step, computed from the times of a case's probes. */
 import type { Cost } from "../../kernels/core/variant.ts";
 
-/** Time of reading so many bytes in one dependent dispatch, for growing sizes. */
+/** Times to read `bytes` in one dependent dispatch, in ascending order of size. */
 export type Ladder = readonly { readonly bytes: number; readonly us: number }[];
 
-/** How many operations of which kind a step does. */
+/** The operations of a step, by kind. */
 export interface Operations {
   readonly popcounts?: number;
   readonly flops?: number;
 }
 
-/** What a probe does in a step, and how long that took. */
+/** The work of one step of a probe, and its time. */
 export interface ProbeTime {
   readonly name: string;
   readonly bytes: number;
-  /** Popcounts of 32-bit words, or floating-point operations; none of probes of memory. */
+  /** Popcounts of 32-bit words or floating-point operations; empty for probes of memory. */
   readonly operations: Operations;
   readonly us: number;
 }
@@ -22,10 +22,10 @@ export interface ProbeTime {
 /** The device's roofline. */
 export interface Roofline {
   readonly stream: Ladder;
-  /** For rows of the case's size. */
+  /** Gathers of rows as long as those of the case. */
   readonly gather: Ladder;
   readonly dispatchUs: number;
-  /** f32 operations per microsecond, two to a fused multiply-add. */
+  /** f32 operations per microsecond. A fused multiply-add counts as two. */
   readonly flopsPerUs: number;
 }
 
@@ -46,7 +46,7 @@ export function gatherName(bytes: number, rowBytes: number): string {
   return `probe/gather ${bytes >> 10} KiB of ${rowBytes} B`;
 }
 
-/** The roofline that the probes of a case tell, smaller ones first. */
+/** The roofline from the probes of a case. Their sizes must ascend. */
 export function rooflineOf(probes: readonly ProbeTime[]): Roofline {
   const only = (wanted: string) => probes.find(({ name }) => name === wanted)!;
   const ladder = (kind: string) => probes.filter(({ name }) => name.startsWith(kind));
@@ -55,12 +55,12 @@ export function rooflineOf(probes: readonly ProbeTime[]): Roofline {
     stream: ladder("probe/stream"),
     gather: ladder("probe/gather"),
     dispatchUs: chain.us,
-    // At least half of the time is work, whatever noise does to the dispatch's share.
+    // Noise must not make the dispatch's share more than half of the time.
     flopsPerUs: fma.operations.flops! / Math.max(fma.us - chain.us, fma.us / 2),
   };
 }
 
-/** Time beyond a bare dispatch of moving `bytes`, by linear interpolation between the probes. */
+/** Time to move `bytes`, without the dispatch, by linear interpolation between the probes. */
 export function moveUs(ladder: Ladder, dispatchUs: number, bytes: number): number {
   if (bytes <= 0) return 0;
   const points = [{ bytes: 0, us: dispatchUs }, ...ladder];
@@ -72,8 +72,8 @@ export function moveUs(ladder: Ladder, dispatchUs: number, bytes: number): numbe
 }
 
 /**
- * The least time of a cost on this device: its bytes or its arithmetic at the probes' rates,
- * whichever takes longer, plus its dispatches.
+ * The least time in which this device can do a step: its bytes or its arithmetic at the probes'
+ * rates, whichever takes longer, plus its dispatches.
  */
 export function rooflineUs(
   roofline: Roofline,

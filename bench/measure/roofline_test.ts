@@ -1,7 +1,7 @@
 import { assertAlmostEquals } from "@std/assert";
 import { type Roofline, rooflineUs } from "./roofline.ts";
 
-/** 1 MB takes 8 us beyond a dispatch of 2 us, in any order; 10 TFLOP/s. */
+/** Streaming 1 MB takes 8 us and gathering it 16 us, plus a dispatch of 2 us; 10 TFLOP/s. */
 const ladder = [{ bytes: 1e6, us: 10 }];
 const roofline: Roofline = {
   stream: ladder,
@@ -11,7 +11,7 @@ const roofline: Roofline = {
 };
 const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 0 };
 
-Deno.test("the roofline is bytes or arithmetic, whichever takes longer, and the dispatches", () => {
+Deno.test("rooflineUs() takes the longer of bytes and arithmetic, and adds the dispatches", () => {
   assertAlmostEquals(rooflineUs(roofline, cost, 1), 10);
   assertAlmostEquals(rooflineUs(roofline, { ...cost, flops: 5e7 }, 2), 12);
   assertAlmostEquals(rooflineUs(roofline, { ...cost, flops: 5e9 }, 2), 504);

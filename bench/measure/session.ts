@@ -1,4 +1,4 @@
-/** What a run measures with: the device, its timer and its probes. */
+/** A session: the device of a run, its timer and its probes. */
 import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import type { Tuning } from "../../kernels/core/tuning.ts";
@@ -21,17 +21,19 @@ export interface MeasureSettings {
   readonly hot: boolean;
   /** Stop when half the 95% interval of each median is below this, in percent of it (GPUs only). */
   readonly noisePct: number;
-  /** Most time to sample one case, in milliseconds. */
+  /** Time limit for sampling one case, in milliseconds. */
   readonly maxTimeMs: number;
   readonly timer: TimerChoice;
-  /** How partials are handed over (default: `auto`). */
+  /** How one workgroup hands its partials to another (default: `auto`). */
   readonly handOver?: HandOverChoice;
   readonly seed: number;
-  /** Most bytes of inputs held on a GPU; fewer sets, so less cold, where they do not suffice. */
+  /**
+   * Budget of inputs on a GPU, in bytes. A small budget means fewer sets, which may stay cached.
+   */
   readonly memoryBytes: number;
   readonly suiteVersion: string;
   readonly commit: string;
-  /** Parameters that were tuned; without it all kernels run with their defaults. */
+  /** Tuned parameters. Without them all variants run with their defaults. */
   readonly tuning?: Tuning;
   readonly onProgress: (message: string, fraction: number) => void;
 }
@@ -39,64 +41,64 @@ export interface MeasureSettings {
 /** A device with its timer and probes, open for a run. */
 export interface Session {
   readonly device: GPUDevice;
-  /** Tells a loss of the device from what work on it found. */
+  /** Tells the loss of the device from a wrong result. */
   readonly guard: DeviceGuard;
   readonly facts: AdapterFacts;
   readonly limits: DeviceLimits;
   readonly features: ReadonlySet<string>;
   readonly timer: GpuTimer;
-  /** Sentences on what the device lacks or failed. */
+  /** A sentence for each feature that the device lacks and each check that it failed. */
   readonly notes: readonly string[];
   readonly probes: ProbeKit;
-  /** What is wrong with the probes on this device; null if nothing is. */
+  /** The fault of a probe on this device; null if all probes work. */
   readonly probeFailure: string | null;
   readonly settings: MeasureSettings;
-  /** Bytes set aside for inputs: of a software adapter they are the machine's own. */
+  /** Bytes set aside for inputs. On a software adapter they are the machine's own memory. */
   readonly inputBytes: number;
   readonly sampling: Omit<SampleSettings, "maxTimeMs">;
 }
 
-/** Bytes of inputs on a software adapter, whose memory is the machine's own. */
+/** Bytes set aside for inputs on a software adapter, which uses the machine's own memory. */
 export const SOFTWARE_INPUT_BYTES = 2e9;
 
 /**
- * Opens the device, calibrates its clock and warms the probes up.
+ * Opens and checks the device, calibrates its clock and warms it up with the probes.
  *
- * @throws {SystemError} in one sentence, if the adapter gives no device or it is lost.
+ * @throws {SystemError} in one sentence, if the adapter gives no device or the device is lost.
  */
 export async function openSession(
-  host: OpenedAdapter,
+  adapter: OpenedAdapter,
   settings: MeasureSettings,
 ): Promise<Session> {
   const stamps = settings.timer === "wall" ? [] : ["timestamp-query"];
-  const opened = await openCheckedDevice(host, [...stamps, "subgroups"], settings.handOver);
-  return await opened.guard.run(() => contextOf(host, opened, settings));
+  const opened = await openCheckedDevice(adapter, [...stamps, "subgroups"], settings.handOver);
+  return await opened.guard.run(() => sessionOn(adapter, opened, settings));
 }
 
-async function contextOf(
-  host: OpenedAdapter,
+async function sessionOn(
+  adapter: OpenedAdapter,
   opened: OpenedDevice,
   settings: MeasureSettings,
 ): Promise<Session> {
   const { device, guard, limits } = opened;
-  const { software } = host.info;
-  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
+  const { software } = adapter.info;
+  const maxBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize, 2 ** 30);
   const probes = await createProbes(
     device,
-    powerOfTwo(software ? Math.min(2 ** 24, most) : most),
+    powerOfTwo(software ? Math.min(2 ** 24, maxBytes) : maxBytes),
   );
   const timer = await createTimer(device, {
     work: probes.least,
     choice: settings.timer,
     calibrateMs: software ? 100 : 1000,
   });
-  // On a clock that is awake, one pass over the table tells how many of them last for 300 ms.
+  // Raise the clock first. Then time one pass over the table, to find how many passes take 300 ms.
   for (const begin = performance.now(); !software && performance.now() - begin < 400;) {
     await timer.time([probes.warm(64)]);
   }
   const beginMs = timer.nowMs();
   const [, us] = await timer.time([probes.warm(4), probes.warm(4)]);
-  // Without a time of its own, a pass took at most half of what both took with all around them.
+  // If the timer gave no time, half the wall time of both passes is an upper bound for one.
   const fourUs = us ?? (timer.nowMs() - beginMs) * 1000 / 2;
   const passes = Math.max(1, Math.ceil(300_000 / (fourUs / 4)));
   const probeFailure = await checkProbes(device);
@@ -104,7 +106,7 @@ async function contextOf(
   return {
     device,
     guard,
-    facts: host.info,
+    facts: adapter.info,
     limits,
     features: opened.features,
     timer,
@@ -117,7 +119,7 @@ async function contextOf(
       bestClock: { us: Infinity },
       sampleUs: software ? 1 : 1500,
       minSamples: software ? 6 : 20,
-      // A CPU that other work shares gets no quieter with time.
+      // Other work shares the CPU, so more samples do not make it quieter.
       noisePct: software ? Infinity : settings.noisePct,
       warm: software ? [] : [probes.warm(passes)],
       clock: software ? null : probes.clock,
@@ -125,21 +127,21 @@ async function contextOf(
   };
 }
 
-/** The largest power of two up to `most`. */
-function powerOfTwo(most: number): number {
-  return 2 ** Math.floor(Math.log2(most));
+/** The largest power of two up to `limit`. */
+function powerOfTwo(limit: number): number {
+  return 2 ** Math.floor(Math.log2(limit));
 }
 
-/** A kernel that is left out, and why in a sentence. */
+/** A variant that is left out, and the reason in a sentence. */
 export interface Refusal {
   readonly name: string;
   readonly why: string;
 }
 
 /**
- * Variants that this device and problem allow, and why the others may not run.
+ * The variants that can run this problem on this device, and the reason why each other one cannot.
  *
- * @param encode Codes are made from the keys, as those of a trace are.
+ * @param encode Whether codes are encoded from the keys, as those of a trace are.
  */
 export function eligible(
   session: Pick<Session, "features" | "limits">,

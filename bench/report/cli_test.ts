@@ -87,7 +87,7 @@ Deno.test("report exits 2 on wrong inputs, with one sentence and no files", () =
         /^\S+csv is a file of results; --peers takes a CSV with .+ stage\.$/m,
       ],
       [[at("negative")], /^\S+negative, line 3: median_us cannot be "-5"\.$/m],
-      [[at("log")], /^\S+log is no run of the suite: it is a tuner's log, which report --tune /],
+      [[at("log")], /^\S+log is not a run of the suite: it is a tuner's log, which report --tune /],
       [["--quality", at("damaged")], /^\S+damaged, line 2: mass_middle cannot be "much"\.$/m],
       [[h100, "--tune", at("missing")], /^Cannot read \S+missing: /],
       [[h100, "--tune", folder], /^Cannot read \S+tune\.jsonl: /],

@@ -5,15 +5,15 @@ import { type CsvFormat, csvLines, damaged, decimalNumber, truthValue } from "./
 /** A size, a time or a rate: no number of a row is negative. */
 export const AMOUNT = v.pipe(v.number(), v.finite(), v.minValue(0));
 
-/** An amount that is whole. */
+/** A whole amount. */
 export const COUNT = v.pipe(AMOUNT, v.safeInteger());
 
-/** The schema of a column, with a note that says what the column holds and in which unit. */
+/** The schema of a column, with a note on its meaning and unit. */
 export function column<Schema extends v.GenericSchema>(schema: Schema, note: string) {
   return v.pipe(schema, v.description(note));
 }
 
-/** The schema of a row: an entry per column, in the order in which files have them. */
+/** The schema of a row: an entry per column, in the order of the columns. */
 export type RowSchema<Entries extends v.ObjectEntries> = v.StrictObjectSchema<Entries, undefined>;
 
 type Entry = v.ObjectEntries[string];
@@ -32,18 +32,18 @@ export function optionalNames<Entries extends v.ObjectEntries>(
   return columnNames(schema).filter((name) => schema.entries[name].type === "optional");
 }
 
-/** The message of schemas without their own; the field's text follows. */
+/** The default message of a column's schema. The field's text follows it. */
 const COMPLAINT = { message: "cannot be", abortEarly: true };
 
-/** A row, and the line, from 1, on which it stands. */
+/** A row and its line number in the file, from 1. */
 export interface RowLine<Row> {
   readonly line: number;
   readonly row: Row;
 }
 
 /**
- * The rows of a CSV text whose columns a schema describes. The message of a column's schema stands
- * in the error between the column's name and the field, as in `kv_len takes a number, not "8k"`.
+ * The rows of a CSV text whose columns a schema describes. An error puts the message of a column's
+ * schema between the column's name and the field, as in `kv_len takes a number, not "8k"`.
  *
  * @throws {UsageError} for other columns, or naming the first damaged line.
  */
@@ -64,7 +64,7 @@ export function parseRows<Entries extends v.ObjectEntries>(
   });
 }
 
-/** The value that a field's text stands for. The schema has yet to check it. */
+/** Converts a field's text to a value, which the schema checks afterwards. */
 function valueOf(schema: Entry, text: string): unknown {
   switch (schema.type) {
     case "number":

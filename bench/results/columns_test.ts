@@ -13,14 +13,14 @@ const ROW = v.strictObject({
   timer: v.optional(column(v.picklist(["wall", "timestamp"]), "Clock."), "wall"),
 });
 const HEADER = "name,tokens,us,software,head,cache,timer";
-const parse = (text: string) => parseRows(text, ROW, { path: "r.csv", due: "due" });
+const parse = (text: string) => parseRows(text, ROW, { path: "r.csv", expected: "expected" });
 
 Deno.test("columnNames() and optionalNames() follow the schema", () => {
   assertEquals(columnNames(ROW).join(), HEADER);
   assertEquals(optionalNames(ROW), ["timer"]);
 });
 
-Deno.test("parseRows() reads each kind of column, with defaults for empty and missing fields", () => {
+Deno.test("parseRows() reads each kind of column, with defaults for missing fields", () => {
   const first = { name: "a", tokens: 8, us: 1.5, software: true, head: 3, cache: "cold" } as const;
   const second = {
     name: "",

@@ -1,9 +1,9 @@
-/** Tells the suite's kinds of files apart, so that a file in the wrong place gets a useful answer. */
+/** Recognizes the suite's kinds of files, so that an error can name a file in the wrong place. */
 
 interface FileKind {
-  /** What the file is and which flag takes it. */
+  /** Describes the file and names the flag that takes it. */
   readonly description: string;
-  /** Names that are in the first line of such a file and, together, of no other. */
+  /** Names that together occur in the first line of this kind of file only. */
   readonly names: readonly string[];
 }
 
@@ -20,7 +20,7 @@ const CSV_KINDS: readonly FileKind[] = [
   },
 ];
 
-/** How a run's JSON document is described. */
+/** The description of a run's JSON document. */
 export const RUN_DOCUMENT = "a run as bench --json wrote it";
 
 const JSON_KINDS: readonly FileKind[] = [
@@ -36,12 +36,14 @@ const JSON_KINDS: readonly FileKind[] = [
   { description: "a tuning file, which bench --tuned takes", names: ["schema", "entries"] },
 ];
 
-/** Long enough for the first line of a log and the head of a document. */
-const LOOKED_AT = 5000;
+/** Length of the examined text: enough for the first line of a log and the head of a document. */
+const EXAMINED = 5000;
 
-/** What the text of a file is, such as `a file of peers, which --peers takes`; null if unknown. */
+/**
+ * Describes a file by its text, such as `a file of peers, which --peers takes`; null if unknown.
+ */
 export function describeFile(text: string): string | null {
-  const start = text.slice(0, LOOKED_AT).replace(/^\ufeff/, "");
+  const start = text.slice(0, EXAMINED).replace(/^\ufeff/, "");
   if (start.trimStart().startsWith("{")) {
     const isIn = (name: string) => start.includes(`"${name}"`);
     return JSON_KINDS.find(({ names }) => names.every(isIn))?.description ?? null;

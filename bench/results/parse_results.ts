@@ -1,18 +1,18 @@
-/** Reads results back into rows, and says exactly what is wrong with them. */
+/** Reads results back into rows. An error names the line and the field. */
 import { parseRows } from "./columns.ts";
 import { damaged, headerFields } from "./csv_lines.ts";
 import { COLUMNS, isWithinInterval, LATER_COLUMNS, type ResultRow, ROW } from "./row.ts";
 import { UsageError } from "../base/usage_error.ts";
 
-/** What a file of results holds. */
+/** The contents of a file of results. */
 export interface StoredResults {
   readonly rows: readonly ResultRow[];
-  /** What was left out of it, in a sentence; null if nothing was. */
+  /** A sentence on what was dropped; null if nothing was. */
   readonly warning: string | null;
 }
 
 /**
- * The rows of a results file's text. A last line without a line break is what a killed run left: it
+ * The rows of a results file's text. A killed run may leave a last line without a line break, which
  * is dropped with a warning.
  *
  * @param path Names the file in errors.
@@ -21,7 +21,7 @@ export interface StoredResults {
 export function parseResults(text: string, path: string): StoredResults {
   const end = text.lastIndexOf("\n") + 1;
   refuseOtherVersion(text, path);
-  const lines = parseRows(text.slice(0, end), ROW, { path, due: "this version writes" });
+  const lines = parseRows(text.slice(0, end), ROW, { path, expected: "this version writes" });
   for (const { line, row } of lines) checkInterval(row, path, line);
   return {
     rows: lines.map(({ row }) => row),
@@ -29,16 +29,19 @@ export function parseResults(text: string, path: string): StoredResults {
   };
 }
 
-/** Columns come and go with versions of the suite; the first ones tell its files from foreign ones. */
+/**
+ * Refuses a file of another version of the suite, whose columns may differ. The first two columns
+ * tell the suite's files from foreign ones.
+ */
 function refuseOtherVersion(text: string, path: string): void {
   if (text.trim() === "") throw new UsageError(`${path} is empty.`);
   const found = headerFields(text);
-  // Without a line break behind it the header itself may be cut short.
+  // Without a line break after it the header itself may be cut off.
   if (!text.includes("\n") || !found.includes(COLUMNS[0]) || !found.includes(COLUMNS[1])) return;
   const known: readonly string[] = COLUMNS;
-  const due = COLUMNS.filter((name) => !LATER_COLUMNS.includes(name));
-  const lacks = due.filter((name) => !found.includes(name));
-  // Statistics programs put a column of row numbers first, which has no name.
+  const required = COLUMNS.filter((name) => !LATER_COLUMNS.includes(name));
+  const lacks = required.filter((name) => !found.includes(name));
+  // Statistics programs add a first column of row numbers, which has no name.
   const extra = found.filter((name, i) => !known.includes(name) && !(i === 0 && name === ""));
   if (lacks.length + extra.length === 0) return;
   const parts = [

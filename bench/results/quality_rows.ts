@@ -1,4 +1,4 @@
-/** Rows of results: what the sums of a method come to, and their CSV. Pure. */
+/** Rows of `quality`: the figures of each method, and their CSV. */
 import { stringify } from "@std/csv";
 import * as v from "valibot";
 import { AMOUNT, column, columnNames, COUNT, parseRows } from "./columns.ts";
@@ -8,7 +8,7 @@ import type { EdgeWindows } from "../selection/selector.ts";
 
 const SHARE = v.nullable(AMOUNT);
 
-/** The columns of what `quality --csv` writes, in order, with their notes in docs/results.md. */
+/** The columns that `quality --csv` writes, in order, with their notes for docs/results.md. */
 export const QUALITY_ROW = v.strictObject({
   trace: column(v.string(), "Name of the trace."),
   method: column(v.string(), "Method that selects tokens."),
@@ -26,13 +26,13 @@ export const QUALITY_ROW = v.strictObject({
   seed: column(COUNT, "Seed of random projections."),
 });
 
-/** One method at one budget, over the queries of one head or of all. */
+/** The figures of one method at one budget, over the queries of one head or of all heads. */
 export type QualityRow = Readonly<v.InferOutput<typeof QUALITY_ROW>>;
 
 /** Column names in the order in which they are written. */
 export const QUALITY_COLUMNS: readonly (keyof QualityRow)[] = columnNames(QUALITY_ROW);
 
-/** What the rows of one method on one trace have in common. */
+/** The common part of the rows of one method on one trace. */
 export interface RowSource {
   readonly trace: string;
   readonly method: string;
@@ -45,11 +45,11 @@ export interface RowSource {
   readonly seed: number;
 }
 
-/** A row for each budget and head, and after a budget's heads one for all of them. */
+/** A row for each budget and head. After the heads of a budget comes a row for all of them. */
 export function rowsOf(source: RowSource, sums: SelectorSums): QualityRow[] {
   const { trace, method, bitsPerToken, sparsities, budgets, hasValues, windows, seed } = source;
-  const row = (i: number, head: number | "all", of: Sums): QualityRow => {
-    const { recall, massMiddle, massTotal, outputRelErr } = figuresOf(of);
+  const row = (i: number, head: number | "all", ofQueries: Sums): QualityRow => {
+    const { recall, massMiddle, massTotal, outputRelErr } = figuresOf(ofQueries);
     return {
       trace,
       method,
@@ -57,7 +57,7 @@ export function rowsOf(source: RowSource, sums: SelectorSums): QualityRow[] {
       sparsity: sparsities[i],
       k: budgets[i],
       head,
-      queries: of.queries,
+      queries: ofQueries.queries,
       recall,
       mass_middle: massMiddle,
       mass_total: massTotal,
@@ -67,7 +67,7 @@ export function rowsOf(source: RowSource, sums: SelectorSums): QualityRow[] {
     };
   };
   return sums.flatMap((heads, i) => [
-    ...heads.map((of, head) => row(i, head, of)),
+    ...heads.map((ofHead, head) => row(i, head, ofHead)),
     row(i, "all", heads.reduce(addSums, noSums())),
   ]);
 }
@@ -85,5 +85,6 @@ export function qualityCsv(rows: readonly QualityRow[]): string {
  * @throws {UsageError} for other columns, or naming the first damaged line.
  */
 export function parseQuality(text: string, path: string): QualityRow[] {
-  return parseRows(text, QUALITY_ROW, { path, due: "quality --csv writes" }).map(({ row }) => row);
+  const lines = parseRows(text, QUALITY_ROW, { path, expected: "quality --csv writes" });
+  return lines.map(({ row }) => row);
 }

@@ -1,4 +1,4 @@
-/** A measurement as it is written. All code that reads or writes rows follows {@linkcode ROW}. */
+/** A row of results. All code that reads or writes rows follows {@linkcode ROW}. */
 import * as v from "valibot";
 import { AMOUNT, column, columnNames, COUNT, optionalNames } from "./columns.ts";
 
@@ -24,13 +24,13 @@ const HAND_OVER = v.picklist(["dispatch", "atomics", "barrier", ""]);
 const MAYBE_AMOUNT = v.nullable(AMOUNT);
 const MAYBE_COUNT = v.nullable(COUNT);
 
-/** Parameters stay the text that they are in a file of results. */
+/** Parameters keep the text that they have in a file of results. */
 const JSON_OBJECT = v.pipe(v.string(), v.check(isJsonObject));
 
 /**
- * The columns of `results.csv`, in order: the values that each may have, and its note in
- * docs/results.md. An empty field is null. A new column stands at the end and is optional, since
- * older files lack it; the default is its value in their rows.
+ * The columns of `results.csv`, in order, with the values that each may have and its note for
+ * docs/results.md. An empty field is null. A new column goes to the end and is optional, since
+ * older files lack it. Its default is its value in their rows.
  */
 export const ROW = v.strictObject({
   utc: column(TEXT, "When the row was measured (ISO 8601)."),
@@ -116,16 +116,16 @@ export type ResultRow = Readonly<v.InferOutput<typeof ROW>>;
 /** Column names in the order in which they are written. */
 export const COLUMNS: readonly (keyof ResultRow)[] = columnNames(ROW);
 
-/** Columns that came later: a file may lack any of them. */
+/** Columns that older files may lack. */
 export const LATER_COLUMNS: readonly (keyof ResultRow)[] = optionalNames(ROW);
 
-/** The values of later columns in rows that lack them; undefined for columns that all rows have. */
+/** The values of later columns in rows that lack them; undefined for the other columns. */
 export const LATER_DEFAULTS = v.getDefaults(ROW);
 
-/** Numbers of files have 6 digits, so that two may come apart by this share. */
+/** Files round numbers to 6 digits, so a median and a bound of its interval may differ by this. */
 const ROUNDING = 2e-5;
 
-/** Whether a median lies in its interval, as far as both are known. */
+/** Whether a median lies in its interval. Null bounds do not count. */
 export function isWithinInterval(
   { median_us: median, ci_low_us: low, ci_high_us: high }: Pick<
     ResultRow,
@@ -139,7 +139,7 @@ export function isWithinInterval(
 
 /** Raw samples of one row: a line of `samples.jsonl`. */
 export interface SampleRecord {
-  /** When, which case and which kernel: those of the row. */
+  /** These four fields are those of the row. */
   readonly utc: string;
   readonly case_id: string;
   readonly kernel: string;
@@ -150,15 +150,15 @@ export interface SampleRecord {
   readonly dropped_us: readonly number[];
 }
 
-/** The case as measured: caches left hot make another measurement of it. */
+/** The case together with the state of the caches, since hot and cold rows must not be mixed. */
 export function caseName({ case_id, cache, stage }: ResultRow): string {
-  // Probes always run hot, or always cold, whatever the kernels do.
+  // The cache state of a probe does not depend on that of the kernels.
   return cache === "hot" && stage !== "probe" ? `${case_id} (hot)` : case_id;
 }
 
 /**
- * The last row of each kernel and case on each device, in the order of the first ones: a later run
- * into the same folder replaces what it measured again.
+ * The last row of each kernel and case on each device, in the order of their first rows. A later
+ * run into the same folder replaces the rows that it measures again.
  */
 export function latestRows(rows: readonly ResultRow[]): ResultRow[] {
   const nameOf = (row: ResultRow) =>

@@ -5,19 +5,19 @@ import { COLUMNS, type ResultRow } from "./row.ts";
 /** The first line of a file of results. */
 export const HEADER = csvLine(COLUMNS);
 
-/** RFC 4180: CRLF ends a record. */
+/** A record as RFC 4180 demands, ended by CRLF. */
 function csvLine(fields: readonly unknown[]): string {
   return stringify([fields]);
 }
 
-/** A value as written: no line breaks, so that a record is always one line. */
+/** A value for a field of CSV. Line breaks become spaces, so that a record is always one line. */
 function field(value: ResultRow[keyof ResultRow]): unknown {
   if (typeof value === "string") return value.replace(/[\r\n]+/g, " ");
-  // The error of outputs that are no numbers is none either.
+  // If an output is NaN, so is its error: the field is left empty.
   return typeof value === "number" && !Number.isFinite(value) ? null : shortNumber(value);
 }
 
-/** Fractions keep 6 digits: no timing is good to more. */
+/** Rounds fractions to 6 digits, since no timing is more accurate. */
 export function shortNumber(value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value)
     ? Number(value.toPrecision(6))

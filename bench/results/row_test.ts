@@ -8,7 +8,7 @@ import { PEER_ROW } from "../findings/peers.ts";
 const ROOT = new URL("../../", import.meta.url);
 const readText = (path: string) => Deno.readTextFileSync(new URL(path, ROOT));
 
-Deno.test("COLUMNS begin with the columns of each stored file, in their order", () => {
+Deno.test("COLUMNS begins with the columns of each stored file, in their order", () => {
   const stored = Array.from(Deno.readDirSync(new URL("fixtures/results/", ROOT)))
     .filter(({ name }) => name.endsWith(".csv") && !name.endsWith("-peers.csv"));
   assertGreater(stored.length, 0);
@@ -18,7 +18,7 @@ Deno.test("COLUMNS begin with the columns of each stored file, in their order", 
   }
 });
 
-/** The lines of the tables under a heading of a Markdown text, without the spaces that align them. */
+/** The lines of the tables under a heading of a Markdown text, without spaces for alignment. */
 function tableLines(markdown: string, heading: string): string[] {
   const [, section = ""] = markdown.split(`\n${heading}\n`);
   return section.split(/^##/m)[0].split("\n").filter((line) => line.startsWith("| "))

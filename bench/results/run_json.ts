@@ -1,6 +1,7 @@
 /**
- * A run as one JSON document for other programs; docs/run-json.md describes it. Valibot checks what is
- * read: it tells the place of what is wrong, has no dependencies and is the smallest such library.
+ * A run as one JSON document for other programs. docs/run-json.md describes it. Valibot validates a
+ * document, since it names the place of an error, has no dependencies and is the smallest such
+ * library.
  */
 import * as v from "valibot";
 import { DuplicateNameError, parseStrictJson } from "../../kernels/maps/strict_json.ts";
@@ -10,7 +11,7 @@ import { isWithinInterval, type ResultRow, ROW, type SampleRecord } from "./row.
 import { shortNumber } from "./row_csv.ts";
 import { UsageError } from "../base/usage_error.ts";
 
-/** Goes up whenever a reader of the older form would go wrong. */
+/** Version of the document. It increases whenever a reader of older documents would go wrong. */
 const SCHEMA = 1;
 
 // deno-fmt-ignore
@@ -18,7 +19,7 @@ const DEVICE_COLUMNS = [
   "runtime", "adapter", "vendor", "driver", "backend", "software", "timer",
 ] as const;
 
-/** Columns that hold for the whole run: the document has them once. */
+/** Columns that are equal in the whole run. The document has them once. */
 const SHARED_COLUMNS = [...DEVICE_COLUMNS, "suite_version", "commit", "seed"] as const;
 
 const DEVICE = v.pick(ROW, DEVICE_COLUMNS);
@@ -37,7 +38,7 @@ const TIMES = v.nullable(v.array(AMOUNT));
 /** The other columns, with parameters as an object, and the samples. */
 const FIELDS = v.strictObject({
   ...v.omit(ROW, SHARED_COLUMNS).entries,
-  // CSV takes any text, since spreadsheets write times in a form of their own.
+  // CSV accepts any text, since spreadsheets rewrite times in their own form.
   utc: TIMESTAMP,
   params: v.record(v.string(), v.pipe(v.number(), v.finite())),
   us: TIMES,
@@ -48,7 +49,7 @@ const RUN_ROW = v.pipe(
   FIELDS,
   v.check(
     ({ us, samples }) => us === null || us.length === samples,
-    "has another number of us than samples says",
+    "has another number of times in us than samples gives",
   ),
   v.check(
     ({ verified, failure }) => verified === (failure === ""),
@@ -66,13 +67,13 @@ const RUN = v.strictObject({
   rows: v.array(RUN_ROW),
 });
 
-/** A run as the document has it. */
+/** The document of a run. */
 export type RunDocument = v.InferOutput<typeof RUN>;
 
-/** What the document tells of a run besides its rows. */
+/** The document without its rows and version. */
 export type RunFacts = Omit<RunDocument, "rows" | "schema">;
 
-/** The document of a run: a line for each row. Samples are found by time, case and kernel. */
+/** The document of a run, with one line per row. Samples are found by time, case and kernel. */
 export function runJson(
   facts: RunFacts,
   rows: readonly ResultRow[],
@@ -96,10 +97,10 @@ export function runJson(
 }
 
 /**
- * What a document's text says.
+ * Reads a document.
  *
  * @param path Names the file in errors.
- * @throws {UsageError} one sentence on what is wrong, and where.
+ * @throws {UsageError} one sentence that names the fault and its place.
  */
 export function parseRun(json: string, path: string): RunDocument {
   const found = describeFile(json);
@@ -110,37 +111,37 @@ export function parseRun(json: string, path: string): RunDocument {
     value = parseStrictJson(json.replace(/^\ufeff/, ""));
   } catch (error) {
     if (error instanceof DuplicateNameError) throw new UsageError(`${path}: ${error.message}.`);
-    throw new UsageError(`${path} is no JSON${hint === "" ? "" : ` document${hint}`}.`);
+    throw new UsageError(`${path} is not JSON${hint}.`);
   }
   const schema = (value as { schema?: unknown } | null)?.schema;
   if (typeof schema !== "number" || other !== null) {
-    throw new UsageError(`${path} is no run of the suite${hint}.`);
+    throw new UsageError(`${path} is not a run of the suite${hint}.`);
   }
   if (schema !== SCHEMA) {
-    throw new UsageError(`${path} has schema ${schema}, this version reads ${SCHEMA}.`);
+    throw new UsageError(`${path} has schema ${schema}; this version reads schema ${SCHEMA}.`);
   }
   const { success, output, issues } = v.safeParse(RUN, value, { abortEarly: true });
   if (success) return output;
   throw new UsageError(`${path}: ${complaint(issues[0])}.`);
 }
 
-/** What valibot expects where it does not say so itself. */
-const DUE: Readonly<Record<string, string>> = {
+/** Names of the expectations for which valibot has none. */
+const EXPECTED: Readonly<Record<string, string>> = {
   finite: "a finite number",
   iso_timestamp: "a time in ISO 8601",
   safe_integer: "a whole number",
 };
 
-/** What is wrong and where: `rows.3.median_us is "fast" where number is due`. */
+/** The fault and its place: `rows.3.median_us is "fast", expected number`. */
 function complaint(issue: v.BaseIssue<unknown>): string {
   const place = v.getDotPath(issue) ?? "it";
   if (issue.type === "check") return `${place} ${issue.message}`;
-  if (issue.expected === "never") return `${place} is no field of schema ${SCHEMA}`;
+  if (issue.expected === "never") return `${place} is not a field of schema ${SCHEMA}`;
   if (issue.received === "undefined") return `${place} is missing`;
-  return `${place} is ${issue.received} where ${issue.expected ?? DUE[issue.type]} is due`;
+  return `${place} is ${issue.received}, expected ${issue.expected ?? EXPECTED[issue.type]}`;
 }
 
-/** The rows of a document as `results.csv` has them. */
+/** The rows of a document in the form of `results.csv`. */
 export function rowsOfRun({ suite, device, settings, rows }: RunDocument): ResultRow[] {
   return rows.map(({ us: _us, dropped_us: _dropped, params, ...row }) => ({
     ...row,

@@ -13,7 +13,7 @@ const FILES = Array.from(Deno.readDirSync(FOLDER), ({ name }) => `${FOLDER}/${na
 const PEERS = FILES.filter((path) => path.endsWith("-peers.csv"));
 const RESULTS = FILES.filter((path) => !PEERS.includes(path));
 
-Deno.test("every stored file is valid: one run of one device, all of it verified", () => {
+Deno.test("every stored file is valid: one run of one device, with all rows verified", () => {
   assert(readPeers(PEERS).length > 0);
   const software = RESULTS.map((path) => {
     const { rows, warning } = readResults(path);
@@ -48,7 +48,7 @@ Deno.test({
   },
 });
 
-/** The code that ran: one, as is tested above. */
+/** The commit of a file's rows. A test above shows that all rows have the same. */
 function commitOf(path: string): string {
   return readResults(path).rows[0].commit;
 }
@@ -66,7 +66,7 @@ Deno.test("compare runs on all pairs of stored files", async () => {
   assertEquals([all.code, all.err], [0, ""]);
 });
 
-Deno.test("the report runs on each stored file, and has all in one page", () =>
+Deno.test("report runs on each stored file, and on all of them for one page", () =>
   inFolder(async (folder) => {
     const report = (...args: string[]) =>
       runProgram(`${import.meta.dirname}/../report/main.ts`, ...args);

@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import type { RowSchema } from "./columns.ts";
 
-/** The table of columns that docs/results.md has, without the spaces that align its cells. */
+/** The table of columns in docs/results.md, without the spaces that align its cells. */
 export function columnTable(schema: RowSchema<v.ObjectEntries>): string[] {
   const lines = Object.entries(schema.entries).map(([name, entry]) =>
     `| \`${name}\` | ${valuesOf(entry)} | ${noteOf(entry)} |`

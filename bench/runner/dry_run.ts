@@ -1,4 +1,4 @@
-/** What `--dry-run` prints: the cases of a run, their memory and minutes. Nothing is measured. */
+/** The text of `--dry-run`: the cases of a run, their memory and minutes. Nothing is measured. */
 import { type HandOverChoice, openCheckedDevice } from "../measure/device/checked_device.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import { eligible, type Session, SOFTWARE_INPUT_BYTES } from "../measure/session.ts";
@@ -7,42 +7,43 @@ import { type CaseEstimate, estimateCase } from "./estimate.ts";
 import type { OpenedAdapter } from "../measure/device/adapter.ts";
 import { fitColumns, rule, type TextColumn, wrapText } from "../tables/text_table.ts";
 
-/** A case with what it will take, and with the kernels that this device leaves out, and why. */
+/** A case, its estimate and the kernels that this device leaves out. */
 export interface PlannedCase {
   readonly name: string;
   readonly estimate: CaseEstimate;
+  /** The kernels that are left out, each with the reason. */
   readonly leftOut: readonly string[];
 }
 
-/** What of a device decides what it runs. */
+/** The properties of a device that decide which kernels it runs. */
 export interface DeviceFacts extends Pick<Session, "features" | "limits"> {
   readonly software: boolean;
 }
 
 /**
- * Reads the facts of a device, which is opened for that and closed again.
+ * Opens a device, reads its facts and closes it again.
  *
- * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
+ * @throws {UsageError} if the device fails the check of the hand-over that `handOver` names.
  */
 export async function readDevice(
-  host: OpenedAdapter,
+  adapter: OpenedAdapter,
   handOver: HandOverChoice,
 ): Promise<DeviceFacts> {
-  const { device, features, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
+  const { device, features, limits } = await openCheckedDevice(adapter, ["subgroups"], handOver);
   device.destroy();
-  return { features, limits, software: host.info.software };
+  return { features, limits, software: adapter.info.software };
 }
 
-/** The settings of a run that decide what its cases take. */
+/** The settings of a run that decide the time and memory of its cases. */
 export interface PlanSettings {
   readonly hot: boolean;
-  /** Time limit of a case's sampling. */
+  /** Time limit for sampling a case. */
   readonly maxTimeMs: number;
   /** Bytes of a GPU set aside for inputs. */
   readonly memoryBytes: number;
 }
 
-/** What each case will take on a device. */
+/** The time and memory that each case will take on a device. */
 export function planCases(
   { features, limits, software }: DeviceFacts,
   cases: readonly BenchCase[],
@@ -79,18 +80,20 @@ export function formatPlan(planned: readonly PlannedCase[], width = Infinity): s
   ]);
   const { lines } = fitColumns(COLUMNS, cells, width);
   const estimates = planned.map(({ estimate }) => estimate);
-  const most = Math.max(...estimates.map(({ memoryBytes }) => memoryBytes));
+  const maxBytes = Math.max(...estimates.map(({ memoryBytes }) => memoryBytes));
   const total =
     `${counted(planned.length, "case")}: about ${minutes(totalMs(estimates))} minutes and ` +
-    `at most ${gigabytes(most)} GB of buffers at once. The real time may be half or twice that. ` +
-    "Rows that --out has already are not measured again.";
+    `at most ${
+      gigabytes(maxBytes)
+    } GB of buffers at once. The real time may be half or twice that. ` +
+    "Rows that --out already has are not measured again.";
   const leftOut = [...new Set(planned.flatMap((each) => each.leftOut))];
   return [
     ...lines.slice(0, 1),
     rule(lines),
     ...lines.slice(1),
     "",
-    ...leftOut.map((what) => `Left out: ${what}.`),
+    ...leftOut.map((kernel) => `Left out: ${kernel}.`),
     ...wrapText(total, Math.min(width, 100)),
   ].join("\n");
 }

@@ -14,7 +14,7 @@ function planText(line: string): string {
   return formatPlan(planCases(device, casesOf(options), options));
 }
 
-Deno.test("a plan says why kernels are left out: for the device or for their length", () => {
+Deno.test("formatPlan() says why kernels are left out: for the device or for their length", () => {
   const text = planText("--kernels prefill/flash,dense/split* --kv 8k");
   assertMatch(text, /\n +1 +\d\.\d+ +0\.\d +llama-3\.1-8b at 8192 tokens\n/);
   assertEquals(text.match(/^Left out: .*$/gm)?.length, 2);
@@ -25,7 +25,7 @@ Deno.test("a plan says why kernels are left out: for the device or for their len
   );
 });
 
-Deno.test("a plan is of the hand-over that was asked for", async () => {
+Deno.test("readDevice() has the hand-over that was asked for", async () => {
   for (const choice of HAND_OVER_CHOICES.filter((each) => each !== "auto")) {
     const { limits } = await readDevice(await openAdapter(), choice);
     assertEquals(limits.handOver, choice);

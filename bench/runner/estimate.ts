@@ -1,11 +1,11 @@
-/** How long a run will take and how much memory it wants, before anything is measured. Pure. */
+/** Estimates the time and memory of a run before anything is measured. */
 import type { DeviceLimits, Plan, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { coldSets, touchedBytes } from "../measure/inputs/cache_rotation.ts";
 import type { Refusal } from "../measure/session.ts";
 import { stepTooLong } from "./step_limit.ts";
 
-/** What a run allows itself, and on what kind of adapter. */
+/** The limits of a run, and the kind of its adapter. */
 export interface EstimateSettings {
   readonly limits: DeviceLimits;
   readonly software: boolean;
@@ -15,17 +15,17 @@ export interface EstimateSettings {
   readonly inputBytes: number;
 }
 
-/** What one case will take. */
+/** The time and memory of one case. */
 export interface CaseEstimate {
-  /** Kernels that will probably be timed. */
+  /** Number of kernels that will probably be timed. */
   readonly kernels: number;
-  /** The others, whose steps will probably take too long to be timed, and why. */
+  /** Kernels whose steps will probably take too long to be timed. */
   readonly refused: readonly Refusal[];
-  /** Inputs of all sets, and outputs and scratch of all kernels, which are held together. */
+  /** Bytes of the inputs of all sets and of the outputs and scratch of all kernels. */
   readonly memoryBytes: number;
-  /** Milliseconds until sampling begins: kernels compiled, run once and checked. */
+  /** Time to compile the kernels, run them once and verify them, in milliseconds. */
   readonly checkMs: number;
-  /** Milliseconds of sampling, the probes' included. */
+  /** Time of sampling, probes included, in milliseconds. */
   readonly sampleMs: number;
 }
 
@@ -33,22 +33,24 @@ export interface CaseEstimate {
 /** Milliseconds to compile a kernel, to run it for its checks and to read its outputs. */
 const KERNEL_MS = { gpu: 400, software: 600 };
 
-/** Milliseconds of all references of a kernel for a multiply-add of attention over all heads. */
+/**
+ * Milliseconds that all references of a kernel take per multiply-add of attention over all heads.
+ */
 const REFERENCE_MS = 3.5e-6;
 
-/** Multiply-adds beyond which a check looks at fewer heads. */
-const REFERENCE_MOST = 5e8;
+/** Multiply-adds beyond which a check covers fewer heads. */
+const MAX_REFERENCE = 5e8;
 
-/** Bytes or operations that a CPU which stands in for a GPU gets through in a millisecond. */
+/** Bytes or operations per millisecond of a CPU that stands in for a GPU. */
 const CPU_RATE = 1e6;
 
-/** Steps of a kernel on a software adapter: two checks, two to get going, the fewest samples. */
+/** Steps of a kernel on a software adapter: two checks, two in the pilot, the fewest samples. */
 const SOFTWARE_STEPS = 10;
 
-/** The share of `--max-time` that the probes take at most. */
+/** The probes take at most this share of `--max-time`. */
 const PROBE_SHARE = 1 / 4;
 
-/** What a case of these variants, all of which the device admits, will take: to about a factor 2. */
+/** Estimates a case to about a factor of 2. The device must admit all `variants`. */
 export function estimateCase(
   p: Problem,
   variants: readonly Variant[],
@@ -62,7 +64,7 @@ export function estimateCase(
     const cpuMs = Math.max(cost.flops, bytes) / CPU_RATE;
     return { variant, plan: variant.plan(p, params), cost, cpuMs };
   });
-  // The rate is what CPUs reach, so that the step's time has no share to be divided by.
+  // CPU_RATE is a rate that CPUs reach, so this is the time of a step itself, not its roofline.
   const whyNot = (cpuMs: number) => software ? stepTooLong(cpuMs, p.kvLen, maxTimeMs) : undefined;
   const timed = all.filter(({ cpuMs }) => whyNot(cpuMs) === undefined);
   const refused = all.flatMap(({ variant: { name }, cpuMs }) => {
@@ -70,7 +72,7 @@ export function estimateCase(
     return why === undefined ? [] : [{ name, why }];
   });
   const multiplyAdds = 2 * p.kvLen * p.headDim * p.qHeads * Math.min(2, p.batch);
-  const referenceMs = REFERENCE_MS * Math.min(REFERENCE_MOST, multiplyAdds);
+  const referenceMs = REFERENCE_MS * Math.min(MAX_REFERENCE, multiplyAdds);
   const kernelMs = software ? KERNEL_MS.software : KERNEL_MS.gpu;
   const runMs = timed.reduce((sum, { cpuMs }) => sum + cpuMs, 0);
   return {
@@ -90,19 +92,19 @@ interface Planned {
   readonly cost: ReturnType<Variant["cost"]>;
 }
 
-/** Inputs are shared by the kernels of a case; each set but the first must fit what is set aside. */
+/** The kernels of a case share its inputs. Only set 0 may exceed the bytes set aside for inputs. */
 function memoryOf(
   p: Problem,
   planned: readonly Planned[],
   { software, hot, inputBytes }: EstimateSettings,
 ): number {
   const inputs = new Map<string, { bytes: number; sets: number }>();
-  let ownBytes = 0;
+  let outputBytes = 0;
   for (const { variant, plan, cost } of planned) {
     const wanted = hot || software ? 1 : coldSets(touchedBytes(p, cost, variant.stage));
     for (const [name, { bytes, role }] of Object.entries(plan.buffers)) {
       if (role !== "input") {
-        ownBytes += bytes;
+        outputBytes += bytes;
         continue;
       }
       const key = `${name} ${bytes}`;
@@ -113,10 +115,10 @@ function memoryOf(
   const each = [...inputs.values()];
   const firstBytes = each.reduce((sum, { bytes }) => sum + bytes, 0);
   const wantedBytes = each.reduce((sum, { bytes, sets }) => sum + bytes * sets, 0);
-  return ownBytes + Math.max(firstBytes, Math.min(wantedBytes, inputBytes));
+  return outputBytes + Math.max(firstBytes, Math.min(wantedBytes, inputBytes));
 }
 
-/** Tells how much of a run is left, by its estimates and by how they held up so far. */
+/** Predicts the time that is left of a run, from its estimates and from their accuracy so far. */
 export class TimeLeft {
   readonly #cases: readonly Pick<CaseEstimate, "checkMs" | "sampleMs">[];
   readonly #totalMs: number;
@@ -128,17 +130,17 @@ export class TimeLeft {
   }
 
   /**
-   * The share of the run that is done, and the milliseconds that are left of it.
+   * The share of the run that is done, and the milliseconds that are left.
    *
-   * @param begun Cases that are over.
-   * @param checked The share of the next case's kernels that are checked; 1 when it is over.
+   * @param begun Number of cases that are done.
+   * @param checked Share of the next case's kernels that are verified; 1 when that case is done.
    */
   at(begun: number, checked: number, elapsedMs: number): { fraction: number; leftMs: number } {
     const now = this.#cases[begun];
     const nowMs = now === undefined ? 0 : checked < 1 ? checked * now.checkMs : sumMs([now]);
     const doneMs = sumMs(this.#cases.slice(0, begun)) + nowMs;
     const fraction = this.#totalMs > 0 ? Math.min(1, doneMs / this.#totalMs) : 1;
-    // Early on the estimates know better than what has passed, later the other way round.
+    // The estimates count more at the beginning, the measured pace counts more towards the end.
     const passedMs = fraction * elapsedMs + (1 - fraction) * doneMs;
     const pace = doneMs > 0 ? passedMs / doneMs : 1;
     return { fraction, leftMs: (this.#totalMs - doneMs) * pace };

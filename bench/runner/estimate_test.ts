@@ -24,14 +24,14 @@ function estimate(line: string, changes: Partial<EstimateSettings> = {}): CaseEs
   return estimateCase(problem, variants, { ...SETTINGS, ...changes });
 }
 
-Deno.test("a GPU samples for as long as it may, and probes a quarter of that", () => {
+Deno.test("estimateCase() on a GPU takes the time limit, and a quarter of it for probes", () => {
   const one = estimate("--kernels dense/split --kv 8k");
   assertEquals([one.kernels, one.sampleMs], [1, 12_500]);
   assertEquals(estimate("--kernels dense/split --kv 8k", { maxTimeMs: 1000 }).sampleMs, 1250);
   assertGreater(estimate("--kernels dense --kv 8k").checkMs, one.checkMs);
 });
 
-Deno.test("cold inputs take many sets, up to what is set aside for them", () => {
+Deno.test("estimateCase() counts the sets of cold inputs, up to the bytes set aside", () => {
   const bytes = (changes: Partial<EstimateSettings>) =>
     estimate("--kernels dense/split --kv 8k", changes).memoryBytes;
   // K and V of 8 heads of 128 in f16, and little else.
@@ -42,22 +42,22 @@ Deno.test("cold inputs take many sets, up to what is set aside for them", () => 
   assertAlmostEquals(bytes({ inputBytes: 3 * once }) / once, 3, 0.2);
 });
 
-Deno.test("what a software adapter leaves out for its length is not counted", () => {
+Deno.test("estimateCase() does not count kernels whose steps take too long in software", () => {
   const software = { software: true };
   assertEquals(estimate("--kernels prefill --kv 8k", software).kernels, 0);
   assertEquals(estimate("--kernels prefill --kv 64", software).kernels, 1);
 });
 
-Deno.test("a software adapter's estimate says what is left out and keeps the rest", () => {
+Deno.test("estimateCase() names the kernels that take too long and keeps the others", () => {
   const { kernels, refused } = estimate("--kernels prefill,dense --kv 8k", { software: true });
   assertEquals([kernels, refused.map(({ name }) => name)], [4, ["prefill/flash"]]);
   assertMatch(refused[0].why, /^at 8192 tokens a step would take about \d+ s here, more than /);
-  // About a second a step: a roofline of that would count as ten.
+  // A step takes about a second. If that were its roofline, the step would count as ten seconds.
   const batch = estimate("--kernels dense --kv 8k --batch 8", { software: true });
   assertEquals([batch.kernels, batch.refused], [4, []]);
 });
 
-Deno.test("the time left falls to nothing and follows the pace of the run", () => {
+Deno.test("TimeLeft falls to nothing and follows the pace of the run", () => {
   const left = new TimeLeft([{ checkMs: 1000, sampleMs: 9000 }, { checkMs: 1000, sampleMs: 9000 }]);
   assertEquals(left.at(0, 0, 0), { fraction: 0, leftMs: 20_000 });
   const half = left.at(1, 0, 10_000);
@@ -74,6 +74,6 @@ Deno.test("the time left falls to nothing and follows the pace of the run", () =
   }
 });
 
-Deno.test("a run without work is done", () => {
+Deno.test("TimeLeft of a run without cases is done", () => {
   assertEquals(new TimeLeft([]).at(0, 0, 5), { fraction: 1, leftMs: 0 });
 });

@@ -1,17 +1,17 @@
-/** Which rows of an earlier run into the same folder stand, and which kernels are missing. Pure. */
+/** Which rows of an earlier run into the same folder are kept, and which kernels are missing. */
 import type { Params, Variant } from "../../kernels/core/variant.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import { coldSets } from "../measure/inputs/cache_rotation.ts";
 import type { Session } from "../measure/session.ts";
 import type { ResultRow } from "../results/row.ts";
 
-/** A kernel as a run is to measure it. */
+/** A variant to measure, with its parameters. */
 export interface Wanted {
   readonly variant: Variant;
   readonly params: Params;
 }
 
-/** What rows depend on besides the code, the kernel and its parameters. */
+/** Conditions of a row besides the code, the kernel and its parameters. */
 export type Conditions =
   & Pick<Session, "facts" | "inputBytes">
   & { readonly timer: { readonly kind: string } }
@@ -31,51 +31,55 @@ export function sameConditions(
     Object.entries(facts).every(([name, fact]) => row[name as keyof ResultRow] === fact) &&
     (row.stage === "probe" ||
       row.seed === settings.seed && row.data_digest === dataDigest &&
-        rotatesAlike(row, hot, inputBytes))
+        sameRotation(row, hot, inputBytes))
   );
 }
 
-/** Fewer sets than cold steps want are as many as the memory held. */
-function rotatesAlike(
+/**
+ * Whether this run would rotate over as many sets. A row with too few sets to be cold is reusable
+ * only if memory was the limit then and is the same now.
+ */
+function sameRotation(
   { sets, touched_bytes, memory_bytes }: ResultRow,
   hot: boolean,
-  bytes: number,
-) {
+  inputBytes: number,
+): boolean {
   if (hot || sets === 1) return hot && sets === 1;
-  return sets === coldSets(touched_bytes) || memory_bytes === bytes;
+  return sets === coldSets(touched_bytes) || memory_bytes === inputBytes;
 }
 
-/** The rows of all the probes named; null if one is missing. */
+/** The rows of all probes in `names`; null if one is missing. */
 export function keptProbes(
-  alike: readonly ResultRow[],
+  reusable: readonly ResultRow[],
   names: readonly string[],
 ): ResultRow[] | null {
-  const rows = alike.filter(({ kernel, stage }) => stage === "probe" && names.includes(kernel));
+  const rows = reusable.filter(({ kernel, stage }) => stage === "probe" && names.includes(kernel));
   return rows.length === names.length ? rows : null;
 }
 
 /**
- * Parts the kernels of a case into those whose rows stand and those to measure. Dense kernels and
- * pipelines stand together or not at all: their speedups hold between kernels that took turns.
+ * Splits the kernels of a case into those whose rows are kept and those to measure. The rows of
+ * dense kernels and pipelines are kept together or not at all, since a speedup holds only between
+ * kernels that took turns.
  */
 export function splitReusable(
-  alike: readonly ResultRow[],
+  reusable: readonly ResultRow[],
   wanted: readonly Wanted[],
 ): { readonly kept: readonly ResultRow[]; readonly missing: readonly Wanted[] } {
   const rowOf = ({ variant, params }: Wanted) =>
-    alike.find((row) => row.kernel === variant.name && row.params === JSON.stringify(params));
-  const dense = alike.filter(({ stage }) => stage === "dense").map((row) => row.median_us!);
-  const best = dense.length > 0 ? Math.min(...dense) : null;
+    reusable.find((row) => row.kernel === variant.name && row.params === JSON.stringify(params));
+  const denseUs = reusable.filter(({ stage }) => stage === "dense").map((row) => row.median_us!);
+  const bestUs = denseUs.length > 0 ? Math.min(...denseUs) : null;
   const compared = wanted.filter(({ variant }) => isCompared(variant));
   const comparable = compared.every((each) => {
     const row = rowOf(each);
-    return row !== undefined && refersTo(row, best);
+    return row !== undefined && refersTo(row, bestUs);
   });
-  const stands = (each: Wanted) =>
+  const isKept = (each: Wanted) =>
     rowOf(each) !== undefined && (comparable || !isCompared(each.variant));
   return {
-    kept: wanted.filter(stands).map((each) => rowOf(each)!),
-    missing: wanted.filter((each) => !stands(each)),
+    kept: wanted.filter(isKept).map((each) => rowOf(each)!),
+    missing: wanted.filter((each) => !isKept(each)),
   };
 }
 
@@ -83,11 +87,14 @@ function isCompared({ stage }: Variant): boolean {
   return stage === "dense" || stage === "pipeline";
 }
 
-/** Rows are written to 6 digits. */
+/** Tolerance of a ratio, since numbers of rows are rounded to 6 digits. */
 const ROUNDING = 1e-4;
 
-/** Whether a row's speedup is over the median `best`. */
-function refersTo({ speedup_vs_dense: speedup, median_us }: ResultRow, best: number | null) {
-  if (speedup === null || best === null) return speedup === best;
-  return Math.abs(speedup * median_us! / best - 1) < ROUNDING;
+/** Whether a row's speedup is relative to the median `bestUs`. */
+function refersTo(
+  { speedup_vs_dense: speedup, median_us }: ResultRow,
+  bestUs: number | null,
+): boolean {
+  if (speedup === null || bestUs === null) return speedup === bestUs;
+  return Math.abs(speedup * median_us! / bestUs - 1) < ROUNDING;
 }

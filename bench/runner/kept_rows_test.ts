@@ -30,28 +30,37 @@ function row(kernel: string, us: number, changes: Partial<ResultRow> = {}): Resu
 
 const ALL = [row("dense/split", 100), row("pipeline/sparse", 30), row("merge/merge", 5)];
 
-function parted(rows: readonly ResultRow[], ...names: string[]) {
+/** The kernels whose rows are kept, and those to measure. */
+function split(rows: readonly ResultRow[], ...names: string[]) {
   const { kept, missing } = splitReusable(rows, wanted(...names));
   return [kept.map(({ kernel }) => kernel), missing.map(({ variant }) => variant.name)];
 }
 
-Deno.test("rows that were measured under other conditions do not stand", () => {
-  const stands = (changes: Partial<ResultRow>, conditions: Partial<Conditions> = {}) =>
+Deno.test("sameConditions() leaves out rows that were measured under other conditions", () => {
+  const isKept = (changes: Partial<ResultRow>, conditions: Partial<Conditions> = {}) =>
     sameConditions([makeRow(changes)], { ...CONDITIONS, ...conditions }, { caseId }).length === 1;
-  assertEquals(stands({}), true);
+  assertEquals(isKept({}), true);
   const others: Partial<ResultRow>[] = [
-    ...[{ adapter: "Other GPU" }, { driver: "NVIDIA 1" }, { backend: "metal" }],
-    ...[{ runtime: "deno 3.0.0" }, { timer: "wall" } as const, { case_id: "another" }],
-    ...[{ seed: 2 }, { seed: null }, { data_digest: "01234567" }, { sets: 1 }],
-    ...[makeFailedRow(), { median_us: null }],
-    // Too few sets to be cold, and now there is room for more.
+    { adapter: "Other GPU" },
+    { driver: "NVIDIA 1" },
+    { backend: "metal" },
+    { runtime: "deno 3.0.0" },
+    { timer: "wall" },
+    { case_id: "another" },
+    { seed: 2 },
+    { seed: null },
+    { data_digest: "01234567" },
+    { sets: 1 },
+    makeFailedRow(),
+    { median_us: null },
+    // The sets were too few to be cold, and now there is memory for more.
     { sets: 3, memory_bytes: 1e9 },
   ];
-  for (const changes of others) assertEquals([changes, stands(changes)], [changes, false]);
-  assertEquals(stands({ sets: 3, memory_bytes: 6e9 }), true);
-  assertEquals(stands({ memory_bytes: 24e9 }), true);
+  for (const changes of others) assertEquals([changes, isKept(changes)], [changes, false]);
+  assertEquals(isKept({ sets: 3, memory_bytes: 6e9 }), true);
+  assertEquals(isKept({ memory_bytes: 24e9 }), true);
   const hot = { settings: { hot: true, seed: 1 } };
-  assertEquals([stands({}, hot), stands({ sets: 1, cache: "hot" }, hot)], [false, true]);
+  assertEquals([isKept({}, hot), isKept({ sets: 1, cache: "hot" }, hot)], [false, true]);
   assertEquals(
     sameConditions([makeRow({ data_digest: "01234567" })], CONDITIONS, {
       caseId,
@@ -61,36 +70,36 @@ Deno.test("rows that were measured under other conditions do not stand", () => {
   );
 });
 
-Deno.test("probes stand, whatever the inputs are, where all of them are there", () => {
+Deno.test("keptProbes() keeps probes for any inputs, unless one of them is missing", () => {
   const probe = (kernel: string) => makeRow({ kernel, stage: "probe", seed: 7, sets: 1 });
   const rows = [probe("probe/chain"), probe("probe/fma"), ...ALL];
-  const alike = sameConditions(rows, CONDITIONS, { caseId });
-  assertEquals(keptProbes(alike, ["probe/chain", "probe/fma"])?.length, 2);
-  assertEquals(keptProbes(alike, ["probe/chain", "probe/fma", "probe/popcount"]), null);
+  const reusable = sameConditions(rows, CONDITIONS, { caseId });
+  assertEquals(keptProbes(reusable, ["probe/chain", "probe/fma"])?.length, 2);
+  assertEquals(keptProbes(reusable, ["probe/chain", "probe/fma", "probe/popcount"]), null);
 });
 
-Deno.test("what is there stands and what is missing is measured", () => {
+Deno.test("splitReusable() keeps measured rows and returns the missing kernels", () => {
   const names = ["dense/split", "pipeline/sparse", "merge/merge", "score/hamming"];
-  assertEquals(parted(ALL, ...names), [names.slice(0, 3), ["score/hamming"]]);
+  assertEquals(split(ALL, ...names), [names.slice(0, 3), ["score/hamming"]]);
   const others = ALL.with(2, row("merge/merge", 5, { params: '{"LANES":4}' }));
-  assertEquals(parted(others, ...names), [names.slice(0, 2), names.slice(2)]);
-  assertEquals(parted([], ...names), [[], names]);
+  assertEquals(split(others, ...names), [names.slice(0, 2), names.slice(2)]);
+  assertEquals(split([], ...names), [[], names]);
 });
 
-Deno.test("kernels whose speedups are told stand together or not at all", () => {
+Deno.test("splitReusable() keeps dense kernels and pipelines together or not at all", () => {
   const names = ["dense/split", "dense/gpt_fast", "pipeline/sparse", "merge/merge"];
-  assertEquals(parted(ALL, ...names), [["merge/merge"], names.slice(0, 3)]);
-  // A pipeline that was timed when no dense kernel was, and one beside a slower one alone.
+  assertEquals(split(ALL, ...names), [["merge/merge"], names.slice(0, 3)]);
+  // The pipeline was timed without a dense kernel, or only beside a slower one.
   for (const speedup_vs_dense of [null, 7]) {
     const rows = ALL.with(1, row("pipeline/sparse", 30, { speedup_vs_dense }));
-    const [kept, missing] = parted(rows, "dense/split", "pipeline/sparse", "merge/merge");
+    const [kept, missing] = split(rows, "dense/split", "pipeline/sparse", "merge/merge");
     assertEquals([kept, missing], [["merge/merge"], ["dense/split", "pipeline/sparse"]]);
   }
-  // Its dense kernels are there, though this run does not want them.
-  assertEquals(parted(ALL, "pipeline/sparse"), [["pipeline/sparse"], []]);
+  // The dense kernels have rows, though this run does not want them.
+  assertEquals(split(ALL, "pipeline/sparse"), [["pipeline/sparse"], []]);
 });
 
-Deno.test("of several rows of a kernel and case on a device the last counts", () => {
+Deno.test("latestRows() keeps the last row of each kernel and case on a device", () => {
   const rows = [
     makeRow({ median_us: 1 }),
     makeRow({ cache: "hot" }),

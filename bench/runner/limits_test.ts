@@ -1,4 +1,4 @@
-/** What a run allocates stays within a device's limits; what would not is refused with both sizes. */
+/** A run stays within a device's limits. A larger buffer is refused with both sizes. */
 import {
   assert,
   assertEquals,
@@ -24,7 +24,7 @@ const { device, features } = test;
 
 const [{ problem }] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "4096"]));
 
-/** Variants whose inputs other kernels make. */
+/** Variants whose inputs other variants make. */
 const FED = ["select/counting", "select/bitonic", "attend/gather", "merge/merge"].map(
   findVariant,
 );
@@ -33,8 +33,8 @@ function limitedTo(bytes: number): DeviceLimits {
   return { ...test.limits, maxStorageBufferBindingSize: bytes };
 }
 
-/** Sizes of the storage buffers that `body` makes. */
-async function madeBy(body: () => Promise<void>): Promise<number[]> {
+/** Sizes of the storage buffers that `body` creates. */
+async function sizesCreatedBy(body: () => Promise<void>): Promise<number[]> {
   const sizes: number[] = [];
   const create = device.createBuffer;
   device.createBuffer = (descriptor) => {
@@ -49,7 +49,7 @@ async function madeBy(body: () => Promise<void>): Promise<number[]> {
   }
 }
 
-Deno.test("a kernel runs within the limits, its makers too, or is refused with both sizes", async () => {
+Deno.test("eligible() admits only kernels that stay within the limits, makers too", async () => {
   let [ran, refusals] = [0, 0];
   for (let exponent = 10; exponent <= 21; exponent += 2) {
     const limits = limitedTo(2 ** exponent);
@@ -61,7 +61,7 @@ Deno.test("a kernel runs within the limits, its makers too, or is refused with b
       }
       const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false, encode };
       const inputs = new InputSets(device, problem, settings);
-      const sizes = await madeBy(async () => {
+      const sizes = await sizesCreatedBy(async () => {
         for (const variant of able) {
           const params = variant.defaults(problem, limits);
           const prepared = await prepare(inputs, variant, params, true);
@@ -78,14 +78,14 @@ Deno.test("a kernel runs within the limits, its makers too, or is refused with b
   assertEquals(test.uncaptured, []);
 });
 
-Deno.test("whoever asks for an input beyond the limits hears of it before it is made", async () => {
+Deno.test("InputSets.get() refuses an input beyond the limits before it is created", async () => {
   const limits = limitedTo(4096);
   const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false };
   const inputs = new InputSets(device, problem, settings);
   const counting = findVariant("select/counting");
   const params = counting.defaults(problem, limits);
   const { buffers } = counting.plan(problem, params);
-  const sizes = await madeBy(async () => {
+  const sizes = await sizesCreatedBy(async () => {
     const ask = () => inputs.get("distances", buffers.distances, params, 0);
     await assertRejects(ask, RangeError, "this adapter binds 4096 at most");
     const keys = { bytes: 8192, role: "input" } as const;
@@ -94,10 +94,10 @@ Deno.test("whoever asks for an input beyond the limits hears of it before it is 
   assertEquals(sizes, []);
 });
 
-Deno.test("memory that the device has not is told, and captured", async () => {
+Deno.test("allocateWithin() reports and captures a lack of memory", async () => {
   const specs = { huge: { bytes: 2 ** 45, role: "output" } } as const;
   const create = device.createBuffer;
-  // A driver that has no memory left makes an invalid buffer, which only a scope tells.
+  // A driver without free memory creates an invalid buffer. Only an error scope reports it.
   const scopes: string[] = [];
   const [push, pop] = [device.pushErrorScope, device.popErrorScope];
   device.pushErrorScope = (filter) => void scopes.push(filter);
@@ -119,11 +119,15 @@ Deno.test("memory that the device has not is told, and captured", async () => {
 
 Deno.test("bench leaves out a kernel whose inputs the device cannot make, in a sentence", () =>
   inFolder(async (folder) => {
-    // Any device that binds less than the 8 GiB of codes.
-    const flags = ["--shape", "64x64x64", "--kv", "2097152", "--bits", "128", "--batch", "4"];
+    // Every device that binds less than the 8 GiB of codes refuses this.
+    const problem = ["--shape", "64x64x64", "--kv", "2097152", "--bits", "128", "--batch", "4"];
     const { code, err } = await runProgram(
       `${import.meta.dirname}/../run/main.ts`,
-      ...[...flags, "--kernels", "select/counting", "--out", `${folder}/results`],
+      ...problem,
+      "--kernels",
+      "select/counting",
+      "--out",
+      `${folder}/results`,
     );
     assertEquals(code, 2, err);
     assertMatch(
@@ -133,7 +137,7 @@ Deno.test("bench leaves out a kernel whose inputs the device cannot make, in a s
     assert(!err.includes("    at "), err);
   }));
 
-Deno.test("a buffer that fits only before it is rounded up to whole words is refused", () => {
+Deno.test("checkHolds() refuses a buffer that is too large once rounded up to whole words", () => {
   const limits = limitedTo(2 ** 20 - 4);
   const plan = {
     buffers: { odd: { bytes: 2 ** 20 - 4, role: "output" } },

@@ -1,4 +1,4 @@
-/** What a run leaves whose device is lost, and what its guard tells apart. */
+/** A run keeps its results when the device is lost; the guard tells the loss from other errors. */
 import {
   assert,
   assertEquals,
@@ -18,7 +18,7 @@ import { command, inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/../run/main.ts`;
 
-/** Two small cases; the device is lost when the second compiles its dense kernel. */
+/** Two small cases. The device is lost when the second one compiles its dense kernel. */
 const ARGS = ["--shape", "4x1x64", "--kv", "256,512", "--max-time", "0.2"];
 const KERNELS = ["--kernels", "dense/split,merge/merge"];
 
@@ -33,7 +33,7 @@ async function runLosing(label: string, count: number, program: string, ...args:
   return { code, out, err };
 }
 
-Deno.test("a lost device costs no rows, the report is written, and a run goes on from it", () =>
+Deno.test("bench keeps its rows and writes the report on a lost device; the next run goes on", () =>
   inFolder(async (folder) => {
     const [dir, json] = [`${folder}/results`, `${folder}/run.json`];
     const files = ["--out", dir, "--json", json];
@@ -55,7 +55,7 @@ Deno.test("a lost device costs no rows, the report is written, and a run goes on
     assertStringIncludes(again.out, `\nKept ${rows.length} rows of an earlier run`);
   }));
 
-Deno.test("a device that is lost before anything is measured is told in a sentence", () =>
+Deno.test("bench reports a device that is lost before any measurement, in a sentence", () =>
   inFolder(async (folder) => {
     for (const label of ["probe/chain", "probe/fill"]) {
       const args = [...ARGS, ...KERNELS, "--out", `${folder}/${label.replace("/", "-")}`];
@@ -65,7 +65,7 @@ Deno.test("a device that is lost before anything is measured is told in a senten
     }
   }));
 
-Deno.test("what a lost device trains or selects has not gone wrong", () =>
+Deno.test("fit and quality report a lost device, not a wrong result", () =>
   inFolder(async (folder) => {
     const trace = ["--trace", SHIPPED_TRACE.pathname];
     const map = ["--map", SHIPPED_MAP.pathname];
@@ -84,7 +84,7 @@ Deno.test("what a lost device trains or selects has not gone wrong", () =>
     assertEquals(Array.from(Deno.readDirSync(folder)), []);
   }));
 
-Deno.test("a machine without an adapter is no wrong usage", () =>
+Deno.test("bench without an adapter fails as a system, not as wrong usage", () =>
   inFolder(async (folder) => {
     const args = [...ARGS, ...KERNELS, "--out", `${folder}/results`];
     const backend = Deno.build.os === "windows" ? "metal" : "dx12";
@@ -97,16 +97,16 @@ Deno.test("a machine without an adapter is no wrong usage", () =>
     assertEquals(Array.from(Deno.readDirSync(folder)), []);
   }));
 
-Deno.test("the guard lets results and errors through while the device is there", async () => {
+Deno.test("guardDevice() lets results and errors through while the device works", async () => {
   const { device } = await openTestDevice();
   const guard = guardDevice(device);
   assertEquals(await guard.run(() => Promise.resolve(7)), 7);
-  const own = new TypeError("my own");
-  assertEquals(await guard.run(() => Promise.reject(own)).catch((error) => error), own);
+  const fault = new TypeError("a fault of the work");
+  assertEquals(await guard.run(() => Promise.reject(fault)).catch((error) => error), fault);
   await guard.check();
 });
 
-Deno.test("work that fails, waits or goes wrong on a lost device ends in its loss", async () => {
+Deno.test("guardDevice() reports the loss for work that waits or fails because of it", async () => {
   const { adapter } = await openAdapter();
   const open = async () => (await openDevice(adapter, [])).device;
 
@@ -124,11 +124,11 @@ Deno.test("work that fails, waits or goes wrong on a lost device ends in its los
     await buffer.mapAsync(GPUMapMode.READ);
   });
   await assertRejects(() => work, DeviceLostError);
-  // A wrong result is doubted until the device has answered.
+  // A wrong result counts only if the device still answers.
   await assertRejects(() => guard.check(), DeviceLostError);
 });
 
-Deno.test("a device that gives back something else than it was sent counts as lost", async () => {
+Deno.test("guardDevice() takes a device that returns other bytes for lost", async () => {
   const wrong = (bytes: Uint8Array) => {
     const buffer = {
       destroy() {},
@@ -148,7 +148,7 @@ Deno.test("a device that gives back something else than it was sent counts as lo
   await assertRejects(() => fails, DeviceLostError);
 });
 
-Deno.test("an uncaptured GPU error ends a command as a failure of the device", () =>
+Deno.test("runCommand() ends an uncaptured GPU error as a failure of the device", () =>
   inFolder(async (folder) => {
     const program = `${folder}/program.ts`;
     await Deno.writeTextFile(

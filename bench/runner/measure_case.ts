@@ -1,4 +1,4 @@
-/** Measures a case: every variant checked, then timed against the others, then checked again. */
+/** Measures a case: verifies every variant, times them in turns, and verifies them again. */
 import type { Stage, Variant } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { CompileError } from "../../kernels/core/program.ts";
@@ -19,54 +19,54 @@ import type { GpuTimer } from "../measure/clock/timer.ts";
 import { traceInputs } from "./trace_case.ts";
 import { chooseParams } from "../cases/tuned_choice.ts";
 
-/** Thrown where the timer gave no time at all for work that everything else depends on. */
+/** The timer gave no time for a probe, on which everything else depends. */
 export class NoTimeError extends Error {
   /** Name of the error class. */
   override readonly name = "NoTimeError";
 }
 
-/** What is told while a case is measured. */
+/** Receives the results of a case while it is measured. */
 export interface CaseListener {
   /** New rows with their raw samples, as soon as they are final. */
   onRows(rows: readonly ResultRow[], samples: readonly SampleRecord[]): void;
-  /** Rows of an earlier run that stand in place of new ones. */
+  /** Rows of an earlier run that are kept instead of new ones. */
   onKept(rows: readonly ResultRow[]): void;
-  /** A kernel runs with tuned parameters, or its were stale. */
+  /** A kernel runs with tuned parameters, or its tuned parameters are stale. */
   onTuned(note: string): void;
 }
 
 /**
- * Measures what is missing of one case.
+ * Measures the kernels of one case that have no reusable rows.
  *
  * @param earlier The latest rows of earlier runs of this code.
- * @returns the kernels that were left out because a step would take too long or gave no time, or
- * because the device has no room for them after all.
+ * @returns the kernels that were left out because a step would take too long, the timer gave no time
+ * or the device has no room for them.
  * @throws {NoTimeError} one sentence, if the timer gave no time for a probe.
  */
 export async function measureCase(
   session: Session,
   benchCase: BenchCase,
   earlier: readonly ResultRow[],
-  tell: CaseListener,
+  listener: CaseListener,
 ): Promise<Refusal[]> {
   const { device, facts, guard, limits, settings, timer } = session;
   const { problem: p, variants } = benchCase;
   const { able: allowed, refused } = eligible(session, p, variants, !!benchCase.trace);
   for (const { name, why } of refused) settings.onProgress(`${name} left out: ${why}`, 0);
 
-  const alike = sameConditions(earlier, session, benchCase);
-  const roofline = await caseRoofline(session, benchCase, alike, tell);
+  const reusable = sameConditions(earlier, session, benchCase);
+  const roofline = await caseRoofline(session, benchCase, reusable, listener);
   const slow = tooSlow(session, p, roofline, allowed);
   for (const { name, why } of slow) settings.onProgress(`${name} left out: ${why}`, 0);
   const able = allowed.filter(({ name }) => slow.every((each) => each.name !== name));
   const wanted: Wanted[] = [];
   for (const variant of able) {
     const { params, note } = await chooseParams({ facts, limits, ...settings }, variant, p);
-    if (note) tell.onTuned(`${variant.name}: ${note}`);
+    if (note) listener.onTuned(`${variant.name}: ${note}`);
     wanted.push({ variant, params });
   }
-  const { kept, missing } = splitReusable(alike, wanted);
-  tell.onKept(kept);
+  const { kept, missing } = splitReusable(reusable, wanted);
+  listener.onKept(kept);
   const leftOut = [...slow];
   if (missing.length === 0) return leftOut;
 
@@ -84,7 +84,7 @@ export async function measureCase(
   try {
     const total = missing.length + 1;
     const row = rowMaker(session, benchCase, roofline);
-    // Variants of a stage pick alike: one that lists its picks tells the rows of all.
+    // All variants of a stage select the same tokens, so one variant's list gives the rows of all.
     const gathered = new Map(
       kept.flatMap(({ stage, rows, unique_rows: unique }) =>
         rows === null || unique === null ? [] : [[stage, { rows, unique }] as [Stage, GatheredRows]]
@@ -104,7 +104,7 @@ export async function measureCase(
           touched: 0,
         };
         const fault = { ok: false, relL2: null, worst: null, checked: firstLine(made.message) };
-        tell.onRows([row(subject, fault, null, null, null)], []);
+        listener.onRows([row(subject, fault, null, null, null)], []);
         continue;
       }
       if ("why" in made) {
@@ -119,7 +119,7 @@ export async function measureCase(
         if (found) gathered.set(variant.stage, found);
       } else {
         await guard.check();
-        tell.onRows([row(prepared, checkResult, null, null, null)], []);
+        listener.onRows([row(prepared, checkResult, null, null, null)], []);
         prepared.destroy();
       }
     }
@@ -135,7 +135,7 @@ export async function measureCase(
     });
     const checkResults: CheckResult[] = [];
     for (const { prepared, checkResult } of ready) {
-      // First what the timed steps themselves left, then a step of another set on poison.
+      // Verify the outputs that the timed steps left, then a step of another set on poison.
       const after = [await prepared.verifyLast(), await prepared.verify(1)];
       const worse = (a: CheckResult, b: CheckResult) => !a.ok || a.relL2 > b.relL2 ? a : b;
       checkResults.push(
@@ -149,16 +149,16 @@ export async function measureCase(
         : []
     );
     const bestDenseUs = dense.length ? Math.min(...dense) : null;
-    // A failed check is told in any case; a right kernel without any time has nothing to tell.
-    const timed = ready.map((_, i) => !checkResults[i].ok || hasTimes(samples[i]));
-    const told = samples.filter((_, i) => timed[i]);
+    // A failed check always gives a row. A correct kernel without any time gives none.
+    const hasRow = ready.map((_, i) => !checkResults[i].ok || hasTimes(samples[i]));
+    const samplesOfRows = samples.filter((_, i) => hasRow[i]);
     const rows = ready.flatMap(({ prepared }, i) => {
       const found = gathered.get(prepared.variant.stage) ?? null;
-      return timed[i] ? [row(prepared, checkResults[i], samples[i], bestDenseUs, found)] : [];
+      return hasRow[i] ? [row(prepared, checkResults[i], samples[i], bestDenseUs, found)] : [];
     });
-    tell.onRows(rows, rows.map((each, i) => record(each, told[i])));
+    listener.onRows(rows, rows.map((each, i) => record(each, samplesOfRows[i])));
     settings.onProgress(`${benchCase.name}: done`, 1);
-    const untimed = ready.filter((_, i) => !timed[i]).map(({ prepared: { name } }) => (
+    const untimed = ready.filter((_, i) => !hasRow[i]).map(({ prepared: { name } }) => (
       { name, why: noTime(timer) }
     ));
     return [...leftOut, ...untimed];
@@ -168,7 +168,10 @@ export async function measureCase(
   }
 }
 
-/** What `make` gives, or why the device has no room for it: that must not cost other variants. */
+/**
+ * Runs `make`. A lack of memory or a failed compilation is returned, not thrown, so that it does
+ * not stop the other variants.
+ */
 async function orRefusal<T>(
   { name }: Variant,
   make: () => Promise<T>,
@@ -182,12 +185,12 @@ async function orRefusal<T>(
   }
 }
 
-/** Compilers show the source below their complaint. */
+/** The first line of a compiler's message. The source code follows it. */
 function firstLine(message: string): string {
   return message.trim().split("\n")[0];
 }
 
-/** Why a kernel has no time. */
+/** The reason why a kernel has no time. */
 function noTime({ kind }: GpuTimer): string {
   return kind === "timestamp"
     ? "this device's timestamps gave no time for it; --timer wall goes without them"
@@ -198,19 +201,19 @@ function hasTimes({ us, droppedUs }: Samples): boolean {
   return us.length + droppedUs.length > 0;
 }
 
-/** The case's roofline: those of the earlier run that began it, or else measured now. */
+/** The roofline of a case: from kept rows of probes if there are any, else measured now. */
 async function caseRoofline(
   session: Session,
   benchCase: BenchCase,
-  alike: readonly ResultRow[],
-  tell: CaseListener,
+  reusable: readonly ResultRow[],
+  listener: CaseListener,
 ): Promise<Roofline> {
   const { probes, sampling, settings, timer } = session;
   const { headDim, dtype } = benchCase.problem;
   const rowBytes = headDim * kvBytes(dtype);
-  const kept = keptProbes(alike, probes.names(rowBytes));
+  const kept = keptProbes(reusable, probes.names(rowBytes));
   if (kept !== null) {
-    tell.onKept(kept);
+    listener.onKept(kept);
     return rooflineOf(kept.map(({ kernel: name, bytes, params, median_us }) => (
       { name, bytes, operations: JSON.parse(params), us: median_us! }
     )));
@@ -220,16 +223,16 @@ async function caseRoofline(
   const untimed = results.find(({ samples }) => !hasTimes(samples));
   if (untimed) throw new NoTimeError(`${untimed.name}: ${noTime(timer)}`);
   const rows = probeRows(session, benchCase, results);
-  tell.onRows(rows, rows.map((row, i) => record(row, results[i].samples)));
+  listener.onRows(rows, rows.map((row, i) => record(row, results[i].samples)));
   return rooflineOf(results.map(({ samples: { us, droppedUs }, ...probe }) => (
     { ...probe, us: median(us.length > 0 ? us : droppedUs) }
   )));
 }
 
 /**
- * Samples the kernels of a decode step and those of the prompt phase each against their own kind:
- * between steps that are thousands of times longer, a decode step would get few samples. Both share
- * the time.
+ * Samples the kernels of a decode step apart from those of the prompt phase, whose steps are
+ * thousands of times longer: in turns with them a decode step would get few samples. The two phases
+ * share the time limit.
  */
 async function sampleByPhase(
   timer: GpuTimer,
@@ -246,7 +249,7 @@ async function sampleByPhase(
   return preparedVariants.map((prepared) => found.get(prepared)!);
 }
 
-/** Variants whose steps take too long on this device, by their rooflines. */
+/** The variants whose steps take too long on this device, judged by their rooflines. */
 function tooSlow(
   { facts: { software }, limits, settings: { maxTimeMs } }: Session,
   p: Problem,
@@ -262,7 +265,7 @@ function tooSlow(
   });
 }
 
-/** The raw samples of a row; none where it failed. */
+/** The raw samples of a row; empty if its check failed. */
 function record(
   { utc, case_id, kernel, params, verified }: ResultRow,
   samples: Samples,

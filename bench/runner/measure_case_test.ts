@@ -11,7 +11,7 @@ import type { GpuTimer } from "../measure/clock/timer.ts";
 import { measureTogether } from "../tune/worker/measure_candidates.ts";
 import type { Measured, Unmeasured } from "../tuning/messages.ts";
 
-/** The timer of the run gives no time from now on. */
+/** While true, the timer of the session gives no time. */
 let isBlind = false;
 let lastMessage = "";
 
@@ -49,14 +49,14 @@ async function measured(): Promise<Outcome> {
   return outcome;
 }
 
-Deno.test("kernels without any time are left out, in a sentence each", async () => {
+Deno.test("runCase() leaves out kernels without any time, with a sentence for each", async () => {
   const { rows, leftOut, tooLarge } = await measured();
   assert(rows.length > 0 && rows.every(({ stage }) => stage === "probe"));
   assertEquals([...leftOut], [`merge/merge: ${WHY}`, `dense/split: ${WHY}`]);
   assertEquals(tooLarge, []);
 });
 
-Deno.test("a kernel that does not compile is a FAILED row, and the others go on", async () => {
+Deno.test("runCase() gives a kernel that does not compile a FAILED row, and goes on", async () => {
   const { device } = session;
   const create = device.createShaderModule;
   device.createShaderModule = (descriptor) =>
@@ -81,7 +81,7 @@ Deno.test("a kernel that does not compile is a FAILED row, and the others go on"
   }
 });
 
-Deno.test("without any time of a probe a case ends in one sentence", async () => {
+Deno.test("runCase() ends a case in one sentence if a probe has no time", async () => {
   isBlind = true;
   const { rows, tooLarge } = await measured();
   assertEquals(rows, []);
@@ -89,7 +89,7 @@ Deno.test("without any time of a probe a case ends in one sentence", async () =>
   isBlind = false;
 });
 
-Deno.test("a candidate without any time is left unmeasured", async () => {
+Deno.test("measureTogether() leaves a candidate without any time unmeasured", async () => {
   isBlind = true;
   const variant = findVariant("merge/merge");
   const { problem } = benchCase;

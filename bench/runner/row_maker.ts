@@ -1,4 +1,4 @@
-/** Makes the rows of a case out of check results and samples. */
+/** Makes the rows of a case from check results and samples. */
 import { costBytes, type HandOver, type Plan } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { handOverOf } from "../../kernels/merge/hand_over.ts";
@@ -47,7 +47,9 @@ function caseColumns(
   };
 }
 
-/** The columns that follow from samples; empty times where there are none or the check failed. */
+/**
+ * The columns computed from samples. The times are empty without samples or if the check failed.
+ */
 function timeColumns(
   samples: Samples | null,
   verified: boolean,
@@ -72,7 +74,7 @@ function timeColumns(
   };
 }
 
-/** The rows of the probes, from which the rooflines of a case are computed. */
+/** The rows of the probes, from which the roofline of a case is computed. */
 export function probeRows(
   session: Session,
   benchCase: BenchCase,
@@ -105,13 +107,13 @@ export function probeRows(
   }));
 }
 
-/** What a row tells of a kernel besides its times. */
+/** The kernel that a row describes. */
 type RowSubject = Pick<
   PreparedVariant,
   "variant" | "params" | "plan" | "cost" | "sets" | "touched"
 >;
 
-/** What a check found; a kernel that did not run has no error. */
+/** The result of a check. The error of a kernel that did not run is null. */
 type CheckOutcome = Omit<CheckResult, "relL2"> & { readonly relL2: number | null };
 
 /** A function that makes the rows of one case. */
@@ -155,13 +157,13 @@ export function rowMaker(
   };
 }
 
-/** Rows of K that a step's lists request, and how many distinct ones. */
+/** Rows of K that a step's lists request, and the number of distinct ones among them. */
 export interface GatheredRows {
   readonly rows: number;
   readonly unique: number;
 }
 
-/** The rows that a prepared has listed in set 0, right after its check; null without a list. */
+/** The rows that a prepared variant lists in set 0, right after its check; null without a list. */
 export async function rowsOf(prepared: PreparedVariant, p: Problem): Promise<GatheredRows | null> {
   const spec = prepared.plan.buffers.selected;
   if (!spec || prepared.cost.gatherBytes === 0) return null;
@@ -184,10 +186,10 @@ export async function rowsOf(prepared: PreparedVariant, p: Problem): Promise<Gat
   return { rows, unique };
 }
 
-/** Scratch in which kernels without a choice leave partials for the next dispatch to join. */
+/** Scratch buffers in which variants without a choice leave partials for the next dispatch. */
 const PARTIALS = ["partial_out", "split_sums"];
 
-/** How a plan hands partials over; empty where it joins none. */
+/** How a plan hands partials over; empty if it merges none. */
 function planHandOver({ dispatches, buffers }: Plan): HandOver | "" {
   const codes = dispatches.flatMap(({ params }) => params.HAND_OVER ?? []);
   if (codes.length > 0) return handOverOf(codes[0]);

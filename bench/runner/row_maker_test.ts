@@ -47,19 +47,19 @@ function rowOf(name: string, plan?: Plan) {
   return row(prepared as unknown as PreparedVariant, checkResult, samples, 25, null);
 }
 
-Deno.test("a row tells its rate of arithmetic, and its roofline knows of it", () => {
+Deno.test("rowMaker() gives the rate of arithmetic, which counts in the roofline", () => {
   const row = rowOf("prefill/flash");
   assertAlmostEquals(row.gflops_per_s!, 4000);
   assertAlmostEquals(row.floor_us!, 22);
   assertAlmostEquals(row.roofline_pct!, 44);
 });
 
-Deno.test("a row tells the clock that it was timed by", () => {
+Deno.test("rowMaker() names the clock", () => {
   const { timer, ns_per_tick, clock_grain_ns } = rowOf("dense/split");
   assertEquals([timer, ns_per_tick, clock_grain_ns], ["timestamp", 1, 65_536]);
 });
 
-Deno.test("a row tells how partials were handed over, and nothing where there are none", () => {
+Deno.test("rowMaker() names the hand-over of partials, or leaves it empty without partials", () => {
   const limits = { ...LARGE_LIMITS, subgroupMinSize: 32 };
   const { problem } = casesOf(parseOptions(["--models", "llama-3.1-8b", "--kv", "8K"]))[0];
   const handOverOf = (name: string, handOver: HandOver) => {
@@ -70,18 +70,18 @@ Deno.test("a row tells how partials were handed over, and nothing where there ar
   for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
     assertEquals(handOverOf("dense/split_subgroup", handOver), handOver);
     assertEquals(handOverOf("pipeline/sparse_two", handOver), handOver);
-    // These have no choice.
+    // These variants have no choice of a hand-over.
     for (const name of ["dense/split", "dense/gpt_fast", "pipeline/sparse"]) {
       assertEquals(handOverOf(name, handOver), "dispatch");
     }
-    // Several dispatches or partials for others, but nothing that this row's kernel joins.
+    // These variants have several dispatches or write partials, but merge none themselves.
     for (const name of ["select/bitonic", "attend/gather", "merge/merge", "score/hamming"]) {
       assertEquals(handOverOf(name, handOver), "");
     }
   }
 });
 
-Deno.test("a prompt's attention is not compared with a decode step's", () => {
+Deno.test("rowMaker() does not compare prompt attention with a decode step", () => {
   const speedups = ["prefill/flash", "encode/prompt", "dense/split", "pipeline/sparse"]
     .map((name): [Stage, number | null] => {
       const { stage, speedup_vs_dense } = rowOf(name);
@@ -95,7 +95,7 @@ Deno.test("a prompt's attention is not compared with a decode step's", () => {
   ]);
 });
 
-Deno.test("probes of arithmetic tell their rates", () => {
+Deno.test("probeRows() gives the rates of probes of arithmetic", () => {
   const rows = probeRows(session, benchCase, probes);
   assertEquals(rows.map((row) => row.gflops_per_s), [1e4, 2000, null]);
   assertEquals(rows.map((row) => row.params), [

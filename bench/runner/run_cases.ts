@@ -1,4 +1,4 @@
-/** What comes of a run, case by case. */
+/** Runs the cases and collects rows and notes. */
 import { findVariant } from "../../kernels/core/registry.ts";
 import { fastest } from "../base/fastest.ts";
 import type { BenchCase } from "../cases/cases.ts";
@@ -8,19 +8,19 @@ import type { ResultRow, RowSink } from "../results/row.ts";
 import { SystemError } from "../base/system_error.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
 
-/** What has come of a run so far. */
+/** Rows and notes of a run so far. */
 export interface Outcome {
-  /** Rows of this run and those of an earlier one that stand. */
+  /** Rows of this run and those kept from an earlier one. */
   readonly rows: ResultRow[];
-  /** How many of them are of an earlier run. */
+  /** Number of rows kept from an earlier run. */
   kept: number;
-  /** Kernels that this device has no features, room or time for, and why. */
+  /** Kernels for which this device lacks features, memory or time, each with the reason. */
   readonly leftOut: Set<string>;
-  /** Cases that this device cannot hold or cannot time, and why. */
+  /** Cases that this device cannot hold or cannot time, each with the reason. */
   readonly tooLarge: string[];
-  /** Kernels that ran with tuned parameters or whose were stale: a line for each case. */
+  /** A line for each case and kernel that has tuned parameters, used or stale. */
   readonly tuned: string[];
-  /** What the sparse step made of each trace, in a line. */
+  /** A line for each trace on the quality of the sparse step. */
   readonly qualities: string[];
 }
 
@@ -30,11 +30,11 @@ export function newOutcome(): Outcome {
 }
 
 /**
- * Measures what is missing of the cases until the device or the system fails, which costs nothing
- * of what is measured.
+ * Measures the missing kernels of all cases. If the device or the system fails, it stops and keeps
+ * all rows so far.
  *
  * @param earlier The latest rows of earlier runs of this code into the same folder.
- * @param onBegin Told which case begins.
+ * @param onBegin Called with the index of each case that begins.
  * @returns the failure; null if there was none.
  */
 export async function runCases(
@@ -43,11 +43,11 @@ export async function runCases(
   cases: readonly BenchCase[],
   earlier: readonly ResultRow[],
   results: RowSink,
-  onBegin: (at: number) => void = () => {},
+  onBegin: (index: number) => void = () => {},
 ): Promise<SystemError | null> {
   try {
-    for (const [at, benchCase] of cases.entries()) {
-      onBegin(at);
+    for (const [index, benchCase] of cases.entries()) {
+      onBegin(index);
       await session.guard.run(() => runCase(to, session, benchCase, earlier, results));
     }
     return null;
@@ -58,7 +58,8 @@ export async function runCases(
 }
 
 /**
- * Measures what is missing of one case; one that the device cannot hold must not cost the others.
+ * Measures the missing kernels of one case. A case that the device cannot hold becomes a note, so
+ * that it does not stop the others.
  *
  * @param earlier The latest rows of earlier runs of this code into the same folder.
  */
@@ -95,7 +96,7 @@ export async function runCase(
   }
 }
 
-/** What the fastest sparse step that is right keeps of dense attention; null without a trace. */
+/** A line on the quality of the fastest verified sparse step; null without a trace. */
 async function traceQuality(
   { device, facts, limits, settings }: Session,
   { trace, problem, learnedMap }: BenchCase,

@@ -1,4 +1,4 @@
-/** What runs on devices with few bindings, little workgroup memory and small workgroups. */
+/** The best pipeline on devices with few bindings, little workgroup memory and small workgroups. */
 import { assert, assertEquals } from "@std/assert";
 import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
@@ -15,7 +15,7 @@ import { quickCases } from "../cases/quick.ts";
 interface SmallDevice {
   readonly limits: Readonly<Record<string, number>>;
   readonly features: readonly string[];
-  /** The pipeline that a device with these runs where it has the features. */
+  /** The pipeline that such a device runs. */
   readonly pipeline: string;
 }
 
@@ -59,7 +59,7 @@ const cases = quickCases(casesOf(parseOptions(["--quick"]), named), true);
 for (
   const [name, { limits: requiredLimits, features: wanted, pipeline }] of Object.entries(DEVICES)
 ) {
-  Deno.test(`${name}: the best pipeline is right on quickstart's cases`, async () => {
+  Deno.test(`planDecoder() finds a pipeline that passes quickstart's cases: ${name}`, async () => {
     const { adapter } = await openAdapter();
     const device = await adapter.requestDevice({
       requiredLimits,

@@ -1,20 +1,20 @@
-/** Which kernels a run leaves out because their steps would take too long to be sampled. Pure. */
+/** Which kernels a run leaves out because their steps would take too long to be sampled. */
 import { counted } from "../base/counted.ts";
 import { FEWEST_SAMPLES, LONG_STEP_MS } from "../measure/clock/sampler.ts";
 
-/** What a run allows. */
+/** The settings of a run that decide which steps are too long. */
 export interface StepSettings {
   readonly software: boolean;
-  /** Most time to sample a case. */
+  /** Time limit for sampling a case. */
   readonly maxTimeMs: number;
 }
 
-/** Share of its roofline that a kernel with much arithmetic can be trusted to reach; CPUs vary a lot. */
+/** Share of its roofline that a kernel with much arithmetic surely reaches. CPUs vary a lot. */
 const SHARE = { gpu: 1 / 2, software: 1 / 10 };
 
 /**
- * Why a kernel is left out of a case: the fewest samples that make a median would take longer than
- * `--max-time`, by its roofline; undefined if they do not.
+ * The reason why a kernel is left out of a case: judged by its roofline, the fewest samples of a
+ * median would take longer than `--max-time`. Undefined if they would not.
  */
 export function tooLong(
   rooflineUs: number,
@@ -25,20 +25,20 @@ export function tooLong(
   return stepTooLong(stepMs, tokens, maxTimeMs);
 }
 
-/** {@linkcode tooLong} of a step of which the time itself is known, not its roofline. */
+/** {@linkcode tooLong} for a step whose time is known, not only its roofline. */
 export function stepTooLong(
   stepMs: number,
   tokens: number,
   maxTimeMs: number,
 ): string | undefined {
-  const mostMs = Math.max(LONG_STEP_MS, maxTimeMs / FEWEST_SAMPLES);
-  if (stepMs <= mostMs) return undefined;
-  const [step, most] = secondsApart(stepMs, mostMs);
+  const limitMs = Math.max(LONG_STEP_MS, maxTimeMs / FEWEST_SAMPLES);
+  if (stepMs <= limitMs) return undefined;
+  const [step, limit] = secondsApart(stepMs, limitMs);
   return `at ${counted(tokens, "token")} a step would take about ${step} here, ` +
-    `more than the ${most} that --max-time leaves it`;
+    `more than the ${limit} that --max-time allows`;
 }
 
-/** Two times with as many digits as tell them apart. */
+/** Two times as texts with enough digits to differ. */
 function secondsApart(oneMs: number, otherMs: number): [string, string] {
   const digits = [0, 1, 2, 3].find((more) => seconds(oneMs, more) !== seconds(otherMs, more)) ?? 3;
   return [seconds(oneMs, digits), seconds(otherMs, digits)];

@@ -1,4 +1,4 @@
-/** Real attention as a case: a trace's keys, values and queries as inputs, and what a step catches. */
+/** A trace as a case: its keys, values and queries as inputs, and the quality of a sparse step. */
 import { packKv } from "../../fixtures/half.ts";
 import { createTokenIndex, scatterTokens } from "../../fixtures/token_pool.ts";
 import type { Trace } from "../../fixtures/trace.ts";
@@ -18,9 +18,9 @@ import {
 import { addSums, type Figures, figuresOf, measure } from "../selection/measure.ts";
 
 /**
- * Inputs of a trace's problem; set i holds query i (modulo the number of queries). Where there is no
- * learned map, one random projection maps queries and keys alike, as codes of unrelated maps would
- * pick tokens by chance.
+ * Inputs of a trace's problem. Set i holds query i (modulo the number of queries). Without a
+ * learned map, queries and keys share one random projection, since codes of unrelated maps would
+ * select tokens by chance.
  */
 export function traceInputs(
   trace: Trace,
@@ -41,7 +41,7 @@ export function traceInputs(
     return packKv(scatterTokens(all, index, sequence), p.dtype);
   };
   const [poolKeys, poolValues] = [pool(trace.k), pool(trace.v)];
-  const map = learnedMap ? packMap(learnedMap, p) : sameForBoth(randomProjection(p, seed));
+  const map = learnedMap ? packMap(learnedMap, p) : sharedMap(randomProjection(p, seed));
   return {
     given: {
       keys: () => keys,
@@ -57,11 +57,11 @@ export function traceInputs(
   };
 }
 
-function sameForBoth(map: ArrayBufferView<ArrayBuffer>) {
+function sharedMap(map: ArrayBufferView<ArrayBuffer>) {
   return { query_map: map, key_map: map };
 }
 
-/** What a sparse step made of a trace, over all its queries and heads. */
+/** The quality of a sparse step over all queries and heads of a trace. */
 export interface TraceQuality extends Pick<Figures, "outputRelErr" | "massTotal" | "massMiddle"> {
   readonly queries: number;
 }
@@ -110,11 +110,11 @@ async function runTrace(
   return await runQueries(trace, step).finally(prepared.destroy);
 }
 
-/** A line on a trace's quality, for people; `map` is what made the codes. */
+/** A line on a trace's quality. `map` describes the map that made the codes. */
 export function describeQuality(pipeline: string, map: string, quality: TraceQuality): string {
   const { queries, outputRelErr, massMiddle, massTotal } = quality;
   const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
-  // Windows that leave no middle leave nothing to miss.
+  // The windows may leave no middle.
   const middle = massMiddle === null ? "" : `${percent(massMiddle)} of the middle, `;
   return `${pipeline} with ${map}, ${queries} queries: ` +
     `error against dense ${outputRelErr.toFixed(3)}, attention mass caught ` +

@@ -13,7 +13,7 @@ import { UsageError } from "../base/usage_error.ts";
 const testDevice = await openTestDevice();
 const { device, limits, uncaptured } = testDevice;
 
-Deno.test("measureTrace() finds what the f64 references find, whatever the pipeline", async () => {
+Deno.test("measureTrace() agrees with the f64 references for every pipeline", async () => {
   const trace = await readTraceFile(SHIPPED_TRACE);
   const options = parseOptions(["--trace", "shipped"]);
   const [{ problem }] = casesOf(options, { name: "shipped", trace });
@@ -25,14 +25,14 @@ Deno.test("measureTrace() finds what the f64 references find, whatever the pipel
     const quality = await measureTrace(device, limits, trace, problem, pipeline, settings);
     assertEquals(quality.queries, trace.positions.length);
     for (const name of ["outputRelErr", "massTotal", "massMiddle"] as const) {
-      // A bit may come out either way where its pre-activation is within f32's error of 0.
+      // A bit may be 0 or 1 if its pre-activation is within f32's error of 0.
       assertAlmostEquals(quality[name]!, wanted[name], 1e-3, `${pipeline.name}: ${name}`);
     }
   }
   assertEquals(uncaptured, []);
 });
 
-Deno.test("measureTrace() gives no middle mass where windows leave no middle", async () => {
+Deno.test("measureTrace() gives no middle mass if the windows leave no middle", async () => {
   const trace = await readTraceFile(SHIPPED_TRACE);
   const options = parseOptions(["--trace", "shipped", "--sink", String(trace.kvLen)]);
   const [{ problem }] = casesOf(options, { name: "shipped", trace });
@@ -46,7 +46,7 @@ Deno.test("measureTrace() gives no middle mass where windows leave no middle", a
   assertAlmostEquals(quality.outputRelErr, 0, 1e-5);
 });
 
-Deno.test("the shipped map catches of the shipped trace far more than a projection", async () => {
+Deno.test("measureTrace() catches more than half of the middle with the shipped map", async () => {
   const trace = await readTraceFile(SHIPPED_TRACE);
   const learnedMap = await loadMap(SHIPPED_MAP);
   const [benchCase] = casesOf(parseOptions(["--trace", "t"]), { name: "t", trace, learnedMap });
@@ -60,19 +60,19 @@ Deno.test("the shipped map catches of the shipped trace far more than a projecti
   assertEquals(uncaptured, []);
 });
 
-Deno.test("a map for other heads than the trace's is refused", async () => {
+Deno.test("casesOf() refuses a map for other heads than the trace's", async () => {
   const trace = await readTraceFile(SHIPPED_TRACE);
   const learnedMap = takeMapHeads(await loadMap(SHIPPED_MAP), 0, 1);
-  const of = (...flags: string[]) => () =>
+  const cases = (...flags: string[]) =>
     casesOf(parseOptions(["--trace", "t", ...flags]), { name: "t", trace, learnedMap });
   const why = "the map is for another problem: code heads 1 and not 4.";
   assertEquals(
-    assertThrows(of("--trace-map", "m.safetensors"), UsageError).message,
+    assertThrows(() => cases("--trace-map", "m.safetensors"), UsageError).message,
     `m.safetensors for the trace t: ${why}`,
   );
 });
 
-Deno.test("describeQuality() tells masses in percent, and no middle where there is none", () => {
+Deno.test("describeQuality() prints masses in percent, and no middle if there is none", () => {
   const quality = { queries: 26, outputRelErr: 0.3876, massTotal: 0.68, massMiddle: 0.3004 };
   assertEquals(
     describeQuality("pipeline/x", "a random projection", quality),

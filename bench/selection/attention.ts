@@ -1,10 +1,10 @@
-/** Dense attention of one query in f64, and what becomes of it when tokens are left out. Pure. */
+/** Dense attention of one query in f64, and attention over a part of the tokens. */
 
-/** Attention of one query over the tokens 0 to its own. */
+/** Attention of one query over all tokens up to its own. */
 export interface DenseAttention {
   /** Dot products of the query with each key, unscaled. */
   readonly dots: Float64Array;
-  /** Weights of the tokens before they are divided by {@linkcode DenseAttention.total}. */
+  /** Weights of the tokens, not yet divided by {@linkcode DenseAttention.total}. */
   readonly weights: Float64Array;
   /** Sum of the weights. */
   readonly total: number;
@@ -15,7 +15,7 @@ export interface DenseAttention {
 /**
  * Dense attention of `q` over the first `length` rows of the keys and values.
  *
- * @param values Null where they are not known, which leaves the output out.
+ * @param values Null if they are unknown; then there is no output.
  */
 export function attendDense(
   q: ArrayLike<number>,
@@ -27,9 +27,9 @@ export function attendDense(
   const query = Float64Array.from(q);
   const dots = new Float64Array(length);
   let highest = -Infinity;
-  for (let token = 0, at = 0; token < length; token++) {
+  for (let token = 0, i = 0; token < length; token++) {
     let dot = 0;
-    for (let d = 0; d < headDim; d++, at++) dot += query[d] * keys[at];
+    for (let d = 0; d < headDim; d++, i++) dot += query[d] * keys[i];
     dots[token] = dot;
     if (dot > highest) highest = dot;
   }
@@ -42,7 +42,7 @@ export function attendDense(
   return { dots, weights, total, out: partial.output() };
 }
 
-/** The sum of the elements from `start` to `end`. */
+/** The sum of the elements from `start` up to, but not including, `end`. */
 export function sumOf(numbers: Float64Array, start: number, end: number): number {
   let sum = 0;
   for (let i = start; i < end; i++) sum += numbers[i];
@@ -54,7 +54,7 @@ export class PartialAttention {
   readonly #numerator: Float64Array;
   #mass = 0;
 
-  /** Of a query with these weights; no values, no output. */
+  /** Takes the weights of one query. Without values the output stays zero. */
   constructor(
     private readonly weights: Float64Array,
     private readonly values: Float32Array | null,
@@ -63,7 +63,7 @@ export class PartialAttention {
     this.#numerator = new Float64Array(headDim);
   }
 
-  /** Sum of the weights of what was added. */
+  /** Sum of the weights of the added tokens. */
   get mass(): number {
     return this.#mass;
   }
@@ -75,23 +75,23 @@ export class PartialAttention {
     if (this.values === null) return;
     const { headDim, values } = this;
     const numerator = this.#numerator;
-    for (let d = 0, at = token * headDim; d < headDim; d++, at++) {
-      numerator[d] += weight * values[at];
+    for (let d = 0, i = token * headDim; d < headDim; d++, i++) {
+      numerator[d] += weight * values[i];
     }
   }
 
-  /** Adds the tokens from `start` to `end`. */
+  /** Adds the tokens from `start` up to, but not including, `end`. */
   addRange(start: number, end: number): void {
     for (let token = start; token < end; token++) this.add(token);
   }
 
-  /** The output; zeros where nothing was added. */
+  /** The output; zeros if no token was added. */
   output(): Float64Array {
     return this.#numerator.map((sum) => this.#mass > 0 ? sum / this.#mass : 0);
   }
 }
 
-/** ||out - wanted|| / ||wanted||; 0 where both are zero. */
+/** ||out - wanted|| / ||wanted||; 0 if both are zero. */
 export function relativeError(out: ArrayLike<number>, wanted: Float64Array): number {
   let distance2 = 0;
   let norm2 = 0;

@@ -1,4 +1,4 @@
-/** A method whose tokens and outputs a device makes: a sparse step, run at every query. */
+/** Runs a sparse step on a device at every query, and makes a selector of its results. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { codeHeads, type Problem, queriesPerList } from "../../kernels/core/problem.ts";
 import { readerOf, type RecordPass, submit, write } from "../../kernels/core/run.ts";
@@ -13,11 +13,11 @@ export interface DeviceStep {
   readonly record: RecordPass;
 }
 
-/** What a step left at every query. */
+/** The results of a step at every query. */
 export interface StepOutcome {
   /** [queries, query heads, headDim]. */
   readonly out: Float32Array;
-  /** Of each query, of each list: a distance per token. */
+  /** A distance per token, for each query and list. */
   readonly distances: readonly (readonly ArrayLike<number>[])[];
 }
 
@@ -65,8 +65,8 @@ export function queriesAt(context: TraceContext, query: number): Float32Array<Ar
 /**
  * The selector of steps that have run.
  *
- * @param outcomes What the step of each budget left. Not every step writes its list out, but all
- * select by their distances, which are the same for every budget.
+ * @param outcomes The results of the step at each budget. Not every step writes its list of tokens,
+ * but all select by their distances, which are the same at every budget.
  */
 export function outcomeSelector(
   { headDim, queryHeads }: TraceContext,

@@ -11,22 +11,25 @@ import {
 import { cheapest } from "./ranking.ts";
 import type { EdgeWindows, QueryRow, Selector } from "./selector.ts";
 
-/** What adds up over queries. */
+/** Sums over queries. */
 export interface Sums {
   queries: number;
-  /** Recalls, of those queries that have something to recall. */
+  /** Sum of the recalls of the queries with k above 0. */
   recall: number;
+  /** Number of queries with k above 0. */
   recalled: number;
-  /** Attention mass, each query's adding up to 1: of the picks, of the middle, of all attended. */
+  /** Attention mass of the selected middle tokens. The mass of each query is 1. */
   middleCaught: number;
+  /** Attention mass of the middle. */
   middle: number;
+  /** Attention mass of all attended tokens. */
   caught: number;
   error: number;
-  /** Largest relative distance of an output that a device made from the same tokens' in f64. */
+  /** Largest relative distance of a device's output from the f64 output of the same tokens. */
   deviation: number;
 }
 
-/** No query yet. */
+/** The sums of no query. */
 export function noSums(): Sums {
   return {
     queries: 0,
@@ -54,19 +57,19 @@ export function addSums(a: Sums, b: Sums): Sums {
   };
 }
 
-/** What sums come to. */
+/** Means over queries. */
 export interface Figures {
-  /** Mean share of the exact top-k that was taken; null where k is 0 or there is no middle. */
+  /** Mean share of the exact top-k that was selected; null if k is 0 or there is no middle. */
   readonly recall: number | null;
-  /** Caught attention mass of the middle: sum / sum; null without any. */
+  /** Share of the middle's attention mass that was selected: sum / sum; null without a middle. */
   readonly massMiddle: number | null;
-  /** Attention mass of everything attended, a query's being 1. */
+  /** Mean attention mass of all attended tokens. The mass of each query is 1. */
   readonly massTotal: number;
   /** Mean of ||o - dense|| / ||dense||; 0 without values. */
   readonly outputRelErr: number;
 }
 
-/** The figures of some queries, at least one. */
+/** The figures of at least one query. */
 export function figuresOf(sums: Sums): Figures {
   return {
     recall: sums.recalled > 0 ? sums.recall / sums.recalled : null,
@@ -76,21 +79,21 @@ export function figuresOf(sums: Sums): Figures {
   };
 }
 
-/** Sums of one selector, by place of the budget and by head. */
+/** Sums of one selector, by index of the budget and by head. */
 export type SelectorSums = readonly (readonly Sums[])[];
 
-/** What to measure. */
+/** Selectors to measure on a context, at several budgets. */
 export interface Measurement {
   readonly context: TraceContext;
   readonly selectors: readonly Selector[];
-  /** Rules of how many middle tokens to take. */
+  /** Budgets of middle tokens. */
   readonly budgets: readonly TopK[];
   readonly windows: EdgeWindows;
-  /** Called before each query of each head with the share that is done. */
+  /** Called with the share that is done, before each query of each head. */
   onProgress?(fraction: number): void;
 }
 
-/** Runs every query of every head through all selectors, which share its exact logits. */
+/** Runs every query of every head through all selectors. They share the exact logits. */
 export function measure(given: Measurement): SelectorSums[] {
   const { context, selectors, budgets, windows } = given;
   const { headDim, queryHeads, positions } = context;
@@ -100,22 +103,24 @@ export function measure(given: Measurement): SelectorSums[] {
   for (let head = 0; head < queryHeads; head++) {
     for (const [query, position] of positions.entries()) {
       given.onProgress?.((head * positions.length + query) / (queryHeads * positions.length));
-      const at = (head * positions.length + query) * headDim;
-      const q = context.q.subarray(at, at + headDim);
+      const start = (head * positions.length + query) * headDim;
+      const q = context.q.subarray(start, start + headDim);
       const length = position + 1;
       const dense = attendDense(q, context.k, context.v, length);
       const { sinkEnd, recentStart } = windowsOf({ ...windows, topK: { count: 0 } }, length);
       const taken = budgets.map((topK) => windowsOf({ ...windows, topK }, length).kEff);
-      const most = taken.reduce((a, b) => Math.max(a, b), 0);
+      const maxTaken = taken.reduce((a, b) => Math.max(a, b), 0);
       const row = { head, query, length, q, dots: dense.dots, sinkEnd, recentStart };
-      const exact = cheapest(dense.dots.map((dot) => -dot), sinkEnd, recentStart, most);
+      const exact = cheapest(dense.dots.map((dot) => -dot), sinkEnd, recentStart, maxTaken);
       const rank = new Uint32Array(length).fill(length);
       exact.forEach((token, i) => rank[token] = i);
       for (const [i, selector] of selectors.entries()) {
         const costs = selector.costs(row);
-        const picks = costs ? cheapest(costs, sinkEnd, recentStart, most) : exact.subarray(0, 0);
-        const into = sums[i].map((ofHeads) => ofHeads[head]);
-        addQuery(into, { context, row, dense, picks, rank, taken, selector });
+        const selected = costs
+          ? cheapest(costs, sinkEnd, recentStart, maxTaken)
+          : exact.subarray(0, 0);
+        const sumsOfHead = sums[i].map((ofBudget) => ofBudget[head]);
+        addQuery(sumsOfHead, { context, row, dense, selected, rank, taken, selector });
       }
     }
   }
@@ -127,18 +132,18 @@ interface Case {
   readonly context: TraceContext;
   readonly row: QueryRow;
   readonly dense: DenseAttention;
-  /** Tokens in the order in which they are taken. */
-  readonly picks: Uint32Array;
-  /** Place of each token in the exact order. */
+  /** Selected tokens, cheapest first. */
+  readonly selected: Uint32Array;
+  /** Rank of each token by its exact logit. */
   readonly rank: Uint32Array;
-  /** How many each budget takes of them. */
+  /** Number of selected tokens that each budget takes. */
   readonly taken: readonly number[];
   readonly selector: Selector;
 }
 
-/** Adds a query to the sums of each budget. A larger budget takes what a smaller one takes. */
-function addQuery(into: readonly Sums[], given: Case): void {
-  const { context, row, dense, picks, rank, taken, selector } = given;
+/** Adds a query to the sums of each budget. A larger budget takes all tokens of a smaller one. */
+function addQuery(sumsOfBudgets: readonly Sums[], given: Case): void {
+  const { context, row, dense, selected, rank, taken, selector } = given;
   const { sinkEnd, recentStart, length } = row;
   const partial = new PartialAttention(dense.weights, context.v, context.headDim);
   partial.addRange(0, sinkEnd);
@@ -149,12 +154,12 @@ function addQuery(into: readonly Sums[], given: Case): void {
   const ascending = [...taken.keys()].sort((a, b) => taken[a] - taken[b]);
   for (const i of ascending) {
     const k = taken[i];
-    while (added < Math.min(k, picks.length)) partial.add(picks[added++]);
-    const sums = into[i];
+    while (added < Math.min(k, selected.length)) partial.add(selected[added++]);
+    const sums = sumsOfBudgets[i];
     sums.queries++;
     if (k > 0) {
       let hits = 0;
-      for (let at = 0; at < added; at++) hits += Number(rank[picks[at]] < k);
+      for (let j = 0; j < added; j++) hits += Number(rank[selected[j]] < k);
       sums.recall += hits / k;
       sums.recalled++;
     }

@@ -1,8 +1,8 @@
-/** The order in which a method takes tokens. Pure. */
+/** The order in which a method takes tokens. */
 
 /**
- * The first `count` tokens of [start, end) by (cost, token): at equal cost the lower token wins.
- * Fewer where the range is smaller.
+ * The first `count` tokens of [start, end) by cost, and by token at equal cost; fewer if the range
+ * is smaller.
  *
  * @param costs One finite number per token.
  */
@@ -15,14 +15,15 @@ export function cheapest(
   const take = Math.min(count, Math.max(0, end - start));
   const taken = new Uint32Array(take);
   if (take === 0) return taken;
-  // Sorting plain numbers is many times as fast as sorting tokens, and gives the cost to cut at.
+  // Sorting plain numbers is many times as fast as sorting tokens, and it gives the threshold.
   const sorted = Float64Array.from({ length: end - start }, (_, i) => costs[start + i]).sort();
-  const cut = sorted[take - 1];
+  const threshold = sorted[take - 1];
   let ties = 0;
-  for (let i = take - 1; i >= 0 && sorted[i] === cut; i--) ties++;
-  let at = 0;
-  for (let token = start; at < take; token++) {
-    if (costs[token] < cut || (costs[token] === cut && ties-- > 0)) taken[at++] = token;
+  for (let i = take - 1; i >= 0 && sorted[i] === threshold; i--) ties++;
+  let found = 0;
+  for (let token = start; found < take; token++) {
+    const isTaken = costs[token] < threshold || (costs[token] === threshold && ties-- > 0);
+    if (isTaken) taken[found++] = token;
   }
   return taken.sort((a, b) => costs[a] - costs[b] || a - b);
 }

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { cheapest } from "./ranking.ts";
 
-Deno.test("the cheapest tokens come in the order of cost and token", () => {
+Deno.test("cheapest() orders tokens by cost and then by token", () => {
   const costs = fc.array(fc.oneof(fc.integer({ min: 0, max: 3 }), fc.double({ noNaN: true })));
   fc.assert(fc.property(costs, fc.nat(40), fc.nat(40), fc.nat(40), (costs, a, b, count) => {
     const start = Math.min(a, b, costs.length);
@@ -13,7 +13,7 @@ Deno.test("the cheapest tokens come in the order of cost and token", () => {
   }));
 });
 
-Deno.test("an empty range or budget takes nothing", () => {
+Deno.test("cheapest() takes nothing of an empty range or budget", () => {
   assertEquals(cheapest([1, 2, 3], 0, 3, 0).length, 0);
   assertEquals(cheapest([1, 2, 3], 2, 2, 5).length, 0);
   assertEquals(cheapest([1, 2, 3], 2, 1, 5).length, 0);

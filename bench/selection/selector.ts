@@ -1,63 +1,64 @@
-/** What the methods of selection have in common. */
+/** Interfaces of the methods that select tokens. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 
 /** One query of one head. */
 export interface QueryRow {
   readonly head: number;
-  /** Place among the trace's positions. */
+  /** Index into the trace's positions. */
   readonly query: number;
-  /** Keys that the query attends: its position and one. */
+  /** Number of keys that the query attends: its position plus one. */
   readonly length: number;
   readonly q: Float32Array;
   /** Dot products with those keys, in f64. */
   readonly dots: Float64Array;
-  /** The middle: tokens that belong neither to the sink nor to the recent window. */
+  /** First token of the middle, which follows the sink. */
   readonly sinkEnd: number;
+  /** First token of the recent window, which follows the middle. */
   readonly recentStart: number;
 }
 
-/** A method made ready for one context. */
+/** A method prepared for one context. */
 export interface Selector {
-  /** What it reads to decide, in bits per cached token and KV head. */
+  /** Bits per cached token and KV head that the method reads to select tokens. */
   readonly bitsPerToken: number;
-  /** The kernels that chose, where a device did. */
+  /** The variant that selected, if a device did. */
   readonly variant?: string;
-  /** A number per token; the middle tokens of least cost are taken. Null takes none. */
+  /** A cost per token. The cheapest middle tokens are selected; null selects none. */
   costs(row: QueryRow): ArrayLike<number> | null;
   /**
-   * The sparse output, where something else than this suite's f64 made it.
+   * The sparse output, if it was not computed in f64 on the CPU.
    *
-   * @param budget Place of the budget among those that are measured.
+   * @param budget Index of the measured budget.
    */
   output?(row: QueryRow, budget: number): ArrayLike<number>;
 }
 
-/** Tokens that are attended whatever the method. */
+/** First and last tokens, which every method attends. */
 export interface EdgeWindows {
   readonly sink: number;
   readonly recent: number;
 }
 
-/** What a method may need beside the context itself. */
+/** Inputs of a method besides the context. */
 export interface MethodInputs {
   readonly seed: number;
   readonly windows: EdgeWindows;
-  /** Middle tokens to take, ascending. */
+  /** Numbers of middle tokens to select, ascending. */
   readonly budgets: readonly number[];
-  /** A context to calibrate on; null without `--fit-trace`. */
+  /** A context for calibration; null without `--fit-trace`. */
   readonly fit: TraceContext | null;
-  /** The learned map and the device to run its pipeline on; null without `--map`. */
+  /** The learned map and the device that runs its pipeline; null without `--map`. */
   readonly learned: { readonly device: GPUDevice; readonly map: LearnedMap } | null;
   /** Called with the share of the preparation that is done. */
   onProgress?(fraction: number): void;
 }
 
-/** One way to choose tokens. */
+/** A method that selects tokens. */
 export interface Method {
   readonly name: string;
   readonly description: string;
-  /** The flag without which the method cannot run. */
+  /** The flag that the method needs. */
   readonly needs?: "fit-trace" | "map";
   prepare(context: TraceContext, inputs: MethodInputs): Selector | Promise<Selector>;
 }

@@ -1,22 +1,22 @@
-/** Arithmetic on the stamps of a GPU's clock. */
+/** Arithmetic on the timestamps of a GPU's clock. */
 
-/** The stamps of one pass, in ticks. */
+/** The timestamps of one pass, in ticks. */
 export interface StampPair {
   readonly begin: bigint;
   readonly end: bigint;
 }
 
-/** A stamp that was taken between two moments of the wall clock, right before the second. */
+/** A timestamp taken between two moments of the wall clock, right before the second. */
 export interface Mark {
   readonly ticks: bigint;
   readonly submittedMs: number;
   readonly idleMs: number;
 }
 
-/** A measured rate. */
+/** A measured rate of a clock. */
 export interface Rate {
   readonly nsPerTick: number;
-  /** The share of it by which it may be off. */
+  /** Bound of the rate's error, as a share of the rate. */
   readonly error: number;
 }
 
@@ -30,19 +30,19 @@ export function rateOf(first: Mark, second: Mark, grainTicks: number): Rate | nu
   return { nsPerTick: elapsedMs * 1e6 / ticks, error };
 }
 
-/** A rate that is as near as this to 1 is 1. */
+/** A rate within this distance of 1 is taken for 1. */
 const SNAP = 0.005;
 
 /**
- * The rate to use: exactly 1 ns, which the WebGPU specification promises, where the measured rate is
- * within half a percent of it or cannot be told from it, else the measured one.
+ * The rate to use. It is exactly 1 ns, which the WebGPU specification promises, if the measured
+ * rate is within half a percent or within its own error of 1; else the measured rate.
  */
 export function snapped({ nsPerTick, error }: Rate): number {
-  return Math.abs(nsPerTick - 1) <= Math.max(SNAP, Math.min(error, MOST_SNAP)) ? 1 : nsPerTick;
+  return Math.abs(nsPerTick - 1) <= Math.max(SNAP, Math.min(error, MAX_SNAP)) ? 1 : nsPerTick;
 }
 
-/** No rate farther from 1 is taken for 1, however badly it was measured: no known tick is nearer. */
-const MOST_SNAP = 0.1;
+/** A rate farther from 1 is never taken for 1, however large its error. No known tick is nearer. */
+const MAX_SNAP = 0.1;
 
 /** Greatest common divisor of two whole numbers of any sign. */
 export function gcd(a: bigint, b: bigint): bigint {

@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { gcd, rateOf, snapped } from "./clock_math.ts";
 
-Deno.test("a rate is snapped to 1 within half a percent, or where it cannot be told from 1", () => {
+Deno.test("snapped() takes a rate within half a percent or within its own error of 1 for 1", () => {
   const rates: [nsPerTick: number, error: number, used: number][] = [
     [1.0049, 0, 1],
     [0.9951, 0.001, 1],
@@ -15,7 +15,7 @@ Deno.test("a rate is snapped to 1 within half a percent, or where it cannot be t
   for (const [nsPerTick, error, used] of rates) assertEquals(snapped({ nsPerTick, error }), used);
 });
 
-Deno.test("a rate's error is the width of its marks and the grain, over what is between them", () => {
+Deno.test("rateOf() bounds the error by the marks' widths and the grain, over the span", () => {
   const mark = (ticks: bigint, submittedMs: number) => (
     { ticks, submittedMs, idleMs: submittedMs + 2 }
   );
@@ -25,6 +25,6 @@ Deno.test("a rate's error is the width of its marks and the grain, over what is 
   for (const ticks of [500n, 0n]) assertEquals(rateOf(mark(500n, 0), mark(ticks, 1000), 1), null);
 });
 
-Deno.test("a greatest common divisor has no sign", () => {
+Deno.test("gcd() is never negative", () => {
   assertEquals([gcd(-12n, 18n), gcd(0n, -5n), gcd(7n, 0n), gcd(0n, 0n)], [6n, 5n, 7n, 0n]);
 });

@@ -1,27 +1,29 @@
 /**
- * The pilot of a sampling: how long a step takes, and so how many steps make a sample. A coarse clock
- * sees no time at all in a single step, and one that fails now and then may fail here.
+ * The pilot measures roughly how long a step takes, to decide how many steps make a sample. A
+ * coarse clock may give a single step no time at all, and an unreliable clock may fail in the
+ * pilot.
  */
 import type { RecordPass } from "../../../kernels/core/run.ts";
 import type { SampleSettings } from "./sampler.ts";
 import type { GpuTimer } from "./timer.ts";
 
-/** Something whose steps are to be timed. */
+/** Work whose steps the pilot times. */
 interface PilotSubject {
-  /** A pass of so many steps. */
+  /** A pass of `steps` steps. */
   pass(steps: number): RecordPass;
-  readonly mostSteps: number;
+  readonly maxSteps: number;
 }
 
-/** A time of fewer than so many times the timer's resolution is too coarse to plan with. */
+/** A time below this multiple of the timer's resolution is too coarse to plan with. */
 const RESOLVED = 8;
 const GROWTH = 16;
 
 /**
- * Microseconds of a step of each subject, with everything compiled and touched once. Where the
- * clock gives no time, this is the wall time of the whole submission, which no step can exceed.
+ * Microseconds per step of each subject. The pilot also compiles and touches everything once. If
+ * the clock gives no time, the wall time of the whole submission stands in, which no step can
+ * exceed.
  *
- * @param budgetMs Passes are not lengthened beyond this time.
+ * @param budgetMs Time beyond which passes are not lengthened.
  */
 async function pilot(
   timer: GpuTimer,
@@ -34,7 +36,9 @@ async function pilot(
   const stepUs = subjects.map(() => Infinity);
   let unresolved: number[] = [];
 
-  /** Times some subjects. Returns what it took, and how much of that at most was their steps. */
+  /**
+   * Times some subjects. Returns the elapsed time, and an upper bound of their steps' part in it.
+   */
   async function measure(which: readonly number[], before: readonly RecordPass[]) {
     const sentMs = timer.nowMs();
     const times = await timer.time(which.map((i) => subjects[i].pass(steps[i])), before);
@@ -53,40 +57,45 @@ async function pilot(
   const all = subjects.map((_, i) => i);
   let last = await measure(all, []);
   for (;;) {
-    const longer = unresolved.filter((i) => steps[i] < subjects[i].mostSteps);
+    const longer = unresolved.filter((i) => steps[i] < subjects[i].maxSteps);
     const nextMs = last.elapsedMs + (GROWTH - 1) * last.stepsMs;
     if (longer.length === 0 || spentMs() + nextMs > budgetMs) break;
-    for (const i of longer) steps[i] = Math.min(GROWTH * steps[i], subjects[i].mostSteps);
+    for (const i of longer) steps[i] = Math.min(GROWTH * steps[i], subjects[i].maxSteps);
     last = await measure(longer, []);
   }
-  // Steps that have taken so long need no second look on a warm clock.
+  // Steps that used up the budget are not measured a second time on a warm clock.
   if (spentMs() <= budgetMs) await measure(all, warm);
   return stepUs;
 }
 
-/** Lengths in multiples of the timer's resolution, which make its error 1% and 3% of them. */
+/**
+ * Lengths of a sample and of the fixed work, in multiples of the timer's resolution: its error is
+ * then 1% and 3% of them.
+ */
 export const SAMPLE_RESOLUTIONS = 100;
 const CLOCK_RESOLUTIONS = 32;
-/** More steps than so long ones make of a sample cost the CPU more than they add. */
-const LEAST_STEP_US = 3.75;
+/**
+ * Steps are counted as at least this long: more steps per sample cost the CPU more than they add.
+ */
+const MIN_STEP_US = 3.75;
 
 /** How the samples of a round are taken. */
 export interface SamplePlan {
   readonly stepsPerSample: readonly number[];
-  /** The fixed work, as often as the timer can tell a low clock by; null without one. */
+  /** The fixed work, repeated until the timer can resolve a low clock; null without fixed work. */
   readonly clock: { readonly record: RecordPass; readonly repeats: number } | null;
-  /** What a round takes by the pilot. */
+  /** Time of a round, by the pilot. */
   readonly roundMs: number;
 }
 
-/** What samples have to be like. */
+/** Requirements of the samples. */
 export interface PlanSettings extends Pick<SampleSettings, "sampleUs" | "clock" | "warm"> {
-  /** Longest sample by which the fewest samples of all workloads fit into the time limit. */
+  /** Longest sample with which the fewest samples of all workloads fit into the time limit. */
   readonly fittingUs: number;
   readonly maxTimeMs: number;
 }
 
-/** Finds how many steps make a sample long enough, and how often the fixed work is repeated. */
+/** Decides how many steps make a sample long enough, and how often to repeat the fixed work. */
 export async function planSamples(
   timer: GpuTimer,
   workloads: number,
@@ -99,19 +108,19 @@ export async function planSamples(
     Math.max(fittingUs, RESOLVED * resolutionUs),
   );
   const clockUs = CLOCK_RESOLUTIONS * resolutionUs;
-  const mostSteps = (us: number) => Math.max(1, Math.ceil(us / LEAST_STEP_US));
+  const maxSteps = (us: number) => Math.max(1, Math.ceil(us / MIN_STEP_US));
   const fixedWork = (repeats: number): RecordPass => (encoder) => {
     for (let i = 0; i < repeats; i++) clock!(encoder);
   };
   const subjects = Array.from({ length: workloads }, (_, e) => ({
     pass: (count: number) => pass(e, count),
-    mostSteps: mostSteps(sampleUs),
+    maxSteps: maxSteps(sampleUs),
   }));
-  if (clock) subjects.push({ pass: fixedWork, mostSteps: mostSteps(clockUs) });
+  if (clock) subjects.push({ pass: fixedWork, maxSteps: maxSteps(clockUs) });
   const times = await pilot(timer, subjects, { warm, budgetMs: maxTimeMs / 3 });
   const counts = times.map((us, i) => {
     const wantedUs = i < workloads ? sampleUs : clockUs;
-    return Math.max(1, Math.min(subjects[i].mostSteps, Math.ceil(wantedUs / us)));
+    return Math.max(1, Math.min(subjects[i].maxSteps, Math.ceil(wantedUs / us)));
   });
   const roundUs = times.slice(0, workloads).reduce(
     (sum, us, e) => sum + us * counts[e] + (clock ? times[workloads] * counts[workloads] : 0),

@@ -1,6 +1,6 @@
 /**
- * Samples several variants fairly: on a warm clock, interleaved round by round, several steps to
- * a timed pass, with a fixed-work probe of the clock before every sample. Web APIs only.
+ * Samples several workloads fairly: on a warm clock, interleaved round by round, with several steps
+ * in a timed pass. Fixed work before every sample shows whether the clock was low.
  */
 import type { RecordPass } from "../../../kernels/core/run.ts";
 import { planSamples } from "./pilot.ts";
@@ -8,7 +8,7 @@ import { median, medianInterval, quantile } from "./statistics.ts";
 import type { GpuTimer } from "./timer.ts";
 import { MAX_PASSES } from "./timestamps.ts";
 
-/** Something to be timed; `step` counts up without end, so that inputs can rotate. */
+/** Work to be timed. `step` counts up without end, so that inputs can rotate. */
 export interface Workload {
   readonly name: string;
   record(pass: GPUComputePassEncoder, step: number): void;
@@ -16,48 +16,48 @@ export interface Workload {
 
 /** When to stop, and how long a sample should be. */
 export interface SampleSettings {
-  /** Stop when half the 95% interval of every median is below this share of it, in percent. */
+  /** Stop when half the 95% interval of every median is below this percentage of the median. */
   readonly noisePct: number;
-  /** Time limit of everything, the pilot included; see {@linkcode FEWEST_SAMPLES}. */
+  /** Time limit, the pilot included. {@linkcode FEWEST_SAMPLES} may exceed it. */
   readonly maxTimeMs: number;
-  /** Length of a sample: well above a pass's fixed cost (4 us). A coarse timer lengthens it. */
+  /** Length of a sample, well above a pass's fixed cost (4 us). A coarse timer lengthens it. */
   readonly sampleUs: number;
   readonly minSamples: number;
   /** Untimed work submitted right before each batch of samples. */
   readonly warm: readonly RecordPass[];
-  /** Fixed work that shows the clock; null where a clock means nothing (software). */
+  /** Fixed work, whose time shows the state of the clock; null on software adapters. */
   readonly clock: RecordPass | null;
-  /** The shortest time that the fixed work took in this run; samples lower it. */
+  /** The shortest time of the fixed work in this run. Samples update it. */
   readonly bestClock: { us: number };
 }
 
 /** The samples of one workload. Both lists are empty if the timer gave no time at all. */
 export interface Samples {
   readonly stepsPerSample: number;
-  /** Microseconds per step, kept samples. */
+  /** Microseconds per step of the kept samples. */
   readonly us: number[];
-  /** Microseconds per step, samples taken at a low clock. */
+  /** Microseconds per step of the samples taken at a low clock. */
   readonly droppedUs: number[];
 }
 
-/** A sample counts as taken at a low clock when the fixed work took this much longer than at best. */
+/** The clock counts as low when the fixed work took this multiple of its shortest time. */
 const LOW_CLOCK = 1.15;
-/** Fewer have no 95% interval of the median. They may be taken past the time limit. */
+/** The fewest samples that give a 95% interval of the median. They may exceed the time limit. */
 export const FEWEST_SAMPLES = 6;
-/** A step of this length may take its fewest samples, however short the time limit is. */
+/** A step up to this length gets its fewest samples, however short the time limit is. */
 export const LONG_STEP_MS = 1000;
 /** Attempts at the fewest samples, since a timer may fail now and then. */
-const MOST_ATTEMPTS = 2 * FEWEST_SAMPLES;
+const MAX_ATTEMPTS = 2 * FEWEST_SAMPLES;
 
 const ROUNDS_PER_BATCH = 24;
-/** Longest work of one submission: a GPU that works for longer may be reset by its driver. */
-const MOST_SUBMISSION_MS = 2000;
+/** Longest work of one submission. The driver may reset a GPU that works for longer. */
+const MAX_SUBMISSION_MS = 2000;
 
 /**
- * Times the workloads against each other. The result stands in the order of `workloads`. Ends when
- * the time limit is reached or all medians are sharp enough. Workloads with some samples, but fewer
- * than {@linkcode FEWEST_SAMPLES}, may run past the limit, for {@linkcode LONG_STEP_MS} a sample and
- * for two more in the pilot.
+ * Times the workloads in turns and returns their samples in the same order. Sampling ends when the
+ * time limit is reached or all intervals are narrow enough. Workloads with some samples, but fewer
+ * than {@linkcode FEWEST_SAMPLES}, may exceed the limit by {@linkcode LONG_STEP_MS} for each sample
+ * and for two steps of the pilot.
  */
 export async function sampleInterleaved(
   timer: GpuTimer,
@@ -85,8 +85,8 @@ export async function sampleInterleaved(
     found(e) >= FEWEST_SAMPLES && samples[e].us.length >= settings.minSamples &&
     intervalPct(samples[e].us) <= settings.noisePct;
   const lacks = (e: number) =>
-    found(e) > 0 && found(e) < FEWEST_SAMPLES && attempts[e] < MOST_ATTEMPTS;
-  // An workload that the timer gives no time for is not waited for.
+    found(e) > 0 && found(e) < FEWEST_SAMPLES && attempts[e] < MAX_ATTEMPTS;
+  // A workload that never gets a time is given up.
   let active = workloads.map((_, e) => e);
   let { roundMs } = plan;
 
@@ -102,7 +102,7 @@ export async function sampleInterleaved(
       Math.min(
         wanted,
         Math.floor(MAX_PASSES / passesPerRound),
-        Math.floor(Math.min(batchMs, MOST_SUBMISSION_MS) / roundMs),
+        Math.floor(Math.min(batchMs, MAX_SUBMISSION_MS) / roundMs),
       ),
     );
     const records: RecordPass[] = [];
@@ -125,11 +125,11 @@ export async function sampleInterleaved(
       if (us !== null) taken.push({ workload, us, clockUs });
     }
     sort(samples, taken, clocks, plan.clock?.repeats ?? 1, settings.bestClock);
-    active = active.filter((e) => found(e) > 0 || attempts[e] < MOST_ATTEMPTS);
-    const goesOn = nowMs < deadlineMs
+    active = active.filter((e) => found(e) > 0 || attempts[e] < MAX_ATTEMPTS);
+    const continues = nowMs < deadlineMs
       ? active.some((e) => !settled(e))
       : nowMs < lastMs && active.some(lacks);
-    if (!goesOn) return samples;
+    if (!continues) return samples;
   }
 }
 
@@ -137,11 +137,11 @@ export async function sampleInterleaved(
 interface Sample {
   readonly workload: number;
   readonly us: number;
-  /** Of the fixed work right before it; null where that gave no time. */
+  /** Time of the fixed work right before it; null if the timer gave none. */
   readonly clockUs: number | null;
 }
 
-/** Sorts all samples taken so far into kept and dropped, by the best clock of the run so far. */
+/** Divides all samples taken so far into kept and dropped ones, by the run's best clock so far. */
 function sort(
   samples: readonly Samples[],
   taken: readonly Sample[],
@@ -158,7 +158,7 @@ function sort(
   }
 }
 
-/** Half the 95% interval of the median, in percent of it. */
+/** Half the width of the median's 95% interval, in percent of the median. */
 function intervalPct(us: readonly number[]): number {
   if (us.length < 3) return Infinity;
   const { low, high } = medianInterval(us);

@@ -18,7 +18,7 @@ import {
 } from "../../../testing/gpu.ts";
 import { createTimer, type TimerChoice } from "./timer.ts";
 
-/** Microseconds of the fixed work. */
+/** Length of the fixed work, in microseconds. */
 const CLOCK_US = 66;
 
 /** Samples workloads on a fake GPU, with the usual settings of a run on a GPU. */
@@ -53,20 +53,20 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, each) => total + each, 0);
 }
 
-/** A clock that gives wrong stamps for one pipeline's passes. */
+/** A clock that gives wrong timestamps for the passes of one name. */
 function wrongFor(name: string, wrong: Stamp): Stamp {
   return (ns, which, pass) => pass.name === name ? wrong(ns, which, pass) : ns;
 }
 
 const ENDS_AT_0: Stamp = (ns, which) => which === "end" ? 0 : ns;
 
-Deno.test("right clocks give the time of a step, and samples of the wanted length", async () => {
+Deno.test("sampleInterleaved() gives the time of a step from samples of full length", async () => {
   const { samples, seconds, bestClock } = await sample({}, [
     workload("a", 10),
     workload("b", 2000),
   ]);
   const [a, b] = samples;
-  // By a pilot of one step with a pass's own cost.
+  // The pilot times one step together with the fixed cost of a pass.
   assertEquals([a.stepsPerSample, b.stepsPerSample], [Math.ceil(1500 / (10 + PASS_US)), 1]);
   assertAlmostEquals(median(a.us), 10 + PASS_US / a.stepsPerSample, 0.001);
   assertAlmostEquals(median(b.us), 2000 + PASS_US, 0.001);
@@ -85,7 +85,7 @@ const USELESS: { [what: string]: Stamp } = {
 
 for (const [what, wrong] of Object.entries(USELESS)) {
   for (const us of [20, 100_000]) {
-    Deno.test(`passes of ${us} us whose stamps ${what} end in no samples, in time`, async () => {
+    Deno.test(`sampleInterleaved() has no samples of ${us} us passes whose stamps ${what}`, async () => {
       const workloads = [workload("a", 10), workload("wrong", us), workload("b", 30)];
       const maxTimeMs = 4000;
       const { samples, seconds, longestS } = await sample({ stamp: wrongFor("wrong", wrong) }, [
@@ -99,13 +99,13 @@ for (const [what, wrong] of Object.entries(USELESS)) {
     });
   }
 
-  Deno.test(`nobody waits for passes whose stamps ${what}`, async () => {
+  Deno.test(`sampleInterleaved() gives up early on passes whose stamps ${what}`, async () => {
     const workloads = [workload("a", 10), workload("wrong", 20)];
     const { seconds } = await sample({ stamp: wrongFor("wrong", wrong) }, workloads);
     assert(seconds < 3, `${seconds} s`);
   });
 
-  Deno.test(`where the stamps of all passes of a run ${what} from now on, it ends`, async () => {
+  Deno.test(`sampleInterleaved() ends if the stamps of all passes ${what}`, async () => {
     const names = ["a", "b", "clock"];
     const stamp: Stamp = (ns, which, pass) =>
       names.includes(pass.name) ? wrong(ns, which, pass) : ns;
@@ -115,7 +115,7 @@ for (const [what, wrong] of Object.entries(USELESS)) {
   });
 }
 
-Deno.test("useless stamps of the fixed work leave the samples", async () => {
+Deno.test("sampleInterleaved() keeps all samples if the fixed work gets no time", async () => {
   const { samples: [a] } = await sample({ stamp: wrongFor("clock", ENDS_AT_0) }, [
     workload("a", 10),
   ]);
@@ -124,7 +124,7 @@ Deno.test("useless stamps of the fixed work leave the samples", async () => {
 });
 
 for (const failing of [1, 2, 3, 4]) {
-  Deno.test(`a step of 0.1 s that has no time in its first ${failing} passes is sampled in time`, async () => {
+  Deno.test(`sampleInterleaved() samples a step whose first ${failing} passes have no time`, async () => {
     let passes = 0;
     const stamp = wrongFor("long", (ns, which) => {
       if (which === "begin") passes++;
@@ -143,7 +143,7 @@ for (const failing of [1, 2, 3, 4]) {
   });
 }
 
-Deno.test("a clock that fails in a fifth of all passes costs those samples alone", async () => {
+Deno.test("sampleInterleaved() loses only samples for which the clock fails", async () => {
   const random = randomNumbers();
   let fails = false;
   const stamp: Stamp = (ns, which, { name }) => {
@@ -158,7 +158,7 @@ Deno.test("a clock that fails in a fifth of all passes costs those samples alone
 });
 
 for (const grainNs of [65_536, 100_000]) {
-  Deno.test(`with a grain of ${grainNs} ns, samples and fixed work are far longer`, async () => {
+  Deno.test(`sampleInterleaved() lengthens samples for a grain of ${grainNs} ns`, async () => {
     const workloads = [workload("a", 2), workload("b", 37), workload("c", 3000)];
     const { samples, bestClock, seconds } = await sample({ stamp: coarse(grainNs) }, workloads);
     for (const [i, us] of [2, 37, 3000].entries()) {
@@ -168,13 +168,13 @@ for (const grainNs of [65_536, 100_000]) {
       assertEquals(droppedUs, []);
       assert(times.length >= 20);
     }
-    // Within half of what a low clock makes of it.
+    // The error is at most half of the change that counts as a low clock.
     assertAlmostEquals(bestClock.us / CLOCK_US, 1, 0.075);
     assert(seconds <= 11, `${seconds} s`);
   });
 }
 
-Deno.test("a run of wall time takes samples far above a submission's own cost", async () => {
+Deno.test("sampleInterleaved() by wall time takes far longer samples", async () => {
   const { samples, timer, seconds } = await sample(
     {},
     [workload("a", 10), workload("b", 60_000)],
@@ -189,7 +189,7 @@ Deno.test("a run of wall time takes samples far above a submission's own cost", 
   assert(seconds <= 11, `${seconds} s`);
 });
 
-Deno.test("the time limit holds for the pilot too, and for workloads that never settle", async () => {
+Deno.test("sampleInterleaved() keeps the time limit for noisy workloads, pilot included", async () => {
   const random = randomNumbers();
   const noisy: Workload = {
     name: "noisy",
@@ -201,17 +201,17 @@ Deno.test("the time limit holds for the pilot too, and for workloads that never 
   }
 });
 
-Deno.test("steps of seconds have their fewest samples, and no more, past the limit", async () => {
+Deno.test("sampleInterleaved() exceeds the time limit only for the fewest samples", async () => {
   const { samples: [a], seconds } = await sample({}, [workload("a", 900_000)], { maxTimeMs: 500 });
   assertEquals(a.us.length, FEWEST_SAMPLES);
   assert(seconds < 9, `${seconds} s`);
-  // Steps that take much longer than anybody expected do not hold a run up.
+  // A step that is far too long does not delay a run: it gets one sample.
   const endless = await sample({}, [workload("a", 20e6)], { maxTimeMs: 500 });
   assertEquals(endless.samples[0].us.length, 1);
 });
 
 for (const grainNs of [1, 65_536, 100_000]) {
-  Deno.test(`with a grain of ${grainNs} ns, samples at a low clock are dropped`, async () => {
+  Deno.test(`sampleInterleaved() drops samples at a low clock, grain ${grainNs} ns`, async () => {
     // The clock falls to three quarters for every fourth pair of fixed work and sample.
     let pairs = 0;
     const atClock = (us: number) => pairs % 4 === 3 ? us / 0.75 : us;
@@ -235,7 +235,7 @@ for (const grainNs of [1, 65_536, 100_000]) {
   });
 }
 
-Deno.test("inputs rotate: the steps of an workload count up without a gap", async () => {
+Deno.test("sampleInterleaved() counts the steps of a workload up without a gap", async () => {
   const seen: number[] = [];
   await sample({}, [{
     name: "a",

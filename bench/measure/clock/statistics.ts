@@ -1,12 +1,12 @@
-/** Statistics of timing samples: medians, their intervals, noise. Pure. */
+/** Statistics of timing samples: medians, their intervals, noise. */
 
-/** Two bounds of an interval. */
+/** An interval, both bounds included. */
 export interface Interval {
   readonly low: number;
   readonly high: number;
 }
 
-/** The samples in ascending order. NaN among them is a fault of the caller. */
+/** The samples in ascending order. NaN is a fault of the caller. */
 function sorted(samples: ArrayLike<number>): Float64Array {
   if (samples.length === 0) throw new RangeError("statistics need at least one sample");
   const ascending = Float64Array.from(samples).sort();
@@ -46,7 +46,7 @@ export function median(samples: ArrayLike<number>): number {
 
 /**
  * Largest r such that P(X < r) <= tail for X binomial over n throws of a fair coin; 0 if even
- * P(X < 1) exceeds it. In logarithms, since 2^-n underflows from n = 1075 on.
+ * P(X < 1) exceeds `tail`. Computed in logarithms, since 2^-n underflows from n = 1075 on.
  */
 function lowerRank(n: number, tail: number): number {
   let logTerm = -n * Math.LN2;
@@ -59,11 +59,12 @@ function lowerRank(n: number, tail: number): number {
 }
 
 /**
- * Interval that holds the distribution's median with at least the given `confidence`, whatever the
- * distribution: the number of samples below the median is binomial with p = 1/2, which turns into
- * two order statistics, the r-th smallest and the r-th largest sample (W. J. Conover, Practical
- * Nonparametric Statistics, 3rd ed., 1999, section 3.2). Samples too few for the confidence (fewer
- * than 6 for 0.95) give their minimum and maximum, which then hold it less surely.
+ * Interval that contains the distribution's median with at least the given `confidence`, for any
+ * distribution. The number of samples below the median is binomial with p = 1/2, so the bounds are
+ * two order statistics: the r-th smallest and the r-th largest sample (W. J. Conover, Practical
+ * Nonparametric Statistics, 3rd ed., 1999, section 3.2). If there are too few samples for the
+ * confidence (fewer than 6 for 0.95), the bounds are their minimum and maximum, and the confidence
+ * is lower.
  *
  * @throws {RangeError} without samples, or with a confidence outside 0 to 1.
  */
@@ -77,8 +78,7 @@ export function medianInterval(samples: ArrayLike<number>, confidence = 0.95): I
 }
 
 /**
- * Noise in percent: half the interquartile range over the median, which a few outliers leave as it
- * is.
+ * Noise in percent: half the interquartile range over the median. A few outliers do not change it.
  *
  * @throws {RangeError} without samples.
  */

@@ -1,13 +1,10 @@
-/**
- * Times compute passes, by the GPU's own clock where it has a usable one, else by wall time. Web
- * APIs only.
- */
+/** Times compute passes, by the GPU's own clock if it is usable, else by wall time. */
 import { encodePass, type RecordPass } from "../../../kernels/core/run.ts";
 import { idleAtMs, SYSTEM_CLOCK, type WallClock } from "./gpu_passes.ts";
 import { timestampTimer } from "./timestamps.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
-/** Which clock to use; `auto` takes timestamps where they are usable, else wall time. */
+/** Clocks to choose from. `auto` takes timestamps if they are usable, else wall time. */
 export const TIMER_CHOICES = ["auto", "timestamp", "wall"] as const;
 
 /** One of {@linkcode TIMER_CHOICES}. */
@@ -20,27 +17,27 @@ export interface GpuTimer {
   readonly nsPerTick: number | null;
   /** Nanoseconds between neighbouring values of a timestamp; null for wall time. */
   readonly grainNs: number | null;
-  /** The least difference of two times that means anything, in microseconds. */
+  /** The smallest meaningful difference of two times, in microseconds. */
   readonly resolutionUs: number;
-  /** What is unusual about this timer, in one sentence for the user; null if nothing is. */
+  /** One sentence for the user if this timer is unusual, else null. */
   readonly note: string | null;
-  /** The wall clock that limits of time go by. */
+  /** The wall clock, by which time limits are kept. */
   nowMs(): number;
   /**
    * Runs `before` untimed, then times each of `passes`.
    *
-   * @returns microseconds of each pass, above 0 and finite; null where the clock gave no such time.
+   * @returns microseconds of each pass, above 0 and finite; null if the clock gave no such time.
    */
   time(passes: readonly RecordPass[], before?: readonly RecordPass[]): Promise<(number | null)[]>;
 }
 
 /** How a timer is made. */
 export interface TimerSettings {
-  /** A short pass that does work: stamps of an empty pass need not mean anything. */
+  /** A short pass that does work, since the timestamps of an empty pass may be meaningless. */
   readonly work: RecordPass;
   /** Default `auto`. */
   readonly choice?: TimerChoice;
-  /** The shortest time to calibrate for, default 1000; a coarse clock takes longer. */
+  /** Shortest time to calibrate for, default 1000 ms. A coarse clock takes longer. */
   readonly calibrateMs?: number;
   readonly clock?: WallClock;
 }
@@ -48,7 +45,7 @@ export interface TimerSettings {
 /**
  * Makes the timer of a device.
  *
- * @throws {UsageError} if `timestamp` is chosen and the device has no usable timestamps.
+ * @throws {UsageError} if `choice` is `timestamp` and the device has no usable timestamps.
  */
 export async function createTimer(
   device: GPUDevice,
@@ -63,10 +60,12 @@ export async function createTimer(
   return wallTimer(device, clock, `Wall time is used, since ${timer}.`);
 }
 
-/** What a submission costs by itself, which varies. */
+/** The cost of a submission itself varies by about this much. */
 const WALL_RESOLUTION_US = 500;
 
-/** Times submissions: right only for passes far longer than a submission's own cost. */
+/**
+ * Times whole submissions, which is accurate only for passes far longer than a submission's cost.
+ */
 function wallTimer(device: GPUDevice, clock: WallClock, note: string | null): GpuTimer {
   return {
     kind: "wall",
@@ -84,7 +83,7 @@ function wallTimer(device: GPUDevice, clock: WallClock, note: string | null): Gp
         const beginMs = clock.nowMs();
         device.queue.submit([commands]);
         const us = (await idleAtMs(device, clock) - beginMs) * 1000;
-        // The clocks of browsers are coarse: a short pass can take no time at all.
+        // The clocks of browsers are coarse, so a short pass may seem to take no time.
         times.push(us > 0 ? us : null);
       }
       return times;

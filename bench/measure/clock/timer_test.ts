@@ -22,17 +22,17 @@ async function timerOf(
   return { gpu, timer, calibrationMs: clock.nowMs() - beganMs };
 }
 
-/** What wall time makes of a pass: its submission is on the way for 50 us. */
+/** Wall time adds this to a pass, since its submission takes 50 us to arrive. */
 const WALL_COST_US = 50;
 
-Deno.test("a right clock tells nanoseconds, and times passes to the nanosecond", async () => {
+Deno.test("createTimer() finds ticks of 1 ns, and the timer is exact to the nanosecond", async () => {
   const { timer, calibrationMs } = await timerOf({});
   assertEquals([timer.kind, timer.nsPerTick, timer.grainNs, timer.note], ["timestamp", 1, 1, null]);
   assertEquals(await timer.time([work("a", 100), work("b", 5)], [work("warm", 1e5)]), [104, 9]);
   assert(calibrationMs < 1500, `calibrated for ${calibrationMs} ms`);
 });
 
-Deno.test("stamps of empty passes may stand at 0, if those of work advance", async () => {
+Deno.test("createTimer() accepts timestamps that stay 0 in empty passes only", async () => {
   const { timer } = await timerOf({ stamp: (ns, _, { us }) => us > 0 ? ns : 0 });
   assertEquals([timer.kind, timer.nsPerTick, timer.note], ["timestamp", 1, null]);
   assertEquals(await timer.time([() => {}, work("a", 100)]), [null, 104]);
@@ -54,7 +54,7 @@ const USELESS: { [what: string]: [FakeSettings["stamp"], RegExp] } = {
 };
 
 for (const [what, [stamp, reason]] of Object.entries(USELESS)) {
-  Deno.test(`where ${what}, wall time is used, in a sentence that says why`, async () => {
+  Deno.test(`createTimer() uses wall time if ${what}, and its note gives the reason`, async () => {
     const { timer, gpu } = await timerOf({ stamp });
     assertEquals([timer.kind, timer.nsPerTick, timer.grainNs], ["wall", null, null]);
     assertMatch(timer.note!, /^Wall time is used, since its timestamps /);
@@ -66,7 +66,7 @@ for (const [what, [stamp, reason]] of Object.entries(USELESS)) {
   });
 }
 
-Deno.test("a device without timestamp-query is timed by wall time, unless it must not be", async () => {
+Deno.test("createTimer() without timestamp-query uses wall time or refuses timestamps", async () => {
   const { timer } = await timerOf({ hasTimestamps: false });
   assertEquals(timer.kind, "wall");
   assertEquals(timer.note, "Wall time is used, since this device has no timestamps.");
@@ -77,7 +77,7 @@ Deno.test("a device without timestamp-query is timed by wall time, unless it mus
   assertEquals(error.message, "--timer timestamp is not possible: this device has no timestamps.");
 });
 
-Deno.test("wall time can be chosen where timestamps are usable", async () => {
+Deno.test("createTimer() uses wall time if asked to, even if timestamps are usable", async () => {
   const { timer } = await timerOf({}, "wall");
   assertEquals([timer.kind, timer.note], ["wall", null]);
   const times = await timer.time([work("a", 3000), work("b", 500)], [work("warm", 1e5)]);
@@ -88,14 +88,14 @@ Deno.test("wall time can be chosen where timestamps are usable", async () => {
   assertEquals(stamped.kind, "timestamp");
 });
 
-Deno.test("a wall clock that saw no time pass gives none", async () => {
+Deno.test("time() gives null for a pass in which the wall clock did not advance", async () => {
   const { timer } = await timerOf({ wallGrainMs: 100, latencyMs: () => 0 }, "wall");
   const times = await timer.time([work("a", 1), work("b", 1)]);
   assertEquals(times, [null, null]);
 });
 
 for (const nsPerTick of [83.3333, 52.0833, 41.6667, 10, 1.02, 0.97]) {
-  Deno.test(`ticks of ${nsPerTick} ns are measured`, async () => {
+  Deno.test(`createTimer() measures ticks of ${nsPerTick} ns`, async () => {
     const { timer } = await timerOf({ stamp: (ns) => Math.floor(ns / nsPerTick) });
     assertEquals(timer.kind, "timestamp");
     assertAlmostEquals(timer.nsPerTick! / nsPerTick, 1, 0.001);
@@ -105,48 +105,48 @@ for (const nsPerTick of [83.3333, 52.0833, 41.6667, 10, 1.02, 0.97]) {
 }
 
 for (const nsPerTick of [1.0049, 0.9951, 1.002]) {
-  Deno.test(`ticks of ${nsPerTick} ns are nanoseconds, as the specification says`, async () => {
+  Deno.test(`createTimer() takes ticks of ${nsPerTick} ns for nanoseconds`, async () => {
     const { timer } = await timerOf({ stamp: (ns) => Math.floor(ns / nsPerTick) });
     assertEquals(timer.nsPerTick, 1);
   });
 }
 
-Deno.test("on a busy machine nanoseconds stay nanoseconds, and other ticks are right to 1%", async () => {
+Deno.test("createTimer() finds 1 ns exactly on a busy machine, other ticks to 1%", async () => {
   const random = randomNumbers();
   const latencyMs = () => 40 * random();
   const right = await timerOf({ latencyMs });
   assertEquals(right.timer.nsPerTick, 1);
-  // One look of a second would not do.
+  // A calibration of one second is not accurate enough.
   assert(right.calibrationMs > 1900, `calibrated for ${right.calibrationMs} ms`);
   const { timer } = await timerOf({ latencyMs, stamp: (ns) => Math.floor(ns / 52.0833) });
   assertAlmostEquals(timer.nsPerTick! / 52.0833, 1, 0.01);
 });
 
 for (const grainNs of [65_536, 100_000]) {
-  Deno.test(`a grain of ${grainNs} ns is found and told`, async () => {
+  Deno.test(`createTimer() finds a grain of ${grainNs} ns and names it in its note`, async () => {
     const { timer } = await timerOf({ stamp: coarse(grainNs) });
     assertEquals([timer.kind, timer.nsPerTick, timer.grainNs], ["timestamp", 1, grainNs]);
     assertEquals(timer.resolutionUs, grainNs / 1000);
     const steps = grainNs === 65_536 ? "65,536" : "100,000";
     assertMatch(timer.note!, new RegExp(`^Timestamps advance in steps of ${steps} ns on `));
-    // Shorter passes than a grain have no time: none, and not 0.
+    // A pass shorter than the grain has no time: null, not 0.
     const times = await timer.time(Array(64).fill(work("a", 1)));
     assert(times.includes(null) && times.every((us) => us === null || us > 0));
   });
 }
 
-Deno.test("a grain of 32 ns is found and needs no word", async () => {
+Deno.test("createTimer() finds a grain of 32 ns, which needs no note", async () => {
   const { timer } = await timerOf({ stamp: coarse(32) });
   assertEquals([timer.grainNs, timer.note], [32, null]);
 });
 
-Deno.test("a grain in ticks is told in nanoseconds", async () => {
+Deno.test("createTimer() converts a grain from ticks to nanoseconds", async () => {
   const { timer } = await timerOf({ stamp: (ns) => 8 * Math.floor(ns / 80) });
   assertAlmostEquals(timer.nsPerTick!, 10, 0.01);
   assertAlmostEquals(timer.grainNs!, 80, 0.1);
 });
 
-Deno.test("a coarse clock is calibrated for longer where a short time would not tell", async () => {
+Deno.test("createTimer() calibrates a coarse clock for longer", async () => {
   const nsPerTick = 1.03;
   const grain = 5_000_000;
   const stamp = (ns: number) => Math.floor(ns / nsPerTick / grain) * grain;
@@ -155,7 +155,7 @@ Deno.test("a coarse clock is calibrated for longer where a short time would not 
   assertAlmostEquals(timer.nsPerTick!, nsPerTick, 0.005);
 });
 
-Deno.test("a pass without a sensible pair of stamps has no time, and its neighbours have", async () => {
+Deno.test("time() gives null only for the pass whose pair of timestamps is implausible", async () => {
   const wrong: { [name: string]: FakeSettings["stamp"] } = {
     zero: (ns, which) => which === "end" ? 0 : ns,
     equal: () => 7,

@@ -1,18 +1,20 @@
 /**
- * The GPU's own clock: passes with a begin and an end stamp. The WebGPU specification says that
- * stamps are nanoseconds; in Deno they are raw ticks (1 ns on NVIDIA, 10 to 83 ns elsewhere) and no
- * period is exposed, so it is measured against the wall clock. Browsers round stamps down to 65,536
- * or 100,000 ns. Some devices leave stamps at 0. Web APIs only.
+ * Times passes by the GPU's own clock, with a timestamp at the begin and the end of each pass. The
+ * WebGPU specification says that timestamps are nanoseconds. In Deno they are raw ticks (1 ns on
+ * NVIDIA, 10 to 83 ns elsewhere) whose period is not exposed, so it is measured against the wall
+ * clock. Browsers round timestamps down to 65,536 or 100,000 ns. Some devices leave them at 0.
  */
 import { encodePass, type RecordPass } from "../../../kernels/core/run.ts";
 import { gcd, type Mark, rateOf, snapped, type StampPair } from "./clock_math.ts";
 import { idleAtMs, type WallClock } from "./gpu_passes.ts";
 import type { GpuTimer } from "./timer.ts";
 
-/** Most timed passes of one call: WebGPU allows 4,096 timestamps in a query set. */
+/** Limit of timed passes per call: WebGPU allows 4,096 timestamps in a query set. */
 export const MAX_PASSES = 2048;
 
-/** A timer by timestamps, or why this device's are of no use: the end of a sentence. */
+/**
+ * A timer by timestamps, or the reason why this device's are unusable, as the end of a sentence.
+ */
 export async function timestampTimer(
   device: GPUDevice,
   work: RecordPass,
@@ -25,14 +27,14 @@ export async function timestampTimer(
   const mark = () => bestMark(device, submit, survey.work, clock);
   const nsPerTick = await calibrate(mark, survey.grainTicks, calibrateMs, clock);
   if (nsPerTick === null) return "its timestamps do not advance between passes";
-  const usOf = (pair: StampPair, mostUs: number) => {
+  const usOf = (pair: StampPair, maxUs: number) => {
     const us = Number(pair.end - pair.begin) * nsPerTick / 1000;
-    return us > 0 && us <= mostUs ? us : null;
+    return us > 0 && us <= maxUs ? us : null;
   };
   const grainNs = survey.grainTicks * nsPerTick;
-  const mostUs = (elapsedMs: number) => elapsedMs * 1000 * RATE_SLACK + grainNs / 1000;
-  const right = survey.pairs.filter((pair) => usOf(pair, mostUs(survey.elapsedMs)) !== null);
-  if (right.length < survey.pairs.length / 2) {
+  const maxUs = (elapsedMs: number) => elapsedMs * 1000 * RATE_SLACK + grainNs / 1000;
+  const plausible = survey.pairs.filter((pair) => usOf(pair, maxUs(survey.elapsedMs)) !== null);
+  if (plausible.length < survey.pairs.length / 2) {
     return "its timestamps say that passes take longer than they can";
   }
   return {
@@ -49,22 +51,22 @@ export async function timestampTimer(
     async time(passes, before = []) {
       const { submittedMs, pairs } = submit(passes, before);
       const found = await pairs;
-      // A pass cannot have taken longer than everything from its submission to its result.
-      const limitUs = mostUs(clock.nowMs() - submittedMs);
+      // No pass can take longer than the time from its submission to its result.
+      const limitUs = maxUs(clock.nowMs() - submittedMs);
       return found.map((pair) => usOf(pair, limitUs));
     },
   };
 }
 
-/** A clock is worth a word to the user from here on: samples have to be longer than usual. */
+/** The user is told about a grain from here on, since samples then have to be longer than usual. */
 const COARSE_NS = 20_000;
 
-/** How much longer than the wall time a pass may seem to be: calibration is not exact. */
+/** A pass may appear to take this multiple of the wall time, since the calibration is not exact. */
 const RATE_SLACK = 1.1;
 
 interface Submission {
   readonly submittedMs: number;
-  /** The stamps of each pass. */
+  /** The timestamps of each pass. */
   readonly pairs: Promise<StampPair[]>;
 }
 
@@ -91,7 +93,7 @@ function stampReader(device: GPUDevice, clock: WallClock): Submit {
     if (passes.length > MAX_PASSES) {
       throw new RangeError(`${passes.length} timed passes exceed ${MAX_PASSES} of one batch`);
     }
-    // Everything is encoded before anything is submitted: the GPU must not wait for the CPU.
+    // Everything is encoded before it is submitted, so that the GPU does not wait for the CPU.
     const commands = [
       ...before.map((record) => encodePass(device, record)),
       ...passes.map((record, i) =>
@@ -112,34 +114,32 @@ function stampReader(device: GPUDevice, clock: WallClock): Submit {
   };
 }
 
-/** What the first look at a device's stamps shows. */
+/** The first measurements of a device's timestamps. */
 interface Survey {
-  /** Work that takes long enough for most passes to have an end after their begin. */
+  /** Work that is long enough for most passes to end at a later timestamp than they begin. */
   readonly work: RecordPass;
   readonly pairs: readonly StampPair[];
-  /** From submission until all stamps were there. */
+  /** Time from the submission until all timestamps were read. */
   readonly elapsedMs: number;
-  /** Ticks between neighbouring values of a stamp. */
+  /** Ticks between neighbouring values of a timestamp. */
   readonly grainTicks: number;
 }
 
 const SURVEY_PASSES = 32;
-/** Most repetitions of the work in a pass, and the longest submission that is tried. */
-const MOST_REPEATS = 16_384;
-const MOST_SURVEY_MS = 200;
+/** Limit of repetitions of the work in a pass. */
+const MAX_REPEATS = 16_384;
+/** The work is not lengthened after a submission of this length. */
+const MAX_SURVEY_MS = 200;
 
-/**
- * Lengthens the work until most passes' stamps advance. Null where they do not, however long the
- * passes are.
- */
+/** Lengthens the work until the timestamps of most passes advance; null if they never do. */
 async function surveyStamps(
   submit: Submit,
   work: RecordPass,
   clock: WallClock,
 ): Promise<Survey | null> {
-  // The first use compiles, which takes time that a later one does not.
+  // The first submission compiles the work, which must not count.
   await submit([work], []).pairs;
-  for (let repeats = 1; repeats <= MOST_REPEATS; repeats *= 4) {
+  for (let repeats = 1; repeats <= MAX_REPEATS; repeats *= 4) {
     const repeated: RecordPass = (pass) => {
       for (let i = 0; i < repeats; i++) work(pass);
     };
@@ -148,17 +148,17 @@ async function surveyStamps(
     const elapsedMs = clock.nowMs() - submittedMs;
     const advancing = pairs.filter(({ begin, end }) => end > begin);
     if (advancing.length >= SURVEY_PASSES / 2) {
-      // All stamps are multiples of the grain, beyond what they have in common.
+      // All timestamps are a common offset plus a multiple of the grain.
       const stamps = advancing.flatMap(({ begin, end }) => [begin, end]);
       const grain = stamps.map((stamp) => stamp - stamps[0]).reduce(gcd, 0n);
       return { work: repeated, pairs, elapsedMs, grainTicks: Number(grain) };
     }
-    if (elapsedMs > MOST_SURVEY_MS) break;
+    if (elapsedMs > MAX_SURVEY_MS) break;
   }
   return null;
 }
 
-/** The tightest of a few marks: the CPU may be busy with something else during one. */
+/** The tightest of a few marks. The CPU may be busy with other work during one of them. */
 async function bestMark(
   device: GPUDevice,
   submit: Submit,
@@ -177,7 +177,7 @@ async function bestMark(
 }
 
 const MARKS = 3;
-/** Share of the rate by which a calibration may be off; until it is, calibration goes on. */
+/** Calibration goes on until the rate's error is below this share of the rate. */
 const RATE_ERROR = 0.004;
 /** Longest calibration, in multiples of the shortest. */
 const LONGEST = 8;

@@ -1,7 +1,4 @@
-/**
- * Opens a device and finds out what kernels may rely on, so that no result rests on a wrong
- * assumption.
- */
+/** Opens a device and checks which fast paths kernels may take on it. */
 import {
   checkDevice,
   type CheckedDevice,
@@ -13,24 +10,24 @@ import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts
 import { openDevice, type OpenedAdapter } from "./adapter.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
-/** Values of `--hand-over`: `auto` is the fastest that is known to be ordered. */
+/** Values of `--hand-over`. `auto` is the fastest one whose memory order is guaranteed. */
 export const HAND_OVER_CHOICES = ["auto", "dispatch", "atomics", "barrier"] as const;
 
-/** How partials are to be handed over. */
+/** One of {@linkcode HAND_OVER_CHOICES}. */
 export type HandOverChoice = typeof HAND_OVER_CHOICES[number];
 
-/** A device and what was found out about it. */
+/** A device and the results of its checks. */
 export interface OpenedDevice extends CheckedDevice {
   readonly device: GPUDevice;
-  /** Tells a loss of the device from what work on it found. */
+  /** Tells the loss of the device from a wrong result. */
   readonly guard: DeviceGuard;
 }
 
 /**
- * Opens a device with those of the `wanted` features that it has, and checks it.
+ * Opens a device with those of the `wanted` features that it supports, and checks it.
  *
- * @throws {SystemError} in one sentence, if the adapter gives no device or it is lost.
- * @throws {UsageError} where the device fails the check of a hand-over that was asked for by name.
+ * @throws {SystemError} in one sentence, if the adapter gives no device or the device is lost.
+ * @throws {UsageError} if the device fails the check of the hand-over that `choice` names.
  */
 export async function openCheckedDevice(
   { adapter, shaderApi }: OpenedAdapter,
@@ -38,7 +35,7 @@ export async function openCheckedDevice(
   choice: HandOverChoice = "auto",
 ): Promise<OpenedDevice> {
   const { device } = await openDevice(adapter, wanted, (error) => {
-    // The guard tells of a loss to whoever runs something.
+    // The guard reports a loss.
     if (!(error instanceof DeviceLostError)) reportError(error);
   });
   const guard = guardDevice(device);

@@ -1,35 +1,35 @@
-/** Lost devices: noticed whatever a piece of work waits for, and never taken for its result. */
+/** Notices a lost device, whatever work is pending, and never takes the loss for a wrong result. */
 import { SystemError } from "../../base/system_error.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
-/** A device that does no more work; what it was doing says nothing about a kernel. */
+/** The device does no more work. The outputs of its pending work say nothing about a kernel. */
 export class DeviceLostError extends SystemError {
   /** Name of the error class. */
   override readonly name = "DeviceLostError";
 
-  /** Says `why` in the driver's words, unless they say no more than this. */
-  constructor(why: string) {
-    const told = why.trim().replace(/\.$/, "");
-    const more = /^(|(destroyed )?(the )?device (was|is) lost)$/i.test(told) ? "" : ` (${told})`;
-    super(`The GPU device was lost${more}.`);
+  /** Quotes the driver's `message`, unless it only repeats that the device is lost. */
+  constructor(message: string) {
+    const reason = message.trim().replace(/\.$/, "");
+    const isEmpty = /^(|(destroyed )?(the )?device (was|is) lost)$/i.test(reason);
+    super(`The GPU device was lost${isEmpty ? "" : ` (${reason})`}.`);
   }
 }
 
 /** Watches over the work on one device. */
 export interface DeviceGuard {
   /**
-   * What `work` gives. Work that a lost device leaves waiting for ever, or that fails because of
-   * it, ends in a {@linkcode DeviceLostError}.
+   * Runs `work` and returns its result. If the device is lost, work that waits for ever or fails
+   * ends in a {@linkcode DeviceLostError}.
    */
   run<T>(work: () => Promise<T>): Promise<T>;
-  /** @throws {DeviceLostError} unless the device still does what it is told. */
+  /** @throws {DeviceLostError} unless the device still carries out a copy correctly. */
   check(): Promise<void>;
 }
 
-/** Milliseconds that a device may take for a copy of some bytes, behind all that it has to do. */
+/** Time limit for the copy of a few bytes, which waits for all pending work, in milliseconds. */
 const ANSWER_MS = 30_000;
 
-/** Milliseconds after a failure in which its device may be told to be lost. */
+/** Time within which the browser or driver may report a loss after the failure, in milliseconds. */
 const LOSS_MS = 200;
 
 /** The guard of a device. */
@@ -37,12 +37,13 @@ export function guardDevice(device: GPUDevice): DeviceGuard {
   const loss = device.lost.then(({ message }): never => {
     throw new DeviceLostError(message);
   });
-  // Whoever runs something hears of it; nobody else has to.
+  // `run` and `check` report the loss. Without this a loss between them would be an unhandled
+  // error.
   loss.catch(() => {});
 
   const check = async () => {
     if (await Promise.race([loss, answers(device)])) return;
-    // The loss itself may be told after what failed for it, in better words.
+    // The report of the loss may come after the failure, and it gives a better reason.
     await Promise.race([loss, new Promise((resolve) => setTimeout(resolve, LOSS_MS))]);
     throw new DeviceLostError("it does not answer");
   };
@@ -60,7 +61,7 @@ export function guardDevice(device: GPUDevice): DeviceGuard {
   };
 }
 
-/** Whether a device copies some bytes and gives them back. */
+/** Whether a device copies a few bytes and returns them unchanged. */
 async function answers(device: GPUDevice): Promise<boolean> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<boolean>((resolve) => {
@@ -69,7 +70,7 @@ async function answers(device: GPUDevice): Promise<boolean> {
   try {
     return await Promise.race([late, copies(device)]);
   } catch {
-    // It is lost; its promise may come later than the failure.
+    // The device is lost. Its `lost` promise may resolve later than this failure.
     return false;
   } finally {
     clearTimeout(timer);

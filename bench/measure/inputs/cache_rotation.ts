@@ -1,4 +1,4 @@
-/** When inputs count as cold: what must be touched between two uses of the same bytes. */
+/** How many input sets steps must rotate over so that no cache holds the next set. */
 import type { Cost, Stage } from "../../../kernels/core/variant.ts";
 import {
   codeHeads,
@@ -7,16 +7,16 @@ import {
   windowsOf,
 } from "../../../kernels/core/problem.ts";
 
-/** Bytes that must be touched between reuses: five times the last-level cache of an H100. */
+/** Bytes that must be touched between two uses of a set: five times an H100's last-level cache. */
 export const COLD_BYTES = 256e6;
 
 /**
- * Bytes of its own inputs that a step can be expected to touch: what it streams, and of the rows
- * that it gathers the distinct ones, as if the lists of a KV head picked at random. Outputs are
- * shared by all sets and do not count.
+ * The input bytes that a step is expected to touch. Gathered rows count once: the overlap between
+ * the lists of a KV head is estimated for independent uniform selections. Outputs do not count,
+ * since all sets share them.
  */
 export function touchedBytes(p: Problem, cost: Cost, stage: Stage): number {
-  // A dense kernel requests no row twice, however it finds them.
+  // A dense variant requests no row twice, even if it gathers rows.
   if (cost.gatherBytes === 0 || stage === "dense") return cost.streamBytes + cost.gatherBytes;
   const lists = codeHeads(p) / p.kvHeads;
   const distinct = overSequences(p, (length) => {
@@ -28,12 +28,12 @@ export function touchedBytes(p: Problem, cost: Cost, stage: Stage): number {
   return cost.streamBytes + cost.gatherBytes * distinct / Math.max(1, requested);
 }
 
-/** Input sets that keep steps of so many bytes cold. */
+/** Number of input sets that keep steps of `bytes` cold. */
 export function coldSets(bytes: number): number {
   return Math.min(1024, Math.ceil(COLD_BYTES / Math.max(1, bytes)) + 1);
 }
 
-/** Whether steps of so many bytes that rotate over `sets` sets find their inputs cold. */
+/** Whether steps of `bytes` that rotate over `sets` sets find their inputs cold. */
 export function isCold(bytes: number, sets: number): boolean {
   return (sets - 1) * bytes >= COLD_BYTES;
 }

@@ -4,7 +4,7 @@ import { allocate } from "../../../kernels/core/program.ts";
 import { runPlan, write } from "../../../kernels/core/run.ts";
 import { fillDispatch } from "../../../kernels/probe/probes.ts";
 
-/** Fills a buffer with hashed data of a kind (see `fill.wgsl`); the data depend on the seed alone. */
+/** Fills a buffer with hashed data of a kind (see `fill.wgsl`). Only the seed decides the data. */
 export async function fill(
   device: GPUDevice,
   buffer: GPUBuffer,

@@ -1,4 +1,4 @@
-/** The stages that make inputs which are not raw, and whether a device can run them. Pure. */
+/** The variants that make derived inputs, such as distances, and whether a device can run them. */
 import type { DeviceLimits, Params, Plan, Variant } from "../../../kernels/core/variant.ts";
 import { encodePrompt } from "../../../kernels/encode/prompt.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
@@ -7,7 +7,7 @@ import { hamming } from "../../../kernels/score/hamming.ts";
 import { counting } from "../../../kernels/select/counting.ts";
 import { checkHolds } from "../../../kernels/core/device_memory.ts";
 
-/** Which stage makes a buffer that is not raw. */
+/** The variant that makes each derived buffer. */
 const MAKERS: Readonly<Record<string, Variant>> = {
   distances: hamming,
   block_histograms: hamming,
@@ -19,29 +19,29 @@ const CODE_MAKERS: Readonly<Record<string, Variant>> = {
   query_codes: encodeQuery,
 };
 
-/** The stage that makes input `name`; undefined for what is raw. */
+/** The variant that makes input `name`; undefined for raw data. */
 export function makerOf(name: string, encode: boolean): Variant | undefined {
   return MAKERS[name] ?? (encode ? CODE_MAKERS[name] : undefined);
 }
 
-/** The maker's own parameters, its blocks as the variant of `params` wants them. */
+/** The maker's default parameters, but with the block size of the variant that `params` are of. */
 export function makerParams(
   maker: Variant,
   p: Problem,
   params: Params,
   limits: DeviceLimits,
 ): Params {
-  const own = { ...maker.defaults(p, limits) };
-  if (maker.tunables.BLOCK && params.BLOCK) own.BLOCK = params.BLOCK;
-  return own;
+  const defaults = maker.defaults(p, limits);
+  if (!maker.tunables.BLOCK || !params.BLOCK) return defaults;
+  return { ...defaults, BLOCK: params.BLOCK };
 }
 
 /**
- * Why a device cannot make the inputs of a plan, which earlier stages make from buffers of their
- * own; undefined if it can.
+ * The reason why a device cannot make the derived inputs of a plan; undefined if it can. The
+ * variants that make them need buffers of their own.
  *
- * @param params Those of the plan.
- * @param encode Codes are made, too.
+ * @param params The parameters of the plan.
+ * @param encode Whether codes are derived, too.
  */
 export function refusesInputs(
   p: Problem,
@@ -53,18 +53,19 @@ export function refusesInputs(
   for (const [name, { role }] of Object.entries(plan.buffers)) {
     const maker = role === "input" ? makerOf(name, encode) : undefined;
     if (maker === undefined) continue;
-    const own = makerParams(maker, p, params, limits);
-    const why = maker.refuses(p, own, limits) ?? refusesPlan(p, maker.plan(p, own), own);
+    const makersOwn = makerParams(maker, p, params, limits);
+    const why = maker.refuses(p, makersOwn, limits) ??
+      refusesPlan(maker.plan(p, makersOwn), makersOwn);
     if (why !== undefined) return `${maker.name}, which makes its ${name}, cannot run: ${why}`;
   }
 
-  function refusesPlan(p: Problem, plan: Plan, own: Params): string | undefined {
+  function refusesPlan(plan: Plan, params: Params): string | undefined {
     try {
       checkHolds(plan, limits);
     } catch (error) {
       if (error instanceof RangeError) return error.message;
       throw error;
     }
-    return refusesInputs(p, plan, own, limits, encode);
+    return refusesInputs(p, plan, params, limits, encode);
   }
 }

@@ -1,4 +1,4 @@
-/** Where a prepared variant takes its inputs from. */
+/** The source of a prepared variant's inputs. */
 import type { KnownReferences } from "../../../kernels/verify/verify.ts";
 import type { BufferSpec, DeviceLimits, Params } from "../../../kernels/core/variant.ts";
 import type { Problem } from "../../../kernels/core/problem.ts";
@@ -18,10 +18,10 @@ export interface InputSource {
   /**
    * The buffer of input `name` in set `set`.
    *
-   * @throws {RangeError} where there is no room for it.
+   * @throws {RangeError} if there is no room for it.
    */
   get(name: string, spec: BufferSpec, params: Params, set: number): Promise<GPUBuffer>;
-  /** What references gave for the inputs of a set; variants that share a set share these. */
+  /** The results of references for the inputs of a set, which all variants of that set share. */
   known(set: number): KnownReferences;
   /** Frees everything. */
   destroy(): void;

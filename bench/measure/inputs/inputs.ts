@@ -1,7 +1,8 @@
 /**
- * Input data on the device: as many sets of every named buffer as cold steps rotate over. Raw data
- * (q, K, V, codes, maps) are hashed; what an earlier stage makes (distances, lists) is made by that
- * stage from its own set. Sets are made when first asked for and shared by a case's variants.
+ * Input sets on the device. Cold steps rotate over many sets of every buffer. Raw data (q, K, V,
+ * codes, maps) are hashed. Derived data (distances, lists) come from the stage that makes them,
+ * which runs on the same set. A set is made when it is first asked for, and all variants of a case
+ * share it.
  */
 import { createTokenIndex } from "../../../fixtures/token_pool.ts";
 import type { BufferSpec, DeviceLimits, Params, Variant } from "../../../kernels/core/variant.ts";
@@ -16,18 +17,18 @@ import { fill } from "./fill.ts";
 import { makerOf, makerParams } from "./input_makers.ts";
 import type { InputSource } from "./input_source.ts";
 
-/** Given contents of a buffer by set, such as a trace's keys. */
+/** Contents of buffers that are given instead of hashed, by set; such as the keys of a trace. */
 export type Given = Readonly<Record<string, (set: number) => ArrayBufferView<ArrayBuffer>>>;
 
-/** What inputs are made from. */
+/** How inputs are made. */
 export interface InputSettings {
   readonly limits: DeviceLimits;
   readonly seed: number;
-  /** Most bytes of inputs held at a time, beyond which only first sets are still made. */
+  /** Budget in bytes. Set 0 is always allocated; further sets only within the budget. */
   readonly budgetBytes: number;
   readonly unroll: boolean;
   readonly given?: Given;
-  /** Codes are made from the keys by the map (real data) rather than hashed. */
+  /** Whether codes are encoded from the keys (real data) instead of hashed. */
   readonly encode?: boolean;
 }
 
@@ -46,8 +47,8 @@ export class InputSets implements InputSource {
   /**
    * The buffer of input `name` in set `set`.
    *
-   * @throws {RangeError} with both sizes, where the device binds less, or its memory or the budget
-   * is spent.
+   * @throws {RangeError} with both sizes, if the device binds less or its memory or the budget is
+   * spent.
    */
   async get(name: string, spec: BufferSpec, params: Params, set: number): Promise<GPUBuffer> {
     const key = this.#key(name, spec, set);
@@ -62,7 +63,7 @@ export class InputSets implements InputSource {
     return this.#held.get(key)!;
   }
 
-  /** What references gave for the inputs of a set; variants that share a set share these. */
+  /** The results of references for the inputs of a set, which all variants of that set share. */
   known(set: number): KnownReferences {
     const found = this.#known.get(set) ?? new Map();
     this.#known.set(set, found);
@@ -77,7 +78,7 @@ export class InputSets implements InputSource {
     this.#bytes = 0;
   }
 
-  // Histograms differ with the block size and partials with the splits: their size tells.
+  // The size tells histograms of other block sizes and partials of other numbers of splits apart.
   #key(name: string, spec: BufferSpec, set: number): string {
     return `${name} ${spec.bytes} ${set}`;
   }
@@ -87,7 +88,7 @@ export class InputSets implements InputSource {
     const [name] = key.split(" ");
     const size = bufferSize(spec.bytes);
     checkBytes(name, size, limits);
-    // The first set is what a case needs at all; the others only keep it cold.
+    // A case needs set 0. Further sets only keep its steps cold.
     if (set > 0 && this.#bytes + size > budgetBytes) {
       throw new RangeError(
         `${name} needs ${size} bytes beyond the ${budgetBytes} set aside for inputs`,
@@ -106,13 +107,13 @@ export class InputSets implements InputSource {
 
   async #make(maker: Variant, params: Params, set: number): Promise<void> {
     const p = this.problem;
-    const own = makerParams(maker, p, params, this.settings.limits);
-    const plan = maker.plan(p, own);
+    const makersOwn = makerParams(maker, p, params, this.settings.limits);
+    const plan = maker.plan(p, makersOwn);
     checkHolds(plan, this.settings.limits);
     const buffers: Record<string, GPUBuffer> = {};
     for (const [name, spec] of Object.entries(plan.buffers)) {
       buffers[name] = spec.role === "input"
-        ? await this.get(name, spec, own, set)
+        ? await this.get(name, spec, makersOwn, set)
         : this.#held.get(this.#key(name, spec, set)) ??
           await this.#create(this.#key(name, spec, set), spec, set);
     }
@@ -142,7 +143,7 @@ export class InputSets implements InputSource {
   }
 }
 
-/** Every other head has a sink logit, so that a check sees both; real traces have none. */
+/** Every other head has a sink logit, so that a check covers both kinds. Real traces have none. */
 function sinkLogits(p: Problem, none: boolean): Float32Array<ArrayBuffer> {
   const logits = new Float32Array(p.qHeads).fill(NO_SINK_LOGIT);
   for (let head = 0; head < p.qHeads && !none; head += 2) logits[head] = 1 + head / p.qHeads;

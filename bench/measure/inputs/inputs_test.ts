@@ -9,7 +9,7 @@ const { device, limits } = await openTestDevice();
 const { p } = testCase({ heads: [4, 1], lengths: [64] });
 const SPEC = { bytes: 4, role: "input" } as const;
 
-Deno.test("each set's token index gives every token a place of its own in the pool", async () => {
+Deno.test("InputSets gives every token its own place in the pool, in each set", async () => {
   const unequal: Problem = { ...p, batch: 2, lengths: [64, 3] };
   const inputs = new InputSets(device, unequal, {
     limits,
@@ -32,7 +32,7 @@ Deno.test("each set's token index gives every token a place of its own in the po
   inputs.destroy();
 });
 
-Deno.test("a spent budget ends the sets, but never the first", async () => {
+Deno.test("InputSets.get() refuses sets beyond the budget, but never set 0", async () => {
   const inputs = new InputSets(device, p, { limits, seed: 1, budgetBytes: 1, unroll: false });
   const first = await inputs.get("lengths", SPEC, {}, 0);
   assertEquals(await inputs.get("lengths", SPEC, {}, 0), first);
