@@ -166,5 +166,5 @@ export {
   specialize,
   type SpecializeOptions,
   STANDARD_DIALECT,
-} from "./core/wgsl.ts";
-export { type Compiler, compilerOf, dialectOf } from "./core/wgsl_compiler.ts";
+} from "./core/wgsl/wgsl.ts";
+export { type Compiler, compilerOf, dialectOf } from "./core/wgsl/wgsl_compiler.ts";

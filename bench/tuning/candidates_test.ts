@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import type { Params } from "../../kernels/core/variant.ts";
 import { LARGE_LIMITS as LIMITS } from "../../kernels/core/device_limits.ts";
 import { findVariant, VARIANTS } from "../../kernels/core/registry.ts";
-import { workgroupFacts } from "../../kernels/core/wgsl_facts.ts";
+import { workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.ts";
 import { problemOfCase } from "../tune/testing_space.ts";
 import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
 

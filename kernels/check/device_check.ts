@@ -9,8 +9,8 @@ import { HAND_OVER_CODE, handOverBytes } from "../merge/hand_over.ts";
 import { limitsOf } from "../core/device_limits.ts";
 import { allocate, CompileError } from "../core/program.ts";
 import { readBytes, runPlan } from "../core/run.ts";
-import type { Dialect } from "../core/wgsl.ts";
-import type { Compiler } from "../core/wgsl_compiler.ts";
+import type { Dialect } from "../core/wgsl/wgsl.ts";
+import type { Compiler } from "../core/wgsl/wgsl_compiler.ts";
 import handOverSource from "./hand_over.wgsl" with { type: "text" };
 import subgroupsSource from "./subgroups.wgsl" with { type: "text" };
 

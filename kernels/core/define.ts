@@ -5,7 +5,7 @@
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
 import type { Problem } from "./problem.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
-import { bindingsOf } from "./wgsl_facts.ts";
+import { bindingsOf } from "./wgsl/wgsl_facts.ts";
 
 /** A kernel with the bindings that its text declares. */
 export function defineKernel(definition: Omit<Kernel, "bindings">): Kernel {

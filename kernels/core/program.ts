@@ -4,8 +4,8 @@
  */
 import type { Binding, BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./variant.ts";
 import { refusesFit } from "./refusals.ts";
-import { type Dialect, specialize } from "./wgsl.ts";
-import { dialectOf } from "./wgsl_compiler.ts";
+import { type Dialect, specialize } from "./wgsl/wgsl.ts";
+import { dialectOf } from "./wgsl/wgsl_compiler.ts";
 
 /** How WGSL is compiled for a device. */
 export interface CompileOptions {

@@ -1,6 +1,6 @@
 /** The checks that are the same for every plan. */
 import type { DeviceLimits, Dispatch, ParamRange, Plan } from "./variant.ts";
-import { workgroupFacts } from "./wgsl_facts.ts";
+import { workgroupFacts } from "./wgsl/wgsl_facts.ts";
 
 /** A sentence on the first parameter out of its range; undefined if all are in range. */
 export function refusesRanges({ dispatches }: Plan): string | undefined {

@@ -15,7 +15,7 @@ import {
 } from "../core/program.ts";
 import { VARIANTS } from "../core/registry.ts";
 import { tunedParams, type Tuning } from "../core/tuning.ts";
-import type { Dialect } from "../core/wgsl.ts";
+import type { Dialect } from "../core/wgsl/wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
 import {
   type DecoderPlan,

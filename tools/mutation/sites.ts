@@ -14,7 +14,7 @@
  *   preprocessor reads: its bound is changed instead;
  * - `&` of an address, and numbers with a decimal point, which have no next one.
  */
-import { constantDeclarations, constantsOf } from "../../kernels/core/wgsl_facts.ts";
+import { constantDeclarations, constantsOf } from "../../kernels/core/wgsl/wgsl_facts.ts";
 
 /** A piece of a text and what may stand there instead. */
 export interface Site {

@@ -3,8 +3,8 @@
  * bring the process down. Reads a job and says what becomes of each mutant.
  * @module
  */
-import { specialize } from "../../kernels/core/wgsl.ts";
-import { dialectOf } from "../../kernels/core/wgsl_compiler.ts";
+import { specialize } from "../../kernels/core/wgsl/wgsl.ts";
+import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import type { Dispatch } from "../../kernels/core/variant.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { kernelUsers } from "../kernel_users.ts";

@@ -5,7 +5,7 @@ import {
   readHandOver,
 } from "../../../kernels/check/device_check.ts";
 import type { HandOver } from "../../../kernels/core/variant.ts";
-import { compilerOf } from "../../../kernels/core/wgsl_compiler.ts";
+import { compilerOf } from "../../../kernels/core/wgsl/wgsl_compiler.ts";
 import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
 import { openDevice, type OpenedAdapter } from "./adapter.ts";
 import { UsageError } from "../../base/usage_error.ts";

@@ -3,10 +3,10 @@
  * the same body.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { kernelFiles, readShared } from "../../tools/kernel_files.ts";
-import { sharedNames, withSharedText } from "../../tools/shared_text.ts";
+import { kernelFiles, readShared } from "../../../tools/kernel_files.ts";
+import { sharedNames, withSharedText } from "../../../tools/shared_text.ts";
 
-const FOLDER = new URL("../", import.meta.url);
+const FOLDER = new URL("../../", import.meta.url);
 
 /** Names whose functions may differ. */
 const DIFFERENT = [

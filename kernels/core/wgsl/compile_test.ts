@@ -3,15 +3,15 @@
  * about uniform control flow. Dawn's null backend compiles in milliseconds and needs no driver.
  */
 import { assert, assertEquals } from "@std/assert";
-import type { DeviceLimits, Dispatch, Kernel, ParamRange, Params, Variant } from "./variant.ts";
-import type { Problem } from "./problem.ts";
-import { bindGroupLayout, dispatchWgsl } from "./program.ts";
-import { CHECK_KERNELS } from "../check/device_check.ts";
-import { PROBE_KERNELS } from "../probe/probes.ts";
-import { VARIANTS } from "./registry.ts";
-import { openNullDevice } from "../../testing/testing_dawn.ts";
-import { type Factors, testCase } from "../../testing/testing_grid.ts";
-import { kernelFiles } from "../../tools/kernel_files.ts";
+import type { DeviceLimits, Dispatch, Kernel, ParamRange, Params, Variant } from "../variant.ts";
+import type { Problem } from "../problem.ts";
+import { bindGroupLayout, dispatchWgsl } from "../program.ts";
+import { CHECK_KERNELS } from "../../check/device_check.ts";
+import { PROBE_KERNELS } from "../../probe/probes.ts";
+import { VARIANTS } from "../registry.ts";
+import { openNullDevice } from "../../../testing/testing_dawn.ts";
+import { type Factors, testCase } from "../../../testing/testing_grid.ts";
+import { kernelFiles } from "../../../tools/kernel_files.ts";
 import { paramDefaults, specialize } from "./wgsl.ts";
 
 const dawn = await openNullDevice();

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Dispatch, Params, Plan } from "./variant.ts";
-import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "./program.ts";
-import { VARIANTS } from "./registry.ts";
-import { openNullDevice } from "../../testing/testing_dawn.ts";
-import { type Factors, testCase } from "../../testing/testing_grid.ts";
+import type { Dispatch, Params, Plan } from "../variant.ts";
+import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "../program.ts";
+import { VARIANTS } from "../registry.ts";
+import { openNullDevice } from "../../../testing/testing_dawn.ts";
+import { type Factors, testCase } from "../../../testing/testing_grid.ts";
 import { bindingsOf, workgroupFacts } from "./wgsl_facts.ts";
 
 Deno.test("bindingsOf() reads every kind of binding, in the order of their numbers", () => {

@@ -4,13 +4,13 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { create } from "webgpu";
-import { checkDevice } from "../check/device_check.ts";
-import { createDecoder } from "../decoder/decoder.ts";
-import { planDecoder } from "../decoder/decoder_plan.ts";
-import { limitsOf } from "./device_limits.ts";
-import { type CompileOptions, compilePlan } from "./program.ts";
-import { openTestDevice } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { checkDevice } from "../../check/device_check.ts";
+import { createDecoder } from "../../decoder/decoder.ts";
+import { planDecoder } from "../../decoder/decoder_plan.ts";
+import { limitsOf } from "../device_limits.ts";
+import { type CompileOptions, compilePlan } from "../program.ts";
+import { openTestDevice } from "../../../testing/testing.ts";
+import { testCase } from "../../../testing/testing_grid.ts";
 import { type Dialect, STANDARD_DIALECT } from "./wgsl.ts";
 import { compilerOf, dialectOf } from "./wgsl_compiler.ts";
 

@@ -2,7 +2,7 @@
  * Reads facts from the text of a WGSL file: its bindings, its workgroup memory and the threads of
  * its workgroups. TypeScript keeps no copy of them that could differ.
  */
-import type { Binding, Params } from "./variant.ts";
+import type { Binding, Params } from "../variant.ts";
 import { evaluateConst } from "./const_expression.ts";
 
 const CONSTANT = /^const ([A-Z][A-Z0-9_]*)(?:: u32)? = ([^;]+);/gm;
