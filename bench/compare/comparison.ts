@@ -99,9 +99,9 @@ export function compareRuns(
 }
 
 /**
- * The rows that make `--fail-on slower` fail: rows that are SLOWER (if `pct` is given: slower by more
- * than `pct` with confidence), or FAILED although the base is not. Probes do not count, since they
- * measure the device and not the code.
+ * The rows that make `--fail-on slower` fail: rows that are SLOWER (if `pct` is given: slower by
+ * more than `pct` with confidence), or FAILED although the base is not. Probes do not count, since
+ * they measure the device and not the code.
  */
 export function slowerRows(
   { rows, metric, limits }: Comparison,

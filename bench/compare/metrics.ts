@@ -40,8 +40,8 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
 };
 
 /**
- * The metric of a row, with an interval that follows from its median's interval; null if the row has
- * no such number.
+ * The metric of a row, with an interval that follows from its median's interval; null if the row
+ * has no such number.
  */
 export function estimateOf(row: ResultRow, { valueOf, lowerIsBetter }: Metric): Estimate | null {
   const { median_us: us, ci_low_us: low, ci_high_us: high } = row;

@@ -8,12 +8,13 @@ export interface Estimate {
 }
 
 /**
- * The ratio `to / from` of two independent estimates with its 95% interval, from their own intervals
- * by MOVER, the method of variance estimates recovery: G. Y. Zou and A. Donner, "Construction of
- * confidence limits about effect measures: a general approach", Statistics in Medicine 27(10),
- * 2008, 1693-1702. It is applied to the difference of the logarithms, so that a ratio and its
- * inverse have inverse intervals. From each limit it recovers the variance on that side, which suits
- * the lopsided intervals of medians and needs neither a distribution nor the samples.
+ * The ratio `to / from` of two independent estimates with its 95% interval, from their own
+ * intervals by MOVER, the method of variance estimates recovery: G. Y. Zou and A. Donner,
+ * "Construction of confidence limits about effect measures: a general approach", Statistics in
+ * Medicine 27(10), 2008, 1693-1702. It is applied to the difference of the logarithms, so that a
+ * ratio and its inverse have inverse intervals. From each limit it recovers the variance on that
+ * side, which suits the lopsided intervals of medians and needs neither a distribution nor the
+ * samples.
  *
  * @throws {RangeError} unless all six numbers are above 0 and each value lies in its interval.
  */

@@ -13,7 +13,7 @@ Deno.test("ratioOf() keeps the relative interval of one estimate over an exact o
 });
 
 Deno.test("ratioOf() adds the squares of the distances to the limits, side by side", () => {
-  // Steps of e^0.03 and e^0.04 make e^0.05. The base's upper limit counts for the ratio's lower one.
+  // Steps of e^0.03 and e^0.04 make e^0.05. The base's upper limit makes the ratio's lower one.
   const from = { value: 1, low: Math.exp(-0.12), high: Math.exp(0.04) };
   const to = { value: 1, low: Math.exp(-0.03), high: Math.exp(0.05) };
   const { value, low, high } = ratioOf(from, to);

@@ -16,8 +16,8 @@ export interface Table {
 export const CASE_HEADING = "case";
 
 /**
- * A line for each kernel and case: the ratio, interval and verdict of each other run. Rows without a
- * value of the metric in any run are left out; the counts include them.
+ * A line for each kernel and case: the ratio, interval and verdict of each other run. Rows without
+ * a value of the metric in any run are left out; the counts include them.
  */
 export function rowTable({ files, rows, metric }: Comparison): Table {
   const { unit } = METRICS[metric];

@@ -1,7 +1,8 @@
 /**
- * Test support: the samples of a real run of the decode set and of a second run. The second run took
- * the first six cases with fewer kernels, on another card of the same kind (H100), in another
- * process, minutes later. `testing_samples.jsonl` has a line for each case, with every measured row.
+ * Test support: the samples of a real run of the decode set and of a second run. The second run
+ * took the first six cases with fewer kernels, on another card of the same kind (H100), in another
+ * process, minutes later. `testing_samples.jsonl` has a line for each case, with every measured
+ * row.
  */
 import type { Stage } from "../../kernels/core/variant.ts";
 import type { ResultRow } from "../results/row.ts";

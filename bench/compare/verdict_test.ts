@@ -64,7 +64,7 @@ Deno.test("comparePair() gives FAILED or NO VALUE for rows without a number", ()
   assertEquals(verdict(makeRow({ ...row, median_us: 0, ci_low_us: 0 }), row), "NO VALUE");
 });
 
-Deno.test("comparePair() accepts an interval of no width that rounding moved off its median", () => {
+Deno.test("comparePair() accepts an interval of no width that rounding moved", () => {
   const rounded = { median_us: 10.0001, ci_low_us: 10.0002, ci_high_us: 10.0002 };
   assertEquals(comparePair(makeRow(rounded), makeRow(rounded), METRICS.time, DEFAULT_LIMITS), {
     verdict: "SAME",

@@ -9,8 +9,8 @@ import { UsageError } from "../base/usage_error.ts";
  * @param words `FILE` if all results are of one adapter, or `ADAPTER=FILE` with a part of the
  * adapter's name.
  * @param adapters The adapters of the results.
- * @throws {UsageError} in one sentence, for a word that does not name exactly one adapter, or a file
- * that cannot be read.
+ * @throws {UsageError} in one sentence, for a word that does not name exactly one adapter, or a
+ * file that cannot be read.
  */
 export function readDevicePeers(
   words: readonly string[],

@@ -4,7 +4,8 @@ import { makeFolder, writeWhole } from "../edge/files/output_file.ts";
 import type { Section } from "../page/figures/figures.ts";
 
 /**
- * Writes a file for each figure into `folder`, which is created if it is missing. Returns the paths.
+ * Writes a file for each figure into `folder`, which is created if it is missing. Returns the
+ * paths.
  *
  * @throws {UsageError | SystemError} in one sentence, if a file cannot be written.
  */

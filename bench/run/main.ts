@@ -1,6 +1,6 @@
 /**
- * `deno task bench`: times every stage and the whole sparse step against dense attention. Exits 0 if
- * every kernel is verified, 1 if a kernel failed its check, otherwise with a code of
+ * `deno task bench`: times every stage and the whole sparse step against dense attention. Exits 0
+ * if every kernel is verified, 1 if a kernel failed its check, otherwise with a code of
  * `exit_codes.ts`.
  * @module
  */

@@ -23,7 +23,7 @@ const TRACE: Trace = {
   queryHeads: 4,
 };
 
-Deno.test("parseOptions() defaults to llama-3.1-8b at its KV lengths and the paper's settings", () => {
+Deno.test("parseOptions() defaults to llama-3.1-8b and the paper's settings", () => {
   const options = parse("");
   assertEquals(options.outDir, "results/2026-07-03T12-34-56Z");
   assertEquals([options.noisePct, options.maxTimeMs, options.hot], [0.5, 10_000, false]);

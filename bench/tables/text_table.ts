@@ -63,8 +63,8 @@ export function leftOutNote(leftOut: readonly string[], where: string): string[]
 }
 
 /**
- * Lines of at most `width` characters, broken at spaces; a longer word is broken anywhere. Every line
- * has the indent of the text.
+ * Lines of at most `width` characters, broken at spaces; a longer word is broken anywhere. Every
+ * line has the indent of the text.
  */
 export function wrapText(text: string, width: number): string[] {
   const indent = /^ */.exec(text)![0];

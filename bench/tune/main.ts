@@ -1,6 +1,6 @@
 /**
- * `deno task tune`: finds the best parameters of kernels on this device. Exits 0 when done, 1 if all
- * candidates of a kernel failed, otherwise with a code of `exit_codes.ts`.
+ * `deno task tune`: finds the best parameters of kernels on this device. Exits 0 when done, 1 if
+ * all candidates of a kernel failed, otherwise with a code of `exit_codes.ts`.
  * @module
  */
 import { modelCaveats } from "../../fixtures/models.ts";

@@ -25,10 +25,10 @@ const TOPS = 3;
 const MOST_LOOKS = 200_000;
 
 /**
- * Up to `count` untried candidates; none if every allowed one was tried. The defaults come first and
- * alone, since their time shows whether there is time for others. Then come the neighbours of the
- * best so far. If these were all tried, the others follow, in an order that spreads over the space.
- * So a small space is tried in full.
+ * Up to `count` untried candidates; none if every allowed one was tried. The defaults come first
+ * and alone, since their time shows whether there is time for others. Then come the neighbours of
+ * the best so far. If these were all tried, the others follow, in an order that spreads over the
+ * space. So a small space is tried in full.
  */
 export function nextCandidates(
   space: CandidateSpace,
