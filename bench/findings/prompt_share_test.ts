@@ -57,15 +57,15 @@ Deno.test("promptShares() compares with the fastest known prompt attention", () 
 });
 
 Deno.test("promptShares() ignores peers of other stages, sizes or number formats", () => {
-  const own = promptShares([encoder, attention], []);
+  const ownShares = promptShares([encoder, attention], []);
   const others: Partial<PeerTime>[] = [{ stage: "decode" }, { kvLen: 4096 }, { kvHeads: 32 }];
   for (const other of [...others, { batch: 8 }, { headDim: 64 }]) {
-    assertEquals(promptShares([encoder, attention], [peer("torch_cudnn", 9, other)]), own);
+    assertEquals(promptShares([encoder, attention], [peer("torch_cudnn", 9, other)]), ownShares);
   }
   const [wide, unequal] = [{ dtype: "f32" }, { lengths: "8192 500" }] as const;
   for (const changes of [wide, unequal]) {
     const rows = [{ ...encoder, ...changes }, { ...attention, ...changes }];
-    assertEquals(promptShares(rows, [peer("torch_cudnn", 9)]), own);
+    assertEquals(promptShares(rows, [peer("torch_cudnn", 9)]), ownShares);
   }
 });
 

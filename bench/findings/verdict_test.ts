@@ -10,7 +10,7 @@ type Changes = Partial<ResultRow>;
 const NAME = "(32/8 heads, k = N/32)";
 
 /** The settings of a case at `kvLen` tokens. */
-const at = (kvLen: number): Changes => ({
+const settingsAt = (kvLen: number): Changes => ({
   case_id: `32x8x128-n${kvLen}-b1-f16-c32h-mlp3x128f16-s32-w128+128`,
   kv_len: kvLen,
   lengths: String(kvLen),
@@ -32,8 +32,8 @@ const step = (us: number, denseUs: number, changes: Changes) =>
 
 /** A case in which the sparse step takes 10 us and dense attention `speedup` times as long. */
 const pair = (kvLen: number, speedup: number, changes: Changes = {}) => [
-  dense(10 * speedup, { ...at(kvLen), ...changes }),
-  step(10, 10 * speedup, { ...at(kvLen), ...changes }),
+  dense(10 * speedup, { ...settingsAt(kvLen), ...changes }),
+  step(10, 10 * speedup, { ...settingsAt(kvLen), ...changes }),
 ];
 const pairs = (...points: [kvLen: number, speedup: number][]) =>
   points.flatMap(([kvLen, speedup]) => pair(kvLen, speedup));
@@ -165,7 +165,7 @@ Deno.test("verdicts() has a named sentence for each shape, batch, number format 
 
 Deno.test("verdicts() compares a sparse step only with kernels that took turns with it", () => {
   // Dense attention of a later run, on a faster clock.
-  const later = dense(8, { ...at(8192), kernel: "dense/split_subgroup" });
+  const later = dense(8, { ...settingsAt(8192), kernel: "dense/split_subgroup" });
   assertEquals(verdicts([...pair(8192, 1.2), later]), verdicts(pair(8192, 1.2)));
   const [, alone] = pair(8192, 1.2);
   assertEquals(verdicts([later, alone]), [
@@ -176,8 +176,8 @@ Deno.test("verdicts() compares a sparse step only with kernels that took turns w
   // The fastest of several steps counts, and the fastest dense kernel that took turns with it.
   const rows = [
     ...pair(8192, 1.2),
-    dense(30, { ...at(8192), kernel: "dense/slow", speedup_vs_dense: 12 / 30 }),
-    step(11, 12, { ...at(8192), kernel: "pipeline/sparse" }),
+    dense(30, { ...settingsAt(8192), kernel: "dense/slow", speedup_vs_dense: 12 / 30 }),
+    step(11, 12, { ...settingsAt(8192), kernel: "pipeline/sparse" }),
   ];
   assertEquals(verdicts(rows), verdicts(pair(8192, 1.2)));
 });
@@ -193,9 +193,9 @@ Deno.test("verdicts() separates steps with hot and with cold caches", () => {
 });
 
 Deno.test("verdicts() names missing and FAILED kernels and does not count them", () => {
-  const failedDense = makeFailedRow({ ...at(16384) });
+  const failedDense = makeFailedRow({ ...settingsAt(16384) });
   const failedStep = makeFailedRow({
-    ...at(16384),
+    ...settingsAt(16384),
     kernel: "pipeline/sparse_two",
     stage: "pipeline",
   });
@@ -206,7 +206,7 @@ Deno.test("verdicts() names missing and FAILED kernels and does not count them",
   const check = (kernel: string) =>
     ` The check of ${kernel} FAILED at 16,384 tokens, so its time does not count.`;
   const few = { ci_low_us: null, ci_high_us: null };
-  const probe = makeRow({ ...at(16384), kernel: "probe/chain", stage: "probe" });
+  const probe = makeRow({ ...settingsAt(16384), kernel: "probe/chain", stage: "probe" });
   const table: [rows: ResultRow[], why: string][] = [
     [[denseOnly], "no whole sparse step was timed."],
     [[stepOnly], "no dense kernel was timed."],
@@ -227,7 +227,7 @@ Deno.test("verdicts() names missing and FAILED kernels and does not count them",
     "sparse step was timed.",
   ]);
   // One of several kernels FAILED: the others count, and the sentence says so.
-  const other = makeFailedRow({ ...at(4096), kernel: "dense/split_subgroup" });
+  const other = makeFailedRow({ ...settingsAt(4096), kernel: "dense/split_subgroup" });
   assertMatch(
     verdicts([...pair(4096, 2), other])[0],
     /dense \(32.*\)\. The check of dense\/split_subgroup FAILED at 4,096 tokens, so its time does/,

@@ -131,7 +131,9 @@ export async function createProbes(
       for (let i = 0; i < times; i++) streamer.record(pass, i);
     },
     names: (rowBytes) => [
-      ...[CHAIN, FMA, POPCOUNT],
+      CHAIN,
+      FMA,
+      POPCOUNT,
       ...sizes.flatMap((size) => [
         streamName(size),
         ...(size > tableBytes / 2 ? [] : [gatherName(size, rowBytes)]),

@@ -77,7 +77,7 @@ const quoted = (field: string) => `"${field.replaceAll('"', '""')}"`;
 Deno.test("parseResults() reads tables that statistics programs saved", () => {
   const failed = makeFailedRow({ ...ROW, median_us: null, verified: false });
   const [header, ...records] = recordsOf(written(ROW, failed));
-  const at = (name: keyof ResultRow) => header.indexOf(name);
+  const indexOf = (name: keyof ResultRow) => header.indexOf(name);
   // Python's csv.QUOTE_ALL, with a byte order mark and CRLF.
   const all = csv([header, ...records].map((record) => record.map(quoted)), "\r\n");
   // R's write.csv: row numbers, TRUE, NA for missing values, numbers without quotes.
@@ -92,7 +92,7 @@ Deno.test("parseResults() reads tables that statistics programs saved", () => {
   const pandas = csv([
     header,
     ...records.map((record) =>
-      record.with(at("workgroup"), "256.0").with(at("memory_bytes"), "6e+09")
+      record.with(indexOf("workgroup"), "256.0").with(indexOf("memory_bytes"), "6e+09")
         .map((text) => ({ true: "True", false: "False" })[text] ?? text).map(quoted)
     ),
   ]);
@@ -111,8 +111,8 @@ Deno.test("parseResults() accepts a file that lacks any one of the later columns
   const records = recordsOf(written(ROW));
   assert(LATER_COLUMNS.length >= 5);
   for (const name of LATER_COLUMNS) {
-    const at = records[0].indexOf(name);
-    const text = csv(records.map((record) => record.toSpliced(at, 1).map(quoted)));
+    const index = records[0].indexOf(name);
+    const text = csv(records.map((record) => record.toSpliced(index, 1).map(quoted)));
     assertEquals(parseResults(text, "r.csv").rows, [{ ...ROW, [name]: LATER_DEFAULTS[name] }]);
   }
 });
