@@ -88,7 +88,7 @@ for (
 Deno.test("runJobs() repeats neither measurements nor jobs of its log", () =>
   inFolder(async (folder) => {
     const first = await run(folder, "nothing", { kernels: "merge/merge" });
-    const both = await run(folder, "nothing", { kernels: "merge/*,dense/split", resume: true });
+    const both = await run(folder, "nothing", { kernels: "merge/merge,dense/split", resume: true });
     assertEquals([first.children, both.children], [1, 1]);
     assertEquals(both.outcomes[0].latest, first.outcomes[0].latest);
     // The log of a killed tuner has no end. The child gets the measurements that the log has.

@@ -12,7 +12,9 @@
 //
 // 1. Load the block histograms, the query, and the codes of the query and of the newest token. Also
 //    stage distances before the threshold is known: guess where the share lies, as if picks were
-//    spread evenly. Where the guess is wrong, step 4 stages the right distances.
+//    spread evenly. The guess serves a share that fits in what is staged, AHEAD spans; longer shares
+//    and wrong guesses cost one more load, since step 4 stages the right distances. A span is the
+//    32 tokens per thread that step 4 compares at a time.
 // 2. Find the threshold: the first distance up to which there are enough tokens.
 // 3. Place the share: count the picks of every block, and find the blocks that hold the share.
 // 4. Compact: compare the distances of these blocks with the threshold, span by span, and write the
@@ -43,7 +45,7 @@ const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
 const SPARSITY: u32 = 0u; // @param k = length / SPARSITY
-const BLOCK: u32 = 1024u; // @param tokens per histogram
+const BLOCK: u32 = 1024u; // @param tokens per histogram; at most WORKGROUP blocks
 const NEWEST: u32 = 0u; // @param 1 if the newest token is in neither histograms nor distances
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 128u; // @param
@@ -357,11 +359,11 @@ fn match_staged(
 /// of it. Slots before the share wrap around below zero, so one comparison finds them too.
 ///
 /// A turn of the loop writes four tokens, because naga guards every turn with a counter.
-fn store_picks(first: u32, picks: u32, first_slot: u32, share: u32) {
+fn store_picks(first: u32, picks: u32, first_slot: u32, slots: u32) {
   var slot = first_slot;
   for (var left = picks; left != 0u;) {
     for (var i = 0u; i < 4u; i++) { // @unroll
-      if (left != 0u && slot < share) {
+      if (left != 0u && slot < slots) {
         tokens[slot] = first + firstTrailingBit(left);
       }
       left &= left - 1u;
@@ -479,6 +481,7 @@ fn main(
   }
   let before_block = scan_by_turns(block_counts, 0u, thread, subgroup_lane, subgroup_lanes).xy;
   place_share(thread, block_counts, before_block, ties, begin, end);
+  // The barrier of this load also publishes split_ties and the distances that step 1 staged.
   let range = workgroupUniformLoad(&share_range);
   let split_block = BLOCKS - split_ties.x;
   let split_count = split_ties.y;
@@ -565,6 +568,7 @@ fn main(
   for (var part = 0u; part < PARTS; part++) { // @unroll
     pool[row * PARTIAL_QUADS + row_quad(part, lane)] = bitcast<vec4<u32>>(acc[part]);
   }
+  // All lanes of a row hold the same m and l, and write the same.
   pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(m, l, 0.0, 0.0));
   workgroupBarrier();
   if (thread < PARTIAL_QUADS) {
