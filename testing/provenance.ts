@@ -1,25 +1,25 @@
-/** Test support: whether the commit that results name can be found in the history. */
+/** Test support: checks that the history contains the commit that results name. */
 
-/** What git knows of a checkout's history. */
+/** The history of a checkout. */
 export interface History {
   /** Whether HEAD is the commit or a descendant of it. */
   has(commit: string): boolean;
 }
 
-/** What is wrong with what results name as their commit, in half a sentence; null for nothing. */
+/** The fault of the commit that results name, as the end of a sentence; null if it has none. */
 export function commitFault(commit: string): string | null {
   if (commit.startsWith("tree-")) return "was measured outside a checkout";
   if (commit.includes("+")) return "was measured with changes that no commit has";
-  return /^[0-9a-f]{12,40}$/.test(commit) ? null : "is no commit";
+  return /^[0-9a-f]{12,40}$/.test(commit) ? null : "is not a commit";
 }
 
-/** The history of the checkout at `root`, or in half a sentence why there is none to look into. */
+/** The history of the checkout at `root`, or a clause with the reason why it cannot be read. */
 export function historyOf(root: string): History | string {
   try {
-    // A package inside somebody's checkout is no part of that one's history.
+    // A package inside another project's checkout is not part of that project's history.
     Deno.statSync(`${root}/.git`);
   } catch {
-    return "this is no git checkout";
+    return "this is not a git checkout";
   }
   const git = (...args: string[]) => new Deno.Command("git", { args, cwd: root }).outputSync();
   try {
