@@ -183,8 +183,11 @@ export function testStage(
       .find((name) => name.split(".").at(-1) === "HAND_OVER");
     for (const [name, code] of handOver ? Object.entries(HAND_OVER_CODE) : []) {
       test(`computes the same with a hand-over by ${name}`, async () => {
-        const params = lightParams(testDevice, variant, smallCase);
-        await assertCorrect(testDevice, variant, smallCase, { ...params, [handOver!]: code });
+        const params = { ...lightParams(testDevice, variant, smallCase), [handOver!]: code };
+        await assertCorrect(testDevice, variant, smallCase, params);
+        const { p, options } = smallCase;
+        const nothing = { ...p, topK: { count: 0 }, sink: 0, recent: 0 };
+        await assertCorrect(testDevice, variant, { p: nothing, options }, params);
       });
     }
 

@@ -58,6 +58,29 @@ testStage("pipeline", testDevice, small, {
     windows: [0, 0],
     codeKind: "random",
   }),
+  // No token of that block is in a histogram.
+  "the newest token is alone in its block": testCase({
+    heads: [2, 1],
+    lengths: [1025, 2049, 4097],
+    topK: { sparsity: 16 },
+    windows: [0, 0],
+    codeKind: "random",
+  }),
+  "a shared code of one word": testCase({
+    ...shared,
+    heads: [4, 1],
+    bits: 32,
+    lengths: [1543, 700],
+    codeKind: "random",
+  }),
+  "a shared code: the newest token is alone in its block": testCase({
+    ...shared,
+    heads: [2, 1],
+    lengths: [1025, 2049, 4097],
+    topK: { sparsity: 16 },
+    windows: [0, 0],
+    codeKind: "random",
+  }),
   "a shared code: nothing selected": testCase({
     ...shared,
     heads: [4, 1],
