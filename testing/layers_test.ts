@@ -85,3 +85,16 @@ Deno.test("strayingFiles() finds a planted use of Deno in a web folder", async (
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("quickstart and bench download no library of fit", async () => {
+  for (const entry of ["tools/quickstart.ts", "bench/run/main.ts", "bench/fit/main.ts"]) {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", new URL(entry, ROOT).pathname],
+    }).output();
+    const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+      modules: { specifier: string }[];
+    };
+    const found = modules.some(({ specifier }) => specifier.includes("@jax-js/"));
+    assertEquals([entry, found], [entry, entry.includes("/fit/")]);
+  }
+});

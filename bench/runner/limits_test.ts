@@ -56,7 +56,7 @@ Deno.test("eligible() admits only kernels that stay within the limits, makers to
     for (const encode of [false, true]) {
       const { able, refused } = eligible({ features, limits }, problem, FED, encode);
       for (const { why } of refused) {
-        assertMatch(why, /buffer \w+ needs \d+ bytes, this adapter binds \d+ at most$/);
+        assertMatch(why, /buffer \w+ needs \d+ bytes, this device binds \d+ at most$/);
         refusals++;
       }
       const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false, encode };
@@ -87,7 +87,7 @@ Deno.test("InputSets.get() refuses an input beyond the limits before it is creat
   const { buffers } = counting.plan(problem, params);
   const sizes = await sizesCreatedBy(async () => {
     const ask = () => inputs.get("distances", buffers.distances, params, 0);
-    await assertRejects(ask, RangeError, "this adapter binds 4096 at most");
+    await assertRejects(ask, RangeError, "this device binds 4096 at most");
     const keys = { bytes: 8192, role: "input" } as const;
     await assertRejects(() => inputs.get("keys", keys, params, 0), RangeError, "needs 8192 bytes");
   });

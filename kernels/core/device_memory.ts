@@ -29,7 +29,7 @@ export function checkHolds(plan: Plan, limits: DeviceLimits): void {
 export function checkBytes(what: string, bytes: number, limits: DeviceLimits): void {
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   if (bytes <= most) return;
-  throw new RangeError(`buffer ${what} needs ${bytes} bytes, this adapter binds ${most} at most`);
+  throw new RangeError(`buffer ${what} needs ${bytes} bytes, this device binds ${most} at most`);
 }
 
 /**

@@ -29,7 +29,7 @@ function refusesBuffers({ buffers }: Plan, limits: DeviceLimits): string | undef
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   for (const [name, { bytes }] of Object.entries(buffers)) {
     if (bytes > most) {
-      return `buffer ${name} needs ${bytes} bytes, this adapter binds ${most} at most`;
+      return `buffer ${name} needs ${bytes} bytes, this device binds ${most} at most`;
     }
   }
 }
@@ -42,24 +42,24 @@ function refusesDispatch(
   const { kernel, params, workgroups } = dispatch;
   const widest = Math.max(...workgroups);
   if (widest > limits.maxComputeWorkgroupsPerDimension) {
-    return `${kernel.name} needs ${widest} workgroups in a dimension, this adapter allows ${limits.maxComputeWorkgroupsPerDimension}`;
+    return `${kernel.name} needs ${widest} workgroups in a dimension, this device allows ${limits.maxComputeWorkgroupsPerDimension}`;
   }
   const storage = kernel.bindings.filter(({ access }) => access !== "uniform").length;
   if (storage > limits.maxStorageBuffersPerShaderStage) {
-    return `${kernel.name} binds ${storage} storage buffers, this adapter allows ${limits.maxStorageBuffersPerShaderStage}`;
+    return `${kernel.name} binds ${storage} storage buffers, this device allows ${limits.maxStorageBuffersPerShaderStage}`;
   }
   for (const { name, access } of kernel.bindings) {
     const buffer = dispatch.rename?.[name] ?? name;
     const bytes = access === "uniform" ? plan.buffers[buffer].bytes : 0;
     if (bytes > limits.maxUniformBufferBindingSize) {
-      return `uniform buffer ${buffer} needs ${bytes} bytes, this adapter binds ${limits.maxUniformBufferBindingSize} at most`;
+      return `uniform buffer ${buffer} needs ${bytes} bytes, this device binds ${limits.maxUniformBufferBindingSize} at most`;
     }
   }
   const { threads, bytes } = workgroupFacts(kernel.source, params);
   if (threads > limits.maxComputeInvocationsPerWorkgroup) {
-    return `${kernel.name} needs ${threads} threads in a workgroup, this adapter allows ${limits.maxComputeInvocationsPerWorkgroup}`;
+    return `${kernel.name} needs ${threads} threads in a workgroup, this device allows ${limits.maxComputeInvocationsPerWorkgroup}`;
   }
   if (bytes > limits.maxComputeWorkgroupStorageSize) {
-    return `${kernel.name} needs ${bytes} bytes of workgroup memory, this adapter allows ${limits.maxComputeWorkgroupStorageSize}`;
+    return `${kernel.name} needs ${bytes} bytes of workgroup memory, this device allows ${limits.maxComputeWorkgroupStorageSize}`;
   }
 }

@@ -60,7 +60,7 @@ const REFUSALS: Record<
   },
   "a buffer beyond the binding limit": {
     p: { capacity: 2 ** 20 },
-    message: "buffer keys needs 268435456 bytes, this adapter binds 134217728 at most",
+    message: "buffer keys needs 268435456 bytes, this device binds 134217728 at most",
   },
   "a sum beyond the caller's limit": {
     options: { memoryLimit: 1e6 },
@@ -68,11 +68,11 @@ const REFUSALS: Record<
   },
   "more workgroups than the device allows": {
     limits: { maxComputeWorkgroupsPerDimension: 100 },
-    message: "encode/prompt needs 128 workgroups in a dimension, this adapter allows 100",
+    message: "encode/prompt needs 128 workgroups in a dimension, this device allows 100",
   },
   "too little workgroup memory": {
     limits: { maxComputeWorkgroupStorageSize: 64 },
-    message: "bytes of workgroup memory, this adapter allows 64",
+    message: "bytes of workgroup memory, this device allows 64",
   },
   "an unknown variant": {
     options: { variant: "pipeline/none" },
@@ -128,7 +128,7 @@ const REFUSALS: Record<
   },
   "more heads than a uniform buffer holds": {
     limits: { maxUniformBufferBindingSize: 16 },
-    message: "uniform buffer sink_logits needs 32 bytes, this adapter binds 16 at most",
+    message: "uniform buffer sink_logits needs 32 bytes, this device binds 16 at most",
   },
   "an unknown hand-over": {
     options: { handOver: "foo" },

@@ -167,7 +167,7 @@ Deno.test("refuses() of counting selects names the limit of the device", () => {
   for (const variant of [counting, countingSubgroup]) {
     const params = { ...variant.defaults(p, limits), SUBGROUP_MIN: 32 };
     const why = variant.refuses(p, params, limits);
-    assert(why?.endsWith("bytes of workgroup memory, this adapter allows 1000"), why);
+    assert(why?.endsWith("bytes of workgroup memory, this device allows 1000"), why);
   }
   const params = { ...countingSubgroup.defaults(p, limits), WORKGROUP: 64, SUBGROUP_MIN: 128 };
   const why = countingSubgroup.refuses(p, params, testDevice.limits);
