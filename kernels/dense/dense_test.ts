@@ -24,6 +24,7 @@ testStage("dense", testDevice, small, {
     lengths: [1, 1031, 40, 333],
     kind: "falling-logits",
   }),
+  "a full cache": testCase({ heads: [4, 1], lengths: [272, 16], capacity: 272 }),
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
 });
 

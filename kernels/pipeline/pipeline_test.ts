@@ -81,6 +81,20 @@ testStage("pipeline", testDevice, small, {
     windows: [0, 0],
     codeKind: "random",
   }),
+  // A thread takes 32 tokens, as bits of a word: the windows end before the last of them.
+  "a full cache, windows that part words": testCase({
+    heads: [4, 1],
+    lengths: [1600, 95],
+    capacity: 1600,
+    windows: [31, 33],
+  }),
+  "a shared code: a full cache, windows that part words": testCase({
+    ...shared,
+    heads: [4, 1],
+    lengths: [1600, 95],
+    capacity: 1600,
+    windows: [31, 33],
+  }),
   "a shared code: nothing selected": testCase({
     ...shared,
     heads: [4, 1],

@@ -14,6 +14,7 @@ testStage("score", testDevice, small, {
   "one token": testCase({ heads: [4, 1], lengths: [1], windows: [0, 0] }),
   "every code all ones": testCase({ heads: [4, 1], lengths: [509], codeKind: "all-ones" }),
   "all distances equal": testCase({ heads: [4, 1], lengths: [509], codeKind: "all-equal" }),
+  "a full cache": testCase({ heads: [4, 1], lengths: [1040, 16], capacity: 1040 }),
   "distances of two bytes": testCase({
     heads: [16, 1],
     bits: 128,

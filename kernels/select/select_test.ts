@@ -32,6 +32,7 @@ testStage("select", testDevice, small, {
     codeKind: "all-equal",
   }),
   "every code all ones": testCase({ ...one, lengths: [509], codeKind: "all-ones" }),
+  "a full cache": testCase({ ...one, lengths: [1040, 16], capacity: 1040, windows: [0, 0] }),
   "windows that overlap": testCase({ ...one, lengths: [90, 7], windows: [64, 64] }),
   "distances of two bytes": testCase({
     heads: [16, 1],
