@@ -1,7 +1,7 @@
 /** Mutants one after another, until so many were tried as were asked for. */
 import type { DrawnMutant } from "./draw.ts";
 import type { Job, Message } from "./messages.ts";
-import type { Failure } from "./test_bench.ts";
+import type { Failure } from "./test_runner.ts";
 
 /**
  * Tries mutants in the order in which they were drawn. One that does not compile makes room for the

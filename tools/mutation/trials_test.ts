@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { trials } from "./trials.ts";
-import type { Failure } from "./test_bench.ts";
+import type { Failure } from "./test_runner.ts";
 
 /** Five mutants, whose texts say what becomes of them. */
 const DRAWN = ["compile", "result", "none", "compile", "time", "result"].map((source, at) => ({

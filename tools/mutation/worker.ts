@@ -12,7 +12,7 @@ import { drawMutants, type DrawnMutant } from "./draw.ts";
 import { isEquivalent } from "./equivalents.ts";
 import { registeredTests, ReplaceableKernel, testsOf } from "./kernel_tests.ts";
 import type { Job, Message } from "./messages.ts";
-import { type Failure, TestBench } from "./test_bench.ts";
+import { type Failure, TestBench } from "./test_runner.ts";
 import { trials } from "./trials.ts";
 
 const BEAT_MS = 2000;

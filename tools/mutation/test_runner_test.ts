@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { CompileError } from "../../kernels/core/program.ts";
 import type { Kernel } from "../../kernels/core/variant.ts";
 import { registeredTests, ReplaceableKernel, testsOf } from "./kernel_tests.ts";
-import { TestBench } from "./test_bench.ts";
+import { TestBench } from "./test_runner.ts";
 
 function fakeKernel(): Kernel {
   return { name: "a/b", source: "right", bindings: [], params: {} };
