@@ -32,7 +32,7 @@ interface RatedTest extends RegisteredTest {
 }
 
 /** A kernel with its tests. */
-export class TestBench {
+export class TestRunner {
   readonly #kernel: ReplaceableKernel;
   #tests: RatedTest[];
 

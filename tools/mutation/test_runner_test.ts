@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { CompileError } from "../../kernels/core/program.ts";
 import type { Kernel } from "../../kernels/core/variant.ts";
 import { registeredTests, ReplaceableKernel, testsOf } from "./kernel_tests.ts";
-import { TestBench } from "./test_runner.ts";
+import { TestRunner } from "./test_runner.ts";
 
 function fakeKernel(): Kernel {
   return { name: "a/b", source: "right", bindings: [], params: {} };
@@ -16,9 +16,9 @@ Deno.test("ReplaceableKernel shows its text to whoever holds the kernel", () => 
   assertEquals(kernel.reads, 2);
 });
 
-Deno.test("TestBench tells why the first test failed", async () => {
+Deno.test("TestRunner tells why the first test failed", async () => {
   const own = fakeKernel();
-  const bench = new TestBench(new ReplaceableKernel([own]), [
+  const runner = new TestRunner(new ReplaceableKernel([own]), [
     { name: "a/b: passes", fn: () => void own.source },
     {
       name: "a/b: fails",
@@ -31,16 +31,16 @@ Deno.test("TestBench tells why the first test failed", async () => {
     },
   ]);
   const test = "a/b: fails";
-  assertEquals(await bench.firstFailure("wrong"), { kind: "result", test });
-  assertEquals(await bench.firstFailure("no WGSL"), { kind: "compile", test });
-  assertEquals(await bench.firstFailure("lost"), { kind: "error", test });
-  assertEquals(await bench.firstFailure("right"), null);
+  assertEquals(await runner.firstFailure("wrong"), { kind: "result", test });
+  assertEquals(await runner.firstFailure("no WGSL"), { kind: "compile", test });
+  assertEquals(await runner.firstFailure("lost"), { kind: "error", test });
+  assertEquals(await runner.firstFailure("right"), null);
 });
 
-Deno.test("TestBench runs a test that never reads the kernel once, and the likely ones first", async () => {
+Deno.test("TestRunner runs a test that never reads the kernel once, and the likely ones first", async () => {
   const own = fakeKernel();
   const ran: string[] = [];
-  const bench = new TestBench(new ReplaceableKernel([own]), [
+  const runner = new TestRunner(new ReplaceableKernel([own]), [
     { name: "idle", fn: () => void ran.push("idle") },
     { name: "meek", fn: () => void ran.push(`meek ${own.source}`) },
     {
@@ -51,26 +51,26 @@ Deno.test("TestBench runs a test that never reads the kernel once, and the likel
       },
     },
   ]);
-  await bench.firstFailure("wrong");
+  await runner.firstFailure("wrong");
   const first = ["idle", "meek right", "meek wrong", "strict right", "strict wrong"];
   assertEquals(ran.splice(0), first);
-  await bench.firstFailure("false");
+  await runner.firstFailure("false");
   assertEquals(ran, ["strict false"]);
 });
 
-Deno.test("TestBench leaves the long tests out where it should", async () => {
+Deno.test("TestRunner leaves the long tests out where it should", async () => {
   const own = fakeKernel();
   const fn = () => assertEquals(own.source, "right");
-  const bench = new TestBench(new ReplaceableKernel([own]), [{ name: "on a grid", fn }]);
-  assertEquals(await bench.firstFailure("wrong", "short"), null);
-  assertEquals(await bench.firstFailure("wrong"), { kind: "result", test: "on a grid" });
+  const runner = new TestRunner(new ReplaceableKernel([own]), [{ name: "on a grid", fn }]);
+  assertEquals(await runner.firstFailure("wrong", "short"), null);
+  assertEquals(await runner.firstFailure("wrong"), { kind: "result", test: "on a grid" });
 });
 
-Deno.test("TestBench blames no mutant for a test that fails without one", async () => {
+Deno.test("TestRunner blames no mutant for a test that fails without one", async () => {
   const fn = () => Promise.reject(new Error("broken"));
-  const bench = new TestBench(new ReplaceableKernel([fakeKernel()]), [{ name: "a test", fn }]);
+  const runner = new TestRunner(new ReplaceableKernel([fakeKernel()]), [{ name: "a test", fn }]);
   const message = '"a test" fails without a mutant: Error: broken';
-  await assertRejects(() => bench.firstFailure("wrong"), Error, message);
+  await assertRejects(() => runner.firstFailure("wrong"), Error, message);
 });
 
 Deno.test("registeredTests() collects the tests of files, which then do not run", async () => {

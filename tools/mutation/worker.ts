@@ -12,7 +12,7 @@ import { drawMutants, type DrawnMutant } from "./draw.ts";
 import { isEquivalent } from "./equivalents.ts";
 import { registeredTests, ReplaceableKernel, testsOf } from "./kernel_tests.ts";
 import type { Job, Message } from "./messages.ts";
-import { type Failure, TestBench } from "./test_runner.ts";
+import { type Failure, TestRunner } from "./test_runner.ts";
 import { trials } from "./trials.ts";
 
 const BEAT_MS = 2000;
@@ -64,12 +64,12 @@ async function work({ kernel: name, seed, count, from }: Job): Promise<void> {
   );
   const tests = testsOf(own, await registeredTests(files));
   const kernel = new ReplaceableKernel([...new Set(dispatches.map(({ kernel }) => kernel))]);
-  const bench = new TestBench(kernel, tests);
+  const runner = new TestRunner(kernel, tests);
   const { device } = await openTestDevice();
   const judge = async (mutant: DrawnMutant): Promise<Failure | null> => {
     if (!await compiles(device, dispatches, mutant.source)) return { kind: "compile", test: "" };
     // Where something is known to survive, the short tests show most of what is wrong about that.
-    return await bench.firstFailure(mutant.source, isEquivalent(mutant) ? "short" : "all");
+    return await runner.firstFailure(mutant.source, isEquivalent(mutant) ? "short" : "all");
   };
   const drawn = drawMutants(name, kernel.original, seed);
   for await (const message of trials(drawn, { from, count }, judge)) say(message);
