@@ -35,7 +35,7 @@ export function stepTooLong(
   if (stepMs <= limitMs) return undefined;
   const [step, limit] = secondsApart(stepMs, limitMs);
   return `at ${counted(tokens, "token")} a step would take about ${step} here, ` +
-    `more than the ${limit} that --max-time allows`;
+    `more than the ${limit} that --max-time allows a sample`;
 }
 
 /** Two times as texts with enough digits to differ. */

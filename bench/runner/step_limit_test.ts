@@ -9,7 +9,7 @@ Deno.test("tooLong() gives a sentence if the fewest samples exceed the limit", (
   assertEquals(
     tooLong(2_150_000, 131072, GPU),
     "at 131072 tokens a step would take about 4.3 s here, more than the 1.7 s that --max-time " +
-      "allows",
+      "allows a sample",
   );
   assertEquals(tooLong(2_150_000, 131072, { ...GPU, maxTimeMs: 30_000 }), undefined);
 });
