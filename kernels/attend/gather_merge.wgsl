@@ -349,10 +349,11 @@ fn main(
   if (thread == 0u) {
     atomicStore(&hand_over.arrivals[list], 0u);
   }
+  // @shared join_columns
   for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
     let h = column / HEAD_QUADS;
     let first = list * LIST_QUADS + h * SPLITS * PARTIAL_QUADS;
-    let own_head = wid.y * QUERIES_PER_LIST + h;
+    let own_head = wid.y * QUERIES_PER_LIST + h; // of the sequence
     let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     if (HAND_OVER == 2u) {
       out[first_head * HEAD_QUADS + column] = join_atomic(first, column % HEAD_QUADS, sink);
@@ -360,4 +361,5 @@ fn main(
       out[first_head * HEAD_QUADS + column] = join_plain(first, column % HEAD_QUADS, sink);
     }
   }
+  // @end
 }

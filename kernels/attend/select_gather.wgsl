@@ -12,9 +12,9 @@
 //
 // 1. Load the block histograms, the query, and the codes of the query and of the newest token. Also
 //    stage distances before the threshold is known: guess where the share lies, as if picks were
-//    spread evenly. The guess serves a share that fits in what is staged, AHEAD spans; longer shares
-//    and wrong guesses cost one more load, since step 4 stages the right distances. A span is the
-//    32 tokens per thread that step 4 compares at a time.
+//    spread evenly. A span is the 32 tokens per thread that step 4 compares at a time, and AHEAD
+//    spans are staged. Longer shares and wrong guesses cost one more load, since step 4 stages the
+//    right distances.
 // 2. Find the threshold: the first distance up to which there are enough tokens.
 // 3. Place the share: count the picks of every block, and find the blocks that hold the share.
 // 4. Compact: compare the distances of these blocks with the threshold, span by span, and write the
@@ -416,6 +416,17 @@ fn atomic_partial(at: u32) -> vec4f {
 }
 // @end
 
+// @shared arrives_last
+/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
+fn arrives_last(list: u32, thread: u32) -> bool {
+  storageBarrier();
+  if (thread == 0u) {
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+  }
+  return workgroupUniformLoad(&is_last) != 0u;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -580,11 +591,7 @@ fn main(
   }
 
   // 7. Join the splits in the last workgroup to arrive, which leaves the counter at zero.
-  storageBarrier();
-  if (thread == 0u) {
-    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
-  }
-  if (workgroupUniformLoad(&is_last) == 0u) {
+  if (!arrives_last(list, thread)) {
     return;
   }
   storageBarrier();

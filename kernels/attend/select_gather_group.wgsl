@@ -378,6 +378,17 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
 }
 // @end
 
+// @shared arrives_last
+/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
+fn arrives_last(list: u32, thread: u32) -> bool {
+  storageBarrier();
+  if (thread == 0u) {
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+  }
+  return workgroupUniformLoad(&is_last) != 0u;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -573,11 +584,7 @@ fn main(
   }
 
   // 7. Join the splits in the last workgroup to arrive, which leaves totals and counter at zero.
-  storageBarrier();
-  if (thread == 0u) {
-    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
-  }
-  if (workgroupUniformLoad(&is_last) == 0u) {
+  if (!arrives_last(list, thread)) {
     return;
   }
   storageBarrier();
@@ -587,10 +594,11 @@ fn main(
   for (var bin = thread; bin < BINS; bin += WORKGROUP) {
     atomicStore(&list_state.rank_totals[list * BINS + bin], 0u);
   }
+  // @shared join_columns
   for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
-    let head = first_head + column / HEAD_QUADS;
-    let first = list * LIST_QUADS + column / HEAD_QUADS * SPLITS * PARTIAL_QUADS;
-    let own_head = head % Q_HEADS;
+    let h = column / HEAD_QUADS;
+    let first = list * LIST_QUADS + h * SPLITS * PARTIAL_QUADS;
+    let own_head = wid.y * QUERIES_PER_LIST + h; // of the sequence
     let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     if (HAND_OVER == 2u) {
       out[first_head * HEAD_QUADS + column] = join_atomic(first, column % HEAD_QUADS, sink);
@@ -598,4 +606,5 @@ fn main(
       out[first_head * HEAD_QUADS + column] = join_plain(first, column % HEAD_QUADS, sink);
     }
   }
+  // @end
 }

@@ -128,11 +128,13 @@ fn list_picks(first: u32, picks: u32, slot: u32) {
 }
 // @end
 
+// @shared distance_place
 /// The place of load i of a thread in the distances of the list, from token `first` on. Past the
 /// end of the list its last load repeats.
 fn distance_place(first: u32, i: u32) -> u32 {
   return min(first / PER_WORD / 4u + i, ROW_LOADS - 1u);
 }
+// @end
 
 /// Adds up the counts of each bin over all blocks of the list (x) and over those before the share
 /// (y). A thread takes one bin of every SLICES-th block: that needs no atomics, and neighbours read
@@ -264,6 +266,7 @@ fn main(
   let windows_before = window_tokens(0u, min(start, length), sink_end, recent_start);
   var before_round = vec2<u32>(threshold_place.z + windows_before, threshold_place.w);
   for (var round = 0u; round < ROUNDS; round++) {
+    // @shared span_masks
     let first = start + round * SPAN + thread * TOKENS; // bit i of a mask is token first + i
     var below_mask = 0u;
     var upto_mask = 0u; // below the threshold or at it
@@ -281,6 +284,7 @@ fn main(
     let inside = ~bits_from(max(first, end) - first);
     below_mask = (below_mask | window_mask(first, sink_end, recent_start)) & inside;
     let tie_mask = upto_mask & inside & ~below_mask;
+    // @end
 
     let counts = vec2<u32>(countOneBits(below_mask), countOneBits(tie_mask));
     let scanned = scan_rows(counts, thread);

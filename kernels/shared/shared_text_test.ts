@@ -3,10 +3,10 @@
  * the same body.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { kernelFiles, readShared } from "../../../tools/kernel_files.ts";
-import { sharedNames, withSharedText } from "../../../tools/shared_text.ts";
+import { kernelFiles, readShared } from "../../tools/kernel_files.ts";
+import { sharedNames, withSharedText } from "../../tools/shared_text.ts";
 
-const FOLDER = new URL("../../", import.meta.url);
+const FOLDER = new URL("../", import.meta.url);
 
 /** Names whose functions may differ. */
 const DIFFERENT = [
@@ -33,8 +33,9 @@ Deno.test("withSharedText() changes no kernel: their copies are up to date", () 
     );
     for (const name of sharedNames(source)) names.add(name);
   }
-  const sources = [...Deno.readDirSync(new URL("shared/", FOLDER))];
-  assertEquals([...names].sort(), sources.map(({ name }) => name.replace(".wgsl", "")).sort());
+  const texts = Array.from(Deno.readDirSync(new URL(".", import.meta.url)), ({ name }) => name)
+    .filter((name) => name.endsWith(".wgsl"));
+  assertEquals([...names].sort(), texts.map((name) => name.replace(".wgsl", "")).sort());
 });
 
 Deno.test("withSharedText() keeps the indentation of the marker", () => {
