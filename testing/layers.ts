@@ -9,8 +9,8 @@ export interface Import {
 /** Folders that every part of the suite may import. */
 const SUITE = ["fixtures", "kernels"];
 
-/** Folders of `bench/` that several commands need. */
-const SHARED = [
+/** Folders of `bench/` that several commands need, and that also run in a browser. */
+const WEB_SHARED = [
   "bench/base",
   "bench/cases",
   "bench/measure",
@@ -22,9 +22,13 @@ const SHARED = [
   "bench/chart",
   "bench/tuning",
   "bench/page",
-  "bench/flags",
-  "bench/edge",
 ];
+
+/** All folders of `bench/` that several commands need. */
+const SHARED = [...WEB_SHARED, "bench/flags", "bench/edge"];
+
+/** Folders that also run in a browser. */
+export const WEB_FOLDERS: readonly string[] = ["kernels", ...WEB_SHARED];
 
 /** A folder for each command. */
 const COMMANDS = [
@@ -104,6 +108,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // The Deno edge, and the commands: none imports from another.
   "bench/edge": [
     "bench/edge",
+    "bench/flags",
     "bench/findings",
     "bench/measure",
     "bench/results",
@@ -118,22 +123,6 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   tools: ["tools", ...SHARED, ...SUITE, "testing", "deno.json"],
   testing: ["testing", ...SHARED, ...SUITE],
 };
-
-/** Folders that also run in a browser. */
-export const WEB_FOLDERS: readonly string[] = [
-  "kernels",
-  "bench/base",
-  "bench/cases",
-  "bench/measure",
-  "bench/selection",
-  "bench/results",
-  "bench/runner",
-  "bench/findings",
-  "bench/tables",
-  "bench/chart",
-  "bench/tuning",
-  "bench/page",
-];
 
 /** A message for each import that the layers do not allow. */
 export function forbiddenImports(imports: readonly Import[]): string[] {
