@@ -3,10 +3,8 @@
  * `N passed, N failed`. Arguments are passed on to `deno test`.
  * @module
  */
-import { helpOrVersion } from "../bench/edge/help_or_version.ts";
-import { terminalWidth } from "../bench/edge/terminal.ts";
+import { printedHelp } from "../bench/edge/help_or_version.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
-import { helpText } from "../bench/flags/help_text.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 import { type Counts, runTests } from "./tests.ts";
@@ -23,11 +21,7 @@ const COMMAND = {
   notes: ["Exit code: 0 if all passed, else 1."],
 } as const satisfies Command;
 
-const answer = helpOrVersion(Deno.args, helpText(COMMAND, terminalWidth()));
-if (answer !== null) {
-  console.log(answer);
-  Deno.exit(0);
-}
+if (printedHelp(Deno.args, COMMAND)) Deno.exit(0);
 
 const CHECKS: readonly (readonly string[])[] = [
   ["fmt", "--check"],

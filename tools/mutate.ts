@@ -12,13 +12,10 @@
  */
 import { parse } from "@std/csv";
 import { exitTerms } from "../bench/edge/exit_codes.ts";
-import { helpOrVersion } from "../bench/edge/help_or_version.ts";
 import { runCommand } from "../bench/edge/run_command.ts";
-import { terminalWidth } from "../bench/edge/terminal.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
 import { list, wholeNumber } from "../bench/flags/flag_values.ts";
 import { matching } from "../bench/cases/kernel_globs.ts";
-import { helpText } from "../bench/flags/help_text.ts";
 import { parseFlags } from "../bench/flags/parse_flags.ts";
 import { UsageError } from "../bench/base/usage_error.ts";
 import { kernelUsers, problemOf } from "./kernel_users.ts";
@@ -240,11 +237,6 @@ export function chooseKernels(globs: readonly string[]): string[] {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, helpText(MUTATE_COMMAND, terminalWidth()));
-  if (answer !== null) {
-    console.log(answer);
-    return 0;
-  }
   const { kernels, random, seed } = readMutateOptions(args);
   return random === null ? await plantChosen(kernels) : await mutateAtRandom(kernels, random, seed);
 }
@@ -284,4 +276,4 @@ async function plantChosen(kernels: readonly string[]): Promise<number> {
   return missed > 0 ? 1 : 0;
 }
 
-if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args, MUTATE_COMMAND));

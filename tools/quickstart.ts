@@ -3,10 +3,8 @@
  * @module
  */
 import { EXIT } from "../bench/edge/exit_codes.ts";
-import { helpOrVersion } from "../bench/edge/help_or_version.ts";
-import { terminalWidth } from "../bench/edge/terminal.ts";
+import { printedHelp } from "../bench/edge/help_or_version.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
-import { helpText } from "../bench/flags/help_text.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 
@@ -22,11 +20,7 @@ const COMMAND = {
   notes: [`Exit code: that of bench; ${EXIT.system} where there is no adapter.`],
 } as const satisfies Command;
 
-const answer = helpOrVersion(Deno.args, helpText(COMMAND, terminalWidth()));
-if (answer !== null) {
-  console.log(answer);
-  Deno.exit(EXIT.ok);
-}
+if (printedHelp(Deno.args, COMMAND)) Deno.exit(EXIT.ok);
 
 if (await ensureAdapter() === null) Deno.exit(EXIT.system);
 

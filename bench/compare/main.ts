@@ -4,14 +4,12 @@
  * @module
  */
 import { EXIT } from "../edge/exit_codes.ts";
-import { helpOrVersion } from "../edge/help_or_version.ts";
 import { readResults } from "../edge/files/read_files.ts";
 import { matching } from "../cases/kernel_globs.ts";
 import { runsOf } from "../findings/series.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { compareRuns, type Comparison, slowerRows } from "./comparison.ts";
 import { FORMATS } from "./formats.ts";
-import { helpText } from "../flags/help_text.ts";
 import { COMPARE_COMMAND, type FailOn } from "./flags.ts";
 import { type CompareOptions, MOST_RUNS, parseCompareOptions } from "./options.ts";
 import type { Recording } from "./pairing.ts";
@@ -19,11 +17,6 @@ import { runCommand } from "../edge/run_command.ts";
 import { terminalWidth } from "../edge/terminal.ts";
 
 function main(args: readonly string[]): number {
-  const answer = helpOrVersion(args, helpText(COMPARE_COMMAND, terminalWidth()));
-  if (answer !== null) {
-    console.log(answer);
-    return EXIT.ok;
-  }
   const options = parseCompareOptions(args);
   const comparison = compareFiles(options);
   console.log(FORMATS[options.format](comparison, terminalWidth()));
@@ -85,4 +78,4 @@ function fails(comparison: Comparison, { slowerPct }: FailOn): boolean {
   return true;
 }
 
-if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args, COMPARE_COMMAND));

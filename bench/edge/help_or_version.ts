@@ -1,5 +1,15 @@
 /** Answers `--help` and `--version`, before a command reads its other flags. */
+import type { Command } from "../flags/flag_table.ts";
+import { helpText } from "../flags/help_text.ts";
 import { readRevision } from "./revision.ts";
+import { terminalWidth } from "./terminal.ts";
+
+/** Prints what `--help`, `-h` or `--version` asks for; false if none of them is given. */
+export function printedHelp(args: readonly string[], command: Command): boolean {
+  const answer = helpOrVersion(args, helpText(command, terminalWidth()));
+  if (answer !== null) console.log(answer);
+  return answer !== null;
+}
 
 /**
  * The text that `--help`, `-h` or `--version` asks for; null if none of them is given. They win

@@ -2,7 +2,9 @@
 import { systemReason } from "./system_reason.ts";
 import { InvalidFileError } from "../../kernels/maps/safetensors.ts";
 import { DeviceMemoryError } from "../../kernels/core/device_memory.ts";
+import type { Command } from "../flags/flag_table.ts";
 import { EXIT } from "./exit_codes.ts";
+import { printedHelp } from "./help_or_version.ts";
 import { NoAdapterError } from "./open_adapter.ts";
 import { SystemError } from "../base/system_error.ts";
 import { isBrokenPipe, isSystemFailure } from "./system_failure.ts";
@@ -12,11 +14,13 @@ import { UsageError } from "../base/usage_error.ts";
  * Runs a command.
  *
  * @param main Takes the command line and returns the exit code.
+ * @param command Answers `--help` and `--version`; without it, `main` receives them.
  * @returns That code, or the code of an error, which is printed to stderr in one sentence.
  */
 export async function runCommand(
   main: (args: readonly string[]) => Promise<number> | number,
   args: readonly string[],
+  command?: Command,
 ): Promise<number> {
   const end = (event: Event, error: unknown) => {
     event.preventDefault();
@@ -26,6 +30,7 @@ export async function runCommand(
   globalThis.addEventListener("error", (event) => end(event, event.error));
   globalThis.addEventListener("unhandledrejection", (event) => end(event, event.reason));
   try {
+    if (command !== undefined && printedHelp(args, command)) return EXIT.ok;
     return await main(args);
   } catch (error) {
     return printError(error);

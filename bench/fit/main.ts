@@ -10,10 +10,8 @@ import { readContextsFile } from "../edge/files/trace_file.ts";
 import { counted } from "../base/counted.ts";
 import { guardDevice } from "../measure/device/device_loss.ts";
 import { EXIT } from "../edge/exit_codes.ts";
-import { helpOrVersion } from "../edge/help_or_version.ts";
 import { createProgress } from "../edge/progress.ts";
 import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
-import { terminalWidth } from "../edge/terminal.ts";
 import { runCommand } from "../edge/run_command.ts";
 import {
   type Backend,
@@ -22,7 +20,6 @@ import {
   openBackend,
 } from "./training/backend.ts";
 import { readCheckpoint, writeCheckpoint } from "./training/checkpoint.ts";
-import { helpText } from "../flags/help_text.ts";
 import { FIT_COMMAND } from "./flags.ts";
 import { DivergedError, MOST_UNREAD } from "./training/losses.ts";
 import { toLearnedMap } from "./training/model.ts";
@@ -31,11 +28,6 @@ import { type FitRun, prepareRun } from "./run.ts";
 import { type Status, train } from "./training/train.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, helpText(FIT_COMMAND, terminalWidth()));
-  if (answer !== null) {
-    console.log(answer);
-    return EXIT.ok;
-  }
   const options = parseFitOptions(args);
   const { out, checkpoint } = options;
   const run = await prepareRun(options, await readTraces(options.traces));
@@ -156,4 +148,4 @@ async function run(args: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) Deno.exit(await runCommand(run, Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(run, Deno.args, FIT_COMMAND));

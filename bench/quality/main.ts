@@ -9,12 +9,10 @@ import { loadMap } from "../edge/files/map_file.ts";
 import { adapterChoice } from "../edge/adapters.ts";
 import { guardDevice } from "../measure/device/device_loss.ts";
 import { EXIT } from "../edge/exit_codes.ts";
-import { helpOrVersion } from "../edge/help_or_version.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import { openDevice } from "../measure/device/adapter.ts";
 import { counted } from "../base/counted.ts";
 import { createProgress } from "../edge/progress.ts";
-import { helpText } from "../flags/help_text.ts";
 import { QUALITY_COMMAND } from "./flags.ts";
 import { parseQualityOptions, type QualityOptions } from "./options.ts";
 import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
@@ -29,11 +27,6 @@ import { UsageError } from "../base/usage_error.ts";
 const MOST_DEVIATION = 1e-4;
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, helpText(QUALITY_COMMAND, terminalWidth()));
-  if (answer !== null) {
-    console.log(answer);
-    return EXIT.ok;
-  }
   const options = parseQualityOptions(args);
   for (const path of [options.csv, options.svg]) if (path !== null) checkWritable(path);
   const inputs = await readInputs(options);
@@ -115,4 +108,4 @@ async function writeFiles(
   for (const path of [csv, svg]) if (path !== null) console.log(`Written: ${path}`);
 }
 
-if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args, QUALITY_COMMAND));

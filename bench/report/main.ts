@@ -4,7 +4,6 @@
  * @module
  */
 import { EXIT } from "../edge/exit_codes.ts";
-import { helpOrVersion } from "../edge/help_or_version.ts";
 import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
 import { counted } from "../base/counted.ts";
 import { readResults } from "../edge/files/read_files.ts";
@@ -15,21 +14,14 @@ import { UsageError } from "../base/usage_error.ts";
 import { commandOf } from "../base/command.ts";
 import { readDevicePeers } from "./device_peers.ts";
 import { sectionsOf } from "../page/figures/figures.ts";
-import { helpText } from "../flags/help_text.ts";
 import { REPORT_COMMAND } from "./flags.ts";
 import { parseReportOptions } from "./options.ts";
 import { readQuality } from "../edge/files/read_files.ts";
 import { writeSvgFiles } from "./svg_files.ts";
 import { reportHtml } from "../page/report_html.ts";
-import { terminalWidth } from "../edge/terminal.ts";
 import { runCommand } from "../edge/run_command.ts";
 
 function main(args: readonly string[]): number {
-  const answer = helpOrVersion(args, helpText(REPORT_COMMAND, terminalWidth()));
-  if (answer !== null) {
-    console.log(answer);
-    return EXIT.ok;
-  }
   const options = parseReportOptions(args);
   const rows = readAll(options.results);
   const data = {
@@ -78,4 +70,4 @@ function readTuneLines(path: string) {
   return lines;
 }
 
-if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args, REPORT_COMMAND));

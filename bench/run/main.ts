@@ -17,9 +17,7 @@ import { earlierRows } from "../edge/files/earlier_rows.ts";
 import { TimeLeft } from "../runner/estimate.ts";
 import { EXIT } from "../edge/exit_codes.ts";
 import { exitOnSignals } from "../edge/exit_on_signals.ts";
-import { helpText } from "../flags/help_text.ts";
 import { BENCH_COMMAND } from "./flags.ts";
-import { helpOrVersion } from "../edge/help_or_version.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import type { AdapterChoice } from "../measure/device/adapter.ts";
 import { describeAdapter, type OpenedAdapter } from "../measure/device/adapter.ts";
@@ -47,11 +45,6 @@ import { type GpuPlan, gpuPlan, QUICKSTART_PLAN, verdicts } from "../findings/ve
 import { writeRun } from "./write_run.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, helpText(BENCH_COMMAND, terminalWidth()));
-  if (answer !== null) {
-    console.log(answer);
-    return EXIT.ok;
-  }
   const options = parseOptions(args);
   if (options.list || options.listAdapters) {
     const width = terminalWidth();
@@ -247,4 +240,4 @@ async function report(
   return tooLarge.length > 0 || measured === 0 ? EXIT.usage : EXIT.ok;
 }
 
-if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args, BENCH_COMMAND));

@@ -7,13 +7,11 @@ import { modelCaveats } from "../../fixtures/models.ts";
 import { adapterChoice } from "../edge/adapters.ts";
 import { EXIT } from "../edge/exit_codes.ts";
 import { exitOnSignals } from "../edge/exit_on_signals.ts";
-import { helpOrVersion } from "../edge/help_or_version.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import { describeAdapter } from "../measure/device/adapter.ts";
 import { createProgress } from "../edge/progress.ts";
 import { runCommand } from "../edge/run_command.ts";
 import { terminalWidth } from "../edge/terminal.ts";
-import { helpText } from "../flags/help_text.ts";
 import { TUNE_COMMAND } from "./flags.ts";
 import { openLog } from "../edge/files/tune_log.ts";
 import { parseTuneOptions, type TuneOptions } from "./options.ts";
@@ -23,11 +21,6 @@ import { spawnWorker } from "./supervise.ts";
 import { readTuning, updateTuning, withEntry } from "../edge/files/tuning_file.ts";
 
 async function main(args: readonly string[]): Promise<number> {
-  const answer = helpOrVersion(args, helpText(TUNE_COMMAND, terminalWidth()));
-  if (answer !== null) {
-    console.log(answer);
-    return EXIT.ok;
-  }
   const asked = parseTuneOptions(args);
   const { tunedFile, resume } = asked;
   // A damaged tuning file is refused before a device is opened.
@@ -99,4 +92,4 @@ function report({ tunedFile, outDir }: TuneOptions, { outcomes, failure }: TuneR
   return ran.length > 0 ? EXIT.ok : EXIT.usage;
 }
 
-if (import.meta.main) Deno.exit(await runCommand(main, Deno.args));
+if (import.meta.main) Deno.exit(await runCommand(main, Deno.args, TUNE_COMMAND));
