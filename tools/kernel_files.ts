@@ -19,3 +19,8 @@ export function kernelFiles(): URL[] {
 export function readShared(name: string): string {
   return Deno.readTextFileSync(new URL(`shared/${name}.wgsl`, KERNELS));
 }
+
+/** The path of a kernel below `kernels/`, whatever folder holds the checkout. */
+export function kernelPath(file: URL): string {
+  return file.pathname.slice(KERNELS.pathname.length);
+}

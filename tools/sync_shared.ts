@@ -1,5 +1,5 @@
 /** Copies the texts of `kernels/shared/` into the kernels that hold them. */
-import { kernelFiles, readShared } from "./kernel_files.ts";
+import { kernelFiles, kernelPath, readShared } from "./kernel_files.ts";
 import { withSharedText } from "./shared_text.ts";
 
 for (const file of kernelFiles()) {
@@ -7,5 +7,5 @@ for (const file of kernelFiles()) {
   const synced = withSharedText(source, readShared);
   if (synced === source) continue;
   Deno.writeTextFileSync(file, synced);
-  console.log(`${file.pathname.split("/kernels/")[1]} changed`);
+  console.log(`${kernelPath(file)} changed`);
 }
