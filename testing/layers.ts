@@ -1,4 +1,5 @@
 /** Test support: the table of which folder may import from which. `deno info` gives the imports. */
+import { fileURLToPath } from "node:url";
 
 /** An import of one source file by another, as paths from the root of the repository. */
 export interface Import {
@@ -164,7 +165,7 @@ export async function importsOf(root: URL, sources: readonly string[]): Promise<
     const lines = sources.map((path) => `import ${JSON.stringify(new URL(path, root).href)};`);
     await Deno.writeTextFile(entry, lines.join("\n"));
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", "--config", new URL("deno.json", root).pathname, entry],
+      args: ["info", "--json", "--config", fileURLToPath(new URL("deno.json", root)), entry],
     }).output();
     if (!success) throw new Error(new TextDecoder().decode(stderr));
     const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as { modules: Module[] };

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { forbiddenImports, importsOf, isEdge, LAYERS, sourcesOf, WEB_FOLDERS } from "./layers.ts";
 
@@ -89,7 +90,7 @@ Deno.test("strayingFiles() finds a planted use of Deno in a web folder", async (
 Deno.test("quickstart and bench download no library of fit", async () => {
   for (const entry of ["tools/quickstart.ts", "bench/run/main.ts", "bench/fit/main.ts"]) {
     const { stdout } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", new URL(entry, ROOT).pathname],
+      args: ["info", "--json", fileURLToPath(new URL(entry, ROOT))],
     }).output();
     const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
       modules: { specifier: string }[];

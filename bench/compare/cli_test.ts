@@ -53,7 +53,7 @@ Deno.test("compare exits 2 on wrong usage, with one sentence and nothing else", 
         [STORED, await file("negative.csv", negative)],
         /negative\.csv, line 3: median_us cannot be "-5"\.$/m,
       ],
-      [[STORED, own], /^\S+ and \S+own have no kernel and case in common\.$/m],
+      [[STORED, own], /^.+ and .+own have no kernel and case in common\.$/m],
       [
         [STORED, STORED, "--markdown", "--json"],
         /^--markdown and --json contradict each other\.$/m,

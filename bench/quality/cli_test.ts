@@ -2,12 +2,13 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { parse } from "@std/csv";
 import { saveMap } from "../edge/files/map_file.ts";
 import { SHIPPED_TRACE } from "../edge/files/trace_file.ts";
+import { shownPath } from "../edge/files/parse_file.ts";
 import { METHODS } from "./methods.ts";
 import { QUALITY_COLUMNS } from "../results/quality_rows.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
-const TRACE = SHIPPED_TRACE.pathname;
+const TRACE = shownPath(SHIPPED_TRACE);
 
 const run = (...args: string[]) => runProgram(MAIN, ...args);
 
@@ -30,9 +31,9 @@ Deno.test("quality exits 2 with one sentence and writes nothing if a flag or fil
       ],
       [["--trace", TRACE, "--csv", "a", "--svg", "a"], /^--csv and --svg name the same file a\.$/m],
       [["--trace", `${folder}/missing`], /^Cannot read the trace \S+missing: /],
-      [["--trace", file, "--csv", `${folder}/out.csv`], /^\S+file: /],
-      [["--trace", TRACE, "--fit-trace", file], /^\S+file: /],
-      [["--trace", TRACE, "--map", file], /^\S+file: /],
+      [["--trace", file, "--csv", `${folder}/out.csv`], /^.+file: /],
+      [["--trace", TRACE, "--fit-trace", file], /^.+file: /],
+      [["--trace", TRACE, "--map", file], /^.+file: /],
       [["--trace", TRACE, "--csv", `${file}/out.csv`], /^Cannot write \S+out\.csv: /],
       [["--trace", TRACE, "--svg", folder], /^Cannot write \S+: it is a folder/],
     ];
@@ -60,7 +61,7 @@ Deno.test("quality runs a map on the device, and refuses one for another shape",
     assertEquals(refused.code, 2);
     assertMatch(
       refused.err,
-      /\n--map for the trace \S+: the map is for another problem: code heads 8 and not 4\.\n$/,
+      /\n--map for the trace .+: the map is for another problem: code heads 8 and not 4\.\n$/,
     );
 
     const { code, out, err } = await run(...args, save(4, 64));

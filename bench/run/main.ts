@@ -26,6 +26,7 @@ import { newOutcome, type Outcome, runCases } from "../runner/run_cases.ts";
 import { listText, wgslText } from "./print_wgsl.ts";
 import type { PeerTime } from "../findings/peers.ts";
 import { readPeers } from "../edge/files/read_files.ts";
+import { shownPath } from "../edge/files/parse_file.ts";
 import { clockText, createProgress } from "../edge/progress.ts";
 import { formatRatios, ratiosCsv } from "../tables/ratio_table.ts";
 import { caseTimes } from "../findings/ratios.ts";
@@ -94,8 +95,7 @@ async function readTrace(
   const file = quick ? SHIPPED_TRACE : trace;
   if (file === null) return undefined;
   const map = quick ? SHIPPED_MAP : traceMap;
-  const path = file instanceof URL ? file.pathname : file;
-  const name = path.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
+  const name = shownPath(file).split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
   const read = {
     name,
     trace: await readTraceFile(file),

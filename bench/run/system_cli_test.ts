@@ -46,11 +46,11 @@ Deno.test("--help of every command lists the exit codes", async () => {
 
 Deno.test({ name: "every command reports a full standard output", ignore: !linux }, async () => {
   for (const main of COMMANDS) {
-    const { code, err } = await shell(`$DENO ${main} --help > /dev/full`);
+    const { code, err } = await shell(`$DENO "${main}" --help > /dev/full`);
     assertEquals([main, code, err], [
       ...[main, 3, "Cannot write the output: No space left on device (os error 28).\n"],
     ]);
-    assertEquals(await shell(`$DENO ${main} --help > /dev/full 2> /dev/full`), {
+    assertEquals(await shell(`$DENO "${main}" --help > /dev/full 2> /dev/full`), {
       code: 3,
       out: "",
       err: "",
@@ -63,11 +63,11 @@ Deno.test(
   () =>
     inFolder(async (folder) => {
       for (const main of COMMANDS) {
-        const { code, err } = await shell(`$DENO ${main} --help | head -c 1`);
+        const { code, err } = await shell(`$DENO "${main}" --help | head -c 1`);
         assertEquals([main, code, err], [main, 0, ""]);
       }
       const args = `${TINY.join(" ")} --out ${folder}/run`;
-      const both = await shell(`$DENO ${MAIN} ${args} --json /dev/stdout 2>&1 | head -c 1`);
+      const both = await shell(`$DENO "${MAIN}" ${args} --json /dev/stdout 2>&1 | head -c 1`);
       assertEquals([both.code, both.err, both.out.length], [0, "", 1]);
       assertGreater(readResults(`${folder}/run`).rows.length, 1);
     }),
@@ -78,21 +78,21 @@ Deno.test(
   () =>
     inFolder(async (folder) => {
       const args = `${TINY.join(" ")} --out ${folder}/run`;
-      const printed = await shell(`$DENO ${MAIN} ${args} --json /dev/stderr 2>&1 > /dev/null`);
+      const printed = await shell(`$DENO "${MAIN}" ${args} --json /dev/stderr 2>&1 > /dev/null`);
       assertEquals(printed.code, 0, printed.err);
       assertStringIncludes(printed.out, '"schema": 1');
-      const piped = await shell(`$DENO ${MAIN} ${args} --json >(cat > ${folder}/run.json); wait`);
+      const piped = await shell(`$DENO "${MAIN}" ${args} --json >(cat > ${folder}/run.json); wait`);
       assertEquals(piped.code, 0, piped.err);
       const path = `${folder}/run.json`;
       const { rows } = parseRun(Deno.readTextFileSync(path), path);
       assertEquals(rows.length, readResults(`${folder}/run`).rows.length);
       // The document does not replace the output that the shell redirects to a file.
-      const sent = await shell(`$DENO ${MAIN} ${args} --json /dev/stdout > ${folder}/all`);
+      const sent = await shell(`$DENO "${MAIN}" ${args} --json /dev/stdout > ${folder}/all`);
       assertEquals(sent.code, 0, sent.err);
       const all = Deno.readTextFileSync(`${folder}/all`);
       assertMatch(all, /^Adapter: [^]*"schema": 1[^]*\nJSON: \/dev\/stdout\n/);
       const report = `${import.meta.dirname}/../report/main.ts`;
-      const page = await shell(`$DENO ${report} ${folder}/run --out /dev/stdout | cat`);
+      const page = await shell(`$DENO "${report}" ${folder}/run --out /dev/stdout | cat`);
       assertEquals(page.code, 0, page.err);
       assertMatch(page.out, /<\/html>\n?Written: \/dev\/stdout\n$/);
     }),
@@ -103,7 +103,8 @@ Deno.test(
   () =>
     inFolder(async (folder) => {
       // The limit on the size of a file holds only some of the rows.
-      const line = `trap '' XFSZ; ulimit -f 8; exec $DENO ${MAIN} --shape 4x1x64 --max-time 0.2 ` +
+      const line =
+        `trap '' XFSZ; ulimit -f 8; exec $DENO "${MAIN}" --shape 4x1x64 --max-time 0.2 ` +
         `--kv 256,512,1024,2048 --kernels merge/merge,dense/split --out ${folder}/run`;
       const { code, out, err } = await shell(line);
       assertEquals(code, 3, err);
@@ -129,7 +130,7 @@ Deno.test(
       const args = `--shape 4x2x64 --kv 256 --kernels merge/merge --budget 8 --out ${folder}/run ` +
         `--tuned ${folder}/tuning.json`;
       const main = `${import.meta.dirname}/../tune/main.ts`;
-      const full = await shell(`trap '' XFSZ; ulimit -f 2; exec $DENO ${main} ${args}`);
+      const full = await shell(`trap '' XFSZ; ulimit -f 2; exec $DENO "${main}" ${args}`);
       assertEquals(full.code, 3, full.err);
       assertMatch(
         full.err,
@@ -137,7 +138,7 @@ Deno.test(
       );
       const before = Deno.readTextFileSync(`${folder}/run/tune.jsonl`);
       assert(before.endsWith("}\n"), before);
-      const rest = await shell(`$DENO ${main} ${args} --resume`);
+      const rest = await shell(`$DENO "${main}" ${args} --resume`);
       assertEquals(rest.code, 0, rest.err);
       assert(Deno.readTextFileSync(`${folder}/run/tune.jsonl`).startsWith(before));
     }),
@@ -211,7 +212,7 @@ Deno.test("openResults() gives runs that start in the same second separate folde
     second.close();
 
     const runs = await Promise.all(
-      [1, 2, 3].map(() => shell(`$DENO ${MAIN} ${TINY.join(" ")}`, folder)),
+      [1, 2, 3].map(() => shell(`$DENO "${MAIN}" ${TINY.join(" ")}`, folder)),
     );
     const paths = runs.map(({ code, out, err }) => {
       assertEquals(code, 0, err);

@@ -8,6 +8,7 @@ import {
 } from "@std/assert";
 import { SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { SHIPPED_TRACE } from "../edge/files/trace_file.ts";
+import { shownPath } from "../edge/files/parse_file.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { DeviceLostError, guardDevice } from "../measure/device/device_loss.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
@@ -67,8 +68,8 @@ Deno.test("bench reports a device that is lost before any measurement, in a sent
 
 Deno.test("fit and quality report a lost device, not a wrong result", () =>
   inFolder(async (folder) => {
-    const trace = ["--trace", SHIPPED_TRACE.pathname];
-    const map = ["--map", SHIPPED_MAP.pathname];
+    const trace = ["--trace", shownPath(SHIPPED_TRACE)];
+    const map = ["--map", shownPath(SHIPPED_MAP)];
     const fit = [...trace, "--steps", "2", "--val", "none", "--backend", "webgpu"];
     const quality = [...trace, ...map, "--methods", "learned", "--sparsity", "32"];
     for (

@@ -1,5 +1,4 @@
 /** Reads and writes files of learned maps; `kernels/maps/map_file.ts` has the format. */
-import { fileURLToPath } from "node:url";
 import type { LearnedMap } from "../../../kernels/maps/learned_map.ts";
 import { parseMap, type ParseMapOptions, writeMap } from "../../../kernels/maps/map_file.ts";
 import { InvalidFileError } from "../../../kernels/maps/safetensors.ts";
@@ -32,7 +31,7 @@ export function loadMap(path: string | URL, options: ParseMapOptions = {}): Prom
 export function saveMap(path: string | URL, map: LearnedMap): void {
   const bytes = writeMap(map);
   try {
-    replaceFile(path instanceof URL ? fileURLToPath(path) : path, bytes);
+    replaceFile(shownPath(path), bytes);
   } catch (error) {
     throw new InvalidFileError(
       `cannot write the map ${shownPath(path)}: ${systemReason(error)}`,

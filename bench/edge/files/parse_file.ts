@@ -1,10 +1,11 @@
 /** Reads files for the parsers, which take bytes. */
+import { fileURLToPath } from "node:url";
 import { InvalidFileError } from "../../../kernels/maps/safetensors.ts";
 import { systemReason } from "../system_reason.ts";
 
 /** A path for messages. */
 export function shownPath(path: string | URL): string {
-  return path instanceof URL ? path.pathname : path;
+  return path instanceof URL ? fileURLToPath(path) : path;
 }
 
 /**

@@ -5,6 +5,7 @@ import { DuplicateNameError, parseStrictJson } from "../../../kernels/maps/stric
 import type { TunedEntry, TunedProblem, Tuning } from "../../../kernels/core/tuning.ts";
 import { readAll } from "./append_file.ts";
 import { withLock } from "./file_lock.ts";
+import { shownPath } from "./parse_file.ts";
 import { writeWhole } from "./output_file.ts";
 import { SystemError } from "../../base/system_error.ts";
 import { cannotWrite } from "../system_failure.ts";
@@ -79,7 +80,7 @@ export function parseTuning(json: string, path: string): Tuning {
  * @throws {UsageError} in one sentence, with the reason why it cannot be read.
  */
 export function readTuning(path: string | URL): Tuning | null {
-  const name = path instanceof URL ? path.pathname : path;
+  const name = shownPath(path);
   let json: string;
   try {
     json = Deno.readTextFileSync(path);
