@@ -21,6 +21,7 @@ export interface Factors {
   dtype: Problem["dtype"];
   bits: number;
   sharing: Problem["sharing"];
+  planes: number;
   layers: number;
   hidden: number;
   mapDtype: "f16" | "f32";
@@ -41,7 +42,8 @@ const VALUES: Values = {
   headDim: [64, 96, 128, 256],
   dtype: ["f16", "bf16", "f32"],
   bits: [32, 64, 128],
-  sharing: ["head", "group"],
+  sharing: ["head", "group", "kv"],
+  planes: [0, 2, 1, 3],
   layers: [3, 1, 2],
   hidden: [64, 128],
   mapDtype: ["f16", "f32"],
@@ -69,7 +71,7 @@ const LONG: Partial<Values> = {
 };
 
 const CACHE = ["heads", "headDim", "dtype"] as const;
-const LISTS = ["heads", "bits", "sharing"] as const;
+const LISTS = ["heads", "bits", "sharing", "planes"] as const;
 const MAP = ["layers", "hidden", "mapDtype"] as const;
 
 const GRIDS: Partial<Record<Stage, StageGrid>> = {
@@ -103,6 +105,21 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: {
       heads: [[24, 8], [28, 4], [2, 2]],
       headDim: [64, 96, 128],
+      topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+      sharing: ["head", "group"],
+    },
+  },
+};
+
+/** Second grids, of problems that few variants of a stage run. */
+const SECOND_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  pipeline: {
+    compiled: ["heads", "bits", "sharing", "planes", "windows", "topK"],
+    data: ["lengths"],
+    values: {
+      heads: [[24, 8], [28, 4], [2, 2]],
+      planes: [2, 1, 3],
       topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
       windows: [[4, 8], [0, 0], [90, 90]],
     },
@@ -190,6 +207,7 @@ export function testCase(
     dtype: f.dtype,
     bits: f.bits,
     sharing: f.sharing,
+    planes: f.planes,
     map: { layers: f.layers, hidden: f.hidden, dtype: f.mapDtype },
     topK: f.topK,
     sink: f.windows[0],
@@ -200,10 +218,14 @@ export function testCase(
   return { p, options: { seed: 1, lengths, kind, codeKind, ...options } };
 }
 
-/** The pairwise grid of a stage. Cases with the same shaders are adjacent. */
+/** The pairwise grids of a stage. Cases with the same shaders are adjacent. */
 export function gridOf(stage: Stage): TestCase[] {
-  const grid = GRIDS[stage];
-  if (!grid) throw new RangeError(`stage ${stage} has no grid`);
+  const grids = [GRIDS[stage], SECOND_GRIDS[stage]].filter((grid) => grid !== undefined);
+  if (grids.length === 0) throw new RangeError(`stage ${stage} has no grid`);
+  return grids.flatMap((grid) => casesOf(stage, grid));
+}
+
+function casesOf(stage: Stage, grid: StageGrid): TestCase[] {
   const values: Values = { ...VALUES, ...grid.values };
   const factors = [...grid.compiled, ...grid.data];
   const sizes = factors.map((factor) => values[factor].length);

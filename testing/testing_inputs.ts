@@ -14,10 +14,14 @@ import {
   distanceBytes,
   groupSize,
   listCapacity,
+  listHeads,
   mapLayers,
   maxDistance,
+  planesOf,
   type Problem,
   queriesPerList,
+  queryWords,
+  tiesOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
 import { histogramReference, scoreReference } from "../kernels/score/reference.ts";
@@ -158,10 +162,13 @@ function makeLists(
 ): { buffers: Record<string, ArrayBufferView<ArrayBuffer>>; selections: Uint32Array[] } {
   const words = codeWords(p);
   const queries = queriesPerList(p);
-  const lists = p.batch * codeHeads(p);
+  const lists = p.batch * listHeads(p);
+  const listsPerCode = listHeads(p) / codeHeads(p);
   const bins = maxDistance(p) + 1;
-  const queryCodes = generateCodes({ count: p.batch * p.qHeads, words, seed });
-  const codes = generateCodes({ count: lists * p.capacity, words, seed: seed + 1, kind });
+  const planes = planesOf(p);
+  const queryCodes = generateCodes({ count: p.batch * p.qHeads, words: queryWords(p), seed });
+  const codeRows = p.batch * codeHeads(p) * p.capacity;
+  const codes = generateCodes({ count: codeRows, words, seed: seed + 1, kind });
   const distances = poisoned(lists * p.capacity * distanceBytes(p));
   const packed = distanceBytes(p) === 1 ? distances : new Uint16Array(distances.buffer);
   const blocks = params.BLOCK ? Math.ceil(p.capacity / params.BLOCK) : 0;
@@ -169,23 +176,24 @@ function makeLists(
   const selected = new Uint32Array(poisoned(4 * lists * listCapacity(p)).buffer);
   const selections: Uint32Array[] = [];
   for (let list = 0; list < lists; list++) {
-    const length = lengths[Math.floor(list / codeHeads(p))];
-    const start = list * p.capacity;
+    const length = lengths[Math.floor(list / listHeads(p))];
+    const start = Math.floor(list / listsPerCode) * p.capacity;
     // A pipeline encodes the newest token itself.
     const newest = variant.stage === "pipeline" ? length - 1 : length;
     codes.fill(0xffffffff, (start + newest) * words, (start + p.capacity) * words);
     const found = scoreReference(
-      queryCodes.subarray(list * queries * words, (list + 1) * queries * words),
+      queryCodes.subarray(list * queries * queryWords(p), (list + 1) * queries * queryWords(p)),
       codes.subarray(start * words, (start + length) * words),
       words,
+      planes,
     );
     const windows = windowsOf(p, length);
-    packed.set(found, start);
+    packed.set(found, list * p.capacity);
     if (blocks > 0) {
       const counts = histogramReference(found, params.BLOCK, windows, bins);
       histograms.set(counts, list * blocks * bins);
     }
-    selections.push(selectReference(found, windows));
+    selections.push(selectReference(found, windows, tiesOf(p)));
     selected.set(selections[list], list * listCapacity(p));
   }
   const buffers = {

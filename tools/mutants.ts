@@ -11,7 +11,7 @@ export interface Mutant {
 export const MUTANTS: readonly Mutant[] = [
   ["encode/prompt", "+ weights(row, column, 0u)", "- weights(row, column, 0u)"],
   ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
-  ["score/hamming", "countOneBits(words ^", "countOneBits(~words ^"],
+  ["score/hamming", "words ^ vec4<u32>", "~words ^ vec4<u32>"],
   ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
   ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],
   ["select/counting", "r < row)", "r >= row)"],

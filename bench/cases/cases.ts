@@ -6,10 +6,12 @@ import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import {
   checkProblem,
   checkShape,
+  planesOf,
   type Problem,
   roundCapacity,
   type Shape,
   shapeName,
+  tiesOf,
 } from "../../kernels/core/problem.ts";
 import type { CaseSet } from "./case_sets.ts";
 import { counted } from "../base/counted.ts";
@@ -70,11 +72,20 @@ function batchText({ batch, lengths }: Problem): string {
   return batch > 1 && !lengths ? `, batch ${batch}` : "";
 }
 
+/** The letter that a case id has for each way to share codes. */
+const CODE_LETTERS = { head: "h", kv: "k", group: "g" } as const;
+
+/** The planes and the rule for ties in a case id; nothing for those of the paper. */
+function planesText(p: Problem): string {
+  const planes = planesOf(p) === 0 ? "" : `w${planesOf(p)}`;
+  return tiesOf(p) === "lower" ? planes : `${planes}t`;
+}
+
 /**
  * A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`.
  */
 export function caseId(p: Problem, learned = false): string {
-  const code = `c${p.bits}${p.sharing === "head" ? "h" : "g"}`;
+  const code = `c${p.bits}${CODE_LETTERS[p.sharing]}${planesText(p)}`;
   const picks = "count" in p.topK ? `k${p.topK.count}` : `s${p.topK.sparsity}`;
   const map = mapName(p, learned).replaceAll("-", "");
   return `${shapeName(p)}-n${lengthsText(p, "_")}-b${p.batch}-${p.dtype}-${code}-${map}-${picks}` +

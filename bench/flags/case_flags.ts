@@ -35,6 +35,7 @@ export const RANDOM_MAP: MapShape = MAPS.random;
 /** The default map for each way to share codes. */
 const DEFAULT_MAPS: Readonly<Record<CodeSharing, keyof typeof MAPS>> = {
   head: "mlp",
+  kv: "random",
   group: "random",
 };
 
@@ -107,13 +108,15 @@ export const SELECTION_FLAGS = {
   sharing: {
     value: "SCOPE",
     default: "head",
-    read: oneOf<CodeSharing>("head", "group"),
-    help: "head: one code per query head; group: one code per KV head",
+    read: oneOf<CodeSharing>("head", "kv", "group"),
+    help:
+      "head: one code per query head; kv: one code per KV head; group: also one selection per KV " +
+      "head",
     contradicts: ["set"],
   },
   map: {
     value: "KIND",
-    defaultNote: `${DEFAULT_MAPS.head} for --sharing head, ${DEFAULT_MAPS.group} for group`,
+    defaultNote: `${DEFAULT_MAPS.head} for --sharing head, else ${DEFAULT_MAPS.group}`,
     read: oneOf("mlp", "random"),
     help: `mlp: ${MAPS.mlp.layers} layers of width ${MAPS.mlp.hidden}; random: one linear layer`,
     contradicts: ["set"],

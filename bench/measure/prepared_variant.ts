@@ -1,7 +1,7 @@
 /** A variant prepared on a device: compiled, its outputs allocated, its input sets bound. */
 import type { Cost, Params, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
 import { type CheckResult, verify } from "../../kernels/verify/verify.ts";
-import { codeHeads, type Problem } from "../../kernels/core/problem.ts";
+import { listHeads, type Problem } from "../../kernels/core/problem.ts";
 import {
   bindProgram,
   type BoundProgram,
@@ -140,10 +140,10 @@ const LAST_HEADS = 2;
 const CHECK_BUDGET = 5e8;
 
 /**
- * All code heads if the budget of a check allows them, else an even spread that begins by the seed.
+ * All lists if the budget of a check allows them, else an even spread that begins by the seed.
  */
 function checkedHeads(p: Problem, seed: number): number[] {
-  const heads = codeHeads(p);
+  const heads = listHeads(p);
   const each = 2 * p.kvLen * p.headDim * (p.qHeads / heads) * Math.min(2, p.batch);
   const affordable = Math.max(1, Math.min(heads, Math.floor(CHECK_BUDGET / each)));
   const stride = heads / affordable;

@@ -17,7 +17,7 @@ const STAGE = v.picklist([
   "probe",
 ]);
 const DTYPE = v.picklist(["f16", "bf16", "f32"]);
-const SHARING = v.picklist(["head", "group"]);
+const SHARING = v.picklist(["head", "kv", "group"]);
 const CACHE = v.picklist(["cold", "hot"]);
 const TIMER = v.picklist(["timestamp", "wall"]);
 const HAND_OVER = v.picklist(["dispatch", "atomics", "barrier", ""]);

@@ -2,7 +2,7 @@
 import { costBytes, type HandOver, type Plan } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { handOverOf } from "../../kernels/merge/hand_over.ts";
-import { codeHeads, lengthOf, type Problem, windowsOf } from "../../kernels/core/problem.ts";
+import { lengthOf, listHeads, type Problem, windowsOf } from "../../kernels/core/problem.ts";
 import { type BenchCase, mapName } from "../cases/cases.ts";
 import { isCold } from "../measure/inputs/cache_rotation.ts";
 import type { Session } from "../measure/session.ts";
@@ -168,9 +168,9 @@ export async function rowsOf(prepared: PreparedVariant, p: Problem): Promise<Gat
   const spec = prepared.plan.buffers.selected;
   if (!spec || prepared.cost.gatherBytes === 0) return null;
   const lists = new Uint32Array((await prepared.read("selected", 0)).buffer);
-  const perList = lists.length / (p.batch * codeHeads(p));
+  const perList = lists.length / (p.batch * listHeads(p));
   const attended = (sequence: number) => windowsOf(p, lengthOf(p, sequence)).attended;
-  const perKvHead = codeHeads(p) / p.kvHeads;
+  const perKvHead = listHeads(p) / p.kvHeads;
   let [rows, unique] = [0, 0];
   for (let kvHead = 0; kvHead < p.batch * p.kvHeads; kvHead++) {
     const seen = new Set<number>();

@@ -1,6 +1,6 @@
 /** Runs a sparse step on a device at every query, and makes a selector of its results. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import { codeHeads, type Problem, queriesPerList } from "../../kernels/core/problem.ts";
+import { codeHeads, listHeads, type Problem, queriesPerList } from "../../kernels/core/problem.ts";
 import { readerOf, type RecordPass, submit, write } from "../../kernels/core/run.ts";
 import { BufferReader, listRef } from "../../kernels/verify/buffer_reader.ts";
 import type { Selector } from "./selector.ts";
@@ -42,7 +42,7 @@ export async function runQueries(
     write(device, buffers.q, queriesAt(context, query));
     submit(device, record);
     const lists = Array.from(
-      { length: codeHeads(problem) },
+      { length: listHeads(problem) },
       (_, list) => reader.distances(listRef(problem, 0, list, position + 1)),
     );
     distances.push(await Promise.all(lists));

@@ -3,9 +3,9 @@ import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { splitsFor } from "../dense/split.ts";
 import {
-  codeHeads,
   kvBytes,
   listCapacity,
+  listHeads,
   overSequences,
   type Problem,
   queriesPerList,
@@ -26,7 +26,7 @@ export const gatherKernel: Kernel = defineKernel({
   name: "attend/gather",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "LIST_CAPACITY"),
+    ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "LIST_CAPACITY"),
     ...ranges("CAPACITY", "KV_DTYPE"),
     ...ROW_SPLIT_RANGES,
   },
@@ -37,7 +37,7 @@ export const GATHER_SPLITS: readonly number[] = [4, 8, 16, 32];
 
 /** Least traffic and arithmetic: reads each selected row of K and V, its index and q, writes o. */
 export function gatherCost(p: Problem): Cost {
-  const rows = codeHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended);
+  const rows = listHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended);
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
   return {
     streamBytes: 4 * rows + qBytes,
@@ -54,7 +54,7 @@ export function gatherPlan(kernel: Kernel, p: Problem, params: Params): Plan {
       ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts"),
       ...partialSpecs(p, params.SPLITS, "output"),
     },
-    dispatches: [dispatch(kernel, p, params, [params.SPLITS, codeHeads(p), p.batch])],
+    dispatches: [dispatch(kernel, p, params, [params.SPLITS, listHeads(p), p.batch])],
   };
 }
 
@@ -69,7 +69,7 @@ export const gather: Variant = defineVariant({
     WORKGROUP: 128,
     LANES: lanesFor(p, 16),
     TOKENS: tokensFor(queriesPerList(p), 128),
-    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
+    SPLITS: splitsFor(p, listHeads(p), listCapacity(p), 512),
   }),
   refuses: refusesRowSplit,
   plan: (p, params) => gatherPlan(gatherKernel, p, params),

@@ -2,7 +2,7 @@
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
-import { codeHeads, listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
+import { listCapacity, listHeads, type Problem, queriesPerList } from "../core/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -25,7 +25,7 @@ export const gatherMergeKernel: Kernel = defineKernel({
   name: "attend/gather_merge",
   source,
   params: {
-    ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "LIST_CAPACITY"),
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "LIST_CAPACITY"),
     ...ranges("CAPACITY", "KV_DTYPE"),
     ...ROW_SPLIT_RANGES,
     PREFETCH: [0, 1],
@@ -49,12 +49,12 @@ function plan(p: Problem, params: Params): Plan {
   return {
     buffers: {
       ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts", "sink_logits"),
-      ...handOverSpec(p, { lists: p.batch * codeHeads(p), heads, splits: params.SPLITS }),
+      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads, splits: params.SPLITS }),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(gatherMergeKernel, p, params, [params.SPLITS, codeHeads(p), p.batch]),
+      dispatch(gatherMergeKernel, p, params, [params.SPLITS, listHeads(p), p.batch]),
       ...join.dispatches,
     ],
   };
@@ -76,7 +76,7 @@ export const gatherMerge: Variant = defineVariant({
       TOKENS: long ? 4 : 2,
       PREFETCH: 0,
       HAND_OVER: handOverParam(limits),
-      SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512),
+      SPLITS: splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512),
     });
     // With long rows, large workgroups exceed the memory of a small device.
     const most = shared || long ? 256 : 128;

@@ -28,7 +28,7 @@ const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
-const CODE_HEADS: u32 = 32u; // @param lists per sequence
+const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const LIST_CAPACITY: u32 = 256u; // @param
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
@@ -51,8 +51,8 @@ const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
 const LOGITS = TOKENS * QUERIES_PER_LIST;
-const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
-const LISTS = BATCH * CODE_HEADS;
+const Q_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST;
+const LISTS = BATCH * SEQUENCE_LISTS;
 const LIST_HEADS = QUERIES_PER_LIST; // query heads of a list
 // @shared hand_over_sizes
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
@@ -230,7 +230,7 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let list = wid.z * CODE_HEADS + wid.y;
+  let list = wid.z * SEQUENCE_LISTS + wid.y;
   let first_head = list * QUERIES_PER_LIST;
   let lane = thread % LANES;
   let row = thread / LANES;

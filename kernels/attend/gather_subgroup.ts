@@ -1,7 +1,7 @@
 /** Gathered decode attention that sums dot products by subgroup shuffles. */
 import type { Kernel, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
-import { codeHeads, listCapacity, queriesPerList } from "../core/problem.ts";
+import { listCapacity, listHeads, queriesPerList } from "../core/problem.ts";
 import { lanesFor, refusesShuffledRows, ROW_SPLIT_TUNABLES } from "../core/row_split.ts";
 import { GATHER_SPLITS, gatherCost, gatherKernel, gatherPlan } from "./gather.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
@@ -26,7 +26,7 @@ export const gatherSubgroup: Variant = defineVariant({
     WORKGROUP: 128,
     LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
     TOKENS: queriesPerList(p) > 4 ? 2 : 4,
-    SPLITS: splitsFor(p, codeHeads(p), listCapacity(p), 512),
+    SPLITS: splitsFor(p, listHeads(p), listCapacity(p), 512),
   }),
   refuses: refusesShuffledRows,
   plan: (p, params) => gatherPlan(gatherSubgroupKernel, p, params),

@@ -18,7 +18,7 @@
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
-const CODE_HEADS: u32 = 32u; // @param lists per sequence
+const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const LIST_CAPACITY: u32 = 256u; // @param
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
@@ -118,7 +118,7 @@ fn main(
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  let list = wid.z * CODE_HEADS + wid.y;
+  let list = wid.z * SEQUENCE_LISTS + wid.y;
   let first_head = list * LIST_HEADS;
   let cache = (first_head / GROUP) * CAPACITY;
   let picks = selected_counts[list];

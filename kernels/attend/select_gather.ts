@@ -4,9 +4,10 @@ import { splitsFor } from "../dense/split.ts";
 import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import {
   cachedTokens,
-  codeHeads,
   distanceBytes,
   listCapacity,
+  listHeads,
+  maxDistance,
   type Problem,
   queriesPerList,
 } from "../core/problem.ts";
@@ -43,6 +44,8 @@ export const selectGatherKernel: Kernel = defineKernel({
       "KV_DTYPE",
       "BITS",
     ),
+    ...ranges("PLANES", "QUERIES_PER_CODE"),
+    LAST: { min: 1, max: 255 },
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
     NEWEST: [0, 1],
@@ -58,6 +61,7 @@ export const selectGatherKernel: Kernel = defineKernel({
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup } = params;
   if (queriesPerList(p) > 1) return "it does not support lists that query heads share";
+  if (maxDistance(p) > 255) return `its distances are bytes, and ${maxDistance(p)} is larger`;
   if (workgroup <= p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
@@ -76,7 +80,7 @@ function plan(p: Problem, params: Params): Plan {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
       // A score that does not encode writes only histograms, which include the newest token.
       ...(params.NEWEST ? histogramStateSpec : histogramSpec)(p, params.BLOCK, "input"),
-      ...handOverSpec(p, { lists: p.batch * codeHeads(p), heads: 1, splits: params.SPLITS }),
+      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads: 1, splits: params.SPLITS }),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
@@ -85,7 +89,7 @@ function plan(p: Problem, params: Params): Plan {
         selectGatherKernel,
         p,
         params,
-        [params.SPLITS, codeHeads(p), p.batch],
+        [params.SPLITS, listHeads(p), p.batch],
         params.NEWEST ? undefined : { list_state: "block_histograms" },
       ),
       ...join.dispatches,
@@ -96,7 +100,7 @@ function plan(p: Problem, params: Params): Plan {
 /** Least traffic from distances to the output: every distance, and each selected row. */
 export function selectGatherCost(p: Problem): Cost {
   const gathered = gatherCost(p);
-  const distances = codeHeads(p) * cachedTokens(p) * distanceBytes(p);
+  const distances = listHeads(p) * cachedTokens(p) * distanceBytes(p);
   return { ...gathered, streamBytes: gathered.streamBytes + distances };
 }
 
@@ -108,14 +112,14 @@ export const selectGather: Variant = defineVariant({
   tunables: { ...ROW_SPLIT_TUNABLES, AHEAD: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
   defaults(p, limits) {
-    const lists = p.batch * codeHeads(p);
+    const lists = p.batch * listHeads(p);
     // Every workgroup repeats the selection's first steps, so few long lists get fewer, larger
     // ones.
     const long = p.capacity > 16384 && lists <= 64;
     const WORKGROUP = long ? 256 : 128;
     const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
     const TOKENS = 4;
-    const most = splitsFor(p, codeHeads(p), listCapacity(p), long ? 256 : 512);
+    const most = splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512);
     const tile = WORKGROUP / LANES * TOKENS;
     const share = Math.ceil(listCapacity(p) / most / tile) * tile;
     const SPLITS = Math.ceil(listCapacity(p) / share); // each share has whole tiles

@@ -41,6 +41,9 @@ const CAPACITY: u32 = 4096u; // @param
 const LIST_CAPACITY: u32 = 256u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 32u; // @param
+const PLANES: u32 = 0u; // @param magnitude planes of a query code
+const QUERIES_PER_CODE: u32 = 1u; // @param query heads that are compared with one code
+const LAST: u32 = 32u; // @param largest distance, at most 255
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
@@ -55,12 +58,13 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
-const BINS = BITS + 1u;
+const BINS = LAST + 1u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const COUNTS = BLOCKS * BINS; // of a list's histograms
 const THREAD_COUNTS = (COUNTS + WORKGROUP - 1u) / WORKGROUP; // of these, per thread
-const LANE_BINS = (BITS + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins that a lane adds up
+const LANE_BINS = (LAST + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins that a lane adds up
 const CODE_WORDS = BITS / 32u;
+const QUERY_WORDS = (1u + PLANES) * CODE_WORDS;
 const SPAN = WORKGROUP * 32u; // tokens that the workgroup looks at together
 const LIST_LOADS = CAPACITY / 16u; // 16-byte loads of a list's distances
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
@@ -89,8 +93,8 @@ const SPLIT_QUADS = SPLITS * PARTIAL_QUADS; // of the partials of a list
 const THREAD_QUADS = (SPLIT_QUADS + WORKGROUP - 1u) / WORKGROUP; // of these, per thread
 const MOST_JOINED = max(ROWS, SPLITS + 1u); // row groups, or splits and the sink logit
 // Places in list_state at which the codes of the newest tokens and the histograms begin.
-const NEWEST_CODES = LISTS * CODE_WORDS;
-const HISTOGRAMS = NEWEST * 2u * NEWEST_CODES;
+const NEWEST_CODES = LISTS * QUERY_WORDS;
+const HISTOGRAMS = NEWEST * (NEWEST_CODES + LISTS / QUERIES_PER_CODE * CODE_WORDS);
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -190,11 +194,18 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 ///
 /// One subtraction compares all four: limit + 127 - distance has its top bit set if and only if the
 /// distance is below the limit. Bytes do not borrow from each other, unless distances reach 128 and
-/// the limit is 0 or 129. These two limits are handled apart.
+/// the limit is 0 or 129. These two limits are handled apart. Distances above 128 need fields of 16
+/// bits: first the even bytes, then the odd ones.
 fn bytes_below(word: u32, limit: u32) -> u32 {
+  if (LAST > 128u) {
+    let wide = 0x7fff7fffu + limit * 0x00010001u;
+    let even = (wide - (word & 0x00ff00ffu)) >> 15u;
+    let odd = (wide - ((word >> 8u) & 0x00ff00ffu)) >> 15u;
+    return (even & 1u) | ((even >> 14u) & 4u) | ((odd & 1u) << 1u) | ((odd >> 13u) & 8u);
+  }
   let bytes = ((0x7f7f7f7fu + min(limit, 128u) * 0x01010101u - word) >> 7u) & 0x01010101u;
   let all_or_none = 15u * u32(limit > 0u);
-  return select((bytes * 0x10204080u) >> 28u, all_or_none, BITS == 128u && limit % 129u == 0u);
+  return select((bytes * 0x10204080u) >> 28u, all_or_none, LAST == 128u && limit % 129u == 0u);
 }
 
 /// Loads the distances of AHEAD spans into workgroup memory, from token `first` on.
@@ -259,7 +270,7 @@ fn find_threshold(lane: u32, picks_wanted: u32) -> vec2<u32> {
   var below = 0u;
   for (var b = 0u; b < LANE_BINS; b++) { // @unroll
     for (var block = 0u; block < BLOCKS; block++) { // @unroll
-      bin_counts[b] += histograms[block * BINS + min(lane * LANE_BINS + b, BITS)];
+      bin_counts[b] += histograms[block * BINS + min(lane * LANE_BINS + b, LAST)];
     }
     below += bin_counts[b];
   }
@@ -268,7 +279,7 @@ fn find_threshold(lane: u32, picks_wanted: u32) -> vec2<u32> {
   var nearer = 0u;
   for (var b = 0u; b < LANE_BINS; b++) { // @unroll
     below += bin_counts[b];
-    if (lane * LANE_BINS + b < BITS && below < picks_wanted) {
+    if (lane * LANE_BINS + b < LAST && below < picks_wanted) {
       bins_passed += 1u;
       nearer = below;
     }
@@ -285,7 +296,7 @@ fn count_block(
   recent_start: u32,
 ) -> vec2<u32> {
   var below = 0u;
-  for (var bin = 0u; bin < BITS; bin++) { // @unroll
+  for (var bin = 0u; bin < LAST; bin++) { // @unroll
     below += select(0u, histograms[block * BINS + bin], bin < threshold);
   }
   let first = min(block * BLOCK, length);
@@ -447,9 +458,17 @@ fn main(
   }
   var newest_distance = 0u;
   if (NEWEST == 1u) {
+    let newest_code = NEWEST_CODES + list / QUERIES_PER_CODE * CODE_WORDS;
     for (var i = 0u; i < CODE_WORDS; i++) { // @unroll
-      let at = list * CODE_WORDS + i;
-      newest_distance += countOneBits(list_state[NEWEST_CODES + at] ^ list_state[at]);
+      let at = list * QUERY_WORDS + i;
+      let differing = list_state[newest_code + i] ^ list_state[at];
+      if (PLANES == 0u) {
+        newest_distance += countOneBits(differing);
+      }
+      for (var plane = 0u; plane < PLANES; plane++) { // @unroll
+        let weighed = differing & list_state[at + (plane + 1u) * CODE_WORDS];
+        newest_distance += countOneBits(weighed) << plane;
+      }
     }
   }
   var query: array<vec4f, PARTS>;

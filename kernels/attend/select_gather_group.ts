@@ -2,7 +2,7 @@
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
-import { codeHeads, listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
+import { listCapacity, listHeads, type Problem, queriesPerList } from "../core/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -27,7 +27,7 @@ export const selectGatherGroupKernel: Kernel = defineKernel({
   name: "attend/select_gather_group",
   source,
   params: {
-    ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY"),
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "CAPACITY"),
     ...ranges(
       "LIST_CAPACITY",
       "KV_DTYPE",
@@ -70,12 +70,12 @@ function plan(p: Problem, params: Params): Plan {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
       ...state,
-      ...handOverSpec(p, { lists: p.batch * codeHeads(p), heads, splits: params.SPLITS }),
+      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads, splits: params.SPLITS }),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(selectGatherGroupKernel, p, params, [params.SPLITS, codeHeads(p), p.batch]),
+      dispatch(selectGatherGroupKernel, p, params, [params.SPLITS, listHeads(p), p.batch]),
       ...join.dispatches,
     ],
   };
@@ -86,7 +86,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   // With fewer workgroups, the last one has fewer partials to read.
   const long = p.capacity > 16384 && queries <= 8;
   const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
-  const SPLITS = Math.min(64, splitsFor(p, codeHeads(p), listCapacity(p), long ? 128 : 256));
+  const SPLITS = Math.min(64, splitsFor(p, listHeads(p), listCapacity(p), long ? 128 : 256));
   const paramsFor = (WORKGROUP: number, TOGETHER: number): Params => ({
     // Must be the block of the score, whose ranks it reads.
     BLOCK: RANK_BLOCKS.find((block) => blockCount(p.capacity, block) <= MOST_BLOCKS) ?? 32768,

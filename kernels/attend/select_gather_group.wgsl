@@ -34,7 +34,7 @@ const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 4u; // @param query heads that share a list
-const CODE_HEADS: u32 = 8u; // @param lists per sequence
+const SEQUENCE_LISTS: u32 = 8u; // @param lists of a sequence
 const CAPACITY: u32 = 4096u; // @param
 const LIST_CAPACITY: u32 = 256u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
@@ -76,8 +76,8 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const JOIN_TURNS = (QUERIES_PER_LIST + TOGETHER - 1u) / TOGETHER;
-const Q_HEADS = CODE_HEADS * QUERIES_PER_LIST;
-const LISTS = BATCH * CODE_HEADS;
+const Q_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST;
+const LISTS = BATCH * SEQUENCE_LISTS;
 const LIST_HEADS = QUERIES_PER_LIST; // query heads of a list
 // @shared hand_over_sizes
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
@@ -396,7 +396,7 @@ fn main(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_lanes: u32,
 ) {
-  let list = wid.z * CODE_HEADS + wid.y;
+  let list = wid.z * SEQUENCE_LISTS + wid.y;
   let first_head = list * QUERIES_PER_LIST;
   let lane = thread % LANES;
   let row = thread / LANES;

@@ -11,14 +11,14 @@
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
  * | `token_index` | u32 [B, capacity], the pool index of each token; undefined past the length |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
- * | `query_codes` | u32 [B, Hq, b/32], bit j of the code is bit j%32 of word j/32 |
+ * | `query_codes` | u32 [B, Hq, 1 + planes, b/32]: signs, then magnitude planes from the lowest up; bit j of each is bit j%32 of word j/32 |
  * | `codes` | u32 [B, code heads, capacity, b/32] |
- * | `distances` | u8 or u16 [B, code heads, capacity] |
- * | `block_histograms` | u32 [B, code heads, blocks, max distance + 1], middle tokens of each block |
+ * | `distances` | u8 or u16 [B, list heads, capacity] |
+ * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32], then `block_histograms` or ranks |
- * | ranks | u32 [B, code heads, max distance + 1], zero between steps: sums of the rows that follow; then u16 [B, code heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
- * | `selected` | u32 [B, code heads, list capacity], token indices |
- * | `selected_counts` | u32 [B, code heads] |
+ * | ranks | u32 [B, list heads, max distance + 1], zero between steps: sums of the rows that follow; then u16 [B, list heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
+ * | `selected` | u32 [B, list heads, list capacity], token indices |
+ * | `selected_counts` | u32 [B, list heads] |
  * | `partial_out` | f32 [B, Hq, splits, D], softmax numerators relative to the split's maximum |
  * | `partial_stats` | vec2 f32 [B, Hq, splits]: maximum of the log2-domain logits, denominator |
  * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0; each list starts on a cache line of its own |
@@ -32,10 +32,15 @@ import {
   groupSize,
   kvBytes,
   listCapacity,
+  listHeads,
   mapNumbers,
   maxDistance,
+  planesOf,
   type Problem,
+  queriesPerCode,
   queriesPerList,
+  queryWords,
+  tiesOf,
 } from "./problem.ts";
 
 /** The value in `sink_logits` that adds nothing; finite, since WGSL does not define infinities. */
@@ -44,10 +49,13 @@ export const NO_SINK_LOGIT: number = -1e30;
 /** Value of the KV_DTYPE and MAP_DTYPE parameters. */
 export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;
 
+/** Value of the TIES parameter. */
+export const TIE_CODE = { lower: 0, higher: 1 } as const;
+
 /** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
-  const lists = p.batch * codeHeads(p);
+  const lists = p.batch * listHeads(p);
   const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
   const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
   return {
@@ -60,8 +68,8 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     token_index: 4 * p.batch * p.capacity,
     query_map: map,
     key_map: map,
-    query_codes: 4 * p.batch * p.qHeads * codeWords(p),
-    codes: 4 * lists * p.capacity * codeWords(p),
+    query_codes: 4 * p.batch * p.qHeads * queryWords(p),
+    codes: 4 * p.batch * codeHeads(p) * p.capacity * codeWords(p),
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
@@ -104,13 +112,13 @@ export function histogramSpec(
   blockTokens: number,
   role: BufferRole,
 ): Record<string, BufferSpec> {
-  const rows = p.batch * codeHeads(p) * Math.ceil(p.capacity / blockTokens);
+  const rows = p.batch * listHeads(p) * Math.ceil(p.capacity / blockTokens);
   return { block_histograms: { bytes: rows * (maxDistance(p) + 1) * 4, role } };
 }
 
 /** Bytes of the codes in `list_state`, which come before the histograms or ranks. */
 function stepCodeBytes(p: Problem): number {
-  return 4 * codeWords(p) * p.batch * (p.qHeads + codeHeads(p));
+  return 4 * p.batch * (p.qHeads * queryWords(p) + codeHeads(p) * codeWords(p));
 }
 
 /** Spec of `list_state` with histograms over blocks of `blockTokens` tokens. */
@@ -129,7 +137,7 @@ export function rankStateSpec(
   blockTokens: number,
   role: BufferRole,
 ): Record<string, BufferSpec> {
-  const lists = p.batch * codeHeads(p);
+  const lists = p.batch * listHeads(p);
   const totals = { offset: stepCodeBytes(p), bytes: lists * (maxDistance(p) + 1) * 4 };
   const rows = lists * Math.ceil(p.capacity / blockTokens);
   const bytes = totals.offset + totals.bytes + rows * (maxDistance(p) + 2) * 2;
@@ -147,10 +155,15 @@ export function problemParams(p: Problem): Params {
     CAPACITY: p.capacity,
     KV_DTYPE: DTYPE_CODE[p.dtype],
     BITS: p.bits,
+    PLANES: planesOf(p),
     CODE_HEADS: codeHeads(p),
+    QUERIES_PER_CODE: queriesPerCode(p),
+    SEQUENCE_LISTS: listHeads(p),
     QUERIES_PER_LIST: queriesPerList(p),
     LIST_CAPACITY: listCapacity(p),
+    LAST: maxDistance(p),
     DISTANCE_BYTES: distanceBytes(p),
+    TIES: TIE_CODE[tiesOf(p)],
     SINK: p.sink,
     RECENT: p.recent,
     K_COUNT: "count" in p.topK ? p.topK.count : 0,
@@ -174,10 +187,15 @@ export const PROBLEM_RANGES = {
   CAPACITY: { min: 16, max: 1 << 21 },
   KV_DTYPE: [0, 1, 2],
   BITS: [32, 64, 128],
+  PLANES: [0, 1, 2, 3],
   CODE_HEADS: HEADS,
+  QUERIES_PER_CODE: { min: 1, max: 16 },
+  SEQUENCE_LISTS: HEADS,
   QUERIES_PER_LIST: { min: 1, max: 16 },
   LIST_CAPACITY: { min: 1, max: 1 << 21 },
+  LAST: { min: 1, max: 65535 },
   DISTANCE_BYTES: [1, 2],
+  TIES: [0, 1],
   SINK: ANY_U32,
   RECENT: ANY_U32,
   K_COUNT: ANY_U32,

@@ -6,8 +6,15 @@
 /** Element type of the K and V caches; arithmetic is always f32. */
 export type KvDtype = "f16" | "bf16" | "f32";
 
-/** One code per query head, or one per KV head with distances summed over its group (HATA). */
-export type CodeSharing = "head" | "group";
+/**
+ * Who owns a code, and who owns a selection. `head`: each query head both (HashAttention). `kv`: a
+ * code for each KV head, a selection for each query head. `group`: each KV head both, with
+ * distances summed over its group (HATA).
+ */
+export type CodeSharing = "head" | "kv" | "group";
+
+/** Which of the tokens at the threshold a selection takes: those of the lowest or highest index. */
+export type TieRule = "lower" | "higher";
 
 /** How many middle tokens to take: a count, or floor(length / sparsity) of each sequence. */
 export type TopK = { readonly count: number } | { readonly sparsity: number };
@@ -42,12 +49,19 @@ export interface Problem {
   readonly dtype: KvDtype;
   /** Bits of a code: 32, 64 or 128. */
   readonly bits: number;
-  /** Whether the query heads of a group share a code and a selection. */
+  /** Whether the query heads of a group share a code, and a selection. */
   readonly sharing: CodeSharing;
   /** The map that makes codes. */
   readonly map: MapShape;
+  /**
+   * Magnitude planes of a query code, 0 to 3 (default 0). Without planes a distance counts the bits
+   * that differ. With P planes each bit weighs 0 to 2^P - 1, by the magnitude of the query there.
+   */
+  readonly planes?: number;
   /** Middle tokens to take. */
   readonly topK: TopK;
+  /** Which tokens at the threshold are taken (default `lower`, the paper's rule). */
+  readonly ties?: TieRule;
   /** First tokens, always attended. */
   readonly sink: number;
   /** Last tokens, always attended. */
@@ -79,19 +93,44 @@ export function groupSize(p: Problem): number {
   return p.qHeads / p.kvHeads;
 }
 
-/** Heads that own a code and a selection: query heads, or KV heads if the group shares one. */
+/** Heads that own a code of each key: query heads, or KV heads if the group shares it. */
 export function codeHeads(p: Problem): number {
   return p.sharing === "head" ? p.qHeads : p.kvHeads;
 }
 
-/** Query heads that attend one selection: 1, or g if the group shares one. */
-export function queriesPerList(p: Problem): number {
+/** Query heads that are compared with one code: 1, or g if the group shares it. */
+export function queriesPerCode(p: Problem): number {
   return p.qHeads / codeHeads(p);
 }
 
-/** Largest distance: b, or g*b when summed over the group. */
+/** Heads that own a selection: query heads, or KV heads if the group shares it. */
+export function listHeads(p: Problem): number {
+  return p.sharing === "group" ? p.kvHeads : p.qHeads;
+}
+
+/** Query heads that attend one selection: 1, or g if the group shares it. */
+export function queriesPerList(p: Problem): number {
+  return p.qHeads / listHeads(p);
+}
+
+/** Magnitude planes of a query code. */
+export function planesOf(p: Pick<Problem, "planes">): number {
+  return p.planes ?? 0;
+}
+
+/** The rule for tokens at the threshold. */
+export function tiesOf(p: Pick<Problem, "ties">): TieRule {
+  return p.ties ?? "lower";
+}
+
+/** The largest weight of a bit: 2^P - 1 with P magnitude planes, 1 without. */
+export function maxWeight(p: Pick<Problem, "planes">): number {
+  return Math.max(1, 2 ** planesOf(p) - 1);
+}
+
+/** Largest distance: the weights of all bits, times g when summed over the group. */
 export function maxDistance(p: Problem): number {
-  return p.bits * queriesPerList(p);
+  return p.bits * maxWeight(p) * queriesPerList(p);
 }
 
 /** Bytes of a packed distance: 1 up to 255, else 2. */
@@ -99,9 +138,14 @@ export function distanceBytes(p: Problem): number {
   return maxDistance(p) <= 255 ? 1 : 2;
 }
 
-/** u32 words of a code. */
+/** u32 words of a key's code. */
 export function codeWords(p: Problem): number {
   return p.bits / 32;
+}
+
+/** u32 words of a query's code: the signs, then the magnitude planes from the lowest up. */
+export function queryWords(p: Problem): number {
+  return codeWords(p) * (1 + planesOf(p));
 }
 
 /** Bytes of an element of K or V. */
@@ -224,7 +268,9 @@ export function checkProblem(p: Problem): void {
   if (p.lengths) checkLengths(p, p.lengths);
   oneOf("dtype", p.dtype, ["f16", "bf16", "f32"]);
   oneOf("bits", p.bits, [32, 64, 128]);
-  oneOf("sharing", p.sharing, ["head", "group"]);
+  oneOf("sharing", p.sharing, ["head", "kv", "group"]);
+  wholeNumber("planes", planesOf(p), 0, 3);
+  oneOf("ties", tiesOf(p), ["lower", "higher"]);
   oneOf("map.layers", p.map.layers, [1, 2, 3]);
   oneOf("map.hidden", p.map.hidden, [64, 128, 256]);
   oneOf("map.dtype", p.map.dtype, ["f16", "f32"]);

@@ -22,7 +22,7 @@ export const encodePromptKernel: Kernel = defineKernel({
   name: "encode/prompt",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CODE_HEADS", "QUERIES_PER_LIST", "CAPACITY"),
+    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CODE_HEADS", "QUERIES_PER_CODE", "CAPACITY"),
     ...ranges("KV_DTYPE", "BITS", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
     TILE,
     WORKGROUP,

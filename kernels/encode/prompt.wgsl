@@ -17,7 +17,7 @@ const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const CODE_HEADS: u32 = 32u; // @param
-const QUERIES_PER_LIST: u32 = 1u; // @param query heads per code head
+const QUERIES_PER_CODE: u32 = 1u; // @param query heads per code head
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 32u; // @param
@@ -110,7 +110,7 @@ fn main(
 
   // 1. Load the keys. Rows past the end repeat the last one of the sequence, since the cache may
   // hold anything beyond it.
-  let kv_head = wid.y * QUERIES_PER_LIST / GROUP;
+  let kv_head = wid.y * QUERIES_PER_CODE / GROUP;
   let cache = (wid.z * KV_HEADS + kv_head) * CAPACITY;
   for (var at = thread; at < TILE * KEY_LOADS; at += WORKGROUP) {
     let token = at / KEY_LOADS;

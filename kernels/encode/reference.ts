@@ -47,6 +47,30 @@ export function packBits(pre: ArrayLike<number>): Uint32Array<ArrayBuffer> {
   return words;
 }
 
+/**
+ * The largest magnitude of a query's output begins at this many root mean squares, by the number of
+ * planes. Chosen by the attention mass that the selections keep.
+ */
+export const PLANE_CLIPS: readonly number[] = [1, 1.3, 1.8, 2.3];
+
+/**
+ * Outputs of a query in units of one magnitude step. The magnitude of output j is
+ * min(2^planes - 1, floor(|units[j]| + 1/2)).
+ *
+ * @param outputs One per bit: of a learned map their tanh, of the rotation as they are.
+ */
+export function magnitudeUnits(outputs: ArrayLike<number>, planes: number): Float64Array {
+  const values = Float64Array.from(outputs);
+  const rms = Math.sqrt(values.reduce((sum, y) => sum + y * y, 0) / values.length);
+  const step = PLANE_CLIPS[planes] * rms / (2 ** planes - 1);
+  return values.map((y) => rms > 0 ? Math.abs(y) / step : 0);
+}
+
+/** The magnitude of an output in units of {@linkcode magnitudeUnits}. */
+export function magnitudeOf(units: number, planes: number): number {
+  return Math.min(2 ** planes - 1, Math.floor(units + 0.5));
+}
+
 /** Unit roundoff of f32. */
 const ROUNDOFF = 2 ** -24;
 

@@ -3,7 +3,14 @@
  */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
-import { codeHeads, codeWords, kvBytes, mapNumbers, type Problem } from "../core/problem.ts";
+import {
+  codeHeads,
+  codeWords,
+  kvBytes,
+  mapNumbers,
+  type Problem,
+  queryWords,
+} from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./token.wgsl" with { type: "text" };
 
@@ -12,8 +19,8 @@ export const tokenKernel: Kernel = defineKernel({
   name: "encode/token",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CODE_HEADS", "QUERIES_PER_LIST", "CAPACITY"),
-    ...ranges("KV_DTYPE", "BITS", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
+    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CODE_HEADS", "QUERIES_PER_CODE", "CAPACITY"),
+    ...ranges("KV_DTYPE", "BITS", "PLANES", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
     QUERIES: [0, 1],
     KEYS: [0, 1],
     WORKGROUP: [128, 256, 512],
@@ -36,7 +43,7 @@ function queryCost(p: Problem): Cost {
   return {
     streamBytes: bufferBytes(p).query_map + vectors * p.headDim * 4,
     gatherBytes: 0,
-    writeBytes: vectors * codeWords(p) * 4,
+    writeBytes: vectors * queryWords(p) * 4,
     flops: 2 * vectors * mapNumbers(p),
   };
 }

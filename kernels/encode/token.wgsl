@@ -5,7 +5,9 @@
 //
 // 1. Load the map and the vector.
 // 2. Run the layers: one to three matrices with bias, and SiLU between them.
-// 3. Set bit j of the code if output j is above zero, and store the code.
+// 3. Set bit j of the code if output j is above zero. A query code has PLANES planes more: bit j of
+//    these is the magnitude of output j, from the lowest bit up.
+// 4. Store the code.
 //
 // A map lies as [head][layer], a layer as its matrix [inputs, outputs], row-major, and its biases.
 // The words of a code hold its bits from the lowest up. The newest key is row length - 1 of the
@@ -19,10 +21,11 @@ const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
 const CODE_HEADS: u32 = 32u; // @param maps of queries, and of keys
-const QUERIES_PER_LIST: u32 = 1u; // @param query heads that share a map
+const QUERIES_PER_CODE: u32 = 1u; // @param query heads that share a map
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 32u; // @param
+const PLANES: u32 = 0u; // @param magnitude planes of a query code
 const MAP_LAYERS: u32 = 3u; // @param
 const MAP_HIDDEN: u32 = 128u; // @param
 const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
@@ -49,7 +52,13 @@ const LOADS_3 = (SIZE_3 + WORKGROUP - 1u) / WORKGROUP;
 const LOADS = LOADS_1 + LOADS_2 + LOADS_3;
 const STRIDE = WORKGROUP + 32u / WIDTH; // from a sum of a thread to its next, in other banks
 const MOST_PARTS = WORKGROUP / 32u; // partial sums of an output: no layer has fewer than 32
-const WORDS = BITS / 32u; // of a code
+const WORDS = BITS / 32u; // of a code's signs, and of each plane
+const QUERY_WORDS = (1u + PLANES) * WORDS;
+// @shared magnitude_levels
+const LEVELS = f32((1u << PLANES) - 1u); // the largest magnitude
+// The largest magnitude begins at this many root mean squares, by the number of planes.
+const CLIPS = array<f32, 4>(1.0, 1.3, 1.8, 2.3);
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
@@ -62,7 +71,7 @@ const WORDS = BITS / 32u; // of a code
 var<workgroup> activations: array<f32, max(HEAD_DIM, MAP_HIDDEN)>;
 var<workgroup> sums: array<f32, STRIDE * WIDTH>;
 var<workgroup> parts: array<f32, WORKGROUP>;
-var<workgroup> code: array<atomic<u32>, WORDS>;
+var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
 
 // @shared key_element
 /// Element `at` of the keys.
@@ -114,6 +123,15 @@ fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared magnitude
+/// The magnitude of output `y` of a query as a whole number up to LEVELS. `squares` is the sum of the
+/// squares of all its outputs.
+fn magnitude(y: f32, squares: f32) -> u32 {
+  let unit = LEVELS / (CLIPS[PLANES] * sqrt(squares / f32(BITS)));
+  return u32(min(LEVELS, floor(abs(y) * select(0.0, unit, squares > 0.0) + 0.5)));
+}
+// @end
+
 /// Stores a thread's sums of outputs `first` .. `first + 3` of its column.
 fn store_four(first: u32, thread: u32, four: vec4f) {
   sums[first * STRIDE + thread] = four.x;
@@ -158,7 +176,7 @@ fn main(
   let newest = lengths[wid.y] - 1u;
   var map = wid.x - QUERIES * Q_HEADS;
   if (is_query) {
-    map = wid.x / QUERIES_PER_LIST;
+    map = wid.x / QUERIES_PER_CODE;
   }
 
   // 1. Load the map and the vector. The two branches differ in the bindings.
@@ -189,12 +207,12 @@ fn main(
       weight(key_map[bias_2], thread % WIDTH),
       weight(key_map[bias_3], thread % WIDTH),
     );
-    let kv_head = (wid.y * CODE_HEADS + map) * QUERIES_PER_LIST / GROUP;
+    let kv_head = (wid.y * CODE_HEADS + map) * QUERIES_PER_CODE / GROUP;
     for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
       activations[d] = key_element((kv_head * CAPACITY + newest) * HEAD_DIM + d);
     }
   }
-  if (thread < WORDS) {
+  if (thread < QUERY_WORDS) {
     atomicStore(&code[thread], 0u);
   }
   workgroupBarrier();
@@ -244,17 +262,35 @@ fn main(
     y = join_slices(thread, OUT_3, low, high, biases.z);
   }
 
-  // 3. Set the bits of the code, and store it.
+  // 3. Set the bits of the code.
   if (thread < BITS && y > 0.0) {
     atomicOr(&code[thread / 32u], 1u << (thread % 32u));
   }
-  workgroupBarrier();
-  if (thread < WORDS) {
-    let word = atomicLoad(&code[thread]);
-    if (is_query) {
-      query_codes[(wid.y * Q_HEADS + wid.x) * WORDS + thread] = word;
-    } else {
-      codes[((wid.y * CODE_HEADS + map) * CAPACITY + newest) * WORDS + thread] = word;
+  if (PLANES > 0u) {
+    // tanh, as in training: outputs far from zero all weigh alike. Some drivers overflow past 15.
+    let squashed = tanh(clamp(y, -15.0, 15.0));
+    workgroupBarrier(); // all threads have read `parts`
+    parts[thread] = squashed * squashed;
+    workgroupBarrier();
+    var squares = 0.0;
+    for (var j = 0u; j < BITS; j++) { // @unroll
+      squares += parts[j];
     }
+    let level = magnitude(squashed, squares);
+    for (var plane = 0u; plane < PLANES; plane++) { // @unroll
+      if (thread < BITS && ((level >> plane) & 1u) == 1u) {
+        atomicOr(&code[(plane + 1u) * WORDS + thread / 32u], 1u << (thread % 32u));
+      }
+    }
+  }
+  workgroupBarrier();
+
+  // 4. Store the code.
+  if (is_query && thread < QUERY_WORDS) {
+    query_codes[(wid.y * Q_HEADS + wid.x) * QUERY_WORDS + thread] = atomicLoad(&code[thread]);
+  }
+  if (!is_query && thread < WORDS) {
+    let at = ((wid.y * CODE_HEADS + map) * CAPACITY + newest) * WORDS + thread;
+    codes[at] = atomicLoad(&code[thread]);
   }
 }

@@ -8,7 +8,7 @@ import { codeHeads, mapLayers, mapNumbers, type MapShape, type Problem } from ".
 export interface LearnedMapShape extends Pick<Problem, "headDim" | "bits" | "sharing"> {
   /** Layers, the width between them (64 if there is only one layer) and the element type. */
   readonly map: MapShape;
-  /** Heads with a map of their own: query heads, or KV heads if `sharing` is `group`. */
+  /** Heads with a map of their own: query heads if `sharing` is `head`, else KV heads. */
   readonly heads: number;
 }
 

@@ -143,8 +143,10 @@ function shapeOf({ tensors, metadata }: SafetensorsFile, names: MapNames): Learn
 }
 
 function sharingOf({ sharing = "head" }: SafetensorsFile["metadata"]): CodeSharing {
-  if (sharing === "head" || sharing === "group") return sharing;
-  throw new InvalidFileError(`the map's metadata have sharing ${sharing} and not head or group`);
+  if (sharing === "head" || sharing === "kv" || sharing === "group") return sharing;
+  throw new InvalidFileError(
+    `the map's metadata have sharing ${sharing} and not head, kv or group`,
+  );
 }
 
 /** The metadata of a shape. */

@@ -81,7 +81,7 @@ const REFUSED: Readonly<Record<string, readonly [Uint8Array, string]>> = {
   ],
   "unknown sharing": [
     changed({}, { sharing: "layer" }),
-    "the map's metadata have sharing layer and not head or group",
+    "the map's metadata have sharing layer and not head, kv or group",
   ],
 };
 for (const [what, [bytes, message]] of Object.entries(REFUSED)) {

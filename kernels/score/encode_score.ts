@@ -3,13 +3,7 @@
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
-import {
-  codeHeads,
-  codeWords,
-  maxDistance,
-  type Problem,
-  queriesPerList,
-} from "../core/problem.ts";
+import { codeHeads, codeWords, maxDistance, planesOf, type Problem } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
@@ -60,7 +54,8 @@ function loadWidth({ map }: Problem): number {
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup, ROWS: rows, SUBGROUP_MIN: subgroup } = params;
-  if (queriesPerList(p) > 1) return "it does not support codes that query heads share";
+  if (p.sharing !== "head") return "it does not support codes that query heads share";
+  if (planesOf(p) > 0) return "it does not weigh the bits of a code";
   if (subgroup > (limits.subgroupMinSize ?? 0)) {
     return `subgroups may be smaller than ${subgroup} (${
       limits.subgroupMinSize ?? "unknown size"

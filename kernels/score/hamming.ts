@@ -6,8 +6,11 @@ import {
   codeHeads,
   codeWords,
   distanceBytes,
+  listHeads,
   maxDistance,
+  planesOf,
   type Problem,
+  queryWords,
 } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./hamming.wgsl" with { type: "text" };
@@ -20,7 +23,8 @@ export const hammingKernel: Kernel = defineKernel({
   name: "score/hamming",
   source,
   params: {
-    ...ranges("BITS", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "DISTANCE_BYTES"),
+    ...ranges("BITS", "PLANES", "QUERIES_PER_LIST", "QUERIES_PER_CODE", "SEQUENCE_LISTS"),
+    ...ranges("CAPACITY", "DISTANCE_BYTES"),
     ...ranges("SINK", "RECENT"),
     BLOCK: BLOCK_TOKENS,
     WORKGROUP: [64, 128, 256, 512],
@@ -43,18 +47,18 @@ export const MANY_LISTS = 128;
  */
 export function blockFor(p: Problem): number {
   if (maxDistance(p) > 256 && p.capacity > 65536) return 4096;
-  if (p.batch * codeHeads(p) >= MANY_LISTS && p.capacity > 16384) return 2048;
+  if (p.batch * listHeads(p) >= MANY_LISTS && p.capacity > 16384) return 2048;
   return BLOCK_TOKENS.find((block) => p.capacity <= 64 * block && block >= 1024) ?? 4096;
 }
 
 /** Least traffic of a score: each code is read once, each distance is written once. */
 export function scoreCost(p: Problem): Cost {
-  const tokens = codeHeads(p) * cachedTokens(p);
+  const tokens = cachedTokens(p);
   return {
-    streamBytes: tokens * codeWords(p) * 4 + p.batch * p.qHeads * codeWords(p) * 4,
+    streamBytes: codeHeads(p) * tokens * codeWords(p) * 4 + p.batch * p.qHeads * queryWords(p) * 4,
     gatherBytes: 0,
-    writeBytes: tokens * distanceBytes(p),
-    flops: p.qHeads * cachedTokens(p) * codeWords(p),
+    writeBytes: listHeads(p) * tokens * distanceBytes(p),
+    flops: p.qHeads * tokens * codeWords(p) * Math.max(1, planesOf(p)),
   };
 }
 
@@ -87,7 +91,7 @@ export const hamming: Variant = defineVariant({
     dispatches: [
       dispatch(hammingKernel, p, params, [
         blockCount(p.capacity, params.BLOCK),
-        codeHeads(p),
+        listHeads(p),
         p.batch,
       ]),
     ],

@@ -3,7 +3,7 @@ import { POISON } from "../core/run.ts";
 import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testStage, variantsOf } from "../../testing/testing_suite.ts";
-import { codeHeads, maxDistance } from "../core/problem.ts";
+import { listHeads, maxDistance } from "../core/problem.ts";
 import { histogramReference, scoreReference } from "./reference.ts";
 
 const small = testCase({ heads: [8, 2], sharing: "group", lengths: [600, 37], capacity: 1040 });
@@ -34,8 +34,8 @@ for (const variant of variantsOf("score")) {
       const read = await runVariant(testDevice, variant, p, params, inputs);
       const blockBytes = 4 * (maxDistance(p) + 1);
       const blocks = Math.ceil(p.capacity / params.BLOCK);
-      for (let list = 0; list < p.batch * codeHeads(p); list++) {
-        const written = Math.ceil(options.lengths[Math.floor(list / codeHeads(p))] / params.BLOCK);
+      for (let list = 0; list < p.batch * listHeads(p); list++) {
+        const written = Math.ceil(options.lengths[Math.floor(list / listHeads(p))] / params.BLOCK);
         assert(written < blocks);
         const unwritten = (list * blocks + written) * blockBytes;
         const bytes = await read("block_histograms", unwritten, (blocks - written) * blockBytes);

@@ -3,9 +3,9 @@ import type { Cost, Dispatch, Kernel, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import {
-  codeHeads,
   distanceBytes,
   listCapacity,
+  listHeads,
   maxDistance,
   overSequences,
   type Problem,
@@ -18,7 +18,7 @@ import sortSource from "./bitonic_sort.wgsl" with { type: "text" };
 const RUN: readonly number[] = [512, 1024, 2048, 4096];
 const WORKGROUP: readonly number[] = [64, 128, 256];
 const INDEX_BITS = { min: 1, max: 21 };
-const WINDOWS = ranges("CODE_HEADS", "SINK", "RECENT", "K_COUNT", "SPARSITY");
+const WINDOWS = ranges("SEQUENCE_LISTS", "SINK", "RECENT", "K_COUNT", "SPARSITY");
 
 /** `bitonic_sort.wgsl`. */
 export const bitonicSortKernel: Kernel = defineKernel({
@@ -66,9 +66,9 @@ function bitonicCost(p: Problem): Cost {
     return recentStart - sinkEnd;
   };
   return {
-    streamBytes: codeHeads(p) * overSequences(p, middle) * distanceBytes(p),
+    streamBytes: listHeads(p) * overSequences(p, middle) * distanceBytes(p),
     gatherBytes: 0,
-    writeBytes: 4 * codeHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended + 1),
+    writeBytes: 4 * listHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended + 1),
     flops: 0,
   };
 }
@@ -89,7 +89,7 @@ export const selectBitonic: Variant = defineVariant({
     }
   },
   plan(p, params) {
-    const lists = codeHeads(p);
+    const lists = listHeads(p);
     // Middle tokens and picks grow with the length, so a full cache has the most of both.
     const { sinkEnd, recentStart, kEff } = windowsOf(p, p.capacity);
     const runs = kEff > 0 ? Math.ceil((recentStart - sinkEnd) / params.RUN) : 0;

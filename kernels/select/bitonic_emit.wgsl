@@ -3,7 +3,7 @@
 // Dispatch (blocks of WORKGROUP places, lists, batch). A thread writes one place of a list, and the
 // thread of the first place writes the length of the list too. The picks are the first keys of the
 // merged list, nearest first.
-const CODE_HEADS: u32 = 32u; // @param lists per sequence
+const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const LIST_CAPACITY: u32 = 384u; // @param
 const SINK: u32 = 128u; // @param
 const RECENT: u32 = 128u; // @param
@@ -34,7 +34,7 @@ fn main(
   // @end
   let picks_end = sink_end + picks_wanted;
   let count = picks_end + length - recent_start;
-  let list = wid.z * CODE_HEADS + wid.y;
+  let list = wid.z * SEQUENCE_LISTS + wid.y;
   let at = wid.x * WORKGROUP + thread;
   if (at == 0u) {
     selected_counts[list] = count;

@@ -10,7 +10,7 @@
 // 4. Store the tile.
 //
 // At level l, a list holds the first k keys of 2^l runs and lies in the place of the first of them.
-const CODE_HEADS: u32 = 32u; // @param lists per sequence
+const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const SINK: u32 = 128u; // @param
 const RECENT: u32 = 128u; // @param
 const K_COUNT: u32 = 0u; // @param
@@ -59,7 +59,7 @@ fn main(
   if (begin >= count) {
     return;
   }
-  let list = (wid.z * CODE_HEADS + wid.y) * RUNS * RUN;
+  let list = (wid.z * SEQUENCE_LISTS + wid.y) * RUNS * RUN;
   let a = list + begin_a;
   let b = list + begin_b;
 

@@ -10,7 +10,7 @@
 //
 // A key is distance << INDEX_BITS | token. No two keys are equal, and tokens of one distance stay
 // in order. Sorted runs lie as [list][run][RUN] keys, in ascending order.
-const CODE_HEADS: u32 = 32u; // @param lists per sequence
+const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const CAPACITY: u32 = 4096u; // @param tokens a row of distances holds
 const DISTANCE_BYTES: u32 = 1u; // @param
 const SINK: u32 = 128u; // @param
@@ -51,7 +51,7 @@ fn main(
     return;
   }
   let keep = min(picks_wanted, min(RUN, recent_start - sink_end - begin));
-  let list = wid.z * CODE_HEADS + wid.y;
+  let list = wid.z * SEQUENCE_LISTS + wid.y;
 
   // 1. Make the keys.
   for (var i = 0u; i < LOADS; i++) { // @unroll

@@ -2,8 +2,8 @@
 import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import {
-  codeHeads,
   distanceBytes,
+  listHeads,
   maxDistance,
   overSequences,
   type Problem,
@@ -18,7 +18,7 @@ export const countingKernel: Kernel = defineKernel({
   name: "select/counting",
   source,
   params: {
-    ...ranges("BITS", "QUERIES_PER_LIST", "CODE_HEADS", "CAPACITY", "LIST_CAPACITY"),
+    ...ranges("LAST", "SEQUENCE_LISTS", "CAPACITY", "LIST_CAPACITY"),
     ...ranges("DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: BLOCK_TOKENS,
     SPLITS: { min: 1, max: 4096 },
@@ -49,7 +49,7 @@ export function countingDefaults(p: Problem, limits: DeviceLimits): Params {
   const manyBins = maxDistance(p) > 256 && p.capacity > 65536;
   const wanted = p.capacity <= 16384 ? 128 : manyBins ? 512 : 256;
   const WORKGROUP = Math.min(wanted, limits.maxComputeInvocationsPerWorkgroup);
-  const lists = p.batch * codeHeads(p);
+  const lists = p.batch * listHeads(p);
   const TOKENS = p.capacity > 65536 || p.capacity > 16384 && lists >= MANY_LISTS ? 32 : 16;
   const windows = Math.ceil(p.capacity / (WORKGROUP * TOKENS));
   const most = Math.floor(MOST_WORKGROUPS / lists);
@@ -66,13 +66,13 @@ export function countingPlan(kernel: Kernel, p: Problem, params: Params): Plan {
       ...histogramSpec(p, params.BLOCK, "input"),
       ...specs(p, "output", "selected", "selected_counts"),
     },
-    dispatches: [dispatch(kernel, p, params, [shares, codeHeads(p), p.batch])],
+    dispatches: [dispatch(kernel, p, params, [shares, listHeads(p), p.batch])],
   };
 }
 
 /** Least traffic of an exact select: reads distances and histograms, writes the list. */
 export function selectCost(p: Problem, blockTokens: number): Cost {
-  const heads = codeHeads(p);
+  const heads = listHeads(p);
   const histogramBytes = (maxDistance(p) + 1) * 4;
   const read = (length: number) =>
     length * distanceBytes(p) + blockCount(length, blockTokens) * histogramBytes;

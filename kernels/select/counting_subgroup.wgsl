@@ -3,7 +3,7 @@
 // counting.wgsl plus subgroups: one subgroup finds the threshold, and scans need fewer barriers.
 // Subgroups must be consecutive threads, SUBGROUP_MIN or more.
 //
-// Dispatch (shares, code heads, batch). A workgroup selects among the tokens of its share, which is
+// Dispatch (shares, lists, batch). A workgroup selects among the tokens of its share, which is
 // SHARE_BLOCKS blocks of one list.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
@@ -19,9 +19,8 @@
 //
 // No workgroup waits for another. A share depends on the capacity only. So the loads of phases 1
 // and 2 depend on no other load, and are all in flight at once.
-const BITS: u32 = 32u; // @param
-const QUERIES_PER_LIST: u32 = 1u; // @param query heads that share a list
-const CODE_HEADS: u32 = 32u; // @param
+const LAST: u32 = 32u; // @param largest distance
+const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const CAPACITY: u32 = 4096u; // @param
 const LIST_CAPACITY: u32 = 256u; // @param
 const DISTANCE_BYTES: u32 = 1u; // @param 1 or 2
@@ -36,7 +35,6 @@ const WORKGROUP: u32 = 128u; // @param
 const TOKENS: u32 = 16u; // @param consecutive tokens per thread, 16 or 32
 
 
-const LAST = BITS * QUERIES_PER_LIST; // the last bin: never read, its count follows from the rest
 const COLUMNS = min(LAST, WORKGROUP); // threads that read a histogram
 const SLICES = WORKGROUP / COLUMNS; // histograms read side by side
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
@@ -216,7 +214,7 @@ fn main(
   @builtin(subgroup_size) lanes: u32,
 ) {
   // 1. Load the distances of the first span.
-  let list = wid.z * CODE_HEADS + wid.y;
+  let list = wid.z * SEQUENCE_LISTS + wid.y;
   let start = wid.x * SHARE;
   var words: array<vec4<u32>, LOADS>;
   for (var i = 0u; i < LOADS; i++) { // @unroll

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { CODE_KINDS, type CodeKind } from "../../fixtures/generate.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import type { Variant } from "../core/variant.ts";
-import { codeHeads, distanceBytes, listCapacity, maxDistance, windowsOf } from "../core/problem.ts";
+import { distanceBytes, listCapacity, listHeads, maxDistance, windowsOf } from "../core/problem.ts";
 import { histogramReference } from "../score/reference.ts";
 import { canRun, runVariant } from "../../testing/testing.ts";
 import { type Factors, testCase } from "../../testing/testing_grid.ts";
@@ -82,7 +82,7 @@ async function assertLists(
   const params = { ...variant.defaults(p, testDevice.limits), ...changes };
   assertEquals(variant.refuses(p, params, testDevice.limits), undefined);
   const bins = maxDistance(p) + 1;
-  const rows = codeHeads(p) * p.batch;
+  const rows = listHeads(p) * p.batch;
   const blocks = Math.ceil(p.capacity / params.BLOCK);
   const bytes = new Uint8Array(rows * p.capacity * distanceBytes(p)).fill(0xff);
   const packed = distanceBytes(p) === 1 ? bytes : new Uint16Array(bytes.buffer);
@@ -90,7 +90,7 @@ async function assertLists(
   const random = createRandom(1, 7);
   const choice = values(maxDistance(p));
   const wanted = Array.from({ length: rows }, (_, row) => {
-    const length = lengths[Math.floor(row / codeHeads(p))];
+    const length = lengths[Math.floor(row / listHeads(p))];
     const windows = windowsOf(p, length);
     const distances = Uint16Array.from(
       { length },

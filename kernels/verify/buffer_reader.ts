@@ -11,19 +11,24 @@ import {
   groupSize,
   kvBytes,
   listCapacity,
+  listHeads,
   mapNumbers,
   maxDistance,
   type Problem,
+  queriesPerCode,
   queriesPerList,
+  queryWords,
 } from "../core/problem.ts";
 
-/** One selection list: a code head of a sequence. */
+/** One selection list of a sequence. */
 export interface ListRef {
   readonly sequence: number;
-  /** Code head. */
+  /** Its index among the lists of the sequence. */
   readonly head: number;
-  /** Index among all lists, [B, code heads]. */
+  /** Its index among all lists, [B, list heads]. */
   readonly list: number;
+  /** Code head of the sequence. */
+  readonly codeHead: number;
   /** KV head of the sequence. */
   readonly kvHead: number;
   /** Query heads that share the list, as rows of [B, Hq]. */
@@ -32,7 +37,7 @@ export interface ListRef {
   readonly length: number;
 }
 
-/** The list of code head `head` of a sequence. */
+/** List `head` of a sequence. */
 export function listRef(
   p: Problem,
   sequence: number,
@@ -43,7 +48,8 @@ export function listRef(
   return {
     sequence,
     head,
-    list: sequence * codeHeads(p) + head,
+    list: sequence * listHeads(p) + head,
+    codeHead: Math.floor(head * queries / queriesPerCode(p)),
     kvHead: Math.floor(head * queries / groupSize(p)),
     queryRows: Array.from(
       { length: queries },
@@ -174,16 +180,24 @@ export class BufferReader {
     return mapHeadLayers(this.p, decode(await this.#buffer(name, head * bytes, bytes), dtype));
   }
 
-  /** Codes of the list's query heads, [queries, words]; the buffer starts with all query codes. */
+  /**
+   * Codes of the list's query heads, [queries, 1 + planes, words]; the buffer starts with all query
+   * codes.
+   */
   queryCodes({ queryRows }: ListRef, buffer = "query_codes"): Promise<Uint32Array> {
-    const words = codeWords(this.p);
+    const words = queryWords(this.p);
     return this.u32(buffer, queryRows[0] * words, queryRows.length * words);
   }
 
   /** Codes of the list's tokens `start` to `start + tokens`, [tokens, words]. */
-  codes({ list }: ListRef, start: number, tokens: number): Promise<Uint32Array> {
+  codes(
+    { sequence, codeHead }: ListRef,
+    start: number,
+    tokens: number,
+  ): Promise<Uint32Array> {
     const words = codeWords(this.p);
-    return this.u32("codes", (list * this.p.capacity + start) * words, tokens * words);
+    const row = (sequence * codeHeads(this.p) + codeHead) * this.p.capacity + start;
+    return this.u32("codes", row * words, tokens * words);
   }
 
   /** Distances of the list's tokens. */

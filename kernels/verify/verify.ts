@@ -15,7 +15,7 @@ import {
   type ListVerifier,
   type VerifyScope,
 } from "./error_tally.ts";
-import { codeHeads, type Problem } from "../core/problem.ts";
+import { listHeads, type Problem } from "../core/problem.ts";
 
 export {
   type CheckResult,
@@ -48,7 +48,7 @@ const HOST_BYTES = 2 ** 29;
  */
 function batchesThatFitHost(p: Problem, refs: readonly ListRef[]): ListRef[][] {
   const kvHeads = Math.max(1, Math.floor(HOST_BYTES / (8 * p.capacity * p.headDim)));
-  const lists = kvHeads * codeHeads(p) / p.kvHeads;
+  const lists = kvHeads * listHeads(p) / p.kvHeads;
   return Array.from(
     { length: Math.ceil(refs.length / lists) },
     (_, i) => refs.slice(i * lists, (i + 1) * lists),
@@ -71,7 +71,7 @@ export async function verify(
   const verifyList = VERIFIERS[variant.stage];
   if (!verifyList) throw new RangeError(`stage ${variant.stage} has no reference`);
   const { buffers } = variant.plan(p, params);
-  const heads = scope.heads ?? Array.from({ length: codeHeads(p) }, (_, head) => head);
+  const heads = scope.heads ?? Array.from({ length: listHeads(p) }, (_, head) => head);
   const sequences = scope.sequences ?? Array.from({ length: p.batch }, (_, i) => i);
   // A stage that starts from a selection or from partials has no lengths.
   const lengths = "lengths" in buffers
@@ -87,7 +87,7 @@ export async function verify(
     await Promise.all(together.map((ref) => verifyList(tally, reader, ref, hasBuffer, scope)));
   }
   return tally.result(
-    `${variant.stage}: ${heads.length} of ${codeHeads(p)} code heads, ` +
+    `${variant.stage}: ${heads.length} of ${listHeads(p)} lists, ` +
       `${sequences.length} of ${p.batch} sequences`,
   );
 }

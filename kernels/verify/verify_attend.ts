@@ -6,7 +6,7 @@ import { verifyKeyCodes, verifyQueryCodes } from "./verify_encode.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { knownReference, type ListVerifier } from "./error_tally.ts";
 import { mergeReference } from "../merge/reference.ts";
-import { codeWords, type Problem, windowsOf } from "../core/problem.ts";
+import { codeWords, planesOf, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import { scoreReference } from "../score/reference.ts";
 import { selectReference } from "../select/reference.ts";
 
@@ -103,7 +103,7 @@ async function stepQueryCodes(
 ): Promise<Uint32Array> {
   if (kept) return await reader.queryCodes(ref, kept);
   const [map, ...queries] = await Promise.all([
-    reader.map("query_map", ref.head),
+    reader.map("query_map", ref.codeHead),
     ...ref.queryRows.map((row) => reader.headRow("q", row)),
   ]);
   return Uint32Array.from(queries.flatMap((q) => [...packBits(encodeReference(q, map))]));
@@ -123,7 +123,8 @@ export const verifyPipeline: ListVerifier = async (tally, reader, ref, hasBuffer
   ]);
   const tokensOfCodes = once(async () => {
     const codes = await reader.codes(ref, 0, length);
-    return selectReference(scoreReference(queryCodes, codes, codeWords(p)), windowsOf(p, length));
+    const distances = scoreReference(queryCodes, codes, codeWords(p), planesOf(p));
+    return selectReference(distances, windowsOf(p, length), tiesOf(p));
   });
   await Promise.all(heads.map(async ({ row, q, out, sinkLogit }) => {
     // The key holds the codes made by the step, since rounding may flip bits. The others are

@@ -1,6 +1,6 @@
 /** Verifies distances, histograms and selections, which must be exact. */
 import type { ListVerifier } from "./error_tally.ts";
-import { codeWords, maxDistance, windowsOf } from "../core/problem.ts";
+import { codeWords, maxDistance, planesOf, tiesOf, windowsOf } from "../core/problem.ts";
 import { histogramReference, scoreReference } from "../score/reference.ts";
 import { selectReference } from "../select/reference.ts";
 
@@ -13,7 +13,7 @@ export const verifyScore: ListVerifier = async (tally, reader, ref, hasBuffer) =
     reader.codes(ref, 0, length),
     reader.distances(ref),
   ]);
-  const want = scoreReference(queryCodes, codes, codeWords(p));
+  const want = scoreReference(queryCodes, codes, codeWords(p), planesOf(p));
   tally.exact("distances", [sequence, head], distances, want);
   if (!hasBuffer("block_histograms")) return;
   const bins = maxDistance(p) + 1;
@@ -28,8 +28,10 @@ export const verifyScore: ListVerifier = async (tally, reader, ref, hasBuffer) =
 
 /** Verifies which tokens a list has; a variant may put them in any order. */
 export const verifySelect: ListVerifier = async (tally, reader, ref) => {
+  const { p } = reader;
   const { sequence, head, length } = ref;
-  const want = selectReference(await reader.distances(ref), windowsOf(reader.p, length));
+  const distances = await reader.distances(ref);
+  const want = selectReference(distances, windowsOf(p, length), tiesOf(p));
   const [selected, count] = await Promise.all([
     reader.selected(ref, want.length),
     reader.selectedCount(ref),

@@ -60,7 +60,7 @@ Deno.test("verify() accepts right results and reads no other buffers", async () 
   assertEquals([score.ok, score.relL2, score.worst], [true, 0, null]);
   const select = await verified("select", SELECT);
   assertEquals([select.ok, select.relL2, select.worst], [true, 0, null]);
-  assertStringIncludes(select.checked, "select: 4 of 4 code heads, 2 of 2 sequences");
+  assertStringIncludes(select.checked, "select: 4 of 4 lists, 2 of 2 sequences");
 });
 
 Deno.test("verify() names one wrong distance", async () => {
@@ -107,7 +107,7 @@ Deno.test("verify() with a scope does not read the rest", async () => {
   const scope = { heads: [1], sequences: [0] };
   const { ok, checked } = await verify(variant, p, PARAMS, readerOf(buffers), scope);
   assert(ok);
-  assertStringIncludes(checked, "1 of 4 code heads, 1 of 2 sequences");
+  assertStringIncludes(checked, "1 of 4 lists, 1 of 2 sequences");
   assert(!(await verify(variant, p, PARAMS, readerOf(buffers))).ok);
 });
 

@@ -1,7 +1,7 @@
 /** How many input sets steps must rotate over so that no cache holds the next set. */
 import type { Cost, Stage } from "../../../kernels/core/variant.ts";
 import {
-  codeHeads,
+  listHeads,
   overSequences,
   type Problem,
   windowsOf,
@@ -18,7 +18,7 @@ export const COLD_BYTES = 256e6;
 export function touchedBytes(p: Problem, cost: Cost, stage: Stage): number {
   // A dense variant requests no row twice, even if it gathers rows.
   if (cost.gatherBytes === 0 || stage === "dense") return cost.streamBytes + cost.gatherBytes;
-  const lists = codeHeads(p) / p.kvHeads;
+  const lists = listHeads(p) / p.kvHeads;
   const distinct = overSequences(p, (length) => {
     const { attended, kEff } = windowsOf(p, length);
     const middle = Math.max(1, length - (attended - kEff));

@@ -21,7 +21,7 @@ export type Quad = readonly [x: number, y: number, z: number, w: number];
 export interface TwinParams {
   readonly CAPACITY: number;
   readonly LIST_CAPACITY: number;
-  readonly BITS: number;
+  readonly LAST: number;
   readonly BLOCK: number;
   readonly SUBGROUP_MIN: number;
   readonly WORKGROUP: number;

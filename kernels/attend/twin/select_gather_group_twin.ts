@@ -21,7 +21,6 @@ import {
 
 /** Parameters of `select_gather_group.wgsl`. */
 export interface GroupParams extends TwinParams {
-  readonly QUERIES_PER_LIST: number;
   readonly DISTANCE_BYTES: number;
 }
 
@@ -35,8 +34,7 @@ export interface RankList extends ScoredList {
 
 /** The derived constants of the kernel. */
 function constants(params: GroupParams) {
-  const { BITS, QUERIES_PER_LIST, CAPACITY, BLOCK, SUBGROUP_MIN, WORKGROUP } = params;
-  const LAST = BITS * QUERIES_PER_LIST;
+  const { LAST, CAPACITY, BLOCK, SUBGROUP_MIN, WORKGROUP } = params;
   const BINS = LAST + 1;
   const PER_WORD = 4 / params.DISTANCE_BYTES;
   return {

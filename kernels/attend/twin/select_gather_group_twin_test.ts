@@ -38,7 +38,7 @@ Deno.test("the twin has every function of select_gather_group.wgsl that selects"
 
 Deno.test("scan_pair() adds up the threads before each", () => {
   forScans((spec, turns) => {
-    const params: GroupParams = { ...twinParams(spec), QUERIES_PER_LIST: 4, DISTANCE_BYTES: 1 };
+    const params: GroupParams = { ...twinParams(spec), DISTANCE_BYTES: 1 };
     const memory = new GroupMemory(params);
     for (const { values, expected } of turns) {
       assertEquals(scan_pair(params, memory, values), expected);
@@ -51,7 +51,7 @@ function rankCase(spec: Spec) {
   const most = spec.bits * spec.queries;
   const params: GroupParams = {
     ...twinParams(spec),
-    QUERIES_PER_LIST: spec.queries,
+    LAST: most,
     DISTANCE_BYTES: most <= 255 ? 1 : 2,
   };
   const truth = sorted(spec, most);

@@ -32,12 +32,12 @@ export interface HistogramList extends ScoredList {
 
 /** The derived constants of the kernel. */
 function constants(params: SelectParams) {
-  const { BITS, CAPACITY, BLOCK, SUBGROUP_MIN, WORKGROUP } = params;
+  const { LAST, CAPACITY, BLOCK, SUBGROUP_MIN, WORKGROUP } = params;
   return {
     ...params,
-    BINS: BITS + 1,
+    BINS: LAST + 1,
     BLOCKS: div(CAPACITY + BLOCK - 1, BLOCK),
-    LANE_BINS: div(BITS + SUBGROUP_MIN - 1, SUBGROUP_MIN),
+    LANE_BINS: div(LAST + SUBGROUP_MIN - 1, SUBGROUP_MIN),
     SPAN: WORKGROUP * 32,
     LIST_LOADS: CAPACITY / 16,
     MOST_SUBGROUPS: WORKGROUP / SUBGROUP_MIN,
@@ -64,11 +64,17 @@ export class SelectMemory {
   }
 }
 
-export function bytes_below(BITS: number, word: number, limit: number): number {
+export function bytes_below(LAST: number, word: number, limit: number): number {
+  if (LAST > 128) {
+    const wide = 0x7fff7fff + Math.imul(limit, 0x00010001);
+    const even = (wide - (word & 0x00ff00ff)) >>> 15;
+    const odd = (wide - ((word >>> 8) & 0x00ff00ff)) >>> 15;
+    return (even & 1) | ((even >>> 14) & 4) | ((odd & 1) << 1) | ((odd >>> 13) & 8);
+  }
   const spread = Math.imul(Math.min(limit, 128), 0x01010101);
   const bytes = ((0x7f7f7f7f + spread - word) >>> 7) & 0x01010101;
   const all_or_none = limit > 0 ? 15 : 0;
-  if (BITS === 128 && limit % 129 === 0) return all_or_none;
+  if (LAST === 128 && limit % 129 === 0) return all_or_none;
   return Math.imul(bytes, 0x10204080) >>> 28;
 }
 
@@ -157,7 +163,7 @@ export function find_threshold(
   { histograms }: SelectMemory,
   picks_wanted: number,
 ): Pair {
-  const { LANE_BINS, BLOCKS, BINS, BITS, subgroup_lanes } = constants(params);
+  const { LANE_BINS, BLOCKS, BINS, LAST, subgroup_lanes } = constants(params);
   const lane_counts: number[][] = [];
   const sums: Pair[] = [];
   for (let lane = 0; lane < subgroup_lanes; lane++) {
@@ -165,7 +171,7 @@ export function find_threshold(
     let below = 0;
     for (let b = 0; b < LANE_BINS; b++) {
       for (let block = 0; block < BLOCKS; block++) {
-        bin_counts[b] += histograms[block * BINS + Math.min(lane * LANE_BINS + b, BITS)];
+        bin_counts[b] += histograms[block * BINS + Math.min(lane * LANE_BINS + b, LAST)];
       }
       below += bin_counts[b];
     }
@@ -181,7 +187,7 @@ export function find_threshold(
     let nearer = 0;
     for (let b = 0; b < LANE_BINS; b++) {
       below += lane_counts[lane][b];
-      if (lane * LANE_BINS + b < BITS && below < picks_wanted) {
+      if (lane * LANE_BINS + b < LAST && below < picks_wanted) {
         bins_passed++;
         nearer = below;
       }
@@ -199,9 +205,9 @@ export function count_block(
   threshold: number,
   { length, windows }: Pick<ScoredList, "length" | "windows">,
 ): Pair {
-  const { BLOCK, BINS, BITS } = constants(params);
+  const { BLOCK, BINS, LAST } = constants(params);
   let below = 0;
-  for (let bin = 0; bin < BITS; bin++) {
+  for (let bin = 0; bin < LAST; bin++) {
     below += bin < threshold ? histograms[block * BINS + bin] : 0;
   }
   const first = Math.min(block * BLOCK, length);
@@ -250,16 +256,16 @@ export function match_staged(
   { threshold, split_block, newest_bin }: Limits,
   { length, windows }: Pick<ScoredList, "length" | "windows">,
 ): Pair {
-  const { BITS, BLOCK, NEWEST } = params;
+  const { LAST, BLOCK, NEWEST } = params;
   const limit = threshold + Number(div(first, BLOCK) < split_block);
   const tie_limit = limit + Number(div(first, BLOCK) === split_block);
   let below_mask = 0;
   let tie_mask = 0;
   for (let word = 0; word < 8; word++) {
     const four = pool[(first - staged) / 4 + word];
-    below_mask |= bytes_below(BITS, four, limit) << (4 * word);
+    below_mask |= bytes_below(LAST, four, limit) << (4 * word);
     if (tie_limit > limit) {
-      tie_mask |= bytes_below(BITS, four, tie_limit) << (4 * word);
+      tie_mask |= bytes_below(LAST, four, tie_limit) << (4 * word);
     }
   }
   const to_newest = (length - 1 - first) >>> 0;

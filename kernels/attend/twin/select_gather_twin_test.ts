@@ -86,7 +86,7 @@ Deno.test("scan_by_turns() adds up the threads before each, in halves that alter
 });
 
 Deno.test("bytes_below() compares each byte independently of its neighbours", () => {
-  for (const bits of [32, 64, 128]) {
+  for (const bits of [32, 64, 96, 128, 129, 224, 255]) {
     for (let limit = 0; limit <= bits + 1; limit++) {
       for (let distance = 0; distance <= bits; distance++) {
         for (let place = 0; place < 4; place++) {

@@ -42,7 +42,7 @@ export function twinParams(spec: Spec): TwinParams {
   return {
     CAPACITY: spec.capacity,
     LIST_CAPACITY: spec.capacity,
-    BITS: spec.bits,
+    LAST: spec.bits,
     BLOCK: spec.block,
     SUBGROUP_MIN: spec.subgroup[0],
     WORKGROUP: spec.workgroup,
