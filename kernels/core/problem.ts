@@ -19,15 +19,32 @@ export type TieRule = "lower" | "higher";
 /** How many middle tokens to take: a count, or floor(length / sparsity) of each sequence. */
 export type TopK = { readonly count: number } | { readonly sparsity: number };
 
-/** The learned (or random) map to Hamming space: `layers` linear layers, SiLU between them. */
+/** The map to Hamming space: `layers` linear layers with SiLU between them, or a rotation. */
 export interface MapShape {
-  /** 1 (random projection, HATA), 2 or 3 (HashAttention). */
+  /** 0 (rotation, which nobody trains), 1 (random projection, HATA), 2 or 3 (HashAttention). */
   readonly layers: number;
-  /** Width between layers; unused with one layer. */
+  /** Width between layers; unused with less than two layers. */
   readonly hidden: number;
-  /** Element type of weights and biases. */
+  /** Element type of weights and biases; unused without layers. */
   readonly dtype: "f16" | "f32";
 }
+
+/** The rotation as a map: signs, then the Hadamard transform. It has no weights. */
+export const ROTATION: MapShape = { layers: 0, hidden: 64, dtype: "f32" };
+
+/**
+ * How scores of rotated codes become distances. Scores from 0 to `range` standard deviations fall
+ * into `count` bins of equal width; the best bin is distance 0.
+ */
+export interface Bins {
+  /** 16, 32, 64, 128 or 256. */
+  readonly count: number;
+  /** 1 to 16. */
+  readonly range: number;
+}
+
+/** Bins that lose no attention mass against exact scores. */
+export const DEFAULT_BINS: Bins = { count: 64, range: 6 };
 
 /** Shapes and settings of one decode step over `batch` sequences. */
 export interface Problem {
@@ -51,8 +68,12 @@ export interface Problem {
   readonly bits: number;
   /** Whether the query heads of a group share a code, and a selection. */
   readonly sharing: CodeSharing;
-  /** The map that makes codes. */
+  /** The map that makes codes. With {@linkcode ROTATION}, KV heads share codes (`kv`). */
   readonly map: MapShape;
+  /** Seed of the rotation's signs (default 1). Codes made with another seed are unusable. */
+  readonly rotationSeed?: number;
+  /** Bins of rotated codes' scores (default {@linkcode DEFAULT_BINS}). */
+  readonly bins?: Bins;
   /**
    * Magnitude planes of a query code, 0 to 3 (default 0). Without planes a distance counts the bits
    * that differ. With P planes each bit weighs 0 to 2^P - 1, by the magnitude of the query there.
@@ -128,8 +149,22 @@ export function maxWeight(p: Pick<Problem, "planes">): number {
   return Math.max(1, 2 ** planesOf(p) - 1);
 }
 
-/** Largest distance: the weights of all bits, times g when summed over the group. */
+/** Whether codes are rotated keys, scored with a factor for each key. */
+export function isRotated(p: Pick<Problem, "map">): boolean {
+  return p.map.layers === 0;
+}
+
+/** The bins of rotated codes' scores. */
+export function binsOf(p: Pick<Problem, "bins">): Bins {
+  return p.bins ?? DEFAULT_BINS;
+}
+
+/**
+ * Largest distance: the last bin of a rotated code's score; otherwise the weights of all bits, times
+ * g when summed over the group.
+ */
 export function maxDistance(p: Problem): number {
+  if (isRotated(p)) return binsOf(p).count - 1;
   return p.bits * maxWeight(p) * queriesPerList(p);
 }
 
@@ -143,9 +178,12 @@ export function codeWords(p: Problem): number {
   return p.bits / 32;
 }
 
-/** u32 words of a query's code: the signs, then the magnitude planes from the lowest up. */
+/**
+ * u32 words of a query's code: the signs, then the magnitude planes from the lowest up, and of a
+ * rotated code the scale of its bins.
+ */
 export function queryWords(p: Problem): number {
-  return codeWords(p) * (1 + planesOf(p));
+  return codeWords(p) * (1 + planesOf(p)) + Number(isRotated(p));
 }
 
 /** Bytes of an element of K or V. */
@@ -187,6 +225,7 @@ export function listCapacity(p: Problem): number {
 export function mapLayers(
   p: Pick<Problem, "headDim" | "bits" | "map">,
 ): readonly (readonly [number, number])[] {
+  if (p.map.layers === 0) return [];
   const widths = [p.headDim, ...Array(p.map.layers - 1).fill(p.map.hidden), p.bits];
   return widths.slice(1).map((out, i) => [widths[i], out] as const);
 }
@@ -221,6 +260,15 @@ function checkLengths({ batch, kvLen }: Problem, lengths: readonly number[]): vo
   if (!lengths.includes(kvLen)) {
     throw new RangeError(`the longest of lengths must be kvLen, which is ${kvLen}`);
   }
+}
+
+function checkRotation(p: Problem): void {
+  if (p.sharing !== "kv") {
+    throw new RangeError(`rotated codes are shared by KV head (kv), got sharing ${p.sharing}`);
+  }
+  wholeNumber("rotationSeed", p.rotationSeed ?? 1, 0, 0xffffffff);
+  oneOf("bins.count", binsOf(p).count, [16, 32, 64, 128, 256]);
+  wholeNumber("bins.range", binsOf(p).range, 1, 16);
 }
 
 /** The part of a {@linkcode Problem} that a model fixes. */
@@ -271,7 +319,8 @@ export function checkProblem(p: Problem): void {
   oneOf("sharing", p.sharing, ["head", "kv", "group"]);
   wholeNumber("planes", planesOf(p), 0, 3);
   oneOf("ties", tiesOf(p), ["lower", "higher"]);
-  oneOf("map.layers", p.map.layers, [1, 2, 3]);
+  oneOf("map.layers", p.map.layers, [0, 1, 2, 3]);
+  if (isRotated(p)) checkRotation(p);
   oneOf("map.hidden", p.map.hidden, [64, 128, 256]);
   oneOf("map.dtype", p.map.dtype, ["f16", "f32"]);
   if ("count" in p.topK) wholeNumber("k", p.topK.count, 0, 0xffffffff);

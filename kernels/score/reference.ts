@@ -1,6 +1,6 @@
 /** References for the score kernels: distances and histograms of the middle tokens. */
-import { popcount } from "../core/bits.ts";
-import type { Windows } from "../core/problem.ts";
+import type { Bins, Windows } from "../core/problem.ts";
+import { binnedDistance, unpackScale, weightedDistance } from "./bins.ts";
 
 /**
  * The distance of every token: the weights of the differing bits, summed over the query heads that
@@ -18,25 +18,37 @@ export function scoreReference(
   planes = 0,
 ): Uint32Array<ArrayBuffer> {
   const distances = new Uint32Array(codes.length / words);
-  for (let query = 0; query < queryCodes.length; query += (1 + planes) * words) {
+  const queryWords = (1 + planes) * words;
+  for (let query = 0; query < queryCodes.length; query += queryWords) {
+    const queryCode = queryCodes.subarray(query, query + queryWords);
     for (let token = 0; token < distances.length; token++) {
-      distances[token] += distanceOf(token, query);
+      const code = codes.subarray(token * words, (token + 1) * words);
+      distances[token] += weightedDistance(queryCode, code, planes);
     }
   }
   return distances;
+}
 
-  function distanceOf(token: number, query: number): number {
-    let distance = 0;
-    for (let word = 0; word < words; word++) {
-      const differing = queryCodes[query + word] ^ codes[token * words + word];
-      if (planes === 0) distance += popcount(differing);
-      for (let plane = 0; plane < planes; plane++) {
-        const weighed = differing & queryCodes[query + (1 + plane) * words + word];
-        distance += popcount(weighed) * 2 ** plane;
-      }
-    }
-    return distance;
-  }
+/**
+ * The distance of every token by rotated codes: the bin of its score.
+ *
+ * @param queryCode [(1 + planes) words and a scale], the code of a query head.
+ * @param codes [tokens, words].
+ * @param factors [tokens], bytes of the keys' factors.
+ */
+export function binnedScoreReference(
+  queryCode: Uint32Array,
+  codes: Uint32Array,
+  factors: Uint8Array,
+  planes: number,
+  bins: Bins,
+): Uint32Array<ArrayBuffer> {
+  const words = codes.length / factors.length;
+  const scale = unpackScale(queryCode[queryCode.length - 1]);
+  return Uint32Array.from(factors, (byte, token) => {
+    const code = codes.subarray(token * words, (token + 1) * words);
+    return binnedDistance(weightedDistance(queryCode, code, planes), byte, scale, bins);
+  });
 }
 
 /**
