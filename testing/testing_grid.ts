@@ -4,7 +4,12 @@
  */
 import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../fixtures/generate.ts";
 import type { Stage } from "../kernels/core/variant.ts";
-import { checkProblem, type Problem, roundCapacity } from "../kernels/core/problem.ts";
+import {
+  checkProblem,
+  DEFAULT_BINS,
+  type Problem,
+  roundCapacity,
+} from "../kernels/core/problem.ts";
 import type { InputOptions } from "./testing_inputs.ts";
 
 /** A problem with its inputs. */
@@ -22,6 +27,8 @@ export interface Factors {
   bits: number;
   sharing: Problem["sharing"];
   planes: number;
+  /** Bins of rotated codes. */
+  bins: number;
   layers: number;
   hidden: number;
   mapDtype: "f16" | "f32";
@@ -44,6 +51,7 @@ const VALUES: Values = {
   bits: [32, 64, 128],
   sharing: ["head", "group", "kv"],
   planes: [0, 2, 1, 3],
+  bins: [64, 256, 16],
   layers: [3, 1, 2],
   hidden: [64, 128],
   mapDtype: ["f16", "f32"],
@@ -112,8 +120,46 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
   },
 };
 
-/** Second grids, of problems that few variants of a stage run. */
-const SECOND_GRIDS: Partial<Record<Stage, StageGrid>> = {
+/** Values of rotated codes. */
+const ROTATED: Partial<Values> = { layers: [0], sharing: ["kv"] };
+
+/** Grids of rotated codes. */
+const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_query: {
+    compiled: ["heads", "headDim", "bits", "planes", "bins"],
+    data: ["kind", "lengths"],
+    values: ROTATED,
+  },
+  encode_append: {
+    compiled: [...CACHE, "bits"],
+    data: ["kind", "lengths"],
+    values: ROTATED,
+  },
+  encode_prompt: {
+    compiled: [...CACHE, "bits"],
+    data: ["kind", "lengths"],
+    values: { ...ROTATED, heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
+  },
+  score: {
+    compiled: ["heads", "bits", "planes", "bins", "windows"],
+    data: ["codeKind", "lengths"],
+    values: { ...ROTATED, ...LONG },
+  },
+  pipeline: {
+    compiled: [...CACHE, "bits", "planes", "bins", "windows", "topK"],
+    data: ["kind", "codeKind", "lengths"],
+    values: {
+      ...ROTATED,
+      heads: [[24, 8], [28, 4], [2, 2]],
+      headDim: [64, 96, 128],
+      topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
+};
+
+/** Grids of weighted codes, which few pipelines run. */
+const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
   pipeline: {
     compiled: ["heads", "bits", "sharing", "planes", "windows", "topK"],
     data: ["lengths"],
@@ -186,6 +232,14 @@ export function pairwise(
   return rows;
 }
 
+/** A case of rotated codes with the given factors, and the first value of every other factor. */
+export function rotatedCase(
+  factors: Partial<Factors>,
+  options: Partial<InputOptions> = {},
+): TestCase {
+  return testCase({ layers: 0, sharing: "kv", bits: 128, planes: 2, ...factors }, options);
+}
+
 /** A case with the given factors, and the first value of every other factor. */
 export function testCase(
   factors: Partial<Factors>,
@@ -208,6 +262,7 @@ export function testCase(
     bits: f.bits,
     sharing: f.sharing,
     planes: f.planes,
+    bins: { ...DEFAULT_BINS, count: f.bins },
     map: { layers: f.layers, hidden: f.hidden, dtype: f.mapDtype },
     topK: f.topK,
     sink: f.windows[0],
@@ -220,7 +275,8 @@ export function testCase(
 
 /** The pairwise grids of a stage. Cases with the same shaders are adjacent. */
 export function gridOf(stage: Stage): TestCase[] {
-  const grids = [GRIDS[stage], SECOND_GRIDS[stage]].filter((grid) => grid !== undefined);
+  const grids = [GRIDS[stage], WEIGHTED_GRIDS[stage], ROTATED_GRIDS[stage]]
+    .filter((grid) => grid !== undefined);
   if (grids.length === 0) throw new RangeError(`stage ${stage} has no grid`);
   return grids.flatMap((grid) => casesOf(stage, grid));
 }
@@ -231,10 +287,13 @@ function casesOf(stage: Stage, grid: StageGrid): TestCase[] {
   const sizes = factors.map((factor) => values[factor].length);
   const shaders = pairwise(sizes.slice(0, grid.compiled.length));
   const rows = pairwise(sizes, shaders).sort((a, b) => shaderOrder(shaders, a, b));
+  const first = Object.fromEntries(
+    Object.entries(grid.values ?? {}).map(([factor, [value]]) => [factor, value]),
+  );
   return rows.map((row, seed) => {
     const chosen = factors.map((factor, f) => [factor, values[factor][row[f]]]);
     return testCase(
-      { capacity: values.capacity[0], ...Object.fromEntries(chosen) },
+      { ...first, capacity: values.capacity[0], ...Object.fromEntries(chosen) },
       { seed, poisonUnselected: stage === "attend" },
     );
   });

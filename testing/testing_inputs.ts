@@ -9,10 +9,12 @@ import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Params, Variant } from "../kernels/core/variant.ts";
 import { NO_SINK_LOGIT } from "../kernels/core/layout.ts";
 import {
+  binsOf,
   codeHeads,
   codeWords,
   distanceBytes,
   groupSize,
+  isRotated,
   listCapacity,
   listHeads,
   mapLayers,
@@ -24,7 +26,13 @@ import {
   tiesOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
-import { histogramReference, scoreReference } from "../kernels/score/reference.ts";
+import { factorValue } from "../kernels/encode/rotation.ts";
+import { packScale, scaleOf } from "../kernels/score/bins.ts";
+import {
+  binnedScoreReference,
+  histogramReference,
+  scoreReference,
+} from "../kernels/score/reference.ts";
 import { selectReference } from "../kernels/select/reference.ts";
 
 /** Contents of input buffers by name. */
@@ -42,7 +50,7 @@ export interface InputOptions {
 }
 
 /** Numbers of the random streams, different from those of `generateKv`. */
-const STREAM = { maps: 101, sinks: 102, partials: 103, prompts: 104 } as const;
+const STREAM = { maps: 101, sinks: 102, partials: 103, prompts: 104, factors: 105 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
 export function makeInputs(
@@ -62,7 +70,7 @@ export function makeInputs(
     ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
-  const lists = has("codes", "query_codes", "distances", "selected")
+  const lists = has("codes", "query_codes", "factor_sums", "distances", "selected")
     ? makeLists(variant, p, params, options)
     : undefined;
   if (lists) Object.assign(made, lists.buffers);
@@ -169,6 +177,7 @@ function makeLists(
   const queryCodes = generateCodes({ count: p.batch * p.qHeads, words: queryWords(p), seed });
   const codeRows = p.batch * codeHeads(p) * p.capacity;
   const codes = generateCodes({ count: codeRows, words, seed: seed + 1, kind });
+  const factors = randomFactors(p, seed, kind);
   const distances = poisoned(lists * p.capacity * distanceBytes(p));
   const packed = distanceBytes(p) === 1 ? distances : new Uint16Array(distances.buffer);
   const blocks = params.BLOCK ? Math.ceil(p.capacity / params.BLOCK) : 0;
@@ -181,12 +190,16 @@ function makeLists(
     // A pipeline encodes the newest token itself.
     const newest = variant.stage === "pipeline" ? length - 1 : length;
     codes.fill(0xffffffff, (start + newest) * words, (start + p.capacity) * words);
-    const found = scoreReference(
-      queryCodes.subarray(list * queries * queryWords(p), (list + 1) * queries * queryWords(p)),
-      codes.subarray(start * words, (start + length) * words),
-      words,
-      planes,
+    const ofQueries = queryCodes.subarray(
+      list * queries * queryWords(p),
+      (list + 1) * queries * queryWords(p),
     );
+    const ofTokens = codes.subarray(start * words, (start + length) * words);
+    const ofFactors = factors.bytes.subarray(start, start + length);
+    if (isRotated(p)) ofQueries.set([factors.scaleOf(ofQueries, start, length)], queryWords(p) - 1);
+    const found = isRotated(p)
+      ? binnedScoreReference(ofQueries, ofTokens, ofFactors, planes, binsOf(p))
+      : scoreReference(ofQueries, ofTokens, words, planes);
     const windows = windowsOf(p, length);
     packed.set(found, list * p.capacity);
     if (blocks > 0) {
@@ -200,12 +213,65 @@ function makeLists(
     query_codes: queryCodes,
     // An encoder starts from an empty cache, so that missing writes show.
     codes: variant.stage.startsWith("encode") ? codes.fill(0xffffffff) : codes,
+    factors: poisonNewest(p, factors.bytes, variant, lengths),
+    factor_sums: factors.sums(lengths),
     distances,
     block_histograms: histograms,
     selected,
     selected_counts: Uint32Array.from(selections, (tokens) => tokens.length),
   };
   return { buffers, selections };
+}
+
+/** Factors of all keys, and what follows from them. */
+function randomFactors(p: Problem, seed: number, kind?: CodeKind) {
+  const random = createRandom(seed, STREAM.factors);
+  const rows = isRotated(p) ? p.batch * p.kvHeads * p.capacity : 0;
+  const equal = kind === "all-ones" ? 255 : kind === "all-equal" ? 130 : undefined;
+  // Most factors are near each other, as in a real cache; others are anything.
+  const one = () => random.uniform() < 0.9 ? 120 + random.uint32() % 32 : random.uint32() % 256;
+  const bytes = Uint8Array.from({ length: rows }, () => equal ?? one());
+  const squares = (start: number, tokens: number) =>
+    bytes.subarray(start, start + tokens).reduce((sum, byte) => sum + factorValue(byte) ** 2, 0);
+  return {
+    bytes,
+    /** The sum of the tokens before the newest; that with the newest is poison. */
+    sums(lengths: readonly number[]) {
+      const sums = new Float32Array(rows === 0 ? 0 : 2 * p.batch * p.kvHeads).fill(NaN);
+      for (let i = 0; i < sums.length / 2; i++) {
+        const cached = lengths[Math.floor(i / p.kvHeads)] - 1;
+        sums[2 * i + cached % 2] = squares(i * p.capacity, cached);
+      }
+      return sums;
+    },
+    /** The scale of a query that is compared with `length` tokens. */
+    scaleOf(queryCode: Uint32Array, start: number, length: number): number {
+      const words = codeWords(p);
+      const magnitudes = Array.from({ length: p.bits }, (_, j) => {
+        const bitOf = (plane: number) =>
+          (queryCode[(1 + plane) * words + (j >>> 5)] >>> (j & 31)) & 1;
+        return Array.from({ length: planesOf(p) }, (_, plane) => bitOf(plane) * 2 ** plane)
+          .reduce((sum, each) => sum + each, planesOf(p) === 0 ? 1 : 0);
+      });
+      return packScale(scaleOf(magnitudes, Math.sqrt(squares(start, length) / length), binsOf(p)));
+    },
+  };
+}
+
+/** Factors without those that the variant makes: of the newest tokens, and past the lengths. */
+function poisonNewest(
+  p: Problem,
+  factors: Uint8Array<ArrayBuffer>,
+  variant: Variant,
+  lengths: readonly number[],
+): Uint8Array<ArrayBuffer> {
+  const poisonedBytes = factors.slice();
+  for (let row = 0; row * p.capacity < factors.length; row++) {
+    const length = lengths[Math.floor(row / p.kvHeads)];
+    const known = variant.stage === "pipeline" ? length - 1 : length;
+    poisonedBytes.fill(0xff, row * p.capacity + known, (row + 1) * p.capacity);
+  }
+  return poisonedBytes;
 }
 
 function poisoned(bytes: number): Uint8Array<ArrayBuffer> {

@@ -19,7 +19,7 @@ import { describeCase, gridOf, type TestCase } from "./testing_grid.ts";
 const FEWEST_CASES = 5;
 
 /** Fewest corners that a variant must run, if there are so many: it must not refuse them all. */
-const FEWEST_CORNERS = 3;
+const FEWEST_CORNERS = 2;
 
 /** Number of parameter sets for the test "does not depend on its parameters". */
 const PARAMETER_SETS = 5;

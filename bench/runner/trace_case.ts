@@ -5,7 +5,10 @@ import type { Trace } from "../../fixtures/trace.ts";
 import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import { isRotated, type Problem } from "../../kernels/core/problem.ts";
+import { bindProgram, compilePlan, recordProgram } from "../../kernels/core/program.ts";
+import type { RecordPass } from "../../kernels/core/run.ts";
+import { rotatePrompt } from "../../kernels/encode/rotate_prompt.ts";
 import { type Given, InputSets } from "../measure/inputs/inputs.ts";
 import { prepare } from "../measure/prepared_variant.ts";
 import {
@@ -41,7 +44,7 @@ export function traceInputs(
     return packKv(scatterTokens(all, index, sequence), p.dtype);
   };
   const [poolKeys, poolValues] = [pool(trace.k), pool(trace.v)];
-  const map = learnedMap ? packMap(learnedMap, p) : sharedMap(randomProjection(p, seed));
+  const maps = isRotated(p) ? {} : mapInputs(p, seed, learnedMap);
   return {
     given: {
       keys: () => keys,
@@ -49,16 +52,18 @@ export function traceInputs(
       token_index: () => index,
       pool_keys: () => poolKeys,
       pool_values: () => poolValues,
-      query_map: () => map.query_map,
-      key_map: () => map.key_map,
+      ...maps,
       q: (set) => queriesAt(trace, set % trace.positions.length),
     },
     encode: true,
   };
 }
 
-function sharedMap(map: ArrayBufferView<ArrayBuffer>) {
-  return { query_map: map, key_map: map };
+function mapInputs(p: Problem, seed: number, learnedMap?: LearnedMap): Given {
+  const shared = () => randomProjection(p, seed);
+  if (!learnedMap) return { query_map: shared, key_map: shared };
+  const { query_map, key_map } = packMap(learnedMap, p);
+  return { query_map: () => query_map, key_map: () => key_map };
 }
 
 /** The quality of a sparse step over all queries and heads of a trace. */
@@ -100,14 +105,31 @@ async function runTrace(
   pipeline: Variant,
   params: Params,
 ): Promise<StepOutcome> {
+  const { device, problem } = inputs;
   const prepared = await prepare(inputs, pipeline, params, true);
+  const buffers = prepared.buffersOf(0);
+  const encode = isRotated(problem) ? await promptRecorder(inputs, buffers) : () => {};
   const step: DeviceStep = {
-    device: inputs.device,
-    problem: inputs.problem,
-    buffers: prepared.buffersOf(0),
-    record: (pass) => prepared.record(pass, 0),
+    device,
+    problem,
+    buffers,
+    record(pass) {
+      encode(pass);
+      prepared.record(pass, 0);
+    },
   };
   return await runQueries(trace, step).finally(prepared.destroy);
+}
+
+/** Encodes the prompt of each query: the scale of rotated codes' bins depends on its length. */
+async function promptRecorder(
+  { device, problem, settings }: InputSets,
+  buffers: Readonly<Record<string, GPUBuffer>>,
+): Promise<RecordPass> {
+  const plan = rotatePrompt.plan(problem, rotatePrompt.defaults(problem, settings.limits));
+  const program = await compilePlan(device, plan, { unroll: settings.unroll });
+  const bound = bindProgram(device, program, buffers);
+  return (pass) => recordProgram(pass, bound);
 }
 
 /** A line on a trace's quality. `map` describes the map that made the codes. */

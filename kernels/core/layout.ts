@@ -11,8 +11,10 @@
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
  * | `token_index` | u32 [B, capacity], the pool index of each token; undefined past the length |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
- * | `query_codes` | u32 [B, Hq, 1 + planes, b/32]: signs, then magnitude planes from the lowest up; bit j of each is bit j%32 of word j/32 |
+ * | `query_codes` | u32 [B, Hq, 1 + planes, b/32]: signs, then magnitude planes from the lowest up; bit j of each is bit j%32 of word j/32. A rotated code has a word more, the scale of score/bins.ts |
  * | `codes` | u32 [B, code heads, capacity, b/32] |
+ * | `factors` | u8 [B, KV heads, capacity], of rotated codes, see encode/rotation.ts |
+ * | `factor_sums` | f32 [B, KV heads, 2], the sum of the squared factor values of the first n tokens at n % 2 |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32], then `block_histograms` or ranks |
@@ -26,6 +28,7 @@
  */
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
 import {
+  binsOf,
   codeHeads,
   codeWords,
   distanceBytes,
@@ -40,6 +43,7 @@ import {
   queriesPerCode,
   queriesPerList,
   queryWords,
+  rotationSeedOf,
   tiesOf,
 } from "./problem.ts";
 
@@ -70,6 +74,8 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     key_map: map,
     query_codes: 4 * p.batch * p.qHeads * queryWords(p),
     codes: 4 * p.batch * codeHeads(p) * p.capacity * codeWords(p),
+    factors: p.batch * codeHeads(p) * p.capacity,
+    factor_sums: 8 * p.batch * codeHeads(p),
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
@@ -156,6 +162,9 @@ export function problemParams(p: Problem): Params {
     KV_DTYPE: DTYPE_CODE[p.dtype],
     BITS: p.bits,
     PLANES: planesOf(p),
+    BINS: binsOf(p).count,
+    RANGE: binsOf(p).range,
+    SEED: rotationSeedOf(p),
     CODE_HEADS: codeHeads(p),
     QUERIES_PER_CODE: queriesPerCode(p),
     SEQUENCE_LISTS: listHeads(p),
@@ -188,6 +197,9 @@ export const PROBLEM_RANGES = {
   KV_DTYPE: [0, 1, 2],
   BITS: [32, 64, 128],
   PLANES: [0, 1, 2, 3],
+  BINS: [16, 32, 64, 128, 256],
+  RANGE: { min: 1, max: 16 },
+  SEED: ANY_U32,
   CODE_HEADS: HEADS,
   QUERIES_PER_CODE: { min: 1, max: 16 },
   SEQUENCE_LISTS: HEADS,

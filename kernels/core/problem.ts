@@ -89,6 +89,14 @@ export interface Problem {
   readonly recent: number;
 }
 
+/** The code of a decoder whose problem names no map: rotated codes of 128 bits, two planes. */
+export const ROTATED_CODE = {
+  bits: 128,
+  sharing: "kv",
+  map: ROTATION,
+  planes: 2,
+} as const satisfies Partial<Problem>;
+
 /** The smallest capacity for `tokens` that keeps rows of codes and distances 16-byte aligned. */
 export function roundCapacity(tokens: number): number {
   return Math.ceil(tokens / 16) * 16;
@@ -152,6 +160,11 @@ export function maxWeight(p: Pick<Problem, "planes">): number {
 /** Whether codes are rotated keys, scored with a factor for each key. */
 export function isRotated(p: Pick<Problem, "map">): boolean {
   return p.map.layers === 0;
+}
+
+/** The seed of the rotation's signs. */
+export function rotationSeedOf(p: Pick<Problem, "rotationSeed">): number {
+  return p.rotationSeed ?? 1;
 }
 
 /** The bins of rotated codes' scores. */
@@ -266,7 +279,7 @@ function checkRotation(p: Problem): void {
   if (p.sharing !== "kv") {
     throw new RangeError(`rotated codes are shared by KV head (kv), got sharing ${p.sharing}`);
   }
-  wholeNumber("rotationSeed", p.rotationSeed ?? 1, 0, 0xffffffff);
+  wholeNumber("rotationSeed", rotationSeedOf(p), 0, 0xffffffff);
   oneOf("bins.count", binsOf(p).count, [16, 32, 64, 128, 256]);
   wholeNumber("bins.range", binsOf(p).range, 1, 16);
 }

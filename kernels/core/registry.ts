@@ -8,9 +8,14 @@ import { denseSplit } from "../dense/split.ts";
 import { denseSplitSubgroup } from "../dense/split_subgroup.ts";
 import { denseTokenPool } from "../dense/token_pool.ts";
 import { encodePrompt } from "../encode/prompt.ts";
+import { rotatePrompt } from "../encode/rotate_prompt.ts";
+import { rotateAppend, rotateQuery } from "../encode/rotate_token.ts";
 import { encodeAppend, encodeQuery } from "../encode/token.ts";
 import { merge } from "../merge/merge.ts";
 import {
+  rotatedFour,
+  rotatedPortable,
+  rotatedThree,
   sparseFour,
   sparsePortable,
   sparseSorted,
@@ -21,6 +26,7 @@ import {
 } from "../pipeline/sparse.ts";
 import { flash } from "../prefill/flash.ts";
 import { hamming } from "../score/hamming.ts";
+import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
@@ -30,8 +36,12 @@ export const VARIANTS: readonly Variant[] = [
   encodeQuery,
   encodeAppend,
   encodePrompt,
+  rotateQuery,
+  rotateAppend,
+  rotatePrompt,
   flash,
   hamming,
+  rotated,
   counting,
   countingSubgroup,
   selectBitonic,
@@ -50,6 +60,9 @@ export const VARIANTS: readonly Variant[] = [
   sparseSubgroup,
   sparsePortable,
   sparseSorted,
+  rotatedThree,
+  rotatedFour,
+  rotatedPortable,
 ];
 
 /**

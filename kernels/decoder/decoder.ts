@@ -6,6 +6,7 @@ import { checkDevice, type CheckedDevice } from "../check/device_check.ts";
 import type { DeviceLimits, Params, Plan } from "../core/variant.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 import { checkProblem, type Problem } from "../core/problem.ts";
+import { type DecoderProblem, withCode } from "./decoder_problem.ts";
 import {
   allocate,
   bindProgram,
@@ -51,7 +52,7 @@ export interface DecoderOptions extends PlanChoice {
 
 /** Records decode steps over persistent buffers. */
 export interface Decoder {
-  /** Shapes and selection rule, as given. */
+  /** Shapes, code and selection rule. */
   readonly problem: Problem;
   /** Name of the variant that runs. */
   readonly variant: string;
@@ -67,7 +68,8 @@ export interface Decoder {
   readonly buffers: Readonly<Record<string, GPUBuffer>>;
   /**
    * Records the encoding of all `lengths[b]` keys of every sequence. It is needed after a prompt,
-   * and after a change of keys or maps. A dense variant has no codes and records nothing.
+   * after a change of keys or maps, and for rotated codes also after a sequence got shorter. A dense
+   * variant has no codes and records nothing.
    */
   recordPrompt(pass: GPUComputePassEncoder): void;
   /**
@@ -77,7 +79,8 @@ export interface Decoder {
   /**
    * Records one decode step: codes of the queries and of the newest key, scores, selection,
    * attention, merge. It reads `lengths`, `q`, `keys`, `values`, the maps and `sink_logits`,
-   * extends `codes` by token `lengths[b] - 1` and writes `out`, f32 [B, Hq, D].
+   * extends `codes` (and `factors` of rotated codes) by token `lengths[b] - 1` and writes `out`, f32
+   * [B, Hq, D].
    */
   recordStep(pass: GPUComputePassEncoder): void;
   /** Destroys the buffers that the decoder made, but not the caller's. */
@@ -104,7 +107,8 @@ export interface Decoder {
  *
  * @param device The device, best from {@linkcode requestDecoderDevice}: a device with WebGPU's
  * default limits and no features runs only the slowest pipeline.
- * @param problem Shapes and selection rule; `lengths` is not used, and `kvLen` only for `tuning`.
+ * @param given Shapes and selection rule; `lengths` is not used, and `kvLen` only for `tuning`.
+ * Codes are rotated keys unless it names a map.
  * @throws {RangeError} one sentence, before anything is allocated: an invalid problem, an unknown
  * variant, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small.
@@ -113,9 +117,10 @@ export interface Decoder {
  */
 export async function createDecoder(
   device: GPUDevice,
-  problem: Problem,
+  given: DecoderProblem,
   options: DecoderOptions = {},
 ): Promise<Decoder> {
+  const problem = withCode(given);
   const limits = limitsOf(device);
   const features = new Set<string>(device.features);
   const tuned = options.tuning
@@ -133,9 +138,9 @@ export async function createDecoder(
   const checked = await checkDevice(device, handOver, dialect);
   if (checked.limits.handOver !== handOver) throw new Error(checked.notes.at(-1));
   const plan = planChecked(problem, checked, choice);
-  const given = checkCallersBuffers(plan.buffers, options.buffers ?? {}, limits);
+  const callers = checkCallersBuffers(plan.buffers, options.buffers ?? {}, limits);
   const missing = Object.fromEntries(
-    Object.entries(plan.buffers).filter(([name]) => !given[name]),
+    Object.entries(plan.buffers).filter(([name]) => !callers[name]),
   );
   checkMemory(missing, options.memoryLimit ?? Infinity);
 
@@ -154,7 +159,7 @@ export async function createDecoder(
   if (made.lengths) {
     device.queue.writeBuffer(made.lengths, 0, new Uint32Array(problem.batch).fill(1));
   }
-  const buffers = { ...given, ...made };
+  const buffers = { ...callers, ...made };
   const [step, prompt, append] = programs.map((each) => bindProgram(device, each, buffers));
   const destroy = () => Object.values(made).forEach((buffer) => buffer.destroy());
   const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);

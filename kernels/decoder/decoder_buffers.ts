@@ -11,6 +11,8 @@ export type DecoderBufferName =
   | "query_map"
   | "key_map"
   | "codes"
+  | "factors"
+  | "factor_sums"
   | "sink_logits"
   | "out";
 
@@ -23,6 +25,8 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   query_map: false,
   key_map: false,
   codes: true,
+  factors: true,
+  factor_sums: true,
   sink_logits: false,
   out: true,
 };

@@ -5,8 +5,10 @@
 import type { BufferSpec, DeviceLimits, HandOver, Params, Plan, Variant } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { encodePrompt } from "../encode/prompt.ts";
+import { rotatePrompt } from "../encode/rotate_prompt.ts";
+import { rotateAppend } from "../encode/rotate_token.ts";
 import { encodeAppend } from "../encode/token.ts";
-import { checkProblem, type Problem } from "../core/problem.ts";
+import { checkProblem, isRotated, type Problem } from "../core/problem.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
 
 /** The facts of a device that decide which variants it can run. */
@@ -57,7 +59,7 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
   let refusal: unknown;
   const limits = { ...device.limits, handOver: handOverOfChoice(choice) };
   const facts = { ...device, limits };
-  for (const variant of candidates(choice)) {
+  for (const variant of candidates(p, choice, limits)) {
     try {
       return planWith(variant, p, facts, choice.params ?? {});
     } catch (error) {
@@ -82,11 +84,20 @@ export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOve
   return handOver ?? (lastArriver ? "barrier" : "dispatch");
 }
 
+/** Whether a pipeline makes the problem's kind of codes: rotated ones have factors. */
+function makesCodes(variant: Variant, p: Problem, limits: DeviceLimits): boolean {
+  return "factors" in variant.plan(p, variant.defaults(p, limits)).buffers === isRotated(p);
+}
+
 /** Only the named variant, or all pipelines, sorted by the number of features that they use. */
-function candidates({ variant: name }: PlanChoice): readonly Variant[] {
+function candidates(
+  p: Problem,
+  { variant: name }: PlanChoice,
+  limits: DeviceLimits,
+): readonly Variant[] {
   if (name === undefined) {
     return VARIANTS
-      .filter(({ stage }) => stage === "pipeline")
+      .filter((variant) => variant.stage === "pipeline" && makesCodes(variant, p, limits))
       .sort((a, b) => b.features.length - a.features.length);
   }
   const variant = findVariant(name);
@@ -113,7 +124,9 @@ function planWith(
   };
   const step = planOf(variant);
   if (!step.buffers.codes) return { variant, params, step, buffers: step.buffers };
-  const encode = { prompt: planOf(encodePrompt), append: planOf(encodeAppend) };
+  const encode = isRotated(p)
+    ? { prompt: planOf(rotatePrompt), append: planOf(rotateAppend) }
+    : { prompt: planOf(encodePrompt), append: planOf(encodeAppend) };
   const buffers: Record<string, BufferSpec> = {};
   for (const plan of [encode.append, encode.prompt, step]) {
     for (const [name, spec] of Object.entries(plan.buffers)) {

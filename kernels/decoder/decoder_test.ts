@@ -2,9 +2,10 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
 import { readBytes, readerOf, submit, write } from "../core/run.ts";
 import { encodePrompt } from "../encode/prompt.ts";
+import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { verify } from "../verify/verify.ts";
 import { bufferBytes } from "../core/layout.ts";
-import { codeHeads, codeWords, type Problem } from "../core/problem.ts";
+import { codeHeads, codeWords, isRotated, type Problem, ROTATED_CODE } from "../core/problem.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
@@ -41,6 +42,7 @@ const SMALL_BLOCKS = {
 };
 
 function writeMaps(on: GPUDevice, { problem, buffers }: Decoder): void {
+  if (isRotated(problem)) return;
   write(on, buffers.query_map, anyMaps(problem, 1));
   write(on, buffers.key_map, anyMaps(problem, 2));
 }
@@ -60,10 +62,11 @@ async function assertStep(on: GPUDevice, decoder: Decoder, where: string): Promi
 /** Verifies the codes of all tokens so far. */
 async function assertCodes(on: GPUDevice, decoder: Decoder): Promise<void> {
   const { problem, params } = decoder;
+  const encoder = isRotated(problem) ? rotatePrompt : encodePrompt;
   const checkResult = await verify(
-    encodePrompt,
+    encoder,
     problem,
-    params[encodePrompt.name],
+    params[encoder.name],
     readerOf(on, decoder.buffers),
   );
   assert(checkResult.ok, JSON.stringify(checkResult));
@@ -74,10 +77,11 @@ const GROUPED: Problem = { ...GROWING, batch: 2, dtype: "bf16", sharing: "group"
 const pipelines = VARIANTS.filter((variant) =>
   variant.stage === "pipeline" && canRun(testDevice, variant)
 );
+const ROTATED: Problem = { ...GROWING, ...ROTATED_CODE };
 for (const [i, { name, defaults, refuses }] of pipelines.entries()) {
   Deno.test(`${name} decodes ${STEPS} steps of growing sequences of unequal length`, async () => {
-    const grouped = i % 2 === 1 && !refuses(GROUPED, defaults(GROUPED, limits), limits);
-    const problem = grouped ? GROUPED : GROWING;
+    const runs = (p: Problem) => refuses(p, defaults(p, limits), limits) === undefined;
+    const problem = (i % 2 === 1 ? [GROUPED, GROWING, ROTATED] : [GROWING, ROTATED]).find(runs)!;
     const known = defaults(problem, limits);
     const blocks = Object.fromEntries(
       Object.entries(SMALL_BLOCKS).filter(([each]) => each in known),
@@ -138,6 +142,35 @@ Deno.test("recordPrompt() gives the codes of appending the tokens one by one", a
   submit(device, whole.recordStep);
   await assertStep(device, whole, "after a decoder that shared its buffers was destroyed");
   whole.destroy();
+});
+
+Deno.test("recordPrompt() gives the rotated codes of appending the tokens one by one", async () => {
+  const { map: _, bits: __, sharing: ___, ...shapes } = SMALL;
+  const whole = await createDecoder(device, shapes);
+  assert(isRotated(whole.problem));
+  new TokenFeed(device, whole, [97, 64], [97, 64], 3);
+  submit(device, whole.recordPrompt);
+  await assertCodes(device, whole);
+  const { keys, values } = whole.buffers;
+  const grown = await createDecoder(device, shapes, { buffers: { keys, values } });
+  for (let token = 1; token <= 97; token++) {
+    device.queue.writeBuffer(grown.buffers.lengths, 0, Uint32Array.of(token, Math.min(token, 64)));
+    submit(device, grown.recordAppend);
+  }
+  await assertCodes(device, grown);
+  submit(device, whole.recordStep, grown.recordStep);
+  for (const decoder of [whole, grown]) await assertStep(device, decoder, "after the prompt");
+  grown.destroy();
+  whole.destroy();
+});
+
+Deno.test("createDecoder() refuses a map without what it makes", async () => {
+  const { bits: _, ...unsized } = SMALL;
+  await assertRejects(
+    () => createDecoder(device, unsized),
+    RangeError,
+    "a problem with a map needs bits; without a map, codes are rotated",
+  );
 });
 
 Deno.test("recordStep() of two decoders works in one pass", async () => {

@@ -1,14 +1,22 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
 import { encodeErrorBound, encodeReference, type MapLayer, packBits } from "./reference.ts";
 
 const testDevice = await openTestDevice();
-const small = testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] });
+const small = [
+  testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] }),
+  rotatedCase({ heads: [8, 2], lengths: [37, 90] }),
+];
 const corners = {
   "one token": testCase({ heads: [4, 1], lengths: [1] }),
   "a prime length and bf16 keys": testCase({ heads: [3, 1], lengths: [131], dtype: "bf16" }),
+  "rotated: one token": rotatedCase({ heads: [4, 1], lengths: [1] }),
+  "rotated: two tokens, and a full cache": rotatedCase({ heads: [3, 1], lengths: [272, 2] }),
+  "rotated: zero queries and keys": rotatedCase({ heads: [4, 1], kind: "zero-rows" }),
+  "rotated: fewer bits than elements": rotatedCase({ heads: [3, 1], headDim: 256, bits: 32 }),
+  "rotated: more bits than elements": rotatedCase({ heads: [3, 1], headDim: 64, bits: 128 }),
 };
 
 testStage("encode_query", testDevice, small, corners);

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
 import { canRun } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
 import {
   assertCorrect,
   openTestDevice,
@@ -15,6 +15,7 @@ const shared = { bits: 128, sharing: "group", layers: 1 } as const;
 const small = [
   testCase({ heads: [8, 2], lengths: [37, 90] }),
   testCase({ heads: [8, 2], lengths: [37, 90], ...shared }),
+  rotatedCase({ heads: [8, 2], lengths: [37, 90] }),
 ];
 
 const testDevice = await openTestDevice();
@@ -31,6 +32,45 @@ testStage("pipeline", testDevice, small, {
     heads: [4, 1],
     lengths: [1543, 2048],
     codeKind: "near-ties",
+  }),
+  "rotated: one token": rotatedCase({ heads: [4, 1], lengths: [1] }),
+  "rotated: nothing selected": rotatedCase({
+    heads: [4, 1],
+    lengths: [67],
+    topK: { count: 0 },
+    windows: [0, 0],
+  }),
+  "rotated: equal keys, codes and factors": rotatedCase({
+    heads: [4, 1],
+    lengths: [1543, 2048],
+    kind: "equal-logits",
+    codeKind: "all-equal",
+  }),
+  "rotated: zero queries and keys": rotatedCase({
+    heads: [4, 1],
+    lengths: [700, 31],
+    kind: "zero-rows",
+  }),
+  "rotated: the newest token has to compete": rotatedCase({
+    heads: [4, 1],
+    lengths: [600, 333, 32],
+    topK: { sparsity: 2 },
+    windows: [0, 0],
+    codeKind: "random",
+  }),
+  "rotated: the newest token is alone in its block": rotatedCase({
+    heads: [2, 1],
+    lengths: [1025, 2049, 4097],
+    topK: { sparsity: 16 },
+    windows: [0, 0],
+    codeKind: "random",
+  }),
+  "rotated: a short list over a long cache": rotatedCase({
+    heads: [8, 1],
+    lengths: [9001],
+    capacity: 9008,
+    topK: { count: 5 },
+    codeKind: "random",
   }),
   // Kernels that guess the window of their picks guess wrong here.
   "picks that all lie at the beginning": testCase({

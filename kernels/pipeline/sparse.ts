@@ -11,6 +11,7 @@ import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { selectGather } from "../attend/select_gather.ts";
 import { selectGatherGroup } from "../attend/select_gather_group.ts";
+import { rotateQuery, rotateStepCost, rotateStepPlan } from "../encode/rotate_token.ts";
 import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
@@ -18,9 +19,32 @@ import type { Problem } from "../core/problem.ts";
 import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { encodeScoreGroup } from "../score/encode_score_group.ts";
 import { hamming } from "../score/hamming.ts";
+import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
+
+/** How a step encodes its queries and newest keys. */
+interface StepEncoder {
+  /** The variant that encodes queries; its parameters are those of the step. */
+  readonly variant: Variant;
+  /** Encodes both in one dispatch. */
+  plan(p: Problem, params: Params): Plan;
+  /** Least traffic and arithmetic for queries, and for keys. */
+  cost(p: Problem): readonly [Cost, Cost];
+}
+
+const BY_MAP: StepEncoder = {
+  variant: encodeQuery,
+  plan: encodeStepPlan,
+  cost: encodeStepCost,
+};
+
+const BY_ROTATION: StepEncoder = {
+  variant: rotateQuery,
+  plan: rotateStepPlan,
+  cost: rotateStepCost,
+};
 
 /** The stages of a step that a pipeline may choose, by the prefix of their parameters. */
 interface Choice {
@@ -57,10 +81,13 @@ function stageParams(choice: Choice, params: Params): Record<keyof Choice, Param
   };
 }
 
-function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
+/** Buffers that a step reads, and to which it adds the newest token. */
+const KEPT = ["codes", "factors", "factor_sums"];
+
+function stepPlan(encoder: StepEncoder, choice: Choice, p: Problem, params: Params): Plan {
   const byStage = stageParams(choice, params);
   const parts = [
-    ...(choice.encode ? [encodeStepPlan(p, byStage.encode)] : []),
+    ...(choice.encode ? [encoder.plan(p, byStage.encode)] : []),
     choice.score.plan(p, byStage.score),
     ...(choice.select ? [choice.select.plan(p, byStage.select)] : []),
     choice.attend.plan(p, byStage.attend),
@@ -77,7 +104,7 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
     buffers: {
       ...buffers,
       // The code cache is kept between steps: a step adds one row.
-      ...specs(p, "input", "codes", "sink_logits"),
+      ...specs(p, "input", ...KEPT.filter((name) => name in buffers), "sink_logits"),
       ...specs(p, "output", "out"),
     },
     dispatches: [...parts.flatMap((part) => part.dispatches), ...merge],
@@ -87,11 +114,11 @@ function stepPlan(choice: Choice, p: Problem, params: Params): Plan {
 /**
  * Least traffic. Data that pass from stage to stage stay in the GPU's cache and are not counted.
  */
-function stepCost(choice: Choice, p: Problem, params: Params): Cost {
+function stepCost(encoder: StepEncoder, choice: Choice, p: Problem, params: Params): Cost {
   const byStage = stageParams(choice, params);
   const score = choice.score.cost(p, byStage.score);
   const attend = choice.attend.cost(p, byStage.attend);
-  const encode = encodeStepCost(p).reduce(addCost);
+  const encode = encoder.cost(p).reduce(addCost);
   const outBytes = bufferBytes(p).out;
   return {
     streamBytes: encode.streamBytes + score.streamBytes,
@@ -101,7 +128,14 @@ function stepCost(choice: Choice, p: Problem, params: Params): Cost {
   };
 }
 
-function sparseStep(name: string, description: string, choice: Choice): Variant {
+function sparseStep(
+  name: string,
+  description: string,
+  encoder: StepEncoder,
+  parts: Omit<Choice, "encode"> & { readonly encodes: boolean },
+): Variant {
+  const { encodes, ...others } = parts;
+  const choice: Choice = encodes ? { encode: encoder.variant, ...others } : others;
   const stages: [string, Variant][] = Object.entries(choice);
   return defineVariant({
     name,
@@ -132,8 +166,8 @@ function sparseStep(name: string, description: string, choice: Choice): Variant 
         if (why) return `${stage}: ${why}`;
       }
     },
-    plan: (p, params) => stepPlan(choice, p, params),
-    cost: (p, params) => stepCost(choice, p, params),
+    plan: (p, params) => stepPlan(encoder, choice, p, params),
+    cost: (p, params) => stepCost(encoder, choice, p, params),
   });
 }
 
@@ -141,7 +175,8 @@ function sparseStep(name: string, description: string, choice: Choice): Variant 
 export const sparsePortable: Variant = sparseStep(
   "pipeline/sparse",
   "5 dispatches without subgroups: encode, score, counting select, attend, merge",
-  { encode: encodeQuery, score: hamming, select: counting, attend: gather },
+  BY_MAP,
+  { encodes: true, score: hamming, select: counting, attend: gather },
 );
 
 /**
@@ -151,40 +186,70 @@ export const sparsePortable: Variant = sparseStep(
 export const sparseSorted: Variant = sparseStep(
   "pipeline/sparse_sorted",
   "without subgroups: encode, score, bitonic select (several dispatches), attend, merge",
-  { encode: encodeQuery, score: hamming, select: selectBitonic, attend: gather },
+  BY_MAP,
+  { encodes: true, score: hamming, select: selectBitonic, attend: gather },
 );
 
 /** The step for devices with subgroups. */
 export const sparseSubgroup: Variant = sparseStep(
   "pipeline/sparse_subgroup",
   "5 dispatches with subgroups: encode, score, counting select, attend, merge",
-  { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherSubgroup },
+  BY_MAP,
+  { encodes: true, score: hamming, select: countingSubgroup, attend: gatherSubgroup },
 );
 
 /** The step in four dispatches for long sequences: each uses the whole device. */
 export const sparseFour: Variant = sparseStep(
   "pipeline/sparse_four",
   "4 dispatches: encode, score, counting select, attend + merge",
-  { encode: encodeQuery, score: hamming, select: countingSubgroup, attend: gatherMerge },
+  BY_MAP,
+  { encodes: true, score: hamming, select: countingSubgroup, attend: gatherMerge },
 );
 
 /** The step with select, gathered attention and merge in one dispatch. */
 export const sparseThree: Variant = sparseStep(
   "pipeline/sparse_three",
   "3 dispatches: encode, score, select + attend + merge",
-  { encode: encodeQuery, score: hamming, attend: selectGather },
+  BY_MAP,
+  { encodes: true, score: hamming, attend: selectGather },
 );
 
 /** The step in two dispatches. */
 export const sparseTwo: Variant = sparseStep(
   "pipeline/sparse_two",
   "2 dispatches: encode + score, select + attend + merge",
-  { score: encodeScore, attend: selectGather },
+  BY_MAP,
+  { encodes: false, score: encodeScore, attend: selectGather },
 );
 
 /** The step in two dispatches for codes that a group shares. */
 export const sparseTwoGroup: Variant = sparseStep(
   "pipeline/sparse_two_group",
   "2 dispatches for codes that a GQA group shares, with maps of one layer",
-  { score: encodeScoreGroup, attend: selectGatherGroup },
+  BY_MAP,
+  { encodes: false, score: encodeScoreGroup, attend: selectGatherGroup },
+);
+
+/** The portable step of rotated codes. */
+export const rotatedPortable: Variant = sparseStep(
+  "pipeline/rotated",
+  "rotated codes in 5 dispatches without subgroups: encode, score, counting select, attend, merge",
+  BY_ROTATION,
+  { encodes: true, score: rotated, select: counting, attend: gather },
+);
+
+/** The step of rotated codes in four dispatches for long sequences. */
+export const rotatedFour: Variant = sparseStep(
+  "pipeline/rotated_four",
+  "rotated codes in 4 dispatches: encode, score, counting select, attend + merge",
+  BY_ROTATION,
+  { encodes: true, score: rotated, select: countingSubgroup, attend: gatherMerge },
+);
+
+/** The step of rotated codes in three dispatches. */
+export const rotatedThree: Variant = sparseStep(
+  "pipeline/rotated_three",
+  "rotated codes in 3 dispatches: encode, score, select + attend + merge",
+  BY_ROTATION,
+  { encodes: true, score: rotated, attend: selectGather },
 );

@@ -6,6 +6,7 @@ import {
   codeHeads,
   codeWords,
   distanceBytes,
+  isRotated,
   listHeads,
   maxDistance,
   planesOf,
@@ -77,7 +78,8 @@ export const hamming: Variant = defineVariant({
       : 256,
     COPIES: 1,
   }),
-  refuses(_, { BLOCK: block, WORKGROUP: workgroup }) {
+  refuses(p, { BLOCK: block, WORKGROUP: workgroup }) {
+    if (isRotated(p)) return "it does not multiply by the factors of rotated codes";
     if (block % (4 * workgroup) !== 0) {
       return `${workgroup} threads cannot share ${block} tokens in fours`;
     }

@@ -1,12 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
 import { POISON } from "../core/run.ts";
 import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testStage, variantsOf } from "../../testing/testing_suite.ts";
 import { listHeads, maxDistance } from "../core/problem.ts";
 import { histogramReference, scoreReference } from "./reference.ts";
 
-const small = testCase({ heads: [8, 2], sharing: "group", lengths: [600, 37], capacity: 1040 });
+const small = [
+  testCase({ heads: [8, 2], sharing: "group", lengths: [600, 37], capacity: 1040 }),
+  rotatedCase({ heads: [8, 2], lengths: [600, 37], capacity: 1040 }),
+];
 
 const testDevice = await openTestDevice();
 
@@ -15,6 +18,19 @@ testStage("score", testDevice, small, {
   "every code all ones": testCase({ heads: [4, 1], lengths: [509], codeKind: "all-ones" }),
   "all distances equal": testCase({ heads: [4, 1], lengths: [509], codeKind: "all-equal" }),
   "a full cache": testCase({ heads: [4, 1], lengths: [1040, 16], capacity: 1040 }),
+  "rotated: one token": rotatedCase({ heads: [4, 1], lengths: [1], windows: [0, 0] }),
+  "rotated: equal codes and factors": rotatedCase({
+    heads: [4, 1],
+    lengths: [509],
+    codeKind: "all-equal",
+  }),
+  "rotated: the largest factors and 256 bins": rotatedCase({
+    heads: [16, 1],
+    planes: 3,
+    bins: 256,
+    lengths: [509],
+    codeKind: "all-ones",
+  }),
   "distances of two bytes": testCase({
     heads: [16, 1],
     bits: 128,
@@ -28,7 +44,9 @@ for (const variant of variantsOf("score")) {
     name: `${variant.name}: no list writes into another's histograms`,
     ignore: !canRun(testDevice, variant),
     async fn() {
-      const { p, options } = testCase({ heads: [8, 2], lengths: [600, 37], capacity: 4096 });
+      const factors = { heads: [8, 2], lengths: [600, 37], capacity: 4096 } as const;
+      const isRotated = variant.name === "score/rotated";
+      const { p, options } = isRotated ? rotatedCase(factors) : testCase(factors);
       const params = variant.defaults(p, testDevice.limits);
       const inputs = makeInputs(variant, p, params, options);
       const read = await runVariant(testDevice, variant, p, params, inputs);

@@ -200,6 +200,20 @@ export class BufferReader {
     return this.u32("codes", row * words, tokens * words);
   }
 
+  /** Bytes of the factors of the list's tokens `start` to `start + tokens`. */
+  async factors(ref: ListRef, start: number, tokens: number): Promise<Uint8Array> {
+    const row = (ref.sequence * codeHeads(this.p) + ref.codeHead) * this.p.capacity + start;
+    // Reads begin at a word.
+    const before = row % 4;
+    const buffer = await this.#buffer("factors", row - before, before + tokens);
+    return new Uint8Array(buffer).subarray(before);
+  }
+
+  /** The sums of squared factor values of the list's KV head: of n tokens at n % 2. */
+  factorSums({ sequence, codeHead }: ListRef): Promise<Float32Array> {
+    return this.f32("factor_sums", 2 * (sequence * codeHeads(this.p) + codeHead), 2);
+  }
+
   /** Distances of the list's tokens. */
   async distances({ list, length }: ListRef): Promise<Uint8Array | Uint16Array> {
     const size = distanceBytes(this.p);

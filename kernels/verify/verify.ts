@@ -4,7 +4,7 @@
  */
 import type { Params, Stage, Variant } from "../core/variant.ts";
 import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
-import { verifyKeyCodes, verifyQueryCodes } from "./verify_encode.ts";
+import { verifyAppend, verifyPrompt, verifyQueryCodes } from "./verify_encode.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
@@ -27,9 +27,8 @@ export {
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   encode_query: (tally, reader, ref) => verifyQueryCodes(tally, reader, ref),
-  encode_append: (tally, reader, ref) => verifyKeyCodes(tally, reader, ref, ref.length - 1),
-  encode_prompt: (tally, reader, ref, _hasBuffer, { promptTokens = Infinity }) =>
-    verifyKeyCodes(tally, reader, ref, 0, Math.max(1, Math.floor(ref.length / promptTokens))),
+  encode_append: verifyAppend,
+  encode_prompt: verifyPrompt,
   score: verifyScore,
   select: verifySelect,
   attend: verifyAttend,

@@ -1,13 +1,12 @@
 /** Verifies attention: the partials of splits, and outputs. */
 import { attendReference } from "../attend/reference.ts";
 import { denseReference } from "../dense/reference.ts";
-import { encodeReference, packBits } from "../encode/reference.ts";
-import { verifyKeyCodes, verifyQueryCodes } from "./verify_encode.ts";
+import { verifyAppendedSum, verifyKeyCodes, verifyQueryCodes } from "./verify_encode.ts";
+import { referenceDistances } from "./verify_select.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { knownReference, type ListVerifier } from "./error_tally.ts";
 import { mergeReference } from "../merge/reference.ts";
-import { codeWords, planesOf, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
-import { scoreReference } from "../score/reference.ts";
+import { isRotated, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import { selectReference } from "../select/reference.ts";
 
 /** [sequence, query head] of a row of [B, Hq]. */
@@ -93,49 +92,39 @@ export const verifyMerge: ListVerifier = async (tally, reader, { queryRows }) =>
   }));
 };
 
-/**
- * The codes of a list's query heads: those in buffer `kept`, or the reference's if there is none.
- */
-async function stepQueryCodes(
-  reader: BufferReader,
-  ref: ListRef,
-  kept: string | undefined,
-): Promise<Uint32Array> {
-  if (kept) return await reader.queryCodes(ref, kept);
-  const [map, ...queries] = await Promise.all([
-    reader.map("query_map", ref.codeHead),
-    ...ref.queryRows.map((row) => reader.headRow("q", row)),
-  ]);
-  return Uint32Array.from(queries.flatMap((q) => [...packBits(encodeReference(q, map))]));
-}
-
 /** Verifies a whole sparse step: its codes up to rounding, and its output from those codes. */
 export const verifyPipeline: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const { p } = reader;
   const { length } = ref;
   const kept = ["query_codes", "list_state"].find(hasBuffer);
-  if (kept) await verifyQueryCodes(tally, reader, ref, kept);
+  if (!kept) throw new RangeError("a step keeps its query codes in query_codes or list_state");
+  await verifyQueryCodes(tally, reader, ref, kept);
   await verifyKeyCodes(tally, reader, ref, length - 1);
-  const [queryCodes, newest, heads] = await Promise.all([
-    stepQueryCodes(reader, ref, kept),
+  if (isRotated(p)) await verifyAppendedSum(tally, reader, ref);
+  const [queryCodes, newest, factor, heads] = await Promise.all([
+    reader.queryCodes(ref, kept),
     reader.codes(ref, length - 1, 1),
+    isRotated(p) ? reader.factors(ref, length - 1, 1) : [],
     outputs(reader, ref),
   ]);
   const tokensOfCodes = once(async () => {
-    const codes = await reader.codes(ref, 0, length);
-    const distances = scoreReference(queryCodes, codes, codeWords(p), planesOf(p));
+    const distances = await referenceDistances(reader, ref, queryCodes);
     return selectReference(distances, windowsOf(p, length), tiesOf(p));
   });
   await Promise.all(heads.map(async ({ row, q, out, sinkLogit }) => {
     // The key holds the codes made by the step, since rounding may flip bits. The others are
     // inputs.
-    const want = await knownReference(scope, `step ${row} ${queryCodes} ${newest}`, async () => {
-      const [tokens, [keys, values]] = await Promise.all([
-        tokensOfCodes(),
-        keysAndValues(reader, ref, length),
-      ]);
-      return attendReference(q, keys, values, tokens, undefined, sinkLogit);
-    });
+    const want = await knownReference(
+      scope,
+      `step ${row} ${queryCodes} ${newest} ${factor}`,
+      async () => {
+        const [tokens, [keys, values]] = await Promise.all([
+          tokensOfCodes(),
+          keysAndValues(reader, ref, length),
+        ]);
+        return attendReference(q, keys, values, tokens, undefined, sinkLogit);
+      },
+    );
     tally.row("out", headIndex(p, row), out, want);
   }));
 };

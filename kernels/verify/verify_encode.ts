@@ -4,12 +4,20 @@ import {
   encodeReference,
   magnitudeOf,
   magnitudeUnits,
-  type MapLayer,
   packBits,
 } from "../encode/reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
-import type { ErrorTally } from "./error_tally.ts";
-import { codeWords, planesOf, queryWords } from "../core/problem.ts";
+import type { ErrorTally, ListVerifier } from "./error_tally.ts";
+import {
+  binsOf,
+  codeWords,
+  isRotated,
+  planesOf,
+  queryWords,
+  rotationSeedOf,
+} from "../core/problem.ts";
+import { factorByte, factorValue, keyFactor, rotate } from "../encode/rotation.ts";
+import { packScale, scaleOf, unpackScale } from "../score/bins.ts";
 
 /** Compares one code with the code of `row` under `map`. */
 function verifyCode(
@@ -17,15 +25,12 @@ function verifyCode(
   what: string,
   index: readonly number[],
   got: Uint32Array,
-  row: ArrayLike<number>,
-  map: readonly MapLayer[],
+  { values: pre, bounds }: Outputs,
 ): void {
-  const pre = encodeReference(row, map);
   const want = packBits(pre);
   for (let word = 0; word < want.length; word++) {
     if (got[word] === want[word]) continue;
-    // The bound costs as much as the code, so it is computed only if a bit differs.
-    const bound = encodeErrorBound(row, map);
+    const bound = bounds();
     for (let j = word * 32; j < word * 32 + 32; j++) {
       const differs = ((got[word] ^ want[word]) >>> (j & 31)) & 1;
       if (differs && !(Math.abs(pre[j]) <= bound[j])) {
@@ -37,6 +42,43 @@ function verifyCode(
   }
 }
 
+/** The outputs that make a code, in f64, and how far f32 arithmetic may be off. */
+interface Outputs {
+  readonly values: Float64Array;
+  /** Costs as much as the values, so it is computed only where it is needed. */
+  bounds(): Float64Array;
+}
+
+/** Outputs of a vector under the map of its code head, or under the rotation. */
+type Encoder = (row: ArrayLike<number>) => Outputs;
+
+/** The encoder of queries or keys of a list. */
+async function encoderOf(
+  reader: BufferReader,
+  { codeHead }: ListRef,
+  name: "query_map" | "key_map",
+): Promise<Encoder> {
+  const { p } = reader;
+  if (!isRotated(p)) {
+    const map = await reader.map(name, codeHead);
+    return (row) => ({
+      values: encodeReference(row, map),
+      bounds: () => encodeErrorBound(row, map),
+    });
+  }
+  return (row) => {
+    const values = rotate(row, p.bits, rotationSeedOf(p));
+    const norm = Math.hypot(...Array.from(row));
+    return { values, bounds: () => values.map(() => ROTATION_ERROR * norm) };
+  };
+}
+
+/**
+ * Error of an output of the rotation over the length of the row. The sums of a transform that lead
+ * to an output deviate by at most sqrt(2) roundings of that length, and 8 deviations are allowed.
+ */
+const ROTATION_ERROR = 12 * 2 ** -24;
+
 /** Error of tanh that WGSL allows. */
 const TANH_ERROR = 1e-5;
 
@@ -46,23 +88,18 @@ function verifyPlanes(
   index: readonly number[],
   planeWords: Uint32Array,
   planes: number,
-  row: ArrayLike<number>,
-  map: readonly MapLayer[],
+  { values, bounds }: Outputs,
+  squashes: boolean,
 ): void {
-  const pre = encodeReference(row, map);
-  const bound = encodeErrorBound(row, map);
-  const outputs = pre.map(Math.tanh);
+  const outputs = squashes ? values.map(Math.tanh) : values;
   const units = magnitudeUnits(outputs, planes);
   const words = planeWords.length / planes;
-  const errors = bound.map((each) => each + TANH_ERROR);
+  const errors = bounds().map((each) => each + (squashes ? TANH_ERROR : 0));
   const norm = Math.hypot(...outputs);
   // An error of the outputs moves each of them, and by the norm the unit of all.
   const relative = Math.hypot(...errors) / norm + 1e-6;
   for (let j = 0; j < units.length; j++) {
-    let got = 0;
-    for (let plane = 0; plane < planes; plane++) {
-      got += ((planeWords[plane * words + (j >>> 5)] >>> (j & 31)) & 1) * 2 ** plane;
-    }
+    const got = magnitudeIn(planeWords, words, j);
     const unit = Math.abs(outputs[j]) > 0 ? units[j] / Math.abs(outputs[j]) : 0;
     const slack = errors[j] * unit + units[j] * relative;
     const least = magnitudeOf(Math.max(0, units[j] - slack), planes);
@@ -75,6 +112,44 @@ function verifyPlanes(
   }
 }
 
+/** The magnitude of output j in the planes of a query code. */
+function magnitudeIn(planeWords: Uint32Array, words: number, j: number): number {
+  let magnitude = 0;
+  for (let plane = 0; plane * words < planeWords.length; plane++) {
+    magnitude += ((planeWords[plane * words + (j >>> 5)] >>> (j & 31)) & 1) * 2 ** plane;
+  }
+  return magnitude;
+}
+
+/** Verifies the scale of a rotated query code: it must fit the code's magnitudes and the factors. */
+async function verifyScale(
+  tally: ErrorTally,
+  reader: BufferReader,
+  ref: ListRef,
+  index: readonly number[],
+  code: Uint32Array,
+): Promise<void> {
+  const { p } = reader;
+  const words = codeWords(p);
+  const planeWords = code.subarray(words, code.length - 1);
+  const magnitudes = Array.from(
+    { length: p.bits },
+    (_, j) => planesOf(p) === 0 ? 1 : magnitudeIn(planeWords, words, j),
+  );
+  const cached = ref.length - 1;
+  const squares = (await reader.factorSums(ref))[cached % 2];
+  const rms = cached > 0 ? Math.sqrt(squares / cached) : 0;
+  const want = scaleOf(magnitudes, rms, binsOf(p));
+  const word = code[code.length - 1];
+  const got = unpackScale(word);
+  // A reach at a power of two may round to either shift.
+  const ratio = (got.multiplier / 2 ** got.shift) / (want.multiplier / 2 ** want.shift);
+  const isClose = Math.abs(ratio - 1) <= 1.5 / Math.min(got.multiplier, want.multiplier) + 1e-5;
+  if (got.total !== want.total || !isClose || Math.abs(got.shift - want.shift) > 1) {
+    tally.fail("query_codes, scale", [...index, code.length - 1], word, packScale(want));
+  }
+}
+
 /** Verifies the codes of a list's query heads. */
 export async function verifyQueryCodes(
   tally: ErrorTally,
@@ -84,18 +159,21 @@ export async function verifyQueryCodes(
 ): Promise<void> {
   const { p } = reader;
   const planes = planesOf(p);
-  const [map, codes, ...queries] = await Promise.all([
-    reader.map("query_map", ref.codeHead),
+  const [encode, codes, ...queries] = await Promise.all([
+    encoderOf(reader, ref, "query_map"),
     reader.queryCodes(ref, buffer),
     ...ref.queryRows.map((row) => reader.headRow("q", row)),
   ]);
-  queries.forEach((query, i) => {
+  for (const [i, query] of queries.entries()) {
     const index = [ref.sequence, ref.queryRows[i] % p.qHeads];
     const code = codes.subarray(i * queryWords(p), (i + 1) * queryWords(p));
     const signs = code.subarray(0, codeWords(p));
-    verifyCode(tally, "query_codes", index, signs, query, map);
-    if (planes > 0) verifyPlanes(tally, index, code.subarray(signs.length), planes, query, map);
-  });
+    const outputs = encode(query);
+    verifyCode(tally, "query_codes", index, signs, outputs);
+    const planeWords = code.subarray(signs.length, (1 + planes) * signs.length);
+    if (planes > 0) verifyPlanes(tally, index, planeWords, planes, outputs, !isRotated(p));
+    if (isRotated(p)) await verifyScale(tally, reader, ref, index, code);
+  }
 }
 
 /** Verifies the codes of a list's tokens from `start` on: every `stride`-th one and the last. */
@@ -108,15 +186,91 @@ export async function verifyKeyCodes(
 ): Promise<void> {
   const words = codeWords(reader.p);
   const { sequence, codeHead, length } = ref;
-  const [map, codes, keys] = await Promise.all([
-    reader.map("key_map", codeHead),
+  const [encode, codes, keys, factors] = await Promise.all([
+    encoderOf(reader, ref, "key_map"),
     reader.codes(ref, start, length - start),
     reader.cacheRows("keys", ref, start, length),
+    isRotated(reader.p) ? reader.factors(ref, start, length - start) : null,
   ]);
   for (let token = start; token < length; token++) {
     if ((token - start) % stride !== 0 && token !== length - 1) continue;
     const offset = (token - start) * words;
     const code = codes.subarray(offset, offset + words);
-    verifyCode(tally, "codes", [sequence, codeHead, token], code, keys(token), map);
+    const index = [sequence, codeHead, token];
+    const outputs = encode(keys(token));
+    verifyCode(tally, "codes", index, code, outputs);
+    if (factors) verifyFactor(tally, index, factors[token - start], outputs);
   }
+}
+
+/** Verifies the code of the newest key, and its factor. */
+export const verifyAppend: ListVerifier = async (tally, reader, ref) => {
+  await verifyKeyCodes(tally, reader, ref, ref.length - 1);
+  if (isRotated(reader.p)) await verifyAppendedSum(tally, reader, ref);
+};
+
+/** Verifies codes of a prompt, and factors. */
+export const verifyPrompt: ListVerifier = async (tally, reader, ref, _hasBuffer, scope) => {
+  const stride = Math.max(1, Math.floor(ref.length / (scope.promptTokens ?? Infinity)));
+  await verifyKeyCodes(tally, reader, ref, 0, stride);
+  if (isRotated(reader.p)) await verifyPromptSums(tally, reader, ref);
+};
+
+/** Error of a factor in f32, relative. */
+const FACTOR_ERROR = 1e-5;
+
+/** Verifies the byte of a factor, which may round to either side of a boundary. */
+function verifyFactor(
+  tally: ErrorTally,
+  index: readonly number[],
+  byte: number,
+  { values }: Outputs,
+): void {
+  const factor = keyFactor(values);
+  const least = factorByte(factor * (1 - FACTOR_ERROR));
+  const most = factorByte(factor * (1 + FACTOR_ERROR));
+  if (byte < least || byte > most) tally.fail("factors", index, byte, factorByte(factor));
+}
+
+/** Error of a sum of squared factor values in f32, relative. */
+const SUM_ERROR = 1e-5;
+
+/**
+ * Verifies the sum of squared factor values that a step leaves: that of the tokens before the newest
+ * plus its own.
+ */
+export async function verifyAppendedSum(
+  tally: ErrorTally,
+  reader: BufferReader,
+  ref: ListRef,
+): Promise<void> {
+  const cached = ref.length - 1;
+  const [sums, [byte]] = await Promise.all([
+    reader.factorSums(ref),
+    reader.factors(ref, cached, 1),
+  ]);
+  const before = cached > 0 ? sums[cached % 2] : 0;
+  checkSum(tally, ref, sums[ref.length % 2], before + factorValue(byte) ** 2);
+}
+
+/** Verifies both sums of squared factor values that a prompt's encoder makes. */
+async function verifyPromptSums(
+  tally: ErrorTally,
+  reader: BufferReader,
+  ref: ListRef,
+): Promise<void> {
+  const { length } = ref;
+  const [sums, factors] = await Promise.all([
+    reader.factorSums(ref),
+    reader.factors(ref, 0, length),
+  ]);
+  let before = 0;
+  for (const byte of factors.subarray(0, length - 1)) before += factorValue(byte) ** 2;
+  checkSum(tally, ref, sums[(length - 1) % 2], before);
+  checkSum(tally, ref, sums[length % 2], before + factorValue(factors[length - 1]) ** 2);
+}
+
+function checkSum(tally: ErrorTally, ref: ListRef, got: number, want: number): void {
+  if (Math.abs(got - want) <= SUM_ERROR * want) return;
+  tally.fail("factor_sums", [ref.sequence, ref.codeHead], got, want);
 }

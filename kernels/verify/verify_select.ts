@@ -1,19 +1,40 @@
 /** Verifies distances, histograms and selections, which must be exact. */
+import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import type { ListVerifier } from "./error_tally.ts";
-import { codeWords, maxDistance, planesOf, tiesOf, windowsOf } from "../core/problem.ts";
-import { histogramReference, scoreReference } from "../score/reference.ts";
+import {
+  binsOf,
+  codeWords,
+  isRotated,
+  maxDistance,
+  planesOf,
+  tiesOf,
+  windowsOf,
+} from "../core/problem.ts";
+import { binnedScoreReference, histogramReference, scoreReference } from "../score/reference.ts";
 import { selectReference } from "../select/reference.ts";
+
+/** The distances of all tokens of a list by the codes of its query heads. */
+export async function referenceDistances(
+  reader: BufferReader,
+  ref: ListRef,
+  queryCodes: Uint32Array,
+): Promise<Uint32Array> {
+  const { p } = reader;
+  const codes = await reader.codes(ref, 0, ref.length);
+  if (!isRotated(p)) return scoreReference(queryCodes, codes, codeWords(p), planesOf(p));
+  const factors = await reader.factors(ref, 0, ref.length);
+  return binnedScoreReference(queryCodes, codes, factors, planesOf(p), binsOf(p));
+}
 
 /** Verifies the distances of a list and, if the variant makes them, its histograms. */
 export const verifyScore: ListVerifier = async (tally, reader, ref, hasBuffer) => {
   const { p, params } = reader;
   const { sequence, head, length } = ref;
-  const [queryCodes, codes, distances] = await Promise.all([
+  const [queryCodes, distances] = await Promise.all([
     reader.queryCodes(ref),
-    reader.codes(ref, 0, length),
     reader.distances(ref),
   ]);
-  const want = scoreReference(queryCodes, codes, codeWords(p), planesOf(p));
+  const want = await referenceDistances(reader, ref, queryCodes);
   tally.exact("distances", [sequence, head], distances, want);
   if (!hasBuffer("block_histograms")) return;
   const bins = maxDistance(p) + 1;

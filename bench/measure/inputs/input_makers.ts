@@ -1,27 +1,38 @@
 /** The variants that make derived inputs, such as distances, and whether a device can run them. */
 import type { DeviceLimits, Params, Plan, Variant } from "../../../kernels/core/variant.ts";
 import { encodePrompt } from "../../../kernels/encode/prompt.ts";
+import { rotatePrompt } from "../../../kernels/encode/rotate_prompt.ts";
+import { rotateQuery } from "../../../kernels/encode/rotate_token.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
-import type { Problem } from "../../../kernels/core/problem.ts";
+import { isRotated, type Problem } from "../../../kernels/core/problem.ts";
 import { hamming } from "../../../kernels/score/hamming.ts";
+import { rotated } from "../../../kernels/score/rotated.ts";
 import { counting } from "../../../kernels/select/counting.ts";
 import { checkHolds } from "../../../kernels/core/device_memory.ts";
 
 /** The variant that makes each derived buffer. */
-const MAKERS: Readonly<Record<string, Variant>> = {
-  distances: hamming,
-  block_histograms: hamming,
-  selected: counting,
-  selected_counts: counting,
-};
-const CODE_MAKERS: Readonly<Record<string, Variant>> = {
-  codes: encodePrompt,
-  query_codes: encodeQuery,
+type Makers = Readonly<Record<string, Variant>>;
+
+const LIST_MAKERS: Makers = { selected: counting, selected_counts: counting };
+const MAP_SCORE_MAKERS: Makers = { distances: hamming, block_histograms: hamming };
+const MAP_CODE_MAKERS: Makers = { codes: encodePrompt, query_codes: encodeQuery };
+const ROTATED_MAKERS: Makers = {
+  distances: rotated,
+  block_histograms: rotated,
+  codes: rotatePrompt,
+  factors: rotatePrompt,
+  factor_sums: rotatePrompt,
+  query_codes: rotateQuery,
 };
 
-/** The variant that makes input `name`; undefined for raw data. */
-export function makerOf(name: string, encode: boolean): Variant | undefined {
-  return MAKERS[name] ?? (encode ? CODE_MAKERS[name] : undefined);
+/**
+ * The variant that makes input `name`; undefined for raw data. Rotated codes are always encoded from
+ * the keys: hashed factors would put nearly all tokens into one bin.
+ */
+export function makerOf(p: Problem, name: string, encode: boolean): Variant | undefined {
+  if (name in LIST_MAKERS) return LIST_MAKERS[name];
+  if (isRotated(p)) return ROTATED_MAKERS[name];
+  return MAP_SCORE_MAKERS[name] ?? (encode ? MAP_CODE_MAKERS[name] : undefined);
 }
 
 /** The maker's default parameters, but with the block size of the variant that `params` are of. */
@@ -51,7 +62,7 @@ export function refusesInputs(
   encode: boolean,
 ): string | undefined {
   for (const [name, { role }] of Object.entries(plan.buffers)) {
-    const maker = role === "input" ? makerOf(name, encode) : undefined;
+    const maker = role === "input" ? makerOf(p, name, encode) : undefined;
     if (maker === undefined) continue;
     const makersOwn = makerParams(maker, p, params, limits);
     const why = maker.refuses(p, makersOwn, limits) ??

@@ -54,7 +54,7 @@ export class InputSets implements InputSource {
     const key = this.#key(name, spec, set);
     const known = this.#held.get(key);
     if (known) return known;
-    const maker = makerOf(name, this.settings.encode ?? false);
+    const maker = makerOf(this.problem, name, this.settings.encode ?? false);
     if (maker) await this.#make(maker, params, set);
     else {
       const buffer = await this.#create(key, spec, set);

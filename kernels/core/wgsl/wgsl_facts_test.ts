@@ -3,7 +3,7 @@ import type { Dispatch, Params, Plan } from "../variant.ts";
 import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "../program.ts";
 import { VARIANTS } from "../registry.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
-import { type Factors, testCase } from "../../../testing/testing_grid.ts";
+import { type Factors, rotatedCase, testCase } from "../../../testing/testing_grid.ts";
 import { bindingsOf, workgroupFacts } from "./wgsl_facts.ts";
 
 Deno.test("bindingsOf() reads every kind of binding, in the order of their numbers", () => {
@@ -78,6 +78,8 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
     lengths: [5000, 17],
   },
   "f32, long rows": { heads: [8, 8], headDim: 256, dtype: "f32", lengths: [4096] },
+  "rotated": { layers: 0, sharing: "kv", bits: 128, planes: 2, lengths: [4096] },
+  "rotated, long rows": { layers: 0, sharing: "kv", headDim: 256, bits: 32, lengths: [4096, 7] },
 };
 
 for (const variant of VARIANTS) {
@@ -177,7 +179,7 @@ const FUSED_BINDINGS = 9;
 for (const variant of VARIANTS) {
   const most = variant.features.length === 0 ? PORTABLE_BINDINGS : FUSED_BINDINGS;
   Deno.test(`${variant.name} binds at most ${most} storage buffers`, () => {
-    const p = [testCase({}).p, testCase({ sharing: "group", layers: 1 }).p]
+    const p = [testCase({}).p, testCase({ sharing: "group", layers: 1 }).p, rotatedCase({}).p]
       .find((each) => !variant.refuses(each, variant.defaults(each, dawn.limits), dawn.limits))!;
     for (const { kernel } of variant.plan(p, variant.defaults(p, dawn.limits)).dispatches) {
       const storage = kernel.bindings.filter(({ access }) => access !== "uniform");

@@ -1,0 +1,67 @@
+// factor_sums.wgsl: sums of the squared factor values of a prompt's keys.
+//
+// Dispatch (KV heads, batch). A workgroup adds up one KV head.
+//
+// 1. Add up the squares of all tokens but the last, a word of four factors at a time.
+// 2. Add up the threads' sums.
+// 3. Store the sum without the last token, and the sum with it.
+//
+// Of a prompt of n tokens, the sum of the first m lies at m % 2 of the head's pair: a decode step
+// that repeats token n - 1 reads the first, and the step that appends token n reads the second.
+const KV_HEADS: u32 = 8u; // @param
+const CAPACITY: u32 = 4096u; // @param
+const WORKGROUP: u32 = 256u; // @param
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> factors: array<u32>;
+@group(0) @binding(2) var<storage, read_write> factor_sums: array<f32>;
+
+var<workgroup> sums: array<f32, WORKGROUP>;
+
+// @shared factor_value
+/// The whole number that a factor's byte stands for.
+fn factor_value(byte: u32) -> u32 {
+  return select((16u + (byte & 15u)) << (max(byte >> 4u, 1u) - 1u), byte, byte < 16u);
+}
+// @end
+
+/// The squared value of token `token` out of the word that holds its factor.
+fn squared_value(word: u32, token: u32) -> f32 {
+  let value = f32(factor_value(extractBits(word, 8u * (token % 4u), 8u)));
+  return value * value;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let head = wid.y * KV_HEADS + wid.x;
+  let last = lengths[wid.y] - 1u;
+
+  // 1. Add up the squares.
+  var sum = 0.0;
+  for (var word = thread; 4u * word < last; word += WORKGROUP) {
+    let packed = factors[head * CAPACITY / 4u + word];
+    for (var i = 0u; i < 4u; i++) { // @unroll
+      sum += select(0.0, squared_value(packed, i), 4u * word + i < last);
+    }
+  }
+  sums[thread] = sum;
+  workgroupBarrier();
+
+  // 2. Add up the threads' sums.
+  for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+    if (thread < half) {
+      sums[thread] += sums[thread + half];
+    }
+    workgroupBarrier();
+  }
+
+  // 3. Store both sums.
+  if (thread == 0u) {
+    let squared_last = squared_value(factors[(head * CAPACITY + last) / 4u], last);
+    factor_sums[2u * head + last % 2u] = sums[0];
+    factor_sums[2u * head + (last + 1u) % 2u] = sums[0] + squared_last;
+  }
+}

@@ -1,0 +1,213 @@
+// rotate_prompt.wgsl: rotated codes and factors of all keys of a prompt.
+//
+// Dispatch (tiles, KV heads, batch). A workgroup encodes TILE tokens of one KV head. It ends at once
+// if its tile lies past the end of the sequence.
+//
+// 1. Load the keys, LOW consecutive elements per thread, flip signs, and run the first three stages
+//    of the Hadamard transform in registers.
+// 2. Exchange elements through workgroup memory: a thread now has every LOW-th output of a row. Run
+//    the other stages in registers.
+// 3. Collect the signs of the outputs, and the sums that make the factor.
+// 4. Store the codes and the factors, a word per thread.
+//
+// rotate_token.wgsl says what a rotated code and its factor are.
+const HEAD_DIM: u32 = 128u; // @param
+const KV_HEADS: u32 = 8u; // @param
+const CAPACITY: u32 = 4096u; // @param
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const BITS: u32 = 128u; // @param
+const SEED: u32 = 1u; // @param of the signs
+const TILE: u32 = 16u; // @param tokens of a workgroup
+const WORKGROUP: u32 = 128u; // @param
+
+// @shared rotation_sizes
+// The transform has a power of two of elements, and at least as many as the code has bits.
+const WIDTH = max(BITS, HEAD_DIM + 32u * u32(HEAD_DIM == 96u));
+const NORM = 1.0 / sqrt(f32(WIDTH)); // makes the transform orthonormal
+// @end
+const LOW = 8u; // elements of a thread before the exchange, and threads of a row after it
+const HIGH = WIDTH / LOW; // threads of a row before the exchange, and outputs of a thread after it
+const HIGH_STAGES = firstTrailingBit(HIGH);
+const KEPT = BITS / LOW; // outputs of a thread that the code keeps
+const STRIDE = WIDTH + LOW; // rows begin in other banks
+const LOAD_TURNS = (TILE * HIGH + WORKGROUP - 1u) / WORKGROUP;
+const ROW_TURNS = (TILE * LOW + WORKGROUP - 1u) / WORKGROUP;
+const WORDS = BITS / 32u; // of a code
+const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
+const KEY_LOADS = HEAD_DIM / KEY_WIDTH; // loads of a key
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(3) var<storage, read_write> factors: array<u32>;
+
+var<workgroup> rows: array<f32, TILE * STRIDE>;
+var<workgroup> signs: array<u32, TILE * LOW>; // bit i of thread c is the sign of output LOW * i + c
+var<workgroup> sums: array<vec2f, TILE * LOW>; // of absolute outputs (x), and of their squares (y)
+
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+// @shared hash
+/// A hash of 32 bits in which every bit of `x` changes about half of the bits.
+fn hash(x: u32) -> u32 {
+  var h = (x ^ (x >> 16u)) * 0x7feb352du;
+  h = (h ^ (h >> 15u)) * 0x846ca68bu;
+  return h ^ (h >> 16u);
+}
+// @end
+
+// @shared flips_sign
+/// Whether the rotation flips the sign of element d.
+fn flips_sign(d: u32) -> bool {
+  return hash(SEED * 0x9e3779b9u + d) >> 31u == 1u;
+}
+// @end
+
+// @shared factor_byte
+/// The factor of a key, squares / magnitudes of its outputs, as a byte: 4 bits of exponent and 4 of
+/// mantissa, in units of 2^-11. Only a zero key has byte 0.
+fn factor_byte(squares: f32, magnitudes: f32) -> u32 {
+  if (magnitudes == 0.0) {
+    return 0u;
+  }
+  let value = squares / magnitudes * 2048.0;
+  if (value < 15.5) {
+    return max(1u, u32(value + 0.5));
+  }
+  // The sum rounds the mantissa to 4 bits, and 16.0 has exponent 131 and byte 16.
+  let rounded = (bitcast<u32>(min(value, 1e6)) + 0x40000u) >> 19u;
+  return min(rounded - (131u << 4u) + 16u, 255u);
+}
+// @end
+
+/// Elements LOW * part .. LOW * part + LOW - 1 of a key, with their signs flipped.
+fn load_part(row: u32, part: u32) -> array<f32, LOW> {
+  var part_of_row = array<f32, LOW>();
+  if (part * LOW >= HEAD_DIM) {
+    return part_of_row;
+  }
+  for (var load = 0u; load < LOW / KEY_WIDTH; load++) { // @unroll
+    let raw = keys[row * KEY_LOADS + part * (LOW / KEY_WIDTH) + load];
+    for (var quad = 0u; quad < KEY_WIDTH / 4u; quad++) { // @unroll
+      let four = widen(raw, quad);
+      for (var i = 0u; i < 4u; i++) { // @unroll
+        let at = load * KEY_WIDTH + quad * 4u + i;
+        part_of_row[at] = select(four[i], -four[i], flips_sign(part * LOW + at)) * NORM;
+      }
+    }
+  }
+  return part_of_row;
+}
+
+/// Moves bit i of the lowest four bits to bit 8 * i.
+fn spread_bits(four: u32) -> u32 {
+  return ((four & 15u) * 0x00204081u) & 0x01010101u;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let length = lengths[wid.z];
+  let begin = wid.x * TILE;
+  if (begin >= length) {
+    return;
+  }
+  let head = wid.z * KV_HEADS + wid.y;
+
+  // 1. Load, and run the stages within a thread.
+  for (var turn = 0u; turn < LOAD_TURNS; turn++) { // @unroll
+    let item = turn * WORKGROUP + thread;
+    let token = item / HIGH;
+    let part = item % HIGH;
+    if (token < TILE) {
+      var x = load_part(head * CAPACITY + min(begin + token, length - 1u), part);
+      for (var stage = 0u; stage < 3u; stage++) { // @unroll
+        for (var pair = 0u; pair < LOW / 2u; pair++) { // @unroll
+          let low = 2u * pair - (pair & ((1u << stage) - 1u));
+          let a = x[low];
+          let b = x[low + (1u << stage)];
+          x[low] = a + b;
+          x[low + (1u << stage)] = a - b;
+        }
+      }
+      for (var i = 0u; i < LOW; i++) { // @unroll
+        rows[token * STRIDE + part * LOW + i] = x[i];
+      }
+    }
+  }
+  workgroupBarrier();
+
+  // 2. Run the stages across the parts.
+  for (var turn = 0u; turn < ROW_TURNS; turn++) { // @unroll
+    let item = turn * WORKGROUP + thread;
+    let token = item / LOW;
+    let column = item % LOW;
+    if (token < TILE) {
+      var x: array<f32, HIGH>;
+      for (var i = 0u; i < HIGH; i++) { // @unroll
+        x[i] = rows[token * STRIDE + i * LOW + column];
+      }
+      for (var stage = 0u; stage < HIGH_STAGES; stage++) { // @unroll
+        for (var pair = 0u; pair < HIGH / 2u; pair++) { // @unroll
+          let low = 2u * pair - (pair & ((1u << stage) - 1u));
+          let a = x[low];
+          let b = x[low + (1u << stage)];
+          x[low] = a + b;
+          x[low + (1u << stage)] = a - b;
+        }
+      }
+
+      // 3. Collect signs and sums.
+      var mask = 0u;
+      var sum = vec2f(0.0);
+      for (var i = 0u; i < KEPT; i++) { // @unroll
+        mask |= u32(x[i] > 0.0) << i;
+        sum += vec2f(abs(x[i]), x[i] * x[i]);
+      }
+      signs[item] = mask;
+      sums[item] = sum;
+    }
+  }
+  workgroupBarrier();
+
+  // 4. Store. A word of a code has four signs of each thread of the row.
+  for (var i = thread; i < TILE * WORDS; i += WORKGROUP) {
+    let token = i / WORDS;
+    var word = 0u;
+    for (var column = 0u; column < LOW; column++) { // @unroll
+      word |= spread_bits(signs[token * LOW + column] >> (4u * (i % WORDS))) << column;
+    }
+    if (begin + token < length) {
+      codes[(head * CAPACITY + begin + token) * WORDS + i % WORDS] = word;
+    }
+  }
+  for (var four = thread; four < TILE / 4u; four += WORKGROUP) {
+    var packed = 0u;
+    for (var i = 0u; i < 4u; i++) { // @unroll
+      var sum = vec2f(0.0);
+      for (var column = 0u; column < LOW; column++) { // @unroll
+        sum += sums[(four * 4u + i) * LOW + column];
+      }
+      packed |= factor_byte(sum.y, sum.x) << (8u * i);
+    }
+    if (begin + four * 4u < length) {
+      factors[(head * CAPACITY + begin) / 4u + four] = packed;
+    }
+  }
+}

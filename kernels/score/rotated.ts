@@ -1,0 +1,67 @@
+/** Scores rotated codes for all query heads of a group at a time, and puts the scores into bins. */
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
+import { cachedTokens, codeWords, planesOf, type Problem, queryWords } from "../core/problem.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
+import { refusesMaps } from "../encode/rotate_token.ts";
+import { BLOCK_TOKENS, blockCount, blockFor } from "./hamming.ts";
+import source from "./rotated.wgsl" with { type: "text" };
+
+const WORKGROUP: readonly number[] = [64, 128, 256, 512];
+
+/** `rotated.wgsl`. */
+export const rotatedKernel: Kernel = defineKernel({
+  name: "score/rotated",
+  source,
+  params: {
+    ...ranges("BITS", "PLANES", "BINS", "GROUP", "KV_HEADS", "CAPACITY", "SINK", "RECENT"),
+    BLOCK: BLOCK_TOKENS,
+    WORKGROUP,
+  },
+});
+
+/** Least traffic: codes and factors are read once, a byte is written for each token and query. */
+export function rotatedCost(p: Problem): Cost {
+  const tokens = cachedTokens(p);
+  const queries = p.batch * p.qHeads;
+  return {
+    streamBytes: p.kvHeads * tokens * (codeWords(p) * 4 + 1) + queries * queryWords(p) * 4,
+    gatherBytes: 0,
+    writeBytes: p.qHeads * tokens,
+    flops: p.qHeads * tokens * codeWords(p) * Math.max(1, planesOf(p)),
+  };
+}
+
+/** Scores in whole numbers, with a histogram per block of tokens. */
+export const rotated: Variant = defineVariant({
+  name: "score/rotated",
+  stage: "score",
+  description: "weighted popcounts times the key's factor, in bins; reads codes once per group",
+  tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP },
+  features: [],
+  defaults: (p, limits) => ({
+    BLOCK: blockFor(p),
+    WORKGROUP: Math.min(256, limits.maxComputeInvocationsPerWorkgroup),
+  }),
+  refuses(p, { BLOCK: block, WORKGROUP: workgroup }) {
+    if (block % (4 * workgroup) !== 0) {
+      return `${workgroup} threads cannot share ${block} tokens in fours`;
+    }
+    return refusesMaps(p);
+  },
+  plan: (p, params): Plan => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "query_codes", "codes", "factors"),
+      ...specs(p, "output", "distances"),
+      ...histogramSpec(p, params.BLOCK, "output"),
+    },
+    dispatches: [
+      dispatch(rotatedKernel, p, params, [
+        blockCount(p.capacity, params.BLOCK),
+        p.kvHeads,
+        p.batch,
+      ]),
+    ],
+  }),
+  cost: rotatedCost,
+});
