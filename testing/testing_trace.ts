@@ -4,10 +4,17 @@
  */
 import type { Trace, TraceContext } from "../fixtures/trace.ts";
 import { attendReference } from "../kernels/attend/reference.ts";
-import { type Problem, windowsOf } from "../kernels/core/problem.ts";
+import { binsOf, planesOf, type Problem, windowsOf } from "../kernels/core/problem.ts";
 import { denseReference } from "../kernels/dense/reference.ts";
-import { encodeReference, packBits } from "../kernels/encode/reference.ts";
+import {
+  encodeReference,
+  magnitudeOf,
+  magnitudeUnits,
+  packBits,
+} from "../kernels/encode/reference.ts";
+import { factorByte, factorValue, keyFactor, rotate } from "../kernels/encode/rotation.ts";
 import { randomProjection } from "../kernels/maps/random_projection.ts";
+import { binnedDistance, scaleOf } from "../kernels/score/bins.ts";
 import { scoreReference } from "../kernels/score/reference.ts";
 import { selectReference } from "../kernels/select/reference.ts";
 
@@ -119,4 +126,30 @@ export function projectionCosts(trace: TraceContext, problem: Problem): CostsOf 
       1,
     ),
   ];
+}
+
+/** Distances of rotated codes, directly from their definition. */
+export function rotatedCosts(trace: TraceContext, problem: Problem): CostsOf {
+  const { headDim, kvLen } = trace;
+  const { bits } = problem;
+  const bins = binsOf(problem);
+  const planes = planesOf(problem);
+  const rowOf = (token: number) => trace.k.subarray(token * headDim, (token + 1) * headDim);
+  const keys = Array.from({ length: kvLen }, (_, token) => {
+    const outputs = rotate(rowOf(token), bits, 1);
+    return { outputs, byte: factorByte(keyFactor(outputs)) };
+  });
+  return (q, { length }) => {
+    const outputs = rotate(q, bits, 1);
+    const units = magnitudeUnits(outputs, planes);
+    const magnitudes = Array.from(units, (unit) => magnitudeOf(unit, planes));
+    const cached = keys.slice(0, length - 1);
+    const squares = cached.reduce((sum, { byte }) => sum + factorValue(byte) ** 2, 0);
+    const scale = scaleOf(magnitudes, Math.sqrt(squares / (length - 1)), bins);
+    return keys.slice(0, length).map((key) => {
+      const differing = (j: number) => (key.outputs[j] > 0) !== (outputs[j] > 0);
+      const weighted = magnitudes.reduce((sum, m, j) => differing(j) ? sum + m : sum, 0);
+      return binnedDistance(weighted, key.byte, scale, bins);
+    });
+  };
 }

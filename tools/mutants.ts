@@ -11,6 +11,11 @@ export interface Mutant {
 export const MUTANTS: readonly Mutant[] = [
   ["encode/prompt", "+ weights(row, column, 0u)", "- weights(row, column, 0u)"],
   ["encode/token", "1.0 + exp(-x)", "1.0 - exp(-x)"],
+  ["encode/rotate_token", "y[low + half] = a - b", "y[low + half] = a + b"],
+  ["encode/rotate_prompt", "u32(x[i] > 0.0)", "u32(x[i] < 0.0)"],
+  ["encode/factor_sums", "sums[0] + squared_last", "sums[0] - squared_last"],
+  ["score/rotated", "LAST - score_bin(", "score_bin("],
+  ["score/rotate_score", "other + select(", "other - select("],
   ["score/hamming", "words ^ vec4<u32>", "~words ^ vec4<u32>"],
   ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
   ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],

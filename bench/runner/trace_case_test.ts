@@ -1,10 +1,11 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
+import { isRotated, ROTATED_CODE } from "../../kernels/core/problem.ts";
 import { takeMapHeads } from "../../kernels/maps/learned_map.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { variantsOf } from "../../testing/testing_suite.ts";
-import { projectionCosts, referenceFigures } from "../../testing/testing_trace.ts";
+import { projectionCosts, referenceFigures, rotatedCosts } from "../../testing/testing_trace.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../run/options.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
@@ -17,12 +18,19 @@ Deno.test("measureTrace() agrees with the f64 references for every pipeline", as
   const trace = await readTraceFile(SHIPPED_TRACE);
   const options = parseOptions(["--trace", "shipped"]);
   const [{ problem }] = casesOf(options, { name: "shipped", trace });
-  const wanted = referenceFigures(trace, problem, projectionCosts(trace, problem));
+  const rotated = { ...problem, ...ROTATED_CODE };
+  const cases = [
+    { problem, wanted: referenceFigures(trace, problem, projectionCosts(trace, problem)) },
+    { problem: rotated, wanted: referenceFigures(trace, rotated, rotatedCosts(trace, rotated)) },
+  ];
   const pipelines = variantsOf("pipeline").filter((each) => canRun(testDevice, each));
   assert(pipelines.length > 0);
   for (const pipeline of pipelines) {
     const settings = { seed: 1, unroll: false };
-    const quality = await measureTrace(device, limits, trace, problem, pipeline, settings);
+    const { problem: p, wanted } = cases.find(({ problem: each }) =>
+      isRotated(each) === pipeline.name.includes("rotated")
+    )!;
+    const quality = await measureTrace(device, limits, trace, p, pipeline, settings);
     assertEquals(quality.queries, trace.positions.length);
     for (const name of ["outputRelErr", "massTotal", "massMiddle"] as const) {
       // A bit may be 0 or 1 if its pre-activation is within f32's error of 0.

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
-import type { Params } from "../../kernels/core/variant.ts";
+import { type Problem, ROTATED_CODE } from "../../kernels/core/problem.ts";
+import type { Params, Variant } from "../../kernels/core/variant.ts";
 import { LARGE_LIMITS as LIMITS } from "../../kernels/core/device_limits.ts";
 import { findVariant, VARIANTS } from "../../kernels/core/registry.ts";
 import { workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.ts";
@@ -11,9 +12,17 @@ const p = problemOfCase(...CASE);
 /** A problem whose codes the GQA group shares: some variants take no other. */
 const shared = problemOfCase(...CASE, "--sharing", "group", "--map", "random", "--bits", "128");
 
+const rotated = { ...p, ...ROTATED_CODE };
+
+/** A problem that a variant runs. */
+function problemFor(variant: Variant): Problem {
+  const runs = (each: Problem) => !variant.refuses(each, variant.defaults(each, LIMITS), LIMITS);
+  return [p, shared, rotated].find(runs)!;
+}
+
 for (const variant of VARIANTS) {
   Deno.test(`candidateSpace() allows the defaults and more of ${variant.name}`, () => {
-    const space = candidateSpace(variant, variant.name.endsWith("_group") ? shared : p, LIMITS);
+    const space = candidateSpace(variant, problemFor(variant), LIMITS);
     assert(space.allows(space.defaults));
     let allowed = 0;
     for (let i = 0; i < Math.min(space.size, 5000); i++) if (space.allows(space.at(i))) allowed++;
@@ -29,10 +38,11 @@ const tuned = VARIANTS.filter(({ name, stage }) =>
 
 for (const variant of tuned) {
   Deno.test(`candidateSpace() has three parameters and 24 candidates of ${variant.name}`, () => {
-    const space = candidateSpace(variant, p, LIMITS);
+    const problem = problemFor(variant);
+    const space = candidateSpace(variant, problem, LIMITS);
     assertGreaterOrEqual(Object.keys(space.values).length, 3);
     const all = Array.from({ length: space.size }, (_, i) => space.at(i));
-    const valid = all.filter((params) => !variant.refuses(p, params, LIMITS));
+    const valid = all.filter((params) => !variant.refuses(problem, params, LIMITS));
     assertGreaterOrEqual(valid.length, 24);
   });
 }

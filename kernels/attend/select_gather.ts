@@ -45,6 +45,7 @@ export const selectGatherKernel: Kernel = defineKernel({
       "BITS",
     ),
     ...ranges("PLANES", "QUERIES_PER_CODE"),
+    FACTORS: [0, 1],
     LAST: { min: 1, max: 255 },
     ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],

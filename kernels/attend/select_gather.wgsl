@@ -25,7 +25,7 @@
 //
 // With NEWEST = 1, distances and histograms lack the newest token, because the score encodes it
 // while it scores the others. list_state then begins with the codes of the queries and of the
-// newest tokens. Step 1 computes the newest distance from them.
+// newest tokens, with FACTORS = 1 also their factors. Step 1 computes the newest distance from them.
 //
 // HAND_OVER says where the splits are joined:
 //   0  In a second dispatch, merge/join_splits.wgsl. WGSL guarantees no more than this.
@@ -43,6 +43,7 @@ const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 32u; // @param
 const PLANES: u32 = 0u; // @param magnitude planes of a query code
 const QUERIES_PER_CODE: u32 = 1u; // @param query heads that are compared with one code
+const FACTORS: u32 = 0u; // @param 1 if distances are bins of scores with factors
 const LAST: u32 = 32u; // @param largest distance, at most 255
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
@@ -64,7 +65,9 @@ const COUNTS = BLOCKS * BINS; // of a list's histograms
 const THREAD_COUNTS = (COUNTS + WORKGROUP - 1u) / WORKGROUP; // of these, per thread
 const LANE_BINS = (LAST + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins that a lane adds up
 const CODE_WORDS = BITS / 32u;
-const QUERY_WORDS = (1u + PLANES) * CODE_WORDS;
+const SCALE_WORD = (1u + PLANES) * CODE_WORDS; // place of the scale of bins, with factors
+const QUERY_WORDS = SCALE_WORD + FACTORS;
+const NEWEST_WORDS = CODE_WORDS + FACTORS; // the newest key's code, and its factor
 const SPAN = WORKGROUP * 32u; // tokens that the workgroup looks at together
 const LIST_LOADS = CAPACITY / 16u; // 16-byte loads of a list's distances
 const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
@@ -94,7 +97,7 @@ const THREAD_QUADS = (SPLIT_QUADS + WORKGROUP - 1u) / WORKGROUP; // of these, pe
 const MOST_JOINED = max(ROWS, SPLITS + 1u); // row groups, or splits and the sink logit
 // Places in list_state at which the codes of the newest tokens and the histograms begin.
 const NEWEST_CODES = LISTS * QUERY_WORDS;
-const HISTOGRAMS = NEWEST * (NEWEST_CODES + LISTS / QUERIES_PER_CODE * CODE_WORDS);
+const HISTOGRAMS = NEWEST * (NEWEST_CODES + LISTS / QUERIES_PER_CODE * NEWEST_WORDS);
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -180,6 +183,24 @@ fn first_bits(mask: u32, count: u32) -> u32 {
     kept &= ~(1u << firstLeadingBit(kept));
   }
   return kept;
+}
+// @end
+
+// @shared factor_value
+/// The whole number that a factor's byte stands for.
+fn factor_value(byte: u32) -> u32 {
+  return select((16u + (byte & 15u)) << (max(byte >> 4u, 1u) - 1u), byte, byte < 16u);
+}
+// @end
+
+// @shared score_bin
+/// The bin of a token's score, 0 for scores below zero. `weighted` are the weights of the bits that
+/// differ from the query's signs, `value` is that of the key's factor.
+fn score_bin(weighted: u32, value: u32, scale: u32) -> u32 {
+  let total = scale >> 21u; // of all weights
+  let score = (max(total, 2u * weighted) - 2u * weighted) * value;
+  let bounded = min(score >> ((scale >> 16u) & 31u), 65535u);
+  return min((bounded * (scale & 0xffffu)) >> 16u, BINS - 1u);
 }
 // @end
 
@@ -458,7 +479,7 @@ fn main(
   }
   var newest_distance = 0u;
   if (NEWEST == 1u) {
-    let newest_code = NEWEST_CODES + list / QUERIES_PER_CODE * CODE_WORDS;
+    let newest_code = NEWEST_CODES + list / QUERIES_PER_CODE * NEWEST_WORDS;
     for (var i = 0u; i < CODE_WORDS; i++) { // @unroll
       let at = list * QUERY_WORDS + i;
       let differing = list_state[newest_code + i] ^ list_state[at];
@@ -469,6 +490,11 @@ fn main(
         let weighed = differing & list_state[at + (plane + 1u) * CODE_WORDS];
         newest_distance += countOneBits(weighed) << plane;
       }
+    }
+    if (FACTORS == 1u) {
+      let value = factor_value(list_state[newest_code + NEWEST_WORDS - 1u]);
+      let scale = list_state[list * QUERY_WORDS + QUERY_WORDS - 1u];
+      newest_distance = LAST - score_bin(newest_distance, value, scale);
     }
   }
   var query: array<vec4f, PARTS>;

@@ -17,7 +17,7 @@
  * | `factor_sums` | f32 [B, KV heads, 2], the sum of the squared factor values of the first n tokens at n % 2 |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
- * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32], then `block_histograms` or ranks |
+ * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` or ranks |
  * | ranks | u32 [B, list heads, max distance + 1], zero between steps: sums of the rows that follow; then u16 [B, list heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
  * | `selected` | u32 [B, list heads, list capacity], token indices |
  * | `selected_counts` | u32 [B, list heads] |
@@ -33,6 +33,7 @@ import {
   codeWords,
   distanceBytes,
   groupSize,
+  isRotated,
   kvBytes,
   listCapacity,
   listHeads,
@@ -124,7 +125,8 @@ export function histogramSpec(
 
 /** Bytes of the codes in `list_state`, which come before the histograms or ranks. */
 function stepCodeBytes(p: Problem): number {
-  return 4 * p.batch * (p.qHeads * queryWords(p) + codeHeads(p) * codeWords(p));
+  const keyWords = codeWords(p) + Number(isRotated(p));
+  return 4 * p.batch * (p.qHeads * queryWords(p) + codeHeads(p) * keyWords);
 }
 
 /** Spec of `list_state` with histograms over blocks of `blockTokens` tokens. */
@@ -165,6 +167,7 @@ export function problemParams(p: Problem): Params {
     BINS: binsOf(p).count,
     RANGE: binsOf(p).range,
     SEED: rotationSeedOf(p),
+    FACTORS: Number(isRotated(p)),
     CODE_HEADS: codeHeads(p),
     QUERIES_PER_CODE: queriesPerCode(p),
     SEQUENCE_LISTS: listHeads(p),

@@ -19,6 +19,7 @@ import type { Problem } from "../core/problem.ts";
 import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { encodeScoreGroup } from "../score/encode_score_group.ts";
 import { hamming } from "../score/hamming.ts";
+import { rotateScore, rotateScoreBlock } from "../score/rotate_score.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
@@ -51,10 +52,15 @@ interface Choice {
   /** Left out if the score also encodes; it then omits the newest token's distance. */
   readonly encode?: Variant;
   readonly score: Variant;
+  /** Tokens of a block of a score that has no parameter BLOCK. */
+  readonly blockOf?: (score: Params) => number;
   /** Left out if the attend kernel also selects. */
   readonly select?: Variant;
   readonly attend: Variant;
 }
+
+/** The stages, as their parameters name them. */
+type StageName = "encode" | "score" | "select" | "attend";
 
 /** The parameters of one stage, from the entries `stage.NAME`. */
 function unprefixed(stage: string, params: Params): Params {
@@ -70,9 +76,9 @@ function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record
 }
 
 /** The parameters of each stage. Score, select and attend have the same blocks. */
-function stageParams(choice: Choice, params: Params): Record<keyof Choice, Params> {
+function stageParams(choice: Choice, params: Params): Record<StageName, Params> {
   const score = unprefixed("score", params);
-  const BLOCK = score.BLOCK ?? encodeScoreBlock(score);
+  const BLOCK = choice.blockOf?.(score) ?? score.BLOCK;
   return {
     encode: unprefixed("encode", params),
     score,
@@ -136,7 +142,8 @@ function sparseStep(
 ): Variant {
   const { encodes, ...others } = parts;
   const choice: Choice = encodes ? { encode: encoder.variant, ...others } : others;
-  const stages: [string, Variant][] = Object.entries(choice);
+  const { blockOf: _, ...variants } = choice;
+  const stages: [string, Variant][] = Object.entries(variants);
   return defineVariant({
     name,
     stage: "pipeline",
@@ -162,7 +169,7 @@ function sparseStep(
     refuses(p, params, limits) {
       const byStage = stageParams(choice, params);
       for (const [stage, variant] of stages) {
-        const why = variant.refuses(p, byStage[stage as keyof Choice], limits);
+        const why = variant.refuses(p, byStage[stage as StageName], limits);
         if (why) return `${stage}: ${why}`;
       }
     },
@@ -219,7 +226,7 @@ export const sparseTwo: Variant = sparseStep(
   "pipeline/sparse_two",
   "2 dispatches: encode + score, select + attend + merge",
   BY_MAP,
-  { encodes: false, score: encodeScore, attend: selectGather },
+  { encodes: false, score: encodeScore, blockOf: encodeScoreBlock, attend: selectGather },
 );
 
 /** The step in two dispatches for codes that a group shares. */
@@ -228,6 +235,14 @@ export const sparseTwoGroup: Variant = sparseStep(
   "2 dispatches for codes that a GQA group shares, with maps of one layer",
   BY_MAP,
   { encodes: false, score: encodeScoreGroup, attend: selectGatherGroup },
+);
+
+/** The step of rotated codes in two dispatches. */
+export const rotatedTwo: Variant = sparseStep(
+  "pipeline/rotated_two",
+  "rotated codes in 2 dispatches: encode + score, select + attend + merge",
+  BY_ROTATION,
+  { encodes: false, score: rotateScore, blockOf: rotateScoreBlock, attend: selectGather },
 );
 
 /** The portable step of rotated codes. */

@@ -8,6 +8,7 @@ import { BLOCK_TOKENS, blockCount, blockFor } from "./hamming.ts";
 import source from "./rotated.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [64, 128, 256, 512];
+const COPIES: readonly number[] = [1, 2, 4];
 
 /** `rotated.wgsl`. */
 export const rotatedKernel: Kernel = defineKernel({
@@ -17,6 +18,7 @@ export const rotatedKernel: Kernel = defineKernel({
     ...ranges("BITS", "PLANES", "BINS", "GROUP", "KV_HEADS", "CAPACITY", "SINK", "RECENT"),
     BLOCK: BLOCK_TOKENS,
     WORKGROUP,
+    COPIES,
   },
 });
 
@@ -37,11 +39,12 @@ export const rotated: Variant = defineVariant({
   name: "score/rotated",
   stage: "score",
   description: "weighted popcounts times the key's factor, in bins; reads codes once per group",
-  tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP },
+  tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP, COPIES },
   features: [],
   defaults: (p, limits) => ({
     BLOCK: blockFor(p),
     WORKGROUP: Math.min(256, limits.maxComputeInvocationsPerWorkgroup),
+    COPIES: 1,
   }),
   refuses(p, { BLOCK: block, WORKGROUP: workgroup }) {
     if (block % (4 * workgroup) !== 0) {

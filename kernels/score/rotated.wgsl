@@ -13,7 +13,8 @@
 //
 // All numbers are whole, so that every device finds the same bins. The scale word of a query says
 // how scores become bins, see rotate_token.wgsl. Scores below zero, about half of all, fall into the
-// last bin. A thread counts these in a register, since all threads would want the same counter.
+// last bin. A thread counts these in a register, since all threads would want the same counter. The
+// other bins have COPIES counters each, so that threads collide less.
 //
 // A thread takes four consecutive tokens at a time: a word of distances for each query.
 const BITS: u32 = 128u; // @param
@@ -26,6 +27,7 @@ const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const BLOCK: u32 = 1024u; // @param tokens per workgroup
 const WORKGROUP: u32 = 256u; // @param
+const COPIES: u32 = 1u; // @param histogram columns
 
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
 const SCALE_WORD = (1u + PLANES) * WORDS; // place of the scale in a query code
@@ -44,7 +46,7 @@ const LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
 @group(0) @binding(5) var<storage, read_write> block_histograms: array<u32>;
 
 var<workgroup> query: array<u32, GROUP * QUERY_WORDS>;
-var<workgroup> counts: array<atomic<u32>, GROUP * BINS>; // zero at the start
+var<workgroup> counts: array<atomic<u32>, GROUP * BINS * COPIES>; // zero at the start
 
 // @shared factor_value
 /// The whole number that a factor's byte stands for.
@@ -130,7 +132,7 @@ fn main(
         let is_middle = first + t >= sink_end && first + t < recent_start;
         last_bin += u32(is_middle && distance == LAST);
         if (is_middle && distance != LAST) {
-          atomicAdd(&counts[h * BINS + distance], 1u);
+          atomicAdd(&counts[(h * BINS + distance) * COPIES + thread % COPIES], 1u);
         }
       }
       if (first < CAPACITY) {
@@ -138,7 +140,7 @@ fn main(
       }
     }
     if (last_bin > 0u) {
-      atomicAdd(&counts[h * BINS + LAST], last_bin);
+      atomicAdd(&counts[(h * BINS + LAST) * COPIES + thread % COPIES], last_bin);
     }
   }
   workgroupBarrier();
@@ -146,6 +148,10 @@ fn main(
   // 5. Store the histograms.
   for (var i = thread; i < GROUP * BINS; i += WORKGROUP) {
     let list = head * GROUP + i / BINS;
-    block_histograms[(list * BLOCKS + wid.x) * BINS + i % BINS] = atomicLoad(&counts[i]);
+    var count = 0u;
+    for (var copy = 0u; copy < COPIES; copy++) { // @unroll
+      count += atomicLoad(&counts[i * COPIES + (copy + thread) % COPIES]);
+    }
+    block_histograms[(list * BLOCKS + wid.x) * BINS + i % BINS] = count;
   }
 }

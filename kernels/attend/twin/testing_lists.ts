@@ -173,7 +173,8 @@ export function forScans(check: (spec: Spec, turns: readonly Scan[]) => void): v
 
 /** Names of the functions of a kernel that select tokens. */
 export function selectingFunctions(source: string): string[] {
-  const attending = [
+  /** Functions that attend, or that make the newest distance, which the twin takes as given. */
+  const others = [
     "widen",
     "row_quad",
     "store_partial",
@@ -183,8 +184,10 @@ export function selectingFunctions(source: string): string[] {
     "join_pool",
     "join_plain",
     "join_atomic",
+    "factor_value",
+    "score_bin",
     "main",
   ];
   return Array.from(source.matchAll(/^fn (\w+)\(/gm), ([, name]) => name)
-    .filter((name) => !attending.includes(name));
+    .filter((name) => !others.includes(name));
 }

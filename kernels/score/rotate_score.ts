@@ -1,0 +1,78 @@
+/** Rotate and score in one dispatch. This saves a dependent dispatch. */
+import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
+import { codeWords, type Problem } from "../core/problem.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
+import { refusesMaps } from "../encode/rotate_token.ts";
+import { rotatedCost } from "./rotated.ts";
+import source from "./rotate_score.wgsl" with { type: "text" };
+
+const WORKGROUP: readonly number[] = [128, 256, 512, 1024];
+const FOURS: readonly number[] = [1, 2, 4];
+
+/** `rotate_score.wgsl`. */
+export const rotateScoreKernel: Kernel = defineKernel({
+  name: "score/rotate_score",
+  source,
+  params: {
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
+    ...ranges("BINS", "RANGE", "SEED", "SINK", "RECENT"),
+    SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
+    WORKGROUP,
+    SPLITS: { min: 1, max: 128 },
+    FOURS,
+  },
+  features: ["subgroups"],
+});
+
+/** Tokens of a block: those of a histogram. */
+export function rotateScoreBlock({ WORKGROUP, FOURS }: Params): number {
+  return 4 * WORKGROUP * FOURS;
+}
+
+/** Workgroups that a large GPU runs at a time, one on each processor. */
+const ONE_WAVE = 128;
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const { SUBGROUP_MIN: subgroup, WORKGROUP: workgroup } = params;
+  if (subgroup > (limits.subgroupMinSize ?? 0)) {
+    return `subgroups may be smaller than ${subgroup} (${
+      limits.subgroupMinSize ?? "unknown size"
+    })`;
+  }
+  if (workgroup < subgroup) return `${workgroup} threads do not fill a subgroup of ${subgroup}`;
+  return refusesMaps(p);
+}
+
+/** The first half of a rotated step. It is not registered: it is verified as part of the step. */
+export const rotateScore: Variant = defineVariant({
+  name: "score/rotate_score",
+  stage: "score",
+  description: "every scoring workgroup rotates its queries; one more rotates the newest key",
+  tunables: { WORKGROUP, SPLITS: [1, 2, 4, 8, 16, 32], FOURS },
+  features: ["subgroups"],
+  defaults(p, limits): Params {
+    const heads = p.kvHeads * p.batch;
+    const fits = Math.min(1024, limits.maxComputeInvocationsPerWorkgroup);
+    const wanted = p.capacity > 4096 ? 512 : 256;
+    return {
+      SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
+      WORKGROUP: Math.min(fits, wanted),
+      SPLITS: Math.max(1, Math.min(64, Math.floor(ONE_WAVE / heads))),
+      // Long codes fill the registers.
+      FOURS: p.capacity > 65536 && codeWords(p) < 4 ? 2 : 1,
+    };
+  },
+  refuses,
+  plan: (p, params): Plan => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "factor_sums"),
+      ...specs(p, "output", "codes", "factors", "distances"),
+      ...histogramStateSpec(p, rotateScoreBlock(params), "output"),
+    },
+    dispatches: [
+      dispatch(rotateScoreKernel, p, params, [params.SPLITS + 1, p.kvHeads, p.batch]),
+    ],
+  }),
+  cost: rotatedCost,
+});
