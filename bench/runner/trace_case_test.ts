@@ -1,6 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
+import type { Problem } from "../../kernels/core/problem.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import { takeMapHeads } from "../../kernels/maps/learned_map.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { variantsOf } from "../../testing/testing_suite.ts";
@@ -13,12 +15,19 @@ import { UsageError } from "../base/usage_error.ts";
 const testDevice = await openTestDevice();
 const { device, limits, uncaptured } = testDevice;
 
+/** The pipelines that this device runs for a problem. */
+function pipelinesFor(p: Problem): Variant[] {
+  return variantsOf("pipeline").filter((each) =>
+    canRun(testDevice, each) && !each.refuses(p, each.defaults(p, limits), limits)
+  );
+}
+
 Deno.test("measureTrace() agrees with the f64 references for every pipeline", async () => {
   const trace = await readTraceFile(SHIPPED_TRACE);
   const options = parseOptions(["--trace", "shipped"]);
   const [{ problem }] = casesOf(options, { name: "shipped", trace });
   const wanted = referenceFigures(trace, problem, projectionCosts(trace, problem));
-  const pipelines = variantsOf("pipeline").filter((each) => canRun(testDevice, each));
+  const pipelines = pipelinesFor(problem);
   assert(pipelines.length > 0);
   for (const pipeline of pipelines) {
     const settings = { seed: 1, unroll: false };
@@ -36,9 +45,7 @@ Deno.test("measureTrace() gives no middle mass if the windows leave no middle", 
   const trace = await readTraceFile(SHIPPED_TRACE);
   const options = parseOptions(["--trace", "shipped", "--sink", String(trace.kvLen)]);
   const [{ problem }] = casesOf(options, { name: "shipped", trace });
-  const [pipeline] = variantsOf("pipeline").filter((each) =>
-    canRun(testDevice, each) && !each.refuses(problem, each.defaults(problem, limits), limits)
-  );
+  const [pipeline] = pipelinesFor(problem);
   const settings = { seed: 1, unroll: false };
   const quality = await measureTrace(device, limits, trace, problem, pipeline, settings);
   assertEquals(quality.massMiddle, null);
@@ -53,7 +60,7 @@ Deno.test("measureTrace() catches more than half of the middle with the shipped 
   assertEquals(benchCase.learnedMap, learnedMap);
   assertMatch(benchCase.caseId, /^trace-t-.*-c32h-learnedmlp3x128f(16|32)-/);
   const settings = { seed: 1, unroll: false, learnedMap };
-  const [pipeline] = variantsOf("pipeline").filter((each) => canRun(testDevice, each));
+  const [pipeline] = pipelinesFor(benchCase.problem);
   const quality = await measureTrace(device, limits, trace, benchCase.problem, pipeline, settings);
   assert(quality.massMiddle! > 0.5, `${quality.massMiddle}`);
   assert(quality.outputRelErr < 0.3, `${quality.outputRelErr}`);
