@@ -53,6 +53,8 @@ Deno.test("bench exits 2 with one sentence on wrong usage", () =>
         ["--peers", file, ...TINY],
         /^\S+file has other columns; --peers takes a CSV with the columns peer, batch,/,
       ],
+      [["--planes", "2", ...TINY], /^--planes 2 does not fit --score hamming, which takes 0;/],
+      [["--score", "rotated", "--map", "mlp"], /^--map mlp does not fit --score rotated/],
       [["--set", "nothing"], /^--set: no set of cases is called nothing; known are decode/],
       [["--out", file, ...TINY], /^Cannot write results to \S+file: --out takes a folder\.$/m],
       [
