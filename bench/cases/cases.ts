@@ -17,7 +17,7 @@ import {
   shapeName,
   tiesOf,
 } from "../../kernels/core/problem.ts";
-import type { CaseSet } from "./case_sets.ts";
+import type { CaseSet, TraceFigures } from "./case_sets.ts";
 import { counted } from "../base/counted.ts";
 import { matching } from "./kernel_globs.ts";
 import { type CaseOptions, type Score, SHAPE_WORDS } from "./case_options.ts";
@@ -39,6 +39,8 @@ export interface BenchCase {
   readonly learnedMap?: LearnedMap;
   /** Tells traces and maps of the same name apart; 8 hex digits. */
   readonly dataDigest?: string;
+  /** The quality that the case's set names. That of a trace is measured. */
+  readonly quality?: TraceFigures;
 }
 
 /** A trace with the name of its file and, if there is one, the learned map of its heads. */
@@ -173,12 +175,13 @@ function checkContext({ name, maxContext }: ModelShape, options: CaseOptions): v
 
 /** The cases of a set for which some of the `variants` are wanted, each with its variants. */
 function casesOfSet({ name, cases }: CaseSet, variants: readonly Variant[]): BenchCase[] {
-  const wanted = cases.map(({ label, problem, kernels }) => ({
+  const wanted = cases.map(({ label, problem, kernels, quality }) => ({
     name: `${label}, batch ${problem.batch} at ${tokensText(problem)}`,
     label,
     caseId: caseId(problem),
     problem,
     variants: matching(variants, kernels),
+    ...(quality ? { quality } : {}),
   })).filter(({ variants }) => variants.length > 0);
   if (wanted.length > 0) return wanted;
   throw new UsageError(`No case of the set ${name} has a kernel that --kernels names.`);
