@@ -1,7 +1,21 @@
 /** The options of a run that choose its problems and kernels. */
 import type { Variant } from "../../kernels/core/variant.ts";
-import type { CodeSharing, KvDtype, MapShape, Shape, TopK } from "../../kernels/core/problem.ts";
+import type {
+  Bins,
+  CodeSharing,
+  KvDtype,
+  MapShape,
+  Shape,
+  TieRule,
+  TopK,
+} from "../../kernels/core/problem.ts";
 import type { CaseSet } from "./case_sets.ts";
+
+/** The scores that rank tokens: the paper's, one with magnitude planes, one of rotated codes. */
+export const SCORES = ["hamming", "weighted", "rotated"] as const;
+
+/** How the code of a query and the code of a key give the score of a token. */
+export type Score = (typeof SCORES)[number];
 
 /** The problems and kernels of a run. */
 export interface CaseOptions {
@@ -21,8 +35,14 @@ export interface CaseOptions {
   readonly dtype: KvDtype;
   readonly bits: number;
   readonly sharing: CodeSharing;
+  /** `ROTATION` for rotated codes. */
   readonly map: MapShape;
+  /** Magnitude planes of a query code. */
+  readonly planes: number;
+  /** Bins of rotated codes' scores; unused with another map. */
+  readonly bins: Bins;
   readonly topK: TopK;
+  readonly ties: TieRule;
   readonly sink: number;
   readonly recent: number;
   readonly variants: readonly Variant[];

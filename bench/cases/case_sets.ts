@@ -1,6 +1,16 @@
 /** Named sets of cases, each of which backs a claim. Cases are in the order of the tables. */
 import { type Problem, roundCapacity } from "../../kernels/core/problem.ts";
 
+/** The quality of a sparse step on a real trace, against dense attention. */
+export interface TraceFigures {
+  /** Relative error of the output, the mean of all queries. */
+  readonly error: number;
+  /** Attention mass of the attended tokens, the mean of all queries; 1 is all of it. */
+  readonly mass: number;
+  /** Tokens of the trace. */
+  readonly tokens: number;
+}
+
 /** One case of a set. */
 export interface SetCase {
   /** Label in tables, beside the columns of batch and KV length. At most 18 characters. */
@@ -8,6 +18,8 @@ export interface SetCase {
   readonly problem: Problem;
   /** Globs of the kernels to time. The others would cost time without adding information. */
   readonly kernels: readonly string[];
+  /** The known quality of the problem's codes and budget. */
+  readonly quality?: TraceFigures;
 }
 
 /** Cases that back one claim. */

@@ -70,7 +70,7 @@ Deno.test("casesOf() a set run the kernels that both the case and --kernels name
 Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags of cases", () => {
   const contradictions =
     "--models x,--shape 1x1x64,--kv 1,--batch 1,--quick,--trace x,--dtype f16," +
-    "--bits 32,--sharing head,--map mlp,--k 1,--sparsity 1,--sink 0,--recent 0";
+    "--score hamming,--planes 2,--bins 64,--ties lower,--bits 32,--sharing head,--map mlp,--k 1,--sparsity 1,--sink 0,--recent 0";
   for (const flags of contradictions.split(",--").map((flag) => flag.replace(/^-*/, "--"))) {
     const error = assertThrows(() => cases("--set", "decode", ...flags.split(" ")), UsageError);
     assertEquals(error.message, `--set and ${flags.split(" ")[0]} contradict each other.`);

@@ -4,8 +4,12 @@ import type { Trace } from "../../fixtures/trace.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import {
+  type Bins,
+  binsOf,
   checkProblem,
   checkShape,
+  DEFAULT_BINS,
+  isRotated,
   planesOf,
   type Problem,
   roundCapacity,
@@ -13,10 +17,10 @@ import {
   shapeName,
   tiesOf,
 } from "../../kernels/core/problem.ts";
-import type { CaseSet } from "./case_sets.ts";
+import type { CaseSet, TraceFigures } from "./case_sets.ts";
 import { counted } from "../base/counted.ts";
 import { matching } from "./kernel_globs.ts";
-import { type CaseOptions, SHAPE_WORDS } from "./case_options.ts";
+import { type CaseOptions, type Score, SHAPE_WORDS } from "./case_options.ts";
 import { asUsage, UsageError } from "../base/usage_error.ts";
 
 /** One problem to measure variants on. */
@@ -35,6 +39,8 @@ export interface BenchCase {
   readonly learnedMap?: LearnedMap;
   /** Tells traces and maps of the same name apart; 8 hex digits. */
   readonly dataDigest?: string;
+  /** The quality that the case's set names. That of a trace is measured. */
+  readonly quality?: TraceFigures;
 }
 
 /** A trace with the name of its file and, if there is one, the learned map of its heads. */
@@ -49,10 +55,29 @@ export interface NamedTrace {
 /** The model whose KV lengths are the default for `--shape`. */
 const SHAPE_MODEL = findModel("llama-3.1-8b");
 
-/** Short name of a map, such as `mlp3x128-f16` or `learned-linear-f16`. */
-export function mapName({ map }: Problem, learned = false): string {
+/** The score that ranks a problem's tokens. */
+export function scoreOf(p: Problem): Score {
+  if (isRotated(p)) return "rotated";
+  return planesOf(p) === 0 ? "hamming" : "weighted";
+}
+
+/** Whether a problem's bins are the default ones, which names leave out. */
+function hasDefaultBins({ count, range }: Bins): boolean {
+  return count === DEFAULT_BINS.count && range === DEFAULT_BINS.range;
+}
+
+/** Short name of a map, such as `mlp3x128-f16`, `learned-linear-f16` or `rotation-256bins`. */
+export function mapName(p: Problem, learned = false): string {
+  const { map } = p;
+  if (isRotated(p)) return `rotation${binsName(binsOf(p))}`;
   const layers = map.layers === 1 ? "linear" : `mlp${map.layers}x${map.hidden}`;
   return `${learned ? "learned-" : ""}${layers}-${map.dtype}`;
+}
+
+/** `-256bins`, or `-64bins-to4` if the range differs, too; nothing for the default bins. */
+function binsName(bins: Bins): string {
+  if (hasDefaultBins(bins)) return "";
+  return `-${bins.count}bins${bins.range === DEFAULT_BINS.range ? "" : `-to${bins.range}`}`;
 }
 
 /** The tokens of each sequence if they differ, else one number. */
@@ -150,12 +175,13 @@ function checkContext({ name, maxContext }: ModelShape, options: CaseOptions): v
 
 /** The cases of a set for which some of the `variants` are wanted, each with its variants. */
 function casesOfSet({ name, cases }: CaseSet, variants: readonly Variant[]): BenchCase[] {
-  const wanted = cases.map(({ label, problem, kernels }) => ({
+  const wanted = cases.map(({ label, problem, kernels, quality }) => ({
     name: `${label}, batch ${problem.batch} at ${tokensText(problem)}`,
     label,
     caseId: caseId(problem),
     problem,
     variants: matching(variants, kernels),
+    ...(quality ? { quality } : {}),
   })).filter(({ variants }) => variants.length > 0);
   if (wanted.length > 0) return wanted;
   throw new UsageError(`No case of the set ${name} has a kernel that --kernels names.`);
@@ -164,15 +190,15 @@ function casesOfSet({ name, cases }: CaseSet, variants: readonly Variant[]): Ben
 /**
  * The case of a trace, which has one sequence and one KV head with its queries; `--batch` does not
  * apply. Its codes come from its learned map or from a random projection. The map of other cases
- * does not apply either, since an MLP with hashed weights would select tokens by chance.
+ * does not apply either, since an MLP with hashed weights would select tokens by chance. Rotated
+ * codes need no map.
  */
 function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
   const { name, trace, learnedMap, dataDigest } = named;
   const learned = learnedMap !== undefined;
+  const untrained = isRotated(options) ? options.map : { ...options.map, layers: 1 };
   const mapFile = options.traceMap ?? "the map that ships with the suite";
-  const { map, bits, sharing } = learned
-    ? learnedMap.shape
-    : { ...options, map: { ...options.map, layers: 1 } };
+  const { map, bits, sharing } = learned ? learnedMap.shape : { ...options, map: untrained };
   const shape = { qHeads: trace.queryHeads, kvHeads: 1, headDim: trace.headDim };
   asUsage(() => checkShape(shape, SHAPE_WORDS), options.trace ?? `trace ${name}`);
   const problem = problemOf({ ...options, map, bits, sharing }, shape, [trace.kvLen]);
@@ -191,7 +217,7 @@ function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
 
 /** The problem of a batch, given the tokens of each sequence. */
 function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[]): Problem {
-  const { dtype, bits, sharing, map, topK, sink, recent } = options;
+  const { dtype, bits, sharing, map, planes, bins, topK, ties, sink, recent } = options;
   const { qHeads, kvHeads, headDim } = shape;
   const kvLen = lengths.reduce((a, b) => Math.max(a, b));
   const problem: Problem = {
@@ -206,7 +232,10 @@ function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[
     bits,
     sharing,
     map,
+    ...(isRotated(options) && !hasDefaultBins(bins) ? { bins } : {}),
+    ...(planes > 0 ? { planes } : {}),
     topK,
+    ...(ties === "lower" ? {} : { ties }),
     sink,
     recent,
   };

@@ -1,12 +1,20 @@
 /** Names of cases for figures: the shape, and the settings that tell the case from others. */
+import { counted } from "../base/counted.ts";
 import { shapeName } from "../../kernels/core/problem.ts";
 import type { ResultRow } from "../results/row.ts";
+
+/** Who owns a code, and who owns a selection if that differs. */
+const SHARING_WORDS: Readonly<Record<ResultRow["code_sharing"], string>> = {
+  head: "query head",
+  kv: "KV head, selections per query head",
+  group: "KV head",
+};
 
 /** The settings in which cases of one shape may differ, each as a text for a name. */
 const SETTINGS: readonly ((row: ResultRow) => string)[] = [
   (row) => row.dtype,
-  (row) => `${row.bits} bits per ${row.code_sharing === "head" ? "query head" : "KV head"}`,
-  (row) => row.map,
+  (row) => `${row.bits} bits per ${SHARING_WORDS[row.code_sharing]}`,
+  scoreName,
   picksName,
   (row) => row.sink + row.recent === 0 ? "no windows" : `windows of ${row.sink} + ${row.recent}`,
   (row) => `${row.cache} cache`,
@@ -32,6 +40,26 @@ export function unusualSettings(rows: readonly ResultRow[]): string[][] {
   return rows.map((row) =>
     SETTINGS.map((describe) => describe(row)).filter((text, i) => text !== common[i])
   );
+}
+
+/**
+ * The map, with the score and the rule for ties where they are not the paper's:
+ * `linear-f16 weighted, 2 planes` or `rotated, 2 planes, ties to higher indices`.
+ */
+export function scoreName({ map, score, planes, ties }: ResultRow): string {
+  const names: Readonly<Record<ResultRow["score"], string>> = {
+    hamming: map,
+    weighted: `${map} weighted`,
+    // A map's name has the bins where they are not the default ones.
+    rotated: map.replace("rotation", "rotated").replace(/-(\d+)bins/, ", $1 bins")
+      .replace(/-to(\d+)/, " up to $1"),
+    "": map,
+  };
+  return [
+    names[score],
+    ...(score === "weighted" || score === "rotated" ? [counted(planes ?? 0, "plane")] : []),
+    ...(ties === "higher" ? ["ties to higher indices"] : []),
+  ].join(", ");
 }
 
 /** The number of middle tokens that a case attends, such as `k = N/32` or `k = 600`. */

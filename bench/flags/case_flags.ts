@@ -3,14 +3,17 @@ import { findModel } from "../../fixtures/models.ts";
 import {
   checkShape,
   type CodeSharing,
+  DEFAULT_BINS,
   type KvDtype,
   type MapShape,
+  ROTATED_CODE,
   type Shape,
+  type TieRule,
 } from "../../kernels/core/problem.ts";
 import { VARIANTS } from "../../kernels/core/registry.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { asUsage, UsageError } from "../base/usage_error.ts";
-import { type CaseOptions, SHAPE_WORDS } from "../cases/case_options.ts";
+import { type CaseOptions, type Score, SCORES, SHAPE_WORDS } from "../cases/case_options.ts";
 import { findCaseSet } from "../cases/case_sets.ts";
 import { matching } from "../cases/kernel_globs.ts";
 import type { Flags } from "./flag_table.ts";
@@ -37,6 +40,26 @@ const DEFAULT_MAPS: Readonly<Record<CodeSharing, keyof typeof MAPS>> = {
   head: "mlp",
   kv: "random",
   group: "random",
+};
+
+/** The magnitude planes that each score takes. */
+const PLANES: Readonly<Record<Score, { least: number; most: number; default: number }>> = {
+  hamming: { least: 0, most: 0, default: 0 },
+  weighted: { least: 1, most: 3, default: 2 },
+  rotated: { least: 0, most: 3, default: ROTATED_CODE.planes },
+};
+
+/** `0` or `1 to 3`: the planes that a score takes. */
+function planesText(score: Score): string {
+  const { least, most } = PLANES[score];
+  return least === most ? String(least) : `${least} to ${most}`;
+}
+
+/** Bits of a code by default. */
+const DEFAULT_BITS: Readonly<Record<Score, number>> = {
+  hamming: 32,
+  weighted: 32,
+  rotated: ROTATED_CODE.bits,
 };
 
 /**
@@ -98,16 +121,40 @@ export const WORKLOAD_FLAGS = {
 
 /** How tokens are selected. */
 export const SELECTION_FLAGS = {
+  score: {
+    value: "KIND",
+    default: "hamming",
+    read: oneOf<Score>(...SCORES),
+    help:
+      "hamming: the bits that differ, as in the paper; weighted: each bit weighed by the query's " +
+      "magnitude there; rotated: the query times rotated keys of one bit, which need no training",
+    contradicts: ["set"],
+  },
+  planes: {
+    value: "N",
+    defaultNote: `${PLANES.hamming.default} for --score hamming, else ${PLANES.weighted.default}`,
+    read: wholeNumber(0, 3),
+    help: "bits of a query's magnitude beside its sign: " +
+      SCORES.map((score) => `${planesText(score)} for ${score}`).join(", "),
+    contradicts: ["set"],
+  },
+  bins: {
+    value: "N",
+    default: String(DEFAULT_BINS.count),
+    read: oneOf("16", "32", "64", "128", "256"),
+    help: "bins of a score of --score rotated: 16, 32, 64, 128 or 256",
+    contradicts: ["set"],
+  },
   bits: {
     value: "N",
-    default: "32",
+    defaultNote: `${DEFAULT_BITS.rotated} for --score rotated, else ${DEFAULT_BITS.hamming}`,
     read: oneOf("32", "64", "128"),
     help: "bits of a code: 32, 64 or 128",
     contradicts: ["set"],
   },
   sharing: {
     value: "SCOPE",
-    default: "head",
+    defaultNote: "kv for --score rotated, which takes no other; else head",
     read: oneOf<CodeSharing>("head", "kv", "group"),
     help:
       "head: one code per query head; kv: one code per KV head; group: also one selection per KV " +
@@ -118,7 +165,8 @@ export const SELECTION_FLAGS = {
     value: "KIND",
     defaultNote: `${DEFAULT_MAPS.head} for --sharing head, else ${DEFAULT_MAPS.group}`,
     read: oneOf("mlp", "random"),
-    help: `mlp: ${MAPS.mlp.layers} layers of width ${MAPS.mlp.hidden}; random: one linear layer`,
+    help: `mlp: ${MAPS.mlp.layers} layers of width ${MAPS.mlp.hidden}; random: one linear layer; ` +
+      "--score rotated has a rotation instead",
     contradicts: ["set"],
   },
   sparsity: {
@@ -132,6 +180,13 @@ export const SELECTION_FLAGS = {
     value: "N",
     read: tokenCount(0, MAX_U32),
     help: "select N tokens instead",
+    contradicts: ["set"],
+  },
+  ties: {
+    value: "WHICH",
+    default: "lower",
+    read: oneOf<TieRule>("lower", "higher"),
+    help: "tokens to take of those that tie for the last place: those of lower or higher index",
     contradicts: ["set"],
   },
   sink: {
@@ -156,8 +211,52 @@ const CASE_SECTIONS = { workload: WORKLOAD_FLAGS, selection: SELECTION_FLAGS };
 /** A command line with at least the shared flags. */
 type ParsedCases = Pick<Parsed<typeof CASE_SECTIONS>, "values" | "given">;
 
+/** The way to make codes that the flags ask for, and the score. */
+type Codes = Pick<CaseOptions, "bits" | "sharing" | "map" | "planes" | "bins">;
+
+function codesOf({ values, given }: ParsedCases): Codes {
+  const { score } = values;
+  const isRotated = score === "rotated";
+  const sharing = values.sharing ?? (isRotated ? ROTATED_CODE.sharing : "head");
+  checkPlanes(score, values.planes);
+  if (isRotated) checkRotated(sharing, values.map);
+  else if (given.has("bins")) {
+    throw new UsageError(`--bins ${values.bins} needs --score rotated, not ${score}.`);
+  }
+  return {
+    bits: Number(values.bits ?? DEFAULT_BITS[score]),
+    sharing,
+    map: isRotated ? ROTATED_CODE.map : MAPS[values.map ?? DEFAULT_MAPS[sharing]],
+    planes: values.planes ?? PLANES[score].default,
+    bins: { ...DEFAULT_BINS, count: Number(values.bins) },
+  };
+}
+
+function checkPlanes(score: Score, planes: number | null): void {
+  const { least, most } = PLANES[score];
+  if (planes === null || planes >= least && planes <= most) return;
+  const others = SCORES.filter((other) => other !== score)
+    .map((other) => `${other} takes ${planesText(other)}`).join(" and ");
+  throw new UsageError(
+    `--planes ${planes} does not fit --score ${score}, which takes ${
+      planesText(score)
+    }; ${others}.`,
+  );
+}
+
+/** Refuses what contradicts rotated codes. */
+function checkRotated(sharing: CodeSharing, map: string | null): void {
+  if (sharing !== ROTATED_CODE.sharing) {
+    throw new UsageError(`--sharing ${sharing} does not fit --score rotated, which takes kv.`);
+  }
+  if (map !== null) {
+    throw new UsageError(`--map ${map} does not fit --score rotated, which has a rotation as map.`);
+  }
+}
+
 /** The cases and kernels that the shared flags ask for. */
-export function caseOptionsOf({ values, given }: ParsedCases): CaseOptions {
+export function caseOptionsOf(parsed: ParsedCases): CaseOptions {
+  const { values, given } = parsed;
   const named = given.has("models") || !(given.has("shape") || given.has("set"));
   return {
     set: values.set,
@@ -168,10 +267,9 @@ export function caseOptionsOf({ values, given }: ParsedCases): CaseOptions {
     lengths: null,
     force: values.force,
     dtype: values.dtype,
-    bits: Number(values.bits),
-    sharing: values.sharing,
-    map: MAPS[values.map ?? DEFAULT_MAPS[values.sharing]],
+    ...codesOf(parsed),
     topK: values.k === null ? { sparsity: values.sparsity } : { count: values.k },
+    ties: values.ties,
     sink: values.sink,
     recent: values.recent,
     variants: values.kernels ?? VARIANTS,

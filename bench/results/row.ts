@@ -20,6 +20,8 @@ const DTYPE = v.picklist(["f16", "bf16", "f32"]);
 const SHARING = v.picklist(["head", "kv", "group"]);
 const CACHE = v.picklist(["cold", "hot"]);
 const TIMER = v.picklist(["timestamp", "wall"]);
+const SCORE = v.picklist(["hamming", "weighted", "rotated", ""]);
+const TIES = v.picklist(["lower", "higher", ""]);
 const HAND_OVER = v.picklist(["dispatch", "atomics", "barrier", ""]);
 const MAYBE_AMOUNT = v.nullable(AMOUNT);
 const MAYBE_COUNT = v.nullable(COUNT);
@@ -108,6 +110,39 @@ export const ROW = v.strictObject({
     column(HAND_OVER, "How partials reach the workgroup that merges them."),
     "",
   ),
+  score: v.optional(
+    column(
+      SCORE,
+      "How codes rank tokens: by the bits that differ, by bits weighed with magnitudes of the " +
+        "query, or by rotated keys of one bit.",
+    ),
+    "",
+  ),
+  planes: v.optional(column(MAYBE_COUNT, "Magnitude planes of a query's code."), null),
+  ties: v.optional(
+    column(TIES, "Which tokens are taken of those that tie for the last place."),
+    "",
+  ),
+  code_bytes: v.optional(
+    column(MAYBE_COUNT, "Bytes that a score reads for each token and KV head."),
+    null,
+  ),
+  trace_error: v.optional(
+    column(
+      MAYBE_AMOUNT,
+      "Relative error of the sparse output on a real trace, against dense attention; for " +
+        "`pipeline` only.",
+    ),
+    null,
+  ),
+  trace_mass: v.optional(
+    column(
+      MAYBE_AMOUNT,
+      "Share of the attention mass that the attended tokens of that trace hold.",
+    ),
+    null,
+  ),
+  trace_tokens: v.optional(column(MAYBE_COUNT, "Tokens of that trace."), null),
 });
 
 /** A row of `results.csv`. */

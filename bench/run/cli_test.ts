@@ -53,6 +53,8 @@ Deno.test("bench exits 2 with one sentence on wrong usage", () =>
         ["--peers", file, ...TINY],
         /^\S+file has other columns; --peers takes a CSV with the columns peer, batch,/,
       ],
+      [["--planes", "2", ...TINY], /^--planes 2 does not fit --score hamming, which takes 0;/],
+      [["--score", "rotated", "--map", "mlp"], /^--map mlp does not fit --score rotated/],
       [["--set", "nothing"], /^--set: no set of cases is called nothing; known are decode/],
       [["--out", file, ...TINY], /^Cannot write results to \S+file: --out takes a folder\.$/m],
       [
@@ -160,6 +162,9 @@ Deno.test("bench writes every column of every kernel, and appends the rows of th
       "data_digest",
       "clock_grain_ns",
       "hand_over",
+      "trace_error",
+      "trace_mass",
+      "trace_tokens",
     );
     const mayBeEmptyForProbes = ["gbytes_per_s", "floor_us", "roofline_pct", "rel_l2_err"];
     const isProbe = (row: { stage?: string }) => row.stage === "probe";
@@ -204,6 +209,28 @@ Deno.test("bench writes every column of every kernel, and appends the rows of th
     assertEquals([last.kernel, last.kv_len, last.lengths, last.verified], [
       ...["dense/token_pool", "300", "300 1 40", "true"],
     ]);
+  }));
+
+Deno.test("--score rotated times rotated codes, and leaves out other scores in a sentence", () =>
+  inFolder(async (folder) => {
+    const line = [...TINY, "--score", "rotated", "--planes", "1", "--out", folder];
+    const kernels = ["--kernels", "score,pipeline/rotated"];
+    const { code, out, err } = await run(...line, ...kernels);
+    assertEquals(code, 0, err);
+    assertStringIncludes(out, "128-bit codes per KV head (rotated, 1 plane)");
+    assertMatch(err, /^Left out: score\/hamming: [^\n]+\.$/m);
+    const rows = (await readRows(folder)).filter(({ stage }) => stage !== "probe");
+    assertEquals(rows.map(({ kernel }) => kernel), ["score/rotated", "pipeline/rotated"]);
+    for (const { case_id, map, score, planes, code_bytes, verified } of rows) {
+      assertEquals(case_id, "4x1x64-n512-b1-f16-c128kw1-rotation-s32-w128+128");
+      assertEquals([map, score, planes, code_bytes], ["rotation", "rotated", "1", "17"]);
+      assertEquals(verified, "true");
+    }
+
+    const none = await run(...line, "--kernels", "score/hamming");
+    assertEquals(none.code, 2);
+    assertMatch(none.err, /^No kernel could run\.$/m);
+    assert(!none.err.includes("    at "), none.err);
   }));
 
 Deno.test("--timer wall uses the wall clock although the device has timestamps", () =>

@@ -7,6 +7,7 @@
 import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { modelCaveats } from "../../fixtures/models.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
+import { isRotated } from "../../kernels/core/problem.ts";
 import type { Tuning } from "../../kernels/core/tuning.ts";
 import { adapterChoice, findAdapters, formatAdapters } from "../edge/adapters.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "../cases/cases.ts";
@@ -89,12 +90,12 @@ function casesOn(
   return quick ? quickCases(asked, info.software) : asked;
 }
 
-async function readTrace(
-  { quick, trace, traceMap }: BenchOptions,
-): Promise<NamedTrace | undefined> {
+async function readTrace(options: BenchOptions): Promise<NamedTrace | undefined> {
+  const { quick, trace, traceMap } = options;
   const file = quick ? SHIPPED_TRACE : trace;
   if (file === null) return undefined;
-  const map = quick ? SHIPPED_MAP : traceMap;
+  // A rotation takes the place of a map.
+  const map = quick && !isRotated(options) ? SHIPPED_MAP : traceMap;
   const name = shownPath(file).split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
   const read = {
     name,

@@ -1,4 +1,5 @@
 /** Parses the flags of `deno task bench`. Touches no file and no GPU. */
+import { isRotated } from "../../kernels/core/problem.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { CaseOptions } from "../cases/case_options.ts";
@@ -75,6 +76,12 @@ function isTraceAlone({ given }: ParsedBench): boolean {
 
 /** Refuses flags for properties that the trace or its map already determines. */
 function checkTrace(parsed: ParsedBench): void {
+  if (parsed.given.has("trace-map") && parsed.values.score === "rotated") {
+    throw new UsageError(
+      "--trace-map does not fit --score rotated, which has a rotation as map; hamming and weighted " +
+        "take one.",
+    );
+  }
   if (!isTraceAlone(parsed)) return;
   const refuse = (names: readonly string[], owner: string) => {
     const name = names.find((each) => parsed.given.has(each));
@@ -98,6 +105,6 @@ function benchCases(parsed: ParsedBench): CaseOptions {
   };
   if (!values.quick) return cases;
   // A CPU takes seconds per step to encode a prompt with a map of three layers.
-  const map = values.map === null ? RANDOM_MAP : cases.map;
+  const map = values.map === null && !isRotated(cases) ? RANDOM_MAP : cases.map;
   return { ...cases, kvLens: QUICK_KV_LENS, map };
 }

@@ -1,7 +1,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
 import { VARIANTS } from "../../kernels/core/registry.ts";
-import { caseId, casesOf } from "../cases/cases.ts";
+import { DEFAULT_BINS, ROTATION } from "../../kernels/core/problem.ts";
+import { caseId, casesOf, mapName, scoreOf } from "../cases/cases.ts";
 import { parseOptions } from "./options.ts";
 import { quickCases } from "../cases/quick.ts";
 import { parseTuneOptions } from "../tune/options.ts";
@@ -86,6 +87,51 @@ Deno.test("parseOptions() takes --map independently of --sharing", () => {
   assertEquals(parse("--sharing group").map.layers, 1);
   assertEquals(parse("--sharing group --map mlp").map.layers, 3);
   assertEquals(parse("--map random").map.layers, 1);
+});
+
+Deno.test("parseOptions() takes --score, --planes and --ties, which the case id tells", () => {
+  const tiny = "--shape 4x1x64 --kv 512";
+  const idOf = (line: string) => ids(`${tiny} ${line}`)[0].split("-f16-")[1].split("-s32-")[0];
+  const paper = cases(tiny)[0].problem;
+  assertEquals(cases(`${tiny} --score hamming --planes 0 --ties lower`)[0].problem, paper);
+  const [weighted] = cases(`${tiny} --score weighted --planes 3 --ties higher`);
+  assertEquals(weighted.problem, { ...paper, planes: 3, ties: "higher" });
+  assertEquals(idOf("--score weighted"), "c32hw2-mlp3x128f16");
+  assertEquals(idOf("--score weighted --planes 1 --sharing group"), "c32gw1-linearf16");
+  assertEquals(idOf("--ties higher"), "c32ht-mlp3x128f16");
+});
+
+Deno.test("parseOptions() takes rotated codes, whose KV heads share 128 bits by default", () => {
+  const tiny = "--score rotated --shape 4x1x64 --kv 512";
+  const problemOf = (line: string) => cases(`${tiny} ${line}`)[0].problem;
+  const { bits, sharing, map, planes, bins } = problemOf("");
+  assertEquals([bits, sharing, map, planes, bins], [128, "kv", ROTATION, 2, undefined]);
+  assertEquals(problemOf("--sharing kv --bins 64 --bits 128 --planes 2"), problemOf(""));
+  assertEquals(problemOf("--bins 16").bins, { ...DEFAULT_BINS, count: 16 });
+  const idOf = (line: string) => ids(`${tiny} ${line}`)[0];
+  assertEquals(idOf(""), "4x1x64-n512-b1-f16-c128kw2-rotation-s32-w128+128");
+  assertEquals(
+    idOf("--bins 256 --bits 64 --planes 0 --ties higher"),
+    "4x1x64-n512-b1-f16-c64kt-rotation256bins-s32-w128+128",
+  );
+  const narrow = { ...problemOf(""), bins: { count: 64, range: 4 } };
+  assertEquals(mapName(narrow), "rotation-64bins-to4");
+  assertEquals([mapName(problemOf("")), scoreOf(narrow)], ["rotation", "rotated"]);
+});
+
+Deno.test("casesOf() keeps the rotation for --quick and for a trace", () => {
+  assertEquals(
+    cases("--quick --score rotated").map(({ problem }) => problem.map),
+    [ROTATION, ROTATION, ROTATION],
+  );
+  const [alone] = casesOf(parse("--trace t --score rotated"), { name: "t", trace: TRACE });
+  assertEquals(alone.caseId, "trace-t-4x1x64-n100-b1-f16-c128kw2-rotation-s32-w128+128");
+});
+
+Deno.test("parseTuneOptions() takes the flags of a score, too", () => {
+  const line = "--score rotated --bins 32 --planes 1 --shape 4x1x64 --kv 512";
+  const [{ problem }] = parseTuneOptions(line.split(" ")).cases;
+  assertEquals(problem, cases(line)[0].problem);
 });
 
 Deno.test("casesOf() makes one case of models of one shape", () => {
@@ -246,6 +292,23 @@ Deno.test("parseOptions() refuses wrong flags in one sentence", () => {
     "--trace x --trace-map m --bits 64": /--bits needs --models or --shape/,
     "--trace x --trace-map m --sharing group": /--sharing needs --models or --shape/,
     "--trace x --lengths 100": /--lengths needs --models or --shape/,
+    "--score cosine": /^--score takes one of hamming, weighted, rotated, not "cosine"/,
+    "--planes 4 --score rotated": /^--planes takes a whole number from 0 to 3, not "4"/,
+    "--planes 2":
+      /^--planes 2 does not fit --score hamming, which takes 0; weighted takes 1 to 3 and rotated/,
+    "--planes 0 --score weighted": /^--planes 0 does not fit --score weighted, which takes 1 to 3;/,
+    "--bins 64": /^--bins 64 needs --score rotated, not hamming/,
+    "--bins 32 --score weighted": /^--bins 32 needs --score rotated, not weighted/,
+    "--bins 48 --score rotated": /^--bins takes one of 16, 32, 64, 128, 256, not "48"/,
+    "--ties first": /^--ties takes one of lower, higher, not "first"/,
+    "--score rotated --sharing head":
+      /^--sharing head does not fit --score rotated, which takes kv/,
+    "--score rotated --sharing group": /^--sharing group does not fit --score rotated/,
+    "--score rotated --map mlp": /^--map mlp does not fit --score rotated, which has a rotation/,
+    "--score rotated --quick --map random": /^--map random does not fit --score rotated/,
+    "--score rotated --bits 16": /^--bits takes one of 32, 64, 128, not "16"/,
+    "--score rotated --trace x --trace-map m": /^--trace-map does not fit --score rotated/,
+    "--set decode --score rotated": /^--set and --score contradict/,
   };
   for (const [line, message] of Object.entries(wrong)) refused(() => parse(line), message);
 });

@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
+import type { ResultRow } from "../results/row.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { casesOf } from "../cases/cases.ts";
 import { openSession, type Session } from "../measure/session.ts";
@@ -79,6 +81,27 @@ Deno.test("runCase() gives a kernel that does not compile a FAILED row, and goes
   } finally {
     device.createShaderModule = create;
   }
+});
+
+Deno.test("runCase() gives the steps of a trace its quality, in the rows that it saves", async () => {
+  const trace = await readTraceFile(SHIPPED_TRACE);
+  const line = "--trace t --score rotated --kernels dense/split,pipeline/rotated*";
+  const [traceCase] = casesOf(parseOptions(line.split(" ")), { name: "t", trace });
+  const outcome = newOutcome();
+  const saved: ResultRow[] = [];
+  const results = { append: (rows: ResultRow[]) => void saved.push(...rows) };
+  await runCase(outcome, opened, traceCase, [], results as unknown as ResultsWriter);
+  assertEquals(saved, outcome.rows);
+  const steps = saved.filter(({ stage }) => stage === "pipeline");
+  assert(steps.length > 0);
+  for (const { trace_error, trace_mass, trace_tokens } of steps) {
+    assert(trace_error! > 0 && trace_error! < 0.2, `${trace_error}`);
+    assert(trace_mass! > 0.8 && trace_mass! < 1, `${trace_mass}`);
+    assertEquals(trace_tokens, trace.kvLen);
+  }
+  const others = saved.filter(({ stage }) => stage !== "pipeline");
+  assert(others.every(({ trace_error }) => trace_error === null));
+  assertMatch(outcome.qualities.join(), /^trace t: pipeline\/rotated\w* with rotated codes, 26 q/);
 });
 
 Deno.test("runCase() ends a case in one sentence if a probe has no time", async () => {

@@ -2,8 +2,19 @@
 import { costBytes, type HandOver, type Plan } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { handOverOf } from "../../kernels/merge/hand_over.ts";
-import { lengthOf, listHeads, type Problem, windowsOf } from "../../kernels/core/problem.ts";
-import { type BenchCase, mapName } from "../cases/cases.ts";
+import {
+  codeHeads,
+  codeWords,
+  isRotated,
+  lengthOf,
+  listHeads,
+  planesOf,
+  type Problem,
+  tiesOf,
+  windowsOf,
+} from "../../kernels/core/problem.ts";
+import type { TraceFigures } from "../cases/case_sets.ts";
+import { type BenchCase, mapName, scoreOf } from "../cases/cases.ts";
 import { isCold } from "../measure/inputs/cache_rotation.ts";
 import type { Session } from "../measure/session.ts";
 import type { PreparedVariant } from "../measure/prepared_variant.ts";
@@ -44,6 +55,26 @@ function caseColumns(
     timer: timer.kind,
     ns_per_tick: timer.nsPerTick,
     clock_grain_ns: timer.grainNs,
+    score: scoreOf(p),
+    planes: planesOf(p),
+    ties: tiesOf(p),
+    code_bytes: codeBytes(p),
+  };
+}
+
+/** Bytes that a score reads for each token and KV head: its codes, and the factor of a rotated one. */
+function codeBytes(p: Problem): number {
+  return 4 * codeWords(p) * codeHeads(p) / p.kvHeads + Number(isRotated(p));
+}
+
+/** The columns of the quality on a real trace; empty without one. */
+export function traceColumns(
+  quality: TraceFigures | null,
+): Pick<ResultRow, "trace_error" | "trace_mass" | "trace_tokens"> {
+  return {
+    trace_error: quality?.error ?? null,
+    trace_mass: quality?.mass ?? null,
+    trace_tokens: quality?.tokens ?? null,
   };
 }
 
@@ -153,6 +184,7 @@ export function rowMaker(
       rel_l2_err: checkResult.relL2,
       verified: checkResult.ok,
       failure: checkResult.ok ? "" : failureOf(checkResult),
+      ...traceColumns(variant.stage === "pipeline" ? benchCase.quality ?? null : null),
     };
   };
 }

@@ -2,7 +2,7 @@ import { assertAlmostEquals, assertEquals } from "@std/assert";
 import type { HandOver, Plan, Stage } from "../../kernels/core/variant.ts";
 import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
-import { casesOf } from "../cases/cases.ts";
+import { type BenchCase, casesOf } from "../cases/cases.ts";
 import type { Session } from "../measure/session.ts";
 import type { PreparedVariant } from "../measure/prepared_variant.ts";
 import { parseOptions } from "../run/options.ts";
@@ -32,7 +32,7 @@ const probes: ProbeResult[] = [
 ];
 
 /** A row of a step that took 50 us and has 200 million operations. */
-function rowOf(name: string, plan?: Plan) {
+function rowOf(name: string, plan?: Plan, of: BenchCase = benchCase) {
   const variant = findVariant(name);
   const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 2e8 };
   const prepared = {
@@ -43,7 +43,7 @@ function rowOf(name: string, plan?: Plan) {
     sets: 1,
   };
   const checkResult = { ok: true, relL2: 0, worst: null, checked: "" };
-  const row = rowMaker(session, benchCase, roofline);
+  const row = rowMaker(session, of, roofline);
   return row(prepared as unknown as PreparedVariant, checkResult, samples, 25, null);
 }
 
@@ -93,6 +93,32 @@ Deno.test("rowMaker() does not compare prompt attention with a decode step", () 
     ["dense", 0.5],
     ["pipeline", 0.5],
   ]);
+});
+
+Deno.test("rowMaker() names the score, and the bytes of its codes", () => {
+  const scoreOf = (line: string) => {
+    const [of] = casesOf(parseOptions(["--shape", "12x4x64", "--kv", "512", ...line.split(" ")]));
+    const { map, score, planes, ties, code_bytes } = rowOf("dense/split", undefined, of);
+    return [map, score, planes, ties, code_bytes];
+  };
+  const paper = ["mlp3x128-f16", "hamming", 0, "lower", 12];
+  assertEquals(scoreOf("--score hamming"), paper);
+  assertEquals(scoreOf("--ties higher"), paper.with(3, "higher"));
+  assertEquals(scoreOf("--score weighted --sharing kv"), ["linear-f16", "weighted", 2, "lower", 4]);
+  assertEquals(scoreOf("--score rotated"), ["rotation", "rotated", 2, "lower", 17]);
+  assertEquals(scoreOf("--score rotated --bits 64").at(-1), 9);
+});
+
+Deno.test("rowMaker() gives steps the quality that a set names", () => {
+  const quality = { error: 0.25, mass: 0.75, tokens: 5632 };
+  const qualityOf = (name: string, of: BenchCase) => {
+    const { trace_error, trace_mass, trace_tokens } = rowOf(name, undefined, of);
+    return [trace_error, trace_mass, trace_tokens];
+  };
+  const named = { ...benchCase, quality };
+  assertEquals(qualityOf("pipeline/sparse", named), [0.25, 0.75, 5632]);
+  assertEquals(qualityOf("dense/split", named), [null, null, null]);
+  assertEquals(qualityOf("pipeline/sparse", benchCase), [null, null, null]);
 });
 
 Deno.test("probeRows() gives the rates of probes of arithmetic", () => {

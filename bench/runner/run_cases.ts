@@ -1,11 +1,14 @@
 /** Runs the cases and collects rows and notes. */
+import { isRotated } from "../../kernels/core/problem.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { fastest } from "../base/fastest.ts";
+import type { TraceFigures } from "../cases/case_sets.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import { eligible, type Session } from "../measure/session.ts";
 import { measureCase, NoTimeError } from "./measure_case.ts";
-import type { ResultRow, RowSink } from "../results/row.ts";
+import type { ResultRow, RowSink, SampleRecord } from "../results/row.ts";
 import { SystemError } from "../base/system_error.ts";
+import { traceColumns } from "./row_maker.ts";
 import { describeQuality, measureTrace } from "./trace_case.ts";
 
 /** Rows and notes of a run so far. */
@@ -75,11 +78,18 @@ export async function runCase(
     to.leftOut.add(`${name}: ${why}`);
   }
   const first = to.rows.length;
+  /** The timed rows of a trace, which wait for its quality. */
+  const waiting: { rows: readonly ResultRow[]; samples: readonly SampleRecord[] }[] = [];
+  let quality: TraceFigures | null = null;
+  const take = (rows: readonly ResultRow[], samples: readonly SampleRecord[]) => {
+    results.append(rows, samples);
+    to.rows.push(...rows);
+  };
   try {
     const leftOut = await measureCase(session, benchCase, earlier, {
       onRows(rows, samples) {
-        results.append(rows, samples);
-        to.rows.push(...rows);
+        if (trace && rows.some(isTimedStep)) waiting.push({ rows, samples });
+        else take(rows, samples);
       },
       onKept(rows) {
         to.rows.push(...rows);
@@ -88,22 +98,41 @@ export async function runCase(
       onTuned: (note) => to.tuned.push(`${name}, ${note}`),
     });
     for (const { name, why } of leftOut) to.leftOut.add(`${name}: ${why}`);
-    const quality = await traceQuality(session, benchCase, to.rows.slice(first));
-    if (quality !== null) to.qualities.push(`${name}: ${quality}`);
+    const measured = [...to.rows.slice(first), ...waiting.flatMap(({ rows }) => rows)];
+    const found = await traceQuality(session, benchCase, measured);
+    if (found !== null) {
+      quality = found.figures;
+      to.qualities.push(`${name}: ${found.line}`);
+    }
   } catch (error) {
     if (!(error instanceof RangeError || error instanceof NoTimeError)) throw error;
     to.tooLarge.push(`${name}: ${error.message}.`);
+  } finally {
+    // Without a quality, too, the rows are kept.
+    for (const { rows, samples } of waiting) {
+      take(
+        rows.map((row) => isTimedStep(row) ? { ...row, ...traceColumns(quality) } : row),
+        samples,
+      );
+    }
   }
 }
 
-/** A line on the quality of the fastest verified sparse step; null without a trace. */
+/** Whether a row is that of a verified sparse step with a time. */
+function isTimedStep({ stage, median_us }: ResultRow): boolean {
+  return stage === "pipeline" && median_us !== null;
+}
+
+/**
+ * The quality of the fastest verified sparse step, with a line on it; null without a trace. All
+ * steps select the same tokens.
+ */
 async function traceQuality(
   { device, facts, limits, settings }: Session,
   { trace, problem, learnedMap }: BenchCase,
   rows: readonly ResultRow[],
-): Promise<string | null> {
-  const steps = rows.filter((row) => row.stage === "pipeline" && row.median_us !== null);
-  const best = fastest(steps, (row) => row.median_us!);
+): Promise<{ figures: TraceFigures; line: string } | null> {
+  const best = fastest(rows.filter(isTimedStep), (row) => row.median_us!);
   if (!trace || !best) return null;
   const pipeline = findVariant(best.kernel);
   const options = {
@@ -112,9 +141,10 @@ async function traceQuality(
     ...(learnedMap ? { learnedMap } : {}),
   };
   const quality = await measureTrace(device, limits, trace, problem, pipeline, options);
-  return describeQuality(
-    pipeline.name,
-    learnedMap ? "the learned map" : "a random projection",
-    quality,
-  );
+  const random = isRotated(problem) ? "rotated codes" : "a random projection";
+  const map = learnedMap ? "the learned map" : random;
+  return {
+    figures: { error: quality.outputRelErr, mass: quality.massTotal, tokens: trace.kvLen },
+    line: describeQuality(pipeline.name, map, quality),
+  };
 }

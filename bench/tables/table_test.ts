@@ -26,6 +26,12 @@ Deno.test("formatTable() puts the rows of a case under its shape and KV length",
   assertStringIncludes(row, "1.2e-7");
 });
 
+Deno.test("formatTable() says the score where it is not the paper's", () => {
+  const rotated = { bits: 128, code_sharing: "kv", map: "rotation", score: "rotated" } as const;
+  const text = formatTable([makeRow({ ...rotated, planes: 2 })]);
+  assertStringIncludes(text, ", 128-bit codes per KV head (rotated, 2 planes), ");
+});
+
 Deno.test("formatTable() prints the rates of all probes above the rows", () => {
   const probe = { stage: "probe", gbytes_per_s: null, gflops_per_s: null } as const;
   const text = formatTable([

@@ -1,4 +1,5 @@
 /** All figures of a report, in sections: for each device, for its tuning, and for quality. */
+import { scoreName } from "../../findings/case_names.ts";
 import type { PeerTime } from "../../findings/peers.ts";
 import type { QualityRow } from "../../results/quality_rows.ts";
 import type { ResultRow } from "../../results/row.ts";
@@ -197,7 +198,7 @@ function factsOf(rows: readonly ResultRow[]): [string, string][] {
       `${minute(times[0])} to ${minute(times.at(-1)!)} UTC`,
     ],
     ["Types of K and V", all(({ dtype }) => dtype)],
-    ["Codes", all((row) => `${row.bits} bits per ${row.code_sharing}, ${row.map}`)],
+    ["Codes", all((row) => `${row.bits} bits per ${row.code_sharing}, ${scoreName(row)}`)],
     ["Windows (sink + recent)", all(({ sink, recent }) => `${sink} + ${recent}`)],
     ["Caches", [...new Set(kernels.map(({ cache }) => cache))].join("; ")],
     ["Timer", all(({ timer }) => timer)],
