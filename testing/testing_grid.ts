@@ -4,7 +4,12 @@
  */
 import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../fixtures/generate.ts";
 import type { Stage } from "../kernels/core/variant.ts";
-import { checkProblem, type Problem, roundCapacity } from "../kernels/core/problem.ts";
+import {
+  checkProblem,
+  type Problem,
+  roundCapacity,
+  type TieRule,
+} from "../kernels/core/problem.ts";
 import type { InputOptions } from "./testing_inputs.ts";
 
 /** A problem with its inputs. */
@@ -26,6 +31,7 @@ export interface Factors {
   hidden: number;
   mapDtype: "f16" | "f32";
   topK: Problem["topK"];
+  ties: TieRule;
   /** [sink, recent]. */
   windows: readonly [number, number];
   /** Tokens that the cache has room for. */
@@ -48,6 +54,7 @@ const VALUES: Values = {
   hidden: [64, 128],
   mapDtype: ["f16", "f32"],
   topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }, { count: 7 }],
+  ties: ["lower", "higher"],
   windows: [[4, 8], [0, 0], [90, 90], [0xffffffff, 1]],
   capacity: [272],
   lengths: [[257], [1], [131, 40], [64, 2, 97]],
@@ -84,7 +91,11 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: { heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
   },
   score: { compiled: [...LISTS, "windows"], data: ["codeKind", "lengths"], values: LONG },
-  select: { compiled: [...LISTS, "windows", "topK"], data: ["codeKind", "lengths"], values: LONG },
+  select: {
+    compiled: [...LISTS, "windows", "topK", "ties"],
+    data: ["codeKind", "lengths"],
+    values: LONG,
+  },
   attend: {
     compiled: [...CACHE, "sharing", "windows", "topK"],
     data: ["kind", "lengths"],
@@ -99,7 +110,7 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
   },
   pipeline: {
-    compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK"],
+    compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK", "ties"],
     data: ["kind", "codeKind", "lengths"],
     // A case runs five kernels, each of which has its own grid, so fewer values with the odd ones.
     values: {
@@ -115,7 +126,7 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
 /** Second grids, of problems that few variants of a stage run. */
 const SECOND_GRIDS: Partial<Record<Stage, StageGrid>> = {
   pipeline: {
-    compiled: ["heads", "bits", "sharing", "planes", "windows", "topK"],
+    compiled: ["heads", "bits", "sharing", "planes", "windows", "topK", "ties"],
     data: ["lengths"],
     values: {
       heads: [[24, 8], [28, 4], [2, 2]],
@@ -210,6 +221,7 @@ export function testCase(
     planes: f.planes,
     map: { layers: f.layers, hidden: f.hidden, dtype: f.mapDtype },
     topK: f.topK,
+    ties: f.ties,
     sink: f.windows[0],
     recent: f.windows[1],
   };
