@@ -9,6 +9,7 @@ import {
   DEFAULT_BINS,
   type Problem,
   roundCapacity,
+  type TieRule,
 } from "../kernels/core/problem.ts";
 import type { InputOptions } from "./testing_inputs.ts";
 
@@ -33,6 +34,7 @@ export interface Factors {
   hidden: number;
   mapDtype: "f16" | "f32";
   topK: Problem["topK"];
+  ties: TieRule;
   /** [sink, recent]. */
   windows: readonly [number, number];
   /** Tokens that the cache has room for. */
@@ -56,6 +58,7 @@ const VALUES: Values = {
   hidden: [64, 128],
   mapDtype: ["f16", "f32"],
   topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }, { count: 7 }],
+  ties: ["lower", "higher"],
   windows: [[4, 8], [0, 0], [90, 90], [0xffffffff, 1]],
   capacity: [272],
   lengths: [[257], [1], [131, 40], [64, 2, 97]],
@@ -92,7 +95,11 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: { heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
   },
   score: { compiled: [...LISTS, "windows"], data: ["codeKind", "lengths"], values: LONG },
-  select: { compiled: [...LISTS, "windows", "topK"], data: ["codeKind", "lengths"], values: LONG },
+  select: {
+    compiled: [...LISTS, "windows", "topK", "ties"],
+    data: ["codeKind", "lengths"],
+    values: LONG,
+  },
   attend: {
     compiled: [...CACHE, "sharing", "windows", "topK"],
     data: ["kind", "lengths"],
@@ -107,7 +114,7 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
   },
   pipeline: {
-    compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK"],
+    compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK", "ties"],
     data: ["kind", "codeKind", "lengths"],
     // A case runs five kernels, each of which has its own grid, so fewer values with the odd ones.
     values: {
@@ -146,7 +153,7 @@ const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: { ...ROTATED, ...LONG },
   },
   pipeline: {
-    compiled: [...CACHE, "bits", "planes", "bins", "windows", "topK"],
+    compiled: [...CACHE, "bits", "planes", "bins", "ties", "windows", "topK"],
     data: ["kind", "codeKind", "lengths"],
     values: {
       ...ROTATED,
@@ -161,7 +168,7 @@ const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
 /** Grids of weighted codes, which few pipelines run. */
 const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
   pipeline: {
-    compiled: ["heads", "bits", "sharing", "planes", "windows", "topK"],
+    compiled: ["heads", "bits", "sharing", "planes", "windows", "topK", "ties"],
     data: ["lengths"],
     values: {
       heads: [[24, 8], [28, 4], [2, 2]],
@@ -265,6 +272,7 @@ export function testCase(
     bins: { ...DEFAULT_BINS, count: f.bins },
     map: { layers: f.layers, hidden: f.hidden, dtype: f.mapDtype },
     topK: f.topK,
+    ties: f.ties,
     sink: f.windows[0],
     recent: f.windows[1],
   };

@@ -47,7 +47,7 @@ export const selectGatherKernel: Kernel = defineKernel({
     ...ranges("PLANES", "QUERIES_PER_CODE"),
     FACTORS: [0, 1],
     LAST: { min: 1, max: 255 },
-    ...ranges("SINK", "RECENT", "K_COUNT", "SPARSITY"),
+    ...ranges("TIES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: [512, 1024, 2048, 4096],
     NEWEST: [0, 1],
     AHEAD: [1, 2, 3, 4],

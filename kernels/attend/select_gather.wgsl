@@ -6,8 +6,8 @@
 // Dispatch (SPLITS, query heads, batch): a workgroup attends an equal share of one list.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
-// distance is below the threshold, and the first of those at the threshold (the ties). Lists are in
-// the order of tokens.
+// distance is below the threshold, and the first of those at the threshold (the ties), or with
+// TIES = 1 the last. Lists are in the order of tokens.
 // Logits are in log2 units. Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES.
 //
 // 1. Load the block histograms, the query, and the codes of the query and of the newest token. Also
@@ -45,6 +45,7 @@ const PLANES: u32 = 0u; // @param magnitude planes of a query code
 const QUERIES_PER_CODE: u32 = 1u; // @param query heads that are compared with one code
 const FACTORS: u32 = 0u; // @param 1 if distances are bins of scores with factors
 const LAST: u32 = 32u; // @param largest distance, at most 255
+const TIES: u32 = 0u; // @param 0 lower, 1 higher index first
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
@@ -65,8 +66,7 @@ const COUNTS = BLOCKS * BINS; // of a list's histograms
 const THREAD_COUNTS = (COUNTS + WORKGROUP - 1u) / WORKGROUP; // of these, per thread
 const LANE_BINS = (LAST + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins that a lane adds up
 const CODE_WORDS = BITS / 32u;
-const SCALE_WORD = (1u + PLANES) * CODE_WORDS; // place of the scale of bins, with factors
-const QUERY_WORDS = SCALE_WORD + FACTORS;
+const QUERY_WORDS = (1u + PLANES) * CODE_WORDS + FACTORS; // signs, planes, the scale of bins
 const NEWEST_WORDS = CODE_WORDS + FACTORS; // the newest key's code, and its factor
 const SPAN = WORKGROUP * 32u; // tokens that the workgroup looks at together
 const LIST_LOADS = CAPACITY / 16u; // 16-byte loads of a list's distances
@@ -128,8 +128,8 @@ struct HandOver {
 var<workgroup> histograms: array<u32, COUNTS>;
 // Of the blocks that hold the share: the first token, the end, and the first place in the list.
 var<workgroup> share_range: array<u32, 3>;
-// BLOCKS minus the block in which only some ties are picks, and the number of these. Memory starts
-// at zero, which stands for no such block: then all ties are picks.
+// BLOCKS minus the block that holds tie number tie_bound, and the ties of that block before it.
+// Memory starts at zero, which stands for no such block.
 var<workgroup> split_ties: vec2<u32>;
 var<workgroup> subtotals: array<vec2<u32>, 2u * MOST_SUBGROUPS>;
 var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
@@ -183,6 +183,21 @@ fn first_bits(mask: u32, count: u32) -> u32 {
     kept &= ~(1u << firstLeadingBit(kept));
   }
   return kept;
+}
+// @end
+
+// @shared tie_picks
+/// How many of the first `count` ties are picks. Picks are the first `tie_bound` ties, or with
+/// TIES = 1 all ties but these.
+fn picks_of_ties(count: u32, tie_bound: u32) -> u32 {
+  let first = min(count, tie_bound);
+  return select(first, count - first, TIES == 1u);
+}
+
+/// The picks among the ties of a mask, where `before` ties come before the mask.
+fn mask_tie_picks(tie_mask: u32, before: u32, tie_bound: u32) -> u32 {
+  let first = first_bits(tie_mask, tie_bound - min(before, tie_bound));
+  return select(first, tie_mask & ~first, TIES == 1u);
 }
 // @end
 
@@ -326,19 +341,19 @@ fn count_block(
   return vec2<u32>(below, histograms[block * BINS + threshold]);
 }
 
-/// Notes the block if the share, places [begin, end) of the list, begins or ends in it, or if only
-/// some of its ties are picks. count_block() gives `counts`; `before` is their sum over all earlier
-/// blocks. Over all blocks, `ties` ties are picks.
+/// Notes the block if the share, places [begin, end) of the list, begins or ends in it, or if it
+/// holds tie number `tie_bound`. count_block() gives `counts`; `before` is their sum over all
+/// earlier blocks.
 fn place_share(
   block: u32,
   counts: vec2<u32>,
   before: vec2<u32>,
-  ties: u32,
+  tie_bound: u32,
   begin: u32,
   end: u32,
 ) {
-  let place = before.x + min(before.y, ties);
-  let next = before.x + counts.x + min(before.y + counts.y, ties);
+  let place = before.x + picks_of_ties(before.y, tie_bound);
+  let next = before.x + counts.x + picks_of_ties(before.y + counts.y, tie_bound);
   if (place <= begin && begin < next) {
     share_range[0] = block * BLOCK;
     share_range[2] = place;
@@ -346,16 +361,17 @@ fn place_share(
   if (begin < end && place < end && end <= next) {
     share_range[1] = (block + 1u) * BLOCK;
   }
-  if (before.y <= ties && ties < before.y + counts.y) {
-    split_ties = vec2<u32>(BLOCKS - block, ties - before.y);
+  if (before.y <= tie_bound && tie_bound < before.y + counts.y) {
+    split_ties = vec2<u32>(BLOCKS - block, tie_bound - before.y);
   }
 }
 
 /// Two masks of 32 staged tokens, bit i for token first + i: the tokens that the list holds (x),
-/// and in `split_block` the ties, of which it holds only the first (y).
+/// and in `split_block` the ties, of which it may hold only some (y).
 ///
-/// In blocks before `split_block` all ties are picks, in blocks after it none is. So there a single
-/// comparison is enough, with a limit that includes the ties or not.
+/// In blocks before `split_block` all ties are picks and in blocks after it none is, or with
+/// TIES = 1 the other way round. So there a single comparison is enough, with a limit that includes
+/// the ties or not.
 fn match_staged(
   first: u32,
   staged: u32,
@@ -366,8 +382,10 @@ fn match_staged(
   sink_end: u32,
   recent_start: u32,
 ) -> vec2<u32> {
-  let limit = threshold + u32(first / BLOCK < split_block);
-  let tie_limit = limit + u32(first / BLOCK == split_block);
+  let block = first / BLOCK;
+  let takes_ties = select(block < split_block, split_block < block, TIES == 1u);
+  let limit = threshold + u32(takes_ties);
+  let tie_limit = limit + u32(block == split_block);
   var below_mask = 0u;
   var tie_mask = 0u;
   for (var word = 0u; word < 8u; word++) { // @unroll
@@ -535,8 +553,9 @@ fn main(
   if (thread < BLOCKS) {
     block_counts = count_block(thread, threshold, length, sink_end, recent_start);
   }
-  let before_block = scan_by_turns(block_counts, 0u, thread, subgroup_lane, subgroup_lanes).xy;
-  place_share(thread, block_counts, before_block, ties, begin, end);
+  let block_sums = scan_by_turns(block_counts, 0u, thread, subgroup_lane, subgroup_lanes);
+  let tie_bound = select(ties, block_sums.w - ties, TIES == 1u);
+  place_share(thread, block_counts, block_sums.xy, tie_bound, begin, end);
   // The barrier of this load also publishes split_ties and the distances that step 1 staged.
   let range = workgroupUniformLoad(&share_range);
   let split_block = BLOCKS - split_ties.x;
@@ -571,9 +590,9 @@ fn main(
     let sums = scan_by_turns(countOneBits(masks), turn, thread, subgroup_lane, subgroup_lanes);
     let before = before_span + sums.xy;
     before_span += sums.zw;
-    let ties_before = min(before.y, split_count);
-    let picks = masks.x | first_bits(masks.y, split_count - ties_before);
-    store_picks(first, picks, before.x + ties_before, end - begin);
+    let picks = masks.x | mask_tie_picks(masks.y, before.y, split_count);
+    let slot = before.x + picks_of_ties(before.y, split_count);
+    store_picks(first, picks, slot, end - begin);
   }
   workgroupBarrier();
 

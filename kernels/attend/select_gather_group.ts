@@ -33,6 +33,7 @@ export const selectGatherGroupKernel: Kernel = defineKernel({
       "KV_DTYPE",
       "BITS",
       "DISTANCE_BYTES",
+      "TIES",
       "SINK",
       "RECENT",
       "K_COUNT",

@@ -8,9 +8,10 @@
 // Dispatch (SPLITS, code heads, batch): a workgroup attends an equal share of one list.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
-// distance is below the threshold, and the first of those at the threshold (the ties). Lists are in
-// the order of tokens. Distances and ranks lack the newest token; step 1 computes its distance.
-// Logits are in log2 units. Subgroups are consecutive threads, of at least SUBGROUP_MIN and LANES.
+// distance is below the threshold, and the first of those at the threshold (the ties), or with
+// TIES = 1 the last. Lists are in the order of tokens. Distances and ranks lack the newest token;
+// step 1 computes its distance. Logits are in log2 units. Subgroups are consecutive threads, of at
+// least SUBGROUP_MIN and LANES.
 //
 // 1. Load the ranks of all blocks together (the totals), the queries, and the codes of the queries
 //    and of the newest token.
@@ -40,6 +41,7 @@ const LIST_CAPACITY: u32 = 256u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 128u; // @param
 const DISTANCE_BYTES: u32 = 2u; // @param 1 or 2
+const TIES: u32 = 0u; // @param 0 lower, 1 higher index first
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
@@ -183,6 +185,21 @@ fn first_bits(mask: u32, count: u32) -> u32 {
 }
 // @end
 
+// @shared tie_picks
+/// How many of the first `count` ties are picks. Picks are the first `tie_bound` ties, or with
+/// TIES = 1 all ties but these.
+fn picks_of_ties(count: u32, tie_bound: u32) -> u32 {
+  let first = min(count, tie_bound);
+  return select(first, count - first, TIES == 1u);
+}
+
+/// The picks among the ties of a mask, where `before` ties come before the mask.
+fn mask_tie_picks(tie_mask: u32, before: u32, tie_bound: u32) -> u32 {
+  let first = first_bits(tie_mask, tie_bound - min(before, tie_bound));
+  return select(first, tie_mask & ~first, TIES == 1u);
+}
+// @end
+
 // @shared row_quad
 /// The quad of a row that a lane holds as its part `part`.
 fn row_quad(part: u32, lane: u32) -> u32 {
@@ -248,18 +265,17 @@ fn count_ranked_block(
 }
 
 /// Notes the block if the share, places [begin, end) of the list, begins or ends in it.
-/// count_ranked_block() gives `counts`; `before` is their sum over all earlier blocks. Over all
-/// blocks, `ties` ties are picks.
+/// count_ranked_block() gives `counts`; `before` is their sum over all earlier blocks.
 fn place_ranked_share(
   block: u32,
   counts: vec2<u32>,
   before: vec2<u32>,
-  ties: u32,
+  tie_bound: u32,
   begin: u32,
   end: u32,
 ) {
-  let place = before.x + min(before.y, ties);
-  let next = before.x + counts.x + min(before.y + counts.y, ties);
+  let place = before.x + picks_of_ties(before.y, tie_bound);
+  let next = before.x + counts.x + picks_of_ties(before.y + counts.y, tie_bound);
   if (place <= begin && begin < next) {
     share_range[0] = block;
     share_range[2] = before.x;
@@ -463,7 +479,8 @@ fn main(
   let block_sums = scan_pair(block_counts, thread, subgroup_lane, subgroup_lanes);
   let nearer = block_sums.z - in_windows; // middle tokens below the threshold
   let ties = picks_wanted - min(nearer, picks_wanted); // ties that are picks
-  place_ranked_share(thread, block_counts, block_sums.xy, ties, begin, end);
+  let tie_bound = select(ties, block_sums.w - ties, TIES == 1u);
+  place_ranked_share(thread, block_counts, block_sums.xy, tie_bound, begin, end);
   let range = workgroupUniformLoad(&share_range);
 
   // 4. Compact.
@@ -482,10 +499,9 @@ fn main(
     let sums = scan_pair(countOneBits(masks), thread, subgroup_lane, subgroup_lanes);
     let before = before_span + sums.xy;
     before_span += sums.zw;
-    let ties_before = min(before.y, ties);
     // Slots before the share wrap around below zero, so one comparison finds them too.
-    var slot = before.x + ties_before - begin;
-    var picks = masks.x | first_bits(masks.y, ties - ties_before);
+    var slot = before.x + picks_of_ties(before.y, tie_bound) - begin;
+    var picks = masks.x | mask_tie_picks(masks.y, before.y, tie_bound);
     for (; picks != 0u; picks &= picks - 1u) {
       if (slot < end - begin) {
         tokens[slot] = first + firstTrailingBit(picks);

@@ -24,7 +24,13 @@ const WINDOWS = ranges("SEQUENCE_LISTS", "SINK", "RECENT", "K_COUNT", "SPARSITY"
 export const bitonicSortKernel: Kernel = defineKernel({
   name: "select/bitonic_sort",
   source: sortSource,
-  params: { ...WINDOWS, ...ranges("CAPACITY", "DISTANCE_BYTES"), INDEX_BITS, RUN, WORKGROUP },
+  params: {
+    ...WINDOWS,
+    ...ranges("CAPACITY", "DISTANCE_BYTES", "TIES"),
+    INDEX_BITS,
+    RUN,
+    WORKGROUP,
+  },
 });
 
 /** `bitonic_merge.wgsl`. */
@@ -47,7 +53,7 @@ export const bitonicEmitKernel: Kernel = defineKernel({
   source: emitSource,
   params: {
     ...WINDOWS,
-    ...ranges("LIST_CAPACITY"),
+    ...ranges("LIST_CAPACITY", "TIES"),
     INDEX_BITS,
     LIST_KEYS: { min: 0, max: 1 << 22 },
     WORKGROUP,

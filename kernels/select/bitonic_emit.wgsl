@@ -2,9 +2,10 @@
 //
 // Dispatch (blocks of WORKGROUP places, lists, batch). A thread writes one place of a list, and the
 // thread of the first place writes the length of the list too. The picks are the first keys of the
-// merged list, nearest first.
+// merged list, nearest first. With TIES = 1 they hold tokens with all bits flipped.
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const LIST_CAPACITY: u32 = 384u; // @param
+const TIES: u32 = 0u; // @param 0 lower, 1 higher index first
 const SINK: u32 = 128u; // @param
 const RECENT: u32 = 128u; // @param
 const K_COUNT: u32 = 0u; // @param
@@ -46,7 +47,8 @@ fn main(
   if (at >= picks_end) {
     token = recent_start + at - picks_end;
   } else if (at >= sink_end) {
-    token = sorted[list * LIST_KEYS + at - sink_end] & INDEX_MASK;
+    let key = sorted[list * LIST_KEYS + at - sink_end];
+    token = select(key, ~key, TIES == 1u) & INDEX_MASK;
   }
   selected[list * LIST_CAPACITY + at] = token;
 }

@@ -9,10 +9,12 @@
 // 3. Store the first `picks_wanted` of them.
 //
 // A key is distance << INDEX_BITS | token. No two keys are equal, and tokens of one distance stay
-// in order. Sorted runs lie as [list][run][RUN] keys, in ascending order.
+// in order. With TIES = 1 the bits of the token are flipped, which reverses that order. Sorted runs
+// lie as [list][run][RUN] keys, in ascending order.
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const CAPACITY: u32 = 4096u; // @param tokens a row of distances holds
 const DISTANCE_BYTES: u32 = 1u; // @param
+const TIES: u32 = 0u; // @param 0 lower, 1 higher index first
 const SINK: u32 = 128u; // @param
 const RECENT: u32 = 128u; // @param
 const K_COUNT: u32 = 0u; // @param
@@ -21,6 +23,7 @@ const INDEX_BITS: u32 = 12u; // @param
 const RUN: u32 = 1024u; // @param keys sorted in workgroup memory
 const WORKGROUP: u32 = 256u; // @param
 
+const INDEX_MASK = (1u << INDEX_BITS) - 1u;
 const PAIRS = RUN / 2u / WORKGROUP; // pairs that a thread compares per stage
 const LOADS = RUN / WORKGROUP; // keys per thread
 const PER_WORD = 4u / DISTANCE_BYTES; // distances packed into a u32
@@ -59,7 +62,8 @@ fn main(
     let row_at = min(token, CAPACITY - 1u);
     let word = distances[(list * CAPACITY + row_at) / PER_WORD];
     let distance = extractBits(word, row_at % PER_WORD * DISTANCE_BITS, DISTANCE_BITS);
-    let key = (distance << INDEX_BITS) | token;
+    let index = select(token, token ^ INDEX_MASK, TIES == 1u);
+    let key = (distance << INDEX_BITS) | index;
     run[i * WORKGROUP + thread] = select(NO_KEY, key, token < recent_start);
   }
   workgroupBarrier();

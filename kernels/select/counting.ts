@@ -19,7 +19,7 @@ export const countingKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("LAST", "SEQUENCE_LISTS", "CAPACITY", "LIST_CAPACITY"),
-    ...ranges("DISTANCE_BYTES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
+    ...ranges("DISTANCE_BYTES", "TIES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
     BLOCK: BLOCK_TOKENS,
     SPLITS: { min: 1, max: 4096 },
     WORKGROUP: [64, 128, 256, 512],

@@ -4,8 +4,8 @@
 // SHARE_BLOCKS blocks of one list.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
-// distance is below the threshold, and the first of those at the threshold (the ties). Lists are in
-// the order of tokens.
+// distance is below the threshold, and the first of those at the threshold (the ties), or with
+// TIES = 1 the last. Lists are in the order of tokens.
 //
 // 1. Load the distances of the first span of the share.
 // 2. Add up the histograms of all blocks, and of the blocks before the share.
@@ -21,6 +21,7 @@ const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const CAPACITY: u32 = 4096u; // @param
 const LIST_CAPACITY: u32 = 256u; // @param
 const DISTANCE_BYTES: u32 = 1u; // @param 1 or 2
+const TIES: u32 = 0u; // @param 0 lower, 1 higher index first
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
@@ -55,8 +56,8 @@ const ROW_STRIDE = ROW + 1u; // rows begin in different banks
 @group(0) @binding(4) var<storage, read_write> selected_counts: array<u32>;
 
 var<workgroup> slices: array<vec2<u32>, SLICES * LAST>; // counts in all, and before this share
-// The threshold, the middle tokens below it, and of the tokens before this share: those below the
-// threshold, and the ties.
+// The threshold, the middle tokens below it (with TIES = 1, below or at it), and of the tokens
+// before this share: those below the threshold, and the ties.
 var<workgroup> threshold_place: vec4<u32>;
 var<workgroup> values: array<vec2<u32>, ROWS * ROW_STRIDE>;
 var<workgroup> row_totals: array<vec2<u32>, ROWS>;
@@ -91,6 +92,21 @@ fn first_bits(mask: u32, count: u32) -> u32 {
     kept &= ~(1u << firstLeadingBit(kept));
   }
   return kept;
+}
+// @end
+
+// @shared tie_picks
+/// How many of the first `count` ties are picks. Picks are the first `tie_bound` ties, or with
+/// TIES = 1 all ties but these.
+fn picks_of_ties(count: u32, tie_bound: u32) -> u32 {
+  let first = min(count, tie_bound);
+  return select(first, count - first, TIES == 1u);
+}
+
+/// The picks among the ties of a mask, where `before` ties come before the mask.
+fn mask_tie_picks(tie_mask: u32, before: u32, tie_bound: u32) -> u32 {
+  let first = first_bits(tie_mask, tie_bound - min(before, tie_bound));
+  return select(first, tie_mask & ~first, TIES == 1u);
 }
 // @end
 
@@ -217,11 +233,17 @@ fn place_threshold(
       let here = bin_sums(bin);
       if ((below.x < picks_wanted || bin == 0u) && picks_wanted <= below.x + here.x) {
         threshold_place = vec4<u32>(bin, below, here.y);
+        if (TIES == 1u) {
+          threshold_place.y += here.x;
+        }
       }
       below += here;
       if (bin == LAST - 1u && below.x < picks_wanted) {
         let middle = clamp(start, sink_end, recent_start) - sink_end; // middle tokens before
         threshold_place = vec4<u32>(LAST, below, middle - below.y);
+        if (TIES == 1u) {
+          threshold_place.y = recent_start - sink_end;
+        }
       }
     }
   }
@@ -258,7 +280,8 @@ fn main(
   place_threshold(thread, start, sink_end, recent_start, picks_wanted);
   workgroupBarrier();
   let threshold = threshold_place.x;
-  let ties = picks_wanted - threshold_place.y; // ties that are picks
+  let counted = threshold_place.y;
+  let tie_bound = select(picks_wanted - counted, counted - picks_wanted, TIES == 1u);
 
   // 4. Compact. Tokens of the windows count as below the threshold.
   let windows_before = window_tokens(0u, min(start, length), sink_end, recent_start);
@@ -289,8 +312,8 @@ fn main(
     let before = before_round + scanned.xy;
     before_round += scanned.zw;
 
-    let tie_picks = first_bits(tie_mask, ties - min(before.y, ties));
-    let slot = list * LIST_CAPACITY + before.x + min(before.y, ties);
+    let tie_picks = mask_tie_picks(tie_mask, before.y, tie_bound);
+    let slot = list * LIST_CAPACITY + before.x + picks_of_ties(before.y, tie_bound);
     list_picks(first, below_mask | tie_picks, slot);
   }
 }

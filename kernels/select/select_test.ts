@@ -3,7 +3,14 @@ import fc from "fast-check";
 import { CODE_KINDS, type CodeKind } from "../../fixtures/generate.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import type { Variant } from "../core/variant.ts";
-import { distanceBytes, listCapacity, listHeads, maxDistance, windowsOf } from "../core/problem.ts";
+import {
+  distanceBytes,
+  listCapacity,
+  listHeads,
+  maxDistance,
+  tiesOf,
+  windowsOf,
+} from "../core/problem.ts";
 import { histogramReference } from "../score/reference.ts";
 import { canRun, runVariant } from "../../testing/testing.ts";
 import { type Factors, testCase } from "../../testing/testing_grid.ts";
@@ -31,6 +38,21 @@ testStage("select", testDevice, small, {
     lengths: [1543],
     codeKind: "all-equal",
   }),
+  "all distances equal, the highest index wins": testCase({
+    ...one,
+    lengths: [1543, 700],
+    codeKind: "all-equal",
+    ties: "higher",
+  }),
+  "all distances equal in a full cache, the highest index wins": testCase({
+    ...one,
+    lengths: [1040, 16],
+    capacity: 1040,
+    windows: [0, 0],
+    topK: { count: 100 },
+    codeKind: "all-equal",
+    ties: "higher",
+  }),
   "every code all ones": testCase({ ...one, lengths: [509], codeKind: "all-ones" }),
   "a full cache": testCase({ ...one, lengths: [1040, 16], capacity: 1040, windows: [0, 0] }),
   "windows that overlap": testCase({ ...one, lengths: [90, 7], windows: [64, 64] }),
@@ -46,7 +68,8 @@ testStage("select", testDevice, small, {
 const cases = fc.record({
   shape: fc.constantFrom<Partial<Factors>>(
     { topK: { sparsity: 8 }, windows: [4, 8] },
-    { topK: { count: 100 }, windows: [0, 0] },
+    { topK: { sparsity: 8 }, windows: [4, 8], ties: "higher" },
+    { topK: { count: 100 }, windows: [0, 0], ties: "higher" },
     { topK: { sparsity: 1 }, windows: [0, 3] },
   ),
   bits: fc.constantFrom(32, 128),
@@ -99,7 +122,7 @@ async function assertLists(
     packed.set(distances, row * p.capacity);
     const counts = histogramReference(distances, params.BLOCK, windows, bins);
     histograms.set(counts, row * blocks * bins);
-    return selectReference(distances, windows);
+    return selectReference(distances, windows, tiesOf(p));
   });
   const inputs = {
     lengths: Uint32Array.from(lengths),
@@ -125,15 +148,16 @@ for (const variant of [counting, countingSubgroup]) {
     name: `${variant.name}: lists ascend for any shares and any window length`,
     ignore,
     async fn() {
-      const factors = { lengths, capacity: 5008, topK: { sparsity: 8 } } as const;
+      const shape = { lengths, capacity: 5008, topK: { sparsity: 8 } } as const;
       for (
-        const [SPLITS, WORKGROUP, TOKENS] of [
+        const [i, [SPLITS, WORKGROUP, TOKENS]] of [
           [1, 64, 16], // one workgroup with ten windows
           [3, 64, 16], // two windows per workgroup, and a shorter last share
           [4, 128, 32], // half a window per workgroup
           [4096, 64, 32], // one block per workgroup
-        ]
+        ].entries()
       ) {
+        const factors = { ...shape, ties: i % 2 === 0 ? "lower" : "higher" } as const;
         const changes = { ...smallest, SPLITS, WORKGROUP, TOKENS };
         await assertLists(variant, factors, changes, (last) => [...Array(last + 1).keys()]);
       }
@@ -150,9 +174,11 @@ for (const variant of [counting, countingSubgroup]) {
         { heads: [14, 2], sharing: "group" }, // 225 bins, the most in a byte for a group of 7
         { heads: [16, 2], sharing: "group", bits: 64 }, // 513 bins: distances of two bytes
       ];
-      for (const shape of shapes) {
-        for (const count of [0, 1, 300, 3000, 4990]) {
-          const factors = { lengths, capacity: 5008, topK: { count }, ...shape };
+      for (const [s, shape] of shapes.entries()) {
+        for (const [i, count] of [0, 1, 300, 3000, 4990].entries()) {
+          // Every shape and every count has both rules.
+          const ties = (s + i) % 2 === 0 ? "lower" : "higher";
+          const factors = { lengths, capacity: 5008, topK: { count }, ties, ...shape } as const;
           const changes = { ...smallest, SPLITS: 3 };
           await assertLists(variant, factors, changes, (last) => [0, last]);
           await assertLists(variant, factors, changes, (last) => [last]);
@@ -175,10 +201,13 @@ Deno.test("refuses() of counting selects names the limit of the device", () => {
   assertEquals(why, "64 threads do not fill a subgroup of 128");
 });
 
-Deno.test("selectReference() takes exactly k, and the lower index of equal distances", () => {
+Deno.test("selectReference() takes exactly k, and the index of equal distances by the rule", () => {
   const p = { ...small.p, sink: 1, recent: 2, topK: { count: 2 } };
   const distances = [0, 5, 3, 3, 1, 3, 0, 0];
+  const { sinkEnd, recentStart } = windowsOf(p, 8);
+  assertEquals([sinkEnd, recentStart], [1, 6]);
   assertEquals([...selectReference(distances, windowsOf(p, 8))], [0, 2, 4, 6, 7]);
+  assertEquals([...selectReference(distances, windowsOf(p, 8), "higher")], [0, 4, 5, 6, 7]);
 });
 
 Deno.test("property: selectReference() takes the nearest middle tokens", () => {

@@ -26,6 +26,7 @@ export interface TwinParams {
   readonly SUBGROUP_MIN: number;
   readonly WORKGROUP: number;
   readonly SPLITS: number;
+  readonly TIES: number;
   /** The device's subgroup size, at least SUBGROUP_MIN. It is not a parameter of the kernels. */
   readonly subgroup_lanes: number;
 }
@@ -95,6 +96,34 @@ export function first_bits(mask: number, count: number): number {
     kept = (kept & ~(1 << firstLeadingBit(kept))) >>> 0;
   }
   return kept;
+}
+
+export function picks_of_ties(
+  { TIES }: Pick<TwinParams, "TIES">,
+  count: number,
+  tie_bound: number,
+): number {
+  const first = Math.min(count, tie_bound);
+  return TIES === 1 ? count - first : first;
+}
+
+export function mask_tie_picks(
+  { TIES }: Pick<TwinParams, "TIES">,
+  tie_mask: number,
+  before: number,
+  tie_bound: number,
+): number {
+  const first = first_bits(tie_mask, tie_bound - Math.min(before, tie_bound));
+  return TIES === 1 ? (tie_mask & ~first) >>> 0 : first;
+}
+
+/** The number of the tie before which ties are picks, or with TIES = 1 from which on. */
+export function tie_bound_of(
+  { TIES }: Pick<TwinParams, "TIES">,
+  ties: number,
+  all: number,
+): number {
+  return TIES === 1 ? all - ties : ties;
 }
 
 /** The share of a split. */

@@ -4,15 +4,17 @@ import {
   bits_from,
   countPair,
   div,
-  first_bits,
   firstTrailingBit,
+  mask_tie_picks,
   newest_bin_of,
   type Pair,
+  picks_of_ties,
   type Quad,
   type ScoredList,
   type Share,
   share_of,
   subgroupExclusiveAdd,
+  tie_bound_of,
   type TwinParams,
   unwrittenTokens,
   window_mask,
@@ -143,15 +145,16 @@ export function count_ranked_block(
 }
 
 export function place_ranked_share(
+  params: GroupParams,
   { share_range }: GroupMemory,
   block: number,
   counts: Pair,
   before: Pair,
-  ties: number,
+  tie_bound: number,
   { begin, end }: Share,
 ): void {
-  const place = before[0] + Math.min(before[1], ties);
-  const next = before[0] + counts[0] + Math.min(before[1] + counts[1], ties);
+  const place = before[0] + picks_of_ties(params, before[1], tie_bound);
+  const next = before[0] + counts[0] + picks_of_ties(params, before[1] + counts[1], tie_bound);
   if (place <= begin && begin < next) {
     share_range[0] = block;
     share_range[2] = before[0];
@@ -198,7 +201,7 @@ export function compact_ranked(
   list: ScoredList,
   threshold: number,
   newest_bin: number,
-  ties: number,
+  tie_bound: number,
   { begin, end }: Share,
 ): void {
   const { BLOCK, SPAN, WORKGROUP } = constants(params);
@@ -213,9 +216,9 @@ export function compact_ranked(
     for (let thread = 0; thread < WORKGROUP; thread++) {
       const first = span + thread * 32;
       const before = addPairs(before_span, sums[thread]);
-      const ties_before = Math.min(before[1], ties);
-      let slot = (before[0] + ties_before - begin) >>> 0;
-      let picks = (masks[thread][0] | first_bits(masks[thread][1], ties - ties_before)) >>> 0;
+      let slot = (before[0] + picks_of_ties(params, before[1], tie_bound) - begin) >>> 0;
+      const [below, tied] = masks[thread];
+      let picks = (below | mask_tie_picks(params, tied, before[1], tie_bound)) >>> 0;
       for (; picks !== 0; picks = (picks & (picks - 1)) >>> 0) {
         if (slot < end - begin) tokens[slot] = first + firstTrailingBit(picks);
         slot = (slot + 1) >>> 0;
@@ -251,11 +254,12 @@ export function select_ranked_share(
   const sums = scan_pair(params, memory, counts);
   const nearer = sums[0][2] - in_windows;
   const ties = picks_wanted - Math.min(nearer, picks_wanted);
+  const tie_bound = tie_bound_of(params, ties, sums[0][3]);
   for (let thread = 0; thread < WORKGROUP; thread++) {
     const before: Pair = [sums[thread][0], sums[thread][1]];
-    place_ranked_share(memory, thread, counts[thread], before, ties, share);
+    place_ranked_share(params, memory, thread, counts[thread], before, tie_bound, share);
   }
 
-  compact_ranked(params, memory, list, threshold, newest_bin, ties, share);
+  compact_ranked(params, memory, list, threshold, newest_bin, tie_bound, share);
   return memory.tokens.slice(0, share.end - share.begin);
 }

@@ -23,6 +23,7 @@ import {
   isWritten,
   maskOf,
   pack,
+  partsOfTies,
   sharesOf,
   smallest,
   sorted,
@@ -80,10 +81,9 @@ function rankCase(spec: Spec) {
   const newestCounts = isMiddle(spec.length - 1);
   const counted = distances.filter((_, token) => isMiddle(token) && token < spec.length - 1);
   const threshold = smallest(counted, windows.kEff, most);
-  const middle = distances.filter((_, token) => isMiddle(token));
-  const nearer = middle.filter((distance) => distance < threshold).length;
   const newest_bin = newestCounts ? list.newest_distance : most + 1;
-  return { params, list, truth, threshold, ties: windows.kEff - nearer, newest_bin };
+  const tie_bound = partsOfTies(spec, truth, threshold)[0].length;
+  return { params, list, truth, threshold, tie_bound, newest_bin };
 }
 
 Deno.test("is_threshold() is true for one bin, which find_ranked_threshold() finds", () => {
@@ -100,8 +100,7 @@ Deno.test("is_threshold() is true for one bin, which find_ranked_threshold() fin
 
 Deno.test("count_ranked_block() agrees with a count token by token", () => {
   forLists((spec) => {
-    const { params, list, truth, threshold, ties, newest_bin } = rankCase(spec);
-    assert(ties >= 0);
+    const { params, list, truth, threshold, newest_bin } = rankCase(spec);
     for (let block = 0; isWritten(spec, block); block++) {
       const [below, tied] = tokensOfBlock(spec, truth, threshold, block);
       const counts = count_ranked_block(params, list, block, threshold, newest_bin);
@@ -112,12 +111,12 @@ Deno.test("count_ranked_block() agrees with a count token by token", () => {
 
 Deno.test("place_ranked_share() finds the blocks of each share", () => {
   forLists((spec) => {
-    const { params, truth, threshold, ties } = rankCase(spec);
+    const { params, truth, threshold, tie_bound } = rankCase(spec);
     const { counts, before } = blockCounts(spec, truth, threshold);
     for (const share of sharesOf(spec, truth)) {
       const memory = new GroupMemory(params);
       counts.forEach((count, block) => {
-        place_ranked_share(memory, block, count, before[block], ties, share);
+        place_ranked_share(params, memory, block, count, before[block], tie_bound, share);
       });
       const { first, end } = blocksOf(spec, truth, share);
       assertEquals([...memory.share_range], [first, end, ...before[first]]);
@@ -142,13 +141,13 @@ Deno.test("match_loaded() finds tokens below the threshold or in a window, and t
 
 Deno.test("compact_ranked() writes the share's tokens", () => {
   forLists((spec) => {
-    const { params, list, truth, threshold, ties, newest_bin } = rankCase(spec);
+    const { params, list, truth, threshold, tie_bound, newest_bin } = rankCase(spec);
     const { before } = blockCounts(spec, truth, threshold);
     for (const share of sharesOf(spec, truth)) {
       const { first, end } = blocksOf(spec, truth, share);
       const memory = new GroupMemory(params);
       memory.share_range.set([first, end, ...before[first]]);
-      compact_ranked(params, memory, list, threshold, newest_bin, ties, share);
+      compact_ranked(params, memory, list, threshold, newest_bin, tie_bound, share);
       const tokens = memory.tokens.slice(0, share.end - share.begin);
       assertEquals([...tokens], truth.list.slice(share.begin, share.end));
     }

@@ -4,15 +4,17 @@ import {
   bits_from,
   countPair,
   div,
-  first_bits,
   firstTrailingBit,
+  mask_tie_picks,
   newest_bin_of,
   type Pair,
+  picks_of_ties,
   type Quad,
   type ScoredList,
   type Share,
   share_of,
   subgroupExclusiveAdd,
+  tie_bound_of,
   type TwinParams,
   unwrittenTokens,
   window_mask,
@@ -222,13 +224,13 @@ export function place_share(
   block: number,
   counts: Pair,
   before: Pair,
-  ties: number,
+  tie_bound: number,
   { begin, end }: Share,
 ): void {
   const { BLOCK, BLOCKS } = constants(params);
   const { share_range } = memory;
-  const place = before[0] + Math.min(before[1], ties);
-  const next = before[0] + counts[0] + Math.min(before[1] + counts[1], ties);
+  const place = before[0] + picks_of_ties(params, before[1], tie_bound);
+  const next = before[0] + counts[0] + picks_of_ties(params, before[1] + counts[1], tie_bound);
   if (place <= begin && begin < next) {
     share_range[0] = block * BLOCK;
     share_range[2] = place;
@@ -236,8 +238,8 @@ export function place_share(
   if (begin < end && place < end && end <= next) {
     share_range[1] = (block + 1) * BLOCK;
   }
-  if (before[1] <= ties && ties < before[1] + counts[1]) {
-    memory.split_ties = [(BLOCKS - block) >>> 0, ties - before[1]];
+  if (before[1] <= tie_bound && tie_bound < before[1] + counts[1]) {
+    memory.split_ties = [(BLOCKS - block) >>> 0, tie_bound - before[1]];
   }
 }
 
@@ -256,9 +258,11 @@ export function match_staged(
   { threshold, split_block, newest_bin }: Limits,
   { length, windows }: Pick<ScoredList, "length" | "windows">,
 ): Pair {
-  const { LAST, BLOCK, NEWEST } = params;
-  const limit = threshold + Number(div(first, BLOCK) < split_block);
-  const tie_limit = limit + Number(div(first, BLOCK) === split_block);
+  const { LAST, BLOCK, NEWEST, TIES } = params;
+  const block = div(first, BLOCK);
+  const takes_ties = TIES === 1 ? split_block < block : block < split_block;
+  const limit = threshold + Number(takes_ties);
+  const tie_limit = limit + Number(block === split_block);
   let below_mask = 0;
   let tie_mask = 0;
   for (let word = 0; word < 8; word++) {
@@ -326,9 +330,9 @@ export function compact(
     for (let thread = 0; thread < WORKGROUP; thread++) {
       const first = span + thread * 32;
       const before = addPairs(before_span, sums[thread]);
-      const ties_before = Math.min(before[1], split_count);
-      const picks = masks[thread][0] | first_bits(masks[thread][1], split_count - ties_before);
-      const slot = (before[0] + ties_before) >>> 0;
+      const [listed, tied] = masks[thread];
+      const picks = listed | mask_tie_picks(params, tied, before[1], split_count);
+      const slot = (before[0] + picks_of_ties(params, before[1], split_count)) >>> 0;
       store_picks(memory, first, picks >>> 0, slot, end - begin);
     }
     const [, , z, w] = sums[0];
@@ -361,9 +365,10 @@ export function select_share(
       : [0, 0];
   }
   const sums = scan_by_turns(params, memory, counts, 0);
+  const tie_bound = tie_bound_of(params, ties, sums[0][3]);
   for (let thread = 0; thread < WORKGROUP; thread++) {
     const before: Pair = [sums[thread][0], sums[thread][1]];
-    place_share(params, memory, thread, counts[thread], before, ties, share);
+    place_share(params, memory, thread, counts[thread], before, tie_bound, share);
   }
   const [blocks_left, split_count] = memory.split_ties;
   const limits = { threshold, split_block: BLOCKS - blocks_left, newest_bin };

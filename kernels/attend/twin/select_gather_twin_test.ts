@@ -28,6 +28,7 @@ import {
   isWritten,
   maskOf,
   pack,
+  partsOfTies,
   sharesOf,
   smallest,
   type Sorted,
@@ -148,17 +149,17 @@ Deno.test("count_block() agrees with a count token by token", () => {
   });
 });
 
-Deno.test("place_share() finds the blocks of each share and the block where ties run out", () => {
+Deno.test("place_share() finds the blocks of each share and the block where ties part", () => {
   forLists((spec) => {
-    const { params, truth, threshold, nearer } = histogramCase(spec);
+    const { params, truth, threshold } = histogramCase(spec);
     const { counts, before } = blockCounts(spec, truth, threshold);
     const blocks = counts.length;
     const [split_block, split_count] = splitTies(spec, truth, threshold);
     for (const share of sharesOf(spec, truth)) {
       const memory = new SelectMemory(params);
-      const ties = truth.windows.kEff - nearer;
+      const tie_bound = partsOfTies(spec, truth, threshold)[0].length;
       for (let block = 0; block < blocks; block++) {
-        place_share(params, memory, block, counts[block], before[block], ties, share);
+        place_share(params, memory, block, counts[block], before[block], tie_bound, share);
       }
       const { first, end, place } = blocksOf(spec, truth, share);
       assertEquals([...memory.share_range], [first * spec.block, end * spec.block, place]);
@@ -167,19 +168,15 @@ Deno.test("place_share() finds the blocks of each share and the block where ties
   });
 });
 
-/** The first block with a tie that is not picked (else the end), and its number of picked ties. */
+/** The block where the second part of the ties begins (else the end), and its ties of the first. */
 function splitTies(spec: Spec, truth: Sorted, threshold: number): readonly [number, number] {
-  const blocks = Math.ceil(spec.capacity / spec.block);
-  const picked = new Set(truth.list);
-  for (let block = 0; block < blocks; block++) {
-    const [, ties] = tokensOfBlock(spec, truth, threshold, block);
-    const picks = ties.filter((token) => picked.has(token)).length;
-    if (picks < ties.length) return [block, picks];
-  }
-  return [blocks, 0];
+  const [before, [first]] = partsOfTies(spec, truth, threshold);
+  if (first === undefined) return [Math.ceil(spec.capacity / spec.block), 0];
+  const block = Math.floor(first / spec.block);
+  return [block, before.filter((token) => token >= block * spec.block).length];
 }
 
-Deno.test("match_staged() finds picks, and the ties of the block where they run out", () => {
+Deno.test("match_staged() finds picks, and the ties of the block where they part", () => {
   forLists((spec) => {
     const { params, memory, list, truth, threshold, newest_bin } = histogramCase(spec);
     const { distances, isMiddle } = truth;
@@ -187,6 +184,8 @@ Deno.test("match_staged() finds picks, and the ties of the block where they run 
     const limits = { threshold, split_block, newest_bin };
     const isTie = (token: number) => isMiddle(token) && distances[token] === threshold;
     const blockOf = (token: number) => Math.floor(token / spec.block);
+    const isPick = (token: number) =>
+      spec.ties === "lower" ? blockOf(token) < split_block : blockOf(token) > split_block;
     for (let first = 0; first < spec.length; first += 32) {
       const staged = first - first % (32 * spec.workgroup);
       if (staged === first) stage_distances(params, memory, list.distances, staged);
@@ -194,7 +193,7 @@ Deno.test("match_staged() finds picks, and the ties of the block where they run 
         first,
         (token) =>
           token < spec.length && (!isMiddle(token) || distances[token] < threshold ||
-            isTie(token) && blockOf(token) < split_block),
+            isTie(token) && isPick(token)),
       );
       const ties = maskOf(first, (token) => isTie(token) && blockOf(token) === split_block);
       assertEquals(match_staged(params, memory, first, staged, limits, list), [below, ties]);

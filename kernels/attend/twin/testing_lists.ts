@@ -1,6 +1,7 @@
 /** Test support: lists to select from, usual, adversarial and random, and what a sort selects. */
 import fc from "fast-check";
 import { createRandom, type Random } from "../../../fixtures/random.ts";
+import type { TieRule } from "../../core/problem.ts";
 import type { Pair, Quad } from "./common.ts";
 
 /** The kinds of lists: the distance of each token. */
@@ -32,6 +33,7 @@ export interface Spec {
   readonly lacksNewest: boolean;
   readonly windows: Pair;
   readonly topK: { readonly count: number } | { readonly sparsity: number };
+  readonly ties: TieRule;
   readonly bits: number;
   readonly queries: number;
   readonly block: number;
@@ -49,6 +51,7 @@ export const USUAL: Spec = {
   lacksNewest: true,
   windows: [16, 32],
   topK: { sparsity: 8 },
+  ties: "lower",
   bits: 32,
   queries: 4,
   block: 512,
@@ -114,6 +117,7 @@ export const random: fc.Arbitrary<Spec> = fc.record({
     fc.record({ count: fc.oneof(fc.nat(40), fc.nat(5000), fc.constant(0xffffffff)) }),
     fc.record({ sparsity: fc.integer({ min: 1, max: 64 }) }),
   ),
+  ties: fc.constantFrom<TieRule[]>("lower", "higher"),
   bits: fc.constantFrom(32, 64, 128),
   queries: fc.integer({ min: 1, max: 5 }),
   block: fc.constantFrom(512, 1024, 2048),
@@ -127,15 +131,17 @@ export const random: fc.Arbitrary<Spec> = fc.record({
   length: 1 + Math.floor(filled * (spec.capacity - 1)),
 }));
 
-/** Runs a check for every adversarial list and for random ones. */
+/** Runs a check for every adversarial list with both rules for ties, and for random ones. */
 export function forLists(check: (spec: Spec) => void): void {
   for (const [name, spec] of Object.entries(ADVERSARIAL)) {
-    try {
-      check({ ...USUAL, ...spec });
-    } catch (error) {
-      throw new Error(`${name}: ${error instanceof Error ? error.message : error}`, {
-        cause: error,
-      });
+    for (const ties of ["lower", "higher"] as const) {
+      try {
+        check({ ...USUAL, ...spec, ties });
+      } catch (error) {
+        throw new Error(`${name}, ${ties}: ${error instanceof Error ? error.message : error}`, {
+          cause: error,
+        });
+      }
     }
   }
   fc.assert(fc.property(random, check), { seed: 1, numRuns: 150 });

@@ -1,5 +1,6 @@
 /** Test support: what a sort selects of a list, and how a score packs and counts it. */
 import { createRandom } from "../../../fixtures/random.ts";
+import { TIE_CODE } from "../../core/layout.ts";
 import { type Windows, windowsOf } from "../../core/problem.ts";
 import { selectReference } from "../../select/reference.ts";
 import { type Pair, type Share, share_of, type TwinParams } from "./common.ts";
@@ -16,7 +17,7 @@ export interface Sorted {
 }
 
 export function sorted(spec: Spec, most: number): Sorted {
-  const { length, kind, newest, seed, windows: [sink, recent], topK } = spec;
+  const { length, kind, newest, seed, windows: [sink, recent], topK, ties } = spec;
   const random = createRandom(seed);
   const distances = Array.from(
     { length },
@@ -27,7 +28,7 @@ export function sorted(spec: Spec, most: number): Sorted {
   return {
     windows,
     distances,
-    list: [...selectReference(distances, windows)],
+    list: [...selectReference(distances, windows, ties)],
     isMiddle: (token) => token >= windows.sinkEnd && token < windows.recentStart,
   };
 }
@@ -47,6 +48,7 @@ export function twinParams(spec: Spec): TwinParams {
     SUBGROUP_MIN: spec.subgroup[0],
     WORKGROUP: spec.workgroup,
     SPLITS: spec.splits,
+    TIES: TIE_CODE[spec.ties],
     subgroup_lanes: spec.subgroup[1],
   };
 }
@@ -97,6 +99,20 @@ export function tokensOfBlock(
     all.filter((token) => !isMiddle(token) || distances[token] < threshold),
     all.filter((token) => isMiddle(token) && distances[token] === threshold),
   ];
+}
+
+/** The ties in order, in two parts of which the list has one: with "lower" the first. */
+export function partsOfTies(
+  { ties }: Spec,
+  { distances, list, isMiddle }: Sorted,
+  threshold: number,
+): readonly [before: number[], after: number[]] {
+  const picked = new Set(list);
+  const tied = distances.flatMap((distance, token) =>
+    isMiddle(token) && distance === threshold ? [token] : []
+  );
+  const isBefore = (token: number) => picked.has(token) === (ties === "lower");
+  return [tied.filter(isBefore), tied.filter((token) => !isBefore(token))];
 }
 
 /** The blocks of a share: the first, the end, and the place in the list of its first token. */
