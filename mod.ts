@@ -1,6 +1,6 @@
 /**
- * HashAttention on WebGPU: sparse decode attention that selects the tokens to attend by the Hamming
- * distance of short codes, and dense baselines. They are WGSL kernels that need only web APIs.
+ * HashAttention on WebGPU: sparse decode attention that selects the tokens to attend by the distance
+ * of short codes, and dense baselines. They are WGSL kernels that need only web APIs.
  *
  * A {@linkcode Decoder} is the interface for inference engines. It holds pipelines and buffers for
  * one {@linkcode Problem} (shapes, dtypes, selection rule) on one device, and records whole decode
@@ -10,13 +10,12 @@
  * ```ts
  * import {
  *   createDecoder,
- *   type Problem,
- *   randomProjection,
+ *   type DecoderProblem,
  *   requestDecoderDevice,
  *   roundCapacity,
  * } from "@hashattention/bench";
  *
- * const problem: Problem = {
+ * const problem: DecoderProblem = {
  *   batch: 1,
  *   qHeads: 8,
  *   kvHeads: 2,
@@ -24,9 +23,6 @@
  *   kvLen: 200, // for byte counts and checks; a decoder reads the GPU buffer `lengths` instead
  *   capacity: roundCapacity(200),
  *   dtype: "f32",
- *   bits: 32,
- *   sharing: "head",
- *   map: { layers: 1, hidden: 128, dtype: "f16" },
  *   topK: { sparsity: 8 }, // attend an eighth of the tokens,
  *   sink: 4, // the first 4
  *   recent: 16, // and the last 16
@@ -38,12 +34,9 @@
  * // would run.
  * const device = await requestDecoderDevice(adapter);
  * const decoder = await createDecoder(device, problem);
- * const { q, keys, values, lengths, query_map, key_map, out } = decoder.buffers;
- *
- * // A random map is enough here; a learned one (parseMap, packMap) selects better tokens.
- * const map = randomProjection(problem, 1);
- * device.queue.writeBuffer(query_map, 0, map);
- * device.queue.writeBuffer(key_map, 0, map);
+ * // Codes are rotated keys: nothing is trained. A problem with a `map` takes learned codes instead,
+ * // from the buffers `query_map` and `key_map` (parseMap, packMap).
+ * const { q, keys, values, lengths, out } = decoder.buffers;
  *
  * // In place of a model: writes the newest token's query, key and value (rows [Hkv, token]).
  * const row = (): Float32Array<ArrayBuffer> =>
@@ -109,12 +102,15 @@ export { checkDevice, type CheckedDevice, readHandOver } from "./kernels/check/d
 export { limitsOf } from "./kernels/core/device_limits.ts";
 export { NO_SINK_LOGIT } from "./kernels/core/layout.ts";
 export {
+  type Bins,
   checkProblem,
   type CodeSharing,
   type KvDtype,
   type MapShape,
   type Problem,
+  ROTATION,
   roundCapacity,
+  type TieRule,
   type TopK,
 } from "./kernels/core/problem.ts";
 export { CompileError } from "./kernels/core/program.ts";
@@ -123,6 +119,7 @@ export type { DeviceLimits, HandOver, Params } from "./kernels/core/variant.ts";
 export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/decoder/decoder.ts";
 export type { CallersBuffers, DecoderBufferName } from "./kernels/decoder/decoder_buffers.ts";
 export type { PlanChoice } from "./kernels/decoder/decoder_plan.ts";
+export type { DecoderProblem } from "./kernels/decoder/decoder_problem.ts";
 export {
   DECODER_FEATURES,
   decoderDeviceDescriptor,

@@ -103,7 +103,7 @@ for (const [i, { name }] of snippets.entries()) {
 
 Deno.test("a program with an uncaptured GPU error fails", async () => {
   const readme = snippets.find(({ name }) => name === "README.md 1")!;
-  const wrong = `${readme.code}\ndevice.queue.writeBuffer(out, 2 ** 30, map);\n`;
+  const wrong = `${readme.code}\ndevice.queue.writeBuffer(out, 2 ** 30, Uint32Array.of(1));\n`;
   await Deno.writeTextFile(`${folder}/wrong.ts`, wrong);
   const { success, err } = await run(`${folder}/wrong.ts`);
   assert(!success);
