@@ -1,5 +1,6 @@
 /** Interfaces of the methods that select tokens. */
 import type { TraceContext } from "../../fixtures/trace.ts";
+import type { TieRule } from "../../kernels/core/problem.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 
 /** One query of one head. */
@@ -24,6 +25,8 @@ export interface Selector {
   readonly bitsPerToken: number;
   /** The variant that selected, if a device did. */
   readonly variant?: string;
+  /** Which of the tokens of equal cost are selected first (default `lower`). */
+  readonly ties?: TieRule;
   /** A cost per token. The cheapest middle tokens are selected; null selects none. */
   costs(row: QueryRow): ArrayLike<number> | null;
   /**
