@@ -25,13 +25,13 @@ function random(bits: number): Method {
   };
 }
 
-/** How a query weighs the bits of a code, by its planes. */
-const WEIGHTS = ["weights 1", "weights 0 or 1", "weights 0 to 3", "weights 0 to 7"];
+/** The weights that a query may give to a bit of a code, by its planes. */
+const WEIGHTS = ["1", "0 or 1", "0 to 3", "0 to 7"];
 
 function learned(planes: number): Method {
   return {
     name: `learned-w${planes}`,
-    description: `the codes of --map in f64, ${WEIGHTS[planes]} for the query's bits`,
+    description: `the codes of --map in f64; a query weighs each bit ${WEIGHTS[planes]}`,
     needs: "map",
     prepare: (context, { map, windows }) =>
       weightedLearnedSelector(context, { map: map!, planes, windows }),
@@ -43,7 +43,9 @@ function rotated(bits: number, planes: number): Method {
     name: `rotated-${bits}-w${planes}`,
     // Two planes are what the kernels are measured with.
     ...(planes === 2 ? { alias: `rotated-${bits}` } : {}),
-    description: `${bits} bits per KV head of a rotation and a byte, ${WEIGHTS[planes]}`,
+    description: `${bits} rotated bits and a byte per KV head; a query weighs each bit ${
+      WEIGHTS[planes]
+    }`,
     prepare: (context, { seed }) => rotatedSelector(context, { bits, planes, seed }),
   };
 }
