@@ -16,13 +16,14 @@ export interface QualityChart extends Chart {
   readonly rows: readonly QualityRow[];
 }
 
-/** The charts over all heads: one of error and one of mass for each trace, windows and seed. */
+/** The charts over all heads: one of error and one of mass for each trace and settings. */
 export function qualityCharts(rows: readonly QualityRow[]): QualityChart[] {
   const legend = seriesOf([...new Set(rows.map(({ method }) => method))]);
   const all = rows.filter(({ head }) => head === "all");
   const runs = Map.groupBy(
     all,
-    (row) => JSON.stringify([row.trace, row.sink, row.recent, row.seed]),
+    ({ trace, sink, recent, seed, budget, query_set }) =>
+      JSON.stringify([trace, sink, recent, seed, budget, query_set]),
   );
   return [...runs.values()].flatMap((rows) =>
     MEASURES.filter(({ field }) => rows.some((row) => row[field] !== null))

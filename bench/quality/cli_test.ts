@@ -4,7 +4,7 @@ import { saveMap } from "../edge/files/map_file.ts";
 import { SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { shownPath } from "../edge/files/parse_file.ts";
 import { METHODS } from "./methods.ts";
-import { QUALITY_COLUMNS } from "../results/quality_rows.ts";
+import { parseQuality, QUALITY_COLUMNS } from "../results/quality_rows.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;
@@ -25,6 +25,14 @@ Deno.test("quality exits 2 with one sentence and writes nothing if a flag or fil
       [["--trace", TRACE, "--sparsity", "9000"], /^--sparsity 9000 picks none of the 5632 tokens/m],
       [["--trace", TRACE, "--methods", "h2o"], /^--methods names no method "h2o"; .* oracle, /],
       [["--trace", TRACE, "--methods", "learned"], /^The method learned needs --map FILE/],
+      [["--trace", TRACE, "--methods", "learned-w2"], /^The method learned-w2 needs --map FILE/],
+      [["--trace", TRACE, "--methods", "rotated"], /^--methods names no method "rotated"; /],
+      [["--trace", TRACE, "--budget", "query"], /^--budget takes one of trace, context, not "q/],
+      [["--trace", TRACE, "--queries", "5"], /^--queries takes one of all, last-quarter, not "5"/],
+      [
+        ["--trace", TRACE, "--sparsity", "5620", "--budget", "context"],
+        /^--sparsity 5620 picks none of the 5611 tokens up to the last query of /m,
+      ],
       [
         ["--trace", TRACE, "--methods", "edges,double-sparsity-16"],
         /^The method double-sparsity-16 needs --fit-trace FILE/,
@@ -67,8 +75,52 @@ Deno.test("quality runs a map on the device, and refuses one for another shape",
     const { code, out, err } = await run(...args, save(4, 64));
     assertEquals(code, 0, err);
     assertMatch(out, /^Adapter: .+\n/);
-    assertMatch(out, /\nlearned +256 +32 +176 /);
+    assertMatch(out, /\nlearned +256 +32 +32 +176 /);
     assertMatch(out, /\nlearned ran as pipeline\/sparse\w*\.\n/);
+  }));
+
+Deno.test("quality ranks by rotated codes without a map, by the names with and without planes", async () => {
+  const args = ["--trace", TRACE, "--sparsity", "32", "--methods"];
+  const [one, both] = await Promise.all(
+    ["rotated-128-w2", "rotated-128,rotated-128-w2,rotated-64"].map((names) => run(...args, names)),
+  );
+  assertEquals([one.code, both.code], [0, 0], one.err + both.err);
+  const row = /\nrotated-128-w2 +136 +17 +32 +176 .+/;
+  assertMatch(one.out, row);
+  assertEquals(one.out.match(/rotated/g)?.length, 1);
+  assertEquals(
+    row.exec(both.out)![0].replace(/ +/g, " "),
+    row.exec(one.out)![0].replace(/ +/g, " "),
+  );
+  assertMatch(both.out, /\nrotated-64-w2 +72 +9 +32 +176 /);
+});
+
+Deno.test("quality weighs the codes of a map without a device", async () => {
+  const map = `${import.meta.dirname}/../../fixtures/maps/L7-kv1.safetensors`;
+  const args = ["--methods", "learned-w2", "--sparsity", "32", "--map", map];
+  const { code, out, err } = await run("--trace", TRACE, ...args);
+  assertEquals(code, 0, err);
+  assertMatch(out, /\nlearned-w2 +128 +16 +32 +176 /);
+  assertEquals(out.includes("Adapter"), false);
+});
+
+Deno.test("quality measures the last quarter by budgets of each context", () =>
+  inFolder(async (folder) => {
+    const csv = `${folder}/out.csv`;
+    const args = ["--methods", "oracle", "--sparsity", "64", "--csv", csv];
+    const flags = ["--queries", "last-quarter", "--budget", "context"];
+    const { code, out, err } = await run("--trace", TRACE, ...args, ...flags);
+    assertEquals(code, 0, err);
+    assertMatch(
+      out,
+      /^sympy-L7-kv1-5632: 88 queries of all heads in the last quarter, .+by context/,
+    );
+    const rows = parseQuality(await Deno.readTextFile(csv), csv);
+    assertEquals(rows.length, 5);
+    for (const row of rows) {
+      assertEquals([row.k, row.budget, row.query_set], [77, "context", "last-quarter"]);
+      assertEquals([row.bits_per_token_per_kv_head, row.code_bytes], [2048, 256]);
+    }
   }));
 
 Deno.test("quality --help names every method", async () => {
@@ -84,7 +136,7 @@ Deno.test("quality prints a table and writes whole files", () =>
     const { code, out, err } = await run("--trace", TRACE, ...methods, "--csv", csv, "--svg", svg);
     assertEquals(code, 0, err);
     assertMatch(out, /^sympy-L7-kv1-5632: 104 queries of all heads, sink 128, recent 128\n/);
-    assertMatch(out, /\noracle +2048 +32 +176 +1\.000 +0\.960 /);
+    assertMatch(out, /\noracle +2048 +256 +32 +176 +1\.000 +0\.960 /);
     assertStringIncludes(out, `Written: ${csv}\nWritten: ${svg}\n`);
     const text = await Deno.readTextFile(csv);
     assertMatch(text, /\r\n$/);

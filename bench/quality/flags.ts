@@ -6,11 +6,13 @@ import {
   asWritten,
   listOf,
   MAX_U32,
+  oneOf,
   tokenCount,
   TOKENS_NOTE,
   wholeNumber,
 } from "../flags/flag_values.ts";
 import { ADAPTER_FLAG } from "../flags/measure_flags.ts";
+import { BUDGETS, QUERY_SETS } from "../results/quality_rows.ts";
 import { METHODS } from "./methods.ts";
 
 /** `deno task quality`. */
@@ -29,7 +31,11 @@ export const QUALITY_COMMAND = {
           "attention trace (safetensors): tensors q, pos, k and v, or NAME.q, NAME.pos, NAME.k " +
           "and NAME.v for each context; without v there is no output error",
       },
-      map: { value: "FILE", read: asWritten, help: "learned map, for the method learned" },
+      map: {
+        value: "FILE",
+        read: asWritten,
+        help: "learned map, for the methods learned and learned-w1 to -w3",
+      },
       "fit-trace": {
         value: "FILE",
         read: asWritten,
@@ -45,7 +51,21 @@ export const QUALITY_COMMAND = {
         value: "S,..",
         default: "8,16,32,64",
         read: listOf(wholeNumber(1, MAX_U32)),
-        help: "budgets: k = floor(N/S) tokens per query, for a trace of N tokens",
+        help: "budgets: k = floor(N/S) tokens per query, where --budget says what N is",
+      },
+      budget: {
+        value: "WHICH",
+        default: "trace",
+        read: oneOf(...BUDGETS),
+        help:
+          "trace: N is the tokens of the trace, the same for every query; context: the tokens " +
+          "up to the query's own, as in a decode step",
+      },
+      queries: {
+        value: "WHICH",
+        default: "all",
+        read: oneOf(...QUERY_SETS),
+        help: "all, or last-quarter: those at positions from 3/4 of the trace's tokens on",
       },
       sink: {
         value: "N",
@@ -63,7 +83,7 @@ export const QUALITY_COMMAND = {
         value: "N",
         default: "1",
         read: wholeNumber(0, MAX_U32),
-        help: "seed of the random projections",
+        help: "seed of the random projections and of the rotations",
       },
       ...ADAPTER_FLAG,
       csv: { value: "FILE", read: asWritten, help: "write a row per method, budget and head" },
@@ -77,13 +97,16 @@ export const QUALITY_COMMAND = {
     },
     "A query at position p attends keys 0 to p: the sink, the recent window and k tokens of the " +
     "middle between them, or all of a smaller middle. At equal scores the lower token is " +
-    "selected. quest selects only the first tokens of its last page, so that it selects as many " +
-    "as the other methods. Everything is computed in f64, except for learned: the device that " +
-    "--adapter chooses computes its codes, scores and outputs.",
+    "selected, and the higher one by rotated codes. quest selects only the first tokens of its " +
+    "last page, so that it selects as many as the other methods. Everything is computed in f64, " +
+    "except for learned: the device that --adapter chooses computes its codes, scores and outputs.",
+    "Rotated codes need no map, since nothing is trained. Their scores are the whole numbers of " +
+    "the kernels. rotated-128 and rotated-64 stand for rotated-128-w2 and rotated-64-w2.",
     {
       heading: "Columns of --csv",
       terms: [
         ["bits_per_token_per_kv_head", "bits that the method reads to select"],
+        ["k", "tokens to select, by --budget context the mean over queries, rounded"],
         ["head", "query head from 0, or all"],
         ["recall", "share of the exact top-k selected, mean over queries"],
         [
@@ -94,6 +117,8 @@ export const QUALITY_COMMAND = {
           "output_rel_err",
           "L2 distance from the output of dense attention over its norm, mean over queries",
         ],
+        ["code_bytes", "the bits in bytes"],
+        ["budget, query_set", "values of --budget and --queries"],
       ],
     },
     TOKENS_NOTE,
@@ -101,9 +126,10 @@ export const QUALITY_COMMAND = {
   ],
 } as const satisfies Command;
 
-/** Reads the name of a method. */
+/** Reads the name of a method, or its alias. */
 function readMethod(_name: string, entry: string): string {
-  if (METHODS.some(({ name }) => name === entry)) return entry;
+  const method = METHODS.find(({ name, alias }) => entry === name || entry === alias);
+  if (method !== undefined) return method.name;
   const known = METHODS.map(({ name }) => name).join(", ");
   throw new UsageError(`--methods names no method "${entry}"; the methods are ${known}.`);
 }

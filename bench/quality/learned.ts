@@ -2,7 +2,7 @@
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { type LearnedMap, type PackedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { createDecoder, type Decoder } from "../../kernels/decoder/decoder.ts";
-import { checkShape, type Problem, roundCapacity } from "../../kernels/core/problem.ts";
+import { checkShape, type Problem, roundCapacity, type TopK } from "../../kernels/core/problem.ts";
 import { SHAPE_WORDS } from "../cases/case_options.ts";
 import { submit, write } from "../../kernels/core/run.ts";
 import { outcomeSelector, runQueries, type StepOutcome } from "../selection/device_steps.ts";
@@ -12,8 +12,8 @@ import type { EdgeWindows, Selector } from "../selection/selector.ts";
 export interface LearnedRun {
   readonly device: GPUDevice;
   readonly map: LearnedMap;
-  /** Numbers of middle tokens to select; each number is a separate run. */
-  readonly budgets: readonly number[];
+  /** Numbers of middle tokens to select; each is a separate run. */
+  readonly budgets: readonly TopK[];
   readonly windows: EdgeWindows;
   /** A pipeline variant (default: the best that the device can run). */
   readonly variant?: string;
@@ -29,35 +29,42 @@ export interface LearnedRun {
  * @throws {RangeError} for a shape or map that the kernels do not support.
  */
 export async function learnedSelector(context: TraceContext, run: LearnedRun): Promise<Selector> {
-  const problem = problemOf(context, run, 0);
-  checkShape(problem, SHAPE_WORDS);
+  const problem = learnedProblem(context, run);
   const packed = packMap(run.map, problem);
-  const outcomes = new Map<number, StepOutcome>();
-  const ks = [...new Set(run.budgets)];
+  const outcomes = new Map<string, StepOutcome>();
+  const distinct = new Map(run.budgets.map((topK) => [JSON.stringify(topK), topK]));
   const options = run.variant ? { variant: run.variant } : {};
   const decoders: Decoder[] = [];
   try {
-    for (const [i, k] of ks.entries()) {
-      const each = problemOf(context, run, k);
+    for (const [i, [budget, topK]] of [...distinct].entries()) {
+      const each = { ...problem, topK };
       const shared = { buffers: sharedBuffers(decoders[0]) };
       decoders.push(await createDecoder(run.device, each, { ...options, ...shared }));
       if (i === 0) writePrompt(context, packed, run.device, decoders[0]);
-      const onProgress = (fraction: number) => run.onProgress?.((i + fraction) / ks.length);
+      const onProgress = (fraction: number) => run.onProgress?.((i + fraction) / distinct.size);
       const { buffers, recordStep: record } = decoders[i];
       const step = { device: run.device, problem: each, buffers, record };
-      outcomes.set(k, await runQueries(context, step, onProgress));
+      outcomes.set(budget, await runQueries(context, step, onProgress));
     }
   } finally {
     for (const decoder of decoders.toReversed()) decoder.destroy();
   }
-  const byBudget = run.budgets.map((k) => outcomes.get(k)!);
+  const byBudget = run.budgets.map((topK) => outcomes.get(JSON.stringify(topK))!);
   return { ...outcomeSelector(context, problem, byBudget), variant: decoders[0].variant };
 }
 
-function problemOf(context: TraceContext, { map, windows }: LearnedRun, k: number): Problem {
+/**
+ * The problem of a context and a map, without a budget.
+ *
+ * @throws {RangeError} for a shape that the kernels do not support.
+ */
+export function learnedProblem(
+  context: TraceContext,
+  { map, windows }: Pick<LearnedRun, "map" | "windows">,
+): Problem {
   const { queryHeads, headDim, kvLen } = context;
   const { bits, sharing, map: layers } = map.shape;
-  return {
+  const problem: Problem = {
     batch: 1,
     qHeads: queryHeads,
     kvHeads: 1,
@@ -68,9 +75,11 @@ function problemOf(context: TraceContext, { map, windows }: LearnedRun, k: numbe
     bits,
     sharing,
     map: layers,
-    topK: { count: k },
+    topK: { count: 0 },
     ...windows,
   };
+  checkShape(problem, SHAPE_WORDS);
+  return problem;
 }
 
 /** Buffers that the runs share, so that the prompt is encoded once. */

@@ -28,32 +28,41 @@ Deno.test({
       heads: queryHeads,
     } as const;
     const map: LearnedMap = { shape, query: numbers, key: numbers, about: {} };
-    const { rows, variants, deviation } = await runQuality({
-      trace: "shipped",
-      contexts: [{ name: "", context: trace }],
-      sparsities: [16, 32],
-      methods: METHODS.filter(({ name }) => ["learned", "random-32"].includes(name)),
-      windows: { sink: 128, recent: 128 },
-      seed: 1,
-      fit: null,
-      learned: { device, map },
-    });
-    assertEquals(variants.length, 1);
-    assert(deviation > 0 && deviation < 1e-5, `${deviation}`);
-    const [learned, random] = ["learned", "random-32"].map((name) =>
-      rows.filter(({ method }) => method === name)
-    );
-    assertEquals([learned.length, random.length], [10, 10]);
-    for (const [i, row] of learned.entries()) {
-      const names = ["recall", "mass_middle", "mass_total", "output_rel_err"] as const;
-      assertEquals([row.k, row.head, row.queries], [
-        random[i].k,
-        random[i].head,
-        random[i].queries,
-      ]);
-      assertEquals(row.bits_per_token_per_kv_head, random[i].bits_per_token_per_kv_head);
-      // A bit is arbitrary if its pre-activation is within f32's error of 0.
-      for (const name of names) assertAlmostEquals(row[name]!, random[i][name]!, 2e-3);
+    const cases = [
+      { sparsities: [16, 32], budget: "trace", querySet: "all" },
+      { sparsities: [24], budget: "context", querySet: "last-quarter" },
+    ] as const;
+    for (const { sparsities, budget, querySet } of cases) {
+      const { rows, variants, deviation } = await runQuality({
+        trace: "shipped",
+        contexts: [{ name: "", context: trace }],
+        sparsities,
+        methods: METHODS.filter(({ name }) => ["learned", "random-32"].includes(name)),
+        windows: { sink: 128, recent: 128 },
+        seed: 1,
+        fit: null,
+        budget,
+        querySet,
+        map,
+        device,
+      });
+      assertEquals(variants.length, 1);
+      assert(deviation > 0 && deviation < 1e-5, `${deviation}`);
+      const [learned, random] = ["learned", "random-32"].map((name) =>
+        rows.filter(({ method }) => method === name)
+      );
+      assertEquals([learned.length, random.length], [5 * sparsities.length, 5 * sparsities.length]);
+      for (const [i, row] of learned.entries()) {
+        const names = ["recall", "mass_middle", "mass_total", "output_rel_err"] as const;
+        assertEquals([row.k, row.head, row.queries], [
+          random[i].k,
+          random[i].head,
+          random[i].queries,
+        ]);
+        assertEquals(row.bits_per_token_per_kv_head, random[i].bits_per_token_per_kv_head);
+        // A bit is arbitrary if its pre-activation is within f32's error of 0.
+        for (const name of names) assertAlmostEquals(row[name]!, random[i][name]!, 2e-3);
+      }
     }
     assertEquals(uncaptured, []);
   },

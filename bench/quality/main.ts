@@ -5,6 +5,7 @@
  * @module
  */
 import { readContextsFile } from "../edge/files/trace_file.ts";
+import type { NamedContext } from "../../fixtures/trace.ts";
 import { loadMap } from "../edge/files/map_file.ts";
 import { adapterChoice } from "../edge/adapters.ts";
 import { guardDevice } from "../measure/device/device_loss.ts";
@@ -33,7 +34,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (inputs.adapter !== null) console.log(`Adapter: ${inputs.adapter}`);
   const progress = createProgress();
   const onProgress = (message: string, fraction: number) => progress.update(message, fraction);
-  const guard = inputs.learned ? guardDevice(inputs.learned.device) : null;
+  const guard = inputs.device ? guardDevice(inputs.device) : null;
   const measure = () => runQuality({ ...inputs, onProgress });
   const outcome = await (guard === null ? measure() : guard.run(measure))
     .finally(() => progress.clear());
@@ -54,36 +55,51 @@ async function main(args: readonly string[]): Promise<number> {
 async function readInputs(
   options: QualityOptions,
 ): Promise<QualityRun & { readonly adapter: string | null }> {
-  const { methods, sparsities, windows, seed } = options;
+  const { methods, sparsities, budget, querySet, windows, seed } = options;
   const contexts = await readContextsFile(options.trace);
-  for (const { name, context } of contexts) {
-    const none = sparsities.find((sparsity) => sparsity > context.kvLen);
-    if (none === undefined) continue;
-    const tokens = counted(context.kvLen, "token");
-    const where = name === "" ? options.trace : `${name} in ${options.trace}`;
-    throw new UsageError(`--sparsity ${none} picks none of the ${tokens} of ${where}.`);
-  }
+  for (const context of contexts) checkSparsities(context, options);
   const fit = options.fitTrace === null ? null : await readContextsFile(options.fitTrace);
   const map = options.map === null ? null : await loadMap(options.map);
-  const host = map && methods.some(({ needs }) => needs === "map")
+  const host = methods.some(({ onDevice }) => onDevice)
     ? await openAdapter(await adapterChoice(options.adapter))
     : null;
-  const learned = host && map && {
-    map,
-    device: (await openDevice(host.adapter, ["subgroups"])).device,
-  };
+  const device = host && (await openDevice(host.adapter, ["subgroups"])).device;
   const trace = options.trace.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");
   return {
     trace,
     contexts,
     methods,
     sparsities,
+    budget,
+    querySet,
     windows,
     seed,
     fit: fit?.[0].context ?? null,
-    learned,
+    map,
+    device,
     adapter: host?.info.adapter ?? null,
   };
+}
+
+/**
+ * Refuses a sparsity that picks no token.
+ *
+ * @throws {UsageError} naming the first such sparsity.
+ */
+function checkSparsities(
+  { name, context }: NamedContext,
+  { trace, sparsities, budget }: QualityOptions,
+): void {
+  const most = budget === "trace"
+    ? context.kvLen
+    : context.positions.reduce((a, b) => Math.max(a, b)) + 1;
+  const none = sparsities.find((sparsity) => sparsity > most);
+  if (none === undefined) return;
+  const where = name === "" ? trace : `${name} in ${trace}`;
+  const whose = budget === "trace" ? "" : "up to the last query ";
+  throw new UsageError(
+    `--sparsity ${none} picks none of the ${counted(most, "token")} ${whose}of ${where}.`,
+  );
 }
 
 function report({ leftOut }: QualityOptions, outcome: QualityOutcome): void {
@@ -92,7 +108,10 @@ function report({ leftOut }: QualityOptions, outcome: QualityOutcome): void {
   for (const trace of outcome.withoutValues) {
     console.log(`${trace} has no values (v), so its output errors are not known.`);
   }
-  for (const { name, needs } of leftOut) console.log(`Left out: ${name}, without --${needs} FILE.`);
+  for (const [needs, methods] of Map.groupBy(leftOut, ({ needs }) => needs)) {
+    const names = methods.map(({ name }) => name).join(", ");
+    console.log(`Left out: ${names}, without --${needs} FILE.`);
+  }
 }
 
 async function writeFiles(

@@ -3,6 +3,8 @@ import { doubleSparsitySelector } from "./double_sparsity.ts";
 import { learnedSelector } from "./learned.ts";
 import { questSelector } from "./quest.ts";
 import { randomSelector } from "./random_codes.ts";
+import { rotatedSelector } from "./rotated.ts";
+import { weightedLearnedSelector } from "./weighted_learned.ts";
 import type { Method } from "../selection/selector.ts";
 
 /** The exact top-k: the upper bound of quality, against which recall is measured. */
@@ -23,6 +25,31 @@ function random(bits: number): Method {
   };
 }
 
+/** The weights that a query may give to a bit of a code, by its planes. */
+const WEIGHTS = ["1", "0 or 1", "0 to 3", "0 to 7"];
+
+function learned(planes: number): Method {
+  return {
+    name: `learned-w${planes}`,
+    description: `the codes of --map in f64; a query weighs each bit ${WEIGHTS[planes]}`,
+    needs: "map",
+    prepare: (context, { map, windows }) =>
+      weightedLearnedSelector(context, { map: map!, planes, windows }),
+  };
+}
+
+function rotated(bits: number, planes: number): Method {
+  return {
+    name: `rotated-${bits}-w${planes}`,
+    // Two planes are what the kernels are measured with.
+    ...(planes === 2 ? { alias: `rotated-${bits}` } : {}),
+    description: `${bits} rotated bits and a byte per KV head; a query weighs each bit ${
+      WEIGHTS[planes]
+    }`,
+    prepare: (context, { seed }) => rotatedSelector(context, { bits, planes, seed }),
+  };
+}
+
 /** Every method, in the order in which results show them. */
 export const METHODS: readonly Method[] = [
   ORACLE,
@@ -30,9 +57,13 @@ export const METHODS: readonly Method[] = [
     name: "learned",
     description: "the map of --map, through the WGSL pipeline on this device",
     needs: "map",
-    prepare: (context, { learned, ...inputs }) =>
-      learnedSelector(context, { ...learned!, ...inputs }),
+    onDevice: true,
+    prepare: (context, { map, device, ...inputs }) =>
+      learnedSelector(context, { ...inputs, map: map!, device: device! }),
   },
+  ...[1, 2, 3].map(learned),
+  ...[0, 1, 2, 3].map((planes) => rotated(128, planes)),
+  rotated(64, 2),
   random(32),
   random(128),
   random(512),

@@ -1,6 +1,7 @@
 /** Reads and checks the flags of `deno task quality`, without touching a file or a GPU. */
 import { parseFlags } from "../flags/parse_flags.ts";
 import { UsageError } from "../base/usage_error.ts";
+import type { Budget, QuerySet } from "../results/quality_rows.ts";
 import { QUALITY_COMMAND } from "./flags.ts";
 import { METHODS } from "./methods.ts";
 import type { EdgeWindows, Method } from "../selection/selector.ts";
@@ -15,6 +16,8 @@ export interface QualityOptions {
   /** Methods that are left out because a flag that they need is not given. */
   readonly leftOut: readonly Method[];
   readonly sparsities: readonly number[];
+  readonly budget: Budget;
+  readonly querySet: QuerySet;
   readonly windows: EdgeWindows;
   readonly seed: number;
   /** Number or part of the name of the adapter to use; null for the fastest. */
@@ -40,6 +43,8 @@ export function parseQualityOptions(args: readonly string[]): QualityOptions {
     fitTrace: values["fit-trace"],
     ...chooseMethods(values.methods, given),
     sparsities: values.sparsity.sort((a, b) => a - b),
+    budget: values.budget,
+    querySet: values.queries,
     windows: { sink: values.sink, recent: values.recent },
     seed: values.seed,
     adapter: values.adapter,

@@ -101,7 +101,10 @@ Deno.test("runQuality() averages the rows of heads in the row of all", async () 
   }
 });
 
-const NAMES = ["oracle", "random-32", "double-sparsity-16", "quest-16", "edges"];
+const NAMES = [
+  ...["oracle", "random-32", "rotated-128-w0", "rotated-64-w2", "double-sparsity-16", "quest-16"],
+  "edges",
+];
 
 Deno.test("runQuality() selects the windows alone at a budget of 0", async () => {
   const rows = await rowsFor(smallContext([20, 39]), NAMES, { sparsities: [41] });
@@ -170,7 +173,8 @@ Deno.test("runQuality() refuses a trace that the kernels do not support", async 
     // The shape is checked before the device is used, so that no device is needed here.
     () =>
       rowsFor(smallContext([20]), ["learned"], {
-        learned: { device: {} as GPUDevice, map: learnedMap },
+        device: {} as GPUDevice,
+        map: learnedMap,
       }),
     UsageError,
     "--map for the trace small: head dim must be one of 64, 96, 128, 256, got 8.",
@@ -179,9 +183,9 @@ Deno.test("runQuality() refuses a trace that the kernels do not support", async 
 
 Deno.test("formatQuality() leaves columns out of a narrow table and names them", async () => {
   const rows = await rowsFor(smallContext([20, 30]), ["oracle"]);
-  assertMatch(formatQuality(rows), /\nmethod +bits +sparsity +k +recall +mass middle /);
+  assertMatch(formatQuality(rows), /\nmethod +bits +bytes +sparsity +k +recall +mass middle /);
   const text = formatQuality(rows, 64);
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 64, line);
   assertMatch(text, /\nmethod +sparsity +recall +mass middle +mass total +output error\n/);
-  assertMatch(text, /\nNot shown for want of room: bits, k; --csv FILE has all columns\.$/);
+  assertMatch(text, /\nNot shown for want of room: bits, bytes, k; --csv FILE has all\ncolumns\.$/);
 });

@@ -2,7 +2,9 @@
 import type { NamedContext, TraceContext } from "../../fixtures/trace.ts";
 import { asUsageAsync } from "../base/usage_error.ts";
 import { measure } from "../selection/measure.ts";
-import { type QualityRow, rowsOf } from "../results/quality_rows.ts";
+import { meanCount, queriesOf } from "./queries.ts";
+import { type Budget, type QualityRow, type QuerySet, rowsOf } from "../results/quality_rows.ts";
+import type { TopK } from "../../kernels/core/problem.ts";
 import type { EdgeWindows, Method, MethodInputs } from "../selection/selector.ts";
 
 /** Share of a context's time that preparing the methods takes, roughly. */
@@ -15,10 +17,13 @@ export interface QualityRun {
   readonly contexts: readonly NamedContext[];
   readonly methods: readonly Method[];
   readonly sparsities: readonly number[];
+  readonly budget: Budget;
+  readonly querySet: QuerySet;
   readonly windows: EdgeWindows;
   readonly seed: number;
   readonly fit: TraceContext | null;
-  readonly learned: MethodInputs["learned"];
+  readonly map: MethodInputs["map"];
+  readonly device: MethodInputs["device"];
   onProgress?(message: string, fraction: number): void;
 }
 
@@ -36,39 +41,45 @@ export interface QualityOutcome {
 /**
  * Measures every method at every budget on every context.
  *
- * @throws {UsageError} in one sentence, if a method does not support the shape of the trace.
+ * @throws {UsageError} in one sentence, if a method does not support the shape of the trace, or if
+ * there is nothing to measure.
  */
 export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
-  const { contexts, methods, sparsities, windows, seed, fit, learned } = run;
+  const { methods, sparsities, budget, querySet, windows, seed, fit, map, device } = run;
+  const contexts = run.contexts.map(({ name, context }) => {
+    const trace = name === "" ? run.trace : `${run.trace}/${name}`;
+    return { trace, context: queriesOf(context, querySet, trace) };
+  });
   const rows: QualityRow[] = [];
   const withoutValues: string[] = [];
   const variants = new Set<string>();
   let deviation = 0;
-  for (const [i, { name, context }] of contexts.entries()) {
-    const trace = name === "" ? run.trace : `${run.trace}/${name}`;
+  for (const [i, { trace, context }] of contexts.entries()) {
     if (context.v === null) withoutValues.push(trace);
     const update = (message: string, fraction: number) =>
       run.onProgress?.(`${trace}: ${message}`, (i + fraction) / contexts.length);
-    const budgets = sparsities.map((sparsity) => Math.floor(context.kvLen / sparsity));
+    const budgets = sparsities.map((sparsity): TopK =>
+      budget === "trace" ? { count: Math.floor(context.kvLen / sparsity) } : { sparsity }
+    );
     const selectors = [];
     for (const [method, { name, needs, prepare }] of methods.entries()) {
       const onProgress = (fraction: number) =>
         update(`preparing ${name}`, PREPARATION * (method + fraction) / methods.length);
       onProgress(0);
-      const inputs = { seed, windows, budgets, fit, learned, onProgress };
+      const inputs = { seed, windows, budgets, fit, map, device, onProgress };
       const where = needs === undefined ? trace : `--${needs} for the trace ${trace}`;
       selectors.push(await asUsageAsync(async () => await prepare(context, inputs), where));
     }
     const onProgress = (fraction: number) =>
       update("measuring", PREPARATION + (1 - PREPARATION) * fraction);
-    const counts = budgets.map((count) => ({ count }));
-    const sums = measure({ context, selectors, budgets: counts, windows, onProgress });
+    const sums = measure({ context, selectors, budgets, windows, onProgress });
+    const ks = budgets.map((topK) => meanCount(context, topK));
     for (const [method, { name }] of methods.entries()) {
       const { bitsPerToken, variant } = selectors[method];
       if (variant) variants.add(variant);
       const hasValues = context.v !== null;
-      const source = { trace, method: name, bitsPerToken, sparsities, budgets, hasValues };
-      rows.push(...rowsOf({ ...source, windows, seed }, sums[method]));
+      const source = { trace, method: name, bitsPerToken, sparsities, ks, budget, querySet };
+      rows.push(...rowsOf({ ...source, hasValues, windows, seed }, sums[method]));
       for (const sum of sums[method].flat()) deviation = Math.max(deviation, sum.deviation);
     }
   }

@@ -13,9 +13,10 @@ const COLUMNS: readonly Column[] = [
     importance: 1,
     cell: (row) => String(row.bits_per_token_per_kv_head),
   },
+  { heading: "bytes", importance: 2, cell: (row) => String(row.code_bytes) },
   { heading: "sparsity", cell: (row) => String(row.sparsity) },
   { heading: "k", importance: 0, cell: (row) => String(row.k) },
-  { heading: "recall", importance: 2, cell: (row) => share(row.recall) },
+  { heading: "recall", importance: 3, cell: (row) => share(row.recall) },
   { heading: "mass middle", cell: (row) => share(row.mass_middle) },
   { heading: "mass total", cell: (row) => share(row.mass_total) },
   { heading: "output error", cell: (row) => share(row.output_rel_err) },
@@ -33,7 +34,7 @@ function share(value: number | null): string {
 export function formatQuality(rows: readonly QualityRow[], width = Infinity): string {
   const traces = Map.groupBy(rows.filter(({ head }) => head === "all"), ({ trace }) => trace);
   return Array.from(traces, ([trace, all]) => {
-    const [{ queries, sink, recent }] = all;
+    const [{ queries, sink, recent, budget, query_set }] = all;
     const sorted = all.toSorted((a, b) => a.sparsity - b.sparsity);
     const { lines, leftOut } = fitColumns(
       COLUMNS,
@@ -43,9 +44,10 @@ export function formatQuality(rows: readonly QualityRow[], width = Infinity): st
     const notes = leftOutNote(leftOut, "--csv FILE has all columns");
     return [
       ...wrapText(
-        `${trace}: ${queries} ${
-          queries === 1 ? "query" : "queries"
-        } of all heads, sink ${sink}, recent ${recent}`,
+        `${trace}: ${queries} ${queries === 1 ? "query" : "queries"} of all heads${
+          query_set === "all" ? "" : " in the last quarter"
+        }, sink ${sink}, ` +
+          `recent ${recent}${budget === "trace" ? "" : ", k by context (its mean is shown)"}`,
         width,
       ),
       "",

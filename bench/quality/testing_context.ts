@@ -35,7 +35,10 @@ export async function rowsFor(
     fit: context,
     methods: METHODS.filter(({ name }) => methods.includes(name)),
     windows: { sink: 4, recent: 4 },
-    learned: null,
+    budget: "trace",
+    querySet: "all",
+    map: null,
+    device: null,
     ...changes,
   });
   return rows;

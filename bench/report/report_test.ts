@@ -205,6 +205,9 @@ Deno.test("pageHtml() escapes hostile names", () => {
     recent: 0,
     seed: 1,
     head: "all",
+    code_bytes: null,
+    budget: "trace",
+    query_set: "all",
   }];
   const html = pageHtml(sectionsOf({ rows, peers: new Map(), quality, tuning: [] }), {
     ...FACTS,
@@ -234,6 +237,9 @@ Deno.test("sectionsOf() separates devices, marks software adapters, and gives un
     recent: 0,
     seed: 1,
     head: "all",
+    code_bytes: null,
+    budget: "trace",
+    query_set: "all",
   }));
   const sections = sectionsOf({ rows, peers: new Map(), quality, tuning: [] });
   assertEquals(sections.pop()?.figures.map(({ id }) => id), [

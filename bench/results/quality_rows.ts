@@ -8,13 +8,28 @@ import type { EdgeWindows } from "../selection/selector.ts";
 
 const SHARE = v.nullable(AMOUNT);
 
-/** The columns that `quality --csv` writes, in order, with their notes for docs/results.md. */
+/** Whose tokens a budget is a share of: the whole trace's, or each query's own context's. */
+export const BUDGETS = ["trace", "context"] as const;
+
+/** One of {@linkcode BUDGETS}. */
+export type Budget = (typeof BUDGETS)[number];
+
+/** Which queries of a trace are measured: all, or those in its last quarter. */
+export const QUERY_SETS = ["all", "last-quarter"] as const;
+
+/** One of {@linkcode QUERY_SETS}. */
+export type QuerySet = (typeof QUERY_SETS)[number];
+
+/**
+ * The columns that `quality --csv` writes, in order, with their notes for docs/results.md. A new
+ * column goes to the end and is optional, since older files lack it.
+ */
 export const QUALITY_ROW = v.strictObject({
   trace: column(v.string(), "Name of the trace."),
   method: column(v.string(), "Method that selects tokens."),
   bits_per_token_per_kv_head: column(AMOUNT, "Bits that the method reads to select tokens."),
-  sparsity: column(AMOUNT, "Tokens of the trace over tokens to select."),
-  k: column(COUNT, "Tokens to select from the middle: `floor(tokens / sparsity)`."),
+  sparsity: column(AMOUNT, "Tokens over tokens to select."),
+  k: column(COUNT, "Tokens to select from the middle: `floor(tokens / sparsity)`, or its mean."),
   head: column(v.union([COUNT, v.literal("all")]), "Query head, from 0, or all heads together."),
   queries: column(COUNT, "Number of queries."),
   recall: column(SHARE, "Mean share of the exact top k that was selected; empty if k is 0."),
@@ -23,7 +38,22 @@ export const QUALITY_ROW = v.strictObject({
   output_rel_err: column(SHARE, "Mean relative L2 distance from dense attention's output."),
   sink: column(COUNT, "Number of first tokens, which are always attended."),
   recent: column(COUNT, "Number of last tokens, which are always attended."),
-  seed: column(COUNT, "Seed of random projections."),
+  seed: column(COUNT, "Seed of random projections and rotations."),
+  code_bytes: v.optional(
+    column(v.nullable(AMOUNT), "`bits_per_token_per_kv_head` in bytes."),
+    null,
+  ),
+  budget: v.optional(
+    column(
+      v.picklist(BUDGETS),
+      "Whether tokens are the trace's, or those of each query's context.",
+    ),
+    "trace",
+  ),
+  query_set: v.optional(
+    column(v.picklist(QUERY_SETS), "Queries measured: all, or those in the trace's last quarter."),
+    "all",
+  ),
 });
 
 /** The figures of one method at one budget, over the queries of one head or of all heads. */
@@ -38,7 +68,10 @@ export interface RowSource {
   readonly method: string;
   readonly bitsPerToken: number;
   readonly sparsities: readonly number[];
-  readonly budgets: readonly number[];
+  /** Numbers of tokens to select, by sparsity; means over the queries if they differ. */
+  readonly ks: readonly number[];
+  readonly budget: Budget;
+  readonly querySet: QuerySet;
   /** Whether output errors were measured. */
   readonly hasValues: boolean;
   readonly windows: EdgeWindows;
@@ -47,7 +80,7 @@ export interface RowSource {
 
 /** A row for each budget and head. After the heads of a budget comes a row for all of them. */
 export function rowsOf(source: RowSource, sums: SelectorSums): QualityRow[] {
-  const { trace, method, bitsPerToken, sparsities, budgets, hasValues, windows, seed } = source;
+  const { trace, method, bitsPerToken, sparsities, ks, hasValues, windows, seed } = source;
   const row = (i: number, head: number | "all", ofQueries: Sums): QualityRow => {
     const { recall, massMiddle, massTotal, outputRelErr } = figuresOf(ofQueries);
     return {
@@ -55,7 +88,7 @@ export function rowsOf(source: RowSource, sums: SelectorSums): QualityRow[] {
       method,
       bits_per_token_per_kv_head: bitsPerToken,
       sparsity: sparsities[i],
-      k: budgets[i],
+      k: Math.round(ks[i]),
       head,
       queries: ofQueries.queries,
       recall,
@@ -64,6 +97,9 @@ export function rowsOf(source: RowSource, sums: SelectorSums): QualityRow[] {
       output_rel_err: hasValues ? outputRelErr : null,
       ...windows,
       seed,
+      code_bytes: bitsPerToken / 8,
+      budget: source.budget,
+      query_set: source.querySet,
     };
   };
   return sums.flatMap((heads, i) => [

@@ -1,6 +1,13 @@
 /** Runs a sparse step on a device at every query, and makes a selector of its results. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import { codeHeads, listHeads, type Problem, queriesPerList } from "../../kernels/core/problem.ts";
+import {
+  codeHeads,
+  isRotated,
+  listHeads,
+  type Problem,
+  queriesPerList,
+  tiesOf,
+} from "../../kernels/core/problem.ts";
 import { readerOf, type RecordPass, submit, write } from "../../kernels/core/run.ts";
 import { BufferReader, listRef } from "../../kernels/verify/buffer_reader.ts";
 import type { Selector } from "./selector.ts";
@@ -75,7 +82,9 @@ export function outcomeSelector(
 ): Selector {
   const [{ distances }] = outcomes;
   return {
-    bitsPerToken: problem.bits * codeHeads(problem),
+    // The factor of a rotated key is a byte beside its code.
+    bitsPerToken: (problem.bits + (isRotated(problem) ? 8 : 0)) * codeHeads(problem),
+    ties: tiesOf(problem),
     costs: ({ head, query }) => distances[query][Math.floor(head / queriesPerList(problem))],
     output({ head, query }, budget) {
       const start = (query * queryHeads + head) * headDim;

@@ -117,7 +117,7 @@ export function measure(given: Measurement): SelectorSums[] {
       for (const [i, selector] of selectors.entries()) {
         const costs = selector.costs(row);
         const selected = costs
-          ? cheapest(costs, sinkEnd, recentStart, maxTaken)
+          ? cheapest(costs, sinkEnd, recentStart, maxTaken, selector.ties)
           : exact.subarray(0, 0);
         const sumsOfHead = sums[i].map((ofBudget) => ofBudget[head]);
         addQuery(sumsOfHead, { context, row, dense, selected, rank, taken, selector });

@@ -1,5 +1,6 @@
 /** Interfaces of the methods that select tokens. */
 import type { TraceContext } from "../../fixtures/trace.ts";
+import type { TieRule, TopK } from "../../kernels/core/problem.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 
 /** One query of one head. */
@@ -24,6 +25,8 @@ export interface Selector {
   readonly bitsPerToken: number;
   /** The variant that selected, if a device did. */
   readonly variant?: string;
+  /** Which of the tokens of equal cost are selected first (default `lower`). */
+  readonly ties?: TieRule;
   /** A cost per token. The cheapest middle tokens are selected; null selects none. */
   costs(row: QueryRow): ArrayLike<number> | null;
   /**
@@ -45,11 +48,13 @@ export interface MethodInputs {
   readonly seed: number;
   readonly windows: EdgeWindows;
   /** Numbers of middle tokens to select, ascending. */
-  readonly budgets: readonly number[];
+  readonly budgets: readonly TopK[];
   /** A context for calibration; null without `--fit-trace`. */
   readonly fit: TraceContext | null;
-  /** The learned map and the device that runs its pipeline; null without `--map`. */
-  readonly learned: { readonly device: GPUDevice; readonly map: LearnedMap } | null;
+  /** The learned map; null without `--map`. */
+  readonly map: LearnedMap | null;
+  /** The device; null if no method runs on it. */
+  readonly device: GPUDevice | null;
   /** Called with the share of the preparation that is done. */
   onProgress?(fraction: number): void;
 }
@@ -57,8 +62,12 @@ export interface MethodInputs {
 /** A method that selects tokens. */
 export interface Method {
   readonly name: string;
+  /** A shorter name by which a user may ask for the method. */
+  readonly alias?: string;
   readonly description: string;
   /** The flag that the method needs. */
   readonly needs?: "fit-trace" | "map";
+  /** Whether the method runs on a device. */
+  readonly onDevice?: true;
   prepare(context: TraceContext, inputs: MethodInputs): Selector | Promise<Selector>;
 }

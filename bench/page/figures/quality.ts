@@ -7,10 +7,7 @@ import { decimalCell, type Figure, idOf } from "./figure.ts";
 export function qualityFigures(rows: readonly QualityRow[]): Figure[] {
   return qualityCharts(rows).map(({ trace, field, rows, ...chart }): Figure => ({
     id: `quality-${field === "mass_middle" ? "mass" : "error"}-${idOf(trace)}`,
-    caption: `Over all heads of the trace, with the first ${rows[0].sink} and the last ` +
-      `${rows[0].recent} tokens always attended, seed ${rows[0].seed}. ${
-        field === "mass_middle" ? "Higher is better." : "Lower is better."
-      }`,
+    caption: captionOf(rows[0], field === "mass_middle" ? "Higher" : "Lower"),
     chart,
     table: {
       columns: ["method", "bits read per token", "k", "recall", "mass, middle", "mass", "error"],
@@ -21,4 +18,11 @@ export function qualityFigures(rows: readonly QualityRow[]): Figure[] {
       ]),
     },
   }));
+}
+
+function captionOf({ sink, recent, seed, budget, query_set }: QualityRow, better: string): string {
+  const queries = query_set === "all" ? "" : ", queries of its last quarter";
+  const k = budget === "trace" ? "" : " k is a share of each query's context; its mean is shown.";
+  return `Over all heads of the trace${queries}, with the first ${sink} and the last ${recent} ` +
+    `tokens always attended, seed ${seed}.${k} ${better} is better.`;
 }

@@ -45,6 +45,9 @@ Deno.test("sectionsOf() draws quality runs of two seeds as two figures", () => {
     sink: 0,
     recent: 0,
     seed,
+    code_bytes: 4,
+    budget: "trace",
+    query_set: "all",
   }));
   const [{ figures }] = sections([], quality);
   assertEquals(figures.map(({ table }) => table.rows.length), [1, 1]);
