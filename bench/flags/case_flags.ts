@@ -184,7 +184,7 @@ export const SELECTION_FLAGS = {
   },
   ties: {
     value: "WHICH",
-    default: "lower",
+    defaultNote: `${ROTATED_CODE.ties} for --score rotated, else lower`,
     read: oneOf<TieRule>("lower", "higher"),
     help: "tokens to take of those that tie for the last place: those of lower or higher index",
     contradicts: ["set"],
@@ -269,7 +269,7 @@ export function caseOptionsOf(parsed: ParsedCases): CaseOptions {
     dtype: values.dtype,
     ...codesOf(parsed),
     topK: values.k === null ? { sparsity: values.sparsity } : { count: values.k },
-    ties: values.ties,
+    ties: values.ties ?? (values.score === "rotated" ? ROTATED_CODE.ties : "lower"),
     sink: values.sink,
     recent: values.recent,
     variants: values.kernels ?? VARIANTS,

@@ -80,7 +80,7 @@ Deno.test("quality runs a map on the device, and refuses one for another shape",
   }));
 
 Deno.test("quality ranks by rotated codes without a map, by the names with and without planes", async () => {
-  const args = ["--trace", TRACE, "--sparsity", "32", "--methods"];
+  const args = ["--trace", TRACE, "--sparsity", "32", "--compute", "f64", "--methods"];
   const [one, both] = await Promise.all(
     ["rotated-128-w2", "rotated-128,rotated-128-w2,rotated-64"].map((names) => run(...args, names)),
   );
@@ -95,9 +95,19 @@ Deno.test("quality ranks by rotated codes without a map, by the names with and w
   assertMatch(both.out, /\nrotated-64-w2 +72 +9 +32 +176 /);
 });
 
-Deno.test("quality weighs the codes of a map without a device", async () => {
+Deno.test("quality runs rotated codes on the device, without a map", async () => {
+  const args = ["--methods", "rotated-128", "--sparsity", "32", "--queries", "last-quarter"];
+  const { code, out, err } = await run("--trace", TRACE, ...args);
+  assertEquals(code, 0, err);
+  assertMatch(out, /^Adapter: .+\n/);
+  assertMatch(out, /\nrotated-128-w2 +136 +17 +32 +176 /);
+  assertMatch(out, /\nrotated-128-w2 ran as pipeline\/rotated\w*\.\n/);
+});
+
+Deno.test("quality weighs the codes of a map in f64 without a device", async () => {
   const map = `${import.meta.dirname}/../../fixtures/maps/L7-kv1.safetensors`;
-  const args = ["--methods", "learned-w2", "--sparsity", "32", "--map", map];
+  const f64 = ["--compute", "f64"];
+  const args = ["--methods", "learned-w2", "--sparsity", "32", "--map", map, ...f64];
   const { code, out, err } = await run("--trace", TRACE, ...args);
   assertEquals(code, 0, err);
   assertMatch(out, /\nlearned-w2 +128 +16 +32 +176 /);

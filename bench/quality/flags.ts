@@ -85,6 +85,14 @@ export const QUALITY_COMMAND = {
         read: wholeNumber(0, MAX_U32),
         help: "seed of the random projections and of the rotations",
       },
+      compute: {
+        value: "WHERE",
+        default: "device",
+        read: oneOf("device", "f64"),
+        help:
+          "device: learned and rotated codes run through the WGSL pipeline, as in a decode step; " +
+          "f64: on the CPU, by the definitions",
+      },
       ...ADAPTER_FLAG,
       csv: { value: "FILE", read: asWritten, help: "write a row per method, budget and head" },
       svg: { value: "FILE", read: asWritten, help: "plot error and mass against budget" },
@@ -98,8 +106,9 @@ export const QUALITY_COMMAND = {
     "A query at position p attends keys 0 to p: the sink, the recent window and k tokens of the " +
     "middle between them, or all of a smaller middle. At equal scores the lower token is " +
     "selected, and the higher one by rotated codes. quest selects only the first tokens of its " +
-    "last page, so that it selects as many as the other methods. Everything is computed in f64, " +
-    "except for learned: the device that --adapter chooses computes its codes, scores and outputs.",
+    "last page, so that it selects as many as the other methods. The device that --adapter " +
+    "chooses computes codes, scores and outputs of learned and rotated codes, unless --compute " +
+    "is f64; everything else is computed in f64.",
     "Rotated codes need no map, since nothing is trained. Their scores are the whole numbers of " +
     "the kernels. rotated-128 and rotated-64 stand for rotated-128-w2 and rotated-64-w2.",
     {

@@ -60,7 +60,7 @@ async function readInputs(
   for (const context of contexts) checkSparsities(context, options);
   const fit = options.fitTrace === null ? null : await readContextsFile(options.fitTrace);
   const map = options.map === null ? null : await loadMap(options.map);
-  const host = methods.some(({ onDevice }) => onDevice)
+  const host = options.compute === "device" && methods.some(({ onDevice }) => onDevice)
     ? await openAdapter(await adapterChoice(options.adapter))
     : null;
   const device = host && (await openDevice(host.adapter, ["subgroups"])).device;
@@ -104,7 +104,7 @@ function checkSparsities(
 
 function report({ leftOut }: QualityOptions, outcome: QualityOutcome): void {
   console.log(`${formatQuality(outcome.rows, terminalWidth())}\n`);
-  for (const name of outcome.variants) console.log(`learned ran as ${name}.`);
+  for (const [method, variant] of outcome.variants) console.log(`${method} ran as ${variant}.`);
   for (const trace of outcome.withoutValues) {
     console.log(`${trace} has no values (v), so its output errors are not known.`);
   }

@@ -1,8 +1,9 @@
 /** The methods of selection that `deno task quality` compares. */
 import { doubleSparsitySelector } from "./double_sparsity.ts";
-import { learnedSelector } from "./learned.ts";
+import { type Code, deviceSelector, learnedCode } from "./device_codes.ts";
 import { questSelector } from "./quest.ts";
 import { randomSelector } from "./random_codes.ts";
+import { ROTATED_CODE } from "../../kernels/core/problem.ts";
 import { rotatedSelector } from "./rotated.ts";
 import { weightedLearnedSelector } from "./weighted_learned.ts";
 import type { Method } from "../selection/selector.ts";
@@ -28,13 +29,22 @@ function random(bits: number): Method {
 /** The weights that a query may give to a bit of a code, by its planes. */
 const WEIGHTS = ["1", "0 or 1", "0 to 3", "0 to 7"];
 
+/** The method without planes is the paper's. */
 function learned(planes: number): Method {
   return {
-    name: `learned-w${planes}`,
-    description: `the codes of --map in f64; a query weighs each bit ${WEIGHTS[planes]}`,
+    name: planes === 0 ? "learned" : `learned-w${planes}`,
+    description: planes === 0
+      ? "the codes of --map, by Hamming distance"
+      : `the codes of --map; a query weighs each bit ${WEIGHTS[planes]}`,
     needs: "map",
-    prepare: (context, { map, windows }) =>
-      weightedLearnedSelector(context, { map: map!, planes, windows }),
+    onDevice: true,
+    prepare(context, { map, device, ...inputs }) {
+      if (device === null) {
+        return weightedLearnedSelector(context, { map: map!, planes, windows: inputs.windows });
+      }
+      const code = learnedCode(map!, planes);
+      return deviceSelector(context, { ...inputs, device, code, map: map! });
+    },
   };
 }
 
@@ -46,22 +56,19 @@ function rotated(bits: number, planes: number): Method {
     description: `${bits} rotated bits and a byte per KV head; a query weighs each bit ${
       WEIGHTS[planes]
     }`,
-    prepare: (context, { seed }) => rotatedSelector(context, { bits, planes, seed }),
+    onDevice: true,
+    prepare(context, { seed, device, ...inputs }) {
+      if (device === null) return rotatedSelector(context, { bits, planes, seed });
+      const code: Code = { ...ROTATED_CODE, bits, planes, rotationSeed: seed };
+      return deviceSelector(context, { ...inputs, device, code, map: null });
+    },
   };
 }
 
 /** Every method, in the order in which results show them. */
 export const METHODS: readonly Method[] = [
   ORACLE,
-  {
-    name: "learned",
-    description: "the map of --map, through the WGSL pipeline on this device",
-    needs: "map",
-    onDevice: true,
-    prepare: (context, { map, device, ...inputs }) =>
-      learnedSelector(context, { ...inputs, map: map!, device: device! }),
-  },
-  ...[1, 2, 3].map(learned),
+  ...[0, 1, 2, 3].map(learned),
   ...[0, 1, 2, 3].map((planes) => rotated(128, planes)),
   rotated(64, 2),
   random(32),

@@ -20,6 +20,8 @@ export interface QualityOptions {
   readonly querySet: QuerySet;
   readonly windows: EdgeWindows;
   readonly seed: number;
+  /** Where learned and rotated codes are computed. */
+  readonly compute: "device" | "f64";
   /** Number or part of the name of the adapter to use; null for the fastest. */
   readonly adapter: string | null;
   readonly csv: string | null;
@@ -47,6 +49,7 @@ export function parseQualityOptions(args: readonly string[]): QualityOptions {
     querySet: values.queries,
     windows: { sink: values.sink, recent: values.recent },
     seed: values.seed,
+    compute: values.compute,
     adapter: values.adapter,
     csv,
     svg,

@@ -1,6 +1,6 @@
 /** Rotated codes: one bit per output of a rotation, and a byte for the length that signs lose. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import { type Bins, DEFAULT_BINS, type TieRule } from "../../kernels/core/problem.ts";
+import { type Bins, DEFAULT_BINS, ROTATED_CODE, type TieRule } from "../../kernels/core/problem.ts";
 import { packBits } from "../../kernels/encode/reference.ts";
 import { factorByte, factorValue, keyFactor, rotate } from "../../kernels/encode/rotation.ts";
 import { binnedDistance, scaleOf } from "../../kernels/score/bins.ts";
@@ -17,26 +17,25 @@ export interface RotatedSettings {
   readonly seed: number;
   /** Default {@linkcode DEFAULT_BINS}. */
   readonly bins?: Bins;
-  /** Default {@linkcode ROTATED_TIES}. */
+  /** Default {@linkcode ROTATED_CODE}'s. */
   readonly ties?: TieRule;
 }
-
-/** The tie rule of rotated codes. */
-export const ROTATED_TIES: TieRule = "higher";
 
 /**
  * Ranks tokens by the bins of their scores, in the whole numbers of the kernels. The query heads
  * share the codes of the keys.
  */
 export function rotatedSelector(context: TraceContext, settings: RotatedSettings): Selector {
-  const { bits, planes, seed, bins = DEFAULT_BINS, ties = ROTATED_TIES } = settings;
+  const { bits, planes, seed, bins = DEFAULT_BINS, ties = ROTATED_CODE.ties } = settings;
   const { codes, factors, squares } = rotatedKeys(context, bits, seed);
   return {
     bitsPerToken: bits + 8,
     ties,
     costs({ q, length }) {
       const code = weightedCode(rotate(q, bits, seed), planes);
-      const rmsFactor = Math.sqrt(squares[length] / length);
+      // The newest key has no part in the scale, as on a device.
+      const cached = length - 1;
+      const rmsFactor = cached > 0 ? Math.sqrt(squares[cached] / cached) : 0;
       const scale = scaleOf(code.weights, rmsFactor, bins);
       const distances = weightedDistances(code, codes, length);
       for (let token = 0; token < length; token++) {

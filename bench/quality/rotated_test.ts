@@ -4,7 +4,8 @@ import { magnitudeOf, magnitudeUnits } from "../../kernels/encode/reference.ts";
 import { factorByte, factorValue, rotationSign } from "../../kernels/encode/rotation.ts";
 import { scaleOf } from "../../kernels/score/bins.ts";
 import { dot } from "../../testing/testing_trace.ts";
-import { ROTATED_TIES, rotatedSelector, type RotatedSettings } from "./rotated.ts";
+import { ROTATED_CODE } from "../../kernels/core/problem.ts";
+import { rotatedSelector, type RotatedSettings } from "./rotated.ts";
 import { smallContext } from "./testing_context.ts";
 
 /** Outputs of the rotation, element by element of the Hadamard matrix. */
@@ -36,7 +37,8 @@ function costsOf(context: TraceContext, q: Float32Array, position: number, s: Ro
     const norm1 = y.reduce((sum, each) => sum + Math.abs(each), 0);
     return factorValue(factorByte(norm1 === 0 ? 0 : dot(y, y) / norm1));
   });
-  const rms = Math.hypot(...factors) / Math.sqrt(factors.length);
+  const cached = factors.slice(0, -1);
+  const rms = Math.hypot(...cached) / Math.sqrt(cached.length);
   const { shift, multiplier } = scaleOf(magnitudes, rms, bins);
   return keys.map((y, token) => {
     const signed = query.map((u, j) => sign(u) * magnitudes[j] * sign(y[j]));
@@ -104,7 +106,7 @@ Deno.test("rotatedSelector() reads a byte for the factor and takes ties by its r
   const of = (settings: Partial<RotatedSettings>) =>
     rotatedSelector(context, { bits: 128, planes: 2, seed: 1, ...settings });
   assertEquals([of({}).bitsPerToken, of({ bits: 64 }).bitsPerToken], [136, 72]);
-  assertEquals([of({}).ties, of({ ties: "lower" }).ties], [ROTATED_TIES, "lower"]);
+  assertEquals([of({}).ties, of({ ties: "lower" }).ties], [ROTATED_CODE.ties, "lower"]);
 });
 
 Deno.test("rotatedSelector() gives the same costs at every scale of the query", () => {

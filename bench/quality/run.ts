@@ -32,8 +32,8 @@ export interface QualityOutcome {
   readonly rows: readonly QualityRow[];
   /** Names of the contexts that have no values, and therefore no output error. */
   readonly withoutValues: readonly string[];
-  /** Names of the kernel variants that a device ran. */
-  readonly variants: readonly string[];
+  /** The kernel variant that ran, for each method that a device ran. */
+  readonly variants: ReadonlyMap<string, string>;
   /** Largest relative distance between a device's output and the f64 output of its selection. */
   readonly deviation: number;
 }
@@ -52,7 +52,7 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
   });
   const rows: QualityRow[] = [];
   const withoutValues: string[] = [];
-  const variants = new Set<string>();
+  const variants = new Map<string, string>();
   let deviation = 0;
   for (const [i, { trace, context }] of contexts.entries()) {
     if (context.v === null) withoutValues.push(trace);
@@ -76,12 +76,12 @@ export async function runQuality(run: QualityRun): Promise<QualityOutcome> {
     const ks = budgets.map((topK) => meanCount(context, topK));
     for (const [method, { name }] of methods.entries()) {
       const { bitsPerToken, variant } = selectors[method];
-      if (variant) variants.add(variant);
+      if (variant) variants.set(name, variant);
       const hasValues = context.v !== null;
       const source = { trace, method: name, bitsPerToken, sparsities, ks, budget, querySet };
       rows.push(...rowsOf({ ...source, hasValues, windows, seed }, sums[method]));
       for (const sum of sums[method].flat()) deviation = Math.max(deviation, sum.deviation);
     }
   }
-  return { rows, withoutValues, variants: [...variants], deviation };
+  return { rows, withoutValues, variants, deviation };
 }

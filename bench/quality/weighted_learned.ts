@@ -9,7 +9,7 @@ import {
   packMap,
 } from "../../kernels/maps/learned_map.ts";
 import type { EdgeWindows, Selector } from "../selection/selector.ts";
-import { learnedProblem } from "./learned.ts";
+import { contextProblem, learnedCode } from "./device_codes.ts";
 import {
   oncePerContext,
   type WeightedCode,
@@ -35,7 +35,7 @@ export function weightedLearnedSelector(
   context: TraceContext,
   { map, planes, windows }: WeightedLearnedSettings,
 ): Selector {
-  const problem = learnedProblem(context, { map, windows });
+  const problem = contextProblem(context, { code: learnedCode(map, planes), windows });
   packMap(map, problem); // Only to refuse a map for another problem.
   const heads = codeHeads(problem);
   const keys = keyCodes(context, map);

@@ -89,12 +89,16 @@ export interface Problem {
   readonly recent: number;
 }
 
-/** The code of a decoder whose problem names no map: rotated codes of 128 bits, two planes. */
+/**
+ * The code of a decoder whose problem names no map: rotated codes of 128 bits and two planes. Of the
+ * tokens at the threshold the newest are taken, which keep more of the attention on real traces.
+ */
 export const ROTATED_CODE = {
   bits: 128,
   sharing: "kv",
   map: ROTATION,
   planes: 2,
+  ties: "higher",
 } as const satisfies Partial<Problem>;
 
 /** The smallest capacity for `tokens` that keeps rows of codes and distances 16-byte aligned. */

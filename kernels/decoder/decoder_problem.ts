@@ -24,6 +24,7 @@ export function withCode(problem: DecoderProblem): Problem {
       bits: bits ?? ROTATED_CODE.bits,
       sharing: sharing ?? ROTATED_CODE.sharing,
       planes: problem.planes ?? ROTATED_CODE.planes,
+      ties: problem.ties ?? ROTATED_CODE.ties,
     };
   }
   if (bits === undefined || sharing === undefined) {

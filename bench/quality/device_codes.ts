@@ -1,17 +1,31 @@
-/** The method `learned`: runs the WGSL pipeline with a learned map on every query of a trace. */
+/** Runs the WGSL pipeline on every query of a trace, with learned or rotated codes. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { type LearnedMap, type PackedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { createDecoder, type Decoder } from "../../kernels/decoder/decoder.ts";
-import { checkShape, type Problem, roundCapacity, type TopK } from "../../kernels/core/problem.ts";
+import {
+  checkShape,
+  isRotated,
+  type Problem,
+  roundCapacity,
+  type TopK,
+} from "../../kernels/core/problem.ts";
 import { SHAPE_WORDS } from "../cases/case_options.ts";
 import { submit, write } from "../../kernels/core/run.ts";
 import { outcomeSelector, runQueries, type StepOutcome } from "../selection/device_steps.ts";
 import type { EdgeWindows, Selector } from "../selection/selector.ts";
 
+/** How codes are made, scored and selected by. */
+export type Code = Pick<
+  Problem,
+  "bits" | "sharing" | "map" | "planes" | "rotationSeed" | "ties"
+>;
+
 /** Settings of the pipeline. */
-export interface LearnedRun {
+export interface DeviceRun {
   readonly device: GPUDevice;
-  readonly map: LearnedMap;
+  readonly code: Code;
+  /** The map of learned codes; null for rotated ones. */
+  readonly map: LearnedMap | null;
   /** Numbers of middle tokens to select; each is a separate run. */
   readonly budgets: readonly TopK[];
   readonly windows: EdgeWindows;
@@ -28,9 +42,9 @@ export interface LearnedRun {
  *
  * @throws {RangeError} for a shape or map that the kernels do not support.
  */
-export async function learnedSelector(context: TraceContext, run: LearnedRun): Promise<Selector> {
-  const problem = learnedProblem(context, run);
-  const packed = packMap(run.map, problem);
+export async function deviceSelector(context: TraceContext, run: DeviceRun): Promise<Selector> {
+  const problem = contextProblem(context, run);
+  const maps = run.map === null ? {} : packMap(run.map, problem);
   const outcomes = new Map<string, StepOutcome>();
   const distinct = new Map(run.budgets.map((topK) => [JSON.stringify(topK), topK]));
   const options = run.variant ? { variant: run.variant } : {};
@@ -40,9 +54,14 @@ export async function learnedSelector(context: TraceContext, run: LearnedRun): P
       const each = { ...problem, topK };
       const shared = { buffers: sharedBuffers(decoders[0]) };
       decoders.push(await createDecoder(run.device, each, { ...options, ...shared }));
-      if (i === 0) writePrompt(context, packed, run.device, decoders[0]);
+      if (i === 0) writePrompt(context, maps, run.device, decoders[0]);
       const onProgress = (fraction: number) => run.onProgress?.((i + fraction) / distinct.size);
-      const { buffers, recordStep: record } = decoders[i];
+      const { buffers, recordPrompt, recordStep } = decoders[i];
+      const record = (pass: GPUComputePassEncoder) => {
+        // The scale of rotated codes' scores depends on the length, which differs from query to query.
+        if (isRotated(problem)) recordPrompt(pass);
+        recordStep(pass);
+      };
       const step = { device: run.device, problem: each, buffers, record };
       outcomes.set(budget, await runQueries(context, step, onProgress));
     }
@@ -53,17 +72,22 @@ export async function learnedSelector(context: TraceContext, run: LearnedRun): P
   return { ...outcomeSelector(context, problem, byBudget), variant: decoders[0].variant };
 }
 
+/** The code of a learned map, which a query weighs with magnitude planes. */
+export function learnedCode({ shape }: LearnedMap, planes: number): Code {
+  const { bits, sharing, map } = shape;
+  return { bits, sharing, map, planes };
+}
+
 /**
- * The problem of a context and a map, without a budget.
+ * The problem of a context and a code, without a budget.
  *
  * @throws {RangeError} for a shape that the kernels do not support.
  */
-export function learnedProblem(
+export function contextProblem(
   context: TraceContext,
-  { map, windows }: Pick<LearnedRun, "map" | "windows">,
+  { code, windows }: Pick<DeviceRun, "code" | "windows">,
 ): Problem {
   const { queryHeads, headDim, kvLen } = context;
-  const { bits, sharing, map: layers } = map.shape;
   const problem: Problem = {
     batch: 1,
     qHeads: queryHeads,
@@ -72,9 +96,7 @@ export function learnedProblem(
     kvLen,
     capacity: roundCapacity(kvLen),
     dtype: "f32",
-    bits,
-    sharing,
-    map: layers,
+    ...code,
     topK: { count: 0 },
     ...windows,
   };
@@ -83,23 +105,35 @@ export function learnedProblem(
 }
 
 /** Buffers that the runs share, so that the prompt is encoded once. */
-const SHARED = ["keys", "values", "codes", "query_map", "key_map", "lengths", "q"] as const;
+const SHARED = [
+  "keys",
+  "values",
+  "codes",
+  "factors",
+  "factor_sums",
+  "query_map",
+  "key_map",
+  "lengths",
+  "q",
+] as const;
 
 function sharedBuffers(decoder: Decoder | undefined): Record<string, GPUBuffer> {
   if (decoder === undefined) return {};
-  return Object.fromEntries(SHARED.map((name) => [name, decoder.buffers[name]]));
+  const { buffers } = decoder;
+  return Object.fromEntries(
+    SHARED.filter((name) => name in buffers).map((name) => [name, buffers[name]]),
+  );
 }
 
 function writePrompt(
   { k, v, kvLen }: TraceContext,
-  { query_map, key_map }: PackedMap,
+  maps: Partial<PackedMap>,
   device: GPUDevice,
   { buffers, recordPrompt }: Decoder,
 ): void {
   write(device, buffers.keys, k);
   if (v !== null) write(device, buffers.values, v);
-  write(device, buffers.query_map, query_map);
-  write(device, buffers.key_map, key_map);
+  for (const [name, numbers] of Object.entries(maps)) write(device, buffers[name], numbers);
   write(device, buffers.lengths, Uint32Array.of(kvLen));
   submit(device, recordPrompt);
 }

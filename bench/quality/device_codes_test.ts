@@ -1,4 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
@@ -12,7 +13,7 @@ const testDevice = await openTestDevice();
 const { device, uncaptured } = testDevice;
 
 Deno.test({
-  name: "learnedSelector() with a random projection as its map agrees with the f64 reference",
+  name: "deviceSelector() with a random projection as its map agrees with the f64 reference",
   ignore: !variantsOf("pipeline").some((pipeline) => canRun(testDevice, pipeline)),
   async fn() {
     const trace = await readTraceFile(SHIPPED_TRACE);
@@ -46,7 +47,7 @@ Deno.test({
         map,
         device,
       });
-      assertEquals(variants.length, 1);
+      assertEquals([...variants.keys()], ["learned"]);
       assert(deviation > 0 && deviation < 1e-5, `${deviation}`);
       const [learned, random] = ["learned", "random-32"].map((name) =>
         rows.filter(({ method }) => method === name)
@@ -62,6 +63,42 @@ Deno.test({
         assertEquals(row.bits_per_token_per_kv_head, random[i].bits_per_token_per_kv_head);
         // A bit is arbitrary if its pre-activation is within f32's error of 0.
         for (const name of names) assertAlmostEquals(row[name]!, random[i][name]!, 2e-3);
+      }
+    }
+    assertEquals(uncaptured, []);
+  },
+});
+
+Deno.test({
+  name: "deviceSelector() with weighted and rotated codes agrees with the same codes in f64",
+  ignore: !variantsOf("pipeline").some((pipeline) => canRun(testDevice, pipeline)),
+  async fn() {
+    const trace = await readTraceFile(SHIPPED_TRACE);
+    const map = await loadMap(SHIPPED_MAP);
+    const names = ["learned-w2", "rotated-128-w2", "rotated-64-w2"];
+    const run = {
+      trace: "shipped",
+      contexts: [{ name: "", context: trace }],
+      sparsities: [32, 128],
+      methods: METHODS.filter(({ name }) => names.includes(name)),
+      windows: { sink: 128, recent: 128 },
+      seed: 3,
+      fit: null,
+      budget: "context",
+      querySet: "last-quarter",
+      map,
+    } as const;
+    const onDevice = await runQuality({ ...run, device });
+    const inF64 = await runQuality({ ...run, device: null });
+    assert(onDevice.deviation > 0 && onDevice.deviation < 1e-5, `${onDevice.deviation}`);
+    assertEquals(inF64.deviation, 0);
+    assertEquals(onDevice.rows.length, inF64.rows.length);
+    for (const [i, row] of onDevice.rows.entries()) {
+      const wanted = inF64.rows[i];
+      const where = `${row.method} ${row.head} at ${row.k}`;
+      assertEquals([row.method, row.k, row.head], [wanted.method, wanted.k, wanted.head]);
+      for (const name of ["recall", "mass_middle", "mass_total", "output_rel_err"] as const) {
+        assertAlmostEquals(row[name]!, wanted[name]!, 2e-3, `${where}: ${name}`);
       }
     }
     assertEquals(uncaptured, []);
