@@ -32,6 +32,7 @@ export const MUTANTS: readonly Mutant[] = [
     "exp2(logits[t * QUERIES_PER_LIST + h] + m_new)",
   ],
   ["attend/select_gather", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],
+  ["attend/select_gather_tokens", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],
   ["attend/select_gather_group", "[first_row + r].x - m_all)", "[first_row + r].x + m_all)"],
   ["prefill/flash", "exp2(s - m[", "exp2(s + m["],
   ["merge/merge", "exp2(split_stats.x - m_new)", "exp2(split_stats.x + m_new)"],

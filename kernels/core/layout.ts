@@ -17,7 +17,7 @@
  * | `factor_sums` | f32 [B, KV heads, 2], the sum of the squared factor values of the first n tokens at n % 2 |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
- * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` or ranks |
+ * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |
  * | ranks | u32 [B, list heads, max distance + 1], zero between steps: sums of the rows that follow; then u16 [B, list heads, blocks, max distance + 2], entry d: middle tokens of a block at distance d or less |
  * | `selected` | u32 [B, list heads, list capacity], token indices |
  * | `selected_counts` | u32 [B, list heads] |
@@ -129,14 +129,19 @@ function stepCodeBytes(p: Problem): number {
   return 4 * p.batch * (p.qHeads * queryWords(p) + codeHeads(p) * keyWords);
 }
 
-/** Spec of `list_state` with histograms over blocks of `blockTokens` tokens. */
+/**
+ * Spec of `list_state` with histograms over blocks of `blockTokens` tokens, and their sums for each
+ * of `splits` workgroups of the score.
+ */
 export function histogramStateSpec(
   p: Problem,
   blockTokens: number,
   role: BufferRole,
+  splits = 0,
 ): Record<string, BufferSpec> {
   const { block_histograms: { bytes } } = histogramSpec(p, blockTokens, role);
-  return { list_state: { bytes: stepCodeBytes(p) + bytes, role } };
+  const sums = 4 * p.batch * listHeads(p) * splits * (maxDistance(p) + 1);
+  return { list_state: { bytes: stepCodeBytes(p) + bytes + sums, role } };
 }
 
 /** Spec of `list_state` with ranks over blocks of `blockTokens` tokens, and their sums per list. */

@@ -15,6 +15,7 @@ import { merge } from "../merge/merge.ts";
 import {
   rotatedFour,
   rotatedPortable,
+  rotatedShort,
   rotatedThree,
   rotatedTwo,
   sparseFour,
@@ -62,6 +63,7 @@ export const VARIANTS: readonly Variant[] = [
   sparsePortable,
   sparseSorted,
   rotatedTwo,
+  rotatedShort,
   rotatedThree,
   rotatedFour,
   rotatedPortable,

@@ -10,6 +10,7 @@ import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { selectGather } from "../attend/select_gather.ts";
+import { selectGatherTokens } from "../attend/select_gather_tokens.ts";
 import { selectGatherGroup } from "../attend/select_gather_group.ts";
 import { rotateQuery, rotateStepCost, rotateStepPlan } from "../encode/rotate_token.ts";
 import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts";
@@ -83,7 +84,12 @@ function stageParams(choice: Choice, params: Params): Record<StageName, Params> 
     encode: unprefixed("encode", params),
     score,
     select: { ...unprefixed("select", params), BLOCK },
-    attend: { ...unprefixed("attend", params), BLOCK, NEWEST: choice.encode ? 0 : 1 },
+    attend: {
+      ...unprefixed("attend", params),
+      BLOCK,
+      NEWEST: choice.encode ? 0 : 1,
+      SCORE_SPLITS: score.SPLITS,
+    },
   };
 }
 
@@ -164,6 +170,7 @@ function sparseStep(
       delete params["select.BLOCK"];
       delete params["attend.BLOCK"];
       delete params["attend.NEWEST"];
+      delete params["attend.SCORE_SPLITS"];
       return params;
     },
     refuses(p, params, limits) {
@@ -243,6 +250,14 @@ export const rotatedTwo: Variant = sparseStep(
   "rotated codes in 2 dispatches: encode + score, select + attend + merge",
   BY_ROTATION,
   { encodes: false, score: rotateScore, blockOf: rotateScoreBlock, attend: selectGather },
+);
+
+/** The step of rotated codes in two dispatches, for short lists over long caches. */
+export const rotatedShort: Variant = sparseStep(
+  "pipeline/rotated_short",
+  "rotated codes in 2 dispatches, whose select shares out tokens instead of the list's places",
+  BY_ROTATION,
+  { encodes: false, score: rotateScore, blockOf: rotateScoreBlock, attend: selectGatherTokens },
 );
 
 /** The portable step of rotated codes. */

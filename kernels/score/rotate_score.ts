@@ -68,7 +68,7 @@ export const rotateScore: Variant = defineVariant({
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "factor_sums"),
       ...specs(p, "output", "codes", "factors", "distances"),
-      ...histogramStateSpec(p, rotateScoreBlock(params), "output"),
+      ...histogramStateSpec(p, rotateScoreBlock(params), "output", params.SPLITS),
     },
     dispatches: [
       dispatch(rotateScoreKernel, p, params, [params.SPLITS + 1, p.kvHeads, p.batch]),

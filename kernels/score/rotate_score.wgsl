@@ -14,7 +14,7 @@
 //    TEAM and so on. Distant elements meet in a register, near ones by shuffles.
 // 3. Make codes: signs, magnitude planes and the scale of the bins, or the factor of the key.
 // 4. Store the codes. The workgroup of the key ends here.
-// 5. Score the blocks: distances, and a histogram of each block.
+// 5. Score the blocks: distances, a histogram of each block, and the sum of these histograms.
 //
 // Loads of phase 1 are in flight while the queries rotate. Subgroups must be consecutive threads,
 // SUBGROUP_MIN or more. rotate_token.wgsl says what a rotated code is.
@@ -62,9 +62,11 @@ const CLIPS = array<f32, 4>(1.0, 1.3, 1.8, 2.3);
 // @end
 
 // list_state holds the codes of all queries, then code and factor of the newest keys, then the
-// histograms.
+// histograms, then for each list and workgroup the sum of the workgroup's histograms.
 const NEWEST_CODES = BATCH * KV_HEADS * GROUP * QUERY_WORDS;
 const HISTOGRAMS = NEWEST_CODES + BATCH * KV_HEADS * (WORDS + 1u);
+const SPLIT_SUMS = HISTOGRAMS + BATCH * KV_HEADS * GROUP * BLOCKS * BINS;
+const COUNT_TURNS = (GROUP * BINS + WORKGROUP - 1u) / WORKGROUP; // counts of a thread
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
@@ -251,15 +253,6 @@ fn add_weights(differing: array<u32, WORDS>, planes: array<u32, SCALE_WORD>) -> 
   return sum;
 }
 
-/// Stores the histograms of a block, and resets the counts for the next one.
-fn store_head_histograms(head: u32, block: u32, thread: u32) {
-  for (var i = thread; i < GROUP * BINS; i += WORKGROUP) {
-    let list = head * GROUP + i / BINS;
-    let count = atomicExchange(&counts[i], 0u);
-    list_state[HISTOGRAMS + (list * BLOCKS + block) * BINS + i % BINS] = count;
-  }
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -379,6 +372,7 @@ fn main(
   // 5. Score the blocks.
   let recent_start = min(length - min(RECENT, length), newest);
   let blocks = (length + BLOCK - 1u) / BLOCK;
+  var sums = array<u32, COUNT_TURNS>(); // of the histograms so far
   for (var block = wid.x; block < blocks; block += SPLITS) {
     if (block != wid.x) {
       for (var i = 0u; i < LOADS; i++) { // @unroll
@@ -424,6 +418,22 @@ fn main(
       }
     }
     workgroupBarrier();
-    store_head_histograms(head, block, thread);
+    // Store the histograms, and reset the counts for the next block.
+    for (var turn = 0u; turn < COUNT_TURNS; turn++) { // @unroll
+      let i = turn * WORKGROUP + thread;
+      if (i < GROUP * BINS) {
+        let count = atomicExchange(&counts[i], 0u);
+        let list = head * GROUP + i / BINS;
+        list_state[HISTOGRAMS + (list * BLOCKS + block) * BINS + i % BINS] = count;
+        sums[turn] += count;
+      }
+    }
+  }
+  for (var turn = 0u; turn < COUNT_TURNS; turn++) { // @unroll
+    let i = turn * WORKGROUP + thread;
+    if (i < GROUP * BINS) {
+      let list = head * GROUP + i / BINS;
+      list_state[SPLIT_SUMS + (list * SPLITS + wid.x) * BINS + i % BINS] = sums[turn];
+    }
   }
 }

@@ -1,0 +1,135 @@
+/** Select, gather-attend and merge in one dispatch, for short lists over long caches. */
+import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
+import {
+  listCapacity,
+  listHeads,
+  maxDistance,
+  type Problem,
+  queriesPerList,
+} from "../core/problem.ts";
+import {
+  lanesFor,
+  refusesShuffledRows,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+} from "../core/row_split.ts";
+import { blockCount } from "../score/hamming.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
+import {
+  HAND_OVER_CODE,
+  handOverParam,
+  handOverSpec,
+  joinSplits,
+  refusesHandOver,
+} from "../merge/hand_over.ts";
+import { selectGatherCost } from "./select_gather.ts";
+import source from "./select_gather_tokens.wgsl" with { type: "text" };
+
+const CHUNK: readonly number[] = [128, 256, 512, 1024];
+
+/** `select_gather_tokens.wgsl`. */
+export const selectGatherTokensKernel: Kernel = defineKernel({
+  name: "attend/select_gather_tokens",
+  source,
+  params: {
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "Q_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
+    ...ranges("QUERIES_PER_CODE", "TIES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
+    FACTORS: [0, 1],
+    LAST: { min: 1, max: 255 },
+    BLOCK: [512, 1024, 2048, 4096, 8192],
+    SCORE_SPLITS: { min: 1, max: 128 },
+    SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
+    ...ROW_SPLIT_RANGES,
+    CHUNK,
+    SPLITS: { min: 1, max: 64 },
+    HAND_OVER: Object.values(HAND_OVER_CODE),
+  },
+  features: ["subgroups"],
+});
+
+/** 16-byte loads of distances that a thread holds. */
+function threadLoads(p: Problem, { BLOCK, SPLITS, WORKGROUP }: Params): number {
+  const blocks = Math.ceil(blockCount(p.capacity, BLOCK) / SPLITS);
+  return Math.ceil(blocks * BLOCK / 16 / WORKGROUP);
+}
+
+/** More loads than this do not fit the registers of a thread beside a query. */
+const MOST_LOADS = 8;
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  const { WORKGROUP: workgroup } = params;
+  if (queriesPerList(p) > 1) return "it does not support lists that query heads share";
+  if (maxDistance(p) > 255) return `its distances are bytes, and ${maxDistance(p)} is larger`;
+  if (workgroup <= p.headDim / 4) {
+    return `${workgroup} threads are too few for a row of ${p.headDim}`;
+  }
+  if (workgroup < params.SUBGROUP_MIN) {
+    return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
+  }
+  const blocks = blockCount(p.capacity, params.BLOCK);
+  if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
+  if (threadLoads(p, params) > MOST_LOADS) {
+    return `${params.SPLITS} splits of ${workgroup} threads are too few for ${p.capacity} tokens`;
+  }
+  return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
+}
+
+function plan(p: Problem, params: Params): Plan {
+  // A single split has nothing to hand over.
+  const join = params.SPLITS > 1 ? joinSplits(p, params, 1) : { buffers: {}, dispatches: [] };
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
+      ...histogramStateSpec(p, params.BLOCK, "input", params.SCORE_SPLITS),
+      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads: 1, splits: params.SPLITS }),
+      ...join.buffers,
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(selectGatherTokensKernel, p, params, [params.SPLITS, listHeads(p), p.batch]),
+      ...join.dispatches,
+    ],
+  };
+}
+
+/** Rows that a workgroup attends at least, where there are several. */
+const LEAST_ROWS = 96;
+
+function defaults(p: Problem, limits: DeviceLimits): Params {
+  const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
+  const paramsFor = (WORKGROUP: number, SPLITS: number): Params => ({
+    // Must be the blocks and splits of the score, whose histograms it reads.
+    BLOCK: 2048,
+    SCORE_SPLITS: 16,
+    SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
+    WORKGROUP,
+    LANES,
+    TOKENS: 4,
+    CHUNK: 256,
+    SPLITS,
+    HAND_OVER: handOverParam(limits),
+  });
+  // Enough splits for the rows and for the scan, and not more than fill the device.
+  const rows = Math.ceil(listCapacity(p) / LEAST_ROWS);
+  const wave = Math.max(1, Math.floor(512 / (listHeads(p) * p.batch)));
+  const wanted = 2 ** Math.round(Math.log2(Math.max(1, Math.min(rows, wave))));
+  const settings = [256, 128].flatMap((threads) =>
+    [1, 2, 4, 8, 16, 32, 64].filter((splits) => splits >= Math.min(64, wanted))
+      .map((splits) => paramsFor(threads, splits))
+  );
+  return settings.find((params) => !refuses(p, params, limits)) ?? settings[0];
+}
+
+/** From histograms to the output. It is not registered: it is verified as part of the step. */
+export const selectGatherTokens: Variant = defineVariant({
+  name: "attend/select_gather_tokens",
+  stage: "attend",
+  description: "select, attend and merge in one dispatch; workgroups share out the tokens",
+  tunables: { ...ROW_SPLIT_TUNABLES, CHUNK, SPLITS: [1, 2, 4, 8, 16, 32, 64] },
+  features: ["subgroups"],
+  defaults,
+  refuses,
+  plan,
+  cost: selectGatherCost,
+});
