@@ -1,5 +1,5 @@
 /** Named sets of cases, each of which backs a claim. Cases are in the order of the tables. */
-import { type Problem, roundCapacity } from "../../kernels/core/problem.ts";
+import { type Problem, ROTATED_CODE, roundCapacity } from "../../kernels/core/problem.ts";
 
 /** The quality of a sparse step on a real trace, against dense attention. */
 export interface TraceFigures {
@@ -62,16 +62,74 @@ const STAGES = [...STEP, "encode/query", "encode/append", "merge/*"];
 /** Also the kernels outside a decode step: the encoding of the prompt, and the rivals. */
 const EVERYTHING = [...STAGES, "encode/prompt", "select/*", "dense/*"];
 
+/** What a case changes of the claim's settings. */
+type Changes = Partial<Problem> & Partial<Pick<SetCase, "label" | "quality">>;
+
 function setCase(
   shape: string,
   kvLen: number,
   kernels: readonly string[],
-  { label = shape, ...changes }: Partial<Problem> & { label?: string } = {},
+  { label = shape, quality, ...changes }: Changes = {},
 ): SetCase {
   const [qHeads, kvHeads, headDim] = shape.split("x").map(Number);
   const sizes = { batch: 1, qHeads, kvHeads, headDim, kvLen, capacity: roundCapacity(kvLen) };
-  return { label, kernels, problem: { ...CLAIM, ...sizes, ...changes } };
+  const problem = { ...CLAIM, ...sizes, ...changes };
+  return { label, kernels, problem, ...(quality ? { quality } : {}) };
 }
+
+/** Figures of a code and budget on a trace of 16,384 tokens, of `fixtures/quality/sympy.csv`. */
+function sympy(error: number, mass: number): TraceFigures {
+  return { error, mass, tokens: 16384 };
+}
+
+/**
+ * Codes and budgets with about the same error. The paper's rule at N/32 has an error of 0.185 on a
+ * retrieval head (L7) and of 0.107 on a diffuse one (L0). The others have the smallest budget of
+ * `fixtures/quality/sympy.csv` whose error is not larger; the last one of L7 has a third of
+ * the error.
+ */
+export const EQUAL_ERROR: readonly (Changes & { readonly label: string })[] = [
+  { ...WINDOWS, label: "paper, N/32", quality: sympy(0.185346, 0.831341) },
+  {
+    ...WINDOWS,
+    label: "L7 weighted, N/48",
+    planes: 2,
+    topK: { sparsity: 48 },
+    quality: sympy(0.159636, 0.851807),
+  },
+  {
+    ...WINDOWS,
+    ...ROTATED_CODE,
+    label: "L7 rotated, N/160",
+    topK: { sparsity: 160 },
+    quality: sympy(0.175638, 0.827941),
+  },
+  {
+    ...WINDOWS,
+    ...ROTATED_CODE,
+    label: "L7 3 planes, N/176",
+    planes: 3,
+    topK: { sparsity: 176 },
+    quality: sympy(0.177326, 0.825794),
+  },
+  {
+    ...WINDOWS,
+    ...ROTATED_CODE,
+    label: "L7 third of error",
+    planes: 3,
+    quality: sympy(0.0584927, 0.936056),
+  },
+  {
+    ...WINDOWS,
+    ...ROTATED_CODE,
+    label: "L0 rotated, N/64",
+    topK: { sparsity: 64 },
+    quality: sympy(0.10009, 0.709427),
+  },
+];
+
+/** Of other shapes than the traces' the error is not known. */
+const [PAPER_RULE, , RETRIEVAL] = EQUAL_ERROR.map(({ quality: _, ...changes }) => changes);
 
 /** All sets, in the order of help texts. */
 export const CASE_SETS: readonly CaseSet[] = [
@@ -92,6 +150,26 @@ export const CASE_SETS: readonly CaseSet[] = [
       setCase("28x4x128", 32768, STEP),
       setCase("24x8x128", 32768, STEP),
       setCase("32x8x64", 32768, STEP),
+    ],
+  },
+  {
+    name: "equal-error",
+    description: "what the error of the paper's rule costs, with rotated and weighted codes too",
+    cases: [
+      ...[8192, 32768, 131072].flatMap((kvLen) =>
+        EQUAL_ERROR.map((changes) => setCase("32x8x128", kvLen, RATIO, changes))
+      ),
+      ...[32768, 131072].flatMap((kvLen) =>
+        [PAPER_RULE, RETRIEVAL].map((changes) => setCase("32x32x128", kvLen, RATIO, changes))
+      ),
+      ...["64x8x128", "28x4x128"].map((shape) => setCase(shape, 32768, RATIO, RETRIEVAL)),
+      setCase("32x8x128", 32768, RATIO, { ...RETRIEVAL, batch: 8 }),
+      ...[8192, 32768, 131072].map((kvLen) =>
+        setCase("32x8x128", kvLen, ["encode/rotate_prompt"], {
+          ...ROTATED_CODE,
+          label: "encode the prompt",
+        })
+      ),
     ],
   },
 ];

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
-import { checkProblem } from "../../kernels/core/problem.ts";
+import { checkProblem, type Problem } from "../../kernels/core/problem.ts";
+import { parseQuality } from "../results/quality_rows.ts";
 import { VARIANTS } from "../../kernels/core/registry.ts";
-import { CASE_SETS, findCaseSet } from "./case_sets.ts";
+import { CASE_SETS, EQUAL_ERROR, findCaseSet } from "./case_sets.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { matching } from "./kernel_globs.ts";
 import { parseOptions } from "../run/options.ts";
@@ -78,6 +79,29 @@ Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags 
   const options = { ...parseOptions(["--set", "decode"]), variants: [] };
   assertThrows(() => casesOf(options), UsageError, "No case of the set decode has a kernel");
   const error = assertThrows(() => cases("--set", "x"), UsageError);
-  assertEquals(error.message, "--set: no set of cases is called x; known are decode.");
+  assertEquals(error.message, "--set: no set of cases is called x; known are decode, equal-error.");
   assertMatch(assertThrows(() => findCaseSet("x"), RangeError).message, /^no set/);
+});
+
+Deno.test("EQUAL_ERROR has the errors of the stored quality, none above the paper's", () => {
+  const path = `${import.meta.dirname}/../../fixtures/quality/sympy.csv`;
+  const rows = parseQuality(Deno.readTextFileSync(path), path);
+  const methods = ["learned", "learned-w2", "rotated-128-w2", "rotated-128-w3"] as const;
+  const methodOf = ({ map, planes = 0 }: Partial<Problem>) =>
+    map === undefined ? methods[planes === 0 ? 0 : 1] : methods[planes];
+  const find = (trace: string, method: string, sparsity: number) =>
+    rows.find((row) => row.trace === trace && row.method === method && row.sparsity === sparsity)!;
+  for (const { label, quality, topK = { sparsity: 32 }, ...code } of EQUAL_ERROR) {
+    const trace = label.startsWith("L0") ? "sympy-L0-kv0" : "sympy-L7-kv1";
+    assert("sparsity" in topK);
+    const row = find(trace, methodOf(code), topK.sparsity);
+    assertEquals(quality, {
+      error: row.output_rel_err,
+      mass: row.mass_total,
+      tokens: 16384,
+    });
+    const paper = find(trace, "learned", 32).output_rel_err!;
+    const most = label === "L7 third of error" ? paper / 3 : paper;
+    assertLessOrEqual(quality!.error, most, label);
+  }
 });

@@ -1,6 +1,7 @@
 /** The cases of a run, made from its options. */
 import { benchKvLengths, findModel, type ModelShape } from "../../fixtures/models.ts";
 import type { Trace } from "../../fixtures/trace.ts";
+import { refusesCodes } from "../../kernels/core/define.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import {
@@ -152,9 +153,18 @@ export function casesOf(options: CaseOptions, trace?: NamedTrace): BenchCase[] {
     label: shapeName(problem),
     caseId,
     problem,
-    variants,
+    variants: takingCodes(variants, problem),
   }));
   return [...generated, ...(trace ? [traceCase(options, trace)] : [])];
+}
+
+/**
+ * The variants without those for the other kind of codes. If these are all that the user asked for,
+ * they stay: each is left out with its reason.
+ */
+function takingCodes(variants: readonly Variant[], p: Problem): readonly Variant[] {
+  const taking = variants.filter((variant) => !refusesCodes(variant, p));
+  return taking.length > 0 ? taking : variants;
 }
 
 function ascending(numbers: readonly number[]): number[] {
@@ -180,7 +190,7 @@ function casesOfSet({ name, cases }: CaseSet, variants: readonly Variant[]): Ben
     label,
     caseId: caseId(problem),
     problem,
-    variants: matching(variants, kernels),
+    variants: takingCodes(matching(variants, kernels), problem),
     ...(quality ? { quality } : {}),
   })).filter(({ variants }) => variants.length > 0);
   if (wanted.length > 0) return wanted;
@@ -208,7 +218,7 @@ function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
     label: `trace ${name}`,
     caseId: `trace-${name}-${caseId(problem, learned)}`,
     problem,
-    variants: options.variants,
+    variants: takingCodes(options.variants, problem),
     trace,
     dataDigest,
     ...(learned ? { learnedMap } : {}),

@@ -3,13 +3,19 @@
  * text, and the checks that every plan must pass on a device are made in one place.
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
-import type { Problem } from "./problem.ts";
+import { isRotated, type Problem } from "./problem.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
 
 /** A kernel with the bindings that its text declares. */
 export function defineKernel(definition: Omit<Kernel, "bindings">): Kernel {
   return { ...definition, bindings: bindingsOf(definition.source) };
+}
+
+/** The reason that a variant has no use for a problem's kind of codes; undefined if it has. */
+export function refusesCodes({ codes }: Pick<Variant, "codes">, p: Problem): string | undefined {
+  if (codes === "map" && isRotated(p)) return "it takes codes of a map, and these are rotated";
+  if (codes === "rotated" && !isRotated(p)) return "it takes rotated codes, and a map makes these";
 }
 
 /**
@@ -20,6 +26,8 @@ export function defineVariant(definition: Variant): Variant {
   return {
     ...definition,
     refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+      const why = refusesCodes(definition, p);
+      if (why) return why;
       const plan: Plan = definition.plan(p, params);
       return refusesRanges(plan) ?? definition.refuses(p, params, limits) ??
         refusesFit(plan, limits);

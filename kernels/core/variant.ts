@@ -136,6 +136,8 @@ export interface Variant {
   readonly tunables: Readonly<Record<string, readonly number[]>>;
   /** Device features that it needs. */
   readonly features: readonly string[];
+  /** The only kind of codes that it makes or compares; absent if it needs no code. */
+  readonly codes?: "map" | "rotated";
   /** Good parameters for a problem without tuning. */
   defaults(p: Problem, limits: DeviceLimits): Params;
   /** The reason that this problem cannot run with these parameters and limits, if there is one. */

@@ -8,6 +8,7 @@ import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { rotateAppend } from "../encode/rotate_token.ts";
 import { encodeAppend } from "../encode/token.ts";
+import { refusesCodes } from "../core/define.ts";
 import { checkProblem, isRotated, type Problem } from "../core/problem.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
 
@@ -59,7 +60,7 @@ export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice)
   let refusal: unknown;
   const limits = { ...device.limits, handOver: handOverOfChoice(choice) };
   const facts = { ...device, limits };
-  for (const variant of candidates(p, choice, limits)) {
+  for (const variant of candidates(p, choice)) {
     try {
       return planWith(variant, p, facts, choice.params ?? {});
     } catch (error) {
@@ -84,20 +85,11 @@ export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOve
   return handOver ?? (lastArriver ? "barrier" : "dispatch");
 }
 
-/** Whether a pipeline makes the problem's kind of codes: rotated ones have factors. */
-function makesCodes(variant: Variant, p: Problem, limits: DeviceLimits): boolean {
-  return "factors" in variant.plan(p, variant.defaults(p, limits)).buffers === isRotated(p);
-}
-
 /** Only the named variant, or all pipelines, sorted by the number of features that they use. */
-function candidates(
-  p: Problem,
-  { variant: name }: PlanChoice,
-  limits: DeviceLimits,
-): readonly Variant[] {
+function candidates(p: Problem, { variant: name }: PlanChoice): readonly Variant[] {
   if (name === undefined) {
     return VARIANTS
-      .filter((variant) => variant.stage === "pipeline" && makesCodes(variant, p, limits))
+      .filter((variant) => variant.stage === "pipeline" && !refusesCodes(variant, p))
       .sort((a, b) => b.features.length - a.features.length);
   }
   const variant = findVariant(name);

@@ -53,6 +53,7 @@ export const encodePrompt: Variant = defineVariant({
   stage: "encode_prompt",
   description: "runs all layers of the map on a tile of tokens in workgroup memory",
   tunables: { TILE, WORKGROUP },
+  codes: "map",
   features: [],
   defaults: (p) => {
     const tile = [32, 16].find((tokens) => tokens * activationBytes(p) <= 16384) ?? 8;

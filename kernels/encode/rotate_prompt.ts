@@ -3,7 +3,6 @@ import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { cachedTokens, codeWords, kvBytes, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { refusesMaps } from "./rotate_token.ts";
 import { rotationWidth } from "./rotation.ts";
 import source from "./rotate_prompt.wgsl" with { type: "text" };
 import sumsSource from "./factor_sums.wgsl" with { type: "text" };
@@ -48,6 +47,7 @@ export const rotatePrompt: Variant = defineVariant({
   stage: "encode_prompt",
   description: "rotates keys in registers and workgroup memory, makes codes and factors",
   tunables: { TILE, WORKGROUP, SUM_WORKGROUP },
+  codes: "rotated",
   features: [],
   defaults: (p, limits) => ({
     // Rows of 256 elements need twice the workgroup memory.
@@ -55,7 +55,7 @@ export const rotatePrompt: Variant = defineVariant({
     WORKGROUP: 128,
     SUM_WORKGROUP: Math.min(256, limits.maxComputeInvocationsPerWorkgroup),
   }),
-  refuses: refusesMaps,
+  refuses: () => undefined,
   plan: (p, params) => ({
     buffers: {
       ...specs(p, "input", "lengths", "keys"),

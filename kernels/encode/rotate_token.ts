@@ -1,7 +1,7 @@
 /** Rotates and encodes the queries and newest keys of a decode step. Nothing is trained. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
-import { codeWords, isRotated, kvBytes, type Problem, queryWords } from "../core/problem.ts";
+import { codeWords, kvBytes, type Problem, queryWords } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotationWidth } from "./rotation.ts";
 import source from "./rotate_token.wgsl" with { type: "text" };
@@ -20,11 +20,6 @@ export const rotateTokenKernel: Kernel = defineKernel({
     WORKGROUP,
   },
 });
-
-/** The reason that codes of a problem are not rotated; undefined if they are. */
-export function refusesMaps(p: Problem): string | undefined {
-  if (!isRotated(p)) return "it needs rotated codes, but a map makes the codes";
-}
 
 /** Sums and differences of a transform. */
 function transformFlops(p: Problem): number {
@@ -58,9 +53,10 @@ export const rotateQuery: Variant = defineVariant({
   stage: "encode_query",
   description: "rotates the query of each query head, makes its planes and the scale of its bins",
   tunables: { WORKGROUP },
+  codes: "rotated",
   features: [],
   defaults: () => ({ WORKGROUP: 64 }),
-  refuses: refusesMaps,
+  refuses: () => undefined,
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "factor_sums"),
@@ -85,9 +81,10 @@ export const rotateAppend: Variant = defineVariant({
   stage: "encode_append",
   description: "rotates the newest key of each KV head, appends its code and its factor",
   tunables: { WORKGROUP },
+  codes: "rotated",
   features: [],
   defaults: () => ({ WORKGROUP: 64 }),
-  refuses: refusesMaps,
+  refuses: () => undefined,
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "keys", "factor_sums"),

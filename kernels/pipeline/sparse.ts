@@ -162,6 +162,7 @@ function sparseStep(
       }),
     ),
     features: [...new Set(stages.flatMap(([, variant]) => variant.features))],
+    codes: encoder.variant.codes,
     defaults(p: Problem, limits: DeviceLimits): Params {
       const params = Object.assign(
         {},

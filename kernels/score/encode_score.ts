@@ -82,6 +82,7 @@ export const encodeScore: Variant = defineVariant({
     SPLITS: [1, 2, 3, 4, 6, 8],
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
   },
+  codes: "map",
   features: ["subgroups"],
   defaults(p, limits): Params {
     const SPLITS = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));

@@ -100,6 +100,7 @@ export const encodeScoreGroup: Variant = defineVariant({
     STAGES: [1, 2, 4, 8],
     SLICES: [1, 2, 4, 8, 16],
   },
+  codes: "map",
   features: ["subgroups"],
   defaults,
   refuses,

@@ -6,7 +6,6 @@ import {
   codeHeads,
   codeWords,
   distanceBytes,
-  isRotated,
   listHeads,
   maxDistance,
   planesOf,
@@ -69,6 +68,7 @@ export const hamming: Variant = defineVariant({
   stage: "score",
   description: "XOR and popcount; packs distances, counts each block's histogram on chip",
   tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP: [64, 128, 256, 512], COPIES: [1, 4, 8, 16, 32] },
+  codes: "map",
   features: [],
   defaults: (p, limits) => ({
     BLOCK: blockFor(p),
@@ -78,8 +78,7 @@ export const hamming: Variant = defineVariant({
       : 256,
     COPIES: 1,
   }),
-  refuses(p, { BLOCK: block, WORKGROUP: workgroup }) {
-    if (isRotated(p)) return "it does not multiply by the factors of rotated codes";
+  refuses(_, { BLOCK: block, WORKGROUP: workgroup }) {
     if (block % (4 * workgroup) !== 0) {
       return `${workgroup} threads cannot share ${block} tokens in fours`;
     }

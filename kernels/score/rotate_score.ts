@@ -3,7 +3,6 @@ import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/varian
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import { codeWords, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { refusesMaps } from "../encode/rotate_token.ts";
 import { rotatedCost } from "./rotated.ts";
 import source from "./rotate_score.wgsl" with { type: "text" };
 
@@ -33,7 +32,7 @@ export function rotateScoreBlock({ WORKGROUP, FOURS }: Params): number {
 /** Workgroups that a large GPU runs at a time, one on each processor. */
 const ONE_WAVE = 128;
 
-function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+function refuses(_: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { SUBGROUP_MIN: subgroup, WORKGROUP: workgroup } = params;
   if (subgroup > (limits.subgroupMinSize ?? 0)) {
     return `subgroups may be smaller than ${subgroup} (${
@@ -41,7 +40,6 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
     })`;
   }
   if (workgroup < subgroup) return `${workgroup} threads do not fill a subgroup of ${subgroup}`;
-  return refusesMaps(p);
 }
 
 /** The first half of a rotated step. It is not registered: it is verified as part of the step. */
@@ -50,6 +48,7 @@ export const rotateScore: Variant = defineVariant({
   stage: "score",
   description: "every scoring workgroup rotates its queries; one more rotates the newest key",
   tunables: { WORKGROUP, SPLITS: [1, 2, 4, 8, 16, 32], FOURS },
+  codes: "rotated",
   features: ["subgroups"],
   defaults(p, limits): Params {
     const heads = p.kvHeads * p.batch;

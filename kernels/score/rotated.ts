@@ -3,7 +3,6 @@ import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import { cachedTokens, codeWords, planesOf, type Problem, queryWords } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { refusesMaps } from "../encode/rotate_token.ts";
 import { BLOCK_TOKENS, blockCount, blockFor } from "./hamming.ts";
 import source from "./rotated.wgsl" with { type: "text" };
 
@@ -40,17 +39,17 @@ export const rotated: Variant = defineVariant({
   stage: "score",
   description: "weighted popcounts times the key's factor, in bins; reads codes once per group",
   tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP, COPIES },
+  codes: "rotated",
   features: [],
   defaults: (p, limits) => ({
     BLOCK: blockFor(p),
     WORKGROUP: Math.min(256, limits.maxComputeInvocationsPerWorkgroup),
     COPIES: 1,
   }),
-  refuses(p, { BLOCK: block, WORKGROUP: workgroup }) {
+  refuses(_, { BLOCK: block, WORKGROUP: workgroup }) {
     if (block % (4 * workgroup) !== 0) {
       return `${workgroup} threads cannot share ${block} tokens in fours`;
     }
-    return refusesMaps(p);
   },
   plan: (p, params): Plan => ({
     buffers: {
