@@ -115,6 +115,24 @@ Deno.test("fit keeps the best map on Ctrl-C, and --resume gives that of an unint
     assertEquals(filesIn(folder), ["parts", "small.safetensors", "state", "whole"]);
   }));
 
+Deno.test("fit writes one map of the KV head, and --resume refuses other planes", () =>
+  inFolder(async (folder) => {
+    const trace = `${folder}/small.safetensors`;
+    await Deno.writeFile(trace, smallTraceBytes());
+    const start = ["--layers", "1", "--sharing", "kv", "--init", "rotation", "--steps", "4"];
+    const files = ["--out", `${folder}/map`, "--checkpoint", `${folder}/state`];
+    const flags = ["--trace", trace, ...SMALL_FLAGS, ...start, ...files, "--backend", "wasm"];
+    const { code, err } = await run(...flags, "--planes", "2");
+    assertEquals(code, 0, err);
+    const { shape, about } = await loadMap(`${folder}/map`);
+    assertEquals([shape.sharing, shape.heads, shape.map.layers], ["kv", 1, 1]);
+    assertEquals(about.planes, "2");
+    assertMatch(about.command, / --layers 1 --sharing kv --planes 2 --init rotation --steps 4 /);
+    const other = await run(...flags, "--planes", "1", "--resume");
+    assertEquals(other.code, 2);
+    assertMatch(other.err, /: the checkpoint is of another run: planes 2 and not 1, settings /);
+  }));
+
 Deno.test("fit --minutes ends a run with exit code 0", () =>
   inFolder(async (folder) => {
     const trace = `${folder}/small.safetensors`;

@@ -13,6 +13,7 @@ import {
   wholeNumber,
 } from "../flags/flag_values.ts";
 import type { WantedBackend } from "./training/backend.ts";
+import type { FitSharing, InitialMap } from "./training/model.ts";
 import { RECIPES } from "./training/recipe.ts";
 
 const { best, paper } = RECIPES;
@@ -61,6 +62,26 @@ export const FIT_COMMAND = {
         default: "3",
         read: wholeNumber(1, 3),
         help: "linear layers of a map, 1 to 3",
+      },
+      sharing: {
+        value: "SCOPE",
+        default: "head",
+        read: oneOf<FitSharing>("head", "kv"),
+        help:
+          "head: a map per query head; kv: one map for the keys of the KV head and one for the " +
+          "queries of its group",
+      },
+      planes: {
+        value: "N",
+        default: "0",
+        read: wholeNumber(0, 3),
+        help: "magnitude planes of a query code, 0 to 3, see below",
+      },
+      init: {
+        value: "START",
+        default: "random",
+        read: oneOf<InitialMap>("random", "rotation"),
+        help: "start from random weights or from the rotation, which needs --layers 1",
       },
       steps: {
         value: "N",
@@ -159,7 +180,11 @@ export const FIT_COMMAND = {
         ],
       ],
     },
-    `Validation selects the N/${best.sparsity} middle tokens of smallest Hamming distance and ` +
+    "With --planes above 0, a map is trained for the weighted distance: the query's outputs tanh(x) " +
+    "weigh the signs of the key's outputs, and gradients pass the signs as if they were tanh. " +
+    "Without planes, both are signs. The rotation is H D x, the Hadamard transform of x with some " +
+    "signs flipped; the map starts at it up to a factor.",
+    `Validation selects the N/${best.sparsity} middle tokens of smallest distance and ` +
     "reports their share of the middle's attention mass, mean over heads; best validates on " +
     `queries and keys rotated by ${best.validationOffset} positions. The map is the one with the ` +
     "best validation, or the last one without validation. Ctrl-C ends training and keeps the " +

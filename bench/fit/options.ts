@@ -4,6 +4,7 @@ import { type Parsed, parseFlags } from "../flags/parse_flags.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { FIT_COMMAND } from "./flags.ts";
 import type { WantedBackend } from "./training/backend.ts";
+import type { FitSharing, InitialMap } from "./training/model.ts";
 import { type Recipe, RECIPES } from "./training/recipe.ts";
 
 /** The options of one call. */
@@ -14,6 +15,8 @@ export interface FitOptions {
   readonly recipe: Recipe;
   readonly bits: number;
   readonly layers: number;
+  readonly sharing: FitSharing;
+  readonly init: InitialMap;
   readonly windows: EdgeWindows;
   /** Base of the model's RoPE; null for a model without. */
   readonly ropeBase: number | null;
@@ -42,6 +45,7 @@ export function parseFitOptions(args: readonly string[]): FitOptions {
   const parsed = parseFlags(FIT_COMMAND, args);
   const { values } = parsed;
   checkFiles(parsed);
+  checkInit(parsed);
   return {
     resume: values.resume,
     traces: values.trace,
@@ -49,6 +53,8 @@ export function parseFitOptions(args: readonly string[]): FitOptions {
     recipe: recipeOf(parsed),
     bits: Number(values.bits),
     layers: values.layers,
+    sharing: values.sharing,
+    init: values.init,
     windows: { sink: values.sink, recent: values.recent },
     ropeBase: values["rope-base"],
     seed: values.seed,
@@ -68,6 +74,14 @@ function checkFiles({ values: { trace, out, checkpoint } }: ParsedFit): void {
   if (overwritten) throw new UsageError(`${overwritten} is a trace and would be overwritten.`);
 }
 
+function checkInit({ values: { init, layers } }: ParsedFit): void {
+  if (init === "rotation" && layers !== 1) {
+    throw new UsageError(
+      `--init rotation needs --layers 1, not ${layers}: the rotation is one linear layer.`,
+    );
+  }
+}
+
 /** The named recipe with the changes of other flags. */
 function recipeOf({ values, given }: ParsedFit): Recipe {
   const recipe: Recipe = RECIPES[values.recipe];
@@ -80,6 +94,7 @@ function recipeOf({ values, given }: ParsedFit): Recipe {
   }
   return {
     ...recipe,
+    planes: values.planes,
     loss: positives === null ? loss : {
       ...positives,
       top: values.top ?? positives.top,

@@ -10,6 +10,7 @@ Deno.test("parseFitOptions() takes the best recipe by default", () => {
   assertEquals(options.recipe, RECIPES.best);
   assertEquals([options.traces, options.validation, options.minutes], [["a", "b"], null, Infinity]);
   assertEquals([options.bits, options.layers, options.ropeBase], [32, 3, 500000]);
+  assertEquals([options.sharing, options.init, options.recipe.planes], ["head", "random", 0]);
   assertEquals(options.command, "deno task fit --trace a,b");
 });
 
@@ -31,6 +32,17 @@ Deno.test("parseFitOptions() changes the recipe, and omits output paths from the
   );
 });
 
+Deno.test("parseFitOptions() reads who owns a map, the planes and the start", () => {
+  const flags = ["--layers", "1", "--sharing", "kv", "--planes", "2", "--init", "rotation"];
+  const { recipe, sharing, init, command } = parseFitOptions([...NEEDED, ...flags]);
+  assertEquals([recipe, sharing, init], [{ ...RECIPES.best, planes: 2 }, "kv", "rotation"]);
+  assertEquals(
+    command,
+    "deno task fit --trace a,b --layers 1 --sharing kv --planes 2 --init rotation",
+  );
+  assertEquals(parseFitOptions([...NEEDED, "--recipe", "paper", "--planes", "1"]).recipe.planes, 1);
+});
+
 Deno.test("parseFitOptions() refuses wrong flags in one sentence", () => {
   const refused = (args: string[], message: string) =>
     assertThrows(() => parseFitOptions(args), UsageError, message);
@@ -40,6 +52,14 @@ Deno.test("parseFitOptions() refuses wrong flags in one sentence", () => {
     [["--recipe", "mine"], '--recipe takes one of best, paper, not "mine".'],
     [["--bits", "16"], '--bits takes one of 32, 64, 128, not "16".'],
     [["--layers", "4"], '--layers takes a whole number from 1 to 3, not "4".'],
+    [["--sharing", "group"], '--sharing takes one of head, kv, not "group".'],
+    [["--planes", "4"], '--planes takes a whole number from 0 to 3, not "4".'],
+    [["--init", "pca"], '--init takes one of random, rotation, not "pca".'],
+    [
+      ["--init", "rotation"],
+      "--init rotation needs --layers 1, not 3: the rotation is one linear layer.",
+    ],
+    [["--init", "rotation", "--layers", "2"], "--init rotation needs --layers 1, not 2: "],
     [["--steps", "0"], "--steps takes a whole number from 1 to"],
     [["--minutes", "0"], '--minutes takes a number of minutes from 0.001 to 10080, not "0".'],
     [["--lr", "fast"], '--lr takes a number from 1e-9 to 1, not "fast".'],

@@ -12,6 +12,7 @@ import { initialParams } from "./training/model.ts";
 import { initialState } from "./training/optimiser.ts";
 import type { FitOptions } from "./options.ts";
 import type { Recipe } from "./training/recipe.ts";
+import { rotatedParams } from "./training/rotated_params.ts";
 import { createSampler, type Sampler } from "./training/sample.ts";
 import type { Snapshot } from "./training/train.ts";
 import { createValidate, type Validate } from "./training/validate.ts";
@@ -44,14 +45,18 @@ export async function prepareRun(
   options: FitOptions,
   files: readonly TraceFile[],
 ): Promise<FitRun> {
-  const { recipe, bits, layers, windows, ropeBase, seed } = options;
+  const { recipe, bits, layers, sharing, init, windows, ropeBase, seed } = options;
   const contexts = prepareContexts(files, windows, recipe);
   const split = splitContexts(contexts, options.validation);
-  const { headDim, queryHeads: heads } = contexts[0];
+  const { headDim, queryHeads } = contexts[0];
   const map = { layers, hidden: HIDDEN, dtype: "f16" } as const;
-  const shape: LearnedMapShape = { headDim, bits, sharing: "head", map, heads };
-  const state = initialState(initialParams(shape, seed));
+  const heads = sharing === "head" ? queryHeads : 1;
+  const shape: LearnedMapShape = { headDim, bits, sharing, map, heads };
   const { training, validation } = split;
+  const random = initialParams(shape, seed);
+  const state = initialState(
+    init === "rotation" ? rotatedParams(shape, random, training) : random,
+  );
   const { loss } = recipe;
   return {
     recipe,
@@ -67,6 +72,9 @@ export async function prepareRun(
       seed: String(seed),
       bits: String(bits),
       layers: String(layers),
+      sharing,
+      init,
+      planes: String(recipe.planes),
       "rope-base": String(ropeBase ?? "none"),
       sink: String(windows.sink),
       recent: String(windows.recent),
@@ -79,9 +87,12 @@ export async function prepareRun(
       command: options.command,
       recipe: recipe.name,
       seed: String(seed),
+      planes: String(recipe.planes),
     },
     createValidate: () =>
-      validation.length === 0 ? null : createValidate(validation, windows, recipe, ropeBase),
+      validation.length === 0
+        ? null
+        : createValidate(validation, { windows, recipe, ropeBase, bits }),
   };
 }
 

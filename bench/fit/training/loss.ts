@@ -4,6 +4,7 @@
  */
 import { numpy as np, scipySpecial } from "@jax-js/jax";
 import { sigmoid, softplus } from "./activations.ts";
+import { similarityOf } from "./similarity.ts";
 import { encodeRows, sideParams } from "./model.ts";
 import type { Recipe } from "./recipe.ts";
 import type { Batch } from "./sample.ts";
@@ -24,17 +25,20 @@ const LEAST_VARIANCE = 1e-6;
  * @returns A scalar.
  */
 export function batchLoss(
-  { loss, slope }: Recipe,
+  recipe: Recipe,
   params: readonly np.Array[],
   batch: DeviceBatch,
 ): np.Array {
+  const { loss } = recipe;
   const { queries, keys, tokens, lastTokens } = batch;
   const logScale = params[params.length - 1];
-  const bits = (side: "query" | "key", rows: np.Array) =>
-    np.tanh(encodeRows(sideParams(params, side), rows).mul(slope));
-  const queryBits = bits("query", queries.ref);
-  const keyBits = bits("key", keys.ref);
-  const similarity = np.matmul(queryBits, np.matrixTranspose(keyBits));
+  const outputs = (side: "query" | "key", rows: np.Array) =>
+    encodeRows(sideParams(params, side), rows);
+  const similarity = similarityOf(
+    recipe,
+    outputs("query", queries.ref),
+    outputs("key", keys.ref),
+  );
   const valid = np.lessEqual(tokens, lastTokens);
   if (loss.learns === "positives") {
     for (const unused of [queries, keys, logScale]) unused.dispose();

@@ -1,13 +1,13 @@
 import { assertAlmostEquals } from "@std/assert";
 import { grad, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { createRandom } from "../../../fixtures/random.ts";
-import { encodeReference } from "../../../kernels/encode/reference.ts";
+import { encodeReference, PLANE_CLIPS } from "../../../kernels/encode/reference.ts";
 import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
 import { sigmoid, silu, softplus } from "./activations.ts";
 import { batchLoss } from "./loss.ts";
 import { type HostParams, initialParams, paramShapes, sideParams } from "./model.ts";
 import { batchToDevice, toDevice } from "./optimiser.ts";
-import { RECIPES } from "./recipe.ts";
+import { type MassLoss, type Recipe, RECIPES } from "./recipe.ts";
 import type { Batch, HostTensor } from "./sample.ts";
 
 /** jax-js keeps its worker threads for the next test. */
@@ -44,16 +44,27 @@ function makeBatch(): Required<Batch> {
   };
 }
 
+/** The numbers of a code whose dot products are similarities. */
+function codeOf(side: "query" | "key", outputs: Float64Array, { slope, planes }: Recipe) {
+  if (planes === 0) return outputs.map((x) => Math.tanh(slope * x));
+  if (side === "key") return outputs.map(Math.sign);
+  const weights = outputs.map(Math.tanh);
+  const rms = Math.sqrt(weights.reduce((total, y) => total + y * y, 0) / BITS);
+  const clip = PLANE_CLIPS[planes];
+  return weights.map((y) => Math.max(-clip, Math.min(clip, y / rms)));
+}
+
 /** Similarities and logits of one head in f64, [query][key], of the keys in the query's middle. */
-function pairsOf(params: HostParams, batch: Required<Batch>, slope: number) {
+function pairsOf(params: HostParams, batch: Required<Batch>, recipe: Recipe) {
   const codesOf = (side: "query" | "key", head: number, { data }: HostTensor, row: number) => {
     const arrays = sideParams(params, side);
+    const maps = params[LOG_SCALE].length;
+    const map = head % maps;
     const cut = (list: Float32Array) =>
-      list.subarray(head * list.length / HEADS, (head + 1) * list.length / HEADS);
+      list.subarray(map * list.length / maps, (map + 1) * list.length / maps);
     const layers = [0, 2, 4].map((i) => ({ weights: cut(arrays[i]), bias: cut(arrays[i + 1]) }));
-    return encodeReference(data.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM), layers).map((x) =>
-      Math.tanh(slope * x)
-    );
+    const outputs = encodeReference(data.subarray(row * HEAD_DIM, (row + 1) * HEAD_DIM), layers);
+    return codeOf(side, outputs, recipe);
   };
   const dot = (a: ArrayLike<number>, b: ArrayLike<number>) =>
     Array.from(a, (x, i) => x * b[i]).reduce((sum, x) => sum + x, 0);
@@ -83,7 +94,7 @@ const { best, paper } = RECIPES;
 
 /** The paper's loss in f64. */
 function paperLoss(params: HostParams, batch: Required<Batch>): number {
-  const terms = pairsOf(params, batch, paper.slope).flatMap(({ pairs }) =>
+  const terms = pairsOf(params, batch, paper).flatMap(({ pairs }) =>
     pairs.map(({ similarity, label }) =>
       label === 1
         ? -paper.loss.alpha * Math.log(logistic(similarity))
@@ -93,11 +104,13 @@ function paperLoss(params: HostParams, batch: Required<Batch>): number {
   return mean(terms);
 }
 
+const weighted: Recipe<MassLoss> = { ...best, planes: 2 };
+
 /** Cross-entropy and lost mass in f64. */
-function bestLoss(params: HostParams, batch: Required<Batch>): number {
-  const rows = pairsOf(params, batch, best.slope).map(({ head, query, pairs, mass }) => {
+function massLoss(params: HostParams, batch: Required<Batch>, recipe = best): number {
+  const rows = pairsOf(params, batch, recipe).map(({ head, query, pairs, mass }) => {
     const similarities = pairs.map(({ similarity }) => similarity);
-    const scale = Math.exp(params[LOG_SCALE][head]);
+    const scale = Math.exp(params[LOG_SCALE][head % params[LOG_SCALE].length]);
     const exponentials = similarities.map((each) => Math.exp(scale * each));
     const all = sum(exponentials);
     const average = mean(similarities);
@@ -111,21 +124,37 @@ function bestLoss(params: HostParams, batch: Required<Batch>): number {
   return mean(rows);
 }
 
-for (const [recipe, lossOf] of [[paper, paperLoss], [best, bestLoss]] as const) {
+const ONE_MAP: LearnedMapShape = { ...SHAPE, sharing: "kv", heads: 1 };
+const PLACES = [[0, 5], [1, 3], [4, 70], [6, 9], [10, 100], [11, 15], [LOG_SCALE, 1]];
+/** Signs of keys have no slope to compare with: places of the query's map and of the scale. */
+const QUERY_PLACES = [[0, 5], [1, 3], [2, 70], [4, 70], [5, 2], [LOG_SCALE, 0]];
+
+const CASES = [
+  { name: "paper", recipe: paper, lossOf: paperLoss, shape: SHAPE, places: PLACES },
+  { name: "best", recipe: best, lossOf: massLoss, shape: SHAPE, places: PLACES },
+  {
+    name: "best with 2 planes and one map",
+    recipe: weighted,
+    lossOf: (params: HostParams, batch: Required<Batch>) => massLoss(params, batch, weighted),
+    shape: ONE_MAP,
+    places: QUERY_PLACES,
+  },
+];
+
+for (const { name, recipe, lossOf, shape, places } of CASES) {
   Deno.test({
-    name: `batchLoss() and its gradient equal a plain f64 computation: ${recipe.name}`,
+    name: `batchLoss() and its gradient equal a plain f64 computation: ${name}`,
     ...JAX,
     fn: async () => {
       const batch = makeBatch();
-      const params = initialParams(SHAPE, 3);
-      const shapes = paramShapes(SHAPE);
+      const params = initialParams(shape, 3);
+      const shapes = paramShapes(shape);
       const [loss, gradients] = valueAndGrad((arrays: np.Array[]) =>
         batchLoss(recipe, arrays, batchToDevice(batch))
       )(params.map((data, i) => toDevice({ shape: shapes[i], data })));
       // jax-js's logarithm is accurate to 2e-5 on the CPU.
       assertAlmostEquals((await loss.data())[0], lossOf(params, batch), 2e-4);
       const gradient = await Promise.all((gradients as np.Array[]).map((each) => each.data()));
-      const places = [[0, 5], [1, 3], [4, 70], [6, 9], [10, 100], [11, 15], [LOG_SCALE, 1]];
       for (const [list, at] of places) {
         const [up, down] = [1e-3, -1e-3].map((step) => {
           const moved = params.map((data) => data.slice());

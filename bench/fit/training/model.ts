@@ -1,6 +1,6 @@
 /**
- * The learned map as differentiable arrays: for each query head an MLP for queries and one for
- * keys. Functions on arrays take ownership of their arguments, as in jax-js.
+ * The learned map as differentiable arrays: for each query head, or for the KV head, an MLP for
+ * queries and one for keys. Functions on arrays take ownership of their arguments, as in jax-js.
  */
 import { numpy as np } from "@jax-js/jax";
 import { createRandom } from "../../../fixtures/random.ts";
@@ -9,7 +9,7 @@ import {
   type LearnedMapShape,
   mapHeadLayers,
 } from "../../../kernels/maps/learned_map.ts";
-import { mapLayers, mapNumbers } from "../../../kernels/core/problem.ts";
+import { type CodeSharing, mapLayers, mapNumbers } from "../../../kernels/core/problem.ts";
 import { silu } from "./activations.ts";
 
 /**
@@ -18,6 +18,12 @@ import { silu } from "./activations.ts";
  * is the log scale of the similarities [heads, 1, 1].
  */
 export type HostParams = readonly Float32Array<ArrayBuffer>[];
+
+/** Who owns a map: each query head, or the KV head, whose query heads share one map of queries. */
+export type FitSharing = Extract<CodeSharing, "head" | "kv">;
+
+/** The weights at the start of training. */
+export type InitialMap = "random" | "rotation";
 
 /** First random stream of the initial weights; the streams below belong to the steps. */
 const WEIGHT_STREAMS = 0xf1700000;
@@ -57,16 +63,21 @@ export function sideParams<T>(params: readonly T[], side: "query" | "key"): T[] 
  * The pre-activations of codes.
  *
  * @param layers The arrays of {@linkcode sideParams}.
- * @param rows [heads, n, headDim], or [n, headDim] for rows that all heads share.
- * @returns [heads, n, bits].
+ * @param rows [heads, n, headDim], or [n, headDim] for rows that all maps share. More heads than
+ * maps share the one map.
+ * @returns [heads, n, bits]; for rows that all maps share [maps, n, bits].
  */
 export function encodeRows(layers: readonly np.Array[], rows: np.Array): np.Array {
-  const [heads] = layers[0].shape;
-  let x = rows.ndim === 3 ? rows : np.broadcastTo(rows, [heads, ...rows.shape]);
+  const [maps] = layers[0].shape;
+  const headDim = rows.shape[rows.ndim - 1];
+  const sizes = rows.ndim === 3 ? rows.shape.slice(0, 2) : [maps, rows.shape[0]];
+  let x = rows.ndim === 3
+    ? rows.reshape([maps, -1, headDim])
+    : np.broadcastTo(rows, [maps, ...rows.shape]);
   for (let i = 0; i < layers.length; i += 2) {
     x = np.matmul(i === 0 ? x : silu(x), layers[i]).add(layers[i + 1]);
   }
-  return x;
+  return x.reshape([...sizes, -1]);
 }
 
 /** Rounds parameters to f16, to nearest even, as a map's file holds them. */

@@ -27,6 +27,12 @@ export interface Recipe<Loss extends MassLoss | PositivesLoss = MassLoss | Posit
   readonly loss: Loss;
   /** a in tanh(a x), which stands for the bits of a code. */
   readonly slope: number;
+  /**
+   * Magnitude planes of a query code in validation, 0 to 3. With planes, training leaves the query's
+   * outputs tanh(x) as they are, takes the signs of the keys' outputs, and lets gradients pass the
+   * signs as if they were tanh(a x).
+   */
+  readonly planes: number;
   /** Tokens of a context per selected middle token: the budget of the cut and of validation. */
   readonly sparsity: number;
   /** Each step rotates queries and keys by an offset below this, which changes no score. */
@@ -64,6 +70,7 @@ export const RECIPES: { readonly best: Recipe<MassLoss>; readonly paper: Recipe<
     name: "best",
     loss: { learns: "mass", cutWeight: 10, cutWidth: 2 },
     slope: 2,
+    planes: 0,
     sparsity: 32,
     ropeOffsets: 16384,
     validationOffset: 8192,
@@ -84,6 +91,7 @@ export const RECIPES: { readonly best: Recipe<MassLoss>; readonly paper: Recipe<
     name: "paper",
     loss: { learns: "positives", top: 32, alpha: 20 },
     slope: 1,
+    planes: 0,
     sparsity: 32,
     ropeOffsets: 0,
     validationOffset: 0,

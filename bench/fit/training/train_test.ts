@@ -6,7 +6,7 @@ import {
   assertMatch,
   assertRejects,
 } from "@std/assert";
-import { writeMap } from "../../../kernels/maps/map_file.ts";
+import { parseMap, writeMap } from "../../../kernels/maps/map_file.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { DivergedError } from "./losses.ts";
 import { type HostParams, roundParams, toLearnedMap } from "./model.ts";
@@ -65,6 +65,27 @@ for (const recipe of ["best", "paper"]) {
       assertEquals([best.params.length, ending], [13, "done"]);
       assertLess(losses[59], losses[0] - 0.2);
       assertGreater(best.mass!, before + 0.2);
+    },
+  });
+}
+
+for (const start of ["random", "rotation"]) {
+  Deno.test({
+    name: `train() raises the mass of one map for all query heads with 2 planes: ${start}`,
+    ...JAX,
+    fn: async () => {
+      const flags = ["--layers", "1", "--sharing", "kv", "--planes", "2", "--init", start];
+      const run = await smallRun(...flags, "--steps", "60", "--lr", "0.01");
+      const validate = run.createValidate()!;
+      const before = await validate(createEncode(run.shape)(run.start.state.params));
+      const { best, losses } = await runTo(run, 60);
+      assertLess(losses.at(-1)!, losses[0] - 0.2);
+      assertGreater(best.mass!, before + 0.05);
+      const bytes = fileOf(run, best.params);
+      const map = parseMap(bytes);
+      assertEquals([map.shape.sharing, map.shape.heads, map.about.planes], ["kv", 1, "2"]);
+      assertEquals(writeMap(map), bytes);
+      assertEquals(map, toLearnedMap(map.shape, best.params, run.about));
     },
   });
 }

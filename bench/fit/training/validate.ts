@@ -1,19 +1,32 @@
 /** Measures the attention mass of the tokens that a map selects on held-out contexts. */
-import { packBits } from "../../../kernels/encode/reference.ts";
 import { scoreReference } from "../../../kernels/score/reference.ts";
 import { attendDense, sumOf } from "../../selection/attention.ts";
 import { cheapest } from "../../selection/ranking.ts";
 import type { EdgeWindows } from "../../selection/selector.ts";
 import { type FitContext, middleOf } from "./contexts.ts";
 import type { Recipe } from "./recipe.ts";
+import { packKeys, packQueries } from "./query_codes.ts";
 import { createRotation } from "./rows.ts";
 import type { HostTensor } from "./sample.ts";
 
-/** Encodes rows: pre-activations [heads, n, bits] of rows [heads, n, headDim] or [n, headDim]. */
+/**
+ * Encodes rows: pre-activations [heads, n, bits] of rows [heads, n, headDim], or [maps, n, bits] of
+ * rows [n, headDim].
+ */
 export type Encode = (side: "query" | "key", rows: HostTensor) => Promise<Float32Array>;
 
 /** Measures a map: the share of the middle's attention mass that it selects, mean over heads. */
 export type Validate = (encode: Encode) => Promise<number>;
+
+/** Settings of validation. */
+export interface ValidateOptions {
+  readonly windows: EdgeWindows;
+  readonly recipe: Recipe;
+  /** Base of the model's RoPE; null without RoPE. */
+  readonly ropeBase: number | null;
+  /** Bits of a code. */
+  readonly bits: number;
+}
 
 /** Most queries of a context that are validated; more change little and cost time. */
 const MOST_QUERIES = 192;
@@ -36,33 +49,36 @@ interface Prepared {
 }
 
 /**
- * Prepares validation. It selects the N/sparsity middle tokens of smallest Hamming distance; at a
- * tie the lower token wins. Queries and keys are rotated together by `recipe.validationOffset`. The
+ * Prepares validation. It selects the N/sparsity middle tokens of smallest distance, weighted by the
+ * recipe's planes; at a tie the lower token wins. Queries and keys are rotated together by `recipe.validationOffset`. The
  * rotation changes no mass, but shows whether the map works at positions beyond the context.
  */
 export function createValidate(
   contexts: readonly FitContext[],
-  windows: EdgeWindows,
-  recipe: Recipe,
-  ropeBase: number | null,
+  options: ValidateOptions,
 ): Validate {
-  const prepared = contexts.map((context) => prepare(context, windows, recipe, ropeBase));
+  const { recipe: { planes }, bits } = options;
+  const words = bits / 32;
+  const queryWords = (1 + planes) * words;
+  const prepared = contexts.map((context) => prepare(context, options));
   const heads = contexts[0].queryHeads;
   return async (encode) => {
     const caught = new Float64Array(heads);
     const whole = new Float64Array(heads);
     for (const { queries, keys, cases, budget } of prepared) {
-      const queryCodes = packRows(await encode("query", queries), heads * cases.length);
-      const [tokens] = keys.shape;
-      const keyCodes = packRows(await encode("key", keys), heads * tokens);
-      const words = keyCodes.length / (heads * tokens);
+      const queryCodes = packQueries(await encode("query", queries), bits, planes);
+      const keyCodes = packKeys(await encode("key", keys), bits);
+      const tokenWords = keys.shape[0] * words;
+      const maps = keyCodes.length / tokenWords;
       for (let head = 0; head < heads; head++) {
-        const codes = keyCodes.subarray(head * tokens * words, (head + 1) * tokens * words);
+        // The query heads share the codes of a single map.
+        const map = maps === 1 ? 0 : head;
+        const codes = keyCodes.subarray(map * tokenWords, (map + 1) * tokenWords);
         for (const [i, { sinkEnd, recentStart, mass }] of cases.entries()) {
-          const start = (head * cases.length + i) * words;
+          const start = (head * cases.length + i) * queryWords;
           const middle = codes.subarray(sinkEnd * words, recentStart * words);
-          const code = queryCodes.subarray(start, start + words);
-          const distances = scoreReference(code, middle, words);
+          const code = queryCodes.subarray(start, start + queryWords);
+          const distances = scoreReference(code, middle, words, planes);
           for (const token of cheapest(distances, 0, distances.length, budget)) {
             caught[head] += mass[head][token];
           }
@@ -76,9 +92,7 @@ export function createValidate(
 
 function prepare(
   context: FitContext,
-  windows: EdgeWindows,
-  { sparsity, validationOffset }: Recipe,
-  ropeBase: number | null,
+  { windows, recipe: { sparsity, validationOffset }, ropeBase }: ValidateOptions,
 ): Prepared {
   const { usable, positions, headDim, queryHeads, kvLen } = context;
   const rotate = createRotation(headDim, ropeBase);
@@ -119,14 +133,4 @@ function prepare(
 function spread(values: readonly number[], most: number): number[] {
   const count = Math.min(most, values.length);
   return Array.from({ length: count }, (_, i) => values[Math.floor(i * values.length / count)]);
-}
-
-function packRows(preActivations: Float32Array, rows: number): Uint32Array {
-  const bits = preActivations.length / rows;
-  const words = Math.ceil(bits / 32);
-  const codes = new Uint32Array(rows * words);
-  for (let row = 0; row < rows; row++) {
-    codes.set(packBits(preActivations.subarray(row * bits, (row + 1) * bits)), row * words);
-  }
-  return codes;
 }
