@@ -3,7 +3,7 @@
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
-import { codeHeads, codeWords, maxDistance, planesOf, type Problem } from "../core/problem.ts";
+import { codeHeads, codeWords, maxDistance, type Problem } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
@@ -21,6 +21,7 @@ export const encodeScoreKernel: Kernel = defineKernel({
       "CAPACITY",
       "KV_DTYPE",
       "BITS",
+      "PLANES",
       "SINK",
       "RECENT",
     ),
@@ -55,7 +56,7 @@ function loadWidth({ map }: Problem): number {
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup, ROWS: rows, SUBGROUP_MIN: subgroup } = params;
   if (p.sharing !== "head") return "it does not support codes that query heads share";
-  if (planesOf(p) > 0) return "it does not weigh the bits of a code";
+  if (maxDistance(p) > 255) return `its distances are bytes, and ${maxDistance(p)} is larger`;
   if (subgroup > (limits.subgroupMinSize ?? 0)) {
     return `subgroups may be smaller than ${subgroup} (${
       limits.subgroupMinSize ?? "unknown size"

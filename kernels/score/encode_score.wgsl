@@ -10,7 +10,7 @@
 //
 // 1. Load the vector, the map and the codes of ROUNDS blocks.
 // 2. Run the layers of the map.
-// 3. Pack the signs of the outputs into a code.
+// 3. Pack the signs of the outputs into a code, and the magnitudes of a query into its planes.
 // 4. Store the code. The workgroup of the key ends here.
 // 5. Score the blocks: distances, and a histogram of each block.
 //
@@ -32,6 +32,7 @@ const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 32u; // @param
+const PLANES: u32 = 0u; // @param magnitude planes of a query code
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const MAP_LAYERS: u32 = 3u; // @param
@@ -79,16 +80,22 @@ const STRIDE = WORKGROUP + 32u / KEPT % 32u; // from one of a thread's sums to i
 const SUMS_SIZE = KEPT * STRIDE; // of one layer
 
 // The score. A block is the tokens that the workgroup scores in a round, four per thread.
-const WORDS = BITS / 32u; // of a code
-const BINS = BITS + 1u;
+const WORDS = BITS / 32u; // of a code's signs, and of each plane
+const QUERY_WORDS = (1u + PLANES) * WORDS;
+const BINS = BITS * ((1u << max(PLANES, 1u)) - 1u) + 1u;
 const BLOCK = 4u * WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const CODE_LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
 
 // list_state holds the codes of all queries, those of the newest keys, then the histograms.
-const NEWEST_CODES = BATCH * Q_HEADS * WORDS;
-const HISTOGRAMS = 2u * NEWEST_CODES;
+const NEWEST_CODES = BATCH * Q_HEADS * QUERY_WORDS;
+const HISTOGRAMS = NEWEST_CODES + BATCH * Q_HEADS * WORDS;
+// @shared magnitude_levels
+const LEVELS = f32((1u << PLANES) - 1u); // the largest magnitude
+// The largest magnitude begins at this many root mean squares, by the number of planes.
+const CLIPS = array<f32, 4>(1.0, 1.3, 1.8, 2.3);
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
@@ -100,7 +107,9 @@ const HISTOGRAMS = 2u * NEWEST_CODES;
 @group(0) @binding(7) var<storage, read_write> list_state: array<u32>;
 
 var<workgroup> sums: array<f32, 2u * SUMS_SIZE>; // layers alternate between the two halves
-var<workgroup> code: array<atomic<u32>, WORDS>;
+var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
+// Squares of the outputs, added up by subgroups.
+var<workgroup> squares: array<f32, max(1u, WORKGROUP / SUBGROUP_MIN * u32(PLANES > 0u))>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
 
 // @shared widen_map
@@ -133,6 +142,24 @@ fn silu(x: f32) -> f32 {
   return x / (1.0 + exp(-x));
 }
 // @end
+
+// @shared magnitude
+/// The magnitude of output `y` of a query as a whole number up to LEVELS. `squares` is the sum of the
+/// squares of all its outputs.
+fn magnitude(y: f32, squares: f32) -> u32 {
+  let unit = LEVELS / (CLIPS[PLANES] * sqrt(squares / f32(BITS)));
+  return u32(min(LEVELS, floor(abs(y) * select(0.0, unit, squares > 0.0) + 0.5)));
+}
+// @end
+
+/// Sets bits of a code, thread t that of output t.
+fn set_bits_of_outputs(word_base: u32, is_set: bool, thread: u32, lane: u32) {
+  // A subgroup of 64 or more holds several words, one of less than 32 holds part of a word.
+  let ballot = subgroupBallot(is_set);
+  if (thread < BITS && lane % 32u == 0u) {
+    atomicOr(&code[word_base + thread / 32u], ballot[lane / 32u] << (thread % 32u));
+  }
+}
 
 /// The 16-byte column of a matrix that a thread multiplies, and the slice of the rows it takes.
 fn column_and_slice(thread: u32, outs: u32) -> vec2<u32> {
@@ -241,6 +268,7 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_invocation_id) lane: u32,
+  @builtin(subgroup_size) lanes: u32,
 ) {
   let length = lengths[wid.z]; // a workgroup that scores needs it in phase 5 only
   let newest = length - 1u;
@@ -323,11 +351,30 @@ fn main(
   // 3. Pack the signs of the outputs into a code.
   let ins = NODES[MAP_LAYERS - 1u];
   let bias = biases[MAP_LAYERS * INPUTS - 1u];
-  let is_set = thread < BITS && layer_output((MAP_LAYERS + 1u) % 2u, thread, ins, BITS, bias) > 0.0;
-  // A subgroup of 64 or more holds several words, one of less than 32 holds part of a word.
-  let ballot = subgroupBallot(is_set);
-  if (thread < BITS && lane % 32u == 0u) {
-    atomicOr(&code[thread / 32u], ballot[lane / 32u] << (thread % 32u));
+  if (PLANES == 0u) {
+    let half = (MAP_LAYERS + 1u) % 2u;
+    let is_set = thread < BITS && layer_output(half, thread, ins, BITS, bias) > 0.0;
+    set_bits_of_outputs(0u, is_set, thread, lane);
+  } else {
+    let output = min(thread, BITS - 1u);
+    let y = layer_output((MAP_LAYERS + 1u) % 2u, output, ins, BITS, bias);
+    set_bits_of_outputs(0u, thread < BITS && y > 0.0, thread, lane);
+    // tanh, as in training: outputs far from zero all weigh alike. Some drivers overflow past 15.
+    let squashed = tanh(clamp(y, -15.0, 15.0));
+    let of_subgroup = subgroupAdd(select(0.0, squashed * squashed, thread < BITS));
+    if (lane == 0u) {
+      squares[thread / lanes] = of_subgroup;
+    }
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var s = 0u; s < WORKGROUP / SUBGROUP_MIN; s++) { // @unroll
+      sum += select(0.0, squares[s], s < WORKGROUP / lanes);
+    }
+    let level = magnitude(squashed, sum);
+    for (var plane = 0u; plane < PLANES; plane++) { // @unroll
+      let is_set = thread < BITS && ((level >> plane) & 1u) == 1u;
+      set_bits_of_outputs((plane + 1u) * WORDS, is_set, thread, lane);
+    }
   }
   workgroupBarrier();
 
@@ -338,13 +385,13 @@ fn main(
     }
     return;
   }
-  if (wid.x == 0u && thread < WORDS) {
-    list_state[list * WORDS + thread] = atomicLoad(&code[thread]);
+  if (wid.x == 0u && thread < QUERY_WORDS) {
+    list_state[list * QUERY_WORDS + thread] = atomicLoad(&code[thread]);
   }
 
   // 5. Score the blocks. The codes of the next ROUNDS blocks are in flight meanwhile.
-  var query: array<u32, WORDS>;
-  for (var w = 0u; w < WORDS; w++) { // @unroll
+  var query: array<u32, QUERY_WORDS>;
+  for (var w = 0u; w < QUERY_WORDS; w++) { // @unroll
     query[w] = atomicLoad(&code[w]);
   }
   let blocks = (length + BLOCK - 1u) / BLOCK;
@@ -368,7 +415,13 @@ fn main(
         var distance = 0u;
         for (var w = 0u; w < WORDS; w++) { // @unroll
           let at = t * WORDS + w;
-          distance += countOneBits(loaded_codes[round * WORDS + at / 4u][at % 4u] ^ query[w]);
+          let differing = loaded_codes[round * WORDS + at / 4u][at % 4u] ^ query[w];
+          if (PLANES == 0u) {
+            distance += countOneBits(differing);
+          }
+          for (var plane = 0u; plane < PLANES; plane++) { // @unroll
+            distance += countOneBits(differing & query[(plane + 1u) * WORDS + w]) << plane;
+          }
         }
         packed |= distance << (8u * t);
         if (first + t >= SINK && first + t < recent_start) {
