@@ -82,6 +82,7 @@ const SUMS_SIZE = KEPT * STRIDE; // of one layer
 // The score. A block is the tokens that the workgroup scores in a round, four per thread.
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
 const QUERY_WORDS = (1u + PLANES) * WORDS;
+const SQUARE_SUMS = max(1u, WORKGROUP / SUBGROUP_MIN * u32(PLANES > 0u)); // for the planes
 const BINS = BITS * ((1u << max(PLANES, 1u)) - 1u) + 1u;
 const BLOCK = 4u * WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
@@ -109,7 +110,7 @@ const CLIPS = array<f32, 4>(1.0, 1.3, 1.8, 2.3);
 var<workgroup> sums: array<f32, 2u * SUMS_SIZE>; // layers alternate between the two halves
 var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
 // Squares of the outputs, added up by subgroups.
-var<workgroup> squares: array<f32, max(1u, WORKGROUP / SUBGROUP_MIN * u32(PLANES > 0u))>;
+var<workgroup> squares: array<f32, SQUARE_SUMS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
 
 // @shared widen_map
@@ -367,7 +368,7 @@ fn main(
     }
     workgroupBarrier();
     var sum = 0.0;
-    for (var s = 0u; s < WORKGROUP / SUBGROUP_MIN; s++) { // @unroll
+    for (var s = 0u; s < SQUARE_SUMS; s++) { // @unroll
       sum += select(0.0, squares[s], s < WORKGROUP / lanes);
     }
     let level = magnitude(squashed, sum);
