@@ -4,7 +4,7 @@
  */
 import type { Trace, TraceContext } from "../fixtures/trace.ts";
 import { attendReference } from "../kernels/attend/reference.ts";
-import { binsOf, planesOf, type Problem, windowsOf } from "../kernels/core/problem.ts";
+import { binsOf, planesOf, type Problem, tiesOf, windowsOf } from "../kernels/core/problem.ts";
 import { denseReference } from "../kernels/dense/reference.ts";
 import {
   encodeReference,
@@ -42,7 +42,7 @@ export interface TraceFigures {
  */
 export function referenceFigures(
   trace: Trace,
-  rule: Pick<Problem, "sink" | "recent" | "topK">,
+  rule: Pick<Problem, "sink" | "recent" | "topK" | "ties">,
   costsOf: CostsOf | null,
 ): TraceFigures {
   const { headDim, positions, queryHeads } = trace;
@@ -64,7 +64,7 @@ export function referenceFigures(
       const ranked = selectReference(logits.map((logit) => -logit), windows);
       const exact = new Set(ranked.filter(isMiddle));
       const tokens = costsOf
-        ? selectReference(costsOf(q, keys, head), windows)
+        ? selectReference(costsOf(q, keys, head), windows, tiesOf(rule))
         : selectReference(logits, windowsOf({ ...rule, topK: { count: 0 } }, length));
       recall += tokens.filter((token) => exact.has(token)).length / windows.kEff;
       for (let token = rule.sink; token < length - rule.recent; token++) middle += mass(token);

@@ -109,10 +109,10 @@ Deno.test("parseOptions() takes rotated codes, whose KV heads share 128 bits by 
   assertEquals(problemOf("--sharing kv --bins 64 --bits 128 --planes 2"), problemOf(""));
   assertEquals(problemOf("--bins 16").bins, { ...DEFAULT_BINS, count: 16 });
   const idOf = (line: string) => ids(`${tiny} ${line}`)[0];
-  assertEquals(idOf(""), "4x1x64-n512-b1-f16-c128kw2-rotation-s32-w128+128");
+  assertEquals(idOf(""), "4x1x64-n512-b1-f16-c128kw2t-rotation-s32-w128+128");
   assertEquals(
-    idOf("--bins 256 --bits 64 --planes 0 --ties higher"),
-    "4x1x64-n512-b1-f16-c64kt-rotation256bins-s32-w128+128",
+    idOf("--bins 256 --bits 64 --planes 0 --ties lower"),
+    "4x1x64-n512-b1-f16-c64k-rotation256bins-s32-w128+128",
   );
   const narrow = { ...problemOf(""), bins: { count: 64, range: 4 } };
   assertEquals(mapName(narrow), "rotation-64bins-to4");
@@ -125,7 +125,7 @@ Deno.test("casesOf() keeps the rotation for --quick and for a trace", () => {
     [ROTATION, ROTATION, ROTATION],
   );
   const [alone] = casesOf(parse("--trace t --score rotated"), { name: "t", trace: TRACE });
-  assertEquals(alone.caseId, "trace-t-4x1x64-n100-b1-f16-c128kw2-rotation-s32-w128+128");
+  assertEquals(alone.caseId, "trace-t-4x1x64-n100-b1-f16-c128kw2t-rotation-s32-w128+128");
 });
 
 Deno.test("parseTuneOptions() takes the flags of a score, too", () => {

@@ -105,7 +105,7 @@ Deno.test("rowMaker() names the score, and the bytes of its codes", () => {
   assertEquals(scoreOf("--score hamming"), paper);
   assertEquals(scoreOf("--ties higher"), paper.with(3, "higher"));
   assertEquals(scoreOf("--score weighted --sharing kv"), ["linear-f16", "weighted", 2, "lower", 4]);
-  assertEquals(scoreOf("--score rotated"), ["rotation", "rotated", 2, "lower", 17]);
+  assertEquals(scoreOf("--score rotated"), ["rotation", "rotated", 2, "higher", 17]);
   assertEquals(scoreOf("--score rotated --bits 64").at(-1), 9);
 });
 
