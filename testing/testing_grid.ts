@@ -155,8 +155,11 @@ const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
   pipeline: {
     compiled: [...CACHE, "bits", "planes", "bins", "ties", "windows", "topK"],
     data: ["kind", "codeKind", "lengths"],
+    // Six pipelines take these, whose stages have grids of their own, so fewer values.
     values: {
       ...ROTATED,
+      kind: ["normal", "zero-rows", "outliers"],
+      codeKind: ["random", "near-ties"],
       heads: [[24, 8], [28, 4], [2, 2]],
       headDim: [64, 96, 128],
       topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
