@@ -34,7 +34,7 @@ export function similarityOf(
  * The weights of a query's bits before they are rounded to planes: tanh of the outputs over their
  * root mean square, up to the number that has the largest magnitude.
  */
-export function weightsOf(query: np.Array, planes: number): np.Array {
+function weightsOf(query: np.Array, planes: number): np.Array {
   const outputs = np.tanh(query);
   const square = np.mean(np.square(outputs.ref), -1, { keepdims: true });
   const clip = PLANE_CLIPS[planes];
