@@ -14,7 +14,7 @@ import {
 } from "../flags/flag_values.ts";
 import type { WantedBackend } from "./training/backend.ts";
 import type { FitSharing, InitialMap } from "./training/model.ts";
-import { RECIPES } from "./training/recipe.ts";
+import { type KeySigns, RECIPES } from "./training/recipe.ts";
 
 const { best, paper } = RECIPES;
 
@@ -76,6 +76,12 @@ export const FIT_COMMAND = {
         default: "0",
         read: wholeNumber(0, 3),
         help: "magnitude planes of a query code, 0 to 3, see below",
+      },
+      "key-signs": {
+        value: "KIND",
+        defaultNote: "soft",
+        read: oneOf<KeySigns>("soft", "straight-through"),
+        help: "what stands for the signs of keys in training with planes, see below",
       },
       init: {
         value: "START",
@@ -181,8 +187,8 @@ export const FIT_COMMAND = {
       ],
     },
     "With --planes above 0, a map is trained for the weighted distance: the query's outputs tanh(x) " +
-    "weigh the signs of the key's outputs, and gradients pass the signs as if they were tanh. " +
-    "Without planes, both are signs. The rotation is H D x, the Hadamard transform of x with some " +
+    "weigh the signs of the key's outputs. tanh stands for these signs (soft), or gradients pass the " +
+    "signs themselves as if they were tanh (straight-through). The rotation is H D x, the Hadamard transform of x with some " +
     "signs flipped; the map starts at it up to a factor.",
     `Validation selects the N/${best.sparsity} middle tokens of smallest distance and ` +
     "reports their share of the middle's attention mass, mean over heads; best validates on " +

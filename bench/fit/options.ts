@@ -46,6 +46,7 @@ export function parseFitOptions(args: readonly string[]): FitOptions {
   const { values } = parsed;
   checkFiles(parsed);
   checkInit(parsed);
+  checkKeySigns(parsed);
   return {
     resume: values.resume,
     traces: values.trace,
@@ -82,6 +83,12 @@ function checkInit({ values: { init, layers } }: ParsedFit): void {
   }
 }
 
+function checkKeySigns({ values: { planes }, given }: ParsedFit): void {
+  if (given.has("key-signs") && planes === 0) {
+    throw new UsageError("--key-signs is for --planes 1 to 3: without planes, all signs are soft.");
+  }
+}
+
 /** The named recipe with the changes of other flags. */
 function recipeOf({ values, given }: ParsedFit): Recipe {
   const recipe: Recipe = RECIPES[values.recipe];
@@ -95,6 +102,7 @@ function recipeOf({ values, given }: ParsedFit): Recipe {
   return {
     ...recipe,
     planes: values.planes,
+    keySigns: values["key-signs"] ?? recipe.keySigns,
     loss: positives === null ? loss : {
       ...positives,
       top: values.top ?? positives.top,

@@ -40,7 +40,9 @@ Deno.test("parseFitOptions() reads who owns a map, the planes and the start", ()
     command,
     "deno task fit --trace a,b --layers 1 --sharing kv --planes 2 --init rotation",
   );
-  assertEquals(parseFitOptions([...NEEDED, "--recipe", "paper", "--planes", "1"]).recipe.planes, 1);
+  const more = ["--recipe", "paper", "--planes", "1", "--key-signs", "straight-through"];
+  const paper = parseFitOptions([...NEEDED, ...more]).recipe;
+  assertEquals([paper.planes, paper.keySigns], [1, "straight-through"]);
 });
 
 Deno.test("parseFitOptions() refuses wrong flags in one sentence", () => {
@@ -54,6 +56,14 @@ Deno.test("parseFitOptions() refuses wrong flags in one sentence", () => {
     [["--layers", "4"], '--layers takes a whole number from 1 to 3, not "4".'],
     [["--sharing", "group"], '--sharing takes one of head, kv, not "group".'],
     [["--planes", "4"], '--planes takes a whole number from 0 to 3, not "4".'],
+    [
+      ["--key-signs", "soft"],
+      "--key-signs is for --planes 1 to 3: without planes, all signs are soft.",
+    ],
+    [
+      ["--planes", "2", "--key-signs", "hard"],
+      '--key-signs takes one of soft, straight-through, not "hard".',
+    ],
     [["--init", "pca"], '--init takes one of random, rotation, not "pca".'],
     [
       ["--init", "rotation"],

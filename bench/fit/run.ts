@@ -75,6 +75,7 @@ export async function prepareRun(
       sharing,
       init,
       planes: String(recipe.planes),
+      "key-signs": recipe.keySigns,
       "rope-base": String(ropeBase ?? "none"),
       sink: String(windows.sink),
       recent: String(windows.recent),

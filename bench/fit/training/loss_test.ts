@@ -104,7 +104,7 @@ function paperLoss(params: HostParams, batch: Required<Batch>): number {
   return mean(terms);
 }
 
-const weighted: Recipe<MassLoss> = { ...best, planes: 2 };
+const weighted: Recipe<MassLoss> = { ...best, planes: 2, keySigns: "straight-through" };
 
 /** Cross-entropy and lost mass in f64. */
 function massLoss(params: HostParams, batch: Required<Batch>, recipe = best): number {

@@ -15,25 +15,18 @@ export function packQueries(
   bits: number,
   planes: number,
 ): Uint32Array<ArrayBuffer> {
-  return packRows(outputs, bits, (row) => weightedCode(row, row.map(Math.tanh), planes));
+  return packRows(outputs, bits, (row) => weightedCode(row, planes));
 }
 
-/**
- * The code of one query.
- *
- * @param signs Numbers with the signs of the outputs.
- * @param outputs The numbers whose magnitudes count: of a learned map the tanh of its outputs.
- */
-export function weightedCode(
-  signs: ArrayLike<number>,
-  outputs: ArrayLike<number>,
-  planes: number,
-): Uint32Array<ArrayBuffer> {
-  const words = Math.ceil(signs.length / 32);
+/** The code of one query; the magnitudes are those of the outputs' tanh. */
+function weightedCode(outputs: Float32Array, planes: number): Uint32Array<ArrayBuffer> {
+  const signs = packBits(outputs);
+  if (planes === 0) return signs;
+  const words = signs.length;
   const code = new Uint32Array((1 + planes) * words);
-  code.set(packBits(signs));
-  if (planes === 0) return code;
-  const magnitudes = magnitudeUnits(outputs, planes).map((units) => magnitudeOf(units, planes));
+  code.set(signs);
+  const magnitudes = magnitudeUnits(outputs.map(Math.tanh), planes)
+    .map((units) => magnitudeOf(units, planes));
   for (let plane = 0; plane < planes; plane++) {
     code.set(packBits(magnitudes.map((each) => (each >>> plane) & 1)), (1 + plane) * words);
   }

@@ -21,6 +21,9 @@ export interface PositivesLoss {
   readonly alpha: number;
 }
 
+/** What training takes for the signs of a key's outputs. */
+export type KeySigns = "soft" | "straight-through";
+
 /** Settings that decide a training run, together with the data, the seed and the map's shape. */
 export interface Recipe<Loss extends MassLoss | PositivesLoss = MassLoss | PositivesLoss> {
   readonly name: "best" | "paper";
@@ -29,10 +32,14 @@ export interface Recipe<Loss extends MassLoss | PositivesLoss = MassLoss | Posit
   readonly slope: number;
   /**
    * Magnitude planes of a query code in validation, 0 to 3. With planes, training leaves the query's
-   * outputs tanh(x) as they are, takes the signs of the keys' outputs, and lets gradients pass the
-   * signs as if they were tanh(a x).
+   * outputs tanh(x) as they are.
    */
   readonly planes: number;
+  /**
+   * What stands for the bits of a key if there are planes: tanh(a x), or the signs themselves, which
+   * gradients pass as if they were tanh(a x).
+   */
+  readonly keySigns: KeySigns;
   /** Tokens of a context per selected middle token: the budget of the cut and of validation. */
   readonly sparsity: number;
   /** Each step rotates queries and keys by an offset below this, which changes no score. */
@@ -71,6 +78,7 @@ export const RECIPES: { readonly best: Recipe<MassLoss>; readonly paper: Recipe<
     loss: { learns: "mass", cutWeight: 10, cutWidth: 2 },
     slope: 2,
     planes: 0,
+    keySigns: "soft",
     sparsity: 32,
     ropeOffsets: 16384,
     validationOffset: 8192,
@@ -92,6 +100,7 @@ export const RECIPES: { readonly best: Recipe<MassLoss>; readonly paper: Recipe<
     loss: { learns: "positives", top: 32, alpha: 20 },
     slope: 1,
     planes: 0,
+    keySigns: "soft",
     sparsity: 32,
     ropeOffsets: 0,
     validationOffset: 0,

@@ -11,21 +11,22 @@ const LEAST_SQUARE = 1e-12;
 
 /**
  * The similarity of each query with each key. Without planes, tanh stands for the bits of both. With
- * planes, the sum of the key's signs, weighted by the query.
+ * planes, the sum of the key's signs or of the tanh that stands for them, weighted by the query.
  *
  * @param query Pre-activations [heads, Q, bits].
  * @param key Pre-activations [maps, K, bits]: of as many maps as heads, or of one for all heads.
  * @returns [heads, Q, K].
  */
 export function similarityOf(
-  { slope, planes }: Pick<Recipe, "slope" | "planes">,
+  { slope, planes, keySigns }: Pick<Recipe, "slope" | "planes" | "keySigns">,
   query: np.Array,
   key: np.Array,
 ): np.Array {
   const [heads, queries, bits] = query.shape;
   const [maps, keys] = key.shape;
   const weights = planes === 0 ? np.tanh(query.mul(slope)) : weightsOf(query, planes);
-  const signs = planes === 0 ? np.tanh(key.mul(slope)) : signsOf(key, slope);
+  const isSoft = planes === 0 || keySigns === "soft";
+  const signs = isSoft ? np.tanh(key.mul(slope)) : signsOf(key, slope);
   const rows = weights.reshape([maps, -1, bits]);
   return np.matmul(rows, np.matrixTranspose(signs)).reshape([heads, queries, keys]);
 }
@@ -34,7 +35,7 @@ export function similarityOf(
  * The weights of a query's bits before they are rounded to planes: tanh of the outputs over their
  * root mean square, up to the number that has the largest magnitude.
  */
-export function weightsOf(query: np.Array, planes: number): np.Array {
+function weightsOf(query: np.Array, planes: number): np.Array {
   const outputs = np.tanh(query);
   const square = np.mean(np.square(outputs.ref), -1, { keepdims: true });
   const clip = PLANE_CLIPS[planes];

@@ -8,6 +8,7 @@ const JAX = { sanitizeOps: false, sanitizeResources: false } as const;
 
 const [HEADS, QUERIES, KEYS, BITS] = [2, 3, 4, 8];
 const SLOPE = 2;
+const RECIPE = { slope: SLOPE, keySigns: "straight-through" } as const;
 /** A query's weights end at this many root mean squares with 2 planes. */
 const CLIP = 1.8;
 
@@ -53,7 +54,7 @@ for (const maps of [HEADS, 1]) {
         np.array(data, { shape: shapes[i] })
       );
       const sumOf = (queries: np.Array, keys: np.Array) =>
-        np.sum(similarityOf({ slope: SLOPE, planes: 2 }, queries, keys).mul(w.ref));
+        np.sum(similarityOf({ ...RECIPE, planes: 2 }, queries, keys).mul(w.ref));
       const keySign = (i: number) => sign(key[i]);
       const value = (await sumOf(q.ref, k.ref).data())[0];
       assertAlmostEquals(value, plainSum(query, keySign, maps, factors), 1e-4);
@@ -91,9 +92,23 @@ Deno.test({
   fn: async () => {
     const [query, key] = [Float32Array.of(0.3, -0.2), Float32Array.of(0.1, 0.9)];
     const [q, k] = [query, key].map((data) => np.array(data, { shape: [1, 1, 2] }));
-    const [similarity] = await similarityOf({ slope: SLOPE, planes: 0 }, q, k).data();
+    const [similarity] = await similarityOf({ ...RECIPE, planes: 0 }, q, k).data();
     const want = Math.tanh(0.6) * Math.tanh(0.2) - Math.tanh(0.4) * Math.tanh(1.8);
     assertAlmostEquals(similarity, want, 1e-6);
+  },
+});
+
+Deno.test({
+  name: "similarityOf() with planes and soft signs weighs tanh by the query",
+  ...JAX,
+  fn: async () => {
+    const [query, key] = [Float32Array.of(0.3, -0.2), Float32Array.of(0.1, 0.9)];
+    const [q, k] = [query, key].map((data) => np.array(data, { shape: [1, 1, 2] }));
+    const soft = { slope: SLOPE, keySigns: "soft", planes: 2 } as const;
+    const [similarity] = await similarityOf(soft, q, k).data();
+    const [a, b] = [Math.tanh(0.3), Math.tanh(0.2)];
+    const rms = Math.sqrt((a * a + b * b) / 2);
+    assertAlmostEquals(similarity, (a * Math.tanh(0.2) - b * Math.tanh(1.8)) / rms, 1e-6);
   },
 });
 

@@ -69,13 +69,13 @@ for (const recipe of ["best", "paper"]) {
   });
 }
 
-for (const start of ["random", "rotation"]) {
+for (const [start, signs] of [["random", "soft"], ["rotation", "straight-through"]]) {
   Deno.test({
     name: `train() raises the mass of one map for all query heads with 2 planes: ${start}`,
     ...JAX,
     fn: async () => {
-      const flags = ["--layers", "1", "--sharing", "kv", "--planes", "2", "--init", start];
-      const run = await smallRun(...flags, "--steps", "60", "--lr", "0.01");
+      const flags = ["--layers", "1", "--sharing", "kv", "--init", start, "--key-signs", signs];
+      const run = await smallRun(...flags, "--planes", "2", "--steps", "60", "--lr", "0.01");
       const validate = run.createValidate()!;
       const before = await validate(createEncode(run.shape)(run.start.state.params));
       const { best, losses } = await runTo(run, 60);
