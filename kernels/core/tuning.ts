@@ -4,7 +4,7 @@
  */
 import type { DeviceLimits, Params, Variant } from "./variant.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
-import type { CodeSharing, KvDtype, Problem } from "./problem.ts";
+import { type CodeSharing, type KvDtype, planesOf, type Problem } from "./problem.ts";
 
 /** The fields of a problem that decide which parameters are best. The others must only be valid. */
 export interface TunedProblem {
@@ -24,6 +24,8 @@ export interface TunedProblem {
   readonly bits: number;
   /** Whether the query heads of a group share a code. */
   readonly sharing: CodeSharing;
+  /** Magnitude planes of a query code; 0 in entries of older files. */
+  readonly planes: number;
 }
 
 /** The best parameters of one kernel for one problem on one adapter. */
@@ -75,7 +77,7 @@ export interface TunedChoice {
 /** The fields of a problem under which an entry is stored. */
 export function tunedProblem(p: Problem): TunedProblem {
   const { batch, qHeads, kvHeads, headDim, kvLen, dtype, bits, sharing } = p;
-  return { batch, qHeads, kvHeads, headDim, kvLen, dtype, bits, sharing };
+  return { batch, qHeads, kvHeads, headDim, kvLen, dtype, bits, sharing, planes: planesOf(p) };
 }
 
 /**

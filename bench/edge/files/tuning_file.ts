@@ -31,7 +31,8 @@ const PROBLEM = {
   kvLen: count,
   bits: count,
   dtype: v.picklist(["f16", "bf16", "f32"]),
-  sharing: v.picklist(["head", "group"]),
+  sharing: v.picklist(["head", "kv", "group"]),
+  planes: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0)), 0),
 } satisfies Record<keyof TunedProblem, v.GenericSchema>;
 
 const ENTRIES = v.array(v.object(

@@ -20,6 +20,7 @@ const ENTRY: TunedEntry = {
     dtype: "f16",
     bits: 32,
     sharing: "head",
+    planes: 0,
   },
   params: { WORKGROUP: 128, PREFETCH: 0 },
   us: 52.25,
@@ -37,6 +38,25 @@ Deno.test("readTuning() reads what updateTuning() wrote, alone in its folder", a
       "tuning.json",
     ]);
     assertThrows(() => loadTuning(`${folder}/missing`), UsageError, "There is no tuning file");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("readTuning() reads entries of shared codes with planes, and older ones without", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/tuning.json`;
+    const rotated: TunedEntry = {
+      ...ENTRY,
+      problem: { ...ENTRY.problem, sharing: "kv", planes: 2 },
+    };
+    updateTuning(path, (tuning) => withEntry(withEntry(tuning, ENTRY), rotated));
+    assertEquals(readTuning(path), { entries: [ENTRY, rotated] });
+    const older = Deno.readTextFileSync(path).replace(/,\s*"planes": 0/, "");
+    assertEquals(older.includes('"planes": 0'), false);
+    Deno.writeTextFileSync(path, older);
+    assertEquals(readTuning(path), { entries: [ENTRY, rotated] });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
