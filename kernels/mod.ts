@@ -85,7 +85,23 @@ export {
 } from "./maps/learned_map.ts";
 export { parseMap, type ParseMapOptions, writeMap } from "./maps/map_file.ts";
 export { randomProjection } from "./maps/random_projection.ts";
-export { encodeErrorBound, encodeReference, type MapLayer, packBits } from "./encode/reference.ts";
+export {
+  encodeErrorBound,
+  encodeReference,
+  magnitudeOf,
+  magnitudeUnits,
+  type MapLayer,
+  packBits,
+  PLANE_CLIPS,
+} from "./encode/reference.ts";
+export {
+  factorByte,
+  factorValue,
+  keyFactor,
+  rotate,
+  rotationSign,
+  rotationWidth,
+} from "./encode/rotation.ts";
 export {
   bufferBytes,
   DTYPE_CODE,
@@ -100,6 +116,7 @@ export { mergeReference } from "./merge/reference.ts";
 export type { CallersBuffers, DecoderBufferName } from "./decoder/decoder_buffers.ts";
 export { createDecoder, type Decoder, type DecoderOptions } from "./decoder/decoder.ts";
 export type { PlanChoice } from "./decoder/decoder_plan.ts";
+export type { DecoderProblem } from "./decoder/decoder_problem.ts";
 export { limitsOf } from "./core/device_limits.ts";
 export {
   DECODER_FEATURES,
@@ -107,26 +124,39 @@ export {
   requestDecoderDevice,
 } from "./decoder/request_device.ts";
 export {
+  type Bins,
+  binsOf,
   cachedTokens,
   checkProblem,
   codeHeads,
   type CodeSharing,
   codeWords,
+  DEFAULT_BINS,
   distanceBytes,
   groupSize,
+  isRotated,
   kvBytes,
   type KvDtype,
   lengthOf,
   listCapacity,
+  listHeads,
   mapLayers,
   mapNumbers,
   type MapShape,
   maxDistance,
   overSequences,
+  planesOf,
   type Problem,
+  queriesPerCode,
   queriesPerList,
+  queryWords,
+  ROTATED_CODE,
+  ROTATION,
+  rotationSeedOf,
   roundCapacity,
   shapeName,
+  type TieRule,
+  tiesOf,
   type TopK,
   type Windows,
   windowsOf,
@@ -147,7 +177,15 @@ export {
 } from "./core/program.ts";
 export { findVariant, VARIANTS } from "./core/registry.ts";
 export { InvalidFileError } from "./maps/safetensors.ts";
-export { histogramReference, scoreReference } from "./score/reference.ts";
+export {
+  binnedDistance,
+  type BinScale,
+  packScale,
+  scaleOf,
+  unpackScale,
+  weightedDistance,
+} from "./score/bins.ts";
+export { binnedScoreReference, histogramReference, scoreReference } from "./score/reference.ts";
 export { selectReference } from "./select/reference.ts";
 export {
   type TunedChoice,

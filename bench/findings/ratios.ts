@@ -123,7 +123,7 @@ export function hasSameSizes(peer: PeerTime, row: ResultRow): boolean {
  * Whether a row selects as the peer does, which takes N/32 of the distances of every query head.
  */
 function picksLikeTopK({ code_sharing, k, kv_len }: ResultRow): boolean {
-  return code_sharing === "head" && k === Math.floor(kv_len / 32);
+  return code_sharing !== "group" && k === Math.floor(kv_len / 32);
 }
 
 /** Tolerance of a ratio, since speedups and medians are rounded to 6 digits. */
