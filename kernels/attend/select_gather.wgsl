@@ -25,7 +25,8 @@
 //
 // With NEWEST = 1, distances and histograms lack the newest token, because the score encodes it
 // while it scores the others. list_state then begins with the codes of the queries and of the
-// newest tokens, with FACTORS = 1 also their factors. Step 1 computes the newest distance from them.
+// newest tokens, with FACTORS = 1 also their factors. Step 1 computes the newest distance from
+// them.
 //
 // HAND_OVER says where the splits are joined:
 //   0  In a second dispatch, merge/join_splits.wgsl. WGSL guarantees no more than this.

@@ -26,8 +26,8 @@
 //
 // Distances and counts lack the newest token, because the score encodes it while it scores the
 // others. Step 1 computes its distance from its code. list_state holds the codes of the queries and
-// of the newest tokens, with FACTORS = 1 also their factors, then the histograms of the blocks, then
-// the sums of these over the blocks of each of the score's splits.
+// of the newest tokens (with FACTORS = 1 also their factors), then the histograms of the blocks,
+// then the sums of these over the blocks of each of the score's splits.
 //
 // HAND_OVER says where the splits are joined:
 //   0  In a second dispatch, merge/join_splits.wgsl. WGSL guarantees no more than this.

@@ -1,7 +1,7 @@
 // rotate_prompt.wgsl: rotated codes and factors of all keys of a prompt.
 //
-// Dispatch (tiles, KV heads, batch). A workgroup encodes TILE tokens of one KV head. It ends at once
-// if its tile lies past the end of the sequence.
+// Dispatch (tiles, KV heads, batch). A workgroup encodes TILE tokens of one KV head. It ends at
+// once if its tile lies past the end of the sequence.
 //
 // 1. Load the keys, LOW consecutive elements per thread, flip signs, and run the first three stages
 //    of the Hadamard transform in registers.

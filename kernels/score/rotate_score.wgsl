@@ -112,8 +112,8 @@ fn flips_sign(d: u32) -> bool {
 // @end
 
 // @shared magnitude
-/// The magnitude of output `y` of a query as a whole number up to LEVELS. `squares` is the sum of the
-/// squares of all its outputs.
+/// The magnitude of output `y` of a query as a whole number up to LEVELS. `squares` is the sum of
+/// the squares of all its outputs.
 fn magnitude(y: f32, squares: f32) -> u32 {
   let unit = LEVELS / (CLIPS[PLANES] * sqrt(squares / f32(BITS)));
   return u32(min(LEVELS, floor(abs(y) * select(0.0, unit, squares > 0.0) + 0.5)));
@@ -239,7 +239,8 @@ fn add_weights(differing: array<u32, WORDS>, planes: array<u32, SCALE_WORD>) -> 
     let twos = majority(a[0], a[1], a[2]);
     let sum_b = xor3(b[0], b[1], b[2]);
     let ones = countOneBits(xor3(a[0], a[1], a[2])) + countOneBits(a[3]);
-    let fours = countOneBits(majority(b[0], b[1], b[2])) + countOneBits(majority(sum_b, b[3], twos));
+    let fours = countOneBits(majority(b[0], b[1], b[2])) +
+      countOneBits(majority(sum_b, b[3], twos));
     return ones + 2u * countOneBits(xor3(sum_b, b[3], twos)) + 4u * fours;
   }
   for (var w = 0u; w < WORDS; w++) { // @unroll

@@ -12,9 +12,9 @@
 // 5. Store the histograms.
 //
 // All numbers are whole, so that every device finds the same bins. The scale word of a query says
-// how scores become bins, see rotate_token.wgsl. Scores below zero, about half of all, fall into the
-// last bin. A thread counts these in a register, since all threads would want the same counter. The
-// other bins have COPIES counters each, so that threads collide less.
+// how scores become bins, see rotate_token.wgsl. Scores below zero, about half of all, fall into
+// the last bin. A thread counts these in a register, since all threads would want the same counter.
+// The other bins have COPIES counters each, so that threads collide less.
 //
 // A thread takes four consecutive tokens at a time: a word of distances for each query.
 const BITS: u32 = 128u; // @param
