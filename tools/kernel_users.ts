@@ -2,7 +2,7 @@
 import { casesOf } from "../bench/cases/cases.ts";
 import { parseCaseOptions } from "../bench/flags/case_flags.ts";
 import { eligible } from "../bench/measure/session.ts";
-import { VARIANTS } from "../kernels/core/registry.ts";
+import { findVariant, VARIANTS } from "../kernels/core/registry.ts";
 import type { Dispatch } from "../kernels/core/variant.ts";
 import { openTestDevice } from "../testing/testing.ts";
 
@@ -15,9 +15,13 @@ const PROMPT_PROBLEM = PROBLEM.with(3, "700");
 /** That of a code which the group shares: some variants take no other. */
 const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 
+/** That of rotated codes, for variants that take no other. */
+const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated"];
+
 /** The problem that shows what variants of one kind do, as flags of the main job. */
 export function problemOf(variants: readonly string[]): readonly string[] {
   if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
+  if (variants.every((name) => findVariant(name).codes === "rotated")) return ROTATED_PROBLEM;
   return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }
 

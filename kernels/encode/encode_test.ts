@@ -1,7 +1,11 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
 import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
+import { makeInputs, runVariant } from "../../testing/testing.ts";
 import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { verify } from "../verify/verify.ts";
+import { rotatePrompt } from "./rotate_prompt.ts";
+import { rotateAppend } from "./rotate_token.ts";
 import { encodeErrorBound, encodeReference, type MapLayer, packBits } from "./reference.ts";
 
 const testDevice = await openTestDevice();
@@ -68,3 +72,16 @@ Deno.test("encodeErrorBound() bounds f32 arithmetic, and tightly enough to find 
     assert(bound < 3e-4, `bound ${bound} of bit ${j}`);
   });
 });
+
+for (const variant of [rotateAppend, rotatePrompt]) {
+  Deno.test(`${variant.name}: the largest factor stands for all keys that are longer`, async () => {
+    const { p, options } = rotatedCase({ heads: [4, 1], lengths: [37], dtype: "f32" });
+    const params = variant.defaults(p, testDevice.limits);
+    const inputs = makeInputs(variant, p, params, options);
+    const keys = Float32Array.from(new Float32Array(inputs.keys.buffer), (x) => 1e5 * x);
+    const read = await runVariant(testDevice, variant, p, params, { ...inputs, keys });
+    const { ok, worst } = await verify(variant, p, params, read);
+    assert(ok, JSON.stringify(worst));
+    assertEquals((await read("factors", 36, 1))[0], 255);
+  });
+}
