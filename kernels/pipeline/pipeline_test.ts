@@ -51,6 +51,19 @@ testStage("pipeline", testDevice, small, {
     lengths: [700, 31],
     kind: "zero-rows",
   }),
+  ...Object.fromEntries(
+    [[128, 0], [128, 1], [128, 3], [64, 2], [32, 3]].map(([bits, planes]) => [
+      `rotated: ${bits} bits and ${planes} planes that decide`,
+      rotatedCase({
+        heads: [4, 1],
+        bits,
+        planes,
+        lengths: [600, 333],
+        windows: [0, 0],
+        codeKind: "random",
+      }),
+    ]),
+  ),
   "rotated: the newest token has to compete": rotatedCase({
     heads: [4, 1],
     lengths: [600, 333, 32],
