@@ -101,7 +101,10 @@ async function prepareVerified(
   variant: Variant,
   params: Params,
 ): Promise<PreparedVariant> {
-  const prepared = await prepare(inputs, variant, params, info.software);
+  const prepared = await prepare(inputs, variant, params, {
+    hot: info.software,
+    layers: 1,
+  });
   const checkResult = await prepared.verify(0);
   if (!checkResult.ok) {
     throw new Error(`${variant.name} FAILED its check: ${JSON.stringify(checkResult.worst)}`);

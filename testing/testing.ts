@@ -60,7 +60,7 @@ export async function runVariant(
   let scope: Promise<GPUError | null> | undefined;
   let contents: Record<string, Uint8Array>;
   try {
-    const prepared = await prepare(source, variant, params, true);
+    const prepared = await prepare(source, variant, params, { hot: true, layers: 1 });
     prepared.run(0);
     contents = await readAll(device, prepared.buffersOf(0));
     prepared.destroy();

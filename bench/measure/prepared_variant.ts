@@ -8,7 +8,7 @@ import {
   compilePlan,
   recordProgram,
 } from "../../kernels/core/program.ts";
-import { coldSets, touchedBytes } from "./inputs/cache_rotation.ts";
+import { type Rotation, touchedBytes, wantedSets } from "./inputs/cache_rotation.ts";
 import { allocateWithin, checkHolds } from "../../kernels/core/device_memory.ts";
 import { poison, readBytes, readerOf, submit } from "../../kernels/core/run.ts";
 import type { InputSource } from "./inputs/input_source.ts";
@@ -46,14 +46,14 @@ export async function prepare(
   inputs: InputSource,
   variant: Variant,
   params: Params,
-  hot: boolean,
+  rotation: Rotation,
 ): Promise<PreparedVariant> {
   const { device, problem: p, settings } = inputs;
   const plan = variant.plan(p, params);
   checkHolds(plan, settings.limits);
   const cost = variant.cost(p, params);
   const touched = touchedBytes(p, cost, variant.stage);
-  const wanted = hot ? 1 : coldSets(touched);
+  const wanted = wantedSets(touched, rotation);
   const program = await compilePlan(device, plan, { unroll: settings.unroll });
   const specs = Object.entries(plan.buffers);
   const outputs = Object.fromEntries(specs.filter(([, { role }]) => role !== "input"));

@@ -14,11 +14,11 @@ import { refusesInputs } from "./inputs/input_makers.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./clock/sampler.ts";
+import type { Rotation } from "./inputs/cache_rotation.ts";
 import { createTimer, type GpuTimer, type TimerChoice } from "./clock/timer.ts";
 
 /** Settings of a run. */
-export interface MeasureSettings {
-  readonly hot: boolean;
+export interface MeasureSettings extends Rotation {
   /** Stop when half the 95% interval of each median is below this, in percent of it (GPUs only). */
   readonly noisePct: number;
   /** Time limit for sampling one case, in milliseconds. */

@@ -26,6 +26,7 @@ const DEVICE = v.pick(ROW, DEVICE_COLUMNS);
 
 const SETTINGS = v.strictObject({
   hot: v.boolean(),
+  layers: v.optional(COUNT),
   seed: COUNT,
   noise_pct: AMOUNT,
   max_time_s: AMOUNT,

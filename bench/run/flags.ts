@@ -4,7 +4,15 @@ import { exitTerms } from "../edge/exit_codes.ts";
 import { OWN_TUNING } from "../edge/files/tuning_file.ts";
 import { kvLength, SELECTION_FLAGS, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
 import type { Command } from "../flags/flag_table.ts";
-import { asWritten, list, oneOf, seconds, sequenceOf, TOKENS_NOTE } from "../flags/flag_values.ts";
+import {
+  asWritten,
+  list,
+  oneOf,
+  seconds,
+  sequenceOf,
+  TOKENS_NOTE,
+  wholeNumber,
+} from "../flags/flag_values.ts";
 import { MEASURE_FLAGS } from "../flags/measure_flags.ts";
 import { asUsage } from "../base/usage_error.ts";
 import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
@@ -48,6 +56,14 @@ export const BENCH_COMMAND = {
     "How HashAttention selects": SELECTION_FLAGS,
     "How to measure": {
       hot: { help: "keep the inputs in the caches between steps; by default every step is cold" },
+      layers: {
+        value: "N",
+        default: "1",
+        read: wholeNumber(1, 1024),
+        help: "rotate over at least N sets of inputs, as the layers of a model do, which need N " +
+          "times the memory of a KV cache; by default as few as keep every step cold",
+        contradicts: ["hot"],
+      },
       "max-time": {
         value: "SEC",
         default: "10",

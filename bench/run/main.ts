@@ -138,6 +138,7 @@ async function measureAll(
   let begun = 0;
   const session = await openSession(host, {
     hot: options.hot,
+    layers: options.layers,
     noisePct: options.noisePct,
     maxTimeMs: options.maxTimeMs,
     timer: options.timer,

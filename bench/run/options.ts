@@ -23,6 +23,8 @@ export interface BenchOptions extends CaseOptions, MeasureOptions {
   /** Paths of CSV files with other software's times to compare with. */
   readonly peers: readonly string[];
   readonly hot: boolean;
+  /** Input sets that steps rotate over at least. */
+  readonly layers: number;
   /** Time limit of a case's sampling. */
   readonly maxTimeMs: number;
   readonly handOver: HandOverChoice;
@@ -54,6 +56,7 @@ export function parseOptions(args: readonly string[], now: Date = new Date()): B
     ...measureOptionsOf(parsed),
     quick: values.quick,
     hot: values.hot,
+    layers: values.layers,
     list: values.list,
     listAdapters: values["list-adapters"],
     dryRun: values["dry-run"],

@@ -26,6 +26,7 @@ export function writeRun(
         device: { ...facts, timer: timer.kind },
         settings: {
           hot: settings.hot || facts.software,
+          layers: settings.layers,
           seed: settings.seed,
           noise_pct: settings.noisePct,
           max_time_s: settings.maxTimeMs / 1000,

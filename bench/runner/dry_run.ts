@@ -5,6 +5,7 @@ import { eligible, type Session, SOFTWARE_INPUT_BYTES } from "../measure/session
 import { counted } from "../base/counted.ts";
 import { type CaseEstimate, estimateCase } from "./estimate.ts";
 import type { OpenedAdapter } from "../measure/device/adapter.ts";
+import type { Rotation } from "../measure/inputs/cache_rotation.ts";
 import { fitColumns, rule, type TextColumn, wrapText } from "../tables/text_table.ts";
 
 /** A case, its estimate and the kernels that this device leaves out. */
@@ -35,8 +36,7 @@ export async function readDevice(
 }
 
 /** The settings of a run that decide the time and memory of its cases. */
-export interface PlanSettings {
-  readonly hot: boolean;
+export interface PlanSettings extends Rotation {
   /** Time limit for sampling a case. */
   readonly maxTimeMs: number;
   /** Bytes of a GPU set aside for inputs. */
@@ -47,13 +47,13 @@ export interface PlanSettings {
 export function planCases(
   { features, limits, software }: DeviceFacts,
   cases: readonly BenchCase[],
-  { hot, maxTimeMs, memoryBytes }: PlanSettings,
+  { hot, layers, maxTimeMs, memoryBytes }: PlanSettings,
 ): PlannedCase[] {
   const inputBytes = software ? SOFTWARE_INPUT_BYTES : memoryBytes;
   return cases.map(({ name, problem, variants, trace }) => {
     const facts = { features, limits };
     const { able, refused } = eligible(facts, problem, variants, !!trace);
-    const settings = { limits, software, hot, maxTimeMs, inputBytes };
+    const settings = { limits, software, hot, layers, maxTimeMs, inputBytes };
     const estimate = estimateCase(problem, able, settings);
     return {
       name,

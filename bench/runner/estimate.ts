@@ -1,15 +1,14 @@
 /** Estimates the time and memory of a run before anything is measured. */
 import type { DeviceLimits, Plan, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
-import { coldSets, touchedBytes } from "../measure/inputs/cache_rotation.ts";
+import { type Rotation, touchedBytes, wantedSets } from "../measure/inputs/cache_rotation.ts";
 import type { Refusal } from "../measure/session.ts";
 import { stepTooLong } from "./step_limit.ts";
 
 /** The limits of a run, and the kind of its adapter. */
-export interface EstimateSettings {
+export interface EstimateSettings extends Rotation {
   readonly limits: DeviceLimits;
   readonly software: boolean;
-  readonly hot: boolean;
   readonly maxTimeMs: number;
   /** Bytes set aside for inputs. */
   readonly inputBytes: number;
@@ -96,12 +95,13 @@ interface Planned {
 function memoryOf(
   p: Problem,
   planned: readonly Planned[],
-  { software, hot, inputBytes }: EstimateSettings,
+  { software, hot, layers, inputBytes }: EstimateSettings,
 ): number {
   const inputs = new Map<string, { bytes: number; sets: number }>();
   let outputBytes = 0;
   for (const { variant, plan, cost } of planned) {
-    const wanted = hot || software ? 1 : coldSets(touchedBytes(p, cost, variant.stage));
+    const rotation = { hot: hot || software, layers };
+    const wanted = wantedSets(touchedBytes(p, cost, variant.stage), rotation);
     for (const [name, { bytes, role }] of Object.entries(plan.buffers)) {
       if (role !== "input") {
         outputBytes += bytes;

@@ -15,6 +15,7 @@ const SETTINGS: EstimateSettings = {
   limits: { ...DEFAULT_LIMITS, maxStorageBufferBindingSize: 2 ** 31 },
   software: false,
   hot: false,
+  layers: 1,
   maxTimeMs: 10_000,
   inputBytes: 6e9,
 };
@@ -37,6 +38,7 @@ Deno.test("estimateCase() counts the sets of cold inputs, up to the bytes set as
   // K and V of 8 heads of 128 in f16, and little else.
   const once = 2 * 8192 * 8 * 128 * 2;
   assertAlmostEquals(bytes({ hot: true }) / once, 1, 0.1);
+  assertAlmostEquals(bytes({ layers: 32, inputBytes: 1e12 }) / once, 32, 1);
   assertAlmostEquals(bytes({ software: true }), bytes({ hot: true }));
   assertGreater(bytes({}), 7 * once);
   assertAlmostEquals(bytes({ inputBytes: 3 * once }) / once, 3, 0.2);

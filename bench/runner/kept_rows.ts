@@ -1,7 +1,7 @@
 /** Which rows of an earlier run into the same folder are kept, and which kernels are missing. */
 import type { Params, Variant } from "../../kernels/core/variant.ts";
 import type { BenchCase } from "../cases/cases.ts";
-import { coldSets } from "../measure/inputs/cache_rotation.ts";
+import { type Rotation, wantedSets } from "../measure/inputs/cache_rotation.ts";
 import type { Session } from "../measure/session.ts";
 import type { ResultRow } from "../results/row.ts";
 
@@ -15,7 +15,7 @@ export interface Wanted {
 export type Conditions =
   & Pick<Session, "facts" | "inputBytes">
   & { readonly timer: { readonly kind: string } }
-  & { readonly settings: Pick<Session["settings"], "hot" | "seed"> };
+  & { readonly settings: Pick<Session["settings"], "hot" | "layers" | "seed"> };
 
 /** The verified rows of a case that were measured under the conditions of this run. */
 export function sameConditions(
@@ -24,28 +24,29 @@ export function sameConditions(
   { caseId, dataDigest = "" }: Pick<BenchCase, "caseId" | "dataDigest">,
 ): ResultRow[] {
   const { facts, inputBytes, timer, settings } = conditions;
-  const hot = settings.hot || facts.software;
+  const rotation = { ...settings, hot: settings.hot || facts.software };
   return latest.filter((row) =>
     row.case_id === caseId && row.verified && row.median_us !== null &&
     row.timer === timer.kind &&
     Object.entries(facts).every(([name, fact]) => row[name as keyof ResultRow] === fact) &&
     (row.stage === "probe" ||
       row.seed === settings.seed && row.data_digest === dataDigest &&
-        sameRotation(row, hot, inputBytes))
+        sameRotation(row, rotation, inputBytes))
   );
 }
 
 /**
- * Whether this run would rotate over as many sets. A row with too few sets to be cold is reusable
+ * Whether this run would rotate over as many sets. A row with fewer sets than wanted is reusable
  * only if memory was the limit then and is the same now.
  */
 function sameRotation(
   { sets, touched_bytes, memory_bytes }: ResultRow,
-  hot: boolean,
+  rotation: Rotation,
   inputBytes: number,
 ): boolean {
-  if (hot || sets === 1) return hot && sets === 1;
-  return sets === coldSets(touched_bytes) || memory_bytes === inputBytes;
+  if (rotation.hot || sets === 1) return rotation.hot && sets === 1;
+  const wanted = wantedSets(touched_bytes, rotation);
+  return sets === wanted || sets < wanted && memory_bytes === inputBytes;
 }
 
 /** The rows of all probes in `names`; null if one is missing. */

@@ -15,7 +15,7 @@ const CONDITIONS: Conditions = {
   facts: { runtime, adapter, vendor, driver, backend, software },
   inputBytes: 6e9,
   timer: { kind: "timestamp" },
-  settings: { hot: false, seed: 1 },
+  settings: { hot: false, layers: 1, seed: 1 },
 };
 
 const wanted = (...names: string[]): Wanted[] =>
@@ -59,8 +59,11 @@ Deno.test("sameConditions() leaves out rows that were measured under other condi
   for (const changes of others) assertEquals([changes, isKept(changes)], [changes, false]);
   assertEquals(isKept({ sets: 3, memory_bytes: 6e9 }), true);
   assertEquals(isKept({ memory_bytes: 24e9 }), true);
-  const hot = { settings: { hot: true, seed: 1 } };
+  const hot = { settings: { hot: true, layers: 1, seed: 1 } };
   assertEquals([isKept({}, hot), isKept({ sets: 1, cache: "hot" }, hot)], [false, true]);
+  const layers = { settings: { hot: false, layers: 100, seed: 1 } };
+  const kept = [1, 99, 100, 101].map((sets) => isKept({ sets, memory_bytes: 24e9 }, layers));
+  assertEquals(kept, [false, false, true, false]);
   assertEquals(
     sameConditions([makeRow({ data_digest: "01234567" })], CONDITIONS, {
       caseId,

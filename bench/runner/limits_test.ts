@@ -64,7 +64,7 @@ Deno.test("eligible() admits only kernels that stay within the limits, makers to
       const sizes = await sizesCreatedBy(async () => {
         for (const variant of able) {
           const params = variant.defaults(problem, limits);
-          const prepared = await prepare(inputs, variant, params, true);
+          const prepared = await prepare(inputs, variant, params, { hot: true, layers: 1 });
           prepared.destroy();
           ran++;
         }

@@ -70,7 +70,7 @@ export async function measureCase(
   const leftOut = [...slow];
   if (missing.length === 0) return leftOut;
 
-  const hot = settings.hot || facts.software;
+  const rotation = { ...settings, hot: settings.hot || facts.software };
   const inputs = new InputSets(device, p, {
     limits,
     seed: settings.seed,
@@ -92,7 +92,7 @@ export async function measureCase(
     );
     for (const [i, { variant, params }] of missing.entries()) {
       settings.onProgress(`${benchCase.name}: checking ${variant.name}`, i / total);
-      const made = await orRefusal(variant, () => prepare(inputs, variant, params, hot));
+      const made = await orRefusal(variant, () => prepare(inputs, variant, params, rotation));
       if (made instanceof CompileError) {
         await guard.check();
         const subject = {

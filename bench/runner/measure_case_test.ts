@@ -19,6 +19,7 @@ let lastMessage = "";
 
 const opened = await openSession(await openAdapter(), {
   hot: true,
+  layers: 1,
   noisePct: 1,
   maxTimeMs: 200,
   timer: "auto",

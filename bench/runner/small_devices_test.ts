@@ -80,7 +80,10 @@ for (
         budgetBytes: 1e9,
         ...(given.trace ? traceInputs(given.trace, problem, { ...settings, learnedMap }) : {}),
       });
-      const prepared = await prepare(inputs, variant, params[variant.name], true);
+      const prepared = await prepare(inputs, variant, params[variant.name], {
+        hot: true,
+        layers: 1,
+      });
       const { ok, relL2, checked } = await prepared.verify(0);
       assert(ok && relL2 < 1e-5, `${variant.name}: ${relL2}, ${checked}`);
       prepared.destroy();

@@ -106,7 +106,7 @@ async function runTrace(
   params: Params,
 ): Promise<StepOutcome> {
   const { device, problem } = inputs;
-  const prepared = await prepare(inputs, pipeline, params, true);
+  const prepared = await prepare(inputs, pipeline, params, { hot: true, layers: 1 });
   const buffers = prepared.buffersOf(0);
   const encode = isRotated(problem) ? await promptRecorder(inputs, buffers) : () => {};
   const step: DeviceStep = {

@@ -94,27 +94,31 @@ function plan(p: Problem, params: Params): Plan {
 }
 
 /** Rows that a workgroup attends at least, where there are several. */
-const LEAST_ROWS = 96;
+const LEAST_ROWS = 64;
+
+/** Threads and workgroups that a large GPU runs at a time. */
+const ONE_WAVE = { threads: 65536, workgroups: 512 } as const;
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
-  const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
+  const lists = listHeads(p) * p.batch;
+  // Enough splits for the rows and for the scan, and not more than fill the device.
+  const rows = Math.ceil(listCapacity(p) / LEAST_ROWS);
+  const wave = Math.max(1, Math.floor(ONE_WAVE.workgroups / lists));
+  const wanted = 2 ** Math.round(Math.log2(Math.max(1, Math.min(rows, wave))));
+  const isWide = lists * wanted * 256 <= ONE_WAVE.threads;
   const paramsFor = (WORKGROUP: number, SPLITS: number): Params => ({
     // Must be the blocks and splits of the score, whose histograms it reads.
     BLOCK: 2048,
     SCORE_SPLITS: 16,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     WORKGROUP,
-    LANES,
-    TOKENS: 4,
+    LANES: lanesFor(p, Math.min(isWide ? 8 : 16, limits.subgroupMinSize ?? 4)),
+    TOKENS: isWide ? 2 : 4,
     CHUNK: 256,
     SPLITS,
     HAND_OVER: handOverParam(limits),
   });
-  // Enough splits for the rows and for the scan, and not more than fill the device.
-  const rows = Math.ceil(listCapacity(p) / LEAST_ROWS);
-  const wave = Math.max(1, Math.floor(512 / (listHeads(p) * p.batch)));
-  const wanted = 2 ** Math.round(Math.log2(Math.max(1, Math.min(rows, wave))));
-  const settings = [256, 128].flatMap((threads) =>
+  const settings = (isWide ? [256, 128] : [128, 256]).flatMap((threads) =>
     [1, 2, 4, 8, 16, 32, 64].filter((splits) => splits >= Math.min(64, wanted))
       .map((splits) => paramsFor(threads, splits))
   );

@@ -64,6 +64,8 @@ const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 const BINS = LAST + 1u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const BIN_TURNS = (BINS + WORKGROUP - 1u) / WORKGROUP; // bins that a thread adds up
+const BIN_THREADS = max(1u, min(WORKGROUP / BINS, SCORE_SPLITS)); // threads that add up a bin
+const BIN_LOADS = (SCORE_SPLITS + BIN_THREADS - 1u) / BIN_THREADS; // sums that each of them loads
 const LANE_BINS = (LAST + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins that a lane adds up
 const CODE_WORDS = BITS / 32u;
 const QUERY_WORDS = (1u + PLANES) * CODE_WORDS + FACTORS; // signs, planes, the scale of bins
@@ -129,7 +131,7 @@ struct HandOver {
 }
 // @end
 
-var<workgroup> bin_counts: array<u32, BINS>;
+var<workgroup> bin_counts: array<atomic<u32>, BINS>; // zero at first
 // Ties of the share whose places among all ties of the list are before the bound; zero at first.
 var<workgroup> share_bound: atomic<u32>;
 var<workgroup> share_count: u32; // tokens that the workgroup attends
@@ -262,7 +264,7 @@ fn find_counted_threshold(lane: u32, picks_wanted: u32) -> vec2<u32> {
   var counts = array<u32, LANE_BINS>();
   var below = 0u;
   for (var b = 0u; b < LANE_BINS; b++) { // @unroll
-    counts[b] = bin_counts[min(lane * LANE_BINS + b, LAST)];
+    counts[b] = atomicLoad(&bin_counts[min(lane * LANE_BINS + b, LAST)]);
     below += counts[b];
   }
   below = subgroupExclusiveAdd(below);
@@ -395,9 +397,11 @@ fn main(
   let length = lengths[wid.z];
   var counts = array<u32, BIN_TURNS>();
   for (var turn = 0u; turn < BIN_TURNS; turn++) { // @unroll
-    let bin = min(turn * WORKGROUP + thread, LAST);
-    for (var s = 0u; s < SCORE_SPLITS; s++) { // @unroll
-      counts[turn] += list_state[SPLIT_SUMS + (list * SCORE_SPLITS + s) * BINS + bin];
+    let at = turn * WORKGROUP + thread;
+    for (var load = 0u; load < BIN_LOADS; load++) { // @unroll
+      let s = at / BINS * BIN_LOADS + load;
+      let place = (list * SCORE_SPLITS + min(s, SCORE_SPLITS - 1u)) * BINS + at % BINS;
+      counts[turn] += select(0u, list_state[SPLIT_SUMS + place], s < SCORE_SPLITS);
     }
   }
   var loads: array<vec4<u32>, THREAD_LOADS>;
@@ -440,9 +444,9 @@ fn main(
   let newest_is_middle = recent_start == length && sink_end < length;
   let newest_bin = select(BINS, newest_distance, newest_is_middle);
   for (var turn = 0u; turn < BIN_TURNS; turn++) { // @unroll
-    let bin = turn * WORKGROUP + thread;
-    if (bin < BINS) {
-      bin_counts[bin] = counts[turn] + u32(bin == newest_bin);
+    let at = turn * WORKGROUP + thread;
+    if (at < BIN_THREADS * BINS) {
+      atomicAdd(&bin_counts[at % BINS], counts[turn] + u32(at < BINS && at == newest_bin));
     }
   }
   workgroupBarrier();

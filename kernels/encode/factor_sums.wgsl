@@ -2,7 +2,8 @@
 //
 // Dispatch (KV heads, batch). A workgroup adds up one KV head.
 //
-// 1. Add up the squares of all tokens but the last, a word of four factors at a time.
+// 1. Add up the squares of all tokens but the last, a word of four factors at a time. Bytes from the
+//    last token on count as zero.
 // 2. Add up the threads' sums.
 // 3. Store the sum without the last token, and the sum with it.
 //
@@ -11,6 +12,9 @@
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const WORKGROUP: u32 = 256u; // @param
+
+const LOADS = 16u; // loads in flight per thread
+const HEAD_WORDS = CAPACITY / 4u; // of a KV head, four factors each
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> factors: array<u32>;
@@ -22,6 +26,13 @@ var<workgroup> sums: array<f32, WORKGROUP>;
 /// The whole number that a factor's byte stands for.
 fn factor_value(byte: u32) -> u32 {
   return select((16u + (byte & 15u)) << (max(byte >> 4u, 1u) - 1u), byte, byte < 16u);
+}
+// @end
+
+// @shared bits_from
+/// A word whose bits `count` and up are set.
+fn bits_from(count: u32) -> u32 {
+  return select(0xffffffffu << min(count, 31u), 0u, count > 31u);
 }
 // @end
 
@@ -41,10 +52,20 @@ fn main(
 
   // 1. Add up the squares.
   var sum = 0.0;
-  for (var word = thread; 4u * word < last; word += WORKGROUP) {
-    let packed = factors[head * CAPACITY / 4u + word];
-    for (var i = 0u; i < 4u; i++) { // @unroll
-      sum += select(0.0, squared_value(packed, i), 4u * word + i < last);
+  for (var first = thread; 4u * first < last; first += LOADS * WORKGROUP) {
+    var loaded: array<u32, LOADS>;
+    for (var load = 0u; load < LOADS; load++) { // @unroll
+      let word = min(first + load * WORKGROUP, HEAD_WORDS - 1u);
+      loaded[load] = factors[head * HEAD_WORDS + word];
+    }
+    for (var load = 0u; load < LOADS; load++) { // @unroll
+      let token = 4u * (first + load * WORKGROUP);
+      if (token < last) {
+        let word = loaded[load] & ~bits_from(8u * min(last - token, 4u));
+        for (var i = 0u; i < 4u; i++) { // @unroll
+          sum += squared_value(word, i);
+        }
+      }
     }
   }
   sums[thread] = sum;

@@ -8,8 +8,9 @@ import source from "./rotate_prompt.wgsl" with { type: "text" };
 import sumsSource from "./factor_sums.wgsl" with { type: "text" };
 
 const TILE: readonly number[] = [4, 8, 16, 32];
+const TILES: readonly number[] = [1, 2, 4, 8, 16];
 const WORKGROUP: readonly number[] = [32, 64, 128, 256];
-const SUM_WORKGROUP: readonly number[] = [64, 128, 256];
+const SUM_WORKGROUP: readonly number[] = [64, 128, 256, 512, 1024];
 
 /** `rotate_prompt.wgsl`. */
 export const rotatePromptKernel: Kernel = defineKernel({
@@ -18,6 +19,7 @@ export const rotatePromptKernel: Kernel = defineKernel({
   params: {
     ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SEED"),
     TILE,
+    TILES,
     WORKGROUP,
   },
 });
@@ -46,14 +48,15 @@ export const rotatePrompt: Variant = defineVariant({
   name: "encode/rotate_prompt",
   stage: "encode_prompt",
   description: "rotates keys in registers and workgroup memory, makes codes and factors",
-  tunables: { TILE, WORKGROUP, SUM_WORKGROUP },
+  tunables: { TILE, TILES, WORKGROUP, SUM_WORKGROUP },
   codes: "rotated",
   features: [],
   defaults: (p, limits) => ({
     // Rows of 256 elements need twice the workgroup memory.
     TILE: rotationWidth(p.headDim, p.bits) > 128 ? 8 : 16,
+    TILES: 4,
     WORKGROUP: 128,
-    SUM_WORKGROUP: Math.min(256, limits.maxComputeInvocationsPerWorkgroup),
+    SUM_WORKGROUP: Math.min(1024, limits.maxComputeInvocationsPerWorkgroup),
   }),
   refuses: () => undefined,
   plan: (p, params) => ({
@@ -63,7 +66,7 @@ export const rotatePrompt: Variant = defineVariant({
     },
     dispatches: [
       dispatch(rotatePromptKernel, p, params, [
-        Math.ceil(p.capacity / params.TILE),
+        Math.ceil(p.capacity / (params.TILE * params.TILES)),
         p.kvHeads,
         p.batch,
       ]),

@@ -1,14 +1,16 @@
 // rotate_prompt.wgsl: rotated codes and factors of all keys of a prompt.
 //
-// Dispatch (tiles, KV heads, batch). A workgroup encodes TILE tokens of one KV head. It ends at
-// once if its tile lies past the end of the sequence.
+// Dispatch (tiles / TILES, KV heads, batch). A workgroup encodes TILES tiles of TILE tokens of one
+// KV head, one after the other. It ends at once where a tile lies past the end of the sequence.
 //
-// 1. Load the keys, LOW consecutive elements per thread, flip signs, and run the first three stages
-//    of the Hadamard transform in registers.
-// 2. Exchange elements through workgroup memory: a thread now has every LOW-th output of a row. Run
+// 1. Load the keys of the first tile, LOW consecutive elements per thread. Make a table of signs.
+// For each tile:
+// 2. Flip signs, and run the first three stages of the Hadamard transform in registers. Load the
+//    keys of the next tile.
+// 3. Exchange elements through workgroup memory: a thread now has every LOW-th output of a row. Run
 //    the other stages in registers.
-// 3. Collect the signs of the outputs, and the sums that make the factor.
-// 4. Store the codes and the factors, a word per thread.
+// 4. Collect the signs of the outputs, and the sums that make the factor.
+// 5. Store the codes and the factors, a word per thread.
 //
 // rotate_token.wgsl says what a rotated code and its factor are.
 const HEAD_DIM: u32 = 128u; // @param
@@ -17,7 +19,8 @@ const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 128u; // @param
 const SEED: u32 = 1u; // @param of the signs
-const TILE: u32 = 16u; // @param tokens of a workgroup
+const TILE: u32 = 16u; // @param tokens of a tile
+const TILES: u32 = 4u; // @param tiles of a workgroup
 const WORKGROUP: u32 = 128u; // @param
 
 // @shared rotation_sizes
@@ -29,19 +32,23 @@ const LOW = 8u; // elements of a thread before the exchange, and threads of a ro
 const HIGH = WIDTH / LOW; // threads of a row before the exchange, and outputs of a thread after it
 const HIGH_STAGES = firstTrailingBit(HIGH);
 const KEPT = BITS / LOW; // outputs of a thread that the code keeps
-const STRIDE = WIDTH + LOW; // rows begin in other banks
+// A row in workgroup memory has the lower quads of all parts, then the upper ones. Each half is a
+// quad longer than needed, so that the threads of a subgroup access different banks.
+const HALF_ROW = HIGH + 1u; // quads
 const LOAD_TURNS = (TILE * HIGH + WORKGROUP - 1u) / WORKGROUP;
 const ROW_TURNS = (TILE * LOW + WORKGROUP - 1u) / WORKGROUP;
 const WORDS = BITS / 32u; // of a code
 const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
 const KEY_LOADS = HEAD_DIM / KEY_WIDTH; // loads of a key
+const PART_LOADS = LOW / KEY_WIDTH; // loads of a thread
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read_write> codes: array<u32>;
 @group(0) @binding(3) var<storage, read_write> factors: array<u32>;
 
-var<workgroup> rows: array<f32, TILE * STRIDE>;
+var<workgroup> flips: array<f32, WIDTH>; // sign and norm of element LOW * part + i at i * HIGH + part
+var<workgroup> rows: array<vec4f, TILE * 2u * HALF_ROW>;
 var<workgroup> signs: array<u32, TILE * LOW>; // bit i of thread c is the sign of output LOW * i + c
 var<workgroup> sums: array<vec2f, TILE * LOW>; // of absolute outputs (x), and of their squares (y)
 
@@ -94,23 +101,9 @@ fn factor_byte(squares: f32, magnitudes: f32) -> u32 {
 }
 // @end
 
-/// Elements LOW * part .. LOW * part + LOW - 1 of a key, with their signs flipped.
-fn load_part(row: u32, part: u32) -> array<f32, LOW> {
-  var part_of_row = array<f32, LOW>();
-  if (part * LOW >= HEAD_DIM) {
-    return part_of_row;
-  }
-  for (var load = 0u; load < LOW / KEY_WIDTH; load++) { // @unroll
-    let raw = keys[row * KEY_LOADS + part * (LOW / KEY_WIDTH) + load];
-    for (var quad = 0u; quad < KEY_WIDTH / 4u; quad++) { // @unroll
-      let four = widen(raw, quad);
-      for (var i = 0u; i < 4u; i++) { // @unroll
-        let at = load * KEY_WIDTH + quad * 4u + i;
-        part_of_row[at] = select(four[i], -four[i], flips_sign(part * LOW + at)) * NORM;
-      }
-    }
-  }
-  return part_of_row;
+/// The token of a tile whose part a thread loads in a turn; past the tile there is none.
+fn turn_token(turn: u32, thread: u32) -> u32 {
+  return (turn * WORKGROUP + thread) / HIGH;
 }
 
 /// Moves bit i of the lowest four bits to bit 8 * i.
@@ -124,19 +117,48 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let length = lengths[wid.z];
-  let begin = wid.x * TILE;
-  if (begin >= length) {
-    return;
-  }
   let head = wid.z * KV_HEADS + wid.y;
+  let part = thread % HIGH; // of a row, the same in all turns
 
-  // 1. Load, and run the stages within a thread.
+  // 1. Load the first tile, and make the table. The elements past the key are zero.
+  var loaded: array<vec4<u32>, LOAD_TURNS * PART_LOADS>;
   for (var turn = 0u; turn < LOAD_TURNS; turn++) { // @unroll
-    let item = turn * WORKGROUP + thread;
-    let token = item / HIGH;
-    let part = item % HIGH;
-    if (token < TILE) {
-      var x = load_part(head * CAPACITY + min(begin + token, length - 1u), part);
+    let row = min(wid.x * TILES * TILE + turn_token(turn, thread), length - 1u);
+    for (var load = 0u; load < PART_LOADS; load++) { // @unroll
+      let at = min(part * PART_LOADS + load, KEY_LOADS - 1u);
+      loaded[turn * PART_LOADS + load] = keys[(head * CAPACITY + row) * KEY_LOADS + at];
+    }
+  }
+  for (var at = thread; at < WIDTH; at += WORKGROUP) {
+    let d = at % HIGH * LOW + at / HIGH;
+    flips[at] = select(0.0, select(NORM, -NORM, flips_sign(d)), d < HEAD_DIM);
+  }
+  workgroupBarrier();
+  var flip: array<f32, LOW>;
+  for (var i = 0u; i < LOW; i++) { // @unroll
+    flip[i] = flips[i * HIGH + part];
+  }
+
+  for (var tile = 0u; tile < TILES; tile++) {
+    let begin = (wid.x * TILES + tile) * TILE;
+    if (begin >= length) {
+      break;
+    }
+
+    // 2. Run the stages within a thread.
+    for (var turn = 0u; turn < LOAD_TURNS; turn++) { // @unroll
+      var x: array<f32, LOW>;
+      for (var i = 0u; i < LOW; i++) { // @unroll
+        let raw = loaded[turn * PART_LOADS + i / KEY_WIDTH];
+        x[i] = widen(raw, i % KEY_WIDTH / 4u)[i % 4u] * flip[i];
+      }
+      if (tile + 1u < TILES) {
+        let row = min(begin + TILE + turn_token(turn, thread), length - 1u);
+        for (var load = 0u; load < PART_LOADS; load++) { // @unroll
+          let at = min(part * PART_LOADS + load, KEY_LOADS - 1u);
+          loaded[turn * PART_LOADS + load] = keys[(head * CAPACITY + row) * KEY_LOADS + at];
+        }
+      }
       for (var stage = 0u; stage < 3u; stage++) { // @unroll
         for (var pair = 0u; pair < LOW / 2u; pair++) { // @unroll
           let low = 2u * pair - (pair & ((1u << stage) - 1u));
@@ -146,68 +168,71 @@ fn main(
           x[low + (1u << stage)] = a - b;
         }
       }
-      for (var i = 0u; i < LOW; i++) { // @unroll
-        rows[token * STRIDE + part * LOW + i] = x[i];
+      let token = turn_token(turn, thread);
+      if (token < TILE) {
+        let row = token * 2u * HALF_ROW + part;
+        rows[row] = vec4f(x[0], x[1], x[2], x[3]);
+        rows[row + HALF_ROW] = vec4f(x[4], x[5], x[6], x[7]);
       }
     }
-  }
-  workgroupBarrier();
+    workgroupBarrier();
 
-  // 2. Run the stages across the parts.
-  for (var turn = 0u; turn < ROW_TURNS; turn++) { // @unroll
-    let item = turn * WORKGROUP + thread;
-    let token = item / LOW;
-    let column = item % LOW;
-    if (token < TILE) {
-      var x: array<f32, HIGH>;
-      for (var i = 0u; i < HIGH; i++) { // @unroll
-        x[i] = rows[token * STRIDE + i * LOW + column];
-      }
-      for (var stage = 0u; stage < HIGH_STAGES; stage++) { // @unroll
-        for (var pair = 0u; pair < HIGH / 2u; pair++) { // @unroll
-          let low = 2u * pair - (pair & ((1u << stage) - 1u));
-          let a = x[low];
-          let b = x[low + (1u << stage)];
-          x[low] = a + b;
-          x[low + (1u << stage)] = a - b;
+    // 3. Run the stages across the parts.
+    for (var turn = 0u; turn < ROW_TURNS; turn++) { // @unroll
+      let item = turn * WORKGROUP + thread;
+      let token = item / LOW;
+      let column = item % LOW;
+      if (token < TILE) {
+        var x: array<f32, HIGH>;
+        for (var i = 0u; i < HIGH; i++) { // @unroll
+          x[i] = rows[(token * 2u + column / 4u) * HALF_ROW + i][column % 4u];
         }
-      }
+        for (var stage = 0u; stage < HIGH_STAGES; stage++) { // @unroll
+          for (var pair = 0u; pair < HIGH / 2u; pair++) { // @unroll
+            let low = 2u * pair - (pair & ((1u << stage) - 1u));
+            let a = x[low];
+            let b = x[low + (1u << stage)];
+            x[low] = a + b;
+            x[low + (1u << stage)] = a - b;
+          }
+        }
 
-      // 3. Collect signs and sums.
-      var mask = 0u;
-      var sum = vec2f(0.0);
-      for (var i = 0u; i < KEPT; i++) { // @unroll
-        mask |= u32(x[i] > 0.0) << i;
-        sum += vec2f(abs(x[i]), x[i] * x[i]);
+        // 4. Collect signs and sums.
+        var mask = 0u;
+        var sum = vec2f(0.0);
+        for (var i = 0u; i < KEPT; i++) { // @unroll
+          mask |= u32(x[i] > 0.0) << i;
+          sum += vec2f(abs(x[i]), x[i] * x[i]);
+        }
+        signs[item] = mask;
+        sums[item] = sum;
       }
-      signs[item] = mask;
-      sums[item] = sum;
     }
-  }
-  workgroupBarrier();
+    workgroupBarrier();
 
-  // 4. Store. A word of a code has four signs of each thread of the row.
-  for (var i = thread; i < TILE * WORDS; i += WORKGROUP) {
-    let token = i / WORDS;
-    var word = 0u;
-    for (var column = 0u; column < LOW; column++) { // @unroll
-      word |= spread_bits(signs[token * LOW + column] >> (4u * (i % WORDS))) << column;
-    }
-    if (begin + token < length) {
-      codes[(head * CAPACITY + begin + token) * WORDS + i % WORDS] = word;
-    }
-  }
-  for (var four = thread; four < TILE / 4u; four += WORKGROUP) {
-    var packed = 0u;
-    for (var i = 0u; i < 4u; i++) { // @unroll
-      var sum = vec2f(0.0);
+    // 5. Store. A word of a code has four signs of each thread of the row.
+    for (var i = thread; i < TILE * WORDS; i += WORKGROUP) {
+      let token = i / WORDS;
+      var word = 0u;
       for (var column = 0u; column < LOW; column++) { // @unroll
-        sum += sums[(four * 4u + i) * LOW + column];
+        word |= spread_bits(signs[token * LOW + column] >> (4u * (i % WORDS))) << column;
       }
-      packed |= factor_byte(sum.y, sum.x) << (8u * i);
+      if (begin + token < length) {
+        codes[(head * CAPACITY + begin + token) * WORDS + i % WORDS] = word;
+      }
     }
-    if (begin + four * 4u < length) {
-      factors[(head * CAPACITY + begin) / 4u + four] = packed;
+    for (var four = thread; four < TILE / 4u; four += WORKGROUP) {
+      var packed = 0u;
+      for (var i = 0u; i < 4u; i++) { // @unroll
+        var sum = vec2f(0.0);
+        for (var column = 0u; column < LOW; column++) { // @unroll
+          sum += sums[(four * 4u + i) * LOW + column];
+        }
+        packed |= factor_byte(sum.y, sum.x) << (8u * i);
+      }
+      if (begin + four * 4u < length) {
+        factors[(head * CAPACITY + begin) / 4u + four] = packed;
+      }
     }
   }
 }

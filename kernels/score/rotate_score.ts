@@ -1,13 +1,13 @@
 /** Rotate and score in one dispatch. This saves a dependent dispatch. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
-import { codeWords, type Problem } from "../core/problem.ts";
+import type { Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotatedCost } from "./rotated.ts";
 import source from "./rotate_score.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [128, 256, 512, 1024];
-const FOURS: readonly number[] = [1, 2, 4];
+const ROUND_COUNTS: readonly number[] = [1, 2, 4];
 
 /** `rotate_score.wgsl`. */
 export const rotateScoreKernel: Kernel = defineKernel({
@@ -19,18 +19,18 @@ export const rotateScoreKernel: Kernel = defineKernel({
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP,
     SPLITS: { min: 1, max: 128 },
-    FOURS,
+    ROUNDS: ROUND_COUNTS,
   },
   features: ["subgroups"],
 });
 
 /** Tokens of a block: those of a histogram. */
-export function rotateScoreBlock({ WORKGROUP, FOURS }: Params): number {
-  return 4 * WORKGROUP * FOURS;
+export function rotateScoreBlock({ WORKGROUP, ROUNDS }: Params): number {
+  return 4 * WORKGROUP * ROUNDS;
 }
 
-/** Workgroups that a large GPU runs at a time, one on each processor. */
-const ONE_WAVE = 128;
+/** Workgroups that a large GPU runs at a time, two on each processor. */
+const ONE_WAVE = 256;
 
 function refuses(_: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { SUBGROUP_MIN: subgroup, WORKGROUP: workgroup } = params;
@@ -47,20 +47,21 @@ export const rotateScore: Variant = defineVariant({
   name: "score/rotate_score",
   stage: "score",
   description: "every scoring workgroup rotates its queries; one more rotates the newest key",
-  tunables: { WORKGROUP, SPLITS: [1, 2, 4, 8, 16, 32], FOURS },
+  tunables: { WORKGROUP, SPLITS: [1, 2, 4, 8, 16, 32, 64], ROUNDS: ROUND_COUNTS },
   codes: "rotated",
   features: ["subgroups"],
   defaults(p, limits): Params {
-    const heads = p.kvHeads * p.batch;
-    const fits = Math.min(1024, limits.maxComputeInvocationsPerWorkgroup);
-    const wanted = p.capacity > 4096 ? 512 : 256;
-    return {
-      SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-      WORKGROUP: Math.min(fits, wanted),
-      SPLITS: Math.max(1, Math.min(64, Math.floor(ONE_WAVE / heads))),
-      // Long codes fill the registers.
-      FOURS: p.capacity > 65536 && codeWords(p) < 4 ? 2 : 1,
-    };
+    // Short caches have too few tokens for a wave of larger workgroups.
+    const WORKGROUP = Math.min(
+      p.capacity > 8192 ? 256 : 128,
+      limits.maxComputeInvocationsPerWorkgroup,
+    );
+    const rounds = Math.ceil(p.capacity / (4 * WORKGROUP));
+    const wave = Math.max(1, Math.floor(ONE_WAVE / (p.kvHeads * p.batch)));
+    const SPLITS = Math.min(64, wave, rounds);
+    // A workgroup should have one block: the end of a block costs a barrier.
+    const ROUNDS = ROUND_COUNTS.find((count) => count * SPLITS >= rounds) ?? 4;
+    return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, SPLITS, ROUNDS };
   },
   refuses,
   plan: (p, params): Plan => ({

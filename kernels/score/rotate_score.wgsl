@@ -9,15 +9,17 @@
 // last workgroup rotates the newest key and appends its code and factor. The newest token, length -
 // 1, is therefore in neither distances nor histograms. select_gather.wgsl adds it from list_state.
 //
-// 1. Load the vectors, and the codes and factors of a block.
+// 1. Load the vectors, and the codes and factors of the first round of tokens.
 // 2. Rotate: a team of TEAM threads transforms a vector. Thread t of a team holds elements t, t +
 //    TEAM and so on. Distant elements meet in a register, near ones by shuffles.
 // 3. Make codes: signs, magnitude planes and the scale of the bins, or the factor of the key.
 // 4. Store the codes. The workgroup of the key ends here.
-// 5. Score the blocks: distances, a histogram of each block, and the sum of these histograms.
+// 5. Score the blocks round by round: distances, a histogram of each block, and the sum of these
+//    histograms.
 //
-// Loads of phase 1 are in flight while the queries rotate. Subgroups must be consecutive threads,
-// SUBGROUP_MIN or more. rotate_token.wgsl says what a rotated code is.
+// Loads of phase 1 are in flight while the queries rotate, and those of the next round while a
+// round is scored. Subgroups must be consecutive threads, SUBGROUP_MIN or more. rotate_token.wgsl
+// says what a rotated code is.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -34,7 +36,7 @@ const RECENT: u32 = 0u; // @param
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 256u; // @param
 const SPLITS: u32 = 3u; // @param workgroups that score a KV head
-const FOURS: u32 = 1u; // @param fours of tokens of a thread in a block
+const ROUNDS: u32 = 1u; // @param rounds of a block; a thread takes four tokens in each
 
 // @shared rotation_sizes
 // The transform has a power of two of elements, and at least as many as the code has bits.
@@ -50,11 +52,12 @@ const KEPT = BITS / TEAM; // outputs of a thread that the code keeps
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
 const SCALE_WORD = (1u + PLANES) * WORDS; // place of the scale in a query code
 const QUERY_WORDS = SCALE_WORD + 1u;
+const CODE_QUADS = (QUERY_WORDS + 4u) / 4u; // of a query code and the limit of its scores
 const LAST = BINS - 1u;
-const BLOCK = 4u * WORKGROUP * FOURS; // tokens of a histogram
+const BLOCK = 4u * WORKGROUP * ROUNDS; // tokens of a histogram
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
-const LOADS = FOURS * WORDS; // 16-byte loads of codes in flight per thread
+const HAS_NEXT = BLOCKS > SPLITS || ROUNDS > 1u; // whether a workgroup may have several rounds
 // @shared magnitude_levels
 const LEVELS = f32((1u << PLANES) - 1u); // the largest magnitude
 // The largest magnitude begins at this many root mean squares, by the number of planes.
@@ -77,9 +80,9 @@ const COUNT_TURNS = (GROUP * BINS + WORKGROUP - 1u) / WORKGROUP; // counts of a 
 @group(0) @binding(6) var<storage, read_write> distances: array<u32>;
 @group(0) @binding(7) var<storage, read_write> list_state: array<u32>;
 
-// Memory starts at zero.
-var<workgroup> code: array<atomic<u32>, GROUP * QUERY_WORDS>;
-var<workgroup> counts: array<atomic<u32>, GROUP * BINS>;
+var<workgroup> codes_of_queries: array<vec4<u32>, GROUP * CODE_QUADS>; // or that of the key
+// Blocks alternate between the two halves. Memory starts at zero.
+var<workgroup> counts: array<atomic<u32>, 2u * GROUP * BINS>;
 
 // @shared key_element
 /// Element `at` of the keys.
@@ -157,16 +160,17 @@ fn bin_scale(squares: f32, cached: u32, total: u32, level_squares: u32) -> u32 {
 }
 // @end
 
-// @shared score_bin
-/// The bin of a token's score, 0 for scores below zero. `weighted` are the weights of the bits that
-/// differ from the query's signs, `value` is that of the key's factor.
-fn score_bin(weighted: u32, value: u32, scale: u32) -> u32 {
-  let total = scale >> 21u; // of all weights
-  let score = (max(total, 2u * weighted) - 2u * weighted) * value;
-  let bounded = min(score >> ((scale >> 16u) & 31u), 65535u);
-  return min((bounded * (scale & 0xffffu)) >> 16u, BINS - 1u);
+/// The most that score_bin multiplies: the largest whole number whose bin is the last.
+fn score_limit(scale: u32) -> u32 {
+  return min(((BINS << 16u) - 1u) / max(scale & 0xffffu, 1u), 65535u);
 }
-// @end
+
+/// The bin of a token's score, as by score_bin, which bounds the bin instead of the score.
+fn limited_score_bin(weighted: u32, value: u32, scale: u32, limit: u32) -> u32 {
+  let total = i32(scale >> 21u); // of all weights
+  let score = u32(max(total - 2i * i32(weighted), 0i)) * value;
+  return (min(score >> ((scale >> 16u) & 31u), limit) * (scale & 0xffffu)) >> 16u;
+}
 
 /// Adds up a value over the threads of a team.
 fn team_sum(value: vec2f) -> vec2f {
@@ -177,23 +181,20 @@ fn team_sum(value: vec2f) -> vec2f {
   return sum;
 }
 
-/// Sets bits of a code: those of the outputs `first` + t, t being a thread of the team. `lane` is
-/// that of the subgroup, of which a team may be a part.
-fn set_bits(word_base: u32, first: u32, is_set: bool, lane: u32, in_team: u32) {
+/// Bit t of the result says whether `is_set` holds in thread t of the team. `lane` is that of the
+/// subgroup, of which a team may be a part.
+fn team_ballot(is_set: bool, lane: u32, in_team: u32) -> u32 {
   let ballot = subgroupBallot(is_set);
   let begin = lane - in_team; // lane of the team's first thread
-  let of_team = (ballot[begin / 32u] >> (begin % 32u)) & (0xffffffffu >> (32u - TEAM));
-  if (in_team == 0u) {
-    atomicOr(&code[word_base + first / 32u], of_team << (first % 32u));
-  }
+  return (ballot[begin / 32u] >> (begin % 32u)) & (0xffffffffu >> (32u - TEAM));
 }
 
 /// Appends the code and the factor of the newest key, and hands both to the select.
 fn store_key(head: u32, newest: u32, byte: u32) {
   for (var w = 0u; w < WORDS; w++) {
     let at = (head * CAPACITY + newest) * WORDS + w;
-    codes[at / 4u][at % 4u] = atomicLoad(&code[w]);
-    list_state[NEWEST_CODES + head * (WORDS + 1u) + w] = atomicLoad(&code[w]);
+    codes[at / 4u][at % 4u] = codes_of_queries[0][w];
+    list_state[NEWEST_CODES + head * (WORDS + 1u) + w] = codes_of_queries[0][w];
   }
   list_state[NEWEST_CODES + head * (WORDS + 1u) + WORDS] = byte;
   let word = (head * CAPACITY + newest) / 4u;
@@ -203,16 +204,9 @@ fn store_key(head: u32, newest: u32, byte: u32) {
   factor_sums[2u * head + (newest + 1u) % 2u] = before + value * value;
 }
 
-/// The place of load i of a thread in the codes of a block.
-fn key_code_place(head: u32, block: u32, i: u32, thread: u32) -> u32 {
-  let four = min(block * (BLOCK / 4u) + i / WORDS * WORKGROUP + thread, LIST_FOURS - 1u);
-  return (head * LIST_FOURS + four) * WORDS + i % WORDS;
-}
-
-/// The place of the factors of a thread's four tokens in a round of a block.
-fn factor_place(head: u32, block: u32, round: u32, thread: u32) -> u32 {
-  let four = min(block * (BLOCK / 4u) + round * WORKGROUP + thread, LIST_FOURS - 1u);
-  return head * LIST_FOURS + four;
+/// The four of tokens of a thread in a round of a block.
+fn four_of(block: u32, round: u32, thread: u32) -> u32 {
+  return block * (BLOCK / 4u) + round * WORKGROUP + thread;
 }
 
 fn xor3(a: u32, b: u32, c: u32) -> u32 {
@@ -223,35 +217,42 @@ fn majority(a: u32, b: u32, c: u32) -> u32 {
   return (a & b) | (c & (a | b));
 }
 
-/// The weights of the bits that differ, added up. `mask` is the query code's planes.
+/// The weights of the bits that differ, added up. `query` is the code of a query.
 ///
-/// Popcounts are slow, so with two planes of four words each, adders come first: they turn three
-/// words of one weight into one of that weight and one of twice the weight.
-fn add_weights(differing: array<u32, WORDS>, planes: array<u32, SCALE_WORD>) -> u32 {
+/// Popcounts are slow, so in codes of four words adders come first: they turn three words of one
+/// weight into one of that weight and one of twice the weight.
+fn add_weights(code: array<u32, WORDS>, query: array<vec4<u32>, CODE_QUADS>) -> u32 {
   var sum = 0u;
-  if (PLANES == 2u && WORDS == 4u) {
-    var a: array<u32, 4>;
-    var b: array<u32, 4>;
-    for (var w = 0u; w < 4u; w++) { // @unroll
-      a[w] = differing[w % WORDS] & planes[(WORDS + w) % SCALE_WORD];
-      b[w] = differing[w % WORDS] & planes[(2u * WORDS + w) % SCALE_WORD];
+  var carry_a = 0u; // words of the next weight
+  var carry_b = 0u;
+  for (var plane = 0u; plane < max(PLANES, 1u); plane++) { // @unroll
+    var bits: array<u32, WORDS>;
+    for (var w = 0u; w < WORDS; w++) { // @unroll
+      bits[w] = code[w] ^ query[w / 4u][w % 4u];
+      if (PLANES > 0u) {
+        let at = (plane + 1u) * WORDS + w;
+        bits[w] &= query[at / 4u][at % 4u];
+      }
     }
-    let twos = majority(a[0], a[1], a[2]);
-    let sum_b = xor3(b[0], b[1], b[2]);
-    let ones = countOneBits(xor3(a[0], a[1], a[2])) + countOneBits(a[3]);
-    let fours = countOneBits(majority(b[0], b[1], b[2])) +
-      countOneBits(majority(sum_b, b[3], twos));
-    return ones + 2u * countOneBits(xor3(sum_b, b[3], twos)) + 4u * fours;
+    if (WORDS == 4u) {
+      let ones = xor3(bits[0], bits[1 % WORDS], bits[2 % WORDS]);
+      let twos = majority(bits[0], bits[1 % WORDS], bits[2 % WORDS]);
+      let fourth = bits[3 % WORDS];
+      if (plane == 0u) {
+        sum += countOneBits(ones) + countOneBits(fourth);
+      } else {
+        let all = xor3(ones, fourth, carry_a);
+        sum += (countOneBits(all) + countOneBits(carry_b)) << plane;
+        carry_b = majority(ones, fourth, carry_a);
+      }
+      carry_a = twos;
+    } else {
+      for (var w = 0u; w < WORDS; w++) { // @unroll
+        sum += countOneBits(bits[w]) << plane;
+      }
+    }
   }
-  for (var w = 0u; w < WORDS; w++) { // @unroll
-    if (PLANES == 0u) {
-      sum += countOneBits(differing[w]);
-    }
-    for (var plane = 0u; plane < PLANES; plane++) { // @unroll
-      sum += countOneBits(differing[w] & planes[(plane + 1u) * WORDS + w]) << plane;
-    }
-  }
-  return sum;
+  return sum + ((countOneBits(carry_a) + countOneBits(carry_b)) << max(PLANES, 1u));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -269,8 +270,8 @@ fn main(
   let length = lengths[wid.z];
   let newest = length - 1u;
   var y: array<f32, TURNS * HELD>;
-  var loaded_codes: array<vec4<u32>, LOADS>;
-  var loaded_factors: array<u32, FOURS>;
+  var loaded_codes: array<vec4<u32>, WORDS>; // of a round
+  var loaded_factors = 0u;
   var squares = vec2f(0.0); // both sums of squared factor values
   if (is_key) {
     for (var i = 0u; i < HELD; i++) { // @unroll
@@ -289,12 +290,11 @@ fn main(
         }
       }
     }
-    for (var i = 0u; i < LOADS; i++) { // @unroll
-      loaded_codes[i] = codes[key_code_place(head, wid.x, i, thread)];
+    let four = min(four_of(wid.x, 0u, thread), LIST_FOURS - 1u);
+    for (var i = 0u; i < WORDS; i++) { // @unroll
+      loaded_codes[i] = codes[(head * LIST_FOURS + four) * WORDS + i];
     }
-    for (var round = 0u; round < FOURS; round++) { // @unroll
-      loaded_factors[round] = factors[factor_place(head, wid.x, round, thread)];
-    }
+    loaded_factors = factors[head * LIST_FOURS + four];
     squares = vec2f(factor_sums[2u * head], factor_sums[2u * head + 1u]);
   }
 
@@ -326,11 +326,13 @@ fn main(
     // 3. Make the codes.
     let query = turn * TEAMS + team;
     let is_own = select(query < GROUP, query == 0u, is_key);
-    let word_base = select(min(query, GROUP - 1u) * QUERY_WORDS, 0u, is_key);
+    var code: array<vec4<u32>, CODE_QUADS>;
     var sums = vec2f(0.0);
     for (var i = 0u; i < KEPT; i++) { // @unroll
+      let word = i * TEAM / 32u;
       sums += vec2f(abs(y[base + i]), y[base + i] * y[base + i]);
-      set_bits(word_base, i * TEAM, is_own && y[base + i] > 0.0, lane, in_team);
+      let signs = team_ballot(y[base + i] > 0.0, lane, in_team);
+      code[word / 4u][word % 4u] |= signs << (i * TEAM % 32u);
     }
     sums = team_sum(sums);
     if (is_key && is_own) {
@@ -343,16 +345,21 @@ fn main(
         level = magnitude(y[base + i], sums.y);
       }
       for (var plane = 0u; plane < PLANES; plane++) { // @unroll
-        let is_set = is_own && !is_key && ((level >> plane) & 1u) == 1u;
-        set_bits(word_base + (plane + 1u) * WORDS, i * TEAM, is_set, lane, in_team);
+        let word = (plane + 1u) * WORDS + i * TEAM / 32u;
+        let is_set = ((level >> plane) & 1u) == 1u;
+        code[word / 4u][word % 4u] |= team_ballot(is_set, lane, in_team) << (i * TEAM % 32u);
       }
       levels += vec2f(f32(level), f32(level * level));
     }
     levels = team_sum(levels);
-    if (is_own && !is_key && in_team == 0u) {
+    if (is_own && in_team == 0u) {
       let sum = select(squares.x, squares.y, newest % 2u == 1u);
       let scale = bin_scale(sum, newest, u32(levels.x), u32(levels.y));
-      atomicStore(&code[word_base + SCALE_WORD], scale);
+      code[SCALE_WORD / 4u][SCALE_WORD % 4u] = scale;
+      code[QUERY_WORDS / 4u][QUERY_WORDS % 4u] = score_limit(scale);
+      for (var i = 0u; i < CODE_QUADS; i++) { // @unroll
+        codes_of_queries[select(query, 0u, is_key) * CODE_QUADS + i] = code[i];
+      }
     }
   }
   workgroupBarrier();
@@ -366,64 +373,84 @@ fn main(
   }
   if (wid.x == 0u) {
     for (var i = thread; i < GROUP * QUERY_WORDS; i += WORKGROUP) {
-      list_state[head * GROUP * QUERY_WORDS + i] = atomicLoad(&code[i]);
+      let word = i % QUERY_WORDS;
+      let quad = codes_of_queries[i / QUERY_WORDS * CODE_QUADS + word / 4u];
+      list_state[head * GROUP * QUERY_WORDS + i] = quad[word % 4u];
     }
   }
 
-  // 5. Score the blocks.
+  // 5. Score the blocks. Threads count what has a bin above the first, and the rest in bulk.
   let recent_start = min(length - min(RECENT, length), newest);
   let blocks = (length + BLOCK - 1u) / BLOCK;
   var sums = array<u32, COUNT_TURNS>(); // of the histograms so far
   for (var block = wid.x; block < blocks; block += SPLITS) {
-    if (block != wid.x) {
-      for (var i = 0u; i < LOADS; i++) { // @unroll
-        loaded_codes[i] = codes[key_code_place(head, block, i, thread)];
+    let half = block / SPLITS % 2u * (GROUP * BINS);
+    var rest = array<u32, GROUP>();
+    for (var round = 0u; round < ROUNDS; round++) { // @unroll
+      let round_codes = loaded_codes;
+      let round_factors = loaded_factors;
+      if (HAS_NEXT) {
+        let next_block = block + SPLITS * u32(round + 1u == ROUNDS);
+        let next = min(four_of(next_block, (round + 1u) % ROUNDS, thread), newest / 4u);
+        for (var i = 0u; i < WORDS; i++) { // @unroll
+          loaded_codes[i] = codes[(head * LIST_FOURS + next) * WORDS + i];
+        }
+        loaded_factors = factors[head * LIST_FOURS + next];
       }
-      for (var round = 0u; round < FOURS; round++) { // @unroll
-        loaded_factors[round] = factors[factor_place(head, block, round, thread)];
+
+      let first = 4u * four_of(block, round, thread);
+      var values: array<u32, 4>; // of the factors
+      var least: array<u32, 4>; // bin from which on a token is counted
+      var middle = 0u;
+      for (var t = 0u; t < 4u; t++) { // @unroll
+        let is_middle = first + t >= SINK && first + t < recent_start;
+        values[t] = factor_value(extractBits(round_factors, 8u * t, 8u));
+        least[t] = select(BINS, 1u, is_middle);
+        middle += u32(is_middle);
       }
-      workgroupBarrier(); // all counts have been reset
-    }
-    for (var h = 0u; h < GROUP; h++) {
-      var query: array<u32, SCALE_WORD>;
-      for (var w = 0u; w < SCALE_WORD; w++) { // @unroll
-        query[w] = atomicLoad(&code[h * QUERY_WORDS + w]);
-      }
-      let scale = atomicLoad(&code[h * QUERY_WORDS + SCALE_WORD]);
-      var last_bin = 0u; // tokens of this thread in the last bin
-      for (var round = 0u; round < FOURS; round++) { // @unroll
-        let first = block * BLOCK + (round * WORKGROUP + thread) * 4u;
-        var packed = 0u;
+      for (var h = 0u; h < GROUP; h++) { // @unroll
+        var query: array<vec4<u32>, CODE_QUADS>;
+        for (var i = 0u; i < CODE_QUADS; i++) { // @unroll
+          query[i] = codes_of_queries[h * CODE_QUADS + i];
+        }
+        let scale = query[SCALE_WORD / 4u][SCALE_WORD % 4u];
+        let limit = query[QUERY_WORDS / 4u][QUERY_WORDS % 4u];
+        var bins: array<u32, 4>;
         for (var t = 0u; t < 4u; t++) { // @unroll
-          var differing: array<u32, WORDS>;
+          var code: array<u32, WORDS>;
           for (var w = 0u; w < WORDS; w++) { // @unroll
             let at = t * WORDS + w;
-            differing[w] = loaded_codes[round * WORDS + at / 4u][at % 4u] ^ query[w];
+            code[w] = round_codes[at / 4u][at % 4u];
           }
-          let byte = extractBits(loaded_factors[round], 8u * t, 8u);
-          let bin = score_bin(add_weights(differing, query), factor_value(byte), scale);
-          let distance = LAST - bin;
-          packed |= distance << (8u * t);
-          let is_middle = first + t >= SINK && first + t < recent_start;
-          last_bin += u32(is_middle && distance == LAST);
-          if (is_middle && distance != LAST) {
-            atomicAdd(&counts[h * BINS + distance], 1u);
-          }
+          bins[t] = limited_score_bin(add_weights(code, query), values[t], scale, limit);
         }
         if (first < CAPACITY) {
-          distances[(head * GROUP + h) * LIST_FOURS + first / 4u] = packed;
+          let packed = bins[0] | (bins[1] << 8u) | (bins[2] << 16u) | (bins[3] << 24u);
+          let place = (head * GROUP + h) * LIST_FOURS + first / 4u;
+          distances[place] = LAST * 0x01010101u - packed;
         }
+        var counted = 0u;
+        for (var t = 0u; t < 4u; t++) { // @unroll
+          if (bins[t] >= least[t]) {
+            atomicAdd(&counts[half + h * BINS + LAST - bins[t]], 1u);
+            counted += 1u;
+          }
+        }
+        rest[h] += middle - counted;
       }
-      if (last_bin > 0u) {
-        atomicAdd(&counts[h * BINS + LAST], last_bin);
+    }
+    for (var h = 0u; h < GROUP; h++) { // @unroll
+      let all = subgroupAdd(rest[h]);
+      if (lane == 0u) {
+        atomicAdd(&counts[half + h * BINS + LAST], all);
       }
     }
     workgroupBarrier();
-    // Store the histograms, and reset the counts for the next block.
+    // Store the histograms, and reset the counts for the block after the next.
     for (var turn = 0u; turn < COUNT_TURNS; turn++) { // @unroll
       let i = turn * WORKGROUP + thread;
       if (i < GROUP * BINS) {
-        let count = atomicExchange(&counts[i], 0u);
+        let count = atomicExchange(&counts[half + i], 0u);
         let list = head * GROUP + i / BINS;
         list_state[HISTOGRAMS + (list * BLOCKS + block) * BINS + i % BINS] = count;
         sums[turn] += count;

@@ -28,9 +28,22 @@ export function touchedBytes(p: Problem, cost: Cost, stage: Stage): number {
   return cost.streamBytes + cost.gatherBytes * distinct / Math.max(1, requested);
 }
 
+/** Which input sets steps rotate over. */
+export interface Rotation {
+  /** Whether every step takes the same set, which the caches keep. */
+  readonly hot: boolean;
+  /** The least number of sets, for a model with a KV cache in each of so many layers. */
+  readonly layers: number;
+}
+
 /** Number of input sets that keep steps of `bytes` cold. */
 export function coldSets(bytes: number): number {
   return Math.min(1024, Math.ceil(COLD_BYTES / Math.max(1, bytes)) + 1);
+}
+
+/** Number of input sets that steps of `bytes` rotate over, if there is memory for them. */
+export function wantedSets(bytes: number, { hot, layers }: Rotation): number {
+  return hot ? 1 : Math.max(layers, coldSets(bytes));
 }
 
 /** Whether steps of `bytes` that rotate over `sets` sets find their inputs cold. */

@@ -18,6 +18,7 @@ async function main(): Promise<void> {
   const variant = findVariant(job.kernel);
   const session = await openSession(await openAdapter({ request: job.request }), {
     hot: false,
+    layers: 1,
     noisePct: job.noisePct,
     maxTimeMs: job.budgetMs,
     memoryBytes: job.memoryBytes,

@@ -153,7 +153,10 @@ async function prepareRight(
   const { session, inputs, variant } = bench;
   let prepared: PreparedVariant;
   try {
-    prepared = await prepare(inputs, variant, params, session.facts.software);
+    prepared = await prepare(inputs, variant, params, {
+      ...session.settings,
+      hot: session.facts.software,
+    });
   } catch (error) {
     const { name, message } = error as Error;
     // A lack of device memory and a lost device are not the fault of a candidate.
