@@ -6,9 +6,6 @@ import type { PeerTime } from "./peers.ts";
 import { hasSameSizes, type NamedTime } from "./ratios.ts";
 import type { ResultRow } from "../results/row.ts";
 
-const ENCODER = "encode/prompt";
-const ATTENTION = "prefill/flash";
-
 /**
  * A sentence without its full stop for each case in which the encoder was timed: its time in
  * percent of the fastest known prompt attention, which is a peer's or `prefill/flash`. A case
@@ -17,9 +14,9 @@ const ATTENTION = "prefill/flash";
 export function promptShares(rows: readonly ResultRow[], peers: readonly PeerTime[]): string[] {
   const cases = Map.groupBy(rows, (row) => row.case_id);
   return [...cases.values()].flatMap((rowsOfCase) => {
-    const [encoder] = timesOf(rowsOfCase, ENCODER);
+    const [encoder] = timesOf(rowsOfCase, "encode_prompt");
     const known = [
-      ...timesOf(rowsOfCase, ATTENTION),
+      ...timesOf(rowsOfCase, "prefill"),
       ...peers.filter((peer) => peer.stage === "prefill" && hasSameSizes(peer, rowsOfCase[0]))
         .map(({ peer, medianUs }) => ({ name: peer, medianUs })),
     ];
@@ -28,16 +25,16 @@ export function promptShares(rows: readonly ResultRow[], peers: readonly PeerTim
     const which = known.length === 1 ? "only" : "fastest";
     const [{ kv_len, q_heads: qHeads, kv_heads: kvHeads, head_dim: headDim }] = rowsOfCase;
     return [
-      `${ENCODER} adds ${percent(encoder.medianUs / best.medianUs)} to the time of ` +
+      `${encoder.name} adds ${percent(encoder.medianUs / best.medianUs)} to the time of ` +
       `${best.name}, the ${which} prompt attention known here, at ` +
       `${counted(kv_len, "token")} (${shapeName({ qHeads, kvHeads, headDim })})`,
     ];
   });
 }
 
-function timesOf(rows: readonly ResultRow[], kernel: string): NamedTime[] {
-  return rows.flatMap(({ kernel: name, verified, median_us: medianUs }) =>
-    name === kernel && verified && medianUs !== null ? [{ name, medianUs }] : []
+function timesOf(rows: readonly ResultRow[], wanted: ResultRow["stage"]): NamedTime[] {
+  return rows.flatMap(({ kernel: name, stage, verified, median_us: medianUs }) =>
+    stage === wanted && verified && medianUs !== null ? [{ name, medianUs }] : []
   );
 }
 

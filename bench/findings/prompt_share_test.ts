@@ -50,6 +50,8 @@ Deno.test("promptShares() compares with the fastest known prompt attention", () 
     "at 8192 tokens (32x8x128)",
   ]);
   assertEquals(promptShares([encoder], peers), promptShares([encoder, attention], peers));
+  const rotated = { ...encoder, kernel: "encode/rotate_prompt", median_us: 20 };
+  assertMatch(promptShares([rotated], peers)[0], /^encode\/rotate_prompt adds 2\.0% to /);
   assertMatch(
     promptShares([encoder, attention], [peer("slow", 99_999)])[0],
     /adds 4\.3% to the time of prefill\/flash, the fastest prompt/,
