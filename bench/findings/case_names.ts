@@ -18,11 +18,12 @@ const SETTINGS: readonly ((row: ResultRow) => string)[] = [
   picksName,
   (row) => row.sink + row.recent === 0 ? "no windows" : `windows of ${row.sink} + ${row.recent}`,
   (row) => `${row.cache} cache`,
+  ({ trace_error: error }) => error === null ? "" : `error ${Number(error.toPrecision(2))}`,
 ];
 
 /**
  * Names of a chart's lines, by case id. A line joins cases that differ only in KV length. Names
- * leave out the commonest value of each setting.
+ * leave out the value of a setting that most cases have.
  */
 export function lineNames(rows: readonly ResultRow[]): Map<string, string> {
   // The last row of a case is a kernel's. The first ones may be probes, whose caches differ.
@@ -31,14 +32,14 @@ export function lineNames(rows: readonly ResultRow[]): Map<string, string> {
   return new Map(cases.map((row, i) => [row.case_id, [lineName(row), ...special[i]].join(", ")]));
 }
 
-/** The settings of each row that are not the commonest of all rows. */
+/** The settings of each row whose values are not those of most rows. */
 export function unusualSettings(rows: readonly ResultRow[]): string[][] {
-  const common = SETTINGS.map((describe) => {
+  const usual = SETTINGS.map((describe) => {
     const groups = [...Map.groupBy(rows, describe)];
-    return groups.reduce((most, group) => group[1].length > most[1].length ? group : most)[0];
+    return groups.find(([, group]) => 2 * group.length > rows.length)?.[0];
   });
   return rows.map((row) =>
-    SETTINGS.map((describe) => describe(row)).filter((text, i) => text !== common[i])
+    SETTINGS.map((describe) => describe(row)).filter((text, i) => text !== "" && text !== usual[i])
   );
 }
 
@@ -76,7 +77,7 @@ export function traceName({ case_id }: ResultRow): string | undefined {
 export function sharedSettings(rows: readonly ResultRow[]): string {
   return SETTINGS.flatMap((describe) => {
     const texts = new Set(rows.map(describe));
-    return texts.size === 1 ? [...texts] : [];
+    return texts.size === 1 ? [...texts].filter((text) => text !== "") : [];
   }).join(", ");
 }
 

@@ -30,8 +30,8 @@ Deno.test("lineNames() tells cases of other scores and sharing apart, sharedSett
     row("e-s32-w0", { ...LINEAR, code_sharing: "group" }),
   ];
   assertEquals([...lineNames(rows).values()], [
-    "32x8x128",
-    "32x8x128",
+    "32x8x128, 32 bits per query head, mlp3x128-f16",
+    "32x8x128, 32 bits per query head, mlp3x128-f16",
     "32x8x128, 128 bits per KV head, selections per query head, rotated, 2 planes",
     "32x8x128, 32 bits per KV head, selections per query head, linear-f16 weighted, 1 plane",
     "32x8x128, 32 bits per KV head, linear-f16 weighted, 1 plane",
@@ -41,4 +41,14 @@ Deno.test("lineNames() tells cases of other scores and sharing apart, sharedSett
     "f16, 128 bits per KV head, selections per query head, rotated, 2 planes, k = N/32, " +
       "windows of 128 + 128, cold cache",
   );
+});
+
+Deno.test("lineNames() leaves out what most cases have, and names errors that are known", () => {
+  const row = (case_id: string, trace_error: number | null) => makeRow({ case_id, trace_error });
+  const rows = [row("a-s32-w0", 0.185346), row("b-s32-w0", null), row("c-s160-w0", 0.0584927)];
+  assertEquals([...lineNames(rows).values()], [
+    "32x8x128, error 0.19",
+    "32x8x128",
+    "32x8x128, k = N/160, error 0.058",
+  ]);
 });

@@ -24,7 +24,9 @@ async function topOf(rows: readonly ResultRow[]): Promise<string> {
 Deno.test("reportHtml() begins with the verdicts on each device, the GPUs first", async () => {
   const files = Array.from(Deno.readDirSync(RESULTS), ({ name }) => name)
     .filter((name) => name.endsWith(".csv") && !name.endsWith("-peers.csv"));
-  const devices = files.map((name) => readResults(`${RESULTS}/${name}`).rows);
+  const devices = files.map((name) =>
+    readResults(`${RESULTS}/${name}`).rows.map((row) => ({ ...row, source: name }))
+  );
   assert(devices.length > 1);
   const top = await topOf(devices.flat());
   for (const rows of devices) {

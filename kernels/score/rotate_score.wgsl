@@ -81,8 +81,9 @@ const COUNT_TURNS = (GROUP * BINS + WORKGROUP - 1u) / WORKGROUP; // counts of a 
 @group(0) @binding(7) var<storage, read_write> list_state: array<u32>;
 
 var<workgroup> codes_of_queries: array<vec4<u32>, GROUP * CODE_QUADS>; // or that of the key
-// Blocks alternate between the two halves. Memory starts at zero.
-var<workgroup> counts: array<atomic<u32>, 2u * GROUP * BINS>;
+// Blocks alternate between the first two thirds. Tokens of the windows are counted in the last one,
+// which nobody reads: that is cheaper than a branch. Memory starts at zero.
+var<workgroup> counts: array<atomic<u32>, 3u * GROUP * BINS>;
 
 // @shared key_element
 /// Element `at` of the keys.
@@ -379,13 +380,12 @@ fn main(
     }
   }
 
-  // 5. Score the blocks. Threads count what has a bin above the first, and the rest in bulk.
+  // 5. Score the blocks.
   let recent_start = min(length - min(RECENT, length), newest);
   let blocks = (length + BLOCK - 1u) / BLOCK;
   var sums = array<u32, COUNT_TURNS>(); // of the histograms so far
   for (var block = wid.x; block < blocks; block += SPLITS) {
-    let half = block / SPLITS % 2u * (GROUP * BINS);
-    var rest = array<u32, GROUP>();
+    let third = block / SPLITS % 2u * (GROUP * BINS);
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let round_codes = loaded_codes;
       let round_factors = loaded_factors;
@@ -400,13 +400,11 @@ fn main(
 
       let first = 4u * four_of(block, round, thread);
       var values: array<u32, 4>; // of the factors
-      var least: array<u32, 4>; // bin from which on a token is counted
-      var middle = 0u;
+      var last_counts: array<u32, 4>; // places of the counts of the first list's last bin
       for (var t = 0u; t < 4u; t++) { // @unroll
         let is_middle = first + t >= SINK && first + t < recent_start;
         values[t] = factor_value(extractBits(round_factors, 8u * t, 8u));
-        least[t] = select(BINS, 1u, is_middle);
-        middle += u32(is_middle);
+        last_counts[t] = select(2u * GROUP * BINS, third, is_middle) + LAST;
       }
       for (var h = 0u; h < GROUP; h++) { // @unroll
         var query: array<vec4<u32>, CODE_QUADS>;
@@ -429,20 +427,9 @@ fn main(
           let place = (head * GROUP + h) * LIST_FOURS + first / 4u;
           distances[place] = LAST * 0x01010101u - packed;
         }
-        var counted = 0u;
         for (var t = 0u; t < 4u; t++) { // @unroll
-          if (bins[t] >= least[t]) {
-            atomicAdd(&counts[half + h * BINS + LAST - bins[t]], 1u);
-            counted += 1u;
-          }
+          atomicAdd(&counts[last_counts[t] + h * BINS - bins[t]], 1u);
         }
-        rest[h] += middle - counted;
-      }
-    }
-    for (var h = 0u; h < GROUP; h++) { // @unroll
-      let all = subgroupAdd(rest[h]);
-      if (lane == 0u) {
-        atomicAdd(&counts[half + h * BINS + LAST], all);
       }
     }
     workgroupBarrier();
@@ -450,7 +437,7 @@ fn main(
     for (var turn = 0u; turn < COUNT_TURNS; turn++) { // @unroll
       let i = turn * WORKGROUP + thread;
       if (i < GROUP * BINS) {
-        let count = atomicExchange(&counts[half + i], 0u);
+        let count = atomicExchange(&counts[third + i], 0u);
         let list = head * GROUP + i / BINS;
         list_state[HISTOGRAMS + (list * BLOCKS + block) * BINS + i % BINS] = count;
         sums[turn] += count;
