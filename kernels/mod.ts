@@ -127,6 +127,7 @@ export {
   type Bins,
   binsOf,
   cachedTokens,
+  centresKeys,
   checkProblem,
   codeHeads,
   type CodeSharing,

@@ -30,6 +30,8 @@ export interface Factors {
   planes: number;
   /** Bins of rotated codes. */
   bins: number;
+  /** Whether rotated codes are of keys less their mean. */
+  centre: boolean;
   layers: number;
   hidden: number;
   mapDtype: "f16" | "f32";
@@ -54,6 +56,7 @@ const VALUES: Values = {
   sharing: ["head", "group", "kv"],
   planes: [0, 2, 1, 3],
   bins: [64, 256, 16],
+  centre: [false, true],
   layers: [3, 1, 2],
   hidden: [64, 128],
   mapDtype: ["f16", "f32"],
@@ -138,12 +141,12 @@ const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: ROTATED,
   },
   encode_append: {
-    compiled: [...CACHE, "bits"],
+    compiled: [...CACHE, "bits", "centre"],
     data: ["kind", "lengths"],
     values: ROTATED,
   },
   encode_prompt: {
-    compiled: [...CACHE, "bits"],
+    compiled: [...CACHE, "bits", "centre"],
     data: ["kind", "lengths"],
     values: { ...ROTATED, heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
   },
@@ -153,7 +156,7 @@ const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: { ...ROTATED, ...LONG },
   },
   pipeline: {
-    compiled: [...CACHE, "bits", "planes", "bins", "ties", "windows", "topK"],
+    compiled: [...CACHE, "bits", "planes", "bins", "centre", "ties", "windows", "topK"],
     data: ["kind", "codeKind", "lengths"],
     // Six pipelines take these, whose stages have grids of their own, so fewer values.
     values: {
@@ -273,6 +276,7 @@ export function testCase(
     sharing: f.sharing,
     planes: f.planes,
     bins: { ...DEFAULT_BINS, count: f.bins },
+    centre: f.centre,
     map: { layers: f.layers, hidden: f.hidden, dtype: f.mapDtype },
     topK: f.topK,
     ties: f.ties,

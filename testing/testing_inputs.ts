@@ -7,7 +7,7 @@ import { packKv } from "../fixtures/half.ts";
 import { createRandom } from "../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Params, Variant } from "../kernels/core/variant.ts";
-import { NO_SINK_LOGIT } from "../kernels/core/layout.ts";
+import { headStats, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
 import {
   binsOf,
   codeHeads,
@@ -70,7 +70,7 @@ export function makeInputs(
     ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
-  const lists = has("codes", "query_codes", "factor_sums", "distances", "selected")
+  const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
     ? makeLists(variant, p, params, options)
     : undefined;
   if (lists) Object.assign(made, lists.buffers);
@@ -214,7 +214,7 @@ function makeLists(
     // An encoder starts from an empty cache, so that missing writes show.
     codes: variant.stage.startsWith("encode") ? codes.fill(0xffffffff) : codes,
     factors: poisonNewest(p, factors.bytes, variant, lengths),
-    factor_sums: factors.sums(lengths),
+    key_stats: factors.stats(lengths),
     distances,
     block_histograms: histograms,
     selected,
@@ -235,14 +235,19 @@ function randomFactors(p: Problem, seed: number, kind?: CodeKind) {
     bytes.subarray(start, start + tokens).reduce((sum, byte) => sum + factorValue(byte) ** 2, 0);
   return {
     bytes,
-    /** The sum of the tokens before the newest; that with the newest is poison. */
-    sums(lengths: readonly number[]) {
-      const sums = new Float32Array(rows === 0 ? 0 : 2 * p.batch * p.kvHeads).fill(NaN);
-      for (let i = 0; i < sums.length / 2; i++) {
+    /**
+     * The sum of the tokens before the newest, and the mean key if keys are centred. The sum with the
+     * newest is poison.
+     */
+    stats(lengths: readonly number[]) {
+      const size = headStats(p);
+      const stats = new Float32Array(rows === 0 ? 0 : size * p.batch * p.kvHeads).fill(NaN);
+      for (let i = 0; i < stats.length / size; i++) {
         const cached = lengths[Math.floor(i / p.kvHeads)] - 1;
-        sums[2 * i + cached % 2] = squares(i * p.capacity, cached);
+        stats[size * i + cached % 2] = squares(i * p.capacity, cached);
+        for (let d = 2; d < size; d++) stats[size * i + d] = 2 * random.uniform() - 1;
       }
-      return sums;
+      return stats;
     },
     /** The scale of a query that is compared with `length` tokens. */
     scaleOf(queryCode: Uint32Array, start: number, length: number): number {

@@ -16,7 +16,7 @@ const PROMPT_PROBLEM = PROBLEM.with(3, "700");
 const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 
 /** That of rotated codes, for variants that take no other. */
-const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated"];
+const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
 
 /** The problem that shows what variants of one kind do, as flags of the main job. */
 export function problemOf(variants: readonly string[]): readonly string[] {

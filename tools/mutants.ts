@@ -14,6 +14,8 @@ export const MUTANTS: readonly Mutant[] = [
   ["encode/rotate_token", "y[low + half] = a - b", "y[low + half] = a + b"],
   ["encode/rotate_prompt", "u32(x[i] > 0.0)", "u32(x[i] < 0.0)"],
   ["encode/factor_sums", "sums[0] + squared_last", "sums[0] - squared_last"],
+  ["encode/key_sums", "first + load * ROWS < end", "first - load * ROWS < end"],
+  ["encode/key_means", "sum / f32(lengths[wid.y])", "sum * f32(lengths[wid.y])"],
   ["score/rotated", "LAST - score_bin(", "score_bin("],
   ["score/rotate_score", "other + select(", "other - select("],
   ["score/hamming", "words ^ vec4<u32>", "~words ^ vec4<u32>"],

@@ -41,6 +41,8 @@ export interface CaseOptions {
   readonly planes: number;
   /** Bins of rotated codes' scores; unused with another map. */
   readonly bins: Bins;
+  /** Whether rotated codes are of keys less their mean. */
+  readonly centre: boolean;
   readonly topK: TopK;
   readonly ties: TieRule;
   readonly sink: number;

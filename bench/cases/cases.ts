@@ -7,6 +7,7 @@ import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import {
   type Bins,
   binsOf,
+  centresKeys,
   checkProblem,
   checkShape,
   DEFAULT_BINS,
@@ -70,7 +71,7 @@ function hasDefaultBins({ count, range }: Bins): boolean {
 /** Short name of a map, such as `mlp3x128-f16`, `learned-linear-f16` or `rotation-256bins`. */
 export function mapName(p: Problem, learned = false): string {
   const { map } = p;
-  if (isRotated(p)) return `rotation${binsName(binsOf(p))}`;
+  if (isRotated(p)) return `rotation${centresKeys(p) ? "-centred" : ""}${binsName(binsOf(p))}`;
   const layers = map.layers === 1 ? "linear" : `mlp${map.layers}x${map.hidden}`;
   return `${learned ? "learned-" : ""}${layers}-${map.dtype}`;
 }
@@ -227,7 +228,7 @@ function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
 
 /** The problem of a batch, given the tokens of each sequence. */
 function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[]): Problem {
-  const { dtype, bits, sharing, map, planes, bins, topK, ties, sink, recent } = options;
+  const { dtype, bits, sharing, map, planes, bins, centre, topK, ties, sink, recent } = options;
   const { qHeads, kvHeads, headDim } = shape;
   const kvLen = lengths.reduce((a, b) => Math.max(a, b));
   const problem: Problem = {
@@ -243,6 +244,7 @@ function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[
     sharing,
     map,
     ...(isRotated(options) && !hasDefaultBins(bins) ? { bins } : {}),
+    ...(centre ? { centre } : {}),
     ...(planes > 0 ? { planes } : {}),
     topK,
     ...(ties === "lower" ? {} : { ties }),

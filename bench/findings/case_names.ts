@@ -52,7 +52,8 @@ export function scoreName({ map, score, planes, ties }: ResultRow): string {
     hamming: map,
     weighted: `${map} weighted`,
     // A map's name has the bins where they are not the default ones.
-    rotated: map.replace("rotation", "rotated").replace(/-(\d+)bins/, ", $1 bins")
+    rotated: map.replace("rotation", "rotated").replace("-centred", ", centred keys")
+      .replace(/-(\d+)bins/, ", $1 bins")
       .replace(/-to(\d+)/, " up to $1"),
     "": map,
   };

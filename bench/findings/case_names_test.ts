@@ -15,6 +15,11 @@ Deno.test("scoreName() is the map, and tells a score or a rule for ties that are
     ["rotated, 2 planes", { ...ROTATED, planes: 2, ties: "lower" }],
     ["rotated, 0 planes, ties to higher indices", { ...ROTATED, planes: 0, ties: "higher" }],
     ["rotated, 256 bins, 3 planes", { ...ROTATED, map: "rotation-256bins", planes: 3 }],
+    ["rotated, centred keys, 16 bins, 2 planes", {
+      ...ROTATED,
+      map: "rotation-centred-16bins",
+      planes: 2,
+    }],
     ["rotated, 64 bins up to 4, 3 planes", { ...ROTATED, map: "rotation-64bins-to4", planes: 3 }],
   ];
   for (const [name, changes] of named) assertEquals(scoreName(makeRow(changes)), name);

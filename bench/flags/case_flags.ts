@@ -145,6 +145,12 @@ export const SELECTION_FLAGS = {
     help: "bins of a score of --score rotated: 16, 32, 64, 128 or 256",
     contradicts: ["set"],
   },
+  centre: {
+    help:
+      "with --score rotated: subtract the prompt's mean key from keys, which takes the encoder " +
+      "of the prompt a pass more",
+    contradicts: ["set"],
+  },
   bits: {
     value: "N",
     defaultNote: `${DEFAULT_BITS.rotated} for --score rotated, else ${DEFAULT_BITS.hamming}`,
@@ -212,7 +218,7 @@ const CASE_SECTIONS = { workload: WORKLOAD_FLAGS, selection: SELECTION_FLAGS };
 type ParsedCases = Pick<Parsed<typeof CASE_SECTIONS>, "values" | "given">;
 
 /** The way to make codes that the flags ask for, and the score. */
-type Codes = Pick<CaseOptions, "bits" | "sharing" | "map" | "planes" | "bins">;
+type Codes = Pick<CaseOptions, "bits" | "sharing" | "map" | "planes" | "bins" | "centre">;
 
 function codesOf({ values, given }: ParsedCases): Codes {
   const { score } = values;
@@ -222,6 +228,8 @@ function codesOf({ values, given }: ParsedCases): Codes {
   if (isRotated) checkRotated(sharing, values.map);
   else if (given.has("bins")) {
     throw new UsageError(`--bins ${values.bins} needs --score rotated, not ${score}.`);
+  } else if (values.centre) {
+    throw new UsageError(`--centre needs --score rotated, not ${score}.`);
   }
   return {
     bits: Number(values.bits ?? DEFAULT_BITS[score]),
@@ -229,6 +237,7 @@ function codesOf({ values, given }: ParsedCases): Codes {
     map: isRotated ? ROTATED_CODE.map : MAPS[values.map ?? DEFAULT_MAPS[sharing]],
     planes: values.planes ?? PLANES[score].default,
     bins: { ...DEFAULT_BINS, count: Number(values.bins) },
+    centre: values.centre,
   };
 }
 

@@ -17,7 +17,7 @@ import type { EdgeWindows, Selector } from "../selection/selector.ts";
 /** How codes are made, scored and selected by. */
 export type Code = Pick<
   Problem,
-  "bits" | "sharing" | "map" | "planes" | "rotationSeed" | "ties"
+  "bits" | "sharing" | "map" | "planes" | "rotationSeed" | "centre" | "ties"
 >;
 
 /** Settings of the pipeline. */
@@ -110,7 +110,7 @@ const SHARED = [
   "values",
   "codes",
   "factors",
-  "factor_sums",
+  "key_stats",
   "query_map",
   "key_map",
   "lengths",

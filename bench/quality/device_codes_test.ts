@@ -75,7 +75,7 @@ Deno.test({
   async fn() {
     const trace = await readTraceFile(SHIPPED_TRACE);
     const map = await loadMap(SHIPPED_MAP);
-    const names = ["learned-w2", "rotated-128-w2", "rotated-64-w2"];
+    const names = ["learned-w2", "rotated-128-w2", "rotated-128-w2-centred", "rotated-64-w2"];
     const run = {
       trace: "shipped",
       contexts: [{ name: "", context: trace }],

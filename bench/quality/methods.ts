@@ -48,18 +48,18 @@ function learned(planes: number): Method {
   };
 }
 
-function rotated(bits: number, planes: number): Method {
+function rotated(bits: number, planes: number, centre = false): Method {
   return {
-    name: `rotated-${bits}-w${planes}`,
+    name: `rotated-${bits}-w${planes}${centre ? "-centred" : ""}`,
     // Two planes are what the kernels are measured with.
-    ...(planes === 2 ? { alias: `rotated-${bits}` } : {}),
+    ...(planes === 2 && !centre ? { alias: `rotated-${bits}` } : {}),
     description: `${bits} rotated bits and a byte per KV head; a query weighs each bit ${
       WEIGHTS[planes]
-    }`,
+    }${centre ? "; of keys less their mean" : ""}`,
     onDevice: true,
     prepare(context, { seed, device, ...inputs }) {
-      if (device === null) return rotatedSelector(context, { bits, planes, seed });
-      const code: Code = { ...ROTATED_CODE, bits, planes, rotationSeed: seed };
+      if (device === null) return rotatedSelector(context, { bits, planes, seed, centre });
+      const code: Code = { ...ROTATED_CODE, bits, planes, rotationSeed: seed, centre };
       return deviceSelector(context, { ...inputs, device, code, map: null });
     },
   };
@@ -70,6 +70,7 @@ export const METHODS: readonly Method[] = [
   ORACLE,
   ...[0, 1, 2, 3].map(learned),
   ...[0, 1, 2, 3].map((planes) => rotated(128, planes)),
+  rotated(128, 2, true),
   rotated(64, 2),
   random(32),
   random(128),

@@ -15,6 +15,8 @@ export interface RotatedSettings {
   readonly planes: number;
   /** Seed of the rotation. */
   readonly seed: number;
+  /** Whether the mean of the keys that a query may attend is subtracted (default false). */
+  readonly centre?: boolean;
   /** Default {@linkcode DEFAULT_BINS}. */
   readonly bins?: Bins;
   /** Default {@linkcode ROTATED_CODE}'s. */
@@ -27,11 +29,13 @@ export interface RotatedSettings {
  */
 export function rotatedSelector(context: TraceContext, settings: RotatedSettings): Selector {
   const { bits, planes, seed, bins = DEFAULT_BINS, ties = ROTATED_CODE.ties } = settings;
-  const { codes, factors, squares } = rotatedKeys(context, bits, seed);
+  const outputs = rotatedOutputs(context, bits, seed);
+  const all = settings.centre ? null : keysOf(outputs, bits);
   return {
     bitsPerToken: bits + 8,
     ties,
     costs({ q, length }) {
+      const { codes, factors, squares } = all ?? keysOf(centred(outputs, bits, length), bits);
       const code = weightedCode(rotate(q, bits, seed), planes);
       // The newest key has no part in the scale, as on a device.
       const cached = length - 1;
@@ -46,7 +50,26 @@ export function rotatedSelector(context: TraceContext, settings: RotatedSettings
   };
 }
 
-/** The cached keys as scores read them. */
+/** The rotations of all keys, [tokens, bits]. */
+const rotatedOutputs = oncePerContext(
+  ({ k, kvLen, headDim }: TraceContext, bits: number, seed: number): Float64Array => {
+    const outputs = new Float64Array(kvLen * bits);
+    for (let token = 0; token < kvLen; token++) {
+      const key = k.subarray(token * headDim, (token + 1) * headDim);
+      outputs.set(rotate(key, bits, seed), token * bits);
+    }
+    return outputs;
+  },
+);
+
+/** The rotations of the first `length` keys less their mean: a rotation is linear. */
+function centred(outputs: Float64Array, bits: number, length: number): Float64Array {
+  const mean = new Float64Array(bits);
+  for (let i = 0; i < length * bits; i++) mean[i % bits] += outputs[i] / length;
+  return outputs.subarray(0, length * bits).map((output, i) => output - mean[i % bits]);
+}
+
+/** Keys as scores read them. */
 interface RotatedKeys {
   /** [tokens, words]. */
   readonly codes: Uint32Array;
@@ -56,18 +79,17 @@ interface RotatedKeys {
   readonly squares: Float64Array;
 }
 
-const rotatedKeys = oncePerContext(
-  ({ k, kvLen, headDim }: TraceContext, bits: number, seed: number): RotatedKeys => {
-    const words = bits / 32;
-    const codes = new Uint32Array(kvLen * words);
-    const factors = new Uint8Array(kvLen);
-    const squares = new Float64Array(kvLen + 1);
-    for (let token = 0; token < kvLen; token++) {
-      const outputs = rotate(k.subarray(token * headDim, (token + 1) * headDim), bits, seed);
-      codes.set(packBits(outputs), token * words);
-      factors[token] = factorByte(keyFactor(outputs));
-      squares[token + 1] = squares[token] + factorValue(factors[token]) ** 2;
-    }
-    return { codes, factors, squares };
-  },
-);
+function keysOf(outputs: Float64Array, bits: number): RotatedKeys {
+  const words = bits / 32;
+  const tokens = outputs.length / bits;
+  const codes = new Uint32Array(tokens * words);
+  const factors = new Uint8Array(tokens);
+  const squares = new Float64Array(tokens + 1);
+  for (let token = 0; token < tokens; token++) {
+    const ofToken = outputs.subarray(token * bits, (token + 1) * bits);
+    codes.set(packBits(ofToken), token * words);
+    factors[token] = factorByte(keyFactor(ofToken));
+    squares[token + 1] = squares[token] + factorValue(factors[token]) ** 2;
+  }
+  return { codes, factors, squares };
+}

@@ -117,6 +117,11 @@ Deno.test("parseOptions() takes rotated codes, whose KV heads share 128 bits by 
   const narrow = { ...problemOf(""), bins: { count: 64, range: 4 } };
   assertEquals(mapName(narrow), "rotation-64bins-to4");
   assertEquals([mapName(problemOf("")), scoreOf(narrow)], ["rotation", "rotated"]);
+  assertEquals(problemOf("--centre"), { ...problemOf(""), centre: true });
+  assertEquals(
+    idOf("--centre --bins 16"),
+    "4x1x64-n512-b1-f16-c128kw2t-rotationcentred16bins-s32-w128+128",
+  );
 });
 
 Deno.test("casesOf() keeps the rotation for --quick and for a trace", () => {
@@ -298,6 +303,7 @@ Deno.test("parseOptions() refuses wrong flags in one sentence", () => {
       /^--planes 2 does not fit --score hamming, which takes 0; weighted takes 1 to 3 and rotated/,
     "--planes 0 --score weighted": /^--planes 0 does not fit --score weighted, which takes 1 to 3;/,
     "--bins 64": /^--bins 64 needs --score rotated, not hamming/,
+    "--centre --score weighted": /^--centre needs --score rotated, not weighted/,
     "--bins 32 --score weighted": /^--bins 32 needs --score rotated, not weighted/,
     "--bins 48 --score rotated": /^--bins takes one of 16, 32, 64, 128, 256, not "48"/,
     "--ties first": /^--ties takes one of lower, higher, not "first"/,

@@ -14,7 +14,7 @@
  * | `query_codes` | u32 [B, Hq, 1 + planes, b/32]: signs, then magnitude planes from the lowest up; bit j of each is bit j%32 of word j/32. A rotated code has a word more, the scale of score/bins.ts |
  * | `codes` | u32 [B, code heads, capacity, b/32] |
  * | `factors` | u8 [B, KV heads, capacity], of rotated codes, see encode/rotation.ts |
- * | `factor_sums` | f32 [B, KV heads, 2], the sum of the squared factor values of the first n tokens at n % 2 |
+ * | `key_stats` | f32 [B, KV heads, 2], the sum of the squared factor values of the first n tokens at n % 2; of centred keys [B, KV heads, 2 + head dim], the prompt's mean key behind the sums |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |
@@ -29,6 +29,7 @@
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
 import {
   binsOf,
+  centresKeys,
   codeHeads,
   codeWords,
   distanceBytes,
@@ -76,7 +77,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     query_codes: 4 * p.batch * p.qHeads * queryWords(p),
     codes: 4 * p.batch * codeHeads(p) * p.capacity * codeWords(p),
     factors: p.batch * codeHeads(p) * p.capacity,
-    factor_sums: 8 * p.batch * codeHeads(p),
+    key_stats: 4 * p.batch * codeHeads(p) * headStats(p),
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
@@ -85,6 +86,11 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     prompt_q: prompt,
     prompt_out: prompt,
   };
+}
+
+/** Numbers of a KV head in `key_stats`. */
+export function headStats(p: Problem): number {
+  return centresKeys(p) ? 2 + p.headDim : 2;
 }
 
 /** Buffer specs of the named buffers, all in one role. */
@@ -172,6 +178,7 @@ export function problemParams(p: Problem): Params {
     BINS: binsOf(p).count,
     RANGE: binsOf(p).range,
     SEED: rotationSeedOf(p),
+    CENTRE: Number(centresKeys(p)),
     FACTORS: Number(isRotated(p)),
     CODE_HEADS: codeHeads(p),
     QUERIES_PER_CODE: queriesPerCode(p),
@@ -208,6 +215,7 @@ export const PROBLEM_RANGES = {
   BINS: [16, 32, 64, 128, 256],
   RANGE: { min: 1, max: 16 },
   SEED: ANY_U32,
+  CENTRE: [0, 1],
   CODE_HEADS: HEADS,
   QUERIES_PER_CODE: { min: 1, max: 16 },
   SEQUENCE_LISTS: HEADS,

@@ -72,6 +72,11 @@ export interface Problem {
   readonly map: MapShape;
   /** Seed of the rotation's signs (default 1). Codes made with another seed are unusable. */
   readonly rotationSeed?: number;
+  /**
+   * Whether the prompt's mean key is subtracted from keys before they are rotated (default false).
+   * The order of scores does not change, but codes tell keys apart better that have much in common.
+   */
+  readonly centre?: boolean;
   /** Bins of rotated codes' scores (default {@linkcode DEFAULT_BINS}). */
   readonly bins?: Bins;
   /**
@@ -169,6 +174,11 @@ export function isRotated(p: Pick<Problem, "map">): boolean {
 /** The seed of the rotation's signs. */
 export function rotationSeedOf(p: Pick<Problem, "rotationSeed">): number {
   return p.rotationSeed ?? 1;
+}
+
+/** Whether rotated codes are of keys less the prompt's mean key. */
+export function centresKeys(p: Pick<Problem, "centre">): boolean {
+  return p.centre ?? false;
 }
 
 /** The bins of rotated codes' scores. */
@@ -338,6 +348,7 @@ export function checkProblem(p: Problem): void {
   oneOf("ties", tiesOf(p), ["lower", "higher"]);
   oneOf("map.layers", p.map.layers, [0, 1, 2, 3]);
   if (isRotated(p)) checkRotation(p);
+  else if (centresKeys(p)) throw new RangeError("centre needs rotated codes");
   oneOf("map.hidden", p.map.hidden, [64, 128, 256]);
   oneOf("map.dtype", p.map.dtype, ["f16", "f32"]);
   if ("count" in p.topK) wholeNumber("k", p.topK.count, 0, 0xffffffff);

@@ -12,7 +12,7 @@ export type DecoderBufferName =
   | "key_map"
   | "codes"
   | "factors"
-  | "factor_sums"
+  | "key_stats"
   | "sink_logits"
   | "out";
 
@@ -26,7 +26,7 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   key_map: false,
   codes: true,
   factors: true,
-  factor_sums: true,
+  key_stats: true,
   sink_logits: false,
   out: true,
 };

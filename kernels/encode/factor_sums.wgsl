@@ -9,16 +9,22 @@
 //
 // Of a prompt of n tokens, the sum of the first m lies at m % 2 of the head's pair: a decode step
 // that repeats token n - 1 reads the first, and the step that appends token n reads the second.
+const HEAD_DIM: u32 = 128u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
+const CENTRE: u32 = 0u; // @param 1 if key_stats has mean keys, too
 const WORKGROUP: u32 = 256u; // @param
 
 const LOADS = 16u; // loads in flight per thread
 const HEAD_WORDS = CAPACITY / 4u; // of a KV head, four factors each
+// @shared key_stats
+// Of each KV head: two sums of squared factor values, and with CENTRE = 1 the mean key.
+const HEAD_STATS = 2u + CENTRE * HEAD_DIM;
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> factors: array<u32>;
-@group(0) @binding(2) var<storage, read_write> factor_sums: array<f32>;
+@group(0) @binding(2) var<storage, read_write> key_stats: array<f32>;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
 
@@ -82,7 +88,7 @@ fn main(
   // 3. Store both sums.
   if (thread == 0u) {
     let squared_last = squared_value(factors[(head * CAPACITY + last) / 4u], last);
-    factor_sums[2u * head + last % 2u] = sums[0];
-    factor_sums[2u * head + (last + 1u) % 2u] = sums[0] + squared_last;
+    key_stats[head * HEAD_STATS + last % 2u] = sums[0];
+    key_stats[head * HEAD_STATS + (last + 1u) % 2u] = sums[0] + squared_last;
   }
 }

@@ -1,10 +1,12 @@
 /** Rotates and encodes all keys of a prompt. Nothing is trained. */
-import type { Cost, Kernel, Variant } from "../core/variant.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, codeWords, kvBytes, type Problem } from "../core/problem.ts";
+import { cachedTokens, centresKeys, codeWords, kvBytes, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotationWidth } from "./rotation.ts";
 import source from "./rotate_prompt.wgsl" with { type: "text" };
+import keyMeansSource from "./key_means.wgsl" with { type: "text" };
+import keySumsSource from "./key_sums.wgsl" with { type: "text" };
 import sumsSource from "./factor_sums.wgsl" with { type: "text" };
 
 const TILE: readonly number[] = [4, 8, 16, 32];
@@ -17,7 +19,7 @@ export const rotatePromptKernel: Kernel = defineKernel({
   name: "encode/rotate_prompt",
   source,
   params: {
-    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SEED"),
+    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SEED", "CENTRE"),
     TILE,
     TILES,
     WORKGROUP,
@@ -28,15 +30,55 @@ export const rotatePromptKernel: Kernel = defineKernel({
 export const factorSumsKernel: Kernel = defineKernel({
   name: "encode/factor_sums",
   source: sumsSource,
-  params: { ...ranges("KV_HEADS", "CAPACITY"), WORKGROUP: SUM_WORKGROUP },
+  params: { ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "CENTRE"), WORKGROUP: SUM_WORKGROUP },
 });
 
-/** Reads keys once, and writes codes and factors. */
+/** `key_sums.wgsl`. */
+export const keySumsKernel: Kernel = defineKernel({
+  name: "encode/key_sums",
+  source: keySumsSource,
+  params: {
+    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    CHUNK: { min: 16, max: 65536 },
+    WORKGROUP: [64, 128, 256],
+  },
+});
+
+/** `key_means.wgsl`. */
+export const keyMeansKernel: Kernel = defineKernel({
+  name: "encode/key_means",
+  source: keyMeansSource,
+  params: {
+    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "CENTRE"),
+    CHUNK: { min: 16, max: 65536 },
+    WORKGROUP: [64, 128, 256],
+  },
+});
+
+/** Tokens whose keys a workgroup adds up. */
+const CHUNK = 512;
+
+/** The mean key of each KV head; nothing where keys are not centred. */
+function meansPlan(p: Problem): Plan {
+  if (!centresKeys(p)) return { buffers: {}, dispatches: [] };
+  const chunks = Math.ceil(p.capacity / CHUNK);
+  const bytes = 4 * p.batch * p.kvHeads * chunks * p.headDim;
+  return {
+    buffers: { chunk_sums: { bytes, role: "scratch" } },
+    dispatches: [
+      dispatch(keySumsKernel, p, { CHUNK, WORKGROUP: 256 }, [chunks, p.kvHeads, p.batch]),
+      dispatch(keyMeansKernel, p, { CHUNK, WORKGROUP: 128 }, [p.kvHeads, p.batch, 1]),
+    ],
+  };
+}
+
+/** Reads keys, and writes codes and factors. */
 function promptCost(p: Problem): Cost {
   const tokens = p.kvHeads * cachedTokens(p);
   const width = rotationWidth(p.headDim, p.bits);
   return {
-    streamBytes: tokens * p.headDim * kvBytes(p.dtype),
+    // The mean key takes a pass of its own.
+    streamBytes: (centresKeys(p) ? 2 : 1) * tokens * p.headDim * kvBytes(p.dtype),
     gatherBytes: 0,
     writeBytes: tokens * (4 * codeWords(p) + 1),
     flops: tokens * width * Math.log2(width),
@@ -62,9 +104,11 @@ export const rotatePrompt: Variant = defineVariant({
   plan: (p, params) => ({
     buffers: {
       ...specs(p, "input", "lengths", "keys"),
-      ...specs(p, "output", "codes", "factors", "factor_sums"),
+      ...meansPlan(p).buffers,
+      ...specs(p, "output", "codes", "factors", "key_stats"),
     },
     dispatches: [
+      ...meansPlan(p).dispatches,
       dispatch(rotatePromptKernel, p, params, [
         Math.ceil(p.capacity / (params.TILE * params.TILES)),
         p.kvHeads,

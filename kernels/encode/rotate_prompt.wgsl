@@ -19,6 +19,7 @@ const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 128u; // @param
 const SEED: u32 = 1u; // @param of the signs
+const CENTRE: u32 = 0u; // @param 1 to subtract the prompt's mean key from keys
 const TILE: u32 = 16u; // @param tokens of a tile
 const TILES: u32 = 4u; // @param tiles of a workgroup
 const WORKGROUP: u32 = 128u; // @param
@@ -27,6 +28,10 @@ const WORKGROUP: u32 = 128u; // @param
 // The transform has a power of two of elements, and at least as many as the code has bits.
 const WIDTH = max(BITS, HEAD_DIM + 32u * u32(HEAD_DIM == 96u));
 const NORM = 1.0 / sqrt(f32(WIDTH)); // makes the transform orthonormal
+// @end
+// @shared key_stats
+// Of each KV head: two sums of squared factor values, and with CENTRE = 1 the mean key.
+const HEAD_STATS = 2u + CENTRE * HEAD_DIM;
 // @end
 const LOW = 8u; // elements of a thread before the exchange, and threads of a row after it
 const HIGH = WIDTH / LOW; // threads of a row before the exchange, and outputs of a thread after it
@@ -46,6 +51,7 @@ const PART_LOADS = LOW / KEY_WIDTH; // loads of a thread
 @group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read_write> codes: array<u32>;
 @group(0) @binding(3) var<storage, read_write> factors: array<u32>;
+@group(0) @binding(4) var<storage, read> key_stats: array<f32>;
 
 var<workgroup> flips: array<f32, WIDTH>; // sign and norm of element LOW * part + i at i * HIGH + part
 var<workgroup> rows: array<vec4f, TILE * 2u * HALF_ROW>;
@@ -135,8 +141,12 @@ fn main(
   }
   workgroupBarrier();
   var flip: array<f32, LOW>;
+  var centre: array<f32, LOW>; // of the elements of the part
   for (var i = 0u; i < LOW; i++) { // @unroll
     flip[i] = flips[i * HIGH + part];
+    if (CENTRE == 1u) {
+      centre[i] = key_stats[head * HEAD_STATS + 2u + min(part * LOW + i, HEAD_DIM - 1u)];
+    }
   }
 
   for (var tile = 0u; tile < TILES; tile++) {
@@ -150,7 +160,7 @@ fn main(
       var x: array<f32, LOW>;
       for (var i = 0u; i < LOW; i++) { // @unroll
         let raw = loaded[turn * PART_LOADS + i / KEY_WIDTH];
-        x[i] = widen(raw, i % KEY_WIDTH / 4u)[i % 4u] * flip[i];
+        x[i] = (widen(raw, i % KEY_WIDTH / 4u)[i % 4u] - centre[i]) * flip[i];
       }
       if (tile + 1u < TILES) {
         let row = min(begin + TILE + turn_token(turn, thread), length - 1u);

@@ -14,7 +14,7 @@ export const rotateTokenKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "Q_HEADS", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
-    ...ranges("BINS", "RANGE", "SEED"),
+    ...ranges("BINS", "RANGE", "SEED", "CENTRE"),
     QUERIES: [0, 1],
     KEYS: [0, 1],
     WORKGROUP,
@@ -59,7 +59,7 @@ export const rotateQuery: Variant = defineVariant({
   refuses: () => undefined,
   plan: (p, params): Plan => ({
     buffers: {
-      ...specs(p, "input", "lengths", "q", "factor_sums"),
+      ...specs(p, "input", "lengths", "q", "key_stats"),
       ...specs(p, "output", "query_codes"),
       unused: { bytes: 16, role: "scratch" },
       unused_factors: { bytes: 16, role: "scratch" },
@@ -87,7 +87,7 @@ export const rotateAppend: Variant = defineVariant({
   refuses: () => undefined,
   plan: (p, params): Plan => ({
     buffers: {
-      ...specs(p, "input", "lengths", "keys", "factor_sums"),
+      ...specs(p, "input", "lengths", "keys", "key_stats"),
       ...specs(p, "output", "codes", "factors"),
       unused: { bytes: 16, role: "scratch" },
     },
@@ -105,7 +105,7 @@ export const rotateAppend: Variant = defineVariant({
 export function rotateStepPlan(p: Problem, params: Params): Plan {
   return {
     buffers: {
-      ...specs(p, "input", "lengths", "q", "keys", "factor_sums"),
+      ...specs(p, "input", "lengths", "q", "keys", "key_stats"),
       ...specs(p, "output", "query_codes", "codes", "factors"),
     },
     dispatches: [

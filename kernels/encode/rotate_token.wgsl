@@ -12,7 +12,7 @@
 // Nothing is learned: signs are a hash of the element and SEED. A row is padded with zeros to
 // WIDTH, and a code keeps the first BITS outputs.
 //
-// factor_sums holds two sums of squared factor values per KV head: that of the first n tokens lies
+// key_stats holds two sums of squared factor values per KV head: that of the first n tokens lies
 // at n % 2. The key's workgroup adds its factor to the sum of the tokens before it, and the queries
 // read that sum. So a repeated step computes the same.
 //
@@ -28,6 +28,7 @@ const PLANES: u32 = 2u; // @param magnitude planes of a query code
 const BINS: u32 = 64u; // @param bins of scores
 const RANGE: u32 = 6u; // @param standard deviations that the bins cover
 const SEED: u32 = 1u; // @param of the signs
+const CENTRE: u32 = 0u; // @param 1 to subtract the prompt's mean key from keys
 const QUERIES: u32 = 1u; // @param 1 to encode the queries
 const KEYS: u32 = 1u; // @param 1 to encode the newest keys
 const WORKGROUP: u32 = 64u; // @param
@@ -36,6 +37,10 @@ const WORKGROUP: u32 = 64u; // @param
 // The transform has a power of two of elements, and at least as many as the code has bits.
 const WIDTH = max(BITS, HEAD_DIM + 32u * u32(HEAD_DIM == 96u));
 const NORM = 1.0 / sqrt(f32(WIDTH)); // makes the transform orthonormal
+// @end
+// @shared key_stats
+// Of each KV head: two sums of squared factor values, and with CENTRE = 1 the mean key.
+const HEAD_STATS = 2u + CENTRE * HEAD_DIM;
 // @end
 const PAIRS = WIDTH / 2u; // sums and differences of a stage
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
@@ -53,7 +58,7 @@ const CLIPS = array<f32, 4>(1.0, 1.3, 1.8, 2.3);
 @group(0) @binding(3) var<storage, read_write> query_codes: array<u32>;
 @group(0) @binding(4) var<storage, read_write> codes: array<u32>;
 @group(0) @binding(5) var<storage, read_write> factors: array<u32>;
-@group(0) @binding(6) var<storage, read_write> factor_sums: array<f32>;
+@group(0) @binding(6) var<storage, read_write> key_stats: array<f32>;
 
 var<workgroup> y: array<f32, WIDTH>;
 var<workgroup> code: array<atomic<u32>, SCALE_WORD>;
@@ -166,6 +171,9 @@ fn main(
         element = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
       } else {
         element = key_element((list * CAPACITY + cached) * HEAD_DIM + d);
+        if (CENTRE == 1u) {
+          element -= key_stats[list * HEAD_STATS + 2u + d];
+        }
       }
     }
     y[d] = select(element, -element, flips_sign(d)) * NORM;
@@ -224,7 +232,7 @@ fn main(
       query_codes[at + w] = atomicLoad(&code[w]);
     }
     if (thread == 0u) {
-      let squares = factor_sums[2u * list + cached % 2u];
+      let squares = key_stats[list * HEAD_STATS + cached % 2u];
       let total = atomicLoad(&level_total);
       query_codes[at + SCALE_WORD] = bin_scale(squares, cached, total, atomicLoad(&level_squares));
     }
@@ -237,8 +245,8 @@ fn main(
       let at = (list * CAPACITY + cached) / 4u;
       factors[at] = insertBits(factors[at], byte, 8u * (cached % 4u), 8u);
       let value = f32(factor_value(byte));
-      let before = select(0.0, factor_sums[2u * list + cached % 2u], cached > 0u);
-      factor_sums[2u * list + (cached + 1u) % 2u] = before + value * value;
+      let before = select(0.0, key_stats[list * HEAD_STATS + cached % 2u], cached > 0u);
+      key_stats[list * HEAD_STATS + (cached + 1u) % 2u] = before + value * value;
     }
   }
 }

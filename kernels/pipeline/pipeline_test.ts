@@ -237,6 +237,25 @@ Deno.test({
   },
 });
 
+for (const name of ["pipeline/rotated_two", "pipeline/rotated_short"]) {
+  const variant = findVariant(name);
+  Deno.test({
+    name: `${name}: a split scores several blocks of several rounds`,
+    ignore: !canRun(testDevice, variant),
+    async fn() {
+      const lengths = [5000, 1700, 3];
+      const test = rotatedCase({ heads: [4, 1], lengths, capacity: 5008, codeKind: "random" });
+      const defaults = variant.defaults(test.p, testDevice.limits);
+      for (const [SPLITS, ROUNDS] of [[1, 2], [2, 1], [2, 4]]) {
+        const score = { "score.WORKGROUP": 128, "score.SPLITS": SPLITS, "score.ROUNDS": ROUNDS };
+        const params = { ...defaults, ...score, "attend.SPLITS": 3 };
+        assertEquals(variant.refuses(test.p, params, testDevice.limits), undefined);
+        await assertCorrect(testDevice, variant, test, params);
+      }
+    },
+  });
+}
+
 const scattered = testCase({
   ...shared,
   heads: [4, 1],

@@ -94,7 +94,7 @@ function stageParams(choice: Choice, params: Params): Record<StageName, Params> 
 }
 
 /** Buffers that a step reads, and to which it adds the newest token. */
-const KEPT = ["codes", "factors", "factor_sums"];
+const KEPT = ["codes", "factors", "key_stats"];
 
 function stepPlan(encoder: StepEncoder, choice: Choice, p: Problem, params: Params): Plan {
   const byStage = stageParams(choice, params);

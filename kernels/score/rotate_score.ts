@@ -15,7 +15,7 @@ export const rotateScoreKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
-    ...ranges("BINS", "RANGE", "SEED", "SINK", "RECENT"),
+    ...ranges("BINS", "RANGE", "SEED", "CENTRE", "SINK", "RECENT"),
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP,
     SPLITS: { min: 1, max: 128 },
@@ -66,7 +66,7 @@ export const rotateScore: Variant = defineVariant({
   refuses,
   plan: (p, params): Plan => ({
     buffers: {
-      ...specs(p, "input", "lengths", "q", "keys", "factor_sums"),
+      ...specs(p, "input", "lengths", "q", "keys", "key_stats"),
       ...specs(p, "output", "codes", "factors", "distances"),
       ...histogramStateSpec(p, rotateScoreBlock(params), "output", params.SPLITS),
     },

@@ -31,6 +31,7 @@ const PLANES: u32 = 2u; // @param magnitude planes of a query code
 const BINS: u32 = 64u; // @param bins of scores
 const RANGE: u32 = 6u; // @param standard deviations that the bins cover
 const SEED: u32 = 1u; // @param of the signs
+const CENTRE: u32 = 0u; // @param 1 to subtract the prompt's mean key from keys
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
@@ -42,6 +43,10 @@ const ROUNDS: u32 = 1u; // @param rounds of a block; a thread takes four tokens 
 // The transform has a power of two of elements, and at least as many as the code has bits.
 const WIDTH = max(BITS, HEAD_DIM + 32u * u32(HEAD_DIM == 96u));
 const NORM = 1.0 / sqrt(f32(WIDTH)); // makes the transform orthonormal
+// @end
+// @shared key_stats
+// Of each KV head: two sums of squared factor values, and with CENTRE = 1 the mean key.
+const HEAD_STATS = 2u + CENTRE * HEAD_DIM;
 // @end
 const TEAM = min(SUBGROUP_MIN, 32u); // threads that rotate a vector
 const TEAMS = WORKGROUP / TEAM;
@@ -76,7 +81,7 @@ const COUNT_TURNS = (GROUP * BINS + WORKGROUP - 1u) / WORKGROUP; // counts of a 
 @group(0) @binding(2) var<storage, read> keys: array<u32>;
 @group(0) @binding(3) var<storage, read_write> codes: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> factors: array<u32>;
-@group(0) @binding(5) var<storage, read_write> factor_sums: array<f32>;
+@group(0) @binding(5) var<storage, read_write> key_stats: array<f32>;
 @group(0) @binding(6) var<storage, read_write> distances: array<u32>;
 @group(0) @binding(7) var<storage, read_write> list_state: array<u32>;
 
@@ -201,8 +206,8 @@ fn store_key(head: u32, newest: u32, byte: u32) {
   let word = (head * CAPACITY + newest) / 4u;
   factors[word] = insertBits(factors[word], byte, 8u * (newest % 4u), 8u);
   let value = f32(factor_value(byte));
-  let before = select(0.0, factor_sums[2u * head + newest % 2u], newest > 0u);
-  factor_sums[2u * head + (newest + 1u) % 2u] = before + value * value;
+  let before = select(0.0, key_stats[head * HEAD_STATS + newest % 2u], newest > 0u);
+  key_stats[head * HEAD_STATS + (newest + 1u) % 2u] = before + value * value;
 }
 
 /// The four of tokens of a thread in a round of a block.
@@ -279,6 +284,9 @@ fn main(
       let d = i * TEAM + in_team;
       if (d < HEAD_DIM) {
         y[i] = key_element((head * CAPACITY + newest) * HEAD_DIM + d);
+        if (CENTRE == 1u) {
+          y[i] -= key_stats[head * HEAD_STATS + 2u + d];
+        }
       }
     }
   } else {
@@ -296,7 +304,7 @@ fn main(
       loaded_codes[i] = codes[(head * LIST_FOURS + four) * WORDS + i];
     }
     loaded_factors = factors[head * LIST_FOURS + four];
-    squares = vec2f(factor_sums[2u * head], factor_sums[2u * head + 1u]);
+    squares = vec2f(key_stats[head * HEAD_STATS], key_stats[head * HEAD_STATS + 1u]);
   }
 
   var key_byte = 0u; // the factor of the newest key, in the threads of the first team

@@ -4,7 +4,9 @@ import type { ReadBytes } from "../core/run.ts";
 import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
+import { headStats } from "../core/layout.ts";
 import {
+  centresKeys,
   codeHeads,
   codeWords,
   distanceBytes,
@@ -211,7 +213,15 @@ export class BufferReader {
 
   /** The sums of squared factor values of the list's KV head: of n tokens at n % 2. */
   factorSums({ sequence, codeHead }: ListRef): Promise<Float32Array> {
-    return this.f32("factor_sums", 2 * (sequence * codeHeads(this.p) + codeHead), 2);
+    const row = sequence * codeHeads(this.p) + codeHead;
+    return this.f32("key_stats", headStats(this.p) * row, 2);
+  }
+
+  /** The mean key of the list's KV head, which is subtracted from keys; null if none is. */
+  async meanKey({ sequence, codeHead }: ListRef): Promise<Float32Array | null> {
+    if (!centresKeys(this.p)) return null;
+    const row = sequence * codeHeads(this.p) + codeHead;
+    return await this.f32("key_stats", headStats(this.p) * row + 2, this.p.headDim);
   }
 
   /** Distances of the list's tokens. */

@@ -47,6 +47,8 @@ interface Outputs {
   readonly values: Float64Array;
   /** Costs as much as the values, so it is computed only where it is needed. */
   bounds(): Float64Array;
+  /** How much longer the vector is than what is left of it without the mean (default 1). */
+  readonly cancellation?: number;
 }
 
 /** Outputs of a vector under the map of its code head, or under the rotation. */
@@ -55,10 +57,11 @@ type Encoder = (row: ArrayLike<number>) => Outputs;
 /** The encoder of queries or keys of a list. */
 async function encoderOf(
   reader: BufferReader,
-  { codeHead }: ListRef,
+  ref: ListRef,
   name: "query_map" | "key_map",
 ): Promise<Encoder> {
   const { p } = reader;
+  const { codeHead } = ref;
   if (!isRotated(p)) {
     const map = await reader.map(name, codeHead);
     return (row) => ({
@@ -66,10 +69,14 @@ async function encoderOf(
       bounds: () => encodeErrorBound(row, map),
     });
   }
+  const mean = name === "key_map" ? await reader.meanKey(ref) : null;
   return (row) => {
-    const values = rotate(row, p.bits, rotationSeedOf(p));
-    const norm = Math.hypot(...Array.from(row));
-    return { values, bounds: () => values.map(() => ROTATION_ERROR * norm) };
+    const centred = Array.from(row, (element, d) => element - (mean?.[d] ?? 0));
+    const values = rotate(centred, p.bits, rotationSeedOf(p));
+    // A difference may be off by as much as the terms that cancel.
+    const norm = Math.hypot(...Array.from(row), ...(mean ?? []));
+    const cancellation = norm / Math.max(Math.hypot(...centred), Number.MIN_VALUE);
+    return { values, cancellation, bounds: () => values.map(() => ROTATION_ERROR * norm) };
   };
 }
 
@@ -214,7 +221,38 @@ export const verifyPrompt: ListVerifier = async (tally, reader, ref, _hasBuffer,
   const stride = Math.max(1, Math.floor(ref.length / (scope.promptTokens ?? Infinity)));
   await verifyKeyCodes(tally, reader, ref, 0, stride);
   if (isRotated(reader.p)) await verifyPromptSums(tally, reader, ref);
+  await verifyMeanKey(tally, reader, ref);
 };
+
+/** Error of an element of a mean key in f32, over the mean of its magnitudes. */
+const MEAN_ERROR = 1e-5;
+
+/** Verifies the mean key of a prompt, if keys are centred. */
+async function verifyMeanKey(
+  tally: ErrorTally,
+  reader: BufferReader,
+  ref: ListRef,
+): Promise<void> {
+  const mean = await reader.meanKey(ref);
+  if (mean === null) return;
+  const { sequence, codeHead, length } = ref;
+  const rowOf = await reader.cacheRows("keys", ref, 0, length);
+  const sums = new Float64Array(mean.length);
+  const magnitudes = new Float64Array(mean.length);
+  for (let token = 0; token < length; token++) {
+    const row = rowOf(token);
+    for (let d = 0; d < mean.length; d++) {
+      sums[d] += row[d];
+      magnitudes[d] += Math.abs(row[d]);
+    }
+  }
+  for (let d = 0; d < mean.length; d++) {
+    const want = sums[d] / length;
+    if (Math.abs(mean[d] - want) <= MEAN_ERROR * magnitudes[d] / length) continue;
+    tally.fail("key_stats, mean key", [sequence, codeHead, d], mean[d], want);
+    return;
+  }
+}
 
 /** Error of a factor in f32, relative. */
 const FACTOR_ERROR = 1e-5;
@@ -224,11 +262,12 @@ function verifyFactor(
   tally: ErrorTally,
   index: readonly number[],
   byte: number,
-  { values }: Outputs,
+  { values, cancellation = 1 }: Outputs,
 ): void {
   const factor = keyFactor(values);
-  const least = factorByte(factor * (1 - FACTOR_ERROR));
-  const most = factorByte(factor * (1 + FACTOR_ERROR));
+  const error = FACTOR_ERROR * cancellation;
+  const least = factorByte(factor * Math.max(0, 1 - error));
+  const most = factorByte(factor * (1 + error));
   if (byte < least || byte > most) tally.fail("factors", index, byte, factorByte(factor));
 }
 
@@ -272,5 +311,5 @@ async function verifyPromptSums(
 
 function checkSum(tally: ErrorTally, ref: ListRef, got: number, want: number): void {
   if (Math.abs(got - want) <= SUM_ERROR * want) return;
-  tally.fail("factor_sums", [ref.sequence, ref.codeHead], got, want);
+  tally.fail("key_stats", [ref.sequence, ref.codeHead], got, want);
 }

@@ -21,7 +21,7 @@ const ROTATED_MAKERS: Makers = {
   block_histograms: rotated,
   codes: rotatePrompt,
   factors: rotatePrompt,
-  factor_sums: rotatePrompt,
+  key_stats: rotatePrompt,
   query_codes: rotateQuery,
 };
 

@@ -8,6 +8,7 @@ import type { Problem } from "../problem.ts";
 import { bindGroupLayout, dispatchWgsl } from "../program.ts";
 import { CHECK_KERNELS } from "../../check/device_check.ts";
 import { PROBE_KERNELS } from "../../probe/probes.ts";
+import { refusesCodes } from "../define.ts";
 import { VARIANTS } from "../registry.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../../testing/testing_grid.ts";
@@ -71,6 +72,30 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
     layers: 1,
     topK: { count: 0 },
     windows: [0, 0],
+  },
+  "f16, rotated codes": {
+    heads: [32, 8],
+    headDim: 128,
+    layers: 0,
+    sharing: "kv",
+    bits: 128,
+    planes: 2,
+    lengths: [131072],
+    topK: { sparsity: 160 },
+    windows: [128, 128],
+    ties: "higher",
+  },
+  "bf16, a group of 7, rotated codes of centred keys": {
+    heads: [28, 4],
+    headDim: 96,
+    dtype: "bf16",
+    layers: 0,
+    sharing: "kv",
+    bits: 64,
+    planes: 3,
+    bins: 16,
+    centre: true,
+    lengths: [5000, 17],
   },
   "f16, a group of 8, the longest rows": {
     heads: [64, 8],
@@ -142,7 +167,7 @@ for (const variant of VARIANTS) {
   for (const [shape, factors] of Object.entries(SHAPES)) {
     const { p } = testCase(factors);
     const usual = variant.defaults(p, GENEROUS);
-    if (variant.refuses(p, usual, GENEROUS)) continue;
+    if (refusesCodes(variant, p) ?? variant.refuses(p, usual, GENEROUS)) continue;
     Deno.test(`${variant.name} compiles at each corner: ${shape}`, async () => {
       const settings = corners(variant, usual);
       const accepted = settings.filter((params) => !variant.refuses(p, params, GENEROUS));
@@ -164,6 +189,7 @@ const kernels = new Map<string, Kernel>(
 const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
 for (const variant of VARIANTS) {
   for (const p of problems) {
+    if (refusesCodes(variant, p)) continue;
     const plan = variant.plan(p, variant.defaults(p, GENEROUS));
     for (const { kernel } of plan.dispatches) kernels.set(kernel.name, kernel);
   }

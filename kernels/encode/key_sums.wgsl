@@ -1,0 +1,88 @@
+// key_sums.wgsl: sums of the keys of a prompt, element by element, for chunks of tokens.
+//
+// Dispatch (chunks, KV heads, batch). A workgroup adds up CHUNK tokens of one KV head. A chunk past
+// the end of the sequence has the sum 0.
+//
+// 1. Load tokens, each thread a 16-byte column of every ROWS-th token, and add them up.
+// 2. Add up the threads of a column.
+// 3. Store the sum of each element.
+//
+// key_means.wgsl makes means of the sums.
+const HEAD_DIM: u32 = 128u; // @param
+const KV_HEADS: u32 = 8u; // @param
+const CAPACITY: u32 = 4096u; // @param
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const CHUNK: u32 = 512u; // @param tokens of a workgroup
+const WORKGROUP: u32 = 256u; // @param
+
+const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
+const QUADS = WIDTH / 4u; // vec4f of a load
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
+const ROWS = WORKGROUP / ROW_LOADS; // rows that the workgroup reads side by side
+const CHUNKS = (CAPACITY + CHUNK - 1u) / CHUNK;
+const LOADS = 8u; // loads in flight per thread
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> chunk_sums: array<vec4f>;
+
+var<workgroup> sums: array<vec4f, ROWS * ROW_LOADS * QUADS>;
+
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let head = wid.z * KV_HEADS + wid.y;
+  let begin = wid.x * CHUNK;
+  let end = min(begin + CHUNK, lengths[wid.z]);
+  let row = thread / ROW_LOADS;
+  let column = thread % ROW_LOADS;
+
+  // 1. Add up tokens. The last threads have no row where a row is no part of the workgroup.
+  var sum: array<vec4f, QUADS>;
+  if (row < ROWS) {
+    for (var first = begin + row; first < end; first += LOADS * ROWS) {
+      var loaded: array<vec4<u32>, LOADS>;
+      for (var load = 0u; load < LOADS; load++) { // @unroll
+        let token = min(first + load * ROWS, CAPACITY - 1u);
+        loaded[load] = keys[(head * CAPACITY + token) * ROW_LOADS + column];
+      }
+      for (var load = 0u; load < LOADS; load++) { // @unroll
+        for (var quad = 0u; quad < QUADS; quad++) { // @unroll
+          let four = widen(loaded[load], quad);
+          sum[quad] += select(vec4f(0.0), four, first + load * ROWS < end);
+        }
+      }
+    }
+    for (var quad = 0u; quad < QUADS; quad++) { // @unroll
+      sums[(row * ROW_LOADS + column) * QUADS + quad] = sum[quad];
+    }
+  }
+  workgroupBarrier();
+
+  // 2. Add up the threads of a column, and 3. store.
+  for (var i = thread; i < ROW_LOADS * QUADS; i += WORKGROUP) {
+    var all = vec4f(0.0);
+    for (var r = 0u; r < ROWS; r++) {
+      all += sums[r * ROW_LOADS * QUADS + i];
+    }
+    chunk_sums[(head * CHUNKS + wid.x) * ROW_LOADS * QUADS + i] = all;
+  }
+}
