@@ -18,7 +18,10 @@ import { parseCaseOptions } from "./flags/case_flags.ts";
 import { loadTuning } from "./edge/files/tuning_file.ts";
 import { chooseParams } from "./cases/tuned_choice.ts";
 
-const openedAdapter = await openAdapter();
+// `deno bench` has no flags for its files.
+const mayReadEnv = Deno.permissions.querySync({ name: "env" }).state === "granted";
+const gpu = mayReadEnv && Deno.env.get("HASHATTENTION_GPU") === "dawn" ? "dawn" : "wgpu";
+const openedAdapter = await openAdapter({ gpu: { gpu, toggles: [] } });
 const { info } = openedAdapter;
 const { device, features, limits } = await openCheckedDevice(openedAdapter, ["subgroups"]);
 

@@ -9,9 +9,18 @@ export interface Outcome {
 
 /** A command that runs the file `program` without colours and pipes its output. */
 export function command(program: string, ...args: string[]): Deno.Command {
+  return commandIn({}, program, ...args);
+}
+
+/** The same in an environment with more variables. */
+export function commandIn(
+  env: Readonly<Record<string, string>>,
+  program: string,
+  ...args: string[]
+): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", program, ...args],
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
     stdout: "piped",
     stderr: "piped",
   });
@@ -19,7 +28,12 @@ export function command(program: string, ...args: string[]): Deno.Command {
 
 /** Runs a command to its end. */
 export async function runProgram(program: string, ...args: string[]): Promise<Outcome> {
-  const { code, stdout, stderr } = await command(program, ...args).output();
+  return await outcomeOf(command(program, ...args));
+}
+
+/** The exit code and the output of a command that was made elsewhere. */
+export async function outcomeOf(made: Deno.Command): Promise<Outcome> {
+  const { code, stdout, stderr } = await made.output();
   const decoder = new TextDecoder();
   return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
 }

@@ -5,6 +5,7 @@
  */
 import { printedHelp } from "../bench/edge/help_or_version.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
+import { swiftShader } from "../testing/swiftshader.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 import { type Counts, runTests } from "./tests.ts";
@@ -58,6 +59,11 @@ for (const args of CHECKS) {
 console.log("\n== deno test");
 count("deno test", await runTests(Deno.args));
 
+console.log(
+  swiftShader() === null
+    ? "Dawn: all kernels were compiled, and none ran, since SwiftShader is not installed"
+    : "Dawn: all kernels were compiled, and some ran on SwiftShader",
+);
 if (failures.length > 0) console.log(`Failed: ${failures.join("; ")}`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 Deno.exit(total.failed > 0 ? 1 : 0);

@@ -5,12 +5,14 @@
  */
 import { NoAdapterError, openAdapter } from "./open_adapter.ts";
 import { type AdapterRequest, REQUESTS } from "../measure/device/adapter.ts";
+import type { GpuChoice } from "../measure/device/gpu_choice.ts";
 
 if (import.meta.main) {
   const found = [];
+  const gpu: GpuChoice = JSON.parse(Deno.args[0]);
   for (const request of Object.keys(REQUESTS) as AdapterRequest[]) {
     try {
-      found.push({ request, ...(await openAdapter({ request })).info });
+      found.push({ request, ...(await openAdapter({ gpu, request })).info });
     } catch (error) {
       if (!(error instanceof NoAdapterError)) throw error;
     }

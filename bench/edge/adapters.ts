@@ -2,7 +2,8 @@
  * Lists the adapters of this machine. WebGPU cannot list adapters, and Deno reads the backend once
  * per process. A child process for each backend therefore makes every kind of request.
  */
-import { backendsHere } from "./open_adapter.ts";
+import { backendsHere, type OpenOptions } from "./open_adapter.ts";
+import { type GpuChoice, WGPU } from "../measure/device/gpu_choice.ts";
 import type { AdapterChoice } from "../measure/device/adapter.ts";
 import type { AdapterFacts } from "../measure/device/adapter.ts";
 import { fitColumns, rule, type TextColumn } from "../tables/text_table.ts";
@@ -14,15 +15,17 @@ export type ListedAdapter = AdapterChoice & Omit<AdapterFacts, "backend">;
 const PROBE = `${import.meta.dirname}/adapter_probe.ts`;
 
 /** Every adapter that some request gets. Those of the usual backend and request come first. */
-export async function findAdapters(): Promise<ListedAdapter[]> {
-  const found = await Promise.all(backendsHere().map(adaptersOf));
+export async function findAdapters(gpu: GpuChoice = WGPU): Promise<ListedAdapter[]> {
+  // Dawn has one backend on each system.
+  const backends = gpu.gpu === "dawn" ? [undefined] : backendsHere();
+  const found = await Promise.all(backends.map((backend) => adaptersOf(gpu, backend)));
   return distinct(found.flat());
 }
 
-async function adaptersOf(backend: string): Promise<ListedAdapter[]> {
+async function adaptersOf(gpu: GpuChoice, backend?: string): Promise<ListedAdapter[]> {
   const { success, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", PROBE],
-    env: { DENO_WEBGPU_BACKEND: backend },
+    args: ["run", "-A", "--no-check", PROBE, JSON.stringify(gpu)],
+    env: backend === undefined ? {} : { DENO_WEBGPU_BACKEND: backend },
     stderr: "null",
   }).output();
   // A driver that crashes the child offers no adapter.
@@ -62,11 +65,13 @@ export function pickAdapter(adapters: readonly ListedAdapter[], text: string): L
   return matches[0];
 }
 
-/** The request that gets the adapter that `--adapter` names; undefined for the usual one. */
-export async function adapterChoice(text: string | null): Promise<AdapterChoice | undefined> {
-  if (text === null) return undefined;
-  const { backend, request } = pickAdapter(await findAdapters(), text);
-  return { backend, request };
+/** How to open the adapter that `--adapter` names, or the usual one, of an implementation. */
+export async function adapterChoice(
+  { adapter, gpu }: { readonly adapter: string | null; readonly gpu: GpuChoice },
+): Promise<OpenOptions> {
+  if (adapter === null) return { gpu };
+  const { backend, request } = pickAdapter(await findAdapters(gpu), adapter);
+  return gpu.gpu === "dawn" ? { gpu, request } : { gpu, backend, request };
 }
 
 const COLUMNS: readonly TextColumn[] = [

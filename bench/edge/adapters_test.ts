@@ -8,7 +8,14 @@ import {
 } from "./adapters.ts";
 import { UsageError } from "../base/usage_error.ts";
 
-const FACTS = { runtime: "deno 2.9.6", vendor: "nvidia", driver: "580.1", software: false };
+const FACTS = {
+  runtime: "deno 2.9.6",
+  vendor: "nvidia",
+  driver: "580.1",
+  software: false,
+  compiler: "naga",
+  toggles: "",
+};
 const CARD: ListedAdapter = {
   ...FACTS,
   adapter: "NVIDIA H100",

@@ -3,16 +3,25 @@
  * backend and the driver, so they come from the environment and the system.
  * @module
  */
-import { type AdapterChoice, REQUESTS } from "../measure/device/adapter.ts";
-import type { OpenedAdapter } from "../measure/device/adapter.ts";
+import {
+  type AdapterChoice,
+  type AdapterFacts,
+  type OpenedAdapter,
+  REQUESTS,
+} from "../measure/device/adapter.ts";
+import { type GpuChoice, WGPU } from "../measure/device/gpu_choice.ts";
+import { checkToggles, loadDawn } from "./dawn.ts";
 
 /** The machine has no WebGPU adapter. The message is written for the user. */
 export class NoAdapterError extends Error {
-  /** The message names the `backend` that was searched and the command that installs a driver. */
-  constructor(readonly backend: string) {
+  /** The message names the `backend` that was searched and how to get a driver. */
+  constructor(readonly backend: string, { gpu }: GpuChoice = WGPU) {
     super(
-      `No WebGPU adapter was found on the ${backend} backend; ` +
-        `"npx --yes deno@2.9.6 task quickstart" installs a driver or prints the command that does.`,
+      gpu === "dawn"
+        ? `Dawn found no adapter on the ${backend} backend; Mesa before 25 does not serve it, and ` +
+          `on Linux VK_DRIVER_FILES may name SwiftShader's driver, which comes with Chromium.`
+        : `No WebGPU adapter was found on the ${backend} backend; ` +
+          `"npx --yes deno@2.9.6 task quickstart" installs a driver or prints the command that does.`,
     );
     this.name = "NoAdapterError";
   }
@@ -33,6 +42,8 @@ const VENDOR_NAMES: Record<string, string> = {
 
 /** Options of {@linkcode openAdapter}. */
 export interface OpenOptions extends Partial<AdapterChoice> {
+  /** The implementation of WebGPU (default: Deno's own). */
+  readonly gpu?: GpuChoice;
   /** Name of the driver, used if the system does not report it. */
   readonly driver?: string;
 }
@@ -43,12 +54,14 @@ export interface OpenOptions extends Partial<AdapterChoice> {
  * @throws {NoAdapterError} if there is none.
  */
 export async function openAdapter(options: OpenOptions = {}): Promise<OpenedAdapter> {
+  const { gpu: choice = WGPU } = options;
   if (options.backend !== undefined) Deno.env.set(BACKEND_VARIABLE, options.backend);
-  const backend = chooseBackend();
   quietMesa();
+  const { gpu, backend, ...facts } = await implementation(choice);
   const request = REQUESTS[options.request ?? "high-performance"];
-  const adapter = await navigator.gpu.requestAdapter(request);
-  if (adapter === null) throw new NoAdapterError(backend);
+  const adapter = await gpu.requestAdapter(request);
+  if (adapter === null) throw new NoAdapterError(backend, choice);
+  checkToggles(adapter, choice);
   const { description, device, vendor, isFallbackAdapter } = adapter.info;
   const name = description || device || "unnamed adapter";
   const vendorName = VENDOR_NAMES[vendor] ?? (vendor || "unknown");
@@ -57,14 +70,29 @@ export async function openAdapter(options: OpenOptions = {}): Promise<OpenedAdap
     // Vulkan on a Mac is translated to Metal.
     shaderApi: Deno.build.os === "darwin" ? "metal" : backend,
     info: {
-      runtime: `deno ${Deno.version.deno}`,
+      ...facts,
       adapter: name,
       vendor: vendorName,
       driver: readDriver(name, vendorName) ?? options.driver ?? "unknown",
       backend,
       software: isFallbackAdapter,
+      toggles: choice.toggles.join(" "),
     },
   };
+}
+
+/** What an implementation of WebGPU tells about itself. */
+interface Implementation extends Pick<AdapterFacts, "runtime" | "compiler" | "backend"> {
+  readonly gpu: GPU;
+}
+
+async function implementation(choice: GpuChoice): Promise<Implementation> {
+  const deno = `deno ${Deno.version.deno}`;
+  if (choice.gpu === "wgpu") {
+    return { gpu: navigator.gpu, runtime: deno, compiler: "naga", backend: chooseBackend() };
+  }
+  const { gpu, version, backend } = await loadDawn(choice);
+  return { gpu, runtime: `dawn of webgpu ${version}, ${deno}`, compiler: "tint", backend };
 }
 
 /** Whether the permissions are granted: `deno bench` and `deno test` may run without any. */

@@ -25,6 +25,7 @@ const FACTS: readonly { readonly name: keyof ResultRow; describe(row: ResultRow)
   { name: "driver", describe: ({ driver }) => `driver ${driver}` },
   { name: "runtime", describe: ({ runtime }) => runtime },
   { name: "commit", describe: ({ commit }) => `commit ${commit}` },
+  { name: "toggles", describe: ({ toggles }) => toggles || "no toggles" },
   { name: "timer", describe: ({ timer }) => `timed by ${timer}` },
 ];
 

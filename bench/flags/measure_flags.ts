@@ -1,8 +1,10 @@
 /** The flags that choose the device and how to measure; `bench` and `tune` share them. */
 import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
 import { TIMER_CHOICES, type TimerChoice } from "../measure/clock/timer.ts";
+import { DAWN_TOGGLES, type GpuChoice } from "../measure/device/gpu_choice.ts";
+import { UsageError } from "../base/usage_error.ts";
 import type { Flags } from "./flag_table.ts";
-import { asWritten, decimal, MAX_U32, oneOf, wholeNumber } from "./flag_values.ts";
+import { asWritten, decimal, listOf, MAX_U32, oneOf, wholeNumber } from "./flag_values.ts";
 import type { Parsed } from "./parse_flags.ts";
 
 /** The device and how to measure. */
@@ -14,14 +16,28 @@ export interface MeasureOptions {
   /** GPU memory for inputs, in bytes. */
   readonly memoryBytes: number;
   readonly seed: number;
+  /** The implementation of WebGPU. */
+  readonly gpu: GpuChoice;
   /** Number or part of the name of the adapter to use; null for the fastest. */
   readonly adapter: string | null;
   /** Driver name for systems that do not report it. */
   readonly driver: string | undefined;
 }
 
-/** The flag that chooses an adapter; `quality` has it too. */
+/** The flags that choose an adapter; `quality` has them too. */
 export const ADAPTER_FLAG = {
+  gpu: {
+    value: "WHICH",
+    default: "wgpu",
+    read: oneOf<GpuChoice["gpu"]>("wgpu", "dawn"),
+    help: "the implementation of WebGPU: wgpu, which is Deno's own, or dawn, which is Chrome's, " +
+      "with another compiler of WGSL",
+  },
+  "dawn-toggles": {
+    value: "NAME,..",
+    read: listOf(oneOf(...DAWN_TOGGLES)),
+    help: `toggles of Dawn to turn on: ${DAWN_TOGGLES.join(", ")}`,
+  },
   adapter: {
     value: "WHICH",
     defaultNote: "the one that the system calls high-performance",
@@ -77,7 +93,23 @@ export function measureOptionsOf(
     timer: values.timer,
     memoryBytes: 1e9 * values.memory,
     seed: values.seed,
+    gpu: gpuChoiceOf(values),
     adapter: values.adapter,
     driver: values.driver ?? undefined,
   };
+}
+
+/**
+ * The implementation of WebGPU that the flags ask for.
+ *
+ * @throws {UsageError} for toggles of Dawn with another implementation.
+ */
+export function gpuChoiceOf(
+  values: Parsed<{ readonly adapter: typeof ADAPTER_FLAG }>["values"],
+): GpuChoice {
+  const toggles = values["dawn-toggles"] ?? [];
+  if (toggles.length > 0 && values.gpu !== "dawn") {
+    throw new UsageError(`--dawn-toggles needs --gpu dawn, not ${values.gpu}.`);
+  }
+  return { gpu: values.gpu, toggles };
 }

@@ -61,7 +61,7 @@ async function readInputs(
   const fit = options.fitTrace === null ? null : await readContextsFile(options.fitTrace);
   const map = options.map === null ? null : await loadMap(options.map);
   const host = options.compute === "device" && methods.some(({ onDevice }) => onDevice)
-    ? await openAdapter(await adapterChoice(options.adapter))
+    ? await openAdapter(await adapterChoice(options))
     : null;
   const device = host && (await openDevice(host.adapter, ["subgroups"])).device;
   const trace = options.trace.split(/[/\\]/).at(-1)!.replace(/\.safetensors$/, "");

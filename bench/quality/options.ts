@@ -2,6 +2,8 @@
 import { parseFlags } from "../flags/parse_flags.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { Budget, QuerySet } from "../results/quality_rows.ts";
+import { gpuChoiceOf } from "../flags/measure_flags.ts";
+import type { GpuChoice } from "../measure/device/gpu_choice.ts";
 import { QUALITY_COMMAND } from "./flags.ts";
 import { METHODS } from "./methods.ts";
 import type { EdgeWindows, Method } from "../selection/selector.ts";
@@ -22,6 +24,8 @@ export interface QualityOptions {
   readonly seed: number;
   /** Where learned and rotated codes are computed. */
   readonly compute: "device" | "f64";
+  /** The implementation of WebGPU. */
+  readonly gpu: GpuChoice;
   /** Number or part of the name of the adapter to use; null for the fastest. */
   readonly adapter: string | null;
   readonly csv: string | null;
@@ -50,6 +54,7 @@ export function parseQualityOptions(args: readonly string[]): QualityOptions {
     windows: { sink: values.sink, recent: values.recent },
     seed: values.seed,
     compute: values.compute,
+    gpu: gpuChoiceOf(values),
     adapter: values.adapter,
     csv,
     svg,

@@ -143,6 +143,8 @@ export const ROW = v.strictObject({
     null,
   ),
   trace_tokens: v.optional(column(MAYBE_COUNT, "Tokens of that trace."), null),
+  compiler: v.optional(column(TEXT, "Compiler of the WGSL: `naga` or `tint`."), ""),
+  toggles: v.optional(column(TEXT, "Toggles of Dawn that were turned on."), ""),
 });
 
 /** A row of `results.csv`. */
@@ -185,6 +187,9 @@ export interface SampleRecord {
   readonly dropped_us: readonly number[];
 }
 
+/** Columns that tell devices and compilers apart. */
+const DEVICE = ["adapter", "driver", "backend", "compiler", "toggles"] as const;
+
 /** The case together with the state of the caches, since hot and cold rows must not be mixed. */
 export function caseName({ case_id, cache, stage }: ResultRow): string {
   // The cache state of a probe does not depend on that of the kernels.
@@ -197,7 +202,7 @@ export function caseName({ case_id, cache, stage }: ResultRow): string {
  */
 export function latestRows(rows: readonly ResultRow[]): ResultRow[] {
   const nameOf = (row: ResultRow) =>
-    JSON.stringify([row.adapter, row.driver, row.backend, caseName(row), row.kernel]);
+    JSON.stringify([...DEVICE.map((name) => row[name]), caseName(row), row.kernel]);
   return [...new Map(rows.map((row) => [nameOf(row), row])).values()];
 }
 

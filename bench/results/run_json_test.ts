@@ -9,11 +9,15 @@ import { UsageError } from "../base/usage_error.ts";
 
 const MAIN = `${import.meta.dirname}/../run/main.ts`;
 
-const { runtime, adapter, vendor, driver, backend, software, commit } = makeRow();
+const { runtime, adapter, vendor, driver, backend, software, commit, compiler, toggles } =
+  makeRow();
 const FACTS: RunFacts = {
   written: "2026-07-03T12:34:56.789Z",
   suite: { version: "0.1.0", commit },
-  device: { runtime, adapter, vendor, driver, backend, software, timer: "timestamp" },
+  device: {
+    ...{ runtime, adapter, vendor, driver, backend, software, compiler, toggles },
+    timer: "timestamp",
+  },
   settings: { hot: false, seed: 1, noise_pct: 0.5, max_time_s: 10, memory_bytes: 6e9 },
 };
 /** Files round fractions to 6 digits, so these have no more. */

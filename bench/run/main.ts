@@ -19,8 +19,7 @@ import { TimeLeft } from "../runner/estimate.ts";
 import { EXIT } from "../edge/exit_codes.ts";
 import { exitOnSignals } from "../edge/exit_on_signals.ts";
 import { BENCH_COMMAND } from "./flags.ts";
-import { openAdapter } from "../edge/open_adapter.ts";
-import type { AdapterChoice } from "../measure/device/adapter.ts";
+import { openAdapter, type OpenOptions } from "../edge/open_adapter.ts";
 import { describeAdapter, type OpenedAdapter } from "../measure/device/adapter.ts";
 import { type BenchOptions, parseOptions } from "./options.ts";
 import { newOutcome, type Outcome, runCases } from "../runner/run_cases.ts";
@@ -50,12 +49,14 @@ async function main(args: readonly string[]): Promise<number> {
   const options = parseOptions(args);
   if (options.list || options.listAdapters) {
     const width = terminalWidth();
-    console.log(options.list ? listText(width) : formatAdapters(await findAdapters(), width));
+    console.log(
+      options.list ? listText(width) : formatAdapters(await findAdapters(options.gpu), width),
+    );
     return EXIT.ok;
   }
   const cases = casesOf(options, await readTrace(options));
   const peers = readPeers(options.peers);
-  const choice = await adapterChoice(options.adapter);
+  const choice = await adapterChoice(options);
   if (options.printWgsl !== null) {
     const { handOver } = options;
     const device = { adapter: choice, handOver };
@@ -72,7 +73,7 @@ async function main(args: readonly string[]): Promise<number> {
 async function planText(
   options: BenchOptions,
   asked: readonly BenchCase[],
-  choice: AdapterChoice | undefined,
+  choice: OpenOptions,
 ): Promise<string> {
   const host = await openAdapter({ driver: options.driver, ...choice });
   const cases = casesOn(host, options, asked);
@@ -110,7 +111,7 @@ async function measureAll(
   wanted: BenchOptions,
   asked: readonly BenchCase[],
   peers: readonly PeerTime[],
-  { tuning, choice }: { tuning: Tuning | null; choice: AdapterChoice | undefined },
+  { tuning, choice }: { tuning: Tuning | null; choice: OpenOptions },
 ): Promise<number> {
   const revision = readRevision();
   if (wanted.json !== null) checkWritable(wanted.json);

@@ -302,6 +302,9 @@ Deno.test("parseOptions() refuses wrong flags in one sentence", () => {
     "--planes 2":
       /^--planes 2 does not fit --score hamming, which takes 0; weighted takes 1 to 3 and rotated/,
     "--planes 0 --score weighted": /^--planes 0 does not fit --score weighted, which takes 1 to 3;/,
+    "--gpu metal": /^--gpu takes one of wgpu, dawn, not "metal"/,
+    "--dawn-toggles allow_unsafe_apis": /^--dawn-toggles needs --gpu dawn, not wgpu/,
+    "--gpu dawn --dawn-toggles fast": /^--dawn-toggles takes one of disable_robustness, allow_/,
     "--bins 64": /^--bins 64 needs --score rotated, not hamming/,
     "--centre --score weighted": /^--centre needs --score rotated, not weighted/,
     "--bins 32 --score weighted": /^--bins 32 needs --score rotated, not weighted/,

@@ -10,8 +10,7 @@ import { type Dialect, STANDARD_DIALECT } from "../../kernels/core/wgsl/wgsl.ts"
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import { counted } from "../base/counted.ts";
 import { CASE_SETS } from "../cases/case_sets.ts";
-import { NoAdapterError, openAdapter } from "../edge/open_adapter.ts";
-import type { AdapterChoice } from "../measure/device/adapter.ts";
+import { NoAdapterError, openAdapter, type OpenOptions } from "../edge/open_adapter.ts";
 import { wrapText } from "../tables/text_table.ts";
 
 /**
@@ -51,7 +50,7 @@ export function listText(width = Infinity): string {
 /** The device and the hand-over to print a variant for. */
 export interface WgslOptions {
   /** The adapter to ask for (default: the fastest). */
-  readonly adapter?: AdapterChoice;
+  readonly adapter?: OpenOptions;
   /** How partials reach the workgroup that merges them (default `auto`). */
   readonly handOver?: HandOverChoice;
 }

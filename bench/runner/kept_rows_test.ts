@@ -10,9 +10,10 @@ import {
 import { latestRows, type ResultRow } from "../results/row.ts";
 import { makeFailedRow, makeRow } from "../../testing/row.ts";
 
-const { runtime, adapter, vendor, driver, backend, software, case_id: caseId } = makeRow();
+const { runtime, adapter, vendor, driver, backend, software, compiler, toggles, case_id: caseId } =
+  makeRow();
 const CONDITIONS: Conditions = {
-  facts: { runtime, adapter, vendor, driver, backend, software },
+  facts: { runtime, adapter, vendor, driver, backend, software, compiler, toggles },
   inputBytes: 6e9,
   timer: { kind: "timestamp" },
   settings: { hot: false, layers: 1, seed: 1 },
@@ -44,6 +45,8 @@ Deno.test("sameConditions() leaves out rows that were measured under other condi
     { adapter: "Other GPU" },
     { driver: "NVIDIA 1" },
     { backend: "metal" },
+    { compiler: "tint" },
+    { toggles: "disable_robustness" },
     { runtime: "deno 3.0.0" },
     { timer: "wall" },
     { case_id: "another" },

@@ -25,7 +25,7 @@ async function main(args: readonly string[]): Promise<number> {
   const { tunedFile, resume } = asked;
   // A damaged tuning file is refused before a device is opened.
   readTuning(tunedFile);
-  const choice = await adapterChoice(asked.adapter);
+  const choice = await adapterChoice(asked);
   const host = await openAdapter({ driver: asked.driver, ...choice });
   const log = openLog(asked.outDir, { resume, fresh: !asked.outGiven });
   const options = { ...asked, outDir: log.dir };
@@ -44,7 +44,8 @@ async function main(args: readonly string[]): Promise<number> {
     options,
     log,
     facts: host.info,
-    request: choice?.request,
+    gpu: asked.gpu,
+    request: choice.request,
     spawn: spawnWorker,
     stop: stop.signal,
     onProgress: progress.update,

@@ -62,7 +62,7 @@ export async function runJobs(run: TuneRun): Promise<TuneResult> {
 }
 
 async function jobsOf({ options, facts }: TuneRun): Promise<Job[]> {
-  const { adapter, driver, backend } = facts;
+  const { adapter, driver, backend, compiler } = facts;
   const pairs = options.cases.flatMap((benchCase) =>
     benchCase.variants.map((variant) => ({ benchCase, variant }))
   );
@@ -73,6 +73,7 @@ async function jobsOf({ options, facts }: TuneRun): Promise<Job[]> {
       adapter,
       driver,
       backend,
+      compiler,
       case_id: benchCase.caseId,
       kernel: variant.name,
       checksum: await tuningChecksum(variant, benchCase.problem),

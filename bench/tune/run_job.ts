@@ -2,6 +2,7 @@
 import { SystemError } from "../base/system_error.ts";
 import type { Spawn } from "../edge/child.ts";
 import type { AdapterRequest } from "../measure/device/adapter.ts";
+import type { GpuChoice } from "../measure/device/gpu_choice.ts";
 import { failed, type TuneJob, type TuneMessage } from "../tuning/messages.ts";
 import type { Outcome } from "../tuning/outcome.ts";
 import { BATCH } from "../tuning/search.ts";
@@ -18,6 +19,7 @@ export interface JobSettings {
   >;
   /** The request that selects the adapter; the backend is in the environment. */
   readonly request?: AdapterRequest;
+  readonly gpu?: GpuChoice;
   /** Starts the child process; tests start another program. */
   readonly spawn: Spawn;
   /** Kills the child when aborted. */
@@ -69,6 +71,7 @@ export async function runJob(
       seed,
       timer,
       request: settings.request,
+      gpu: settings.gpu,
       known: record.measured,
       leftOut: record.unmeasured.map(({ params }) => params),
     };

@@ -14,6 +14,8 @@ const FACTS = {
   driver: "1.0",
   backend: "vulkan",
   software: false,
+  compiler: "naga",
+  toggles: "",
 };
 
 /** Tunes `kernels` with a child that has a fault, and logs to `folder`. */

@@ -86,6 +86,8 @@ const SUBJECT = {
   adapter: text,
   driver: text,
   backend: text,
+  // Older logs lack it.
+  compiler: v.optional(text, "naga"),
   case_id: text,
   kernel: text,
   checksum: text,

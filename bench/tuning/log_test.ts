@@ -8,6 +8,7 @@ const SUBJECT: LogSubject = {
   adapter: "Some GPU",
   driver: "1.0",
   backend: "vulkan",
+  compiler: "naga",
   case_id: "32x8x128",
   kernel: "dense/split",
   checksum: "abc",

@@ -3,6 +3,7 @@ import type { Params } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import type { TimerChoice } from "../measure/clock/timer.ts";
 import type { AdapterRequest } from "../measure/device/adapter.ts";
+import type { GpuChoice } from "../measure/device/gpu_choice.ts";
 
 /** The phases: few samples of every candidate, then the finalists in full. */
 export const PHASES = ["explore", "final"] as const;
@@ -55,6 +56,8 @@ export interface TuneJob {
   readonly noisePct: number;
   /** The request that selects the adapter; undefined for the default one. */
   readonly request: AdapterRequest | undefined;
+  /** The implementation of WebGPU; undefined for Deno's own. */
+  readonly gpu: GpuChoice | undefined;
   /** Measurements of the log, which are not repeated except in the final phase. */
   readonly known: readonly Measured[];
   /** Candidates to leave out, since they could not be measured. */

@@ -86,11 +86,12 @@ export function winnerOf(
 export function entryOf(outcome: Outcome): TunedEntry | null {
   const { baseline, best } = winnerOf(outcome);
   if (best === null) return null;
-  const { adapter, driver, backend, kernel, checksum } = outcome.subject;
+  const { adapter, driver, backend, compiler, kernel, checksum } = outcome.subject;
   return {
     adapter,
     driver,
     backend,
+    compiler,
     kernel,
     checksum,
     problem: tunedProblem(outcome.benchCase.problem),

@@ -27,6 +27,7 @@ function outcome(...measured: Measured[]): Outcome {
     adapter: "Some GPU",
     driver: "1.0",
     backend: "vulkan",
+    compiler: "naga",
     case_id: benchCase.caseId,
     kernel: "dense/split",
     checksum: "abc",

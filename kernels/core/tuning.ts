@@ -36,6 +36,8 @@ export interface TunedEntry {
   readonly driver: string | null;
   /** Graphics API under WebGPU; null in shipped defaults, which fit any. */
   readonly backend: string | null;
+  /** Compiler of the WGSL; left out in shipped defaults and older files, which fit any. */
+  readonly compiler?: string;
   /** Name of the variant. */
   readonly kernel: string;
   /** Checksum of the kernel's sources and candidates, see {@linkcode tuningChecksum}. */
@@ -64,6 +66,8 @@ export interface TuningKey {
   readonly driver?: string;
   /** Graphics API under WebGPU. */
   readonly backend?: string;
+  /** Compiler of the WGSL. */
+  readonly compiler?: string;
 }
 
 /** The result of a look-up. */
@@ -116,6 +120,7 @@ export async function tunedParams(
   const fits = tuning.entries.filter((entry) =>
     entry.kernel === variant.name && entry.adapter === key.adapter &&
     agrees(entry.driver, key.driver) && agrees(entry.backend, key.backend) &&
+    agrees(entry.compiler ?? null, key.compiler) &&
     wanted.every(([name, value]) => entry.problem[name as keyof TunedProblem] === value)
   );
   if (fits.length === 0) return { params: null, stale: false };

@@ -1,8 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
 import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
-import { makeInputs, runVariant } from "../../testing/testing.ts";
-import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
+import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
 import { verify } from "../verify/verify.ts";
 import { rotatePrompt } from "./rotate_prompt.ts";
 import { rotateAppend } from "./rotate_token.ts";
@@ -85,3 +85,13 @@ for (const variant of [rotateAppend, rotatePrompt]) {
     assertEquals((await read("factors", 36, 1))[0], 255);
   });
 }
+
+Deno.test({
+  name: "encode/rotate_prompt: a thread adds up words of several loads",
+  ignore: !canRun(testDevice, rotatePrompt),
+  async fn() {
+    const test = rotatedCase({ heads: [2, 1], lengths: [1999, 1030], centre: true });
+    const params = { ...rotatePrompt.defaults(test.p, testDevice.limits), SUM_WORKGROUP: 64 };
+    await assertCorrect(testDevice, rotatePrompt, test, params);
+  },
+});

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
+import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { canRun } from "../../testing/testing.ts";
 import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
 import {
@@ -246,9 +247,11 @@ for (const name of ["pipeline/rotated_two", "pipeline/rotated_short"]) {
       const lengths = [5000, 1700, 3];
       const test = rotatedCase({ heads: [4, 1], lengths, capacity: 5008, codeKind: "random" });
       const defaults = variant.defaults(test.p, testDevice.limits);
-      for (const [SPLITS, ROUNDS] of [[1, 2], [2, 1], [2, 4]]) {
+      const handOvers = [...Object.values(HAND_OVER_CODE), HAND_OVER_CODE.barrier];
+      for (const [i, [SPLITS, ROUNDS]] of [[1, 2], [2, 1], [2, 4], [5, 2]].entries()) {
         const score = { "score.WORKGROUP": 128, "score.SPLITS": SPLITS, "score.ROUNDS": ROUNDS };
-        const params = { ...defaults, ...score, "attend.SPLITS": 3 };
+        const attend = { "attend.SPLITS": 3, "attend.HAND_OVER": handOvers[i] };
+        const params = { ...defaults, ...score, ...attend };
         assertEquals(variant.refuses(test.p, params, testDevice.limits), undefined);
         await assertCorrect(testDevice, variant, test, params);
       }

@@ -40,6 +40,7 @@ const ENTRIES = v.array(v.object(
     adapter: text,
     driver: v.nullable(text),
     backend: v.nullable(text),
+    compiler: v.optional(text),
     kernel: text,
     checksum: text,
     problem: v.object(PROBLEM),
@@ -107,8 +108,8 @@ export function loadTuning(path: string | null): Tuning {
 
 /** Adds an entry, which replaces an older one for the same kernel, problem and adapter. */
 export function withEntry(tuning: Tuning, entry: TunedEntry): Tuning {
-  const subject = ({ adapter, driver, backend, kernel, problem }: TunedEntry) =>
-    JSON.stringify([adapter, driver, backend, kernel, Object.entries(problem).sort()]);
+  const subject = ({ adapter, driver, backend, compiler, kernel, problem }: TunedEntry) =>
+    JSON.stringify([adapter, driver, backend, compiler, kernel, Object.entries(problem).sort()]);
   const others = tuning.entries.filter((each) => subject(each) !== subject(entry));
   return { entries: [...others, entry] };
 }

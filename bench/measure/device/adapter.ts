@@ -17,6 +17,10 @@ export interface AdapterFacts {
   readonly backend: string;
   /** Whether a CPU stands in for a GPU. */
   readonly software: boolean;
+  /** Compiler of WGSL: `naga` of Deno's WebGPU, `tint` of Dawn. */
+  readonly compiler: string;
+  /** Toggles of Dawn that were turned on, separated by spaces. */
+  readonly toggles: string;
 }
 
 /** An adapter together with the facts about it. */
@@ -61,7 +65,8 @@ export async function openDevice(
 export function describeAdapter(facts: AdapterFacts): string {
   const kind = facts.software ? "software" : "hardware";
   const line = `Adapter: ${facts.adapter} (${facts.vendor}, ${kind}), driver ${facts.driver}, ` +
-    `backend ${facts.backend}, ${facts.runtime}`;
+    `backend ${facts.backend}, ${facts.runtime}` +
+    (facts.toggles === "" ? "" : `, toggles ${facts.toggles}`);
   return facts.software
     ? `${line}\nWARNING: timings on a software adapter say nothing about a GPU.`
     : line;

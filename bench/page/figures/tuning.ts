@@ -26,10 +26,12 @@ export interface Tuning {
  * version of a kernel counts.
  */
 export function tunings(lines: readonly LogLine[]): Tuning[] {
-  const nameOf = ({ adapter, backend }: LogLine) => `${adapter}, ${backend}`;
+  const nameOf = ({ adapter, backend, compiler }: LogLine) =>
+    `${adapter}, ${backend}${compiler === "naga" ? "" : `, ${compiler}`}`;
   const devices = Map.groupBy(
     lines,
-    ({ adapter, backend, driver }) => JSON.stringify([adapter, backend, driver]),
+    ({ adapter, backend, compiler, driver }) =>
+      JSON.stringify([adapter, backend, compiler, driver]),
   );
   const groups = [...devices.values()];
   return groups.map((group) => {
@@ -67,8 +69,9 @@ export function tunings(lines: readonly LogLine[]): Tuning[] {
   });
 }
 
-function subjectOf({ adapter, driver, backend, case_id, kernel, checksum }: LogLine): LogSubject {
-  return { adapter, driver, backend, case_id, kernel, checksum };
+function subjectOf(line: LogLine): LogSubject {
+  const { adapter, driver, backend, compiler, case_id, kernel, checksum } = line;
+  return { adapter, driver, backend, compiler, case_id, kernel, checksum };
 }
 
 /** The figure of a kernel and case; none if fewer than two candidates ran. */

@@ -11,6 +11,7 @@ function tuned(LANES: number, WORKGROUP: number, us: number | null): LogLine {
     adapter: "llvmpipe",
     driver: "1.0",
     backend: "vulkan",
+    compiler: "naga",
     case_id: "32x8x128-n8192-b1-f16",
     kernel: "dense/split",
     checksum: "abc",
@@ -29,12 +30,13 @@ const sections = (tuning: LogLine[]) =>
   sectionsOf({ rows: [], peers: new Map(), quality: [], tuning });
 
 function opened(): LogLine {
-  const { utc, adapter, driver, backend, case_id, kernel, checksum } = tuned(8, 64, 20);
+  const { utc, adapter, driver, backend, compiler, case_id, kernel, checksum } = tuned(8, 64, 20);
   return {
     utc,
     adapter,
     driver,
     backend,
+    compiler,
     case_id,
     kernel,
     checksum,

@@ -16,7 +16,7 @@ async function main(): Promise<void> {
   const begunMs = performance.now();
   const job: TuneJob = await new Response(Deno.stdin.readable).json();
   const variant = findVariant(job.kernel);
-  const session = await openSession(await openAdapter({ request: job.request }), {
+  const session = await openSession(await openAdapter({ gpu: job.gpu, request: job.request }), {
     hot: false,
     layers: 1,
     noisePct: job.noisePct,
