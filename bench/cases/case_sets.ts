@@ -172,6 +172,13 @@ export const CASE_SETS: readonly CaseSet[] = [
       ),
     ],
   },
+  {
+    name: "groups",
+    description: "dense attention for groups of 4, 5, 7, 8 and 16 query heads per KV head",
+    cases: ["32x8x128", "40x8x128", "28x4x128", "64x8x128", "64x4x128"].flatMap((shape) =>
+      [32768, 131072].map((kvLen) => setCase(shape, kvLen, ["dense/split*"]))
+    ),
+  },
 ];
 
 /**
