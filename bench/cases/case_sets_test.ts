@@ -79,7 +79,10 @@ Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags 
   const options = { ...parseOptions(["--set", "decode"]), variants: [] };
   assertThrows(() => casesOf(options), UsageError, "No case of the set decode has a kernel");
   const error = assertThrows(() => cases("--set", "x"), UsageError);
-  assertEquals(error.message, "--set: no set of cases is called x; known are decode, equal-error, groups.");
+  assertEquals(
+    error.message,
+    "--set: no set of cases is called x; known are decode, equal-error, groups.",
+  );
   assertMatch(assertThrows(() => findCaseSet("x"), RangeError).message, /^no set/);
 });
 

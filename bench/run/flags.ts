@@ -3,16 +3,9 @@ import { QUICK_KV_LENS, SOFTWARE_KV_LEN } from "../cases/quick.ts";
 import { exitTerms } from "../edge/exit_codes.ts";
 import { OWN_TUNING } from "../edge/files/tuning_file.ts";
 import { kvLength, SELECTION_FLAGS, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
+import { sequenceLengths } from "../flags/lengths_value.ts";
 import type { Command } from "../flags/flag_table.ts";
-import {
-  asWritten,
-  list,
-  oneOf,
-  seconds,
-  sequenceOf,
-  TOKENS_NOTE,
-  wholeNumber,
-} from "../flags/flag_values.ts";
+import { asWritten, list, oneOf, seconds, TOKENS_NOTE, wholeNumber } from "../flags/flag_values.ts";
 import { MEASURE_FLAGS } from "../flags/measure_flags.ts";
 import { asUsage } from "../base/usage_error.ts";
 import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
@@ -34,8 +27,9 @@ export const BENCH_COMMAND = {
       ...WORKLOAD_FLAGS,
       lengths: {
         value: "N,N,..",
-        read: sequenceOf(kvLength),
-        help: "one batch of sequences with these lengths in tokens, instead of --kv and --batch",
+        read: sequenceLengths(kvLength),
+        help: "one batch of sequences with these lengths in tokens, instead of --kv and --batch; " +
+          "loguniform:1K:128K:16 draws 16, and a number after that is the seed (default 1)",
         contradicts: ["quick", "set"],
       },
       trace: {
