@@ -12,6 +12,7 @@ import { casesOf } from "./cases/cases.ts";
 import { eligible } from "./measure/session.ts";
 import { prepare, type PreparedVariant, PROMPT_STAGES } from "./measure/prepared_variant.ts";
 import { openCheckedDevice } from "./measure/device/checked_device.ts";
+import { callBlocks } from "./measure/clock/gpu_passes.ts";
 import { openAdapter } from "./edge/open_adapter.ts";
 import { InputSets } from "./measure/inputs/inputs.ts";
 import { parseCaseOptions } from "./flags/case_flags.ts";
@@ -24,6 +25,8 @@ const gpu = mayReadEnv && Deno.env.get("HASHATTENTION_GPU") === "dawn" ? "dawn" 
 const openedAdapter = await openAdapter({ gpu: { gpu, toggles: [] } });
 const { info } = openedAdapter;
 const { device, features, limits } = await openCheckedDevice(openedAdapter, ["subgroups"]);
+
+const blocks = callBlocks(device);
 
 /** Without permission to read files there are no tuned parameters. */
 const mayRead = Deno.permissions.querySync({ name: "read" }).state === "granted";
@@ -85,13 +88,15 @@ function addBench(
     async fn(b) {
       const prepared = await (ready ??= prepareVerified(inputs, variant, params));
       const [untimed, timed] = [encode(prepared), encode(prepared)];
-      // The clock falls during the 10 ms of an await, so the same work runs untimed right before.
-      // The call blocks until the GPU is idle, not the await.
+      // The clock falls during the 10 ms of an await, so the same work runs untimed right before,
+      // and nothing is awaited where the call itself blocks until the GPU is idle.
       device.queue.submit([untimed]);
       const warm = device.queue.onSubmittedWorkDone();
+      if (!blocks) await warm;
       b.start();
       device.queue.submit([timed]);
       const done = device.queue.onSubmittedWorkDone();
+      if (!blocks) await done;
       b.end();
       await Promise.all([warm, done]);
     },

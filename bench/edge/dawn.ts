@@ -9,6 +9,11 @@ import type { GpuChoice } from "../measure/device/gpu_choice.ts";
 /** Dawn's name of the graphics API on each system. */
 const BACKENDS: Readonly<Record<string, string>> = { darwin: "metal", windows: "d3d12" };
 
+/**
+ * Deno downloads what it finds in imports of literals, and a run without Dawn shall not wait for it.
+ */
+const PACKAGE: string = "webgpu";
+
 /** Dawn shuts down when its object is collected, so it is kept as long as the program runs. */
 const kept: GPU[] = [];
 
@@ -28,10 +33,11 @@ export interface Dawn {
 export async function loadDawn({ toggles }: GpuChoice): Promise<Dawn> {
   const backend = BACKENDS[Deno.build.os] ?? "vulkan";
   try {
-    const [{ create }, { default: facts }] = await Promise.all([
-      import("webgpu"),
-      import("webgpu/package.json", { with: { type: "json" } }),
-    ]);
+    const { create }: { create(options: string[]): GPU } = await import(PACKAGE);
+    const { default: facts }: { default: { version: string } } = await import(
+      `${PACKAGE}/package.json`,
+      { with: { type: "json" } }
+    );
     const options = [`backend=${backend}`, "disable-dawn-features=timestamp_quantization"];
     if (toggles.length > 0) options.push(`enable-dawn-features=${toggles.join()}`);
     const gpu = create(options);

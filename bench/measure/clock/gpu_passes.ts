@@ -13,12 +13,17 @@ export const SYSTEM_CLOCK: WallClock = {
 };
 
 /**
- * Waits until the GPU is idle. Returns the earliest time at which that is known. In Deno's own
- * WebGPU the call blocks until the GPU is idle, and the promise resolves 10 ms late. Elsewhere (in
- * browsers, and with Dawn inside Deno) the call returns at once, and the promise resolves in time.
+ * Whether a call of onSubmittedWorkDone() blocks until the GPU is idle, as in Deno's own WebGPU,
+ * where the promise resolves 10 ms late. Elsewhere (in browsers, and with Dawn inside Deno) the call
+ * returns at once, and the promise resolves in time.
  */
+export function callBlocks(device: GPUDevice): boolean {
+  return "Deno" in globalThis && device instanceof GPUDevice;
+}
+
+/** Waits until the GPU is idle. Returns the earliest time at which that is known. */
 export async function idleAtMs(device: GPUDevice, clock: WallClock): Promise<number> {
-  const blocks = "Deno" in globalThis && device instanceof GPUDevice;
+  const blocks = callBlocks(device);
   const done = device.queue.onSubmittedWorkDone();
   const afterCallMs = clock.nowMs();
   await done;
