@@ -90,7 +90,7 @@ Deno.test({
   name: "encode/rotate_prompt: a thread adds up words of several loads",
   ignore: !canRun(testDevice, rotatePrompt),
   async fn() {
-    const test = rotatedCase({ heads: [2, 1], lengths: [1999, 1030], centre: true });
+    const test = rotatedCase({ heads: [2, 1], lengths: [2000, 1030], centre: true });
     const params = { ...rotatePrompt.defaults(test.p, testDevice.limits), SUM_WORKGROUP: 64 };
     await assertCorrect(testDevice, rotatePrompt, test, params);
   },

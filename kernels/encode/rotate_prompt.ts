@@ -98,7 +98,8 @@ export const rotatePrompt: Variant = defineVariant({
     TILE: rotationWidth(p.headDim, p.bits) > 128 ? 8 : 16,
     TILES: 4,
     WORKGROUP: 128,
-    SUM_WORKGROUP: Math.min(1024, limits.maxComputeInvocationsPerWorkgroup),
+    SUM_WORKGROUP: SUM_WORKGROUP
+      .findLast((threads) => threads <= limits.maxComputeInvocationsPerWorkgroup) ?? 64,
   }),
   refuses: () => undefined,
   plan: (p, params) => ({
