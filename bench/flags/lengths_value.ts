@@ -7,8 +7,8 @@ import { MAX_U32, type Reader, sequenceOf, wholeNumber } from "./flag_values.ts"
 const MOST_SEQUENCES = 65535;
 
 /**
- * A reader of lengths, each of which `tokens` reads: `8K,500,1`, or `loguniform:1K:128K:16` for 16 lengths whose
- * logarithms are uniform, in falling order; a fourth number is the seed (default 1).
+ * A reader of lengths, each of which `tokens` reads: `8K,500,1`, or `loguniform:1K:128K:16` for 16
+ * lengths whose logarithms are uniform, in falling order. A fourth number is the seed (default 1).
  */
 export function sequenceLengths(tokens: Reader<number>): Reader<number[]> {
   return (name, text) => {
@@ -16,7 +16,8 @@ export function sequenceLengths(tokens: Reader<number>): Reader<number[]> {
     const [low, high, count, seed = "1", ...rest] = text.split(":").slice(1);
     if (count === undefined || rest.length > 0) {
       throw new UsageError(
-        `--${name} takes loguniform:LOW:HIGH:COUNT or loguniform:LOW:HIGH:COUNT:SEED, not "${text}".`,
+        `--${name} takes loguniform:LOW:HIGH:COUNT or loguniform:LOW:HIGH:COUNT:SEED, ` +
+          `not "${text}".`,
       );
     }
     const [least, most] = [tokens(name, low), tokens(name, high)];
