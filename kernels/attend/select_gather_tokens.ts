@@ -96,6 +96,9 @@ function plan(p: Problem, params: Params): Plan {
 /** Rows that a workgroup attends at least, where there are several. */
 const LEAST_ROWS = 64;
 
+/** Rows that a workgroup reads side by side. */
+const MOST_ROW_GROUPS = 32;
+
 /** Threads and workgroups that a large GPU runs at a time. */
 const ONE_WAVE = { threads: 65536, workgroups: 512 } as const;
 
@@ -106,19 +109,23 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   const wave = Math.max(1, Math.floor(ONE_WAVE.workgroups / lists));
   const wanted = 2 ** Math.round(Math.log2(Math.max(1, Math.min(rows, wave))));
   const isWide = lists * wanted * 256 <= ONE_WAVE.threads;
+  const LANES = lanesFor(p, Math.min(isWide ? 8 : 16, limits.subgroupMinSize ?? 4));
   const paramsFor = (WORKGROUP: number, SPLITS: number): Params => ({
     // Must be the blocks and splits of the score, whose histograms it reads.
     BLOCK: 2048,
     SCORE_SPLITS: 16,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     WORKGROUP,
-    LANES: lanesFor(p, Math.min(isWide ? 8 : 16, limits.subgroupMinSize ?? 4)),
+    LANES,
     TOKENS: isWide ? 2 : 4,
     CHUNK: 256,
     SPLITS,
     HAND_OVER: handOverParam(limits),
   });
-  const settings = (isWide ? [256, 128] : [128, 256]).flatMap((threads) =>
+  // The partials of more rows than that do not fit the workgroup memory of small devices.
+  const fitting = [256, 128].filter((threads) => threads / LANES <= MOST_ROW_GROUPS);
+  const order = isWide ? fitting : fitting.toSorted((a, b) => a - b);
+  const settings = order.flatMap((threads) =>
     [1, 2, 4, 8, 16, 32, 64].filter((splits) => splits >= Math.min(64, wanted))
       .map((splits) => paramsFor(threads, splits))
   );
