@@ -141,12 +141,27 @@ Deno.test("--tune makes heat maps of a log that a kill cut short, in the page an
 Deno.test("report writes the stored figures", () =>
   inFolder(async (folder) => {
     const h100 = `${RESULTS}/h100-2026-11-28`;
-    const args = ["--peers", `${h100}-peers.csv`, "--svg", folder, "--out", `${folder}/out.html`];
-    const { code, err } = await run(`${h100}.csv`, ...args);
-    assertEquals([code, err], [0, ""]);
-    for (const { name } of Deno.readDirSync(`${RESULTS}/figures`)) {
+    const reports = {
+      decode: [`${h100}.csv`, "--peers", PEERS],
+      equal: [`${h100}-equal-error.csv`],
+    };
+    for (const [name, args] of Object.entries(reports)) {
+      const svg = `${folder}/${name}`;
+      const { code, err } = await run(...args, "--svg", svg, "--out", `${folder}/out.html`);
+      assertEquals([code, err], [0, ""]);
+    }
+    const sources: Readonly<Record<string, string>> = {
+      "equal-error.svg": "equal/speedup-wgsl.svg",
+      "speedup-cuda.svg": "decode/speedup-cuda.svg",
+      "stages.svg": "decode/stages.svg",
+    };
+    const names = Array.from(Deno.readDirSync(`${RESULTS}/figures`), ({ name }) => name);
+    assertEquals(names.sort(), Object.keys(sources));
+    for (const [name, source] of Object.entries(sources)) {
       const [stored, now] = await Promise.all(
-        [`${RESULTS}/figures`, folder].map((at) => Deno.readTextFile(`${at}/${name}`)),
+        [`${RESULTS}/figures/${name}`, `${folder}/${source}`].map((path) =>
+          Deno.readTextFile(path)
+        ),
       );
       assertEquals(stored === now, true, `${name} is out of date: write it again with --svg`);
     }
