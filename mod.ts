@@ -101,9 +101,9 @@
 export { checkDevice, type CheckedDevice, readHandOver } from "./kernels/check/device_check.ts";
 export { limitsOf } from "./kernels/core/device_limits.ts";
 export { NO_SINK_LOGIT } from "./kernels/core/layout.ts";
+export { checkProblem } from "./kernels/core/check_problem.ts";
 export {
   type Bins,
-  checkProblem,
   type CodeSharing,
   type KvDtype,
   type MapShape,

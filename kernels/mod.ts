@@ -123,12 +123,12 @@ export {
   decoderDeviceDescriptor,
   requestDecoderDevice,
 } from "./decoder/request_device.ts";
+export { checkProblem } from "./core/check_problem.ts";
 export {
   type Bins,
   binsOf,
   cachedTokens,
   centresKeys,
-  checkProblem,
   codeHeads,
   type CodeSharing,
   codeWords,

@@ -4,12 +4,11 @@ import type { Trace } from "../../fixtures/trace.ts";
 import { refusesCodes } from "../../kernels/core/define.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
+import { checkProblem, checkShape } from "../../kernels/core/check_problem.ts";
 import {
   type Bins,
   binsOf,
   centresKeys,
-  checkProblem,
-  checkShape,
   DEFAULT_BINS,
   isRotated,
   planesOf,

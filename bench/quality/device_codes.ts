@@ -2,13 +2,8 @@
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { type LearnedMap, type PackedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { createDecoder, type Decoder } from "../../kernels/decoder/decoder.ts";
-import {
-  checkShape,
-  isRotated,
-  type Problem,
-  roundCapacity,
-  type TopK,
-} from "../../kernels/core/problem.ts";
+import { checkShape } from "../../kernels/core/check_problem.ts";
+import { isRotated, type Problem, roundCapacity, type TopK } from "../../kernels/core/problem.ts";
 import { SHAPE_WORDS } from "../cases/case_options.ts";
 import { submit, write } from "../../kernels/core/run.ts";
 import { outcomeSelector, runQueries, type StepOutcome } from "../selection/device_steps.ts";

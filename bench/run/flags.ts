@@ -2,7 +2,8 @@
 import { QUICK_KV_LENS, SOFTWARE_KV_LEN } from "../cases/quick.ts";
 import { exitTerms } from "../edge/exit_codes.ts";
 import { OWN_TUNING } from "../edge/files/tuning_file.ts";
-import { kvLength, SELECTION_FLAGS, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
+import { kvLength, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
+import { SELECTION_FLAGS } from "../flags/selection_flags.ts";
 import { sequenceLengths } from "../flags/lengths_value.ts";
 import type { Command } from "../flags/flag_table.ts";
 import { asWritten, list, oneOf, seconds, TOKENS_NOTE, wholeNumber } from "../flags/flag_values.ts";

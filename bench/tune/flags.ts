@@ -1,7 +1,8 @@
 /** The flags and the help text of `deno task tune`. */
 import { exitTerms } from "../edge/exit_codes.ts";
 import { OWN_TUNING } from "../edge/files/tuning_file.ts";
-import { SELECTION_FLAGS, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
+import { WORKLOAD_FLAGS } from "../flags/case_flags.ts";
+import { SELECTION_FLAGS } from "../flags/selection_flags.ts";
 import type { Command } from "../flags/flag_table.ts";
 import { asWritten, seconds, TOKENS_NOTE } from "../flags/flag_values.ts";
 import { MEASURE_FLAGS } from "../flags/measure_flags.ts";

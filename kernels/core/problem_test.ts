@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { checkProblem } from "./check_problem.ts";
 import {
   cachedTokens,
-  checkProblem,
   codeHeads,
   distanceBytes,
   lengthOf,

@@ -5,7 +5,8 @@
 import { checkDevice, type CheckedDevice } from "../check/device_check.ts";
 import type { DeviceLimits, Params, Plan } from "../core/variant.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
-import { checkProblem, type Problem } from "../core/problem.ts";
+import { checkProblem } from "../core/check_problem.ts";
+import type { Problem } from "../core/problem.ts";
 import { type DecoderProblem, withCode } from "./decoder_problem.ts";
 import {
   allocate,

@@ -9,7 +9,8 @@ import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { rotateAppend } from "../encode/rotate_token.ts";
 import { encodeAppend } from "../encode/token.ts";
 import { refusesCodes } from "../core/define.ts";
-import { checkProblem, isRotated, type Problem } from "../core/problem.ts";
+import { checkProblem } from "../core/check_problem.ts";
+import { isRotated, type Problem } from "../core/problem.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
 
 /** The facts of a device that decide which variants it can run. */

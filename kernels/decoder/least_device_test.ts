@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import { MODELS } from "../../fixtures/models.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import type { DeviceLimits, Variant } from "../core/variant.ts";
-import { checkProblem, type Problem } from "../core/problem.ts";
+import { checkProblem } from "../core/check_problem.ts";
+import type { Problem } from "../core/problem.ts";
 import { VARIANTS } from "../core/registry.ts";
 import { DEFAULT_LIMITS } from "../core/device_limits.ts";
 

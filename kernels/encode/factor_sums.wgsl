@@ -2,8 +2,8 @@
 //
 // Dispatch (KV heads, batch). A workgroup adds up one KV head.
 //
-// 1. Add up the squares of all tokens but the last, a word of four factors at a time. Bytes from the
-//    last token on count as zero.
+// 1. Add up the squares of all tokens but the last, a word of four factors at a time. Bytes of the
+//    last token and after it count as zero.
 // 2. Add up the threads' sums.
 // 3. Store the sum without the last token, and the sum with it.
 //

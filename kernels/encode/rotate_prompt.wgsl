@@ -53,7 +53,8 @@ const PART_LOADS = LOW / KEY_WIDTH; // loads of a thread
 @group(0) @binding(3) var<storage, read_write> factors: array<u32>;
 @group(0) @binding(4) var<storage, read> key_stats: array<f32>;
 
-var<workgroup> flips: array<f32, WIDTH>; // sign and norm of element LOW * part + i at i * HIGH + part
+// At i * HIGH + part the sign and the norm of element LOW * part + i.
+var<workgroup> flips: array<f32, WIDTH>;
 var<workgroup> rows: array<vec4f, TILE * 2u * HALF_ROW>;
 var<workgroup> signs: array<u32, TILE * LOW>; // bit i of thread c is the sign of output LOW * i + c
 var<workgroup> sums: array<vec2f, TILE * LOW>; // of absolute outputs (x), and of their squares (y)

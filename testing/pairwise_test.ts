@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { pairwise } from "./testing_grid.ts";
+import { pairwise } from "./pairwise.ts";
 
 /** Pairs of values that share no row. */
 function uncovered(sizes: readonly number[], rows: readonly number[][]): string[] {

@@ -1,0 +1,98 @@
+/** Checks of a problem: each wrong value gives one sentence with the allowed ones. */
+import {
+  binsOf,
+  centresKeys,
+  isRotated,
+  planesOf,
+  type Problem,
+  rotationSeedOf,
+  type Shape,
+  tiesOf,
+} from "./problem.ts";
+
+function wholeNumber(name: string, value: number, min: number, max: number): void {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`${name} must be a whole number from ${min} to ${max}, got ${value}`);
+  }
+}
+
+function oneOf<T>(name: string, value: T, allowed: readonly T[]): void {
+  if (!allowed.includes(value)) {
+    throw new RangeError(`${name} must be one of ${allowed.join(", ")}, got ${value}`);
+  }
+}
+
+function checkLengths({ batch, kvLen }: Problem, lengths: readonly number[]): void {
+  if (lengths.length !== batch) {
+    throw new RangeError(`lengths must be one per sequence, got ${lengths.length} for ${batch}`);
+  }
+  for (const length of lengths) wholeNumber("each of lengths", length, 1, kvLen);
+  if (!lengths.includes(kvLen)) {
+    throw new RangeError(`the longest of lengths must be kvLen, which is ${kvLen}`);
+  }
+}
+
+function checkRotation(p: Problem): void {
+  if (p.sharing !== "kv") {
+    throw new RangeError(`rotated codes are shared by KV head (kv), got sharing ${p.sharing}`);
+  }
+  wholeNumber("rotationSeed", rotationSeedOf(p), 0, 0xffffffff);
+  oneOf("bins.count", binsOf(p).count, [16, 32, 64, 128, 256]);
+  wholeNumber("bins.range", binsOf(p).range, 1, 16);
+}
+
+/**
+ * Checks heads and head dim.
+ *
+ * @param words Names of the fields in messages, such as the flags that a user typed.
+ * @throws {RangeError} one sentence with the wrong value and the allowed ones.
+ */
+export function checkShape(
+  shape: Shape,
+  words: Readonly<Record<keyof Shape, string>> = {
+    qHeads: "qHeads",
+    kvHeads: "kvHeads",
+    headDim: "headDim",
+  },
+): void {
+  const { qHeads, kvHeads, headDim } = shape;
+  wholeNumber(words.qHeads, qHeads, 1, 65535);
+  wholeNumber(words.kvHeads, kvHeads, 1, 65535);
+  if (qHeads % kvHeads !== 0) {
+    throw new RangeError(
+      `${words.qHeads} must be a whole multiple of ${words.kvHeads}, got ${qHeads} and ${kvHeads}`,
+    );
+  }
+  wholeNumber(`the GQA group ${words.qHeads}/${words.kvHeads}`, qHeads / kvHeads, 1, 16);
+  oneOf(words.headDim, headDim, [64, 96, 128, 256]);
+}
+
+/**
+ * Checks a problem.
+ *
+ * @throws {RangeError} one sentence with the wrong value and the allowed ones.
+ */
+export function checkProblem(p: Problem): void {
+  wholeNumber("batch", p.batch, 1, 65535);
+  checkShape(p);
+  wholeNumber("capacity", p.capacity, 16, 1 << 21);
+  if (p.capacity % 16 !== 0) {
+    throw new RangeError(`capacity must be a multiple of 16 tokens, got ${p.capacity}`);
+  }
+  wholeNumber("kvLen", p.kvLen, 1, p.capacity);
+  if (p.lengths) checkLengths(p, p.lengths);
+  oneOf("dtype", p.dtype, ["f16", "bf16", "f32"]);
+  oneOf("bits", p.bits, [32, 64, 128]);
+  oneOf("sharing", p.sharing, ["head", "kv", "group"]);
+  wholeNumber("planes", planesOf(p), 0, 3);
+  oneOf("ties", tiesOf(p), ["lower", "higher"]);
+  oneOf("map.layers", p.map.layers, [0, 1, 2, 3]);
+  if (isRotated(p)) checkRotation(p);
+  else if (centresKeys(p)) throw new RangeError("centre needs rotated codes");
+  oneOf("map.hidden", p.map.hidden, [64, 128, 256]);
+  oneOf("map.dtype", p.map.dtype, ["f16", "f32"]);
+  if ("count" in p.topK) wholeNumber("k", p.topK.count, 0, 0xffffffff);
+  else wholeNumber("sparsity", p.topK.sparsity, 1, 0xffffffff);
+  wholeNumber("sink", p.sink, 0, 0xffffffff);
+  wholeNumber("recent", p.recent, 0, 0xffffffff);
+}
