@@ -143,7 +143,7 @@ Deno.test("report writes the stored figures", () =>
     const h100 = `${RESULTS}/h100-2026-11-28`;
     const reports = {
       decode: [`${h100}.csv`, "--peers", PEERS],
-      equal: [`${h100}-equal-error.csv`],
+      equal: [`${h100}-equal-error.csv`, "--peers", `${h100}-equal-error-peers.csv`],
     };
     for (const [name, args] of Object.entries(reports)) {
       const svg = `${folder}/${name}`;
@@ -151,7 +151,7 @@ Deno.test("report writes the stored figures", () =>
       assertEquals([code, err], [0, ""]);
     }
     const sources: Readonly<Record<string, string>> = {
-      "equal-error.svg": "equal/speedup-wgsl.svg",
+      "equal-error.svg": "equal/speedup-cuda.svg",
       "speedup-cuda.svg": "decode/speedup-cuda.svg",
       "stages.svg": "decode/stages.svg",
     };
