@@ -7,7 +7,7 @@
  *
  * Probes are left out: they time the device and nobody reads their results, so there is no wrong
  * one. (`probe/fill` only makes inputs, and any input will do.) The checks of the device have
- * mutants in tests of their own.
+ * mutants in tests of their own, and so has `core/deal`, which problems as small as these never run.
  * @module
  */
 import { parse } from "@std/csv";
@@ -30,10 +30,10 @@ const MOST_MS = 180_000;
 
 const ROOT = `${import.meta.dirname}/..`;
 
-/** Every kernel with a file, `STAGE/NAME`, but probes and checks of the device. */
+/** Every kernel of a stage with a file, `STAGE/NAME`. */
 export function kernelFiles(): string[] {
   const names = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
-  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^(probe|check|shared)$/.test(stage))
+  return names(`${ROOT}/kernels`).filter((stage) => !/\.|^(probe|check|core|shared)$/.test(stage))
     .flatMap((
       stage,
     ) =>

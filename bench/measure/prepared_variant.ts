@@ -1,6 +1,14 @@
 /** A variant prepared on a device: compiled, its outputs allocated, its input sets bound. */
-import type { Cost, Params, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
+import type { BufferSpec, Cost, Params, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
 import { type CheckResult, verify } from "../../kernels/verify/verify.ts";
+import {
+  pieceProblem,
+  pieceReader,
+  type Pieces,
+  piecesOf,
+  planOn,
+  strideOf,
+} from "../../kernels/core/pieces.ts";
 import { listHeads, type Problem } from "../../kernels/core/problem.ts";
 import {
   bindProgram,
@@ -49,7 +57,8 @@ export async function prepare(
   rotation: Rotation,
 ): Promise<PreparedVariant> {
   const { device, problem: p, settings } = inputs;
-  const plan = variant.plan(p, params);
+  const plan = planOn(variant, p, params, settings.limits);
+  const pieces = piecesOf(p, settings.limits);
   checkHolds(plan, settings.limits);
   const cost = variant.cost(p, params);
   const touched = touchedBytes(p, cost, variant.stage);
@@ -81,20 +90,32 @@ export async function prepare(
 
   let lastSet = 0;
   const sets = bound.length;
-  const verifySet = (set: number, limit = Infinity) =>
-    verify(
-      variant,
-      p,
-      params,
-      readerOf(device, buffers[set]),
-      {
-        heads: checkedHeads(p, settings.seed + set).slice(0, limit),
-        sequences: checkedSequences(p, set).slice(0, limit),
-        known: inputs.known(set),
-        promptTokens: PROMPT_TOKENS,
-        prefillTokens: PREFILL_TOKENS,
-      },
-    );
+  const scope = { promptTokens: PROMPT_TOKENS, prefillTokens: PREFILL_TOKENS };
+  const verifyWhole = (set: number, limit = Infinity) =>
+    verify(variant, p, params, readerOf(device, buffers[set]), {
+      ...scope,
+      heads: checkedHeads(p, settings.seed + set).slice(0, limit),
+      sequences: checkedSequences(p, set).slice(0, limit),
+      known: inputs.known(set),
+    });
+  const verifyPieces = async (set: number, parts: Pieces) => {
+    const results: CheckResult[] = [];
+    for (let piece = 0; piece < parts.count; piece++) {
+      const own = pieceProblem(p, parts, piece);
+      const read = pieceReader(readerOf(device, buffers[set]), parts, plan, piece);
+      results.push(
+        await verify(variant, own, params, read, {
+          ...scope,
+          heads: withEnds(checkedHeads(own, settings.seed + set), listHeads(own)),
+          sequences: checkedSequences(own, set),
+          known: inputs.known(set, piece),
+        }),
+      );
+    }
+    return joinResults(variant.stage, results);
+  };
+  const verifySet = (set: number, limit?: number) =>
+    pieces ? verifyPieces(set, pieces) : verifyWhole(set, limit);
   const run = (set: number) => {
     for (const [name, buffer] of Object.entries(outputBuffers)) {
       poison(device, buffer, plan.buffers[name].zeros);
@@ -120,7 +141,7 @@ export async function prepare(
       run(set);
       return verifySet(set % sets);
     },
-    read: (name, set) => readBytes(device, buffers[set % sets][name], 0, plan.buffers[name].bytes),
+    read: (name, set) => readWithoutGaps(device, buffers[set % sets][name], plan.buffers[name]),
     destroy() {
       for (const buffer of Object.values(outputBuffers)) buffer.destroy();
     },
@@ -132,6 +153,32 @@ const PROMPT_TOKENS = 256;
 
 /** Query tokens per list's prompt for which the reference computes attention. */
 const PREFILL_TOKENS = 8;
+
+/** The result of checks of all pieces of a problem: the error of the worst of them. */
+function joinResults(stage: Stage, results: readonly CheckResult[]): CheckResult {
+  const worse = (a: CheckResult, b: CheckResult) => !a.ok || (b.ok && a.relL2 >= b.relL2) ? a : b;
+  const checked = results[0].checked.replace(`${stage}: `, "");
+  return {
+    ...results.reduce(worse),
+    checked: `${stage}: in each of ${results.length} pieces ${checked}`,
+  };
+}
+
+/** Bytes of a buffer, without the gaps between the parts of pieces. */
+async function readWithoutGaps(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  { bytes, bound = bytes }: BufferSpec,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const all = await readBytes(device, buffer, 0, bytes);
+  const stride = strideOf(bound);
+  const parts = Math.ceil(bytes / stride);
+  const found = new Uint8Array(parts * bound);
+  for (let part = 0; part < parts; part++) {
+    found.set(all.subarray(part * stride, part * stride + bound), part * bound);
+  }
+  return found;
+}
 
 /** Heads and sequences verified after timing: any of them shows whether the steps were complete. */
 const LAST_HEADS = 2;
@@ -158,4 +205,9 @@ function checkedHeads(p: Problem, seed: number): number[] {
 /** At most two sequences, which differ from set to set. */
 function checkedSequences(p: Problem, set: number): number[] {
   return [...new Set([set % p.batch, (set + p.batch - 1) % p.batch])].sort((a, b) => a - b);
+}
+
+/** The heads of a piece to check: those chosen, and always the first and the last list. */
+function withEnds(chosen: readonly number[], lists: number): number[] {
+  return [...new Set([0, ...chosen, lists - 1])].sort((a, b) => a - b);
 }

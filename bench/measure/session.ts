@@ -1,5 +1,6 @@
 /** A session: the device of a run, its timer and its probes. */
 import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
+import { planOn } from "../../kernels/core/pieces.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import type { Tuning } from "../../kernels/core/tuning.ts";
 import {
@@ -173,7 +174,7 @@ function refusal(
   const why = variant.refuses(p, params, limits);
   if (why) return why;
   try {
-    const plan = variant.plan(p, params);
+    const plan = planOn(variant, p, params, limits);
     checkHolds(plan, limits);
     return refusesInputs(p, plan, params, limits, encode);
   } catch (error) {

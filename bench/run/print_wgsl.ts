@@ -3,6 +3,7 @@ import { type HandOverChoice, openCheckedDevice } from "../measure/device/checke
 import { caveatOf, MODELS } from "../../fixtures/models.ts";
 import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
+import { planOn } from "../../kernels/core/pieces.ts";
 import { type Problem, shapeName } from "../../kernels/core/problem.ts";
 import { dispatchWgsl } from "../../kernels/core/program.ts";
 import { VARIANTS } from "../../kernels/core/registry.ts";
@@ -72,7 +73,7 @@ export async function wgslText(
   const params = variant.defaults(p, limits);
   const refusal = variant.refuses(p, params, limits);
   const notes = refusal ? [`// This device cannot run it: ${refusal}.`] : [];
-  const { dispatches } = variant.plan(p, params);
+  const { dispatches } = planOn(variant, p, params, limits);
   const texts = dispatches.map((dispatch, i) => {
     const { kernel, workgroups } = dispatch;
     return `// Dispatch ${i + 1} of ${dispatches.length}: ${kernel.name}, ` +

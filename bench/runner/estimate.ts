@@ -1,5 +1,6 @@
 /** Estimates the time and memory of a run before anything is measured. */
 import type { DeviceLimits, Plan, Variant } from "../../kernels/core/variant.ts";
+import { planOn } from "../../kernels/core/pieces.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { type Rotation, touchedBytes, wantedSets } from "../measure/inputs/cache_rotation.ts";
 import type { Refusal } from "../measure/session.ts";
@@ -61,7 +62,7 @@ export function estimateCase(
     const cost = variant.cost(p, params);
     const bytes = cost.streamBytes + cost.gatherBytes + cost.writeBytes;
     const cpuMs = Math.max(cost.flops, bytes) / CPU_RATE;
-    return { variant, plan: variant.plan(p, params), cost, cpuMs };
+    return { variant, plan: planOn(variant, p, params, limits), cost, cpuMs };
   });
   // CPU_RATE is a rate that CPUs reach, so this is the time of a step itself, not its roofline.
   const whyNot = (cpuMs: number) => software ? stepTooLong(cpuMs, p.kvLen, maxTimeMs) : undefined;

@@ -1,6 +1,7 @@
 /** Measures a case: verifies every variant, times them in turns, and verifies them again. */
 import type { Stage, Variant } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
+import { planOn } from "../../kernels/core/pieces.ts";
 import { CompileError } from "../../kernels/core/program.ts";
 import { kvBytes, type Problem } from "../../kernels/core/problem.ts";
 import type { BenchCase } from "../cases/cases.ts";
@@ -98,7 +99,7 @@ export async function measureCase(
         const subject = {
           variant,
           params,
-          plan: variant.plan(p, params),
+          plan: planOn(variant, p, params, limits),
           cost: variant.cost(p, params),
           sets: 0,
           touched: 0,
@@ -258,7 +259,7 @@ function tooSlow(
 ): Refusal[] {
   return variants.flatMap((variant) => {
     const params = variant.defaults(p, limits);
-    const { dispatches } = variant.plan(p, params);
+    const { dispatches } = planOn(variant, p, params, limits);
     const leastUs = rooflineUs(roofline, variant.cost(p, params), dispatches.length);
     const why = tooLong(leastUs, p.kvLen, { software, maxTimeMs });
     return why ? [{ name: variant.name, why }] : [];

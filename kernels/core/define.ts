@@ -4,6 +4,7 @@
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
 import { isRotated, type Problem } from "./problem.ts";
+import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
 
@@ -20,17 +21,21 @@ export function refusesCodes({ codes }: Pick<Variant, "codes">, p: Problem): str
 
 /**
  * A variant with the checks that all variants share. It also refuses parameters out of their ranges
- * and plans that the device cannot bind, hold in workgroup memory or dispatch.
+ * and plans that the device cannot bind, hold in workgroup memory or dispatch. Where a problem runs
+ * in pieces, parameters are those of a piece.
  */
 export function defineVariant(definition: Variant): Variant {
   return {
     ...definition,
+    defaults: (p: Problem, limits: DeviceLimits): Params =>
+      definition.defaults(piecesOf(p, limits)?.each ?? p, limits),
     refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
       const why = refusesCodes(definition, p);
       if (why) return why;
-      const plan: Plan = definition.plan(p, params);
-      return refusesRanges(plan) ?? definition.refuses(p, params, limits) ??
-        refusesFit(plan, limits);
+      const plan: Plan = planOn(definition, p, params, limits);
+      return refusesRanges(plan) ??
+        definition.refuses(piecesOf(p, limits)?.each ?? p, params, limits) ??
+        refusesPieces(p, plan, limits) ?? refusesFit(plan, limits);
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Checks that a device has room for buffers, so that a clear error comes before a failed run. */
 import type { BufferSpec, DeviceLimits, Plan } from "./variant.ts";
 import { allocate, bufferSize, checkFits } from "./program.ts";
+import { refusesBytes } from "./refusals.ts";
 
 /** The device has too little free memory; other programs may hold the rest. */
 export class DeviceMemoryError extends RangeError {
@@ -15,21 +16,23 @@ export class DeviceMemoryError extends RangeError {
  */
 export function checkHolds(plan: Plan, limits: DeviceLimits): void {
   checkFits(plan, limits);
-  for (const [name, { bytes }] of Object.entries(plan.buffers)) {
-    checkBytes(name, bufferSize(bytes), limits);
-  }
+  for (const [name, spec] of Object.entries(plan.buffers)) checkBytes(name, spec, limits);
 }
 
 /**
- * Refuses a buffer that exceeds a device's limits.
+ * Refuses a buffer that exceeds a device's limits with its padded size.
  *
  * @param what Names the buffer in the error.
  * @throws {RangeError} naming the size needed and the limit.
  */
-export function checkBytes(what: string, bytes: number, limits: DeviceLimits): void {
-  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  if (bytes <= most) return;
-  throw new RangeError(`buffer ${what} needs ${bytes} bytes, this device binds ${most} at most`);
+export function checkBytes(
+  what: string,
+  spec: Pick<BufferSpec, "bytes" | "bound">,
+  limits: DeviceLimits,
+): void {
+  const padded = { bytes: bufferSize(spec.bytes), bound: bufferSize(spec.bound ?? spec.bytes) };
+  const why = refusesBytes(what, padded, limits);
+  if (why) throw new RangeError(why);
 }
 
 /**

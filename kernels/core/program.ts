@@ -149,9 +149,13 @@ async function compileShader(
 }
 
 /** Usage flags of the suite's buffers: kernels bind them, and copies read and write them. */
-export function bufferUsage({ uniform }: Pick<BufferSpec, "uniform">): GPUBufferUsageFlags {
+export function bufferUsage(
+  { uniform, role = "input" }: Partial<Pick<BufferSpec, "uniform" | "role">>,
+): GPUBufferUsageFlags {
   const { COPY_DST, COPY_SRC, STORAGE, UNIFORM } = GPUBufferUsage;
-  return (uniform ? UNIFORM : STORAGE) | COPY_DST | COPY_SRC;
+  // A kernel writes a uniform buffer that is not an input.
+  const bound = !uniform ? STORAGE : role === "input" ? UNIFORM : UNIFORM | STORAGE;
+  return bound | COPY_DST | COPY_SRC;
 }
 
 /** Size of a buffer for `bytes` bytes: rounded up to 16, the width of the widest loads. */
@@ -195,10 +199,12 @@ export function bindProgram(
   const bindGroups = program.steps.map(({ dispatch, layout }) =>
     device.createBindGroup({
       layout,
-      entries: dispatch.kernel.bindings.map(({ name }, binding) => ({
-        binding,
-        resource: { buffer: buffers[dispatch.rename?.[name] ?? name] },
-      })),
+      entries: dispatch.kernel.bindings.map(({ name }, binding) => {
+        const bufferName = dispatch.rename?.[name] ?? name;
+        const place = dispatch.places?.[bufferName];
+        const part = place ? { offset: place.offset, size: bufferSize(place.bytes) } : {};
+        return { binding, resource: { buffer: buffers[bufferName], ...part } };
+      }),
     })
   );
   return { program, bindGroups };

@@ -1,5 +1,5 @@
 /** The checks that are the same for every plan. */
-import type { DeviceLimits, Dispatch, ParamRange, Plan } from "./variant.ts";
+import type { BufferSpec, DeviceLimits, Dispatch, ParamRange, Plan } from "./variant.ts";
 import { workgroupFacts } from "./wgsl/wgsl_facts.ts";
 
 /** A sentence on the first parameter out of its range; undefined if all are in range. */
@@ -26,12 +26,30 @@ export function refusesFit(plan: Plan, limits: DeviceLimits): string | undefined
 }
 
 function refusesBuffers({ buffers }: Plan, limits: DeviceLimits): string | undefined {
-  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  for (const [name, { bytes }] of Object.entries(buffers)) {
-    if (bytes > most) {
-      return `buffer ${name} needs ${bytes} bytes, this device binds ${most} at most`;
-    }
+  for (const [name, { bytes, bound }] of Object.entries(buffers)) {
+    const why = refusesBytes(name, { bytes, bound }, limits);
+    if (why) return why;
   }
+}
+
+/** The reason that a device cannot make or bind a buffer of these bytes; undefined if it can. */
+export function refusesBytes(
+  name: string,
+  { bytes, bound = bytes }: Pick<BufferSpec, "bytes" | "bound">,
+  limits: DeviceLimits,
+): string | undefined {
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  if (bound > most) {
+    return `buffer ${name} needs ${bound} bytes, this device binds ${most} at most`;
+  }
+  if (bytes > limits.maxBufferSize) {
+    return `buffer ${name} needs ${bytes} bytes, this device makes ${limits.maxBufferSize} at most`;
+  }
+}
+
+/** The most bytes of a buffer that a dispatch binds. */
+export function boundBytes({ bytes, bound = bytes }: BufferSpec): number {
+  return bound;
 }
 
 function refusesDispatch(
@@ -50,7 +68,7 @@ function refusesDispatch(
   }
   for (const { name, access } of kernel.bindings) {
     const buffer = dispatch.rename?.[name] ?? name;
-    const bytes = access === "uniform" ? plan.buffers[buffer].bytes : 0;
+    const bytes = access === "uniform" ? boundBytes(plan.buffers[buffer]) : 0;
     if (bytes > limits.maxUniformBufferBindingSize) {
       return `uniform buffer ${buffer} needs ${bytes} bytes, this device binds ${limits.maxUniformBufferBindingSize} at most`;
     }

@@ -68,10 +68,15 @@ export function poison(
   zeros: BufferSpec["zeros"] = { offset: 0, bytes: 0 },
 ): void {
   const chunk = new Uint8Array(Math.min(buffer.size, 1 << 24)).fill(POISON);
-  const zerosEnd = zeros.offset + zeros.bytes;
-  for (const [begin, end] of [[0, zeros.offset], [zerosEnd, buffer.size]]) {
-    for (let offset = begin; offset < end; offset += chunk.length) {
-      device.queue.writeBuffer(buffer, offset, chunk, 0, Math.min(chunk.length, end - offset));
+  const every = zeros.every ?? buffer.size;
+  for (let part = 0; part < buffer.size; part += every) {
+    const zerosBegin = part + zeros.offset;
+    const zerosEnd = zerosBegin + zeros.bytes;
+    const partEnd = Math.min(part + every, buffer.size);
+    for (const [begin, end] of [[part, zerosBegin], [zerosEnd, partEnd]]) {
+      for (let offset = begin; offset < end; offset += chunk.length) {
+        device.queue.writeBuffer(buffer, offset, chunk, 0, Math.min(chunk.length, end - offset));
+      }
     }
   }
 }

@@ -57,6 +57,16 @@ export interface Dispatch {
   readonly workgroups: readonly [number, number, number];
   /** Buffer names by binding name, where they differ. */
   readonly rename?: Readonly<Record<string, string>>;
+  /** The parts that it binds, by buffer name, of buffers that it does not bind as a whole. */
+  readonly places?: Readonly<Record<string, Range>>;
+}
+
+/** A part of a buffer. */
+export interface Range {
+  /** Where it begins, in bytes: a multiple of 256. */
+  readonly offset: number;
+  /** Its bytes. */
+  readonly bytes: number;
 }
 
 /** How a variant uses a buffer: as an input, as a result, or as memory of its own. */
@@ -78,8 +88,13 @@ export interface BufferSpec {
   readonly role: BufferRole;
   /** Kernels bind it as a uniform buffer, not as a storage buffer. */
   readonly uniform?: true;
-  /** Bytes that must be zero before every step; each step leaves them at zero again. */
-  readonly zeros?: { readonly offset: number; readonly bytes: number };
+  /**
+   * Bytes that must be zero before every step; each step leaves them at zero again. With `every`
+   * there are more of them, from so many bytes to the next.
+   */
+  readonly zeros?: { readonly offset: number; readonly bytes: number; readonly every?: number };
+  /** The most bytes that a dispatch binds (default: all). */
+  readonly bound?: number;
 }
 
 /** The buffers and dispatches of a variant for one problem and parameters. */
@@ -138,11 +153,14 @@ export interface Variant {
   readonly features: readonly string[];
   /** The only kind of codes that it makes or compares; absent if it needs no code. */
   readonly codes?: "map" | "rotated";
-  /** Good parameters for a problem without tuning. */
+  /** Good parameters for a problem without tuning; those of a piece, if it runs in pieces. */
   defaults(p: Problem, limits: DeviceLimits): Params;
   /** The reason that this problem cannot run with these parameters and limits, if there is one. */
   refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined;
-  /** Buffers and dispatches for a problem with parameters that it does not refuse. */
+  /**
+   * Buffers and dispatches for a problem with parameters that it does not refuse. It knows of no
+   * limits: `planOn` gives the plan of a problem that needs pieces on a device.
+   */
   plan(p: Problem, params: Params): Plan;
   /** Least traffic and arithmetic of that plan. */
   cost(p: Problem, params: Params): Cost;

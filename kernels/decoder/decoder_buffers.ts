@@ -31,7 +31,9 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   out: true,
 };
 
-function mostStorageBytes(limits: DeviceLimits): number {
+/** Most bytes of a storage buffer that is bound as a whole, or in parts of `bound` bytes. */
+function mostStorageBytes(limits: DeviceLimits, bound?: number): number {
+  if (bound !== undefined) return limits.maxBufferSize;
   return Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 }
 
@@ -58,11 +60,11 @@ export function checkCallersBuffers(
       throw new RangeError(`no buffer is called ${name}; a caller may give ${known}`);
     }
     if (!buffer || !needed[name]) continue;
-    const { bytes, uniform } = needed[name];
+    const { bytes, bound, uniform } = needed[name];
     if (buffer.size < bytes) {
       throw new RangeError(`buffer ${name} has ${buffer.size} bytes, ${bytes} are needed`);
     }
-    const most = uniform ? limits.maxUniformBufferBindingSize : mostStorageBytes(limits);
+    const most = uniform ? limits.maxUniformBufferBindingSize : mostStorageBytes(limits, bound);
     if (buffer.size > most) {
       throw new RangeError(
         `buffer ${name} has ${buffer.size} bytes, this device binds ${most} at most`,

@@ -11,6 +11,7 @@ import { encodeAppend } from "../encode/token.ts";
 import { refusesCodes } from "../core/define.ts";
 import { checkProblem } from "../core/check_problem.ts";
 import { isRotated, type Problem } from "../core/problem.ts";
+import { planOn } from "../core/pieces.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
 
 /** The facts of a device that decide which variants it can run. */
@@ -113,7 +114,7 @@ function planWith(
     params[each.name] = paramsOf(each, p, device, tuned[each.name] ?? {});
     const why = each.refuses(p, params[each.name], device.limits);
     if (why) throw new RangeError(`${each.name}: ${why}`);
-    return each.plan(p, params[each.name]);
+    return planOn(each, p, params[each.name], device.limits);
   };
   const step = planOf(variant);
   if (!step.buffers.codes) return { variant, params, step, buffers: step.buffers };

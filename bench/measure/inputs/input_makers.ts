@@ -4,6 +4,7 @@ import { encodePrompt } from "../../../kernels/encode/prompt.ts";
 import { rotatePrompt } from "../../../kernels/encode/rotate_prompt.ts";
 import { rotateQuery } from "../../../kernels/encode/rotate_token.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
+import { planOn } from "../../../kernels/core/pieces.ts";
 import { isRotated, type Problem } from "../../../kernels/core/problem.ts";
 import { hamming } from "../../../kernels/score/hamming.ts";
 import { rotated } from "../../../kernels/score/rotated.ts";
@@ -66,7 +67,7 @@ export function refusesInputs(
     if (maker === undefined) continue;
     const makersOwn = makerParams(maker, p, params, limits);
     const why = maker.refuses(p, makersOwn, limits) ??
-      refusesPlan(maker.plan(p, makersOwn), makersOwn);
+      refusesPlan(planOn(maker, p, makersOwn, limits), makersOwn);
     if (why !== undefined) return `${maker.name}, which makes its ${name}, cannot run: ${why}`;
   }
 

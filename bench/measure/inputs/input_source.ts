@@ -21,8 +21,11 @@ export interface InputSource {
    * @throws {RangeError} if there is no room for it.
    */
   get(name: string, spec: BufferSpec, params: Params, set: number): Promise<GPUBuffer>;
-  /** The results of references for the inputs of a set, which all variants of that set share. */
-  known(set: number): KnownReferences;
+  /**
+   * The results of references for the inputs of a set, or of a piece of it, which all variants of
+   * that set share.
+   */
+  known(set: number, piece?: number): KnownReferences;
   /** Frees everything. */
   destroy(): void;
 }

@@ -8,6 +8,7 @@ import { createTokenIndex } from "../../../fixtures/token_pool.ts";
 import type { BufferSpec, DeviceLimits, Params, Variant } from "../../../kernels/core/variant.ts";
 import type { KnownReferences } from "../../../kernels/verify/verify.ts";
 import { NO_SINK_LOGIT } from "../../../kernels/core/layout.ts";
+import { planOn } from "../../../kernels/core/pieces.ts";
 import { lengthOf, type Problem } from "../../../kernels/core/problem.ts";
 import { bufferSize, bufferUsage } from "../../../kernels/core/program.ts";
 import { FILL_KIND } from "../../../kernels/probe/probes.ts";
@@ -35,7 +36,7 @@ export interface InputSettings {
 /** Input buffers of one problem on one device. */
 export class InputSets implements InputSource {
   readonly #held = new Map<string, GPUBuffer>();
-  readonly #known = new Map<number, KnownReferences>();
+  readonly #known = new Map<string, KnownReferences>();
   #bytes = 0;
 
   constructor(
@@ -63,10 +64,11 @@ export class InputSets implements InputSource {
     return this.#held.get(key)!;
   }
 
-  /** The results of references for the inputs of a set, which all variants of that set share. */
-  known(set: number): KnownReferences {
-    const found = this.#known.get(set) ?? new Map();
-    this.#known.set(set, found);
+  /** The results of references for the inputs of a set, or of a piece of it. */
+  known(set: number, piece = 0): KnownReferences {
+    const key = `${set} ${piece}`;
+    const found = this.#known.get(key) ?? new Map();
+    this.#known.set(key, found);
     return found;
   }
 
@@ -87,7 +89,7 @@ export class InputSets implements InputSource {
     const { budgetBytes, limits } = this.settings;
     const [name] = key.split(" ");
     const size = bufferSize(spec.bytes);
-    checkBytes(name, size, limits);
+    checkBytes(name, spec, limits);
     // A case needs set 0. Further sets only keep its steps cold.
     if (set > 0 && this.#bytes + size > budgetBytes) {
       throw new RangeError(
@@ -108,7 +110,7 @@ export class InputSets implements InputSource {
   async #make(maker: Variant, params: Params, set: number): Promise<void> {
     const p = this.problem;
     const makersOwn = makerParams(maker, p, params, this.settings.limits);
-    const plan = maker.plan(p, makersOwn);
+    const plan = planOn(maker, p, makersOwn, this.settings.limits);
     checkHolds(plan, this.settings.limits);
     const buffers: Record<string, GPUBuffer> = {};
     for (const [name, spec] of Object.entries(plan.buffers)) {

@@ -9,6 +9,7 @@ import { bindGroupLayout, dispatchWgsl } from "../program.ts";
 import { CHECK_KERNELS } from "../../check/device_check.ts";
 import { PROBE_KERNELS } from "../../probe/probes.ts";
 import { refusesCodes } from "../define.ts";
+import { dealKernel } from "../pieces.ts";
 import { VARIANTS } from "../registry.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../../testing/testing_grid.ts";
@@ -184,7 +185,7 @@ for (const variant of VARIANTS) {
 
 /** Every kernel that some variant runs on some shape. */
 const kernels = new Map<string, Kernel>(
-  [...PROBE_KERNELS, ...CHECK_KERNELS].map((kernel) => [kernel.name, kernel]),
+  [...PROBE_KERNELS, ...CHECK_KERNELS, dealKernel].map((kernel) => [kernel.name, kernel]),
 );
 const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
 for (const variant of VARIANTS) {
