@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { prepare } from "../../bench/measure/prepared_variant.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { rotatedCase, type TestCase, testCase } from "../../testing/testing_grid.ts";
@@ -46,14 +46,86 @@ const ROTATED = rotatedCase({
   centre: true,
 });
 
-for (const variant of VARIANTS) {
+/** Variants whose buffers cannot be divided. */
+const WHOLE = ["prefill/flash", "dense/token_pool"];
+
+for (const variant of VARIANTS.filter(({ name }) => !WHOLE.includes(name))) {
   const test = [BY_MAP, SHARED, ROTATED].find(({ p }) => {
     const limits = limitsForHeads(testDevice.limits, p, 2);
     return !variant.refuses(p, variant.defaults(p, limits), limits);
   });
   Deno.test({
     name: `${variant.name} computes the same in pieces of two KV heads`,
-    ignore: !canRun(testDevice, variant) || !test,
+    ignore: !canRun(testDevice, variant),
     fn: () => assertPieces(variant, test!, 2),
   });
 }
+
+const BATCH = { lengths: [300, 512, 1, 77], headDim: 64, capacity: 512 } as const;
+for (
+  const [what, name, test, heads] of [
+    ["two sequences", "dense/split", testCase({ ...BATCH, heads: [4, 2] }), 4],
+    ["two sequences", "pipeline/sparse_two", testCase({ ...BATCH, heads: [4, 1], layers: 1 }), 2],
+    [
+      "a KV head of a sequence",
+      "pipeline/rotated_short",
+      rotatedCase({ ...BATCH, heads: [6, 2] }),
+      1,
+    ],
+    [
+      "a KV head of a sequence",
+      "encode/rotate_prompt",
+      rotatedCase({ ...BATCH, heads: [6, 2] }),
+      1,
+    ],
+  ] as const
+) {
+  const variant = findVariant(name);
+  Deno.test({
+    name: `${name} computes the same in pieces of ${what}`,
+    ignore: !canRun(testDevice, variant),
+    fn: () => assertPieces(variant, test, heads),
+  });
+}
+
+Deno.test("piecesOf() takes as many KV heads as divide evenly, then whole sequences", () => {
+  const p = { ...BY_MAP.p, batch: 6, kvHeads: 12, qHeads: 24, lengths: [9, 8, 7, 6, 5, 4] };
+  const shapes = (heads: number) => {
+    const pieces = piecesOf(p, limitsForHeads(testDevice.limits, p, heads));
+    if (!pieces) return undefined;
+    const { count, perSequence, each: { batch, kvHeads, qHeads, lengths } } = pieces;
+    assertEquals(lengths, undefined);
+    return [count, perSequence, batch, kvHeads, qHeads];
+  };
+  assertEquals(shapes(72), undefined);
+  assertEquals(shapes(71), [2, 1, 3, 12, 24]);
+  assertEquals(shapes(35), [3, 1, 2, 12, 24]);
+  assertEquals(shapes(12), [6, 1, 1, 12, 24]);
+  assertEquals(shapes(11), [12, 2, 1, 6, 12]);
+  assertEquals(shapes(5), [18, 3, 1, 4, 8]);
+  assertEquals(shapes(1), [72, 12, 1, 1, 2]);
+  assertEquals(shapes(0.99), undefined);
+  const halves = piecesOf(p, limitsForHeads(testDevice.limits, p, 36))!;
+  assertEquals(pieceProblem(p, halves, 1), { ...halves.each, lengths: [6, 5, 4], kvLen: 6 });
+});
+
+Deno.test("planOn() changes nothing where a binding holds K, and K alone decides", () => {
+  for (const variant of VARIANTS) {
+    const { p } = variant.codes === "rotated" ? ROTATED : BY_MAP;
+    const limits = limitsForHeads(testDevice.limits, p, p.kvHeads);
+    const params = variant.defaults(p, limits);
+    assertEquals(planOn(variant, p, params, limits), variant.plan(p, params), variant.name);
+  }
+});
+
+Deno.test("a variant whose tokens come before heads is refused beyond a binding", () => {
+  for (const name of WHOLE) {
+    const { p } = BY_MAP;
+    const limits = limitsForHeads(testDevice.limits, p, 2);
+    const variant = findVariant(name);
+    const why = variant.refuses(p, variant.defaults(p, limits), limits);
+    assertMatch(why ?? "", /^buffer \w+ needs \d+ bytes, this device binds 262144 at most$/);
+  }
+});
+
+Deno.test("pieces: no GPU error went uncaught", () => assertEquals(testDevice.uncaptured, []));

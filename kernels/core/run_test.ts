@@ -25,6 +25,10 @@ Deno.test("poison() overwrites all bytes except those that must stay zero", asyn
   poison(device, buffer, { offset: 16, bytes: 8 });
   const wanted = new Uint8Array(64).fill(0xff).fill(7, 16, 24);
   assertEquals(await read("buffer", 0, 64), wanted);
+  write(device, buffer, new Uint8Array(64).fill(7));
+  poison(device, buffer, { offset: 4, bytes: 8, every: 32 });
+  const parts = new Uint8Array(64).fill(0xff).fill(7, 4, 12).fill(7, 36, 44);
+  assertEquals(await read("buffer", 0, 64), parts);
   poison(device, buffer);
   assertEquals(await read("buffer", 0, 64), new Uint8Array(64).fill(0xff));
   buffer.destroy();

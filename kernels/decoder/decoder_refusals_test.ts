@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { bufferBytes } from "../core/layout.ts";
-import type { Problem } from "../core/problem.ts";
+import { type Problem, ROTATED_CODE } from "../core/problem.ts";
 import { createDecoder, type DecoderOptions } from "./decoder.ts";
 
 const P: Problem = {
@@ -58,9 +58,24 @@ const REFUSALS: Record<
     p: { capacity: 1000 },
     message: "capacity must be a multiple of 16 tokens, got 1000",
   },
-  "a buffer beyond the binding limit": {
-    p: { capacity: 2 ** 20 },
+  "a KV head beyond the binding limit": {
+    p: { capacity: 2 ** 21 },
+    message: "a KV head of keys needs 268435456 bytes, this device binds 134217728 at most",
+  },
+  "the only KV head, if it is beyond the binding limit": {
+    p: { capacity: 2 ** 21, kvHeads: 1 },
     message: "buffer keys needs 268435456 bytes, this device binds 134217728 at most",
+  },
+  "a cache in pieces beyond the limit of a buffer": {
+    p: { capacity: 2 ** 20 },
+    limits: { maxBufferSize: 2 ** 28 - 4 },
+    message: "buffer keys needs 268435456 bytes, this device makes 268435452 at most",
+  },
+  "pieces that do not begin where bindings may": {
+    p: { ...ROTATED_CODE, capacity: 2 ** 19 + 16 },
+    limits: { maxStorageBufferBindingSize: 2 ** 26 + 2 ** 11 },
+    message:
+      "a piece of factors has 524304 bytes, but pieces begin at multiples of 256; a capacity",
   },
   "a sum beyond the caller's limit": {
     options: { memoryLimit: 1e6 },

@@ -2,6 +2,9 @@ import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/asser
 import type { Problem } from "../../../kernels/core/problem.ts";
 import { openTestDevice } from "../../../testing/testing.ts";
 import { testCase } from "../../../testing/testing_grid.ts";
+import { FILL_KIND } from "../../../kernels/probe/probes.ts";
+import { bufferUsage } from "../../../kernels/core/program.ts";
+import { fill } from "./fill.ts";
 import { InputSets } from "./inputs.ts";
 import { readBytes } from "../../../kernels/core/run.ts";
 
@@ -42,4 +45,16 @@ Deno.test("InputSets.get() refuses sets beyond the budget, but never set 0", asy
     "lengths needs 16 bytes beyond the 1 set aside for inputs",
   );
   inputs.destroy();
+});
+
+Deno.test("fill() gives every part of a buffer beyond a binding data of its own", async () => {
+  const buffer = device.createBuffer({ size: 2000, usage: bufferUsage({}) });
+  const filled = async (most?: number) => {
+    await fill(device, buffer, FILL_KIND.bits, 7, most);
+    return new Uint32Array((await readBytes(device, buffer, 0, 2000)).buffer);
+  };
+  const [whole, parts] = [await filled(), await filled(700)];
+  assertEquals(parts.subarray(0, 128), whole.subarray(0, 128));
+  assertEquals(new Set(parts).size, 500);
+  buffer.destroy();
 });
