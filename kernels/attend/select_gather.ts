@@ -17,7 +17,7 @@ import {
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
 } from "../core/row_split.ts";
-import { blockCount } from "../score/hamming.ts";
+import { BLOCK_RANGE, blockCount, blockFor, LONG_CACHE } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
@@ -48,7 +48,7 @@ export const selectGatherKernel: Kernel = defineKernel({
     FACTORS: [0, 1],
     LAST: { min: 1, max: 255 },
     ...ranges("TIES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
-    BLOCK: [512, 1024, 2048, 4096],
+    BLOCK: BLOCK_RANGE,
     NEWEST: [0, 1],
     AHEAD: [1, 2, 3, 4],
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
@@ -120,23 +120,29 @@ export const selectGather: Variant = defineVariant({
     const WORKGROUP = long ? 256 : 128;
     const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
     const TOKENS = 4;
-    const most = splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512);
     const tile = WORKGROUP / LANES * TOKENS;
-    const share = Math.ceil(listCapacity(p) / most / tile) * tile;
-    const SPLITS = Math.ceil(listCapacity(p) / share); // each share has whole tiles
-    return {
-      // Must be the block of the score, whose histograms it reads.
-      BLOCK: 1024,
-      NEWEST: 0,
-      SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
-      WORKGROUP,
-      LANES,
-      TOKENS,
-      SPLITS,
-      // More would stage more distances, but take the memory of other workgroups on the SM.
-      AHEAD: 1,
-      HAND_OVER: handOverParam(limits),
+    const paramsFor = (most: number): Params => {
+      const share = Math.ceil(listCapacity(p) / most / tile) * tile;
+      return {
+        // Must be the block of the score, whose histograms it reads.
+        BLOCK: 1024,
+        NEWEST: 0,
+        SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
+        WORKGROUP,
+        LANES,
+        TOKENS,
+        SPLITS: Math.ceil(listCapacity(p) / share), // each share has whole tiles
+        // More would stage more distances, but take the memory of other workgroups on the SM.
+        AHEAD: 1,
+        HAND_OVER: handOverParam(limits),
+      };
     };
+    const wanted = splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512);
+    if (p.capacity <= LONG_CACHE / 2) return paramsFor(wanted);
+    // The histograms leave little memory for a list's share, or for the partials of many shares.
+    const fitting = [wanted, 16, 12, 20, 24, 8].map(paramsFor)
+      .find((params) => !selectGather.refuses(p, { ...params, BLOCK: blockFor(p) }, limits));
+    return fitting ?? paramsFor(wanted);
   },
   refuses,
   plan,

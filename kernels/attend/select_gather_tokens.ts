@@ -14,7 +14,7 @@ import {
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
 } from "../core/row_split.ts";
-import { blockCount } from "../score/hamming.ts";
+import { blockCount, LONG_CACHE } from "../score/hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
@@ -104,6 +104,7 @@ const ONE_WAVE = { threads: 65536, workgroups: 512 } as const;
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
   const lists = listHeads(p) * p.batch;
+  const isLong = p.capacity > LONG_CACHE;
   // Enough splits for the rows and for the scan, and not more than fill the device.
   const rows = Math.ceil(listCapacity(p) / LEAST_ROWS);
   const wave = Math.max(1, Math.floor(ONE_WAVE.workgroups / lists));
@@ -112,7 +113,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   const LANES = lanesFor(p, Math.min(isWide ? 8 : 16, limits.subgroupMinSize ?? 4));
   const paramsFor = (WORKGROUP: number, SPLITS: number): Params => ({
     // Must be the blocks and splits of the score, whose histograms it reads.
-    BLOCK: 2048,
+    BLOCK: isLong ? 8192 : 2048,
     SCORE_SPLITS: 16,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     WORKGROUP,
@@ -124,7 +125,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   });
   // The partials of more rows than that do not fit the workgroup memory of small devices.
   const fitting = [256, 128].filter((threads) => threads / LANES <= MOST_ROW_GROUPS);
-  const order = isWide ? fitting : fitting.toSorted((a, b) => a - b);
+  const order = isWide || isLong ? fitting : fitting.toSorted((a, b) => a - b);
   const settings = order.flatMap((threads) =>
     [1, 2, 4, 8, 16, 32, 64].filter((splits) => splits >= Math.min(64, wanted))
       .map((splits) => paramsFor(threads, splits))

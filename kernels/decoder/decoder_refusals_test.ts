@@ -111,7 +111,7 @@ const REFUSALS: Record<
   },
   "a parameter out of range": {
     options: { params: { "pipeline/sparse": { "score.BLOCK": 1000 } } },
-    message: "BLOCK of score/hamming must be 512, 1024, 2048, 4096, got 1000",
+    message: "BLOCK of score/hamming must be 512, 1024, 2048, 4096, 8192, got 1000",
   },
   "a parameter that is not a whole number": {
     options: { params: { "encode/prompt": { TILE: 0.5 } } },

@@ -259,6 +259,23 @@ for (const name of ["pipeline/rotated_two", "pipeline/rotated_short"]) {
   });
 }
 
+// Blocks of caches beyond LONG_CACHE. Ties are in both of them.
+const long = { heads: [4, 1], lengths: [9001, 8193], capacity: 9008 } as const;
+const learned = testCase({ ...long, codeKind: "near-ties" });
+const rotatedLong = rotatedCase({ ...long, codeKind: "random" });
+for (
+  const [name, test, score] of [
+    ["pipeline/sparse_three", learned, { "score.BLOCK": 8192 }],
+    ["pipeline/sparse_four", learned, { "score.BLOCK": 8192 }],
+    ["pipeline/sparse", learned, { "score.BLOCK": 8192 }],
+    ["pipeline/rotated_three", rotatedLong, { "score.BLOCK": 8192 }],
+    ["pipeline/rotated_two", rotatedLong, { "score.WORKGROUP": 512, "score.ROUNDS": 4 }],
+    ["pipeline/rotated_short", rotatedLong, { "score.WORKGROUP": 512, "score.ROUNDS": 4 }],
+  ] as const
+) {
+  testSetting(testDevice, findVariant(name), "the largest blocks", test, score);
+}
+
 const scattered = testCase({
   ...shared,
   heads: [4, 1],

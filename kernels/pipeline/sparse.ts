@@ -19,7 +19,7 @@ import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
 import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { encodeScoreGroup } from "../score/encode_score_group.ts";
-import { hamming } from "../score/hamming.ts";
+import { hamming, LONG_CACHE } from "../score/hamming.ts";
 import { rotateScore, rotateScoreBlock } from "../score/rotate_score.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
@@ -58,6 +58,13 @@ interface Choice {
   /** Left out if the attend kernel also selects. */
   readonly select?: Variant;
   readonly attend: Variant;
+}
+
+/** What a pipeline is made of. */
+interface Parts extends Omit<Choice, "encode"> {
+  readonly encodes: boolean;
+  /** The pipeline for caches that are too long for this one. */
+  readonly forLong?: string;
 }
 
 /** The stages, as their parameters name them. */
@@ -144,9 +151,9 @@ function sparseStep(
   name: string,
   description: string,
   encoder: StepEncoder,
-  parts: Omit<Choice, "encode"> & { readonly encodes: boolean },
+  parts: Parts,
 ): Variant {
-  const { encodes, ...others } = parts;
+  const { encodes, forLong: _long, ...others } = parts;
   const choice: Choice = encodes ? { encode: encoder.variant, ...others } : others;
   const { blockOf: _, ...variants } = choice;
   const stages: [string, Variant][] = Object.entries(variants);
@@ -178,7 +185,9 @@ function sparseStep(
       const byStage = stageParams(choice, params);
       for (const [stage, variant] of stages) {
         const why = variant.refuses(p, byStage[stage as StageName], limits);
-        if (why) return `${stage}: ${why}`;
+        if (!why) continue;
+        const tooLong = parts.forLong && stage === "attend" && p.capacity > LONG_CACHE / 2;
+        return `${stage}: ${why}${tooLong ? `; ${parts.forLong} is for longer caches` : ""}`;
       }
     },
     plan: (p, params) => stepPlan(encoder, choice, p, params),
@@ -226,7 +235,7 @@ export const sparseThree: Variant = sparseStep(
   "pipeline/sparse_three",
   "3 dispatches: encode, score, select + attend + merge",
   BY_MAP,
-  { encodes: true, score: hamming, attend: selectGather },
+  { encodes: true, score: hamming, attend: selectGather, forLong: "pipeline/sparse_four" },
 );
 
 /** The step in two dispatches. */
@@ -234,7 +243,13 @@ export const sparseTwo: Variant = sparseStep(
   "pipeline/sparse_two",
   "2 dispatches: encode + score, select + attend + merge",
   BY_MAP,
-  { encodes: false, score: encodeScore, blockOf: encodeScoreBlock, attend: selectGather },
+  {
+    encodes: false,
+    score: encodeScore,
+    blockOf: encodeScoreBlock,
+    attend: selectGather,
+    forLong: "pipeline/sparse_three",
+  },
 );
 
 /** The step in two dispatches for codes that a group shares. */
@@ -250,7 +265,13 @@ export const rotatedTwo: Variant = sparseStep(
   "pipeline/rotated_two",
   "rotated codes in 2 dispatches: encode + score, select + attend + merge",
   BY_ROTATION,
-  { encodes: false, score: rotateScore, blockOf: rotateScoreBlock, attend: selectGather },
+  {
+    encodes: false,
+    score: rotateScore,
+    blockOf: rotateScoreBlock,
+    attend: selectGather,
+    forLong: "pipeline/rotated_short",
+  },
 );
 
 /** The step of rotated codes in two dispatches, for short lists over long caches. */
@@ -282,5 +303,5 @@ export const rotatedThree: Variant = sparseStep(
   "pipeline/rotated_three",
   "rotated codes in 3 dispatches: encode, score, select + attend + merge",
   BY_ROTATION,
-  { encodes: true, score: rotated, attend: selectGather },
+  { encodes: true, score: rotated, attend: selectGather, forLong: "pipeline/rotated_four" },
 );

@@ -15,8 +15,14 @@ import {
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 
-/** Block sizes in tokens, the same for score and counting select. */
+/** Block sizes in tokens that a tuner tries, the same for score and counting select. */
 export const BLOCK_TOKENS = [512, 1024, 2048, 4096] as const;
+
+/** All block sizes. The largest is for caches that are longer than {@linkcode LONG_CACHE}. */
+export const BLOCK_RANGE: readonly number[] = [...BLOCK_TOKENS, 8192];
+
+/** Tokens of a cache beyond which smaller blocks have more histograms than fit a workgroup. */
+export const LONG_CACHE = 2 ** 19;
 
 /** `hamming.wgsl`. */
 export const hammingKernel: Kernel = defineKernel({
@@ -26,7 +32,7 @@ export const hammingKernel: Kernel = defineKernel({
     ...ranges("BITS", "PLANES", "QUERIES_PER_LIST", "QUERIES_PER_CODE", "SEQUENCE_LISTS"),
     ...ranges("CAPACITY", "DISTANCE_BYTES"),
     ...ranges("SINK", "RECENT"),
-    BLOCK: BLOCK_TOKENS,
+    BLOCK: BLOCK_RANGE,
     WORKGROUP: [64, 128, 256, 512],
     COPIES: [1, 2, 4, 8, 16, 32],
   },
@@ -42,10 +48,11 @@ export const MANY_LISTS = 128;
 
 /**
  * Tokens of a block. Small blocks make it quick to find a token's place in the list, and a sequence
- * has at most 64 blocks. If histograms have many bins, blocks are as large as possible, since the
- * select adds up all histograms.
+ * has at most 64 blocks, or 128 if it is long. If histograms have many bins, blocks are large, since
+ * the select adds up all histograms.
  */
 export function blockFor(p: Problem): number {
+  if (p.capacity > LONG_CACHE) return 8192;
   if (maxDistance(p) > 256 && p.capacity > 65536) return 4096;
   if (p.batch * listHeads(p) >= MANY_LISTS && p.capacity > 16384) return 2048;
   return BLOCK_TOKENS.find((block) => p.capacity <= 64 * block && block >= 1024) ?? 4096;

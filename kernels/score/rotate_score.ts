@@ -3,6 +3,7 @@ import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/varian
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import type { Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
+import { LONG_CACHE } from "./hamming.ts";
 import { rotatedCost } from "./rotated.ts";
 import source from "./rotate_score.wgsl" with { type: "text" };
 
@@ -51,11 +52,9 @@ export const rotateScore: Variant = defineVariant({
   codes: "rotated",
   features: ["subgroups"],
   defaults(p, limits): Params {
-    // Short caches have too few tokens for a wave of larger workgroups.
-    const WORKGROUP = Math.min(
-      p.capacity > 8192 ? 256 : 128,
-      limits.maxComputeInvocationsPerWorkgroup,
-    );
+    // Short caches have too few tokens for a wave of larger workgroups. Long ones need large blocks.
+    const wanted = p.capacity > LONG_CACHE ? 512 : p.capacity > 8192 ? 256 : 128;
+    const WORKGROUP = Math.min(wanted, limits.maxComputeInvocationsPerWorkgroup);
     const rounds = Math.ceil(p.capacity / (4 * WORKGROUP));
     const wave = Math.max(1, Math.floor(ONE_WAVE / (p.kvHeads * p.batch)));
     const SPLITS = Math.min(64, wave, rounds);

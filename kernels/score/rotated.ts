@@ -3,7 +3,7 @@ import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import { cachedTokens, codeWords, planesOf, type Problem, queryWords } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { BLOCK_TOKENS, blockCount, blockFor } from "./hamming.ts";
+import { BLOCK_RANGE, BLOCK_TOKENS, blockCount, blockFor } from "./hamming.ts";
 import source from "./rotated.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [64, 128, 256, 512];
@@ -15,7 +15,7 @@ export const rotatedKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("BITS", "PLANES", "BINS", "GROUP", "KV_HEADS", "CAPACITY", "SINK", "RECENT"),
-    BLOCK: BLOCK_TOKENS,
+    BLOCK: BLOCK_RANGE,
     WORKGROUP,
     COPIES,
   },

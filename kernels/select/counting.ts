@@ -9,7 +9,7 @@ import {
   type Problem,
   windowsOf,
 } from "../core/problem.ts";
-import { BLOCK_TOKENS, blockCount, blockFor, MANY_LISTS } from "../score/hamming.ts";
+import { BLOCK_RANGE, BLOCK_TOKENS, blockCount, blockFor, MANY_LISTS } from "../score/hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./counting.wgsl" with { type: "text" };
 
@@ -20,7 +20,7 @@ export const countingKernel: Kernel = defineKernel({
   params: {
     ...ranges("LAST", "SEQUENCE_LISTS", "CAPACITY", "LIST_CAPACITY"),
     ...ranges("DISTANCE_BYTES", "TIES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
-    BLOCK: BLOCK_TOKENS,
+    BLOCK: BLOCK_RANGE,
     SPLITS: { min: 1, max: 4096 },
     WORKGROUP: [64, 128, 256, 512],
     TOKENS: [16, 32],
