@@ -3,8 +3,8 @@
  *
  * {@linkcode VARIANTS} lists every {@linkcode Variant}, which is one way to do a stage: encode,
  * score, select, attend, merge, a whole pipeline, or the dense baselines of decode and prefill. Its
- * `plan` for a {@linkcode Problem} names buffers and dispatches. {@linkcode compilePlan},
- * {@linkcode bindProgram} and {@linkcode recordProgram} run the plan. The `...Reference` functions
+ * plan for a {@linkcode Problem} names buffers and dispatches; {@linkcode planOn} gives it for a
+ * device. {@linkcode compilePlan}, {@linkcode bindProgram} and {@linkcode recordProgram} run it. The `...Reference` functions
  * compute each stage in f64.
  *
  * ```ts
@@ -15,6 +15,7 @@
  *   compilePlan,
  *   findVariant,
  *   limitsOf,
+ *   planOn,
  *   type Problem,
  *   recordProgram,
  * } from "@hashattention/bench/kernels";
@@ -39,7 +40,8 @@
  * if (!adapter) throw new Error("this machine has no WebGPU adapter");
  * const device = await requestDecoderDevice(adapter);
  * const variant = findVariant("score/hamming");
- * const plan = variant.plan(problem, variant.defaults(problem, limitsOf(device)));
+ * const limits = limitsOf(device);
+ * const plan = planOn(variant, problem, variant.defaults(problem, limits), limits);
  * const buffers = allocate(device, plan.buffers); // codes, query_codes, lengths, distances, ...
  * const program = bindProgram(device, await compilePlan(device, plan), buffers);
  *
@@ -58,6 +60,7 @@ export { checkDevice, type CheckedDevice, readHandOver } from "./check/device_ch
 export {
   addCost,
   type Binding,
+  type BufferPart,
   type BufferRole,
   type BufferSpec,
   type Cost,
@@ -124,6 +127,7 @@ export {
   requestDecoderDevice,
 } from "./decoder/request_device.ts";
 export { checkProblem } from "./core/check_problem.ts";
+export { type Pieces, piecesOf, planOn } from "./core/pieces.ts";
 export {
   type Bins,
   binsOf,

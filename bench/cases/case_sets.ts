@@ -53,6 +53,14 @@ const WINDOWS: Partial<Problem> = { sink: 128, recent: 128 };
 /** The kernels of a speedup, for cases that only add a row to the ratios. */
 const RATIO = ["dense/split*", "pipeline/*"];
 
+/** Those that are fast over long caches. */
+const LONG = [
+  "dense/split_subgroup",
+  "pipeline/sparse_t*",
+  "pipeline/*_four",
+  "pipeline/rotated_*",
+];
+
 /** Also score, select and attend on their own. */
 const STEP = ["score/*", "select/counting*", "attend/*", ...RATIO];
 
@@ -171,6 +179,13 @@ export const CASE_SETS: readonly CaseSet[] = [
         })
       ),
     ],
+  },
+  {
+    name: "long",
+    description: "caches of 256K to 1M tokens, of which the largest exceeds a binding",
+    cases: [262144, 524288, 1048576].flatMap((kvLen) =>
+      [PAPER_RULE, RETRIEVAL].map((changes) => setCase("32x8x128", kvLen, LONG, changes))
+    ),
   },
   {
     name: "groups",

@@ -82,7 +82,7 @@ Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags 
   const error = assertThrows(() => cases("--set", "x"), UsageError);
   assertEquals(
     error.message,
-    "--set: no set of cases is called x; known are decode, equal-error, groups.",
+    "--set: no set of cases is called x; known are decode, equal-error, long, groups.",
   );
   assertMatch(assertThrows(() => findCaseSet("x"), RangeError).message, /^no set/);
 });

@@ -207,7 +207,8 @@ function checkedSequences(p: Problem, set: number): number[] {
   return [...new Set([set % p.batch, (set + p.batch - 1) % p.batch])].sort((a, b) => a - b);
 }
 
-/** The heads of a piece to check: those chosen, and always the first and the last list. */
+/** The heads of a piece to check: its first and last list, and those chosen if there are more. */
 function withEnds(chosen: readonly number[], lists: number): number[] {
-  return [...new Set([0, ...chosen, lists - 1])].sort((a, b) => a - b);
+  const more = chosen.length > 2 ? chosen : [];
+  return [...new Set([0, ...more, lists - 1])].sort((a, b) => a - b);
 }

@@ -293,7 +293,7 @@ Deno.test("bench refuses a case that the device cannot hold, in one sentence", (
       ...["--kernels", "dense/gpt_fast", "--max-time", "0.2", "--out", `${folder}/results`],
     );
     assertEquals(code, 2);
-    assertMatch(err, /buffer \w+ needs \d+ bytes, this device binds \d+ at most\.\n$/);
+    assertMatch(err, /a KV head of keys needs \d+ bytes, this device binds \d+ at most\.\n$/);
     assert(!err.includes("    at "), err);
   }));
 

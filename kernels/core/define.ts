@@ -33,9 +33,9 @@ export function defineVariant(definition: Variant): Variant {
       const why = refusesCodes(definition, p);
       if (why) return why;
       const plan: Plan = planOn(definition, p, params, limits);
-      return refusesRanges(plan) ??
+      return refusesRanges(plan) ?? refusesPieces(p, plan, limits) ??
         definition.refuses(piecesOf(p, limits)?.each ?? p, params, limits) ??
-        refusesPieces(p, plan, limits) ?? refusesFit(plan, limits);
+        refusesFit(plan, limits);
     },
   };
 }

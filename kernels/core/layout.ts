@@ -1,6 +1,7 @@
 /**
  * Names, layouts and sizes of the buffers that stages pass to each other, and the `// @param`
- * values that follow from a problem. All buffers are little-endian; rows are contiguous.
+ * values that follow from a problem. All buffers are little-endian; rows are contiguous. Of a problem
+ * in pieces (pieces.ts) each piece has its part of these, which begins at a multiple of 256 bytes.
  *
  * | name | layout |
  * |---|---|

@@ -9,7 +9,16 @@
  * their parts. `lengths` and `sink_logits` are written without gaps, and a dispatch of its own
  * copies them to where pieces bind them.
  */
-import type { BufferSpec, DeviceLimits, Dispatch, Kernel, Params, Plan, Range } from "./variant.ts";
+import type {
+  BufferPart,
+  BufferSpec,
+  DeviceLimits,
+  Dispatch,
+  Kernel,
+  Params,
+  Plan,
+  Variant,
+} from "./variant.ts";
 import { bufferBytes, dispatch, PROBLEM_RANGES, ranges, specs } from "./layout.ts";
 import { lengthOf, type Problem } from "./problem.ts";
 import type { ReadBytes } from "./run.ts";
@@ -101,17 +110,12 @@ export function pieceProblem(p: Problem, pieces: Pieces, piece: number): Problem
   return { ...pieces.each, lengths, kvLen: Math.max(...lengths) };
 }
 
-/** What plans a problem for a device: a variant, or its definition. */
-interface Planner {
-  plan(p: Problem, params: Params): Plan;
-}
-
 /**
  * The plan of a variant for a problem on a device: that of its pieces, if a binding does not hold
  * its K. Parameters are those of the variant's `defaults` for this problem and these limits.
  */
 export function planOn(
-  variant: Planner,
+  variant: Pick<Variant, "plan">,
   p: Problem,
   params: Params,
   limits: Pick<DeviceLimits, "maxStorageBufferBindingSize">,
@@ -145,7 +149,7 @@ function planPieces(p: Problem, pieces: Pieces, { buffers, dispatches }: Plan): 
   });
   const ofPiece = (each: Dispatch, piece: number): Dispatch => {
     const rename = { ...each.rename };
-    const places: Record<string, Range> = {};
+    const places: Record<string, BufferPart> = {};
     for (const { name } of each.kernel.bindings) {
       const buffer = rename[name] ?? name;
       const { bytes } = buffers[buffer];
@@ -203,7 +207,7 @@ export function refusesPieces(
     // Codes and factors of a token are at least a byte.
     const enough = name.endsWith("_map")
       ? ""
-      : `; a capacity of a multiple of ${ALIGNMENT} is enough`;
+      : `; a capacity of a multiple of ${ALIGNMENT} tokens is enough`;
     return `a piece of ${name} has ${bound} bytes, but pieces begin at multiples of ${ALIGNMENT}` +
       enough;
   }

@@ -1,9 +1,11 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, AssertionError, assertMatch, assertRejects } from "@std/assert";
 import { prepare } from "../../bench/measure/prepared_variant.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { rotatedCase, type TestCase, testCase } from "../../testing/testing_grid.ts";
 import { limitsForHeads, piecedInputs } from "../../testing/testing_pieces.ts";
-import { pieceProblem, piecesOf, planOn } from "./pieces.ts";
+import { plant } from "../../tools/mutants.ts";
+import { ReplaceableKernel } from "../../tools/mutation/kernel_tests.ts";
+import { dealKernel, pieceProblem, piecesOf, planOn } from "./pieces.ts";
 import { findVariant, VARIANTS } from "./registry.ts";
 import type { Variant } from "./variant.ts";
 
@@ -28,12 +30,12 @@ async function assertPieces(
   inputs.destroy();
 }
 
-const BY_MAP = testCase({ heads: [16, 4], headDim: 64, lengths: [700], capacity: 1024, layers: 1 });
+const BY_MAP = testCase({ heads: [16, 4], headDim: 64, lengths: [300], capacity: 512, layers: 1 });
 const SHARED = testCase({
   heads: [16, 4],
   headDim: 64,
-  lengths: [700],
-  capacity: 1024,
+  lengths: [300],
+  capacity: 512,
   layers: 1,
   bits: 128,
   sharing: "group",
@@ -41,8 +43,8 @@ const SHARED = testCase({
 const ROTATED = rotatedCase({
   heads: [6, 6],
   headDim: 64,
-  lengths: [700],
-  capacity: 1024,
+  lengths: [300],
+  capacity: 512,
   centre: true,
 });
 
@@ -124,8 +126,30 @@ Deno.test("a variant whose tokens come before heads is refused beyond a binding"
     const limits = limitsForHeads(testDevice.limits, p, 2);
     const variant = findVariant(name);
     const why = variant.refuses(p, variant.defaults(p, limits), limits);
-    assertMatch(why ?? "", /^buffer \w+ needs \d+ bytes, this device binds 262144 at most$/);
+    assertMatch(why ?? "", /^buffer \w+ needs \d+ bytes, this device binds 131072 at most$/);
   }
+});
+
+/** Wrong signs in deal.wgsl, and a case of two sequences or heads that each of them spoils. */
+const MUTANTS: readonly [string, string, TestCase, number][] = [
+  ["piece % SEQUENCE_PIECES * PIECE_HEADS + i", "i", testCase({ ...BATCH, heads: [4, 2] }), 1],
+  ["piece / SEQUENCE_PIECES * PIECE_SEQUENCES + i", "i", testCase({ ...BATCH, heads: [4, 2] }), 4],
+  ["piece * LENGTHS_STRIDE + i", "i", testCase({ ...BATCH, heads: [4, 2] }), 4],
+  ["piece * SINKS_STRIDE + i", "i", testCase({ ...BATCH, heads: [4, 2] }), 1],
+];
+Deno.test("core/deal: every wrong sign is noticed", async () => {
+  const deal = new ReplaceableKernel([dealKernel]);
+  const dense = findVariant("dense/split");
+  for (const [find, replace, test, heads] of MUTANTS) {
+    deal.source = plant(deal.original, { kernel: "core/deal", find, replace });
+    await assertRejects(
+      () => assertPieces(dense, test, heads),
+      AssertionError,
+      "dense/split",
+      find,
+    );
+  }
+  deal.source = deal.original;
 });
 
 Deno.test("pieces: no GPU error went uncaught", () => assertEquals(testDevice.uncaptured, []));

@@ -58,11 +58,11 @@ export interface Dispatch {
   /** Buffer names by binding name, where they differ. */
   readonly rename?: Readonly<Record<string, string>>;
   /** The parts that it binds, by buffer name, of buffers that it does not bind as a whole. */
-  readonly places?: Readonly<Record<string, Range>>;
+  readonly places?: Readonly<Record<string, BufferPart>>;
 }
 
 /** A part of a buffer. */
-export interface Range {
+export interface BufferPart {
   /** Where it begins, in bytes: a multiple of 256. */
   readonly offset: number;
   /** Its bytes. */

@@ -1,5 +1,5 @@
 /** Fills buffers with hashed data on the device. */
-import type { Range } from "../../../kernels/core/variant.ts";
+import type { BufferPart } from "../../../kernels/core/variant.ts";
 import { ALIGNMENT } from "../../../kernels/core/pieces.ts";
 import { allocate } from "../../../kernels/core/program.ts";
 import { runPlan, write } from "../../../kernels/core/run.ts";
@@ -27,7 +27,7 @@ export async function fill(
 async function fillPart(
   device: GPUDevice,
   buffer: GPUBuffer,
-  part: Range,
+  part: BufferPart,
   kind: number,
   seed: number,
 ): Promise<void> {
