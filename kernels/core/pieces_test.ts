@@ -5,6 +5,7 @@ import { rotatedCase, type TestCase, testCase } from "../../testing/testing_grid
 import { limitsForHeads, piecedInputs } from "../../testing/testing_pieces.ts";
 import { plant } from "../../tools/mutants.ts";
 import { ReplaceableKernel } from "../../tools/mutation/kernel_tests.ts";
+import { LARGE_LIMITS } from "./device_limits.ts";
 import { dealKernel, pieceProblem, piecesOf, planOn } from "./pieces.ts";
 import { findVariant, VARIANTS } from "./registry.ts";
 import type { Variant } from "./variant.ts";
@@ -118,6 +119,39 @@ Deno.test("planOn() changes nothing where a binding holds K, and K alone decides
     const params = variant.defaults(p, limits);
     assertEquals(planOn(variant, p, params, limits), variant.plan(p, params), variant.name);
   }
+});
+
+Deno.test("an H100 runs 1,048,576 tokens of 8 KV heads in two pieces, dense and sparse", () => {
+  const million = { heads: [32, 8], headDim: 128, capacity: 2 ** 20, lengths: [2 ** 20] } as const;
+  const learned = testCase({ ...million, topK: { sparsity: 32 } });
+  const few = rotatedCase({ ...million, topK: { sparsity: 160 }, windows: [128, 128] });
+  const refusal = (name: string, { p }: TestCase) => {
+    const variant = findVariant(name);
+    return variant.refuses(p, variant.defaults(p, LARGE_LIMITS), LARGE_LIMITS);
+  };
+  for (
+    const [name, test] of [
+      ["dense/split_subgroup", learned],
+      ["pipeline/sparse_three", learned],
+      ["pipeline/sparse_four", learned],
+      ["pipeline/rotated_short", few],
+      ["pipeline/rotated_two", few],
+      ["pipeline/rotated_three", few],
+      ["pipeline/rotated_four", few],
+    ] as const
+  ) {
+    assertEquals(refusal(name, test), undefined, name);
+    const variant = findVariant(name);
+    const params = variant.defaults(test.p, LARGE_LIMITS);
+    const { buffers, dispatches } = planOn(variant, test.p, params, LARGE_LIMITS);
+    assertEquals([buffers.keys.bytes, buffers.keys.bound], [2 ** 31, 2 ** 30]);
+    const parts = dispatches.flatMap(({ places }) => places?.keys?.offset ?? []);
+    assertEquals([...new Set(parts)], [0, 2 ** 30], name);
+  }
+  assertMatch(
+    refusal("pipeline/sparse_two", learned) ?? "",
+    /bytes of workgroup memory, this device allows 49152; pipeline\/sparse_three is for longer caches$/,
+  );
 });
 
 Deno.test("a variant whose tokens come before heads is refused beyond a binding", () => {

@@ -147,6 +147,9 @@ function stepCost(encoder: StepEncoder, choice: Choice, p: Problem, params: Para
   };
 }
 
+/** Tokens of a cache that is too long for no pipeline. */
+const SHORT_CACHE = 4096;
+
 function sparseStep(
   name: string,
   description: string,
@@ -184,9 +187,13 @@ function sparseStep(
     refuses(p, params, limits) {
       const byStage = stageParams(choice, params);
       for (const [stage, variant] of stages) {
-        const why = variant.refuses(p, byStage[stage as StageName], limits);
+        const refusal = (each: Problem) =>
+          variant.refuses(each, byStage[stage as StageName], limits);
+        const why = refusal(p);
         if (!why) continue;
-        const tooLong = parts.forLong && stage === "attend" && p.capacity > LONG_CACHE / 2;
+        const { lengths: _, ...even } = p;
+        const tooLong = parts.forLong && p.capacity > LONG_CACHE / 2 &&
+          !refusal({ ...even, kvLen: SHORT_CACHE, capacity: SHORT_CACHE });
         return `${stage}: ${why}${tooLong ? `; ${parts.forLong} is for longer caches` : ""}`;
       }
     },
