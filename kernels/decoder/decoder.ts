@@ -31,7 +31,7 @@ import { limitsOf } from "../core/device_limits.ts";
 export interface DecoderOptions extends PlanChoice {
   /**
    * The caller's own buffers. Each has at least the bytes of `bufferBytes` and the usage STORAGE,
-   * except `sink_logits`, which has UNIFORM.
+   * except `sink_logits`, which has UNIFORM. Where a step runs in pieces, `key_stats` needs more.
    */
   readonly buffers?: CallersBuffers;
   /**
@@ -101,6 +101,9 @@ export interface Decoder {
  * return. This costs nothing in the attention, whose splits divide the selected tokens. Score and
  * select have one surplus workgroup per code head and 2,048 or 4,096 tokens of free capacity, and a
  * prompt has one per tile of 8 to 128 tokens. Buffers take the memory of the whole capacity.
+ *
+ * Where `keys` exceed the device's `maxStorageBufferBindingSize`, a step runs in pieces of KV heads or
+ * sequences, each of which binds a part of the buffers. Their layouts stay the same.
  *
  * The decoder's own `sink_logits` start as {@linkcode NO_SINK_LOGIT} and its own `lengths` as 1.
  * Its other buffers start as zeros. Decoders on one device share compiled pipelines, and may share

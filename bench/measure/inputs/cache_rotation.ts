@@ -10,6 +10,9 @@ import {
 /** Bytes that must be touched between two uses of a set: five times an H100's last-level cache. */
 export const COLD_BYTES = 256e6;
 
+/** Of a step of so many bytes, an H100's caches hold less than 2% when it takes its set again. */
+const ALONE_BYTES = 10 * COLD_BYTES;
+
 /**
  * The input bytes that a step is expected to touch. Gathered rows count once: the overlap between
  * the lists of a KV head is estimated for independent uniform selections. Outputs do not count,
@@ -48,5 +51,5 @@ export function wantedSets(bytes: number, { hot, layers }: Rotation): number {
 
 /** Whether steps of `bytes` that rotate over `sets` sets find their inputs cold. */
 export function isCold(bytes: number, sets: number): boolean {
-  return (sets - 1) * bytes >= COLD_BYTES;
+  return (sets - 1) * bytes >= COLD_BYTES || bytes >= ALONE_BYTES;
 }
