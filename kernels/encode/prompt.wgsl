@@ -42,7 +42,7 @@ const CODE_TOKENS = max(1u, TILE * CODE_GROUPS / WORKGROUP);
 const HIDDEN_SUMS = HIDDEN_TOKENS * OUT_QUADS; // vec4f of sums of a thread
 const CODE_SUMS = CODE_TOKENS * OUT_QUADS;
 const HIDDEN = MAP_HIDDEN * u32(MAP_LAYERS > 1u); // 0 if there is no hidden layer
-const STRIDE = max(HEAD_DIM, HIDDEN) / 4u; // vec4f of a token's activations
+const STRIDE = (max(HEAD_DIM, HIDDEN) + 31u) / 32u * 8u; // vec4f of a token's activations, by eights
 const LAST_INPUTS = HEAD_DIM * u32(MAP_LAYERS == 1u) + HIDDEN;
 const FIRST_SIZE = (HEAD_DIM + 1u) * HIDDEN; // numbers of the first layer, if there are more
 const MIDDLE_SIZE = (max(MAP_LAYERS, 2u) - 2u) * (MAP_HIDDEN + 1u) * MAP_HIDDEN;

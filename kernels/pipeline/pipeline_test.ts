@@ -34,6 +34,21 @@ testStage("pipeline", testDevice, small, {
     lengths: [1543, 2048],
     codeKind: "near-ties",
   }),
+  "the largest group": testCase({ heads: [64, 1], headDim: 112, lengths: [300, 31] }),
+  "a shared code: the largest group": testCase({
+    ...shared,
+    heads: [64, 1],
+    headDim: 80,
+    bits: 64,
+    lengths: [600, 31],
+    codeKind: "random",
+  }),
+  "rotated: the largest group": rotatedCase({
+    heads: [64, 1],
+    headDim: 80,
+    lengths: [600, 31],
+    codeKind: "random",
+  }),
   "rotated: one token": rotatedCase({ heads: [4, 1], lengths: [1] }),
   "rotated: nothing selected": rotatedCase({
     heads: [4, 1],
@@ -179,7 +194,7 @@ testStage("pipeline", testDevice, small, {
     windows: [0, 0],
     codeKind: "near-ties",
   }),
-  "a shared code: the largest group, with equal codes and windows": testCase({
+  "a shared code: a group of 16, with equal codes and windows": testCase({
     ...shared,
     heads: [16, 1],
     lengths: [3000, 1025],
