@@ -116,7 +116,7 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     compiled: CACHE,
     data: ["kind", "lengths"],
     // Every token of every head is a query, so the same group sizes with fewer heads.
-    values: { heads: [[6, 2], [24, 1], [7, 1], [2, 2], [8, 1]] },
+    values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
   },
   pipeline: {
     compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK", "ties"],
