@@ -35,7 +35,7 @@ export function headsFor(queries: number, most = 8): number {
   return 1;
 }
 
-/** The reason that workgroups cannot share `queries` heads with these parameters, if there is one. */
+/** The reason that workgroups cannot share `queries` heads evenly; undefined if they can. */
 export function refusesHeads(queries: number, { HEADS: heads }: Params): string | undefined {
   if (queries % heads !== 0) return `workgroups of ${heads} query heads cannot share ${queries}`;
 }

@@ -70,9 +70,9 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 // @end
 
 // @shared row_quad
-/// Where a lane's chunk `chunk` lies in a row, counted in loads from place `lane`. If lanes are left
-/// over at the end of a row, they repeat its last load. They make of it what the lane that owns it
-/// makes, but their part of the query is zero, so that dots count the load once.
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
 fn chunk_offset(chunk: u32, lane: u32) -> u32 {
   if (ROW_LOADS % LANES == 0u) {
     return chunk * LANES;

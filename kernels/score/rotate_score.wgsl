@@ -4,11 +4,11 @@
 // rotate_token.wgsl plus rotated.wgsl. Every workgroup that scores rotates the queries of its group
 // for itself, since that costs less than a dispatch that depends on another.
 //
-// Dispatch (SPLITS + 1, query heads / HEADS, batch). The first SPLITS workgroups rotate HEADS queries
-// of a KV head, and score every SPLITS-th block of tokens for all of them. Meanwhile the last
-// workgroup of a KV head rotates the newest key and appends its code and factor. The newest token,
-// length - 1, is therefore in neither distances nor histograms. select_gather.wgsl adds it from
-// list_state.
+// Dispatch (SPLITS + 1, query heads / HEADS, batch). The first SPLITS workgroups rotate HEADS
+// queries of a KV head, and score every SPLITS-th block of tokens for all of them. Meanwhile one
+// more workgroup of each KV head rotates the newest key and appends its code and factor. The newest
+// token, length - 1, is therefore in neither distances nor histograms. select_gather.wgsl adds it
+// from list_state.
 //
 // 1. Load the vectors, and the codes and factors of the first round of tokens.
 // 2. Rotate: a team of TEAM threads transforms a vector. Thread t of a team holds elements t, t +
@@ -273,7 +273,7 @@ fn main(
   let head = first_list / GROUP;
   let is_key = wid.x == SPLITS;
   if (is_key && first_list % GROUP > 0u) {
-    return; // the first workgroups of a KV head encode its key
+    return; // a KV head has one key, which the first heads' workgroup encodes
   }
   let team = thread / TEAM;
   let in_team = thread % TEAM;

@@ -1,6 +1,6 @@
-/// Where a lane's chunk `chunk` lies in a row, counted in loads from place `lane`. If lanes are left
-/// over at the end of a row, they repeat its last load. They make of it what the lane that owns it
-/// makes, but their part of the query is zero, so that dots count the load once.
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
 fn chunk_offset(chunk: u32, lane: u32) -> u32 {
   if (ROW_LOADS % LANES == 0u) {
     return chunk * LANES;
