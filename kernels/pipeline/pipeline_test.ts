@@ -39,7 +39,7 @@ testStage("pipeline", testDevice, small, {
     ...shared,
     heads: [64, 1],
     headDim: 80,
-    bits: 64,
+    bits: 32,
     lengths: [600, 31],
     codeKind: "random",
   }),
