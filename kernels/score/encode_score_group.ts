@@ -43,7 +43,7 @@ export function refusesGroup(p: Problem): string | undefined {
   const queries = queriesPerList(p);
   if (queries > MOST_SHARED) {
     return `it holds ${MOST_SHARED} query heads of a group at most, not ${queries}; ` +
-      "pipeline/sparse_four and pipeline/sparse_sorted take any group";
+      "pipeline/sparse_four takes more of them, pipeline/sparse_sorted takes all";
   }
 }
 
