@@ -22,7 +22,7 @@ export interface TestCase {
 
 /** The factors of a case. */
 export interface Factors {
-  /** [query heads, KV heads]: GQA groups of 3, 5, 7, 1 and 8. */
+  /** [query heads, KV heads]: GQA groups of 3, 24, 7, 1 and 8. */
   heads: readonly [number, number];
   headDim: number;
   dtype: Problem["dtype"];
@@ -50,8 +50,9 @@ export interface Factors {
 type Values = { readonly [F in keyof Factors]: readonly Factors[F][] };
 
 const VALUES: Values = {
-  heads: [[24, 8], [40, 8], [28, 4], [32, 32], [64, 8]],
-  headDim: [64, 96, 128, 256],
+  heads: [[24, 8], [48, 2], [28, 4], [32, 32], [64, 8]],
+  // Rows of 8, 10, 14, 24 and 32 loads of f16: lanes do not share all of them evenly.
+  headDim: [64, 80, 112, 192, 256],
   dtype: ["f16", "bf16", "f32"],
   bits: [32, 64, 128],
   sharing: ["head", "group", "kv"],
@@ -96,7 +97,7 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     compiled: [...CACHE, "bits", "sharing", ...MAP],
     data: ["kind", "lengths"],
     // The map encodes every token of every head, so the same group sizes with fewer heads.
-    values: { heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
+    values: { heads: [[24, 8], [24, 1], [14, 2], [4, 4], [8, 1]] },
   },
   score: { compiled: [...LISTS, "windows"], data: ["codeKind", "lengths"], values: LONG },
   select: {
@@ -107,7 +108,7 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
   attend: {
     compiled: [...CACHE, "sharing", "windows", "topK"],
     data: ["kind", "lengths"],
-    values: { heads: [[24, 8], [28, 4], [40, 8], [64, 8]] },
+    values: { heads: [[24, 8], [28, 4], [48, 2], [64, 8]] },
   },
   merge: { compiled: ["heads", "headDim"], data: [] },
   dense: { compiled: CACHE, data: ["kind", "lengths"] },
@@ -122,8 +123,8 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     data: ["kind", "codeKind", "lengths"],
     // A case runs five kernels, each of which has its own grid, so fewer values with the odd ones.
     values: {
-      heads: [[24, 8], [28, 4], [2, 2]],
-      headDim: [64, 96, 128],
+      heads: [[24, 1], [28, 4], [2, 2]],
+      headDim: [96, 128, 192],
       topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
       windows: [[4, 8], [0, 0], [90, 90]],
       sharing: ["head", "group"],
@@ -149,7 +150,7 @@ const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
   encode_prompt: {
     compiled: [...CACHE, "bits", "centre"],
     data: ["kind", "lengths"],
-    values: { ...ROTATED, heads: [[24, 8], [10, 2], [14, 2], [4, 4], [8, 1]] },
+    values: { ...ROTATED, heads: [[24, 8], [24, 1], [14, 2], [4, 4], [8, 1]] },
   },
   score: {
     compiled: ["heads", "bits", "planes", "bins", "windows"],
@@ -164,8 +165,8 @@ const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
       ...ROTATED,
       kind: ["normal", "zero-rows", "outliers"],
       codeKind: ["random", "near-ties"],
-      heads: [[24, 8], [28, 4], [2, 2]],
-      headDim: [64, 96, 128],
+      heads: [[24, 1], [28, 4], [2, 2]],
+      headDim: [96, 128, 192],
       topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
       windows: [[4, 8], [0, 0], [90, 90]],
     },
@@ -178,7 +179,7 @@ const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
     compiled: ["heads", "bits", "sharing", "planes", "windows", "topK", "ties"],
     data: ["lengths"],
     values: {
-      heads: [[24, 8], [28, 4], [2, 2]],
+      heads: [[24, 1], [28, 4], [2, 2]],
       planes: [2, 1, 3],
       topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
       windows: [[4, 8], [0, 0], [90, 90]],

@@ -30,8 +30,8 @@ export const MUTANTS: readonly Mutant[] = [
   ["attend/gather_subgroup", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   [
     "attend/gather_merge",
-    "exp2(logits[t * QUERIES_PER_LIST + h] - m_new)",
-    "exp2(logits[t * QUERIES_PER_LIST + h] + m_new)",
+    "exp2(logits[t * HEADS + h] - m_new)",
+    "exp2(logits[t * HEADS + h] + m_new)",
   ],
   ["attend/select_gather", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],
   ["attend/select_gather_tokens", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],

@@ -177,7 +177,7 @@ Deno.test("runQuality() refuses a trace that the kernels do not support", async 
         map: learnedMap,
       }),
     UsageError,
-    "--map for the trace small: head dim must be one of 64, 96, 128, 256, got 8.",
+    "--map for the trace small: head dim must be one of 64, 80, 96, 112, 128, 192, 256, got 8.",
   );
 });
 

@@ -179,8 +179,8 @@ Deno.test("casesOf() names the file of a trace or map that does not fit", () => 
   );
   refused(
     () =>
-      casesOf(parse("--trace dir/t.safetensors"), { name: "t", trace: { ...TRACE, headDim: 80 } }),
-    /^dir\/t\.safetensors: head dim must be one of 64, 96, 128, 256, got 80/,
+      casesOf(parse("--trace dir/t.safetensors"), { name: "t", trace: { ...TRACE, headDim: 72 } }),
+    /^dir\/t\.safetensors: head dim must be one of 64, 80, 96, 112, 128, 192, 256, got 72/,
   );
 });
 
@@ -277,8 +277,9 @@ Deno.test("parseOptions() refuses wrong flags in one sentence", () => {
     "--max-time 1e-9": /a number of seconds from 0\.001 to 86400, not "1e-9"/,
     "--max-time -1": /a number of seconds from 0\.001 to 86400, not "-1"/,
     "--shape 32x5x128": /^--shape 32x5x128: query heads .* multiple of KV heads, got 32 and 5/,
-    "--shape 32x8x100": /^--shape 32x8x100: head dim must be one of 64, 96, 128, 256/,
-    "--shape 34x1x64": /GQA group/,
+    "--shape 32x8x100": /^--shape 32x8x100: head dim must be one of 64, 80, 96, 112, 128, 192, 256/,
+    "--shape 65x1x64":
+      /the GQA group query heads.KV heads must be a whole number from 1 to 64, got 65/,
     "--shape 0x1x64": /query heads must be a whole number/,
     "--seed=-1": /whole number from 0/,
     "--seed 1.5": /whole number from 0/,

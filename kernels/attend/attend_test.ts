@@ -9,9 +9,15 @@ const testDevice = await openTestDevice();
 testStage("attend", testDevice, small, {
   "an empty selection": testCase({ heads: [4, 1], topK: { count: 0 }, windows: [0, 0] }),
   "NaN in rows that are not selected": testCase(
-    { heads: [4, 1], topK: { count: 5 }, dtype: "f32" },
+    { heads: [4, 1], headDim: 128, topK: { count: 5 }, dtype: "f32" },
     { poisonUnselected: true },
   ),
+  "the largest group": testCase({
+    heads: [64, 1],
+    headDim: 80,
+    sharing: "group",
+    lengths: [97, 40],
+  }),
   "one huge logit at a prime length": testCase({
     heads: [4, 1],
     lengths: [509],

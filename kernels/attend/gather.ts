@@ -1,6 +1,6 @@
 /** Gathered decode attention over a selection (HashAttention section 3), in splits of the list. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { splitsFor } from "../dense/split.ts";
 import {
   kvBytes,
@@ -12,7 +12,10 @@ import {
   windowsOf,
 } from "../core/problem.ts";
 import {
+  headsFor,
   lanesFor,
+  LIST_HEADS,
+  refusesHeads,
   refusesRowSplit,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
@@ -28,6 +31,7 @@ export const gatherKernel: Kernel = defineKernel({
   params: {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "LIST_CAPACITY"),
     ...ranges("CAPACITY", "KV_DTYPE"),
+    HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
   },
 });
@@ -54,7 +58,7 @@ export function gatherPlan(kernel: Kernel, p: Problem, params: Params): Plan {
       ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts"),
       ...partialSpecs(p, params.SPLITS, "output"),
     },
-    dispatches: [dispatch(kernel, p, params, [params.SPLITS, listHeads(p), p.batch])],
+    dispatches: [dispatch(kernel, p, params, [params.SPLITS, p.qHeads / params.HEADS, p.batch])],
   };
 }
 
@@ -63,15 +67,19 @@ export const gather: Variant = defineVariant({
   name: "attend/gather",
   stage: "attend",
   description: "gathers selected rows in splits of the list, sums dots in workgroup memory",
-  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: GATHER_SPLITS },
+  tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: GATHER_SPLITS },
   features: [],
-  defaults: (p) => ({
-    WORKGROUP: 128,
-    LANES: lanesFor(p, 16),
-    TOKENS: tokensFor(queriesPerList(p), 128),
-    SPLITS: splitsFor(p, listHeads(p), listCapacity(p), 512),
-  }),
-  refuses: refusesRowSplit,
+  defaults(p) {
+    const HEADS = headsFor(queriesPerList(p));
+    return {
+      WORKGROUP: 128,
+      LANES: lanesFor(p, 16, HEADS),
+      TOKENS: tokensFor(HEADS, 128),
+      HEADS,
+      SPLITS: splitsFor(p, p.qHeads / HEADS, listCapacity(p), 512),
+    };
+  },
+  refuses: (p, params) => refusesHeads(queriesPerList(p), params) ?? refusesRowSplit(p, params),
   plan: (p, params) => gatherPlan(gatherKernel, p, params),
   cost: gatherCost,
 });

@@ -1,10 +1,13 @@
 /** Gathered decode attention. The last workgroup of a list merges its splits, if it may. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { listCapacity, listHeads, type Problem, queriesPerList } from "../core/problem.ts";
+import { dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
+import { listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
 import {
+  headsFor,
   lanesFor,
+  LIST_HEADS,
+  refusesHeads,
   refusesShuffledRows,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
@@ -27,6 +30,7 @@ export const gatherMergeKernel: Kernel = defineKernel({
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "LIST_CAPACITY"),
     ...ranges("CAPACITY", "KV_DTYPE"),
+    HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
     PREFETCH: [0, 1],
     SPLITS: { min: 1, max: 1024 },
@@ -40,21 +44,23 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup < p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
-  return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
+  return refusesHeads(queriesPerList(p), params) ?? refusesHandOver(params, limits) ??
+    refusesShuffledRows(p, params, limits);
 }
 
 function plan(p: Problem, params: Params): Plan {
-  const heads = queriesPerList(p);
+  const { HEADS: heads, SPLITS: splits } = params;
+  const lists = p.qHeads / heads;
   const join = joinSplits(p, params, heads);
   return {
     buffers: {
       ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts", "sink_logits"),
-      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads, splits: params.SPLITS }),
+      ...handOverSpec(p, { lists: p.batch * lists, heads, splits }),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(gatherMergeKernel, p, params, [params.SPLITS, listHeads(p), p.batch]),
+      dispatch(gatherMergeKernel, p, params, [splits, lists, p.batch]),
       ...join.dispatches,
     ],
   };
@@ -65,18 +71,25 @@ export const gatherMerge: Variant = defineVariant({
   name: "attend/gather_merge",
   stage: "attend",
   description: "gathers selected rows in splits of the list, the last workgroup merges if it may",
-  tunables: { ...ROW_SPLIT_TUNABLES, PREFETCH: [0, 1], SPLITS: [4, 8, 16, 32, 64] },
+  tunables: {
+    ...ROW_SPLIT_TUNABLES,
+    HEADS: LIST_HEADS,
+    PREFETCH: [0, 1],
+    SPLITS: [4, 8, 16, 32, 64],
+  },
   features: ["subgroups"],
   defaults(p, limits) {
     const long = p.capacity > 65536;
     const shared = queriesPerList(p) > 1;
+    const HEADS = headsFor(queriesPerList(p));
     const paramsFor = (WORKGROUP: number): Params => ({
       WORKGROUP,
-      LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4)),
+      LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4), HEADS),
       TOKENS: long ? 4 : 2,
+      HEADS,
       PREFETCH: 0,
       HAND_OVER: handOverParam(limits),
-      SPLITS: splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512),
+      SPLITS: splitsFor(p, p.qHeads / HEADS, listCapacity(p), long ? 256 : 512),
     });
     // With long rows, large workgroups exceed the memory of a small device.
     const most = shared || long ? 256 : 128;

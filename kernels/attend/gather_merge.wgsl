@@ -2,16 +2,16 @@
 // gather_subgroup.wgsl, plus picks staged in workgroup memory, loads a tile ahead, and a join of
 // the splits by the last workgroup to arrive.
 //
-// Dispatch (SPLITS, lists, batch). A workgroup takes an equal share of one list. It attends those
-// rows for all query heads that share the list, and stores one unnormalised partial (acc, m, l) per
-// query head.
+// Dispatch (SPLITS, query heads / HEADS, batch). A workgroup takes an equal share of one list of
+// picks. It attends those rows for HEADS query heads that share the list, and stores one
+// unnormalised partial (acc, m, l) per query head.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own.
 // Subgroup shuffles sum the dots. So LANES is a power of two that divides the subgroup size, and a
 // subgroup is consecutive threads. Logits are in log2 units.
 //
-// HAND_OVER selects how the partials of a list are joined:
+// HAND_OVER selects how the partials of the same HEADS query heads are joined:
 //   0  merge/join_splits.wgsl joins them in a dispatch of its own. WGSL guarantees that this works.
 //   1  The last workgroup to arrive joins them, from plain memory. No workgroup waits, and no other
 //      dispatch costs time. But storageBarrier() has to order memory for the whole device: naga's
@@ -29,6 +29,7 @@ const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
+const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of QUERIES_PER_LIST
 const LIST_CAPACITY: u32 = 256u; // @param
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
@@ -43,17 +44,17 @@ const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
-const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const CHUNKS = (ROW_LOADS + LANES - 1u) / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
-const LOGITS = TOKENS * QUERIES_PER_LIST;
+const LOGITS = TOKENS * HEADS;
 const Q_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST;
-const LISTS = BATCH * SEQUENCE_LISTS;
-const LIST_HEADS = QUERIES_PER_LIST; // query heads of a list
+const LISTS = BATCH * Q_HEADS / HEADS; // whose partials are joined
+const LIST_HEADS = HEADS; // query heads of such a list
 // @shared hand_over_sizes
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
@@ -186,9 +187,28 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
 // @end
 
 // @shared row_quad
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
+fn chunk_offset(chunk: u32, lane: u32) -> u32 {
+  if (ROW_LOADS % LANES == 0u) {
+    return chunk * LANES;
+  }
+  return min(chunk * LANES + lane, ROW_LOADS - 1u) - lane; // may wrap around below zero
+}
+
 /// The quad of a row that a lane holds as its part `part`.
 fn row_quad(part: u32, lane: u32) -> u32 {
-  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+  return (chunk_offset(part / QUADS, lane) + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared query_scale
+/// The factor of a lane's part of a query: the scale of logits, or zero where the lane repeats the
+/// last load of the row.
+fn query_scale(part: u32, lane: u32) -> f32 {
+  let is_own = part / QUADS * LANES + lane < ROW_LOADS;
+  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
 }
 // @end
 
@@ -230,28 +250,29 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let list = wid.z * SEQUENCE_LISTS + wid.y;
-  let first_head = list * QUERIES_PER_LIST;
+  let list = wid.z * (Q_HEADS / HEADS) + wid.y;
+  let first_head = list * HEADS;
+  let pick_list = first_head / QUERIES_PER_LIST;
   let lane = thread % LANES;
   let row = thread / LANES;
-  let picks = selected_counts[list];
+  let picks = selected_counts[pick_list];
   let share = (picks + SPLITS - 1u) / SPLITS;
   let begin = min(wid.x * share, picks);
   let end = min(begin + share, picks);
 
   // 1. Load the picks of the split, then the queries.
   for (var i = begin + thread; i < end; i += WORKGROUP) {
-    tokens[i - begin] = selected[list * LIST_CAPACITY + i];
+    tokens[i - begin] = selected[pick_list * LIST_CAPACITY + i];
   }
-  var query: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var acc: array<vec4f, QUERIES_PER_LIST * PARTS>;
-  var m: array<f32, QUERIES_PER_LIST>;
-  var l: array<f32, QUERIES_PER_LIST>;
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+  var query: array<vec4f, HEADS * PARTS>;
+  var acc: array<vec4f, HEADS * PARTS>;
+  var m: array<f32, HEADS>;
+  var l: array<f32, HEADS>;
+  for (var h = 0u; h < HEADS; h++) { // @unroll
     m[h] = NEG_LARGE;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
-      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      query[h * PARTS + part] = quad * query_scale(part, lane);
     }
   }
   workgroupBarrier();
@@ -265,8 +286,8 @@ fn main(
   if (PREFETCH == 1u && begin < end) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min((load / CHUNKS) * ROWS + row, end - begin - 1u)];
-      k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
-      v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
     }
   }
   for (var tile = begin; tile < end; tile += TILE) {
@@ -274,8 +295,8 @@ fn main(
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let pick = tile + PREFETCH * TILE + (load / CHUNKS) * ROWS + row;
       let token = tokens[min(pick, end - 1u) - begin];
-      next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
-      next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
     }
     if (PREFETCH == 0u) {
       k = next_k;
@@ -287,8 +308,8 @@ fn main(
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
         let k_quad = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
-        for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
-          logits[t * QUERIES_PER_LIST + h] += dot(k_quad, query[h * PARTS + part]);
+        for (var h = 0u; h < HEADS; h++) { // @unroll
+          logits[t * HEADS + h] += dot(k_quad, query[h * PARTS + part]);
         }
       }
     }
@@ -297,15 +318,15 @@ fn main(
         logits[i] += subgroupShuffleXor(logits[i], 1u << step);
       }
       // A masked logit lies below every m, also below the first: so its p is 0.
-      let inside = tile + i / QUERIES_PER_LIST * ROWS + row < end;
+      let inside = tile + i / HEADS * ROWS + row < end;
       logits[i] = select(2.0 * NEG_LARGE, logits[i], inside);
     }
 
     // 4. Update the running softmax.
-    for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+    for (var h = 0u; h < HEADS; h++) { // @unroll
       var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        m_new = max(m_new, logits[t * QUERIES_PER_LIST + h]);
+        m_new = max(m_new, logits[t * HEADS + h]);
       }
       let alpha = exp2(m[h] - m_new);
       m[h] = m_new;
@@ -314,7 +335,7 @@ fn main(
         acc[h * PARTS + part] *= alpha;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let p = exp2(logits[t * QUERIES_PER_LIST + h] - m_new);
+        let p = exp2(logits[t * HEADS + h] - m_new);
         l[h] += p;
         for (var part = 0u; part < PARTS; part++) { // @unroll
           acc[h * PARTS + part] += p * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
@@ -328,7 +349,7 @@ fn main(
   }
 
   // 5. Join the row groups and store the partials, one query head at a time.
-  for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
+  for (var h = 0u; h < HEADS; h++) { // @unroll
     for (var part = 0u; part < PARTS; part++) { // @unroll
       scratch[row * HEAD_QUADS + row_quad(part, lane)] = acc[h * PARTS + part];
     }
@@ -350,10 +371,10 @@ fn main(
     atomicStore(&hand_over.arrivals[list], 0u);
   }
   // @shared join_columns
-  for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
+  for (var column = thread; column < LIST_HEADS * HEAD_QUADS; column += WORKGROUP) {
     let h = column / HEAD_QUADS;
     let first = list * LIST_QUADS + h * SPLITS * PARTIAL_QUADS;
-    let own_head = wid.y * QUERIES_PER_LIST + h; // of the sequence
+    let own_head = wid.y * LIST_HEADS + h; // of the sequence
     let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     if (HAND_OVER == 2u) {
       out[first_head * HEAD_QUADS + column] = join_atomic(first, column % HEAD_QUADS, sink);

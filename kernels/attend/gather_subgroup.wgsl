@@ -1,9 +1,10 @@
 // gather_subgroup.wgsl: decode attention over the selected tokens, split over the selection.
 // gather.wgsl, plus subgroup shuffles in place of workgroup memory for the dots.
 //
-// Dispatch (splits, lists, batch). A workgroup takes its share of one list of picks. It gathers
-// those rows from the KV cache for all query heads that share the list, and stores one unnormalised
-// partial (acc, m, l) per query head; merge/merge.wgsl joins the partials of the splits.
+// Dispatch (splits, query heads / HEADS, batch). A workgroup takes its share of one list of picks.
+// It gathers those rows from the KV cache for HEADS query heads that share the list, and stores one
+// unnormalised partial (acc, m, l) per query head; merge/merge.wgsl joins the partials of the
+// splits.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own. Logits are in log2 units.
@@ -19,6 +20,7 @@ const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
+const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of QUERIES_PER_LIST
 const LIST_CAPACITY: u32 = 256u; // @param
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
@@ -30,14 +32,14 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
-const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const CHUNKS = (ROW_LOADS + LANES - 1u) / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
-const LIST_HEADS = QUERIES_PER_LIST; // query heads of a list
+const LIST_HEADS = HEADS; // query heads of a workgroup
 const LOGITS = TOKENS * LIST_HEADS;
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
@@ -72,9 +74,28 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 // @end
 
 // @shared row_quad
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
+fn chunk_offset(chunk: u32, lane: u32) -> u32 {
+  if (ROW_LOADS % LANES == 0u) {
+    return chunk * LANES;
+  }
+  return min(chunk * LANES + lane, ROW_LOADS - 1u) - lane; // may wrap around below zero
+}
+
 /// The quad of a row that a lane holds as its part `part`.
 fn row_quad(part: u32, lane: u32) -> u32 {
-  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+  return (chunk_offset(part / QUADS, lane) + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared query_scale
+/// The factor of a lane's part of a query: the scale of logits, or zero where the lane repeats the
+/// last load of the row.
+fn query_scale(part: u32, lane: u32) -> f32 {
+  let is_own = part / QUADS * LANES + lane < ROW_LOADS;
+  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
 }
 // @end
 
@@ -118,8 +139,8 @@ fn main(
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  let list = wid.z * SEQUENCE_LISTS + wid.y;
-  let first_head = list * LIST_HEADS;
+  let first_head = wid.z * SEQUENCE_LISTS * QUERIES_PER_LIST + wid.y * HEADS;
+  let list = first_head / QUERIES_PER_LIST;
   let cache = (first_head / GROUP) * CAPACITY;
   let picks = selected_counts[list];
   let share = (picks + grid.x - 1u) / grid.x;
@@ -137,7 +158,7 @@ fn main(
     l[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
-      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      query[h * PARTS + part] = quad * query_scale(part, lane);
       acc[h * PARTS + part] = vec4f(0.0);
     }
   }
@@ -153,7 +174,8 @@ fn main(
     var k: array<vec4<u32>, LOADS>;
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let at = (cache + token[load / CHUNKS]) * ROW_LOADS + (load % CHUNKS) * LANES + lane;
+      let first = (cache + token[load / CHUNKS]) * ROW_LOADS + lane;
+      let at = first + chunk_offset(load % CHUNKS, lane);
       k[load] = keys[at];
       v[load] = values[at];
     }

@@ -9,7 +9,7 @@ import {
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
 } from "../core/row_split.ts";
-import { MOST_BLOCKS, RANK_BLOCKS } from "../score/encode_score_group.ts";
+import { MOST_BLOCKS, RANK_BLOCKS, refusesGroup } from "../score/encode_score_group.ts";
 import { blockCount } from "../score/hamming.ts";
 import { selectGatherCost } from "./select_gather.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
@@ -52,6 +52,8 @@ export const selectGatherGroupKernel: Kernel = defineKernel({
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup, TOGETHER: together } = params;
+  const why = refusesGroup(p);
+  if (why) return why;
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   if (together > queriesPerList(p)) {
@@ -86,7 +88,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
   const queries = queriesPerList(p);
   // With fewer workgroups, the last one has fewer partials to read.
   const long = p.capacity > 16384 && queries <= 8;
-  const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
+  const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4), queries);
   const SPLITS = Math.min(64, splitsFor(p, listHeads(p), listCapacity(p), long ? 128 : 256));
   const paramsFor = (WORKGROUP: number, TOGETHER: number): Params => ({
     // Must be the block of the score, whose ranks it reads.

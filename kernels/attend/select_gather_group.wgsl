@@ -71,7 +71,7 @@ const MOST_SUBGROUPS = WORKGROUP / SUBGROUP_MIN;
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
-const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const CHUNKS = (ROW_LOADS + LANES - 1u) / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
@@ -201,9 +201,28 @@ fn mask_tie_picks(tie_mask: u32, before: u32, tie_bound: u32) -> u32 {
 // @end
 
 // @shared row_quad
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
+fn chunk_offset(chunk: u32, lane: u32) -> u32 {
+  if (ROW_LOADS % LANES == 0u) {
+    return chunk * LANES;
+  }
+  return min(chunk * LANES + lane, ROW_LOADS - 1u) - lane; // may wrap around below zero
+}
+
 /// The quad of a row that a lane holds as its part `part`.
 fn row_quad(part: u32, lane: u32) -> u32 {
-  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+  return (chunk_offset(part / QUADS, lane) + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared query_scale
+/// The factor of a lane's part of a query: the scale of logits, or zero where the lane repeats the
+/// last load of the row.
+fn query_scale(part: u32, lane: u32) -> f32 {
+  let is_own = part / QUADS * LANES + lane < ROW_LOADS;
+  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
 }
 // @end
 
@@ -436,7 +455,7 @@ fn main(
     m[h] = NEG_LARGE;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
-      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      query[h * PARTS + part] = quad * query_scale(part, lane);
     }
   }
 
@@ -520,7 +539,7 @@ fn main(
     var loaded_v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
-      let at = lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES;
+      let at = lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane);
       loaded_k[load] = keys[at];
       loaded_v[load] = values[at];
     }
@@ -611,10 +630,10 @@ fn main(
     atomicStore(&list_state.rank_totals[list * BINS + bin], 0u);
   }
   // @shared join_columns
-  for (var column = thread; column < QUERIES_PER_LIST * HEAD_QUADS; column += WORKGROUP) {
+  for (var column = thread; column < LIST_HEADS * HEAD_QUADS; column += WORKGROUP) {
     let h = column / HEAD_QUADS;
     let first = list * LIST_QUADS + h * SPLITS * PARTIAL_QUADS;
-    let own_head = wid.y * QUERIES_PER_LIST + h; // of the sequence
+    let own_head = wid.y * LIST_HEADS + h; // of the sequence
     let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     if (HAND_OVER == 2u) {
       out[first_head * HEAD_QUADS + column] = join_atomic(first, column % HEAD_QUADS, sink);

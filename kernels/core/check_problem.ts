@@ -9,6 +9,7 @@ import {
   type Shape,
   tiesOf,
 } from "./problem.ts";
+import { HEAD_DIMS, MOST_GROUP } from "./layout.ts";
 
 function wholeNumber(name: string, value: number, min: number, max: number): void {
   if (!Number.isInteger(value) || value < min || value > max) {
@@ -63,8 +64,8 @@ export function checkShape(
       `${words.qHeads} must be a whole multiple of ${words.kvHeads}, got ${qHeads} and ${kvHeads}`,
     );
   }
-  wholeNumber(`the GQA group ${words.qHeads}/${words.kvHeads}`, qHeads / kvHeads, 1, 16);
-  oneOf(words.headDim, headDim, [64, 96, 128, 256]);
+  wholeNumber(`the GQA group ${words.qHeads}/${words.kvHeads}`, qHeads / kvHeads, 1, MOST_GROUP);
+  oneOf(words.headDim, headDim, HEAD_DIMS);
 }
 
 /**

@@ -199,14 +199,21 @@ export function problemParams(p: Problem): Params {
   };
 }
 
+/** Elements that a row of K or V may have. */
+export const HEAD_DIMS = [64, 80, 96, 112, 128, 192, 256] as const;
+
+/** Query heads that a KV head may have. */
+export const MOST_GROUP = 64;
+
+const GROUP: ParamRange = { min: 1, max: MOST_GROUP };
 const HEADS: ParamRange = { min: 1, max: 65535 };
 const ANY_U32: ParamRange = { min: 0, max: 0xffffffff };
 
 /** Valid values of the parameters that follow from a problem. */
 export const PROBLEM_RANGES = {
-  HEAD_DIM: [64, 96, 128, 256],
+  HEAD_DIM: HEAD_DIMS,
   BATCH: { min: 1, max: 65535 },
-  GROUP: { min: 1, max: 16 },
+  GROUP,
   Q_HEADS: HEADS,
   KV_HEADS: HEADS,
   CAPACITY: { min: 16, max: 1 << 21 },
@@ -218,9 +225,9 @@ export const PROBLEM_RANGES = {
   SEED: ANY_U32,
   CENTRE: [0, 1],
   CODE_HEADS: HEADS,
-  QUERIES_PER_CODE: { min: 1, max: 16 },
+  QUERIES_PER_CODE: GROUP,
   SEQUENCE_LISTS: HEADS,
-  QUERIES_PER_LIST: { min: 1, max: 16 },
+  QUERIES_PER_LIST: GROUP,
   LIST_CAPACITY: { min: 1, max: 1 << 21 },
   LAST: { min: 1, max: 65535 },
   DISTANCE_BYTES: [1, 2],

@@ -50,11 +50,11 @@ export const DEFAULT_BINS: Bins = { count: 64, range: 6 };
 export interface Problem {
   /** Sequences, B. */
   readonly batch: number;
-  /** Query heads, Hq: a multiple of `kvHeads`. */
+  /** Query heads, Hq: a multiple of `kvHeads`, at most 64 for each. */
   readonly qHeads: number;
   /** KV heads, Hkv. */
   readonly kvHeads: number;
-  /** Elements of a row of K or V: 64, 96, 128 or 256. */
+  /** Elements of a row of K or V: 64, 80, 96, 112, 128, 192 or 256. */
   readonly headDim: number;
   /** KV length: tokens of the longest sequence, the new token included. Costs and checks use it. */
   readonly kvLen: number;

@@ -24,7 +24,9 @@ testStage("dense", testDevice, small, {
     lengths: [1, 1031, 40, 333],
     kind: "falling-logits",
   }),
-  "a full cache": testCase({ heads: [4, 1], lengths: [272, 16], capacity: 272 }),
+  "a full cache": testCase({ heads: [4, 1], headDim: 128, lengths: [272, 16], capacity: 272 }),
+  "the largest group": testCase({ heads: [64, 1], headDim: 80, lengths: [97, 40] }),
+  "a group whose heads no list shares evenly": testCase({ heads: [17, 1], lengths: [65] }),
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
 });
 

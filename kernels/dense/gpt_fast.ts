@@ -7,7 +7,7 @@ import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { groupSize, kvBytes, type Problem } from "../core/problem.ts";
-import { lanesFor, rowLoads } from "../core/row_split.ts";
+import { lanesFor, refusesRowSplit, rowLoads } from "../core/row_split.ts";
 import pvSource from "./gpt_fast_pv.wgsl" with { type: "text" };
 import qkSource from "./gpt_fast_qk.wgsl" with { type: "text" };
 import reduceSource from "./gpt_fast_reduce.wgsl" with { type: "text" };
@@ -81,10 +81,6 @@ function cost(p: Problem): Cost {
   };
 }
 
-function refuses(p: Problem, { LANES: lanes }: Params): string | undefined {
-  if (rowLoads(p) % lanes !== 0) return `${lanes} lanes cannot share ${rowLoads(p)} loads of a row`;
-}
-
 function plan(p: Problem, params: Params): Plan {
   const { WORKGROUP: workgroup, LOADS: loads, SPLITS: splits } = params;
   const BLOCKS = blocksOf(p, params);
@@ -130,7 +126,7 @@ export const denseGptFast: Variant = defineVariant({
       !denseGptFast.refuses(p, { WORKGROUP: threads, ...params }, limits);
     return { WORKGROUP: [128, 64].find(fits) ?? 64, ...params };
   },
-  refuses,
+  refuses: refusesRowSplit,
   plan,
   cost,
 });

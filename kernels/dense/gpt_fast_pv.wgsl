@@ -26,7 +26,7 @@ const SPLITS: u32 = 8u; // @param
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
-const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const CHUNKS = (ROW_LOADS + LANES - 1u) / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
@@ -58,9 +58,19 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 // @end
 
 // @shared row_quad
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
+fn chunk_offset(chunk: u32, lane: u32) -> u32 {
+  if (ROW_LOADS % LANES == 0u) {
+    return chunk * LANES;
+  }
+  return min(chunk * LANES + lane, ROW_LOADS - 1u) - lane; // may wrap around below zero
+}
+
 /// The quad of a row that a lane holds as its part `part`.
 fn row_quad(part: u32, lane: u32) -> u32 {
-  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+  return (chunk_offset(part / QUADS, lane) + lane) * QUADS + part % QUADS;
 }
 // @end
 
@@ -82,7 +92,7 @@ fn main(
     var p: array<f32, TOKENS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let slot = min(tile + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
-      v[load] = values[(cache + slot) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
+      v[load] = values[(cache + slot) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
     }
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       p[t] = scores[head * CAPACITY + min(tile + t * ROWS + row, CAPACITY - 1u)];

@@ -28,7 +28,7 @@ const TOKENS: u32 = 8u; // @param rows in flight per thread
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
-const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const CHUNKS = (ROW_LOADS + LANES - 1u) / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
@@ -69,9 +69,28 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 // @end
 
 // @shared row_quad
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
+fn chunk_offset(chunk: u32, lane: u32) -> u32 {
+  if (ROW_LOADS % LANES == 0u) {
+    return chunk * LANES;
+  }
+  return min(chunk * LANES + lane, ROW_LOADS - 1u) - lane; // may wrap around below zero
+}
+
 /// The quad of a row that a lane holds as its part `part`.
 fn row_quad(part: u32, lane: u32) -> u32 {
-  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+  return (chunk_offset(part / QUADS, lane) + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared query_scale
+/// The factor of a lane's part of a query: the scale of logits, or zero where the lane repeats the
+/// last load of the row.
+fn query_scale(part: u32, lane: u32) -> f32 {
+  let is_own = part / QUADS * LANES + lane < ROW_LOADS;
+  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
 }
 // @end
 
@@ -92,12 +111,12 @@ fn main(
   var k: array<vec4<u32>, LOADS>;
   for (var load = 0u; load < LOADS; load++) { // @unroll
     let slot = min(begin + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
-    k[load] = keys[(cache + slot) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
+    k[load] = keys[(cache + slot) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
   }
   var query: array<vec4f, PARTS>;
   for (var part = 0u; part < PARTS; part++) { // @unroll
     let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
-    query[part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+    query[part] = quad * query_scale(part, lane);
   }
 
   // 2. Compute, mask and store the logits.

@@ -1,10 +1,13 @@
 /** Dense split-KV decode (FlashDecoding) with a packed GQA group, then merge. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem.ts";
 import {
+  headsFor,
   lanesFor,
+  LIST_HEADS,
+  refusesHeads,
   refusesRowSplit,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
@@ -19,6 +22,7 @@ export const splitKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
   },
 });
@@ -47,7 +51,7 @@ export function splitPlan(kernel: Kernel, p: Problem, params: Params): Plan {
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(kernel, p, params, [params.SPLITS, p.kvHeads, p.batch]),
+      dispatch(kernel, p, params, [params.SPLITS, p.qHeads / params.HEADS, p.batch]),
       mergeDispatch(p, params.SPLITS),
     ],
   };
@@ -64,15 +68,19 @@ export const denseSplit: Variant = defineVariant({
   name: "dense/split",
   stage: "dense",
   description: "split-KV; reads K and V once per GQA group, sums dots in workgroup memory",
-  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: DENSE_SPLITS },
+  tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: DENSE_SPLITS },
   features: [],
-  defaults: (p) => ({
-    WORKGROUP: 128,
-    LANES: lanesFor(p, 16),
-    TOKENS: tokensFor(groupSize(p), 128),
-    SPLITS: splitsFor(p, p.kvHeads, p.capacity, 528),
-  }),
-  refuses: refusesRowSplit,
+  defaults(p) {
+    const HEADS = headsFor(groupSize(p));
+    return {
+      WORKGROUP: 128,
+      LANES: lanesFor(p, 16, HEADS),
+      TOKENS: tokensFor(HEADS, 128),
+      HEADS,
+      SPLITS: splitsFor(p, p.qHeads / HEADS, p.capacity, 528),
+    };
+  },
+  refuses: (p, params) => refusesHeads(groupSize(p), params) ?? refusesRowSplit(p, params),
   plan: (p, params) => splitPlan(splitKernel, p, params),
   cost: denseCost,
 });

@@ -1,8 +1,9 @@
 // split.wgsl: dense decode attention, split over the tokens (FlashDecoding).
 //
-// Dispatch (splits, KV heads, batch). A workgroup reads its share of the K and V of one KV head
-// once for all query heads of the group. It stores one unnormalised partial (acc, m, l) per query
-// head; merge/merge.wgsl joins the partials of the splits.
+// Dispatch (splits, lists, batch). A list is HEADS query heads of one KV head: all of its group, or
+// a part of the group where registers run short. A workgroup reads its share of K and V once for
+// the whole list. It stores one unnormalised partial (acc, m, l) per query head; merge/merge.wgsl
+// joins the partials of the splits.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own. Logits are in log2 units.
@@ -16,6 +17,7 @@
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
+const HEADS: u32 = 4u; // @param query heads of a list, a divisor of GROUP
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
@@ -26,14 +28,14 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
-const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const CHUNKS = (ROW_LOADS + LANES - 1u) / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
-const LIST_HEADS = GROUP; // query heads that share K and V
+const LIST_HEADS = HEADS; // query heads of a list
 const SCRATCH = max(TOKENS * LIST_HEADS * WORKGROUP, ROWS * HEAD_DIM);
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
@@ -68,9 +70,28 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 // @end
 
 // @shared row_quad
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
+fn chunk_offset(chunk: u32, lane: u32) -> u32 {
+  if (ROW_LOADS % LANES == 0u) {
+    return chunk * LANES;
+  }
+  return min(chunk * LANES + lane, ROW_LOADS - 1u) - lane; // may wrap around below zero
+}
+
 /// The quad of a row that a lane holds as its part `part`.
 fn row_quad(part: u32, lane: u32) -> u32 {
-  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+  return (chunk_offset(part / QUADS, lane) + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared query_scale
+/// The factor of a lane's part of a query: the scale of logits, or zero where the lane repeats the
+/// last load of the row.
+fn query_scale(part: u32, lane: u32) -> f32 {
+  let is_own = part / QUADS * LANES + lane < ROW_LOADS;
+  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
 }
 // @end
 
@@ -114,8 +135,8 @@ fn main(
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  let cache = (wid.z * KV_HEADS + wid.y) * CAPACITY;
-  let first_head = (wid.z * KV_HEADS + wid.y) * GROUP;
+  let first_head = wid.z * KV_HEADS * GROUP + wid.y * HEADS;
+  let cache = first_head / GROUP * CAPACITY;
   let length = lengths[wid.z];
   let share = (length + grid.x - 1u) / grid.x;
   let begin = min(wid.x * share, length);
@@ -132,7 +153,7 @@ fn main(
     l[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
-      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      query[h * PARTS + part] = quad * query_scale(part, lane);
       acc[h * PARTS + part] = vec4f(0.0);
     }
   }
@@ -145,11 +166,11 @@ fn main(
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + (load / CHUNKS) * ROWS + row, length - 1u);
-      k[load] = keys[(cache + token) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
+      k[load] = keys[(cache + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
     }
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + (load / CHUNKS) * ROWS + row, length - 1u);
-      v[load] = values[(cache + token) * ROW_LOADS + (load % CHUNKS) * LANES + lane];
+      v[load] = values[(cache + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
     }
 
     // 3. Compute the logits of the tile.

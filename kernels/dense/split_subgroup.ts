@@ -84,10 +84,11 @@ export const denseSplitSubgroup: Variant = defineVariant({
   defaults(p, limits) {
     // More than four query heads would take the registers of a second workgroup on an SM.
     const lists = Math.ceil(groupSize(p) / 4);
+    const HEADS = Math.ceil(groupSize(p) / lists);
     const params = {
       HAND_OVER: handOverParam(limits),
-      HEADS: Math.ceil(groupSize(p) / lists),
-      LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
+      HEADS,
+      LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4), HEADS),
       TOKENS: 2,
       PREFETCH: 1,
       // With one head per list, an SM has registers for several workgroups. More workgroups than

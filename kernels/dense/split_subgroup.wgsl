@@ -44,7 +44,7 @@ const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
-const CHUNKS = ROW_LOADS / LANES; // loads of a row per thread
+const CHUNKS = (ROW_LOADS + LANES - 1u) / LANES; // loads of a row per thread
 const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
@@ -152,9 +152,28 @@ fn atomic_stats(at: u32) -> vec2f {
 // @end
 
 // @shared row_quad
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
+fn chunk_offset(chunk: u32, lane: u32) -> u32 {
+  if (ROW_LOADS % LANES == 0u) {
+    return chunk * LANES;
+  }
+  return min(chunk * LANES + lane, ROW_LOADS - 1u) - lane; // may wrap around below zero
+}
+
 /// The quad of a row that a lane holds as its part `part`.
 fn row_quad(part: u32, lane: u32) -> u32 {
-  return (part / QUADS * LANES + lane) * QUADS + part % QUADS;
+  return (chunk_offset(part / QUADS, lane) + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared query_scale
+/// The factor of a lane's part of a query: the scale of logits, or zero where the lane repeats the
+/// last load of the row.
+fn query_scale(part: u32, lane: u32) -> f32 {
+  let is_own = part / QUADS * LANES + lane < ROW_LOADS;
+  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
 }
 // @end
 
@@ -303,8 +322,8 @@ fn main(
   if (PREFETCH == 1u) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(begin + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
-      k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
-      v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+      k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
     }
   }
 
@@ -318,7 +337,7 @@ fn main(
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let head = min(first_head + h, last_head);
       let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
-      query[h * PARTS + part] = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      query[h * PARTS + part] = quad * query_scale(part, lane);
       acc[h * PARTS + part] = vec4f(0.0);
     }
   }
@@ -337,14 +356,14 @@ fn main(
     if (PREFETCH == 1u) {
       for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = min(tile + STRIDE + (load / CHUNKS) * ROWS + row, last);
-        next_k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
-        next_v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+        next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+        next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
       }
     } else {
       for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = min(tile + (load / CHUNKS) * ROWS + row, last);
-        k[load] = keys[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
-        v[load] = values[lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES];
+        k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+        v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
       }
     }
 

@@ -4,11 +4,14 @@
  * and an index gives the place of each token. Splits make partials, then a merge joins them.
  */
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import { cachedTokens, groupSize, type Problem } from "../core/problem.ts";
 import {
+  headsFor,
   lanesFor,
+  LIST_HEADS,
+  refusesHeads,
   refusesRowSplit,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
@@ -27,16 +30,17 @@ export const tokenPoolKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
   },
 });
 
 /**
- * Splits of the capacity, so that about `workgroups` workgroups have tokens to read. Each share has
- * at least 32 tokens.
+ * Splits of the capacity, so that about `workgroups` workgroups have tokens to read, with `lists`
+ * lists a sequence. Each share has at least 32 tokens.
  */
-function poolSplits(p: Problem, workgroups: number): number {
-  const share = Math.max(32, Math.ceil(cachedTokens(p) * p.kvHeads / workgroups));
+function poolSplits(p: Problem, lists: number, workgroups: number): number {
+  const share = Math.max(32, Math.ceil(cachedTokens(p) * lists / workgroups));
   return Math.ceil(p.capacity / share);
 }
 
@@ -57,15 +61,19 @@ export const denseTokenPool: Variant = defineVariant({
   stage: "dense",
   description:
     "LightLLM: split-KV over a token pool with an index; reads K and V once per GQA group",
-  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: DENSE_SPLITS },
+  tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: DENSE_SPLITS },
   features: [],
-  defaults: (p) => ({
-    WORKGROUP: 128,
-    LANES: lanesFor(p, 16),
-    TOKENS: tokensFor(groupSize(p), 128),
-    SPLITS: poolSplits(p, 528),
-  }),
-  refuses: refusesRowSplit,
+  defaults(p) {
+    const HEADS = headsFor(groupSize(p));
+    return {
+      WORKGROUP: 128,
+      LANES: lanesFor(p, 16, HEADS),
+      TOKENS: tokensFor(HEADS, 128),
+      HEADS,
+      SPLITS: poolSplits(p, p.qHeads / HEADS, 528),
+    };
+  },
+  refuses: (p, params) => refusesHeads(groupSize(p), params) ?? refusesRowSplit(p, params),
   plan: (p, params): Plan => ({
     buffers: {
       ...specs(p, "input", "lengths", "q", "token_index", "pool_keys", "pool_values"),
@@ -74,7 +82,7 @@ export const denseTokenPool: Variant = defineVariant({
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(tokenPoolKernel, p, params, [params.SPLITS, p.kvHeads, p.batch]),
+      dispatch(tokenPoolKernel, p, params, [params.SPLITS, p.qHeads / params.HEADS, p.batch]),
       mergeDispatch(p, params.SPLITS),
     ],
   }),

@@ -42,7 +42,7 @@ const CODE_TOKENS = max(1u, TILE * CODE_GROUPS / WORKGROUP);
 const HIDDEN_SUMS = HIDDEN_TOKENS * OUT_QUADS; // vec4f of sums of a thread
 const CODE_SUMS = CODE_TOKENS * OUT_QUADS;
 const HIDDEN = MAP_HIDDEN * u32(MAP_LAYERS > 1u); // 0 if there is no hidden layer
-const STRIDE = max(HEAD_DIM, HIDDEN) / 4u; // vec4f of a token's activations
+const STRIDE = (max(HEAD_DIM, HIDDEN) + 31u) / 32u * 8u; // vec4f of a token's activations
 const LAST_INPUTS = HEAD_DIM * u32(MAP_LAYERS == 1u) + HIDDEN;
 const FIRST_SIZE = (HEAD_DIM + 1u) * HIDDEN; // numbers of the first layer, if there are more
 const MIDDLE_SIZE = (max(MAP_LAYERS, 2u) - 2u) * (MAP_HIDDEN + 1u) * MAP_HIDDEN;
@@ -85,7 +85,7 @@ fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
 // @end
 
 /// The place of a token's vec4f `quad` of activations. The token rotates it over the banks, since
-/// threads read the same quad of different tokens.
+/// threads read the same quad of different tokens. It stays among the same eight quads.
 fn place(token: u32, quad: u32) -> u32 {
   return token * STRIDE + (quad ^ (token % 8u));
 }

@@ -1,4 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
+import { LARGE_LIMITS } from "../core/device_limits.ts";
+import type { Problem } from "../core/problem.ts";
 import { findVariant } from "../core/registry.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { canRun } from "../../testing/testing.ts";
@@ -33,6 +35,21 @@ testStage("pipeline", testDevice, small, {
     heads: [4, 1],
     lengths: [1543, 2048],
     codeKind: "near-ties",
+  }),
+  "the largest group": testCase({ heads: [64, 1], headDim: 112, lengths: [300, 31] }),
+  "a shared code: the largest group": testCase({
+    ...shared,
+    heads: [64, 1],
+    headDim: 80,
+    bits: 32,
+    lengths: [600, 31],
+    codeKind: "random",
+  }),
+  "rotated: the largest group": rotatedCase({
+    heads: [64, 1],
+    headDim: 80,
+    lengths: [600, 31],
+    codeKind: "random",
   }),
   "rotated: one token": rotatedCase({ heads: [4, 1], lengths: [1] }),
   "rotated: nothing selected": rotatedCase({
@@ -179,7 +196,7 @@ testStage("pipeline", testDevice, small, {
     windows: [0, 0],
     codeKind: "near-ties",
   }),
-  "a shared code: the largest group, with equal codes and windows": testCase({
+  "a shared code: a group of 16, with equal codes and windows": testCase({
     ...shared,
     heads: [16, 1],
     lengths: [3000, 1025],
@@ -222,6 +239,22 @@ testStage("pipeline", testDevice, small, {
     topK: { count: 1543 },
     windows: [0, 0],
   }),
+});
+
+Deno.test("pipeline/sparse_two_group: the pipelines that it names take larger groups", () => {
+  const refusal = (name: string, p: Problem) => {
+    const variant = findVariant(name);
+    return variant.refuses(p, variant.defaults(p, LARGE_LIMITS), LARGE_LIMITS);
+  };
+  const named = [[17, 64, "four"], [64, 64, "four"], [64, 128, "sorted"]] as const;
+  for (const [group, bits, pipeline] of named) {
+    const { p } = testCase({ ...shared, heads: [group, 1], bits, lengths: [131072] });
+    assertMatch(
+      refusal("pipeline/sparse_two_group", p)!,
+      /sparse_four takes .*sparse_sorted takes/,
+    );
+    assertEquals(refusal(`pipeline/sparse_${pipeline}`, p), undefined);
+  }
 });
 
 const sparseTwo = findVariant("pipeline/sparse_two");

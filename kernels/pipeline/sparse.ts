@@ -19,7 +19,7 @@ import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
 import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { encodeScoreGroup } from "../score/encode_score_group.ts";
-import { hamming, LONG_CACHE } from "../score/hamming.ts";
+import { hamming, hammingUncounted, LONG_CACHE } from "../score/hamming.ts";
 import { rotateScore, rotateScoreBlock } from "../score/rotate_score.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
@@ -212,13 +212,13 @@ export const sparsePortable: Variant = sparseStep(
 
 /**
  * The portable step that sorts instead of counting. Shared codes may have too many distances for
- * counts in the workgroup memory of a small device.
+ * counts in the workgroup memory of a device.
  */
 export const sparseSorted: Variant = sparseStep(
   "pipeline/sparse_sorted",
   "without subgroups: encode, score, bitonic select (several dispatches), attend, merge",
   BY_MAP,
-  { encodes: true, score: hamming, select: selectBitonic, attend: gather },
+  { encodes: true, score: hammingUncounted, select: selectBitonic, attend: gather },
 );
 
 /** The step for devices with subgroups. */

@@ -8,7 +8,7 @@ import source from "./flash.wgsl" with { type: "text" };
 const WORKGROUP: readonly number[] = [64, 128, 256];
 const ROWS: readonly number[] = [32, 64, 128];
 const COLUMNS: readonly number[] = [32, 64, 128];
-const COLUMN_THREADS: readonly number[] = [8, 16, 32];
+const COLUMN_THREADS: readonly number[] = [4, 8, 16, 32];
 const DEPTH: readonly number[] = [2, 4, 8];
 const KEYS: readonly number[] = [8, 16, 32];
 
@@ -109,6 +109,9 @@ const SETTINGS: readonly Params[] = [
   { WORKGROUP: 256, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 8 },
   { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 8, KEYS: 16 },
   { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8 },
+  // Head dims of which 8 threads have no equal share.
+  { WORKGROUP: 128, ROWS: 128, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 4, KEYS: 16 },
+  { WORKGROUP: 64, ROWS: 64, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 2, KEYS: 8 },
 ];
 
 /**

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Variant } from "../core/variant.ts";
 import { verifiedTokens } from "../verify/verify_prefill.ts";
+import { HEAD_DIMS } from "../core/layout.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { checkFits } from "../core/program.ts";
 import { testCase } from "../../testing/testing_grid.ts";
@@ -21,6 +22,7 @@ testStage("prefill", testDevice, small, {
   "whole tiles, and one token more or less": testCase({ heads: [1, 1], lengths: [128, 129, 127] }),
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
   "tiles with a part of a token's heads": testCase({ heads: [5, 1], lengths: [77] }),
+  "the largest group": testCase({ heads: [64, 1], headDim: 112, lengths: [19] }),
 });
 
 Deno.test("flash.plan() divides a long prompt into dispatches that cover every tile once", () => {
@@ -56,7 +58,7 @@ Deno.test("flash gives the right output in several dispatches", async () => {
 
 Deno.test("flash.defaults() fit 16 KiB of workgroup memory for every head dim", () => {
   const least = { ...limits, maxComputeWorkgroupStorageSize: 16384 };
-  for (const headDim of [64, 96, 128, 256]) {
+  for (const headDim of HEAD_DIMS) {
     for (const dtype of ["f16", "f32"] as const) {
       const { p } = testCase({ headDim, dtype });
       for (const device of [least, LARGE_LIMITS]) {

@@ -1,11 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { f16BitsToF32 } from "../../fixtures/half.ts";
 import type { Dispatch, Plan } from "../core/variant.ts";
+import { HEAD_DIMS } from "../core/layout.ts";
 import { allocate } from "../core/program.ts";
 import { readBytes, runPlan, write } from "../core/run.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { checkProbes } from "../../bench/measure/probe_check.ts";
-import { FILL_KIND, fillDispatch } from "./probes.ts";
+import { refusesRanges } from "../core/refusals.ts";
+import { FILL_KIND, fillDispatch, gatherProbeDispatch } from "./probes.ts";
 import { hash } from "./reference.ts";
 
 const { device, uncaptured } = await openTestDevice();
@@ -30,6 +32,17 @@ async function run(
   const { byteLength } = contents[result];
   return new Uint32Array((await readBytes(device, buffers[result], 0, byteLength)).buffer);
 }
+
+Deno.test("gatherProbeDispatch() has whole rows in a workgroup for every head dim and dtype", () => {
+  for (const headDim of HEAD_DIMS) {
+    for (const bytes of [2, 4]) {
+      const dispatch = gatherProbeDispatch(1e6, headDim * bytes, 1024);
+      assertEquals(refusesRanges({ buffers: {}, dispatches: [dispatch] }), undefined);
+      assertEquals(dispatch.params.LANES, headDim * bytes / 16);
+      assertEquals(dispatch.params.WORKGROUP % dispatch.params.LANES, 0);
+    }
+  }
+});
 
 function nearNormal(bits: number): number {
   const sum = (bits & 255) + (bits >>> 8 & 255) + (bits >>> 16 & 255) + (bits >>> 24);

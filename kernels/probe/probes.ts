@@ -17,13 +17,16 @@ export const streamKernel: Kernel = defineKernel({
   params: { WORKGROUP, LOADS: [1, 2, 4, 8, 16] },
 });
 
+/** Whole subgroups that are whole rows for every head dim and dtype. */
+const GATHER_WORKGROUPS: readonly number[] = [256, 224, 192, 160];
+
 /** `gather.wgsl`. */
 export const gatherProbeKernel: Kernel = defineKernel({
   name: "probe/gather",
   source: gatherSource,
   params: {
-    WORKGROUP: [64, 128, 192, 256, 384],
-    LANES: [8, 12, 16, 24, 32, 64],
+    WORKGROUP: GATHER_WORKGROUPS,
+    LANES: [8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64],
     TOKENS: [1, 2, 4, 8, 16],
     ROWS: { min: 1, max: 0xffffffff },
   },
@@ -109,7 +112,7 @@ export function gatherProbeDispatch(
   tableRows: number,
 ): Dispatch {
   const lanes = rowBytes / 16;
-  const workgroup = lanes % 12 === 0 ? 192 : 256;
+  const workgroup = GATHER_WORKGROUPS.find((threads) => threads % lanes === 0)!;
   const params = { WORKGROUP: workgroup, LANES: lanes, TOKENS: 4, ROWS: tableRows };
   const perWorkgroup = 16 * workgroup * params.TOKENS;
   return { kernel: gatherProbeKernel, params, workgroups: [Math.ceil(bytes / perWorkgroup), 1, 1] };

@@ -1,7 +1,7 @@
 /** Encode and score in one dispatch, for codes that the query heads of a group share (HATA). */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
-import { codeHeads, codeWords, planesOf, type Problem } from "../core/problem.ts";
+import { codeHeads, codeWords, planesOf, type Problem, queriesPerList } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score_group.wgsl" with { type: "text" };
@@ -35,10 +35,24 @@ export const encodeScoreGroupKernel: Kernel = defineKernel({
   features: ["subgroups"],
 });
 
+/** Query heads of the largest group whose queries and sums a thread holds. */
+const MOST_SHARED = 16;
+
+/** The reason that a workgroup cannot hold all query heads of a group; undefined if it can. */
+export function refusesGroup(p: Problem): string | undefined {
+  const queries = queriesPerList(p);
+  if (queries > MOST_SHARED) {
+    return `it holds ${MOST_SHARED} query heads of a group at most, not ${queries}; ` +
+      "pipeline/sparse_four takes more of them, pipeline/sparse_sorted takes all";
+  }
+}
+
 function refuses(p: Problem, params: Params): string | undefined {
   const { WORKGROUP: workgroup, SLICES: slices, BLOCK: block } = params;
   if (p.sharing === "kv") return "it does not support a selection for each head that shares a code";
   if (planesOf(p) > 0) return "it does not weigh the bits of a code";
+  const why = refusesGroup(p);
+  if (why) return why;
   if (p.map.layers > 1) return `it supports maps of 1 layer, not ${p.map.layers}`;
   const columns = p.bits / (p.map.dtype === "f16" ? 2 : 1);
   if (workgroup < slices * columns || workgroup < p.bits) {

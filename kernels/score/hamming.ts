@@ -1,5 +1,5 @@
 /** Hamming distances and their histogram (HashAttention section 3: bitwise signatures). */
-import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
 import {
   cachedTokens,
@@ -35,6 +35,7 @@ export const hammingKernel: Kernel = defineKernel({
     BLOCK: BLOCK_RANGE,
     WORKGROUP: [64, 128, 256, 512],
     COPIES: [1, 2, 4, 8, 16, 32],
+    COUNTED: [0, 1],
   },
 });
 
@@ -69,8 +70,27 @@ export function scoreCost(p: Problem): Cost {
   };
 }
 
-/** Scores by XOR and popcount, with a histogram per block of tokens. */
-export const hamming: Variant = defineVariant({
+function plan(p: Problem, params: Params, COUNTED: 0 | 1): Plan {
+  const uncounted = { unused: { bytes: 16, role: "scratch" } } as const;
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "query_codes", "codes"),
+      ...specs(p, "output", "distances"),
+      ...(COUNTED ? histogramSpec(p, params.BLOCK, "output") : uncounted),
+    },
+    dispatches: [
+      dispatch(
+        hammingKernel,
+        p,
+        { ...params, COUNTED },
+        [blockCount(p.capacity, params.BLOCK), listHeads(p), p.batch],
+        COUNTED ? undefined : { block_histograms: "unused" },
+      ),
+    ],
+  };
+}
+
+const definition: Variant = {
   name: "score/hamming",
   stage: "score",
   description: "XOR and popcount; packs distances, counts each block's histogram on chip",
@@ -90,19 +110,18 @@ export const hamming: Variant = defineVariant({
       return `${workgroup} threads cannot share ${block} tokens in fours`;
     }
   },
-  plan: (p, params): Plan => ({
-    buffers: {
-      ...specs(p, "input", "lengths", "query_codes", "codes"),
-      ...specs(p, "output", "distances"),
-      ...histogramSpec(p, params.BLOCK, "output"),
-    },
-    dispatches: [
-      dispatch(hammingKernel, p, params, [
-        blockCount(p.capacity, params.BLOCK),
-        listHeads(p),
-        p.batch,
-      ]),
-    ],
-  }),
+  plan: (p, params) => plan(p, params, 1),
   cost: scoreCost,
+};
+
+/** Scores by XOR and popcount, with a histogram per block of tokens. */
+export const hamming: Variant = defineVariant(definition);
+
+/**
+ * The same without histograms, for a select that sorts. The distances of large groups are too many
+ * for counts. It is not registered: it is verified as part of the step.
+ */
+export const hammingUncounted: Variant = defineVariant({
+  ...definition,
+  plan: (p, params) => plan(p, params, 0),
 });

@@ -15,7 +15,8 @@
 // adds 2^p to the weight of bit j.
 //
 // The histogram has COPIES columns, so that the threads of a subgroup do not collide on a counter.
-// Every block stores a row of its own: no total needs a reset between steps.
+// Every block stores a row of its own: no total needs a reset between steps. With COUNTED = 0 there
+// is no histogram, for a select that needs none.
 const BITS: u32 = 32u; // @param
 const PLANES: u32 = 0u; // @param magnitude planes of a query code
 const QUERIES_PER_LIST: u32 = 1u; // @param query heads that share a list
@@ -28,6 +29,7 @@ const RECENT: u32 = 0u; // @param
 const BLOCK: u32 = 2048u; // @param tokens per workgroup
 const WORKGROUP: u32 = 256u; // @param
 const COPIES: u32 = 32u; // @param histogram columns
+const COUNTED: u32 = 1u; // @param 1 to make histograms
 
 const WORDS = BITS / 32u; // of a code
 const QUERY_WORDS = (1u + PLANES) * WORDS; // of a query: signs, then planes
@@ -38,7 +40,8 @@ const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
 const ROUNDS = BLOCK / 4u / WORKGROUP; // fours of tokens per thread
 const LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
-const CLEARS = (BINS * COPIES + WORKGROUP - 1u) / WORKGROUP;
+const COUNTS = BINS * COPIES * COUNTED;
+const CLEARS = (COUNTS + WORKGROUP - 1u) / WORKGROUP;
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> query_codes: array<u32>;
@@ -46,7 +49,7 @@ const CLEARS = (BINS * COPIES + WORKGROUP - 1u) / WORKGROUP;
 @group(0) @binding(3) var<storage, read_write> distances: array<u32>;
 @group(0) @binding(4) var<storage, read_write> block_histograms: array<u32>;
 
-var<workgroup> counts: array<atomic<u32>, BINS * COPIES>; // COPIES counters of each bin
+var<workgroup> counts: array<atomic<u32>, max(COUNTS, 1u)>; // COPIES counters of each bin
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -71,7 +74,7 @@ fn main(
     query[i] = query_codes[list * QUERIES_PER_LIST * QUERY_WORDS + i];
   }
   for (var i = 0u; i < CLEARS; i++) { // @unroll
-    if (i * WORKGROUP + thread < BINS * COPIES) {
+    if (i * WORKGROUP + thread < COUNTS) {
       atomicStore(&counts[i * WORKGROUP + thread], 0u);
     }
   }
@@ -113,7 +116,7 @@ fn main(
       }
     }
     for (var t = 0u; t < 4u; t++) { // @unroll
-      if (first + t >= sink_end && first + t < recent_start) {
+      if (COUNTED == 1u && first + t >= sink_end && first + t < recent_start) {
         atomicAdd(&counts[four[t] * COPIES + thread % COPIES], 1u);
       }
     }
@@ -121,7 +124,7 @@ fn main(
   workgroupBarrier();
 
   // 3. Add up the copies. Each thread starts at a copy of its own, to read from different banks.
-  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
+  for (var bin = thread; bin < BINS * COUNTED; bin += WORKGROUP) {
     var count = 0u;
     for (var copy = 0u; copy < COPIES; copy++) { // @unroll
       count += atomicLoad(&counts[bin * COPIES + (copy + thread) % COPIES]);

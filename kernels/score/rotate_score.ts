@@ -1,10 +1,11 @@
 /** Rotate and score in one dispatch. This saves a dependent dispatch. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
-import type { Problem } from "../core/problem.ts";
+import { dispatch, histogramStateSpec, MOST_GROUP, ranges, specs } from "../core/layout.ts";
+import { groupSize, type Problem } from "../core/problem.ts";
+import { refusesHeads } from "../core/row_split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { LONG_CACHE } from "./hamming.ts";
-import { rotatedCost } from "./rotated.ts";
+import { rotatedCost, SCORED_HEADS, scoredHeads } from "./rotated.ts";
 import source from "./rotate_score.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [128, 256, 512, 1024];
@@ -17,6 +18,7 @@ export const rotateScoreKernel: Kernel = defineKernel({
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
     ...ranges("BINS", "RANGE", "SEED", "CENTRE", "SINK", "RECENT"),
+    HEADS: { min: 1, max: MOST_GROUP },
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP,
     SPLITS: { min: 1, max: 128 },
@@ -33,7 +35,7 @@ export function rotateScoreBlock({ WORKGROUP, ROUNDS }: Params): number {
 /** Workgroups that a large GPU runs at a time, two on each processor. */
 const ONE_WAVE = 256;
 
-function refuses(_: Problem, params: Params, limits: DeviceLimits): string | undefined {
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { SUBGROUP_MIN: subgroup, WORKGROUP: workgroup } = params;
   if (subgroup > (limits.subgroupMinSize ?? 0)) {
     return `subgroups may be smaller than ${subgroup} (${
@@ -41,6 +43,7 @@ function refuses(_: Problem, params: Params, limits: DeviceLimits): string | und
     })`;
   }
   if (workgroup < subgroup) return `${workgroup} threads do not fill a subgroup of ${subgroup}`;
+  return refusesHeads(groupSize(p), params);
 }
 
 /** The first half of a rotated step. It is not registered: it is verified as part of the step. */
@@ -48,19 +51,25 @@ export const rotateScore: Variant = defineVariant({
   name: "score/rotate_score",
   stage: "score",
   description: "every scoring workgroup rotates its queries; one more rotates the newest key",
-  tunables: { WORKGROUP, SPLITS: [1, 2, 4, 8, 16, 32, 64], ROUNDS: ROUND_COUNTS },
+  tunables: {
+    WORKGROUP,
+    HEADS: SCORED_HEADS,
+    SPLITS: [1, 2, 4, 8, 16, 32, 64],
+    ROUNDS: ROUND_COUNTS,
+  },
   codes: "rotated",
   features: ["subgroups"],
   defaults(p, limits): Params {
     // Short caches have too few tokens for a wave of larger workgroups. Long ones need large blocks.
     const wanted = p.capacity > LONG_CACHE ? 512 : p.capacity > 8192 ? 256 : 128;
     const WORKGROUP = Math.min(wanted, limits.maxComputeInvocationsPerWorkgroup);
+    const HEADS = scoredHeads(p);
     const rounds = Math.ceil(p.capacity / (4 * WORKGROUP));
-    const wave = Math.max(1, Math.floor(ONE_WAVE / (p.kvHeads * p.batch)));
+    const wave = Math.max(1, Math.floor(ONE_WAVE * HEADS / (p.qHeads * p.batch)));
     const SPLITS = Math.min(64, wave, rounds);
     // A workgroup should have one block: the end of a block costs a barrier.
     const ROUNDS = ROUND_COUNTS.find((count) => count * SPLITS >= rounds) ?? 4;
-    return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, SPLITS, ROUNDS };
+    return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, HEADS, SPLITS, ROUNDS };
   },
   refuses,
   plan: (p, params): Plan => ({
@@ -70,7 +79,7 @@ export const rotateScore: Variant = defineVariant({
       ...histogramStateSpec(p, rotateScoreBlock(params), "output", params.SPLITS),
     },
     dispatches: [
-      dispatch(rotateScoreKernel, p, params, [params.SPLITS + 1, p.kvHeads, p.batch]),
+      dispatch(rotateScoreKernel, p, params, [params.SPLITS + 1, p.qHeads / params.HEADS, p.batch]),
     ],
   }),
   cost: rotatedCost,

@@ -4,10 +4,11 @@
 // rotate_token.wgsl plus rotated.wgsl. Every workgroup that scores rotates the queries of its group
 // for itself, since that costs less than a dispatch that depends on another.
 //
-// Dispatch (SPLITS + 1, KV heads, batch). The first SPLITS workgroups of a KV head rotate the
-// queries of its group, and score every SPLITS-th block of tokens for all of them. Meanwhile the
-// last workgroup rotates the newest key and appends its code and factor. The newest token, length -
-// 1, is therefore in neither distances nor histograms. select_gather.wgsl adds it from list_state.
+// Dispatch (SPLITS + 1, query heads / HEADS, batch). The first SPLITS workgroups rotate HEADS
+// queries of a KV head, and score every SPLITS-th block of tokens for all of them. Meanwhile one
+// more workgroup of each KV head rotates the newest key and appends its code and factor. The newest
+// token, length - 1, is therefore in neither distances nor histograms. select_gather.wgsl adds it
+// from list_state.
 //
 // 1. Load the vectors, and the codes and factors of the first round of tokens.
 // 2. Rotate: a team of TEAM threads transforms a vector. Thread t of a team holds elements t, t +
@@ -24,6 +25,7 @@ const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
+const HEADS: u32 = 4u; // @param query heads of a workgroup, a divisor of GROUP
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 128u; // @param
@@ -41,7 +43,7 @@ const ROUNDS: u32 = 1u; // @param rounds of a block; a thread takes four tokens 
 
 // @shared rotation_sizes
 // The transform has a power of two of elements, and at least as many as the code has bits.
-const WIDTH = max(BITS, HEAD_DIM + 32u * u32(HEAD_DIM == 96u));
+const WIDTH = max(BITS, 1u << (32u - countLeadingZeros(HEAD_DIM - 1u)));
 const NORM = 1.0 / sqrt(f32(WIDTH)); // makes the transform orthonormal
 // @end
 // @shared key_stats
@@ -50,7 +52,7 @@ const HEAD_STATS = 2u + CENTRE * HEAD_DIM;
 // @end
 const TEAM = min(SUBGROUP_MIN, 32u); // threads that rotate a vector
 const TEAMS = WORKGROUP / TEAM;
-const TURNS = (GROUP + TEAMS - 1u) / TEAMS; // vectors of a team
+const TURNS = (HEADS + TEAMS - 1u) / TEAMS; // vectors of a team
 const HELD = WIDTH / TEAM; // elements of a vector in a thread
 const KEPT = BITS / TEAM; // outputs of a thread that the code keeps
 
@@ -74,7 +76,7 @@ const CLIPS = array<f32, 4>(1.0, 1.3, 1.8, 2.3);
 const NEWEST_CODES = BATCH * KV_HEADS * GROUP * QUERY_WORDS;
 const HISTOGRAMS = NEWEST_CODES + BATCH * KV_HEADS * (WORDS + 1u);
 const SPLIT_SUMS = HISTOGRAMS + BATCH * KV_HEADS * GROUP * BLOCKS * BINS;
-const COUNT_TURNS = (GROUP * BINS + WORKGROUP - 1u) / WORKGROUP; // counts of a thread
+const COUNT_TURNS = (HEADS * BINS + WORKGROUP - 1u) / WORKGROUP; // counts of a thread
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
@@ -85,10 +87,10 @@ const COUNT_TURNS = (GROUP * BINS + WORKGROUP - 1u) / WORKGROUP; // counts of a 
 @group(0) @binding(6) var<storage, read_write> distances: array<u32>;
 @group(0) @binding(7) var<storage, read_write> list_state: array<u32>;
 
-var<workgroup> codes_of_queries: array<vec4<u32>, GROUP * CODE_QUADS>; // or that of the key
+var<workgroup> codes_of_queries: array<vec4<u32>, HEADS * CODE_QUADS>; // or that of the key
 // Blocks alternate between the first two thirds. Tokens of the windows are counted in the last one,
 // which nobody reads: that is cheaper than a branch. Memory starts at zero.
-var<workgroup> counts: array<atomic<u32>, 3u * GROUP * BINS>;
+var<workgroup> counts: array<atomic<u32>, 3u * HEADS * BINS>;
 
 // @shared key_element
 /// Element `at` of the keys.
@@ -267,8 +269,12 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let head = wid.z * KV_HEADS + wid.y;
+  let first_list = wid.z * KV_HEADS * GROUP + wid.y * HEADS; // a list for each query head
+  let head = first_list / GROUP;
   let is_key = wid.x == SPLITS;
+  if (is_key && first_list % GROUP > 0u) {
+    return; // a KV head has one key, which the first heads' workgroup encodes
+  }
   let team = thread / TEAM;
   let in_team = thread % TEAM;
 
@@ -291,11 +297,11 @@ fn main(
     }
   } else {
     for (var turn = 0u; turn < TURNS; turn++) { // @unroll
-      let query = min(turn * TEAMS + team, GROUP - 1u);
+      let query = min(turn * TEAMS + team, HEADS - 1u);
       for (var i = 0u; i < HELD; i++) { // @unroll
         let d = i * TEAM + in_team;
         if (d < HEAD_DIM) {
-          y[turn * HELD + i] = q[(head * GROUP + query) * HEAD_DIM + d];
+          y[turn * HELD + i] = q[(first_list + query) * HEAD_DIM + d];
         }
       }
     }
@@ -334,7 +340,7 @@ fn main(
 
     // 3. Make the codes.
     let query = turn * TEAMS + team;
-    let is_own = select(query < GROUP, query == 0u, is_key);
+    let is_own = select(query < HEADS, query == 0u, is_key);
     var code: array<vec4<u32>, CODE_QUADS>;
     var sums = vec2f(0.0);
     for (var i = 0u; i < KEPT; i++) { // @unroll
@@ -381,10 +387,10 @@ fn main(
     return;
   }
   if (wid.x == 0u) {
-    for (var i = thread; i < GROUP * QUERY_WORDS; i += WORKGROUP) {
+    for (var i = thread; i < HEADS * QUERY_WORDS; i += WORKGROUP) {
       let word = i % QUERY_WORDS;
       let quad = codes_of_queries[i / QUERY_WORDS * CODE_QUADS + word / 4u];
-      list_state[head * GROUP * QUERY_WORDS + i] = quad[word % 4u];
+      list_state[first_list * QUERY_WORDS + i] = quad[word % 4u];
     }
   }
 
@@ -393,7 +399,7 @@ fn main(
   let blocks = (length + BLOCK - 1u) / BLOCK;
   var sums = array<u32, COUNT_TURNS>(); // of the histograms so far
   for (var block = wid.x; block < blocks; block += SPLITS) {
-    let third = block / SPLITS % 2u * (GROUP * BINS);
+    let third = block / SPLITS % 2u * (HEADS * BINS);
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let round_codes = loaded_codes;
       let round_factors = loaded_factors;
@@ -412,9 +418,9 @@ fn main(
       for (var t = 0u; t < 4u; t++) { // @unroll
         let is_middle = first + t >= SINK && first + t < recent_start;
         values[t] = factor_value(extractBits(round_factors, 8u * t, 8u));
-        last_counts[t] = select(2u * GROUP * BINS, third, is_middle) + LAST;
+        last_counts[t] = select(2u * HEADS * BINS, third, is_middle) + LAST;
       }
-      for (var h = 0u; h < GROUP; h++) { // @unroll
+      for (var h = 0u; h < HEADS; h++) { // @unroll
         var query: array<vec4<u32>, CODE_QUADS>;
         for (var i = 0u; i < CODE_QUADS; i++) { // @unroll
           query[i] = codes_of_queries[h * CODE_QUADS + i];
@@ -432,7 +438,7 @@ fn main(
         }
         if (first < CAPACITY) {
           let packed = bins[0] | (bins[1] << 8u) | (bins[2] << 16u) | (bins[3] << 24u);
-          let place = (head * GROUP + h) * LIST_FOURS + first / 4u;
+          let place = (first_list + h) * LIST_FOURS + first / 4u;
           distances[place] = LAST * 0x01010101u - packed;
         }
         for (var t = 0u; t < 4u; t++) { // @unroll
@@ -444,9 +450,9 @@ fn main(
     // Store the histograms, and reset the counts for the block after the next.
     for (var turn = 0u; turn < COUNT_TURNS; turn++) { // @unroll
       let i = turn * WORKGROUP + thread;
-      if (i < GROUP * BINS) {
+      if (i < HEADS * BINS) {
         let count = atomicExchange(&counts[third + i], 0u);
-        let list = head * GROUP + i / BINS;
+        let list = first_list + i / BINS;
         list_state[HISTOGRAMS + (list * BLOCKS + block) * BINS + i % BINS] = count;
         sums[turn] += count;
       }
@@ -454,8 +460,8 @@ fn main(
   }
   for (var turn = 0u; turn < COUNT_TURNS; turn++) { // @unroll
     let i = turn * WORKGROUP + thread;
-    if (i < GROUP * BINS) {
-      let list = head * GROUP + i / BINS;
+    if (i < HEADS * BINS) {
+      let list = first_list + i / BINS;
       list_state[SPLIT_SUMS + (list * SPLITS + wid.x) * BINS + i % BINS] = sums[turn];
     }
   }

@@ -1,7 +1,16 @@
 /** Scores rotated codes for all query heads of a group at a time, and puts the scores into bins. */
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, codeWords, planesOf, type Problem, queryWords } from "../core/problem.ts";
+import { dispatch, histogramSpec, MOST_GROUP, ranges, specs } from "../core/layout.ts";
+import {
+  binsOf,
+  cachedTokens,
+  codeWords,
+  groupSize,
+  planesOf,
+  type Problem,
+  queryWords,
+} from "../core/problem.ts";
+import { headsFor, refusesHeads } from "../core/row_split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { BLOCK_RANGE, BLOCK_TOKENS, blockCount, blockFor } from "./hamming.ts";
 import source from "./rotated.wgsl" with { type: "text" };
@@ -15,11 +24,24 @@ export const rotatedKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("BITS", "PLANES", "BINS", "GROUP", "KV_HEADS", "CAPACITY", "SINK", "RECENT"),
+    HEADS: { min: 1, max: MOST_GROUP },
     BLOCK: BLOCK_RANGE,
     WORKGROUP,
     COPIES,
   },
 });
+
+/** Values of HEADS, the query heads that a workgroup scores, that a tuner tries. */
+export const SCORED_HEADS: readonly number[] = [1, 2, 4, 7, 8, 16];
+
+/**
+ * Query heads that a workgroup scores: a group of up to 16, and fewer with more bins than usual,
+ * whose counts would not fit the memory of a small device. Larger groups fill more workgroups.
+ */
+export function scoredHeads(p: Problem): number {
+  const group = groupSize(p);
+  return headsFor(group, Math.min(group > 16 ? 8 : 16, 1024 / binsOf(p).count));
+}
 
 /** Least traffic: codes and factors are read once, a byte is written for each token and query. */
 export function rotatedCost(p: Problem): Cost {
@@ -38,18 +60,21 @@ export const rotated: Variant = defineVariant({
   name: "score/rotated",
   stage: "score",
   description: "weighted popcounts times the key's factor, in bins; reads codes once per group",
-  tunables: { BLOCK: BLOCK_TOKENS, WORKGROUP, COPIES },
+  tunables: { BLOCK: BLOCK_TOKENS, HEADS: SCORED_HEADS, WORKGROUP, COPIES },
   codes: "rotated",
   features: [],
   defaults: (p, limits) => ({
     BLOCK: blockFor(p),
+    HEADS: scoredHeads(p),
     WORKGROUP: Math.min(256, limits.maxComputeInvocationsPerWorkgroup),
     COPIES: 1,
   }),
-  refuses(_, { BLOCK: block, WORKGROUP: workgroup }) {
+  refuses(p, params) {
+    const { BLOCK: block, WORKGROUP: workgroup } = params;
     if (block % (4 * workgroup) !== 0) {
       return `${workgroup} threads cannot share ${block} tokens in fours`;
     }
+    return refusesHeads(groupSize(p), params);
   },
   plan: (p, params): Plan => ({
     buffers: {
@@ -60,7 +85,7 @@ export const rotated: Variant = defineVariant({
     dispatches: [
       dispatch(rotatedKernel, p, params, [
         blockCount(p.capacity, params.BLOCK),
-        p.kvHeads,
+        p.qHeads / params.HEADS,
         p.batch,
       ]),
     ],

@@ -1,8 +1,9 @@
-// rotated.wgsl: distances of rotated codes for a whole GQA group, and their histograms.
+// rotated.wgsl: distances of rotated codes for HEADS query heads of a GQA group, and their
+// histograms.
 //
-// Dispatch (blocks, KV heads, batch). A workgroup scores the BLOCK tokens of one block for all
-// query heads of a KV head, since they share its codes. It ends at once if the block lies past the
-// sequence, and writes nothing then.
+// Dispatch (blocks, query heads / HEADS, batch). A workgroup scores the BLOCK tokens of one block
+// for HEADS query heads of a KV head, since they share its codes. It ends at once if the block lies
+// past the sequence, and writes nothing then.
 //
 // 1. Load the codes and factors of the block, and the codes of the queries.
 // 2. Score: the weights of the bits that agree with the query's signs, minus those of the others,
@@ -22,6 +23,7 @@ const PLANES: u32 = 2u; // @param magnitude planes of a query code
 const BINS: u32 = 64u; // @param bins of scores
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
+const HEADS: u32 = 4u; // @param query heads of a workgroup, a divisor of GROUP
 const CAPACITY: u32 = 4096u; // @param
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
@@ -45,8 +47,8 @@ const LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
 @group(0) @binding(4) var<storage, read_write> distances: array<u32>;
 @group(0) @binding(5) var<storage, read_write> block_histograms: array<u32>;
 
-var<workgroup> query: array<u32, GROUP * QUERY_WORDS>;
-var<workgroup> counts: array<atomic<u32>, GROUP * BINS * COPIES>; // zero at the start
+var<workgroup> query: array<u32, HEADS * QUERY_WORDS>;
+var<workgroup> counts: array<atomic<u32>, HEADS * BINS * COPIES>; // zero at the start
 
 // @shared factor_value
 /// The whole number that a factor's byte stands for.
@@ -76,7 +78,8 @@ fn main(
   if (start >= length) {
     return;
   }
-  let head = wid.z * KV_HEADS + wid.y;
+  let first_list = wid.z * KV_HEADS * GROUP + wid.y * HEADS; // a list for each query head
+  let head = first_list / GROUP;
 
   // 1. Load.
   var loaded_codes: array<vec4<u32>, LOADS>;
@@ -89,15 +92,15 @@ fn main(
     let four = min(start / 4u + round * WORKGROUP + thread, LIST_FOURS - 1u);
     loaded_factors[round] = factors[head * LIST_FOURS + four];
   }
-  for (var i = thread; i < GROUP * QUERY_WORDS; i += WORKGROUP) {
-    query[i] = query_codes[head * GROUP * QUERY_WORDS + i];
+  for (var i = thread; i < HEADS * QUERY_WORDS; i += WORKGROUP) {
+    query[i] = query_codes[first_list * QUERY_WORDS + i];
   }
   workgroupBarrier();
 
   let sink_end = min(SINK, length);
   let recent_start = max(sink_end, length - min(RECENT, length));
-  for (var h = 0u; h < GROUP; h++) {
-    let list = head * GROUP + h;
+  for (var h = 0u; h < HEADS; h++) {
+    let list = first_list + h;
     let scale = query[h * QUERY_WORDS + SCALE_WORD];
     var last_bin = 0u; // tokens of this thread in the last bin
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
@@ -146,8 +149,8 @@ fn main(
   workgroupBarrier();
 
   // 5. Store the histograms.
-  for (var i = thread; i < GROUP * BINS; i += WORKGROUP) {
-    let list = head * GROUP + i / BINS;
+  for (var i = thread; i < HEADS * BINS; i += WORKGROUP) {
+    let list = first_list + i / BINS;
     var count = 0u;
     for (var copy = 0u; copy < COPIES; copy++) { // @unroll
       count += atomicLoad(&counts[i * COPIES + (copy + thread) % COPIES]);

@@ -25,15 +25,15 @@ testStage("score", testDevice, small, {
     codeKind: "all-equal",
   }),
   "rotated: the largest factors and 256 bins": rotatedCase({
-    heads: [16, 1],
+    heads: [32, 1],
     planes: 3,
     bins: 256,
     lengths: [509],
     codeKind: "all-ones",
   }),
   "distances of two bytes": testCase({
-    heads: [16, 1],
-    bits: 128,
+    heads: [64, 1],
+    bits: 64,
     sharing: "group",
     lengths: [509],
   }),

@@ -57,8 +57,8 @@ testStage("select", testDevice, small, {
   "a full cache": testCase({ ...one, lengths: [1040, 16], capacity: 1040, windows: [0, 0] }),
   "windows that overlap": testCase({ ...one, lengths: [90, 7], windows: [64, 64] }),
   "distances of two bytes": testCase({
-    heads: [16, 1],
-    bits: 128,
+    heads: [64, 1],
+    bits: 64,
     sharing: "group",
     lengths: [1031],
   }),

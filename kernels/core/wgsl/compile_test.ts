@@ -34,7 +34,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   "f16, a group of 4": { heads: [32, 8], headDim: 128, lengths: [8192] },
   "bf16, a group of 7, a shared code": {
     heads: [28, 4],
-    headDim: 96,
+    headDim: 80,
     dtype: "bf16",
     bits: 128,
     sharing: "group",
@@ -56,7 +56,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   },
   "bf16, a group of 10, a shared code of one layer": {
     heads: [20, 2],
-    headDim: 96,
+    headDim: 112,
     dtype: "bf16",
     bits: 64,
     sharing: "group",
@@ -88,7 +88,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   },
   "bf16, a group of 7, rotated codes of centred keys": {
     heads: [28, 4],
-    headDim: 96,
+    headDim: 192,
     dtype: "bf16",
     layers: 0,
     sharing: "kv",
@@ -97,6 +97,24 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
     bins: 16,
     centre: true,
     lengths: [5000, 17],
+  },
+  "f16, a group of 64": { heads: [64, 1], headDim: 80, lengths: [8192] },
+  "f16, a group of 24, a shared code": {
+    heads: [24, 1],
+    headDim: 96,
+    bits: 64,
+    sharing: "group",
+    layers: 1,
+    lengths: [8192],
+  },
+  "f16, a group of 64, rotated codes": {
+    heads: [64, 1],
+    headDim: 112,
+    layers: 0,
+    sharing: "kv",
+    bits: 128,
+    planes: 2,
+    lengths: [8192],
   },
   "f16, a group of 8, the longest rows": {
     heads: [64, 8],

@@ -70,7 +70,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   "f16, a group of 4": { heads: [32, 8], headDim: 128, lengths: [8192] },
   "bf16, a group of 7, a shared code": {
     heads: [28, 4],
-    headDim: 96,
+    headDim: 80,
     dtype: "bf16",
     bits: 64,
     sharing: "group",
@@ -79,6 +79,16 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   },
   "f32, long rows": { heads: [8, 8], headDim: 256, dtype: "f32", lengths: [4096] },
   "rotated": { layers: 0, sharing: "kv", bits: 128, planes: 2, lengths: [4096] },
+  "the largest group": { heads: [64, 1], headDim: 192, sharing: "group", lengths: [4096] },
+  "rotated, the largest group": {
+    heads: [64, 1],
+    headDim: 112,
+    layers: 0,
+    sharing: "kv",
+    bits: 128,
+    planes: 2,
+    lengths: [4096],
+  },
   "rotated, long rows": { layers: 0, sharing: "kv", headDim: 256, bits: 32, lengths: [4096, 7] },
 };
 
