@@ -181,13 +181,18 @@ export function testStage(
 
     const handOver = Object.keys(variant.defaults(smallCase.p, testDevice.limits))
       .find((name) => name.split(".").at(-1) === "HAND_OVER");
+    // Sequences that share workgroups have kernels of their own.
+    const sharings = variant.tunables.SHARED?.map((SHARED) => ({ SHARED })) ?? [{}];
     for (const [name, code] of handOver ? Object.entries(HAND_OVER_CODE) : []) {
       test(`computes the same with a hand-over by ${name}`, async () => {
-        const params = { ...lightParams(testDevice, variant, smallCase), [handOver!]: code };
-        await assertCorrect(testDevice, variant, smallCase, params);
-        const { p, options } = smallCase;
-        const nothing = { ...p, topK: { count: 0 }, sink: 0, recent: 0 };
-        await assertCorrect(testDevice, variant, { p: nothing, options }, params);
+        for (const sharing of sharings) {
+          const light = lightParams(testDevice, variant, smallCase);
+          const params = { ...light, ...sharing, [handOver!]: code };
+          await assertCorrect(testDevice, variant, smallCase, params);
+          const { p, options } = smallCase;
+          const nothing = { ...p, topK: { count: 0 }, sink: 0, recent: 0 };
+          await assertCorrect(testDevice, variant, { p: nothing, options }, params);
+        }
       });
     }
 
