@@ -19,7 +19,7 @@ const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
 
 /** That of kernels which variants run for several sequences alone. */
-const RAGGED_PROBLEM = ["--shape", "4x1x64", "--lengths", "5000,700"];
+const RAGGED_PROBLEM = [...PROBLEM, "--batch", "2"];
 
 /**
  * The problem that shows what variants of one kind do with a kernel, as flags of the main job.
