@@ -17,6 +17,7 @@ import {
 import { blockCount } from "../score/hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
+  countsSplits,
   HAND_OVER_CODE,
   handOverParam,
   handOverSpec,
@@ -39,19 +40,22 @@ export const selectGatherTokensKernel: Kernel = defineKernel({
     LAST: { min: 1, max: 255 },
     BLOCK: [512, 1024, 2048, 4096, 8192],
     SCORE_SPLITS: { min: 1, max: 128 },
+    SCORE_SHARES: { min: 0, max: 65535 },
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     CHUNK,
     SPLITS: { min: 1, max: 64 },
+    SHARES: { min: 0, max: 65535 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
 });
 
 /** 16-byte loads of distances that a thread holds. */
-function threadLoads(p: Problem, { BLOCK, SPLITS, WORKGROUP }: Params): number {
-  const blocks = Math.ceil(blockCount(p.capacity, BLOCK) / SPLITS);
-  return Math.ceil(blocks * BLOCK / 16 / WORKGROUP);
+function threadLoads(p: Problem, { BLOCK, SPLITS, SHARES, WORKGROUP }: Params): number {
+  const blocks = blockCount(p.capacity, BLOCK);
+  const equal = SHARES > 0 ? Math.ceil(p.batch * blocks / SHARES) : 0;
+  return Math.ceil(Math.max(Math.ceil(blocks / SPLITS), equal) * BLOCK / 16 / WORKGROUP);
 }
 
 /** More loads than this do not fit the registers of a thread beside a query. */
@@ -77,17 +81,24 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 
 function plan(p: Problem, params: Params): Plan {
   // A single split has nothing to hand over.
-  const join = params.SPLITS > 1 ? joinSplits(p, params, 1) : { buffers: {}, dispatches: [] };
+  const { SPLITS: splits, SHARES: shares } = params;
+  const join = splits > 1 ? joinSplits(p, params, 1) : { buffers: {}, dispatches: [] };
+  const lists = { lists: p.batch * listHeads(p), heads: 1, splits, counted: countsSplits(params) };
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
       ...histogramStateSpec(p, params.BLOCK, "input", params.SCORE_SPLITS),
-      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads: 1, splits: params.SPLITS }),
+      ...handOverSpec(p, lists),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(selectGatherTokensKernel, p, params, [params.SPLITS, listHeads(p), p.batch]),
+      dispatch(
+        selectGatherTokensKernel,
+        p,
+        params,
+        shares > 0 ? [shares + p.batch - 1, listHeads(p), 1] : [splits, listHeads(p), p.batch],
+      ),
       ...join.dispatches,
     ],
   };
@@ -102,8 +113,15 @@ const MOST_ROW_GROUPS = 32;
 /** Threads and workgroups that a large GPU runs at a time. */
 const ONE_WAVE = { threads: 65536, workgroups: 512 } as const;
 
+/** The fewest shares of all sequences whose distances fit the registers of their threads. */
+function fewestShares(p: Problem, workgroup: number): number {
+  return Math.ceil(p.batch * p.capacity / (MOST_LOADS * 16 * workgroup));
+}
+
 function defaults(p: Problem, limits: DeviceLimits): Params {
-  const lists = listHeads(p) * p.batch;
+  // Several sequences share workgroups: only the GPU may know how unequal they are.
+  const isRagged = p.batch > 1;
+  const lists = listHeads(p);
   // Enough splits for the rows and for the scan, and not more than fill the device.
   const rows = Math.ceil(listCapacity(p) / LEAST_ROWS);
   const wave = Math.max(1, Math.floor(ONE_WAVE.workgroups / lists));
@@ -114,12 +132,14 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     // Must be the blocks and splits of the score, whose histograms it reads.
     BLOCK: 2048,
     SCORE_SPLITS: 16,
+    SCORE_SHARES: 0,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     WORKGROUP,
     LANES,
     TOKENS: isWide ? 2 : 4,
     CHUNK: 256,
     SPLITS,
+    SHARES: isRagged ? Math.max(2 * wanted, fewestShares(p, WORKGROUP)) : 0,
     HAND_OVER: handOverParam(limits),
   });
   // The partials of more rows than that do not fit the workgroup memory of small devices.
@@ -137,7 +157,12 @@ export const selectGatherTokens: Variant = defineVariant({
   name: "attend/select_gather_tokens",
   stage: "attend",
   description: "select, attend and merge in one dispatch; workgroups share out the tokens",
-  tunables: { ...ROW_SPLIT_TUNABLES, CHUNK, SPLITS: [1, 2, 4, 8, 16, 32, 64] },
+  tunables: {
+    ...ROW_SPLIT_TUNABLES,
+    CHUNK,
+    SPLITS: [1, 2, 4, 8, 16, 32, 64],
+    SHARES: [0, 8, 16, 32, 64, 128],
+  },
   features: ["subgroups"],
   defaults,
   refuses,

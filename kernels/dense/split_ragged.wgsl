@@ -317,14 +317,16 @@ fn finish_heads(
   }
 }
 
-/// Counts this workgroup's arrival. True if it is the last one of the list's `count` to arrive.
-fn arrives_last_of(count: u32, list: u32, thread: u32) -> bool {
+// @shared arrives_last
+/// Counts this workgroup's arrival. True if it is the last of the list's `count` to arrive.
+fn arrives_last(count: u32, list: u32, thread: u32) -> bool {
   storageBarrier();
   if (thread == 0u) {
     is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == count - 1u);
   }
   return workgroupUniformLoad(&is_last) != 0u;
 }
+// @end
 
 /// Joins `count` partials, the first of which begins at quad `slot`, into the output of a list, one
 /// vec4f per thread of a slice. Slice i takes every SLICES-th piece, beginning with piece i.
@@ -551,7 +553,7 @@ fn main(
     // 5. The last workgroup to arrive joins the pieces and stores the output.
     if (HAND_OVER != 0u && own.count > 1u) {
       let list = done.sequence * SEQUENCE_LISTS + wid.y;
-      if (arrives_last_of(own.count, list, thread)) {
+      if (arrives_last(own.count, list, thread)) {
         storageBarrier();
         if (thread == 0u) {
           atomicStore(&hand_over.arrivals[list], 0u);

@@ -63,6 +63,13 @@ export interface HandOverLists {
   readonly heads: number;
   /** Splits of each list. */
   readonly splits: number;
+  /** Whether the counters hold the splits of each list, because nobody counts arrivals. */
+  readonly counted?: boolean;
+}
+
+/** Whether the counters of `hand_over` hold the splits of each list. */
+export function countsSplits({ HAND_OVER, SHARES = 0 }: Params): boolean {
+  return HAND_OVER === HAND_OVER_CODE.dispatch && SHARES > 0;
 }
 
 /** vec4f per cache line. Each list starts on a line of its own, so that no two lists share one. */
@@ -78,16 +85,19 @@ export function handOverBytes(lists: number, blockQuads: number, blocks = lists)
   return Math.ceil((4 * (lists + 64) + 16 * blocks * paddedQuads + 32) / 16) * 16;
 }
 
-/** Spec of `hand_over`: a counter per list, then the partials as f32 words. */
+/**
+ * Spec of `hand_over`: a counter per list, then the partials as f32 words. Where no workgroup counts
+ * arrivals, and lists have different numbers of splits, the counters hold these numbers.
+ */
 export function handOverSpec(
   p: Problem,
-  { lists, heads, splits }: HandOverLists,
+  { lists, heads, splits, counted }: HandOverLists,
 ): Record<string, BufferSpec> {
   return {
     hand_over: {
       bytes: handOverBytes(lists, heads * splits * (p.headDim / 4 + 1)),
       role: "scratch",
-      zeros: { offset: 0, bytes: 4 * lists },
+      ...(counted ? {} : { zeros: { offset: 0, bytes: 4 * lists } }),
     },
   };
 }
@@ -126,6 +136,7 @@ export const joinSplitsKernel: Kernel = defineKernel({
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "Q_HEADS"),
     HEADS: { min: 1, max: 64 },
     SPLITS: { min: 1, max: 65535 },
+    COUNTED: [0, 1],
     SLICES: [1, 2, 4, 8, 16],
     ZEROED: { min: 0, max: 0xffffffff },
     ZEROS_BEGIN: { min: 0, max: 0xffffffff },
@@ -179,6 +190,7 @@ export function joinSplits(
   const values: Params = {
     HEADS: heads,
     SPLITS: params.SPLITS,
+    COUNTED: Number(countsSplits(params)),
     SLICES: slicesFor(p, params.SPLITS),
     ZEROED: (zeroed?.spec.zeros?.bytes ?? 0) / 4,
     ZEROS_BEGIN: (zeroed?.spec.zeros?.offset ?? 0) / 4,

@@ -19,6 +19,7 @@ export const rotateScoreKernel: Kernel = defineKernel({
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP,
     SPLITS: { min: 1, max: 128 },
+    SHARES: { min: 0, max: 65535 },
     ROUNDS: ROUND_COUNTS,
   },
   features: ["subgroups"],
@@ -47,7 +48,12 @@ export const rotateScore: Variant = defineVariant({
   name: "score/rotate_score",
   stage: "score",
   description: "every scoring workgroup rotates its queries; one more rotates the newest key",
-  tunables: { WORKGROUP, SPLITS: [1, 2, 4, 8, 16, 32, 64], ROUNDS: ROUND_COUNTS },
+  tunables: {
+    WORKGROUP,
+    SPLITS: [1, 2, 4, 8, 16, 32, 64],
+    SHARES: [0, 16, 32, 64, 128],
+    ROUNDS: ROUND_COUNTS,
+  },
   codes: "rotated",
   features: ["subgroups"],
   defaults(p, limits): Params {
@@ -57,11 +63,14 @@ export const rotateScore: Variant = defineVariant({
       limits.maxComputeInvocationsPerWorkgroup,
     );
     const rounds = Math.ceil(p.capacity / (4 * WORKGROUP));
-    const wave = Math.max(1, Math.floor(ONE_WAVE / (p.kvHeads * p.batch)));
+    const wave = Math.max(1, Math.floor(ONE_WAVE / p.kvHeads));
     const SPLITS = Math.min(64, wave, rounds);
+    // Several sequences share workgroups: only the GPU may know how unequal they are.
+    const SHARES = p.batch > 1 ? Math.min(2 * wave, p.batch * rounds) : 0;
     // A workgroup should have one block: the end of a block costs a barrier.
-    const ROUNDS = ROUND_COUNTS.find((count) => count * SPLITS >= rounds) ?? 4;
-    return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, SPLITS, ROUNDS };
+    const turns = p.batch * rounds / (SHARES || SPLITS);
+    const ROUNDS = ROUND_COUNTS.find((count) => count >= turns) ?? 4;
+    return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, SPLITS, SHARES, ROUNDS };
   },
   refuses,
   plan: (p, params): Plan => ({
@@ -71,7 +80,14 @@ export const rotateScore: Variant = defineVariant({
       ...histogramStateSpec(p, rotateScoreBlock(params), "output", params.SPLITS),
     },
     dispatches: [
-      dispatch(rotateScoreKernel, p, params, [params.SPLITS + 1, p.kvHeads, p.batch]),
+      dispatch(
+        rotateScoreKernel,
+        p,
+        params,
+        params.SHARES > 0
+          ? [params.SHARES + 2 * p.batch - 1, p.kvHeads, 1]
+          : [params.SPLITS + 1, p.kvHeads, p.batch],
+      ),
     ],
   }),
   cost: rotatedCost,
