@@ -2,6 +2,7 @@
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import {
+  isRagged,
   listCapacity,
   listHeads,
   maxDistance,
@@ -119,9 +120,8 @@ function fewestShares(p: Problem, workgroup: number): number {
 }
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
-  // Several sequences share workgroups: only the GPU may know how unequal they are.
-  const isRagged = p.batch > 1;
-  const lists = listHeads(p);
+  const ragged = isRagged(p);
+  const lists = listHeads(p) * (ragged ? 1 : p.batch);
   // Enough splits for the rows and for the scan, and not more than fill the device.
   const rows = Math.ceil(listCapacity(p) / LEAST_ROWS);
   const wave = Math.max(1, Math.floor(ONE_WAVE.workgroups / lists));
@@ -139,7 +139,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     TOKENS: isWide ? 2 : 4,
     CHUNK: 256,
     SPLITS,
-    SHARES: isRagged ? Math.max(2 * wanted, fewestShares(p, WORKGROUP)) : 0,
+    SHARES: ragged ? Math.max(2 * wanted, fewestShares(p, WORKGROUP)) : 0,
     HAND_OVER: handOverParam(limits),
   });
   // The partials of more rows than that do not fit the workgroup memory of small devices.

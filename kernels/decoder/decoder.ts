@@ -202,7 +202,8 @@ async function tunedOf(
   limits: DeviceLimits,
 ): Promise<Record<string, Params>> {
   checkProblem(problem);
-  const { lengths: _, ...even } = problem;
+  const { lengths: _, ...own } = problem;
+  const even = { ...own, ragged: own.ragged ?? true };
   const info: Partial<GPUAdapterInfo> | undefined = device.adapterInfo;
   const adapter = info?.description || info?.device || "";
   const tuned: Record<string, Params> = {};

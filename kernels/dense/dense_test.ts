@@ -85,7 +85,6 @@ for (const [name, lengths, handOvers] of RAGGED) {
         JOINED: 1,
         SPLITS: 5,
         SHARED: 1,
-        DEALT: Number(handOver !== "atomics"),
         HAND_OVER: HAND_OVER_CODE[handOver],
       },
     );

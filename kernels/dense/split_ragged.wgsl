@@ -11,9 +11,6 @@
 // piece that is a whole sequence gives its output at once. The other pieces are joined by the last
 // workgroup to arrive, and each workgroup knows from the lengths how many pieces there are.
 //
-// Tiles of shares that lie whole in one sequence are dealt to these shares in turn (DEALT = 1), as
-// in split_subgroup.wgsl, so that their workgroups read one moving window.
-//
 // The partials of a list are SPLITS + BATCH - 1 slots. From one piece to the next either the share
 // or the sequence or both go up by one, so the piece of share w in sequence b has slot w + b. Each
 // slot begins a cache line.
@@ -39,7 +36,6 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const PREFETCH: u32 = 1u; // @param 1 to load a tile ahead
 const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param workgroups that share a list's tiles of all sequences
-const DEALT: u32 = 1u; // @param 1 to deal tiles in turn
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 
@@ -211,7 +207,6 @@ fn loaded_place() -> Place {
 struct Piece {
   begin: u32, // first token in the sequence
   end: u32, // token after the last one
-  stride: u32, // tokens from a tile to the next
   first_share: u32, // first share with a piece of the sequence
   count: u32, // pieces of the sequence
 }
@@ -246,27 +241,14 @@ fn first_place(share: u32, lane: u32, lanes: u32) -> Place {
 /// The piece of a share in a sequence.
 fn piece_of(share: u32, at: Place) -> Piece {
   let after = at.begin + tiles_of(at.sequence);
+  let first = max(share_begin(share, at.all), at.begin);
+  let tiles_end = min(share_begin(share + 1u, at.all), after);
   let first_share = share_of(at.begin, at.all);
-  let last_share = share_of(after - 1u, at.all);
-  var first = max(share_begin(share, at.all), at.begin);
-  var tiles_end = min(share_begin(share + 1u, at.all), after);
-  var step = 1u;
-  if (DEALT == 1u) {
-    // Shares `whole` to `whole_end` - 1 have tiles of this sequence only.
-    let whole = first_share + u32(share_begin(first_share, at.all) < at.begin);
-    let whole_end = last_share + u32(share_begin(last_share + 1u, at.all) == after);
-    if (whole <= share && share < whole_end) {
-      first = share_begin(whole, at.all) + share - whole;
-      tiles_end = share_begin(whole_end, at.all);
-      step = whole_end - whole;
-    }
-  }
   return Piece(
     (first - at.begin) * TILE,
     min((tiles_end - at.begin) * TILE, lengths[at.sequence]),
-    step * TILE,
     first_share,
-    last_share - first_share + 1u,
+    share_of(after - 1u, at.all) - first_share + 1u,
   );
 }
 
@@ -428,7 +410,7 @@ fn main(
     let piece = piece_of(wid.x, at);
     let begin = piece.begin;
     let end = piece.end;
-    let stride = piece.stride;
+    let stride = TILE;
     let kv_head = at.sequence * KV_HEADS + wid.y / KV_LISTS;
     let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
     var k: array<vec4<u32>, LOADS>;

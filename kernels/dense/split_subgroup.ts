@@ -1,7 +1,7 @@
 /** Dense split-KV decode with subgroup shuffles. The last workgroup merges, if it may. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import { groupSize, isRagged, type Problem } from "../core/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -45,7 +45,7 @@ export const splitSubgroupKernel: Kernel = defineKernel({
 export const splitRaggedKernel: Kernel = defineKernel({
   name: "dense/split_ragged",
   source: raggedSource,
-  params: { ...KERNEL_RANGES, DEALT: [0, 1] },
+  params: KERNEL_RANGES,
   features: ["subgroups"],
 });
 
@@ -116,8 +116,7 @@ export const denseSplitSubgroup: Variant = defineVariant({
   defaults(p, limits) {
     // More than four query heads would take the registers of a second workgroup on an SM.
     const lists = Math.ceil(groupSize(p) / 4);
-    // Of several sequences only the GPU may know the lengths.
-    const SHARED = Number(p.batch > 1);
+    const SHARED = Number(isRagged(p));
     // With one head per list, an SM has registers for several workgroups. More workgroups than
     // fit at once let the scheduler balance the tail.
     const workgroups = groupSize(p) === 1 ? 1024 : 256;
@@ -132,7 +131,6 @@ export const denseSplitSubgroup: Variant = defineVariant({
         ? splitsFor({ ...p, batch: 1 }, heads, p.batch * p.capacity, workgroups)
         : splitsFor(p, heads, p.capacity, workgroups),
       SHARED,
-      DEALT: 1,
     };
     // With small subgroups a workgroup has more row groups and needs more memory. Joining more
     // heads

@@ -1,7 +1,7 @@
 /** Rotate and score in one dispatch. This saves a dependent dispatch. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
-import type { Problem } from "../core/problem.ts";
+import { isRagged, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotatedCost } from "./rotated.ts";
 import source from "./rotate_score.wgsl" with { type: "text" };
@@ -63,12 +63,13 @@ export const rotateScore: Variant = defineVariant({
       limits.maxComputeInvocationsPerWorkgroup,
     );
     const rounds = Math.ceil(p.capacity / (4 * WORKGROUP));
-    const wave = Math.max(1, Math.floor(ONE_WAVE / p.kvHeads));
+    const ragged = isRagged(p);
+    const lists = p.kvHeads * (ragged ? 1 : p.batch);
+    const wave = Math.max(1, Math.floor(ONE_WAVE / lists));
     const SPLITS = Math.min(64, wave, rounds);
-    // Several sequences share workgroups: only the GPU may know how unequal they are.
-    const SHARES = p.batch > 1 ? Math.min(2 * wave, p.batch * rounds) : 0;
+    const SHARES = ragged ? Math.min(2 * wave, p.batch * rounds) : 0;
     // A workgroup should have one block: the end of a block costs a barrier.
-    const turns = p.batch * rounds / (SHARES || SPLITS);
+    const turns = ragged ? p.batch * rounds / SHARES : rounds / SPLITS;
     const ROUNDS = ROUND_COUNTS.find((count) => count >= turns) ?? 4;
     return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, SPLITS, SHARES, ROUNDS };
   },
