@@ -5,6 +5,7 @@ import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../c
 import {
   cachedTokens,
   distanceBytes,
+  isRagged,
   listCapacity,
   listHeads,
   maxDistance,
@@ -21,6 +22,7 @@ import { blockCount } from "../score/hamming.ts";
 import { gatherCost } from "./gather.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
+  countsSplits,
   HAND_OVER_CODE,
   handOverParam,
   handOverSpec,
@@ -54,6 +56,7 @@ export const selectGatherKernel: Kernel = defineKernel({
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
+    SHARES: { min: 0, max: 65535 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
@@ -75,13 +78,15 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 }
 
 function plan(p: Problem, params: Params): Plan {
+  const { SPLITS: splits, SHARES: shares } = params;
   const join = joinSplits(p, params, 1);
+  const lists = { lists: p.batch * listHeads(p), heads: 1, splits, counted: countsSplits(params) };
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
       // A score that does not encode writes only histograms, which include the newest token.
       ...(params.NEWEST ? histogramStateSpec : histogramSpec)(p, params.BLOCK, "input"),
-      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads: 1, splits: params.SPLITS }),
+      ...handOverSpec(p, lists),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
@@ -90,7 +95,7 @@ function plan(p: Problem, params: Params): Plan {
         selectGatherKernel,
         p,
         params,
-        [params.SPLITS, listHeads(p), p.batch],
+        shares > 0 ? [shares + p.batch - 1, listHeads(p), 1] : [splits, listHeads(p), p.batch],
         params.NEWEST ? undefined : { list_state: "block_histograms" },
       ),
       ...join.dispatches,
@@ -110,17 +115,24 @@ export const selectGather: Variant = defineVariant({
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, attend and merge in one dispatch; the list stays on chip",
-  tunables: { ...ROW_SPLIT_TUNABLES, AHEAD: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
+  tunables: {
+    ...ROW_SPLIT_TUNABLES,
+    AHEAD: [1, 2, 3, 4],
+    SPLITS: [4, 8, 16, 32, 64],
+    SHARES: [0, 8, 16, 32, 64],
+  },
   features: ["subgroups"],
   defaults(p, limits) {
-    const lists = p.batch * listHeads(p);
+    const ragged = isRagged(p);
+    const batch = ragged ? 1 : p.batch;
+    const lists = batch * listHeads(p);
     // Every workgroup repeats the selection's first steps, so few long lists get fewer, larger
     // ones.
     const long = p.capacity > 16384 && lists <= 64;
     const WORKGROUP = long ? 256 : 128;
     const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
     const TOKENS = 4;
-    const most = splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512);
+    const most = splitsFor({ ...p, batch }, listHeads(p), listCapacity(p), long ? 256 : 512);
     const tile = WORKGROUP / LANES * TOKENS;
     const share = Math.ceil(listCapacity(p) / most / tile) * tile;
     const SPLITS = Math.ceil(listCapacity(p) / share); // each share has whole tiles
@@ -133,6 +145,7 @@ export const selectGather: Variant = defineVariant({
       LANES,
       TOKENS,
       SPLITS,
+      SHARES: ragged ? 2 * SPLITS : 0,
       // More would stage more distances, but take the memory of other workgroups on the SM.
       AHEAD: 1,
       HAND_OVER: handOverParam(limits),

@@ -687,7 +687,8 @@ fn main(
   }
   workgroupBarrier();
   if (SHARES > 0u && HAND_OVER == 0u && split == 0u && thread == 0u) {
-    atomicStore(&hand_over.arrivals[list], splits); // for merge/join_splits.wgsl
+    // For merge/join_splits.wgsl, which has nothing to do for a single split.
+    atomicStore(&hand_over.arrivals[list], select(splits, 0u, splits == 1u));
   }
   if (splits == 1u) {
     store_output(list, thread, ROWS + 1u);

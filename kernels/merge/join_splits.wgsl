@@ -6,7 +6,7 @@
 // SLICES rows of head dim / 4 columns. Logits are in log2 units. A query head that attends no token
 // gets zeros.
 // A partial is acc, then (m, l, 0, 0). A list is HEADS query heads of one KV head, whose partials
-// lie together. With COUNTED = 1 the output of a list with a single split is stored already. If GROUP is no multiple of HEADS, the last list of a group has unused partials.
+// lie together. With COUNTED = 1 the output of a list without splits is stored already. If GROUP is no multiple of HEADS, the last list of a group has unused partials.
 //
 // 1. All threads set the first ZEROED words of counters to zero.
 // 2. Each slice joins every SLICES-th split.
@@ -94,7 +94,7 @@ fn main(
   workgroupBarrier();
 
   // 3. Join the slices and the sink logit, divide and store the row.
-  if (slice == 0u && (COUNTED == 0u || splits > 1u)) {
+  if (slice == 0u && splits > 0u) {
     let sink = sink_logits[wid.x / 4u][wid.x % 4u] * LOG2_E;
     m = max(sink, NEG_LARGE);
     for (var s = 0u; s < SLICES; s++) {

@@ -17,6 +17,11 @@
 // All loads of phase 1 are in flight before the first of them is used, and they are issued in the
 // order of use. No address but that of the newest key depends on a length.
 //
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks are
+// shared out to about SHARES workgroups of a query head, as many to a sequence as its length asks
+// for. The dispatch is (SHARES + 2 * BATCH - 1, query heads): the last BATCH workgroups encode the
+// newest keys, and some of the others have no part.
+//
 // Phase 2 is bound by latency, so a layer has a single barrier. LANES threads multiply ROWS rows
 // of the matrix. They add up these rows by shuffles, each of which halves the sums that a thread
 // holds, and store the last KEPT sums in workgroup memory. After the barrier, every thread adds up
@@ -41,7 +46,8 @@ const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 256u; // @param
 const ROWS: u32 = 4u; // @param rows of a matrix that shuffles add up: at most WIDTH
-const SPLITS: u32 = 3u; // @param workgroups that score a list
+const SPLITS: u32 = 3u; // @param workgroups that score a list, with SHARES > 0 at most
+const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 to have SPLITS each
 const ROUNDS: u32 = 4u; // @param blocks in flight
 
 // The map. A layer is its matrix [inputs, outputs], row-major, then its biases.
@@ -86,6 +92,7 @@ const SQUARE_SUMS = max(1u, WORKGROUP / SUBGROUP_MIN * u32(PLANES > 0u)); // for
 const BINS = BITS * ((1u << max(PLANES, 1u)) - 1u) + 1u;
 const BLOCK = 4u * WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
+const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup at most, or more
 const CODE_LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
 
@@ -112,6 +119,7 @@ var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
 // Squares of the outputs, added up by subgroups.
 var<workgroup> squares: array<f32, SQUARE_SUMS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
+var<workgroup> own_piece: vec4<u32>; // a Piece
 
 // @shared widen_map
 /// Weights 4 * quad .. 4 * quad + 3 of a 16-byte load of a map.
@@ -194,10 +202,70 @@ fn input_index(j: u32, thread: u32, ins: u32, outs: u32) -> u32 {
   return min(weight_row(j * SHARED + thread % SHARED, thread, ins, outs), ins - 1u);
 }
 
-/// The place of load i of a thread in the codes of blocks first, first + SPLITS, and so on. A block
+// @shared block_units
+/// Blocks of a sequence, of which even an empty one has one.
+fn units_of(sequence: u32) -> u32 {
+  return max((lengths[sequence] + BLOCK - 1u) / BLOCK, 1u);
+}
+// @end
+
+// @shared find_piece
+/// The part of a sequence that a workgroup takes.
+struct Piece {
+  sequence: u32,
+  split: u32, // place of the workgroup among those of the sequence
+  splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
+  all: u32, // units of all sequences
+}
+
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. A workgroup
+/// takes an equal part of them in `shares` workgroups, or `least` if that is more.
+fn splits_of(units: u32, all: u32, shares: u32, least: u32) -> u32 {
+  let quota = max((all + shares - 1u) / shares, least);
+  return (units + quota - 1u) / quota;
+}
+
+/// The piece of a workgroup: pieces are numbered through all sequences, and there are less than
+/// SHARES + BATCH of them. Every subgroup finds it for itself; a lane has a run of sequences.
+fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+  let run = (BATCH + lanes - 1u) / lanes;
+  let run_begin = min(lane * run, BATCH);
+  let run_end = min(run_begin + run, BATCH);
+  var units = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    units += units_of(b);
+  }
+  let all = subgroupAdd(units);
+  var pieces = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    pieces += splits_of(units_of(b), all, SHARES, LEAST_UNITS);
+  }
+  let through = subgroupInclusiveAdd(pieces);
+  // The lane that has the piece looks for its sequence.
+  var found = vec2<u32>(0u);
+  if (through - pieces <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - pieces));
+    var splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+    for (; found.y >= splits;) {
+      found = vec2<u32>(found.x + 1u, found.y - splits);
+      splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+    }
+  }
+  found = subgroupMax(found);
+  let has_piece = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+  if (thread == 0u) {
+    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+  }
+  let own = workgroupUniformLoad(&own_piece);
+  return Piece(own.x, own.y, own.z, own.w);
+}
+// @end
+
+/// The place of load i of a thread in the codes of blocks first, first + splits, and so on. A block
 /// takes WORDS loads per thread.
-fn code_place(list: u32, first: u32, i: u32, thread: u32) -> u32 {
-  let block = first + i / WORDS * SPLITS;
+fn code_place(list: u32, first: u32, splits: u32, i: u32, thread: u32) -> u32 {
+  let block = first + i / WORDS * splits;
   let four = min(block * WORKGROUP + thread, LIST_FOURS - 1u);
   return (list * LIST_FOURS + four) * WORDS + i % WORDS;
 }
@@ -252,11 +320,11 @@ fn store_key_code(list: u32, newest: u32) {
   }
 }
 
-/// Stores the histograms of blocks first, first + SPLITS, and so on. They start at zero, as all
+/// Stores the histograms of blocks first, first + splits, and so on. They start at zero, as all
 /// workgroup memory does, and each count is reset here for the next blocks.
-fn store_histograms(list: u32, first: u32, blocks: u32, thread: u32) {
+fn store_histograms(list: u32, first: u32, splits: u32, blocks: u32, thread: u32) {
   for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
-    let block = first + i / BINS * SPLITS;
+    let block = first + i / BINS * splits;
     let count = atomicExchange(&counts[i], 0u);
     if (block < blocks) {
       list_state[HISTOGRAMS + (list * BLOCKS + block) * BINS + i % BINS] = count;
@@ -271,10 +339,25 @@ fn main(
   @builtin(subgroup_invocation_id) lane: u32,
   @builtin(subgroup_size) lanes: u32,
 ) {
-  let length = lengths[wid.z]; // a workgroup that scores needs it in phase 5 only
+  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var is_key = wid.x == SPLITS;
+  if (SHARES > 0u) {
+    const PIECES = SHARES + BATCH - 1u;
+    is_key = wid.x >= PIECES;
+    if (is_key) {
+      piece.sequence = wid.x - PIECES;
+    } else {
+      piece = find_piece(wid.x, thread, lane, lanes);
+      if (piece.splits == 0u) {
+        return;
+      }
+    }
+  }
+  let split = piece.split;
+  let splits = piece.splits;
+  let length = lengths[piece.sequence]; // a workgroup that scores needs it in phase 5 only
   let newest = length - 1u;
-  let list = wid.z * Q_HEADS + wid.y;
-  let is_key = wid.x == SPLITS;
+  let list = piece.sequence * Q_HEADS + wid.y;
 
   // 1. Load the vector, the map and the codes. The two branches differ in the map's binding.
   let base = wid.y * MAP_SIZE;
@@ -317,8 +400,8 @@ fn main(
       }
     }
     for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-      if (i / WORDS * SPLITS < BLOCKS) {
-        loaded_codes[i] = codes[code_place(list, wid.x, i, thread)];
+      if (i / WORDS * splits < BLOCKS) {
+        loaded_codes[i] = codes[code_place(list, split, splits, i, thread)];
       }
     }
   }
@@ -386,7 +469,7 @@ fn main(
     }
     return;
   }
-  if (wid.x == 0u && thread < QUERY_WORDS) {
+  if (split == 0u && thread < QUERY_WORDS) {
     list_state[list * QUERY_WORDS + thread] = atomicLoad(&code[thread]);
   }
 
@@ -397,19 +480,19 @@ fn main(
   }
   let blocks = (length + BLOCK - 1u) / BLOCK;
   let recent_start = min(length - min(RECENT, length), newest);
-  for (var begin = wid.x; begin < blocks; begin += ROUNDS * SPLITS) {
-    if (begin != wid.x) {
+  for (var begin = split; begin < blocks; begin += ROUNDS * splits) {
+    if (begin != split) {
       workgroupBarrier(); // all counts have been reset
     }
-    let next_begin = begin + ROUNDS * SPLITS;
+    let next_begin = begin + ROUNDS * splits;
     var next_codes: array<vec4<u32>, CODE_LOADS>;
     for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
       if (next_begin < blocks) {
-        next_codes[i] = codes[code_place(list, next_begin, i, thread)];
+        next_codes[i] = codes[code_place(list, next_begin, splits, i, thread)];
       }
     }
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
-      let block = begin + round * SPLITS;
+      let block = begin + round * splits;
       let first = (block * WORKGROUP + thread) * 4u;
       var packed = 0u; // four distances of a byte each
       for (var t = 0u; t < 4u; t++) { // @unroll
@@ -434,7 +517,7 @@ fn main(
       }
     }
     workgroupBarrier();
-    store_histograms(list, begin, blocks, thread);
+    store_histograms(list, begin, splits, blocks, thread);
     loaded_codes = next_codes;
   }
 }
