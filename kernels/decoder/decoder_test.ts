@@ -236,6 +236,27 @@ for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as con
   });
 }
 
+for (const handOver of ["dispatch", "barrier", "atomics"] as const) {
+  Deno.test({
+    name: `a dense decoder with hand-over by ${handOver} shares out unequal sequences`,
+    ignore: !testDevice.features.has("subgroups"),
+    async fn() {
+      const variant = "dense/split_subgroup";
+      const problem = { ...GROWING, batch: 5, capacity: 512 };
+      const decoder = await createDecoder(device, problem, { variant, handOver });
+      assertEquals(decoder.params[variant].SHARED, 1);
+      const lengths = [31, 500, 1, 63, 7];
+      const feed = new TokenFeed(device, decoder, lengths, lengths.map((n) => n + 3), 17);
+      for (let step = 0; step < 3; step++) {
+        feed.append();
+        submit(device, decoder.recordStep);
+        await assertStep(device, decoder, `step ${step}`);
+      }
+      decoder.destroy();
+    },
+  });
+}
+
 Deno.test("planDecoder() gives the same plan for the parameters of a plan", () => {
   const facts = { features: new Set(["subgroups"]), limits: LARGE_LIMITS };
   for (const { name, stage } of VARIANTS) {
