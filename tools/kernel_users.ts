@@ -18,8 +18,8 @@ const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 /** That of rotated codes, for variants that take no other. */
 const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
 
-/** That of kernels which variants run for several sequences alone. */
-const RAGGED_PROBLEM = [...PROBLEM, "--batch", "2"];
+/** That of kernels which variants run for sequences of unequal length alone. */
+const RAGGED_PROBLEM = ["--shape", "4x1x64", "--lengths", "5000,700"];
 
 /**
  * The problem that shows what variants of one kind do with a kernel, as flags of the main job.
@@ -46,8 +46,8 @@ export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   device.destroy();
   const users = new Map<string, KernelUsers>();
   for (const variant of VARIANTS) {
-    for (const flags of [problemOf([variant.name]), RAGGED_PROBLEM]) {
-      const { problem } = casesOf(parseCaseOptions(flags))[0];
+    const { problem: single } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
+    for (const problem of [single, { ...single, batch: 2, ragged: true }]) {
       if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
       for (const handOver of ["barrier", "dispatch"] as const) {
         const params = variant.defaults(problem, { ...limits, handOver });
