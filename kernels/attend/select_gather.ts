@@ -12,6 +12,7 @@ import {
   type Problem,
   queriesPerList,
 } from "../core/problem.ts";
+import { mostPieces, sharesFor } from "../core/pieces.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -57,10 +58,22 @@ export const selectGatherKernel: Kernel = defineKernel({
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
     SHARES: { min: 0, max: 65535 },
+    HELD_TOKENS: { min: 1, max: 65535 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
 });
+
+/** Places of a list that a workgroup attends at a time. */
+function unitOf({ WORKGROUP, LANES, TOKENS }: Params): number {
+  return WORKGROUP / LANES * TOKENS;
+}
+
+/** Units of a share at most, if the longest list has `units`. */
+function mostUnits(params: Params, units: number): number {
+  const held = Math.floor(params.HELD_TOKENS / unitOf(params));
+  return Math.max(Math.ceil(units / params.SPLITS), held);
+}
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup } = params;
@@ -81,6 +94,8 @@ function plan(p: Problem, params: Params): Plan {
   const { SPLITS: splits, SHARES: shares } = params;
   const join = joinSplits(p, params, 1);
   const lists = { lists: p.batch * listHeads(p), heads: 1, splits, counted: countsSplits(params) };
+  const units = Math.ceil(listCapacity(p) / unitOf(params));
+  const fullest = Math.ceil(units / mostUnits(params, units));
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
@@ -95,7 +110,9 @@ function plan(p: Problem, params: Params): Plan {
         selectGatherKernel,
         p,
         params,
-        shares > 0 ? [shares + p.batch - 1, listHeads(p), 1] : [splits, listHeads(p), p.batch],
+        shares > 0
+          ? [listHeads(p), mostPieces(p, shares, fullest), 1]
+          : [splits, listHeads(p), p.batch],
         params.NEWEST ? undefined : { list_state: "block_histograms" },
       ),
       ...join.dispatches,
@@ -145,7 +162,8 @@ export const selectGather: Variant = defineVariant({
       LANES,
       TOKENS,
       SPLITS,
-      SHARES: ragged ? 2 * SPLITS : 0,
+      SHARES: ragged ? sharesFor(p, SPLITS) : 0,
+      HELD_TOKENS: 1024,
       // More would stage more distances, but take the memory of other workgroups on the SM.
       AHEAD: 1,
       HAND_OVER: handOverParam(limits),

@@ -5,9 +5,10 @@
 //
 // Dispatch (SPLITS, query heads, batch): a workgroup attends an equal share of one list.
 //
-// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. The dispatch is
-// (SHARES + BATCH - 1, query heads): a sequence has as many workgroups as the length of its list
-// asks for, and some workgroups have no part.
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. A sequence has
+// as many workgroups as the length of its list asks for. The dispatch is (query heads, pieces), with
+// as many pieces as full caches need; those of the first sequences start first, and those that the
+// lengths do not need end at once.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
 // distance is below the threshold, and the first of those at the threshold (the ties), or with
@@ -64,6 +65,7 @@ const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param workgroups of a list, with SHARES > 0 at most
 const SHARES: u32 = 0u; // @param workgroups for the lists of all sequences; 0 to have SPLITS each
+const HELD_TOKENS: u32 = 1024u; // @param tokens that a share may have, with SHARES > 0
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const BINS = LAST + 1u;
@@ -90,9 +92,10 @@ const HEAD_QUADS = HEAD_DIM / 4u;
 const UNIT = ROWS * TOKENS; // places of a list that a workgroup attends at a time
 const LIST_UNITS = (LIST_CAPACITY + UNIT - 1u) / UNIT;
 const LEAST_UNITS = (LIST_UNITS + SPLITS - 1u) / SPLITS; // of a share at most, or more
-const MOST_UNITS = (BATCH * LIST_UNITS + max(SHARES, 1u) - 1u) / max(SHARES, 1u);
-const SHARE_UNITS = max(LEAST_UNITS, MOST_UNITS) * u32(SHARES > 0u);
-const SHARE_TOKENS = max((LIST_CAPACITY + SPLITS - 1u) / SPLITS, SHARE_UNITS * UNIT);
+const MOST_UNITS = max(LEAST_UNITS, HELD_TOKENS / UNIT);
+const EQUAL_TOKENS = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
+const SHARE_TOKENS = EQUAL_TOKENS * u32(SHARES == 0u) + MOST_UNITS * UNIT * u32(SHARES > 0u);
+const PIECE_BOUNDS = vec3<u32>(SHARES, LEAST_UNITS, MOST_UNITS);
 const LISTS = BATCH * Q_HEADS;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
@@ -314,15 +317,15 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. A workgroup
-/// takes an equal part of them in `shares` workgroups, or `least` if that is more.
-fn splits_of(units: u32, all: u32, shares: u32, least: u32) -> u32 {
-  let quota = max((all + shares - 1u) / shares, least);
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
+/// number of workgroups among which these would be shared out, and the least and the most units of
+/// one.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = clamp((all + bounds.x - 1u) / bounds.x, bounds.y, bounds.z);
   return (units + quota - 1u) / quota;
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences, and there are less than
-/// SHARES + BATCH of them. Every subgroup finds it for itself; a lane has a run of sequences.
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for itself; a lane has a run of sequences.
 fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
@@ -334,22 +337,22 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let all = subgroupAdd(units);
   var pieces = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, SHARES, LEAST_UNITS);
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
   }
   let through = subgroupInclusiveAdd(pieces);
   // The lane that has the piece looks for its sequence.
   var found = vec2<u32>(0u);
   if (through - pieces <= index && index < through) {
     found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
     }
   }
   found = subgroupMax(found);
   let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
   if (thread == 0u) {
     own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
   }
@@ -564,15 +567,17 @@ fn main(
   @builtin(subgroup_size) subgroup_lanes: u32,
 ) {
   var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var own_head = wid.y;
   if (SHARES > 0u) {
-    piece = find_piece(wid.x, thread, subgroup_lane, subgroup_lanes);
+    own_head = wid.x;
+    piece = find_piece(wid.y, thread, subgroup_lane, subgroup_lanes);
     if (piece.splits == 0u) {
       return;
     }
   }
   let split = piece.split;
   let splits = piece.splits;
-  let list = piece.sequence * Q_HEADS + wid.y;
+  let list = piece.sequence * Q_HEADS + own_head;
   let lane = thread % LANES;
   let row = thread / LANES;
 
@@ -756,7 +761,7 @@ fn main(
   if (thread == 0u) {
     atomicStore(&hand_over.arrivals[list], 0u);
   }
-  let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E;
+  let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
   let split_quads = splits * PARTIAL_QUADS;
   if (HAND_OVER == 2u) {
     for (var i = 0u; i < THREAD_QUADS; i++) { // @unroll

@@ -9,6 +9,7 @@ import {
   type Problem,
   queriesPerList,
 } from "../core/problem.ts";
+import { mostPieces, sharesFor } from "../core/pieces.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -47,16 +48,23 @@ export const selectGatherTokensKernel: Kernel = defineKernel({
     CHUNK,
     SPLITS: { min: 1, max: 64 },
     SHARES: { min: 0, max: 65535 },
+    HELD_LOADS: { min: 1, max: 8 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
 });
 
 /** 16-byte loads of distances that a thread holds. */
-function threadLoads(p: Problem, { BLOCK, SPLITS, SHARES, WORKGROUP }: Params): number {
-  const blocks = blockCount(p.capacity, BLOCK);
-  const equal = SHARES > 0 ? Math.ceil(p.batch * blocks / SHARES) : 0;
-  return Math.ceil(Math.max(Math.ceil(blocks / SPLITS), equal) * BLOCK / 16 / WORKGROUP);
+function threadLoads(p: Problem, params: Params): number {
+  return Math.ceil(mostBlocks(p, params) * params.BLOCK / 16 / params.WORKGROUP);
+}
+
+/** Blocks of a workgroup at most. */
+function mostBlocks(p: Problem, params: Params): number {
+  const { BLOCK, SPLITS, SHARES, HELD_LOADS, WORKGROUP } = params;
+  const least = Math.ceil(blockCount(p.capacity, BLOCK) / SPLITS);
+  const held = SHARES > 0 ? Math.floor(HELD_LOADS * 16 * WORKGROUP / BLOCK) : 0;
+  return Math.max(least, held);
 }
 
 /** More loads than this do not fit the registers of a thread beside a query. */
@@ -85,6 +93,7 @@ function plan(p: Problem, params: Params): Plan {
   const { SPLITS: splits, SHARES: shares } = params;
   const join = splits > 1 ? joinSplits(p, params, 1) : { buffers: {}, dispatches: [] };
   const lists = { lists: p.batch * listHeads(p), heads: 1, splits, counted: countsSplits(params) };
+  const fullest = Math.ceil(blockCount(p.capacity, params.BLOCK) / mostBlocks(p, params));
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
@@ -98,7 +107,9 @@ function plan(p: Problem, params: Params): Plan {
         selectGatherTokensKernel,
         p,
         params,
-        shares > 0 ? [shares + p.batch - 1, listHeads(p), 1] : [splits, listHeads(p), p.batch],
+        shares > 0
+          ? [listHeads(p), mostPieces(p, shares, fullest), 1]
+          : [splits, listHeads(p), p.batch],
       ),
       ...join.dispatches,
     ],
@@ -113,11 +124,6 @@ const MOST_ROW_GROUPS = 32;
 
 /** Threads and workgroups that a large GPU runs at a time. */
 const ONE_WAVE = { threads: 65536, workgroups: 512 } as const;
-
-/** The fewest shares of all sequences whose distances fit the registers of their threads. */
-function fewestShares(p: Problem, workgroup: number): number {
-  return Math.ceil(p.batch * p.capacity / (MOST_LOADS * 16 * workgroup));
-}
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
   const ragged = isRagged(p);
@@ -139,7 +145,9 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     TOKENS: isWide ? 2 : 4,
     CHUNK: 256,
     SPLITS,
-    SHARES: ragged ? Math.max(2 * wanted, fewestShares(p, WORKGROUP)) : 0,
+    SHARES: ragged ? sharesFor(p, SPLITS) : 0,
+    // More take the registers of other workgroups.
+    HELD_LOADS: 6,
     HAND_OVER: handOverParam(limits),
   });
   // The partials of more rows than that do not fit the workgroup memory of small devices.

@@ -8,9 +8,10 @@
 // Dispatch (SPLITS, query heads, batch). Workgroup s takes blocks s, s + SPLITS, and so on: picks
 // cluster, and so every workgroup gets some of them.
 //
-// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. The dispatch is
-// (SHARES + BATCH - 1, query heads): a sequence has as many workgroups as its length asks for, and
-// some workgroups have no part. SCORE_SHARES is the same of the score.
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. A sequence has
+// as many workgroups as its length asks for. The dispatch is (query heads, pieces), with as many
+// pieces as full caches need; those of the first sequences start first, and those that the lengths do
+// not need end at once. SCORE_SHARES is the same of the score.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
 // distance is below the threshold, and some of those at the threshold (the ties): those of the
@@ -65,6 +66,7 @@ const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param workgroups of a list, with SHARES > 0 at most
 const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 to have SPLITS each
+const HELD_LOADS: u32 = 4u; // @param loads of distances that a thread may hold, with SHARES > 0
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const BINS = LAST + 1u;
@@ -77,8 +79,9 @@ const CODE_WORDS = BITS / 32u;
 const QUERY_WORDS = (1u + PLANES) * CODE_WORDS + FACTORS; // signs, planes, the scale of bins
 const NEWEST_WORDS = CODE_WORDS + FACTORS; // the newest key's code, and its factor
 const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup at most, or more
-const MOST_UNITS = (BATCH * BLOCKS + max(SHARES, 1u) - 1u) / max(SHARES, 1u);
-const SHARE_BLOCKS = max(LEAST_UNITS, MOST_UNITS * u32(SHARES > 0u)); // blocks of a workgroup
+const MOST_UNITS = max(LEAST_UNITS, HELD_LOADS * 16u * WORKGROUP / BLOCK);
+const SHARE_BLOCKS = LEAST_UNITS * u32(SHARES == 0u) + MOST_UNITS * u32(SHARES > 0u); // blocks of a workgroup
+const PIECE_BOUNDS = vec3<u32>(SHARES, LEAST_UNITS, MOST_UNITS);
 const BLOCK_LOADS = BLOCK / 16u; // 16-byte loads of a block's distances
 const SHARE_LOADS = SHARE_BLOCKS * BLOCK_LOADS;
 const THREAD_LOADS = (SHARE_LOADS + WORKGROUP - 1u) / WORKGROUP;
@@ -274,15 +277,15 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. A workgroup
-/// takes an equal part of them in `shares` workgroups, or `least` if that is more.
-fn splits_of(units: u32, all: u32, shares: u32, least: u32) -> u32 {
-  let quota = max((all + shares - 1u) / shares, least);
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
+/// number of workgroups among which these would be shared out, and the least and the most units of
+/// one.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = clamp((all + bounds.x - 1u) / bounds.x, bounds.y, bounds.z);
   return (units + quota - 1u) / quota;
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences, and there are less than
-/// SHARES + BATCH of them. Every subgroup finds it for itself; a lane has a run of sequences.
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for itself; a lane has a run of sequences.
 fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
@@ -294,22 +297,22 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let all = subgroupAdd(units);
   var pieces = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, SHARES, LEAST_UNITS);
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
   }
   let through = subgroupInclusiveAdd(pieces);
   // The lane that has the piece looks for its sequence.
   var found = vec2<u32>(0u);
   if (through - pieces <= index && index < through) {
     found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
     }
   }
   found = subgroupMax(found);
   let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
   if (thread == 0u) {
     own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
   }
@@ -459,15 +462,17 @@ fn main(
   @builtin(subgroup_size) subgroup_lanes: u32,
 ) {
   var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var own_head = wid.y;
   if (SHARES > 0u) {
-    piece = find_piece(wid.x, thread, subgroup_lane, subgroup_lanes);
+    own_head = wid.x;
+    piece = find_piece(wid.y, thread, subgroup_lane, subgroup_lanes);
     if (piece.splits == 0u) {
       return;
     }
   }
   let split = piece.split;
   let splits = piece.splits;
-  let list = piece.sequence * Q_HEADS + wid.y;
+  let list = piece.sequence * Q_HEADS + own_head;
   let lane = thread % LANES;
   let row = thread / LANES;
 
@@ -476,7 +481,8 @@ fn main(
   var score_splits = SCORE_SPLITS;
   if (SCORE_SHARES > 0u) {
     const LEAST = (BLOCKS + SCORE_SPLITS - 1u) / SCORE_SPLITS;
-    score_splits = splits_of(units_of(piece.sequence), piece.all, SCORE_SHARES, LEAST);
+    const BOUNDS = vec3<u32>(SCORE_SHARES, LEAST, BLOCKS);
+    score_splits = splits_of(units_of(piece.sequence), piece.all, BOUNDS);
   }
   var counts = array<u32, BIN_TURNS>();
   for (var turn = 0u; turn < BIN_TURNS; turn++) { // @unroll
@@ -679,7 +685,7 @@ fn main(
   // All lanes of a row hold the same m and l, and write the same.
   pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(m, l, 0.0, 0.0));
   // The sink logit joins like one more split, which attended a row of zeros.
-  let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E;
+  let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
   let sink_stats = vec4f(sink, f32(sink > NEG_LARGE), 0.0, 0.0);
   let sink_quad = select(vec4f(0.0), sink_stats, thread == HEAD_QUADS);
   if (splits == 1u && thread < PARTIAL_QUADS) {

@@ -98,7 +98,7 @@ export const encodeScore: Variant = defineVariant({
       WORKGROUP,
       ROWS: Math.min(SUBGROUP_MIN, loadWidth(p), WORKGROUP > 512 ? 8 : 4),
       SPLITS,
-      SHARES: ragged ? 2 * SPLITS : 0,
+      SHARES: ragged ? SPLITS : 0,
       ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
     });
     return [1024, 512, 256].filter((threads) => threads <= wanted).map(paramsFor)
@@ -117,7 +117,7 @@ export const encodeScore: Variant = defineVariant({
         p,
         params,
         params.SHARES > 0
-          ? [params.SHARES + 2 * p.batch - 1, codeHeads(p), 1]
+          ? [codeHeads(p), params.SHARES + 2 * p.batch - 1, 1]
           : [params.SPLITS + 1, codeHeads(p), p.batch],
       ),
     ],

@@ -19,7 +19,7 @@
 //
 // With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks are
 // shared out to about SHARES workgroups of a query head, as many to a sequence as its length asks
-// for. The dispatch is (SHARES + 2 * BATCH - 1, query heads): the last BATCH workgroups encode the
+// for. The dispatch is (query heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups encode the
 // newest keys, and some of the others have no part.
 //
 // Phase 2 is bound by latency, so a layer has a single barrier. LANES threads multiply ROWS rows
@@ -93,6 +93,8 @@ const BINS = BITS * ((1u << max(PLANES, 1u)) - 1u) + 1u;
 const BLOCK = 4u * WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup at most, or more
+const PIECE_BOUNDS = vec3<u32>(SHARES, LEAST_UNITS, BLOCKS);
+const MOST_PIECES = SHARES + BATCH - 1u;
 const CODE_LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
 
@@ -218,15 +220,15 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. A workgroup
-/// takes an equal part of them in `shares` workgroups, or `least` if that is more.
-fn splits_of(units: u32, all: u32, shares: u32, least: u32) -> u32 {
-  let quota = max((all + shares - 1u) / shares, least);
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
+/// number of workgroups among which these would be shared out, and the least and the most units of
+/// one.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = clamp((all + bounds.x - 1u) / bounds.x, bounds.y, bounds.z);
   return (units + quota - 1u) / quota;
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences, and there are less than
-/// SHARES + BATCH of them. Every subgroup finds it for itself; a lane has a run of sequences.
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for itself; a lane has a run of sequences.
 fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
@@ -238,22 +240,22 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let all = subgroupAdd(units);
   var pieces = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, SHARES, LEAST_UNITS);
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
   }
   let through = subgroupInclusiveAdd(pieces);
   // The lane that has the piece looks for its sequence.
   var found = vec2<u32>(0u);
   if (through - pieces <= index && index < through) {
     found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
     }
   }
   found = subgroupMax(found);
   let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
   if (thread == 0u) {
     own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
   }
@@ -340,14 +342,15 @@ fn main(
   @builtin(subgroup_size) lanes: u32,
 ) {
   var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var own_head = wid.y;
   var is_key = wid.x == SPLITS;
   if (SHARES > 0u) {
-    const PIECES = SHARES + BATCH - 1u;
-    is_key = wid.x >= PIECES;
+    own_head = wid.x;
+    is_key = wid.y >= MOST_PIECES;
     if (is_key) {
-      piece.sequence = wid.x - PIECES;
+      piece.sequence = wid.y - MOST_PIECES;
     } else {
-      piece = find_piece(wid.x, thread, lane, lanes);
+      piece = find_piece(wid.y, thread, lane, lanes);
       if (piece.splits == 0u) {
         return;
       }
@@ -357,10 +360,10 @@ fn main(
   let splits = piece.splits;
   let length = lengths[piece.sequence]; // a workgroup that scores needs it in phase 5 only
   let newest = length - 1u;
-  let list = piece.sequence * Q_HEADS + wid.y;
+  let list = piece.sequence * Q_HEADS + own_head;
 
   // 1. Load the vector, the map and the codes. The two branches differ in the map's binding.
-  let base = wid.y * MAP_SIZE;
+  let base = own_head * MAP_SIZE;
   var inputs: array<f32, INPUTS>;
   var biases: array<u32, MAP_LAYERS * INPUTS>; // of the outputs that are inputs of the next layer
   var loaded_map: array<vec4<u32>, MAP_LAYERS * MOST_LOADS>;

@@ -2,6 +2,7 @@
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import { isRagged, type Problem } from "../core/problem.ts";
+import { sharesFor } from "../core/pieces.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotatedCost } from "./rotated.ts";
 import source from "./rotate_score.wgsl" with { type: "text" };
@@ -67,10 +68,11 @@ export const rotateScore: Variant = defineVariant({
     const lists = p.kvHeads * (ragged ? 1 : p.batch);
     const wave = Math.max(1, Math.floor(ONE_WAVE / lists));
     const SPLITS = Math.min(64, wave, rounds);
-    const SHARES = ragged ? Math.min(2 * wave, p.batch * rounds) : 0;
-    // A workgroup should have one block: the end of a block costs a barrier.
-    const turns = ragged ? p.batch * rounds / SHARES : rounds / SPLITS;
-    const ROUNDS = ROUND_COUNTS.find((count) => count >= turns) ?? 4;
+    const SHARES = ragged ? sharesFor(p, wave) : 0;
+    // A workgroup should have one block: the end of a block costs a barrier. Of unequal sequences
+    // shorter blocks can be shared out more evenly.
+    const turns = rounds / SPLITS;
+    const ROUNDS = ROUND_COUNTS.find((count) => count >= turns || (ragged && count > 1)) ?? 4;
     return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, SPLITS, SHARES, ROUNDS };
   },
   refuses,
@@ -86,7 +88,7 @@ export const rotateScore: Variant = defineVariant({
         p,
         params,
         params.SHARES > 0
-          ? [params.SHARES + 2 * p.batch - 1, p.kvHeads, 1]
+          ? [p.kvHeads, params.SHARES + 2 * p.batch - 1, 1]
           : [params.SPLITS + 1, p.kvHeads, p.batch],
       ),
     ],

@@ -6,15 +6,15 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. A workgroup
-/// takes an equal part of them in `shares` workgroups, or `least` if that is more.
-fn splits_of(units: u32, all: u32, shares: u32, least: u32) -> u32 {
-  let quota = max((all + shares - 1u) / shares, least);
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
+/// number of workgroups among which these would be shared out, and the least and the most units of
+/// one.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = clamp((all + bounds.x - 1u) / bounds.x, bounds.y, bounds.z);
   return (units + quota - 1u) / quota;
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences, and there are less than
-/// SHARES + BATCH of them. Every subgroup finds it for itself; a lane has a run of sequences.
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for itself; a lane has a run of sequences.
 fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
@@ -26,22 +26,22 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let all = subgroupAdd(units);
   var pieces = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, SHARES, LEAST_UNITS);
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
   }
   let through = subgroupInclusiveAdd(pieces);
   // The lane that has the piece looks for its sequence.
   var found = vec2<u32>(0u);
   if (through - pieces <= index && index < through) {
     found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
     }
   }
   found = subgroupMax(found);
   let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, SHARES, LEAST_UNITS);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
   if (thread == 0u) {
     own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
   }
