@@ -395,11 +395,11 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
 // @end
 
 // @shared arrives_last
-/// Counts this workgroup's arrival. True if it is the last of the list's `count` to arrive.
-fn arrives_last(count: u32, list: u32, thread: u32) -> bool {
+/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
+fn arrives_last(list: u32, thread: u32) -> bool {
   storageBarrier();
   if (thread == 0u) {
-    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == count - 1u);
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
   }
   return workgroupUniformLoad(&is_last) != 0u;
 }
@@ -600,7 +600,7 @@ fn main(
   }
 
   // 7. Join the splits in the last workgroup to arrive, which leaves totals and counter at zero.
-  if (!arrives_last(SPLITS, list, thread)) {
+  if (!arrives_last(list, thread)) {
     return;
   }
   storageBarrier();

@@ -443,9 +443,9 @@ fn atomic_partial(at: u32) -> vec4f {
 }
 // @end
 
-// @shared arrives_last
-/// Counts this workgroup's arrival. True if it is the last of the list's `count` to arrive.
-fn arrives_last(count: u32, list: u32, thread: u32) -> bool {
+// @shared arrives_last_of
+/// Counts this workgroup's arrival. True if it is the last one of `count` of its list to arrive.
+fn arrives_last_of(count: u32, list: u32, thread: u32) -> bool {
   storageBarrier();
   if (thread == 0u) {
     is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == count - 1u);
@@ -709,7 +709,7 @@ fn main(
   }
 
   // 7. Join the splits in the last workgroup to arrive, which leaves the counter at zero.
-  if (!arrives_last(splits, list, thread)) {
+  if (!arrives_last_of(splits, list, thread)) {
     return;
   }
   storageBarrier();

@@ -42,7 +42,7 @@ async function openFaultyDevice(): Promise<GPUDevice> {
   device.createShaderModule = ({ label = "", code }) => {
     if (!label.startsWith("check/")) return create({ label, code });
     const faulty = code.replace("first, neighbour)", "first, thread)")
-      .replace("== count - 1u", "== count");
+      .replace("== SPLITS - 1u", "== SPLITS");
     assertNotEquals(faulty, code);
     return create({ label, code: faulty });
   };
@@ -125,8 +125,8 @@ const FAULTS: Readonly<Record<string, { from: string; to: string; fault: RegExp 
     fault: /^1 partial did not arrive in 4096 hand-overs by (barrier|atomics)$/,
   },
   "a last workgroup that never arrives": {
-    from: "== count - 1u",
-    to: "== count",
+    from: "== SPLITS - 1u",
+    to: "== SPLITS",
     fault: /^3584 of 4096 hand-overs by (barrier|atomics) took place$/,
   },
 };

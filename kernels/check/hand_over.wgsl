@@ -72,11 +72,11 @@ fn expected(turn: u32, at: u32) -> vec4<u32> {
 }
 
 // @shared arrives_last
-/// Counts this workgroup's arrival. True if it is the last of the list's `count` to arrive.
-fn arrives_last(count: u32, list: u32, thread: u32) -> bool {
+/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
+fn arrives_last(list: u32, thread: u32) -> bool {
   storageBarrier();
   if (thread == 0u) {
-    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == count - 1u);
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
   }
   return workgroupUniformLoad(&is_last) != 0u;
 }
@@ -99,7 +99,7 @@ fn main(
   }
 
   // 2. The last workgroup of the list to arrive goes on.
-  if (!arrives_last(SPLITS, list, thread)) {
+  if (!arrives_last(list, thread)) {
     return;
   }
   storageBarrier();

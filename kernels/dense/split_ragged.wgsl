@@ -11,6 +11,9 @@
 // piece that is a whole sequence gives its output at once. The other pieces are joined by the last
 // workgroup to arrive, and each workgroup knows from the lengths how many pieces there are.
 //
+// Tiles of shares that lie whole in one sequence are dealt to these shares in turn, as in
+// split_subgroup.wgsl, so that their workgroups read one moving window.
+//
 // The partials of a list are SPLITS + BATCH - 1 slots. From one piece to the next either the share
 // or the sequence or both go up by one, so the piece of share w in sequence b has slot w + b. Each
 // slot begins a cache line.
@@ -207,6 +210,7 @@ fn loaded_place() -> Place {
 struct Piece {
   begin: u32, // first token in the sequence
   end: u32, // token after the last one
+  stride: u32, // tokens from a tile to the next
   first_share: u32, // first share with a piece of the sequence
   count: u32, // pieces of the sequence
 }
@@ -241,14 +245,25 @@ fn first_place(share: u32, lane: u32, lanes: u32) -> Place {
 /// The piece of a share in a sequence.
 fn piece_of(share: u32, at: Place) -> Piece {
   let after = at.begin + tiles_of(at.sequence);
-  let first = max(share_begin(share, at.all), at.begin);
-  let tiles_end = min(share_begin(share + 1u, at.all), after);
   let first_share = share_of(at.begin, at.all);
+  let last_share = share_of(after - 1u, at.all);
+  var first = max(share_begin(share, at.all), at.begin);
+  var tiles_end = min(share_begin(share + 1u, at.all), after);
+  var step = 1u;
+  // Shares `whole` to `whole_end` - 1 lie whole in this sequence and take its tiles in turn.
+  let whole = first_share + u32(share_begin(first_share, at.all) < at.begin);
+  let whole_end = last_share + u32(share_begin(last_share + 1u, at.all) == after);
+  if (whole <= share && share < whole_end) {
+    first = share_begin(whole, at.all) + share - whole;
+    tiles_end = share_begin(whole_end, at.all);
+    step = whole_end - whole;
+  }
   return Piece(
     (first - at.begin) * TILE,
     min((tiles_end - at.begin) * TILE, lengths[at.sequence]),
+    step * TILE,
     first_share,
-    share_of(after - 1u, at.all) - first_share + 1u,
+    last_share - first_share + 1u,
   );
 }
 
@@ -299,9 +314,9 @@ fn finish_heads(
   }
 }
 
-// @shared arrives_last
-/// Counts this workgroup's arrival. True if it is the last of the list's `count` to arrive.
-fn arrives_last(count: u32, list: u32, thread: u32) -> bool {
+// @shared arrives_last_of
+/// Counts this workgroup's arrival. True if it is the last one of `count` of its list to arrive.
+fn arrives_last_of(count: u32, list: u32, thread: u32) -> bool {
   storageBarrier();
   if (thread == 0u) {
     is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == count - 1u);
@@ -410,7 +425,7 @@ fn main(
     let piece = piece_of(wid.x, at);
     let begin = piece.begin;
     let end = piece.end;
-    let stride = TILE;
+    let stride = piece.stride;
     let kv_head = at.sequence * KV_HEADS + wid.y / KV_LISTS;
     let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
     var k: array<vec4<u32>, LOADS>;
@@ -535,7 +550,7 @@ fn main(
     // 5. The last workgroup to arrive joins the pieces and stores the output.
     if (HAND_OVER != 0u && own.count > 1u) {
       let list = done.sequence * SEQUENCE_LISTS + wid.y;
-      if (arrives_last(own.count, list, thread)) {
+      if (arrives_last_of(own.count, list, thread)) {
         storageBarrier();
         if (thread == 0u) {
           atomicStore(&hand_over.arrivals[list], 0u);

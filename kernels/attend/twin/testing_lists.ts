@@ -187,6 +187,7 @@ export function selectingFunctions(source: string): string[] {
     "atomic_partial",
     "atomic_stats",
     "arrives_last",
+    "arrives_last_of",
     "join_pool",
     "join_plain",
     "join_atomic",
