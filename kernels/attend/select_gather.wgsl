@@ -91,11 +91,11 @@ const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const UNIT = ROWS * TOKENS; // places of a list that a workgroup attends at a time
 const LIST_UNITS = (LIST_CAPACITY + UNIT - 1u) / UNIT;
-const LEAST_UNITS = (LIST_UNITS + SPLITS - 1u) / SPLITS; // of a share at most, or more
+const LEAST_UNITS = (LIST_UNITS + SPLITS - 1u) / SPLITS; // of a share of the longest list
 const MOST_UNITS = max(LEAST_UNITS, HELD_TOKENS / UNIT);
 const EQUAL_TOKENS = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
 const SHARE_TOKENS = EQUAL_TOKENS * u32(SHARES == 0u) + MOST_UNITS * UNIT * u32(SHARES > 0u);
-const PIECE_BOUNDS = vec3<u32>(SHARES, LEAST_UNITS, MOST_UNITS);
+const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const LISTS = BATCH * Q_HEADS;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
@@ -318,14 +318,15 @@ struct Piece {
 }
 
 /// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
-/// number of workgroups among which these would be shared out, and the least and the most units of
-/// one.
+/// workgroups among which these are shared out, the most workgroups of a sequence, and the most units
+/// of a workgroup.
 fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
-  let quota = clamp((all + bounds.x - 1u) / bounds.x, bounds.y, bounds.z);
-  return (units + quota - 1u) / quota;
+  let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
+  return min((units + quota - 1u) / quota, bounds.y);
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for itself; a lane has a run of sequences.
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
+/// itself; a lane has a run of sequences.
 fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);

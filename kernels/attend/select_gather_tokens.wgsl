@@ -78,10 +78,10 @@ const LANE_BINS = (LAST + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins that a lane
 const CODE_WORDS = BITS / 32u;
 const QUERY_WORDS = (1u + PLANES) * CODE_WORDS + FACTORS; // signs, planes, the scale of bins
 const NEWEST_WORDS = CODE_WORDS + FACTORS; // the newest key's code, and its factor
-const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup at most, or more
+const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup of a full cache
 const MOST_UNITS = max(LEAST_UNITS, HELD_LOADS * 16u * WORKGROUP / BLOCK);
 const SHARE_BLOCKS = LEAST_UNITS * u32(SHARES == 0u) + MOST_UNITS * u32(SHARES > 0u); // blocks of a workgroup
-const PIECE_BOUNDS = vec3<u32>(SHARES, LEAST_UNITS, MOST_UNITS);
+const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const BLOCK_LOADS = BLOCK / 16u; // 16-byte loads of a block's distances
 const SHARE_LOADS = SHARE_BLOCKS * BLOCK_LOADS;
 const THREAD_LOADS = (SHARE_LOADS + WORKGROUP - 1u) / WORKGROUP;
@@ -278,14 +278,15 @@ struct Piece {
 }
 
 /// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
-/// number of workgroups among which these would be shared out, and the least and the most units of
-/// one.
+/// workgroups among which these are shared out, the most workgroups of a sequence, and the most units
+/// of a workgroup.
 fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
-  let quota = clamp((all + bounds.x - 1u) / bounds.x, bounds.y, bounds.z);
-  return (units + quota - 1u) / quota;
+  let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
+  return min((units + quota - 1u) / quota, bounds.y);
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for itself; a lane has a run of sequences.
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
+/// itself; a lane has a run of sequences.
 fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
@@ -480,8 +481,7 @@ fn main(
   let length = lengths[piece.sequence];
   var score_splits = SCORE_SPLITS;
   if (SCORE_SHARES > 0u) {
-    const LEAST = (BLOCKS + SCORE_SPLITS - 1u) / SCORE_SPLITS;
-    const BOUNDS = vec3<u32>(SCORE_SHARES, LEAST, BLOCKS);
+    const BOUNDS = vec3<u32>(SCORE_SHARES, SCORE_SPLITS, BLOCKS);
     score_splits = splits_of(units_of(piece.sequence), piece.all, BOUNDS);
   }
   var counts = array<u32, BIN_TURNS>();

@@ -68,11 +68,10 @@ const LAST = BINS - 1u;
 const BLOCK = 4u * WORKGROUP * ROUNDS; // tokens of a histogram
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
-const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup at most, or more
-const PIECE_BOUNDS = vec3<u32>(SHARES, LEAST_UNITS, BLOCKS);
+const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, BLOCKS);
 const MOST_PIECES = SHARES + BATCH - 1u;
 // Whether a workgroup may have several rounds.
-const HAS_NEXT = LEAST_UNITS > 1u || ROUNDS > 1u || SHARES > 0u;
+const HAS_NEXT = BLOCKS > SPLITS || ROUNDS > 1u || SHARES > 0u;
 // @shared magnitude_levels
 const LEVELS = f32((1u << PLANES) - 1u); // the largest magnitude
 // The largest magnitude begins at this many root mean squares, by the number of planes.
@@ -238,14 +237,15 @@ struct Piece {
 }
 
 /// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
-/// number of workgroups among which these would be shared out, and the least and the most units of
-/// one.
+/// workgroups among which these are shared out, the most workgroups of a sequence, and the most units
+/// of a workgroup.
 fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
-  let quota = clamp((all + bounds.x - 1u) / bounds.x, bounds.y, bounds.z);
-  return (units + quota - 1u) / quota;
+  let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
+  return min((units + quota - 1u) / quota, bounds.y);
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for itself; a lane has a run of sequences.
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
+/// itself; a lane has a run of sequences.
 fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
   let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
