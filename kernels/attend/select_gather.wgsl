@@ -6,9 +6,9 @@
 // Dispatch (SPLITS, query heads, batch): a workgroup attends an equal share of one list.
 //
 // With SHARES > 0 sequences may be of unequal lengths, which the host need not know. A sequence has
-// as many workgroups as the length of its list asks for. The dispatch is (query heads, pieces), with
-// as many pieces as full caches need; those of the first sequences start first, and those that the
-// lengths do not need end at once.
+// as many workgroups as the length of its list asks for. The dispatch is (query heads, pieces),
+// with as many pieces as full caches need. Those that the lengths do not need come last and end at
+// once.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
 // distance is below the threshold, and the first of those at the threshold (the ties), or with
@@ -317,9 +317,9 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
-/// workgroups among which these are shared out, the most workgroups of a sequence, and the most units
-/// of a workgroup.
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
 fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
   return min((units + quota - 1u) / quota, bounds.y);

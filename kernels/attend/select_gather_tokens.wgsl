@@ -10,8 +10,8 @@
 //
 // With SHARES > 0 sequences may be of unequal lengths, which the host need not know. A sequence has
 // as many workgroups as its length asks for. The dispatch is (query heads, pieces), with as many
-// pieces as full caches need; those of the first sequences start first, and those that the lengths do
-// not need end at once. SCORE_SHARES is the same of the score.
+// pieces as full caches need. Those that the lengths do not need come last and end at once.
+// SCORE_SHARES is the SHARES of the score.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
 // distance is below the threshold, and some of those at the threshold (the ties): those of the
@@ -80,7 +80,8 @@ const QUERY_WORDS = (1u + PLANES) * CODE_WORDS + FACTORS; // signs, planes, the 
 const NEWEST_WORDS = CODE_WORDS + FACTORS; // the newest key's code, and its factor
 const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup of a full cache
 const MOST_UNITS = max(LEAST_UNITS, HELD_LOADS * 16u * WORKGROUP / BLOCK);
-const SHARE_BLOCKS = LEAST_UNITS * u32(SHARES == 0u) + MOST_UNITS * u32(SHARES > 0u); // blocks of a workgroup
+// Blocks of a workgroup.
+const SHARE_BLOCKS = LEAST_UNITS * u32(SHARES == 0u) + MOST_UNITS * u32(SHARES > 0u);
 const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const BLOCK_LOADS = BLOCK / 16u; // 16-byte loads of a block's distances
 const SHARE_LOADS = SHARE_BLOCKS * BLOCK_LOADS;
@@ -277,9 +278,9 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
-/// workgroups among which these are shared out, the most workgroups of a sequence, and the most units
-/// of a workgroup.
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
 fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
   return min((units + quota - 1u) / quota, bounds.y);

@@ -17,10 +17,10 @@
 // All loads of phase 1 are in flight before the first of them is used, and they are issued in the
 // order of use. No address but that of the newest key depends on a length.
 //
-// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks are
-// shared out to about SHARES workgroups of a query head, as many to a sequence as its length asks
-// for. The dispatch is (query heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups encode the
-// newest keys, and some of the others have no part.
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks
+// are shared out to about SHARES workgroups of a query head: a sequence has as many as its length
+// asks for. The dispatch is (query heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups encode
+// the newest keys, and some of the others have no part.
 //
 // Phase 2 is bound by latency, so a layer has a single barrier. LANES threads multiply ROWS rows
 // of the matrix. They add up these rows by shuffles, each of which halves the sums that a thread
@@ -219,9 +219,9 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
-/// workgroups among which these are shared out, the most workgroups of a sequence, and the most units
-/// of a workgroup.
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
 fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
   return min((units + quota - 1u) / quota, bounds.y);

@@ -17,10 +17,10 @@
 // 5. Score the blocks round by round: distances, a histogram of each block, and the sum of these
 //    histograms.
 //
-// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks are
-// shared out to about SHARES workgroups of a KV head, as many to a sequence as its length asks for.
-// The dispatch is (KV heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups rotate the newest
-// keys, and some of the others have no part.
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks
+// are shared out to about SHARES workgroups of a KV head: a sequence has as many as its length asks
+// for. The dispatch is (KV heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups rotate the
+// newest keys, and some of the others have no part.
 //
 // Loads of phase 1 are in flight while the queries rotate, and those of the next round while a
 // round is scored. Subgroups must be consecutive threads, SUBGROUP_MIN or more. rotate_token.wgsl
@@ -236,9 +236,9 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
-/// workgroups among which these are shared out, the most workgroups of a sequence, and the most units
-/// of a workgroup.
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
 fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
   return min((units + quota - 1u) / quota, bounds.y);

@@ -6,9 +6,9 @@ struct Piece {
   all: u32, // units of all sequences
 }
 
-/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are the
-/// workgroups among which these are shared out, the most workgroups of a sequence, and the most units
-/// of a workgroup.
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
 fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
   return min((units + quota - 1u) / quota, bounds.y);
