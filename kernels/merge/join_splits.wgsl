@@ -6,8 +6,8 @@
 // SLICES rows of head dim / 4 columns. Logits are in log2 units. A query head that attends no token
 // gets zeros.
 // A partial is acc, then (m, l, 0, 0). A list is HEADS query heads of one KV head, whose partials
-// lie together. If GROUP is no multiple of HEADS, the last list of a group has unused partials. With
-// COUNTED = 1 the output of a list without splits is stored already.
+// lie together. If GROUP is no multiple of HEADS, the last list of a group has unused partials.
+// With COUNTED = 1 the output of a list without splits is stored already.
 //
 // 1. All threads set the first ZEROED words of counters to zero.
 // 2. Each slice joins every SLICES-th split.
