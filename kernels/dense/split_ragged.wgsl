@@ -218,7 +218,8 @@ struct Piece {
 /// The sequence in which a share begins. An empty share begins after all sequences. Every subgroup
 /// computes this for itself; a lane has a run of sequences.
 fn first_place(share: u32, lane: u32, lanes: u32) -> Place {
-  let run = (BATCH + lanes - 1u) / lanes;
+  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
+  let run = (BATCH + used_lanes - 1u) / used_lanes;
   let run_end = min((lane + 1u) * run, BATCH);
   var own = 0u;
   for (var b = lane * run; b < run_end; b++) {
