@@ -77,7 +77,8 @@ export function makeInputs(
   if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values")) {
     const { q, k, v } = generateKv({
       ...p,
-      kvLen: options.lengths,
+      // A sequence without tokens gets a row that nobody may read.
+      kvLen: options.lengths.map((length) => Math.max(length, 1)),
       seed: options.seed,
       kind: options.kind,
     });

@@ -181,13 +181,20 @@ export function testStage(
 
     const handOver = Object.keys(variant.defaults(smallCase.p, testDevice.limits))
       .find((name) => name.split(".").at(-1) === "HAND_OVER");
+    // By default sequences of unequal length share workgroups.
+    const sharing = Object.keys(variant.tunables).filter((name) => /\bSHARE[SD]$/.test(name));
+    const apart = Object.fromEntries(sharing.map((name) => [name, 0]));
     for (const [name, code] of handOver ? Object.entries(HAND_OVER_CODE) : []) {
       test(`computes the same with a hand-over by ${name}`, async () => {
-        const params = { ...lightParams(testDevice, variant, smallCase), [handOver!]: code };
-        await assertCorrect(testDevice, variant, smallCase, params);
-        const { p, options } = smallCase;
-        const nothing = { ...p, topK: { count: 0 }, sink: 0, recent: 0 };
-        await assertCorrect(testDevice, variant, { p: nothing, options }, params);
+        const isPlain = sharing.length === 0 || code !== HAND_OVER_CODE.dispatch;
+        for (const own of isPlain ? [{}] : [{}, apart]) {
+          const light = lightParams(testDevice, variant, smallCase);
+          const params = { ...light, ...own, [handOver!]: code };
+          await assertCorrect(testDevice, variant, smallCase, params);
+          const { p, options } = smallCase;
+          const nothing = { ...p, topK: { count: 0 }, sink: 0, recent: 0 };
+          await assertCorrect(testDevice, variant, { p: nothing, options }, params);
+        }
       });
     }
 

@@ -18,8 +18,15 @@ const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 /** That of rotated codes, for variants that take no other. */
 const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
 
-/** The problem that shows what variants of one kind do, as flags of the main job. */
-export function problemOf(variants: readonly string[]): readonly string[] {
+/** That of kernels which variants run for sequences of unequal length alone. */
+const RAGGED_PROBLEM = ["--shape", "4x1x64", "--lengths", "5000,700"];
+
+/**
+ * The problem that shows what variants of one kind do with a kernel, as flags of the main job.
+ * Without a kernel, it is that of most of their kernels.
+ */
+export function problemOf(variants: readonly string[], kernel = ""): readonly string[] {
+  if (kernel.endsWith("_ragged")) return RAGGED_PROBLEM;
   if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
   if (variants.every((name) => findVariant(name).codes === "rotated")) return ROTATED_PROBLEM;
   return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
@@ -39,16 +46,18 @@ export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   device.destroy();
   const users = new Map<string, KernelUsers>();
   for (const variant of VARIANTS) {
-    const { problem } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
-    if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
-    for (const handOver of ["barrier", "dispatch"] as const) {
-      const params = variant.defaults(problem, { ...limits, handOver });
-      for (const dispatch of variant.plan(problem, params).dispatches) {
-        const { name } = dispatch.kernel;
-        const known = users.get(name) ?? { variants: [], dispatches: [] };
-        users.set(name, known);
-        if (!known.variants.includes(variant.name)) known.variants.push(variant.name);
-        known.dispatches.push(dispatch);
+    const { problem: single } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
+    for (const problem of [single, { ...single, batch: 2, ragged: true }]) {
+      if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
+      for (const handOver of ["barrier", "dispatch"] as const) {
+        const params = variant.defaults(problem, { ...limits, handOver });
+        for (const dispatch of variant.plan(problem, params).dispatches) {
+          const { name } = dispatch.kernel;
+          const known = users.get(name) ?? { variants: [], dispatches: [] };
+          users.set(name, known);
+          if (!known.variants.includes(variant.name)) known.variants.push(variant.name);
+          known.dispatches.push(dispatch);
+        }
       }
     }
   }

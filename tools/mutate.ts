@@ -74,15 +74,16 @@ async function deno(cwd: string, ...args: string[]) {
 }
 
 /** Kernels that run only where no workgroup may join what others left. */
-const JOINING = ["merge/join_splits"];
+const JOINING = ["merge/join_splits", "merge/join_ragged"];
 
 function benchmark(
   copy: string,
   variants: readonly string[],
   results: string,
-  more: readonly string[] = [],
+  kernel?: string,
 ) {
-  const problem = problemOf(variants);
+  const problem = problemOf(variants, kernel);
+  const more = kernel && JOINING.includes(kernel) ? ["--hand-over", "dispatch"] : [];
   const flags = [...problem, ...BRIEFLY, "--kernels", variants.join(), "--out", results, ...more];
   return deno(copy, "run", "-A", "--no-check", "bench/run/main.ts", ...flags);
 }
@@ -115,8 +116,7 @@ async function runBench(
   variants: readonly string[],
 ): Promise<string[]> {
   const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });
-  const more = JOINING.includes(kernel) ? ["--hand-over", "dispatch"] : [];
-  const { code, out, err } = await benchmark(copy, variants, results, more);
+  const { code, out, err } = await benchmark(copy, variants, results, kernel);
   const missed: string[] = [];
   if (code !== 1) missed.push(`exit code ${code}: ${err.trim().split("\n").at(-1)}`);
   if (!err.includes(`FAILED: ${variants.join(", ")}\n`)) missed.push("not said on stderr");

@@ -5,12 +5,14 @@ import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../c
 import {
   cachedTokens,
   distanceBytes,
+  isRagged,
   listCapacity,
   listHeads,
   maxDistance,
   type Problem,
   queriesPerList,
 } from "../core/problem.ts";
+import { mostPieces, sharesFor } from "../core/shares.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -21,6 +23,7 @@ import { BLOCK_RANGE, blockCount, blockFor, LONG_CACHE } from "../score/hamming.
 import { gatherCost } from "./gather.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
+  countsSplits,
   HAND_OVER_CODE,
   handOverParam,
   handOverSpec,
@@ -54,10 +57,23 @@ export const selectGatherKernel: Kernel = defineKernel({
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     SPLITS: { min: 1, max: 1024 },
+    SHARES: { min: 0, max: 65535 },
+    HELD_TOKENS: { min: 1, max: 65535 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
 });
+
+/** Places of a list that a workgroup attends at a time. */
+function unitOf({ WORKGROUP, LANES, TOKENS }: Params): number {
+  return WORKGROUP / LANES * TOKENS;
+}
+
+/** Units of a share at most, if the longest list has `units`. */
+function mostUnits(params: Params, units: number): number {
+  const held = Math.floor(params.HELD_TOKENS / unitOf(params));
+  return Math.max(Math.ceil(units / params.SPLITS), held);
+}
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   const { WORKGROUP: workgroup } = params;
@@ -75,13 +91,17 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 }
 
 function plan(p: Problem, params: Params): Plan {
+  const { SPLITS: splits, SHARES: shares } = params;
   const join = joinSplits(p, params, 1);
+  const lists = { lists: p.batch * listHeads(p), heads: 1, splits, counted: countsSplits(params) };
+  const units = Math.ceil(listCapacity(p) / unitOf(params));
+  const fullest = Math.ceil(units / mostUnits(params, units));
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
       // A score that does not encode writes only histograms, which include the newest token.
       ...(params.NEWEST ? histogramStateSpec : histogramSpec)(p, params.BLOCK, "input"),
-      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads: 1, splits: params.SPLITS }),
+      ...handOverSpec(p, lists),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
@@ -90,7 +110,9 @@ function plan(p: Problem, params: Params): Plan {
         selectGatherKernel,
         p,
         params,
-        [params.SPLITS, listHeads(p), p.batch],
+        shares > 0
+          ? [listHeads(p), mostPieces(p, shares, fullest), 1]
+          : [splits, listHeads(p), p.batch],
         params.NEWEST ? undefined : { list_state: "block_histograms" },
       ),
       ...join.dispatches,
@@ -110,10 +132,17 @@ export const selectGather: Variant = defineVariant({
   name: "attend/select_gather",
   stage: "attend",
   description: "counting select, attend and merge in one dispatch; the list stays on chip",
-  tunables: { ...ROW_SPLIT_TUNABLES, AHEAD: [1, 2, 3, 4], SPLITS: [4, 8, 16, 32, 64] },
+  tunables: {
+    ...ROW_SPLIT_TUNABLES,
+    AHEAD: [1, 2, 3, 4],
+    SPLITS: [4, 8, 16, 32, 64],
+    SHARES: [0, 8, 16, 32, 64],
+  },
   features: ["subgroups"],
   defaults(p, limits) {
-    const lists = p.batch * listHeads(p);
+    const ragged = isRagged(p);
+    const batch = ragged ? 1 : p.batch;
+    const lists = batch * listHeads(p);
     // Every workgroup repeats the selection's first steps, so few long lists get fewer, larger
     // ones.
     const long = p.capacity > 16384 && lists <= 64;
@@ -123,6 +152,7 @@ export const selectGather: Variant = defineVariant({
     const tile = WORKGROUP / LANES * TOKENS;
     const paramsFor = (most: number): Params => {
       const share = Math.ceil(listCapacity(p) / most / tile) * tile;
+      const SPLITS = Math.ceil(listCapacity(p) / share); // each share has whole tiles
       return {
         // Must be the block of the score, whose histograms it reads.
         BLOCK: 1024,
@@ -131,13 +161,15 @@ export const selectGather: Variant = defineVariant({
         WORKGROUP,
         LANES,
         TOKENS,
-        SPLITS: Math.ceil(listCapacity(p) / share), // each share has whole tiles
+        SPLITS,
+        SHARES: ragged ? sharesFor(p, SPLITS) : 0,
+        HELD_TOKENS: 1024,
         // More would stage more distances, but take the memory of other workgroups on the SM.
         AHEAD: 1,
         HAND_OVER: handOverParam(limits),
       };
     };
-    const wanted = splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512);
+    const wanted = splitsFor({ ...p, batch }, listHeads(p), listCapacity(p), long ? 256 : 512);
     if (p.capacity <= LONG_CACHE / 2) return paramsFor(wanted);
     // The histograms leave little memory for a list's share, or for the partials of many shares.
     const fitting = [wanted, 16, 12, 20, 24, 8].map(paramsFor)

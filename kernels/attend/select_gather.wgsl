@@ -5,6 +5,11 @@
 //
 // Dispatch (SPLITS, query heads, batch): a workgroup attends an equal share of one list.
 //
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. A sequence has
+// as many workgroups as the length of its list asks for. The dispatch is (query heads, pieces),
+// with as many pieces as full caches need. Those that the lengths do not need come last and end at
+// once.
+//
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
 // distance is below the threshold, and the first of those at the threshold (the ties), or with
 // TIES = 1 the last. Lists are in the order of tokens.
@@ -58,7 +63,9 @@ const WORKGROUP: u32 = 128u; // @param
 const AHEAD: u32 = 1u; // @param spans whose distances are staged before the threshold is known
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
-const SPLITS: u32 = 16u; // @param
+const SPLITS: u32 = 16u; // @param workgroups of a list, with SHARES > 0 at most
+const SHARES: u32 = 0u; // @param workgroups for the lists of all sequences; 0 to have SPLITS each
+const HELD_TOKENS: u32 = 1024u; // @param tokens that a share may have, with SHARES > 0
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const BINS = LAST + 1u;
@@ -82,6 +89,13 @@ const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
+const UNIT = ROWS * TOKENS; // places of a list that a workgroup attends at a time
+const LIST_UNITS = (LIST_CAPACITY + UNIT - 1u) / UNIT;
+const LEAST_UNITS = (LIST_UNITS + SPLITS - 1u) / SPLITS; // of a share of the longest list
+const MOST_UNITS = max(LEAST_UNITS, HELD_TOKENS / UNIT);
+const EQUAL_TOKENS = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
+const SHARE_TOKENS = EQUAL_TOKENS * u32(SHARES == 0u) + MOST_UNITS * UNIT * u32(SHARES > 0u);
+const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const LISTS = BATCH * Q_HEADS;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
@@ -133,10 +147,11 @@ var<workgroup> share_range: array<u32, 3>;
 // Memory starts at zero, which stands for no such block.
 var<workgroup> split_ties: vec2<u32>;
 var<workgroup> subtotals: array<vec2<u32>, 2u * MOST_SUBGROUPS>;
-var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
+var<workgroup> tokens: array<u32, SHARE_TOKENS>;
 // Step 4 keeps staged distances here, steps 6 and 7 the partials that they join.
 var<workgroup> pool: array<vec4<u32>, max(AHEAD * SPAN / 16u, MOST_JOINED * PARTIAL_QUADS)>;
 var<workgroup> is_last: u32;
+var<workgroup> own_piece: vec4<u32>; // a Piece
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -299,12 +314,80 @@ fn scan_by_turns(
   return vec4<u32>(before, all);
 }
 
+/// Units of a sequence's list, of which even an empty one has one.
+fn units_of(sequence: u32) -> u32 {
+  let length = lengths[sequence];
+  // @shared windows
+  let sink_end = min(SINK, length);
+  let recent_start = max(sink_end, length - min(RECENT, length));
+  let wanted = select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u);
+  let picks_wanted = min(wanted, recent_start - sink_end);
+  // @end
+  let attended = sink_end + picks_wanted + length - recent_start;
+  return max((attended + UNIT - 1u) / UNIT, 1u);
+}
+
+// @shared find_piece
+/// The part of a sequence that a workgroup takes.
+struct Piece {
+  sequence: u32,
+  split: u32, // place of the workgroup among those of the sequence
+  splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
+  all: u32, // units of all sequences
+}
+
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
+  return min((units + quota - 1u) / quota, bounds.y);
+}
+
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
+/// itself; a lane has a run of sequences.
+fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
+  let run = (BATCH + used_lanes - 1u) / used_lanes;
+  let run_begin = min(lane * run, BATCH);
+  let run_end = min(run_begin + run, BATCH);
+  var units = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    units += units_of(b);
+  }
+  let all = subgroupAdd(units);
+  var pieces = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+  }
+  let through = subgroupInclusiveAdd(pieces);
+  // The lane that has the piece looks for its sequence.
+  var found = vec2<u32>(0u);
+  if (through - pieces <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - pieces));
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    for (; found.y >= splits;) {
+      found = vec2<u32>(found.x + 1u, found.y - splits);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    }
+  }
+  found = subgroupMax(found);
+  let has_piece = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (thread == 0u) {
+    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+  }
+  let own = workgroupUniformLoad(&own_piece);
+  return Piece(own.x, own.y, own.z, own.w);
+}
+// @end
+
 /// The token from which distances are staged before the threshold is known, the first of a block.
 ///
 /// If picks are spread evenly, split i of the list lies in split i of the sequence. One span has
 /// its middle there.
-fn guess_start(split: u32, length: u32) -> u32 {
-  let middle = (2u * split + 1u) * (length / (2u * SPLITS));
+fn guess_start(split: u32, splits: u32, length: u32) -> u32 {
+  let middle = (2u * split + 1u) * (length / (2u * splits));
   let first = max(middle, SPAN / 2u) - SPAN / 2u;
   return (first + BLOCK / 2u) / BLOCK * BLOCK;
 }
@@ -486,12 +569,12 @@ fn atomic_partial(at: u32) -> vec4f {
 }
 // @end
 
-// @shared arrives_last
-/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
-fn arrives_last(list: u32, thread: u32) -> bool {
+// @shared arrives_last_of
+/// Counts this workgroup's arrival. True if it is the last one of `count` of its list to arrive.
+fn arrives_last_of(count: u32, list: u32, thread: u32) -> bool {
   storageBarrier();
   if (thread == 0u) {
-    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == count - 1u);
   }
   return workgroupUniformLoad(&is_last) != 0u;
 }
@@ -504,12 +587,23 @@ fn main(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_lanes: u32,
 ) {
-  let list = wid.z * Q_HEADS + wid.y;
+  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var own_head = wid.y;
+  if (SHARES > 0u) {
+    own_head = wid.x;
+    piece = find_piece(wid.y, thread, subgroup_lane, subgroup_lanes);
+    if (piece.splits == 0u) {
+      return;
+    }
+  }
+  let split = piece.split;
+  let splits = piece.splits;
+  let list = piece.sequence * Q_HEADS + own_head;
   let lane = thread % LANES;
   let row = thread / LANES;
 
   // 1. Load all that has a known place, so that these loads are in flight together.
-  let length = lengths[wid.z];
+  let length = lengths[piece.sequence];
   var counts: array<u32, THREAD_COUNTS>;
   for (var i = 0u; i < THREAD_COUNTS; i++) { // @unroll
     let at = min(i * WORKGROUP + thread, COUNTS - 1u);
@@ -540,7 +634,7 @@ fn main(
     let quad = q[list * HEAD_QUADS + row_quad(part, lane)];
     query[part] = quad * query_scale(part, lane);
   }
-  let guess = guess_start(wid.x, length);
+  let guess = guess_start(split, splits, length);
   stage_distances(list, guess, thread);
 
   // 2. Find the threshold.
@@ -551,8 +645,11 @@ fn main(
   let picks_wanted = min(wanted, recent_start - sink_end);
   // @end
   let attended = sink_end + picks_wanted + length - recent_start;
-  let share = (attended + SPLITS - 1u) / SPLITS;
-  let begin = min(wid.x * share, attended); // the share is places [begin, end) of the list
+  var share = (attended + splits - 1u) / splits;
+  if (SHARES > 0u) {
+    share = (share + UNIT - 1u) / UNIT * UNIT;
+  }
+  let begin = min(split * share, attended); // the share is places [begin, end) of the list
   let end = min(begin + share, attended);
   // In a window the newest token needs no distance, and no bin may count it.
   let newest_is_middle = NEWEST == 1u && recent_start == length && sink_end < length;
@@ -667,30 +764,34 @@ fn main(
   pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(m, l, 0.0, 0.0));
   workgroupBarrier();
   if (thread < PARTIAL_QUADS) {
-    let at = list * LIST_QUADS + wid.x * PARTIAL_QUADS + thread;
+    let at = list * LIST_QUADS + split * PARTIAL_QUADS + thread;
     store_partial(at, join_pool(thread, ROWS));
   }
   if (HAND_OVER == 0u) {
+    if (SHARES > 0u && split == 0u && thread == 0u) {
+      atomicStore(&hand_over.arrivals[list], splits); // for merge/join_splits.wgsl
+    }
     return;
   }
 
   // 7. Join the splits in the last workgroup to arrive, which leaves the counter at zero.
-  if (!arrives_last(list, thread)) {
+  if (!arrives_last_of(splits, list, thread)) {
     return;
   }
   storageBarrier();
   if (thread == 0u) {
     atomicStore(&hand_over.arrivals[list], 0u);
   }
-  let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E;
+  let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
+  let split_quads = splits * PARTIAL_QUADS;
   if (HAND_OVER == 2u) {
     for (var i = 0u; i < THREAD_QUADS; i++) { // @unroll
-      let at = min(i * WORKGROUP + thread, SPLIT_QUADS - 1u);
+      let at = min(i * WORKGROUP + thread, split_quads - 1u);
       pool[at] = bitcast<vec4<u32>>(atomic_partial(list * LIST_QUADS + at));
     }
   } else {
     for (var i = 0u; i < THREAD_QUADS; i++) { // @unroll
-      let at = min(i * WORKGROUP + thread, SPLIT_QUADS - 1u);
+      let at = min(i * WORKGROUP + thread, split_quads - 1u);
       pool[at] = bitcast<vec4<u32>>(hand_over.partials[list * LIST_QUADS + at]);
     }
   }
@@ -698,12 +799,12 @@ fn main(
   let sink_stats = vec4f(sink, f32(sink > NEG_LARGE), 0.0, 0.0);
   if (thread < PARTIAL_QUADS) {
     let quad = select(vec4f(0.0), sink_stats, thread == HEAD_QUADS);
-    pool[SPLIT_QUADS + thread] = bitcast<vec4<u32>>(quad);
+    pool[split_quads + thread] = bitcast<vec4<u32>>(quad);
   }
   workgroupBarrier();
   if (thread < HEAD_QUADS) {
-    let l_all = join_pool(HEAD_QUADS, SPLITS + 1u).y;
-    let normalized = join_pool(thread, SPLITS + 1u) / l_all;
+    let l_all = join_pool(HEAD_QUADS, splits + 1u).y;
+    let normalized = join_pool(thread, splits + 1u) / l_all;
     out[list * HEAD_QUADS + thread] = select(normalized, vec4f(0.0), l_all == 0.0);
   }
 }

@@ -2,12 +2,14 @@
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import {
+  isRagged,
   listCapacity,
   listHeads,
   maxDistance,
   type Problem,
   queriesPerList,
 } from "../core/problem.ts";
+import { mostPieces, sharesFor } from "../core/shares.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -17,6 +19,7 @@ import {
 import { blockCount, LONG_CACHE } from "../score/hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
+  countsSplits,
   HAND_OVER_CODE,
   handOverParam,
   handOverSpec,
@@ -39,19 +42,29 @@ export const selectGatherTokensKernel: Kernel = defineKernel({
     LAST: { min: 1, max: 255 },
     BLOCK: [512, 1024, 2048, 4096, 8192],
     SCORE_SPLITS: { min: 1, max: 128 },
+    SCORE_SHARES: { min: 0, max: 65535 },
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     ...ROW_SPLIT_RANGES,
     CHUNK,
     SPLITS: { min: 1, max: 64 },
+    SHARES: { min: 0, max: 65535 },
+    HELD_LOADS: { min: 1, max: 8 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
 });
 
 /** 16-byte loads of distances that a thread holds. */
-function threadLoads(p: Problem, { BLOCK, SPLITS, WORKGROUP }: Params): number {
-  const blocks = Math.ceil(blockCount(p.capacity, BLOCK) / SPLITS);
-  return Math.ceil(blocks * BLOCK / 16 / WORKGROUP);
+function threadLoads(p: Problem, params: Params): number {
+  return Math.ceil(mostBlocks(p, params) * params.BLOCK / 16 / params.WORKGROUP);
+}
+
+/** Blocks of a workgroup at most. */
+function mostBlocks(p: Problem, params: Params): number {
+  const { BLOCK, SPLITS, SHARES, HELD_LOADS, WORKGROUP } = params;
+  const least = Math.ceil(blockCount(p.capacity, BLOCK) / SPLITS);
+  const held = SHARES > 0 ? Math.floor(HELD_LOADS * 16 * WORKGROUP / BLOCK) : 0;
+  return Math.max(least, held);
 }
 
 /** More loads than this do not fit the registers of a thread beside a query. */
@@ -77,17 +90,27 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 
 function plan(p: Problem, params: Params): Plan {
   // A single split has nothing to hand over.
-  const join = params.SPLITS > 1 ? joinSplits(p, params, 1) : { buffers: {}, dispatches: [] };
+  const { SPLITS: splits, SHARES: shares } = params;
+  const join = splits > 1 ? joinSplits(p, params, 1) : { buffers: {}, dispatches: [] };
+  const lists = { lists: p.batch * listHeads(p), heads: 1, splits, counted: countsSplits(params) };
+  const fullest = Math.ceil(blockCount(p.capacity, params.BLOCK) / mostBlocks(p, params));
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits", "distances"),
       ...histogramStateSpec(p, params.BLOCK, "input", params.SCORE_SPLITS),
-      ...handOverSpec(p, { lists: p.batch * listHeads(p), heads: 1, splits: params.SPLITS }),
+      ...handOverSpec(p, lists),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(selectGatherTokensKernel, p, params, [params.SPLITS, listHeads(p), p.batch]),
+      dispatch(
+        selectGatherTokensKernel,
+        p,
+        params,
+        shares > 0
+          ? [listHeads(p), mostPieces(p, shares, fullest), 1]
+          : [splits, listHeads(p), p.batch],
+      ),
       ...join.dispatches,
     ],
   };
@@ -103,7 +126,8 @@ const MOST_ROW_GROUPS = 32;
 const ONE_WAVE = { threads: 65536, workgroups: 512 } as const;
 
 function defaults(p: Problem, limits: DeviceLimits): Params {
-  const lists = listHeads(p) * p.batch;
+  const ragged = isRagged(p);
+  const lists = listHeads(p) * (ragged ? 1 : p.batch);
   const isLong = p.capacity > LONG_CACHE;
   // Enough splits for the rows and for the scan, and not more than fill the device.
   const rows = Math.ceil(listCapacity(p) / LEAST_ROWS);
@@ -115,12 +139,16 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     // Must be the blocks and splits of the score, whose histograms it reads.
     BLOCK: isLong ? 8192 : 2048,
     SCORE_SPLITS: 16,
+    SCORE_SHARES: 0,
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,
     WORKGROUP,
     LANES,
     TOKENS: isWide ? 2 : 4,
     CHUNK: 256,
     SPLITS,
+    SHARES: ragged ? sharesFor(p, SPLITS) : 0,
+    // More take the registers of other workgroups.
+    HELD_LOADS: 6,
     HAND_OVER: handOverParam(limits),
   });
   // The partials of more rows than that do not fit the workgroup memory of small devices.
@@ -138,7 +166,12 @@ export const selectGatherTokens: Variant = defineVariant({
   name: "attend/select_gather_tokens",
   stage: "attend",
   description: "select, attend and merge in one dispatch; workgroups share out the tokens",
-  tunables: { ...ROW_SPLIT_TUNABLES, CHUNK, SPLITS: [1, 2, 4, 8, 16, 32, 64] },
+  tunables: {
+    ...ROW_SPLIT_TUNABLES,
+    CHUNK,
+    SPLITS: [1, 2, 4, 8, 16, 32, 64],
+    SHARES: [0, 8, 16, 32, 64, 128],
+  },
   features: ["subgroups"],
   defaults,
   refuses,

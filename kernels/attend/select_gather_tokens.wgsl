@@ -8,6 +8,11 @@
 // Dispatch (SPLITS, query heads, batch). Workgroup s takes blocks s, s + SPLITS, and so on: picks
 // cluster, and so every workgroup gets some of them.
 //
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. A sequence has
+// as many workgroups as its length asks for. The dispatch is (query heads, pieces), with as many
+// pieces as full caches need. Those that the lengths do not need come last and end at once.
+// SCORE_SHARES is the SHARES of the score.
+//
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
 // distance is below the threshold, and some of those at the threshold (the ties): those of the
 // lowest or the highest index.
@@ -52,13 +57,16 @@ const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
 const SPARSITY: u32 = 0u; // @param k = length / SPARSITY
 const BLOCK: u32 = 1024u; // @param tokens per histogram; at most WORKGROUP blocks
-const SCORE_SPLITS: u32 = 16u; // @param workgroups of the score that a list has
+const SCORE_SPLITS: u32 = 16u; // @param workgroups of the score that a list has, or may have
+const SCORE_SHARES: u32 = 0u; // @param SHARES of the score
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 128u; // @param
 const CHUNK: u32 = 512u; // @param tokens that are attended at a time
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
-const SPLITS: u32 = 16u; // @param
+const SPLITS: u32 = 16u; // @param workgroups of a list, with SHARES > 0 at most
+const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 to have SPLITS each
+const HELD_LOADS: u32 = 4u; // @param loads of distances that a thread may hold, with SHARES > 0
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const BINS = LAST + 1u;
@@ -70,7 +78,11 @@ const LANE_BINS = (LAST + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins that a lane
 const CODE_WORDS = BITS / 32u;
 const QUERY_WORDS = (1u + PLANES) * CODE_WORDS + FACTORS; // signs, planes, the scale of bins
 const NEWEST_WORDS = CODE_WORDS + FACTORS; // the newest key's code, and its factor
-const SHARE_BLOCKS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup
+const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup of a full cache
+const MOST_UNITS = max(LEAST_UNITS, HELD_LOADS * 16u * WORKGROUP / BLOCK);
+// Blocks of a workgroup.
+const SHARE_BLOCKS = LEAST_UNITS * u32(SHARES == 0u) + MOST_UNITS * u32(SHARES > 0u);
+const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const BLOCK_LOADS = BLOCK / 16u; // 16-byte loads of a block's distances
 const SHARE_LOADS = SHARE_BLOCKS * BLOCK_LOADS;
 const THREAD_LOADS = (SHARE_LOADS + WORKGROUP - 1u) / WORKGROUP;
@@ -141,6 +153,7 @@ var<workgroup> tokens: array<u32, CHUNK>;
 // Steps 6 and 7 keep the partials here that they join.
 var<workgroup> pool: array<vec4<u32>, MOST_JOINED * PARTIAL_QUADS>;
 var<workgroup> is_last: u32;
+var<workgroup> own_piece: vec4<u32>; // a Piece
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -268,10 +281,72 @@ fn bytes_below(word: u32, limit: u32) -> u32 {
   return select((bytes * 0x10204080u) >> 28u, all_or_none, LAST == 128u && limit % 129u == 0u);
 }
 
+// @shared block_units
+/// Blocks of a sequence, of which even an empty one has one.
+fn units_of(sequence: u32) -> u32 {
+  return max((lengths[sequence] + BLOCK - 1u) / BLOCK, 1u);
+}
+// @end
+
+// @shared find_piece
+/// The part of a sequence that a workgroup takes.
+struct Piece {
+  sequence: u32,
+  split: u32, // place of the workgroup among those of the sequence
+  splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
+  all: u32, // units of all sequences
+}
+
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
+  return min((units + quota - 1u) / quota, bounds.y);
+}
+
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
+/// itself; a lane has a run of sequences.
+fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
+  let run = (BATCH + used_lanes - 1u) / used_lanes;
+  let run_begin = min(lane * run, BATCH);
+  let run_end = min(run_begin + run, BATCH);
+  var units = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    units += units_of(b);
+  }
+  let all = subgroupAdd(units);
+  var pieces = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+  }
+  let through = subgroupInclusiveAdd(pieces);
+  // The lane that has the piece looks for its sequence.
+  var found = vec2<u32>(0u);
+  if (through - pieces <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - pieces));
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    for (; found.y >= splits;) {
+      found = vec2<u32>(found.x + 1u, found.y - splits);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    }
+  }
+  found = subgroupMax(found);
+  let has_piece = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (thread == 0u) {
+    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+  }
+  let own = workgroupUniformLoad(&own_piece);
+  return Piece(own.x, own.y, own.z, own.w);
+}
+// @end
+
 /// The token at which load i of a thread begins; past the share a token past the capacity.
-fn load_token(i: u32, split: u32, thread: u32) -> u32 {
+fn load_token(i: u32, split: u32, splits: u32, thread: u32) -> u32 {
   let at = i * WORKGROUP + thread; // among the loads of the share
-  let block = at / BLOCK_LOADS * SPLITS + split;
+  let block = at / BLOCK_LOADS * splits + split;
   return select(CAPACITY, block * BLOCK + at % BLOCK_LOADS * 16u, at < SHARE_LOADS);
 }
 
@@ -390,12 +465,12 @@ fn atomic_partial(at: u32) -> vec4f {
 }
 // @end
 
-// @shared arrives_last
-/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
-fn arrives_last(list: u32, thread: u32) -> bool {
+// @shared arrives_last_of
+/// Counts this workgroup's arrival. True if it is the last one of `count` of its list to arrive.
+fn arrives_last_of(count: u32, list: u32, thread: u32) -> bool {
   storageBarrier();
   if (thread == 0u) {
-    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == count - 1u);
   }
   return workgroupUniformLoad(&is_last) != 0u;
 }
@@ -408,24 +483,40 @@ fn main(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_lanes: u32,
 ) {
-  let list = wid.z * Q_HEADS + wid.y;
+  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var own_head = wid.y;
+  if (SHARES > 0u) {
+    own_head = wid.x;
+    piece = find_piece(wid.y, thread, subgroup_lane, subgroup_lanes);
+    if (piece.splits == 0u) {
+      return;
+    }
+  }
+  let split = piece.split;
+  let splits = piece.splits;
+  let list = piece.sequence * Q_HEADS + own_head;
   let lane = thread % LANES;
   let row = thread / LANES;
 
   // 1. Load all that has a known place, so that these loads are in flight together.
-  let length = lengths[wid.z];
+  let length = lengths[piece.sequence];
+  var score_splits = SCORE_SPLITS;
+  if (SCORE_SHARES > 0u) {
+    const BOUNDS = vec3<u32>(SCORE_SHARES, SCORE_SPLITS, BLOCKS);
+    score_splits = splits_of(units_of(piece.sequence), piece.all, BOUNDS);
+  }
   var counts = array<u32, BIN_TURNS>();
   for (var turn = 0u; turn < BIN_TURNS; turn++) { // @unroll
     let at = turn * WORKGROUP + thread;
     for (var load = 0u; load < BIN_LOADS; load++) { // @unroll
       let s = at / BINS * BIN_LOADS + load;
-      let place = (list * SCORE_SPLITS + min(s, SCORE_SPLITS - 1u)) * BINS + at % BINS;
-      counts[turn] += select(0u, list_state[SPLIT_SUMS + place], s < SCORE_SPLITS);
+      let place = (list * SCORE_SPLITS + min(s, score_splits - 1u)) * BINS + at % BINS;
+      counts[turn] += select(0u, list_state[SPLIT_SUMS + place], s < score_splits);
     }
   }
   var loads: array<vec4<u32>, THREAD_LOADS>;
   for (var i = 0u; i < THREAD_LOADS; i++) { // @unroll
-    let at = min(load_token(i, wid.x, thread) / 16u, LIST_LOADS - 1u);
+    let at = min(load_token(i, split, splits, thread) / 16u, LIST_LOADS - 1u);
     loads[i] = distances[list * LIST_LOADS + at];
   }
   var newest_distance = 0u;
@@ -479,7 +570,7 @@ fn main(
   let counted_ties = list_state[column];
   var masks: array<u32, THREAD_LOADS>;
   for (var i = 0u; i < THREAD_LOADS; i++) { // @unroll
-    let first = load_token(i, wid.x, thread);
+    let first = load_token(i, split, splits, thread);
     masks[i] = match_load(
       loads[i],
       first,
@@ -531,7 +622,7 @@ fn main(
   }
   // Picks are the ties before the bound, or with TIES = 1 those from it on. In a share, too.
   let tie_bound = select(ties, all_ties - min(all_ties, ties), TIES == 1u);
-  if (thread < BLOCKS && thread % SPLITS == wid.x) {
+  if (thread < BLOCKS && thread % splits == split) {
     let before_bound = max(tie_bound, block_before) - block_before;
     atomicAdd(&share_bound, min(before_bound, block_ties));
   }
@@ -540,7 +631,7 @@ fn main(
   let own_picks = running.x + picks_of_ties(running.y, own_bound);
   let windows = sink_end + length - recent_start;
   if (thread == 0u) {
-    share_count = own_picks + (max(windows, wid.x) - wid.x + SPLITS - 1u) / SPLITS;
+    share_count = own_picks + (max(windows, split) - split + splits - 1u) / splits;
   }
   let count = workgroupUniformLoad(&share_count);
 
@@ -554,14 +645,14 @@ fn main(
       workgroupBarrier(); // all have read the tokens of the last chunk
     }
     for (var i = 0u; i < THREAD_LOADS; i++) { // @unroll
-      let first = load_token(i, wid.x, thread);
+      let first = load_token(i, split, splits, thread);
       store_chunk_picks(first, masks[i] & 0xffffu, before[i].x - chunk);
       let tie_picks = mask_tie_picks(masks[i] >> 16u, before[i].y, own_bound);
       let tie_slot = running.x + picks_of_ties(before[i].y, own_bound);
       store_chunk_picks(first, tie_picks, tie_slot - chunk);
     }
-    for (var i = thread; i * SPLITS + wid.x < windows; i += WORKGROUP) {
-      let place = i * SPLITS + wid.x; // among the tokens of the windows
+    for (var i = thread; i * splits + split < windows; i += WORKGROUP) {
+      let place = i * splits + split; // among the tokens of the windows
       let token = select(recent_start + place - sink_end, place, place < sink_end);
       if (own_picks + i - chunk < CHUNK) {
         tokens[own_picks + i - chunk] = token;
@@ -615,19 +706,23 @@ fn main(
   // All lanes of a row hold the same m and l, and write the same.
   pool[row * PARTIAL_QUADS + HEAD_QUADS] = bitcast<vec4<u32>>(vec4f(m, l, 0.0, 0.0));
   // The sink logit joins like one more split, which attended a row of zeros.
-  let sink = sink_logits[wid.y / 4u][wid.y % 4u] * LOG2_E;
+  let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
   let sink_stats = vec4f(sink, f32(sink > NEG_LARGE), 0.0, 0.0);
   let sink_quad = select(vec4f(0.0), sink_stats, thread == HEAD_QUADS);
-  if (SPLITS == 1u && thread < PARTIAL_QUADS) {
+  if (splits == 1u && thread < PARTIAL_QUADS) {
     pool[ROWS * PARTIAL_QUADS + thread] = bitcast<vec4<u32>>(sink_quad);
   }
   workgroupBarrier();
-  if (SPLITS == 1u) {
+  if (SHARES > 0u && HAND_OVER == 0u && split == 0u && thread == 0u) {
+    // For merge/join_splits.wgsl, which has nothing to do for a single split.
+    atomicStore(&hand_over.arrivals[list], select(splits, 0u, splits == 1u));
+  }
+  if (splits == 1u) {
     store_output(list, thread, ROWS + 1u);
     return;
   }
   if (thread < PARTIAL_QUADS) {
-    let at = list * LIST_QUADS + wid.x * PARTIAL_QUADS + thread;
+    let at = list * LIST_QUADS + split * PARTIAL_QUADS + thread;
     store_partial(at, join_pool(thread, ROWS));
   }
   if (HAND_OVER == 0u) {
@@ -635,27 +730,28 @@ fn main(
   }
 
   // 7. Join the splits in the last workgroup to arrive, which leaves the counter at zero.
-  if (!arrives_last(list, thread)) {
+  if (!arrives_last_of(splits, list, thread)) {
     return;
   }
   storageBarrier();
   if (thread == 0u) {
     atomicStore(&hand_over.arrivals[list], 0u);
   }
+  let split_quads = splits * PARTIAL_QUADS;
   if (HAND_OVER == 2u) {
     for (var i = 0u; i < THREAD_QUADS; i++) { // @unroll
-      let at = min(i * WORKGROUP + thread, SPLIT_QUADS - 1u);
+      let at = min(i * WORKGROUP + thread, split_quads - 1u);
       pool[at] = bitcast<vec4<u32>>(atomic_partial(list * LIST_QUADS + at));
     }
   } else {
     for (var i = 0u; i < THREAD_QUADS; i++) { // @unroll
-      let at = min(i * WORKGROUP + thread, SPLIT_QUADS - 1u);
+      let at = min(i * WORKGROUP + thread, split_quads - 1u);
       pool[at] = bitcast<vec4<u32>>(hand_over.partials[list * LIST_QUADS + at]);
     }
   }
   if (thread < PARTIAL_QUADS) {
-    pool[SPLIT_QUADS + thread] = bitcast<vec4<u32>>(sink_quad);
+    pool[split_quads + thread] = bitcast<vec4<u32>>(sink_quad);
   }
   workgroupBarrier();
-  store_output(list, thread, SPLITS + 1u);
+  store_output(list, thread, splits + 1u);
 }

@@ -24,7 +24,7 @@
  * | `selected_counts` | u32 [B, list heads] |
  * | `partial_out` | f32 [B, Hq, splits, D], softmax numerators relative to the split's maximum |
  * | `partial_stats` | vec2 f32 [B, Hq, splits]: maximum of the log2-domain logits, denominator |
- * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0; each list starts on a cache line of its own |
+ * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0; each list starts on a cache line of its own. Of `dense/split_ragged`, partials [lists, splits + B - 1, heads, D + 4], each on lines of its own |
  * | `sink_logits` | f32 [Hq rounded up to 4], uniform: extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
  */
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";

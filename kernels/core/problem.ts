@@ -60,6 +60,12 @@ export interface Problem {
   readonly kvLen: number;
   /** Tokens of each sequence, [B]; without it, every sequence has `kvLen`. */
   readonly lengths?: readonly number[];
+  /**
+   * Whether sequences may be of unequal lengths that only the GPU knows (default: as `lengths` says).
+   * A decoder of several sequences assumes so unless this is false.
+   * It decides which parameters are the defaults. Every variant computes the same in either case.
+   */
+  readonly ragged?: boolean;
   /** Tokens that a sequence's cache can hold: a multiple of 16 (see {@linkcode roundCapacity}). */
   readonly capacity: number;
   /** Element type of K and V. */
@@ -114,6 +120,11 @@ export function roundCapacity(tokens: number): number {
 /** Tokens of one sequence. */
 export function lengthOf(p: Problem, sequence: number): number {
   return p.lengths?.[sequence] ?? p.kvLen;
+}
+
+/** Whether sequences may be of unequal lengths, so that workgroups should share out their tokens. */
+export function isRagged(p: Pick<Problem, "batch" | "kvLen" | "lengths" | "ragged">): boolean {
+  return p.batch > 1 && (p.ragged ?? p.lengths?.some((length) => length !== p.kvLen) ?? false);
 }
 
 /** Sum of `count(length)` over the sequences. */

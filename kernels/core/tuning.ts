@@ -4,7 +4,7 @@
  */
 import type { DeviceLimits, Params, Variant } from "./variant.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
-import { type CodeSharing, type KvDtype, planesOf, type Problem } from "./problem.ts";
+import { type CodeSharing, isRagged, type KvDtype, planesOf, type Problem } from "./problem.ts";
 
 /** The fields of a problem that decide which parameters are best. The others must only be valid. */
 export interface TunedProblem {
@@ -115,7 +115,7 @@ export async function tunedParams(
   p: Problem,
   limits: DeviceLimits,
 ): Promise<TunedChoice> {
-  if (p.lengths) return { params: null, stale: false };
+  if (p.lengths || isRagged(p)) return { params: null, stale: false };
   const wanted = Object.entries(tunedProblem(p));
   const fits = tuning.entries.filter((entry) =>
     entry.kernel === variant.name && entry.adapter === key.adapter &&

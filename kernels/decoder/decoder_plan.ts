@@ -58,16 +58,17 @@ export interface DecoderPlan {
  */
 export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice): DecoderPlan {
   checkProblem(p);
+  const problem = { ...p, ragged: p.ragged ?? true };
   for (const name of Object.keys(choice.params ?? {})) findVariant(name);
   let refusal: unknown;
   const limits = { ...device.limits, handOver: handOverOfChoice(choice) };
   const facts = { ...device, limits };
   for (const variant of candidates(p, choice)) {
     try {
-      return planWith(variant, p, facts, choice.params ?? {});
+      return planWith(variant, problem, facts, choice.params ?? {});
     } catch (error) {
       // A slower variant is tried only if the device lacks something. Wrong parameters are errors.
-      if (runsByDefault(variant, p, facts)) throw error;
+      if (runsByDefault(variant, problem, facts)) throw error;
       // The last candidate needs the least, so its refusal holds for all candidates.
       refusal = error;
     }

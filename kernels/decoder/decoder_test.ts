@@ -82,7 +82,7 @@ for (const [i, { name, defaults, refuses }] of pipelines.entries()) {
   Deno.test(`${name} decodes ${STEPS} steps of growing sequences of unequal length`, async () => {
     const runs = (p: Problem) => refuses(p, defaults(p, limits), limits) === undefined;
     const problem = (i % 2 === 1 ? [GROUPED, GROWING, ROTATED] : [GROWING, ROTATED]).find(runs)!;
-    const known = defaults(problem, limits);
+    const known = defaults({ ...problem, ragged: true }, limits);
     const blocks = Object.fromEntries(
       Object.entries(SMALL_BLOCKS).filter(([each]) => each in known),
     );
@@ -233,6 +233,27 @@ for (const choice of [{ lastArriver: true }, { handOver: "atomics" }, {}] as con
     }
     await assertCodes(device, decoder);
     decoder.destroy();
+  });
+}
+
+for (const handOver of ["dispatch", "barrier", "atomics"] as const) {
+  Deno.test({
+    name: `a dense decoder with hand-over by ${handOver} shares out unequal sequences`,
+    ignore: !testDevice.features.has("subgroups"),
+    async fn() {
+      const variant = "dense/split_subgroup";
+      const problem = { ...GROWING, batch: 5, capacity: 512 };
+      const decoder = await createDecoder(device, problem, { variant, handOver });
+      assertEquals(decoder.params[variant].SHARED, 1);
+      const lengths = [31, 500, 1, 63, 7];
+      const feed = new TokenFeed(device, decoder, lengths, lengths.map((n) => n + 3), 17);
+      for (let step = 0; step < 3; step++) {
+        feed.append();
+        submit(device, decoder.recordStep);
+        await assertStep(device, decoder, `step ${step}`);
+      }
+      decoder.destroy();
+    },
   });
 }
 

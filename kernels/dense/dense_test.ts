@@ -1,5 +1,6 @@
 import { testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import type { HandOver } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { denseGptFast } from "./gpt_fast.ts";
 import { denseSplit } from "./split.ts";
@@ -47,3 +48,47 @@ for (const variant of [denseSplit, denseSplitSubgroup, denseTokenPool]) {
   testSetting(testDevice, variant, "two lanes share a row", pairs, narrow);
 }
 testSetting(testDevice, denseGptFast, "a single split", pairs, { SPLITS: 1 });
+
+/** Sequences whose tokens workgroups share out, and the hand-overs of their pieces. */
+const RAGGED: readonly (readonly [string, readonly number[], readonly HandOver[]])[] = [
+  [
+    "one long sequence among short ones",
+    [700, 1, 33, 32, 1, 200],
+    ["dispatch", "barrier", "atomics"],
+  ],
+  [
+    "more sequences than workgroups",
+    Array.from({ length: 67 }, (_, i) => 1 + (i * 37) % 61),
+    ["dispatch", "barrier", "atomics"],
+  ],
+  ["sequences of equal length", [96, 96, 96], ["barrier"]],
+  ["fewer tiles than workgroups", [3, 1], ["atomics"]],
+  ["sequences without tokens", [0, 64, 0, 0, 300, 0], ["dispatch"]],
+];
+for (const [name, lengths, handOvers] of RAGGED) {
+  const { p, options } = testCase({
+    heads: [6, 2],
+    headDim: 64,
+    capacity: 704,
+    lengths: lengths.map((length) => Math.max(length, 1)),
+    kind: "falling-logits",
+  });
+  for (const handOver of handOvers) {
+    testSetting(
+      testDevice,
+      denseSplitSubgroup,
+      `${name} hand over by ${handOver}`,
+      { p, options: { ...options, lengths } },
+      {
+        WORKGROUP: 64,
+        LANES: 4,
+        TOKENS: 1,
+        HEADS: 2,
+        JOINED: 1,
+        SPLITS: 5,
+        SHARED: 1,
+        HAND_OVER: HAND_OVER_CODE[handOver],
+      },
+    );
+  }
+}

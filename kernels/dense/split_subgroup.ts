@@ -1,7 +1,7 @@
 /** Dense split-KV decode with subgroup shuffles. The last workgroup merges, if it may. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import { groupSize, isRagged, type Problem } from "../core/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -14,30 +14,61 @@ import {
   HAND_OVER_CODE,
   handOverParam,
   handOverSpec,
+  joinPieces,
   joinSplits,
   listsPerKvHead,
+  raggedHandOverSpec,
   refusesHandOver,
 } from "../merge/hand_over.ts";
+import raggedSource from "./split_ragged.wgsl" with { type: "text" };
 import source from "./split_subgroup.wgsl" with { type: "text" };
+
+const KERNEL_RANGES = {
+  ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+  HEADS: { min: 1, max: 64 },
+  ...ROW_SPLIT_RANGES,
+  PREFETCH: [0, 1],
+  JOINED: { min: 1, max: 8 },
+  SPLITS: { min: 1, max: 1024 },
+  HAND_OVER: Object.values(HAND_OVER_CODE),
+};
 
 /** `split_subgroup.wgsl`. */
 export const splitSubgroupKernel: Kernel = defineKernel({
   name: "dense/split_subgroup",
   source,
-  params: {
-    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
-    HEADS: { min: 1, max: 64 },
-    ...ROW_SPLIT_RANGES,
-    PREFETCH: [0, 1],
-    JOINED: { min: 1, max: 8 },
-    SPLITS: { min: 1, max: 1024 },
-    HAND_OVER: Object.values(HAND_OVER_CODE),
-  },
+  params: KERNEL_RANGES,
   features: ["subgroups"],
 });
 
+/** `split_ragged.wgsl`. */
+export const splitRaggedKernel: Kernel = defineKernel({
+  name: "dense/split_ragged",
+  source: raggedSource,
+  params: KERNEL_RANGES,
+  features: ["subgroups"],
+});
+
+/** The plan in which SPLITS workgroups of a list share out the tokens of all sequences. */
+function raggedPlan(p: Problem, params: Params): Plan {
+  const { HEADS: heads, SPLITS: splits, WORKGROUP, LANES, TOKENS } = params;
+  const lists = p.kvHeads * listsPerKvHead(p, heads);
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
+      ...raggedHandOverSpec(p, { lists, heads, splits }),
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(splitRaggedKernel, p, params, [splits, lists, 1]),
+      ...joinPieces(p, params, WORKGROUP / LANES * TOKENS),
+    ],
+  };
+}
+
 function plan(p: Problem, params: Params): Plan {
   const { HEADS: heads, SPLITS: splits } = params;
+  if (params.SHARED === 1) return raggedPlan(p, params);
   const lists = p.kvHeads * listsPerKvHead(p, heads);
   const join = joinSplits(p, params, heads);
   return {
@@ -79,21 +110,28 @@ export const denseSplitSubgroup: Variant = defineVariant({
     PREFETCH: [0, 1],
     JOINED: [1, 2, 4],
     SPLITS: [8, 16, 32, 33, 66],
+    SHARED: [0, 1],
   },
   features: ["subgroups"],
   defaults(p, limits) {
     // More than four query heads would take the registers of a second workgroup on an SM.
     const lists = Math.ceil(groupSize(p) / 4);
     const HEADS = Math.ceil(groupSize(p) / lists);
+    const SHARED = Number(isRagged(p));
+    // With one head per list, an SM has registers for several workgroups. More workgroups than
+    // fit at once let the scheduler balance the tail.
+    const workgroups = groupSize(p) === 1 ? 1024 : 256;
+    const heads = p.kvHeads * lists;
     const params = {
       HAND_OVER: handOverParam(limits),
       HEADS,
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4), HEADS),
       TOKENS: 2,
       PREFETCH: 1,
-      // With one head per list, an SM has registers for several workgroups. More workgroups than
-      // fit at once let the scheduler balance the tail.
-      SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, groupSize(p) === 1 ? 1024 : 256),
+      SPLITS: SHARED === 1
+        ? splitsFor({ ...p, batch: 1 }, heads, p.batch * p.capacity, workgroups)
+        : splitsFor(p, heads, p.capacity, workgroups),
+      SHARED,
     };
     // With small subgroups a workgroup has more row groups and needs more memory. Joining more
     // heads

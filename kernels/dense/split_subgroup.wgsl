@@ -344,24 +344,25 @@ fn main(
 
   // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become zeros
   // in the first tile; later tiles load the last row again. Step 4 masks the logits of both.
-  let length = lengths[wid.z];
-  let last = length - 1u;
+  let end = lengths[wid.z];
+  let stride = STRIDE;
   for (var load = 0u; load < LOADS; load++) { // @unroll
-    let inside = begin + (load / CHUNKS) * ROWS + row < length;
+    let inside = begin + (load / CHUNKS) * ROWS + row < end;
     v[load] = select(vec4<u32>(0u), v[load], inside);
   }
 
-  for (var tile = begin; tile < length; tile += STRIDE) {
+  // @shared attend_tiles
+  for (var tile = begin; tile < end; tile += stride) {
     // 2. Load the next tile; without PREFETCH, the current one.
     if (PREFETCH == 1u) {
       for (var load = 0u; load < LOADS; load++) { // @unroll
-        let token = min(tile + STRIDE + (load / CHUNKS) * ROWS + row, last);
+        let token = min(tile + stride + (load / CHUNKS) * ROWS + row, end - 1u);
         next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
         next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
       }
     } else {
       for (var load = 0u; load < LOADS; load++) { // @unroll
-        let token = min(tile + (load / CHUNKS) * ROWS + row, last);
+        let token = min(tile + (load / CHUNKS) * ROWS + row, end - 1u);
         k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
         v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
       }
@@ -387,7 +388,7 @@ fn main(
     for (var h = 0u; h < HEADS; h++) { // @unroll
       var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let inside = tile + t * ROWS + row < length;
+        let inside = tile + t * ROWS + row < end;
         logits[t * HEADS + h] = select(NEG_LARGE, logits[t * HEADS + h], inside);
         m_new = max(m_new, logits[t * HEADS + h]);
       }
@@ -398,7 +399,7 @@ fn main(
         acc[h * PARTS + part] *= alpha;
       }
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let inside = tile + t * ROWS + row < length;
+        let inside = tile + t * ROWS + row < end;
         let p = select(0.0, exp2(logits[t * HEADS + h] - m_new), inside);
         l[h] += p;
         for (var part = 0u; part < PARTS; part++) { // @unroll
@@ -413,6 +414,7 @@ fn main(
       }
     }
   }
+  // @end
 
   // 5. Join the row groups and store the partials, JOINED heads at a time.
   if (lane == 0u) {

@@ -14,6 +14,7 @@ import { defineKernel } from "../core/define.ts";
 import { dispatch, ranges } from "../core/layout.ts";
 import { groupSize, type Problem } from "../core/problem.ts";
 import { slicesFor } from "./merge.ts";
+import raggedSource from "./join_ragged.wgsl" with { type: "text" };
 import source from "./join_splits.wgsl" with { type: "text" };
 
 /** Value of a kernel's HAND_OVER parameter for each hand-over. */
@@ -62,28 +63,67 @@ export interface HandOverLists {
   readonly heads: number;
   /** Splits of each list. */
   readonly splits: number;
+  /** Whether the counters hold the splits of each list, because nobody counts arrivals. */
+  readonly counted?: boolean;
+}
+
+/** Whether the counters of `hand_over` hold the splits of each list. */
+export function countsSplits({ HAND_OVER, SHARES = 0 }: Params): boolean {
+  return HAND_OVER === HAND_OVER_CODE.dispatch && SHARES > 0;
 }
 
 /** vec4f per cache line. Each list starts on a line of its own, so that no two lists share one. */
 const LINE_QUADS = 8;
 
-/** Bytes of `hand_over` for `lists` lists with `partialQuads` vec4f of partials each. */
-export function handOverBytes(lists: number, partialQuads: number): number {
-  const listQuads = Math.ceil(partialQuads / LINE_QUADS) * LINE_QUADS;
+/**
+ * Bytes of `hand_over` for `lists` lists, and partials of `blockQuads` vec4f in each of `blocks`
+ * blocks.
+ */
+export function handOverBytes(lists: number, blockQuads: number, blocks = lists): number {
+  const paddedQuads = Math.ceil(blockQuads / LINE_QUADS) * LINE_QUADS;
   // Up to 64 unused words pad the counters to a whole line, and an unused array takes one vec4f.
-  return Math.ceil((4 * (lists + 64) + 16 * lists * listQuads + 32) / 16) * 16;
+  return Math.ceil((4 * (lists + 64) + 16 * blocks * paddedQuads + 32) / 16) * 16;
 }
 
-/** Spec of `hand_over`: a counter per list, then the partials as f32 words. */
+/**
+ * Spec of `hand_over`: a counter per list, then the partials as f32 words. Where no workgroup counts
+ * arrivals, and lists have different numbers of splits, the counters hold these numbers.
+ */
 export function handOverSpec(
   p: Problem,
-  { lists, heads, splits }: HandOverLists,
+  { lists, heads, splits, counted }: HandOverLists,
 ): Record<string, BufferSpec> {
   return {
     hand_over: {
       bytes: handOverBytes(lists, heads * splits * (p.headDim / 4 + 1)),
       role: "scratch",
-      zeros: { offset: 0, bytes: 4 * lists },
+      ...(counted ? {} : { zeros: { offset: 0, bytes: 4 * lists } }),
+    },
+  };
+}
+
+/** The lists of a kernel whose workgroups share out the tokens of all sequences. */
+export interface RaggedLists {
+  /** Lists of a sequence. */
+  readonly lists: number;
+  /** Query heads of each list. */
+  readonly heads: number;
+  /** Shares of the tokens. */
+  readonly splits: number;
+}
+
+/** Spec of `hand_over` for such a kernel: a counter per list and sequence, then the slots. */
+export function raggedHandOverSpec(
+  p: Problem,
+  { lists, heads, splits }: RaggedLists,
+): Record<string, BufferSpec> {
+  const counters = p.batch * lists;
+  const slots = lists * (splits + p.batch - 1);
+  return {
+    hand_over: {
+      bytes: handOverBytes(counters, heads * (p.headDim / 4 + 1), slots),
+      role: "scratch",
+      zeros: { offset: 0, bytes: 4 * counters },
     },
   };
 }
@@ -96,11 +136,40 @@ export const joinSplitsKernel: Kernel = defineKernel({
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "Q_HEADS"),
     HEADS: { min: 1, max: 64 },
     SPLITS: { min: 1, max: 65535 },
+    COUNTED: [0, 1],
     SLICES: [1, 2, 4, 8, 16],
     ZEROED: { min: 0, max: 0xffffffff },
     ZEROS_BEGIN: { min: 0, max: 0xffffffff },
   },
 });
+
+/** `join_ragged.wgsl`. */
+export const joinRaggedKernel: Kernel = defineKernel({
+  name: "merge/join_ragged",
+  source: raggedSource,
+  params: {
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "Q_HEADS"),
+    HEADS: { min: 1, max: 64 },
+    TILE: { min: 1, max: 4096 },
+    SPLITS: { min: 1, max: 65535 },
+    SLICES: [1, 2, 4, 8, 16],
+  },
+});
+
+/**
+ * The dispatch that joins the pieces after a kernel whose workgroups share out tiles of `tile`
+ * tokens of all sequences; none if the kernel joins them itself.
+ */
+export function joinPieces(p: Problem, params: Params, tile: number): readonly Dispatch[] {
+  if (params.HAND_OVER !== HAND_OVER_CODE.dispatch) return [];
+  const values: Params = {
+    HEADS: params.HEADS,
+    TILE: tile,
+    SPLITS: params.SPLITS,
+    SLICES: slicesFor(p, params.SPLITS),
+  };
+  return [dispatch(joinRaggedKernel, p, values, [p.qHeads, p.batch, 1])];
+}
 
 /** A buffer with words that every step must leave at zero. */
 export interface Zeroed {
@@ -121,6 +190,7 @@ export function joinSplits(
   const values: Params = {
     HEADS: heads,
     SPLITS: params.SPLITS,
+    COUNTED: Number(countsSplits(params)),
     SLICES: slicesFor(p, params.SPLITS),
     ZEROED: (zeroed?.spec.zeros?.bytes ?? 0) / 4,
     ZEROS_BEGIN: (zeroed?.spec.zeros?.offset ?? 0) / 4,

@@ -7,6 +7,7 @@
 // gets zeros.
 // A partial is acc, then (m, l, 0, 0). A list is HEADS query heads of one KV head, whose partials
 // lie together. If GROUP is no multiple of HEADS, the last list of a group has unused partials.
+// With COUNTED = 1 the output of a list without splits is stored already.
 //
 // 1. All threads set the first ZEROED words of counters to zero.
 // 2. Each slice joins every SLICES-th split.
@@ -17,6 +18,7 @@ const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
 const HEADS: u32 = 1u; // @param query heads of a list
 const SPLITS: u32 = 8u; // @param
+const COUNTED: u32 = 0u; // @param 1 if arrivals say how many splits a list has, SPLITS at most
 const SLICES: u32 = 8u; // @param
 const ZEROED: u32 = 0u; // @param words of counters to reset
 const ZEROS_BEGIN: u32 = 0u; // @param first word to reset
@@ -65,13 +67,17 @@ fn main(
 
   // 2. Join every SLICES-th split.
   let list = row / GROUP * GROUP_LISTS + row % GROUP / HEADS;
+  var splits = SPLITS;
+  if (COUNTED == 1u) {
+    splits = hand_over.arrivals[list];
+  }
   let first = list * LIST_QUADS + row % GROUP % HEADS * SPLITS * PARTIAL_QUADS;
   var m = NEG_LARGE;
   var l = 0.0;
   var acc = vec4f(0.0);
   for (var round = 0u; round < ROUNDS; round++) {
     let split = round * SLICES + slice;
-    if (split < SPLITS) {
+    if (split < splits) {
       let split_stats = hand_over.partials[first + split * PARTIAL_QUADS + COLUMNS].xy;
       let split_acc = hand_over.partials[first + split * PARTIAL_QUADS + column];
       let m_new = max(m, split_stats.x);
@@ -89,7 +95,7 @@ fn main(
   workgroupBarrier();
 
   // 3. Join the slices and the sink logit, divide and store the row.
-  if (slice == 0u) {
+  if (slice == 0u && splits > 0u) {
     let sink = sink_logits[wid.x / 4u][wid.x % 4u] * LOG2_E;
     m = max(sink, NEG_LARGE);
     for (var s = 0u; s < SLICES; s++) {

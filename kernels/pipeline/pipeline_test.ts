@@ -309,6 +309,32 @@ for (
   testSetting(testDevice, findVariant(name), "the largest blocks", test, score);
 }
 
+/** Long and short sequences, more than there are workgroups, and how these share them out. */
+const RAGGED = [5000, 1, 700, 1025, ...Array.from({ length: 16 }, (_, i) => 1 + 7 * i), 2049];
+const ragged = [
+  ["pipeline/sparse_two", testCase({ heads: [2, 1], lengths: RAGGED, layers: 1 })],
+  ["pipeline/rotated_short", rotatedCase({ heads: [2, 1], lengths: RAGGED })],
+] as const;
+for (const [name, test] of ragged) {
+  for (const [handOver, shares] of [["dispatch", 16], ["barrier", 3], ["atomics", 40]] as const) {
+    testSetting(
+      testDevice,
+      findVariant(name),
+      `${RAGGED.length} sequences in ${shares} shares, hand-over by ${handOver}`,
+      test,
+      {
+        "score.WORKGROUP": 128,
+        "score.ROUNDS": 1,
+        "score.SPLITS": 6,
+        "score.SHARES": shares,
+        "attend.SPLITS": 5,
+        "attend.SHARES": 2 + shares,
+        "attend.HAND_OVER": HAND_OVER_CODE[handOver],
+      },
+    );
+  }
+}
+
 const scattered = testCase({
   ...shared,
   heads: [4, 1],

@@ -96,6 +96,7 @@ function stageParams(choice: Choice, params: Params): Record<StageName, Params> 
       BLOCK,
       NEWEST: choice.encode ? 0 : 1,
       SCORE_SPLITS: score.SPLITS,
+      SCORE_SHARES: score.SHARES ?? 0,
     },
   };
 }
@@ -182,6 +183,7 @@ function sparseStep(
       delete params["attend.BLOCK"];
       delete params["attend.NEWEST"];
       delete params["attend.SCORE_SPLITS"];
+      delete params["attend.SCORE_SHARES"];
       return params;
     },
     refuses(p, params, limits) {

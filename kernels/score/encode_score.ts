@@ -3,7 +3,7 @@
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
-import { codeHeads, codeWords, maxDistance, type Problem } from "../core/problem.ts";
+import { codeHeads, codeWords, isRagged, maxDistance, type Problem } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score.wgsl" with { type: "text" };
@@ -30,6 +30,7 @@ export const encodeScoreKernel: Kernel = defineKernel({
     WORKGROUP: [128, 256, 512, 1024],
     ROWS: [2, 4, 8],
     SPLITS: { min: 1, max: 64 },
+    SHARES: { min: 0, max: 65535 },
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
   },
   features: ["subgroups"],
@@ -81,12 +82,15 @@ export const encodeScore: Variant = defineVariant({
     WORKGROUP: [128, 256, 512, 1024],
     ROWS: [2, 4, 8],
     SPLITS: [1, 2, 3, 4, 6, 8],
+    SHARES: [0, 3, 6, 12, 24],
     ROUNDS: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16],
   },
   codes: "map",
   features: ["subgroups"],
   defaults(p, limits): Params {
-    const SPLITS = Math.max(1, Math.min(16, Math.floor(128 / (codeHeads(p) * p.batch)) - 1));
+    const ragged = isRagged(p);
+    const lists = codeHeads(p) * (ragged ? 1 : p.batch);
+    const SPLITS = Math.max(1, Math.min(16, Math.floor(128 / lists) - 1));
     const wanted = p.capacity > 65536 ? 1024 : p.capacity > 4096 ? 512 : 256;
     const SUBGROUP_MIN = limits.subgroupMinSize ?? 4;
     const paramsFor = (WORKGROUP: number): Params => ({
@@ -94,6 +98,7 @@ export const encodeScore: Variant = defineVariant({
       WORKGROUP,
       ROWS: Math.min(SUBGROUP_MIN, loadWidth(p), WORKGROUP > 512 ? 8 : 4),
       SPLITS,
+      SHARES: ragged ? SPLITS : 0,
       ROUNDS: roundsFor(p, WORKGROUP, SPLITS),
     });
     return [1024, 512, 256].filter((threads) => threads <= wanted).map(paramsFor)
@@ -107,7 +112,14 @@ export const encodeScore: Variant = defineVariant({
       ...histogramStateSpec(p, encodeScoreBlock(params), "output"),
     },
     dispatches: [
-      dispatch(encodeScoreKernel, p, params, [params.SPLITS + 1, codeHeads(p), p.batch]),
+      dispatch(
+        encodeScoreKernel,
+        p,
+        params,
+        params.SHARES > 0
+          ? [codeHeads(p), params.SHARES + 2 * p.batch - 1, 1]
+          : [params.SPLITS + 1, codeHeads(p), p.batch],
+      ),
     ],
   }),
   cost: scoreCost,

@@ -17,6 +17,11 @@
 // All loads of phase 1 are in flight before the first of them is used, and they are issued in the
 // order of use. No address but that of the newest key depends on a length.
 //
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks
+// are shared out to about SHARES workgroups of a query head: a sequence has as many as its length
+// asks for. The dispatch is (query heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups encode
+// the newest keys, and some of the others have no part.
+//
 // Phase 2 is bound by latency, so a layer has a single barrier. LANES threads multiply ROWS rows
 // of the matrix. They add up these rows by shuffles, each of which halves the sums that a thread
 // holds, and store the last KEPT sums in workgroup memory. After the barrier, every thread adds up
@@ -41,7 +46,8 @@ const MAP_DTYPE: u32 = 1u; // @param 0 f32, 1 f16
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 256u; // @param
 const ROWS: u32 = 4u; // @param rows of a matrix that shuffles add up: at most WIDTH
-const SPLITS: u32 = 3u; // @param workgroups that score a list
+const SPLITS: u32 = 3u; // @param workgroups that score a list, with SHARES > 0 at most
+const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 to have SPLITS each
 const ROUNDS: u32 = 4u; // @param blocks in flight
 
 // The map. A layer is its matrix [inputs, outputs], row-major, then its biases.
@@ -86,6 +92,8 @@ const SQUARE_SUMS = max(1u, WORKGROUP / SUBGROUP_MIN * u32(PLANES > 0u)); // for
 const BINS = BITS * ((1u << max(PLANES, 1u)) - 1u) + 1u;
 const BLOCK = 4u * WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
+const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, BLOCKS);
+const MOST_PIECES = SHARES + BATCH - 1u;
 const CODE_LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
 
@@ -112,6 +120,7 @@ var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
 // Squares of the outputs, added up by subgroups.
 var<workgroup> squares: array<f32, SQUARE_SUMS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
+var<workgroup> own_piece: vec4<u32>; // a Piece
 
 // @shared widen_map
 /// Weights 4 * quad .. 4 * quad + 3 of a 16-byte load of a map.
@@ -194,10 +203,72 @@ fn input_index(j: u32, thread: u32, ins: u32, outs: u32) -> u32 {
   return min(weight_row(j * SHARED + thread % SHARED, thread, ins, outs), ins - 1u);
 }
 
-/// The place of load i of a thread in the codes of blocks first, first + SPLITS, and so on. A block
+// @shared block_units
+/// Blocks of a sequence, of which even an empty one has one.
+fn units_of(sequence: u32) -> u32 {
+  return max((lengths[sequence] + BLOCK - 1u) / BLOCK, 1u);
+}
+// @end
+
+// @shared find_piece
+/// The part of a sequence that a workgroup takes.
+struct Piece {
+  sequence: u32,
+  split: u32, // place of the workgroup among those of the sequence
+  splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
+  all: u32, // units of all sequences
+}
+
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
+  return min((units + quota - 1u) / quota, bounds.y);
+}
+
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
+/// itself; a lane has a run of sequences.
+fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
+  let run = (BATCH + used_lanes - 1u) / used_lanes;
+  let run_begin = min(lane * run, BATCH);
+  let run_end = min(run_begin + run, BATCH);
+  var units = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    units += units_of(b);
+  }
+  let all = subgroupAdd(units);
+  var pieces = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+  }
+  let through = subgroupInclusiveAdd(pieces);
+  // The lane that has the piece looks for its sequence.
+  var found = vec2<u32>(0u);
+  if (through - pieces <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - pieces));
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    for (; found.y >= splits;) {
+      found = vec2<u32>(found.x + 1u, found.y - splits);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    }
+  }
+  found = subgroupMax(found);
+  let has_piece = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (thread == 0u) {
+    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+  }
+  let own = workgroupUniformLoad(&own_piece);
+  return Piece(own.x, own.y, own.z, own.w);
+}
+// @end
+
+/// The place of load i of a thread in the codes of blocks first, first + splits, and so on. A block
 /// takes WORDS loads per thread.
-fn code_place(list: u32, first: u32, i: u32, thread: u32) -> u32 {
-  let block = first + i / WORDS * SPLITS;
+fn code_place(list: u32, first: u32, splits: u32, i: u32, thread: u32) -> u32 {
+  let block = first + i / WORDS * splits;
   let four = min(block * WORKGROUP + thread, LIST_FOURS - 1u);
   return (list * LIST_FOURS + four) * WORDS + i % WORDS;
 }
@@ -252,11 +323,11 @@ fn store_key_code(list: u32, newest: u32) {
   }
 }
 
-/// Stores the histograms of blocks first, first + SPLITS, and so on. They start at zero, as all
+/// Stores the histograms of blocks first, first + splits, and so on. They start at zero, as all
 /// workgroup memory does, and each count is reset here for the next blocks.
-fn store_histograms(list: u32, first: u32, blocks: u32, thread: u32) {
+fn store_histograms(list: u32, first: u32, splits: u32, blocks: u32, thread: u32) {
   for (var i = thread; i < ROUNDS * BINS; i += WORKGROUP) {
-    let block = first + i / BINS * SPLITS;
+    let block = first + i / BINS * splits;
     let count = atomicExchange(&counts[i], 0u);
     if (block < blocks) {
       list_state[HISTOGRAMS + (list * BLOCKS + block) * BINS + i % BINS] = count;
@@ -271,13 +342,29 @@ fn main(
   @builtin(subgroup_invocation_id) lane: u32,
   @builtin(subgroup_size) lanes: u32,
 ) {
-  let length = lengths[wid.z]; // a workgroup that scores needs it in phase 5 only
+  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var own_head = wid.y;
+  var is_key = wid.x == SPLITS;
+  if (SHARES > 0u) {
+    own_head = wid.x;
+    is_key = wid.y >= MOST_PIECES;
+    if (is_key) {
+      piece.sequence = wid.y - MOST_PIECES;
+    } else {
+      piece = find_piece(wid.y, thread, lane, lanes);
+      if (piece.splits == 0u) {
+        return;
+      }
+    }
+  }
+  let split = piece.split;
+  let splits = piece.splits;
+  let length = lengths[piece.sequence]; // a workgroup that scores needs it in phase 5 only
   let newest = length - 1u;
-  let list = wid.z * Q_HEADS + wid.y;
-  let is_key = wid.x == SPLITS;
+  let list = piece.sequence * Q_HEADS + own_head;
 
   // 1. Load the vector, the map and the codes. The two branches differ in the map's binding.
-  let base = wid.y * MAP_SIZE;
+  let base = own_head * MAP_SIZE;
   var inputs: array<f32, INPUTS>;
   var biases: array<u32, MAP_LAYERS * INPUTS>; // of the outputs that are inputs of the next layer
   var loaded_map: array<vec4<u32>, MAP_LAYERS * MOST_LOADS>;
@@ -317,8 +404,8 @@ fn main(
       }
     }
     for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
-      if (i / WORDS * SPLITS < BLOCKS) {
-        loaded_codes[i] = codes[code_place(list, wid.x, i, thread)];
+      if (i / WORDS * splits < BLOCKS) {
+        loaded_codes[i] = codes[code_place(list, split, splits, i, thread)];
       }
     }
   }
@@ -386,7 +473,7 @@ fn main(
     }
     return;
   }
-  if (wid.x == 0u && thread < QUERY_WORDS) {
+  if (split == 0u && thread < QUERY_WORDS) {
     list_state[list * QUERY_WORDS + thread] = atomicLoad(&code[thread]);
   }
 
@@ -397,19 +484,19 @@ fn main(
   }
   let blocks = (length + BLOCK - 1u) / BLOCK;
   let recent_start = min(length - min(RECENT, length), newest);
-  for (var begin = wid.x; begin < blocks; begin += ROUNDS * SPLITS) {
-    if (begin != wid.x) {
+  for (var begin = split; begin < blocks; begin += ROUNDS * splits) {
+    if (begin != split) {
       workgroupBarrier(); // all counts have been reset
     }
-    let next_begin = begin + ROUNDS * SPLITS;
+    let next_begin = begin + ROUNDS * splits;
     var next_codes: array<vec4<u32>, CODE_LOADS>;
     for (var i = 0u; i < CODE_LOADS; i++) { // @unroll
       if (next_begin < blocks) {
-        next_codes[i] = codes[code_place(list, next_begin, i, thread)];
+        next_codes[i] = codes[code_place(list, next_begin, splits, i, thread)];
       }
     }
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
-      let block = begin + round * SPLITS;
+      let block = begin + round * splits;
       let first = (block * WORKGROUP + thread) * 4u;
       var packed = 0u; // four distances of a byte each
       for (var t = 0u; t < 4u; t++) { // @unroll
@@ -434,7 +521,7 @@ fn main(
       }
     }
     workgroupBarrier();
-    store_histograms(list, begin, blocks, thread);
+    store_histograms(list, begin, splits, blocks, thread);
     loaded_codes = next_codes;
   }
 }

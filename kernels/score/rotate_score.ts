@@ -1,8 +1,9 @@
 /** Rotate and score in one dispatch. This saves a dependent dispatch. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, histogramStateSpec, MOST_GROUP, ranges, specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import { groupSize, isRagged, type Problem } from "../core/problem.ts";
 import { refusesHeads } from "../core/row_split.ts";
+import { sharesFor } from "../core/shares.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { LONG_CACHE } from "./hamming.ts";
 import { rotatedCost, SCORED_HEADS, scoredHeads } from "./rotated.ts";
@@ -22,6 +23,7 @@ export const rotateScoreKernel: Kernel = defineKernel({
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP,
     SPLITS: { min: 1, max: 128 },
+    SHARES: { min: 0, max: 65535 },
     ROUNDS: ROUND_COUNTS,
   },
   features: ["subgroups"],
@@ -55,6 +57,7 @@ export const rotateScore: Variant = defineVariant({
     WORKGROUP,
     HEADS: SCORED_HEADS,
     SPLITS: [1, 2, 4, 8, 16, 32, 64],
+    SHARES: [0, 16, 32, 64, 128],
     ROUNDS: ROUND_COUNTS,
   },
   codes: "rotated",
@@ -65,11 +68,16 @@ export const rotateScore: Variant = defineVariant({
     const WORKGROUP = Math.min(wanted, limits.maxComputeInvocationsPerWorkgroup);
     const HEADS = scoredHeads(p);
     const rounds = Math.ceil(p.capacity / (4 * WORKGROUP));
-    const wave = Math.max(1, Math.floor(ONE_WAVE * HEADS / (p.qHeads * p.batch)));
+    const ragged = isRagged(p);
+    const lists = p.qHeads / HEADS * (ragged ? 1 : p.batch);
+    const wave = Math.max(1, Math.floor(ONE_WAVE / lists));
     const SPLITS = Math.min(64, wave, rounds);
-    // A workgroup should have one block: the end of a block costs a barrier.
-    const ROUNDS = ROUND_COUNTS.find((count) => count * SPLITS >= rounds) ?? 4;
-    return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, HEADS, SPLITS, ROUNDS };
+    const SHARES = ragged ? sharesFor(p, wave) : 0;
+    // A workgroup should have one block: the end of a block costs a barrier. Of unequal sequences
+    // shorter blocks can be shared out more evenly.
+    const turns = rounds / SPLITS;
+    const ROUNDS = ROUND_COUNTS.find((count) => count >= turns || (ragged && count > 1)) ?? 4;
+    return { SUBGROUP_MIN: limits.subgroupMinSize ?? 4, WORKGROUP, HEADS, SPLITS, SHARES, ROUNDS };
   },
   refuses,
   plan: (p, params): Plan => ({
@@ -79,7 +87,14 @@ export const rotateScore: Variant = defineVariant({
       ...histogramStateSpec(p, rotateScoreBlock(params), "output", params.SPLITS),
     },
     dispatches: [
-      dispatch(rotateScoreKernel, p, params, [params.SPLITS + 1, p.qHeads / params.HEADS, p.batch]),
+      dispatch(
+        rotateScoreKernel,
+        p,
+        params,
+        params.SHARES > 0
+          ? [p.qHeads / params.HEADS, params.SHARES + 2 * p.batch - 1, 1]
+          : [params.SPLITS + 1, p.qHeads / params.HEADS, p.batch],
+      ),
     ],
   }),
   cost: rotatedCost,

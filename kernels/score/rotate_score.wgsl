@@ -18,6 +18,11 @@
 // 5. Score the blocks round by round: distances, a histogram of each block, and the sum of these
 //    histograms.
 //
+// With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks
+// are shared out to about SHARES workgroups of a KV head: a sequence has as many as its length asks
+// for. The dispatch is (KV heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups rotate the
+// newest keys, and some of the others have no part.
+//
 // Loads of phase 1 are in flight while the queries rotate, and those of the next round while a
 // round is scored. Subgroups must be consecutive threads, SUBGROUP_MIN or more. rotate_token.wgsl
 // says what a rotated code is.
@@ -38,7 +43,8 @@ const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const SUBGROUP_MIN: u32 = 4u; // @param smallest subgroup of the device
 const WORKGROUP: u32 = 256u; // @param
-const SPLITS: u32 = 3u; // @param workgroups that score a KV head
+const SPLITS: u32 = 3u; // @param workgroups that score a KV head, with SHARES > 0 at most
+const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 to have SPLITS each
 const ROUNDS: u32 = 1u; // @param rounds of a block; a thread takes four tokens in each
 
 // @shared rotation_sizes
@@ -64,7 +70,10 @@ const LAST = BINS - 1u;
 const BLOCK = 4u * WORKGROUP * ROUNDS; // tokens of a histogram
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
-const HAS_NEXT = BLOCKS > SPLITS || ROUNDS > 1u; // whether a workgroup may have several rounds
+const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, BLOCKS);
+const MOST_PIECES = SHARES + BATCH - 1u;
+// Whether a workgroup may have several rounds.
+const HAS_NEXT = BLOCKS > SPLITS || ROUNDS > 1u || SHARES > 0u;
 // @shared magnitude_levels
 const LEVELS = f32((1u << PLANES) - 1u); // the largest magnitude
 // The largest magnitude begins at this many root mean squares, by the number of planes.
@@ -91,6 +100,7 @@ var<workgroup> codes_of_queries: array<vec4<u32>, HEADS * CODE_QUADS>; // or tha
 // Blocks alternate between the first two thirds. Tokens of the windows are counted in the last one,
 // which nobody reads: that is cheaper than a branch. Memory starts at zero.
 var<workgroup> counts: array<atomic<u32>, 3u * HEADS * BINS>;
+var<workgroup> own_piece: vec4<u32>; // a Piece
 
 // @shared key_element
 /// Element `at` of the keys.
@@ -212,6 +222,68 @@ fn store_key(head: u32, newest: u32, byte: u32) {
   key_stats[head * HEAD_STATS + (newest + 1u) % 2u] = before + value * value;
 }
 
+// @shared block_units
+/// Blocks of a sequence, of which even an empty one has one.
+fn units_of(sequence: u32) -> u32 {
+  return max((lengths[sequence] + BLOCK - 1u) / BLOCK, 1u);
+}
+// @end
+
+// @shared find_piece
+/// The part of a sequence that a workgroup takes.
+struct Piece {
+  sequence: u32,
+  split: u32, // place of the workgroup among those of the sequence
+  splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
+  all: u32, // units of all sequences
+}
+
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
+  return min((units + quota - 1u) / quota, bounds.y);
+}
+
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
+/// itself; a lane has a run of sequences.
+fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
+  let run = (BATCH + used_lanes - 1u) / used_lanes;
+  let run_begin = min(lane * run, BATCH);
+  let run_end = min(run_begin + run, BATCH);
+  var units = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    units += units_of(b);
+  }
+  let all = subgroupAdd(units);
+  var pieces = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+  }
+  let through = subgroupInclusiveAdd(pieces);
+  // The lane that has the piece looks for its sequence.
+  var found = vec2<u32>(0u);
+  if (through - pieces <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - pieces));
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    for (; found.y >= splits;) {
+      found = vec2<u32>(found.x + 1u, found.y - splits);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    }
+  }
+  found = subgroupMax(found);
+  let has_piece = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (thread == 0u) {
+    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+  }
+  let own = workgroupUniformLoad(&own_piece);
+  return Piece(own.x, own.y, own.z, own.w);
+}
+// @end
+
 /// The four of tokens of a thread in a round of a block.
 fn four_of(block: u32, round: u32, thread: u32) -> u32 {
   return block * (BLOCK / 4u) + round * WORKGROUP + thread;
@@ -268,10 +340,26 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_invocation_id) lane: u32,
+  @builtin(subgroup_size) lanes: u32,
 ) {
-  let first_list = wid.z * KV_HEADS * GROUP + wid.y * HEADS; // a list for each query head
+  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var own_heads = wid.y;
+  var is_key = wid.x == SPLITS;
+  if (SHARES > 0u) {
+    own_heads = wid.x;
+    is_key = wid.y >= MOST_PIECES;
+    if (is_key) {
+      piece.sequence = wid.y - MOST_PIECES;
+    } else {
+      piece = find_piece(wid.y, thread, lane, lanes);
+      if (piece.splits == 0u) {
+        return;
+      }
+    }
+  }
+  let splits = piece.splits;
+  let first_list = piece.sequence * KV_HEADS * GROUP + own_heads * HEADS; // one for each query head
   let head = first_list / GROUP;
-  let is_key = wid.x == SPLITS;
   if (is_key && first_list % GROUP > 0u) {
     return; // a KV head has one key, which the first heads' workgroup encodes
   }
@@ -279,7 +367,7 @@ fn main(
   let in_team = thread % TEAM;
 
   // 1. Load. No address but that of the newest key depends on a length.
-  let length = lengths[wid.z];
+  let length = lengths[piece.sequence];
   let newest = length - 1u;
   var y: array<f32, TURNS * HELD>;
   var loaded_codes: array<vec4<u32>, WORDS>; // of a round
@@ -305,7 +393,7 @@ fn main(
         }
       }
     }
-    let four = min(four_of(wid.x, 0u, thread), LIST_FOURS - 1u);
+    let four = min(four_of(piece.split, 0u, thread), LIST_FOURS - 1u);
     for (var i = 0u; i < WORDS; i++) { // @unroll
       loaded_codes[i] = codes[(head * LIST_FOURS + four) * WORDS + i];
     }
@@ -386,7 +474,7 @@ fn main(
     }
     return;
   }
-  if (wid.x == 0u) {
+  if (piece.split == 0u) {
     for (var i = thread; i < HEADS * QUERY_WORDS; i += WORKGROUP) {
       let word = i % QUERY_WORDS;
       let quad = codes_of_queries[i / QUERY_WORDS * CODE_QUADS + word / 4u];
@@ -398,13 +486,13 @@ fn main(
   let recent_start = min(length - min(RECENT, length), newest);
   let blocks = (length + BLOCK - 1u) / BLOCK;
   var sums = array<u32, COUNT_TURNS>(); // of the histograms so far
-  for (var block = wid.x; block < blocks; block += SPLITS) {
-    let third = block / SPLITS % 2u * (HEADS * BINS);
+  for (var block = piece.split; block < blocks; block += splits) {
+    let third = block / splits % 2u * (HEADS * BINS);
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let round_codes = loaded_codes;
       let round_factors = loaded_factors;
       if (HAS_NEXT) {
-        let next_block = block + SPLITS * u32(round + 1u == ROUNDS);
+        let next_block = block + splits * u32(round + 1u == ROUNDS);
         let next = min(four_of(next_block, (round + 1u) % ROUNDS, thread), newest / 4u);
         for (var i = 0u; i < WORDS; i++) { // @unroll
           loaded_codes[i] = codes[(head * LIST_FOURS + next) * WORDS + i];
@@ -462,7 +550,7 @@ fn main(
     let i = turn * WORKGROUP + thread;
     if (i < HEADS * BINS) {
       let list = first_list + i / BINS;
-      list_state[SPLIT_SUMS + (list * SPLITS + wid.x) * BINS + i % BINS] = sums[turn];
+      list_state[SPLIT_SUMS + (list * SPLITS + piece.split) * BINS + i % BINS] = sums[turn];
     }
   }
 }

@@ -9,6 +9,7 @@ import { sharedNames, withSharedText } from "../../tools/shared_text.ts";
 /** Names whose functions may differ. */
 const DIFFERENT = [
   "main",
+  "units_of", // blocks of tokens, or rows of a list
 ];
 
 /** The functions of a WGSL text: name, and text without comments and white space. */

@@ -179,7 +179,7 @@ export function forScans(check: (spec: Spec, turns: readonly Scan[]) => void): v
 
 /** Names of the functions of a kernel that select tokens. */
 export function selectingFunctions(source: string): string[] {
-  /** Functions that attend, or that make the newest distance, which the twin takes as given. */
+  /** Functions that attend, share out work or make the newest distance: the twin is given both. */
   const others = [
     "widen",
     "row_quad",
@@ -187,11 +187,15 @@ export function selectingFunctions(source: string): string[] {
     "atomic_partial",
     "atomic_stats",
     "arrives_last",
+    "arrives_last_of",
     "join_pool",
     "join_plain",
     "join_atomic",
     "factor_value",
     "score_bin",
+    "units_of",
+    "splits_of",
+    "find_piece",
     "main",
   ];
   return Array.from(source.matchAll(/^fn (\w+)\(/gm), ([, name]) => name)

@@ -1,0 +1,25 @@
+/**
+ * Pieces of unequal sequences. The kernels of a ragged batch give each sequence as many workgroups
+ * as its length asks for; `shared/find_piece.wgsl` is the arithmetic on the GPU.
+ */
+import type { Problem } from "./problem.ts";
+
+/**
+ * The shares for which the pieces of a head are no more than a wave of workgroups: every sequence
+ * may round its last one up. Of very many sequences half a wave takes the longer ones.
+ */
+export function sharesFor({ batch }: Pick<Problem, "batch">, wave: number): number {
+  return Math.max(Math.ceil(wave / 2), wave - batch + 1);
+}
+
+/**
+ * The most pieces of a head: those of `shares` shares, or of full caches, which have `fullest` pieces
+ * each.
+ */
+export function mostPieces(
+  { batch }: Pick<Problem, "batch">,
+  shares: number,
+  fullest: number,
+): number {
+  return Math.max(shares + batch - 1, batch * fullest);
+}

@@ -1,0 +1,52 @@
+/// The part of a sequence that a workgroup takes.
+struct Piece {
+  sequence: u32,
+  split: u32, // place of the workgroup among those of the sequence
+  splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
+  all: u32, // units of all sequences
+}
+
+/// The workgroups of a sequence with `units` units, where all sequences have `all`. `bounds` are
+/// the workgroups among which these are shared out, the most workgroups of a sequence, and the most
+/// units of a workgroup.
+fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
+  let quota = min((all + bounds.x - 1u) / bounds.x, bounds.z);
+  return min((units + quota - 1u) / quota, bounds.y);
+}
+
+/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
+/// itself; a lane has a run of sequences.
+fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
+  let run = (BATCH + used_lanes - 1u) / used_lanes;
+  let run_begin = min(lane * run, BATCH);
+  let run_end = min(run_begin + run, BATCH);
+  var units = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    units += units_of(b);
+  }
+  let all = subgroupAdd(units);
+  var pieces = 0u;
+  for (var b = run_begin; b < run_end; b++) {
+    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+  }
+  let through = subgroupInclusiveAdd(pieces);
+  // The lane that has the piece looks for its sequence.
+  var found = vec2<u32>(0u);
+  if (through - pieces <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - pieces));
+    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    for (; found.y >= splits;) {
+      found = vec2<u32>(found.x + 1u, found.y - splits);
+      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+    }
+  }
+  found = subgroupMax(found);
+  let has_piece = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (thread == 0u) {
+    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+  }
+  let own = workgroupUniformLoad(&own_piece);
+  return Piece(own.x, own.y, own.z, own.w);
+}
