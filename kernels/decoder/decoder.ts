@@ -98,7 +98,7 @@ export interface Decoder {
  * lengths outside that range are not noticed.
  *
  * Workgroups of several sequences share out the tokens of all, so that unequal lengths cost little.
- * `ragged: false` says that lengths will be about equal, which saves the kernels 1 to 2 us each.
+ * `ragged: false` says that lengths will be about equal, which saves finding out whose they are.
  *
  * Dispatches are sized for `capacity`. Workgroups past a sequence's length read that length and
  * return. This costs nothing in the attention, whose splits divide the selected tokens. Score and
