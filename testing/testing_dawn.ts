@@ -1,6 +1,7 @@
 /** Test support: Dawn's null backend, which compiles WGSL with Tint and needs no driver. */
 import { create } from "webgpu";
 import type { DeviceLimits } from "../kernels/core/variant.ts";
+import { MATRIX_FEATURES } from "../kernels/core/subgroup_matrices.ts";
 import { limitsOf } from "../kernels/core/device_limits.ts";
 
 /** A device that compiles and validates, and computes nothing. */
@@ -14,11 +15,11 @@ export interface NullDevice {
 
 /** Opens a null device with as many storage buffers as Dawn allows. */
 export async function openNullDevice(): Promise<NullDevice> {
-  const gpu = create(["backend=null"]);
+  const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
   const adapter = (await gpu.requestAdapter())!;
   const { maxStorageBuffersPerShaderStage } = adapter.limits;
   const device = await adapter.requestDevice({
-    requiredFeatures: ["subgroups", "shader-f16"],
+    requiredFeatures: MATRIX_FEATURES as GPUFeatureName[],
     requiredLimits: { maxStorageBuffersPerShaderStage },
   });
   const limits: DeviceLimits = {

@@ -1,4 +1,5 @@
 /** A session: the device of a run, its timer and its probes. */
+import { VARIANT_FEATURES } from "../../kernels/core/registry.ts";
 import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import type { Tuning } from "../../kernels/core/tuning.ts";
@@ -71,7 +72,11 @@ export async function openSession(
   settings: MeasureSettings,
 ): Promise<Session> {
   const stamps = settings.timer === "wall" ? [] : ["timestamp-query"];
-  const opened = await openCheckedDevice(adapter, [...stamps, "subgroups"], settings.handOver);
+  const opened = await openCheckedDevice(
+    adapter,
+    [...stamps, ...VARIANT_FEATURES],
+    settings.handOver,
+  );
   return await opened.guard.run(() => sessionOn(adapter, opened, settings));
 }
 

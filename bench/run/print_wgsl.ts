@@ -5,7 +5,7 @@ import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
 import { type Problem, shapeName } from "../../kernels/core/problem.ts";
 import { dispatchWgsl } from "../../kernels/core/program.ts";
-import { VARIANTS } from "../../kernels/core/registry.ts";
+import { VARIANT_FEATURES, VARIANTS } from "../../kernels/core/registry.ts";
 import { type Dialect, STANDARD_DIALECT } from "../../kernels/core/wgsl/wgsl.ts";
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import { counted } from "../base/counted.ts";
@@ -93,7 +93,7 @@ async function readDevice(
 ): Promise<DeviceTraits> {
   try {
     const host = await openAdapter(adapter);
-    const { device, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
+    const { device, limits } = await openCheckedDevice(host, VARIANT_FEATURES, handOver);
     const dialect = await dialectOf(device);
     device.destroy();
     return { limits, dialect, unroll: !host.info.software };

@@ -19,7 +19,7 @@ const MOST_ACCUMULATORS = 192;
  * Most operations of one dispatch: about 300 ms on an H100. Longer dispatches freeze displays and
  * trigger the watchdogs of drivers.
  */
-const DISPATCH_FLOPS = 8e12;
+export const DISPATCH_FLOPS = 8e12;
 
 /** `flash.wgsl`. */
 export const flashKernel: Kernel = defineKernel({
