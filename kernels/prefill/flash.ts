@@ -10,7 +10,7 @@ const ROWS: readonly number[] = [32, 64, 128];
 const COLUMNS: readonly number[] = [32, 64, 128];
 const COLUMN_THREADS: readonly number[] = [8, 16, 32];
 const DEPTH: readonly number[] = [2, 4, 8];
-const KEYS: readonly number[] = [8, 16, 32];
+const KEYS: readonly number[] = [4, 8, 16];
 
 /** Most accumulators (scores and outputs) of a thread. With more, a GPU spills registers. */
 const MOST_ACCUMULATORS = 192;
@@ -63,8 +63,12 @@ function refuses(p: Problem, params: Params): string | undefined {
   }
   if (rows % 4 !== 0) return `${rowThreads} threads cannot share ${ROWS} rows in fours`;
   if (columns % 4 !== 0) return `${COLUMN_THREADS} threads cannot share ${COLUMNS} keys in fours`;
-  if (quads % DEPTH !== 0) return `${quads} vec4f of a row are not a multiple of ${DEPTH}`;
-  if (COLUMNS % KEYS !== 0) return `${COLUMNS} keys are not a multiple of ${KEYS}`;
+  if (quads % (2 * DEPTH) !== 0) {
+    return `${quads} vec4f of a row are not an even number of chunks of ${DEPTH}`;
+  }
+  if (COLUMNS % (2 * KEYS) !== 0) {
+    return `${COLUMNS} keys are not an even number of chunks of ${KEYS}`;
+  }
   const accumulators = rows * (columns + p.headDim / COLUMN_THREADS);
   if (accumulators > MOST_ACCUMULATORS) {
     return `${accumulators} accumulators overflow the registers of a thread`;
@@ -104,11 +108,11 @@ const NARROW: Params = {
 
 /** Settings in order of preference: the first that the device does not refuse is used. */
 const SETTINGS: readonly Params[] = [
-  { WORKGROUP: 256, ROWS: 128, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 16 },
-  { WORKGROUP: 256, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 8 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 8, KEYS: 16 },
-  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 8 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 16 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8 },
+  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 4 },
 ];
 
 /**
