@@ -2,7 +2,7 @@
  * Test support: a kernel of subgroup matrices, rewritten so that compilers and devices without them
  * run it. Everything but the matrices stays as it is.
  */
-import type { Variant } from "../kernels/core/variant.ts";
+import type { Dispatch, Variant } from "../kernels/core/variant.ts";
 import type { SubgroupMatrices } from "../kernels/core/subgroup_matrices.ts";
 
 /** What the kernels need, as a device with matrices reports it. */
@@ -109,6 +109,14 @@ export function emulateMatrices(source: string): string {
   return text + EMULATION;
 }
 
+/** A dispatch of matrices that runs without them. */
+export function emulatedDispatch({ kernel, ...rest }: Dispatch): Dispatch {
+  return {
+    ...rest,
+    kernel: { ...kernel, features: ["subgroups"], source: emulateMatrices(kernel.source) },
+  };
+}
+
 /** A variant of matrices that runs without them. */
 export function emulated(variant: Variant): Variant {
   return {
@@ -116,11 +124,7 @@ export function emulated(variant: Variant): Variant {
     features: ["subgroups"],
     plan(p, params) {
       const plan = variant.plan(p, params);
-      const dispatches = plan.dispatches.map(({ kernel, ...rest }) => ({
-        ...rest,
-        kernel: { ...kernel, features: ["subgroups"], source: emulateMatrices(kernel.source) },
-      }));
-      return { ...plan, dispatches };
+      return { ...plan, dispatches: plan.dispatches.map(emulatedDispatch) };
     },
   };
 }

@@ -12,6 +12,7 @@ import type { DeviceGuard } from "./device/device_loss.ts";
 import { checkHolds } from "../../kernels/core/device_memory.ts";
 import type { AdapterFacts, OpenedAdapter } from "./device/adapter.ts";
 import { refusesInputs } from "./inputs/input_makers.ts";
+import { refusesMatrices } from "../../kernels/core/subgroup_matrices.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./clock/sampler.ts";
@@ -91,6 +92,7 @@ async function sessionOn(
   const probes = await createProbes(
     device,
     powerOfTwo(software ? Math.min(2 ** 24, maxBytes) : maxBytes),
+    refusesMatrices(limits) === undefined,
   );
   const timer = await createTimer(device, {
     work: probes.least,
@@ -106,7 +108,7 @@ async function sessionOn(
   // If the timer gave no time, half the wall time of both passes is an upper bound for one.
   const fourUs = us ?? (timer.nowMs() - beginMs) * 1000 / 2;
   const passes = Math.max(1, Math.ceil(300_000 / (fourUs / 4)));
-  const probeFailure = await checkProbes(device);
+  const probeFailure = await checkProbes(device, limits);
   if (probeFailure !== null) await guard.check();
   return {
     device,

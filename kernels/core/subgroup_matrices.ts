@@ -46,7 +46,9 @@ export function subgroupMatricesOf(adapter: GPUAdapter): readonly SubgroupMatric
 }
 
 /** A sentence if a device has no product of f16 with f32 sums at 16 x 16 x 16; else undefined. */
-export function refusesMatrices({ subgroupMatrices = [] }: DeviceLimits): string | undefined {
+export function refusesMatrices(
+  { subgroupMatrices = [] }: Pick<DeviceLimits, "subgroupMatrices">,
+): string | undefined {
   const offered = subgroupMatrices.some(({ componentType, resultComponentType, M, N, K }) =>
     componentType === "f16" && resultComponentType === "f32" &&
     [M, N, K].every((side) => side === 16)

@@ -101,6 +101,8 @@ export interface Cost {
   readonly writeBytes: number;
   /** Floating-point operations, or popcount operations for scores. */
   readonly flops: number;
+  /** The operations are of matrix units. */
+  readonly onMatrices?: true;
 }
 
 /** The properties of a device that bound a plan: WebGPU limits, subgroup size and hand-over. */

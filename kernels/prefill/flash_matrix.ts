@@ -106,5 +106,5 @@ export const flashMatrix: Variant = defineVariant({
   },
   refuses: (p, params, limits) => refusesMatrices(limits) ?? refuses(p, params),
   plan,
-  cost: flashCost,
+  cost: (p) => ({ ...flashCost(p), onMatrices: true }),
 });
