@@ -3,7 +3,7 @@
  * run it. Everything but the matrices stays as it is.
  */
 import type { Dispatch, Variant } from "../kernels/core/variant.ts";
-import type { SubgroupMatrices } from "../kernels/core/subgroup_matrices.ts";
+import { MATRIX_FEATURES, type SubgroupMatrices } from "../kernels/core/subgroup_matrices.ts";
 
 /** What the kernels need, as a device with matrices reports it. */
 export const EMULATED_MATRICES: readonly SubgroupMatrices[] = [
@@ -12,70 +12,76 @@ export const EMULATED_MATRICES: readonly SubgroupMatrices[] = [
 
 /**
  * Matrices of 16 x 16 in 32 threads. A thread holds half a row of a result, the row of the left
- * factor that it comes from, and the half of the right factor.
+ * factor that it comes from, and half of the right factor: its part of 16 rows, or 8 columns.
  */
 const EMULATION = `
 var<private> lane: u32;
 
-struct Left { at: array<f32, 16> }
-struct Right { at: array<f32, 128> }
-struct Sums { at: array<f32, 8> }
-
-fn half_at(element: u32) -> f32 {
-  return unpack2x16float(slots[element / 8u][element / 2u % 4u])[element % 2u];
-}
+struct Left { row: array<vec4<u32>, 2> }
+struct Right { half: array<vec4<u32>, 16>, is_columns: bool }
+struct Sums { low: vec4f, high: vec4f }
 
 fn load_Left_row_major(slot: u32, stride: u32) -> Left {
-  var left: Left;
-  for (var k = 0u; k < 16u; k++) {
-    left.at[k] = half_at((slot + lane / 2u * stride) * 8u + k);
-  }
-  return left;
+  let first = slot + lane / 2u * stride;
+  return Left(array(slots[first], slots[first + 1u]));
 }
 
 fn load_Right_row_major(slot: u32, stride: u32) -> Right {
   var right: Right;
-  for (var i = 0u; i < 128u; i++) {
-    right.at[i] = half_at((slot + i / 8u * stride) * 8u + lane % 2u * 8u + i % 8u);
+  for (var k = 0u; k < 16u; k++) {
+    right.half[k] = slots[slot + k * stride + lane % 2u];
   }
   return right;
 }
 
 fn load_Right_col_major(slot: u32, stride: u32) -> Right {
   var right: Right;
-  for (var i = 0u; i < 128u; i++) {
-    right.at[i] = half_at((slot + (lane % 2u * 8u + i % 8u) * stride) * 8u + i / 8u);
+  for (var i = 0u; i < 16u; i++) {
+    right.half[i] = slots[slot + (lane % 2u * 8u + i / 2u) * stride + i % 2u];
   }
+  right.is_columns = true;
   return right;
 }
 
 fn load_Sums_row_major(slot: u32, stride: u32) -> Sums {
-  var sums: Sums;
-  for (var i = 0u; i < 8u; i++) {
-    let element = (slot + lane / 2u * stride) * 4u + lane % 2u * 8u + i;
-    sums.at[i] = bitcast<f32>(slots[element / 4u][element % 4u]);
-  }
-  return sums;
+  let first = slot + lane / 2u * stride + lane % 2u * 2u;
+  return Sums(bitcast<vec4f>(slots[first]), bitcast<vec4f>(slots[first + 1u]));
 }
 
 fn store_row_major(slot: u32, sums: Sums, stride: u32) {
-  var copy = sums;
-  for (var i = 0u; i < 8u; i++) {
-    let element = (slot + lane / 2u * stride) * 4u + lane % 2u * 8u + i;
-    slots[element / 4u][element % 4u] = bitcast<u32>(copy.at[i]);
-  }
+  let first = slot + lane / 2u * stride + lane % 2u * 2u;
+  slots[first] = bitcast<vec4<u32>>(sums.low);
+  slots[first + 1u] = bitcast<vec4<u32>>(sums.high);
+}
+
+fn low_of(raw: vec4<u32>) -> vec4f {
+  return vec4f(unpack2x16float(raw.x), unpack2x16float(raw.y));
+}
+
+fn high_of(raw: vec4<u32>) -> vec4f {
+  return vec4f(unpack2x16float(raw.z), unpack2x16float(raw.w));
 }
 
 fn multiply_accumulate(left: Left, right: Right, sums: Sums) -> Sums {
-  var a = left;
-  var b = right;
-  var c = sums;
-  for (var k = 0u; k < 16u; k++) {
-    for (var i = 0u; i < 8u; i++) {
-      c.at[i] = fma(a.at[k], b.at[k * 8u + i], c.at[i]);
+  var a = left.row;
+  var b = right.half;
+  var c = array(sums.low, sums.high);
+  for (var i = 0u; i < 8u; i++) {
+    if (right.is_columns) {
+      for (var part = 0u; part < 2u; part++) {
+        let raw = b[i * 2u + part];
+        c[i / 4u][i % 4u] += dot(low_of(a[part]), low_of(raw)) + dot(high_of(a[part]), high_of(raw));
+      }
+    } else {
+      let pair = unpack2x16float(a[i / 4u][i % 4u]);
+      for (var k = 0u; k < 2u; k++) {
+        let raw = b[i * 2u + k];
+        c[0] += pair[k] * low_of(raw);
+        c[1] += pair[k] * high_of(raw);
+      }
     }
   }
-  return c;
+  return Sums(c[0], c[1]);
 }
 `;
 
@@ -109,19 +115,25 @@ export function emulateMatrices(source: string): string {
   return text + EMULATION;
 }
 
-/** A dispatch of matrices that runs without them. */
-export function emulatedDispatch({ kernel, ...rest }: Dispatch): Dispatch {
+/** Whether a device multiplies matrices itself. */
+export function hasMatrices({ features }: GPUDevice): boolean {
+  return MATRIX_FEATURES.every((name) => features.has(name as GPUFeatureName));
+}
+
+/** A dispatch that runs without matrices; the same one if it has none. */
+export function emulatedDispatch(dispatch: Dispatch): Dispatch {
+  const { kernel, ...rest } = dispatch;
+  if (!MATRIX_FEATURES.every((name) => kernel.features?.includes(name))) return dispatch;
   return {
     ...rest,
     kernel: { ...kernel, features: ["subgroups"], source: emulateMatrices(kernel.source) },
   };
 }
 
-/** A variant of matrices that runs without them. */
+/** A variant that runs without matrices. */
 export function emulated(variant: Variant): Variant {
   return {
     ...variant,
-    features: ["subgroups"],
     plan(p, params) {
       const plan = variant.plan(p, params);
       return { ...plan, dispatches: plan.dispatches.map(emulatedDispatch) };

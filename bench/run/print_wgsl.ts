@@ -14,7 +14,7 @@ import { NoAdapterError, openAdapter, type OpenOptions } from "../edge/open_adap
 import { wrapText } from "../tables/text_table.ts";
 
 /**
- * Every kernel with its stage, every model with its shape, and every set of cases.
+ * Every kernel with its stage and the device features that it needs, every model with its shape, and every set of cases.
  *
  * @param width Maximum characters per line; a text too long to fit beside its name goes below it.
  */
@@ -23,9 +23,10 @@ export function listText(width = Infinity): string {
     head.length + text.length <= width
       ? [head + text]
       : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
-  const kernels = VARIANTS.flatMap(({ name, stage, description }) =>
-    entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description)
-  );
+  const kernels = VARIANTS.flatMap(({ name, stage, description, features }) => {
+    const needs = features.length > 0 ? ` (needs ${features.join(", ")})` : "";
+    return entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description + needs);
+  });
   const models = MODELS.flatMap((model) => {
     const caveat = caveatOf(model);
     return [
