@@ -21,39 +21,6 @@ struct Left { row: array<vec4<u32>, 2> }
 struct Right { half: array<vec4<u32>, 16>, is_columns: bool }
 struct Sums { low: vec4f, high: vec4f }
 
-fn load_Left_row_major(slot: u32, stride: u32) -> Left {
-  let first = slot + lane / 2u * stride;
-  return Left(array(slots[first], slots[first + 1u]));
-}
-
-fn load_Right_row_major(slot: u32, stride: u32) -> Right {
-  var right: Right;
-  for (var k = 0u; k < 16u; k++) {
-    right.half[k] = slots[slot + k * stride + lane % 2u];
-  }
-  return right;
-}
-
-fn load_Right_col_major(slot: u32, stride: u32) -> Right {
-  var right: Right;
-  for (var i = 0u; i < 16u; i++) {
-    right.half[i] = slots[slot + (lane % 2u * 8u + i / 2u) * stride + i % 2u];
-  }
-  right.is_columns = true;
-  return right;
-}
-
-fn load_Sums_row_major(slot: u32, stride: u32) -> Sums {
-  let first = slot + lane / 2u * stride + lane % 2u * 2u;
-  return Sums(bitcast<vec4f>(slots[first]), bitcast<vec4f>(slots[first + 1u]));
-}
-
-fn store_row_major(slot: u32, sums: Sums, stride: u32) {
-  let first = slot + lane / 2u * stride + lane % 2u * 2u;
-  slots[first] = bitcast<vec4<u32>>(sums.low);
-  slots[first + 1u] = bitcast<vec4<u32>>(sums.high);
-}
-
 fn low_of(raw: vec4<u32>) -> vec4f {
   return vec4f(unpack2x16float(raw.x), unpack2x16float(raw.y));
 }
@@ -85,11 +52,50 @@ fn multiply_accumulate(left: Left, right: Right, sums: Sums) -> Sums {
 }
 `;
 
+/** The loads and stores of a workgroup variable that is an array of arrays of 16-byte vectors. */
+const ACCESSES = `
+fn load_Left_row_major_VARIABLE(block: u32, slot: u32, stride: u32) -> Left {
+  let first = slot + lane / 2u * stride;
+  return Left(array(VARIABLE[block][first], VARIABLE[block][first + 1u]));
+}
+
+fn load_Right_row_major_VARIABLE(block: u32, slot: u32, stride: u32) -> Right {
+  var right: Right;
+  for (var k = 0u; k < 16u; k++) {
+    right.half[k] = VARIABLE[block][slot + k * stride + lane % 2u];
+  }
+  return right;
+}
+
+fn load_Right_col_major_VARIABLE(block: u32, slot: u32, stride: u32) -> Right {
+  var right: Right;
+  for (var i = 0u; i < 16u; i++) {
+    right.half[i] = VARIABLE[block][slot + (lane % 2u * 8u + i / 2u) * stride + i % 2u];
+  }
+  right.is_columns = true;
+  return right;
+}
+
+fn load_Sums_row_major_VARIABLE(block: u32, slot: u32, stride: u32) -> Sums {
+  let first = slot + lane / 2u * stride + lane % 2u * 2u;
+  return Sums(
+    bitcast<vec4f>(VARIABLE[block][first]),
+    bitcast<vec4f>(VARIABLE[block][first + 1u]),
+  );
+}
+
+fn store_row_major_VARIABLE(block: u32, slot: u32, sums: Sums, stride: u32) {
+  let first = slot + lane / 2u * stride + lane % 2u * 2u;
+  VARIABLE[block][first] = bitcast<vec4<u32>>(sums.low);
+  VARIABLE[block][first + 1u] = bitcast<vec4<u32>>(sums.high);
+}
+`;
+
 /** What stands for each part of a kernel's text that names matrices. */
 const REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
   [/^alias \w+ = subgroup_matrix_\w+<[^>]+>;\n/gm, ""],
-  [/subgroupMatrixLoad<(\w+), (\w+)>\(&slots, /g, "load_$1_$2("],
-  [/subgroupMatrixStore<(\w+)>\(&slots, /g, "store_$1("],
+  [/subgroupMatrixLoad<(\w+), (\w+)>\(\s*&(\w+)\[([^\]]+)\],/g, "load_$1_$2_$3($4,"],
+  [/subgroupMatrixStore<(\w+)>\(\s*&(\w+)\[([^\]]+)\],/g, "store_$1_$2($3,"],
   [/subgroupMatrixMultiplyAccumulate\(/g, "multiply_accumulate("],
   [
     / *@builtin\(subgroup_id\) subgroup: u32,\n\) \{\n/,
@@ -102,7 +108,8 @@ const REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
 
 /**
  * A kernel's text without matrices. It computes the same up to the order of sums, if the kernel
- * keeps all that matrices load and store in the workgroup variable `slots` of 16-byte vectors.
+ * keeps all that matrices load and store in workgroup variables that are arrays of arrays of 16-byte
+ * vectors, and calls the matrices Left, Right and Sums.
  *
  * @throws {SyntaxError} if the text names matrices in a way that is not known here.
  */
@@ -112,7 +119,14 @@ export function emulateMatrices(source: string): string {
   const code = text.replace(/\/\/.*$/gm, "");
   const left = /\w*subgroup_?matrix\w*|subgroup_id/i.exec(code);
   if (left) throw new SyntaxError(`${left[0]} is not emulated`);
-  return text + EMULATION;
+  const variables = new Set(
+    Array.from(
+      source.matchAll(/subgroupMatrix(?:Load|Store)<[^>]+>\(\s*&(\w+)\[/g),
+      ([, name]) => name,
+    ),
+  );
+  const accesses = Array.from(variables, (name) => ACCESSES.replaceAll("VARIABLE", name));
+  return [text, EMULATION, ...accesses].join("");
 }
 
 /** Whether a device multiplies matrices itself. */

@@ -11,6 +11,7 @@ const COLUMNS: readonly number[] = [32, 64, 128];
 const COLUMN_THREADS: readonly number[] = [8, 16, 32];
 const DEPTH: readonly number[] = [2, 4, 8];
 const KEYS: readonly number[] = [4, 8, 16];
+const BUFFERS: readonly number[] = [1, 2];
 
 /** Most accumulators (scores and outputs) of a thread. With more, a GPU spills registers. */
 const MOST_ACCUMULATORS = 192;
@@ -33,6 +34,7 @@ export const flashKernel: Kernel = defineKernel({
     COLUMN_THREADS,
     DEPTH,
     KEYS,
+    BUFFERS,
   },
 });
 
@@ -104,15 +106,15 @@ const NARROW: Params = {
   COLUMN_THREADS: 8,
   DEPTH: 4,
   KEYS: 16,
+  BUFFERS: 1,
 };
 
 /** Settings in order of preference: the first that the device does not refuse is used. */
 const SETTINGS: readonly Params[] = [
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 8 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 16 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8 },
-  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 4 },
+  { WORKGROUP: 256, ROWS: 128, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16, BUFFERS: 1 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 8, BUFFERS: 1 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8, BUFFERS: 1 },
+  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 4, BUFFERS: 1 },
 ];
 
 /**
@@ -123,7 +125,7 @@ export const flash: Variant = defineVariant({
   name: "prefill/flash",
   stage: "prefill",
   description: "causal FlashAttention-2 in f32: tiles as outer products in registers",
-  tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, KEYS },
+  tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, KEYS, BUFFERS },
   features: [],
   defaults(p, limits) {
     const settings = p.headDim === 64 ? [NARROW, ...SETTINGS] : SETTINGS;

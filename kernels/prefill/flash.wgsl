@@ -9,9 +9,9 @@
 //
 // A thread computes MY_ROWS x MY_COLUMNS scores, then MY_ROWS x MY_QUADS vec4f of the output, as
 // outer products in registers. Queries and keys pass through workgroup memory DEPTH quads at a
-// time, values KEYS rows at a time. Each chunk is requested while the one before it is computed,
-// and chunks take turns with two buffers, so that one barrier a chunk suffices. In the hot loops
-// the last index of a workgroup array is the thread's own and the others are constants, so that
+// time, values KEYS rows at a time. Each chunk is requested while the one before it is computed. If
+// chunks take turns with two buffers, one barrier a chunk suffices, else two. In the hot loops the
+// last index of a workgroup array is the thread's own and the others are constants, so that
 // compilers leave out bounds checks.
 //
 // 1. Stage a chunk of the queries and keys, and request the next one.
@@ -32,6 +32,7 @@ const COLUMNS: u32 = 64u; // @param keys of a tile
 const COLUMN_THREADS: u32 = 16u; // @param threads that share a row
 const DEPTH: u32 = 8u; // @param vec4f of a query or key staged at a time
 const KEYS: u32 = 16u; // @param rows of V staged at a time
+const BUFFERS: u32 = 1u; // @param that chunks take turns with
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -53,8 +54,6 @@ const QUERY_TURNS = (DEPTH * ROWS + WORKGROUP - 1u) / WORKGROUP; // loads of a t
 const KEY_TURNS = (CHUNK_LOADS * COLUMNS + WORKGROUP - 1u) / WORKGROUP;
 const VALUE_TURNS = (KEYS * ROW_LOADS + WORKGROUP - 1u) / WORKGROUP;
 const STAGE_SLOTS = max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS);
-const EXCHANGE_SLOTS = MY_ROW_QUADS * COLUMN_THREADS;
-const QUERY_SLOTS = max(DEPTH * MY_ROWS, EXCHANGE_SLOTS);
 const P_SLOTS = KEY_QUADS * MY_ROWS;
 const BANK_MASK = min(ROW_THREADS, 8u) - 1u; // spreads the key quads of p over the banks
 const TILES = (CAPACITY * GROUP + ROWS - 1u) / ROWS;
@@ -70,10 +69,10 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (KV_HEADS * GROUP + 3u) / 4u>;
 @group(0) @binding(5) var<storage, read_write> prompt_out: array<vec4f>;
 
-/// Queries. In steps 3 and 7 the first buffer has m and l of the threads that share a row.
-var<workgroup> queries: array<array<array<vec4f, ROW_THREADS>, QUERY_SLOTS>, 2>;
+var<workgroup> queries: array<array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>, BUFFERS>;
 /// Keys, then values.
-var<workgroup> stage: array<array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>, 2>;
+var<workgroup> stage: array<array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>, BUFFERS>;
+/// p. In steps 3 and 7, m and l of the threads that share a row.
 var<workgroup> probabilities: array<array<array<vec4f, ROW_THREADS>, P_SLOTS>, VALUE_CHUNKS>;
 
 // @shared widen
@@ -165,14 +164,17 @@ fn main(
     // The initial value is explicit: without one, naga zeroes the scores once, not in every turn.
     var scores = array<f32, MY_SCORES>();
     for (var pair = 0u; pair < CHUNKS / 2u; pair++) {
-      for (var buffer = 0u; buffer < 2u; buffer++) { // @unroll
+      for (var turn = 0u; turn < 2u; turn++) { // @unroll
         // 1. Stage a chunk of the queries and keys, and request the next one, or the first values.
+        if (BUFFERS == 1u) {
+          workgroupBarrier();
+        }
         for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
           let at = i * WORKGROUP + thread;
           let row = chunk_row(at, DEPTH);
           let quad = chunk_place(at, DEPTH);
           if (row < ROWS) {
-            queries[buffer][quad * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = loaded_q[i];
+            queries[turn % BUFFERS][quad * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = loaded_q[i];
           }
         }
         for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
@@ -183,7 +185,7 @@ fn main(
             let c = slot / COLUMN_THREADS;
             for (var half = 0u; half < QUADS; half++) { // @unroll
               let quad = load * QUADS + half;
-              stage[buffer][quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(
+              stage[turn % BUFFERS][quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(
                 loaded_k[i],
                 half,
               );
@@ -191,7 +193,7 @@ fn main(
           }
         }
         workgroupBarrier();
-        let next = pair * 2u + buffer + 1u;
+        let next = pair * 2u + turn + 1u;
         if (next < CHUNKS) {
           for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
             loaded_q[i] = prompt_q[my_query[i] + next * DEPTH];
@@ -214,10 +216,10 @@ fn main(
         for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
           var key: array<vec4f, MY_COLUMNS>;
           for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-            key[c] = stage[buffer][quad * MY_COLUMNS + c][column_thread];
+            key[c] = stage[turn % BUFFERS][quad * MY_COLUMNS + c][column_thread];
           }
           for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-            let query = queries[buffer][quad * MY_ROWS + r][row_thread];
+            let query = queries[turn % BUFFERS][quad * MY_ROWS + r][row_thread];
             for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
               let at = r * MY_COLUMNS + c;
               scores[at] = add_dot(scores[at], query, key[c]);
@@ -248,13 +250,15 @@ fn main(
     }
     for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
       let place = (row_thread + column_thread) % ROW_THREADS; // against conflicts of banks
-      queries[0][i * COLUMN_THREADS + column_thread][place] = m_new[i];
+      let slot = i * COLUMN_THREADS + column_thread;
+      probabilities[slot / P_SLOTS][slot % P_SLOTS][place] = m_new[i];
     }
     workgroupBarrier();
     for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
       for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
         let place = (row_thread + peer) % ROW_THREADS;
-        m_new[i] = max(m_new[i], queries[0][i * COLUMN_THREADS + peer][place]);
+        let slot = i * COLUMN_THREADS + peer;
+        m_new[i] = max(m_new[i], probabilities[slot / P_SLOTS][slot % P_SLOTS][place]);
       }
       let alpha = exp2(m[i] - m_new[i]);
       m[i] = m_new[i];
@@ -265,6 +269,7 @@ fn main(
         }
       }
     }
+    workgroupBarrier();
 
     // 4. Compute p of four keys at a time and leave it for the threads of the row.
     for (var i = 0u; i < MY_COLUMN_QUADS; i++) { // @unroll
@@ -280,9 +285,12 @@ fn main(
     }
 
     for (var pair = 0u; pair < VALUE_CHUNKS / 2u; pair++) {
-      for (var buffer = 0u; buffer < 2u; buffer++) { // @unroll
+      for (var turn = 0u; turn < 2u; turn++) { // @unroll
         // 5. Stage a chunk of the values, and request the next one, or the next queries and keys.
         // Keys past the end repeat the last one here too: p = 0 does not remove a NaN.
+        if (BUFFERS == 1u) {
+          workgroupBarrier();
+        }
         for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
           let at = i * WORKGROUP + thread;
           if (at < KEYS * ROW_LOADS) {
@@ -290,7 +298,7 @@ fn main(
             // neighbouring threads store to neighbouring banks.
             for (var half = 0u; half < QUADS; half++) { // @unroll
               let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
-              stage[buffer][slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(
+              stage[turn % BUFFERS][slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(
                 loaded_v[i],
                 half,
               );
@@ -298,7 +306,7 @@ fn main(
           }
         }
         workgroupBarrier();
-        let chunk = pair * 2u + buffer;
+        let chunk = pair * 2u + turn;
         if (chunk + 1u < VALUE_CHUNKS) {
           for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
             let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
@@ -325,7 +333,7 @@ fn main(
           }
           for (var j = 0u; j < 4u; j++) { // @unroll
             for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
-              let value = stage[buffer][(key_quad * 4u + j) * MY_QUADS + quad][column_thread];
+              let value = stage[turn % BUFFERS][(key_quad * 4u + j) * MY_QUADS + quad][column_thread];
               for (var r = 0u; r < MY_ROWS; r++) { // @unroll
                 let at = r * MY_QUADS + quad;
                 acc[at] = fma(vec4f(p[r][j]), value, acc[at]);
@@ -340,13 +348,15 @@ fn main(
   // 7. Sum l over the threads of a row, divide and store. The sink logit adds to l alone.
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-    queries[0][i * COLUMN_THREADS + column_thread][row_thread] = l[i];
+    let slot = i * COLUMN_THREADS + column_thread;
+    probabilities[slot / P_SLOTS][slot % P_SLOTS][row_thread] = l[i];
   }
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
     var row_l = vec4f();
     for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
-      row_l += queries[0][i * COLUMN_THREADS + peer][row_thread];
+      let slot = i * COLUMN_THREADS + peer;
+      row_l += probabilities[slot / P_SLOTS][slot % P_SLOTS][row_thread];
     }
     for (var j = 0u; j < 4u; j++) { // @unroll
       let row = first_row + (i * 4u + j) * ROW_THREADS + row_thread;

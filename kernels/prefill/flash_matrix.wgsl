@@ -47,15 +47,16 @@ const SIDE = 16u; // rows and columns of a matrix
 const ROW_LOADS = HEAD_DIM / 8u; // 16-byte loads of a row of f16
 const HEAD_QUADS = HEAD_DIM / 4u;
 const STEPS = HEAD_DIM / SIDE; // matrices along a row
-const ROW_SLOTS = ROW_LOADS + 1u; // 16-byte slots of a staged row, an odd number against conflicts
-const LOGIT_SLOTS = KEYS / 4u + 1u; // of a row of logits
+const PART_LOADS = KEYS / 4u; // loads of a query in place of its logits
+const PARTS = (ROW_LOADS + PART_LOADS - 1u) / PART_LOADS;
+const PART_STEPS = PART_LOADS / 2u;
+const QUERY_STEPS = PARTS * PART_STEPS; // STEPS or more
 
 const QK_ROW_BLOCKS = ROWS / QK_ROWS;
 const QK_KEYS = KEYS * QK_ROW_BLOCKS / SUBGROUPS; // keys of the logits of a subgroup
 const QK_HEIGHT = QK_ROWS / SIDE; // in matrices
 const QK_WIDTH = QK_KEYS / SIDE;
 const QK_MATRICES = QK_HEIGHT * QK_WIDTH;
-const QUERY_MATRICES = QK_HEIGHT * STEPS;
 const PV_ROW_BLOCKS = ROWS / PV_ROWS;
 const PV_DIMS = HEAD_DIM * PV_ROW_BLOCKS / SUBGROUPS; // dimensions of the output of a subgroup
 const PV_HEIGHT = PV_ROWS / SIDE;
@@ -66,15 +67,22 @@ const ROW_THREADS = WORKGROUP / ROWS; // threads that share a row of logits
 const ROW_BITS = firstTrailingBit(ROW_THREADS);
 const MY_QUADS = KEYS / 4u / ROW_THREADS; // vec4f of logits of a thread
 const MY_BLOCKS = MY_QUADS / 4u; // 16 logits each
-const QUERY_TURNS = ROWS * ROW_LOADS / WORKGROUP; // loads of a thread
+const QUERY_TURNS = ROWS * PART_LOADS / WORKGROUP; // loads of a thread
 const LOAD_TURNS = KEYS * ROW_LOADS / WORKGROUP;
 
+// Slots of 16 bytes. A block has 16 rows, and rows have an odd number of slots, so that the banks of
+// workgroup memory do not collide. Offsets in a block are constants, so that compilers leave out
+// bounds checks.
+const KEY_SLOTS = ROW_LOADS + 1u; // of a row of keys
+const KEY_BLOCKS = KEYS / SIDE;
+const VALUE_SLOTS = PV_DIMS / 8u + 1u; // of a row of values, of the dimensions of a subgroup
+const VALUE_BLOCKS = SUBGROUPS / PV_ROW_BLOCKS * KEY_BLOCKS;
+const LOGIT_SLOTS = KEYS / 4u + 1u; // of a row of logits
+const P_SLOTS = KEYS / 8u + 1u; // of a row of p
+const P_AT = SIDE * LOGIT_SLOTS; // p of a block follows its logits
+const ROW_BLOCK_SLOTS = P_AT + SIDE * P_SLOTS;
+const ROW_BLOCKS = ROWS / SIDE;
 const SCRATCH_SLOTS = 64u; // one matrix of f32
-const KEY_AREA = max(KEYS * ROW_SLOTS, SUBGROUPS * SCRATCH_SLOTS); // keys, or acc on its way
-const VALUE_AT = KEY_AREA;
-const LOGIT_AT = VALUE_AT + KEYS * ROW_SLOTS;
-const USED_SLOTS = max(LOGIT_AT + ROWS * LOGIT_SLOTS, ROWS * ROW_SLOTS); // these are queries
-const SLOTS = USED_SLOTS + ROW_SLOTS; // checks of matrix loads count a whole last row
 const TILES = (CAPACITY * GROUP + ROWS - 1u) / ROWS;
 const SCALE = LOG2_E / sqrt(f32(HEAD_DIM));
 const SLACK = 8.0; // p reaches 256: far from the largest f16
@@ -94,8 +102,10 @@ alias Sums = subgroup_matrix_result<f32, 16, 16>;
 @group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (KV_HEADS * GROUP + 3u) / 4u>;
 @group(0) @binding(5) var<storage, read_write> prompt_out: array<vec4f>;
 
-/// Keys, values, then logits. First the queries.
-var<workgroup> slots: array<vec4<u32>, SLOTS>;
+var<workgroup> key_blocks: array<array<vec4<u32>, SIDE * KEY_SLOTS>, KEY_BLOCKS>;
+var<workgroup> value_blocks: array<array<vec4<u32>, SIDE * VALUE_SLOTS>, VALUE_BLOCKS>;
+/// Logits and p. First the queries, and acc where it is rescaled.
+var<workgroup> row_blocks: array<array<vec4<u32>, ROW_BLOCK_SLOTS>, ROW_BLOCKS>;
 /// What the rows of acc are multiplied by.
 var<workgroup> factors: array<f32, ROWS>;
 /// Whether some row's m changed in this tile.
@@ -114,6 +124,20 @@ fn narrow(low: vec4f, high: vec4f) -> vec4<u32> {
     pack2x16float(high.xy),
     pack2x16float(high.zw),
   );
+}
+
+/// Stores load `at` of a tile of keys.
+fn store_key(at: u32, load: vec4<u32>) {
+  let key = at / ROW_LOADS;
+  key_blocks[key / SIDE][key % SIDE * KEY_SLOTS + at % ROW_LOADS] = load;
+}
+
+/// Stores load `at` of a tile of values.
+fn store_value(at: u32, load: vec4<u32>) {
+  let key = at / ROW_LOADS;
+  let dim = at % ROW_LOADS * 8u;
+  let slot = key % SIDE * VALUE_SLOTS + dim % PV_DIMS / 8u;
+  value_blocks[dim / PV_DIMS * KEY_BLOCKS + key / SIDE][slot] = load;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -139,56 +163,61 @@ fn main(
   let qk_row = subgroup % QK_ROW_BLOCKS * QK_ROWS;
   let qk_key = subgroup / QK_ROW_BLOCKS * QK_KEYS;
   let pv_row = subgroup % PV_ROW_BLOCKS * PV_ROWS;
-  let pv_dim = subgroup / PV_ROW_BLOCKS * PV_DIMS;
 
   // 1. Round the queries to f16. Rows past the end repeat the last token.
-  for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-    let at = i * WORKGROUP + thread;
-    let row = first_row + at / ROW_LOADS;
-    let token = min(row / GROUP, length - 1u);
-    let first = row_at(sequence, kv_head, token, row) + at % ROW_LOADS * 2u;
-    let slot = at / ROW_LOADS * ROW_SLOTS + at % ROW_LOADS;
-    slots[slot] = narrow(prompt_q[first], prompt_q[first + 1u]);
-  }
-  workgroupBarrier();
-  var queries: array<Left, QUERY_MATRICES>;
-  for (var r = 0u; r < QK_HEIGHT; r++) { // @unroll
-    for (var step = 0u; step < STEPS; step++) { // @unroll
-      let slot = (qk_row + r * SIDE) * ROW_SLOTS + step * 2u;
-      queries[r * STEPS + step] = subgroupMatrixLoad<Left, row_major>(&slots, slot, ROW_SLOTS);
+  var queries: array<Left, QK_HEIGHT * QUERY_STEPS>;
+  for (var part = 0u; part < PARTS; part++) { // @unroll
+    for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+      let at = i * WORKGROUP + thread;
+      let own = at / PART_LOADS;
+      let row = first_row + own;
+      let token = min(row / GROUP, length - 1u);
+      let load = min(part * PART_LOADS + at % PART_LOADS, ROW_LOADS - 1u);
+      let first = row_at(sequence, kv_head, token, row) + load * 2u;
+      let slot = own % SIDE * LOGIT_SLOTS + at % PART_LOADS;
+      row_blocks[own / SIDE][slot] = narrow(prompt_q[first], prompt_q[first + 1u]);
     }
+    workgroupBarrier();
+    for (var r = 0u; r < QK_HEIGHT; r++) { // @unroll
+      for (var step = 0u; step < PART_STEPS; step++) { // @unroll
+        let block = qk_row / SIDE + r;
+        queries[r * QUERY_STEPS + part * PART_STEPS + step] = subgroupMatrixLoad<Left, row_major>(
+          &row_blocks[block],
+          step * 2u,
+          LOGIT_SLOTS,
+        );
+      }
+    }
+    workgroupBarrier();
   }
 
   // Of the row whose logits this thread turns into p.
   let my_row = thread / ROW_THREADS;
   let my_part = thread % ROW_THREADS;
   let my_seen = (first_row + my_row) / GROUP + 1u; // keys that the row sees
-  let my_logits = LOGIT_AT + my_row * LOGIT_SLOTS + my_part * MY_QUADS;
+  let my_block = my_row / SIDE;
+  let my_logits = my_row % SIDE * LOGIT_SLOTS + my_part * MY_QUADS;
+  let my_p = P_AT + my_row % SIDE * P_SLOTS + my_part * MY_QUADS / 2u;
   var m = NEG_LARGE;
   var l = 0.0; // of this thread's keys alone
 
   var acc: array<Sums, PV_MATRICES>;
-  var loaded: array<vec4<u32>, LOAD_TURNS>; // the next keys or values
+  var loaded_k: array<vec4<u32>, LOAD_TURNS>;
+  var loaded_v: array<vec4<u32>, LOAD_TURNS>;
   for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     let token = min(at / ROW_LOADS, length - 1u);
-    loaded[i] = keys[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+    loaded_k[i] = keys[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+    loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+  }
+  for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
+    let at = i * WORKGROUP + thread;
+    store_key(at, loaded_k[i]);
+    let next = min(KEYS + at / ROW_LOADS, length - 1u);
+    loaded_k[i] = keys[(cache + next) * ROW_LOADS + at % ROW_LOADS];
   }
   workgroupBarrier();
   for (var first_key = 0u; first_key < end; first_key += KEYS) {
-    // 2. Store the keys, and request the values. Keys past the end repeat the last one, since
-    // memory past it may hold anything, and p = 0 does not remove a NaN.
-    for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
-      let at = i * WORKGROUP + thread;
-      slots[at / ROW_LOADS * ROW_SLOTS + at % ROW_LOADS] = loaded[i];
-    }
-    for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
-      let at = i * WORKGROUP + thread;
-      let token = min(first_key + at / ROW_LOADS, length - 1u);
-      loaded[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-    }
-    workgroupBarrier();
-
     // 3. Multiply queries and keys; store the logits and the values.
     if (thread == 0u) {
       atomicStore(&changed, 0u);
@@ -196,36 +225,40 @@ fn main(
     var logits = array<Sums, QK_MATRICES>();
     for (var step = 0u; step < STEPS; step++) { // @unroll
       for (var c = 0u; c < QK_WIDTH; c++) { // @unroll
-        let slot = (qk_key + c * SIDE) * ROW_SLOTS + step * 2u;
-        let key = subgroupMatrixLoad<Right, col_major>(&slots, slot, ROW_SLOTS);
+        let block = qk_key / SIDE + c;
+        let key = subgroupMatrixLoad<Right, col_major>(&key_blocks[block], step * 2u, KEY_SLOTS);
         for (var r = 0u; r < QK_HEIGHT; r++) { // @unroll
           let at = r * QK_WIDTH + c;
-          let query = queries[r * STEPS + step];
+          let query = queries[r * QUERY_STEPS + step];
           logits[at] = subgroupMatrixMultiplyAccumulate(query, key, logits[at]);
         }
       }
     }
     for (var r = 0u; r < QK_HEIGHT; r++) { // @unroll
       for (var c = 0u; c < QK_WIDTH; c++) { // @unroll
-        let slot = LOGIT_AT + (qk_row + r * SIDE) * LOGIT_SLOTS + (qk_key + c * SIDE) / 4u;
-        subgroupMatrixStore<row_major>(&slots, slot, logits[r * QK_WIDTH + c], LOGIT_SLOTS);
+        let block = qk_row / SIDE + r;
+        let slot = qk_key / 4u + c * 4u;
+        let sums = logits[r * QK_WIDTH + c];
+        subgroupMatrixStore<row_major>(&row_blocks[block], slot, sums, LOGIT_SLOTS);
       }
-    }
-    for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
-      let at = i * WORKGROUP + thread;
-      slots[VALUE_AT + at / ROW_LOADS * ROW_SLOTS + at % ROW_LOADS] = loaded[i];
     }
     workgroupBarrier();
 
-    // 4. Request the next keys, and turn logits into p.
+    for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
+      let at = i * WORKGROUP + thread;
+      store_key(at, loaded_k[i]);
+      store_value(at, loaded_v[i]);
+    }
     for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
       let at = i * WORKGROUP + thread;
       let token = min(first_key + KEYS + at / ROW_LOADS, length - 1u);
-      loaded[i] = keys[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+      loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+      let next = min(first_key + 2u * KEYS + at / ROW_LOADS, length - 1u);
+      loaded_k[i] = keys[(cache + next) * ROW_LOADS + at % ROW_LOADS];
     }
     var mine: array<vec4f, MY_QUADS>;
     for (var i = 0u; i < MY_QUADS; i++) { // @unroll
-      mine[i] = bitcast<vec4f>(slots[my_logits + i]);
+      mine[i] = bitcast<vec4f>(row_blocks[my_block][my_logits + i]);
     }
     if (first_key + KEYS > first_row / GROUP + 1u) { // some row does not see all of these keys
       for (var i = 0u; i < MY_QUADS; i++) { // @unroll
@@ -260,28 +293,34 @@ fn main(
       sums += mine[i];
     }
     l += dot(sums, vec4f(1.0));
-    // p of 16 keys lies over the first half of their logits, which no other thread reads.
     for (var block = 0u; block < MY_BLOCKS; block++) { // @unroll
       let at = block * 4u;
-      slots[my_logits + at] = narrow(mine[at], mine[at + 1u]);
-      slots[my_logits + at + 1u] = narrow(mine[at + 2u], mine[at + 3u]);
+      row_blocks[my_block][my_p + block * 2u] = narrow(mine[at], mine[at + 1u]);
+      row_blocks[my_block][my_p + block * 2u + 1u] = narrow(mine[at + 2u], mine[at + 3u]);
     }
 
     // 5. Rescale acc. All threads wait here, so that p and factors are there too.
     if (workgroupUniformLoad(&changed) != 0u) {
       for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
         for (var c = 0u; c < PV_WIDTH; c++) { // @unroll
-          let scratch = subgroup * SCRATCH_SLOTS;
-          subgroupMatrixStore<row_major>(&slots, scratch, acc[r * PV_WIDTH + c], 4u);
+          let scratch = subgroup / ROW_BLOCKS * SCRATCH_SLOTS;
+          let block = subgroup % ROW_BLOCKS;
+          let sums = acc[r * PV_WIDTH + c];
+          subgroupMatrixStore<row_major>(&row_blocks[block], scratch, sums, 4u);
           workgroupBarrier();
           let owner = thread / LANES;
           let row = owner % PV_ROW_BLOCKS * PV_ROWS + r * SIDE + thread % LANES / 2u;
           for (var i = 0u; i < 2u; i++) { // @unroll
-            let slot = thread * 2u + i;
-            slots[slot] = bitcast<vec4<u32>>(bitcast<vec4f>(slots[slot]) * factors[row]);
+            let slot = owner / ROW_BLOCKS * SCRATCH_SLOTS + thread % LANES * 2u + i;
+            let old = bitcast<vec4f>(row_blocks[owner % ROW_BLOCKS][slot]);
+            row_blocks[owner % ROW_BLOCKS][slot] = bitcast<vec4<u32>>(old * factors[row]);
           }
           workgroupBarrier();
-          acc[r * PV_WIDTH + c] = subgroupMatrixLoad<Sums, row_major>(&slots, scratch, 4u);
+          acc[r * PV_WIDTH + c] = subgroupMatrixLoad<Sums, row_major>(
+            &row_blocks[block],
+            scratch,
+            4u,
+          );
           workgroupBarrier();
         }
       }
@@ -291,12 +330,13 @@ fn main(
     for (var step = 0u; step < KEYS / SIDE; step++) { // @unroll
       var p: array<Left, PV_HEIGHT>;
       for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
-        let slot = LOGIT_AT + (pv_row + r * SIDE) * LOGIT_SLOTS + step * 4u;
-        p[r] = subgroupMatrixLoad<Left, row_major>(&slots, slot, LOGIT_SLOTS);
+        let block = pv_row / SIDE + r;
+        let slot = P_AT + step * 2u;
+        p[r] = subgroupMatrixLoad<Left, row_major>(&row_blocks[block], slot, P_SLOTS);
       }
       for (var c = 0u; c < PV_WIDTH; c++) { // @unroll
-        let slot = VALUE_AT + step * SIDE * ROW_SLOTS + pv_dim / 8u + c * 2u;
-        let value = subgroupMatrixLoad<Right, row_major>(&slots, slot, ROW_SLOTS);
+        let block = subgroup / PV_ROW_BLOCKS * KEY_BLOCKS + step;
+        let value = subgroupMatrixLoad<Right, row_major>(&value_blocks[block], c * 2u, VALUE_SLOTS);
         for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
           let at = r * PV_WIDTH + c;
           acc[at] = subgroupMatrixMultiplyAccumulate(p[r], value, acc[at]);
@@ -319,8 +359,9 @@ fn main(
   for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
     for (var c = 0u; c < PV_WIDTH; c++) { // @unroll
       workgroupBarrier();
-      let scratch = subgroup * SCRATCH_SLOTS;
-      subgroupMatrixStore<row_major>(&slots, scratch, acc[r * PV_WIDTH + c], 4u);
+      let scratch = subgroup / ROW_BLOCKS * SCRATCH_SLOTS;
+      let block = subgroup % ROW_BLOCKS;
+      subgroupMatrixStore<row_major>(&row_blocks[block], scratch, acc[r * PV_WIDTH + c], 4u);
       workgroupBarrier();
       let owner = thread / LANES;
       let my_acc_row = owner % PV_ROW_BLOCKS * PV_ROWS + r * SIDE + thread % LANES / 2u;
@@ -329,7 +370,9 @@ fn main(
       if (row / GROUP < length) {
         let first = row_at(sequence, kv_head, row / GROUP, row) + dim / 4u + thread % 2u * 2u;
         for (var i = 0u; i < 2u; i++) { // @unroll
-          prompt_out[first + i] = bitcast<vec4f>(slots[thread * 2u + i]) * factors[my_acc_row];
+          let slot = owner / ROW_BLOCKS * SCRATCH_SLOTS + thread % LANES * 2u + i;
+          let sums = bitcast<vec4f>(row_blocks[owner % ROW_BLOCKS][slot]);
+          prompt_out[first + i] = sums * factors[my_acc_row];
         }
       }
     }

@@ -14,8 +14,8 @@ const ROUNDS: u32 = 64u; // @param
 const UNROLLED: u32 = 8u; // @param products of each chain per round
 const CHAINS: u32 = 8u; // @param matrices of a subgroup
 
-const MATRIX_SLOTS = 64u; // of f32
-const SLOTS = WORKGROUP / 32u * MATRIX_SLOTS + 4u; // checks count a whole last row
+const SUBGROUPS = WORKGROUP / 32u;
+const SLOTS = 64u; // a matrix of f32
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
@@ -23,7 +23,7 @@ alias Sums = subgroup_matrix_result<f32, 16, 16>;
 
 @group(0) @binding(0) var<storage, read_write> sink: array<u32>;
 
-var<workgroup> slots: array<vec4<u32>, SLOTS>;
+var<workgroup> slots: array<array<vec4<u32>, SLOTS>, SUBGROUPS>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -32,13 +32,13 @@ fn main(
   @builtin(subgroup_id) subgroup: u32,
 ) {
   // 1. Fill the factors.
-  slots[thread] = vec4<u32>(pack2x16float(vec2f(1.0 + f32(wid.x / 32u % 4u))));
+  slots[thread / 32u][thread % 32u] = vec4<u32>(pack2x16float(vec2f(1.0 + f32(wid.x / 32u % 4u))));
   workgroupBarrier();
-  let left = subgroupMatrixLoad<Left, row_major>(&slots, 0u, 2u);
+  let left = subgroupMatrixLoad<Left, row_major>(&slots[subgroup], 0u, 2u);
   workgroupBarrier();
-  slots[thread] = vec4<u32>(pack2x16float(vec2f(1.0)));
+  slots[thread / 32u][thread % 32u] = vec4<u32>(pack2x16float(vec2f(1.0)));
   workgroupBarrier();
-  let right = subgroupMatrixLoad<Right, row_major>(&slots, 0u, 2u);
+  let right = subgroupMatrixLoad<Right, row_major>(&slots[subgroup], 0u, 2u);
   workgroupBarrier();
 
   // 2. Run the chains.
@@ -54,10 +54,9 @@ fn main(
   // 3. Add up an element of each and store.
   var sum = 0.0;
   for (var chain = 0u; chain < CHAINS; chain++) { // @unroll
-    let slot = subgroup * MATRIX_SLOTS;
-    subgroupMatrixStore<row_major>(&slots, slot, chains[chain], 4u);
+    subgroupMatrixStore<row_major>(&slots[subgroup], 0u, chains[chain], 4u);
     workgroupBarrier();
-    sum += f32(1u + chain) * bitcast<f32>(slots[thread].x);
+    sum += f32(1u + chain) * bitcast<f32>(slots[thread / 32u][thread % 32u].x);
     workgroupBarrier();
   }
   let word = u32(sum);
