@@ -3,12 +3,7 @@
  * run it. Everything but the matrices stays as it is.
  */
 import type { Dispatch, Variant } from "../kernels/core/variant.ts";
-import { MATRIX_FEATURES, type SubgroupMatrices } from "../kernels/core/subgroup_matrices.ts";
-
-/** What the kernels need, as a device with matrices reports it. */
-export const EMULATED_MATRICES: readonly SubgroupMatrices[] = [
-  { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 },
-];
+import { MATRIX_FEATURE } from "../kernels/core/subgroup_matrices.ts";
 
 /**
  * Matrices of 16 x 16 in 32 threads. A thread holds half a row of a result, the row of the left
@@ -131,13 +126,13 @@ export function emulateMatrices(source: string): string {
 
 /** Whether a device multiplies matrices itself. */
 export function hasMatrices({ features }: GPUDevice): boolean {
-  return MATRIX_FEATURES.every((name) => features.has(name as GPUFeatureName));
+  return features.has(MATRIX_FEATURE as GPUFeatureName);
 }
 
 /** A dispatch that runs without matrices; the same one if it has none. */
 export function emulatedDispatch(dispatch: Dispatch): Dispatch {
   const { kernel, ...rest } = dispatch;
-  if (!MATRIX_FEATURES.every((name) => kernel.features?.includes(name))) return dispatch;
+  if (!kernel.features?.includes(MATRIX_FEATURE)) return dispatch;
   return {
     ...rest,
     kernel: { ...kernel, features: ["subgroups"], source: emulateMatrices(kernel.source) },

@@ -4,9 +4,9 @@ import { openDevice } from "../bench/measure/device/adapter.ts";
 import type { DeviceLimits, Params, Variant } from "../kernels/core/variant.ts";
 import type { InputSource } from "../bench/measure/inputs/input_source.ts";
 import { MATRIX_FEATURES } from "../kernels/core/subgroup_matrices.ts";
-import { emulated, EMULATED_MATRICES, hasMatrices } from "./emulated_matrices.ts";
+import { emulated, hasMatrices } from "./emulated_matrices.ts";
 import { prepare } from "../bench/measure/prepared_variant.ts";
-import { limitsOf } from "../kernels/core/device_limits.ts";
+import { LARGE_LIMITS, limitsOf } from "../kernels/core/device_limits.ts";
 import type { Problem } from "../kernels/core/problem.ts";
 import { allocate } from "../kernels/core/program.ts";
 import { poison, type ReadBytes, readBytes, write } from "../kernels/core/run.ts";
@@ -37,7 +37,7 @@ export async function openTestDevice(
   const matrices = features.has("subgroups") ? MATRIX_FEATURES : [];
   const limits: DeviceLimits = {
     ...limitsOf(device),
-    subgroupMatrices: EMULATED_MATRICES,
+    subgroupMatrices: LARGE_LIMITS.subgroupMatrices,
     // Tests use the benchmark's hand-over on this device; `testStage` also runs the others.
     handOver: "barrier",
   };

@@ -2,7 +2,7 @@
 import { create } from "webgpu";
 import type { DeviceLimits } from "../kernels/core/variant.ts";
 import { MATRIX_FEATURES } from "../kernels/core/subgroup_matrices.ts";
-import { limitsOf } from "../kernels/core/device_limits.ts";
+import { LARGE_LIMITS, limitsOf } from "../kernels/core/device_limits.ts";
 
 /** A device that compiles and validates, and computes nothing. */
 export interface NullDevice {
@@ -27,6 +27,8 @@ export async function openNullDevice(): Promise<NullDevice> {
     maxStorageBufferBindingSize: 2 ** 31 - 4,
     maxBufferSize: 2 ** 34,
     subgroupMinSize: 32,
+    // It has the feature but no product, so it makes modules of matrices and no pipelines.
+    subgroupMatrices: LARGE_LIMITS.subgroupMatrices,
   };
   return { gpu, device, limits };
 }

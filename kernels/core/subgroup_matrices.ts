@@ -1,12 +1,11 @@
 /** The matrix units of a device, as the experimental WebGPU feature of Dawn offers them. */
 import type { DeviceLimits } from "./variant.ts";
 
+/** The device feature of matrices. */
+export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+
 /** Device features of a kernel that multiplies matrices of f16. */
-export const MATRIX_FEATURES: readonly string[] = [
-  "subgroups",
-  "shader-f16",
-  "chromium-experimental-subgroup-matrix",
-];
+export const MATRIX_FEATURES: readonly string[] = ["subgroups", "shader-f16", MATRIX_FEATURE];
 
 /** A product that matrix units compute: M x K times K x N. */
 export interface SubgroupMatrices {

@@ -1,7 +1,7 @@
 /** The roofline of arithmetic: operations per second against operations per byte. */
 import * as Plot from "@observablehq/plot";
 import { VARIANTS } from "../../../kernels/core/registry.ts";
-import { MATRIX_FEATURES } from "../../../kernels/core/subgroup_matrices.ts";
+import { MATRIX_FEATURE } from "../../../kernels/core/subgroup_matrices.ts";
 import type { Stage } from "../../../kernels/core/variant.ts";
 import type { Series } from "../../chart/chart.ts";
 import { powersOf10, rangeOf } from "../../chart/log_axis.ts";
@@ -31,8 +31,8 @@ interface Point {
 
 /** Whether a kernel computes on matrix units. */
 function multipliesMatrices(kernel: string): boolean {
-  const variant = VARIANTS.find(({ name }) => name === kernel);
-  return variant !== undefined && MATRIX_FEATURES.every((name) => variant.features.includes(name));
+  const found = VARIANTS.find(({ name }) => name === kernel);
+  return found !== undefined && found.features.includes(MATRIX_FEATURE);
 }
 
 /** The figure, if the device's memory and its multiply-adds were probed. */
