@@ -82,7 +82,7 @@ function plan(p: Problem, params: Params): Plan {
 
 /** Settings in order of preference: the first that the device does not refuse is used. */
 const SETTINGS: readonly Params[] = [
-  { SUBGROUPS: 8, ROWS: 128, KEYS: 32, QK_ROWS: 32, PV_ROWS: 64 },
+  { SUBGROUPS: 8, ROWS: 128, KEYS: 32, QK_ROWS: 32, PV_ROWS: 32 },
   { SUBGROUPS: 4, ROWS: 64, KEYS: 32, QK_ROWS: 16, PV_ROWS: 16 },
 ];
 

@@ -10,16 +10,16 @@
 //
 // A subgroup computes QK_ROWS rows of the logits and PV_ROWS rows of the output. If these are fewer
 // than ROWS, several subgroups share the rows: they divide the keys of the tile, and the dimensions
-// of the output. Elements of a matrix have no place that a thread could know, so logits pass
-// through workgroup memory: matrices store them as f32, two or four threads of a row turn them into
-// p, and store p as f16 over their own logits, from where matrices load them.
+// of the output. No thread can know which elements of a matrix it holds, so logits pass through
+// workgroup memory: matrices store them as f32, the threads of a row turn them into p, and matrices
+// load p as f16. The keys of the next tile are in registers meanwhile, so that 6 and 2 are one
+// stretch of matrix products, and a tile takes three barriers.
 //
 // 1. Round the queries to f16, and keep them in matrices.
-// 2. Store the keys of the tile, which are in registers, and request its values.
-// 3. Multiply queries and keys; store the logits and the values.
-// 4. Request the keys of the next tile. Mask the logits, find the maximum of each row, and take it
-//    as m if it exceeds m by more than SLACK (of log2). Compute p = exp2(logit - m), at most
-//    2 ^ SLACK, and l.
+// 2. Multiply queries and keys, and store the logits.
+// 3. Stage the values of this tile and the keys of the next one, and request those that follow.
+// 4. Mask the logits, find the maximum of each row, and take it as m if it exceeds m by more than
+//    SLACK (of log2). Compute p = exp2(logit - m), at most 2 ^ SLACK, and add it to l.
 // 5. If any m changed, rescale acc through workgroup memory.
 // 6. Add p times values to acc. Repeat 2 to 6 for all tiles of keys.
 // 7. Divide by l and store.
@@ -39,7 +39,7 @@ const SUBGROUPS: u32 = 8u; // @param of a workgroup
 const ROWS: u32 = 128u; // @param rows of the output of a workgroup
 const KEYS: u32 = 32u; // @param keys of a tile
 const QK_ROWS: u32 = 32u; // @param rows of the logits of a subgroup
-const PV_ROWS: u32 = 64u; // @param rows of the output of a subgroup
+const PV_ROWS: u32 = 32u; // @param rows of the output of a subgroup
 
 const LANES = 32u; // threads of a subgroup
 const WORKGROUP = SUBGROUPS * LANES;
@@ -202,6 +202,8 @@ fn main(
   var l = 0.0; // of this thread's keys alone
 
   var acc: array<Sums, PV_MATRICES>;
+  // Keys past the end repeat the last one, since memory past it may hold anything, and p = 0 does
+  // not remove a NaN.
   var loaded_k: array<vec4<u32>, LOAD_TURNS>;
   var loaded_v: array<vec4<u32>, LOAD_TURNS>;
   for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
@@ -218,7 +220,7 @@ fn main(
   }
   workgroupBarrier();
   for (var first_key = 0u; first_key < end; first_key += KEYS) {
-    // 3. Multiply queries and keys; store the logits and the values.
+    // 2. Multiply queries and keys, and store the logits.
     if (thread == 0u) {
       atomicStore(&changed, 0u);
     }
@@ -244,6 +246,7 @@ fn main(
     }
     workgroupBarrier();
 
+    // 3. Stage the values of this tile and the next keys, and request those that follow.
     for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
       let at = i * WORKGROUP + thread;
       store_key(at, loaded_k[i]);
@@ -256,6 +259,8 @@ fn main(
       let next = min(first_key + 2u * KEYS + at / ROW_LOADS, length - 1u);
       loaded_k[i] = keys[(cache + next) * ROW_LOADS + at % ROW_LOADS];
     }
+
+    // 4. Turn logits into p.
     var mine: array<vec4f, MY_QUADS>;
     for (var i = 0u; i < MY_QUADS; i++) { // @unroll
       mine[i] = bitcast<vec4f>(row_blocks[my_block][my_logits + i]);
