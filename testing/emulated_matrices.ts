@@ -88,7 +88,9 @@ fn store_row_major_VARIABLE(block: u32, slot: u32, sums: Sums, stride: u32) {
 
 /** What stands for each part of a kernel's text that names matrices. */
 const REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
-  [/^alias \w+ = subgroup_matrix_\w+<[^>]+>;\n/gm, ""],
+  [/^alias Left = subgroup_matrix_left<f16, 16, 16>;\n/m, ""],
+  [/^alias Right = subgroup_matrix_right<f16, 16, 16>;\n/m, ""],
+  [/^alias Sums = subgroup_matrix_result<f32, 16, 16>;\n/m, ""],
   [/subgroupMatrixLoad<(\w+), (\w+)>\(\s*&(\w+)\[([^\]]+)\],/g, "load_$1_$2_$3($4,"],
   [/subgroupMatrixStore<(\w+)>\(\s*&(\w+)\[([^\]]+)\],/g, "store_$1_$2($3,"],
   [/subgroupMatrixMultiplyAccumulate\(/g, "multiply_accumulate("],
