@@ -5,7 +5,7 @@ import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from ".
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./flash.wgsl" with { type: "text" };
 
-const WORKGROUP: readonly number[] = [64, 128, 256];
+const WORKGROUP: readonly number[] = [64, 128, 256, 512];
 const ROWS: readonly number[] = [32, 64, 128];
 const COLUMNS: readonly number[] = [32, 64, 128];
 const COLUMN_THREADS: readonly number[] = [8, 16, 32];

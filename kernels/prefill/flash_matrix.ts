@@ -7,7 +7,7 @@ import { DISPATCH_FLOPS, flashCost } from "./flash.ts";
 import { MATRIX_FEATURES, refusesMatrices } from "../core/subgroup_matrices.ts";
 import source from "./flash_matrix.wgsl" with { type: "text" };
 
-const SUBGROUPS: readonly number[] = [4, 8];
+const SUBGROUPS: readonly number[] = [4, 8, 16];
 const ROWS: readonly number[] = [64, 128];
 const KEYS: readonly number[] = [32, 64];
 const QK_ROWS: readonly number[] = [16, 32, 64];
@@ -44,10 +44,10 @@ function refuses(p: Problem, params: Params): string | undefined {
     return `${SUBGROUPS} subgroups cannot divide ${ROWS} x ${p.headDim} outputs into blocks of ${PV_ROWS} rows and whole matrices`;
   }
   const rowKeys = KEYS * ROWS / (32 * SUBGROUPS);
-  if (rowKeys % 16 !== 0) {
-    return `${32 * SUBGROUPS} threads cannot share ${ROWS} x ${KEYS} logits by sixteens`;
+  if (rowKeys % 8 !== 0) {
+    return `${32 * SUBGROUPS} threads cannot share ${ROWS} x ${KEYS} logits by eights`;
   }
-  if (KEYS * p.headDim / 8 % (32 * SUBGROUPS) !== 0) {
+  if (ROWS * KEYS / 4 % (32 * SUBGROUPS) !== 0 || KEYS * p.headDim / 8 % (32 * SUBGROUPS) !== 0) {
     return `${32 * SUBGROUPS} threads cannot share the loads of ${KEYS} keys`;
   }
   const registers = (QK_ROWS * p.headDim / 2 + QK_ROWS * qkKeys + PV_ROWS * pvDims) / 32;

@@ -66,7 +66,7 @@ const PV_MATRICES = PV_HEIGHT * PV_WIDTH;
 const ROW_THREADS = WORKGROUP / ROWS; // threads that share a row of logits
 const ROW_BITS = firstTrailingBit(ROW_THREADS);
 const MY_QUADS = KEYS / 4u / ROW_THREADS; // vec4f of logits of a thread
-const MY_BLOCKS = MY_QUADS / 4u; // 16 logits each
+const MY_PAIRS = MY_QUADS / 2u; // of them, whose p fill a slot
 const QUERY_TURNS = ROWS * PART_LOADS / WORKGROUP; // loads of a thread
 const LOAD_TURNS = KEYS * ROW_LOADS / WORKGROUP;
 
@@ -298,10 +298,8 @@ fn main(
       sums += mine[i];
     }
     l += dot(sums, vec4f(1.0));
-    for (var block = 0u; block < MY_BLOCKS; block++) { // @unroll
-      let at = block * 4u;
-      row_blocks[my_block][my_p + block * 2u] = narrow(mine[at], mine[at + 1u]);
-      row_blocks[my_block][my_p + block * 2u + 1u] = narrow(mine[at + 2u], mine[at + 3u]);
+    for (var pair = 0u; pair < MY_PAIRS; pair++) { // @unroll
+      row_blocks[my_block][my_p + pair] = narrow(mine[pair * 2u], mine[pair * 2u + 1u]);
     }
 
     // 5. Rescale acc. All threads wait here, so that p and factors are there too.
