@@ -115,6 +115,7 @@ export {
 } from "./kernels/core/problem.ts";
 export { CompileError } from "./kernels/core/program.ts";
 export type { TunedEntry, TunedProblem, Tuning } from "./kernels/core/tuning.ts";
+export type { SubgroupMatrices } from "./kernels/core/subgroup_matrices.ts";
 export type { DeviceLimits, HandOver, Params } from "./kernels/core/variant.ts";
 export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/decoder/decoder.ts";
 export type { CallersBuffers, DecoderBufferName } from "./kernels/decoder/decoder_buffers.ts";

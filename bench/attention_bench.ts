@@ -6,7 +6,7 @@
  */
 import type { Params, Variant } from "../kernels/core/variant.ts";
 import { type Problem, shapeName } from "../kernels/core/problem.ts";
-import { VARIANTS } from "../kernels/core/registry.ts";
+import { VARIANT_FEATURES, VARIANTS } from "../kernels/core/registry.ts";
 import { encodePass } from "../kernels/core/run.ts";
 import { casesOf } from "./cases/cases.ts";
 import { eligible } from "./measure/session.ts";
@@ -24,7 +24,7 @@ const mayReadEnv = Deno.permissions.querySync({ name: "env" }).state === "grante
 const gpu = mayReadEnv && Deno.env.get("HASHATTENTION_GPU") === "dawn" ? "dawn" : "wgpu";
 const openedAdapter = await openAdapter({ gpu: { gpu, toggles: [] } });
 const { info } = openedAdapter;
-const { device, features, limits } = await openCheckedDevice(openedAdapter, ["subgroups"]);
+const { device, features, limits } = await openCheckedDevice(openedAdapter, VARIANT_FEATURES);
 
 const blocks = callBlocks(device);
 

@@ -72,6 +72,7 @@ export {
   type ParamRange,
   type Params,
   type Plan,
+  type Precision,
   type Stage,
   type Variant,
 } from "./core/variant.ts";
@@ -121,6 +122,11 @@ export { createDecoder, type Decoder, type DecoderOptions } from "./decoder/deco
 export type { PlanChoice } from "./decoder/decoder_plan.ts";
 export type { DecoderProblem } from "./decoder/decoder_problem.ts";
 export { limitsOf } from "./core/device_limits.ts";
+export {
+  MATRIX_FEATURES,
+  type SubgroupMatrices,
+  subgroupMatricesOf,
+} from "./core/subgroup_matrices.ts";
 export {
   DECODER_FEATURES,
   decoderDeviceDescriptor,

@@ -3,8 +3,10 @@ import { openAdapter } from "../bench/edge/open_adapter.ts";
 import { openDevice } from "../bench/measure/device/adapter.ts";
 import type { DeviceLimits, Params, Variant } from "../kernels/core/variant.ts";
 import type { InputSource } from "../bench/measure/inputs/input_source.ts";
+import { MATRIX_FEATURES } from "../kernels/core/subgroup_matrices.ts";
+import { emulated, hasMatrices } from "./emulated_matrices.ts";
 import { prepare } from "../bench/measure/prepared_variant.ts";
-import { limitsOf } from "../kernels/core/device_limits.ts";
+import { LARGE_LIMITS, limitsOf } from "../kernels/core/device_limits.ts";
 import type { Problem } from "../kernels/core/problem.ts";
 import { allocate } from "../kernels/core/program.ts";
 import { poison, type ReadBytes, readBytes, write } from "../kernels/core/run.ts";
@@ -15,6 +17,7 @@ export { type InputOptions, type Inputs, makeInputs } from "./testing_inputs.ts"
 /** A device for tests. Each device leaks 5 MB, so open one per test file. */
 export interface TestDevice {
   readonly device: GPUDevice;
+  /** The device's own, and those of matrices: without them, matrices are emulated. */
   readonly features: ReadonlySet<string>;
   readonly limits: DeviceLimits;
   /** Errors that no error scope has caught so far. */
@@ -30,9 +33,15 @@ export async function openTestDevice(
   const { adapter } = await openAdapter();
   const uncaptured: Error[] = [];
   const { device, features } = await openDevice(adapter, wanted, (error) => uncaptured.push(error));
-  // Tests use the benchmark's hand-over on this device; `testStage` also runs the other hand-overs.
-  const limits: DeviceLimits = { ...limitsOf(device), handOver: "barrier" };
-  return { device, features, limits, uncaptured };
+  // Matrices are emulated with subgroups of any size, but shuffles are not.
+  const matrices = features.has("subgroups") ? MATRIX_FEATURES : [];
+  const limits: DeviceLimits = {
+    ...limitsOf(device),
+    subgroupMatrices: LARGE_LIMITS.subgroupMatrices,
+    // Tests use the benchmark's hand-over on this device; `testStage` also runs the others.
+    handOver: "barrier",
+  };
+  return { device, features: new Set([...features, ...matrices]), limits, uncaptured };
 }
 
 /** Whether a device has the features that a variant requires. */
@@ -60,7 +69,8 @@ export async function runVariant(
   let scope: Promise<GPUError | null> | undefined;
   let contents: Record<string, Uint8Array>;
   try {
-    const prepared = await prepare(source, variant, params, { hot: true, layers: 1 });
+    const able = hasMatrices(device) ? variant : emulated(variant);
+    const prepared = await prepare(source, able, params, { hot: true, layers: 1 });
     prepared.run(0);
     contents = await readAll(device, prepared.buffersOf(0));
     prepared.destroy();

@@ -1,7 +1,8 @@
 /** Test support: Dawn's null backend, which compiles WGSL with Tint and needs no driver. */
 import { create } from "webgpu";
 import type { DeviceLimits } from "../kernels/core/variant.ts";
-import { limitsOf } from "../kernels/core/device_limits.ts";
+import { MATRIX_FEATURES } from "../kernels/core/subgroup_matrices.ts";
+import { LARGE_LIMITS, limitsOf } from "../kernels/core/device_limits.ts";
 
 /** A device that compiles and validates, and computes nothing. */
 export interface NullDevice {
@@ -14,11 +15,11 @@ export interface NullDevice {
 
 /** Opens a null device with as many storage buffers as Dawn allows. */
 export async function openNullDevice(): Promise<NullDevice> {
-  const gpu = create(["backend=null"]);
+  const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
   const adapter = (await gpu.requestAdapter())!;
   const { maxStorageBuffersPerShaderStage } = adapter.limits;
   const device = await adapter.requestDevice({
-    requiredFeatures: ["subgroups", "shader-f16"],
+    requiredFeatures: MATRIX_FEATURES as GPUFeatureName[],
     requiredLimits: { maxStorageBuffersPerShaderStage },
   });
   const limits: DeviceLimits = {
@@ -26,6 +27,8 @@ export async function openNullDevice(): Promise<NullDevice> {
     maxStorageBufferBindingSize: 2 ** 31 - 4,
     maxBufferSize: 2 ** 34,
     subgroupMinSize: 32,
+    // It has the feature but no product, so it makes modules of matrices and no pipelines.
+    subgroupMatrices: LARGE_LIMITS.subgroupMatrices,
   };
   return { gpu, device, limits };
 }

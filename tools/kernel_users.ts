@@ -36,6 +36,8 @@ export function problemOf(variants: readonly string[], kernel = ""): readonly st
 export interface KernelUsers {
   /** Names of the variants. */
   readonly variants: string[];
+  /** Those of them that tests emulate, since the device lacks a feature. */
+  readonly emulated: string[];
   /** Their dispatches of the kernel. */
   readonly dispatches: Dispatch[];
 }
@@ -43,9 +45,11 @@ export interface KernelUsers {
 /** The users of each kernel on this device, by the kernel's name. */
 export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   const { device, features, limits } = await openTestDevice();
+  const own: ReadonlySet<string> = new Set(device.features);
   device.destroy();
   const users = new Map<string, KernelUsers>();
   for (const variant of VARIANTS) {
+    const isEmulated = !variant.features.every((name) => own.has(name));
     const { problem: single } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
     for (const problem of [single, { ...single, batch: 2, ragged: true }]) {
       if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
@@ -53,9 +57,12 @@ export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
         const params = variant.defaults(problem, { ...limits, handOver });
         for (const dispatch of variant.plan(problem, params).dispatches) {
           const { name } = dispatch.kernel;
-          const known = users.get(name) ?? { variants: [], dispatches: [] };
+          const known = users.get(name) ?? { variants: [], emulated: [], dispatches: [] };
           users.set(name, known);
           if (!known.variants.includes(variant.name)) known.variants.push(variant.name);
+          if (isEmulated && !known.emulated.includes(variant.name)) {
+            known.emulated.push(variant.name);
+          }
           known.dispatches.push(dispatch);
         }
       }

@@ -14,6 +14,8 @@ import { parse } from "@std/csv";
 import { exitTerms } from "../bench/edge/exit_codes.ts";
 import { runCommand } from "../bench/edge/run_command.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
+import { ADAPTER_FLAG, gpuChoiceOf } from "../bench/flags/measure_flags.ts";
+import type { GpuChoice } from "../bench/measure/device/gpu_choice.ts";
 import { list, wholeNumber } from "../bench/flags/flag_values.ts";
 import { matching } from "../bench/cases/kernel_globs.ts";
 import { parseFlags } from "../bench/flags/parse_flags.ts";
@@ -80,10 +82,10 @@ function benchmark(
   copy: string,
   variants: readonly string[],
   results: string,
+  more: readonly string[],
   kernel?: string,
 ) {
   const problem = problemOf(variants, kernel);
-  const more = kernel && JOINING.includes(kernel) ? ["--hand-over", "dispatch"] : [];
   const flags = [...problem, ...BRIEFLY, "--kernels", variants.join(), "--out", results, ...more];
   return deno(copy, "run", "-A", "--no-check", "bench/run/main.ts", ...flags);
 }
@@ -114,9 +116,12 @@ async function runBench(
   copy: string,
   kernel: string,
   variants: readonly string[],
+  more: readonly string[],
 ): Promise<string[]> {
+  if (variants.length === 0) return [];
   const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });
-  const { code, out, err } = await benchmark(copy, variants, results, kernel);
+  const flags = [...more, ...JOINING.includes(kernel) ? ["--hand-over", "dispatch"] : []];
+  const { code, out, err } = await benchmark(copy, variants, results, flags, kernel);
   const missed: string[] = [];
   if (code !== 1) missed.push(`exit code ${code}: ${err.trim().split("\n").at(-1)}`);
   if (!err.includes(`FAILED: ${variants.join(", ")}\n`)) missed.push("not said on stderr");
@@ -146,8 +151,19 @@ export function copyTree(
   }
 }
 
+/** Whether a run of the main job may have both variants. */
+function isAlike(one: string, other: string): boolean {
+  return problemOf([one]) === problemOf([other]);
+}
+
 /** Plants the kernel's mutant, looks who notices, and takes it out again; says what was missed. */
-async function tryMutant(copy: string, kernel: string, users: readonly string[]) {
+async function tryMutant(
+  copy: string,
+  kernel: string,
+  users: readonly string[],
+  benched: readonly string[],
+  more: readonly string[],
+) {
   const mutant = MUTANTS.find((mutant) => mutant.kernel === kernel);
   if (!mutant) return ["tools/mutants.ts has no mutant of it"];
   if (users.length === 0) return ["no variant runs it on this device"];
@@ -158,7 +174,7 @@ async function tryMutant(copy: string, kernel: string, users: readonly string[])
     const [tests, bench] = await Promise.all([
       runTests(copy, kernel, users),
       // One run has one problem: variants of another kind are left to the tests.
-      runBench(copy, kernel, users.filter((name) => problemOf([name]) === problemOf([users[0]]))),
+      runBench(copy, kernel, benched.filter((name) => isAlike(name, benched[0])), more),
     ]);
     return [...tests.map((why) => `tests: ${why}`), ...bench.map((why) => `bench: ${why}`)];
   } catch (error) {
@@ -189,10 +205,14 @@ export const MUTATE_COMMAND = {
         defaultNote: "1",
         needs: { random: "--random" },
       },
+      gpu: { ...ADAPTER_FLAG.gpu, help: "the implementation of WebGPU that bench runs on" },
+      "dawn-toggles": ADAPTER_FLAG["dawn-toggles"],
     },
   },
   notes: [
     "Without --random it works on a copy of the tree, for minutes per kernel on a CPU.",
+    "Tests emulate features that the device lacks, such as matrices; bench then leaves the variant " +
+    "out, unless --gpu dawn names an implementation that has them.",
     "Random changes that survive are listed; tools/equivalent_mutants.json holds those that change " +
     "nothing, with the reason.",
     exitTerms("all caught, or with --random 95%", "too many were missed"),
@@ -205,6 +225,8 @@ export interface MutateOptions {
   /** Random mutants per kernel; null for the chosen one. */
   readonly random: number | null;
   readonly seed: number;
+  /** What the main job runs on. */
+  readonly gpu: GpuChoice;
 }
 
 /**
@@ -218,6 +240,7 @@ export function readMutateOptions(args: readonly string[]): MutateOptions {
     kernels: chooseKernels([...words, ...values.kernels ?? []]),
     random: values.random,
     seed: values.seed ?? 1,
+    gpu: gpuChoiceOf(values),
   };
 }
 
@@ -237,22 +260,30 @@ export function chooseKernels(globs: readonly string[]): string[] {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const { kernels, random, seed } = readMutateOptions(args);
-  return random === null ? await plantChosen(kernels) : await mutateAtRandom(kernels, random, seed);
+  const { kernels, random, seed, gpu } = readMutateOptions(args);
+  return random === null
+    ? await plantChosen(kernels, gpu)
+    : await mutateAtRandom(kernels, random, seed);
 }
 
 /** Plants the chosen mutant of each kernel, one after another; returns the exit code. */
-async function plantChosen(kernels: readonly string[]): Promise<number> {
+async function plantChosen(kernels: readonly string[], gpu: GpuChoice): Promise<number> {
   const known = await kernelUsers();
-  const users = new Map(Array.from(known, ([name, { variants }]) => [name, variants]));
+  const usersOf = (kernel: string) => known.get(kernel)?.variants ?? [];
+  const benchedOf = (kernel: string) => {
+    const emulated = gpu.gpu === "dawn" ? [] : known.get(kernel)?.emulated ?? [];
+    return usersOf(kernel).filter((name) => !emulated.includes(name));
+  };
+  const toggles = gpu.toggles.length > 0 ? ["--dawn-toggles", gpu.toggles.join()] : [];
+  const more = ["--gpu", gpu.gpu, ...toggles];
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
   try {
     copyTree(ROOT, copy);
-    const all = [...new Set(kernels.flatMap((kernel) => users.get(kernel) ?? []))];
+    const all = [...new Set(kernels.flatMap(benchedOf))];
     for (const alike of Map.groupBy(all, (name) => problemOf([name])).values()) {
       const results = await Deno.makeTempDir({ dir: copy, prefix: "results-" });
-      const { code, err } = await benchmark(copy, alike, results);
+      const { code, err } = await benchmark(copy, alike, results, more);
       if (code !== 0) {
         console.error(`Unchanged, the main job exits ${code} already:\n${err}`);
         return 1;
@@ -260,13 +291,16 @@ async function plantChosen(kernels: readonly string[]): Promise<number> {
     }
     for (const kernel of kernels) {
       const begin = performance.now();
-      const whys = await tryMutant(copy, kernel, users.get(kernel) ?? []);
+      const benched = benchedOf(kernel);
+      const whys = await tryMutant(copy, kernel, usersOf(kernel), benched, more);
       missed += Number(whys.length > 0);
       const seconds = `${((performance.now() - begin) / 1000).toFixed(0)} s`.padStart(5);
-      const by = users.get(kernel)?.join(", ");
+      const by = benched.length > 0
+        ? `tests and bench of ${benched.join(", ")}`
+        : `tests of ${usersOf(kernel).join(", ")}, which bench cannot run here`;
       console.log(
         `${kernel.padEnd(28)}${seconds}  ` +
-          (whys.length === 0 ? `caught by tests and bench of ${by}` : `MISSED: ${whys.join("; ")}`),
+          (whys.length === 0 ? `caught by ${by}` : `MISSED: ${whys.join("; ")}`),
       );
     }
   } finally {

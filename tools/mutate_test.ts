@@ -30,10 +30,11 @@ Deno.test("kernels are chosen by name, glob or folder, and what fits none is ref
 Deno.test("readMutateOptions() takes kernels as words or as a list, and how many random mutants", () => {
   const read = (line: string) => readMutateOptions(line.split(" "));
   const kernels = ["merge/join_ragged", "merge/join_splits", "merge/merge"];
-  assertEquals(read("merge"), { kernels, random: null, seed: 1 });
-  assertEquals(read("--kernels merge/*"), { kernels, random: null, seed: 1 });
-  assertEquals(read("--random 10 --kernels merge"), { kernels, random: 10, seed: 1 });
-  assertEquals(read("--random 10 --seed 7 merge"), { kernels, random: 10, seed: 7 });
+  const gpu = { gpu: "wgpu" as const, toggles: [] };
+  assertEquals(read("merge"), { kernels, random: null, seed: 1, gpu });
+  assertEquals(read("--kernels merge/*"), { kernels, random: null, seed: 1, gpu });
+  assertEquals(read("--random 10 --kernels merge"), { kernels, random: 10, seed: 1, gpu });
+  assertEquals(read("--random 10 --seed 7 merge"), { kernels, random: 10, seed: 7, gpu });
   const refuses = (line: string, message: string) =>
     assertThrows(() => read(line), UsageError, message);
   refuses("--frob", "Unknown flag --frob;");

@@ -3,7 +3,7 @@
  * other, with peers measured outside the suite, and with the systems that the paper compares with.
  */
 import { fastest } from "../base/fastest.ts";
-import type { PeerTime } from "./peers.ts";
+import type { PeerStage, PeerTime } from "./peers.ts";
 import { caseName, type ResultRow } from "../results/row.ts";
 
 /** The time of a kernel or a peer. */
@@ -12,7 +12,7 @@ export interface NamedTime {
   readonly medianUs: number;
 }
 
-/** The time of the sparse step with its roofline. */
+/** The time of a sparse step, or of a prompt's attention, with its roofline. */
 export interface StepTime extends NamedTime {
   readonly rooflineUs: number | null;
 }
@@ -40,6 +40,10 @@ export interface CaseTimes {
   readonly select: NamedTime | null;
   /** `torch.topk` on the rows that `select` selects from. */
   readonly topK: NamedTime | null;
+  /** The fastest prompt attention here. */
+  readonly prompt: StepTime | null;
+  /** The fastest prompt attention in CUDA. */
+  readonly cudaPrompt: NamedTime | null;
 }
 
 /**
@@ -62,11 +66,14 @@ export function caseTimes(
       return timesOf(labels.get(case_id) ?? case_id, rowsOfCase, peers);
     },
   )
-    .filter(({ cudaDense, wgslDense, step, ortDense, select, topK }) =>
+    .filter(({ cudaDense, wgslDense, step, ortDense, select, topK, prompt, cudaPrompt }) =>
       wgslDense && (cudaDense || ortDense || step) || step && (cudaDense || ortDense) ||
-      select && topK
+      select && topK || prompt && cudaPrompt
     );
 }
+
+/** Peers that are dense attention in CUDA. */
+const CUDA_ATTENTION = /^torch_(flash|cudnn)$/;
 
 function timesOf(
   label: string,
@@ -84,15 +91,16 @@ function timesOf(
   const turnDense = fastestRow(inTurn);
   const rival = (name: string) =>
     step ? fastestRow(inTurn.filter((row) => row.kernel === name)) : kernel(name);
-  const same = peers.filter((peer) => isSameStep(peer, row));
-  const peer = (pattern: RegExp) => {
-    const found = fastest(same.filter(({ peer }) => pattern.test(peer)), (each) => each.medianUs);
+  const same = peers.filter((peer) => hasSameSizes(peer, row));
+  const peer = (pattern: RegExp, stage: PeerStage = "decode") => {
+    const wanted = same.filter((each) => each.stage === stage && pattern.test(each.peer));
+    const found = fastest(wanted, (each) => each.medianUs);
     return found ? { name: found.peer, medianUs: found.medianUs } : null;
   };
   return {
     label,
     row,
-    cudaDense: peer(/^torch_(flash|cudnn)$/),
+    cudaDense: peer(CUDA_ATTENTION),
     wgslDense: timeOf(stage("dense")),
     step: stepOf(step),
     turnDense: timeOf(turnDense),
@@ -102,11 +110,9 @@ function timesOf(
     gptFast: timeOf(rival("dense/gpt_fast")),
     select: timeOf(kernel("select/counting")),
     topK: picksLikeTopK(row) ? peer(/^torch_topk$/) : null,
+    prompt: stepOf(stage("prefill")),
+    cudaPrompt: peer(CUDA_ATTENTION, "prefill"),
   };
-}
-
-function isSameStep(peer: PeerTime, row: ResultRow): boolean {
-  return peer.stage === "decode" && hasSameSizes(peer, row);
 }
 
 /**

@@ -119,6 +119,15 @@ Deno.test("caseTimes() does not compare a peer's prompt attention with a decode 
   assertEquals(times([dense(20)], peers.slice(1)), []);
 });
 
+Deno.test("caseTimes() compares prompt attention with a peer's", () => {
+  const flash = makeRow({ stage: "prefill", kernel: "prefill/flash", median_us: 30 });
+  const peers = [peer("torch_cudnn", 1), peer("torch_cudnn", 10, { stage: "prefill" })];
+  const [{ prompt, cudaPrompt, wgslDense }] = times([flash], peers);
+  assertEquals([prompt?.name, prompt?.medianUs], ["prefill/flash", 30]);
+  assertEquals([cudaPrompt, wgslDense], [{ name: "torch_cudnn", medianUs: 10 }, null]);
+  assertEquals(times([flash], peers.slice(0, 1)), []);
+});
+
 Deno.test("caseTimes() compares torch.topk with a selection of the same rows and count", () => {
   const topKUs = (changes: Partial<ResultRow>) =>
     times([select(5, changes)], [peer("torch_topk", 50)]).map(({ topK }) => topK?.medianUs);

@@ -105,7 +105,10 @@ export function measureOptionsOf(
  * @throws {UsageError} for toggles of Dawn with another implementation.
  */
 export function gpuChoiceOf(
-  values: Parsed<{ readonly adapter: typeof ADAPTER_FLAG }>["values"],
+  values: Pick<
+    Parsed<{ readonly adapter: typeof ADAPTER_FLAG }>["values"],
+    "gpu" | "dawn-toggles"
+  >,
 ): GpuChoice {
   const toggles = values["dawn-toggles"] ?? [];
   if (toggles.length > 0 && values.gpu !== "dawn") {

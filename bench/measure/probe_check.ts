@@ -1,20 +1,23 @@
 /** Checks on the device that each probe does the work that it is timed for. */
-import type { Dispatch, Plan } from "../../kernels/core/variant.ts";
+import type { DeviceLimits, Dispatch, Plan } from "../../kernels/core/variant.ts";
 import { allocate } from "../../kernels/core/program.ts";
 import {
   chainKernel,
   fmaDispatch,
   gatherProbeDispatch,
+  matrixDispatch,
   popcountKernel,
   streamDispatch,
 } from "../../kernels/probe/probes.ts";
 import {
   fmaReference,
   hash,
+  matrixReference,
   plantedWord,
   popcountReference,
   PROBE_MAGIC,
 } from "../../kernels/probe/reference.ts";
+import { refusesMatrices } from "../../kernels/core/subgroup_matrices.ts";
 import { readBytes, runPlan, write } from "../../kernels/core/run.ts";
 
 const TABLE_BYTES = 1 << 20;
@@ -27,7 +30,10 @@ interface Plant {
 }
 
 /** The fault of a probe on this device, in one sentence; null if all probes work. */
-export async function checkProbes(device: GPUDevice): Promise<string | null> {
+export async function checkProbes(
+  device: GPUDevice,
+  limits: Pick<DeviceLimits, "subgroupMatrices">,
+): Promise<string | null> {
   const buffers = allocate(device, {
     data: { bytes: TABLE_BYTES, role: "input" },
     seed: { bytes: 16, role: "input" },
@@ -78,10 +84,22 @@ export async function checkProbes(device: GPUDevice): Promise<string | null> {
     const wrongSum = [0, 1, 2, 3].find((i) =>
       sums[i] !== fmaReference(4096 * i, rounds * unrolled, chains)
     );
-    return wrongSum === undefined ? null : `probe/fma is wrong in thread ${4096 * wrongSum}`;
+    if (wrongSum !== undefined) return `probe/fma is wrong in thread ${4096 * wrongSum}`;
+    if (refusesMatrices(limits) !== undefined) return null;
+    const products = await sinkAfter(matrixDispatch(128), null);
+    const wrongProduct = [0, 1, 2, 3].find((i) => products[i] !== matrixResult(i));
+    return wrongProduct === undefined
+      ? null
+      : `probe/matrix is wrong in workgroup ${32 * wrongProduct}`;
   } finally {
     for (const buffer of Object.values(buffers)) buffer.destroy();
   }
+}
+
+/** Word `index` of the sink after `probe/matrix`. */
+function matrixResult(index: number): number {
+  const { ROUNDS: rounds, UNROLLED: unrolled, CHAINS: chains } = matrixDispatch(1).params;
+  return matrixReference(32 * index, rounds * unrolled, chains);
 }
 
 function streamPlants(): [Dispatch, Plant[]] {

@@ -1,7 +1,7 @@
 /**
  * Probes measure the device's roofline in the same run and through the same API as the variants:
  * streaming reads and row gathers at a ladder of sizes, the cost of a dependent dispatch, and the
- * rates of popcounts and f32 multiply-adds.
+ * rates of popcounts, f32 multiply-adds and, where a device has them, matrix units.
  */
 import type { Dispatch } from "../../kernels/core/variant.ts";
 import { compilePlan } from "../../kernels/core/program.ts";
@@ -12,6 +12,8 @@ import {
   fmaFlops,
   gatherProbeBytes,
   gatherProbeDispatch,
+  matrixDispatch,
+  matrixFlops,
   popcountKernel,
   streamBytes,
   streamDispatch,
@@ -20,6 +22,7 @@ import {
   CHAIN,
   FMA,
   gatherName,
+  MATRIX,
   type Operations,
   POPCOUNT,
   type ProbeTime,
@@ -47,6 +50,7 @@ export interface ProbeResult extends Omit<ProbeTime, "us"> {
 const CLOCK_PARAMS = { WORKGROUP: 256, ROUNDS: 16, UNROLLED: 16 };
 const CLOCK_WORKGROUPS = 1056;
 const FMA_WORKGROUPS = 1056;
+const MATRIX_WORKGROUPS = 1056;
 
 /** Probes of one device over a table of hashed data. */
 export interface ProbeKit {
@@ -62,10 +66,14 @@ export interface ProbeKit {
   measure(timer: GpuTimer, settings: SampleSettings, rowBytes: number): Promise<ProbeResult[]>;
 }
 
-/** Makes the probes. Their table of `tableBytes` must be larger than any cache. */
+/**
+ * Makes the probes. Their table of `tableBytes` must be larger than any cache. With `matrices` one
+ * of them multiplies matrices.
+ */
 export async function createProbes(
   device: GPUDevice,
   tableBytes: number,
+  matrices: boolean,
 ): Promise<ProbeKit> {
   const specs = {
     data: { bytes: tableBytes, role: "input" },
@@ -115,6 +123,8 @@ export async function createProbes(
     CLOCK_PARAMS.UNROLLED * 4;
   const fma = fmaDispatch(FMA_WORKGROUPS);
   const { workload: multiplier } = await windowed(FMA, fma, tableBytes);
+  const matrix = matrixDispatch(MATRIX_WORKGROUPS);
+  const matrixUnits = matrices ? await windowed(MATRIX, matrix, tableBytes) : null;
   const { workload: chain } = await windowed(
     CHAIN,
     { kernel: chainKernel, params: {}, workgroups: [1, 1, 1] },
@@ -133,6 +143,7 @@ export async function createProbes(
     names: (rowBytes) => [
       CHAIN,
       FMA,
+      ...matrices ? [MATRIX] : [],
       POPCOUNT,
       ...sizes.flatMap((size) => [
         streamName(size),
@@ -144,6 +155,9 @@ export async function createProbes(
       const workloads: (Sized & { bytes: number; operations: Operations })[] = [
         { workload: chain, sets: 1, bytes: 0, operations: {} },
         { workload: multiplier, sets: 1, bytes: 0, operations: { flops } },
+        ...matrixUnits
+          ? [{ ...matrixUnits, sets: 1, bytes: 0, operations: { flops: matrixFlops(matrix) } }]
+          : [],
         { workload: counter, sets: 1, bytes: 0, operations: { popcounts } },
       ];
       for (const size of sizes) {

@@ -27,12 +27,16 @@ export interface Roofline {
   readonly dispatchUs: number;
   /** f32 operations per microsecond. A fused multiply-add counts as two. */
   readonly flopsPerUs: number;
+  /** Operations of matrix units per microsecond; absent if no probe of them ran. */
+  readonly matrixFlopsPerUs?: number;
 }
 
 /** The probe of a dependent dispatch. */
 export const CHAIN = "probe/chain";
 /** The probe of f32 multiply-adds. */
 export const FMA = "probe/fma";
+/** The probe of matrix units. */
+export const MATRIX = "probe/matrix";
 /** The probe of popcounts. */
 export const POPCOUNT = "probe/popcount";
 
@@ -50,13 +54,17 @@ export function gatherName(bytes: number, rowBytes: number): string {
 export function rooflineOf(probes: readonly ProbeTime[]): Roofline {
   const only = (wanted: string) => probes.find(({ name }) => name === wanted)!;
   const ladder = (kind: string) => probes.filter(({ name }) => name.startsWith(kind));
-  const [chain, fma] = [only(CHAIN), only(FMA)];
+  const chain = only(CHAIN);
+  // Noise must not make the dispatch's share more than half of the time.
+  const rate = ({ operations, us }: ProbeTime) =>
+    operations.flops! / Math.max(us - chain.us, us / 2);
+  const matrix = probes.find(({ name }) => name === MATRIX);
   return {
     stream: ladder("probe/stream"),
     gather: ladder("probe/gather"),
     dispatchUs: chain.us,
-    // Noise must not make the dispatch's share more than half of the time.
-    flopsPerUs: fma.operations.flops! / Math.max(fma.us - chain.us, fma.us / 2),
+    flopsPerUs: rate(only(FMA)),
+    ...(matrix ? { matrixFlopsPerUs: rate(matrix) } : {}),
   };
 }
 
@@ -82,5 +90,7 @@ export function rooflineUs(
 ): number {
   const bytesUs = moveUs(roofline.stream, roofline.dispatchUs, cost.streamBytes + cost.writeBytes) +
     moveUs(roofline.gather, roofline.dispatchUs, cost.gatherBytes);
-  return Math.max(bytesUs, cost.flops / roofline.flopsPerUs) + dispatches * roofline.dispatchUs;
+  const flopsPerUs = cost.onMatrices ? roofline.matrixFlopsPerUs : roofline.flopsPerUs;
+  if (flopsPerUs === undefined) throw new RangeError(`${MATRIX} did not run`);
+  return Math.max(bytesUs, cost.flops / flopsPerUs) + dispatches * roofline.dispatchUs;
 }

@@ -1,4 +1,5 @@
 /** A session: the device of a run, its timer and its probes. */
+import { VARIANT_FEATURES } from "../../kernels/core/registry.ts";
 import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
@@ -12,6 +13,7 @@ import type { DeviceGuard } from "./device/device_loss.ts";
 import { checkHolds } from "../../kernels/core/device_memory.ts";
 import type { AdapterFacts, OpenedAdapter } from "./device/adapter.ts";
 import { refusesInputs } from "./inputs/input_makers.ts";
+import { refusesMatrices } from "../../kernels/core/subgroup_matrices.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
 import type { SampleSettings } from "./clock/sampler.ts";
@@ -72,7 +74,11 @@ export async function openSession(
   settings: MeasureSettings,
 ): Promise<Session> {
   const stamps = settings.timer === "wall" ? [] : ["timestamp-query"];
-  const opened = await openCheckedDevice(adapter, [...stamps, "subgroups"], settings.handOver);
+  const opened = await openCheckedDevice(
+    adapter,
+    [...stamps, ...VARIANT_FEATURES],
+    settings.handOver,
+  );
   return await opened.guard.run(() => sessionOn(adapter, opened, settings));
 }
 
@@ -87,6 +93,7 @@ async function sessionOn(
   const probes = await createProbes(
     device,
     powerOfTwo(software ? Math.min(2 ** 24, maxBytes) : maxBytes),
+    refusesMatrices(limits) === undefined,
   );
   const timer = await createTimer(device, {
     work: probes.least,
@@ -102,7 +109,7 @@ async function sessionOn(
   // If the timer gave no time, half the wall time of both passes is an upper bound for one.
   const fourUs = us ?? (timer.nowMs() - beginMs) * 1000 / 2;
   const passes = Math.max(1, Math.ceil(300_000 / (fourUs / 4)));
-  const probeFailure = await checkProbes(device);
+  const probeFailure = await checkProbes(device, limits);
   if (probeFailure !== null) await guard.check();
   return {
     device,

@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
 import { type Problem, shapeName } from "../../kernels/core/problem.ts";
 import { dispatchWgsl } from "../../kernels/core/program.ts";
-import { VARIANTS } from "../../kernels/core/registry.ts";
+import { VARIANT_FEATURES, VARIANTS } from "../../kernels/core/registry.ts";
 import { type Dialect, STANDARD_DIALECT } from "../../kernels/core/wgsl/wgsl.ts";
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import { counted } from "../base/counted.ts";
@@ -15,7 +15,7 @@ import { NoAdapterError, openAdapter, type OpenOptions } from "../edge/open_adap
 import { wrapText } from "../tables/text_table.ts";
 
 /**
- * Every kernel with its stage, every model with its shape, and every set of cases.
+ * Every kernel with its stage and the device features that it needs, every model with its shape, and every set of cases.
  *
  * @param width Maximum characters per line; a text too long to fit beside its name goes below it.
  */
@@ -24,9 +24,10 @@ export function listText(width = Infinity): string {
     head.length + text.length <= width
       ? [head + text]
       : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
-  const kernels = VARIANTS.flatMap(({ name, stage, description }) =>
-    entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description)
-  );
+  const kernels = VARIANTS.flatMap(({ name, stage, description, features }) => {
+    const needs = features.length > 0 ? ` (needs ${features.join(", ")})` : "";
+    return entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description + needs);
+  });
   const models = MODELS.flatMap((model) => {
     const caveat = caveatOf(model);
     return [
@@ -94,7 +95,7 @@ async function readDevice(
 ): Promise<DeviceTraits> {
   try {
     const host = await openAdapter(adapter);
-    const { device, limits } = await openCheckedDevice(host, ["subgroups"], handOver);
+    const { device, limits } = await openCheckedDevice(host, VARIANT_FEATURES, handOver);
     const dialect = await dialectOf(device);
     device.destroy();
     return { limits, dialect, unroll: !host.info.software };

@@ -1,4 +1,5 @@
 /** The text of `--dry-run`: the cases of a run, their memory and minutes. Nothing is measured. */
+import { VARIANT_FEATURES } from "../../kernels/core/registry.ts";
 import { type HandOverChoice, openCheckedDevice } from "../measure/device/checked_device.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import { eligible, type Session, SOFTWARE_INPUT_BYTES } from "../measure/session.ts";
@@ -30,7 +31,7 @@ export async function readDevice(
   adapter: OpenedAdapter,
   handOver: HandOverChoice,
 ): Promise<DeviceFacts> {
-  const { device, features, limits } = await openCheckedDevice(adapter, ["subgroups"], handOver);
+  const { device, features, limits } = await openCheckedDevice(adapter, VARIANT_FEATURES, handOver);
   device.destroy();
   return { features, limits, software: adapter.info.software };
 }

@@ -46,12 +46,14 @@ Deno.test("estimateCase() counts the sets of cold inputs, up to the bytes set as
 
 Deno.test("estimateCase() does not count kernels whose steps take too long in software", () => {
   const software = { software: true };
-  assertEquals(estimate("--kernels prefill --kv 8k", software).kernels, 0);
-  assertEquals(estimate("--kernels prefill --kv 64", software).kernels, 1);
+  assertEquals(estimate("--kernels prefill/flash --kv 8k", software).kernels, 0);
+  assertEquals(estimate("--kernels prefill/flash --kv 64", software).kernels, 1);
 });
 
 Deno.test("estimateCase() names the kernels that take too long and keeps the others", () => {
-  const { kernels, refused } = estimate("--kernels prefill,dense --kv 8k", { software: true });
+  const { kernels, refused } = estimate("--kernels prefill/flash,dense --kv 8k", {
+    software: true,
+  });
   assertEquals([kernels, refused.map(({ name }) => name)], [4, ["prefill/flash"]]);
   assertMatch(refused[0].why, /^at 8192 tokens a step would take about \d+ s here, more than /);
   // A step takes about a second. If that were its roofline, the step would count as ten seconds.

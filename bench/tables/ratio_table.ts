@@ -1,6 +1,6 @@
 /** A run's ratios as text and as CSV. */
 import { stringify } from "@std/csv";
-import type { CaseTimes, NamedTime } from "../findings/ratios.ts";
+import type { CaseTimes, NamedTime, StepTime } from "../findings/ratios.ts";
 import { shortNumber } from "../results/row_csv.ts";
 import { fitColumns, leftOutNote, micros, rule, wrapText } from "./text_table.ts";
 
@@ -79,7 +79,7 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
         name: "step_floor_pct",
         heading: "% roofline",
         importance: 2,
-        value: ({ step }) => step?.rooflineUs ? step.rooflineUs / step.medianUs * 100 : null,
+        value: ({ step }) => floorPct(step),
       },
       {
         name: "cuda_dense_over_step_x",
@@ -104,6 +104,26 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
     ],
   },
   {
+    title: "Prompt attention here and in CUDA",
+    columns: [
+      { name: "cuda_prompt", heading: "CUDA", importance: 0, value: (t) => nameOf(t.cudaPrompt) },
+      { name: "cuda_prompt_us", heading: "us", value: (t) => usOf(t.cudaPrompt) },
+      { name: "prompt", heading: "WGSL", importance: 1, value: (t) => nameOf(t.prompt) },
+      { name: "prompt_us", heading: "us", value: (t) => usOf(t.prompt) },
+      {
+        name: "prompt_floor_pct",
+        heading: "% roofline",
+        importance: 2,
+        value: ({ prompt }) => floorPct(prompt),
+      },
+      {
+        name: "prompt_over_cuda_prompt_x",
+        heading: "WGSL/CUDA",
+        value: (t) => over(t.prompt, t.cudaPrompt),
+      },
+    ],
+  },
+  {
     title: "torch.topk over select/counting",
     columns: [
       { name: "select_us", heading: "select us", value: (t) => usOf(t.select) },
@@ -114,7 +134,7 @@ const TABLES: readonly { readonly title: string; readonly columns: readonly Colu
 ];
 
 /** Columns of the roofline, which the probes of a software adapter do not give. */
-const ROOFLINE_COLUMNS = ["step_floor_us", "step_floor_pct"];
+const ROOFLINE_COLUMNS = ["step_floor_us", "step_floor_pct", "prompt_floor_pct"];
 
 /** The width for outputs of unknown width, such as pipes. */
 const DEFAULT_WIDTH = 120;
@@ -159,7 +179,7 @@ export function ratiosCsv(times: readonly CaseTimes[]): string {
 }
 
 function isWords(name: string): boolean {
-  return ["label", "cuda_dense", "wgsl_dense", "step"].includes(name);
+  return ["label", "cuda_dense", "wgsl_dense", "step", "cuda_prompt", "prompt"].includes(name);
 }
 
 function cell({ name, value }: Column, times: CaseTimes): string {
@@ -171,7 +191,7 @@ function cell({ name, value }: Column, times: CaseTimes): string {
 
 /** The name of a kernel without its stage, which the heading names. */
 function short(kernel: string): string {
-  return kernel.replace(/^(dense|pipeline)\//, "").slice(0, MAX_NAME);
+  return kernel.replace(/^(dense|pipeline|prefill)\//, "").slice(0, MAX_NAME);
 }
 
 function nameOf(time: NamedTime | null): string | null {
@@ -180,6 +200,11 @@ function nameOf(time: NamedTime | null): string | null {
 
 function usOf(time: NamedTime | null): number | null {
   return time?.medianUs ?? null;
+}
+
+/** The roofline in percent of the time. */
+function floorPct(time: StepTime | null): number | null {
+  return time?.rooflineUs ? time.rooflineUs / time.medianUs * 100 : null;
 }
 
 /** The time of one over that of the other. */

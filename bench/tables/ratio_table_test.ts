@@ -17,6 +17,8 @@ const NOTHING: CaseTimes = {
   topK: null,
   turnDense: null,
   isTie: false,
+  prompt: null,
+  cudaPrompt: null,
 };
 
 const OWN: CaseTimes = {
@@ -34,6 +36,8 @@ const ALL: CaseTimes = {
   gptFast: { name: "dense/gpt_fast", medianUs: 80 },
   select: { name: "select/counting", medianUs: 4 },
   topK: { name: "torch_topk", medianUs: 50 },
+  prompt: { name: "prefill/flash", medianUs: 3000, rooflineUs: 1500 },
+  cudaPrompt: { name: "torch_cudnn", medianUs: 1000 },
 };
 
 /** The cells of each table, line by line, by the table's title. */
@@ -57,6 +61,9 @@ Deno.test("formatRatios() divides times by times in every table", () => {
     "The paper's baselines over the sparse step": [
       ["32x8x128", "1", "8192", "30.00", "3.00", "80.00", "8.00"],
     ],
+    "Prompt attention here and in CUDA": [
+      ["32x8x128", "1", "8192", "torch_cudnn", "1000", "flash", "3000", "50.0", "3.00"],
+    ],
     "torch.topk over select/counting": [["32x8x128", "1", "8192", "4.00", "50.00", "12.50"]],
   });
 });
@@ -74,7 +81,7 @@ Deno.test("formatRatios() compares the step only with WGSL kernels without peers
 
 Deno.test("formatRatios() leaves a cell empty that only another case has", () => {
   const lines = formatRatios([ALL, OWN]).split("\n").filter((line) => line.startsWith("32x8"));
-  assertEquals(lines.length, 8);
+  assertEquals(lines.length, 10);
   assert(/split\s+20\.00$/.test(lines[1]), lines[1]);
 });
 
@@ -114,6 +121,8 @@ Deno.test("formatRatios() fits 120 columns", () => {
     topK: long,
     turnDense: long,
     isTie: false,
+    prompt: long,
+    cudaPrompt: { ...long, name: "torch_cudnn" },
   }]);
   for (const line of text.split("\n")) assertLessOrEqual(line.length, 120, line);
 });

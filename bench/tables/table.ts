@@ -71,10 +71,12 @@ function rooflineOf(all: readonly ResultRow[]): string {
     row?.gbytes_per_s ? [`${label} ${row.gbytes_per_s.toFixed(0)} GB/s`] : [];
   const chain = last("probe/chain");
   const fma = last("probe/fma");
+  const matrix = last("probe/matrix");
   const parts = [
     ...rate(last("probe/stream"), "streaming read"),
     ...rate(last("probe/gather"), "row gather"),
     ...(fma?.gflops_per_s ? [`f32 multiply-add ${fma.gflops_per_s.toFixed(0)} GFLOP/s`] : []),
+    ...(matrix?.gflops_per_s ? [`matrices ${matrix.gflops_per_s.toFixed(0)} GFLOP/s`] : []),
     ...(chain ? [`dependent dispatch ${micros(chain.median_us)} us`] : []),
   ];
   return parts.length ? `probes: ${parts.join(", ")}` : "";

@@ -22,6 +22,9 @@ export const LARGE_LIMITS: DeviceLimits = {
   maxStorageBuffersPerShaderStage: 16,
   maxUniformBufferBindingSize: 2 ** 16,
   subgroupMinSize: 32,
+  subgroupMatrices: [
+    { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 },
+  ],
   handOver: "barrier",
 };
 

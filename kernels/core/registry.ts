@@ -27,6 +27,7 @@ import {
   sparseTwoGroup,
 } from "../pipeline/sparse.ts";
 import { flash } from "../prefill/flash.ts";
+import { flashMatrix } from "../prefill/flash_matrix.ts";
 import { hamming } from "../score/hamming.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
@@ -42,6 +43,7 @@ export const VARIANTS: readonly Variant[] = [
   rotateAppend,
   rotatePrompt,
   flash,
+  flashMatrix,
   hamming,
   rotated,
   counting,
@@ -67,6 +69,11 @@ export const VARIANTS: readonly Variant[] = [
   rotatedThree,
   rotatedFour,
   rotatedPortable,
+];
+
+/** Every device feature that some variant needs. */
+export const VARIANT_FEATURES: readonly string[] = [
+  ...new Set(VARIANTS.flatMap(({ features }) => features)),
 ];
 
 /**

@@ -4,6 +4,7 @@
  * over named buffers. Benchmark, tests, tuner and pages know a kernel only through its variants.
  */
 import type { Problem } from "./problem.ts";
+import type { SubgroupMatrices } from "./subgroup_matrices.ts";
 
 /** A stage of the decode step, of the prompt phase, or a probe of the device. */
 export type Stage =
@@ -43,7 +44,7 @@ export interface Kernel {
   readonly bindings: readonly Binding[];
   /** Valid values of every `// @param` line. */
   readonly params: Readonly<Record<string, ParamRange>>;
-  /** Optional device features that the text uses: "subgroups", "shader-f16". */
+  /** Optional device features that the text uses: keys of `FEATURE_EXTENSIONS`. */
   readonly features?: readonly string[];
 }
 
@@ -115,6 +116,8 @@ export interface Cost {
   readonly writeBytes: number;
   /** Floating-point operations, or popcount operations for scores. */
   readonly flops: number;
+  /** The operations are of matrix units. */
+  readonly onMatrices?: true;
 }
 
 /** The properties of a device that bound a plan: WebGPU limits, subgroup size and hand-over. */
@@ -135,8 +138,18 @@ export interface DeviceLimits {
   readonly maxUniformBufferBindingSize: number;
   /** Smallest subgroup size of the device; absent if it has no subgroups or hides the size. */
   readonly subgroupMinSize?: number;
+  /** The products that its matrix units compute, of subgroups of 32 threads (default: none). */
+  readonly subgroupMatrices?: readonly SubgroupMatrices[];
   /** The fastest hand-over that may be used (default `dispatch`, which works on every device). */
   readonly handOver?: HandOver;
+}
+
+/** How exact the output of a variant is that does not compute in f32 throughout. */
+export interface Precision {
+  /** Queries are rounded to f16, and the output is compared with that of the rounded queries. */
+  readonly halfQueries: boolean;
+  /** Largest relative L2 error of a row. The kernel's header derives it. */
+  readonly maxRelL2: number;
 }
 
 /** One way to do a stage. */
@@ -153,6 +166,8 @@ export interface Variant {
   readonly features: readonly string[];
   /** The only kind of codes that it makes or compares; absent if it needs no code. */
   readonly codes?: "map" | "rotated";
+  /** How exact its output is (default: that of f32 arithmetic). */
+  readonly precision?: Precision;
   /** Good parameters for a problem without tuning; those of a piece, if it runs in pieces. */
   defaults(p: Problem, limits: DeviceLimits): Params;
   /** The reason that this problem cannot run with these parameters and limits, if there is one. */

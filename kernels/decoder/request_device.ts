@@ -1,6 +1,6 @@
 /** Requests a device with the features and limits of the adapter that speed up a decoder. */
 
-/** The optional features that kernels use. */
+/** The optional features that the kernels of a decoder use. */
 export const DECODER_FEATURES: readonly string[] = ["subgroups"];
 
 /** The limits that bound the kernels. */

@@ -5,12 +5,13 @@ import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from ".
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./flash.wgsl" with { type: "text" };
 
-const WORKGROUP: readonly number[] = [64, 128, 256];
+const WORKGROUP: readonly number[] = [64, 128, 256, 512];
 const ROWS: readonly number[] = [32, 64, 128];
 const COLUMNS: readonly number[] = [32, 64, 128];
 const COLUMN_THREADS: readonly number[] = [4, 8, 16, 32];
 const DEPTH: readonly number[] = [2, 4, 8];
-const KEYS: readonly number[] = [8, 16, 32];
+const KEYS: readonly number[] = [4, 8, 16];
+const BUFFERS: readonly number[] = [1, 2];
 
 /** Most accumulators (scores and outputs) of a thread. With more, a GPU spills registers. */
 const MOST_ACCUMULATORS = 192;
@@ -19,7 +20,7 @@ const MOST_ACCUMULATORS = 192;
  * Most operations of one dispatch: about 300 ms on an H100. Longer dispatches freeze displays and
  * trigger the watchdogs of drivers.
  */
-const DISPATCH_FLOPS = 8e12;
+export const DISPATCH_FLOPS = 8e12;
 
 /** `flash.wgsl`. */
 export const flashKernel: Kernel = defineKernel({
@@ -33,6 +34,7 @@ export const flashKernel: Kernel = defineKernel({
     COLUMN_THREADS,
     DEPTH,
     KEYS,
+    BUFFERS,
   },
 });
 
@@ -63,8 +65,12 @@ function refuses(p: Problem, params: Params): string | undefined {
   }
   if (rows % 4 !== 0) return `${rowThreads} threads cannot share ${ROWS} rows in fours`;
   if (columns % 4 !== 0) return `${COLUMN_THREADS} threads cannot share ${COLUMNS} keys in fours`;
-  if (quads % DEPTH !== 0) return `${quads} vec4f of a row are not a multiple of ${DEPTH}`;
-  if (COLUMNS % KEYS !== 0) return `${COLUMNS} keys are not a multiple of ${KEYS}`;
+  if (quads % (2 * DEPTH) !== 0) {
+    return `${quads} vec4f of a row are not an even number of chunks of ${DEPTH}`;
+  }
+  if (COLUMNS % (2 * KEYS) !== 0) {
+    return `${COLUMNS} keys are not an even number of chunks of ${KEYS}`;
+  }
   const accumulators = rows * (columns + p.headDim / COLUMN_THREADS);
   if (accumulators > MOST_ACCUMULATORS) {
     return `${accumulators} accumulators overflow the registers of a thread`;
@@ -100,18 +106,18 @@ const NARROW: Params = {
   COLUMN_THREADS: 8,
   DEPTH: 4,
   KEYS: 16,
+  BUFFERS: 1,
 };
 
 /** Settings in order of preference: the first that the device does not refuse is used. */
 const SETTINGS: readonly Params[] = [
-  { WORKGROUP: 256, ROWS: 128, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 16 },
-  { WORKGROUP: 256, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 8, KEYS: 8 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 8, KEYS: 16 },
-  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8 },
+  { WORKGROUP: 256, ROWS: 128, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16, BUFFERS: 1 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 8, BUFFERS: 1 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8, BUFFERS: 1 },
+  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 4, BUFFERS: 1 },
   // Head dims of which 8 threads have no equal share.
-  { WORKGROUP: 128, ROWS: 128, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 4, KEYS: 16 },
-  { WORKGROUP: 64, ROWS: 64, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 2, KEYS: 8 },
+  { WORKGROUP: 128, ROWS: 128, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 2, KEYS: 8, BUFFERS: 1 },
+  { WORKGROUP: 64, ROWS: 64, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 2, KEYS: 8, BUFFERS: 1 },
 ];
 
 /**
@@ -122,7 +128,7 @@ export const flash: Variant = defineVariant({
   name: "prefill/flash",
   stage: "prefill",
   description: "causal FlashAttention-2 in f32: tiles as outer products in registers",
-  tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, KEYS },
+  tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, KEYS, BUFFERS },
   features: [],
   defaults(p, limits) {
     const settings = p.headDim === 64 ? [NARROW, ...SETTINGS] : SETTINGS;

@@ -9,14 +9,16 @@
 //
 // A thread computes MY_ROWS x MY_COLUMNS scores, then MY_ROWS x MY_QUADS vec4f of the output, as
 // outer products in registers. Queries and keys pass through workgroup memory DEPTH quads at a
-// time, values KEYS rows at a time. In the hot loops the last index of a workgroup array is the
-// thread's own and the others are constants, so that compilers leave out bounds checks.
+// time, values KEYS rows at a time. Each chunk is requested while the one before it is computed. If
+// chunks take turns with two buffers, one barrier a chunk suffices, else two. In the hot loops the
+// last index of a workgroup array is the thread's own and the others are constants, so that
+// compilers leave out bounds checks.
 //
-// 1. Stage a chunk of the queries and keys.
+// 1. Stage a chunk of the queries and keys, and request the next one.
 // 2. Add its products to the scores. Repeat 1 and 2 for all chunks of the head dimension.
 // 3. Update the running maximum m, and rescale l and acc.
 // 4. Compute p = exp2(score - m).
-// 5. Stage a chunk of the values.
+// 5. Stage a chunk of the values, and request the next one.
 // 6. Add p times values to acc. Repeat 5 and 6 for all chunks, and 1 to 6 for all tiles of keys.
 // 7. Sum l over the threads of a row, divide and store.
 const HEAD_DIM: u32 = 128u; // @param
@@ -30,6 +32,7 @@ const COLUMNS: u32 = 64u; // @param keys of a tile
 const COLUMN_THREADS: u32 = 16u; // @param threads that share a row
 const DEPTH: u32 = 8u; // @param vec4f of a query or key staged at a time
 const KEYS: u32 = 16u; // @param rows of V staged at a time
+const BUFFERS: u32 = 1u; // @param that chunks take turns with
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -50,7 +53,7 @@ const KEY_QUADS = KEYS / 4u; // a quad holds p of four keys
 const QUERY_TURNS = (DEPTH * ROWS + WORKGROUP - 1u) / WORKGROUP; // loads of a thread
 const KEY_TURNS = (CHUNK_LOADS * COLUMNS + WORKGROUP - 1u) / WORKGROUP;
 const VALUE_TURNS = (KEYS * ROW_LOADS + WORKGROUP - 1u) / WORKGROUP;
-const STAGE_SLOTS = max(max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS), ROWS / 4u);
+const STAGE_SLOTS = max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS);
 const P_SLOTS = KEY_QUADS * MY_ROWS;
 const BANK_MASK = min(ROW_THREADS, 8u) - 1u; // spreads the key quads of p over the banks
 const TILES = (CAPACITY * GROUP + ROWS - 1u) / ROWS;
@@ -66,9 +69,10 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (KV_HEADS * GROUP + 3u) / 4u>;
 @group(0) @binding(5) var<storage, read_write> prompt_out: array<vec4f>;
 
-var<workgroup> queries: array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>;
-/// Keys, then values. In steps 3 and 7, m and l of the threads that share a row.
-var<workgroup> stage: array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>;
+var<workgroup> queries: array<array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>, BUFFERS>;
+/// Keys, then values.
+var<workgroup> stage: array<array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>, BUFFERS>;
+/// p. In steps 3 and 7, m and l of the threads that share a row.
 var<workgroup> probabilities: array<array<array<vec4f, ROW_THREADS>, P_SLOTS>, VALUE_CHUNKS>;
 
 // @shared widen
@@ -136,88 +140,125 @@ fn main(
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
     m[i] = vec4f(NEG_LARGE);
   }
+  // Rows and keys past the end repeat the last token, since memory past it may hold anything.
+  var loaded_q: array<vec4f, QUERY_TURNS>;
+  var loaded_k: array<vec4<u32>, KEY_TURNS>;
+  var loaded_v: array<vec4<u32>, VALUE_TURNS>;
+  var my_query: array<u32, QUERY_TURNS>; // the first load of each turn
+  for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+    let at = i * WORKGROUP + thread;
+    let row = first_row + min(chunk_row(at, DEPTH), ROWS - 1u);
+    let token = min(row / GROUP, length - 1u);
+    my_query[i] = row_at(sequence, kv_head, token, row) + chunk_place(at, DEPTH);
+    loaded_q[i] = prompt_q[my_query[i]];
+  }
+  var my_column: array<u32, KEY_TURNS>; // the key of each turn
+  for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+    let at = i * WORKGROUP + thread;
+    let slot = min(chunk_row(at, CHUNK_LOADS), COLUMNS - 1u);
+    my_column[i] = slot % COLUMN_THREADS * MY_COLUMNS + slot / COLUMN_THREADS;
+    let token = min(my_column[i], length - 1u);
+    loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
+  }
   for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
     // The initial value is explicit: without one, naga zeroes the scores once, not in every turn.
     var scores = array<f32, MY_SCORES>();
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      // 1. Stage a chunk of the queries and keys. All loads are in flight before the barrier. Rows
-      // past the end repeat the last token, since memory past it may hold anything.
-      var loaded_q: array<vec4f, QUERY_TURNS>;
-      for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-        let at = i * WORKGROUP + thread;
-        let row = first_row + min(chunk_row(at, DEPTH), ROWS - 1u);
-        let token = min(row / GROUP, length - 1u);
-        let quad = chunk * DEPTH + chunk_place(at, DEPTH);
-        loaded_q[i] = prompt_q[row_at(sequence, kv_head, token, row) + quad];
-      }
-      var loaded_k: array<vec4<u32>, KEY_TURNS>;
-      for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
-        let at = i * WORKGROUP + thread;
-        let slot = min(chunk_row(at, CHUNK_LOADS), COLUMNS - 1u);
-        let column = slot % COLUMN_THREADS * MY_COLUMNS + slot / COLUMN_THREADS;
-        let token = min(first_key + column, length - 1u);
-        let load = chunk * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
-        loaded_k[i] = keys[(cache + token) * ROW_LOADS + load];
-      }
-      workgroupBarrier();
-      for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-        let at = i * WORKGROUP + thread;
-        let row = chunk_row(at, DEPTH);
-        let quad = chunk_place(at, DEPTH);
-        if (row < ROWS) {
-          queries[quad * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = loaded_q[i];
+    for (var pair = 0u; pair < CHUNKS / 2u; pair++) {
+      for (var turn = 0u; turn < 2u; turn++) { // @unroll
+        // 1. Stage a chunk of the queries and keys, and request the next one, or the first values.
+        if (BUFFERS == 1u) {
+          workgroupBarrier();
         }
-      }
-      for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
-        let at = i * WORKGROUP + thread;
-        let slot = chunk_row(at, CHUNK_LOADS);
-        let load = chunk_place(at, CHUNK_LOADS);
-        if (slot < COLUMNS) {
-          let c = slot / COLUMN_THREADS;
-          for (var half = 0u; half < QUADS; half++) { // @unroll
-            let quad = load * QUADS + half;
-            stage[quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(loaded_k[i], half);
+        for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+          let at = i * WORKGROUP + thread;
+          let row = chunk_row(at, DEPTH);
+          let quad = chunk_place(at, DEPTH);
+          if (row < ROWS) {
+            queries[turn % BUFFERS][quad * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = loaded_q[i];
           }
         }
-      }
-      workgroupBarrier();
-
-      // 2. Add the chunk's products to the scores.
-      for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
-        var key: array<vec4f, MY_COLUMNS>;
-        for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-          key[c] = stage[quad * MY_COLUMNS + c][column_thread];
+        for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+          let at = i * WORKGROUP + thread;
+          let slot = chunk_row(at, CHUNK_LOADS);
+          let load = chunk_place(at, CHUNK_LOADS);
+          if (slot < COLUMNS) {
+            let c = slot / COLUMN_THREADS;
+            for (var half = 0u; half < QUADS; half++) { // @unroll
+              let quad = load * QUADS + half;
+              stage[turn % BUFFERS][quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(
+                loaded_k[i],
+                half,
+              );
+            }
+          }
         }
-        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-          let query = queries[quad * MY_ROWS + r][row_thread];
+        workgroupBarrier();
+        let next = pair * 2u + turn + 1u;
+        if (next < CHUNKS) {
+          for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+            loaded_q[i] = prompt_q[my_query[i] + next * DEPTH];
+          }
+          for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+            let at = i * WORKGROUP + thread;
+            let token = min(first_key + my_column[i], length - 1u);
+            let load = next * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
+            loaded_k[i] = keys[(cache + token) * ROW_LOADS + load];
+          }
+        } else {
+          for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+            let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
+            let token = min(first_key + at / ROW_LOADS, length - 1u);
+            loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+          }
+        }
+
+        // 2. Add the chunk's products to the scores.
+        for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
+          var key: array<vec4f, MY_COLUMNS>;
           for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-            let at = r * MY_COLUMNS + c;
-            scores[at] = add_dot(scores[at], query, key[c]);
+            key[c] = stage[turn % BUFFERS][quad * MY_COLUMNS + c][column_thread];
+          }
+          for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+            let query = queries[turn % BUFFERS][quad * MY_ROWS + r][row_thread];
+            for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+              let at = r * MY_COLUMNS + c;
+              scores[at] = add_dot(scores[at], query, key[c]);
+            }
           }
         }
       }
     }
 
     // 3. Scale and mask the scores, and update the running maximum of each row.
+    let masked = first_key + COLUMNS > first_row / GROUP + 1u; // for some row
     var m_new = m;
     for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-      let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
       for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-        let at = r * MY_COLUMNS + c;
-        let logit = scores[at] * (LOG2_E / sqrt(f32(HEAD_DIM)));
-        let seen = first_key + column_thread * MY_COLUMNS + c <= token;
-        scores[at] = select(NEG_LARGE, logit, seen);
-        m_new[r / 4u][r % 4u] = max(m_new[r / 4u][r % 4u], scores[at]);
+        scores[r * MY_COLUMNS + c] *= LOG2_E / sqrt(f32(HEAD_DIM));
+      }
+      if (masked) {
+        let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
+        for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+          let at = r * MY_COLUMNS + c;
+          let seen = first_key + column_thread * MY_COLUMNS + c <= token;
+          scores[at] = select(NEG_LARGE, scores[at], seen);
+        }
+      }
+      for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+        m_new[r / 4u][r % 4u] = max(m_new[r / 4u][r % 4u], scores[r * MY_COLUMNS + c]);
       }
     }
-    workgroupBarrier();
     for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-      stage[i * ROW_THREADS + row_thread][column_thread] = m_new[i];
+      let place = (row_thread + column_thread) % ROW_THREADS; // against conflicts of banks
+      let slot = i * COLUMN_THREADS + column_thread;
+      probabilities[slot / P_SLOTS][slot % P_SLOTS][place] = m_new[i];
     }
     workgroupBarrier();
     for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
       for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
-        m_new[i] = max(m_new[i], stage[i * ROW_THREADS + row_thread][peer]);
+        let place = (row_thread + peer) % ROW_THREADS;
+        let slot = i * COLUMN_THREADS + peer;
+        m_new[i] = max(m_new[i], probabilities[slot / P_SLOTS][slot % P_SLOTS][place]);
       }
       let alpha = exp2(m[i] - m_new[i]);
       m[i] = m_new[i];
@@ -228,6 +269,7 @@ fn main(
         }
       }
     }
+    workgroupBarrier();
 
     // 4. Compute p of four keys at a time and leave it for the threads of the row.
     for (var i = 0u; i < MY_COLUMN_QUADS; i++) { // @unroll
@@ -242,42 +284,60 @@ fn main(
       }
     }
 
-    for (var chunk = 0u; chunk < VALUE_CHUNKS; chunk++) {
-      // 5. Stage a chunk of the values. Keys past the end repeat the last one here too: p = 0 does
-      // not remove a NaN.
-      var loaded_v: array<vec4<u32>, VALUE_TURNS>;
-      for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-        let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
-        let token = min(first_key + chunk * KEYS + at / ROW_LOADS, length - 1u);
-        loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-      }
-      workgroupBarrier();
-      for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-        let at = i * WORKGROUP + thread;
-        if (at < KEYS * ROW_LOADS) {
-          // A row's slots hold the first quads of all its loads, then the second ones, so that
-          // neighbouring threads store to neighbouring banks.
-          for (var half = 0u; half < QUADS; half++) { // @unroll
-            let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
-            stage[slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(loaded_v[i], half);
+    for (var pair = 0u; pair < VALUE_CHUNKS / 2u; pair++) {
+      for (var turn = 0u; turn < 2u; turn++) { // @unroll
+        // 5. Stage a chunk of the values, and request the next one, or the next queries and keys.
+        // Keys past the end repeat the last one here too: p = 0 does not remove a NaN.
+        if (BUFFERS == 1u) {
+          workgroupBarrier();
+        }
+        for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+          let at = i * WORKGROUP + thread;
+          if (at < KEYS * ROW_LOADS) {
+            // A row's slots hold the first quads of all its loads, then the second ones, so that
+            // neighbouring threads store to neighbouring banks.
+            for (var half = 0u; half < QUADS; half++) { // @unroll
+              let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
+              stage[turn % BUFFERS][slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(
+                loaded_v[i],
+                half,
+              );
+            }
           }
         }
-      }
-      workgroupBarrier();
-
-      // 6. Add p times values to acc.
-      for (var key_quad = 0u; key_quad < KEY_QUADS; key_quad++) { // @unroll
-        let place = row_thread ^ ((chunk * KEY_QUADS + key_quad) & BANK_MASK);
-        var p: array<vec4f, MY_ROWS>;
-        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-          p[r] = probabilities[chunk][key_quad * MY_ROWS + r][place];
+        workgroupBarrier();
+        let chunk = pair * 2u + turn;
+        if (chunk + 1u < VALUE_CHUNKS) {
+          for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+            let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
+            let token = min(first_key + (chunk + 1u) * KEYS + at / ROW_LOADS, length - 1u);
+            loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+          }
+        } else {
+          for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+            loaded_q[i] = prompt_q[my_query[i]];
+          }
+          for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+            let at = i * WORKGROUP + thread;
+            let token = min(first_key + COLUMNS + my_column[i], length - 1u);
+            loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
+          }
         }
-        for (var j = 0u; j < 4u; j++) { // @unroll
-          for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
-            let value = stage[(key_quad * 4u + j) * MY_QUADS + quad][column_thread];
-            for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-              let at = r * MY_QUADS + quad;
-              acc[at] = fma(vec4f(p[r][j]), value, acc[at]);
+
+        // 6. Add p times values to acc.
+        for (var key_quad = 0u; key_quad < KEY_QUADS; key_quad++) { // @unroll
+          let place = row_thread ^ ((chunk * KEY_QUADS + key_quad) & BANK_MASK);
+          var p: array<vec4f, MY_ROWS>;
+          for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+            p[r] = probabilities[chunk][key_quad * MY_ROWS + r][place];
+          }
+          for (var j = 0u; j < 4u; j++) { // @unroll
+            for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
+              let value = stage[turn % BUFFERS][(key_quad * 4u + j) * MY_QUADS + quad][column_thread];
+              for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+                let at = r * MY_QUADS + quad;
+                acc[at] = fma(vec4f(p[r][j]), value, acc[at]);
+              }
             }
           }
         }
@@ -288,13 +348,15 @@ fn main(
   // 7. Sum l over the threads of a row, divide and store. The sink logit adds to l alone.
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-    stage[i * ROW_THREADS + row_thread][column_thread] = l[i];
+    let slot = i * COLUMN_THREADS + column_thread;
+    probabilities[slot / P_SLOTS][slot % P_SLOTS][row_thread] = l[i];
   }
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
     var row_l = vec4f();
     for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
-      row_l += stage[i * ROW_THREADS + row_thread][peer];
+      let slot = i * COLUMN_THREADS + peer;
+      row_l += probabilities[slot / P_SLOTS][slot % P_SLOTS][row_thread];
     }
     for (var j = 0u; j < 4u; j++) { // @unroll
       let row = first_row + (i * 4u + j) * ROW_THREADS + row_thread;

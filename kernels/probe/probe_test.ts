@@ -6,11 +6,12 @@ import { allocate } from "../core/program.ts";
 import { readBytes, runPlan, write } from "../core/run.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { checkProbes } from "../../bench/measure/probe_check.ts";
+import { emulatedDispatch } from "../../testing/emulated_matrices.ts";
 import { refusesRanges } from "../core/refusals.ts";
-import { FILL_KIND, fillDispatch, gatherProbeDispatch } from "./probes.ts";
-import { hash } from "./reference.ts";
+import { FILL_KIND, fillDispatch, gatherProbeDispatch, matrixDispatch } from "./probes.ts";
+import { hash, matrixReference } from "./reference.ts";
 
-const { device, uncaptured } = await openTestDevice();
+const { device, features, uncaptured } = await openTestDevice();
 
 /** Runs a dispatch over the given words and returns one of its buffers afterwards. */
 async function run(
@@ -89,8 +90,21 @@ Deno.test("fillDispatch() writes almost normal data with many different values",
   assert(new Set(values).size > 300);
 });
 
+Deno.test({
+  name: "matrixDispatch() adds the products that are counted",
+  ignore: !features.has("subgroups"),
+  async fn() {
+    const params = { WORKGROUP: 64, ROUNDS: 3, UNROLLED: 4, CHAINS: 4 };
+    const dispatch: Dispatch = { ...emulatedDispatch(matrixDispatch(128)), params };
+    const found = await run(dispatch, { sink: new Uint32Array(8) }, "sink");
+    const wanted = [0, 32, 64, 96].map((id) => matrixReference(id, 12, 4));
+    assertEquals([...found], [...wanted, 0, 0, 0, 0]);
+    assertEquals(wanted[1], 2 * wanted[0]);
+  },
+});
+
 Deno.test("checkProbes() finds that the probes do the work that is timed", async () => {
-  assertEquals(await checkProbes(device), null);
+  assertEquals(await checkProbes(device, {}), null);
 });
 
 Deno.test("probes: no GPU error went uncaught", () => assertEquals(uncaptured, []));

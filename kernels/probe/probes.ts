@@ -4,7 +4,9 @@ import { defineKernel } from "../core/define.ts";
 import chainSource from "./chain.wgsl" with { type: "text" };
 import fillSource from "./fill.wgsl" with { type: "text" };
 import fmaSource from "./fma.wgsl" with { type: "text" };
+import { MATRIX_FEATURES } from "../core/subgroup_matrices.ts";
 import gatherSource from "./gather.wgsl" with { type: "text" };
+import matrixSource from "./matrix.wgsl" with { type: "text" };
 import popcountSource from "./popcount.wgsl" with { type: "text" };
 import streamSource from "./stream.wgsl" with { type: "text" };
 
@@ -65,6 +67,31 @@ export function fmaFlops({ params, workgroups: [workgroups] }: Dispatch): number
   return 2 * 4 * workgroups * threads * rounds * unrolled * chains;
 }
 
+/** `matrix.wgsl`. */
+export const matrixKernel: Kernel = defineKernel({
+  name: "probe/matrix",
+  source: matrixSource,
+  params: {
+    WORKGROUP: [64, 128, 256],
+    ROUNDS: { min: 1, max: 4096 },
+    UNROLLED: [1, 4, 8],
+    CHAINS: [1, 4, 8],
+  },
+  features: MATRIX_FEATURES,
+});
+
+/** Products of matrices in `workgroups` workgroups, with enough chains to hide their latency. */
+export function matrixDispatch(workgroups: number): Dispatch {
+  const params = { WORKGROUP: 128, ROUNDS: 64, UNROLLED: 8, CHAINS: 8 };
+  return { kernel: matrixKernel, params, workgroups: [workgroups, 1, 1] };
+}
+
+/** Floating-point operations of a dispatch of {@linkcode matrixDispatch}. */
+export function matrixFlops({ params, workgroups: [workgroups] }: Dispatch): number {
+  const { WORKGROUP: threads, ROUNDS: rounds, UNROLLED: unrolled, CHAINS: chains } = params;
+  return 2 * 16 ** 3 * workgroups * threads / 32 * rounds * unrolled * chains;
+}
+
 /** The kinds of data that {@linkcode fillDispatch} writes. */
 export const FILL_KIND = {
   bits: 0,
@@ -90,6 +117,7 @@ export const PROBE_KERNELS: readonly Kernel[] = [
   chainKernel,
   popcountKernel,
   fmaKernel,
+  matrixKernel,
   fillKernel,
 ];
 

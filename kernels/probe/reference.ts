@@ -48,3 +48,9 @@ export function fmaReference(id: number, steps: number, chains: number): number 
   }
   return sum;
 }
+
+/** The result of workgroup `id` of `matrix.wgsl`. */
+export function matrixReference(id: number, steps: number, chains: number): number {
+  const element = 16 * steps * (1 + Math.floor(id / 32) % 4);
+  return element * chains * (chains + 1) / 2;
+}

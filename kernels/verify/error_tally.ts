@@ -1,7 +1,8 @@
 /** Adds up the errors of a variant's results, and keeps the worst element. */
+import type { Precision } from "../core/variant.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 
-/** Largest relative L2 error allowed in an f32 output, for each row and over all rows. */
+/** Largest relative L2 error allowed in a row of f32 arithmetic. */
 export const MAX_REL_L2 = 1e-5;
 
 /** The first wrong element of a buffer, or the one with the largest error. */
@@ -59,8 +60,14 @@ export class ErrorTally {
   #error2 = 0;
   #norm2 = 0;
   #ok = true;
+  readonly #maxRelL2: number;
   #badness = 0;
   #worst: WorstElement | null = null;
+
+  /** Errors of a variant whose output is as exact as `precision` says. */
+  constructor(readonly precision?: Precision) {
+    this.#maxRelL2 = precision?.maxRelL2 ?? MAX_REL_L2;
+  }
 
   /** Compares a row of an f32 output with its f64 reference. */
   row(
@@ -86,7 +93,7 @@ export class ErrorTally {
     this.#error2 += error2;
     this.#norm2 += norm2;
     const relative = relativeL2(error2, norm2);
-    if (!(relative <= MAX_REL_L2)) this.#ok = false;
+    if (!(relative <= this.#maxRelL2)) this.#ok = false;
     // Rows are ranked by their relative error; the worst element is one of the worst row.
     const badness = Number.isNaN(relative) ? Infinity : relative;
     if (badness > this.#badness) {

@@ -79,7 +79,7 @@ export async function verify(
   const refs = sequences.flatMap((sequence) =>
     heads.map((head) => listRef(p, sequence, head, lengths[sequence] ?? 0))
   );
-  const tally = new ErrorTally();
+  const tally = new ErrorTally(variant.precision);
   for (const together of batchesThatFitHost(p, refs)) {
     const reader = new BufferReader(p, params, read);
     const hasBuffer = (name: string) => name in buffers;

@@ -34,7 +34,8 @@ export const verifyPrefill: ListVerifier = async (tally, reader, ref, _hasBuffer
         reader.headRow("prompt_q", row),
         reader.headRow("prompt_out", row),
       ]);
-      const want = prefillReference(q, keys, values, token, sinkLogit);
+      const asked = tally.precision?.halfQueries ? new Float16Array(q) : q;
+      const want = prefillReference(asked, keys, values, token, sinkLogit);
       tally.row("prompt_out", [sequence, token, head], out, want);
     }));
   }));

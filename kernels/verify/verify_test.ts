@@ -3,6 +3,8 @@ import type { Variant } from "../core/variant.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { verify } from "./verify.ts";
 import { ErrorTally } from "./error_tally.ts";
+import { LARGE_LIMITS } from "../core/device_limits.ts";
+import { prefillReference } from "../prefill/reference.ts";
 import { VARIANTS } from "../core/registry.ts";
 import { type Inputs, makeInputs } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
@@ -123,6 +125,48 @@ Deno.test("ErrorTally.row() takes relative errors, per row and over all", () => 
   const { ok, relL2, worst } = tally.result("");
   assert(ok && relL2 > 7e-6 && relL2 < 9e-6);
   assertEquals([worst?.index, worst?.got, worst?.want], [[0, 1], 400, 400.004]);
+});
+
+Deno.test("ErrorTally.row() allows as much as a variant's precision says, and no more", () => {
+  const isOk = (error: number, tally: ErrorTally) => {
+    tally.row("out", [0], [1 + error], [1]);
+    return tally.result("").ok;
+  };
+  const precision = { halfQueries: true, maxRelL2: 2e-3 };
+  const found = [1e-3, 1.9e-3, 2.1e-3].map((error) => isOk(error, new ErrorTally(precision)));
+  assertEquals(found, [true, true, false]);
+  assertEquals([isOk(0.9e-5, new ErrorTally()), isOk(1.1e-5, new ErrorTally())], [true, false]);
+});
+
+Deno.test("verifyPrefill() rounds the queries of a variant that rounds them", async () => {
+  const { p, options } = testCase({ heads: [1, 1], lengths: [3], capacity: 16, dtype: "f16" });
+  const flash = VARIANTS.find(({ name }) => name === "prefill/flash")!;
+  const inputs = makeInputs(flash, p, flash.defaults(p, LARGE_LIMITS), options);
+  const q = new Float32Array(inputs.prompt_q.buffer);
+  const [keys, values] = [inputs.keys, inputs.values].map(({ buffer }) => {
+    const all = new Float32Array(new Float16Array(buffer));
+    return (token: number) => all.subarray(token * p.headDim, (token + 1) * p.headDim);
+  });
+  const out = new Float32Array(q.length);
+  for (let token = 0; token < 3; token++) {
+    const at = token * p.headDim;
+    const row = Float32Array.from(new Float16Array(q.slice(at, at + p.headDim)));
+    const [sink] = new Float32Array(inputs.sink_logits.buffer);
+    out.set(Float32Array.from(prefillReference(row, keys, values, token, sink)), at);
+  }
+  const read = readerOf(
+    Object.fromEntries(
+      Object.entries({ ...inputs, prompt_out: out }).map(([name, { buffer }]) => [
+        name,
+        new Uint8Array(buffer as ArrayBuffer),
+      ]),
+    ),
+  );
+  const isRight = async (halfQueries: boolean) => {
+    const variant = { ...flash, precision: { halfQueries, maxRelL2: 1e-5 } };
+    return (await verify(variant, p, flash.defaults(p, LARGE_LIMITS), read)).ok;
+  };
+  assertEquals([await isRight(true), await isRight(false)], [true, false]);
 });
 
 Deno.test("ErrorTally.row() finds a wrong row beside a much larger one", () => {

@@ -3,9 +3,10 @@
  * bring the process down. Reads a job and says what becomes of each mutant.
  * @module
  */
-import { specialize } from "../../kernels/core/wgsl/wgsl.ts";
+import { dispatchWgsl } from "../../kernels/core/program.ts";
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import type { Dispatch } from "../../kernels/core/variant.ts";
+import { emulatedDispatch, hasMatrices } from "../../testing/emulated_matrices.ts";
 import { openTestDevice } from "../../testing/testing.ts";
 import { kernelUsers } from "../kernel_users.ts";
 import { drawMutants, type DrawnMutant } from "./draw.ts";
@@ -28,9 +29,13 @@ async function compiles(
   source: string,
 ): Promise<boolean> {
   const dialect = await dialectOf(device);
-  for (const { kernel: { features }, params } of dispatches) {
+  for (const { kernel, ...rest } of dispatches) {
     for (const unroll of [false, true]) {
-      const code = written(() => specialize(source, { params, unroll, dialect, features }));
+      const code = written(() => {
+        const dispatch = { ...rest, kernel: { ...kernel, source } };
+        const able = hasMatrices(device) ? dispatch : emulatedDispatch(dispatch);
+        return dispatchWgsl(able, { unroll, dialect });
+      });
       if (code === undefined) return false;
       device.pushErrorScope("validation");
       device.createShaderModule({ code });

@@ -4,6 +4,7 @@ import {
   type CheckedDevice,
   readHandOver,
 } from "../../../kernels/check/device_check.ts";
+import { subgroupMatricesOf } from "../../../kernels/core/subgroup_matrices.ts";
 import type { HandOver } from "../../../kernels/core/variant.ts";
 import { compilerOf } from "../../../kernels/core/wgsl/wgsl_compiler.ts";
 import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
@@ -48,5 +49,6 @@ export async function openCheckedDevice(
   if (choice !== "auto" && checked.limits.handOver !== choice) {
     throw new UsageError(`--hand-over ${choice}: ${checked.notes.at(-1)}`);
   }
-  return { device, guard, ...checked };
+  const subgroupMatrices = subgroupMatricesOf(adapter);
+  return { device, guard, ...checked, limits: { ...checked.limits, subgroupMatrices } };
 }

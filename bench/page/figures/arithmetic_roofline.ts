@@ -1,5 +1,7 @@
 /** The roofline of arithmetic: operations per second against operations per byte. */
 import * as Plot from "@observablehq/plot";
+import { VARIANTS } from "../../../kernels/core/registry.ts";
+import { MATRIX_FEATURE } from "../../../kernels/core/subgroup_matrices.ts";
 import type { Stage } from "../../../kernels/core/variant.ts";
 import type { Series } from "../../chart/chart.ts";
 import { powersOf10, rangeOf } from "../../chart/log_axis.ts";
@@ -27,6 +29,12 @@ interface Point {
   readonly gflopsPerS: number;
 }
 
+/** Whether a kernel computes on matrix units. */
+function multipliesMatrices(kernel: string): boolean {
+  const found = VARIANTS.find(({ name }) => name === kernel);
+  return found !== undefined && found.features.includes(MATRIX_FEATURE);
+}
+
 /** The figure, if the device's memory and its multiply-adds were probed. */
 export function arithmeticRooflineFigures(rows: readonly ResultRow[]): Figure[] {
   const timed = timedRows(rows);
@@ -39,6 +47,7 @@ export function arithmeticRooflineFigures(rows: readonly ResultRow[]): Figure[] 
   const points = timed.flatMap((row): Point[] => {
     const { stage, gflops_per_s, gbytes_per_s } = row;
     if (!FLOATING.includes(stage) || !gflops_per_s || !gbytes_per_s) return [];
+    if (multipliesMatrices(row.kernel)) return []; // this roof is not theirs
     return [{ row, stage, flopsPerByte: gflops_per_s / gbytes_per_s, gflopsPerS: gflops_per_s }];
   });
   const probed = roof.gbytesPerS > 0 && roof.gflopsPerS > 0;
@@ -59,8 +68,8 @@ function figureOf(rows: readonly ResultRow[], points: readonly Point[], roof: Ro
   return {
     id: "roofline-arithmetic",
     caption: "The least operations of a step over its median time, against operations per byte. " +
-      "Left of the corner memory is the limit; right of it f32 multiply-adds are. The probes are " +
-      "large: small steps end before they reach such rates.",
+      "Left of the corner memory is the limit; right of it f32 multiply-adds are; kernels of matrix " +
+      "units are left out. The probes are large: small steps end before they reach such rates.",
     chart: {
       title: "Roofline of arithmetic",
       description: `Rates in GFLOP/s of ${points.length} kernels against operations per byte, ` +

@@ -5,6 +5,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { DeviceLimits, Dispatch, Kernel, ParamRange, Params, Variant } from "../variant.ts";
 import type { Problem } from "../problem.ts";
+import { LARGE_LIMITS } from "../device_limits.ts";
+import { MATRIX_FEATURE } from "../subgroup_matrices.ts";
 import { bindGroupLayout, dispatchWgsl } from "../program.ts";
 import { CHECK_KERNELS } from "../../check/device_check.ts";
 import { PROBE_KERNELS } from "../../probe/probes.ts";
@@ -28,6 +30,7 @@ const GENEROUS: DeviceLimits = {
   maxStorageBuffersPerShaderStage: 16,
   maxUniformBufferBindingSize: 65536,
   subgroupMinSize: 32,
+  subgroupMatrices: LARGE_LIMITS.subgroupMatrices,
 };
 
 const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
@@ -192,7 +195,8 @@ for (const variant of VARIANTS) {
       const accepted = settings.filter((params) => !variant.refuses(p, params, GENEROUS));
       assert(accepted.length > 1, "nearly every corner is refused");
       for (const params of accepted) {
-        const pipeline = !variant.refuses(p, params, dawn.limits);
+        const pipeline = !variant.refuses(p, params, dawn.limits) &&
+          !variant.features.includes(MATRIX_FEATURE);
         for (const dispatch of variant.plan(p, params).dispatches) {
           await assertCompiles(dispatch, pipeline);
         }

@@ -11,6 +11,7 @@ import { constantDeclarations, constantsOf } from "./wgsl_facts.ts";
 export const FEATURE_EXTENSIONS: Readonly<Record<string, string>> = {
   "shader-f16": "f16",
   "subgroups": "subgroups",
+  "chromium-experimental-subgroup-matrix": "chromium_experimental_subgroup_matrix",
 };
 
 /** How a compiler's WGSL differs from the standard. */
