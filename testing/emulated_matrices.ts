@@ -116,10 +116,12 @@ export function emulated(variant: Variant): Variant {
     features: ["subgroups"],
     plan(p, params) {
       const plan = variant.plan(p, params);
-      const dispatches = plan.dispatches.map(({ kernel, ...rest }) => ({
-        ...rest,
-        kernel: { ...kernel, features: ["subgroups"], source: emulateMatrices(kernel.source) },
-      }));
+      const dispatches = plan.dispatches.map((dispatch) => {
+        const { kernel } = dispatch;
+        if (!kernel.source.includes("subgroup_matrix")) return dispatch; // such as a merge
+        const source = emulateMatrices(kernel.source);
+        return { ...dispatch, kernel: { ...kernel, features: ["subgroups"], source } };
+      });
       return { ...plan, dispatches };
     },
   };
