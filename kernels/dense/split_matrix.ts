@@ -1,10 +1,11 @@
 /** Dense split-KV decode on matrix units, which only Dawn offers so far, then merge. */
-import type { Kernel, Params, Variant } from "../core/variant.ts";
-import { ranges } from "../core/layout.ts";
+import type { Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { groupSize, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { MATRIX_FEATURES, refusesMatrices } from "../core/subgroup_matrices.ts";
-import { denseCost, splitPlan, splitsFor } from "./split.ts";
+import { mergeKernel } from "../merge/merge.ts";
+import { denseCost, splitsFor } from "./split.ts";
 import source from "./split_matrix.wgsl" with { type: "text" };
 
 const WORKGROUPS: readonly number[] = [64, 128, 256];
@@ -49,6 +50,21 @@ function refuses(p: Problem, { WORKGROUP, TILE }: Params): string | undefined {
   }
 }
 
+function plan(p: Problem, { SLICES, ...params }: Params): Plan {
+  const { SPLITS } = params;
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
+      ...partialSpecs(p, SPLITS, "scratch"),
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(splitMatrixKernel, p, params, [SPLITS, p.kvHeads, p.batch]),
+      dispatch(mergeKernel, p, { SPLITS, SLICES }, [p.qHeads, p.batch, 1]),
+    ],
+  };
+}
+
 /**
  * Dense decode with queries, keys, values and weights in matrices of f16, sums in f32. It divides
  * queries and weights into two halves of f16, so that its results are as exact as those in f32.
@@ -62,6 +78,7 @@ export const denseSplitMatrix: Variant = defineVariant({
     TILE: TILES,
     FLUSH: FLUSHES,
     SPLITS: [16, 33, 66, 132],
+    SLICES: [4, 8, 16],
   },
   features: MATRIX_FEATURES,
   defaults: (p) => {
@@ -71,9 +88,9 @@ export const denseSplitMatrix: Variant = defineVariant({
       FLUSH: 8,
       SPLITS: splitsFor(p, p.kvHeads, p.capacity, 264),
     };
-    return { ...params, WORKGROUP: 128 };
+    return { ...params, WORKGROUP: 128, SLICES: p.headDim > 128 ? 8 : 16 };
   },
   refuses: (p, params, limits) => refusesMatrices(limits) ?? refuses(p, params),
-  plan: (p, params) => splitPlan(splitMatrixKernel, p, params),
+  plan,
   cost: denseCost,
 });
