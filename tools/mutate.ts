@@ -76,6 +76,12 @@ async function deno(cwd: string, ...args: string[]) {
 /** Kernels that run only where no workgroup may join what others left. */
 const JOINING = ["merge/join_splits"];
 
+/**
+ * Kernels of matrix units, which no software adapter has. Test files of their own emulate these; the
+ * main job cannot run them.
+ */
+const EMULATED = ["dense/split_matrix"];
+
 function benchmark(
   copy: string,
   variants: readonly string[],
@@ -94,7 +100,9 @@ async function runTests(
   variants: readonly string[],
 ): Promise<string[]> {
   const stages = new Set(variants.map((name) => name.split("/")[0]));
-  const files = Array.from(stages, (stage) => `kernels/${stage}/${stage}_test.ts`);
+  const files = EMULATED.includes(kernel)
+    ? [`kernels/${kernel}_test.ts`]
+    : Array.from(stages, (stage) => `kernels/${stage}/${stage}_test.ts`);
   const test = JOINING.includes(kernel)
     ? "computes the same with a hand-over by dispatch"
     // The grid of whole steps is of short sequences; sorting takes several runs to go wrong.
@@ -147,9 +155,11 @@ export function copyTree(
 }
 
 /** Plants the kernel's mutant, looks who notices, and takes it out again; says what was missed. */
-async function tryMutant(copy: string, kernel: string, users: readonly string[]) {
+async function tryMutant(copy: string, kernel: string, able: readonly string[]) {
   const mutant = MUTANTS.find((mutant) => mutant.kernel === kernel);
   if (!mutant) return ["tools/mutants.ts has no mutant of it"];
+  const isEmulated = EMULATED.includes(kernel);
+  const users = isEmulated ? [kernel] : able;
   if (users.length === 0) return ["no variant runs it on this device"];
   const file = `${copy}/kernels/${kernel}.wgsl`;
   const source = await Deno.readTextFile(file);
@@ -158,7 +168,11 @@ async function tryMutant(copy: string, kernel: string, users: readonly string[])
     const [tests, bench] = await Promise.all([
       runTests(copy, kernel, users),
       // One run has one problem: variants of another kind are left to the tests.
-      runBench(copy, kernel, users.filter((name) => problemOf([name]) === problemOf([users[0]]))),
+      isEmulated ? [] : runBench(
+        copy,
+        kernel,
+        users.filter((name) => problemOf([name]) === problemOf([users[0]])),
+      ),
     ]);
     return [...tests.map((why) => `tests: ${why}`), ...bench.map((why) => `bench: ${why}`)];
   } catch (error) {
@@ -263,10 +277,12 @@ async function plantChosen(kernels: readonly string[]): Promise<number> {
       const whys = await tryMutant(copy, kernel, users.get(kernel) ?? []);
       missed += Number(whys.length > 0);
       const seconds = `${((performance.now() - begin) / 1000).toFixed(0)} s`.padStart(5);
-      const by = users.get(kernel)?.join(", ");
+      const by = EMULATED.includes(kernel)
+        ? "its own tests"
+        : `tests and bench of ${users.get(kernel)?.join(", ")}`;
       console.log(
         `${kernel.padEnd(28)}${seconds}  ` +
-          (whys.length === 0 ? `caught by tests and bench of ${by}` : `MISSED: ${whys.join("; ")}`),
+          (whys.length === 0 ? `caught by ${by}` : `MISSED: ${whys.join("; ")}`),
       );
     }
   } finally {

@@ -36,11 +36,11 @@
 // time on average: 2^-25 to 2^-24 of the sum. FLUSH * TILE / 16 such steps add at most 2^-19 for
 // 512 tokens, which is why sums move to threads after so many.
 const HEAD_DIM: u32 = 128u; // @param
-const GROUP: u32 = 8u; // @param query heads per KV head
+const GROUP: u32 = 16u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const WORKGROUP: u32 = 128u; // @param
-const TILE: u32 = 64u; // @param tokens of a tile
+const TILE: u32 = 32u; // @param tokens of a tile
 const FLUSH: u32 = 8u; // @param tiles whose sums stay in matrices
 const SPLITS: u32 = 8u; // @param
 

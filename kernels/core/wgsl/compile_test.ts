@@ -11,6 +11,7 @@ import { PROBE_KERNELS } from "../../probe/probes.ts";
 import { refusesCodes } from "../define.ts";
 import { VARIANTS } from "../registry.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
+import { EMULATED_MATRICES } from "../../../testing/emulated_matrices.ts";
 import { type Factors, testCase } from "../../../testing/testing_grid.ts";
 import { kernelFiles, kernelPath } from "../../../tools/kernel_files.ts";
 import { paramDefaults, specialize } from "./wgsl.ts";
@@ -27,6 +28,7 @@ const GENEROUS: DeviceLimits = {
   maxStorageBuffersPerShaderStage: 16,
   maxUniformBufferBindingSize: 65536,
   subgroupMinSize: 32,
+  subgroupMatrices: EMULATED_MATRICES,
 };
 
 const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
