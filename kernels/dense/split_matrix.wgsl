@@ -30,7 +30,7 @@
 //
 // Error. high + low / 2^11 differs from x by at most 2^-22 |x|, or by 2^-36 below 2^-14. The power
 // of two makes the largest element of a query 1 to 2, and the largest p is at least 1. Products of
-// f16 are exact in f32. So beside f32 sums a logit is off by 2^-21 sum |q k|, and an output by
+// f16 are exact in f32. So beside f32 sums a logit is off by 2^-22 sum |q k|, and an output by
 // (2^-22 + 2^-36 n) sum(w |v|), w being the weights and n the tokens: below f32 arithmetic of so
 // many terms. Matrix units cut off sums instead of rounding them, half a unit in the last place each
 // time on average: 2^-25 to 2^-24 of the sum. FLUSH * TILE / 16 such steps add at most 2^-19 for
