@@ -93,6 +93,8 @@ const REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
   [/^alias Sums = subgroup_matrix_result<f32, 16, 16>;\n/m, ""],
   [/subgroupMatrixLoad<(\w+), (\w+)>\(\s*&(\w+)\[([^\]]+)\],/g, "load_$1_$2_$3($4,"],
   [/subgroupMatrixStore<(\w+)>\(\s*&(\w+)\[([^\]]+)\],/g, "store_$1_$2($3,"],
+  [/subgroupMatrixLoad<(\w+), (\w+)>\(\s*&(\w+),/g, "load_$1_$2_$3(0u,"],
+  [/subgroupMatrixStore<(\w+)>\(\s*&(\w+),/g, "store_$1_$2(0u,"],
   [/subgroupMatrixMultiplyAccumulate\(/g, "multiply_accumulate("],
   [
     / *@builtin\(subgroup_id\) subgroup: u32,\n\) \{\n/,
@@ -105,8 +107,8 @@ const REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
 
 /**
  * A kernel's text without matrices. It computes the same up to the order of sums, if the kernel
- * keeps all that matrices load and store in workgroup variables that are arrays of arrays of 16-byte
- * vectors, and calls the matrices Left, Right and Sums.
+ * keeps all that matrices load and store in workgroup variables that are arrays of 16-byte vectors,
+ * or arrays of such arrays, and calls the matrices Left, Right and Sums.
  *
  * @throws {SyntaxError} if the text names matrices in a way that is not known here.
  */
@@ -116,14 +118,17 @@ export function emulateMatrices(source: string): string {
   const code = text.replace(/\/\/.*$/gm, "");
   const left = /\w*subgroup_?matrix\w*|subgroup_id/i.exec(code);
   if (left) throw new SyntaxError(`${left[0]} is not emulated`);
-  const variables = new Set(
-    Array.from(
-      source.matchAll(/subgroupMatrix(?:Load|Store)<[^>]+>\(\s*&(\w+)\[/g),
-      ([, name]) => name,
-    ),
-  );
-  const accesses = Array.from(variables, (name) => ACCESSES.replaceAll("VARIABLE", name));
+  const accesses = Array.from(accessedBy(source), ([name, isBlocks]) => {
+    const text = isBlocks ? ACCESSES : ACCESSES.replaceAll("VARIABLE[block]", "VARIABLE");
+    return text.replaceAll("VARIABLE", name);
+  });
   return [text, EMULATION, ...accesses].join("");
+}
+
+/** The workgroup variables that matrices load or store, and whether each is an array of arrays. */
+function accessedBy(source: string): Map<string, boolean> {
+  const accesses = source.matchAll(/subgroupMatrix(?:Load|Store)<[^>]+>\(\s*&(\w+)(\[?)/g);
+  return new Map(Array.from(accesses, ([, name, index]) => [name, index !== ""]));
 }
 
 /** Whether a device multiplies matrices itself. */
