@@ -41,6 +41,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["merge/join_splits", "exp2(split_stats.x - m_new)", "exp2(split_stats.x + m_new)"],
   ["dense/split", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   ["dense/split_subgroup", "- m_new), inside)", "+ m_new), inside)"],
+  ["dense/split_scatter", "- m_new), token < length)", "+ m_new), token < length)"],
   ["dense/token_pool", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   ["dense/gpt_fast_qk", "logit += sums[", "logit -= sums["],
   ["dense/gpt_fast_softmax", "- m) / l", "+ m) / l"],

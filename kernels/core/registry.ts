@@ -5,6 +5,7 @@ import { gatherMerge } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { denseGptFast } from "../dense/gpt_fast.ts";
 import { denseSplit } from "../dense/split.ts";
+import { denseSplitScatter } from "../dense/split_scatter.ts";
 import { denseSplitSubgroup } from "../dense/split_subgroup.ts";
 import { denseTokenPool } from "../dense/token_pool.ts";
 import { encodePrompt } from "../encode/prompt.ts";
@@ -53,6 +54,7 @@ export const VARIANTS: readonly Variant[] = [
   merge,
   denseSplit,
   denseSplitSubgroup,
+  denseSplitScatter,
   denseTokenPool,
   denseGptFast,
   sparseTwo,
