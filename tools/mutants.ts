@@ -45,6 +45,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["dense/split_subgroup", "- m_new), inside)", "+ m_new), inside)"],
   ["dense/split_ragged", "exp2(piece_stats[i].x - m)", "exp2(piece_stats[i].x + m)"],
   ["dense/split_matrix", "exp2(p[i] - m)", "exp2(p[i] + m)"],
+  ["dense/split_scatter", "- m_new), token < length)", "+ m_new), token < length)"],
   ["dense/token_pool", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   ["dense/gpt_fast_qk", "logit += sums[", "logit -= sums["],
   ["dense/gpt_fast_softmax", "- m) / l", "+ m) / l"],

@@ -6,6 +6,7 @@ import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { denseGptFast } from "../dense/gpt_fast.ts";
 import { denseSplit } from "../dense/split.ts";
 import { denseSplitMatrix } from "../dense/split_matrix.ts";
+import { denseSplitScatter } from "../dense/split_scatter.ts";
 import { denseSplitSubgroup } from "../dense/split_subgroup.ts";
 import { denseTokenPool } from "../dense/token_pool.ts";
 import { encodePrompt } from "../encode/prompt.ts";
@@ -56,6 +57,7 @@ export const VARIANTS: readonly Variant[] = [
   merge,
   denseSplit,
   denseSplitSubgroup,
+  denseSplitScatter,
   denseSplitMatrix,
   denseTokenPool,
   denseGptFast,

@@ -4,6 +4,7 @@ import type { HandOver } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { denseGptFast } from "./gpt_fast.ts";
 import { denseSplit } from "./split.ts";
+import { denseSplitScatter } from "./split_scatter.ts";
 import { denseSplitSubgroup } from "./split_subgroup.ts";
 import { denseTokenPool } from "./token_pool.ts";
 
@@ -29,6 +30,7 @@ testStage("dense", testDevice, small, {
   "the largest group": testCase({ heads: [64, 1], headDim: 80, lengths: [97, 40] }),
   "a group whose heads no list shares evenly": testCase({ heads: [17, 1], lengths: [65] }),
   "rows past the end are NaN": testCase({ heads: [2, 2], lengths: [65, 3], dtype: "bf16" }),
+  "a group of 16": testCase({ heads: [16, 1], lengths: [150], kind: "rising-logits" }),
 });
 
 const sevens = testCase({ heads: [14, 2], headDim: 256, lengths: [150, 31] });
@@ -40,8 +42,21 @@ testSetting(testDevice, denseSplitSubgroup, "heads that are joined in several tu
   JOINED: 2,
 });
 
+// A group of 7 leaves lanes and slots without a head, and falls into lists of 4 and 3.
+const spare = testCase({ heads: [14, 2], headDim: 64, lengths: [250, 31], kind: "rising-logits" });
+testSetting(testDevice, denseSplitScatter, "lists of a part of the group", spare, { HEADS: 4 });
+for (const PERMUTED of [0, 1]) {
+  const name = `several tokens per lane, ${PERMUTED ? "permuted" : "in order"}`;
+  testSetting(testDevice, denseSplitScatter, name, spare, {
+    PERMUTED,
+    WORKGROUP: 64,
+    TOKENS: 4,
+    SPLITS: 1,
+  });
+}
+
 const pairs = testCase({ heads: [4, 2], lengths: [257, 150] });
-for (const variant of [denseSplit, denseSplitSubgroup, denseTokenPool]) {
+for (const variant of [denseSplit, denseSplitSubgroup, denseSplitScatter, denseTokenPool]) {
   const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };
   testSetting(testDevice, variant, "a split walks over several tiles", pairs, few);
   const narrow = { WORKGROUP: 64, LANES: 2 };

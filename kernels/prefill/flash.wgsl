@@ -91,10 +91,12 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared add_dot
 /// sum + dot(a, b), as four fused multiply-adds.
 fn add_dot(sum: f32, a: vec4f, b: vec4f) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
 }
+// @end
 
 /// Where a row begins in prompt_q and prompt_out, in vec4f.
 fn row_at(sequence: u32, kv_head: u32, token: u32, row: u32) -> u32 {

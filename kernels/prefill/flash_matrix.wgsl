@@ -127,13 +127,13 @@ fn narrow(low: vec4f, high: vec4f) -> vec4<u32> {
 }
 
 /// Stores load `at` of a tile of keys.
-fn store_key(at: u32, load: vec4<u32>) {
+fn stage_key(at: u32, load: vec4<u32>) {
   let key = at / ROW_LOADS;
   key_blocks[key / SIDE][key % SIDE * KEY_SLOTS + at % ROW_LOADS] = load;
 }
 
 /// Stores load `at` of a tile of values.
-fn store_value(at: u32, load: vec4<u32>) {
+fn stage_value(at: u32, load: vec4<u32>) {
   let key = at / ROW_LOADS;
   let dim = at % ROW_LOADS * 8u;
   let slot = key % SIDE * VALUE_SLOTS + dim % PV_DIMS / 8u;
@@ -214,7 +214,7 @@ fn main(
   }
   for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
-    store_key(at, loaded_k[i]);
+    stage_key(at, loaded_k[i]);
     let next = min(KEYS + at / ROW_LOADS, length - 1u);
     loaded_k[i] = keys[(cache + next) * ROW_LOADS + at % ROW_LOADS];
   }
@@ -249,8 +249,8 @@ fn main(
     // 3. Stage the values of this tile and the next keys, and request those that follow.
     for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
       let at = i * WORKGROUP + thread;
-      store_key(at, loaded_k[i]);
-      store_value(at, loaded_v[i]);
+      stage_key(at, loaded_k[i]);
+      stage_value(at, loaded_v[i]);
     }
     for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
       let at = i * WORKGROUP + thread;
