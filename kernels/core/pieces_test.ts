@@ -1,5 +1,6 @@
 import { assert, assertEquals, AssertionError, assertMatch, assertRejects } from "@std/assert";
 import { prepare } from "../../bench/measure/prepared_variant.ts";
+import { emulated, hasMatrices } from "../../testing/emulated_matrices.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { rotatedCase, type TestCase, testCase } from "../../testing/testing_grid.ts";
 import { limitsForHeads, piecedInputs } from "../../testing/testing_pieces.ts";
@@ -50,17 +51,25 @@ const ROTATED = rotatedCase({
 });
 
 /** Variants whose buffers cannot be divided. */
-const WHOLE = ["prefill/flash", "dense/token_pool"];
+const WHOLE = ["prefill/flash", "prefill/flash_matrix", "dense/token_pool"];
+
+const HALVES = testCase({
+  heads: [16, 4],
+  headDim: 64,
+  dtype: "f16",
+  lengths: [300],
+  capacity: 512,
+});
 
 for (const variant of VARIANTS.filter(({ name }) => !WHOLE.includes(name))) {
-  const test = [BY_MAP, SHARED, ROTATED].find(({ p }) => {
+  const test = [BY_MAP, SHARED, ROTATED, HALVES].find(({ p }) => {
     const limits = limitsForHeads(testDevice.limits, p, 2);
     return !variant.refuses(p, variant.defaults(p, limits), limits);
   });
   Deno.test({
     name: `${variant.name} computes the same in pieces of two KV heads`,
     ignore: !canRun(testDevice, variant),
-    fn: () => assertPieces(variant, test!, 2),
+    fn: () => assertPieces(hasMatrices(testDevice.device) ? variant : emulated(variant), test!, 2),
   });
 }
 

@@ -1,17 +1,22 @@
-/** Dense split-KV decode for large GQA groups, whose softmax is scattered over the lanes of a row. */
+/** Dense split-KV decode for GQA groups, whose softmax is scattered over the lanes of a row. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { dispatch, ranges, specs } from "../core/layout.ts";
 import { groupSize, type Problem } from "../core/problem.ts";
 import {
-  lanesFor,
   refusesShuffledRows,
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
+  rowLoads,
 } from "../core/row_split.ts";
 import { denseCost, splitsFor } from "./split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { listsPerKvHead } from "../merge/hand_over.ts";
-import { mergeDispatch } from "../merge/merge.ts";
+import {
+  HAND_OVER_CODE,
+  handOverSpec,
+  joinSplits,
+  listsPerKvHead,
+  refusesHandOver,
+} from "../merge/hand_over.ts";
 import source from "./split_scatter.wgsl" with { type: "text" };
 
 /** `split_scatter.wgsl`. */
@@ -19,28 +24,34 @@ export const splitScatterKernel: Kernel = defineKernel({
   name: "dense/split_scatter",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    HEADS: { min: 1, max: 16 },
     ...ROW_SPLIT_RANGES,
     WORKGROUP: [32, 64, 128, 192, 256, 384, 512],
-    HEADS: { min: 1, max: 16 },
+    PREFETCH: [0, 1, 2, 3],
+    HELD: [0, 1],
     PERMUTED: [0, 1],
-    JOINED: { min: 1, max: 16 },
+    JOINED: { min: 1, max: 8 },
     SPLITS: { min: 1, max: 1024 },
+    HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
 });
 
 function plan(p: Problem, params: Params): Plan {
-  const lists = p.kvHeads * listsPerKvHead(p, params.HEADS);
+  const { HEADS: heads, SPLITS: splits } = params;
+  const lists = p.kvHeads * listsPerKvHead(p, heads);
+  const join = joinSplits(p, params, heads);
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
-      ...partialSpecs(p, params.SPLITS, "scratch"),
+      ...handOverSpec(p, { lists: p.batch * lists, heads, splits }),
+      ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(splitScatterKernel, p, params, [params.SPLITS, lists, p.batch]),
-      mergeDispatch(p, params.SPLITS),
+      dispatch(splitScatterKernel, p, params, [splits, lists, p.batch]),
+      ...join.dispatches,
     ],
   };
 }
@@ -50,45 +61,64 @@ function headLanes(heads: number): number {
   return 2 ** Math.ceil(Math.log2(heads));
 }
 
-function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-  const { HEADS: heads, LANES: lanes } = params;
-  if (heads > groupSize(p)) {
-    return `${heads} query heads of a list exceed the group of ${groupSize(p)}`;
-  }
-  if (headLanes(heads) > lanes) return `${lanes} lanes are too few for ${heads} query heads`;
-  return refusesShuffledRows(p, params, limits);
+/** The most lanes up to `most`, a power of two, that share a row evenly. */
+function evenLanes(p: Problem, most: number): number {
+  return [16, 8, 4, 2].find((lanes) => lanes <= most && rowLoads(p) % lanes === 0) ?? 1;
 }
 
-/** Dense decode for groups of more than four query heads, on devices with subgroups. */
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  if (rowLoads(p) % params.LANES !== 0) {
+    return `${params.LANES} lanes cannot share the ${rowLoads(p)} loads of a row evenly`;
+  }
+  if (params.HEADS > groupSize(p)) {
+    return `${params.HEADS} query heads of a list exceed the group of ${groupSize(p)}`;
+  }
+  if (headLanes(params.HEADS) > params.LANES) {
+    return `${params.LANES} lanes are too few for ${params.HEADS} query heads`;
+  }
+  if (params.WORKGROUP < p.headDim / 4) {
+    return `${params.WORKGROUP} threads are too few for a row of ${p.headDim}`;
+  }
+  if (params.JOINED > params.HEADS) {
+    return `${params.JOINED} heads cannot be joined at a time, since a list has ${params.HEADS}`;
+  }
+  return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
+}
+
+/** Dense decode for devices with subgroups. */
 export const denseSplitScatter: Variant = defineVariant({
   name: "dense/split_scatter",
   stage: "dense",
-  description: "split-KV for large groups; shuffles scatter the dots, a head for each lane; merge",
+  description: "split-KV; subgroup shuffles scatter the dots of a group, one head for each lane",
   tunables: {
     ...ROW_SPLIT_TUNABLES,
-    WORKGROUP: [64, 128, 192, 256],
-    HEADS: [1, 2, 4, 5, 7, 8, 16],
+    WORKGROUP: [128, 192, 256],
+    HEADS: [1, 2, 3, 4, 5, 7, 8],
+    PREFETCH: [0, 1, 2, 3],
+    HELD: [0, 1],
     PERMUTED: [0, 1],
-    JOINED: [2, 4, 8],
-    SPLITS: [16, 33, 49, 66, 99],
+    JOINED: [1, 2, 4],
+    SPLITS: [8, 16, 32, 33, 66],
   },
   features: ["subgroups"],
   defaults(p, limits) {
-    const LANES = lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4));
+    const LANES = evenLanes(p, Math.min(16, limits.subgroupMinSize ?? 4));
     // More than eight query heads would take the registers of a second workgroup on an SM.
     const lists = Math.ceil(groupSize(p) / Math.min(8, LANES));
     const HEADS = Math.ceil(groupSize(p) / lists);
     const params = {
+      // A join by the last workgroup to arrive takes longer here than a dispatch.
+      HAND_OVER: HAND_OVER_CODE.dispatch,
       HEADS,
       LANES,
-      TOKENS: lists === 1 ? 2 : 4,
+      TOKENS: lists > 1 ? 4 : 2,
+      PREFETCH: 1,
+      HELD: 0,
       PERMUTED: Number(headLanes(HEADS) === HEADS),
       SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, 264),
     };
-    // Small subgroups have many row groups, whose sums need more workgroup memory.
-    const threads = lists === 1 ? [192, 128, 64, 32] : [128, 64, 32];
-    const settings = threads.flatMap((WORKGROUP) =>
-      [16, 4, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED }))
+    const settings = (lists > 1 ? [128, 64, 32] : [192, 128, 64, 32]).flatMap((WORKGROUP) =>
+      [2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, HEADS) }))
     );
     return settings.find((setting) => !denseSplitScatter.refuses(p, setting, limits)) ??
       settings[settings.length - 1];

@@ -1,32 +1,37 @@
-// split_scatter.wgsl: dense decode attention for large GQA groups, split over the tokens.
+// split_scatter.wgsl: dense decode attention for GQA groups, in one dispatch.
 // split_subgroup.wgsl, but the sums of the dots are scattered over the lanes of a row: each lane
 // gets the logits of one head, and computes the softmax of these alone. So a group of 8 query heads
 // costs few instructions beside its multiply-adds, and K and V are read once for all of it.
 //
 // Dispatch (SPLITS, lists, batch). A list is HEADS query heads of one KV head: all of its group, or
 // a part of the group where registers run short. A workgroup reads its share of K and V once for
-// the whole list, and stores one unnormalised partial (acc, m, l) per query head; merge/merge.wgsl
-// joins the partials of the splits. Lists of one KV head run side by side, so that they find each
-// other's rows in the cache.
+// the whole list, and stores one unnormalised partial (acc, m, l) per query head. Lists of one KV
+// head run side by side, so that they find each other's rows in the cache.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own. LANES is a power of two that divides
 // the subgroup size, and a subgroup is consecutive threads. Logits are in log2 units.
 // The lanes of a row group are numbered by head, then by token: lane h + HEAD_LANES * t has head h
-// of tokens t, t + TOKEN_LANES, ... of those in flight.
-// With PERMUTED, each lane has an order of heads and tokens of its own: slot i is its own head
-// xor i. Then sums are scattered without selections, and shuffles need no index; but if HEADS is no
-// power of two, some slots repeat a head in vain.
+// of tokens t, t + TOKEN_LANES, ... of those in flight. Unless PERMUTED is 0, each lane also has an
+// order of heads and tokens of its own: slot i is head (own head) xor i. Then sums are scattered
+// without selections, and a shuffle needs no index. HEADS should then be a power of two.
 //
-// Code that runs once is kept short: instructions come from memory, and a launch waits for them.
+// HAND_OVER selects how the partials of a list are joined:
+//   0  merge/join_splits.wgsl joins them in a dispatch of its own. WGSL guarantees that this works.
+//   1  The last workgroup to arrive joins them, from plain memory. No workgroup waits, and no other
+//      dispatch costs time. But storageBarrier() has to order memory for the whole device: naga's
+//      SPIR-V does so, WGSL does not promise it.
+//   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
 //
-// 1. Load the first tile, and the queries into workgroup memory.
-// 2. Load the next tile.
+// 1. Load the first tiles, then the queries.
+// 2. Load a tile, PREFETCH tiles ahead.
 // 3. Compute the dots of the current tile, and scatter their sums.
 // 4. Update the running softmax, a head and a token per lane.
 // 5. Add the values to the accumulators. Repeat 2 to 5 for all tiles of the split.
 // 6. Join the row groups and store the partials.
+// 7. In the last workgroup to arrive, join the splits and store the output.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 8u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 8u; // @param query heads of a list
@@ -35,9 +40,12 @@ const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
+const PREFETCH: u32 = 1u; // @param tiles that are loaded ahead
+const HELD: u32 = 1u; // @param 1 to hold the queries in registers, 0 in workgroup memory
 const PERMUTED: u32 = 1u; // @param 1 if each lane has an order of heads and tokens of its own
-const JOINED: u32 = 8u; // @param slots that the rows add up at a time
+const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
+const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 // @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
@@ -51,6 +59,7 @@ const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
 const STRIDE = TILE * SPLITS; // tokens from a tile of a split to its next one
+const SIDES = 1u + PREFETCH; // tiles in registers
 const HEAD_BITS = 32u - countLeadingZeros(HEADS - 1u);
 const HEAD_LANES = 1u << HEAD_BITS; // lanes of a token: HEADS, rounded up to a power of two
 const SLOTS = HEADS + (HEAD_LANES - HEADS) * PERMUTED; // heads per thread
@@ -59,9 +68,27 @@ const TOKEN_BITS = firstTrailingBit(TOKEN_LANES);
 const LANE_LOGITS = TOKENS / TOKEN_LANES; // logits of a lane
 const USED_LANES = HEAD_LANES * TOKEN_LANES; // lanes past them repeat their work
 const SPARE_BITS = firstTrailingBit(LANES / USED_LANES);
-const JOIN_QUADS = min(JOINED, SLOTS) * PARTS;
-const JOIN_TURNS = (SLOTS + JOINED - 1u) / JOINED;
+const HELD_QUERIES = max(1u, SLOTS * PARTS * HELD);
+const SHARED_QUERIES = max(1u, SLOTS * PARTS * (1u - HELD));
+const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
+const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of the list's output
+const SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
+const SLICE_THREADS = WORKGROUP / SLICES;
+const SLICE_SPLITS = (SPLITS + SLICES - 1u) / SLICES;
+const SPLITS_IN_FLIGHT = min(SLICE_SPLITS, 16u); // splits that a thread loads at a time
+const Q_HEADS = KV_HEADS * GROUP;
 const KV_LISTS = (GROUP + HEADS - 1u) / HEADS; // lists of a KV head
+const LISTS = BATCH * KV_HEADS * KV_LISTS;
+const LIST_HEADS = HEADS; // query heads of a list
+// @shared hand_over_sizes
+const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
+const LINE_QUADS = 8u; // of a cache line: no two lists share one, see HandOver
+const LIST_LINES = (LIST_HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
+const LIST_QUADS = LIST_LINES * LINE_QUADS;
+const ALL_QUADS = LISTS * LIST_QUADS;
+const ATOMIC_WORDS = max(64u - LISTS % 64u, 4u * ALL_QUADS * u32(HAND_OVER == 2u));
+const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
+// @end
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -71,12 +98,26 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> partial_out: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> partial_stats: array<vec2f>;
+@group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
+@group(0) @binding(5) var<storage, read_write> hand_over: HandOver;
+@group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> queries: array<array<vec4f, LANES>, SLOTS * PARTS>;
-var<workgroup> scratch: array<vec4f, max(ROWS / 2u * JOIN_QUADS * LANES, 1u)>;
-var<workgroup> stats: array<vec2f, HEAD_LANES * ROWS>; // (m, l)
+// @shared hand_over
+/// Partials that the workgroups of a list hand over. One of the two arrays is used.
+///
+/// A barrier does not drop what a processor has cached. So nobody reads a line of partials before
+/// all of its list have arrived, and each list begins a line of its own.
+struct HandOver {
+  arrivals: array<atomic<u32>, LISTS>, // zero between steps
+  words: array<atomic<u32>, ATOMIC_WORDS>,
+  partials: array<vec4f, PLAIN_QUADS>,
+}
+// @end
+
+var<workgroup> queries: array<array<vec4f, LANES>, SHARED_QUERIES>;
+var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
+var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
+var<workgroup> is_last: u32;
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -91,6 +132,40 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   let low = pair << vec2<u32>(16u);
   let high = pair & vec2<u32>(0xffff0000u);
   return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+// @shared store_partial
+/// Stores a quad of a partial for the workgroup that joins the splits.
+fn store_partial(at: u32, quad: vec4f) {
+  if (HAND_OVER == 2u) {
+    let words = bitcast<vec4<u32>>(quad);
+    atomicStore(&hand_over.words[at * 4u], words.x);
+    atomicStore(&hand_over.words[at * 4u + 1u], words.y);
+    atomicStore(&hand_over.words[at * 4u + 2u], words.z);
+    atomicStore(&hand_over.words[at * 4u + 3u], words.w);
+  } else {
+    hand_over.partials[at] = quad;
+  }
+}
+
+/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they
+/// are needed: compilers issue such loads together only if no branch stands between them.
+fn atomic_partial(at: u32) -> vec4f {
+  let x = atomicLoad(&hand_over.words[at * 4u]);
+  let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
+  let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
+  let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
+  return bitcast<vec4f>(vec4<u32>(x, y, z, w));
+}
+// @end
+
+// @shared atomic_stats
+/// Loads m and l of a partial that was handed over by atomics.
+fn atomic_stats(at: u32) -> vec2f {
+  let m = atomicLoad(&hand_over.words[at * 4u]);
+  let l = atomicLoad(&hand_over.words[at * 4u + 1u]);
+  return bitcast<vec2f>(vec2<u32>(m, l));
 }
 // @end
 
@@ -111,12 +186,14 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 }
 // @end
 
-// @shared query_scale
-/// The factor of a lane's part of a query: the scale of logits, or zero where the lane repeats the
-/// last load of the row.
-fn query_scale(part: u32, lane: u32) -> f32 {
-  let is_own = part / QUADS * LANES + lane < ROW_LOADS;
-  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+// @shared joined_m
+/// Maximum of head `h` over all row groups.
+fn joined_m(h: u32) -> f32 {
+  var m = NEG_LARGE;
+  for (var r = 0u; r < ROWS; r++) { // @unroll
+    m = max(m, stats[r * LIST_HEADS + h].x);
+  }
+  return m;
 }
 // @end
 
@@ -124,6 +201,119 @@ fn query_scale(part: u32, lane: u32) -> f32 {
 /// sum + dot(a, b), as four fused multiply-adds.
 fn add_dot(sum: f32, a: vec4f, b: vec4f) -> f32 {
   return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+}
+// @end
+
+/// Joins the row groups of JOINED heads, whose accumulators are in scratch, into the partials of
+/// this split.
+fn join_rows(turn: u32, list: u32, split: u32, thread: u32) {
+  let heads = min(JOINED, HEADS - turn * JOINED);
+  for (var column = thread; column < heads * HEAD_QUADS; column += WORKGROUP) {
+    let place = column / HEAD_QUADS;
+    let h = turn * JOINED + place;
+    let m = joined_m(h);
+    var l = 0.0;
+    var acc = vec4f(0.0);
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      let alpha = exp2(stats[r * HEADS + h].x - m);
+      l += stats[r * HEADS + h].y * alpha;
+      acc += scratch[(place * ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * alpha;
+    }
+    let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
+    store_partial(first + column % HEAD_QUADS, acc);
+    if (column % HEAD_QUADS == 0u) {
+      store_partial(first + HEAD_QUADS, vec4f(m, l, 0.0, 0.0));
+    }
+  }
+}
+
+// @shared arrives_last
+/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
+fn arrives_last(list: u32, thread: u32) -> bool {
+  storageBarrier();
+  if (thread == 0u) {
+    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
+  }
+  return workgroupUniformLoad(&is_last) != 0u;
+}
+// @end
+
+// @shared join_list
+/// Joins the partials of all splits of a list into the output, one output vec4f per thread of a
+/// slice. Slice i takes every SLICES-th split, beginning with split i.
+fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
+  let slice = thread / SLICE_THREADS;
+  for (var turn = 0u; turn < OUT_QUADS; turn += SLICE_THREADS) {
+    let column = turn + thread % SLICE_THREADS;
+    let h = min(column, OUT_QUADS - 1u) / HEAD_QUADS;
+    var m = NEG_LARGE;
+    var l = 0.0;
+    var acc = vec4f(0.0);
+    for (var start = 0u; start < SLICE_SPLITS; start += SPLITS_IN_FLIGHT) {
+      // All loads are in flight before the first use: the join is bound by latency.
+      var split_acc: array<vec4f, SPLITS_IN_FLIGHT>;
+      var split_stats: array<vec2f, SPLITS_IN_FLIGHT>;
+      if (HAND_OVER == 2u) {
+        for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
+          let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
+          split_acc[i] = atomic_partial(first + column % HEAD_QUADS);
+          split_stats[i] = atomic_stats(first + HEAD_QUADS);
+        }
+      } else {
+        for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
+          let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
+          split_acc[i] = hand_over.partials[first + column % HEAD_QUADS];
+          split_stats[i] = hand_over.partials[first + HEAD_QUADS].xy;
+        }
+      }
+      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+        let is_split = (start + i) * SLICES + slice < SPLITS && start + i < SLICE_SPLITS;
+        split_stats[i] = select(vec2f(NEG_LARGE, 0.0), split_stats[i], is_split);
+      }
+      let m_old = m;
+      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+        m = max(m, split_stats[i].x);
+      }
+      l *= exp2(m_old - m);
+      acc *= exp2(m_old - m);
+      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
+        let alpha = select(0.0, exp2(split_stats[i].x - m), split_stats[i].y != 0.0);
+        l += split_stats[i].y * alpha;
+        acc += split_acc[i] * alpha;
+      }
+    }
+
+    scratch[thread] = acc;
+    stats[thread] = vec2f(m, l);
+    workgroupBarrier();
+    let head = first_head + h;
+    if (slice == 0u && column < OUT_QUADS && head <= last_head) {
+      out[head * HEAD_QUADS + column % HEAD_QUADS] = joined_output(head % Q_HEADS, thread);
+    }
+    workgroupBarrier();
+  }
+}
+
+/// Joins what the slices left in scratch and stats into a vec4f of the output, with the sink logit
+/// of head `own_head` of the sequence. The output is zero where a sequence has no tokens.
+fn joined_output(own_head: u32, thread: u32) -> vec4f {
+  let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
+  var m = max(sink, NEG_LARGE);
+  for (var s = 0u; s < SLICES; s++) { // @unroll
+    m = max(m, stats[s * SLICE_THREADS + thread].x);
+  }
+  var l = 0.0;
+  var acc = vec4f(0.0);
+  for (var s = 0u; s < SLICES; s++) { // @unroll
+    let alpha = exp2(stats[s * SLICE_THREADS + thread].x - m);
+    l += stats[s * SLICE_THREADS + thread].y * alpha;
+    acc += scratch[s * SLICE_THREADS + thread] * alpha;
+  }
+  let attends = l > 0.0 || l != l; // a NaN goes on
+  l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
+  return select(vec4f(0.0), acc / l, attends);
 }
 // @end
 
@@ -143,250 +333,229 @@ fn main(
   let token_flip = own_token * PERMUTED;
   let list = wid.z * KV_HEADS * KV_LISTS + wid.y;
   let kv_head = list / KV_LISTS;
+  // The last list of a group may be too long. It repeats the last head and stores its output once.
   let first_head = kv_head * GROUP + list % KV_LISTS * HEADS;
   let last_head = kv_head * GROUP + GROUP - 1u;
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
   let begin = wid.x * TILE;
   let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
 
-  // 1. Load the first tile before the length is known, then the queries.
-  var k: array<vec4<u32>, LOADS>;
-  var v: array<vec4<u32>, LOADS>;
-  var next_k: array<vec4<u32>, LOADS>;
-  var next_v: array<vec4<u32>, LOADS>;
-  for (var load = 0u; load < LOADS; load++) { // @unroll
-    let row_token = ((load / CHUNKS) ^ token_flip) * ROWS + row;
-    let token = min(begin + row_token, CAPACITY - 1u);
-    let at = lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane);
+  // 1. Load the first tiles before the length is known, then the queries.
+  // Tiles take turns in these registers, so that none is copied.
+  var k: array<vec4<u32>, SIDES * LOADS>;
+  var v: array<vec4<u32>, SIDES * LOADS>;
+  for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
+    let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
+    let token = min(begin + load / LOADS * STRIDE + row_token, CAPACITY - 1u);
+    let at = lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES;
     k[load] = keys[at];
     v[load] = values[at];
   }
-  for (var i = thread; i < SLOTS * PARTS * LANES; i += WORKGROUP) {
-    let slot = i / LANES / PARTS;
-    let flip = i % LANES % HEAD_LANES * PERMUTED;
-    let head = min(first_head + (slot ^ flip), last_head);
-    let quad = q[head * HEAD_QUADS + row_quad(i / LANES % PARTS, i % LANES)];
-    queries[i / LANES][i % LANES] = quad * query_scale(i / LANES % PARTS, i % LANES);
-  }
+
+  var query: array<vec4f, HELD_QUERIES>;
   var acc: array<vec4f, SLOTS * PARTS>;
-  for (var i = 0u; i < SLOTS * PARTS; i++) { // @unroll
-    acc[i] = vec4f(0.0);
+  for (var h = 0u; h < SLOTS; h++) { // @unroll
+    for (var part = 0u; part < PARTS; part++) { // @unroll
+      let head = min(first_head + (h ^ head_flip), last_head);
+      let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
+      let scaled = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      if (HELD == 1u) {
+        query[min(h * PARTS + part, HELD_QUERIES - 1u)] = scaled;
+      } else if (row == 0u) {
+        queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane] = scaled;
+      }
+      acc[h * PARTS + part] = vec4f(0.0);
+    }
   }
   var m = NEG_LARGE;
   var l = 0.0;
+  if (HELD == 0u) {
+    workgroupBarrier();
+  }
 
   // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become zeros
-  // in the first tile; later tiles load the last row again. Step 4 masks the logits of both.
+  // in the first tiles; later tiles load the last row again. Step 4 masks the logits of both.
   let length = lengths[wid.z];
   let last = length - 1u;
-  for (var load = 0u; load < LOADS; load++) { // @unroll
-    let inside = begin + ((load / CHUNKS) ^ token_flip) * ROWS + row < length;
+  for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
+    let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
+    let inside = begin + load / LOADS * STRIDE + row_token < length;
     v[load] = select(vec4<u32>(0u), v[load], inside);
   }
 
-  workgroupBarrier();
-
-  for (var tile = begin; tile < length; tile += STRIDE) {
-    // 2. Load the next tile.
-    for (var load = 0u; load < LOADS; load++) { // @unroll
-      let row_token = ((load / CHUNKS) ^ token_flip) * ROWS + row;
-      let token = min(tile + STRIDE + row_token, last);
-      let at = lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane);
-      next_k[load] = keys[at];
-      next_v[load] = values[at];
-    }
-
-    // 3. Compute the dots of the current tile.
-    var sums = array<f32, TOKENS * HEAD_LANES>();
-    for (var part = 0u; part < PARTS; part++) { // @unroll
-      var key: array<vec4f, TOKENS>;
-      for (var t = 0u; t < TOKENS; t++) { // @unroll
-        key[t] = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+  // A tile past the end of the sequence has p = 0 throughout.
+  for (var first_tile = begin; first_tile < length; first_tile += SIDES * STRIDE) {
+    for (var side = 0u; side < SIDES; side++) { // @unroll
+      // 2. Load a tile.
+      let tile = first_tile + side * STRIDE;
+      let next = (side + PREFETCH) % SIDES;
+      for (var load = 0u; load < LOADS; load++) { // @unroll
+        let row_token = ((load / CHUNKS) ^ token_flip) * ROWS + row;
+        let token = min(tile + PREFETCH * STRIDE + row_token, last);
+        let at = lane_base + token * ROW_LOADS + (load % CHUNKS) * LANES;
+        k[next * LOADS + load] = keys[at];
+        v[next * LOADS + load] = values[at];
       }
-      for (var h = 0u; h < SLOTS; h++) { // @unroll
-        let own = queries[h * PARTS + part][lane];
+
+      // 3. Compute the dots of the current tile.
+      var sums = array<f32, TOKENS * HEAD_LANES>();
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        var key: array<vec4f, TOKENS>;
         for (var t = 0u; t < TOKENS; t++) { // @unroll
-          let at = t * HEAD_LANES + h;
-          sums[at] = add_dot(sums[at], key[t], own);
+          key[t] = widen(k[side * LOADS + t * CHUNKS + part / QUADS], part % QUADS);
+        }
+        for (var h = 0u; h < SLOTS; h++) { // @unroll
+          var own: vec4f;
+          if (HELD == 1u) {
+            own = query[min(h * PARTS + part, HELD_QUERIES - 1u)];
+          } else {
+            own = queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane];
+          }
+          for (var t = 0u; t < TOKENS; t++) { // @unroll
+            let at = t * HEAD_LANES + h;
+            sums[at] = add_dot(sums[at], key[t], own);
+          }
         }
       }
-    }
-    // Each step sends half of the heads to the lanes that keep them. A bit of the lane is one of
-    // the head.
-    for (var step = 0u; step < HEAD_BITS; step++) { // @unroll
-      let is_upper = (lane & (HEAD_LANES >> (step + 1u))) != 0u;
-      for (var h = 0u; h < HEAD_LANES / 2u; h++) { // @unroll
-        if (h < (HEAD_LANES >> (step + 1u))) {
-          let other = min(h + (HEAD_LANES >> (step + 1u)), HEAD_LANES - 1u);
-          for (var t = 0u; t < TOKENS; t++) { // @unroll
-            let low = sums[t * HEAD_LANES + h];
-            let high = sums[t * HEAD_LANES + other];
-            if (PERMUTED == 1u) {
-              sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(high, HEAD_LANES >> (step + 1u));
-            } else if (other < HEADS) {
-              sums[t * HEAD_LANES + h] = select(low, high, is_upper) +
-                subgroupShuffleXor(select(high, low, is_upper), HEAD_LANES >> (step + 1u));
-            } else {
-              sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(low, HEAD_LANES >> (step + 1u));
+      // Each step sends half of the heads to the lanes that keep them: lane bits are bits of the head.
+      for (var step = 0u; step < HEAD_BITS; step++) { // @unroll
+        let is_upper = (lane & (HEAD_LANES >> (step + 1u))) != 0u;
+        for (var h = 0u; h < HEAD_LANES / 2u; h++) { // @unroll
+          if (h < (HEAD_LANES >> (step + 1u))) {
+            let other = min(h + (HEAD_LANES >> (step + 1u)), HEAD_LANES - 1u);
+            for (var t = 0u; t < TOKENS; t++) { // @unroll
+              let low = sums[t * HEAD_LANES + h];
+              let high = sums[t * HEAD_LANES + other];
+              if (PERMUTED == 1u) {
+                sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(high, HEAD_LANES >> (step + 1u));
+              } else if (other < HEADS) {
+                sums[t * HEAD_LANES + h] = select(low, high, is_upper) +
+                  subgroupShuffleXor(select(high, low, is_upper), HEAD_LANES >> (step + 1u));
+              } else {
+                sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(low, HEAD_LANES >> (step + 1u));
+              }
             }
           }
         }
       }
-    }
-    // Then the same for tokens.
-    var logits: array<f32, TOKENS>;
-    for (var t = 0u; t < TOKENS; t++) { // @unroll
-      logits[t] = sums[t * HEAD_LANES];
-    }
-    for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
-      let is_upper = (lane & (USED_LANES >> (step + 1u))) != 0u;
+      // Then the same for tokens.
+      var logits: array<f32, TOKENS>;
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        if (t % TOKEN_LANES < (TOKEN_LANES >> (step + 1u))) {
-          let low = logits[t];
-          let high = logits[min(t + (TOKEN_LANES >> (step + 1u)), TOKENS - 1u)];
-          if (PERMUTED == 1u) {
-            logits[t] = low + subgroupShuffleXor(high, USED_LANES >> (step + 1u));
-          } else {
-            logits[t] = select(low, high, is_upper) +
-              subgroupShuffleXor(select(high, low, is_upper), USED_LANES >> (step + 1u));
+        logits[t] = sums[t * HEAD_LANES];
+      }
+      for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
+        let is_upper = (lane & (USED_LANES >> (step + 1u))) != 0u;
+        for (var t = 0u; t < TOKENS; t++) { // @unroll
+          if (t % TOKEN_LANES < (TOKEN_LANES >> (step + 1u))) {
+            let low = logits[t];
+            let high = logits[min(t + (TOKEN_LANES >> (step + 1u)), TOKENS - 1u)];
+            if (PERMUTED == 1u) {
+              logits[t] = low + subgroupShuffleXor(high, USED_LANES >> (step + 1u));
+            } else {
+              logits[t] = select(low, high, is_upper) +
+                subgroupShuffleXor(select(high, low, is_upper), USED_LANES >> (step + 1u));
+            }
+          }
+        }
+      }
+      for (var step = 0u; step < SPARE_BITS; step++) { // @unroll
+        for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
+          let sum = logits[i * TOKEN_LANES];
+          logits[i * TOKEN_LANES] = sum + subgroupShuffleXor(sum, USED_LANES << step);
+        }
+      }
+
+      // 4. Update the running softmax of the lane's head. The lanes of a head share its maximum.
+      var m_new = m;
+      for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
+        let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
+        logits[i * TOKEN_LANES] = select(NEG_LARGE, logits[i * TOKEN_LANES], token < length);
+        m_new = max(m_new, logits[i * TOKEN_LANES]);
+      }
+      for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
+        m_new = max(m_new, subgroupShuffleXor(m_new, HEAD_LANES << step));
+      }
+      let alpha = exp2(m - m_new);
+      l *= alpha;
+      var p: array<f32, LANE_LOGITS>;
+      for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
+        let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
+        p[i] = select(0.0, exp2(logits[i * TOKEN_LANES] - m_new), token < length);
+        l += p[i];
+      }
+      var alphas: array<f32, SLOTS>;
+      for (var h = 0u; h < SLOTS; h++) { // @unroll
+        if (PERMUTED == 1u) {
+          alphas[h] = subgroupShuffleXor(alpha, h);
+        } else {
+          alphas[h] = subgroupShuffle(alpha, first_lane + h);
+        }
+      }
+      // The maximum seldom changes.
+      if (subgroupAny(m_new != m)) {
+        for (var h = 0u; h < SLOTS; h++) { // @unroll
+          for (var part = 0u; part < PARTS; part++) { // @unroll
+            acc[h * PARTS + part] *= alphas[h];
+          }
+        }
+      }
+      m = m_new;
+
+      // 5. Add the values to the accumulators.
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
+        var value: array<vec4f, PARTS>;
+        for (var part = 0u; part < PARTS; part++) { // @unroll
+          value[part] = widen(v[side * LOADS + t * CHUNKS + part / QUADS], part % QUADS);
+        }
+        for (var h = 0u; h < SLOTS; h++) { // @unroll
+          let source = t % TOKEN_LANES * HEAD_LANES + h;
+          var weight = p[t / TOKEN_LANES];
+          if (PERMUTED == 0u) {
+            weight = subgroupShuffle(weight, first_lane + source);
+          } else if (source != 0u) {
+            weight = subgroupShuffleXor(weight, source);
+          }
+          for (var part = 0u; part < PARTS; part++) { // @unroll
+            acc[h * PARTS + part] = fma(value[part], vec4f(weight), acc[h * PARTS + part]);
           }
         }
       }
     }
-    for (var step = 0u; step < SPARE_BITS; step++) { // @unroll
-      for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
-        let sum = logits[i * TOKEN_LANES];
-        logits[i * TOKEN_LANES] = sum + subgroupShuffleXor(sum, USED_LANES << step);
-      }
-    }
-
-    // 4. Update the running softmax of the lane's head. The lanes of a head share its maximum.
-    var m_new = m;
-    for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
-      let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
-      logits[i * TOKEN_LANES] = select(NEG_LARGE, logits[i * TOKEN_LANES], token < length);
-      m_new = max(m_new, logits[i * TOKEN_LANES]);
-    }
-    for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
-      m_new = max(m_new, subgroupShuffleXor(m_new, HEAD_LANES << step));
-    }
-    let alpha = exp2(m - m_new);
-    l *= alpha;
-    var p: array<f32, LANE_LOGITS>;
-    for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
-      let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
-      p[i] = select(0.0, exp2(logits[i * TOKEN_LANES] - m_new), token < length);
-      l += p[i];
-    }
-    var alphas: array<f32, SLOTS>;
-    for (var h = 0u; h < SLOTS; h++) { // @unroll
-      if (PERMUTED == 1u) {
-        alphas[h] = subgroupShuffleXor(alpha, h);
-      } else {
-        alphas[h] = subgroupShuffle(alpha, first_lane + h);
-      }
-    }
-    // The maximum seldom changes.
-    if (subgroupAny(m_new != m)) {
-      for (var h = 0u; h < SLOTS; h++) { // @unroll
-        for (var part = 0u; part < PARTS; part++) { // @unroll
-          acc[h * PARTS + part] *= alphas[h];
-        }
-      }
-    }
-    m = m_new;
-
-    // 5. Add the values to the accumulators.
-    for (var t = 0u; t < TOKENS; t++) { // @unroll
-      var value: array<vec4f, PARTS>;
-      for (var part = 0u; part < PARTS; part++) { // @unroll
-        value[part] = widen(v[t * CHUNKS + part / QUADS], part % QUADS);
-      }
-      for (var h = 0u; h < SLOTS; h++) { // @unroll
-        let source = t % TOKEN_LANES * HEAD_LANES + h;
-        var weight = p[t / TOKEN_LANES];
-        if (PERMUTED == 0u) {
-          weight = subgroupShuffle(weight, first_lane + source);
-        } else if (source != 0u) {
-          weight = subgroupShuffleXor(weight, source);
-        }
-        for (var part = 0u; part < PARTS; part++) { // @unroll
-          acc[h * PARTS + part] = fma(value[part], vec4f(weight), acc[h * PARTS + part]);
-        }
-      }
-    }
-    for (var load = 0u; load < LOADS; load++) { // @unroll
-      k[load] = next_k[load];
-      v[load] = next_v[load];
-    }
   }
 
-  // 6. Join the row groups. The code is short, since it runs once: no loop is written out that need
-  // not be.
+  // 6. Join the row groups and store the partials, JOINED heads at a time.
   for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
     l += subgroupShuffleXor(l, HEAD_LANES << step);
   }
-  if (lane < HEAD_LANES) {
-    stats[row * HEAD_LANES + lane] = vec2f(m, l);
+  if (lane < HEADS) {
+    stats[row * HEADS + lane] = vec2f(m, l);
   }
   workgroupBarrier();
-  var m_all = NEG_LARGE;
-  for (var r = 0u; r < ROWS; r++) {
-    m_all = max(m_all, stats[r * HEAD_LANES + own_head].x);
-  }
-  var l_all = 0.0;
-  for (var r = 0u; r < ROWS; r++) {
-    let row_stats = stats[r * HEAD_LANES + own_head];
-    l_all += row_stats.y * exp2(row_stats.x - m_all);
-  }
-  let row_alpha = exp2(m - m_all);
-  for (var h = 0u; h < SLOTS; h++) { // @unroll
-    var alpha = row_alpha;
-    if (PERMUTED == 1u) {
-      alpha = subgroupShuffleXor(alpha, h);
-    } else {
-      alpha = subgroupShuffle(alpha, first_lane + h);
-    }
-    for (var part = 0u; part < PARTS; part++) { // @unroll
-      acc[h * PARTS + part] *= alpha;
-    }
-  }
-  // The upper half of the rows hands its sums to the lower half, until one row has them all.
   for (var turn = 0u; turn < JOIN_TURNS; turn++) { // @unroll
-    for (var rows = ROWS; rows > 1u; rows -= rows / 2u) {
-      let kept = rows - rows / 2u;
-      let is_upper = row >= kept && row < rows;
-      let is_lower = row < rows / 2u;
-      let place = select(row, row - kept, is_upper) * (JOIN_QUADS * LANES) + lane;
-      if (is_upper) {
-        for (var i = 0u; i < JOIN_QUADS; i++) { // @unroll
-          scratch[place + i * LANES] = acc[min(turn * JOIN_QUADS + i, SLOTS * PARTS - 1u)];
-        }
-      }
-      workgroupBarrier();
-      if (is_lower) {
-        for (var i = 0u; i < JOIN_QUADS; i++) { // @unroll
-          if (turn * JOIN_QUADS + i < SLOTS * PARTS) {
-            acc[min(turn * JOIN_QUADS + i, SLOTS * PARTS - 1u)] += scratch[place + i * LANES];
-          }
-        }
-      }
-      workgroupBarrier();
-    }
-  }
-  // Store the partials. The last list of a group may have heads that are not there.
-  if (row == 0u) {
     for (var h = 0u; h < SLOTS; h++) { // @unroll
-      let head = first_head + (h ^ head_flip);
-      if ((h ^ head_flip) < HEADS && head <= last_head) {
+      let head = h ^ head_flip;
+      if (head / JOINED == turn) {
         for (var part = 0u; part < PARTS; part++) { // @unroll
-          let at = (head * SPLITS + wid.x) * HEAD_QUADS + row_quad(part, lane);
-          partial_out[at] = acc[h * PARTS + part];
+          let at = (head % JOINED * ROWS + row) * HEAD_QUADS + row_quad(part, lane);
+          scratch[at] = acc[h * PARTS + part];
         }
       }
     }
-    if (lane < HEADS && first_head + lane <= last_head) {
-      partial_stats[(first_head + lane) * SPLITS + wid.x] = vec2f(m_all, l_all);
-    }
+    workgroupBarrier();
+    join_rows(turn, list, wid.x, thread);
+    workgroupBarrier();
   }
+
+  // 7. The last workgroup to arrive joins the splits and stores the output.
+  if (HAND_OVER == 0u) {
+    return;
+  }
+  if (!arrives_last(list, thread)) {
+    return;
+  }
+  storageBarrier();
+  if (thread == 0u) {
+    atomicStore(&hand_over.arrivals[list], 0u);
+  }
+  join_splits(list, first_head, last_head, thread);
 }

@@ -221,6 +221,7 @@ fn arrives_last(list: u32, thread: u32) -> bool {
 }
 // @end
 
+// @shared join_list
 /// Joins the partials of all splits of a list into the output, one output vec4f per thread of a
 /// slice. Slice i takes every SLICES-th split, beginning with split i.
 fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
@@ -297,6 +298,7 @@ fn joined_output(own_head: u32, thread: u32) -> vec4f {
   l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -194,7 +194,14 @@ const FUSED_BINDINGS = 9;
 for (const variant of VARIANTS) {
   const most = variant.features.length === 0 ? PORTABLE_BINDINGS : FUSED_BINDINGS;
   Deno.test(`${variant.name} binds at most ${most} storage buffers`, () => {
-    const p = [testCase({}).p, testCase({ sharing: "group", layers: 1 }).p, rotatedCase({}).p]
+    const halves = testCase({ heads: [4, 1], headDim: 64, dtype: "f16" });
+    const cases = [
+      testCase({}),
+      testCase({ sharing: "group", layers: 1 }),
+      rotatedCase({}),
+      halves,
+    ];
+    const p = cases.map(({ p }) => p)
       .find((each) => !variant.refuses(each, variant.defaults(each, LARGE_LIMITS), LARGE_LIMITS))!;
     for (const { kernel } of variant.plan(p, variant.defaults(p, LARGE_LIMITS)).dispatches) {
       const storage = kernel.bindings.filter(({ access }) => access !== "uniform");
