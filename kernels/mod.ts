@@ -176,7 +176,7 @@ export {
   type ProgramStep,
   recordProgram,
 } from "./core/program.ts";
-export { findVariant, VARIANTS } from "./core/registry.ts";
+export { EVERY_VARIANT, findVariant, RIVALS, VARIANTS } from "./core/registry.ts";
 export { InvalidFileError } from "./maps/safetensors.ts";
 export {
   binnedDistance,
@@ -187,7 +187,7 @@ export {
   weightedDistance,
 } from "./score/bins.ts";
 export { binnedScoreReference, histogramReference, scoreReference } from "./score/reference.ts";
-export { selectReference } from "./select/reference.ts";
+export { selectReference, selectScoresReference } from "./select/reference.ts";
 export {
   type TunedChoice,
   type TunedEntry,

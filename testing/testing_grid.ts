@@ -186,6 +186,31 @@ const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
   },
 };
 
+/** Grids of rivals, whose scores are floats. */
+const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  score: { compiled: CACHE, data: ["kind", "lengths"], values: LONG },
+  select: {
+    compiled: ["windows", "topK", "ties"],
+    data: ["codeKind", "lengths"],
+    values: {
+      ...LONG,
+      heads: [[6, 2]],
+      topK: [{ sparsity: 8 }, { count: 0xffffffff }, { count: 7 }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
+  pipeline: {
+    compiled: [...CACHE, "windows", "topK", "ties"],
+    data: ["kind", "lengths"],
+    // Each stage has a grid of its own.
+    values: {
+      heads: [[24, 8], [28, 4], [2, 2]],
+      topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
+};
+
 /** A case of rotated codes with the given factors, and the first value of every other factor. */
 export function rotatedCase(
   factors: Partial<Factors>,
@@ -235,6 +260,13 @@ export function gridOf(stage: Stage): TestCase[] {
     .filter((grid) => grid !== undefined);
   if (grids.length === 0) throw new RangeError(`stage ${stage} has no grid`);
   return grids.flatMap((grid) => casesOf(stage, grid));
+}
+
+/** The pairwise grid of a stage's rivals. */
+export function rivalGridOf(stage: Stage): TestCase[] {
+  const grid = RIVAL_GRIDS[stage];
+  if (!grid) throw new RangeError(`stage ${stage} has no grid of rivals`);
+  return casesOf(stage, grid);
 }
 
 function casesOf(stage: Stage, grid: StageGrid): TestCase[] {

@@ -4,7 +4,7 @@ import type { Params, Stage, Variant } from "../kernels/core/variant.ts";
 import { verify } from "../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../kernels/merge/hand_over.ts";
 import { codeHeads, codeWords } from "../kernels/core/problem.ts";
-import { VARIANTS } from "../kernels/core/registry.ts";
+import { RIVALS, VARIANTS } from "../kernels/core/registry.ts";
 import {
   canRun,
   type Inputs,
@@ -24,9 +24,20 @@ const FEWEST_CORNERS = 2;
 /** Number of parameter sets for the test "does not depend on its parameters". */
 const PARAMETER_SETS = 5;
 
-/** The variants of a stage. */
+/** The variants of a stage, without rivals. */
 export function variantsOf(stage: Stage): Variant[] {
   return VARIANTS.filter((variant) => variant.stage === stage);
+}
+
+/** The rivals of a stage, which start from other inputs than its variants. */
+export function rivalsOf(stage: Stage): Variant[] {
+  return RIVALS.filter((variant) => variant.stage === stage);
+}
+
+/** The variants that a stage's tests take, and the grid of their problems. */
+export interface TestedVariants {
+  readonly variants: readonly Variant[];
+  readonly grid: readonly TestCase[];
 }
 
 /**
@@ -48,7 +59,7 @@ export async function assertCorrect(
     });
   const { ok, relL2, worst } = await verify(variant, test.p, params, read);
   assert(ok, `relative error ${relL2}, worst ${JSON.stringify(worst)}\n${where}`);
-  if (variant.stage === "encode_append" || variant.stage === "pipeline") {
+  if (["encode_append", "pipeline"].includes(variant.stage) && inputs.codes) {
     assertOldCodes(test, inputs, await read("codes", 0, inputs.codes.byteLength), where);
   }
   for (const [name, { zeros }] of Object.entries(variant.plan(test.p, params).buffers)) {
@@ -134,16 +145,17 @@ function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase
  * @param small Cases for the tests of parameters and unrolling; each variant takes the first one
  * that it runs.
  * @param corners Cases that the grid does not have; a variant that refuses one is not tested on it.
+ * @param tested Other variants and their grid.
  */
 export function testStage(
   stage: Stage,
   testDevice: TestDevice,
   small: TestCase | readonly TestCase[],
   corners: Readonly<Record<string, TestCase>>,
+  { variants, grid }: TestedVariants = { variants: variantsOf(stage), grid: gridOf(stage) },
 ): void {
-  const grid = gridOf(stage);
   const smallCases = [small].flat();
-  for (const variant of variantsOf(stage)) {
+  for (const variant of variants) {
     const ignore = !canRun(testDevice, variant);
     const test = (name: string, fn: () => Promise<void>) =>
       Deno.test({ name: `${variant.name}: ${name}`, ignore, fn });

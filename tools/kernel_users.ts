@@ -2,7 +2,7 @@
 import { casesOf } from "../bench/cases/cases.ts";
 import { parseCaseOptions } from "../bench/flags/case_flags.ts";
 import { eligible } from "../bench/measure/session.ts";
-import { findVariant, VARIANTS } from "../kernels/core/registry.ts";
+import { EVERY_VARIANT, findVariant } from "../kernels/core/registry.ts";
 import type { Dispatch } from "../kernels/core/variant.ts";
 import { openTestDevice } from "../testing/testing.ts";
 
@@ -38,7 +38,7 @@ export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   const { device, features, limits } = await openTestDevice();
   device.destroy();
   const users = new Map<string, KernelUsers>();
-  for (const variant of VARIANTS) {
+  for (const variant of EVERY_VARIANT) {
     const { problem } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
     if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
     for (const handOver of ["barrier", "dispatch"] as const) {

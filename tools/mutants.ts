@@ -26,6 +26,9 @@ export const MUTANTS: readonly Mutant[] = [
   ["select/bitonic_sort", "(a > b)", "(a <= b)"],
   ["select/bitonic_merge", "min(key_a, key_b)", "max(key_a, key_b)"],
   ["select/bitonic_emit", "recent_start + at - picks_end", "recent_start + at + picks_end"],
+  ["select/radix_count", "first + part >= sink_end", "first + part < sink_end"],
+  ["select/radix_take", "u32(bin > threshold)", "u32(bin < threshold)"],
+  ["select/radix_finish", "candidate.y >= other.y", "candidate.y <= other.y"],
   ["attend/gather", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   ["attend/gather_subgroup", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   [

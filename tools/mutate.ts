@@ -20,6 +20,7 @@ import { parseFlags } from "../bench/flags/parse_flags.ts";
 import { UsageError } from "../bench/base/usage_error.ts";
 import { kernelUsers, problemOf } from "./kernel_users.ts";
 import { MUTANTS, plant } from "./mutants.ts";
+import { stageTests } from "./mutation/kernel_tests.ts";
 import { mutateAtRandom } from "./mutation/random.ts";
 
 /** Times do not matter: the main job is to be done soon. */
@@ -93,8 +94,7 @@ async function runTests(
   kernel: string,
   variants: readonly string[],
 ): Promise<string[]> {
-  const stages = new Set(variants.map((name) => name.split("/")[0]));
-  const files = Array.from(stages, (stage) => `kernels/${stage}/${stage}_test.ts`);
+  const files = stageTests(variants);
   const test = JOINING.includes(kernel)
     ? "computes the same with a hand-over by dispatch"
     // The grid of whole steps is of short sequences; sorting takes several runs to go wrong.

@@ -32,8 +32,11 @@ import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
+import { radix } from "../select/radix.ts";
 
-/** All variants. Probes of the device are not among them: see `probe/`. */
+/**
+ * All variants that a run times by default. Probes of the device are not among them: see `probe/`.
+ */
 export const VARIANTS: readonly Variant[] = [
   encodeQuery,
   encodeAppend,
@@ -70,14 +73,25 @@ export const VARIANTS: readonly Variant[] = [
 ];
 
 /**
+ * Other systems of sparse attention and their stages, to compare with. They are timed only if they
+ * are named, since they would cost every run time.
+ */
+export const RIVALS: readonly Variant[] = [
+  radix,
+];
+
+/** The variants and the rivals. */
+export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];
+
+/**
  * The variant of that name.
  *
  * @throws {RangeError} for an unknown name; the message lists the known ones.
  */
 export function findVariant(name: string): Variant {
-  const found = VARIANTS.find((variant) => variant.name === name);
+  const found = EVERY_VARIANT.find((variant) => variant.name === name);
   if (!found) {
-    const known = VARIANTS.map((variant) => variant.name).join(", ");
+    const known = EVERY_VARIANT.map((variant) => variant.name).join(", ");
     throw new RangeError(`no kernel is called ${name}; the known kernels are ${known}`);
   }
   return found;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Dispatch, Params, Plan } from "../variant.ts";
 import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "../program.ts";
-import { VARIANTS } from "../registry.ts";
+import { EVERY_VARIANT } from "../registry.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
 import { type Factors, rotatedCase, testCase } from "../../../testing/testing_grid.ts";
 import { bindingsOf, workgroupFacts } from "./wgsl_facts.ts";
@@ -82,7 +82,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   "rotated, long rows": { layers: 0, sharing: "kv", headDim: 256, bits: 32, lengths: [4096, 7] },
 };
 
-for (const variant of VARIANTS) {
+for (const variant of EVERY_VARIANT) {
   Deno.test(`workgroupFacts() counts every byte of ${variant.name}`, async () => {
     let compiled = 0;
     for (const factors of Object.values(SHAPES)) {
@@ -139,7 +139,7 @@ async function bindingComplaint(dispatch: Dispatch, plan: Plan): Promise<string 
   return error?.message;
 }
 
-for (const variant of VARIANTS) {
+for (const variant of EVERY_VARIANT) {
   for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
     const limits = { ...dawn.limits, handOver };
     const { p } = testCase({ heads: [6, 2], lengths: [300, 40], windows: [8, 8] });
@@ -176,7 +176,7 @@ function unprefixed(params: Params): Params {
 const PORTABLE_BINDINGS = 8;
 const FUSED_BINDINGS = 9;
 
-for (const variant of VARIANTS) {
+for (const variant of EVERY_VARIANT) {
   const most = variant.features.length === 0 ? PORTABLE_BINDINGS : FUSED_BINDINGS;
   Deno.test(`${variant.name} binds at most ${most} storage buffers`, () => {
     const p = [testCase({}).p, testCase({ sharing: "group", layers: 1 }).p, rotatedCase({}).p]
