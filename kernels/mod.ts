@@ -186,7 +186,13 @@ export {
   unpackScale,
   weightedDistance,
 } from "./score/bins.ts";
-export { binnedScoreReference, histogramReference, scoreReference } from "./score/reference.ts";
+export {
+  binnedScoreReference,
+  dotReference,
+  histogramReference,
+  scoreReference,
+  type Scores,
+} from "./score/reference.ts";
 export { selectReference, selectScoresReference } from "./select/reference.ts";
 export {
   type TunedChoice,

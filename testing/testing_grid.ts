@@ -188,7 +188,11 @@ const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
 
 /** Grids of rivals, whose scores are floats. */
 const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
-  score: { compiled: CACHE, data: ["kind", "lengths"], values: LONG },
+  score: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
+  },
   select: {
     compiled: ["windows", "topK", "ties"],
     data: ["codeKind", "lengths"],
@@ -200,12 +204,13 @@ const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
     },
   },
   pipeline: {
-    compiled: [...CACHE, "windows", "topK", "ties"],
+    compiled: [...CACHE, "windows", "topK"],
     data: ["kind", "lengths"],
-    // Each stage has a grid of its own.
+    // Stages have grids of their own, so few values.
     values: {
-      heads: [[24, 8], [28, 4], [2, 2]],
-      topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
+      heads: [[24, 8], [7, 1]],
+      headDim: [64, 96],
+      topK: [{ sparsity: 8 }, { count: 0xffffffff }],
       windows: [[4, 8], [0, 0], [90, 90]],
     },
   },

@@ -14,9 +14,9 @@ const LIMITS: DeviceLimits = {
   subgroupMinSize: 32,
 };
 
-const { p: equal } = testCase({ heads: [8, 2], lengths: [4096, 4096], windows: [0, 0] });
+const { p: equal } = testCase({ heads: [8, 2], lengths: [4096, 4096], windows: [8, 16] });
 const { lengths: _none, ...plain } = equal;
-const { p: unequal } = testCase({ heads: [8, 2], lengths: [4096, 16], windows: [0, 0] });
+const { p: unequal } = testCase({ heads: [8, 2], lengths: [4096, 16], windows: [8, 16] });
 
 /**
  * Encoding one token and joining partials cost the same for every sequence length within one

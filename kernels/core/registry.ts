@@ -26,7 +26,9 @@ import {
   sparseTwo,
   sparseTwoGroup,
 } from "../pipeline/sparse.ts";
+import { RIVAL_STEPS } from "../pipeline/rivals.ts";
 import { flash } from "../prefill/flash.ts";
+import { dot } from "../score/dot.ts";
 import { hamming } from "../score/hamming.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
@@ -76,9 +78,7 @@ export const VARIANTS: readonly Variant[] = [
  * Other systems of sparse attention and their stages, to compare with. They are timed only if they
  * are named, since they would cost every run time.
  */
-export const RIVALS: readonly Variant[] = [
-  radix,
-];
+export const RIVALS: readonly Variant[] = [dot, radix, ...RIVAL_STEPS];
 
 /** The variants and the rivals. */
 export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];

@@ -159,7 +159,6 @@ function fillKind(name: string, p: Problem): number {
       return FILL_KIND[p.dtype];
     case "q":
     case "prompt_q":
-    case "scores":
     case "partial_out":
       return FILL_KIND.f32;
     case "partial_stats":

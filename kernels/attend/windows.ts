@@ -1,0 +1,63 @@
+/** Attention over the windows alone, whose tokens need no selection (StreamingLLM). */
+import type { Cost, Kernel, Variant } from "../core/variant.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { DENSE_SPLITS, splitsFor } from "../dense/split.ts";
+import { groupSize, kvBytes, overSequences, type Problem, windowsOf } from "../core/problem.ts";
+import {
+  lanesFor,
+  refusesRowSplit,
+  ROW_SPLIT_RANGES,
+  ROW_SPLIT_TUNABLES,
+  tokensFor,
+} from "../core/row_split.ts";
+import source from "./windows.wgsl" with { type: "text" };
+
+/** `windows.wgsl`. */
+export const windowsKernel: Kernel = defineKernel({
+  name: "attend/windows",
+  source,
+  params: {
+    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "SINK", "RECENT", "KV_DTYPE"),
+    ...ROW_SPLIT_RANGES,
+  },
+});
+
+/** Least traffic and arithmetic: reads K and V of the windows once for each KV head, writes o. */
+function windowsCost(p: Problem): Cost {
+  const rows = p.kvHeads * overSequences(p, (length) => {
+    const { attended, kEff } = windowsOf(p, length);
+    return attended - kEff;
+  });
+  const qBytes = p.batch * p.qHeads * p.headDim * 4;
+  return {
+    streamBytes: 2 * rows * p.headDim * kvBytes(p.dtype) + qBytes,
+    gatherBytes: 0,
+    writeBytes: qBytes,
+    flops: 4 * rows * groupSize(p) * p.headDim,
+  };
+}
+
+/** Attention over the windows; only the step of a system runs it. */
+export const windows: Variant = defineVariant({
+  name: "attend/windows",
+  stage: "attend",
+  description: "attends the first and the last tokens alone, in splits",
+  tunables: { ...ROW_SPLIT_TUNABLES, SPLITS: DENSE_SPLITS },
+  features: [],
+  defaults: (p) => ({
+    WORKGROUP: 128,
+    LANES: lanesFor(p, 16),
+    TOKENS: tokensFor(groupSize(p), 128),
+    SPLITS: splitsFor(p, p.kvHeads, Math.min(p.capacity, p.sink + p.recent), 528),
+  }),
+  refuses: refusesRowSplit,
+  plan: (p, params) => ({
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values"),
+      ...partialSpecs(p, params.SPLITS, "output"),
+    },
+    dispatches: [dispatch(windowsKernel, p, params, [params.SPLITS, p.kvHeads, p.batch])],
+  }),
+  cost: windowsCost,
+});
