@@ -203,7 +203,7 @@ const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
       windows: [[4, 8], [0, 0], [90, 90]],
     },
   },
-  pipeline: {
+  rival: {
     compiled: [...CACHE, "windows", "topK"],
     data: ["kind", "lengths"],
     // Stages have grids of their own, so few values.

@@ -73,7 +73,7 @@ function rivalStep(system: System): Variant {
   const stages = Object.entries(system.stages);
   return defineVariant({
     name: system.name,
-    stage: "pipeline",
+    stage: "rival",
     description: system.description,
     tunables: Object.assign(
       {},

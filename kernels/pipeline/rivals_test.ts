@@ -3,7 +3,7 @@ import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 
 const testDevice = await openTestDevice();
 
-testStage("pipeline", testDevice, testCase({ heads: [8, 2], lengths: [37, 90] }), {
+testStage("rival", testDevice, testCase({ heads: [8, 2], lengths: [37, 90] }), {
   "one token": testCase({ heads: [4, 1], lengths: [1] }),
   "equal scores over several shares, the highest index wins": testCase({
     heads: [4, 1],
@@ -11,4 +11,4 @@ testStage("pipeline", testDevice, testCase({ heads: [8, 2], lengths: [37, 90] })
     kind: "equal-logits",
     ties: "higher",
   }),
-}, { variants: rivalsOf("pipeline"), grid: rivalGridOf("pipeline") });
+}, { variants: rivalsOf("rival"), grid: rivalGridOf("rival") });

@@ -38,11 +38,9 @@ const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   attend: verifyAttend,
   merge: verifyMerge,
   dense: verifyDense,
-  pipeline: (tally, reader, ref, hasBuffer, scope) => {
-    const verifyList = hasBuffer("codes") ? verifyPipeline : verifyRivalStep;
-    return verifyList(tally, reader, ref, hasBuffer, scope);
-  },
+  pipeline: verifyPipeline,
   prefill: verifyPrefill,
+  rival: verifyRivalStep,
 };
 
 /** Most bytes of K and V, as f32, on the host at a time. */
