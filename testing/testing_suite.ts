@@ -29,7 +29,10 @@ export function variantsOf(stage: Stage): Variant[] {
   return VARIANTS.filter((variant) => variant.stage === stage);
 }
 
-/** The rivals of a stage, which start from other inputs than its variants. */
+/**
+ * The rivals of a stage, which start from other inputs than its variants or do another system's
+ * step.
+ */
 export function rivalsOf(stage: Stage): Variant[] {
   return RIVALS.filter((variant) => variant.stage === stage);
 }

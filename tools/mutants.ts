@@ -29,7 +29,8 @@ export const MUTANTS: readonly Mutant[] = [
   ["select/bitonic_emit", "recent_start + at - picks_end", "recent_start + at + picks_end"],
   ["select/radix_count", "first + part >= sink_end", "first + part < sink_end"],
   ["select/radix_take", "u32(bin > threshold)", "u32(bin < threshold)"],
-  ["select/radix_finish", "candidate.y >= other.y", "candidate.y <= other.y"],
+  ["select/radix_finish", "candidate.x > other.x", "candidate.x < other.x"],
+  ["select/radix_list", "candidate.x > other.x", "candidate.x < other.x"],
   ["attend/gather", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   ["attend/gather_subgroup", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   [

@@ -34,7 +34,7 @@ import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
-import { radix } from "../select/radix.ts";
+import { radix, radixShares } from "../select/radix.ts";
 
 /**
  * All variants that a run times by default. Probes of the device are not among them: see `probe/`.
@@ -78,7 +78,7 @@ export const VARIANTS: readonly Variant[] = [
  * Other systems of sparse attention and their stages, to compare with. They are timed only if they
  * are named, since they would cost every run time.
  */
-export const RIVALS: readonly Variant[] = [dot, radix, ...RIVAL_STEPS];
+export const RIVALS: readonly Variant[] = [dot, radix, radixShares, ...RIVAL_STEPS];
 
 /** The variants and the rivals. */
 export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];

@@ -1,37 +1,39 @@
 /** Exact top-k of f32 scores for any k: by bins of scores, then between those in one bin. */
-import type { Cost, DeviceLimits, Kernel, Params, Variant } from "../core/variant.ts";
+import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { listHeads, overSequences, type Problem, windowsOf } from "../core/problem.ts";
 import countSource from "./radix_count.wgsl" with { type: "text" };
 import finishSource from "./radix_finish.wgsl" with { type: "text" };
+import listSource from "./radix_list.wgsl" with { type: "text" };
 import takeSource from "./radix_take.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [128, 256, 512, 1024];
 const BINS: readonly number[] = [1024, 2048, 4096];
-const LISTS = ranges("SEQUENCE_LISTS", "CAPACITY", "SINK", "RECENT", "K_COUNT", "SPARSITY");
+const LOADS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8];
+const COPIES: readonly number[] = [1, 2, 4];
+const FINALISTS: readonly number[] = [16, 32, 64, 128];
 
-/** Which scores share a bin. Every kernel of a plan has the same values. */
-const BIN_RANGES = {
+const COUNT_RANGES = {
+  ...ranges("SEQUENCE_LISTS", "CAPACITY", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
   BINS,
   SHIFT: [15, 16, 17, 18, 19],
   FIRST_EXPONENT: { min: 1, max: 200 },
+  WORKGROUP,
 };
-
-const SHARE_RANGES = { WORKGROUP, LOADS: [1, 2, 4, 8] };
 
 /** `radix_count.wgsl`. */
 export const radixCountKernel: Kernel = defineKernel({
   name: "select/radix_count",
   source: countSource,
-  params: { ...LISTS, ...BIN_RANGES, ...SHARE_RANGES },
+  params: { ...COUNT_RANGES, LOADS },
 });
 
 /** `radix_take.wgsl`. */
 export const radixTakeKernel: Kernel = defineKernel({
   name: "select/radix_take",
   source: takeSource,
-  params: { ...LISTS, ...ranges("LIST_CAPACITY"), ...BIN_RANGES, ...SHARE_RANGES },
+  params: { ...COUNT_RANGES, ...ranges("LIST_CAPACITY"), LOADS },
 });
 
 /** `radix_finish.wgsl`. */
@@ -39,24 +41,34 @@ export const radixFinishKernel: Kernel = defineKernel({
   name: "select/radix_finish",
   source: finishSource,
   params: {
-    ...LISTS,
+    ...COUNT_RANGES,
     ...ranges("LIST_CAPACITY", "TIES"),
-    ...BIN_RANGES,
-    WORKGROUP,
     AHEAD: [1, 2, 4, 8],
-    DIGIT_BITS: { min: 10, max: 11 },
-    FINALISTS: [16, 32, 64, 128],
+    FINALISTS,
   },
 });
 
-/** Workgroups of a list in the dispatches that share it out. */
-function sharesOf(p: Problem, { WORKGROUP, LOADS }: Params): number {
-  return Math.ceil(p.capacity / (4 * LOADS * WORKGROUP));
+/** `radix_list.wgsl`. */
+export const radixListKernel: Kernel = defineKernel({
+  name: "select/radix_list",
+  source: listSource,
+  params: {
+    ...COUNT_RANGES,
+    ...ranges("LIST_CAPACITY", "TIES"),
+    LOADS,
+    COPIES,
+    FINALISTS,
+  },
+});
+
+/** Scores that a workgroup reads. */
+function spanOf({ WORKGROUP, LOADS }: Params): number {
+  return 4 * WORKGROUP * LOADS;
 }
 
 /**
  * Least traffic of an exact select of floats: reads the scores of the middle once, and writes the
- * list. The second read finds them in the cache.
+ * list. A second read finds them in the cache.
  */
 function radixCost(p: Problem): Cost {
   const middle = (length: number) => {
@@ -72,75 +84,117 @@ function radixCost(p: Problem): Cost {
   };
 }
 
+/** Threads and loads that hold a list in one workgroup; undefined if none do. */
+function wholeList(p: Problem, most: number): Params | undefined {
+  const threads = [256, 512, 1024].filter((each) => each <= most);
+  const WORKGROUP = threads.find((each) => 16 * each >= p.capacity) ?? threads.at(-1);
+  if (WORKGROUP === undefined) return undefined;
+  const needed = Math.ceil(p.capacity / (4 * WORKGROUP));
+  return needed <= Math.max(...LOADS) ? { WORKGROUP, LOADS: needed } : undefined;
+}
+
+/** Threads and loads of the dispatches that share a list out. */
+function shares(p: Problem, most: number): Params {
+  const scores = p.capacity * p.batch * listHeads(p);
+  // Two workgroups or more for each multiprocessor of a large GPU.
+  return { WORKGROUP: Math.min(512, most), LOADS: scores <= 2 ** 21 ? 2 : 4 };
+}
+
 /**
- * Default parameters: about two workgroups for each multiprocessor of a large GPU with up to 8
- * scores per thread, and more workgroups beyond that. 32 bins for each power of two, from 2^-16 to
- * 2^16, leave a few hundred candidates of 131,072 scores with a normal distribution.
+ * Default parameters. A list that fits a workgroup needs one dispatch. 32 bins for each power of
+ * two, from 2^-16 to 2^16, leave a few hundred candidates of 131,072 normally distributed scores.
  */
 function defaults(p: Problem, limits: DeviceLimits): Params {
   const most = limits.maxComputeInvocationsPerWorkgroup;
-  const scores = p.capacity * p.batch * listHeads(p);
-  const wanted = scores <= 2 ** 19 ? 256 : 512;
+  const whole = wholeList(p, most);
   return {
-    WORKGROUP: Math.min(wanted, most),
-    LOADS: scores <= 2 ** 20 ? 2 : 4,
+    DISPATCHES: whole ? 1 : 3,
+    ...(whole ?? shares(p, most)),
+    COPIES: 1,
     BINS: 2048,
     SHIFT: 18,
     FIRST_EXPONENT: 127 - 16,
+    FINALISTS: 32,
     "finish.WORKGROUP": Math.min(512, most),
     "finish.AHEAD": 4,
-    "finish.FINALISTS": 32,
   };
 }
 
-/** Exact top-k of floats. */
+function refuses(p: Problem, params: Params): string | undefined {
+  if (params.DISPATCHES === 1 && spanOf(params) < p.capacity) {
+    return `a workgroup holds ${spanOf(params)} scores of a list of ${p.capacity}`;
+  }
+}
+
+/** The plan with a workgroup for each list. */
+function listPlan(p: Problem, params: Params): Plan {
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "scores"),
+      ...specs(p, "output", "selected", "selected_counts"),
+    },
+    dispatches: [dispatch(radixListKernel, p, params, [1, listHeads(p), p.batch])],
+  };
+}
+
+/** The plan that shares lists out. */
+function sharedPlan(p: Problem, params: Params): Plan {
+  const { "finish.WORKGROUP": WORKGROUP, "finish.AHEAD": AHEAD } = params;
+  const lists = p.batch * listHeads(p);
+  const grid = [Math.ceil(p.capacity / spanOf(params)), listHeads(p), p.batch] as const;
+  const zeroed = (bytes: number) =>
+    ({ bytes, role: "scratch", zeros: { offset: 0, bytes } }) as const;
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "scores"),
+      bin_counts: zeroed(4 * lists * params.BINS),
+      appended: zeroed(16 * lists),
+      candidates: { bytes: 8 * lists * p.capacity, role: "scratch" },
+      ...specs(p, "output", "selected", "selected_counts"),
+    },
+    dispatches: [
+      dispatch(radixCountKernel, p, params, grid),
+      dispatch(radixTakeKernel, p, params, grid),
+      dispatch(radixFinishKernel, p, { ...params, WORKGROUP, AHEAD }, [1, listHeads(p), p.batch]),
+    ],
+  };
+}
+
+const SHARED_TUNABLES: Variant["tunables"] = {
+  WORKGROUP,
+  LOADS: [1, 2, 4, 8],
+  BINS,
+  SHIFT: [17, 18],
+  FINALISTS: [16, 32, 64],
+  "finish.WORKGROUP": WORKGROUP,
+  "finish.AHEAD": [2, 4, 8],
+};
+
+/** Exact top-k of floats, in one dispatch where a list fits a workgroup. */
 export const radix: Variant = defineVariant({
   name: "select/radix",
   stage: "select",
-  description: "f32 scores: counts bins of scores, takes what is above the threshold's, ranks that",
-  tunables: {
-    WORKGROUP,
-    LOADS: [1, 2, 4, 8],
-    BINS,
-    SHIFT: [17, 18],
-    "finish.WORKGROUP": WORKGROUP,
-    "finish.AHEAD": [2, 4, 8],
-    "finish.FINALISTS": [16, 32, 64],
-  },
+  description: "f32 scores: bins of scores, then rounds; a short list in one workgroup's registers",
+  tunables: { DISPATCHES: [1, 3], COPIES, ...SHARED_TUNABLES },
   features: [],
   defaults,
-  refuses: () => undefined,
-  plan(p, params) {
-    const { "finish.WORKGROUP": threads, "finish.AHEAD": AHEAD, "finish.FINALISTS": FINALISTS } =
-      params;
-    const finish = { ...params, WORKGROUP: threads, AHEAD, FINALISTS };
-    const lists = p.batch * listHeads(p);
-    const grid = [sharesOf(p, params), listHeads(p), p.batch] as const;
-    const zeroed = (bytes: number) =>
-      ({ bytes, role: "scratch", zeros: { offset: 0, bytes } }) as const;
-    return {
-      buffers: {
-        ...specs(p, "input", "lengths", "scores"),
-        bin_counts: zeroed(4 * lists * params.BINS),
-        appended: zeroed(16 * lists),
-        candidates: { bytes: 8 * lists * p.capacity, role: "scratch" },
-        ...specs(p, "output", "selected", "selected_counts"),
-      },
-      dispatches: [
-        dispatch(radixCountKernel, p, params, grid),
-        dispatch(radixTakeKernel, p, params, grid),
-        dispatch(radixFinishKernel, p, { ...finish, DIGIT_BITS: digitBits(threads) }, [
-          1,
-          listHeads(p),
-          p.batch,
-        ]),
-      ],
-    };
-  },
+  refuses,
+  plan: (p, params) => (params.DISPATCHES === 1 ? listPlan : sharedPlan)(p, params),
   cost: radixCost,
 });
 
-/** Bits that a round decides: each thread has a digit at least. */
-function digitBits(threads: number): number {
-  return threads > 512 ? 11 : 10;
-}
+/** Exact top-k of floats, which always shares lists out. */
+export const radixShares: Variant = defineVariant({
+  name: "select/radix_shares",
+  stage: "select",
+  description: "f32 scores: counts bins of scores, takes what is above the threshold's, ranks that",
+  tunables: SHARED_TUNABLES,
+  features: [],
+  defaults(p, limits) {
+    const { DISPATCHES: _dispatches, COPIES: _copies, ...others } = defaults(p, limits);
+    return { ...others, ...shares(p, limits.maxComputeInvocationsPerWorkgroup) };
+  },
+  refuses: () => undefined,
+  plan: sharedPlan,
+  cost: radixCost,
+});

@@ -25,10 +25,10 @@ const SHIFT: u32 = 18u; // @param bits of a magnitude that bins do not tell apar
 const FIRST_EXPONENT: u32 = 111u; // @param smallest exponent with bins of its own, biased by 127
 const WORKGROUP: u32 = 256u; // @param
 const AHEAD: u32 = 4u; // @param candidates in flight per thread
-const DIGIT_BITS: u32 = 10u; // @param bits that a round decides
 const FINALISTS: u32 = 32u; // @param most finalists that are ranked
 
 const TILE = WORKGROUP * AHEAD;
+const DIGIT_BITS = 10u; // that a round decides
 const DIGITS = 1u << DIGIT_BITS;
 const THREAD_DIGITS = DIGITS / WORKGROUP;
 const TOKEN_BITS = 21u; // of the largest capacity
@@ -46,6 +46,7 @@ const FIRST_STEP = FIRST_EXPONENT << (23u - SHIFT); // magnitudes of this step a
 @group(0) @binding(3) var<storage, read_write> appended: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> selected: array<u32>;
 
+// @shared key_range
 /// Candidates whose key is in [low_key, low_key + 2^key_bits) and, if key_bits is 0, whose rank by
 /// index is in [low_rank, low_rank + 2^rank_bits).
 struct Range {
@@ -54,6 +55,7 @@ struct Range {
   low_rank: u32,
   rank_bits: u32,
 }
+// @end
 
 var<workgroup> list_place: vec4<u32>; // picks above, candidates, the threshold's bin
 var<workgroup> digit_counts: array<atomic<u32>, DIGITS>;
@@ -92,6 +94,7 @@ fn scan_rows(value: vec2<u32>, thread: u32) -> vec4<u32> {
 }
 // @end
 
+// @shared key_ranges
 /// The keys of a bin as a range.
 fn bin_range(bin: u32) -> Range {
   let negative = bin < HALF;
@@ -119,6 +122,7 @@ fn is_in(candidate: vec2<u32>, range: Range) -> bool {
 fn reaches(candidate: vec2<u32>, other: vec2<u32>) -> bool {
   return candidate.x > other.x || (candidate.x == other.x && candidate.y >= other.y);
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

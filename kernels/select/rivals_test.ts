@@ -96,10 +96,14 @@ function wanted(
 
 const LENGTHS = [4999, 513, 2048];
 
-for (const [i, count] of [1, 300, 2047, 4990].entries()) {
-  const ties = i % 2 === 0 ? "lower" : "higher";
-  Deno.test(`select/radix: adversarial scores, k = ${count}, the ${ties} index wins`, () =>
-    assertLists({ lengths: LENGTHS, capacity: 5008, topK: { count }, ties }));
+for (const DISPATCHES of [1, 3]) {
+  const changes = { DISPATCHES, WORKGROUP: 256, LOADS: 8 };
+  for (const [i, count] of [1, 300, 2047, 4990].entries()) {
+    const ties = i % 2 === 0 ? "lower" : "higher";
+    const k = `k = ${count}, the ${ties} index wins`;
+    Deno.test(`select/radix: adversarial scores in ${DISPATCHES} dispatches, ${k}`, () =>
+      assertLists({ lengths: LENGTHS, capacity: 5008, topK: { count }, ties }, changes));
+  }
 }
 
 Deno.test("select/radix: adversarial scores for every setting of rounds and bins", async () => {
@@ -110,21 +114,32 @@ Deno.test("select/radix: adversarial scores for every setting of rounds and bins
     windows: [0, 0],
   } as const;
   await assertLists(shape, {
+    DISPATCHES: 3,
     WORKGROUP: 128,
     LOADS: 8,
     BINS: 1024,
     SHIFT: 17,
+    FINALISTS: 16,
     "finish.WORKGROUP": 128,
     "finish.AHEAD": 1,
-    "finish.FINALISTS": 16,
   });
   await assertLists({ ...shape, ties: "higher" }, {
+    DISPATCHES: 3,
     WORKGROUP: 512,
     LOADS: 1,
     BINS: 4096,
+    FINALISTS: 128,
     "finish.WORKGROUP": 1024,
     "finish.AHEAD": 8,
-    "finish.FINALISTS": 128,
+  });
+  await assertLists({ ...shape, ties: "higher" }, {
+    DISPATCHES: 1,
+    WORKGROUP: 1024,
+    LOADS: 2,
+    COPIES: 2,
+    BINS: 1024,
+    SHIFT: 17,
+    FINALISTS: 16,
   });
 });
 
