@@ -191,7 +191,7 @@ const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
   score: {
     compiled: CACHE,
     data: ["kind", "lengths"],
-    values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
+    values: { heads: [[6, 2], [2, 2], [7, 1], [8, 1]], headDim: [64, 96, 256] },
   },
   select: {
     compiled: ["windows", "topK", "ties"],

@@ -21,6 +21,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["score/hamming", "words ^ vec4<u32>", "~words ^ vec4<u32>"],
   ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
   ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],
+  ["score/dot_subgroup", "dots[i] = kept + ", "dots[i] = kept - "],
   ["score/dot", "score += parts[", "score -= parts["],
   ["select/counting", "r < row)", "r >= row)"],
   ["select/counting_subgroup", "s < thread / lanes", "s >= thread / lanes"],

@@ -29,6 +29,7 @@ import {
 import { RIVAL_STEPS } from "../pipeline/rivals.ts";
 import { flash } from "../prefill/flash.ts";
 import { dot } from "../score/dot.ts";
+import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { hamming } from "../score/hamming.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
@@ -78,7 +79,7 @@ export const VARIANTS: readonly Variant[] = [
  * Other systems of sparse attention and their stages, to compare with. They are timed only if they
  * are named, since they would cost every run time.
  */
-export const RIVALS: readonly Variant[] = [dot, radix, radixShares, ...RIVAL_STEPS];
+export const RIVALS: readonly Variant[] = [dot, dotSubgroup, radix, radixShares, ...RIVAL_STEPS];
 
 /** The variants and the rivals. */
 export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];

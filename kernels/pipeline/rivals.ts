@@ -12,6 +12,7 @@ import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
 import { dot } from "../score/dot.ts";
+import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { radix } from "../select/radix.ts";
 import { joinedBuffers, prefixed, unprefixed } from "./sparse.ts";
 
@@ -97,7 +98,7 @@ const SYSTEMS: readonly System[] = [
   {
     name: "pipeline/oracle",
     description: "exact top-k: f32 scores of all keys, radix select, attend + merge",
-    stages: { score: dot, select: radix, attend: gatherMerge },
+    stages: { score: dotSubgroup, select: radix, attend: gatherMerge },
   },
   {
     name: "pipeline/oracle_portable",

@@ -1,5 +1,5 @@
 /** Exact scores: the dot products of queries and keys, which read every key. */
-import type { Cost, DeviceLimits, Kernel, Params, Variant } from "../core/variant.ts";
+import type { BufferSpec, Cost, DeviceLimits, Kernel, Params, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem.ts";
@@ -33,9 +33,14 @@ function dotCost(p: Problem): Cost {
   };
 }
 
-function refuses(p: Problem, params: Params): string | undefined {
+/** The reason that query heads cannot have scores of their own; undefined if they can. */
+export function refusesShared(p: Problem): string | undefined {
   if (p.sharing === "group") return "it scores each query head, and here a group shares its scores";
-  return refusesRowSplit(p, params);
+}
+
+/** Buffers of exact scores. */
+export function dotBuffers(p: Problem): Record<string, BufferSpec> {
+  return { ...specs(p, "input", "lengths", "q", "keys"), ...specs(p, "output", "scores") };
 }
 
 /** Exact scores. */
@@ -49,14 +54,11 @@ export const dot: Variant = defineVariant({
     const TOKENS = tokensFor(groupSize(p), 128);
     return { WORKGROUP: 128, LANES: lanesFor(p, 16), TOKENS };
   },
-  refuses,
+  refuses: (p, params) => refusesShared(p) ?? refusesRowSplit(p, params),
   plan(p, params) {
     const tile = params.WORKGROUP / params.LANES * params.TOKENS;
     return {
-      buffers: {
-        ...specs(p, "input", "lengths", "q", "keys"),
-        ...specs(p, "output", "scores"),
-      },
+      buffers: dotBuffers(p),
       dispatches: [
         dispatch(dotKernel, p, params, [Math.ceil(p.capacity / tile), p.kvHeads, p.batch]),
       ],

@@ -5,10 +5,5 @@ const testDevice = await openTestDevice();
 
 testStage("score", testDevice, testCase({ heads: [8, 2], lengths: [600, 37], capacity: 1040 }), {
   "one token": testCase({ heads: [4, 1], lengths: [1] }),
-  "the largest group and the longest rows": testCase({
-    heads: [16, 1],
-    headDim: 256,
-    dtype: "f32",
-    lengths: [97],
-  }),
+  "the largest group": testCase({ heads: [16, 1], headDim: 128, lengths: [97] }),
 }, { variants: rivalsOf("score"), grid: rivalGridOf("score") });

@@ -98,7 +98,9 @@ const LENGTHS = [4999, 513, 2048];
 
 for (const DISPATCHES of [1, 3]) {
   const changes = { DISPATCHES, WORKGROUP: 256, LOADS: 8 };
-  for (const [i, count] of [1, 300, 2047, 4990].entries()) {
+  // A list that is shared out has more tests: the settings below.
+  const counts = DISPATCHES === 1 ? [1, 300, 2047, 4990] : [300, 4990];
+  for (const [i, count] of counts.entries()) {
     const ties = i % 2 === 0 ? "lower" : "higher";
     const k = `k = ${count}, the ${ties} index wins`;
     Deno.test(`select/radix: adversarial scores in ${DISPATCHES} dispatches, ${k}`, () =>
