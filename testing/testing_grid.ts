@@ -191,7 +191,7 @@ const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
   score: {
     compiled: CACHE,
     data: ["kind", "lengths"],
-    values: { heads: [[6, 2], [2, 2], [7, 1], [8, 1]], headDim: [64, 96, 256] },
+    values: { heads: [[6, 2], [7, 1], [2, 2]], headDim: [64, 96] },
   },
   select: {
     compiled: ["windows", "topK", "ties"],
@@ -199,20 +199,15 @@ const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: {
       ...LONG,
       heads: [[6, 2]],
-      topK: [{ sparsity: 8 }, { count: 0xffffffff }, { count: 7 }],
+      topK: [{ sparsity: 8 }, { count: 0xffffffff }],
       windows: [[4, 8], [0, 0], [90, 90]],
     },
   },
   rival: {
-    compiled: [...CACHE, "windows", "topK"],
+    compiled: [...CACHE, "windows"],
     data: ["kind", "lengths"],
     // Stages have grids of their own, so few values.
-    values: {
-      heads: [[24, 8], [7, 1]],
-      headDim: [64, 96],
-      topK: [{ sparsity: 8 }, { count: 0xffffffff }],
-      windows: [[4, 8], [0, 0], [90, 90]],
-    },
+    values: { heads: [[6, 2], [5, 1]], headDim: [64, 96], windows: [[4, 8], [0, 0]] },
   },
 };
 

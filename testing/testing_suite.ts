@@ -21,7 +21,7 @@ const FEWEST_CASES = 5;
 /** Fewest corners that a variant must run, if there are so many: it must not refuse them all. */
 const FEWEST_CORNERS = 2;
 
-/** Number of parameter sets for the test "does not depend on its parameters". */
+/** Usual number of parameter sets for the test "does not depend on its parameters". */
 const PARAMETER_SETS = 5;
 
 /** The variants of a stage, without rivals. */
@@ -41,6 +41,8 @@ export function rivalsOf(stage: Stage): Variant[] {
 export interface TestedVariants {
   readonly variants: readonly Variant[];
   readonly grid: readonly TestCase[];
+  /** Parameter sets of the test "does not depend on its parameters". */
+  readonly parameterSets?: number;
 }
 
 /**
@@ -122,7 +124,12 @@ function lightParams({ limits }: TestDevice, variant: Variant, { p }: TestCase):
 }
 
 /** A few parameter sets that a variant accepts, chosen to contain as many values as possible. */
-function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase): Params[] {
+function parameterSets(
+  { limits }: TestDevice,
+  variant: Variant,
+  { p }: TestCase,
+  most: number,
+): Params[] {
   let all: Params[] = [variant.defaults(p, limits)];
   for (const [name, values] of Object.entries(variant.tunables)) {
     // Long lists are thinned by a step coprime to `values.length`, so that no value is lost.
@@ -133,7 +140,7 @@ function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase
   const chosen: Params[] = [];
   const unseen = (params: Params) =>
     Object.entries(params).filter(([name, v]) => chosen.every((c) => c[name] !== v)).length;
-  while (rest.length > 0 && chosen.length < PARAMETER_SETS) {
+  while (rest.length > 0 && chosen.length < most) {
     const best = rest.reduce((a, b) => unseen(b) > unseen(a) ? b : a);
     if (unseen(best) === 0) break;
     chosen.push(best);
@@ -155,8 +162,9 @@ export function testStage(
   testDevice: TestDevice,
   small: TestCase | readonly TestCase[],
   corners: Readonly<Record<string, TestCase>>,
-  { variants, grid }: TestedVariants = { variants: variantsOf(stage), grid: gridOf(stage) },
+  tested: TestedVariants = { variants: variantsOf(stage), grid: gridOf(stage) },
 ): void {
+  const { variants, grid, parameterSets: mostSets = PARAMETER_SETS } = tested;
   const smallCases = [small].flat();
   for (const variant of variants) {
     const ignore = !canRun(testDevice, variant);
@@ -189,7 +197,7 @@ export function testStage(
 
     const smallCase = smallCases.find(runs) ?? smallCases[0];
     test("does not depend on its parameters", async () => {
-      const sets = parameterSets(testDevice, variant, smallCase);
+      const sets = parameterSets(testDevice, variant, smallCase, mostSets);
       assert(sets.length > 1, "only one setting of the parameters runs");
       for (const params of sets) await assertCorrect(testDevice, variant, smallCase, params);
     });

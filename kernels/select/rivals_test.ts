@@ -3,18 +3,21 @@ import { createRandom } from "../../fixtures/random.ts";
 import { listCapacity, listHeads, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import { runVariant } from "../../testing/testing.ts";
 import { type Factors, rivalGridOf, testCase } from "../../testing/testing_grid.ts";
-import { assertCorrect, openTestDevice, rivalsOf, testStage } from "../../testing/testing_suite.ts";
-import { radix } from "./radix.ts";
+import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { radix, radixShares } from "./radix.ts";
 import { selectScoresReference } from "./reference.ts";
 
 const testDevice = await openTestDevice();
 const small = testCase({ heads: [8, 2], sharing: "group", lengths: [600, 37], capacity: 1040 });
 const one = { heads: [4, 1] } as const;
 
+const grid = rivalGridOf("select");
+
 testStage("select", testDevice, small, {
   "k beyond the middle": testCase({ ...one, topK: { count: 0xffffffff }, windows: [3, 5] }),
   "windows that overlap": testCase({ ...one, lengths: [90, 7], windows: [64, 64] }),
-}, { variants: rivalsOf("select"), grid: rivalGridOf("select") });
+}, { variants: [radix], grid });
+testStage("select", testDevice, small, {}, { variants: [radixShares], grid, parameterSets: 3 });
 
 /** One list's scores; `at` counts its tokens. */
 type Scores = (at: number, random: ReturnType<typeof createRandom>) => number;
