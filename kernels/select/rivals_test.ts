@@ -1,9 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
+import type { Variant } from "../core/variant.ts";
 import { listCapacity, listHeads, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import { runVariant } from "../../testing/testing.ts";
 import { type Factors, rivalGridOf, testCase } from "../../testing/testing_grid.ts";
-import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
 import { radix, radixShares } from "./radix.ts";
 import { selectScoresReference } from "./reference.ts";
 
@@ -58,14 +59,15 @@ const ADVERSARIAL: Readonly<Record<string, Scores>> = {
 
 /** Runs the select on the kinds of scores, a list of each, and checks every list. */
 async function assertLists(
+  variant: Variant,
   factors: Partial<Factors>,
   changes: Readonly<Record<string, number>> = {},
 ): Promise<void> {
   const kinds = Object.entries(ADVERSARIAL);
   const heads = [kinds.length, 2] as const;
   const { p, options } = testCase({ ...factors, heads });
-  const params = { ...radix.defaults(p, testDevice.limits), ...changes };
-  assertEquals(radix.refuses(p, params, testDevice.limits), undefined);
+  const params = { ...variant.defaults(p, testDevice.limits), ...changes };
+  assertEquals(variant.refuses(p, params, testDevice.limits), undefined);
   const scores = new Float32Array(p.batch * heads[0] * p.capacity).fill(Infinity);
   const random = createRandom(1, 7);
   for (let list = 0; list < p.batch * heads[0]; list++) {
@@ -74,7 +76,7 @@ async function assertLists(
     for (let at = 0; at < length; at++) scores[list * p.capacity + at] = scoreOf(at, random);
   }
   const inputs = { lengths: Uint32Array.from(options.lengths), scores };
-  const read = await runVariant(testDevice, radix, p, params, inputs);
+  const read = await runVariant(testDevice, variant, p, params, inputs);
   const words = async (name: string, from: number, count: number) =>
     new Uint32Array((await read(name, 4 * from, 4 * count)).slice().buffer);
   for (let list = 0; list < p.batch * heads[0]; list++) {
@@ -98,28 +100,41 @@ function wanted(
 }
 
 const LENGTHS = [4999, 513, 2048];
+const SHAPE = { lengths: LENGTHS, capacity: 5008 } as const;
+const WHOLE = { DISPATCHES: 1, WORKGROUP: 256, LOADS: 8 };
 
-for (const DISPATCHES of [1, 3]) {
-  const changes = { DISPATCHES, WORKGROUP: 256, LOADS: 8 };
-  // A list that is shared out has more tests: the settings below.
-  const counts = DISPATCHES === 1 ? [1, 300, 2047, 4990] : [300, 4990];
-  for (const [i, count] of counts.entries()) {
-    const ties = i % 2 === 0 ? "lower" : "higher";
-    const k = `k = ${count}, the ${ties} index wins`;
-    Deno.test(`select/radix: adversarial scores in ${DISPATCHES} dispatches, ${k}`, () =>
-      assertLists({ lengths: LENGTHS, capacity: 5008, topK: { count }, ties }, changes));
-  }
+for (const [i, count] of [1, 300, 2047, 4990].entries()) {
+  const ties = i % 2 === 0 ? "lower" : "higher";
+  Deno.test(`select/radix: adversarial scores, k = ${count}, the ${ties} index wins`, () =>
+    assertLists(radix, { ...SHAPE, topK: { count }, ties }, WHOLE));
 }
 
-Deno.test("select/radix: adversarial scores for every setting of rounds and bins", async () => {
-  const shape = {
-    lengths: LENGTHS,
-    capacity: 5008,
-    topK: { sparsity: 8 },
-    windows: [0, 0],
-  } as const;
-  await assertLists(shape, {
-    DISPATCHES: 3,
+Deno.test("select/radix: adversarial scores with other bins and counters", () =>
+  assertLists(
+    radix,
+    { ...SHAPE, topK: { count: 4998 }, windows: [0, 0], ties: "higher" },
+    { DISPATCHES: 1, WORKGROUP: 1024, LOADS: 2, COPIES: 2, BINS: 1024, SHIFT: 17, FINALISTS: 16 },
+  ));
+
+Deno.test("select/radix_shares: adversarial scores, k = 300, the lower index wins", () =>
+  assertLists(radixShares, { ...SHAPE, topK: { count: 300 } }));
+
+Deno.test("select/radix_shares: adversarial scores, all but the worst, the higher index wins", () =>
+  assertLists(
+    radixShares,
+    { ...SHAPE, topK: { count: 4998 }, windows: [0, 0], ties: "higher" },
+    {
+      WORKGROUP: 512,
+      LOADS: 1,
+      BINS: 4096,
+      FINALISTS: 128,
+      "finish.WORKGROUP": 1024,
+      "finish.AHEAD": 8,
+    },
+  ));
+
+Deno.test("select/radix_shares: adversarial scores, small workgroups and few bins", () =>
+  assertLists(radixShares, { ...SHAPE, topK: { sparsity: 8 }, windows: [0, 0] }, {
     WORKGROUP: 128,
     LOADS: 8,
     BINS: 1024,
@@ -127,33 +142,7 @@ Deno.test("select/radix: adversarial scores for every setting of rounds and bins
     FINALISTS: 16,
     "finish.WORKGROUP": 128,
     "finish.AHEAD": 1,
-  });
-  await assertLists({ ...shape, ties: "higher" }, {
-    DISPATCHES: 3,
-    WORKGROUP: 512,
-    LOADS: 1,
-    BINS: 4096,
-    FINALISTS: 128,
-    "finish.WORKGROUP": 1024,
-    "finish.AHEAD": 8,
-  });
-  await assertLists({ ...shape, ties: "higher" }, {
-    DISPATCHES: 1,
-    WORKGROUP: 1024,
-    LOADS: 2,
-    COPIES: 2,
-    BINS: 1024,
-    SHIFT: 17,
-    FINALISTS: 16,
-  });
-});
-
-Deno.test("select/radix: a list of k = N - 1 lacks the worst token alone", () =>
-  assertCorrect(
-    testDevice,
-    radix,
-    testCase({ ...one, lengths: [3001], topK: { count: 3000 }, windows: [0, 0] }),
-  ));
+  }));
 
 Deno.test("selectScoresReference() puts NaN last, and takes -0 for +0", () => {
   const p = { sink: 0, recent: 0, topK: { count: 3 } };
