@@ -75,7 +75,7 @@ async function deno(cwd: string, ...args: string[]) {
 }
 
 /** Kernels that run only where no workgroup may join what others left. */
-const JOINING = ["merge/join_splits"];
+const JOINING = ["merge/join_splits", "select/radix_finish"];
 
 function benchmark(
   copy: string,

@@ -3,6 +3,7 @@ import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { listHeads, overSequences, type Problem, windowsOf } from "../core/problem.ts";
+import { HAND_OVER_CODE, handOverParam, refusesHandOver } from "../merge/hand_over.ts";
 import countSource from "./radix_count.wgsl" with { type: "text" };
 import finishSource from "./radix_finish.wgsl" with { type: "text" };
 import listSource from "./radix_list.wgsl" with { type: "text" };
@@ -12,6 +13,7 @@ const WORKGROUP: readonly number[] = [128, 256, 512, 1024];
 const BINS: readonly number[] = [1024, 2048, 4096];
 const LOADS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8];
 const COPIES: readonly number[] = [1, 2, 4];
+const AHEAD: readonly number[] = [1, 2, 4, 8];
 const FINALISTS: readonly number[] = [16, 32, 64, 128];
 
 const COUNT_RANGES = {
@@ -33,7 +35,14 @@ export const radixCountKernel: Kernel = defineKernel({
 export const radixTakeKernel: Kernel = defineKernel({
   name: "select/radix_take",
   source: takeSource,
-  params: { ...COUNT_RANGES, ...ranges("LIST_CAPACITY"), LOADS },
+  params: {
+    ...COUNT_RANGES,
+    ...ranges("LIST_CAPACITY", "TIES"),
+    LOADS,
+    AHEAD,
+    FINALISTS,
+    HAND_OVER: Object.values(HAND_OVER_CODE),
+  },
 });
 
 /** `radix_finish.wgsl`. */
@@ -43,7 +52,7 @@ export const radixFinishKernel: Kernel = defineKernel({
   params: {
     ...COUNT_RANGES,
     ...ranges("LIST_CAPACITY", "TIES"),
-    AHEAD: [1, 2, 4, 8],
+    AHEAD,
     FINALISTS,
   },
 });
@@ -114,16 +123,18 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     BINS: 2048,
     SHIFT: 18,
     FIRST_EXPONENT: 127 - 16,
+    AHEAD: 4,
     FINALISTS: 32,
     "finish.WORKGROUP": Math.min(512, most),
-    "finish.AHEAD": 4,
+    HAND_OVER: handOverParam(limits),
   };
 }
 
-function refuses(p: Problem, params: Params): string | undefined {
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   if (params.DISPATCHES === 1 && spanOf(params) < p.capacity) {
     return `a workgroup holds ${spanOf(params)} scores of a list of ${p.capacity}`;
   }
+  return refusesHandOver(params, limits);
 }
 
 /** The plan with a workgroup for each list. */
@@ -139,7 +150,7 @@ function listPlan(p: Problem, params: Params): Plan {
 
 /** The plan that shares lists out. */
 function sharedPlan(p: Problem, params: Params): Plan {
-  const { "finish.WORKGROUP": WORKGROUP, "finish.AHEAD": AHEAD } = params;
+  const finish: Params = { ...params, WORKGROUP: params["finish.WORKGROUP"] };
   const lists = p.batch * listHeads(p);
   const grid = [Math.ceil(p.capacity / spanOf(params)), listHeads(p), p.batch] as const;
   const zeroed = (bytes: number) =>
@@ -155,7 +166,9 @@ function sharedPlan(p: Problem, params: Params): Plan {
     dispatches: [
       dispatch(radixCountKernel, p, params, grid),
       dispatch(radixTakeKernel, p, params, grid),
-      dispatch(radixFinishKernel, p, { ...params, WORKGROUP, AHEAD }, [1, listHeads(p), p.batch]),
+      ...(params.HAND_OVER === HAND_OVER_CODE.barrier
+        ? []
+        : [dispatch(radixFinishKernel, p, finish, [1, listHeads(p), p.batch])]),
     ],
   };
 }
@@ -166,8 +179,8 @@ const SHARED_TUNABLES: Variant["tunables"] = {
   BINS,
   SHIFT: [17, 18],
   FINALISTS: [16, 32, 64],
+  AHEAD: [2, 4, 8],
   "finish.WORKGROUP": WORKGROUP,
-  "finish.AHEAD": [2, 4, 8],
 };
 
 /** Exact top-k of floats, in one dispatch where a list fits a workgroup. */
@@ -194,7 +207,7 @@ export const radixShares: Variant = defineVariant({
     const { DISPATCHES: _dispatches, COPIES: _copies, ...others } = defaults(p, limits);
     return { ...others, ...shares(p, limits.maxComputeInvocationsPerWorkgroup) };
   },
-  refuses: () => undefined,
+  refuses: (_, params, limits) => refusesHandOver(params, limits),
   plan: sharedPlan,
   cost: radixCost,
 });

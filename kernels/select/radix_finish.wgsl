@@ -153,7 +153,9 @@ fn main(
   let found = place.y;
   let begin = list * CAPACITY; // of the list's candidates
 
-  // 2. Repeat rounds until few finalists are left, or all of them are taken.
+  // 2. to 4.
+  // @shared decide_candidates
+  // Repeat rounds until few finalists are left, or all of them are taken.
   var range = bin_range(place.z);
   var left = found; // finalists
   var missing = picks_wanted - place.x; // finalists to take
@@ -205,7 +207,7 @@ fn main(
     }
   }
 
-  // 3. Rank the finalists, which gives the cut. If all are taken, the range begins at the cut.
+  // Rank the finalists, which gives the cut. If all are taken, the range begins at the cut.
   if (thread == 0u) {
     cut = vec2<u32>(range.low_key, range.low_rank);
   }
@@ -236,7 +238,7 @@ fn main(
     workgroupBarrier();
   }
 
-  // 4. Write the candidates down to the cut.
+  // Write the candidates down to the cut.
   let slots = list * LIST_CAPACITY + sink_end + place.x;
   for (var first = 0u; first < found; first += TILE) {
     var own: array<vec2<u32>, AHEAD>;
@@ -250,4 +252,5 @@ fn main(
       }
     }
   }
+  // @end
 }

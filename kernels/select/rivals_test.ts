@@ -5,6 +5,7 @@ import { listCapacity, listHeads, type Problem, tiesOf, windowsOf } from "../cor
 import { runVariant } from "../../testing/testing.ts";
 import { type Factors, rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { radix, radixShares } from "./radix.ts";
 import { selectScoresReference } from "./reference.ts";
 
@@ -129,7 +130,8 @@ Deno.test("select/radix_shares: adversarial scores, all but the worst, the highe
       BINS: 4096,
       FINALISTS: 128,
       "finish.WORKGROUP": 1024,
-      "finish.AHEAD": 8,
+      AHEAD: 8,
+      HAND_OVER: HAND_OVER_CODE.dispatch,
     },
   ));
 
@@ -141,7 +143,7 @@ Deno.test("select/radix_shares: adversarial scores, small workgroups and few bin
     SHIFT: 17,
     FINALISTS: 16,
     "finish.WORKGROUP": 128,
-    "finish.AHEAD": 1,
+    AHEAD: 1,
   }));
 
 Deno.test("selectScoresReference() puts NaN last, and takes -0 for +0", () => {
