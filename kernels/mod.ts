@@ -2,8 +2,9 @@
  * The single kernels that a decoder consists of. They need only web APIs.
  *
  * {@linkcode VARIANTS} lists every {@linkcode Variant}, which is one way to do a stage: encode,
- * score, select, attend, merge, a whole pipeline, or the dense baselines of decode and prefill. Its
- * `plan` for a {@linkcode Problem} names buffers and dispatches. {@linkcode compilePlan},
+ * score, select, attend, merge, a whole pipeline, or the dense baselines of decode and prefill;
+ * {@linkcode RIVALS} are steps of other systems and their stages. A variant's `plan` for a
+ * {@linkcode Problem} names buffers and dispatches. {@linkcode compilePlan},
  * {@linkcode bindProgram} and {@linkcode recordProgram} run the plan. The `...Reference` functions
  * compute each stage in f64.
  *

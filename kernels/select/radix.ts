@@ -93,13 +93,15 @@ function radixCost(p: Problem): Cost {
   };
 }
 
-/** Threads and loads that hold a list in one workgroup; undefined if none do. */
-function wholeList(p: Problem, most: number): Params | undefined {
-  const threads = [256, 512, 1024].filter((each) => each <= most);
-  const WORKGROUP = threads.find((each) => 16 * each >= p.capacity) ?? threads.at(-1);
-  if (WORKGROUP === undefined) return undefined;
-  const needed = Math.ceil(p.capacity / (4 * WORKGROUP));
-  return needed <= Math.max(...LOADS) ? { WORKGROUP, LOADS: needed } : undefined;
+/** Threads and loads that hold a list in one workgroup, the best first: up to 16 scores a thread. */
+function wholeList(p: Problem): Params[] {
+  const settings = [256, 512, 1024].map((WORKGROUP) => ({
+    WORKGROUP,
+    LOADS: Math.ceil(p.capacity / (4 * WORKGROUP)),
+  }));
+  const few = settings.filter(({ LOADS }) => LOADS <= 4);
+  const many = settings.filter(({ LOADS: loads }) => loads > 4 && loads <= Math.max(...LOADS));
+  return [...few, ...many.reverse()];
 }
 
 /** Threads and loads of the dispatches that share a list out. */
@@ -115,10 +117,7 @@ function shares(p: Problem, most: number): Params {
  */
 function defaults(p: Problem, limits: DeviceLimits): Params {
   const most = limits.maxComputeInvocationsPerWorkgroup;
-  const whole = wholeList(p, most);
-  return {
-    DISPATCHES: whole ? 1 : 3,
-    ...(whole ?? shares(p, most)),
+  const common = {
     COPIES: 1,
     BINS: 2048,
     SHIFT: 18,
@@ -128,6 +127,9 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     "finish.WORKGROUP": Math.min(512, most),
     HAND_OVER: handOverParam(limits),
   };
+  const shared = { DISPATCHES: 3, ...shares(p, most), ...common };
+  return wholeList(p).map((each) => ({ DISPATCHES: 1, ...each, ...common }))
+    .find((params) => !radix.refuses(p, params, limits)) ?? shared;
 }
 
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
-import type { Variant } from "../core/variant.ts";
+import type { DeviceLimits, Variant } from "../core/variant.ts";
+import { DEFAULT_LIMITS, LARGE_LIMITS } from "../core/device_limits.ts";
 import { listCapacity, listHeads, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import { runVariant } from "../../testing/testing.ts";
 import { type Factors, rivalGridOf, testCase } from "../../testing/testing_grid.ts";
@@ -145,6 +146,20 @@ Deno.test("select/radix_shares: adversarial scores, small workgroups and few bin
     "finish.WORKGROUP": 128,
     AHEAD: 1,
   }));
+
+Deno.test("select/radix: the defaults take one dispatch where a device holds the list", () => {
+  const dispatches = (limits: DeviceLimits, kvLen: number) => {
+    const { p } = testCase({ heads: [32, 8], lengths: [kvLen] });
+    const params = radix.defaults(p, limits);
+    assertEquals(radix.refuses(p, params, limits), undefined);
+    return radix.plan(p, params).dispatches.length;
+  };
+  const lengths = [16, 8192, 8208, 32768, 32784, 131072];
+  const last = { ...LARGE_LIMITS, handOver: "barrier" } as const;
+  assertEquals(lengths.map((each) => dispatches(DEFAULT_LIMITS, each)), [1, 1, 3, 3, 3, 3]);
+  assertEquals(lengths.map((each) => dispatches(LARGE_LIMITS, each)), [1, 1, 1, 1, 3, 3]);
+  assertEquals(lengths.map((each) => dispatches(last, each)), [1, 1, 1, 1, 2, 2]);
+});
 
 Deno.test("selectScoresReference() puts NaN last, and takes -0 for +0", () => {
   const p = { sink: 0, recent: 0, topK: { count: 3 } };
