@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
-import type { DeviceLimits, Variant } from "../core/variant.ts";
+import type { DeviceLimits, HandOver, Variant } from "../core/variant.ts";
 import { DEFAULT_LIMITS, LARGE_LIMITS } from "../core/device_limits.ts";
 import { listCapacity, listHeads, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import { runVariant } from "../../testing/testing.ts";
@@ -155,10 +155,10 @@ Deno.test("select/radix: the defaults take one dispatch where a device holds the
     return radix.plan(p, params).dispatches.length;
   };
   const lengths = [16, 8192, 8208, 32768, 32784, 131072];
-  const last = { ...LARGE_LIMITS, handOver: "barrier" } as const;
+  const large = (handOver: HandOver) => ({ ...LARGE_LIMITS, handOver });
   assertEquals(lengths.map((each) => dispatches(DEFAULT_LIMITS, each)), [1, 1, 3, 3, 3, 3]);
-  assertEquals(lengths.map((each) => dispatches(LARGE_LIMITS, each)), [1, 1, 1, 1, 3, 3]);
-  assertEquals(lengths.map((each) => dispatches(last, each)), [1, 1, 1, 1, 2, 2]);
+  assertEquals(lengths.map((each) => dispatches(large("dispatch"), each)), [1, 1, 1, 1, 3, 3]);
+  assertEquals(lengths.map((each) => dispatches(large("barrier"), each)), [1, 1, 1, 1, 2, 2]);
 });
 
 Deno.test("selectScoresReference() puts NaN last, and takes -0 for +0", () => {
