@@ -2,9 +2,11 @@
  * The single kernels that a decoder consists of. They need only web APIs.
  *
  * {@linkcode VARIANTS} lists every {@linkcode Variant}, which is one way to do a stage: encode,
- * score, select, attend, merge, a whole pipeline, or the dense baselines of decode and prefill. Its
- * plan for a {@linkcode Problem} names buffers and dispatches; {@linkcode planOn} gives it for a
- * device. {@linkcode compilePlan}, {@linkcode bindProgram} and {@linkcode recordProgram} run it. The `...Reference` functions
+ * score, select, attend, merge, a whole pipeline, or the dense baselines of decode and prefill;
+ * {@linkcode RIVALS} are steps of other systems and their stages. A variant's plan for a
+ * {@linkcode Problem} names buffers and dispatches; {@linkcode planOn} gives it for a device.
+ * {@linkcode compilePlan}, {@linkcode bindProgram} and {@linkcode recordProgram} run it. The
+ * `...Reference` functions
  * compute each stage in f64.
  *
  * ```ts
@@ -186,7 +188,7 @@ export {
   type ProgramStep,
   recordProgram,
 } from "./core/program.ts";
-export { findVariant, VARIANTS } from "./core/registry.ts";
+export { EVERY_VARIANT, findVariant, RIVALS, VARIANTS } from "./core/registry.ts";
 export { InvalidFileError } from "./maps/safetensors.ts";
 export {
   binnedDistance,
@@ -196,8 +198,14 @@ export {
   unpackScale,
   weightedDistance,
 } from "./score/bins.ts";
-export { binnedScoreReference, histogramReference, scoreReference } from "./score/reference.ts";
-export { selectReference } from "./select/reference.ts";
+export {
+  binnedScoreReference,
+  dotReference,
+  histogramReference,
+  scoreReference,
+  type Scores,
+} from "./score/reference.ts";
+export { selectReference, selectScoresReference } from "./select/reference.ts";
 export {
   type TunedChoice,
   type TunedEntry,

@@ -187,6 +187,31 @@ const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
   },
 };
 
+/** Grids of rivals, whose scores are floats. */
+const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  score: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [7, 1], [2, 2]], headDim: [64, 96] },
+  },
+  select: {
+    compiled: ["windows", "topK", "ties"],
+    data: ["codeKind", "lengths"],
+    values: {
+      ...LONG,
+      heads: [[6, 2]],
+      topK: [{ sparsity: 8 }, { count: 0xffffffff }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
+  rival: {
+    compiled: [...CACHE, "windows"],
+    data: ["kind", "lengths"],
+    // Stages have grids of their own, so few values.
+    values: { heads: [[6, 2], [5, 1]], headDim: [64, 96], windows: [[4, 8], [0, 0]] },
+  },
+};
+
 /** A case of rotated codes with the given factors, and the first value of every other factor. */
 export function rotatedCase(
   factors: Partial<Factors>,
@@ -236,6 +261,13 @@ export function gridOf(stage: Stage): TestCase[] {
     .filter((grid) => grid !== undefined);
   if (grids.length === 0) throw new RangeError(`stage ${stage} has no grid`);
   return grids.flatMap((grid) => casesOf(stage, grid));
+}
+
+/** The pairwise grid of a stage's rivals. */
+export function rivalGridOf(stage: Stage): TestCase[] {
+  const grid = RIVAL_GRIDS[stage];
+  if (!grid) throw new RangeError(`stage ${stage} has no grid of rivals`);
+  return casesOf(stage, grid);
 }
 
 function casesOf(stage: Stage, grid: StageGrid): TestCase[] {

@@ -4,7 +4,7 @@
  */
 import { type CodeKind, generateCodes, generateKv, type KvKind } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
-import { createRandom } from "../fixtures/random.ts";
+import { createRandom, type Random } from "../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Params, Variant } from "../kernels/core/variant.ts";
 import { headStats, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
@@ -50,7 +50,14 @@ export interface InputOptions {
 }
 
 /** Numbers of the random streams, different from those of `generateKv`. */
-const STREAM = { maps: 101, sinks: 102, partials: 103, prompts: 104, factors: 105 } as const;
+const STREAM = {
+  maps: 101,
+  sinks: 102,
+  partials: 103,
+  prompts: 104,
+  factors: 105,
+  scores: 106,
+} as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
 export function makeInputs(
@@ -68,6 +75,7 @@ export function makeInputs(
     sink_logits: sinkLogits(p, options),
     ...(has("query_map") ? { query_map: randomMaps(p, options.seed) } : {}),
     ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),
+    ...(has("scores") ? { scores: randomScores(p, options) } : {}),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
   const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
@@ -160,6 +168,31 @@ function randomPartials(
     for (let d = 0; d < p.headDim; d++) out[slot * p.headDim + d] = weight * random.normal();
   }
   return { partial_out: out, partial_stats: stats };
+}
+
+/** One score of a kind. Scores of a kind that is not random are few values, or one. */
+const SCORES: Readonly<Record<CodeKind, (random: Random) => number>> = {
+  "random": (random) => 10 * random.normal(),
+  "all-ones": () => NaN,
+  "all-zero": (random) => random.uniform() < 0.5 ? 0 : -0,
+  "all-equal": () => 3.25,
+  "near-ties": (random) => Math.floor(4 * random.uniform()) - 1,
+};
+
+/** Scores of all lists. Those past the lengths are the largest, so that reading them shows. */
+function randomScores(
+  p: Problem,
+  { lengths, seed, codeKind = "random" }: InputOptions,
+): Float32Array<ArrayBuffer> {
+  const random = createRandom(seed, STREAM.scores);
+  const scores = new Float32Array(p.batch * listHeads(p) * p.capacity).fill(Infinity);
+  for (let list = 0; list < p.batch * listHeads(p); list++) {
+    const length = lengths[Math.floor(list / listHeads(p))];
+    for (let token = 0; token < length; token++) {
+      scores[list * p.capacity + token] = SCORES[codeKind](random);
+    }
+  }
+  return scores;
 }
 
 /** Makes codes, and their distances and selections with the references of score and select. */

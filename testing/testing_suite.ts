@@ -4,7 +4,7 @@ import type { Params, Stage, Variant } from "../kernels/core/variant.ts";
 import { verify } from "../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../kernels/merge/hand_over.ts";
 import { codeHeads, codeWords } from "../kernels/core/problem.ts";
-import { VARIANTS } from "../kernels/core/registry.ts";
+import { RIVALS, VARIANTS } from "../kernels/core/registry.ts";
 import {
   canRun,
   type Inputs,
@@ -21,12 +21,28 @@ const FEWEST_CASES = 5;
 /** Fewest corners that a variant must run, if there are so many: it must not refuse them all. */
 const FEWEST_CORNERS = 2;
 
-/** Number of parameter sets for the test "does not depend on its parameters". */
+/** Usual number of parameter sets for the test "does not depend on its parameters". */
 const PARAMETER_SETS = 5;
 
-/** The variants of a stage. */
+/** The variants of a stage, without rivals. */
 export function variantsOf(stage: Stage): Variant[] {
   return VARIANTS.filter((variant) => variant.stage === stage);
+}
+
+/**
+ * The rivals of a stage, which start from other inputs than its variants or do another system's
+ * step.
+ */
+export function rivalsOf(stage: Stage): Variant[] {
+  return RIVALS.filter((variant) => variant.stage === stage);
+}
+
+/** The variants that a stage's tests take, and the grid of their problems. */
+export interface TestedVariants {
+  readonly variants: readonly Variant[];
+  readonly grid: readonly TestCase[];
+  /** Parameter sets of the test "does not depend on its parameters". */
+  readonly parameterSets?: number;
 }
 
 /**
@@ -108,7 +124,12 @@ function lightParams({ limits }: TestDevice, variant: Variant, { p }: TestCase):
 }
 
 /** A few parameter sets that a variant accepts, chosen to contain as many values as possible. */
-function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase): Params[] {
+function parameterSets(
+  { limits }: TestDevice,
+  variant: Variant,
+  { p }: TestCase,
+  most: number,
+): Params[] {
   let all: Params[] = [variant.defaults(p, limits)];
   for (const [name, values] of Object.entries(variant.tunables)) {
     // Long lists are thinned by a step coprime to `values.length`, so that no value is lost.
@@ -119,7 +140,7 @@ function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase
   const chosen: Params[] = [];
   const unseen = (params: Params) =>
     Object.entries(params).filter(([name, v]) => chosen.every((c) => c[name] !== v)).length;
-  while (rest.length > 0 && chosen.length < PARAMETER_SETS) {
+  while (rest.length > 0 && chosen.length < most) {
     const best = rest.reduce((a, b) => unseen(b) > unseen(a) ? b : a);
     if (unseen(best) === 0) break;
     chosen.push(best);
@@ -134,16 +155,18 @@ function parameterSets({ limits }: TestDevice, variant: Variant, { p }: TestCase
  * @param small Cases for the tests of parameters and unrolling; each variant takes the first one
  * that it runs.
  * @param corners Cases that the grid does not have; a variant that refuses one is not tested on it.
+ * @param tested Other variants and their grid.
  */
 export function testStage(
   stage: Stage,
   testDevice: TestDevice,
   small: TestCase | readonly TestCase[],
   corners: Readonly<Record<string, TestCase>>,
+  tested: TestedVariants = { variants: variantsOf(stage), grid: gridOf(stage) },
 ): void {
-  const grid = gridOf(stage);
+  const { variants, grid, parameterSets: mostSets = PARAMETER_SETS } = tested;
   const smallCases = [small].flat();
-  for (const variant of variantsOf(stage)) {
+  for (const variant of variants) {
     const ignore = !canRun(testDevice, variant);
     const test = (name: string, fn: () => Promise<void>) =>
       Deno.test({ name: `${variant.name}: ${name}`, ignore, fn });
@@ -177,7 +200,7 @@ export function testStage(
 
     const smallCase = smallCases.find(runs) ?? smallCases[0];
     test("does not depend on its parameters", async () => {
-      const sets = parameterSets(testDevice, variant, smallCase);
+      const sets = parameterSets(testDevice, variant, smallCase, mostSets);
       assert(sets.length > 1, "only one setting of the parameters runs");
       for (const params of sets) await assertCorrect(testDevice, variant, smallCase, params);
     });

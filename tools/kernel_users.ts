@@ -2,7 +2,7 @@
 import { casesOf } from "../bench/cases/cases.ts";
 import { parseCaseOptions } from "../bench/flags/case_flags.ts";
 import { eligible } from "../bench/measure/session.ts";
-import { findVariant, VARIANTS } from "../kernels/core/registry.ts";
+import { EVERY_VARIANT, findVariant } from "../kernels/core/registry.ts";
 import type { Dispatch } from "../kernels/core/variant.ts";
 import { openTestDevice } from "../testing/testing.ts";
 
@@ -48,7 +48,7 @@ export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   const own: ReadonlySet<string> = new Set(device.features);
   device.destroy();
   const users = new Map<string, KernelUsers>();
-  for (const variant of VARIANTS) {
+  for (const variant of EVERY_VARIANT) {
     const isEmulated = !variant.features.every((name) => own.has(name));
     const { problem: single } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
     for (const problem of [single, { ...single, batch: 2, ragged: true }]) {

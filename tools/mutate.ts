@@ -22,6 +22,7 @@ import { parseFlags } from "../bench/flags/parse_flags.ts";
 import { UsageError } from "../bench/base/usage_error.ts";
 import { kernelUsers, problemOf } from "./kernel_users.ts";
 import { MUTANTS, plant } from "./mutants.ts";
+import { stageTests } from "./mutation/kernel_tests.ts";
 import { mutateAtRandom } from "./mutation/random.ts";
 
 /** Times do not matter: the main job is to be done soon. */
@@ -76,7 +77,7 @@ async function deno(cwd: string, ...args: string[]) {
 }
 
 /** Kernels that run only where no workgroup may join what others left. */
-const JOINING = ["merge/join_splits", "merge/join_ragged"];
+const JOINING = ["merge/join_splits", "merge/join_ragged", "select/radix_finish"];
 
 function benchmark(
   copy: string,
@@ -96,8 +97,7 @@ async function runTests(
   kernel: string,
   variants: readonly string[],
 ): Promise<string[]> {
-  const stages = new Set(variants.map((name) => name.split("/")[0]));
-  const files = Array.from(stages, (stage) => `kernels/${stage}/${stage}_test.ts`);
+  const files = stageTests(variants);
   const test = JOINING.includes(kernel)
     ? "computes the same with a hand-over by dispatch"
     // The grid of whole steps is of short sequences; sorting takes several runs to go wrong.

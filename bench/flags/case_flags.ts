@@ -2,12 +2,12 @@
 import { findModel } from "../../fixtures/models.ts";
 import { checkShape } from "../../kernels/core/check_problem.ts";
 import { type KvDtype, ROTATED_CODE, type Shape } from "../../kernels/core/problem.ts";
-import { VARIANTS } from "../../kernels/core/registry.ts";
+import { EVERY_VARIANT, RIVALS, VARIANTS } from "../../kernels/core/registry.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { asUsage, UsageError } from "../base/usage_error.ts";
 import { type CaseOptions, SHAPE_WORDS } from "../cases/case_options.ts";
 import { findCaseSet } from "../cases/case_sets.ts";
-import { matching } from "../cases/kernel_globs.ts";
+import { named } from "../cases/kernel_globs.ts";
 import type { Flags } from "./flag_table.ts";
 import { list, listOf, oneOf, tokenCount, wholeNumber } from "./flag_values.ts";
 import { type Parsed, parseFlags } from "./parse_flags.ts";
@@ -68,10 +68,11 @@ export const WORKLOAD_FLAGS = {
   },
   kernels: {
     value: "GLOB,..",
-    defaultNote: "all",
+    defaultNote: "all but rivals",
     read: readVariants,
     help: "only kernels whose names match, such as 'dense/*', or a folder of them, such as dense",
-    more: "bench --list names them",
+    more: "bench --list names them; rivals stands for all other systems, which are timed only if " +
+      "they are named",
   },
   force: { help: "also take lengths beyond a model's context, and budgets that select no token" },
 } as const satisfies Flags;
@@ -128,13 +129,10 @@ function readShape(_name: string, text: string): Shape {
   return shape;
 }
 
-/** The variants that match at least one glob; every glob must match a variant. */
+/** The variants and rivals that globs name; every glob must name some. */
 function readVariants(name: string, text: string): readonly Variant[] {
-  const globs = list(name, text);
-  for (const glob of globs) {
-    if (matching(VARIANTS, [glob]).length > 0) continue;
-    const known = VARIANTS.map((variant) => variant.name).join(", ");
+  return named({ variants: VARIANTS, rivals: RIVALS }, list(name, text), (glob) => {
+    const known = EVERY_VARIANT.map((variant) => variant.name).join(", ");
     throw new UsageError(`--${name}: no kernel matches ${glob}; the kernels are ${known}.`);
-  }
-  return matching(VARIANTS, globs);
+  });
 }

@@ -14,6 +14,7 @@ const STAGE = v.picklist([
   "pipeline",
   "dense",
   "prefill",
+  "rival",
   "probe",
 ]);
 const DTYPE = v.picklist(["f16", "bf16", "f32"]);

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
-import { VARIANTS } from "../../kernels/core/registry.ts";
+import { RIVALS, VARIANTS } from "../../kernels/core/registry.ts";
 import { DEFAULT_BINS, ROTATION } from "../../kernels/core/problem.ts";
 import { caseId, casesOf, mapName, scoreOf } from "../cases/cases.ts";
 import { parseOptions } from "./options.ts";
@@ -192,6 +192,18 @@ Deno.test("parseOptions() chooses kernels by globs, in the registry's order", ()
     names("--kernels dense/*"),
     VARIANTS.map(({ name }) => name).filter((name) => name.startsWith("dense/")),
   );
+});
+
+Deno.test("parseOptions() takes rivals only if they are named", () => {
+  const names = (line: string) => parse(line).variants.map(({ name }) => name);
+  const rivals = RIVALS.map(({ name }) => name);
+  assertEquals(parse("").variants.filter(({ name }) => rivals.includes(name)), []);
+  assertEquals(names("--kernels rivals"), rivals);
+  assertEquals(names("--kernels dense/split,select/radix"), ["dense/split", "select/radix"]);
+  assertEquals(names("--kernels pipeline/oracle"), ["pipeline/oracle"]);
+  assertEquals(names("--kernels pipeline/oracle*"), rivals.filter((each) => /oracle/.test(each)));
+  const ofFolders = names("--kernels pipeline,score/*");
+  assertEquals(ofFolders.filter((name) => rivals.includes(name)), []);
 });
 
 Deno.test("parseOptions() takes a folder's name for all kernels in it", () => {

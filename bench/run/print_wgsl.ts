@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
 import { type Problem, shapeName } from "../../kernels/core/problem.ts";
 import { dispatchWgsl } from "../../kernels/core/program.ts";
-import { VARIANT_FEATURES, VARIANTS } from "../../kernels/core/registry.ts";
+import { RIVALS, VARIANT_FEATURES, VARIANTS } from "../../kernels/core/registry.ts";
 import { type Dialect, STANDARD_DIALECT } from "../../kernels/core/wgsl/wgsl.ts";
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import { counted } from "../base/counted.ts";
@@ -15,7 +15,8 @@ import { NoAdapterError, openAdapter, type OpenOptions } from "../edge/open_adap
 import { wrapText } from "../tables/text_table.ts";
 
 /**
- * Every kernel with its stage and the device features that it needs, every model with its shape, and every set of cases.
+ * Every kernel and rival with its stage and the device features that it needs, every model with its
+ * shape, and every set of cases.
  *
  * @param width Maximum characters per line; a text too long to fit beside its name goes below it.
  */
@@ -24,10 +25,11 @@ export function listText(width = Infinity): string {
     head.length + text.length <= width
       ? [head + text]
       : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
-  const kernels = VARIANTS.flatMap(({ name, stage, description, features }) => {
-    const needs = features.length > 0 ? ` (needs ${features.join(", ")})` : "";
-    return entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description + needs);
-  });
+  const kernels = (variants: readonly Variant[]) =>
+    variants.flatMap(({ name, stage, description, features }) => {
+      const needs = features.length > 0 ? ` (needs ${features.join(", ")})` : "";
+      return entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description + needs);
+    });
   const models = MODELS.flatMap((model) => {
     const caveat = caveatOf(model);
     return [
@@ -42,7 +44,8 @@ export function listText(width = Infinity): string {
     ),
   ]);
   const blocks = [
-    ["Kernels (--kernels)", ...kernels],
+    ["Kernels (--kernels)", ...kernels(VARIANTS)],
+    ["Rivals, timed if named (--kernels rivals for all)", ...kernels(RIVALS)],
     ["Models (--models)", ...models],
     ["Sets of cases (--set)", ...sets],
   ];

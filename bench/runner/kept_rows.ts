@@ -85,7 +85,7 @@ export function splitReusable(
 }
 
 function isCompared({ stage }: Variant): boolean {
-  return stage === "dense" || stage === "pipeline";
+  return stage === "dense" || stage === "pipeline" || stage === "rival";
 }
 
 /** Tolerance of a ratio, since numbers of rows are rounded to 6 digits. */

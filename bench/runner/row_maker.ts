@@ -164,7 +164,7 @@ export function rowMaker(
     const times = timeColumns(samples, checkResult.ok, { bytes, touched, operations: cost.flops });
     const us = times.median_us;
     const leastUs = rooflineUs(roofline, cost, plan.dispatches.length);
-    const compared = variant.stage === "dense" || variant.stage === "pipeline";
+    const compared = ["dense", "pipeline", "rival"].includes(variant.stage);
     return {
       ...caseColumns(session, benchCase),
       ...times,

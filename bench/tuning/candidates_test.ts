@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { type Problem, ROTATED_CODE } from "../../kernels/core/problem.ts";
 import type { Params, Variant } from "../../kernels/core/variant.ts";
 import { LARGE_LIMITS as LIMITS } from "../../kernels/core/device_limits.ts";
-import { findVariant, VARIANTS } from "../../kernels/core/registry.ts";
+import { EVERY_VARIANT, findVariant } from "../../kernels/core/registry.ts";
 import { workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.ts";
 import { problemOfCase } from "../tune/testing_space.ts";
 import { candidateKey, candidateSpace, neighbours } from "./candidates.ts";
@@ -20,7 +20,7 @@ function problemFor(variant: Variant): Problem {
   return [p, shared, rotated].find(runs)!;
 }
 
-for (const variant of VARIANTS) {
+for (const variant of EVERY_VARIANT) {
   Deno.test(`candidateSpace() allows the defaults and more of ${variant.name}`, () => {
     const space = candidateSpace(variant, problemFor(variant), LIMITS);
     assert(space.allows(space.defaults));
@@ -32,7 +32,7 @@ for (const variant of VARIANTS) {
 }
 
 /** A bitonic sort is left out: it can choose only two sizes. */
-const tuned = VARIANTS.filter(({ name, stage }) =>
+const tuned = EVERY_VARIANT.filter(({ name, stage }) =>
   ["dense", "score", "attend", "select"].includes(stage) && name !== "select/bitonic"
 );
 

@@ -16,6 +16,7 @@
  * | `codes` | u32 [B, code heads, capacity, b/32] |
  * | `factors` | u8 [B, KV heads, capacity], of rotated codes, see encode/rotation.ts |
  * | `key_stats` | f32 [B, KV heads, 2], the sum of the squared factor values of the first n tokens at n % 2; of centred keys [B, KV heads, 2 + head dim], the prompt's mean key behind the sums |
+ * | `scores` | f32 [B, list heads, capacity], larger is better |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |
@@ -79,6 +80,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     codes: 4 * p.batch * codeHeads(p) * p.capacity * codeWords(p),
     factors: p.batch * codeHeads(p) * p.capacity,
     key_stats: 4 * p.batch * codeHeads(p) * headStats(p),
+    scores: 4 * lists * p.capacity,
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,

@@ -28,15 +28,21 @@ import {
   sparseTwo,
   sparseTwoGroup,
 } from "../pipeline/sparse.ts";
+import { RIVAL_STEPS } from "../pipeline/rivals.ts";
 import { flash } from "../prefill/flash.ts";
 import { flashMatrix } from "../prefill/flash_matrix.ts";
+import { dot } from "../score/dot.ts";
+import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { hamming } from "../score/hamming.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
+import { radix, radixShares } from "../select/radix.ts";
 
-/** All variants. Probes of the device are not among them: see `probe/`. */
+/**
+ * All variants that a run times by default. Probes of the device are not among them: see `probe/`.
+ */
 export const VARIANTS: readonly Variant[] = [
   encodeQuery,
   encodeAppend,
@@ -75,9 +81,18 @@ export const VARIANTS: readonly Variant[] = [
   rotatedPortable,
 ];
 
+/**
+ * Other systems of sparse attention and their stages, to compare with. They are timed only if they
+ * are named, since they would cost every run time.
+ */
+export const RIVALS: readonly Variant[] = [dot, dotSubgroup, radix, radixShares, ...RIVAL_STEPS];
+
+/** The variants and the rivals. */
+export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];
+
 /** Every device feature that some variant needs. */
 export const VARIANT_FEATURES: readonly string[] = [
-  ...new Set(VARIANTS.flatMap(({ features }) => features)),
+  ...new Set(EVERY_VARIANT.flatMap(({ features }) => features)),
 ];
 
 /**
@@ -86,9 +101,9 @@ export const VARIANT_FEATURES: readonly string[] = [
  * @throws {RangeError} for an unknown name; the message lists the known ones.
  */
 export function findVariant(name: string): Variant {
-  const found = VARIANTS.find((variant) => variant.name === name);
+  const found = EVERY_VARIANT.find((variant) => variant.name === name);
   if (!found) {
-    const known = VARIANTS.map((variant) => variant.name).join(", ");
+    const known = EVERY_VARIANT.map((variant) => variant.name).join(", ");
     throw new RangeError(`no kernel is called ${name}; the known kernels are ${known}`);
   }
   return found;

@@ -6,7 +6,10 @@
 import type { Problem } from "./problem.ts";
 import type { SubgroupMatrices } from "./subgroup_matrices.ts";
 
-/** A stage of the decode step, of the prompt phase, or a probe of the device. */
+/**
+ * A stage of the decode step or of the prompt phase, the decode step of another system (`rival`), or
+ * a probe of the device.
+ */
 export type Stage =
   | "encode_query"
   | "encode_append"
@@ -18,6 +21,7 @@ export type Stage =
   | "pipeline"
   | "dense"
   | "prefill"
+  | "rival"
   | "probe";
 
 /** Values a `// @param` constant may take: a list, or a range of whole numbers. */

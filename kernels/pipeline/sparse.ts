@@ -71,7 +71,7 @@ interface Parts extends Omit<Choice, "encode"> {
 type StageName = "encode" | "score" | "select" | "attend";
 
 /** The parameters of one stage, from the entries `stage.NAME`. */
-function unprefixed(stage: string, params: Params): Params {
+export function unprefixed(stage: string, params: Params): Params {
   const prefix = `${stage}.`;
   return Object.fromEntries(
     Object.entries(params).filter(([name]) => name.startsWith(prefix))
@@ -79,7 +79,11 @@ function unprefixed(stage: string, params: Params): Params {
   );
 }
 
-function prefixed<T>(stage: string, values: Readonly<Record<string, T>>): Record<string, T> {
+/** Parameters of a stage as entries `stage.NAME`. */
+export function prefixed<T>(
+  stage: string,
+  values: Readonly<Record<string, T>>,
+): Record<string, T> {
   return Object.fromEntries(Object.entries(values).map(([name, v]) => [`${stage}.${name}`, v]));
 }
 
@@ -101,6 +105,18 @@ function stageParams(choice: Choice, params: Params): Record<StageName, Params> 
   };
 }
 
+/** The buffers of the parts of a step: the output of a part is scratch between it and the next. */
+export function joinedBuffers(parts: readonly Plan[]): Record<string, BufferSpec> {
+  const buffers: Record<string, BufferSpec> = {};
+  for (const part of parts) {
+    for (const [name, spec] of Object.entries(part.buffers)) {
+      if (spec.role === "output") buffers[name] = { ...spec, role: "scratch" };
+      else if (!buffers[name]) buffers[name] = spec;
+    }
+  }
+  return buffers;
+}
+
 /** Buffers that a step reads, and to which it adds the newest token. */
 const KEPT = ["codes", "factors", "key_stats"];
 
@@ -112,13 +128,7 @@ function stepPlan(encoder: StepEncoder, choice: Choice, p: Problem, params: Para
     ...(choice.select ? [choice.select.plan(p, byStage.select)] : []),
     choice.attend.plan(p, byStage.attend),
   ];
-  const buffers: Record<string, BufferSpec> = {};
-  for (const part of parts) {
-    for (const [name, spec] of Object.entries(part.buffers)) {
-      if (spec.role === "output") buffers[name] = { ...spec, role: "scratch" };
-      else if (!buffers[name]) buffers[name] = spec;
-    }
-  }
+  const buffers = joinedBuffers(parts);
   const merge = buffers.out ? [] : [mergeDispatch(p, byStage.attend.SPLITS)];
   return {
     buffers: {

@@ -1,4 +1,5 @@
 /** References for the score kernels: distances and histograms of the middle tokens. */
+import type { RowOf } from "../attend/reference.ts";
 import type { Bins, Windows } from "../core/problem.ts";
 import { binnedDistance, unpackScale, weightedDistance } from "./bins.ts";
 
@@ -27,6 +28,29 @@ export function scoreReference(
     }
   }
   return distances;
+}
+
+/** Scores of tokens. */
+export interface Scores {
+  /** [tokens]. */
+  readonly scores: Float64Array<ArrayBuffer>;
+  /** [tokens], the sums of the magnitudes that a score adds up: its rounding error is in proportion. */
+  readonly magnitudes: Float64Array<ArrayBuffer>;
+}
+
+/** The scores of the first `tokens` tokens for one query head: q.K without a scale. */
+export function dotReference(q: ArrayLike<number>, rowOfK: RowOf, tokens: number): Scores {
+  const scores = new Float64Array(tokens);
+  const magnitudes = new Float64Array(tokens);
+  for (let token = 0; token < tokens; token++) {
+    const row = rowOfK(token);
+    for (let d = 0; d < q.length; d++) {
+      const product = q[d] * row[d];
+      scores[token] += product;
+      magnitudes[token] += Math.abs(product);
+    }
+  }
+  return { scores, magnitudes };
 }
 
 /**

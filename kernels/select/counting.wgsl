@@ -185,6 +185,7 @@ fn bin_sums(bin: u32) -> vec2<u32> {
   return total;
 }
 
+// @shared scan_rows
 /// Sums of `value` over the threads before this one (xy) and over all threads (zw).
 ///
 /// Two calls need no barrier between them. The second barrier of a call separates its reads of
@@ -209,6 +210,7 @@ fn scan_rows(value: vec2<u32>, thread: u32) -> vec4<u32> {
   }
   return vec4<u32>(before, all);
 }
+// @end
 
 /// Finds the threshold and writes `threshold_place`. The threshold is the first bin up to which
 /// there are `picks_wanted` tokens, or the last bin if the others hold fewer.

@@ -232,6 +232,11 @@ export class BufferReader {
     return size === 1 ? new Uint8Array(buffer) : new Uint16Array(buffer);
   }
 
+  /** Scores of the list's tokens. */
+  scores({ list, length }: ListRef): Promise<Float32Array> {
+    return this.f32("scores", list * this.p.capacity, length);
+  }
+
   /** Histograms of the list's blocks that hold tokens, [blocks, max distance + 1]. */
   blockHistograms({ list, length }: ListRef): Promise<Uint32Array> {
     const bins = maxDistance(this.p) + 1;

@@ -8,6 +8,7 @@ import { verifyAppend, verifyPrompt, verifyQueryCodes } from "./verify_encode.ts
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
+import { verifyRivalStep, verifyScores } from "./verify_rivals.ts";
 import { verifyScore, verifySelect } from "./verify_select.ts";
 import {
   type CheckResult,
@@ -29,13 +30,17 @@ const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   encode_query: (tally, reader, ref) => verifyQueryCodes(tally, reader, ref),
   encode_append: verifyAppend,
   encode_prompt: verifyPrompt,
-  score: verifyScore,
+  score: (tally, reader, ref, hasBuffer, scope) => {
+    const verifyList = hasBuffer("scores") ? verifyScores : verifyScore;
+    return verifyList(tally, reader, ref, hasBuffer, scope);
+  },
   select: verifySelect,
   attend: verifyAttend,
   merge: verifyMerge,
   dense: verifyDense,
   pipeline: verifyPipeline,
   prefill: verifyPrefill,
+  rival: verifyRivalStep,
 };
 
 /** Most bytes of K and V, as f32, on the host at a time. */

@@ -11,7 +11,7 @@ import {
   windowsOf,
 } from "../core/problem.ts";
 import { binnedScoreReference, histogramReference, scoreReference } from "../score/reference.ts";
-import { selectReference } from "../select/reference.ts";
+import { selectReference, selectScoresReference } from "../select/reference.ts";
 
 /** The distances of all tokens of a list by the codes of its query heads. */
 export async function referenceDistances(
@@ -48,11 +48,13 @@ export const verifyScore: ListVerifier = async (tally, reader, ref, hasBuffer) =
 };
 
 /** Verifies which tokens a list has; a variant may put them in any order. */
-export const verifySelect: ListVerifier = async (tally, reader, ref) => {
+export const verifySelect: ListVerifier = async (tally, reader, ref, hasBuffer) => {
   const { p } = reader;
   const { sequence, head, length } = ref;
-  const distances = await reader.distances(ref);
-  const want = selectReference(distances, windowsOf(p, length), tiesOf(p));
+  const windows = windowsOf(p, length);
+  const want = hasBuffer("scores")
+    ? selectScoresReference(await reader.scores(ref), windows, tiesOf(p))
+    : selectReference(await reader.distances(ref), windows, tiesOf(p));
   const [selected, count] = await Promise.all([
     reader.selected(ref, want.length),
     reader.selectedCount(ref),

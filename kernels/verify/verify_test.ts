@@ -5,7 +5,7 @@ import { verify } from "./verify.ts";
 import { ErrorTally } from "./error_tally.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { prefillReference } from "../prefill/reference.ts";
-import { VARIANTS } from "../core/registry.ts";
+import { findVariant, VARIANTS } from "../core/registry.ts";
 import { type Inputs, makeInputs } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 
@@ -111,6 +111,37 @@ Deno.test("verify() with a scope does not read the rest", async () => {
   assert(ok);
   assertStringIncludes(checked, "1 of 4 lists, 1 of 2 sequences");
   assert(!(await verify(variant, p, PARAMS, readerOf(buffers))).ok);
+});
+
+const DOT_PARAMS = { WORKGROUP: 64, LANES: 8, TOKENS: 1 };
+
+/** Verifies exact scores in f32 after `spoil`. */
+function verifiedScores(spoil: (scores: Float32Array) => void) {
+  const dot = findVariant("score/dot");
+  const inputs = makeInputs(dot, p, DOT_PARAMS, options);
+  const [q, keys] = [inputs.q as Float32Array, new Float16Array(inputs.keys.buffer)];
+  const scores = Float32Array.from({ length: p.batch * p.qHeads * p.capacity }, (_, i) => {
+    const [row, token] = [Math.floor(i / p.capacity), i % p.capacity];
+    const key = (Math.floor(row / 2) * p.capacity + token) * p.headDim;
+    return q.subarray(row * p.headDim, (row + 1) * p.headDim)
+      .reduce((sum, each, d) => sum + each * keys[key + d], 0);
+  });
+  spoil(scores);
+  const bytes = { ...inputs, scores };
+  const buffers = Object.fromEntries(
+    Object.entries(bytes).map(([name, { buffer }]) => [name, new Uint8Array(buffer)]),
+  );
+  return verify(dot, p, DOT_PARAMS, readerOf(buffers));
+}
+
+Deno.test("verify() accepts scores up to rounding, and names one beyond", async () => {
+  assert((await verifiedScores(() => {})).ok);
+  const near = await verifiedScores((scores) => scores[3] *= 1 + 1e-7);
+  assert(near.ok);
+  for (const wrong of [1.001, NaN, Infinity]) {
+    const { ok, worst } = await verifiedScores((scores) => scores[p.capacity + 7] *= wrong);
+    assertEquals([ok, worst?.what, worst?.index], [false, "scores", [0, 1, 7]]);
+  }
 });
 
 Deno.test("verify() refuses a stage without a reference", async () => {

@@ -3,7 +3,7 @@
  * compile every other kernel anew for each mutant; here a mutant is another text in a kernel that
  * stays loaded, and its tests are functions.
  */
-import { VARIANTS } from "../../kernels/core/registry.ts";
+import { EVERY_VARIANT, RIVALS } from "../../kernels/core/registry.ts";
 import type { Kernel } from "../../kernels/core/variant.ts";
 
 /** A test as a file registers it. */
@@ -14,6 +14,17 @@ export interface RegisteredTest {
 
 interface Definition extends RegisteredTest {
   readonly ignore?: boolean;
+}
+
+/** The files with the tests of variants, from the root. Rivals have a file of their own. */
+export function stageTests(variants: readonly string[]): string[] {
+  const rivals = RIVALS.map(({ name }) => name);
+  return [
+    ...new Set(variants.map((name) => {
+      const [stage] = name.split("/");
+      return `kernels/${stage}/${rivals.includes(name) ? "rivals" : stage}_test.ts`;
+    })),
+  ];
 }
 
 /** What the test files register while they are loaded, without what they would have ignored. */
@@ -40,7 +51,7 @@ export function testsOf(
   variants: readonly string[],
   tests: readonly RegisteredTest[],
 ): RegisteredTest[] {
-  const others = VARIANTS.map(({ name }) => name).filter((name) => !variants.includes(name));
+  const others = EVERY_VARIANT.map(({ name }) => name).filter((name) => !variants.includes(name));
   return tests.filter(({ name }) => !others.includes(name.split(":")[0]));
 }
 

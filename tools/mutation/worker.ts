@@ -11,7 +11,7 @@ import { openTestDevice } from "../../testing/testing.ts";
 import { kernelUsers } from "../kernel_users.ts";
 import { drawMutants, type DrawnMutant } from "./draw.ts";
 import { isEquivalent } from "./equivalents.ts";
-import { registeredTests, ReplaceableKernel, testsOf } from "./kernel_tests.ts";
+import { registeredTests, ReplaceableKernel, stageTests, testsOf } from "./kernel_tests.ts";
 import type { Job, Message } from "./messages.ts";
 import { type Failure, TestRunner } from "./test_runner.ts";
 import { trials } from "./trials.ts";
@@ -62,11 +62,7 @@ async function work({ kernel: name, seed, count, from }: Job): Promise<void> {
   // A variant of the kernel's own folder has tests enough: whole steps should find nothing more.
   const ofFolder = variants.filter((variant) => variant.split("/")[0] === name.split("/")[0]);
   const own = ofFolder.length > 0 ? ofFolder : variants;
-  const stages = new Set(own.map((variant) => variant.split("/")[0]));
-  const files = Array.from(
-    stages,
-    (stage) => new URL(`../../kernels/${stage}/${stage}_test.ts`, import.meta.url),
-  );
+  const files = stageTests(own).map((file) => new URL(`../../${file}`, import.meta.url));
   const tests = testsOf(own, await registeredTests(files));
   const kernel = new ReplaceableKernel([...new Set(dispatches.map(({ kernel }) => kernel))]);
   const runner = new TestRunner(kernel, tests);

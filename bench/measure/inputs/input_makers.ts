@@ -6,6 +6,7 @@ import { rotateQuery } from "../../../kernels/encode/rotate_token.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
 import { planOn } from "../../../kernels/core/pieces.ts";
 import { isRotated, type Problem } from "../../../kernels/core/problem.ts";
+import { dot } from "../../../kernels/score/dot.ts";
 import { hamming } from "../../../kernels/score/hamming.ts";
 import { rotated } from "../../../kernels/score/rotated.ts";
 import { counting } from "../../../kernels/select/counting.ts";
@@ -14,7 +15,8 @@ import { checkHolds } from "../../../kernels/core/device_memory.ts";
 /** The variant that makes each derived buffer. */
 type Makers = Readonly<Record<string, Variant>>;
 
-const LIST_MAKERS: Makers = { selected: counting, selected_counts: counting };
+/** Makers of what follows from any codes, or from none. */
+const COMMON_MAKERS: Makers = { selected: counting, selected_counts: counting, scores: dot };
 const MAP_SCORE_MAKERS: Makers = { distances: hamming, block_histograms: hamming };
 const MAP_CODE_MAKERS: Makers = { codes: encodePrompt, query_codes: encodeQuery };
 const ROTATED_MAKERS: Makers = {
@@ -31,7 +33,7 @@ const ROTATED_MAKERS: Makers = {
  * the keys: hashed factors would put nearly all tokens into one bin.
  */
 export function makerOf(p: Problem, name: string, encode: boolean): Variant | undefined {
-  if (name in LIST_MAKERS) return LIST_MAKERS[name];
+  if (name in COMMON_MAKERS) return COMMON_MAKERS[name];
   if (isRotated(p)) return ROTATED_MAKERS[name];
   return MAP_SCORE_MAKERS[name] ?? (encode ? MAP_CODE_MAKERS[name] : undefined);
 }

@@ -13,7 +13,7 @@ import { seriesAmong, stageSeries } from "./stage_series.ts";
 /** Stages that compute in floating point; scores count bits. */
 const FLOATING: readonly Stage[] = [
   ...["encode_query", "encode_append", "encode_prompt", "attend", "merge"] as const,
-  ...["pipeline", "dense", "prefill"] as const,
+  ...["pipeline", "dense", "prefill", "rival"] as const,
 ];
 
 /** The rates that the device's probes reached. */

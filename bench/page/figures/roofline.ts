@@ -11,7 +11,7 @@ import { seriesAmong, stageSeries } from "./stage_series.ts";
 /** The stages that are bound by memory; those of the prompt are bound by arithmetic. */
 const MEMORY_BOUND: readonly Stage[] = [
   ...["encode_query", "encode_append", "score", "select", "attend", "merge"] as const,
-  ...["pipeline", "dense"] as const,
+  ...["pipeline", "dense", "rival"] as const,
 ];
 
 /** Dashes of the lines of probes, used in turn. */

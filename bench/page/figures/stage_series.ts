@@ -4,7 +4,7 @@ import { type Series, seriesOf } from "../../chart/chart.ts";
 
 const STAGES: readonly Stage[] = [
   ...["encode_query", "encode_append", "score", "select", "attend", "merge", "pipeline"] as const,
-  ...["dense", "encode_prompt", "prefill"] as const,
+  ...["dense", "encode_prompt", "prefill", "rival"] as const,
 ];
 
 const NAMES = STAGES.map((stage) =>

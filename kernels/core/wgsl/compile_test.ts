@@ -12,7 +12,7 @@ import { CHECK_KERNELS } from "../../check/device_check.ts";
 import { PROBE_KERNELS } from "../../probe/probes.ts";
 import { refusesCodes } from "../define.ts";
 import { dealKernel } from "../pieces.ts";
-import { VARIANTS } from "../registry.ts";
+import { EVERY_VARIANT } from "../registry.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../../testing/testing_grid.ts";
 import { kernelFiles, kernelPath } from "../../../tools/kernel_files.ts";
@@ -185,7 +185,7 @@ async function assertCompiles(dispatch: Dispatch, pipeline: boolean): Promise<vo
   }
 }
 
-for (const variant of VARIANTS) {
+for (const variant of EVERY_VARIANT) {
   for (const [shape, factors] of Object.entries(SHAPES)) {
     const { p } = testCase(factors);
     const usual = variant.defaults(p, GENEROUS);
@@ -210,7 +210,7 @@ const kernels = new Map<string, Kernel>(
   [...PROBE_KERNELS, ...CHECK_KERNELS, dealKernel].map((kernel) => [kernel.name, kernel]),
 );
 const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
-for (const variant of VARIANTS) {
+for (const variant of EVERY_VARIANT) {
   for (const p of problems) {
     if (refusesCodes(variant, p)) continue;
     const plan = variant.plan(p, variant.defaults(p, GENEROUS));

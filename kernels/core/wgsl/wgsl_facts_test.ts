@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import type { Dispatch, Params, Plan } from "../variant.ts";
 import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "../program.ts";
-import { VARIANTS } from "../registry.ts";
+import { EVERY_VARIANT } from "../registry.ts";
 import { LARGE_LIMITS } from "../device_limits.ts";
 import { MATRIX_FEATURE } from "../subgroup_matrices.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
@@ -95,7 +95,7 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
 };
 
 /** Kernels of matrices need more workgroup memory than the null device has. */
-const SMALL = VARIANTS.filter(({ features }) => !features.includes(MATRIX_FEATURE));
+const SMALL = EVERY_VARIANT.filter(({ features }) => !features.includes(MATRIX_FEATURE));
 
 for (const variant of SMALL) {
   Deno.test(`workgroupFacts() counts every byte of ${variant.name}`, async () => {
@@ -154,7 +154,7 @@ async function bindingComplaint(dispatch: Dispatch, plan: Plan): Promise<string 
   return error?.message;
 }
 
-for (const variant of VARIANTS) {
+for (const variant of EVERY_VARIANT) {
   for (const handOver of ["dispatch", "atomics", "barrier"] as const) {
     const limits = { ...dawn.limits, handOver };
     const { p } = testCase({ heads: [6, 2], lengths: [300, 40], windows: [8, 8] });
@@ -191,7 +191,7 @@ function unprefixed(params: Params): Params {
 const PORTABLE_BINDINGS = 8;
 const FUSED_BINDINGS = 9;
 
-for (const variant of VARIANTS) {
+for (const variant of EVERY_VARIANT) {
   const most = variant.features.length === 0 ? PORTABLE_BINDINGS : FUSED_BINDINGS;
   Deno.test(`${variant.name} binds at most ${most} storage buffers`, () => {
     const halves = testCase({ heads: [4, 1], headDim: 64, dtype: "f16" });

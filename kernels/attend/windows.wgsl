@@ -1,0 +1,264 @@
+// windows.wgsl: decode attention over the first and the last tokens alone (StreamingLLM), in splits.
+// split.wgsl for the tokens of two ranges.
+//
+// Dispatch (SPLITS, lists, batch). A list is HEADS query heads of one KV head. A workgroup takes an
+// equal share of the tokens of the windows for a list. It stores one unnormalised partial (acc, m, l)
+// per query head.
+//
+// A position counts the tokens of the windows: the sink's, then those of the recent window.
+//
+// LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
+// with TOKENS rows in flight and a running softmax of its own. Workgroup memory sums the dots.
+// Logits are in log2 units.
+//
+// 1. Load the queries.
+// 2. Load a tile of keys and values.
+// 3. Compute the logits of the tile.
+// 4. Update the running softmax. Repeat 2 to 4 for all tiles of the split.
+// 5. Join the row groups and store the partials.
+const HEAD_DIM: u32 = 128u; // @param
+const GROUP: u32 = 4u; // @param query heads per KV head
+const KV_HEADS: u32 = 8u; // @param
+const HEADS: u32 = 4u; // @param query heads of a list, a divisor of GROUP
+const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const SINK: u32 = 128u; // @param
+const RECENT: u32 = 128u; // @param
+const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const WORKGROUP: u32 = 128u; // @param
+const LANES: u32 = 16u; // @param threads per row
+const TOKENS: u32 = 2u; // @param rows in flight per thread
+
+// @shared row_layout
+const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
+const QUADS = WIDTH / 4u; // vec4f of a load
+const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
+const CHUNKS = (ROW_LOADS + LANES - 1u) / LANES; // loads of a row per thread
+const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
+const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
+const LOADS = TOKENS * CHUNKS; // loads in flight per thread
+const HEAD_QUADS = HEAD_DIM / 4u;
+// @end
+const TILE = ROWS * TOKENS;
+const LIST_HEADS = HEADS; // query heads of a list
+const SCRATCH = max(TOKENS * LIST_HEADS * WORKGROUP, ROWS * HEAD_DIM);
+// @shared softmax
+const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
+const LOG2_E = 1.4426950408889634; // logits are in log2 units
+// @end
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> partial_out: array<f32>;
+@group(0) @binding(5) var<storage, read_write> partial_stats: array<vec2f>;
+
+var<workgroup> scratch: array<f32, SCRATCH>;
+var<workgroup> logits: array<f32, TILE * LIST_HEADS>;
+var<workgroup> stats: array<vec2f, ROWS * LIST_HEADS>; // (m, l)
+
+// @shared widen
+/// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
+fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
+  if (KV_DTYPE == 0u) {
+    return bitcast<vec4f>(raw);
+  }
+  let pair = select(raw.xy, raw.zw, quad == 1u);
+  if (KV_DTYPE == 1u) {
+    return vec4f(unpack2x16float(pair.x), unpack2x16float(pair.y));
+  }
+  let low = pair << vec2<u32>(16u);
+  let high = pair & vec2<u32>(0xffff0000u);
+  return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+// @shared row_quad
+/// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
+/// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
+/// their part of the query is zero, so that dots count the load once.
+fn chunk_offset(chunk: u32, lane: u32) -> u32 {
+  if (ROW_LOADS % LANES == 0u) {
+    return chunk * LANES;
+  }
+  return min(chunk * LANES + lane, ROW_LOADS - 1u) - lane; // may wrap around below zero
+}
+
+/// The quad of a row that a lane holds as its part `part`.
+fn row_quad(part: u32, lane: u32) -> u32 {
+  return (chunk_offset(part / QUADS, lane) + lane) * QUADS + part % QUADS;
+}
+// @end
+
+// @shared query_scale
+/// The factor of a lane's part of a query: the scale of logits, or zero where the lane repeats the
+/// last load of the row.
+fn query_scale(part: u32, lane: u32) -> f32 {
+  let is_own = part / QUADS * LANES + lane < ROW_LOADS;
+  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+}
+// @end
+
+// @shared joined_m
+/// Maximum of head `h` over all row groups.
+fn joined_m(h: u32) -> f32 {
+  var m = NEG_LARGE;
+  for (var r = 0u; r < ROWS; r++) { // @unroll
+    m = max(m, stats[r * LIST_HEADS + h].x);
+  }
+  return m;
+}
+// @end
+
+// @shared store_joined
+/// Adds up what the row groups left in scratch, rescaled to `m`, and stores the partial of head `h`
+/// of the list in slot `slot`.
+fn store_joined(slot: u32, h: u32, m: f32, thread: u32) {
+  for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
+    var acc = 0.0;
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      acc += scratch[r * HEAD_DIM + d];
+    }
+    partial_out[slot * HEAD_DIM + d] = acc;
+  }
+  if (thread == 0u) {
+    var l = 0.0;
+    for (var r = 0u; r < ROWS; r++) { // @unroll
+      l += stats[r * LIST_HEADS + h].y * exp2(stats[r * LIST_HEADS + h].x - m);
+    }
+    partial_stats[slot] = vec2f(m, l);
+  }
+}
+// @end
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let lane = thread % LANES;
+  let row = thread / LANES;
+  let first_head = wid.z * KV_HEADS * GROUP + wid.y * HEADS;
+  let cache = first_head / GROUP * CAPACITY;
+  let length = lengths[wid.z];
+  let sink_end = min(SINK, length);
+  let count = sink_end + min(RECENT, length - sink_end);
+  let share = (count + grid.x - 1u) / grid.x;
+  let begin = min(wid.x * share, count);
+  let end = min(begin + share, count);
+
+  // 1. Load the queries.
+  // @shared load_queries
+  var query: array<vec4f, LIST_HEADS * PARTS>;
+  var acc: array<vec4f, LIST_HEADS * PARTS>;
+  var m: array<f32, LIST_HEADS>;
+  var l: array<f32, LIST_HEADS>;
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+    m[h] = NEG_LARGE;
+    l[h] = 0.0;
+    for (var part = 0u; part < PARTS; part++) { // @unroll
+      let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
+      query[h * PARTS + part] = quad * query_scale(part, lane);
+      acc[h * PARTS + part] = vec4f(0.0);
+    }
+  }
+  // @end
+
+  for (var tile = begin; tile < end; tile += TILE) {
+    // 2. Load a tile of keys and values. All loads are in flight before the first use. Rows past
+    // the end repeat the last one of the sequence, since memory past it may hold NaN.
+    var k: array<vec4<u32>, LOADS>;
+    var v: array<vec4<u32>, LOADS>;
+    for (var load = 0u; load < LOADS; load++) { // @unroll
+      let position = min(tile + (load / CHUNKS) * ROWS + row, count - 1u);
+      let token = position + select(0u, length - count, position >= sink_end);
+      k[load] = keys[(cache + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
+    }
+    for (var load = 0u; load < LOADS; load++) { // @unroll
+      let position = min(tile + (load / CHUNKS) * ROWS + row, count - 1u);
+      let token = position + select(0u, length - count, position >= sink_end);
+      v[load] = values[(cache + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
+    }
+
+    // 3. Compute the logits of the tile.
+    // @shared workgroup_dots
+    // The lanes of a row leave their sums in workgroup memory. Their places are rotated by the row,
+    // so that threads that add up different dots read from different banks.
+    for (var t = 0u; t < TOKENS; t++) { // @unroll
+      var sums = array<f32, LIST_HEADS>();
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        let k_quad = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+        for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+          sums[h] += dot(k_quad, query[h * PARTS + part]);
+        }
+      }
+      for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+        scratch[((t * ROWS + row) * LIST_HEADS + h) * LANES + (lane + row) % LANES] = sums[h];
+      }
+    }
+    workgroupBarrier();
+    for (var i = thread; i < TILE * LIST_HEADS; i += WORKGROUP) {
+      var logit = 0.0;
+      for (var j = 0u; j < LANES; j++) { // @unroll
+        logit += scratch[i * LANES + (j + i) % LANES];
+      }
+      logits[i] = logit;
+    }
+    workgroupBarrier();
+    // @end
+
+    // 4. Update the running softmax.
+    // @shared update_softmax
+    for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+      var s = array<f32, TOKENS>();
+      var m_new = m[h];
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
+        let inside = tile + t * ROWS + row < end;
+        s[t] = select(NEG_LARGE, logits[(t * ROWS + row) * LIST_HEADS + h], inside);
+        m_new = max(m_new, s[t]);
+      }
+      let alpha = exp2(m[h] - m_new);
+      m[h] = m_new;
+      l[h] *= alpha;
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        acc[h * PARTS + part] *= alpha;
+      }
+      for (var t = 0u; t < TOKENS; t++) { // @unroll
+        let inside = tile + t * ROWS + row < end;
+        let p = select(0.0, exp2(s[t] - m_new), inside);
+        l[h] += p;
+        for (var part = 0u; part < PARTS; part++) { // @unroll
+          acc[h * PARTS + part] += p * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+        }
+      }
+    }
+    // @end
+  }
+
+  // 5. Join the row groups and store the partials.
+  // @shared join_row_groups
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+    if (lane == 0u) {
+      stats[row * LIST_HEADS + h] = vec2f(m[h], l[h]);
+    }
+  }
+  workgroupBarrier();
+  // Each row group rescales its acc to the common maximum, so that a sum joins them.
+  for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
+    let m_new = joined_m(h);
+    let alpha = exp2(m[h] - m_new);
+    for (var part = 0u; part < PARTS; part++) { // @unroll
+      let at = row * HEAD_DIM + row_quad(part, lane) * 4u;
+      let quad = acc[h * PARTS + part] * alpha;
+      scratch[at] = quad.x;
+      scratch[at + 1u] = quad.y;
+      scratch[at + 2u] = quad.z;
+      scratch[at + 3u] = quad.w;
+    }
+    workgroupBarrier();
+    store_joined((first_head + h) * grid.x + wid.x, h, m_new, thread);
+    workgroupBarrier();
+  }
+  // @end
+}

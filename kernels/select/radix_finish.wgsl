@@ -1,0 +1,256 @@
+// radix_finish.wgsl: exact top-k of f32 scores, 3 of 3: decides between the candidates.
+//
+// Dispatch (1, lists, batch). The candidates of a list are the tokens in the threshold's bin. The
+// best of them fill up the picks. A larger score is better; of equal scores the lower index is, or
+// with TIES = 1 the higher. So no two candidates are equally good.
+//
+// The cut is the worst candidate that is taken. It lies in a range of scores, and then in a range of
+// indices of one score. A round divides the range into 2^DIGIT_BITS parts, counts the candidates of
+// each part, and goes on with the part of the cut. Candidates in the range are finalists.
+//
+// 1. Read how many candidates and picks there are, and leave the counts of the list at zero.
+// 2. Repeat rounds until few finalists are left, or all of them are taken.
+// 3. Rank the finalists, which gives the cut.
+// 4. Write the candidates down to the cut.
+const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
+const CAPACITY: u32 = 4096u; // @param
+const LIST_CAPACITY: u32 = 256u; // @param
+const TIES: u32 = 0u; // @param 0 lower, 1 higher index first
+const SINK: u32 = 0u; // @param
+const RECENT: u32 = 0u; // @param
+const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
+const SPARSITY: u32 = 0u; // @param k = length / SPARSITY
+const BINS: u32 = 2048u; // @param
+const SHIFT: u32 = 18u; // @param bits of a magnitude that bins do not tell apart
+const FIRST_EXPONENT: u32 = 111u; // @param smallest exponent with bins of its own, biased by 127
+const WORKGROUP: u32 = 256u; // @param
+const AHEAD: u32 = 4u; // @param candidates in flight per thread
+const FINALISTS: u32 = 32u; // @param most finalists that are ranked
+
+const TILE = WORKGROUP * AHEAD;
+const DIGIT_BITS = 10u; // that a round decides
+const DIGITS = 1u << DIGIT_BITS;
+const THREAD_DIGITS = DIGITS / WORKGROUP;
+const TOKEN_BITS = 21u; // of the largest capacity
+const ROW = 16u; // threads whose values a scan adds up first
+const ROWS = WORKGROUP / ROW;
+const ROW_STRIDE = ROW + 1u; // rows begin in different banks
+// @shared key_bins
+const HALF = BINS / 2u; // bins of one sign
+const FIRST_STEP = FIRST_EXPONENT << (23u - SHIFT); // magnitudes of this step and below share a bin
+// @end
+
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> candidates: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read_write> bin_counts: array<u32>;
+@group(0) @binding(3) var<storage, read_write> appended: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> selected: array<u32>;
+
+// @shared key_range
+/// Candidates whose key is in [low_key, low_key + 2^key_bits) and, if key_bits is 0, whose rank by
+/// index is in [low_rank, low_rank + 2^rank_bits).
+struct Range {
+  low_key: u32,
+  key_bits: u32,
+  low_rank: u32,
+  rank_bits: u32,
+}
+// @end
+
+var<workgroup> list_place: vec4<u32>; // picks above, candidates, the threshold's bin
+var<workgroup> digit_counts: array<atomic<u32>, DIGITS>;
+var<workgroup> cut_part: vec3<u32>; // the part of the cut, finalists above it, finalists in it
+var<workgroup> values: array<vec2<u32>, ROWS * ROW_STRIDE>;
+var<workgroup> row_totals: array<vec2<u32>, ROWS>;
+var<workgroup> finalist_count: atomic<u32>;
+var<workgroup> finalists: array<vec2<u32>, FINALISTS>; // (key, rank)
+var<workgroup> cut: vec2<u32>; // (key, rank)
+var<workgroup> taken: atomic<u32>;
+
+// @shared scan_rows
+/// Sums of `value` over the threads before this one (xy) and over all threads (zw).
+///
+/// Two calls need no barrier between them. The second barrier of a call separates its reads of
+/// `values` from the writes of the next call, whose first barrier does the same for `row_totals`.
+fn scan_rows(value: vec2<u32>, thread: u32) -> vec4<u32> {
+  let row = thread / ROW;
+  let place = thread % ROW;
+  values[row * ROW_STRIDE + place] = value;
+  workgroupBarrier();
+  var before = vec2<u32>(0u);
+  for (var i = 0u; i < ROW; i++) { // @unroll
+    before += select(vec2<u32>(0u), values[row * ROW_STRIDE + i], i < place);
+  }
+  if (place == ROW - 1u) {
+    row_totals[row] = before + value;
+  }
+  workgroupBarrier();
+  var all = vec2<u32>(0u);
+  for (var r = 0u; r < ROWS; r++) { // @unroll
+    before += select(vec2<u32>(0u), row_totals[r], r < row);
+    all += row_totals[r];
+  }
+  return vec4<u32>(before, all);
+}
+// @end
+
+// @shared key_ranges
+/// The keys of a bin as a range.
+fn bin_range(bin: u32) -> Range {
+  let negative = bin < HALF;
+  let step = select(bin - HALF, HALF - 1u - bin, negative);
+  if (step == 0u || step == HALF - 1u) {
+    return Range(select(0x80000000u, 0u, negative), 31u, 0u, TOKEN_BITS); // all keys of the sign
+  }
+  let first = (FIRST_STEP + step) << SHIFT;
+  let last = first + (1u << SHIFT) - 1u;
+  return Range(select(0x80000000u + first, 0x7fffffffu - last, negative), SHIFT, 0u, TOKEN_BITS);
+}
+
+/// Orders tokens of one score: the better one has the higher rank.
+fn rank_of(token: u32) -> u32 {
+  return select((1u << TOKEN_BITS) - 1u - token, token, TIES == 1u);
+}
+
+/// Whether a candidate, with its rank, is in a range.
+fn is_in(candidate: vec2<u32>, range: Range) -> bool {
+  return (candidate.x - range.low_key) >> range.key_bits == 0u &&
+    (range.key_bits > 0u || (candidate.y - range.low_rank) >> range.rank_bits == 0u);
+}
+
+/// Whether a candidate, with its rank, is at least as good as another one.
+fn reaches(candidate: vec2<u32>, other: vec2<u32>) -> bool {
+  return candidate.x > other.x || (candidate.x == other.x && candidate.y >= other.y);
+}
+// @end
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let list = wid.z * SEQUENCE_LISTS + wid.y;
+  let length = lengths[wid.z];
+  // @shared windows
+  let sink_end = min(SINK, length);
+  let recent_start = max(sink_end, length - min(RECENT, length));
+  let wanted = select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u);
+  let picks_wanted = min(wanted, recent_start - sink_end);
+  // @end
+  if (picks_wanted == 0u) {
+    return;
+  }
+
+  // 1. Read how many there are, and leave the counts of the list at zero.
+  for (var bin = thread; bin < BINS; bin += WORKGROUP) {
+    bin_counts[list * BINS + bin] = 0u;
+  }
+  if (thread == 0u) {
+    list_place = appended[list];
+    appended[list] = vec4<u32>(0u);
+  }
+  let place = workgroupUniformLoad(&list_place);
+  let found = place.y;
+  let begin = list * CAPACITY; // of the list's candidates
+
+  // 2. to 4.
+  // @shared decide_candidates
+  // Repeat rounds until few finalists are left, or all of them are taken.
+  var range = bin_range(place.z);
+  var left = found; // finalists
+  var missing = picks_wanted - place.x; // finalists to take
+  for (; left > FINALISTS && missing < left;) {
+    for (var digit = thread; digit < DIGITS; digit += WORKGROUP) {
+      atomicStore(&digit_counts[digit], 0u);
+    }
+    workgroupBarrier();
+    let by_key = range.key_bits > 0u;
+    let bits = select(range.rank_bits, range.key_bits, by_key);
+    let shift = bits - min(bits, DIGIT_BITS);
+    for (var first = 0u; first < found; first += TILE) {
+      var own: array<vec2<u32>, AHEAD>;
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        own[i] = candidates[begin + min(first + i * WORKGROUP + thread, found - 1u)];
+      }
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        let candidate = vec2<u32>(own[i].x, rank_of(own[i].y));
+        if (first + i * WORKGROUP + thread < found && is_in(candidate, range)) {
+          let offset = select(candidate.y - range.low_rank, candidate.x - range.low_key, by_key);
+          atomicAdd(&digit_counts[offset >> shift], 1u);
+        }
+      }
+    }
+    workgroupBarrier();
+    // A thread adds up its digits, from the largest digit of all down.
+    var own = 0u;
+    for (var i = 0u; i < THREAD_DIGITS; i++) { // @unroll
+      own += atomicLoad(&digit_counts[DIGITS - 1u - thread * THREAD_DIGITS - i]);
+    }
+    var above = scan_rows(vec2<u32>(own, 0u), thread).x;
+    for (var i = 0u; i < THREAD_DIGITS; i++) { // @unroll
+      let digit = DIGITS - 1u - thread * THREAD_DIGITS - i;
+      let here = atomicLoad(&digit_counts[digit]);
+      if (above < missing && missing <= above + here) {
+        cut_part = vec3<u32>(digit, above, here);
+      }
+      above += here;
+    }
+    let part = workgroupUniformLoad(&cut_part);
+    missing -= part.y;
+    left = part.z;
+    if (by_key) {
+      range.low_key += part.x << shift;
+      range.key_bits = shift;
+    } else {
+      range.low_rank += part.x << shift;
+      range.rank_bits = shift;
+    }
+  }
+
+  // Rank the finalists, which gives the cut. If all are taken, the range begins at the cut.
+  if (thread == 0u) {
+    cut = vec2<u32>(range.low_key, range.low_rank);
+  }
+  workgroupBarrier();
+  if (missing < left) {
+    for (var first = 0u; first < found; first += TILE) {
+      var own: array<vec2<u32>, AHEAD>;
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        own[i] = candidates[begin + min(first + i * WORKGROUP + thread, found - 1u)];
+      }
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        let candidate = vec2<u32>(own[i].x, rank_of(own[i].y));
+        if (first + i * WORKGROUP + thread < found && is_in(candidate, range)) {
+          finalists[atomicAdd(&finalist_count, 1u)] = candidate;
+        }
+      }
+    }
+    workgroupBarrier();
+    if (thread < left) {
+      var better = 0u; // finalists that are at least as good as this thread's one
+      for (var i = 0u; i < left; i++) {
+        better += u32(reaches(finalists[i], finalists[thread]));
+      }
+      if (better == missing) {
+        cut = finalists[thread];
+      }
+    }
+    workgroupBarrier();
+  }
+
+  // Write the candidates down to the cut.
+  let slots = list * LIST_CAPACITY + sink_end + place.x;
+  for (var first = 0u; first < found; first += TILE) {
+    var own: array<vec2<u32>, AHEAD>;
+    for (var i = 0u; i < AHEAD; i++) { // @unroll
+      own[i] = candidates[begin + min(first + i * WORKGROUP + thread, found - 1u)];
+    }
+    for (var i = 0u; i < AHEAD; i++) { // @unroll
+      let candidate = vec2<u32>(own[i].x, rank_of(own[i].y));
+      if (first + i * WORKGROUP + thread < found && reaches(candidate, cut)) {
+        selected[slots + atomicAdd(&taken, 1u)] = own[i].y;
+      }
+    }
+  }
+  // @end
+}
