@@ -17,9 +17,8 @@ function planText(line: string): string {
 Deno.test("formatPlan() says why kernels are left out: for the device or for their length", () => {
   const text = planText("--kernels prefill/flash,dense/split,dense/split_subgroup --kv 8k");
   assertMatch(text, /\n +1 +\d\.\d+ +0\.\d +llama-3\.1-8b at 8192 tokens\n/);
-  assertEquals(text.match(/^Left out: .*$/gm)?.length, 3);
+  assertEquals(text.match(/^Left out: .*$/gm)?.length, 2);
   assertMatch(text, /^Left out: dense\/split_subgroup: this device has no subgroups\.$/m);
-  assertMatch(text, /^Left out: dense\/split_scatter: this device has no subgroups\.$/m);
   assertMatch(
     text,
     /^Left out: prefill\/flash: at 8192 tokens a step would take about \d+ s here, /m,

@@ -183,6 +183,8 @@ export function selectingFunctions(source: string): string[] {
   const others = [
     "widen",
     "row_quad",
+    "chunk_offset",
+    "query_scale",
     "store_partial",
     "atomic_partial",
     "atomic_stats",
