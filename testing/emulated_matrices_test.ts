@@ -6,6 +6,6 @@ Deno.test("emulateMatrices() leaves no matrix in a kernel, and refuses what it d
   const { source } = matrixKernel;
   assertMatch(source, /subgroupMatrixLoad/);
   assertEquals(emulateMatrices(source).includes("subgroupMatrix"), false);
-  const other = source.replaceAll("&slots[subgroup]", "&slots");
+  const other = source.replaceAll("&slots[subgroup]", "&all.slots");
   assertThrows(() => emulateMatrices(other), SyntaxError, "subgroupMatrixLoad is not emulated");
 });

@@ -13,7 +13,7 @@ import {
 Deno.test("rotate() keeps lengths and dot products if it keeps all outputs", () => {
   const random = createRandom(3);
   for (
-    const [headDim, bits] of [[64, 64], [128, 128], [64, 128], [96, 128], [80, 32], [192, 128]]
+    const [headDim, bits] of [[64, 64], [128, 128], [64, 128], [96, 128], [80, 128]]
   ) {
     const [a, b] = [0, 1].map(() => Float64Array.from({ length: headDim }, () => random.normal()));
     const [ya, yb] = [a, b].map((row) => rotate(row, bits, 7));
