@@ -12,7 +12,7 @@ import {
   type Problem,
   queriesPerList,
 } from "../core/problem.ts";
-import { mostPieces, sharesFor } from "../core/shares.ts";
+import { mostPortions, sharesFor } from "../core/shares.ts";
 import {
   lanesFor,
   refusesShuffledRows,
@@ -111,7 +111,7 @@ function plan(p: Problem, params: Params): Plan {
         p,
         params,
         shares > 0
-          ? [listHeads(p), mostPieces(p, shares, fullest), 1]
+          ? [listHeads(p), mostPortions(p, shares, fullest), 1]
           : [splits, listHeads(p), p.batch],
         params.NEWEST ? undefined : { list_state: "block_histograms" },
       ),

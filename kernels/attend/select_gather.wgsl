@@ -6,9 +6,9 @@
 // Dispatch (SPLITS, query heads, batch): a workgroup attends an equal share of one list.
 //
 // With SHARES > 0 sequences may be of unequal lengths, which the host need not know. A sequence has
-// as many workgroups as the length of its list asks for. The dispatch is (query heads, pieces),
-// with as many pieces as full caches need. Those that the lengths do not need come last and end at
-// once.
+// as many workgroups as the length of its list asks for. The dispatch is (query heads, portions),
+// with as many portions as full caches need. Those that the lengths do not need come last and end
+// at once.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
 // distance is below the threshold, and the first of those at the threshold (the ties), or with
@@ -95,7 +95,7 @@ const LEAST_UNITS = (LIST_UNITS + SPLITS - 1u) / SPLITS; // of a share of the lo
 const MOST_UNITS = max(LEAST_UNITS, HELD_TOKENS / UNIT);
 const EQUAL_TOKENS = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
 const SHARE_TOKENS = EQUAL_TOKENS * u32(SHARES == 0u) + MOST_UNITS * UNIT * u32(SHARES > 0u);
-const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
+const PORTION_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const LISTS = BATCH * Q_HEADS;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
@@ -151,7 +151,7 @@ var<workgroup> tokens: array<u32, SHARE_TOKENS>;
 // Step 4 keeps staged distances here, steps 6 and 7 the partials that they join.
 var<workgroup> pool: array<vec4<u32>, max(AHEAD * SPAN / 16u, MOST_JOINED * PARTIAL_QUADS)>;
 var<workgroup> is_last: u32;
-var<workgroup> own_piece: vec4<u32>; // a Piece
+var<workgroup> own_portion: vec4<u32>; // a Portion
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -327,9 +327,9 @@ fn units_of(sequence: u32) -> u32 {
   return max((attended + UNIT - 1u) / UNIT, 1u);
 }
 
-// @shared find_piece
+// @shared find_portion
 /// The part of a sequence that a workgroup takes.
-struct Piece {
+struct Portion {
   sequence: u32,
   split: u32, // place of the workgroup among those of the sequence
   splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
@@ -344,9 +344,9 @@ fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   return min((units + quota - 1u) / quota, bounds.y);
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
-/// itself; a lane has a run of sequences.
-fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+/// The portion of a workgroup: portions are numbered through all sequences. Every subgroup finds it
+/// for itself; a lane has a run of sequences.
+fn find_portion(index: u32, thread: u32, lane: u32, lanes: u32) -> Portion {
   let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
   let run = (BATCH + used_lanes - 1u) / used_lanes;
   let run_begin = min(lane * run, BATCH);
@@ -356,29 +356,29 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
     units += units_of(b);
   }
   let all = subgroupAdd(units);
-  var pieces = 0u;
+  var portions = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+    portions += splits_of(units_of(b), all, PORTION_BOUNDS);
   }
-  let through = subgroupInclusiveAdd(pieces);
-  // The lane that has the piece looks for its sequence.
+  let through = subgroupInclusiveAdd(portions);
+  // The lane that has the portion looks for its sequence.
   var found = vec2<u32>(0u);
-  if (through - pieces <= index && index < through) {
-    found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (through - portions <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - portions));
+    var splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+      splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     }
   }
   found = subgroupMax(found);
-  let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  let has_portion = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
   if (thread == 0u) {
-    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+    own_portion = vec4<u32>(found, select(0u, splits, has_portion), all);
   }
-  let own = workgroupUniformLoad(&own_piece);
-  return Piece(own.x, own.y, own.z, own.w);
+  let own = workgroupUniformLoad(&own_portion);
+  return Portion(own.x, own.y, own.z, own.w);
 }
 // @end
 
@@ -587,23 +587,23 @@ fn main(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_lanes: u32,
 ) {
-  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var portion = Portion(wid.z, wid.x, SPLITS, 0u);
   var own_head = wid.y;
   if (SHARES > 0u) {
     own_head = wid.x;
-    piece = find_piece(wid.y, thread, subgroup_lane, subgroup_lanes);
-    if (piece.splits == 0u) {
+    portion = find_portion(wid.y, thread, subgroup_lane, subgroup_lanes);
+    if (portion.splits == 0u) {
       return;
     }
   }
-  let split = piece.split;
-  let splits = piece.splits;
-  let list = piece.sequence * Q_HEADS + own_head;
+  let split = portion.split;
+  let splits = portion.splits;
+  let list = portion.sequence * Q_HEADS + own_head;
   let lane = thread % LANES;
   let row = thread / LANES;
 
   // 1. Load all that has a known place, so that these loads are in flight together.
-  let length = lengths[piece.sequence];
+  let length = lengths[portion.sequence];
   var counts: array<u32, THREAD_COUNTS>;
   for (var i = 0u; i < THREAD_COUNTS; i++) { // @unroll
     let at = min(i * WORKGROUP + thread, COUNTS - 1u);

@@ -9,8 +9,8 @@
 // cluster, and so every workgroup gets some of them.
 //
 // With SHARES > 0 sequences may be of unequal lengths, which the host need not know. A sequence has
-// as many workgroups as its length asks for. The dispatch is (query heads, pieces), with as many
-// pieces as full caches need. Those that the lengths do not need come last and end at once.
+// as many workgroups as its length asks for. The dispatch is (query heads, portions), with as many
+// portions as full caches need. Those that the lengths do not need come last and end at once.
 // SCORE_SHARES is the SHARES of the score.
 //
 // A list holds the sink, the recent window, and the picks between them: all middle tokens whose
@@ -82,7 +82,7 @@ const LEAST_UNITS = (BLOCKS + SPLITS - 1u) / SPLITS; // blocks of a workgroup of
 const MOST_UNITS = max(LEAST_UNITS, HELD_LOADS * 16u * WORKGROUP / BLOCK);
 // Blocks of a workgroup.
 const SHARE_BLOCKS = LEAST_UNITS * u32(SHARES == 0u) + MOST_UNITS * u32(SHARES > 0u);
-const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
+const PORTION_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const BLOCK_LOADS = BLOCK / 16u; // 16-byte loads of a block's distances
 const SHARE_LOADS = SHARE_BLOCKS * BLOCK_LOADS;
 const THREAD_LOADS = (SHARE_LOADS + WORKGROUP - 1u) / WORKGROUP;
@@ -153,7 +153,7 @@ var<workgroup> tokens: array<u32, CHUNK>;
 // Steps 6 and 7 keep the partials here that they join.
 var<workgroup> pool: array<vec4<u32>, MOST_JOINED * PARTIAL_QUADS>;
 var<workgroup> is_last: u32;
-var<workgroup> own_piece: vec4<u32>; // a Piece
+var<workgroup> own_portion: vec4<u32>; // a Portion
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -288,9 +288,9 @@ fn units_of(sequence: u32) -> u32 {
 }
 // @end
 
-// @shared find_piece
+// @shared find_portion
 /// The part of a sequence that a workgroup takes.
-struct Piece {
+struct Portion {
   sequence: u32,
   split: u32, // place of the workgroup among those of the sequence
   splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
@@ -305,9 +305,9 @@ fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   return min((units + quota - 1u) / quota, bounds.y);
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
-/// itself; a lane has a run of sequences.
-fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+/// The portion of a workgroup: portions are numbered through all sequences. Every subgroup finds it
+/// for itself; a lane has a run of sequences.
+fn find_portion(index: u32, thread: u32, lane: u32, lanes: u32) -> Portion {
   let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
   let run = (BATCH + used_lanes - 1u) / used_lanes;
   let run_begin = min(lane * run, BATCH);
@@ -317,29 +317,29 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
     units += units_of(b);
   }
   let all = subgroupAdd(units);
-  var pieces = 0u;
+  var portions = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+    portions += splits_of(units_of(b), all, PORTION_BOUNDS);
   }
-  let through = subgroupInclusiveAdd(pieces);
-  // The lane that has the piece looks for its sequence.
+  let through = subgroupInclusiveAdd(portions);
+  // The lane that has the portion looks for its sequence.
   var found = vec2<u32>(0u);
-  if (through - pieces <= index && index < through) {
-    found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (through - portions <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - portions));
+    var splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+      splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     }
   }
   found = subgroupMax(found);
-  let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  let has_portion = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
   if (thread == 0u) {
-    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+    own_portion = vec4<u32>(found, select(0u, splits, has_portion), all);
   }
-  let own = workgroupUniformLoad(&own_piece);
-  return Piece(own.x, own.y, own.z, own.w);
+  let own = workgroupUniformLoad(&own_portion);
+  return Portion(own.x, own.y, own.z, own.w);
 }
 // @end
 
@@ -483,27 +483,27 @@ fn main(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_lanes: u32,
 ) {
-  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var portion = Portion(wid.z, wid.x, SPLITS, 0u);
   var own_head = wid.y;
   if (SHARES > 0u) {
     own_head = wid.x;
-    piece = find_piece(wid.y, thread, subgroup_lane, subgroup_lanes);
-    if (piece.splits == 0u) {
+    portion = find_portion(wid.y, thread, subgroup_lane, subgroup_lanes);
+    if (portion.splits == 0u) {
       return;
     }
   }
-  let split = piece.split;
-  let splits = piece.splits;
-  let list = piece.sequence * Q_HEADS + own_head;
+  let split = portion.split;
+  let splits = portion.splits;
+  let list = portion.sequence * Q_HEADS + own_head;
   let lane = thread % LANES;
   let row = thread / LANES;
 
   // 1. Load all that has a known place, so that these loads are in flight together.
-  let length = lengths[piece.sequence];
+  let length = lengths[portion.sequence];
   var score_splits = SCORE_SPLITS;
   if (SCORE_SHARES > 0u) {
     const BOUNDS = vec3<u32>(SCORE_SHARES, SCORE_SPLITS, BLOCKS);
-    score_splits = splits_of(units_of(piece.sequence), piece.all, BOUNDS);
+    score_splits = splits_of(units_of(portion.sequence), portion.all, BOUNDS);
   }
   var counts = array<u32, BIN_TURNS>();
   for (var turn = 0u; turn < BIN_TURNS; turn++) { // @unroll

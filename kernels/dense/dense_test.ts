@@ -64,7 +64,7 @@ for (const variant of [denseSplit, denseSplitSubgroup, denseSplitScatter, denseT
 }
 testSetting(testDevice, denseGptFast, "a single split", pairs, { SPLITS: 1 });
 
-/** Sequences whose tokens workgroups share out, and the hand-overs of their pieces. */
+/** Sequences whose tokens workgroups share out, and the hand-overs of their portions. */
 const RAGGED: readonly (readonly [string, readonly number[], readonly HandOver[]])[] = [
   [
     "one long sequence among short ones",

@@ -4,28 +4,28 @@
 // longest one. Here SPLITS workgroups share out the tiles of all sequences. Tiles are numbered
 // through: those of sequence 0, then those of sequence 1, and so on. Share w is the tiles from
 // share_begin(w) on, and shares differ by one tile at most. A share may begin or end within a
-// sequence and may hold whole sequences between. So a sequence has a piece in each of some
+// sequence and may hold whole sequences between. So a sequence has a portion in each of some
 // consecutive shares. The host need not know the lengths.
 //
-// Dispatch (SPLITS, lists of a sequence). Workgroup w computes the pieces of share w one by one. A
-// piece that is a whole sequence gives its output at once. The other pieces are joined by the last
-// workgroup to arrive, and each workgroup knows from the lengths how many pieces there are.
+// Dispatch (SPLITS, lists of a sequence). Workgroup w computes the portions of share w one by one.
+// A portion that is a whole sequence gives its output at once. The other portions are joined by the
+// last workgroup to arrive, and each workgroup knows from the lengths how many portions there are.
 //
 // Tiles of shares that lie whole in one sequence are dealt to these shares in turn, as in
 // split_subgroup.wgsl, so that their workgroups read one moving window.
 //
-// The partials of a list are SPLITS + BATCH - 1 slots. From one piece to the next either the share
-// or the sequence or both go up by one, so the piece of share w in sequence b has slot w + b. Each
-// slot begins a cache line.
+// The partials of a list are SPLITS + BATCH - 1 slots. From one portion to the next either the
+// share or the sequence or both go up by one, so the portion of share w in sequence b has slot w +
+// b. Each slot begins a cache line.
 //
 // HAND_OVER is that of split_subgroup.wgsl, but the dispatch is merge/join_ragged.wgsl.
 //
 // 1. Find the share: every subgroup adds up the tiles of the sequences, and the lane whose
 //    sequences have the share's first tile says where it lies.
-// 2. For each piece: load the first tile and the queries.
+// 2. For each portion: load the first tile and the queries.
 // 3. Attend the tiles. The steps in the shared text have the numbers of split_subgroup.wgsl.
 // 4. Join the row groups, and store the output of a whole sequence or the partials.
-// 5. In the last workgroup to arrive, join the pieces and store the output.
+// 5. In the last workgroup to arrive, join the portions and store the output.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -56,9 +56,9 @@ const TILE = ROWS * TOKENS;
 const LOGITS = TOKENS * HEADS;
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
 const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of the list's output
-const SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the pieces, joined side by side
+const SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the portions, joined side by side
 const SLICE_THREADS = WORKGROUP / SLICES;
-const PIECES_IN_FLIGHT = min((SPLITS + SLICES - 1u) / SLICES, 16u); // that a thread loads at a time
+const PORTIONS_IN_FLIGHT = min((SPLITS + SLICES - 1u) / SLICES, 16u); // that a thread loads
 const Q_HEADS = KV_HEADS * GROUP;
 const KV_LISTS = (GROUP + HEADS - 1u) / HEADS; // lists of a KV head
 const SEQUENCE_LISTS = KV_HEADS * KV_LISTS;
@@ -68,7 +68,7 @@ const LIST_HEADS = HEADS; // query heads of a list
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line
 const SLOT_LINES = (LIST_HEADS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
-const SLOT_QUADS = SLOT_LINES * LINE_QUADS; // of the partials of a piece
+const SLOT_QUADS = SLOT_LINES * LINE_QUADS; // of the partials of a portion
 const LIST_SLOTS = SPLITS + BATCH - 1u; // of a list of every sequence
 const ALL_QUADS = SEQUENCE_LISTS * LIST_SLOTS * SLOT_QUADS;
 // @end
@@ -101,7 +101,7 @@ struct HandOver {
 
 var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
-var<workgroup> next_place: vec3<u32>; // of the next piece, a Place
+var<workgroup> next_place: vec3<u32>; // of the next portion, a Place
 var<workgroup> is_last: u32;
 
 // @shared widen
@@ -219,19 +219,19 @@ struct Place {
   all: u32, // tiles of all sequences
 }
 
-/// The place of the next piece.
+/// The place of the next portion.
 fn loaded_place() -> Place {
   let loaded = workgroupUniformLoad(&next_place);
   return Place(loaded.x, loaded.y, loaded.z);
 }
 
 /// The tiles of a sequence that a share has.
-struct Piece {
+struct Portion {
   begin: u32, // first token in the sequence
   end: u32, // token after the last one
   stride: u32, // tokens from a tile to the next
-  first_share: u32, // first share with a piece of the sequence
-  count: u32, // pieces of the sequence
+  first_share: u32, // first share with a portion of the sequence
+  count: u32, // portions of the sequence
 }
 
 /// The sequence in which a share begins. An empty share begins after all sequences. Every subgroup
@@ -262,8 +262,8 @@ fn first_place(share: u32, lane: u32, lanes: u32) -> Place {
   return Place(subgroupMax(sequence), select(subgroupMax(begin), all, is_empty), all);
 }
 
-/// The piece of a share in a sequence.
-fn piece_of(share: u32, at: Place) -> Piece {
+/// The portion of a share in a sequence.
+fn portion_of(share: u32, at: Place) -> Portion {
   let after = at.begin + tiles_of(at.sequence);
   let first_share = share_of(at.begin, at.all);
   let last_share = share_of(after - 1u, at.all);
@@ -278,7 +278,7 @@ fn piece_of(share: u32, at: Place) -> Piece {
     tiles_end = share_begin(whole_end, at.all);
     step = whole_end - whole;
   }
-  return Piece(
+  return Portion(
     (first - at.begin) * TILE,
     min((tiles_end - at.begin) * TILE, lengths[at.sequence]),
     step * TILE,
@@ -346,8 +346,8 @@ fn arrives_last_of(count: u32, list: u32, thread: u32) -> bool {
 // @end
 
 /// Joins `count` partials, the first of which begins at quad `slot`, into the output of a list, one
-/// vec4f per thread of a slice. Slice i takes every SLICES-th piece, beginning with piece i.
-fn join_pieces(slot: u32, count: u32, first_head: u32, last_head: u32, thread: u32) {
+/// vec4f per thread of a slice. Slice i takes every SLICES-th portion, beginning with portion i.
+fn join_portions(slot: u32, count: u32, first_head: u32, last_head: u32, thread: u32) {
   let slice = thread / SLICE_THREADS;
   for (var turn = 0u; turn < OUT_QUADS; turn += SLICE_THREADS) {
     let column = turn + thread % SLICE_THREADS;
@@ -355,39 +355,39 @@ fn join_pieces(slot: u32, count: u32, first_head: u32, last_head: u32, thread: u
     var m = NEG_LARGE;
     var l = 0.0;
     var acc = vec4f(0.0);
-    for (var start = 0u; start < count; start += PIECES_IN_FLIGHT * SLICES) {
+    for (var start = 0u; start < count; start += PORTIONS_IN_FLIGHT * SLICES) {
       // All loads are in flight before the first use: the join is bound by latency.
-      var piece_acc: array<vec4f, PIECES_IN_FLIGHT>;
-      var piece_stats: array<vec2f, PIECES_IN_FLIGHT>;
+      var portion_acc: array<vec4f, PORTIONS_IN_FLIGHT>;
+      var portion_stats: array<vec2f, PORTIONS_IN_FLIGHT>;
       if (HAND_OVER == 2u) {
-        for (var i = 0u; i < PIECES_IN_FLIGHT; i++) { // @unroll
-          let piece = min(start + i * SLICES + slice, count - 1u);
-          let first = slot + piece * SLOT_QUADS + h * PARTIAL_QUADS;
-          piece_acc[i] = atomic_partial(first + column % HEAD_QUADS);
-          piece_stats[i] = atomic_stats(first + HEAD_QUADS);
+        for (var i = 0u; i < PORTIONS_IN_FLIGHT; i++) { // @unroll
+          let portion = min(start + i * SLICES + slice, count - 1u);
+          let first = slot + portion * SLOT_QUADS + h * PARTIAL_QUADS;
+          portion_acc[i] = atomic_partial(first + column % HEAD_QUADS);
+          portion_stats[i] = atomic_stats(first + HEAD_QUADS);
         }
       } else {
-        for (var i = 0u; i < PIECES_IN_FLIGHT; i++) { // @unroll
-          let piece = min(start + i * SLICES + slice, count - 1u);
-          let first = slot + piece * SLOT_QUADS + h * PARTIAL_QUADS;
-          piece_acc[i] = hand_over.partials[first + column % HEAD_QUADS];
-          piece_stats[i] = hand_over.partials[first + HEAD_QUADS].xy;
+        for (var i = 0u; i < PORTIONS_IN_FLIGHT; i++) { // @unroll
+          let portion = min(start + i * SLICES + slice, count - 1u);
+          let first = slot + portion * SLOT_QUADS + h * PARTIAL_QUADS;
+          portion_acc[i] = hand_over.partials[first + column % HEAD_QUADS];
+          portion_stats[i] = hand_over.partials[first + HEAD_QUADS].xy;
         }
       }
-      for (var i = 0u; i < PIECES_IN_FLIGHT; i++) { // @unroll
-        let is_piece = start + i * SLICES + slice < count;
-        piece_stats[i] = select(vec2f(NEG_LARGE, 0.0), piece_stats[i], is_piece);
+      for (var i = 0u; i < PORTIONS_IN_FLIGHT; i++) { // @unroll
+        let is_portion = start + i * SLICES + slice < count;
+        portion_stats[i] = select(vec2f(NEG_LARGE, 0.0), portion_stats[i], is_portion);
       }
       let m_old = m;
-      for (var i = 0u; i < PIECES_IN_FLIGHT; i++) { // @unroll
-        m = max(m, piece_stats[i].x);
+      for (var i = 0u; i < PORTIONS_IN_FLIGHT; i++) { // @unroll
+        m = max(m, portion_stats[i].x);
       }
       l *= exp2(m_old - m);
       acc *= exp2(m_old - m);
-      for (var i = 0u; i < PIECES_IN_FLIGHT; i++) { // @unroll
-        let alpha = select(0.0, exp2(piece_stats[i].x - m), piece_stats[i].y != 0.0);
-        l += piece_stats[i].y * alpha;
-        acc += piece_acc[i] * alpha;
+      for (var i = 0u; i < PORTIONS_IN_FLIGHT; i++) { // @unroll
+        let alpha = select(0.0, exp2(portion_stats[i].x - m), portion_stats[i].y != 0.0);
+        l += portion_stats[i].y * alpha;
+        acc += portion_acc[i] * alpha;
       }
     }
 
@@ -442,10 +442,10 @@ fn main(
 
     // 2. Load the first tile and the queries. Past the end the last row repeats; its logits are
     // masked.
-    let piece = piece_of(wid.x, at);
-    let begin = piece.begin;
-    let end = piece.end;
-    let stride = piece.stride;
+    let portion = portion_of(wid.x, at);
+    let begin = portion.begin;
+    let end = portion.end;
+    let stride = portion.stride;
     let kv_head = at.sequence * KV_HEADS + wid.y / KV_LISTS;
     let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
     var k: array<vec4<u32>, LOADS>;
@@ -543,7 +543,7 @@ fn main(
 
     // 4. Join the row groups, and store the output of a whole sequence or the partials.
     let done = loaded_place();
-    let own = piece_of(wid.x, done);
+    let own = portion_of(wid.x, done);
     let slot = wid.y * LIST_SLOTS + done.sequence; // of share 0
     let first_head = done.sequence * Q_HEADS + wid.y / KV_LISTS * GROUP + wid.y % KV_LISTS * HEADS;
     let last_head = done.sequence * Q_HEADS + wid.y / KV_LISTS * GROUP + GROUP - 1u;
@@ -567,7 +567,7 @@ fn main(
       workgroupBarrier();
     }
 
-    // 5. The last workgroup to arrive joins the pieces and stores the output.
+    // 5. The last workgroup to arrive joins the portions and stores the output.
     if (HAND_OVER != 0u && own.count > 1u) {
       let list = done.sequence * SEQUENCE_LISTS + wid.y;
       if (arrives_last_of(own.count, list, thread)) {
@@ -576,7 +576,7 @@ fn main(
           atomicStore(&hand_over.arrivals[list], 0u);
         }
         let first_quad = (slot + own.first_share) * SLOT_QUADS;
-        join_pieces(first_quad, own.count, first_head, last_head, thread);
+        join_portions(first_quad, own.count, first_head, last_head, thread);
       }
     }
     if (thread == 0u) {

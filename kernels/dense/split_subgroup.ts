@@ -14,7 +14,7 @@ import {
   HAND_OVER_CODE,
   handOverParam,
   handOverSpec,
-  joinPieces,
+  joinPortions,
   joinSplits,
   listsPerKvHead,
   raggedHandOverSpec,
@@ -61,7 +61,7 @@ function raggedPlan(p: Problem, params: Params): Plan {
     },
     dispatches: [
       dispatch(splitRaggedKernel, p, params, [splits, lists, 1]),
-      ...joinPieces(p, params, WORKGROUP / LANES * TOKENS),
+      ...joinPortions(p, params, WORKGROUP / LANES * TOKENS),
     ],
   };
 }

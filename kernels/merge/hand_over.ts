@@ -86,8 +86,8 @@ export function handOverBytes(lists: number, blockQuads: number, blocks = lists)
 }
 
 /**
- * Spec of `hand_over`: a counter per list, then the partials as f32 words. Where no workgroup counts
- * arrivals, and lists have different numbers of splits, the counters hold these numbers.
+ * Spec of `hand_over`: a counter per list, then the partials as f32 words. Where no workgroup
+ * counts arrivals, and lists have different numbers of splits, the counters hold these numbers.
  */
 export function handOverSpec(
   p: Problem,
@@ -157,10 +157,10 @@ export const joinRaggedKernel: Kernel = defineKernel({
 });
 
 /**
- * The dispatch that joins the pieces after a kernel whose workgroups share out tiles of `tile`
+ * The dispatch that joins the portions after a kernel whose workgroups share out tiles of `tile`
  * tokens of all sequences; none if the kernel joins them itself.
  */
-export function joinPieces(p: Problem, params: Params, tile: number): readonly Dispatch[] {
+export function joinPortions(p: Problem, params: Params, tile: number): readonly Dispatch[] {
   if (params.HAND_OVER !== HAND_OVER_CODE.dispatch) return [];
   const values: Params = {
     HEADS: params.HEADS,

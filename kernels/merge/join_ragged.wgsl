@@ -2,11 +2,11 @@
 // join_splits.wgsl for a number of partials that depends on the lengths.
 //
 // Dispatch (query heads, batch). A workgroup computes one row of the output, unless the sequence
-// has a single piece, which is then stored already. Its threads form SLICES rows of head dim / 4
+// has a single portion, which is then stored already. Its threads form SLICES rows of head dim / 4
 // columns. Logits are in log2 units.
 //
 // 1. Add up the tiles of all sequences and of those before the own one.
-// 2. Each slice joins every SLICES-th piece.
+// 2. Each slice joins every SLICES-th portion.
 // 3. The first slice joins the slices and the sink logit, divides and stores the row.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
@@ -27,7 +27,7 @@ const LIST_HEADS = HEADS; // query heads of a list
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line
 const SLOT_LINES = (LIST_HEADS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
-const SLOT_QUADS = SLOT_LINES * LINE_QUADS; // of the partials of a piece
+const SLOT_QUADS = SLOT_LINES * LINE_QUADS; // of the partials of a portion
 const LIST_SLOTS = SPLITS + BATCH - 1u; // of a list of every sequence
 const ALL_QUADS = SEQUENCE_LISTS * LIST_SLOTS * SLOT_QUADS;
 // @end
@@ -99,7 +99,7 @@ fn main(
   let first_share = share_of(begin, all);
   let count = share_of(begin + tiles_of(wid.y) - 1u, all) - first_share + 1u;
 
-  // 2. Join every SLICES-th piece.
+  // 2. Join every SLICES-th portion.
   let list = wid.x / GROUP * GROUP_LISTS + wid.x % GROUP / HEADS;
   let first_slot = list * LIST_SLOTS + wid.y + first_share;
   let first = first_slot * SLOT_QUADS + wid.x % GROUP % HEADS * PARTIAL_QUADS;
@@ -107,16 +107,16 @@ fn main(
   var l = 0.0;
   var acc = vec4f(0.0);
   if (count > 1u) {
-    for (var piece = slice; piece < count; piece += SLICES) {
-      let at = first + piece * SLOT_QUADS;
-      let piece_stats = hand_over.partials[at + HEAD_QUADS].xy;
-      let piece_acc = hand_over.partials[at + column];
-      let m_new = max(m, piece_stats.x);
+    for (var portion = slice; portion < count; portion += SLICES) {
+      let at = first + portion * SLOT_QUADS;
+      let portion_stats = hand_over.partials[at + HEAD_QUADS].xy;
+      let portion_acc = hand_over.partials[at + column];
+      let m_new = max(m, portion_stats.x);
       let alpha = exp2(m - m_new);
-      let beta = exp2(piece_stats.x - m_new);
+      let beta = exp2(portion_stats.x - m_new);
       m = m_new;
-      l = l * alpha + piece_stats.y * beta;
-      acc = acc * alpha + piece_acc * beta;
+      l = l * alpha + portion_stats.y * beta;
+      acc = acc * alpha + portion_acc * beta;
     }
   }
   if (column == 0u) {

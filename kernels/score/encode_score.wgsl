@@ -92,8 +92,8 @@ const SQUARE_SUMS = max(1u, WORKGROUP / SUBGROUP_MIN * u32(PLANES > 0u)); // for
 const BINS = BITS * ((1u << max(PLANES, 1u)) - 1u) + 1u;
 const BLOCK = 4u * WORKGROUP;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
-const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, BLOCKS);
-const MOST_PIECES = SHARES + BATCH - 1u;
+const PORTION_BOUNDS = vec3<u32>(SHARES, SPLITS, BLOCKS);
+const MOST_PORTIONS = SHARES + BATCH - 1u;
 const CODE_LOADS = ROUNDS * WORDS; // 16-byte loads of codes in flight per thread
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
 
@@ -120,7 +120,7 @@ var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
 // Squares of the outputs, added up by subgroups.
 var<workgroup> squares: array<f32, SQUARE_SUMS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
-var<workgroup> own_piece: vec4<u32>; // a Piece
+var<workgroup> own_portion: vec4<u32>; // a Portion
 
 // @shared widen_map
 /// Weights 4 * quad .. 4 * quad + 3 of a 16-byte load of a map.
@@ -210,9 +210,9 @@ fn units_of(sequence: u32) -> u32 {
 }
 // @end
 
-// @shared find_piece
+// @shared find_portion
 /// The part of a sequence that a workgroup takes.
-struct Piece {
+struct Portion {
   sequence: u32,
   split: u32, // place of the workgroup among those of the sequence
   splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
@@ -227,9 +227,9 @@ fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   return min((units + quota - 1u) / quota, bounds.y);
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
-/// itself; a lane has a run of sequences.
-fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+/// The portion of a workgroup: portions are numbered through all sequences. Every subgroup finds it
+/// for itself; a lane has a run of sequences.
+fn find_portion(index: u32, thread: u32, lane: u32, lanes: u32) -> Portion {
   let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
   let run = (BATCH + used_lanes - 1u) / used_lanes;
   let run_begin = min(lane * run, BATCH);
@@ -239,29 +239,29 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
     units += units_of(b);
   }
   let all = subgroupAdd(units);
-  var pieces = 0u;
+  var portions = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+    portions += splits_of(units_of(b), all, PORTION_BOUNDS);
   }
-  let through = subgroupInclusiveAdd(pieces);
-  // The lane that has the piece looks for its sequence.
+  let through = subgroupInclusiveAdd(portions);
+  // The lane that has the portion looks for its sequence.
   var found = vec2<u32>(0u);
-  if (through - pieces <= index && index < through) {
-    found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (through - portions <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - portions));
+    var splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+      splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     }
   }
   found = subgroupMax(found);
-  let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  let has_portion = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
   if (thread == 0u) {
-    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+    own_portion = vec4<u32>(found, select(0u, splits, has_portion), all);
   }
-  let own = workgroupUniformLoad(&own_piece);
-  return Piece(own.x, own.y, own.z, own.w);
+  let own = workgroupUniformLoad(&own_portion);
+  return Portion(own.x, own.y, own.z, own.w);
 }
 // @end
 
@@ -342,26 +342,26 @@ fn main(
   @builtin(subgroup_invocation_id) lane: u32,
   @builtin(subgroup_size) lanes: u32,
 ) {
-  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var portion = Portion(wid.z, wid.x, SPLITS, 0u);
   var own_head = wid.y;
   var is_key = wid.x == SPLITS;
   if (SHARES > 0u) {
     own_head = wid.x;
-    is_key = wid.y >= MOST_PIECES;
+    is_key = wid.y >= MOST_PORTIONS;
     if (is_key) {
-      piece.sequence = wid.y - MOST_PIECES;
+      portion.sequence = wid.y - MOST_PORTIONS;
     } else {
-      piece = find_piece(wid.y, thread, lane, lanes);
-      if (piece.splits == 0u) {
+      portion = find_portion(wid.y, thread, lane, lanes);
+      if (portion.splits == 0u) {
         return;
       }
     }
   }
-  let split = piece.split;
-  let splits = piece.splits;
-  let length = lengths[piece.sequence]; // a workgroup that scores needs it in phase 5 only
+  let split = portion.split;
+  let splits = portion.splits;
+  let length = lengths[portion.sequence]; // a workgroup that scores needs it in phase 5 only
   let newest = length - 1u;
-  let list = piece.sequence * Q_HEADS + own_head;
+  let list = portion.sequence * Q_HEADS + own_head;
 
   // 1. Load the vector, the map and the codes. The two branches differ in the map's binding.
   let base = own_head * MAP_SIZE;

@@ -70,8 +70,8 @@ const LAST = BINS - 1u;
 const BLOCK = 4u * WORKGROUP * ROUNDS; // tokens of a histogram
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const LIST_FOURS = CAPACITY / 4u; // fours of tokens of a list
-const PIECE_BOUNDS = vec3<u32>(SHARES, SPLITS, BLOCKS);
-const MOST_PIECES = SHARES + BATCH - 1u;
+const PORTION_BOUNDS = vec3<u32>(SHARES, SPLITS, BLOCKS);
+const MOST_PORTIONS = SHARES + BATCH - 1u;
 // Whether a workgroup may have several rounds.
 const HAS_NEXT = BLOCKS > SPLITS || ROUNDS > 1u || SHARES > 0u;
 // @shared magnitude_levels
@@ -100,7 +100,7 @@ var<workgroup> codes_of_queries: array<vec4<u32>, HEADS * CODE_QUADS>; // or tha
 // Blocks alternate between the first two thirds. Tokens of the windows are counted in the last one,
 // which nobody reads: that is cheaper than a branch. Memory starts at zero.
 var<workgroup> counts: array<atomic<u32>, 3u * HEADS * BINS>;
-var<workgroup> own_piece: vec4<u32>; // a Piece
+var<workgroup> own_portion: vec4<u32>; // a Portion
 
 // @shared key_element
 /// Element `at` of the keys.
@@ -229,9 +229,9 @@ fn units_of(sequence: u32) -> u32 {
 }
 // @end
 
-// @shared find_piece
+// @shared find_portion
 /// The part of a sequence that a workgroup takes.
-struct Piece {
+struct Portion {
   sequence: u32,
   split: u32, // place of the workgroup among those of the sequence
   splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
@@ -246,9 +246,9 @@ fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   return min((units + quota - 1u) / quota, bounds.y);
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
-/// itself; a lane has a run of sequences.
-fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+/// The portion of a workgroup: portions are numbered through all sequences. Every subgroup finds it
+/// for itself; a lane has a run of sequences.
+fn find_portion(index: u32, thread: u32, lane: u32, lanes: u32) -> Portion {
   let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
   let run = (BATCH + used_lanes - 1u) / used_lanes;
   let run_begin = min(lane * run, BATCH);
@@ -258,29 +258,29 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
     units += units_of(b);
   }
   let all = subgroupAdd(units);
-  var pieces = 0u;
+  var portions = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+    portions += splits_of(units_of(b), all, PORTION_BOUNDS);
   }
-  let through = subgroupInclusiveAdd(pieces);
-  // The lane that has the piece looks for its sequence.
+  let through = subgroupInclusiveAdd(portions);
+  // The lane that has the portion looks for its sequence.
   var found = vec2<u32>(0u);
-  if (through - pieces <= index && index < through) {
-    found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (through - portions <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - portions));
+    var splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+      splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     }
   }
   found = subgroupMax(found);
-  let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  let has_portion = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
   if (thread == 0u) {
-    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+    own_portion = vec4<u32>(found, select(0u, splits, has_portion), all);
   }
-  let own = workgroupUniformLoad(&own_piece);
-  return Piece(own.x, own.y, own.z, own.w);
+  let own = workgroupUniformLoad(&own_portion);
+  return Portion(own.x, own.y, own.z, own.w);
 }
 // @end
 
@@ -342,23 +342,23 @@ fn main(
   @builtin(subgroup_invocation_id) lane: u32,
   @builtin(subgroup_size) lanes: u32,
 ) {
-  var piece = Piece(wid.z, wid.x, SPLITS, 0u);
+  var portion = Portion(wid.z, wid.x, SPLITS, 0u);
   var own_heads = wid.y;
   var is_key = wid.x == SPLITS;
   if (SHARES > 0u) {
     own_heads = wid.x;
-    is_key = wid.y >= MOST_PIECES;
+    is_key = wid.y >= MOST_PORTIONS;
     if (is_key) {
-      piece.sequence = wid.y - MOST_PIECES;
+      portion.sequence = wid.y - MOST_PORTIONS;
     } else {
-      piece = find_piece(wid.y, thread, lane, lanes);
-      if (piece.splits == 0u) {
+      portion = find_portion(wid.y, thread, lane, lanes);
+      if (portion.splits == 0u) {
         return;
       }
     }
   }
-  let splits = piece.splits;
-  let first_list = piece.sequence * KV_HEADS * GROUP + own_heads * HEADS; // one for each query head
+  let splits = portion.splits;
+  let first_list = portion.sequence * KV_HEADS * GROUP + own_heads * HEADS; // one a query head
   let head = first_list / GROUP;
   if (is_key && first_list % GROUP > 0u) {
     return; // a KV head has one key, which the first heads' workgroup encodes
@@ -367,7 +367,7 @@ fn main(
   let in_team = thread % TEAM;
 
   // 1. Load. No address but that of the newest key depends on a length.
-  let length = lengths[piece.sequence];
+  let length = lengths[portion.sequence];
   let newest = length - 1u;
   var y: array<f32, TURNS * HELD>;
   var loaded_codes: array<vec4<u32>, WORDS>; // of a round
@@ -393,7 +393,7 @@ fn main(
         }
       }
     }
-    let four = min(four_of(piece.split, 0u, thread), LIST_FOURS - 1u);
+    let four = min(four_of(portion.split, 0u, thread), LIST_FOURS - 1u);
     for (var i = 0u; i < WORDS; i++) { // @unroll
       loaded_codes[i] = codes[(head * LIST_FOURS + four) * WORDS + i];
     }
@@ -474,7 +474,7 @@ fn main(
     }
     return;
   }
-  if (piece.split == 0u) {
+  if (portion.split == 0u) {
     for (var i = thread; i < HEADS * QUERY_WORDS; i += WORKGROUP) {
       let word = i % QUERY_WORDS;
       let quad = codes_of_queries[i / QUERY_WORDS * CODE_QUADS + word / 4u];
@@ -486,7 +486,7 @@ fn main(
   let recent_start = min(length - min(RECENT, length), newest);
   let blocks = (length + BLOCK - 1u) / BLOCK;
   var sums = array<u32, COUNT_TURNS>(); // of the histograms so far
-  for (var block = piece.split; block < blocks; block += splits) {
+  for (var block = portion.split; block < blocks; block += splits) {
     let third = block / splits % 2u * (HEADS * BINS);
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let round_codes = loaded_codes;
@@ -550,7 +550,7 @@ fn main(
     let i = turn * WORKGROUP + thread;
     if (i < HEADS * BINS) {
       let list = first_list + i / BINS;
-      list_state[SPLIT_SUMS + (list * SPLITS + piece.split) * BINS + i % BINS] = sums[turn];
+      list_state[SPLIT_SUMS + (list * SPLITS + portion.split) * BINS + i % BINS] = sums[turn];
     }
   }
 }

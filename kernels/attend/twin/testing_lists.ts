@@ -197,7 +197,7 @@ export function selectingFunctions(source: string): string[] {
     "score_bin",
     "units_of",
     "splits_of",
-    "find_piece",
+    "find_portion",
     "main",
   ];
   return Array.from(source.matchAll(/^fn (\w+)\(/gm), ([, name]) => name)

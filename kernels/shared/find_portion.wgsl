@@ -1,5 +1,5 @@
 /// The part of a sequence that a workgroup takes.
-struct Piece {
+struct Portion {
   sequence: u32,
   split: u32, // place of the workgroup among those of the sequence
   splits: u32, // workgroups of the sequence; 0 if the workgroup has no part
@@ -14,9 +14,9 @@ fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
   return min((units + quota - 1u) / quota, bounds.y);
 }
 
-/// The piece of a workgroup: pieces are numbered through all sequences. Every subgroup finds it for
-/// itself; a lane has a run of sequences.
-fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
+/// The portion of a workgroup: portions are numbered through all sequences. Every subgroup finds it
+/// for itself; a lane has a run of sequences.
+fn find_portion(index: u32, thread: u32, lane: u32, lanes: u32) -> Portion {
   let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
   let run = (BATCH + used_lanes - 1u) / used_lanes;
   let run_begin = min(lane * run, BATCH);
@@ -26,27 +26,27 @@ fn find_piece(index: u32, thread: u32, lane: u32, lanes: u32) -> Piece {
     units += units_of(b);
   }
   let all = subgroupAdd(units);
-  var pieces = 0u;
+  var portions = 0u;
   for (var b = run_begin; b < run_end; b++) {
-    pieces += splits_of(units_of(b), all, PIECE_BOUNDS);
+    portions += splits_of(units_of(b), all, PORTION_BOUNDS);
   }
-  let through = subgroupInclusiveAdd(pieces);
-  // The lane that has the piece looks for its sequence.
+  let through = subgroupInclusiveAdd(portions);
+  // The lane that has the portion looks for its sequence.
   var found = vec2<u32>(0u);
-  if (through - pieces <= index && index < through) {
-    found = vec2<u32>(run_begin, index - (through - pieces));
-    var splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  if (through - portions <= index && index < through) {
+    found = vec2<u32>(run_begin, index - (through - portions));
+    var splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     for (; found.y >= splits;) {
       found = vec2<u32>(found.x + 1u, found.y - splits);
-      splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+      splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
     }
   }
   found = subgroupMax(found);
-  let has_piece = index < subgroupMax(through);
-  let splits = splits_of(units_of(found.x), all, PIECE_BOUNDS);
+  let has_portion = index < subgroupMax(through);
+  let splits = splits_of(units_of(found.x), all, PORTION_BOUNDS);
   if (thread == 0u) {
-    own_piece = vec4<u32>(found, select(0u, splits, has_piece), all);
+    own_portion = vec4<u32>(found, select(0u, splits, has_portion), all);
   }
-  let own = workgroupUniformLoad(&own_piece);
-  return Piece(own.x, own.y, own.z, own.w);
+  let own = workgroupUniformLoad(&own_portion);
+  return Portion(own.x, own.y, own.z, own.w);
 }
