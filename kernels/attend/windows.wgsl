@@ -1,9 +1,9 @@
-// windows.wgsl: decode attention over the first and the last tokens alone (StreamingLLM), in splits.
-// split.wgsl for the tokens of two ranges.
+// windows.wgsl: decode attention over the first and the last tokens alone (StreamingLLM), in
+// splits. split.wgsl for the tokens of two ranges.
 //
 // Dispatch (SPLITS, lists, batch). A list is HEADS query heads of one KV head. A workgroup takes an
-// equal share of the tokens of the windows for a list. It stores one unnormalised partial (acc, m, l)
-// per query head.
+// equal share of the tokens of the windows for a list. It stores one unnormalised partial (acc, m,
+// l) per query head.
 //
 // A position counts the tokens of the windows: the sink's, then those of the recent window.
 //

@@ -11,9 +11,9 @@
 // 2^11. HEADS rows are high and HEADS rows low: 8 and 8 in one matrix up to 8 heads, else 16 and
 // 16.
 //
-// Elements of a matrix have no place that a thread could know, so all of them pass through workgroup
-// memory. A processor has little of it. So keys and values take turns in one area, and p lies over
-// the logits. The next tile waits in registers.
+// Elements of a matrix have no place that a thread could know, so all of them pass through
+// workgroup memory. A processor has little of it. So keys and values take turns in one area, and p
+// lies over the logits. The next tile waits in registers.
 //
 // 1. Request the first tile. Scale each query by a power of two, divide it into high and low, and
 //    keep it in matrices.
@@ -32,9 +32,9 @@
 // of two makes the largest element of a query 1 to 2, and the largest p is at least 1. Products of
 // f16 are exact in f32. So beside f32 sums a logit is off by 2^-22 sum |q k|, and an output by
 // (2^-22 + 2^-36 n) sum(w |v|), w being the weights and n the tokens: below f32 arithmetic of so
-// many terms. Matrix units cut off sums instead of rounding them, half a unit in the last place each
-// time on average: 2^-25 to 2^-24 of the sum. FLUSH * TILE / 16 such steps add at most 2^-19 for
-// 512 tokens, which is why sums move to threads after so many.
+// many terms. Matrix units cut off sums instead of rounding them, half a unit in the last place
+// each time on average: 2^-25 to 2^-24 of the sum. FLUSH * TILE / 16 such steps add at most 2^-19
+// for 512 tokens, which is why sums move to threads after so many.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 16u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param

@@ -417,7 +417,8 @@ fn main(
           }
         }
       }
-      // Each step sends half of the heads to the lanes that keep them: lane bits are bits of the head.
+      // Each step sends half of the heads to the lanes that keep them: lane bits are bits of the
+      // head.
       for (var step = 0u; step < HEAD_BITS; step++) { // @unroll
         let is_upper = (lane & (HEAD_LANES >> (step + 1u))) != 0u;
         for (var h = 0u; h < HEAD_LANES / 2u; h++) { // @unroll
@@ -427,7 +428,8 @@ fn main(
               let low = sums[t * HEAD_LANES + h];
               let high = sums[t * HEAD_LANES + other];
               if (PERMUTED == 1u) {
-                sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(high, HEAD_LANES >> (step + 1u));
+                let from = HEAD_LANES >> (step + 1u);
+                sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(high, from);
               } else if (other < HEADS) {
                 sums[t * HEAD_LANES + h] = select(low, high, is_upper) +
                   subgroupShuffleXor(select(high, low, is_upper), HEAD_LANES >> (step + 1u));

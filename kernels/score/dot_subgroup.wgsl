@@ -5,8 +5,8 @@
 //
 // LANES threads share a row of K in 16-byte loads: a row group. ROWS row groups work side by side,
 // each with TOKENS consecutive rows. Each lane has a part of VALUES dots. Shuffles add them up and
-// share them out at once: in a step, two lanes exchange halves of their values, so that each goes on
-// with half as many. LANES is a power of two that divides the subgroup size, and a subgroup is
+// share them out at once: in a step, two lanes exchange halves of their values, so that each goes
+// on with half as many. LANES is a power of two that divides the subgroup size, and a subgroup is
 // consecutive threads. Scores are not scaled.
 //
 // 1. Load the first tile, then the queries.
@@ -94,7 +94,8 @@ fn main(
   var k: array<vec4<u32>, LOADS>;
   for (var load = 0u; load < LOADS; load++) { // @unroll
     let token = min(begin + row * TOKENS + load / CHUNKS, length - 1u);
-    k[load] = keys[(kv_head * CAPACITY + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
+    let first = (kv_head * CAPACITY + token) * ROW_LOADS + lane;
+    k[load] = keys[first + chunk_offset(load % CHUNKS, lane)];
   }
   var query: array<vec4f, GROUP * PARTS>;
   for (var h = 0u; h < GROUP; h++) { // @unroll
@@ -119,7 +120,8 @@ fn main(
     // 3. Load the next tile.
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + TILE * SPLITS + row * TOKENS + load / CHUNKS, length - 1u);
-      k[load] = keys[(kv_head * CAPACITY + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
+      let first = (kv_head * CAPACITY + token) * ROW_LOADS + lane;
+      k[load] = keys[first + chunk_offset(load % CHUNKS, lane)];
     }
 
     // 4. Add up the dots of the current tile: the lower of two lanes goes on with the lower half.
