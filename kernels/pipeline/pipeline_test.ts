@@ -2,15 +2,16 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import type { Problem } from "../core/problem.ts";
 import { findVariant } from "../core/registry.ts";
-import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { canRun } from "../../testing/testing.ts";
-import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
+import { gridOf, testCase } from "../../testing/testing_grid.ts";
 import {
   assertCorrect,
   openTestDevice,
   testSetting,
   testStage,
+  variantsOf,
 } from "../../testing/testing_suite.ts";
+import { RAGGED, testShares } from "./testing_shares.ts";
 
 /** A shared code with a map of one layer. Some variants support only this, and some do not. */
 const shared = { bits: 128, sharing: "group", layers: 1 } as const;
@@ -18,10 +19,13 @@ const shared = { bits: 128, sharing: "group", layers: 1 } as const;
 const small = [
   testCase({ heads: [8, 2], lengths: [37, 90] }),
   testCase({ heads: [8, 2], lengths: [37, 90], ...shared }),
-  rotatedCase({ heads: [8, 2], lengths: [37, 90] }),
 ];
 
 const testDevice = await openTestDevice();
+
+/** Pipelines of rotated codes have tests in a file of their own. */
+const variants = variantsOf("pipeline").filter(({ codes }) => codes !== "rotated");
+const tested = { variants, grid: gridOf("pipeline") };
 
 testStage("pipeline", testDevice, small, {
   "one token": testCase({ heads: [4, 1], lengths: [1] }),
@@ -43,64 +47,6 @@ testStage("pipeline", testDevice, small, {
     headDim: 80,
     bits: 32,
     lengths: [600, 31],
-    codeKind: "random",
-  }),
-  "rotated: the largest group": rotatedCase({
-    heads: [64, 1],
-    headDim: 80,
-    lengths: [600, 31],
-    codeKind: "random",
-  }),
-  "rotated: one token": rotatedCase({ heads: [4, 1], lengths: [1] }),
-  "rotated: nothing selected": rotatedCase({
-    heads: [4, 1],
-    lengths: [67],
-    topK: { count: 0 },
-    windows: [0, 0],
-  }),
-  "rotated: equal keys, codes and factors": rotatedCase({
-    heads: [4, 1],
-    lengths: [1543, 2048],
-    kind: "equal-logits",
-    codeKind: "all-equal",
-  }),
-  "rotated: zero queries and keys": rotatedCase({
-    heads: [4, 1],
-    lengths: [700, 31],
-    kind: "zero-rows",
-  }),
-  ...Object.fromEntries(
-    [[128, 0], [128, 1], [128, 3], [64, 2], [32, 3]].map(([bits, planes]) => [
-      `rotated: ${bits} bits and ${planes} planes that decide`,
-      rotatedCase({
-        heads: [4, 1],
-        bits,
-        planes,
-        lengths: [600, 333],
-        windows: [0, 0],
-        codeKind: "random",
-      }),
-    ]),
-  ),
-  "rotated: the newest token has to compete": rotatedCase({
-    heads: [4, 1],
-    lengths: [600, 333, 32],
-    topK: { sparsity: 2 },
-    windows: [0, 0],
-    codeKind: "random",
-  }),
-  "rotated: the newest token is alone in its block": rotatedCase({
-    heads: [2, 1],
-    lengths: [1025, 2049, 4097],
-    topK: { sparsity: 16 },
-    windows: [0, 0],
-    codeKind: "random",
-  }),
-  "rotated: a short list over a long cache": rotatedCase({
-    heads: [8, 1],
-    lengths: [9001],
-    capacity: 9008,
-    topK: { count: 5 },
     codeKind: "random",
   }),
   // Kernels that guess the window of their picks guess wrong here.
@@ -239,7 +185,7 @@ testStage("pipeline", testDevice, small, {
     topK: { count: 1543 },
     windows: [0, 0],
   }),
-});
+}, tested);
 
 Deno.test("pipeline/sparse_two_group: the pipelines that it names take larger groups", () => {
   const refusal = (name: string, p: Problem) => {
@@ -271,69 +217,18 @@ Deno.test({
   },
 });
 
-for (const name of ["pipeline/rotated_two", "pipeline/rotated_short"]) {
-  const variant = findVariant(name);
-  Deno.test({
-    name: `${name}: a split scores several blocks of several rounds`,
-    ignore: !canRun(testDevice, variant),
-    async fn() {
-      const lengths = [5000, 1700, 3];
-      const test = rotatedCase({ heads: [4, 1], lengths, capacity: 5008, codeKind: "random" });
-      const defaults = variant.defaults(test.p, testDevice.limits);
-      const handOvers = [...Object.values(HAND_OVER_CODE), HAND_OVER_CODE.barrier];
-      for (const [i, [SPLITS, ROUNDS]] of [[1, 2], [2, 1], [2, 4], [5, 2]].entries()) {
-        const score = { "score.WORKGROUP": 128, "score.SPLITS": SPLITS, "score.ROUNDS": ROUNDS };
-        const attend = { "attend.SPLITS": 3, "attend.HAND_OVER": handOvers[i] };
-        const params = { ...defaults, ...score, ...attend };
-        assertEquals(variant.refuses(test.p, params, testDevice.limits), undefined);
-        await assertCorrect(testDevice, variant, test, params);
-      }
-    },
-  });
-}
-
 // Blocks of caches beyond LONG_CACHE. Ties are in both of them.
-const long = { heads: [4, 1], lengths: [9001, 8193], capacity: 9008 } as const;
-const learned = testCase({ ...long, codeKind: "near-ties" });
-const rotatedLong = rotatedCase({ ...long, codeKind: "random" });
-for (
-  const [name, test, score] of [
-    ["pipeline/sparse_three", learned, { "score.BLOCK": 8192 }],
-    ["pipeline/sparse_four", learned, { "score.BLOCK": 8192 }],
-    ["pipeline/sparse", learned, { "score.BLOCK": 8192 }],
-    ["pipeline/rotated_three", rotatedLong, { "score.BLOCK": 8192 }],
-    ["pipeline/rotated_two", rotatedLong, { "score.WORKGROUP": 512, "score.ROUNDS": 4 }],
-    ["pipeline/rotated_short", rotatedLong, { "score.WORKGROUP": 512, "score.ROUNDS": 4 }],
-  ] as const
-) {
-  testSetting(testDevice, findVariant(name), "the largest blocks", test, score);
+const long = testCase({
+  heads: [4, 1],
+  lengths: [9001, 8193],
+  capacity: 9008,
+  codeKind: "near-ties",
+});
+for (const name of ["pipeline/sparse_three", "pipeline/sparse_four", "pipeline/sparse"]) {
+  testSetting(testDevice, findVariant(name), "the largest blocks", long, { "score.BLOCK": 8192 });
 }
 
-/** Long and short sequences, more than there are workgroups, and how these share them out. */
-const RAGGED = [5000, 1, 700, 1025, ...Array.from({ length: 16 }, (_, i) => 1 + 7 * i), 2049];
-const ragged = [
-  ["pipeline/sparse_two", testCase({ heads: [2, 1], lengths: RAGGED, layers: 1 })],
-  ["pipeline/rotated_short", rotatedCase({ heads: [2, 1], lengths: RAGGED })],
-] as const;
-for (const [name, test] of ragged) {
-  for (const [handOver, shares] of [["dispatch", 16], ["barrier", 3], ["atomics", 40]] as const) {
-    testSetting(
-      testDevice,
-      findVariant(name),
-      `${RAGGED.length} sequences in ${shares} shares, hand-over by ${handOver}`,
-      test,
-      {
-        "score.WORKGROUP": 128,
-        "score.ROUNDS": 1,
-        "score.SPLITS": 6,
-        "score.SHARES": shares,
-        "attend.SPLITS": 5,
-        "attend.SHARES": 2 + shares,
-        "attend.HAND_OVER": HAND_OVER_CODE[handOver],
-      },
-    );
-  }
-}
+testShares(testDevice, sparseTwo, testCase({ heads: [2, 1], lengths: RAGGED, layers: 1 }));
 
 const scattered = testCase({
   ...shared,

@@ -16,15 +16,17 @@ interface Definition extends RegisteredTest {
   readonly ignore?: boolean;
 }
 
-/** The files with the tests of variants, from the root. Rivals have a file of their own. */
+/** The files with the tests of variants, from the root. */
 export function stageTests(variants: readonly string[]): string[] {
-  const rivals = RIVALS.map(({ name }) => name);
-  return [
-    ...new Set(variants.map((name) => {
-      const [stage] = name.split("/");
-      return `kernels/${stage}/${rivals.includes(name) ? "rivals" : stage}_test.ts`;
-    })),
-  ];
+  return [...new Set(variants.map(testFileOf))];
+}
+
+/** Rivals have a file of their own, and so have pipelines of rotated codes. */
+function testFileOf(name: string): string {
+  const [stage] = name.split("/");
+  const isRival = RIVALS.some((rival) => rival.name === name);
+  const isRotated = stage === "pipeline" && findVariant(name).codes === "rotated";
+  return `kernels/${stage}/${isRival ? "rivals" : isRotated ? "rotated" : stage}_test.ts`;
 }
 
 /** What the test files register while they are loaded, without what they would have ignored. */
