@@ -3,7 +3,7 @@
  * compile every other kernel anew for each mutant; here a mutant is another text in a kernel that
  * stays loaded, and its tests are functions.
  */
-import { EVERY_VARIANT, RIVALS } from "../../kernels/core/registry.ts";
+import { EVERY_VARIANT, findVariant, RIVALS } from "../../kernels/core/registry.ts";
 import type { Kernel } from "../../kernels/core/variant.ts";
 
 /** A test as a file registers it. */
