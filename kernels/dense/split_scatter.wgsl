@@ -428,8 +428,8 @@ fn main(
               let low = sums[t * HEAD_LANES + h];
               let high = sums[t * HEAD_LANES + other];
               if (PERMUTED == 1u) {
-                let from = HEAD_LANES >> (step + 1u);
-                sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(high, from);
+                let peer = HEAD_LANES >> (step + 1u);
+                sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(high, peer);
               } else if (other < HEADS) {
                 sums[t * HEAD_LANES + h] = select(low, high, is_upper) +
                   subgroupShuffleXor(select(high, low, is_upper), HEAD_LANES >> (step + 1u));
