@@ -88,7 +88,8 @@ fn main(
   var k: array<vec4<u32>, LOADS>;
   for (var load = 0u; load < LOADS; load++) { // @unroll
     let token = min(begin + (load / CHUNKS) * ROWS + row, length - 1u);
-    k[load] = keys[(kv_head * CAPACITY + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
+    let first = (kv_head * CAPACITY + token) * ROW_LOADS + lane;
+    k[load] = keys[first + chunk_offset(load % CHUNKS, lane)];
   }
   var query: array<vec4f, GROUP * PARTS>;
   for (var h = 0u; h < GROUP; h++) { // @unroll
