@@ -113,7 +113,8 @@ export const denseSplitScatter: Variant = defineVariant({
       LANES,
       TOKENS: lists > 1 ? 4 : 2,
       PREFETCH: 1,
-      HELD: 0,
+      // The queries of up to five heads leave registers for two workgroups on an SM.
+      HELD: Number(HEADS <= 5),
       PERMUTED: Number(headLanes(HEADS) === HEADS),
       SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, 264),
     };
