@@ -55,6 +55,19 @@ for (const PERMUTED of [0, 1]) {
   });
 }
 
+// Lists of 3 heads are odd, so that one row group of a pair keeps a head more.
+for (const [HEADS, PERMUTED, JOINED] of [[4, 1, 2], [4, 0, 1], [3, 0, 2], [3, 1, 3], [1, 0, 1]]) {
+  const order = PERMUTED ? "permuted" : "in order";
+  const name = `pairs of row groups, lists of ${HEADS}, ${order}, ${JOINED} joined`;
+  const setting = { LANES: 4, PAIRED: 1, WORKGROUP: 64, HEADS, PERMUTED, JOINED, TOKENS: 2 };
+  testSetting(testDevice, denseSplitScatter, name, spare, { ...setting, SPLITS: 3 });
+  testSetting(testDevice, denseSplitScatter, `one split, ${name}`, spare, {
+    ...setting,
+    TOKENS: 4,
+    SPLITS: 1,
+  });
+}
+
 const pairs = testCase({ heads: [4, 2], lengths: [257, 150] });
 for (const variant of [denseSplit, denseSplitSubgroup, denseSplitScatter, denseTokenPool]) {
   const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };

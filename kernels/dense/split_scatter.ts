@@ -31,6 +31,7 @@ export const splitScatterKernel: Kernel = defineKernel({
     PREFETCH: [0, 1, 2, 3],
     HELD: [0, 1],
     PERMUTED: [0, 1],
+    PAIRED: [0, 1],
     JOINED: { min: 1, max: 8 },
     SPLITS: { min: 1, max: 1024 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
@@ -66,6 +67,11 @@ function evenLanes(p: Problem, most: number): number {
   return [16, 8, 4, 2].find((lanes) => lanes <= most && rowLoads(p) % lanes === 0) ?? 1;
 }
 
+/** Whether each subgroup has two row groups or more. */
+function canPair({ WORKGROUP, LANES }: Params, limits: DeviceLimits): boolean {
+  return 2 * LANES <= (limits.subgroupMinSize ?? 0) && WORKGROUP % (2 * LANES) === 0;
+}
+
 function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
   if (rowLoads(p) % params.LANES !== 0) {
     return `${params.LANES} lanes cannot share the ${rowLoads(p)} loads of a row evenly`;
@@ -82,6 +88,11 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (params.JOINED > params.HEADS) {
     return `${params.JOINED} heads cannot be joined at a time, since a list has ${params.HEADS}`;
   }
+  if (params.PAIRED === 1 && !canPair(params, limits)) {
+    return `PAIRED demands an even number of row groups and subgroups of ${
+      2 * params.LANES
+    } threads`;
+  }
   return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
 }
 
@@ -97,6 +108,7 @@ export const denseSplitScatter: Variant = defineVariant({
     PREFETCH: [0, 1, 2, 3],
     HELD: [0, 1],
     PERMUTED: [0, 1],
+    PAIRED: [0, 1],
     JOINED: [1, 2, 4],
     SPLITS: [8, 16, 32, 33, 66],
   },
@@ -111,15 +123,20 @@ export const denseSplitScatter: Variant = defineVariant({
       HAND_OVER: HAND_OVER_CODE.dispatch,
       HEADS,
       LANES,
-      TOKENS: lists > 1 ? 4 : 2,
+      TOKENS: HEADS > 4 ? 4 : 2,
       PREFETCH: 1,
       // The queries of up to five heads leave registers for two workgroups on an SM.
       HELD: Number(HEADS <= 5),
       PERMUTED: Number(headLanes(HEADS) === HEADS),
       SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, 264),
     };
-    const settings = (lists > 1 ? [128, 64, 32] : [192, 128, 64, 32]).flatMap((WORKGROUP) =>
-      [2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, HEADS) }))
+    const settings = (HEADS > 4 ? [128, 64, 32] : [256, 128, 64, 32]).flatMap((WORKGROUP) =>
+      [2, 1].map((JOINED) => ({
+        ...params,
+        WORKGROUP,
+        PAIRED: Number(canPair({ WORKGROUP, LANES }, limits)),
+        JOINED: Math.min(JOINED, HEADS),
+      }))
     );
     return settings.find((setting) => !denseSplitScatter.refuses(p, setting, limits)) ??
       settings[settings.length - 1];

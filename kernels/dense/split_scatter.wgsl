@@ -15,6 +15,8 @@
 // of tokens t, t + TOKEN_LANES, ... of those in flight. Unless PERMUTED is 0, each lane also has an
 // order of heads and tokens of its own: slot i is head (own head) xor i. Then sums are scattered
 // without selections, and a shuffle needs no index. HEADS should then be a power of two.
+// PAIRED demands subgroups of 2 * LANES threads or more, and an even number of row groups. Then
+// half as many accumulators go through workgroup memory at the end.
 //
 // HAND_OVER selects how the partials of a list are joined:
 //   0  merge/join_splits.wgsl joins them in a dispatch of its own. WGSL guarantees that this works.
@@ -28,8 +30,9 @@
 // 3. Compute the dots of the current tile, and scatter their sums.
 // 4. Update the running softmax, a head and a token per lane.
 // 5. Add the values to the accumulators. Repeat 2 to 5 for all tiles of the split.
-// 6. Join the row groups and store the partials.
-// 7. In the last workgroup to arrive, join the splits and store the output.
+// 6. Join the two row groups of a subgroup.
+// 7. Join all row groups and store the partials.
+// 8. In the last workgroup to arrive, join the splits and store the output.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 8u; // @param query heads per KV head
@@ -43,6 +46,7 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const PREFETCH: u32 = 1u; // @param tiles that are loaded ahead
 const HELD: u32 = 1u; // @param 1 to hold the queries in registers, 0 in workgroup memory
 const PERMUTED: u32 = 1u; // @param 1 if each lane has an order of heads and tokens of its own
+const PAIRED: u32 = 0u; // @param 1 if a subgroup has two row groups, which shuffles join first
 const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
@@ -70,6 +74,8 @@ const USED_LANES = HEAD_LANES * TOKEN_LANES; // lanes past them repeat their wor
 const SPARE_BITS = firstTrailingBit(LANES / USED_LANES);
 const HELD_QUERIES = max(1u, SLOTS * PARTS * HELD);
 const SHARED_QUERIES = max(1u, SLOTS * PARTS * (1u - HELD));
+const KEPT = (SLOTS + PAIRED) >> PAIRED; // heads that a thread keeps of a pair of row groups
+const JOIN_ROWS = ROWS >> PAIRED; // row groups or pairs of them
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
 const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of the list's output
 const SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
@@ -115,8 +121,8 @@ struct HandOver {
 // @end
 
 var<workgroup> queries: array<array<vec4f, LANES>, SHARED_QUERIES>;
-var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
-var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
+var<workgroup> scratch: array<vec4f, max(JOINED * JOIN_ROWS * HEAD_QUADS, WORKGROUP)>;
+var<workgroup> stats: array<vec2f, max(HEADS * JOIN_ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
 
 // @shared widen
@@ -186,17 +192,6 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 }
 // @end
 
-// @shared joined_m
-/// Maximum of head `h` over all row groups.
-fn joined_m(h: u32) -> f32 {
-  var m = NEG_LARGE;
-  for (var r = 0u; r < ROWS; r++) { // @unroll
-    m = max(m, stats[r * LIST_HEADS + h].x);
-  }
-  return m;
-}
-// @end
-
 // @shared add_dot
 /// sum + dot(a, b), as four fused multiply-adds.
 fn add_dot(sum: f32, a: vec4f, b: vec4f) -> f32 {
@@ -211,13 +206,16 @@ fn join_rows(turn: u32, list: u32, split: u32, thread: u32) {
   for (var column = thread; column < heads * HEAD_QUADS; column += WORKGROUP) {
     let place = column / HEAD_QUADS;
     let h = turn * JOINED + place;
-    let m = joined_m(h);
+    var m = NEG_LARGE;
+    for (var r = 0u; r < JOIN_ROWS; r++) { // @unroll
+      m = max(m, stats[r * HEADS + h].x);
+    }
     var l = 0.0;
     var acc = vec4f(0.0);
-    for (var r = 0u; r < ROWS; r++) { // @unroll
+    for (var r = 0u; r < JOIN_ROWS; r++) { // @unroll
       let alpha = exp2(stats[r * HEADS + h].x - m);
       l += stats[r * HEADS + h].y * alpha;
-      acc += scratch[(place * ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * alpha;
+      acc += scratch[(place * JOIN_ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * alpha;
     }
     let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
     store_partial(first + column % HEAD_QUADS, acc);
@@ -525,20 +523,51 @@ fn main(
     }
   }
 
-  // 6. Join the row groups and store the partials, JOINED heads at a time.
+  // 6. Join the two row groups of a subgroup. Each of them keeps half of the heads.
   for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
     l += subgroupShuffleXor(l, HEAD_LANES << step);
   }
-  if (lane < HEADS) {
-    stats[row * HEADS + lane] = vec2f(m, l);
+  let is_upper_row = PAIRED == 1u && row % 2u == 1u;
+  if (PAIRED == 1u) {
+    let m_pair = max(m, subgroupShuffleXor(m, LANES));
+    let alpha = exp2(m - m_pair);
+    m = m_pair;
+    l *= alpha;
+    l += subgroupShuffleXor(l, LANES);
+    for (var h = 0u; h < SLOTS; h++) { // @unroll
+      var slot_alpha: f32;
+      if (PERMUTED == 1u) {
+        slot_alpha = subgroupShuffleXor(alpha, h);
+      } else {
+        slot_alpha = subgroupShuffle(alpha, first_lane + h);
+      }
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        acc[h * PARTS + part] *= slot_alpha;
+      }
+    }
+    for (var h = 0u; h < KEPT; h++) { // @unroll
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        let low = acc[h * PARTS + part];
+        let high = acc[min(h + KEPT, SLOTS - 1u) * PARTS + part];
+        let sent = select(high, low, is_upper_row);
+        acc[h * PARTS + part] = select(low, high, is_upper_row) + subgroupShuffleXor(sent, LANES);
+      }
+    }
+  }
+
+  // 7. Join all row groups and store the partials, JOINED heads at a time.
+  let join_row = row >> PAIRED;
+  if (lane < HEADS && !is_upper_row) {
+    stats[join_row * HEADS + lane] = vec2f(m, l);
   }
   workgroupBarrier();
   for (var turn = 0u; turn < JOIN_TURNS; turn++) { // @unroll
-    for (var h = 0u; h < SLOTS; h++) { // @unroll
-      let head = h ^ head_flip;
-      if (head / JOINED == turn) {
+    for (var h = 0u; h < KEPT; h++) { // @unroll
+      let slot = h + select(0u, KEPT, is_upper_row);
+      let head = slot ^ head_flip;
+      if (slot < SLOTS && head / JOINED == turn) {
         for (var part = 0u; part < PARTS; part++) { // @unroll
-          let at = (head % JOINED * ROWS + row) * HEAD_QUADS + row_quad(part, lane);
+          let at = (head % JOINED * JOIN_ROWS + join_row) * HEAD_QUADS + row_quad(part, lane);
           scratch[at] = acc[h * PARTS + part];
         }
       }
@@ -548,7 +577,7 @@ fn main(
     workgroupBarrier();
   }
 
-  // 7. The last workgroup to arrive joins the splits and stores the output.
+  // 8. The last workgroup to arrive joins the splits and stores the output.
   if (HAND_OVER == 0u) {
     return;
   }

@@ -27,6 +27,7 @@ const COLUMNS = HEAD_DIM / 4u;
 const PARTIAL_QUADS = COLUMNS + 1u;
 const WORKGROUP = COLUMNS * SLICES;
 const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
+const IN_FLIGHT = min(ROUNDS, 9u); // splits that a thread loads at a time
 const GROUP_LISTS = (GROUP + HEADS - 1u) / HEADS;
 const LISTS = BATCH * (Q_HEADS / GROUP) * GROUP_LISTS;
 const LINE_QUADS = 8u; // of a cache line: each list begins a line
@@ -75,17 +76,29 @@ fn main(
   var m = NEG_LARGE;
   var l = 0.0;
   var acc = vec4f(0.0);
-  for (var round = 0u; round < ROUNDS; round++) {
-    let split = round * SLICES + slice;
-    if (split < splits) {
-      let split_stats = hand_over.partials[first + split * PARTIAL_QUADS + COLUMNS].xy;
-      let split_acc = hand_over.partials[first + split * PARTIAL_QUADS + column];
-      let m_new = max(m, split_stats.x);
-      let alpha = exp2(m - m_new);
-      let beta = exp2(split_stats.x - m_new);
-      m = m_new;
-      l = l * alpha + split_stats.y * beta;
-      acc = acc * alpha + split_acc * beta;
+  for (var start = 0u; start < ROUNDS; start += IN_FLIGHT) {
+    // All loads are in flight before the first use: the join is bound by latency.
+    var split_acc: array<vec4f, IN_FLIGHT>;
+    var split_stats: array<vec2f, IN_FLIGHT>;
+    for (var i = 0u; i < IN_FLIGHT; i++) { // @unroll
+      let split = min((start + i) * SLICES + slice, SPLITS - 1u);
+      split_acc[i] = hand_over.partials[first + split * PARTIAL_QUADS + column];
+      split_stats[i] = hand_over.partials[first + split * PARTIAL_QUADS + COLUMNS].xy;
+    }
+    let m_old = m;
+    for (var i = 0u; i < IN_FLIGHT; i++) { // @unroll
+      let is_split = (start + i) * SLICES + slice < splits;
+      split_stats[i] = select(vec2f(NEG_LARGE, 0.0), split_stats[i], is_split);
+      m = max(m, split_stats[i].x);
+    }
+    l *= exp2(m_old - m);
+    acc *= exp2(m_old - m);
+    for (var i = 0u; i < IN_FLIGHT; i++) { // @unroll
+      // What lies past the last split may be NaN.
+      let is_split = (start + i) * SLICES + slice < splits;
+      let beta = exp2(split_stats[i].x - m);
+      l += split_stats[i].y * beta;
+      acc += select(vec4f(0.0), split_acc[i], is_split) * beta;
     }
   }
   if (column == 0u) {

@@ -154,7 +154,7 @@ Deno.test("select/radix: the defaults take one dispatch where a device holds the
     assertEquals(radix.refuses(p, params, limits), undefined);
     return radix.plan(p, params).dispatches.length;
   };
-  const lengths = [16, 4096, 4112, 16384, 16400, 131072];
+  const lengths = [16, 4096, 4112, 8192, 8208, 131072];
   const large = (handOver: HandOver) => ({ ...LARGE_LIMITS, handOver });
   assertEquals(lengths.map((each) => dispatches(DEFAULT_LIMITS, each)), [1, 1, 3, 3, 3, 3]);
   assertEquals(lengths.map((each) => dispatches(large("dispatch"), each)), [1, 1, 1, 1, 3, 3]);
