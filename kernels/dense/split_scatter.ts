@@ -131,7 +131,7 @@ export const denseSplitScatter: Variant = defineVariant({
       SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, 264),
     };
     const settings = (HEADS > 4 ? [128, 64, 32] : [256, 128, 64, 32]).flatMap((WORKGROUP) =>
-      [2, 1].map((JOINED) => ({
+      [4, 1].map((JOINED) => ({
         ...params,
         WORKGROUP,
         PAIRED: Number(canPair({ WORKGROUP, LANES }, limits)),
