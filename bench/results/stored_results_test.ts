@@ -53,11 +53,11 @@ function commitOf(path: string): string {
   return readResults(path).rows[0].commit;
 }
 
-Deno.test("compare runs on all pairs of stored files", async () => {
+Deno.test("compare runs on each stored file beside the first, and on all of them", async () => {
   const compare = (...paths: string[]) =>
     runProgram(`${import.meta.dirname}/../compare/main.ts`, ...paths);
-  const pairs = RESULTS.flatMap((one, i) => RESULTS.slice(i).map((other) => [one, other]));
-  for (const [one, other] of pairs) {
+  const [one] = RESULTS;
+  for (const other of RESULTS) {
     const { code, out, err } = await compare(one, other);
     if (haveCaseInCommon(one, other)) {
       assertEquals([one, other, code, err], [one, other, 0, ""]);
@@ -74,13 +74,10 @@ Deno.test("compare runs on all pairs of stored files", async () => {
   assertEquals([all.code, all.err], [0, ""]);
 });
 
-/** Whether a kernel was measured for the same case in both files. */
+/** Whether a kernel or probe was measured for the same case in both files. */
 function haveCaseInCommon(...paths: string[]): boolean {
   const [one, other] = paths.map((path) =>
-    new Set(
-      readResults(path).rows.filter(({ stage }) => stage !== "probe")
-        .map(({ case_id, kernel }) => `${case_id} ${kernel}`),
-    )
+    new Set(readResults(path).rows.map(({ case_id, kernel }) => `${case_id} ${kernel}`))
   );
   return !one.isDisjointFrom(other);
 }
