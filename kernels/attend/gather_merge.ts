@@ -1,5 +1,6 @@
 /** Gathered decode attention. The last workgroup of a list merges its splits, if it may. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import { refusesPages } from "../core/pages.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
 import { listCapacity, listHeads, type Problem, queriesPerList } from "../core/problem.ts";
@@ -9,7 +10,15 @@ import {
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
 } from "../core/row_split.ts";
-import { gatherCost } from "./gather.ts";
+import {
+  gatherCost,
+  gatherPagesCost,
+  type ListEntries,
+  listParams,
+  PAGE_BITS_RANGE,
+  PAGE_LISTS,
+  TOKEN_LISTS,
+} from "./gather.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
@@ -31,6 +40,7 @@ export const gatherMergeKernel: Kernel = defineKernel({
     PREFETCH: [0, 1],
     SPLITS: { min: 1, max: 1024 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
+    PAGE_BITS: PAGE_BITS_RANGE,
   },
   features: ["subgroups"],
 });
@@ -43,18 +53,25 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
 }
 
-function plan(p: Problem, params: Params): Plan {
+function plan(p: Problem, params: Params, lists: ListEntries): Plan {
+  const [selected, selected_counts] = lists.names;
   const heads = queriesPerList(p);
   const join = joinSplits(p, params, heads);
   return {
     buffers: {
-      ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts", "sink_logits"),
+      ...specs(p, "input", "q", "keys", "values", selected, selected_counts, "sink_logits"),
       ...handOverSpec(p, { lists: p.batch * listHeads(p), heads, splits: params.SPLITS }),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(gatherMergeKernel, p, params, [params.SPLITS, listHeads(p), p.batch]),
+      dispatch(
+        gatherMergeKernel,
+        p,
+        { ...params, ...listParams(p, lists) },
+        [params.SPLITS, listHeads(p), p.batch],
+        { selected, selected_counts },
+      ),
       ...join.dispatches,
     ],
   };
@@ -84,6 +101,16 @@ export const gatherMerge: Variant = defineVariant({
     return settings.find((params) => !gatherMerge.refuses(p, params, limits)) ?? settings[0];
   },
   refuses,
-  plan,
+  plan: (p, params) => plan(p, params, TOKEN_LISTS),
   cost: gatherCost,
+});
+
+/** The same over pages. */
+export const gatherMergePages: Variant = defineVariant({
+  ...gatherMerge,
+  name: "attend/gather_merge_pages",
+  description: "attend/gather_merge over pages of 16 tokens",
+  refuses: (p, params, limits) => refusesPages(p) ?? refuses(p, params, limits),
+  plan: (p, params) => plan(p, params, PAGE_LISTS),
+  cost: gatherPagesCost,
 });

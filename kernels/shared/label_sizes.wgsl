@@ -1,0 +1,1 @@
+const CHANNELS = 16u; // elements of a label
