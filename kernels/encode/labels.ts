@@ -30,7 +30,7 @@ export const labelsKernel: Kernel = defineKernel({
 });
 
 /** Reads a label's channels of each key, and writes the label. */
-function labelsCost(p: Problem, form: LabelForm, tokens: number): Cost {
+export function labelsCost(p: Problem, form: LabelForm, tokens: number): Cost {
   const labels = labelHeads(form, p) * tokens;
   return {
     streamBytes: labels * LABEL_CHANNELS * kvBytes(p.dtype) +

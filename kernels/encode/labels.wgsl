@@ -8,10 +8,6 @@
 // lowest bits up, and a scale: the least element and a step in f16. Code c stands for least + c *
 // step. A head has the codes of all tokens, then the scales. Elements beyond f16 become the largest
 // f16.
-//
-// 1. Load the elements.
-// 2. Find the scale of each token (4 bits).
-// 3. Store the labels.
 const HEAD_DIM: u32 = 128u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const LABEL_HEADS: u32 = 8u; // @param KV heads, or query heads
@@ -23,15 +19,15 @@ const WORKGROUP: u32 = 128u; // @param
 
 // @shared label_sizes
 const CHANNELS = 16u; // elements of a label
-// @end
-const ROWS = WORKGROUP / CHANNELS; // tokens of a workgroup
 const LABEL_WORDS = 3u + 5u * u32(LABEL_BITS == 16u);
 const LARGEST = 65504.0; // the largest f16
+// @end
+const ROWS = WORKGROUP / CHANNELS; // tokens of a workgroup
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> keys: array<u32>;
 @group(0) @binding(2) var<storage, read> channels: array<u32>;
-@group(0) @binding(3) var<storage, read_write> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> labels: array<vec4<u32>>;
 
 var<workgroup> elements: array<f32, WORKGROUP>;
 var<workgroup> codes: array<u32, WORKGROUP>;
@@ -50,39 +46,35 @@ fn key_element(at: u32) -> f32 {
 }
 // @end
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
+// @shared make_labels
+/// Stores word `word` of the labels.
+fn store_label(word: u32, value: u32) {
+  labels[word / 4u][word % 4u] = value;
+}
+
+/// Makes the labels of tokens from `begin` on, one for each 16 threads, up to the end of the
+/// sequence. `head` is a label head of the sequence, `list` the same of all, and `kv_head` the KV
+/// head of all.
+fn make_labels(begin: u32, length: u32, head: u32, list: u32, kv_head: u32, thread: u32) {
   let row = thread / CHANNELS;
   let place = thread % CHANNELS;
-  let length = lengths[wid.z];
-  let begin = select(wid.x * ROWS, length - 1u, APPEND == 1u);
-  if (begin >= length) {
-    return;
-  }
   let token = begin + row;
-  let head = wid.z * LABEL_HEADS + wid.y;
-  let kv_head = wid.z * KV_HEADS + wid.y / (LABEL_HEADS / KV_HEADS);
+  let first = list * CAPACITY * LABEL_WORDS;
 
-  // 1. Load the elements. Rows past the end repeat the last token.
+  // Load the elements. Rows past the end repeat the last token.
   let at = (kv_head * CAPACITY + min(token, length - 1u)) * HEAD_DIM;
-  let element = key_element(at + min(channels[wid.y * CHANNELS + place], HEAD_DIM - 1u));
+  let element = key_element(at + min(channels[head * CHANNELS + place], HEAD_DIM - 1u));
   elements[thread] = clamp(element, -LARGEST, LARGEST);
   workgroupBarrier();
-
-  let first = head * CAPACITY * LABEL_WORDS;
   if (LABEL_BITS == 16u) {
-    // 3. Store the labels.
     if (token < length && place % 2u == 0u) {
       let pair = pack2x16float(vec2f(elements[thread], elements[thread + 1u]));
-      labels[first + token * LABEL_WORDS + place / 2u] = pair;
+      store_label(first + token * LABEL_WORDS + place / 2u, pair);
     }
     return;
   }
 
-  // 2. Find the scale. Codes are of the scale as it is stored.
+  // Find the scale. Codes are of the scale as it is stored.
   var least = elements[row * CHANNELS];
   var largest = least;
   for (var i = 0u; i < CHANNELS; i++) { // @unroll
@@ -95,15 +87,29 @@ fn main(
   codes[thread] = select(u32(clamp(steps + 0.5, 0.0, 15.0)), 0u, stored.y == 0.0);
   workgroupBarrier();
 
-  // 3. Store the labels.
   if (token < length && place < 2u) {
     var word = 0u;
     for (var i = 0u; i < 8u; i++) { // @unroll
       word |= codes[row * CHANNELS + 8u * place + i] << (4u * i);
     }
-    labels[first + 2u * token + place] = word;
+    store_label(first + 2u * token + place, word);
   }
   if (token < length && place == 2u) {
-    labels[first + 2u * CAPACITY + token] = scale;
+    store_label(first + 2u * CAPACITY + token, scale);
+  }
+}
+// @end
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let length = lengths[wid.z];
+  let begin = select(wid.x * ROWS, length - 1u, APPEND == 1u);
+  if (begin < length) {
+    let list = wid.z * LABEL_HEADS + wid.y;
+    let kv_head = wid.z * KV_HEADS + wid.y / (LABEL_HEADS / KV_HEADS);
+    make_labels(begin, length, wid.y, list, kv_head, thread);
   }
 }

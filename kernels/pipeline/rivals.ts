@@ -11,8 +11,7 @@ import { windows } from "../attend/windows.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
-import { headLabels, packedLabels, sharedLabels } from "../encode/labels.ts";
-import { headLabelScores, packedLabelScores, sharedLabelScores } from "../score/labels.ts";
+import { headLabelStep, packedLabelStep, sharedLabelStep } from "../score/labels.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { pagesAppend } from "../score/pages.ts";
@@ -122,25 +121,24 @@ const SYSTEMS: readonly System[] = [
   },
   {
     name: "pipeline/double_sparsity",
-    description: "Double Sparsity, f16 labels of KV heads: append, score, select, attend + merge",
-    stages: { encode: sharedLabels, score: sharedLabelScores, select: radix, attend: gatherMerge },
+    description: "Double Sparsity, f16 labels of KV heads: scores, radix select, attend + merge",
+    stages: { score: sharedLabelStep, select: radix, attend: gatherMerge },
   },
   {
     name: "pipeline/double_sparsity_packed",
-    description: "Double Sparsity, 4-bit labels of KV heads: append, score, select, attend + merge",
-    stages: { encode: packedLabels, score: packedLabelScores, select: radix, attend: gatherMerge },
+    description: "Double Sparsity, 4-bit labels of KV heads: scores, radix select, attend + merge",
+    stages: { score: packedLabelStep, select: radix, attend: gatherMerge },
   },
   {
     name: "pipeline/double_sparsity_head",
-    description:
-      "Double Sparsity, f16 labels of query heads: append, score, select, attend + merge",
-    stages: { encode: headLabels, score: headLabelScores, select: radix, attend: gatherMerge },
+    description: "Double Sparsity, f16 labels of query heads: scores, radix select, attend + merge",
+    stages: { score: headLabelStep, select: radix, attend: gatherMerge },
   },
   {
     name: "pipeline/double_sparsity_portable",
     description:
-      "Double Sparsity without subgroups, f16 labels of KV heads: append, score, select, attend, merge",
-    stages: { encode: sharedLabels, score: sharedLabelScores, select: radix, attend: gather },
+      "Double Sparsity without subgroups, f16 labels of KV heads: scores, radix select, attend, merge",
+    stages: { score: sharedLabelStep, select: radix, attend: gather },
   },
   {
     name: "pipeline/streaming",

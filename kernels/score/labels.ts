@@ -1,5 +1,7 @@
 /** Scores by labels (Double Sparsity, arXiv 2408.07092). */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import { addCost } from "../core/variant.ts";
+import { labelsCost } from "../encode/labels.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, PROBLEM_RANGES, ranges, specs } from "../core/layout.ts";
 import {
@@ -23,10 +25,11 @@ export const labelScoresKernel: Kernel = defineKernel({
   name: "score/labels",
   source,
   params: {
-    ...ranges("HEAD_DIM", "CAPACITY"),
+    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
     QUERIES: PROBLEM_RANGES.GROUP,
     LABEL_HEADS: PROBLEM_RANGES.Q_HEADS,
     LABEL_BITS: [4, 16],
+    APPEND: [0, 1],
     WORKGROUP,
     TOKENS,
     TOGETHER,
@@ -45,18 +48,21 @@ function labelScoresCost(p: Problem, form: LabelForm): Cost {
   };
 }
 
-function labelScoresPlan(p: Problem, params: Params, form: LabelForm): Plan {
-  const values = { ...params, ...labelParams(form, p) };
+function labelScoresPlan(p: Problem, params: Params, form: LabelForm, APPEND: 0 | 1): Plan {
+  const values = { ...params, ...labelParams(form, p), APPEND };
   const blocks = Math.ceil(p.capacity / (params.WORKGROUP * params.TOKENS));
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", form.channels, form.labels),
+      ...(APPEND ? specs(p, "input", "keys") : {}),
       ...specs(p, "output", "scores"),
     },
     dispatches: [
       dispatch(labelScoresKernel, p, values, [blocks, labelHeads(form, p), p.batch], {
         channels: form.channels,
         labels: form.labels,
+        // Without APPEND no key is read.
+        ...(APPEND ? {} : { keys: "q" }),
       }),
     ],
   };
@@ -77,7 +83,7 @@ function labelScores(name: string, what: string, form: LabelForm): Variant {
       if (form.bits === 4 && TOGETHER < 4) return "four packed labels in a row share loads";
       if (TOGETHER > TOKENS) return `${TOGETHER} tokens in a row are more than a thread has`;
     },
-    plan: (p, params) => labelScoresPlan(p, params, form),
+    plan: (p, params) => labelScoresPlan(p, params, form, 0),
     cost: (p) => labelScoresCost(p, form),
   });
 }
@@ -102,3 +108,22 @@ export const packedLabelScores: Variant = labelScores(
   "of KV heads in 4 bits",
   PACKED_LABELS,
 );
+
+/** Scores by labels, which first make the label of the newest token. */
+function appended(scores: Variant, form: LabelForm): Variant {
+  return {
+    ...scores,
+    description: `the newest label and ${scores.name} in one dispatch`,
+    plan: (p, params) => labelScoresPlan(p, params, form, 1),
+    cost: (p) => addCost(labelScoresCost(p, form), labelsCost(p, form, p.batch)),
+  };
+}
+
+/** Shared labels' scores, with the newest label. */
+export const sharedLabelStep: Variant = appended(sharedLabelScores, SHARED_LABELS);
+
+/** Scores by labels of each query head, with the newest labels. */
+export const headLabelStep: Variant = appended(headLabelScores, HEAD_LABELS);
+
+/** Scores by labels of 4 bits, with the newest label. */
+export const packedLabelStep: Variant = appended(packedLabelScores, PACKED_LABELS);
