@@ -21,7 +21,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["score/hamming", "words ^ vec4<u32>", "~words ^ vec4<u32>"],
   ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
   ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],
-  ["encode/labels", "elements[thread] - stored.x", "elements[thread] + stored.x"],
+  ["encode/labels", "at + min(channels[", "at - min(channels["],
   ["score/labels", "score += dot(", "score -= dot("],
   ["score/dot_subgroup", "dots[i] = kept + ", "dots[i] = kept - "],
   ["score/dot", "score += parts[", "score -= parts["],
