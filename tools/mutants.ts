@@ -42,7 +42,11 @@ export const MUTANTS: readonly Mutant[] = [
     "exp2(logits[t * QUERIES_PER_LIST + h] + m_new)",
   ],
   ["encode/page_bounds", "token % PAGE_TOKENS == 0u", "token % PAGE_TOKENS != 0u"],
-  ["encode/page_bounds_prompt", "extreme(largest, key[i], 0xff", "extreme(largest, key[i], 0x00"],
+  [
+    "encode/page_bounds_prompt",
+    "extreme(largest, key[i + 1u], 0xff",
+    "extreme(largest, key[i + 1u], 0x00",
+  ],
   ["score/pages", "quad > vec4f(0.0)", "quad < vec4f(0.0)"],
   ["attend/windows", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   ["attend/select_gather", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],

@@ -63,9 +63,9 @@ fn main(
   }
   var least = key[0];
   var largest = key[0];
-  for (var i = 0u; i < PAGE_TOKENS; i++) { // @unroll
-    least = extreme(least, key[i], 0u);
-    largest = extreme(largest, key[i], 0xffffffffu);
+  for (var i = 0u; i < PAGE_TOKENS - 1u; i++) { // @unroll
+    least = extreme(least, key[i + 1u], 0u);
+    largest = extreme(largest, key[i + 1u], 0xffffffffu);
   }
   let at = (kv_head * PAGES + page) * 2u * ROW_LOADS + column;
   page_bounds[at] = least;

@@ -4,7 +4,7 @@ import { addCost } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { pageBoundsCost } from "../encode/page_bounds.ts";
 import { dispatch, ranges, specs } from "../core/layout.ts";
-import { PAGE_TOKENS, pageCapacity, pagesOf, refusesPages } from "../core/pages.ts";
+import { PAGE_TOKENS, pagesOf, refusesPages } from "../core/pages.ts";
 import { groupSize, kvBytes, overSequences, type Problem } from "../core/problem.ts";
 import {
   lanesFor,
