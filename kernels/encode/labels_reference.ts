@@ -3,7 +3,9 @@ import { LABEL_CHANNELS } from "../core/labels.ts";
 
 /** An element of a label of 4 bits is least + code * step. */
 export interface PackedLabel {
+  /** What code 0 stands for. */
   readonly least: number;
+  /** The difference between two codes. */
   readonly step: number;
   /** [16], 0 to 15. */
   readonly codes: readonly number[];
