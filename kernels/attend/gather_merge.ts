@@ -77,6 +77,24 @@ function plan(p: Problem, params: Params, lists: ListEntries): Plan {
   };
 }
 
+/** Default parameters of a variant: the largest workgroup that the device holds. */
+function defaults(p: Problem, limits: DeviceLimits, { refuses }: Variant): Params {
+  const long = p.capacity > 65536;
+  const shared = queriesPerList(p) > 1;
+  const paramsFor = (WORKGROUP: number): Params => ({
+    WORKGROUP,
+    LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4)),
+    TOKENS: long ? 4 : 2,
+    PREFETCH: 0,
+    HAND_OVER: handOverParam(limits),
+    SPLITS: splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512),
+  });
+  // With long rows, large workgroups exceed the memory of a small device.
+  const most = shared || long ? 256 : 128;
+  const settings = [256, 128, 64].filter((threads) => threads <= most).map(paramsFor);
+  return settings.find((params) => !refuses(p, params, limits)) ?? settings[0];
+}
+
 /** Gathered attention with merge, for devices with subgroups. */
 export const gatherMerge: Variant = defineVariant({
   name: "attend/gather_merge",
@@ -84,22 +102,7 @@ export const gatherMerge: Variant = defineVariant({
   description: "gathers selected rows in splits of the list, the last workgroup merges if it may",
   tunables: { ...ROW_SPLIT_TUNABLES, PREFETCH: [0, 1], SPLITS: [4, 8, 16, 32, 64] },
   features: ["subgroups"],
-  defaults(p, limits) {
-    const long = p.capacity > 65536;
-    const shared = queriesPerList(p) > 1;
-    const paramsFor = (WORKGROUP: number): Params => ({
-      WORKGROUP,
-      LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4)),
-      TOKENS: long ? 4 : 2,
-      PREFETCH: 0,
-      HAND_OVER: handOverParam(limits),
-      SPLITS: splitsFor(p, listHeads(p), listCapacity(p), long ? 256 : 512),
-    });
-    // With long rows, large workgroups exceed the memory of a small device.
-    const most = shared || long ? 256 : 128;
-    const settings = [256, 128, 64].filter((threads) => threads <= most).map(paramsFor);
-    return settings.find((params) => !gatherMerge.refuses(p, params, limits)) ?? settings[0];
-  },
+  defaults: (p, limits) => defaults(p, limits, gatherMerge),
   refuses,
   plan: (p, params) => plan(p, params, TOKEN_LISTS),
   cost: gatherCost,
@@ -110,6 +113,7 @@ export const gatherMergePages: Variant = defineVariant({
   ...gatherMerge,
   name: "attend/gather_merge_pages",
   description: "attend/gather_merge over pages of 16 tokens",
+  defaults: (p, limits) => defaults(p, limits, gatherMergePages),
   refuses: (p, params, limits) => refusesPages(p) ?? refuses(p, params, limits),
   plan: (p, params) => plan(p, params, PAGE_LISTS),
   cost: gatherPagesCost,
