@@ -189,10 +189,30 @@ const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
 
 /** Grids of rivals, whose scores are floats. */
 const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_append: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [5, 1]], lengths: [[257], [1], [131, 40], [64, 2, 97, 17]] },
+  },
+  encode_prompt: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [5, 1]], lengths: [[272], [1], [131, 40], [64, 2, 97, 17]] },
+  },
+  attend: {
+    compiled: ["dtype", "windows", "topK"],
+    data: ["kind", "lengths"],
+    values: {
+      heads: [[6, 2]],
+      dtype: ["f16", "f32"],
+      topK: [{ sparsity: 4 }, { count: 0xffffffff }, { count: 35 }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
   score: {
     compiled: CACHE,
     data: ["kind", "lengths"],
-    values: { heads: [[6, 2], [7, 1], [2, 2]], headDim: [64, 96] },
+    values: { heads: [[6, 2], [7, 1], [2, 2]], headDim: [64, 96, 80] },
   },
   select: {
     compiled: ["windows", "topK", "ties"],
@@ -208,7 +228,7 @@ const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
     compiled: [...CACHE, "windows"],
     data: ["kind", "lengths"],
     // Stages have grids of their own, so few values.
-    values: { heads: [[6, 2], [5, 1]], headDim: [64, 96], windows: [[4, 8], [0, 0]] },
+    values: { heads: [[6, 2], [5, 1]], headDim: [64, 80], windows: [[4, 8], [0, 0]] },
   },
 };
 

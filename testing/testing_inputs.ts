@@ -33,6 +33,10 @@ import {
   histogramReference,
   scoreReference,
 } from "../kernels/score/reference.ts";
+import { pageCapacity, pagesOf } from "../kernels/core/pages.ts";
+import { labelFormOf } from "../kernels/verify/verify_labels.ts";
+import { labelsOfKeys, randomChannels } from "./testing_labels.ts";
+import { boundsOfPages, listsOfPages } from "./testing_pages.ts";
 import { selectReference } from "../kernels/select/reference.ts";
 
 /** Contents of input buffers by name. */
@@ -75,14 +79,21 @@ export function makeInputs(
     sink_logits: sinkLogits(p, options),
     ...(has("query_map") ? { query_map: randomMaps(p, options.seed) } : {}),
     ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),
-    ...(has("scores") ? { scores: randomScores(p, options) } : {}),
+    ...(has("scores") ? { scores: randomScores(p, options, p.capacity, options.lengths) } : {}),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
   const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
     ? makeLists(variant, p, params, options)
     : undefined;
   if (lists) Object.assign(made, lists.buffers);
-  if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values")) {
+  const pages = has("page_scores", "selected_pages") ? makePageLists(p, options) : undefined;
+  if (pages) Object.assign(made, pages.buffers);
+  const form = labelFormOf((name) =>
+    wanted.includes(name) || name in variant.plan(p, params).buffers
+  );
+  const channels = form ? randomChannels(form, p, options.seed) : undefined;
+  if (form) made[form.channels] = channels!;
+  if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values", "page_bounds")) {
     const { q, k, v } = generateKv({
       ...p,
       // A sequence without tokens gets a row that nobody may read.
@@ -90,7 +101,19 @@ export function makeInputs(
       seed: options.seed,
       kind: options.kind,
     });
-    if (options.poisonUnselected && lists) poisonUnselected(p, lists.selections, [k, v]);
+    const selections = lists?.selections ?? pages?.selections;
+    if (options.poisonUnselected && selections) poisonUnselected(p, selections, [k, v]);
+    if (has("page_bounds")) {
+      // An encoder puts in the newest token itself.
+      const known = variant.stage === "score" ? 0 : 1;
+      made.page_bounds = boundsOfPages(p, k, options.lengths.map((length) => length - known));
+    }
+    if (form) {
+      // An encoder makes the label of the newest token itself.
+      const known = variant.stage === "score" ? 0 : 1;
+      const before = options.lengths.map((length) => length - known);
+      made[form.labels] = labelsOfKeys(form, p, k, channels!, before);
+    }
     if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
     Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
     if (has("token_index")) {
@@ -179,17 +202,31 @@ const SCORES: Readonly<Record<CodeKind, (random: Random) => number>> = {
   "near-ties": (random) => Math.floor(4 * random.uniform()) - 1,
 };
 
-/** Scores of all lists. Those past the lengths are the largest, so that reading them shows. */
+/** Scores of pages, and the lists that they select. */
+function makePageLists(p: Problem, options: InputOptions) {
+  // The newest page has no score.
+  const ranked = options.lengths.map((length) => pagesOf(length) - 1);
+  const scores = randomScores(p, options, pageCapacity(p), ranked);
+  const { buffers, selections } = listsOfPages(p, scores, options.lengths);
+  return { buffers: { page_scores: scores, ...buffers }, selections };
+}
+
+/**
+ * Scores of all lists, each with room for `capacity`. Those past the lengths are the largest, so
+ * that reading them shows.
+ */
 function randomScores(
   p: Problem,
-  { lengths, seed, codeKind = "random" }: InputOptions,
+  { seed, codeKind = "random" }: InputOptions,
+  capacity: number,
+  lengths: readonly number[],
 ): Float32Array<ArrayBuffer> {
   const random = createRandom(seed, STREAM.scores);
-  const scores = new Float32Array(p.batch * listHeads(p) * p.capacity).fill(Infinity);
+  const scores = new Float32Array(p.batch * listHeads(p) * capacity).fill(Infinity);
   for (let list = 0; list < p.batch * listHeads(p); list++) {
     const length = lengths[Math.floor(list / listHeads(p))];
     for (let token = 0; token < length; token++) {
-      scores[list * p.capacity + token] = SCORES[codeKind](random);
+      scores[list * capacity + token] = SCORES[codeKind](random);
     }
   }
   return scores;

@@ -5,15 +5,17 @@
 import type { BufferSpec, Cost, DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
 import { addCost } from "../core/variant.ts";
 import { defineVariant } from "../core/define.ts";
-import { gather } from "../attend/gather.ts";
-import { gatherMerge } from "../attend/gather_merge.ts";
+import { gather, gatherPages } from "../attend/gather.ts";
+import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
 import { windows } from "../attend/windows.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
+import { headLabelStep, packedLabelStep, sharedLabelStep } from "../score/labels.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
-import { radix } from "../select/radix.ts";
+import { pagesAppend } from "../score/pages.ts";
+import { radix, radixPages } from "../select/radix.ts";
 import { joinedBuffers, prefixed, unprefixed } from "./sparse.ts";
 
 /** A decode step of another system. */
@@ -105,6 +107,38 @@ const SYSTEMS: readonly System[] = [
     description:
       "exact top-k without subgroups: f32 scores of all keys, radix select, attend, merge",
     stages: { score: dot, select: radix, attend: gather },
+  },
+  {
+    name: "pipeline/quest",
+    description: "Quest: bounds of pages of 16 tokens, radix select of pages, attend + merge",
+    stages: { score: pagesAppend, select: radixPages, attend: gatherMergePages },
+  },
+  {
+    name: "pipeline/quest_portable",
+    description:
+      "Quest without subgroups: bounds of pages of 16 tokens, radix select of pages, attend, merge",
+    stages: { score: pagesAppend, select: radixPages, attend: gatherPages },
+  },
+  {
+    name: "pipeline/double_sparsity",
+    description: "Double Sparsity, f16 labels of KV heads: scores, radix select, attend + merge",
+    stages: { score: sharedLabelStep, select: radix, attend: gatherMerge },
+  },
+  {
+    name: "pipeline/double_sparsity_packed",
+    description: "Double Sparsity, 4-bit labels of KV heads: scores, radix select, attend + merge",
+    stages: { score: packedLabelStep, select: radix, attend: gatherMerge },
+  },
+  {
+    name: "pipeline/double_sparsity_head",
+    description: "Double Sparsity, f16 labels of query heads: scores, radix select, attend + merge",
+    stages: { score: headLabelStep, select: radix, attend: gatherMerge },
+  },
+  {
+    name: "pipeline/double_sparsity_portable",
+    description:
+      "Double Sparsity without subgroups, f16 labels of KV heads: scores, radix select, attend, merge",
+    stages: { score: sharedLabelStep, select: radix, attend: gather },
   },
   {
     name: "pipeline/streaming",

@@ -54,6 +54,19 @@ export function dotReference(q: ArrayLike<number>, rowOfK: RowOf, tokens: number
 }
 
 /**
+ * The scores of the first `pages` pages for one query head: no key of a page has a larger q.K.
+ *
+ * @param boundsOf The least and the largest element of each channel of a page, [2, D].
+ */
+export function pagesReference(q: ArrayLike<number>, boundsOf: RowOf, pages: number): Scores {
+  const extremes = (page: number): number[] => {
+    const bounds = boundsOf(page);
+    return Array.from(q, (each, d) => bounds[each > 0 ? q.length + d : d]);
+  };
+  return dotReference(q, extremes, pages);
+}
+
+/**
  * The distance of every token by rotated codes: the bin of its score.
  *
  * @param queryCode [(1 + planes) words and a scale], the code of a query head.
