@@ -188,6 +188,22 @@ const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
 
 /** Grids of rivals, whose scores are floats. */
 const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_append: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [5, 1], [2, 2]] },
+  },
+  encode_prompt: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    // Shaders that compare with all centroids are slow to compile, so few of them.
+    values: {
+      heads: [[2, 2], [5, 1]],
+      headDim: [64, 96],
+      kind: ["normal", "outliers", "equal-logits", "zero-rows"],
+      lengths: [[257], [1], [64, 2, 97]],
+    },
+  },
   score: {
     compiled: CACHE,
     data: ["kind", "lengths"],

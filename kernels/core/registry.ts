@@ -7,6 +7,8 @@ import { denseGptFast } from "../dense/gpt_fast.ts";
 import { denseSplit } from "../dense/split.ts";
 import { denseSplitSubgroup } from "../dense/split_subgroup.ts";
 import { denseTokenPool } from "../dense/token_pool.ts";
+import { pqPrompt, pqTrain } from "../encode/pq_prompt.ts";
+import { pqAppend } from "../encode/pq_token.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { rotateAppend, rotateQuery } from "../encode/rotate_token.ts";
@@ -31,6 +33,7 @@ import { flash } from "../prefill/flash.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { hamming } from "../score/hamming.ts";
+import { pqScore } from "../score/pq.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
@@ -79,7 +82,17 @@ export const VARIANTS: readonly Variant[] = [
  * Other systems of sparse attention and their stages, to compare with. They are timed only if they
  * are named, since they would cost every run time.
  */
-export const RIVALS: readonly Variant[] = [dot, dotSubgroup, radix, radixShares, ...RIVAL_STEPS];
+export const RIVALS: readonly Variant[] = [
+  ...pqPrompt.values(),
+  ...pqTrain.values(),
+  ...pqAppend.values(),
+  dot,
+  dotSubgroup,
+  ...pqScore.values(),
+  radix,
+  radixShares,
+  ...RIVAL_STEPS,
+];
 
 /** The variants and the rivals. */
 export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];

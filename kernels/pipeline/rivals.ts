@@ -8,11 +8,14 @@ import { defineVariant } from "../core/define.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { windows } from "../attend/windows.ts";
+import { PQ_PARTS, pqNames } from "../encode/pq.ts";
+import { pqAppend } from "../encode/pq_token.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
+import { pqAppendScore, pqScore } from "../score/pq.ts";
 import { radix } from "../select/radix.ts";
 import { joinedBuffers, prefixed, unprefixed } from "./sparse.ts";
 
@@ -93,6 +96,33 @@ function rivalStep(system: System): Variant {
   });
 }
 
+/** The step of product-quantised keys of `parts` parts. */
+function pqStep(parts: number): System {
+  return {
+    name: `pipeline/pq_${parts}`,
+    description: `PQCache, ${parts} bytes a key: codes of the newest key and scores by tables, ` +
+      `radix select, attend + merge`,
+    stages: { score: pqAppendScore.get(parts)!, select: radix, attend: gatherMerge },
+    kept: [pqNames(parts).pq_codes],
+  };
+}
+
+/** The same without subgroups, and with a dispatch for the newest key. */
+function pqPortableStep(parts: number): System {
+  return {
+    name: `pipeline/pq_${parts}_portable`,
+    description: `PQCache, ${parts} bytes a key, without subgroups: codes of the newest key, ` +
+      `scores by tables, radix select, attend, merge`,
+    stages: {
+      encode: pqAppend.get(parts)!,
+      score: pqScore.get(parts)!,
+      select: radix,
+      attend: gather,
+    },
+    kept: [pqNames(parts).pq_codes],
+  };
+}
+
 /** The steps of all systems. */
 const SYSTEMS: readonly System[] = [
   {
@@ -111,6 +141,8 @@ const SYSTEMS: readonly System[] = [
     description: "StreamingLLM: attention over the windows alone, merge",
     stages: { attend: windows },
   },
+  ...PQ_PARTS.map(pqStep),
+  pqPortableStep(8),
 ];
 
 /** The decode steps of other systems. */

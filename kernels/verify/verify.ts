@@ -5,6 +5,7 @@
 import type { Params, Stage, Variant } from "../core/variant.ts";
 import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
 import { verifyAppend, verifyPrompt, verifyQueryCodes } from "./verify_encode.ts";
+import { hasPqCodes, verifyNewestPqCodes, verifyPqPrompt } from "./verify_pq.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
@@ -28,8 +29,14 @@ export {
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   encode_query: (tally, reader, ref) => verifyQueryCodes(tally, reader, ref),
-  encode_append: verifyAppend,
-  encode_prompt: verifyPrompt,
+  encode_append: (tally, reader, ref, hasBuffer, scope) => {
+    const verifyList = hasPqCodes(hasBuffer) ? verifyNewestPqCodes : verifyAppend;
+    return verifyList(tally, reader, ref, hasBuffer, scope);
+  },
+  encode_prompt: (tally, reader, ref, hasBuffer, scope) => {
+    const verifyList = hasPqCodes(hasBuffer) ? verifyPqPrompt : verifyPrompt;
+    return verifyList(tally, reader, ref, hasBuffer, scope);
+  },
   score: (tally, reader, ref, hasBuffer, scope) => {
     const verifyList = hasBuffer("scores") ? verifyScores : verifyScore;
     return verifyList(tally, reader, ref, hasBuffer, scope);

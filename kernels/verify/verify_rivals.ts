@@ -5,12 +5,14 @@ import { selectScoresReference } from "../select/reference.ts";
 import { tiesOf, windowsOf } from "../core/problem.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { knownReference, type ListVerifier } from "./error_tally.ts";
+import { PQ_SCORES, verifyNewestPqCodes } from "./verify_pq.ts";
 
 /** The f64 scores of a list's tokens. */
 type ScoresOf = (reader: BufferReader, ref: ListRef) => Promise<Scores>;
 
 /** The definition of scores, by a buffer that only this score reads. The first one found holds. */
 const SCORES: Readonly<Record<string, ScoresOf>> = {
+  ...PQ_SCORES,
   keys: async (reader, ref) => {
     const [q, keys] = await Promise.all([
       reader.headRow("q", ref.queryRows[0]),
@@ -33,7 +35,7 @@ export const verifyScores: ListVerifier = async (tally, reader, ref, hasBuffer) 
   const [got, want] = await Promise.all([reader.scores(ref), SCORES[source](reader, ref)]);
   for (let token = 0; token < ref.length; token++) {
     const [score, wanted] = [got[token], want.scores[token]];
-    const bound = SCORE_ERROR * want.magnitudes[token];
+    const bound = SCORE_ERROR * want.magnitudes[token] + (want.slack?.[token] ?? 0);
     if (Math.abs(score - wanted) <= bound || Object.is(score, wanted)) continue;
     return tally.fail("scores", [ref.sequence, ref.head, token], score, wanted);
   }
@@ -46,6 +48,7 @@ export const verifyScores: ListVerifier = async (tally, reader, ref, hasBuffer) 
  */
 export const verifyRivalStep: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const { p } = reader;
+  await verifyNewestPqCodes(tally, reader, ref, hasBuffer, scope);
   const scored = hasBuffer("scores");
   if (scored) await verifyScores(tally, reader, ref, hasBuffer, scope);
   const tokens = selectScoresReference(
