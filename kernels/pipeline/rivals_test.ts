@@ -28,7 +28,7 @@ for (const parts of [2, 4, 8, 16]) {
   testSetting(
     testDevice,
     variant,
-    "the newest token has to compete, in a share of its own",
+    "equals the reference where the newest token is alone in its share",
     testCase({
       heads: [14, 2],
       headDim: 64,
@@ -42,7 +42,7 @@ for (const parts of [2, 4, 8, 16]) {
   testSetting(
     testDevice,
     variant,
-    "f32 keys, several turns and tables of 32 bits",
+    "equals the reference with tables of 32 bits and several turns",
     testCase({ heads: [3, 1], headDim: 64, lengths: [700], dtype: "f32" }),
     { "score.TABLE_BITS": 32, "score.PASS_PARTS": 2, "score.WORKGROUP": 128, "score.TURNS": 2 },
   );

@@ -22,7 +22,13 @@ for (const parts of [4, 8]) {
   const heads = [14, 2] as const;
   const test = testCase({ heads, lengths: [1300, 700, 1], headDim: 96, dtype: "bf16" });
   const own = { PASS_PARTS: 4, WORKGROUP: 64, TABLE_BITS: parts === 4 ? 32 : 16 };
-  testSetting(testDevice, pqScore.get(parts)!, "several shares and passes", test, own);
+  testSetting(
+    testDevice,
+    pqScore.get(parts)!,
+    "equals the reference in several shares and passes",
+    test,
+    own,
+  );
 }
 
 for (const [name, scale] of [["at the ends of f16", 300], ["beyond f16", 3000]] as const) {
