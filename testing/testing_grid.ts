@@ -232,6 +232,31 @@ const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
   },
 };
 
+/** Grids of product-quantised keys, where they are not those of the other rivals. */
+const PQ_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_append: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [5, 1], [2, 2]], headDim: [64, 96, 192] },
+  },
+  encode_prompt: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    // Shaders that compare with all centroids are slow to compile, so few of them.
+    values: {
+      heads: [[2, 2], [5, 1]],
+      headDim: [64, 96],
+      kind: ["normal", "outliers", "equal-logits", "zero-rows"],
+      lengths: [[257], [1], [64, 2, 97]],
+    },
+  },
+  score: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [7, 1], [2, 2]], headDim: [64, 80, 192] },
+  },
+};
+
 /** A case of rotated codes with the given factors, and the first value of every other factor. */
 export function rotatedCase(
   factors: Partial<Factors>,
@@ -288,6 +313,12 @@ export function rivalGridOf(stage: Stage): TestCase[] {
   const grid = RIVAL_GRIDS[stage];
   if (!grid) throw new RangeError(`stage ${stage} has no grid of rivals`);
   return casesOf(stage, grid);
+}
+
+/** The pairwise grid of a stage of product-quantised keys. */
+export function pqGridOf(stage: Stage): TestCase[] {
+  const grid = PQ_GRIDS[stage];
+  return grid ? casesOf(stage, grid) : rivalGridOf(stage);
 }
 
 function casesOf(stage: Stage, grid: StageGrid): TestCase[] {

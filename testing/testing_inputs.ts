@@ -26,6 +26,7 @@ import {
   tiesOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
+import { centroidDtype, CENTROIDS, codePlace, PQ_PARTS, pqNames } from "../kernels/encode/pq.ts";
 import { factorValue } from "../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../kernels/score/bins.ts";
 import {
@@ -61,6 +62,7 @@ const STREAM = {
   prompts: 104,
   factors: 105,
   scores: 106,
+  centroids: 107,
 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
@@ -80,6 +82,11 @@ export function makeInputs(
     ...(has("query_map") ? { query_map: randomMaps(p, options.seed) } : {}),
     ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),
     ...(has("scores") ? { scores: randomScores(p, options, p.capacity, options.lengths) } : {}),
+    ...Object.assign(
+      {},
+      ...PQ_PARTS.filter((parts) => has(...Object.values(pqNames(parts))))
+        .map((parts) => pqInputs(variant, p, parts, options)),
+    ),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
   const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
@@ -230,6 +237,40 @@ function randomScores(
     }
   }
   return scores;
+}
+
+/**
+ * Centroids and product-quantised codes of `parts` parts. Every seventh centroid equals the one
+ * before it. Codes that the variant makes, and those past the lengths, are poison.
+ */
+function pqInputs(
+  variant: Variant,
+  p: Problem,
+  parts: number,
+  { lengths, seed, codeKind }: InputOptions,
+): Record<string, ArrayBufferView<ArrayBuffer>> {
+  const random = createRandom(seed, STREAM.centroids);
+  const heads = p.batch * p.kvHeads;
+  const elements = new Float64Array(heads * CENTROIDS * p.headDim);
+  for (let i = 0; i < elements.length; i++) {
+    const c = Math.floor(i / 4) % CENTROIDS;
+    elements[i] = c % 7 === 6 ? elements[i - 4] : random.normal();
+  }
+  const codes = new Uint8Array(heads * p.capacity * parts).fill(0xff);
+  for (let head = 0; head < heads; head++) {
+    const length = lengths[Math.floor(head / p.kvHeads)];
+    // A step makes the newest code itself.
+    const known = variant.stage === "score" ? length : length - 1;
+    for (let token = 0; token < known; token++) {
+      for (let part = 0; part < parts; part++) {
+        const at = head * p.capacity * parts + codePlace(part, token, parts, p.capacity);
+        codes[at] = codeKind === "all-equal" ? 255 : random.uint32() % CENTROIDS;
+      }
+    }
+  }
+  const { centroids, pq_codes } = pqNames(parts);
+  const dtype = centroidDtype(p) === 1 ? "f16" : "f32";
+  return { [centroids]: packKv(elements, dtype), [pq_codes]: codes };
 }
 
 /** Makes codes, and their distances and selections with the references of score and select. */

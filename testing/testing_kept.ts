@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../kernels/core/labels.ts";
 import { PAGE_TOKENS, pageCapacity } from "../kernels/core/pages.ts";
 import { codeHeads, codeWords, kvBytes, type Problem } from "../kernels/core/problem.ts";
+import { PQ_PARTS, pqNames } from "../kernels/encode/pq.ts";
 import type { Inputs } from "./testing_inputs.ts";
 
 /** Rows of each head, of which the newest token may change one. */
@@ -30,6 +31,11 @@ function keptRows(p: Problem): Readonly<Record<string, readonly KeptRows[]>> {
     ...Object.fromEntries(LABEL_FORMS.map((form) => [
       form.labels,
       rows(labelHeads(form, p), HEAD_LABELS.bytes),
+    ])),
+    ...Object.fromEntries(PQ_PARTS.map((parts) => [
+      pqNames(parts).pq_codes,
+      // Two parts of a token share half a word, each four of more have a row of words.
+      rows(p.kvHeads * Math.ceil(parts / 4), Math.min(parts, 4)),
     ])),
     packed_labels: [
       { heads: p.kvHeads, headBytes: packedBytes, rowBytes: 8 },

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Params, Stage, Variant } from "../kernels/core/variant.ts";
 import { verify } from "../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../kernels/merge/hand_over.ts";
+import { isPq } from "../kernels/encode/pq.ts";
 import { RIVALS, VARIANTS } from "../kernels/core/registry.ts";
 import { canRun, makeInputs, openTestDevice, runVariant, type TestDevice } from "./testing.ts";
 import { assertKept, keptInputs } from "./testing_kept.ts";
@@ -27,10 +28,15 @@ export function variantsOf(stage: Stage): Variant[] {
 
 /**
  * The rivals of a stage, which start from other inputs than its variants or do another system's
- * step.
+ * step. Those of product-quantised keys have tests of their own.
  */
 export function rivalsOf(stage: Stage): Variant[] {
-  return RIVALS.filter((variant) => variant.stage === stage);
+  return RIVALS.filter((variant) => variant.stage === stage && !isPq(variant.name));
+}
+
+/** The variants of a stage that work on product-quantised keys. */
+export function pqVariantsOf(stage: Stage): Variant[] {
+  return RIVALS.filter((variant) => variant.stage === stage && isPq(variant.name));
 }
 
 /** The variants that a stage's tests take, and the grid of their problems. */

@@ -9,6 +9,7 @@ import {
   planOn,
   strideOf,
 } from "../../kernels/core/pieces.ts";
+import { PQ_PARTS, pqNames } from "../../kernels/encode/pq.ts";
 import { listHeads, type Problem } from "../../kernels/core/problem.ts";
 import {
   bindProgram,
@@ -150,7 +151,14 @@ export async function prepare(
 }
 
 /** Inputs of which encode/append reads one row. */
-const COPIED = ["keys", "page_bounds", "labels", "head_labels", "packed_labels"];
+const COPIED = [
+  "keys",
+  "page_bounds",
+  "labels",
+  "head_labels",
+  "packed_labels",
+  ...PQ_PARTS.map((parts) => pqNames(parts).pq_codes),
+];
 
 /** Prompt tokens per list that the reference encodes. */
 const PROMPT_TOKENS = 256;

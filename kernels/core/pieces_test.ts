@@ -97,6 +97,9 @@ for (
     ["a KV head", "pipeline/double_sparsity", ONE_SEQUENCE, 1],
     ["a KV head", "pipeline/double_sparsity_head", ONE_SEQUENCE, 1],
     ["two KV heads", "pipeline/double_sparsity_packed", ONE_SEQUENCE, 2],
+    ["a KV head", "pipeline/pq_8_portable", testCase({ ...BATCH, heads: [6, 2] }), 1],
+    ["a KV head", "pipeline/pq_2", testCase({ ...BATCH, heads: [6, 2] }), 1],
+    ["a KV head", "encode/pq_train_4", testCase({ ...BATCH, lengths: [70, 9], heads: [6, 2] }), 1],
   ] as const
 ) {
   const variant = findVariant(name);

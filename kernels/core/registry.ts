@@ -18,6 +18,8 @@ import {
   sharedLabelsPrompt,
 } from "../encode/labels.ts";
 import { pageBounds, pageBoundsPrompt } from "../encode/page_bounds.ts";
+import { pqPrompt, pqTrain } from "../encode/pq_prompt.ts";
+import { pqAppend } from "../encode/pq_token.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { rotateAppend, rotateQuery } from "../encode/rotate_token.ts";
@@ -45,6 +47,7 @@ import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { hamming } from "../score/hamming.ts";
 import { headLabelScores, packedLabelScores, sharedLabelScores } from "../score/labels.ts";
 import { pages } from "../score/pages.ts";
+import { pqScore } from "../score/pq.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
@@ -105,12 +108,16 @@ export const RIVALS: readonly Variant[] = [
   sharedLabelsPrompt,
   headLabelsPrompt,
   packedLabelsPrompt,
+  ...pqPrompt.values(),
+  ...pqTrain.values(),
+  ...pqAppend.values(),
   dot,
   dotSubgroup,
   pages,
   sharedLabelScores,
   headLabelScores,
   packedLabelScores,
+  ...pqScore.values(),
   radix,
   radixShares,
   radixPages,

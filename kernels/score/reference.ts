@@ -36,6 +36,8 @@ export interface Scores {
   readonly scores: Float64Array<ArrayBuffer>;
   /** [tokens], the sums of the magnitudes that a score adds up: its rounding error is in proportion. */
   readonly magnitudes: Float64Array<ArrayBuffer>;
+  /** [tokens], errors that the score's definition allows beside that (default none). */
+  readonly slack?: Float64Array<ArrayBuffer>;
 }
 
 /** The scores of the first `tokens` tokens for one query head: q.K without a scale. */

@@ -4,6 +4,7 @@ import type { ReadBytes } from "../core/run.ts";
 import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
+import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
 import { headStats } from "../core/layout.ts";
 import { pageCapacity, pageListCapacity } from "../core/pages.ts";
 import {
@@ -223,6 +224,25 @@ export class BufferReader {
     if (!centresKeys(this.p)) return null;
     const row = sequence * codeHeads(this.p) + codeHead;
     return await this.f32("key_stats", headStats(this.p) * row + 2, this.p.headDim);
+  }
+
+  /** Product-quantised codes of the list's KV head, laid out as in encode/pq.ts. */
+  async pqCodes(
+    { sequence, kvHead }: ListRef,
+    parts: number,
+    buffer = pqNames(parts).pq_codes,
+  ): Promise<Uint8Array> {
+    const bytes = this.p.capacity * parts;
+    const head = sequence * this.p.kvHeads + kvHead;
+    return new Uint8Array(await this.#buffer(buffer, head * bytes, bytes));
+  }
+
+  /** Centroids of the list's KV head, laid out as in encode/pq.ts. */
+  async centroids({ sequence, kvHead }: ListRef, parts: number): Promise<Float32Array> {
+    const bytes = centroidBytes(this.p);
+    const head = sequence * this.p.kvHeads + kvHead;
+    const buffer = await this.#buffer(pqNames(parts).centroids, head * bytes, bytes);
+    return decode(buffer, centroidDtype(this.p) === 1 ? "f16" : "f32");
   }
 
   /** Distances of the list's tokens. */

@@ -14,6 +14,8 @@ import {
 } from "./verify_pages.ts";
 import { LABEL_FORMS } from "../core/labels.ts";
 import { verifyLabelAppend, verifyLabelPrompt } from "./verify_labels.ts";
+import { verifyNewestPqCodes, verifyPqPrompt } from "./verify_pq.ts";
+import { PQ_PARTS, pqNames } from "../encode/pq.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
@@ -50,10 +52,17 @@ const LABEL_VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   encode_prompt: verifyLabelPrompt,
 };
 
+/** The verifiers of stages that make product-quantised codes. */
+const PQ_VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
+  encode_append: verifyNewestPqCodes,
+  encode_prompt: verifyPqPrompt,
+};
+
 /** Verifiers of the stages of other systems, by the buffers that only they have. */
 const OTHERS: readonly [Partial<Record<Stage, ListVerifier>>, readonly string[]][] = [
   [PAGE_VERIFIERS, ["page_bounds", "page_scores", "selected_pages"]],
   [LABEL_VERIFIERS, LABEL_FORMS.map(({ labels }) => labels)],
+  [PQ_VERIFIERS, PQ_PARTS.map((parts) => pqNames(parts).pq_codes)],
 ];
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {

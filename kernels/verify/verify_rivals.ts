@@ -12,6 +12,7 @@ import {
   type ListVerifier,
   type VerifyScope,
 } from "./error_tally.ts";
+import { PQ_SCORES, verifyNewestPqCodes } from "./verify_pq.ts";
 
 /** The f64 scores of a list's tokens. */
 type ScoresOf = (reader: BufferReader, ref: ListRef) => Promise<Scores>;
@@ -22,6 +23,7 @@ const SCORES: Readonly<Record<string, ScoresOf>> = {
     form.labels,
     (reader, ref) => labelScores(form, reader, ref),
   ])),
+  ...PQ_SCORES,
   keys: async (reader, ref) => {
     const [q, keys] = await Promise.all([
       reader.headRow("q", ref.queryRows[0]),
@@ -40,7 +42,8 @@ const SCORE_ERROR = 4e-6;
 /** Whether a score equals a reference up to rounding. */
 export function isRounded(score: number, want: Scores, at: number): boolean {
   const wanted = want.scores[at];
-  return Math.abs(score - wanted) <= SCORE_ERROR * want.magnitudes[at] || Object.is(score, wanted);
+  const bound = SCORE_ERROR * want.magnitudes[at] + (want.slack?.[at] ?? 0);
+  return Math.abs(score - wanted) <= bound || Object.is(score, wanted);
 }
 
 /** Verifies the scores of a list up to rounding. */
@@ -64,6 +67,7 @@ export const verifyRivalStep: ListVerifier = async (tally, reader, ref, hasBuffe
   const { p } = reader;
   const scored = hasBuffer("scores");
   await verifyLabelAppend(tally, reader, ref, hasBuffer, scope);
+  await verifyNewestPqCodes(tally, reader, ref, hasBuffer, scope);
   if (scored) await verifyScores(tally, reader, ref, hasBuffer, scope);
   const tokens = selectScoresReference(
     scored ? await reader.scores(ref) : [],

@@ -1,6 +1,8 @@
 /** The variants that make derived inputs, such as distances, and whether a device can run them. */
 import type { DeviceLimits, Params, Plan, Variant } from "../../../kernels/core/variant.ts";
 import { encodePrompt } from "../../../kernels/encode/prompt.ts";
+import { PQ_PARTS, pqNames } from "../../../kernels/encode/pq.ts";
+import { pqTrain } from "../../../kernels/encode/pq_prompt.ts";
 import { rotatePrompt } from "../../../kernels/encode/rotate_prompt.ts";
 import { rotateQuery } from "../../../kernels/encode/rotate_token.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
@@ -35,6 +37,12 @@ const COMMON_MAKERS: Makers = {
   page_scores: pages,
   selected_pages: radixPages,
   selected_page_tokens: radixPages,
+  ...Object.fromEntries(
+    PQ_PARTS.flatMap((parts) => {
+      const { centroids, pq_codes } = pqNames(parts);
+      return [centroids, pq_codes].map((name) => [name, pqTrain.get(parts)!]);
+    }),
+  ),
 };
 const MAP_SCORE_MAKERS: Makers = { distances: hamming, block_histograms: hamming };
 const MAP_CODE_MAKERS: Makers = { codes: encodePrompt, query_codes: encodeQuery };

@@ -1,0 +1,61 @@
+import { assert } from "@std/assert";
+import { packKv } from "../../fixtures/half.ts";
+import { makeInputs, runVariant } from "../../testing/testing.ts";
+import {
+  openTestDevice,
+  pqVariantsOf,
+  testSetting,
+  testStage,
+} from "../../testing/testing_suite.ts";
+import { pqGridOf, testCase } from "../../testing/testing_grid.ts";
+import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
+import { verify } from "../verify/verify.ts";
+import { pqScore } from "./pq.ts";
+
+const testDevice = await openTestDevice();
+
+// The kernel of other numbers of parts is the same: see the tests below.
+const SETTLED = ["score/pq_4", "score/pq_8"];
+const variants = pqVariantsOf("score").filter(({ name }) => !SETTLED.includes(name));
+
+testStage("score", testDevice, testCase({ heads: [8, 2], lengths: [600, 37], capacity: 1040 }), {
+  "one token": testCase({ heads: [4, 1], lengths: [1] }),
+  "the largest group": testCase({ heads: [16, 1], headDim: 128, lengths: [97] }),
+}, { variants, grid: pqGridOf("score") });
+
+for (const parts of [4, 8]) {
+  const heads = [14, 2] as const;
+  const test = testCase({ heads, lengths: [1300, 700, 1], headDim: 96, dtype: "bf16" });
+  const own = { PASS_PARTS: 4, WORKGROUP: 64, TABLE_BITS: parts === 4 ? 32 : 16 };
+  testSetting(
+    testDevice,
+    pqScore.get(parts)!,
+    "equals the reference in several shares and passes",
+    test,
+    own,
+  );
+}
+
+for (const [name, scale] of [["at the ends of f16", 300], ["beyond f16", 3000]] as const) {
+  for (const TABLE_BITS of [16, 32]) {
+    Deno.test(`score/pq_8: table entries ${name}, of ${TABLE_BITS} bits`, async () => {
+      const { p, options } = testCase({ heads: [4, 1], headDim: 64, lengths: [90] });
+      const variant = pqScore.get(8)!;
+      const params = { ...variant.defaults(p, testDevice.limits), TABLE_BITS, PASS_PARTS: 2 };
+      const inputs = makeInputs(variant, p, params, options);
+      const random = new Float32Array(inputs.q.buffer);
+      const numbers = centroidBytes(p) / (centroidDtype(p) === 1 ? 2 : 4);
+      const changed = {
+        ...inputs,
+        q: random.map((each) => scale * each),
+        [pqNames(8).centroids]: packKv(
+          Float64Array.from({ length: numbers }, (_, i) => 60 * Math.sin(i * i)),
+          "f16",
+        ),
+      };
+      const read = await runVariant(testDevice, variant, p, params, changed);
+      const { ok, worst } = await verify(variant, p, params, read);
+      assert(ok, JSON.stringify(worst));
+    });
+  }
+}
