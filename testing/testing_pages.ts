@@ -24,7 +24,11 @@ export function boundsOfPages(
 ): Uint32Array<ArrayBuffer> {
   const { headDim, capacity, kvHeads } = p;
   const row = 2 * headDim;
-  const bounds = new Float32Array(p.batch * kvHeads * pageCapacity(p) * row).fill(NaN);
+  const numbers = p.batch * kvHeads * pageCapacity(p) * row;
+  // No least element is larger, and no largest one is smaller than these.
+  const bounds = Float32Array.from({ length: numbers }, (_, i) => {
+    return i % row < headDim ? -Infinity : NaN;
+  });
   for (let head = 0; head < p.batch * kvHeads; head++) {
     const length = lengths[Math.floor(head / kvHeads)];
     const rowOfK = (token: number) =>

@@ -148,6 +148,13 @@ Deno.test("encode/pq_train_8: two runs give the same bytes", async () => {
   assertEquals(first, second);
 });
 
+Deno.test("encode/pq_train: takes ten iterations of the same seed by default", () => {
+  for (const variant of pqTrain.values()) {
+    const { ITERATIONS, SEED } = variant.defaults(one.p, testDevice.limits);
+    assertEquals([ITERATIONS, SEED], [10, 1]);
+  }
+});
+
 Deno.test("encode/pq_train_8: refuses what it cannot do", () => {
   const { p } = one;
   const variant = pqTrain.get(8)!;

@@ -3,6 +3,7 @@ import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 import { assert, assertEquals } from "@std/assert";
 import { makeInputs, runVariant } from "../../testing/testing.ts";
 import { verify } from "../verify/verify.ts";
+import { packedLabelsPrompt, sharedLabelsPrompt } from "./labels.ts";
 import { pageBoundsPrompt } from "./page_bounds.ts";
 
 const testDevice = await openTestDevice();
@@ -12,6 +13,15 @@ const corners = {
   "the first token of a page": testCase({ heads: [4, 1], lengths: [17, 33] }),
   "the last token of a page, and a full cache": testCase({ heads: [4, 1], lengths: [272, 16] }),
   "the longest rows": testCase({ heads: [4, 1], headDim: 256, dtype: "f32", lengths: [40] }),
+};
+
+/** Element `i` of keys that are hard to label. */
+const LABELLED: Readonly<Record<string, (i: number, headDim: number) => number>> = {
+  "elements beyond f16": (i) => 1e6 * Math.sin(i * i),
+  "one element beyond f16": (i, headDim) => i % headDim === 7 ? -1e9 : Math.sin(i * i),
+  "labels without a range": (i, headDim) => Math.floor(i / headDim) - 18.5,
+  "a range far from zero": (i) => 1000 + Math.sin(i * i),
+  "a range that f16 holds no step of": (i) => 1 + 1e-8 * Math.sin(i * i),
 };
 
 Deno.test("encode/page_bounds_prompt: NaN is beyond infinity, and -0 below 0", async () => {
@@ -32,6 +42,21 @@ Deno.test("encode/page_bounds_prompt: NaN is beyond infinity, and -0 below 0", a
   const second = rows.subarray(2 * p.headDim);
   assert(Object.is(second[0], -0) && Object.is(second[p.headDim], 0));
 });
+
+for (const variant of [sharedLabelsPrompt, packedLabelsPrompt]) {
+  for (const [name, keyOf] of Object.entries(LABELLED)) {
+    Deno.test(`${variant.name}: ${name}`, async () => {
+      const { p, options } = testCase({ heads: [2, 1], lengths: [37], dtype: "f32" });
+      const params = variant.defaults(p, testDevice.limits);
+      const inputs = makeInputs(variant, p, params, options);
+      const numbers = inputs.keys.byteLength / 4;
+      const keys = Float32Array.from({ length: numbers }, (_, i) => keyOf(i, p.headDim));
+      const read = await runVariant(testDevice, variant, p, params, { ...inputs, keys });
+      const { ok, worst } = await verify(variant, p, params, read);
+      assert(ok, JSON.stringify(worst));
+    });
+  }
+}
 
 for (const stage of ["encode_append", "encode_prompt"] as const) {
   testStage(stage, testDevice, small, corners, {

@@ -2,7 +2,13 @@ import { assert, assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
 import { verify } from "../verify/verify.ts";
 import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
-import { assertCorrect, openTestDevice, rivalsOf, testStage } from "../../testing/testing_suite.ts";
+import {
+  assertCorrect,
+  openTestDevice,
+  rivalsOf,
+  testSetting,
+  testStage,
+} from "../../testing/testing_suite.ts";
 import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 
 const testDevice = await openTestDevice();
@@ -37,6 +43,14 @@ for (const variant of parts) {
     },
   });
 }
+
+testSetting(
+  testDevice,
+  findVariant("pipeline/streaming"),
+  "attends a token of both windows once, and no other",
+  testCase({ heads: [6, 2], lengths: [131, 40, 260], windows: [90, 90], topK: { count: 99 } }),
+  {},
+);
 
 Deno.test("pipeline/quest_portable: a page whose bounds are too narrow fails the check", async () => {
   const quest = findVariant("pipeline/quest_portable");

@@ -1,4 +1,4 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { packKv } from "../../fixtures/half.ts";
 import { makeInputs, runVariant } from "../../testing/testing.ts";
 import {
@@ -8,7 +8,9 @@ import {
   testStage,
 } from "../../testing/testing_suite.ts";
 import { pqGridOf, testCase } from "../../testing/testing_grid.ts";
-import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
+import { DEFAULT_LIMITS } from "../core/device_limits.ts";
+import type { DeviceLimits } from "../core/variant.ts";
+import { centroidBytes, centroidDtype, PQ_PARTS, pqNames } from "../encode/pq.ts";
 import { verify } from "../verify/verify.ts";
 import { pqScore } from "./pq.ts";
 
@@ -59,3 +61,21 @@ for (const [name, scale] of [["at the ends of f16", 300], ["beyond f16", 3000]] 
     });
   }
 }
+
+Deno.test("score/pq: tables of the defaults fit the workgroup memory of a device", () => {
+  const { p } = testCase({ heads: [8, 2], headDim: 128, lengths: [4096] });
+  const passes = (limits: DeviceLimits) =>
+    PQ_PARTS.map((parts) => {
+      const variant = pqScore.get(parts)!;
+      const params = variant.defaults(p, limits);
+      assertEquals(variant.refuses(p, params, limits), undefined);
+      return params.PASS_PARTS;
+    });
+  // A table of a part has 2 KiB: 8 of them would fill 16 KiB, and leave none for the newest key.
+  assertEquals(passes(DEFAULT_LIMITS), [2, 4, 4, 4]);
+  assertEquals(passes({ ...DEFAULT_LIMITS, maxComputeWorkgroupStorageSize: 32768 }), [2, 4, 8, 8]);
+  const eight = pqScore.get(8)!;
+  const wide = { ...eight.defaults(p, DEFAULT_LIMITS), PASS_PARTS: 8 };
+  const refusal = eight.refuses(p, wide, DEFAULT_LIMITS);
+  assertMatch(refusal ?? "", /bytes of workgroup memory, this device allows 16384/);
+});
