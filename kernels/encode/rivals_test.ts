@@ -4,7 +4,8 @@ import { assert, assertEquals } from "@std/assert";
 import { makeInputs, runVariant } from "../../testing/testing.ts";
 import { verify } from "../verify/verify.ts";
 import { packedLabelsPrompt, sharedLabelsPrompt } from "./labels.ts";
-import { pageBoundsPrompt } from "./page_bounds.ts";
+import { boundsOfPages } from "../../testing/testing_pages.ts";
+import { pageBounds, pageBoundsPrompt } from "./page_bounds.ts";
 
 const testDevice = await openTestDevice();
 const small = testCase({ heads: [8, 2], lengths: [37, 90] });
@@ -42,6 +43,24 @@ Deno.test("encode/page_bounds_prompt: NaN is beyond infinity, and -0 below 0", a
   const second = rows.subarray(2 * p.headDim);
   assert(Object.is(second[0], -0) && Object.is(second[p.headDim], 0));
 });
+
+for (const variant of [pageBounds, pageBoundsPrompt]) {
+  Deno.test(`${variant.name}: tells elements one bit apart`, async () => {
+    const { p, options } = testCase({ heads: [2, 1], lengths: [38], dtype: "f32" });
+    const params = variant.defaults(p, testDevice.limits);
+    const inputs = makeInputs(variant, p, params, options);
+    const bits = Uint32Array.from(
+      { length: inputs.keys.byteLength / 4 },
+      (_, i) => (i % 2) * 2 ** 31 + 0x40490fda + (i >> 1) % 3 + Math.floor(i / p.headDim) % 2,
+    );
+    const keys = new Float32Array(bits.buffer);
+    const known = boundsOfPages(p, keys, options.lengths.map((length) => length - 1));
+    const own = { ...inputs, keys, ...("page_bounds" in inputs ? { page_bounds: known } : {}) };
+    const read = await runVariant(testDevice, variant, p, params, own);
+    const { ok, worst } = await verify(variant, p, params, read);
+    assert(ok, JSON.stringify(worst));
+  });
+}
 
 for (const variant of [sharedLabelsPrompt, packedLabelsPrompt]) {
   for (const [name, keyOf] of Object.entries(LABELLED)) {
