@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { packKv } from "../../fixtures/half.ts";
 import { makeInputs, runVariant } from "../../testing/testing.ts";
 import {
+  assertCorrect,
   openTestDevice,
   pqVariantsOf,
   testSetting,
@@ -9,10 +10,10 @@ import {
 } from "../../testing/testing_suite.ts";
 import { pqGridOf, testCase } from "../../testing/testing_grid.ts";
 import { DEFAULT_LIMITS } from "../core/device_limits.ts";
-import type { DeviceLimits } from "../core/variant.ts";
+import type { DeviceLimits, Variant } from "../core/variant.ts";
 import { centroidBytes, centroidDtype, PQ_PARTS, pqNames } from "../encode/pq.ts";
 import { verify } from "../verify/verify.ts";
-import { pqScore } from "./pq.ts";
+import { pqAppendScore, pqScore } from "./pq.ts";
 
 const testDevice = await openTestDevice();
 
@@ -28,14 +29,37 @@ testStage("score", testDevice, testCase({ heads: [8, 2], lengths: [600, 37], cap
 for (const parts of [4, 8]) {
   const heads = [14, 2] as const;
   const test = testCase({ heads, lengths: [1300, 700, 1], headDim: 96, dtype: "bf16" });
-  const own = { PASS_PARTS: 4, WORKGROUP: 64, TABLE_BITS: parts === 4 ? 32 : 16 };
+  const own = {
+    PASS_PARTS: 4,
+    WORKGROUP: 64,
+    TABLE_BITS: parts === 4 ? 32 : 16,
+    TURNS: parts === 4 ? 2 : 4,
+  };
   testSetting(
     testDevice,
     pqScore.get(parts)!,
-    "equals the reference in several shares and passes",
+    "equals the reference in several shares, turns and passes",
     test,
     own,
   );
+}
+
+for (const [i, step] of [...pqAppendScore.values()].entries()) {
+  Deno.test(`${step.name}: the newest token gets its codes`, async () => {
+    // The scores of a step that adds the newest token, and what it adds, are verified one by one.
+    const adds: Variant = { ...step, stage: "encode_append" };
+    const dtype = (["f16", "bf16", "f32", "f16"] as const)[i];
+    for (const lengths of [[128, 1, 18], [511, 512, 513]]) {
+      const { p, options } = testCase({ heads: [10, 2], lengths, dtype });
+      const params = { ...step.defaults(p, testDevice.limits), PASS_PARTS: 2, WORKGROUP: 64 };
+      assertEquals(step.refuses(p, params, testDevice.limits), undefined);
+      await assertCorrect(testDevice, adds, { p, options }, params);
+      const inputs = makeInputs(adds, p, params, options);
+      const read = await runVariant(testDevice, step, p, params, inputs);
+      const { ok, worst } = await verify(step, p, params, read);
+      assert(ok, JSON.stringify(worst));
+    }
+  });
 }
 
 for (const [name, scale] of [["at the ends of f16", 300], ["beyond f16", 3000]] as const) {
