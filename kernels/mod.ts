@@ -100,6 +100,24 @@ export {
   packBits,
   PLANE_CLIPS,
 } from "./encode/reference.ts";
+export { type PackedLabel, packLabel, unpackLabel } from "./encode/labels_reference.ts";
+export { pageBoundsReference } from "./encode/page_bounds_reference.ts";
+export {
+  LABEL_CHANNELS,
+  LABEL_FORMS,
+  type LabelForm,
+  labelHeads,
+  PACKED_LABELS,
+} from "./core/labels.ts";
+export {
+  PAGE_TOKENS,
+  pageCapacity,
+  pageListCapacity,
+  pageListTokens,
+  pagesOf,
+  pageWindowsOf,
+  tokensOfPages,
+} from "./core/pages.ts";
 export {
   factorByte,
   factorValue,
@@ -202,6 +220,7 @@ export {
   binnedScoreReference,
   dotReference,
   histogramReference,
+  pagesReference,
   scoreReference,
   type Scores,
 } from "./score/reference.ts";

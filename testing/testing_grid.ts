@@ -189,10 +189,30 @@ const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
 
 /** Grids of rivals, whose scores are floats. */
 const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_append: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [5, 1]], lengths: [[257], [1], [131, 40], [64, 2, 97, 17]] },
+  },
+  encode_prompt: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [5, 1]], lengths: [[272], [1], [131, 40], [64, 2, 97, 17]] },
+  },
+  attend: {
+    compiled: ["dtype", "windows", "topK"],
+    data: ["kind", "lengths"],
+    values: {
+      heads: [[6, 2]],
+      dtype: ["f16", "f32"],
+      topK: [{ sparsity: 4 }, { count: 0xffffffff }, { count: 35 }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
   score: {
     compiled: CACHE,
     data: ["kind", "lengths"],
-    values: { heads: [[6, 2], [7, 1], [2, 2]], headDim: [64, 96] },
+    values: { heads: [[6, 2], [7, 1], [2, 2]], headDim: [64, 96, 80] },
   },
   select: {
     compiled: ["windows", "topK", "ties"],
@@ -208,7 +228,32 @@ const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
     compiled: [...CACHE, "windows"],
     data: ["kind", "lengths"],
     // Stages have grids of their own, so few values.
-    values: { heads: [[6, 2], [5, 1]], headDim: [64, 96], windows: [[4, 8], [0, 0]] },
+    values: { heads: [[6, 2], [5, 1]], headDim: [64, 80], windows: [[4, 8], [0, 0]] },
+  },
+};
+
+/** Grids of product-quantised keys, where they are not those of the other rivals. */
+const PQ_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_append: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [5, 1], [2, 2]], headDim: [64, 96, 192] },
+  },
+  encode_prompt: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    // Shaders that compare with all centroids are slow to compile, so few of them.
+    values: {
+      heads: [[2, 2], [5, 1]],
+      headDim: [64, 96],
+      kind: ["normal", "outliers", "equal-logits", "zero-rows"],
+      lengths: [[257], [1], [64, 2, 97]],
+    },
+  },
+  score: {
+    compiled: CACHE,
+    data: ["kind", "lengths"],
+    values: { heads: [[6, 2], [7, 1], [2, 2]], headDim: [64, 80, 192] },
   },
 };
 
@@ -268,6 +313,12 @@ export function rivalGridOf(stage: Stage): TestCase[] {
   const grid = RIVAL_GRIDS[stage];
   if (!grid) throw new RangeError(`stage ${stage} has no grid of rivals`);
   return casesOf(stage, grid);
+}
+
+/** The pairwise grid of a stage of product-quantised keys. */
+export function pqGridOf(stage: Stage): TestCase[] {
+  const grid = PQ_GRIDS[stage];
+  return grid ? casesOf(stage, grid) : rivalGridOf(stage);
 }
 
 function casesOf(stage: Stage, grid: StageGrid): TestCase[] {

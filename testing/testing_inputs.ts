@@ -26,6 +26,7 @@ import {
   tiesOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
+import { centroidDtype, CENTROIDS, codePlace, PQ_PARTS, pqNames } from "../kernels/encode/pq.ts";
 import { factorValue } from "../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../kernels/score/bins.ts";
 import {
@@ -33,6 +34,10 @@ import {
   histogramReference,
   scoreReference,
 } from "../kernels/score/reference.ts";
+import { pageCapacity, pagesOf } from "../kernels/core/pages.ts";
+import { labelFormOf } from "../kernels/verify/verify_labels.ts";
+import { labelsOfKeys, randomChannels } from "./testing_labels.ts";
+import { boundsOfPages, listsOfPages } from "./testing_pages.ts";
 import { selectReference } from "../kernels/select/reference.ts";
 
 /** Contents of input buffers by name. */
@@ -57,6 +62,7 @@ const STREAM = {
   prompts: 104,
   factors: 105,
   scores: 106,
+  centroids: 107,
 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
@@ -75,14 +81,26 @@ export function makeInputs(
     sink_logits: sinkLogits(p, options),
     ...(has("query_map") ? { query_map: randomMaps(p, options.seed) } : {}),
     ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),
-    ...(has("scores") ? { scores: randomScores(p, options) } : {}),
+    ...(has("scores") ? { scores: randomScores(p, options, p.capacity, options.lengths) } : {}),
+    ...Object.assign(
+      {},
+      ...PQ_PARTS.filter((parts) => has(...Object.values(pqNames(parts))))
+        .map((parts) => pqInputs(variant, p, parts, options)),
+    ),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
   const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
     ? makeLists(variant, p, params, options)
     : undefined;
   if (lists) Object.assign(made, lists.buffers);
-  if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values")) {
+  const pages = has("page_scores", "selected_pages") ? makePageLists(p, options) : undefined;
+  if (pages) Object.assign(made, pages.buffers);
+  const form = labelFormOf((name) =>
+    wanted.includes(name) || name in variant.plan(p, params).buffers
+  );
+  const channels = form ? randomChannels(form, p, options.seed) : undefined;
+  if (form) made[form.channels] = channels!;
+  if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values", "page_bounds")) {
     const { q, k, v } = generateKv({
       ...p,
       // A sequence without tokens gets a row that nobody may read.
@@ -90,7 +108,19 @@ export function makeInputs(
       seed: options.seed,
       kind: options.kind,
     });
-    if (options.poisonUnselected && lists) poisonUnselected(p, lists.selections, [k, v]);
+    const selections = lists?.selections ?? pages?.selections;
+    if (options.poisonUnselected && selections) poisonUnselected(p, selections, [k, v]);
+    if (has("page_bounds")) {
+      // An encoder puts in the newest token itself.
+      const known = variant.stage === "score" ? 0 : 1;
+      made.page_bounds = boundsOfPages(p, k, options.lengths.map((length) => length - known));
+    }
+    if (form) {
+      // An encoder makes the label of the newest token itself.
+      const known = variant.stage === "score" ? 0 : 1;
+      const before = options.lengths.map((length) => length - known);
+      made[form.labels] = labelsOfKeys(form, p, k, channels!, before);
+    }
     if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
     Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
     if (has("token_index")) {
@@ -179,20 +209,68 @@ const SCORES: Readonly<Record<CodeKind, (random: Random) => number>> = {
   "near-ties": (random) => Math.floor(4 * random.uniform()) - 1,
 };
 
-/** Scores of all lists. Those past the lengths are the largest, so that reading them shows. */
+/** Scores of pages, and the lists that they select. */
+function makePageLists(p: Problem, options: InputOptions) {
+  // The newest page has no score.
+  const ranked = options.lengths.map((length) => pagesOf(length) - 1);
+  const scores = randomScores(p, options, pageCapacity(p), ranked);
+  const { buffers, selections } = listsOfPages(p, scores, options.lengths);
+  return { buffers: { page_scores: scores, ...buffers }, selections };
+}
+
+/**
+ * Scores of all lists, each with room for `capacity`. Those past the lengths are the largest, so
+ * that reading them shows.
+ */
 function randomScores(
   p: Problem,
-  { lengths, seed, codeKind = "random" }: InputOptions,
+  { seed, codeKind = "random" }: InputOptions,
+  capacity: number,
+  lengths: readonly number[],
 ): Float32Array<ArrayBuffer> {
   const random = createRandom(seed, STREAM.scores);
-  const scores = new Float32Array(p.batch * listHeads(p) * p.capacity).fill(Infinity);
+  const scores = new Float32Array(p.batch * listHeads(p) * capacity).fill(Infinity);
   for (let list = 0; list < p.batch * listHeads(p); list++) {
     const length = lengths[Math.floor(list / listHeads(p))];
     for (let token = 0; token < length; token++) {
-      scores[list * p.capacity + token] = SCORES[codeKind](random);
+      scores[list * capacity + token] = SCORES[codeKind](random);
     }
   }
   return scores;
+}
+
+/**
+ * Centroids and product-quantised codes of `parts` parts. Every seventh centroid equals the one
+ * before it. Codes that the variant makes, and those past the lengths, are poison.
+ */
+function pqInputs(
+  variant: Variant,
+  p: Problem,
+  parts: number,
+  { lengths, seed, codeKind }: InputOptions,
+): Record<string, ArrayBufferView<ArrayBuffer>> {
+  const random = createRandom(seed, STREAM.centroids);
+  const heads = p.batch * p.kvHeads;
+  const elements = new Float64Array(heads * CENTROIDS * p.headDim);
+  for (let i = 0; i < elements.length; i++) {
+    const c = Math.floor(i / 4) % CENTROIDS;
+    elements[i] = c % 7 === 6 ? elements[i - 4] : random.normal();
+  }
+  const codes = new Uint8Array(heads * p.capacity * parts).fill(0xff);
+  for (let head = 0; head < heads; head++) {
+    const length = lengths[Math.floor(head / p.kvHeads)];
+    // A step makes the newest code itself.
+    const known = variant.stage === "score" ? length : length - 1;
+    for (let token = 0; token < known; token++) {
+      for (let part = 0; part < parts; part++) {
+        const at = head * p.capacity * parts + codePlace(part, token, parts, p.capacity);
+        codes[at] = codeKind === "all-equal" ? 255 : random.uint32() % CENTROIDS;
+      }
+    }
+  }
+  const { centroids, pq_codes } = pqNames(parts);
+  const dtype = centroidDtype(p) === 1 ? "f16" : "f32";
+  return { [centroids]: packKv(elements, dtype), [pq_codes]: codes };
 }
 
 /** Makes codes, and their distances and selections with the references of score and select. */

@@ -3,17 +3,14 @@ import { assert, assertEquals } from "@std/assert";
 import type { Params, Stage, Variant } from "../kernels/core/variant.ts";
 import { verify } from "../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../kernels/merge/hand_over.ts";
-import { codeHeads, codeWords } from "../kernels/core/problem.ts";
+import { isPq } from "../kernels/encode/pq.ts";
 import { RIVALS, VARIANTS } from "../kernels/core/registry.ts";
-import {
-  canRun,
-  type Inputs,
-  makeInputs,
-  openTestDevice,
-  runVariant,
-  type TestDevice,
-} from "./testing.ts";
+import { canRun, makeInputs, openTestDevice, runVariant, type TestDevice } from "./testing.ts";
+import { assertKept, keptInputs } from "./testing_kept.ts";
 import { describeCase, gridOf, type TestCase } from "./testing_grid.ts";
+
+/** Stages that add the newest token to what they keep. */
+const ADDS: readonly Stage[] = ["encode_append", "pipeline", "rival"];
 
 /** Fewest problems of a grid and corners that a variant must run for them to mean anything. */
 const FEWEST_CASES = 5;
@@ -31,10 +28,15 @@ export function variantsOf(stage: Stage): Variant[] {
 
 /**
  * The rivals of a stage, which start from other inputs than its variants or do another system's
- * step.
+ * step. Those of product-quantised keys have tests of their own.
  */
 export function rivalsOf(stage: Stage): Variant[] {
-  return RIVALS.filter((variant) => variant.stage === stage);
+  return RIVALS.filter((variant) => variant.stage === stage && !isPq(variant.name));
+}
+
+/** The variants of a stage that work on product-quantised keys. */
+export function pqVariantsOf(stage: Stage): Variant[] {
+  return RIVALS.filter((variant) => variant.stage === stage && isPq(variant.name));
 }
 
 /** The variants that a stage's tests take, and the grid of their problems. */
@@ -64,8 +66,9 @@ export async function assertCorrect(
     });
   const { ok, relL2, worst } = await verify(variant, test.p, params, read);
   assert(ok, `relative error ${relL2}, worst ${JSON.stringify(worst)}\n${where}`);
-  if (variant.stage === "encode_append" || variant.stage === "pipeline") {
-    assertOldCodes(test, inputs, await read("codes", 0, inputs.codes.byteLength), where);
+  for (const name of ADDS.includes(variant.stage) ? keptInputs(test.p, inputs) : []) {
+    const after = await read(name, 0, inputs[name].byteLength);
+    assertKept(name, test.p, test.options.lengths, inputs[name], after, where);
   }
   for (const [name, { zeros }] of Object.entries(variant.plan(test.p, params).buffers)) {
     if (zeros === undefined) continue;
@@ -75,27 +78,6 @@ export async function assertCorrect(
       `${name} is not left at zero for the next step\n${where}`,
     );
   }
-}
-
-/** Asserts that the codes of all tokens except the newest are unchanged. */
-function assertOldCodes(
-  { p, options }: TestCase,
-  { codes: before }: Inputs,
-  after: Uint8Array,
-  where: string,
-): void {
-  const tokenBytes = 4 * codeWords(p);
-  const [old, now] = [before, after].map((view) => {
-    const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
-    for (let list = 0; list < p.batch * codeHeads(p); list++) {
-      const newest = options.lengths[Math.floor(list / codeHeads(p))] - 1;
-      const start = (list * p.capacity + newest) * tokenBytes;
-      bytes.fill(0, start, start + tokenBytes);
-    }
-    return bytes;
-  });
-  const changed = old.findIndex((byte, i) => byte !== now[i]);
-  assertEquals(changed, -1, `byte ${changed} of codes is of an older token, but changed\n${where}`);
 }
 
 /** Tunables whose smaller values give shorter shaders. */

@@ -9,6 +9,7 @@ import {
   planOn,
   strideOf,
 } from "../../kernels/core/pieces.ts";
+import { PQ_PARTS, pqNames } from "../../kernels/encode/pq.ts";
 import { listHeads, type Problem } from "../../kernels/core/problem.ts";
 import {
   bindProgram,
@@ -75,7 +76,8 @@ export async function prepare(
       for (const [name, spec] of specs) {
         if (spec.role !== "input") continue;
         // encode/append reads one row of the cache, so two copies suffice to keep that row cold.
-        const copy = variant.stage === "encode_append" && name === "keys" ? set % 2 : set;
+        const shared = variant.stage === "encode_append" && COPIED.includes(name);
+        const copy = shared ? set % 2 : set;
         ofSet[name] = await inputs.get(name, spec, params, copy);
       }
       buffers.push(ofSet);
@@ -147,6 +149,16 @@ export async function prepare(
     },
   };
 }
+
+/** Inputs of which encode/append reads one row. */
+const COPIED = [
+  "keys",
+  "page_bounds",
+  "labels",
+  "head_labels",
+  "packed_labels",
+  ...PQ_PARTS.map((parts) => pqNames(parts).pq_codes),
+];
 
 /** Prompt tokens per list that the reference encodes. */
 const PROMPT_TOKENS = 256;

@@ -1,6 +1,13 @@
 /** Gathered decode attention over a selection (HashAttention section 3), in splits of the list. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
+import {
+  PAGE_TOKENS,
+  pageListCapacity,
+  pageListTokens,
+  pageWindowsOf,
+  refusesPages,
+} from "../core/pages.ts";
 import { splitsFor } from "../dense/split.ts";
 import {
   kvBytes,
@@ -24,6 +31,9 @@ import {
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./gather.wgsl" with { type: "text" };
 
+/** Values of PAGE_BITS: lists of tokens, or of pages. */
+export const PAGE_BITS_RANGE: readonly number[] = [0, Math.log2(PAGE_TOKENS)];
+
 /** `gather.wgsl`. */
 export const gatherKernel: Kernel = defineKernel({
   name: "attend/gather",
@@ -33,6 +43,7 @@ export const gatherKernel: Kernel = defineKernel({
     ...ranges("CAPACITY", "KV_DTYPE"),
     HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
+    PAGE_BITS: PAGE_BITS_RANGE,
   },
 });
 
@@ -42,9 +53,20 @@ export const GATHER_SPLITS: readonly number[] = [4, 8, 16, 32];
 /** Least traffic and arithmetic: reads each selected row of K and V, its index and q, writes o. */
 export function gatherCost(p: Problem): Cost {
   const rows = listHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended);
+  return rowsCost(p, rows, rows);
+}
+
+/** The same of pages, with an index for each page. */
+export function gatherPagesCost(p: Problem): Cost {
+  const pages = (length: number) => pageWindowsOf(p, length).attended;
+  const rows = (length: number) => pageListTokens(pages(length), length);
+  return rowsCost(p, listHeads(p) * overSequences(p, rows), listHeads(p) * overSequences(p, pages));
+}
+
+function rowsCost(p: Problem, rows: number, indices: number): Cost {
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
   return {
-    streamBytes: 4 * rows + qBytes,
+    streamBytes: 4 * indices + qBytes,
     gatherBytes: 2 * rows * p.headDim * kvBytes(p.dtype),
     writeBytes: qBytes,
     flops: 4 * rows * queriesPerList(p) * p.headDim,
@@ -53,12 +75,48 @@ export function gatherCost(p: Problem): Cost {
 
 /** The plan of a gather kernel; the partials are its output. */
 export function gatherPlan(kernel: Kernel, p: Problem, params: Params): Plan {
+  return gatherListsPlan(kernel, p, params, TOKEN_LISTS);
+}
+
+/** What the entries of lists are. */
+export interface ListEntries {
+  /** Names of the buffers that the kernels call `selected` and `selected_counts`. */
+  readonly names: readonly [selected: string, counts: string];
+  readonly pageBits: number;
+  /** Entries that a list has room for. */
+  capacity(p: Problem): number;
+}
+
+/** Lists of tokens. */
+export const TOKEN_LISTS: ListEntries = {
+  names: ["selected", "selected_counts"],
+  pageBits: 0,
+  capacity: listCapacity,
+};
+
+/** Lists of pages. */
+export const PAGE_LISTS: ListEntries = {
+  names: ["selected_pages", "selected_page_tokens"],
+  pageBits: Math.log2(PAGE_TOKENS),
+  capacity: pageListCapacity,
+};
+
+/** The parameters of a gather kernel that follow from what its lists hold. */
+export function listParams(p: Problem, { pageBits, capacity }: ListEntries): Params {
+  return { PAGE_BITS: pageBits, LIST_CAPACITY: capacity(p) };
+}
+
+/** The plan of a gather kernel on lists of tokens or pages. */
+function gatherListsPlan(kernel: Kernel, p: Problem, params: Params, lists: ListEntries): Plan {
+  const [selected, selected_counts] = lists.names;
+  const values = { ...params, ...listParams(p, lists) };
+  const grid = [params.SPLITS, p.qHeads / params.HEADS, p.batch] as const;
   return {
     buffers: {
-      ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts"),
+      ...specs(p, "input", "q", "keys", "values", selected, selected_counts),
       ...partialSpecs(p, params.SPLITS, "output"),
     },
-    dispatches: [dispatch(kernel, p, params, [params.SPLITS, p.qHeads / params.HEADS, p.batch])],
+    dispatches: [dispatch(kernel, p, values, grid, { selected, selected_counts })],
   };
 }
 
@@ -82,4 +140,18 @@ export const gather: Variant = defineVariant({
   refuses: (p, params) => refusesHeads(queriesPerList(p), params) ?? refusesRowSplit(p, params),
   plan: (p, params) => gatherPlan(gatherKernel, p, params),
   cost: gatherCost,
+});
+
+/** Portable gathered attention over pages. */
+export const gatherPages: Variant = defineVariant({
+  ...gather,
+  name: "attend/gather_pages",
+  description: "attend/gather over pages of 16 tokens",
+  defaults: (p, limits) => ({
+    ...gather.defaults(p, limits),
+    SPLITS: splitsFor(p, listHeads(p), PAGE_TOKENS * pageListCapacity(p), 512),
+  }),
+  refuses: (p, params, limits) => refusesPages(p) ?? gather.refuses(p, params, limits),
+  plan: (p, params) => gatherListsPlan(gatherKernel, p, params, PAGE_LISTS),
+  cost: gatherPagesCost,
 });

@@ -1,5 +1,6 @@
 /** Gathered decode attention. The last workgroup of a list merges its splits, if it may. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import { refusesPages } from "../core/pages.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
 import { listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
@@ -12,7 +13,15 @@ import {
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
 } from "../core/row_split.ts";
-import { gatherCost } from "./gather.ts";
+import {
+  gatherCost,
+  gatherPagesCost,
+  type ListEntries,
+  listParams,
+  PAGE_BITS_RANGE,
+  PAGE_LISTS,
+  TOKEN_LISTS,
+} from "./gather.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
@@ -35,6 +44,7 @@ export const gatherMergeKernel: Kernel = defineKernel({
     PREFETCH: [0, 1],
     SPLITS: { min: 1, max: 1024 },
     HAND_OVER: Object.values(HAND_OVER_CODE),
+    PAGE_BITS: PAGE_BITS_RANGE,
   },
   features: ["subgroups"],
 });
@@ -48,22 +58,49 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
     refusesShuffledRows(p, params, limits);
 }
 
-function plan(p: Problem, params: Params): Plan {
+function plan(p: Problem, params: Params, entries: ListEntries): Plan {
+  const [selected, selected_counts] = entries.names;
   const { HEADS: heads, SPLITS: splits } = params;
   const lists = p.qHeads / heads;
   const join = joinSplits(p, params, heads);
   return {
     buffers: {
-      ...specs(p, "input", "q", "keys", "values", "selected", "selected_counts", "sink_logits"),
+      ...specs(p, "input", "q", "keys", "values", selected, selected_counts, "sink_logits"),
       ...handOverSpec(p, { lists: p.batch * lists, heads, splits }),
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(gatherMergeKernel, p, params, [splits, lists, p.batch]),
+      dispatch(
+        gatherMergeKernel,
+        p,
+        { ...params, ...listParams(p, entries) },
+        [splits, lists, p.batch],
+        { selected, selected_counts },
+      ),
       ...join.dispatches,
     ],
   };
+}
+
+/** Default parameters of a variant: the largest workgroup that the device holds. */
+function defaults(p: Problem, limits: DeviceLimits, { refuses }: Variant): Params {
+  const long = p.capacity > 65536;
+  const shared = queriesPerList(p) > 1;
+  const HEADS = headsFor(queriesPerList(p));
+  const paramsFor = (WORKGROUP: number): Params => ({
+    WORKGROUP,
+    LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4), HEADS),
+    TOKENS: long ? 4 : 2,
+    HEADS,
+    PREFETCH: 0,
+    HAND_OVER: handOverParam(limits),
+    SPLITS: splitsFor(p, p.qHeads / HEADS, listCapacity(p), long ? 256 : 512),
+  });
+  // With long rows, large workgroups exceed the memory of a small device.
+  const most = shared || long ? 256 : 128;
+  const settings = [256, 128, 64].filter((threads) => threads <= most).map(paramsFor);
+  return settings.find((params) => !refuses(p, params, limits)) ?? settings[0];
 }
 
 /** Gathered attention with merge, for devices with subgroups. */
@@ -78,25 +115,19 @@ export const gatherMerge: Variant = defineVariant({
     SPLITS: [4, 8, 16, 32, 64],
   },
   features: ["subgroups"],
-  defaults(p, limits) {
-    const long = p.capacity > 65536;
-    const shared = queriesPerList(p) > 1;
-    const HEADS = headsFor(queriesPerList(p));
-    const paramsFor = (WORKGROUP: number): Params => ({
-      WORKGROUP,
-      LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4), HEADS),
-      TOKENS: long ? 4 : 2,
-      HEADS,
-      PREFETCH: 0,
-      HAND_OVER: handOverParam(limits),
-      SPLITS: splitsFor(p, p.qHeads / HEADS, listCapacity(p), long ? 256 : 512),
-    });
-    // With long rows, large workgroups exceed the memory of a small device.
-    const most = shared || long ? 256 : 128;
-    const settings = [256, 128, 64].filter((threads) => threads <= most).map(paramsFor);
-    return settings.find((params) => !gatherMerge.refuses(p, params, limits)) ?? settings[0];
-  },
+  defaults: (p, limits) => defaults(p, limits, gatherMerge),
   refuses,
-  plan,
+  plan: (p, params) => plan(p, params, TOKEN_LISTS),
   cost: gatherCost,
+});
+
+/** The same over pages. */
+export const gatherMergePages: Variant = defineVariant({
+  ...gatherMerge,
+  name: "attend/gather_merge_pages",
+  description: "attend/gather_merge over pages of 16 tokens",
+  defaults: (p, limits) => defaults(p, limits, gatherMergePages),
+  refuses: (p, params, limits) => refusesPages(p) ?? refuses(p, params, limits),
+  plan: (p, params) => plan(p, params, PAGE_LISTS),
+  cost: gatherPagesCost,
 });

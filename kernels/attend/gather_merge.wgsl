@@ -30,7 +30,8 @@ const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of QUERIES_PER_LIST
-const LIST_CAPACITY: u32 = 256u; // @param
+const LIST_CAPACITY: u32 = 256u; // @param entries that a list has room for
+const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
@@ -51,6 +52,8 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
+const PAGE_MASK = (1u << PAGE_BITS) - 1u;
+const LIST_ROWS = LIST_CAPACITY << PAGE_BITS; // tokens that a list has room for
 const LOGITS = TOKENS * HEADS;
 const Q_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST;
 const LISTS = BATCH * Q_HEADS / HEADS; // whose partials are joined
@@ -90,7 +93,7 @@ struct HandOver {
 }
 // @end
 
-var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
+var<workgroup> tokens: array<u32, (LIST_ROWS + SPLITS - 1u) / SPLITS>;
 var<workgroup> scratch: array<vec4f, ROWS * HEAD_QUADS>;
 var<workgroup> stats: array<vec2f, ROWS>; // (m, l)
 var<workgroup> is_last: u32;
@@ -262,7 +265,8 @@ fn main(
 
   // 1. Load the picks of the split, then the queries.
   for (var i = begin + thread; i < end; i += WORKGROUP) {
-    tokens[i - begin] = selected[pick_list * LIST_CAPACITY + i];
+    let page = selected[pick_list * LIST_CAPACITY + (i >> PAGE_BITS)];
+    tokens[i - begin] = (page << PAGE_BITS) | (i & PAGE_MASK);
   }
   var query: array<vec4f, HEADS * PARTS>;
   var acc: array<vec4f, HEADS * PARTS>;

@@ -21,7 +21,8 @@ const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of QUERIES_PER_LIST
-const LIST_CAPACITY: u32 = 256u; // @param
+const LIST_CAPACITY: u32 = 256u; // @param entries that a list has room for
+const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
@@ -39,6 +40,7 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
+const PAGE_MASK = (1u << PAGE_BITS) - 1u;
 const LIST_HEADS = HEADS; // query heads of a workgroup
 const LOGITS = TOKENS * LIST_HEADS;
 // @shared softmax
@@ -169,7 +171,9 @@ fn main(
     // use. Rows past the end repeat the last pick.
     var token: array<u32, TOKENS>;
     for (var t = 0u; t < TOKENS; t++) { // @unroll
-      token[t] = selected[list * LIST_CAPACITY + min(tile + t * ROWS + row, end - 1u)];
+      let pick = min(tile + t * ROWS + row, end - 1u);
+      let page = selected[list * LIST_CAPACITY + (pick >> PAGE_BITS)];
+      token[t] = (page << PAGE_BITS) | (pick & PAGE_MASK);
     }
     var k: array<vec4<u32>, LOADS>;
     var v: array<vec4<u32>, LOADS>;

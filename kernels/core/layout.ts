@@ -17,6 +17,13 @@
  * | `factors` | u8 [B, KV heads, capacity], of rotated codes, see encode/rotation.ts |
  * | `key_stats` | f32 [B, KV heads, 2], the sum of the squared factor values of the first n tokens at n % 2; of centred keys [B, KV heads, 2 + head dim], the prompt's mean key behind the sums |
  * | `scores` | f32 [B, list heads, capacity], larger is better |
+ * | `page_bounds` | dtype [B, Hkv, page capacity, 2, D], the least and the largest element of each channel in a page of 16 tokens, see pages.ts |
+ * | `page_scores` | f32 [B, Hq, page capacity], larger is better; none of the newest page |
+ * | `selected_pages` | u32 [B, Hq, page list capacity], page indices, the newest page last |
+ * | `selected_page_tokens` | u32 [B, Hq], tokens in the list's pages |
+ * | `channels`, `head_channels` | u32 [label heads, 16], the channels of labels; label heads are KV heads, and query heads of `head_channels` |
+ * | `labels`, `head_labels` | f16 [B, label heads, capacity, 16], elements of keys, see encode/labels.ts |
+ * | `packed_labels` | u32 [B, KV heads], of each: codes of 4 bits [capacity, 2], then scales of two f16 [capacity] |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |
@@ -28,6 +35,8 @@
  * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0; each list starts on a cache line of its own. Of `dense/split_ragged`, partials [lists, splits + B - 1, heads, D + 4], each on lines of its own |
  * | `sink_logits` | f32 [Hq rounded up to 4], uniform: extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
  */
+import { LABEL_CHANNELS } from "./labels.ts";
+import { pageCapacity, pageListCapacity } from "./pages.ts";
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
 import {
   binsOf,
@@ -81,6 +90,15 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     factors: p.batch * codeHeads(p) * p.capacity,
     key_stats: 4 * p.batch * codeHeads(p) * headStats(p),
     scores: 4 * lists * p.capacity,
+    page_bounds: 2 * p.batch * p.kvHeads * pageCapacity(p) * p.headDim * kvBytes(p.dtype),
+    page_scores: 4 * p.batch * p.qHeads * pageCapacity(p),
+    selected_pages: 4 * p.batch * p.qHeads * pageListCapacity(p),
+    selected_page_tokens: 4 * p.batch * p.qHeads,
+    channels: 4 * LABEL_CHANNELS * p.kvHeads,
+    head_channels: 4 * LABEL_CHANNELS * p.qHeads,
+    labels: 2 * LABEL_CHANNELS * p.batch * p.kvHeads * p.capacity,
+    head_labels: 2 * LABEL_CHANNELS * p.batch * p.qHeads * p.capacity,
+    packed_labels: (LABEL_CHANNELS / 2 + 4) * p.batch * p.kvHeads * p.capacity,
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,

@@ -73,6 +73,7 @@ for (const variant of VARIANTS.filter(({ name }) => !WHOLE.includes(name))) {
   });
 }
 
+const ONE_SEQUENCE = testCase({ heads: [8, 4], lengths: [300], capacity: 512 });
 const BATCH = { lengths: [300, 512, 1, 77], headDim: 64, capacity: 512 } as const;
 for (
   const [what, name, test, heads] of [
@@ -90,6 +91,15 @@ for (
       rotatedCase({ ...BATCH, heads: [6, 2] }),
       1,
     ],
+    ["a KV head", "pipeline/oracle_portable", testCase({ ...BATCH, heads: [6, 2] }), 1],
+    ["a KV head", "pipeline/quest_portable", testCase({ ...BATCH, heads: [6, 2] }), 1],
+    ["two sequences", "pipeline/quest", testCase({ ...BATCH, heads: [6, 2] }), 4],
+    ["a KV head", "pipeline/double_sparsity", ONE_SEQUENCE, 1],
+    ["a KV head", "pipeline/double_sparsity_head", ONE_SEQUENCE, 1],
+    ["two KV heads", "pipeline/double_sparsity_packed", ONE_SEQUENCE, 2],
+    ["a KV head", "pipeline/pq_8_portable", testCase({ ...BATCH, heads: [6, 2] }), 1],
+    ["a KV head", "pipeline/pq_2", testCase({ ...BATCH, heads: [6, 2] }), 1],
+    ["a KV head", "encode/pq_train_4", testCase({ ...BATCH, lengths: [70, 9], heads: [6, 2] }), 1],
   ] as const
 ) {
   const variant = findVariant(name);
@@ -128,6 +138,16 @@ Deno.test("planOn() changes nothing where a binding holds K, and K alone decides
     const params = variant.defaults(p, limits);
     assertEquals(planOn(variant, p, params, limits), variant.plan(p, params), variant.name);
   }
+});
+
+Deno.test("planOn() has the channels of labels once for all sequences", () => {
+  const { p } = testCase({ ...BATCH, heads: [6, 2] });
+  const variant = findVariant("pipeline/double_sparsity_head");
+  const limits = limitsForHeads(testDevice.limits, p, 1);
+  const { buffers, dispatches } = planOn(variant, p, variant.defaults(p, limits), limits);
+  assertEquals(buffers.head_channels.bytes, 2 * 256);
+  const starts = dispatches.flatMap(({ places }) => places?.head_channels?.offset ?? []);
+  assertEquals(starts, [0, 256, 0, 256, 0, 256, 0, 256]);
 });
 
 Deno.test("an H100 runs 1,048,576 tokens of 8 KV heads in two pieces, dense and sparse", () => {

@@ -1,7 +1,7 @@
 /** Every variant, in the order in which tables show them. A new kernel needs a line here. */
 import type { Variant } from "./variant.ts";
-import { gather } from "../attend/gather.ts";
-import { gatherMerge } from "../attend/gather_merge.ts";
+import { gather, gatherPages } from "../attend/gather.ts";
+import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { denseGptFast } from "../dense/gpt_fast.ts";
 import { denseSplit } from "../dense/split.ts";
@@ -9,6 +9,17 @@ import { denseSplitMatrix } from "../dense/split_matrix.ts";
 import { denseSplitScatter } from "../dense/split_scatter.ts";
 import { denseSplitSubgroup } from "../dense/split_subgroup.ts";
 import { denseTokenPool } from "../dense/token_pool.ts";
+import {
+  headLabels,
+  headLabelsPrompt,
+  packedLabels,
+  packedLabelsPrompt,
+  sharedLabels,
+  sharedLabelsPrompt,
+} from "../encode/labels.ts";
+import { pageBounds, pageBoundsPrompt } from "../encode/page_bounds.ts";
+import { pqPrompt, pqTrain } from "../encode/pq_prompt.ts";
+import { pqAppend } from "../encode/pq_token.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { rotateAppend, rotateQuery } from "../encode/rotate_token.ts";
@@ -34,11 +45,14 @@ import { flashMatrix } from "../prefill/flash_matrix.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { hamming } from "../score/hamming.ts";
+import { headLabelScores, packedLabelScores, sharedLabelScores } from "../score/labels.ts";
+import { pages } from "../score/pages.ts";
+import { pqScore } from "../score/pq.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
-import { radix, radixShares } from "../select/radix.ts";
+import { radix, radixPages, radixShares } from "../select/radix.ts";
 
 /**
  * All variants that a run times by default. Probes of the device are not among them: see `probe/`.
@@ -85,7 +99,32 @@ export const VARIANTS: readonly Variant[] = [
  * Other systems of sparse attention and their stages, to compare with. They are timed only if they
  * are named, since they would cost every run time.
  */
-export const RIVALS: readonly Variant[] = [dot, dotSubgroup, radix, radixShares, ...RIVAL_STEPS];
+export const RIVALS: readonly Variant[] = [
+  pageBounds,
+  pageBoundsPrompt,
+  sharedLabels,
+  headLabels,
+  packedLabels,
+  sharedLabelsPrompt,
+  headLabelsPrompt,
+  packedLabelsPrompt,
+  ...pqPrompt.values(),
+  ...pqTrain.values(),
+  ...pqAppend.values(),
+  dot,
+  dotSubgroup,
+  pages,
+  sharedLabelScores,
+  headLabelScores,
+  packedLabelScores,
+  ...pqScore.values(),
+  radix,
+  radixShares,
+  radixPages,
+  gatherPages,
+  gatherMergePages,
+  ...RIVAL_STEPS,
+];
 
 /** The variants and the rivals. */
 export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];

@@ -5,7 +5,7 @@
  */
 
 /** A hash of 32 bits; the kernels have the same one as `hash`. */
-function hash(x: number): number {
+export function hash(x: number): number {
   let h = Math.imul(x ^ (x >>> 16), 0x7feb352d);
   h = Math.imul(h ^ (h >>> 15), 0x846ca68b);
   return (h ^ (h >>> 16)) >>> 0;

@@ -2,18 +2,23 @@
  * Decode steps of other systems, to compare with. Each is a list of stages that ends in attention;
  * a new one is an entry of {@linkcode SYSTEMS}.
  */
-import type { BufferSpec, Cost, DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
+import type { Cost, DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
 import { addCost } from "../core/variant.ts";
 import { defineVariant } from "../core/define.ts";
-import { gather } from "../attend/gather.ts";
-import { gatherMerge } from "../attend/gather_merge.ts";
+import { gather, gatherPages } from "../attend/gather.ts";
+import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
 import { windows } from "../attend/windows.ts";
+import { PQ_PARTS } from "../encode/pq.ts";
+import { pqAppend } from "../encode/pq_token.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
+import { headLabelStep, packedLabelStep, sharedLabelStep } from "../score/labels.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
-import { radix } from "../select/radix.ts";
+import { pagesAppend } from "../score/pages.ts";
+import { pqAppendScore, pqScore } from "../score/pq.ts";
+import { radix, radixPages } from "../select/radix.ts";
 import { joinedBuffers, prefixed, unprefixed } from "./sparse.ts";
 
 /** A decode step of another system. */
@@ -25,23 +30,17 @@ interface System {
    * partials are merged unless it writes `out`.
    */
   readonly stages: Readonly<Record<string, Variant>>;
-  /** Buffers that a step reads, and to which it adds the newest token. */
-  readonly kept?: readonly string[];
 }
 
-function planOf({ stages, kept = [] }: System, p: Problem, params: Params): Plan {
+function planOf({ stages }: System, p: Problem, params: Params): Plan {
   const parts = Object.entries(stages).map(([stage, variant]) =>
     variant.plan(p, unprefixed(stage, params))
   );
   const joined = joinedBuffers(parts);
   const merge = joined.out ? [] : [mergeDispatch(p, params["attend.SPLITS"])];
-  const asInputs = kept.map((
-    name,
-  ): [string, BufferSpec] => [name, { ...joined[name], role: "input" }]);
   return {
     buffers: {
       ...joined,
-      ...Object.fromEntries(asInputs),
       ...specs(p, "input", "sink_logits"),
       ...specs(p, "output", "out"),
     },
@@ -93,6 +92,31 @@ function rivalStep(system: System): Variant {
   });
 }
 
+/** The step of product-quantised keys of `parts` parts. */
+function pqStep(parts: number): System {
+  return {
+    name: `pipeline/pq_${parts}`,
+    description: `PQCache, ${parts} bytes a key: codes of the newest key and scores by tables, ` +
+      `radix select, attend + merge`,
+    stages: { score: pqAppendScore.get(parts)!, select: radix, attend: gatherMerge },
+  };
+}
+
+/** The same without subgroups, and with a dispatch for the newest key. */
+function pqPortableStep(parts: number): System {
+  return {
+    name: `pipeline/pq_${parts}_portable`,
+    description: `PQCache, ${parts} bytes a key, without subgroups: codes of the newest key, ` +
+      `scores by tables, radix select, attend, merge`,
+    stages: {
+      encode: pqAppend.get(parts)!,
+      score: pqScore.get(parts)!,
+      select: radix,
+      attend: gather,
+    },
+  };
+}
+
 /** The steps of all systems. */
 const SYSTEMS: readonly System[] = [
   {
@@ -107,10 +131,44 @@ const SYSTEMS: readonly System[] = [
     stages: { score: dot, select: radix, attend: gather },
   },
   {
+    name: "pipeline/quest",
+    description: "Quest: bounds of pages of 16 tokens, radix select of pages, attend + merge",
+    stages: { score: pagesAppend, select: radixPages, attend: gatherMergePages },
+  },
+  {
+    name: "pipeline/quest_portable",
+    description:
+      "Quest without subgroups: bounds of pages of 16 tokens, radix select of pages, attend, merge",
+    stages: { score: pagesAppend, select: radixPages, attend: gatherPages },
+  },
+  {
+    name: "pipeline/double_sparsity",
+    description: "Double Sparsity, f16 labels of KV heads: scores, radix select, attend + merge",
+    stages: { score: sharedLabelStep, select: radix, attend: gatherMerge },
+  },
+  {
+    name: "pipeline/double_sparsity_packed",
+    description: "Double Sparsity, 4-bit labels of KV heads: scores, radix select, attend + merge",
+    stages: { score: packedLabelStep, select: radix, attend: gatherMerge },
+  },
+  {
+    name: "pipeline/double_sparsity_head",
+    description: "Double Sparsity, f16 labels of query heads: scores, radix select, attend + merge",
+    stages: { score: headLabelStep, select: radix, attend: gatherMerge },
+  },
+  {
+    name: "pipeline/double_sparsity_portable",
+    description:
+      "Double Sparsity without subgroups, f16 labels of KV heads: scores, radix select, attend, merge",
+    stages: { score: sharedLabelStep, select: radix, attend: gather },
+  },
+  {
     name: "pipeline/streaming",
     description: "StreamingLLM: attention over the windows alone, merge",
     stages: { attend: windows },
   },
+  ...PQ_PARTS.map(pqStep),
+  pqPortableStep(8),
 ];
 
 /** The decode steps of other systems. */

@@ -36,6 +36,8 @@ export interface Scores {
   readonly scores: Float64Array<ArrayBuffer>;
   /** [tokens], the sums of the magnitudes that a score adds up: its rounding error is in proportion. */
   readonly magnitudes: Float64Array<ArrayBuffer>;
+  /** [tokens], errors that the score's definition allows beside that (default none). */
+  readonly slack?: Float64Array<ArrayBuffer>;
 }
 
 /** The scores of the first `tokens` tokens for one query head: q.K without a scale. */
@@ -51,6 +53,19 @@ export function dotReference(q: ArrayLike<number>, rowOfK: RowOf, tokens: number
     }
   }
   return { scores, magnitudes };
+}
+
+/**
+ * The scores of the first `pages` pages for one query head: no key of a page has a larger q.K.
+ *
+ * @param boundsOf The least and the largest element of each channel of a page, [2, D].
+ */
+export function pagesReference(q: ArrayLike<number>, boundsOf: RowOf, pages: number): Scores {
+  const extremes = (page: number): number[] => {
+    const bounds = boundsOf(page);
+    return Array.from(q, (each, d) => bounds[each > 0 ? q.length + d : d]);
+  };
+  return dotReference(q, extremes, pages);
 }
 
 /**

@@ -19,7 +19,8 @@ const TIES: u32 = 0u; // @param 0 lower, 1 higher index first
 const SINK: u32 = 0u; // @param
 const RECENT: u32 = 0u; // @param
 const K_COUNT: u32 = 128u; // @param used where SPARSITY is 0
-const SPARSITY: u32 = 0u; // @param k = length / SPARSITY
+const SPARSITY: u32 = 0u; // @param k = tokens / SPARSITY
+const PAGE: u32 = 1u; // @param tokens of an entry of the list
 const BINS: u32 = 2048u; // @param
 const SHIFT: u32 = 18u; // @param bits of a magnitude that bins do not tell apart
 const FIRST_EXPONENT: u32 = 111u; // @param smallest exponent with bins of its own, biased by 127
@@ -130,11 +131,15 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let list = wid.z * SEQUENCE_LISTS + wid.y;
-  let length = lengths[wid.z];
-  // @shared windows
-  let sink_end = min(SINK, length);
-  let recent_start = max(sink_end, length - min(RECENT, length));
-  let wanted = select(length / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u);
+  // @shared list_windows
+  // With PAGE > 1 a list has pages, not tokens. A page with a token of a window is in the window, and
+  // the newest page is always in the recent one.
+  let tokens = lengths[wid.z];
+  let length = (tokens + PAGE - 1u) / PAGE; // of the list
+  let sink_end = (min(SINK, tokens) + PAGE - 1u) / PAGE;
+  let recent = min(max(RECENT, u32(PAGE > 1u)), tokens);
+  let recent_start = max(sink_end, (tokens - recent) / PAGE);
+  let wanted = select(tokens / max(SPARSITY, 1u), K_COUNT, SPARSITY == 0u) / PAGE;
   let picks_wanted = min(wanted, recent_start - sink_end);
   // @end
   if (picks_wanted == 0u) {

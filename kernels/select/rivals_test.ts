@@ -7,7 +7,7 @@ import { runVariant } from "../../testing/testing.ts";
 import { type Factors, rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
-import { radix, radixShares } from "./radix.ts";
+import { radix, radixPages, radixShares } from "./radix.ts";
 import { selectScoresReference } from "./reference.ts";
 
 const testDevice = await openTestDevice();
@@ -21,6 +21,12 @@ testStage("select", testDevice, small, {
   "windows that overlap": testCase({ ...one, lengths: [90, 7], windows: [64, 64] }),
 }, { variants: [radix], grid });
 testStage("select", testDevice, small, {}, { variants: [radixShares], grid, parameterSets: 3 });
+
+// Lists of pages are those of query heads. Their grid is longer, since a page has 16 tokens.
+testStage("select", testDevice, testCase({ heads: [8, 2], lengths: [600, 37], capacity: 1040 }), {
+  "k beyond the middle": testCase({ ...one, topK: { count: 0xffffffff }, windows: [3, 5] }),
+  "windows that overlap": testCase({ ...one, lengths: [90, 7], windows: [64, 64] }),
+}, { variants: [radixPages], grid, parameterSets: 3 });
 
 /** One list's scores; `at` counts its tokens. */
 type Scores = (at: number, random: ReturnType<typeof createRandom>) => number;

@@ -4,7 +4,9 @@ import type { ReadBytes } from "../core/run.ts";
 import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
+import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
 import { headStats } from "../core/layout.ts";
+import { pageCapacity, pageListCapacity } from "../core/pages.ts";
 import {
   centresKeys,
   codeHeads,
@@ -224,6 +226,25 @@ export class BufferReader {
     return await this.f32("key_stats", headStats(this.p) * row + 2, this.p.headDim);
   }
 
+  /** Product-quantised codes of the list's KV head, laid out as in encode/pq.ts. */
+  async pqCodes(
+    { sequence, kvHead }: ListRef,
+    parts: number,
+    buffer = pqNames(parts).pq_codes,
+  ): Promise<Uint8Array> {
+    const bytes = this.p.capacity * parts;
+    const head = sequence * this.p.kvHeads + kvHead;
+    return new Uint8Array(await this.#buffer(buffer, head * bytes, bytes));
+  }
+
+  /** Centroids of the list's KV head, laid out as in encode/pq.ts. */
+  async centroids({ sequence, kvHead }: ListRef, parts: number): Promise<Float32Array> {
+    const bytes = centroidBytes(this.p);
+    const head = sequence * this.p.kvHeads + kvHead;
+    const buffer = await this.#buffer(pqNames(parts).centroids, head * bytes, bytes);
+    return decode(buffer, centroidDtype(this.p) === 1 ? "f16" : "f32");
+  }
+
   /** Distances of the list's tokens. */
   async distances({ list, length }: ListRef): Promise<Uint8Array | Uint16Array> {
     const size = distanceBytes(this.p);
@@ -235,6 +256,34 @@ export class BufferReader {
   /** Scores of the list's tokens. */
   scores({ list, length }: ListRef): Promise<Float32Array> {
     return this.f32("scores", list * this.p.capacity, length);
+  }
+
+  /** Bounds [2, D] of pages `start` to `end` of the list's KV head, by page. */
+  pageBounds({ sequence, kvHead }: ListRef, start: number, end: number): Promise<RowOf> {
+    const { kvHeads, headDim, dtype } = this.p;
+    const first = (sequence * kvHeads + kvHead) * pageCapacity(this.p) + start;
+    return once(this.#rows, `page_bounds ${first} ${end}`, async () => {
+      const bytes = 2 * headDim * kvBytes(dtype);
+      const buffer = await this.#buffer("page_bounds", first * bytes, (end - start) * bytes);
+      const rows = decode(buffer, dtype);
+      return (page) =>
+        rows.subarray((page - start) * 2 * headDim, (page - start + 1) * 2 * headDim);
+    });
+  }
+
+  /** Scores of the first `pages` pages of the list. */
+  pageScores({ list }: ListRef, pages: number): Promise<Float32Array> {
+    return this.f32("page_scores", list * pageCapacity(this.p), pages);
+  }
+
+  /** The first `count` pages of the list, in their order in the buffer. */
+  selectedPages({ list }: ListRef, count: number): Promise<Uint32Array> {
+    return this.u32("selected_pages", list * pageListCapacity(this.p), count);
+  }
+
+  /** The list's entry in `selected_page_tokens`. */
+  async selectedPageTokens({ list }: ListRef): Promise<number> {
+    return (await this.u32("selected_page_tokens", list, 1))[0];
   }
 
   /** Histograms of the list's blocks that hold tokens, [blocks, max distance + 1]. */

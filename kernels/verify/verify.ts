@@ -5,6 +5,17 @@
 import type { Params, Stage, Variant } from "../core/variant.ts";
 import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
 import { verifyAppend, verifyPrompt, verifyQueryCodes } from "./verify_encode.ts";
+import {
+  verifyPageAppend,
+  verifyPagePrompt,
+  verifyPageScores,
+  verifyPageSelect,
+  verifyPageStep,
+} from "./verify_pages.ts";
+import { LABEL_FORMS } from "../core/labels.ts";
+import { verifyLabelAppend, verifyLabelPrompt } from "./verify_labels.ts";
+import { verifyNewestPqCodes, verifyPqPrompt } from "./verify_pq.ts";
+import { PQ_PARTS, pqNames } from "../encode/pq.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
@@ -25,6 +36,34 @@ export {
   type VerifyScope,
   type WorstElement,
 } from "./error_tally.ts";
+
+/** The verifiers of stages that work on pages. */
+const PAGE_VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
+  encode_append: verifyPageAppend,
+  encode_prompt: verifyPagePrompt,
+  score: verifyPageScores,
+  select: verifyPageSelect,
+  rival: verifyPageStep,
+};
+
+/** The verifiers of stages that make labels. */
+const LABEL_VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
+  encode_append: verifyLabelAppend,
+  encode_prompt: verifyLabelPrompt,
+};
+
+/** The verifiers of stages that make product-quantised codes. */
+const PQ_VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
+  encode_append: verifyNewestPqCodes,
+  encode_prompt: verifyPqPrompt,
+};
+
+/** Verifiers of the stages of other systems, by the buffers that only they have. */
+const OTHERS: readonly [Partial<Record<Stage, ListVerifier>>, readonly string[]][] = [
+  [PAGE_VERIFIERS, ["page_bounds", "page_scores", "selected_pages"]],
+  [LABEL_VERIFIERS, LABEL_FORMS.map(({ labels }) => labels)],
+  [PQ_VERIFIERS, PQ_PARTS.map((parts) => pqNames(parts).pq_codes)],
+];
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   encode_query: (tally, reader, ref) => verifyQueryCodes(tally, reader, ref),
@@ -72,9 +111,10 @@ export async function verify(
   read: ReadBytes,
   scope: VerifyScope = {},
 ): Promise<CheckResult> {
-  const verifyList = VERIFIERS[variant.stage];
-  if (!verifyList) throw new RangeError(`stage ${variant.stage} has no reference`);
   const { buffers } = variant.plan(p, params);
+  const [other] = OTHERS.find(([, names]) => names.some((name) => name in buffers)) ?? [];
+  const verifyList = other?.[variant.stage] ?? VERIFIERS[variant.stage];
+  if (!verifyList) throw new RangeError(`stage ${variant.stage} has no reference`);
   const heads = scope.heads ?? Array.from({ length: listHeads(p) }, (_, head) => head);
   const sequences = scope.sequences ?? Array.from({ length: p.batch }, (_, i) => i);
   // A stage that starts from a selection or from partials has no lengths.

@@ -7,6 +7,7 @@ import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { knownReference, type ListVerifier } from "./error_tally.ts";
 import { mergeReference } from "../merge/reference.ts";
 import { isRotated, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
+import { pageListOf } from "./verify_pages.ts";
 import { selectReference } from "../select/reference.ts";
 
 /** [sequence, query head] of a row of [B, Hq]. */
@@ -58,7 +59,9 @@ export const verifyDense: ListVerifier = async (tally, reader, ref, hasBuffer, s
 
 /** Verifies attention over a selection: its output, or the merge of its partials. */
 export const verifyAttend: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
-  const tokens = await reader.selected(ref, await reader.selectedCount(ref));
+  const tokens = hasBuffer("selected_pages")
+    ? await pageListOf(reader, ref)
+    : await reader.selected(ref, await reader.selectedCount(ref));
   const { capacity } = reader.p;
   const reference = (row: number, q: Float32Array, sinkLogit?: number) =>
     knownReference(scope, `attend ${row} ${sinkLogit} ${tokens}`, async () => {

@@ -4,6 +4,7 @@
  * stays loaded, and its tests are functions.
  */
 import { EVERY_VARIANT, findVariant, RIVALS } from "../../kernels/core/registry.ts";
+import { isPq } from "../../kernels/encode/pq.ts";
 import type { Kernel } from "../../kernels/core/variant.ts";
 
 /** A test as a file registers it. */
@@ -21,12 +22,16 @@ export function stageTests(variants: readonly string[]): string[] {
   return [...new Set(variants.map(testFileOf))];
 }
 
-/** Rivals have a file of their own, and so have pipelines of rotated codes. */
 function testFileOf(name: string): string {
   const [stage] = name.split("/");
-  const isRival = RIVALS.some((rival) => rival.name === name);
-  const isRotated = stage === "pipeline" && findVariant(name).codes === "rotated";
-  return `kernels/${stage}/${isRival ? "rivals" : isRotated ? "rotated" : stage}_test.ts`;
+  return `kernels/${stage}/${kindOf(name) ?? stage}_test.ts`;
+}
+
+/** What has test files of its own: product-quantised keys, other rivals, rotated pipelines. */
+function kindOf(name: string): string | undefined {
+  if (isPq(name)) return "pq";
+  if (RIVALS.some((rival) => rival.name === name)) return "rivals";
+  if (name.startsWith("pipeline/") && findVariant(name).codes === "rotated") return "rotated";
 }
 
 /** What the test files register while they are loaded, without what they would have ignored. */

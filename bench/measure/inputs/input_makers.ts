@@ -1,11 +1,21 @@
 /** The variants that make derived inputs, such as distances, and whether a device can run them. */
 import type { DeviceLimits, Params, Plan, Variant } from "../../../kernels/core/variant.ts";
 import { encodePrompt } from "../../../kernels/encode/prompt.ts";
+import { PQ_PARTS, pqNames } from "../../../kernels/encode/pq.ts";
+import { pqTrain } from "../../../kernels/encode/pq_prompt.ts";
 import { rotatePrompt } from "../../../kernels/encode/rotate_prompt.ts";
 import { rotateQuery } from "../../../kernels/encode/rotate_token.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
 import { planOn } from "../../../kernels/core/pieces.ts";
 import { isRotated, type Problem } from "../../../kernels/core/problem.ts";
+import { radixPages } from "../../../kernels/select/radix.ts";
+import { pages } from "../../../kernels/score/pages.ts";
+import {
+  headLabelsPrompt,
+  packedLabelsPrompt,
+  sharedLabelsPrompt,
+} from "../../../kernels/encode/labels.ts";
+import { pageBoundsPrompt } from "../../../kernels/encode/page_bounds.ts";
 import { dot } from "../../../kernels/score/dot.ts";
 import { hamming } from "../../../kernels/score/hamming.ts";
 import { rotated } from "../../../kernels/score/rotated.ts";
@@ -16,7 +26,24 @@ import { checkHolds } from "../../../kernels/core/device_memory.ts";
 type Makers = Readonly<Record<string, Variant>>;
 
 /** Makers of what follows from any codes, or from none. */
-const COMMON_MAKERS: Makers = { selected: counting, selected_counts: counting, scores: dot };
+const COMMON_MAKERS: Makers = {
+  selected: counting,
+  selected_counts: counting,
+  scores: dot,
+  labels: sharedLabelsPrompt,
+  head_labels: headLabelsPrompt,
+  packed_labels: packedLabelsPrompt,
+  page_bounds: pageBoundsPrompt,
+  page_scores: pages,
+  selected_pages: radixPages,
+  selected_page_tokens: radixPages,
+  ...Object.fromEntries(
+    PQ_PARTS.flatMap((parts) => {
+      const { centroids, pq_codes } = pqNames(parts);
+      return [centroids, pq_codes].map((name) => [name, pqTrain.get(parts)!]);
+    }),
+  ),
+};
 const MAP_SCORE_MAKERS: Makers = { distances: hamming, block_histograms: hamming };
 const MAP_CODE_MAKERS: Makers = { codes: encodePrompt, query_codes: encodeQuery };
 const ROTATED_MAKERS: Makers = {

@@ -4,9 +4,11 @@
  * which runs on the same set. A set is made when it is first asked for, and all variants of a case
  * share it.
  */
+import { createRandom } from "../../../fixtures/random.ts";
 import { createTokenIndex } from "../../../fixtures/token_pool.ts";
 import type { BufferSpec, DeviceLimits, Params, Variant } from "../../../kernels/core/variant.ts";
 import type { KnownReferences } from "../../../kernels/verify/verify.ts";
+import { LABEL_CHANNELS } from "../../../kernels/core/labels.ts";
 import { NO_SINK_LOGIT } from "../../../kernels/core/layout.ts";
 import { planOn } from "../../../kernels/core/pieces.ts";
 import { lengthOf, type Problem } from "../../../kernels/core/problem.ts";
@@ -133,7 +135,9 @@ export class InputSets implements InputSource {
     const given = this.settings.given?.[name];
     const contents = (data: ArrayBufferView<ArrayBuffer>) => write(this.device, buffer, data);
     if (given) contents(given(set));
-    else if (name === "token_index") contents(this.#tokenIndex(set));
+    else if (name.endsWith("channels")) {
+      contents(randomChannels(buffer.size / (4 * LABEL_CHANNELS), p.headDim, this.settings.seed));
+    } else if (name === "token_index") contents(this.#tokenIndex(set));
     else if (name === "lengths") {
       contents(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
     } else if (name === "sink_logits") contents(sinkLogits(p, this.settings.given !== undefined));
@@ -143,6 +147,19 @@ export class InputSets implements InputSource {
       await fill(this.device, buffer, fillKind(name, p), seed);
     }
   }
+}
+
+/**
+ * The channels of labels, [heads, 16], which are distinct. A model's would follow from calibration;
+ * which ones they are does not change the work.
+ */
+function randomChannels(heads: number, headDim: number, seed: number): Uint32Array<ArrayBuffer> {
+  const random = createRandom(seed);
+  const channels = Array.from({ length: heads }, () => {
+    const all = Array.from({ length: headDim }, (_, d) => ({ d, order: random.uniform() }));
+    return all.sort((a, b) => a.order - b.order).slice(0, LABEL_CHANNELS).map(({ d }) => d);
+  });
+  return Uint32Array.from(channels.flat());
 }
 
 /** Every other head has a sink logit, so that a check covers both kinds. Real traces have none. */
