@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS } from "../../kernels/core/device_limits.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
 import { type Problem, shapeName } from "../../kernels/core/problem.ts";
 import { dispatchWgsl } from "../../kernels/core/program.ts";
-import { RIVALS, VARIANT_FEATURES, VARIANTS } from "../../kernels/core/registry.ts";
+import { EVERY_VARIANT, RIVALS, VARIANT_FEATURES, VARIANTS } from "../../kernels/core/registry.ts";
 import { type Dialect, STANDARD_DIALECT } from "../../kernels/core/wgsl/wgsl.ts";
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import { counted } from "../base/counted.ts";
@@ -25,10 +25,11 @@ export function listText(width = Infinity): string {
     head.length + text.length <= width
       ? [head + text]
       : [head.trimEnd(), ...wrapText(`    ${text}`, width)];
+  const nameWidth = Math.max(...EVERY_VARIANT.map(({ name }) => name.length));
   const kernels = (variants: readonly Variant[]) =>
     variants.flatMap(({ name, stage, description, features }) => {
       const needs = features.length > 0 ? ` (needs ${features.join(", ")})` : "";
-      return entry(`  ${name.padEnd(26)}${stage.padEnd(15)}`, description + needs);
+      return entry(`  ${name.padEnd(nameWidth)} ${stage.padEnd(14)}`, description + needs);
     });
   const models = MODELS.flatMap((model) => {
     const caveat = caveatOf(model);
