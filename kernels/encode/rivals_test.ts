@@ -14,6 +14,11 @@ const corners = {
   "the first token of a page": testCase({ heads: [4, 1], lengths: [17, 33] }),
   "the last token of a page, and a full cache": testCase({ heads: [4, 1], lengths: [272, 16] }),
   "the longest rows": testCase({ heads: [4, 1], headDim: 256, dtype: "f32", lengths: [40] }),
+  "as many pages as their rows have room for": testCase({
+    heads: [4, 2],
+    lengths: [512, 40],
+    capacity: 512,
+  }),
 };
 
 /** Element `i` of keys that are hard to label. */

@@ -13,6 +13,7 @@ testStage("score", testDevice, testCase({ heads: [8, 2], lengths: [600, 37], cap
   "one token": testCase({ heads: [4, 1], lengths: [1] }),
   "the largest group of exact scores": testCase({ heads: [16, 1], headDim: 128, lengths: [97] }),
   "the largest group": testCase({ heads: [64, 1], lengths: [97] }),
+  "a full cache": testCase({ heads: [4, 2], lengths: [512, 40], capacity: 512 }),
 }, { variants: rivalsOf("score"), grid: rivalGridOf("score") });
 
 const steps = {
