@@ -14,6 +14,7 @@ import {
   type PointGroup,
   pointGroups,
   tokensText,
+  traceTokensText,
 } from "../findings/frontier.ts";
 import type { FrontierRow } from "../results/frontier_rows.ts";
 import { counted } from "../base/counted.ts";
@@ -27,6 +28,8 @@ export interface FrontierChart extends Chart {
   readonly kind: ErrorKind;
   /** The best step for the error that was asked for, which a file says below its title. */
   readonly answer: string;
+  /** The lengths that errors and costs are of. */
+  readonly note: string;
   /** All points of the group by that error, those without a number too. */
   readonly points: readonly PlacedPoint[];
 }
@@ -63,12 +66,20 @@ function familyOf(method: string): string {
 
 /** The charts of all rows, by KV length: of the mean error and of the worst trace's. */
 export function frontierCharts(rows: readonly FrontierRow[], maxError: number): FrontierChart[] {
+  // A method has one color in all charts, although some leave it out.
+  const families = seriesOf([...new Set(rows.map(({ method }) => familyOf(method)))])
+    .map((series): Series => ({ ...series, symbol: "circle" }));
   return pointGroups(rows).flatMap((group) =>
-    kindsOf(group).map((kind) => chartOf(group, kind, maxError))
+    kindsOf(group).map((kind) => chartOf(group, kind, maxError, families))
   );
 }
 
-function chartOf(group: PointGroup, kind: ErrorKind, maxError: number): FrontierChart {
+function chartOf(
+  group: PointGroup,
+  kind: ErrorKind,
+  maxError: number,
+  all: readonly Series[],
+): FrontierChart {
   const { unit, kvLen } = group;
   const points = placed(group, kind);
   const shown = points.flatMap((point): Shown[] =>
@@ -84,8 +95,7 @@ function chartOf(group: PointGroup, kind: ErrorKind, maxError: number): Frontier
   const frontier = frontierOf(shown, group.denseCost);
   const rungs = rungsOf(frontier, maxError);
   const best = bestWithin(points, maxError);
-  const families = seriesOf([...new Set(shown.map(({ family }) => family))])
-    .map((series): Series => ({ ...series, symbol: "circle" }));
+  const families = all.filter(({ label }) => shown.some(({ family }) => family === label));
   const what = unit === "us" ? "Time" : "Bytes moved";
   const answer = answerOf(group, best, maxError);
   return {
@@ -94,6 +104,7 @@ function chartOf(group: PointGroup, kind: ErrorKind, maxError: number): Frontier
     points,
     title: `${what} against error at ${tokensText(kvLen)}: ${kindText(group, kind)}`,
     answer,
+    note: noteOf(group),
     description: `${what} of each step against its error. The larger a mark, the more bytes the ` +
       `step reads per token to find tokens. ${lengthsSentence(group)}`,
     legendHeading:
@@ -113,6 +124,15 @@ function chartOf(group: PointGroup, kind: ErrorKind, maxError: number): Frontier
     ],
     options: optionsOf(group, { shown, frontier, rungs, families, best, maxError }),
   };
+}
+
+/** The lengths that errors and costs are of, and which methods are shown if not all are. */
+function noteOf(group: PointGroup): string {
+  const { unit, kvLen, otherTraces, leftOut } = group;
+  const lengths = `errors of ${traceTokensText(group)}, ${unit === "us" ? "times" : "bytes"} of ` +
+    tokensText(kvLen);
+  if (otherTraces.length > 0) return `${lengths}: all methods, traces with maps`;
+  return leftOut.length > 0 ? `${lengths}: methods without a map` : lengths;
 }
 
 /** The best step for an error, in a line. */
@@ -300,7 +320,9 @@ export function frontierSvgs(rows: readonly FrontierRow[], maxError: number): [s
   return Array.from(files, ([name, ofLength]) => [
     name,
     stackFiles(
-      ofLength.map((chart) => chartFile({ ...chart, title: `${chart.title}: ${chart.answer}` })),
+      ofLength.map((chart) =>
+        chartFile({ ...chart, title: `${chart.title}: ${chart.note}: ${chart.answer}` })
+      ),
     ),
   ]);
 }

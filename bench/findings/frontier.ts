@@ -230,6 +230,13 @@ export function kindText({ traces }: Pick<PointGroup, "traces">, kind: ErrorKind
   return traces.length === 1 ? traces[0] : `${kind} of ${traces.length} traces`;
 }
 
+/** The length of a group's traces: `16,384 tokens`, or `5,632 to 16,384 tokens`. */
+export function traceTokensText({ traceTokens: [least, most] }: PointGroup): string {
+  return least === most
+    ? tokensText(least)
+    : `${least.toLocaleString("en-US")} to ${tokensText(most)}`;
+}
+
 /** The sentences on a group: the best step for each kind of error, and what it means for models. */
 export function frontierSentences(
   group: PointGroup,
@@ -327,11 +334,9 @@ function modelSentences({ shape, kvLen, unit }: PointGroup, best: Point): string
 }
 
 /** What errors and times are of, for captions and the end of a run. */
-export function lengthsSentence({ traceTokens: [least, most], kvLen, windows, unit }: PointGroup) {
-  const tokens = least === most
-    ? tokensText(least)
-    : `${least.toLocaleString("en-US")} to ${tokensText(most)}`;
-  return `Errors are of traces of ${tokens}, queries of their last quarter; ` +
+export function lengthsSentence(group: PointGroup): string {
+  const { kvLen, windows: [sink, recent], unit } = group;
+  return `Errors are of traces of ${traceTokensText(group)}, queries of their last quarter; ` +
     `${unit === "us" ? "times" : "bytes"} are of ${tokensText(kvLen)}. Both are of the same ` +
-    `budgets and windows of ${windows[0]} first and ${windows[1]} last tokens.`;
+    `budgets and windows of ${sink} first and ${recent} last tokens.`;
 }

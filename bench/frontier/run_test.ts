@@ -216,6 +216,27 @@ Deno.test("timeMethod() leaves a wrong step without a time, and says so", async 
   }
 });
 
+Deno.test("a step whose output is wrong has no row, and the run says so", async () => {
+  const { device } = session;
+  const create = device.createShaderModule;
+  device.createShaderModule = (descriptor) => {
+    const { label, code } = descriptor as { label?: string; code: string };
+    const wrong = label?.startsWith("attend/windows")
+      ? code.replaceAll("exp2(", "exp2(0.9 * ")
+      : code;
+    return create.call(device, { label, code: wrong });
+  };
+  try {
+    const other = await mapped(smallTrace({ headDim: 80 }));
+    const shape = { qHeads: 4, kvHeads: 1, headDim: 80 };
+    const { rows, failures } = await measured(session, [other], ["streaming"], { shape });
+    assertEquals(rows, []);
+    assertMatch(failures.join(), /^pipeline\/streaming on small: rival: 4 of 4 lists, /);
+  } finally {
+    device.createShaderModule = create;
+  }
+});
+
 Deno.test("massOf() finds the share of the mass from what a logit of all tokens leaves", () => {
   const { weights, total } = attendDense(trace.q.subarray(0, 64), trace.k, trace.v, 300);
   const share = weights.slice(0, 50).reduce((a, b) => a + b) / total;
