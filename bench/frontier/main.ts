@@ -137,7 +137,7 @@ function checkHeadDim(name: string, headDim: number, { shape }: FrontierOptions)
 
 /** Prints the sentences, writes the figures and the page, and returns the exit code. */
 async function report(
-  { maxError, methodsGiven }: FrontierOptions,
+  { maxError }: FrontierOptions,
   { rows, kept, leftOut, failures }: FrontierOutcome,
   { dir, path }: { readonly dir: string; readonly path: string },
 ): Promise<number> {
@@ -153,7 +153,7 @@ async function report(
   if (groups.length > 0) console.log(`\n${lengthsSentence(groups.at(-1)!)}`);
   for (const failure of failures) console.error(`FAILED: ${failure}.`);
   if (failures.length > 0) return EXIT.failed;
-  return rows.length === 0 || methodsGiven && leftOut.length > 0 ? EXIT.usage : EXIT.ok;
+  return rows.length === 0 ? EXIT.usage : EXIT.ok;
 }
 
 async function writeFigures(

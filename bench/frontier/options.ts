@@ -24,8 +24,6 @@ export interface TraceFiles {
 export interface FrontierOptions extends MeasureOptions {
   readonly quick: boolean;
   readonly methods: readonly FrontierMethod[];
-  /** Whether the user named the methods. */
-  readonly methodsGiven: boolean;
   readonly budgets: readonly number[];
   readonly kvLens: readonly number[];
   readonly shape: Shape;
@@ -63,7 +61,6 @@ export function parseFrontierOptions(
     ...measureOptionsOf(parsed),
     quick: values.quick,
     methods: FRONTIER_METHODS.filter(({ name }) => names === null || names.includes(name)),
-    methodsGiven: values.methods !== null,
     budgets,
     kvLens,
     shape: values.shape,
