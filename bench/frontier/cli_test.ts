@@ -52,7 +52,7 @@ Deno.test("frontier exits 2 with one sentence and writes nothing if a flag or fi
       [["--quick", "--kv", "8K"], /^--quick and --kv contradict each other/],
       [["--quick", "--methods", "oracle"], /^--quick and --methods contradict each other/],
       [["--maps", "m"], /^--maps needs the --traces that the maps are for/],
-      [["--traces", at("a"), "--maps", "none,none"], /^--maps names 2 maps for 1 traces; none /],
+      [["--traces", at("a"), "--maps", "none,none"], /^--maps names 2 maps for 1 trace; none /],
       [["--traces", at("missing")], /^Cannot read the trace \S+missing: /],
       [["--traces", at("a")], /^The trace a has a head dim of 64, and --shape one of 128: /],
       [[...small, "--traces", at("early")], /^The trace early has no query in its last quarter, /],

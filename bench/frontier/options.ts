@@ -1,5 +1,6 @@
 /** Reads and checks the flags of `deno task frontier`, without touching a file or a GPU. */
 import type { Shape } from "../../kernels/core/problem.ts";
+import { counted } from "../base/counted.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { type MeasureOptions, measureOptionsOf } from "../flags/measure_flags.ts";
 import { parseFlags } from "../flags/parse_flags.ts";
@@ -86,7 +87,10 @@ function traceFiles(
     const count = maps[kind]?.length ?? traces.length;
     if (count === traces.length) continue;
     throw new UsageError(
-      `--${kind}s names ${count} maps for ${traces.length} traces; ${NO_MAP} stands for no map.`,
+      `--${kind}s names ${counted(count, "map")} for ${
+        counted(traces.length, "trace")
+      }; ${NO_MAP} ` +
+        "stands for no map.",
     );
   }
   const fileOf = (kind: MapKind, i: number) => {

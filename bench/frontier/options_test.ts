@@ -30,6 +30,6 @@ Deno.test("frontier joins traces and maps by their order", () => {
   assertThrows(
     () => parseFrontierOptions(["--traces", "a,b", "--hata-maps", "h"]),
     UsageError,
-    "--hata-maps names 1 maps for 2 traces; none stands for no map.",
+    "--hata-maps names 1 map for 2 traces; none stands for no map.",
   );
 });
