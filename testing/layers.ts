@@ -35,6 +35,7 @@ export const WEB_FOLDERS: readonly string[] = ["kernels", ...WEB_SHARED];
 const COMMANDS = [
   "bench/run",
   "bench/compare",
+  "bench/frontier",
   "bench/fit",
   "bench/quality",
   "bench/report",
@@ -77,7 +78,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   "bench/findings": ["bench/findings", "bench/cases", "bench/results", "bench/base", ...SUITE],
   "bench/tables": ["bench/tables", "bench/findings", "bench/results", "bench/base", ...SUITE],
-  "bench/chart": ["bench/chart", "bench/results"],
+  "bench/chart": ["bench/chart", "bench/findings", "bench/results", "bench/base"],
   "bench/tuning": [
     "bench/tuning",
     "bench/cases",

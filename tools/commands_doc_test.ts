@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
 import { parseCompareOptions } from "../bench/compare/options.ts";
 import { parseFitOptions } from "../bench/fit/options.ts";
+import { parseFrontierOptions } from "../bench/frontier/options.ts";
 import { parseQualityOptions } from "../bench/quality/options.ts";
 import { parseReportOptions } from "../bench/report/options.ts";
 import { parseOptions } from "../bench/run/options.ts";
@@ -21,6 +22,7 @@ const PARSERS: Readonly<Record<string, (args: readonly string[]) => unknown>> = 
   bench: parseOptions,
   quality: parseQualityOptions,
   fit: parseFitOptions,
+  frontier: parseFrontierOptions,
   tune: parseTuneOptions,
   compare: parseCompareOptions,
   report: parseReportOptions,

@@ -116,7 +116,8 @@ export function parseCaseOptions(args: readonly string[]): CaseOptions {
   return caseOptionsOf(parseFlags({ sections: CASE_SECTIONS }, args));
 }
 
-function readShape(_name: string, text: string): Shape {
+/** Reads the shape of an attention layer. */
+export function readShape(_name: string, text: string): Shape {
   const match = /^(\d{1,9})x(\d{1,9})x(\d{1,9})$/i.exec(text);
   if (!match) {
     throw new UsageError(

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { COMPARE_COMMAND } from "../compare/flags.ts";
 import { FIT_COMMAND } from "../fit/flags.ts";
+import { FRONTIER_COMMAND } from "../frontier/flags.ts";
 import { QUALITY_COMMAND } from "../quality/flags.ts";
 import { REPORT_COMMAND } from "../report/flags.ts";
 import { BENCH_COMMAND } from "../run/flags.ts";
@@ -14,6 +15,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   bench: BENCH_COMMAND,
   compare: COMPARE_COMMAND,
   fit: FIT_COMMAND,
+  frontier: FRONTIER_COMMAND,
   mutate: MUTATE_COMMAND,
   quality: QUALITY_COMMAND,
   report: REPORT_COMMAND,

@@ -3,7 +3,7 @@ import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
 import { TIMER_CHOICES, type TimerChoice } from "../measure/clock/timer.ts";
 import { DAWN_TOGGLES, type GpuChoice } from "../measure/device/gpu_choice.ts";
 import { UsageError } from "../base/usage_error.ts";
-import type { Flags } from "./flag_table.ts";
+import type { Flag, Flags } from "./flag_table.ts";
 import { asWritten, decimal, listOf, MAX_U32, oneOf, wholeNumber } from "./flag_values.ts";
 import type { Parsed } from "./parse_flags.ts";
 
@@ -45,6 +45,15 @@ export const ADAPTER_FLAG = {
     help: "an adapter of bench --list-adapters, by its number or part of its name",
   },
 } as const satisfies Flags;
+
+/** The flag that has steps rotate over as many inputs as a model has layers. */
+export const LAYERS_FLAG = {
+  value: "N",
+  default: "1",
+  read: wholeNumber(1, 1024),
+  help: "rotate over at least N sets of inputs, as the layers of a model do, which need N " +
+    "times the memory of a KV cache; by default as few as keep every step cold",
+} as const satisfies Flag;
 
 /** The flags of {@linkcode MeasureOptions}. */
 export const MEASURE_FLAGS = {

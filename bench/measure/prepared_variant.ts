@@ -19,7 +19,7 @@ import {
 } from "../../kernels/core/program.ts";
 import { type Rotation, touchedBytes, wantedSets } from "./inputs/cache_rotation.ts";
 import { allocateWithin, checkHolds } from "../../kernels/core/device_memory.ts";
-import { poison, readBytes, readerOf, submit } from "../../kernels/core/run.ts";
+import { poison, readBytes, readerOf, type RecordPass, submit } from "../../kernels/core/run.ts";
 import type { InputSource } from "./inputs/input_source.ts";
 import type { Workload } from "./clock/sampler.ts";
 
@@ -96,7 +96,7 @@ export async function prepare(
   const verifyWhole = (set: number, limit = Infinity) =>
     verify(variant, p, params, readerOf(device, buffers[set]), {
       ...scope,
-      heads: checkedHeads(p, settings.seed + set).slice(0, limit),
+      heads: checkedHeads(p, settings.seed + set, settings.checkBudget).slice(0, limit),
       sequences: checkedSequences(p, set).slice(0, limit),
       known: inputs.known(set),
     });
@@ -108,7 +108,10 @@ export async function prepare(
       results.push(
         await verify(variant, own, params, read, {
           ...scope,
-          heads: withEnds(checkedHeads(own, settings.seed + set), listHeads(own)),
+          heads: withEnds(
+            checkedHeads(own, settings.seed + set, settings.checkBudget),
+            listHeads(own),
+          ),
           sequences: checkedSequences(own, set),
           known: inputs.known(set, piece),
         }),
@@ -150,6 +153,19 @@ export async function prepare(
   };
 }
 
+/** Records a variant by its defaults over given buffers, such as those of a prepared step. */
+export async function recorderOf(
+  { device, problem, settings: { limits, unroll } }: Pick<
+    InputSource,
+    "device" | "problem" | "settings"
+  >,
+  variant: Variant,
+  buffers: Readonly<Record<string, GPUBuffer>>,
+): Promise<RecordPass> {
+  const plan = planOn(variant, problem, variant.defaults(problem, limits), limits);
+  const bound = bindProgram(device, await compilePlan(device, plan, { unroll }), buffers);
+  return (pass) => recordProgram(pass, bound);
+}
 /** Inputs of which encode/append reads one row. */
 const COPIED = [
   "keys",
@@ -201,10 +217,10 @@ const CHECK_BUDGET = 5e8;
 /**
  * All lists if the budget of a check allows them, else an even spread that begins by the seed.
  */
-function checkedHeads(p: Problem, seed: number): number[] {
+function checkedHeads(p: Problem, seed: number, budget: number = CHECK_BUDGET): number[] {
   const heads = listHeads(p);
   const each = 2 * p.kvLen * p.headDim * (p.qHeads / heads) * Math.min(2, p.batch);
-  const affordable = Math.max(1, Math.min(heads, Math.floor(CHECK_BUDGET / each)));
+  const affordable = Math.max(1, Math.min(heads, Math.floor(budget / each)));
   const stride = heads / affordable;
   const first = seed % heads;
   const chosen = Array.from(

@@ -23,7 +23,7 @@ async function topOf(rows: readonly ResultRow[]): Promise<string> {
 
 Deno.test("reportHtml() begins with the verdicts on each device, the GPUs first", async () => {
   const files = Array.from(Deno.readDirSync(RESULTS), ({ name }) => name)
-    .filter((name) => name.endsWith(".csv") && !name.endsWith("-peers.csv"));
+    .filter((name) => name.endsWith(".csv") && !/-(peers|frontier)\.csv$/.test(name));
   const devices = files.map((name) =>
     readResults(`${RESULTS}/${name}`).rows.map((row) => ({ ...row, source: name }))
   ).filter((rows) => rows.some(({ stage }) => stage === "pipeline"));

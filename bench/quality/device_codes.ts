@@ -7,13 +7,8 @@ import { isRotated, type Problem, roundCapacity, type TopK } from "../../kernels
 import { SHAPE_WORDS } from "../cases/case_options.ts";
 import { submit, write } from "../../kernels/core/run.ts";
 import { outcomeSelector, runQueries, type StepOutcome } from "../selection/device_steps.ts";
+import type { Code } from "../selection/codes.ts";
 import type { EdgeWindows, Selector } from "../selection/selector.ts";
-
-/** How codes are made, scored and selected by. */
-export type Code = Pick<
-  Problem,
-  "bits" | "sharing" | "map" | "planes" | "rotationSeed" | "centre" | "ties"
->;
 
 /** Settings of the pipeline. */
 export interface DeviceRun {
@@ -65,12 +60,6 @@ export async function deviceSelector(context: TraceContext, run: DeviceRun): Pro
   }
   const byBudget = run.budgets.map((topK) => outcomes.get(JSON.stringify(topK))!);
   return { ...outcomeSelector(context, problem, byBudget), variant: decoders[0].variant };
-}
-
-/** The code of a learned map, which a query weighs with magnitude planes. */
-export function learnedCode({ shape }: LearnedMap, planes: number): Code {
-  const { bits, sharing, map } = shape;
-  return { bits, sharing, map, planes };
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The methods of selection that `deno task quality` compares. */
 import { doubleSparsitySelector } from "./double_sparsity.ts";
-import { type Code, deviceSelector, learnedCode } from "./device_codes.ts";
+import { type Code, learnedCode } from "../selection/codes.ts";
+import { deviceSelector } from "./device_codes.ts";
 import { questSelector } from "./quest.ts";
 import { randomSelector } from "./random_codes.ts";
 import { ROTATED_CODE } from "../../kernels/core/problem.ts";

@@ -9,7 +9,8 @@ import {
   packMap,
 } from "../../kernels/maps/learned_map.ts";
 import type { EdgeWindows, Selector } from "../selection/selector.ts";
-import { contextProblem, learnedCode } from "./device_codes.ts";
+import { learnedCode } from "../selection/codes.ts";
+import { contextProblem } from "./device_codes.ts";
 import {
   oncePerContext,
   type WeightedCode,

@@ -1,7 +1,8 @@
 /** The flags and the help text of `deno task report`. */
 import { exitTerms } from "../edge/exit_codes.ts";
 import type { Command } from "../flags/flag_table.ts";
-import { asWritten, list } from "../flags/flag_values.ts";
+import { asWritten, decimal, list } from "../flags/flag_values.ts";
+import { DEFAULT_MAX_ERROR } from "../findings/frontier.ts";
 
 /** `deno task report`. */
 export const REPORT_COMMAND = {
@@ -20,6 +21,18 @@ export const REPORT_COMMAND = {
           "adapters, ADAPTER=FILE with a part of the adapter's name",
       },
       quality: { value: "FILE,..", read: list, help: "CSV files that quality --csv wrote" },
+      frontier: {
+        value: "FILE,..",
+        read: list,
+        help: "CSV files that frontier wrote, or folders of a frontier.csv",
+      },
+      "max-error": {
+        value: "E",
+        default: String(DEFAULT_MAX_ERROR),
+        read: decimal(0, 10),
+        help: "error for which the figures of --frontier name the best step",
+        needs: { frontier: "--frontier FILE" },
+      },
       tune: {
         value: "FILE,..",
         read: list,
@@ -38,7 +51,7 @@ export const REPORT_COMMAND = {
     "beside each stage and the whole step, and the rates of all kernels below the device's own " +
     "probes. Figures from tuners' logs: the medians of each kernel over the two parameters that " +
     "matter most. Figures from quality files: the output error and the attention mass caught " +
-    "against the budget.",
+    "against the budget. Figures from files of frontier: the time of each step against its error.",
     exitTerms("done", null),
   ],
 } as const satisfies Command;

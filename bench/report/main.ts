@@ -6,6 +6,7 @@
 import { EXIT } from "../edge/exit_codes.ts";
 import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
 import { counted } from "../base/counted.ts";
+import { readFrontier } from "../edge/files/frontier_file.ts";
 import { readResults } from "../edge/files/read_files.ts";
 import type { ResultRow } from "../results/row.ts";
 import { seriesOf, type SourcedRow } from "../findings/series.ts";
@@ -29,6 +30,12 @@ function main(args: readonly string[]): number {
     peers: readDevicePeers(options.peers, [...new Set(rows.map(({ adapter }) => adapter))]),
     quality: options.quality.flatMap(readQualityRows),
     tuning: options.tune.flatMap(readTuneLines),
+    ...(options.frontier.length === 0 ? {} : {
+      frontier: {
+        rows: options.frontier.flatMap(readFrontierRows),
+        maxError: options.maxError,
+      },
+    }),
   };
   checkWritable(options.out);
   const files = options.svg === null ? [] : writeSvgFiles(options.svg, sectionsOf(data));
@@ -58,6 +65,12 @@ function readRows(path: string): readonly ResultRow[] {
 
 function readQualityRows(path: string) {
   const rows = readQuality(path);
+  if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
+  return rows;
+}
+
+function readFrontierRows(path: string) {
+  const rows = readFrontier(path);
   if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
   return rows;
 }

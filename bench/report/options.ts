@@ -10,6 +10,10 @@ export interface ReportOptions {
   /** `FILE` or `ADAPTER=FILE`. */
   readonly peers: readonly string[];
   readonly quality: readonly string[];
+  /** Files of \`frontier\`, or folders that hold one. */
+  readonly frontier: readonly string[];
+  /** Error for which the best step is named. */
+  readonly maxError: number;
   /** Tuners' logs, or folders that hold one. */
   readonly tune: readonly string[];
   readonly out: string;
@@ -24,14 +28,16 @@ export interface ReportOptions {
  */
 export function parseReportOptions(args: readonly string[]): ReportOptions {
   const { values, words } = parseFlags(REPORT_COMMAND, args);
-  const { peers, quality, tune, out, svg } = values;
-  if (words.length === 0 && quality === null && tune === null) {
+  const { peers, quality, frontier, tune, out, svg } = values;
+  if (words.length === 0 && quality === null && tune === null && frontier === null) {
     throw new UsageError("Name a results file or its folder; --help lists the flags.");
   }
   return {
     results: [...new Set(words)],
     peers: peers ?? [],
     quality: quality ?? [],
+    frontier: frontier ?? [],
+    maxError: values["max-error"],
     tune: tune ?? [],
     out,
     svg,

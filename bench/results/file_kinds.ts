@@ -15,6 +15,10 @@ const CSV_KINDS: readonly FileKind[] = [
     names: ["trace", "method", "output_rel_err"],
   },
   {
+    description: "what frontier wrote, which report --frontier takes",
+    names: ["method", "bytes_per_token", "dense_us"],
+  },
+  {
     description: "the ratios of a run, whose results are in its results.csv",
     names: ["label", "case_id", "cuda_dense_us"],
   },

@@ -1,5 +1,6 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import { headerFields } from "./csv_lines.ts";
+import { FRONTIER_COLUMNS, FRONTIER_ROW } from "./frontier_rows.ts";
 import { QUALITY_ROW } from "./quality_rows.ts";
 import { COLUMNS, ROW } from "./row.ts";
 import { columnTable } from "./testing_column_table.ts";
@@ -14,7 +15,8 @@ Deno.test("COLUMNS begins with the columns of each stored file, in their order",
   assertGreater(stored.length, 0);
   for (const { name } of stored) {
     const header: string[] = headerFields(readText(`fixtures/results/${name}`));
-    assertEquals(header, COLUMNS.slice(0, header.length), name);
+    const columns: readonly string[] = name.endsWith("-frontier.csv") ? FRONTIER_COLUMNS : COLUMNS;
+    assertEquals(header, columns.slice(0, header.length), name);
   }
 });
 
@@ -28,6 +30,7 @@ function tableLines(markdown: string, heading: string): string[] {
 const DOCUMENTED = {
   "### `results.csv`": ROW,
   "### `quality --csv`": QUALITY_ROW,
+  "### `frontier.csv`": FRONTIER_ROW,
   "### `--peers`": PEER_ROW,
 };
 

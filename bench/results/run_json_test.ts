@@ -86,7 +86,7 @@ Deno.test("bench writes the same rows as CSV and as JSON", () =>
 Deno.test("parseRun() returns the stored rows that runJson() wrote", () => {
   const path = `${import.meta.dirname}/../../fixtures/results`;
   const stored = Array.from(Deno.readDirSync(path), ({ name }) => name)
-    .filter((name) => name.endsWith(".csv") && !name.endsWith("-peers.csv"));
+    .filter((name) => name.endsWith(".csv") && !/-(peers|frontier)\.csv$/.test(name));
   for (const name of stored) {
     const { rows } = parseResults(Deno.readTextFileSync(`${path}/${name}`), name);
     const run = parseRun(runJson(FACTS, rows, []), name);

@@ -2,6 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readPeers } from "../edge/files/read_files.ts";
 import { readResults } from "../edge/files/read_files.ts";
+import { readFrontier } from "../edge/files/frontier_file.ts";
+import { CONDITIONS, latestFrontier } from "./frontier_rows.ts";
 import { latestRows } from "./row.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";
 import { commitFault, historyOf } from "../../testing/provenance.ts";
@@ -11,7 +13,8 @@ const FOLDER = `${ROOT}/fixtures/results`;
 const FILES = Array.from(Deno.readDirSync(FOLDER), ({ name }) => `${FOLDER}/${name}`)
   .filter((path) => path.endsWith(".csv")).sort();
 const PEERS = FILES.filter((path) => path.endsWith("-peers.csv"));
-const RESULTS = FILES.filter((path) => !PEERS.includes(path));
+const FRONTIERS = FILES.filter((path) => path.endsWith("-frontier.csv"));
+const RESULTS = FILES.filter((path) => !PEERS.includes(path) && !FRONTIERS.includes(path));
 
 Deno.test("every stored file is valid: one run of one device, with all rows verified", () => {
   assert(readPeers(PEERS).length > 0);
@@ -27,6 +30,18 @@ Deno.test("every stored file is valid: one run of one device, with all rows veri
     return rows[0].software;
   });
   assertEquals(new Set(software), new Set([false, true]), "a GPU and a software adapter are there");
+});
+
+Deno.test("every stored frontier is of one machine and commit, without a step twice", () => {
+  for (const path of FRONTIERS) {
+    const rows = readFrontier(path);
+    assert(rows.length > 0, path);
+    assertEquals(latestFrontier(rows).length, rows.length, `${path} has two rows of one step`);
+    for (const name of CONDITIONS.filter((name) => name !== "shape")) {
+      assertEquals(new Set(rows.map((row) => row[name])).size, 1, `${path}: ${name}`);
+    }
+    assertEquals([path, commitFault(rows[0].commit)], [path, null]);
+  }
 });
 
 Deno.test("every stored file is of a clean tree", () => {

@@ -6,8 +6,8 @@ import { kvLength, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
 import { SELECTION_FLAGS } from "../flags/selection_flags.ts";
 import { sequenceLengths } from "../flags/lengths_value.ts";
 import type { Command } from "../flags/flag_table.ts";
-import { asWritten, list, oneOf, seconds, TOKENS_NOTE, wholeNumber } from "../flags/flag_values.ts";
-import { MEASURE_FLAGS } from "../flags/measure_flags.ts";
+import { asWritten, list, oneOf, seconds, TOKENS_NOTE } from "../flags/flag_values.ts";
+import { LAYERS_FLAG, MEASURE_FLAGS } from "../flags/measure_flags.ts";
 import { asUsage } from "../base/usage_error.ts";
 import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
 import { HAND_OVER_CHOICES, type HandOverChoice } from "../measure/device/checked_device.ts";
@@ -52,11 +52,7 @@ export const BENCH_COMMAND = {
     "How to measure": {
       hot: { help: "keep the inputs in the caches between steps; by default every step is cold" },
       layers: {
-        value: "N",
-        default: "1",
-        read: wholeNumber(1, 1024),
-        help: "rotate over at least N sets of inputs, as the layers of a model do, which need N " +
-          "times the memory of a KV cache; by default as few as keep every step cold",
+        ...LAYERS_FLAG,
         contradicts: ["hot"],
       },
       "max-time": {

@@ -63,7 +63,7 @@ function caseColumns(
 }
 
 /** Bytes that a score reads for each token and KV head: its codes, and the factor of a rotated one. */
-function codeBytes(p: Problem): number {
+export function codeBytes(p: Problem): number {
   return 4 * codeWords(p) * codeHeads(p) / p.kvHeads + Number(isRotated(p));
 }
 

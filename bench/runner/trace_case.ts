@@ -6,11 +6,9 @@ import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.t
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
 import { isRotated, type Problem } from "../../kernels/core/problem.ts";
-import { bindProgram, compilePlan, recordProgram } from "../../kernels/core/program.ts";
-import type { RecordPass } from "../../kernels/core/run.ts";
 import { rotatePrompt } from "../../kernels/encode/rotate_prompt.ts";
 import { type Given, InputSets } from "../measure/inputs/inputs.ts";
-import { prepare } from "../measure/prepared_variant.ts";
+import { prepare, recorderOf } from "../measure/prepared_variant.ts";
 import {
   type DeviceStep,
   outcomeSelector,
@@ -108,7 +106,8 @@ async function runTrace(
   const { device, problem } = inputs;
   const prepared = await prepare(inputs, pipeline, params, { hot: true, layers: 1 });
   const buffers = prepared.buffersOf(0);
-  const encode = isRotated(problem) ? await promptRecorder(inputs, buffers) : () => {};
+  // The scale of rotated codes' bins depends on the length of each query's context.
+  const encode = isRotated(problem) ? await recorderOf(inputs, rotatePrompt, buffers) : () => {};
   const step: DeviceStep = {
     device,
     problem,
@@ -119,17 +118,6 @@ async function runTrace(
     },
   };
   return await runQueries(trace, step).finally(prepared.destroy);
-}
-
-/** Encodes the prompt of each query: the scale of rotated codes' bins depends on its length. */
-async function promptRecorder(
-  { device, problem, settings }: InputSets,
-  buffers: Readonly<Record<string, GPUBuffer>>,
-): Promise<RecordPass> {
-  const plan = rotatePrompt.plan(problem, rotatePrompt.defaults(problem, settings.limits));
-  const program = await compilePlan(device, plan, { unroll: settings.unroll });
-  const bound = bindProgram(device, program, buffers);
-  return (pass) => recordProgram(pass, bound);
 }
 
 /** A line on a trace's quality. `map` describes the map that made the codes. */

@@ -3,14 +3,12 @@ import type { LearnedMap } from "../../../kernels/maps/learned_map.ts";
 import { parseMap, type ParseMapOptions, writeMap } from "../../../kernels/maps/map_file.ts";
 import { InvalidFileError } from "../../../kernels/maps/safetensors.ts";
 import { parseFile, shownPath } from "./parse_file.ts";
+import { SHIPPED_HEADS } from "./shipped_heads.ts";
 import { replaceFile } from "./replace_file.ts";
 import { systemReason } from "../system_reason.ts";
 
 /** The map for the shipped trace, trained on other texts; see `fixtures/README.md`. */
-export const SHIPPED_MAP: URL = new URL(
-  "../../../fixtures/maps/L7-kv1.safetensors",
-  import.meta.url,
-);
+export const SHIPPED_MAP: URL = SHIPPED_HEADS[0].map;
 
 /**
  * Reads the map at `path`; `fixtures/README.md` describes the format.

@@ -1,5 +1,6 @@
 /** Reads files of traces; `fixtures/trace.ts` parses them. */
 import { parseFile } from "./parse_file.ts";
+import { SHIPPED_HEADS } from "./shipped_heads.ts";
 import {
   type NamedContext,
   parseContexts,
@@ -8,10 +9,7 @@ import {
 } from "../../../fixtures/trace.ts";
 
 /** The shipped trace: 5,632 tokens of sympy, described in `fixtures/README.md`. */
-export const SHIPPED_TRACE: URL = new URL(
-  "../../../fixtures/traces/sympy-L7-kv1-5632.safetensors",
-  import.meta.url,
-);
+export const SHIPPED_TRACE: URL = SHIPPED_HEADS[0].trace;
 
 /**
  * Reads the trace at `path`.

@@ -14,6 +14,8 @@ export interface InputSource {
     readonly limits: DeviceLimits;
     readonly seed: number;
     readonly unroll: boolean;
+    /** Multiply-adds that the reference of a check may spend (default: a second of one core). */
+    readonly checkBudget?: number;
   };
   /**
    * The buffer of input `name` in set `set`.

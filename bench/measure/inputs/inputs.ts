@@ -30,6 +30,8 @@ export interface InputSettings {
   /** Budget in bytes. Set 0 is always allocated; further sets only within the budget. */
   readonly budgetBytes: number;
   readonly unroll: boolean;
+  /** Multiply-adds that the reference of a check may spend (default: a second of one core). */
+  readonly checkBudget?: number;
   readonly given?: Given;
   /** Whether codes are encoded from the keys (real data) instead of hashed. */
   readonly encode?: boolean;
@@ -57,7 +59,8 @@ export class InputSets implements InputSource {
     const key = this.#key(name, spec, set);
     const known = this.#held.get(key);
     if (known) return known;
-    const maker = makerOf(this.problem, name, this.settings.encode ?? false);
+    const given = this.settings.given?.[name] !== undefined;
+    const maker = given ? undefined : makerOf(this.problem, name, this.settings.encode ?? false);
     if (maker) await this.#make(maker, params, set);
     else {
       const buffer = await this.#create(key, spec, set);

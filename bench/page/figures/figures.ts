@@ -8,6 +8,7 @@ import { arithmeticRooflineFigures } from "./arithmetic_roofline.ts";
 import { CASE_TABLE_WORDS, caseTable } from "./case_table.ts";
 import { devicesSideBySide } from "./devices.ts";
 import { type Figure, idOf, type SectionTable, SHAPE_WORDS } from "./figure.ts";
+import { type FrontierData, frontierSections } from "./frontier.ts";
 import { qualityFigures } from "./quality.ts";
 import { rooflineFigures } from "./roofline.ts";
 import { casesApart, lineTimes, speedupFigures } from "./speedup.ts";
@@ -24,6 +25,8 @@ export interface ReportData {
   readonly quality: readonly QualityRow[];
   /** Lines of tuners' logs. */
   readonly tuning: readonly LogLine[];
+  /** The rows of `frontier`, and the error for which its figures name the best step. */
+  readonly frontier?: FrontierData;
   /** The GPU run that verdicts on a software adapter recommend (default: quickstart). */
   readonly plan?: GpuPlan;
 }
@@ -43,11 +46,11 @@ export interface Section {
 const SOFTWARE = "A software adapter's times say nothing about a GPU.";
 
 /**
- * The sections of a report: devices side by side, each device, tuning, quality. Software adapters
+ * The sections of a report: error against time, devices side by side, each device, tuning, quality. Software adapters
  * come after the GPUs, and their times appear only in their own sections. Ids are unique over all
  * sections.
  */
-export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Section[] {
+export function sectionsOf({ rows, peers, quality, tuning, frontier }: ReportData): Section[] {
   const all = seriesOf(rows);
   const devices = all.filter(({ software }) => !software);
   const adapters = all.filter(({ software }) => software);
@@ -72,6 +75,7 @@ export function sectionsOf({ rows, peers, quality, tuning }: ReportData): Sectio
       ...devicesSideBySide(devices, peersOf, adapters.map(({ label }) => label)),
     });
   }
+  if (frontier !== undefined) sections.unshift(...frontierSections(frontier));
   sections.push(...tunings(tuning).map((each) => tuningSection(each, rows)));
   const figures = qualityFigures(quality);
   if (figures.length > 0) {
