@@ -4,7 +4,7 @@ import { TIMER_CHOICES, type TimerChoice } from "../measure/clock/timer.ts";
 import { DAWN_TOGGLES, type GpuChoice } from "../measure/device/gpu_choice.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { Flags } from "./flag_table.ts";
-import { asWritten, decimal, listOf, MAX_U32, oneOf, wholeNumber } from "./flag_values.ts";
+import { asWritten, decimal, listOf, MAX_U32, oneOf, seconds, wholeNumber } from "./flag_values.ts";
 import type { Parsed } from "./parse_flags.ts";
 
 /** The device and how to measure. */
@@ -43,6 +43,17 @@ export const ADAPTER_FLAG = {
     defaultNote: "the one that the system calls high-performance",
     read: asWritten,
     help: "an adapter of bench --list-adapters, by its number or part of its name",
+  },
+} as const satisfies Flags;
+
+/** The time limit of a case. */
+export const MAX_TIME_FLAG = {
+  "max-time": {
+    value: "SEC",
+    default: "10",
+    read: seconds,
+    help: `time limit for the samples of a case; each kernel still gets ${FEWEST_SAMPLES}`,
+    more: "kernels whose steps are too long for the limit are left out",
   },
 } as const satisfies Flags;
 

@@ -86,8 +86,12 @@ function hiddenHtml(heading: string): string {
   return `<span class="hidden">, ${escapeXml(heading)}</span>`;
 }
 
-/** A section with its tables and figures. Each needs an `i` of its own on a page. */
-export function sectionHtml(section: Section, i: number): string {
+/**
+ * A section with its tables and figures.
+ *
+ * @param i Tells its id from those of the page's other sections.
+ */
+export function sectionHtml(section: Section, i: number | string): string {
   const { heading, facts, warning, tables, figures } = section;
   const list = facts.map(([name, value]) =>
     `<div><dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd></div>`

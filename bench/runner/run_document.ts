@@ -4,9 +4,13 @@ import type { ResultRow, SampleRecord } from "../results/row.ts";
 import { runJson } from "../results/run_json.ts";
 
 /** The parts of a session that its document records. */
-export type DocumentedSession = Pick<Session, "facts" | "settings" | "inputBytes"> & {
+export interface DocumentedSession extends Pick<Session, "facts" | "inputBytes"> {
   readonly timer: Pick<Session["timer"], "kind">;
-};
+  readonly settings: Pick<
+    Session["settings"],
+    "suiteVersion" | "commit" | "hot" | "layers" | "seed" | "noisePct" | "maxTimeMs"
+  >;
+}
 
 /** The document of rows that were measured now, with their samples. */
 export function runDocument(
