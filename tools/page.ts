@@ -5,19 +5,20 @@
  */
 import { fileURLToPath } from "node:url";
 import type { PageBuild } from "../bench/browser/messages.ts";
-import { exitTerms } from "../bench/edge/exit_codes.ts";
 import { SHIPPED_MAP } from "../bench/edge/files/map_file.ts";
 import { SHIPPED_TRACE } from "../bench/edge/files/trace_file.ts";
 import { readTuning, SHIPPED_TUNING } from "../bench/edge/files/tuning_file.ts";
 import { readRevision, shortDigest } from "../bench/edge/revision.ts";
-import { EXIT } from "../bench/edge/exit_codes.ts";
+import { EXIT, exitTerms } from "../bench/edge/exit_codes.ts";
+import { UsageError } from "../bench/base/usage_error.ts";
+import { systemReason } from "../bench/edge/system_reason.ts";
 import { runCommand } from "../bench/edge/run_command.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
 import { asWritten, wholeNumber } from "../bench/flags/flag_values.ts";
 import { parseFlags } from "../bench/flags/parse_flags.ts";
 import { STYLE } from "../bench/page/style.ts";
 import { bundle } from "./bundle.ts";
-import { serveFolder } from "./serve_folder.ts";
+import { type FolderServer, serveFolder } from "./serve_folder.ts";
 
 const COMMAND = {
   purpose: "Builds the page that runs the benchmark in a browser, as static files for any web " +
@@ -59,10 +60,18 @@ async function main(args: readonly string[]): Promise<number> {
   await buildPage(out);
   console.log(`Written: ${out}`);
   if (!serve) return EXIT.ok;
-  const server = serveFolder(out, port);
+  const server = startServer(out, port);
   console.log(`Serving ${server.url} until Ctrl-C`);
   await server.finished;
   return EXIT.ok;
+}
+
+function startServer(folder: string, port: number): FolderServer {
+  try {
+    return serveFolder(folder, port);
+  } catch (error) {
+    throw new UsageError(`--port ${port} cannot be served: ${systemReason(error)}.`);
+  }
 }
 
 /** Builds the page into the folder `out`. What else lies there stays. */

@@ -1,4 +1,9 @@
-/** Draws tokens into a canvas by WebGPU. */
+/// <reference lib="dom" />
+/**
+ * Draws tokens by WebGPU into a texture, which is copied into a canvas. A canvas with a surface of
+ * WebGPU would need no copy, but a browser that cannot show one, as on many software adapters, loses
+ * all its devices to it, that of a run included.
+ */
 import type { Mat4 } from "wgpu-matrix";
 import source from "./tokens.wgsl" with { type: "text" };
 
@@ -16,11 +21,12 @@ export interface Marks {
 export interface Picture {
   set(marks: Marks): void;
   /**
-   * Draws the marks.
+   * Draws the marks. A call while another is at work draws after it; only the latest of them does.
    *
+   * @param matrix Gives the camera, for a canvas of an aspect ratio.
    * @param threshold Height of the line in the space of the places; null for no line.
    */
-  draw(matrix: Mat4, threshold: number | null): void;
+  draw(matrix: (aspect: number) => Mat4, threshold: number | null): Promise<void>;
 }
 
 /** Bytes of a token's place, light and fate. */
@@ -29,6 +35,11 @@ const STRIDE = 20;
 const VIEW_BYTES = 80;
 /** Radius of a mark in CSS pixels. */
 const RADIUS = 3.5;
+
+/** The format of a canvas's pixels. */
+const FORMAT: GPUTextureFormat = "rgba8unorm";
+/** Copies of textures have rows of a multiple of this many bytes. */
+const ROW_BYTES = 256;
 
 /** Light adds up. */
 const ADD: GPUBlendState = {
@@ -39,7 +50,6 @@ const ADD: GPUBlendState = {
 /** Makes pictures on a device, which compiles the shaders once. */
 export class Painter {
   readonly #device: GPUDevice;
-  readonly #format = navigator.gpu.getPreferredCanvasFormat();
   readonly #marks: GPURenderPipeline;
   readonly #line: GPURenderPipeline;
   readonly #layout: GPUBindGroupLayout;
@@ -56,7 +66,7 @@ export class Painter {
       }],
     });
     const layout = device.createPipelineLayout({ bindGroupLayouts: [this.#layout] });
-    const targets = [{ format: this.#format, blend: ADD }];
+    const targets = [{ format: FORMAT, blend: ADD }];
     this.#marks = device.createRenderPipeline({
       layout,
       vertex: {
@@ -86,8 +96,7 @@ export class Painter {
   /** A picture in a canvas. */
   picture(canvas: HTMLCanvasElement): Picture {
     const device = this.#device;
-    const context = canvas.getContext("webgpu")!;
-    context.configure({ device, format: this.#format, alphaMode: "opaque" });
+    const context = canvas.getContext("2d")!;
     const { COPY_DST, UNIFORM, VERTEX } = GPUBufferUsage;
     const view = device.createBuffer({ size: VIEW_BYTES, usage: UNIFORM | COPY_DST });
     const bindGroup = device.createBindGroup({
@@ -96,6 +105,44 @@ export class Painter {
     });
     let tokens: GPUBuffer | null = null;
     let count = 0;
+    let target: Target | null = null;
+
+    const drawNow = async (matrix: (aspect: number) => Mat4, threshold: number | null) => {
+      fitCanvas(canvas);
+      const { width, height } = canvas;
+      if (target?.width !== width || target.height !== height) {
+        target?.destroy();
+        target = makeTarget(device, width, height);
+      }
+      const uniforms = new Float32Array(VIEW_BYTES / 4);
+      uniforms.set(matrix(width / height), 0);
+      uniforms.set([width, height, RADIUS * devicePixelRatio, threshold ?? 0], 16);
+      device.queue.writeBuffer(view, 0, uniforms);
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginRenderPass({
+        colorAttachments: [{
+          view: target.texture.createView(),
+          clearValue: { r: 0.02, g: 0.027, b: 0.047, a: 1 },
+          loadOp: "clear",
+          storeOp: "store",
+        }],
+      });
+      pass.setBindGroup(0, bindGroup);
+      if (tokens !== null && count > 0) {
+        pass.setPipeline(this.#marks);
+        pass.setVertexBuffer(0, tokens);
+        pass.draw(4, count);
+      }
+      if (threshold !== null) {
+        pass.setPipeline(this.#line);
+        pass.draw(2);
+      }
+      pass.end();
+      context.putImageData(await target.read(encoder), 0, 0);
+    };
+
+    let isBusy = false;
+    let next: Parameters<typeof drawNow> | null = null;
     return {
       set(marks) {
         const bytes = interleave(marks);
@@ -106,37 +153,66 @@ export class Painter {
         }
         device.queue.writeBuffer(tokens, 0, bytes);
       },
-      draw: (matrix, threshold) => {
-        fitCanvas(canvas);
-        const uniforms = new Float32Array(VIEW_BYTES / 4);
-        uniforms.set(matrix, 0);
-        const radius = RADIUS * devicePixelRatio;
-        uniforms.set([canvas.width, canvas.height, radius, threshold ?? 0], 16);
-        device.queue.writeBuffer(view, 0, uniforms);
-        const encoder = device.createCommandEncoder();
-        const pass = encoder.beginRenderPass({
-          colorAttachments: [{
-            view: context.getCurrentTexture().createView(),
-            clearValue: { r: 0.02, g: 0.027, b: 0.047, a: 1 },
-            loadOp: "clear",
-            storeOp: "store",
-          }],
-        });
-        pass.setBindGroup(0, bindGroup);
-        if (tokens !== null && count > 0) {
-          pass.setPipeline(this.#marks);
-          pass.setVertexBuffer(0, tokens);
-          pass.draw(4, count);
+      async draw(...request) {
+        next = request;
+        if (isBusy) return;
+        isBusy = true;
+        try {
+          while (next !== null) {
+            const [matrix, threshold]: Parameters<typeof drawNow> = next;
+            next = null;
+            await drawNow(matrix, threshold);
+          }
+        } finally {
+          isBusy = false;
         }
-        if (threshold !== null) {
-          pass.setPipeline(this.#line);
-          pass.draw(2);
-        }
-        pass.end();
-        device.queue.submit([encoder.finish()]);
       },
     };
   }
+}
+
+/** A texture to draw into. */
+interface Target {
+  readonly texture: GPUTexture;
+  readonly width: number;
+  readonly height: number;
+  /** Submits the encoder's commands and reads what they drew. */
+  read(encoder: GPUCommandEncoder): Promise<ImageData>;
+  destroy(): void;
+}
+
+function makeTarget(device: GPUDevice, width: number, height: number): Target {
+  const texture = device.createTexture({
+    size: [width, height],
+    format: FORMAT,
+    usage: GPUTextureUsage.RENDER_ATTACHMENT | GPUTextureUsage.COPY_SRC,
+  });
+  const bytesPerRow = Math.ceil(4 * width / ROW_BYTES) * ROW_BYTES;
+  const buffer = device.createBuffer({
+    size: bytesPerRow * height,
+    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+  });
+  return {
+    texture,
+    width,
+    height,
+    async read(encoder) {
+      encoder.copyTextureToBuffer({ texture }, { buffer, bytesPerRow }, [width, height]);
+      device.queue.submit([encoder.finish()]);
+      await buffer.mapAsync(GPUMapMode.READ);
+      const rows = new Uint8Array(buffer.getMappedRange());
+      const image = new ImageData(width, height);
+      for (let y = 0; y < height; y++) {
+        image.data.set(rows.subarray(y * bytesPerRow, y * bytesPerRow + 4 * width), 4 * width * y);
+      }
+      buffer.unmap();
+      return image;
+    },
+    destroy() {
+      texture.destroy();
+      buffer.destroy();
+    },
+  };
 }
 
 function interleave({ places, light, fates }: Marks): ArrayBuffer {

@@ -5,7 +5,7 @@ import { requestDecoderDevice } from "../../../kernels/decoder/request_device.ts
 import { byId, messageOf, setOptions, setTerms } from "../dom.ts";
 import type { Reply } from "../messages.ts";
 import { startWorker, type WorkerLink } from "../worker_link.ts";
-import { Painter, type Picture } from "./draw.ts";
+import { type Marks, Painter, type Picture } from "./draw.ts";
 import { FATE, type LookRequest, type LookResult, type LookTrace } from "./look.ts";
 import {
   cloudMatrix,
@@ -37,7 +37,7 @@ const camera = { ...FIRST_CAMERA };
 let worker: WorkerLink | null = null;
 let trace: LookTrace | null = null;
 let pictures: { readonly strip: Picture; readonly cloud: Picture } | null = null;
-let drawn: { readonly strip: Strip } | null = null;
+let shown: { readonly strip: Strip; readonly cloud: Marks } | null = null;
 /** Whether the worker is at a request, and whether the form has changed since. */
 let isBusy = false;
 let isStale = false;
@@ -69,25 +69,25 @@ export function openSelectionView(): void {
 
 async function open(): Promise<void> {
   openTrace(null);
-  try {
-    pictures = await openPictures();
-    draw();
-  } catch (error) {
-    byId("cloud-caption").textContent = `Nothing is drawn: ${messageOf(error)}`;
-  }
+  await openPictures().catch(showUndrawn);
 }
 
-async function openPictures() {
+/** Opens a device to draw with. If it is lost, another one takes its place, but no more than that. */
+async function openPictures(replacements = 1): Promise<void> {
   const adapter = await navigator.gpu?.requestAdapter();
   if (!adapter) throw new Error("this browser gives no WebGPU adapter.");
   const device = await requestDecoderDevice(adapter, []);
-  device.lost.then(({ reason }) => {
-    if (reason === "destroyed") return;
+  device.lost.then(() => {
     pictures = null;
-    open();
+    if (replacements > 0) openPictures(replacements - 1).catch(showUndrawn);
   });
   const painter = new Painter(device);
-  return { strip: painter.picture(strip), cloud: painter.picture(cloud) };
+  pictures = { strip: painter.picture(strip), cloud: painter.picture(cloud) };
+  fillPictures();
+}
+
+function showUndrawn(error: unknown): void {
+  byId("cloud-caption").textContent = `Nothing is drawn: ${messageOf(error)}`;
 }
 
 /** Opens the shipped trace, or a file of the user's. */
@@ -170,14 +170,17 @@ function show(result: LookResult): void {
       picks - hits
     } of them are not among the exact best, with ${percent(massTotal)} of the attention.`,
   );
-  drawn = { strip: stripOf(result) };
-  pictures?.strip.set(drawn.strip);
-  pictures?.cloud.set(cloudOf(trace!, result));
-  latest = result;
-  draw();
+  shown = { strip: stripOf(result), cloud: cloudOf(trace!, result) };
+  fillPictures();
 }
 
-let latest: LookResult | null = null;
+/** Gives the pictures what is shown. They may open later than the first result comes. */
+function fillPictures(): void {
+  if (pictures === null || shown === null) return;
+  pictures.strip.set(shown.strip);
+  pictures.cloud.set(shown.cloud);
+  draw();
+}
 
 const FATE_WORDS = new Map<number, string>([
   [FATE.window, "in a window"],
@@ -206,9 +209,9 @@ function heaviestHtml({ weights, costs, fates }: LookResult): string {
 /** Draws both pictures with the next frame. */
 function draw(): void {
   requestAnimationFrame(() => {
-    if (pictures === null || drawn === null || latest === null) return;
-    pictures.strip.draw(stripMatrix(), drawn.strip.threshold);
-    pictures.cloud.draw(cloudMatrix(camera, cloud.clientWidth / cloud.clientHeight), null);
+    if (pictures === null || shown === null) return;
+    pictures.strip.draw(stripMatrix, shown.strip.threshold);
+    pictures.cloud.draw((aspect) => cloudMatrix(camera, aspect), null);
   });
 }
 
