@@ -1,5 +1,6 @@
 /// <reference lib="dom" />
 /** The part of the page that runs the benchmark. */
+import { clockText } from "../base/clock_text.ts";
 import { counted } from "../base/counted.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
@@ -29,6 +30,8 @@ interface Run {
 
 let run: Run | null = null;
 let isRunning = false;
+/** What the run is at, and since when it runs. */
+let stage = { text: "", sinceMs: 0 };
 
 /** The rows of the latest run. */
 export function measuredRows(): readonly ResultRow[] {
@@ -41,6 +44,11 @@ export function measuredRows(): readonly ResultRow[] {
  * @param onRows Called when a run has ended and gave rows.
  */
 export function openRunView(onRows: () => void): void {
+  const { deviceMemory } = navigator as { readonly deviceMemory?: number };
+  // A half is left for everything else; browsers tell no more than 8 of some machines.
+  if (deviceMemory !== undefined) {
+    byId<HTMLInputElement>("memory").value = String(Math.min(4, deviceMemory / 2));
+  }
   setOptions(byId("preset"), PRESETS.map(({ id, label }) => [id, label]));
   byId("preset").addEventListener("change", showFields);
   showFields();
@@ -61,6 +69,7 @@ export function openRunView(onRows: () => void): void {
     }
   });
   document.addEventListener("visibilitychange", tellAttention);
+  setInterval(() => isRunning && showStage(), 1000);
 }
 
 /** Shows the device. A worker of its own asks, so that a lost device takes nothing with it. */
@@ -107,8 +116,9 @@ function requestOf(): RunRequest {
   const value = (id: string) => byId<HTMLInputElement>(id).value;
   const preset = PRESETS.find(({ id }) => id === value("preset"))!;
   const own = ["--shape", value("shape"), "--kv", value("kv"), "--score", value("score")];
+  const kernels = value("kernels").trim() === "" ? [] : ["--kernels", value("kernels")];
   return {
-    args: [...preset.args ?? own, "--max-time", value("seconds")],
+    args: [...preset.args ?? own, ...kernels, "--max-time", value("seconds")],
     memoryBytes: 1e9 * Number(value("memory")),
   };
 }
@@ -128,7 +138,8 @@ function begin(onRows: () => void): void {
   isRunning = true;
   for (const id of ["notes", "rows", "figures", "verdict"]) byId(id).replaceChildren();
   progress.value = 0;
-  status.textContent = "Opening the device ...";
+  stage = { text: "opening the device", sinceMs: performance.now() };
+  showStage();
   showButtons();
   tellAttention();
   worker.send({ type: "run", run: request });
@@ -143,7 +154,8 @@ function take(reply: Reply, onRows: () => void): void {
       return;
     case "progress":
       progress.value = reply.fraction;
-      status.textContent = reply.message;
+      stage = { ...stage, text: reply.message };
+      showStage();
       return;
     case "rows":
       run.rows.push(...reply.rows);
@@ -199,6 +211,13 @@ function doneText(): string {
 
 function keptText(): string {
   return `${counted(measuredRows().length, "row")} kept`;
+}
+
+/** A step may take a minute, so the time that has passed shows that the run goes on. */
+function showStage(): void {
+  status.textContent = stage.text;
+  const passed = clockText(performance.now() - stage.sinceMs);
+  byId("passed").textContent = document.hidden ? `${passed}, waiting for the page` : passed;
 }
 
 function showFailure(text: string): void {
