@@ -1,5 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 
+import * as kernels from "./kernels/mod.ts";
+
+Deno.test("kernels/mod.ts exports every variant that is no rival's step by a name of its own", () => {
+  const exported = new Set<unknown>(Object.values(kernels));
+  const missing = kernels.EVERY_VARIANT.filter((variant) => !exported.has(variant));
+  assertEquals(missing.filter(({ stage }) => stage !== "rival").map(({ name }) => name), []);
+});
+
 const ROOT = new URL("./", import.meta.url).href;
 
 for (const entry of ["mod.ts", "kernels/mod.ts"]) {
