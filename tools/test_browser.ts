@@ -6,10 +6,12 @@ import { EXIT } from "../bench/edge/exit_codes.ts";
 import { runCommand } from "../bench/edge/run_command.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
 import { findChromium } from "../testing/browser/chromium.ts";
-import { run } from "./process.ts";
+import { runTests } from "./tests.ts";
 
 const COMMAND = {
-  purpose: "Runs the tests of the page in a Chromium, which CHROMIUM of the environment may name.",
+  purpose:
+    "Runs the tests of the page and of the npm package in a Chromium. The variable CHROMIUM may " +
+    "name it.",
   usage: "deno task test:browser [flags]",
   words: ["flags", "those of deno test, such as --filter NAME"],
   sections: { Flags: {} },
@@ -30,7 +32,10 @@ async function main(args: readonly string[]): Promise<number> {
   const files = Array.from(Deno.readDirSync(TESTS), ({ name }) => name)
     .filter((name) => name.endsWith(".browser.ts"))
     .map((name) => `${import.meta.dirname}/../testing/browser/${name}`);
-  return await run([Deno.execPath(), "test", "-A", "--no-check", ...args, ...files.sort()]);
+  // Browsers side by side would take each other's time.
+  const { passed, failed } = await runTests([...args, ...files.sort()], 1);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed > 0 ? EXIT.failed : EXIT.ok;
 }
 
 if (import.meta.main) Deno.exit(await runCommand(main, Deno.args, COMMAND));

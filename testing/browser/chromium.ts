@@ -1,5 +1,4 @@
-/** Test support: finds and starts a Chromium, with WebGPU on its software adapter. */
-import { type Browser, chromium } from "playwright-core";
+/** Test support: finds a Chromium. */
 
 /** Names of browsers that will do, the usual one first. */
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -19,14 +18,4 @@ function isFile(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Starts the Chromium that {@linkcode findChromium} finds. */
-export async function startChromium(): Promise<Browser> {
-  const executablePath = findChromium();
-  if (executablePath === null) throw new Error("no Chromium is installed");
-  return await chromium.launch({
-    executablePath,
-    args: ["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu"],
-  });
 }

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { buildPackage } from "../../tools/npm.ts";
 import { serveFolder } from "../../tools/serve_folder.ts";
-import { startChromium } from "./chromium.ts";
+import { startChromium } from "./start_chromium.ts";
 
 Deno.test("a decoder of the package attends in a browser as the reference does", async () => {
   const folder = await Deno.makeTempDir();

@@ -14,7 +14,7 @@ import type { ResultRow } from "../../bench/results/row.ts";
 import { buildPage } from "../../tools/page.ts";
 import { serveFolder } from "../../tools/serve_folder.ts";
 import { runProgram } from "../command.ts";
-import { startChromium } from "./chromium.ts";
+import { startChromium } from "./start_chromium.ts";
 
 const ROOT = `${import.meta.dirname}/../..`;
 const STORED = `${ROOT}/fixtures/results`;
