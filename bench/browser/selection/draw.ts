@@ -41,10 +41,10 @@ const FORMAT: GPUTextureFormat = "rgba8unorm";
 /** Copies of textures have rows of a multiple of this many bytes. */
 const ROW_BYTES = 256;
 
-/** Light adds up. */
-const ADD: GPUBlendState = {
-  color: { srcFactor: "one", dstFactor: "one" },
-  alpha: { srcFactor: "one", dstFactor: "one" },
+/** The brightest mark shows. If light added up, many light tokens would look like a heavy one. */
+const BRIGHTEST: GPUBlendState = {
+  color: { operation: "max", srcFactor: "one", dstFactor: "one" },
+  alpha: { operation: "max", srcFactor: "one", dstFactor: "one" },
 };
 
 /** Makes pictures on a device, which compiles the shaders once. */
@@ -66,7 +66,7 @@ export class Painter {
       }],
     });
     const layout = device.createPipelineLayout({ bindGroupLayouts: [this.#layout] });
-    const targets = [{ format: FORMAT, blend: ADD }];
+    const targets = [{ format: FORMAT, blend: BRIGHTEST }];
     this.#marks = device.createRenderPipeline({
       layout,
       vertex: {

@@ -73,7 +73,7 @@ fn mark_fragment(mark: Mark) -> @location(0) vec4<f32> {
   let color = color_of(mark.fate);
   let far = length(mark.corner);
   let reach = 1.5 + 6.0 * mark.light;
-  let glow = mark.light * exp(-3.0 * far / reach) * max(0.0, 1.0 - far / reach);
+  let glow = 1.4 * mark.light * exp(-2.5 * far / reach) * max(0.0, 1.0 - far / reach);
   let light = color * coverage(mark.fate, mark.corner) + (0.4 * color + 0.6) * glow;
   return vec4<f32>(light, 0.0);
 }
