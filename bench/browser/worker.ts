@@ -50,7 +50,7 @@ class PageAttention implements Attention {
 }
 
 const attention = new PageAttention();
-let trace: Promise<Looked> | null = null;
+let trace: Looked | null = null;
 
 scope.addEventListener("message", ({ data }) => {
   answer(data).catch(refuse);
@@ -68,11 +68,11 @@ async function answer(request: Request): Promise<void> {
     case "run":
       return await runRequest(request.run, await fetchBuild(), attention, post);
     case "trace":
-      trace = openTrace(request.file);
-      return post({ type: "trace", trace: lookTrace(await trace) });
+      trace = await openTrace(request.file);
+      return post({ type: "trace", trace: lookTrace(trace) });
     case "look":
       if (trace === null) throw new Error("no trace is open");
-      return post({ type: "look", result: await look(await trace, request.look) });
+      return post({ type: "look", result: await look(trace, request.look) });
   }
 }
 

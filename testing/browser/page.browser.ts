@@ -3,6 +3,8 @@
  * `deno task test:browser` runs them.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { fileURLToPath } from "node:url";
 import axe from "axe-core";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { loadMap, SHIPPED_MAP } from "../../bench/edge/files/map_file.ts";
@@ -27,10 +29,18 @@ await buildPage(dist);
 const server = serveFolder(dist, 0);
 const browser: Browser = await startChromium();
 
+/** How a page opens. */
+interface PageOptions {
+  /** A program that runs in workers before their own. */
+  readonly shim?: string;
+  /** What shows that the page is open. */
+  readonly until?: string;
+}
+
 /** A page that is open for one test, which fails on an error that the page does not catch. */
 async function withPage(
   work: (page: Page) => Promise<void>,
-  { shim = "", ...options }: BrowserContextOptions & { readonly shim?: string } = {},
+  { shim = "", until = "#start:enabled", ...options }: BrowserContextOptions & PageOptions = {},
 ): Promise<void> {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
@@ -53,7 +63,7 @@ async function withPage(
   }
   try {
     await page.goto(server.url);
-    await page.waitForSelector("#start:enabled", { timeout: 60_000 });
+    await page.waitForSelector(until, { timeout: 60_000 });
     await work(page);
     assertEquals(errors, []);
   } finally {
@@ -251,6 +261,52 @@ Deno.test("files and shipped results show side by side, and others are refused",
     await checkAccess(page);
   }));
 
+Deno.test("files that are dropped show, too, beside times of other software", () =>
+  withPage(async (page) => {
+    const names = ["h100-2026-11-28.csv", "h100-2026-11-28-peers.csv"];
+    const files = names.map((name) => [name, Deno.readTextFileSync(`${STORED}/${name}`)] as const);
+    await page.evaluate((files) => {
+      const dataTransfer = new DataTransfer();
+      for (const [name, text] of files) dataTransfer.items.add(new File([text], name));
+      document.getElementById("drop")!.dispatchEvent(new DragEvent("drop", { dataTransfer }));
+    }, files);
+    await page.waitForSelector("#compared figure", { timeout: 60_000 });
+    assertMatch(await textOf(page, "#compared"), /dense attention in CUDA/);
+  }));
+
+Deno.test("a browser without WebGPU says so, and still compares and computes", () =>
+  withPage(async (page) => {
+    await page.waitForFunction(() =>
+      document.getElementById("device")?.textContent?.includes("no WebGPU")
+    );
+    assertEquals(await page.isEnabled("#start"), false);
+    await page.getByLabel("h100-2026-11-28", { exact: true }).check();
+    await page.waitForSelector("#compared figure", { timeout: 60_000 });
+    await page.locator("#selection").scrollIntoViewIfNeeded();
+    await page.waitForSelector("#look-numbers dd", { timeout: 120_000 });
+  }, {
+    shim: `Object.defineProperty(WorkerNavigator.prototype, "gpu", { get() {} });`,
+    until: "#device",
+  }));
+
+Deno.test("a trace of the user's shows with the scores that need no map", () =>
+  withPage(async (page) => {
+    await page.locator("#selection").scrollIntoViewIfNeeded();
+    await page.waitForSelector("#look-numbers dd", { timeout: 120_000 });
+    const shown = () => textOf(page, "#look-status");
+    const file = { name: "bad.safetensors", mimeType: "", buffer: Buffer.from("not a trace") };
+    await page.setInputFiles("#trace", file);
+    await page.waitForFunction(() =>
+      !/Reading|query/.test(document.getElementById("look-status")?.textContent ?? "")
+    );
+    assertMatch(await shown(), /safetensors/);
+    await page.setInputFiles("#trace", fileURLToPath(SHIPPED_TRACE));
+    await page.waitForFunction(() => document.querySelectorAll("#method option").length === 2);
+    await page.waitForFunction(() =>
+      document.getElementById("look-status")?.textContent?.includes("query 26 of 26")
+    );
+  }));
+
 /** The numbers that the view shows, as text. */
 async function shownNumbers(page: Page): Promise<string[]> {
   return await page.$$eval("#look-numbers dd", (all) => all.map((each) => each.textContent ?? ""));
@@ -293,16 +349,26 @@ Deno.test("the selection's numbers are those of quality's code, for each score a
       assert(shown[4].startsWith(`${hits} (`));
     }
     // Both pictures have light, and turning the cloud changes one of them.
-    const before = await pixels(page);
+    const before = await settled(page);
     assert(before.every(({ lit }) => lit > 500), JSON.stringify(before));
     await page.focus("#cloud");
     await page.keyboard.press("ArrowLeft");
-    await page.waitForTimeout(500);
-    const after = await pixels(page);
+    await page.waitForTimeout(200);
+    const after = await settled(page);
     assertEquals(after[0].sum, before[0].sum);
     assert(after[1].sum !== before[1].sum, "the cloud turns");
     await checkAccess(page);
   }));
+
+/** The pixels of both pictures as soon as no more of them change. */
+async function settled(page: Page): Promise<{ lit: number; sum: number }[]> {
+  for (let last = await pixels(page);;) {
+    await page.waitForTimeout(1000);
+    const now = await pixels(page);
+    if (now.every(({ sum }, i) => sum === last[i].sum)) return now;
+    last = now;
+  }
+}
 
 /** How many pixels of each canvas are bright, and a sum that changes with the picture. */
 async function pixels(page: Page): Promise<{ lit: number; sum: number }[]> {
