@@ -16,8 +16,8 @@ const COMMAND = {
   words: ["flags", "those of deno test, such as --filter NAME"],
   sections: { Flags: {} },
   notes: [
-    "Debian and Ubuntu have a Chromium as a package: apt-get install chromium. Its software adapter " +
-    "is enough.",
+    "Debian and Ubuntu have a Chromium as a package: apt-get install chromium. Its software " +
+    "adapter is enough.",
     `Exit code: 0 if all passed, 1 if a test failed, ${EXIT.system} without a Chromium.`,
   ],
 } as const satisfies Command;

@@ -1,4 +1,4 @@
-/** Opens the adapter of a browser and reads the facts that results record, as far as they are told. */
+/** Opens the adapter of a browser and reads the facts that results record, if they are told. */
 import { compilerOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import { limitsOf } from "../../kernels/core/device_limits.ts";
 import type { DeviceLimits } from "../../kernels/core/variant.ts";
@@ -111,7 +111,7 @@ async function browserName(): Promise<string> {
   return [browser, system].filter((part) => part !== "").join(", ");
 }
 
-/** The browser and the system in a user agent's text, such as `Firefox/141.0, X11; Linux x86_64`. */
+/** The browser and the system in a user agent's text, such as `Firefox 141.0, X11; Linux`. */
 export function nameInUserAgent(text: string): string {
   const version = /Version\/(\S+).*Safari/.exec(text)?.[1];
   const browser = version !== undefined

@@ -35,7 +35,8 @@ const PROGRAM = `(async () => {
   const problem = { batch: 1, qHeads: 2, kvHeads: 1, headDim, kvLen, capacity: 512, dtype: "f32",
     topK: { sparsity: 1 }, sink: 4, recent: 16 };
   const variants = [rotatedShort, denseSplitSubgroup, rotatePrompt, rotateAppend];
-  const numbers = (count, step) => Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
+  const numbers = (count, step) =>
+    Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
   const [k, v] = [0.37, 1.13].map((step) => numbers(kvLen * headDim, step));
   const q = numbers(2 * headDim, 0.71);
   const wanted = [0, 1].flatMap((head) => [...denseReference(

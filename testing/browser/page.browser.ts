@@ -159,7 +159,8 @@ const LEAST = `
 const request = GPUAdapter.prototype.requestDevice;
 const limits = { maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256 };
 const lacking = ["subgroups", "timestamp-query", "shader-f16"];
-GPUAdapter.prototype.requestDevice = function ({ requiredFeatures = [], requiredLimits = {} } = {}) {
+GPUAdapter.prototype.requestDevice = function (wanted = {}) {
+  const { requiredFeatures = [], requiredLimits = {} } = wanted;
   return request.call(this, {
     requiredFeatures: [...requiredFeatures].filter((name) => !lacking.includes(name)),
     requiredLimits: { ...requiredLimits, ...limits },
@@ -226,7 +227,8 @@ GPUAdapter.prototype.requestDevice = async function (...args) {
 };
 const post = globalThis.postMessage;
 globalThis.postMessage = function (reply, ...rest) {
-  if (reply.type === "progress" && reply.message.includes("checking")) globalThis.lastDevice.destroy();
+  const isChecking = reply.type === "progress" && reply.message.includes("checking");
+  if (isChecking) globalThis.lastDevice.destroy();
   return post.call(this, reply, ...rest);
 };`,
   }));

@@ -9,8 +9,8 @@ const SPACED = /^\s*(const|var<workgroup>)\s/;
 const OPERATOR = /[-+*/%&|^=<>!]/;
 
 /**
- * A text without comments, empty lines, indents and the spaces that nothing needs. Marked lines keep
- * their marks.
+ * A text without comments, empty lines, indents and the spaces that nothing needs. Marked lines
+ * keep their marks.
  */
 export function stripped(source: string): string {
   return source.split("\n").flatMap((line) => {

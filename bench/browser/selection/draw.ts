@@ -1,8 +1,8 @@
 /// <reference lib="dom" />
 /**
  * Draws tokens by WebGPU into a texture, which is copied into a canvas. A canvas with a surface of
- * WebGPU would need no copy, but a browser that cannot show one, as on many software adapters, loses
- * all its devices to it, that of a run included.
+ * WebGPU would need no copy. But a browser that cannot show one, as on many software adapters,
+ * loses all its devices to it, that of a run included.
  */
 import type { Mat4 } from "wgpu-matrix";
 import source from "./tokens.wgsl" with { type: "text" };

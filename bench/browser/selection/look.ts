@@ -1,4 +1,4 @@
-/** What a score selects of a trace for one query, in numbers: a worker computes them for the view. */
+/** What a score selects of a trace for one query, in numbers. A worker computes them. */
 import type { Trace } from "../../../fixtures/trace.ts";
 import type { LearnedMap } from "../../../kernels/maps/learned_map.ts";
 import { METHODS } from "../../quality/methods.ts";

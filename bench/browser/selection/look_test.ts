@@ -64,7 +64,7 @@ Deno.test("look() gives the figures of quality, query by query", async () => {
   }
 });
 
-Deno.test("look() tells the fate of every token, on the side of the threshold where it lies", async () => {
+Deno.test("look() tells the fate of every token, on its side of the threshold", async () => {
   const own = looked("t", trace, map);
   const query = trace.positions.length - 1;
   const request = { query, head: 0, method: "learned", sparsity: 16, ...windows };

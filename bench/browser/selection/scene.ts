@@ -3,7 +3,7 @@ import { type Mat4, mat4, vec3 } from "wgpu-matrix";
 import type { Marks } from "./draw.ts";
 import type { LookResult, LookTrace } from "./look.ts";
 
-/** The light of the tokens: roots of their shares of the largest weight, since the eye is no scale. */
+/** The light of the tokens: roots of their shares of the largest weight, so that many show. */
 export function lightOf(weights: Float32Array): Float32Array {
   const largest = weights.reduce((a, b) => Math.max(a, b), 0);
   return weights.map((weight) => largest > 0 ? Math.sqrt(weight / largest) : 0);

@@ -55,16 +55,22 @@ fn color_of(fate: u32) -> vec3<f32> {
   }
 }
 
+// 1 within a shape, whose edge is where `far` is `radius`.
+fn inside(far: f32, radius: f32) -> f32 {
+  let edge = 0.5 / view.radius;
+  return 1.0 - smoothstep(radius - edge, radius + edge, far);
+}
+
 // How much of a pixel the mark covers.
 fn coverage(fate: u32, corner: vec2<f32>) -> f32 {
-  let far = length(corner);
-  let edge = 0.5 / view.radius;
+  let round = length(corner);
+  let along = abs(corner);
   switch fate {
-    case WINDOW: { return 0.45 * (1.0 - smoothstep(0.8 - edge, 0.8 + edge, abs(corner.x) + abs(corner.y))); }
-    case HIT: { return 1.0 - smoothstep(1.0 - edge, 1.0 + edge, far); }
-    case EXTRA: { return 1.0 - smoothstep(0.8 - edge, 0.8 + edge, max(abs(corner.x), abs(corner.y))); }
-    case MISSED: { return 1.0 - smoothstep(0.25 - edge, 0.25 + edge, abs(far - 1.0)); }
-    default: { return 0.35 * (1.0 - smoothstep(0.45 - edge, 0.45 + edge, far)); }
+    case WINDOW: { return 0.45 * inside(along.x + along.y, 0.8); }
+    case HIT: { return inside(round, 1.0); }
+    case EXTRA: { return inside(max(along.x, along.y), 0.8); }
+    case MISSED: { return inside(abs(round - 1.0), 0.25); }
+    default: { return 0.35 * inside(round, 0.45); }
   }
 }
 

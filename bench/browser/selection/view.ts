@@ -72,7 +72,7 @@ async function open(): Promise<void> {
   await openPictures().catch(showUndrawn);
 }
 
-/** Opens a device to draw with. If it is lost, another one takes its place, but no more than that. */
+/** Opens a device to draw with. If it is lost, another one takes its place, once. */
 async function openPictures(replacements = 1): Promise<void> {
   const adapter = await navigator.gpu?.requestAdapter();
   if (!adapter) throw new Error("this browser gives no WebGPU adapter.");
