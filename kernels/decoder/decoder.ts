@@ -15,7 +15,7 @@ import {
   compilePlan,
   recordProgram,
 } from "../core/program.ts";
-import { EVERY_VARIANT } from "../core/registry.ts";
+import { VARIANTS } from "../core/registry.ts";
 import { tunedParams, type Tuning } from "../core/tuning.ts";
 import type { Dialect } from "../core/wgsl/wgsl.ts";
 import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
@@ -127,7 +127,7 @@ export async function createDecoder(
   given: DecoderProblem,
   options: DecoderOptions = {},
 ): Promise<Decoder> {
-  return await createDecoderOf(EVERY_VARIANT, device, given, options);
+  return await createDecoderOf(VARIANTS, device, given, options);
 }
 
 /**
