@@ -4,8 +4,11 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { build as esbuild } from "esbuild";
 import { build as vite } from "vite";
 
-/** Most bytes of each entry, compressed, in units of 1,024. Nobody needs everything in a page. */
-const LIMITS = { decoder: 35, everything: 88 };
+/**
+ * Most bytes of each entry, compressed, in units of 1,024. Only the first is what a page should load:
+ * the others have baselines, and the last has other systems and the references of all kernels.
+ */
+const LIMITS = { decoder: 35, every_step: 74, everything: 100 };
 
 async function withEsbuild(name) {
   const { outputFiles: [file] } = await esbuild({
