@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { bindingsOf } from "../../kernels/core/wgsl/wgsl_facts.ts";
+import { bindingsOf, workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.ts";
 import { EVERY_VARIANT } from "../../kernels/core/registry.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { paramDefaults, specialize } from "../../kernels/core/wgsl/wgsl.ts";
@@ -25,6 +25,8 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
       }
       assertEquals([path, paramDefaults(text)], [path, paramDefaults(source)]);
       assertEquals([path, bindingsOf(text)], [path, bindingsOf(source)]);
+      const facts = [text, source].map((wgsl) => workgroupFacts(wgsl, {}));
+      assertEquals([path, facts[0]], [path, facts[1]]);
       // The same tokens in the same order: both are unrolled, so the marks are where they were.
       const tokens = (wgsl: string) =>
         specialize(wgsl).replace(/\/\/.*$/gm, "").match(/\w+|[^\s\w]/g)!.join(" ");
@@ -64,7 +66,7 @@ Deno.test("stripped() keeps what the tokens and the marks need", () => {
       "// A file.\nconst X: u32 = 1u; // @param of it\n\nfn f() {\n  let a = b - -c; // why\n" +
         "  const Y = 2u;\n  for (var i = 0u; i < X; i++) { // @unroll\n    g(a, i);\n  }\n}\n",
     ),
-    "const X: u32 = 1u; // @param\nfn f(){\nlet a=b- -c;\n const Y = 2u;\n" +
+    "const X: u32 = 1u; // @param\nfn f(){\nlet a=b- -c;\n const Y=2u;\n" +
       "for (var i = 0u; i < X; i++) { // @unroll\ng(a,i);\n}\n}",
   );
 });

@@ -4,8 +4,8 @@ const SHARED = /^[ \t]*\/\/ @shared (\S+)\n([^]*?)^[ \t]*\/\/ @end$/gm;
 /** Comments that say how a text is specialized: `specialize()` reads them. */
 const MARK = /\/\/\s*(@param|@unroll)\b/;
 
-/** Lines of which the readers of a text expect the spaces: `wgsl.ts` and `wgsl_facts.ts`. */
-const SPACED = /^\s*(const|var<workgroup>)\s/;
+/** Beginnings of which the readers of a text expect the spaces: `wgsl.ts`, `wgsl_facts.ts`. */
+const SPACED = /^(const \w+(: u32)? = |var<workgroup> )/;
 const OPERATOR = /[-+*/%&|^=<>!]/;
 
 /**
@@ -18,9 +18,10 @@ export function stripped(source: string): string {
     const mark = MARK.exec(line)?.[1];
     if (code.trim() === "") return [];
     if (mark !== undefined) return [`${code.trim()} // ${mark}`];
+    const spaced = SPACED.exec(code)?.[0];
+    if (spaced !== undefined) return [spaced + squeezed(code.slice(spaced.length))];
     // The indent tells a constant of a function from one of the module.
-    if (SPACED.test(code)) return [code.replace(/^\s+/, " ")];
-    return [squeezed(code.trim())];
+    return [(/^\s+const\s/.test(code) ? " " : "") + squeezed(code.trim())];
   }).join("\n");
 }
 
