@@ -116,8 +116,13 @@ export {
 export { CompileError } from "./kernels/core/program.ts";
 export type { TunedEntry, TunedProblem, Tuning } from "./kernels/core/tuning.ts";
 export type { SubgroupMatrices } from "./kernels/core/subgroup_matrices.ts";
-export type { DeviceLimits, HandOver, Params } from "./kernels/core/variant.ts";
-export { createDecoder, type Decoder, type DecoderOptions } from "./kernels/decoder/decoder.ts";
+export type { DeviceLimits, HandOver, Params, Variant } from "./kernels/core/variant.ts";
+export {
+  createDecoder,
+  createDecoderOf,
+  type Decoder,
+  type DecoderOptions,
+} from "./kernels/decoder/decoder.ts";
 export type { CallersBuffers, DecoderBufferName } from "./kernels/decoder/decoder_buffers.ts";
 export type { PlanChoice } from "./kernels/decoder/decoder_plan.ts";
 export type { DecoderProblem } from "./kernels/decoder/decoder_problem.ts";

@@ -1,5 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 
+import * as kernels from "./kernels/mod.ts";
+
+Deno.test("kernels/mod.ts exports every variant but the rivals by a name of its own", () => {
+  const exported = new Set<unknown>(Object.values(kernels));
+  const missing = kernels.VARIANTS.filter((variant) => !exported.has(variant));
+  assertEquals(missing.map(({ name }) => name), []);
+});
+
 const ROOT = new URL("./", import.meta.url).href;
 
 for (const entry of ["mod.ts", "kernels/mod.ts"]) {

@@ -138,7 +138,12 @@ export {
 export { HAND_OVER_CODE, handOverOf } from "./merge/hand_over.ts";
 export { mergeReference } from "./merge/reference.ts";
 export type { CallersBuffers, DecoderBufferName } from "./decoder/decoder_buffers.ts";
-export { createDecoder, type Decoder, type DecoderOptions } from "./decoder/decoder.ts";
+export {
+  createDecoder,
+  createDecoderOf,
+  type Decoder,
+  type DecoderOptions,
+} from "./decoder/decoder.ts";
 export type { PlanChoice } from "./decoder/decoder_plan.ts";
 export type { DecoderProblem } from "./decoder/decoder_problem.ts";
 export { limitsOf } from "./core/device_limits.ts";
@@ -244,3 +249,42 @@ export {
   STANDARD_DIALECT,
 } from "./core/wgsl/wgsl.ts";
 export { type Compiler, compilerOf, dialectOf } from "./core/wgsl/wgsl_compiler.ts";
+// The single variants, by stage.
+export { gather } from "./attend/gather.ts";
+export { gatherMerge } from "./attend/gather_merge.ts";
+export { gatherSubgroup } from "./attend/gather_subgroup.ts";
+export { denseGptFast } from "./dense/gpt_fast.ts";
+export { denseSplit } from "./dense/split.ts";
+export { denseSplitMatrix } from "./dense/split_matrix.ts";
+export { denseSplitScatter } from "./dense/split_scatter.ts";
+export { denseSplitSubgroup } from "./dense/split_subgroup.ts";
+export { denseTokenPool } from "./dense/token_pool.ts";
+export { encodePrompt } from "./encode/prompt.ts";
+export { rotatePrompt } from "./encode/rotate_prompt.ts";
+export { rotateAppend, rotateQuery } from "./encode/rotate_token.ts";
+export { encodeAppend, encodeQuery } from "./encode/token.ts";
+export { merge } from "./merge/merge.ts";
+export {
+  rotatedFour,
+  rotatedPortable,
+  rotatedShort,
+  rotatedThree,
+  rotatedTwo,
+  sparseFour,
+  sparsePortable,
+  sparseSorted,
+  sparseSubgroup,
+  sparseThree,
+  sparseTwo,
+  sparseTwoGroup,
+} from "./pipeline/sparse.ts";
+export { flash } from "./prefill/flash.ts";
+export { flashMatrix } from "./prefill/flash_matrix.ts";
+export { dot } from "./score/dot.ts";
+export { dotSubgroup } from "./score/dot_subgroup.ts";
+export { hamming } from "./score/hamming.ts";
+export { rotated } from "./score/rotated.ts";
+export { selectBitonic } from "./select/bitonic.ts";
+export { counting } from "./select/counting.ts";
+export { countingSubgroup } from "./select/counting_subgroup.ts";
+export { radix, radixShares } from "./select/radix.ts";

@@ -107,6 +107,14 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "bench/base",
     ...SUITE,
   ],
+  // The page: its worker and its document. The page shows what quality's methods select.
+  "bench/browser": [
+    "bench/browser",
+    ...WEB_SHARED,
+    "bench/flags",
+    "bench/quality/methods.ts",
+    ...SUITE,
+  ],
   // The Deno edge, and the commands: none imports from another.
   "bench/edge": [
     "bench/edge",
@@ -122,7 +130,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   "bench/attention_bench.ts": [...SHARED, ...SUITE],
   ...Object.fromEntries(COMMANDS.map((name) => [name, [name, ...SHARED, ...SUITE]])),
-  tools: ["tools", ...SHARED, ...SUITE, "testing", "deno.json"],
+  tools: ["tools", ...SHARED, "bench/browser", ...SUITE, "testing", "deno.json"],
   testing: ["testing", ...SHARED, ...SUITE],
 };
 

@@ -64,6 +64,7 @@ console.log(
     ? "Dawn: all kernels were compiled, and none ran, since SwiftShader is not installed"
     : "Dawn: all kernels were compiled, and some ran on SwiftShader",
 );
+console.log("browser tests: not run; deno task test:browser runs them in a Chromium");
 if (failures.length > 0) console.log(`Failed: ${failures.join("; ")}`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 Deno.exit(total.failed > 0 ? 1 : 0);

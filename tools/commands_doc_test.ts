@@ -9,6 +9,8 @@ import { parseOptions } from "../bench/run/options.ts";
 import { parseTuneOptions } from "../bench/tune/options.ts";
 import { COMMANDS_DOC, documentedTasks, helpsOf, withHelps } from "./commands_doc.ts";
 import { chooseKernels } from "./mutate.ts";
+import { parseNpmOptions } from "./npm.ts";
+import { parsePageOptions } from "./page.ts";
 
 const document = Deno.readTextFileSync(COMMANDS_DOC);
 
@@ -27,6 +29,9 @@ const PARSERS: Readonly<Record<string, (args: readonly string[]) => unknown>> = 
   compare: parseCompareOptions,
   report: parseReportOptions,
   mutate: chooseKernels,
+  page: parsePageOptions,
+  npm: parseNpmOptions,
+  "test:browser": () => {},
 };
 
 Deno.test("docs/commands.md has a section for every command", () => {

@@ -27,15 +27,22 @@ export function countTests(output: string, exitCode: number): Counts {
   return { passed, failed: broken ? Math.max(1, failed) : failed };
 }
 
-/** Runs the tests and shows their output as it comes. */
-export async function runTests(extraArgs: readonly string[]): Promise<Counts> {
+/**
+ * Runs the tests and shows their output as it comes.
+ *
+ * @param jobs Files that run at a time.
+ */
+export async function runTests(
+  extraArgs: readonly string[],
+  jobs = Math.min(MOST_FILES_AT_A_TIME, navigator.hardwareConcurrency),
+): Promise<Counts> {
   // Types are checked separately. Files run in parallel, because most tests spend their time in
   // compiling shaders, which uses one core.
   const args = ["test", "-A", "--no-check", "--parallel", ...extraArgs];
   const child = new Deno.Command(Deno.execPath(), {
     args,
     env: {
-      DENO_JOBS: String(Math.min(MOST_FILES_AT_A_TIME, navigator.hardwareConcurrency)),
+      DENO_JOBS: String(jobs),
       // A pipe would turn the colours off.
       ...(Deno.stdout.isTerminal() && !Deno.noColor ? { FORCE_COLOR: "1" } : {}),
     },

@@ -19,12 +19,6 @@ export function formatProgress(message: string, fraction: number, columns: numbe
   return `[${bar}] ${String(Math.floor(100 * done)).padStart(3)}% ${message}`.slice(0, columns);
 }
 
-/** Minutes and seconds, such as `1:07`. */
-export function clockText(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-}
-
 /** Progress on this process's stderr. */
 export function createProgress(): Progress {
   const write = (text: string) => {

@@ -4,7 +4,7 @@ import { TIMER_CHOICES, type TimerChoice } from "../measure/clock/timer.ts";
 import { DAWN_TOGGLES, type GpuChoice } from "../measure/device/gpu_choice.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { Flag, Flags } from "./flag_table.ts";
-import { asWritten, decimal, listOf, MAX_U32, oneOf, wholeNumber } from "./flag_values.ts";
+import { asWritten, decimal, listOf, MAX_U32, oneOf, seconds, wholeNumber } from "./flag_values.ts";
 import type { Parsed } from "./parse_flags.ts";
 
 /** The device and how to measure. */
@@ -54,6 +54,17 @@ export const LAYERS_FLAG = {
   help: "rotate over at least N sets of inputs, as the layers of a model do, which need N " +
     "times the memory of a KV cache; by default as few as keep every step cold",
 } as const satisfies Flag;
+
+/** The time limit of a case. */
+export const MAX_TIME_FLAG = {
+  "max-time": {
+    value: "SEC",
+    default: "10",
+    read: seconds,
+    help: `time limit for the samples of a case; each kernel still gets ${FEWEST_SAMPLES}`,
+    more: "kernels whose steps are too long for the limit are left out",
+  },
+} as const satisfies Flags;
 
 /** The flags of {@linkcode MeasureOptions}. */
 export const MEASURE_FLAGS = {

@@ -16,7 +16,7 @@ import { refusesInputs } from "./inputs/input_makers.ts";
 import { refusesMatrices } from "../../kernels/core/subgroup_matrices.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
-import type { SampleSettings } from "./clock/sampler.ts";
+import type { Attention, SampleSettings } from "./clock/sampler.ts";
 import type { Rotation } from "./inputs/cache_rotation.ts";
 import { createTimer, type GpuTimer, type TimerChoice } from "./clock/timer.ts";
 
@@ -38,6 +38,8 @@ export interface MeasureSettings extends Rotation {
   readonly commit: string;
   /** Tuned parameters. Without them all variants run with their defaults. */
   readonly tuning?: Tuning;
+  /** Samples wait for it. Without it they never wait. */
+  readonly attention?: Attention;
   readonly onProgress: (message: string, fraction: number) => void;
 }
 
@@ -131,6 +133,7 @@ async function sessionOn(
       noisePct: software ? Infinity : settings.noisePct,
       warm: software ? [] : [probes.warm(passes)],
       clock: software ? null : probes.clock,
+      ...(settings.attention ? { attention: settings.attention } : {}),
     },
   };
 }

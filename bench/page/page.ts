@@ -55,7 +55,7 @@ ${sections.map(sectionHtml).join("\n")}
  * The verdicts on one device, for readers who have ten seconds: the first one is shown, the others
  * are folded away.
  */
-function leadHtml({ device, sentences: [first, ...others] }: DeviceVerdicts): string {
+export function leadHtml({ device, sentences: [first, ...others] }: DeviceVerdicts): string {
   const list = (sentences: readonly string[]) =>
     `<ul>${sentences.map((sentence) => `<li>${escapeXml(sentence)}</li>`).join("")}</ul>`;
   const more = others.length === 0
@@ -86,7 +86,12 @@ function hiddenHtml(heading: string): string {
   return `<span class="hidden">, ${escapeXml(heading)}</span>`;
 }
 
-function sectionHtml(section: Section, i: number): string {
+/**
+ * A section with its tables and figures.
+ *
+ * @param i Tells its id from those of the page's other sections.
+ */
+export function sectionHtml(section: Section, i: number | string): string {
   const { heading, facts, warning, tables, figures } = section;
   const list = facts.map(([name, value]) =>
     `<div><dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd></div>`

@@ -79,7 +79,7 @@ export const ROW = v.strictObject({
   ci_high_us: column(MAYBE_AMOUNT, "High end of the median's 95% interval, in microseconds."),
   noise_pct: column(MAYBE_AMOUNT, "Half the interquartile range over the median, in percent."),
   samples: column(COUNT, "Number of samples kept."),
-  dropped: column(COUNT, "Number of samples dropped for a low clock."),
+  dropped: column(COUNT, "Number of samples dropped for a low clock or a hidden page."),
   bytes: column(AMOUNT, "Least bytes that a step must move."),
   gbytes_per_s: column(MAYBE_AMOUNT, "`bytes` over `median_us`, in 10^9 bytes per second."),
   gflops_per_s: column(
@@ -184,7 +184,7 @@ export interface SampleRecord {
   readonly params: string;
   /** Microseconds per step of each kept sample, in the order measured. */
   readonly us: readonly number[];
-  /** Microseconds per step of the samples dropped for a low clock. */
+  /** Microseconds per step of the samples dropped for a low clock or a hidden page. */
   readonly dropped_us: readonly number[];
 }
 

@@ -6,10 +6,9 @@ import { kvLength, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
 import { SELECTION_FLAGS } from "../flags/selection_flags.ts";
 import { sequenceLengths } from "../flags/lengths_value.ts";
 import type { Command } from "../flags/flag_table.ts";
-import { asWritten, list, oneOf, seconds, TOKENS_NOTE } from "../flags/flag_values.ts";
-import { LAYERS_FLAG, MEASURE_FLAGS } from "../flags/measure_flags.ts";
+import { asWritten, list, oneOf, TOKENS_NOTE } from "../flags/flag_values.ts";
+import { LAYERS_FLAG, MAX_TIME_FLAG, MEASURE_FLAGS } from "../flags/measure_flags.ts";
 import { asUsage } from "../base/usage_error.ts";
-import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
 import { HAND_OVER_CHOICES, type HandOverChoice } from "../measure/device/checked_device.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 
@@ -55,13 +54,7 @@ export const BENCH_COMMAND = {
         ...LAYERS_FLAG,
         contradicts: ["hot"],
       },
-      "max-time": {
-        value: "SEC",
-        default: "10",
-        read: seconds,
-        help: `time limit for the samples of a case; each kernel still gets ${FEWEST_SAMPLES}`,
-        more: "kernels whose steps are too long for the limit are left out",
-      },
+      ...MAX_TIME_FLAG,
       ...MEASURE_FLAGS,
       "hand-over": {
         value: "HOW",

@@ -1,11 +1,9 @@
 /** Parses the flags of `deno task bench`. Touches no file and no GPU. */
-import { isRotated } from "../../kernels/core/problem.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { CaseOptions } from "../cases/case_options.ts";
-import { QUICK_KV_LENS } from "../cases/quick.ts";
 import { caseOptionsOf } from "../flags/case_flags.ts";
-import { RANDOM_MAP } from "../flags/selection_flags.ts";
+import { quickOptions } from "../flags/quick_options.ts";
 import { type MeasureOptions, measureOptionsOf } from "../flags/measure_flags.ts";
 import { type Parsed, parseFlags } from "../flags/parse_flags.ts";
 import { resultsFolder } from "../flags/results_folder.ts";
@@ -107,8 +105,5 @@ function benchCases(parsed: ParsedBench): CaseOptions {
     trace: values.trace,
     traceMap: values["trace-map"],
   };
-  if (!values.quick) return cases;
-  // A CPU takes seconds per step to encode a prompt with a map of three layers.
-  const map = values.map === null && !isRotated(cases) ? RANDOM_MAP : cases.map;
-  return { ...cases, kvLens: QUICK_KV_LENS, map };
+  return values.quick ? quickOptions(cases, values.map !== null) : cases;
 }

@@ -2,7 +2,7 @@
 import type { Session } from "../measure/session.ts";
 import { writeWhole } from "../edge/files/output_file.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
-import { runJson } from "../results/run_json.ts";
+import { runDocument } from "../runner/run_document.ts";
 
 /**
  * Writes the run to `path`, with the samples of its rows.
@@ -12,31 +12,12 @@ import { runJson } from "../results/run_json.ts";
  */
 export function writeRun(
   path: string,
-  { facts, settings, timer, inputBytes }: Session,
+  session: Session,
   rows: readonly ResultRow[],
   samplesText: string,
 ): void {
   const samples = samplesText.split("\n").flatMap(sampleOf);
-  writeWhole(
-    path,
-    runJson(
-      {
-        written: new Date().toISOString(),
-        suite: { version: settings.suiteVersion, commit: settings.commit },
-        device: { ...facts, timer: timer.kind },
-        settings: {
-          hot: settings.hot || facts.software,
-          layers: settings.layers,
-          seed: settings.seed,
-          noise_pct: settings.noisePct,
-          max_time_s: settings.maxTimeMs / 1000,
-          memory_bytes: inputBytes,
-        },
-      },
-      rows,
-      samples,
-    ),
-  );
+  writeWhole(path, runDocument(session, rows, samples));
 }
 
 /** The record of a line. A damaged line has none: its row is written without samples. */

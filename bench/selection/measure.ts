@@ -95,36 +95,68 @@ export interface Measurement {
 
 /** Runs every query of every head through all selectors. They share the exact logits. */
 export function measure(given: Measurement): SelectorSums[] {
-  const { context, selectors, budgets, windows } = given;
-  const { headDim, queryHeads, positions } = context;
+  const { context, selectors, budgets } = given;
+  const { queryHeads, positions } = context;
   const sums = selectors.map(() =>
     budgets.map(() => Array.from({ length: queryHeads }, () => noSums()))
   );
   for (let head = 0; head < queryHeads; head++) {
-    for (const [query, position] of positions.entries()) {
+    for (const query of positions.keys()) {
       given.onProgress?.((head * positions.length + query) / (queryHeads * positions.length));
-      const start = (head * positions.length + query) * headDim;
-      const q = context.q.subarray(start, start + headDim);
-      const length = position + 1;
-      const dense = attendDense(q, context.k, context.v, length);
-      const { sinkEnd, recentStart } = windowsOf({ ...windows, topK: { count: 0 } }, length);
-      const taken = budgets.map((topK) => windowsOf({ ...windows, topK }, length).kEff);
-      const maxTaken = taken.reduce((a, b) => Math.max(a, b), 0);
-      const row = { head, query, length, q, dots: dense.dots, sinkEnd, recentStart };
-      const exact = cheapest(dense.dots.map((dot) => -dot), sinkEnd, recentStart, maxTaken);
-      const rank = new Uint32Array(length).fill(length);
-      exact.forEach((token, i) => rank[token] = i);
-      for (const [i, selector] of selectors.entries()) {
-        const costs = selector.costs(row);
-        const selected = costs
-          ? cheapest(costs, sinkEnd, recentStart, maxTaken, selector.ties)
-          : exact.subarray(0, 0);
-        const sumsOfHead = sums[i].map((ofBudget) => ofBudget[head]);
-        addQuery(sumsOfHead, { context, row, dense, selected, rank, taken, selector });
-      }
+      measureQuery(
+        given,
+        { head, query },
+        sums.map((all) => all.map((ofBudget) => ofBudget[head])),
+      );
     }
   }
   return sums;
+}
+
+/** One query of one head, and what the selectors make of it. */
+export interface QueryChoice {
+  readonly row: QueryRow;
+  readonly dense: DenseAttention;
+  /** The tokens of the largest budget by their exact logits, best first. */
+  readonly exact: Uint32Array;
+  /** Costs and selected tokens of each selector, for the largest budget, cheapest first. */
+  readonly choices: readonly {
+    readonly costs: ArrayLike<number> | null;
+    readonly selected: Uint32Array;
+  }[];
+}
+
+/**
+ * Runs one query of one head through all selectors.
+ *
+ * @param sums Sums of each selector by budget, to which those of the query are added.
+ */
+export function measureQuery(
+  { context, selectors, budgets, windows }: Omit<Measurement, "onProgress">,
+  { head, query }: { readonly head: number; readonly query: number },
+  sums: readonly (readonly Sums[])[],
+): QueryChoice {
+  const { headDim, positions } = context;
+  const start = (head * positions.length + query) * headDim;
+  const q = context.q.subarray(start, start + headDim);
+  const length = positions[query] + 1;
+  const dense = attendDense(q, context.k, context.v, length);
+  const { sinkEnd, recentStart } = windowsOf({ ...windows, topK: { count: 0 } }, length);
+  const taken = budgets.map((topK) => windowsOf({ ...windows, topK }, length).kEff);
+  const maxTaken = taken.reduce((a, b) => Math.max(a, b), 0);
+  const row = { head, query, length, q, dots: dense.dots, sinkEnd, recentStart };
+  const exact = cheapest(dense.dots.map((dot) => -dot), sinkEnd, recentStart, maxTaken);
+  const rank = new Uint32Array(length).fill(length);
+  exact.forEach((token, i) => rank[token] = i);
+  const choices = selectors.map((selector, i) => {
+    const costs = selector.costs(row);
+    const selected = costs
+      ? cheapest(costs, sinkEnd, recentStart, maxTaken, selector.ties)
+      : exact.subarray(0, 0);
+    addQuery(sums[i], { context, row, dense, selected, rank, taken, selector });
+    return { costs, selected };
+  });
+  return { row, dense, exact, choices };
 }
 
 /** One query under one selector. */

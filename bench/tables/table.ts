@@ -30,10 +30,7 @@ const COLUMNS: readonly Column[] = [
  * @param width Maximum characters per line; the least important columns are left out to fit it.
  */
 export function formatTable(rows: readonly ResultRow[], width = DEFAULT_WIDTH): string {
-  const cases = [...Map.groupBy(rows, (row) => row.case_id).values()]
-    // A run that ended early leaves cases with probes only.
-    .filter((all) => all.some(({ stage }) => stage !== "probe"));
-  const blocks = cases.map((all) => formatCase(all, width));
+  const blocks = rowsByCase(rows).map((all) => formatCase(all, width));
   const leftOut = COLUMNS.map(({ heading }) => heading)
     .filter((heading) => blocks.some((block) => block.leftOut.includes(heading)));
   const note = leftOutNote(leftOut, "results.csv has all columns")
@@ -41,25 +38,52 @@ export function formatTable(rows: readonly ResultRow[], width = DEFAULT_WIDTH): 
   return [...blocks.map(({ text }) => text), ...(note === "" ? [] : [note])].join("\n\n");
 }
 
+/** The rows of each case that has some besides probes: a run that ended early leaves others. */
+export function rowsByCase(rows: readonly ResultRow[]): ResultRow[][] {
+  return [...Map.groupBy(rows, (row) => row.case_id).values()]
+    .filter((all) => all.some(({ stage }) => stage !== "probe"));
+}
+
+/** The table of one case, before it is fitted to a width. */
+export interface CaseBlock {
+  readonly heading: string;
+  /** The settings that all rows share, and the rates of the probes. */
+  readonly notes: readonly string[];
+  readonly columns: readonly TextColumn[];
+  /** A line for each row, with its failure if its check failed. */
+  readonly lines: readonly { readonly cells: readonly string[]; readonly failure: string }[];
+}
+
+/** The table of the rows of one case, of which some are no probes. */
+export function caseBlock(all: readonly ResultRow[]): CaseBlock {
+  const [first] = all;
+  const rows = all.filter((row) => row.stage !== "probe");
+  const tokens = first.lengths === "1"
+    ? "1 token"
+    : `${first.lengths.replaceAll(" ", ", ")} tokens`;
+  const columns = COLUMNS.filter((column) => rows.some((row) => column.cell(row) !== ""));
+  return {
+    heading: `${shapeName(shapeOf(first))}, ${tokens}`,
+    notes: [settingsOf(first, rows), rooflineOf(all)].filter((note) => note.trim()),
+    columns,
+    lines: rows.map((row) => ({
+      cells: columns.map((column) => column.cell(row)),
+      failure: row.verified ? "" : row.failure,
+    })),
+  };
+}
+
 function formatCase(
   all: readonly ResultRow[],
   width: number,
 ): { readonly text: string; readonly leftOut: readonly string[] } {
-  const [first] = all;
-  const rows = all.filter((row) => row.stage !== "probe");
+  const { heading, notes, columns, lines: rows } = caseBlock(all);
   const wrap = (text: string) => wrapText(text, width);
-  const tokens = first.lengths === "1"
-    ? "1 token"
-    : `${first.lengths.replaceAll(" ", ", ")} tokens`;
-  const heading = `${shapeName(shapeOf(first))}, ${tokens}`;
-  const columns = COLUMNS.filter((column) => rows.some((row) => column.cell(row) !== ""));
-  const cells = rows.map((row) => columns.map((column) => column.cell(row)));
-  const { lines, leftOut } = fitColumns(columns, cells, width);
-  const body = rows.flatMap((row, i) =>
-    row.verified ? [lines[i + 1]] : [lines[i + 1], ...wrap(`    ${row.failure}`)]
+  const { lines, leftOut } = fitColumns(columns, rows.map(({ cells }) => cells), width);
+  const body = rows.flatMap(({ failure }, i) =>
+    failure === "" ? [lines[i + 1]] : [lines[i + 1], ...wrap(`    ${failure}`)]
   );
-  const settings = [...wrap(settingsOf(first, rows)), ...wrap(rooflineOf(all))];
-  const top = [...wrap(heading), ...settings.filter((line) => line.trim()), ""];
+  const top = [...wrap(heading), ...notes.flatMap(wrap), ""];
   return { text: [...top, lines[0], rule(lines), ...body].join("\n"), leftOut };
 }
 

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
-import { clockText, formatProgress } from "../edge/progress.ts";
+import { clockText } from "../base/clock_text.ts";
+import { formatProgress } from "../edge/progress.ts";
 import { formatTable } from "./table.ts";
 import { makeFailedRow, makeRow } from "../../testing/row.ts";
 

@@ -2,7 +2,7 @@
 import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import { SystemError } from "../base/system_error.ts";
 import type { TuneLog } from "../edge/files/tune_log.ts";
-import { clockText } from "../edge/progress.ts";
+import { clockText } from "../base/clock_text.ts";
 import type { AdapterFacts } from "../measure/device/adapter.ts";
 import type { Outcome } from "../tuning/outcome.ts";
 import { type Job, JobRecord } from "./job_record.ts";

@@ -1,5 +1,6 @@
 /** Every variant, in the order in which tables show them. A new kernel needs a line here. */
 import type { Variant } from "./variant.ts";
+import { variantIn } from "./variant_in.ts";
 import { gather, gatherPages } from "../attend/gather.ts";
 import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
@@ -140,10 +141,5 @@ export const VARIANT_FEATURES: readonly string[] = [
  * @throws {RangeError} for an unknown name; the message lists the known ones.
  */
 export function findVariant(name: string): Variant {
-  const found = EVERY_VARIANT.find((variant) => variant.name === name);
-  if (!found) {
-    const known = EVERY_VARIANT.map((variant) => variant.name).join(", ");
-    throw new RangeError(`no kernel is called ${name}; the known kernels are ${known}`);
-  }
-  return found;
+  return variantIn(EVERY_VARIANT, name);
 }

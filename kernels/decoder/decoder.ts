@@ -3,7 +3,7 @@
  * problem on one device, and records whole decode steps into the engine's own compute passes.
  */
 import { checkDevice, type CheckedDevice } from "../check/device_check.ts";
-import type { DeviceLimits, Params, Plan } from "../core/variant.ts";
+import type { DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 import { checkProblem } from "../core/check_problem.ts";
 import type { Problem } from "../core/problem.ts";
@@ -23,7 +23,7 @@ import {
   type DecoderPlan,
   handOverOfChoice,
   type PlanChoice,
-  planDecoder,
+  planDecoderOf,
 } from "./decoder_plan.ts";
 import { limitsOf } from "../core/device_limits.ts";
 
@@ -127,11 +127,29 @@ export async function createDecoder(
   given: DecoderProblem,
   options: DecoderOptions = {},
 ): Promise<Decoder> {
+  return await createDecoderOf(VARIANTS, device, given, options);
+}
+
+/**
+ * Makes a decoder that knows the steps of some variants alone, so that a bundler leaves out all
+ * others. Everything else is as {@linkcode createDecoder} does it.
+ *
+ * @param variants Pipelines, dense variants, and the encoders of their codes: `rotatePrompt` and
+ * `rotateAppend`, or `encodePrompt` and `encodeAppend` for a map. The best pipeline among them that
+ * the device can run is the default.
+ * @throws {RangeError} also if none of them is a pipeline for the codes, or an encoder is missing.
+ */
+export async function createDecoderOf(
+  variants: readonly Variant[],
+  device: GPUDevice,
+  given: DecoderProblem,
+  options: DecoderOptions = {},
+): Promise<Decoder> {
   const problem = withCode(given);
   const limits = limitsOf(device);
   const features = new Set<string>(device.features);
   const tuned = options.tuning
-    ? await tunedOf(device, problem, options.tuning, {
+    ? await tunedOf(variants, device, problem, options.tuning, {
       ...limits,
       handOver: handOverOfChoice(options),
     })
@@ -139,12 +157,12 @@ export async function createDecoder(
   const params = { ...tuned, ...options.params };
   const choice = { ...options, params };
   // A wrong argument must be refused before the device is used.
-  planDecoder(problem, { features, limits }, choice);
+  planDecoderOf(variants, problem, { features, limits }, choice);
   const handOver = handOverOfChoice(choice);
   const { dialect } = options;
   const checked = await checkDevice(device, handOver, dialect);
   if (checked.limits.handOver !== handOver) throw new Error(checked.notes.at(-1));
-  const plan = planChecked(problem, checked, choice);
+  const plan = planChecked(variants, problem, checked, choice);
   const callers = checkCallersBuffers(plan.buffers, options.buffers ?? {}, limits);
   const missing = Object.fromEntries(
     Object.entries(plan.buffers).filter(([name]) => !callers[name]),
@@ -192,9 +210,14 @@ export async function createDecoder(
 }
 
 /** Plans for a device after its check, which may have removed a feature that the choice needs. */
-function planChecked(problem: Problem, checked: CheckedDevice, choice: PlanChoice): DecoderPlan {
+function planChecked(
+  variants: readonly Variant[],
+  problem: Problem,
+  checked: CheckedDevice,
+  choice: PlanChoice,
+): DecoderPlan {
   try {
-    return planDecoder(problem, checked, choice);
+    return planDecoderOf(variants, problem, checked, choice);
   } catch (cause) {
     throw new Error([(cause as Error).message, ...checked.notes].join(". "), { cause });
   }
@@ -202,6 +225,7 @@ function planChecked(problem: Problem, checked: CheckedDevice, choice: PlanChoic
 
 /** The tuned parameters for the problem on the device's adapter, by variant name. */
 async function tunedOf(
+  variants: readonly Variant[],
   device: GPUDevice,
   problem: Problem,
   tuning: Tuning,
@@ -213,7 +237,7 @@ async function tunedOf(
   const info: Partial<GPUAdapterInfo> | undefined = device.adapterInfo;
   const adapter = info?.description || info?.device || "";
   const tuned: Record<string, Params> = {};
-  for (const variant of VARIANTS) {
+  for (const variant of variants) {
     const { params } = await tunedParams(tuning, { adapter }, variant, even, limits);
     if (params) tuned[variant.name] = params;
   }

@@ -4,15 +4,12 @@
  */
 import type { BufferSpec, DeviceLimits, HandOver, Params, Plan, Variant } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
-import { encodePrompt } from "../encode/prompt.ts";
-import { rotatePrompt } from "../encode/rotate_prompt.ts";
-import { rotateAppend } from "../encode/rotate_token.ts";
-import { encodeAppend } from "../encode/token.ts";
 import { refusesCodes } from "../core/define.ts";
 import { checkProblem } from "../core/check_problem.ts";
 import { isRotated, type Problem } from "../core/problem.ts";
 import { planOn } from "../core/pieces.ts";
-import { findVariant, VARIANTS } from "../core/registry.ts";
+import { VARIANTS } from "../core/registry.ts";
+import { variantIn } from "../core/variant_in.ts";
 
 /** The facts of a device that decide which variants it can run. */
 export interface DeviceFacts {
@@ -57,18 +54,28 @@ export interface DecoderPlan {
  * out of range, a feature that the device lacks, or bytes that exceed a limit.
  */
 export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice): DecoderPlan {
+  return planDecoderOf(VARIANTS, p, device, choice);
+}
+
+/** {@linkcode planDecoder} with the steps of some variants alone. */
+export function planDecoderOf(
+  variants: readonly Variant[],
+  p: Problem,
+  device: DeviceFacts,
+  choice: PlanChoice,
+): DecoderPlan {
   checkProblem(p);
   const problem = { ...p, ragged: p.ragged ?? true };
-  for (const name of Object.keys(choice.params ?? {})) findVariant(name);
+  for (const name of Object.keys(choice.params ?? {})) variantIn(variants, name);
   let refusal: unknown;
   const limits = { ...device.limits, handOver: handOverOfChoice(choice) };
   const facts = { ...device, limits };
-  for (const variant of candidates(p, choice)) {
+  for (const variant of candidates(variants, p, choice)) {
     try {
-      return planWith(variant, problem, facts, choice.params ?? {});
+      return planWith(variants, variant, problem, facts, choice.params ?? {});
     } catch (error) {
       // A slower variant is tried only if the device lacks something. Wrong parameters are errors.
-      if (runsByDefault(variant, problem, facts)) throw error;
+      if (runsByDefault(variants, variant, problem, facts)) throw error;
       // The last candidate needs the least, so its refusal holds for all candidates.
       refusal = error;
     }
@@ -89,13 +96,20 @@ export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOve
 }
 
 /** Only the named variant, or all pipelines, sorted by the number of features that they use. */
-function candidates(p: Problem, { variant: name }: PlanChoice): readonly Variant[] {
+function candidates(
+  variants: readonly Variant[],
+  p: Problem,
+  { variant: name }: PlanChoice,
+): readonly Variant[] {
   if (name === undefined) {
-    return VARIANTS
+    const found = variants
       .filter((variant) => variant.stage === "pipeline" && !refusesCodes(variant, p))
       .sort((a, b) => b.features.length - a.features.length);
+    if (found.length > 0) return found;
+    const kind = isRotated(p) ? "rotated codes" : "codes of a map";
+    throw new RangeError(`none of the given variants is a pipeline for ${kind}`);
   }
-  const variant = findVariant(name);
+  const variant = variantIn(variants, name);
   if (variant.stage !== "pipeline" && variant.stage !== "dense") {
     throw new RangeError(
       `a decoder needs a pipeline or dense variant, but ${name} is a variant of ${variant.stage}`,
@@ -104,7 +118,12 @@ function candidates(p: Problem, { variant: name }: PlanChoice): readonly Variant
   return [variant];
 }
 
+/** The variants that encode a prompt and the newest token, for each kind of codes. */
+const MAP_ENCODERS = ["encode/prompt", "encode/append"] as const;
+const ROTATED_ENCODERS = ["encode/rotate_prompt", "encode/rotate_append"] as const;
+
 function planWith(
+  variants: readonly Variant[],
   variant: Variant,
   p: Problem,
   device: DeviceFacts,
@@ -119,9 +138,9 @@ function planWith(
   };
   const step = planOf(variant);
   if (!step.buffers.codes) return { variant, params, step, buffers: step.buffers };
-  const encode = isRotated(p)
-    ? { prompt: planOf(rotatePrompt), append: planOf(rotateAppend) }
-    : { prompt: planOf(encodePrompt), append: planOf(encodeAppend) };
+  const [prompt, append] = (isRotated(p) ? ROTATED_ENCODERS : MAP_ENCODERS)
+    .map((name) => planOf(variantIn(variants, name)));
+  const encode = { prompt, append };
   const buffers: Record<string, BufferSpec> = {};
   for (const plan of [encode.append, encode.prompt, step]) {
     for (const [name, spec] of Object.entries(plan.buffers)) {
@@ -131,9 +150,14 @@ function planWith(
   return { variant, params, step, encode, buffers };
 }
 
-function runsByDefault(variant: Variant, p: Problem, device: DeviceFacts): boolean {
+function runsByDefault(
+  variants: readonly Variant[],
+  variant: Variant,
+  p: Problem,
+  device: DeviceFacts,
+): boolean {
   try {
-    planWith(variant, p, device, {});
+    planWith(variants, variant, p, device, {});
     return true;
   } catch {
     return false;

@@ -10,7 +10,7 @@ import { findVariant, VARIANTS } from "../core/registry.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
-import { createDecoder, type Decoder } from "./decoder.ts";
+import { createDecoder, createDecoderOf, type Decoder } from "./decoder.ts";
 import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
 
 const testDevice = await openTestDevice();
@@ -256,6 +256,34 @@ for (const handOver of ["dispatch", "barrier", "atomics"] as const) {
     },
   });
 }
+
+Deno.test("createDecoderOf() knows the given variants alone, and says what is missing", async () => {
+  const names = ["encode/prompt", "encode/append", "pipeline/sparse", "dense/split"];
+  const few = names.map(findVariant);
+  const decoder = await createDecoderOf(few, device, SMALL);
+  assertEquals([decoder.variant, Object.keys(decoder.params).sort()], [
+    "pipeline/sparse",
+    ["encode/append", "encode/prompt", "pipeline/sparse"],
+  ]);
+  decoder.destroy();
+  const refusal = (variants: string[], options = {}) =>
+    assertRejects(
+      () => createDecoderOf(variants.map(findVariant), device, SMALL, options),
+      RangeError,
+    );
+  assertEquals(
+    (await refusal(names, { variant: "dense/gpt_fast" })).message,
+    `no kernel is called dense/gpt_fast; the known kernels are ${names.join(", ")}`,
+  );
+  assertEquals(
+    (await refusal(["pipeline/sparse", "encode/append"])).message,
+    "no kernel is called encode/prompt; the known kernels are pipeline/sparse, encode/append",
+  );
+  assertEquals(
+    (await refusal(["dense/split", "pipeline/rotated"])).message,
+    "none of the given variants is a pipeline for codes of a map",
+  );
+});
 
 Deno.test("planDecoder() gives the same plan for the parameters of a plan", () => {
   const facts = { features: new Set(["subgroups"]), limits: LARGE_LIMITS };

@@ -2,9 +2,9 @@
 import { systemReason } from "../system_reason.ts";
 import { UsageError } from "../../base/usage_error.ts";
 import { parsePeers, type PeerTime } from "../../findings/peers.ts";
-import { parseResults, type StoredResults } from "../../results/parse_results.ts";
+import type { StoredResults } from "../../results/parse_results.ts";
+import { parseStored } from "../../results/parse_stored.ts";
 import { parseQuality, type QualityRow } from "../../results/quality_rows.ts";
-import { parseRun, rowsOfRun } from "../../results/run_json.ts";
 import { fileOrIn } from "./paths.ts";
 
 /**
@@ -40,9 +40,7 @@ export function readPeers(paths: readonly string[]): PeerTime[] {
  */
 export function readResults(path: string): StoredResults {
   const file = fileOrIn(path, "results.csv");
-  const text = readText(file);
-  if (!/^\ufeff?\s*\{/.test(text)) return parseResults(text, file);
-  return { rows: rowsOfRun(parseRun(text, file)), warning: null };
+  return parseStored(readText(file), file);
 }
 
 /**

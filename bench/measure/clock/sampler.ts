@@ -14,6 +14,14 @@ export interface Workload {
   record(pass: GPUComputePassEncoder, step: number): void;
 }
 
+/** Whether the program has the machine's attention, which a hidden page has not. */
+export interface Attention {
+  /** Resolves as soon as work is worth timing. */
+  ready(): Promise<void>;
+  /** Begins to watch. The returned function says whether the attention lapsed since. */
+  watch(): () => boolean;
+}
+
 /** When to stop, and how long a sample should be. */
 export interface SampleSettings {
   /** Stop when half the 95% interval of every median is below this percentage of the median. */
@@ -29,6 +37,11 @@ export interface SampleSettings {
   readonly clock: RecordPass | null;
   /** The shortest time of the fixed work in this run. Samples update it. */
   readonly bestClock: { us: number };
+  /**
+   * Sampling waits for the attention, and the waiting does not count as its time. Samples during
+   * which it lapsed are dropped (default: it never lapses).
+   */
+  readonly attention?: Attention;
 }
 
 /** The samples of one workload. Both lists are empty if the timer gave no time at all. */
@@ -36,7 +49,7 @@ export interface Samples {
   readonly stepsPerSample: number;
   /** Microseconds per step of the kept samples. */
   readonly us: number[];
-  /** Microseconds per step of the samples taken at a low clock. */
+  /** Microseconds per step of the samples taken at a low clock or without attention. */
   readonly droppedUs: number[];
 }
 
@@ -64,10 +77,12 @@ export async function sampleInterleaved(
   workloads: readonly Workload[],
   settings: SampleSettings,
 ): Promise<Samples[]> {
+  const { attention } = settings;
+  await attention?.ready();
   const beginMs = timer.nowMs();
-  const deadlineMs = beginMs + settings.maxTimeMs;
+  let deadlineMs = beginMs + settings.maxTimeMs;
   const fewestMs = (FEWEST_SAMPLES + 2) * LONG_STEP_MS * workloads.length;
-  const lastMs = beginMs + Math.max(settings.maxTimeMs, fewestMs);
+  let lastMs = beginMs + Math.max(settings.maxTimeMs, fewestMs);
   const steps = workloads.map(() => 0);
   const pass = (workload: number, count: number): RecordPass => (encoder) => {
     for (let i = 0; i < count; i++) workloads[workload].record(encoder, steps[workload]++);
@@ -91,6 +106,11 @@ export async function sampleInterleaved(
   let { roundMs } = plan;
 
   for (;;) {
+    const idleMs = timer.nowMs();
+    await attention?.ready();
+    const waitedMs = timer.nowMs() - idleMs;
+    deadlineMs += waitedMs;
+    lastMs += waitedMs;
     const leftMs = deadlineMs - timer.nowMs();
     const batchMs = leftMs > 0 ? Math.min(settings.maxTimeMs / 3, leftMs) : Infinity;
     const wanted = leftMs > 0
@@ -113,7 +133,9 @@ export async function sampleInterleaved(
       }
     }
     const sentMs = timer.nowMs();
+    const hasLapsed = attention?.watch();
     const times = await timer.time(records, settings.warm);
+    const lapsed = hasLapsed?.() ?? false;
     const nowMs = timer.nowMs();
     roundMs = (nowMs - sentMs) / rounds;
     for (let at = 0, i = 0; at < times.length; i++) {
@@ -121,8 +143,8 @@ export async function sampleInterleaved(
       const clockUs = plan.clock ? times[at++] : null;
       const us = times[at++];
       attempts[workload]++;
-      if (clockUs !== null) clocks.push(clockUs);
-      if (us !== null) taken.push({ workload, us, clockUs });
+      if (clockUs !== null && !lapsed) clocks.push(clockUs);
+      if (us !== null) taken.push({ workload, us, clockUs, lapsed });
     }
     sort(samples, taken, clocks, plan.clock?.repeats ?? 1, settings.bestClock);
     active = active.filter((e) => found(e) > 0 || attempts[e] < MAX_ATTEMPTS);
@@ -139,6 +161,8 @@ interface Sample {
   readonly us: number;
   /** Time of the fixed work right before it; null if the timer gave none. */
   readonly clockUs: number | null;
+  /** Whether the attention lapsed during it. */
+  readonly lapsed: boolean;
 }
 
 /** Divides all samples taken so far into kept and dropped ones, by the run's best clock so far. */
@@ -152,9 +176,10 @@ function sort(
   if (clocks.length) best.us = Math.min(best.us, quantile(clocks, 0.1) / repeats);
   const limitUs = best.us * repeats * LOW_CLOCK;
   for (const s of samples) s.us.length = s.droppedUs.length = 0;
-  for (const { workload, us, clockUs } of taken) {
+  for (const { workload, us, clockUs, lapsed } of taken) {
     const s = samples[workload];
-    (clockUs !== null && clockUs > limitUs ? s.droppedUs : s.us).push(us / s.stepsPerSample);
+    const isDropped = lapsed || clockUs !== null && clockUs > limitUs;
+    (isDropped ? s.droppedUs : s.us).push(us / s.stepsPerSample);
   }
 }
 

@@ -115,6 +115,40 @@ for (const [what, wrong] of Object.entries(USELESS)) {
   });
 }
 
+Deno.test("sampleInterleaved() drops the samples during which the attention lapsed", async () => {
+  let watched = 0;
+  const attention = { ready: () => Promise.resolve(), watch: () => () => ++watched === 1 };
+  const workloads = [workload("a", 10)];
+  const { samples: [lapsed] } = await sample({}, workloads, { attention });
+  const { samples: [calm] } = await sample({}, workloads);
+  assert(watched > 1 && lapsed.droppedUs.length > 0, `${watched} ${lapsed.droppedUs.length}`);
+  assert(lapsed.us.length >= 20);
+  assertEquals(calm.droppedUs, []);
+});
+
+Deno.test("sampleInterleaved() waits for the attention without using up its time", async () => {
+  const gpu = fakeGpu({});
+  const timer = await createTimer(gpu.device, { work: work("chain", 2), clock: gpu.clock });
+  let waits = 0;
+  const attention = {
+    // Each wait is longer than the limit.
+    ready: () => ++waits <= 2 ? gpu.clock.sleep(60_000) : Promise.resolve(),
+    watch: () => () => false,
+  };
+  const [{ us, droppedUs }] = await sampleInterleaved(timer, [workload("a", 10)], {
+    noisePct: 0.5,
+    maxTimeMs: 10_000,
+    sampleUs: 1500,
+    minSamples: 20,
+    warm: [],
+    clock: null,
+    bestClock: { us: Infinity },
+    attention,
+  });
+  assert(waits >= 2 && us.length >= 20, `${waits} waits, ${us.length} samples`);
+  assertEquals(droppedUs, []);
+});
+
 Deno.test("sampleInterleaved() keeps all samples if the fixed work gets no time", async () => {
   const { samples: [a] } = await sample({ stamp: wrongFor("clock", ENDS_AT_0) }, [
     workload("a", 10),

@@ -1,4 +1,5 @@
 /** All figures of a report, in sections: for each device, for its tuning, and for quality. */
+import { isSoftwareName } from "../../base/software_names.ts";
 import { scoreName } from "../../findings/case_names.ts";
 import type { PeerTime } from "../../findings/peers.ts";
 import type { QualityRow } from "../../results/quality_rows.ts";
@@ -142,14 +143,12 @@ function warningsOf({ rows, software, replaced }: Series): string[] {
   ];
 }
 
-/** Names of software adapters; a tuner's log does not record that its adapter is one. */
-const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|basic render/i;
-
 function tuningSection(
   { device, adapter, driver, replaced, failed, figures }: Tuning,
   rows: readonly ResultRow[],
 ): Section {
-  const software = SOFTWARE_NAMES.test(adapter) ||
+  // A tuner's log does not record that its adapter is software.
+  const software = isSoftwareName(adapter) ||
     rows.some((row) => row.software && row.adapter === adapter);
   return {
     heading: `Tuning on ${device}`,

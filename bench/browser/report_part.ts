@@ -1,0 +1,27 @@
+/** The report's figures as a part of the page. */
+import { deviceVerdicts } from "../findings/verdict.ts";
+import { leadHtml, sectionHtml } from "../page/page.ts";
+import { type ReportData, sectionsOf } from "../page/figures/figures.ts";
+import type { SourcedRow } from "../findings/series.ts";
+
+/** The verdicts on each device as HTML. */
+export function verdictHtml(rows: readonly SourcedRow[]): string {
+  return deviceVerdicts(rows).map(leadHtml).join("\n");
+}
+
+/**
+ * The sections of a report as HTML.
+ *
+ * @param part Makes ids unique on a page with several parts.
+ */
+export function reportPartHtml(data: ReportData, part: string): string {
+  const prefixed = <T extends { readonly id: string }>(each: T): T => (
+    { ...each, id: `${part}-${each.id}` }
+  );
+  const sections = sectionsOf(data).map((section) => ({
+    ...section,
+    tables: section.tables.map(prefixed),
+    figures: section.figures.map(prefixed),
+  }));
+  return sections.map((section, i) => sectionHtml(section, `${part}-${i}`)).join("\n");
+}

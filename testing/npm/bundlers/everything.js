@@ -1,0 +1,2 @@
+// All that the package exports.
+export * from "@hashattention/bench/kernels";

@@ -1,0 +1,48 @@
+/** Copies the published sources into a folder, in the form in which they are bundled for npm. */
+import { shakeable } from "./shakeable.ts";
+import { SharedTexts } from "./wgsl_module.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** Folders of `kernels/` that are not published. */
+const UNPUBLISHED = /^kernels\/(attend\/twin|probe|shared|verify)\//;
+
+/** The module of the package: what both of its entry points export. */
+export const PACKAGE_ENTRY = "hashattention.ts";
+
+/**
+ * Writes the sources into `folder`.
+ *
+ * @param shake Whether values are marked, so that bundlers drop those that nobody imports. Types
+ * are made of sources without marks, which hide the types of literals.
+ */
+export function stageSources(folder: string, shake: boolean): void {
+  const shared = new SharedTexts();
+  const marked = shake ? shakeable : (source: string) => source;
+  for (const path of [...filesIn("kernels/"), "mod.ts"]) {
+    if (UNPUBLISHED.test(path) || /_test\.ts$|\/testing_[^/]*$/.test(path)) continue;
+    const source = Deno.readTextFileSync(new URL(path, ROOT));
+    if (path.endsWith(".wgsl")) {
+      const up = "../".repeat(path.split("/").length - 1);
+      write(folder, `${path}.ts`, marked(shared.moduleOf(source, `${up}shared_texts.ts`)));
+    } else if (path.endsWith(".ts")) {
+      const imports = source.replace(/"([^"\n]+\.wgsl)" with \{ type: "text" \}/g, '"$1.ts"');
+      write(folder, path, marked(imports));
+    }
+  }
+  write(folder, "shared_texts.ts", shared.module());
+  write(folder, PACKAGE_ENTRY, 'export * from "./mod.ts";\nexport * from "./kernels/mod.ts";\n');
+  write(folder, "deno.json", JSON.stringify({ compilerOptions: { strict: true } }));
+}
+
+function write(folder: string, path: string, text: string): void {
+  Deno.mkdirSync(`${folder}/${path}`.replace(/\/[^/]+$/, ""), { recursive: true });
+  Deno.writeTextFileSync(`${folder}/${path}`, text);
+}
+
+function filesIn(path: string): string[] {
+  return Array.from(
+    Deno.readDirSync(new URL(path, ROOT)),
+    ({ name, isDirectory }) => isDirectory ? filesIn(`${path}${name}/`) : [`${path}${name}`],
+  ).flat().sort();
+}
