@@ -62,7 +62,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["prefill/flash", "exp2(s - m[", "exp2(s + m["],
   ["prefill/flash_matrix", "vec4f(SCALE), vec4f(-m)", "vec4f(SCALE), vec4f(m)"],
   ["merge/merge", "exp2(split_stats.x - m_new)", "exp2(split_stats.x + m_new)"],
-  ["merge/join_splits", "exp2(split_stats.x - m_new)", "exp2(split_stats.x + m_new)"],
+  ["merge/join_splits", "exp2(split_stats[i].x - m)", "exp2(split_stats[i].x + m)"],
   ["merge/join_ragged", "exp2(portion_stats.x - m_new)", "exp2(portion_stats.x + m_new)"],
   ["dense/split", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
   ["dense/split_subgroup", "- m_new), inside)", "+ m_new), inside)"],

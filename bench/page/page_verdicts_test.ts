@@ -24,9 +24,12 @@ async function topOf(rows: readonly ResultRow[]): Promise<string> {
 Deno.test("reportHtml() begins with the verdicts on each device, the GPUs first", async () => {
   const files = Array.from(Deno.readDirSync(RESULTS), ({ name }) => name)
     .filter((name) => name.endsWith(".csv") && !/-(peers|frontier)\.csv$/.test(name));
-  const devices = files.map((name) =>
+  const all = files.map((name) =>
     readResults(`${RESULTS}/${name}`).rows.map((row) => ({ ...row, source: name }))
-  ).filter((rows) => rows.some(({ stage }) => stage === "pipeline"));
+  ).filter((rows) => rows.some(({ stage }) => stage === "pipeline")).flat();
+  // Files of one device and commit are one section if they have no case in common.
+  const devices = Map.groupBy(all, ({ adapter, commit }) => `${adapter} ${commit}`).values()
+    .toArray();
   assert(devices.length > 1);
   const top = await topOf(devices.flat());
   for (const rows of devices) {
