@@ -10,6 +10,8 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { loadMap, SHIPPED_MAP } from "../../bench/edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../bench/edge/files/trace_file.ts";
 import { look, looked, type LookRequest } from "../../bench/browser/selection/look.ts";
+import { QUICK_BUDGETS } from "../../bench/frontier/methods.ts";
+import { parseFrontier } from "../../bench/results/frontier_rows.ts";
 import { HEADER } from "../../bench/results/row_csv.ts";
 import { parseStored } from "../../bench/results/parse_stored.ts";
 import type { ResultRow } from "../../bench/results/row.ts";
@@ -187,6 +189,28 @@ Deno.test("a device without subgroups, stamps and more than 16 KiB runs by the w
     assertStringIncludes(notes, "this device has no timestamps");
     assertStringIncludes(notes, "this device has no subgroups");
   }, { shim: LEAST }));
+
+Deno.test("a frontier's rows are those of frontier.csv, and begin with the best step", () =>
+  withPage(async (page) => {
+    // One head is enough, since a software adapter takes a minute for a method on one.
+    await page.route("**/build.json", async (route) => {
+      const { heads: [head], ...build } = await (await route.fetch()).json();
+      await route.fulfill({ json: { ...build, heads: [head] } });
+    });
+    await start(page, { preset: "frontier" });
+    assertEquals(await page.inputValue("#seconds"), "1.5");
+    await page.waitForSelector("#csv:enabled", { timeout: 300_000 });
+    await page.click("#stop");
+    const path = await saveCsv(page, "frontier.csv");
+    const rows = parseFrontier(await Deno.readTextFile(path), path);
+    assertEquals(new Set(rows.map(({ budget }) => budget)), new Set(QUICK_BUDGETS));
+    assertEquals(rows.length, QUICK_BUDGETS.length);
+    assert(rows.every(({ error, software }) => software && error! > 0 && error! < 1));
+    assertMatch(await textOf(page, "#verdict"), /32x8x128/);
+    assert(await page.locator("#figures figure").count() > 0);
+    assertEquals(await page.isEnabled("#json"), false);
+    await checkAccess(page);
+  }));
 
 Deno.test("a run waits for a page that is hidden", () =>
   withPage(async (page) => {
