@@ -11,7 +11,7 @@ import type { LookRequest, LookResult, LookTrace } from "./selection/look.ts";
 export interface PageBuild {
   readonly suiteVersion: string;
   readonly commit: string;
-  /** The attention heads that ship, in the order of their files in \`data/\`. */
+  /** The attention heads that ship, in the order of their files in `data/`. */
   readonly heads: readonly ShippedFiles[];
   /** Name of the first one's trace. */
   readonly trace: string;
@@ -23,14 +23,14 @@ export interface PageBuild {
   readonly results: readonly string[];
 }
 
-/** A head's files in \`data/\`. */
+/** A head's files in `data/`. */
 export interface ShippedFiles {
   /** Name of the trace. */
   readonly name: string;
   readonly trace: string;
   readonly map: string;
   readonly hataMap: string;
-  /** Digest of all of them, as \`frontier\` records it. */
+  /** Digest of all of them, as `frontier` records it. */
   readonly dataDigest: string;
 }
 
@@ -55,7 +55,8 @@ export type Request =
   | { readonly type: "run"; readonly run: RunRequest }
   /** The page was hidden or shown again. */
   | { readonly type: "attention"; readonly visible: boolean }
-  | { readonly type: "trace"; readonly file: TraceFile | null }
+  /** Opens a trace to look into: that of a shipped head, by its number, or the user's. */
+  | { readonly type: "trace"; readonly source: number | TraceFile }
   | { readonly type: "look"; readonly look: LookRequest };
 
 /** Notes of a run that has ended. */

@@ -11,9 +11,9 @@ import { SELECTION_FLAGS } from "../flags/selection_flags.ts";
 export interface Preset {
   readonly id: string;
   readonly label: string;
-  /** What runs: cases of \`bench\`, or the quick profile of \`frontier\`. */
+  /** What runs: cases of `bench`, or the quick profile of `frontier`. */
   readonly kind: "bench" | "frontier";
-  /** Flags of \`deno task bench\`; the form's shape, lengths and score apply only if it has none. */
+  /** Flags of `deno task bench`; the form's shape, lengths and score apply only if it has none. */
   readonly args: readonly string[] | null;
   /** Time limit of a case that is usual for it. */
   readonly seconds: number;

@@ -49,7 +49,7 @@ export function sessionReply(
 }
 
 /**
- * Runs cases of \`bench\`.
+ * Runs cases of `bench`.
  *
  * @throws {UsageError | SystemError} in one sentence, if nothing can be measured.
  */

@@ -70,7 +70,7 @@ async function answer(request: Request): Promise<void> {
     case "run":
       return await RUNS[request.run.kind](request.run, await fetchBuild(), attention, post);
     case "trace":
-      trace = await openTrace(request.file);
+      trace = await openTrace(request.source);
       return post({ type: "trace", trace: lookTrace(trace) });
     case "look":
       if (trace === null) throw new Error("no trace is open");
@@ -78,12 +78,14 @@ async function answer(request: Request): Promise<void> {
   }
 }
 
-/** The shipped trace with its map, or a file of the user's. */
-async function openTrace(file: TraceFile | null): Promise<Looked> {
-  if (file !== null) return looked(file.name, parseTrace(new Uint8Array(file.bytes)), null);
-  const { trace: name, heads: [head] } = await fetchBuild();
+/** The trace of a shipped head with its map, or a file of the user's. */
+async function openTrace(source: number | TraceFile): Promise<Looked> {
+  if (typeof source !== "number") {
+    return looked(source.name, parseTrace(new Uint8Array(source.bytes)), null);
+  }
+  const head = (await fetchBuild()).heads[source];
   const [bytes, map] = await Promise.all(
     [head.trace, head.map].map((file) => fetchBytes(`data/${file}`)),
   );
-  return looked(name, parseTrace(bytes), parseMap(map));
+  return looked(head.name, parseTrace(bytes), parseMap(map));
 }

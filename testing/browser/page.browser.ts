@@ -396,6 +396,15 @@ Deno.test("the selection's numbers are those of quality's code, for each score a
       assertEquals([shown[0], shown[2], shown[3]], expected);
       assert(shown[4].startsWith(`${hits} (`));
     }
+    // The other head that ships has a trace of its own.
+    await page.selectOption("#traces", { index: 1 });
+    await page.waitForFunction(() =>
+      document.getElementById("look-status")?.textContent?.startsWith("sympy-L0-kv0")
+    );
+    await page.selectOption("#traces", { index: 0 });
+    await page.waitForFunction(() =>
+      document.getElementById("look-status")?.textContent?.startsWith("sympy-L7-kv1")
+    );
     // Both pictures have light, and turning the cloud changes one of them.
     const before = await settled(page);
     assert(before.every(({ lit }) => lit > 500), JSON.stringify(before));
