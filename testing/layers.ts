@@ -107,12 +107,16 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "bench/base",
     ...SUITE,
   ],
-  // The page: its worker and its document. The page shows what quality's methods select.
+  // The page: its worker and its document. It shows what quality's methods select, and runs the
+  // frontier.
   "bench/browser": [
     "bench/browser",
     ...WEB_SHARED,
     "bench/flags",
     "bench/quality/methods.ts",
+    "bench/frontier/methods.ts",
+    "bench/frontier/run.ts",
+    "bench/frontier/truth.ts",
     ...SUITE,
   ],
   // The Deno edge, and the commands: none imports from another.

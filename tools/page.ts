@@ -5,8 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { PageBuild } from "../bench/browser/messages.ts";
-import { SHIPPED_MAP } from "../bench/edge/files/map_file.ts";
-import { SHIPPED_TRACE } from "../bench/edge/files/trace_file.ts";
+import { SHIPPED_HEADS } from "../bench/edge/files/shipped_heads.ts";
 import { readTuning, SHIPPED_TUNING } from "../bench/edge/files/tuning_file.ts";
 import { readRevision, shortDigest } from "../bench/edge/revision.ts";
 import { EXIT, exitTerms } from "../bench/edge/exit_codes.ts";
@@ -86,8 +85,11 @@ export async function buildPage(out: string): Promise<void> {
   ]);
   Deno.copyFileSync(entry("index.html"), `${out}/index.html`);
   Deno.writeTextFileSync(`${out}/page.css`, STYLE + Deno.readTextFileSync(entry("page.css")));
-  Deno.copyFileSync(SHIPPED_TRACE, `${out}/data/trace.safetensors`);
-  Deno.copyFileSync(SHIPPED_MAP, `${out}/data/map.safetensors`);
+  for (const head of SHIPPED_HEADS) {
+    for (const file of Object.values(head)) {
+      Deno.copyFileSync(file, `${out}/data/${dataName(file)}`);
+    }
+  }
   const build = buildFacts();
   for (const name of build.results) {
     Deno.copyFileSync(new URL(name, RESULTS), `${out}/results/${name}`);
@@ -95,14 +97,29 @@ export async function buildPage(out: string): Promise<void> {
   Deno.writeTextFileSync(`${out}/build.json`, JSON.stringify(build));
 }
 
+/** The name of a file of a shipped head: traces and maps lie in two folders. */
+function dataName(file: URL): string {
+  return file.pathname.split("/").slice(-2).join("-");
+}
+
 function buildFacts(): PageBuild {
+  const digest = (files: Readonly<Record<string, URL>>) =>
+    shortDigest(
+      Object.entries(files).map(([name, file]) => [name, Deno.readFileSync(file)] as const),
+    );
+  const nameOf = (trace: URL) => trace.pathname.split("/").at(-1)!.replace(/\.safetensors$/, "");
+  const [first] = SHIPPED_HEADS;
   return {
     ...readRevision(),
-    trace: SHIPPED_TRACE.pathname.split("/").at(-1)!.replace(/\.safetensors$/, ""),
-    dataDigest: shortDigest([
-      ["trace", Deno.readFileSync(SHIPPED_TRACE)],
-      ["map", Deno.readFileSync(SHIPPED_MAP)],
-    ]),
+    heads: SHIPPED_HEADS.map(({ trace, map, hataMap }) => ({
+      name: nameOf(trace),
+      trace: dataName(trace),
+      map: dataName(map),
+      hataMap: dataName(hataMap),
+      dataDigest: digest({ trace, map, "hata-map": hataMap }),
+    })),
+    trace: nameOf(first.trace),
+    dataDigest: digest({ trace: first.trace, map: first.map }),
     tuning: readTuning(SHIPPED_TUNING) ?? { entries: [] },
     results: Array.from(Deno.readDirSync(RESULTS), ({ name }) => name)
       .filter((name) => name.endsWith(".csv")).sort(),

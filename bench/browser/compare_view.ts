@@ -48,7 +48,7 @@ export function showCompared(): void {
   }
   const rows = [...own, ...chosen];
   const data = { rows, peers: peersByAdapter(rows), quality: [], tuning: [] };
-  compared.innerHTML = verdictHtml(rows) + reportPartHtml(data, "compared");
+  compared.innerHTML = verdictHtml(data) + reportPartHtml(data, "compared");
 }
 
 function isPeers(name: string): boolean {

@@ -7,11 +7,11 @@ import { openRunView } from "./run_view.ts";
 import { openSelectionView } from "./selection/view.ts";
 
 openRunView(showCompared);
-openSelectionView();
 try {
   const build = await fetchBuild();
   byId("build").textContent = `Version ${build.suiteVersion}, commit ${build.commit}.`;
   openCompareView(build);
+  openSelectionView(build);
 } catch (error) {
   byId("compare-failure").textContent = messageOf(error);
 }

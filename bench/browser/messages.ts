@@ -2,6 +2,8 @@
 import type { Tuning } from "../../kernels/core/tuning.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
 import type { DocumentedSession } from "../runner/run_document.ts";
+import type { FrontierRow } from "../results/frontier_rows.ts";
+import type { Preset } from "./presets.ts";
 import type { DeviceSummary } from "./adapter.ts";
 import type { LookRequest, LookResult, LookTrace } from "./selection/look.ts";
 
@@ -9,7 +11,9 @@ import type { LookRequest, LookResult, LookTrace } from "./selection/look.ts";
 export interface PageBuild {
   readonly suiteVersion: string;
   readonly commit: string;
-  /** Name of the shipped trace. */
+  /** The attention heads that ship, in the order of their files in `data/`. */
+  readonly heads: readonly ShippedFiles[];
+  /** Name of the first one's trace. */
   readonly trace: string;
   /** Digest of its file and of its map, as results record it. */
   readonly dataDigest: string;
@@ -19,8 +23,20 @@ export interface PageBuild {
   readonly results: readonly string[];
 }
 
+/** A head's files in `data/`. */
+export interface ShippedFiles {
+  /** Name of the trace. */
+  readonly name: string;
+  readonly trace: string;
+  readonly map: string;
+  readonly hataMap: string;
+  /** Digest of all of them, as `frontier` records it. */
+  readonly dataDigest: string;
+}
+
 /** What to run. */
 export interface RunRequest {
+  readonly kind: Preset["kind"];
   /** Flags as `deno task bench` takes them. */
   readonly args: readonly string[];
   /** Memory that the buffers of a case may take together, in bytes. */
@@ -39,7 +55,8 @@ export type Request =
   | { readonly type: "run"; readonly run: RunRequest }
   /** The page was hidden or shown again. */
   | { readonly type: "attention"; readonly visible: boolean }
-  | { readonly type: "trace"; readonly file: TraceFile | null }
+  /** Opens a trace to look into: that of a shipped head, by its number, or the user's. */
+  | { readonly type: "trace"; readonly source: number | TraceFile }
   | { readonly type: "look"; readonly look: LookRequest };
 
 /** Notes of a run that has ended. */
@@ -66,6 +83,7 @@ export type Reply =
     readonly rows: readonly ResultRow[];
     readonly samples: readonly SampleRecord[];
   }
+  | { readonly type: "frontier"; readonly rows: readonly FrontierRow[] }
   | { readonly type: "done"; readonly notes: RunNotes; readonly failure: string | null }
   /** The request cannot be done; nothing was measured. */
   | { readonly type: "refused"; readonly message: string }

@@ -11,15 +11,38 @@ import { SELECTION_FLAGS } from "../flags/selection_flags.ts";
 export interface Preset {
   readonly id: string;
   readonly label: string;
+  /** What runs: cases of `bench`, or the quick profile of `frontier`. */
+  readonly kind: "bench" | "frontier";
   /** Flags of `deno task bench`; the form's shape, lengths and score apply only if it has none. */
   readonly args: readonly string[] | null;
+  /** Time limit of a case that is usual for it. */
+  readonly seconds: number;
 }
 
 /** The presets, in the order of the list. The last one takes the form's own fields. */
 export const PRESETS: readonly Preset[] = [
-  { id: "quick", label: "Quick: one model, three lengths, a real trace", args: ["--quick"] },
-  { id: "decode", label: "Decode: the cases of the published table", args: ["--set", "decode"] },
-  { id: "own", label: "Own shape and lengths", args: null },
+  {
+    id: "quick",
+    label: "Quick: one model, three lengths, a real trace",
+    kind: "bench",
+    args: ["--quick"],
+    seconds: 10,
+  },
+  {
+    id: "decode",
+    label: "Decode: the cases of the published table",
+    kind: "bench",
+    args: ["--set", "decode"],
+    seconds: 10,
+  },
+  {
+    id: "frontier",
+    label: "Frontier, quick: error against time, method by method",
+    kind: "frontier",
+    args: [],
+    seconds: 1.5,
+  },
+  { id: "own", label: "Own shape and lengths", kind: "bench", args: null, seconds: 10 },
 ];
 
 const TABLE = {

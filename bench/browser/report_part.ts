@@ -2,11 +2,15 @@
 import { deviceVerdicts } from "../findings/verdict.ts";
 import { leadHtml, sectionHtml } from "../page/page.ts";
 import { type ReportData, sectionsOf } from "../page/figures/figures.ts";
-import type { SourcedRow } from "../findings/series.ts";
+import { frontierLeads } from "../page/figures/frontier.ts";
 
-/** The verdicts on each device as HTML. */
-export function verdictHtml(rows: readonly SourcedRow[]): string {
-  return deviceVerdicts(rows).map(leadHtml).join("\n");
+/** What begins a report, as HTML: the verdicts on each device, and the best steps of a frontier. */
+export function verdictHtml({ rows, frontier }: Pick<ReportData, "rows" | "frontier">): string {
+  const leads = [
+    ...deviceVerdicts(rows),
+    ...(frontier === undefined ? [] : frontierLeads(frontier)),
+  ];
+  return leads.map(leadHtml).join("\n");
 }
 
 /**

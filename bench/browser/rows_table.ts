@@ -1,14 +1,17 @@
 /** The rows of a run as HTML tables, with the cells of the table that `bench` prints. */
 import { escapeXml } from "../chart/escape.ts";
+import type { FrontierRow } from "../results/frontier_rows.ts";
 import type { ResultRow } from "../results/row.ts";
 import { type CaseBlock, caseBlock, rowsByCase } from "../tables/table.ts";
+import { micros } from "../tables/text_table.ts";
 
 /** A table for each case. */
 export function rowsHtml(rows: readonly ResultRow[]): string {
   return rowsByCase(rows).map((all) => blockHtml(caseBlock(all))).join("\n");
 }
 
-function blockHtml({ heading, notes, columns, lines }: CaseBlock): string {
+/** The table of one case. */
+export function blockHtml({ heading, notes, columns, lines }: CaseBlock): string {
   const kind = (i: number) => columns[i].words ? "" : ` class="number"`;
   const head = columns.map((column, i) =>
     `<th scope="col"${kind(i)}>${escapeXml(column.heading)}</th>`
@@ -29,4 +32,36 @@ function blockHtml({ heading, notes, columns, lines }: CaseBlock): string {
 <div class="scroll" tabindex="0" role="region" aria-label="Rows of ${label}">
 <table><thead><tr>${head.join("")}</tr></thead><tbody>${body.join("")}</tbody></table>
 </div></div>`;
+}
+
+/** The rows of a frontier, before they are joined to points. */
+export function frontierBlock(rows: readonly FrontierRow[]): CaseBlock {
+  const [{ shape, kv_len, software }] = rows;
+  const columns = [
+    { heading: "method", words: true },
+    { heading: "tokens taken" },
+    { heading: "trace", words: true },
+    { heading: "error" },
+    { heading: software ? "MB moved" : "median us" },
+    { heading: "x dense" },
+    { heading: "kernel", words: true },
+  ];
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(2);
+  return {
+    heading: `${shape}, ${kv_len} tokens`,
+    notes: ["Errors are of real traces, costs of the length above."],
+    columns,
+    lines: rows.map((row) => ({
+      cells: [
+        row.method,
+        row.budget === null ? "windows" : `N/${row.budget}`,
+        row.trace,
+        row.error?.toFixed(3) ?? "",
+        software ? megabytes(row.bytes) : micros(row.us),
+        (software ? row.dense_bytes / row.bytes : row.ratio)?.toFixed(2) ?? "",
+        row.kernel,
+      ],
+      failure: "",
+    })),
+  };
 }

@@ -4,7 +4,7 @@ import { parseMap } from "../../kernels/maps/map_file.ts";
 import { clockText } from "../base/clock_text.ts";
 import type { BenchCase, NamedTrace } from "../cases/cases.ts";
 import type { Attention } from "../measure/clock/sampler.ts";
-import { openSession } from "../measure/session.ts";
+import { openSession, type Session } from "../measure/session.ts";
 import type { RowSink } from "../results/row.ts";
 import { planCases, type PlannedCase } from "../runner/dry_run.ts";
 import { TimeLeft } from "../runner/estimate.ts";
@@ -12,13 +12,44 @@ import { newOutcome, runCases } from "../runner/run_cases.ts";
 import { openBrowserAdapter } from "./adapter.ts";
 import { fetchBytes } from "./files.ts";
 import type { PageBuild, Reply, RunRequest } from "./messages.ts";
-import { pageCases, readPageOptions } from "./presets.ts";
+import { pageCases, type PageOptions, readPageOptions } from "./presets.ts";
 
 /** The share of a case's memory that its inputs may take; outputs and scratch take the rest. */
 const INPUT_SHARE = 0.75;
 
+/** The settings of a session for a request's flags. */
+export function settingsOf(
+  { noisePct, maxTimeMs, timer, seed }: PageOptions,
+  memoryBytes: number,
+  { suiteVersion, commit }: PageBuild,
+) {
+  return {
+    hot: false,
+    layers: 1,
+    noisePct,
+    maxTimeMs,
+    timer,
+    memoryBytes: INPUT_SHARE * memoryBytes,
+    seed,
+    suiteVersion,
+    commit,
+  };
+}
+
+/** What the page is told of a session that has opened. */
+export function sessionReply(
+  { facts, inputBytes, timer, notes }: Session,
+  settings: ReturnType<typeof settingsOf>,
+): Reply {
+  return {
+    type: "session",
+    session: { facts, inputBytes, timer: { kind: timer.kind }, settings },
+    notes,
+  };
+}
+
 /**
- * Runs a request.
+ * Runs cases of `bench`.
  *
  * @throws {UsageError | SystemError} in one sentence, if nothing can be measured.
  */
@@ -35,17 +66,7 @@ export async function runRequest(
   const startMs = performance.now();
   let begun = 0;
   let timeLeft = new TimeLeft([]);
-  const settings = {
-    hot: false,
-    layers: 1,
-    noisePct: options.noisePct,
-    maxTimeMs: options.maxTimeMs,
-    timer: options.timer,
-    memoryBytes: INPUT_SHARE * memoryBytes,
-    seed: options.seed,
-    suiteVersion: build.suiteVersion,
-    commit: build.commit,
-  };
+  const settings = settingsOf(options, memoryBytes, build);
   const session = await openSession(host, {
     ...settings,
     tuning: build.tuning,
@@ -59,13 +80,9 @@ export async function runRequest(
       });
     },
   });
-  const { facts, inputBytes, timer } = session;
-  post({
-    type: "session",
-    session: { facts, inputBytes, timer: { kind: timer.kind }, settings },
-    notes: session.notes,
-  });
-  const planned = planCases({ ...session, software: facts.software }, asked, settings);
+  post(sessionReply(session, settings));
+  const device = { ...session, software: host.info.software };
+  const planned = planCases(device, asked, settings);
   const { cases, plans, tooLarge } = fitting(asked, planned, memoryBytes);
   timeLeft = new TimeLeft(plans.map(({ estimate }) => estimate));
   const outcome = newOutcome();
@@ -102,9 +119,11 @@ export function fitting(
 }
 
 /** The shipped trace with its map. */
-async function shippedTrace({ trace: name, dataDigest }: PageBuild): Promise<NamedTrace> {
+async function shippedTrace(
+  { trace: name, dataDigest, heads: [head] }: PageBuild,
+): Promise<NamedTrace> {
   const [trace, map] = await Promise.all(
-    ["data/trace.safetensors", "data/map.safetensors"].map(fetchBytes),
+    [head.trace, head.map].map((file) => fetchBytes(`data/${file}`)),
   );
   return { name, dataDigest, trace: parseTrace(trace), learnedMap: parseMap(map) };
 }

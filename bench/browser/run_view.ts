@@ -2,6 +2,8 @@
 /** The part of the page that runs the benchmark. */
 import { clockText } from "../base/clock_text.ts";
 import { counted } from "../base/counted.ts";
+import { DEFAULT_MAX_ERROR } from "../findings/frontier.ts";
+import { FRONTIER_HEADER, frontierLines, type FrontierRow } from "../results/frontier_rows.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
 import { HEADER, rowLines } from "../results/row_csv.ts";
@@ -9,9 +11,9 @@ import { type DocumentedSession, runDocument } from "../runner/run_document.ts";
 import type { DeviceSummary } from "./adapter.ts";
 import { byId, saveFile, setItems, setOptions, setTerms } from "./dom.ts";
 import type { Reply, RunNotes, RunRequest } from "./messages.ts";
-import { PRESETS, readPageOptions } from "./presets.ts";
+import { type Preset, PRESETS, readPageOptions } from "./presets.ts";
 import { reportPartHtml, verdictHtml } from "./report_part.ts";
-import { rowsHtml } from "./rows_table.ts";
+import { blockHtml, frontierBlock, rowsHtml } from "./rows_table.ts";
 import { startWorker, type WorkerLink } from "./worker_link.ts";
 
 const start = byId<HTMLButtonElement>("start");
@@ -25,6 +27,8 @@ interface Run {
   readonly worker: WorkerLink;
   readonly rows: ResultRow[];
   readonly samples: SampleRecord[];
+  /** The rows of a frontier, which has them instead. */
+  readonly frontier: FrontierRow[];
   session: DocumentedSession | null;
 }
 
@@ -50,7 +54,10 @@ export function openRunView(onRows: () => void): void {
     byId<HTMLInputElement>("memory").value = String(Math.min(4, deviceMemory / 2));
   }
   setOptions(byId("preset"), PRESETS.map(({ id, label }) => [id, label]));
-  byId("preset").addEventListener("change", showFields);
+  byId("preset").addEventListener("change", () => {
+    byId<HTMLInputElement>("seconds").value = String(chosenPreset().seconds);
+    showFields();
+  });
   showFields();
   describe();
   byId("run-form").addEventListener("submit", (event) => {
@@ -60,7 +67,10 @@ export function openRunView(onRows: () => void): void {
   stop.addEventListener("click", () => end(onRows, `Stopped: ${keptText()}.`));
   const [csv, json] = saves;
   csv.addEventListener("click", () => {
-    saveFile(`${fileName()}.csv`, "text/csv", HEADER + rowLines(measuredRows()));
+    const { rows = [], frontier = [] } = run ?? {};
+    if (frontier.length > 0) {
+      saveFile(`frontier-${fileName()}.csv`, "text/csv", FRONTIER_HEADER + frontierLines(frontier));
+    } else saveFile(`${fileName()}.csv`, "text/csv", HEADER + rowLines(rows));
   });
   json.addEventListener("click", () => {
     if (run?.session) {
@@ -105,19 +115,25 @@ function showDevice({ facts, limits, features }: DeviceSummary): void {
 
 /** The fields of a run of one's own show only if it is chosen. */
 function showFields(): void {
-  const preset = PRESETS.find(({ id }) => id === byId<HTMLSelectElement>("preset").value);
-  for (const field of document.querySelectorAll<HTMLElement>(".own")) {
-    field.hidden = preset?.args !== null;
-  }
+  const { kind, args } = chosenPreset();
+  for (const field of document.querySelectorAll<HTMLElement>(".own")) field.hidden = args !== null;
+  byId("kernels").parentElement!.hidden = kind === "frontier";
+}
+
+function chosenPreset(): Preset {
+  const { value } = byId<HTMLSelectElement>("preset");
+  return PRESETS.find(({ id }) => id === value)!;
 }
 
 /** The run that the form asks for. */
 function requestOf(): RunRequest {
   const value = (id: string) => byId<HTMLInputElement>(id).value;
-  const preset = PRESETS.find(({ id }) => id === value("preset"))!;
+  const preset = chosenPreset();
   const own = ["--shape", value("shape"), "--kv", value("kv"), "--score", value("score")];
-  const kernels = value("kernels").trim() === "" ? [] : ["--kernels", value("kernels")];
+  const isAll = preset.kind === "frontier" || value("kernels").trim() === "";
+  const kernels = isAll ? [] : ["--kernels", value("kernels")];
   return {
+    kind: preset.kind,
     args: [...preset.args ?? own, ...kernels, "--max-time", value("seconds")],
     memoryBytes: 1e9 * Number(value("memory")),
   };
@@ -134,7 +150,7 @@ function begin(onRows: () => void): void {
   }
   showFailure("");
   const worker = startWorker((reply) => take(reply, onRows));
-  run = { worker, rows: [], samples: [], session: null };
+  run = { worker, rows: [], samples: [], frontier: [], session: null };
   isRunning = true;
   for (const id of ["notes", "rows", "figures", "verdict"]) byId(id).replaceChildren();
   progress.value = 0;
@@ -163,6 +179,11 @@ function take(reply: Reply, onRows: () => void): void {
       byId("rows").innerHTML = rowsHtml(run.rows);
       showButtons();
       return;
+    case "frontier":
+      run.frontier.push(...reply.rows);
+      byId("rows").innerHTML = blockHtml(frontierBlock(run.frontier));
+      showButtons();
+      return;
     case "done":
       showNotes(reply.notes);
       end(onRows, reply.failure === null ? doneText() : `Ended early: ${keptText()}.`);
@@ -182,9 +203,16 @@ function end(onRows: () => void, text: string): void {
   status.textContent = text;
   showButtons();
   const rows = measuredRows();
-  if (rows.length === 0) return;
-  byId("verdict").innerHTML = verdictHtml(rows);
-  const data = { rows, peers: new Map(), quality: [], tuning: [] };
+  const { frontier = [] } = run ?? {};
+  if (rows.length + frontier.length === 0) return;
+  const data = {
+    rows,
+    peers: new Map(),
+    quality: [],
+    tuning: [],
+    ...(frontier.length > 0 ? { frontier: { rows: frontier, maxError: DEFAULT_MAX_ERROR } } : {}),
+  };
+  byId("verdict").innerHTML = verdictHtml(data);
   byId("figures").innerHTML = reportPartHtml(data, "run");
   onRows();
 }
@@ -201,6 +229,8 @@ function showNotes({ leftOut, tooLarge, tuned, qualities }: RunNotes): void {
 }
 
 function doneText(): string {
+  const { frontier = [] } = run ?? {};
+  if (frontier.length > 0) return `Done: ${counted(frontier.length, "row")}.`;
   const rows = measuredRows().filter(({ stage }) => stage !== "probe");
   const failed = rows.filter(({ verified }) => !verified).length;
   const dropped = rows.reduce((sum, row) => sum + row.dropped, 0);
@@ -210,7 +240,7 @@ function doneText(): string {
 }
 
 function keptText(): string {
-  return `${counted(measuredRows().length, "row")} kept`;
+  return `${counted(measuredRows().length + (run?.frontier.length ?? 0), "row")} kept`;
 }
 
 /** A step may take a minute, so the time that has passed shows that the run goes on. */
@@ -227,7 +257,9 @@ function showFailure(text: string): void {
 function showButtons(): void {
   start.disabled = isRunning;
   stop.disabled = !isRunning;
-  for (const button of saves) button.disabled = measuredRows().length === 0;
+  const [csv, json] = saves;
+  json.disabled = measuredRows().length === 0;
+  csv.disabled = json.disabled && (run?.frontier.length ?? 0) === 0;
 }
 
 /** A hidden page gets little time, so the worker is told. */

@@ -5,6 +5,7 @@ import type { Attention } from "../measure/clock/sampler.ts";
 import { describeDevice } from "./adapter.ts";
 import { fetchBuild, fetchBytes } from "./files.ts";
 import type { Reply, Request, TraceFile } from "./messages.ts";
+import { runFrontierRequest } from "./frontier.ts";
 import { runRequest } from "./run.ts";
 import { look, type Looked, looked, lookTrace } from "./selection/look.ts";
 
@@ -49,6 +50,7 @@ class PageAttention implements Attention {
   }
 }
 
+const RUNS = { bench: runRequest, frontier: runFrontierRequest };
 const attention = new PageAttention();
 let trace: Looked | null = null;
 
@@ -66,9 +68,9 @@ async function answer(request: Request): Promise<void> {
     case "describe":
       return post({ type: "device", device: await describeDevice() });
     case "run":
-      return await runRequest(request.run, await fetchBuild(), attention, post);
+      return await RUNS[request.run.kind](request.run, await fetchBuild(), attention, post);
     case "trace":
-      trace = await openTrace(request.file);
+      trace = await openTrace(request.source);
       return post({ type: "trace", trace: lookTrace(trace) });
     case "look":
       if (trace === null) throw new Error("no trace is open");
@@ -76,12 +78,14 @@ async function answer(request: Request): Promise<void> {
   }
 }
 
-/** The shipped trace with its map, or a file of the user's. */
-async function openTrace(file: TraceFile | null): Promise<Looked> {
-  if (file !== null) return looked(file.name, parseTrace(new Uint8Array(file.bytes)), null);
-  const { trace: name } = await fetchBuild();
+/** The trace of a shipped head with its map, or a file of the user's. */
+async function openTrace(source: number | TraceFile): Promise<Looked> {
+  if (typeof source !== "number") {
+    return looked(source.name, parseTrace(new Uint8Array(source.bytes)), null);
+  }
+  const head = (await fetchBuild()).heads[source];
   const [bytes, map] = await Promise.all(
-    ["data/trace.safetensors", "data/map.safetensors"].map(fetchBytes),
+    [head.trace, head.map].map((file) => fetchBytes(`data/${file}`)),
   );
-  return looked(name, parseTrace(bytes), parseMap(map));
+  return looked(head.name, parseTrace(bytes), parseMap(map));
 }

@@ -17,13 +17,13 @@ import {
   wholeNumber,
 } from "../flags/flag_values.ts";
 import { LAYERS_FLAG, MEASURE_FLAGS } from "../flags/measure_flags.ts";
-import { ALIASES, FRONTIER_METHODS, QUICK_METHODS } from "./methods.ts";
-
-/** The budgets of `--quick`. */
-export const QUICK_BUDGETS: readonly number[] = [16, 32, 64];
-
-/** The KV length of `--quick`. */
-export const QUICK_KV_LEN = 32768;
+import {
+  ALIASES,
+  FRONTIER_METHODS,
+  QUICK_BUDGETS,
+  QUICK_KV_LEN,
+  QUICK_METHODS,
+} from "./methods.ts";
 
 /** Stands for a trace without a map. */
 export const NO_MAP = "none";

@@ -246,5 +246,11 @@ export const QUICK_METHODS: readonly string[] = [
   "oracle",
 ];
 
+/** The budgets of `--quick`. */
+export const QUICK_BUDGETS: readonly number[] = [16, 32, 64];
+
+/** The KV length of `--quick`. */
+export const QUICK_KV_LEN = 32768;
+
 /** Shorter names by which a user may ask for methods: two planes are what the kernels are measured with. */
 export const ALIASES: Readonly<Record<string, string>> = { "rotated-128": "rotated-128-w2" };

@@ -6,12 +6,14 @@ import { type MeasureOptions, measureOptionsOf } from "../flags/measure_flags.ts
 import { parseFlags } from "../flags/parse_flags.ts";
 import { resultsFolder } from "../flags/results_folder.ts";
 import type { EdgeWindows } from "../selection/selector.ts";
-import { FRONTIER_COMMAND, NO_MAP, QUICK_BUDGETS, QUICK_KV_LEN } from "./flags.ts";
+import { FRONTIER_COMMAND, NO_MAP } from "./flags.ts";
 import {
   FRONTIER_METHODS,
   type FrontierMethod,
   MAP_KINDS,
   type MapKind,
+  QUICK_BUDGETS,
+  QUICK_KV_LEN,
   QUICK_METHODS,
 } from "./methods.ts";
 

@@ -3,7 +3,7 @@
 import { escapeXml } from "../../chart/escape.ts";
 import { requestDecoderDevice } from "../../../kernels/decoder/request_device.ts";
 import { byId, messageOf, setOptions, setTerms } from "../dom.ts";
-import type { Reply } from "../messages.ts";
+import type { PageBuild, Reply, TraceFile } from "../messages.ts";
 import { startWorker, type WorkerLink } from "../worker_link.ts";
 import { type Marks, Painter, type Picture } from "./draw.ts";
 import { FATE, type LookRequest, type LookResult, type LookTrace } from "./look.ts";
@@ -30,6 +30,7 @@ const KEY_ZOOM = 1.15;
 
 const strip = byId<HTMLCanvasElement>("strip");
 const cloud = byId<HTMLCanvasElement>("cloud");
+const shippedList = byId<HTMLSelectElement>("traces");
 const query = byId<HTMLInputElement>("query");
 const choices = ["head", "method", "sparsity"].map((id) => byId<HTMLSelectElement>(id));
 const camera = { ...FIRST_CAMERA };
@@ -43,7 +44,9 @@ let isBusy = false;
 let isStale = false;
 
 /** Makes the part work as soon as it is looked at. */
-export function openSelectionView(): void {
+export function openSelectionView({ heads }: PageBuild): void {
+  setOptions(shippedList, heads.map(({ name }, i) => [String(i), name]));
+  shippedList.addEventListener("change", () => openTrace(Number(shippedList.value)));
   const seen = new IntersectionObserver((entries) => {
     if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
     seen.disconnect();
@@ -68,7 +71,7 @@ export function openSelectionView(): void {
 }
 
 async function open(): Promise<void> {
-  openTrace(null);
+  openTrace(0);
   await openPictures().catch(showUndrawn);
 }
 
@@ -90,11 +93,11 @@ function showUndrawn(error: unknown): void {
   byId("cloud-caption").textContent = `Nothing is drawn: ${messageOf(error)}`;
 }
 
-/** Opens the shipped trace, or a file of the user's. */
-function openTrace(file: { name: string; bytes: ArrayBuffer } | null): void {
+/** Opens the trace of a shipped head, by its number, or a file of the user's. */
+function openTrace(source: number | TraceFile): void {
   worker ??= startWorker(take);
   byId("look-status").textContent = "Reading the trace ...";
-  worker.send({ type: "trace", file });
+  worker.send({ type: "trace", source });
 }
 
 function take(reply: Reply): void {
