@@ -12,7 +12,7 @@ import { CHECK_KERNELS } from "../../check/device_check.ts";
 import { PROBE_KERNELS } from "../../probe/probes.ts";
 import { refusesCodes } from "../define.ts";
 import { dealKernel } from "../pieces.ts";
-import { EVERY_VARIANT } from "../registry.ts";
+import { EVERY_VARIANT, RIVALS } from "../registry.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../../testing/testing_grid.ts";
 import { kernelFiles, kernelPath } from "../../../tools/kernel_files.ts";
@@ -129,6 +129,15 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   },
 };
 
+/** Shapes for other systems, which read no codes. */
+const WITHOUT_CODES = [
+  "f16, a group of 4",
+  "bf16, a group of 7, rotated codes of centred keys",
+  "f32, no group, nothing selected",
+  "f16, a group of 64",
+  "f16, a group of 8, the longest rows",
+];
+
 /** The defaults, each tunable at each value, and all tunables at their smallest and largest. */
 function corners({ tunables }: Variant, defaults: Params): Params[] {
   const all = (pick: (...values: number[]) => number) =>
@@ -186,8 +195,9 @@ async function assertCompiles(dispatch: Dispatch, pipeline: boolean): Promise<vo
 }
 
 for (const variant of EVERY_VARIANT) {
-  for (const [shape, factors] of Object.entries(SHAPES)) {
-    const { p } = testCase(factors);
+  const shapes = RIVALS.includes(variant) ? WITHOUT_CODES : Object.keys(SHAPES);
+  for (const shape of shapes) {
+    const { p } = testCase(SHAPES[shape]);
     const usual = variant.defaults(p, GENEROUS);
     if (refusesCodes(variant, p) ?? variant.refuses(p, usual, GENEROUS)) continue;
     Deno.test(`${variant.name} compiles at each corner: ${shape}`, async () => {
