@@ -7,7 +7,7 @@ import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Params, Variant } from "../kernels/core/variant.ts";
-import { headStats, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
+import { headStats, INDEX, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
 import {
   binsOf,
   codeHeads,
@@ -30,6 +30,7 @@ import { factorValue } from "../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../kernels/score/bins.ts";
 import {
   binnedScoreReference,
+  byteRowReference,
   histogramReference,
   scoreReference,
 } from "../kernels/score/reference.ts";
@@ -57,6 +58,7 @@ const STREAM = {
   prompts: 104,
   factors: 105,
   scores: 106,
+  index: 107,
 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
@@ -76,6 +78,7 @@ export function makeInputs(
     ...(has("query_map") ? { query_map: randomMaps(p, options.seed) } : {}),
     ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),
     ...(has("scores") ? { scores: randomScores(p, options) } : {}),
+    ...(has("index_codes") ? indexInputs(p, options) : {}),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
   const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
@@ -193,6 +196,45 @@ function randomScores(
     }
   }
   return scores;
+}
+
+/** What the rows of an index are of, by the kind of keys. A row has a size and a spread. */
+const INDEX_FLOATS: Readonly<Partial<Record<KvKind, (random: Random) => number>>> = {
+  "outliers": (random) => random.normal() * (random.uniform() < 0.05 ? 1000 : 1),
+  // Halves between bytes, which are rounded to even ones, and values that round to 128.
+  "alternating": (random) => (random.uint32() % 255 - 127) / 2 + (random.uniform() < 0.1 ? 64 : 0),
+  "tiny": (random) => 1e-33 * random.normal(),
+  "zero-rows": (random) => random.uniform() < 0.5 ? 0 : -0,
+};
+
+/** The rows of an index. All keys are equal of kind `equal-logits`, so that all scores are. */
+function indexInputs(
+  p: Problem,
+  { lengths, seed, kind = "normal" }: InputOptions,
+): Record<string, ArrayBufferView<ArrayBuffer>> {
+  const random = createRandom(seed, STREAM.index);
+  const { heads, dim } = INDEX;
+  const floatOf = INDEX_FLOATS[kind] ?? ((each: Random) => each.normal());
+  const floats = (count: number) => Float32Array.from({ length: count }, () => floatOf(random));
+  const codes = new Int8Array(p.batch * p.capacity * dim).fill(-128);
+  const scales = new Float32Array(p.batch * p.capacity).fill(NaN);
+  const made = {
+    index_queries: floats(p.batch * heads * dim),
+    index_weights: Float32Array.from({ length: p.batch * heads }, () => random.normal()),
+    index_keys: floats(p.batch * dim),
+    index_codes: codes,
+    index_scales: scales,
+  };
+  const equal = kind === "equal-logits";
+  lengths.forEach((length, sequence) => {
+    const same = made.index_keys.subarray(sequence * dim, (sequence + 1) * dim);
+    for (let token = 0; token < length - 1; token++) {
+      const { bytes, scale } = byteRowReference(equal ? same : floats(dim));
+      codes.set(bytes, (sequence * p.capacity + token) * dim);
+      scales[sequence * p.capacity + token] = scale;
+    }
+  });
+  return made;
 }
 
 /** Makes codes, and their distances and selections with the references of score and select. */

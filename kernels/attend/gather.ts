@@ -5,10 +5,9 @@ import { splitsFor } from "../dense/split.ts";
 import {
   kvBytes,
   listCapacity,
-  listHeads,
   overSequences,
   type Problem,
-  queriesPerList,
+  queriesPerRow,
   windowsOf,
 } from "../core/problem.ts";
 import {
@@ -41,13 +40,14 @@ export const GATHER_SPLITS: readonly number[] = [4, 8, 16, 32];
 
 /** Least traffic and arithmetic: reads each selected row of K and V, its index and q, writes o. */
 export function gatherCost(p: Problem): Cost {
-  const rows = listHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended);
+  const rows = p.qHeads / queriesPerRow(p) *
+    overSequences(p, (length) => windowsOf(p, length).attended);
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
   return {
     streamBytes: 4 * rows + qBytes,
     gatherBytes: 2 * rows * p.headDim * kvBytes(p.dtype),
     writeBytes: qBytes,
-    flops: 4 * rows * queriesPerList(p) * p.headDim,
+    flops: 4 * rows * queriesPerRow(p) * p.headDim,
   };
 }
 
@@ -70,7 +70,7 @@ export const gather: Variant = defineVariant({
   tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: GATHER_SPLITS },
   features: [],
   defaults(p) {
-    const HEADS = headsFor(queriesPerList(p));
+    const HEADS = headsFor(queriesPerRow(p));
     return {
       WORKGROUP: 128,
       LANES: lanesFor(p, 16, HEADS),
@@ -79,7 +79,7 @@ export const gather: Variant = defineVariant({
       SPLITS: splitsFor(p, p.qHeads / HEADS, listCapacity(p), 512),
     };
   },
-  refuses: (p, params) => refusesHeads(queriesPerList(p), params) ?? refusesRowSplit(p, params),
+  refuses: (p, params) => refusesHeads(queriesPerRow(p), params) ?? refusesRowSplit(p, params),
   plan: (p, params) => gatherPlan(gatherKernel, p, params),
   cost: gatherCost,
 });

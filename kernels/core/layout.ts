@@ -17,6 +17,11 @@
  * | `factors` | u8 [B, KV heads, capacity], of rotated codes, see encode/rotation.ts |
  * | `key_stats` | f32 [B, KV heads, 2], the sum of the squared factor values of the first n tokens at n % 2; of centred keys [B, KV heads, 2 + head dim], the prompt's mean key behind the sums |
  * | `scores` | f32 [B, list heads, capacity], larger is better |
+ * | `index_queries` | f32 [B, 64, 128], rows of the index heads of score/index.wgsl |
+ * | `index_weights` | f32 [B, 64], their weights, with every constant factor |
+ * | `index_keys` | f32 [B, 128], the rows of the newest tokens |
+ * | `index_codes` | i8 [B, capacity, 128], the rows of all keys over their scales |
+ * | `index_scales` | f32 [B, capacity], powers of two |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |
@@ -60,6 +65,9 @@ export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;
 /** Value of the TIES parameter. */
 export const TIE_CODE = { lower: 0, higher: 1 } as const;
 
+/** The index of score/index.wgsl: its heads, and the elements of a row. */
+export const INDEX = { heads: 64, dim: 128 } as const;
+
 /** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
@@ -81,6 +89,11 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     factors: p.batch * codeHeads(p) * p.capacity,
     key_stats: 4 * p.batch * codeHeads(p) * headStats(p),
     scores: 4 * lists * p.capacity,
+    index_queries: 4 * p.batch * INDEX.heads * INDEX.dim,
+    index_weights: 4 * p.batch * INDEX.heads,
+    index_keys: 4 * p.batch * INDEX.dim,
+    index_codes: p.batch * p.capacity * INDEX.dim,
+    index_scales: 4 * p.batch * p.capacity,
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
@@ -229,7 +242,7 @@ export const PROBLEM_RANGES = {
   CODE_HEADS: HEADS,
   QUERIES_PER_CODE: GROUP,
   SEQUENCE_LISTS: HEADS,
-  QUERIES_PER_LIST: GROUP,
+  QUERIES_PER_LIST: HEADS,
   LIST_CAPACITY: { min: 1, max: 1 << 21 },
   LAST: { min: 1, max: 65535 },
   DISTANCE_BYTES: [1, 2],

@@ -34,6 +34,7 @@ import { flashMatrix } from "../prefill/flash_matrix.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { hamming } from "../score/hamming.ts";
+import { index, indexUnpacked } from "../score/index.ts";
 import { rotated } from "../score/rotated.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
@@ -85,7 +86,15 @@ export const VARIANTS: readonly Variant[] = [
  * Other systems of sparse attention and their stages, to compare with. They are timed only if they
  * are named, since they would cost every run time.
  */
-export const RIVALS: readonly Variant[] = [dot, dotSubgroup, radix, radixShares, ...RIVAL_STEPS];
+export const RIVALS: readonly Variant[] = [
+  dot,
+  dotSubgroup,
+  index,
+  indexUnpacked,
+  radix,
+  radixShares,
+  ...RIVAL_STEPS,
+];
 
 /** The variants and the rivals. */
 export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];

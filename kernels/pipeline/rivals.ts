@@ -13,6 +13,7 @@ import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
+import { index, INDEX_KEPT, indexUnpacked, withSingleList } from "../score/index.ts";
 import { radix } from "../select/radix.ts";
 import { joinedBuffers, prefixed, unprefixed } from "./sparse.ts";
 
@@ -27,6 +28,8 @@ interface System {
   readonly stages: Readonly<Record<string, Variant>>;
   /** Buffers that a step reads, and to which it adds the newest token. */
   readonly kept?: readonly string[];
+  /** The problem that its stages compute, where it is not the given one (default: that). */
+  readonly own?: (p: Problem) => Problem;
 }
 
 function planOf({ stages, kept = [] }: System, p: Problem, params: Params): Plan {
@@ -71,6 +74,7 @@ function defaultsOf({ stages }: System, p: Problem, limits: DeviceLimits): Param
 
 /** The variant of a system's decode step. */
 function rivalStep(system: System): Variant {
+  const { own = (p: Problem) => p } = system;
   const stages = Object.entries(system.stages);
   return defineVariant({
     name: system.name,
@@ -81,15 +85,15 @@ function rivalStep(system: System): Variant {
       ...stages.map(([stage, variant]) => prefixed(stage, variant.tunables)),
     ),
     features: [...new Set(stages.flatMap(([, variant]) => variant.features))],
-    defaults: (p, limits) => defaultsOf(system, p, limits),
+    defaults: (p, limits) => defaultsOf(system, own(p), limits),
     refuses(p, params, limits) {
       for (const [stage, variant] of stages) {
-        const why = variant.refuses(p, unprefixed(stage, params), limits);
+        const why = variant.refuses(own(p), unprefixed(stage, params), limits);
         if (why) return `${stage}: ${why}`;
       }
     },
-    plan: (p, params) => planOf(system, p, params),
-    cost: (p, params) => costOf(system, p, params),
+    plan: (p, params) => planOf(system, own(p), params),
+    cost: (p, params) => costOf(system, own(p), params),
   });
 }
 
@@ -105,6 +109,21 @@ const SYSTEMS: readonly System[] = [
     description:
       "exact top-k without subgroups: f32 scores of all keys, radix select, attend, merge",
     stages: { score: dot, select: radix, attend: gather },
+  },
+  {
+    name: "pipeline/dsa",
+    description: "DeepSeek Sparse Attention: index scores of bytes, radix select, attend + merge",
+    stages: { score: index, select: radix, attend: gatherMerge },
+    kept: INDEX_KEPT,
+    own: withSingleList,
+  },
+  {
+    name: "pipeline/dsa_portable",
+    description:
+      "DeepSeek Sparse Attention without subgroups and packed dots: index scores, radix select, attend, merge",
+    stages: { score: indexUnpacked, select: radix, attend: gather },
+    kept: INDEX_KEPT,
+    own: withSingleList,
   },
   {
     name: "pipeline/streaming",

@@ -104,6 +104,11 @@ export class BufferReader {
     return new Uint32Array(await this.#buffer(name, 4 * start, 4 * count));
   }
 
+  /** i8 elements `start` to `start + count`; reads begin at a word. */
+  async i8(name: string, start: number, count: number): Promise<Int8Array> {
+    return new Int8Array(await this.#buffer(name, start, count));
+  }
+
   /** Row `row` of an f32 buffer [rows, head dim]. */
   headRow(name: string, row: number): Promise<Float32Array> {
     return this.f32(name, row * this.p.headDim, this.p.headDim);

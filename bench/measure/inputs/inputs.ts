@@ -160,10 +160,14 @@ function fillKind(name: string, p: Problem): number {
     case "pool_values":
       return FILL_KIND[p.dtype];
     case "q":
+    case "index_queries":
+    case "index_weights":
+    case "index_keys":
     case "prompt_q":
     case "partial_out":
       return FILL_KIND.f32;
     case "partial_stats":
+    case "index_scales":
       return FILL_KIND.positive;
     case "query_map":
     case "key_map":
