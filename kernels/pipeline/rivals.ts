@@ -13,7 +13,7 @@ import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
-import { index, INDEX_KEPT, indexUnpacked, withSingleList } from "../score/index.ts";
+import { DSA, dsaProblem, index, INDEX_KEPT, indexUnpacked } from "../score/index.ts";
 import { radix } from "../select/radix.ts";
 import { joinedBuffers, prefixed, unprefixed } from "./sparse.ts";
 
@@ -28,8 +28,10 @@ interface System {
   readonly stages: Readonly<Record<string, Variant>>;
   /** Buffers that a step reads, and to which it adds the newest token. */
   readonly kept?: readonly string[];
-  /** The problem that its stages compute, where it is not the given one (default: that). */
-  readonly own?: (p: Problem) => Problem;
+  /** Settings of the system that no tuner may change, as parameters of the step. */
+  readonly settings?: Params;
+  /** The problem that its stages compute with these settings (default: the given one). */
+  readonly own?: (p: Problem, settings: Params) => Problem;
 }
 
 function planOf({ stages, kept = [] }: System, p: Problem, params: Params): Plan {
@@ -74,7 +76,7 @@ function defaultsOf({ stages }: System, p: Problem, limits: DeviceLimits): Param
 
 /** The variant of a system's decode step. */
 function rivalStep(system: System): Variant {
-  const { own = (p: Problem) => p } = system;
+  const { settings = {}, own = (p: Problem) => p } = system;
   const stages = Object.entries(system.stages);
   return defineVariant({
     name: system.name,
@@ -85,15 +87,15 @@ function rivalStep(system: System): Variant {
       ...stages.map(([stage, variant]) => prefixed(stage, variant.tunables)),
     ),
     features: [...new Set(stages.flatMap(([, variant]) => variant.features))],
-    defaults: (p, limits) => defaultsOf(system, own(p), limits),
+    defaults: (p, limits) => ({ ...defaultsOf(system, own(p, settings), limits), ...settings }),
     refuses(p, params, limits) {
       for (const [stage, variant] of stages) {
-        const why = variant.refuses(own(p), unprefixed(stage, params), limits);
+        const why = variant.refuses(own(p, params), unprefixed(stage, params), limits);
         if (why) return `${stage}: ${why}`;
       }
     },
-    plan: (p, params) => planOf(system, own(p), params),
-    cost: (p, params) => costOf(system, own(p), params),
+    plan: (p, params) => planOf(system, own(p, params), params),
+    cost: (p, params) => costOf(system, own(p, params), params),
   });
 }
 
@@ -115,7 +117,8 @@ const SYSTEMS: readonly System[] = [
     description: "DeepSeek Sparse Attention: index scores of bytes, radix select, attend + merge",
     stages: { score: index, select: radix, attend: gatherMerge },
     kept: INDEX_KEPT,
-    own: withSingleList,
+    settings: DSA,
+    own: dsaProblem,
   },
   {
     name: "pipeline/dsa_portable",
@@ -123,7 +126,8 @@ const SYSTEMS: readonly System[] = [
       "DeepSeek Sparse Attention without subgroups and packed dots: index scores, radix select, attend, merge",
     stages: { score: indexUnpacked, select: radix, attend: gather },
     kept: INDEX_KEPT,
-    own: withSingleList,
+    settings: DSA,
+    own: dsaProblem,
   },
   {
     name: "pipeline/streaming",

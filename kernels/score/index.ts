@@ -34,9 +34,12 @@ export const indexUnpackedKernel: Kernel = defineKernel({
 /** Kept between steps: rows of bytes and their scales, to which a step adds the newest token's. */
 export const INDEX_KEPT = ["index_codes", "index_scales"] as const;
 
-/** The problem in which all query heads of a sequence share one selection. */
-export function withSingleList(p: Problem): Problem {
-  return { ...p, singleList: true };
+/** DSA's settings: the tokens that it takes. */
+export const DSA = { TOP: 2048 } as const satisfies Params;
+
+/** The problem of a DSA step: all query heads of a sequence share one selection, without windows. */
+export function dsaProblem(p: Problem, { TOP = DSA.TOP }: Params): Problem {
+  return { ...p, singleList: true, topK: { count: TOP }, sink: 0, recent: 0 };
 }
 
 /**
@@ -76,7 +79,7 @@ function planOf(kernel: Kernel, p: Problem, params: Params): Plan {
     buffers: {
       ...specs(p, "input", "lengths", "index_queries", "index_weights", "index_keys"),
       ...specs(p, "input", ...INDEX_KEPT),
-      ...specs(withSingleList(p), "output", "scores"),
+      ...specs(dsaProblem(p, params), "output", "scores"),
     },
     dispatches: [dispatch(kernel, p, params, [Math.ceil(p.capacity / tile), 1, p.batch])],
   };

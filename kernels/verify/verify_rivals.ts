@@ -3,7 +3,9 @@ import { attendReference } from "../attend/reference.ts";
 import { INDEX } from "../core/layout.ts";
 import { byteRowReference, dotReference, indexReference, type Scores } from "../score/reference.ts";
 import { selectScoresReference } from "../select/reference.ts";
-import { tiesOf, windowsOf } from "../core/problem.ts";
+import type { Params } from "../core/variant.ts";
+import { dsaProblem } from "../score/index.ts";
+import { type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import {
   type ErrorTally,
@@ -14,8 +16,8 @@ import {
 
 /** The definition of scores that are floats. */
 interface ScoreDefinition {
-  /** Whether all query heads of a sequence share a list. */
-  readonly singleList: boolean;
+  /** The problem of the scores and of their selection (default: the given one). */
+  own?(p: Problem, params: Params): Problem;
   /** The f64 scores of a list's tokens. */
   scoresOf(reader: BufferReader, ref: ListRef, scope: VerifyScope): Promise<Scores>;
   /** Verifies what a step adds to the buffers that it keeps. */
@@ -24,9 +26,8 @@ interface ScoreDefinition {
 
 /** The definitions of scores, by a buffer that a score reads. The first one found holds. */
 const SCORES: Readonly<Record<string, ScoreDefinition>> = {
-  index_codes: { singleList: true, scoresOf: indexScores, verifyKept: verifyIndexRow },
+  index_codes: { own: dsaProblem, scoresOf: indexScores, verifyKept: verifyIndexRow },
   keys: {
-    singleList: false,
     async scoresOf(reader, ref) {
       const [q, keys] = await Promise.all([
         reader.headRow("q", ref.queryRows[0]),
@@ -44,9 +45,19 @@ function definitionOf(hasBuffer: (name: string) => boolean): ScoreDefinition {
   return SCORES[source];
 }
 
-/** The list of a variant's scores that a list of its problem's query heads takes. */
-function scoreRef({ singleList }: ScoreDefinition, ref: ListRef): ListRef {
-  return singleList ? { ...ref, head: 0, list: ref.sequence } : ref;
+/** The problem of the scores that a reader reads. */
+function ownProblem({ own }: ScoreDefinition, { p, params }: BufferReader): Problem {
+  return own?.(p, params) ?? p;
+}
+
+/** The scores that the list of some query heads takes. */
+function scoresRead(
+  definition: ScoreDefinition,
+  reader: BufferReader,
+  ref: ListRef,
+): Promise<Float32Array> {
+  const single = ownProblem(definition, reader).singleList;
+  return reader.scores(single ? { ...ref, list: ref.sequence } : ref);
 }
 
 /** Scores by the index are of a whole sequence, whose lists share them. */
@@ -121,7 +132,7 @@ export const verifyScores: ListVerifier = async (tally, reader, ref, hasBuffer, 
   const definition = definitionOf(hasBuffer);
   await definition.verifyKept?.(tally, reader, ref);
   const [got, want] = await Promise.all([
-    reader.scores(scoreRef(definition, ref)),
+    scoresRead(definition, reader, ref),
     definition.scoresOf(reader, ref, scope),
   ]);
   for (let token = 0; token < ref.length; token++) {
@@ -132,6 +143,11 @@ export const verifyScores: ListVerifier = async (tally, reader, ref, hasBuffer, 
   }
 };
 
+/** The problem whose selection takes no token beside the windows. */
+function windowsAlone(p: Problem): Problem {
+  return { ...p, topK: { count: 0 } };
+}
+
 /**
  * Verifies a step without codes: its scores, and its output from the tokens that these very scores
  * select. So each token taken has an exact score of at least the k-th largest, less the rounding of
@@ -139,11 +155,11 @@ export const verifyScores: ListVerifier = async (tally, reader, ref, hasBuffer, 
  */
 export const verifyRivalStep: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const { p } = reader;
-  const scored = hasBuffer("scores");
-  if (scored) await verifyScores(tally, reader, ref, hasBuffer, scope);
+  const definition = hasBuffer("scores") ? definitionOf(hasBuffer) : undefined;
+  if (definition) await verifyScores(tally, reader, ref, hasBuffer, scope);
   const tokens = selectScoresReference(
-    scored ? await reader.scores(scoreRef(definitionOf(hasBuffer), ref)) : [],
-    windowsOf(scored ? p : { ...p, topK: { count: 0 } }, ref.length),
+    definition ? await scoresRead(definition, reader, ref) : [],
+    windowsOf(definition ? ownProblem(definition, reader) : windowsAlone(p), ref.length),
     tiesOf(p),
   );
   await Promise.all(ref.queryRows.map(async (row) => {
