@@ -26,6 +26,8 @@ import {
   tiesOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
+import { decayBlocks } from "../kernels/encode/decay.ts";
+import { keptDecays, normOf } from "../kernels/encode/decay_reference.ts";
 import { factorValue } from "../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../kernels/score/bins.ts";
 import {
@@ -59,6 +61,7 @@ const STREAM = {
   factors: 105,
   scores: 106,
   index: 107,
+  gates: 108,
 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
@@ -96,6 +99,7 @@ export function makeInputs(
     if (options.poisonUnselected && lists) poisonUnselected(p, lists.selections, [k, v]);
     if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
     Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
+    if (has("decays")) Object.assign(made, decayInputs(p, params, k, options));
     if (has("token_index")) {
       const index = createTokenIndex({ ...options, capacity: p.capacity });
       const pool = (cache: Float32Array) =>
@@ -235,6 +239,57 @@ function indexInputs(
     }
   });
   return made;
+}
+
+/**
+ * Gates and the decays of the tokens before the newest. Heads forget at different rates, from 1.3 a
+ * token to hardly at all. Of the two halves of a state the one that a step writes is poison.
+ */
+function decayInputs(
+  p: Problem,
+  params: Params,
+  keys: Float32Array,
+  { lengths, seed }: InputOptions,
+): Record<string, Float32Array<ArrayBuffer>> {
+  const random = createRandom(seed, STREAM.gates);
+  const block = params.DECAY_BLOCK;
+  const blocks = decayBlocks(p, params);
+  const heads = p.batch * p.qHeads;
+  const made = {
+    log_gates: new Float32Array(heads),
+    decay_state: new Float32Array(2 * heads * (block + 2)).fill(NaN),
+    decays: new Float32Array(heads * p.capacity).fill(NaN),
+    block_decays: new Float32Array(2 * heads * (blocks + 1)).fill(NaN),
+  };
+  for (let row = 0; row < heads; row++) {
+    const length = lengths[Math.floor(row / p.qHeads)];
+    const mean = -1 + 9 * (row % p.qHeads) / p.qHeads;
+    const gates = Float32Array.from(
+      { length },
+      () => -Math.log1p(Math.exp(-mean - random.normal())),
+    );
+    made.log_gates[row] = gates[length - 1];
+    const older = keptDecays(gates.subarray(0, length - 1), block);
+    made.decays.set(older.decays, row * p.capacity);
+    older.blocks.forEach((decay, b) => {
+      made.block_decays[2 * (row * (blocks + 1) + 1 + b)] = decay;
+    });
+    const first = Math.floor((length - 1) / block) * block;
+    const state = (2 * row + (length - 1) % 2) * (block + 2);
+    made.decay_state.set([older.blocks[first / block], ...older.decays.subarray(first)], state);
+    made.decay_state[state + block + 1] = largestNorm(p, keys, row, length - 1);
+  }
+  return made;
+}
+
+/** A bound of the norms of a query head's first keys after they are rounded to bf16 or f16. */
+function largestNorm(p: Problem, keys: Float32Array, row: number, tokens: number): number {
+  const first = Math.floor(row / groupSize(p)) * p.capacity;
+  const norms = Array.from({ length: tokens }, (_, token) => {
+    const start = (first + token) * p.headDim;
+    return normOf(keys.subarray(start, start + p.headDim));
+  });
+  return (1 + 2 ** -8) * Math.max(0, ...norms);
 }
 
 /** Makes codes, and their distances and selections with the references of score and select. */

@@ -22,6 +22,10 @@
  * | `index_keys` | f32 [B, 128], the rows of the newest tokens |
  * | `index_codes` | i8 [B, capacity, 128], the rows of all keys over their scales |
  * | `index_scales` | f32 [B, capacity], powers of two |
+ * | `log_gates` | f32 [B, Hq], at most 0, of the newest tokens; see encode/decay.wgsl |
+ * | `decays` | f32 [B, Hq, capacity], from each token to the end of its block, or to the newest token |
+ * | `block_decays` | vec2 f32 [B, Hq, 1 + blocks]: the first token to attend and the threshold; then of each block its decay, and that of the later blocks |
+ * | `decay_state` | f32 [B, Hq, 2, block + 2], of the first n tokens at n % 2: the decay of the newest token's block, those from its tokens, the largest norm of a key |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |

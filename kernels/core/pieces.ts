@@ -54,8 +54,8 @@ export interface Pieces {
 /** Buffers whose parts of a piece are not contiguous, since tokens come before heads. */
 const TOKENS_FIRST = ["prompt_q", "prompt_out", "pool_keys", "pool_values"];
 
-/** Buffers that all KV heads of a sequence share, so that a piece has no part of them. */
-const WITHOUT_HEADS = ["index_codes"];
+/** Buffers of other systems, of which pieces have no parts. */
+const UNDIVIDED = ["index_codes", "decays", "slot_keys"];
 
 /** Buffers whose layout others know, so that there is no room for gaps. */
 const WITHOUT_GAPS = ["q", "keys", "values", "codes", "factors", "query_map", "key_map", "out"];
@@ -126,7 +126,7 @@ export function planOn(
   const pieces = piecesOf(p, limits);
   if (!pieces) return variant.plan(p, params);
   const plan = variant.plan(pieces.each, params);
-  if ([...TOKENS_FIRST, ...WITHOUT_HEADS].some((name) => name in plan.buffers)) {
+  if ([...TOKENS_FIRST, ...UNDIVIDED].some((name) => name in plan.buffers)) {
     return variant.plan(p, params);
   }
   return planPieces(p, pieces, plan);

@@ -8,6 +8,8 @@ import { defineVariant } from "../core/define.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { windows } from "../attend/windows.ts";
+import { decayed } from "../attend/decayed.ts";
+import { ACP, decay, DECAY_KEPT, FOX } from "../encode/decay.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
@@ -34,9 +36,16 @@ interface System {
   readonly own?: (p: Problem, settings: Params) => Problem;
 }
 
-function planOf({ stages, kept = [] }: System, p: Problem, params: Params): Plan {
+/** The parameters of a stage: its own, and the system's settings. */
+function stageParams({ settings = {} }: System, stage: string, params: Params): Params {
+  const chosen = Object.keys(settings).map((name) => [name, params[name]]);
+  return { ...Object.fromEntries(chosen), ...unprefixed(stage, params) };
+}
+
+function planOf(system: System, p: Problem, params: Params): Plan {
+  const { stages, kept = [] } = system;
   const parts = Object.entries(stages).map(([stage, variant]) =>
-    variant.plan(p, unprefixed(stage, params))
+    variant.plan(p, stageParams(system, stage, params))
   );
   const joined = joinedBuffers(parts);
   const merge = joined.out ? [] : [mergeDispatch(p, params["attend.SPLITS"])];
@@ -58,19 +67,21 @@ function planOf({ stages, kept = [] }: System, p: Problem, params: Params): Plan
  * Least traffic. Data that pass from stage to stage stay in the GPU's cache and are not counted: a
  * select reads nothing else, and attention's list does not count either.
  */
-function costOf({ stages }: System, p: Problem, params: Params): Cost {
-  const costs = Object.entries(stages).map(([stage, variant]): Cost => {
-    const cost = variant.cost(p, unprefixed(stage, params));
+function costOf(system: System, p: Problem, params: Params): Cost {
+  const costs = Object.entries(system.stages).map(([stage, variant]): Cost => {
+    const cost = variant.cost(p, stageParams(system, stage, params));
     const streamed = variant.stage !== "select" && cost.gatherBytes === 0;
     return { ...cost, streamBytes: streamed ? cost.streamBytes : 0, writeBytes: 0 };
   });
   return { ...costs.reduce(addCost), writeBytes: bufferBytes(p).out };
 }
 
-function defaultsOf({ stages }: System, p: Problem, limits: DeviceLimits): Params {
+function defaultsOf(system: System, p: Problem, limits: DeviceLimits): Params {
   return Object.assign(
-    {},
-    ...Object.entries(stages).map(([stage, each]) => prefixed(stage, each.defaults(p, limits))),
+    { ...system.settings },
+    ...Object.entries(system.stages).map(([stage, each]) =>
+      prefixed(stage, each.defaults(p, limits))
+    ),
   );
 }
 
@@ -87,10 +98,10 @@ function rivalStep(system: System): Variant {
       ...stages.map(([stage, variant]) => prefixed(stage, variant.tunables)),
     ),
     features: [...new Set(stages.flatMap(([, variant]) => variant.features))],
-    defaults: (p, limits) => ({ ...defaultsOf(system, own(p, settings), limits), ...settings }),
+    defaults: (p, limits) => defaultsOf(system, own(p, settings), limits),
     refuses(p, params, limits) {
       for (const [stage, variant] of stages) {
-        const why = variant.refuses(own(p, params), unprefixed(stage, params), limits);
+        const why = variant.refuses(own(p, params), stageParams(system, stage, params), limits);
         if (why) return `${stage}: ${why}`;
       }
     },
@@ -128,6 +139,20 @@ const SYSTEMS: readonly System[] = [
     kept: INDEX_KEPT,
     settings: DSA,
     own: dsaProblem,
+  },
+  {
+    name: "pipeline/fox",
+    description: "Forgetting Transformer: appends gates, attends all tokens with decays, merges",
+    stages: { append: decay, attend: decayed },
+    kept: DECAY_KEPT,
+    settings: FOX,
+  },
+  {
+    name: "pipeline/acp",
+    description: "the same with adaptive computation pruning: attends what is not decayed",
+    stages: { append: decay, attend: decayed },
+    kept: DECAY_KEPT,
+    settings: ACP,
   },
   {
     name: "pipeline/streaming",

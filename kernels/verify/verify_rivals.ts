@@ -7,6 +7,7 @@ import type { Params } from "../core/variant.ts";
 import { dsaProblem } from "../score/index.ts";
 import { type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import { verifyDecayStep } from "./verify_decay.ts";
 import {
   type ErrorTally,
   knownReference,
@@ -154,6 +155,7 @@ function windowsAlone(p: Problem): Problem {
  * the two. A step without scores attends the windows alone.
  */
 export const verifyRivalStep: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
+  if (hasBuffer("decays")) return await verifyDecayStep(tally, reader, ref, hasBuffer, scope);
   const { p } = reader;
   const definition = hasBuffer("scores") ? definitionOf(hasBuffer) : undefined;
   if (definition) await verifyScores(tally, reader, ref, hasBuffer, scope);

@@ -14,6 +14,7 @@ import { bufferSize, bufferUsage } from "../../../kernels/core/program.ts";
 import { FILL_KIND } from "../../../kernels/probe/probes.ts";
 import { checkBytes, checkHolds, withinMemory } from "../../../kernels/core/device_memory.ts";
 import { runPlan, write } from "../../../kernels/core/run.ts";
+import { decayInput } from "./decay_inputs.ts";
 import { fill } from "./fill.ts";
 import { makerOf, makerParams } from "./input_makers.ts";
 import type { InputSource } from "./input_source.ts";
@@ -131,8 +132,10 @@ export class InputSets implements InputSource {
   async #fill(name: string, buffer: GPUBuffer, set: number): Promise<void> {
     const p = this.problem;
     const given = this.settings.given?.[name];
+    const decays = decayInput(p, name);
     const contents = (data: ArrayBufferView<ArrayBuffer>) => write(this.device, buffer, data);
     if (given) contents(given(set));
+    else if (decays) contents(decays);
     else if (name === "token_index") contents(this.#tokenIndex(set));
     else if (name === "lengths") {
       contents(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
