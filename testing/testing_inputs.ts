@@ -28,6 +28,8 @@ import {
 } from "../kernels/core/problem.ts";
 import { decayBlocks } from "../kernels/encode/decay.ts";
 import { keptDecays, normOf } from "../kernels/encode/decay_reference.ts";
+import { slotCapacity } from "../kernels/encode/route.ts";
+import { slotsOf } from "../kernels/encode/route_reference.ts";
 import { factorValue } from "../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../kernels/score/bins.ts";
 import {
@@ -62,6 +64,7 @@ const STREAM = {
   scores: 106,
   index: 107,
   gates: 108,
+  slots: 109,
 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
@@ -88,6 +91,7 @@ export function makeInputs(
     ? makeLists(variant, p, params, options)
     : undefined;
   if (lists) Object.assign(made, lists.buffers);
+  if (has("slot_keys")) return { ...made, ...slotInputs(p, params, options) };
   if (has("q", "prompt_q", "keys", "values", "pool_keys", "pool_values")) {
     const { q, k, v } = generateKv({
       ...p,
@@ -290,6 +294,70 @@ function largestNorm(p: Problem, keys: Float32Array, row: number, tokens: number
     return normOf(keys.subarray(start, start + p.headDim));
   });
   return (1 + 2 ** -8) * Math.max(0, ...norms);
+}
+
+/**
+ * A router, the newest token, and the slots before it. Scores in slots are above 0.6 in even heads
+ * and below 0.4 in odd ones, and a router's score is near 0.5: so odd heads take the token. A fourth
+ * of the slots has scores that others have, too.
+ */
+function slotInputs(
+  p: Problem,
+  params: Params,
+  { lengths, seed, kind }: InputOptions,
+): Record<string, ArrayBufferView<ArrayBuffer>> {
+  const random = createRandom(seed, STREAM.slots);
+  const { DENSE_HEADS: dense, MOSA_SPARSITY: sparsity } = params;
+  const model = p.qHeads * p.headDim;
+  const capacity = slotCapacity(p, params);
+  // Every head has K and V of its own, and each slot those of some token.
+  const { q, k, v } = generateKv({
+    ...p,
+    kvHeads: p.qHeads,
+    kvLen: lengths.map((length) => Math.max(length, 1)),
+    seed,
+    kind,
+  });
+  const sparseRows = (p.qHeads - dense) * capacity;
+  const rows = p.batch * (dense * p.capacity + sparseRows);
+  const [slotKeys, slotValues] = [k, v].map(() => new Float32Array(rows * p.headDim).fill(NaN));
+  const tokenRows = new Float32Array(2 * p.batch * model);
+  const slotTokens = new Uint32Array(2 * p.batch * sparseRows).fill(0xffffffff);
+  let [row, slot] = [0, 0];
+  for (let head = 0; head < p.batch * p.qHeads; head++) {
+    const length = lengths[Math.floor(head / p.qHeads)];
+    const isDense = head % p.qHeads < dense;
+    const copy = (to: Float32Array, at: number, from: Float32Array, token: number) => {
+      const start = (head * p.capacity + token) * p.headDim;
+      to.set(from.subarray(start, start + p.headDim), at * p.headDim);
+    };
+    copy(tokenRows, 2 * head, k, length - 1);
+    copy(tokenRows, 2 * head + 1, v, length - 1);
+    const held = isDense ? length - 1 : slotsOf(length - 1, sparsity);
+    const tokens = Array.from({ length: held }, (_, i) => Math.floor(i * (length - 1) / held));
+    // In no certain order.
+    if (!isDense) tokens.reverse();
+    tokens.forEach((token, i) => {
+      copy(slotKeys, row + i, k, token);
+      copy(slotValues, row + i, v, token);
+      if (isDense) return;
+      const base = head % 2 === 0 ? 0.6 : 0.1;
+      const r = Math.fround(base + (i % 4 === 3 ? 0 : 0.3 * random.uniform()));
+      slotTokens.set([new Uint32Array(Float32Array.of(r).buffer)[0], token], 2 * (slot + i));
+    });
+    row += isDense ? p.capacity : capacity;
+    if (!isDense) slot += capacity;
+  }
+  const small = () => 0.1 * random.normal() / Math.sqrt(model);
+  return {
+    q,
+    hidden: Float32Array.from({ length: p.batch * model }, () => random.normal()),
+    router: packKv(Float64Array.from({ length: p.qHeads * model }, small), "f16"),
+    token_rows: packKv(tokenRows, p.dtype),
+    slot_keys: packKv(slotKeys, p.dtype),
+    slot_values: packKv(slotValues, p.dtype),
+    slot_tokens: slotTokens,
+  };
 }
 
 /** Makes codes, and their distances and selections with the references of score and select. */

@@ -154,6 +154,7 @@ interface Neighbour {
 const NEIGHBOURS: readonly Neighbour[] = [
   { kernels: ["pipeline/dsa"], shapes: ["32x8x128"] },
   { kernels: ["pipeline/acp", "pipeline/fox"], shapes: ["32x8x128"] },
+  { kernels: ["pipeline/mosa", "pipeline/mosa_hybrid"], shapes: ["32x8x128"] },
 ];
 
 /** The cases of the neighbours: a case of a shape and length has all of its systems. */

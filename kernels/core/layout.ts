@@ -26,6 +26,12 @@
  * | `decays` | f32 [B, Hq, capacity], from each token to the end of its block, or to the newest token |
  * | `block_decays` | vec2 f32 [B, Hq, 1 + blocks]: the first token to attend and the threshold; then of each block its decay, and that of the later blocks |
  * | `decay_state` | f32 [B, Hq, 2, block + 2], of the first n tokens at n % 2: the decay of the newest token's block, those from its tokens, the largest norm of a key |
+ * | `hidden` | f32 [B, Hq * D], the layer input of the newest tokens; see encode/route.wgsl |
+ * | `router` | f16 [Hq, Hq * D] |
+ * | `token_rows` | dtype [B, Hq, 2, D], K and V of the newest tokens for heads with their own |
+ * | `slot_keys`, `slot_values` | dtype [B, rows, D]: capacity rows of each dense head, then the slots of each sparse head |
+ * | `slot_tokens` | u32 [B, sparse heads, slots, 2], bits of r as f32, token |
+ * | `routes` | vec2 f32 [B, Hq], r and the tokens to attend, 0 for a head that does not take the token |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |

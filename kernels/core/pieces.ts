@@ -206,6 +206,10 @@ export function refusesPieces(
   if ("keys" in plan.buffers && p.batch * p.kvHeads > 1 && headBytes(p) > most) {
     return `a KV head of keys needs ${headBytes(p)} bytes, this device binds ${most} at most`;
   }
+  const undivided = UNDIVIDED.find((name) => name in plan.buffers);
+  if (undivided !== undefined && piecesOf(p, limits)) {
+    return `${undivided} has no pieces, and this device binds ${most} bytes at most`;
+  }
   for (const name of WITHOUT_GAPS) {
     const bound = plan.buffers[name]?.bound ?? 0;
     if (bound % ALIGNMENT === 0) continue;

@@ -10,6 +10,8 @@ import { gatherMerge } from "../attend/gather_merge.ts";
 import { windows } from "../attend/windows.ts";
 import { decayed } from "../attend/decayed.ts";
 import { ACP, decay, DECAY_KEPT, FOX } from "../encode/decay.ts";
+import { slots } from "../attend/slots.ts";
+import { MOSA, MOSA_HYBRID, route, SLOTS_KEPT } from "../encode/route.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
@@ -153,6 +155,21 @@ const SYSTEMS: readonly System[] = [
     stages: { append: decay, attend: decayed },
     kept: DECAY_KEPT,
     settings: ACP,
+  },
+  {
+    name: "pipeline/mosa",
+    description:
+      "Mixture of Sparse Attention: routes the token, attends the slots of heads that take it",
+    stages: { append: route, attend: slots },
+    kept: SLOTS_KEPT,
+    settings: MOSA,
+  },
+  {
+    name: "pipeline/mosa_hybrid",
+    description: "the same with four dense heads beside the sparse ones",
+    stages: { append: route, attend: slots },
+    kept: SLOTS_KEPT,
+    settings: MOSA_HYBRID,
   },
   {
     name: "pipeline/streaming",

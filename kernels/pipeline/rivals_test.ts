@@ -4,7 +4,8 @@ import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 
 const testDevice = await openTestDevice();
 
-testStage("rival", testDevice, testCase({ heads: [4, 2], lengths: [37, 90] }), {
+const small = testCase({ heads: [4, 2], lengths: [37, 90] });
+const corners = {
   "one token": testCase({ heads: [4, 1], lengths: [1] }),
   "equal scores over several shares, the highest index wins": testCase({
     heads: [4, 1],
@@ -12,12 +13,38 @@ testStage("rival", testDevice, testCase({ heads: [4, 2], lengths: [37, 90] }), {
     kind: "equal-logits",
     ties: "higher",
   }),
-}, {
-  variants: rivalsOf("rival"),
-  grid: rivalGridOf("rival"),
-  // Each stage has tests of its own.
+};
+const grid = rivalGridOf("rival");
+
+/** Steps of stages that have tests of their own, or of the kernels of others with other settings. */
+const LIKE_OTHERS = ["pipeline/dsa_portable", "pipeline/fox", "pipeline/mosa_hybrid"];
+
+/** Steps that take no windows, so that cases which differ in them are the same. */
+const WITHOUT_WINDOWS = [
+  "pipeline/dsa",
+  "pipeline/acp",
+  "pipeline/mosa",
+];
+
+const steps = rivalsOf("rival").filter(({ name }) => !LIKE_OTHERS.includes(name));
+const [withoutWindows, withWindows] = [true, false].map((without) =>
+  steps.filter(({ name }) => WITHOUT_WINDOWS.includes(name) === without)
+);
+
+// Each stage has tests of its own, so few parameter sets.
+testStage("rival", testDevice, small, corners, { variants: withWindows, grid, parameterSets: 2 });
+testStage("rival", testDevice, small, corners, {
+  variants: withoutWindows,
+  grid: grid.filter(({ p }) => p.sink > 0),
   parameterSets: 2,
 });
+
+for (const variant of LIKE_OTHERS.map(findVariant)) {
+  for (const dtype of ["f16", "f32"] as const) {
+    const own = { heads: [10, 5], headDim: 96, dtype, lengths: [300, 37] } as const;
+    testSetting(testDevice, variant, `equals the reference in ${dtype}`, testCase(own), {});
+  }
+}
 
 const dsa = ["pipeline/dsa", "pipeline/dsa_portable"].map(findVariant);
 const list = testCase({ heads: [4, 2], headDim: 64, lengths: [300, 37] });

@@ -7,6 +7,7 @@ import type { Params } from "../core/variant.ts";
 import { dsaProblem } from "../score/index.ts";
 import { type Problem, tiesOf, windowsOf } from "../core/problem.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import { verifySlotStep } from "./verify_slots.ts";
 import { verifyDecayStep } from "./verify_decay.ts";
 import {
   type ErrorTally,
@@ -155,6 +156,7 @@ function windowsAlone(p: Problem): Problem {
  * the two. A step without scores attends the windows alone.
  */
 export const verifyRivalStep: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
+  if (hasBuffer("slot_keys")) return await verifySlotStep(tally, reader, ref, hasBuffer, scope);
   if (hasBuffer("decays")) return await verifyDecayStep(tally, reader, ref, hasBuffer, scope);
   const { p } = reader;
   const definition = hasBuffer("scores") ? definitionOf(hasBuffer) : undefined;

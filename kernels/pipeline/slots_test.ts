@@ -1,0 +1,167 @@
+/** The streaming rule of sparse heads. The steps have their other tests in rivals_test.ts. */
+import { assert, assertEquals } from "@std/assert";
+import { packKv } from "../../fixtures/half.ts";
+import { createRandom } from "../../fixtures/random.ts";
+import { NO_SINK_LOGIT } from "../core/layout.ts";
+import { findVariant } from "../core/registry.ts";
+import {
+  routeReference,
+  slotReference,
+  slotsOf,
+  type SlotToken,
+} from "../encode/route_reference.ts";
+import { verify } from "../verify/verify.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/testing.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+
+const testDevice = await openTestDevice();
+const mosa = findVariant("pipeline/mosa");
+const HEADS = 3;
+const DIM = 64;
+const CAPACITY = 64;
+const SPARSITY = 4;
+const SLOTS = CAPACITY / SPARSITY;
+
+function test(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name: `pipeline/mosa: ${name}`, ignore: !canRun(testDevice, mosa), fn });
+}
+
+/** What a sequence keeps between its steps. */
+interface Kept {
+  readonly slot_keys: Float32Array<ArrayBuffer>;
+  readonly slot_values: Float32Array<ArrayBuffer>;
+  readonly slot_tokens: Uint32Array<ArrayBuffer>;
+}
+
+function nothingKept(): Kept {
+  const rows = () => new Float32Array(HEADS * SLOTS * DIM).fill(NaN);
+  const slot_tokens = new Uint32Array(2 * HEADS * SLOTS).fill(0xffffffff);
+  return { slot_keys: rows(), slot_values: rows(), slot_tokens };
+}
+
+/** The weight that a head's router gives to the only number of the layer input. */
+const WEIGHTS = [1, -1, 0];
+
+/** Runs and verifies the step of the token with this number: what it keeps, and its output. */
+async function step(kept: Kept, length: number, x: number): Promise<[Kept, Float32Array]> {
+  const { p } = testCase({
+    heads: [HEADS, HEADS],
+    headDim: DIM,
+    dtype: "f32",
+    lengths: [length],
+    capacity: CAPACITY,
+  });
+  const params = { ...mosa.defaults(p, testDevice.limits), MOSA_SPARSITY: SPARSITY };
+  const random = createRandom(length, 5);
+  const floats = (count: number) => Float32Array.from({ length: count }, () => random.normal());
+  const model = HEADS * DIM;
+  const router = new Float64Array(HEADS * model);
+  WEIGHTS.forEach((weight, head) => router[head * model] = weight);
+  const hidden = new Float32Array(model);
+  hidden[0] = x;
+  const read = await runVariant(testDevice, mosa, p, params, {
+    lengths: Uint32Array.of(length),
+    sink_logits: new Float32Array(HEADS).fill(NO_SINK_LOGIT),
+    q: floats(model),
+    hidden,
+    router: packKv(router, "f16"),
+    token_rows: floats(2 * model),
+    ...kept,
+  });
+  const { ok, worst } = await verify(mosa, p, params, read);
+  assert(ok, `${length} tokens: ${JSON.stringify(worst)}`);
+  const bytes = async (name: string, words: number) =>
+    (await read(name, 0, 4 * words)).slice().buffer;
+  const rows = HEADS * SLOTS * DIM;
+  return [{
+    slot_keys: new Float32Array(await bytes("slot_keys", rows)),
+    slot_values: new Float32Array(await bytes("slot_values", rows)),
+    slot_tokens: new Uint32Array(await bytes("slot_tokens", 2 * HEADS * SLOTS)),
+  }, new Float32Array(await bytes("out", model))];
+}
+
+/** The tokens in the first slots of a head. */
+function tokensOf({ slot_tokens }: Kept, head: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => slot_tokens[2 * (head * SLOTS + i) + 1]);
+}
+
+test("keeps by the streaming rule what a sequence of 40 tokens leaves, with many ties", async () => {
+  const random = createRandom(11, 1);
+  const model: SlotToken[][] = WEIGHTS.map(() => []);
+  let kept = nothingKept();
+  let left = 0;
+  for (let token = 0; token < 40; token++) {
+    const x = random.uint32() % 4 - 1;
+    let out: Float32Array;
+    [kept, out] = await step(kept, token + 1, x);
+    model.forEach((slots, head) => {
+      const r = routeReference([x], [WEIGHTS[head]]);
+      const slot = slotReference(slots, r, token, SPARSITY);
+      if (slot !== undefined) slots[slot] = { r, token };
+      assertEquals(tokensOf(kept, head, slots.length), slots.map((each) => each.token));
+      assertEquals(slots.length, slotsOf(token + 1, SPARSITY));
+      const own = out.subarray(head * DIM, (head + 1) * DIM);
+      assertEquals(own.every((value) => value === 0), slot === undefined);
+      left += Number(slot === undefined);
+    });
+  }
+  assert(left > 20, `heads left only ${left} tokens`);
+});
+
+/** Slots of the tokens 0, 1, ... with these numbers, as their steps would have left them. */
+function heldBy(numbers: readonly number[]): Kept {
+  const kept = nothingKept();
+  const random = createRandom(2, 2);
+  WEIGHTS.forEach((weight, head) =>
+    numbers.forEach((x, i) => {
+      const r = Float32Array.of(routeReference([x], [weight]));
+      const slot = head * SLOTS + i;
+      kept.slot_tokens.set([new Uint32Array(r.buffer)[0], i], 2 * slot);
+      for (let d = slot * DIM; d < (slot + 1) * DIM; d++) {
+        kept.slot_keys[d] = random.normal();
+        kept.slot_values[d] = random.normal();
+      }
+    })
+  );
+  return kept;
+}
+
+test("of equal scores the older token stays", async () => {
+  // 14 tokens have 3 slots, and a fourth one comes with the 16th.
+  const kept = heldBy([0, 0, 1]);
+  const [equal, outputs] = await step(kept, 15, 0);
+  assertEquals(tokensOf(equal, 0, 3), [0, 1, 2]);
+  assert(outputs.subarray(0, DIM).every((value) => value === 0));
+  const [above] = await step(kept, 15, 0.5);
+  assertEquals(tokensOf(above, 0, 3), [0, 14, 2]);
+});
+
+test("a head that does not take the token gives 0, whatever it holds", async () => {
+  const kept = heldBy([3, 3, 3]);
+  for (const rows of [kept.slot_keys, kept.slot_values]) rows.fill(NaN, 0, SLOTS * DIM);
+  const [, out] = await step(kept, 15, 2);
+  assert(out.subarray(0, DIM).every((value) => value === 0));
+});
+
+test("slots of steps that were taken back are not attended, and are the first to be taken", async () => {
+  const kept = heldBy([3, 2, 3]);
+  // The tokens 20 and 21 took two slots before their steps were taken back.
+  for (const [head, slot, token] of [[0, 0, 20], [0, 2, 21], [1, 1, 20], [2, 0, 20], [2, 2, 21]]) {
+    const at = head * SLOTS + slot;
+    kept.slot_tokens[2 * at + 1] = token;
+    kept.slot_keys.fill(NaN, at * DIM, (at + 1) * DIM);
+    kept.slot_values.fill(NaN, at * DIM, (at + 1) * DIM);
+  }
+  const [after] = await step(kept, 15, -5);
+  assertEquals(tokensOf(after, 0, 3), [20, 1, 14]);
+  assertEquals(tokensOf(after, 1, 3), [0, 14, 2]);
+});
+
+test("a step that is repeated keeps the same", async () => {
+  const [once, out] = await step(heldBy([0, -1, 1]), 15, 0.5);
+  const [twice, again] = await step(once, 15, 0.5);
+  assertEquals(twice, once);
+  assertEquals(again, out);
+});
+
+Deno.test("slots: no GPU error went uncaught", () => assertEquals(testDevice.uncaptured, []));
