@@ -164,4 +164,5 @@ test("a step that is repeated keeps the same", async () => {
   assertEquals(again, out);
 });
 
-Deno.test("slots: no GPU error went uncaught", () => assertEquals(testDevice.uncaptured, []));
+Deno.test("pipeline/mosa: no GPU error went uncaught", () =>
+  assertEquals(testDevice.uncaptured, []));

@@ -112,7 +112,7 @@ function strongGates(count: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, (_, i) => count - i > 300 ? -5 : -0.0123);
 }
 
-test("131,072 tokens of strong decay lose no precision to the last ones", async () => {
+test("pipeline/acp: 131,072 tokens of strong decay lose no precision to the last ones", async () => {
   const length = 131072;
   const long = testCase({ heads: [1, 1], headDim: 64, lengths: [length] });
   const random = createRandom(3, 1);
@@ -159,4 +159,5 @@ test("131,072 tokens of strong decay lose no precision to the last ones", async 
   assertEquals(begin, length - 384);
 });
 
-Deno.test("decay: no GPU error went uncaught", () => assertEquals(testDevice.uncaptured, []));
+Deno.test("pipeline/acp: no GPU error went uncaught", () =>
+  assertEquals(testDevice.uncaptured, []));
