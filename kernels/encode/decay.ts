@@ -25,6 +25,7 @@ export const decayKernel: Kernel = defineKernel({
     ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CAPACITY", "KV_DTYPE"),
     DECAY_BLOCK: [16, 32, 64, 128, 256],
     WORKGROUP: [64, 128, 256, 512],
+    AHEAD: [1, 2, 4, 8],
   },
 });
 
@@ -76,9 +77,12 @@ export const decay: Variant = defineVariant({
   name: "encode/decay",
   stage: "encode_append",
   description: "appends the newest forget gate, finds the tokens that are not decayed",
-  tunables: { WORKGROUP: [128, 256, 512] },
+  tunables: { WORKGROUP: [128, 256, 512], AHEAD: [1, 2, 4, 8] },
   features: [],
-  defaults: (_, limits) => ({ WORKGROUP: Math.min(256, limits.maxComputeInvocationsPerWorkgroup) }),
+  defaults: (_, limits) => ({
+    WORKGROUP: Math.min(256, limits.maxComputeInvocationsPerWorkgroup),
+    AHEAD: 4,
+  }),
   refuses: () => undefined,
   plan: (p, params) => ({
     buffers: {

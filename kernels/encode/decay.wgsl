@@ -17,9 +17,10 @@
 // blocks that are left are the last ones. The threshold moves with q and the length, so that a
 // pruned block may come back.
 //
-// 1. Add the newest gate to the decays of its block.
-// 2. Compute the threshold.
-// 3. Sum the decays of the later blocks for each block, and find the first block to attend.
+// 1. Load what the length leads to.
+// 2. Add the newest gate to the decays of its block.
+// 3. Compute the threshold.
+// 4. Sum the decays of the later blocks for each block, and find the first block to attend.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
@@ -27,12 +28,14 @@ const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const DECAY_BLOCK: u32 = 128u; // @param tokens per block
 const WORKGROUP: u32 = 256u; // @param
+const AHEAD: u32 = 4u; // @param blocks of a thread that are loaded early
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
 const HEAD_QUADS = HEAD_DIM / 4u;
 const BLOCKS = (CAPACITY + DECAY_BLOCK - 1u) / DECAY_BLOCK;
 const STATE = DECAY_BLOCK + 2u; // the block's decay, its tokens' decays, the largest |k|
+const STATE_LOADS = (DECAY_BLOCK + 1u + WORKGROUP - 1u) / WORKGROUP; // of the decays, per thread
 const ROW = 16u; // threads whose sums are added up together
 const ROWS = WORKGROUP / ROW;
 const LN_EPS = -10.0;
@@ -85,35 +88,52 @@ fn main(
   let after = (2u * head + length % 2u) * STATE;
   let blocks = head * (BLOCKS + 1u) + 1u; // behind the head's first token to attend
 
-  // 1. Add the newest gate. Entry 0 is the block's decay, entry 1 + i that from its token i.
+  // 1. Load what the length leads to, all in flight together.
   let gate = log_gates[head];
-  for (var i = thread; i < place + 2u; i += WORKGROUP) {
-    let is_new = i == place + 1u || place == 0u;
-    let decay = select(decay_state[before + i], 0.0, is_new) + select(gate, 0.0, i == place + 1u);
-    decay_state[after + i] = decay;
-    if (i == 0u) {
+  var state: array<f32, STATE_LOADS>;
+  for (var i = 0u; i < STATE_LOADS; i++) { // @unroll
+    state[i] = decay_state[before + min(i * WORKGROUP + thread, place)];
+  }
+  let older_norm = select(decay_state[before + STATE - 1u], 0.0, newest == 0u);
+  let quad = min(thread, HEAD_QUADS - 1u);
+  let of_q = q[head * HEAD_QUADS + quad];
+  let key = (head / GROUP * CAPACITY + newest) * HEAD_QUADS + quad;
+  let of_key = widen(keys[key / QUADS], quad % QUADS);
+  let share = block / WORKGROUP + 1u;
+  let begin = min(thread * share, block + 1u);
+  let end = min(begin + share, block + 1u);
+  var loaded: array<f32, AHEAD>;
+  for (var i = 0u; i < AHEAD; i++) { // @unroll
+    loaded[i] = block_decays[blocks + min(begin + i, block)].x;
+  }
+
+  // 2. Add the newest gate. Entry 0 is the block's decay, entry 1 + i that from its token i.
+  for (var i = 0u; i < STATE_LOADS; i++) { // @unroll
+    let entry = i * WORKGROUP + thread;
+    let is_new = entry == place + 1u || place == 0u;
+    let decay = select(state[i], 0.0, is_new) + select(gate, 0.0, entry == place + 1u);
+    if (entry < place + 2u) {
+      decay_state[after + entry] = decay;
+    }
+    if (entry == 0u) {
       newest_decay = decay;
-    } else {
-      decays[head * CAPACITY + block * DECAY_BLOCK + i - 1u] = decay;
+    } else if (entry < place + 2u) {
+      decays[head * CAPACITY + block * DECAY_BLOCK + entry - 1u] = decay;
     }
   }
 
-  // 2. Compute the threshold.
-  let key = (head / GROUP * CAPACITY + newest) * HEAD_QUADS;
-  for (var quad = thread; quad < HEAD_QUADS; quad += WORKGROUP) {
-    let of_q = q[head * HEAD_QUADS + quad];
-    let of_key = widen(keys[(key + quad) / QUADS], quad % QUADS);
-    squares[quad] = vec2f(dot(of_q, of_q), dot(of_key, of_key));
+  // 3. Compute the threshold.
+  if (thread < HEAD_QUADS) {
+    squares[thread] = vec2f(dot(of_q, of_q), dot(of_key, of_key));
   }
   if (thread == 0u) {
     atomicStore(&first_block, block);
   }
   workgroupBarrier();
   var squared = vec2f(0.0);
-  for (var quad = 0u; quad < HEAD_QUADS; quad++) { // @unroll
-    squared += squares[quad];
+  for (var i = 0u; i < HEAD_QUADS; i++) { // @unroll
+    squared += squares[i];
   }
-  let older_norm = select(decay_state[before + STATE - 1u], 0.0, newest == 0u);
   let key_norm = max(sqrt(squared.y), older_norm);
   if (thread == 0u) {
     decay_state[after + STATE - 1u] = key_norm;
@@ -121,12 +141,13 @@ fn main(
   let bound = sqrt(squared.x) * key_norm / sqrt(f32(HEAD_DIM)) * SAFETY;
   let threshold = LN_EPS - (2.0 * bound + log(f32(length)));
 
-  // 3. Sum the decays of the later blocks. A thread has some consecutive blocks.
-  let share = block / WORKGROUP + 1u;
-  let begin = min(thread * share, block + 1u);
-  let end = min(begin + share, block + 1u);
+  // 4. Sum the decays of the later blocks. A thread has some consecutive blocks.
   var own = 0.0;
-  for (var b = begin; b < end; b++) {
+  for (var i = 0u; i < AHEAD; i++) { // @unroll
+    let decay = select(loaded[i], newest_decay, begin + i == block);
+    own += select(0.0, decay, begin + i < end);
+  }
+  for (var b = begin + AHEAD; b < end; b++) {
     own += select(block_decays[blocks + b].x, newest_decay, b == block);
   }
   sums[thread] = own;

@@ -11,9 +11,10 @@
 //     back. It is the first to be taken, so that a step may be repeated.
 // Heads have K and V of their own. The first DENSE_HEADS of them take every token, in its place.
 //
-// 1. Find the slot to take: the lowest of each thread's slots.
-// 2. Multiply the layer input with the router row, and join the threads' sums and slots.
-// 3. Write the newest token to its slot.
+// 1. Load the layer input and the router row.
+// 2. Find the slot to take: the lowest of each thread's slots.
+// 3. Multiply the layer input with the router row, and join the threads' sums and slots.
+// 4. Write the newest token to its slot.
 const HEAD_DIM: u32 = 128u; // @param
 const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
@@ -26,6 +27,7 @@ const AHEAD: u32 = 4u; // @param slots in flight per thread
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row of K or V
 const MODEL_LOADS = Q_HEADS * HEAD_DIM / 8u; // loads of a router row
+const ROUTER_LOADS = (MODEL_LOADS + WORKGROUP - 1u) / WORKGROUP; // of a thread
 const ROW = 16u; // threads that are joined together
 const ROWS = WORKGROUP / ROW;
 // @shared slot_sizes
@@ -82,7 +84,17 @@ fn main(
   let is_dense = wid.x < DENSE_HEADS;
   let filled = select(slots_of(newest), 0u, is_dense);
 
-  // 1. Find the slot to take. Slots past the last one repeat it.
+  // 1. Load the layer input and the router row.
+  var weights: array<vec4<u32>, ROUTER_LOADS>;
+  var inputs: array<vec4f, ROUTER_LOADS * 2u>;
+  for (var i = 0u; i < ROUTER_LOADS; i++) { // @unroll
+    let load = min(i * WORKGROUP + thread, MODEL_LOADS - 1u);
+    weights[i] = router[wid.x * MODEL_LOADS + load];
+    inputs[i * 2u] = hidden[(wid.y * MODEL_LOADS + load) * 2u];
+    inputs[i * 2u + 1u] = hidden[(wid.y * MODEL_LOADS + load) * 2u + 1u];
+  }
+
+  // 2. Find the slot to take. Slots past the last one repeat it.
   let first_slot = (wid.y * SPARSE_HEADS + wid.x - DENSE_HEADS) * SLOTS;
   let none = vec3<u32>(0xffffffffu, 0u, 0u);
   var own = none;
@@ -98,16 +110,13 @@ fn main(
     }
   }
 
-  // 2. Multiply the layer input with the router row, and join the threads' sums and slots.
+  // 3. Multiply the layer input with the router row, and join the threads' sums and slots.
   var sum = 0.0;
-  if (!is_dense) {
-    for (var load = thread; load < MODEL_LOADS; load += WORKGROUP) {
-      let weights = router[wid.x * MODEL_LOADS + load];
-      let x = (wid.y * MODEL_LOADS + load) * 2u;
-      let low = vec4f(unpack2x16float(weights.x), unpack2x16float(weights.y));
-      let high = vec4f(unpack2x16float(weights.z), unpack2x16float(weights.w));
-      sum += dot(hidden[x], low) + dot(hidden[x + 1u], high);
-    }
+  for (var i = 0u; i < ROUTER_LOADS; i++) { // @unroll
+    let low = vec4f(unpack2x16float(weights[i].x), unpack2x16float(weights[i].y));
+    let high = vec4f(unpack2x16float(weights[i].z), unpack2x16float(weights[i].w));
+    let product = dot(inputs[i * 2u], low) + dot(inputs[i * 2u + 1u], high);
+    sum += select(0.0, product, i * WORKGROUP + thread < MODEL_LOADS);
   }
   sums[thread] = sum;
   slots[thread] = own;
@@ -129,7 +138,7 @@ fn main(
   }
   let r = 1.0 / (1.0 + exp(-sum));
 
-  // 3. Write the newest token to its slot.
+  // 4. Write the newest token to its slot.
   let kept = select(slots_of(length), length, is_dense);
   let grows = kept > filled;
   let enters = is_dense || grows || own.x == 0u || r > bitcast<f32>(own.x - 1u);
