@@ -42,16 +42,26 @@ function nothingKept(): Kept {
 /** The weight that a head's router gives to the only number of the layer input. */
 const WEIGHTS = [1, -1, 0];
 
-/** Runs and verifies the step of the token with this number: what it keeps, and its output. */
-async function step(kept: Kept, length: number, x: number): Promise<[Kept, Float32Array]> {
+/**
+ * Runs and verifies the step of the newest of `length` tokens, whose layer input is `x`: what it
+ * keeps, and its output.
+ */
+async function step(
+  kept: Kept,
+  length: number,
+  x: number,
+  capacity = CAPACITY,
+  changes: Readonly<Record<string, number>> = {},
+): Promise<[Kept, Float32Array]> {
   const { p } = testCase({
     heads: [HEADS, HEADS],
     headDim: DIM,
     dtype: "f32",
     lengths: [length],
-    capacity: CAPACITY,
+    capacity,
   });
-  const params = { ...mosa.defaults(p, testDevice.limits), MOSA_SPARSITY: SPARSITY };
+  const settings = { MOSA_SPARSITY: SPARSITY, ...changes };
+  const params = { ...mosa.defaults(p, testDevice.limits), ...settings };
   const random = createRandom(length, 5);
   const floats = (count: number) => Float32Array.from({ length: count }, () => random.normal());
   const model = HEADS * DIM;
@@ -72,11 +82,11 @@ async function step(kept: Kept, length: number, x: number): Promise<[Kept, Float
   assert(ok, `${length} tokens: ${JSON.stringify(worst)}`);
   const bytes = async (name: string, words: number) =>
     (await read(name, 0, 4 * words)).slice().buffer;
-  const rows = HEADS * SLOTS * DIM;
+  const rows = kept.slot_keys.length;
   return [{
     slot_keys: new Float32Array(await bytes("slot_keys", rows)),
     slot_values: new Float32Array(await bytes("slot_values", rows)),
-    slot_tokens: new Uint32Array(await bytes("slot_tokens", 2 * HEADS * SLOTS)),
+    slot_tokens: new Uint32Array(await bytes("slot_tokens", kept.slot_tokens.length)),
   }, new Float32Array(await bytes("out", model))];
 }
 
@@ -134,6 +144,54 @@ test("of equal scores the older token stays", async () => {
   assert(outputs.subarray(0, DIM).every((value) => value === 0));
   const [above] = await step(kept, 15, 0.5);
   assertEquals(tokensOf(above, 0, 3), [0, 14, 2]);
+});
+
+test("a score one bit above the lowest takes its slot", async () => {
+  const kept = heldBy([1, 0, 1]);
+  kept.slot_tokens[2]--; // of the first head, which then holds the number before 0.5
+  const [after] = await step(kept, 15, 0);
+  assertEquals(tokensOf(after, 0, 3), [0, 14, 2]);
+});
+
+test("the lowest of many slots is found, wherever it is", async () => {
+  const [slots, capacity] = [400, 1600];
+  const random = createRandom(4, 4);
+  // Of coarse scores many are equal, so that the newest token of those leaves.
+  const scores = Array.from(
+    { length: HEADS },
+    () => Array.from({ length: slots }, () => Math.fround(0.25 + (random.uint32() % 50) / 256)),
+  );
+  const tokens = scores.map((own) => {
+    const shuffled = own.map((_, i) => i);
+    for (let i = slots - 1; i > 0; i--) {
+      const other = random.uint32() % (i + 1);
+      [shuffled[i], shuffled[other]] = [shuffled[other], shuffled[i]];
+    }
+    return shuffled;
+  });
+  // One head has a lowest score of its own in the last slot that is in use.
+  scores[2][slots - 2] = 0.125;
+  const words = scores.flatMap((own, head) =>
+    own.flatMap((r, i) => [new Uint32Array(Float32Array.of(r).buffer)[0], tokens[head][i]])
+  );
+  const rows = () => new Float32Array(HEADS * slots * DIM).fill(0.5);
+  const kept = {
+    slot_keys: rows(),
+    slot_values: rows(),
+    slot_tokens: Uint32Array.from(words),
+  };
+  const length = 1599; // 399 slots, as before
+  for (const [WORKGROUP, AHEAD] of [[64, 2], [128, 4], [64, 8]]) {
+    const changes = { "append.WORKGROUP": WORKGROUP, "append.AHEAD": AHEAD };
+    const [after] = await step(kept, length, 0, capacity, changes);
+    scores.forEach((own, head) => {
+      const held = own.map((r, i) => ({ r, token: tokens[head][i] }));
+      const want = held.map(({ token }) => token);
+      want[slotReference(held, 0.5, length - 1, SPARSITY)!] = length - 1;
+      const got = want.map((_, i) => after.slot_tokens[2 * (head * slots + i) + 1]);
+      assertEquals(got, want, `head ${head}, ${WORKGROUP} threads`);
+    });
+  }
 });
 
 test("a head that does not take the token gives 0, whatever it holds", async () => {

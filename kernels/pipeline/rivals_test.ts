@@ -64,3 +64,19 @@ for (const variant of dsa) {
     { TOP: 40 },
   );
 }
+
+for (const dtype of ["f16", "f32"] as const) {
+  testSetting(
+    testDevice,
+    findVariant("pipeline/mosa"),
+    `slots of all splits in ${dtype}`,
+    testCase({ heads: [4, 2], headDim: 64, dtype, lengths: [600, 37] }),
+    {
+      MOSA_SPARSITY: 2,
+      "append.WORKGROUP": 64,
+      "append.AHEAD": 2,
+      "attend.WORKGROUP": 64,
+      "attend.SPLITS": 16,
+    },
+  );
+}
