@@ -26,8 +26,8 @@ import {
   tiesOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
-import { decayBlocks } from "../kernels/encode/decay.ts";
-import { keptDecays, normOf } from "../kernels/encode/decay_reference.ts";
+import { decayBlocks } from "../kernels/attend/decayed.ts";
+import { keptDecays, normOf } from "../kernels/attend/decay_reference.ts";
 import { slotCapacity } from "../kernels/encode/route.ts";
 import { slotsOf } from "../kernels/encode/route_reference.ts";
 import { factorValue } from "../kernels/encode/rotation.ts";
@@ -263,7 +263,7 @@ function decayInputs(
     log_gates: new Float32Array(heads),
     decay_state: new Float32Array(2 * heads * (block + 2)).fill(NaN),
     decays: new Float32Array(heads * p.capacity).fill(NaN),
-    block_decays: new Float32Array(2 * heads * (blocks + 1)).fill(NaN),
+    block_decays: new Float32Array(heads * (blocks + 2)).fill(NaN),
   };
   for (let row = 0; row < heads; row++) {
     const length = lengths[Math.floor(row / p.qHeads)];
@@ -275,9 +275,7 @@ function decayInputs(
     made.log_gates[row] = gates[length - 1];
     const older = keptDecays(gates.subarray(0, length - 1), block);
     made.decays.set(older.decays, row * p.capacity);
-    older.blocks.forEach((decay, b) => {
-      made.block_decays[2 * (row * (blocks + 1) + 1 + b)] = decay;
-    });
+    made.block_decays.set(older.blocks, row * (blocks + 2) + 2);
     const first = Math.floor((length - 1) / block) * block;
     const state = (2 * row + (length - 1) % 2) * (block + 2);
     made.decay_state.set([older.blocks[first / block], ...older.decays.subarray(first)], state);

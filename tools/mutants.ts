@@ -16,7 +16,6 @@ export const MUTANTS: readonly Mutant[] = [
   ["encode/factor_sums", "sums[0] + squared_last", "sums[0] - squared_last"],
   ["encode/key_sums", "first + load * ROWS < end", "first - load * ROWS < end"],
   ["encode/key_means", "sum / f32(lengths[wid.y])", "sum * f32(lengths[wid.y])"],
-  ["encode/decay", "later += decay;", "later -= decay;"],
   ["encode/route", "1.0 + exp(-sum)", "1.0 - exp(-sum)"],
   ["score/rotated", "LAST - score_bin(", "score_bin("],
   ["score/rotate_score", "other + select(", "other - select("],

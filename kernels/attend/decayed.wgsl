@@ -1,10 +1,27 @@
-// decayed.wgsl: decode attention with a decay for each token, over the last tokens of a sequence.
-// dense/split_subgroup.wgsl, plus the decays of encode/decay.wgsl, which also says where to begin.
+// decayed.wgsl: decode attention with forget gates, which add a decay to each logit (the Forgetting
+// Transformer), over the tokens that are not too far decayed to matter (adaptive computation pruning).
+// dense/split_subgroup.wgsl, plus the newest gate, the decays, and the end where all is pruned.
 //
 // Dispatch (SPLITS, lists, batch). A list is HEADS query heads of one KV head: all of its group, or
 // a part of the group where registers run short. A workgroup reads its share of K and V once for
-// the whole list, and stores one unnormalised partial (acc, m, l) per query head. All query heads of
-// a KV head begin where the first of them does: the others lose nothing by more tokens.
+// the whole list, and stores one unnormalised partial (acc, m, l) per query head.
+//
+// The decay from token j to the newest one is the sum of the log gates of all later tokens. A sum
+// over 2^17 tokens in f32 leaves no precision to near ones. So tokens are in blocks of DECAY_BLOCK,
+// and the decay is a sum of parts of one sign, which lose none:
+//   from j to the end of its block, or to the newest token: decays
+//   over each later block: block_decays
+// The block of the newest token changes with each step, from one half of decay_state to the other, so
+// that a step may be repeated. The first workgroup of a list appends the newest gate. Nobody reads
+// what it writes: the others add the gate to the old half themselves.
+//
+// A block is pruned if the decay from its last token is below
+//   -(2 U + ln length) + LN_EPS, U = |q| * the largest |k| of all tokens / sqrt(HEAD_DIM).
+// A logit without decay is in -U .. U. So a pruned weight is at most eps / length of the newest
+// token's, and all of them together are at most eps of the sum. Decays fall with the distance: the
+// blocks that are left are the last ones. The threshold moves with q and the length, so that a
+// pruned block may come back. A list ends where its last query head does; the others lose nothing by
+// more tokens.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own. Of the tile's TOKENS * HEADS decays
@@ -19,12 +36,15 @@
 //      SPIR-V does so, WGSL does not promise it.
 //   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
 //
-// 1. Load the first token to attend, then the first tile and the queries.
-// 2. Load the next tile.
-// 3. Compute the logits of the current tile.
-// 4. Update the running softmax with them. Repeat 2 to 4 for all tiles of the split.
-// 5. Join the row groups and store the partials.
-// 6. In the last workgroup to arrive, join the splits and store the output.
+// 1. Load the newest tile, the queries and the newest key.
+// 2. Compute the thresholds, and append the newest gate.
+// 3. Sum the decays of a chunk of blocks, a block per thread, and find where it is pruned.
+// 4. Load the next tile, towards the first token.
+// 5. Compute the logits of the current tile.
+// 6. Update the running softmax with them. Repeat 4 to 6 for all tiles of the split in the chunk, and
+//    3 to 6 for all chunks until one is pruned.
+// 7. Join the row groups and store the partials.
+// 8. In the last workgroup to arrive, join the splits and store the output.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -53,10 +73,16 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
-const STRIDE = TILE * SPLITS; // tokens from a tile of a split to its next one
 const LOGITS = TOKENS * HEADS;
 const DECAYS = (LOGITS + LANES - 1u) / LANES; // decays that a lane loads
 const BLOCKS = (CAPACITY + DECAY_BLOCK - 1u) / DECAY_BLOCK;
+const BLOCK_TILES = DECAY_BLOCK / TILE; // tiles of a block
+const STATE = DECAY_BLOCK + 2u; // the block's decay, its tokens' decays, the largest |k|
+const STATE_LOADS = (DECAY_BLOCK + 1u + WORKGROUP - 1u) / WORKGROUP; // of the decays, per thread
+const SUM_ROW = 16u; // threads whose sums are added up together
+const SUM_ROWS = WORKGROUP / SUM_ROW;
+const LN_EPS = -10.0;
+const SAFETY = 1.00001; // of U, for the rounding of norms
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
 const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of the list's output
 const SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
@@ -85,11 +111,13 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read> decays: array<f32>;
-@group(0) @binding(5) var<storage, read> block_decays: array<vec2f>;
-@group(0) @binding(6) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
-@group(0) @binding(7) var<storage, read_write> hand_over: HandOver;
-@group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> decay_state: array<f32>;
+@group(0) @binding(5) var<storage, read_write> decays: array<f32>;
+@group(0) @binding(6) var<storage, read_write> block_decays: array<f32>;
+@group(0) @binding(7) var<uniform> log_gates: array<vec4f, (BATCH * Q_HEADS + 3u) / 4u>;
+@group(0) @binding(8) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
+@group(0) @binding(9) var<storage, read_write> hand_over: HandOver;
+@group(0) @binding(10) var<storage, read_write> out: array<vec4f>;
 
 // @shared hand_over
 /// Partials that the workgroups of a list hand over. One of the two arrays is used.
@@ -106,6 +134,10 @@ struct HandOver {
 var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
+var<workgroup> sums: array<f32, HEADS * WORKGROUP>; // of a chunk's blocks, then of later blocks
+var<workgroup> row_sums: array<f32, HEADS * SUM_ROWS>;
+var<workgroup> kept: atomic<u32>; // blocks of the chunk
+var<workgroup> chunk_kept: u32; // the same, to be loaded uniformly
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -306,14 +338,55 @@ fn joined_output(own_head: u32, thread: u32) -> vec4f {
 }
 // @end
 
-/// The decay from a token, for decay `i` of the tile that a lane loads, in log2 units. Tokens past
-/// the end repeat the last one.
-fn lane_decay(i: u32, tile: u32, end: u32, row: u32, lane: u32, first_head: u32) -> f32 {
+/// Query head `h` of the list that begins with `first_head`.
+fn list_head(first_head: u32, h: u32) -> u32 {
+  return min(first_head + h, first_head / GROUP * GROUP + GROUP - 1u);
+}
+
+/// The newest log gate of a query head.
+fn newest_gate(head: u32) -> f32 {
+  return log_gates[head / 4u][head % 4u];
+}
+
+/// The decay from a token to the end of its block, for decay `i` of the tile that a lane loads.
+/// Tokens past the newest repeat it.
+fn lane_decay(i: u32, tile: i32, newest: u32, row: u32, lane: u32, first_head: u32) -> f32 {
   let own = min(i * LANES + lane, LOGITS - 1u);
-  let head = min(first_head + own % HEADS, first_head / GROUP * GROUP + GROUP - 1u);
-  let token = min(tile + own / HEADS * ROWS + row, end - 1u);
-  let of_blocks = block_decays[head * (BLOCKS + 1u) + 1u + token / DECAY_BLOCK].y;
-  return (decays[head * CAPACITY + token] + of_blocks) * LOG2_E;
+  let head = list_head(first_head, own % HEADS);
+  let token = min(u32(max(tile, 0)) * TILE + own / HEADS * ROWS + row, newest);
+  var decay = 0.0;
+  if (token / DECAY_BLOCK < newest / DECAY_BLOCK) {
+    decay = decays[head * CAPACITY + token];
+  } else if (token < newest) {
+    let at = (2u * head + newest % 2u) * STATE + 1u + token % DECAY_BLOCK;
+    decay = decay_state[at] + newest_gate(head);
+  }
+  return decay;
+}
+
+/// Appends the newest gate of a query head. Entry 0 of a state is the decay of the newest token's
+/// block, entry 1 + i that from its token i.
+fn append_gate(head: u32, newest: u32, key_norm: f32, thread: u32) {
+  let place = newest % DECAY_BLOCK;
+  let block = newest / DECAY_BLOCK;
+  let before = (2u * head + newest % 2u) * STATE;
+  let after = (2u * head + (newest + 1u) % 2u) * STATE;
+  let gate = newest_gate(head);
+  for (var i = 0u; i < STATE_LOADS; i++) { // @unroll
+    let entry = i * WORKGROUP + thread;
+    let is_new = entry == place + 1u || place == 0u;
+    let old = select(decay_state[before + min(entry, place)], 0.0, is_new);
+    let decay = old + select(gate, 0.0, entry == place + 1u);
+    if (entry < place + 2u) {
+      decay_state[after + entry] = decay;
+    }
+    if (entry == 0u) {
+      decay_state[after + STATE - 1u] = key_norm;
+      block_decays[head * (BLOCKS + 2u) + 2u + block] = decay;
+    } else if (entry < place + 2u) {
+      decays[head * CAPACITY + block * DECAY_BLOCK + entry - 1u] = decay;
+    }
+  }
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -329,122 +402,217 @@ fn main(
   let first_head = kv_head * GROUP + list % KV_LISTS * HEADS;
   let last_head = kv_head * GROUP + GROUP - 1u;
   let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
-  let end = lengths[wid.z];
-  let stride = STRIDE;
+  let length = lengths[wid.z];
+  let newest = max(length, 1u) - 1u;
+  let is_first = newest % DECAY_BLOCK == 0u; // of its block
 
-  // 1. Load the first token to attend of all heads, then the first tile and the queries.
-  var suffix = CAPACITY * PRUNE;
-  for (var h = 0u; h < GROUP; h++) { // @unroll
-    suffix = min(suffix, u32(block_decays[(kv_head * GROUP + h) * (BLOCKS + 1u)].x));
-  }
-  // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
-  let begin = suffix + wid.x * TILE;
+  // 1. Load the newest tile, the queries and the newest key. Tiles go to the splits in turn, from the
+  // newest one on, so that all workgroups of a head read one moving window.
+  var tile = select(i32(newest / TILE) - i32(wid.x), -1, length == 0u);
   var k: array<vec4<u32>, LOADS>;
   var v: array<vec4<u32>, LOADS>;
   var bias: array<f32, DECAYS>;
   var next_k: array<vec4<u32>, LOADS>;
   var next_v: array<vec4<u32>, LOADS>;
   var next_bias: array<f32, DECAYS>;
-  if (PREFETCH == 1u && begin < end) {
+  if (PREFETCH == 1u) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let token = min(begin + (load / CHUNKS) * ROWS + row, end - 1u);
+      let token = min(u32(max(tile, 0)) * TILE + (load / CHUNKS) * ROWS + row, newest);
       k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
       v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
     }
     for (var i = 0u; i < DECAYS; i++) { // @unroll
-      bias[i] = lane_decay(i, begin, end, row, lane, first_head);
+      bias[i] = lane_decay(i, tile, newest, row, lane, first_head);
     }
+  }
+  // Each thread has one block of the chunk: thread 0 the newest one.
+  var chunk = newest / DECAY_BLOCK; // its newest block
+  var decay: array<f32, HEADS>; // over the thread's block
+  for (var h = 0u; h < HEADS; h++) { // @unroll
+    let head = list_head(first_head, h);
+    let older = block_decays[head * (BLOCKS + 2u) + 2u + chunk - min(thread, chunk)];
+    let old = decay_state[(2u * head + newest % 2u) * STATE];
+    let newest_decay = select(old, 0.0, is_first) + newest_gate(head);
+    decay[h] = select(older, newest_decay, thread == 0u);
   }
 
   var query: array<vec4f, HEADS * PARTS>;
   var acc: array<vec4f, HEADS * PARTS>;
   var m: array<f32, HEADS>;
   var l: array<f32, HEADS>;
+  var query_squares: array<f32, HEADS>;
+  var key_squares = 0.0;
   for (var h = 0u; h < HEADS; h++) { // @unroll
     m[h] = NEG_LARGE;
     l[h] = 0.0;
+    query_squares[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let head = min(first_head + h, last_head);
-      let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
+      let quad = q[list_head(first_head, h) * HEAD_QUADS + row_quad(part, lane)];
       query[h * PARTS + part] = quad * query_scale(part, lane);
+      query_squares[h] += dot(query[h * PARTS + part], query[h * PARTS + part]);
       acc[h * PARTS + part] = vec4f(0.0);
     }
   }
+  for (var part = 0u; part < PARTS; part++) { // @unroll
+    let at = lane_base + newest * ROW_LOADS + chunk_offset(part / QUADS, lane);
+    let quad = widen(keys[at], part % QUADS);
+    let is_own = part / QUADS * LANES + lane < ROW_LOADS;
+    key_squares += select(0.0, dot(quad, quad), is_own);
+  }
 
-  for (var tile = begin; tile < end; tile += stride) {
-    // 2. Load the next tile; without PREFETCH, the current one.
-    if (PREFETCH == 1u) {
+  // 2. Compute the thresholds, and append the newest gate. |q| comes with the scale of logits.
+  var threshold: array<f32, HEADS>;
+  for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
+    key_squares += subgroupShuffleXor(key_squares, 1u << step);
+  }
+  for (var h = 0u; h < HEADS; h++) { // @unroll
+    for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
+      query_squares[h] += subgroupShuffleXor(query_squares[h], 1u << step);
+    }
+    let head = list_head(first_head, h);
+    let older_norm = decay_state[(2u * head + newest % 2u) * STATE + STATE - 1u];
+    let key_norm = max(sqrt(key_squares), select(older_norm, 0.0, newest == 0u));
+    let bound = sqrt(query_squares[h]) / LOG2_E * key_norm * SAFETY;
+    threshold[h] = LN_EPS - (2.0 * bound + log(f32(newest + 1u)));
+    if (wid.x == 0u && length > 0u) {
+      append_gate(head, newest, key_norm, thread);
+    }
+  }
+
+  var later: array<f32, HEADS>; // the decay over all blocks after the chunk
+  for (var h = 0u; h < HEADS; h++) { // @unroll
+    later[h] = 0.0;
+  }
+  for (var go_on = length > 0u; go_on;) {
+    // 3. Sum the decays of a chunk of blocks, and find where it is pruned.
+    if (thread == 0u) {
+      atomicStore(&kept, 0u);
+    }
+    for (var h = 0u; h < HEADS; h++) { // @unroll
+      sums[h * WORKGROUP + thread] = select(0.0, decay[h], thread <= chunk);
+    }
+    workgroupBarrier();
+    let sum_row = thread / SUM_ROW;
+    var own: array<f32, HEADS>;
+    for (var h = 0u; h < HEADS; h++) { // @unroll
+      own[h] = later[h];
+      var all = 0.0;
+      for (var i = 0u; i < SUM_ROW; i++) { // @unroll
+        let each = sums[h * WORKGROUP + sum_row * SUM_ROW + i];
+        own[h] += select(0.0, each, i < thread % SUM_ROW);
+        all += each;
+      }
+      row_sums[h * SUM_ROWS + sum_row] = all;
+    }
+    workgroupBarrier();
+    var is_kept = PRUNE == 0u;
+    for (var h = 0u; h < HEADS; h++) { // @unroll
+      for (var r = 0u; r < SUM_ROWS; r++) { // @unroll
+        own[h] += select(0.0, row_sums[h * SUM_ROWS + r], r < sum_row);
+        later[h] += row_sums[h * SUM_ROWS + r];
+      }
+      sums[h * WORKGROUP + thread] = own[h];
+      // Not below it: a NaN prunes nothing.
+      is_kept = is_kept || !(own[h] < threshold[h]);
+    }
+    if (is_kept && thread <= chunk) {
+      atomicMax(&kept, thread + 1u);
+    }
+    workgroupBarrier();
+    if (thread == 0u) {
+      chunk_kept = atomicLoad(&kept);
+    }
+    let blocks = workgroupUniformLoad(&chunk_kept);
+    let first_tile = i32((chunk + 1u - blocks) * BLOCK_TILES);
+    for (var h = 0u; h < HEADS; h++) { // @unroll
+      if (PRUNE == 1u && wid.x == 0u && thread == h && blocks > 0u) {
+        let at = list_head(first_head, h) * (BLOCKS + 2u);
+        block_decays[at] = f32((chunk + 1u - blocks) * DECAY_BLOCK);
+        block_decays[at + 1u] = threshold[h];
+      }
+    }
+
+    for (; tile >= first_tile; tile -= i32(SPLITS)) {
+      // 4. Load the next tile; without PREFETCH, the current one.
       for (var load = 0u; load < LOADS; load++) { // @unroll
-        let token = min(tile + stride + (load / CHUNKS) * ROWS + row, end - 1u);
+        let first = u32(max(tile - i32(SPLITS * PREFETCH), 0)) * TILE;
+        let token = min(first + (load / CHUNKS) * ROWS + row, newest);
         next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
         next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
       }
       for (var i = 0u; i < DECAYS; i++) { // @unroll
-        next_bias[i] = lane_decay(i, tile + stride, end, row, lane, first_head);
+        next_bias[i] = lane_decay(i, tile - i32(SPLITS * PREFETCH), newest, row, lane, first_head);
       }
-    } else {
-      for (var load = 0u; load < LOADS; load++) { // @unroll
-        let token = min(tile + (load / CHUNKS) * ROWS + row, end - 1u);
-        k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-        v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      if (PREFETCH == 0u) {
+        k = next_k;
+        v = next_v;
+        bias = next_bias;
       }
-      for (var i = 0u; i < DECAYS; i++) { // @unroll
-        bias[i] = lane_decay(i, tile, end, row, lane, first_head);
-      }
-    }
 
-    // 3. Compute the logits of the current tile.
-    var logits = array<f32, LOGITS>();
-    for (var t = 0u; t < TOKENS; t++) { // @unroll
-      for (var part = 0u; part < PARTS; part++) { // @unroll
-        let k_quad = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
-        for (var h = 0u; h < HEADS; h++) { // @unroll
-          logits[t * HEADS + h] += dot(k_quad, query[h * PARTS + part]);
-        }
-      }
-    }
-    for (var i = 0u; i < LOGITS; i++) { // @unroll
-      logits[i] += select(0.0, bias[i / LANES], lane == i % LANES);
-      for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
-        logits[i] += subgroupShuffleXor(logits[i], 1u << step);
-      }
-    }
-
-    // 4. Update the running softmax.
-    for (var h = 0u; h < HEADS; h++) { // @unroll
-      var m_new = m[h];
+      // 5. Compute the logits of the current tile.
+      var logits = array<f32, LOGITS>();
       for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let inside = tile + t * ROWS + row < end;
-        logits[t * HEADS + h] = select(NEG_LARGE, logits[t * HEADS + h], inside);
-        m_new = max(m_new, logits[t * HEADS + h]);
-      }
-      let alpha = exp2(m[h] - m_new);
-      m[h] = m_new;
-      l[h] *= alpha;
-      for (var part = 0u; part < PARTS; part++) { // @unroll
-        acc[h * PARTS + part] *= alpha;
-      }
-      for (var t = 0u; t < TOKENS; t++) { // @unroll
-        let inside = tile + t * ROWS + row < end;
-        let p = select(0.0, exp2(logits[t * HEADS + h] - m_new), inside);
-        l[h] += p;
         for (var part = 0u; part < PARTS; part++) { // @unroll
-          acc[h * PARTS + part] += p * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+          let k_quad = widen(k[t * CHUNKS + part / QUADS], part % QUADS);
+          for (var h = 0u; h < HEADS; h++) { // @unroll
+            logits[t * HEADS + h] += dot(k_quad, query[h * PARTS + part]);
+          }
         }
       }
-    }
-    if (PREFETCH == 1u) {
-      for (var load = 0u; load < LOADS; load++) { // @unroll
-        k[load] = next_k[load];
-        v[load] = next_v[load];
-      }
+      // All tokens of a tile are of one block.
+      let place = chunk - u32(tile) / BLOCK_TILES;
       for (var i = 0u; i < DECAYS; i++) { // @unroll
-        bias[i] = next_bias[i];
+        let h = min(i * LANES + lane, LOGITS - 1u) % HEADS;
+        bias[i] = (bias[i] + sums[h * WORKGROUP + place]) * LOG2_E;
+      }
+      for (var i = 0u; i < LOGITS; i++) { // @unroll
+        logits[i] += select(0.0, bias[i / LANES], lane == i % LANES);
+        for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
+          logits[i] += subgroupShuffleXor(logits[i], 1u << step);
+        }
+      }
+
+      // 6. Update the running softmax.
+      for (var h = 0u; h < HEADS; h++) { // @unroll
+        var m_new = m[h];
+        for (var t = 0u; t < TOKENS; t++) { // @unroll
+          let inside = u32(tile) * TILE + t * ROWS + row <= newest;
+          logits[t * HEADS + h] = select(NEG_LARGE, logits[t * HEADS + h], inside);
+          m_new = max(m_new, logits[t * HEADS + h]);
+        }
+        let alpha = exp2(m[h] - m_new);
+        m[h] = m_new;
+        l[h] *= alpha;
+        for (var part = 0u; part < PARTS; part++) { // @unroll
+          acc[h * PARTS + part] *= alpha;
+        }
+        for (var t = 0u; t < TOKENS; t++) { // @unroll
+          let inside = u32(tile) * TILE + t * ROWS + row <= newest;
+          let p = select(0.0, exp2(logits[t * HEADS + h] - m_new), inside);
+          l[h] += p;
+          for (var part = 0u; part < PARTS; part++) { // @unroll
+            acc[h * PARTS + part] += p * widen(v[t * CHUNKS + part / QUADS], part % QUADS);
+          }
+        }
+      }
+      if (PREFETCH == 1u) {
+        k = next_k;
+        v = next_v;
+        bias = next_bias;
       }
     }
+
+    // Go on with the next chunk, if this one was kept to its end.
+    go_on = blocks == WORKGROUP && chunk >= WORKGROUP;
+    chunk = max(chunk, WORKGROUP) - WORKGROUP;
+    for (var h = 0u; h < HEADS; h++) { // @unroll
+      let blocks_begin = list_head(first_head, h) * (BLOCKS + 2u) + 2u;
+      decay[h] = block_decays[blocks_begin + chunk - min(thread, chunk)];
+    }
+    workgroupBarrier();
   }
 
-  // 5. Join the row groups and store the partials, JOINED heads at a time.
+  // 7. Join the row groups and store the partials, JOINED heads at a time.
   if (lane == 0u) {
     for (var h = 0u; h < HEADS; h++) { // @unroll
       stats[row * HEADS + h] = vec2f(m[h], l[h]);
@@ -464,7 +632,7 @@ fn main(
     workgroupBarrier();
   }
 
-  // 6. The last workgroup to arrive joins the splits and stores the output.
+  // 8. The last workgroup to arrive joins the splits and stores the output.
   if (HAND_OVER == 0u) {
     return;
   }

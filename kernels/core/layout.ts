@@ -22,9 +22,9 @@
  * | `index_keys` | f32 [B, 128], the rows of the newest tokens |
  * | `index_codes` | i8 [B, capacity, 128], the rows of all keys over their scales |
  * | `index_scales` | f32 [B, capacity], powers of two |
- * | `log_gates` | f32 [B, Hq], at most 0, of the newest tokens; see encode/decay.wgsl |
+ * | `log_gates` | f32 [B * Hq rounded up to 4], uniform: at most 0, of the newest tokens; see attend/decayed.wgsl |
  * | `decays` | f32 [B, Hq, capacity], from each token to the end of its block, or to the newest token |
- * | `block_decays` | vec2 f32 [B, Hq, 1 + blocks]: the first token to attend and the threshold; then of each block its decay, and that of the later blocks |
+ * | `block_decays` | f32 [B, Hq, 2 + blocks]: the first token to attend and the threshold, if a step prunes; then the decay over each block |
  * | `decay_state` | f32 [B, Hq, 2, block + 2], of the first n tokens at n % 2: the decay of the newest token's block, those from its tokens, the largest norm of a key |
  * | `hidden` | f32 [B, Hq * D], the layer input of the newest tokens; see encode/route.wgsl |
  * | `router` | f16 [Hq, Hq * D] |

@@ -5,7 +5,7 @@ import { createRandom } from "../../fixtures/random.ts";
 import { attendReference } from "../attend/reference.ts";
 import { findVariant } from "../core/registry.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
-import { keptDecays, LN_EPS, normOf, pruneThreshold } from "../encode/decay_reference.ts";
+import { keptDecays, LN_EPS, normOf, pruneThreshold } from "../attend/decay_reference.ts";
 import { verify } from "../verify/verify.ts";
 import {
   canRun,
@@ -26,7 +26,13 @@ function test(name: string, fn: () => void | Promise<void>): void {
 
 /** A head, whose inputs can be changed, with blocks of 16 tokens. */
 const small = testCase({ heads: [2, 2], headDim: 64, dtype: "f32", lengths: [257] });
-const params = { ...acp.defaults(small.p, testDevice.limits), DECAY_BLOCK: BLOCK };
+const params = {
+  ...acp.defaults(small.p, testDevice.limits),
+  DECAY_BLOCK: BLOCK,
+  "attend.WORKGROUP": 64,
+  "attend.LANES": 8,
+  "attend.TOKENS": 2,
+};
 const made = makeInputs(acp, small.p, params, small.options);
 
 /** Runs a step and verifies it: the first token to attend and the threshold of the first head. */
@@ -51,10 +57,10 @@ function evenDecays(rate: number, keyNorm: number): Inputs {
     block_decays: floats("block_decays"),
   };
   const { decays, blocks } = keptDecays(new Float32Array(256).fill(rate), BLOCK);
-  const stride = inputs.block_decays.length / 2;
+  const stride = inputs.block_decays.length / 2; // of one of two heads
   for (let head = 0; head < 2; head++) {
     inputs.decays.set(decays, head * small.p.capacity);
-    blocks.forEach((decay, b) => inputs.block_decays[head * stride + 2 + 2 * b] = decay);
+    inputs.block_decays.set(blocks, head * stride + 2);
     // 257 tokens: the newest is the first of its block, and half 256 % 2 is of the step before.
     const state = 2 * head * (BLOCK + 2);
     inputs.decay_state.fill(0, state, state + BLOCK + 1);
@@ -125,8 +131,8 @@ test("pipeline/acp: 131,072 tokens of strong decay lose no precision to the last
   const state = new Float32Array(2 * size).fill(NaN);
   state.set([older.blocks[1023], ...older.decays.subarray(1023 * 128)], size);
   state[2 * size - 1] = 8;
-  const blocks = new Float32Array(2 * 1025);
-  older.blocks.forEach((decay, b) => blocks[2 + 2 * b] = decay);
+  const blocks = new Float32Array(1026);
+  blocks.set(older.blocks, 2);
   // The decays by their definition in f64, and as a running sum in f32.
   const exact = new Float64Array(length);
   for (let i = length - 2; i >= 0; i--) exact[i] = exact[i + 1] + gates[i + 1];

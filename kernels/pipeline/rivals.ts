@@ -8,8 +8,7 @@ import { defineVariant } from "../core/define.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import { windows } from "../attend/windows.ts";
-import { decayed } from "../attend/decayed.ts";
-import { ACP, decay, DECAY_KEPT, FOX } from "../encode/decay.ts";
+import { ACP, DECAY_KEPT, decayed, FOX } from "../attend/decayed.ts";
 import { slots } from "../attend/slots.ts";
 import { MOSA, MOSA_HYBRID, route, SLOTS_KEPT } from "../encode/route.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
@@ -145,14 +144,14 @@ const SYSTEMS: readonly System[] = [
   {
     name: "pipeline/fox",
     description: "Forgetting Transformer: appends gates, attends all tokens with decays, merges",
-    stages: { append: decay, attend: decayed },
+    stages: { attend: decayed },
     kept: DECAY_KEPT,
     settings: FOX,
   },
   {
     name: "pipeline/acp",
     description: "the same with adaptive computation pruning: attends what is not decayed",
-    stages: { append: decay, attend: decayed },
+    stages: { attend: decayed },
     kept: DECAY_KEPT,
     settings: ACP,
   },

@@ -1,4 +1,6 @@
+import type { KvDtype } from "../core/problem.ts";
 import { findVariant } from "../core/registry.ts";
+import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { openTestDevice, rivalsOf, testSetting, testStage } from "../../testing/testing_suite.ts";
 import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 
@@ -65,18 +67,42 @@ for (const variant of dsa) {
   );
 }
 
-for (const dtype of ["f16", "f32"] as const) {
+for (const [i, handOver] of (["barrier", "atomics"] as const).entries()) {
   testSetting(
     testDevice,
     findVariant("pipeline/mosa"),
-    `slots of all splits in ${dtype}`,
-    testCase({ heads: [4, 2], headDim: 64, dtype, lengths: [600, 37] }),
+    `many slots beside dense heads, joined with a hand-over by ${handOver}`,
+    testCase({
+      heads: [10, 5],
+      headDim: 96,
+      dtype: ["f16", "f32"][i] as KvDtype,
+      lengths: [600, 37],
+    }),
     {
       MOSA_SPARSITY: 2,
+      DENSE_HEADS: 2,
       "append.WORKGROUP": 64,
       "append.AHEAD": 2,
       "attend.WORKGROUP": 64,
-      "attend.SPLITS": 16,
+      "attend.SPLITS": 13,
+      "attend.HAND_OVER": HAND_OVER_CODE[handOver],
+    },
+  );
+}
+
+for (const name of ["pipeline/acp", "pipeline/fox"]) {
+  testSetting(
+    testDevice,
+    findVariant(name),
+    "several chunks of blocks, in lists of a part of the group",
+    testCase({ heads: [6, 2], headDim: 64, lengths: [2500, 1024, 1025, 17] }),
+    {
+      DECAY_BLOCK: 16,
+      "attend.WORKGROUP": 64,
+      "attend.LANES": 8,
+      "attend.TOKENS": 2,
+      "attend.HEADS": 2,
+      "attend.JOINED": 1,
     },
   );
 }

@@ -1,8 +1,8 @@
 /** Verifies the decode steps of attention with decays. */
 import { attendReference, type RowOf } from "../attend/reference.ts";
 import { groupSize } from "../core/problem.ts";
-import { decayBlocks } from "../encode/decay.ts";
-import { laterDecays, LN_EPS, normOf, pruneThreshold } from "../encode/decay_reference.ts";
+import { decayBlocks } from "../attend/decayed.ts";
+import { laterDecays, LN_EPS, normOf, pruneThreshold } from "../attend/decay_reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { type ErrorTally, knownReference, type ListVerifier } from "./error_tally.ts";
 
@@ -11,25 +11,27 @@ const SUM_ERROR = 1e-5;
 
 /** The decays of a query head after a step. */
 interface HeadDecays {
-  /** The first token that the head itself attends. */
+  /** The first token that its list attends, if it prunes. */
   readonly begin: number;
   readonly threshold: number;
-  /** [tokens]. */
+  /** [tokens], to the ends of their blocks. */
   readonly decays: Float32Array;
-  /** [blocks, 2]: of the block, and of the later blocks. */
+  /** [blocks]. */
   readonly blocks: Float32Array;
+  /** [blocks], over the later blocks, in f64. */
+  readonly later: Float64Array;
 }
 
 async function readDecays(reader: BufferReader, row: number, length: number): Promise<HeadDecays> {
   const { p, params } = reader;
-  const stride = 2 * (decayBlocks(p, params) + 1);
-  const used = 2 * Math.ceil(length / params.DECAY_BLOCK);
+  const start = row * (decayBlocks(p, params) + 2);
+  const used = Math.ceil(length / params.DECAY_BLOCK);
   const [[begin, threshold], blocks, decays] = await Promise.all([
-    reader.f32("block_decays", row * stride, 2),
-    reader.f32("block_decays", row * stride + 2, used),
+    reader.f32("block_decays", start, 2),
+    reader.f32("block_decays", start + 2, used),
     reader.f32("decays", row * p.capacity, length),
   ]);
-  return { begin, threshold, blocks, decays };
+  return { begin, threshold, blocks, decays, later: laterDecays(blocks) };
 }
 
 /** Verifies that the newest gate was added to the decays of its block, in f32. */
@@ -53,16 +55,16 @@ async function verifyAppended(
   const want = [...Array.from(old, (value) => Math.fround(value + gate)), 0];
   tally.exact("decay_state", [row], after.subarray(0, place + 2), want);
   tally.exact("decays", [row], decays.subarray(length - 1 - place), want.slice(1));
-  tally.exact("block_decays", [row], blocks.subarray(-2), [want[0], 0]);
+  tally.exact("block_decays", [row], blocks.subarray(-1), [want[0]]);
 }
 
-/** Verifies the threshold and the first token that a head attends. */
-async function verifyBegin(
+/** Verifies the largest norm of a key, and the threshold of a head that prunes. */
+async function verifyThreshold(
   tally: ErrorTally,
   reader: BufferReader,
   row: number,
   { length }: ListRef,
-  { begin, threshold, blocks }: HeadDecays,
+  { threshold }: HeadDecays,
   newestKey: ArrayLike<number>,
 ): Promise<void> {
   const { p, params } = reader;
@@ -76,17 +78,34 @@ async function verifyBegin(
   ]);
   const norm = Math.max(length === 1 ? 0 : older, normOf(newestKey));
   tally.row("decay_state, largest norm", [row], [largest], [norm]);
+  if (params.PRUNE === 0) return;
   const wanted = pruneThreshold(normOf(q), norm, p.headDim, length);
   tally.row("block_decays, threshold", [row], [threshold], [wanted]);
-  const later = laterDecays(Array.from({ length: blocks.length / 2 }, (_, b) => blocks[2 * b]));
-  later.forEach((want, b) => {
-    const found = blocks[2 * b + 1];
-    if (Math.abs(found - want) <= SUM_ERROR * Math.abs(want)) return;
-    tally.fail("block_decays, of the later blocks", [row, b], found, want);
-  });
-  // Strictly below the threshold: what equals it is attended.
-  const first = later.findIndex((_, b) => !(blocks[2 * b + 1] < threshold));
-  tally.exact("block_decays, first token", [row], [begin], [first * params.DECAY_BLOCK]);
+}
+
+/**
+ * Verifies the first token that a list attends: that of the first block which is not strictly below
+ * the threshold for one of its heads, up to the rounding of sums.
+ */
+function verifyBegin(
+  tally: ErrorTally,
+  row: number,
+  block: number,
+  list: readonly HeadDecays[],
+): void {
+  const [{ begin }] = list;
+  const slack = (threshold: number) => SUM_ERROR * Math.abs(threshold);
+  const first = begin / block;
+  const isKept = list.some(({ later, threshold }) => later[first] >= threshold - slack(threshold));
+  const isFirst = list.every(({ later, threshold }) =>
+    first === 0 || later[first - 1] < threshold + slack(threshold)
+  );
+  if (!isKept || !isFirst || list.some((each) => each.begin !== begin)) {
+    const want = Math.min(
+      ...list.map(({ later, threshold }) => later.findIndex((each) => each >= threshold)),
+    );
+    tally.fail("block_decays, first token", [row], begin, want * block);
+  }
 }
 
 /** The share of attention that tokens before `begin` would have had, in f64. */
@@ -123,25 +142,27 @@ export const verifyDecayStep: ListVerifier = async (tally, reader, ref, _hasBuff
     reader.cacheRows("values", ref, 0, length),
   ]);
   const g = groupSize(p);
+  const heads = params["attend.HEADS"];
   const groupRow = sequence * p.qHeads + ref.kvHead * g;
   const ofGroup = await Promise.all(
     Array.from({ length: g }, (_, h) => readDecays(reader, groupRow + h, length)),
   );
-  const begin = params.PRUNE === 0 ? 0 : Math.min(...ofGroup.map((each) => each.begin));
   await Promise.all(ref.queryRows.map(async (row) => {
+    const first = Math.floor((row - groupRow) / heads) * heads;
     const own = ofGroup[row - groupRow];
+    const begin = params.PRUNE === 0 ? 0 : own.begin;
     await verifyAppended(tally, reader, row, ref, own);
-    await verifyBegin(tally, reader, row, ref, own, keys(length - 1));
+    await verifyThreshold(tally, reader, row, ref, own, keys(length - 1));
+    if (params.PRUNE === 1) {
+      verifyBegin(tally, row, params.DECAY_BLOCK, ofGroup.slice(first, first + heads));
+    }
     const [q, out, [sinkLogit]] = await Promise.all([
       reader.headRow("q", row),
       reader.headRow("out", row),
       reader.f32("sink_logits", row % p.qHeads, 1),
     ]);
-    const later = laterDecays(
-      Array.from({ length: own.blocks.length / 2 }, (_, b) => own.blocks[2 * b]),
-    );
     const biasOf = (token: number) =>
-      own.decays[token] + later[Math.floor(token / params.DECAY_BLOCK)];
+      own.decays[token] + own.later[Math.floor(token / params.DECAY_BLOCK)];
     const pruned = await knownReference(
       scope,
       `pruned ${row} ${begin}`,

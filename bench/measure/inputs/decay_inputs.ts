@@ -3,8 +3,8 @@
  * timed has to be chosen.
  */
 import { lengthOf, type Problem } from "../../../kernels/core/problem.ts";
-import { ACP, decayBlocks, TIMED_SUFFIX } from "../../../kernels/encode/decay.ts";
-import { pruneThreshold } from "../../../kernels/encode/decay_reference.ts";
+import { ACP, decayBlocks, TIMED_SUFFIX } from "../../../kernels/attend/decayed.ts";
+import { pruneThreshold } from "../../../kernels/attend/decay_reference.ts";
 
 /** Standard deviation of the hashed elements of q and of keys: see `fill.wgsl`. */
 const SPREAD = 1.155;
@@ -57,10 +57,10 @@ const MAKERS: Readonly<
       return gate * (tokensOf(block, length - 1) - 1 - token % BLOCK);
     }),
   block_decays: (p, length, gate) =>
-    Float32Array.from({ length: 2 * (decayBlocks(p, ACP) + 1) }, (_, i) => {
-      const block = Math.floor(i / 2) - 1;
-      return i % 2 === 0 && block >= 0 ? gate * tokensOf(block, length - 1) : 0;
-    }),
+    Float32Array.from(
+      { length: decayBlocks(p, ACP) + 2 },
+      (_, i) => i < 2 ? 0 : gate * tokensOf(i - 2, length - 1),
+    ),
   decay_state: (p, length, gate) => {
     const block = Math.floor((length - 1) / BLOCK);
     const tokens = tokensOf(block, length - 1);

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { ACP, decayBlocks, TIMED_SUFFIX } from "../../../kernels/encode/decay.ts";
-import { keptDecays, pruneThreshold } from "../../../kernels/encode/decay_reference.ts";
+import { ACP, decayBlocks, TIMED_SUFFIX } from "../../../kernels/attend/decayed.ts";
+import { keptDecays, pruneThreshold } from "../../../kernels/attend/decay_reference.ts";
 import { testCase } from "../../../testing/testing_grid.ts";
 import { decayInput } from "./decay_inputs.ts";
 import { slotTokens } from "./slot_inputs.ts";
@@ -21,8 +21,8 @@ Deno.test("decayInput() is what the steps of one gate leave, with a suffix of 4,
     const near = (got: number, want: number) =>
       assertAlmostEquals(got, want, 1e-5 * Math.abs(want));
     decays.forEach((decay, token) => near(input("decays")[p.capacity + token], decay));
-    const row = 2 * (decayBlocks(p, ACP) + 1);
-    blocks.forEach((decay, b) => near(input("block_decays")[row + 2 + 2 * b], decay));
+    const row = decayBlocks(p, ACP) + 2;
+    blocks.forEach((decay, b) => near(input("block_decays")[row + 2 + b], decay));
     const state = input("decay_state").subarray(130 * ((length - 1) % 2));
     const first = Math.floor((length - 1) / 128) * 128;
     decays.subarray(first).forEach((decay, i) => near(state[1 + i], decay));
