@@ -29,6 +29,7 @@ export const slotsKernel: Kernel = defineKernel({
     ...ranges("HEAD_DIM", "BATCH", "Q_HEADS", "CAPACITY", "KV_DTYPE"),
     MOSA_SPARSITY: routeKernel.params.MOSA_SPARSITY,
     DENSE_HEADS: routeKernel.params.DENSE_HEADS,
+    HEADS: { min: 1, max: 32 },
     ...ROW_SPLIT_RANGES,
     PREFETCH: [0, 1],
     SPLITS: { min: 1, max: 1024 },
@@ -61,7 +62,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
 
 function plan(p: Problem, params: Params): Plan {
   const { SPLITS: splits } = params;
-  const join = joinSplits(p, params, 1);
+  const join = joinSplits(p, { ...params, HEADS: 1 }, 1);
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "sink_logits"),
@@ -71,7 +72,10 @@ function plan(p: Problem, params: Params): Plan {
       ...join.buffers,
       ...specs(p, "output", "out"),
     },
-    dispatches: [dispatch(slotsKernel, p, params, [splits, p.qHeads, p.batch]), ...join.dispatches],
+    dispatches: [
+      dispatch(slotsKernel, p, params, [splits, Math.ceil(p.qHeads / params.HEADS), p.batch]),
+      ...join.dispatches,
+    ],
   };
 }
 
@@ -83,17 +87,19 @@ export const slots: Variant = defineVariant({
   tunables: {
     ...ROW_SPLIT_TUNABLES,
     PREFETCH: [0, 1],
-    SPLITS: [8, 16, 32, 64, 128],
+    HEADS: [1, 4, 8, 16, 32],
+    SPLITS: [16, 32, 64, 128, 256],
   },
   features: ["subgroups"],
   defaults(p, limits) {
-    // About one sparse head of MOSA_SPARSITY is active, whose slots all workgroups should share.
+    // About one sparse head of MOSA_SPARSITY takes a token, whose slots all workgroups should share.
     const paramsFor = (WORKGROUP: number): Params => ({
       WORKGROUP,
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
       TOKENS: 2,
       PREFETCH: 1,
-      SPLITS: splitsFor(p, p.batch, p.capacity, 64 * p.batch),
+      HEADS: Math.min(32, p.qHeads),
+      SPLITS: splitsFor(p, Math.ceil(p.qHeads / 32), p.capacity, 128),
       HAND_OVER: handOverParam(limits),
     });
     const settings = [256, 128, 64].map(paramsFor);

@@ -1,10 +1,11 @@
 // slots.wgsl: decode attention of heads that keep some tokens each, with K and V of their own (MoSA).
 // dense/split_subgroup.wgsl for one query head at a time, over the slots of encode/route.wgsl.
 //
-// Dispatch (SPLITS, query heads, batch). A workgroup takes its share of the slots of a head, and
-// stores an unnormalised partial (acc, m, l). The output is multiplied by the token's r. A head that
-// does not take the newest token gives 0, and its workgroups end at once. The slots of steps that
-// were taken back hold tokens that are newer than the newest one, which are not attended.
+// Dispatch (SPLITS, query heads / HEADS, batch). Of HEADS heads few take the newest token. A
+// workgroup goes through those, takes its share of the slots of each, and stores an unnormalised
+// partial (acc, m, l). The output is multiplied by the token's r. A head that does not take the token
+// gives 0. The slots of steps that were taken back hold tokens that are newer than the newest one,
+// which are not attended.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own.
@@ -18,12 +19,14 @@
 //      SPIR-V does so, WGSL does not promise it.
 //   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
 //
-// 1. Load the first tile and the query.
-// 2. Load the next tile.
-// 3. Compute the logits of the current tile.
-// 4. Update the running softmax with them. Repeat 2 to 4 for all tiles of the split.
-// 5. Join the row groups and store the partials.
-// 6. In the last workgroup to arrive, join the splits and store the output.
+// 1. Find the heads that take the token, and store zeros for the others.
+// 2. Load the first tile and the query of the next of these heads.
+// 3. Load the next tile.
+// 4. Compute the logits of the current tile.
+// 5. Update the running softmax with them. Repeat 3 to 5 for all tiles of the split.
+// 6. Join the row groups and store the partials.
+// 7. In the last workgroup of a head to arrive, join the splits and store the output. Repeat 2 to 7
+//    for all heads that take the token.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const Q_HEADS: u32 = 32u; // @param
@@ -31,6 +34,7 @@ const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const MOSA_SPARSITY: u32 = 32u; // @param tokens per token that a head keeps
 const DENSE_HEADS: u32 = 0u; // @param heads that keep every token
+const HEADS: u32 = 32u; // @param query heads of a workgroup
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
@@ -108,6 +112,8 @@ struct HandOver {
 var<workgroup> scratch: array<vec4f, max(ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
+var<workgroup> takes: atomic<u32>; // bit h: head h of the workgroup takes the token
+var<workgroup> all_takes: u32; // the same, to be loaded uniformly
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -313,30 +319,40 @@ fn slot_token(slot: u32, end: u32, first_slot: u32, is_dense: bool) -> u32 {
   return slot_tokens[first_slot + min(slot, end - 1u)].y;
 }
 
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
+/// Stores zeros for the heads without the token. Where a dispatch of its own joins the partials, it
+/// wants those of all heads.
+fn store_zeros(takers: u32, first_head: u32, heads: u32, split: u32, thread: u32) {
+  for (var i = thread; i < heads * PARTIAL_QUADS; i += WORKGROUP) {
+    let h = i / PARTIAL_QUADS;
+    let column = i % PARTIAL_QUADS;
+    let takes_it = ((takers >> h) & 1u) == 1u;
+    if (takes_it) {
+      continue;
+    }
+    if (HAND_OVER == 0u) {
+      let at = (first_head + h) * LIST_QUADS + split * PARTIAL_QUADS + column;
+      let is_stats = column == HEAD_QUADS;
+      store_partial(at, select(vec4f(0.0), vec4f(NEG_LARGE, 0.0, 0.0, 0.0), is_stats));
+    } else if (split == 0u && column < HEAD_QUADS) {
+      out[(first_head + h) * HEAD_QUADS + column] = vec4f(0.0);
+    }
+  }
+}
+
+/// Attends the share of split `split` of the slots of a head that takes the token.
+fn attend_head(sequence: u32, own_head: u32, length: u32, split: u32, thread: u32) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  let head = wid.z * Q_HEADS + wid.y;
+  let head = sequence * Q_HEADS + own_head;
   let r = routes[head].x;
   let end = u32(routes[head].y);
-  if (end == 0u && HAND_OVER != 0u) {
-    for (var column = thread; column < HEAD_QUADS && wid.x == 0u; column += WORKGROUP) {
-      out[head * HEAD_QUADS + column] = vec4f(0.0);
-    }
-    return;
-  }
-  let length = lengths[wid.z];
-  let is_dense = wid.y < DENSE_HEADS;
-  let first_slot = (wid.z * SPARSE_HEADS + max(wid.y, DENSE_HEADS) - DENSE_HEADS) * SLOTS;
-  let lane_base = first_row(wid.z, wid.y) * ROW_LOADS + lane;
+  let is_dense = own_head < DENSE_HEADS;
+  let first_slot = (sequence * SPARSE_HEADS + max(own_head, DENSE_HEADS) - DENSE_HEADS) * SLOTS;
+  let lane_base = first_row(sequence, own_head) * ROW_LOADS + lane;
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
-  let begin = wid.x * TILE;
+  let begin = split * TILE;
 
-  // 1. Load the first tile and the query. Rows past the end repeat the last one.
+  // 2. Load the first tile and the query. Rows past the end repeat the last one.
   var k: array<vec4<u32>, LOADS>;
   var v: array<vec4<u32>, LOADS>;
   var token: array<u32, TOKENS>;
@@ -364,7 +380,7 @@ fn main(
   }
 
   for (var tile = begin; tile < end; tile += STRIDE) {
-    // 2. Load the next tile; without PREFETCH, the current one.
+    // 3. Load the next tile; without PREFETCH, the current one.
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let slot = min(tile + STRIDE * PREFETCH + (load / CHUNKS) * ROWS + row, end - 1u);
       next_k[load] = slot_keys[lane_base + slot * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
@@ -380,7 +396,7 @@ fn main(
       token = next_token;
     }
 
-    // 3. Compute the logits of the current tile.
+    // 4. Compute the logits of the current tile.
     var logits = array<f32, TOKENS>();
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       for (var part = 0u; part < PARTS; part++) { // @unroll
@@ -391,7 +407,7 @@ fn main(
       }
     }
 
-    // 4. Update the running softmax. A NaN that a slot was left with must not count.
+    // 5. Update the running softmax. A NaN that a slot was left with must not count.
     var m_new = m;
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       let inside = tile + t * ROWS + row < end && token[t] < length;
@@ -420,7 +436,7 @@ fn main(
     }
   }
 
-  // 5. Join the row groups and store the partials.
+  // 6. Join the row groups and store the partials.
   if (lane == 0u) {
     stats[row] = vec2f(m, l);
   }
@@ -428,10 +444,10 @@ fn main(
     scratch[row * HEAD_QUADS + row_quad(part, lane)] = acc[part];
   }
   workgroupBarrier();
-  join_rows(head, wid.x, r, thread);
+  join_rows(head, split, r, thread);
   workgroupBarrier();
 
-  // 6. The last workgroup to arrive joins the splits and stores the output.
+  // 7. The last workgroup to arrive joins the splits and stores the output.
   if (HAND_OVER == 0u) {
     return;
   }
@@ -443,4 +459,34 @@ fn main(
     atomicStore(&hand_over.arrivals[head], 0u);
   }
   join_splits(head, head, head, thread);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let length = lengths[wid.z];
+
+  // 1. Find the heads that take the token, and store zeros for the others.
+  if (thread == 0u) {
+    atomicStore(&takes, 0u);
+  }
+  workgroupBarrier();
+  let begin_head = wid.y * HEADS; // of the sequence
+  let heads = min(HEADS, Q_HEADS - begin_head);
+  if (thread < heads && routes[wid.z * Q_HEADS + begin_head + thread].y > 0.0) {
+    atomicOr(&takes, 1u << thread);
+  }
+  workgroupBarrier();
+  if (thread == 0u) {
+    all_takes = atomicLoad(&takes);
+  }
+  var left = workgroupUniformLoad(&all_takes);
+  store_zeros(left, wid.z * Q_HEADS + begin_head, heads, wid.x, thread);
+
+  for (; left != 0u; left &= left - 1u) {
+    let own_head = begin_head + firstTrailingBit(left); // of the sequence
+    attend_head(wid.z, own_head, length, wid.x, thread);
+  }
 }
