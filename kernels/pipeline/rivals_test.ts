@@ -1,4 +1,3 @@
-import type { KvDtype } from "../core/problem.ts";
 import { findVariant } from "../core/registry.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { openTestDevice, rivalsOf, testSetting, testStage } from "../../testing/testing_suite.ts";
@@ -67,17 +66,13 @@ for (const variant of dsa) {
   );
 }
 
-for (const [i, handOver] of (["barrier", "atomics"] as const).entries()) {
+const hybrids = [["barrier", 192, "f16"], ["atomics", 96, "f32"]] as const;
+for (const [handOver, headDim, dtype] of hybrids) {
   testSetting(
     testDevice,
     findVariant("pipeline/mosa"),
     `many slots beside dense heads, joined with a hand-over by ${handOver}`,
-    testCase({
-      heads: [10, 5],
-      headDim: 96,
-      dtype: ["f16", "f32"][i] as KvDtype,
-      lengths: [600, 37],
-    }),
+    testCase({ heads: [10, 5], headDim, dtype, lengths: [600, 37] }),
     {
       MOSA_SPARSITY: 2,
       DENSE_HEADS: 2,
