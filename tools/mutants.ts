@@ -24,7 +24,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],
   ["score/dot_subgroup", "dots[i] = kept + ", "dots[i] = kept - "],
   ["score/dot", "score += parts[", "score -= parts["],
-  ["score/index", "return dot4I8Packed(a, b)", "return -dot4I8Packed(a, b)"],
+  ["score/index", "dots[t] += dot4I8Packed", "dots[t] -= dot4I8Packed"],
   ["score/index_unpacked", "products.x + products.y", "products.x - products.y"],
   ["select/counting", "r < row)", "r >= row)"],
   ["select/counting_subgroup", "s < thread / lanes", "s >= thread / lanes"],

@@ -203,7 +203,7 @@ fn joined_m(h: u32) -> f32 {
 // @end
 
 /// Joins the row groups, whose accumulators are in scratch, into the partial of this split.
-fn join_rows(head: u32, split: u32, r: f32, thread: u32) {
+fn join_split(head: u32, split: u32, r: f32, thread: u32) {
   for (var column = thread; column < HEAD_QUADS; column += WORKGROUP) {
     let m = joined_m(0u);
     var l = 0.0;
@@ -444,7 +444,7 @@ fn attend_head(sequence: u32, own_head: u32, length: u32, split: u32, thread: u3
     scratch[row * HEAD_QUADS + row_quad(part, lane)] = acc[part];
   }
   workgroupBarrier();
-  join_rows(head, split, r, thread);
+  join_split(head, split, r, thread);
   workgroupBarrier();
 
   // 7. The last workgroup to arrive joins the splits and stores the output.

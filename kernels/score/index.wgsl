@@ -13,7 +13,7 @@
 // heads. All threads read the same query at a time, from workgroup memory.
 //
 // It uses dot4I8Packed() of the language feature packed_4x8_integer_dot_product;
-// index_unpacked.wgsl does without.
+// index_unpacked.wgsl has a function of its own in its place.
 //
 // 1. Load the rows of the tokens.
 // 2. Quantise the queries, and the newest key where it belongs to this workgroup.
@@ -106,11 +106,6 @@ fn row_scale(row: u32) -> f32 {
 }
 // @end
 
-/// The dot product of four signed bytes.
-fn dot_bytes(a: u32, b: u32) -> i32 {
-  return dot4I8Packed(a, b);
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -188,7 +183,7 @@ fn main(
           let code = codes[head * ROW_LOADS + i];
           for (var part = 0u; part < 4u; part++) { // @unroll
             for (var t = 0u; t < TOKENS; t++) { // @unroll
-              dots[t] += dot_bytes(code[part], k[t * ROW_LOADS + i][part]);
+              dots[t] += dot4I8Packed(code[part], k[t * ROW_LOADS + i][part]);
             }
           }
         }

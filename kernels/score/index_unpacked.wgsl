@@ -102,8 +102,8 @@ fn row_scale(row: u32) -> f32 {
 }
 // @end
 
-/// The dot product of four signed bytes.
-fn dot_bytes(a: u32, b: u32) -> i32 {
+/// The dot product of four signed bytes, in place of the function of that name where there is none.
+fn dot4I8Packed(a: u32, b: u32) -> i32 {
   let places = vec4<u32>(24u, 16u, 8u, 0u);
   let x = bitcast<vec4<i32>>(vec4<u32>(a) << places) >> vec4<u32>(24u);
   let y = bitcast<vec4<i32>>(vec4<u32>(b) << places) >> vec4<u32>(24u);
@@ -188,7 +188,7 @@ fn main(
           let code = codes[head * ROW_LOADS + i];
           for (var part = 0u; part < 4u; part++) { // @unroll
             for (var t = 0u; t < TOKENS; t++) { // @unroll
-              dots[t] += dot_bytes(code[part], k[t * ROW_LOADS + i][part]);
+              dots[t] += dot4I8Packed(code[part], k[t * ROW_LOADS + i][part]);
             }
           }
         }

@@ -69,7 +69,7 @@
         let code = codes[head * ROW_LOADS + i];
         for (var part = 0u; part < 4u; part++) { // @unroll
           for (var t = 0u; t < TOKENS; t++) { // @unroll
-            dots[t] += dot_bytes(code[part], k[t * ROW_LOADS + i][part]);
+            dots[t] += dot4I8Packed(code[part], k[t * ROW_LOADS + i][part]);
           }
         }
       }
