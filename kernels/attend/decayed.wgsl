@@ -12,8 +12,8 @@
 //   from j to the end of its block, or to the newest token: decays
 //   over each later block: block_decays
 // The block of the newest token changes with each step, from one half of decay_state to the other, so
-// that a step may be repeated. The first workgroup of a list appends the newest gate. Nobody reads
-// what it writes: the others add the gate to the old half themselves.
+// that a step may be repeated. The first workgroups of a list append the newest gate. Nobody reads
+// what they write: all add the gate to the old half themselves.
 //
 // A block is pruned if the decay from its last token is below
 //   -(2 U + ln length) + LN_EPS, U = |q| * the largest |k| of all tokens / sqrt(HEAD_DIM).
@@ -37,7 +37,7 @@
 //   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
 //
 // 1. Load the newest tile, the queries and the newest key.
-// 2. Compute the thresholds, and append the newest gate.
+// 2. Compute the thresholds.
 // 3. Sum the decays of a chunk of blocks, a block per thread, and find where it is pruned.
 // 4. Load the next tile, towards the first token.
 // 5. Compute the logits of the current tile.
@@ -45,6 +45,7 @@
 //    3 to 6 for all chunks until one is pruned.
 // 7. Join the row groups and store the partials.
 // 8. In the last workgroup to arrive, join the splits and store the output.
+// 9. Append the newest gate.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -136,6 +137,9 @@ var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
 var<workgroup> sums: array<f32, HEADS * WORKGROUP>; // of a chunk's blocks, then of later blocks
 var<workgroup> row_sums: array<f32, HEADS * SUM_ROWS>;
+var<workgroup> later: array<f32, HEADS>; // the decay over all blocks after the chunk
+var<workgroup> thresholds: array<f32, HEADS>;
+var<workgroup> key_norms: array<f32, HEADS>; // the largest of all tokens
 var<workgroup> kept: atomic<u32>; // blocks of the chunk
 var<workgroup> chunk_kept: u32; // the same, to be loaded uniformly
 
@@ -460,8 +464,8 @@ fn main(
     key_squares += select(0.0, dot(quad, quad), is_own);
   }
 
-  // 2. Compute the thresholds, and append the newest gate. |q| comes with the scale of logits.
-  var threshold: array<f32, HEADS>;
+  // 2. Compute the thresholds. |q| comes with the scale of logits. What heads have in common lies in
+  // workgroup memory: the tiles need all registers.
   for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
     key_squares += subgroupShuffleXor(key_squares, 1u << step);
   }
@@ -473,16 +477,13 @@ fn main(
     let older_norm = decay_state[(2u * head + newest % 2u) * STATE + STATE - 1u];
     let key_norm = max(sqrt(key_squares), select(older_norm, 0.0, newest == 0u));
     let bound = sqrt(query_squares[h]) / LOG2_E * key_norm * SAFETY;
-    threshold[h] = LN_EPS - (2.0 * bound + log(f32(newest + 1u)));
-    if (wid.x == 0u && length > 0u) {
-      append_gate(head, newest, key_norm, thread);
+    if (thread == 0u) {
+      thresholds[h] = LN_EPS - (2.0 * bound + log(f32(newest + 1u)));
+      key_norms[h] = key_norm;
+      later[h] = 0.0;
     }
   }
 
-  var later: array<f32, HEADS>; // the decay over all blocks after the chunk
-  for (var h = 0u; h < HEADS; h++) { // @unroll
-    later[h] = 0.0;
-  }
   for (var go_on = length > 0u; go_on;) {
     // 3. Sum the decays of a chunk of blocks, and find where it is pruned.
     if (thread == 0u) {
@@ -502,18 +503,24 @@ fn main(
         own[h] += select(0.0, each, i < thread % SUM_ROW);
         all += each;
       }
-      row_sums[h * SUM_ROWS + sum_row] = all;
+      if (thread % SUM_ROW == 0u) {
+        row_sums[h * SUM_ROWS + sum_row] = all;
+      }
     }
     workgroupBarrier();
     var is_kept = PRUNE == 0u;
     for (var h = 0u; h < HEADS; h++) { // @unroll
+      var all = 0.0;
       for (var r = 0u; r < SUM_ROWS; r++) { // @unroll
         own[h] += select(0.0, row_sums[h * SUM_ROWS + r], r < sum_row);
-        later[h] += row_sums[h * SUM_ROWS + r];
+        all += row_sums[h * SUM_ROWS + r];
+      }
+      if (thread == 0u) {
+        later[h] += all;
       }
       sums[h * WORKGROUP + thread] = own[h];
       // Not below it: a NaN prunes nothing.
-      is_kept = is_kept || !(own[h] < threshold[h]);
+      is_kept = is_kept || !(own[h] < thresholds[h]);
     }
     if (is_kept && thread <= chunk) {
       atomicMax(&kept, thread + 1u);
@@ -528,7 +535,7 @@ fn main(
       if (PRUNE == 1u && wid.x == 0u && thread == h && blocks > 0u) {
         let at = list_head(first_head, h) * (BLOCKS + 2u);
         block_decays[at] = f32((chunk + 1u - blocks) * DECAY_BLOCK);
-        block_decays[at + 1u] = threshold[h];
+        block_decays[at + 1u] = thresholds[h];
       }
     }
 
@@ -633,15 +640,22 @@ fn main(
   }
 
   // 8. The last workgroup to arrive joins the splits and stores the output.
-  if (HAND_OVER == 0u) {
-    return;
+  var joins = false;
+  if (HAND_OVER != 0u) {
+    joins = arrives_last(list, thread);
   }
-  if (!arrives_last(list, thread)) {
-    return;
+  if (joins) {
+    storageBarrier();
+    if (thread == 0u) {
+      atomicStore(&hand_over.arrivals[list], 0u);
+    }
+    join_splits(list, first_head, last_head, thread);
   }
-  storageBarrier();
-  if (thread == 0u) {
-    atomicStore(&hand_over.arrivals[list], 0u);
+
+  // 9. Append the newest gate. The first workgroups of a list share its heads.
+  for (var h = 0u; h < HEADS; h++) { // @unroll
+    if (wid.x == h % SPLITS && first_head + h <= last_head && length > 0u) {
+      append_gate(list_head(first_head, h), newest, key_norms[h], thread);
+    }
   }
-  join_splits(list, first_head, last_head, thread);
 }
