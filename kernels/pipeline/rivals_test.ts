@@ -36,15 +36,14 @@ const [withoutWindows, withWindows] = [true, false].map((without) =>
 testStage("rival", testDevice, small, corners, { variants: withWindows, grid, parameterSets: 2 });
 testStage("rival", testDevice, small, corners, {
   variants: withoutWindows,
-  grid: grid.filter(({ p }) => p.sink > 0),
+  // Shaders with decays take long to compile: half of the cases have one group and one head dim.
+  grid: grid.filter(({ p }) => p.sink > 0 && (p.headDim === 96 || p.kvHeads === 2)),
   parameterSets: 2,
 });
 
 for (const variant of LIKE_OTHERS.map(findVariant)) {
-  for (const dtype of ["f16", "f32"] as const) {
-    const own = { heads: [10, 5], headDim: 96, dtype, lengths: [300, 37] } as const;
-    testSetting(testDevice, variant, `equals the reference in ${dtype}`, testCase(own), {});
-  }
+  const own = { heads: [10, 5], headDim: 96, lengths: [300, 37] } as const;
+  testSetting(testDevice, variant, "equals the reference", testCase(own), {});
 }
 
 const dsa = ["pipeline/dsa", "pipeline/dsa_portable"].map(findVariant);
