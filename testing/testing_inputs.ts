@@ -331,7 +331,7 @@ function slotInputs(
     };
     copy(tokenRows, 2 * head, k, length - 1);
     copy(tokenRows, 2 * head + 1, v, length - 1);
-    const held = isDense ? length - 1 : slotsOf(length - 1, sparsity);
+    const held = isDense ? length - 1 : slotsOf(length - 1, sparsity, head % p.qHeads);
     const tokens = Array.from({ length: held }, (_, i) => Math.floor(i * (length - 1) / held));
     // In no certain order.
     if (!isDense) tokens.reverse();

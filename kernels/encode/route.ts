@@ -30,7 +30,7 @@ export const SLOTS_KEPT = ["slot_keys", "slot_values", "slot_tokens"] as const;
 
 /** Slots that a sparse head has room for. */
 export function slotCapacity(p: Problem, { MOSA_SPARSITY }: Params): number {
-  return Math.max(2, Math.floor(p.capacity / MOSA_SPARSITY));
+  return Math.max(2, Math.ceil(p.capacity / MOSA_SPARSITY));
 }
 
 /** Specs of the kept buffers. */
@@ -63,7 +63,7 @@ export function refusesHeads(p: Problem, { DENSE_HEADS: dense }: Params): string
 function routeCost(p: Problem, params: Params): Cost {
   const sparse = p.qHeads - params.DENSE_HEADS;
   const model = p.qHeads * p.headDim;
-  const slots = overSequences(p, (length) => slotsOf(length, params.MOSA_SPARSITY));
+  const slots = overSequences(p, (length) => slotsOf(length, params.MOSA_SPARSITY, 0));
   const rows = 2 * p.batch * p.qHeads * p.headDim * kvBytes(p.dtype);
   return {
     streamBytes: 2 * sparse * model + 4 * p.batch * model + 8 * sparse * slots + rows,

@@ -2,8 +2,9 @@
 // router scores highest, and decides whether the newest token is one of them.
 //
 // Dispatch (query heads, batch). The score of a token is r = sigmoid(layer input . router row). A
-// head holds up to k tokens in slots, k = max(2, length / MOSA_SPARSITY), in no certain order. This is
-// the streaming rule, which knows the past alone; models are trained with a choice over all tokens.
+// head holds up to k tokens in slots, in no certain order; k is a MOSA_SPARSITY-th of the tokens, two
+// at least, and grows at another token for each head. This is the streaming rule, which knows the past
+// alone; models are trained with a choice over all tokens.
 //   - While there are fewer than k tokens, the newest one enters.
 //   - Otherwise it takes the slot of the lowest r if its own r is above that: of equals the older
 //     stays. Of slots with the lowest r the newest token leaves.
@@ -32,7 +33,7 @@ const ROW = 16u; // threads that are joined together
 const ROWS = WORKGROUP / ROW;
 // @shared slot_sizes
 const SPARSE_HEADS = Q_HEADS - DENSE_HEADS;
-const SLOTS = max(2u, CAPACITY / MOSA_SPARSITY); // of a sparse head
+const SLOTS = max(2u, (CAPACITY + MOSA_SPARSITY - 1u) / MOSA_SPARSITY); // of a sparse head
 const SEQUENCE_ROWS = DENSE_HEADS * CAPACITY + SPARSE_HEADS * SLOTS; // of K or V of a sequence
 
 /// The first row of a head's K and V. Dense heads come first.
@@ -62,9 +63,9 @@ fn first_of(a: vec3<u32>, b: vec3<u32>) -> vec3<u32> {
   return select(a, b, b.x < a.x || (b.x == a.x && b.y > a.y));
 }
 
-/// Slots of a head of `length` tokens.
-fn slots_of(length: u32) -> u32 {
-  return min(length, max(2u, length / MOSA_SPARSITY));
+/// Slots of head `head` of a sequence of `length` tokens.
+fn slots_of(length: u32, head: u32) -> u32 {
+  return min(length, max(2u, (length + head % MOSA_SPARSITY) / MOSA_SPARSITY));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -82,7 +83,7 @@ fn main(
   }
   let newest = length - 1u;
   let is_dense = wid.x < DENSE_HEADS;
-  let filled = select(slots_of(newest), 0u, is_dense);
+  let filled = select(slots_of(newest, wid.x), 0u, is_dense);
 
   // 1. Load the layer input and the router row.
   var weights: array<vec4<u32>, ROUTER_LOADS>;
@@ -139,7 +140,7 @@ fn main(
   let r = 1.0 / (1.0 + exp(-sum));
 
   // 4. Write the newest token to its slot.
-  let kept = select(slots_of(length), length, is_dense);
+  let kept = select(slots_of(length, wid.x), length, is_dense);
   let grows = kept > filled;
   let enters = is_dense || grows || own.x == 0u || r > bitcast<f32>(own.x - 1u);
   if (thread == 0u) {

@@ -6,9 +6,9 @@ export interface SlotToken {
   readonly token: number;
 }
 
-/** Slots of a head that has seen `length` tokens. */
-export function slotsOf(length: number, sparsity: number): number {
-  return Math.min(length, Math.max(2, Math.floor(length / sparsity)));
+/** Slots of a head of a sequence of `length` tokens. Each head gets its next one at another token. */
+export function slotsOf(length: number, sparsity: number, head: number): number {
+  return Math.min(length, Math.max(2, Math.floor((length + head % sparsity) / sparsity)));
 }
 
 /** The score of a token: the sigmoid of the layer input times a head's row of the router. */
@@ -24,15 +24,17 @@ export function routeReference(hidden: ArrayLike<number>, row: ArrayLike<number>
  * @param slots The tokens before it, in slots; those not older than it are of steps taken back.
  * @param r Its score.
  * @param newest Its index.
+ * @param head The head's index in the sequence.
  */
 export function slotReference(
   slots: readonly SlotToken[],
   r: number,
   newest: number,
   sparsity: number,
+  head: number,
 ): number | undefined {
-  const held = slotsOf(newest, sparsity);
-  if (slotsOf(newest + 1, sparsity) > held) return held;
+  const held = slotsOf(newest, sparsity, head);
+  if (slotsOf(newest + 1, sparsity, head) > held) return held;
   const rOf = (i: number) => slots[i].token >= newest ? -1 : slots[i].r;
   let lowest = 0;
   for (let i = 1; i < held; i++) {

@@ -37,7 +37,7 @@ async function readHead(reader: BufferReader, row: number, length: number): Prom
     head < dense ? new Uint32Array() : reader.u32(
       "slot_tokens",
       2 * (sequence * sparse + before) * capacity,
-      2 * slotsOf(length, sparsity),
+      2 * slotsOf(length, sparsity, head),
     ),
   ]);
   return { r, kept, slots, firstRow };
@@ -116,7 +116,7 @@ export const verifySlotStep: ListVerifier = async (tally, reader, ref) => {
     const { slots, newest } = attendedSlots(own, isDense, length);
     if (isDense) tally.exact("routes of a dense head", [row], [own.r, own.kept], [1, length]);
     else {
-      const held = slotsOf(length - 1, params.MOSA_SPARSITY);
+      const held = slotsOf(length - 1, params.MOSA_SPARSITY, row % p.qHeads);
       verifyRoute(tally, row, own, await wantedScore(reader, row), { held, newest });
     }
     const count = own.kept;

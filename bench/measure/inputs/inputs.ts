@@ -139,7 +139,7 @@ export class InputSets implements InputSource {
     else if (decays) contents(decays);
     else if (name === "token_index") contents(this.#tokenIndex(set));
     else if (name === "slot_tokens") {
-      contents(slotTokens(p, buffer.size / 4, this.settings.seed + set));
+      contents(slotTokens(p, buffer.size / 4, set));
     } else if (name === "lengths") {
       contents(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
     } else if (name === "sink_logits") contents(sinkLogits(p, this.settings.given !== undefined));

@@ -1,32 +1,39 @@
-/** Slots of heads that have taken the tokens with the highest of hashed scores. */
-import { createRandom } from "../../../fixtures/random.ts";
-import type { Problem } from "../../../kernels/core/problem.ts";
+/** Slots of heads of which as many take the newest token as by the streaming rule do on average. */
+import { lengthOf, type Problem } from "../../../kernels/core/problem.ts";
 import { MOSA, slotCapacity } from "../../../kernels/encode/route.ts";
 
-/** Standard deviations of the hashed layer input and of the hashed router: see `fill.wgsl`. */
-const [INPUT, ROUTER] = [1.155, 1.155 / 16];
+const { MOSA_SPARSITY: SPARSITY } = MOSA;
+
+/** The bits of r = 0, 0.5 and 1 as f32. */
+const [LOWEST, HALF, HIGHEST] = [0, 0x3f000000, 0x3f800000];
 
 /**
- * The contents of `slot_tokens` before a step: of every 32 tokens the one with the highest score is
- * held. A head's router then takes the newest token as often as a trained one: one in 32.
+ * The contents of `slot_tokens` before a step. Of 32 heads one grows at each token. Another one, which
+ * differs from set to set, holds a token of the lowest score and so takes the newest one for it. The
+ * others hold tokens of the highest score.
  *
  * @param words u32 words of the buffer, which has as many slots for each head.
  */
-export function slotTokens(p: Problem, words: number, seed: number): Uint32Array<ArrayBuffer> {
+export function slotTokens(p: Problem, words: number, set: number): Uint32Array<ArrayBuffer> {
   const slots = slotCapacity(p, MOSA);
-  const random = createRandom(seed, 1);
-  const spread = INPUT * ROUTER * Math.sqrt(p.qHeads * p.headDim);
-  const scores = Float64Array.from({ length: p.capacity }, () => spread * random.normal());
-  const tokens = Uint32Array.from(scores, (_, token) => token);
-  tokens.sort((a, b) => scores[b] - scores[a]);
-  const held = tokens.subarray(0, slots).sort();
-  const bits = new Uint32Array(Float32Array.from(held, (token) => sigmoid(scores[token])).buffer);
-  return Uint32Array.from({ length: words }, (_, i) => {
-    const slot = (i >>> 1) % slots;
-    return i % 2 === 0 ? bits[slot] : held[slot];
-  });
+  const heads = Math.floor(words / (2 * slots * p.batch)); // sparse ones of a sequence
+  const made = new Uint32Array(words);
+  const takers = Array.from({ length: p.batch }, (_, i) => takerOf(p, heads, lengthOf(p, i), set));
+  for (let i = 0; i < p.batch * heads * slots; i++) {
+    const sequence = Math.floor(i / (heads * slots));
+    const head = p.qHeads - heads + Math.floor(i / slots) % heads;
+    const slot = i % slots;
+    const takes = head % SPARSITY === takers[sequence];
+    made[2 * i] = !takes ? HIGHEST : slot === Math.floor(slots / 2) ? LOWEST : HALF;
+    made[2 * i + 1] = slot * SPARSITY;
+  }
+  return made;
 }
 
-function sigmoid(x: number): number {
-  return 1 / (1 + Math.exp(-x));
+/** Of 32 heads the one that takes the newest token by its score: not the one that grows. */
+function takerOf(p: Problem, heads: number, length: number, set: number): number {
+  const growing = (SPARSITY - length % SPARSITY) % SPARSITY;
+  const sparse = Array.from({ length: heads }, (_, i) => (p.qHeads - heads + i) % SPARSITY);
+  const others = [...new Set(sparse)].filter((head) => head !== growing);
+  return others[set % others.length] ?? SPARSITY;
 }

@@ -3,6 +3,7 @@ import { ACP, decayBlocks, TIMED_SUFFIX } from "../../../kernels/attend/decayed.
 import { keptDecays, pruneThreshold } from "../../../kernels/attend/decay_reference.ts";
 import { testCase } from "../../../testing/testing_grid.ts";
 import { decayInput } from "./decay_inputs.ts";
+import { slotsOf } from "../../../kernels/encode/route_reference.ts";
 import { slotTokens } from "./slot_inputs.ts";
 
 Deno.test("decayInput() is what the steps of one gate leave, with a suffix of 4,096 tokens", () => {
@@ -31,16 +32,25 @@ Deno.test("decayInput() is what the steps of one gate leave, with a suffix of 4,
   assertEquals(decayInput(testCase({}).p, "keys"), undefined);
 });
 
-Deno.test("slotTokens() holds the best of every 32 tokens, for each head", () => {
-  const { p } = testCase({ heads: [4, 4], headDim: 64, lengths: [4096], capacity: 4096 });
-  const slots = 128;
-  const found = slotTokens(p, 2 * 3 * slots, 1);
-  const tokens = Array.from({ length: slots }, (_, i) => found[2 * i + 1]);
-  assertEquals(new Set(tokens).size, slots);
-  assert(tokens.every((token) => token < 4096));
-  assertEquals(found.subarray(0, 2 * slots), found.subarray(4 * slots));
-  const r = Array.from({ length: slots }, (_, i) => found[2 * i]);
-  const least = new Float32Array(Uint32Array.of(Math.min(...r)).buffer)[0];
-  // The logit that one of 32 normal numbers exceeds is 1.86 standard deviations.
-  assertAlmostEquals(Math.log(least / (1 - least)), 1.86 * 1.155 * 1.155 / 16 * 16, 0.25);
+Deno.test("slotTokens() lets one head in 32 take the token by its score, and never the one that grows", () => {
+  for (const [length, growing] of [[640, 0], [639, 1], [609, 31]]) {
+    const { p } = testCase({ heads: [64, 64], headDim: 64, lengths: [length], capacity: 640 });
+    const slots = 20;
+    assertEquals(slotsOf(length, 32, growing), slotsOf(length - 1, 32, growing) + 1);
+    const takers = new Set<number>();
+    for (let set = 0; set < 62; set++) {
+      const found = slotTokens(p, 2 * 64 * slots, set);
+      const lowest = Array.from({ length: 64 }, (_, head) => {
+        const r = Array.from({ length: slots }, (_, i) => found[2 * (head * slots + i)]);
+        return Math.min(...r);
+      });
+      const own = lowest.flatMap((r, head) => r === 0 ? [head] : []);
+      assertEquals(own.length, 2);
+      assertEquals(own[1], own[0] + 32);
+      own.forEach((head) => takers.add(head));
+      assert(lowest.every((r) => r === 0 || r === 0x3f800000));
+    }
+    assertEquals(takers.size, 62);
+    assert(!takers.has(growing));
+  }
 });
