@@ -126,7 +126,8 @@ const SYSTEMS: readonly System[] = [
   },
   {
     name: "pipeline/dsa",
-    description: "DeepSeek Sparse Attention: index scores of bytes, radix select, attend + merge",
+    description:
+      "DeepSeek Sparse Attention: index scores of bytes, select, attend + merge; times only",
     stages: { score: index, select: radix, attend: gatherMerge },
     kept: INDEX_KEPT,
     settings: DSA,
@@ -134,8 +135,7 @@ const SYSTEMS: readonly System[] = [
   },
   {
     name: "pipeline/dsa_portable",
-    description:
-      "DeepSeek Sparse Attention without subgroups and packed dots: index scores, radix select, attend, merge",
+    description: "DeepSeek Sparse Attention without subgroups and packed dots; times only",
     stages: { score: indexUnpacked, select: radix, attend: gather },
     kept: INDEX_KEPT,
     settings: DSA,
@@ -143,29 +143,30 @@ const SYSTEMS: readonly System[] = [
   },
   {
     name: "pipeline/fox",
-    description: "Forgetting Transformer: appends gates, attends all tokens with decays, merges",
+    description:
+      "Forgetting Transformer: appends gates, attends all tokens with decays; times only",
     stages: { attend: decayed },
     kept: DECAY_KEPT,
     settings: FOX,
   },
   {
     name: "pipeline/acp",
-    description: "the same with adaptive computation pruning: attends what is not decayed",
+    description:
+      "Forgetting Transformer, adaptive computation pruning: attends what is left; times only",
     stages: { attend: decayed },
     kept: DECAY_KEPT,
     settings: ACP,
   },
   {
     name: "pipeline/mosa",
-    description:
-      "Mixture of Sparse Attention: routes the token, attends the slots of heads that take it",
+    description: "Mixture of Sparse Attention: routes the token, attends slots; times only",
     stages: { append: route, attend: slots },
     kept: SLOTS_KEPT,
     settings: MOSA,
   },
   {
     name: "pipeline/mosa_hybrid",
-    description: "the same with four dense heads beside the sparse ones",
+    description: "Mixture of Sparse Attention beside four dense heads; times only",
     stages: { append: route, attend: slots },
     kept: SLOTS_KEPT,
     settings: MOSA_HYBRID,
