@@ -4,6 +4,7 @@ import { parseCaseOptions } from "../bench/flags/case_flags.ts";
 import { eligible } from "../bench/measure/session.ts";
 import { EVERY_VARIANT, findVariant } from "../kernels/core/registry.ts";
 import type { Dispatch } from "../kernels/core/variant.ts";
+import { languageFeaturesOf } from "../kernels/core/wgsl/wgsl_compiler.ts";
 import { openTestDevice } from "../testing/testing.ts";
 
 /** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
@@ -45,7 +46,10 @@ export interface KernelUsers {
 /** The users of each kernel on this device, by the kernel's name. */
 export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   const { device, features, limits } = await openTestDevice();
-  const own: ReadonlySet<string> = new Set(device.features);
+  const own: ReadonlySet<string> = new Set([
+    ...device.features,
+    ...await languageFeaturesOf(device),
+  ]);
   device.destroy();
   const users = new Map<string, KernelUsers>();
   for (const variant of EVERY_VARIANT) {

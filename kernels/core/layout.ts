@@ -24,6 +24,21 @@
  * | `channels`, `head_channels` | u32 [label heads, 16], the channels of labels; label heads are KV heads, and query heads of `head_channels` |
  * | `labels`, `head_labels` | f16 [B, label heads, capacity, 16], elements of keys, see encode/labels.ts |
  * | `packed_labels` | u32 [B, KV heads], of each: codes of 4 bits [capacity, 2], then scales of two f16 [capacity] |
+ * | `index_queries` | f32 [B, 64, 128], rows of the index heads of score/index.wgsl |
+ * | `index_weights` | f32 [B, 64], their weights, with every constant factor |
+ * | `index_keys` | f32 [B, 128], the rows of the newest tokens |
+ * | `index_codes` | i8 [B, capacity, 128], the rows of all keys over their scales |
+ * | `index_scales` | f32 [B, capacity], powers of two |
+ * | `log_gates` | f32 [B * Hq rounded up to 4], uniform: at most 0, of the newest tokens; see attend/decayed.wgsl |
+ * | `decays` | f32 [B, Hq, capacity], from each token to the end of its block, or to the newest token |
+ * | `block_decays` | f32 [B, Hq, 2 + blocks]: the first token to attend and the threshold, if a step prunes; then the decay over each block |
+ * | `decay_state` | f32 [B, Hq, 2, block + 2], of the first n tokens at n % 2: the decay of the newest token's block, those from its tokens, the largest norm of a key |
+ * | `hidden` | f32 [B, Hq * D], the layer input of the newest tokens; see encode/route.wgsl |
+ * | `router` | f16 [Hq, Hq * D] |
+ * | `token_rows` | dtype [B, Hq, 2, D], K and V of the newest tokens for heads with their own |
+ * | `slot_keys`, `slot_values` | dtype [B, rows, D]: capacity rows of each dense head, then the slots of each sparse head |
+ * | `slot_tokens` | u32 [B, sparse heads, slots, 2], bits of r as f32, token |
+ * | `routes` | vec2 f32 [B, Hq], r and the tokens to attend, 0 for a head that does not take the token |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |
@@ -69,6 +84,9 @@ export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;
 /** Value of the TIES parameter. */
 export const TIE_CODE = { lower: 0, higher: 1 } as const;
 
+/** The index of score/index.wgsl: its heads, and the elements of a row. */
+export const INDEX = { heads: 64, dim: 128 } as const;
+
 /** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
@@ -99,6 +117,11 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     labels: 2 * LABEL_CHANNELS * p.batch * p.kvHeads * p.capacity,
     head_labels: 2 * LABEL_CHANNELS * p.batch * p.qHeads * p.capacity,
     packed_labels: (LABEL_CHANNELS / 2 + 4) * p.batch * p.kvHeads * p.capacity,
+    index_queries: 4 * p.batch * INDEX.heads * INDEX.dim,
+    index_weights: 4 * p.batch * INDEX.heads,
+    index_keys: 4 * p.batch * INDEX.dim,
+    index_codes: p.batch * p.capacity * INDEX.dim,
+    index_scales: 4 * p.batch * p.capacity,
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
@@ -247,7 +270,7 @@ export const PROBLEM_RANGES = {
   CODE_HEADS: HEADS,
   QUERIES_PER_CODE: GROUP,
   SEQUENCE_LISTS: HEADS,
-  QUERIES_PER_LIST: GROUP,
+  QUERIES_PER_LIST: HEADS,
   LIST_CAPACITY: { min: 1, max: 1 << 21 },
   LAST: { min: 1, max: 65535 },
   DISTANCE_BYTES: [1, 2],

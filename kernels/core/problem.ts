@@ -74,6 +74,11 @@ export interface Problem {
   readonly bits: number;
   /** Whether the query heads of a group share a code, and a selection. */
   readonly sharing: CodeSharing;
+  /**
+   * Whether all query heads of a sequence share one selection (default false). It is of scores that
+   * no code gives: steps of other systems set it for their own stages.
+   */
+  readonly singleList?: boolean;
   /** The map that makes codes. With {@linkcode ROTATION}, KV heads share codes (`kv`). */
   readonly map: MapShape;
   /** Seed of the rotation's signs (default 1). Codes made with another seed are unusable. */
@@ -152,14 +157,20 @@ export function queriesPerCode(p: Problem): number {
   return p.qHeads / codeHeads(p);
 }
 
-/** Heads that own a selection: query heads, or KV heads if the group shares it. */
+/** Heads that own a selection: query heads, KV heads if the group shares it, or one for all. */
 export function listHeads(p: Problem): number {
+  if (p.singleList) return 1;
   return p.sharing === "group" ? p.kvHeads : p.qHeads;
 }
 
-/** Query heads that attend one selection: 1, or g if the group shares it. */
+/** Query heads that attend one selection: 1, g if the group shares it, or all. */
 export function queriesPerList(p: Problem): number {
   return p.qHeads / listHeads(p);
+}
+
+/** Query heads that attend the same rows: those of one selection and one KV head. */
+export function queriesPerRow(p: Problem): number {
+  return Math.min(queriesPerList(p), groupSize(p));
 }
 
 /** Magnitude planes of a query code. */

@@ -46,6 +46,7 @@ import { flashMatrix } from "../prefill/flash_matrix.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { hamming } from "../score/hamming.ts";
+import { index, indexUnpacked } from "../score/index.ts";
 import { headLabelScores, packedLabelScores, sharedLabelScores } from "../score/labels.ts";
 import { pages } from "../score/pages.ts";
 import { pqScore } from "../score/pq.ts";
@@ -119,6 +120,8 @@ export const RIVALS: readonly Variant[] = [
   headLabelScores,
   packedLabelScores,
   ...pqScore.values(),
+  index,
+  indexUnpacked,
   radix,
   radixShares,
   radixPages,

@@ -106,6 +106,24 @@ export class BufferReader {
     return new Uint32Array(await this.#buffer(name, 4 * start, 4 * count));
   }
 
+  /** i8 elements `start` to `start + count`; reads begin at a word. */
+  async i8(name: string, start: number, count: number): Promise<Int8Array> {
+    return new Int8Array(await this.#buffer(name, start, count));
+  }
+
+  /** f16 elements `start` to `start + count`, of which `start` is even. */
+  async f16(name: string, start: number, count: number): Promise<Float32Array> {
+    return decode(await this.#buffer(name, 2 * start, 2 * count), "f16");
+  }
+
+  /** Rows `first` to `first + count` of a buffer of rows of K or V, by their place among them. */
+  async rows(name: string, first: number, count: number): Promise<RowOf> {
+    const { headDim, dtype } = this.p;
+    const rowBytes = headDim * kvBytes(dtype);
+    const rows = decode(await this.#buffer(name, first * rowBytes, count * rowBytes), dtype);
+    return (row) => rows.subarray(row * headDim, (row + 1) * headDim);
+  }
+
   /** Row `row` of an f32 buffer [rows, head dim]. */
   headRow(name: string, row: number): Promise<Float32Array> {
     return this.f32(name, row * this.p.headDim, this.p.headDim);

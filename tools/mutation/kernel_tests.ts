@@ -17,9 +17,15 @@ interface Definition extends RegisteredTest {
   readonly ignore?: boolean;
 }
 
+/** Variants with a file of their own for what only they promise, beside the tests of their kind. */
+const WITH_OWN_TESTS: readonly string[] = ["pipeline/acp", "pipeline/mosa"];
+
 /** The files with the tests of variants, from the root. */
 export function stageTests(variants: readonly string[]): string[] {
-  return [...new Set(variants.map(testFileOf))];
+  const own = WITH_OWN_TESTS.filter((name) => variants.includes(name));
+  return [
+    ...new Set([...variants.map(testFileOf), ...own.map((name) => `kernels/${name}_test.ts`)]),
+  ];
 }
 
 function testFileOf(name: string): string {
