@@ -7,7 +7,7 @@ import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Params, Variant } from "../kernels/core/variant.ts";
-import { headStats, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
+import { branchRows, headStats, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
 import {
   binsOf,
   codeHeads,
@@ -26,6 +26,7 @@ import {
   tiesOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
+import { compressedRows, NSA } from "../kernels/pipeline/nsa_reference.ts";
 import { factorValue } from "../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../kernels/score/bins.ts";
 import {
@@ -57,6 +58,7 @@ const STREAM = {
   prompts: 104,
   factors: 105,
   scores: 106,
+  gates: 107,
 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
@@ -78,6 +80,8 @@ export function makeInputs(
     ...(has("scores") ? { scores: randomScores(p, options) } : {}),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
+  if (has("branch_keys")) Object.assign(made, branchCaches(p, options));
+  if (has("gates")) made.gates = gates(p, options);
   const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
     ? makeLists(variant, p, params, options)
     : undefined;
@@ -92,7 +96,7 @@ export function makeInputs(
     });
     if (options.poisonUnselected && lists) poisonUnselected(p, lists.selections, [k, v]);
     if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
-    Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
+    Object.assign(made, { q: made.q ?? q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
     if (has("token_index")) {
       const index = createTokenIndex({ ...options, capacity: p.capacity });
       const pool = (cache: Float32Array) =>
@@ -125,6 +129,61 @@ function promptQueries(
     }
   });
   return made;
+}
+
+/**
+ * The caches of NSA's branches, each with keys and values of its own, and the queries. Rows that a
+ * step must not read are NaN.
+ */
+function branchCaches(
+  p: Problem,
+  { lengths, seed, kind }: InputOptions,
+): Record<string, ArrayBufferView<ArrayBuffer>> {
+  const row = p.headDim;
+  const headRows = branchRows(p);
+  const caches = [0, 1].map(() => new Float32Array(p.batch * p.kvHeads * headRows * row).fill(NaN));
+  const branches = [
+    { first: 0, capacity: p.capacity, rows: (length: number) => length },
+    { first: p.capacity, capacity: p.capacity / NSA.stride, rows: compressedRows },
+    {
+      first: p.capacity + p.capacity / NSA.stride,
+      capacity: NSA.window,
+      rows: (length: number) => Math.min(length, NSA.window),
+    },
+  ];
+  // All branches have the query of the first one, so their keys are about what it looks for.
+  const made = branches.map(({ capacity, rows }, branch) =>
+    generateKv({
+      ...p,
+      capacity,
+      kvLen: lengths.map((length) => Math.max(1, rows(length))),
+      seed: seed + 1000 * branch,
+      kind,
+    })
+  );
+  branches.forEach(({ first, capacity, rows }, branch) => {
+    for (let head = 0; head < p.batch * p.kvHeads; head++) {
+      const count = rows(lengths[Math.floor(head / p.kvHeads)]);
+      const start = head * capacity * row;
+      [made[branch].k, made[branch].v].forEach((from, i) =>
+        caches[i].set(
+          from.subarray(start, start + count * row),
+          (head * headRows + first) * row,
+        )
+      );
+    }
+  });
+  const [branch_keys, branch_values] = caches.map((cache) => packKv(cache, p.dtype));
+  return { q: made[0].q, branch_keys, branch_values };
+}
+
+/** Gates from 0 to 1; every fifth head closes one. */
+function gates(p: Problem, { seed }: InputOptions): Float32Array<ArrayBuffer> {
+  const random = createRandom(seed, STREAM.gates);
+  return Float32Array.from(
+    { length: 3 * p.batch * p.qHeads },
+    (_, i) => i % 15 === 7 ? 0 : random.uniform(),
+  );
 }
 
 /** Random sink logits; every third head has none. */

@@ -151,7 +151,9 @@ interface Neighbour {
  * The systems of the set `neighbours`. A model is trained with them, so their error on traces of
  * other models means nothing: the set compares times only.
  */
-const NEIGHBOURS: readonly Neighbour[] = [];
+const NEIGHBOURS: readonly Neighbour[] = [
+  { kernels: ["pipeline/nsa"], shapes: ["32x8x128", "64x8x128", "64x4x128"] },
+];
 
 /** The cases of the neighbours: a case of a shape and length has all of its systems. */
 function neighbourCases(): SetCase[] {

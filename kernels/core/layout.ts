@@ -9,6 +9,8 @@
  * | `q`, `out` | f32 [B, Hq, D] |
  * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
+ * | `branch_keys`, `branch_values` | dtype [B, Hkv, capacity + capacity / 16 + 512, D], the three caches of NSA for each KV head: the tokens, which blocks are taken of; a compressed row for every 16 tokens; a ring of the last 512 tokens, token t at t % 512 |
+ * | `gates` | f32 [B, Hq, 3], of NSA's branches: compressed, blocks, window |
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
  * | `token_index` | u32 [B, capacity], the pool index of each token; undefined past the length |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
@@ -71,6 +73,9 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     q: 4 * p.batch * p.qHeads * p.headDim,
     keys: cache,
     values: cache,
+    branch_keys: cache / p.capacity * branchRows(p),
+    branch_values: cache / p.capacity * branchRows(p),
+    gates: 12 * p.batch * p.qHeads,
     pool_keys: cache,
     pool_values: cache,
     token_index: 4 * p.batch * p.capacity,
@@ -89,6 +94,11 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     prompt_q: prompt,
     prompt_out: prompt,
   };
+}
+
+/** Rows of a KV head in `branch_keys`. */
+export function branchRows({ capacity }: Pick<Problem, "capacity">): number {
+  return capacity + capacity / 16 + 512;
 }
 
 /** Numbers of a KV head in `key_stats`. */

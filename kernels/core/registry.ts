@@ -28,6 +28,7 @@ import {
   sparseTwo,
   sparseTwoGroup,
 } from "../pipeline/sparse.ts";
+import { nsa } from "../pipeline/nsa.ts";
 import { RIVAL_STEPS } from "../pipeline/rivals.ts";
 import { flash } from "../prefill/flash.ts";
 import { flashMatrix } from "../prefill/flash_matrix.ts";
@@ -85,7 +86,14 @@ export const VARIANTS: readonly Variant[] = [
  * Other systems of sparse attention and their stages, to compare with. They are timed only if they
  * are named, since they would cost every run time.
  */
-export const RIVALS: readonly Variant[] = [dot, dotSubgroup, radix, radixShares, ...RIVAL_STEPS];
+export const RIVALS: readonly Variant[] = [
+  dot,
+  dotSubgroup,
+  radix,
+  radixShares,
+  ...RIVAL_STEPS,
+  nsa,
+];
 
 /** The variants and the rivals. */
 export const EVERY_VARIANT: readonly Variant[] = [...VARIANTS, ...RIVALS];

@@ -4,7 +4,7 @@ import type { ReadBytes } from "../core/run.ts";
 import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
-import { headStats } from "../core/layout.ts";
+import { branchRows, headStats } from "../core/layout.ts";
 import {
   centresKeys,
   codeHeads,
@@ -110,17 +110,18 @@ export class BufferReader {
   }
 
   /**
-   * Rows of one KV head of `keys` or `values`, by token, for tokens `start` to `end`. Each range is
-   * read and decoded once, and the lists of a KV head share it.
+   * Rows of one KV head of `keys` or `values`, by token, for tokens `start` to `end`; of NSA's caches
+   * by their rows. Each range is read and decoded once, and the lists of a KV head share it.
    */
   cacheRows(
-    name: "keys" | "values",
+    name: "keys" | "values" | "branch_keys" | "branch_values",
     { sequence, kvHead }: ListRef,
     start: number,
     end: number,
   ): Promise<RowOf> {
     const { kvHeads, capacity, headDim, dtype } = this.p;
-    const first = (sequence * kvHeads + kvHead) * capacity + start;
+    const headRows = name.startsWith("branch_") ? branchRows(this.p) : capacity;
+    const first = (sequence * kvHeads + kvHead) * headRows + start;
     const key = `${name} ${first} ${end}`;
     return once(this.#rows, key, async () => {
       const rowBytes = headDim * kvBytes(dtype);

@@ -5,6 +5,7 @@
 import type { Params, Stage, Variant } from "../core/variant.ts";
 import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
 import { verifyAppend, verifyPrompt, verifyQueryCodes } from "./verify_encode.ts";
+import { verifyNsaStep } from "./verify_nsa.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
@@ -40,7 +41,10 @@ const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   dense: verifyDense,
   pipeline: verifyPipeline,
   prefill: verifyPrefill,
-  rival: verifyRivalStep,
+  rival: (tally, reader, ref, hasBuffer, scope) => {
+    const verifyStep = hasBuffer("branch_keys") ? verifyNsaStep : verifyRivalStep;
+    return verifyStep(tally, reader, ref, hasBuffer, scope);
+  },
 };
 
 /** Most bytes of K and V, as f32, on the host at a time. */

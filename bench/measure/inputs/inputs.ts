@@ -158,12 +158,15 @@ function fillKind(name: string, p: Problem): number {
     case "values":
     case "pool_keys":
     case "pool_values":
+    case "branch_keys":
+    case "branch_values":
       return FILL_KIND[p.dtype];
     case "q":
     case "prompt_q":
     case "partial_out":
       return FILL_KIND.f32;
     case "partial_stats":
+    case "gates":
       return FILL_KIND.positive;
     case "query_map":
     case "key_map":

@@ -1,0 +1,108 @@
+import { assertEquals } from "@std/assert";
+import { findVariant } from "../core/registry.ts";
+import { testCase } from "../../testing/testing_grid.ts";
+import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import {
+  blockScores,
+  blocksOf,
+  compressedRows,
+  forcedBlocks,
+  selectBlocks,
+  tokensOfBlocks,
+} from "./nsa_reference.ts";
+
+Deno.test("blockScores() weigh rows 4 j - 1 to 4 j + 3 by 1, 2, 2, 2, 1", () => {
+  const scoresOf = (
+    row: number,
+  ) => [...blockScores(Array.from({ length: 12 }, (_, i) => +(i === row)), 3)];
+  assertEquals([3, 4, 5, 6, 7].map((row) => scoresOf(row)[1]), [1, 2, 2, 2, 1]);
+  // A row that straddles two blocks counts in both; the paper's sum counts rows and blocks from 1.
+  assertEquals(scoresOf(3), [1, 1, 0]);
+  assertEquals(scoresOf(0), [2, 0, 0]);
+  assertEquals(scoresOf(8), [0, 0, 2]);
+});
+
+Deno.test("compressedRows() are those of which the newest token sees every token", () => {
+  const lengths = [0, 1, 31, 32, 47, 48, 63, 64];
+  assertEquals(lengths.map(compressedRows), [0, 0, 0, 1, 1, 2, 2, 3]);
+});
+
+Deno.test("forcedBlocks() are the first and the last two, once where they coincide", () => {
+  assertEquals([0, 1, 2, 3, 4, 9].map(forcedBlocks), [
+    [],
+    [0],
+    [0, 1],
+    [0, 1, 2],
+    [0, 2, 3],
+    [0, 7, 8],
+  ]);
+});
+
+Deno.test("selectBlocks() takes 16 blocks, of equal scores the first", () => {
+  const scores = Array.from({ length: 40 }, (_, block) => block === 30 ? 2 : 1);
+  assertEquals(selectBlocks(scores), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 30, 38, 39]);
+  assertEquals(selectBlocks([0, 0]), [0, 1]);
+  assertEquals(tokensOfBlocks([1], 66), [64, 65]);
+  assertEquals(blocksOf(65), 2);
+});
+
+const testDevice = await openTestDevice();
+const nsa = findVariant("pipeline/nsa");
+
+const grid = [
+  testCase({ heads: [8, 2], headDim: 128, lengths: [2000, 33], capacity: 2064 }),
+  testCase({ heads: [16, 2], headDim: 128, lengths: [1543], kind: "outliers", capacity: 1552 }),
+  testCase({ heads: [16, 1], headDim: 128, dtype: "f32", lengths: [1100, 2048] }),
+  testCase({ heads: [5, 1], headDim: 96, dtype: "bf16", lengths: [1301, 700] }),
+  testCase({ heads: [2, 2], headDim: 80, lengths: [97, 2, 1031] }),
+  testCase({ heads: [14, 2], headDim: 64, dtype: "f32", lengths: [1090], kind: "zero-rows" }),
+];
+
+testStage(
+  "rival",
+  testDevice,
+  testCase({ heads: [8, 2], lengths: [1300, 90] }),
+  {
+    "fewer tokens than a compressed row has": testCase({ heads: [4, 1], lengths: [1, 16, 31] }),
+    "a compressed row from its last token on": testCase({
+      heads: [4, 1],
+      headDim: 128,
+      lengths: [32, 47, 48, 63],
+    }),
+    "a partial last block": testCase({ heads: [4, 1], lengths: [1217, 1279, 1280] }),
+    "forced blocks that coincide": testCase({
+      heads: [4, 1],
+      lengths: [2, 64, 65, 128, 129, 192, 193],
+    }),
+    "as many blocks as are taken, and one more": testCase({
+      heads: [4, 1],
+      lengths: [960, 1024, 1025, 1088],
+    }),
+    "a window that is full, and one that is not": testCase({
+      heads: [4, 1],
+      lengths: [511, 512, 513],
+    }),
+    "equal scores of all blocks": testCase({
+      heads: [8, 2],
+      headDim: 128,
+      kind: "equal-logits",
+      lengths: [2500, 1100],
+    }),
+  },
+  { variants: [nsa], grid, parameterSets: 4 },
+);
+
+testSetting(
+  testDevice,
+  nsa,
+  "scores of blocks by a dispatch of their own",
+  testCase({ heads: [8, 1], headDim: 128, lengths: [3001, 1100, 20] }),
+  { SCORED: 1, "blocks.WORKGROUP": 64 },
+);
+testSetting(
+  testDevice,
+  nsa,
+  "many more blocks than threads",
+  testCase({ heads: [2, 1], lengths: [40000] }),
+  { "branches.WORKGROUP": 64, "branches.TILE": 16 },
+);
