@@ -189,6 +189,15 @@ const WEIGHTED_GRIDS: Partial<Record<Stage, StageGrid>> = {
 
 /** Grids of rivals, whose scores are floats. */
 const RIVAL_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_append: {
+    compiled: CACHE,
+    data: ["lengths"],
+    values: {
+      heads: [[2, 1]],
+      headDim: [80],
+      lengths: [[256], [160, 48]],
+    },
+  },
   score: {
     compiled: CACHE,
     data: ["kind", "lengths"],

@@ -59,6 +59,7 @@ const STREAM = {
   factors: 105,
   scores: 106,
   gates: 107,
+  compress: 108,
 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
@@ -81,6 +82,7 @@ export function makeInputs(
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
   if (has("branch_keys")) Object.assign(made, branchCaches(p, options));
+  if (has("compress_map")) Object.assign(made, lastTokens(p, options));
   if (has("gates")) made.gates = gates(p, options);
   const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
     ? makeLists(variant, p, params, options)
@@ -175,6 +177,23 @@ function branchCaches(
   });
   const [branch_keys, branch_values] = caches.map((cache) => packKv(cache, p.dtype));
   return { q: made[0].q, branch_keys, branch_values };
+}
+
+/** The last tokens of NSA's caches, and the maps that compress them. */
+function lastTokens(
+  p: Problem,
+  { seed }: InputOptions,
+): Record<string, ArrayBufferView<ArrayBuffer>> {
+  const random = createRandom(seed, STREAM.compress);
+  const normal = (count: number, scale = 1) =>
+    packKv(Float64Array.from({ length: count }, () => scale * random.normal()), p.dtype);
+  const span = NSA.span * p.headDim;
+  return {
+    raw_keys: normal(p.batch * p.kvHeads * span),
+    raw_values: normal(p.batch * p.kvHeads * span),
+    compress_map: normal(2 * p.kvHeads * p.headDim * span, 1 / Math.sqrt(span)),
+    compress_positions: normal(2 * p.kvHeads * span),
+  };
 }
 
 /** Gates from 0 to 1; every fifth head closes one. */

@@ -10,6 +10,9 @@
  * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
  * | `branch_keys`, `branch_values` | dtype [B, Hkv, capacity + capacity / 16 + 512, D], the three caches of NSA for each KV head: the tokens, which blocks are taken of; a compressed row for every 16 tokens; a ring of the last 512 tokens, token t at t % 512 |
+ * | `raw_keys`, `raw_values` | dtype [B, Hkv, 32, D], the last tokens that NSA compresses, token t at t % 32 |
+ * | `compress_map` | dtype [Hkv, 2, D, 32, D], NSA's maps of keys and of values: of each element of a row, by token and element |
+ * | `compress_positions` | dtype [Hkv, 2, 32, D], what is added to keys and values before |
  * | `gates` | f32 [B, Hq, 3], of NSA's branches: compressed, blocks, window |
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
  * | `token_index` | u32 [B, capacity], the pool index of each token; undefined past the length |
@@ -65,6 +68,7 @@ export const TIE_CODE = { lower: 0, higher: 1 } as const;
 /** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
+  const raw = cache / p.capacity * 32;
   const lists = p.batch * listHeads(p);
   const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
   const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
@@ -75,6 +79,10 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     values: cache,
     branch_keys: cache / p.capacity * branchRows(p),
     branch_values: cache / p.capacity * branchRows(p),
+    raw_keys: raw,
+    raw_values: raw,
+    compress_map: 2 * raw / p.batch * p.headDim,
+    compress_positions: 2 * raw / p.batch,
     gates: 12 * p.batch * p.qHeads,
     pool_keys: cache,
     pool_values: cache,

@@ -58,7 +58,7 @@ const TOKENS_FIRST = ["prompt_q", "prompt_out", "pool_keys", "pool_values"];
 const WITHOUT_GAPS = ["q", "keys", "values", "codes", "factors", "query_map", "key_map", "out"];
 
 /** Buffers that all sequences share. */
-const WITHOUT_SEQUENCES = ["query_map", "key_map"];
+const WITHOUT_SEQUENCES = ["query_map", "key_map", "compress_map", "compress_positions"];
 
 /** Buffers that are copied for each piece, and the copies. */
 const DEALT: Readonly<Record<string, string>> = {

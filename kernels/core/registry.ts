@@ -9,6 +9,7 @@ import { denseSplitMatrix } from "../dense/split_matrix.ts";
 import { denseSplitScatter } from "../dense/split_scatter.ts";
 import { denseSplitSubgroup } from "../dense/split_subgroup.ts";
 import { denseTokenPool } from "../dense/token_pool.ts";
+import { nsaCompress } from "../encode/nsa_compress.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { rotateAppend, rotateQuery } from "../encode/rotate_token.ts";
@@ -92,6 +93,7 @@ export const RIVALS: readonly Variant[] = [
   radix,
   radixShares,
   ...RIVAL_STEPS,
+  nsaCompress,
   nsa,
 ];
 

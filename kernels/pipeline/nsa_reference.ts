@@ -12,6 +12,40 @@ export function compressedRows(length: number): number {
   return length < NSA.span ? 0 : Math.floor((length - NSA.span) / NSA.stride) + 1;
 }
 
+/** A compressed row, with the sums of the magnitudes that its elements add up. */
+export interface CompressedRow {
+  readonly row: Float64Array;
+  readonly magnitudes: Float64Array;
+}
+
+/**
+ * The compressed row of 32 tokens: a linear map of their rows, to which positions are added.
+ *
+ * @param tokens Rows of keys or values, oldest first.
+ * @param positions [32, D].
+ * @param map [D, 32, D]: of each element of the row, by token and element.
+ */
+export function compressedRow(
+  tokens: readonly ArrayLike<number>[],
+  positions: ArrayLike<number>,
+  map: ArrayLike<number>,
+): CompressedRow {
+  const dim = tokens[0].length;
+  const row = new Float64Array(dim);
+  const magnitudes = new Float64Array(dim);
+  for (let output = 0; output < dim; output++) {
+    tokens.forEach((token, i) => {
+      for (let d = 0; d < dim; d++) {
+        const at = i * dim + d;
+        const weight = map[output * tokens.length * dim + at];
+        row[output] += weight * (token[d] + positions[at]);
+        magnitudes[output] += Math.abs(weight) * (Math.abs(token[d]) + Math.abs(positions[at]));
+      }
+    });
+  }
+  return { row, magnitudes };
+}
+
 /** Blocks of tokens; the last one may hold fewer than 64. */
 export function blocksOf(length: number): number {
   return Math.ceil(length / NSA.block);

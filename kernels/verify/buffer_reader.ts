@@ -176,6 +176,12 @@ export class BufferReader {
     return tokens;
   }
 
+  /** Values of the caches' type, `start` to `start + count`. */
+  async elements(name: string, start: number, count: number): Promise<Float32Array> {
+    const bytes = kvBytes(this.p.dtype);
+    return decode(await this.#buffer(name, start * bytes, count * bytes), this.p.dtype);
+  }
+
   /** The map of a code head. */
   async map(name: "query_map" | "key_map", head: number): Promise<MapLayer[]> {
     const { dtype } = this.p.map;

@@ -5,7 +5,7 @@
 import type { Params, Stage, Variant } from "../core/variant.ts";
 import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
 import { verifyAppend, verifyPrompt, verifyQueryCodes } from "./verify_encode.ts";
-import { verifyNsaStep } from "./verify_nsa.ts";
+import { verifyCompressedRow, verifyNsaStep } from "./verify_nsa.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
@@ -29,7 +29,10 @@ export {
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {
   encode_query: (tally, reader, ref) => verifyQueryCodes(tally, reader, ref),
-  encode_append: verifyAppend,
+  encode_append: (tally, reader, ref, hasBuffer, scope) => {
+    const verifyRow = hasBuffer("compress_map") ? verifyCompressedRow : verifyAppend;
+    return verifyRow(tally, reader, ref, hasBuffer, scope);
+  },
   encode_prompt: verifyPrompt,
   score: (tally, reader, ref, hasBuffer, scope) => {
     const verifyList = hasBuffer("scores") ? verifyScores : verifyScore;

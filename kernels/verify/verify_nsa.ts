@@ -2,6 +2,7 @@
 import {
   blockScores,
   blocksOf,
+  compressedRow,
   compressedRows,
   forcedBlocks,
   groupProbabilities,
@@ -20,6 +21,46 @@ const LOGIT_ERROR = 2e-6;
 
 /** Error of a block score, over the largest one, beside that of its logits. */
 const SCORE_ERROR = 1e-6;
+
+/** Half a unit in the last place of a row's elements, twice over. */
+const ROUNDING = { f16: 2 ** -10, bf16: 2 ** -7, f32: 0 } as const;
+
+/** The smallest f16 that is not zero: errors below it are none. */
+const SMALLEST = 2 ** -24;
+
+/** Error of an element in f32, over the sum of the magnitudes that it adds up. */
+const ELEMENT_ERROR = 4e-6;
+
+/** Verifies the compressed row that the newest token completes, if it does. */
+export const verifyCompressedRow: ListVerifier = async (tally, reader, ref) => {
+  const { p } = reader;
+  const { sequence, kvHead, length } = ref;
+  const row = compressedRows(length) - 1;
+  if (row < 0 || length % NSA.stride !== 0) return;
+  const span = NSA.span * p.headDim;
+  const head = sequence * p.kvHeads + kvHead;
+  await Promise.all((["keys", "values"] as const).map(async (name, i) => {
+    const at = p.capacity + row;
+    const [raw, map, positions, rows] = await Promise.all([
+      reader.elements(`raw_${name}`, head * span, span),
+      reader.elements("compress_map", (2 * kvHead + i) * span * p.headDim, span * p.headDim),
+      reader.elements("compress_positions", (2 * kvHead + i) * span, span),
+      reader.cacheRows(`branch_${name}`, ref, at, at + 1),
+    ]);
+    const tokens = Array.from(
+      { length: NSA.span },
+      (_, token) => raw.subarray(((length + token) % NSA.span) * p.headDim).subarray(0, p.headDim),
+    );
+    const { row: want, magnitudes } = compressedRow(tokens, positions, map);
+    const got = rows(at);
+    for (let d = 0; d < p.headDim; d++) {
+      const bound = ROUNDING[p.dtype] * Math.abs(want[d]) + ELEMENT_ERROR * magnitudes[d] +
+        SMALLEST;
+      if (Math.abs(got[d] - want[d]) <= bound) continue;
+      return tally.fail(`compressed row of ${name}`, [sequence, kvHead, d], got[d], want[d]);
+    }
+  }));
+};
 
 /** Rows of a KV head in one of the caches of the three branches. */
 function rowsOf(reader: BufferReader, ref: ListRef, first: number, rows: number) {

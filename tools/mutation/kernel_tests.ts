@@ -21,10 +21,11 @@ export function stageTests(variants: readonly string[]): string[] {
   return [...new Set(variants.map(testFileOf))];
 }
 
-/** Rivals have a file of their own, and so have pipelines of rotated codes. */
+/** Rivals have a file of their own, and so have NSA and pipelines of rotated codes. */
 function testFileOf(name: string): string {
   const [stage] = name.split("/");
   const isRival = RIVALS.some((rival) => rival.name === name);
+  if (name === "pipeline/nsa") return "kernels/pipeline/nsa_test.ts";
   const isRotated = stage === "pipeline" && findVariant(name).codes === "rotated";
   return `kernels/${stage}/${isRival ? "rivals" : isRotated ? "rotated" : stage}_test.ts`;
 }

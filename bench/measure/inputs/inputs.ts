@@ -160,6 +160,10 @@ function fillKind(name: string, p: Problem): number {
     case "pool_values":
     case "branch_keys":
     case "branch_values":
+    case "raw_keys":
+    case "raw_values":
+    case "compress_map":
+    case "compress_positions":
       return FILL_KIND[p.dtype];
     case "q":
     case "prompt_q":
