@@ -134,49 +134,52 @@ function promptQueries(
 }
 
 /**
- * The caches of NSA's branches, each with keys and values of its own, and the queries. Rows that a
- * step must not read are NaN.
+ * The caches of NSA's branches, and the queries. All keys are made for these queries, but lie in
+ * another order in each branch, and values are its own. Rows that a step must not read are NaN.
  */
 function branchCaches(
   p: Problem,
   { lengths, seed, kind }: InputOptions,
 ): Record<string, ArrayBufferView<ArrayBuffer>> {
-  const row = p.headDim;
+  const { headDim, kvHeads, capacity } = p;
   const headRows = branchRows(p);
-  const caches = [0, 1].map(() => new Float32Array(p.batch * p.kvHeads * headRows * row).fill(NaN));
+  const [keys, values] = [0, 1].map(() =>
+    new Float32Array(p.batch * kvHeads * headRows * headDim).fill(NaN)
+  );
   const branches = [
-    { first: 0, capacity: p.capacity, rows: (length: number) => length },
-    { first: p.capacity, capacity: p.capacity / NSA.stride, rows: compressedRows },
+    { first: 0, rows: (length: number) => length },
+    { first: capacity, rows: compressedRows },
     {
-      first: p.capacity + p.capacity / NSA.stride,
-      capacity: NSA.window,
+      first: capacity + capacity / NSA.stride,
       rows: (length: number) => Math.min(length, NSA.window),
     },
   ];
-  // All branches have the query of the first one, so their keys are about what it looks for.
-  const made = branches.map(({ capacity, rows }, branch) =>
+  const makeKv = (rows: (length: number) => number, ownSeed: number) =>
     generateKv({
       ...p,
-      capacity,
       kvLen: lengths.map((length) => Math.max(1, rows(length))),
-      seed: seed + 1000 * branch,
+      seed: ownSeed,
       kind,
-    })
-  );
-  branches.forEach(({ first, capacity, rows }, branch) => {
-    for (let head = 0; head < p.batch * p.kvHeads; head++) {
-      const count = rows(lengths[Math.floor(head / p.kvHeads)]);
-      const start = head * capacity * row;
-      [made[branch].k, made[branch].v].forEach((from, i) =>
-        caches[i].set(
-          from.subarray(start, start + count * row),
-          (head * headRows + first) * row,
-        )
-      );
+    });
+  branches.forEach(({ first, rows }, branch) => {
+    const { k } = makeKv(rows, seed);
+    const { v } = makeKv(rows, seed + 1000 * (branch + 1));
+    // So large a logit leaves nothing of the logits of another branch.
+    const scale = kind === "one-huge-logit" && branch > 0 ? 2 : 1;
+    for (let head = 0; head < p.batch * kvHeads; head++) {
+      const count = rows(lengths[Math.floor(head / kvHeads)]);
+      for (let row = 0; row < count; row++) {
+        const from = (head * capacity + row) * headDim;
+        const to = head * headRows + first;
+        const place = branch === 0 ? row : count - 1 - row;
+        const scaled = k.subarray(from, from + headDim).map((x) => scale * x);
+        keys.set(scaled, (to + place) * headDim);
+        values.set(v.subarray(from, from + headDim), (to + row) * headDim);
+      }
     }
   });
-  const [branch_keys, branch_values] = caches.map((cache) => packKv(cache, p.dtype));
-  return { q: made[0].q, branch_keys, branch_values };
+  const { q } = makeKv((length) => length, seed);
+  return { q, branch_keys: packKv(keys, p.dtype), branch_values: packKv(values, p.dtype) };
 }
 
 /** The last tokens of NSA's caches, and the maps that compress them. */

@@ -94,6 +94,10 @@ const THREAD_BLOCKS = (BLOCKS + WORKGROUP - 1u) / WORKGROUP;
 const BESTS = 64u + (WORKGROUP - 64u) * u32(THREAD_BLOCKS > 8u); // groups of blocks
 const BEST_THREADS = WORKGROUP / BESTS; // threads of such a group
 const FINALISTS = PICKS * BEST_THREADS * THREAD_BLOCKS; // most blocks that are ranked
+const HEAD_BLOCKS = THREAD_BLOCKS * GROUP; // logits of a thread, in fours
+const AHEAD = max(1u, HEAD_BLOCKS * u32(HEAD_BLOCKS <= 8u)); // of them requested at once
+const IS_AHEAD = SCORED == 0u && HEAD_BLOCKS <= 8u;
+const IN_FLIGHT = min(COMPRESSED_SPLITS, 16u); // partials that a thread joins at a time
 const STATS_HEADS = HEADS + (GROUP - HEADS) * (1u - SCORED);
 const FORCED = 0xffffffffu; // key of a block that is always taken
 
@@ -179,45 +183,40 @@ fn compressed_rows(length: u32) -> u32 {
 // @end
 
 // @shared block_score
-/// The score of a block of a KV head: the probabilities of the compressed rows that overlap it, each
-/// times the overlap in strides, summed over the group. Rows 4 block - 1 to 4 block + 3 weigh 1, 2,
-/// 2, 2, 1. `rows` are visible.
+/// A query head's part of a block's score: the probabilities of the compressed rows that overlap the
+/// block, each times the overlap in strides. Rows 4 block - 1 to 4 block + 3 weigh 1, 2, 2, 2, 1.
+/// `before` is the logit of the first one, `own` are those of the others; `rows` are visible.
+fn head_score(before: f32, own: vec4f, lse: f32, block: u32, rows: u32) -> f32 {
+  let inside = vec4<u32>(block * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows);
+  let p = select(vec4f(0.0), exp2(own - lse), inside);
+  let p_before = select(0.0, exp2(before - lse), block > 0u && block * 4u - 1u < rows);
+  return p_before + 2.0 * (p.x + p.y + p.z) + p.w;
+}
+
+/// The score of a block of a KV head, summed over the group.
 fn block_score(kv_head: u32, block: u32, rows: u32) -> f32 {
   var score = 0.0;
   for (var h = 0u; h < GROUP; h++) { // @unroll
     let at = (kv_head * GROUP + h) * BLOCKS + block;
-    let own = compressed_state.logits[at];
     let before = compressed_state.logits[max(at, 1u) - 1u].w;
-    let inside = vec4<u32>(block * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows);
-    let p = select(vec4f(0.0), exp2(own - row_lse[h]), inside);
-    let p_before = select(0.0, exp2(before - row_lse[h]), block > 0u && block * 4u - 1u < rows);
-    score += p_before + 2.0 * (p.x + p.y + p.z) + p.w;
+    score += head_score(before, compressed_state.logits[at], row_lse[h], block, rows);
   }
   return score;
 }
 // @end
 
-/// A u32 that orders blocks by their scores, none of which is negative.
+/// A u32 that orders blocks by their scores, none of which is negative; zero for a block that does
+/// not exist.
 fn score_key(score: f32, block: u32, blocks: u32) -> u32 {
   let bits = bitcast<u32>(score);
   let key = select(bits, 0u, bits > 0x7f800000u);
-  return select(key, FORCED, block == 0u || block + 2u >= blocks);
+  let chosen = select(key, FORCED, block == 0u || block + 2u >= blocks);
+  return select(0u, chosen, block < blocks);
 }
 
 /// Whether (key, block) comes before another one, or is it.
 fn is_first(a: vec2<u32>, b: vec2<u32>) -> bool {
   return a.x > b.x || (a.x == b.x && a.y <= b.y);
-}
-
-/// The key of a block; zero for one that does not exist.
-fn block_key(kv_head: u32, block: u32, blocks: u32, rows: u32) -> u32 {
-  let existing = min(block, BLOCKS - 1u);
-  if (SCORED == 1u) {
-    let score = compressed_state.block_scores[kv_head * BLOCKS + existing];
-    return select(0u, score_key(score, block, blocks), block < blocks);
-  }
-  let score = block_score(kv_head, existing, rows);
-  return select(0u, score_key(score, block, blocks), block < blocks);
 }
 
 /// The first row of a tile in the cache of a KV head, and its rows. Behind the last token there are
@@ -290,7 +289,17 @@ fn main(
     if (thread < PICKS) {
       picks[thread] = thread;
     }
-    // Scores are requested before the length is known.
+    // Few logits are requested at once, with the statistics and before the length is known.
+    var own: array<vec4f, AHEAD>;
+    var before: array<f32, AHEAD>;
+    if (IS_AHEAD) {
+      for (var i = 0u; i < AHEAD; i++) { // @unroll
+        let block = min(i / GROUP * WORKGROUP + thread, BLOCKS - 1u);
+        let at = (kv_head * GROUP + i % GROUP) * BLOCKS + block;
+        own[i] = compressed_state.logits[at];
+        before[i] = compressed_state.logits[max(at, 1u) - 1u].w;
+      }
+    }
     if (SCORED == 0u) {
       // @shared row_lse
       for (var i = thread; i < GROUP * COMPRESSED_SPLITS; i += WORKGROUP) {
@@ -315,9 +324,22 @@ fn main(
     var keys: array<u32, THREAD_BLOCKS>;
     var best = vec2<u32>(0u);
     for (var i = 0u; i < THREAD_BLOCKS; i++) { // @unroll
-      keys[i] = block_key(kv_head, i * WORKGROUP + thread, blocks, rows_seen);
-      let own = vec2<u32>(keys[i], i * WORKGROUP + thread);
-      best = select(best, own, i == 0u || is_first(own, best));
+      let block = i * WORKGROUP + thread;
+      let existing = min(block, BLOCKS - 1u);
+      var score = 0.0;
+      if (SCORED == 1u) {
+        score = compressed_state.block_scores[kv_head * BLOCKS + existing];
+      } else if (IS_AHEAD) {
+        for (var h = 0u; h < GROUP; h++) { // @unroll
+          let at = min(i * GROUP + h, AHEAD - 1u);
+          score += head_score(before[at], own[at], row_lse[h], existing, rows_seen);
+        }
+      } else {
+        score = block_score(kv_head, existing, rows_seen);
+      }
+      keys[i] = score_key(score, block, blocks);
+      let candidate = vec2<u32>(keys[i], block);
+      best = select(best, candidate, i == 0u || is_first(candidate, best));
     }
     if (blocks > PICKS) {
       area[thread] = vec4<u32>(best, 0u, 0u);
@@ -355,21 +377,21 @@ fn main(
 
       // Blocks down to the cut, ranked among themselves.
       for (var i = 0u; i < THREAD_BLOCKS; i++) { // @unroll
-        let own = vec2<u32>(keys[i], i * WORKGROUP + thread);
-        if (is_first(own, cut)) {
-          area[WORKGROUP + atomicAdd(&found, 1u)] = vec4<u32>(own, 0u, 0u);
+        let candidate = vec2<u32>(keys[i], i * WORKGROUP + thread);
+        if (is_first(candidate, cut)) {
+          area[WORKGROUP + atomicAdd(&found, 1u)] = vec4<u32>(candidate, 0u, 0u);
         }
       }
       workgroupBarrier();
       let count = atomicLoad(&found);
       for (var i = thread; i < count; i += WORKGROUP) {
-        let own = area[WORKGROUP + i].xy;
+        let candidate = area[WORKGROUP + i].xy;
         var better = 0u; // finalists that are at least as good
         for (var other = 0u; other < count; other++) {
-          better += u32(is_first(area[WORKGROUP + other].xy, own));
+          better += u32(is_first(area[WORKGROUP + other].xy, candidate));
         }
         if (better <= PICKS) {
-          picks[better - 1u] = own.y;
+          picks[better - 1u] = candidate.y;
         }
       }
     }
@@ -540,13 +562,17 @@ fn main(
       for (var split = 0u; split < COMPRESSED_SPLITS; split++) { // @unroll
         most = max(most, group_stats[h * COMPRESSED_SPLITS + split].x);
       }
+      // A few loads are in flight at a time; all of them would take the registers of a workgroup.
       var sum = vec4f(0.0);
       var sum_l = 0.0;
-      for (var split = 0u; split < COMPRESSED_SPLITS; split++) { // @unroll
-        let stats = group_stats[h * COMPRESSED_SPLITS + split];
-        let alpha = exp2(stats.x - most);
-        sum_l += stats.y * alpha;
-        sum += alpha * compressed_state.partials[(partial + split) * HEAD_QUADS + i % HEAD_QUADS];
+      for (var first = 0u; first < COMPRESSED_SPLITS; first += IN_FLIGHT) {
+        for (var turn = 0u; turn < IN_FLIGHT; turn++) { // @unroll
+          let split = min(first + turn, COMPRESSED_SPLITS - 1u);
+          let stats = group_stats[h * COMPRESSED_SPLITS + split];
+          let alpha = select(0.0, exp2(stats.x - most), first + turn < COMPRESSED_SPLITS);
+          sum_l += stats.y * alpha;
+          sum += alpha * compressed_state.partials[(partial + split) * HEAD_QUADS + i % HEAD_QUADS];
+        }
       }
       store_partial_of(first_head + h, wid.x, i % HEAD_QUADS, sum, vec2f(most, sum_l));
     }

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { KvKind } from "../../fixtures/generate.ts";
+import { branchRows } from "../core/layout.ts";
 import { findVariant } from "../core/registry.ts";
+import { makeInputs, runVariant } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
 import {
@@ -100,3 +102,32 @@ testSetting(
   testCase({ heads: [2, 1], lengths: [40000] }),
   { "branches.WORKGROUP": 64, "branches.TILE": 16 },
 );
+
+Deno.test("pipeline/nsa: each branch has a cache of its own, of which its gate decides", async () => {
+  const { p, options } = corner([1300, 1025, 90, 20]);
+  const params = nsa.defaults(p, testDevice.limits);
+  const inputs = makeInputs(nsa, p, params, options);
+  const first = [p.capacity, 0, p.capacity + p.capacity / 16];
+  const end = [first[2], p.capacity, branchRows(p)];
+  const outOf = async (gates: Float32Array<ArrayBuffer>, values: Uint16Array<ArrayBuffer>) => {
+    const given = { ...inputs, gates, branch_values: values };
+    const read = await runVariant(testDevice, nsa, p, params, given);
+    return await read("out", 0, 4 * p.batch * p.qHeads * p.headDim);
+  };
+  for (const branch of [0, 1, 2]) {
+    const gates = Float32Array.from(
+      { length: 3 * p.batch * p.qHeads },
+      (_, i) => +(i % 3 === branch),
+    );
+    const values = new Uint16Array(inputs.branch_values.buffer).slice();
+    const want = await outOf(gates, values);
+    const negated = values.map((bits, i) => {
+      const row = Math.floor(i / p.headDim) % branchRows(p);
+      return row >= first[branch] && row < end[branch] ? bits : bits ^ 0x8000;
+    });
+    // Zeros have signs.
+    const numbers = (bytes: Uint8Array) =>
+      Array.from(new Float32Array(bytes.slice().buffer), (x) => x + 0);
+    assertEquals(numbers(await outOf(gates, negated)), numbers(want), `branch ${branch}`);
+  }
+});
