@@ -8,7 +8,7 @@
 // All loads of a tile are in flight together, and those of the next one while a tile is attended.
 // A thread computes whole dots from staged keys, so no subgroup is needed.
 //
-// 1. Stage the queries.
+// 1. Request the first tile, then stage the queries.
 // 2. Attend the tiles of the split: stage keys, compute and keep logits, update the running
 //    softmax, add up values. Slices of the threads add up every SLICES-th row.
 // 3. Add up the slices and store the partials.
@@ -117,16 +117,20 @@ fn compressed_rows(length: u32) -> u32 {
 }
 // @end
 
-/// The first row of a tile in the cache of a KV head, and its rows.
-fn tile_rows(tile: u32, split: u32, length: u32) -> vec2<u32> {
-  let first = tile * TILE;
-  return vec2<u32>(FIRST_COMPRESSED + first, min(TILE, compressed_rows(length) - first));
+/// The first row of a tile in the cache of a KV head.
+fn first_row(tile: u32, split: u32) -> u32 {
+  return FIRST_COMPRESSED + tile * TILE;
 }
 
-/// Stores the logit of a row of the cache.
+/// The rows of a tile that are attended.
+fn count_rows(tile: u32, split: u32, length: u32) -> u32 {
+  return min(TILE, compressed_rows(length) - tile * TILE);
+}
+
+/// Stores the logit of a compressed row.
 fn keep_logit(head: u32, row: u32, inside: bool, logit: f32) {
   if (inside) {
-    compressed_state.logits[head * BLOCKS * 4u + row - FIRST_COMPRESSED] = logit;
+    compressed_state.logits[head * BLOCKS * 4u + row] = logit;
   }
 }
 
@@ -154,8 +158,26 @@ fn main(
   let begin = wid.x;
   let end = (compressed_rows(length) + TILE - 1u) / TILE;
   let step = COMPRESSED_SPLITS;
+  // The first tile is requested before the length is known.
+  let is_loaded = begin * TILE < CAPACITY / STRIDE;
 
-  // 1. Stage the queries.
+  // 1. Request the first tile, then stage the queries.
+  // @shared request_tile
+  // Request the first tile. Rows past its end are loaded and not used.
+  var k: array<vec4<u32>, K_LOADS>;
+  var v: array<vec2<u32>, V_LOADS>;
+  var next_v: array<vec2<u32>, V_LOADS>;
+  if (is_loaded) {
+    let row = cache_row + first_row(begin, wid.x);
+    for (var load = 0u; load < K_LOADS; load++) { // @unroll
+      k[load] = branch_keys[row * ROW_LOADS + load * WORKGROUP + thread];
+    }
+    for (var load = 0u; load < V_LOADS; load++) { // @unroll
+      let quad = (row + load / V_PAIRS * SLICES + slice) * HEAD_QUADS + column;
+      next_v[load] = branch_values[quad * V_PAIRS + load % V_PAIRS];
+    }
+  }
+  // @end
   // @shared stage_queries
   for (var i = thread; i < HEADS * HEAD_QUADS; i += WORKGROUP) {
     let quad = q[(first_head + i / HEAD_QUADS) * HEAD_QUADS + i % HEAD_QUADS];
@@ -165,23 +187,6 @@ fn main(
 
   // 2. Attend the tiles of the split.
   // @shared attend_staged
-  // Request the first tile. Rows past the end repeat the last one.
-  var k: array<vec4<u32>, K_LOADS>;
-  var v: array<vec2<u32>, V_LOADS>;
-  var next_v: array<vec2<u32>, V_LOADS>;
-  if (begin < end) {
-    let rows = tile_rows(begin, wid.x, length);
-    for (var load = 0u; load < K_LOADS; load++) { // @unroll
-      let at = load * WORKGROUP + thread;
-      let row = cache_row + rows.x + min(at / ROW_LOADS, max(rows.y, 1u) - 1u);
-      k[load] = branch_keys[row * ROW_LOADS + at % ROW_LOADS];
-    }
-    for (var load = 0u; load < V_LOADS; load++) { // @unroll
-      let row = cache_row + rows.x + min(load / V_PAIRS * SLICES + slice, max(rows.y, 1u) - 1u);
-      next_v[load] = branch_values[(row * HEAD_QUADS + column) * V_PAIRS + load % V_PAIRS];
-    }
-  }
-
   var acc = array<vec4f, HEADS>();
   var l = array<f32, HEADS>();
   var m: array<f32, HEADS>;
@@ -190,25 +195,24 @@ fn main(
   }
   for (var tile = begin; tile < end; tile += step) {
     // Stage the keys of the tile, and request the next one.
-    let rows = tile_rows(tile, wid.x, length);
+    let rows = count_rows(tile, wid.x, length);
     for (var load = 0u; load < K_LOADS; load++) { // @unroll
       let at = load * WORKGROUP + thread;
       area[at / ROW_LOADS * ROW_SLOTS + at % ROW_LOADS] = k[load];
     }
     for (var load = 0u; load < V_LOADS; load++) { // @unroll
-      v[load] = next_v[load];
+      // What lies past the end may be NaN, which p = 0 does not remove.
+      v[load] = select(vec2<u32>(0u), next_v[load], load / V_PAIRS * SLICES + slice < rows);
     }
     workgroupBarrier();
     if (tile + step < end) {
-      let ahead = tile_rows(tile + step, wid.x, length);
+      let row = cache_row + first_row(tile + step, wid.x);
       for (var load = 0u; load < K_LOADS; load++) { // @unroll
-        let at = load * WORKGROUP + thread;
-        let row = cache_row + ahead.x + min(at / ROW_LOADS, max(ahead.y, 1u) - 1u);
-        k[load] = branch_keys[row * ROW_LOADS + at % ROW_LOADS];
+        k[load] = branch_keys[row * ROW_LOADS + load * WORKGROUP + thread];
       }
       for (var load = 0u; load < V_LOADS; load++) { // @unroll
-        let row = cache_row + ahead.x + min(load / V_PAIRS * SLICES + slice, max(ahead.y, 1u) - 1u);
-        next_v[load] = branch_values[(row * HEAD_QUADS + column) * V_PAIRS + load % V_PAIRS];
+        let quad = (row + load / V_PAIRS * SLICES + slice) * HEAD_QUADS + column;
+        next_v[load] = branch_values[quad * V_PAIRS + load % V_PAIRS];
       }
     }
 
@@ -227,10 +231,10 @@ fn main(
     for (var i = 0u; i < OWN_HEADS; i++) { // @unroll
       let h = head_lane + i * HEAD_LANES;
       // A masked logit lies below every m, also below the first: so its p is 0.
-      s[i] = select(2.0 * NEG_LARGE, s[i], tile_row < rows.y);
+      s[i] = select(2.0 * NEG_LARGE, s[i], tile_row < rows);
       if (h < HEADS) {
         row_weights[h * TILE + tile_row] = s[i];
-        keep_logit(first_head + h, rows.x + tile_row, tile_row < rows.y, s[i]);
+        keep_logit(first_head + h, tile * TILE + tile_row, tile_row < rows, s[i]);
       }
     }
     workgroupBarrier();

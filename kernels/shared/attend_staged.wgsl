@@ -1,20 +1,3 @@
-// Request the first tile. Rows past the end repeat the last one.
-var k: array<vec4<u32>, K_LOADS>;
-var v: array<vec2<u32>, V_LOADS>;
-var next_v: array<vec2<u32>, V_LOADS>;
-if (begin < end) {
-  let rows = tile_rows(begin, wid.x, length);
-  for (var load = 0u; load < K_LOADS; load++) { // @unroll
-    let at = load * WORKGROUP + thread;
-    let row = cache_row + rows.x + min(at / ROW_LOADS, max(rows.y, 1u) - 1u);
-    k[load] = branch_keys[row * ROW_LOADS + at % ROW_LOADS];
-  }
-  for (var load = 0u; load < V_LOADS; load++) { // @unroll
-    let row = cache_row + rows.x + min(load / V_PAIRS * SLICES + slice, max(rows.y, 1u) - 1u);
-    next_v[load] = branch_values[(row * HEAD_QUADS + column) * V_PAIRS + load % V_PAIRS];
-  }
-}
-
 var acc = array<vec4f, HEADS>();
 var l = array<f32, HEADS>();
 var m: array<f32, HEADS>;
@@ -23,25 +6,24 @@ for (var h = 0u; h < HEADS; h++) { // @unroll
 }
 for (var tile = begin; tile < end; tile += step) {
   // Stage the keys of the tile, and request the next one.
-  let rows = tile_rows(tile, wid.x, length);
+  let rows = count_rows(tile, wid.x, length);
   for (var load = 0u; load < K_LOADS; load++) { // @unroll
     let at = load * WORKGROUP + thread;
     area[at / ROW_LOADS * ROW_SLOTS + at % ROW_LOADS] = k[load];
   }
   for (var load = 0u; load < V_LOADS; load++) { // @unroll
-    v[load] = next_v[load];
+    // What lies past the end may be NaN, which p = 0 does not remove.
+    v[load] = select(vec2<u32>(0u), next_v[load], load / V_PAIRS * SLICES + slice < rows);
   }
   workgroupBarrier();
   if (tile + step < end) {
-    let ahead = tile_rows(tile + step, wid.x, length);
+    let row = cache_row + first_row(tile + step, wid.x);
     for (var load = 0u; load < K_LOADS; load++) { // @unroll
-      let at = load * WORKGROUP + thread;
-      let row = cache_row + ahead.x + min(at / ROW_LOADS, max(ahead.y, 1u) - 1u);
-      k[load] = branch_keys[row * ROW_LOADS + at % ROW_LOADS];
+      k[load] = branch_keys[row * ROW_LOADS + load * WORKGROUP + thread];
     }
     for (var load = 0u; load < V_LOADS; load++) { // @unroll
-      let row = cache_row + ahead.x + min(load / V_PAIRS * SLICES + slice, max(ahead.y, 1u) - 1u);
-      next_v[load] = branch_values[(row * HEAD_QUADS + column) * V_PAIRS + load % V_PAIRS];
+      let quad = (row + load / V_PAIRS * SLICES + slice) * HEAD_QUADS + column;
+      next_v[load] = branch_values[quad * V_PAIRS + load % V_PAIRS];
     }
   }
 
@@ -60,10 +42,10 @@ for (var tile = begin; tile < end; tile += step) {
   for (var i = 0u; i < OWN_HEADS; i++) { // @unroll
     let h = head_lane + i * HEAD_LANES;
     // A masked logit lies below every m, also below the first: so its p is 0.
-    s[i] = select(2.0 * NEG_LARGE, s[i], tile_row < rows.y);
+    s[i] = select(2.0 * NEG_LARGE, s[i], tile_row < rows);
     if (h < HEADS) {
       row_weights[h * TILE + tile_row] = s[i];
-      keep_logit(first_head + h, rows.x + tile_row, tile_row < rows.y, s[i]);
+      keep_logit(first_head + h, tile * TILE + tile_row, tile_row < rows, s[i]);
     }
   }
   workgroupBarrier();

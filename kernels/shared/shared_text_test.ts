@@ -10,7 +10,8 @@ import { sharedNames, withSharedText } from "../../tools/shared_text.ts";
 const DIFFERENT = [
   "main",
   "units_of", // blocks of tokens, or rows of a list
-  "tile_rows", // of a branch of NSA
+  "first_row", // of a branch of NSA
+  "count_rows",
   "keep_logit",
   "store_partial_of", // for a dispatch, or for a hand-over
 ];
