@@ -69,7 +69,7 @@ const corner = (lengths: readonly number[], kind: KvKind = "normal") =>
 testStage(
   "rival",
   testDevice,
-  testCase({ heads: [4, 1], lengths: [1300, 90] }),
+  testCase({ heads: [8, 1], lengths: [1300, 20] }),
   {
     "fewer tokens than a compressed row has": corner([1, 2, 16, 31]),
     "a compressed row is seen from its last token on": corner([32, 47, 48, 63]),
