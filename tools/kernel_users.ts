@@ -21,6 +21,9 @@ const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
 /** That of NSA's scores, which have a dispatch of their own for large groups. */
 const GROUP_PROBLEM = ["--shape", "64x1x64", "--kv", "9000"];
 
+/** That of NSA's compressed row, which every 16th token completes. */
+const SIXTEENTHS_PROBLEM = PROBLEM.with(3, "4992");
+
 /** That of kernels which variants run for sequences of unequal length alone. */
 const RAGGED_PROBLEM = ["--shape", "4x1x64", "--lengths", "5000,700"];
 
@@ -32,6 +35,7 @@ export function problemOf(variants: readonly string[], kernel = ""): readonly st
   if (kernel.endsWith("_ragged")) return RAGGED_PROBLEM;
   if (kernel === "score/nsa_blocks") return GROUP_PROBLEM;
   if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
+  if (variants.every((name) => name === "encode/nsa_compress")) return SIXTEENTHS_PROBLEM;
   if (variants.every((name) => findVariant(name).codes === "rotated")) return ROTATED_PROBLEM;
   return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }

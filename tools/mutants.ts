@@ -22,7 +22,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["score/hamming", "words ^ vec4<u32>", "~words ^ vec4<u32>"],
   ["score/encode_score", "first + t < recent_start", "first + t >= recent_start"],
   ["score/encode_score_group", "first + t < recent_start", "first + t >= recent_start"],
-  ["score/nsa_blocks", "p_before + 2.0 *", "p_before - 2.0 *"],
+  ["score/nsa_blocks", "exp2(before - lse) + 2.0", "exp2(before - lse) - 2.0"],
   ["score/dot_subgroup", "dots[i] = kept + ", "dots[i] = kept - "],
   ["score/dot", "score += parts[", "score -= parts["],
   ["select/counting", "r < row)", "r >= row)"],

@@ -175,31 +175,25 @@ fn widen_pair(low: vec2<u32>, high: vec2<u32>) -> vec4f {
 }
 // @end
 
-// @shared compressed_rows
-/// Compressed rows that a token sees, if it is the last of `length`: all of their tokens are cached.
-fn compressed_rows(length: u32) -> u32 {
-  return select(0u, (length - SPAN) / STRIDE + 1u, length >= SPAN);
-}
-// @end
-
 // @shared block_score
 /// A query head's part of a block's score: the probabilities of the compressed rows that overlap the
-/// block, each times the overlap in strides. Rows 4 block - 1 to 4 block + 3 weigh 1, 2, 2, 2, 1.
-/// `before` is the logit of the first one, `own` are those of the others; `rows` are visible.
-fn head_score(before: f32, own: vec4f, lse: f32, block: u32, rows: u32) -> f32 {
-  let inside = vec4<u32>(block * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows);
-  let p = select(vec4f(0.0), exp2(own - lse), inside);
-  let p_before = select(0.0, exp2(before - lse), block > 0u && block * 4u - 1u < rows);
-  return p_before + 2.0 * (p.x + p.y + p.z) + p.w;
+/// block, each times the overlap in strides. Rows 4 block - 1 to 4 block + 3 weigh 1, 2, 2, 2, 1:
+/// `before` is the logit of the first one, `own` are those of the others.
+///
+/// Only the first block and the last two lack some of these rows. They are taken in any case, so
+/// their scores may be anything.
+fn head_score(before: f32, own: vec4f, lse: f32) -> f32 {
+  let p = exp2(own - lse);
+  return exp2(before - lse) + 2.0 * (p.x + p.y + p.z) + p.w;
 }
 
 /// The score of a block of a KV head, summed over the group.
-fn block_score(kv_head: u32, block: u32, rows: u32) -> f32 {
+fn block_score(kv_head: u32, block: u32) -> f32 {
   var score = 0.0;
   for (var h = 0u; h < GROUP; h++) { // @unroll
     let at = (kv_head * GROUP + h) * BLOCKS + block;
     let before = compressed_state.logits[max(at, 1u) - 1u].w;
-    score += head_score(before, compressed_state.logits[at], row_lse[h], block, rows);
+    score += head_score(before, compressed_state.logits[at], row_lse[h]);
   }
   return score;
 }
@@ -273,7 +267,6 @@ fn main(
   let tile_row = thread % TILE;
   let head_lane = thread / TILE;
   let length = lengths[wid.z];
-  let rows_seen = compressed_rows(length);
   let blocks = (length + BLOCK - 1u) / BLOCK;
 
   // 1. Stage the queries.
@@ -337,10 +330,10 @@ fn main(
       } else if (IS_AHEAD) {
         for (var h = 0u; h < GROUP; h++) { // @unroll
           let at = min(i * GROUP + h, AHEAD - 1u);
-          score += head_score(before[at], own[at], row_lse[h], existing, rows_seen);
+          score += head_score(before[at], own[at], row_lse[h]);
         }
       } else {
-        score = block_score(kv_head, existing, rows_seen);
+        score = block_score(kv_head, existing);
       }
       keys[i] = score_key(score, block, blocks);
       let candidate = vec2<u32>(keys[i], block);

@@ -2,7 +2,8 @@
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
-import { kvBytes, type Problem } from "../core/problem.ts";
+import { kvBytes, lengthOf, type Problem } from "../core/problem.ts";
+import { NSA } from "../pipeline/nsa_reference.ts";
 import source from "./nsa_compress.wgsl" with { type: "text" };
 
 /** `nsa_compress.wgsl`. */
@@ -24,8 +25,14 @@ function cost(p: Problem): Cost {
     streamBytes: compress_map + compress_positions + raw_keys + raw_values,
     gatherBytes: 0,
     writeBytes: row * kvBytes(p.dtype),
-    flops: row * (32 * p.headDim) * 3,
+    flops: row * (NSA.span * p.headDim) * 3,
   };
+}
+
+/** Whether some sequence completes a row: other steps have nothing to do. */
+function completesRow(p: Problem): boolean {
+  return Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence))
+    .some((length) => length >= NSA.span && length % NSA.stride === 0);
 }
 
 /** The compressed row of a step that completes one. */
@@ -36,7 +43,8 @@ export const nsaCompress: Variant = defineVariant({
   tunables: { WORKGROUP: [64, 128, 256, 512], OUTPUTS: [2, 4, 8, 16] },
   features: [],
   defaults: () => ({ WORKGROUP: 256, OUTPUTS: 8 }),
-  refuses: () => undefined,
+  refuses: (p) =>
+    completesRow(p) ? undefined : "no sequence has a multiple of 16 tokens from 32 on",
   plan: (p, params) => ({
     buffers: {
       ...specs(p, "input", "lengths", "raw_keys", "raw_values"),

@@ -22,8 +22,8 @@ const LOGIT_ERROR = 2e-6;
 /** Error of a block score, over the largest one, beside that of its logits. */
 const SCORE_ERROR = 1e-6;
 
-/** Half a unit in the last place of a row's elements, twice over. */
-const ROUNDING = { f16: 2 ** -10, bf16: 2 ** -7, f32: 0 } as const;
+/** Error of rounding a row's elements; a driver may round to either neighbour in f16. */
+const ROUNDING = { f16: 2 ** -10, bf16: 2 ** -8, f32: 0 } as const;
 
 /** The smallest f16 that is not zero: errors below it are none. */
 const SMALLEST = 2 ** -24;
