@@ -5,6 +5,7 @@ import { findVariant } from "../core/registry.ts";
 import { makeInputs, runVariant } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import { picksStart } from "./nsa.ts";
 import {
   blockScores,
   blocksOf,
@@ -72,6 +73,10 @@ testStage(
   testCase({ heads: [8, 1], lengths: [1300, 20] }),
   {
     "fewer tokens than a compressed row has": corner([1, 2, 16, 31]),
+    "sequences without tokens": testCase(
+      { heads: [4, 1], lengths: [1, 5, 1, 1300], capacity: 1328 },
+      { lengths: [0, 5, 0, 1300] },
+    ),
     "a compressed row is seen from its last token on": corner([32, 47, 48, 63]),
     "a partial last block": corner([1217, 1279, 1280, 1281]),
     "forced blocks that coincide": corner([64, 65, 128, 129]),
@@ -130,4 +135,28 @@ Deno.test("pipeline/nsa: each branch has a cache of its own, of which its gate d
       Array.from(new Float32Array(bytes.slice().buffer), (x) => x + 0);
     assertEquals(numbers(await outOf(gates, negated)), numbers(want), `branch ${branch}`);
   }
+});
+
+Deno.test("pipeline/nsa: a NaN goes on to its own sequence, whichever branch has it", async () => {
+  const { p, options } = corner([1300, 1300, 1300, 1300]);
+  const params = nsa.defaults(p, testDevice.limits);
+  const inputs = makeInputs(nsa, p, params, options);
+  const keys = new Uint16Array(inputs.branch_keys.buffer).slice();
+  // A compressed row, the newest token, and a slot of the window.
+  const rows = [p.capacity + 7, 1299, p.capacity + p.capacity / 16 + 3];
+  rows.forEach((row, sequence) => {
+    keys[(sequence * branchRows(p) + row) * p.headDim] = 0x7e00;
+  });
+  const read = await runVariant(testDevice, nsa, p, params, { ...inputs, branch_keys: keys });
+  const bytes = await read("out", 0, 4 * p.batch * p.qHeads * p.headDim);
+  const out = new Float32Array(bytes.slice().buffer);
+  const rowNumbers = p.qHeads * p.headDim;
+  for (let sequence = 0; sequence < p.batch; sequence++) {
+    const own = out.subarray(sequence * rowNumbers, (sequence + 1) * rowNumbers);
+    assertEquals(own.every(Number.isNaN), sequence < rows.length, `sequence ${sequence}`);
+    assertEquals(own.some(Number.isNaN), sequence < rows.length, `sequence ${sequence}`);
+  }
+  const picks = await read("hand_over", 4 * picksStart(p, params), 4 * 16);
+  const blocks = [...new Uint32Array(picks.slice().buffer)].sort((a, b) => a - b);
+  assertEquals(blocks, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 19, 20]);
 });
