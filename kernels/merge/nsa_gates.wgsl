@@ -27,6 +27,7 @@ const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of a list's output
 const JOIN_SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
 const JOIN_THREADS = WORKGROUP / JOIN_SLICES;
 const SLICE_SPLITS = (SPLITS + JOIN_SLICES - 1u) / JOIN_SLICES;
+const BRANCH_SPLITS = max(GATHER_SPLITS, WINDOW_SPLITS); // most splits of a branch
 const STATS = WORKGROUP; // slots of area behind the sums: (m, l) of the splits, then their weights
 const WEIGHTS = STATS + HEADS * SPLITS;
 const JOIN_AREA = WEIGHTS + HEADS * SPLITS;
@@ -84,13 +85,13 @@ fn main(
         let own_count = select(select(WINDOW_SPLITS, GATHER_SPLITS, selected), 1u, compressed);
         let begin = select(own_first, i, compressed);
         var m = NEG_LARGE;
-        for (var each = 0u; each < own_count; each++) {
-          m = max(m, bitcast<f32>(area[STATS + begin + each].x));
+        for (var each = 0u; each < BRANCH_SPLITS; each++) { // @unroll
+          m = max(m, bitcast<f32>(area[STATS + begin + min(each, own_count - 1u)].x));
         }
         var l = 0.0;
-        for (var each = 0u; each < own_count; each++) {
-          let stats = bitcast<vec4f>(area[STATS + begin + each]);
-          l += stats.y * exp2(stats.x - m);
+        for (var each = 0u; each < BRANCH_SPLITS; each++) { // @unroll
+          let stats = bitcast<vec4f>(area[STATS + begin + min(each, own_count - 1u)]);
+          l += select(0.0, stats.y * exp2(stats.x - m), each < own_count);
         }
         let attends = l > 0.0 || l != l; // a NaN goes on
         let branch = select(select(2u, 1u, selected), 0u, compressed);

@@ -1,10 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { KvKind } from "../../fixtures/generate.ts";
 import { branchRows } from "../core/layout.ts";
 import { findVariant } from "../core/registry.ts";
 import { makeInputs, runVariant } from "../../testing/testing.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import { verify } from "../verify/verify.ts";
 import { picksStart } from "./nsa.ts";
 import {
   blockScores,
@@ -100,13 +101,28 @@ testSetting(
   testCase({ heads: [4, 1], lengths: [3001, 1100, 20] }),
   { SCORED: 1, "blocks.WORKGROUP": 64 },
 );
-testSetting(
-  testDevice,
-  nsa,
-  "many more blocks than threads",
-  testCase({ heads: [2, 1], lengths: [40000] }),
-  { "branches.WORKGROUP": 64, "branches.TILE": 16 },
-);
+
+Deno.test("pipeline/nsa: many blocks for each thread, and many above the 16th best group", async () => {
+  const { p, options } = testCase({ heads: [2, 1], lengths: [40000] });
+  const own = { "branches.WORKGROUP": 64, "branches.TILE": 16 };
+  const params = { ...nsa.defaults(p, testDevice.limits), ...own };
+  assertEquals(nsa.refuses(p, params, testDevice.limits), undefined);
+  const inputs = makeInputs(nsa, p, params, options);
+  const q = new Float32Array(inputs.q.buffer);
+  const keys = new Float16Array(inputs.branch_keys.buffer).slice();
+  for (let row = 0; row < compressedRows(40000); row++) {
+    // A tenth of the groups that threads make of blocks has all of the largest scores.
+    const isHigh = Math.floor(row / 4) % 64 < 7;
+    const factor = (isHigh ? 2 : 0) + 0.3 * Math.sin(row * row);
+    for (let d = 0; d < p.headDim; d++) {
+      keys[(p.capacity + row) * p.headDim + d] = factor * (q[d] + q[p.headDim + d]) / p.headDim;
+    }
+  }
+  const given = { ...inputs, branch_keys: keys };
+  const read = await runVariant(testDevice, nsa, p, params, given);
+  const { ok, worst } = await verify(nsa, p, params, read);
+  assert(ok, JSON.stringify(worst));
+});
 
 Deno.test("pipeline/nsa: each branch has a cache of its own, of which its gate decides", async () => {
   const { p, options } = corner([1300, 1025, 90, 20]);

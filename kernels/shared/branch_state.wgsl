@@ -10,6 +10,7 @@ const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of a list's output
 const JOIN_SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
 const JOIN_THREADS = WORKGROUP / JOIN_SLICES;
 const SLICE_SPLITS = (SPLITS + JOIN_SLICES - 1u) / JOIN_SLICES;
+const BRANCH_SPLITS = max(GATHER_SPLITS, WINDOW_SPLITS); // most splits of a branch
 const STATS = WORKGROUP; // slots of area behind the sums: (m, l) of the splits, then their weights
 const WEIGHTS = STATS + HEADS * SPLITS;
 const JOIN_AREA = WEIGHTS + HEADS * SPLITS;

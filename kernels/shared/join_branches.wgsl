@@ -25,13 +25,13 @@ for (var first = 0u; first < OUT_QUADS; first += JOIN_THREADS) {
       let own_count = select(select(WINDOW_SPLITS, GATHER_SPLITS, selected), 1u, compressed);
       let begin = select(own_first, i, compressed);
       var m = NEG_LARGE;
-      for (var each = 0u; each < own_count; each++) {
-        m = max(m, bitcast<f32>(area[STATS + begin + each].x));
+      for (var each = 0u; each < BRANCH_SPLITS; each++) { // @unroll
+        m = max(m, bitcast<f32>(area[STATS + begin + min(each, own_count - 1u)].x));
       }
       var l = 0.0;
-      for (var each = 0u; each < own_count; each++) {
-        let stats = bitcast<vec4f>(area[STATS + begin + each]);
-        l += stats.y * exp2(stats.x - m);
+      for (var each = 0u; each < BRANCH_SPLITS; each++) { // @unroll
+        let stats = bitcast<vec4f>(area[STATS + begin + min(each, own_count - 1u)]);
+        l += select(0.0, stats.y * exp2(stats.x - m), each < own_count);
       }
       let attends = l > 0.0 || l != l; // a NaN goes on
       let branch = select(select(2u, 1u, selected), 0u, compressed);
