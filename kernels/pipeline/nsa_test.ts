@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { KvKind } from "../../fixtures/generate.ts";
 import { branchRows } from "../core/layout.ts";
 import { findVariant } from "../core/registry.ts";
@@ -175,4 +175,37 @@ Deno.test("pipeline/nsa: a NaN goes on to its own sequence, whichever branch has
   const picks = await read("hand_over", 4 * picksStart(p, params), 4 * 16);
   const blocks = [...new Uint32Array(picks.slice().buffer)].sort((a, b) => a - b);
   assertEquals(blocks, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 19, 20]);
+});
+
+Deno.test("pipeline/nsa: its check notices wrong blocks and wrong outputs", async () => {
+  const { p, options } = corner([1300, 1300, 1300, 1300]);
+  const params = nsa.defaults(p, testDevice.limits);
+  const inputs = makeInputs(nsa, p, params, options);
+  const read = await runVariant(testDevice, nsa, p, params, inputs);
+  const start = 4 * picksStart(p, params);
+  /** What the check says if the first sequence's blocks, or its output, are other ones. */
+  const complaint = async (changed: { picks?: (blocks: Uint32Array) => void; out?: boolean }) => {
+    const { ok, worst } = await verify(nsa, p, params, async (name, offset, length) => {
+      const bytes = (await read(name, offset, length)).slice();
+      if (name === "hand_over" && offset === start) changed.picks?.(new Uint32Array(bytes.buffer));
+      if (name === "out" && offset === 0 && changed.out) bytes[3] ^= 0x80;
+      return bytes;
+    }, { sequences: [0], heads: [0] });
+    return ok ? "" : worst!.what;
+  };
+  assertEquals(await complaint({}), "");
+  const taken = new Uint32Array((await read("hand_over", start, 64)).slice().buffer);
+  const left = Array.from({ length: 21 }, (_, block) => block).find((each) =>
+    !taken.includes(each)
+  );
+  const free = taken.findIndex((block) => block !== 0 && block < 19);
+  const forced = taken.indexOf(19);
+  assertMatch(await complaint({ picks: (blocks) => blocks[free] = left! }), /^score of block/);
+  assertMatch(
+    await complaint({ picks: (blocks) => blocks[free] = blocks[0] }),
+    /^number of blocks/,
+  );
+  assertMatch(await complaint({ picks: (blocks) => blocks[free] = 21 }), /^number of blocks/);
+  assertMatch(await complaint({ picks: (blocks) => blocks[forced] = left! }), /^forced block/);
+  assertMatch(await complaint({ out: true }), /^out/);
 });
