@@ -24,6 +24,7 @@ import {
   queriesPerList,
   queryWords,
   tiesOf,
+  valueDimOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
 import { compressedRows, NSA } from "../kernels/pipeline/nsa_reference.ts";
@@ -143,8 +144,9 @@ function branchCaches(
 ): Record<string, ArrayBufferView<ArrayBuffer>> {
   const { headDim, kvHeads, capacity } = p;
   const headRows = branchRows(p);
-  const [keys, values] = [0, 1].map(() =>
-    new Float32Array(p.batch * kvHeads * headRows * headDim).fill(NaN)
+  const valueDim = valueDimOf(p);
+  const [keys, values] = [headDim, valueDim].map((dim) =>
+    new Float32Array(p.batch * kvHeads * headRows * dim).fill(NaN)
   );
   const branches = [
     { first: 0, rows: (length: number) => length },
@@ -154,27 +156,28 @@ function branchCaches(
       rows: (length: number) => Math.min(length, NSA.window),
     },
   ];
-  const makeKv = (rows: (length: number) => number, ownSeed: number) =>
+  const makeKv = (rows: (length: number) => number, ownSeed: number, dim = headDim) =>
     generateKv({
       ...p,
+      headDim: dim,
       kvLen: lengths.map((length) => Math.max(1, rows(length))),
       seed: ownSeed,
       kind,
     });
   branches.forEach(({ first, rows }, branch) => {
     const { k } = makeKv(rows, seed);
-    const { v } = makeKv(rows, seed + 1000 * (branch + 1));
+    const { v } = makeKv(rows, seed + 1000 * (branch + 1), valueDim);
     // So large a logit leaves nothing of the logits of another branch.
     const scale = kind === "one-huge-logit" && branch > 0 ? 2 : 1;
     for (let head = 0; head < p.batch * kvHeads; head++) {
       const count = rows(lengths[Math.floor(head / kvHeads)]);
       for (let row = 0; row < count; row++) {
-        const from = (head * capacity + row) * headDim;
+        const from = head * capacity + row;
         const to = head * headRows + first;
         const place = branch === 0 ? row : count - 1 - row;
-        const scaled = k.subarray(from, from + headDim).map((x) => scale * x);
+        const scaled = k.subarray(from * headDim, (from + 1) * headDim).map((x) => scale * x);
         keys.set(scaled, (to + place) * headDim);
-        values.set(v.subarray(from, from + headDim), (to + row) * headDim);
+        values.set(v.subarray(from * valueDim, (from + 1) * valueDim), (to + row) * valueDim);
       }
     }
   });

@@ -170,6 +170,15 @@ function neighbourCases(): SetCase[] {
   });
 }
 
+/** NSA with the paper's heads, whose rows of K and V have different lengths. */
+const NSA_CASES: readonly SetCase[] = [32768, 131072].map((kvLen) =>
+  setCase("64x4x192", kvLen, ["pipeline/nsa"], {
+    ...RETRIEVAL,
+    valueDim: 128,
+    label: "192/128 times only",
+  })
+);
+
 /** All sets, in the order of help texts. */
 export const CASE_SETS: readonly CaseSet[] = [
   {
@@ -228,7 +237,7 @@ export const CASE_SETS: readonly CaseSet[] = [
   {
     name: "neighbours",
     description: "systems that models are trained with, beside dense and rotated codes: times only",
-    cases: neighbourCases(),
+    cases: [...neighbourCases(), ...NSA_CASES],
   },
 ];
 

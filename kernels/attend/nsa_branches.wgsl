@@ -24,6 +24,7 @@
 // 5. In the last workgroup of a list, join the compressed branch into one partial instead.
 // 6. In the last workgroup to arrive, join the branches by their gates.
 const HEAD_DIM: u32 = 128u; // @param
+const VALUE_DIM: u32 = 128u; // @param elements of a row of V
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
@@ -58,7 +59,8 @@ const ROW_SLOTS = ROW_LOADS + 1u; // 16-byte slots of a staged row: rows begin i
 const K_LOADS = TILE * ROW_LOADS / WORKGROUP; // of keys per thread
 const HEAD_LANES = WORKGROUP / TILE; // threads that share the heads of a row
 const OWN_HEADS = (HEADS + HEAD_LANES - 1u) / HEAD_LANES; // heads of such a thread
-const SLICES = WORKGROUP / HEAD_QUADS; // slices of a tile's values, added up at the end
+const VALUE_QUADS = VALUE_DIM / 4u;
+const SLICES = WORKGROUP / VALUE_QUADS; // slices of a tile's values, added up at the end
 const V_ROWS = (TILE + SLICES - 1u) / SLICES; // rows of a slice
 const V_PAIRS = 3u - QUADS; // 8-byte loads of a quad of values
 const V_LOADS = V_ROWS * V_PAIRS;
@@ -66,18 +68,18 @@ const MAX_PARTS = 8u; // parts of a tile whose maxima are found side by side
 const PART_ROWS = TILE / MAX_PARTS;
 const JOINED = min(HEADS, TILE / 16u); // heads whose slices are added up at a time
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
-const AREA = max(TILE * ROW_SLOTS, JOINED * SLICES * HEAD_QUADS);
+const AREA = max(TILE * ROW_SLOTS, JOINED * SLICES * VALUE_QUADS);
 // @end
 // @shared branch_state
 const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last one is the compressed branch
 const PICKS = 16u; // blocks that a group attends
 const LISTS = BATCH * Q_HEADS / HEADS;
 const PICK_WORDS = (BATCH * KV_HEADS * PICKS + 31u) / 32u * 32u;
-const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
+const PARTIAL_QUADS = VALUE_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line: no two lists share one
 const LIST_LINES = (HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
 const LIST_QUADS = LIST_LINES * LINE_QUADS;
-const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of a list's output
+const OUT_QUADS = HEADS * VALUE_QUADS; // vec4f of a list's output
 const JOIN_SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
 const JOIN_THREADS = WORKGROUP / JOIN_SLICES;
 const SLICE_SPLITS = (SPLITS + JOIN_SLICES - 1u) / JOIN_SLICES;
@@ -114,7 +116,7 @@ const FORCED = 0xffffffffu; // key of a block that is always taken
 // @shared compressed_state
 /// What the compressed branch leaves to the others.
 struct CompressedState {
-  partials: array<vec4f, BATCH * Q_HEADS * COMPRESSED_SPLITS * HEAD_QUADS>,
+  partials: array<vec4f, BATCH * Q_HEADS * COMPRESSED_SPLITS * VALUE_QUADS>,
   logits: array<vec4f, BATCH * Q_HEADS * BLOCKS>, // of the rows that begin in a block
   block_scores: array<f32, (BATCH * KV_HEADS * BLOCKS + 3u) / 4u * 4u>,
   split_stats: array<vec2f, BATCH * Q_HEADS * COMPRESSED_SPLITS>, // (m, l) of the partials
@@ -239,7 +241,7 @@ fn store_partial_of(head: u32, split: u32, quad: u32, acc: vec4f, stats: vec2f) 
   let first = head / HEADS * LIST_QUADS + (head % HEADS * SPLITS + split) * PARTIAL_QUADS;
   hand_over.partials[first + quad] = acc;
   if (quad == 0u) {
-    hand_over.partials[first + HEAD_QUADS] = vec4f(stats, 0.0, 0.0);
+    hand_over.partials[first + VALUE_QUADS] = vec4f(stats, 0.0, 0.0);
   }
 }
 
@@ -263,8 +265,8 @@ fn main(
   let first_head = list * HEADS;
   let kv_head = first_head / GROUP;
   let cache_row = kv_head * CACHE_ROWS;
-  let column = thread % HEAD_QUADS;
-  let slice = thread / HEAD_QUADS;
+  let column = thread % VALUE_QUADS;
+  let slice = thread / VALUE_QUADS;
   let tile_row = thread % TILE;
   let head_lane = thread / TILE;
   let length = lengths[wid.z];
@@ -440,7 +442,7 @@ fn main(
       k[load] = branch_keys[row * ROW_LOADS + load * WORKGROUP + thread];
     }
     for (var load = 0u; load < V_LOADS; load++) { // @unroll
-      let quad = (row + load / V_PAIRS * SLICES + slice) * HEAD_QUADS + column;
+      let quad = (row + load / V_PAIRS * SLICES + slice) * VALUE_QUADS + column;
       next_v[load] = branch_values[quad * V_PAIRS + load % V_PAIRS];
     }
   }
@@ -470,7 +472,7 @@ fn main(
         k[load] = branch_keys[row * ROW_LOADS + load * WORKGROUP + thread];
       }
       for (var load = 0u; load < V_LOADS; load++) { // @unroll
-        let quad = (row + load / V_PAIRS * SLICES + slice) * HEAD_QUADS + column;
+        let quad = (row + load / V_PAIRS * SLICES + slice) * VALUE_QUADS + column;
         next_v[load] = branch_values[quad * V_PAIRS + load % V_PAIRS];
       }
     }
@@ -548,24 +550,24 @@ fn main(
       for (var place = 0u; place < JOINED; place++) { // @unroll
         let h = min(turn * JOINED + place, HEADS - 1u);
         if (slice < SLICES) {
-          area[(place * SLICES + slice) * HEAD_QUADS + column] = bitcast<vec4<u32>>(acc[h]);
+          area[(place * SLICES + slice) * VALUE_QUADS + column] = bitcast<vec4<u32>>(acc[h]);
           if (column == 0u) {
             slice_l[place * SLICES + slice] = l[h];
           }
         }
       }
       workgroupBarrier();
-      for (var i = thread; i < JOINED * HEAD_QUADS; i += WORKGROUP) {
-        let place = i / HEAD_QUADS;
+      for (var i = thread; i < JOINED * VALUE_QUADS; i += WORKGROUP) {
+        let place = i / VALUE_QUADS;
         let h = min(turn * JOINED + place, HEADS - 1u);
         var sum = vec4f(0.0);
         var sum_l = 0.0;
         for (var slot = 0u; slot < SLICES; slot++) { // @unroll
-          sum += bitcast<vec4f>(area[(place * SLICES + slot) * HEAD_QUADS + i % HEAD_QUADS]);
+          sum += bitcast<vec4f>(area[(place * SLICES + slot) * VALUE_QUADS + i % VALUE_QUADS]);
           sum_l += slice_l[place * SLICES + slot];
         }
         if (turn * JOINED + place < HEADS) {
-          store_partial_of(first_head + h, wid.x, i % HEAD_QUADS, sum, vec2f(split_m[h], sum_l));
+          store_partial_of(first_head + h, wid.x, i % VALUE_QUADS, sum, vec2f(split_m[h], sum_l));
         }
       }
     }
@@ -577,7 +579,7 @@ fn main(
     }
     workgroupBarrier();
     for (var i = thread; i < OUT_QUADS; i += WORKGROUP) {
-      let h = i / HEAD_QUADS;
+      let h = i / VALUE_QUADS;
       let partial = (first_head + h) * COMPRESSED_SPLITS;
       var most = NEG_LARGE;
       for (var split = 0u; split < COMPRESSED_SPLITS; split++) { // @unroll
@@ -592,10 +594,10 @@ fn main(
           let stats = group_stats[h * COMPRESSED_SPLITS + split];
           let alpha = select(0.0, exp2(stats.x - most), first + turn < COMPRESSED_SPLITS);
           sum_l += stats.y * alpha;
-          sum += alpha * compressed_state.partials[(partial + split) * HEAD_QUADS + i % HEAD_QUADS];
+          sum += alpha * compressed_state.partials[(partial + split) * VALUE_QUADS + i % VALUE_QUADS];
         }
       }
-      store_partial_of(first_head + h, wid.x, i % HEAD_QUADS, sum, vec2f(most, sum_l));
+      store_partial_of(first_head + h, wid.x, i % VALUE_QUADS, sum, vec2f(most, sum_l));
     }
   }
 
@@ -615,18 +617,18 @@ fn main(
     // All loads are in flight before the first use: the join is bound by latency.
     let quad = first + thread % JOIN_THREADS;
     let join_slice = thread / JOIN_THREADS;
-    let h = min(quad, OUT_QUADS - 1u) / HEAD_QUADS;
+    let h = min(quad, OUT_QUADS - 1u) / VALUE_QUADS;
     var loaded: array<vec4f, SLICE_SPLITS>;
     for (var i = 0u; i < SLICE_SPLITS; i++) { // @unroll
       let split = min(i * JOIN_SLICES + join_slice, SPLITS - 1u);
       let partial = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
-      loaded[i] = hand_over.partials[partial + quad % HEAD_QUADS];
+      loaded[i] = hand_over.partials[partial + quad % VALUE_QUADS];
     }
 
     // The weight of a split in the output: its gate, and its share of the branch.
     if (first == 0u) {
       for (var i = thread; i < HEADS * SPLITS; i += WORKGROUP) {
-        let at = list * LIST_QUADS + i * PARTIAL_QUADS + HEAD_QUADS;
+        let at = list * LIST_QUADS + i * PARTIAL_QUADS + VALUE_QUADS;
         area[STATS + i] = bitcast<vec4<u32>>(hand_over.partials[at]);
       }
       workgroupBarrier();

@@ -13,6 +13,7 @@
 //    softmax, add up values. Slices of the threads add up every SLICES-th row.
 // 3. Add up the slices and store the partials.
 const HEAD_DIM: u32 = 128u; // @param
+const VALUE_DIM: u32 = 128u; // @param elements of a row of V
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
@@ -43,7 +44,8 @@ const ROW_SLOTS = ROW_LOADS + 1u; // 16-byte slots of a staged row: rows begin i
 const K_LOADS = TILE * ROW_LOADS / WORKGROUP; // of keys per thread
 const HEAD_LANES = WORKGROUP / TILE; // threads that share the heads of a row
 const OWN_HEADS = (HEADS + HEAD_LANES - 1u) / HEAD_LANES; // heads of such a thread
-const SLICES = WORKGROUP / HEAD_QUADS; // slices of a tile's values, added up at the end
+const VALUE_QUADS = VALUE_DIM / 4u;
+const SLICES = WORKGROUP / VALUE_QUADS; // slices of a tile's values, added up at the end
 const V_ROWS = (TILE + SLICES - 1u) / SLICES; // rows of a slice
 const V_PAIRS = 3u - QUADS; // 8-byte loads of a quad of values
 const V_LOADS = V_ROWS * V_PAIRS;
@@ -51,7 +53,7 @@ const MAX_PARTS = 8u; // parts of a tile whose maxima are found side by side
 const PART_ROWS = TILE / MAX_PARTS;
 const JOINED = min(HEADS, TILE / 16u); // heads whose slices are added up at a time
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
-const AREA = max(TILE * ROW_SLOTS, JOINED * SLICES * HEAD_QUADS);
+const AREA = max(TILE * ROW_SLOTS, JOINED * SLICES * VALUE_QUADS);
 // @end
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
@@ -66,7 +68,7 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 
 /// CompressedState of the other kernels, with single logits.
 struct KeptState {
-  partials: array<vec4f, BATCH * Q_HEADS * COMPRESSED_SPLITS * HEAD_QUADS>,
+  partials: array<vec4f, BATCH * Q_HEADS * COMPRESSED_SPLITS * VALUE_QUADS>,
   logits: array<f32, BATCH * Q_HEADS * BLOCKS * 4u>,
   block_scores: array<f32, (BATCH * KV_HEADS * BLOCKS + 3u) / 4u * 4u>,
   split_stats: array<vec2f, BATCH * Q_HEADS * COMPRESSED_SPLITS>,
@@ -137,7 +139,7 @@ fn keep_logit(head: u32, row: u32, inside: bool, logit: f32) {
 /// Stores a quad of the partial of a query head, and its (m, l).
 fn store_partial_of(head: u32, split: u32, quad: u32, acc: vec4f, stats: vec2f) {
   let partial = head * COMPRESSED_SPLITS + split;
-  compressed_state.partials[partial * HEAD_QUADS + quad] = acc;
+  compressed_state.partials[partial * VALUE_QUADS + quad] = acc;
   if (quad == 0u) {
     compressed_state.split_stats[partial] = stats;
   }
@@ -150,8 +152,8 @@ fn main(
 ) {
   let first_head = wid.z * Q_HEADS + wid.y * HEADS;
   let cache_row = first_head / GROUP * CACHE_ROWS;
-  let column = thread % HEAD_QUADS;
-  let slice = thread / HEAD_QUADS;
+  let column = thread % VALUE_QUADS;
+  let slice = thread / VALUE_QUADS;
   let tile_row = thread % TILE;
   let head_lane = thread / TILE;
   let length = lengths[wid.z];
@@ -173,7 +175,7 @@ fn main(
       k[load] = branch_keys[row * ROW_LOADS + load * WORKGROUP + thread];
     }
     for (var load = 0u; load < V_LOADS; load++) { // @unroll
-      let quad = (row + load / V_PAIRS * SLICES + slice) * HEAD_QUADS + column;
+      let quad = (row + load / V_PAIRS * SLICES + slice) * VALUE_QUADS + column;
       next_v[load] = branch_values[quad * V_PAIRS + load % V_PAIRS];
     }
   }
@@ -211,7 +213,7 @@ fn main(
         k[load] = branch_keys[row * ROW_LOADS + load * WORKGROUP + thread];
       }
       for (var load = 0u; load < V_LOADS; load++) { // @unroll
-        let quad = (row + load / V_PAIRS * SLICES + slice) * HEAD_QUADS + column;
+        let quad = (row + load / V_PAIRS * SLICES + slice) * VALUE_QUADS + column;
         next_v[load] = branch_values[quad * V_PAIRS + load % V_PAIRS];
       }
     }
@@ -288,24 +290,24 @@ fn main(
     for (var place = 0u; place < JOINED; place++) { // @unroll
       let h = min(turn * JOINED + place, HEADS - 1u);
       if (slice < SLICES) {
-        area[(place * SLICES + slice) * HEAD_QUADS + column] = bitcast<vec4<u32>>(acc[h]);
+        area[(place * SLICES + slice) * VALUE_QUADS + column] = bitcast<vec4<u32>>(acc[h]);
         if (column == 0u) {
           slice_l[place * SLICES + slice] = l[h];
         }
       }
     }
     workgroupBarrier();
-    for (var i = thread; i < JOINED * HEAD_QUADS; i += WORKGROUP) {
-      let place = i / HEAD_QUADS;
+    for (var i = thread; i < JOINED * VALUE_QUADS; i += WORKGROUP) {
+      let place = i / VALUE_QUADS;
       let h = min(turn * JOINED + place, HEADS - 1u);
       var sum = vec4f(0.0);
       var sum_l = 0.0;
       for (var slot = 0u; slot < SLICES; slot++) { // @unroll
-        sum += bitcast<vec4f>(area[(place * SLICES + slot) * HEAD_QUADS + i % HEAD_QUADS]);
+        sum += bitcast<vec4f>(area[(place * SLICES + slot) * VALUE_QUADS + i % VALUE_QUADS]);
         sum_l += slice_l[place * SLICES + slot];
       }
       if (turn * JOINED + place < HEADS) {
-        store_partial_of(first_head + h, wid.x, i % HEAD_QUADS, sum, vec2f(split_m[h], sum_l));
+        store_partial_of(first_head + h, wid.x, i % VALUE_QUADS, sum, vec2f(split_m[h], sum_l));
       }
     }
   }

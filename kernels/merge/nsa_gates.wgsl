@@ -3,7 +3,7 @@
 //
 // Dispatch (query heads / HEADS, batch). A workgroup joins a list: its partials within each branch,
 // and the branches by the gates of each query head.
-const HEAD_DIM: u32 = 128u; // @param
+const VALUE_DIM: u32 = 128u; // @param elements of a row of V
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
@@ -13,17 +13,17 @@ const GATHER_SPLITS: u32 = 16u; // @param
 const WINDOW_SPLITS: u32 = 8u; // @param
 
 const Q_HEADS = KV_HEADS * GROUP;
-const HEAD_QUADS = HEAD_DIM / 4u;
+const VALUE_QUADS = VALUE_DIM / 4u;
 // @shared branch_state
 const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last one is the compressed branch
 const PICKS = 16u; // blocks that a group attends
 const LISTS = BATCH * Q_HEADS / HEADS;
 const PICK_WORDS = (BATCH * KV_HEADS * PICKS + 31u) / 32u * 32u;
-const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
+const PARTIAL_QUADS = VALUE_QUADS + 1u; // acc, then (m, l, 0, 0)
 const LINE_QUADS = 8u; // of a cache line: no two lists share one
 const LIST_LINES = (HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
 const LIST_QUADS = LIST_LINES * LINE_QUADS;
-const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of a list's output
+const OUT_QUADS = HEADS * VALUE_QUADS; // vec4f of a list's output
 const JOIN_SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
 const JOIN_THREADS = WORKGROUP / JOIN_SLICES;
 const SLICE_SPLITS = (SPLITS + JOIN_SLICES - 1u) / JOIN_SLICES;
@@ -62,18 +62,18 @@ fn main(
     // All loads are in flight before the first use: the join is bound by latency.
     let quad = first + thread % JOIN_THREADS;
     let join_slice = thread / JOIN_THREADS;
-    let h = min(quad, OUT_QUADS - 1u) / HEAD_QUADS;
+    let h = min(quad, OUT_QUADS - 1u) / VALUE_QUADS;
     var loaded: array<vec4f, SLICE_SPLITS>;
     for (var i = 0u; i < SLICE_SPLITS; i++) { // @unroll
       let split = min(i * JOIN_SLICES + join_slice, SPLITS - 1u);
       let partial = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
-      loaded[i] = hand_over.partials[partial + quad % HEAD_QUADS];
+      loaded[i] = hand_over.partials[partial + quad % VALUE_QUADS];
     }
 
     // The weight of a split in the output: its gate, and its share of the branch.
     if (first == 0u) {
       for (var i = thread; i < HEADS * SPLITS; i += WORKGROUP) {
-        let at = list * LIST_QUADS + i * PARTIAL_QUADS + HEAD_QUADS;
+        let at = list * LIST_QUADS + i * PARTIAL_QUADS + VALUE_QUADS;
         area[STATS + i] = bitcast<vec4<u32>>(hand_over.partials[at]);
       }
       workgroupBarrier();

@@ -13,7 +13,7 @@ import type {
 } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
-import { groupSize, kvBytes, overSequences, type Problem } from "../core/problem.ts";
+import { groupSize, kvBytes, overSequences, type Problem, valueDimOf } from "../core/problem.ts";
 import { headsFor, refusesHeads, rowLoads } from "../core/row_split.ts";
 import { HAND_OVER_CODE, handOverParam, refusesHandOver } from "../merge/hand_over.ts";
 import { blocksOf, compressedRows, NSA } from "./nsa_reference.ts";
@@ -25,7 +25,7 @@ import blocksSource from "../score/nsa_blocks.wgsl" with { type: "text" };
 const WORKGROUPS: readonly number[] = [64, 128, 256, 512];
 const TILES: readonly number[] = [16, 32, 64];
 const SPLITS = { min: 1, max: 1024 };
-const SHAPE = ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS");
+const SHAPE = ranges("HEAD_DIM", "VALUE_DIM", "BATCH", "GROUP", "KV_HEADS");
 const HEADS = { min: 1, max: MOST_GROUP };
 
 const ATTENDING = {
@@ -74,7 +74,7 @@ export const nsaGatesKernel: Kernel = defineKernel({
   name: "merge/nsa_gates",
   source: gatesSource,
   params: {
-    ...SHAPE,
+    ...ranges("VALUE_DIM", "BATCH", "GROUP", "KV_HEADS"),
     HEADS,
     WORKGROUP: WORKGROUPS,
     GATHER_SPLITS: { min: 1, max: NSA.picks },
@@ -107,7 +107,7 @@ function compressedSpec(p: Problem, { COMPRESSED_SPLITS: splits }: Params): Buff
   const heads = p.batch * p.qHeads;
   const blocks = blocksOf(p.capacity);
   const scores = roundUp(p.batch * p.kvHeads * blocks, 4);
-  const quads = heads * splits * p.headDim / 4 + heads * blocks + scores / 4;
+  const quads = heads * splits * valueDimOf(p) / 4 + heads * blocks + scores / 4;
   return { bytes: roundUp(16 * quads + 8 * heads * splits, 16), role: "scratch" };
 }
 
@@ -115,7 +115,10 @@ function compressedSpec(p: Problem, { COMPRESSED_SPLITS: splits }: Params): Buff
 function handOverSpec(p: Problem, params: Params): BufferSpec {
   const { HEADS: heads, GATHER_SPLITS, WINDOW_SPLITS } = params;
   const lists = listsOf(p, params);
-  const listQuads = roundUp(heads * (GATHER_SPLITS + WINDOW_SPLITS + 1) * (p.headDim / 4 + 1), 8);
+  const listQuads = roundUp(
+    heads * (GATHER_SPLITS + WINDOW_SPLITS + 1) * (valueDimOf(p) / 4 + 1),
+    8,
+  );
   const words = picksStart(p, params) + roundUp(p.batch * p.kvHeads * NSA.picks, 32);
   return {
     bytes: 4 * words + 16 * lists * listQuads,
@@ -156,7 +159,8 @@ function plan(p: Problem, params: Params): Plan {
 /** The reason that threads cannot share a tile; undefined if they can. */
 function refusesTile(p: Problem, { WORKGROUP: threads, TILE: rows }: Params): string | undefined {
   if (threads < rows) return `${threads} threads are too few for a tile of ${rows} rows`;
-  if (threads < p.headDim / 4) return `${threads} threads are too few for a row of ${p.headDim}`;
+  const longest = valueDimOf(p);
+  if (threads < longest / 4) return `${threads} threads are too few for a row of ${longest}`;
   if (rows * rowLoads(p) % threads !== 0) {
     return `${threads} threads cannot share the ${rows * rowLoads(p)} loads of a tile evenly`;
   }
@@ -208,13 +212,14 @@ function rowsRead(length: number): number {
 /** Least traffic and arithmetic: reads the rows that it attends once for each KV head, writes o. */
 function cost(p: Problem): Cost {
   const rows = p.kvHeads * overSequences(p, rowsRead);
-  const qBytes = p.batch * p.qHeads * p.headDim * 4;
+  const elements = p.headDim + valueDimOf(p);
+  const heads = p.batch * p.qHeads;
   return {
     // Blocks are 64 rows in a sequence, which memory streams.
-    streamBytes: 2 * rows * p.headDim * kvBytes(p.dtype) + qBytes,
+    streamBytes: rows * elements * kvBytes(p.dtype) + 4 * heads * p.headDim,
     gatherBytes: 0,
-    writeBytes: qBytes,
-    flops: 4 * rows * groupSize(p) * p.headDim,
+    writeBytes: 4 * heads * valueDimOf(p),
+    flops: 2 * rows * groupSize(p) * elements,
   };
 }
 
@@ -236,6 +241,7 @@ export const nsa: Variant = defineVariant({
     SCORED: [0, 1],
   },
   features: [],
+  unequalRows: true,
   defaults,
   refuses,
   plan,

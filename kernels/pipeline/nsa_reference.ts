@@ -134,14 +134,20 @@ export interface Branch {
   readonly rows: ArrayLike<number>;
 }
 
-/** The output of a query head: the sum of its branches, each times its gate. */
+/**
+ * The output of a query head: the sum of its branches, each times its gate.
+ *
+ * @param dim Elements of a row of V.
+ */
 export function nsaReference(
   q: ArrayLike<number>,
   branches: readonly Branch[],
   gates: ArrayLike<number>,
+  dim: number = q.length,
 ): Float64Array<ArrayBuffer> {
-  const out = new Float64Array(q.length);
+  const out = new Float64Array(dim);
   branches.forEach(({ keys, values, rows }, branch) => {
+    if (rows.length === 0) return;
     const own = attendReference(q, keys, values, rows);
     own.forEach((value, d) => out[d] += gates[branch] * value);
   });

@@ -3,7 +3,7 @@ import type { KvKind } from "../../fixtures/generate.ts";
 import { branchRows } from "../core/layout.ts";
 import { findVariant } from "../core/registry.ts";
 import { makeInputs, runVariant } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { type TestCase, testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
 import { verify } from "../verify/verify.ts";
 import { picksStart } from "./nsa.ts";
@@ -54,12 +54,20 @@ Deno.test("selectBlocks() takes 16 blocks, of equal scores the first", () => {
 const testDevice = await openTestDevice();
 const nsa = findVariant("pipeline/nsa");
 
+/** A case whose rows of V have a length of their own. */
+const withValues = ({ p, options }: TestCase, valueDim: number): TestCase => ({
+  p: { ...p, valueDim },
+  options,
+});
+
 const grid = [
   testCase({ heads: [4, 1], headDim: 128, lengths: [2000, 33], capacity: 2064 }),
   testCase({ heads: [8, 1], headDim: 128, lengths: [1543], kind: "outliers", capacity: 1552 }),
   testCase({ heads: [16, 1], headDim: 128, dtype: "f32", lengths: [1100] }),
   testCase({ heads: [10, 2], headDim: 96, dtype: "bf16", lengths: [1301, 700] }),
-  testCase({ heads: [2, 2], headDim: 80, lengths: [97, 2, 1031] }),
+  // The paper's rows, and rows of V that are the longer ones.
+  withValues(testCase({ heads: [16, 1], headDim: 192, lengths: [1250, 1025] }), 128),
+  withValues(testCase({ heads: [2, 2], headDim: 80, lengths: [97, 2, 1031] }), 112),
   // So large a group has its blocks scored by a dispatch of their own.
   testCase({ heads: [64, 1], lengths: [1200], kind: "zero-rows", capacity: 8208 }),
 ];
@@ -208,4 +216,15 @@ Deno.test("pipeline/nsa: its check notices wrong blocks and wrong outputs", asyn
   assertMatch(await complaint({ picks: (blocks) => blocks[free] = 21 }), /^number of blocks/);
   assertMatch(await complaint({ picks: (blocks) => blocks[forced] = left! }), /^forced block/);
   assertMatch(await complaint({ out: true }), /^out/);
+});
+
+Deno.test("pipeline/nsa: others refuse rows of V that are not as long as those of K", () => {
+  const { p } = withValues(testCase({ heads: [4, 1] }), 128);
+  for (const name of ["dense/split", "pipeline/oracle_portable", "encode/nsa_compress"]) {
+    const other = findVariant(name);
+    const why = other.refuses(p, other.defaults(p, testDevice.limits), testDevice.limits);
+    assertMatch(why ?? "", /^rows of V have 128 elements, those of K 64, and it takes equal ones$/);
+  }
+  const params = nsa.defaults(p, testDevice.limits);
+  assertEquals(nsa.refuses(p, params, testDevice.limits), undefined);
 });

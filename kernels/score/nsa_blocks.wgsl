@@ -6,6 +6,7 @@
 // 1. Find the logarithm of the softmax's denominator for each head of the group.
 // 2. Score the blocks.
 const HEAD_DIM: u32 = 128u; // @param
+const VALUE_DIM: u32 = 128u; // @param elements of a row of V
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
@@ -13,6 +14,7 @@ const CAPACITY: u32 = 1024u; // @param tokens that a cache has room for
 const WORKGROUP: u32 = 64u; // @param
 const COMPRESSED_SPLITS: u32 = 8u; // @param
 
+const VALUE_QUADS = VALUE_DIM / 4u;
 // @shared nsa_sizes
 const STRIDE = 16u; // tokens from a compressed row to the next one
 const SPAN = 32u; // tokens of a compressed row
@@ -36,7 +38,7 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @shared compressed_state
 /// What the compressed branch leaves to the others.
 struct CompressedState {
-  partials: array<vec4f, BATCH * Q_HEADS * COMPRESSED_SPLITS * HEAD_QUADS>,
+  partials: array<vec4f, BATCH * Q_HEADS * COMPRESSED_SPLITS * VALUE_QUADS>,
   logits: array<vec4f, BATCH * Q_HEADS * BLOCKS>, // of the rows that begin in a block
   block_scores: array<f32, (BATCH * KV_HEADS * BLOCKS + 3u) / 4u * 4u>,
   split_stats: array<vec2f, BATCH * Q_HEADS * COMPRESSED_SPLITS>, // (m, l) of the partials

@@ -2,18 +2,18 @@ for (var first = 0u; first < OUT_QUADS; first += JOIN_THREADS) {
   // All loads are in flight before the first use: the join is bound by latency.
   let quad = first + thread % JOIN_THREADS;
   let join_slice = thread / JOIN_THREADS;
-  let h = min(quad, OUT_QUADS - 1u) / HEAD_QUADS;
+  let h = min(quad, OUT_QUADS - 1u) / VALUE_QUADS;
   var loaded: array<vec4f, SLICE_SPLITS>;
   for (var i = 0u; i < SLICE_SPLITS; i++) { // @unroll
     let split = min(i * JOIN_SLICES + join_slice, SPLITS - 1u);
     let partial = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
-    loaded[i] = hand_over.partials[partial + quad % HEAD_QUADS];
+    loaded[i] = hand_over.partials[partial + quad % VALUE_QUADS];
   }
 
   // The weight of a split in the output: its gate, and its share of the branch.
   if (first == 0u) {
     for (var i = thread; i < HEADS * SPLITS; i += WORKGROUP) {
-      let at = list * LIST_QUADS + i * PARTIAL_QUADS + HEAD_QUADS;
+      let at = list * LIST_QUADS + i * PARTIAL_QUADS + VALUE_QUADS;
       area[STATS + i] = bitcast<vec4<u32>>(hand_over.partials[at]);
     }
     workgroupBarrier();

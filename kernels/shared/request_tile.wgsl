@@ -8,7 +8,7 @@ if (is_loaded) {
     k[load] = branch_keys[row * ROW_LOADS + load * WORKGROUP + thread];
   }
   for (var load = 0u; load < V_LOADS; load++) { // @unroll
-    let quad = (row + load / V_PAIRS * SLICES + slice) * HEAD_QUADS + column;
+    let quad = (row + load / V_PAIRS * SLICES + slice) * VALUE_QUADS + column;
     next_v[load] = branch_values[quad * V_PAIRS + load % V_PAIRS];
   }
 }

@@ -20,6 +20,7 @@ import {
   queriesPerCode,
   queriesPerList,
   queryWords,
+  valueDimOf,
 } from "../core/problem.ts";
 
 /** One selection list of a sequence. */
@@ -104,9 +105,10 @@ export class BufferReader {
     return new Uint32Array(await this.#buffer(name, 4 * start, 4 * count));
   }
 
-  /** Row `row` of an f32 buffer [rows, head dim]. */
+  /** Row `row` of an f32 buffer [rows, head dim]; of `out`, of its own length. */
   headRow(name: string, row: number): Promise<Float32Array> {
-    return this.f32(name, row * this.p.headDim, this.p.headDim);
+    const elements = name === "out" ? valueDimOf(this.p) : this.p.headDim;
+    return this.f32(name, row * elements, elements);
   }
 
   /**
@@ -119,7 +121,8 @@ export class BufferReader {
     start: number,
     end: number,
   ): Promise<RowOf> {
-    const { kvHeads, capacity, headDim, dtype } = this.p;
+    const { kvHeads, capacity, dtype } = this.p;
+    const headDim = name === "branch_values" ? valueDimOf(this.p) : this.p.headDim;
     const headRows = name.startsWith("branch_") ? branchRows(this.p) : capacity;
     const first = (sequence * kvHeads + kvHead) * headRows + start;
     const key = `${name} ${first} ${end}`;

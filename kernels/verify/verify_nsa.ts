@@ -12,7 +12,7 @@ import {
   tokensOfBlocks,
 } from "../pipeline/nsa_reference.ts";
 import { picksStart } from "../pipeline/nsa.ts";
-import { groupSize } from "../core/problem.ts";
+import { groupSize, valueDimOf } from "../core/problem.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { type ErrorTally, knownReference, type ListVerifier } from "./error_tally.ts";
 
@@ -150,7 +150,7 @@ export const verifyNsaStep: ListVerifier = async (tally, reader, ref, _hasBuffer
         const all = Array.from({ length: rows }, (_, i) => i);
         return { keys, values, rows: branch === 1 ? tokens : all };
       }));
-      return nsaReference(q, branches, gates);
+      return nsaReference(q, branches, gates, valueDimOf(p));
     });
     tally.row("out", [sequence, row % p.qHeads], out, want);
   }));
