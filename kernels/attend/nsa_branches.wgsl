@@ -42,14 +42,15 @@ const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 // @shared nsa_sizes
 const STRIDE = 16u; // tokens from a compressed row to the next one
 const SPAN = 32u; // tokens of a compressed row
-const BLOCK = 64u; // tokens of a block
 const WINDOW = 512u; // last tokens, which the window attends
 const FIRST_COMPRESSED = CAPACITY; // row of a KV head in the caches: the tokens come first
 const FIRST_RECENT = CAPACITY + CAPACITY / STRIDE; // row of the window's ring
 const CACHE_ROWS = FIRST_RECENT + WINDOW;
+// @end
+// @shared block_sizes
+const BLOCK = 64u; // tokens of a block
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK; // blocks of a full cache
 const Q_HEADS = KV_HEADS * GROUP;
-const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 // @shared tile_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
@@ -59,6 +60,7 @@ const ROW_SLOTS = ROW_LOADS + 1u; // 16-byte slots of a staged row: rows begin i
 const K_LOADS = TILE * ROW_LOADS / WORKGROUP; // of keys per thread
 const HEAD_LANES = WORKGROUP / TILE; // threads that share the heads of a row
 const OWN_HEADS = (HEADS + HEAD_LANES - 1u) / HEAD_LANES; // heads of such a thread
+const HEAD_QUADS = HEAD_DIM / 4u;
 const VALUE_QUADS = VALUE_DIM / 4u;
 const SLICES = WORKGROUP / VALUE_QUADS; // slices of a tile's values, added up at the end
 const V_ROWS = (TILE + SLICES - 1u) / SLICES; // rows of a slice

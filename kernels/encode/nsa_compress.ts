@@ -11,7 +11,7 @@ export const nsaCompressKernel: Kernel = defineKernel({
   name: "encode/nsa_compress",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
     WORKGROUP: [64, 128, 256, 512],
     OUTPUTS: [2, 4, 8, 16],
   },

@@ -12,7 +12,6 @@
 // 2. Add up the lanes.
 // 3. Store the elements, two in a word if they have 16 bits.
 const HEAD_DIM: u32 = 128u; // @param
-const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 1024u; // @param tokens that a cache has room for
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
@@ -22,14 +21,10 @@ const OUTPUTS: u32 = 8u; // @param elements of a workgroup, an even number
 // @shared nsa_sizes
 const STRIDE = 16u; // tokens from a compressed row to the next one
 const SPAN = 32u; // tokens of a compressed row
-const BLOCK = 64u; // tokens of a block
 const WINDOW = 512u; // last tokens, which the window attends
 const FIRST_COMPRESSED = CAPACITY; // row of a KV head in the caches: the tokens come first
 const FIRST_RECENT = CAPACITY + CAPACITY / STRIDE; // row of the window's ring
 const CACHE_ROWS = FIRST_RECENT + WINDOW;
-const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK; // blocks of a full cache
-const Q_HEADS = KV_HEADS * GROUP;
-const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load

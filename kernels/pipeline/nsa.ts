@@ -25,12 +25,12 @@ import blocksSource from "../score/nsa_blocks.wgsl" with { type: "text" };
 const WORKGROUPS: readonly number[] = [64, 128, 256, 512];
 const TILES: readonly number[] = [16, 32, 64];
 const SPLITS = { min: 1, max: 1024 };
-const SHAPE = ranges("HEAD_DIM", "VALUE_DIM", "BATCH", "GROUP", "KV_HEADS");
+const SHAPE = ranges("VALUE_DIM", "BATCH", "GROUP", "KV_HEADS");
 const HEADS = { min: 1, max: MOST_GROUP };
 
 const ATTENDING = {
   ...SHAPE,
-  ...ranges("CAPACITY", "KV_DTYPE"),
+  ...ranges("HEAD_DIM", "CAPACITY", "KV_DTYPE"),
   HEADS,
   WORKGROUP: WORKGROUPS,
   TILE: TILES,
@@ -74,7 +74,7 @@ export const nsaGatesKernel: Kernel = defineKernel({
   name: "merge/nsa_gates",
   source: gatesSource,
   params: {
-    ...ranges("VALUE_DIM", "BATCH", "GROUP", "KV_HEADS"),
+    ...SHAPE,
     HEADS,
     WORKGROUP: WORKGROUPS,
     GATHER_SPLITS: { min: 1, max: NSA.picks },

@@ -105,9 +105,30 @@ testStage(
 testSetting(
   testDevice,
   nsa,
-  "scores of blocks by a dispatch of their own",
-  testCase({ heads: [4, 1], lengths: [3001, 1100, 20] }),
-  { SCORED: 1, "blocks.WORKGROUP": 64 },
+  "scores of blocks by a dispatch of their own, and small workgroups",
+  testCase({ heads: [8, 2], headDim: 128, lengths: [1301, 1100, 20] }),
+  {
+    SCORED: 1,
+    "blocks.WORKGROUP": 64,
+    "compressed.WORKGROUP": 64,
+    "branches.WORKGROUP": 64,
+    "compressed.TILE": 64,
+    "branches.TILE": 64,
+  },
+);
+testSetting(
+  testDevice,
+  nsa,
+  "scores of one huge logit, in any of several splits",
+  corner([1300, 1201, 1310, 1150], "one-huge-logit"),
+  { SCORED: 1, "compressed.WORKGROUP": 64, "compressed.TILE": 16, COMPRESSED_SPLITS: 5 },
+);
+testSetting(
+  testDevice,
+  nsa,
+  "one huge logit, and branches joined by a dispatch",
+  testCase({ heads: [2, 2], lengths: [1300, 20, 1201], kind: "one-huge-logit" }),
+  { HAND_OVER: 0 },
 );
 
 Deno.test("pipeline/nsa: many blocks for each thread, and many above the 16th best group", async () => {

@@ -5,7 +5,6 @@
 //
 // 1. Find the logarithm of the softmax's denominator for each head of the group.
 // 2. Score the blocks.
-const HEAD_DIM: u32 = 128u; // @param
 const VALUE_DIM: u32 = 128u; // @param elements of a row of V
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -15,17 +14,10 @@ const WORKGROUP: u32 = 64u; // @param
 const COMPRESSED_SPLITS: u32 = 8u; // @param
 
 const VALUE_QUADS = VALUE_DIM / 4u;
-// @shared nsa_sizes
-const STRIDE = 16u; // tokens from a compressed row to the next one
-const SPAN = 32u; // tokens of a compressed row
+// @shared block_sizes
 const BLOCK = 64u; // tokens of a block
-const WINDOW = 512u; // last tokens, which the window attends
-const FIRST_COMPRESSED = CAPACITY; // row of a KV head in the caches: the tokens come first
-const FIRST_RECENT = CAPACITY + CAPACITY / STRIDE; // row of the window's ring
-const CACHE_ROWS = FIRST_RECENT + WINDOW;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK; // blocks of a full cache
 const Q_HEADS = KV_HEADS * GROUP;
-const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing

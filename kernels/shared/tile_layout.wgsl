@@ -5,6 +5,7 @@ const ROW_SLOTS = ROW_LOADS + 1u; // 16-byte slots of a staged row: rows begin i
 const K_LOADS = TILE * ROW_LOADS / WORKGROUP; // of keys per thread
 const HEAD_LANES = WORKGROUP / TILE; // threads that share the heads of a row
 const OWN_HEADS = (HEADS + HEAD_LANES - 1u) / HEAD_LANES; // heads of such a thread
+const HEAD_QUADS = HEAD_DIM / 4u;
 const VALUE_QUADS = VALUE_DIM / 4u;
 const SLICES = WORKGROUP / VALUE_QUADS; // slices of a tile's values, added up at the end
 const V_ROWS = (TILE + SLICES - 1u) / SLICES; // rows of a slice
