@@ -7,7 +7,7 @@ import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Params, Variant } from "../kernels/core/variant.ts";
-import { headStats, INDEX, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
+import { branchRows, headStats, INDEX, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
 import {
   binsOf,
   codeHeads,
@@ -24,6 +24,7 @@ import {
   queriesPerList,
   queryWords,
   tiesOf,
+  valueDimOf,
   windowsOf,
 } from "../kernels/core/problem.ts";
 import { centroidDtype, CENTROIDS, codePlace, PQ_PARTS, pqNames } from "../kernels/encode/pq.ts";
@@ -31,6 +32,7 @@ import { decayBlocks } from "../kernels/attend/decayed.ts";
 import { keptDecays, normOf } from "../kernels/attend/decay_reference.ts";
 import { slotCapacity } from "../kernels/encode/route.ts";
 import { slotsOf } from "../kernels/encode/route_reference.ts";
+import { compressedRows, NSA } from "../kernels/pipeline/nsa_reference.ts";
 import { factorValue } from "../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../kernels/score/bins.ts";
 import {
@@ -69,8 +71,10 @@ const STREAM = {
   scores: 106,
   centroids: 107,
   index: 108,
-  gates: 109,
+  decays: 109,
   slots: 110,
+  gates: 111,
+  compress: 112,
 } as const;
 
 /** Makes the contents of every input buffer of a variant's plan. */
@@ -98,6 +102,9 @@ export function makeInputs(
     ),
     ...(has("partial_out") ? randomPartials(p, params, options.seed) : {}),
   };
+  if (has("branch_keys")) Object.assign(made, branchCaches(p, options));
+  if (has("compress_map")) Object.assign(made, lastTokens(p, options));
+  if (has("gates")) made.gates = gates(p, options);
   const lists = has("codes", "query_codes", "key_stats", "distances", "selected")
     ? makeLists(variant, p, params, options)
     : undefined;
@@ -132,7 +139,7 @@ export function makeInputs(
       made[form.labels] = labelsOfKeys(form, p, k, channels!, before);
     }
     if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
-    Object.assign(made, { q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
+    Object.assign(made, { q: made.q ?? q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
     if (has("decays")) Object.assign(made, decayInputs(p, params, k, options));
     if (has("token_index")) {
       const index = createTokenIndex({ ...options, capacity: p.capacity });
@@ -166,6 +173,83 @@ function promptQueries(
     }
   });
   return made;
+}
+
+/**
+ * The caches of NSA's branches, and the queries. All keys are made for these queries, but lie in
+ * another order in each branch, and values are its own. Rows that a step must not read are NaN.
+ */
+function branchCaches(
+  p: Problem,
+  { lengths, seed, kind }: InputOptions,
+): Record<string, ArrayBufferView<ArrayBuffer>> {
+  const { headDim, kvHeads, capacity } = p;
+  const headRows = branchRows(p);
+  const valueDim = valueDimOf(p);
+  const [keys, values] = [headDim, valueDim].map((dim) =>
+    new Float32Array(p.batch * kvHeads * headRows * dim).fill(NaN)
+  );
+  const branches = [
+    { first: 0, rows: (length: number) => length },
+    { first: capacity, rows: compressedRows },
+    {
+      first: capacity + capacity / NSA.stride,
+      rows: (length: number) => Math.min(length, NSA.window),
+    },
+  ];
+  const makeKv = (rows: (length: number) => number, ownSeed: number, dim = headDim) =>
+    generateKv({
+      ...p,
+      headDim: dim,
+      kvLen: lengths.map((length) => Math.max(1, rows(length))),
+      seed: ownSeed,
+      kind,
+    });
+  branches.forEach(({ first, rows }, branch) => {
+    const { k } = makeKv(rows, seed);
+    const { v } = makeKv(rows, seed + 1000 * (branch + 1), valueDim);
+    // So large a logit leaves nothing of the logits of another branch.
+    const scale = kind === "one-huge-logit" && branch > 0 ? 2 : 1;
+    for (let head = 0; head < p.batch * kvHeads; head++) {
+      const count = rows(lengths[Math.floor(head / kvHeads)]);
+      for (let row = 0; row < count; row++) {
+        const from = head * capacity + row;
+        const to = head * headRows + first;
+        const place = branch === 0 ? row : count - 1 - row;
+        const scaled = k.subarray(from * headDim, (from + 1) * headDim).map((x) => scale * x);
+        keys.set(scaled, (to + place) * headDim);
+        values.set(v.subarray(from * valueDim, (from + 1) * valueDim), (to + row) * valueDim);
+      }
+    }
+  });
+  const { q } = makeKv((length) => length, seed);
+  return { q, branch_keys: packKv(keys, p.dtype), branch_values: packKv(values, p.dtype) };
+}
+
+/** The last tokens of NSA's caches, and the maps that compress them. */
+function lastTokens(
+  p: Problem,
+  { seed }: InputOptions,
+): Record<string, ArrayBufferView<ArrayBuffer>> {
+  const random = createRandom(seed, STREAM.compress);
+  const normal = (count: number, scale = 1) =>
+    packKv(Float64Array.from({ length: count }, () => scale * random.normal()), p.dtype);
+  const span = NSA.span * p.headDim;
+  return {
+    raw_keys: normal(p.batch * p.kvHeads * span),
+    raw_values: normal(p.batch * p.kvHeads * span),
+    compress_map: normal(2 * p.kvHeads * p.headDim * span, 1 / Math.sqrt(span)),
+    compress_positions: normal(2 * p.kvHeads * span),
+  };
+}
+
+/** Gates from 0 to 1; every fifth head closes one. */
+function gates(p: Problem, { seed }: InputOptions): Float32Array<ArrayBuffer> {
+  const random = createRandom(seed, STREAM.gates);
+  return Float32Array.from(
+    { length: 3 * p.batch * p.qHeads },
+    (_, i) => i % 15 === 7 ? 0 : random.uniform(),
+  );
 }
 
 /** Random sink logits; every third head has none. */
@@ -333,7 +417,7 @@ function decayInputs(
   keys: Float32Array,
   { lengths, seed }: InputOptions,
 ): Record<string, Float32Array<ArrayBuffer>> {
-  const random = createRandom(seed, STREAM.gates);
+  const random = createRandom(seed, STREAM.decays);
   const block = params.DECAY_BLOCK;
   const blocks = decayBlocks(p, params);
   const heads = p.batch * p.qHeads;

@@ -19,6 +19,12 @@ const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 /** That of rotated codes, for variants that take no other. */
 const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
 
+/** That of NSA's scores, which have a dispatch of their own for large groups. */
+const GROUP_PROBLEM = ["--shape", "64x1x64", "--kv", "9000"];
+
+/** That of NSA's compressed row, which every 16th token completes. */
+const SIXTEENTHS_PROBLEM = PROBLEM.with(3, "4992");
+
 /** That of kernels which variants run for sequences of unequal length alone. */
 const RAGGED_PROBLEM = ["--shape", "4x1x64", "--lengths", "5000,700"];
 
@@ -28,7 +34,9 @@ const RAGGED_PROBLEM = ["--shape", "4x1x64", "--lengths", "5000,700"];
  */
 export function problemOf(variants: readonly string[], kernel = ""): readonly string[] {
   if (kernel.endsWith("_ragged")) return RAGGED_PROBLEM;
+  if (kernel === "score/nsa_blocks") return GROUP_PROBLEM;
   if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
+  if (variants.every((name) => name === "encode/nsa_compress")) return SIXTEENTHS_PROBLEM;
   if (variants.every((name) => findVariant(name).codes === "rotated")) return ROTATED_PROBLEM;
   return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }
@@ -54,8 +62,12 @@ export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   const users = new Map<string, KernelUsers>();
   for (const variant of EVERY_VARIANT) {
     const isEmulated = !variant.features.every((name) => own.has(name));
-    const { problem: single } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
-    for (const problem of [single, { ...single, batch: 2, ragged: true }]) {
+    const caseOf = (kernel?: string) =>
+      casesOf(parseCaseOptions(problemOf([variant.name], kernel)))[0].problem;
+    const single = caseOf();
+    const problems = [single, { ...single, batch: 2, ragged: true }];
+    if (variant.name === "pipeline/nsa") problems.push(caseOf("score/nsa_blocks"));
+    for (const problem of problems) {
       if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
       for (const handOver of ["barrier", "dispatch"] as const) {
         const params = variant.defaults(problem, { ...limits, handOver });

@@ -155,6 +155,7 @@ const NEIGHBOURS: readonly Neighbour[] = [
   { kernels: ["pipeline/dsa"], shapes: ["32x8x128"] },
   { kernels: ["pipeline/acp", "pipeline/fox"], shapes: ["32x8x128"] },
   { kernels: ["pipeline/mosa", "pipeline/mosa_hybrid"], shapes: ["32x8x128"] },
+  { kernels: ["pipeline/nsa"], shapes: ["32x8x128", "64x8x128", "64x4x128"] },
 ];
 
 /** The cases of the neighbours: a case of a shape and length has all of its systems. */
@@ -171,6 +172,15 @@ function neighbourCases(): SetCase[] {
     return [32768, 131072].map((kvLen) => setCase(shape, kvLen, kernels, { ...RETRIEVAL, label }));
   });
 }
+
+/** NSA with the paper's heads, whose rows of K and V have different lengths. */
+const NSA_CASES: readonly SetCase[] = [32768, 131072].map((kvLen) =>
+  setCase("64x4x192", kvLen, ["pipeline/nsa"], {
+    ...RETRIEVAL,
+    valueDim: 128,
+    label: "192/128 times only",
+  })
+);
 
 /** All sets, in the order of help texts. */
 export const CASE_SETS: readonly CaseSet[] = [
@@ -230,7 +240,7 @@ export const CASE_SETS: readonly CaseSet[] = [
   {
     name: "neighbours",
     description: "systems that models are trained with, beside dense and rotated codes: times only",
-    cases: neighbourCases(),
+    cases: [...neighbourCases(), ...NSA_CASES],
   },
 ];
 

@@ -69,6 +69,20 @@ Deno.test("casesOf() a set run the kernels that both the case and --kernels name
   assertEquals([dense[0], dense[7]], [["encode/query", "dense/split"], ["dense/split"]]);
 });
 
+Deno.test("casesOf() the neighbours are other systems beside dense attention and rotated codes", () => {
+  for (const { problem, variants, quality } of cases("--set", "neighbours")) {
+    const names = variants.map(({ name }) => name);
+    if (problem.valueDim) assertEquals(names, ["pipeline/nsa"]);
+    else {for (const name of ["dense/split_subgroup", "pipeline/rotated_two"]) {
+        assert(names.includes(name));
+      }}
+    assert([32768, 131072].includes(problem.kvLen));
+    assertEquals(quality, undefined);
+  }
+  const [first] = cases("--set", "neighbours", "--kernels", "pipeline/nsa");
+  assertEquals([first.label, first.problem.kvLen], ["32x8 times only", 32768]);
+});
+
 Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags of cases", () => {
   const contradictions =
     "--models x,--shape 1x1x64,--kv 1,--batch 1,--quick,--trace x,--dtype f16," +

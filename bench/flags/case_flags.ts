@@ -68,7 +68,7 @@ export const WORKLOAD_FLAGS = {
   },
   kernels: {
     value: "GLOB,..",
-    defaultNote: "all but rivals",
+    defaultNote: "all but rivals, or those of --set",
     read: readVariants,
     help: "only kernels whose names match, such as 'dense/*', or a folder of them, such as dense",
     more: "bench --list names them; rivals stands for all other systems, which are timed only if " +

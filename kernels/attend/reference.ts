@@ -20,7 +20,7 @@ export function attendReference(
   sinkLogit: number = NO_SINK_LOGIT,
   biasOf: (token: number) => number = () => 0,
 ): Float64Array<ArrayBuffer> {
-  const out = new Float64Array(q.length);
+  const out = new Float64Array(tokens.length === 0 ? q.length : rowOfV(tokens[0]).length);
   if (tokens.length === 0) return out;
   const logits = new Float64Array(tokens.length);
   let highest = sinkLogit;
@@ -37,7 +37,7 @@ export function attendReference(
     const weight = Math.exp(logits[i] - highest);
     const row = rowOfV(tokens[i]);
     denominator += weight;
-    for (let d = 0; d < q.length; d++) out[d] += weight * row[d];
+    for (let d = 0; d < out.length; d++) out[d] += weight * row[d];
   }
   return out.map((sum) => sum / denominator);
 }

@@ -6,9 +6,14 @@
  * | name | layout |
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence |
- * | `q`, `out` | f32 [B, Hq, D] |
+ * | `q`, `out` | f32 [B, Hq, D]; `out` has valueDim elements of a row |
  * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
+ * | `branch_keys`, `branch_values` | dtype [B, Hkv, capacity + capacity / 16 + 512, D], of values valueDim instead of D, the three caches of NSA for each KV head: the tokens, which blocks are taken of; a compressed row for every 16 tokens; a ring of the last 512 tokens, token t at t % 512 |
+ * | `raw_keys`, `raw_values` | dtype [B, Hkv, 32, D], the last tokens that NSA compresses, token t at t % 32 |
+ * | `compress_map` | dtype [Hkv, 2, D, 32, D], NSA's maps of keys and of values: of each element of a row, by token and element |
+ * | `compress_positions` | dtype [Hkv, 2, 32, D], what is added to keys and values before |
+ * | `gates` | f32 [B, Hq, 3], of NSA's branches: compressed, blocks, window |
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
  * | `token_index` | u32 [B, capacity], the pool index of each token; undefined past the length |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
@@ -73,6 +78,7 @@ import {
   queryWords,
   rotationSeedOf,
   tiesOf,
+  valueDimOf,
 } from "./problem.ts";
 
 /** The value in `sink_logits` that adds nothing; finite, since WGSL does not define infinities. */
@@ -90,6 +96,7 @@ export const INDEX = { heads: 64, dim: 128 } as const;
 /** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
+  const raw = cache / p.capacity * 32;
   const lists = p.batch * listHeads(p);
   const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
   const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
@@ -98,6 +105,13 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     q: 4 * p.batch * p.qHeads * p.headDim,
     keys: cache,
     values: cache,
+    branch_keys: cache / p.capacity * branchRows(p),
+    branch_values: cache / p.capacity / p.headDim * valueDimOf(p) * branchRows(p),
+    raw_keys: raw,
+    raw_values: raw,
+    compress_map: 2 * raw / p.batch * p.headDim,
+    compress_positions: 2 * raw / p.batch,
+    gates: 12 * p.batch * p.qHeads,
     pool_keys: cache,
     pool_values: cache,
     token_index: 4 * p.batch * p.capacity,
@@ -126,10 +140,15 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
     sink_logits: 16 * Math.ceil(p.qHeads / 4),
-    out: 4 * p.batch * p.qHeads * p.headDim,
+    out: 4 * p.batch * p.qHeads * valueDimOf(p),
     prompt_q: prompt,
     prompt_out: prompt,
   };
+}
+
+/** Rows of a KV head in `branch_keys`. */
+export function branchRows({ capacity }: Pick<Problem, "capacity">): number {
+  return capacity + capacity / 16 + 512;
 }
 
 /** Numbers of a KV head in `key_stats`. */
@@ -211,6 +230,7 @@ export function rankStateSpec(
 export function problemParams(p: Problem): Params {
   return {
     HEAD_DIM: p.headDim,
+    VALUE_DIM: valueDimOf(p),
     BATCH: p.batch,
     GROUP: groupSize(p),
     Q_HEADS: p.qHeads,
@@ -255,6 +275,7 @@ const ANY_U32: ParamRange = { min: 0, max: 0xffffffff };
 /** Valid values of the parameters that follow from a problem. */
 export const PROBLEM_RANGES = {
   HEAD_DIM: HEAD_DIMS,
+  VALUE_DIM: HEAD_DIMS,
   BATCH: { min: 1, max: 65535 },
   GROUP,
   Q_HEADS: HEADS,

@@ -61,7 +61,14 @@ const UNDIVIDED = ["index_codes", "decays", "slot_keys"];
 const WITHOUT_GAPS = ["q", "keys", "values", "codes", "factors", "query_map", "key_map", "out"];
 
 /** Buffers that all sequences share. */
-const WITHOUT_SEQUENCES = ["query_map", "key_map", "channels", "head_channels"];
+const WITHOUT_SEQUENCES = [
+  "query_map",
+  "key_map",
+  "channels",
+  "head_channels",
+  "compress_map",
+  "compress_positions",
+];
 
 /** Buffers that are copied for each piece, and the copies. */
 const DEALT: Readonly<Record<string, string>> = {

@@ -56,6 +56,11 @@ export interface Problem {
   readonly kvHeads: number;
   /** Elements of a row of K or V: 64, 80, 96, 112, 128, 192 or 256. */
   readonly headDim: number;
+  /**
+   * Elements of a row of V and of the output, as `headDim` (default: `headDim`). Other lengths than
+   * those of K run in variants with `unequalRows` only.
+   */
+  readonly valueDim?: number;
   /** KV length: tokens of the longest sequence, the new token included. Costs and checks use it. */
   readonly kvLen: number;
   /** Tokens of each sequence, [B]; without it, every sequence has `kvLen`. */
@@ -120,6 +125,11 @@ export const ROTATED_CODE = {
 /** The smallest capacity for `tokens` that keeps rows of codes and distances 16-byte aligned. */
 export function roundCapacity(tokens: number): number {
   return Math.ceil(tokens / 16) * 16;
+}
+
+/** Elements of a row of V and of the output. */
+export function valueDimOf(p: Pick<Problem, "headDim" | "valueDim">): number {
+  return p.valueDim ?? p.headDim;
 }
 
 /** Tokens of one sequence. */
@@ -284,9 +294,12 @@ export function mapNumbers(p: Pick<Problem, "headDim" | "bits" | "map">): number
   return mapLayers(p).reduce((sum, [rows, columns]) => sum + rows * columns + columns, 0);
 }
 
-/** A short name of the shape, e.g. `32x8x128`. */
-export function shapeName(p: Pick<Problem, "qHeads" | "kvHeads" | "headDim">): string {
-  return `${p.qHeads}x${p.kvHeads}x${p.headDim}`;
+/** A short name of the shape, e.g. `32x8x128`, or `64x4x192v128` if rows of V are shorter. */
+export function shapeName(
+  p: Pick<Problem, "qHeads" | "kvHeads" | "headDim" | "valueDim">,
+): string {
+  const rows = valueDimOf(p) === p.headDim ? "" : `v${p.valueDim}`;
+  return `${p.qHeads}x${p.kvHeads}x${p.headDim}${rows}`;
 }
 
 /** The part of a {@linkcode Problem} that a model fixes. */

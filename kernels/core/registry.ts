@@ -18,6 +18,7 @@ import {
   sharedLabels,
   sharedLabelsPrompt,
 } from "../encode/labels.ts";
+import { nsaCompress } from "../encode/nsa_compress.ts";
 import { pageBounds, pageBoundsPrompt } from "../encode/page_bounds.ts";
 import { pqPrompt, pqTrain } from "../encode/pq_prompt.ts";
 import { pqAppend } from "../encode/pq_token.ts";
@@ -40,6 +41,7 @@ import {
   sparseTwo,
   sparseTwoGroup,
 } from "../pipeline/sparse.ts";
+import { nsa } from "../pipeline/nsa.ts";
 import { RIVAL_STEPS } from "../pipeline/rivals.ts";
 import { flash } from "../prefill/flash.ts";
 import { flashMatrix } from "../prefill/flash_matrix.ts";
@@ -113,6 +115,7 @@ export const RIVALS: readonly Variant[] = [
   ...pqPrompt.values(),
   ...pqTrain.values(),
   ...pqAppend.values(),
+  nsaCompress,
   dot,
   dotSubgroup,
   pages,
@@ -128,6 +131,7 @@ export const RIVALS: readonly Variant[] = [
   gatherPages,
   gatherMergePages,
   ...RIVAL_STEPS,
+  nsa,
 ];
 
 /** The variants and the rivals. */

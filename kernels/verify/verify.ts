@@ -18,6 +18,7 @@ import { verifyNewestPqCodes, verifyPqPrompt } from "./verify_pq.ts";
 import { PQ_PARTS, pqNames } from "../encode/pq.ts";
 import { verifyDecayStep } from "./verify_decay.ts";
 import { verifySlotStep } from "./verify_slots.ts";
+import { verifyCompressedRow, verifyNsaStep } from "./verify_nsa.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
@@ -67,6 +68,7 @@ const OTHERS: readonly [Partial<Record<Stage, ListVerifier>>, readonly string[]]
   [PQ_VERIFIERS, PQ_PARTS.map((parts) => pqNames(parts).pq_codes)],
   [{ rival: verifyDecayStep }, ["decays"]],
   [{ rival: verifySlotStep }, ["slot_keys"]],
+  [{ encode_append: verifyCompressedRow, rival: verifyNsaStep }, ["branch_keys"]],
 ];
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {

@@ -186,6 +186,12 @@ function fillKind(name: string, p: Problem): number {
     case "token_rows":
     case "slot_keys":
     case "slot_values":
+    case "branch_keys":
+    case "branch_values":
+    case "raw_keys":
+    case "raw_values":
+    case "compress_map":
+    case "compress_positions":
       return FILL_KIND[p.dtype];
     case "q":
     case "index_queries":
@@ -197,6 +203,7 @@ function fillKind(name: string, p: Problem): number {
       return FILL_KIND.f32;
     case "partial_stats":
     case "index_scales":
+    case "gates":
       return FILL_KIND.positive;
     case "router":
       return FILL_KIND.smallF16;
