@@ -296,8 +296,8 @@ function largestNorm(p: Problem, keys: Float32Array, row: number, tokens: number
 
 /**
  * A router, the newest token, and the slots before it. Scores in slots are above 0.6 in even heads
- * and below 0.4 in odd ones, and a router's score is near 0.5: so odd heads take the token. A fourth
- * of the slots has scores that others have, too.
+ * and below 0.4 in odd ones, and a router's score is near 0.5: so odd heads take the token. A
+ * fourth of the slots has scores that others have, too.
  */
 function slotInputs(
   p: Problem,

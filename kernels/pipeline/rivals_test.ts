@@ -17,7 +17,7 @@ const corners = {
 };
 const grid = rivalGridOf("rival");
 
-/** Steps of stages that have tests of their own, or of the kernels of others with other settings. */
+/** Steps whose stages have tests of their own, or of others' kernels with other settings. */
 const LIKE_OTHERS = ["pipeline/dsa_portable", "pipeline/fox", "pipeline/mosa_hybrid"];
 
 /** Steps that take no windows, so that cases which differ in them are the same. */

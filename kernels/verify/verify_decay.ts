@@ -129,9 +129,9 @@ function prunedShare(
 }
 
 /**
- * Verifies a step with decays: what it appends, exactly; where it begins, by its own threshold, which
- * is right up to rounding; that the tokens before have at most eps of the attention; and the output
- * from the others, with decays in f64.
+ * Verifies a step with decays: what it appends, exactly; where it begins, by its own threshold,
+ * which is right up to rounding; that the tokens before have at most eps of the attention; and the
+ * output from the others, with decays in f64.
  */
 export const verifyDecayStep: ListVerifier = async (tally, reader, ref, _hasBuffer, scope) => {
   const { p, params } = reader;
