@@ -34,7 +34,14 @@ const [withoutWindows, withWindows] = [true, false].map((without) =>
 
 // Each stage has tests of its own, so few parameter sets.
 testStage("rival", testDevice, small, corners, { variants: withWindows, grid, parameterSets: 2 });
-testStage("rival", testDevice, small, corners, {
+const alsoEmpty = {
+  ...corners,
+  "sequences without tokens": testCase(
+    { heads: [4, 1], lengths: [1, 5, 1] },
+    { lengths: [0, 5, 0] },
+  ),
+};
+testStage("rival", testDevice, small, alsoEmpty, {
   variants: withoutWindows,
   // Shaders with decays take long to compile: half of the cases have one group and one head dim.
   grid: grid.filter(({ p }) => p.sink > 0 && (p.headDim === 96 || p.kvHeads === 2)),

@@ -136,7 +136,6 @@ function prunedShare(
 export const verifyDecayStep: ListVerifier = async (tally, reader, ref, _hasBuffer, scope) => {
   const { p, params } = reader;
   const { length, sequence } = ref;
-  if (length === 0) return;
   const [keys, values] = await Promise.all([
     reader.cacheRows("keys", ref, 0, length),
     reader.cacheRows("values", ref, 0, length),

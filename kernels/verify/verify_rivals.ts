@@ -111,6 +111,7 @@ async function verifyIndexRow(
   reader: BufferReader,
   { sequence, length }: ListRef,
 ): Promise<void> {
+  if (length === 0) return;
   const { dim } = INDEX;
   const row = sequence * reader.p.capacity + length - 1;
   const [floats, bytes, scale] = await Promise.all([
@@ -150,12 +151,25 @@ function windowsAlone(p: Problem): Problem {
   return { ...p, topK: { count: 0 } };
 }
 
+/** Verifies the output of a sequence without tokens. */
+async function verifyZeros(
+  tally: ErrorTally,
+  reader: BufferReader,
+  { sequence, queryRows }: ListRef,
+): Promise<void> {
+  await Promise.all(queryRows.map(async (row) => {
+    const out = await reader.headRow("out", row);
+    tally.exact("out of no tokens", [sequence, row % reader.p.qHeads], out, out.map(() => 0));
+  }));
+}
+
 /**
  * Verifies a step without codes: its scores, and its output from the tokens that these very scores
  * select. So each token taken has an exact score of at least the k-th largest, less the rounding of
  * the two. A step without scores attends the windows alone.
  */
 export const verifyRivalStep: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
+  if (ref.length === 0 && !hasBuffer("scores")) return await verifyZeros(tally, reader, ref);
   if (hasBuffer("slot_keys")) return await verifySlotStep(tally, reader, ref, hasBuffer, scope);
   if (hasBuffer("decays")) return await verifyDecayStep(tally, reader, ref, hasBuffer, scope);
   const { p } = reader;

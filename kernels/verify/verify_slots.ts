@@ -109,7 +109,6 @@ function verifyRoute(
 export const verifySlotStep: ListVerifier = async (tally, reader, ref) => {
   const { p, params } = reader;
   const { length, sequence } = ref;
-  if (length === 0) return;
   await Promise.all(ref.queryRows.map(async (row) => {
     const own = await readHead(reader, row, length);
     const isDense = row % p.qHeads < params.DENSE_HEADS;
