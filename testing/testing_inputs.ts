@@ -430,6 +430,7 @@ function decayInputs(
   for (let row = 0; row < heads; row++) {
     const length = lengths[Math.floor(row / p.qHeads)];
     const mean = -1 + 9 * (row % p.qHeads) / p.qHeads;
+    if (length === 0) continue;
     const gates = Float32Array.from(
       { length },
       () => -Math.log1p(Math.exp(-mean - random.normal())),
@@ -458,8 +459,8 @@ function largestNorm(p: Problem, keys: Float32Array, row: number, tokens: number
 
 /**
  * A router, the newest token, and the slots before it. Scores in slots are above 0.6 in even heads
- * and below 0.4 in odd ones, and a router's score is near 0.5: so odd heads take the token. A fourth
- * of the slots has scores that others have, too.
+ * and below 0.4 in odd ones, and a router's score is near 0.5: so odd heads take the token. A
+ * fourth of the slots has scores that others have, too.
  */
 function slotInputs(
   p: Problem,
@@ -491,10 +492,11 @@ function slotInputs(
       const start = (head * p.capacity + token) * p.headDim;
       to.set(from.subarray(start, start + p.headDim), at * p.headDim);
     };
-    copy(tokenRows, 2 * head, k, length - 1);
-    copy(tokenRows, 2 * head + 1, v, length - 1);
-    const held = isDense ? length - 1 : slotsOf(length - 1, sparsity, head % p.qHeads);
-    const tokens = Array.from({ length: held }, (_, i) => Math.floor(i * (length - 1) / held));
+    const older = Math.max(0, length - 1);
+    copy(tokenRows, 2 * head, k, older);
+    copy(tokenRows, 2 * head + 1, v, older);
+    const held = isDense ? older : slotsOf(older, sparsity, head % p.qHeads);
+    const tokens = Array.from({ length: held }, (_, i) => Math.floor(i * older / held));
     // In no certain order.
     if (!isDense) tokens.reverse();
     tokens.forEach((token, i) => {

@@ -1,6 +1,7 @@
 // decayed.wgsl: decode attention with forget gates, which add a decay to each logit (the Forgetting
-// Transformer), over the tokens that are not too far decayed to matter (adaptive computation pruning).
-// dense/split_subgroup.wgsl, plus the newest gate, the decays, and the end where all is pruned.
+// Transformer), over the tokens that are not too far decayed to matter (adaptive computation
+// pruning). dense/split_subgroup.wgsl, plus the newest gate, the decays, and the end where all is
+// pruned.
 //
 // Dispatch (SPLITS, lists, batch). A list is HEADS query heads of one KV head: all of its group, or
 // a part of the group where registers run short. A workgroup reads its share of K and V once for
@@ -11,17 +12,17 @@
 // and the decay is a sum of parts of one sign, which lose none:
 //   from j to the end of its block, or to the newest token: decays
 //   over each later block: block_decays
-// The block of the newest token changes with each step, from one half of decay_state to the other, so
-// that a step may be repeated. The first workgroups of a list append the newest gate. Nobody reads
-// what they write: all add the gate to the old half themselves.
+// The block of the newest token changes with each step, from one half of decay_state to the other,
+// so that a step may be repeated. The first workgroups of a list append the newest gate. Nobody
+// reads what they write: all add the gate to the old half themselves.
 //
 // A block is pruned if the decay from its last token is below
 //   -(2 U + ln length) + LN_EPS, U = |q| * the largest |k| of all tokens / sqrt(HEAD_DIM).
 // A logit without decay is in -U .. U. So a pruned weight is at most eps / length of the newest
 // token's, and all of them together are at most eps of the sum. Decays fall with the distance: the
 // blocks that are left are the last ones. The threshold moves with q and the length, so that a
-// pruned block may come back. A list ends where its last query head does; the others lose nothing by
-// more tokens.
+// pruned block may come back. A list ends where its last query head does; the others lose nothing
+// by more tokens.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own. Of the tile's TOKENS * HEADS decays
@@ -41,8 +42,8 @@
 // 3. Sum the decays of a chunk of blocks, a block per thread, and find where it is pruned.
 // 4. Load the next tile, towards the first token.
 // 5. Compute the logits of the current tile.
-// 6. Update the running softmax with them. Repeat 4 to 6 for all tiles of the split in the chunk, and
-//    3 to 6 for all chunks until one is pruned.
+// 6. Update the running softmax with them. Repeat 4 to 6 for all tiles of the split in the chunk,
+//    and 3 to 6 for all chunks until one is pruned.
 // 7. Join the row groups and store the partials.
 // 8. In the last workgroup to arrive, join the splits and store the output.
 // 9. Append the newest gate.
@@ -410,8 +411,8 @@ fn main(
   let newest = max(length, 1u) - 1u;
   let is_first = newest % DECAY_BLOCK == 0u; // of its block
 
-  // 1. Load the newest tile, the queries and the newest key. Tiles go to the splits in turn, from the
-  // newest one on, so that all workgroups of a head read one moving window.
+  // 1. Load the newest tile, the queries and the newest key. Tiles go to the splits in turn, from
+  // the newest one on, so that all workgroups of a head read one moving window.
   var tile = select(i32(newest / TILE) - i32(wid.x), -1, length == 0u);
   var k: array<vec4<u32>, LOADS>;
   var v: array<vec4<u32>, LOADS>;
@@ -464,8 +465,8 @@ fn main(
     key_squares += select(0.0, dot(quad, quad), is_own);
   }
 
-  // 2. Compute the thresholds. |q| comes with the scale of logits. What heads have in common lies in
-  // workgroup memory: the tiles need all registers.
+  // 2. Compute the thresholds. |q| comes with the scale of logits. What threads have in common lies
+  // in workgroup memory: the tiles need all registers.
   for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
     key_squares += subgroupShuffleXor(key_squares, 1u << step);
   }

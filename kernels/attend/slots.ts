@@ -39,8 +39,8 @@ export const slotsKernel: Kernel = defineKernel({
 });
 
 /**
- * Least traffic and arithmetic: reads K and V of the dense heads, and of as many sparse heads as take
- * a token on average: of MOSA_SPARSITY heads one that grows, and one by its score.
+ * Least traffic and arithmetic: reads K and V of the dense heads, and of as many sparse heads as
+ * take a token on average: of MOSA_SPARSITY heads one that grows, and one by its score.
  */
 function slotsCost(p: Problem, { MOSA_SPARSITY, DENSE_HEADS }: Params): Cost {
   const slots = overSequences(p, (length) => slotsOf(length, MOSA_SPARSITY, 0));
@@ -92,7 +92,7 @@ export const slots: Variant = defineVariant({
   },
   features: ["subgroups"],
   defaults(p, limits) {
-    // About one sparse head of MOSA_SPARSITY takes a token, whose slots all workgroups should share.
+    // Few heads take a token. All workgroups should share the slots of each.
     const paramsFor = (WORKGROUP: number): Params => ({
       WORKGROUP,
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),

@@ -1,11 +1,12 @@
-// slots.wgsl: decode attention of heads that keep some tokens each, with K and V of their own (MoSA).
-// dense/split_subgroup.wgsl for one query head at a time, over the slots of encode/route.wgsl.
+// slots.wgsl: decode attention of heads that keep some tokens each, with K and V of their own
+// (MoSA). dense/split_subgroup.wgsl for one query head at a time, over the slots of
+// encode/route.wgsl.
 //
 // Dispatch (SPLITS, query heads / HEADS, batch). Of HEADS heads few take the newest token. A
 // workgroup goes through those, takes its share of the slots of each, and stores an unnormalised
-// partial (acc, m, l). The output is multiplied by the token's r. A head that does not take the token
-// gives 0. The slots of steps that were taken back hold tokens that are newer than the newest one,
-// which are not attended.
+// partial (acc, m, l). The output is multiplied by the token's r. A head that does not take the
+// token gives 0. The slots of steps that were taken back hold tokens that are newer than the newest
+// one, which are not attended.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own.

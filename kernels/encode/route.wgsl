@@ -1,15 +1,15 @@
-// route.wgsl: the router of a mixture of sparse attention (MoSA): each head keeps the tokens that its
-// router scores highest, and decides whether the newest token is one of them.
+// route.wgsl: the router of a mixture of sparse attention (MoSA): each head keeps the tokens that
+// its router scores highest, and decides whether the newest token is one of them.
 //
 // Dispatch (query heads, batch). The score of a token is r = sigmoid(layer input . router row). A
-// head holds up to k tokens in slots, in no certain order; k is a MOSA_SPARSITY-th of the tokens, two
-// at least, and grows at another token for each head. This is the streaming rule, which knows the past
-// alone; models are trained with a choice over all tokens.
+// head holds up to k tokens in slots, in no certain order; k is a MOSA_SPARSITY-th of the tokens,
+// two at least, and grows at another token for each head. This is the streaming rule, which knows
+// the past alone; models are trained with a choice over all tokens.
 //   - While there are fewer than k tokens, the newest one enters.
 //   - Otherwise it takes the slot of the lowest r if its own r is above that: of equals the older
 //     stays. Of slots with the lowest r the newest token leaves.
-//   - A slot of a token that is not older than the newest one is left over from steps that were taken
-//     back. It is the first to be taken, so that a step may be repeated.
+//   - A slot of a token that is not older than the newest one is left over from steps that were
+//     taken back. It is the first to be taken, so that a step may be repeated.
 // Heads have K and V of their own. The first DENSE_HEADS of them take every token, in its place.
 //
 // 1. Load the layer input and the router row.
@@ -57,8 +57,8 @@ var<workgroup> row_sums: array<f32, ROWS>;
 var<workgroup> slots: array<vec3<u32>, WORKGROUP>;
 var<workgroup> row_slots: array<vec3<u32>, ROWS>;
 
-/// The one of two slots (rank, token, place) that is to be taken first. The rank is 0 for a token of
-/// a step that was taken back, and else one more than the bits of r, whose order is that of r.
+/// The one of two slots (rank, token, place) that is to be taken first. The rank is 0 for a token
+/// of a step that was taken back, and else one more than the bits of r, whose order is that of r.
 fn first_of(a: vec3<u32>, b: vec3<u32>) -> vec3<u32> {
   return select(a, b, b.x < a.x || (b.x == a.x && b.y > a.y));
 }

@@ -6,7 +6,7 @@ export interface SlotToken {
   readonly token: number;
 }
 
-/** Slots of a head of a sequence of `length` tokens. Each head gets its next one at another token. */
+/** Slots of a head after `length` tokens. Each head gets its next one at another token. */
 export function slotsOf(length: number, sparsity: number, head: number): number {
   return Math.min(length, Math.max(2, Math.floor((length + head % sparsity) / sparsity)));
 }

@@ -113,6 +113,14 @@ test("pipeline/acp: the threshold falls with the length, and a pruned block come
   assertEquals(weak % BLOCK, 0);
 });
 
+test("pipeline/acp: a NaN value goes on to the head that attends it, and to no other", async () => {
+  const values = new Float32Array((made.values.buffer as ArrayBuffer).slice(0));
+  values.fill(NaN, 256 * 64, 257 * 64);
+  const read = await runVariant(testDevice, acp, small.p, params, { ...made, values });
+  const out = new Float32Array((await read("out", 0, 512)).slice().buffer);
+  out.forEach((value, i) => assertEquals(Number.isNaN(value), i < 64, `element ${i}`));
+});
+
 /** Tokens of strong decay, and then of hardly any: what f32 loses in one sum. */
 function strongGates(count: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, (_, i) => count - i > 300 ? -5 : -0.0123);

@@ -29,7 +29,7 @@ const grid = rivalGridOf("rival");
 /** Steps of stages that other steps have, too, or of stages that have grids of their own. */
 const parts = rivalsOf("rival").filter(({ name }) => /double_sparsity_|quest_portable/.test(name));
 
-/** Steps of stages that have tests of their own, or of the kernels of others with other settings. */
+/** Steps whose stages have tests of their own, or of others' kernels with other settings. */
 const LIKE_OTHERS = ["pipeline/dsa_portable", "pipeline/fox", "pipeline/mosa_hybrid"];
 
 /** Steps that take no windows, so that cases which differ in them are the same. */
@@ -48,7 +48,14 @@ const [withoutWindows, withWindows] = [true, false].map((without) =>
 
 // Each stage has tests of its own, so few parameter sets.
 testStage("rival", testDevice, small, corners, { variants: withWindows, grid, parameterSets: 2 });
-testStage("rival", testDevice, small, corners, {
+const alsoEmpty = {
+  ...corners,
+  "sequences without tokens": testCase(
+    { heads: [4, 1], lengths: [1, 5, 1] },
+    { lengths: [0, 5, 0] },
+  ),
+};
+testStage("rival", testDevice, small, alsoEmpty, {
   variants: withoutWindows,
   // Shaders with decays take long to compile: half of the cases have one group and one head dim.
   grid: grid.filter(({ p }) => p.sink > 0 && (p.headDim === 96 || p.kvHeads === 2)),

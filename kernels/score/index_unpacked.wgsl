@@ -8,8 +8,8 @@
 // Each workgroup quantises all queries. The one of the newest token also quantises and appends the
 // newest key. Floats are finite.
 //
-// A thread holds the rows of TOKENS tokens. SLICES threads share them, each with a part of the index
-// heads. All threads read the same query at a time, from workgroup memory.
+// A thread holds the rows of TOKENS tokens. SLICES threads share them, each with a part of the
+// index heads. All threads read the same query at a time, from workgroup memory.
 //
 // 1. Load the rows of the tokens.
 // 2. Quantise the queries, and the newest key where it belongs to this workgroup.
@@ -62,8 +62,8 @@ fn row_floats(row: u32, quad: u32, sequence: u32) -> vec4f {
 // @end
 
 // @shared byte_rows
-/// The bits of the largest magnitude in a lane's part of a row of floats. A part is two runs of four
-/// quads.
+/// The bits of the largest magnitude in a lane's part of a row of floats. A part is two runs of
+/// four quads.
 fn part_peak(row: u32, lane: u32, sequence: u32) -> u32 {
   var peak = vec4<u32>(0u);
   for (var i = 0u; i < 8u; i++) { // @unroll
@@ -82,8 +82,8 @@ fn row_exponent(row: u32) -> u32 {
   return max(peak >> 23u, LEAST_EXPONENT);
 }
 
-/// Load `half * LANES + lane` of a row of bytes: 16 of its floats, divided by its scale, which is the
-/// power of two that brings the largest magnitude to 64 or more and below 128. Both are exact.
+/// Load `half * LANES + lane` of a row of bytes: 16 of its floats, divided by its scale, which is
+/// the power of two that brings the largest magnitude to 64 or more and below 128. Both are exact.
 fn byte_load(row: u32, half: u32, lane: u32, sequence: u32) -> vec4<u32> {
   let inverse = bitcast<f32>((SCALE_BIAS + 254u - row_exponent(row)) << 23u);
   var load: vec4<u32>;

@@ -1,5 +1,5 @@
-/// The bits of the largest magnitude in a lane's part of a row of floats. A part is two runs of four
-/// quads.
+/// The bits of the largest magnitude in a lane's part of a row of floats. A part is two runs of
+/// four quads.
 fn part_peak(row: u32, lane: u32, sequence: u32) -> u32 {
   var peak = vec4<u32>(0u);
   for (var i = 0u; i < 8u; i++) { // @unroll
@@ -18,8 +18,8 @@ fn row_exponent(row: u32) -> u32 {
   return max(peak >> 23u, LEAST_EXPONENT);
 }
 
-/// Load `half * LANES + lane` of a row of bytes: 16 of its floats, divided by its scale, which is the
-/// power of two that brings the largest magnitude to 64 or more and below 128. Both are exact.
+/// Load `half * LANES + lane` of a row of bytes: 16 of its floats, divided by its scale, which is
+/// the power of two that brings the largest magnitude to 64 or more and below 128. Both are exact.
 fn byte_load(row: u32, half: u32, lane: u32, sequence: u32) -> vec4<u32> {
   let inverse = bitcast<f32>((SCALE_BIAS + 254u - row_exponent(row)) << 23u);
   var load: vec4<u32>;

@@ -5,6 +5,7 @@ import { decayBlocks } from "../attend/decayed.ts";
 import { laterDecays, LN_EPS, normOf, pruneThreshold } from "../attend/decay_reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { type ErrorTally, knownReference, type ListVerifier } from "./error_tally.ts";
+import { verifyZeros } from "./verify_rivals.ts";
 
 /** Relative error of a sum of up to 2^14 f32 of one sign, and of norms. */
 const SUM_ERROR = 1e-5;
@@ -129,14 +130,14 @@ function prunedShare(
 }
 
 /**
- * Verifies a step with decays: what it appends, exactly; where it begins, by its own threshold, which
- * is right up to rounding; that the tokens before have at most eps of the attention; and the output
- * from the others, with decays in f64.
+ * Verifies a step with decays: what it appends, exactly; where it begins, by its own threshold,
+ * which is right up to rounding; that the tokens before have at most eps of the attention; and the
+ * output from the others, with decays in f64.
  */
 export const verifyDecayStep: ListVerifier = async (tally, reader, ref, _hasBuffer, scope) => {
   const { p, params } = reader;
   const { length, sequence } = ref;
-  if (length === 0) return;
+  if (length === 0) return await verifyZeros(tally, reader, ref);
   const [keys, values] = await Promise.all([
     reader.cacheRows("keys", ref, 0, length),
     reader.cacheRows("values", ref, 0, length),

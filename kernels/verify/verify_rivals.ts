@@ -119,6 +119,7 @@ async function verifyIndexRow(
   reader: BufferReader,
   { sequence, length }: ListRef,
 ): Promise<void> {
+  if (length === 0) return;
   const { dim } = INDEX;
   const row = sequence * reader.p.capacity + length - 1;
   const [floats, bytes, scale] = await Promise.all([
@@ -162,6 +163,18 @@ export const verifyScores: ListVerifier = async (tally, reader, ref, hasBuffer, 
 /** The problem whose selection takes no token beside the windows. */
 function windowsAlone(p: Problem): Problem {
   return { ...p, topK: { count: 0 } };
+}
+
+/** Verifies the output of a sequence without tokens. */
+export async function verifyZeros(
+  tally: ErrorTally,
+  reader: BufferReader,
+  { sequence, queryRows }: ListRef,
+): Promise<void> {
+  await Promise.all(queryRows.map(async (row) => {
+    const out = await reader.headRow("out", row);
+    tally.exact("out of no tokens", [sequence, row % reader.p.qHeads], out, out.map(() => 0));
+  }));
 }
 
 /**

@@ -4,6 +4,7 @@ import { slotCapacity } from "../encode/route.ts";
 import { slotsOf } from "../encode/route_reference.ts";
 import type { BufferReader } from "./buffer_reader.ts";
 import type { ErrorTally, ListVerifier } from "./error_tally.ts";
+import { verifyZeros } from "./verify_rivals.ts";
 
 /** Error of a router's dot in f32, over the sum of the magnitudes of its products. */
 const DOT_ERROR = 4e-6;
@@ -109,7 +110,7 @@ function verifyRoute(
 export const verifySlotStep: ListVerifier = async (tally, reader, ref) => {
   const { p, params } = reader;
   const { length, sequence } = ref;
-  if (length === 0) return;
+  if (length === 0) return await verifyZeros(tally, reader, ref);
   await Promise.all(ref.queryRows.map(async (row) => {
     const own = await readHead(reader, row, length);
     const isDense = row % p.qHeads < params.DENSE_HEADS;

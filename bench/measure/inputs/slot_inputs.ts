@@ -8,9 +8,9 @@ const { MOSA_SPARSITY: SPARSITY } = MOSA;
 const [LOWEST, HALF, HIGHEST] = [0, 0x3f000000, 0x3f800000];
 
 /**
- * The contents of `slot_tokens` before a step. Of 32 heads one grows at each token. Another one, which
- * differs from set to set, holds a token of the lowest score and so takes the newest one for it. The
- * others hold tokens of the highest score.
+ * The contents of `slot_tokens` before a step. Of 32 heads one grows at each token. Another one,
+ * which differs from set to set, holds a token of the lowest score and takes the newest one for it.
+ * The others hold tokens of the highest score.
  *
  * @param words u32 words of the buffer, which has as many slots for each head.
  */
