@@ -91,7 +91,8 @@ async function scoresOf(reader: BufferReader, ref: ListRef): Promise<Float64Arra
 
 /**
  * Checks the blocks that a step took: as many as there are, up to 16, the forced ones among them,
- * none twice, and none whose exact score is below the cut by more than rounding.
+ * none twice, none whose exact score is below the cut by more than rounding, and all that are above
+ * it by more.
  */
 function checkBlocks(
   tally: ErrorTally,
@@ -114,6 +115,11 @@ function checkBlocks(
   for (const block of known) {
     if (forced.includes(block) || !(scores[block] < cut - slack)) continue;
     tally.fail(`score of block ${block}`, index, scores[block], cut);
+  }
+  // Where one score exceeds all others by far, none of these is below the cut by more than rounding.
+  for (let block = 0; block < blocks; block++) {
+    if (known.includes(block) || !(scores[block] > cut + slack)) continue;
+    tally.fail(`score of block ${block}, which was not taken`, index, scores[block], cut);
   }
 }
 
