@@ -133,6 +133,10 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
 const LIKE_OTHERS = [
   "pipeline/dsa",
   "pipeline/dsa_portable",
+  "pipeline/double_sparsity",
+  "pipeline/double_sparsity_head",
+  "pipeline/double_sparsity_packed",
+  "pipeline/double_sparsity_portable",
   "pipeline/fox",
   "pipeline/mosa_hybrid",
 ];
