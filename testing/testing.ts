@@ -9,6 +9,7 @@ import { prepare } from "../bench/measure/prepared_variant.ts";
 import { LARGE_LIMITS, limitsOf } from "../kernels/core/device_limits.ts";
 import type { Problem } from "../kernels/core/problem.ts";
 import { allocate } from "../kernels/core/program.ts";
+import { PACKED_DOT } from "../kernels/core/wgsl/wgsl_compiler.ts";
 import { poison, type ReadBytes, readBytes, write } from "../kernels/core/run.ts";
 import type { Inputs } from "./testing_inputs.ts";
 
@@ -26,7 +27,7 @@ export interface TestDevice {
 
 /** Opens a device with the optional features that the adapter supports. */
 export async function openTestDevice(
-  wanted: readonly string[] = ["subgroups", "shader-f16"],
+  wanted: readonly string[] = ["subgroups", "shader-f16", PACKED_DOT],
 ): Promise<TestDevice> {
   // Mesa's software driver spends most of a test on optimising shaders that run once.
   if (!Deno.env.has("GALLIVM_PERF")) Deno.env.set("GALLIVM_PERF", "nopt");

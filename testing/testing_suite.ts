@@ -4,6 +4,7 @@ import type { Params, Stage, Variant } from "../kernels/core/variant.ts";
 import { verify } from "../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../kernels/merge/hand_over.ts";
 import { isPq } from "../kernels/encode/pq.ts";
+import { isNsa } from "../kernels/pipeline/nsa_reference.ts";
 import { RIVALS, VARIANTS } from "../kernels/core/registry.ts";
 import { canRun, makeInputs, openTestDevice, runVariant, type TestDevice } from "./testing.ts";
 import { assertKept, keptInputs } from "./testing_kept.ts";
@@ -28,10 +29,10 @@ export function variantsOf(stage: Stage): Variant[] {
 
 /**
  * The rivals of a stage, which start from other inputs than its variants or do another system's
- * step. Those of product-quantised keys have tests of their own.
+ * step. Those of product-quantised keys and of NSA have tests of their own.
  */
 export function rivalsOf(stage: Stage): Variant[] {
-  return RIVALS.filter((variant) => variant.stage === stage && !isPq(variant.name));
+  return RIVALS.filter(({ name, stage: own }) => own === stage && !isPq(name) && !isNsa(name));
 }
 
 /** The variants of a stage that work on product-quantised keys. */

@@ -4,6 +4,7 @@ import { parseCaseOptions } from "../bench/flags/case_flags.ts";
 import { eligible } from "../bench/measure/session.ts";
 import { EVERY_VARIANT, findVariant } from "../kernels/core/registry.ts";
 import type { Dispatch } from "../kernels/core/variant.ts";
+import { languageFeaturesOf } from "../kernels/core/wgsl/wgsl_compiler.ts";
 import { openTestDevice } from "../testing/testing.ts";
 
 /** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
@@ -18,6 +19,12 @@ const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 /** That of rotated codes, for variants that take no other. */
 const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
 
+/** That of NSA's scores, which have a dispatch of their own for large groups. */
+const GROUP_PROBLEM = ["--shape", "64x1x64", "--kv", "9000"];
+
+/** That of NSA's compressed row, which every 16th token completes. */
+const SIXTEENTHS_PROBLEM = PROBLEM.with(3, "4992");
+
 /** That of kernels which variants run for sequences of unequal length alone. */
 const RAGGED_PROBLEM = ["--shape", "4x1x64", "--lengths", "5000,700"];
 
@@ -27,7 +34,9 @@ const RAGGED_PROBLEM = ["--shape", "4x1x64", "--lengths", "5000,700"];
  */
 export function problemOf(variants: readonly string[], kernel = ""): readonly string[] {
   if (kernel.endsWith("_ragged")) return RAGGED_PROBLEM;
+  if (kernel === "score/nsa_blocks") return GROUP_PROBLEM;
   if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
+  if (variants.every((name) => name === "encode/nsa_compress")) return SIXTEENTHS_PROBLEM;
   if (variants.every((name) => findVariant(name).codes === "rotated")) return ROTATED_PROBLEM;
   return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }
@@ -45,13 +54,20 @@ export interface KernelUsers {
 /** The users of each kernel on this device, by the kernel's name. */
 export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   const { device, features, limits } = await openTestDevice();
-  const own: ReadonlySet<string> = new Set(device.features);
+  const own: ReadonlySet<string> = new Set([
+    ...device.features,
+    ...await languageFeaturesOf(device),
+  ]);
   device.destroy();
   const users = new Map<string, KernelUsers>();
   for (const variant of EVERY_VARIANT) {
     const isEmulated = !variant.features.every((name) => own.has(name));
-    const { problem: single } = casesOf(parseCaseOptions(problemOf([variant.name])))[0];
-    for (const problem of [single, { ...single, batch: 2, ragged: true }]) {
+    const caseOf = (kernel?: string) =>
+      casesOf(parseCaseOptions(problemOf([variant.name], kernel)))[0].problem;
+    const single = caseOf();
+    const problems = [single, { ...single, batch: 2, ragged: true }];
+    if (variant.name === "pipeline/nsa") problems.push(caseOf("score/nsa_blocks"));
+    for (const problem of problems) {
       if (eligible({ features, limits }, problem, [variant]).able.length === 0) continue;
       for (const handOver of ["barrier", "dispatch"] as const) {
         const params = variant.defaults(problem, { ...limits, handOver });

@@ -77,7 +77,12 @@ async function deno(cwd: string, ...args: string[]) {
 }
 
 /** Kernels that run only where no workgroup may join what others left. */
-const JOINING = ["merge/join_splits", "merge/join_ragged", "select/radix_finish"];
+const JOINING = [
+  "merge/join_splits",
+  "merge/join_ragged",
+  "merge/nsa_gates",
+  "select/radix_finish",
+];
 
 function benchmark(
   copy: string,

@@ -21,7 +21,7 @@ Deno.test("every kernel but the probes has one mutant, which can be planted", ()
 
 Deno.test("kernels are chosen by name, glob or folder, and what fits none is refused", () => {
   assertEquals(chooseKernels([]), kernelFiles());
-  const merges = ["merge/join_ragged", "merge/join_splits", "merge/merge"];
+  const merges = ["merge/join_ragged", "merge/join_splits", "merge/merge", "merge/nsa_gates"];
   assertEquals(chooseKernels(["merge/merge", "merge"]), merges);
   assertEquals(chooseKernels(["dense"]), chooseKernels(["dense/*"]));
   assertThrows(() => chooseKernels(["merge/x"]), UsageError, "No kernel is called merge/x; the");
@@ -29,7 +29,7 @@ Deno.test("kernels are chosen by name, glob or folder, and what fits none is ref
 
 Deno.test("readMutateOptions() takes kernels as words or as a list, and how many random mutants", () => {
   const read = (line: string) => readMutateOptions(line.split(" "));
-  const kernels = ["merge/join_ragged", "merge/join_splits", "merge/merge"];
+  const kernels = ["merge/join_ragged", "merge/join_splits", "merge/merge", "merge/nsa_gates"];
   const gpu = { gpu: "wgpu" as const, toggles: [] };
   assertEquals(read("merge"), { kernels, random: null, seed: 1, gpu });
   assertEquals(read("--kernels merge/*"), { kernels, random: null, seed: 1, gpu });

@@ -139,6 +139,49 @@ export const EQUAL_ERROR: readonly (Changes & { readonly label: string })[] = [
 /** Of other shapes than the traces' the error is not known. */
 const [PAPER_RULE, , RETRIEVAL] = EQUAL_ERROR.map(({ quality: _, ...changes }) => changes);
 
+/** Another system, to be timed beside dense attention and the suite's own step. */
+interface Neighbour {
+  /** Its decode step; names are those of kernels, not globs. */
+  readonly kernels: readonly string[];
+  /** The shapes that it is timed on. */
+  readonly shapes: readonly string[];
+}
+
+/**
+ * The systems of the set `neighbours`. A model is trained with them, so their error on traces of
+ * other models means nothing: the set compares times only.
+ */
+const NEIGHBOURS: readonly Neighbour[] = [
+  { kernels: ["pipeline/dsa"], shapes: ["32x8x128"] },
+  { kernels: ["pipeline/acp", "pipeline/fox"], shapes: ["32x8x128"] },
+  { kernels: ["pipeline/mosa", "pipeline/mosa_hybrid"], shapes: ["32x8x128"] },
+  { kernels: ["pipeline/nsa"], shapes: ["32x8x128", "64x8x128", "64x4x128"] },
+];
+
+/** The cases of the neighbours: a case of a shape and length has all of its systems. */
+function neighbourCases(): SetCase[] {
+  const shapes = new Set(["32x8x128", ...NEIGHBOURS.flatMap((each) => each.shapes)]);
+  return [...shapes].flatMap((shape) => {
+    const systems = NEIGHBOURS.filter((each) => each.shapes.includes(shape));
+    const kernels = [
+      "dense/split*",
+      "pipeline/rotated_*",
+      ...systems.flatMap((each) => each.kernels),
+    ];
+    const label = `${shape.split("x", 2).join("x")} times only`;
+    return [32768, 131072].map((kvLen) => setCase(shape, kvLen, kernels, { ...RETRIEVAL, label }));
+  });
+}
+
+/** NSA with the paper's heads, whose rows of K and V have different lengths. */
+const NSA_CASES: readonly SetCase[] = [32768, 131072].map((kvLen) =>
+  setCase("64x4x192", kvLen, ["pipeline/nsa"], {
+    ...RETRIEVAL,
+    valueDim: 128,
+    label: "192/128 times only",
+  })
+);
+
 /** All sets, in the order of help texts. */
 export const CASE_SETS: readonly CaseSet[] = [
   {
@@ -193,6 +236,11 @@ export const CASE_SETS: readonly CaseSet[] = [
     cases: ["32x8x128", "40x8x128", "28x4x128", "64x8x128", "64x4x128"].flatMap((shape) =>
       [32768, 131072].map((kvLen) => setCase(shape, kvLen, ["dense/split*"]))
     ),
+  },
+  {
+    name: "neighbours",
+    description: "systems that models are trained with, beside dense and rotated codes: times only",
+    cases: [...neighbourCases(), ...NSA_CASES],
   },
 ];
 

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } fr
 import { checkProblem } from "../../kernels/core/check_problem.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
 import { parseQuality } from "../results/quality_rows.ts";
-import { VARIANTS } from "../../kernels/core/registry.ts";
+import { EVERY_VARIANT } from "../../kernels/core/registry.ts";
 import { CASE_SETS, EQUAL_ERROR, findCaseSet } from "./case_sets.ts";
 import { caseId, casesOf } from "./cases.ts";
 import { matching } from "./kernel_globs.ts";
@@ -16,7 +16,7 @@ Deno.test("CASE_SETS have valid and distinct cases, whose kernels exist", () => 
     for (const { label, problem, kernels } of cases) {
       checkProblem(problem);
       assertLessOrEqual(label.length, 18);
-      for (const glob of kernels) assert(matching(VARIANTS, [glob]).length > 0, glob);
+      for (const glob of kernels) assert(matching(EVERY_VARIANT, [glob]).length > 0, glob);
     }
     assertEquals(new Set(cases.map(({ problem }) => caseId(problem))).size, cases.length);
   }
@@ -69,6 +69,20 @@ Deno.test("casesOf() a set run the kernels that both the case and --kernels name
   assertEquals([dense[0], dense[7]], [["encode/query", "dense/split"], ["dense/split"]]);
 });
 
+Deno.test("casesOf() the neighbours are other systems beside dense attention and rotated codes", () => {
+  for (const { problem, variants, quality } of cases("--set", "neighbours")) {
+    const names = variants.map(({ name }) => name);
+    if (problem.valueDim) assertEquals(names, ["pipeline/nsa"]);
+    else {for (const name of ["dense/split_subgroup", "pipeline/rotated_two"]) {
+        assert(names.includes(name));
+      }}
+    assert([32768, 131072].includes(problem.kvLen));
+    assertEquals(quality, undefined);
+  }
+  const [first] = cases("--set", "neighbours", "--kernels", "pipeline/nsa");
+  assertEquals([first.label, first.problem.kvLen], ["32x8 times only", 32768]);
+});
+
 Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags of cases", () => {
   const contradictions =
     "--models x,--shape 1x1x64,--kv 1,--batch 1,--quick,--trace x,--dtype f16," +
@@ -82,7 +96,7 @@ Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags 
   const error = assertThrows(() => cases("--set", "x"), UsageError);
   assertEquals(
     error.message,
-    "--set: no set of cases is called x; known are decode, equal-error, long, groups.",
+    "--set: no set of cases is called x; known are decode, equal-error, long, groups, neighbours.",
   );
   assertMatch(assertThrows(() => findCaseSet("x"), RangeError).message, /^no set/);
 });

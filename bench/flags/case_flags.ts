@@ -6,7 +6,7 @@ import { EVERY_VARIANT, RIVALS, VARIANTS } from "../../kernels/core/registry.ts"
 import type { Variant } from "../../kernels/core/variant.ts";
 import { asUsage, UsageError } from "../base/usage_error.ts";
 import { type CaseOptions, SHAPE_WORDS } from "../cases/case_options.ts";
-import { findCaseSet } from "../cases/case_sets.ts";
+import { type CaseSet, findCaseSet } from "../cases/case_sets.ts";
 import { named } from "../cases/kernel_globs.ts";
 import type { Flags } from "./flag_table.ts";
 import { list, listOf, oneOf, tokenCount, wholeNumber } from "./flag_values.ts";
@@ -68,7 +68,7 @@ export const WORKLOAD_FLAGS = {
   },
   kernels: {
     value: "GLOB,..",
-    defaultNote: "all but rivals",
+    defaultNote: "all but rivals, or those of --set",
     read: readVariants,
     help: "only kernels whose names match, such as 'dense/*', or a folder of them, such as dense",
     more: "bench --list names them; rivals stands for all other systems, which are timed only if " +
@@ -101,7 +101,7 @@ export function caseOptionsOf(parsed: ParsedCases): CaseOptions {
     ties: values.ties ?? (values.score === "rotated" ? ROTATED_CODE.ties : "lower"),
     sink: values.sink,
     recent: values.recent,
-    variants: values.kernels ?? VARIANTS,
+    variants: values.kernels ?? usualVariants(values.set),
     trace: null,
     traceMap: null,
   };
@@ -130,10 +130,20 @@ export function readShape(_name: string, text: string): Shape {
   return shape;
 }
 
+/** All but the rivals; of a set those that its cases name, which may be rivals. */
+function usualVariants(set: CaseSet | null): readonly Variant[] {
+  if (set === null) return VARIANTS;
+  return variantsNamed(`the set ${set.name}`, set.cases.flatMap(({ kernels }) => kernels));
+}
+
 /** The variants and rivals that globs name; every glob must name some. */
 function readVariants(name: string, text: string): readonly Variant[] {
-  return named({ variants: VARIANTS, rivals: RIVALS }, list(name, text), (glob) => {
+  return variantsNamed(`--${name}`, list(name, text));
+}
+
+function variantsNamed(owner: string, globs: readonly string[]): readonly Variant[] {
+  return named({ variants: VARIANTS, rivals: RIVALS }, globs, (glob) => {
     const known = EVERY_VARIANT.map((variant) => variant.name).join(", ");
-    throw new UsageError(`--${name}: no kernel matches ${glob}; the kernels are ${known}.`);
+    throw new UsageError(`${owner}: no kernel matches ${glob}; the kernels are ${known}.`);
   });
 }

@@ -15,7 +15,7 @@ import {
   listHeads,
   overSequences,
   type Problem,
-  queriesPerList,
+  queriesPerRow,
   windowsOf,
 } from "../core/problem.ts";
 import {
@@ -52,7 +52,7 @@ export const GATHER_SPLITS: readonly number[] = [4, 8, 16, 32];
 
 /** Least traffic and arithmetic: reads each selected row of K and V, its index and q, writes o. */
 export function gatherCost(p: Problem): Cost {
-  const rows = listHeads(p) * overSequences(p, (length) => windowsOf(p, length).attended);
+  const rows = overSequences(p, (length) => windowsOf(p, length).attended);
   return rowsCost(p, rows, rows);
 }
 
@@ -60,16 +60,19 @@ export function gatherCost(p: Problem): Cost {
 export function gatherPagesCost(p: Problem): Cost {
   const pages = (length: number) => pageWindowsOf(p, length).attended;
   const rows = (length: number) => pageListTokens(pages(length), length);
-  return rowsCost(p, listHeads(p) * overSequences(p, rows), listHeads(p) * overSequences(p, pages));
+  return rowsCost(p, overSequences(p, rows), overSequences(p, pages));
 }
 
-function rowsCost(p: Problem, rows: number, indices: number): Cost {
+/** The cost of `listRows` rows and `listIndices` indices of a list of each sequence. */
+function rowsCost(p: Problem, listRows: number, listIndices: number): Cost {
+  const readers = p.qHeads / queriesPerRow(p);
+  const [rows, indices] = [readers * listRows, readers * listIndices];
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
   return {
     streamBytes: 4 * indices + qBytes,
     gatherBytes: 2 * rows * p.headDim * kvBytes(p.dtype),
     writeBytes: qBytes,
-    flops: 4 * rows * queriesPerList(p) * p.headDim,
+    flops: 4 * rows * queriesPerRow(p) * p.headDim,
   };
 }
 
@@ -128,7 +131,7 @@ export const gather: Variant = defineVariant({
   tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: GATHER_SPLITS },
   features: [],
   defaults(p) {
-    const HEADS = headsFor(queriesPerList(p));
+    const HEADS = headsFor(queriesPerRow(p));
     return {
       WORKGROUP: 128,
       LANES: lanesFor(p, 16, HEADS),
@@ -137,7 +140,7 @@ export const gather: Variant = defineVariant({
       SPLITS: splitsFor(p, p.qHeads / HEADS, listCapacity(p), 512),
     };
   },
-  refuses: (p, params) => refusesHeads(queriesPerList(p), params) ?? refusesRowSplit(p, params),
+  refuses: (p, params) => refusesHeads(queriesPerRow(p), params) ?? refusesRowSplit(p, params),
   plan: (p, params) => gatherPlan(gatherKernel, p, params),
   cost: gatherCost,
 });

@@ -3,7 +3,7 @@ import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/varian
 import { refusesPages } from "../core/pages.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
-import { listCapacity, type Problem, queriesPerList } from "../core/problem.ts";
+import { listCapacity, type Problem, queriesPerRow } from "../core/problem.ts";
 import {
   headsFor,
   lanesFor,
@@ -54,7 +54,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup < p.headDim / 4) {
     return `${workgroup} threads are too few for a row of ${p.headDim}`;
   }
-  return refusesHeads(queriesPerList(p), params) ?? refusesHandOver(params, limits) ??
+  return refusesHeads(queriesPerRow(p), params) ?? refusesHandOver(params, limits) ??
     refusesShuffledRows(p, params, limits);
 }
 
@@ -86,8 +86,8 @@ function plan(p: Problem, params: Params, entries: ListEntries): Plan {
 /** Default parameters of a variant: the largest workgroup that the device holds. */
 function defaults(p: Problem, limits: DeviceLimits, { refuses }: Variant): Params {
   const long = p.capacity > 65536;
-  const shared = queriesPerList(p) > 1;
-  const HEADS = headsFor(queriesPerList(p));
+  const shared = queriesPerRow(p) > 1;
+  const HEADS = headsFor(queriesPerRow(p));
   const paramsFor = (WORKGROUP: number): Params => ({
     WORKGROUP,
     LANES: lanesFor(p, Math.min(shared || long ? 16 : 8, limits.subgroupMinSize ?? 4), HEADS),

@@ -1,7 +1,7 @@
 /** Gathered decode attention that sums dot products by subgroup shuffles. */
 import type { Kernel, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
-import { listCapacity, queriesPerList } from "../core/problem.ts";
+import { listCapacity, queriesPerRow } from "../core/problem.ts";
 import {
   headsFor,
   lanesFor,
@@ -30,7 +30,7 @@ export const gatherSubgroup: Variant = defineVariant({
   tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: GATHER_SPLITS },
   features: ["subgroups"],
   defaults(p, limits) {
-    const HEADS = headsFor(queriesPerList(p));
+    const HEADS = headsFor(queriesPerRow(p));
     return {
       WORKGROUP: 128,
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4), HEADS),
@@ -40,7 +40,7 @@ export const gatherSubgroup: Variant = defineVariant({
     };
   },
   refuses: (p, params, limits) =>
-    refusesHeads(queriesPerList(p), params) ?? refusesShuffledRows(p, params, limits),
+    refusesHeads(queriesPerRow(p), params) ?? refusesShuffledRows(p, params, limits),
   plan: (p, params) => gatherPlan(gatherSubgroupKernel, p, params),
   cost: gatherCost,
 });

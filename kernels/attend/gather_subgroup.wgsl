@@ -18,9 +18,9 @@
 // 5. Join the row groups and store the partials.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
-const QUERIES_PER_LIST: u32 = 1u; // @param 1, or GROUP if the group shares a list
+const QUERIES_PER_LIST: u32 = 1u; // @param 1, GROUP or all query heads
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
-const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of QUERIES_PER_LIST
+const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of it and of GROUP
 const LIST_CAPACITY: u32 = 256u; // @param entries that a list has room for
 const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds

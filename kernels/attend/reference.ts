@@ -9,6 +9,7 @@ export type RowOf = (token: number) => ArrayLike<number>;
  *
  * @param scale Factor of the dot products.
  * @param sinkLogit An extra logit in the softmax's denominator, after scaling.
+ * @param biasOf What is added to a token's logit, after scaling.
  */
 export function attendReference(
   q: ArrayLike<number>,
@@ -17,8 +18,9 @@ export function attendReference(
   tokens: ArrayLike<number>,
   scale: number = 1 / Math.sqrt(q.length),
   sinkLogit: number = NO_SINK_LOGIT,
+  biasOf: (token: number) => number = () => 0,
 ): Float64Array<ArrayBuffer> {
-  const out = new Float64Array(q.length);
+  const out = new Float64Array(tokens.length === 0 ? q.length : rowOfV(tokens[0]).length);
   if (tokens.length === 0) return out;
   const logits = new Float64Array(tokens.length);
   let highest = sinkLogit;
@@ -26,7 +28,7 @@ export function attendReference(
     const row = rowOfK(tokens[i]);
     let dot = 0;
     for (let d = 0; d < q.length; d++) dot += q[d] * row[d];
-    logits[i] = dot * scale;
+    logits[i] = dot * scale + biasOf(tokens[i]);
     // Math.max() keeps a NaN, unlike a comparison.
     highest = Math.max(highest, logits[i]);
   }
@@ -35,7 +37,7 @@ export function attendReference(
     const weight = Math.exp(logits[i] - highest);
     const row = rowOfV(tokens[i]);
     denominator += weight;
-    for (let d = 0; d < q.length; d++) out[d] += weight * row[d];
+    for (let d = 0; d < out.length; d++) out[d] += weight * row[d];
   }
   return out.map((sum) => sum / denominator);
 }

@@ -8,6 +8,7 @@ import {
   rotationSeedOf,
   type Shape,
   tiesOf,
+  valueDimOf,
 } from "./problem.ts";
 import { HEAD_DIMS, MOST_GROUP } from "./layout.ts";
 
@@ -76,6 +77,7 @@ export function checkShape(
 export function checkProblem(p: Problem): void {
   wholeNumber("batch", p.batch, 1, 65535);
   checkShape(p);
+  oneOf("valueDim", valueDimOf(p), HEAD_DIMS);
   wholeNumber("capacity", p.capacity, 16, 1 << 21);
   if (p.capacity % 16 !== 0) {
     throw new RangeError(`capacity must be a multiple of 16 tokens, got ${p.capacity}`);

@@ -52,6 +52,9 @@ const INDEX_BYTES: Readonly<Record<string, number>> = {
   "score/pq_4": 4,
   "score/pq_8": 8,
   "score/pq_16": 16,
+  // 132 bytes, which all KV heads share; here are two.
+  "score/index": 66,
+  "score/index_unpacked": 66,
 };
 
 Deno.test("scores of rivals read the bytes per token and KV head that docs/methods.md says", () => {

@@ -3,7 +3,7 @@
  * text, and the checks that every plan must pass on a device are made in one place.
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
-import { isRotated, type Problem } from "./problem.ts";
+import { isRotated, type Problem, valueDimOf } from "./problem.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
@@ -19,6 +19,12 @@ export function refusesCodes({ codes }: Pick<Variant, "codes">, p: Problem): str
   if (codes === "rotated" && !isRotated(p)) return "it takes rotated codes, and a map makes these";
 }
 
+/** The reason that a variant cannot take a problem's rows of K and V; undefined if it can. */
+function refusesRows({ unequalRows }: Variant, p: Problem): string | undefined {
+  if (unequalRows || valueDimOf(p) === p.headDim) return undefined;
+  return `rows of V have ${p.valueDim} elements, those of K ${p.headDim}, and it takes equal ones`;
+}
+
 /**
  * A variant with the checks that all variants share. It also refuses parameters out of their ranges
  * and plans that the device cannot bind, hold in workgroup memory or dispatch. Where a problem runs
@@ -30,7 +36,7 @@ export function defineVariant(definition: Variant): Variant {
     defaults: (p: Problem, limits: DeviceLimits): Params =>
       definition.defaults(piecesOf(p, limits)?.each ?? p, limits),
     refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-      const why = refusesCodes(definition, p);
+      const why = refusesCodes(definition, p) ?? refusesRows(definition, p);
       if (why) return why;
       const plan: Plan = planOn(definition, p, params, limits);
       return refusesRanges(plan) ?? refusesPieces(p, plan, limits) ??

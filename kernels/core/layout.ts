@@ -6,9 +6,14 @@
  * | name | layout |
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence |
- * | `q`, `out` | f32 [B, Hq, D] |
+ * | `q`, `out` | f32 [B, Hq, D]; `out` has valueDim elements of a row |
  * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
+ * | `branch_keys`, `branch_values` | dtype [B, Hkv, capacity + capacity / 16 + 512, D], of values valueDim instead of D, the three caches of NSA for each KV head: the tokens, which blocks are taken of; a compressed row for every 16 tokens; a ring of the last 512 tokens, token t at t % 512 |
+ * | `raw_keys`, `raw_values` | dtype [B, Hkv, 32, D], the last tokens that NSA compresses, token t at t % 32 |
+ * | `compress_map` | dtype [Hkv, 2, D, 32, D], NSA's maps of keys and of values: of each element of a row, by token and element |
+ * | `compress_positions` | dtype [Hkv, 2, 32, D], what is added to keys and values before |
+ * | `gates` | f32 [B, Hq, 3], of NSA's branches: compressed, blocks, window |
  * | `pool_keys`, `pool_values` | dtype [B * capacity, Hkv, D], tokens of all sequences in any order |
  * | `token_index` | u32 [B, capacity], the pool index of each token; undefined past the length |
  * | `query_map`, `key_map` | [code heads][layer]: weights [in, out], then bias [out], f16 or f32 |
@@ -24,6 +29,21 @@
  * | `channels`, `head_channels` | u32 [label heads, 16], the channels of labels; label heads are KV heads, and query heads of `head_channels` |
  * | `labels`, `head_labels` | f16 [B, label heads, capacity, 16], elements of keys, see encode/labels.ts |
  * | `packed_labels` | u32 [B, KV heads], of each: codes of 4 bits [capacity, 2], then scales of two f16 [capacity] |
+ * | `index_queries` | f32 [B, 64, 128], rows of the index heads of score/index.wgsl |
+ * | `index_weights` | f32 [B, 64], their weights, with every constant factor |
+ * | `index_keys` | f32 [B, 128], the rows of the newest tokens |
+ * | `index_codes` | i8 [B, capacity, 128], the rows of all keys over their scales |
+ * | `index_scales` | f32 [B, capacity], powers of two |
+ * | `log_gates` | f32 [B * Hq rounded up to 4], uniform: at most 0, of the newest tokens; see attend/decayed.wgsl |
+ * | `decays` | f32 [B, Hq, capacity], from each token to the end of its block, or to the newest token |
+ * | `block_decays` | f32 [B, Hq, 2 + blocks]: the first token to attend and the threshold, if a step prunes; then the decay over each block |
+ * | `decay_state` | f32 [B, Hq, 2, block + 2], of the first n tokens at n % 2: the decay of the newest token's block, those from its tokens, the largest norm of a key |
+ * | `hidden` | f32 [B, Hq * D], the layer input of the newest tokens; see encode/route.wgsl |
+ * | `router` | f16 [Hq, Hq * D] |
+ * | `token_rows` | dtype [B, Hq, 2, D], K and V of the newest tokens for heads with their own |
+ * | `slot_keys`, `slot_values` | dtype [B, rows, D]: capacity rows of each dense head, then the slots of each sparse head |
+ * | `slot_tokens` | u32 [B, sparse heads, slots, 2], bits of r as f32, token |
+ * | `routes` | vec2 f32 [B, Hq], r and the tokens to attend, 0 for a head that does not take the token |
  * | `distances` | u8 or u16 [B, list heads, capacity] |
  * | `block_histograms` | u32 [B, list heads, blocks, max distance + 1], middle tokens of each block |
  * | `list_state` | u32, the results of a fused encode and score, in order: query codes as above, codes of the newest tokens [B, code heads, b/32] (of rotated codes each followed by its factor), then `block_histograms` (of rotated codes followed by their sums over each workgroup of the score, u32 [B, Hq, splits, bins]) or ranks |
@@ -58,6 +78,7 @@ import {
   queryWords,
   rotationSeedOf,
   tiesOf,
+  valueDimOf,
 } from "./problem.ts";
 
 /** The value in `sink_logits` that adds nothing; finite, since WGSL does not define infinities. */
@@ -69,9 +90,13 @@ export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;
 /** Value of the TIES parameter. */
 export const TIE_CODE = { lower: 0, higher: 1 } as const;
 
+/** The index of score/index.wgsl: its heads, and the elements of a row. */
+export const INDEX = { heads: 64, dim: 128 } as const;
+
 /** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
+  const raw = cache / p.capacity * 32;
   const lists = p.batch * listHeads(p);
   const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
   const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
@@ -80,6 +105,13 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     q: 4 * p.batch * p.qHeads * p.headDim,
     keys: cache,
     values: cache,
+    branch_keys: cache / p.capacity * branchRows(p),
+    branch_values: cache / p.capacity / p.headDim * valueDimOf(p) * branchRows(p),
+    raw_keys: raw,
+    raw_values: raw,
+    compress_map: 2 * raw / p.batch * p.headDim,
+    compress_positions: 2 * raw / p.batch,
+    gates: 12 * p.batch * p.qHeads,
     pool_keys: cache,
     pool_values: cache,
     token_index: 4 * p.batch * p.capacity,
@@ -99,14 +131,24 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     labels: 2 * LABEL_CHANNELS * p.batch * p.kvHeads * p.capacity,
     head_labels: 2 * LABEL_CHANNELS * p.batch * p.qHeads * p.capacity,
     packed_labels: (LABEL_CHANNELS / 2 + 4) * p.batch * p.kvHeads * p.capacity,
+    index_queries: 4 * p.batch * INDEX.heads * INDEX.dim,
+    index_weights: 4 * p.batch * INDEX.heads,
+    index_keys: 4 * p.batch * INDEX.dim,
+    index_codes: p.batch * p.capacity * INDEX.dim,
+    index_scales: 4 * p.batch * p.capacity,
     distances: lists * p.capacity * distanceBytes(p),
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
     sink_logits: 16 * Math.ceil(p.qHeads / 4),
-    out: 4 * p.batch * p.qHeads * p.headDim,
+    out: 4 * p.batch * p.qHeads * valueDimOf(p),
     prompt_q: prompt,
     prompt_out: prompt,
   };
+}
+
+/** Rows of a KV head in `branch_keys`. */
+export function branchRows({ capacity }: Pick<Problem, "capacity">): number {
+  return capacity + capacity / 16 + 512;
 }
 
 /** Numbers of a KV head in `key_stats`. */
@@ -188,6 +230,7 @@ export function rankStateSpec(
 export function problemParams(p: Problem): Params {
   return {
     HEAD_DIM: p.headDim,
+    VALUE_DIM: valueDimOf(p),
     BATCH: p.batch,
     GROUP: groupSize(p),
     Q_HEADS: p.qHeads,
@@ -232,6 +275,7 @@ const ANY_U32: ParamRange = { min: 0, max: 0xffffffff };
 /** Valid values of the parameters that follow from a problem. */
 export const PROBLEM_RANGES = {
   HEAD_DIM: HEAD_DIMS,
+  VALUE_DIM: HEAD_DIMS,
   BATCH: { min: 1, max: 65535 },
   GROUP,
   Q_HEADS: HEADS,
@@ -247,7 +291,7 @@ export const PROBLEM_RANGES = {
   CODE_HEADS: HEADS,
   QUERIES_PER_CODE: GROUP,
   SEQUENCE_LISTS: HEADS,
-  QUERIES_PER_LIST: GROUP,
+  QUERIES_PER_LIST: HEADS,
   LIST_CAPACITY: { min: 1, max: 1 << 21 },
   LAST: { min: 1, max: 65535 },
   DISTANCE_BYTES: [1, 2],

@@ -54,11 +54,21 @@ export interface Pieces {
 /** Buffers whose parts of a piece are not contiguous, since tokens come before heads. */
 const TOKENS_FIRST = ["prompt_q", "prompt_out", "pool_keys", "pool_values"];
 
+/** Buffers of other systems, of which pieces have no parts. */
+const UNDIVIDED = ["index_codes", "decays", "slot_keys"];
+
 /** Buffers whose layout others know, so that there is no room for gaps. */
 const WITHOUT_GAPS = ["q", "keys", "values", "codes", "factors", "query_map", "key_map", "out"];
 
 /** Buffers that all sequences share. */
-const WITHOUT_SEQUENCES = ["query_map", "key_map", "channels", "head_channels"];
+const WITHOUT_SEQUENCES = [
+  "query_map",
+  "key_map",
+  "channels",
+  "head_channels",
+  "compress_map",
+  "compress_positions",
+];
 
 /** Buffers that are copied for each piece, and the copies. */
 const DEALT: Readonly<Record<string, string>> = {
@@ -123,7 +133,9 @@ export function planOn(
   const pieces = piecesOf(p, limits);
   if (!pieces) return variant.plan(p, params);
   const plan = variant.plan(pieces.each, params);
-  if (TOKENS_FIRST.some((name) => name in plan.buffers)) return variant.plan(p, params);
+  if ([...TOKENS_FIRST, ...UNDIVIDED].some((name) => name in plan.buffers)) {
+    return variant.plan(p, params);
+  }
   return planPieces(p, pieces, plan);
 }
 
@@ -200,6 +212,10 @@ export function refusesPieces(
   const { maxStorageBufferBindingSize: most } = limits;
   if ("keys" in plan.buffers && p.batch * p.kvHeads > 1 && headBytes(p) > most) {
     return `a KV head of keys needs ${headBytes(p)} bytes, this device binds ${most} at most`;
+  }
+  const undivided = UNDIVIDED.find((name) => name in plan.buffers);
+  if (undivided !== undefined && piecesOf(p, limits)) {
+    return `${undivided} has no pieces, and this device binds ${most} bytes at most`;
   }
   for (const name of WITHOUT_GAPS) {
     const bound = plan.buffers[name]?.bound ?? 0;

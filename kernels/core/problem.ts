@@ -56,6 +56,11 @@ export interface Problem {
   readonly kvHeads: number;
   /** Elements of a row of K or V: 64, 80, 96, 112, 128, 192 or 256. */
   readonly headDim: number;
+  /**
+   * Elements of a row of V and of the output, as `headDim` (default: `headDim`). Other lengths than
+   * those of K run in variants with `unequalRows` only.
+   */
+  readonly valueDim?: number;
   /** KV length: tokens of the longest sequence, the new token included. Costs and checks use it. */
   readonly kvLen: number;
   /** Tokens of each sequence, [B]; without it, every sequence has `kvLen`. */
@@ -74,6 +79,11 @@ export interface Problem {
   readonly bits: number;
   /** Whether the query heads of a group share a code, and a selection. */
   readonly sharing: CodeSharing;
+  /**
+   * Whether all query heads of a sequence share one selection (default false). It is of scores that
+   * no code gives: steps of other systems set it for their own stages.
+   */
+  readonly singleList?: boolean;
   /** The map that makes codes. With {@linkcode ROTATION}, KV heads share codes (`kv`). */
   readonly map: MapShape;
   /** Seed of the rotation's signs (default 1). Codes made with another seed are unusable. */
@@ -117,6 +127,11 @@ export function roundCapacity(tokens: number): number {
   return Math.ceil(tokens / 16) * 16;
 }
 
+/** Elements of a row of V and of the output. */
+export function valueDimOf(p: Pick<Problem, "headDim" | "valueDim">): number {
+  return p.valueDim ?? p.headDim;
+}
+
 /** Tokens of one sequence. */
 export function lengthOf(p: Problem, sequence: number): number {
   return p.lengths?.[sequence] ?? p.kvLen;
@@ -152,14 +167,20 @@ export function queriesPerCode(p: Problem): number {
   return p.qHeads / codeHeads(p);
 }
 
-/** Heads that own a selection: query heads, or KV heads if the group shares it. */
+/** Heads that own a selection: query heads, KV heads if the group shares it, or one for all. */
 export function listHeads(p: Problem): number {
+  if (p.singleList) return 1;
   return p.sharing === "group" ? p.kvHeads : p.qHeads;
 }
 
-/** Query heads that attend one selection: 1, or g if the group shares it. */
+/** Query heads that attend one selection: 1, g if the group shares it, or all. */
 export function queriesPerList(p: Problem): number {
   return p.qHeads / listHeads(p);
+}
+
+/** Query heads that attend the same rows: those of one selection and one KV head. */
+export function queriesPerRow(p: Problem): number {
+  return Math.min(queriesPerList(p), groupSize(p));
 }
 
 /** Magnitude planes of a query code. */
@@ -273,9 +294,12 @@ export function mapNumbers(p: Pick<Problem, "headDim" | "bits" | "map">): number
   return mapLayers(p).reduce((sum, [rows, columns]) => sum + rows * columns + columns, 0);
 }
 
-/** A short name of the shape, e.g. `32x8x128`. */
-export function shapeName(p: Pick<Problem, "qHeads" | "kvHeads" | "headDim">): string {
-  return `${p.qHeads}x${p.kvHeads}x${p.headDim}`;
+/** A short name of the shape, e.g. `32x8x128`, or `64x4x192v128` if rows of V are shorter. */
+export function shapeName(
+  p: Pick<Problem, "qHeads" | "kvHeads" | "headDim" | "valueDim">,
+): string {
+  const rows = valueDimOf(p) === p.headDim ? "" : `v${p.valueDim}`;
+  return `${p.qHeads}x${p.kvHeads}x${p.headDim}${rows}`;
 }
 
 /** The part of a {@linkcode Problem} that a model fixes. */

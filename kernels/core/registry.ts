@@ -18,6 +18,7 @@ import {
   sharedLabels,
   sharedLabelsPrompt,
 } from "../encode/labels.ts";
+import { nsaCompress } from "../encode/nsa_compress.ts";
 import { pageBounds, pageBoundsPrompt } from "../encode/page_bounds.ts";
 import { pqPrompt, pqTrain } from "../encode/pq_prompt.ts";
 import { pqAppend } from "../encode/pq_token.ts";
@@ -40,12 +41,14 @@ import {
   sparseTwo,
   sparseTwoGroup,
 } from "../pipeline/sparse.ts";
+import { nsa } from "../pipeline/nsa.ts";
 import { RIVAL_STEPS } from "../pipeline/rivals.ts";
 import { flash } from "../prefill/flash.ts";
 import { flashMatrix } from "../prefill/flash_matrix.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
 import { hamming } from "../score/hamming.ts";
+import { index, indexUnpacked } from "../score/index.ts";
 import { headLabelScores, packedLabelScores, sharedLabelScores } from "../score/labels.ts";
 import { pages } from "../score/pages.ts";
 import { pqScore } from "../score/pq.ts";
@@ -112,6 +115,7 @@ export const RIVALS: readonly Variant[] = [
   ...pqPrompt.values(),
   ...pqTrain.values(),
   ...pqAppend.values(),
+  nsaCompress,
   dot,
   dotSubgroup,
   pages,
@@ -119,12 +123,15 @@ export const RIVALS: readonly Variant[] = [
   headLabelScores,
   packedLabelScores,
   ...pqScore.values(),
+  index,
+  indexUnpacked,
   radix,
   radixShares,
   radixPages,
   gatherPages,
   gatherMergePages,
   ...RIVAL_STEPS,
+  nsa,
 ];
 
 /** The variants and the rivals. */

@@ -170,6 +170,8 @@ export interface Variant {
   readonly features: readonly string[];
   /** The only kind of codes that it makes or compares; absent if it needs no code. */
   readonly codes?: "map" | "rotated";
+  /** Whether rows of K and V may have different lengths (default: they may not). */
+  readonly unequalRows?: true;
   /** How exact its output is (default: that of f32 arithmetic). */
   readonly precision?: Precision;
   /** Good parameters for a problem without tuning; those of a piece, if it runs in pieces. */

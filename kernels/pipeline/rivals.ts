@@ -8,14 +8,18 @@ import { defineVariant } from "../core/define.ts";
 import { gather, gatherPages } from "../attend/gather.ts";
 import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
 import { windows } from "../attend/windows.ts";
+import { ACP, decayed, FOX } from "../attend/decayed.ts";
+import { slots } from "../attend/slots.ts";
 import { PQ_PARTS } from "../encode/pq.ts";
 import { pqAppend } from "../encode/pq_token.ts";
+import { MOSA, MOSA_HYBRID, route } from "../encode/route.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import type { Problem } from "../core/problem.ts";
 import { headLabelStep, packedLabelStep, sharedLabelStep } from "../score/labels.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
+import { DSA, dsaProblem, index, indexUnpacked } from "../score/index.ts";
 import { pagesAppend } from "../score/pages.ts";
 import { pqAppendScore, pqScore } from "../score/pq.ts";
 import { radix, radixPages } from "../select/radix.ts";
@@ -30,11 +34,21 @@ interface System {
    * partials are merged unless it writes `out`.
    */
   readonly stages: Readonly<Record<string, Variant>>;
+  /** Settings of the system that no tuner may change, as parameters of the step. */
+  readonly settings?: Params;
+  /** The problem that its stages compute with these settings (default: the given one). */
+  readonly own?: (p: Problem, settings: Params) => Problem;
 }
 
-function planOf({ stages }: System, p: Problem, params: Params): Plan {
-  const parts = Object.entries(stages).map(([stage, variant]) =>
-    variant.plan(p, unprefixed(stage, params))
+/** The parameters of a stage: its own, and the system's settings. */
+function stageParams({ settings = {} }: System, stage: string, params: Params): Params {
+  const chosen = Object.keys(settings).map((name) => [name, params[name]]);
+  return { ...Object.fromEntries(chosen), ...unprefixed(stage, params) };
+}
+
+function planOf(system: System, p: Problem, params: Params): Plan {
+  const parts = Object.entries(system.stages).map(([stage, variant]) =>
+    variant.plan(p, stageParams(system, stage, params))
   );
   const joined = joinedBuffers(parts);
   const merge = joined.out ? [] : [mergeDispatch(p, params["attend.SPLITS"])];
@@ -52,24 +66,27 @@ function planOf({ stages }: System, p: Problem, params: Params): Plan {
  * Least traffic. Data that pass from stage to stage stay in the GPU's cache and are not counted: a
  * select reads nothing else, and attention's list does not count either.
  */
-function costOf({ stages }: System, p: Problem, params: Params): Cost {
-  const costs = Object.entries(stages).map(([stage, variant]): Cost => {
-    const cost = variant.cost(p, unprefixed(stage, params));
+function costOf(system: System, p: Problem, params: Params): Cost {
+  const costs = Object.entries(system.stages).map(([stage, variant]): Cost => {
+    const cost = variant.cost(p, stageParams(system, stage, params));
     const streamed = variant.stage !== "select" && cost.gatherBytes === 0;
     return { ...cost, streamBytes: streamed ? cost.streamBytes : 0, writeBytes: 0 };
   });
   return { ...costs.reduce(addCost), writeBytes: bufferBytes(p).out };
 }
 
-function defaultsOf({ stages }: System, p: Problem, limits: DeviceLimits): Params {
+function defaultsOf(system: System, p: Problem, limits: DeviceLimits): Params {
   return Object.assign(
-    {},
-    ...Object.entries(stages).map(([stage, each]) => prefixed(stage, each.defaults(p, limits))),
+    { ...system.settings },
+    ...Object.entries(system.stages).map(([stage, each]) =>
+      prefixed(stage, each.defaults(p, limits))
+    ),
   );
 }
 
 /** The variant of a system's decode step. */
 function rivalStep(system: System): Variant {
+  const { settings = {}, own = (p: Problem) => p } = system;
   const stages = Object.entries(system.stages);
   return defineVariant({
     name: system.name,
@@ -80,15 +97,15 @@ function rivalStep(system: System): Variant {
       ...stages.map(([stage, variant]) => prefixed(stage, variant.tunables)),
     ),
     features: [...new Set(stages.flatMap(([, variant]) => variant.features))],
-    defaults: (p, limits) => defaultsOf(system, p, limits),
+    defaults: (p, limits) => defaultsOf(system, own(p, settings), limits),
     refuses(p, params, limits) {
       for (const [stage, variant] of stages) {
-        const why = variant.refuses(p, unprefixed(stage, params), limits);
+        const why = variant.refuses(own(p, params), stageParams(system, stage, params), limits);
         if (why) return `${stage}: ${why}`;
       }
     },
-    plan: (p, params) => planOf(system, p, params),
-    cost: (p, params) => costOf(system, p, params),
+    plan: (p, params) => planOf(system, own(p, params), params),
+    cost: (p, params) => costOf(system, own(p, params), params),
   });
 }
 
@@ -161,6 +178,47 @@ const SYSTEMS: readonly System[] = [
     description:
       "Double Sparsity without subgroups, f16 labels of KV heads: scores, radix select, attend, merge",
     stages: { score: sharedLabelStep, select: radix, attend: gather },
+  },
+  {
+    name: "pipeline/dsa",
+    description:
+      "DeepSeek Sparse Attention: index scores of bytes, select, attend + merge; times only",
+    stages: { score: index, select: radix, attend: gatherMerge },
+    settings: DSA,
+    own: dsaProblem,
+  },
+  {
+    name: "pipeline/dsa_portable",
+    description: "DeepSeek Sparse Attention without subgroups and packed dots; times only",
+    stages: { score: indexUnpacked, select: radix, attend: gather },
+    settings: DSA,
+    own: dsaProblem,
+  },
+  {
+    name: "pipeline/fox",
+    description:
+      "Forgetting Transformer: appends gates, attends all tokens with decays; times only",
+    stages: { attend: decayed },
+    settings: FOX,
+  },
+  {
+    name: "pipeline/acp",
+    description:
+      "Forgetting Transformer, adaptive computation pruning: attends what is left; times only",
+    stages: { attend: decayed },
+    settings: ACP,
+  },
+  {
+    name: "pipeline/mosa",
+    description: "Mixture of Sparse Attention: routes the token, attends slots; times only",
+    stages: { append: route, attend: slots },
+    settings: MOSA,
+  },
+  {
+    name: "pipeline/mosa_hybrid",
+    description: "Mixture of Sparse Attention beside four dense heads; times only",
+    stages: { append: route, attend: slots },
+    settings: MOSA_HYBRID,
   },
   {
     name: "pipeline/streaming",

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
+import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { verify } from "../verify/verify.ts";
 import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
 import {
@@ -13,11 +14,8 @@ import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 
 const testDevice = await openTestDevice();
 
-/** Steps whose stages other steps have, too, or whose stages have grids of their own. */
-const parts = rivalsOf("rival").filter(({ name }) => /double_sparsity_|quest_portable/.test(name));
-const whole = rivalsOf("rival").filter((variant) => !parts.includes(variant));
-
-testStage("rival", testDevice, testCase({ heads: [4, 2], lengths: [37, 90] }), {
+const small = testCase({ heads: [4, 2], lengths: [37, 90] });
+const corners = {
   "one token": testCase({ heads: [4, 1], lengths: [1] }),
   "equal scores over several shares, the highest index wins": testCase({
     heads: [4, 1],
@@ -25,10 +23,42 @@ testStage("rival", testDevice, testCase({ heads: [4, 2], lengths: [37, 90] }), {
     kind: "equal-logits",
     ties: "higher",
   }),
-}, {
-  variants: whole,
-  grid: rivalGridOf("rival"),
-  // Each stage has tests of its own.
+};
+const grid = rivalGridOf("rival");
+
+/** Steps of stages that other steps have, too, or of stages that have grids of their own. */
+const parts = rivalsOf("rival").filter(({ name }) => /double_sparsity_|quest_portable/.test(name));
+
+/** Steps whose stages have tests of their own, or of others' kernels with other settings. */
+const LIKE_OTHERS = ["pipeline/dsa_portable", "pipeline/fox", "pipeline/mosa_hybrid"];
+
+/** Steps that take no windows, so that cases which differ in them are the same. */
+const WITHOUT_WINDOWS = [
+  "pipeline/dsa",
+  "pipeline/acp",
+  "pipeline/mosa",
+];
+
+const steps = rivalsOf("rival").filter((variant) =>
+  !parts.includes(variant) && !LIKE_OTHERS.includes(variant.name)
+);
+const [withoutWindows, withWindows] = [true, false].map((without) =>
+  steps.filter(({ name }) => WITHOUT_WINDOWS.includes(name) === without)
+);
+
+// Each stage has tests of its own, so few parameter sets.
+testStage("rival", testDevice, small, corners, { variants: withWindows, grid, parameterSets: 2 });
+const alsoEmpty = {
+  ...corners,
+  "sequences without tokens": testCase(
+    { heads: [4, 1], lengths: [1, 5, 1] },
+    { lengths: [0, 5, 0] },
+  ),
+};
+testStage("rival", testDevice, small, alsoEmpty, {
+  variants: withoutWindows,
+  // Shaders with decays take long to compile: half of the cases have one group and one head dim.
+  grid: grid.filter(({ p }) => p.sink > 0 && (p.headDim === 96 || p.kvHeads === 2)),
   parameterSets: 2,
 });
 
@@ -37,7 +67,7 @@ for (const variant of parts) {
     name: `${variant.name}: equals the reference on a part of the grid`,
     ignore: !canRun(testDevice, variant),
     async fn() {
-      for (const [i, each] of rivalGridOf("rival").entries()) {
+      for (const [i, each] of grid.entries()) {
         if (i % 12 === 3) await assertCorrect(testDevice, variant, each);
       }
     },
@@ -72,3 +102,63 @@ Deno.test("pipeline/quest_portable: a page whose bounds are too narrow fails the
   const { worst: newest } = await checked((bounds) => bounds.fill(0, 6 * row, 6 * row + 1));
   assertEquals([newest?.what, newest?.index.slice(0, 3)], ["page_bounds", [0, 0, 6]]);
 });
+
+for (const variant of LIKE_OTHERS.map(findVariant)) {
+  const own = { heads: [10, 5], headDim: 96, lengths: [300, 37] } as const;
+  testSetting(testDevice, variant, "equals the reference", testCase(own), {});
+}
+
+const dsa = ["pipeline/dsa", "pipeline/dsa_portable"].map(findVariant);
+const list = testCase({ heads: [4, 2], headDim: 64, lengths: [300, 37] });
+
+for (const variant of dsa) {
+  for (const [TOP, ties] of [[0, "lower"], [7, "lower"], [40, "higher"]] as const) {
+    testSetting(testDevice, variant, `takes ${TOP} tokens for all query heads`, {
+      ...list,
+      p: { ...list.p, ties },
+    }, { TOP });
+  }
+  testSetting(
+    testDevice,
+    variant,
+    "exact zeros are ties: the higher index wins",
+    testCase({ heads: [4, 2], headDim: 64, lengths: [300, 37], kind: "zero-rows", ties: "higher" }),
+    { TOP: 40 },
+  );
+}
+
+const hybrids = [["barrier", 192, "f16"], ["atomics", 96, "f32"]] as const;
+for (const [handOver, headDim, dtype] of hybrids) {
+  testSetting(
+    testDevice,
+    findVariant("pipeline/mosa"),
+    `many slots beside dense heads, joined with a hand-over by ${handOver}`,
+    testCase({ heads: [10, 5], headDim, dtype, lengths: [600, 37] }),
+    {
+      MOSA_SPARSITY: 2,
+      DENSE_HEADS: 2,
+      "append.WORKGROUP": 64,
+      "append.AHEAD": 2,
+      "attend.WORKGROUP": 64,
+      "attend.SPLITS": 13,
+      "attend.HAND_OVER": HAND_OVER_CODE[handOver],
+    },
+  );
+}
+
+for (const name of ["pipeline/acp", "pipeline/fox"]) {
+  testSetting(
+    testDevice,
+    findVariant(name),
+    "several chunks of blocks, in lists of a part of the group",
+    testCase({ heads: [6, 2], headDim: 64, lengths: [2500, 1024, 1025, 17] }),
+    {
+      DECAY_BLOCK: 16,
+      "attend.WORKGROUP": 64,
+      "attend.LANES": 8,
+      "attend.TOKENS": 2,
+      "attend.HEADS": 2,
+      "attend.JOINED": 1,
+    },
+  );
+}

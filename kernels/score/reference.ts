@@ -108,3 +108,69 @@ export function histogramReference(
   }
   return counts;
 }
+
+/** A row of floats as bytes: each float is about its byte times the scale. */
+export interface ByteRow {
+  readonly bytes: Int8Array<ArrayBuffer>;
+  /** The power of two that brings the largest magnitude to 64 or more and below 128. */
+  readonly scale: number;
+}
+
+/** The least exponent of a row's largest magnitude; smaller rows have the scale of this one. */
+const LEAST_EXPONENT = -100;
+
+/**
+ * The row as bytes. A scale is a power of two, so that dividing by it is exact; a half is rounded to
+ * the even byte, and what rounds to 128 becomes 127.
+ *
+ * @param row Finite f32.
+ */
+export function byteRowReference(row: ArrayLike<number>): ByteRow {
+  const peak = Array.from(row).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  let exponent = LEAST_EXPONENT;
+  while (peak >= 2 ** (exponent + 1)) exponent++;
+  const scale = 2 ** (exponent - 6);
+  return { bytes: Int8Array.from(row, (value) => clampByte(roundEven(value / scale))), scale };
+}
+
+function roundEven(value: number): number {
+  const floor = Math.floor(value);
+  const above = value - floor;
+  if (above === 0.5) return floor + Math.abs(floor % 2);
+  return above < 0.5 ? floor : floor + 1;
+}
+
+function clampByte(value: number): number {
+  return Math.max(-127, Math.min(127, value));
+}
+
+/**
+ * The scores of the first `tokens` tokens by an index, which all query heads share: of each key its
+ * scale times the sum over index heads of weight, scale and max(0, dot of bytes).
+ *
+ * @param queries One row for each index head.
+ * @param weights One for each index head.
+ * @param codes [tokens, dim], bytes of the keys.
+ * @param scales [tokens], of the keys.
+ */
+export function indexReference(
+  queries: readonly ByteRow[],
+  weights: ArrayLike<number>,
+  codes: Int8Array,
+  scales: ArrayLike<number>,
+  tokens: number,
+): Scores {
+  const scores = new Float64Array(tokens);
+  const magnitudes = new Float64Array(tokens);
+  const dim = queries[0].bytes.length;
+  for (let token = 0; token < tokens; token++) {
+    queries.forEach(({ bytes, scale }, head) => {
+      let dot = 0;
+      for (let d = 0; d < dim; d++) dot += bytes[d] * codes[token * dim + d];
+      const part = weights[head] * scale * scales[token] * Math.max(0, dot);
+      scores[token] += part;
+      magnitudes[token] += Math.abs(part);
+    });
+  }
+  return { scores, magnitudes };
+}

@@ -1,9 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
+import { INDEX } from "../core/layout.ts";
 import type { Variant } from "../core/variant.ts";
-import { makeInputs, runVariant } from "../../testing/testing.ts";
+import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
 import { verify } from "../verify/verify.ts";
+import { index, indexUnpacked } from "./index.ts";
 import { headLabelStep, packedLabelStep, sharedLabelStep } from "./labels.ts";
 import { pagesAppend } from "./pages.ts";
+import { byteRowReference } from "./reference.ts";
 import { assertCorrect, openTestDevice, rivalsOf, testStage } from "../../testing/testing_suite.ts";
 import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 
@@ -45,5 +48,83 @@ for (const [name, step] of Object.entries(steps)) {
       const { ok, worst } = await verify(step, test.p, params, read);
       assert(ok, JSON.stringify(worst));
     }
+  });
+}
+
+Deno.test("byteRowReference() divides by a power of two and rounds halves to even bytes", () => {
+  const bytes = (...row: number[]) => [...byteRowReference(row).bytes];
+  assertEquals(byteRowReference([64, -1, 0.5]).scale, 1);
+  assertEquals(bytes(64, 0.5, 1.5, 2.5, -0.5, -1.5, -0), [64, 0, 2, 2, 0, -2, 0]);
+  assertEquals(bytes(127.5, -127.75, 127.25), [127, -127, 127]);
+  assertEquals(byteRowReference([127.99]).scale, 1);
+  assertEquals(byteRowReference([128, 1]), { bytes: Int8Array.of(64, 0), scale: 2 });
+  assertEquals(byteRowReference([0, -0]), { bytes: Int8Array.of(0, 0), scale: 2 ** -106 });
+  assertEquals(byteRowReference([1e-35]).scale, 2 ** -106);
+});
+
+/** The f32 scores of a sequence whose rows are of one float each, by index head and by token. */
+async function scoresOf(
+  variant: typeof index,
+  queryOf: (head: number) => number,
+  keyOf: (token: number) => number,
+  weightOf: (head: number) => number,
+): Promise<Float32Array> {
+  const { heads, dim } = INDEX;
+  const test = testCase({ heads: [4, 1], lengths: [300] });
+  const params = variant.defaults(test.p, testDevice.limits);
+  const inputs = makeInputs(variant, test.p, params, test.options);
+  const rows = (count: number, valueOf: (row: number) => number) =>
+    Float32Array.from({ length: count * dim }, (_, i) => valueOf(Math.floor(i / dim)));
+  const keys = Array.from(
+    { length: 300 },
+    (_, token) => byteRowReference(rows(1, () => keyOf(token))),
+  );
+  const read = await runVariant(testDevice, variant, test.p, params, {
+    ...inputs,
+    index_queries: rows(heads, queryOf),
+    index_weights: Float32Array.from({ length: heads }, (_, head) => weightOf(head)),
+    index_keys: rows(1, () => keyOf(299)),
+    index_codes: Int8Array.from(keys.flatMap(({ bytes }) => [...bytes])),
+    index_scales: Float32Array.from(keys, ({ scale }) => scale),
+  });
+  return new Float32Array((await read("scores", 0, 1200)).slice().buffer);
+}
+
+for (const variant of [index, indexUnpacked]) {
+  const test = (name: string, fn: () => Promise<void>) =>
+    Deno.test({ name: `${variant.name}: ${name}`, ignore: !canRun(testDevice, variant), fn });
+
+  test("dots are exact integers up to the largest, of either sign", async () => {
+    const largest = 127 * 127 * 128;
+    const found = await scoresOf(
+      variant,
+      () => 127,
+      (token) => token % 2 === 0 ? 127 : -127,
+      (h) => +(h === 63),
+    );
+    found.forEach((score, token) => assertEquals(score, token % 2 === 0 ? largest : 0));
+  });
+
+  test("the sum over heads has each head's own sign, weight and ReLU", async () => {
+    const weight = (head: number) => head - 20;
+    const query = (head: number) => head % 3 === 0 ? -1 : 1;
+    const found = await scoresOf(variant, query, (token) => token % 5 - 2, weight);
+    for (let token = 0; token < 300; token++) {
+      let want = 0;
+      for (let head = 0; head < INDEX.heads; head++) {
+        want += weight(head) * Math.max(0, query(head) * (token % 5 - 2)) * INDEX.dim;
+      }
+      assertEquals(found[token], want);
+    }
+  });
+
+  test("a token that no head fires on has the score 0 exactly", async () => {
+    const found = await scoresOf(
+      variant,
+      () => 1,
+      (token) => token % 10 === 0 ? 0.75 : -1,
+      () => -2,
+    );
+    assert(found.every((score, token) => token % 10 === 0 ? score < 0 : Math.abs(score) === 0));
   });
 }

@@ -10,6 +10,10 @@ import { sharedNames, withSharedText } from "../../tools/shared_text.ts";
 const DIFFERENT = [
   "main",
   "units_of", // blocks of tokens, or rows of a list
+  "first_row", // of a branch of NSA
+  "count_rows",
+  "keep_logit",
+  "store_partial_of", // for a dispatch, or for a hand-over
 ];
 
 /** The functions of a WGSL text: name, and text without comments and white space. */

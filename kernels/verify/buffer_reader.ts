@@ -5,7 +5,7 @@ import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
 import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
-import { headStats } from "../core/layout.ts";
+import { branchRows, headStats } from "../core/layout.ts";
 import { pageCapacity, pageListCapacity } from "../core/pages.ts";
 import {
   centresKeys,
@@ -22,6 +22,7 @@ import {
   queriesPerCode,
   queriesPerList,
   queryWords,
+  valueDimOf,
 } from "../core/problem.ts";
 
 /** One selection list of a sequence. */
@@ -106,23 +107,43 @@ export class BufferReader {
     return new Uint32Array(await this.#buffer(name, 4 * start, 4 * count));
   }
 
-  /** Row `row` of an f32 buffer [rows, head dim]. */
+  /** i8 elements `start` to `start + count`; reads begin at a word. */
+  async i8(name: string, start: number, count: number): Promise<Int8Array> {
+    return new Int8Array(await this.#buffer(name, start, count));
+  }
+
+  /** f16 elements `start` to `start + count`, of which `start` is even. */
+  async f16(name: string, start: number, count: number): Promise<Float32Array> {
+    return decode(await this.#buffer(name, 2 * start, 2 * count), "f16");
+  }
+
+  /** Rows `first` to `first + count` of a buffer of rows of K or V, by their place among them. */
+  async rows(name: string, first: number, count: number): Promise<RowOf> {
+    const { headDim } = this.p;
+    const rows = await this.elements(name, first * headDim, count * headDim);
+    return (row) => rows.subarray(row * headDim, (row + 1) * headDim);
+  }
+
+  /** Row `row` of an f32 buffer [rows, head dim]; of `out`, of its own length. */
   headRow(name: string, row: number): Promise<Float32Array> {
-    return this.f32(name, row * this.p.headDim, this.p.headDim);
+    const elements = name === "out" ? valueDimOf(this.p) : this.p.headDim;
+    return this.f32(name, row * elements, elements);
   }
 
   /**
-   * Rows of one KV head of `keys` or `values`, by token, for tokens `start` to `end`. Each range is
-   * read and decoded once, and the lists of a KV head share it.
+   * Rows of one KV head of `keys` or `values`, by token, for tokens `start` to `end`; of NSA's caches
+   * by their rows. Each range is read and decoded once, and the lists of a KV head share it.
    */
   cacheRows(
-    name: "keys" | "values",
+    name: "keys" | "values" | "branch_keys" | "branch_values",
     { sequence, kvHead }: ListRef,
     start: number,
     end: number,
   ): Promise<RowOf> {
-    const { kvHeads, capacity, headDim, dtype } = this.p;
-    const first = (sequence * kvHeads + kvHead) * capacity + start;
+    const { kvHeads, capacity, dtype } = this.p;
+    const headDim = name === "branch_values" ? valueDimOf(this.p) : this.p.headDim;
+    const headRows = name.startsWith("branch_") ? branchRows(this.p) : capacity;
+    const first = (sequence * kvHeads + kvHead) * headRows + start;
     const key = `${name} ${first} ${end}`;
     return once(this.#rows, key, async () => {
       const rowBytes = headDim * kvBytes(dtype);
@@ -175,6 +196,12 @@ export class BufferReader {
       });
     }
     return tokens;
+  }
+
+  /** Values of the caches' type, `start` to `start + count`. */
+  async elements(name: string, start: number, count: number): Promise<Float32Array> {
+    const bytes = kvBytes(this.p.dtype);
+    return decode(await this.#buffer(name, start * bytes, count * bytes), this.p.dtype);
   }
 
   /** The map of a code head. */

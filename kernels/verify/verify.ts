@@ -16,6 +16,9 @@ import { LABEL_FORMS } from "../core/labels.ts";
 import { verifyLabelAppend, verifyLabelPrompt } from "./verify_labels.ts";
 import { verifyNewestPqCodes, verifyPqPrompt } from "./verify_pq.ts";
 import { PQ_PARTS, pqNames } from "../encode/pq.ts";
+import { verifyDecayStep } from "./verify_decay.ts";
+import { verifySlotStep } from "./verify_slots.ts";
+import { verifyCompressedRow, verifyNsaStep } from "./verify_nsa.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
 import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
@@ -63,6 +66,9 @@ const OTHERS: readonly [Partial<Record<Stage, ListVerifier>>, readonly string[]]
   [PAGE_VERIFIERS, ["page_bounds", "page_scores", "selected_pages"]],
   [LABEL_VERIFIERS, LABEL_FORMS.map(({ labels }) => labels)],
   [PQ_VERIFIERS, PQ_PARTS.map((parts) => pqNames(parts).pq_codes)],
+  [{ rival: verifyDecayStep }, ["decays"]],
+  [{ rival: verifySlotStep }, ["slot_keys"]],
+  [{ encode_append: verifyCompressedRow, rival: verifyNsaStep }, ["branch_keys"]],
 ];
 
 const VERIFIERS: Partial<Record<Stage, ListVerifier>> = {

@@ -5,6 +5,7 @@
  */
 import { EVERY_VARIANT, findVariant, RIVALS } from "../../kernels/core/registry.ts";
 import { isPq } from "../../kernels/encode/pq.ts";
+import { isNsa } from "../../kernels/pipeline/nsa_reference.ts";
 import type { Kernel } from "../../kernels/core/variant.ts";
 
 /** A test as a file registers it. */
@@ -17,9 +18,15 @@ interface Definition extends RegisteredTest {
   readonly ignore?: boolean;
 }
 
+/** Variants with a file of their own for what only they promise, beside the tests of their kind. */
+const WITH_OWN_TESTS: readonly string[] = ["pipeline/acp", "pipeline/mosa"];
+
 /** The files with the tests of variants, from the root. */
 export function stageTests(variants: readonly string[]): string[] {
-  return [...new Set(variants.map(testFileOf))];
+  const own = WITH_OWN_TESTS.filter((name) => variants.includes(name));
+  return [
+    ...new Set([...variants.map(testFileOf), ...own.map((name) => `kernels/${name}_test.ts`)]),
+  ];
 }
 
 function testFileOf(name: string): string {
@@ -27,9 +34,10 @@ function testFileOf(name: string): string {
   return `kernels/${stage}/${kindOf(name) ?? stage}_test.ts`;
 }
 
-/** What has test files of its own: product-quantised keys, other rivals, rotated pipelines. */
+/** What has test files of its own: product-quantised keys, NSA, other rivals, rotated pipelines. */
 function kindOf(name: string): string | undefined {
   if (isPq(name)) return "pq";
+  if (isNsa(name)) return "nsa";
   if (RIVALS.some((rival) => rival.name === name)) return "rivals";
   if (name.startsWith("pipeline/") && findVariant(name).codes === "rotated") return "rotated";
 }

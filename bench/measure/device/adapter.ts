@@ -1,5 +1,6 @@
 /** An opened adapter, the facts about it that a result needs, and its device. */
 import { requestDecoderDevice } from "../../../kernels/decoder/request_device.ts";
+import { languageFeaturesOf } from "../../../kernels/core/wgsl/wgsl_compiler.ts";
 import { DeviceLostError } from "./device_loss.ts";
 import { SystemError } from "../../base/system_error.ts";
 
@@ -31,7 +32,10 @@ export interface OpenedAdapter {
   readonly shaderApi: string;
 }
 
-/** A device and those of the wanted optional features that it supports. */
+/**
+ * A device and those of the wanted optional features that it supports. Features of the language
+ * count among them.
+ */
 export interface FeaturedDevice {
   readonly device: GPUDevice;
   readonly features: Set<string>;
@@ -57,7 +61,10 @@ export async function openDevice(
   device.lost.then(({ reason, message }) => {
     if (reason !== "destroyed") onError(new DeviceLostError(message));
   });
-  const granted = wanted.filter((name) => device.features.has(name as GPUFeatureName));
+  const known = await languageFeaturesOf(device);
+  const granted = wanted.filter((name) =>
+    known.has(name) || device.features.has(name as GPUFeatureName)
+  );
   return { device, features: new Set(granted) };
 }
 

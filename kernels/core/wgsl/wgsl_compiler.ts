@@ -4,6 +4,25 @@
  */
 import { type Dialect, FEATURE_EXTENSIONS } from "./wgsl.ts";
 
+/** The WGSL language feature of products of four bytes. */
+export const PACKED_DOT = "packed_4x8_integer_dot_product";
+
+/** For each language feature that a kernel may use, a module that does. */
+const LANGUAGE_FEATURES: Readonly<Record<string, string>> = {
+  [PACKED_DOT]: "fn product(a: u32, b: u32) -> i32 { return dot4I8Packed(a, b); }",
+};
+
+/**
+ * The language features that a device's compiler knows. They need no request and no `enable` line,
+ * and are asked of the compiler, since the list of an implementation need not be of this device's.
+ */
+export async function languageFeaturesOf(device: GPUDevice): Promise<Set<string>> {
+  const asked = Object.entries(LANGUAGE_FEATURES).map(async ([name, code]) =>
+    await complaint(device, code) === undefined ? [name] : []
+  );
+  return new Set((await Promise.all(asked)).flat());
+}
+
 /** A WGSL compiler: naga (wgpu: Deno, Firefox), Tint (Dawn: Chromium), or an unrecognised one. */
 export type Compiler = "naga" | "tint" | "unknown";
 

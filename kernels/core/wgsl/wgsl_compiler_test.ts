@@ -12,7 +12,7 @@ import { type CompileOptions, compilePlan } from "../program.ts";
 import { openTestDevice } from "../../../testing/testing.ts";
 import { testCase } from "../../../testing/testing_grid.ts";
 import { type Dialect, FEATURE_EXTENSIONS, STANDARD_DIALECT } from "./wgsl.ts";
-import { compilerOf, dialectOf } from "./wgsl_compiler.ts";
+import { compilerOf, dialectOf, languageFeaturesOf, PACKED_DOT } from "./wgsl_compiler.ts";
 
 /** Dawn's devices live only as long as the object from `create`, so the module keeps it. */
 const gpu = create(["backend=null"]);
@@ -187,4 +187,26 @@ Deno.test("dialectOf() tries each device once, and only the features that it has
   const asked = compiled.length;
   await compilerOf(device);
   assertEquals(compiled.length, asked);
+});
+
+Deno.test("languageFeaturesOf() asks the compiler, whatever the device has", async () => {
+  const { device, features } = await openTestDevice();
+  assertEquals([...await languageFeaturesOf(device)], [PACKED_DOT]);
+  assert(features.has(PACKED_DOT));
+  assertEquals([...await languageFeaturesOf(await nullDevice())], [PACKED_DOT]);
+  device.destroy();
+});
+
+Deno.test("languageFeaturesOf() leaves out what a compiler refuses", async () => {
+  const device = await nullDevice();
+  const refusing = new Proxy(device, {
+    get(target, name) {
+      if (name === "createShaderModule") {
+        return () => target.createShaderModule({ code: "an older compiler's complaint" });
+      }
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  assertEquals([...await languageFeaturesOf(refusing)], []);
 });

@@ -1,0 +1,16 @@
+const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last one is the compressed branch
+const PICKS = 16u; // blocks that a group attends
+const LISTS = BATCH * Q_HEADS / HEADS;
+const PICK_WORDS = (BATCH * KV_HEADS * PICKS + 31u) / 32u * 32u;
+const PARTIAL_QUADS = VALUE_QUADS + 1u; // acc, then (m, l, 0, 0)
+const LINE_QUADS = 8u; // of a cache line: no two lists share one
+const LIST_LINES = (HEADS * SPLITS * PARTIAL_QUADS + LINE_QUADS - 1u) / LINE_QUADS;
+const LIST_QUADS = LIST_LINES * LINE_QUADS;
+const OUT_QUADS = HEADS * VALUE_QUADS; // vec4f of a list's output
+const JOIN_SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
+const JOIN_THREADS = WORKGROUP / JOIN_SLICES;
+const SLICE_SPLITS = (SPLITS + JOIN_SLICES - 1u) / JOIN_SLICES;
+const BRANCH_SPLITS = max(GATHER_SPLITS, WINDOW_SPLITS); // most splits of a branch
+const STATS = WORKGROUP; // slots of area behind the sums: (m, l) of the splits, then their weights
+const WEIGHTS = STATS + HEADS * SPLITS;
+const JOIN_AREA = WEIGHTS + HEADS * SPLITS;

@@ -1,0 +1,10 @@
+const INDEX_HEADS = 64u;
+const ROW_QUADS = 32u; // vec4f of a row of floats
+const ROW_LOADS = 8u; // vec4<u32> of a row of bytes
+const LANES = 4u; // threads that quantise a row
+const SLOTS = WORKGROUP / SLICES; // threads with tokens of their own
+const TILE = SLOTS * TOKENS;
+const SLICE_SUMS = max(1u, SLICES * TILE * u32(SLICES > 1u));
+const SLICE_HEADS = INDEX_HEADS / SLICES;
+const SCALE_BIAS = 6u; // a row's scale has an exponent so much below that of its largest value
+const LEAST_EXPONENT = 27u; // of the largest value, as f32 stores it: 2^-100
