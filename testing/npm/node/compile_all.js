@@ -19,6 +19,7 @@ const limits = {
   ...limitsOf(device),
   maxComputeWorkgroupStorageSize: 65536,
   maxComputeInvocationsPerWorkgroup: 1024,
+  maxStorageBuffersPerShaderStage: 16,
   handOver: "barrier",
   subgroupMinSize: 32,
   subgroupMatrices: [products],
