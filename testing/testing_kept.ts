@@ -1,5 +1,6 @@
 /** Asserts that a step changes nothing of older tokens in the buffers that it keeps. */
 import { assertEquals } from "@std/assert";
+import { INDEX } from "../kernels/core/layout.ts";
 import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../kernels/core/labels.ts";
 import { PAGE_TOKENS, pageCapacity } from "../kernels/core/pages.ts";
 import { codeHeads, codeWords, kvBytes, type Problem } from "../kernels/core/problem.ts";
@@ -28,6 +29,8 @@ function keptRows(p: Problem): Readonly<Record<string, readonly KeptRows[]>> {
   ];
   return {
     codes: rows(codeHeads(p), codeBytes),
+    index_codes: rows(1, INDEX.dim),
+    index_scales: rows(1, 4),
     ...Object.fromEntries(LABEL_FORMS.map((form) => [
       form.labels,
       rows(labelHeads(form, p), HEAD_LABELS.bytes),
