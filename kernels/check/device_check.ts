@@ -10,7 +10,7 @@ import { limitsOf } from "../core/device_limits.ts";
 import { allocate, CompileError } from "../core/program.ts";
 import { readBytes, runPlan } from "../core/run.ts";
 import type { Dialect } from "../core/wgsl/wgsl.ts";
-import { type Compiler, languageFeaturesOf } from "../core/wgsl/wgsl_compiler.ts";
+import type { Compiler } from "../core/wgsl/wgsl_compiler.ts";
 import handOverSource from "./hand_over.wgsl" with { type: "text" };
 import subgroupsSource from "./subgroups.wgsl" with { type: "text" };
 
@@ -108,7 +108,7 @@ async function check(
   handOver: HandOver,
   dialect: Dialect | undefined,
 ): Promise<CheckedDevice> {
-  const features = new Set<string>([...device.features, ...await languageFeaturesOf(device)]);
+  const features = new Set<string>(device.features);
   const { subgroupMinSize, ...limits } = limitsOf(device);
   const notes: string[] = [];
   const subgroupFault = features.has("subgroups")

@@ -6,7 +6,7 @@ import {
 } from "../../../kernels/check/device_check.ts";
 import { subgroupMatricesOf } from "../../../kernels/core/subgroup_matrices.ts";
 import type { HandOver } from "../../../kernels/core/variant.ts";
-import { compilerOf } from "../../../kernels/core/wgsl/wgsl_compiler.ts";
+import { compilerOf, languageFeaturesOf } from "../../../kernels/core/wgsl/wgsl_compiler.ts";
 import { type DeviceGuard, DeviceLostError, guardDevice } from "./device_loss.ts";
 import { openDevice, type OpenedAdapter } from "./adapter.ts";
 import { UsageError } from "../../base/usage_error.ts";
@@ -44,7 +44,9 @@ export async function openCheckedDevice(
     const handOver: HandOver = choice === "auto"
       ? readHandOver(await compilerOf(device), shaderApi)
       : choice;
-    return await checkDevice(device, handOver);
+    const found = await checkDevice(device, handOver);
+    const language = await languageFeaturesOf(device);
+    return { ...found, features: new Set([...found.features, ...language]) };
   });
   if (choice !== "auto" && checked.limits.handOver !== choice) {
     throw new UsageError(`--hand-over ${choice}: ${checked.notes.at(-1)}`);
