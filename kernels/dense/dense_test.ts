@@ -68,6 +68,14 @@ for (const [HEADS, PERMUTED, JOINED] of [[4, 1, 2], [4, 0, 1], [3, 0, 2], [3, 1,
   });
 }
 
+testSetting(
+  testDevice,
+  denseSplitScatter,
+  "more columns are joined than a workgroup has threads",
+  testCase({ heads: [4, 1], headDim: 128, lengths: [257, 31] }),
+  { WORKGROUP: 32, LANES: 4, HEADS: 4, JOINED: 4, TOKENS: 2, SPLITS: 3 },
+);
+
 const pairs = testCase({ heads: [4, 2], lengths: [257, 150] });
 for (const variant of [denseSplit, denseSplitSubgroup, denseSplitScatter, denseTokenPool]) {
   const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };
