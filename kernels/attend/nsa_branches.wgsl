@@ -1,4 +1,5 @@
-// nsa_branches.wgsl: blocks and window of Native Sparse Attention (NSA), and the sum of its branches.
+// nsa_branches.wgsl: blocks and window of Native Sparse Attention (NSA), and the sum of all
+// branches.
 //
 // Dispatch (GATHER_SPLITS + WINDOW_SPLITS + 1, query heads / HEADS, batch). A list is HEADS query
 // heads of one KV head; all lists of a KV head attend the same blocks. The first workgroups of a
@@ -17,8 +18,8 @@
 //   2  As 0.
 //
 // 1. Stage the queries.
-// 2. In the first workgroups, select blocks. The 16th best of BESTS group maxima is a lower bound of
-//    the 16th best block, so that few blocks are left to be ranked.
+// 2. In the first workgroups, select blocks. The 16th best of BESTS group maxima is a lower bound
+//    of the 16th best block, so that few blocks are left to be ranked.
 // 3. Attend the tiles of the split as attend/nsa_compressed.wgsl does.
 // 4. Add up the slices and store the partials.
 // 5. In the last workgroup of a list, join the compressed branch into one partial instead.
@@ -73,7 +74,7 @@ const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
 const AREA = max(TILE * ROW_SLOTS, JOINED * SLICES * VALUE_QUADS);
 // @end
 // @shared branch_state
-const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last one is the compressed branch
+const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last is the compressed branch
 const PICKS = 16u; // blocks that a group attends
 const LISTS = BATCH * Q_HEADS / HEADS;
 const PICK_WORDS = (BATCH * KV_HEADS * PICKS + 31u) / 32u * 32u;
@@ -181,9 +182,9 @@ fn widen_pair(low: vec2<u32>, high: vec2<u32>) -> vec4f {
 // @end
 
 // @shared block_score
-/// A query head's part of a block's score: the probabilities of the compressed rows that overlap the
-/// block, each times the overlap in strides. Rows 4 block - 1 to 4 block + 3 weigh 1, 2, 2, 2, 1:
-/// `before` is the logit of the first one, `own` are those of the others.
+/// A query head's part of a block's score: the probabilities of the compressed rows that overlap
+/// the block, each times the overlap in strides. Rows 4 block - 1 to 4 block + 3 weigh 1, 2, 2, 2,
+/// 1: `before` is the logit of the first one, `own` are those of the others.
 ///
 /// Only the first block and the last two lack some of these rows. They are taken in any case, so
 /// their scores may be anything.
@@ -597,7 +598,8 @@ fn main(
           let stats = group_stats[h * COMPRESSED_SPLITS + split];
           let alpha = select(0.0, exp2(stats.x - most), first + turn < COMPRESSED_SPLITS);
           sum_l += stats.y * alpha;
-          sum += alpha * compressed_state.partials[(partial + split) * VALUE_QUADS + i % VALUE_QUADS];
+          let at = (partial + split) * VALUE_QUADS + i % VALUE_QUADS;
+          sum += alpha * compressed_state.partials[at];
         }
       }
       store_partial_of(first_head + h, wid.x, i % VALUE_QUADS, sum, vec2f(most, sum_l));

@@ -115,7 +115,7 @@ fn widen_pair(low: vec2<u32>, high: vec2<u32>) -> vec4f {
 // @end
 
 // @shared compressed_rows
-/// Compressed rows that a token sees, if it is the last of `length`: all of their tokens are cached.
+/// Compressed rows that a token sees if it is the last of `length`: all their tokens are cached.
 fn compressed_rows(length: u32) -> u32 {
   return select(0u, (length - SPAN) / STRIDE + 1u, length >= SPAN);
 }

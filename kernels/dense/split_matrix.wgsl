@@ -20,7 +20,7 @@
 // 2. Store the keys of the tile and request the next ones.
 // 3. Multiply queries and keys; store the logits. Subgroups divide the tokens of the tile; if there
 //    are more subgroups than matrices of tokens, also the dimensions.
-// 4. Find the maximum of each head in the tile, and take it as m if it exceeds m by more than SLACK.
+// 4. Find the maximum of each head in the tile. Take it as m if it exceeds m by more than SLACK.
 //    Compute p = exp2(logit - m), at most 2^SLACK, and l. Store the values; request the next ones.
 // 5. If some m changed, or every FLUSH tiles, add the sums of the matrices to those of the threads,
 //    rescale these and begin the matrices anew.

@@ -1,9 +1,9 @@
 // nsa_compress.wgsl: the compressed row of NSA's newest 32 tokens, of keys and of values.
 //
 // Dispatch (head dim / OUTPUTS, 2 * KV heads, batch). Every 16th token completes a row; at other
-// lengths nothing is written. Row of keys: W (x + e), where x is the keys of the 32 tokens in order,
-// e their learned positions within the row, and W a learned matrix of the KV head. Values have a
-// matrix and positions of their own.
+// lengths nothing is written. Row of keys: W (x + e), where x is the keys of the 32 tokens in
+// order, e their learned positions within the row, and W a learned matrix of the KV head. Values
+// have a matrix and positions of their own.
 //
 // LANES threads compute one element of the row. A row of W is as long as 32 rows of keys; all of it
 // is in flight together.
@@ -60,7 +60,7 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 // @end
 
 // @shared compressed_rows
-/// Compressed rows that a token sees, if it is the last of `length`: all of their tokens are cached.
+/// Compressed rows that a token sees if it is the last of `length`: all their tokens are cached.
 fn compressed_rows(length: u32) -> u32 {
   return select(0u, (length - SPAN) / STRIDE + 1u, length >= SPAN);
 }

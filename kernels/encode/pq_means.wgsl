@@ -1,8 +1,8 @@
 // pq_means.wgsl: k-means of a prompt's keys, 3 of 3 of an iteration: the means of the keys of each
 // code are the new centroids. A centroid without keys stays as it was.
 //
-// Dispatch (quads of a row, KV heads, batch). A thread makes four elements of a centroid: it adds up
-// the chunks in their order.
+// Dispatch (quads of a row, KV heads, batch). A thread makes four elements of a centroid: it adds
+// up the chunks in their order.
 const HEAD_DIM: u32 = 128u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param

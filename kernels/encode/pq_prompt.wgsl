@@ -1,7 +1,8 @@
 // pq_prompt.wgsl: the codes of all keys of a prompt, for each part the nearest centroid.
 //
 // Dispatch (tiles of tokens, KV heads x rows of codes, batch). A workgroup makes a word of codes of
-// each of its tokens, one part after the other. It ends at once if its tokens lie past the sequence.
+// each of its tokens, one part after the other. It ends at once if its tokens lie past the
+// sequence.
 //
 // The nearest centroid c of a part k has the largest k . c - |c|^2 / 2; of equally near ones it is
 // the first. A part that has a NaN has code 0.

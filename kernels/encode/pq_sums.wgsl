@@ -1,8 +1,8 @@
 // pq_sums.wgsl: k-means of a prompt's keys, 2 of 3 of an iteration: adds up the keys of each code.
 //
-// Dispatch (chunks, KV heads x HEAD_DIM / COLUMNS, batch). A workgroup adds up COLUMNS columns of the
-// keys of a chunk of CHUNK tokens. A thread has a column to itself and takes the tokens in their
-// order: sums do not depend on who comes first, as they would with atomics.
+// Dispatch (chunks, KV heads x HEAD_DIM / COLUMNS, batch). A workgroup adds up COLUMNS columns of
+// the keys of a chunk of CHUNK tokens. A thread has a column to itself and takes the tokens in
+// their order: sums do not depend on who comes first, as they would with atomics.
 //
 // 1. Add up the keys, and count them.
 // 2. Store the sums, and the counts where the columns are the first of a part.

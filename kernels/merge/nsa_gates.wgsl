@@ -1,5 +1,5 @@
-// nsa_gates.wgsl: the sum of NSA's branches, where no workgroup of attend/nsa_branches.wgsl may join
-// them. The boundary between dispatches orders memory, as WGSL guarantees.
+// nsa_gates.wgsl: the sum of NSA's branches, where no workgroup of attend/nsa_branches.wgsl may
+// join them. The boundary between dispatches orders memory, as WGSL guarantees.
 //
 // Dispatch (query heads / HEADS, batch). A workgroup joins a list: its partials within each branch,
 // and the branches by the gates of each query head.
@@ -15,7 +15,7 @@ const WINDOW_SPLITS: u32 = 8u; // @param
 const Q_HEADS = KV_HEADS * GROUP;
 const VALUE_QUADS = VALUE_DIM / 4u;
 // @shared branch_state
-const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last one is the compressed branch
+const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last is the compressed branch
 const PICKS = 16u; // blocks that a group attends
 const LISTS = BATCH * Q_HEADS / HEADS;
 const PICK_WORDS = (BATCH * KV_HEADS * PICKS + 31u) / 32u * 32u;

@@ -176,7 +176,8 @@ fn main(
           let row = chunk_row(at, DEPTH);
           let quad = chunk_place(at, DEPTH);
           if (row < ROWS) {
-            queries[turn % BUFFERS][quad * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = loaded_q[i];
+            let place = quad * MY_ROWS + row / ROW_THREADS;
+            queries[turn % BUFFERS][place][row % ROW_THREADS] = loaded_q[i];
           }
         }
         for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
@@ -335,7 +336,8 @@ fn main(
           }
           for (var j = 0u; j < 4u; j++) { // @unroll
             for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
-              let value = stage[turn % BUFFERS][(key_quad * 4u + j) * MY_QUADS + quad][column_thread];
+              let place = (key_quad * 4u + j) * MY_QUADS + quad;
+              let value = stage[turn % BUFFERS][place][column_thread];
               for (var r = 0u; r < MY_ROWS; r++) { // @unroll
                 let at = r * MY_QUADS + quad;
                 acc[at] = fma(vec4f(p[r][j]), value, acc[at]);

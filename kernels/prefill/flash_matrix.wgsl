@@ -70,8 +70,8 @@ const MY_PAIRS = MY_QUADS / 2u; // of them, whose p fill a slot
 const QUERY_TURNS = ROWS * PART_LOADS / WORKGROUP; // loads of a thread
 const LOAD_TURNS = KEYS * ROW_LOADS / WORKGROUP;
 
-// Slots of 16 bytes. A block has 16 rows, and rows have an odd number of slots, so that the banks of
-// workgroup memory do not collide. Offsets in a block are constants, so that compilers leave out
+// Slots of 16 bytes. A block has 16 rows, and rows have an odd number of slots, so that the banks
+// of workgroup memory do not collide. Offsets in a block are constants, so that compilers leave out
 // bounds checks.
 const KEY_SLOTS = ROW_LOADS + 1u; // of a row of keys
 const KEY_BLOCKS = KEYS / SIDE;

@@ -62,8 +62,8 @@ const TABLE_WORDS = TABLE_BITS / 16u; // pairs of words of an entry
 // At TABLE * i + entry, i < TABLE_WORDS: heads 0 to 3 as f16, or heads 2 * i and 2 * i + 1 as f32.
 var<workgroup> tables: array<vec2<u32>, TABLE * TABLE_WORDS>;
 
-// Of each part of the newest key, zero at the start: the largest nearness as a u32 of that order, and
-// 255 less the first centroid that has it.
+// Of each part of the newest key, zero at the start: the largest nearness as a u32 of that order,
+// and 255 less the first centroid that has it.
 var<workgroup> best_keys: array<atomic<u32>, PARTS>;
 var<workgroup> best_rests: array<atomic<u32>, PARTS>;
 

@@ -62,8 +62,8 @@ fn main(
 ) {
   let list = wid.z * SEQUENCE_LISTS + wid.y;
   // @shared list_windows
-  // With PAGE > 1 a list has pages, not tokens. A page with a token of a window is in the window, and
-  // the newest page is always in the recent one.
+  // With PAGE > 1 a list has pages, not tokens. A page with a token of a window is in the window,
+  // and the newest page is always in the recent one.
   let tokens = lengths[wid.z];
   let length = (tokens + PAGE - 1u) / PAGE; // of the list
   let sink_end = (min(SINK, tokens) + PAGE - 1u) / PAGE;

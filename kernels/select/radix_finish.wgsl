@@ -4,9 +4,9 @@
 // best of them fill up the picks. A larger score is better; of equal scores the lower index is, or
 // with TIES = 1 the higher. So no two candidates are equally good.
 //
-// The cut is the worst candidate that is taken. It lies in a range of scores, and then in a range of
-// indices of one score. A round divides the range into 2^DIGIT_BITS parts, counts the candidates of
-// each part, and goes on with the part of the cut. Candidates in the range are finalists.
+// The cut is the worst candidate that is taken. It lies in a range of scores, and then in a range
+// of indices of one score. A round divides the range into 2^DIGIT_BITS parts, counts the candidates
+// of each part, and goes on with the part of the cut. Candidates in the range are finalists.
 //
 // 1. Read how many candidates and picks there are, and leave the counts of the list at zero.
 // 2. Repeat rounds until few finalists are left, or all of them are taken.
@@ -132,8 +132,8 @@ fn main(
 ) {
   let list = wid.z * SEQUENCE_LISTS + wid.y;
   // @shared list_windows
-  // With PAGE > 1 a list has pages, not tokens. A page with a token of a window is in the window, and
-  // the newest page is always in the recent one.
+  // With PAGE > 1 a list has pages, not tokens. A page with a token of a window is in the window,
+  // and the newest page is always in the recent one.
   let tokens = lengths[wid.z];
   let length = (tokens + PAGE - 1u) / PAGE; // of the list
   let sink_end = (min(SINK, tokens) + PAGE - 1u) / PAGE;

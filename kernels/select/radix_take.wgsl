@@ -8,8 +8,8 @@
 //
 // HAND_OVER selects who decides between the candidates:
 //   0  radix_finish.wgsl does, in a dispatch of its own. WGSL guarantees that this works.
-//   1  The last workgroup of the list to arrive does. No workgroup waits. But storageBarrier() has to
-//      order memory for the whole device: naga's SPIR-V does so, WGSL does not promise it.
+//   1  The last workgroup of the list to arrive does. No workgroup waits. But storageBarrier() has
+//      to order memory for the whole device: naga's SPIR-V does so, WGSL does not promise it.
 //   2  As 0: atomics would hand over the candidates one by one.
 //
 // 1. Load the scores of the share.
@@ -173,8 +173,8 @@ fn main(
 ) {
   let list = wid.z * SEQUENCE_LISTS + wid.y;
   // @shared list_windows
-  // With PAGE > 1 a list has pages, not tokens. A page with a token of a window is in the window, and
-  // the newest page is always in the recent one.
+  // With PAGE > 1 a list has pages, not tokens. A page with a token of a window is in the window,
+  // and the newest page is always in the recent one.
   let tokens = lengths[wid.z];
   let length = (tokens + PAGE - 1u) / PAGE; // of the list
   let sink_end = (min(SINK, tokens) + PAGE - 1u) / PAGE;

@@ -1,6 +1,6 @@
-/// A query head's part of a block's score: the probabilities of the compressed rows that overlap the
-/// block, each times the overlap in strides. Rows 4 block - 1 to 4 block + 3 weigh 1, 2, 2, 2, 1:
-/// `before` is the logit of the first one, `own` are those of the others.
+/// A query head's part of a block's score: the probabilities of the compressed rows that overlap
+/// the block, each times the overlap in strides. Rows 4 block - 1 to 4 block + 3 weigh 1, 2, 2, 2,
+/// 1: `before` is the logit of the first one, `own` are those of the others.
 ///
 /// Only the first block and the last two lack some of these rows. They are taken in any case, so
 /// their scores may be anything.

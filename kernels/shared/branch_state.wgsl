@@ -1,4 +1,4 @@
-const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last one is the compressed branch
+const SPLITS = GATHER_SPLITS + WINDOW_SPLITS + 1u; // of a list; the last is the compressed branch
 const PICKS = 16u; // blocks that a group attends
 const LISTS = BATCH * Q_HEADS / HEADS;
 const PICK_WORDS = (BATCH * KV_HEADS * PICKS + 31u) / 32u * 32u;
