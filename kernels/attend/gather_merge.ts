@@ -95,7 +95,7 @@ function defaults(p: Problem, limits: DeviceLimits, { refuses }: Variant): Param
     HEADS,
     PREFETCH: 0,
     HAND_OVER: handOverParam(limits),
-    SPLITS: splitsFor(p, p.qHeads / HEADS, listCapacity(p), long ? 256 : 512),
+    SPLITS: splitsFor(p, p.qHeads / HEADS, listCapacity(p), 256),
   });
   // With long rows, large workgroups exceed the memory of a small device.
   const most = shared || long ? 256 : 128;

@@ -92,14 +92,14 @@ export const slots: Variant = defineVariant({
   },
   features: ["subgroups"],
   defaults(p, limits) {
-    // Few heads take a token. All workgroups should share the slots of each.
+    // Few heads take a token. Enough workgroups share the slots of each.
     const paramsFor = (WORKGROUP: number): Params => ({
       WORKGROUP,
       LANES: lanesFor(p, Math.min(16, limits.subgroupMinSize ?? 4)),
       TOKENS: 2,
       PREFETCH: 1,
-      HEADS: Math.min(32, p.qHeads),
-      SPLITS: splitsFor(p, Math.ceil(p.qHeads / 32), p.capacity, 128),
+      HEADS: 1,
+      SPLITS: splitsFor(p, 1, p.capacity, 32),
       HAND_OVER: handOverParam(limits),
     });
     const settings = [256, 128, 64].map(paramsFor);

@@ -50,7 +50,7 @@ export const windows: Variant = defineVariant({
   tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: DENSE_SPLITS },
   features: [],
   defaults(p) {
-    const HEADS = headsFor(groupSize(p));
+    const HEADS = headsFor(groupSize(p), 2);
     return {
       WORKGROUP: 128,
       LANES: lanesFor(p, 16, HEADS),

@@ -73,10 +73,11 @@ export const route: Variant = defineVariant({
   description: "scores the newest token for each head, puts it in the place of the lowest one",
   tunables: { WORKGROUP: [128, 256, 512], AHEAD: [1, 2, 4, 8] },
   features: [],
-  defaults: (_, limits) => ({
-    WORKGROUP: Math.min(512, limits.maxComputeInvocationsPerWorkgroup),
-    AHEAD: 4,
-  }),
+  defaults(p, limits) {
+    const long = p.capacity > 65536;
+    const most = limits.maxComputeInvocationsPerWorkgroup;
+    return { WORKGROUP: Math.min(long ? 512 : 256, most), AHEAD: long ? 8 : 4 };
+  },
   refuses: (p, params) => refusesHeads(p, params),
   plan: (p, params) => ({
     buffers: {

@@ -194,8 +194,8 @@ function setting(p: Problem, limits: DeviceLimits, threads: Params, most: number
     "blocks.WORKGROUP": 64,
     "branches.WORKGROUP": threads.WORKGROUP,
     "branches.TILE": threads.TILE,
-    GATHER_SPLITS: NSA.picks,
-    WINDOW_SPLITS: NSA.window / 64,
+    GATHER_SPLITS: NSA.picks / 2,
+    WINDOW_SPLITS: NSA.window / 128,
     // Every workgroup that gathers would score all blocks.
     SCORED: Number(groupSize(p) * p.capacity > 2 ** 19),
     HAND_OVER: handOverParam(limits),

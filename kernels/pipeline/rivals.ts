@@ -15,6 +15,7 @@ import { pqAppend } from "../encode/pq_token.ts";
 import { MOSA, MOSA_HYBRID, route } from "../encode/route.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
+import { splitsFor } from "../dense/split.ts";
 import type { Problem } from "../core/problem.ts";
 import { headLabelStep, packedLabelStep, sharedLabelStep } from "../score/labels.ts";
 import { dot } from "../score/dot.ts";
@@ -36,6 +37,8 @@ interface System {
   readonly stages: Readonly<Record<string, Variant>>;
   /** Settings of the system that no tuner may change, as parameters of the step. */
   readonly settings?: Params;
+  /** Parameters whose best values on a large GPU are not the defaults of its stages. */
+  readonly preferred?: (p: Problem) => Params;
   /** The problem that its stages compute with these settings (default: the given one). */
   readonly own?: (p: Problem, settings: Params) => Problem;
 }
@@ -81,6 +84,7 @@ function defaultsOf(system: System, p: Problem, limits: DeviceLimits): Params {
     ...Object.entries(system.stages).map(([stage, each]) =>
       prefixed(stage, each.defaults(p, limits))
     ),
+    system.preferred?.(p),
   );
 }
 
@@ -219,6 +223,10 @@ const SYSTEMS: readonly System[] = [
     description: "Mixture of Sparse Attention beside four dense heads; times only",
     stages: { append: route, attend: slots },
     settings: MOSA_HYBRID,
+    // The dense heads have nearly all of the tokens.
+    preferred: (p) => ({
+      "attend.SPLITS": splitsFor(p, MOSA_HYBRID.DENSE_HEADS, p.capacity, 264),
+    }),
   },
   {
     name: "pipeline/streaming",

@@ -55,7 +55,7 @@ function indexCost(p: Problem): Cost {
 }
 
 /** Workgroups that keep a large GPU busy. */
-const MOST_WORKGROUPS = 264;
+const MOST_WORKGROUPS = 256;
 
 /** Few threads share a token where there are many tokens: a query read serves more of them. */
 function defaults(p: Problem, _limits: DeviceLimits): Params {

@@ -82,15 +82,16 @@ fn make_labels(begin: u32, length: u32, head: u32, list: u32, kv_head: u32, thre
     return;
   }
 
-  // Find the scale. Codes are of the scale as it is stored.
+  // Find the scale. Codes are of the scale as it is stored: rounded by quantizeToF16, since
+  // compilers drop a pack2x16float whose result is unpacked again.
   var least = elements[row * CHANNELS];
   var largest = least;
   for (var i = 0u; i < CHANNELS; i++) { // @unroll
     least = min(least, elements[row * CHANNELS + i]);
     largest = max(largest, elements[row * CHANNELS + i]);
   }
-  let scale = pack2x16float(vec2f(least, (largest - least) / 15.0));
-  let stored = unpack2x16float(scale);
+  let stored = quantizeToF16(vec2f(least, (largest - least) / 15.0));
+  let scale = pack2x16float(stored);
   let steps = (elements[thread] - stored.x) / select(stored.y, 1.0, stored.y == 0.0);
   codes[thread] = select(u32(clamp(steps + 0.5, 0.0, 15.0)), 0u, stored.y == 0.0);
   workgroupBarrier();

@@ -61,7 +61,7 @@ function pagesPlan(p: Problem, params: Params, APPEND: 0 | 1): Plan {
 /** Rows in flight, so that the parts of a tile's scores fit 8 KiB of workgroup memory. */
 function defaults(p: Problem, _limits: DeviceLimits): Params {
   const rows = [2, 1].find((rows) => 4 * 128 * rows * groupSize(p) <= 8192) ?? 1;
-  return { WORKGROUP: 128, LANES: lanesFor(p, 8), TOKENS: rows };
+  return { WORKGROUP: 128, LANES: lanesFor(p, 16), TOKENS: rows };
 }
 
 /** Scores of pages. */

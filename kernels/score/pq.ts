@@ -68,8 +68,7 @@ function defaults(p: Problem, parts: number, limits: DeviceLimits): Params {
   const heads = p.batch * p.kvHeads * Math.ceil(groupSize(p) / HEADS);
   const turns = Math.ceil(p.capacity * heads / 128 / turnTokens(parts)); // of a workgroup
   const most = limits.maxComputeInvocationsPerWorkgroup;
-  const threads = WORKGROUP.findLast((n) => n <= Math.min(512, most) && n <= turns) ?? 64;
-  const workgroup = Math.max(threads, Math.min(256, most));
+  const workgroup = Math.min(512, most);
   const memory = limits.maxComputeWorkgroupStorageSize;
   return {
     TABLE_BITS: 16,
