@@ -183,14 +183,14 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
 
 function setting(p: Problem, limits: DeviceLimits, threads: Params, most: number): Params {
   const heads = headsFor(groupSize(p), most);
-  // Two workgroups of one tile or more for each multiprocessor of a large GPU.
+  // Two workgroups of two tiles or more for each multiprocessor of a large GPU.
   const wanted = Math.ceil(256 * heads / (p.batch * p.qHeads));
   const tiles = Math.ceil(p.capacity / NSA.stride / threads.TILE);
   return {
     HEADS: heads,
     "compressed.WORKGROUP": threads.WORKGROUP,
     "compressed.TILE": threads.TILE,
-    COMPRESSED_SPLITS: Math.max(1, Math.min(wanted, tiles)),
+    COMPRESSED_SPLITS: Math.max(1, Math.min(wanted, Math.floor(tiles / 2))),
     "blocks.WORKGROUP": 64,
     "branches.WORKGROUP": threads.WORKGROUP,
     "branches.TILE": threads.TILE,

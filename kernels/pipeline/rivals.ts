@@ -16,7 +16,8 @@ import { MOSA, MOSA_HYBRID, route } from "../encode/route.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import { splitsFor } from "../dense/split.ts";
-import type { Problem } from "../core/problem.ts";
+import { groupSize, type Problem } from "../core/problem.ts";
+import { headsFor } from "../core/row_split.ts";
 import { headLabelStep, packedLabelStep, sharedLabelStep } from "../score/labels.ts";
 import { dot } from "../score/dot.ts";
 import { dotSubgroup } from "../score/dot_subgroup.ts";
@@ -204,6 +205,10 @@ const SYSTEMS: readonly System[] = [
       "Forgetting Transformer: appends gates, attends all tokens with decays; times only",
     stages: { attend: decayed },
     settings: FOX,
+    preferred: (p) => ({
+      "attend.PREFETCH": 0,
+      "attend.SPLITS": splitsFor(p, p.kvHeads, p.capacity, 264),
+    }),
   },
   {
     name: "pipeline/acp",
@@ -211,6 +216,15 @@ const SYSTEMS: readonly System[] = [
       "Forgetting Transformer, adaptive computation pruning: attends what is left; times only",
     stages: { attend: decayed },
     settings: ACP,
+    // Few tokens are left: small lists spread them over the processors.
+    preferred(p) {
+      const HEADS = headsFor(groupSize(p), 2);
+      return {
+        "attend.HEADS": HEADS,
+        "attend.JOINED": HEADS,
+        "attend.SPLITS": splitsFor(p, p.qHeads / HEADS, p.capacity, 256),
+      };
+    },
   },
   {
     name: "pipeline/mosa",
