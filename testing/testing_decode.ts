@@ -1,9 +1,18 @@
 /** Test support: a decode loop over generated tokens; rows that are not yet written are poison. */
 import { poison, write } from "../kernels/core/run.ts";
+import { createPageTable } from "../fixtures/cache_layout.ts";
 import { generateKv } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
-import { codeHeads, kvBytes, mapNumbers, type Problem } from "../kernels/core/problem.ts";
+import {
+  codeHeads,
+  hasPlainCache,
+  kvBytes,
+  kvRowStart,
+  mapNumbers,
+  type Problem,
+  tablePages,
+} from "../kernels/core/problem.ts";
 import type { Decoder } from "../kernels/decoder/decoder.ts";
 
 /** Random maps with biases, scaled to keep pre-activations away from 0. */
@@ -21,9 +30,10 @@ export class TokenFeed {
   readonly #p: Problem;
   readonly #rows: readonly { readonly name: string; readonly words: Uint32Array<ArrayBuffer> }[];
   readonly #random: Random;
+  readonly #table: Uint32Array<ArrayBuffer>;
 
   /**
-   * Poisons the caches and writes each sequence's first tokens.
+   * Poisons the caches and writes each sequence's first tokens, and the page table if there is one.
    *
    * @param lengths Tokens of each sequence; {@linkcode TokenFeed.append} increments them.
    * @param most Most tokens that each sequence can reach.
@@ -42,6 +52,12 @@ export class TokenFeed {
       { name: "keys", words: packKv(k, this.#p.dtype) },
       { name: "values", words: packKv(v, this.#p.dtype) },
     ];
+    this.#table = this.#p.kvPages
+      ? createPageTable(this.#p, { lengths: most, seed })
+      : new Uint32Array();
+    if (this.#p.kvPages) {
+      device.queue.writeBuffer(decoder.buffers.lengths, 4 * this.#p.batch, this.#table);
+    }
     for (const { name } of this.#rows) poison(device, decoder.buffers[name]);
     lengths.forEach((length, sequence) => this.#write(sequence, 0, length));
     this.#writeStep();
@@ -59,11 +75,18 @@ export class TokenFeed {
   #write(sequence: number, begin: number, end: number): void {
     const { kvHeads, capacity, headDim, dtype } = this.#p;
     const rowBytes = headDim * kvBytes(dtype);
+    // Rows of a token before those of the next where a cache has strides or pages of its own.
+    const count = hasPlainCache(this.#p) ? end - begin : 1;
+    const pages = tablePages(this.#p);
+    const table = this.#table.subarray(sequence * pages, (sequence + 1) * pages);
     for (const { name, words } of this.#rows) {
       for (let head = 0; head < kvHeads; head++) {
-        const offset = ((sequence * kvHeads + head) * capacity + begin) * rowBytes;
-        const bytes = new Uint8Array(words.buffer, offset, (end - begin) * rowBytes);
-        this.device.queue.writeBuffer(this.decoder.buffers[name], offset, bytes);
+        for (let token = begin; token < end; token += count) {
+          const from = ((sequence * kvHeads + head) * capacity + token) * rowBytes;
+          const bytes = new Uint8Array(words.buffer, from, count * rowBytes);
+          const to = kvRowStart(this.#p, { sequence, head, token }, table) * kvBytes(dtype);
+          this.device.queue.writeBuffer(this.decoder.buffers[name], to, bytes);
+        }
       }
     }
   }

@@ -4,6 +4,7 @@
  */
 import { type CodeKind, generateCodes, generateKv, type KvKind } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
+import { createPageTable, placeCache } from "../fixtures/cache_layout.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Params, Variant } from "../kernels/core/variant.ts";
@@ -14,6 +15,7 @@ import {
   codeWords,
   distanceBytes,
   groupSize,
+  hasPlainCache,
   isRotated,
   listCapacity,
   listHeads,
@@ -139,7 +141,12 @@ export function makeInputs(
       made[form.labels] = labelsOfKeys(form, p, k, channels!, before);
     }
     if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
-    Object.assign(made, { q: made.q ?? q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
+    const placed = placedCache(p, [k, v], options);
+    Object.assign(made, placed.table ? { lengths: placed.table } : {}, {
+      q: made.q ?? q,
+      keys: packKv(placed.caches[0], p.dtype),
+      values: packKv(placed.caches[1], p.dtype),
+    });
     if (has("decays")) Object.assign(made, decayInputs(p, params, k, options));
     if (has("token_index")) {
       const index = createTokenIndex({ ...options, capacity: p.capacity });
@@ -149,6 +156,21 @@ export function makeInputs(
     }
   }
   return Object.fromEntries(wanted.filter((name) => made[name]).map((name) => [name, made[name]]));
+}
+
+/** K and V where the problem has them, and the lengths with the page table behind them. */
+function placedCache(
+  p: Problem,
+  caches: readonly Float32Array<ArrayBuffer>[],
+  options: InputOptions,
+): { readonly caches: readonly Float32Array<ArrayBuffer>[]; readonly table?: Uint32Array } {
+  if (hasPlainCache(p)) return { caches };
+  const { lengths } = options;
+  const table = p.kvPages ? createPageTable(p, options) : undefined;
+  return {
+    caches: caches.map((cache) => placeCache(p, cache, lengths, table)),
+    ...(table ? { table: Uint32Array.from([...lengths, ...table]) } : {}),
+  };
 }
 
 /**

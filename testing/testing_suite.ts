@@ -7,6 +7,7 @@ import { isPq } from "../kernels/encode/pq.ts";
 import { isNsa } from "../kernels/pipeline/nsa_reference.ts";
 import { RIVALS, VARIANTS } from "../kernels/core/registry.ts";
 import { canRun, makeInputs, openTestDevice, runVariant, type TestDevice } from "./testing.ts";
+import { CACHES, inLayout, tokensFirst } from "./testing_caches.ts";
 import { assertKept, keptInputs } from "./testing_kept.ts";
 import { describeCase, gridOf, type TestCase } from "./testing_grid.ts";
 
@@ -158,6 +159,12 @@ export function testStage(
       return variant.refuses(p, params, testDevice.limits) === undefined;
     };
 
+    const takesCaches = ({ p }: TestCase) => {
+      const params = variant.defaults(p, testDevice.limits);
+      const reads = "keys" in variant.plan(p, params).buffers;
+      return reads && !variant.refuses(tokensFirst(p), params, testDevice.limits);
+    };
+
     const able = Object.entries(corners).filter(([, corner]) => runs(corner));
 
     test("equals the reference on a pairwise grid", async () => {
@@ -193,6 +200,18 @@ export function testStage(
     // By default sequences of unequal length share workgroups.
     const sharing = Object.keys(variant.tunables).filter((name) => /\bSHARE[SD]$/.test(name));
     const apart = Object.fromEntries(sharing.map((name) => [name, 0]));
+    // The kernels of a step are tested with the others in their own stages.
+    const layouts = Object.entries(CACHES).slice(stage === "pipeline" ? 1 : 0);
+    for (const [i, [name, layout]] of (takesCaches(smallCase) ? layouts : []).entries()) {
+      test(`finds rows in ${name}`, async () => {
+        const own = i % 2 === 1 ? apart : {};
+        const params = { ...lightParams(testDevice, variant, smallCase), ...own };
+        const moved = inLayout(smallCase, layout);
+        assertEquals(variant.refuses(moved.p, params, testDevice.limits), undefined);
+        await assertCorrect(testDevice, variant, moved, params);
+      });
+    }
+
     for (const [name, code] of handOver ? Object.entries(HAND_OVER_CODE) : []) {
       test(`computes the same with a hand-over by ${name}`, async () => {
         const isPlain = sharing.length === 0 || code !== HAND_OVER_CODE.dispatch;

@@ -4,6 +4,7 @@ import type {
   Bins,
   CodeSharing,
   KvDtype,
+  KvLayout,
   MapShape,
   Shape,
   TieRule,
@@ -33,6 +34,10 @@ export interface CaseOptions {
   /** Whether to run cases that make little sense. */
   readonly force: boolean;
   readonly dtype: KvDtype;
+  /** The order of K and V; of a paged cache the order within a page. */
+  readonly layout: KvLayout;
+  /** Tokens of a page; null without pages. */
+  readonly pageTokens: number | null;
   readonly bits: number;
   readonly sharing: CodeSharing;
   /** `ROTATION` for rotated codes. */

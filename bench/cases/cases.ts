@@ -11,6 +11,8 @@ import {
   centresKeys,
   DEFAULT_BINS,
   isRotated,
+  kvLayoutOf,
+  kvStridesFor,
   planesOf,
   type Problem,
   roundCapacity,
@@ -107,6 +109,12 @@ function planesText(p: Problem): string {
   return tiesOf(p) === "lower" ? planes : `${planes}t`;
 }
 
+/** The layout and the pages of K and V in a case id; nothing for [B, Hkv, capacity, D]. */
+function cacheText(p: Problem): string {
+  const layout = kvLayoutOf(p) === "bhnd" ? "" : `-${kvLayoutOf(p)}`;
+  return p.kvPages ? `${layout}-p${p.kvPages.tokens}` : layout;
+}
+
 /**
  * A stable, readable name of a problem, e.g. `32x8x128-n8192-b1-f16-c32h-mlp3x128f16-s32-w128+128`.
  */
@@ -115,7 +123,7 @@ export function caseId(p: Problem, learned = false): string {
   const picks = "count" in p.topK ? `k${p.topK.count}` : `s${p.topK.sparsity}`;
   const map = mapName(p, learned).replaceAll("-", "");
   return `${shapeName(p)}-n${lengthsText(p, "_")}-b${p.batch}-${p.dtype}-${code}-${map}-${picks}` +
-    `-w${p.sink}+${p.recent}`;
+    `-w${p.sink}+${p.recent}${cacheText(p)}`;
 }
 
 /**
@@ -228,9 +236,10 @@ function traceCase(options: CaseOptions, named: NamedTrace): BenchCase {
 /** The problem of a batch, given the tokens of each sequence. */
 function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[]): Problem {
   const { dtype, bits, sharing, map, planes, bins, centre, topK, ties, sink, recent } = options;
+  const { layout, pageTokens } = options;
   const { qHeads, kvHeads, headDim } = shape;
   const kvLen = lengths.reduce((a, b) => Math.max(a, b));
-  const problem: Problem = {
+  const plain: Problem = {
     batch: lengths.length,
     qHeads,
     kvHeads,
@@ -249,7 +258,11 @@ function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[
     ...(ties === "lower" ? {} : { ties }),
     sink,
     recent,
+    ...(pageTokens === null ? {} : { kvPages: { tokens: pageTokens } }),
   };
+  const problem: Problem = layout === "bhnd"
+    ? plain
+    : { ...plain, kvStrides: kvStridesFor(layout, plain) };
   asUsage(() => checkProblem(problem));
   if ("count" in topK && topK.count > kvLen) {
     throw new UsageError(`--k ${topK.count} exceeds the KV length of ${counted(kvLen, "token")}.`);

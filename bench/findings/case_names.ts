@@ -13,6 +13,7 @@ const SHARING_WORDS: Readonly<Record<ResultRow["code_sharing"], string>> = {
 /** The settings in which cases of one shape may differ, each as a text for a name. */
 const SETTINGS: readonly ((row: ResultRow) => string)[] = [
   (row) => row.dtype,
+  layoutName,
   (row) => `${row.bits} bits per ${SHARING_WORDS[row.code_sharing]}`,
   scoreName,
   picksName,
@@ -62,6 +63,12 @@ export function scoreName({ map, score, planes, ties }: ResultRow): string {
     ...(score === "weighted" || score === "rotated" ? [counted(planes ?? 0, "plane")] : []),
     ...(ties === "higher" ? ["ties to higher indices"] : []),
   ].join(", ");
+}
+
+/** The layout and the pages of K and V, such as `bnhd in pages of 16`; empty for the usual ones. */
+export function layoutName({ layout, page_tokens: tokens }: ResultRow): string {
+  if (tokens === null) return layout === "bhnd" ? "" : layout;
+  return `${layout} in pages of ${tokens}`;
 }
 
 /** The number of middle tokens that a case attends, such as `k = N/32` or `k = 600`. */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { ResultRow } from "../results/row.ts";
 import { makeRow } from "../../testing/row.ts";
-import { lineNames, scoreName, sharedSettings } from "./case_names.ts";
+import { layoutName, lineNames, scoreName, sharedSettings } from "./case_names.ts";
 
 const LINEAR = { map: "linear-f16", score: "weighted", planes: 1 } as const;
 const ROTATED = { bits: 128, code_sharing: "kv", map: "rotation", score: "rotated" } as const;
@@ -46,6 +46,14 @@ Deno.test("lineNames() tells cases of other scores and sharing apart, sharedSett
     "f16, 128 bits per KV head, selections per query head, rotated, 2 planes, k = N/32, " +
       "windows of 128 + 128, cold cache",
   );
+});
+
+Deno.test("layoutName() is empty for the usual cache", () => {
+  const name = (changes: Partial<ResultRow>) => layoutName(makeRow(changes));
+  assertEquals(name({}), "");
+  assertEquals(name({ layout: "bnhd" }), "bnhd");
+  assertEquals(name({ page_tokens: 16 }), "bhnd in pages of 16");
+  assertEquals(name({ layout: "strided", page_tokens: 64 }), "strided in pages of 64");
 });
 
 Deno.test("lineNames() leaves out what most cases have, and names errors that are known", () => {

@@ -96,6 +96,8 @@ export function caseOptionsOf(parsed: ParsedCases): CaseOptions {
     lengths: null,
     force: values.force,
     dtype: values.dtype,
+    layout: "bhnd",
+    pageTokens: null,
     ...codesOf(parsed),
     topK: values.k === null ? { sparsity: values.sparsity } : { count: values.k },
     ties: values.ties ?? (values.score === "rotated" ? ROTATED_CODE.ties : "lower"),

@@ -19,6 +19,7 @@ const STAGE = v.picklist([
 ]);
 const DTYPE = v.picklist(["f16", "bf16", "f32"]);
 const SHARING = v.picklist(["head", "kv", "group"]);
+const LAYOUT = v.picklist(["bhnd", "bnhd", "strided"]);
 const CACHE = v.picklist(["cold", "hot"]);
 const TIMER = v.picklist(["timestamp", "wall"]);
 const SCORE = v.picklist(["hamming", "weighted", "rotated", ""]);
@@ -146,6 +147,18 @@ export const ROW = v.strictObject({
   trace_tokens: v.optional(column(MAYBE_COUNT, "Tokens of that trace."), null),
   compiler: v.optional(column(TEXT, "Compiler of the WGSL: `naga` or `tint`."), ""),
   toggles: v.optional(column(TEXT, "Toggles of Dawn that were turned on."), ""),
+  layout: v.optional(
+    column(
+      LAYOUT,
+      "Order of K and V: KV heads before tokens (`bhnd`), tokens before KV heads (`bnhd`), or " +
+        "rows with gaps (`strided`); of a paged cache the order within a page.",
+    ),
+    "bhnd",
+  ),
+  page_tokens: v.optional(
+    column(MAYBE_COUNT, "Tokens of a page of K and V; empty without pages."),
+    null,
+  ),
 });
 
 /** A row of `results.csv`. */

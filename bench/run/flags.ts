@@ -11,6 +11,13 @@ import { LAYERS_FLAG, MAX_TIME_FLAG, MEASURE_FLAGS } from "../flags/measure_flag
 import { asUsage } from "../base/usage_error.ts";
 import { HAND_OVER_CHOICES, type HandOverChoice } from "../measure/device/checked_device.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
+import { KV_PAGE_TOKENS } from "../../kernels/core/layout.ts";
+import type { KvLayout } from "../../kernels/core/problem.ts";
+
+/** Reads the tokens of a page. */
+function pageTokens(name: string, text: string): number {
+  return Number(oneOf(...KV_PAGE_TOKENS.map(String))(name, text));
+}
 
 /** `deno task bench`. */
 export const BENCH_COMMAND = {
@@ -31,6 +38,24 @@ export const BENCH_COMMAND = {
         help: "one batch of sequences with these lengths in tokens, instead of --kv and --batch; " +
           "loguniform:1K:128K:16 draws 16, and a number after that is the seed (default 1)",
         contradicts: ["quick", "set"],
+      },
+      layout: {
+        value: "ORDER",
+        default: "bhnd",
+        read: oneOf<KvLayout>("bhnd", "bnhd"),
+        help:
+          "K and V as [batch, KV heads, tokens, head dim] (bhnd), or with tokens before heads " +
+          "(bnhd)",
+        contradicts: ["quick", "set", "trace"],
+      },
+      "page-tokens": {
+        value: "N",
+        defaultNote: "no pages",
+        read: pageTokens,
+        help:
+          `K and V in pages of ${KV_PAGE_TOKENS.join(", ")} tokens, in random order in a pool; ` +
+          "--layout is the order within a page",
+        contradicts: ["quick", "set", "trace"],
       },
       trace: {
         value: "FILE",

@@ -102,6 +102,8 @@ function benchCases(parsed: ParsedBench): CaseOptions {
     ...shared,
     models: isTraceAlone(parsed) ? [] : shared.models,
     lengths: values.lengths,
+    layout: values.layout,
+    pageTokens: values["page-tokens"],
     trace: values.trace,
     traceMap: values["trace-map"],
   };

@@ -72,6 +72,24 @@ Deno.test("parseOptions() passes every flag on to the problem", () => {
   assertEquals(caseId(short.problem), "6x2x96-n17-b3-bf16-c64g-linearf16-k16-w4+0");
 });
 
+Deno.test("casesOf() gives --layout and --page-tokens to problems, and names them in case ids", () => {
+  const shape = "--shape 4x1x64 --kv 512 --batch 2";
+  const end = (line: string) => ids(`${shape} ${line}`).map((id) => id.replace(/.*-w/, "w"));
+  assertEquals(end(""), ["w128+128"]);
+  assertEquals(end("--layout bhnd"), ["w128+128"]);
+  assertEquals(end("--layout bnhd"), ["w128+128-bnhd"]);
+  assertEquals(end("--page-tokens 16"), ["w128+128-p16"]);
+  const [{ caseId, problem }] = cases(`${shape} --layout bnhd --page-tokens 256`);
+  assertMatch(caseId, /-w128\+128-bnhd-p256$/);
+  assertEquals(problem.kvPages, { tokens: 256 });
+  assertEquals(problem.kvStrides, { outer: 256 * 64, head: 64, token: 64 });
+  assertThrows(() => parse("--page-tokens 48"), UsageError, "--page-tokens takes one of 16, 32,");
+  assertThrows(() => parse("--layout nhd"), UsageError, "--layout takes one of bhnd, bnhd");
+  for (const flag of ["--layout bnhd", "--page-tokens 16"]) {
+    assertThrows(() => parse(`--quick ${flag}`), UsageError, "--quick");
+  }
+});
+
 Deno.test("casesOf() makes one batch of --lengths, and of equal ones the case of --batch", () => {
   const [{ name, caseId, problem }, ...more] = cases("--shape 4x1x64 --lengths 300,17,1000");
   assertEquals(more, []);

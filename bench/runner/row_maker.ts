@@ -6,6 +6,7 @@ import {
   codeHeads,
   codeWords,
   isRotated,
+  kvLayoutOf,
   lengthOf,
   listHeads,
   planesOf,
@@ -59,6 +60,8 @@ function caseColumns(
     planes: planesOf(p),
     ties: tiesOf(p),
     code_bytes: codeBytes(p),
+    layout: kvLayoutOf(p),
+    page_tokens: p.kvPages?.tokens ?? null,
   };
 }
 

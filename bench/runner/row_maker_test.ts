@@ -95,6 +95,17 @@ Deno.test("rowMaker() does not compare prompt attention with a decode step", () 
   ]);
 });
 
+Deno.test("rowMaker() names the layout and the pages of K and V", () => {
+  const layoutOf = (...line: string[]) => {
+    const [of] = casesOf(parseOptions(["--shape", "12x4x64", "--kv", "512", ...line]));
+    const { layout, page_tokens } = rowOf("dense/split", undefined, of);
+    return [layout, page_tokens];
+  };
+  assertEquals(layoutOf(), ["bhnd", null]);
+  assertEquals(layoutOf("--layout", "bnhd"), ["bnhd", null]);
+  assertEquals(layoutOf("--page-tokens", "32"), ["bhnd", 32]);
+});
+
 Deno.test("rowMaker() names the score, and the bytes of its codes", () => {
   const scoreOf = (line: string) => {
     const [of] = casesOf(parseOptions(["--shape", "12x4x64", "--kv", "512", ...line.split(" ")]));

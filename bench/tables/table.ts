@@ -1,5 +1,5 @@
 /** The readable table of a run: one block for each case, as wide as the terminal. */
-import { scoreName } from "../findings/case_names.ts";
+import { layoutName, scoreName } from "../findings/case_names.ts";
 import { shapeName } from "../../kernels/core/problem.ts";
 import type { ResultRow } from "../results/row.ts";
 import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "./text_table.ts";
@@ -114,9 +114,8 @@ function shapeOf({ q_heads, kv_heads, head_dim }: ResultRow) {
 function settingsOf(row: ResultRow, rows: readonly ResultRow[]): string {
   const caches = [...new Set(rows.map(({ cache }) => cache))].join(" or ");
   const share = row.code_sharing === "head" ? "query head" : "KV head";
-  return `batch ${row.batch}, ${row.dtype}, ${row.bits}-bit codes per ${share} (${
-    scoreName(row)
-  }), ` +
+  const cache = [row.dtype, layoutName(row)].filter((text) => text !== "").join(" ");
+  return `batch ${row.batch}, ${cache}, ${row.bits}-bit codes per ${share} (${scoreName(row)}), ` +
     `${row.selected} selected, windows of ${row.sink} sink and ${row.recent} recent, ${caches} cache ` +
     `[${row.case_id}]`;
 }

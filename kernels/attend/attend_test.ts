@@ -1,3 +1,4 @@
+import { CACHES, inLayout } from "../../testing/testing_caches.ts";
 import { testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testSetting, testStage, variantsOf } from "../../testing/testing_suite.ts";
 import { gatherMerge } from "./gather_merge.ts";
@@ -24,6 +25,10 @@ testStage("attend", testDevice, small, {
     kind: "one-huge-logit",
     topK: { count: 0xffffffff },
   }),
+  "pages, and a list for each query head": inLayout(
+    testCase({ heads: [8, 2], lengths: [37, 90] }, { poisonUnselected: true }),
+    CACHES["pages of 16 tokens"],
+  ),
 });
 
 const all = testCase({ heads: [4, 2], lengths: [257, 150], topK: { count: 0xffffffff } });

@@ -54,6 +54,10 @@ const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 4u; // @param query heads of a list
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const DECAY_BLOCK: u32 = 128u; // @param tokens per block of decays
 const PRUNE: u32 = 1u; // @param 0 to attend all tokens
 const WORKGROUP: u32 = 128u; // @param
@@ -143,6 +147,31 @@ var<workgroup> thresholds: array<f32, HEADS>;
 var<workgroup> key_norms: array<f32, HEADS>; // the largest of all tokens
 var<workgroup> kept: atomic<u32>; // blocks of the chunk
 var<workgroup> chunk_kept: u32; // the same, to be loaded uniformly
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -406,7 +435,7 @@ fn main(
   // The last list of a group may be too long. It repeats the last head and stores its output once.
   let first_head = kv_head * GROUP + list % KV_LISTS * HEADS;
   let last_head = kv_head * GROUP + GROUP - 1u;
-  let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
+  let lane_base = head_start(kv_head) + lane;
   let length = lengths[wid.z];
   let newest = max(length, 1u) - 1u;
   let is_first = newest % DECAY_BLOCK == 0u; // of its block
@@ -423,8 +452,9 @@ fn main(
   if (PREFETCH == 1u) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(u32(max(tile, 0)) * TILE + (load / CHUNKS) * ROWS + row, newest);
-      k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-      v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+      k[load] = keys[at];
+      v[load] = values[at];
     }
     for (var i = 0u; i < DECAYS; i++) { // @unroll
       bias[i] = lane_decay(i, tile, newest, row, lane, first_head);
@@ -459,7 +489,7 @@ fn main(
     }
   }
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    let at = lane_base + newest * ROW_LOADS + chunk_offset(part / QUADS, lane);
+    let at = lane_base + row_offset(kv_head, newest) + chunk_offset(part / QUADS, lane);
     let quad = widen(keys[at], part % QUADS);
     let is_own = part / QUADS * LANES + lane < ROW_LOADS;
     key_squares += select(0.0, dot(quad, quad), is_own);
@@ -545,8 +575,9 @@ fn main(
       for (var load = 0u; load < LOADS; load++) { // @unroll
         let first = u32(max(tile - i32(SPLITS * PREFETCH), 0)) * TILE;
         let token = min(first + (load / CHUNKS) * ROWS + row, newest);
-        next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-        next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+        let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+        next_k[load] = keys[at];
+        next_v[load] = values[at];
       }
       for (var i = 0u; i < DECAYS; i++) { // @unroll
         next_bias[i] = lane_decay(i, tile - i32(SPLITS * PREFETCH), newest, row, lane, first_head);

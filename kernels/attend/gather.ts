@@ -1,6 +1,6 @@
 /** Gathered decode attention over a selection (HashAttention section 3), in splits of the list. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
 import {
   PAGE_TOKENS,
   pageListCapacity,
@@ -40,7 +40,8 @@ export const gatherKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "LIST_CAPACITY"),
-    ...ranges("CAPACITY", "KV_DTYPE"),
+    ...ranges("BATCH", "CAPACITY", "KV_DTYPE"),
+    ...ranges(...CACHE_ROWS),
     HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
     PAGE_BITS: PAGE_BITS_RANGE,
@@ -116,7 +117,7 @@ function gatherListsPlan(kernel: Kernel, p: Problem, params: Params, lists: List
   const grid = [params.SPLITS, p.qHeads / params.HEADS, p.batch] as const;
   return {
     buffers: {
-      ...specs(p, "input", "q", "keys", "values", selected, selected_counts),
+      ...specs(p, "input", "lengths", "q", "keys", "values", selected, selected_counts),
       ...partialSpecs(p, params.SPLITS, "output"),
     },
     dispatches: [dispatch(kernel, p, values, grid, { selected, selected_counts })],

@@ -2,7 +2,7 @@
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { refusesPages } from "../core/pages.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
 import { listCapacity, type Problem, queriesPerRow } from "../core/problem.ts";
 import {
   headsFor,
@@ -39,6 +39,7 @@ export const gatherMergeKernel: Kernel = defineKernel({
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "LIST_CAPACITY"),
     ...ranges("CAPACITY", "KV_DTYPE"),
+    ...ranges(...CACHE_ROWS),
     HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
     PREFETCH: [0, 1],
@@ -65,7 +66,17 @@ function plan(p: Problem, params: Params, entries: ListEntries): Plan {
   const join = joinSplits(p, params, heads);
   return {
     buffers: {
-      ...specs(p, "input", "q", "keys", "values", selected, selected_counts, "sink_logits"),
+      ...specs(
+        p,
+        "input",
+        "lengths",
+        "q",
+        "keys",
+        "values",
+        selected,
+        selected_counts,
+        "sink_logits",
+      ),
       ...handOverSpec(p, { lists: p.batch * lists, heads, splits }),
       ...join.buffers,
       ...specs(p, "output", "out"),

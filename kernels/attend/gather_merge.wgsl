@@ -34,6 +34,10 @@ const LIST_CAPACITY: u32 = 256u; // @param entries that a list has room for
 const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
@@ -41,6 +45,7 @@ const PREFETCH: u32 = 1u; // @param 1 to load a tile ahead
 const SPLITS: u32 = 8u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
+const KV_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST / GROUP;
 // @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -72,14 +77,15 @@ const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises 
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
 
-@group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> selected: array<u32>;
-@group(0) @binding(4) var<storage, read> selected_counts: array<u32>;
-@group(0) @binding(5) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
-@group(0) @binding(6) var<storage, read_write> hand_over: HandOver;
-@group(0) @binding(7) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> selected: array<u32>;
+@group(0) @binding(5) var<storage, read> selected_counts: array<u32>;
+@group(0) @binding(6) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
+@group(0) @binding(7) var<storage, read_write> hand_over: HandOver;
+@group(0) @binding(8) var<storage, read_write> out: array<vec4f>;
 
 // @shared hand_over
 /// Partials that the workgroups of a list hand over. One of the two arrays is used.
@@ -97,6 +103,31 @@ var<workgroup> tokens: array<u32, (LIST_ROWS + SPLITS - 1u) / SPLITS>;
 var<workgroup> scratch: array<vec4f, ROWS * HEAD_QUADS>;
 var<workgroup> stats: array<vec2f, ROWS>; // (m, l)
 var<workgroup> is_last: u32;
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -282,7 +313,8 @@ fn main(
   workgroupBarrier();
 
   // All loads of a tile are in flight before the first use. Rows past the end repeat the last pick.
-  let lane_base = first_head / GROUP * CAPACITY * ROW_LOADS + lane;
+  let kv_head = first_head / GROUP;
+  let lane_base = head_start(kv_head) + lane;
   var k: array<vec4<u32>, LOADS>;
   var v: array<vec4<u32>, LOADS>;
   var next_k: array<vec4<u32>, LOADS>;
@@ -290,8 +322,9 @@ fn main(
   if (PREFETCH == 1u && begin < end) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min((load / CHUNKS) * ROWS + row, end - begin - 1u)];
-      k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-      v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+      k[load] = keys[at];
+      v[load] = values[at];
     }
   }
   for (var tile = begin; tile < end; tile += TILE) {
@@ -299,8 +332,9 @@ fn main(
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let pick = tile + PREFETCH * TILE + (load / CHUNKS) * ROWS + row;
       let token = tokens[min(pick, end - 1u) - begin];
-      next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-      next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+      next_k[load] = keys[at];
+      next_v[load] = values[at];
     }
     if (PREFETCH == 0u) {
       k = next_k;

@@ -17,6 +17,7 @@
 // 4. Update the running softmax with them. Repeat 2 to 4 for all tiles of the split.
 // 5. Join the row groups and store the partials.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const QUERIES_PER_LIST: u32 = 1u; // @param 1, GROUP or all query heads
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
@@ -25,10 +26,15 @@ const LIST_CAPACITY: u32 = 256u; // @param entries that a list has room for
 const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
 
+const KV_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST / GROUP;
 // @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -48,16 +54,42 @@ const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises 
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
 
-@group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> selected: array<u32>;
-@group(0) @binding(4) var<storage, read> selected_counts: array<u32>;
-@group(0) @binding(5) var<storage, read_write> partial_out: array<f32>;
-@group(0) @binding(6) var<storage, read_write> partial_stats: array<vec2f>;
+@group(0) @binding(0) var<storage, read> lengths: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> selected: array<u32>;
+@group(0) @binding(5) var<storage, read> selected_counts: array<u32>;
+@group(0) @binding(6) var<storage, read_write> partial_out: array<f32>;
+@group(0) @binding(7) var<storage, read_write> partial_stats: array<vec2f>;
 
 var<workgroup> scratch: array<f32, ROWS * HEAD_DIM>;
 var<workgroup> stats: array<vec2f, ROWS * LIST_HEADS>; // (m, l)
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -143,7 +175,8 @@ fn main(
   let row = thread / LANES;
   let first_head = wid.z * SEQUENCE_LISTS * QUERIES_PER_LIST + wid.y * HEADS;
   let list = first_head / QUERIES_PER_LIST;
-  let cache = (first_head / GROUP) * CAPACITY;
+  let kv_head = first_head / GROUP;
+  let lane_base = head_start(kv_head) + lane;
   let picks = selected_counts[list];
   let share = (picks + grid.x - 1u) / grid.x;
   let begin = min(wid.x * share, picks);
@@ -178,7 +211,7 @@ fn main(
     var k: array<vec4<u32>, LOADS>;
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let first = (cache + token[load / CHUNKS]) * ROW_LOADS + lane;
+      let first = lane_base + row_offset(kv_head, token[load / CHUNKS]);
       let at = first + chunk_offset(load % CHUNKS, lane);
       k[load] = keys[at];
       v[load] = values[at];

@@ -1,7 +1,14 @@
 /** Select, gather-attend and merge in one dispatch, for devices with subgroups. */
 import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, histogramSpec, histogramStateSpec, ranges, specs } from "../core/layout.ts";
+import {
+  CACHE_ROWS,
+  dispatch,
+  histogramSpec,
+  histogramStateSpec,
+  ranges,
+  specs,
+} from "../core/layout.ts";
 import {
   cachedTokens,
   distanceBytes,
@@ -48,6 +55,7 @@ export const selectGatherKernel: Kernel = defineKernel({
       "BITS",
     ),
     ...ranges("PLANES", "QUERIES_PER_CODE"),
+    ...ranges(...CACHE_ROWS),
     FACTORS: [0, 1],
     LAST: { min: 1, max: 255 },
     ...ranges("TIES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),

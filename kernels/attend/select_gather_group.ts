@@ -1,7 +1,7 @@
 /** Select, gather-attend and merge in one dispatch, for lists that a group's query heads share. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
-import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
 import { listCapacity, listHeads, type Problem, queriesPerList } from "../core/problem.ts";
 import {
   lanesFor,
@@ -28,6 +28,7 @@ export const selectGatherGroupKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "CAPACITY"),
+    ...ranges(...CACHE_ROWS),
     ...ranges(
       "LIST_CAPACITY",
       "KV_DTYPE",

@@ -39,6 +39,10 @@ const SEQUENCE_LISTS: u32 = 8u; // @param lists of a sequence
 const CAPACITY: u32 = 4096u; // @param
 const LIST_CAPACITY: u32 = 256u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 128u; // @param
 const DISTANCE_BYTES: u32 = 2u; // @param 1 or 2
 const TIES: u32 = 0u; // @param 0 lower, 1 higher index first
@@ -55,6 +59,7 @@ const TOGETHER: u32 = 1u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
+const KV_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST / GROUP;
 const LAST = BITS * QUERIES_PER_LIST; // the last bin, which is the largest distance
 const BINS = LAST + 1u;
 const BIN_TURNS = (BINS + WORKGROUP - 1u) / WORKGROUP; // bins per thread
@@ -135,6 +140,31 @@ var<workgroup> tokens: array<u32, (LIST_CAPACITY + SPLITS - 1u) / SPLITS>;
 var<workgroup> row_acc: array<vec4f, TOGETHER * ROWS * HEAD_QUADS>;
 var<workgroup> row_stats: array<vec2f, TOGETHER * ROWS>; // m, l
 var<workgroup> is_last: u32;
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -533,13 +563,14 @@ fn main(
   // 5. Attend. Past the end of the share the last row repeats; its logit is masked.
   var l = array<f32, QUERIES_PER_LIST>();
   var acc = array<vec4f, QUERIES_PER_LIST * PARTS>();
-  let lane_base = first_head / GROUP * CAPACITY * ROW_LOADS + lane;
+  let kv_head = first_head / GROUP;
+  let lane_base = head_start(kv_head) + lane;
   for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
     var loaded_k: array<vec4<u32>, LOADS>;
     var loaded_v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
-      let at = lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane);
+      let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
       loaded_k[load] = keys[at];
       loaded_v[load] = values[at];
     }

@@ -1,6 +1,6 @@
 /** Select, gather-attend and merge in one dispatch, for short lists over long caches. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import {
   isRagged,
   listCapacity,
@@ -37,6 +37,7 @@ export const selectGatherTokensKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "Q_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
+    ...ranges(...CACHE_ROWS),
     ...ranges("QUERIES_PER_CODE", "TIES", "SINK", "RECENT", "K_COUNT", "SPARSITY"),
     FACTORS: [0, 1],
     LAST: { min: 1, max: 255 },

@@ -46,6 +46,10 @@ const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 32u; // @param
 const PLANES: u32 = 0u; // @param magnitude planes of a query code
 const QUERIES_PER_CODE: u32 = 1u; // @param query heads that are compared with one code
@@ -69,6 +73,7 @@ const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 
 const HELD_LOADS: u32 = 4u; // @param loads of distances that a thread may hold, with SHARES > 0
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
+const KV_HEADS = Q_HEADS / GROUP;
 const BINS = LAST + 1u;
 const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const BIN_TURNS = (BINS + WORKGROUP - 1u) / WORKGROUP; // bins that a thread adds up
@@ -154,6 +159,31 @@ var<workgroup> tokens: array<u32, CHUNK>;
 var<workgroup> pool: array<vec4<u32>, MOST_JOINED * PARTIAL_QUADS>;
 var<workgroup> is_last: u32;
 var<workgroup> own_portion: vec4<u32>; // a Portion
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -639,7 +669,8 @@ fn main(
   var m = NEG_LARGE;
   var l = 0.0;
   var acc = array<vec4f, PARTS>();
-  let lane_base = list / GROUP * CAPACITY * ROW_LOADS + lane;
+  let kv_head = list / GROUP;
+  let lane_base = head_start(kv_head) + lane;
   for (var chunk = 0u; chunk < count; chunk += CHUNK) {
     if (chunk > 0u) {
       workgroupBarrier(); // all have read the tokens of the last chunk
@@ -665,7 +696,7 @@ fn main(
       var loaded_v: array<vec4<u32>, LOADS>;
       for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u)];
-        let at = lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane);
+        let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
         loaded_k[load] = keys[at];
         loaded_v[load] = values[at];
       }

@@ -3,14 +3,17 @@ import {
   binsOf,
   centresKeys,
   isRotated,
+  kvBytes,
+  kvStridesOf,
   planesOf,
+  poolPages,
   type Problem,
   rotationSeedOf,
   type Shape,
   tiesOf,
   valueDimOf,
 } from "./problem.ts";
-import { HEAD_DIMS, MOST_GROUP } from "./layout.ts";
+import { HEAD_DIMS, KV_PAGE_TOKENS, MOST_GROUP, MOST_STRIDE } from "./layout.ts";
 
 function wholeNumber(name: string, value: number, min: number, max: number): void {
   if (!Number.isInteger(value) || value < min || value > max) {
@@ -41,6 +44,23 @@ function checkRotation(p: Problem): void {
   wholeNumber("rotationSeed", rotationSeedOf(p), 0, 0xffffffff);
   oneOf("bins.count", binsOf(p).count, [16, 32, 64, 128, 256]);
   wholeNumber("bins.range", binsOf(p).range, 1, 16);
+}
+
+function checkCache(p: Problem): void {
+  if (p.kvPages) {
+    oneOf("kvPages.tokens", p.kvPages.tokens, KV_PAGE_TOKENS);
+    wholeNumber("kvPages.count", poolPages(p), 1, 0xffffffff);
+  }
+  if (!p.kvStrides) return;
+  const load = 16 / kvBytes(p.dtype);
+  for (const [name, stride] of Object.entries(kvStridesOf(p))) {
+    wholeNumber(`kvStrides.${name}`, stride, p.headDim, MOST_STRIDE * load);
+    if (stride % load !== 0) {
+      throw new RangeError(
+        `kvStrides.${name} must be a multiple of 16 bytes, which are ${load} elements, got ${stride}`,
+      );
+    }
+  }
 }
 
 /**
@@ -85,6 +105,7 @@ export function checkProblem(p: Problem): void {
   wholeNumber("kvLen", p.kvLen, 1, p.capacity);
   if (p.lengths) checkLengths(p, p.lengths);
   oneOf("dtype", p.dtype, ["f16", "bf16", "f32"]);
+  checkCache(p);
   oneOf("bits", p.bits, [32, 64, 128]);
   oneOf("sharing", p.sharing, ["head", "kv", "group"]);
   wholeNumber("planes", planesOf(p), 0, 3);

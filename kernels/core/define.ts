@@ -3,7 +3,7 @@
  * text, and the checks that every plan must pass on a device are made in one place.
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
-import { isRotated, type Problem, valueDimOf } from "./problem.ts";
+import { hasPlainCache, isRotated, type Problem, valueDimOf } from "./problem.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
@@ -25,6 +25,20 @@ function refusesRows({ unequalRows }: Variant, p: Problem): string | undefined {
   return `rows of V have ${p.valueDim} elements, those of K ${p.headDim}, and it takes equal ones`;
 }
 
+/** Names of caches of rows; those of other systems are caches of their own. */
+const CACHES = /(^|_)(keys|values)$/;
+
+/** The reason that a plan cannot take a problem's layout of K and V; undefined if it can. */
+function refusesCache(p: Problem, { dispatches }: Plan): string | undefined {
+  if (hasPlainCache(p)) return undefined;
+  const fixed = dispatches.find(({ kernel }) =>
+    kernel.bindings.some(({ name }) => CACHES.test(name)) &&
+    !("TOKEN_STRIDE" in kernel.params)
+  );
+  if (!fixed) return undefined;
+  return `${fixed.kernel.name} takes K and V in their usual layout alone, without pages`;
+}
+
 /**
  * A variant with the checks that all variants share. It also refuses parameters out of their ranges
  * and plans that the device cannot bind, hold in workgroup memory or dispatch. Where a problem runs
@@ -39,7 +53,7 @@ export function defineVariant(definition: Variant): Variant {
       const why = refusesCodes(definition, p) ?? refusesRows(definition, p);
       if (why) return why;
       const plan: Plan = planOn(definition, p, params, limits);
-      return refusesRanges(plan) ?? refusesPieces(p, plan, limits) ??
+      return refusesCache(p, plan) ?? refusesRanges(plan) ?? refusesPieces(p, plan, limits) ??
         definition.refuses(piecesOf(p, limits)?.each ?? p, params, limits) ??
         refusesFit(plan, limits);
     },

@@ -5,10 +5,10 @@
  *
  * | name | layout |
  * |---|---|
- * | `lengths` | u32 [B], tokens of each sequence |
+ * | `lengths` | u32 [B], tokens of each sequence; of a paged cache followed by the page table, u32 [B, pages], the page of the pool that holds each of a sequence's pages. Entries past the length are not used |
  * | `q`, `out` | f32 [B, Hq, D]; `out` has valueDim elements of a row |
  * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
- * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
+ * | `keys`, `values` | dtype [B, Hkv, capacity, D], or at `kvStrides`; of a paged cache the pool, dtype [pages, Hkv, page tokens, D], or at `kvStrides` |
  * | `branch_keys`, `branch_values` | dtype [B, Hkv, capacity + capacity / 16 + 512, D], of values valueDim instead of D, the three caches of NSA for each KV head: the tokens, which blocks are taken of; a compressed row for every 16 tokens; a ring of the last 512 tokens, token t at t % 512 |
  * | `raw_keys`, `raw_values` | dtype [B, Hkv, 32, D], the last tokens that NSA compresses, token t at t % 32 |
  * | `compress_map` | dtype [Hkv, 2, D, 32, D], NSA's maps of keys and of values: of each element of a row, by token and element |
@@ -67,6 +67,8 @@ import {
   groupSize,
   isRotated,
   kvBytes,
+  kvElements,
+  kvStridesOf,
   listCapacity,
   listHeads,
   mapNumbers,
@@ -77,6 +79,7 @@ import {
   queriesPerList,
   queryWords,
   rotationSeedOf,
+  tablePages,
   tiesOf,
   valueDimOf,
 } from "./problem.ts";
@@ -96,15 +99,16 @@ export const INDEX = { heads: 64, dim: 128 } as const;
 /** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
+  const rows = kvElements(p) * kvBytes(p.dtype);
   const raw = cache / p.capacity * 32;
   const lists = p.batch * listHeads(p);
   const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
   const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
   return {
-    lengths: 4 * p.batch,
+    lengths: 4 * p.batch * (1 + tablePages(p)),
     q: 4 * p.batch * p.qHeads * p.headDim,
-    keys: cache,
-    values: cache,
+    keys: rows,
+    values: rows,
     branch_keys: cache / p.capacity * branchRows(p),
     branch_values: cache / p.capacity / p.headDim * valueDimOf(p) * branchRows(p),
     raw_keys: raw,
@@ -226,6 +230,18 @@ export function rankStateSpec(
   return { list_state: { bytes, role, zeros: totals } };
 }
 
+/** Strides of K and V in 16-byte loads, and the tokens of a page. */
+function cacheParams(p: Problem): Record<(typeof CACHE_ROWS)[number], number> {
+  const { outer, head, token } = kvStridesOf(p);
+  const load = 16 / kvBytes(p.dtype);
+  return {
+    OUTER_STRIDE: outer / load,
+    HEAD_STRIDE: head / load,
+    TOKEN_STRIDE: token / load,
+    TABLE_BITS: p.kvPages ? Math.log2(p.kvPages.tokens) : 0,
+  };
+}
+
 /** Every `// @param` value that follows from a problem. */
 export function problemParams(p: Problem): Params {
   return {
@@ -237,6 +253,7 @@ export function problemParams(p: Problem): Params {
     KV_HEADS: p.kvHeads,
     CAPACITY: p.capacity,
     KV_DTYPE: DTYPE_CODE[p.dtype],
+    ...cacheParams(p),
     BITS: p.bits,
     PLANES: planesOf(p),
     BINS: binsOf(p).count,
@@ -265,12 +282,22 @@ export function problemParams(p: Problem): Params {
 /** Elements that a row of K or V may have. */
 export const HEAD_DIMS = [64, 80, 96, 112, 128, 192, 256] as const;
 
+/** Tokens that a page of a paged cache may have. */
+export const KV_PAGE_TOKENS = [16, 32, 64, 128, 256] as const;
+
+/** The largest stride of K and V, in 16-byte loads. */
+export const MOST_STRIDE = 0xffffffff;
+
+/** The parameters of `shared/cache_rows.wgsl` that no other text needs. */
+export const CACHE_ROWS = ["OUTER_STRIDE", "HEAD_STRIDE", "TOKEN_STRIDE", "TABLE_BITS"] as const;
+
 /** Query heads that a KV head may have. */
 export const MOST_GROUP = 64;
 
 const GROUP: ParamRange = { min: 1, max: MOST_GROUP };
 const HEADS: ParamRange = { min: 1, max: 65535 };
 const ANY_U32: ParamRange = { min: 0, max: 0xffffffff };
+const STRIDE: ParamRange = { min: 1, max: MOST_STRIDE };
 
 /** Valid values of the parameters that follow from a problem. */
 export const PROBLEM_RANGES = {
@@ -282,6 +309,10 @@ export const PROBLEM_RANGES = {
   KV_HEADS: HEADS,
   CAPACITY: { min: 16, max: 1 << 21 },
   KV_DTYPE: [0, 1, 2],
+  OUTER_STRIDE: STRIDE,
+  HEAD_STRIDE: STRIDE,
+  TOKEN_STRIDE: STRIDE,
+  TABLE_BITS: [0, 4, 5, 6, 7, 8],
   BITS: [32, 64, 128],
   PLANES: [0, 1, 2, 3],
   BINS: [16, 32, 64, 128, 256],

@@ -20,7 +20,7 @@ import type {
   Variant,
 } from "./variant.ts";
 import { bufferBytes, dispatch, PROBLEM_RANGES, ranges, specs } from "./layout.ts";
-import { lengthOf, type Problem } from "./problem.ts";
+import { hasPlainCache, lengthOf, type Problem } from "./problem.ts";
 import type { ReadBytes } from "./run.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
 import source from "./deal.wgsl" with { type: "text" };
@@ -91,12 +91,13 @@ function headBytes(p: Problem): number {
 
 /**
  * The pieces of a problem on a device; undefined if a binding holds its K, or not even a KV head of
- * it.
+ * it, or if a KV head of a sequence is no part of its own.
  */
 export function piecesOf(
   p: Problem,
   { maxStorageBufferBindingSize: most }: Pick<DeviceLimits, "maxStorageBufferBindingSize">,
 ): Pieces | undefined {
+  if (!hasPlainCache(p)) return undefined;
   const heads = largestDivisor(p.kvHeads, Math.floor(most / headBytes(p)));
   if (bufferBytes(p).keys <= most || heads === 0) return undefined;
   const perSequence = p.kvHeads / heads;
@@ -210,6 +211,11 @@ export function refusesPieces(
   limits: Pick<DeviceLimits, "maxStorageBufferBindingSize">,
 ): string | undefined {
   const { maxStorageBufferBindingSize: most } = limits;
+  const bytes = plan.buffers.keys?.bytes ?? 0;
+  if (!hasPlainCache(p) && bytes > most) {
+    return `keys need ${bytes} bytes and this device binds ${most} at most: a cache with pages or ` +
+      `other strides than [B, Hkv, capacity, D] cannot run in pieces`;
+  }
   if ("keys" in plan.buffers && p.batch * p.kvHeads > 1 && headBytes(p) > most) {
     return `a KV head of keys needs ${headBytes(p)} bytes, this device binds ${most} at most`;
   }

@@ -46,6 +46,30 @@ export interface Bins {
 /** Bins that lose no attention mass against exact scores. */
 export const DEFAULT_BINS: Bins = { count: 64, range: 6 };
 
+/** How rows of K and V lie in memory, in elements. Both caches have the same strides. */
+export interface KvStrides {
+  /** From a sequence to the next; in a paged cache from a page to the next. */
+  readonly outer: number;
+  /** From a KV head to the next. */
+  readonly head: number;
+  /** From a token to the next. */
+  readonly token: number;
+}
+
+/** A cache whose tokens lie in pages of a pool that all sequences share. */
+export interface KvPages {
+  /** Tokens of a page: 16, 32, 64, 128 or 256. */
+  readonly tokens: number;
+  /** Pages of the pool (default: as many as full sequences need together). */
+  readonly count?: number;
+}
+
+/**
+ * The order of a cache without gaps: KV heads before tokens, or tokens before KV heads. In a paged
+ * cache it is the order within a page.
+ */
+export type KvLayout = "bhnd" | "bnhd";
+
 /** Shapes and settings of one decode step over `batch` sequences. */
 export interface Problem {
   /** Sequences, B. */
@@ -75,6 +99,16 @@ export interface Problem {
   readonly capacity: number;
   /** Element type of K and V. */
   readonly dtype: KvDtype;
+  /**
+   * Where rows of K and V lie (default: layout `bhnd` without gaps, see {@linkcode kvStridesFor}).
+   * Each is a multiple of 16 bytes.
+   */
+  readonly kvStrides?: KvStrides;
+  /**
+   * The pages of K and V (default: each sequence lies in one piece). A page table stands behind the
+   * lengths in `lengths`.
+   */
+  readonly kvPages?: KvPages;
   /** Bits of a code: 32, 64 or 128. */
   readonly bits: number;
   /** Whether the query heads of a group share a code, and a selection. */
@@ -130,6 +164,78 @@ export function roundCapacity(tokens: number): number {
 /** Elements of a row of V and of the output. */
 export function valueDimOf(p: Pick<Problem, "headDim" | "valueDim">): number {
   return p.valueDim ?? p.headDim;
+}
+
+/** Strides of K and V in a layout without gaps, for the problem's shape and pages. */
+export function kvStridesFor(
+  layout: KvLayout,
+  p: Pick<Problem, "kvHeads" | "headDim" | "capacity" | "kvPages">,
+): KvStrides {
+  const { kvHeads, headDim, capacity, kvPages } = p;
+  const tokens = kvPages?.tokens ?? capacity;
+  const outer = kvHeads * tokens * headDim;
+  return layout === "bhnd"
+    ? { outer, head: tokens * headDim, token: headDim }
+    : { outer, head: headDim, token: kvHeads * headDim };
+}
+
+/** Strides of K and V. */
+export function kvStridesOf(p: Problem): KvStrides {
+  return p.kvStrides ?? kvStridesFor("bhnd", p);
+}
+
+/** The layout of K and V; `strided` if it has gaps or another order. */
+export function kvLayoutOf(p: Problem): KvLayout | "strided" {
+  const own = kvStridesOf(p);
+  const layouts: readonly KvLayout[] = ["bhnd", "bnhd"];
+  return layouts.find((layout) => {
+    const { outer, head, token } = kvStridesFor(layout, p);
+    return own.outer === outer && own.head === head && own.token === token;
+  }) ?? "strided";
+}
+
+/** Whether K and V are [B, Hkv, capacity, D] without gaps or pages. */
+export function hasPlainCache(p: Problem): boolean {
+  return p.kvPages === undefined && kvLayoutOf(p) === "bhnd";
+}
+
+/** Entries of the page table for each sequence; 0 without pages. */
+export function tablePages({ kvPages, capacity }: Pick<Problem, "kvPages" | "capacity">): number {
+  return kvPages === undefined ? 0 : Math.ceil(capacity / kvPages.tokens);
+}
+
+/** Pages of the pool; 0 without pages. */
+export function poolPages(p: Pick<Problem, "kvPages" | "capacity" | "batch">): number {
+  return p.kvPages?.count ?? p.batch * tablePages(p);
+}
+
+/** Elements from the first row of a cache to the end of its last one. */
+export function kvElements(p: Problem): number {
+  const { outer, head, token } = kvStridesOf(p);
+  const blocks = p.kvPages === undefined ? p.batch : poolPages(p);
+  const tokens = p.kvPages?.tokens ?? p.capacity;
+  return (blocks - 1) * outer + (p.kvHeads - 1) * head + (tokens - 1) * token + p.headDim;
+}
+
+/**
+ * The element at which a token's row of a KV head begins.
+ *
+ * @param table The page table of the sequence, in a paged cache.
+ */
+export function kvRowStart(
+  p: Problem,
+  { sequence, head, token }: {
+    readonly sequence: number;
+    readonly head: number;
+    readonly token: number;
+  },
+  table?: ArrayLike<number>,
+): number {
+  const strides = kvStridesOf(p);
+  const { kvPages } = p;
+  const outer = kvPages && table ? table[Math.floor(token / kvPages.tokens)] : sequence;
+  const inner = kvPages ? token % kvPages.tokens : token;
+  return outer * strides.outer + head * strides.head + inner * strides.token;
 }
 
 /** Tokens of one sequence. */

@@ -5,7 +5,7 @@
  */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
 import { groupSize, kvBytes, type Problem } from "../core/problem.ts";
 import { lanesFor, refusesRowSplit, rowLoads } from "../core/row_split.ts";
 import pvSource from "./gpt_fast_pv.wgsl" with { type: "text" };
@@ -19,7 +19,8 @@ const LANES: readonly number[] = [2, 4, 8, 16, 32];
 const TOKENS: readonly number[] = [1, 2, 4, 8];
 const LOADS: readonly number[] = [1, 2, 4, 8];
 const ROW_RANGES = {
-  ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+  ...ranges("HEAD_DIM", "BATCH", "GROUP", "Q_HEADS", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+  ...ranges(...CACHE_ROWS),
   WORKGROUP,
   LANES,
   TOKENS,

@@ -12,11 +12,16 @@
 // 2. Add p times values to acc. Repeat 1 and 2 for all tiles of the split.
 // 3. Sum over the row groups and store.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 1024u; // @param slots of the cache per head
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const WORKGROUP: u32 = 256u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 8u; // @param rows in flight per thread
@@ -40,6 +45,31 @@ const TILE = ROWS * TOKENS;
 @group(0) @binding(3) var<storage, read_write> split_sums: array<vec4f>;
 
 var<workgroup> sums: array<vec4f, ROWS * HEAD_QUADS>;
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -83,7 +113,8 @@ fn main(
   let row = thread / LANES;
   let length = lengths[wid.z];
   let head = wid.z * Q_HEADS + wid.x;
-  let cache = (wid.z * KV_HEADS + wid.x / GROUP) * CAPACITY;
+  let kv_head = wid.z * KV_HEADS + wid.x / GROUP;
+  let lane_base = head_start(kv_head) + lane;
 
   var acc: array<vec4f, PARTS>;
   for (var tile = wid.y * TILE; tile < CAPACITY; tile += SPLITS * TILE) {
@@ -92,7 +123,7 @@ fn main(
     var p: array<f32, TOKENS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let slot = min(tile + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
-      v[load] = values[(cache + slot) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
+      v[load] = values[lane_base + row_offset(kv_head, slot) + chunk_offset(load % CHUNKS, lane)];
     }
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       p[t] = scores[head * CAPACITY + min(tile + t * ROWS + row, CAPACITY - 1u)];

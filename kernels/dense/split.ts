@@ -1,6 +1,6 @@
 /** Dense split-KV decode (FlashDecoding) with a packed GQA group, then merge. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem.ts";
 import {
@@ -21,7 +21,8 @@ export const splitKernel: Kernel = defineKernel({
   name: "dense/split",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges(...CACHE_ROWS),
     HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
   },

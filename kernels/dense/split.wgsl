@@ -15,11 +15,16 @@
 // 4. Update the running softmax with them. Repeat 2 to 4 for all tiles of the split.
 // 5. Join the row groups and store the partials.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 4u; // @param query heads of a list, a divisor of GROUP
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
@@ -52,6 +57,31 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 var<workgroup> scratch: array<f32, SCRATCH>;
 var<workgroup> logits: array<f32, TILE * LIST_HEADS>;
 var<workgroup> stats: array<vec2f, ROWS * LIST_HEADS>; // (m, l)
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -136,7 +166,8 @@ fn main(
   let lane = thread % LANES;
   let row = thread / LANES;
   let first_head = wid.z * KV_HEADS * GROUP + wid.y * HEADS;
-  let cache = first_head / GROUP * CAPACITY;
+  let kv_head = first_head / GROUP;
+  let lane_base = head_start(kv_head) + lane;
   let length = lengths[wid.z];
   let share = (length + grid.x - 1u) / grid.x;
   let begin = min(wid.x * share, length);
@@ -166,11 +197,11 @@ fn main(
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + (load / CHUNKS) * ROWS + row, length - 1u);
-      k[load] = keys[(cache + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
+      k[load] = keys[lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane)];
     }
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + (load / CHUNKS) * ROWS + row, length - 1u);
-      v[load] = values[(cache + token) * ROW_LOADS + chunk_offset(load % CHUNKS, lane) + lane];
+      v[load] = values[lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane)];
     }
 
     // 3. Compute the logits of the tile.

@@ -1,6 +1,6 @@
 /** Dense split-KV decode on matrix units, which only Dawn offers so far, then merge. */
 import type { Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
 import { groupSize, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { MATRIX_FEATURES, refusesMatrices } from "../core/subgroup_matrices.ts";
@@ -23,7 +23,8 @@ export const splitMatrixKernel: Kernel = defineKernel({
   name: "dense/split_matrix",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CAPACITY"),
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY"),
+    ...ranges(...CACHE_ROWS),
     WORKGROUP: WORKGROUPS,
     TILE: TILES,
     FLUSH: FLUSHES,

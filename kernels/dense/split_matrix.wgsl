@@ -36,9 +36,14 @@
 // each time on average: 2^-25 to 2^-24 of the sum. FLUSH * TILE / 16 such steps add at most 2^-19
 // for 512 tokens, which is why sums move to threads after so many.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 16u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const WORKGROUP: u32 = 128u; // @param
 const TILE: u32 = 32u; // @param tokens of a tile
 const FLUSH: u32 = 8u; // @param tiles whose sums stay in matrices
@@ -130,6 +135,31 @@ fn stored_sums(scratch: u32, head: u32, quad: u32) -> vec4f {
   return high + low * (1.0 / LOW);
 }
 
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -139,7 +169,7 @@ fn main(
   let list = wid.z * KV_HEADS + wid.y;
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
   let begin = wid.x * TILE;
-  let cache = list * CAPACITY * ROW_LOADS + thread % ROW_LOADS;
+  let lane_base = head_start(list) + thread % ROW_LOADS;
   let row = thread / ROW_LOADS;
 
   // 1. Request the first tile before the length is known.
@@ -147,8 +177,8 @@ fn main(
   var v: array<vec4<u32>, LOADS>;
   for (var i = 0u; i < LOADS; i++) { // @unroll
     let token = min(begin + i * (WORKGROUP / ROW_LOADS) + row, CAPACITY - 1u);
-    k[i] = keys[cache + token * ROW_LOADS];
-    v[i] = values[cache + token * ROW_LOADS];
+    k[i] = keys[lane_base + row_offset(list, token)];
+    v[i] = values[lane_base + row_offset(list, token)];
   }
   // Then divide the queries.
   let worker = thread % WORKERS;
@@ -219,7 +249,7 @@ fn main(
     }
     for (var i = 0u; i < LOADS; i++) { // @unroll
       let token = min(tile + STRIDE + i * (WORKGROUP / ROW_LOADS) + row, last);
-      k[i] = keys[cache + token * ROW_LOADS];
+      k[i] = keys[lane_base + row_offset(list, token)];
     }
     if (thread == 0u) {
       atomicStore(&moves, u32(turn % FLUSH == FLUSH - 1u));
@@ -283,7 +313,7 @@ fn main(
     }
     for (var i = 0u; i < LOADS; i++) { // @unroll
       let token = min(tile + STRIDE + i * (WORKGROUP / ROW_LOADS) + row, last);
-      v[i] = values[cache + token * ROW_LOADS];
+      v[i] = values[lane_base + row_offset(list, token)];
     }
 
     // 5. Move sums to the threads. All threads wait here, so that nobody reads logits any more.

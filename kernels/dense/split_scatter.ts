@@ -1,6 +1,6 @@
 /** Dense split-KV decode for GQA groups, whose softmax is scattered over the lanes of a row. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
 import { groupSize, type Problem } from "../core/problem.ts";
 import {
   refusesShuffledRows,
@@ -25,6 +25,7 @@ export const splitScatterKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges(...CACHE_ROWS),
     HEADS: { min: 1, max: 16 },
     ...ROW_SPLIT_RANGES,
     WORKGROUP: [32, 64, 128, 192, 256, 384, 512],

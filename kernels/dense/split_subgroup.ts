@@ -1,6 +1,6 @@
 /** Dense split-KV decode with subgroup shuffles. The last workgroup merges, if it may. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
 import { groupSize, isRagged, type Problem } from "../core/problem.ts";
 import {
   lanesFor,
@@ -25,6 +25,7 @@ import source from "./split_subgroup.wgsl" with { type: "text" };
 
 const KERNEL_RANGES = {
   ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+  ...ranges(...CACHE_ROWS),
   HEADS: { min: 1, max: 64 },
   ...ROW_SPLIT_RANGES,
   PREFETCH: [0, 1],

@@ -32,6 +32,10 @@ const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 4u; // @param query heads of a list
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
@@ -100,6 +104,31 @@ struct HandOver {
 var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -314,7 +343,7 @@ fn main(
   let last_head = kv_head * GROUP + GROUP - 1u;
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
   let begin = wid.x * TILE;
-  let lane_base = kv_head * CAPACITY * ROW_LOADS + lane;
+  let lane_base = head_start(kv_head) + lane;
 
   // 1. Load the first tile before the length is known, then the queries.
   var k: array<vec4<u32>, LOADS>;
@@ -324,8 +353,9 @@ fn main(
   if (PREFETCH == 1u) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(begin + (load / CHUNKS) * ROWS + row, CAPACITY - 1u);
-      k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-      v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+      k[load] = keys[at];
+      v[load] = values[at];
     }
   }
 
@@ -359,14 +389,16 @@ fn main(
     if (PREFETCH == 1u) {
       for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = min(tile + stride + (load / CHUNKS) * ROWS + row, end - 1u);
-        next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-        next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+        let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+        next_k[load] = keys[at];
+        next_v[load] = values[at];
       }
     } else {
       for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = min(tile + (load / CHUNKS) * ROWS + row, end - 1u);
-        k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-        v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+        let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+        k[load] = keys[at];
+        v[load] = values[at];
       }
     }
 

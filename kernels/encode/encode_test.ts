@@ -1,5 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
+import { CACHES, inLayout } from "../../testing/testing_caches.ts";
 import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
 import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
 import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
@@ -21,6 +22,10 @@ const corners = {
   "rotated: zero queries and keys": rotatedCase({ heads: [4, 1], kind: "zero-rows" }),
   "rotated: fewer bits than elements": rotatedCase({ heads: [3, 1], headDim: 256, bits: 32 }),
   "rotated: more bits than elements": rotatedCase({ heads: [3, 1], headDim: 64, bits: 128 }),
+  "rotated: the mean of keys in pages": inLayout(
+    rotatedCase({ heads: [6, 2], lengths: [37, 90], centre: true }),
+    CACHES["pages of 16 tokens"],
+  ),
 };
 
 testStage("encode_query", testDevice, small, corners);

@@ -9,9 +9,14 @@
 //
 // key_means.wgsl makes means of the sums.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const CHUNK: u32 = 512u; // @param tokens of a workgroup
 const WORKGROUP: u32 = 256u; // @param
 
@@ -27,6 +32,31 @@ const LOADS = 8u; // loads in flight per thread
 @group(0) @binding(2) var<storage, read_write> chunk_sums: array<vec4f>;
 
 var<workgroup> sums: array<vec4f, ROWS * ROW_LOADS * QUADS>;
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -62,7 +92,7 @@ fn main(
       var loaded: array<vec4<u32>, LOADS>;
       for (var load = 0u; load < LOADS; load++) { // @unroll
         let token = min(first + load * ROWS, CAPACITY - 1u);
-        loaded[load] = keys[(head * CAPACITY + token) * ROW_LOADS + column];
+        loaded[load] = keys[head_start(head) + row_offset(head, token) + column];
       }
       for (var load = 0u; load < LOADS; load++) { // @unroll
         for (var quad = 0u; quad < QUADS; quad++) { // @unroll

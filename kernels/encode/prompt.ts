@@ -1,6 +1,6 @@
 /** Encodes all keys of a prompt with a learned (or random) map to Hamming space. */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
-import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
+import { bufferBytes, CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -22,7 +22,16 @@ export const encodePromptKernel: Kernel = defineKernel({
   name: "encode/prompt",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "KV_HEADS", "CODE_HEADS", "QUERIES_PER_CODE", "CAPACITY"),
+    ...ranges(
+      "HEAD_DIM",
+      "BATCH",
+      "GROUP",
+      "KV_HEADS",
+      "CODE_HEADS",
+      "QUERIES_PER_CODE",
+      "CAPACITY",
+    ),
+    ...ranges(...CACHE_ROWS),
     ...ranges("KV_DTYPE", "BITS", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
     TILE,
     WORKGROUP,

@@ -14,12 +14,17 @@
 //
 // token.wgsl describes the layout of a map and of a code.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const CODE_HEADS: u32 = 32u; // @param
 const QUERIES_PER_CODE: u32 = 1u; // @param query heads per code head
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 32u; // @param
 const MAP_LAYERS: u32 = 3u; // @param
 const MAP_HIDDEN: u32 = 128u; // @param outputs of every layer but the last
@@ -56,6 +61,31 @@ const WORD_PARTS = 32u / OUT_COLUMNS; // threads that make a word of code
 @group(0) @binding(3) var<storage, read_write> codes: array<u32>;
 
 var<workgroup> activations: array<vec4f, TILE * STRIDE>;
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -111,10 +141,11 @@ fn main(
   // 1. Load the keys. Rows past the end repeat the last one of the sequence, since the cache may
   // hold anything beyond it.
   let kv_head = wid.y * QUERIES_PER_CODE / GROUP;
-  let cache = (wid.z * KV_HEADS + kv_head) * CAPACITY;
+  let own_head = wid.z * KV_HEADS + kv_head;
   for (var at = thread; at < TILE * KEY_LOADS; at += WORKGROUP) {
     let token = at / KEY_LOADS;
-    let raw = keys[(cache + min(begin + token, length - 1u)) * KEY_LOADS + at % KEY_LOADS];
+    let row = row_offset(own_head, min(begin + token, length - 1u));
+    let raw = keys[head_start(own_head) + row + at % KEY_LOADS];
     for (var quad = 0u; quad < KEY_QUADS; quad++) { // @unroll
       activations[place(token, at % KEY_LOADS * KEY_QUADS + quad)] = widen(raw, quad);
     }

@@ -1,6 +1,6 @@
 /** Rotates and encodes all keys of a prompt. Nothing is trained. */
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
 import { cachedTokens, centresKeys, codeWords, kvBytes, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotationWidth } from "./rotation.ts";
@@ -19,7 +19,8 @@ export const rotatePromptKernel: Kernel = defineKernel({
   name: "encode/rotate_prompt",
   source,
   params: {
-    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SEED", "CENTRE"),
+    ...ranges("HEAD_DIM", "BATCH", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SEED", "CENTRE"),
+    ...ranges(...CACHE_ROWS),
     TILE,
     TILES,
     WORKGROUP,
@@ -38,7 +39,8 @@ export const keySumsKernel: Kernel = defineKernel({
   name: "encode/key_sums",
   source: keySumsSource,
   params: {
-    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges("HEAD_DIM", "BATCH", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges(...CACHE_ROWS),
     CHUNK: { min: 16, max: 65536 },
     WORKGROUP: [64, 128, 256],
   },

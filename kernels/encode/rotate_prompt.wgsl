@@ -14,9 +14,14 @@
 //
 // rotate_token.wgsl says what a rotated code and its factor are.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 128u; // @param
 const SEED: u32 = 1u; // @param of the signs
 const CENTRE: u32 = 0u; // @param 1 to subtract the prompt's mean key from keys
@@ -58,6 +63,31 @@ var<workgroup> flips: array<f32, WIDTH>;
 var<workgroup> rows: array<vec4f, TILE * 2u * HALF_ROW>;
 var<workgroup> signs: array<u32, TILE * LOW>; // bit i of thread c is the sign of output LOW * i + c
 var<workgroup> sums: array<vec2f, TILE * LOW>; // of absolute outputs (x), and of their squares (y)
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -130,10 +160,11 @@ fn main(
   // 1. Load the first tile, and make the table. The elements past the key are zero.
   var loaded: array<vec4<u32>, LOAD_TURNS * PART_LOADS>;
   for (var turn = 0u; turn < LOAD_TURNS; turn++) { // @unroll
-    let row = min(wid.x * TILES * TILE + turn_token(turn, thread), length - 1u);
+    let token = min(wid.x * TILES * TILE + turn_token(turn, thread), length - 1u);
+    let row = head_start(head) + row_offset(head, token);
     for (var load = 0u; load < PART_LOADS; load++) { // @unroll
       let at = min(part * PART_LOADS + load, KEY_LOADS - 1u);
-      loaded[turn * PART_LOADS + load] = keys[(head * CAPACITY + row) * KEY_LOADS + at];
+      loaded[turn * PART_LOADS + load] = keys[row + at];
     }
   }
   for (var at = thread; at < WIDTH; at += WORKGROUP) {
@@ -164,10 +195,11 @@ fn main(
         x[i] = (widen(raw, i % KEY_WIDTH / 4u)[i % 4u] - centre[i]) * flip[i];
       }
       if (tile + 1u < TILES) {
-        let row = min(begin + TILE + turn_token(turn, thread), length - 1u);
+        let token = min(begin + TILE + turn_token(turn, thread), length - 1u);
+        let row = head_start(head) + row_offset(head, token);
         for (var load = 0u; load < PART_LOADS; load++) { // @unroll
           let at = min(part * PART_LOADS + load, KEY_LOADS - 1u);
-          loaded[turn * PART_LOADS + load] = keys[(head * CAPACITY + row) * KEY_LOADS + at];
+          loaded[turn * PART_LOADS + load] = keys[row + at];
         }
       }
       for (var stage = 0u; stage < 3u; stage++) { // @unroll

@@ -1,6 +1,6 @@
 /** Rotates and encodes the queries and newest keys of a decode step. Nothing is trained. */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
 import { codeWords, kvBytes, type Problem, queryWords } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotationWidth } from "./rotation.ts";
@@ -13,7 +13,8 @@ export const rotateTokenKernel: Kernel = defineKernel({
   name: "encode/rotate_token",
   source,
   params: {
-    ...ranges("HEAD_DIM", "Q_HEADS", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
+    ...ranges("HEAD_DIM", "BATCH", "Q_HEADS", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
+    ...ranges(...CACHE_ROWS),
     ...ranges("BINS", "RANGE", "SEED", "CENTRE"),
     QUERIES: [0, 1],
     KEYS: [0, 1],

@@ -19,10 +19,15 @@
 // The scale of a query is a word: bits 0 to 15 the multiplier, 16 to 20 the shift, 21 to 31 the sum
 // of the magnitudes. score/rotated.wgsl says how it is used.
 const HEAD_DIM: u32 = 128u; // @param
+const BATCH: u32 = 1u; // @param sequences
 const Q_HEADS: u32 = 32u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 128u; // @param
 const PLANES: u32 = 2u; // @param magnitude planes of a query code
 const BINS: u32 = 64u; // @param bins of scores
@@ -44,6 +49,7 @@ const HEAD_STATS = 2u + CENTRE * HEAD_DIM;
 // @end
 const PAIRS = WIDTH / 2u; // sums and differences of a stage
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
+const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
 const SCALE_WORD = (1u + PLANES) * WORDS; // place of the scale in a query code
 const QUERY_WORDS = SCALE_WORD + 1u;
 // @shared magnitude_levels
@@ -64,6 +70,31 @@ var<workgroup> y: array<f32, WIDTH>;
 var<workgroup> code: array<atomic<u32>, SCALE_WORD>;
 var<workgroup> level_total: atomic<u32>; // sum of the magnitudes
 var<workgroup> level_squares: atomic<u32>; // sum of their squares
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared key_element
 /// Element `at` of the keys.
@@ -170,7 +201,8 @@ fn main(
       if (is_query) {
         element = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
       } else {
-        element = key_element((list * CAPACITY + cached) * HEAD_DIM + d);
+        let row = head_start(list) + row_offset(list, cached);
+        element = key_element(row * KEY_WIDTH + d);
         if (CENTRE == 1u) {
           element -= key_stats[list * HEAD_STATS + 2u + d];
         }

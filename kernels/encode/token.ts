@@ -2,7 +2,7 @@
  * Encodes the queries and newest keys of a decode step (HashAttention section 3, learned mapping).
  */
 import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
+import { bufferBytes, CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
 import {
   codeHeads,
   codeWords,
@@ -19,7 +19,16 @@ export const tokenKernel: Kernel = defineKernel({
   name: "encode/token",
   source,
   params: {
-    ...ranges("HEAD_DIM", "GROUP", "Q_HEADS", "CODE_HEADS", "QUERIES_PER_CODE", "CAPACITY"),
+    ...ranges(
+      "HEAD_DIM",
+      "BATCH",
+      "GROUP",
+      "Q_HEADS",
+      "CODE_HEADS",
+      "QUERIES_PER_CODE",
+      "CAPACITY",
+    ),
+    ...ranges(...CACHE_ROWS),
     ...ranges("KV_DTYPE", "BITS", "PLANES", "MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
     QUERIES: [0, 1],
     KEYS: [0, 1],

@@ -2,7 +2,7 @@
  * Encode and score in one dispatch. This saves a dependent dispatch and hides the maps' latency.
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
 import { codeHeads, codeWords, isRagged, maxDistance, type Problem } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
@@ -26,6 +26,7 @@ export const encodeScoreKernel: Kernel = defineKernel({
       "RECENT",
     ),
     ...ranges("MAP_LAYERS", "MAP_HIDDEN", "MAP_DTYPE"),
+    ...ranges(...CACHE_ROWS),
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP: [128, 256, 512, 1024],
     ROWS: [2, 4, 8],

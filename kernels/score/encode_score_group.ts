@@ -1,6 +1,6 @@
 /** Encode and score in one dispatch, for codes that the query heads of a group share (HATA). */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
 import { codeHeads, codeWords, planesOf, type Problem, queriesPerList } from "../core/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
@@ -24,6 +24,7 @@ export const encodeScoreGroupKernel: Kernel = defineKernel({
       "KV_DTYPE",
     ),
     ...ranges("BITS", "DISTANCE_BYTES", "SINK", "RECENT", "MAP_DTYPE"),
+    ...ranges(...CACHE_ROWS),
     BLOCK: RANK_BLOCKS,
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP: [128, 256, 512, 1024],

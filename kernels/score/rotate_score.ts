@@ -1,6 +1,13 @@
 /** Rotate and score in one dispatch. This saves a dependent dispatch. */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramStateSpec, MOST_GROUP, ranges, specs } from "../core/layout.ts";
+import {
+  CACHE_ROWS,
+  dispatch,
+  histogramStateSpec,
+  MOST_GROUP,
+  ranges,
+  specs,
+} from "../core/layout.ts";
 import { groupSize, isRagged, type Problem } from "../core/problem.ts";
 import { refusesHeads } from "../core/row_split.ts";
 import { sharesFor } from "../core/shares.ts";
@@ -19,6 +26,7 @@ export const rotateScoreKernel: Kernel = defineKernel({
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
     ...ranges("BINS", "RANGE", "SEED", "CENTRE", "SINK", "RECENT"),
+    ...ranges(...CACHE_ROWS),
     HEADS: { min: 1, max: MOST_GROUP },
     SUBGROUP_MIN: [4, 8, 16, 32, 64, 128],
     WORKGROUP,

@@ -33,6 +33,10 @@ const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 4u; // @param query heads of a workgroup, a divisor of GROUP
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
+const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
+const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 128u; // @param
 const PLANES: u32 = 2u; // @param magnitude planes of a query code
 const BINS: u32 = 64u; // @param bins of scores
@@ -63,6 +67,7 @@ const HELD = WIDTH / TEAM; // elements of a vector in a thread
 const KEPT = BITS / TEAM; // outputs of a thread that the code keeps
 
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
+const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
 const SCALE_WORD = (1u + PLANES) * WORDS; // place of the scale in a query code
 const QUERY_WORDS = SCALE_WORD + 1u;
 const CODE_QUADS = (QUERY_WORDS + 4u) / 4u; // of a query code and the limit of its scores
@@ -101,6 +106,31 @@ var<workgroup> codes_of_queries: array<vec4<u32>, HEADS * CODE_QUADS>; // or tha
 // which nobody reads: that is cheaper than a branch. Memory starts at zero.
 var<workgroup> counts: array<atomic<u32>, 3u * HEADS * BINS>;
 var<workgroup> own_portion: vec4<u32>; // a Portion
+
+// @shared cache_rows
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
+/// each page of a paged one. KV heads are counted over all sequences.
+fn head_start(kv_head: u32) -> u32 {
+  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
+    return kv_head * HEAD_STRIDE;
+  }
+  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
+  if (TABLE_BITS != 0u) {
+    return own_start;
+  }
+  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+}
+
+/// How far from there a token's row begins. A page table stands behind the lengths.
+fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (TABLE_BITS == 0u) {
+    return token * TOKEN_STRIDE;
+  }
+  let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
+  let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
+  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
 
 // @shared key_element
 /// Element `at` of the keys.
@@ -377,7 +407,8 @@ fn main(
     for (var i = 0u; i < HELD; i++) { // @unroll
       let d = i * TEAM + in_team;
       if (d < HEAD_DIM) {
-        y[i] = key_element((head * CAPACITY + newest) * HEAD_DIM + d);
+        let row = head_start(head) + row_offset(head, newest);
+        y[i] = key_element(row * KEY_WIDTH + d);
         if (CENTRE == 1u) {
           y[i] -= key_stats[head * HEAD_STATS + 2u + d];
         }

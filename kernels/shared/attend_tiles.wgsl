@@ -3,14 +3,16 @@ for (var tile = begin; tile < end; tile += stride) {
   if (PREFETCH == 1u) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + stride + (load / CHUNKS) * ROWS + row, end - 1u);
-      next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-      next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+      next_k[load] = keys[at];
+      next_v[load] = values[at];
     }
   } else {
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + (load / CHUNKS) * ROWS + row, end - 1u);
-      k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-      v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+      k[load] = keys[at];
+      v[load] = values[at];
     }
   }
 

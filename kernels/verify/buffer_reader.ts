@@ -13,7 +13,9 @@ import {
   codeWords,
   distanceBytes,
   groupSize,
+  hasPlainCache,
   kvBytes,
+  kvRowStart,
   listCapacity,
   listHeads,
   mapNumbers,
@@ -22,6 +24,7 @@ import {
   queriesPerCode,
   queriesPerList,
   queryWords,
+  tablePages,
   valueDimOf,
 } from "../core/problem.ts";
 
@@ -64,8 +67,8 @@ export function listRef(
   };
 }
 
-/** Bytes of a token pool per read. */
-const POOL_READ_BYTES = 2 ** 26;
+/** Most bytes of a cache per read, where its rows are read one by one. */
+const CACHE_READ_BYTES = 2 ** 26;
 
 /** The result of `make` for a key. It is called once for each key. */
 function once<T>(
@@ -141,6 +144,13 @@ export class BufferReader {
     end: number,
   ): Promise<RowOf> {
     const { kvHeads, capacity, dtype } = this.p;
+    if (!name.startsWith("branch_") && !hasPlainCache(this.p)) {
+      return once(
+        this.#rows,
+        `${name} ${sequence} ${kvHead} ${start} ${end}`,
+        () => this.#placedRows(name, { sequence, kvHead }, start, end),
+      );
+    }
     const headDim = name === "branch_values" ? valueDimOf(this.p) : this.p.headDim;
     const headRows = name.startsWith("branch_") ? branchRows(this.p) : capacity;
     const first = (sequence * kvHeads + kvHead) * headRows + start;
@@ -153,6 +163,40 @@ export class BufferReader {
       );
       return (token) => rows.subarray((token - start) * headDim, (token - start + 1) * headDim);
     });
+  }
+
+  /** Rows of a cache with strides or pages of its own, by token; read in the order of the buffer. */
+  async #placedRows(
+    name: string,
+    { sequence, kvHead }: { readonly sequence: number; readonly kvHead: number },
+    start: number,
+    end: number,
+  ): Promise<RowOf> {
+    const { batch, headDim, dtype } = this.p;
+    const pages = tablePages(this.p);
+    const table = pages === 0
+      ? undefined
+      : await this.u32("lengths", batch + sequence * pages, pages);
+    const rowBytes = headDim * kvBytes(dtype);
+    const places = Array.from({ length: end - start }, (_, i) => {
+      const element = kvRowStart(this.p, { sequence, head: kvHead, token: start + i }, table);
+      return { row: i, first: element * kvBytes(dtype) };
+    }).sort((a, b) => a.first - b.first);
+    const bytes = new Uint8Array((end - start) * rowBytes);
+    for (let i = 0; i < places.length;) {
+      const { first } = places[i];
+      let next = i;
+      while (next < places.length && places[next].first + rowBytes - first <= CACHE_READ_BYTES) {
+        next++;
+      }
+      const part = await this.readBytes(name, first, places[next - 1].first + rowBytes - first);
+      for (const { row, first: at } of places.slice(i, next)) {
+        bytes.set(part.subarray(at - first, at - first + rowBytes), row * rowBytes);
+      }
+      i = next;
+    }
+    const rows = decode(bytes.buffer, dtype);
+    return (token) => rows.subarray((token - start) * headDim, (token - start + 1) * headDim);
   }
 
   /**
@@ -185,7 +229,7 @@ export class BufferReader {
     const index = await this.u32("token_index", sequence * capacity, length);
     const tokenBytes = kvHeads * headDim * kvBytes(dtype);
     const tokens = new Uint8Array(length * tokenBytes);
-    const step = Math.max(1, Math.floor(POOL_READ_BYTES / tokenBytes));
+    const step = Math.max(1, Math.floor(CACHE_READ_BYTES / tokenBytes));
     for (let first = 0; first < batch * capacity; first += step) {
       const end = Math.min(first + step, batch * capacity);
       const part = await this.readBytes(name, first * tokenBytes, (end - first) * tokenBytes);

@@ -4,6 +4,7 @@
  * which runs on the same set. A set is made when it is first asked for, and all variants of a case
  * share it.
  */
+import { createPageTable } from "../../../fixtures/cache_layout.ts";
 import { createRandom } from "../../../fixtures/random.ts";
 import { createTokenIndex } from "../../../fixtures/token_pool.ts";
 import type { BufferSpec, DeviceLimits, Params, Variant } from "../../../kernels/core/variant.ts";
@@ -129,6 +130,14 @@ export class InputSets implements InputSource {
     await runPlan(this.device, plan, buffers, { unroll: this.settings.unroll });
   }
 
+  /** The lengths, and the page table of a paged cache behind them. */
+  #lengths(set: number): Uint32Array<ArrayBuffer> {
+    const p = this.problem;
+    const lengths = Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence));
+    const table = p.kvPages ? createPageTable(p, { lengths, seed: this.settings.seed + set }) : [];
+    return Uint32Array.from([...lengths, ...table]);
+  }
+
   #tokenIndex(set: number): Uint32Array<ArrayBuffer> {
     const p = this.problem;
     const lengths = Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence));
@@ -147,7 +156,7 @@ export class InputSets implements InputSource {
     else if (name === "token_index") contents(this.#tokenIndex(set));
     else if (name === "slot_tokens") contents(slotTokens(p, buffer.size / 4, set));
     else if (name === "lengths") {
-      contents(Uint32Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence)));
+      contents(this.#lengths(set));
     } else if (name === "sink_logits") contents(sinkLogits(p, this.settings.given !== undefined));
     else {
       let seed = this.settings.seed + 977 * set;

@@ -12,7 +12,8 @@ import { CHECK_KERNELS } from "../../check/device_check.ts";
 import { PROBE_KERNELS } from "../../probe/probes.ts";
 import { refusesCodes } from "../define.ts";
 import { dealKernel } from "../pieces.ts";
-import { EVERY_VARIANT, RIVALS } from "../registry.ts";
+import { EVERY_VARIANT, RIVALS, VARIANTS } from "../registry.ts";
+import { CACHES } from "../../../testing/testing_caches.ts";
 import { openNullDevice } from "../../../testing/testing_dawn.ts";
 import { type Factors, testCase } from "../../../testing/testing_grid.ts";
 import { kernelFiles, kernelPath } from "../../../tools/kernel_files.ts";
@@ -204,6 +205,24 @@ async function assertCompiles(dispatch: Dispatch, pipeline: boolean): Promise<vo
     const code = dispatchWgsl(dispatch, { unroll });
     const found = await complaint(kernel, code, pipeline);
     assertEquals(found, undefined, `${where}, unrolled: ${unroll}: ${found}`);
+  }
+}
+
+for (const variant of VARIANTS) {
+  for (const shape of ["f16, a group of 4", "f16, rotated codes"]) {
+    const { p } = testCase(SHAPES[shape]);
+    for (const [name, layout] of Object.entries(CACHES)) {
+      const moved = layout(p);
+      const usual = variant.defaults(moved, GENEROUS);
+      if (refusesCodes(variant, p) ?? variant.refuses(moved, usual, GENEROUS)) continue;
+      Deno.test(`${variant.name} compiles for ${name}: ${shape}`, async () => {
+        const pipeline = !variant.refuses(moved, usual, dawn.limits) &&
+          !variant.features.includes(MATRIX_FEATURE);
+        for (const dispatch of variant.plan(moved, usual).dispatches) {
+          await assertCompiles(dispatch, pipeline);
+        }
+      });
+    }
   }
 }
 
