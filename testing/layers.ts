@@ -18,6 +18,7 @@ const WEB_SHARED = [
   "bench/selection",
   "bench/results",
   "bench/runner",
+  "bench/frontier_runner",
   "bench/findings",
   "bench/tables",
   "bench/chart",
@@ -64,7 +65,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "bench/base": ["bench/base"],
   "bench/cases": ["bench/cases", "bench/base", ...SUITE],
   "bench/measure": ["bench/measure", "bench/base", ...SUITE],
-  "bench/selection": ["bench/selection", ...SUITE],
+  "bench/selection": ["bench/selection", "bench/cases", "bench/base", ...SUITE],
   "bench/results": ["bench/results", "bench/selection", "bench/base", ...SUITE],
   "bench/runner": [
     "bench/runner",
@@ -73,6 +74,16 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "bench/results",
     "bench/selection",
     "bench/tables",
+    "bench/base",
+    ...SUITE,
+  ],
+  "bench/frontier_runner": [
+    "bench/frontier_runner",
+    "bench/cases",
+    "bench/measure",
+    "bench/results",
+    "bench/runner",
+    "bench/selection",
     "bench/base",
     ...SUITE,
   ],
@@ -107,18 +118,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "bench/base",
     ...SUITE,
   ],
-  // The page: its worker and its document. It shows what quality's methods select, and runs the
-  // frontier.
-  "bench/browser": [
-    "bench/browser",
-    ...WEB_SHARED,
-    "bench/flags",
-    "bench/quality/methods.ts",
-    "bench/frontier/methods.ts",
-    "bench/frontier/run.ts",
-    "bench/frontier/truth.ts",
-    ...SUITE,
-  ],
+  // The page: its worker and its document.
+  "bench/browser": ["bench/browser", ...WEB_SHARED, "bench/flags", ...SUITE],
   // The Deno edge, and the commands: none imports from another.
   "bench/edge": [
     "bench/edge",

@@ -8,9 +8,9 @@ import {
   QUICK_BUDGETS,
   QUICK_KV_LEN,
   QUICK_METHODS,
-} from "../frontier/methods.ts";
-import { type MappedTrace, runFrontier } from "../frontier/run.ts";
-import { truthOf } from "../frontier/truth.ts";
+} from "../frontier_runner/methods.ts";
+import { type MappedTrace, runFrontier } from "../frontier_runner/run.ts";
+import { truthOf } from "../frontier_runner/truth.ts";
 import type { Attention } from "../measure/clock/sampler.ts";
 import { openSession } from "../measure/session.ts";
 import { openBrowserAdapter } from "./adapter.ts";

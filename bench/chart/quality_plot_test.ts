@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { qualitySvg } from "./quality_plot.ts";
-import { rowsFor, smallContext } from "../quality/testing_context.ts";
+import { rowsFor, smallContext } from "../selection/methods/testing_context.ts";
 
 Deno.test("qualitySvg() plots error and mass of every method", async () => {
   const rows = await rowsFor(smallContext([20, 39]), ["oracle", "edges"], { sparsities: [4, 8] });

@@ -3,7 +3,7 @@ import { type SafetensorsTensor, writeSafetensors } from "../../kernels/maps/saf
 import { inFolder, runProgram } from "../../testing/command.ts";
 import { readFrontier } from "../edge/files/frontier_file.ts";
 import { FRONTIER_HEADER, frontierLines } from "../results/frontier_rows.ts";
-import { smallTrace } from "./testing_frontier_run.ts";
+import { smallTrace } from "../frontier_runner/testing_frontier_run.ts";
 import { frontierRow } from "../results/testing_frontier.ts";
 
 const MAIN = `${import.meta.dirname}/main.ts`;

@@ -23,7 +23,7 @@ import {
   QUICK_BUDGETS,
   QUICK_KV_LEN,
   QUICK_METHODS,
-} from "./methods.ts";
+} from "../frontier_runner/methods.ts";
 
 /** Stands for a trace without a map. */
 export const NO_MAP = "none";

@@ -29,8 +29,8 @@ import { describeAdapter } from "../measure/device/adapter.ts";
 import { openSession } from "../measure/session.ts";
 import { FRONTIER_COMMAND } from "./flags.ts";
 import { type FrontierOptions, parseFrontierOptions } from "./options.ts";
-import { type FrontierOutcome, type MappedTrace, runFrontier } from "./run.ts";
-import { truthOf } from "./truth.ts";
+import { type FrontierOutcome, type MappedTrace, runFrontier } from "../frontier_runner/run.ts";
+import { truthOf } from "../frontier_runner/truth.ts";
 import type { FrontierRow } from "../results/frontier_rows.ts";
 
 async function main(args: readonly string[]): Promise<number> {

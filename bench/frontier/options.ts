@@ -15,7 +15,7 @@ import {
   QUICK_BUDGETS,
   QUICK_KV_LEN,
   QUICK_METHODS,
-} from "./methods.ts";
+} from "../frontier_runner/methods.ts";
 
 /** A trace's file and those of its maps. */
 export interface TraceFiles {

@@ -3,7 +3,7 @@ import { parse } from "@std/csv";
 import { saveMap } from "../edge/files/map_file.ts";
 import { SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { shownPath } from "../edge/files/parse_file.ts";
-import { METHODS } from "./methods.ts";
+import { METHODS } from "../selection/methods/methods.ts";
 import { parseQuality, QUALITY_COLUMNS } from "../results/quality_rows.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";
 

@@ -13,7 +13,7 @@ import {
 } from "../flags/flag_values.ts";
 import { ADAPTER_FLAG } from "../flags/measure_flags.ts";
 import { BUDGETS, QUERY_SETS } from "../results/quality_rows.ts";
-import { METHODS } from "./methods.ts";
+import { METHODS } from "../selection/methods/methods.ts";
 
 /** `deno task quality`. */
 export const QUALITY_COMMAND = {

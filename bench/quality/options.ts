@@ -5,7 +5,7 @@ import type { Budget, QuerySet } from "../results/quality_rows.ts";
 import { gpuChoiceOf } from "../flags/measure_flags.ts";
 import type { GpuChoice } from "../measure/device/gpu_choice.ts";
 import { QUALITY_COMMAND } from "./flags.ts";
-import { METHODS } from "./methods.ts";
+import { METHODS } from "../selection/methods/methods.ts";
 import type { EdgeWindows, Method } from "../selection/selector.ts";
 
 /** The options of one call. */

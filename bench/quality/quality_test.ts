@@ -18,7 +18,7 @@ import {
 import { UsageError } from "../base/usage_error.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
 import { formatQuality } from "./table.ts";
-import { rowsFor, smallContext } from "./testing_context.ts";
+import { rowsFor, smallContext } from "../selection/methods/testing_context.ts";
 
 const WINDOWS = { sink: 128, recent: 128 } as const;
 

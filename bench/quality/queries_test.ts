@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../base/usage_error.ts";
 import { meanCount, queriesOf } from "./queries.ts";
-import { rowsFor, smallContext } from "./testing_context.ts";
+import { rowsFor, smallContext } from "../selection/methods/testing_context.ts";
 
 Deno.test("queriesOf() keeps the queries of the last quarter, in each head", () => {
   const context = smallContext([39, 29, 3, 30]);

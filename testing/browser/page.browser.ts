@@ -10,7 +10,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { loadMap, SHIPPED_MAP } from "../../bench/edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../bench/edge/files/trace_file.ts";
 import { look, looked, type LookRequest } from "../../bench/browser/selection/look.ts";
-import { QUICK_BUDGETS } from "../../bench/frontier/methods.ts";
+import { QUICK_BUDGETS } from "../../bench/frontier_runner/methods.ts";
 import { parseFrontier } from "../../bench/results/frontier_rows.ts";
 import { HEADER } from "../../bench/results/row_csv.ts";
 import { parseStored } from "../../bench/results/parse_stored.ts";

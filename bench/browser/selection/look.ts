@@ -1,7 +1,7 @@
 /** What a score selects of a trace for one query, in numbers. A worker computes them. */
 import type { Trace } from "../../../fixtures/trace.ts";
 import type { LearnedMap } from "../../../kernels/maps/learned_map.ts";
-import { METHODS } from "../../quality/methods.ts";
+import { METHODS } from "../../selection/methods/methods.ts";
 import { figuresOf, measureQuery, noSums } from "../../selection/measure.ts";
 import type { Selector } from "../../selection/selector.ts";
 import { principalComponents } from "./principal.ts";

@@ -2,7 +2,7 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import type { Trace } from "../../../fixtures/trace.ts";
 import { loadMap, SHIPPED_MAP } from "../../edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../edge/files/trace_file.ts";
-import { METHODS } from "../../quality/methods.ts";
+import { METHODS } from "../../selection/methods/methods.ts";
 import { runQuality } from "../../quality/run.ts";
 import { FATE, look, looked, type LookResult, lookTrace } from "./look.ts";
 import { stripOf } from "./scene.ts";

@@ -1,14 +1,19 @@
 /** Runs the WGSL pipeline on every query of a trace, with learned or rotated codes. */
-import type { TraceContext } from "../../fixtures/trace.ts";
-import { type LearnedMap, type PackedMap, packMap } from "../../kernels/maps/learned_map.ts";
-import { createDecoder, type Decoder } from "../../kernels/decoder/decoder.ts";
-import { checkShape } from "../../kernels/core/check_problem.ts";
-import { isRotated, type Problem, roundCapacity, type TopK } from "../../kernels/core/problem.ts";
-import { SHAPE_WORDS } from "../cases/case_options.ts";
-import { submit, write } from "../../kernels/core/run.ts";
-import { outcomeSelector, runQueries, type StepOutcome } from "../selection/device_steps.ts";
-import type { Code } from "../selection/codes.ts";
-import type { EdgeWindows, Selector } from "../selection/selector.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import { type LearnedMap, type PackedMap, packMap } from "../../../kernels/maps/learned_map.ts";
+import { createDecoder, type Decoder } from "../../../kernels/decoder/decoder.ts";
+import { checkShape } from "../../../kernels/core/check_problem.ts";
+import {
+  isRotated,
+  type Problem,
+  roundCapacity,
+  type TopK,
+} from "../../../kernels/core/problem.ts";
+import { SHAPE_WORDS } from "../../cases/case_options.ts";
+import { submit, write } from "../../../kernels/core/run.ts";
+import { outcomeSelector, runQueries, type StepOutcome } from "../device_steps.ts";
+import type { Code } from "../codes.ts";
+import type { EdgeWindows, Selector } from "../selector.ts";
 
 /** Settings of the pipeline. */
 export interface DeviceRun {

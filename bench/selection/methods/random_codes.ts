@@ -1,10 +1,10 @@
 /** Codes of a random projection, scored by Hamming distance. */
-import type { TraceContext } from "../../fixtures/trace.ts";
-import { packBits } from "../../kernels/encode/reference.ts";
-import { randomProjection } from "../../kernels/maps/random_projection.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
-import { scoreReference } from "../../kernels/score/reference.ts";
-import type { Selector } from "../selection/selector.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import { packBits } from "../../../kernels/encode/reference.ts";
+import { randomProjection } from "../../../kernels/maps/random_projection.ts";
+import type { Problem } from "../../../kernels/core/problem.ts";
+import { scoreReference } from "../../../kernels/score/reference.ts";
+import type { Selector } from "../selector.ts";
 
 /**
  * Ranks tokens by the signs of `bits` random planes. Each query head has its own planes, in f16 as

@@ -1,7 +1,7 @@
 /** Codes of queries by signs and magnitude planes, and distances of many tokens from them. */
-import type { TraceContext } from "../../fixtures/trace.ts";
-import { popcount } from "../../kernels/core/bits.ts";
-import { magnitudeOf, magnitudeUnits, packBits } from "../../kernels/encode/reference.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import { popcount } from "../../../kernels/core/bits.ts";
+import { magnitudeOf, magnitudeUnits, packBits } from "../../../kernels/encode/reference.ts";
 
 /** The code of a query. */
 export interface WeightedCode {

@@ -1,12 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { createRandom } from "../../fixtures/random.ts";
-import type { TraceContext } from "../../fixtures/trace.ts";
-import type { CodeSharing } from "../../kernels/core/problem.ts";
-import { encodeReference, magnitudeOf, magnitudeUnits } from "../../kernels/encode/reference.ts";
-import { type LearnedMap, mapHeadLayers } from "../../kernels/maps/learned_map.ts";
-import { randomProjection } from "../../kernels/maps/random_projection.ts";
-import type { QueryRow } from "../selection/selector.ts";
-import { projectionProblem } from "../../testing/testing_trace.ts";
+import { createRandom } from "../../../fixtures/random.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import type { CodeSharing } from "../../../kernels/core/problem.ts";
+import { encodeReference, magnitudeOf, magnitudeUnits } from "../../../kernels/encode/reference.ts";
+import { type LearnedMap, mapHeadLayers } from "../../../kernels/maps/learned_map.ts";
+import { randomProjection } from "../../../kernels/maps/random_projection.ts";
+import type { QueryRow } from "../selector.ts";
+import { projectionProblem } from "../../../testing/testing_trace.ts";
 import { randomSelector } from "./random_codes.ts";
 import { weightedLearnedSelector } from "./weighted_learned.ts";
 

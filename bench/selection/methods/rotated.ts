@@ -1,10 +1,15 @@
 /** Rotated codes: one bit per output of a rotation, and a byte for the length that signs lose. */
-import type { TraceContext } from "../../fixtures/trace.ts";
-import { type Bins, DEFAULT_BINS, ROTATED_CODE, type TieRule } from "../../kernels/core/problem.ts";
-import { packBits } from "../../kernels/encode/reference.ts";
-import { factorByte, factorValue, keyFactor, rotate } from "../../kernels/encode/rotation.ts";
-import { binnedDistance, scaleOf } from "../../kernels/score/bins.ts";
-import type { Selector } from "../selection/selector.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import {
+  type Bins,
+  DEFAULT_BINS,
+  ROTATED_CODE,
+  type TieRule,
+} from "../../../kernels/core/problem.ts";
+import { packBits } from "../../../kernels/encode/reference.ts";
+import { factorByte, factorValue, keyFactor, rotate } from "../../../kernels/encode/rotation.ts";
+import { binnedDistance, scaleOf } from "../../../kernels/score/bins.ts";
+import type { Selector } from "../selector.ts";
 import { oncePerContext, weightedCode, weightedDistances } from "./weighted_codes.ts";
 
 /** Settings of rotated codes. */

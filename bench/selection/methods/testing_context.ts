@@ -1,9 +1,9 @@
 /** Test support: small contexts and runs over them. */
-import type { TraceContext } from "../../fixtures/trace.ts";
-import { createRandom } from "../../fixtures/random.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import { createRandom } from "../../../fixtures/random.ts";
 import { METHODS } from "./methods.ts";
-import type { QualityRow } from "../results/quality_rows.ts";
-import { type QualityRun, runQuality } from "./run.ts";
+import type { QualityRow } from "../../results/quality_rows.ts";
+import { type QualityRun, runQuality } from "../../quality/run.ts";
 
 /** A context of normal numbers: 2 heads of 8 channels, 40 tokens, a query at each position. */
 export function smallContext(positions: readonly number[], seed = 1): TraceContext {

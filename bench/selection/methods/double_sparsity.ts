@@ -1,8 +1,8 @@
 /** Double Sparsity (arXiv 2408.07092): dot products over a few channels chosen beforehand. */
-import { counted } from "../base/counted.ts";
-import type { TraceContext } from "../../fixtures/trace.ts";
-import { importantChannels } from "../selection/channels.ts";
-import type { Selector } from "../selection/selector.ts";
+import { counted } from "../../base/counted.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import { importantChannels } from "../channels.ts";
+import type { Selector } from "../selector.ts";
 
 /**
  * Ranks tokens by the dot product over `count` channels. For each query head these are the channels

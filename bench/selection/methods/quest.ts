@@ -1,6 +1,6 @@
 /** Quest (arXiv 2406.10774): ranks pages of tokens by a bound on their largest dot product. */
-import type { TraceContext } from "../../fixtures/trace.ts";
-import type { QueryRow, Selector } from "../selection/selector.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import type { QueryRow, Selector } from "../selector.ts";
 
 /**
  * Ranks tokens by pages of `pageTokens` tokens, which begin at multiples of that number. The bound

@@ -1,13 +1,13 @@
 /** The methods of selection that `deno task quality` compares. */
 import { doubleSparsitySelector } from "./double_sparsity.ts";
-import { type Code, learnedCode } from "../selection/codes.ts";
+import { type Code, learnedCode } from "../codes.ts";
 import { deviceSelector } from "./device_codes.ts";
 import { questSelector } from "./quest.ts";
 import { randomSelector } from "./random_codes.ts";
-import { ROTATED_CODE } from "../../kernels/core/problem.ts";
+import { ROTATED_CODE } from "../../../kernels/core/problem.ts";
 import { rotatedSelector } from "./rotated.ts";
 import { weightedLearnedSelector } from "./weighted_learned.ts";
-import type { Method } from "../selection/selector.ts";
+import type { Method } from "../selector.ts";
 
 /** The exact top-k: the upper bound of quality, against which recall is measured. */
 export const ORACLE: Method = {

@@ -1,15 +1,15 @@
 /** The codes of a learned map in f64, weighed by magnitude planes of the query. */
-import type { TraceContext } from "../../fixtures/trace.ts";
-import { codeHeads, queriesPerCode, queriesPerList } from "../../kernels/core/problem.ts";
-import { encodeReference, type MapLayer, packBits } from "../../kernels/encode/reference.ts";
+import type { TraceContext } from "../../../fixtures/trace.ts";
+import { codeHeads, queriesPerCode, queriesPerList } from "../../../kernels/core/problem.ts";
+import { encodeReference, type MapLayer, packBits } from "../../../kernels/encode/reference.ts";
 import {
   type LearnedMap,
   mapHeadLayers,
   type MapNumbers,
   packMap,
-} from "../../kernels/maps/learned_map.ts";
-import type { EdgeWindows, Selector } from "../selection/selector.ts";
-import { learnedCode } from "../selection/codes.ts";
+} from "../../../kernels/maps/learned_map.ts";
+import type { EdgeWindows, Selector } from "../selector.ts";
+import { learnedCode } from "../codes.ts";
 import { contextProblem } from "./device_codes.ts";
 import {
   oncePerContext,

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { packBits } from "../../kernels/encode/reference.ts";
-import { scoreReference } from "../../kernels/score/reference.ts";
+import { packBits } from "../../../kernels/encode/reference.ts";
+import { scoreReference } from "../../../kernels/score/reference.ts";
 import { smallContext } from "./testing_context.ts";
 import { oncePerContext, weightedCode, weightedDistances } from "./weighted_codes.ts";
 
