@@ -19,9 +19,9 @@ const pages = (p: Problem, kvPages: KvPages): Problem => ({ ...p, kvPages });
  */
 export const CACHES: Readonly<Record<string, (p: Problem) => Problem>> = {
   "tokens before heads, with gaps": withGaps,
-  "pages of 16 tokens": (p) => pages(p, { tokens: 16 }),
   "pages of 64 tokens, tokens before heads, with gaps": (p) =>
     withGaps(pages(p, { tokens: 64, count: 3 + p.batch * Math.ceil(p.capacity / 64) })),
+  "pages of 16 tokens": (p) => pages(p, { tokens: 16 }),
 };
 
 /** The problem of a test in another layout. */

@@ -95,7 +95,8 @@ export interface Decoder {
  * else, makes no GPU objects and waits for nothing. The lengths of the sequences (u32 [B], each
  * from 1 to `capacity`, the newest token included) lie in the GPU buffer `lengths`, so a step may
  * be recorded and submitted any number of times while they grow. Only the GPU reads the lengths, so
- * lengths outside that range are not noticed.
+ * lengths outside that range are not noticed. The page table of a paged cache (`kvPages`), u32
+ * [B, pages of the capacity], stands behind the lengths in the same buffer.
  *
  * Workgroups of several sequences share out the tokens of all, so that unequal lengths cost little.
  * `ragged: false` says that lengths will be about equal, which saves finding out whose they are.
