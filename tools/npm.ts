@@ -21,12 +21,13 @@ const COMMAND = {
     Flags: {
       out: { value: "DIR", default: "dist/npm", read: asWritten, help: "folder to write" },
       check: {
-        help: "also install the programs of testing/npm/ with npm and run them with the package",
+        help:
+          "also install and run the programs that use the package, in testing/npm/ and examples/",
         contradicts: ["out"],
       },
     },
   },
-  notes: [exitTerms("done", "a program of testing/npm/ failed")],
+  notes: [exitTerms("done", "a program that uses the package failed")],
 } as const satisfies Command;
 
 const ROOT = new URL("../", import.meta.url);
