@@ -201,6 +201,7 @@ export {
   allocate,
   bindProgram,
   type BoundProgram,
+  type BufferOrPart,
   bufferUsage,
   checkFits,
   CompileError,

@@ -61,9 +61,10 @@ export class TokenFeed {
     const rowBytes = headDim * kvBytes(dtype);
     for (const { name, words } of this.#rows) {
       for (let head = 0; head < kvHeads; head++) {
-        const offset = ((sequence * kvHeads + head) * capacity + begin) * rowBytes;
-        const bytes = new Uint8Array(words.buffer, offset, (end - begin) * rowBytes);
-        this.device.queue.writeBuffer(this.decoder.buffers[name], offset, bytes);
+        const at = ((sequence * kvHeads + head) * capacity + begin) * rowBytes;
+        const bytes = new Uint8Array(words.buffer, at, (end - begin) * rowBytes);
+        const { buffer, offset } = this.decoder.bindings[name];
+        this.device.queue.writeBuffer(buffer, offset + at, bytes);
       }
     }
   }
