@@ -117,7 +117,7 @@ export {
   type TieRule,
   type TopK,
 } from "./kernels/core/problem.ts";
-export { CompileError } from "./kernels/core/program.ts";
+export { type BufferOrPart, CompileError } from "./kernels/core/program.ts";
 export type { TunedEntry, TunedProblem, Tuning } from "./kernels/core/tuning.ts";
 export type { SubgroupMatrices } from "./kernels/core/subgroup_matrices.ts";
 export type { DeviceLimits, HandOver, Params, Variant } from "./kernels/core/variant.ts";

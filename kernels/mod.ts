@@ -208,6 +208,7 @@ export {
   allocate,
   bindProgram,
   type BoundProgram,
+  type BufferOrPart,
   bufferUsage,
   checkFits,
   CompileError,

@@ -80,12 +80,13 @@ export class TokenFeed {
     const pages = tablePages(this.#p);
     const table = this.#table.subarray(sequence * pages, (sequence + 1) * pages);
     for (const { name, words } of this.#rows) {
+      const { buffer, offset } = this.decoder.bindings[name];
       for (let head = 0; head < kvHeads; head++) {
         for (let token = begin; token < end; token += count) {
           const from = ((sequence * kvHeads + head) * capacity + token) * rowBytes;
           const bytes = new Uint8Array(words.buffer, from, count * rowBytes);
           const to = kvRowStart(this.#p, { sequence, head, token }, table) * kvBytes(dtype);
-          this.device.queue.writeBuffer(this.decoder.buffers[name], to, bytes);
+          this.device.queue.writeBuffer(buffer, offset + to, bytes);
         }
       }
     }

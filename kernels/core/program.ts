@@ -180,30 +180,41 @@ export function allocate(
   );
 }
 
+/** A buffer, or a part of one: `offset` is 0 by default, and `size` all that is behind it. */
+export type BufferOrPart = GPUBuffer | GPUBufferBinding;
+
+/** A buffer or a part of one, with its offset and size in bytes. */
+export function bindingOf(given: BufferOrPart): Required<GPUBufferBinding> {
+  const { buffer, offset = 0, size } = "buffer" in given ? given : { buffer: given };
+  return { buffer, offset, size: size ?? buffer.size - offset };
+}
+
 /**
- * Binds buffers by name.
+ * Binds buffers, or parts of them, by name.
  *
  * @throws {Error} naming a buffer that is missing or too small.
  */
 export function bindProgram(
   device: GPUDevice,
   program: Program,
-  buffers: Readonly<Record<string, GPUBuffer>>,
+  buffers: Readonly<Record<string, BufferOrPart>>,
 ): BoundProgram {
   for (const [name, { bytes }] of Object.entries(program.plan.buffers)) {
     if (!buffers[name]) throw new Error(`no buffer is given for ${name}`);
-    if (buffers[name].size < bytes) {
-      throw new Error(`buffer ${name} has ${buffers[name].size} bytes, ${bytes} are needed`);
-    }
+    const { size } = bindingOf(buffers[name]);
+    if (size < bytes) throw new Error(`buffer ${name} has ${size} bytes, ${bytes} are needed`);
   }
   const bindGroups = program.steps.map(({ dispatch, layout }) =>
     device.createBindGroup({
       layout,
       entries: dispatch.kernel.bindings.map(({ name }, binding) => {
         const bufferName = dispatch.rename?.[name] ?? name;
+        const whole = bindingOf(buffers[bufferName]);
         const place = dispatch.places?.[bufferName];
-        const part = place ? { offset: place.offset, size: bufferSize(place.bytes) } : {};
-        return { binding, resource: { buffer: buffers[bufferName], ...part } };
+        const part = place
+          ? { offset: whole.offset + place.offset, size: bufferSize(place.bytes) }
+          : {};
+        return { binding, resource: { ...whole, ...part } };
       }),
     })
   );

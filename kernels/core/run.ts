@@ -4,7 +4,14 @@
  */
 import type { BufferSpec, Plan } from "./variant.ts";
 import { withinMemory } from "./device_memory.ts";
-import { bindProgram, type CompileOptions, compilePlan, recordProgram } from "./program.ts";
+import {
+  bindingOf,
+  bindProgram,
+  type BufferOrPart,
+  type CompileOptions,
+  compilePlan,
+  recordProgram,
+} from "./program.ts";
 
 /** Records into a compute pass. */
 export type RecordPass = (pass: GPUComputePassEncoder) => void;
@@ -106,12 +113,15 @@ export async function readBytes(
   return bytes;
 }
 
-/** A reader of the given buffers by name. */
+/** A reader of the given buffers, or parts of them, by name. */
 export function readerOf(
   device: GPUDevice,
-  buffers: Readonly<Record<string, GPUBuffer>>,
+  buffers: Readonly<Record<string, BufferOrPart>>,
 ): ReadBytes {
-  return (name, offset, length) => readBytes(device, buffers[name], offset, length);
+  return (name, offset, length) => {
+    const part = bindingOf(buffers[name]);
+    return readBytes(device, part.buffer, part.offset + offset, length);
+  };
 }
 
 async function readPart(

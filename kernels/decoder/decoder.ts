@@ -10,6 +10,7 @@ import type { Problem } from "../core/problem.ts";
 import { type DecoderProblem, withCode } from "./decoder_problem.ts";
 import {
   allocate,
+  bindingOf,
   bindProgram,
   type BoundProgram,
   compilePlan,
@@ -30,8 +31,12 @@ import { limitsOf } from "../core/device_limits.ts";
 /** Settings of {@linkcode createDecoder}. */
 export interface DecoderOptions extends PlanChoice {
   /**
-   * The caller's own buffers. Each has at least the bytes of `bufferBytes` and the usage STORAGE,
-   * except `sink_logits`, which has UNIFORM. Where a step runs in pieces, `key_stats` needs more.
+   * The caller's own buffers, or parts of them: `{ buffer, offset, size }`. Each has at least the
+   * bytes of `bufferBytes` and the usage STORAGE, except `sink_logits`, which has UNIFORM. Where a
+   * step runs in pieces, `key_stats` needs more.
+   *
+   * Names may be parts of one buffer. What the decoder writes (`codes`, `factors`, `key_stats`,
+   * `out`) overlaps nothing, and no dispatch may read one part of a buffer and write another.
    */
   readonly buffers?: CallersBuffers;
   /**
@@ -67,6 +72,8 @@ export interface Decoder {
    * same until {@linkcode Decoder.destroy}.
    */
   readonly buffers: Readonly<Record<string, GPUBuffer>>;
+  /** The part of each of {@linkcode Decoder.buffers} that is bound, in bytes. */
+  readonly bindings: Readonly<Record<string, Readonly<Required<GPUBufferBinding>>>>;
   /**
    * Records the encoding of all `lengths[b]` keys of every sequence. It is needed after a prompt,
    * after a change of keys or maps, and for rotated codes also after a sequence got shorter. A dense
@@ -119,7 +126,7 @@ export interface Decoder {
  * Codes are rotated keys unless it names a map.
  * @throws {RangeError} one sentence, before anything is allocated: an invalid problem, an unknown
  * variant, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
- * a caller's buffer that is too small.
+ * a caller's buffer that is too small, or parts of one that WebGPU does not bind.
  * @throws {Error} for a shader that does not compile, for memory that the device does not have, and
  * if the caller asks for subgroups or a hand-over and the device fails their check.
  */
@@ -164,7 +171,13 @@ export async function createDecoderOf(
   const checked = await checkDevice(device, handOver, dialect);
   if (checked.limits.handOver !== handOver) throw new Error(checked.notes.at(-1));
   const plan = planChecked(variants, problem, checked, choice);
-  const callers = checkCallersBuffers(plan.buffers, options.buffers ?? {}, limits);
+  const plans = [plan.step, ...(plan.encode ? [plan.encode.prompt, plan.encode.append] : [])];
+  const callers = checkCallersBuffers(
+    plan.buffers,
+    plans,
+    options.buffers ?? {},
+    device.limits,
+  );
   const missing = Object.fromEntries(
     Object.entries(plan.buffers).filter(([name]) => !callers[name]),
   );
@@ -172,7 +185,6 @@ export async function createDecoderOf(
 
   const unroll = options.unroll ?? !isSoftware(device);
   const compile = (part: Plan) => compilePlan(device, part, { dialect, unroll });
-  const plans = [plan.step, ...(plan.encode ? [plan.encode.prompt, plan.encode.append] : [])];
   const programs = await Promise.all(plans.map(compile));
 
   device.pushErrorScope("validation");
@@ -185,8 +197,9 @@ export async function createDecoderOf(
   if (made.lengths) {
     device.queue.writeBuffer(made.lengths, 0, new Uint32Array(problem.batch).fill(1));
   }
-  const buffers = { ...callers, ...made };
-  const [step, prompt, append] = programs.map((each) => bindProgram(device, each, buffers));
+  const bindings = { ...callers };
+  for (const [name, buffer] of Object.entries(made)) bindings[name] = bindingOf(buffer);
+  const [step, prompt, append] = programs.map((each) => bindProgram(device, each, bindings));
   const destroy = () => Object.values(made).forEach((buffer) => buffer.destroy());
   const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
   const error = errors.find((each) => each !== null);
@@ -202,7 +215,10 @@ export async function createDecoderOf(
     variant: plan.variant.name,
     params: plan.params,
     notes: checked.notes,
-    buffers,
+    buffers: Object.fromEntries(
+      Object.entries(bindings).map(([name, { buffer }]) => [name, buffer]),
+    ),
+    bindings,
     recordPrompt: record(prompt),
     recordAppend: record(append),
     recordStep: record(step),

@@ -1,6 +1,6 @@
 /** Checks the caller's buffers and the memory for the others, before the decoder makes any. */
-import type { BufferSpec, DeviceLimits } from "../core/variant.ts";
-import { bufferSize } from "../core/program.ts";
+import type { Binding, BufferSpec, Plan } from "../core/variant.ts";
+import { bindingOf, type BufferOrPart, bufferSize } from "../core/program.ts";
 
 /** Buffers that a caller may give, with the layouts of `layout.ts`. */
 export type DecoderBufferName =
@@ -31,60 +31,143 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   out: true,
 };
 
+/** The limits of a device that bound a binding. */
+type BindingLimits = Pick<
+  GPUSupportedLimits,
+  | "maxBufferSize"
+  | "maxStorageBufferBindingSize"
+  | "maxUniformBufferBindingSize"
+  | "minStorageBufferOffsetAlignment"
+  | "minUniformBufferOffsetAlignment"
+>;
+
 /** Most bytes of a storage buffer that is bound as a whole, or in parts of `bound` bytes. */
-function mostStorageBytes(limits: DeviceLimits, bound?: number): number {
+function mostStorageBytes(limits: BindingLimits, bound?: number): number {
   if (bound !== undefined) return limits.maxBufferSize;
   return Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
 }
 
-/** The caller's buffers by name. */
-export type CallersBuffers = Readonly<Partial<Record<DecoderBufferName, GPUBuffer>>>;
+/**
+ * The caller's buffers, or parts of them, by name. A part begins at a multiple of the device's
+ * `minStorageBufferOffsetAlignment` (`sink_logits`: `minUniformBufferOffsetAlignment`) and has a
+ * multiple of 4 bytes.
+ */
+export type CallersBuffers = Readonly<Partial<Record<DecoderBufferName, BufferOrPart>>>;
+
+/** A caller's part of a buffer. */
+type CallersPart = Required<GPUBufferBinding>;
 
 /**
  * The caller's buffers that a plan uses. The others are ignored: another decoder may need them.
  *
- * @param needed All buffers of the plan.
+ * @param needed All buffers of the plans.
+ * @param plans What the decoder may record.
  * @param limits The limits of the device.
- * @throws {RangeError} one sentence: an unknown name, a buffer that is too small, too large to bind
- * or made for another binding, or one buffer under two names of which one is written.
+ * @throws {RangeError} one sentence: an unknown name, a buffer or a part that is too small, too large
+ * to bind, off the alignment or made for another binding, or two names that must not have the same
+ * bytes or the same buffer.
  */
 export function checkCallersBuffers(
   needed: Readonly<Record<string, BufferSpec>>,
+  plans: readonly Plan[],
   given: CallersBuffers,
-  limits: DeviceLimits,
-): Record<string, GPUBuffer> {
-  const used: Record<string, GPUBuffer> = {};
-  for (const [name, buffer] of Object.entries(given)) {
+  limits: BindingLimits,
+): Record<string, CallersPart> {
+  const used: Record<string, CallersPart> = {};
+  for (const [name, each] of Object.entries(given)) {
     if (!(name in WRITTEN)) {
       const known = Object.keys(WRITTEN).join(", ");
       throw new RangeError(`no buffer is called ${name}; a caller may give ${known}`);
     }
-    if (!buffer || !needed[name]) continue;
-    const { bytes, bound, uniform } = needed[name];
-    if (buffer.size < bytes) {
-      throw new RangeError(`buffer ${name} has ${buffer.size} bytes, ${bytes} are needed`);
-    }
-    const most = uniform ? limits.maxUniformBufferBindingSize : mostStorageBytes(limits, bound);
-    if (buffer.size > most) {
-      throw new RangeError(
-        `buffer ${name} has ${buffer.size} bytes, this device binds ${most} at most`,
-      );
-    }
-    const usage = uniform ? "UNIFORM" : "STORAGE";
-    if ((buffer.usage & GPUBufferUsage[usage]) === 0) {
-      throw new RangeError(`buffer ${name} was made without the usage ${usage}`);
-    }
-    const otherName = Object.keys(used).find((other) => used[other] === buffer);
-    const writes = (each: string) => WRITTEN[each as DecoderBufferName];
-    if (otherName && (writes(otherName) || writes(name))) {
-      const written = writes(name) ? name : otherName;
-      throw new RangeError(
-        `${otherName} and ${name} are the same buffer, but the decoder writes ${written}`,
-      );
-    }
-    used[name] = buffer;
+    if (!each || !needed[name]) continue;
+    const part = bindingOf(each);
+    checkPart(name, part, needed[name], limits);
+    checkOverlap(name, part, used);
+    used[name] = part;
   }
+  checkUsages(plans, used);
   return used;
+}
+
+/** Checks where a part lies, its bytes, and what its buffer was made for. */
+function checkPart(
+  name: string,
+  { buffer, offset, size }: CallersPart,
+  { bytes, bound, uniform }: BufferSpec,
+  limits: BindingLimits,
+): void {
+  const aligned = uniform ? "minUniformBufferOffsetAlignment" : "minStorageBufferOffsetAlignment";
+  if (!Number.isInteger(offset / limits[aligned]) || offset < 0) {
+    throw new RangeError(
+      `the offset of buffer ${name} must be a multiple of ${limits[aligned]}, the device's ` +
+        `${aligned}, got ${offset}`,
+    );
+  }
+  if (offset + size > buffer.size) {
+    throw new RangeError(
+      `buffer ${name} must end within its ${buffer.size} bytes, got ${size} bytes at ${offset}`,
+    );
+  }
+  if (size < bytes) {
+    throw new RangeError(`buffer ${name} has ${size} bytes, ${bytes} are needed`);
+  }
+  if (size % 4 !== 0) {
+    throw new RangeError(`buffer ${name} must have a multiple of 4 bytes, got ${size}`);
+  }
+  const most = uniform ? limits.maxUniformBufferBindingSize : mostStorageBytes(limits, bound);
+  if (size > most) {
+    throw new RangeError(`buffer ${name} has ${size} bytes, this device binds ${most} at most`);
+  }
+  const usage = uniform ? "UNIFORM" : "STORAGE";
+  if ((buffer.usage & GPUBufferUsage[usage]) === 0) {
+    throw new RangeError(`buffer ${name} was made without the usage ${usage}`);
+  }
+}
+
+/** Checks that bytes that the decoder writes have one name. */
+function checkOverlap(
+  name: string,
+  part: CallersPart,
+  used: Readonly<Record<string, CallersPart>>,
+): void {
+  const end = part.offset + part.size;
+  for (const [other, { buffer, offset, size }] of Object.entries(used)) {
+    if (buffer !== part.buffer || offset >= end || part.offset >= offset + size) continue;
+    const written = [name, other].find((each) => WRITTEN[each as DecoderBufferName]);
+    if (written) {
+      throw new RangeError(
+        `${other} and ${name} have bytes in common, but the decoder writes ${written}`,
+      );
+    }
+  }
+}
+
+/**
+ * Checks that no dispatch writes a buffer that it also binds in another way: WebGPU forbids that of
+ * whole buffers, whichever parts are bound.
+ */
+function checkUsages(
+  plans: readonly Plan[],
+  used: Readonly<Record<string, CallersPart>>,
+): void {
+  const ways = new Map<GPUBuffer, { name: string; access: Binding["access"] }>();
+  for (const { kernel, rename } of plans.flatMap(({ dispatches }) => dispatches)) {
+    ways.clear();
+    for (const { name: own, access } of kernel.bindings) {
+      const name = rename?.[own] ?? own;
+      if (!used[name]) continue;
+      const { buffer } = used[name];
+      const first = ways.get(buffer);
+      if (!first) ways.set(buffer, { name, access });
+      else if (first.access !== access && [first.access, access].includes("read_write")) {
+        const [reads, writes] = access === "read_write" ? [first.name, name] : [name, first.name];
+        throw new RangeError(
+          `${reads} and ${writes} are parts of one buffer, but ${kernel.name} reads the one and ` +
+            `writes the other, which WebGPU allows of two buffers only`,
+        );
+      }
+    }
+  }
 }
 
 /**

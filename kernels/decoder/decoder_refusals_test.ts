@@ -32,6 +32,8 @@ function untouchable(limits: Partial<Record<string, number>> = {}): GPUDevice {
       maxComputeWorkgroupsPerDimension: 65535,
       maxStorageBuffersPerShaderStage: 8,
       maxUniformBufferBindingSize: 65536,
+      minStorageBufferOffsetAlignment: 256,
+      minUniformBufferOffsetAlignment: 64,
       ...limits,
     },
     adapterInfo: {},
@@ -50,6 +52,7 @@ function buffer(bytes: number, usage = 0x80): GPUBuffer {
 
 const sizes = bufferBytes(P);
 const shared = buffer(sizes.q);
+const large = buffer(2 ** 22);
 const REFUSALS: Record<
   string,
   { p?: Partial<Problem>; limits?: Record<string, number>; options?: unknown; message: string }
@@ -159,7 +162,51 @@ const REFUSALS: Record<
   },
   "one buffer as an input and an output": {
     options: { buffers: { q: shared, out: shared } },
-    message: "q and out are the same buffer, but the decoder writes out",
+    message: "q and out have bytes in common, but the decoder writes out",
+  },
+  "a part that begins off the alignment": {
+    options: { buffers: { q: { buffer: buffer(2 ** 20), offset: 128 } } },
+    message:
+      "the offset of buffer q must be a multiple of 256, the device's minStorageBufferOffsetAlignment, got 128",
+  },
+  "sink logits that begin off the alignment": {
+    options: { buffers: { sink_logits: { buffer: buffer(2 ** 10, 0x40), offset: 32 } } },
+    message:
+      "the offset of buffer sink_logits must be a multiple of 64, the device's minUniformBufferOffsetAlignment, got 32",
+  },
+  "a part beyond its buffer": {
+    options: { buffers: { q: { buffer: buffer(sizes.q), offset: 256, size: sizes.q } } },
+    message: `buffer q must end within its ${sizes.q} bytes, got ${sizes.q} bytes at 256`,
+  },
+  "a part that is too small": {
+    options: { buffers: { q: { buffer: buffer(2 ** 20), offset: 256, size: sizes.q - 4 } } },
+    message: `buffer q has ${sizes.q - 4} bytes, ${sizes.q} are needed`,
+  },
+  "what is behind an offset, if it is too small": {
+    options: { buffers: { q: { buffer: buffer(sizes.q), offset: 256 } } },
+    message: `buffer q has ${sizes.q - 256} bytes, ${sizes.q} are needed`,
+  },
+  "a part of other than whole words": {
+    options: { buffers: { q: { buffer: buffer(2 ** 20), size: sizes.q + 2 } } },
+    message: `buffer q must have a multiple of 4 bytes, got ${sizes.q + 2}`,
+  },
+  "parts that overlap, if one is written": {
+    options: {
+      buffers: {
+        codes: { buffer: large, size: sizes.codes },
+        out: { buffer: large, offset: sizes.codes - 256, size: sizes.out },
+      },
+    },
+    message: "codes and out have bytes in common, but the decoder writes out",
+  },
+  "parts of a buffer that one dispatch reads and writes": {
+    options: {
+      buffers: {
+        keys: { buffer: large, size: sizes.keys },
+        codes: { buffer: large, offset: sizes.keys },
+      },
+    },
+    message: "keys and codes are parts of one buffer, but encode/",
   },
 };
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
-import { readBytes, readerOf, submit, write } from "../core/run.ts";
+import { POISON, poison, readBytes, readerOf, submit, write } from "../core/run.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { verify } from "../verify/verify.ts";
@@ -192,6 +192,58 @@ Deno.test("recordStep() of two decoders works in one pass", async () => {
     await assertCodes(device, decoder);
     decoder.destroy();
   }
+});
+
+Deno.test("createDecoder() binds parts of the caller's buffers", async () => {
+  const whole = await createDecoder(device, SMALL);
+  writeMaps(device, whole);
+  const { keys, values, codes, query_map, key_map } = whole.buffers;
+  new TokenFeed(device, whole, [70, 3], [70, 3], 19);
+  const none = new Float32Array(SMALL.qHeads).fill(1);
+  write(device, whole.buffers.sink_logits, none);
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  const make = (size: number, more = 0) => device.createBuffer({ size, usage: usage | more });
+  // K and V lie in one buffer, inputs in another, and what is written in a third.
+  const cache = make(512 + keys.size + 256 + values.size);
+  const inputs = make(8192, GPUBufferUsage.UNIFORM);
+  const written = make(256 + codes.size + 256 + whole.buffers.out.size + 256);
+  for (const buffer of [cache, inputs, written]) poison(device, buffer);
+  const { q, lengths, out, sink_logits } = whole.buffers;
+  assert(q.size <= 4096 && codes.size % 256 === 0);
+  const buffers = {
+    keys: { buffer: cache, offset: 512, size: keys.size },
+    values: { buffer: cache, offset: 512 + keys.size + 256 },
+    query_map,
+    key_map,
+    q: { buffer: inputs, offset: 256, size: q.size },
+    lengths: { buffer: inputs, offset: 4608, size: lengths.size },
+    sink_logits: { buffer: inputs, offset: 5120, size: sink_logits.size },
+    codes: { buffer: written, offset: 256, size: codes.size },
+    out: { buffer: written, offset: 512 + codes.size, size: out.size },
+  };
+  const parts = await createDecoder(device, SMALL, { buffers });
+  assertEquals(parts.bindings.values.size, values.size);
+  const encoder = device.createCommandEncoder();
+  for (const name of ["keys", "values", "q", "lengths", "sink_logits"] as const) {
+    const { buffer, offset, size } = parts.bindings[name];
+    encoder.copyBufferToBuffer(whole.buffers[name], 0, buffer, offset, size);
+  }
+  device.queue.submit([encoder.finish()]);
+  for (const decoder of [whole, parts]) {
+    submit(device, decoder.recordPrompt, decoder.recordStep);
+  }
+  await assertStep(device, whole, "over whole buffers");
+  const read = (decoder: Decoder, name: string) => {
+    const { buffer, offset } = decoder.bindings[name];
+    return readBytes(device, buffer, offset, bufferBytes(SMALL)[name]);
+  };
+  assertEquals(await read(parts, "out"), await read(whole, "out"));
+  assertEquals(await readBytes(device, written, 0, 256), new Uint8Array(256).fill(POISON));
+  const between = await readBytes(device, written, 256 + codes.size, 256);
+  assertEquals(between, new Uint8Array(256).fill(POISON));
+  parts.destroy();
+  for (const buffer of [cache, inputs, written]) buffer.destroy();
+  whole.destroy();
 });
 
 Deno.test("createDecoder() chooses a pipeline that uses the features of the device", async () => {
