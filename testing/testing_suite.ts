@@ -22,9 +22,9 @@ const FEWEST_CORNERS = 2;
 /** Usual number of parameter sets for the test "does not depend on its parameters". */
 const PARAMETER_SETS = 5;
 
-/** The variants of a stage, without rivals. */
+/** The variants of a stage, without rivals and without those that need a shared prefix. */
 export function variantsOf(stage: Stage): Variant[] {
-  return VARIANTS.filter((variant) => variant.stage === stage);
+  return VARIANTS.filter((each) => each.stage === stage && each.sharedPrefix !== "only");
 }
 
 /**

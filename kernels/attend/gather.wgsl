@@ -22,6 +22,7 @@ const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of it and
 const LIST_CAPACITY: u32 = 256u; // @param entries that a list has room for
 const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
@@ -38,6 +39,7 @@ const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
 const TILE = ROWS * TOKENS;
+const KV_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST / GROUP;
 const PAGE_MASK = (1u << PAGE_BITS) - 1u;
 const LIST_HEADS = HEADS; // query heads of a workgroup
 const SCRATCH = max(TOKENS * LIST_HEADS * WORKGROUP, ROWS * HEAD_DIM);
@@ -71,6 +73,16 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   let low = pair << vec2<u32>(16u);
   let high = pair & vec2<u32>(0xffff0000u);
   return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
 }
 // @end
 
@@ -142,7 +154,6 @@ fn main(
   let row = thread / LANES;
   let first_head = wid.z * SEQUENCE_LISTS * QUERIES_PER_LIST + wid.y * HEADS;
   let list = first_head / QUERIES_PER_LIST;
-  let cache = (first_head / GROUP) * CAPACITY;
   let picks = selected_counts[list];
   let share = (picks + grid.x - 1u) / grid.x;
   let begin = min(wid.x * share, picks);
@@ -177,7 +188,7 @@ fn main(
     var k: array<vec4<u32>, LOADS>;
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let first = (cache + token[load / CHUNKS]) * ROW_LOADS + lane;
+      let first = cache_row(first_head / GROUP, token[load / CHUNKS]) * ROW_LOADS + lane;
       let at = first + chunk_offset(load % CHUNKS, lane);
       k[load] = keys[at];
       v[load] = values[at];

@@ -33,6 +33,7 @@ const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of it and
 const LIST_CAPACITY: u32 = 256u; // @param entries that a list has room for
 const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 4u; // @param threads per row
@@ -56,6 +57,7 @@ const PAGE_MASK = (1u << PAGE_BITS) - 1u;
 const LIST_ROWS = LIST_CAPACITY << PAGE_BITS; // tokens that a list has room for
 const LOGITS = TOKENS * HEADS;
 const Q_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST;
+const KV_HEADS = Q_HEADS / GROUP;
 const LISTS = BATCH * Q_HEADS / HEADS; // whose partials are joined
 const LIST_HEADS = HEADS; // query heads of such a list
 // @shared hand_over_sizes
@@ -189,6 +191,16 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
 }
 // @end
 
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
+}
+// @end
+
 // @shared row_quad
 /// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
 /// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
@@ -282,7 +294,7 @@ fn main(
   workgroupBarrier();
 
   // All loads of a tile are in flight before the first use. Rows past the end repeat the last pick.
-  let lane_base = first_head / GROUP * CAPACITY * ROW_LOADS + lane;
+  let head = first_head / GROUP;
   var k: array<vec4<u32>, LOADS>;
   var v: array<vec4<u32>, LOADS>;
   var next_k: array<vec4<u32>, LOADS>;
@@ -290,8 +302,9 @@ fn main(
   if (PREFETCH == 1u && begin < end) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min((load / CHUNKS) * ROWS + row, end - begin - 1u)];
-      k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-      v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      let first = cache_row(head, token) * ROW_LOADS + lane;
+      k[load] = keys[first + chunk_offset(load % CHUNKS, lane)];
+      v[load] = values[first + chunk_offset(load % CHUNKS, lane)];
     }
   }
   for (var tile = begin; tile < end; tile += TILE) {
@@ -299,8 +312,9 @@ fn main(
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let pick = tile + PREFETCH * TILE + (load / CHUNKS) * ROWS + row;
       let token = tokens[min(pick, end - 1u) - begin];
-      next_k[load] = keys[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
-      next_v[load] = values[lane_base + token * ROW_LOADS + chunk_offset(load % CHUNKS, lane)];
+      let first = cache_row(head, token) * ROW_LOADS + lane;
+      next_k[load] = keys[first + chunk_offset(load % CHUNKS, lane)];
+      next_v[load] = values[first + chunk_offset(load % CHUNKS, lane)];
     }
     if (PREFETCH == 0u) {
       k = next_k;

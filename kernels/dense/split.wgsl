@@ -3,7 +3,8 @@
 // Dispatch (splits, lists, batch). A list is HEADS query heads of one KV head: all of its group, or
 // a part of the group where registers run short. A workgroup reads its share of K and V once for
 // the whole list. It stores one unnormalised partial (acc, m, l) per query head; merge/merge.wgsl
-// joins the partials of the splits.
+// joins the partials of the splits. With PREFIX > 0 it takes the tokens behind a prefix that all
+// sequences share, which cascade.wgsl takes.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own. Logits are in log2 units.
@@ -19,6 +20,8 @@ const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 4u; // @param query heads of a list, a divisor of GROUP
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const PREFIX: u32 = 0u; // @param first tokens, which all sequences share: left to others
+const MORE_SPLITS: u32 = 0u; // @param partials that others add behind those of the splits
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 16u; // @param threads per row
@@ -130,16 +133,18 @@ fn store_joined(slot: u32, h: u32, m: f32, thread: u32) {
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
   let first_head = wid.z * KV_HEADS * GROUP + wid.y * HEADS;
-  let cache = first_head / GROUP * CAPACITY;
-  let length = lengths[wid.z];
-  let share = (length + grid.x - 1u) / grid.x;
-  let begin = min(wid.x * share, length);
+  let grid = workgroups + vec3<u32>(MORE_SPLITS, 0u, 0u); // partials of a query head
+  // The rows of a shared prefix lie before those of all sequences.
+  let cache = KV_HEADS * PREFIX + first_head / GROUP * (CAPACITY - PREFIX) - PREFIX;
+  let length = max(lengths[wid.z], PREFIX);
+  let share = (length - PREFIX + workgroups.x - 1u) / workgroups.x;
+  let begin = min(PREFIX + wid.x * share, length);
   let end = min(begin + share, length);
 
   // 1. Load the queries.

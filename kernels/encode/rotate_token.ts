@@ -13,7 +13,8 @@ export const rotateTokenKernel: Kernel = defineKernel({
   name: "encode/rotate_token",
   source,
   params: {
-    ...ranges("HEAD_DIM", "Q_HEADS", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
+    ...ranges("HEAD_DIM", "Q_HEADS", "KV_HEADS", "CAPACITY", "PREFIX", "KV_DTYPE", "BITS"),
+    ...ranges("PLANES"),
     ...ranges("BINS", "RANGE", "SEED", "CENTRE"),
     QUERIES: [0, 1],
     KEYS: [0, 1],
@@ -55,6 +56,7 @@ export const rotateQuery: Variant = defineVariant({
   tunables: { WORKGROUP },
   codes: "rotated",
   features: [],
+  sharedPrefix: "also",
   defaults: () => ({ WORKGROUP: 64 }),
   refuses: () => undefined,
   plan: (p, params): Plan => ({
@@ -83,6 +85,7 @@ export const rotateAppend: Variant = defineVariant({
   tunables: { WORKGROUP },
   codes: "rotated",
   features: [],
+  sharedPrefix: "also",
   defaults: () => ({ WORKGROUP: 64 }),
   refuses: () => undefined,
   plan: (p, params): Plan => ({

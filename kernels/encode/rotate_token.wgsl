@@ -22,6 +22,7 @@ const HEAD_DIM: u32 = 128u; // @param
 const Q_HEADS: u32 = 32u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
+const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 128u; // @param
 const PLANES: u32 = 2u; // @param magnitude planes of a query code
@@ -76,6 +77,16 @@ fn key_element(at: u32) -> f32 {
     return unpack2x16float(pair)[at % 2u];
   }
   return bitcast<f32>((pair >> (16u * (at % 2u))) << 16u);
+}
+// @end
+
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
 }
 // @end
 
@@ -170,7 +181,7 @@ fn main(
       if (is_query) {
         element = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
       } else {
-        element = key_element((list * CAPACITY + cached) * HEAD_DIM + d);
+        element = key_element(cache_row(list, cached) * HEAD_DIM + d);
         if (CENTRE == 1u) {
           element -= key_stats[list * HEAD_STATS + 2u + d];
         }
@@ -238,11 +249,11 @@ fn main(
     }
   } else {
     if (thread < WORDS) {
-      codes[(list * CAPACITY + cached) * WORDS + thread] = atomicLoad(&code[thread]);
+      codes[cache_row(list, cached) * WORDS + thread] = atomicLoad(&code[thread]);
     }
     if (thread == 0u) {
       let byte = factor_byte(sums.y, sums.x);
-      let at = (list * CAPACITY + cached) / 4u;
+      let at = cache_row(list, cached) / 4u;
       factors[at] = insertBits(factors[at], byte, 8u * (cached % 4u), 8u);
       let value = f32(factor_value(byte));
       let before = select(0.0, key_stats[list * HEAD_STATS + cached % 2u], cached > 0u);
