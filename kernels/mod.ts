@@ -261,6 +261,7 @@ export { type Compiler, compilerOf, dialectOf } from "./core/wgsl/wgsl_compiler.
 export { gather } from "./attend/gather.ts";
 export { gatherMerge } from "./attend/gather_merge.ts";
 export { gatherSubgroup } from "./attend/gather_subgroup.ts";
+export { cascade } from "./dense/cascade.ts";
 export { denseGptFast } from "./dense/gpt_fast.ts";
 export { denseSplit } from "./dense/split.ts";
 export { denseSplitMatrix } from "./dense/split_matrix.ts";
@@ -278,6 +279,8 @@ export {
   rotatedShort,
   rotatedThree,
   rotatedTwo,
+  sharedFour,
+  sharedPortable,
   sparseFour,
   sparsePortable,
   sparseSorted,
@@ -292,6 +295,7 @@ export { dot } from "./score/dot.ts";
 export { dotSubgroup } from "./score/dot_subgroup.ts";
 export { hamming } from "./score/hamming.ts";
 export { rotated } from "./score/rotated.ts";
+export { rotatedShared } from "./score/rotated_shared.ts";
 export { selectBitonic } from "./select/bitonic.ts";
 export { counting } from "./select/counting.ts";
 export { countingSubgroup } from "./select/counting_subgroup.ts";

@@ -42,6 +42,8 @@ export interface Factors {
   windows: readonly [number, number];
   /** Tokens that the cache has room for. */
   capacity: number;
+  /** Tokens that all sequences share. */
+  prefix: number;
   lengths: readonly number[];
   kind: KvKind;
   codeKind: CodeKind;
@@ -66,6 +68,7 @@ const VALUES: Values = {
   ties: ["lower", "higher"],
   windows: [[4, 8], [0, 0], [90, 90], [0xffffffff, 1]],
   capacity: [272],
+  prefix: [0],
   lengths: [[257], [1], [131, 40], [64, 2, 97]],
   kind: KV_KINDS,
   codeKind: CODE_KINDS,
@@ -257,6 +260,59 @@ const PQ_GRIDS: Partial<Record<Stage, StageGrid>> = {
   },
 };
 
+/** Sequences that share a prefix, with tails of one token and more. */
+const PREFIXED: Partial<Values> = {
+  ...ROTATED,
+  prefix: [144, 16, 160],
+  capacity: [272],
+  lengths: [[257], [161, 200], [190, 272, 161]],
+};
+
+/** The same with prefixes of a block, of less and of more. */
+const LONG_PREFIXED: Partial<Values> = {
+  ...ROTATED,
+  prefix: [144, 1024, 1040],
+  capacity: [2064],
+  lengths: [[1100], [1041, 1500], [1543, 1042, 1041]],
+};
+
+/** Grids of sequences that share a prefix. */
+const PREFIX_GRIDS: Partial<Record<Stage, StageGrid>> = {
+  encode_append: {
+    compiled: [...CACHE, "bits", "prefix"],
+    data: ["kind", "lengths"],
+    values: { ...PREFIXED, heads: [[6, 2], [5, 1]], headDim: [64, 80, 192] },
+  },
+  encode_prompt: {
+    compiled: [...CACHE, "bits", "prefix"],
+    data: ["kind", "lengths"],
+    values: { ...PREFIXED, heads: [[6, 2], [5, 1]], headDim: [64, 80, 192] },
+  },
+  score: {
+    compiled: ["heads", "bits", "planes", "bins", "windows", "prefix"],
+    data: ["codeKind", "lengths"],
+    values: { ...LONG_PREFIXED, heads: [[6, 2], [5, 1], [2, 2], [8, 1]] },
+  },
+  dense: {
+    compiled: [...CACHE, "prefix"],
+    data: ["kind", "lengths"],
+    values: { ...PREFIXED, heads: [[6, 2], [5, 1], [2, 2]], headDim: [64, 80, 112] },
+  },
+  pipeline: {
+    compiled: [...CACHE, "bits", "planes", "ties", "windows", "topK", "prefix"],
+    data: ["kind", "codeKind", "lengths"],
+    values: {
+      ...LONG_PREFIXED,
+      kind: ["normal", "zero-rows", "outliers"],
+      codeKind: ["random", "near-ties"],
+      heads: [[6, 2], [5, 1], [2, 2]],
+      headDim: [96, 128, 192],
+      topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
+      windows: [[4, 8], [0, 0], [90, 90]],
+    },
+  },
+};
+
 /** A case of rotated codes with the given factors, and the first value of every other factor. */
 export function rotatedCase(
   factors: Partial<Factors>,
@@ -283,6 +339,7 @@ export function testCase(
     kvLen,
     lengths: f.lengths,
     capacity: Math.max(f.capacity, roundCapacity(kvLen)),
+    ...(f.prefix > 0 ? { prefix: f.prefix } : {}),
     dtype: f.dtype,
     bits: f.bits,
     sharing: f.sharing,
@@ -306,6 +363,13 @@ export function gridOf(stage: Stage): TestCase[] {
     .filter((grid) => grid !== undefined);
   if (grids.length === 0) throw new RangeError(`stage ${stage} has no grid`);
   return grids.flatMap((grid) => casesOf(stage, grid));
+}
+
+/** The pairwise grid of a stage where sequences share a prefix. */
+export function prefixGridOf(stage: Stage): TestCase[] {
+  const grid = PREFIX_GRIDS[stage];
+  if (!grid) throw new RangeError(`stage ${stage} has no grid of shared prefixes`);
+  return casesOf(stage, grid);
 }
 
 /** The pairwise grid of a stage's rivals. */

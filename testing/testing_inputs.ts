@@ -22,6 +22,7 @@ import {
   mapLayers,
   maxDistance,
   planesOf,
+  prefixOf,
   type Problem,
   queriesPerList,
   queryWords,
@@ -47,6 +48,7 @@ import { pageCapacity, pagesOf } from "../kernels/core/pages.ts";
 import { labelFormOf } from "../kernels/verify/verify_labels.ts";
 import { labelsOfKeys, randomChannels } from "./testing_labels.ts";
 import { boundsOfPages, listsOfPages } from "./testing_pages.ts";
+import { packPrefix, sharePrefix } from "./testing_prefix.ts";
 import { selectReference } from "../kernels/select/reference.ts";
 
 /** Contents of input buffers by name. */
@@ -127,6 +129,7 @@ export function makeInputs(
       seed: options.seed,
       kind: options.kind,
     });
+    for (const cache of [k, v]) sharePrefix(p, p.kvHeads, cache);
     const selections = lists?.selections ?? pages?.selections;
     if (options.poisonUnselected && selections) poisonUnselected(p, selections, [k, v]);
     if (has("page_bounds")) {
@@ -155,7 +158,10 @@ export function makeInputs(
       Object.assign(made, { token_index: index, pool_keys: pool(k), pool_values: pool(v) });
     }
   }
-  return Object.fromEntries(wanted.filter((name) => made[name]).map((name) => [name, made[name]]));
+  const inputs = Object.fromEntries(
+    wanted.filter((name) => made[name]).map((name) => [name, made[name]]),
+  );
+  return prefixOf(p) > 0 ? packPrefix(p, inputs) : inputs;
 }
 
 /** K and V where the problem has them, and the lengths with the page table behind them. */
@@ -560,6 +566,7 @@ function makeLists(
   const queryCodes = generateCodes({ count: p.batch * p.qHeads, words: queryWords(p), seed });
   const codeRows = p.batch * codeHeads(p) * p.capacity;
   const codes = generateCodes({ count: codeRows, words, seed: seed + 1, kind });
+  sharePrefix(p, codeHeads(p), codes);
   const factors = randomFactors(p, seed, kind);
   const distances = poisoned(lists * p.capacity * distanceBytes(p));
   const packed = distanceBytes(p) === 1 ? distances : new Uint16Array(distances.buffer);
@@ -614,6 +621,7 @@ function randomFactors(p: Problem, seed: number, kind?: CodeKind) {
   // Most factors are near each other, as in a real cache; others are anything.
   const one = () => random.uniform() < 0.9 ? 120 + random.uint32() % 32 : random.uint32() % 256;
   const bytes = Uint8Array.from({ length: rows }, () => equal ?? one());
+  sharePrefix(p, p.kvHeads, bytes);
   const squares = (start: number, tokens: number) =>
     bytes.subarray(start, start + tokens).reduce((sum, byte) => sum + factorValue(byte) ** 2, 0);
   return {

@@ -3,7 +3,14 @@ import { assertEquals } from "@std/assert";
 import { INDEX } from "../kernels/core/layout.ts";
 import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../kernels/core/labels.ts";
 import { PAGE_TOKENS, pageCapacity } from "../kernels/core/pages.ts";
-import { codeHeads, codeWords, kvBytes, type Problem } from "../kernels/core/problem.ts";
+import {
+  codeHeads,
+  codeWords,
+  kvBytes,
+  prefixOf,
+  type Problem,
+  rowRuns,
+} from "../kernels/core/problem.ts";
 import { PQ_PARTS, pqNames } from "../kernels/encode/pq.ts";
 import type { Inputs } from "./testing_inputs.ts";
 
@@ -72,7 +79,10 @@ export function assertKept(
     for (const { heads, headBytes, offset = 0, rowBytes, tokens = 1 } of keptRows(p)[name]) {
       for (let head = 0; head < p.batch * heads; head++) {
         const newest = lengths[Math.floor(head / heads)] - 1;
-        const start = head * headBytes + offset + Math.floor(newest / tokens) * rowBytes;
+        const place = { sequence: Math.floor(head / heads), head: head % heads };
+        const start = prefixOf(p) > 0
+          ? rowRuns(p, heads, place, [newest, newest + 1])[0].first * rowBytes
+          : head * headBytes + offset + Math.floor(newest / tokens) * rowBytes;
         bytes.fill(0, start, start + rowBytes);
       }
     }

@@ -23,9 +23,9 @@ const FEWEST_CORNERS = 2;
 /** Usual number of parameter sets for the test "does not depend on its parameters". */
 const PARAMETER_SETS = 5;
 
-/** The variants of a stage, without rivals. */
+/** The variants of a stage, without rivals and without those that need a shared prefix. */
 export function variantsOf(stage: Stage): Variant[] {
-  return VARIANTS.filter((variant) => variant.stage === stage);
+  return VARIANTS.filter((each) => each.stage === stage && each.sharedPrefix !== "only");
 }
 
 /**
@@ -162,7 +162,8 @@ export function testStage(
     const takesCaches = ({ p }: TestCase) => {
       const params = variant.defaults(p, testDevice.limits);
       const reads = "keys" in variant.plan(p, params).buffers;
-      return reads && !variant.refuses(tokensFirst(p), params, testDevice.limits);
+      return reads && prefixOf(p) === 0 &&
+        !variant.refuses(tokensFirst(p), params, testDevice.limits);
     };
 
     const able = Object.entries(corners).filter(([, corner]) => runs(corner));

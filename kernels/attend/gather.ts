@@ -40,7 +40,7 @@ export const gatherKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "LIST_CAPACITY"),
-    ...ranges("BATCH", "CAPACITY", "KV_DTYPE"),
+    ...ranges("BATCH", "CAPACITY", "PREFIX", "KV_DTYPE"),
     ...ranges(...CACHE_ROWS),
     HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
@@ -131,6 +131,7 @@ export const gather: Variant = defineVariant({
   description: "gathers selected rows in splits of the list, sums dots in workgroup memory",
   tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: GATHER_SPLITS },
   features: [],
+  sharedPrefix: "also",
   defaults(p) {
     const HEADS = headsFor(queriesPerRow(p));
     return {

@@ -38,7 +38,7 @@ export const gatherMergeKernel: Kernel = defineKernel({
   source,
   params: {
     ...ranges("HEAD_DIM", "BATCH", "GROUP", "QUERIES_PER_LIST", "SEQUENCE_LISTS", "LIST_CAPACITY"),
-    ...ranges("CAPACITY", "KV_DTYPE"),
+    ...ranges("CAPACITY", "PREFIX", "KV_DTYPE"),
     ...ranges(...CACHE_ROWS),
     HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
@@ -126,6 +126,7 @@ export const gatherMerge: Variant = defineVariant({
     SPLITS: [4, 8, 16, 32, 64],
   },
   features: ["subgroups"],
+  sharedPrefix: "also",
   defaults: (p, limits) => defaults(p, limits, gatherMerge),
   refuses,
   plan: (p, params) => plan(p, params, TOKEN_LISTS),

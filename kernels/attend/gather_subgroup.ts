@@ -29,6 +29,7 @@ export const gatherSubgroup: Variant = defineVariant({
   description: "gathers selected rows in splits of the list, sums dots by subgroup shuffles",
   tunables: { ...ROW_SPLIT_TUNABLES, HEADS: LIST_HEADS, SPLITS: GATHER_SPLITS },
   features: ["subgroups"],
+  sharedPrefix: "also",
   defaults(p, limits) {
     const HEADS = headsFor(queriesPerRow(p));
     return {

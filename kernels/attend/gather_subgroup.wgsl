@@ -25,6 +25,7 @@ const HEADS: u32 = 1u; // @param query heads of a workgroup, a divisor of it and
 const LIST_CAPACITY: u32 = 256u; // @param entries that a list has room for
 const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
 const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
@@ -107,6 +108,27 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
+}
+// @end
+
+// @shared kv_row
+/// Where a token's row begins in keys and values, in 16-byte loads. Caches of sequences that share a
+/// prefix have no strides or pages of their own.
+fn kv_row(kv_head: u32, token: u32) -> u32 {
+  if (PREFIX != 0u) {
+    return cache_row(kv_head, token) * TOKEN_STRIDE;
+  }
+  return head_start(kv_head) + row_offset(kv_head, token);
+}
+// @end
+
 // @shared row_quad
 /// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
 /// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
@@ -176,7 +198,6 @@ fn main(
   let first_head = wid.z * SEQUENCE_LISTS * QUERIES_PER_LIST + wid.y * HEADS;
   let list = first_head / QUERIES_PER_LIST;
   let kv_head = first_head / GROUP;
-  let lane_base = head_start(kv_head) + lane;
   let picks = selected_counts[list];
   let share = (picks + grid.x - 1u) / grid.x;
   let begin = min(wid.x * share, picks);
@@ -211,7 +232,7 @@ fn main(
     var k: array<vec4<u32>, LOADS>;
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let first = lane_base + row_offset(kv_head, token[load / CHUNKS]);
+      let first = kv_row(kv_head, token[load / CHUNKS]) + lane;
       let at = first + chunk_offset(load % CHUNKS, lane);
       k[load] = keys[at];
       v[load] = values[at];

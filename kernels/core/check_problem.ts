@@ -2,11 +2,13 @@
 import {
   binsOf,
   centresKeys,
+  hasPlainCache,
   isRotated,
   kvBytes,
   kvStridesOf,
   planesOf,
   poolPages,
+  prefixOf,
   type Problem,
   rotationSeedOf,
   type Shape,
@@ -34,6 +36,25 @@ function checkLengths({ batch, kvLen }: Problem, lengths: readonly number[]): vo
   for (const length of lengths) wholeNumber("each of lengths", length, 1, kvLen);
   if (!lengths.includes(kvLen)) {
     throw new RangeError(`the longest of lengths must be kvLen, which is ${kvLen}`);
+  }
+}
+
+function checkPrefix(p: Problem, prefix: number): void {
+  wholeNumber("prefix", prefix, 0, p.capacity - 16);
+  if (prefix % 16 !== 0) {
+    throw new RangeError(`prefix must be a multiple of 16 tokens, got ${prefix}`);
+  }
+  const shortest = Math.min(p.kvLen, ...p.lengths ?? []);
+  if (shortest <= prefix) {
+    throw new RangeError(
+      `each sequence must be longer than the prefix of ${prefix} tokens, got ${shortest}`,
+    );
+  }
+  if (!hasPlainCache(p)) {
+    throw new RangeError("caches with a shared prefix have no strides or pages of their own");
+  }
+  if (centresKeys(p)) {
+    throw new RangeError("centre takes the mean key of each sequence, and these share a prefix");
   }
 }
 
@@ -104,6 +125,7 @@ export function checkProblem(p: Problem): void {
   }
   wholeNumber("kvLen", p.kvLen, 1, p.capacity);
   if (p.lengths) checkLengths(p, p.lengths);
+  if (prefixOf(p) !== 0) checkPrefix(p, prefixOf(p));
   oneOf("dtype", p.dtype, ["f16", "bf16", "f32"]);
   checkCache(p);
   oneOf("bits", p.bits, [32, 64, 128]);

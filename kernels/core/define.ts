@@ -3,7 +3,7 @@
  * text, and the checks that every plan must pass on a device are made in one place.
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
-import { hasPlainCache, isRotated, type Problem, valueDimOf } from "./problem.ts";
+import { hasPlainCache, isRotated, prefixOf, type Problem, valueDimOf } from "./problem.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
@@ -17,6 +17,16 @@ export function defineKernel(definition: Omit<Kernel, "bindings">): Kernel {
 export function refusesCodes({ codes }: Pick<Variant, "codes">, p: Problem): string | undefined {
   if (codes === "map" && isRotated(p)) return "it takes codes of a map, and these are rotated";
   if (codes === "rotated" && !isRotated(p)) return "it takes rotated codes, and a map makes these";
+}
+
+/** The reason that a variant cannot take a problem's prefix, or the lack of one. */
+export function refusesPrefix(
+  { sharedPrefix }: Pick<Variant, "sharedPrefix">,
+  p: Problem,
+): string | undefined {
+  const shares = prefixOf(p) > 0;
+  if (shares && !sharedPrefix) return "it takes no prefix that sequences share";
+  if (!shares && sharedPrefix === "only") return "it takes sequences that share a prefix only";
 }
 
 /** The reason that a variant cannot take a problem's rows of K and V; undefined if it can. */
@@ -50,7 +60,8 @@ export function defineVariant(definition: Variant): Variant {
     defaults: (p: Problem, limits: DeviceLimits): Params =>
       definition.defaults(piecesOf(p, limits)?.each ?? p, limits),
     refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
-      const why = refusesCodes(definition, p) ?? refusesRows(definition, p);
+      const why = refusesCodes(definition, p) ?? refusesPrefix(definition, p) ??
+        refusesRows(definition, p);
       if (why) return why;
       const plan: Plan = planOn(definition, p, params, limits);
       return refusesCache(p, plan) ?? refusesRanges(plan) ?? refusesPieces(p, plan, limits) ??

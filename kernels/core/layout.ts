@@ -3,6 +3,12 @@
  * values that follow from a problem. All buffers are little-endian; rows are contiguous. Of a problem
  * in pieces (pieces.ts) each piece has its part of these, which begins at a multiple of 256 bytes.
  *
+ * Where sequences share a prefix of P tokens, `keys`, `values`, `codes` and `factors` hold the rows of
+ * the prefix once, [heads, P], and then the own rows of every sequence, [B, heads, capacity - P]. So
+ * an engine prefills the prefix once, and adds or drops a request without moving it. All other
+ * buffers stay as they are: `distances` and lists count a sequence's tokens from the prefix on, and
+ * `key_stats` of each sequence include the prefix.
+ *
  * | name | layout |
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence; of a paged cache followed by the page table, u32 [B, pages], the page of the pool that holds each of a sequence's pages. Entries past the length are not used |
@@ -60,11 +66,13 @@ import { pageCapacity, pageListCapacity } from "./pages.ts";
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
 import {
   binsOf,
+  cacheRows,
   centresKeys,
   codeHeads,
   codeWords,
   distanceBytes,
   groupSize,
+  hasPlainCache,
   isRotated,
   kvBytes,
   kvElements,
@@ -74,6 +82,7 @@ import {
   mapNumbers,
   maxDistance,
   planesOf,
+  prefixOf,
   type Problem,
   queriesPerCode,
   queriesPerList,
@@ -98,17 +107,18 @@ export const INDEX = { heads: 64, dim: 128 } as const;
 
 /** Bytes of every buffer whose size depends only on the problem. */
 export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
-  const cache = p.batch * p.kvHeads * p.capacity * p.headDim * kvBytes(p.dtype);
-  const rows = kvElements(p) * kvBytes(p.dtype);
-  const raw = cache / p.capacity * 32;
+  const rows = cacheRows(p);
+  const cache = rows * p.kvHeads * p.headDim * kvBytes(p.dtype);
+  const placed = hasPlainCache(p) ? cache : kvElements(p) * kvBytes(p.dtype);
+  const raw = 32 * p.batch * p.kvHeads * p.headDim * kvBytes(p.dtype);
   const lists = p.batch * listHeads(p);
   const map = codeHeads(p) * mapNumbers(p) * (p.map.dtype === "f16" ? 2 : 4);
   const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
   return {
     lengths: 4 * p.batch * (1 + tablePages(p)),
     q: 4 * p.batch * p.qHeads * p.headDim,
-    keys: rows,
-    values: rows,
+    keys: placed,
+    values: placed,
     branch_keys: cache / p.capacity * branchRows(p),
     branch_values: cache / p.capacity / p.headDim * valueDimOf(p) * branchRows(p),
     raw_keys: raw,
@@ -122,8 +132,8 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     query_map: map,
     key_map: map,
     query_codes: 4 * p.batch * p.qHeads * queryWords(p),
-    codes: 4 * p.batch * codeHeads(p) * p.capacity * codeWords(p),
-    factors: p.batch * codeHeads(p) * p.capacity,
+    codes: 4 * codeHeads(p) * rows * codeWords(p),
+    factors: codeHeads(p) * rows,
     key_stats: 4 * p.batch * codeHeads(p) * headStats(p),
     scores: 4 * lists * p.capacity,
     page_bounds: 2 * p.batch * p.kvHeads * pageCapacity(p) * p.headDim * kvBytes(p.dtype),
@@ -252,6 +262,7 @@ export function problemParams(p: Problem): Params {
     Q_HEADS: p.qHeads,
     KV_HEADS: p.kvHeads,
     CAPACITY: p.capacity,
+    PREFIX: prefixOf(p),
     KV_DTYPE: DTYPE_CODE[p.dtype],
     ...cacheParams(p),
     BITS: p.bits,
@@ -308,6 +319,7 @@ export const PROBLEM_RANGES = {
   Q_HEADS: HEADS,
   KV_HEADS: HEADS,
   CAPACITY: { min: 16, max: 1 << 21 },
+  PREFIX: { min: 0, max: 1 << 21 },
   KV_DTYPE: [0, 1, 2],
   OUTER_STRIDE: STRIDE,
   HEAD_STRIDE: STRIDE,

@@ -20,7 +20,7 @@ import type {
   Variant,
 } from "./variant.ts";
 import { bufferBytes, dispatch, PROBLEM_RANGES, ranges, specs } from "./layout.ts";
-import { hasPlainCache, lengthOf, type Problem } from "./problem.ts";
+import { hasPlainCache, lengthOf, prefixOf, type Problem } from "./problem.ts";
 import type { ReadBytes } from "./run.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
 import source from "./deal.wgsl" with { type: "text" };
@@ -91,7 +91,8 @@ function headBytes(p: Problem): number {
 
 /**
  * The pieces of a problem on a device; undefined if a binding holds its K, or not even a KV head of
- * it, or if a KV head of a sequence is no part of its own.
+ * it, or if a KV head of a sequence is no part of its own. A prefix that sequences share has no
+ * pieces.
  */
 export function piecesOf(
   p: Problem,
@@ -99,7 +100,7 @@ export function piecesOf(
 ): Pieces | undefined {
   if (!hasPlainCache(p)) return undefined;
   const heads = largestDivisor(p.kvHeads, Math.floor(most / headBytes(p)));
-  if (bufferBytes(p).keys <= most || heads === 0) return undefined;
+  if (bufferBytes(p).keys <= most || heads === 0 || prefixOf(p) > 0) return undefined;
   const perSequence = p.kvHeads / heads;
   const fitting = Math.floor(most / (headBytes(p) * heads));
   const batch = perSequence > 1 ? 1 : largestDivisor(p.batch, fitting);

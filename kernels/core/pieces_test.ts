@@ -61,7 +61,10 @@ const HALVES = testCase({
   capacity: 512,
 });
 
-for (const variant of VARIANTS.filter(({ name }) => !WHOLE.includes(name))) {
+const divided = VARIANTS.filter(({ name, sharedPrefix }) =>
+  !WHOLE.includes(name) && sharedPrefix !== "only"
+);
+for (const variant of divided) {
   const test = [BY_MAP, SHARED, ROTATED, HALVES].find(({ p }) => {
     const limits = limitsForHeads(testDevice.limits, p, 2);
     return !variant.refuses(p, variant.defaults(p, limits), limits);

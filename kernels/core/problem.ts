@@ -97,6 +97,13 @@ export interface Problem {
   readonly ragged?: boolean;
   /** Tokens that a sequence's cache can hold: a multiple of 16 (see {@linkcode roundCapacity}). */
   readonly capacity: number;
+  /**
+   * The first tokens of every sequence, which all sequences share (default 0: none): a multiple of 16
+   * below the length of each. The caches hold them once, in front of what each sequence has of its
+   * own, as layout.ts says. Lengths and `capacity` count them. Only variants that name
+   * `sharedPrefix` take such a problem.
+   */
+  readonly prefix?: number;
   /** Element type of K and V. */
   readonly dtype: KvDtype;
   /**
@@ -238,6 +245,35 @@ export function kvRowStart(
   return outer * strides.outer + head * strides.head + inner * strides.token;
 }
 
+/** Tokens that all sequences share. */
+export function prefixOf(p: Pick<Problem, "prefix">): number {
+  return p.prefix ?? 0;
+}
+
+/** Rows that the caches hold of each KV head: a shared prefix once, and all else of each sequence. */
+export function cacheRows(p: Pick<Problem, "batch" | "capacity" | "prefix">): number {
+  return prefixOf(p) + p.batch * (p.capacity - prefixOf(p));
+}
+
+/**
+ * Where tokens `start` to `end` of a sequence lie in the caches: the rows of KV head `head` (of
+ * `heads`), in one run, or in two where the range goes beyond a shared prefix.
+ */
+export function rowRuns(
+  p: Pick<Problem, "capacity" | "prefix">,
+  heads: number,
+  { sequence, head }: { readonly sequence: number; readonly head: number },
+  [start, end]: readonly [number, number],
+): { readonly first: number; readonly count: number }[] {
+  const prefix = prefixOf(p);
+  const shared = Math.max(0, Math.min(end, prefix) - start);
+  const own = heads * prefix + (sequence * heads + head) * (p.capacity - prefix) - prefix;
+  return [
+    { first: head * prefix + start, count: shared },
+    { first: own + start + shared, count: end - start - shared },
+  ].filter(({ count }) => count > 0);
+}
+
 /** Tokens of one sequence. */
 export function lengthOf(p: Problem, sequence: number): number {
   return p.lengths?.[sequence] ?? p.kvLen;
@@ -253,9 +289,14 @@ export function overSequences(p: Problem, count: (length: number) => number): nu
   return p.lengths?.reduce((sum, length) => sum + count(length), 0) ?? p.batch * count(p.kvLen);
 }
 
-/** Tokens of all sequences together. */
+/** Tokens of all sequences together, of which those of a shared prefix count for each. */
 export function cachedTokens(p: Problem): number {
   return overSequences(p, (length) => length);
+}
+
+/** Tokens of all sequences together; those of a shared prefix count once. */
+export function distinctTokens(p: Problem): number {
+  return prefixOf(p) + overSequences(p, (length) => length - prefixOf(p));
 }
 
 /** Query heads per KV head (g). */

@@ -4,6 +4,7 @@ import { variantIn } from "./variant_in.ts";
 import { gather, gatherPages } from "../attend/gather.ts";
 import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
+import { cascade } from "../dense/cascade.ts";
 import { denseGptFast } from "../dense/gpt_fast.ts";
 import { denseSplit } from "../dense/split.ts";
 import { denseSplitMatrix } from "../dense/split_matrix.ts";
@@ -33,6 +34,8 @@ import {
   rotatedShort,
   rotatedThree,
   rotatedTwo,
+  sharedFour,
+  sharedPortable,
   sparseFour,
   sparsePortable,
   sparseSorted,
@@ -53,6 +56,7 @@ import { headLabelScores, packedLabelScores, sharedLabelScores } from "../score/
 import { pages } from "../score/pages.ts";
 import { pqScore } from "../score/pq.ts";
 import { rotated } from "../score/rotated.ts";
+import { rotatedShared } from "../score/rotated_shared.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
@@ -72,6 +76,7 @@ export const VARIANTS: readonly Variant[] = [
   flashMatrix,
   hamming,
   rotated,
+  rotatedShared,
   counting,
   countingSubgroup,
   selectBitonic,
@@ -85,6 +90,7 @@ export const VARIANTS: readonly Variant[] = [
   denseSplitMatrix,
   denseTokenPool,
   denseGptFast,
+  cascade,
   sparseTwo,
   sparseTwoGroup,
   sparseThree,
@@ -97,6 +103,8 @@ export const VARIANTS: readonly Variant[] = [
   rotatedThree,
   rotatedFour,
   rotatedPortable,
+  sharedFour,
+  sharedPortable,
 ];
 
 /**

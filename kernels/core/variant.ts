@@ -172,6 +172,11 @@ export interface Variant {
   readonly codes?: "map" | "rotated";
   /** Whether rows of K and V may have different lengths (default: they may not). */
   readonly unequalRows?: true;
+  /**
+   * Whether it takes sequences that share a prefix: also such ones, or no others (default: it takes
+   * none).
+   */
+  readonly sharedPrefix?: "also" | "only";
   /** How exact its output is (default: that of f32 arithmetic). */
   readonly precision?: Precision;
   /** Good parameters for a problem without tuning; those of a piece, if it runs in pieces. */

@@ -21,8 +21,9 @@ export const splitKernel: Kernel = defineKernel({
   name: "dense/split",
   source,
   params: {
-    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "KV_DTYPE"),
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "CAPACITY", "PREFIX", "KV_DTYPE"),
     ...ranges(...CACHE_ROWS),
+    MORE_SPLITS: { min: 0, max: 1024 },
     HEADS: { min: 1, max: MOST_GROUP },
     ...ROW_SPLIT_RANGES,
   },
@@ -52,7 +53,11 @@ export function splitPlan(kernel: Kernel, p: Problem, params: Params): Plan {
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(kernel, p, params, [params.SPLITS, p.qHeads / params.HEADS, p.batch]),
+      dispatch(kernel, p, { ...params, MORE_SPLITS: 0 }, [
+        params.SPLITS,
+        p.qHeads / params.HEADS,
+        p.batch,
+      ]),
       mergeDispatch(p, params.SPLITS),
     ],
   };

@@ -3,7 +3,8 @@
 // Dispatch (splits, lists, batch). A list is HEADS query heads of one KV head: all of its group, or
 // a part of the group where registers run short. A workgroup reads its share of K and V once for
 // the whole list. It stores one unnormalised partial (acc, m, l) per query head; merge/merge.wgsl
-// joins the partials of the splits.
+// joins the partials of the splits. With PREFIX > 0 it takes the tokens behind a prefix that all
+// sequences share, which cascade.wgsl takes.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
 // with TOKENS rows in flight and a running softmax of its own. Logits are in log2 units.
@@ -20,6 +21,8 @@ const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 4u; // @param query heads of a list, a divisor of GROUP
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
+const PREFIX: u32 = 0u; // @param first tokens, which all sequences share: left to others
+const MORE_SPLITS: u32 = 0u; // @param partials that others add behind those of the splits
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
 const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
@@ -80,6 +83,27 @@ fn row_offset(kv_head: u32, token: u32) -> u32 {
   let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
   let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
   return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+}
+// @end
+
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
+}
+// @end
+
+// @shared kv_row
+/// Where a token's row begins in keys and values, in 16-byte loads. Caches of sequences that share a
+/// prefix have no strides or pages of their own.
+fn kv_row(kv_head: u32, token: u32) -> u32 {
+  if (PREFIX != 0u) {
+    return cache_row(kv_head, token) * TOKEN_STRIDE;
+  }
+  return head_start(kv_head) + row_offset(kv_head, token);
 }
 // @end
 
@@ -160,17 +184,17 @@ fn store_joined(slot: u32, h: u32, m: f32, thread: u32) {
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
   let first_head = wid.z * KV_HEADS * GROUP + wid.y * HEADS;
   let kv_head = first_head / GROUP;
-  let lane_base = head_start(kv_head) + lane;
-  let length = lengths[wid.z];
-  let share = (length + grid.x - 1u) / grid.x;
-  let begin = min(wid.x * share, length);
+  let grid = workgroups + vec3<u32>(MORE_SPLITS, 0u, 0u); // partials of a query head
+  let length = max(lengths[wid.z], PREFIX);
+  let share = (length - PREFIX + workgroups.x - 1u) / workgroups.x;
+  let begin = min(PREFIX + wid.x * share, length);
   let end = min(begin + share, length);
 
   // 1. Load the queries.
@@ -197,11 +221,11 @@ fn main(
     var v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + (load / CHUNKS) * ROWS + row, length - 1u);
-      k[load] = keys[lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane)];
+      k[load] = keys[kv_row(kv_head, token) + lane + chunk_offset(load % CHUNKS, lane)];
     }
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = min(tile + (load / CHUNKS) * ROWS + row, length - 1u);
-      v[load] = values[lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane)];
+      v[load] = values[kv_row(kv_head, token) + lane + chunk_offset(load % CHUNKS, lane)];
     }
 
     // 3. Compute the logits of the tile.

@@ -12,6 +12,7 @@
 const HEAD_DIM: u32 = 128u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
+const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const CENTRE: u32 = 0u; // @param 1 if key_stats has mean keys, too
 const WORKGROUP: u32 = 256u; // @param
 
@@ -32,6 +33,16 @@ var<workgroup> sums: array<f32, WORKGROUP>;
 /// The whole number that a factor's byte stands for.
 fn factor_value(byte: u32) -> u32 {
   return select((16u + (byte & 15u)) << (max(byte >> 4u, 1u) - 1u), byte, byte < 16u);
+}
+// @end
+
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
 }
 // @end
 
@@ -62,7 +73,7 @@ fn main(
     var loaded: array<u32, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let word = min(first + load * WORKGROUP, HEAD_WORDS - 1u);
-      loaded[load] = factors[head * HEAD_WORDS + word];
+      loaded[load] = factors[cache_row(head, 4u * word) / 4u];
     }
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = 4u * (first + load * WORKGROUP);
@@ -87,7 +98,7 @@ fn main(
 
   // 3. Store both sums.
   if (thread == 0u) {
-    let squared_last = squared_value(factors[(head * CAPACITY + last) / 4u], last);
+    let squared_last = squared_value(factors[cache_row(head, last) / 4u], last);
     key_stats[head * HEAD_STATS + last % 2u] = sums[0];
     key_stats[head * HEAD_STATS + (last + 1u) % 2u] = sums[0] + squared_last;
   }

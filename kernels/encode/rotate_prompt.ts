@@ -1,7 +1,7 @@
 /** Rotates and encodes all keys of a prompt. Nothing is trained. */
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, centresKeys, codeWords, kvBytes, type Problem } from "../core/problem.ts";
+import { centresKeys, codeWords, distinctTokens, kvBytes, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotationWidth } from "./rotation.ts";
 import source from "./rotate_prompt.wgsl" with { type: "text" };
@@ -19,7 +19,8 @@ export const rotatePromptKernel: Kernel = defineKernel({
   name: "encode/rotate_prompt",
   source,
   params: {
-    ...ranges("HEAD_DIM", "BATCH", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "SEED", "CENTRE"),
+    ...ranges("HEAD_DIM", "BATCH", "KV_HEADS", "CAPACITY", "PREFIX", "KV_DTYPE", "BITS"),
+    ...ranges("SEED", "CENTRE"),
     ...ranges(...CACHE_ROWS),
     TILE,
     TILES,
@@ -31,7 +32,10 @@ export const rotatePromptKernel: Kernel = defineKernel({
 export const factorSumsKernel: Kernel = defineKernel({
   name: "encode/factor_sums",
   source: sumsSource,
-  params: { ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "CENTRE"), WORKGROUP: SUM_WORKGROUP },
+  params: {
+    ...ranges("HEAD_DIM", "KV_HEADS", "CAPACITY", "PREFIX", "CENTRE"),
+    WORKGROUP: SUM_WORKGROUP,
+  },
 });
 
 /** `key_sums.wgsl`. */
@@ -76,7 +80,7 @@ function meansPlan(p: Problem): Plan {
 
 /** Reads keys, and writes codes and factors. */
 function promptCost(p: Problem): Cost {
-  const tokens = p.kvHeads * cachedTokens(p);
+  const tokens = p.kvHeads * distinctTokens(p);
   const width = rotationWidth(p.headDim, p.bits);
   return {
     // The mean key takes a pass of its own.
@@ -95,6 +99,7 @@ export const rotatePrompt: Variant = defineVariant({
   tunables: { TILE, TILES, WORKGROUP, SUM_WORKGROUP },
   codes: "rotated",
   features: [],
+  sharedPrefix: "also",
   defaults: (p, limits) => ({
     // Rows of 256 elements need twice the workgroup memory.
     TILE: rotationWidth(p.headDim, p.bits) > 128 ? 8 : 16,

@@ -17,6 +17,7 @@ const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
+const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
 const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
@@ -105,6 +106,27 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
+}
+// @end
+
+// @shared kv_row
+/// Where a token's row begins in keys and values, in 16-byte loads. Caches of sequences that share a
+/// prefix have no strides or pages of their own.
+fn kv_row(kv_head: u32, token: u32) -> u32 {
+  if (PREFIX != 0u) {
+    return cache_row(kv_head, token) * TOKEN_STRIDE;
+  }
+  return head_start(kv_head) + row_offset(kv_head, token);
+}
+// @end
+
 // @shared hash
 /// A hash of 32 bits in which every bit of `x` changes about half of the bits.
 fn hash(x: u32) -> u32 {
@@ -155,13 +177,18 @@ fn main(
 ) {
   let length = lengths[wid.z];
   let head = wid.z * KV_HEADS + wid.y;
+  // A prefix that sequences share is encoded for the first one.
+  let own_begin = select(PREFIX, 0u, wid.z == 0u);
+  if ((wid.x + 1u) * TILES * TILE <= own_begin) {
+    return;
+  }
   let part = thread % HIGH; // of a row, the same in all turns
 
   // 1. Load the first tile, and make the table. The elements past the key are zero.
   var loaded: array<vec4<u32>, LOAD_TURNS * PART_LOADS>;
   for (var turn = 0u; turn < LOAD_TURNS; turn++) { // @unroll
     let token = min(wid.x * TILES * TILE + turn_token(turn, thread), length - 1u);
-    let row = head_start(head) + row_offset(head, token);
+    let row = kv_row(head, token);
     for (var load = 0u; load < PART_LOADS; load++) { // @unroll
       let at = min(part * PART_LOADS + load, KEY_LOADS - 1u);
       loaded[turn * PART_LOADS + load] = keys[row + at];
@@ -196,7 +223,7 @@ fn main(
       }
       if (tile + 1u < TILES) {
         let token = min(begin + TILE + turn_token(turn, thread), length - 1u);
-        let row = head_start(head) + row_offset(head, token);
+        let row = kv_row(head, token);
         for (var load = 0u; load < PART_LOADS; load++) { // @unroll
           let at = min(part * PART_LOADS + load, KEY_LOADS - 1u);
           loaded[turn * PART_LOADS + load] = keys[row + at];
@@ -260,8 +287,8 @@ fn main(
       for (var column = 0u; column < LOW; column++) { // @unroll
         word |= spread_bits(signs[token * LOW + column] >> (4u * (i % WORDS))) << column;
       }
-      if (begin + token < length) {
-        codes[(head * CAPACITY + begin + token) * WORDS + i % WORDS] = word;
+      if (begin + token < length && begin + token >= own_begin) {
+        codes[cache_row(head, begin + token) * WORDS + i % WORDS] = word;
       }
     }
     for (var four = thread; four < TILE / 4u; four += WORKGROUP) {
@@ -273,8 +300,8 @@ fn main(
         }
         packed |= factor_byte(sum.y, sum.x) << (8u * i);
       }
-      if (begin + four * 4u < length) {
-        factors[(head * CAPACITY + begin) / 4u + four] = packed;
+      if (begin + four * 4u < length && begin + four * 4u >= own_begin) {
+        factors[cache_row(head, begin + four * 4u) / 4u] = packed;
       }
     }
   }

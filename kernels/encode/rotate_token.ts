@@ -13,7 +13,8 @@ export const rotateTokenKernel: Kernel = defineKernel({
   name: "encode/rotate_token",
   source,
   params: {
-    ...ranges("HEAD_DIM", "BATCH", "Q_HEADS", "KV_HEADS", "CAPACITY", "KV_DTYPE", "BITS", "PLANES"),
+    ...ranges("HEAD_DIM", "BATCH", "Q_HEADS", "KV_HEADS", "CAPACITY", "PREFIX", "KV_DTYPE"),
+    ...ranges("BITS", "PLANES"),
     ...ranges(...CACHE_ROWS),
     ...ranges("BINS", "RANGE", "SEED", "CENTRE"),
     QUERIES: [0, 1],
@@ -56,6 +57,7 @@ export const rotateQuery: Variant = defineVariant({
   tunables: { WORKGROUP },
   codes: "rotated",
   features: [],
+  sharedPrefix: "also",
   defaults: () => ({ WORKGROUP: 64 }),
   refuses: () => undefined,
   plan: (p, params): Plan => ({
@@ -84,6 +86,7 @@ export const rotateAppend: Variant = defineVariant({
   tunables: { WORKGROUP },
   codes: "rotated",
   features: [],
+  sharedPrefix: "also",
   defaults: () => ({ WORKGROUP: 64 }),
   refuses: () => undefined,
   plan: (p, params): Plan => ({

@@ -23,6 +23,7 @@ const BATCH: u32 = 1u; // @param sequences
 const Q_HEADS: u32 = 32u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
+const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
 const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
@@ -107,6 +108,27 @@ fn key_element(at: u32) -> f32 {
     return unpack2x16float(pair)[at % 2u];
   }
   return bitcast<f32>((pair >> (16u * (at % 2u))) << 16u);
+}
+// @end
+
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
+}
+// @end
+
+// @shared kv_row
+/// Where a token's row begins in keys and values, in 16-byte loads. Caches of sequences that share a
+/// prefix have no strides or pages of their own.
+fn kv_row(kv_head: u32, token: u32) -> u32 {
+  if (PREFIX != 0u) {
+    return cache_row(kv_head, token) * TOKEN_STRIDE;
+  }
+  return head_start(kv_head) + row_offset(kv_head, token);
 }
 // @end
 
@@ -201,8 +223,7 @@ fn main(
       if (is_query) {
         element = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
       } else {
-        let row = head_start(list) + row_offset(list, cached);
-        element = key_element(row * KEY_WIDTH + d);
+        element = key_element(kv_row(list, cached) * KEY_WIDTH + d);
         if (CENTRE == 1u) {
           element -= key_stats[list * HEAD_STATS + 2u + d];
         }
@@ -270,11 +291,11 @@ fn main(
     }
   } else {
     if (thread < WORDS) {
-      codes[(list * CAPACITY + cached) * WORDS + thread] = atomicLoad(&code[thread]);
+      codes[cache_row(list, cached) * WORDS + thread] = atomicLoad(&code[thread]);
     }
     if (thread == 0u) {
       let byte = factor_byte(sums.y, sums.x);
-      let at = (list * CAPACITY + cached) / 4u;
+      let at = cache_row(list, cached) / 4u;
       factors[at] = insertBits(factors[at], byte, 8u * (cached % 4u), 8u);
       let value = f32(factor_value(byte));
       let before = select(0.0, key_stats[list * HEAD_STATS + cached % 2u], cached > 0u);

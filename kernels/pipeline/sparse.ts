@@ -22,6 +22,7 @@ import { encodeScoreGroup } from "../score/encode_score_group.ts";
 import { hamming, hammingUncounted, LONG_CACHE } from "../score/hamming.ts";
 import { rotateScore, rotateScoreBlock } from "../score/rotate_score.ts";
 import { rotated } from "../score/rotated.ts";
+import { rotatedShared } from "../score/rotated_shared.ts";
 import { selectBitonic } from "../select/bitonic.ts";
 import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
@@ -65,6 +66,7 @@ interface Parts extends Omit<Choice, "encode"> {
   readonly encodes: boolean;
   /** The pipeline for caches that are too long for this one. */
   readonly forLong?: string;
+  readonly sharedPrefix?: "only";
 }
 
 /** The stages, as their parameters name them. */
@@ -167,7 +169,7 @@ function sparseStep(
   encoder: StepEncoder,
   parts: Parts,
 ): Variant {
-  const { encodes, forLong: _long, ...others } = parts;
+  const { encodes, forLong: _long, sharedPrefix, ...others } = parts;
   const choice: Choice = encodes ? { encode: encoder.variant, ...others } : others;
   const { blockOf: _, ...variants } = choice;
   const stages: [string, Variant][] = Object.entries(variants);
@@ -184,6 +186,7 @@ function sparseStep(
     ),
     features: [...new Set(stages.flatMap(([, variant]) => variant.features))],
     codes: encoder.variant.codes,
+    ...(sharedPrefix ? { sharedPrefix } : {}),
     defaults(p: Problem, limits: DeviceLimits): Params {
       const params = Object.assign(
         {},
@@ -323,4 +326,32 @@ export const rotatedThree: Variant = sparseStep(
   "rotated codes in 3 dispatches: encode, score, select + attend + merge",
   BY_ROTATION,
   { encodes: true, score: rotated, attend: selectGather, forLong: "pipeline/rotated_four" },
+);
+
+/** The step of rotated codes where sequences share a prefix. */
+export const sharedFour: Variant = sparseStep(
+  "pipeline/shared_four",
+  "rotated codes over a shared prefix in 4 dispatches: encode, score, counting select, attend + merge",
+  BY_ROTATION,
+  {
+    encodes: true,
+    score: rotatedShared,
+    select: countingSubgroup,
+    attend: gatherMerge,
+    sharedPrefix: "only",
+  },
+);
+
+/** The same without subgroups. */
+export const sharedPortable: Variant = sparseStep(
+  "pipeline/shared",
+  "rotated codes over a shared prefix in 5 dispatches without subgroups",
+  BY_ROTATION,
+  {
+    encodes: true,
+    score: rotatedShared,
+    select: counting,
+    attend: gather,
+    sharedPrefix: "only",
+  },
 );

@@ -55,7 +55,13 @@ export function flashCost(p: Problem): Cost {
   };
 }
 
-function refuses(p: Problem, params: Params): string | undefined {
+/**
+ * The reason that threads cannot share the products of a tile; undefined if they can.
+ */
+export function refusesTiles(
+  p: Pick<Problem, "headDim">,
+  params: Params,
+): string | undefined {
   const { WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS } = params;
   const quads = p.headDim / 4;
   const rowThreads = WORKGROUP / COLUMN_THREADS;
@@ -134,7 +140,7 @@ export const flash: Variant = defineVariant({
     const settings = p.headDim === 64 ? [NARROW, ...SETTINGS] : SETTINGS;
     return settings.find((params) => !flash.refuses(p, params, limits)) ?? SETTINGS.at(-1)!;
   },
-  refuses,
+  refuses: refusesTiles,
   plan,
   cost: flashCost,
 });

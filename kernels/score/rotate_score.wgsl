@@ -319,6 +319,7 @@ fn four_of(block: u32, round: u32, thread: u32) -> u32 {
   return block * (BLOCK / 4u) + round * WORKGROUP + thread;
 }
 
+// @shared add_weights
 fn xor3(a: u32, b: u32, c: u32) -> u32 {
   return a ^ b ^ c;
 }
@@ -364,6 +365,7 @@ fn add_weights(code: array<u32, WORDS>, query: array<vec4<u32>, CODE_QUADS>) -> 
   }
   return sum + ((countOneBits(carry_a) + countOneBits(carry_b)) << max(PLANES, 1u));
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

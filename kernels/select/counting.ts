@@ -91,6 +91,7 @@ export const counting: Variant = defineVariant({
   description: "finds the threshold from histograms; each workgroup compacts a share in order",
   tunables: COUNTING_TUNABLES,
   features: [],
+  sharedPrefix: "also",
   defaults: countingDefaults,
   refuses: () => undefined,
   plan: (p, params) => countingPlan(countingKernel, p, params),

@@ -32,6 +32,7 @@ export const countingSubgroup: Variant = defineVariant({
   description: "counting select with subgroup scans, which need only 3 barriers",
   tunables: COUNTING_TUNABLES,
   features: ["subgroups"],
+  sharedPrefix: "also",
   defaults: (p, limits) => ({
     ...countingDefaults(p, limits),
     SUBGROUP_MIN: limits.subgroupMinSize ?? 4,

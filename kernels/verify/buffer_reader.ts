@@ -24,6 +24,7 @@ import {
   queriesPerCode,
   queriesPerList,
   queryWords,
+  rowRuns,
   tablePages,
   valueDimOf,
 } from "../core/problem.ts";
@@ -100,6 +101,31 @@ export class BufferReader {
     return bytes.slice(0, byteLength).buffer as ArrayBuffer;
   }
 
+  /** Rows of tokens `start` to `end` of a head, of a cache that may hold a shared prefix. */
+  async #cachedRows(
+    name: string,
+    heads: number,
+    place: { readonly sequence: number; readonly head: number },
+    [start, end]: readonly [number, number],
+    rowBytes: number,
+  ): Promise<ArrayBuffer> {
+    const all = new Uint8Array((end - start) * rowBytes);
+    const runs = rowRuns(this.p, heads, place, [start, end]);
+    const parts = await Promise.all(runs.map(async ({ first, count }) => {
+      // Reads begin at a word.
+      const before = first * rowBytes % 4;
+      const bytes = before + count * rowBytes;
+      const buffer = await this.#buffer(name, first * rowBytes - before, bytes);
+      return new Uint8Array(buffer).subarray(before);
+    }));
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all.buffer;
+  }
+
   /** f32 elements `start` to `start + count`. */
   async f32(name: string, start: number, count: number): Promise<Float32Array> {
     return new Float32Array(await this.#buffer(name, 4 * start, 4 * count));
@@ -143,7 +169,7 @@ export class BufferReader {
     start: number,
     end: number,
   ): Promise<RowOf> {
-    const { kvHeads, capacity, dtype } = this.p;
+    const { kvHeads, dtype } = this.p;
     if (!name.startsWith("branch_") && !hasPlainCache(this.p)) {
       return once(
         this.#rows,
@@ -152,15 +178,18 @@ export class BufferReader {
       );
     }
     const headDim = name === "branch_values" ? valueDimOf(this.p) : this.p.headDim;
-    const headRows = name.startsWith("branch_") ? branchRows(this.p) : capacity;
-    const first = (sequence * kvHeads + kvHead) * headRows + start;
-    const key = `${name} ${first} ${end}`;
+    const rowBytes = headDim * kvBytes(dtype);
+    const read = () => {
+      const place = { sequence, head: kvHead };
+      if (!name.startsWith("branch_")) {
+        return this.#cachedRows(name, kvHeads, place, [start, end], rowBytes);
+      }
+      const first = (sequence * kvHeads + kvHead) * branchRows(this.p) + start;
+      return this.#buffer(name, first * rowBytes, (end - start) * rowBytes);
+    };
+    const key = `${name} ${sequence} ${kvHead} ${start} ${end}`;
     return once(this.#rows, key, async () => {
-      const rowBytes = headDim * kvBytes(dtype);
-      const rows = decode(
-        await this.#buffer(name, first * rowBytes, (end - start) * rowBytes),
-        dtype,
-      );
+      const rows = decode(await read(), dtype);
       return (token) => rows.subarray((token - start) * headDim, (token - start + 1) * headDim);
     });
   }
@@ -265,23 +294,30 @@ export class BufferReader {
   }
 
   /** Codes of the list's tokens `start` to `start + tokens`, [tokens, words]. */
-  codes(
+  async codes(
     { sequence, codeHead }: ListRef,
     start: number,
     tokens: number,
   ): Promise<Uint32Array> {
-    const words = codeWords(this.p);
-    const row = (sequence * codeHeads(this.p) + codeHead) * this.p.capacity + start;
-    return this.u32("codes", row * words, tokens * words);
+    const place = { sequence, head: codeHead };
+    const bytes = 4 * codeWords(this.p);
+    const range = [start, start + tokens] as const;
+    return new Uint32Array(
+      await this.#cachedRows("codes", codeHeads(this.p), place, range, bytes),
+    );
   }
 
   /** Bytes of the factors of the list's tokens `start` to `start + tokens`. */
-  async factors(ref: ListRef, start: number, tokens: number): Promise<Uint8Array> {
-    const row = (ref.sequence * codeHeads(this.p) + ref.codeHead) * this.p.capacity + start;
-    // Reads begin at a word.
-    const before = row % 4;
-    const buffer = await this.#buffer("factors", row - before, before + tokens);
-    return new Uint8Array(buffer).subarray(before);
+  async factors(
+    { sequence, codeHead }: ListRef,
+    start: number,
+    tokens: number,
+  ): Promise<Uint8Array> {
+    const place = { sequence, head: codeHead };
+    const range = [start, start + tokens] as const;
+    return new Uint8Array(
+      await this.#cachedRows("factors", codeHeads(this.p), place, range, 1),
+    );
   }
 
   /** The sums of squared factor values of the list's KV head: of n tokens at n % 2. */

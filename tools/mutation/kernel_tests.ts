@@ -25,8 +25,18 @@ const WITH_OWN_TESTS: readonly string[] = ["pipeline/acp", "pipeline/mosa"];
 export function stageTests(variants: readonly string[]): string[] {
   const own = WITH_OWN_TESTS.filter((name) => variants.includes(name));
   return [
-    ...new Set([...variants.map(testFileOf), ...own.map((name) => `kernels/${name}_test.ts`)]),
+    ...new Set([
+      ...variants.map(testFileOf),
+      ...own.map((name) => `kernels/${name}_test.ts`),
+      ...variants.filter(encodesPrefix).map(() => "kernels/encode/shared_test.ts"),
+    ]),
   ];
+}
+
+/** Whether a variant encodes keys of sequences that share a prefix, too. */
+function encodesPrefix(name: string): boolean {
+  const { sharedPrefix, stage } = findVariant(name);
+  return sharedPrefix === "also" && (stage === "encode_append" || stage === "encode_prompt");
 }
 
 function testFileOf(name: string): string {
@@ -34,11 +44,15 @@ function testFileOf(name: string): string {
   return `kernels/${stage}/${kindOf(name) ?? stage}_test.ts`;
 }
 
-/** What has test files of its own: product-quantised keys, NSA, other rivals, rotated pipelines. */
+/**
+ * What has test files of its own: product-quantised keys, NSA, other rivals, sequences that share a
+ * prefix, rotated pipelines.
+ */
 function kindOf(name: string): string | undefined {
   if (isPq(name)) return "pq";
   if (isNsa(name)) return "nsa";
   if (RIVALS.some((rival) => rival.name === name)) return "rivals";
+  if (findVariant(name).sharedPrefix === "only") return "shared";
   if (name.startsWith("pipeline/") && findVariant(name).codes === "rotated") return "rotated";
 }
 

@@ -10,7 +10,7 @@ import { MATRIX_FEATURE } from "../subgroup_matrices.ts";
 import { bindGroupLayout, dispatchWgsl } from "../program.ts";
 import { CHECK_KERNELS } from "../../check/device_check.ts";
 import { PROBE_KERNELS } from "../../probe/probes.ts";
-import { refusesCodes } from "../define.ts";
+import { refusesCodes, refusesPrefix } from "../define.ts";
 import { dealKernel } from "../pieces.ts";
 import { EVERY_VARIANT, RIVALS, VARIANTS } from "../registry.ts";
 import { CACHES } from "../../../testing/testing_caches.ts";
@@ -33,6 +33,9 @@ const GENEROUS: DeviceLimits = {
   subgroupMinSize: 32,
   subgroupMatrices: LARGE_LIMITS.subgroupMatrices,
 };
+
+/** Rotated codes of 128 bits. */
+const ROTATED_FACTORS: Partial<Factors> = { layers: 0, sharing: "kv", bits: 128, planes: 2 };
 
 const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
   "f16, a group of 4": { heads: [32, 8], headDim: 128, lengths: [8192] },
@@ -127,6 +130,27 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
     bits: 128,
     lengths: [131072],
     topK: { sparsity: 32 },
+  },
+  "f16, rotated codes, a shared prefix": {
+    ...ROTATED_FACTORS,
+    heads: [32, 8],
+    headDim: 128,
+    prefix: 131072,
+    lengths: Array<number>(32).fill(131584),
+    topK: { sparsity: 160 },
+    windows: [128, 128],
+    ties: "higher",
+  },
+  "bf16, a group of 7, rotated codes, a shared prefix": {
+    ...ROTATED_FACTORS,
+    heads: [28, 4],
+    headDim: 192,
+    dtype: "bf16",
+    bits: 64,
+    planes: 3,
+    bins: 256,
+    prefix: 5008,
+    lengths: [5100, 5009, 5017],
   },
 };
 
@@ -254,7 +278,7 @@ const kernels = new Map<string, Kernel>(
 const problems: Problem[] = Object.values(SHAPES).map((factors) => testCase(factors).p);
 for (const variant of EVERY_VARIANT) {
   for (const p of problems) {
-    if (refusesCodes(variant, p)) continue;
+    if (refusesCodes(variant, p) ?? refusesPrefix(variant, p)) continue;
     const plan = variant.plan(p, variant.defaults(p, GENEROUS));
     for (const { kernel } of plan.dispatches) kernels.set(kernel.name, kernel);
   }

@@ -91,6 +91,14 @@ const SHAPES: Readonly<Record<string, Partial<Factors>>> = {
     planes: 2,
     lengths: [4096],
   },
+  "rotated, a shared prefix": {
+    layers: 0,
+    sharing: "kv",
+    bits: 128,
+    planes: 2,
+    prefix: 2048,
+    lengths: [4096, 2050],
+  },
   "rotated, long rows": { layers: 0, sharing: "kv", headDim: 256, bits: 32, lengths: [4096, 7] },
 };
 
@@ -164,7 +172,8 @@ for (const variant of EVERY_VARIANT) {
     const limits = { ...dawn.limits, handOver };
     const { p } = testCase({ heads: [6, 2], lengths: [300, 40], windows: [8, 8] });
     const shared = testCase({ heads: [6, 2], sharing: "group", layers: 1, lengths: [300] }).p;
-    const accepted = [p, shared].find((each) =>
+    const prefixed = rotatedCase({ heads: [6, 2], prefix: 32, lengths: [300, 40] }).p;
+    const accepted = [p, shared, prefixed].find((each) =>
       !variant.refuses(each, variant.defaults(each, limits), limits)
     );
     const handsOver = accepted && "HAND_OVER" in unprefixed(variant.defaults(accepted, limits));
@@ -204,6 +213,7 @@ for (const variant of EVERY_VARIANT) {
       testCase({}),
       testCase({ sharing: "group", layers: 1 }),
       rotatedCase({}),
+      rotatedCase({ prefix: 144 }),
       halves,
     ];
     const p = cases.map(({ p }) => p)

@@ -1,0 +1,176 @@
+/** Dense decode over a shared prefix as a cascade: the prefix once, the own tokens, their merge. */
+import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { mergeDispatch } from "../merge/merge.ts";
+import {
+  cachedTokens,
+  distinctTokens,
+  groupSize,
+  kvBytes,
+  prefixOf,
+  type Problem,
+} from "../core/problem.ts";
+import { headsFor, lanesFor, refusesHeads, refusesRowSplit, tokensFor } from "../core/row_split.ts";
+import { defineKernel, defineVariant } from "../core/define.ts";
+import { refusesTiles } from "../prefill/flash.ts";
+import { splitKernel, splitsFor } from "./split.ts";
+import source from "./cascade.wgsl" with { type: "text" };
+
+const WORKGROUP: readonly number[] = [8, 16, 32, 64, 128, 256, 512];
+const ROWS: readonly number[] = [8, 16, 32, 64, 128];
+const COLUMNS: readonly number[] = [32, 64, 128];
+const COLUMN_THREADS: readonly number[] = [4, 8, 16, 32];
+const DEPTH: readonly number[] = [2, 4, 8, 16];
+const KEYS: readonly number[] = [4, 8, 16, 32];
+const BUFFERS: readonly number[] = [1, 2];
+
+/** Splits of the prefix that a tuner tries. */
+const SPLITS: readonly number[] = [8, 16, 33, 66, 132];
+
+/** `cascade.wgsl`. */
+export const cascadeKernel: Kernel = defineKernel({
+  name: "dense/cascade",
+  source,
+  params: {
+    ...ranges("HEAD_DIM", "BATCH", "GROUP", "KV_HEADS", "PREFIX", "KV_DTYPE"),
+    WORKGROUP,
+    ROWS,
+    COLUMNS,
+    COLUMN_THREADS,
+    DEPTH,
+    KEYS,
+    BUFFERS,
+    SPLITS: { min: 1, max: 1024 },
+    OWN_SPLITS: { min: 1, max: 1024 },
+  },
+});
+
+/** The parameters of `split.wgsl`, which attends the tokens behind the prefix. */
+function ownParams(params: Params): Params {
+  return {
+    WORKGROUP: params["own.WORKGROUP"],
+    LANES: params["own.LANES"],
+    TOKENS: params["own.TOKENS"],
+    HEADS: params["own.HEADS"],
+    SPLITS: params["own.SPLITS"],
+  };
+}
+
+/** Rows of a KV head: its query heads of all sequences. */
+function rowsOf(p: Problem): number {
+  return p.batch * groupSize(p);
+}
+
+function plan(p: Problem, params: Params): Plan {
+  const own = ownParams(params);
+  const splits = own.SPLITS + params.SPLITS;
+  return {
+    buffers: {
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
+      ...partialSpecs(p, splits, "scratch"),
+      ...specs(p, "output", "out"),
+    },
+    dispatches: [
+      dispatch(cascadeKernel, p, { ...params, OWN_SPLITS: own.SPLITS }, [
+        params.SPLITS,
+        p.kvHeads,
+        Math.ceil(rowsOf(p) / params.ROWS),
+      ]),
+      dispatch(splitKernel, p, { ...own, MORE_SPLITS: params.SPLITS }, [
+        own.SPLITS,
+        p.qHeads / own.HEADS,
+        p.batch,
+      ]),
+      mergeDispatch(p, splits),
+    ],
+  };
+}
+
+function refuses(p: Problem, params: Params): string | undefined {
+  const own = ownParams(params);
+  return refusesTiles(p, params) ?? refusesHeads(groupSize(p), own) ?? refusesRowSplit(p, own);
+}
+
+/** Threads that a large GPU runs at a time, with the registers that the products take. */
+const ONE_WAVE = 65536;
+
+/** Settings of the products in order of preference: those of more memory and wider tiles first. */
+function settingsOf(p: Problem): Params[] {
+  const rows = ROWS.find((count) => count >= rowsOf(p)) ?? 128;
+  const heads = headsFor(groupSize(p));
+  const own: Params = {
+    "own.WORKGROUP": 128,
+    "own.LANES": lanesFor(p, 16, heads),
+    "own.TOKENS": tokensFor(heads, 128),
+    "own.HEADS": heads,
+    "own.SPLITS": splitsFor(p, p.qHeads / heads, p.capacity - prefixOf(p), 528),
+  };
+  return ROWS.filter((count) => count <= rows).toReversed().flatMap((ROWS) =>
+    [16, 8, 4].flatMap((COLUMN_THREADS) =>
+      [8, 4, 2].flatMap((DEPTH) =>
+        [16, 8, 4].flatMap((KEYS) =>
+          [64, 32].map((COLUMNS): Params => {
+            const WORKGROUP = ROWS / (ROWS >= 64 ? 8 : 4) * COLUMN_THREADS;
+            const lists = p.kvHeads * Math.ceil(rowsOf(p) / ROWS);
+            const wave = Math.ceil(ONE_WAVE / (WORKGROUP * lists));
+            const SPLITS = Math.min(wave, 1024, Math.ceil(prefixOf(p) / COLUMNS));
+            return {
+              WORKGROUP,
+              ROWS,
+              COLUMNS,
+              COLUMN_THREADS,
+              DEPTH,
+              KEYS,
+              BUFFERS: 1,
+              SPLITS: Math.max(1, SPLITS),
+              ...own,
+            };
+          })
+        )
+      )
+    )
+  );
+}
+
+function defaults(p: Problem, limits: DeviceLimits): Params {
+  const settings = settingsOf(p);
+  return settings.find((params) => !cascade.refuses(p, params, limits)) ?? settings[0];
+}
+
+/**
+ * Least traffic and arithmetic: K and V of the prefix are read once for all sequences, but every query
+ * head multiplies with every token. With more than about 16 rows these f32 operations bind.
+ */
+function cost(p: Problem): Cost {
+  const qBytes = p.batch * p.qHeads * p.headDim * 4;
+  return {
+    streamBytes: 2 * p.kvHeads * distinctTokens(p) * p.headDim * kvBytes(p.dtype) + qBytes,
+    gatherBytes: 0,
+    writeBytes: qBytes,
+    flops: 4 * p.qHeads * cachedTokens(p) * p.headDim,
+  };
+}
+
+/** Dense decode of sequences that share a prefix. */
+export const cascade: Variant = defineVariant({
+  name: "dense/cascade",
+  stage: "dense",
+  description: "3 dispatches: a shared prefix once for all sequences, their own tokens, merge",
+  tunables: {
+    WORKGROUP: [32, 64, 128, 256],
+    ROWS,
+    COLUMN_THREADS,
+    COLUMNS,
+    DEPTH,
+    KEYS,
+    BUFFERS,
+    SPLITS,
+    "own.SPLITS": [1, 2, 4, 8, 16],
+  },
+  features: [],
+  sharedPrefix: "only",
+  defaults,
+  refuses,
+  plan,
+  cost,
+});
