@@ -36,7 +36,7 @@ function refusesCache(p: Problem, { dispatches }: Plan): string | undefined {
     !("TOKEN_STRIDE" in kernel.params)
   );
   if (!fixed) return undefined;
-  return `${fixed.kernel.name} takes K and V in their usual layout alone, without pages`;
+  return `${fixed.kernel.name} takes K and V without strides or pages`;
 }
 
 /**
