@@ -35,10 +35,6 @@ const PAGE_BITS: u32 = 0u; // @param an entry is a page of 2^PAGE_BITS tokens
 const CAPACITY: u32 = 1024u; // @param tokens a cache row block holds
 const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
-const OUTER_STRIDE: u32 = 131072u; // @param 16-byte loads from a sequence, or page, of K to the next
-const HEAD_STRIDE: u32 = 16384u; // @param from a KV head to the next
-const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
-const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const WORKGROUP: u32 = 128u; // @param
 const LANES: u32 = 4u; // @param threads per row
 const TOKENS: u32 = 2u; // @param rows in flight per thread
@@ -47,6 +43,15 @@ const SPLITS: u32 = 8u; // @param
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const KV_HEADS = SEQUENCE_LISTS * QUERIES_PER_LIST / GROUP;
+// @shared cache_strides
+// Rows of K and V. Strides are in 16-byte loads, or all 0 for [B, KV_HEADS, CAPACITY, HEAD_DIM].
+const OUTER_STRIDE: u32 = 0u; // @param from a sequence, or a page, to the next
+const HEAD_STRIDE: u32 = 0u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 0u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
+const KV_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a load
+const KV_LOADS = HEAD_DIM / KV_WIDTH; // loads of a row
+// @end
 // @shared row_layout
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -109,24 +114,24 @@ var<workgroup> is_last: u32;
 /// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
 /// each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
-  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
-    return kv_head * HEAD_STRIDE;
+  if (OUTER_STRIDE == 0u) {
+    return kv_head * CAPACITY * KV_LOADS;
   }
-  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
-  if (TABLE_BITS != 0u) {
-    return own_start;
-  }
-  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+  let outer = select(kv_head / KV_HEADS * OUTER_STRIDE, 0u, TABLE_BITS != 0u);
+  return outer + kv_head % KV_HEADS * HEAD_STRIDE;
 }
 
 /// How far from there a token's row begins. A page table stands behind the lengths.
 fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (OUTER_STRIDE == 0u) {
+    return token * KV_LOADS;
+  }
   if (TABLE_BITS == 0u) {
     return token * TOKEN_STRIDE;
   }
   let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
   let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
-  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+  return page * OUTER_STRIDE + token % (1u << TABLE_BITS) * TOKEN_STRIDE;
 }
 // @end
 
@@ -236,7 +241,7 @@ fn cache_row(head: u32, token: u32) -> u32 {
 /// prefix have no strides or pages of their own.
 fn kv_row(kv_head: u32, token: u32) -> u32 {
   if (PREFIX != 0u) {
-    return cache_row(kv_head, token) * TOKEN_STRIDE;
+    return cache_row(kv_head, token) * KV_LOADS;
   }
   return head_start(kv_head) + row_offset(kv_head, token);
 }

@@ -2,7 +2,7 @@
  * Makes kernels and variants from the definitions in their modules. Bindings come from the WGSL
  * text, and the checks that every plan must pass on a device are made in one place.
  */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
+import type { DeviceLimits, Dispatch, Kernel, Params, Plan, Variant } from "./variant.ts";
 import { hasPlainCache, isRotated, prefixOf, type Problem, valueDimOf } from "./problem.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
@@ -40,13 +40,10 @@ const CACHES = /(^|_)(keys|values)$/;
 
 /** The reason that a plan cannot take a problem's layout of K and V; undefined if it can. */
 function refusesCache(p: Problem, { dispatches }: Plan): string | undefined {
-  if (hasPlainCache(p)) return undefined;
-  const fixed = dispatches.find(({ kernel }) =>
-    kernel.bindings.some(({ name }) => CACHES.test(name)) &&
-    !("TOKEN_STRIDE" in kernel.params)
-  );
-  if (!fixed) return undefined;
-  return `${fixed.kernel.name} takes K and V in their usual layout alone, without pages`;
+  const isFixed = ({ kernel }: Dispatch) =>
+    kernel.bindings.some(({ name }) => CACHES.test(name)) && !("TOKEN_STRIDE" in kernel.params);
+  if (hasPlainCache(p) || !dispatches.some(isFixed)) return undefined;
+  return "it takes K and V without strides or pages";
 }
 
 /**

@@ -240,9 +240,11 @@ export function rankStateSpec(
   return { list_state: { bytes, role, zeros: totals } };
 }
 
-/** Strides of K and V in 16-byte loads, and the tokens of a page. */
+/** Strides of K and V in 16-byte loads, which are 0 for the usual layout, and the tokens of a page. */
 function cacheParams(p: Problem): Record<(typeof CACHE_ROWS)[number], number> {
-  const { outer, head, token } = kvStridesOf(p);
+  const { outer, head, token } = hasPlainCache(p)
+    ? { outer: 0, head: 0, token: 0 }
+    : kvStridesOf(p);
   const load = 16 / kvBytes(p.dtype);
   return {
     OUTER_STRIDE: outer / load,
@@ -296,10 +298,7 @@ export const HEAD_DIMS = [64, 80, 96, 112, 128, 192, 256] as const;
 /** Tokens that a page of a paged cache may have. */
 export const KV_PAGE_TOKENS = [16, 32, 64, 128, 256] as const;
 
-/** The largest stride of K and V, in 16-byte loads. */
-export const MOST_STRIDE = 0xffffffff;
-
-/** The parameters of `shared/cache_rows.wgsl` that no other text needs. */
+/** The parameters of `shared/cache_strides.wgsl`. */
 export const CACHE_ROWS = ["OUTER_STRIDE", "HEAD_STRIDE", "TOKEN_STRIDE", "TABLE_BITS"] as const;
 
 /** Query heads that a KV head may have. */
@@ -308,7 +307,6 @@ export const MOST_GROUP = 64;
 const GROUP: ParamRange = { min: 1, max: MOST_GROUP };
 const HEADS: ParamRange = { min: 1, max: 65535 };
 const ANY_U32: ParamRange = { min: 0, max: 0xffffffff };
-const STRIDE: ParamRange = { min: 1, max: MOST_STRIDE };
 
 /** Valid values of the parameters that follow from a problem. */
 export const PROBLEM_RANGES = {
@@ -321,9 +319,9 @@ export const PROBLEM_RANGES = {
   CAPACITY: { min: 16, max: 1 << 21 },
   PREFIX: { min: 0, max: 1 << 21 },
   KV_DTYPE: [0, 1, 2],
-  OUTER_STRIDE: STRIDE,
-  HEAD_STRIDE: STRIDE,
-  TOKEN_STRIDE: STRIDE,
+  OUTER_STRIDE: ANY_U32,
+  HEAD_STRIDE: ANY_U32,
+  TOKEN_STRIDE: ANY_U32,
   TABLE_BITS: [0, 4, 5, 6, 7, 8],
   BITS: [32, 64, 128],
   PLANES: [0, 1, 2, 3],

@@ -214,8 +214,8 @@ export function refusesPieces(
   const { maxStorageBufferBindingSize: most } = limits;
   const bytes = plan.buffers.keys?.bytes ?? 0;
   if (!hasPlainCache(p) && bytes > most) {
-    return `keys need ${bytes} bytes and this device binds ${most} at most: a cache with pages or ` +
-      `other strides than [B, Hkv, capacity, D] cannot run in pieces`;
+    return `buffer keys needs ${bytes} bytes, this device binds ${most} at most, and a cache with ` +
+      `pages or strides has no pieces`;
   }
   if ("keys" in plan.buffers && p.batch * p.kvHeads > 1 && headBytes(p) > most) {
     return `a KV head of keys needs ${headBytes(p)} bytes, this device binds ${most} at most`;

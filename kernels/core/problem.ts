@@ -191,24 +191,26 @@ export function kvStridesOf(p: Problem): KvStrides {
   return p.kvStrides ?? kvStridesFor("bhnd", p);
 }
 
+/** Whether the strides of K and V are those of a layout without gaps. */
+function isIn(layout: KvLayout, p: Problem): boolean {
+  const { outer, head, token } = kvStridesFor(layout, p);
+  const own = kvStridesOf(p);
+  return own.outer === outer && own.head === head && own.token === token;
+}
+
 /** The layout of K and V; `strided` if it has gaps or another order. */
 export function kvLayoutOf(p: Problem): KvLayout | "strided" {
-  const own = kvStridesOf(p);
-  const layouts: readonly KvLayout[] = ["bhnd", "bnhd"];
-  return layouts.find((layout) => {
-    const { outer, head, token } = kvStridesFor(layout, p);
-    return own.outer === outer && own.head === head && own.token === token;
-  }) ?? "strided";
+  return (["bhnd", "bnhd"] as const).find((layout) => isIn(layout, p)) ?? "strided";
 }
 
 /** Whether K and V are [B, Hkv, capacity, D] without gaps or pages. */
 export function hasPlainCache(p: Problem): boolean {
-  return p.kvPages === undefined && kvLayoutOf(p) === "bhnd";
+  return !p.kvPages && isIn("bhnd", p);
 }
 
 /** Entries of the page table for each sequence; 0 without pages. */
 export function tablePages({ kvPages, capacity }: Pick<Problem, "kvPages" | "capacity">): number {
-  return kvPages === undefined ? 0 : Math.ceil(capacity / kvPages.tokens);
+  return kvPages ? Math.ceil(capacity / kvPages.tokens) : 0;
 }
 
 /** Pages of the pool; 0 without pages. */
@@ -219,7 +221,7 @@ export function poolPages(p: Pick<Problem, "kvPages" | "capacity" | "batch">): n
 /** Elements from the first row of a cache to the end of its last one. */
 export function kvElements(p: Problem): number {
   const { outer, head, token } = kvStridesOf(p);
-  const blocks = p.kvPages === undefined ? p.batch : poolPages(p);
+  const blocks = p.kvPages ? poolPages(p) : p.batch;
   const tokens = p.kvPages?.tokens ?? p.capacity;
   return (blocks - 1) * outer + (p.kvHeads - 1) * head + (tokens - 1) * token + p.headDim;
 }

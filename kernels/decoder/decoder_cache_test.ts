@@ -1,5 +1,5 @@
 /** Decoders on caches with strides of their own, and on paged ones. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { readBytes, readerOf, submit, write } from "../core/run.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
@@ -8,7 +8,6 @@ import { findVariant } from "../core/registry.ts";
 import {
   hasPlainCache,
   isRotated,
-  kvLayoutOf,
   type Problem,
   ROTATED_CODE,
   tablePages,
@@ -17,6 +16,7 @@ import { CACHES, tokensFirst } from "../../testing/testing_caches.ts";
 import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
+import { planDecoder } from "./decoder_plan.ts";
 
 const testDevice = await openTestDevice();
 const { device, limits, uncaptured } = testDevice;
@@ -138,14 +138,23 @@ Deno.test("createDecoder() refuses layouts in one sentence", async () => {
   await refused({ kvPages: { tokens: 16, count: 0 } }, "kvPages.count must be a whole number from");
   await refused(
     { kvStrides: { ...strides!, token: 132 } },
-    "kvStrides.token must be a multiple of 16 bytes, which are 8 elements, got 132",
+    "kvStrides.token must be a multiple of 8 elements, 16 bytes, got 132",
   );
   await refused({ kvStrides: { ...strides!, head: 56 } }, "kvStrides.head must be a whole number");
-  const capacity = 2 ** 21;
-  assertEquals(kvLayoutOf(tokensFirst({ ...ROTATED, capacity })), "bnhd");
-  await refused(
-    tokensFirst({ ...ROTATED, capacity }),
-    "a cache with pages or other strides than [B, Hkv, capacity, D] cannot run in pieces",
+});
+
+Deno.test("planDecoder() refuses pieces of a cache with strides", () => {
+  const { features } = testDevice;
+  const plan = (p: Problem, most: number) =>
+    planDecoder(p, { features, limits: { ...limits, maxStorageBufferBindingSize: most } }, {});
+  // K has 262,144 bytes.
+  const p = { ...ROTATED, capacity: 512 };
+  plan(p, 2 ** 17);
+  assertThrows(
+    () => plan(tokensFirst(p), 2 ** 17),
+    RangeError,
+    "buffer keys needs 262144 bytes, this device binds 131072 at most, and a cache with pages or " +
+      "strides has no pieces",
   );
 });
 

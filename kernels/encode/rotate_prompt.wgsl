@@ -19,10 +19,6 @@ const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
-const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
-const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
-const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
-const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 128u; // @param
 const SEED: u32 = 1u; // @param of the signs
 const CENTRE: u32 = 0u; // @param 1 to subtract the prompt's mean key from keys
@@ -30,6 +26,15 @@ const TILE: u32 = 16u; // @param tokens of a tile
 const TILES: u32 = 4u; // @param tiles of a workgroup
 const WORKGROUP: u32 = 128u; // @param
 
+// @shared cache_strides
+// Rows of K and V. Strides are in 16-byte loads, or all 0 for [B, KV_HEADS, CAPACITY, HEAD_DIM].
+const OUTER_STRIDE: u32 = 0u; // @param from a sequence, or a page, to the next
+const HEAD_STRIDE: u32 = 0u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 0u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
+const KV_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a load
+const KV_LOADS = HEAD_DIM / KV_WIDTH; // loads of a row
+// @end
 // @shared rotation_sizes
 // The transform has a power of two of elements, and at least as many as the code has bits.
 const WIDTH = max(BITS, 1u << (32u - countLeadingZeros(HEAD_DIM - 1u)));
@@ -69,24 +74,24 @@ var<workgroup> sums: array<vec2f, TILE * LOW>; // of absolute outputs (x), and o
 /// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
 /// each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
-  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
-    return kv_head * HEAD_STRIDE;
+  if (OUTER_STRIDE == 0u) {
+    return kv_head * CAPACITY * KV_LOADS;
   }
-  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
-  if (TABLE_BITS != 0u) {
-    return own_start;
-  }
-  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+  let outer = select(kv_head / KV_HEADS * OUTER_STRIDE, 0u, TABLE_BITS != 0u);
+  return outer + kv_head % KV_HEADS * HEAD_STRIDE;
 }
 
 /// How far from there a token's row begins. A page table stands behind the lengths.
 fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (OUTER_STRIDE == 0u) {
+    return token * KV_LOADS;
+  }
   if (TABLE_BITS == 0u) {
     return token * TOKEN_STRIDE;
   }
   let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
   let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
-  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+  return page * OUTER_STRIDE + token % (1u << TABLE_BITS) * TOKEN_STRIDE;
 }
 // @end
 
@@ -121,7 +126,7 @@ fn cache_row(head: u32, token: u32) -> u32 {
 /// prefix have no strides or pages of their own.
 fn kv_row(kv_head: u32, token: u32) -> u32 {
   if (PREFIX != 0u) {
-    return cache_row(kv_head, token) * TOKEN_STRIDE;
+    return cache_row(kv_head, token) * KV_LOADS;
   }
   return head_start(kv_head) + row_offset(kv_head, token);
 }

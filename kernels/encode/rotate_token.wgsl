@@ -25,10 +25,6 @@ const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
-const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
-const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
-const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
-const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 128u; // @param
 const PLANES: u32 = 2u; // @param magnitude planes of a query code
 const BINS: u32 = 64u; // @param bins of scores
@@ -39,6 +35,15 @@ const QUERIES: u32 = 1u; // @param 1 to encode the queries
 const KEYS: u32 = 1u; // @param 1 to encode the newest keys
 const WORKGROUP: u32 = 64u; // @param
 
+// @shared cache_strides
+// Rows of K and V. Strides are in 16-byte loads, or all 0 for [B, KV_HEADS, CAPACITY, HEAD_DIM].
+const OUTER_STRIDE: u32 = 0u; // @param from a sequence, or a page, to the next
+const HEAD_STRIDE: u32 = 0u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 0u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
+const KV_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a load
+const KV_LOADS = HEAD_DIM / KV_WIDTH; // loads of a row
+// @end
 // @shared rotation_sizes
 // The transform has a power of two of elements, and at least as many as the code has bits.
 const WIDTH = max(BITS, 1u << (32u - countLeadingZeros(HEAD_DIM - 1u)));
@@ -50,7 +55,6 @@ const HEAD_STATS = 2u + CENTRE * HEAD_DIM;
 // @end
 const PAIRS = WIDTH / 2u; // sums and differences of a stage
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
-const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
 const SCALE_WORD = (1u + PLANES) * WORDS; // place of the scale in a query code
 const QUERY_WORDS = SCALE_WORD + 1u;
 // @shared magnitude_levels
@@ -76,24 +80,24 @@ var<workgroup> level_squares: atomic<u32>; // sum of their squares
 /// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
 /// each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
-  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
-    return kv_head * HEAD_STRIDE;
+  if (OUTER_STRIDE == 0u) {
+    return kv_head * CAPACITY * KV_LOADS;
   }
-  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
-  if (TABLE_BITS != 0u) {
-    return own_start;
-  }
-  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+  let outer = select(kv_head / KV_HEADS * OUTER_STRIDE, 0u, TABLE_BITS != 0u);
+  return outer + kv_head % KV_HEADS * HEAD_STRIDE;
 }
 
 /// How far from there a token's row begins. A page table stands behind the lengths.
 fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (OUTER_STRIDE == 0u) {
+    return token * KV_LOADS;
+  }
   if (TABLE_BITS == 0u) {
     return token * TOKEN_STRIDE;
   }
   let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
   let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
-  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+  return page * OUTER_STRIDE + token % (1u << TABLE_BITS) * TOKEN_STRIDE;
 }
 // @end
 
@@ -126,7 +130,7 @@ fn cache_row(head: u32, token: u32) -> u32 {
 /// prefix have no strides or pages of their own.
 fn kv_row(kv_head: u32, token: u32) -> u32 {
   if (PREFIX != 0u) {
-    return cache_row(kv_head, token) * TOKEN_STRIDE;
+    return cache_row(kv_head, token) * KV_LOADS;
   }
   return head_start(kv_head) + row_offset(kv_head, token);
 }
@@ -223,7 +227,7 @@ fn main(
       if (is_query) {
         element = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
       } else {
-        element = key_element(kv_row(list, cached) * KEY_WIDTH + d);
+        element = key_element(kv_row(list, cached) * KV_WIDTH + d);
         if (CENTRE == 1u) {
           element -= key_stats[list * HEAD_STATS + 2u + d];
         }

@@ -25,10 +25,6 @@ const CODE_HEADS: u32 = 32u; // @param maps of queries, and of keys
 const QUERIES_PER_CODE: u32 = 1u; // @param query heads that share a map
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
-const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
-const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
-const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
-const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 32u; // @param
 const PLANES: u32 = 0u; // @param magnitude planes of a query code
 const MAP_LAYERS: u32 = 3u; // @param
@@ -39,6 +35,15 @@ const KEYS: u32 = 1u; // @param 1 to encode the newest keys
 const WORKGROUP: u32 = 256u; // @param
 
 const KV_HEADS = Q_HEADS / GROUP;
+// @shared cache_strides
+// Rows of K and V. Strides are in 16-byte loads, or all 0 for [B, KV_HEADS, CAPACITY, HEAD_DIM].
+const OUTER_STRIDE: u32 = 0u; // @param from a sequence, or a page, to the next
+const HEAD_STRIDE: u32 = 0u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 0u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
+const KV_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a load
+const KV_LOADS = HEAD_DIM / KV_WIDTH; // loads of a row
+// @end
 const WIDTH = 4u + 4u * MAP_DTYPE; // weights of a 16-byte load
 const IN_1 = HEAD_DIM;
 const OUT_1 = MAP_HIDDEN * u32(MAP_LAYERS > 1u) + BITS * u32(MAP_LAYERS == 1u);
@@ -59,7 +64,6 @@ const LOADS = LOADS_1 + LOADS_2 + LOADS_3;
 const STRIDE = WORKGROUP + 32u / WIDTH; // from a sum of a thread to its next, in other banks
 const MOST_PARTS = WORKGROUP / 32u; // partial sums of an output: no layer has fewer than 32
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
-const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
 const QUERY_WORDS = (1u + PLANES) * WORDS;
 // @shared magnitude_levels
 const LEVELS = f32((1u << PLANES) - 1u); // the largest magnitude
@@ -84,24 +88,24 @@ var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
 /// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
 /// each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
-  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
-    return kv_head * HEAD_STRIDE;
+  if (OUTER_STRIDE == 0u) {
+    return kv_head * CAPACITY * KV_LOADS;
   }
-  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
-  if (TABLE_BITS != 0u) {
-    return own_start;
-  }
-  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+  let outer = select(kv_head / KV_HEADS * OUTER_STRIDE, 0u, TABLE_BITS != 0u);
+  return outer + kv_head % KV_HEADS * HEAD_STRIDE;
 }
 
 /// How far from there a token's row begins. A page table stands behind the lengths.
 fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (OUTER_STRIDE == 0u) {
+    return token * KV_LOADS;
+  }
   if (TABLE_BITS == 0u) {
     return token * TOKEN_STRIDE;
   }
   let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
   let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
-  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+  return page * OUTER_STRIDE + token % (1u << TABLE_BITS) * TOKEN_STRIDE;
 }
 // @end
 
@@ -242,7 +246,7 @@ fn main(
     let kv_head = (wid.y * CODE_HEADS + map) * QUERIES_PER_CODE / GROUP;
     let row = head_start(kv_head) + row_offset(kv_head, newest);
     for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      activations[d] = key_element(row * KEY_WIDTH + d);
+      activations[d] = key_element(row * KV_WIDTH + d);
     }
   }
   if (thread < QUERY_WORDS) {

@@ -36,10 +36,6 @@ const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
-const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
-const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
-const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
-const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 32u; // @param
 const PLANES: u32 = 0u; // @param magnitude planes of a query code
 const SINK: u32 = 0u; // @param
@@ -55,6 +51,15 @@ const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 
 const ROUNDS: u32 = 4u; // @param blocks in flight
 
 const KV_HEADS = Q_HEADS / GROUP;
+// @shared cache_strides
+// Rows of K and V. Strides are in 16-byte loads, or all 0 for [B, KV_HEADS, CAPACITY, HEAD_DIM].
+const OUTER_STRIDE: u32 = 0u; // @param from a sequence, or a page, to the next
+const HEAD_STRIDE: u32 = 0u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 0u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
+const KV_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a load
+const KV_LOADS = HEAD_DIM / KV_WIDTH; // loads of a row
+// @end
 // The map. A layer is its matrix [inputs, outputs], row-major, then its biases.
 const WIDTH = 4u + 4u * MAP_DTYPE; // weights of a 16-byte load
 const OUT_1 = MAP_HIDDEN * u32(MAP_LAYERS > 1u) + BITS * u32(MAP_LAYERS == 1u);
@@ -92,7 +97,6 @@ const SUMS_SIZE = KEPT * STRIDE; // of one layer
 
 // The score. A block is the tokens that the workgroup scores in a round, four per thread.
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
-const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
 const QUERY_WORDS = (1u + PLANES) * WORDS;
 const SQUARE_SUMS = max(1u, WORKGROUP / SUBGROUP_MIN * u32(PLANES > 0u)); // for the planes
 const BINS = BITS * ((1u << max(PLANES, 1u)) - 1u) + 1u;
@@ -143,24 +147,24 @@ fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
 /// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
 /// each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
-  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
-    return kv_head * HEAD_STRIDE;
+  if (OUTER_STRIDE == 0u) {
+    return kv_head * CAPACITY * KV_LOADS;
   }
-  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
-  if (TABLE_BITS != 0u) {
-    return own_start;
-  }
-  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+  let outer = select(kv_head / KV_HEADS * OUTER_STRIDE, 0u, TABLE_BITS != 0u);
+  return outer + kv_head % KV_HEADS * HEAD_STRIDE;
 }
 
 /// How far from there a token's row begins. A page table stands behind the lengths.
 fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (OUTER_STRIDE == 0u) {
+    return token * KV_LOADS;
+  }
   if (TABLE_BITS == 0u) {
     return token * TOKEN_STRIDE;
   }
   let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
   let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
-  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+  return page * OUTER_STRIDE + token % (1u << TABLE_BITS) * TOKEN_STRIDE;
 }
 // @end
 
@@ -418,7 +422,7 @@ fn main(
       let d = input_index(j, thread, HEAD_DIM, OUT_1);
       let kv_head = list / GROUP;
       let row = head_start(kv_head) + row_offset(kv_head, newest);
-      inputs[j] = key_element(row * KEY_WIDTH + d);
+      inputs[j] = key_element(row * KV_WIDTH + d);
     }
   } else {
     for (var j = 0u; j < INPUTS; j++) { // @unroll

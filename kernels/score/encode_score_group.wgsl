@@ -36,10 +36,6 @@ const QUERIES_PER_LIST: u32 = 4u; // @param query heads that share a code
 const CODE_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
-const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
-const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
-const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
-const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 128u; // @param
 const DISTANCE_BYTES: u32 = 2u; // @param 1 or 2
 const SINK: u32 = 0u; // @param
@@ -54,6 +50,15 @@ const STAGES: u32 = 4u; // @param turns in which the map goes through workgroup 
 const SLICES: u32 = 4u; // @param of the inputs
 
 const KV_HEADS = CODE_HEADS * QUERIES_PER_LIST / GROUP;
+// @shared cache_strides
+// Rows of K and V. Strides are in 16-byte loads, or all 0 for [B, KV_HEADS, CAPACITY, HEAD_DIM].
+const OUTER_STRIDE: u32 = 0u; // @param from a sequence, or a page, to the next
+const HEAD_STRIDE: u32 = 0u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 0u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
+const KV_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a load
+const KV_LOADS = HEAD_DIM / KV_WIDTH; // loads of a row
+// @end
 // The map: a matrix [inputs, outputs], row-major, then the biases.
 const WIDTH = 4u + 4u * MAP_DTYPE; // weights of a 16-byte load
 const PER_WORD = 1u + MAP_DTYPE; // weights of a word
@@ -72,7 +77,6 @@ const INPUT_TURNS = (QUADS * HEAD_DIM + WORKGROUP - 1u) / WORKGROUP;
 
 // The score. A step is one 16-byte load of codes per thread, and LOADS steps make a block.
 const WORDS = BITS / 32u; // of a code
-const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
 const QUERY_WORDS = QUERIES_PER_LIST * WORDS;
 const PER_LOAD = 4u / WORDS; // tokens of a load
 const LOADS = BLOCK / PER_LOAD / WORKGROUP;
@@ -116,24 +120,24 @@ var<workgroup> counts: array<atomic<u32>, ROUNDS * RANK_WORDS>; // two to a word
 /// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
 /// each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
-  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
-    return kv_head * HEAD_STRIDE;
+  if (OUTER_STRIDE == 0u) {
+    return kv_head * CAPACITY * KV_LOADS;
   }
-  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
-  if (TABLE_BITS != 0u) {
-    return own_start;
-  }
-  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+  let outer = select(kv_head / KV_HEADS * OUTER_STRIDE, 0u, TABLE_BITS != 0u);
+  return outer + kv_head % KV_HEADS * HEAD_STRIDE;
 }
 
 /// How far from there a token's row begins. A page table stands behind the lengths.
 fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (OUTER_STRIDE == 0u) {
+    return token * KV_LOADS;
+  }
   if (TABLE_BITS == 0u) {
     return token * TOKEN_STRIDE;
   }
   let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
   let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
-  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+  return page * OUTER_STRIDE + token % (1u << TABLE_BITS) * TOKEN_STRIDE;
 }
 // @end
 
@@ -257,7 +261,7 @@ fn main(
       let d = (i * WORKGROUP + thread) % HEAD_DIM;
       let head = list * QUERIES_PER_LIST / GROUP;
       let row = head_start(head) + row_offset(head, newest);
-      loaded_inputs[i] = vec4f(key_element(row * KEY_WIDTH + d));
+      loaded_inputs[i] = vec4f(key_element(row * KV_WIDTH + d));
     }
   } else {
     for (var i = 0u; i < INPUT_TURNS; i++) { // @unroll

@@ -33,10 +33,6 @@ const KV_HEADS: u32 = 8u; // @param
 const HEADS: u32 = 4u; // @param query heads of a workgroup, a divisor of GROUP
 const CAPACITY: u32 = 4096u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
-const OUTER_STRIDE: u32 = 524288u; // @param 16-byte loads from a sequence, or page, of K to the next
-const HEAD_STRIDE: u32 = 65536u; // @param from a KV head to the next
-const TOKEN_STRIDE: u32 = 16u; // @param from a token to the next
-const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
 const BITS: u32 = 128u; // @param
 const PLANES: u32 = 2u; // @param magnitude planes of a query code
 const BINS: u32 = 64u; // @param bins of scores
@@ -51,6 +47,15 @@ const SPLITS: u32 = 3u; // @param workgroups that score a KV head, with SHARES >
 const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 to have SPLITS each
 const ROUNDS: u32 = 1u; // @param rounds of a block; a thread takes four tokens in each
 
+// @shared cache_strides
+// Rows of K and V. Strides are in 16-byte loads, or all 0 for [B, KV_HEADS, CAPACITY, HEAD_DIM].
+const OUTER_STRIDE: u32 = 0u; // @param from a sequence, or a page, to the next
+const HEAD_STRIDE: u32 = 0u; // @param from a KV head to the next
+const TOKEN_STRIDE: u32 = 0u; // @param from a token to the next
+const TABLE_BITS: u32 = 0u; // @param log2 of the tokens of a page; 0 without a page table
+const KV_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a load
+const KV_LOADS = HEAD_DIM / KV_WIDTH; // loads of a row
+// @end
 // @shared rotation_sizes
 // The transform has a power of two of elements, and at least as many as the code has bits.
 const WIDTH = max(BITS, 1u << (32u - countLeadingZeros(HEAD_DIM - 1u)));
@@ -67,7 +72,6 @@ const HELD = WIDTH / TEAM; // elements of a vector in a thread
 const KEPT = BITS / TEAM; // outputs of a thread that the code keeps
 
 const WORDS = BITS / 32u; // of a code's signs, and of each plane
-const KEY_WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load of a key
 const SCALE_WORD = (1u + PLANES) * WORDS; // place of the scale in a query code
 const QUERY_WORDS = SCALE_WORD + 1u;
 const CODE_QUADS = (QUERY_WORDS + 4u) / 4u; // of a query code and the limit of its scores
@@ -111,24 +115,24 @@ var<workgroup> own_portion: vec4<u32>; // a Portion
 /// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
 /// each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
-  if (TABLE_BITS == 0u && OUTER_STRIDE == KV_HEADS * HEAD_STRIDE) {
-    return kv_head * HEAD_STRIDE;
+  if (OUTER_STRIDE == 0u) {
+    return kv_head * CAPACITY * KV_LOADS;
   }
-  let own_start = kv_head % KV_HEADS * HEAD_STRIDE;
-  if (TABLE_BITS != 0u) {
-    return own_start;
-  }
-  return kv_head / KV_HEADS * OUTER_STRIDE + own_start;
+  let outer = select(kv_head / KV_HEADS * OUTER_STRIDE, 0u, TABLE_BITS != 0u);
+  return outer + kv_head % KV_HEADS * HEAD_STRIDE;
 }
 
 /// How far from there a token's row begins. A page table stands behind the lengths.
 fn row_offset(kv_head: u32, token: u32) -> u32 {
+  if (OUTER_STRIDE == 0u) {
+    return token * KV_LOADS;
+  }
   if (TABLE_BITS == 0u) {
     return token * TOKEN_STRIDE;
   }
   let pages = (CAPACITY + (1u << TABLE_BITS) - 1u) >> TABLE_BITS; // of a sequence
   let page = lengths[BATCH + kv_head / KV_HEADS * pages + (token >> TABLE_BITS)];
-  return page * OUTER_STRIDE + (token & ((1u << TABLE_BITS) - 1u)) * TOKEN_STRIDE;
+  return page * OUTER_STRIDE + token % (1u << TABLE_BITS) * TOKEN_STRIDE;
 }
 // @end
 
@@ -410,7 +414,7 @@ fn main(
       let d = i * TEAM + in_team;
       if (d < HEAD_DIM) {
         let row = head_start(head) + row_offset(head, newest);
-        y[i] = key_element(row * KEY_WIDTH + d);
+        y[i] = key_element(row * KV_WIDTH + d);
         if (CENTRE == 1u) {
           y[i] -= key_stats[head * HEAD_STATS + 2u + d];
         }

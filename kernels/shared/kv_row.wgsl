@@ -2,7 +2,7 @@
 /// prefix have no strides or pages of their own.
 fn kv_row(kv_head: u32, token: u32) -> u32 {
   if (PREFIX != 0u) {
-    return cache_row(kv_head, token) * TOKEN_STRIDE;
+    return cache_row(kv_head, token) * KV_LOADS;
   }
   return head_start(kv_head) + row_offset(kv_head, token);
 }
