@@ -6,6 +6,7 @@
  * | name | layout |
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence |
+ * | `first_tokens` | u32 [B], the token of each sequence from which on a prompt is encoded |
  * | `q`, `out` | f32 [B, Hq, D]; `out` has valueDim elements of a row |
  * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D] |
@@ -102,6 +103,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
   return {
     lengths: 4 * p.batch,
+    first_tokens: 4 * p.batch,
     q: 4 * p.batch * p.qHeads * p.headDim,
     keys: cache,
     values: cache,
@@ -328,4 +330,15 @@ export function dispatch(
     }),
   );
   return { kernel, params, workgroups, ...(rename ? { rename } : {}) };
+}
+
+/** A dispatch along whose x a workgroup has `tokens` tokens: as many workgroups as the capacity needs. */
+export function tokenTiles(
+  kernel: Kernel,
+  p: Problem,
+  values: Params,
+  tokens: number,
+  [y, z]: readonly [number, number],
+): Dispatch {
+  return { ...dispatch(kernel, p, values, [Math.ceil(p.capacity / tokens), y, z]), tokens };
 }

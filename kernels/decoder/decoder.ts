@@ -75,11 +75,21 @@ export interface Decoder {
   /** The part of each of {@linkcode Decoder.buffers} that is bound, in bytes. */
   readonly bindings: Readonly<Record<string, Readonly<Required<GPUBufferBinding>>>>;
   /**
-   * Records the encoding of all `lengths[b]` keys of every sequence. It is needed after a prompt,
-   * after a change of keys or maps, and for rotated codes also after a sequence got shorter. A dense
-   * variant has no codes and records nothing.
+   * Records the encoding of the keys `first_tokens[b]` to `lengths[b] - 1` of every sequence. It is
+   * needed after a prompt, after a change of keys or maps, and for rotated codes also after a
+   * sequence got shorter. A dense variant has no codes and records nothing.
+   *
+   * `first_tokens`, u32 [B], is zero unless the caller writes it: all keys are encoded. With a prompt
+   * in chunks or a prefix that is kept, it is the number of tokens that have codes already. These
+   * keep their codes; of rotated codes up to 3 before the first token are made again. With `centre`
+   * the mean key is that of the last prompt that began at token 0.
+   *
+   * @param tokens Most tokens to encode of a sequence, as the caller knows it (default: the
+   * capacity). It saves workgroups that have nothing to do. Sequences with more tokens to encode are
+   * left without the codes of the last ones.
+   * @throws {RangeError} if `tokens` is no whole number from 1 to the capacity.
    */
-  recordPrompt(pass: GPUComputePassEncoder): void;
+  recordPrompt(pass: GPUComputePassEncoder, tokens?: number): void;
   /**
    * Records the encoding of only token `lengths[b] - 1` of every sequence. A step includes this.
    */
@@ -110,7 +120,8 @@ export interface Decoder {
  * Dispatches are sized for `capacity`. Workgroups past a sequence's length read that length and
  * return. This costs nothing in the attention, whose splits divide the selected tokens. Score and
  * select have one surplus workgroup per code head and 2,048 or 4,096 tokens of free capacity, and a
- * prompt has one per tile of 8 to 128 tokens. Buffers take the memory of the whole capacity.
+ * prompt has one per tile of 8 to 128 tokens, unless `recordPrompt` is told how many tokens there
+ * are. Buffers take the memory of the whole capacity.
  *
  * Where `keys` exceed the device's `maxStorageBufferBindingSize`, a step runs in pieces of KV heads or
  * sequences, each of which binds a part of the buffers. Their layouts stay the same.
@@ -218,12 +229,22 @@ export async function createDecoderOf(
       Object.entries(bindings).map(([name, { buffer }]) => [name, buffer]),
     ),
     bindings,
-    recordPrompt: record(prompt),
+    recordPrompt(pass, tokens = problem.capacity) {
+      if (!Number.isInteger(tokens) || tokens < 1 || tokens > problem.capacity) {
+        throw new RangeError(
+          `tokens must be a whole number from 1 to ${problem.capacity}, got ${tokens}`,
+        );
+      }
+      if (prompt) recordProgram(pass, prompt, tokens + PROMPT_ALIGNMENT - 1);
+    },
     recordAppend: record(append),
     recordStep: record(step),
     destroy,
   };
 }
+
+/** Encoders of prompts begin at a multiple of so many tokens at most. */
+const PROMPT_ALIGNMENT = 4;
 
 /** Plans for a device after its check, which may have removed a feature that the choice needs. */
 function planChecked(

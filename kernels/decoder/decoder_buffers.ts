@@ -8,6 +8,7 @@ export type DecoderBufferName =
   | "keys"
   | "values"
   | "lengths"
+  | "first_tokens"
   | "query_map"
   | "key_map"
   | "codes"
@@ -22,6 +23,7 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   keys: false,
   values: false,
   lengths: false,
+  first_tokens: false,
   query_map: false,
   key_map: false,
   codes: true,
