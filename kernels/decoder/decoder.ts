@@ -19,13 +19,19 @@ import {
 import { VARIANTS } from "../core/registry.ts";
 import { tunedParams, type Tuning } from "../core/tuning.ts";
 import type { Dialect } from "../core/wgsl/wgsl.ts";
-import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
+import {
+  type CallersBuffers,
+  checkCallersBuffers,
+  checkMemory,
+  isScratch,
+} from "./decoder_buffers.ts";
 import {
   type DecoderPlan,
   handOverOfChoice,
   type PlanChoice,
   planDecoderOf,
 } from "./decoder_plan.ts";
+import type { DecoderScratch } from "./decoder_scratch.ts";
 import { limitsOf } from "../core/device_limits.ts";
 
 /** Settings of {@linkcode createDecoder}. */
@@ -39,6 +45,8 @@ export interface DecoderOptions extends PlanChoice {
    * `out`) overlaps nothing, and no dispatch may read one part of a buffer and write another.
    */
   readonly buffers?: CallersBuffers;
+  /** Scratch memory to share with other decoders of the device (default: the decoder's own). */
+  readonly scratch?: DecoderScratch;
   /**
    * The results of a tuner. Entries that fit this adapter and the problem replace the defaults, and
    * `params` replaces both. Driver and backend are not compared, since a device does not report
@@ -68,8 +76,8 @@ export interface Decoder {
   readonly notes: readonly string[];
   /**
    * Every buffer by name, scratch included. Those that the caller did not give are the decoder's
-   * own, with the usage STORAGE (UNIFORM for `sink_logits`), COPY_SRC and COPY_DST. They stay the
-   * same until {@linkcode Decoder.destroy}.
+   * own or those of `scratch`, with the usage STORAGE (UNIFORM for `sink_logits`), COPY_SRC and
+   * COPY_DST. They stay the same until {@linkcode Decoder.destroy}.
    */
   readonly buffers: Readonly<Record<string, GPUBuffer>>;
   /** The part of each of {@linkcode Decoder.buffers} that is bound, in bytes. */
@@ -101,7 +109,7 @@ export interface Decoder {
    * [B, Hq, D].
    */
   recordStep(pass: GPUComputePassEncoder): void;
-  /** Destroys the buffers that the decoder made, but not the caller's. */
+  /** Destroys the buffers that the decoder made, but not the caller's and not those of `scratch`. */
   destroy(): void;
 }
 
@@ -128,7 +136,7 @@ export interface Decoder {
  *
  * The decoder's own `sink_logits` start as {@linkcode NO_SINK_LOGIT} and its own `lengths` as 1.
  * Its other buffers start as zeros. Decoders on one device share compiled pipelines, and may share
- * the caller's buffers. One pass may hold steps of several decoders if they share no buffers.
+ * the caller's buffers. One pass may hold steps of several decoders, which run in order.
  *
  * @param device The device, best from {@linkcode requestDecoderDevice}: a device with WebGPU's
  * default limits and no features runs only the slowest pipeline.
@@ -176,6 +184,8 @@ export async function createDecoderOf(
   const choice = { ...options, params };
   // A wrong argument must be refused before the device is used.
   planDecoderOf(variants, problem, { features, limits }, choice);
+  const { scratch } = options;
+  scratch?.check(device);
   const handOver = handOverOfChoice(choice);
   const { dialect } = options;
   const checked = await checkDevice(device, handOver, dialect);
@@ -188,10 +198,8 @@ export async function createDecoderOf(
     options.buffers ?? {},
     device.limits,
   );
-  const missing = Object.fromEntries(
-    Object.entries(plan.buffers).filter(([name]) => !callers[name]),
-  );
-  checkMemory(missing, options.memoryLimit ?? Infinity);
+  const missing = () => missingBuffers(plan, callers, scratch);
+  checkMemory(missing(), options.memoryLimit ?? Infinity);
 
   const unroll = options.unroll ?? !isSoftware(device);
   const compile = (part: Plan) => compilePlan(device, part, { dialect, unroll });
@@ -199,7 +207,10 @@ export async function createDecoderOf(
 
   device.pushErrorScope("validation");
   device.pushErrorScope("out-of-memory");
-  const made = allocate(device, missing);
+  const own = missing();
+  const made = allocate(device, own);
+  const shared = Object.keys(made).filter((name) => scratch && isScratch(name));
+  for (const name of shared) scratch!.add(name, own[name], made[name]);
   if (made.sink_logits) {
     const none = new Float32Array(problem.qHeads).fill(NO_SINK_LOGIT);
     device.queue.writeBuffer(made.sink_logits, 0, none);
@@ -208,13 +219,23 @@ export async function createDecoderOf(
     device.queue.writeBuffer(made.lengths, 0, new Uint32Array(problem.batch).fill(1));
   }
   const bindings = { ...callers };
-  for (const [name, buffer] of Object.entries(made)) bindings[name] = bindingOf(buffer);
+  for (const [name, spec] of Object.entries(plan.buffers)) {
+    bindings[name] ??= bindingOf(made[name] ?? scratch!.get(name, spec));
+  }
   const [step, prompt, append] = programs.map((each) => bindProgram(device, each, bindings));
-  const destroy = () => Object.values(made).forEach((buffer) => buffer.destroy());
+  const destroy = () => {
+    for (const [name, buffer] of Object.entries(made)) {
+      if (!shared.includes(name)) buffer.destroy();
+    }
+  };
   const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
   const error = errors.find((each) => each !== null);
   if (error) {
     destroy();
+    for (const name of shared) {
+      scratch!.remove(name, own[name]);
+      made[name].destroy();
+    }
     throw new Error(`the device refused the decoder's buffers: ${error.message}`);
   }
   const record = (bound?: BoundProgram) => (pass: GPUComputePassEncoder) => {
@@ -241,6 +262,19 @@ export async function createDecoderOf(
     recordStep: record(step),
     destroy,
   };
+}
+
+/** The buffers of a plan that neither the caller gave nor the shared scratch has. */
+function missingBuffers(
+  { buffers }: DecoderPlan,
+  callers: Readonly<Record<string, unknown>>,
+  scratch?: DecoderScratch,
+): DecoderPlan["buffers"] {
+  return Object.fromEntries(
+    Object.entries(buffers).filter(([name, spec]) =>
+      !callers[name] && !(isScratch(name) && scratch?.get(name, spec))
+    ),
+  );
 }
 
 /** Encoders of prompts begin at a multiple of so many tokens at most. */

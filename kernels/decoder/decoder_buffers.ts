@@ -33,6 +33,11 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   out: true,
 };
 
+/** Whether a buffer of a decoder is scratch: nothing outside of a step knows of it. */
+export function isScratch(name: string): boolean {
+  return !(name in WRITTEN);
+}
+
 /** The limits of a device that bound a binding. */
 type BindingLimits = Pick<
   GPUSupportedLimits,
@@ -77,7 +82,7 @@ export function checkCallersBuffers(
 ): Record<string, CallersPart> {
   const used: Record<string, CallersPart> = {};
   for (const [name, each] of Object.entries(given)) {
-    if (!(name in WRITTEN)) {
+    if (isScratch(name)) {
       const known = Object.keys(WRITTEN).join(", ");
       throw new RangeError(`no buffer is called ${name}; a caller may give ${known}`);
     }
