@@ -129,6 +129,7 @@ export {
 } from "./kernels/decoder/decoder.ts";
 export type { CallersBuffers, DecoderBufferName } from "./kernels/decoder/decoder_buffers.ts";
 export type { PlanChoice } from "./kernels/decoder/decoder_plan.ts";
+export { DecoderScratch } from "./kernels/decoder/decoder_scratch.ts";
 export type { DecoderProblem } from "./kernels/decoder/decoder_problem.ts";
 export {
   DECODER_FEATURES,

@@ -145,6 +145,7 @@ export {
   type DecoderOptions,
 } from "./decoder/decoder.ts";
 export type { PlanChoice } from "./decoder/decoder_plan.ts";
+export { DecoderScratch } from "./decoder/decoder_scratch.ts";
 export type { DecoderProblem } from "./decoder/decoder_problem.ts";
 export { limitsOf } from "./core/device_limits.ts";
 export {

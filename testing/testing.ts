@@ -124,3 +124,16 @@ async function readAll(
   );
   return Object.fromEntries(await Promise.all(entries));
 }
+
+/** The device, if it bound no more than `bytes`. */
+export function binding(device: GPUDevice, bytes: number): GPUDevice {
+  const of = <T extends object>(target: T, own: Record<string, unknown>): T =>
+    new Proxy(target, {
+      get(_, name) {
+        if (String(name) in own) return own[String(name)];
+        const value = Reflect.get(target, name, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+  return of(device, { limits: of(device.limits, { maxStorageBufferBindingSize: bytes }) });
+}

@@ -94,6 +94,7 @@ export function makeInputs(
   const has = (...names: string[]) => names.some((name) => wanted.includes(name));
   const made: Record<string, ArrayBufferView<ArrayBuffer>> = {
     lengths: Uint32Array.from(options.lengths),
+    first_tokens: new Uint32Array(options.lengths.length),
     sink_logits: sinkLogits(p, options),
     ...(has("query_map") ? { query_map: randomMaps(p, options.seed) } : {}),
     ...(has("key_map") ? { key_map: randomMaps(p, options.seed + 1) } : {}),

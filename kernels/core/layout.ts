@@ -12,6 +12,7 @@
  * | name | layout |
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence; of a paged cache followed by the page table, u32 [B, pages], the page of the pool that holds each of a sequence's pages. Entries past the length are not used |
+ * | `first_tokens` | u32 [B], the token of each sequence from which on a prompt is encoded |
  * | `q`, `out` | f32 [B, Hq, D]; `out` has valueDim elements of a row |
  * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D], or at `kvStrides`; of a paged cache the pool, dtype [pages, Hkv, page tokens, D], or at `kvStrides` |
@@ -116,6 +117,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   const prompt = 4 * p.batch * p.capacity * p.qHeads * p.headDim;
   return {
     lengths: 4 * p.batch * (1 + tablePages(p)),
+    first_tokens: 4 * p.batch,
     q: 4 * p.batch * p.qHeads * p.headDim,
     keys: placed,
     values: placed,
@@ -369,4 +371,15 @@ export function dispatch(
     }),
   );
   return { kernel, params, workgroups, ...(rename ? { rename } : {}) };
+}
+
+/** A dispatch along whose x a workgroup has `tokens` tokens: as many workgroups as the capacity needs. */
+export function tokenTiles(
+  kernel: Kernel,
+  p: Problem,
+  values: Params,
+  tokens: number,
+  [y, z]: readonly [number, number],
+): Dispatch {
+  return { ...dispatch(kernel, p, values, [Math.ceil(p.capacity / tokens), y, z]), tokens };
 }

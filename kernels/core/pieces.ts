@@ -6,8 +6,8 @@
  *
  * A binding begins at a multiple of 256 bytes. The layouts of layout.ts put the parts of K, V, q, out
  * and the codes there, or the problem is refused. Buffers that only variants read have gaps between
- * their parts. `lengths` and `sink_logits` are written without gaps, and a dispatch of its own
- * copies them to where pieces bind them.
+ * their parts. `lengths`, `first_tokens` and `sink_logits` are written without gaps, and dispatches of
+ * their own copy them to where pieces bind them.
  */
 import type {
   BufferPart,
@@ -73,8 +73,12 @@ const WITHOUT_SEQUENCES = [
 /** Buffers that are copied for each piece, and the copies. */
 const DEALT: Readonly<Record<string, string>> = {
   lengths: "piece_lengths",
+  first_tokens: "piece_first_tokens",
   sink_logits: "piece_sink_logits",
 };
+
+/** The dispatch that copies `first_tokens` copies them in the place of lengths. */
+const FIRST_TOKENS = { lengths: "first_tokens", piece_lengths: "piece_first_tokens" };
 
 /** The largest divisor of `count` up to `most`; 0 if there is none. */
 function largestDivisor(count: number, most: number): number {
@@ -174,10 +178,13 @@ function planPieces(p: Problem, pieces: Pieces, { buffers, dispatches }: Plan): 
     return { ...each, rename, places };
   };
   const deals = Object.keys(DEALT).some((name) => name in buffers);
+  const from = "first_tokens" in buffers;
+  const deal = dealDispatch(p, pieces);
   return {
-    buffers: { ...(deals ? dealBuffers(p, pieces) : {}), ...Object.fromEntries(all) },
+    buffers: { ...(deals ? dealBuffers(p, pieces, from) : {}), ...Object.fromEntries(all) },
     dispatches: [
-      ...(deals ? [dealDispatch(p, pieces)] : []),
+      ...(deals ? [deal] : []),
+      ...(from ? [{ ...deal, rename: FIRST_TOKENS }] : []),
       ...Array.from(
         { length: pieces.count },
         (_, piece) => dispatches.map((each) => ofPiece(each, piece)),
@@ -186,14 +193,13 @@ function planPieces(p: Problem, pieces: Pieces, { buffers, dispatches }: Plan): 
   };
 }
 
-/** The buffers of {@linkcode dealDispatch}. */
-function dealBuffers(p: Problem, { each, count }: Pieces): Plan["buffers"] {
-  const { lengths, sink_logits: sinks } = specs(each, "scratch", ...Object.keys(DEALT));
-  return {
-    ...specs(p, "input", ...Object.keys(DEALT)),
-    piece_lengths: { ...lengths, bytes: count * strideOf(lengths.bytes) },
-    piece_sink_logits: { ...sinks, bytes: count * strideOf(sinks.bytes) },
-  };
+/** The buffers of {@linkcode dealDispatch}, also for first tokens if it copies `from`. */
+function dealBuffers(p: Problem, { each, count }: Pieces, from: boolean): Plan["buffers"] {
+  const dealt = Object.keys(DEALT).filter((name) => from || name !== "first_tokens");
+  const ofPieces = Object.entries(specs(each, "scratch", ...dealt)).map((
+    [name, spec],
+  ): [string, BufferSpec] => [DEALT[name], { ...spec, bytes: count * strideOf(spec.bytes) }]);
+  return { ...specs(p, "input", ...dealt), ...Object.fromEntries(ofPieces) };
 }
 
 /** The dispatch that copies lengths and sink logits for each piece. */
@@ -245,7 +251,7 @@ export function partStart(
 ): number {
   const [sequences, heads] = [Math.floor(piece / perSequence), piece % perSequence];
   // These begin where they were written, not where they were copied to.
-  if (name === "lengths") return sequences * 4 * each.batch;
+  if (name === "lengths" || name === "first_tokens") return sequences * 4 * each.batch;
   if (name === "sink_logits") return heads * 4 * each.qHeads;
   const part = WITHOUT_SEQUENCES.includes(name) ? heads : piece;
   return part * strideOf(buffers[name].bound!);

@@ -221,11 +221,20 @@ export function bindProgram(
   return { program, bindGroups };
 }
 
-/** Records all dispatches into a compute pass; WebGPU orders them. */
-export function recordProgram(pass: GPUComputePassEncoder, bound: BoundProgram): void {
+/**
+ * Records all dispatches into a compute pass; WebGPU orders them.
+ *
+ * @param most Tokens that dispatches with workgroups for tokens cover (default: the capacity).
+ */
+export function recordProgram(
+  pass: GPUComputePassEncoder,
+  bound: BoundProgram,
+  most = Infinity,
+): void {
   bound.program.steps.forEach(({ dispatch, pipeline }, i) => {
+    const { tokens = 0, workgroups: [x, y, z] } = dispatch;
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bound.bindGroups[i]);
-    pass.dispatchWorkgroups(...dispatch.workgroups);
+    pass.dispatchWorkgroups(tokens > 0 ? Math.min(x, Math.ceil(most / tokens)) : x, y, z);
   });
 }

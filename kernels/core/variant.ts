@@ -60,6 +60,8 @@ export interface Dispatch {
   readonly params: Params;
   /** Workgroups for the whole capacity; those past a sequence's length return early. */
   readonly workgroups: readonly [number, number, number];
+  /** Tokens of a workgroup along x, if fewer tokens than the capacity can do with fewer workgroups. */
+  readonly tokens?: number;
   /** Buffer names by binding name, where they differ. */
   readonly rename?: Readonly<Record<string, string>>;
   /** The parts that it binds, by buffer name, of buffers that it does not bind as a whole. */

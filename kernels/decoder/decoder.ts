@@ -19,13 +19,19 @@ import {
 import { VARIANTS } from "../core/registry.ts";
 import { tunedParams, type Tuning } from "../core/tuning.ts";
 import type { Dialect } from "../core/wgsl/wgsl.ts";
-import { type CallersBuffers, checkCallersBuffers, checkMemory } from "./decoder_buffers.ts";
+import {
+  type CallersBuffers,
+  checkCallersBuffers,
+  checkMemory,
+  isScratch,
+} from "./decoder_buffers.ts";
 import {
   type DecoderPlan,
   handOverOfChoice,
   type PlanChoice,
   planDecoderOf,
 } from "./decoder_plan.ts";
+import type { DecoderScratch } from "./decoder_scratch.ts";
 import { limitsOf } from "../core/device_limits.ts";
 
 /** Settings of {@linkcode createDecoder}. */
@@ -39,6 +45,8 @@ export interface DecoderOptions extends PlanChoice {
    * `out`) overlaps nothing, and no dispatch may read one part of a buffer and write another.
    */
   readonly buffers?: CallersBuffers;
+  /** Scratch memory to share with other decoders of the device (default: the decoder's own). */
+  readonly scratch?: DecoderScratch;
   /**
    * The results of a tuner. Entries that fit this adapter and the problem replace the defaults, and
    * `params` replaces both. Driver and backend are not compared, since a device does not report
@@ -68,18 +76,28 @@ export interface Decoder {
   readonly notes: readonly string[];
   /**
    * Every buffer by name, scratch included. Those that the caller did not give are the decoder's
-   * own, with the usage STORAGE (UNIFORM for `sink_logits`), COPY_SRC and COPY_DST. They stay the
-   * same until {@linkcode Decoder.destroy}.
+   * own or those of `scratch`, with the usage STORAGE (UNIFORM for `sink_logits`), COPY_SRC and
+   * COPY_DST. They stay the same until {@linkcode Decoder.destroy}.
    */
   readonly buffers: Readonly<Record<string, GPUBuffer>>;
   /** The part of each of {@linkcode Decoder.buffers} that is bound, in bytes. */
   readonly bindings: Readonly<Record<string, Readonly<Required<GPUBufferBinding>>>>;
   /**
-   * Records the encoding of all `lengths[b]` keys of every sequence. It is needed after a prompt,
-   * after a change of keys or maps, and for rotated codes also after a sequence got shorter. A dense
-   * variant has no codes and records nothing.
+   * Records the encoding of the keys `first_tokens[b]` to `lengths[b] - 1` of every sequence. It is
+   * needed after a prompt, after a change of keys or maps, and for rotated codes also after a
+   * sequence got shorter. A dense variant has no codes and records nothing.
+   *
+   * `first_tokens`, u32 [B], is zero unless the caller writes it: all keys are encoded. With a prompt
+   * in chunks or a prefix that is kept, it is the number of tokens that have codes already. These
+   * keep their codes; of rotated codes up to 3 before the first token are made again. With `centre`
+   * the mean key is that of the last prompt that began at token 0.
+   *
+   * @param tokens Most tokens to encode of a sequence, as the caller knows it (default: the
+   * capacity). It saves workgroups that have nothing to do. Sequences with more tokens to encode are
+   * left without the codes of the last ones.
+   * @throws {RangeError} if `tokens` is no whole number from 1 to the capacity.
    */
-  recordPrompt(pass: GPUComputePassEncoder): void;
+  recordPrompt(pass: GPUComputePassEncoder, tokens?: number): void;
   /**
    * Records the encoding of only token `lengths[b] - 1` of every sequence. A step includes this.
    */
@@ -91,7 +109,7 @@ export interface Decoder {
    * [B, Hq, D].
    */
   recordStep(pass: GPUComputePassEncoder): void;
-  /** Destroys the buffers that the decoder made, but not the caller's. */
+  /** Destroys the buffers that the decoder made, but not the caller's and not those of `scratch`. */
   destroy(): void;
 }
 
@@ -111,14 +129,15 @@ export interface Decoder {
  * Dispatches are sized for `capacity`. Workgroups past a sequence's length read that length and
  * return. This costs nothing in the attention, whose splits divide the selected tokens. Score and
  * select have one surplus workgroup per code head and 2,048 or 4,096 tokens of free capacity, and a
- * prompt has one per tile of 8 to 128 tokens. Buffers take the memory of the whole capacity.
+ * prompt has one per tile of 8 to 128 tokens, unless `recordPrompt` is told how many tokens there
+ * are. Buffers take the memory of the whole capacity.
  *
  * Where `keys` exceed the device's `maxStorageBufferBindingSize`, a step runs in pieces of KV heads or
  * sequences, each of which binds a part of the buffers. Their layouts stay the same.
  *
  * The decoder's own `sink_logits` start as {@linkcode NO_SINK_LOGIT} and its own `lengths` as 1.
  * Its other buffers start as zeros. Decoders on one device share compiled pipelines, and may share
- * the caller's buffers. One pass may hold steps of several decoders if they share no buffers.
+ * the caller's buffers. One pass may hold steps of several decoders, which run in order.
  *
  * @param device The device, best from {@linkcode requestDecoderDevice}: a device with WebGPU's
  * default limits and no features runs only the slowest pipeline.
@@ -166,6 +185,8 @@ export async function createDecoderOf(
   const choice = { ...options, params };
   // A wrong argument must be refused before the device is used.
   planDecoderOf(variants, problem, { features, limits }, choice);
+  const { scratch } = options;
+  scratch?.check(device);
   const handOver = handOverOfChoice(choice);
   const { dialect } = options;
   const checked = await checkDevice(device, handOver, dialect);
@@ -178,10 +199,8 @@ export async function createDecoderOf(
     options.buffers ?? {},
     device.limits,
   );
-  const missing = Object.fromEntries(
-    Object.entries(plan.buffers).filter(([name]) => !callers[name]),
-  );
-  checkMemory(missing, options.memoryLimit ?? Infinity);
+  const missing = () => missingBuffers(plan, callers, scratch);
+  checkMemory(missing(), options.memoryLimit ?? Infinity);
 
   const unroll = options.unroll ?? !isSoftware(device);
   const compile = (part: Plan) => compilePlan(device, part, { dialect, unroll });
@@ -189,7 +208,10 @@ export async function createDecoderOf(
 
   device.pushErrorScope("validation");
   device.pushErrorScope("out-of-memory");
-  const made = allocate(device, missing);
+  const own = missing();
+  const made = allocate(device, own);
+  const shared = Object.keys(made).filter((name) => scratch && isScratch(name));
+  for (const name of shared) scratch!.add(name, own[name], made[name]);
   if (made.sink_logits) {
     const none = new Float32Array(problem.qHeads).fill(NO_SINK_LOGIT);
     device.queue.writeBuffer(made.sink_logits, 0, none);
@@ -198,13 +220,23 @@ export async function createDecoderOf(
     device.queue.writeBuffer(made.lengths, 0, new Uint32Array(problem.batch).fill(1));
   }
   const bindings = { ...callers };
-  for (const [name, buffer] of Object.entries(made)) bindings[name] = bindingOf(buffer);
+  for (const [name, spec] of Object.entries(plan.buffers)) {
+    bindings[name] ??= bindingOf(made[name] ?? scratch!.get(name, spec));
+  }
   const [step, prompt, append] = programs.map((each) => bindProgram(device, each, bindings));
-  const destroy = () => Object.values(made).forEach((buffer) => buffer.destroy());
+  const destroy = () => {
+    for (const [name, buffer] of Object.entries(made)) {
+      if (!shared.includes(name)) buffer.destroy();
+    }
+  };
   const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
   const error = errors.find((each) => each !== null);
   if (error) {
     destroy();
+    for (const name of shared) {
+      scratch!.remove(name, own[name]);
+      made[name].destroy();
+    }
     throw new Error(`the device refused the decoder's buffers: ${error.message}`);
   }
   const record = (bound?: BoundProgram) => (pass: GPUComputePassEncoder) => {
@@ -219,12 +251,35 @@ export async function createDecoderOf(
       Object.entries(bindings).map(([name, { buffer }]) => [name, buffer]),
     ),
     bindings,
-    recordPrompt: record(prompt),
+    recordPrompt(pass, tokens = problem.capacity) {
+      if (!Number.isInteger(tokens) || tokens < 1 || tokens > problem.capacity) {
+        throw new RangeError(
+          `tokens must be a whole number from 1 to ${problem.capacity}, got ${tokens}`,
+        );
+      }
+      if (prompt) recordProgram(pass, prompt, tokens + PROMPT_ALIGNMENT - 1);
+    },
     recordAppend: record(append),
     recordStep: record(step),
     destroy,
   };
 }
+
+/** The buffers of a plan that neither the caller gave nor the shared scratch has. */
+function missingBuffers(
+  { buffers }: DecoderPlan,
+  callers: Readonly<Record<string, unknown>>,
+  scratch?: DecoderScratch,
+): DecoderPlan["buffers"] {
+  return Object.fromEntries(
+    Object.entries(buffers).filter(([name, spec]) =>
+      !callers[name] && !(isScratch(name) && scratch?.get(name, spec))
+    ),
+  );
+}
+
+/** Encoders of prompts begin at a multiple of so many tokens at most. */
+const PROMPT_ALIGNMENT = 4;
 
 /** Plans for a device after its check, which may have removed a feature that the choice needs. */
 function planChecked(

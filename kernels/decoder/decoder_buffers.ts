@@ -8,6 +8,7 @@ export type DecoderBufferName =
   | "keys"
   | "values"
   | "lengths"
+  | "first_tokens"
   | "query_map"
   | "key_map"
   | "codes"
@@ -22,6 +23,7 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   keys: false,
   values: false,
   lengths: false,
+  first_tokens: false,
   query_map: false,
   key_map: false,
   codes: true,
@@ -30,6 +32,11 @@ const WRITTEN: Readonly<Record<DecoderBufferName, boolean>> = {
   sink_logits: false,
   out: true,
 };
+
+/** Whether a buffer of a decoder is scratch: nothing outside of a step knows of it. */
+export function isScratch(name: string): boolean {
+  return !(name in WRITTEN);
+}
 
 /** The limits of a device that bound a binding. */
 type BindingLimits = Pick<
@@ -75,7 +82,7 @@ export function checkCallersBuffers(
 ): Record<string, CallersPart> {
   const used: Record<string, CallersPart> = {};
   for (const [name, each] of Object.entries(given)) {
-    if (!(name in WRITTEN)) {
+    if (isScratch(name)) {
       const known = Object.keys(WRITTEN).join(", ");
       throw new RangeError(`no buffer is called ${name}; a caller may give ${known}`);
     }

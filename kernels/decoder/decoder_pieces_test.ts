@@ -5,7 +5,7 @@ import { readBytes, readerOf, submit, write } from "../core/run.ts";
 import { type Problem, ROTATED_CODE } from "../core/problem.ts";
 import { findVariant } from "../core/registry.ts";
 import { verify } from "../verify/verify.ts";
-import { canRun, openTestDevice } from "../../testing/testing.ts";
+import { binding, canRun, openTestDevice } from "../../testing/testing.ts";
 import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
 
@@ -28,19 +28,6 @@ const LEARNED: Problem = {
   recent: 16,
 };
 const ROTATED: Problem = { ...LEARNED, ...ROTATED_CODE, qHeads: 6, kvHeads: 2, centre: true };
-
-/** The device, if it bound no more than `bytes`. */
-function binding(bytes: number): GPUDevice {
-  const of = <T extends object>(target: T, own: Record<string, unknown>): T =>
-    new Proxy(target, {
-      get(_, name) {
-        if (String(name) in own) return own[String(name)];
-        const value = Reflect.get(target, name, target);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
-  return of(device, { limits: of(device.limits, { maxStorageBufferBindingSize: bytes }) });
-}
 
 /** Steps of the decode loop. */
 const STEPS = 12;
@@ -73,7 +60,7 @@ async function assertSame(name: string, p: Problem, heads: number): Promise<void
     buffers: { keys, values },
   });
   const { q, lengths, query_map, key_map, sink_logits } = whole.buffers;
-  const pieces = await createDecoder(binding(heads * headBytes), p, {
+  const pieces = await createDecoder(binding(device, heads * headBytes), p, {
     variant: name,
     unroll: false,
     buffers: { q, keys, values, lengths, query_map, key_map, sink_logits },

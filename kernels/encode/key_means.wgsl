@@ -3,7 +3,8 @@
 // Dispatch (KV heads, batch). A workgroup makes one mean: thread d that of element d.
 //
 // key_sums.wgsl makes the sums. The means lie behind the sums of factors in key_stats, where the
-// encoders of rotated codes read them.
+// encoders of rotated codes read them. They stay as they are where only a part of the prompt is
+// encoded, from a later token on.
 const HEAD_DIM: u32 = 128u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param
@@ -18,14 +19,18 @@ const HEAD_STATS = 2u + CENTRE * HEAD_DIM;
 // @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
-@group(0) @binding(1) var<storage, read> chunk_sums: array<f32>;
-@group(0) @binding(2) var<storage, read_write> key_stats: array<f32>;
+@group(0) @binding(1) var<storage, read> first_tokens: array<u32>;
+@group(0) @binding(2) var<storage, read> chunk_sums: array<f32>;
+@group(0) @binding(3) var<storage, read_write> key_stats: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
+  if (first_tokens[wid.y] > 0u) {
+    return;
+  }
   let head = wid.y * KV_HEADS + wid.x;
   for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
     var sum = 0.0;

@@ -1,7 +1,8 @@
 // key_sums.wgsl: sums of the keys of a prompt, element by element, for chunks of tokens.
 //
 // Dispatch (chunks, KV heads, batch). A workgroup adds up CHUNK tokens of one KV head. A chunk past
-// the end of the sequence has the sum 0.
+// the end of the sequence has the sum 0. There are no sums where a part of the prompt is encoded: its
+// mean key is that of the part that began it.
 //
 // 1. Load tokens, each thread a 16-byte column of every ROWS-th token, and add them up.
 // 2. Add up the threads of a column.
@@ -33,8 +34,9 @@ const CHUNKS = (CAPACITY + CHUNK - 1u) / CHUNK;
 const LOADS = 8u; // loads in flight per thread
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read_write> chunk_sums: array<vec4f>;
+@group(0) @binding(1) var<storage, read> first_tokens: array<u32>;
+@group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> chunk_sums: array<vec4f>;
 
 var<workgroup> sums: array<vec4f, ROWS * ROW_LOADS * QUADS>;
 
@@ -84,6 +86,9 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
+  if (first_tokens[wid.z] > 0u) {
+    return;
+  }
   let head = wid.z * KV_HEADS + wid.y;
   let begin = wid.x * CHUNK;
   let end = min(begin + CHUNK, lengths[wid.z]);

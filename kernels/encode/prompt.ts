@@ -1,6 +1,6 @@
 /** Encodes all keys of a prompt with a learned (or random) map to Hamming space. */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
-import { bufferBytes, CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
+import { bufferBytes, CACHE_ROWS, ranges, specs, tokenTiles } from "../core/layout.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -83,15 +83,11 @@ export const encodePrompt: Variant = defineVariant({
   },
   plan: (p, params) => ({
     buffers: {
-      ...specs(p, "input", "lengths", "keys", "key_map"),
+      ...specs(p, "input", "lengths", "first_tokens", "keys", "key_map"),
       ...specs(p, "output", "codes"),
     },
     dispatches: [
-      dispatch(encodePromptKernel, p, params, [
-        Math.ceil(p.capacity / params.TILE),
-        codeHeads(p),
-        p.batch,
-      ]),
+      tokenTiles(encodePromptKernel, p, params, params.TILE, [codeHeads(p), p.batch]),
     ],
   }),
   cost: promptCost,

@@ -1,7 +1,8 @@
-// prompt.wgsl: codes of all keys of a prompt.
+// prompt.wgsl: codes of the keys of a prompt, from a token on.
 //
-// Dispatch (tiles, code heads, batch). A workgroup encodes TILE tokens of one code head. It ends at
-// once if its tile lies past the end of the sequence.
+// Dispatch (tiles, code heads, batch). A workgroup encodes TILE tokens of one code head. The first
+// tile begins at the sequence's first token to encode. A workgroup ends at once if its tile lies past
+// the end of the sequence.
 //
 // 1. Load the keys of the tile into workgroup memory.
 // 2. Run the hidden layers. SiLU follows each of them.
@@ -61,9 +62,10 @@ const WORDS = BITS / 32u; // of a code
 const WORD_PARTS = 32u / OUT_COLUMNS; // threads that make a word of code
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> key_map: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(1) var<storage, read> first_tokens: array<u32>;
+@group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> key_map: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> codes: array<u32>;
 
 var<workgroup> activations: array<vec4f, TILE * STRIDE>;
 
@@ -137,7 +139,7 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let begin = wid.x * TILE;
+  let begin = first_tokens[wid.z] + wid.x * TILE;
   let length = lengths[wid.z];
   if (begin >= length) {
     return;

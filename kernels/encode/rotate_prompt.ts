@@ -1,6 +1,6 @@
 /** Rotates and encodes all keys of a prompt. Nothing is trained. */
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
+import { CACHE_ROWS, dispatch, ranges, specs, tokenTiles } from "../core/layout.ts";
 import { centresKeys, codeWords, distinctTokens, kvBytes, type Problem } from "../core/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotationWidth } from "./rotation.ts";
@@ -111,17 +111,13 @@ export const rotatePrompt: Variant = defineVariant({
   refuses: () => undefined,
   plan: (p, params) => ({
     buffers: {
-      ...specs(p, "input", "lengths", "keys"),
+      ...specs(p, "input", "lengths", "first_tokens", "keys"),
       ...meansPlan(p).buffers,
       ...specs(p, "output", "codes", "factors", "key_stats"),
     },
     dispatches: [
       ...meansPlan(p).dispatches,
-      dispatch(rotatePromptKernel, p, params, [
-        Math.ceil(p.capacity / (params.TILE * params.TILES)),
-        p.kvHeads,
-        p.batch,
-      ]),
+      tokenTiles(rotatePromptKernel, p, params, params.TILE * params.TILES, [p.kvHeads, p.batch]),
       dispatch(factorSumsKernel, p, { WORKGROUP: params.SUM_WORKGROUP }, [p.kvHeads, p.batch, 1]),
     ],
   }),

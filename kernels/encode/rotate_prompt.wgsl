@@ -1,7 +1,8 @@
-// rotate_prompt.wgsl: rotated codes and factors of all keys of a prompt.
+// rotate_prompt.wgsl: rotated codes and factors of the keys of a prompt, from a token on.
 //
 // Dispatch (tiles / TILES, KV heads, batch). A workgroup encodes TILES tiles of TILE tokens of one
-// KV head, one after the other. It ends at once where a tile lies past the end of the sequence.
+// KV head, one after the other. The first tile begins at the word of factors that has the sequence's
+// first token to encode. A workgroup ends at once where a tile lies past the end of the sequence.
 //
 // 1. Load the keys of the first tile, LOW consecutive elements per thread. Make a table of signs.
 // For each tile:
@@ -59,10 +60,11 @@ const KEY_LOADS = HEAD_DIM / KEY_WIDTH; // loads of a key
 const PART_LOADS = LOW / KEY_WIDTH; // loads of a thread
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
-@group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read_write> codes: array<u32>;
-@group(0) @binding(3) var<storage, read_write> factors: array<u32>;
-@group(0) @binding(4) var<storage, read> key_stats: array<f32>;
+@group(0) @binding(1) var<storage, read> first_tokens: array<u32>;
+@group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(4) var<storage, read_write> factors: array<u32>;
+@group(0) @binding(5) var<storage, read> key_stats: array<f32>;
 
 // At i * HIGH + part the sign and the norm of element LOW * part + i.
 var<workgroup> flips: array<f32, WIDTH>;
@@ -181,10 +183,11 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let length = lengths[wid.z];
+  let start = first_tokens[wid.z] / 4u * 4u + wid.x * TILES * TILE;
   let head = wid.z * KV_HEADS + wid.y;
   // A prefix that sequences share is encoded for the first one.
   let own_begin = select(PREFIX, 0u, wid.z == 0u);
-  if ((wid.x + 1u) * TILES * TILE <= own_begin) {
+  if (start + TILES * TILE <= own_begin) {
     return;
   }
   let part = thread % HIGH; // of a row, the same in all turns
@@ -192,7 +195,7 @@ fn main(
   // 1. Load the first tile, and make the table. The elements past the key are zero.
   var loaded: array<vec4<u32>, LOAD_TURNS * PART_LOADS>;
   for (var turn = 0u; turn < LOAD_TURNS; turn++) { // @unroll
-    let token = min(wid.x * TILES * TILE + turn_token(turn, thread), length - 1u);
+    let token = min(start + turn_token(turn, thread), length - 1u);
     let row = kv_row(head, token);
     for (var load = 0u; load < PART_LOADS; load++) { // @unroll
       let at = min(part * PART_LOADS + load, KEY_LOADS - 1u);
@@ -214,7 +217,7 @@ fn main(
   }
 
   for (var tile = 0u; tile < TILES; tile++) {
-    let begin = (wid.x * TILES + tile) * TILE;
+    let begin = start + tile * TILE;
     if (begin >= length) {
       break;
     }

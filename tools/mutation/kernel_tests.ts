@@ -19,11 +19,16 @@ interface Definition extends RegisteredTest {
 }
 
 /** Variants with a file of their own for what only they promise, beside the tests of their kind. */
-const WITH_OWN_TESTS: readonly string[] = ["pipeline/acp", "pipeline/mosa"];
+const WITH_OWN_TESTS: Readonly<Record<string, string>> = {
+  "pipeline/acp": "pipeline/acp",
+  "pipeline/mosa": "pipeline/mosa",
+  "encode/prompt": "encode/chunks",
+  "encode/rotate_prompt": "encode/chunks",
+};
 
 /** The files with the tests of variants, from the root. */
 export function stageTests(variants: readonly string[]): string[] {
-  const own = WITH_OWN_TESTS.filter((name) => variants.includes(name));
+  const own = variants.flatMap((name) => WITH_OWN_TESTS[name] ?? []);
   return [
     ...new Set([
       ...variants.map(testFileOf),

@@ -154,6 +154,7 @@ export class InputSets implements InputSource {
       contents(randomChannels(buffer.size / (4 * LABEL_CHANNELS), p.headDim, this.settings.seed));
     } else if (decays) contents(decays);
     else if (name === "token_index") contents(this.#tokenIndex(set));
+    else if (name === "first_tokens") contents(new Uint32Array(p.batch));
     else if (name === "slot_tokens") contents(slotTokens(p, buffer.size / 4, set));
     else if (name === "lengths") {
       contents(this.#lengths(set));
