@@ -146,6 +146,10 @@ export const ROW = v.strictObject({
   trace_tokens: v.optional(column(MAYBE_COUNT, "Tokens of that trace."), null),
   compiler: v.optional(column(TEXT, "Compiler of the WGSL: `naga` or `tint`."), ""),
   toggles: v.optional(column(TEXT, "Toggles of Dawn that were turned on."), ""),
+  prefix: v.optional(
+    column(COUNT, "Tokens of a prefix that all sequences share, which the caches hold once."),
+    0,
+  ),
 });
 
 /** A row of `results.csv`. */
