@@ -3,7 +3,14 @@ import { poison, write } from "../kernels/core/run.ts";
 import { generateKv } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
-import { codeHeads, kvBytes, mapNumbers, type Problem } from "../kernels/core/problem.ts";
+import {
+  codeHeads,
+  kvBytes,
+  mapNumbers,
+  prefixOf,
+  type Problem,
+  rowRuns,
+} from "../kernels/core/problem.ts";
 import type { Decoder } from "../kernels/decoder/decoder.ts";
 
 /** Random maps with biases, scaled to keep pre-activations away from 0. */
@@ -59,11 +66,16 @@ export class TokenFeed {
   #write(sequence: number, begin: number, end: number): void {
     const { kvHeads, capacity, headDim, dtype } = this.#p;
     const rowBytes = headDim * kvBytes(dtype);
+    // A prefix that all share is that of the first sequence.
+    const first = sequence === 0 ? begin : Math.max(begin, prefixOf(this.#p));
     for (const { name, words } of this.#rows) {
       for (let head = 0; head < kvHeads; head++) {
-        const offset = ((sequence * kvHeads + head) * capacity + begin) * rowBytes;
-        const bytes = new Uint8Array(words.buffer, offset, (end - begin) * rowBytes);
-        this.device.queue.writeBuffer(this.decoder.buffers[name], offset, bytes);
+        let row = (sequence * kvHeads + head) * capacity + first;
+        for (const run of rowRuns(this.#p, kvHeads, { sequence, head }, [first, end])) {
+          const bytes = new Uint8Array(words.buffer, row * rowBytes, run.count * rowBytes);
+          this.device.queue.writeBuffer(this.decoder.buffers[name], run.first * rowBytes, bytes);
+          row += run.count;
+        }
       }
     }
   }

@@ -105,6 +105,9 @@ export interface Decoder {
  * select have one surplus workgroup per code head and 2,048 or 4,096 tokens of free capacity, and a
  * prompt has one per tile of 8 to 128 tokens. Buffers take the memory of the whole capacity.
  *
+ * Sequences may share a prefix of `prefix` tokens, which the caches hold once, as layout.ts says. The
+ * length of each then exceeds `prefix`.
+ *
  * Where `keys` exceed the device's `maxStorageBufferBindingSize`, a step runs in pieces of KV heads or
  * sequences, each of which binds a part of the buffers. Their layouts stay the same.
  *
