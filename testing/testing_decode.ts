@@ -10,7 +10,9 @@ import {
   kvBytes,
   kvRowStart,
   mapNumbers,
+  prefixOf,
   type Problem,
+  rowRuns,
   tablePages,
 } from "../kernels/core/problem.ts";
 import type { Decoder } from "../kernels/decoder/decoder.ts";
@@ -75,21 +77,40 @@ export class TokenFeed {
   #write(sequence: number, begin: number, end: number): void {
     const { kvHeads, capacity, headDim, dtype } = this.#p;
     const rowBytes = headDim * kvBytes(dtype);
-    // Rows of a token before those of the next where a cache has strides or pages of its own.
-    const count = hasPlainCache(this.#p) ? end - begin : 1;
-    const pages = tablePages(this.#p);
-    const table = this.#table.subarray(sequence * pages, (sequence + 1) * pages);
+    // A prefix that all share is that of the first sequence.
+    const first = sequence === 0 ? begin : Math.max(begin, prefixOf(this.#p));
     for (const { name, words } of this.#rows) {
       const { buffer, offset } = this.decoder.bindings[name];
       for (let head = 0; head < kvHeads; head++) {
-        for (let token = begin; token < end; token += count) {
-          const from = ((sequence * kvHeads + head) * capacity + token) * rowBytes;
-          const bytes = new Uint8Array(words.buffer, from, count * rowBytes);
-          const to = kvRowStart(this.#p, { sequence, head, token }, table) * kvBytes(dtype);
+        let row = (sequence * kvHeads + head) * capacity + first;
+        for (const { to, count } of this.#runs(sequence, head, first, end)) {
+          const bytes = new Uint8Array(words.buffer, row * rowBytes, count * rowBytes);
           this.device.queue.writeBuffer(buffer, offset + to, bytes);
+          row += count;
         }
       }
     }
+  }
+
+  /** Where tokens of a head lie in the cache, in bytes: in runs of rows without gaps. */
+  #runs(
+    sequence: number,
+    head: number,
+    begin: number,
+    end: number,
+  ): { to: number; count: number }[] {
+    const p = this.#p;
+    if (hasPlainCache(p)) {
+      const rowBytes = p.headDim * kvBytes(p.dtype);
+      return rowRuns(p, p.kvHeads, { sequence, head }, [begin, end])
+        .map(({ first, count }) => ({ to: first * rowBytes, count }));
+    }
+    const pages = tablePages(p);
+    const table = this.#table.subarray(sequence * pages, (sequence + 1) * pages);
+    return Array.from({ length: end - begin }, (_, i) => ({
+      to: kvRowStart(p, { sequence, head, token: begin + i }, table) * kvBytes(p.dtype),
+      count: 1,
+    }));
   }
 
   #writeStep(): void {

@@ -1,6 +1,6 @@
 /** The variants that run a kernel, and problems that show what they do. */
 import { casesOf } from "../bench/cases/cases.ts";
-import { parseCaseOptions } from "../bench/flags/case_flags.ts";
+import { parseOptions } from "../bench/run/options.ts";
 import { eligible } from "../bench/measure/session.ts";
 import { EVERY_VARIANT, findVariant } from "../kernels/core/registry.ts";
 import type { Dispatch } from "../kernels/core/variant.ts";
@@ -18,6 +18,9 @@ const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 
 /** That of rotated codes, for variants that take no other. */
 const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
+
+/** That of variants for sequences that share a prefix. */
+const PREFIX_PROBLEM = ["--shape", "4x1x64", "--prefix", "4992", "--requests", "2", "--tail", "16"];
 
 /** That of NSA's scores, which have a dispatch of their own for large groups. */
 const GROUP_PROBLEM = ["--shape", "64x1x64", "--kv", "9000"];
@@ -37,6 +40,7 @@ export function problemOf(variants: readonly string[], kernel = ""): readonly st
   if (kernel === "score/nsa_blocks") return GROUP_PROBLEM;
   if (variants.every((name) => name.startsWith("prefill/"))) return PROMPT_PROBLEM;
   if (variants.every((name) => name === "encode/nsa_compress")) return SIXTEENTHS_PROBLEM;
+  if (variants.every((name) => findVariant(name).sharedPrefix === "only")) return PREFIX_PROBLEM;
   if (variants.every((name) => findVariant(name).codes === "rotated")) return ROTATED_PROBLEM;
   return variants.every((name) => name.endsWith("_group")) ? SHARED_PROBLEM : PROBLEM;
 }
@@ -63,7 +67,7 @@ export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   for (const variant of EVERY_VARIANT) {
     const isEmulated = !variant.features.every((name) => own.has(name));
     const caseOf = (kernel?: string) =>
-      casesOf(parseCaseOptions(problemOf([variant.name], kernel)))[0].problem;
+      casesOf(parseOptions(problemOf([variant.name], kernel)))[0].problem;
     const single = caseOf();
     const problems = [single, { ...single, batch: 2, ragged: true }];
     if (variant.name === "pipeline/nsa") problems.push(caseOf("score/nsa_blocks"));

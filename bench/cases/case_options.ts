@@ -18,6 +18,16 @@ export const SCORES = ["hamming", "weighted", "rotated"] as const;
 /** How the code of a query and the code of a key give the score of a token. */
 export type Score = (typeof SCORES)[number];
 
+/** Requests over one prefix, each with own tokens behind it. */
+export interface SharedRequests {
+  /** Tokens of the prefix. */
+  readonly prefix: number;
+  /** Numbers of requests. Each of them has its own cases. */
+  readonly requests: readonly number[];
+  /** Own tokens of each request. */
+  readonly tail: number;
+}
+
 /** The problems and kernels of a run. */
 export interface CaseOptions {
   /** A named set of cases, which has its own shapes and settings. */
@@ -31,6 +41,8 @@ export interface CaseOptions {
   readonly batches: readonly number[];
   /** Tokens of each sequence of one batch, instead of `kvLens` and `batches`. */
   readonly lengths: readonly number[] | null;
+  /** Requests that share a prefix, instead of `kvLens`, `batches` and `lengths`. */
+  readonly shared: SharedRequests | null;
   /** Whether to run cases that make little sense. */
   readonly force: boolean;
   readonly dtype: KvDtype;

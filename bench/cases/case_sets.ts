@@ -182,6 +182,67 @@ const NSA_CASES: readonly SetCase[] = [32768, 131072].map((kvLen) =>
   })
 );
 
+/** The fastest dense kernel and steps of sequences that share nothing. */
+const APART = ["dense/split_subgroup", "pipeline/rotated_two", "pipeline/rotated_short"];
+
+/** Own tokens of a request behind a shared prefix: its question and the answer so far. */
+const TAIL = 512;
+
+/**
+ * SCBench's requests over one context: R requests that share it, and the same as R sequences of their
+ * own, which share nothing.
+ */
+const REQUEST_CASES: readonly SetCase[] = [32768, 131072].flatMap((prefix) =>
+  [1, 5, 8, 32].flatMap((batch) => [
+    setCase("32x8x128", prefix + TAIL, ["dense/cascade*", "pipeline/shared_four"], {
+      ...RETRIEVAL,
+      batch,
+      prefix,
+      label: `${batch} share a prefix`,
+    }),
+    setCase("32x8x128", prefix + TAIL, APART, {
+      ...RETRIEVAL,
+      batch,
+      label: `${batch} share nothing`,
+    }),
+  ])
+);
+
+/** A task of SCBench. */
+interface SessionTask {
+  readonly name: string;
+  /** Tokens of the context; SCBench's own are about as many. */
+  readonly context: number;
+  /** Tokens of an answer at most: SCBench's setting. */
+  readonly answer: number;
+}
+
+/** Tasks with short and long contexts and answers. */
+const SESSION_TASKS: readonly SessionTask[] = [
+  { name: "ICL.ManyShot", context: 22528, answer: 10 },
+  { name: "Code.RepoQA", context: 66560, answer: 1024 },
+  { name: "En.Sum", context: 106496, answer: 200 },
+  { name: "Retr.KV", context: 128000, answer: 150 },
+];
+
+/** Tokens of a question. SCBench does not name them, so this is an assumption. */
+const QUESTION = 100;
+
+/**
+ * SCBench's sessions of several turns: the last token of the first answer and of the fifth, with the
+ * questions and answers before it appended.
+ */
+const SESSION_CASES: readonly SetCase[] = SESSION_TASKS.flatMap(({ name, context, answer }) =>
+  [1, 5].map((turn) =>
+    setCase(
+      "32x8x128",
+      context + turn * (QUESTION + answer),
+      [...APART, "encode/rotate_append"],
+      { ...RETRIEVAL, label: `${name} ${turn}` },
+    )
+  )
+);
+
 /** All sets, in the order of help texts. */
 export const CASE_SETS: readonly CaseSet[] = [
   {
@@ -241,6 +302,11 @@ export const CASE_SETS: readonly CaseSet[] = [
     name: "neighbours",
     description: "systems that models are trained with, beside dense and rotated codes: times only",
     cases: [...neighbourCases(), ...NSA_CASES],
+  },
+  {
+    name: "scbench",
+    description: "SCBench's workloads: requests over one context, and sessions of several turns",
+    cases: [...REQUEST_CASES, ...SESSION_CASES],
   },
 ];
 

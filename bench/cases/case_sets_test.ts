@@ -96,7 +96,8 @@ Deno.test("casesOf() and findCaseSet() refuse unknown sets, and --set the flags 
   const error = assertThrows(() => cases("--set", "x"), UsageError);
   assertEquals(
     error.message,
-    "--set: no set of cases is called x; known are decode, equal-error, long, groups, neighbours.",
+    "--set: no set of cases is called x; known are decode, equal-error, long, groups, neighbours, " +
+      "scbench.",
   );
   assertMatch(assertThrows(() => findCaseSet("x"), RangeError).message, /^no set/);
 });

@@ -1,7 +1,7 @@
 /** The cases of a run, made from its options. */
 import { benchKvLengths, findModel, type ModelShape } from "../../fixtures/models.ts";
 import type { Trace } from "../../fixtures/trace.ts";
-import { refusesCodes } from "../../kernels/core/define.ts";
+import { refusesCodes, refusesPrefix } from "../../kernels/core/define.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { checkProblem, checkShape } from "../../kernels/core/check_problem.ts";
@@ -14,6 +14,7 @@ import {
   kvLayoutOf,
   kvStridesFor,
   planesOf,
+  prefixOf,
   type Problem,
   roundCapacity,
   type Shape,
@@ -96,8 +97,10 @@ function tokensText(p: Problem): string {
 /**
  * The number of sequences, if there are several of one length. Different lengths show it anyway.
  */
-function batchText({ batch, lengths }: Problem): string {
-  return batch > 1 && !lengths ? `, batch ${batch}` : "";
+function batchText(p: Problem): string {
+  const { batch, lengths } = p;
+  const prefix = prefixOf(p) > 0 ? `, a prefix of ${prefixOf(p)} shared` : "";
+  return (batch > 1 && !lengths ? `, batch ${batch}` : "") + prefix;
 }
 
 /** The letter that a case id has for each way to share codes. */
@@ -122,8 +125,10 @@ export function caseId(p: Problem, learned = false): string {
   const code = `c${p.bits}${CODE_LETTERS[p.sharing]}${planesText(p)}`;
   const picks = "count" in p.topK ? `k${p.topK.count}` : `s${p.topK.sparsity}`;
   const map = mapName(p, learned).replaceAll("-", "");
-  return `${shapeName(p)}-n${lengthsText(p, "_")}-b${p.batch}-${p.dtype}-${code}-${map}-${picks}` +
-    `-w${p.sink}+${p.recent}${cacheText(p)}`;
+  // The own tokens of the longest sequence, so that prefixes of several lengths make a series.
+  const tail = prefixOf(p) > 0 ? `-t${p.kvLen - prefixOf(p)}` : "";
+  return `${shapeName(p)}-n${lengthsText(p, "_")}-b${p.batch}${tail}-${p.dtype}-${code}-${map}` +
+    `-${picks}-w${p.sink}+${p.recent}${cacheText(p)}`;
 }
 
 /**
@@ -139,8 +144,13 @@ export function casesOf(options: CaseOptions, trace?: NamedTrace): BenchCase[] {
   if (options.set) return casesOfSet(options.set, variants);
   const cases = new Map<string, { names: string[]; problem: Problem }>();
   const add = (name: string, shape: Shape, kvLens: readonly number[]) => {
+    const { shared } = options;
     const batches = options.lengths
       ? [options.lengths]
+      : shared
+      ? ascending(shared.requests).map((requests) =>
+        Array<number>(requests).fill(shared.prefix + shared.tail)
+      )
       : ascending(options.batches).flatMap((batch) =>
         ascending(kvLens).map((kvLen) => Array<number>(batch).fill(kvLen))
       );
@@ -167,11 +177,13 @@ export function casesOf(options: CaseOptions, trace?: NamedTrace): BenchCase[] {
 }
 
 /**
- * The variants without those for the other kind of codes. If these are all that the user asked for,
- * they stay: each is left out with its reason.
+ * The variants without those for the other kind of codes, and without those for other prefixes. If
+ * these are all that the user asked for, they stay: each is left out with its reason.
  */
 function takingCodes(variants: readonly Variant[], p: Problem): readonly Variant[] {
-  const taking = variants.filter((variant) => !refusesCodes(variant, p));
+  const taking = variants.filter((variant) =>
+    !refusesCodes(variant, p) && !refusesPrefix(variant, p)
+  );
   return taking.length > 0 ? taking : variants;
 }
 
@@ -180,8 +192,11 @@ function ascending(numbers: readonly number[]): number[] {
 }
 
 function checkContext({ name, maxContext }: ModelShape, options: CaseOptions): void {
+  const { shared } = options;
   const [flag, lengths] = options.lengths
     ? ["--lengths", options.lengths]
+    : shared
+    ? ["--prefix and --tail of", [shared.prefix + shared.tail]]
     : ["--kv", options.kvLens];
   const longest = Math.max(0, ...lengths ?? []);
   if (longest <= maxContext || options.force) return;
@@ -246,6 +261,7 @@ function problemOf(options: CaseOptions, shape: Shape, lengths: readonly number[
     headDim,
     kvLen,
     capacity: roundCapacity(kvLen),
+    ...(options.shared ? { prefix: options.shared.prefix } : {}),
     ...(lengths.some((length) => length !== kvLen) ? { lengths } : {}),
     dtype,
     bits,

@@ -95,12 +95,13 @@ export function caseName(row: ResultRow, lines: ReadonlyMap<string, string>): st
 }
 
 function lineName(row: ResultRow): string {
-  const { q_heads, kv_heads, head_dim, batch, lengths } = row;
+  const { q_heads, kv_heads, head_dim, batch, lengths, prefix, kv_len } = row;
   const trace = traceName(row);
   return [
     shapeName({ qHeads: q_heads, kvHeads: kv_heads, headDim: head_dim }),
     ...(batch > 1 ? [`batch ${batch}`] : []),
     ...(lengths.includes(" ") ? ["unequal lengths"] : []),
+    ...(prefix > 0 ? [`own tails of ${kv_len - prefix} tokens`] : []),
     ...(trace ? [`trace ${trace}`] : []),
   ].join(", ");
 }

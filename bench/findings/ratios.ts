@@ -117,10 +117,11 @@ function timesOf(
 
 /**
  * Whether a peer's dense attention had the sizes of a row. Codes and windows do not matter to it.
- * Peers are measured in f16, on sequences of one length.
+ * Peers are measured in f16, on sequences of one length that share nothing.
  */
 export function hasSameSizes(peer: PeerTime, row: ResultRow): boolean {
-  return row.dtype === "f16" && !row.lengths.includes(" ") && peer.batch === row.batch &&
+  return row.dtype === "f16" && !row.lengths.includes(" ") && row.prefix === 0 &&
+    peer.batch === row.batch &&
     peer.qHeads === row.q_heads && peer.kvHeads === row.kv_heads &&
     peer.headDim === row.head_dim && peer.kvLen === row.kv_len;
 }

@@ -78,6 +78,7 @@ export function groupNames(groups: readonly CaseGroup[]): string[] {
       ...(row.head_dim === 128 ? [] : [`head dim ${row.head_dim}`]),
       ...(row.batch > 1 ? [`batch ${row.batch}`] : []),
       ...(row.lengths.includes(" ") ? [`sequences of ${row.lengths.split(" ").join(", ")}`] : []),
+      ...(row.prefix > 0 ? [`a shared prefix and own tails of ${row.kv_len - row.prefix}`] : []),
       ...(trace === undefined ? [] : [`trace ${trace}`]),
       ...unusual[i].filter((text) => text !== picksName(row) && !text.endsWith(" cache")),
       ...(hot ? ["hot caches"] : []),

@@ -14,7 +14,7 @@ import { type Parsed, parseFlags } from "./parse_flags.ts";
 import { codesOf, SELECTION_FLAGS } from "./selection_flags.ts";
 
 /** The longest sequence that a case may have. */
-const MAX_KV_LEN = 2 ** 21;
+export const MAX_KV_LEN = 2 ** 21;
 
 /** A reader of one KV length. */
 export const kvLength = tokenCount(1, MAX_KV_LEN);
@@ -94,6 +94,7 @@ export function caseOptionsOf(parsed: ParsedCases): CaseOptions {
     kvLens: values.kv,
     batches: values.batch,
     lengths: null,
+    shared: null,
     force: values.force,
     dtype: values.dtype,
     layout: "bhnd",

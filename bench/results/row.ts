@@ -159,6 +159,10 @@ export const ROW = v.strictObject({
     column(MAYBE_COUNT, "Tokens of a page of K and V; empty without pages."),
     null,
   ),
+  prefix: v.optional(
+    column(COUNT, "Tokens of a prefix that all sequences share, which the caches hold once."),
+    0,
+  ),
 });
 
 /** A row of `results.csv`. */

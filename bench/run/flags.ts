@@ -2,11 +2,19 @@
 import { QUICK_KV_LENS, SOFTWARE_KV_LEN } from "../cases/quick.ts";
 import { exitTerms } from "../edge/exit_codes.ts";
 import { OWN_TUNING } from "../edge/files/tuning_file.ts";
-import { kvLength, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
+import { kvLength, MAX_KV_LEN, WORKLOAD_FLAGS } from "../flags/case_flags.ts";
 import { SELECTION_FLAGS } from "../flags/selection_flags.ts";
 import { sequenceLengths } from "../flags/lengths_value.ts";
 import type { Command } from "../flags/flag_table.ts";
-import { asWritten, list, oneOf, TOKENS_NOTE } from "../flags/flag_values.ts";
+import {
+  asWritten,
+  list,
+  listOf,
+  oneOf,
+  tokenCount,
+  TOKENS_NOTE,
+  wholeNumber,
+} from "../flags/flag_values.ts";
 import { LAYERS_FLAG, MAX_TIME_FLAG, MEASURE_FLAGS } from "../flags/measure_flags.ts";
 import { asUsage } from "../base/usage_error.ts";
 import { HAND_OVER_CHOICES, type HandOverChoice } from "../measure/device/checked_device.ts";
@@ -56,6 +64,27 @@ export const BENCH_COMMAND = {
           `K and V in pages of ${KV_PAGE_TOKENS.join(", ")} tokens, in random order in a pool; ` +
           "--layout is the order within a page",
         contradicts: ["quick", "set", "trace"],
+      },
+      prefix: {
+        value: "N",
+        read: tokenCount(1, MAX_KV_LEN),
+        help: "requests that share a prefix of N tokens, a multiple of 16, which the caches hold " +
+          "once; instead of --kv, --lengths and --batch, and with --score rotated",
+        contradicts: ["quick", "set", "kv", "lengths", "batch", "trace"],
+      },
+      requests: {
+        value: "N,..",
+        default: "8",
+        read: listOf(wholeNumber(1, 65535)),
+        help: "requests over the prefix; each number makes cases of its own",
+        needs: { prefix: "the --prefix that they share" },
+      },
+      tail: {
+        value: "N",
+        default: "512",
+        read: tokenCount(1, MAX_KV_LEN),
+        help: "own tokens of each request behind the prefix, the newest included",
+        needs: { prefix: "the --prefix that it follows" },
       },
       trace: {
         value: "FILE",

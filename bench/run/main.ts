@@ -31,6 +31,7 @@ import { clockText } from "../base/clock_text.ts";
 import { createProgress } from "../edge/progress.ts";
 import { formatRatios, ratiosCsv } from "../tables/ratio_table.ts";
 import { caseTimes } from "../findings/ratios.ts";
+import { breakEvens } from "../findings/break_even.ts";
 import { promptShares } from "../findings/prompt_share.ts";
 import { checkWritable, writeWhole } from "../edge/files/output_file.ts";
 import { quickCases } from "../cases/quick.ts";
@@ -212,6 +213,7 @@ async function report(
   if (ratios !== "") console.log(`${ratios}\n`);
   for (const note of tuned) console.log(`${note}.`);
   for (const share of promptShares(rows, peers)) console.log(`${share}.`);
+  for (const breakEven of breakEvens(rows)) console.log(`${breakEven}.`);
   for (const quality of qualities) console.log(`${quality}.`);
   for (const entry of leftOut) console.error(`Left out: ${entry}.`);
   for (const message of tooLarge) console.error(message);

@@ -94,16 +94,29 @@ function checkTrace(parsed: ParsedBench): void {
   if (parsed.given.has("trace-map")) refuse(["bits", "sharing"], "map");
 }
 
+/** The flags with the score that kernels have over a shared prefix, where there is one. */
+function withPrefixScore(parsed: ParsedBench): ParsedBench {
+  const { values, given } = parsed;
+  if (values.prefix === null || values.score === "rotated") return parsed;
+  if (!given.has("score")) return { ...parsed, values: { ...values, score: "rotated" } };
+  throw new UsageError(
+    `--prefix takes --score rotated: no kernel scores ${values.score} codes over a shared prefix.`,
+  );
+}
+
 /** The problems and kernels that the flags ask for. */
-function benchCases(parsed: ParsedBench): CaseOptions {
+function benchCases(given: ParsedBench): CaseOptions {
+  const parsed = withPrefixScore(given);
   const { values } = parsed;
-  const shared = caseOptionsOf(parsed);
+  const options = caseOptionsOf(parsed);
+  const { prefix, requests, tail } = values;
   const cases: CaseOptions = {
-    ...shared,
-    models: isTraceAlone(parsed) ? [] : shared.models,
+    ...options,
+    models: isTraceAlone(parsed) ? [] : options.models,
     lengths: values.lengths,
     layout: values.layout,
     pageTokens: values["page-tokens"],
+    shared: prefix === null ? null : { prefix, requests, tail },
     trace: values.trace,
     traceMap: values["trace-map"],
   };

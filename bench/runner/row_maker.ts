@@ -10,6 +10,7 @@ import {
   lengthOf,
   listHeads,
   planesOf,
+  prefixOf,
   type Problem,
   tiesOf,
   windowsOf,
@@ -62,6 +63,7 @@ function caseColumns(
     code_bytes: codeBytes(p),
     layout: kvLayoutOf(p),
     page_tokens: p.kvPages?.tokens ?? null,
+    prefix: prefixOf(p),
   };
 }
 
@@ -206,19 +208,21 @@ export async function rowsOf(prepared: PreparedVariant, p: Problem): Promise<Gat
   const perList = lists.length / (p.batch * listHeads(p));
   const attended = (sequence: number) => windowsOf(p, lengthOf(p, sequence)).attended;
   const perKvHead = listHeads(p) / p.kvHeads;
-  let [rows, unique] = [0, 0];
+  // The first sequence's sets also hold what all share.
+  const seen = Array.from({ length: p.batch * p.kvHeads }, () => new Set<number>());
+  let rows = 0;
   for (let kvHead = 0; kvHead < p.batch * p.kvHeads; kvHead++) {
-    const seen = new Set<number>();
-    const taken = attended(Math.floor(kvHead / p.kvHeads));
+    const sequence = Math.floor(kvHead / p.kvHeads);
+    const taken = attended(sequence);
     for (let list = kvHead * perKvHead; list < (kvHead + 1) * perKvHead; list++) {
       for (const token of lists.subarray(list * perList, list * perList + taken)) {
-        seen.add(token);
+        const owner = token < prefixOf(p) ? kvHead % p.kvHeads : kvHead;
+        seen[owner].add(token);
       }
     }
     rows += perKvHead * taken;
-    unique += seen.size;
   }
-  return { rows, unique };
+  return { rows, unique: seen.reduce((sum, { size }) => sum + size, 0) };
 }
 
 /** Scratch buffers in which variants without a choice leave partials for the next dispatch. */

@@ -4,7 +4,14 @@
  */
 import type { DeviceLimits, Params, Variant } from "./variant.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
-import { type CodeSharing, isRagged, type KvDtype, planesOf, type Problem } from "./problem.ts";
+import {
+  type CodeSharing,
+  isRagged,
+  type KvDtype,
+  planesOf,
+  prefixOf,
+  type Problem,
+} from "./problem.ts";
 
 /** The fields of a problem that decide which parameters are best. The others must only be valid. */
 export interface TunedProblem {
@@ -106,7 +113,7 @@ function codeOf(source: string): string {
 /**
  * The tuned parameters of a variant for a problem. Entries for this driver come before shipped
  * ones, which are for any driver. An entry that the device refuses is skipped. A batch of sequences
- * of unequal length never has an entry.
+ * of unequal length, or with a shared prefix, never has an entry.
  */
 export async function tunedParams(
   tuning: Tuning,
@@ -115,7 +122,7 @@ export async function tunedParams(
   p: Problem,
   limits: DeviceLimits,
 ): Promise<TunedChoice> {
-  if (p.lengths || isRagged(p)) return { params: null, stale: false };
+  if (p.lengths || isRagged(p) || prefixOf(p) > 0) return { params: null, stale: false };
   const wanted = Object.entries(tunedProblem(p));
   const fits = tuning.entries.filter((entry) =>
     entry.kernel === variant.name && entry.adapter === key.adapter &&

@@ -132,6 +132,9 @@ export interface Decoder {
  * prompt has one per tile of 8 to 128 tokens, unless `recordPrompt` is told how many tokens there
  * are. Buffers take the memory of the whole capacity.
  *
+ * Sequences may share a prefix of `prefix` tokens, which the caches hold once, as layout.ts says. The
+ * length of each then exceeds `prefix`.
+ *
  * Where `keys` exceed the device's `maxStorageBufferBindingSize`, a step runs in pieces of KV heads or
  * sequences, each of which binds a part of the buffers. Their layouts stay the same.
  *

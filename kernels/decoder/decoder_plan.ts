@@ -4,9 +4,9 @@
  */
 import type { BufferSpec, DeviceLimits, HandOver, Params, Plan, Variant } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
-import { refusesCodes } from "../core/define.ts";
+import { refusesCodes, refusesPrefix } from "../core/define.ts";
 import { checkProblem } from "../core/check_problem.ts";
-import { isRotated, type Problem } from "../core/problem.ts";
+import { isRotated, prefixOf, type Problem } from "../core/problem.ts";
 import { planOn } from "../core/pieces.ts";
 import { VARIANTS } from "../core/registry.ts";
 import { variantIn } from "../core/variant_in.ts";
@@ -103,11 +103,13 @@ function candidates(
 ): readonly Variant[] {
   if (name === undefined) {
     const found = variants
-      .filter((variant) => variant.stage === "pipeline" && !refusesCodes(variant, p))
+      .filter((variant) => variant.stage === "pipeline")
+      .filter((variant) => !refusesCodes(variant, p) && !refusesPrefix(variant, p))
       .sort((a, b) => b.features.length - a.features.length);
     if (found.length > 0) return found;
     const kind = isRotated(p) ? "rotated codes" : "codes of a map";
-    throw new RangeError(`none of the given variants is a pipeline for ${kind}`);
+    const shared = prefixOf(p) > 0 ? " and a shared prefix" : "";
+    throw new RangeError(`none of the given variants is a pipeline for ${kind}${shared}`);
   }
   const variant = variantIn(variants, name);
   if (variant.stage !== "pipeline" && variant.stage !== "dense") {

@@ -5,7 +5,14 @@ import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { verify } from "../verify/verify.ts";
 import { bufferBytes } from "../core/layout.ts";
-import { codeHeads, codeWords, isRotated, type Problem, ROTATED_CODE } from "../core/problem.ts";
+import {
+  codeHeads,
+  codeWords,
+  isRotated,
+  prefixOf,
+  type Problem,
+  ROTATED_CODE,
+} from "../core/problem.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
@@ -78,10 +85,12 @@ const pipelines = VARIANTS.filter((variant) =>
   variant.stage === "pipeline" && canRun(testDevice, variant)
 );
 const ROTATED: Problem = { ...GROWING, ...ROTATED_CODE };
+const PREFIXED: Problem = { ...ROTATED, kvLen: 481, prefix: 480 };
 for (const [i, { name, defaults, refuses }] of pipelines.entries()) {
   Deno.test(`${name} decodes ${STEPS} steps of growing sequences of unequal length`, async () => {
     const runs = (p: Problem) => refuses(p, defaults(p, limits), limits) === undefined;
-    const problem = (i % 2 === 1 ? [GROUPED, GROWING, ROTATED] : [GROWING, ROTATED]).find(runs)!;
+    const problems = [...(i % 2 === 1 ? [GROUPED] : []), GROWING, ROTATED, PREFIXED];
+    const problem = problems.find(runs)!;
     const known = defaults({ ...problem, ragged: true }, limits);
     const blocks = Object.fromEntries(
       Object.entries(SMALL_BLOCKS).filter(([each]) => each in known),
@@ -94,7 +103,7 @@ for (const [i, { name, defaults, refuses }] of pipelines.entries()) {
     assertEquals(decoder.params[name], { ...known, ...blocks });
     writeMaps(device, decoder);
     // One sequence grows past one block's end, one past two, and one starts almost empty.
-    const lengths = [500, 930, 1].slice(0, problem.batch);
+    const lengths = [500, 930, 1 + prefixOf(problem)].slice(0, problem.batch);
     const feed = new TokenFeed(device, decoder, lengths, lengths.map((n) => n + STEPS), 7);
     submit(device, decoder.recordPrompt);
     for (let step = 1; step <= STEPS; step++) {
@@ -106,6 +115,37 @@ for (const [i, { name, defaults, refuses }] of pipelines.entries()) {
     decoder.destroy();
   });
 }
+
+Deno.test("createDecoder() decodes several turns of requests over a shared prefix", async () => {
+  const { map: _map, bits: _bits, sharing: _sharing, ...problem } = PREFIXED;
+  const sparse = await createDecoder(device, problem);
+  const { q, keys, values, lengths } = sparse.buffers;
+  const dense = await createDecoder(device, PREFIXED, {
+    variant: "dense/cascade",
+    buffers: { q, keys, values, lengths },
+  });
+  assertEquals(findVariant(sparse.variant).sharedPrefix, "only");
+  const begin = [481, 500, 930];
+  const [turns, question, answer] = [3, 20, 10];
+  const most = begin.map((n) => n + turns * (question + answer));
+  const feed = new TokenFeed(device, sparse, begin, most, 7);
+  submit(device, sparse.recordPrompt);
+  for (let turn = 1; turn <= turns; turn++) {
+    for (let token = 0; token < question; token++) {
+      feed.append();
+      submit(device, sparse.recordAppend);
+    }
+    for (let token = 0; token < answer; token++) {
+      feed.append();
+      submit(device, sparse.recordStep, dense.recordStep);
+    }
+    await assertStep(device, sparse, `turn ${turn}`);
+    await assertStep(device, dense, `turn ${turn}`);
+  }
+  await assertCodes(device, sparse);
+  dense.destroy();
+  sparse.destroy();
+});
 
 Deno.test("recordPrompt() gives the codes of appending the tokens one by one", async () => {
   const whole = await createDecoder(device, SMALL);

@@ -57,11 +57,12 @@ function ownParams(params: Params): Params {
 }
 
 /** Rows of a KV head: its query heads of all sequences. */
-function rowsOf(p: Problem): number {
+export function rowsOf(p: Problem): number {
   return p.batch * groupSize(p);
 }
 
-function plan(p: Problem, params: Params): Plan {
+/** The plan with a kernel for the prefix, whose workgroups own `tileRows` rows. */
+export function cascadePlan(kernel: Kernel, p: Problem, params: Params, tileRows: number): Plan {
   const own = ownParams(params);
   const splits = own.SPLITS + params.SPLITS;
   return {
@@ -71,10 +72,10 @@ function plan(p: Problem, params: Params): Plan {
       ...specs(p, "output", "out"),
     },
     dispatches: [
-      dispatch(cascadeKernel, p, { ...params, OWN_SPLITS: own.SPLITS }, [
+      dispatch(kernel, p, { ...params, OWN_SPLITS: own.SPLITS }, [
         params.SPLITS,
         p.kvHeads,
-        Math.ceil(rowsOf(p) / params.ROWS),
+        Math.ceil(rowsOf(p) / tileRows),
       ]),
       dispatch(splitKernel, p, { ...own, MORE_SPLITS: params.SPLITS }, [
         own.SPLITS,
@@ -86,25 +87,31 @@ function plan(p: Problem, params: Params): Plan {
   };
 }
 
-function refuses(p: Problem, params: Params): string | undefined {
+/** The reason that the own tokens cannot be attended with these parameters; undefined if they can. */
+export function refusesOwn(p: Problem, params: Params): string | undefined {
   const own = ownParams(params);
-  return refusesTiles(p, params) ?? refusesHeads(groupSize(p), own) ?? refusesRowSplit(p, own);
+  return refusesHeads(groupSize(p), own) ?? refusesRowSplit(p, own);
 }
 
-/** Threads that a large GPU runs at a time, with the registers that the products take. */
-const ONE_WAVE = 65536;
-
-/** Settings of the products in order of preference: those of more memory and wider tiles first. */
-function settingsOf(p: Problem): Params[] {
-  const rows = ROWS.find((count) => count >= rowsOf(p)) ?? 128;
+/** The default parameters for the own tokens. */
+export function ownDefaults(p: Problem): Params {
   const heads = headsFor(groupSize(p));
-  const own: Params = {
+  return {
     "own.WORKGROUP": 128,
     "own.LANES": lanesFor(p, 16, heads),
     "own.TOKENS": tokensFor(heads, 128),
     "own.HEADS": heads,
     "own.SPLITS": splitsFor(p, p.qHeads / heads, p.capacity - prefixOf(p), 528),
   };
+}
+
+/** Threads that a large GPU runs at a time, with the registers that the products take. */
+export const ONE_WAVE = 65536;
+
+/** Settings of the products in order of preference: those of more memory and wider tiles first. */
+function settingsOf(p: Problem): Params[] {
+  const rows = ROWS.find((count) => count >= rowsOf(p)) ?? 128;
+  const own = ownDefaults(p);
   return ROWS.filter((count) => count <= rows).toReversed().flatMap((ROWS) =>
     [16, 8, 4].flatMap((COLUMN_THREADS) =>
       [8, 4, 2].flatMap((DEPTH) =>
@@ -141,7 +148,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
  * Least traffic and arithmetic: K and V of the prefix are read once for all sequences, but every query
  * head multiplies with every token. With more than about 16 rows these f32 operations bind.
  */
-function cost(p: Problem): Cost {
+export function cascadeCost(p: Problem): Cost {
   const qBytes = p.batch * p.qHeads * p.headDim * 4;
   return {
     streamBytes: 2 * p.kvHeads * distinctTokens(p) * p.headDim * kvBytes(p.dtype) + qBytes,
@@ -170,7 +177,7 @@ export const cascade: Variant = defineVariant({
   features: [],
   sharedPrefix: "only",
   defaults,
-  refuses,
-  plan,
-  cost,
+  refuses: (p, params) => refusesTiles(p, params) ?? refusesOwn(p, params),
+  plan: (p, params) => cascadePlan(cascadeKernel, p, params, params.ROWS),
+  cost: cascadeCost,
 });

@@ -3,6 +3,7 @@ import type { Cost, Stage } from "../../../kernels/core/variant.ts";
 import {
   listHeads,
   overSequences,
+  prefixOf,
   type Problem,
   windowsOf,
 } from "../../../kernels/core/problem.ts";
@@ -22,10 +23,12 @@ export function touchedBytes(p: Problem, cost: Cost, stage: Stage): number {
   // A dense variant requests no row twice, even if it gathers rows.
   if (cost.gatherBytes === 0 || stage === "dense") return cost.streamBytes + cost.gatherBytes;
   const lists = listHeads(p) / p.kvHeads;
+  // Lists of sequences that share a prefix overlap, too. Nearly all of their picks lie there.
+  const sharing = prefixOf(p) > 0 ? p.batch : 1;
   const distinct = overSequences(p, (length) => {
     const { attended, kEff } = windowsOf(p, length);
     const middle = Math.max(1, length - (attended - kEff));
-    return attended - kEff + middle * (1 - (1 - kEff / middle) ** lists);
+    return attended - kEff + middle / sharing * (1 - (1 - kEff / middle) ** (lists * sharing));
   });
   const requested = lists * overSequences(p, (length) => windowsOf(p, length).attended);
   return cost.streamBytes + cost.gatherBytes * distinct / Math.max(1, requested);

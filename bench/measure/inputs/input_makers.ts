@@ -7,7 +7,7 @@ import { rotatePrompt } from "../../../kernels/encode/rotate_prompt.ts";
 import { rotateQuery } from "../../../kernels/encode/rotate_token.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
 import { planOn } from "../../../kernels/core/pieces.ts";
-import { isRotated, type Problem } from "../../../kernels/core/problem.ts";
+import { isRotated, prefixOf, type Problem } from "../../../kernels/core/problem.ts";
 import { radixPages } from "../../../kernels/select/radix.ts";
 import { pages } from "../../../kernels/score/pages.ts";
 import {
@@ -19,6 +19,7 @@ import { pageBoundsPrompt } from "../../../kernels/encode/page_bounds.ts";
 import { dot } from "../../../kernels/score/dot.ts";
 import { hamming } from "../../../kernels/score/hamming.ts";
 import { rotated } from "../../../kernels/score/rotated.ts";
+import { rotatedShared } from "../../../kernels/score/rotated_shared.ts";
 import { counting } from "../../../kernels/select/counting.ts";
 import { checkHolds } from "../../../kernels/core/device_memory.ts";
 
@@ -55,12 +56,16 @@ const ROTATED_MAKERS: Makers = {
   query_codes: rotateQuery,
 };
 
+/** Makers where sequences share a prefix, instead of those above. */
+const PREFIX_MAKERS: Makers = { distances: rotatedShared, block_histograms: rotatedShared };
+
 /**
  * The variant that makes input `name`; undefined for raw data. Rotated codes are always encoded from
  * the keys: hashed factors would put nearly all tokens into one bin.
  */
 export function makerOf(p: Problem, name: string, encode: boolean): Variant | undefined {
   if (name in COMMON_MAKERS) return COMMON_MAKERS[name];
+  if (prefixOf(p) > 0 && name in PREFIX_MAKERS) return PREFIX_MAKERS[name];
   if (isRotated(p)) return ROTATED_MAKERS[name];
   return MAP_SCORE_MAKERS[name] ?? (encode ? MAP_CODE_MAKERS[name] : undefined);
 }
