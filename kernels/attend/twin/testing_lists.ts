@@ -181,6 +181,8 @@ export function forScans(check: (spec: Spec, turns: readonly Scan[]) => void): v
 export function selectingFunctions(source: string): string[] {
   /** Functions that attend, share out work or make the newest distance: the twin is given both. */
   const others = [
+    "head_start",
+    "row_offset",
     "widen",
     "row_quad",
     "chunk_offset",
