@@ -220,7 +220,7 @@ export {
   type ProgramStep,
   recordProgram,
 } from "./core/program.ts";
-export { EVERY_VARIANT, findVariant, RIVALS, VARIANTS } from "./core/registry.ts";
+export { DECODER_VARIANTS, EVERY_VARIANT, findVariant, RIVALS, VARIANTS } from "./core/registry.ts";
 export { InvalidFileError } from "./maps/safetensors.ts";
 export {
   binnedDistance,

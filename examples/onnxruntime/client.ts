@@ -152,7 +152,7 @@ async function createDecoders(
   const dense = device.features.has("subgroups") ? "dense/split_subgroup" : "dense/split";
   // Deno's WebGPU compiles with naga, and runs on Vulkan under Linux.
   const handOver = readHandOver("naga", Deno.build.os === "linux" ? "vulkan" : "other");
-  // `q` is f32 and so is `out`: the one line to change for an engine that has them in f16.
+  // `q` is the query in f32, and `out` is f32: with f16 for both, `q: query` would do here.
   const shared = { buffers: { q, keys, values, lengths }, handOver };
   return new Map([
     [EVERY_TOKEN, await createDecoder(device, problem, shared)],

@@ -63,18 +63,18 @@ import { counting } from "../select/counting.ts";
 import { countingSubgroup } from "../select/counting_subgroup.ts";
 import { radix, radixPages, radixShares } from "../select/radix.ts";
 
-/**
- * All variants that a run times by default. Probes of the device are not among them: see `probe/`.
- */
-export const VARIANTS: readonly Variant[] = [
+/** Makes codes of queries and keys. */
+const ENCODERS: readonly Variant[] = [
   encodeQuery,
   encodeAppend,
   encodePrompt,
   rotateQuery,
   rotateAppend,
   rotatePrompt,
-  flash,
-  flashMatrix,
+];
+
+/** The stages of a step, and dense steps. */
+const STAGES: readonly Variant[] = [
   hamming,
   rotated,
   rotatedShared,
@@ -89,10 +89,12 @@ export const VARIANTS: readonly Variant[] = [
   denseSplitSubgroup,
   denseSplitScatter,
   denseSplitMatrix,
-  denseTokenPool,
-  denseGptFast,
   cascade,
   cascadeBroadcast,
+];
+
+/** Whole steps. */
+const PIPELINES: readonly Variant[] = [
   sparseTwo,
   sparseTwoGroup,
   sparseThree,
@@ -107,6 +109,25 @@ export const VARIANTS: readonly Variant[] = [
   rotatedPortable,
   sharedFour,
   sharedPortable,
+];
+
+/**
+ * The variants that a decoder knows: no prompt attention, and no dense attention in the style of
+ * other systems.
+ */
+export const DECODER_VARIANTS: readonly Variant[] = [...ENCODERS, ...STAGES, ...PIPELINES];
+
+/**
+ * All variants that a run times by default. Probes of the device are not among them: see `probe/`.
+ */
+export const VARIANTS: readonly Variant[] = [
+  ...ENCODERS,
+  flash,
+  flashMatrix,
+  ...STAGES,
+  denseTokenPool,
+  denseGptFast,
+  ...PIPELINES,
 ];
 
 /**

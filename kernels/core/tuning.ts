@@ -4,6 +4,7 @@
  */
 import type { DeviceLimits, Params, Variant } from "./variant.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
+import { ownNames } from "./wgsl/wgsl_facts.ts";
 import {
   type CodeSharing,
   isRagged,
@@ -105,9 +106,18 @@ export async function tuningChecksum(variant: Variant, p: Problem): Promise<stri
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** A WGSL text without comments and white space: a change of words makes no entry stale. */
+/**
+ * A WGSL text without comments and white space, and with numbers for the names of its own: a change
+ * of words makes no entry stale.
+ */
 function codeOf(source: string): string {
-  return source.replace(/\/\/.*$/gm, "").replace(/\s+/g, "");
+  const own = ownNames(source);
+  const numbers = new Map<string, string>();
+  return source.replace(/\/\/.*$/gm, "").replace(/\b[A-Za-z]\w*/g, (name) => {
+    if (!own.has(name)) return name;
+    if (!numbers.has(name)) numbers.set(name, `#${numbers.size}`);
+    return numbers.get(name)!;
+  }).replace(/\s+/g, "");
 }
 
 /**

@@ -64,7 +64,7 @@ Deno.test("tunedParams() reports stale entries and skips refused ones", async ()
   assertEquals(await found({ params: { ...defaults, UNKNOWN: 8 } }), null);
 });
 
-Deno.test("tuningChecksum() differs with the code, not with comments and white space", async () => {
+Deno.test("tuningChecksum() differs with the code, not with comments, white space and names", async () => {
   const changed = (source: (text: string) => string): Variant => ({
     ...split,
     plan: (p, params) => {
@@ -77,8 +77,20 @@ Deno.test("tuningChecksum() differs with the code, not with comments and white s
   });
   const reworded = changed((text) => `// Other words.\n${text.replaceAll("  ", "    ")}`);
   assertEquals(await tuningChecksum(reworded, p), entry.checksum);
-  const other = changed((text) => text.replace(" + ", " - "));
-  assertNotEquals(await tuningChecksum(other, p), entry.checksum);
+  const renamed = changed((text) => text.replaceAll(/\bm_new\b/g, "largest"));
+  assertEquals(await tuningChecksum(renamed, p), entry.checksum);
+  for (
+    const [find, replace] of [
+      [" + ", " - "],
+      [/\bmax\b/g, "min"], // a name of the language's
+      [/\bm_new\b/, "largest"], // one of the names alone
+      [/\bHEAD_DIM\b/g, "DIM"], // names that others know
+      [/\bkeys\b/g, "rows"],
+    ]
+  ) {
+    const other = changed((text) => text.replace(find, `${replace}`));
+    assertNotEquals(await tuningChecksum(other, p), entry.checksum, `${find}`);
+  }
 });
 
 Deno.test("tuningChecksum() changes with the candidates", async () => {

@@ -16,7 +16,7 @@ import {
   compilePlan,
   recordProgram,
 } from "../core/program.ts";
-import { VARIANTS } from "../core/registry.ts";
+import { DECODER_VARIANTS } from "../core/registry.ts";
 import { tunedParams, type Tuning } from "../core/tuning.ts";
 import type { Dialect } from "../core/wgsl/wgsl.ts";
 import {
@@ -114,7 +114,7 @@ export interface Decoder {
 }
 
 /**
- * Makes a decoder for a device and a problem.
+ * Makes a decoder for a device and a problem. It knows the steps of {@linkcode DECODER_VARIANTS}.
  *
  * Each record call sets the pass's pipeline and bind group 0 and dispatches. It changes nothing
  * else, makes no GPU objects and waits for nothing. The lengths of the sequences (u32 [B], each
@@ -157,7 +157,7 @@ export async function createDecoder(
   given: DecoderProblem,
   options: DecoderOptions = {},
 ): Promise<Decoder> {
-  return await createDecoderOf(VARIANTS, device, given, options);
+  return await createDecoderOf(DECODER_VARIANTS, device, given, options);
 }
 
 /**

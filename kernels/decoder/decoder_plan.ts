@@ -8,7 +8,7 @@ import { refusesCodes, refusesPrefix } from "../core/define.ts";
 import { checkProblem } from "../core/check_problem.ts";
 import { isRotated, prefixOf, type Problem } from "../core/problem.ts";
 import { planOn } from "../core/pieces.ts";
-import { VARIANTS } from "../core/registry.ts";
+import { DECODER_VARIANTS } from "../core/registry.ts";
 import { variantIn } from "../core/variant_in.ts";
 
 /** The facts of a device that decide which variants it can run. */
@@ -54,7 +54,7 @@ export interface DecoderPlan {
  * out of range, a feature that the device lacks, or bytes that exceed a limit.
  */
 export function planDecoder(p: Problem, device: DeviceFacts, choice: PlanChoice): DecoderPlan {
-  return planDecoderOf(VARIANTS, p, device, choice);
+  return planDecoderOf(DECODER_VARIANTS, p, device, choice);
 }
 
 /** {@linkcode planDecoder} with the steps of some variants alone. */

@@ -13,7 +13,7 @@ import {
   type Problem,
   ROTATED_CODE,
 } from "../core/problem.ts";
-import { findVariant, VARIANTS } from "../core/registry.ts";
+import { DECODER_VARIANTS, findVariant, VARIANTS } from "../core/registry.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
@@ -349,6 +349,16 @@ for (const handOver of ["dispatch", "barrier", "atomics"] as const) {
   });
 }
 
+Deno.test("createDecoder() knows all variants but prompt attention and other systems' steps", () => {
+  const left = VARIANTS.filter((variant) => !DECODER_VARIANTS.includes(variant));
+  assertEquals(left.map(({ name }) => name), [
+    "prefill/flash",
+    "prefill/flash_matrix",
+    "dense/token_pool",
+    "dense/gpt_fast",
+  ]);
+});
+
 Deno.test("createDecoderOf() knows the given variants alone, and says what is missing", async () => {
   const names = ["encode/prompt", "encode/append", "pipeline/sparse", "dense/split"];
   const few = names.map(findVariant);
@@ -379,7 +389,7 @@ Deno.test("createDecoderOf() knows the given variants alone, and says what is mi
 
 Deno.test("planDecoder() gives the same plan for the parameters of a plan", () => {
   const facts = { features: new Set(["subgroups"]), limits: LARGE_LIMITS };
-  for (const { name, stage } of VARIANTS) {
+  for (const { name, stage } of DECODER_VARIANTS) {
     if (stage !== "pipeline" && stage !== "dense") continue;
     for (const p of [SMALL, { ...SMALL, sharing: "group" as const }]) {
       let first;

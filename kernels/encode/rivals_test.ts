@@ -37,6 +37,8 @@ Deno.test("encode/page_bounds_prompt: NaN is beyond infinity, and -0 below 0", a
   const keys = new Float32Array(inputs.keys.buffer.slice(0));
   const column = [0, -0, NaN, Infinity, -Infinity, -3, 1e-40, -1e-40, 5];
   column.forEach((value, token) => keys[token * p.headDim] = value);
+  // Of all NaNs the one with the largest bits lies next to the negative elements.
+  new Uint32Array(keys.buffer)[5 * p.headDim + 1] = 0x7fffffff;
   [0, -0].forEach((value, i) =>
     keys.fill(value, (16 + 8 * i) * p.headDim, (24 + 8 * i) * p.headDim)
   );
@@ -44,7 +46,7 @@ Deno.test("encode/page_bounds_prompt: NaN is beyond infinity, and -0 below 0", a
   const { ok, worst } = await verify(pageBoundsPrompt, p, params, read);
   assert(ok, JSON.stringify(worst));
   const rows = new Float32Array((await read("page_bounds", 0, 4 * 4 * p.headDim)).slice().buffer);
-  assertEquals([rows[0], rows[p.headDim]], [-Infinity, NaN]);
+  assertEquals([rows[0], rows[p.headDim], rows[p.headDim + 1]], [-Infinity, NaN, NaN]);
   const second = rows.subarray(2 * p.headDim);
   assert(Object.is(second[0], -0) && Object.is(second[p.headDim], 0));
 });

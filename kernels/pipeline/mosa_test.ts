@@ -93,6 +93,12 @@ async function step(
   }, new Float32Array(await bytes("out", model))];
 }
 
+/** Keys or values in the slots of all heads. */
+function randomRows(slots: number, seed: number): Float32Array<ArrayBuffer> {
+  const random = createRandom(seed, 3);
+  return Float32Array.from({ length: HEADS * slots * DIM }, () => random.normal());
+}
+
 /** The tokens in the first slots of a head. */
 function tokensOf({ slot_tokens }: Kept, head: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => slot_tokens[2 * (head * SLOTS + i) + 1]);
@@ -177,10 +183,9 @@ test("the lowest of many slots is found, wherever it is", async () => {
   const words = scores.flatMap((own, head) =>
     own.flatMap((r, i) => [new Uint32Array(Float32Array.of(r).buffer)[0], tokens[head][i]])
   );
-  const rows = () => new Float32Array(HEADS * slots * DIM).fill(0.5);
   const kept = {
-    slot_keys: rows(),
-    slot_values: rows(),
+    slot_keys: randomRows(slots, 1),
+    slot_values: randomRows(slots, 2),
     slot_tokens: Uint32Array.from(words),
   };
   const length = 1597; // 399 slots, as before
@@ -216,6 +221,27 @@ test("slots of steps that were taken back are not attended, and are the first to
   const [after] = await step(kept, 13, -5);
   assertEquals(tokensOf(after, 0, 3), [20, 1, 12]);
   assertEquals(tokensOf(after, 1, 3), [0, 12, 2]);
+});
+
+test("no slot of a step that was taken back is attended, wherever it is", async () => {
+  const [slots, capacity, length] = [100, 400, 377]; // 94 slots are in use
+  const words: number[] = [];
+  const [slot_keys, slot_values] = [randomRows(slots, 1), randomRows(slots, 2)];
+  for (let slot = 0; slot < HEADS * slots; slot++) {
+    const isBack = slot % 3 === 1;
+    words.push(new Uint32Array(Float32Array.of(0.1).buffer)[0], slot % slots + (isBack ? 400 : 0));
+    if (!isBack) continue;
+    for (const rows of [slot_keys, slot_values]) rows.fill(NaN, slot * DIM, (slot + 1) * DIM);
+  }
+  const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
+  for (const [PREFETCH, SPLITS] of [[1, 1], [0, 2], [1, 3]]) {
+    const changes = {
+      "attend.WORKGROUP": 64,
+      "attend.PREFETCH": PREFETCH,
+      "attend.SPLITS": SPLITS,
+    };
+    await step(kept, length, 0, capacity, changes);
+  }
 });
 
 test("a NaN goes on to the head that attends it, and to no other", async () => {

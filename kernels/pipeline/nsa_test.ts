@@ -153,6 +153,27 @@ Deno.test("pipeline/nsa: many blocks for each thread, and many above the 16th be
   assert(ok, JSON.stringify(worst));
 });
 
+Deno.test("pipeline/nsa: a head's blocks are scored by its own largest logit, in either split", async () => {
+  const kind = "one-huge-logit";
+  const { p, options } = testCase({ heads: [2, 1], lengths: [5000, 4100], kind });
+  const small = { "compressed.WORKGROUP": 64, "compressed.TILE": 16 };
+  const own = { ...small, SCORED: 1, COMPRESSED_SPLITS: 2 };
+  const params = { ...nsa.defaults(p, testDevice.limits), ...own };
+  assertEquals(nsa.refuses(p, params, testDevice.limits), undefined);
+  const inputs = makeInputs(nsa, p, params, options);
+  for (const silent of [0, 1]) {
+    // All logits of one head are 0, and the other one has a huge one.
+    const q = new Float32Array(inputs.q.buffer.slice(0));
+    for (const sequence of [0, 1]) {
+      const first = (2 * sequence + silent) * p.headDim;
+      q.fill(0, first, first + p.headDim);
+    }
+    const read = await runVariant(testDevice, nsa, p, params, { ...inputs, q });
+    const { ok, worst } = await verify(nsa, p, params, read);
+    assert(ok, `head ${silent}: ${JSON.stringify(worst)}`);
+  }
+});
+
 Deno.test("pipeline/nsa: each branch has a cache of its own, of which its gate decides", async () => {
   const { p, options } = corner([1300, 1025, 90, 20]);
   const params = nsa.defaults(p, testDevice.limits);

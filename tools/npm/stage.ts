@@ -1,5 +1,6 @@
 /** Copies the published sources into a folder, in the form in which they are bundled for npm. */
 import { shakeable } from "./shakeable.ts";
+import { renamed, shortNames } from "./short_names.ts";
 import { SharedTexts } from "./wgsl_module.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -19,12 +20,14 @@ export const PACKAGE_ENTRY = "hashattention.ts";
 export function stageSources(folder: string, shake: boolean): void {
   const shared = new SharedTexts();
   const marked = shake ? shakeable : (source: string) => source;
-  for (const path of [...filesIn("kernels/"), "mod.ts"]) {
-    if (UNPUBLISHED.test(path) || /_test\.ts$|\/testing_[^/]*$/.test(path)) continue;
-    const source = Deno.readTextFileSync(new URL(path, ROOT));
-    if (path.endsWith(".wgsl")) {
+  const sources = publishedSources();
+  const isWgsl = (path: string) => path.endsWith(".wgsl");
+  const short = shortNames([...sources].filter(([path]) => isWgsl(path)).map(([, text]) => text));
+  for (const [path, source] of sources) {
+    if (isWgsl(path)) {
       const up = "../".repeat(path.split("/").length - 1);
-      write(folder, `${path}.ts`, marked(shared.moduleOf(source, `${up}shared_texts.ts`)));
+      const text = shared.moduleOf(renamed(source, short), `${up}shared_texts.ts`);
+      write(folder, `${path}.ts`, marked(text));
     } else if (path.endsWith(".ts")) {
       const imports = source.replace(/"([^"\n]+\.wgsl)" with \{ type: "text" \}/g, '"$1.ts"');
       write(folder, path, marked(imports));
@@ -33,6 +36,14 @@ export function stageSources(folder: string, shake: boolean): void {
   write(folder, "shared_texts.ts", shared.module());
   write(folder, PACKAGE_ENTRY, 'export * from "./mod.ts";\nexport * from "./kernels/mod.ts";\n');
   write(folder, "deno.json", JSON.stringify({ compilerOptions: { strict: true } }));
+}
+
+/** The published sources by their paths. */
+function publishedSources(): ReadonlyMap<string, string> {
+  const paths = [...filesIn("kernels/"), "mod.ts"].filter((path) =>
+    !UNPUBLISHED.test(path) && !/_test\.ts$|\/testing_[^/]*$/.test(path)
+  );
+  return new Map(paths.map((path) => [path, Deno.readTextFileSync(new URL(path, ROOT))]));
 }
 
 function write(folder: string, path: string, text: string): void {

@@ -1,12 +1,32 @@
 import { assert, assertEquals } from "@std/assert";
 import { bindingsOf, workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.ts";
 import { EVERY_VARIANT } from "../../kernels/core/registry.ts";
+import { type Problem, ROTATED_CODE } from "../../kernels/core/problem.ts";
+import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
+import { variantIn } from "../../kernels/core/variant_in.ts";
 import { paramDefaults, specialize } from "../../kernels/core/wgsl/wgsl.ts";
 import { openNullDevice } from "../../testing/testing_dawn.ts";
+import { renamed, shortNames } from "./short_names.ts";
 import { shakeable } from "./shakeable.ts";
 import { PACKAGE_ENTRY, stageSources } from "./stage.ts";
 import { stripped } from "./wgsl_module.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+const P: Problem = {
+  batch: 1,
+  qHeads: 8,
+  kvHeads: 2,
+  headDim: 64,
+  kvLen: 200,
+  capacity: 256,
+  dtype: "f16",
+  topK: { sparsity: 8 },
+  sink: 4,
+  recent: 16,
+  ...ROTATED_CODE,
+};
 
 Deno.test("the package's WGSL has no comments, and is what the suite's own text is", async () => {
   const folder = await Deno.makeTempDir();
@@ -15,11 +35,17 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
     const { EVERY_VARIANT: packed } = await import(`file://${folder}/${PACKAGE_ENTRY}`);
     const names = (all: readonly Variant[]) => all.map(({ name }) => name);
     assertEquals(names(packed), names(EVERY_VARIANT));
+    // A tuner's results must fit the package.
+    for (const name of ["dense/split_subgroup", "pipeline/rotated_short"]) {
+      const [ours, theirs] = [EVERY_VARIANT, packed].map((all) => variantIn(all, name));
+      assertEquals([name, await tuningChecksum(theirs, P)], [name, await tuningChecksum(ours, P)]);
+    }
     const dawn = await openNullDevice();
     const texts = await textsOf(folder);
     assert(texts.size > 40, `${texts.size} texts`);
+    const [short, long] = [new Map<string, string>(), new Map<string, string>()];
     for (const [path, text] of texts) {
-      const source = await Deno.readTextFile(new URL(`../../${path}`, import.meta.url));
+      const source = await Deno.readTextFile(new URL(path, ROOT));
       for (const comment of text.match(/\/\/.*$/gm) ?? []) {
         assert(/^\/\/ @(param|unroll)$/.test(comment), `${path}: ${comment}`);
       }
@@ -27,10 +53,17 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
       assertEquals([path, bindingsOf(text)], [path, bindingsOf(source)]);
       const facts = [text, source].map((wgsl) => workgroupFacts(wgsl, {}));
       assertEquals([path, facts[0]], [path, facts[1]]);
-      // The same tokens in the same order: both are unrolled, so the marks are where they were.
-      const tokens = (wgsl: string) =>
-        specialize(wgsl).replace(/\/\/.*$/gm, "").match(/\w+|[^\s\w]/g)!.join(" ");
-      assertEquals(tokens(text), tokens(source), path);
+      // The same tokens in the same order, but for names, which are the same in all texts.
+      const [tokens, sourceTokens] = [tokensOf(text), tokensOf(source)];
+      assertEquals([path, tokens.length], [path, sourceTokens.length]);
+      sourceTokens.forEach((name, i) => {
+        const to = short.get(name) ?? tokens[i];
+        const from = long.get(tokens[i]) ?? name;
+        assertEquals([path, tokens[i], name], [path, to, from]);
+        if (!/^[A-Za-z]/.test(name)) assertEquals([path, tokens[i]], [path, name]);
+        short.set(name, to);
+        long.set(tokens[i], from);
+      });
       const enables = ["f16", "subgroups", "chromium_experimental_subgroup_matrix"];
       const code = enables.map((name) => `enable ${name};\n`).join("") + specialize(text);
       dawn.device.pushErrorScope("validation");
@@ -43,6 +76,11 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+/** The tokens of a text. Loops are unrolled, so that the marks are where they were. */
+function tokensOf(wgsl: string): readonly string[] {
+  return specialize(wgsl).replace(/\/\/.*$/gm, "").match(/\w+|[^\s\w]/g)!;
+}
 
 /** The texts of the staged modules of WGSL, by the paths of their sources. */
 async function textsOf(folder: string): Promise<Map<string, string>> {
@@ -59,6 +97,28 @@ async function textsOf(folder: string): Promise<Map<string, string>> {
   await walk("kernels/");
   return texts;
 }
+
+Deno.test("shortNames() spares what others know, and never gives a name twice", () => {
+  const one = "const SIZE: u32 = 1u; // @param\nconst PAIRS = SIZE * 2u;\n" +
+    "@group(0) @binding(0) var<storage, read> keys: array<u32>;\n" +
+    "struct Part {\n  count: u32,\n}\n" +
+    "@compute @workgroup_size(SIZE)\nfn main(@builtin(local_invocation_index) thread: u32) {\n" +
+    "  let total = min(keys[thread], PAIRS); // the total\n  let of_x = vec2f(1.0).xy;\n}\n";
+  const other =
+    "fn count(total: f32) -> f32 {\n  let length = 2.0;\n  return total * length;\n}\n" +
+    "fn far(xy: vec2f) -> f32 {\n  return max(xy.x, 1.0);\n}\n";
+  const third = "fn near(v: vec2f) -> f32 {\n  return length(v);\n}\n";
+  const short = shortNames([one, other, third]);
+  // A text that has a name for its own does not hide that another takes it for the language's.
+  for (const name of ["SIZE", "keys", "main", "min", "max", "u32", "length", "x", "xy"]) {
+    assertEquals([name, short.get(name)], [name, undefined]);
+  }
+  assertEquals(new Set(short.values()).size, short.size);
+  assert(/^[A-Z][A-Z0-9]?$/.test(short.get("PAIRS")!), "constantsOf() must know it");
+  const [total, thread] = [short.get("total"), short.get("thread")];
+  const line = `  let ${total} = min(keys[${thread}], ${short.get("PAIRS")}); // the total\n`;
+  assert(renamed(one, short).includes(line), renamed(one, short));
+});
 
 Deno.test("stripped() keeps what the tokens and the marks need", () => {
   assertEquals(

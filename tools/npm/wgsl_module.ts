@@ -1,4 +1,4 @@
-/** WGSL texts as modules of the npm package: without comments, and each shared text once. */
+/** WGSL texts as modules of the npm package: without comments, short, and each shared text once. */
 
 const SHARED = /^[ \t]*\/\/ @shared (\S+)\n([^]*?)^[ \t]*\/\/ @end$/gm;
 /** Comments that say how a text is specialized: `specialize()` reads them. */
@@ -7,6 +7,23 @@ const MARK = /\/\/\s*(@param|@unroll)\b/;
 /** Beginnings of which the readers of a text expect the spaces: `wgsl.ts`, `wgsl_facts.ts`. */
 const SPACED = /^(const \w+(: u32)? = |var<workgroup> )/;
 const OPERATOR = /[-+*/%&|^=<>!]/;
+
+/** Lines that stand in every text, and how the package writes them. No line of WGSL begins so. */
+const SHORT: readonly (readonly [line: RegExp, short: string])[] = [
+  [/^for \(var (\w+) = 0u; \1 < ([^;]+); \1\+\+\) \{ \/\/ @unroll$/gm, "#$1 $2"],
+  [/^const (\w+): u32 = (\d+)u; \/\/ @param$/gm, "#$1=$2"],
+];
+
+/** What the package makes of these lines when it is loaded. */
+const EXPAND = `export const expand = (text: string): string =>
+  text.replace(/^#(\\w+) (.+)$/gm, "for (var $1 = 0u; $1 < $2; $1++) { // @unroll")
+    .replace(/^#(\\w+)=(.+)$/gm, "const $1: u32 = $2u; // @param");
+`;
+
+/** A stripped text as the package has it. */
+function shortened(text: string): string {
+  return SHORT.reduce((all, [line, short]) => all.replace(line, short), text);
+}
 
 /**
  * A text without comments, empty lines, indents and the spaces that nothing needs. Marked lines
@@ -35,6 +52,10 @@ function squeezed(code: string): string {
   });
 }
 
+function quoted(source: string): string {
+  return JSON.stringify(shortened(stripped(source)));
+}
+
 /** Collects the shared texts of all modules. */
 export class SharedTexts {
   readonly #texts = new Map<string, string>();
@@ -45,17 +66,15 @@ export class SharedTexts {
     const parts: string[] = [];
     let end = 0;
     for (const { index, 0: block, 1: name, 2: text } of source.matchAll(SHARED)) {
-      parts.push(JSON.stringify(stripped(source.slice(end, index))), name);
+      parts.push(quoted(source.slice(end, index)), name);
       names.add(name);
-      this.#texts.set(name, stripped(text));
+      this.#texts.set(name, quoted(text));
       end = index + block.length;
     }
-    parts.push(JSON.stringify(stripped(source.slice(end))));
+    parts.push(quoted(source.slice(end)));
     const texts = parts.filter((part) => part !== '""');
-    const imports = names.size === 0
-      ? ""
-      : `import { ${[...names].join(", ")} } from ${JSON.stringify(path)};\n`;
-    return `${imports}const text: string = [${texts.join(", ")}].join("\\n");\n` +
+    const imports = `import { ${["expand", ...names].join(", ")} } from ${JSON.stringify(path)};\n`;
+    return `${imports}const text: string = expand([${texts.join(", ")}].join("\\n"));\n` +
       `export default text;\n`;
   }
 
@@ -63,7 +82,7 @@ export class SharedTexts {
   module(): string {
     return Array.from(
       this.#texts,
-      ([name, text]) => `export const ${name} = ${JSON.stringify(text)};\n`,
-    ).join("");
+      ([name, text]) => `export const ${name} = ${text};\n`,
+    ).join("") + EXPAND;
   }
 }

@@ -8,6 +8,9 @@ import { evaluateConst } from "./const_expression.ts";
 const CONSTANT = /^const ([A-Z][A-Z0-9_]*)(?:: u32)? = ([^;]+);/gm;
 const BINDING = /@group\(0\)\s*@binding\((\d+)\)\s*var<([^>]+)>\s*(\w+)\s*:/g;
 const WORKGROUP_VARIABLE = /^var<workgroup>\s+(\w+)\s*:\s*([^;]+);/gm;
+const PARAM = /^const (\w+): u32 = .*@param\b/gm;
+const ENTRY_POINT = /@compute\b[^{]*?\bfn (\w+)/g;
+const DECLARED = /\b(?:fn|let|var|const|struct) ([A-Za-z]\w*)|\b([A-Za-z]\w*)\s*:/g;
 const WORKGROUP_SIZE = /@workgroup_size\(([^)]+)\)/;
 
 /** The workgroups of a text for some values of its parameters. */
@@ -48,6 +51,19 @@ function accessOf(space: string, name: string): Binding["access"] {
   if (words[0] === "uniform") return "uniform";
   if (words[0] === "storage") return words[1] === "read_write" ? "read_write" : "read";
   throw new SyntaxError(`variable ${name} is bound in the unknown address space ${space}`);
+}
+
+/**
+ * The names that a text gives to what is its own: functions, variables, constants, types and their
+ * members. Parameters, bindings and entry points are not among them, since others know their names.
+ */
+export function ownNames(source: string): Set<string> {
+  const names = (pattern: RegExp, text: string) =>
+    Array.from(text.matchAll(pattern), (match) => match.at(-1) ?? match[1]);
+  const known = [...names(PARAM, source), ...names(BINDING, source), ...names(ENTRY_POINT, source)];
+  const own = new Set(names(DECLARED, source.replace(/\/\/.*$/gm, "")));
+  for (const name of [...known, "default"]) own.delete(name);
+  return own;
 }
 
 /** Values of the module-scope constants with whole-number expressions, in the text's order. */
