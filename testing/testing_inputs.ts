@@ -140,7 +140,11 @@ export function makeInputs(
       made[form.labels] = labelsOfKeys(form, p, k, channels!, before);
     }
     if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
-    Object.assign(made, { q: made.q ?? q, keys: packKv(k, p.dtype), values: packKv(v, p.dtype) });
+    Object.assign(made, {
+      q: made.q ?? (p.qDtype === "f16" ? packKv(q, "f16") : q),
+      keys: packKv(k, p.dtype),
+      values: packKv(v, p.dtype),
+    });
     if (has("decays")) Object.assign(made, decayInputs(p, params, k, options));
     if (has("token_index")) {
       const index = createTokenIndex({ ...options, capacity: p.capacity });

@@ -4,6 +4,7 @@
  */
 import type { DeviceLimits, Kernel, Params, Plan, Variant } from "./variant.ts";
 import { isRotated, type Problem, valueDimOf } from "./problem.ts";
+import { refusesFormats } from "./formats.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
@@ -39,7 +40,8 @@ export function defineVariant(definition: Variant): Variant {
       const why = refusesCodes(definition, p) ?? refusesRows(definition, p);
       if (why) return why;
       const plan: Plan = planOn(definition, p, params, limits);
-      return refusesRanges(plan) ?? refusesPieces(p, plan, limits) ??
+      return refusesFormats(definition, p, plan) ?? refusesRanges(plan) ??
+        refusesPieces(p, plan, limits) ??
         definition.refuses(piecesOf(p, limits)?.each ?? p, params, limits) ??
         refusesFit(plan, limits);
     },

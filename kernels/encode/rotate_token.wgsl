@@ -65,6 +65,13 @@ var<workgroup> code: array<atomic<u32>, SCALE_WORD>;
 var<workgroup> level_total: atomic<u32>; // sum of the magnitudes
 var<workgroup> level_squares: atomic<u32>; // sum of their squares
 
+// @shared query_element
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
+// @end
+
 // @shared key_element
 /// Element `at` of the keys.
 fn key_element(at: u32) -> f32 {
@@ -168,7 +175,7 @@ fn main(
     var element = 0.0;
     if (d < HEAD_DIM) {
       if (is_query) {
-        element = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
+        element = query_element((wid.y * Q_HEADS + wid.x) * HEAD_DIM + d);
       } else {
         element = key_element((list * CAPACITY + cached) * HEAD_DIM + d);
         if (CENTRE == 1u) {

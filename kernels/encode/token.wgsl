@@ -73,6 +73,13 @@ var<workgroup> sums: array<f32, STRIDE * WIDTH>;
 var<workgroup> parts: array<f32, WORKGROUP>;
 var<workgroup> code: array<atomic<u32>, QUERY_WORDS>;
 
+// @shared query_element
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
+// @end
+
 // @shared key_element
 /// Element `at` of the keys.
 fn key_element(at: u32) -> f32 {
@@ -196,7 +203,7 @@ fn main(
       weight(query_map[bias_3], thread % WIDTH),
     );
     for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      activations[d] = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
+      activations[d] = query_element((wid.y * Q_HEADS + wid.x) * HEAD_DIM + d);
     }
   } else {
     for (var i = 0u; i < LOADS; i++) { // @unroll

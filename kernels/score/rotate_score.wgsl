@@ -102,6 +102,13 @@ var<workgroup> codes_of_queries: array<vec4<u32>, HEADS * CODE_QUADS>; // or tha
 var<workgroup> counts: array<atomic<u32>, 3u * HEADS * BINS>;
 var<workgroup> own_portion: vec4<u32>; // a Portion
 
+// @shared query_element
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
+// @end
+
 // @shared key_element
 /// Element `at` of the keys.
 fn key_element(at: u32) -> f32 {
@@ -389,7 +396,7 @@ fn main(
       for (var i = 0u; i < HELD; i++) { // @unroll
         let d = i * TEAM + in_team;
         if (d < HEAD_DIM) {
-          y[turn * HELD + i] = q[(first_list + query) * HEAD_DIM + d];
+          y[turn * HELD + i] = query_element((first_list + query) * HEAD_DIM + d);
         }
       }
     }
