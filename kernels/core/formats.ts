@@ -1,40 +1,25 @@
 /**
  * Kernels of problems with queries or outputs in f16, another scale of logits, or a soft cap. The
- * texts are of the usual problem. Here the few functions and the constant that differ take the place
- * of theirs, so that the usual problem pays for nothing.
+ * texts are of the usual problem. Here the few statements that differ take the place of theirs, so
+ * that the usual problem pays for nothing.
  */
 import type { Kernel, Plan, Variant } from "./variant.ts";
 import type { Problem } from "./problem.ts";
 
-const LOADED_F16: Readonly<Record<string, string>> = {
-  query_quad: `fn query_quad(at: u32) -> vec4f {
-  return vec4f(unpack2x16float(q[at].x), unpack2x16float(q[at].y));
-}`,
-  query_element: `fn query_element(at: u32) -> f32 {
-  return unpack2x16float(q[at / 2u])[at % 2u];
-}`,
-};
-
-const STORED_F16 = `fn store_out(at: u32, quad: vec4f) {
-  out[at] = vec2<u32>(pack2x16float(quad.xy), pack2x16float(quad.zw));
-}`;
-
 /**
- * tanh in f32: a power series near zero, where the other form loses digits. WGSL allows its own
- * tanh an error of 1e-5, which the cap multiplies.
+ * The statements of a soft cap. WGSL allows its own tanh an error of 1e-5, which the cap multiplies.
+ * A power series near zero keeps the digits that the other form loses there.
  */
 function cappedBy(cap: number): string {
-  return `fn capped(logit: f32) -> f32 {
-  const CAP = ${f32(cap * Math.LOG2E)}; // logits are in log2 units
-  let x = logit / CAP;
+  return `let x = logit / ${f32(cap * Math.LOG2E)}; // logits are in log2 units
   let y = x * x;
   let series = fma(fma(fma(fma(y, ${62 / 2835}, ${-17 / 315}), y, ${2 / 15}), y, ${
     -1 / 3
   }), y, 1.0);
   let power = exp2(${-2 * Math.LOG2E} * abs(x));
   let size = (1.0 - power) / (1.0 + power);
-  return CAP * select(select(-size, size, x > 0.0), x * series, y < 0.0625);
-}`;
+  return ${f32(cap * Math.LOG2E)} *
+    select(select(-size, size, x > 0.0), x * series, y < 0.0625);`;
 }
 
 /** A number as a literal of WGSL, rounded to f32. */
@@ -42,81 +27,51 @@ function f32(value: number): string {
   return `f32(${Math.fround(value)})`;
 }
 
-/** The text with another function in place of that of the same name, if it has one. */
-function withFunction(source: string, name: string, text: string): string {
-  return source.replace(new RegExp(`fn ${name}\\([^{]*\\{[^}]*\\}`), () => text);
-}
-
-/** The text with words in place of the floats of a buffer: half as many for f16. */
-function withHalves(source: string, buffer: string): string {
-  return source.replace(
-    new RegExp(`(> ?${buffer}: ?)array<(vec4f|f32)>`),
-    (_, begin: string, type: string) => `${begin}array<${type === "f32" ? "u32" : "vec2<u32>"}>`,
-  );
-}
-
 /** The kernel for a problem's formats: itself for the usual ones. */
 export function kernelOf(kernel: Kernel, p: Problem): Kernel {
-  const { qDtype, outDtype, scale, softCap } = p;
   let { source } = kernel;
-  if (qDtype === "f16") {
-    source = withHalves(source, "q");
-    for (const [name, text] of Object.entries(LOADED_F16)) {
-      source = withFunction(source, name, text);
-    }
-  }
-  if (outDtype === "f16") {
-    source = withFunction(withHalves(source, "out"), "store_out", STORED_F16);
-  }
-  if (scale !== undefined) {
-    source = source.replace(
-      /^const SCALE = [^;]+;/m,
-      () => `const SCALE = ${f32(scale * Math.LOG2E)};`,
+  // The package's texts have other spaces.
+  const put = (old: RegExp, text: string) => {
+    source = source.replace(old, text);
+  };
+  if (p.qDtype === "f16") {
+    const isQuads = /> ?q: ?array<vec4f>/.test(source);
+    put(/> ?q: ?array<\w+>/, `> q: array<${isQuads ? "vec2<u32>" : "u32"}>`);
+    put(
+      /return q\[at\]/,
+      isQuads
+        ? "return vec4f(unpack2x16float(q[at].x), unpack2x16float(q[at].y))"
+        : "return unpack2x16float(q[at / 2u])[at % 2u]",
     );
   }
-  if (softCap !== undefined) source = withFunction(source, "capped", cappedBy(softCap));
+  if (p.outDtype === "f16") {
+    put(/> ?out: ?array<\w+>/, "> out: array<vec2<u32>>");
+    put(/out\[at\] ?= ?quad/, "out[at] = vec2(pack2x16float(quad.xy), pack2x16float(quad.zw))");
+  }
+  if (p.scale !== undefined) put(/(?<=^const SCALE = )[^;]+/m, f32(p.scale * Math.LOG2E));
+  if (p.softCap !== undefined) put(/return logit;/, cappedBy(p.softCap));
   return source === kernel.source ? kernel : { ...kernel, source };
 }
-
-/** The stages whose verification knows other formats. */
-const FREE_STAGES: readonly string[] = [
-  "encode_query",
-  "encode_append",
-  "encode_prompt",
-  "score",
-  "select",
-  "attend",
-  "merge",
-  "dense",
-  "pipeline",
-];
 
 /** A sentence on a format of the problem that a variant cannot take; undefined if it takes all. */
 export function refusesFormats(
   { stage }: Pick<Variant, "stage">,
-  p: Problem,
+  { qDtype, outDtype, scale, softCap }: Problem,
   { buffers, dispatches }: Plan,
 ): string | undefined {
-  const isFree = FREE_STAGES.includes(stage);
   const kernels = dispatches.map(({ kernel }) => kernel);
-  const without = (buffer: string, ...functions: readonly string[]) =>
-    kernels.find(({ bindings, source }) =>
-      bindings.some(({ name }) => name === buffer) &&
-      !(isFree && functions.some((name) => source.includes(`fn ${name}(`)))
-    );
-  if (p.qDtype === "f16") {
-    const kernel = without("q", ...Object.keys(LOADED_F16));
-    if (kernel) return `${kernel.name} takes q in f32 alone`;
-  }
-  if (p.outDtype === "f16") {
-    const kernel = without("out", "store_out");
-    if (kernel) return `${kernel.name} writes out in f32 alone`;
-  }
+  // No verification of other systems' steps knows of formats.
+  const has = ({ source }: Kernel, text: string) => stage !== "rival" && source.includes(text);
+  const without = (buffer: string, text: string) =>
+    kernels.find((each) => each.bindings.some(({ name }) => name === buffer) && !has(each, text));
+  const f32Only = (qDtype === "f16" && without("q", "fn query_")) ||
+    (outDtype === "f16" && without("out", "fn store_out("));
+  if (f32Only) return `${f32Only.name} takes q and out in f32 alone`;
   // What reads no values makes no logits but of scores, whose order neither changes.
   if (!Object.keys(buffers).some((name) => name.endsWith("values"))) return undefined;
-  const has = (pattern: RegExp) => isFree && kernels.some(({ source }) => pattern.test(source));
-  if (p.scale !== undefined && !has(/^const SCALE = /m)) {
+  const lacks = (text: string) => stage === "prefill" || !kernels.some((each) => has(each, text));
+  if (scale !== undefined && lacks("const SCALE")) {
     return "it scales logits by 1 / sqrt(headDim) alone";
   }
-  if (p.softCap !== undefined && !has(/fn capped\(/)) return "it has no soft cap";
+  if (softCap !== undefined && lacks("fn capped(")) return "it has no soft cap";
 }

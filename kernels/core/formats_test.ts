@@ -135,7 +135,7 @@ Deno.test("variants refuse formats that they do not know in a sentence", () => {
     const variant = findVariant(name);
     return variant.refuses({ ...p, ...formats }, variant.defaults(p, LARGE_LIMITS), LARGE_LIMITS);
   };
-  assertEquals(refusal("score/dot", { qDtype: "f16" }), "score/dot takes q in f32 alone");
+  assertEquals(refusal("score/dot", { qDtype: "f16" }), "score/dot takes q and out in f32 alone");
   assertEquals(refusal("score/dot", LOGITS), undefined);
   assertEquals(
     refusal("prefill/flash", { scale: 1 }),
@@ -143,8 +143,8 @@ Deno.test("variants refuse formats that they do not know in a sentence", () => {
   );
   assertEquals(refusal("prefill/flash", { softCap: 1 }), "it has no soft cap");
   assertEquals(refusal("pipeline/fox", { softCap: 1 }), "it has no soft cap");
-  assertMatch(refusal("pipeline/fox", HALVES)!, /takes q in f32 alone$/);
-  assertMatch(refusal("pipeline/fox", { outDtype: "f16" })!, /writes out in f32 alone$/);
+  assertMatch(refusal("pipeline/fox", HALVES)!, /takes q and out in f32 alone$/);
+  assertMatch(refusal("pipeline/fox", { outDtype: "f16" })!, /takes q and out in f32 alone$/);
 });
 
 Deno.test("checkProblem() says which formats there are", () => {
