@@ -8,7 +8,7 @@ import { build as vite } from "vite";
  * Most bytes of each entry, compressed, in units of 1,024. Only the first is what a page should load:
  * the others have baselines, and the last has other systems and the references of all kernels.
  */
-const LIMITS = { decoder: 36, every_step: 74, everything: 116 };
+const LIMITS = { decoder: 38, every_step: 75, everything: 116 };
 
 async function withEsbuild(name) {
   const { outputFiles: [file] } = await esbuild({
