@@ -90,6 +90,10 @@
  * device.destroy();
  * ```
  *
+ * Names may be parts of the caller's buffers ({@linkcode CallersBuffers}), a prompt may come in chunks
+ * ({@linkcode Decoder.recordPrompt}), and the decoders of a model's layers share scratch
+ * ({@linkcode DecoderScratch}).
+ *
  * A decoder checks its device before it uses the fastest kernels. {@linkcode checkDevice} gives the
  * result of the check, and {@linkcode readHandOver} gives the fastest {@linkcode HandOver} that is
  * known to be safe.

@@ -116,7 +116,7 @@ export class TokenFeed {
   #writeStep(): void {
     const { batch, qHeads, headDim } = this.#p;
     const q = Float32Array.from({ length: batch * qHeads * headDim }, () => this.#random.normal());
-    write(this.device, this.decoder.buffers.q, q);
+    write(this.device, this.decoder.buffers.q, packKv(q, this.#p.qDtype ?? "f32"));
     write(this.device, this.decoder.buffers.lengths, Uint32Array.from(this.lengths));
   }
 }

@@ -147,7 +147,7 @@ export function makeInputs(
     if (has("prompt_q")) made.prompt_q = promptQueries(p, q, options);
     const placed = placedCache(p, [k, v], options);
     Object.assign(made, placed.table ? { lengths: placed.table } : {}, {
-      q: made.q ?? q,
+      q: made.q ?? (p.qDtype === "f16" ? packKv(q, "f16") : q),
       keys: packKv(placed.caches[0], p.dtype),
       values: packKv(placed.caches[1], p.dtype),
     });

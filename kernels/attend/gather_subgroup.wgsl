@@ -59,6 +59,9 @@ const LOGITS = TOKENS * LIST_HEADS;
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -134,6 +137,20 @@ fn kv_row(kv_head: u32, token: u32) -> u32 {
 }
 // @end
 
+// @shared query_quad
+/// A quad of the queries.
+fn query_quad(at: u32) -> vec4f {
+  return q[at];
+}
+// @end
+
+// @shared capped
+/// A logit under the soft cap, of which there is none in this text: see core/formats.ts.
+fn capped(logit: f32) -> f32 {
+  return logit;
+}
+// @end
+
 // @shared row_quad
 /// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
 /// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
@@ -156,7 +173,7 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 /// last load of the row.
 fn query_scale(part: u32, lane: u32) -> f32 {
   let is_own = part / QUADS * LANES + lane < ROW_LOADS;
-  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+  return select(0.0, SCALE, is_own);
 }
 // @end
 
@@ -218,7 +235,7 @@ fn main(
     m[h] = NEG_LARGE;
     l[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
+      let quad = query_quad((first_head + h) * HEAD_QUADS + row_quad(part, lane));
       query[h * PARTS + part] = quad * query_scale(part, lane);
       acc[h * PARTS + part] = vec4f(0.0);
     }
@@ -265,7 +282,7 @@ fn main(
       var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
-        s[t] = select(NEG_LARGE, logits[t * LIST_HEADS + h], inside);
+        s[t] = select(NEG_LARGE, capped(logits[t * LIST_HEADS + h]), inside);
         m_new = max(m_new, s[t]);
       }
       let alpha = exp2(m[h] - m_new);

@@ -10,6 +10,7 @@ export type RowOf = (token: number) => ArrayLike<number>;
  * @param scale Factor of the dot products.
  * @param sinkLogit An extra logit in the softmax's denominator, after scaling.
  * @param biasOf What is added to a token's logit, after scaling.
+ * @param softCap Bound of the scaled logits, before the bias.
  */
 export function attendReference(
   q: ArrayLike<number>,
@@ -19,6 +20,7 @@ export function attendReference(
   scale: number = 1 / Math.sqrt(q.length),
   sinkLogit: number = NO_SINK_LOGIT,
   biasOf: (token: number) => number = () => 0,
+  softCap: number = Infinity,
 ): Float64Array<ArrayBuffer> {
   const out = new Float64Array(tokens.length === 0 ? q.length : rowOfV(tokens[0]).length);
   if (tokens.length === 0) return out;
@@ -28,7 +30,8 @@ export function attendReference(
     const row = rowOfK(tokens[i]);
     let dot = 0;
     for (let d = 0; d < q.length; d++) dot += q[d] * row[d];
-    logits[i] = dot * scale + biasOf(tokens[i]);
+    const logit = softCap < Infinity ? softCap * Math.tanh(dot * scale / softCap) : dot * scale;
+    logits[i] = logit + biasOf(tokens[i]);
     // Math.max() keeps a NaN, unlike a comparison.
     highest = Math.max(highest, logits[i]);
   }

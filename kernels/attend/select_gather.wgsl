@@ -127,6 +127,9 @@ const HISTOGRAMS = NEWEST * (NEWEST_CODES + LISTS / QUERIES_PER_CODE * NEWEST_WO
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -201,6 +204,27 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   let low = pair << vec2<u32>(16u);
   let high = pair & vec2<u32>(0xffff0000u);
   return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+// @shared query_quad
+/// A quad of the queries.
+fn query_quad(at: u32) -> vec4f {
+  return q[at];
+}
+// @end
+
+// @shared capped
+/// A logit under the soft cap, of which there is none in this text: see core/formats.ts.
+fn capped(logit: f32) -> f32 {
+  return logit;
+}
+// @end
+
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
 }
 // @end
 
@@ -292,7 +316,7 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 /// last load of the row.
 fn query_scale(part: u32, lane: u32) -> f32 {
   let is_own = part / QUADS * LANES + lane < ROW_LOADS;
-  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+  return select(0.0, SCALE, is_own);
 }
 // @end
 
@@ -666,7 +690,7 @@ fn main(
   }
   var query: array<vec4f, PARTS>;
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    let quad = q[list * HEAD_QUADS + row_quad(part, lane)];
+    let quad = query_quad(list * HEAD_QUADS + row_quad(part, lane));
     query[part] = quad * query_scale(part, lane);
   }
   let guess = guess_start(split, splits, length);
@@ -773,7 +797,7 @@ fn main(
       for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
         logits[t] += subgroupShuffleXor(logits[t], 1u << step);
       }
-      logits[t] = select(2.0 * NEG_LARGE, logits[t], tile + t * ROWS + row < end);
+      logits[t] = select(2.0 * NEG_LARGE, capped(logits[t]), tile + t * ROWS + row < end);
       m_new = max(m_new, logits[t]);
     }
     let alpha = exp2(m - m_new);
@@ -841,6 +865,6 @@ fn main(
   if (thread < HEAD_QUADS) {
     let l_all = join_pool(HEAD_QUADS, splits + 1u).y;
     let normalized = join_pool(thread, splits + 1u) / l_all;
-    out[list * HEAD_QUADS + thread] = select(normalized, vec4f(0.0), l_all == 0.0);
+    store_out(list * HEAD_QUADS + thread, select(normalized, vec4f(0.0), l_all == 0.0));
   }
 }

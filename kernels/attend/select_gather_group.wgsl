@@ -104,6 +104,9 @@ const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -187,6 +190,27 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared query_quad
+/// A quad of the queries.
+fn query_quad(at: u32) -> vec4f {
+  return q[at];
+}
+// @end
+
+// @shared capped
+/// A logit under the soft cap, of which there is none in this text: see core/formats.ts.
+fn capped(logit: f32) -> f32 {
+  return logit;
+}
+// @end
+
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
+}
+// @end
+
 // @shared bits_from
 /// A word whose bits `count` and up are set.
 fn bits_from(count: u32) -> u32 {
@@ -257,7 +281,7 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 /// last load of the row.
 fn query_scale(part: u32, lane: u32) -> f32 {
   let is_own = part / QUADS * LANES + lane < ROW_LOADS;
-  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+  return select(0.0, SCALE, is_own);
 }
 // @end
 
@@ -489,7 +513,7 @@ fn main(
   for (var h = 0u; h < QUERIES_PER_LIST; h++) { // @unroll
     m[h] = NEG_LARGE;
     for (var part = 0u; part < PARTS; part++) { // @unroll
-      let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
+      let quad = query_quad((first_head + h) * HEAD_QUADS + row_quad(part, lane));
       query[h * PARTS + part] = quad * query_scale(part, lane);
     }
   }
@@ -594,7 +618,7 @@ fn main(
         for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
           logits[i] += subgroupShuffleXor(logits[i], 1u << step);
         }
-        logits[i] = select(2.0 * NEG_LARGE, logits[i], tile + t * ROWS + row < end);
+        logits[i] = select(2.0 * NEG_LARGE, capped(logits[i]), tile + t * ROWS + row < end);
         m_new = max(m_new, logits[i]);
       }
       let alpha = exp2(m[h] - m_new);
@@ -672,9 +696,9 @@ fn main(
     let own_head = wid.y * LIST_HEADS + h; // of the sequence
     let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
     if (HAND_OVER == 2u) {
-      out[first_head * HEAD_QUADS + column] = join_atomic(first, column % HEAD_QUADS, sink);
+      store_out(first_head * HEAD_QUADS + column, join_atomic(first, column % HEAD_QUADS, sink));
     } else {
-      out[first_head * HEAD_QUADS + column] = join_plain(first, column % HEAD_QUADS, sink);
+      store_out(first_head * HEAD_QUADS + column, join_plain(first, column % HEAD_QUADS, sink));
     }
   }
   // @end

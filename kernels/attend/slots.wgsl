@@ -75,6 +75,9 @@ const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 // @shared slot_sizes
 const SPARSE_HEADS = Q_HEADS - DENSE_HEADS;
@@ -129,6 +132,13 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   let low = pair << vec2<u32>(16u);
   let high = pair & vec2<u32>(0xffff0000u);
   return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
 }
 // @end
 
@@ -188,7 +198,7 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 /// last load of the row.
 fn query_scale(part: u32, lane: u32) -> f32 {
   let is_own = part / QUADS * LANES + lane < ROW_LOADS;
-  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+  return select(0.0, SCALE, is_own);
 }
 // @end
 
@@ -285,7 +295,10 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
     workgroupBarrier();
     let head = first_head + h;
     if (slice == 0u && column < OUT_QUADS && head <= last_head) {
-      out[head * HEAD_QUADS + column % HEAD_QUADS] = joined_output(head % Q_HEADS, thread);
+      store_out(
+        head * HEAD_QUADS + column % HEAD_QUADS,
+        joined_output(head % Q_HEADS, thread),
+      );
     }
     workgroupBarrier();
   }
@@ -335,7 +348,7 @@ fn store_zeros(takers: u32, first_head: u32, heads: u32, split: u32, thread: u32
       let is_stats = column == HEAD_QUADS;
       store_partial(at, select(vec4f(0.0), vec4f(NEG_LARGE, 0.0, 0.0, 0.0), is_stats));
     } else if (split == 0u && column < HEAD_QUADS) {
-      out[(first_head + h) * HEAD_QUADS + column] = vec4f(0.0);
+      store_out((first_head + h) * HEAD_QUADS + column, vec4f(0.0));
     }
   }
 }

@@ -23,6 +23,12 @@ function wholeNumber(name: string, value: number, min: number, max: number): voi
   }
 }
 
+function numberFrom(name: string, value: number, min: number, max: number): void {
+  if (!(value >= min && value <= max)) {
+    throw new RangeError(`${name} must be a number from ${min} to ${max}, got ${value}`);
+  }
+}
+
 function oneOf<T>(name: string, value: T, allowed: readonly T[]): void {
   if (!allowed.includes(value)) {
     throw new RangeError(`${name} must be one of ${allowed.join(", ")}, got ${value}`);
@@ -128,6 +134,10 @@ export function checkProblem(p: Problem): void {
   if (prefixOf(p) !== 0) checkPrefix(p, prefixOf(p));
   oneOf("dtype", p.dtype, ["f16", "bf16", "f32"]);
   checkCache(p);
+  oneOf("qDtype", p.qDtype ?? "f32", ["f32", "f16"]);
+  oneOf("outDtype", p.outDtype ?? "f32", ["f32", "f16"]);
+  if (p.scale !== undefined) numberFrom("scale", p.scale, 1e-6, 1e6);
+  if (p.softCap !== undefined) numberFrom("softCap", p.softCap, 1e-3, 1e6);
   oneOf("bits", p.bits, [32, 64, 128]);
   oneOf("sharing", p.sharing, ["head", "kv", "group"]);
   wholeNumber("planes", planesOf(p), 0, 3);

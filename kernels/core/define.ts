@@ -4,6 +4,7 @@
  */
 import type { DeviceLimits, Dispatch, Kernel, Params, Plan, Variant } from "./variant.ts";
 import { hasPlainCache, isRotated, prefixOf, type Problem, valueDimOf } from "./problem.ts";
+import { refusesFormats } from "./formats.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
@@ -61,7 +62,8 @@ export function defineVariant(definition: Variant): Variant {
         refusesRows(definition, p);
       if (why) return why;
       const plan: Plan = planOn(definition, p, params, limits);
-      return refusesCache(p, plan) ?? refusesRanges(plan) ?? refusesPieces(p, plan, limits) ??
+      return refusesCache(p, plan) ?? refusesFormats(definition, p, plan) ?? refusesRanges(plan) ??
+        refusesPieces(p, plan, limits) ??
         definition.refuses(piecesOf(p, limits)?.each ?? p, params, limits) ??
         refusesFit(plan, limits);
     },

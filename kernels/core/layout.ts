@@ -13,7 +13,7 @@
  * |---|---|
  * | `lengths` | u32 [B], tokens of each sequence; of a paged cache followed by the page table, u32 [B, pages], the page of the pool that holds each of a sequence's pages. Entries past the length are not used |
  * | `first_tokens` | u32 [B], the token of each sequence from which on a prompt is encoded |
- * | `q`, `out` | f32 [B, Hq, D]; `out` has valueDim elements of a row |
+ * | `q`, `out` | f32 or f16 (qDtype, outDtype) [B, Hq, D]; `out` has valueDim elements of a row |
  * | `prompt_q`, `prompt_out` | f32 [B, capacity, Hq, D], the layout of a projection's output |
  * | `keys`, `values` | dtype [B, Hkv, capacity, D], or at `kvStrides`; of a paged cache the pool, dtype [pages, Hkv, page tokens, D], or at `kvStrides` |
  * | `branch_keys`, `branch_values` | dtype [B, Hkv, capacity + capacity / 16 + 512, D], of values valueDim instead of D, the three caches of NSA for each KV head: the tokens, which blocks are taken of; a compressed row for every 16 tokens; a ring of the last 512 tokens, token t at t % 512 |
@@ -62,6 +62,7 @@
  * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0; each list starts on a cache line of its own. Of `dense/split_ragged`, partials [lists, splits + B - 1, heads, D + 4], each on lines of its own |
  * | `sink_logits` | f32 [Hq rounded up to 4], uniform: extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
  */
+import { kernelOf } from "./formats.ts";
 import { LABEL_CHANNELS } from "./labels.ts";
 import { pageCapacity, pageListCapacity } from "./pages.ts";
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
@@ -72,6 +73,7 @@ import {
   codeHeads,
   codeWords,
   distanceBytes,
+  floatBytes,
   groupSize,
   hasPlainCache,
   isRotated,
@@ -118,7 +120,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
   return {
     lengths: 4 * p.batch * (1 + tablePages(p)),
     first_tokens: 4 * p.batch,
-    q: 4 * p.batch * p.qHeads * p.headDim,
+    q: floatBytes(p.qDtype) * p.batch * p.qHeads * p.headDim,
     keys: placed,
     values: placed,
     branch_keys: cache / p.capacity * branchRows(p),
@@ -156,7 +158,7 @@ export function bufferBytes(p: Problem): Readonly<Record<string, number>> {
     selected: 4 * lists * listCapacity(p),
     selected_counts: 4 * lists,
     sink_logits: 16 * Math.ceil(p.qHeads / 4),
-    out: 4 * p.batch * p.qHeads * valueDimOf(p),
+    out: floatBytes(p.outDtype) * p.batch * p.qHeads * valueDimOf(p),
     prompt_q: prompt,
     prompt_out: prompt,
   };
@@ -355,7 +357,10 @@ export function ranges(
   return Object.fromEntries(names.map((name) => [name, PROBLEM_RANGES[name]]));
 }
 
-/** A dispatch whose parameters come from the problem and from `values`; others are left out. */
+/**
+ * A dispatch whose parameters come from the problem and from `values`; others are left out. Its kernel
+ * is that for the problem's formats.
+ */
 export function dispatch(
   kernel: Kernel,
   p: Problem,
@@ -370,7 +375,7 @@ export function dispatch(
       return [name, all[name]];
     }),
   );
-  return { kernel, params, workgroups, ...(rename ? { rename } : {}) };
+  return { kernel: kernelOf(kernel, p), params, workgroups, ...(rename ? { rename } : {}) };
 }
 
 /** A dispatch along whose x a workgroup has `tokens` tokens: as many workgroups as the capacity needs. */

@@ -234,9 +234,9 @@ export function refusesPieces(
     const bound = plan.buffers[name]?.bound ?? 0;
     if (bound % ALIGNMENT === 0) continue;
     // Codes and factors of a token are at least a byte.
-    const enough = name.endsWith("_map")
-      ? ""
-      : `; a capacity of a multiple of ${ALIGNMENT} tokens is enough`;
+    const enough = name === "codes" || name === "factors"
+      ? `; a capacity of a multiple of ${ALIGNMENT} tokens is enough`
+      : "";
     return `a piece of ${name} has ${bound} bytes, but pieces begin at multiples of ${ALIGNMENT}` +
       enough;
   }

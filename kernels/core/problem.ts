@@ -116,6 +116,23 @@ export interface Problem {
    * lengths in `lengths`.
    */
   readonly kvPages?: KvPages;
+  /** Element type of the queries (default `f32`). With `f16` they are what lies in `q`, exactly. */
+  readonly qDtype?: "f32" | "f16";
+  /**
+   * Element type of the output (default `f32`). Sums stay in f32; with `f16` the result is rounded
+   * once, up or down as the device does it. Beyond 65,504 WGSL promises nothing.
+   */
+  readonly outDtype?: "f32" | "f16";
+  /**
+   * What dots of queries and keys are multiplied by, from 1e-6 to 1e6 (default 1 / sqrt(headDim)).
+   * Selections do not depend on it, since it keeps the order of scores.
+   */
+  readonly scale?: number;
+  /**
+   * A soft cap of the scaled logits, from 1e-3 to 1e6: softCap * tanh(logit / softCap), as in Gemma 2
+   * (default: none). Sink logits are not capped, and selections do not depend on it either.
+   */
+  readonly softCap?: number;
   /** Bits of a code: 32, 64 or 128. */
   readonly bits: number;
   /** Whether the query heads of a group share a code, and a selection. */
@@ -392,6 +409,16 @@ export function codeWords(p: Problem): number {
  */
 export function queryWords(p: Problem): number {
   return codeWords(p) * (1 + planesOf(p)) + Number(isRotated(p));
+}
+
+/** Bytes of an element of `q` or `out`. */
+export function floatBytes(dtype: "f32" | "f16" = "f32"): number {
+  return dtype === "f16" ? 2 : 4;
+}
+
+/** What dots are multiplied by to give logits. */
+export function scaleOf(p: Pick<Problem, "headDim" | "scale">): number {
+  return p.scale ?? 1 / Math.sqrt(p.headDim);
 }
 
 /** Bytes of an element of K or V. */

@@ -80,6 +80,15 @@ const REFUSALS: Record<
     message:
       "a piece of factors has 524304 bytes, but pieces begin at multiples of 256; a capacity",
   },
+  "pieces of f16 queries that do not begin where bindings may": {
+    p: { capacity: 2 ** 20, qHeads: 6, qDtype: "f16" },
+    limits: { maxBufferSize: 2 ** 32, maxComputeWorkgroupsPerDimension: 2 ** 17 },
+    message: "a piece of q has 384 bytes, but pieces begin at multiples of 256",
+  },
+  "a format that a variant does not take": {
+    p: { softCap: -1 },
+    message: "softCap must be a number from 0.001 to 1000000, got -1",
+  },
   "a sum beyond the caller's limit": {
     options: { memoryLimit: 1e6 },
     message: "bytes, but memoryLimit is 1000000",

@@ -34,8 +34,6 @@ const STEPS = 3;
 
 const CASES: readonly [string, Problem][] = [
   ["pipeline/sparse_two", LEARNED],
-  ["pipeline/sparse", LEARNED],
-  ["pipeline/rotated_short", ROTATED],
   ["pipeline/rotated_four", ROTATED],
   ["dense/split_subgroup", LEARNED],
 ];

@@ -286,6 +286,29 @@ Deno.test("createDecoder() binds parts of the caller's buffers", async () => {
   whole.destroy();
 });
 
+// Each has a merge of its own.
+for (const variant of ["pipeline/rotated", "pipeline/rotated_two", "dense/split_subgroup"]) {
+  Deno.test({
+    name: `${variant} with a merge takes f16 queries and outputs`,
+    ignore: !canRun(testDevice, findVariant(variant)),
+    async fn() {
+      const formats = { qDtype: "f16", outDtype: "f16", scale: 0.2, softCap: 2 } as const;
+      const problem: Problem = { ...SMALL, ...ROTATED_CODE, ...formats };
+      const decoder = await createDecoder(device, problem, { variant, unroll: false });
+      const { batch, qHeads, headDim } = problem;
+      assertEquals(decoder.buffers.out.size, 2 * batch * qHeads * headDim);
+      const feed = new TokenFeed(device, decoder, [70, 3], [72, 5], 21);
+      submit(device, decoder.recordPrompt);
+      for (let step = 0; step < 2; step++) {
+        feed.append();
+        submit(device, decoder.recordStep);
+        await assertStep(device, decoder, `step ${step}`);
+      }
+      decoder.destroy();
+    },
+  });
+}
+
 Deno.test("createDecoder() chooses a pipeline that uses the features of the device", async () => {
   const decoder = await createDecoder(device, SMALL);
   decoder.destroy();

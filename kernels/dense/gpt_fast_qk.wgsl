@@ -51,6 +51,9 @@ const LINKS = TILE / STRANDS; // logits of each
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -103,6 +106,20 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared query_quad
+/// A quad of the queries.
+fn query_quad(at: u32) -> vec4f {
+  return q[at];
+}
+// @end
+
+// @shared capped
+/// A logit under the soft cap, of which there is none in this text: see core/formats.ts.
+fn capped(logit: f32) -> f32 {
+  return logit;
+}
+// @end
+
 // @shared row_quad
 /// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
 /// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
@@ -125,7 +142,7 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 /// last load of the row.
 fn query_scale(part: u32, lane: u32) -> f32 {
   let is_own = part / QUADS * LANES + lane < ROW_LOADS;
-  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+  return select(0.0, SCALE, is_own);
 }
 // @end
 
@@ -151,7 +168,7 @@ fn main(
   }
   var query: array<vec4f, PARTS>;
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
+    let quad = query_quad(head * HEAD_QUADS + row_quad(part, lane));
     query[part] = quad * query_scale(part, lane);
   }
 
@@ -171,7 +188,7 @@ fn main(
     }
     // gpt-fast adds a mask of zeros and -inf. Slots never written may hold NaN here, which an
     // addition would keep, so this kernel selects.
-    let masked = select(NEG_LARGE, logit, begin + token < length);
+    let masked = select(NEG_LARGE, capped(logit), begin + token < length);
     logits[token] = masked;
     if (begin + token < CAPACITY) {
       scores[head * CAPACITY + begin + token] = masked;

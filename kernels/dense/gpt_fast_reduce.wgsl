@@ -19,6 +19,13 @@ const WORKGROUP = COLUMNS * SLICES;
 
 var<workgroup> sums: array<vec4f, WORKGROUP>;
 
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -42,6 +49,6 @@ fn main(
     for (var s = 0u; s < SLICES; s++) { // @unroll
       row += sums[s * COLUMNS + column];
     }
-    out[head * COLUMNS + column] = row;
+    store_out(head * COLUMNS + column, row);
   }
 }

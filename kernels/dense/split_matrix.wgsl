@@ -94,6 +94,9 @@ const SLACK = 8.0; // p reaches 256: far from the largest f16
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
@@ -105,6 +108,20 @@ alias Sums = subgroup_matrix_result<f32, 16, 16>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read_write> partial_out: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> partial_stats: array<vec2f>;
+
+// @shared query_quad
+/// A quad of the queries.
+fn query_quad(at: u32) -> vec4f {
+  return q[at];
+}
+// @end
+
+// @shared capped
+/// A logit under the soft cap, of which there is none in this text: see core/formats.ts.
+fn capped(logit: f32) -> f32 {
+  return logit;
+}
+// @end
 
 /// Keys or values, then logits, p or sums on their way to threads.
 var<workgroup> slots: array<vec4<u32>, SLOTS>;
@@ -195,8 +212,8 @@ fn main(
   var tops = vec4f(0.0);
   for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
     let first = query_row * HEAD_QUADS + (i * LANES + my_lane) * 2u;
-    query[2u * i] = q[first];
-    query[2u * i + 1u] = q[first + 1u];
+    query[2u * i] = query_quad(first);
+    query[2u * i + 1u] = query_quad(first + 1u);
     tops = max(tops, max(abs(query[2u * i]), abs(query[2u * i + 1u])));
   }
   var top = max(max(tops.x, tops.y), max(tops.z, tops.w));
@@ -205,7 +222,7 @@ fn main(
   }
   let exponent = clamp(bitcast<u32>(top) >> 23u, 1u, 253u); // of f32, biased by 127
   let down = bitcast<f32>((254u - exponent) << 23u);
-  let scale = bitcast<f32>(exponent << 23u) * (LOG2_E / sqrt(f32(HEAD_DIM)));
+  let scale = bitcast<f32>(exponent << 23u) * SCALE;
   if (thread < WORKERS) {
     for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
       let first = query[2u * i] * down;
@@ -291,7 +308,9 @@ fn main(
         logit += bitcast<vec4f>(slots[slot]) + low * (1.0 / LOW);
       }
       let token = vec4<u32>(tile + (i * LANES + my_lane) * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-      p[i] = select(vec4f(NEG_LARGE), logit * scale, token < vec4<u32>(length));
+      logit *= scale;
+      logit = vec4f(capped(logit.x), capped(logit.y), capped(logit.z), capped(logit.w));
+      p[i] = select(vec4f(NEG_LARGE), logit, token < vec4<u32>(length));
       tops = max(tops, p[i]);
     }
     top = max(max(tops.x, tops.y), max(tops.z, tops.w));

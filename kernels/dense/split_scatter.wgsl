@@ -108,6 +108,9 @@ const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -172,6 +175,27 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
   let low = pair << vec2<u32>(16u);
   let high = pair & vec2<u32>(0xffff0000u);
   return bitcast<vec4f>(vec4<u32>(low.x, high.x, low.y, high.y));
+}
+// @end
+
+// @shared query_quad
+/// A quad of the queries.
+fn query_quad(at: u32) -> vec4f {
+  return q[at];
+}
+// @end
+
+// @shared capped
+/// A logit under the soft cap, of which there is none in this text: see core/formats.ts.
+fn capped(logit: f32) -> f32 {
+  return logit;
+}
+// @end
+
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
 }
 // @end
 
@@ -322,7 +346,10 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
     workgroupBarrier();
     let head = first_head + h;
     if (slice == 0u && column < OUT_QUADS && head <= last_head) {
-      out[head * HEAD_QUADS + column % HEAD_QUADS] = joined_output(head % Q_HEADS, thread);
+      store_out(
+        head * HEAD_QUADS + column % HEAD_QUADS,
+        joined_output(head % Q_HEADS, thread),
+      );
     }
     workgroupBarrier();
   }
@@ -389,8 +416,8 @@ fn main(
   for (var h = 0u; h < SLOTS; h++) { // @unroll
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let head = min(first_head + (h ^ head_flip), last_head);
-      let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
-      let scaled = quad * (LOG2_E / sqrt(f32(HEAD_DIM)));
+      let quad = query_quad(head * HEAD_QUADS + row_quad(part, lane));
+      let scaled = quad * SCALE;
       if (HELD == 1u) {
         query[min(h * PARTS + part, HELD_QUERIES - 1u)] = scaled;
       } else if (row == 0u) {
@@ -503,7 +530,8 @@ fn main(
       var m_new = m;
       for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
         let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
-        logits[i * TOKEN_LANES] = select(NEG_LARGE, logits[i * TOKEN_LANES], token < length);
+        let logit = capped(logits[i * TOKEN_LANES]);
+        logits[i * TOKEN_LANES] = select(NEG_LARGE, logit, token < length);
         m_new = max(m_new, logits[i * TOKEN_LANES]);
       }
       for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll

@@ -85,6 +85,9 @@ const PLAIN_QUADS = max(1u, ALL_QUADS * u32(HAND_OVER != 2u));
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 @group(0) @binding(0) var<storage, read> lengths: array<u32>;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
@@ -151,6 +154,27 @@ fn widen(raw: vec4<u32>, quad: u32) -> vec4f {
 }
 // @end
 
+// @shared query_quad
+/// A quad of the queries.
+fn query_quad(at: u32) -> vec4f {
+  return q[at];
+}
+// @end
+
+// @shared capped
+/// A logit under the soft cap, of which there is none in this text: see core/formats.ts.
+fn capped(logit: f32) -> f32 {
+  return logit;
+}
+// @end
+
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
+}
+// @end
+
 // @shared store_partial
 /// Stores a quad of a partial for the workgroup that joins the splits.
 fn store_partial(at: u32, quad: vec4f) {
@@ -207,7 +231,7 @@ fn row_quad(part: u32, lane: u32) -> u32 {
 /// last load of the row.
 fn query_scale(part: u32, lane: u32) -> f32 {
   let is_own = part / QUADS * LANES + lane < ROW_LOADS;
-  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+  return select(0.0, SCALE, is_own);
 }
 // @end
 
@@ -307,7 +331,10 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
     workgroupBarrier();
     let head = first_head + h;
     if (slice == 0u && column < OUT_QUADS && head <= last_head) {
-      out[head * HEAD_QUADS + column % HEAD_QUADS] = joined_output(head % Q_HEADS, thread);
+      store_out(
+        head * HEAD_QUADS + column % HEAD_QUADS,
+        joined_output(head % Q_HEADS, thread),
+      );
     }
     workgroupBarrier();
   }
@@ -373,7 +400,7 @@ fn main(
     l[h] = 0.0;
     for (var part = 0u; part < PARTS; part++) { // @unroll
       let head = min(first_head + h, last_head);
-      let quad = q[head * HEAD_QUADS + row_quad(part, lane)];
+      let quad = query_quad(head * HEAD_QUADS + row_quad(part, lane));
       query[h * PARTS + part] = quad * query_scale(part, lane);
       acc[h * PARTS + part] = vec4f(0.0);
     }
@@ -428,7 +455,7 @@ fn main(
       var m_new = m[h];
       for (var t = 0u; t < TOKENS; t++) { // @unroll
         let inside = tile + t * ROWS + row < end;
-        logits[t * HEADS + h] = select(NEG_LARGE, logits[t * HEADS + h], inside);
+        logits[t * HEADS + h] = select(NEG_LARGE, capped(logits[t * HEADS + h]), inside);
         m_new = max(m_new, logits[t * HEADS + h]);
       }
       let alpha = exp2(m[h] - m_new);

@@ -1,8 +1,8 @@
 // key_sums.wgsl: sums of the keys of a prompt, element by element, for chunks of tokens.
 //
 // Dispatch (chunks, KV heads, batch). A workgroup adds up CHUNK tokens of one KV head. A chunk past
-// the end of the sequence has the sum 0. There are no sums where a part of the prompt is encoded: its
-// mean key is that of the part that began it.
+// the end of the sequence has the sum 0. There are no sums where a later part of a prompt is
+// encoded, whose mean key is that of the first part.
 //
 // 1. Load tokens, each thread a 16-byte column of every ROWS-th token, and add them up.
 // 2. Add up the threads of a column.

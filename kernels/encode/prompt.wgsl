@@ -1,8 +1,8 @@
 // prompt.wgsl: codes of the keys of a prompt, from a token on.
 //
 // Dispatch (tiles, code heads, batch). A workgroup encodes TILE tokens of one code head. The first
-// tile begins at the sequence's first token to encode. A workgroup ends at once if its tile lies past
-// the end of the sequence.
+// tile begins at the sequence's first token to encode. A workgroup ends at once if its tile lies
+// past the end of the sequence.
 //
 // 1. Load the keys of the tile into workgroup memory.
 // 2. Run the hidden layers. SiLU follows each of them.

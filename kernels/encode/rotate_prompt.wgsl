@@ -1,8 +1,8 @@
 // rotate_prompt.wgsl: rotated codes and factors of the keys of a prompt, from a token on.
 //
 // Dispatch (tiles / TILES, KV heads, batch). A workgroup encodes TILES tiles of TILE tokens of one
-// KV head, one after the other. The first tile begins at the word of factors that has the sequence's
-// first token to encode. A workgroup ends at once where a tile lies past the end of the sequence.
+// KV head, one after the other. The first tile begins at the word of factors that holds the first
+// token to encode. A workgroup ends at once where a tile lies past the end of the sequence.
 //
 // 1. Load the keys of the first tile, LOW consecutive elements per thread. Make a table of signs.
 // For each tile:

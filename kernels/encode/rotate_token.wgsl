@@ -101,6 +101,13 @@ fn row_offset(kv_head: u32, token: u32) -> u32 {
 }
 // @end
 
+// @shared query_element
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
+// @end
+
 // @shared key_element
 /// Element `at` of the keys.
 fn key_element(at: u32) -> f32 {
@@ -225,7 +232,7 @@ fn main(
     var element = 0.0;
     if (d < HEAD_DIM) {
       if (is_query) {
-        element = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
+        element = query_element((wid.y * Q_HEADS + wid.x) * HEAD_DIM + d);
       } else {
         element = key_element(kv_row(list, cached) * KV_WIDTH + d);
         if (CENTRE == 1u) {

@@ -109,6 +109,13 @@ fn row_offset(kv_head: u32, token: u32) -> u32 {
 }
 // @end
 
+// @shared query_element
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
+// @end
+
 // @shared key_element
 /// Element `at` of the keys.
 fn key_element(at: u32) -> f32 {
@@ -232,7 +239,7 @@ fn main(
       weight(query_map[bias_3], thread % WIDTH),
     );
     for (var d = thread; d < HEAD_DIM; d += WORKGROUP) {
-      activations[d] = q[(wid.y * Q_HEADS + wid.x) * HEAD_DIM + d];
+      activations[d] = query_element((wid.y * Q_HEADS + wid.x) * HEAD_DIM + d);
     }
   } else {
     for (var i = 0u; i < LOADS; i++) { // @unroll

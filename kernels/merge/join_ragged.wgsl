@@ -53,6 +53,13 @@ var<workgroup> slice_acc: array<vec4f, WORKGROUP>;
 var<workgroup> tiles_before: atomic<u32>; // of the sequences before the own one; zero at first
 var<workgroup> all_tiles: atomic<u32>;
 
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
+}
+// @end
+
 // @shared share_tiles
 /// Tiles of a sequence. A sequence without tokens has an empty one, which gives its output.
 fn tiles_of(sequence: u32) -> u32 {
@@ -141,6 +148,6 @@ fn main(
     }
     let attends = l > 0.0 || l != l; // a NaN goes on
     l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
-    out[row * HEAD_QUADS + column] = select(vec4f(0.0), acc / l, attends);
+    store_out(row * HEAD_QUADS + column, select(vec4f(0.0), acc / l, attends));
   }
 }

@@ -52,6 +52,13 @@ struct HandOver {
 var<workgroup> slice_stats: array<vec2f, SLICES>; // (m, l)
 var<workgroup> slice_acc: array<vec4f, WORKGROUP>;
 
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -123,6 +130,6 @@ fn main(
     }
     let attends = l > 0.0 || l != l; // a NaN goes on
     l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
-    out[row * COLUMNS + column] = select(vec4f(0.0), acc / l, attends);
+    store_out(row * COLUMNS + column, select(vec4f(0.0), acc / l, attends));
   }
 }

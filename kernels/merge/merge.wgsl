@@ -28,6 +28,13 @@ var<workgroup> slice_m: array<f32, SLICES>;
 var<workgroup> slice_l: array<f32, SLICES>;
 var<workgroup> slice_acc: array<vec4f, WORKGROUP>;
 
+// @shared store_out
+/// Stores a quad of the output.
+fn store_out(at: u32, quad: vec4f) {
+  out[at] = quad;
+}
+// @end
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -77,6 +84,6 @@ fn main(
     }
     let attends = l > 0.0 || l != l; // a NaN goes on
     l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
-    out[head * COLUMNS + column] = select(vec4f(0.0), acc / l, attends);
+    store_out(head * COLUMNS + column, select(vec4f(0.0), acc / l, attends));
   }
 }

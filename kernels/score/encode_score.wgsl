@@ -132,6 +132,13 @@ var<workgroup> squares: array<f32, SQUARE_SUMS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * BINS>;
 var<workgroup> own_portion: vec4<u32>; // a Portion
 
+// @shared query_element
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
+// @end
+
 // @shared widen_map
 /// Weights 4 * quad .. 4 * quad + 3 of a 16-byte load of a map.
 fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
@@ -426,7 +433,7 @@ fn main(
     }
   } else {
     for (var j = 0u; j < INPUTS; j++) { // @unroll
-      inputs[j] = q[list * HEAD_DIM + input_index(j, thread, HEAD_DIM, OUT_1)];
+      inputs[j] = query_element(list * HEAD_DIM + input_index(j, thread, HEAD_DIM, OUT_1));
     }
     for (var l = 0u; l < MAP_LAYERS; l++) { // @unroll
       for (var i = 0u; i < MOST_LOADS; i++) { // @unroll

@@ -103,6 +103,13 @@ const LISTS = BATCH * CODE_HEADS;
 @group(0) @binding(6) var<storage, read_write> distances: array<u32>;
 @group(0) @binding(7) var<storage, read_write> list_state: ListState;
 
+// @shared query_element
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
+// @end
+
 /// What the score leaves of each list, see layout.ts.
 struct ListState {
   query_codes: array<u32, LISTS * QUERY_WORDS>,
@@ -160,7 +167,7 @@ fn query_input(first_head: u32, quad: u32, d: u32) -> vec4f {
   var four = vec4f();
   for (var i = 0u; i < 4u; i++) { // @unroll
     let head = first_head + min(4u * quad + i, QUERIES_PER_LIST - 1u);
-    four[i] = q[head * HEAD_DIM + d];
+    four[i] = query_element(head * HEAD_DIM + d);
   }
   return four;
 }

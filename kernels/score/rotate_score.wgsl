@@ -136,6 +136,13 @@ fn row_offset(kv_head: u32, token: u32) -> u32 {
 }
 // @end
 
+// @shared query_element
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
+// @end
+
 // @shared key_element
 /// Element `at` of the keys.
 fn key_element(at: u32) -> f32 {
@@ -426,7 +433,7 @@ fn main(
       for (var i = 0u; i < HELD; i++) { // @unroll
         let d = i * TEAM + in_team;
         if (d < HEAD_DIM) {
-          y[turn * HELD + i] = q[(first_list + query) * HEAD_DIM + d];
+          y[turn * HELD + i] = query_element((first_list + query) * HEAD_DIM + d);
         }
       }
     }

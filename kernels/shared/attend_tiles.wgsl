@@ -37,7 +37,7 @@ for (var tile = begin; tile < end; tile += stride) {
     var m_new = m[h];
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       let inside = tile + t * ROWS + row < end;
-      logits[t * HEADS + h] = select(NEG_LARGE, logits[t * HEADS + h], inside);
+      logits[t * HEADS + h] = select(NEG_LARGE, capped(logits[t * HEADS + h]), inside);
       m_new = max(m_new, logits[t * HEADS + h]);
     }
     let alpha = exp2(m[h] - m_new);

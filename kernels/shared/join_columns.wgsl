@@ -4,8 +4,8 @@ for (var column = thread; column < LIST_HEADS * HEAD_QUADS; column += WORKGROUP)
   let own_head = wid.y * LIST_HEADS + h; // of the sequence
   let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
   if (HAND_OVER == 2u) {
-    out[first_head * HEAD_QUADS + column] = join_atomic(first, column % HEAD_QUADS, sink);
+    store_out(first_head * HEAD_QUADS + column, join_atomic(first, column % HEAD_QUADS, sink));
   } else {
-    out[first_head * HEAD_QUADS + column] = join_plain(first, column % HEAD_QUADS, sink);
+    store_out(first_head * HEAD_QUADS + column, join_plain(first, column % HEAD_QUADS, sink));
   }
 }

@@ -49,7 +49,10 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
     workgroupBarrier();
     let head = first_head + h;
     if (slice == 0u && column < OUT_QUADS && head <= last_head) {
-      out[head * HEAD_QUADS + column % HEAD_QUADS] = joined_output(head % Q_HEADS, thread);
+      store_out(
+        head * HEAD_QUADS + column % HEAD_QUADS,
+        joined_output(head % Q_HEADS, thread),
+      );
     }
     workgroupBarrier();
   }

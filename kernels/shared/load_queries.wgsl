@@ -6,7 +6,7 @@ for (var h = 0u; h < LIST_HEADS; h++) { // @unroll
   m[h] = NEG_LARGE;
   l[h] = 0.0;
   for (var part = 0u; part < PARTS; part++) { // @unroll
-    let quad = q[(first_head + h) * HEAD_QUADS + row_quad(part, lane)];
+    let quad = query_quad((first_head + h) * HEAD_QUADS + row_quad(part, lane));
     query[h * PARTS + part] = quad * query_scale(part, lane);
     acc[h * PARTS + part] = vec4f(0.0);
   }

@@ -2,5 +2,5 @@
 /// last load of the row.
 fn query_scale(part: u32, lane: u32) -> f32 {
   let is_own = part / QUADS * LANES + lane < ROW_LOADS;
-  return select(0.0, LOG2_E / sqrt(f32(HEAD_DIM)), is_own);
+  return select(0.0, SCALE, is_own);
 }

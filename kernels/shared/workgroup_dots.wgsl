@@ -18,6 +18,6 @@ for (var i = thread; i < TILE * LIST_HEADS; i += WORKGROUP) {
   for (var j = 0u; j < LANES; j++) { // @unroll
     logit += scratch[i * LANES + (j + i) % LANES];
   }
-  logits[i] = logit;
+  logits[i] = capped(logit);
 }
 workgroupBarrier();

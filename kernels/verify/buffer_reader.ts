@@ -153,10 +153,12 @@ export class BufferReader {
     return (row) => rows.subarray(row * headDim, (row + 1) * headDim);
   }
 
-  /** Row `row` of an f32 buffer [rows, head dim]; of `out`, of its own length. */
+  /** Row `row` of a buffer [rows, head dim] in f32, or f16 of `q` and `out`; `out` has its own length. */
   headRow(name: string, row: number): Promise<Float32Array> {
-    const elements = name === "out" ? valueDimOf(this.p) : this.p.headDim;
-    return this.f32(name, row * elements, elements);
+    const { headDim, qDtype, outDtype } = this.p;
+    const elements = name === "out" ? valueDimOf(this.p) : headDim;
+    const dtype = name === "out" ? outDtype : name === "q" ? qDtype : undefined;
+    return this[dtype ?? "f32"](name, row * elements, elements);
   }
 
   /**

@@ -64,9 +64,9 @@ export class ErrorTally {
   #badness = 0;
   #worst: WorstElement | null = null;
 
-  /** Errors of a variant whose output is as exact as `precision` says. */
-  constructor(readonly precision?: Precision) {
-    this.#maxRelL2 = precision?.maxRelL2 ?? MAX_REL_L2;
+  /** Errors of a variant whose output is as exact as `precision` says, but for `rounding`. */
+  constructor(readonly precision?: Precision, rounding = 0) {
+    this.#maxRelL2 = (precision?.maxRelL2 ?? MAX_REL_L2) + rounding;
   }
 
   /** Compares a row of an f32 output with its f64 reference. */

@@ -1,12 +1,12 @@
 /** Verifies attention: the partials of splits, and outputs. */
-import { attendReference } from "../attend/reference.ts";
+import { attendReference, type RowOf } from "../attend/reference.ts";
 import { denseReference } from "../dense/reference.ts";
 import { verifyAppendedSum, verifyKeyCodes, verifyQueryCodes } from "./verify_encode.ts";
 import { referenceDistances } from "./verify_select.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { knownReference, type ListVerifier } from "./error_tally.ts";
 import { mergeReference } from "../merge/reference.ts";
-import { isRotated, type Problem, tiesOf, windowsOf } from "../core/problem.ts";
+import { isRotated, type Problem, scaleOf, tiesOf, windowsOf } from "../core/problem.ts";
 import { pageListOf } from "./verify_pages.ts";
 import { selectReference } from "../select/reference.ts";
 
@@ -43,6 +43,18 @@ function pooledKeysAndValues(reader: BufferReader, ref: ListRef) {
   ]);
 }
 
+/** Attention over tokens, with the problem's logits. */
+function attended(
+  p: Problem,
+  q: Float32Array,
+  keys: RowOf,
+  values: RowOf,
+  tokens: ArrayLike<number>,
+  sinkLogit?: number,
+): Float64Array {
+  return attendReference(q, keys, values, tokens, scaleOf(p), sinkLogit, undefined, p.softCap);
+}
+
 /** Verifies the output of dense attention over a cache or a token pool. */
 export const verifyDense: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const pooled = hasBuffer("token_index");
@@ -51,7 +63,8 @@ export const verifyDense: ListVerifier = async (tally, reader, ref, hasBuffer, s
   await Promise.all((await outputs(reader, ref)).map(async ({ row, q, out, sinkLogit }) => {
     const want = await knownReference(scope, `dense ${pooled} ${row}`, async () => {
       const [keys, values] = await rows();
-      return denseReference(q, keys, values, ref.length, sinkLogit);
+      const { p } = reader;
+      return denseReference(q, keys, values, ref.length, sinkLogit, scaleOf(p), p.softCap);
     });
     tally.row("out", headIndex(reader.p, row), out, want);
   }));
@@ -62,11 +75,12 @@ export const verifyAttend: ListVerifier = async (tally, reader, ref, hasBuffer, 
   const tokens = hasBuffer("selected_pages")
     ? await pageListOf(reader, ref)
     : await reader.selected(ref, await reader.selectedCount(ref));
-  const { capacity } = reader.p;
+  const { p } = reader;
+  const { capacity } = p;
   const reference = (row: number, q: Float32Array, sinkLogit?: number) =>
     knownReference(scope, `attend ${row} ${sinkLogit} ${tokens}`, async () => {
       const [keys, values] = await keysAndValues(reader, ref, capacity);
-      return attendReference(q, keys, values, tokens, undefined, sinkLogit);
+      return attended(p, q, keys, values, tokens, sinkLogit);
     });
   if (hasBuffer("out")) {
     await Promise.all((await outputs(reader, ref)).map(async ({ row, q, out, sinkLogit }) => {
@@ -125,7 +139,7 @@ export const verifyPipeline: ListVerifier = async (tally, reader, ref, hasBuffer
           tokensOfCodes(),
           keysAndValues(reader, ref, length),
         ]);
-        return attendReference(q, keys, values, tokens, undefined, sinkLogit);
+        return attended(p, q, keys, values, tokens, sinkLogit);
       },
     );
     tally.row("out", headIndex(p, row), out, want);

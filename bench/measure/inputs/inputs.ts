@@ -204,6 +204,7 @@ function fillKind(name: string, p: Problem): number {
     case "compress_positions":
       return FILL_KIND[p.dtype];
     case "q":
+      return FILL_KIND[p.qDtype ?? "f32"];
     case "index_queries":
     case "index_weights":
     case "index_keys":

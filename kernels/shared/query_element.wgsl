@@ -1,0 +1,4 @@
+/// An element of the queries.
+fn query_element(at: u32) -> f32 {
+  return q[at];
+}
