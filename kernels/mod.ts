@@ -274,6 +274,7 @@ export {
   rotatedTwo,
   sharedFour,
   sharedPortable,
+  sharedThree,
   sparseFour,
   sparsePortable,
   sparseSorted,

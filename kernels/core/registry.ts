@@ -37,6 +37,7 @@ import {
   rotatedTwo,
   sharedFour,
   sharedPortable,
+  sharedThree,
   sparseFour,
   sparsePortable,
   sparseSorted,
@@ -105,6 +106,7 @@ export const VARIANTS: readonly Variant[] = [
   rotatedThree,
   rotatedFour,
   rotatedPortable,
+  sharedThree,
   sharedFour,
   sharedPortable,
 ];
