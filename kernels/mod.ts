@@ -283,6 +283,7 @@ export {
   rotatedTwo,
   sharedFour,
   sharedPortable,
+  sharedThree,
   sparseFour,
   sparsePortable,
   sparseSorted,

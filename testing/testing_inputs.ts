@@ -618,7 +618,12 @@ function makeLists(
 function randomFactors(p: Problem, seed: number, kind?: CodeKind) {
   const random = createRandom(seed, STREAM.factors);
   const rows = isRotated(p) ? p.batch * p.kvHeads * p.capacity : 0;
-  const equal = kind === "all-ones" ? 255 : kind === "all-equal" ? 130 : undefined;
+  const equals: Partial<Record<CodeKind, number>> = {
+    "all-ones": 255,
+    "all-equal": 130,
+    "all-zero": 15, // the last one without an exponent
+  };
+  const equal = equals[kind ?? "random"];
   // Most factors are near each other, as in a real cache; others are anything.
   const one = () => random.uniform() < 0.9 ? 120 + random.uint32() % 32 : random.uint32() % 256;
   const bytes = Uint8Array.from({ length: rows }, () => equal ?? one());

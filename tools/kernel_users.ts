@@ -1,6 +1,6 @@
 /** The variants that run a kernel, and problems that show what they do. */
 import { casesOf } from "../bench/cases/cases.ts";
-import { parseOptions } from "../bench/run/options.ts";
+import { parseCaseOptions } from "../bench/flags/case_flags.ts";
 import { eligible } from "../bench/measure/session.ts";
 import { EVERY_VARIANT, findVariant } from "../kernels/core/registry.ts";
 import type { Dispatch } from "../kernels/core/variant.ts";
@@ -19,7 +19,10 @@ const SHARED_PROBLEM = [...PROBLEM, "--sharing", "group", "--map", "random"];
 /** That of rotated codes, for variants that take no other. */
 const ROTATED_PROBLEM = [...PROBLEM, "--score", "rotated", "--centre"];
 
-/** That of variants for sequences that share a prefix. */
+/** Requests of variants for sequences that share a prefix. */
+const REQUESTS = { prefix: 4992, requests: [2], tail: 16 };
+
+/** That of these variants. */
 const PREFIX_PROBLEM = ["--shape", "4x1x64", "--prefix", "4992", "--requests", "2", "--tail", "16"];
 
 /** That of NSA's scores, which have a dispatch of their own for large groups. */
@@ -66,8 +69,13 @@ export async function kernelUsers(): Promise<Map<string, KernelUsers>> {
   const users = new Map<string, KernelUsers>();
   for (const variant of EVERY_VARIANT) {
     const isEmulated = !variant.features.every((name) => own.has(name));
-    const caseOf = (kernel?: string) =>
-      casesOf(parseOptions(problemOf([variant.name], kernel)))[0].problem;
+    const caseOf = (kernel?: string) => {
+      // Only the main job has flags for requests that share a prefix.
+      const options = variant.sharedPrefix === "only"
+        ? { ...parseCaseOptions(ROTATED_PROBLEM.slice(0, -1)), shared: REQUESTS }
+        : parseCaseOptions(problemOf([variant.name], kernel));
+      return casesOf(options)[0].problem;
+    };
     const single = caseOf();
     const problems = [single, { ...single, batch: 2, ragged: true }];
     if (variant.name === "pipeline/nsa") problems.push(caseOf("score/nsa_blocks"));

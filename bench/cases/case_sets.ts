@@ -194,7 +194,7 @@ const TAIL = 512;
  */
 const REQUEST_CASES: readonly SetCase[] = [32768, 131072].flatMap((prefix) =>
   [1, 5, 8, 32].flatMap((batch) => [
-    setCase("32x8x128", prefix + TAIL, ["dense/cascade*", "pipeline/shared_four"], {
+    setCase("32x8x128", prefix + TAIL, ["dense/cascade*", "pipeline/shared_*"], {
       ...RETRIEVAL,
       batch,
       prefix,

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
 import { RIVALS, VARIANTS } from "../../kernels/core/registry.ts";
 import { DEFAULT_BINS, ROTATION } from "../../kernels/core/problem.ts";
@@ -240,6 +240,47 @@ Deno.test("casesOf() makes a case for each batch and length, which may end in K"
   assertEquals(cases("--kv 1 --force")[0].name, "llama-3.1-8b at 1 token");
   assertEquals(parse("--lengths 8K,8K,500").lengths, [8192, 8192, 500]);
   assertEquals(parse("--k 1K --sink 0 --recent 2k").topK, { count: 1024 });
+});
+
+Deno.test("casesOf() makes a case for each number of requests over a prefix, of rotated codes", () => {
+  const found = cases("--shape 8x2x64 --prefix 4K --requests 5,1 --tail 100");
+  assertEquals(found.map(({ name, caseId }) => [name, caseId]), [
+    [
+      "8x2x64 at 4196 tokens, a prefix of 4096 shared",
+      "8x2x64-n4196-b1-t100-f16-c128kw2t-rotation-s32-w128+128",
+    ],
+    [
+      "8x2x64 at 4196 tokens, batch 5, a prefix of 4096 shared",
+      "8x2x64-n4196-b5-t100-f16-c128kw2t-rotation-s32-w128+128",
+    ],
+  ]);
+  for (const { problem, variants } of found) {
+    assertEquals([problem.prefix, problem.kvLen], [4096, 4196]);
+    const names = variants.map(({ name }) => name);
+    assert(names.includes("pipeline/shared_four") && names.includes("encode/rotate_prompt"));
+    assert(!names.includes("dense/split") && !names.includes("pipeline/rotated_two"));
+  }
+  const [{ problem }] = cases("--prefix 1K --score rotated");
+  assertEquals([problem.batch, problem.kvLen], [8, 1536]);
+  assert(cases("--kv 1K")[0].variants.every(({ sharedPrefix }) => sharedPrefix !== "only"));
+});
+
+Deno.test("parseOptions() and casesOf() refuse what contradicts a prefix in one sentence", () => {
+  const lines: Record<string, RegExp> = {
+    "--prefix 1K --kv 1K": /--kv and --prefix contradict each other/,
+    "--prefix 1K --lengths 1K,2K": /--lengths and --prefix contradict each other/,
+    "--prefix 1K --batch 2": /--batch and --prefix contradict each other/,
+    "--prefix 1K --set scbench": /--set and --prefix contradict each other/,
+    "--requests 2": /--requests needs the --prefix that they share/,
+    "--tail 2": /--tail needs the --prefix that it follows/,
+    "--prefix 0": /--prefix takes a whole number of tokens from 1/,
+    "--prefix 1K --tail 0": /--tail takes a whole number of tokens from 1/,
+    "--prefix 1K --score hamming": /--prefix takes --score rotated: no kernel scores hamming codes/,
+    "--prefix 1000": /^Prefix must be a multiple of 16 tokens, got 1000/,
+    "--prefix 1K --score rotated --centre": /Centre takes the mean key of each sequence/,
+    "--models llama-2-7b --prefix 4K": /exceeds the context of llama-2-7b/,
+  };
+  for (const [line, message] of Object.entries(lines)) refused(() => cases(line), message);
 });
 
 Deno.test("parseOptions() takes models in upper or lower case", () => {

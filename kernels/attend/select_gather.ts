@@ -50,6 +50,7 @@ export const selectGatherKernel: Kernel = defineKernel({
       "GROUP",
       "Q_HEADS",
       "CAPACITY",
+      "PREFIX",
       "LIST_CAPACITY",
       "KV_DTYPE",
       "BITS",
@@ -147,6 +148,7 @@ export const selectGather: Variant = defineVariant({
     SHARES: [0, 8, 16, 32, 64],
   },
   features: ["subgroups"],
+  sharedPrefix: "also",
   defaults(p, limits) {
     const ragged = isRagged(p);
     const batch = ragged ? 1 : p.batch;

@@ -44,6 +44,7 @@ const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
 const Q_HEADS: u32 = 32u; // @param
 const CAPACITY: u32 = 4096u; // @param
+const PREFIX: u32 = 0u; // @param tokens that all sequences share
 const LIST_CAPACITY: u32 = 256u; // @param
 const KV_DTYPE: u32 = 1u; // @param 0 f32, 1 f16, 2 bf16
 const BITS: u32 = 32u; // @param
@@ -107,6 +108,7 @@ const EQUAL_TOKENS = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
 const SHARE_TOKENS = EQUAL_TOKENS * u32(SHARES == 0u) + MOST_UNITS * UNIT * u32(SHARES > 0u);
 const PORTION_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const LISTS = BATCH * Q_HEADS;
+const KV_HEADS = Q_HEADS / GROUP;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
@@ -291,6 +293,27 @@ fn score_bin(weighted: u32, value: u32, scale: u32) -> u32 {
   let score = (max(total, 2u * weighted) - 2u * weighted) * value;
   let bounded = min(score >> ((scale >> 16u) & 31u), 65535u);
   return min((bounded * (scale & 0xffffu)) >> 16u, BINS - 1u);
+}
+// @end
+
+// @shared cache_row
+/// The row of a token in the caches. The first PREFIX tokens lie there once for all sequences, then
+/// come the own tokens of each. `head` is the KV head, counted through all sequences.
+fn cache_row(head: u32, token: u32) -> u32 {
+  let shared_row = head % KV_HEADS * PREFIX + token;
+  let own_row = KV_HEADS * PREFIX + head * (CAPACITY - PREFIX) + token - PREFIX;
+  return select(own_row, shared_row, token < PREFIX);
+}
+// @end
+
+// @shared kv_row
+/// Where a token's row begins in keys and values, in 16-byte loads. Caches of sequences that share a
+/// prefix have no strides or pages of their own.
+fn kv_row(kv_head: u32, token: u32) -> u32 {
+  if (PREFIX != 0u) {
+    return cache_row(kv_head, token) * KV_LOADS;
+  }
+  return head_start(kv_head) + row_offset(kv_head, token);
 }
 // @end
 
@@ -777,13 +800,12 @@ fn main(
   var l = 0.0;
   var acc = array<vec4f, PARTS>();
   let kv_head = list / GROUP;
-  let lane_base = head_start(kv_head) + lane;
   for (var tile = begin; tile < end; tile += ROWS * TOKENS) {
     var loaded_k: array<vec4<u32>, LOADS>;
     var loaded_v: array<vec4<u32>, LOADS>;
     for (var load = 0u; load < LOADS; load++) { // @unroll
       let token = tokens[min(tile + (load / CHUNKS) * ROWS + row, end - 1u) - begin];
-      let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
+      let at = kv_row(kv_head, token) + lane + chunk_offset(load % CHUNKS, lane);
       loaded_k[load] = keys[at];
       loaded_v[load] = values[at];
     }

@@ -3,8 +3,10 @@ import fc from "fast-check";
 import { checkProblem } from "./check_problem.ts";
 import {
   cachedTokens,
+  cacheRows,
   codeHeads,
   distanceBytes,
+  distinctTokens,
   lengthOf,
   listCapacity,
   mapLayers,
@@ -13,6 +15,7 @@ import {
   type Problem,
   queriesPerList,
   roundCapacity,
+  rowRuns,
   shapeName,
   windowsOf,
 } from "./problem.ts";
@@ -121,8 +124,38 @@ const WRONG: readonly (readonly [Partial<Problem>, string])[] = [
   [{ topK: { count: -1 } }, "k must"],
   [{ topK: { sparsity: 0 } }, "sparsity"],
   [{ sink: -1 }, "sink"],
+  [{ prefix: 8 }, "prefix must be a multiple of 16 tokens, got 8"],
+  [{ prefix: -16 }, "prefix must be a whole number from 0 to 992, got -16"],
+  [{ prefix: 992, lengths: [1000, 992] }, "longer than the prefix of 992 tokens, got 992"],
   [{ recent: 0.5 }, "recent"],
 ];
+
+Deno.test("rowRuns() places a shared prefix once, and the own tokens of each sequence behind it", () => {
+  const p = { batch: 3, capacity: 48, prefix: 32 };
+  assertEquals(cacheRows(p), 80);
+  assertEquals(cacheRows({ ...p, prefix: 0 }), 144);
+  const runs = (sequence: number, head: number, start: number, end: number) =>
+    rowRuns(p, 2, { sequence, head }, [start, end]).map(({ first, count }) => [first, count]);
+  assertEquals(runs(2, 1, 0, 48), [[32, 32], [64 + 5 * 16, 16]]);
+  assertEquals(runs(1, 0, 10, 20), [[10, 10]]);
+  assertEquals(runs(1, 0, 40, 41), [[64 + 2 * 16 + 8, 1]]);
+  assertEquals(runs(0, 0, 7, 7), []);
+  const all = [0, 1, 2].flatMap((sequence) =>
+    [0, 1].flatMap((head) => rowRuns(p, 2, { sequence, head }, [sequence === 0 ? 0 : 32, 48]))
+  );
+  const rows = all.flatMap(({ first, count }) =>
+    Array.from({ length: count }, (_, i) => first + i)
+  );
+  assertEquals(rows.sort((a, b) => a - b), Array.from({ length: 160 }, (_, i) => i));
+  // Without a prefix these are the rows of a plain cache.
+  const plain = rowRuns({ capacity: 48 }, 2, { sequence: 2, head: 1 }, [3, 9]);
+  assertEquals(plain, [{ first: 5 * 48 + 3, count: 6 }]);
+});
+
+Deno.test("distinctTokens() counts a shared prefix once, cachedTokens() for each sequence", () => {
+  const p: Problem = { ...P, prefix: 96, lengths: [1000, 100] };
+  assertEquals([cachedTokens(p), distinctTokens(p)], [1100, 1004]);
+});
 
 Deno.test("checkProblem() accepts a valid problem", () => checkProblem(P));
 

@@ -37,6 +37,7 @@ import {
   rotatedTwo,
   sharedFour,
   sharedPortable,
+  sharedThree,
   sparseFour,
   sparsePortable,
   sparseSorted,
@@ -107,6 +108,7 @@ const PIPELINES: readonly Variant[] = [
   rotatedThree,
   rotatedFour,
   rotatedPortable,
+  sharedThree,
   sharedFour,
   sharedPortable,
 ];

@@ -4,7 +4,8 @@ import { openTestDevice, testSetting, testStage } from "../../testing/testing_su
 
 const testDevice = await openTestDevice();
 
-const variants = ["pipeline/shared_four", "pipeline/shared"].map(findVariant);
+const variants = ["three", "four"].map((count) => findVariant(`pipeline/shared_${count}`));
+variants.push(findVariant("pipeline/shared"));
 
 testStage(
   "pipeline",

@@ -342,6 +342,20 @@ export const sharedFour: Variant = sparseStep(
   },
 );
 
+/** The same in three dispatches. */
+export const sharedThree: Variant = sparseStep(
+  "pipeline/shared_three",
+  "rotated codes over a shared prefix in 3 dispatches: encode, score, select + attend + merge",
+  BY_ROTATION,
+  {
+    encodes: true,
+    score: rotatedShared,
+    attend: selectGather,
+    forLong: "pipeline/shared_four",
+    sharedPrefix: "only",
+  },
+);
+
 /** The same without subgroups. */
 export const sharedPortable: Variant = sparseStep(
   "pipeline/shared",
