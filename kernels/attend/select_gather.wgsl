@@ -108,7 +108,6 @@ const EQUAL_TOKENS = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
 const SHARE_TOKENS = EQUAL_TOKENS * u32(SHARES == 0u) + MOST_UNITS * UNIT * u32(SHARES > 0u);
 const PORTION_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
 const LISTS = BATCH * Q_HEADS;
-const KV_HEADS = Q_HEADS / GROUP;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
 const PARTIAL_QUADS = HEAD_QUADS + 1u; // acc, then (m, l, 0, 0)
