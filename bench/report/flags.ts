@@ -33,6 +33,13 @@ export const REPORT_COMMAND = {
         help: "error for which the figures of --frontier name the best step",
         needs: { frontier: "--frontier FILE" },
       },
+      heads: {
+        value: "TRACE,..",
+        defaultNote: "all",
+        read: list,
+        help: "traces of --frontier, by the names in their column, that its figures are of",
+        needs: { frontier: "--frontier FILE" },
+      },
       tune: {
         value: "FILE,..",
         read: list,

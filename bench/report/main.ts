@@ -21,6 +21,7 @@ import { readQuality } from "../edge/files/read_files.ts";
 import { writeSvgFiles } from "./svg_files.ts";
 import { reportHtml } from "../page/report_html.ts";
 import { runCommand } from "../edge/run_command.ts";
+import type { FrontierRow } from "../results/frontier_rows.ts";
 
 function main(args: readonly string[]): number {
   const options = parseReportOptions(args);
@@ -32,7 +33,7 @@ function main(args: readonly string[]): number {
     tuning: options.tune.flatMap(readTuneLines),
     ...(options.frontier.length === 0 ? {} : {
       frontier: {
-        rows: options.frontier.flatMap(readFrontierRows),
+        rows: rowsOfHeads(options.frontier.flatMap(readFrontierRows), options.heads),
         maxError: options.maxError,
       },
     }),
@@ -73,6 +74,18 @@ function readFrontierRows(path: string) {
   const rows = readFrontier(path);
   if (rows.length === 0) throw new UsageError(`${path} has no rows.`);
   return rows;
+}
+
+/** The rows of some traces alone. */
+function rowsOfHeads(rows: readonly FrontierRow[], heads: readonly string[] | null) {
+  const known = new Set(rows.map(({ trace }) => trace));
+  const unknown = heads?.find((head) => !known.has(head));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `--frontier has no trace called ${unknown}; it has ${[...known].join(", ")}.`,
+    );
+  }
+  return rows.filter(({ trace }) => heads === null || heads.includes(trace));
 }
 
 function readTuneLines(path: string) {

@@ -12,6 +12,8 @@ export interface ReportOptions {
   readonly quality: readonly string[];
   /** Files of \`frontier\`, or folders that hold one. */
   readonly frontier: readonly string[];
+  /** Names of the traces whose rows of \`frontier\` are shown; null for all. */
+  readonly heads: readonly string[] | null;
   /** Error for which the best step is named. */
   readonly maxError: number;
   /** Tuners' logs, or folders that hold one. */
@@ -37,6 +39,7 @@ export function parseReportOptions(args: readonly string[]): ReportOptions {
     peers: peers ?? [],
     quality: quality ?? [],
     frontier: frontier ?? [],
+    heads: values.heads,
     maxError: values["max-error"],
     tune: tune ?? [],
     out,
