@@ -166,6 +166,7 @@ Deno.test("bench writes every column of every kernel, and appends the rows of th
       "trace_mass",
       "trace_tokens",
       "toggles",
+      "page_tokens",
     );
     const mayBeEmptyForProbes = ["gbytes_per_s", "floor_us", "roofline_pct", "rel_l2_err"];
     const isProbe = (row: { stage?: string }) => row.stage === "probe";

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import type { Problem } from "../../../kernels/core/problem.ts";
+import { bufferBytes } from "../../../kernels/core/layout.ts";
+import { type Problem, tablePages } from "../../../kernels/core/problem.ts";
 import { openTestDevice } from "../../../testing/testing.ts";
 import { testCase } from "../../../testing/testing_grid.ts";
 import { FILL_KIND } from "../../../kernels/probe/probes.ts";
@@ -31,6 +32,28 @@ Deno.test("InputSets gives every token its own place in the pool, in each set", 
     const held = [...index.subarray(0, 64), ...index.subarray(p.capacity, p.capacity + 3)];
     assertEquals(new Set(held).size, 67);
     assert(held.every((place) => place < 2 * p.capacity));
+  }
+  inputs.destroy();
+});
+
+Deno.test("InputSets puts a page table of its own for each set behind the lengths", async () => {
+  const paged: Problem = { ...p, batch: 2, lengths: [64, 3], kvPages: { tokens: 16 } };
+  const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false };
+  const inputs = new InputSets(device, paged, settings);
+  const pages = tablePages(paged);
+  const { lengths: bytes } = bufferBytes(paged);
+  assertEquals(bytes, 4 * (2 + 2 * pages));
+  const read = async (set: number) => {
+    const buffer = await inputs.get("lengths", { bytes, role: "input" }, {}, set);
+    return new Uint32Array((await readBytes(device, buffer, 0, bytes)).buffer);
+  };
+  const [first, second] = [await read(0), await read(1)];
+  assertNotEquals(first, second);
+  for (const words of [first, second]) {
+    assertEquals([...words.subarray(0, 2)], [64, 3]);
+    const used = [...words.subarray(2, 6), words[2 + pages]];
+    assertEquals(new Set(used).size, 5);
+    assert(used.every((page) => page < 2 * pages));
   }
   inputs.destroy();
 });
