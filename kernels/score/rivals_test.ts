@@ -51,6 +51,14 @@ for (const [name, step] of Object.entries(steps)) {
   });
 }
 
+Deno.test("score/pages: the newest token has more loads than a workgroup has threads", async () => {
+  const adds: Variant = { ...pagesAppend, stage: "encode_append" };
+  const test = testCase({ heads: [2, 1], headDim: 256, dtype: "f32", lengths: [38] });
+  const params = { ...adds.defaults(test.p, testDevice.limits), WORKGROUP: 32 };
+  assertEquals(adds.refuses(test.p, params, testDevice.limits), undefined);
+  await assertCorrect(testDevice, adds, test, params);
+});
+
 Deno.test("byteRowReference() divides by a power of two and rounds halves to even bytes", () => {
   const bytes = (...row: number[]) => [...byteRowReference(row).bytes];
   assertEquals(byteRowReference([64, -1, 0.5]).scale, 1);
