@@ -63,6 +63,14 @@ testSetting(
 
 testSetting(
   testDevice,
+  pqTrain.get(4)!,
+  "a cache that its chunks fill",
+  testCase({ heads: [2, 2], headDim: 64, lengths: [600], capacity: 1024 }),
+  { ITERATIONS: 1, CHUNK: 512 },
+);
+
+testSetting(
+  testDevice,
   pqTrain.get(2)!,
   "wide parts of bf16 keys, four tokens per thread",
   testCase({ heads: [2, 1], headDim: 96, lengths: [131, 64], dtype: "bf16" }),
