@@ -63,6 +63,14 @@ testSetting(
 
 testSetting(
   testDevice,
+  pqTrain.get(4)!,
+  "a cache that its chunks fill",
+  testCase({ heads: [2, 2], headDim: 64, lengths: [600], capacity: 1024 }),
+  { ITERATIONS: 1, CHUNK: 512 },
+);
+
+testSetting(
+  testDevice,
   pqTrain.get(2)!,
   "wide parts of bf16 keys, four tokens per thread",
   testCase({ heads: [2, 1], headDim: 96, lengths: [131, 64], dtype: "bf16" }),
@@ -180,6 +188,32 @@ for (const parts of PQ_PARTS) {
       {},
     );
   }
+}
+
+for (const variant of [pqPrompt.get(8)!, pqAppend.get(8)!]) {
+  Deno.test(`${variant.name}: of equally near centroids the first, and each element by itself`, async () => {
+    const { p, options } = testCase({ heads: [2, 1], headDim: 64, lengths: [5], dtype: "bf16" });
+    const params = variant.defaults(p, testDevice.limits);
+    const inputs = makeInputs(variant, p, params, options);
+    // Only the second element of a part counts. The first one's lowest bit must not count with it.
+    const keys = Float64Array.from(
+      { length: p.capacity * p.headDim },
+      (_, i) => [1 + 2 ** -7, 1][i % 8] ?? 0,
+    );
+    const centroids = new Float32Array(CENTROIDS * p.headDim);
+    for (let part = 0; part < 8; part++) {
+      for (let c = 0; c < CENTROIDS; c++) centroids[centroidPlace(8 * part + 1, c)] = -8;
+      // 0.5 and 1.5 are as near to 1, for the same thread and for others.
+      [[part, 0.5], [part + 5, 1.5], [part + 64, 1.5], [part + 128, 0.5]].forEach(([c, value]) =>
+        centroids[centroidPlace(8 * part + 1, c)] = value
+      );
+    }
+    const given: Inputs = { ...inputs, keys: packKv(keys, "bf16"), centroids_8: centroids };
+    const read = await runVariant(testDevice, variant, p, params, given);
+    const codes = await read("pq_codes_8", 0, p.capacity * 8);
+    const newest = [0, 1, 2, 3, 4, 5, 6, 7].map((part) => codes[codePlace(part, 4, 8, p.capacity)]);
+    assertEquals(newest, [0, 1, 2, 3, 4, 5, 6, 7]);
+  });
 }
 
 Deno.test("nearnessReference() orders centroids by their distance", () => {

@@ -190,7 +190,12 @@ test("the lowest of many slots is found, wherever it is", async () => {
   };
   const length = 1597; // 399 slots, as before
   for (const [WORKGROUP, AHEAD] of [[64, 2], [128, 4], [64, 8]]) {
-    const changes = { "append.WORKGROUP": WORKGROUP, "append.AHEAD": AHEAD };
+    const changes = {
+      "append.WORKGROUP": WORKGROUP,
+      "append.AHEAD": AHEAD,
+      // So many splits are joined in several rounds.
+      ...{ "attend.WORKGROUP": 32, "attend.LANES": 4, "attend.TOKENS": 1, "attend.SPLITS": 64 },
+    };
     const [after] = await step(kept, length, 0, capacity, changes);
     scores.forEach((own, head) => {
       const held = own.map((r, i) => ({ r, token: tokens[head][i] }));
@@ -234,14 +239,26 @@ test("no slot of a step that was taken back is attended, wherever it is", async 
     for (const rows of [slot_keys, slot_values]) rows.fill(NaN, slot * DIM, (slot + 1) * DIM);
   }
   const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
-  for (const [PREFETCH, SPLITS] of [[1, 1], [0, 2], [1, 3]]) {
-    const changes = {
-      "attend.WORKGROUP": 64,
-      "attend.PREFETCH": PREFETCH,
-      "attend.SPLITS": SPLITS,
-    };
-    await step(kept, length, 0, capacity, changes);
+  for (
+    const settings of [
+      { PREFETCH: 1, SPLITS: 1 },
+      { PREFETCH: 0, SPLITS: 2 },
+      { PREFETCH: 1, SPLITS: 3 },
+    ]
+  ) {
+    const changes = Object.entries({ WORKGROUP: 32, ...settings });
+    const named = changes.map(([name, value]) => [`attend.${name}`, value]);
+    await step(kept, length, 0, capacity, Object.fromEntries(named));
   }
+});
+
+test("a head has two slots at least", async () => {
+  const [slot_keys, slot_values] = [randomRows(2, 1), randomRows(2, 2)];
+  const r = new Uint32Array(Float32Array.of(0.1).buffer)[0];
+  const slot_tokens = Uint32Array.from(WEIGHTS.flatMap(() => [r, 0, r, 1]));
+  const kept = { slot_keys, slot_values, slot_tokens };
+  const [{ slot_tokens: after }] = await step(kept, 9, 0, 16, { MOSA_SPARSITY: 16 });
+  WEIGHTS.forEach((_, head) => assertEquals([after[4 * head + 1], after[4 * head + 3]], [0, 8]));
 });
 
 test("a NaN goes on to the head that attends it, and to no other", async () => {

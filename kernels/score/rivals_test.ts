@@ -5,7 +5,7 @@ import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
 import { verify } from "../verify/verify.ts";
 import { index, indexUnpacked } from "./index.ts";
 import { headLabelStep, packedLabelStep, sharedLabelStep } from "./labels.ts";
-import { pagesAppend } from "./pages.ts";
+import { pages, pagesAppend } from "./pages.ts";
 import { byteRowReference } from "./reference.ts";
 import { assertCorrect, openTestDevice, rivalsOf, testStage } from "../../testing/testing_suite.ts";
 import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
@@ -50,6 +50,35 @@ for (const [name, step] of Object.entries(steps)) {
     }
   });
 }
+
+Deno.test("score/pages: the newest token has more loads than a workgroup has threads", async () => {
+  const adds: Variant = { ...pagesAppend, stage: "encode_append" };
+  const test = testCase({ heads: [2, 1], headDim: 256, dtype: "f32", lengths: [38] });
+  const params = { ...adds.defaults(test.p, testDevice.limits), WORKGROUP: 32 };
+  assertEquals(adds.refuses(test.p, params, testDevice.limits), undefined);
+  await assertCorrect(testDevice, adds, test, params);
+});
+
+Deno.test("score/pages: an infinite bound that no query takes counts nowhere", async () => {
+  // Rows of 12 loads, of which 8 lanes have two each, and four lanes have none to themselves.
+  const { p, options } = testCase({ heads: [2, 1], headDim: 96, lengths: [160] });
+  const params = { ...pages.defaults(p, testDevice.limits), LANES: 8 };
+  assertEquals(pages.refuses(p, params, testDevice.limits), undefined);
+  const inputs = makeInputs(pages, p, params, options);
+  const bounds = new Float16Array(inputs.page_bounds.buffer.slice(0));
+  const q = new Float32Array(inputs.q.buffer.slice(0));
+  for (let d = 0; d < 16; d++) {
+    bounds[(2 * 5 + 1) * p.headDim + d] = Infinity; // the largest elements of page 5
+    for (const head of [0, 1]) q[head * p.headDim + d] = -1;
+  }
+  const read = await runVariant(testDevice, pages, p, params, {
+    ...inputs,
+    page_bounds: bounds,
+    q,
+  });
+  const scores = new Float32Array((await read("page_scores", 0, 4 * 9)).slice().buffer);
+  assert(scores.every(Number.isFinite), `${scores}`);
+});
 
 Deno.test("byteRowReference() divides by a power of two and rounds halves to even bytes", () => {
   const bytes = (...row: number[]) => [...byteRowReference(row).bytes];
