@@ -105,8 +105,8 @@ export interface Decoder {
   /**
    * Records one decode step: codes of the queries and of the newest key, scores, selection,
    * attention, merge. It reads `lengths`, `q`, `keys`, `values`, the maps and `sink_logits`,
-   * extends `codes` (and `factors` of rotated codes) by token `lengths[b] - 1` and writes `out`, f32
-   * [B, Hq, D].
+   * extends `codes` (and `factors` of rotated codes) by token `lengths[b] - 1` and writes `out`,
+   * [B, Hq, D] in f32 or `outDtype`.
    */
   recordStep(pass: GPUComputePassEncoder): void;
   /** Destroys the buffers that the decoder made, but not the caller's and not those of `scratch`. */
@@ -209,6 +209,7 @@ export async function createDecoderOf(
   const compile = (part: Plan) => compilePlan(device, part, { dialect, unroll });
   const programs = await Promise.all(plans.map(compile));
 
+  scratch?.check(device); // it may have been destroyed meanwhile
   device.pushErrorScope("validation");
   device.pushErrorScope("out-of-memory");
   const own = missing();
