@@ -276,17 +276,20 @@ const LONG_PREFIXED: Partial<Values> = {
   lengths: [[1100], [1041, 1500], [1543, 1042, 1041]],
 };
 
+/** Kinds of keys for kernels whose own grid has all of them. */
+const FEW_KINDS: Partial<Values> = { kind: ["normal", "outliers", "zero-rows"] };
+
 /** Grids of sequences that share a prefix. */
 const PREFIX_GRIDS: Partial<Record<Stage, StageGrid>> = {
   encode_append: {
     compiled: [...CACHE, "bits", "prefix"],
     data: ["kind", "lengths"],
-    values: { ...PREFIXED, heads: [[6, 2], [5, 1]], headDim: [64, 80, 192] },
+    values: { ...PREFIXED, ...FEW_KINDS, heads: [[6, 2], [5, 1]], headDim: [64, 80, 192] },
   },
   encode_prompt: {
     compiled: [...CACHE, "bits", "prefix"],
     data: ["kind", "lengths"],
-    values: { ...PREFIXED, heads: [[6, 2], [5, 1]], headDim: [64, 80, 192] },
+    values: { ...PREFIXED, ...FEW_KINDS, heads: [[6, 2], [5, 1]], headDim: [64, 80, 192] },
   },
   score: {
     compiled: ["heads", "bits", "planes", "bins", "windows", "prefix"],
@@ -302,12 +305,18 @@ const PREFIX_GRIDS: Partial<Record<Stage, StageGrid>> = {
     compiled: [...CACHE, "bits", "planes", "ties", "windows", "topK", "prefix"],
     data: ["kind", "codeKind", "lengths"],
     values: {
+      // Three pipelines take these, whose stages have grids of their own, so fewer values.
       ...LONG_PREFIXED,
-      kind: ["normal", "zero-rows", "outliers"],
+      capacity: [1104],
+      lengths: [[1100], [1041, 1099], [1060, 1042, 1041]],
+      kind: ["normal", "outliers"],
       codeKind: ["random", "near-ties"],
-      heads: [[6, 2], [5, 1], [2, 2]],
-      headDim: [96, 128, 192],
-      topK: [{ sparsity: 8 }, { count: 0 }, { count: 0xffffffff }],
+      heads: [[6, 2], [5, 1]],
+      headDim: [96, 128],
+      dtype: ["f16", "bf16"],
+      bits: [128, 32],
+      planes: [2, 0],
+      topK: [{ sparsity: 8 }, { count: 0xffffffff }],
       windows: [[4, 8], [0, 0], [90, 90]],
     },
   },

@@ -51,7 +51,7 @@ testStage(
       codeKind: "near-ties",
     }),
   },
-  { variants, grid: prefixGridOf("pipeline") },
+  { variants, grid: prefixGridOf("pipeline"), parameterSets: 3 },
 );
 
 const long = rotatedCase({
