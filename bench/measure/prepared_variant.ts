@@ -153,17 +153,23 @@ export async function prepare(
   };
 }
 
-/** Records a variant by its defaults over given buffers, such as those of a prepared step. */
+/**
+ * Records a variant by its defaults over given buffers, such as those of a prepared step. Inputs that
+ * are not among them are those of the first set.
+ */
 export async function recorderOf(
-  { device, problem, settings: { limits, unroll } }: Pick<
-    InputSource,
-    "device" | "problem" | "settings"
-  >,
+  inputs: Pick<InputSource, "device" | "problem" | "settings" | "get">,
   variant: Variant,
   buffers: Readonly<Record<string, GPUBuffer>>,
 ): Promise<RecordPass> {
-  const plan = planOn(variant, problem, variant.defaults(problem, limits), limits);
-  const bound = bindProgram(device, await compilePlan(device, plan, { unroll }), buffers);
+  const { device, problem, settings: { limits, unroll } } = inputs;
+  const params = variant.defaults(problem, limits);
+  const plan = planOn(variant, problem, params, limits);
+  const all = { ...buffers };
+  for (const [name, spec] of Object.entries(plan.buffers)) {
+    if (spec.role === "input") all[name] ??= await inputs.get(name, spec, params, 0);
+  }
+  const bound = bindProgram(device, await compilePlan(device, plan, { unroll }), all);
   return (pass) => recordProgram(pass, bound);
 }
 /** Inputs of which encode/append reads one row. */
