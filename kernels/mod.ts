@@ -263,7 +263,6 @@ export { gather } from "./attend/gather.ts";
 export { gatherMerge } from "./attend/gather_merge.ts";
 export { gatherSubgroup } from "./attend/gather_subgroup.ts";
 export { cascade } from "./dense/cascade.ts";
-export { cascadeBroadcast } from "./dense/cascade_broadcast.ts";
 export { denseGptFast } from "./dense/gpt_fast.ts";
 export { denseSplit } from "./dense/split.ts";
 export { denseSplitMatrix } from "./dense/split_matrix.ts";

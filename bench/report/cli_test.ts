@@ -144,6 +144,8 @@ Deno.test("report writes the stored figures", () =>
     const reports = {
       decode: [`${h100}.csv`, "--peers", PEERS],
       equal: [`${h100}-equal-error.csv`, "--peers", `${h100}-equal-error-peers.csv`],
+      retrieval: ["--frontier", `${h100}-frontier.csv`, "--heads", "sympy-L7-kv1"],
+      diffuse: ["--frontier", `${h100}-frontier.csv`, "--heads", "sympy-L0-kv0"],
     };
     for (const [name, args] of Object.entries(reports)) {
       const svg = `${folder}/${name}`;
@@ -152,6 +154,10 @@ Deno.test("report writes the stored figures", () =>
     }
     const sources: Readonly<Record<string, string>> = {
       "equal-error.svg": "equal/speedup-cuda.svg",
+      "frontier-diffuse-131072.svg": "diffuse/frontier-131072-mean.svg",
+      "frontier-retrieval-131072.svg": "retrieval/frontier-131072-mean.svg",
+      "frontier-retrieval-32768.svg": "retrieval/frontier-32768-mean.svg",
+      "frontier-retrieval-8192.svg": "retrieval/frontier-8192-mean.svg",
       "speedup-cuda.svg": "decode/speedup-cuda.svg",
       "stages.svg": "decode/stages.svg",
     };
@@ -166,6 +172,17 @@ Deno.test("report writes the stored figures", () =>
       assertEquals(stored === now, true, `${name} is out of date: write it again with --svg`);
     }
   }));
+
+Deno.test("--heads names a trace that --frontier has", async () => {
+  const { code, err } = await run(
+    "--frontier",
+    `${RESULTS}/h100-2026-11-28-frontier.csv`,
+    "--heads",
+    "L9",
+  );
+  assertEquals(code, 2);
+  assertStringIncludes(err, "--frontier has no trace called L9; it has sympy-L7-kv1, ");
+});
 
 Deno.test("--help of report lists the flags", async () => {
   const { code, out } = await run("--help");

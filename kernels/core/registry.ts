@@ -5,7 +5,6 @@ import { gather, gatherPages } from "../attend/gather.ts";
 import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
 import { gatherSubgroup } from "../attend/gather_subgroup.ts";
 import { cascade } from "../dense/cascade.ts";
-import { cascadeBroadcast } from "../dense/cascade_broadcast.ts";
 import { denseGptFast } from "../dense/gpt_fast.ts";
 import { denseSplit } from "../dense/split.ts";
 import { denseSplitMatrix } from "../dense/split_matrix.ts";
@@ -91,7 +90,6 @@ const STAGES: readonly Variant[] = [
   denseSplitScatter,
   denseSplitMatrix,
   cascade,
-  cascadeBroadcast,
 ];
 
 /** Whole steps. */

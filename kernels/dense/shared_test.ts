@@ -2,7 +2,6 @@ import { prefixGridOf, testCase } from "../../testing/testing_grid.ts";
 import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
 import type { Params } from "../core/variant.ts";
 import { cascade } from "./cascade.ts";
-import { cascadeBroadcast } from "./cascade_broadcast.ts";
 
 const small = testCase({
   heads: [8, 2],
@@ -53,7 +52,7 @@ testStage("dense", testDevice, small, {
     prefix: 80,
     lengths: [97, 81],
   }),
-}, { variants: [cascade, cascadeBroadcast], grid: prefixGridOf("dense") });
+}, { variants: [cascade], grid: prefixGridOf("dense") });
 
 const few = testCase({ heads: [4, 2], headDim: 64, prefix: 304, lengths: [400, 305] });
 const products = {
@@ -72,16 +71,4 @@ const SETTINGS: Record<string, Params> = {
 };
 for (const [name, own] of Object.entries(SETTINGS)) {
   testSetting(testDevice, cascade, name, few, { ...products, ...own });
-}
-
-const broadcast = { ROWS: 3, ROW_GROUPS: 2, LANES: 16, LOADS: 1, SPLITS: 2 };
-const BROADCAST_SETTINGS: Record<string, Params> = {
-  "a split walks over several tiles": {},
-  "a single split": { SPLITS: 1, LOADS: 2 },
-  "more splits than tiles": { SPLITS: 33, ROWS: 16 },
-  "lanes that share a row of V take other keys": { LANES: 64, SPLITS: 1 },
-  "several splits of the own tokens": { SPLITS: 3, "own.SPLITS": 5, LOADS: 4 },
-};
-for (const [name, own] of Object.entries(BROADCAST_SETTINGS)) {
-  testSetting(testDevice, cascadeBroadcast, name, few, { ...broadcast, ...own });
 }

@@ -183,6 +183,11 @@ export function selectingFunctions(source: string): string[] {
   const others = [
     "head_start",
     "row_offset",
+    "cache_row",
+    "kv_row",
+    "query_quad",
+    "capped",
+    "store_out",
     "widen",
     "row_quad",
     "chunk_offset",
