@@ -131,6 +131,19 @@ testSetting(
   { HAND_OVER: 0 },
 );
 
+// In forced blocks it leaves the scores of all others to underflow.
+testSetting(
+  testDevice,
+  nsa,
+  "one huge logit anywhere in a tile",
+  testCase({
+    heads: [2, 1],
+    lengths: Array.from({ length: 24 }, (_, i) => 1201 + 5 * i),
+    kind: "one-huge-logit",
+  }),
+  {},
+);
+
 Deno.test("pipeline/nsa: many blocks for each thread, and many above the 16th best group", async () => {
   const { p, options } = testCase({ heads: [2, 1], lengths: [40000] });
   const own = { "branches.WORKGROUP": 64, "branches.TILE": 16 };

@@ -8,6 +8,7 @@ import { headLabelStep, packedLabelStep, sharedLabelStep } from "./labels.ts";
 import { pages, pagesAppend } from "./pages.ts";
 import { byteRowReference } from "./reference.ts";
 import { assertCorrect, openTestDevice, rivalsOf, testStage } from "../../testing/testing_suite.ts";
+import { boundsOfPages } from "../../testing/testing_pages.ts";
 import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
 
 const testDevice = await openTestDevice();
@@ -78,6 +79,36 @@ Deno.test("score/pages: an infinite bound that no query takes counts nowhere", a
   });
   const scores = new Float32Array((await read("page_scores", 0, 4 * 9)).slice().buffer);
   assert(scores.every(Number.isFinite), `${scores}`);
+});
+
+Deno.test("score/pages: the newest token's elements differ from bounds by one bit", async () => {
+  const adds: Variant = { ...pagesAppend, stage: "encode_append" };
+  const { p, options } = testCase({ heads: [2, 1], lengths: [38], dtype: "f32" });
+  const params = adds.defaults(p, testDevice.limits);
+  const inputs = makeInputs(adds, p, params, options);
+  const bits = Uint32Array.from(
+    { length: inputs.keys.byteLength / 4 },
+    (_, i) => (i % 2) * 2 ** 31 + 0x40490fda + (i >> 1) % 3 + Math.floor(i / p.headDim) % 2,
+  );
+  const keys = new Float32Array(bits.buffer);
+  const page_bounds = boundsOfPages(p, keys, [37]);
+  const read = await runVariant(testDevice, adds, p, params, { ...inputs, keys, page_bounds });
+  const { ok, worst } = await verify(adds, p, params, read);
+  assert(ok, JSON.stringify(worst));
+});
+
+Deno.test("score/labels: a label has the last channels of a key", async () => {
+  const adds: Variant = { ...sharedLabelStep, stage: "encode_append" };
+  const { p, options } = testCase({ heads: [2, 1], headDim: 64, lengths: [37] });
+  const params = adds.defaults(p, testDevice.limits);
+  const inputs = makeInputs(adds, p, params, options);
+  const channels = Uint32Array.from(
+    { length: inputs.channels.byteLength / 4 },
+    (_, i) => 48 + i % 16,
+  );
+  const read = await runVariant(testDevice, adds, p, params, { ...inputs, channels: channels });
+  const { ok, worst } = await verify(adds, p, params, read);
+  assert(ok, JSON.stringify(worst));
 });
 
 Deno.test("byteRowReference() divides by a power of two and rounds halves to even bytes", () => {

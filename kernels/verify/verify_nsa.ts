@@ -21,6 +21,8 @@ const LOGIT_ERROR = 2e-6;
 
 /** Error of a block score, over the largest one, beside that of its logits. */
 const SCORE_ERROR = 1e-6;
+/** A score of probabilities that f32 may flush to zero. */
+const FLUSHED_SCORE = 2 ** -116;
 
 /** Error of rounding a row's elements; a driver may round to either neighbour in f16. */
 const ROUNDING = { f16: 2 ** -10, bf16: 2 ** -8, f32: 0 } as const;
@@ -86,7 +88,8 @@ async function scoresOf(reader: BufferReader, ref: ListRef): Promise<Float64Arra
   const scores = blockScores(sums, blocksOf(ref.length));
   const free = scores.filter((_, block) => !forcedBlocks(scores.length).includes(block));
   const most = free.reduce((a, b) => Math.max(a, b), 0);
-  return Float64Array.of(...scores, most * (SCORE_ERROR + 4 * LOGIT_ERROR * magnitude));
+  const rounding = most * (SCORE_ERROR + 4 * LOGIT_ERROR * magnitude);
+  return Float64Array.of(...scores, rounding + FLUSHED_SCORE);
 }
 
 /**
