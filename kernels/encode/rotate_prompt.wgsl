@@ -158,7 +158,7 @@ fn factor_byte(squares: f32, magnitudes: f32) -> u32 {
     return 0u;
   }
   let value = squares / magnitudes * 2048.0;
-  if (value < 15.5) {
+  if (value < 16.0) {
     return max(1u, u32(value + 0.5));
   }
   // The sum rounds the mantissa to 4 bits, and 16.0 has exponent 131 and byte 16.

@@ -62,7 +62,7 @@ export function keyFactor(outputs: ArrayLike<number>): number {
 export function factorByte(factor: number): number {
   if (factor === 0) return 0;
   const value = Math.min(factor * FACTOR_UNIT, factorValue(255));
-  if (value < 15.5) return Math.max(1, Math.floor(value + 0.5));
+  if (value < 16) return Math.max(1, Math.floor(value + 0.5));
   const exponent = Math.floor(Math.log2(value)) - 4;
   const mantissa = Math.floor(value / 2 ** exponent + 0.5);
   // A mantissa of 32 carries over to the next exponent.
