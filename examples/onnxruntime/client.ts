@@ -134,7 +134,7 @@ async function createDecoders(
   device: GPUDevice,
   { qHeads, kvHeads, headDim, sparsity }: Options,
   length: number,
-  { q, keys, values, lengths }: Inputs,
+  { query, keys, values, lengths }: Inputs,
 ): Promise<ReadonlyMap<string, Decoder>> {
   const problem: DecoderProblem = {
     batch: 1,
@@ -144,6 +144,8 @@ async function createDecoders(
     kvLen: length,
     capacity: roundCapacity(length),
     dtype: "f16",
+    qDtype: "f16",
+    outDtype: "f16",
     topK: { sparsity: 1 },
     sink: 0,
     recent: 0,
@@ -152,8 +154,7 @@ async function createDecoders(
   const dense = device.features.has("subgroups") ? "dense/split_subgroup" : "dense/split";
   // Deno's WebGPU compiles with naga, and runs on Vulkan under Linux.
   const handOver = readHandOver("naga", Deno.build.os === "linux" ? "vulkan" : "other");
-  // `q` is the query in f32, and `out` is f32: with f16 for both, `q: query` would do here.
-  const shared = { buffers: { q, keys, values, lengths }, handOver };
+  const shared = { buffers: { q: query, keys, values, lengths }, handOver };
   return new Map([
     [EVERY_TOKEN, await createDecoder(device, problem, shared)],
     [`decoder, ${dense}`, await createDecoder(device, problem, { ...shared, variant: dense })],
@@ -178,14 +179,14 @@ async function distancesOf(
   const right = new Float16Array(await readBuffer(device, output, output.size));
   const distances = new Map<string, number>();
   for (const [name, { buffers: { out } }] of decoders) {
-    const ours = new Float32Array(await readBuffer(device, out, out.size));
+    const ours = new Float16Array(await readBuffer(device, out, out.size));
     distances.set(name, relativeDistance(ours, right));
   }
   return distances;
 }
 
 /** The L2 norm of the difference, divided by that of `right`. */
-function relativeDistance(ours: Float32Array, right: Float16Array): number {
+function relativeDistance(ours: Float16Array, right: Float16Array): number {
   let [difference, norm] = [0, 0];
   right.forEach((each, i) => {
     difference += (ours[i] - each) ** 2;

@@ -4,8 +4,6 @@ import type { LayerBuffers } from "./runtime.ts";
 
 /** The buffers of a layer, and what the decoder needs beside them. */
 export interface Inputs extends LayerBuffers {
-  /** The query as f32 [Hq, D]: the same numbers. */
-  readonly q: GPUBuffer;
   /** Tokens of the cache: u32 [1]. */
   readonly lengths: GPUBuffer;
 }
@@ -47,7 +45,6 @@ export function makeInputs(
     keys: buffer(rows(kvHeads * capacity)),
     values: buffer(rows(kvHeads * capacity)),
     output: buffer(new Float16Array(qHeads * headDim)),
-    q: buffer(Float32Array.from(query)),
     lengths: buffer(Uint32Array.of(length)),
   };
 }
