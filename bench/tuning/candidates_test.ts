@@ -14,10 +14,13 @@ const shared = problemOfCase(...CASE, "--sharing", "group", "--map", "random", "
 
 const rotated = { ...p, ...ROTATED_CODE };
 
+/** Sequences that share a prefix: some variants take no others. */
+const requests = { ...rotated, batch: 4, prefix: p.kvLen - 512 };
+
 /** A problem that a variant runs. */
 function problemFor(variant: Variant): Problem {
   const runs = (each: Problem) => !variant.refuses(each, variant.defaults(each, LIMITS), LIMITS);
-  return [p, shared, rotated].find(runs)!;
+  return [p, shared, rotated, requests].find(runs)!;
 }
 
 for (const variant of EVERY_VARIANT) {

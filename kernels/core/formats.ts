@@ -69,9 +69,18 @@ export function refusesFormats(
   if (f32Only) return `${f32Only.name} takes q and out in f32 alone`;
   // What reads no values makes no logits but of scores, whose order neither changes.
   if (!Object.keys(buffers).some((name) => name.endsWith("values"))) return undefined;
-  const lacks = (text: string) => stage === "prefill" || !kernels.some((each) => has(each, text));
+  const lacks = (text: string) =>
+    stage === "prefill" || !hasLogits(kernels, (each) => has(each, text));
   if (scale !== undefined && lacks("const SCALE")) {
     return "it scales logits by 1 / sqrt(headDim) alone";
   }
   if (softCap !== undefined && lacks("fn capped(")) return "it has no soft cap";
+}
+
+/** Whether all kernels that attend have something; of those that share out attention, some. */
+function hasLogits(kernels: readonly Kernel[], has: (kernel: Kernel) => boolean): boolean {
+  const attends = ({ bindings }: Kernel) =>
+    ["keys", "values"].every((rows) => bindings.some(({ name }) => name === rows));
+  const attending = kernels.filter(attends);
+  return attending.length > 0 ? attending.every(has) : kernels.some(has);
 }

@@ -28,6 +28,7 @@ const SHAPES: readonly Partial<Factors>[] = [
   { heads: [6, 2], lengths: [70, 3] },
   { heads: [8, 2], sharing: "group", bits: 128, layers: 1, lengths: [70, 3] },
   { heads: [6, 2], layers: 0, sharing: "kv", bits: 128, planes: 2, lengths: [70, 3] },
+  { heads: [6, 2], layers: 0, sharing: "kv", bits: 128, planes: 2, prefix: 48, lengths: [70, 49] },
 ];
 
 function cases(formats: Formats): TestCase[] {

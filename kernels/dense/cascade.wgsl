@@ -65,6 +65,9 @@ const STRIDE = SPLITS * COLUMNS; // tokens from a tile of a split to its next on
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
 // @end
+// @shared logit_scale
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
+// @end
 
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
 @group(0) @binding(1) var<storage, read> keys: array<vec4<u32>>;
@@ -77,6 +80,20 @@ var<workgroup> queries: array<array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>,
 var<workgroup> stage: array<array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>, BUFFERS>;
 /// p. In steps 3 and 7, m and l of the threads that share a row.
 var<workgroup> probabilities: array<array<array<vec4f, ROW_THREADS>, P_SLOTS>, VALUE_CHUNKS>;
+
+// @shared query_quad
+/// A quad of the queries.
+fn query_quad(at: u32) -> vec4f {
+  return q[at];
+}
+// @end
+
+// @shared capped
+/// A logit under the soft cap, of which there is none in this text: see core/formats.ts.
+fn capped(logit: f32) -> f32 {
+  return logit;
+}
+// @end
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -145,7 +162,7 @@ fn main(
     let at = i * WORKGROUP + thread;
     let row = first_row + min(chunk_row(at, DEPTH), ROWS - 1u);
     my_query[i] = head_of(kv_head, row) * HEAD_QUADS + chunk_place(at, DEPTH);
-    loaded_q[i] = q[my_query[i]];
+    loaded_q[i] = query_quad(my_query[i]);
   }
   var my_column: array<u32, KEY_TURNS>; // the key of each turn
   for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
@@ -192,7 +209,7 @@ fn main(
         let next = pair * 2u + turn + 1u;
         if (next < CHUNKS) {
           for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-            loaded_q[i] = q[my_query[i] + next * DEPTH];
+            loaded_q[i] = query_quad(my_query[i] + next * DEPTH);
           }
           for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
             let at = i * WORKGROUP + thread;
@@ -230,7 +247,7 @@ fn main(
     var m_new = m;
     for (var r = 0u; r < MY_ROWS; r++) { // @unroll
       for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-        scores[r * MY_COLUMNS + c] *= LOG2_E / sqrt(f32(HEAD_DIM));
+        scores[r * MY_COLUMNS + c] = capped(scores[r * MY_COLUMNS + c] * SCALE);
       }
       if (masked) {
         for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
@@ -309,7 +326,7 @@ fn main(
           }
         } else {
           for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-            loaded_q[i] = q[my_query[i]];
+            loaded_q[i] = query_quad(my_query[i]);
           }
           for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
             let at = i * WORKGROUP + thread;
