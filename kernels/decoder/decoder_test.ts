@@ -79,7 +79,7 @@ async function assertCodes(on: GPUDevice, decoder: Decoder): Promise<void> {
   assert(checkResult.ok, JSON.stringify(checkResult));
 }
 
-const STEPS = 200;
+const STEPS = 100;
 const GROUPED: Problem = { ...GROWING, batch: 2, dtype: "bf16", sharing: "group", bits: 64 };
 const pipelines = VARIANTS.filter((variant) =>
   variant.stage === "pipeline" && canRun(testDevice, variant)
@@ -109,7 +109,7 @@ for (const [i, { name, defaults, refuses }] of pipelines.entries()) {
     for (let step = 1; step <= STEPS; step++) {
       feed.append();
       submit(device, decoder.recordStep);
-      if (step % 50 === 0) await assertStep(device, decoder, `step ${step}`);
+      if (step % 25 === 0) await assertStep(device, decoder, `step ${step}`);
     }
     await assertCodes(device, decoder);
     decoder.destroy();
