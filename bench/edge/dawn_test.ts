@@ -20,7 +20,7 @@ Deno.test({
   ignore: driver === null,
   fn: () =>
     inFolder(async (folder) => {
-      const kernels = "dense/split_subgroup,pipeline/sparse_two,pipeline/sparse,encode/append";
+      const kernels = "dense/split_subgroup,pipeline/sparse,encode/append";
       const size = ["--shape", "4x1x64", "--kv", "300", "--max-time", "0.2"];
       const out = `${folder}/out`;
       const run = await onDawn("run", ...size, "--kernels", kernels, "--out", out);
