@@ -49,7 +49,8 @@ async function compile(dispatch) {
 }
 
 const compiled = new Set();
-for (const codes of [head, group, rotated]) {
+const requests = { ...rotated, batch: 2, prefix: 2048 };
+for (const codes of [head, group, rotated, requests]) {
   const problem = { ...shape, ...codes };
   for (const variant of EVERY_VARIANT) {
     const params = variant.defaults(problem, limits);
