@@ -169,8 +169,8 @@ var<workgroup> is_last: u32;
 var<workgroup> own_portion: vec4<u32>; // a Portion
 
 // @shared cache_rows
-/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
-/// each page of a paged one. KV heads are counted over all sequences.
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or
+/// in each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
   if (OUTER_STRIDE == 0u) {
     return kv_head * CAPACITY * KV_LOADS;

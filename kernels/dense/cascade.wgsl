@@ -4,15 +4,15 @@
 //
 // Dispatch (splits, KV heads, tiles of rows). A workgroup owns ROWS rows, each a query head of a
 // sequence, and walks over every SPLITS-th tile of COLUMNS keys of the prefix. It stores an
-// unnormalised partial (acc, m, l) for each row behind the OWN_SPLITS partials of the sequence's own
-// tokens, which split.wgsl makes. merge/merge.wgsl joins all of them.
+// unnormalised partial (acc, m, l) for each row behind the OWN_SPLITS partials of the sequence's
+// own tokens, which split.wgsl makes. merge/merge.wgsl joins all of them.
 //
-// The tiles of rows of a KV head run side by side, and find each other's keys in the cache. With more
-// than about 16 rows multiply-adds bind, not bytes. So products are those of prefill/flash.wgsl: a
-// thread computes MY_ROWS x MY_COLUMNS scores, then MY_ROWS x MY_QUADS vec4f of the output, as
-// outer products in registers. Queries and keys pass through workgroup memory DEPTH quads at a
-// time, values KEYS rows at a time. Each chunk is requested while the one before it is computed. If
-// chunks take turns with two buffers, one barrier a chunk suffices, else two.
+// The tiles of rows of a KV head run side by side, and find each other's keys in the cache. With
+// more than about 16 rows multiply-adds bind, not bytes. So products are those of
+// prefill/flash.wgsl: a thread computes MY_ROWS x MY_COLUMNS scores, then MY_ROWS x MY_QUADS vec4f
+// of the output, as outer products in registers. Queries and keys pass through workgroup memory
+// DEPTH quads at a time, values KEYS rows at a time. Each chunk is requested while the one before
+// it is computed. If chunks take turns with two buffers, one barrier a chunk suffices, else two.
 //
 // 1. Stage a chunk of the queries and keys, and request the next one.
 // 2. Add its products to the scores. Repeat 1 and 2 for all chunks of the head dimension.
@@ -118,7 +118,8 @@ fn add_dot(sum: f32, a: vec4f, b: vec4f) -> f32 {
 }
 // @end
 
-/// The query head, counted through all sequences, of a row of a KV head. Rows past the last repeat it.
+/// The query head, counted through all sequences, of a row of a KV head. Rows past the last repeat
+/// it.
 fn head_of(kv_head: u32, row: u32) -> u32 {
   let own = min(row, ALL_ROWS - 1u);
   return (own / GROUP * KV_HEADS + kv_head) * GROUP + own % GROUP;

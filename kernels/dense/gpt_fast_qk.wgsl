@@ -66,8 +66,8 @@ var<workgroup> logits: array<f32, TILE>;
 var<workgroup> strands: array<vec2f, STRANDS>; // (m, l)
 
 // @shared cache_rows
-/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
-/// each page of a paged one. KV heads are counted over all sequences.
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or
+/// in each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
   if (OUTER_STRIDE == 0u) {
     return kv_head * CAPACITY * KV_LOADS;

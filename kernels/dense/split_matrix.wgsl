@@ -159,8 +159,8 @@ fn stored_sums(scratch: u32, head: u32, quad: u32) -> vec4f {
 }
 
 // @shared cache_rows
-/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
-/// each page of a paged one. KV heads are counted over all sequences.
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or
+/// in each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
   if (OUTER_STRIDE == 0u) {
     return kv_head * CAPACITY * KV_LOADS;

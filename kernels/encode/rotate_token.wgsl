@@ -77,8 +77,8 @@ var<workgroup> level_total: atomic<u32>; // sum of the magnitudes
 var<workgroup> level_squares: atomic<u32>; // sum of their squares
 
 // @shared cache_rows
-/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
-/// each page of a paged one. KV heads are counted over all sequences.
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or
+/// in each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
   if (OUTER_STRIDE == 0u) {
     return kv_head * CAPACITY * KV_LOADS;
@@ -133,8 +133,8 @@ fn cache_row(head: u32, token: u32) -> u32 {
 // @end
 
 // @shared kv_row
-/// Where a token's row begins in keys and values, in 16-byte loads. Caches of sequences that share a
-/// prefix have no strides or pages of their own.
+/// Where a token's row begins in keys and values, in 16-byte loads. Caches of sequences that share
+/// a prefix have no strides or pages of their own.
 fn kv_row(kv_head: u32, token: u32) -> u32 {
   if (PREFIX != 0u) {
     return cache_row(kv_head, token) * KV_LOADS;

@@ -151,8 +151,8 @@ fn widen_map(raw: vec4<u32>, quad: u32) -> vec4f {
 // @end
 
 // @shared cache_rows
-/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
-/// each page of a paged one. KV heads are counted over all sequences.
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or
+/// in each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
   if (OUTER_STRIDE == 0u) {
     return kv_head * CAPACITY * KV_LOADS;

@@ -124,8 +124,8 @@ var<workgroup> code: array<atomic<u32>, 4u * QUADS * WORDS>;
 var<workgroup> counts: array<atomic<u32>, ROUNDS * RANK_WORDS>; // two to a word, later ranks
 
 // @shared cache_rows
-/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or in
-/// each page of a paged one. KV heads are counted over all sequences.
+/// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or
+/// in each page of a paged one. KV heads are counted over all sequences.
 fn head_start(kv_head: u32) -> u32 {
   if (OUTER_STRIDE == 0u) {
     return kv_head * CAPACITY * KV_LOADS;

@@ -1,8 +1,8 @@
 // rotated_shared.wgsl: distances of rotated codes where sequences share a prefix, and their
 // histograms. rotated.wgsl, but a workgroup keeps its codes for the queries of all sequences.
 //
-// Dispatch (blocks, KV heads). First come the SHARED_BLOCKS blocks that lie within the prefix. Such a
-// workgroup reads the codes of BLOCK tokens once, and scores them for every query head of the KV
+// Dispatch (blocks, KV heads). First come the SHARED_BLOCKS blocks that lie within the prefix. Such
+// a workgroup reads the codes of BLOCK tokens once, and scores them for every query head of the KV
 // head of every sequence. Then come the other blocks of each sequence, which are scored for the
 // query heads of that sequence alone. One of them may begin within the prefix.
 //
@@ -52,7 +52,8 @@ const Q_HEADS = KV_HEADS * GROUP;
 @group(0) @binding(5) var<storage, read_write> block_histograms: array<u32>;
 
 var<workgroup> codes_of_queries: array<vec4<u32>, QUERIES * CODE_QUADS>;
-var<workgroup> middles: array<vec2<u32>, QUERIES>; // the first middle token, and that after the last
+// The first middle token, and the one after the last.
+var<workgroup> middles: array<vec2<u32>, QUERIES>;
 var<workgroup> counts: array<atomic<u32>, QUERIES * BINS>; // zero at the start
 
 // @shared cache_row
