@@ -106,6 +106,7 @@ export { checkDevice, type CheckedDevice, readHandOver } from "./kernels/check/d
 export { limitsOf } from "./kernels/core/device_limits.ts";
 export { NO_SINK_LOGIT } from "./kernels/core/layout.ts";
 export { checkProblem } from "./kernels/core/check_problem.ts";
+export { kvStridesFor } from "./kernels/core/cache_layout.ts";
 export {
   type Bins,
   type CodeSharing,
@@ -113,7 +114,6 @@ export {
   type KvLayout,
   type KvPages,
   type KvStrides,
-  kvStridesFor,
   type MapShape,
   type Problem,
   ROTATION,

@@ -160,6 +160,7 @@ export {
 } from "./decoder/request_device.ts";
 export { checkProblem } from "./core/check_problem.ts";
 export { type Pieces, piecesOf, planOn } from "./core/pieces.ts";
+export { kvLayoutOf, kvRowStart, kvStridesFor, kvStridesOf } from "./core/cache_layout.ts";
 export {
   type Bins,
   binsOf,
@@ -175,12 +176,8 @@ export {
   kvBytes,
   type KvDtype,
   type KvLayout,
-  kvLayoutOf,
   type KvPages,
-  kvRowStart,
   type KvStrides,
-  kvStridesFor,
-  kvStridesOf,
   lengthOf,
   listCapacity,
   listHeads,

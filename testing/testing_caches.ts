@@ -1,5 +1,6 @@
 /** Layouts of K and V that kernels must find rows in. */
-import { kvBytes, type KvPages, kvStridesFor, type Problem } from "../kernels/core/problem.ts";
+import { kvStridesFor } from "../kernels/core/cache_layout.ts";
+import { kvBytes, type KvPages, type Problem } from "../kernels/core/problem.ts";
 import type { TestCase } from "./testing_grid.ts";
 
 /** A problem's fields with gaps of a load, of three and of five between rows, heads and sequences. */

@@ -4,17 +4,8 @@ import { createPageTable } from "../fixtures/cache_layout.ts";
 import { generateKv } from "../fixtures/generate.ts";
 import { packKv } from "../fixtures/half.ts";
 import { createRandom, type Random } from "../fixtures/random.ts";
-import {
-  codeHeads,
-  hasPlainCache,
-  kvBytes,
-  kvRowStart,
-  mapNumbers,
-  prefixOf,
-  type Problem,
-  rowRuns,
-  tablePages,
-} from "../kernels/core/problem.ts";
+import { hasPlainCache, kvRowStart, rowRuns, tablePages } from "../kernels/core/cache_layout.ts";
+import { codeHeads, kvBytes, mapNumbers, prefixOf, type Problem } from "../kernels/core/problem.ts";
 import type { Decoder } from "../kernels/decoder/decoder.ts";
 
 /** Random maps with biases, scaled to keep pre-activations away from 0. */

@@ -9,13 +9,13 @@ import { createRandom, type Random } from "../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../fixtures/token_pool.ts";
 import type { Params, Variant } from "../kernels/core/variant.ts";
 import { branchRows, headStats, INDEX, NO_SINK_LOGIT } from "../kernels/core/layout.ts";
+import { hasPlainCache } from "../kernels/core/cache_layout.ts";
 import {
   binsOf,
   codeHeads,
   codeWords,
   distanceBytes,
   groupSize,
-  hasPlainCache,
   isRotated,
   listCapacity,
   listHeads,

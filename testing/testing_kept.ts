@@ -3,14 +3,8 @@ import { assertEquals } from "@std/assert";
 import { INDEX } from "../kernels/core/layout.ts";
 import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../kernels/core/labels.ts";
 import { PAGE_TOKENS, pageCapacity } from "../kernels/core/pages.ts";
-import {
-  codeHeads,
-  codeWords,
-  kvBytes,
-  prefixOf,
-  type Problem,
-  rowRuns,
-} from "../kernels/core/problem.ts";
+import { rowRuns } from "../kernels/core/cache_layout.ts";
+import { codeHeads, codeWords, kvBytes, prefixOf, type Problem } from "../kernels/core/problem.ts";
 import { PQ_PARTS, pqNames } from "../kernels/encode/pq.ts";
 import type { Inputs } from "./testing_inputs.ts";
 

@@ -5,14 +5,13 @@ import { refusesCodes, refusesPrefix } from "../../kernels/core/define.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { checkProblem, checkShape } from "../../kernels/core/check_problem.ts";
+import { kvLayoutOf, kvStridesFor } from "../../kernels/core/cache_layout.ts";
 import {
   type Bins,
   binsOf,
   centresKeys,
   DEFAULT_BINS,
   isRotated,
-  kvLayoutOf,
-  kvStridesFor,
   planesOf,
   prefixOf,
   type Problem,

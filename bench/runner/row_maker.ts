@@ -2,11 +2,11 @@
 import { costBytes, type HandOver, type Plan } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { handOverOf } from "../../kernels/merge/hand_over.ts";
+import { kvLayoutOf } from "../../kernels/core/cache_layout.ts";
 import {
   codeHeads,
   codeWords,
   isRotated,
-  kvLayoutOf,
   lengthOf,
   listHeads,
   planesOf,

@@ -13,9 +13,9 @@ import {
   kvRowStart,
   kvStridesFor,
   poolPages,
-  type Problem,
   tablePages,
-} from "./problem.ts";
+} from "./cache_layout.ts";
+import { type Problem } from "./problem.ts";
 import { refusesCodes } from "./define.ts";
 import { EVERY_VARIANT, VARIANTS } from "./registry.ts";
 

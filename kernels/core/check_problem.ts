@@ -1,13 +1,11 @@
 /** Checks of a problem: each wrong value gives one sentence with the allowed ones. */
+import { hasPlainCache, kvStridesOf, poolPages } from "./cache_layout.ts";
 import {
   binsOf,
   centresKeys,
-  hasPlainCache,
   isRotated,
   kvBytes,
-  kvStridesOf,
   planesOf,
-  poolPages,
   prefixOf,
   type Problem,
   rotationSeedOf,

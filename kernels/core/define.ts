@@ -3,7 +3,8 @@
  * text, and the checks that every plan must pass on a device are made in one place.
  */
 import type { DeviceLimits, Dispatch, Kernel, Params, Plan, Variant } from "./variant.ts";
-import { hasPlainCache, isRotated, prefixOf, type Problem, valueDimOf } from "./problem.ts";
+import { hasPlainCache } from "./cache_layout.ts";
+import { isRotated, prefixOf, type Problem, valueDimOf } from "./problem.ts";
 import { refusesFormats } from "./formats.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";

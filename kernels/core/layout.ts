@@ -66,20 +66,17 @@ import { kernelOf } from "./formats.ts";
 import { LABEL_CHANNELS } from "./labels.ts";
 import { pageCapacity, pageListCapacity } from "./pages.ts";
 import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
+import { cacheRows, hasPlainCache, kvElements, kvStridesOf, tablePages } from "./cache_layout.ts";
 import {
   binsOf,
-  cacheRows,
   centresKeys,
   codeHeads,
   codeWords,
   distanceBytes,
   floatBytes,
   groupSize,
-  hasPlainCache,
   isRotated,
   kvBytes,
-  kvElements,
-  kvStridesOf,
   listCapacity,
   listHeads,
   mapNumbers,
@@ -91,7 +88,6 @@ import {
   queriesPerList,
   queryWords,
   rotationSeedOf,
-  tablePages,
   tiesOf,
   valueDimOf,
 } from "./problem.ts";

@@ -20,7 +20,8 @@ import type {
   Variant,
 } from "./variant.ts";
 import { bufferBytes, dispatch, PROBLEM_RANGES, ranges, specs } from "./layout.ts";
-import { hasPlainCache, lengthOf, prefixOf, type Problem } from "./problem.ts";
+import { hasPlainCache } from "./cache_layout.ts";
+import { lengthOf, prefixOf, type Problem } from "./problem.ts";
 import type { ReadBytes } from "./run.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
 import source from "./deal.wgsl" with { type: "text" };

@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { checkProblem } from "./check_problem.ts";
+import { cacheRows, rowRuns } from "./cache_layout.ts";
 import {
   cachedTokens,
-  cacheRows,
   codeHeads,
   distanceBytes,
   distinctTokens,
@@ -15,7 +15,6 @@ import {
   type Problem,
   queriesPerList,
   roundCapacity,
-  rowRuns,
   shapeName,
   windowsOf,
 } from "./problem.ts";

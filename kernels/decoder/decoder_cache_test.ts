@@ -5,13 +5,8 @@ import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { verify } from "../verify/verify.ts";
 import { findVariant } from "../core/registry.ts";
-import {
-  hasPlainCache,
-  isRotated,
-  type Problem,
-  ROTATED_CODE,
-  tablePages,
-} from "../core/problem.ts";
+import { hasPlainCache, tablePages } from "../core/cache_layout.ts";
+import { isRotated, type Problem, ROTATED_CODE } from "../core/problem.ts";
 import { CACHES, tokensFirst } from "../../testing/testing_caches.ts";
 import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
 import { canRun, openTestDevice } from "../../testing/testing.ts";

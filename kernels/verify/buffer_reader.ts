@@ -7,15 +7,14 @@ import type { RowOf } from "../attend/reference.ts";
 import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
 import { branchRows, headStats } from "../core/layout.ts";
 import { pageCapacity, pageListCapacity } from "../core/pages.ts";
+import { hasPlainCache, kvRowStart, rowRuns, tablePages } from "../core/cache_layout.ts";
 import {
   centresKeys,
   codeHeads,
   codeWords,
   distanceBytes,
   groupSize,
-  hasPlainCache,
   kvBytes,
-  kvRowStart,
   listCapacity,
   listHeads,
   mapNumbers,
@@ -24,8 +23,6 @@ import {
   queriesPerCode,
   queriesPerList,
   queryWords,
-  rowRuns,
-  tablePages,
   valueDimOf,
 } from "../core/problem.ts";
 
