@@ -15,7 +15,7 @@ import {
   poolPages,
   tablePages,
 } from "./cache_layout.ts";
-import { type Problem } from "./problem.ts";
+import type { Problem } from "./problem.ts";
 import { refusesCodes } from "./define.ts";
 import { EVERY_VARIANT, VARIANTS } from "./registry.ts";
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { bufferBytes } from "../../../kernels/core/layout.ts";
 import { tablePages } from "../../../kernels/core/cache_layout.ts";
-import { type Problem } from "../../../kernels/core/problem.ts";
+import type { Problem } from "../../../kernels/core/problem.ts";
 import { openTestDevice } from "../../../testing/testing.ts";
 import { testCase } from "../../../testing/testing_grid.ts";
 import { FILL_KIND } from "../../../kernels/probe/probes.ts";
