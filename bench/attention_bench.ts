@@ -13,6 +13,7 @@ import { eligible } from "./measure/session.ts";
 import { prepare, type PreparedVariant, PROMPT_STAGES } from "./measure/prepared_variant.ts";
 import { openCheckedDevice } from "./measure/device/checked_device.ts";
 import { callBlocks } from "./measure/clock/gpu_passes.ts";
+import { WGPU } from "./measure/device/gpu_choice.ts";
 import { openAdapter } from "./edge/open_adapter.ts";
 import { InputSets } from "./measure/inputs/inputs.ts";
 import { parseCaseOptions } from "./flags/case_flags.ts";
@@ -22,7 +23,7 @@ import { chooseParams } from "./cases/tuned_choice.ts";
 // `deno bench` has no flags for its files.
 const mayReadEnv = Deno.permissions.querySync({ name: "env" }).state === "granted";
 const gpu = mayReadEnv && Deno.env.get("HASHATTENTION_GPU") === "dawn" ? "dawn" : "wgpu";
-const openedAdapter = await openAdapter({ gpu: { gpu, toggles: [] } });
+const openedAdapter = await openAdapter({ gpu: { ...WGPU, gpu } });
 const { info } = openedAdapter;
 const { device, features, limits } = await openCheckedDevice(openedAdapter, VARIANT_FEATURES);
 

@@ -212,6 +212,7 @@ export const MUTATE_COMMAND = {
       },
       gpu: { ...ADAPTER_FLAG.gpu, help: "the implementation of WebGPU that bench runs on" },
       "dawn-toggles": ADAPTER_FLAG["dawn-toggles"],
+      limits: ADAPTER_FLAG.limits,
     },
   },
   notes: [
@@ -280,7 +281,7 @@ async function plantChosen(kernels: readonly string[], gpu: GpuChoice): Promise<
     return usersOf(kernel).filter((name) => !emulated.includes(name));
   };
   const toggles = gpu.toggles.length > 0 ? ["--dawn-toggles", gpu.toggles.join()] : [];
-  const more = ["--gpu", gpu.gpu, ...toggles];
+  const more = ["--gpu", gpu.gpu, "--limits", gpu.limits, ...toggles];
   const copy = await Deno.makeTempDir({ prefix: "mutate-" });
   let missed = 0;
   try {

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../bench/base/usage_error.ts";
+import { WGPU } from "../bench/measure/device/gpu_choice.ts";
 import { MUTANTS, plant } from "./mutants.ts";
 import {
   chooseKernels,
@@ -30,7 +31,7 @@ Deno.test("kernels are chosen by name, glob or folder, and what fits none is ref
 Deno.test("readMutateOptions() takes kernels as words or as a list, and how many random mutants", () => {
   const read = (line: string) => readMutateOptions(line.split(" "));
   const kernels = ["merge/join_ragged", "merge/join_splits", "merge/merge", "merge/nsa_gates"];
-  const gpu = { gpu: "wgpu" as const, toggles: [] };
+  const gpu = WGPU;
   assertEquals(read("merge"), { kernels, random: null, seed: 1, gpu });
   assertEquals(read("--kernels merge/*"), { kernels, random: null, seed: 1, gpu });
   assertEquals(read("--random 10 --kernels merge"), { kernels, random: 10, seed: 1, gpu });

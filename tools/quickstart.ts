@@ -65,7 +65,16 @@ const folder = given === undefined ? [`--out=${out}`] : [];
 const benchCode = await runTask("run", ["--quick", ...Deno.args, ...folder]);
 if (benchCode !== EXIT.ok) Deno.exit(benchCode);
 console.log("");
-const device = shared("gpu", "dawn-toggles", "adapter", "driver", "timer", "memory", "seed");
+const device = shared(
+  "gpu",
+  "dawn-toggles",
+  "limits",
+  "adapter",
+  "driver",
+  "timer",
+  "memory",
+  "seed",
+);
 const frontierCode = await runTask("frontier", ["--quick", `--out=${out}`, ...device]);
 if (frontierCode === EXIT.ok) {
   // The page of the benchmark takes up the chart.

@@ -59,6 +59,7 @@ export async function openBrowserAdapter(): Promise<OpenedAdapter> {
       software: info.isFallbackAdapter || isSoftwareName(name),
       compiler: await compilerName(),
       toggles: "",
+      limits: "adapter",
     },
   };
 }

@@ -15,6 +15,7 @@ const FACTS = {
   software: false,
   compiler: "naga",
   toggles: "",
+  limits: "adapter" as const,
 };
 const CARD: ListedAdapter = {
   ...FACTS,

@@ -10,6 +10,7 @@ import {
   REQUESTS,
 } from "../measure/device/adapter.ts";
 import { type GpuChoice, WGPU } from "../measure/device/gpu_choice.ts";
+import { withLimits } from "../measure/device/gpu_limits.ts";
 import { checkToggles, loadDawn } from "./dawn.ts";
 
 /** The machine has no WebGPU adapter. The message is written for the user. */
@@ -66,7 +67,7 @@ export async function openAdapter(options: OpenOptions = {}): Promise<OpenedAdap
   const name = description || device || "unnamed adapter";
   const vendorName = VENDOR_NAMES[vendor] ?? (vendor || "unknown");
   return {
-    adapter,
+    adapter: withLimits(adapter, choice.limits),
     // Vulkan on a Mac is translated to Metal.
     shaderApi: Deno.build.os === "darwin" ? "metal" : backend,
     info: {
@@ -77,6 +78,7 @@ export async function openAdapter(options: OpenOptions = {}): Promise<OpenedAdap
       backend,
       software: isFallbackAdapter,
       toggles: choice.toggles.join(" "),
+      limits: choice.limits,
     },
   };
 }

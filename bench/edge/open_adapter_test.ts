@@ -14,6 +14,7 @@ const FACTS: AdapterFacts = {
   software: false,
   compiler: "naga",
   toggles: "",
+  limits: "adapter",
 };
 
 Deno.test("openAdapter() fills in every fact about the adapter", async () => {
@@ -21,7 +22,7 @@ Deno.test("openAdapter() fills in every fact about the adapter", async () => {
   assertEquals(info.runtime, `deno ${Deno.version.deno}`);
   assertEquals(info.backend, Deno.env.get("DENO_WEBGPU_BACKEND"));
   assertEquals(info.software, adapter.info.isFallbackAdapter);
-  assertEquals([info.compiler, info.toggles], ["naga", ""]);
+  assertEquals([info.compiler, info.toggles, info.limits], ["naga", "", "adapter"]);
   for (const [name, value] of Object.entries(info)) {
     assert(value !== "" || name === "toggles", name);
   }

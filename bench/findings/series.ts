@@ -26,6 +26,7 @@ const FACTS: readonly { readonly name: keyof ResultRow; describe(row: ResultRow)
   { name: "runtime", describe: ({ runtime }) => runtime },
   { name: "commit", describe: ({ commit }) => `commit ${commit}` },
   { name: "toggles", describe: ({ toggles }) => toggles || "no toggles" },
+  { name: "limits", describe: ({ limits }) => `limits of ${limits}` },
   { name: "timer", describe: ({ timer }) => `timed by ${timer}` },
 ];
 

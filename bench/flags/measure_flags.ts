@@ -2,6 +2,7 @@
 import { FEWEST_SAMPLES } from "../measure/clock/sampler.ts";
 import { TIMER_CHOICES, type TimerChoice } from "../measure/clock/timer.ts";
 import { DAWN_TOGGLES, type GpuChoice } from "../measure/device/gpu_choice.ts";
+import { LIMIT_CHOICES, type LimitChoice } from "../measure/device/gpu_limits.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { Flag, Flags } from "./flag_table.ts";
 import { asWritten, decimal, listOf, MAX_U32, oneOf, seconds, wholeNumber } from "./flag_values.ts";
@@ -37,6 +38,13 @@ export const ADAPTER_FLAG = {
     value: "NAME,..",
     read: listOf(oneOf(...DAWN_TOGGLES)),
     help: `toggles of Dawn to turn on: ${DAWN_TOGGLES.join(", ")}`,
+  },
+  limits: {
+    value: "WHOSE",
+    default: "adapter",
+    read: oneOf<LimitChoice>(...LIMIT_CHOICES),
+    help:
+      "limits of buffers and workgroups: the adapter's own, or those that Chromium grants a page",
   },
   adapter: {
     value: "WHICH",
@@ -127,12 +135,12 @@ export function measureOptionsOf(
 export function gpuChoiceOf(
   values: Pick<
     Parsed<{ readonly adapter: typeof ADAPTER_FLAG }>["values"],
-    "gpu" | "dawn-toggles"
+    "gpu" | "dawn-toggles" | "limits"
   >,
 ): GpuChoice {
   const toggles = values["dawn-toggles"] ?? [];
   if (toggles.length > 0 && values.gpu !== "dawn") {
     throw new UsageError(`--dawn-toggles needs --gpu dawn, not ${values.gpu}.`);
   }
-  return { gpu: values.gpu, toggles };
+  return { gpu: values.gpu, toggles, limits: values.limits };
 }

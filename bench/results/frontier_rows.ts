@@ -58,6 +58,13 @@ export const FRONTIER_ROW = v.strictObject({
   software: column(v.boolean(), "Whether the adapter computes on the CPU."),
   compiler: column(TEXT, "Compiler of the WGSL: `naga` or `tint`."),
   toggles: column(TEXT, "Toggles of Dawn that were turned on."),
+  limits: v.optional(
+    column(
+      v.picklist(["adapter", "chromium"]),
+      "Whose limits the device had: the adapter's own, or those of a page in Chromium.",
+    ),
+    "adapter",
+  ),
 });
 
 /** A row of `frontier.csv`: one method at one budget, on one trace and at one KV length. */
@@ -111,6 +118,7 @@ export const CONDITIONS = [
   "backend",
   "compiler",
   "toggles",
+  "limits",
 ] as const satisfies readonly (keyof FrontierRow)[];
 
 /** The last row of each method, budget, length and trace under each condition, in their order. */

@@ -19,6 +19,7 @@ const STAGE = v.picklist([
 ]);
 const DTYPE = v.picklist(["f16", "bf16", "f32"]);
 const SHARING = v.picklist(["head", "kv", "group"]);
+const LIMITS = v.picklist(["adapter", "chromium"]);
 const LAYOUT = v.picklist(["bhnd", "bnhd", "strided"]);
 const CACHE = v.picklist(["cold", "hot"]);
 const TIMER = v.picklist(["timestamp", "wall"]);
@@ -163,6 +164,13 @@ export const ROW = v.strictObject({
     column(COUNT, "Tokens of a prefix that all sequences share, which the caches hold once."),
     0,
   ),
+  limits: v.optional(
+    column(
+      LIMITS,
+      "Whose limits the device had: the adapter's own, or those of a page in Chromium.",
+    ),
+    "adapter",
+  ),
 });
 
 /** A row of `results.csv`. */
@@ -206,7 +214,7 @@ export interface SampleRecord {
 }
 
 /** Columns that tell devices and compilers apart. */
-const DEVICE = ["adapter", "driver", "backend", "compiler", "toggles"] as const;
+const DEVICE = ["adapter", "driver", "backend", "compiler", "toggles", "limits"] as const;
 
 /** The case together with the state of the caches, since hot and cold rows must not be mixed. */
 export function caseName({ case_id, cache, stage }: ResultRow): string {

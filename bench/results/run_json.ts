@@ -17,6 +17,7 @@ const SCHEMA = 1;
 // deno-fmt-ignore
 const DEVICE_COLUMNS = [
   "runtime", "adapter", "vendor", "driver", "backend", "software", "timer", "compiler", "toggles",
+  "limits",
 ] as const;
 
 /** Columns that are equal in the whole run. The document has them once. */

@@ -9,13 +9,13 @@ import { UsageError } from "../base/usage_error.ts";
 
 const MAIN = `${import.meta.dirname}/../run/main.ts`;
 
-const { runtime, adapter, vendor, driver, backend, software, commit, compiler, toggles } =
+const { runtime, adapter, vendor, driver, backend, software, commit, compiler, toggles, limits } =
   makeRow();
 const FACTS: RunFacts = {
   written: "2026-07-03T12:34:56.789Z",
   suite: { version: "0.1.0", commit },
   device: {
-    ...{ runtime, adapter, vendor, driver, backend, software, compiler, toggles },
+    ...{ runtime, adapter, vendor, driver, backend, software, compiler, toggles, limits },
     timer: "timestamp",
   },
   settings: { hot: false, seed: 1, noise_pct: 0.5, max_time_s: 10, memory_bytes: 6e9 },

@@ -43,6 +43,7 @@ export function frontierRow(changes: Partial<FrontierRow> = {}): FrontierRow {
     software: false,
     compiler: "naga",
     toggles: "",
+    limits: "adapter",
     ...changes,
   };
 }

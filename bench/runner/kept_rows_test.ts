@@ -10,10 +10,20 @@ import {
 import { latestRows, type ResultRow } from "../results/row.ts";
 import { makeFailedRow, makeRow } from "../../testing/row.ts";
 
-const { runtime, adapter, vendor, driver, backend, software, compiler, toggles, case_id: caseId } =
-  makeRow();
+const {
+  runtime,
+  adapter,
+  vendor,
+  driver,
+  backend,
+  software,
+  compiler,
+  toggles,
+  limits,
+  case_id: caseId,
+} = makeRow();
 const CONDITIONS: Conditions = {
-  facts: { runtime, adapter, vendor, driver, backend, software, compiler, toggles },
+  facts: { runtime, adapter, vendor, driver, backend, software, compiler, toggles, limits },
   inputBytes: 6e9,
   timer: { kind: "timestamp" },
   settings: { hot: false, layers: 1, seed: 1 },
@@ -47,6 +57,7 @@ Deno.test("sameConditions() leaves out rows that were measured under other condi
     { backend: "metal" },
     { compiler: "tint" },
     { toggles: "disable_robustness" },
+    { limits: "chromium" },
     { runtime: "deno 3.0.0" },
     { timer: "wall" },
     { case_id: "another" },

@@ -7,6 +7,7 @@ import { planDecoder } from "../../kernels/decoder/decoder_plan.ts";
 import { casesOf } from "../cases/cases.ts";
 import { prepare } from "../measure/prepared_variant.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
+import { CHROMIUM_LIMITS } from "../measure/device/gpu_limits.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../run/options.ts";
 import { traceInputs } from "./trace_case.ts";
@@ -21,12 +22,7 @@ interface SmallDevice {
 
 const DEVICES: Readonly<Record<string, SmallDevice>> = {
   "Chromium's limits": {
-    limits: {
-      maxStorageBuffersPerShaderStage: 10,
-      maxComputeWorkgroupStorageSize: 32768,
-      maxComputeInvocationsPerWorkgroup: 1024,
-      maxComputeWorkgroupSizeX: 1024,
-    },
+    limits: CHROMIUM_LIMITS,
     features: ["subgroups"],
     pipeline: "pipeline/sparse_two",
   },

@@ -16,6 +16,7 @@ const FACTS = {
   software: false,
   compiler: "naga",
   toggles: "",
+  limits: "adapter" as const,
 };
 
 /** Tunes `kernels` with a child that has a fault, and logs to `folder`. */

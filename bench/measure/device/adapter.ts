@@ -3,6 +3,7 @@ import { requestDecoderDevice } from "../../../kernels/decoder/request_device.ts
 import { languageFeaturesOf } from "../../../kernels/core/wgsl/wgsl_compiler.ts";
 import { DeviceLostError } from "./device_loss.ts";
 import { SystemError } from "../../base/system_error.ts";
+import type { LimitChoice } from "./gpu_limits.ts";
 
 /** Facts about the machine that a result was measured on. */
 export interface AdapterFacts {
@@ -22,6 +23,8 @@ export interface AdapterFacts {
   readonly compiler: string;
   /** Toggles of Dawn that were turned on, separated by spaces. */
   readonly toggles: string;
+  /** Whose limits the device has. */
+  readonly limits: LimitChoice;
 }
 
 /** An adapter together with the facts about it. */
@@ -73,7 +76,8 @@ export function describeAdapter(facts: AdapterFacts): string {
   const kind = facts.software ? "software" : "hardware";
   const line = `Adapter: ${facts.adapter} (${facts.vendor}, ${kind}), driver ${facts.driver}, ` +
     `backend ${facts.backend}, ${facts.runtime}` +
-    (facts.toggles === "" ? "" : `, toggles ${facts.toggles}`);
+    (facts.toggles === "" ? "" : `, toggles ${facts.toggles}`) +
+    (facts.limits === "adapter" ? "" : `, limits of ${facts.limits}`);
   return facts.software
     ? `${line}\nWARNING: timings on a software adapter say nothing about a GPU.`
     : line;

@@ -1,4 +1,5 @@
 /** The implementations of WebGPU that a run may choose. */
+import type { LimitChoice } from "./gpu_limits.ts";
 
 /** An implementation of WebGPU. */
 export interface GpuChoice {
@@ -6,10 +7,11 @@ export interface GpuChoice {
   readonly gpu: "wgpu" | "dawn";
   /** Names of {@linkcode DAWN_TOGGLES} to turn on. */
   readonly toggles: readonly string[];
+  readonly limits: LimitChoice;
 }
 
 /** Deno's own WebGPU. */
-export const WGPU: GpuChoice = { gpu: "wgpu", toggles: [] };
+export const WGPU: GpuChoice = { gpu: "wgpu", toggles: [], limits: "adapter" };
 
 /** Toggles of Dawn. It ignores names that it does not know, so a run takes only these. */
 export const DAWN_TOGGLES = [
