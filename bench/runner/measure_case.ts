@@ -2,7 +2,7 @@
 import type { Stage, Variant } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
-import { CompileError } from "../../kernels/core/program.ts";
+import { CompileError, compilePlan } from "../../kernels/core/program.ts";
 import { kvBytes, type Problem } from "../../kernels/core/problem.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import { type Roofline, rooflineOf, rooflineUs } from "../measure/roofline.ts";
@@ -84,6 +84,8 @@ export async function measureCase(
   const ready: { prepared: PreparedVariant; checkResult: CheckResult }[] = [];
   try {
     const total = missing.length + 1;
+    settings.onProgress(`${benchCase.name}: compiling ${counted(missing.length, "kernel")}`, 0);
+    await compileAll(session, p, missing);
     const row = rowMaker(session, benchCase, roofline);
     // All variants of a stage select the same tokens, so one variant's list gives the rows of all.
     const gathered = new Map(
@@ -167,6 +169,19 @@ export async function measureCase(
     for (const { prepared } of ready) prepared.destroy();
     inputs.destroy();
   }
+}
+
+/** Compiles all at once, since some implementations of WebGPU compile on several threads. */
+async function compileAll(
+  { device, facts, limits }: Session,
+  p: Problem,
+  wanted: readonly Wanted[],
+): Promise<void> {
+  // What fails here is reported when its kernel is prepared, which finds all others compiled.
+  await Promise.allSettled(wanted.map(async ({ variant, params }) => {
+    const plan = planOn(variant, p, params, limits);
+    await compilePlan(device, plan, { unroll: !facts.software });
+  }));
 }
 
 /**

@@ -32,11 +32,11 @@ export function withLimits(adapter: GPUAdapter, choice: LimitChoice): GPUAdapter
       return name in bounds ? Math.min(bounds[name], limit) : limit;
     },
   });
-  return {
-    __brand: "GPUAdapter",
+  const lowered = {
     features: adapter.features,
     info: adapter.info,
     limits,
-    requestDevice: (descriptor) => adapter.requestDevice(descriptor),
+    requestDevice: (descriptor?: GPUDeviceDescriptor) => adapter.requestDevice(descriptor),
   };
+  return lowered as GPUAdapter;
 }
