@@ -7,11 +7,21 @@ import { planDecoder } from "../../kernels/decoder/decoder_plan.ts";
 import { casesOf } from "../cases/cases.ts";
 import { prepare } from "../measure/prepared_variant.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
-import { CHROMIUM_LIMITS } from "../measure/device/gpu_limits.ts";
+import { CHROMIUM_LIMITS, withLimits } from "../measure/device/gpu_limits.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../run/options.ts";
 import { traceInputs } from "./trace_case.ts";
 import { quickCases } from "../cases/quick.ts";
+
+const host = await openAdapter();
+
+/** What a page in Chromium gets of this adapter. */
+function limitsOfPage(): Record<string, number> {
+  const { limits } = withLimits(host.adapter, "chromium");
+  return Object.fromEntries(
+    Object.keys(CHROMIUM_LIMITS).map((name) => [name, limits[name as "maxBufferSize"]]),
+  );
+}
 
 interface SmallDevice {
   readonly limits: Readonly<Record<string, number>>;
@@ -22,8 +32,7 @@ interface SmallDevice {
 
 const DEVICES: Readonly<Record<string, SmallDevice>> = {
   "Chromium's limits": {
-    // The software adapter grants a byte less.
-    limits: { ...CHROMIUM_LIMITS, maxBufferSize: 2 ** 31 - 1 },
+    limits: limitsOfPage(),
     features: ["subgroups"],
     pipeline: "pipeline/sparse_two",
   },
@@ -47,7 +56,6 @@ const DEVICES: Readonly<Record<string, SmallDevice>> = {
   },
 };
 
-const host = await openAdapter();
 const trace = await readTraceFile(SHIPPED_TRACE);
 const learnedMap = await loadMap(SHIPPED_MAP);
 const named = { name: "shipped", trace, learnedMap };
