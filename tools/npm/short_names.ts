@@ -8,6 +8,8 @@ const CAPITALS = LETTERS.toUpperCase();
 const WORDS = ["as", "do", "fn", "if", "in", "is", "of"];
 /** What `constantsOf()` takes for a constant. */
 const CONSTANT = /^[A-Z][A-Z0-9_]*$/;
+/** What `kernels/core/formats.ts` finds statements by. */
+const FOUND = /^(?:query_\w+|at|quad|SCALE|logit|capped|store_out)$/;
 /** Parts of a vector, whatever else may have such a name. */
 const SWIZZLE = /^(?:[xyzw]{1,4}|[rgba]{1,4})$/;
 
@@ -22,7 +24,7 @@ export function shortNames(sources: readonly string[]): ReadonlyMap<string, stri
     const own = ownNames(source);
     for (const [name] of source.replace(/\/\/.*$/gm, "").matchAll(NAME)) {
       counts.set(name, (counts.get(name) ?? 0) + 1);
-      if (!own.has(name) || SWIZZLE.test(name)) kept.add(name);
+      if (!own.has(name) || SWIZZLE.test(name) || FOUND.test(name)) kept.add(name);
     }
   }
   const names = Array.from(counts.keys()).filter((name) => !kept.has(name))

@@ -1,6 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { bindingsOf, workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.ts";
 import { EVERY_VARIANT } from "../../kernels/core/registry.ts";
+import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
+import { planOn } from "../../kernels/core/pieces.ts";
 import { type Problem, ROTATED_CODE } from "../../kernels/core/problem.ts";
 import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
@@ -40,6 +42,7 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
       const [ours, theirs] = [EVERY_VARIANT, packed].map((all) => variantIn(all, name));
       assertEquals([name, await tuningChecksum(theirs, P)], [name, await tuningChecksum(ours, P)]);
     }
+    assertTakesFormats(packed);
     const dawn = await openNullDevice();
     const texts = await textsOf(folder);
     assert(texts.size > 40, `${texts.size} texts`);
@@ -76,6 +79,34 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+/** Statements of other formats are found in the package's texts as in the suite's own. */
+function assertTakesFormats(packed: readonly Variant[]): void {
+  const formats = [{ qDtype: "f16" }, { outDtype: "f16" }, { scale: 0.2 }, {
+    softCap: 30,
+  }] as const;
+  let taken = 0;
+  for (const format of formats) {
+    const p: Problem = { ...P, ...format };
+    const outcome = (variant: Variant) => {
+      const params = variant.defaults(p, LARGE_LIMITS);
+      const refusal = variant.refuses(p, params, LARGE_LIMITS);
+      if (refusal !== undefined) return refusal;
+      const usual = variant.plan(P, params).dispatches;
+      // Where a kernel is another than for the usual formats.
+      return planOn(variant, p, params, LARGE_LIMITS).dispatches
+        .map(({ kernel }, i) =>
+          tokensOf(kernel.source).length - tokensOf(usual[i].kernel.source).length
+        );
+    };
+    for (const variant of EVERY_VARIANT) {
+      const [ours, theirs] = [variant, variantIn(packed, variant.name)].map(outcome);
+      assertEquals([variant.name, format, theirs], [variant.name, format, ours]);
+      if (typeof ours !== "string") taken++;
+    }
+  }
+  assert(taken > 100, `${taken} problems taken`);
+}
 
 /** The tokens of a text. Loops are unrolled, so that the marks are where they were. */
 function tokensOf(wgsl: string): readonly string[] {
