@@ -1,7 +1,7 @@
 /** Copies the published sources into a folder, in the form in which they are bundled for npm. */
 import { shakeable } from "./shakeable.ts";
 import { renamed, shortNames } from "./short_names.ts";
-import { SharedTexts } from "./wgsl_module.ts";
+import { TextModule } from "./wgsl_module.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -18,7 +18,7 @@ export const PACKAGE_ENTRY = "hashattention.ts";
  * are made of sources without marks, which hide the types of literals.
  */
 export function stageSources(folder: string, shake: boolean): void {
-  const shared = new SharedTexts();
+  const texts = new TextModule();
   const marked = shake ? shakeable : (source: string) => source;
   const sources = publishedSources();
   const isWgsl = (path: string) => path.endsWith(".wgsl");
@@ -26,14 +26,15 @@ export function stageSources(folder: string, shake: boolean): void {
   for (const [path, source] of sources) {
     if (isWgsl(path)) {
       const up = "../".repeat(path.split("/").length - 1);
-      const text = shared.moduleOf(renamed(source, short), `${up}shared_texts.ts`);
-      write(folder, `${path}.ts`, marked(text));
+      const name = path.replace(/\W/g, "_");
+      texts.add(name, renamed(source, short));
+      write(folder, `${path}.ts`, `export { ${name} as default } from "${up}texts.ts";\n`);
     } else if (path.endsWith(".ts")) {
       const imports = source.replace(/"([^"\n]+\.wgsl)" with \{ type: "text" \}/g, '"$1.ts"');
       write(folder, path, marked(imports));
     }
   }
-  write(folder, "shared_texts.ts", shared.module());
+  write(folder, "texts.ts", String(texts));
   write(folder, PACKAGE_ENTRY, 'export * from "./mod.ts";\nexport * from "./kernels/mod.ts";\n');
   write(folder, "deno.json", JSON.stringify({ compilerOptions: { strict: true } }));
 }

@@ -9,7 +9,7 @@ import { build as vite } from "vite";
  * second the most that an engine can need: all steps. The last also has what only a comparison needs:
  * prompt attention, other systems, and the references of all kernels.
  */
-const LIMITS = { decoder: 37, every_step: 66, everything: 110 };
+const LIMITS = { decoder: 35, every_step: 60, everything: 98 };
 
 async function withEsbuild(name) {
   const { outputFiles: [file] } = await esbuild({
