@@ -1,4 +1,5 @@
 /** Copies the published sources into a folder, in the form in which they are bundled for npm. */
+import { inOrderOfLikeness } from "./likeness.ts";
 import { shakeable } from "./shakeable.ts";
 import { renamed, shortNames } from "./short_names.ts";
 import { TextModule } from "./wgsl_module.ts";
@@ -7,6 +8,9 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** Folders of `kernels/` that are not published. */
 const UNPUBLISHED = /^kernels\/(attend\/twin|probe|shared|verify)\//;
+
+/** Lines that are no part of the package: comments and imports. */
+const NO_CODE = /^(?:\/\/|\/?\*|import\b)/;
 
 /** The module of the package: what both of its entry points export. */
 export const PACKAGE_ENTRY = "hashattention.ts";
@@ -35,8 +39,20 @@ export function stageSources(folder: string, shake: boolean): void {
     }
   }
   write(folder, "texts.ts", String(texts));
-  write(folder, PACKAGE_ENTRY, 'export * from "./mod.ts";\nexport * from "./kernels/mod.ts";\n');
+  write(folder, PACKAGE_ENTRY, entryOf(sources));
   write(folder, "deno.json", JSON.stringify({ compilerOptions: { strict: true } }));
+}
+
+/** The module of the package. It imports modules that are alike one after another. */
+function entryOf(sources: ReadonlyMap<string, string>): string {
+  const ends = ["mod.ts", "kernels/mod.ts"];
+  const modules = [...sources].filter(([path]) => path.endsWith(".ts") && !ends.includes(path));
+  const linesOf = ([, source]: (typeof modules)[number]) =>
+    source.split("\n").map((line) => line.trim()).filter((line) => !NO_CODE.test(line));
+  return [
+    ...inOrderOfLikeness(modules, linesOf).map(([path]) => `import "./${path}";\n`),
+    ...ends.map((path) => `export * from "./${path}";\n`),
+  ].join("");
 }
 
 /** The published sources by their paths. */

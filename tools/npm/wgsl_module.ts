@@ -9,16 +9,25 @@ const MARK = /\/\/\s*(@param|@unroll)\b/;
 const SPACED = /^(const \w+(: u32)? = |var<workgroup> )/;
 const OPERATOR = /[-+*/%&|^=<>!]/;
 
-/** Lines that stand in every text, and how the package writes them. No line of WGSL begins so. */
+/** Beginnings of lines in every text, and how the package writes them. No WGSL begins so. */
 const SHORT: readonly (readonly [line: RegExp, short: string])[] = [
   [/^for \(var (\w+) = 0u; \1 < ([^;]+); \1\+\+\) \{ \/\/ @unroll$/gm, "#$1 $2"],
   [/^const (\w+): u32 = (\d+)u; \/\/ @param$/gm, "#$1=$2"],
+  [/^@group\(0\)@binding\(\d+\)var<storage,read>/gm, "?"],
+  [/^@group\(0\)@binding\(\d+\)var<storage,read_write>/gm, "?!"],
+  [/^@group\(0\)@binding\(\d+\)var<uniform>/gm, "?="],
 ];
 
-/** What the package makes of these lines when it is loaded. */
-const EXPAND = `const expand = (texts: readonly string[]): string =>
-  texts.join("\\n").replace(/^#(\\w+) (.+)$/gm, "for (var $1 = 0u; $1 < $2; $1++) { // @unroll")
-    .replace(/^#(\\w+)=(.+)$/gm, "const $1: u32 = $2u; // @param");
+/** What the package makes of these lines when it is loaded. Bindings have numbers in order. */
+const EXPAND = `const expand = (texts: readonly string[]): string => {
+  let binding = 0;
+  return texts.join("\\n")
+    .replace(/^#(\\w+) (.+)$/gm, "for (var $1 = 0u; $1 < $2; $1++) { // @unroll")
+    .replace(/^#(\\w+)=(.+)$/gm, "const $1: u32 = $2u; // @param")
+    .replace(/^\\?([!=]?)/gm, (_, space) =>
+      "@group(0)@binding(" + binding++ + ")var<" +
+      (space === "=" ? "uniform" : "storage,read" + (space && "_write")) + ">");
+};
 `;
 
 /** A stripped text as the package has it. */
