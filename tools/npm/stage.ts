@@ -1,12 +1,16 @@
 /** Copies the published sources into a folder, in the form in which they are bundled for npm. */
+import { inOrderOfLikeness } from "./likeness.ts";
 import { shakeable } from "./shakeable.ts";
 import { renamed, shortNames } from "./short_names.ts";
-import { SharedTexts } from "./wgsl_module.ts";
+import { TextModule } from "./wgsl_module.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
 /** Folders of `kernels/` that are not published. */
 const UNPUBLISHED = /^kernels\/(attend\/twin|probe|shared|verify)\//;
+
+/** Lines that are no part of the package: comments and imports. */
+const NO_CODE = /^(?:\/\/|\/?\*|import\b)/;
 
 /** The module of the package: what both of its entry points export. */
 export const PACKAGE_ENTRY = "hashattention.ts";
@@ -18,7 +22,7 @@ export const PACKAGE_ENTRY = "hashattention.ts";
  * are made of sources without marks, which hide the types of literals.
  */
 export function stageSources(folder: string, shake: boolean): void {
-  const shared = new SharedTexts();
+  const texts = new TextModule();
   const marked = shake ? shakeable : (source: string) => source;
   const sources = publishedSources();
   const isWgsl = (path: string) => path.endsWith(".wgsl");
@@ -26,16 +30,29 @@ export function stageSources(folder: string, shake: boolean): void {
   for (const [path, source] of sources) {
     if (isWgsl(path)) {
       const up = "../".repeat(path.split("/").length - 1);
-      const text = shared.moduleOf(renamed(source, short), `${up}shared_texts.ts`);
-      write(folder, `${path}.ts`, marked(text));
+      const name = path.replace(/\W/g, "_");
+      texts.add(name, renamed(source, short));
+      write(folder, `${path}.ts`, `export { ${name} as default } from "${up}texts.ts";\n`);
     } else if (path.endsWith(".ts")) {
       const imports = source.replace(/"([^"\n]+\.wgsl)" with \{ type: "text" \}/g, '"$1.ts"');
       write(folder, path, marked(imports));
     }
   }
-  write(folder, "shared_texts.ts", shared.module());
-  write(folder, PACKAGE_ENTRY, 'export * from "./mod.ts";\nexport * from "./kernels/mod.ts";\n');
+  write(folder, "texts.ts", String(texts));
+  write(folder, PACKAGE_ENTRY, entryOf(sources));
   write(folder, "deno.json", JSON.stringify({ compilerOptions: { strict: true } }));
+}
+
+/** The module of the package. It imports modules that are alike one after another. */
+function entryOf(sources: ReadonlyMap<string, string>): string {
+  const ends = ["mod.ts", "kernels/mod.ts"];
+  const modules = [...sources].filter(([path]) => path.endsWith(".ts") && !ends.includes(path));
+  const linesOf = ([, source]: (typeof modules)[number]) =>
+    source.split("\n").map((line) => line.trim()).filter((line) => !NO_CODE.test(line));
+  return [
+    ...inOrderOfLikeness(modules, linesOf).map(([path]) => `import "./${path}";\n`),
+    ...ends.map((path) => `export * from "./${path}";\n`),
+  ].join("");
 }
 
 /** The published sources by their paths. */

@@ -1,12 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
 import { bindingsOf, workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.ts";
 import { EVERY_VARIANT } from "../../kernels/core/registry.ts";
+import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
+import { planOn } from "../../kernels/core/pieces.ts";
 import { type Problem, ROTATED_CODE } from "../../kernels/core/problem.ts";
 import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { variantIn } from "../../kernels/core/variant_in.ts";
 import { paramDefaults, specialize } from "../../kernels/core/wgsl/wgsl.ts";
 import { openNullDevice } from "../../testing/testing_dawn.ts";
+import { inOrderOfLikeness } from "./likeness.ts";
 import { renamed, shortNames } from "./short_names.ts";
 import { shakeable } from "./shakeable.ts";
 import { PACKAGE_ENTRY, stageSources } from "./stage.ts";
@@ -40,10 +43,11 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
       const [ours, theirs] = [EVERY_VARIANT, packed].map((all) => variantIn(all, name));
       assertEquals([name, await tuningChecksum(theirs, P)], [name, await tuningChecksum(ours, P)]);
     }
+    assertTakesFormats(packed);
     const dawn = await openNullDevice();
     const texts = await textsOf(folder);
     assert(texts.size > 40, `${texts.size} texts`);
-    const [short, long] = [new Map<string, string>(), new Map<string, string>()];
+    const short = new Map<string, string>();
     for (const [path, text] of texts) {
       const source = await Deno.readTextFile(new URL(path, ROOT));
       for (const comment of text.match(/\/\/.*$/gm) ?? []) {
@@ -53,7 +57,9 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
       assertEquals([path, bindingsOf(text)], [path, bindingsOf(source)]);
       const facts = [text, source].map((wgsl) => workgroupFacts(wgsl, {}));
       assertEquals([path, facts[0]], [path, facts[1]]);
-      // The same tokens in the same order, but for names, which are the same in all texts.
+      // The same tokens in the same order, but for names: each has one short name in all texts, and
+      // no two of a text have the same.
+      const long = new Map<string, string>();
       const [tokens, sourceTokens] = [tokensOf(text), tokensOf(source)];
       assertEquals([path, tokens.length], [path, sourceTokens.length]);
       sourceTokens.forEach((name, i) => {
@@ -77,6 +83,34 @@ Deno.test("the package's WGSL has no comments, and is what the suite's own text 
   }
 });
 
+/** Statements of other formats are found in the package's texts as in the suite's own. */
+function assertTakesFormats(packed: readonly Variant[]): void {
+  const formats = [{ qDtype: "f16" }, { outDtype: "f16" }, { scale: 0.2 }, {
+    softCap: 30,
+  }] as const;
+  let taken = 0;
+  for (const format of formats) {
+    const p: Problem = { ...P, ...format };
+    const outcome = (variant: Variant) => {
+      const params = variant.defaults(p, LARGE_LIMITS);
+      const refusal = variant.refuses(p, params, LARGE_LIMITS);
+      if (refusal !== undefined) return refusal;
+      const usual = variant.plan(P, params).dispatches;
+      // Where a kernel is another than for the usual formats.
+      return planOn(variant, p, params, LARGE_LIMITS).dispatches
+        .map(({ kernel }, i) =>
+          tokensOf(kernel.source).length - tokensOf(usual[i].kernel.source).length
+        );
+    };
+    for (const variant of EVERY_VARIANT) {
+      const [ours, theirs] = [variant, variantIn(packed, variant.name)].map(outcome);
+      assertEquals([variant.name, format, theirs], [variant.name, format, ours]);
+      if (typeof ours !== "string") taken++;
+    }
+  }
+  assert(taken > 100, `${taken} problems taken`);
+}
+
 /** The tokens of a text. Loops are unrolled, so that the marks are where they were. */
 function tokensOf(wgsl: string): readonly string[] {
   return specialize(wgsl).replace(/\/\/.*$/gm, "").match(/\w+|[^\s\w]/g)!;
@@ -98,7 +132,7 @@ async function textsOf(folder: string): Promise<Map<string, string>> {
   return texts;
 }
 
-Deno.test("shortNames() spares what others know, and never gives a name twice", () => {
+Deno.test("shortNames() spares what others know, and never gives a name twice in a text", () => {
   const one = "const SIZE: u32 = 1u; // @param\nconst PAIRS = SIZE * 2u;\n" +
     "@group(0) @binding(0) var<storage, read> keys: array<u32>;\n" +
     "struct Part {\n  count: u32,\n}\n" +
@@ -113,7 +147,12 @@ Deno.test("shortNames() spares what others know, and never gives a name twice", 
   for (const name of ["SIZE", "keys", "main", "min", "max", "u32", "length", "x", "xy"]) {
     assertEquals([name, short.get(name)], [name, undefined]);
   }
-  assertEquals(new Set(short.values()).size, short.size);
+  for (const source of [one, other, third]) {
+    const names = new Set(source.match(/\b[A-Za-z_]\w*/g));
+    const shortOnes = new Set(Array.from(names, (name) => short.get(name) ?? name));
+    assertEquals(shortOnes.size, names.size, source);
+  }
+  assert(new Set(short.values()).size < short.size, "texts without a common name share short ones");
   assert(/^[A-Z][A-Z0-9]?$/.test(short.get("PAIRS")!), "constantsOf() must know it");
   const [total, thread] = [short.get("total"), short.get("thread")];
   const line = `  let ${total} = min(keys[${thread}], ${short.get("PAIRS")}); // the total\n`;
@@ -129,6 +168,17 @@ Deno.test("stripped() keeps what the tokens and the marks need", () => {
     "const X: u32 = 1u; // @param\nfn f(){\nlet a=b- -c;\n const Y=2u;\n" +
       "for (var i = 0u; i < X; i++) { // @unroll\ng(a,i);\n}\n}",
   );
+});
+
+Deno.test("inOrderOfLikeness() puts what has common lines side by side", () => {
+  const items = ["one\ntwo\nthree", "four", "five\nsix", "zero\none\ntwo", "four\nfive\nsix"];
+  assertEquals(inOrderOfLikeness(items, (item) => item.split("\n")), [
+    "four",
+    "four\nfive\nsix",
+    "five\nsix",
+    "zero\none\ntwo",
+    "one\ntwo\nthree",
+  ]);
 });
 
 Deno.test("shakeable() marks constants that call something, and nothing else", () => {

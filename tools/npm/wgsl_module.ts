@@ -1,4 +1,5 @@
-/** WGSL texts as modules of the npm package: without comments, short, and each shared text once. */
+/** WGSL texts as a module of the npm package: without comments, short, and each shared text once. */
+import { inOrderOfLikeness } from "./likeness.ts";
 
 const SHARED = /^[ \t]*\/\/ @shared (\S+)\n([^]*?)^[ \t]*\/\/ @end$/gm;
 /** Comments that say how a text is specialized: `specialize()` reads them. */
@@ -8,16 +9,25 @@ const MARK = /\/\/\s*(@param|@unroll)\b/;
 const SPACED = /^(const \w+(: u32)? = |var<workgroup> )/;
 const OPERATOR = /[-+*/%&|^=<>!]/;
 
-/** Lines that stand in every text, and how the package writes them. No line of WGSL begins so. */
+/** Beginnings of lines in every text, and how the package writes them. No WGSL begins so. */
 const SHORT: readonly (readonly [line: RegExp, short: string])[] = [
   [/^for \(var (\w+) = 0u; \1 < ([^;]+); \1\+\+\) \{ \/\/ @unroll$/gm, "#$1 $2"],
   [/^const (\w+): u32 = (\d+)u; \/\/ @param$/gm, "#$1=$2"],
+  [/^@group\(0\)@binding\(\d+\)var<storage,read>/gm, "?"],
+  [/^@group\(0\)@binding\(\d+\)var<storage,read_write>/gm, "?!"],
+  [/^@group\(0\)@binding\(\d+\)var<uniform>/gm, "?="],
 ];
 
-/** What the package makes of these lines when it is loaded. */
-const EXPAND = `export const expand = (text: string): string =>
-  text.replace(/^#(\\w+) (.+)$/gm, "for (var $1 = 0u; $1 < $2; $1++) { // @unroll")
-    .replace(/^#(\\w+)=(.+)$/gm, "const $1: u32 = $2u; // @param");
+/** What the package makes of these lines when it is loaded. Bindings have numbers in order. */
+const EXPAND = `const expand = (texts: readonly string[]): string => {
+  let binding = 0;
+  return texts.join("\\n")
+    .replace(/^#(\\w+) (.+)$/gm, "for (var $1 = 0u; $1 < $2; $1++) { // @unroll")
+    .replace(/^#(\\w+)=(.+)$/gm, "const $1: u32 = $2u; // @param")
+    .replace(/^\\?([!=]?)/gm, (_, space) =>
+      "@group(0)@binding(" + binding++ + ")var<" +
+      (space === "=" ? "uniform" : "storage,read" + (space && "_write")) + ">");
+};
 `;
 
 /** A stripped text as the package has it. */
@@ -56,33 +66,54 @@ function quoted(source: string): string {
   return JSON.stringify(shortened(stripped(source)));
 }
 
-/** Collects the shared texts of all modules. */
-export class SharedTexts {
-  readonly #texts = new Map<string, string>();
+/** A text: the names of shared texts, and what is its own between them, quoted. */
+interface Text {
+  readonly name: string;
+  readonly parts: readonly (string | { readonly own: string })[];
+}
 
-  /** The module that exports a text as its default, given where the shared texts lie. */
-  moduleOf(source: string, path: string): string {
-    const names = new Set<string>();
-    const parts: string[] = [];
+/**
+ * All texts as one module, since they compress better side by side than between code. Shared texts
+ * stand once, before the first text that has them.
+ */
+export class TextModule {
+  readonly #shared = new Map<string, string>();
+  readonly #texts: Text[] = [];
+
+  /** Adds a text under a name that no other has. */
+  add(name: string, source: string): void {
+    const parts: (string | { own: string })[] = [];
     let end = 0;
-    for (const { index, 0: block, 1: name, 2: text } of source.matchAll(SHARED)) {
-      parts.push(quoted(source.slice(end, index)), name);
-      names.add(name);
-      this.#texts.set(name, quoted(text));
+    for (const { index, 0: block, 1: shared, 2: text } of source.matchAll(SHARED)) {
+      parts.push({ own: quoted(source.slice(end, index)) }, shared);
+      this.#shared.set(shared, quoted(text));
       end = index + block.length;
     }
-    parts.push(quoted(source.slice(end)));
-    const texts = parts.filter((part) => part !== '""');
-    const imports = `import { ${["expand", ...names].join(", ")} } from ${JSON.stringify(path)};\n`;
-    return `${imports}const text: string = expand([${texts.join(", ")}].join("\\n"));\n` +
-      `export default text;\n`;
+    parts.push({ own: quoted(source.slice(end)) });
+    this.#texts.push({
+      name,
+      parts: parts.filter((part) => typeof part === "string" || part.own !== '""'),
+    });
   }
 
-  /** The module of the shared texts. */
-  module(): string {
-    return Array.from(
-      this.#texts,
-      ([name, text]) => `export const ${name} = ${text};\n`,
-    ).join("") + EXPAND;
+  /** The module. */
+  toString(): string {
+    const lines = [EXPAND];
+    const waiting = new Map(this.#shared);
+    const ownLines = ({ parts }: Text) =>
+      parts.flatMap((part) => typeof part === "string" ? [] : part.own.split("\\n"));
+    for (const { name, parts } of inOrderOfLikeness(this.#texts, ownLines)) {
+      const texts = parts.map((part) => {
+        if (typeof part !== "string") return part.own;
+        const text = waiting.get(part);
+        if (text !== undefined) lines.push(`const ${part} = ${text};\n`);
+        waiting.delete(part);
+        return part;
+      });
+      lines.push(
+        `export const ${name}: string = /* @__PURE__ */ expand([${texts.join(", ")}]);\n`,
+      );
+    }
+    return lines.join("");
   }
 }

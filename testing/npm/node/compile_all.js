@@ -50,7 +50,8 @@ async function compile(dispatch) {
 
 const compiled = new Set();
 const requests = { ...rotated, batch: 2, prefix: 2048 };
-for (const codes of [head, group, rotated, requests]) {
+const formats = { ...rotated, qDtype: "f16", outDtype: "f16", scale: 0.1, softCap: 30 };
+for (const codes of [head, group, rotated, requests, formats]) {
   const problem = { ...shape, ...codes };
   for (const variant of EVERY_VARIANT) {
     const params = variant.defaults(problem, limits);
