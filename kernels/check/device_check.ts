@@ -10,7 +10,7 @@ import { limitsOf } from "../core/device_limits.ts";
 import { allocate, CompileError } from "../core/program.ts";
 import { readBytes, runPlan } from "../core/run.ts";
 import type { Dialect } from "../core/wgsl/wgsl.ts";
-import type { Compiler } from "../core/wgsl/wgsl_compiler.ts";
+import { type Compiler, compilerOf } from "../core/wgsl/wgsl_compiler.ts";
 import handOverSource from "./hand_over.wgsl" with { type: "text" };
 import subgroupsSource from "./subgroups.wgsl" with { type: "text" };
 
@@ -130,6 +130,7 @@ async function check(
     limits: {
       ...limits,
       ...(subgroupFault || !subgroupMinSize ? {} : { subgroupMinSize }),
+      compiler: await compilerOf(device),
       handOver: handOverFault ? "dispatch" : handOver,
     },
     notes,

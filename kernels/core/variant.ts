@@ -5,6 +5,7 @@
  */
 import type { Problem } from "./problem.ts";
 import type { SubgroupMatrices } from "./subgroup_matrices.ts";
+import type { Compiler } from "./wgsl/wgsl_compiler.ts";
 
 /**
  * A stage of the decode step or of the prompt phase, the decode step of another system (`rival`), or
@@ -146,6 +147,8 @@ export interface DeviceLimits {
   readonly subgroupMinSize?: number;
   /** The products that its matrix units compute, of subgroups of 32 threads (default: none). */
   readonly subgroupMatrices?: readonly SubgroupMatrices[];
+  /** The compiler of WGSL, which decides between texts that compute the same. */
+  readonly compiler?: Compiler;
   /** The fastest hand-over that may be used (default `dispatch`, which works on every device). */
   readonly handOver?: HandOver;
 }

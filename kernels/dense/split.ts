@@ -69,6 +69,17 @@ export function splitsFor(p: Problem, heads: number, tokens: number, workgroups:
   return Math.max(1, Math.min(wanted, Math.ceil(tokens / 32)));
 }
 
+/** Splits for at most `workgroups` workgroups, but one at least; else as {@linkcode splitsFor}. */
+export function splitsWithin(
+  p: Problem,
+  heads: number,
+  tokens: number,
+  workgroups: number,
+): number {
+  const lists = heads * p.batch;
+  return splitsFor(p, heads, tokens, Math.floor(workgroups / lists) * lists);
+}
+
 /** Portable dense decode. */
 export const denseSplit: Variant = defineVariant({
   name: "dense/split",

@@ -8,7 +8,7 @@ import {
   ROW_SPLIT_TUNABLES,
   rowLoads,
 } from "../core/row_split.ts";
-import { denseCost, splitsFor } from "./split.ts";
+import { denseCost, splitsWithin } from "./split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
@@ -32,6 +32,7 @@ export const splitScatterKernel: Kernel = defineKernel({
     PREFETCH: [0, 1, 2, 3],
     HELD: [0, 1],
     PERMUTED: [0, 1],
+    BY_INDEX: [0, 1],
     PAIRED: [0, 1],
     JOINED: { min: 1, max: 8 },
     SPLITS: { min: 1, max: 1024 },
@@ -109,6 +110,7 @@ export const denseSplitScatter: Variant = defineVariant({
     PREFETCH: [0, 1, 2, 3],
     HELD: [0, 1],
     PERMUTED: [0, 1],
+    BY_INDEX: [0, 1],
     PAIRED: [0, 1],
     JOINED: [1, 2, 4],
     SPLITS: [8, 16, 32, 33, 66],
@@ -129,7 +131,9 @@ export const denseSplitScatter: Variant = defineVariant({
       // The queries of up to five heads leave registers for two workgroups on an SM.
       HELD: Number(HEADS <= 5),
       PERMUTED: Number(headLanes(HEADS) === HEADS),
-      SPLITS: splitsFor(p, p.kvHeads * lists, p.capacity, 264),
+      BY_INDEX: Number(limits.compiler === "tint"),
+      // One workgroup more than run side by side would begin a second wave.
+      SPLITS: splitsWithin(p, p.kvHeads * lists, p.capacity, 264),
     };
     const settings = (HEADS > 4 ? [128, 64, 32] : [256, 128, 64, 32]).flatMap((WORKGROUP) =>
       [4, 1].map((JOINED) => ({

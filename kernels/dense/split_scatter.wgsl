@@ -14,7 +14,7 @@
 // The lanes of a row group are numbered by head, then by token: lane h + HEAD_LANES * t has head h
 // of tokens t, t + TOKEN_LANES, ... of those in flight. Unless PERMUTED is 0, each lane also has an
 // order of heads and tokens of its own: slot i is head (own head) xor i. Then sums are scattered
-// without selections, and a shuffle needs no index. HEADS should then be a power of two.
+// without selections. HEADS should then be a power of two.
 // PAIRED demands subgroups of 2 * LANES threads or more, and an even number of row groups. Then
 // half as many accumulators go through workgroup memory at the end.
 //
@@ -46,6 +46,7 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const PREFETCH: u32 = 1u; // @param tiles that are loaded ahead
 const HELD: u32 = 1u; // @param 1 to hold the queries in registers, 0 in workgroup memory
 const PERMUTED: u32 = 1u; // @param 1 if each lane has an order of heads and tokens of its own
+const BY_INDEX: u32 = 0u; // @param 1 if shuffles in the loop name the other lane, see from_peer()
 const PAIRED: u32 = 0u; // @param 1 if a subgroup has two row groups, which shuffles join first
 const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
@@ -376,6 +377,16 @@ fn joined_output(own_head: u32, thread: u32) -> vec4f {
 }
 // @end
 
+/// The value of the lane whose number differs in the bits of `flip`. Tint checks each result of
+/// subgroupShuffleXor() by an xor, a comparison and a selection. It bounds the index of
+/// subgroupShuffle() instead, and the same index serves a whole loop.
+fn from_peer(value: f32, lane: u32, flip: u32) -> f32 {
+  if (BY_INDEX == 1u) {
+    return subgroupShuffle(value, lane ^ flip);
+  }
+  return subgroupShuffleXor(value, flip);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -488,12 +499,12 @@ fn main(
               let high = sums[t * HEAD_LANES + other];
               if (PERMUTED == 1u) {
                 let peer = HEAD_LANES >> (step + 1u);
-                sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(high, peer);
+                sums[t * HEAD_LANES + h] = low + from_peer(high, subgroup_lane, peer);
               } else if (other < HEADS) {
                 sums[t * HEAD_LANES + h] = select(low, high, is_upper) +
-                  subgroupShuffleXor(select(high, low, is_upper), HEAD_LANES >> (step + 1u));
+                  from_peer(select(high, low, is_upper), subgroup_lane, HEAD_LANES >> (step + 1u));
               } else {
-                sums[t * HEAD_LANES + h] = low + subgroupShuffleXor(low, HEAD_LANES >> (step + 1u));
+                sums[t * HEAD_LANES + h] = low + from_peer(low, subgroup_lane, HEAD_LANES >> (step + 1u));
               }
             }
           }
@@ -511,10 +522,10 @@ fn main(
             let low = logits[t];
             let high = logits[min(t + (TOKEN_LANES >> (step + 1u)), TOKENS - 1u)];
             if (PERMUTED == 1u) {
-              logits[t] = low + subgroupShuffleXor(high, USED_LANES >> (step + 1u));
+              logits[t] = low + from_peer(high, subgroup_lane, USED_LANES >> (step + 1u));
             } else {
               logits[t] = select(low, high, is_upper) +
-                subgroupShuffleXor(select(high, low, is_upper), USED_LANES >> (step + 1u));
+                from_peer(select(high, low, is_upper), subgroup_lane, USED_LANES >> (step + 1u));
             }
           }
         }
@@ -522,7 +533,7 @@ fn main(
       for (var step = 0u; step < SPARE_BITS; step++) { // @unroll
         for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
           let sum = logits[i * TOKEN_LANES];
-          logits[i * TOKEN_LANES] = sum + subgroupShuffleXor(sum, USED_LANES << step);
+          logits[i * TOKEN_LANES] = sum + from_peer(sum, subgroup_lane, USED_LANES << step);
         }
       }
 
@@ -535,7 +546,7 @@ fn main(
         m_new = max(m_new, logits[i * TOKEN_LANES]);
       }
       for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
-        m_new = max(m_new, subgroupShuffleXor(m_new, HEAD_LANES << step));
+        m_new = max(m_new, from_peer(m_new, subgroup_lane, HEAD_LANES << step));
       }
       let alpha = exp2(m - m_new);
       l *= alpha;
@@ -548,7 +559,7 @@ fn main(
       var alphas: array<f32, SLOTS>;
       for (var h = 0u; h < SLOTS; h++) { // @unroll
         if (PERMUTED == 1u) {
-          alphas[h] = subgroupShuffleXor(alpha, h);
+          alphas[h] = from_peer(alpha, subgroup_lane, h);
         } else {
           alphas[h] = subgroupShuffle(alpha, first_lane + h);
         }
@@ -575,7 +586,7 @@ fn main(
           if (PERMUTED == 0u) {
             weight = subgroupShuffle(weight, first_lane + source);
           } else if (source != 0u) {
-            weight = subgroupShuffleXor(weight, source);
+            weight = from_peer(weight, subgroup_lane, source);
           }
           for (var part = 0u; part < PARTS; part++) { // @unroll
             acc[h * PARTS + part] = fma(value[part], vec4f(weight), acc[h * PARTS + part]);
