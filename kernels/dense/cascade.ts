@@ -124,33 +124,38 @@ function refusesTiles(p: Problem, params: Params): string | undefined {
   }
 }
 
-/** Threads that a large GPU runs at a time, with the registers that the products take. */
-const ONE_WAVE = 32768;
+/** Rows of a workgroup: as few as there are, or the one of 32 and 24 that leaves fewer idle. */
+function tileRows(p: Problem): number {
+  const rows = rowsOf(p);
+  const idle = (count: number) => (count - rows % count) % count;
+  return [4, 8, 16].find((count) => count >= rows) ?? (idle(24) < idle(32) ? 24 : 32);
+}
 
 /** Settings of the products in order of preference: those of wider tiles first. */
 function settingsOf(p: Problem): Params[] {
-  const most = ROWS.find((count) => count >= rowsOf(p)) ?? 128;
   const own = ownDefaults(p);
-  return ROWS.filter((count) => count <= Math.min(64, most)).toReversed().flatMap((ROWS) =>
+  const rows = tileRows(p);
+  return ROWS.filter((count) => count <= rows).toReversed().flatMap((ROWS) =>
     COLUMN_THREADS.toReversed().flatMap((COLUMN_THREADS) =>
-      (ROWS >= 16 ? [8, 4] : [4, 8]).flatMap((columns) =>
-        (ROWS >= 16 ? [32, 16, 8] : [16, 8]).flatMap((KEYS) => {
-          const rows = COLUMN_THREADS === 32 && ROWS >= 8 ? 8 : 4; // of a thread
+      (rows > 16 ? [8, 4] : [4, 8]).flatMap((columns) =>
+        [4, 2].map((DEPTH): Params => {
+          const rowThreads = COLUMN_THREADS === 32 && ROWS >= 8 ? ROWS / 8 : ROWS / 4;
           const COLUMNS = columns * COLUMN_THREADS;
-          const WORKGROUP = ROWS / rows * COLUMN_THREADS;
+          // A chunk of values takes no more memory than one of keys.
+          const keys = KEYS.toReversed().find((count) => count * p.headDim <= DEPTH * 4 * COLUMNS);
+          // Two workgroups for each processor of a large GPU, or four where they take less memory.
           const lists = p.kvHeads * Math.ceil(rowsOf(p) / ROWS);
-          const wave = Math.ceil(ONE_WAVE / (WORKGROUP * lists));
-          const SPLITS = Math.max(1, Math.min(wave, 1024, Math.ceil(prefixOf(p) / COLUMNS)));
-          return [4, 2].map((DEPTH): Params => ({
-            WORKGROUP,
+          const wave = Math.floor((COLUMNS < 256 ? 528 : 264) / lists);
+          return {
+            WORKGROUP: rowThreads * COLUMN_THREADS,
             ROWS,
             COLUMNS,
             COLUMN_THREADS,
             DEPTH,
-            KEYS,
-            SPLITS,
+            KEYS: keys ?? 4,
+            SPLITS: Math.max(1, Math.min(wave, Math.ceil(prefixOf(p) / COLUMNS))),
             ...own,
-          }));
+          };
         })
       )
     )
