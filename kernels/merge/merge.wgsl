@@ -14,7 +14,6 @@ const SLICES: u32 = 8u; // @param
 const COLUMNS = HEAD_DIM / 4u;
 const WORKGROUP = COLUMNS * SLICES;
 const ROUNDS = (SPLITS + SLICES - 1u) / SLICES;
-const IN_FLIGHT = min(ROUNDS, 9u); // splits that a thread loads at a time
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
 const LOG2_E = 1.4426950408889634; // logits are in log2 units
@@ -49,26 +48,17 @@ fn main(
   var m = NEG_LARGE;
   var l = 0.0;
   var acc = vec4f(0.0);
-  for (var start = 0u; start < ROUNDS; start += IN_FLIGHT) {
-    // All loads are in flight before the first use: the merge is bound by latency.
-    var split_acc: array<vec4f, IN_FLIGHT>;
-    var split_stats: array<vec2f, IN_FLIGHT>;
-    for (var i = 0u; i < IN_FLIGHT; i++) { // @unroll
-      let split = min((start + i) * SLICES + slice, SPLITS - 1u);
-      split_stats[i] = partial_stats[head * SPLITS + split];
-      split_acc[i] = partial_out[(head * SPLITS + split) * COLUMNS + column];
-    }
-    let m_old = m;
-    for (var i = 0u; i < IN_FLIGHT; i++) { // @unroll
-      m = max(m, split_stats[i].x);
-    }
-    l *= exp2(m_old - m);
-    acc *= exp2(m_old - m);
-    for (var i = 0u; i < IN_FLIGHT; i++) { // @unroll
-      let is_split = (start + i) * SLICES + slice < SPLITS; // others repeat the last one
-      let beta = exp2(split_stats[i].x - m);
-      l += select(0.0, split_stats[i].y, is_split) * beta;
-      acc += select(vec4f(0.0), split_acc[i], is_split) * beta;
+  for (var round = 0u; round < ROUNDS; round++) {
+    let split = round * SLICES + slice;
+    if (split < SPLITS) {
+      let split_stats = partial_stats[head * SPLITS + split];
+      let split_acc = partial_out[(head * SPLITS + split) * COLUMNS + column];
+      let m_new = max(m, split_stats.x);
+      let alpha = exp2(m - m_new);
+      let beta = exp2(split_stats.x - m_new);
+      m = m_new;
+      l = l * alpha + split_stats.y * beta;
+      acc = acc * alpha + split_acc * beta;
     }
   }
   if (column == 0u) {

@@ -2,21 +2,13 @@ import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { attendReference } from "../attend/reference.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 import { testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
-import { merge } from "./merge.ts";
+import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
 import { mergeReference } from "./reference.ts";
 
 const small = testCase({ heads: [6, 2], lengths: [1, 1, 1] });
 
-const testDevice = await openTestDevice();
-
-testStage("merge", testDevice, small, {
+testStage("merge", await openTestDevice(), small, {
   "empty rows and splits": testCase({ heads: [15, 3], headDim: 96 }),
-});
-
-testSetting(testDevice, merge, "more splits than are loaded at a time", small, {
-  SPLITS: 75,
-  SLICES: 4,
 });
 
 Deno.test("mergeReference() of parts is the whole softmax, with or without a sink logit", () => {
