@@ -76,7 +76,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["merge/join_ragged", "exp2(portion_stats.x - m_new)", "exp2(portion_stats.x + m_new)"],
   ["merge/nsa_gates", "area[STATS + i].x) - m)", "area[STATS + i].x) + m)"],
   ["dense/split", "exp2(s[t] - m_new)", "exp2(s[t] + m_new)"],
-  ["dense/cascade", "exp2(s - m[", "exp2(s + m["],
+  ["dense/cascade", "exp2(scores[at] - m[", "exp2(scores[at] + m["],
   ["dense/split_subgroup", "- m_new), inside)", "+ m_new), inside)"],
   ["dense/split_ragged", "exp2(portion_stats[i].x - m)", "exp2(portion_stats[i].x + m)"],
   ["dense/split_matrix", "exp2(p[i] - m)", "exp2(p[i] + m)"],

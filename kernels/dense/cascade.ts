@@ -12,17 +12,18 @@ import {
 } from "../core/problem.ts";
 import { headsFor, lanesFor, refusesHeads, refusesRowSplit, tokensFor } from "../core/row_split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { refusesTiles } from "../prefill/flash.ts";
 import { splitKernel, splitsFor } from "./split.ts";
 import source from "./cascade.wgsl" with { type: "text" };
 
-const WORKGROUP: readonly number[] = [8, 16, 32, 64, 128, 256, 512];
-const ROWS: readonly number[] = [8, 16, 32, 64, 128];
-const COLUMNS: readonly number[] = [32, 64, 128];
+const WORKGROUP: readonly number[] = [8, 16, 32, 48, 64, 96, 128, 160, 192, 256, 512];
+const ROWS: readonly number[] = [4, 8, 16, 24, 32, 64, 128];
+const COLUMNS: readonly number[] = [32, 64, 128, 256];
 const COLUMN_THREADS: readonly number[] = [4, 8, 16, 32];
 const DEPTH: readonly number[] = [2, 4, 8, 16];
 const KEYS: readonly number[] = [4, 8, 16, 32];
-const BUFFERS: readonly number[] = [1, 2];
+
+/** Most accumulators (scores and outputs) of a thread. With more, a GPU spills registers. */
+const MOST_ACCUMULATORS = 192;
 
 /** Splits of the prefix that a tuner tries. */
 const SPLITS: readonly number[] = [8, 16, 33, 66, 132];
@@ -39,7 +40,6 @@ export const cascadeKernel: Kernel = defineKernel({
     COLUMN_THREADS,
     DEPTH,
     KEYS,
-    BUFFERS,
     SPLITS: { min: 1, max: 1024 },
     OWN_SPLITS: { min: 1, max: 1024 },
   },
@@ -105,35 +105,58 @@ export function ownDefaults(p: Problem): Params {
   };
 }
 
-/** Threads that a large GPU runs at a time, with the registers that the products take. */
-export const ONE_WAVE = 65536;
+/** The reason that threads cannot share the products of a tile; undefined if they can. */
+function refusesTiles(p: Problem, params: Params): string | undefined {
+  const { WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS } = params;
+  const quads = p.headDim / 4;
+  const rowThreads = WORKGROUP / COLUMN_THREADS;
+  const [rows, columns] = [ROWS / rowThreads, COLUMNS / COLUMN_THREADS];
+  if (quads % COLUMN_THREADS !== 0) {
+    return `${COLUMN_THREADS} threads cannot share ${quads} vec4f of a row`;
+  }
+  if (rows % 4 !== 0) return `${rowThreads} threads cannot share ${ROWS} rows in fours`;
+  if (columns % 4 !== 0) return `${COLUMN_THREADS} threads cannot share ${COLUMNS} keys in fours`;
+  if (quads % DEPTH !== 0) return `${quads} vec4f of a row are no chunks of ${DEPTH}`;
+  if (COLUMNS % KEYS !== 0) return `${COLUMNS} keys are no chunks of ${KEYS}`;
+  const accumulators = rows * (columns + p.headDim / COLUMN_THREADS);
+  if (accumulators > MOST_ACCUMULATORS) {
+    return `${accumulators} accumulators overflow the registers of a thread`;
+  }
+}
 
-/** Settings of the products in order of preference: those of more memory and wider tiles first. */
+/** Rows of a workgroup: as few as there are, or the one of 32 and 24 that leaves fewer idle. */
+function tileRows(p: Problem): number {
+  const rows = rowsOf(p);
+  const idle = (count: number) => (count - rows % count) % count;
+  return [4, 8, 16].find((count) => count >= rows) ?? (idle(24) < idle(32) ? 24 : 32);
+}
+
+/** Settings of the products in order of preference: those of wider tiles first. */
 function settingsOf(p: Problem): Params[] {
-  const rows = ROWS.find((count) => count >= rowsOf(p)) ?? 128;
   const own = ownDefaults(p);
+  const rows = tileRows(p);
   return ROWS.filter((count) => count <= rows).toReversed().flatMap((ROWS) =>
-    [16, 8, 4].flatMap((COLUMN_THREADS) =>
-      [8, 4, 2].flatMap((DEPTH) =>
-        [16, 8, 4].flatMap((KEYS) =>
-          [64, 32].map((COLUMNS): Params => {
-            const WORKGROUP = ROWS / (ROWS >= 64 ? 8 : 4) * COLUMN_THREADS;
-            const lists = p.kvHeads * Math.ceil(rowsOf(p) / ROWS);
-            const wave = Math.ceil(ONE_WAVE / (WORKGROUP * lists));
-            const SPLITS = Math.min(wave, 1024, Math.ceil(prefixOf(p) / COLUMNS));
-            return {
-              WORKGROUP,
-              ROWS,
-              COLUMNS,
-              COLUMN_THREADS,
-              DEPTH,
-              KEYS,
-              BUFFERS: 1,
-              SPLITS: Math.max(1, SPLITS),
-              ...own,
-            };
-          })
-        )
+    COLUMN_THREADS.toReversed().flatMap((COLUMN_THREADS) =>
+      (rows > 16 ? [8, 4] : [4, 8]).flatMap((columns) =>
+        [4, 2].map((DEPTH): Params => {
+          const rowThreads = COLUMN_THREADS === 32 && ROWS >= 8 ? ROWS / 8 : ROWS / 4;
+          const COLUMNS = columns * COLUMN_THREADS;
+          // A chunk of values takes no more memory than one of keys.
+          const keys = KEYS.toReversed().find((count) => count * p.headDim <= DEPTH * 4 * COLUMNS);
+          // Two workgroups for each processor of a large GPU, or four where they take less memory.
+          const lists = p.kvHeads * Math.ceil(rowsOf(p) / ROWS);
+          const wave = Math.floor((COLUMNS < 256 ? 528 : 264) / lists);
+          return {
+            WORKGROUP: rowThreads * COLUMN_THREADS,
+            ROWS,
+            COLUMNS,
+            COLUMN_THREADS,
+            DEPTH,
+            KEYS: keys ?? 4,
+            SPLITS: Math.max(1, Math.min(wave, Math.ceil(prefixOf(p) / COLUMNS))),
+            ...own,
+          };
+        })
       )
     )
   );
@@ -170,7 +193,6 @@ export const cascade: Variant = defineVariant({
     COLUMNS,
     DEPTH,
     KEYS,
-    BUFFERS,
     SPLITS,
     "own.SPLITS": [1, 2, 4, 8, 16],
   },

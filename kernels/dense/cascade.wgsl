@@ -8,17 +8,18 @@
 // own tokens, which split.wgsl makes. merge/merge.wgsl joins all of them.
 //
 // The tiles of rows of a KV head run side by side, and find each other's keys in the cache. With
-// more than about 16 rows multiply-adds bind, not bytes. So products are those of
-// prefill/flash.wgsl: a thread computes MY_ROWS x MY_COLUMNS scores, then MY_ROWS x MY_QUADS vec4f
-// of the output, as outer products in registers. Queries and keys pass through workgroup memory
-// DEPTH quads at a time, values KEYS rows at a time. Each chunk is requested while the one before
-// it is computed. If chunks take turns with two buffers, one barrier a chunk suffices, else two.
+// more than about 16 rows multiply-adds bind, not bytes. So products are outer products in
+// registers: a thread computes MY_ROWS x MY_COLUMNS scores, then MY_ROWS x MY_QUADS vec4f of the
+// output. Queries and keys pass through workgroup memory DEPTH quads at a time, values and the p of
+// their keys KEYS keys at a time. So a tile may have many keys, which saves reads of queries, in
+// little memory, which leaves room for other workgroups. Each chunk is requested while the one
+// before it is computed.
 //
 // 1. Stage a chunk of the queries and keys, and request the next one.
 // 2. Add its products to the scores. Repeat 1 and 2 for all chunks of the head dimension.
 // 3. Update the running maximum m, and rescale l and acc.
 // 4. Compute p = exp2(score - m).
-// 5. Stage a chunk of the values, and request the next one.
+// 5. Stage a chunk of p and of the values, and request the next values.
 // 6. Add p times values to acc. Repeat 5 and 6 for all chunks, and 1 to 6 for all tiles of keys.
 // 7. Sum l over the threads of a row, and store the partial.
 const HEAD_DIM: u32 = 128u; // @param
@@ -33,7 +34,6 @@ const COLUMNS: u32 = 64u; // @param keys of a tile
 const COLUMN_THREADS: u32 = 16u; // @param threads that share a row
 const DEPTH: u32 = 8u; // @param vec4f of a query or key staged at a time
 const KEYS: u32 = 16u; // @param rows of V staged at a time
-const BUFFERS: u32 = 1u; // @param that chunks take turns with
 const SPLITS: u32 = 8u; // @param of the prefix
 const OWN_SPLITS: u32 = 1u; // @param partials of the sequence's own tokens
 
@@ -42,6 +42,7 @@ const QUADS = WIDTH / 4u; // vec4f of a load
 const ROW_LOADS = HEAD_DIM / WIDTH; // loads of a row
 const HEAD_QUADS = HEAD_DIM / 4u;
 const ROW_THREADS = WORKGROUP / COLUMN_THREADS;
+const NEIGHBOURS = min(COLUMN_THREADS, 8u); // consecutive threads of a row
 const MY_ROWS = ROWS / ROW_THREADS; // row i of a thread is row i * ROW_THREADS + row_thread
 const MY_ROW_QUADS = MY_ROWS / 4u;
 const MY_COLUMNS = COLUMNS / COLUMN_THREADS; // adjacent keys
@@ -53,12 +54,13 @@ const CHUNKS = HEAD_QUADS / DEPTH; // chunks of the head dimension
 const CHUNK_LOADS = DEPTH / QUADS; // loads of a key in a chunk
 const VALUE_CHUNKS = COLUMNS / KEYS;
 const KEY_QUADS = KEYS / 4u; // a quad holds p of four keys
-const QUERY_TURNS = (DEPTH * ROWS + WORKGROUP - 1u) / WORKGROUP; // loads of a thread
+const CHUNK_ROWS = (ROWS + 7u) / 8u * 8u; // as chunk_row() counts them
+const QUERY_TURNS = (DEPTH * CHUNK_ROWS + WORKGROUP - 1u) / WORKGROUP; // loads of a thread
 const KEY_TURNS = (CHUNK_LOADS * COLUMNS + WORKGROUP - 1u) / WORKGROUP;
 const VALUE_TURNS = (KEYS * ROW_LOADS + WORKGROUP - 1u) / WORKGROUP;
+const LOADS = max(KEY_TURNS, VALUE_TURNS);
 const STAGE_SLOTS = max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS);
-const P_SLOTS = KEY_QUADS * MY_ROWS;
-const BANK_MASK = min(ROW_THREADS, 8u) - 1u; // spreads the key quads of p over the banks
+const ROW_SLOTS = max(max(DEPTH, KEY_QUADS) * MY_ROWS, MY_ROW_QUADS * COLUMN_THREADS);
 const ALL_ROWS = BATCH * GROUP; // of a KV head
 const STRIDE = SPLITS * COLUMNS; // tokens from a tile of a split to its next one
 // @shared softmax
@@ -75,11 +77,10 @@ const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
 @group(0) @binding(3) var<storage, read_write> partial_out: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> partial_stats: array<vec2f>;
 
-var<workgroup> queries: array<array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>, BUFFERS>;
+/// Queries, then p. In steps 3 and 7, m and l of the threads that share a row.
+var<workgroup> row_stage: array<array<vec4f, ROW_THREADS>, ROW_SLOTS>;
 /// Keys, then values.
-var<workgroup> stage: array<array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>, BUFFERS>;
-/// p. In steps 3 and 7, m and l of the threads that share a row.
-var<workgroup> probabilities: array<array<array<vec4f, ROW_THREADS>, P_SLOTS>, VALUE_CHUNKS>;
+var<workgroup> stage: array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>;
 
 // @shared query_quad
 /// A quad of the queries.
@@ -145,8 +146,10 @@ fn main(
   let first_row = wid.z * ROWS;
   let begin = wid.x * COLUMNS;
   let cache = kv_head * PREFIX;
-  let column_thread = thread % COLUMN_THREADS;
-  let row_thread = thread / COLUMN_THREADS;
+  // Blocks of threads as square as possible read the fewest different quads at a time.
+  let row_thread = thread / NEIGHBOURS % ROW_THREADS;
+  let block = thread / (NEIGHBOURS * ROW_THREADS);
+  let column_thread = block * NEIGHBOURS + thread % NEIGHBOURS;
 
   var acc: array<vec4f, MY_OUTPUTS>;
   var l: array<vec4f, MY_ROW_QUADS>; // of this thread's columns alone
@@ -156,8 +159,7 @@ fn main(
   }
   // Keys past the end of the prefix repeat its last token. Step 3 masks their scores.
   var loaded_q: array<vec4f, QUERY_TURNS>;
-  var loaded_k: array<vec4<u32>, KEY_TURNS>;
-  var loaded_v: array<vec4<u32>, VALUE_TURNS>;
+  var loaded: array<vec4<u32>, LOADS>; // of keys, then of values
   var my_query: array<u32, QUERY_TURNS>; // the first load of each turn
   for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
@@ -171,73 +173,65 @@ fn main(
     let slot = min(chunk_row(at, CHUNK_LOADS), COLUMNS - 1u);
     my_column[i] = slot % COLUMN_THREADS * MY_COLUMNS + slot / COLUMN_THREADS;
     let token = min(begin + my_column[i], PREFIX - 1u);
-    loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
+    loaded[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
   }
   for (var first_key = begin; first_key < PREFIX; first_key += STRIDE) {
     // The initial value is explicit: without one, naga zeroes the scores once, not in every turn.
     var scores = array<f32, MY_SCORES>();
-    for (var pair = 0u; pair < CHUNKS / 2u; pair++) {
-      for (var turn = 0u; turn < 2u; turn++) { // @unroll
-        // 1. Stage a chunk of the queries and keys, and request the next one, or the first values.
-        if (BUFFERS == 1u) {
-          workgroupBarrier();
+    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+      // 1. Stage a chunk of the queries and keys, and request the next one, or the first values.
+      workgroupBarrier();
+      for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+        let at = i * WORKGROUP + thread;
+        let row = chunk_row(at, DEPTH);
+        let quad = chunk_place(at, DEPTH);
+        if (row < ROWS) {
+          row_stage[quad * MY_ROWS + row / ROW_THREADS][row % ROW_THREADS] = loaded_q[i];
         }
-        for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-          let at = i * WORKGROUP + thread;
-          let row = chunk_row(at, DEPTH);
-          let quad = chunk_place(at, DEPTH);
-          if (row < ROWS) {
-            let place = quad * MY_ROWS + row / ROW_THREADS;
-            queries[turn % BUFFERS][place][row % ROW_THREADS] = loaded_q[i];
+      }
+      for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+        let at = i * WORKGROUP + thread;
+        let slot = chunk_row(at, CHUNK_LOADS);
+        let load = chunk_place(at, CHUNK_LOADS);
+        if (slot < COLUMNS) {
+          let c = slot / COLUMN_THREADS;
+          for (var half = 0u; half < QUADS; half++) { // @unroll
+            let place = (load * QUADS + half) * MY_COLUMNS + c;
+            stage[place][slot % COLUMN_THREADS] = widen(loaded[i], half);
           }
+        }
+      }
+      workgroupBarrier();
+      let next = chunk + 1u;
+      if (next < CHUNKS) {
+        for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+          loaded_q[i] = query_quad(my_query[i] + next * DEPTH);
         }
         for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
           let at = i * WORKGROUP + thread;
-          let slot = chunk_row(at, CHUNK_LOADS);
-          let load = chunk_place(at, CHUNK_LOADS);
-          if (slot < COLUMNS) {
-            let c = slot / COLUMN_THREADS;
-            for (var half = 0u; half < QUADS; half++) { // @unroll
-              let quad = load * QUADS + half;
-              stage[turn % BUFFERS][quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(
-                loaded_k[i],
-                half,
-              );
-            }
-          }
+          let token = min(first_key + my_column[i], PREFIX - 1u);
+          let load = next * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
+          loaded[i] = keys[(cache + token) * ROW_LOADS + load];
         }
-        workgroupBarrier();
-        let next = pair * 2u + turn + 1u;
-        if (next < CHUNKS) {
-          for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-            loaded_q[i] = query_quad(my_query[i] + next * DEPTH);
-          }
-          for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
-            let at = i * WORKGROUP + thread;
-            let token = min(first_key + my_column[i], PREFIX - 1u);
-            let load = next * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
-            loaded_k[i] = keys[(cache + token) * ROW_LOADS + load];
-          }
-        } else {
-          for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-            let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
-            let token = min(first_key + at / ROW_LOADS, PREFIX - 1u);
-            loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-          }
+      } else {
+        for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+          let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
+          let token = min(first_key + at / ROW_LOADS, PREFIX - 1u);
+          loaded[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
         }
+      }
 
-        // 2. Add the chunk's products to the scores.
-        for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
-          var key: array<vec4f, MY_COLUMNS>;
+      // 2. Add the chunk's products to the scores.
+      for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
+        var key: array<vec4f, MY_COLUMNS>;
+        for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+          key[c] = stage[quad * MY_COLUMNS + c][column_thread];
+        }
+        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+          let query = row_stage[quad * MY_ROWS + r][row_thread];
           for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-            key[c] = stage[turn % BUFFERS][quad * MY_COLUMNS + c][column_thread];
-          }
-          for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-            let query = queries[turn % BUFFERS][quad * MY_ROWS + r][row_thread];
-            for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-              let at = r * MY_COLUMNS + c;
-              scores[at] = add_dot(scores[at], query, key[c]);
-            }
+            let at = r * MY_COLUMNS + c;
+            scores[at] = add_dot(scores[at], query, key[c]);
           }
         }
       }
@@ -261,17 +255,14 @@ fn main(
         m_new[r / 4u][r % 4u] = max(m_new[r / 4u][r % 4u], scores[r * MY_COLUMNS + c]);
       }
     }
+    workgroupBarrier();
     for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-      let place = (row_thread + column_thread) % ROW_THREADS; // against conflicts of banks
-      let slot = i * COLUMN_THREADS + column_thread;
-      probabilities[slot / P_SLOTS][slot % P_SLOTS][place] = m_new[i];
+      row_stage[i * COLUMN_THREADS + column_thread][row_thread] = m_new[i];
     }
     workgroupBarrier();
     for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
       for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
-        let place = (row_thread + peer) % ROW_THREADS;
-        let slot = i * COLUMN_THREADS + peer;
-        m_new[i] = max(m_new[i], probabilities[slot / P_SLOTS][slot % P_SLOTS][place]);
+        m_new[i] = max(m_new[i], row_stage[i * COLUMN_THREADS + peer][row_thread]);
       }
       let alpha = exp2(m[i] - m_new[i]);
       m[i] = m_new[i];
@@ -282,75 +273,71 @@ fn main(
         }
       }
     }
-    workgroupBarrier();
 
-    // 4. Compute p of four keys at a time and leave it for the threads of the row.
-    for (var i = 0u; i < MY_COLUMN_QUADS; i++) { // @unroll
-      let key_quad = column_thread * MY_COLUMN_QUADS + i;
-      let place = row_thread ^ (key_quad & BANK_MASK);
-      for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-        let at = r * MY_COLUMNS + i * 4u;
-        let s = vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]);
-        let p = exp2(s - m[r / 4u][r % 4u]);
-        l[r / 4u][r % 4u] += dot(p, vec4f(1.0));
-        probabilities[key_quad / KEY_QUADS][key_quad % KEY_QUADS * MY_ROWS + r][place] = p;
+    // 4. Compute p in place of the scores.
+    for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+      for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+        let at = r * MY_COLUMNS + c;
+        scores[at] = exp2(scores[at] - m[r / 4u][r % 4u]);
+        l[r / 4u][r % 4u] += scores[at];
       }
     }
 
-    for (var pair = 0u; pair < VALUE_CHUNKS / 2u; pair++) {
-      for (var turn = 0u; turn < 2u; turn++) { // @unroll
-        // 5. Stage a chunk of the values, and request the next one, or the next queries and keys.
-        if (BUFFERS == 1u) {
-          workgroupBarrier();
-        }
-        for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-          let at = i * WORKGROUP + thread;
-          if (at < KEYS * ROW_LOADS) {
-            // A row's slots hold the first quads of all its loads, then the second ones, so that
-            // neighbouring threads store to neighbouring banks.
-            for (var half = 0u; half < QUADS; half++) { // @unroll
-              let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
-              stage[turn % BUFFERS][slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(
-                loaded_v[i],
-                half,
-              );
-            }
-          }
-        }
-        workgroupBarrier();
-        let chunk = pair * 2u + turn;
-        if (chunk + 1u < VALUE_CHUNKS) {
-          for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-            let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
-            let token = min(first_key + (chunk + 1u) * KEYS + at / ROW_LOADS, PREFIX - 1u);
-            loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-          }
-        } else {
-          for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-            loaded_q[i] = query_quad(my_query[i]);
-          }
-          for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
-            let at = i * WORKGROUP + thread;
-            let token = min(first_key + STRIDE + my_column[i], PREFIX - 1u);
-            loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
-          }
-        }
-
-        // 6. Add p times values to acc.
-        for (var key_quad = 0u; key_quad < KEY_QUADS; key_quad++) { // @unroll
-          let place = row_thread ^ ((chunk * KEY_QUADS + key_quad) & BANK_MASK);
-          var p: array<vec4f, MY_ROWS>;
+    for (var chunk = 0u; chunk < VALUE_CHUNKS; chunk++) {
+      // 5. Stage a chunk of p and of the values, and request the next values, or the next queries
+      // and keys. p of a quad of keys comes from the threads that scored them.
+      workgroupBarrier();
+      for (var i = 0u; i < MY_COLUMN_QUADS; i++) { // @unroll
+        let key_quad = column_thread * MY_COLUMN_QUADS + i;
+        if (key_quad / KEY_QUADS == chunk) {
           for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-            p[r] = probabilities[chunk][key_quad * MY_ROWS + r][place];
+            let at = r * MY_COLUMNS + i * 4u;
+            let p = vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]);
+            row_stage[key_quad % KEY_QUADS * MY_ROWS + r][row_thread] = p;
           }
-          for (var j = 0u; j < 4u; j++) { // @unroll
-            for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
-              let place = (key_quad * 4u + j) * MY_QUADS + quad;
-              let value = stage[turn % BUFFERS][place][column_thread];
-              for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-                let at = r * MY_QUADS + quad;
-                acc[at] = fma(vec4f(p[r][j]), value, acc[at]);
-              }
+        }
+      }
+      for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+        let at = i * WORKGROUP + thread;
+        if (at < KEYS * ROW_LOADS) {
+          // A row's slots hold the first quads of all its loads, then the second ones, so that
+          // neighbouring threads store to neighbouring banks.
+          for (var half = 0u; half < QUADS; half++) { // @unroll
+            let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
+            stage[slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(loaded[i], half);
+          }
+        }
+      }
+      workgroupBarrier();
+      if (chunk + 1u < VALUE_CHUNKS) {
+        for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+          let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
+          let token = min(first_key + (chunk + 1u) * KEYS + at / ROW_LOADS, PREFIX - 1u);
+          loaded[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+        }
+      } else {
+        for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+          loaded_q[i] = query_quad(my_query[i]);
+        }
+        for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+          let at = i * WORKGROUP + thread;
+          let token = min(first_key + STRIDE + my_column[i], PREFIX - 1u);
+          loaded[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
+        }
+      }
+
+      // 6. Add p times values to acc.
+      for (var key_quad = 0u; key_quad < KEY_QUADS; key_quad++) { // @unroll
+        var p: array<vec4f, MY_ROWS>;
+        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+          p[r] = row_stage[key_quad * MY_ROWS + r][row_thread];
+        }
+        for (var j = 0u; j < 4u; j++) { // @unroll
+          for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
+            let value = stage[(key_quad * 4u + j) * MY_QUADS + quad][column_thread];
+            for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+              let at = r * MY_QUADS + quad;
+              acc[at] = fma(vec4f(p[r][j]), value, acc[at]);
             }
           }
         }
@@ -361,15 +348,13 @@ fn main(
   // 7. Sum l over the threads of a row, and store the partial.
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-    let slot = i * COLUMN_THREADS + column_thread;
-    probabilities[slot / P_SLOTS][slot % P_SLOTS][row_thread] = l[i];
+    row_stage[i * COLUMN_THREADS + column_thread][row_thread] = l[i];
   }
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
     var row_l = vec4f();
     for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
-      let slot = i * COLUMN_THREADS + peer;
-      row_l += probabilities[slot / P_SLOTS][slot % P_SLOTS][row_thread];
+      row_l += row_stage[i * COLUMN_THREADS + peer][row_thread];
     }
     for (var j = 0u; j < 4u; j++) { // @unroll
       let row = first_row + (i * 4u + j) * ROW_THREADS + row_thread;

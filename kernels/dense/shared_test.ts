@@ -64,10 +64,10 @@ const products = {
   KEYS: 8,
 };
 const SETTINGS: Record<string, Params> = {
-  "a split walks over several tiles": { SPLITS: 2, BUFFERS: 1 },
-  "a single split": { SPLITS: 1, BUFFERS: 2 },
-  "more splits than tiles": { SPLITS: 33, BUFFERS: 1 },
-  "several splits of the own tokens": { SPLITS: 3, BUFFERS: 1, "own.SPLITS": 5 },
+  "a split walks over several tiles": { SPLITS: 2 },
+  "a single split": { SPLITS: 1 },
+  "more splits than tiles": { SPLITS: 33 },
+  "several splits of the own tokens": { SPLITS: 3, "own.SPLITS": 5 },
 };
 for (const [name, own] of Object.entries(SETTINGS)) {
   testSetting(testDevice, cascade, name, few, { ...products, ...own });
