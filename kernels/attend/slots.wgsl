@@ -325,6 +325,7 @@ fn joined_output(own_head: u32, thread: u32) -> vec4f {
 }
 // @end
 
+// @shared slot_token
 /// The token of a slot. Dense heads have every token in its place.
 fn slot_token(slot: u32, end: u32, first_slot: u32, is_dense: bool) -> u32 {
   if (is_dense) {
@@ -332,6 +333,7 @@ fn slot_token(slot: u32, end: u32, first_slot: u32, is_dense: bool) -> u32 {
   }
   return slot_tokens[first_slot + min(slot, end - 1u)].y;
 }
+// @end
 
 /// Stores zeros for the heads without the token. Where a dispatch of its own joins the partials, it
 /// wants those of all heads.
