@@ -583,7 +583,7 @@ fn main(
     }
     workgroupBarrier();
     for (var i = thread; i < OUT_QUADS; i += WORKGROUP) {
-      let h = i / VALUE_QUADS;
+      let h = min(i / VALUE_QUADS, HEADS - 1u);
       let partial = (first_head + h) * COMPRESSED_SPLITS;
       var most = NEG_LARGE;
       for (var split = 0u; split < COMPRESSED_SPLITS; split++) { // @unroll

@@ -223,8 +223,12 @@ test("the lowest of many slots is found, wherever it is", async () => {
 testAttention("a head that does not take the token gives 0, whatever it holds", async (variant) => {
   const kept = heldBy([3, 3, 3]);
   for (const rows of [kept.slot_keys, kept.slot_values]) rows.fill(NaN, 0, SLOTS * DIM);
-  const [, out] = await step(kept, 13, 2, CAPACITY, {}, { variant });
-  assert(out.subarray(0, DIM).every((value) => value === 0));
+  // The second head takes it, between two others of its workgroup or alone.
+  for (const [SPLITS, HEADS] of [[1, 3], [2, 1]]) {
+    const changes = { "attend.SPLITS": SPLITS, ...(variant === mosa && { "attend.HEADS": HEADS }) };
+    const [, out] = await step(kept, 13, 2, CAPACITY, changes, { variant });
+    assert(out.subarray(0, DIM).every((value) => value === 0));
+  }
 });
 
 testAttention(
@@ -253,11 +257,10 @@ testAttention(
     const words: number[] = [];
     const [slot_keys, slot_values] = [randomRows(slots, 1), randomRows(slots, 2)];
     for (let slot = 0; slot < HEADS * slots; slot++) {
-      const isBack = slot % 3 === 1;
-      words.push(
-        new Uint32Array(Float32Array.of(0.1).buffer)[0],
-        slot % slots + (isBack ? 400 : 0),
-      );
+      // The last slot in use is one of them. The newest token takes the first, which has the newest.
+      const isBack = slot % slots % 3 === 0;
+      const token = isBack ? 500 - slot % slots : slot % slots;
+      words.push(new Uint32Array(Float32Array.of(0.1).buffer)[0], token);
       if (!isBack) continue;
       for (const rows of [slot_keys, slot_values]) rows.fill(NaN, slot * DIM, (slot + 1) * DIM);
     }

@@ -156,7 +156,7 @@ for (const [handOver, headDim, dtype] of hybrids) {
       DENSE_HEADS: 2,
       "append.WORKGROUP": 64,
       "append.AHEAD": 2,
-      "attend.WORKGROUP": 64,
+      "attend.WORKGROUP": 32,
       "attend.SPLITS": 13,
       "attend.HAND_OVER": HAND_OVER_CODE[handOver],
     },
