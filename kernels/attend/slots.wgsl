@@ -272,7 +272,7 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
         }
       }
       for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let is_split = (start + i) * SLICES + slice < SPLITS && start + i < SLICE_SPLITS;
+        let is_split = (start + i) * SLICES + slice < SPLITS;
         split_stats[i] = select(vec2f(NEG_LARGE, 0.0), split_stats[i], is_split);
       }
       let m_old = m;

@@ -4,7 +4,7 @@ import { packKv } from "../../fixtures/half.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import { attendReference } from "../attend/reference.ts";
 import { findVariant } from "../core/registry.ts";
-import type { Variant } from "../core/variant.ts";
+import type { Params, Variant } from "../core/variant.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 import { keptDecays, LN_EPS, normOf, pruneThreshold } from "../attend/decay_reference.ts";
 import { verify } from "../verify/verify.ts";
@@ -33,7 +33,7 @@ function test(name: string, fn: (acp: Variant) => Promise<void>): void {
 
 /** A head, whose inputs can be changed, with blocks of 16 tokens. */
 const small = testCase({ heads: [2, 2], headDim: 64, dtype: "f32", lengths: [257] });
-const paramsOf = (acp: Variant) => ({
+const paramsOf = (acp: Variant): Params => ({
   ...acp.defaults(small.p, testDevice.limits),
   DECAY_BLOCK: BLOCK,
   "attend.WORKGROUP": 64,
@@ -130,6 +130,23 @@ test("a NaN value goes on to the head that attends it, and to no other", async (
   const read = await runVariant(testDevice, acp, small.p, paramsOf(acp), { ...made, values });
   const out = new Float32Array((await read("out", 0, 512)).slice().buffer);
   out.forEach((value, i) => assertEquals(Number.isNaN(value), i < 64, `element ${i}`));
+});
+
+test("heads of a list may have logits far apart", async (acp) => {
+  const { p, options } = testCase({ heads: [3, 1], headDim: 64, dtype: "f32", lengths: [257] });
+  const joined = "attend.JOINED" in acp.tunables ? { "attend.JOINED": 1 } : undefined;
+  const settings: Params = { ...paramsOf(acp), "attend.HEADS": 3, ...joined };
+  const inputs = makeInputs(acp, p, settings, options);
+  // Every logit of a head has the same large part: q times a one, over the root of 64.
+  const keys = new Float32Array((inputs.keys.buffer as ArrayBuffer).slice(0));
+  const q = (inputs.q as Float32Array<ArrayBuffer>).slice();
+  const decay_state = (inputs.decay_state as Float32Array<ArrayBuffer>).slice();
+  for (let token = 0; token < 257; token++) keys[token * 64] = 1;
+  [0, 800, -800].forEach((part, head) => q[head * 64] = part);
+  for (let half = 0; half < 6; half++) decay_state[half * (BLOCK + 2) + BLOCK + 1] = 100;
+  const read = await runVariant(testDevice, acp, p, settings, { ...inputs, keys, q, decay_state });
+  const { ok, worst } = await verify(acp, p, settings, read);
+  assert(ok, JSON.stringify(worst));
 });
 
 /** Tokens of strong decay, and then of hardly any: what f32 loses in one sum. */

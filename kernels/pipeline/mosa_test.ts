@@ -279,13 +279,29 @@ testAttention(
   },
 );
 
-test("a head has two slots at least", async () => {
-  const [slot_keys, slot_values] = [randomRows(2, 1), randomRows(2, 2)];
+testAttention("logits of one row group may be far above the others", async (variant) => {
+  const [slots, capacity, length] = [100, 400, 377];
+  const [slot_keys, slot_values] = [randomRows(slots, 1), randomRows(slots, 2)];
+  // A workgroup has four row groups.
+  for (let i = 0; i < slot_keys.length; i++) if (Math.floor(i / DIM) % 4 === 3) slot_keys[i] *= 300;
   const r = new Uint32Array(Float32Array.of(0.1).buffer)[0];
-  const slot_tokens = Uint32Array.from(WEIGHTS.flatMap(() => [r, 0, r, 1]));
-  const kept = { slot_keys, slot_values, slot_tokens };
-  const [{ slot_tokens: after }] = await step(kept, 9, 0, 16, { MOSA_SPARSITY: 16 });
-  WEIGHTS.forEach((_, head) => assertEquals([after[4 * head + 1], after[4 * head + 3]], [0, 8]));
+  const words = Array.from({ length: HEADS * slots }, (_, slot) => [r, slot % slots]).flat();
+  const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
+  const rows = { "attend.WORKGROUP": 32, "attend.LANES": 8, "attend.TOKENS": 1 };
+  await step(kept, length, 0, capacity, { ...rows, "attend.SPLITS": 1 }, { variant });
+});
+
+testAttention("a head has two slots at least, and rounds their number up", async (variant) => {
+  const r = new Uint32Array(Float32Array.of(0.1).buffer)[0];
+  for (const [MOSA_SPARSITY, slots, want] of [[16, 2, [0, 8]], [3, 6, [0, 1, 8]]] as const) {
+    const [slot_keys, slot_values] = [randomRows(slots, 1), randomRows(slots, 2)];
+    const words = Array.from({ length: HEADS * slots }, (_, slot) => [r, slot % slots]).flat();
+    const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
+    const [{ slot_tokens }] = await step(kept, 9, 0, 16, { MOSA_SPARSITY }, { variant });
+    WEIGHTS.forEach((_, head) =>
+      assertEquals(want.map((_, i) => slot_tokens[2 * (head * slots + i) + 1]), [...want])
+    );
+  }
 });
 
 testAttention("a NaN goes on to the head that attends it, and to no other", async (variant) => {
