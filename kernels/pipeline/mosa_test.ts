@@ -257,12 +257,14 @@ testAttention(
     const words: number[] = [];
     const [slot_keys, slot_values] = [randomRows(slots, 1), randomRows(slots, 2)];
     for (let slot = 0; slot < HEADS * slots; slot++) {
-      // The last slot in use is one of them. The newest token takes the first, which has the newest.
+      // The last slot in use is one of them, of the token after the newest. The newest token takes
+      // the first slot, which has the newest of them.
       const isBack = slot % slots % 3 === 0;
-      const token = isBack ? 500 - slot % slots : slot % slots;
+      const token = isBack ? length + 93 - slot % slots : slot % slots;
       words.push(new Uint32Array(Float32Array.of(0.1).buffer)[0], token);
       if (!isBack) continue;
-      for (const rows of [slot_keys, slot_values]) rows.fill(NaN, slot * DIM, (slot + 1) * DIM);
+      slot_keys.fill(1e4, slot * DIM, (slot + 1) * DIM);
+      slot_values.fill(NaN, slot * DIM, (slot + 1) * DIM);
     }
     const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
     for (

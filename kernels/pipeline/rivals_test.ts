@@ -83,13 +83,22 @@ for (const variant of parts) {
   });
 }
 
-testSetting(
-  testDevice,
-  findVariant("pipeline/mosa_portable"),
-  "many slots beside dense heads, rows in an odd number of loads",
-  testCase({ heads: [10, 5], headDim: 96, dtype: "f32", lengths: [600, 37] }),
-  { MOSA_SPARSITY: 2, DENSE_HEADS: 2, "attend.LANES": 16, "attend.SPLITS": 13 },
-);
+// Lanes that divide no row, and tiles of more rows than a workgroup has threads.
+for (const [headDim, LANES, TOKENS] of [[192, 16, 2], [96, 4, 8]]) {
+  testSetting(
+    testDevice,
+    findVariant("pipeline/mosa_portable"),
+    `many slots beside dense heads, ${LANES} lanes with ${TOKENS} rows each`,
+    testCase({ heads: [10, 5], headDim, lengths: [600, 37] }),
+    {
+      MOSA_SPARSITY: 2,
+      DENSE_HEADS: 2,
+      "attend.LANES": LANES,
+      "attend.TOKENS": TOKENS,
+      "attend.SPLITS": 13,
+    },
+  );
+}
 
 testSetting(
   testDevice,
