@@ -1,6 +1,6 @@
 /** The tests that every variant of a stage must pass; each stage's test file registers its own. */
 import { assert, assertEquals } from "@std/assert";
-import type { Params, Stage, Variant } from "../kernels/core/variant.ts";
+import type { Params, Plan, Stage, Variant } from "../kernels/core/variant.ts";
 import { prefixOf } from "../kernels/core/problem.ts";
 import { verify } from "../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../kernels/merge/hand_over.ts";
@@ -81,6 +81,30 @@ export async function assertCorrect(
       `${name} is not left at zero for the next step\n${where}`,
     );
   }
+}
+
+/** Whether a plan makes outputs of queries. */
+function attends({ buffers }: Plan): boolean {
+  return buffers.q !== undefined && buffers.out?.role === "output";
+}
+
+/** Asserts that the outputs of the second query head, and of no other, are NaN if its query is. */
+async function assertNanGoesOn(
+  testDevice: TestDevice,
+  variant: Variant,
+  { p, options }: TestCase,
+  params: Params,
+): Promise<void> {
+  const inputs = makeInputs(variant, p, params, options);
+  const q = (inputs.q as Float32Array<ArrayBuffer>).slice();
+  q[p.headDim] = NaN;
+  const read = await runVariant(testDevice, variant, p, params, { ...inputs, q });
+  const heads = p.batch * p.qHeads;
+  const out = new Float32Array((await read("out", 0, 4 * heads * p.headDim)).slice().buffer);
+  out.forEach((value, i) => {
+    const isOwn = Math.floor(i / p.headDim) === 1;
+    if (Number.isNaN(value) !== isOwn) assertEquals(value, isOwn ? NaN : 0, `element ${i}`);
+  });
 }
 
 /** Tunables whose smaller values give shorter shaders. */
@@ -197,8 +221,8 @@ export function testStage(
       for (const params of sets) await assertCorrect(testDevice, variant, smallCase, params);
     });
 
-    const handOver = Object.keys(variant.defaults(smallCase.p, testDevice.limits))
-      .find((name) => name.split(".").at(-1) === "HAND_OVER");
+    const usual = variant.defaults(smallCase.p, testDevice.limits);
+    const handOver = Object.keys(usual).find((name) => name.split(".").at(-1) === "HAND_OVER");
     // By default sequences of unequal length share workgroups.
     const sharing = Object.keys(variant.tunables).filter((name) => /\bSHARE[SD]$/.test(name));
     const apart = Object.fromEntries(sharing.map((name) => [name, 0]));
@@ -226,6 +250,13 @@ export function testStage(
           const nothing = { ...p, topK: { count: 0 }, sink: 0, recent: 0 };
           await assertCorrect(testDevice, variant, { p: nothing, options }, params);
         }
+      });
+    }
+
+    if (attends(variant.plan(smallCase.p, usual))) {
+      test("a NaN in a query goes on to the output of its head, and to no other", async () => {
+        const params = lightParams(testDevice, variant, smallCase);
+        await assertNanGoesOn(testDevice, variant, smallCase, params);
       });
     }
 

@@ -27,13 +27,14 @@ export const ACP = { ...FOX, PRUNE: 1 } as const satisfies Params;
  */
 export const TIMED_SUFFIX = 4096;
 
-const BLOCKS: readonly number[] = [16, 32, 64, 128, 256];
+/** Tokens per block of decays. */
+export const DECAY_BLOCKS: readonly number[] = [16, 32, 64, 128, 256];
 
 /** `decayed.wgsl`, with the parameters of `dense/split_subgroup.wgsl`. */
 export const decayedKernel: Kernel = defineKernel({
   name: "attend/decayed",
   source,
-  params: { ...splitSubgroupKernel.params, DECAY_BLOCK: BLOCKS, PRUNE: [0, 1] },
+  params: { ...splitSubgroupKernel.params, DECAY_BLOCK: DECAY_BLOCKS, PRUNE: [0, 1] },
   features: ["subgroups"],
 });
 
@@ -43,7 +44,7 @@ export function decayBlocks(p: Problem, { DECAY_BLOCK }: Params): number {
 }
 
 /** Specs of the gates, and of the decays of all tokens, to which a step adds the newest gate. */
-function decaySpecs(p: Problem, params: Params): Record<string, BufferSpec> {
+export function decaySpecs(p: Problem, params: Params): Record<string, BufferSpec> {
   const heads = p.batch * p.qHeads;
   return {
     log_gates: { bytes: 16 * Math.ceil(heads / 4), role: "input", uniform: true },
@@ -57,7 +58,7 @@ function decaySpecs(p: Problem, params: Params): Record<string, BufferSpec> {
  * Least traffic and arithmetic: reads K, V and the decays of the tokens that are left (of the timed
  * inputs) and the newest block's state, writes that and o.
  */
-function decayedCost(p: Problem, { DECAY_BLOCK, PRUNE }: Params): Cost {
+export function decayedCost(p: Problem, { DECAY_BLOCK, PRUNE }: Params): Cost {
   const tokens = PRUNE === 0
     ? cachedTokens(p)
     : overSequences(p, (length) => Math.min(length, TIMED_SUFFIX));
@@ -88,12 +89,17 @@ function plan(p: Problem, params: Params): Plan {
   };
 }
 
-function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+/** The reason that workgroups cannot go through blocks of decays; undefined if they can. */
+export function refusesBlocks(params: Params): string | undefined {
   const { DECAY_BLOCK: block, WORKGROUP, LANES, TOKENS, HEADS } = params;
   const tile = WORKGROUP / LANES * TOKENS;
   if (block % tile !== 0) return `tiles of ${tile} tokens do not divide blocks of ${block}`;
   if (HEADS > WORKGROUP) return `${WORKGROUP} threads are too few for ${HEADS} query heads`;
-  return denseSplitSubgroup.refuses(p, { ...params, SHARED: 0 }, limits);
+}
+
+function refuses(p: Problem, params: Params, limits: DeviceLimits): string | undefined {
+  return refusesBlocks(params) ??
+    denseSplitSubgroup.refuses(p, { ...params, SHARED: 0 }, limits);
 }
 
 const { SHARED: _, ...TUNABLES } = denseSplitSubgroup.tunables;

@@ -148,7 +148,7 @@ struct HandOver {
 var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
-var<workgroup> sums: array<f32, HEADS * WORKGROUP>; // of a chunk's blocks, then of later blocks
+var<workgroup> block_sums: array<f32, HEADS * WORKGROUP>; // of a chunk, then of later blocks
 var<workgroup> row_sums: array<f32, HEADS * SUM_ROWS>;
 var<workgroup> later: array<f32, HEADS>; // the decay over all blocks after the chunk
 var<workgroup> thresholds: array<f32, HEADS>;
@@ -339,7 +339,7 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
         }
       }
       for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let is_split = (start + i) * SLICES + slice < SPLITS && start + i < SLICE_SPLITS;
+        let is_split = (start + i) * SLICES + slice < SPLITS;
         split_stats[i] = select(vec2f(NEG_LARGE, 0.0), split_stats[i], is_split);
       }
       let m_old = m;
@@ -349,7 +349,7 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
       l *= exp2(m_old - m);
       acc *= exp2(m_old - m);
       for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let alpha = select(0.0, exp2(split_stats[i].x - m), split_stats[i].y != 0.0);
+        let alpha = select(exp2(split_stats[i].x - m), 0.0, split_stats[i].y == 0.0);
         l += split_stats[i].y * alpha;
         acc += split_acc[i] * alpha;
       }
@@ -384,28 +384,29 @@ fn joined_output(own_head: u32, thread: u32) -> vec4f {
     l += stats[s * SLICE_THREADS + thread].y * alpha;
     acc += scratch[s * SLICE_THREADS + thread] * alpha;
   }
-  let attends = l > 0.0 || l != l; // a NaN goes on
+  let attends = !(l <= 0.0); // a NaN goes on
   l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }
 // @end
 
+// @shared list_head
 /// Query head `h` of the list that begins with `first_head`.
 fn list_head(first_head: u32, h: u32) -> u32 {
   return min(first_head + h, first_head / GROUP * GROUP + GROUP - 1u);
 }
+// @end
 
+// @shared newest_gate
 /// The newest log gate of a query head.
 fn newest_gate(head: u32) -> f32 {
   return log_gates[head / 4u][head % 4u];
 }
+// @end
 
-/// The decay from a token to the end of its block, for decay `i` of the tile that a lane loads.
-/// Tokens past the newest repeat it.
-fn lane_decay(i: u32, tile: i32, newest: u32, row: u32, lane: u32, first_head: u32) -> f32 {
-  let own = min(i * LANES + lane, LOGITS - 1u);
-  let head = list_head(first_head, own % HEADS);
-  let token = min(u32(max(tile, 0)) * TILE + own / HEADS * ROWS + row, newest);
+// @shared token_decay
+/// The decay from a token to the end of its block, or to the newest token.
+fn token_decay(head: u32, token: u32, newest: u32) -> f32 {
   var decay = 0.0;
   if (token / DECAY_BLOCK < newest / DECAY_BLOCK) {
     decay = decays[head * CAPACITY + token];
@@ -415,7 +416,16 @@ fn lane_decay(i: u32, tile: i32, newest: u32, row: u32, lane: u32, first_head: u
   }
   return decay;
 }
+// @end
 
+/// Decay `i` of the tile that a lane loads. Tokens past the newest repeat it.
+fn lane_decay(i: u32, tile: i32, newest: u32, row: u32, lane: u32, first_head: u32) -> f32 {
+  let own = min(i * LANES + lane, LOGITS - 1u);
+  let token = min(u32(max(tile, 0)) * TILE + own / HEADS * ROWS + row, newest);
+  return token_decay(list_head(first_head, own % HEADS), token, newest);
+}
+
+// @shared append_gate
 /// Appends the newest gate of a query head. Entry 0 of a state is the decay of the newest token's
 /// block, entry 1 + i that from its token i.
 fn append_gate(head: u32, newest: u32, key_norm: f32, thread: u32) {
@@ -440,6 +450,7 @@ fn append_gate(head: u32, newest: u32, key_norm: f32, thread: u32) {
     }
   }
 }
+// @end
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -535,11 +546,12 @@ fn main(
 
   for (var go_on = length > 0u; go_on;) {
     // 3. Sum the decays of a chunk of blocks, and find where it is pruned.
+    // @shared prune_chunk
     if (thread == 0u) {
       atomicStore(&kept, 0u);
     }
     for (var h = 0u; h < HEADS; h++) { // @unroll
-      sums[h * WORKGROUP + thread] = select(0.0, decay[h], thread <= chunk);
+      block_sums[h * WORKGROUP + thread] = select(0.0, decay[h], thread <= chunk);
     }
     workgroupBarrier();
     let sum_row = thread / SUM_ROW;
@@ -548,7 +560,7 @@ fn main(
       own[h] = later[h];
       var all = 0.0;
       for (var i = 0u; i < SUM_ROW; i++) { // @unroll
-        let each = sums[h * WORKGROUP + sum_row * SUM_ROW + i];
+        let each = block_sums[h * WORKGROUP + sum_row * SUM_ROW + i];
         own[h] += select(0.0, each, i < thread % SUM_ROW);
         all += each;
       }
@@ -567,7 +579,7 @@ fn main(
       if (thread == 0u) {
         later[h] += all;
       }
-      sums[h * WORKGROUP + thread] = own[h];
+      block_sums[h * WORKGROUP + thread] = own[h];
       // Not below it: a NaN prunes nothing.
       is_kept = is_kept || !(own[h] < thresholds[h]);
     }
@@ -587,6 +599,7 @@ fn main(
         block_decays[at + 1u] = thresholds[h];
       }
     }
+    // @end
 
     for (; tile >= first_tile; tile -= i32(SPLITS)) {
       // 4. Load the next tile; without PREFETCH, the current one.
@@ -620,7 +633,7 @@ fn main(
       let place = chunk - u32(tile) / BLOCK_TILES;
       for (var i = 0u; i < DECAYS; i++) { // @unroll
         let h = min(i * LANES + lane, LOGITS - 1u) % HEADS;
-        bias[i] = (bias[i] + sums[h * WORKGROUP + place]) * LOG2_E;
+        bias[i] = (bias[i] + block_sums[h * WORKGROUP + place]) * LOG2_E;
       }
       for (var i = 0u; i < LOGITS; i++) { // @unroll
         logits[i] += select(0.0, bias[i / LANES], lane == i % LANES);

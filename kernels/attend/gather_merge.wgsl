@@ -225,7 +225,7 @@ fn join_plain(first: u32, column: u32, sink: f32) -> vec4f {
     l += split_stats.y * alpha;
     acc += hand_over.partials[first + s * PARTIAL_QUADS + column] * alpha;
   }
-  let attends = l > 0.0 || l != l; // a NaN goes on
+  let attends = !(l <= 0.0); // a NaN goes on
   l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }
@@ -244,7 +244,7 @@ fn join_atomic(first: u32, column: u32, sink: f32) -> vec4f {
     l += split_stats.y * alpha;
     acc += atomic_partial(first + s * PARTIAL_QUADS + column) * alpha;
   }
-  let attends = l > 0.0 || l != l; // a NaN goes on
+  let attends = !(l <= 0.0); // a NaN goes on
   l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }

@@ -42,7 +42,7 @@ export const slotsKernel: Kernel = defineKernel({
  * Least traffic and arithmetic: reads K and V of the dense heads, and of as many sparse heads as
  * take a token on average: of MOSA_SPARSITY heads one that grows, and one by its score.
  */
-function slotsCost(p: Problem, { MOSA_SPARSITY, DENSE_HEADS }: Params): Cost {
+export function slotsCost(p: Problem, { MOSA_SPARSITY, DENSE_HEADS }: Params): Cost {
   const slots = overSequences(p, (length) => slotsOf(length, MOSA_SPARSITY, 0));
   const sparse = Math.min(1, 2 / MOSA_SPARSITY) * (p.qHeads - DENSE_HEADS) * slots;
   const rows = Math.round(DENSE_HEADS * cachedTokens(p) + sparse);

@@ -20,14 +20,14 @@
 //      SPIR-V does so, WGSL does not promise it.
 //   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
 //
-// 1. Find the heads that take the token, and store zeros for the others.
-// 2. Load the first tile and the query of the next of these heads.
+// 1. Find out whether the next head takes the token, and store zeros if it does not.
+// 2. Load the first tile and the query of a head that takes it.
 // 3. Load the next tile.
 // 4. Compute the logits of the current tile.
 // 5. Update the running softmax with them. Repeat 3 to 5 for all tiles of the split.
 // 6. Join the row groups and store the partials.
-// 7. In the last workgroup of a head to arrive, join the splits and store the output. Repeat 2 to 7
-//    for all heads that take the token.
+// 7. In the last workgroup of a head to arrive, join the splits and store the output. Repeat 1 to 7
+//    for all heads of the workgroup.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const Q_HEADS: u32 = 32u; // @param
@@ -116,8 +116,6 @@ struct HandOver {
 var<workgroup> scratch: array<vec4f, max(ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
-var<workgroup> takes: atomic<u32>; // bit h: head h of the workgroup takes the token
-var<workgroup> all_takes: u32; // the same, to be loaded uniformly
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -274,7 +272,7 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
         }
       }
       for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let is_split = (start + i) * SLICES + slice < SPLITS && start + i < SLICE_SPLITS;
+        let is_split = (start + i) * SLICES + slice < SPLITS;
         split_stats[i] = select(vec2f(NEG_LARGE, 0.0), split_stats[i], is_split);
       }
       let m_old = m;
@@ -284,7 +282,7 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
       l *= exp2(m_old - m);
       acc *= exp2(m_old - m);
       for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let alpha = select(0.0, exp2(split_stats[i].x - m), split_stats[i].y != 0.0);
+        let alpha = select(exp2(split_stats[i].x - m), 0.0, split_stats[i].y == 0.0);
         l += split_stats[i].y * alpha;
         acc += split_acc[i] * alpha;
       }
@@ -319,12 +317,13 @@ fn joined_output(own_head: u32, thread: u32) -> vec4f {
     l += stats[s * SLICE_THREADS + thread].y * alpha;
     acc += scratch[s * SLICE_THREADS + thread] * alpha;
   }
-  let attends = l > 0.0 || l != l; // a NaN goes on
+  let attends = !(l <= 0.0); // a NaN goes on
   l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }
 // @end
 
+// @shared slot_token
 /// The token of a slot. Dense heads have every token in its place.
 fn slot_token(slot: u32, end: u32, first_slot: u32, is_dense: bool) -> u32 {
   if (is_dense) {
@@ -332,23 +331,18 @@ fn slot_token(slot: u32, end: u32, first_slot: u32, is_dense: bool) -> u32 {
   }
   return slot_tokens[first_slot + min(slot, end - 1u)].y;
 }
+// @end
 
-/// Stores zeros for the heads without the token. Where a dispatch of its own joins the partials, it
-/// wants those of all heads.
-fn store_zeros(takers: u32, first_head: u32, heads: u32, split: u32, thread: u32) {
-  for (var i = thread; i < heads * PARTIAL_QUADS; i += WORKGROUP) {
-    let h = i / PARTIAL_QUADS;
-    let column = i % PARTIAL_QUADS;
-    let takes_it = ((takers >> h) & 1u) == 1u;
-    if (takes_it) {
-      continue;
+/// Stores zeros for a head that does not take the token: the output, or a partial without tokens
+/// where a dispatch of its own joins the partials.
+fn store_zeros(head: u32, split: u32, thread: u32) {
+  if (HAND_OVER == 0u) {
+    if (thread == 0u) {
+      store_partial(head * LIST_QUADS + split * PARTIAL_QUADS + HEAD_QUADS, vec4f(0.0));
     }
-    if (HAND_OVER == 0u) {
-      let at = (first_head + h) * LIST_QUADS + split * PARTIAL_QUADS + column;
-      let is_stats = column == HEAD_QUADS;
-      store_partial(at, select(vec4f(0.0), vec4f(NEG_LARGE, 0.0, 0.0, 0.0), is_stats));
-    } else if (split == 0u && column < HEAD_QUADS) {
-      store_out((first_head + h) * HEAD_QUADS + column, vec4f(0.0));
+  } else if (split == 0u) {
+    for (var column = thread; column < HEAD_QUADS; column += WORKGROUP) {
+      store_out(head * HEAD_QUADS + column, vec4f(0.0));
     }
   }
 }
@@ -482,25 +476,15 @@ fn main(
 ) {
   let length = lengths[wid.z];
 
-  // 1. Find the heads that take the token, and store zeros for the others.
-  if (thread == 0u) {
-    atomicStore(&takes, 0u);
-  }
-  workgroupBarrier();
   let begin_head = wid.y * HEADS; // of the sequence
-  let heads = min(HEADS, Q_HEADS - begin_head);
-  if (thread < heads && routes[wid.z * Q_HEADS + begin_head + thread].y > 0.0) {
-    atomicOr(&takes, 1u << thread);
-  }
-  workgroupBarrier();
-  if (thread == 0u) {
-    all_takes = atomicLoad(&takes);
-  }
-  var left = workgroupUniformLoad(&all_takes);
-  store_zeros(left, wid.z * Q_HEADS + begin_head, heads, wid.x, thread);
-
-  for (; left != 0u; left &= left - 1u) {
-    let own_head = begin_head + firstTrailingBit(left); // of the sequence
-    attend_head(wid.z, own_head, length, wid.x, thread);
+  for (var left = min(HEADS, Q_HEADS - begin_head); left > 0u; left--) {
+    // 1. Find out whether the next head takes the token, and store zeros if it does not.
+    let own_head = begin_head + left - 1u;
+    let head = wid.z * Q_HEADS + own_head;
+    if (routes[head].y > 0.0) {
+      attend_head(wid.z, own_head, length, wid.x, thread);
+    } else {
+      store_zeros(head, wid.x, thread);
+    }
   }
 }

@@ -352,7 +352,7 @@ fn finished(m: f32, l: f32, acc: vec4f, own_head: u32) -> vec4f {
   let m_all = max(m, max(sink, NEG_LARGE));
   let alpha = exp2(m - m_all);
   let l_all = l * alpha + select(exp2(sink - m_all), 0.0, sink <= NEG_LARGE);
-  let attends = l > 0.0 || l != l; // a NaN goes on
+  let attends = !(l <= 0.0); // a NaN goes on
   return select(vec4f(0.0), acc * alpha / l_all, attends);
 }
 
@@ -443,7 +443,7 @@ fn join_portions(slot: u32, count: u32, first_head: u32, last_head: u32, thread:
       l *= exp2(m_old - m);
       acc *= exp2(m_old - m);
       for (var i = 0u; i < PORTIONS_IN_FLIGHT; i++) { // @unroll
-        let alpha = select(0.0, exp2(portion_stats[i].x - m), portion_stats[i].y != 0.0);
+        let alpha = select(exp2(portion_stats[i].x - m), 0.0, portion_stats[i].y == 0.0);
         l += portion_stats[i].y * alpha;
         acc += portion_acc[i] * alpha;
       }

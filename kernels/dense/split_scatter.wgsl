@@ -326,7 +326,7 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
         }
       }
       for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let is_split = (start + i) * SLICES + slice < SPLITS && start + i < SLICE_SPLITS;
+        let is_split = (start + i) * SLICES + slice < SPLITS;
         split_stats[i] = select(vec2f(NEG_LARGE, 0.0), split_stats[i], is_split);
       }
       let m_old = m;
@@ -336,7 +336,7 @@ fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
       l *= exp2(m_old - m);
       acc *= exp2(m_old - m);
       for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let alpha = select(0.0, exp2(split_stats[i].x - m), split_stats[i].y != 0.0);
+        let alpha = select(exp2(split_stats[i].x - m), 0.0, split_stats[i].y == 0.0);
         l += split_stats[i].y * alpha;
         acc += split_acc[i] * alpha;
       }
@@ -371,7 +371,7 @@ fn joined_output(own_head: u32, thread: u32) -> vec4f {
     l += stats[s * SLICE_THREADS + thread].y * alpha;
     acc += scratch[s * SLICE_THREADS + thread] * alpha;
   }
-  let attends = l > 0.0 || l != l; // a NaN goes on
+  let attends = !(l <= 0.0); // a NaN goes on
   l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
   return select(vec4f(0.0), acc / l, attends);
 }

@@ -146,7 +146,7 @@ fn main(
       l += slice_stats[s].y * beta;
       acc += slice_acc[s * HEAD_QUADS + column] * beta;
     }
-    let attends = l > 0.0 || l != l; // a NaN goes on
+    let attends = !(l <= 0.0); // a NaN goes on
     l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
     store_out(row * HEAD_QUADS + column, select(vec4f(0.0), acc / l, attends));
   }

@@ -4,6 +4,7 @@ import { packKv } from "../../fixtures/half.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import { attendReference } from "../attend/reference.ts";
 import { findVariant } from "../core/registry.ts";
+import type { Params, Variant } from "../core/variant.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 import { keptDecays, LN_EPS, normOf, pruneThreshold } from "../attend/decay_reference.ts";
 import { verify } from "../verify/verify.ts";
@@ -17,26 +18,36 @@ import {
 import { testCase } from "../../testing/testing_grid.ts";
 
 const testDevice = await openTestDevice();
-const acp = findVariant("pipeline/acp");
+const steps = ["pipeline/acp", "pipeline/acp_portable"].map(findVariant);
 const BLOCK = 16;
 
-function test(name: string, fn: () => void | Promise<void>): void {
-  Deno.test({ name, ignore: !canRun(testDevice, acp), fn });
+function test(name: string, fn: (acp: Variant) => Promise<void>): void {
+  for (const acp of steps) {
+    Deno.test({
+      name: `${acp.name}: ${name}`,
+      ignore: !canRun(testDevice, acp),
+      fn: () => fn(acp),
+    });
+  }
 }
 
 /** A head, whose inputs can be changed, with blocks of 16 tokens. */
 const small = testCase({ heads: [2, 2], headDim: 64, dtype: "f32", lengths: [257] });
-const params = {
+const paramsOf = (acp: Variant): Params => ({
   ...acp.defaults(small.p, testDevice.limits),
   DECAY_BLOCK: BLOCK,
   "attend.WORKGROUP": 64,
   "attend.LANES": 8,
   "attend.TOKENS": 2,
-};
-const made = makeInputs(acp, small.p, params, small.options);
+});
+const made = makeInputs(steps[0], small.p, paramsOf(steps[0]), small.options);
 
 /** Runs a step and verifies it: the first token to attend and the threshold of the first head. */
-async function stepOf(changes: Inputs): Promise<{ begin: number; threshold: number }> {
+async function stepOf(
+  acp: Variant,
+  changes: Inputs,
+): Promise<{ begin: number; threshold: number }> {
+  const params = paramsOf(acp);
   const read = await runVariant(testDevice, acp, small.p, params, { ...made, ...changes });
   const { ok, worst } = await verify(acp, small.p, params, read);
   assert(ok, JSON.stringify(worst));
@@ -69,7 +80,7 @@ function evenDecays(rate: number, keyNorm: number): Inputs {
   return inputs;
 }
 
-test("pipeline/acp: at most eps is pruned where old keys fit the query and new ones do not", async () => {
+test("at most eps is pruned where old keys fit the query and new ones do not", async (acp) => {
   // The logits are the bound itself, of either sign, and the decay makes up for it late.
   const width = 12;
   const keys = new Float32Array(2 * small.p.capacity * 64).fill(NaN);
@@ -80,26 +91,26 @@ test("pipeline/acp: at most eps is pruned where old keys fit the query and new o
   const q = new Float32Array(2 * 64);
   q[0] = q[64] = width;
   const decays = evenDecays(-1, width);
-  const { begin, threshold } = await stepOf({ q, keys: packKv(keys, "f32"), ...decays });
+  const { begin, threshold } = await stepOf(acp, { q, keys: packKv(keys, "f32"), ...decays });
   assertEquals(begin, 192);
   assertAlmostEquals(threshold, LN_EPS - 2 * width * width / 8 - Math.log(257), 1e-3);
 });
 
-test("pipeline/acp: a decay that equals the threshold is not below it", async () => {
-  const { threshold } = await stepOf({});
+test("a decay that equals the threshold is not below it", async (acp) => {
+  const { threshold } = await stepOf(acp, {});
   const below = new Float32Array([threshold]);
   new Int32Array(below.buffer)[0]++; // away from zero
   assertLess(below[0], threshold);
   for (const [rate, begin] of [[threshold, 0], [below[0], 256]]) {
     const decays = evenDecays(0, (floats("decay_state"))[BLOCK + 1]);
     assertEquals(
-      (await stepOf({ ...decays, log_gates: floats("log_gates").fill(rate) })).begin,
+      (await stepOf(acp, { ...decays, log_gates: floats("log_gates").fill(rate) })).begin,
       begin,
     );
   }
 });
 
-test("pipeline/acp: the threshold falls with the length, and a pruned block comes back", async () => {
+test("the threshold falls with the length, and a pruned block comes back", async (acp) => {
   assertAlmostEquals(
     pruneThreshold(3, 4, 64, 2000),
     pruneThreshold(3, 4, 64, 1000) - Math.LN2,
@@ -107,18 +118,35 @@ test("pipeline/acp: the threshold falls with the length, and a pruned block come
   );
   const decays = evenDecays(-0.25, floats("decay_state")[BLOCK + 1]);
   const beginOf = async (strength: number) =>
-    (await stepOf({ ...decays, q: floats("q").map((value) => strength * value) })).begin;
+    (await stepOf(acp, { ...decays, q: floats("q").map((value) => strength * value) })).begin;
   const [weak, strong] = [await beginOf(0.01), await beginOf(3)];
   assertLess(strong, weak);
   assertEquals(weak % BLOCK, 0);
 });
 
-test("pipeline/acp: a NaN value goes on to the head that attends it, and to no other", async () => {
+test("a NaN value goes on to the head that attends it, and to no other", async (acp) => {
   const values = new Float32Array((made.values.buffer as ArrayBuffer).slice(0));
   values.fill(NaN, 256 * 64, 257 * 64);
-  const read = await runVariant(testDevice, acp, small.p, params, { ...made, values });
+  const read = await runVariant(testDevice, acp, small.p, paramsOf(acp), { ...made, values });
   const out = new Float32Array((await read("out", 0, 512)).slice().buffer);
   out.forEach((value, i) => assertEquals(Number.isNaN(value), i < 64, `element ${i}`));
+});
+
+test("heads of a list may have logits far apart", async (acp) => {
+  const { p, options } = testCase({ heads: [3, 1], headDim: 64, dtype: "f32", lengths: [257] });
+  const joined = "attend.JOINED" in acp.tunables ? { "attend.JOINED": 1 } : undefined;
+  const settings: Params = { ...paramsOf(acp), "attend.HEADS": 3, ...joined };
+  const inputs = makeInputs(acp, p, settings, options);
+  // Every logit of a head has the same large part: q times a one, over the root of 64.
+  const keys = new Float32Array((inputs.keys.buffer as ArrayBuffer).slice(0));
+  const q = (inputs.q as Float32Array<ArrayBuffer>).slice();
+  const decay_state = (inputs.decay_state as Float32Array<ArrayBuffer>).slice();
+  for (let token = 0; token < 257; token++) keys[token * 64] = 1;
+  [0, 800, -800].forEach((part, head) => q[head * 64] = part);
+  for (let half = 0; half < 6; half++) decay_state[half * (BLOCK + 2) + BLOCK + 1] = 100;
+  const read = await runVariant(testDevice, acp, p, settings, { ...inputs, keys, q, decay_state });
+  const { ok, worst } = await verify(acp, p, settings, read);
+  assert(ok, JSON.stringify(worst));
 });
 
 /** Tokens of strong decay, and then of hardly any: what f32 loses in one sum. */
@@ -126,7 +154,7 @@ function strongGates(count: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, (_, i) => count - i > 300 ? -5 : -0.0123);
 }
 
-test("pipeline/acp: 131,072 tokens of strong decay lose no precision to the last ones", async () => {
+test("131,072 tokens of strong decay lose no precision to the last ones", async (acp) => {
   const length = 131072;
   const long = testCase({ heads: [1, 1], headDim: 64, lengths: [length] });
   const random = createRandom(3, 1);

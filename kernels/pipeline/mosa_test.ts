@@ -4,6 +4,7 @@ import { packKv } from "../../fixtures/half.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 import { findVariant } from "../core/registry.ts";
+import type { Variant } from "../core/variant.ts";
 import {
   routeReference,
   slotReference,
@@ -16,6 +17,7 @@ import { testCase } from "../../testing/testing_grid.ts";
 
 const testDevice = await openTestDevice();
 const mosa = findVariant("pipeline/mosa");
+const portable = findVariant("pipeline/mosa_portable");
 const HEADS = 3;
 const DIM = 64;
 const CAPACITY = 64;
@@ -24,6 +26,17 @@ const SLOTS = CAPACITY / SPARSITY;
 
 function test(name: string, fn: () => Promise<void>): void {
   Deno.test({ name: `pipeline/mosa: ${name}`, ignore: !canRun(testDevice, mosa), fn });
+}
+
+/** A test of attention, which the steps do not share. */
+function testAttention(name: string, fn: (variant: Variant) => Promise<void>): void {
+  for (const variant of [mosa, portable]) {
+    Deno.test({
+      name: `${variant.name}: ${name}`,
+      ignore: !canRun(testDevice, variant),
+      fn: () => fn(variant),
+    });
+  }
 }
 
 /** What a sequence keeps between its steps. */
@@ -52,7 +65,7 @@ async function step(
   x: number,
   capacity = CAPACITY,
   changes: Readonly<Record<string, number>> = {},
-  isVerified = true,
+  { isVerified = true, variant = mosa } = {},
 ): Promise<[Kept, Float32Array]> {
   const { p } = testCase({
     heads: [HEADS, HEADS],
@@ -62,7 +75,7 @@ async function step(
     capacity,
   });
   const settings = { MOSA_SPARSITY: SPARSITY, ...changes };
-  const params = { ...mosa.defaults(p, testDevice.limits), ...settings };
+  const params = { ...variant.defaults(p, testDevice.limits), ...settings };
   const random = createRandom(length, 5);
   const floats = (count: number) => Float32Array.from({ length: count }, () => random.normal());
   const model = HEADS * DIM;
@@ -70,7 +83,7 @@ async function step(
   WEIGHTS.forEach((weight, head) => router[head * model] = weight);
   const hidden = new Float32Array(model);
   hidden[0] = x;
-  const read = await runVariant(testDevice, mosa, p, params, {
+  const read = await runVariant(testDevice, variant, p, params, {
     lengths: Uint32Array.of(length),
     sink_logits: new Float32Array(HEADS).fill(NO_SINK_LOGIT),
     q: floats(model),
@@ -80,7 +93,7 @@ async function step(
     ...kept,
   });
   if (isVerified) {
-    const { ok, worst } = await verify(mosa, p, params, read);
+    const { ok, worst } = await verify(variant, p, params, read);
     assert(ok, `${length} tokens: ${JSON.stringify(worst)}`);
   }
   const bytes = async (name: string, words: number) =>
@@ -207,65 +220,97 @@ test("the lowest of many slots is found, wherever it is", async () => {
   }
 });
 
-test("a head that does not take the token gives 0, whatever it holds", async () => {
+testAttention("a head that does not take the token gives 0, whatever it holds", async (variant) => {
   const kept = heldBy([3, 3, 3]);
   for (const rows of [kept.slot_keys, kept.slot_values]) rows.fill(NaN, 0, SLOTS * DIM);
-  const [, out] = await step(kept, 13, 2);
-  assert(out.subarray(0, DIM).every((value) => value === 0));
-});
-
-test("slots of steps that were taken back are not attended, and are the first to be taken", async () => {
-  const kept = heldBy([3, 2, 3]);
-  // The tokens 20 and 21 took two slots before their steps were taken back.
-  for (const [head, slot, token] of [[0, 0, 20], [0, 2, 21], [1, 1, 20], [2, 0, 20], [2, 2, 21]]) {
-    const at = head * SLOTS + slot;
-    kept.slot_tokens[2 * at + 1] = token;
-    kept.slot_keys.fill(NaN, at * DIM, (at + 1) * DIM);
-    kept.slot_values.fill(NaN, at * DIM, (at + 1) * DIM);
+  // The second head takes it, between two others of its workgroup or alone.
+  for (const [SPLITS, HEADS] of [[1, 3], [2, 1]]) {
+    const changes = { "attend.SPLITS": SPLITS, ...(variant === mosa && { "attend.HEADS": HEADS }) };
+    const [, out] = await step(kept, 13, 2, CAPACITY, changes, { variant });
+    assert(out.subarray(0, DIM).every((value) => value === 0));
   }
-  const [after] = await step(kept, 13, -5);
-  assertEquals(tokensOf(after, 0, 3), [20, 1, 12]);
-  assertEquals(tokensOf(after, 1, 3), [0, 12, 2]);
 });
 
-test("no slot of a step that was taken back is attended, wherever it is", async () => {
-  const [slots, capacity, length] = [100, 400, 377]; // 94 slots are in use
-  const words: number[] = [];
+testAttention(
+  "slots of steps that were taken back are not attended, and are the first to be taken",
+  async (variant) => {
+    const kept = heldBy([3, 2, 3]);
+    // The tokens 20 and 21 took two slots before their steps were taken back.
+    for (
+      const [head, slot, token] of [[0, 0, 20], [0, 2, 21], [1, 1, 20], [2, 0, 20], [2, 2, 21]]
+    ) {
+      const at = head * SLOTS + slot;
+      kept.slot_tokens[2 * at + 1] = token;
+      kept.slot_keys.fill(NaN, at * DIM, (at + 1) * DIM);
+      kept.slot_values.fill(NaN, at * DIM, (at + 1) * DIM);
+    }
+    const [after] = await step(kept, 13, -5, CAPACITY, {}, { variant });
+    assertEquals(tokensOf(after, 0, 3), [20, 1, 12]);
+    assertEquals(tokensOf(after, 1, 3), [0, 12, 2]);
+  },
+);
+
+testAttention(
+  "no slot of a step that was taken back is attended, wherever it is",
+  async (variant) => {
+    const [slots, capacity, length] = [100, 400, 377]; // 94 slots are in use
+    const words: number[] = [];
+    const [slot_keys, slot_values] = [randomRows(slots, 1), randomRows(slots, 2)];
+    for (let slot = 0; slot < HEADS * slots; slot++) {
+      // The last slot in use is one of them, of the token after the newest. The newest token takes
+      // the first slot, which has the newest of them.
+      const isBack = slot % slots % 3 === 0;
+      const token = isBack ? length + 93 - slot % slots : slot % slots;
+      words.push(new Uint32Array(Float32Array.of(0.1).buffer)[0], token);
+      if (!isBack) continue;
+      slot_keys.fill(1e4, slot * DIM, (slot + 1) * DIM);
+      slot_values.fill(NaN, slot * DIM, (slot + 1) * DIM);
+    }
+    const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
+    for (
+      const settings of [
+        { PREFETCH: 1, SPLITS: 1 },
+        { PREFETCH: 0, SPLITS: 2 },
+        { PREFETCH: 1, SPLITS: 3 },
+      ]
+    ) {
+      const changes = Object.entries({ WORKGROUP: 32, ...settings });
+      const named = changes.map(([name, value]) => [`attend.${name}`, value]);
+      await step(kept, length, 0, capacity, Object.fromEntries(named), { variant });
+    }
+  },
+);
+
+testAttention("logits of one row group may be far above the others", async (variant) => {
+  const [slots, capacity, length] = [100, 400, 377];
   const [slot_keys, slot_values] = [randomRows(slots, 1), randomRows(slots, 2)];
-  for (let slot = 0; slot < HEADS * slots; slot++) {
-    const isBack = slot % 3 === 1;
-    words.push(new Uint32Array(Float32Array.of(0.1).buffer)[0], slot % slots + (isBack ? 400 : 0));
-    if (!isBack) continue;
-    for (const rows of [slot_keys, slot_values]) rows.fill(NaN, slot * DIM, (slot + 1) * DIM);
-  }
-  const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
-  for (
-    const settings of [
-      { PREFETCH: 1, SPLITS: 1 },
-      { PREFETCH: 0, SPLITS: 2 },
-      { PREFETCH: 1, SPLITS: 3 },
-    ]
-  ) {
-    const changes = Object.entries({ WORKGROUP: 32, ...settings });
-    const named = changes.map(([name, value]) => [`attend.${name}`, value]);
-    await step(kept, length, 0, capacity, Object.fromEntries(named));
-  }
-});
-
-test("a head has two slots at least", async () => {
-  const [slot_keys, slot_values] = [randomRows(2, 1), randomRows(2, 2)];
+  // A workgroup has four row groups.
+  for (let i = 0; i < slot_keys.length; i++) if (Math.floor(i / DIM) % 4 === 3) slot_keys[i] *= 300;
   const r = new Uint32Array(Float32Array.of(0.1).buffer)[0];
-  const slot_tokens = Uint32Array.from(WEIGHTS.flatMap(() => [r, 0, r, 1]));
-  const kept = { slot_keys, slot_values, slot_tokens };
-  const [{ slot_tokens: after }] = await step(kept, 9, 0, 16, { MOSA_SPARSITY: 16 });
-  WEIGHTS.forEach((_, head) => assertEquals([after[4 * head + 1], after[4 * head + 3]], [0, 8]));
+  const words = Array.from({ length: HEADS * slots }, (_, slot) => [r, slot % slots]).flat();
+  const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
+  const rows = { "attend.WORKGROUP": 32, "attend.LANES": 8, "attend.TOKENS": 1 };
+  await step(kept, length, 0, capacity, { ...rows, "attend.SPLITS": 1 }, { variant });
 });
 
-test("a NaN goes on to the head that attends it, and to no other", async () => {
+testAttention("a head has two slots at least, and rounds their number up", async (variant) => {
+  const r = new Uint32Array(Float32Array.of(0.1).buffer)[0];
+  for (const [MOSA_SPARSITY, slots, want] of [[16, 2, [0, 8]], [3, 6, [0, 1, 8]]] as const) {
+    const [slot_keys, slot_values] = [randomRows(slots, 1), randomRows(slots, 2)];
+    const words = Array.from({ length: HEADS * slots }, (_, slot) => [r, slot % slots]).flat();
+    const kept = { slot_keys, slot_values, slot_tokens: Uint32Array.from(words) };
+    const [{ slot_tokens }] = await step(kept, 9, 0, 16, { MOSA_SPARSITY }, { variant });
+    WEIGHTS.forEach((_, head) =>
+      assertEquals(want.map((_, i) => slot_tokens[2 * (head * slots + i) + 1]), [...want])
+    );
+  }
+});
+
+testAttention("a NaN goes on to the head that attends it, and to no other", async (variant) => {
   // The first two heads take the token, and the second one holds a NaN.
   const kept = heldBy([-1, 1, 0]);
   kept.slot_values[SLOTS * DIM] = NaN;
-  const [, out] = await step(kept, 13, 0.5, CAPACITY, {}, false);
+  const [, out] = await step(kept, 13, 0.5, CAPACITY, {}, { isVerified: false, variant });
   assertEquals([0, DIM].map((i) => Number.isNaN(out[i])), [false, true]);
 });
 

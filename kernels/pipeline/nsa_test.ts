@@ -119,6 +119,19 @@ testSetting(
 testSetting(
   testDevice,
   nsa,
+  "more heads of a list than threads find the maxima of at once",
+  testCase({ heads: [16, 1], headDim: 64, lengths: [1300, 20], kind: "one-huge-logit" }),
+  {
+    HEADS: 16,
+    "compressed.WORKGROUP": 64,
+    "branches.WORKGROUP": 64,
+    "compressed.TILE": 16,
+    "branches.TILE": 16,
+  },
+);
+testSetting(
+  testDevice,
+  nsa,
   "scores of one huge logit, in either of two splits",
   testCase({ heads: [2, 1], lengths: [5000, 4100, 4500, 4800], kind: "one-huge-logit" }),
   { SCORED: 1, "compressed.WORKGROUP": 64, "compressed.TILE": 16, COMPRESSED_SPLITS: 2 },

@@ -9,7 +9,9 @@ import { gather, gatherPages } from "../attend/gather.ts";
 import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
 import { windows } from "../attend/windows.ts";
 import { ACP, decayed, FOX } from "../attend/decayed.ts";
+import { decayedPortable } from "../attend/decayed_portable.ts";
 import { slots } from "../attend/slots.ts";
+import { slotsPortable } from "../attend/slots_portable.ts";
 import { PQ_PARTS } from "../encode/pq.ts";
 import { pqAppend } from "../encode/pq_token.ts";
 import { MOSA, MOSA_HYBRID, route } from "../encode/route.ts";
@@ -39,7 +41,7 @@ interface System {
   /** Settings of the system that no tuner may change, as parameters of the step. */
   readonly settings?: Params;
   /** Parameters whose best values on a large GPU are not the defaults of its stages. */
-  readonly preferred?: (p: Problem) => Params;
+  readonly preferred?: (p: Problem, chosen: Params) => Params;
   /** The problem that its stages compute with these settings (default: the given one). */
   readonly own?: (p: Problem, settings: Params) => Problem;
 }
@@ -80,13 +82,13 @@ function costOf(system: System, p: Problem, params: Params): Cost {
 }
 
 function defaultsOf(system: System, p: Problem, limits: DeviceLimits): Params {
-  return Object.assign(
+  const chosen: Params = Object.assign(
     { ...system.settings },
     ...Object.entries(system.stages).map(([stage, each]) =>
       prefixed(stage, each.defaults(p, limits))
     ),
-    system.preferred?.(p),
   );
+  return { ...chosen, ...system.preferred?.(p, chosen) };
 }
 
 /** The variant of a system's decode step. */
@@ -137,6 +139,11 @@ function pqPortableStep(parts: number): System {
       attend: gather,
     },
   };
+}
+
+/** Splits of MoSA beside dense heads, which have nearly all of the tokens. */
+function denseHeadSplits(p: Problem): Params {
+  return { "attend.SPLITS": splitsFor(p, MOSA_HYBRID.DENSE_HEADS, p.capacity, 264) };
 }
 
 /** The steps of all systems. */
@@ -217,14 +224,27 @@ const SYSTEMS: readonly System[] = [
     stages: { attend: decayed },
     settings: ACP,
     // Few tokens are left: small lists spread them over the processors.
-    preferred(p) {
+    preferred(p, { "attend.JOINED": JOINED }) {
       const HEADS = headsFor(groupSize(p), 2);
       return {
         "attend.HEADS": HEADS,
-        "attend.JOINED": HEADS,
+        "attend.JOINED": Math.min(JOINED, HEADS),
         "attend.SPLITS": splitsFor(p, p.qHeads / HEADS, p.capacity, 256),
       };
     },
+  },
+  {
+    name: "pipeline/fox_portable",
+    description: "Forgetting Transformer without subgroups: all tokens with decays; times only",
+    stages: { attend: decayedPortable },
+    settings: FOX,
+  },
+  {
+    name: "pipeline/acp_portable",
+    description:
+      "Forgetting Transformer, adaptive computation pruning without subgroups; times only",
+    stages: { attend: decayedPortable },
+    settings: ACP,
   },
   {
     name: "pipeline/mosa",
@@ -237,10 +257,20 @@ const SYSTEMS: readonly System[] = [
     description: "Mixture of Sparse Attention beside four dense heads; times only",
     stages: { append: route, attend: slots },
     settings: MOSA_HYBRID,
-    // The dense heads have nearly all of the tokens.
-    preferred: (p) => ({
-      "attend.SPLITS": splitsFor(p, MOSA_HYBRID.DENSE_HEADS, p.capacity, 264),
-    }),
+    preferred: denseHeadSplits,
+  },
+  {
+    name: "pipeline/mosa_portable",
+    description: "Mixture of Sparse Attention without subgroups; times only",
+    stages: { append: route, attend: slotsPortable },
+    settings: MOSA,
+  },
+  {
+    name: "pipeline/mosa_hybrid_portable",
+    description: "Mixture of Sparse Attention beside four dense heads, no subgroups; times only",
+    stages: { append: route, attend: slotsPortable },
+    settings: MOSA_HYBRID,
+    preferred: denseHeadSplits,
   },
   {
     name: "pipeline/streaming",

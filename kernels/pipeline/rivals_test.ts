@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
+import type { Params } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { verify } from "../verify/verify.ts";
 import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
@@ -30,13 +31,21 @@ const grid = rivalGridOf("rival");
 const parts = rivalsOf("rival").filter(({ name }) => /double_sparsity_|quest_portable/.test(name));
 
 /** Steps whose stages have tests of their own, or of others' kernels with other settings. */
-const LIKE_OTHERS = ["pipeline/dsa_portable", "pipeline/fox", "pipeline/mosa_hybrid"];
+const LIKE_OTHERS = [
+  "pipeline/dsa_portable",
+  "pipeline/fox",
+  "pipeline/fox_portable",
+  "pipeline/mosa_hybrid",
+  "pipeline/mosa_hybrid_portable",
+];
 
 /** Steps that take no windows, so that cases which differ in them are the same. */
 const WITHOUT_WINDOWS = [
   "pipeline/dsa",
   "pipeline/acp",
+  "pipeline/acp_portable",
   "pipeline/mosa",
+  "pipeline/mosa_portable",
 ];
 
 const steps = rivalsOf("rival").filter((variant) =>
@@ -72,6 +81,23 @@ for (const variant of parts) {
       }
     },
   });
+}
+
+// Lanes that divide no row, and tiles of more rows than a workgroup has threads.
+for (const [headDim, LANES, TOKENS] of [[192, 16, 2], [96, 4, 8]]) {
+  testSetting(
+    testDevice,
+    findVariant("pipeline/mosa_portable"),
+    `many slots beside dense heads, ${LANES} lanes with ${TOKENS} rows each`,
+    testCase({ heads: [10, 5], headDim, lengths: [600, 37] }),
+    {
+      MOSA_SPARSITY: 2,
+      DENSE_HEADS: 2,
+      "attend.LANES": LANES,
+      "attend.TOKENS": TOKENS,
+      "attend.SPLITS": 13,
+    },
+  );
 }
 
 testSetting(
@@ -139,17 +165,23 @@ for (const [handOver, headDim, dtype] of hybrids) {
       DENSE_HEADS: 2,
       "append.WORKGROUP": 64,
       "append.AHEAD": 2,
-      "attend.WORKGROUP": 64,
+      "attend.WORKGROUP": 32,
       "attend.SPLITS": 13,
       "attend.HAND_OVER": HAND_OVER_CODE[handOver],
     },
   );
 }
 
-for (const name of ["pipeline/acp", "pipeline/fox"]) {
+const inLists = { "attend.HEADS": 2, "attend.JOINED": 1 };
+const decayed: readonly (readonly [name: string, lists: Params])[] = [
+  ["acp", inLists],
+  ["fox", inLists],
+  ["acp_portable", { "attend.HEADS": 1 }],
+];
+for (const [name, lists] of decayed) {
   testSetting(
     testDevice,
-    findVariant(name),
+    findVariant(`pipeline/${name}`),
     "several chunks of blocks, in lists of a part of the group",
     testCase({ heads: [6, 2], headDim: 64, lengths: [2500, 1024, 1025, 17] }),
     {
@@ -157,8 +189,7 @@ for (const name of ["pipeline/acp", "pipeline/fox"]) {
       "attend.WORKGROUP": 64,
       "attend.LANES": 8,
       "attend.TOKENS": 2,
-      "attend.HEADS": 2,
-      "attend.JOINED": 1,
+      ...lists,
     },
   );
 }

@@ -33,7 +33,7 @@ for (var first = 0u; first < OUT_QUADS; first += JOIN_THREADS) {
         let stats = bitcast<vec4f>(area[STATS + begin + min(each, own_count - 1u)]);
         l += select(0.0, stats.y * exp2(stats.x - m), each < own_count);
       }
-      let attends = l > 0.0 || l != l; // a NaN goes on
+      let attends = !(l <= 0.0); // a NaN goes on
       let branch = select(select(2u, 1u, selected), 0u, compressed);
       let gate = gates[(list * HEADS + i / SPLITS) * 3u + branch];
       let share = exp2(bitcast<f32>(area[STATS + i].x) - m) / l;

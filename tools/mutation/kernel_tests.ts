@@ -21,7 +21,9 @@ interface Definition extends RegisteredTest {
 /** Variants with a file of their own for what only they promise, beside the tests of their kind. */
 const WITH_OWN_TESTS: Readonly<Record<string, string>> = {
   "pipeline/acp": "pipeline/acp",
+  "pipeline/acp_portable": "pipeline/acp",
   "pipeline/mosa": "pipeline/mosa",
+  "pipeline/mosa_portable": "pipeline/mosa",
   "encode/prompt": "encode/chunks",
   "encode/rotate_prompt": "encode/chunks",
 };

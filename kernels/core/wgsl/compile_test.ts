@@ -172,7 +172,9 @@ const LIKE_OTHERS = [
   "pipeline/double_sparsity_packed",
   "pipeline/double_sparsity_portable",
   "pipeline/fox",
+  "pipeline/fox_portable",
   "pipeline/mosa_hybrid",
+  "pipeline/mosa_hybrid_portable",
 ];
 
 /** The defaults, each tunable at each value, and all tunables at their smallest and largest. */
