@@ -14,7 +14,7 @@
 //   over each later block: block_decays
 // The block of the newest token changes with each step, from one half of decay_state to the other,
 // so that a step may be repeated. The first workgroups of a list append the newest gate. Nobody
-// reads what they write: all add the gate to the old half themselves.
+// uses what they write: all add the gate to the old half themselves.
 //
 // A block is pruned if the decay from its last token is below
 //   -(2 U + ln length) + LN_EPS, U = |q| * the largest |k| of all tokens / sqrt(HEAD_DIM).
@@ -38,15 +38,15 @@
 //   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
 //
 // 1. Load the newest tile, the queries and the newest key.
-// 2. Compute the thresholds.
-// 3. Sum the decays of a chunk of blocks, a block per thread, and find where it is pruned.
+// 2. Compute the thresholds, and append the newest gate.
+// 3. Sum the decays of a chunk of blocks, a block per thread, and find where it is pruned. Subgroup
+//    shuffles add up the blocks of a row group.
 // 4. Load the next tile, towards the first token.
 // 5. Compute the logits of the current tile.
 // 6. Update the running softmax with them. Repeat 4 to 6 for all tiles of the split in the chunk,
 //    and 3 to 6 for all chunks until one is pruned.
 // 7. Join the row groups and store the partials.
 // 8. In the last workgroup to arrive, join the splits and store the output.
-// 9. Append the newest gate.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -90,8 +90,6 @@ const BLOCKS = (CAPACITY + DECAY_BLOCK - 1u) / DECAY_BLOCK;
 const BLOCK_TILES = DECAY_BLOCK / TILE; // tiles of a block
 const STATE = DECAY_BLOCK + 2u; // the block's decay, its tokens' decays, the largest |k|
 const STATE_LOADS = (DECAY_BLOCK + 1u + WORKGROUP - 1u) / WORKGROUP; // of the decays, per thread
-const SUM_ROW = 16u; // threads whose sums are added up together
-const SUM_ROWS = WORKGROUP / SUM_ROW;
 const LN_EPS = -10.0;
 const SAFETY = 1.00001; // of U, for the rounding of norms
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
@@ -149,10 +147,9 @@ var<workgroup> scratch: array<vec4f, max(JOINED * ROWS * HEAD_QUADS, WORKGROUP)>
 var<workgroup> stats: array<vec2f, max(HEADS * ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
 var<workgroup> block_sums: array<f32, HEADS * WORKGROUP>; // of a chunk, then of later blocks
-var<workgroup> row_sums: array<f32, HEADS * SUM_ROWS>;
+var<workgroup> row_sums: array<f32, HEADS * ROWS>;
 var<workgroup> later: array<f32, HEADS>; // the decay over all blocks after the chunk
 var<workgroup> thresholds: array<f32, HEADS>;
-var<workgroup> key_norms: array<f32, HEADS>; // the largest of all tokens
 var<workgroup> kept: atomic<u32>; // blocks of the chunk
 var<workgroup> chunk_kept: u32; // the same, to be loaded uniformly
 
@@ -405,24 +402,25 @@ fn newest_gate(head: u32) -> f32 {
 // @end
 
 // @shared token_decay
-/// The decay from a token to the end of its block, or to the newest token.
+/// The decay from a token to the end of its block, or to the newest token. Both are loaded, since a
+/// branch would stand between loads that are in flight together.
 fn token_decay(head: u32, token: u32, newest: u32) -> f32 {
-  var decay = 0.0;
-  if (token / DECAY_BLOCK < newest / DECAY_BLOCK) {
-    decay = decays[head * CAPACITY + token];
-  } else if (token < newest) {
-    let at = (2u * head + newest % 2u) * STATE + 1u + token % DECAY_BLOCK;
-    decay = decay_state[at] + newest_gate(head);
-  }
-  return decay;
+  let at = (2u * head + newest % 2u) * STATE + 1u + token % DECAY_BLOCK;
+  let of_newest = select(decay_state[at] + newest_gate(head), 0.0, token == newest);
+  let is_older = token / DECAY_BLOCK < newest / DECAY_BLOCK;
+  return select(of_newest, decays[head * CAPACITY + token], is_older);
 }
 // @end
 
-/// Decay `i` of the tile that a lane loads. Tokens past the newest repeat it.
-fn lane_decay(i: u32, tile: i32, newest: u32, row: u32, lane: u32, first_head: u32) -> f32 {
-  let own = min(i * LANES + lane, LOGITS - 1u);
-  let token = min(u32(max(tile, 0)) * TILE + own / HEADS * ROWS + row, newest);
-  return token_decay(list_head(first_head, own % HEADS), token, newest);
+/// Token `i` of a row group in the tile that begins with token `first`. What lies before `least` or
+/// past the newest token repeats these.
+fn tile_token(first: i32, i: u32, row: u32, least: i32, newest: u32) -> u32 {
+  return u32(clamp(first + i32(i * ROWS + row), least, i32(newest)));
+}
+
+/// The logit of a row group to which a lane adds its decay `i`. Those past the last repeat it.
+fn lane_logit(i: u32, lane: u32) -> u32 {
+  return min(i * LANES + lane, LOGITS - 1u);
 }
 
 // @shared append_gate
@@ -480,13 +478,15 @@ fn main(
   var next_bias: array<f32, DECAYS>;
   if (PREFETCH == 1u) {
     for (var load = 0u; load < LOADS; load++) { // @unroll
-      let token = min(u32(max(tile, 0)) * TILE + (load / CHUNKS) * ROWS + row, newest);
+      let token = tile_token(tile * i32(TILE), load / CHUNKS, row, 0, newest);
       let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
       k[load] = keys[at];
       v[load] = values[at];
     }
     for (var i = 0u; i < DECAYS; i++) { // @unroll
-      bias[i] = lane_decay(i, tile, newest, row, lane, first_head);
+      let own = lane_logit(i, lane);
+      let token = tile_token(tile * i32(TILE), own / HEADS, row, 0, newest);
+      bias[i] = token_decay(list_head(first_head, own % HEADS), token, newest);
     }
   }
   // Each thread has one block of the chunk: thread 0 the newest one.
@@ -524,8 +524,8 @@ fn main(
     key_squares += select(0.0, dot(quad, quad), is_own);
   }
 
-  // 2. Compute the thresholds. |q| comes with the scale of logits. What threads have in common lies
-  // in workgroup memory: the tiles need all registers.
+  // 2. Compute the thresholds, and append the newest gate. |q| comes with the scale of logits. What
+  // threads have in common lies in workgroup memory: the tiles need all registers.
   for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
     key_squares += subgroupShuffleXor(key_squares, 1u << step);
   }
@@ -539,45 +539,46 @@ fn main(
     let bound = sqrt(query_squares[h]) / LOG2_E * key_norm * SAFETY;
     if (thread == 0u) {
       thresholds[h] = LN_EPS - (2.0 * bound + log(f32(newest + 1u)));
-      key_norms[h] = key_norm;
       later[h] = 0.0;
+    }
+    // The first workgroups of a list share its heads.
+    if (wid.x == h % SPLITS && first_head + h <= last_head && length > 0u) {
+      append_gate(head, newest, key_norm, thread);
     }
   }
 
   for (var go_on = length > 0u; go_on;) {
     // 3. Sum the decays of a chunk of blocks, and find where it is pruned.
-    // @shared prune_chunk
     if (thread == 0u) {
       atomicStore(&kept, 0u);
     }
-    for (var h = 0u; h < HEADS; h++) { // @unroll
-      block_sums[h * WORKGROUP + thread] = select(0.0, decay[h], thread <= chunk);
-    }
-    workgroupBarrier();
-    let sum_row = thread / SUM_ROW;
+    // Each lane adds up the blocks of the lanes before it, the first one of all those before.
     var own: array<f32, HEADS>;
     for (var h = 0u; h < HEADS; h++) { // @unroll
-      own[h] = later[h];
-      var all = 0.0;
-      for (var i = 0u; i < SUM_ROW; i++) { // @unroll
-        let each = block_sums[h * WORKGROUP + sum_row * SUM_ROW + i];
-        own[h] += select(0.0, each, i < thread % SUM_ROW);
-        all += each;
+      let block = select(0.0, decay[h], thread <= chunk);
+      let before = subgroupShuffleUp(block, 1u);
+      own[h] = select(before, 0.0, lane == 0u);
+      if (thread == 0u) {
+        own[h] = later[h];
       }
-      if (thread % SUM_ROW == 0u) {
-        row_sums[h * SUM_ROWS + sum_row] = all;
+      for (var step = 0u; step < firstTrailingBit(LANES); step++) { // @unroll
+        let other = subgroupShuffleUp(own[h], 1u << step);
+        own[h] += select(0.0, other, lane >= (1u << step));
+      }
+      if (lane == LANES - 1u) {
+        row_sums[h * ROWS + row] = own[h] + block;
       }
     }
     workgroupBarrier();
     var is_kept = PRUNE == 0u;
     for (var h = 0u; h < HEADS; h++) { // @unroll
       var all = 0.0;
-      for (var r = 0u; r < SUM_ROWS; r++) { // @unroll
-        own[h] += select(0.0, row_sums[h * SUM_ROWS + r], r < sum_row);
-        all += row_sums[h * SUM_ROWS + r];
+      for (var r = 0u; r < ROWS; r++) { // @unroll
+        own[h] += select(0.0, row_sums[h * ROWS + r], r < row);
+        all += row_sums[h * ROWS + r];
       }
       if (thread == 0u) {
-        later[h] += all;
+        later[h] = all;
       }
       block_sums[h * WORKGROUP + thread] = own[h];
       // Not below it: a NaN prunes nothing.
@@ -599,19 +600,23 @@ fn main(
         block_decays[at + 1u] = thresholds[h];
       }
     }
-    // @end
+    go_on = blocks == WORKGROUP && chunk >= WORKGROUP;
+    // Of pruned tiles that would be loaded ahead one row is read.
+    let least = select(first_tile * i32(TILE), 0, go_on);
 
     for (; tile >= first_tile; tile -= i32(SPLITS)) {
       // 4. Load the next tile; without PREFETCH, the current one.
+      let first = (tile - i32(SPLITS * PREFETCH)) * i32(TILE);
       for (var load = 0u; load < LOADS; load++) { // @unroll
-        let first = u32(max(tile - i32(SPLITS * PREFETCH), 0)) * TILE;
-        let token = min(first + (load / CHUNKS) * ROWS + row, newest);
+        let token = tile_token(first, load / CHUNKS, row, least, newest);
         let at = lane_base + row_offset(kv_head, token) + chunk_offset(load % CHUNKS, lane);
         next_k[load] = keys[at];
         next_v[load] = values[at];
       }
       for (var i = 0u; i < DECAYS; i++) { // @unroll
-        next_bias[i] = lane_decay(i, tile - i32(SPLITS * PREFETCH), newest, row, lane, first_head);
+        let own = lane_logit(i, lane);
+        let token = tile_token(first, own / HEADS, row, least, newest);
+        next_bias[i] = token_decay(list_head(first_head, own % HEADS), token, newest);
       }
       if (PREFETCH == 0u) {
         k = next_k;
@@ -632,7 +637,7 @@ fn main(
       // All tokens of a tile are of one block.
       let place = chunk - u32(tile) / BLOCK_TILES;
       for (var i = 0u; i < DECAYS; i++) { // @unroll
-        let h = min(i * LANES + lane, LOGITS - 1u) % HEADS;
+        let h = lane_logit(i, lane) % HEADS;
         bias[i] = (bias[i] + block_sums[h * WORKGROUP + place]) * LOG2_E;
       }
       for (var i = 0u; i < LOGITS; i++) { // @unroll
@@ -673,7 +678,6 @@ fn main(
     }
 
     // Go on with the next chunk, if this one was kept to its end.
-    go_on = blocks == WORKGROUP && chunk >= WORKGROUP;
     chunk = max(chunk, WORKGROUP) - WORKGROUP;
     for (var h = 0u; h < HEADS; h++) { // @unroll
       let blocks_begin = list_head(first_head, h) * (BLOCKS + 2u) + 2u;
@@ -713,12 +717,5 @@ fn main(
       atomicStore(&hand_over.arrivals[list], 0u);
     }
     join_splits(list, first_head, last_head, thread);
-  }
-
-  // 9. Append the newest gate. The first workgroups of a list share its heads.
-  for (var h = 0u; h < HEADS; h++) { // @unroll
-    if (wid.x == h % SPLITS && first_head + h <= last_head && length > 0u) {
-      append_gate(list_head(first_head, h), newest, key_norms[h], thread);
-    }
   }
 }

@@ -244,16 +244,13 @@ fn newest_gate(head: u32) -> f32 {
 // @end
 
 // @shared token_decay
-/// The decay from a token to the end of its block, or to the newest token.
+/// The decay from a token to the end of its block, or to the newest token. Both are loaded, since a
+/// branch would stand between loads that are in flight together.
 fn token_decay(head: u32, token: u32, newest: u32) -> f32 {
-  var decay = 0.0;
-  if (token / DECAY_BLOCK < newest / DECAY_BLOCK) {
-    decay = decays[head * CAPACITY + token];
-  } else if (token < newest) {
-    let at = (2u * head + newest % 2u) * STATE + 1u + token % DECAY_BLOCK;
-    decay = decay_state[at] + newest_gate(head);
-  }
-  return decay;
+  let at = (2u * head + newest % 2u) * STATE + 1u + token % DECAY_BLOCK;
+  let of_newest = select(decay_state[at] + newest_gate(head), 0.0, token == newest);
+  let is_older = token / DECAY_BLOCK < newest / DECAY_BLOCK;
+  return select(of_newest, decays[head * CAPACITY + token], is_older);
 }
 // @end
 
@@ -364,7 +361,6 @@ fn main(
   var place = select(i32(newest / TILE) - i32(wid.x), -1, length == 0u);
   for (var go_on = length > 0u; go_on;) {
     // 3. Sum the decays of a chunk of blocks, and find where it is pruned.
-    // @shared prune_chunk
     if (thread == 0u) {
       atomicStore(&kept, 0u);
     }
@@ -417,7 +413,6 @@ fn main(
         block_decays[at + 1u] = thresholds[h];
       }
     }
-    // @end
 
     for (; place >= first_tile; place -= i32(SPLITS)) {
       // 4. Load a tile of keys and values. Rows past the end repeat the newest one.
