@@ -27,6 +27,7 @@ import {
   refusesHandOver,
 } from "../merge/hand_over.ts";
 import { selectGatherCost } from "./select_gather.ts";
+import { TOUCH_RANGE, TOUCH_STRIDES, touchFor } from "./touch.ts";
 import source from "./select_gather_tokens.wgsl" with { type: "text" };
 
 const CHUNK: readonly number[] = [128, 256, 512, 1024];
@@ -50,6 +51,7 @@ export const selectGatherTokensKernel: Kernel = defineKernel({
     SPLITS: { min: 1, max: 64 },
     SHARES: { min: 0, max: 65535 },
     HELD_LOADS: { min: 1, max: 8 },
+    TOUCH: TOUCH_RANGE,
     HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
@@ -150,6 +152,7 @@ function defaults(p: Problem, limits: DeviceLimits): Params {
     SHARES: ragged ? sharesFor(p, SPLITS) : 0,
     // More take the registers of other workgroups.
     HELD_LOADS: 6,
+    TOUCH: touchFor(p),
     HAND_OVER: handOverParam(limits),
   });
   // The partials of more rows than that do not fit the workgroup memory of small devices.
@@ -172,6 +175,7 @@ export const selectGatherTokens: Variant = defineVariant({
     CHUNK,
     SPLITS: [1, 2, 4, 8, 16, 32, 64],
     SHARES: [0, 8, 16, 32, 64, 128],
+    TOUCH: TOUCH_STRIDES,
   },
   features: ["subgroups"],
   defaults,

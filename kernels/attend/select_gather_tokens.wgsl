@@ -67,6 +67,7 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param workgroups of a list, with SHARES > 0 at most
 const SHARES: u32 = 0u; // @param workgroups for the blocks of all sequences; 0 to have SPLITS each
 const HELD_LOADS: u32 = 4u; // @param loads of distances that a thread may hold, with SHARES > 0
+const TOUCH: u32 = 0u; // @param bytes of K from a touch to the next; 0 for none
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const KV_HEADS = Q_HEADS / GROUP;
@@ -107,6 +108,13 @@ const PARTS = CHUNKS * QUADS; // vec4f of a row per thread
 const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
+// @end
+// @shared touch_sizes
+// A workgroup touches a row of K and of V in every TOUCH bytes of its KV head, while it makes its
+// list. That brings near the translations of the addresses of rows that it gathers later.
+const TOUCH_TOKENS = max(1u, TOUCH / (16u * KV_LOADS));
+const TOUCHES = 2u * u32(TOUCH > 0u) * ((CAPACITY + TOUCH_TOKENS - 1u) / TOUCH_TOKENS);
+const TOUCH_TURNS = (TOUCHES + WORKGROUP - 1u) / WORKGROUP; // touches of a thread
 // @end
 const LISTS = BATCH * Q_HEADS;
 const LIST_HEADS = 1u; // query heads of a list
@@ -578,6 +586,19 @@ fn main(
     let at = min(load_token(i, split, splits, thread) / 16u, LIST_LOADS - 1u);
     loads[i] = distances[list * LIST_LOADS + at];
   }
+  var touched = array<u32, max(1u, TOUCH_TURNS)>();
+  for (var turn = 0u; turn < TOUCH_TURNS; turn++) { // @unroll
+    let touch = turn * WORKGROUP + thread;
+    let token = touch / 2u * TOUCH_TOKENS;
+    if (touch < TOUCHES && token < length) {
+      let at = head_start(list / GROUP) + row_offset(list / GROUP, token);
+      if (touch % 2u == 0u) {
+        touched[turn] = keys[at].x;
+      } else {
+        touched[turn] = values[at].x;
+      }
+    }
+  }
   var newest_distance = 0u;
   let newest_code = NEWEST_CODES + list / QUERIES_PER_CODE * NEWEST_WORDS;
   for (var i = 0u; i < CODE_WORDS; i++) { // @unroll
@@ -758,6 +779,13 @@ fn main(
       }
     }
   }
+
+  // @shared keep_touches
+  // Zero, since no length is so large. The compiler does not know that, and keeps the touches.
+  for (var turn = 0u; turn < TOUCH_TURNS; turn++) { // @unroll
+    l += f32(touched[turn] & (length & 0x80000000u));
+  }
+  // @end
 
   // 6. Join the row groups.
   for (var part = 0u; part < PARTS; part++) { // @unroll
