@@ -252,8 +252,8 @@ fn main(
 
     // 3. Compute the logits of the tile.
     // @shared workgroup_dots
-    // The lanes of a row leave their sums in workgroup memory. Their places are rotated by the row,
-    // so that threads that add up different dots read from different banks.
+    // The lanes of a row leave their sums in workgroup memory. Their places are rotated by the
+    // row, so that threads that add up different dots read from different banks.
     for (var t = 0u; t < TOKENS; t++) { // @unroll
       var sums = array<f32, LIST_HEADS>();
       for (var part = 0u; part < PARTS; part++) { // @unroll
