@@ -72,3 +72,18 @@ const SETTINGS: Record<string, Params> = {
 for (const [name, own] of Object.entries(SETTINGS)) {
   testSetting(testDevice, cascade, name, few, { ...products, ...own });
 }
+
+const huge = testCase({
+  heads: [12, 12],
+  headDim: 64,
+  prefix: 304,
+  lengths: [305, 320, 311, 309, 307],
+  kind: "one-huge-logit",
+});
+const steep = { ...huge, p: { ...huge.p, scale: 1 } };
+testSetting(testDevice, cascade, "exp2 overflows without the maximum of each row", steep, {
+  ...products,
+  WORKGROUP: 8,
+  ROWS: 4,
+  SPLITS: 2,
+});
