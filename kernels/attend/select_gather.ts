@@ -37,7 +37,6 @@ import {
   joinSplits,
   refusesHandOver,
 } from "../merge/hand_over.ts";
-import { TOUCH_RANGE, TOUCH_STRIDES, touchFor } from "./touch.ts";
 import source from "./select_gather.wgsl" with { type: "text" };
 
 /** `select_gather.wgsl`. */
@@ -69,7 +68,6 @@ export const selectGatherKernel: Kernel = defineKernel({
     SPLITS: { min: 1, max: 1024 },
     SHARES: { min: 0, max: 65535 },
     HELD_TOKENS: { min: 1, max: 65535 },
-    TOUCH: TOUCH_RANGE,
     HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
@@ -148,7 +146,6 @@ export const selectGather: Variant = defineVariant({
     AHEAD: [1, 2, 3, 4],
     SPLITS: [4, 8, 16, 32, 64],
     SHARES: [0, 8, 16, 32, 64],
-    TOUCH: TOUCH_STRIDES,
   },
   features: ["subgroups"],
   sharedPrefix: "also",
@@ -179,7 +176,6 @@ export const selectGather: Variant = defineVariant({
         HELD_TOKENS: 1024,
         // More would stage more distances, but take the memory of other workgroups on the SM.
         AHEAD: 1,
-        TOUCH: touchFor(p),
         HAND_OVER: handOverParam(limits),
       };
     };

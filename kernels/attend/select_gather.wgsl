@@ -67,7 +67,6 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const SPLITS: u32 = 16u; // @param workgroups of a list, with SHARES > 0 at most
 const SHARES: u32 = 0u; // @param workgroups for the lists of all sequences; 0 to have SPLITS each
 const HELD_TOKENS: u32 = 1024u; // @param tokens that a share may have, with SHARES > 0
-const TOUCH: u32 = 0u; // @param bytes of K from a touch to the next; 0 for none
 const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
 const KV_HEADS = Q_HEADS / GROUP;
@@ -108,13 +107,6 @@ const MOST_UNITS = max(LEAST_UNITS, HELD_TOKENS / UNIT);
 const EQUAL_TOKENS = (LIST_CAPACITY + SPLITS - 1u) / SPLITS;
 const SHARE_TOKENS = EQUAL_TOKENS * u32(SHARES == 0u) + MOST_UNITS * UNIT * u32(SHARES > 0u);
 const PORTION_BOUNDS = vec3<u32>(SHARES, SPLITS, MOST_UNITS);
-// @shared touch_sizes
-// A workgroup touches a row of K and of V in every TOUCH bytes of its KV head, while it makes its
-// list. That brings near the translations of the addresses of rows that it gathers later.
-const TOUCH_TOKENS = max(1u, TOUCH / (16u * KV_LOADS));
-const TOUCHES = 2u * u32(TOUCH > 0u) * ((CAPACITY + TOUCH_TOKENS - 1u) / TOUCH_TOKENS);
-const TOUCH_TURNS = (TOUCHES + WORKGROUP - 1u) / WORKGROUP; // touches of a thread
-// @end
 const LISTS = BATCH * Q_HEADS;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
@@ -698,19 +690,6 @@ fn main(
     let at = min(i * WORKGROUP + thread, COUNTS - 1u);
     counts[i] = list_state[HISTOGRAMS + list * COUNTS + at];
   }
-  var touched = array<u32, max(1u, TOUCH_TURNS)>();
-  for (var turn = 0u; turn < TOUCH_TURNS; turn++) { // @unroll
-    let touch = turn * WORKGROUP + thread;
-    let token = touch / 2u * TOUCH_TOKENS;
-    if (touch < TOUCHES && token < length) {
-      let at = kv_row(list / GROUP, token);
-      if (touch % 2u == 0u) {
-        touched[turn] = keys[at].x;
-      } else {
-        touched[turn] = values[at].x;
-      }
-    }
-  }
   var newest_distance = 0u;
   if (NEWEST == 1u) {
     let newest_code = NEWEST_CODES + list / QUERIES_PER_CODE * NEWEST_WORDS;
@@ -857,13 +836,6 @@ fn main(
       }
     }
   }
-
-  // @shared keep_touches
-  // Zero, since no length is so large. The compiler does not know that, and keeps the touches.
-  for (var turn = 0u; turn < TOUCH_TURNS; turn++) { // @unroll
-    l += f32(touched[turn] & (length & 0x80000000u));
-  }
-  // @end
 
   // 6. Join the row groups.
   for (var part = 0u; part < PARTS; part++) { // @unroll

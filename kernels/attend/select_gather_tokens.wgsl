@@ -109,13 +109,11 @@ const ROWS = WORKGROUP / LANES; // rows that the workgroup reads side by side
 const LOADS = TOKENS * CHUNKS; // loads in flight per thread
 const HEAD_QUADS = HEAD_DIM / 4u;
 // @end
-// @shared touch_sizes
 // A workgroup touches a row of K and of V in every TOUCH bytes of its KV head, while it makes its
 // list. That brings near the translations of the addresses of rows that it gathers later.
 const TOUCH_TOKENS = max(1u, TOUCH / (16u * KV_LOADS));
 const TOUCHES = 2u * u32(TOUCH > 0u) * ((CAPACITY + TOUCH_TOKENS - 1u) / TOUCH_TOKENS);
 const TOUCH_TURNS = (TOUCHES + WORKGROUP - 1u) / WORKGROUP; // touches of a thread
-// @end
 const LISTS = BATCH * Q_HEADS;
 const LIST_HEADS = 1u; // query heads of a list
 // @shared hand_over_sizes
@@ -780,12 +778,10 @@ fn main(
     }
   }
 
-  // @shared keep_touches
   // Zero, since no length is so large. The compiler does not know that, and keeps the touches.
   for (var turn = 0u; turn < TOUCH_TURNS; turn++) { // @unroll
     l += f32(touched[turn] & (length & 0x80000000u));
   }
-  // @end
 
   // 6. Join the row groups.
   for (var part = 0u; part < PARTS; part++) { // @unroll
