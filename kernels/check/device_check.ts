@@ -130,7 +130,8 @@ async function check(
     limits: {
       ...limits,
       ...(subgroupFault || !subgroupMinSize ? {} : { subgroupMinSize }),
-      compiler: await compilerOf(device),
+      // Only kernels of subgroups ask for it.
+      ...(features.has("subgroups") ? { compiler: await compilerOf(device) } : {}),
       handOver: handOverFault ? "dispatch" : handOver,
     },
     notes,
