@@ -108,7 +108,7 @@ async function assertNanGoesOn(
 }
 
 /** Steps of dispatches each of which has a grid of its own: in its stage, or in another step. */
-const STEP_OF_STAGES = /^pipeline\/(sparse|rotated)(_four|_subgroup|_sorted)?$/;
+const STEP_OF_STAGES = /^pipeline\/(sparse(_four|_subgroup|_sorted)?|rotated(_two|_four)?)$/;
 
 /**
  * The cases of a grid that a variant is tested on. That the dispatches of a step fit together shows
