@@ -94,7 +94,7 @@ export function refusesOwn(p: Problem, params: Params): string | undefined {
 }
 
 /** The default parameters for the own tokens. */
-export function ownDefaults(p: Problem): Params {
+function ownDefaults(p: Problem): Params {
   const heads = headsFor(groupSize(p));
   return {
     "own.WORKGROUP": 128,

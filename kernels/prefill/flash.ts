@@ -58,7 +58,7 @@ export function flashCost(p: Problem): Cost {
 /**
  * The reason that threads cannot share the products of a tile; undefined if they can.
  */
-export function refusesTiles(
+function refusesTiles(
   p: Pick<Problem, "headDim">,
   params: Params,
 ): string | undefined {

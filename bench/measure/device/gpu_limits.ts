@@ -29,7 +29,7 @@ export function withLimits(adapter: GPUAdapter, choice: LimitChoice): GPUAdapter
     get(own, name) {
       // The adapter's own object is the receiver, since the getters lie on its prototype.
       const limit = Reflect.get(own, name, own);
-      return name in bounds ? Math.min(bounds[name], limit) : limit;
+      return Object.hasOwn(bounds, name) ? Math.min(bounds[name], limit) : limit;
     },
   });
   const lowered = {
