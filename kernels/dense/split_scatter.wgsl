@@ -504,7 +504,8 @@ fn main(
                 sums[t * HEAD_LANES + h] = select(low, high, is_upper) +
                   from_peer(select(high, low, is_upper), subgroup_lane, HEAD_LANES >> (step + 1u));
               } else {
-                sums[t * HEAD_LANES + h] = low + from_peer(low, subgroup_lane, HEAD_LANES >> (step + 1u));
+                sums[t * HEAD_LANES + h] = low +
+                  from_peer(low, subgroup_lane, HEAD_LANES >> (step + 1u));
               }
             }
           }
