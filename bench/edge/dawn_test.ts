@@ -29,7 +29,9 @@ Deno.test({
       const { rows } = readResults(`${out}/results.csv`);
       const timed = rows.filter(({ stage }) => stage !== "probe");
       assertEquals(timed.map(({ kernel }) => kernel).sort(), kernels.split(",").sort());
-      for (const { kernel, verified, compiler, toggles, hand_over } of timed) {
+      for (const { kernel, adapter, verified, compiler, toggles, hand_over } of timed) {
+        // The GPU's name, and not its driver's.
+        assertMatch(adapter, /^swiftshader-device/);
         assertEquals([kernel, verified, compiler, toggles], [kernel, true, "tint", ""]);
         // Nobody has read how Tint orders memory across workgroups.
         assert(hand_over === "" || hand_over === "dispatch", hand_over);

@@ -64,7 +64,9 @@ export async function openAdapter(options: OpenOptions = {}): Promise<OpenedAdap
   if (adapter === null) throw new NoAdapterError(backend, choice);
   checkToggles(adapter, choice);
   const { description, device, vendor, isFallbackAdapter } = adapter.info;
-  const name = description || device || "unnamed adapter";
+  // Dawn describes the driver, which several GPUs of one machine or of two may share.
+  const names = choice.gpu === "dawn" ? [device, description] : [description, device];
+  const name = names.find((text) => text !== "") ?? "unnamed adapter";
   const vendorName = VENDOR_NAMES[vendor] ?? (vendor || "unknown");
   return {
     adapter: withLimits(adapter, choice.limits),

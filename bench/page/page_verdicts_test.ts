@@ -27,9 +27,12 @@ Deno.test("reportHtml() begins with the verdicts on each device, the GPUs first"
   const all = files.map((name) =>
     readResults(`${RESULTS}/${name}`).rows.map((row) => ({ ...row, source: name }))
   ).filter((rows) => rows.some(({ stage }) => stage === "pipeline")).flat();
-  // Files of one device and commit are one section if they have no case in common.
-  const devices = Map.groupBy(all, ({ adapter, commit }) => `${adapter} ${commit}`).values()
-    .toArray();
+  // Files of equal facts are one section if they have no case in common.
+  const devices = Map.groupBy(
+    all,
+    ({ adapter, runtime, toggles, limits, commit }) =>
+      [adapter, runtime, toggles, limits, commit].join(),
+  ).values().toArray();
   assert(devices.length > 1);
   const top = await topOf(devices.flat());
   for (const rows of devices) {
