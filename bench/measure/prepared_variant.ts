@@ -34,6 +34,8 @@ export interface PreparedVariant extends Workload {
   readonly cost: Cost;
   /** Input sets that the steps rotate over. */
   readonly sets: number;
+  /** Sets that keep the steps cold, for which there may be too little memory. */
+  readonly wantedSets: number;
   /** Input bytes that a step touches. */
   readonly touched: number;
   /** The buffers of set `set` by name. */
@@ -134,6 +136,7 @@ export async function prepare(
     plan,
     cost,
     sets,
+    wantedSets: wanted,
     touched,
     record(pass, step) {
       lastSet = step % sets;

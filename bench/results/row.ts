@@ -171,6 +171,13 @@ export const ROW = v.strictObject({
     ),
     "adapter",
   ),
+  wanted_sets: v.optional(
+    column(
+      MAYBE_COUNT,
+      "Sets that would have kept the steps cold; more than `sets` lacked memory.",
+    ),
+    null,
+  ),
 });
 
 /** A row of `results.csv`. */

@@ -40,13 +40,15 @@ export function sameConditions(
  * only if memory was the limit then and is the same now.
  */
 function sameRotation(
-  { sets, touched_bytes, memory_bytes }: ResultRow,
+  { sets, wanted_sets, touched_bytes, memory_bytes }: ResultRow,
   rotation: Rotation,
   inputBytes: number,
 ): boolean {
-  if (rotation.hot || sets === 1) return rotation.hot && sets === 1;
   const wanted = wantedSets(touched_bytes, rotation);
-  return sets === wanted || sets < wanted && memory_bytes === inputBytes;
+  if (sets === wanted) return true;
+  // Older rows do not tell whether a single set was all that memory allowed, or asked for as hot.
+  const lackedMemory = wanted_sets === null ? sets > 1 : sets < wanted_sets;
+  return sets < wanted && lackedMemory && memory_bytes === inputBytes;
 }
 
 /** The rows of all probes in `names`; null if one is missing. */

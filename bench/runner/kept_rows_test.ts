@@ -72,6 +72,10 @@ Deno.test("sameConditions() leaves out rows that were measured under other condi
   ];
   for (const changes of others) assertEquals([changes, isKept(changes)], [changes, false]);
   assertEquals(isKept({ sets: 3, memory_bytes: 6e9 }), true);
+  // A single set was all that memory allowed, and not asked for.
+  assertEquals(isKept({ sets: 1, wanted_sets: 9, memory_bytes: 6e9 }), true);
+  assertEquals(isKept({ sets: 1, wanted_sets: 9, memory_bytes: 1e9 }), false);
+  assertEquals(isKept({ sets: 1, wanted_sets: 1, memory_bytes: 6e9 }), false);
   assertEquals(isKept({ memory_bytes: 24e9 }), true);
   const hot = { settings: { hot: true, layers: 1, seed: 1 } };
   assertEquals([isKept({}, hot), isKept({ sets: 1, cache: "hot" }, hot)], [false, true]);

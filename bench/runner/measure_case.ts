@@ -104,6 +104,7 @@ export async function measureCase(
           plan: planOn(variant, p, params, limits),
           cost: variant.cost(p, params),
           sets: 0,
+          wantedSets: 0,
           touched: 0,
         };
         const fault = { ok: false, relL2: null, worst: null, checked: firstLine(made.message) };

@@ -146,7 +146,7 @@ export function probeRows(
 /** The kernel that a row describes. */
 type RowSubject = Pick<
   PreparedVariant,
-  "variant" | "params" | "plan" | "cost" | "sets" | "touched"
+  "variant" | "params" | "plan" | "cost" | "sets" | "wantedSets" | "touched"
 >;
 
 /** The result of a check. The error of a kernel that did not run is null. */
@@ -159,7 +159,7 @@ export function rowMaker(
   roofline: Roofline,
 ) {
   return (
-    { variant, params, plan, cost, sets, touched }: RowSubject,
+    { variant, params, plan, cost, sets, wantedSets, touched }: RowSubject,
     checkResult: CheckOutcome,
     samples: Samples | null,
     bestDenseUs: number | null,
@@ -181,6 +181,7 @@ export function rowMaker(
       workgroup: params.WORKGROUP ?? null,
       cache: isCold(touched, sets) ? "cold" : "hot",
       sets,
+      wanted_sets: wantedSets,
       dispatches: plan.dispatches.length,
       floor_us: leastUs,
       roofline_pct: us ? leastUs / us * 100 : null,
