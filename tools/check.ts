@@ -5,7 +5,7 @@
  */
 import { printedHelp } from "../bench/edge/help_or_version.ts";
 import type { Command } from "../bench/flags/flag_table.ts";
-import { swiftShader } from "../testing/swiftshader.ts";
+import { swiftShader } from "../testing/device/swiftshader.ts";
 import { run } from "./process.ts";
 import { ensureAdapter } from "./setup.ts";
 import { type Counts, runTests } from "./tests.ts";

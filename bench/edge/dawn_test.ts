@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readResults } from "./files/read_files.ts";
 import { commandIn, inFolder, outcomeOf } from "../../testing/command.ts";
-import { swiftShader } from "../../testing/swiftshader.ts";
+import { swiftShader } from "../../testing/device/swiftshader.ts";
 
 const ROOT = `${import.meta.dirname}/../..`;
 const driver = swiftShader();

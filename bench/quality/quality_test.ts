@@ -14,7 +14,7 @@ import {
   projectionCosts,
   projectionProblem,
   referenceFigures,
-} from "../../testing/testing_trace.ts";
+} from "../../testing/inputs/trace.ts";
 import { UsageError } from "../base/usage_error.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
 import { formatQuality } from "./table.ts";

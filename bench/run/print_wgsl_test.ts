@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { findVariant } from "../../kernels/core/registry.ts";
-import { openTestDevice } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 import { wgslText } from "./print_wgsl.ts";
 
 Deno.test("wgslText() prints WGSL of subgroup kernels that this device compiles", async () => {

@@ -10,7 +10,7 @@ import {
 import type { DeviceLimits } from "../../kernels/core/variant.ts";
 import { bufferUsage } from "../../kernels/core/program.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
-import { openTestDevice } from "../../testing/testing.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { casesOf } from "../cases/cases.ts";
 import { eligible } from "../measure/session.ts";
 import { prepare } from "../measure/prepared_variant.ts";

@@ -9,7 +9,7 @@ import {
 import { SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { shownPath } from "../edge/files/parse_file.ts";
-import { openTestDevice } from "../../testing/testing.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { DeviceLostError, guardDevice } from "../measure/device/device_loss.ts";
 import { openAdapter } from "../edge/open_adapter.ts";
 import { openDevice } from "../measure/device/adapter.ts";
@@ -25,7 +25,7 @@ const KERNELS = ["--kernels", "dense/split,merge/merge"];
 
 /** Runs a command that loses its device when `label` is compiled for the `count`-th time. */
 async function runLosing(label: string, count: number, program: string, ...args: string[]) {
-  const preload = `${import.meta.dirname}/../../testing/loss.ts`;
+  const preload = `${import.meta.dirname}/../../testing/device/loss.ts`;
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", "--preload", preload, program, ...args],
     env: { NO_COLOR: "1", TESTING_LOSS: `${label} ${count} always` },

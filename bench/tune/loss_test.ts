@@ -39,7 +39,7 @@ async function run(folder: string, marker: string, resume = false): Promise<Tune
             "-A",
             "--no-check",
             "--preload",
-            `${import.meta.dirname}/../../testing/loss.ts`,
+            `${import.meta.dirname}/../../testing/device/loss.ts`,
           ],
           `${import.meta.dirname}/worker/main.ts`,
         ],

@@ -1,6 +1,7 @@
-import { CACHES, inLayout } from "../../testing/testing_caches.ts";
-import { testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testSetting, testStage, variantsOf } from "../../testing/testing_suite.ts";
+import { CACHES, inLayout } from "../../testing/inputs/caches.ts";
+import { testCase } from "../../testing/cases/grid.ts";
+import { testSetting, testStage, variantsOf } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { gatherMerge } from "./gather_merge.ts";
 
 const small = testCase({ heads: [8, 2], sharing: "group", lengths: [37, 90] });

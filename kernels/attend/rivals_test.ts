@@ -1,5 +1,6 @@
-import { openTestDevice, rivalsOf, testStage } from "../../testing/testing_suite.ts";
-import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
+import { rivalsOf, testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
+import { rivalGridOf, testCase } from "../../testing/cases/grid.ts";
 
 const testDevice = await openTestDevice();
 

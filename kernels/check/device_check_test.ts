@@ -2,8 +2,8 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } fro
 import { createDecoder, type DecoderOptions } from "../decoder/decoder.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { findVariant } from "../core/registry.ts";
-import { openTestDevice } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 import {
   checkDevice,
   findHandOverFault,

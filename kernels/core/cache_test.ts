@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createPageTable, placeCache } from "../../fixtures/cache_layout.ts";
 import { NO_TOKEN } from "../../fixtures/token_pool.ts";
-import { CACHES, tokensFirst } from "../../testing/testing_caches.ts";
+import { CACHES, tokensFirst } from "../../testing/inputs/caches.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
 import { problemParams } from "./layout.ts";
 import { piecesOf } from "./pieces.ts";

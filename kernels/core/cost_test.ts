@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { costBytes, type DeviceLimits, type Variant } from "./variant.ts";
 import { EVERY_VARIANT, findVariant, RIVALS } from "./registry.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 
 const LIMITS: DeviceLimits = {
   maxStorageBufferBindingSize: 2 ** 30,

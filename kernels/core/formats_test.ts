@@ -1,9 +1,9 @@
 /** Other formats of queries, outputs and logits: right in every variant, or refused in a sentence. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { type Factors, type TestCase, testCase } from "../../testing/testing_grid.ts";
-import { canRun } from "../../testing/testing.ts";
-import { openNullDevice } from "../../testing/testing_dawn.ts";
-import { assertCorrect, openTestDevice } from "../../testing/testing_suite.ts";
+import { type Factors, type TestCase, testCase } from "../../testing/cases/grid.ts";
+import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
+import { openNullDevice } from "../../testing/device/null_device.ts";
+import { assertCorrect } from "../../testing/cases/suite.ts";
 import { stripped } from "../../tools/npm/wgsl_module.ts";
 import { checkProblem } from "./check_problem.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";

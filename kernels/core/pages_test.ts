@@ -12,7 +12,7 @@ import {
 import { windowsOf } from "./problem.ts";
 import { RIVALS } from "./registry.ts";
 import { createRandom } from "../../fixtures/random.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 
 const NONE = { sink: 0, recent: 0, topK: { count: 64 } };
 

@@ -1,9 +1,9 @@
 import { assert, assertEquals, AssertionError, assertMatch, assertRejects } from "@std/assert";
 import { prepare } from "../../bench/measure/prepared_variant.ts";
-import { emulated, hasMatrices } from "../../testing/emulated_matrices.ts";
-import { canRun, openTestDevice } from "../../testing/testing.ts";
-import { rotatedCase, type TestCase, testCase } from "../../testing/testing_grid.ts";
-import { limitsForHeads, piecedInputs } from "../../testing/testing_pieces.ts";
+import { emulated, hasMatrices } from "../../testing/device/emulated_matrices.ts";
+import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
+import { rotatedCase, type TestCase, testCase } from "../../testing/cases/grid.ts";
+import { limitsForHeads, piecedInputs } from "../../testing/inputs/pieces.ts";
 import { plant } from "../../tools/mutants.ts";
 import { ReplaceableKernel } from "../../tools/mutation/kernel_tests.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { testCase } from "../../testing/testing_grid.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 import { headsFor, lanesFor, refusesHeads, refusesRowSplit } from "./row_split.ts";
 
 const rows = (headDim: number) => testCase({ headDim }).p;

@@ -4,7 +4,7 @@ import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { DEFAULT_LIMITS as LIMITS, LARGE_LIMITS } from "./device_limits.ts";
 import type { Problem } from "./problem.ts";
 import { findVariant, VARIANTS } from "./registry.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 import {
   tunableParams,
   type TunedEntry,

@@ -6,8 +6,8 @@ import { readTraceFile, SHIPPED_TRACE } from "../../bench/edge/files/trace_file.
 import { randomProjection } from "../maps/random_projection.ts";
 import { bufferBytes } from "../core/layout.ts";
 import { listCapacity } from "../core/problem.ts";
-import { openTestDevice } from "../../testing/testing.ts";
-import { projectionProblem } from "../../testing/testing_trace.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
+import { projectionProblem } from "../../testing/inputs/trace.ts";
 import { createDecoder } from "./decoder.ts";
 
 const { device, uncaptured } = await openTestDevice();

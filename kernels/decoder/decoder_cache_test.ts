@@ -7,9 +7,9 @@ import { verify } from "../verify/verify.ts";
 import { findVariant } from "../core/registry.ts";
 import { hasPlainCache, tablePages } from "../core/cache_layout.ts";
 import { isRotated, type Problem, ROTATED_CODE } from "../core/problem.ts";
-import { CACHES, tokensFirst } from "../../testing/testing_caches.ts";
-import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
-import { canRun, openTestDevice } from "../../testing/testing.ts";
+import { CACHES, tokensFirst } from "../../testing/inputs/caches.ts";
+import { anyMaps, TokenFeed } from "../../testing/cases/decode_loop.ts";
+import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
 import { planDecoder } from "./decoder_plan.ts";
 

@@ -4,9 +4,9 @@ import { createRandom } from "../../fixtures/random.ts";
 import { joinMapHeads, type LearnedMap, packMap } from "../maps/learned_map.ts";
 import { parseMap, writeMap } from "../maps/map_file.ts";
 import { packBits } from "../encode/reference.ts";
-import { fileOf, type MadeMap, makeMaps, preActivations } from "../../testing/testing_map.ts";
+import { fileOf, type MadeMap, makeMaps, preActivations } from "../../testing/inputs/maps.ts";
 import { codeHeads, type Problem, queriesPerList } from "../core/problem.ts";
-import { openTestDevice } from "../../testing/testing.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { createDecoder } from "./decoder.ts";
 
 const { device } = await openTestDevice();

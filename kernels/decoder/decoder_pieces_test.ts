@@ -5,8 +5,8 @@ import { readBytes, readerOf, submit, write } from "../core/run.ts";
 import { type Problem, ROTATED_CODE } from "../core/problem.ts";
 import { findVariant } from "../core/registry.ts";
 import { verify } from "../verify/verify.ts";
-import { binding, canRun, openTestDevice } from "../../testing/testing.ts";
-import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
+import { binding, canRun, openTestDevice } from "../../testing/device/test_device.ts";
+import { anyMaps, TokenFeed } from "../../testing/cases/decode_loop.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
 
 const testDevice = await openTestDevice();

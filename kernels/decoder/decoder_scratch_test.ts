@@ -4,8 +4,8 @@ import { bufferBytes } from "../core/layout.ts";
 import { type Problem, ROTATED_CODE } from "../core/problem.ts";
 import { findVariant } from "../core/registry.ts";
 import { poison, readBytes, submit, write } from "../core/run.ts";
-import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
-import { canRun, openTestDevice } from "../../testing/testing.ts";
+import { anyMaps, TokenFeed } from "../../testing/cases/decode_loop.ts";
+import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";
 import { DecoderScratch } from "./decoder_scratch.ts";
 

@@ -14,11 +14,11 @@ import {
   ROTATED_CODE,
 } from "../core/problem.ts";
 import { DECODER_VARIANTS, findVariant, VARIANTS } from "../core/registry.ts";
-import { canRun, openTestDevice } from "../../testing/testing.ts";
+import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { type PlanChoice, planDecoder } from "./decoder_plan.ts";
 import { createDecoder, createDecoderOf, type Decoder } from "./decoder.ts";
-import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
+import { anyMaps, TokenFeed } from "../../testing/cases/decode_loop.ts";
 
 const testDevice = await openTestDevice();
 const { device, limits, uncaptured } = testDevice;

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { create } from "webgpu";
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 import { planDecoder } from "./decoder_plan.ts";
 import { createDecoder } from "./decoder.ts";
 import { limitsOf } from "../core/device_limits.ts";

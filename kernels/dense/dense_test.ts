@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import { testCase } from "../../testing/cases/grid.ts";
+import { testSetting, testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import type { HandOver } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";

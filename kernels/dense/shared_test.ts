@@ -1,5 +1,6 @@
-import { prefixGridOf, testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import { prefixGridOf, testCase } from "../../testing/cases/grid.ts";
+import { testSetting, testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import type { Params } from "../core/variant.ts";
 import { cascade } from "./cascade.ts";
 

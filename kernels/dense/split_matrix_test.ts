@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { Params } from "../core/variant.ts";
-import { type Factors, type TestCase, testCase } from "../../testing/testing_grid.ts";
-import { assertCorrect, openTestDevice } from "../../testing/testing_suite.ts";
+import { type Factors, type TestCase, testCase } from "../../testing/cases/grid.ts";
+import { assertCorrect } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { denseSplitMatrix } from "./split_matrix.ts";
 
 const testDevice = await openTestDevice();

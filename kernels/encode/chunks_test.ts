@@ -4,8 +4,8 @@ import { bufferBytes, headStats } from "../core/layout.ts";
 import { codeHeads, codeWords, isRotated, type Problem, ROTATED_CODE } from "../core/problem.ts";
 import { POISON, poison, readBytes, submit, write } from "../core/run.ts";
 import { createDecoder, type Decoder } from "../decoder/decoder.ts";
-import { binding, openTestDevice } from "../../testing/testing.ts";
-import { anyMaps, TokenFeed } from "../../testing/testing_decode.ts";
+import { binding, openTestDevice } from "../../testing/device/test_device.ts";
+import { anyMaps, TokenFeed } from "../../testing/cases/decode_loop.ts";
 
 const { device, uncaptured } = await openTestDevice();
 

@@ -1,9 +1,10 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
-import { CACHES, inLayout } from "../../testing/testing_caches.ts";
-import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
-import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
-import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { CACHES, inLayout } from "../../testing/inputs/caches.ts";
+import { rotatedCase, testCase } from "../../testing/cases/grid.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { assertCorrect, testStage } from "../../testing/cases/suite.ts";
 import { verify } from "../verify/verify.ts";
 import { rotatePrompt } from "./rotate_prompt.ts";
 import { rotateAppend } from "./rotate_token.ts";

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
-import { makeInputs, runVariant } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { testCase } from "../../testing/cases/grid.ts";
+import { testStage } from "../../testing/cases/suite.ts";
 import { nsaCompress } from "./nsa_compress.ts";
 
 const testDevice = await openTestDevice();

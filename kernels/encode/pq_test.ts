@@ -1,13 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { packKv } from "../../fixtures/half.ts";
-import { type Inputs, makeInputs, runVariant } from "../../testing/testing.ts";
-import {
-  openTestDevice,
-  pqVariantsOf,
-  testSetting,
-  testStage,
-} from "../../testing/testing_suite.ts";
-import { pqGridOf, type TestCase, testCase } from "../../testing/testing_grid.ts";
+import { openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import type { Inputs } from "../../testing/inputs/input_options.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { pqVariantsOf, testSetting, testStage } from "../../testing/cases/suite.ts";
+import { pqGridOf, type TestCase, testCase } from "../../testing/cases/grid.ts";
 import type { Params, Variant } from "../core/variant.ts";
 import { verify } from "../verify/verify.ts";
 import {

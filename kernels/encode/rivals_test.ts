@@ -1,10 +1,11 @@
-import { openTestDevice, rivalsOf, testStage } from "../../testing/testing_suite.ts";
-import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
+import { rivalsOf, testStage } from "../../testing/cases/suite.ts";
+import { rivalGridOf, testCase } from "../../testing/cases/grid.ts";
 import { assert, assertEquals } from "@std/assert";
-import { makeInputs, runVariant } from "../../testing/testing.ts";
+import { openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
 import { verify } from "../verify/verify.ts";
 import { packedLabelsPrompt, sharedLabelsPrompt } from "./labels.ts";
-import { boundsOfPages } from "../../testing/testing_pages.ts";
+import { boundsOfPages } from "../../testing/inputs/page_inputs.ts";
 import { pageBounds, pageBoundsPrompt } from "./page_bounds.ts";
 
 const testDevice = await openTestDevice();

@@ -1,6 +1,7 @@
 import type { Stage } from "../core/variant.ts";
-import { prefixGridOf, rotatedCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { prefixGridOf, rotatedCase } from "../../testing/cases/grid.ts";
+import { testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { rotatePrompt } from "./rotate_prompt.ts";
 import { rotateAppend } from "./rotate_token.ts";
 

@@ -3,7 +3,7 @@ import { bufferBytes } from "../core/layout.ts";
 import type { Problem } from "../core/problem.ts";
 import { joinMapHeads, packMap, takeMapHeads } from "./learned_map.ts";
 import { parseMap } from "./map_file.ts";
-import { fileOf, makeMaps } from "../../testing/testing_map.ts";
+import { fileOf, makeMaps } from "../../testing/inputs/maps.ts";
 
 const MAP = parseMap(fileOf(makeMaps(4, [64, 128, 128, 32]), "F16"));
 

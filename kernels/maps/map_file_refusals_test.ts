@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { mapNumbers } from "../core/problem.ts";
 import { InvalidFileError, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
 import { parseMap, writeMap } from "./map_file.ts";
-import { makeMaps, tensorOf, tensorsOf } from "../../testing/testing_map.ts";
+import { makeMaps, tensorOf, tensorsOf } from "../../testing/inputs/maps.ts";
 
 /**
  * A valid file with widths 5, 3, 3, 4 in F32. `changes` replaces tensors, or removes them if null.

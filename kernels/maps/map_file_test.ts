@@ -11,7 +11,7 @@ import {
   preActivations,
   tensorOf,
   tensorsOf,
-} from "../../testing/testing_map.ts";
+} from "../../testing/inputs/maps.ts";
 
 const WIDTHS: readonly (readonly number[])[] = [[5, 4], [5, 3, 4], [5, 3, 3, 4]];
 

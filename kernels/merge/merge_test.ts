@@ -1,8 +1,9 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { attendReference } from "../attend/reference.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
-import { testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { testCase } from "../../testing/cases/grid.ts";
+import { testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { mergeReference } from "./reference.ts";
 
 const small = testCase({ heads: [6, 2], lengths: [1, 1, 1] });

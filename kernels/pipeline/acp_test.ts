@@ -8,14 +8,10 @@ import type { Params, Variant } from "../core/variant.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
 import { keptDecays, LN_EPS, normOf, pruneThreshold } from "../attend/decay_reference.ts";
 import { verify } from "../verify/verify.ts";
-import {
-  canRun,
-  type Inputs,
-  makeInputs,
-  openTestDevice,
-  runVariant,
-} from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import type { Inputs } from "../../testing/inputs/input_options.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 
 const testDevice = await openTestDevice();
 const steps = ["pipeline/acp", "pipeline/acp_portable"].map(findVariant);

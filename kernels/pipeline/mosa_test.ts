@@ -12,8 +12,8 @@ import {
   type SlotToken,
 } from "../encode/route_reference.ts";
 import { verify } from "../verify/verify.ts";
-import { canRun, openTestDevice, runVariant } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 
 const testDevice = await openTestDevice();
 const mosa = findVariant("pipeline/mosa");

@@ -2,9 +2,10 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { KvKind } from "../../fixtures/generate.ts";
 import { branchRows } from "../core/layout.ts";
 import { findVariant } from "../core/registry.ts";
-import { makeInputs, runVariant } from "../../testing/testing.ts";
-import { type TestCase, testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import { openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { type TestCase, testCase } from "../../testing/cases/grid.ts";
+import { testSetting, testStage } from "../../testing/cases/suite.ts";
 import { verify } from "../verify/verify.ts";
 import { picksStart } from "./nsa.ts";
 import {

@@ -2,15 +2,9 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import type { Problem } from "../core/problem.ts";
 import { findVariant } from "../core/registry.ts";
-import { canRun } from "../../testing/testing.ts";
-import { gridOf, testCase } from "../../testing/testing_grid.ts";
-import {
-  assertCorrect,
-  openTestDevice,
-  testSetting,
-  testStage,
-  variantsOf,
-} from "../../testing/testing_suite.ts";
+import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
+import { gridOf, testCase } from "../../testing/cases/grid.ts";
+import { assertCorrect, testSetting, testStage, variantsOf } from "../../testing/cases/suite.ts";
 import { RAGGED, testShares } from "./testing_shares.ts";
 
 /** A shared code with a map of one layer. Some variants support only this, and some do not. */

@@ -1,10 +1,6 @@
-import {
-  openTestDevice,
-  pqVariantsOf,
-  testSetting,
-  testStage,
-} from "../../testing/testing_suite.ts";
-import { pqGridOf, testCase } from "../../testing/testing_grid.ts";
+import { pqVariantsOf, testSetting, testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
+import { pqGridOf, testCase } from "../../testing/cases/grid.ts";
 import { findVariant } from "../core/registry.ts";
 
 const testDevice = await openTestDevice();

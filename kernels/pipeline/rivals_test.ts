@@ -3,15 +3,10 @@ import { findVariant } from "../core/registry.ts";
 import type { Params } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { verify } from "../verify/verify.ts";
-import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
-import {
-  assertCorrect,
-  openTestDevice,
-  rivalsOf,
-  testSetting,
-  testStage,
-} from "../../testing/testing_suite.ts";
-import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { assertCorrect, rivalsOf, testSetting, testStage } from "../../testing/cases/suite.ts";
+import { rivalGridOf, testCase } from "../../testing/cases/grid.ts";
 
 const testDevice = await openTestDevice();
 

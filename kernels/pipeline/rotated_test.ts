@@ -1,15 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
-import { canRun } from "../../testing/testing.ts";
-import { gridOf, rotatedCase } from "../../testing/testing_grid.ts";
-import {
-  assertCorrect,
-  openTestDevice,
-  testSetting,
-  testStage,
-  variantsOf,
-} from "../../testing/testing_suite.ts";
+import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
+import { gridOf, rotatedCase } from "../../testing/cases/grid.ts";
+import { assertCorrect, testSetting, testStage, variantsOf } from "../../testing/cases/suite.ts";
 import { RAGGED, testShares } from "./testing_shares.ts";
 
 const small = rotatedCase({ heads: [8, 2], lengths: [37, 90] });

@@ -1,6 +1,7 @@
 import { findVariant } from "../core/registry.ts";
-import { prefixGridOf, rotatedCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testSetting, testStage } from "../../testing/testing_suite.ts";
+import { prefixGridOf, rotatedCase } from "../../testing/cases/grid.ts";
+import { testSetting, testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 
 const testDevice = await openTestDevice();
 

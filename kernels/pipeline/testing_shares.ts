@@ -1,9 +1,9 @@
 /** Test support: steps whose workgroups share out the tokens of unequal sequences. */
 import type { Variant } from "../core/variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
-import type { TestDevice } from "../../testing/testing.ts";
-import type { TestCase } from "../../testing/testing_grid.ts";
-import { testSetting } from "../../testing/testing_suite.ts";
+import type { TestDevice } from "../../testing/device/test_device.ts";
+import type { TestCase } from "../../testing/cases/grid.ts";
+import { testSetting } from "../../testing/cases/suite.ts";
 
 /** Long and short sequences, more than there are workgroups. */
 export const RAGGED: readonly number[] = [

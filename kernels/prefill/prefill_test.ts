@@ -4,8 +4,9 @@ import { verifiedTokens } from "../verify/verify_prefill.ts";
 import { HEAD_DIMS } from "../core/layout.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { checkFits } from "../core/program.ts";
-import { testCase } from "../../testing/testing_grid.ts";
-import { assertCorrect, openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { testCase } from "../../testing/cases/grid.ts";
+import { assertCorrect, testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { flash } from "./flash.ts";
 
 const testDevice = await openTestDevice();

@@ -1,14 +1,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { packKv } from "../../fixtures/half.ts";
-import { makeInputs, runVariant } from "../../testing/testing.ts";
-import {
-  assertCorrect,
-  openTestDevice,
-  pqVariantsOf,
-  testSetting,
-  testStage,
-} from "../../testing/testing_suite.ts";
-import { pqGridOf, testCase } from "../../testing/testing_grid.ts";
+import { openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { assertCorrect, pqVariantsOf, testSetting, testStage } from "../../testing/cases/suite.ts";
+import { pqGridOf, testCase } from "../../testing/cases/grid.ts";
 import { DEFAULT_LIMITS } from "../core/device_limits.ts";
 import type { DeviceLimits, Variant } from "../core/variant.ts";
 import { centroidBytes, centroidDtype, PQ_PARTS, pqNames } from "../encode/pq.ts";

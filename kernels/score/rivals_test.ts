@@ -1,15 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
 import { INDEX } from "../core/layout.ts";
 import type { Variant } from "../core/variant.ts";
-import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
 import { verify } from "../verify/verify.ts";
 import { index, indexUnpacked } from "./index.ts";
 import { headLabelStep, packedLabelStep, sharedLabelStep } from "./labels.ts";
 import { pages, pagesAppend } from "./pages.ts";
 import { byteRowReference } from "./reference.ts";
-import { assertCorrect, openTestDevice, rivalsOf, testStage } from "../../testing/testing_suite.ts";
-import { boundsOfPages } from "../../testing/testing_pages.ts";
-import { rivalGridOf, testCase } from "../../testing/testing_grid.ts";
+import { assertCorrect, rivalsOf, testStage } from "../../testing/cases/suite.ts";
+import { boundsOfPages } from "../../testing/inputs/page_inputs.ts";
+import { rivalGridOf, testCase } from "../../testing/cases/grid.ts";
 
 const testDevice = await openTestDevice();
 

@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { POISON } from "../core/run.ts";
-import { canRun, makeInputs, runVariant } from "../../testing/testing.ts";
-import { rotatedCase, testCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testStage, variantsOf } from "../../testing/testing_suite.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { rotatedCase, testCase } from "../../testing/cases/grid.ts";
+import { testStage, variantsOf } from "../../testing/cases/suite.ts";
 import { listHeads, maxDistance } from "../core/problem.ts";
 import { histogramReference, scoreReference } from "./reference.ts";
 

@@ -1,5 +1,6 @@
-import { prefixGridOf, rotatedCase } from "../../testing/testing_grid.ts";
-import { openTestDevice, testStage } from "../../testing/testing_suite.ts";
+import { prefixGridOf, rotatedCase } from "../../testing/cases/grid.ts";
+import { testStage } from "../../testing/cases/suite.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { rotatedShared } from "./rotated_shared.ts";
 
 const testDevice = await openTestDevice();

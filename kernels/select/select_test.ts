@@ -12,14 +12,9 @@ import {
   windowsOf,
 } from "../core/problem.ts";
 import { histogramReference } from "../score/reference.ts";
-import { canRun, runVariant } from "../../testing/testing.ts";
-import { type Factors, testCase } from "../../testing/testing_grid.ts";
-import {
-  assertCorrect,
-  openTestDevice,
-  testStage,
-  variantsOf,
-} from "../../testing/testing_suite.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { type Factors, testCase } from "../../testing/cases/grid.ts";
+import { assertCorrect, testStage, variantsOf } from "../../testing/cases/suite.ts";
 import { counting } from "./counting.ts";
 import { countingSubgroup } from "./counting_subgroup.ts";
 import { selectReference } from "./reference.ts";

@@ -3,8 +3,9 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
 import { bufferBytes, INDEX } from "../core/layout.ts";
 import { decayBlocks } from "../attend/decayed.ts";
-import { canRun, makeInputs, openTestDevice, runVariant } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 import { verify } from "./verify.ts";
 
 const testDevice = await openTestDevice();

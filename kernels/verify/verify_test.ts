@@ -6,8 +6,9 @@ import { ErrorTally } from "./error_tally.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { prefillReference } from "../prefill/reference.ts";
 import { findVariant, VARIANTS } from "../core/registry.ts";
-import { type Inputs, makeInputs } from "../../testing/testing.ts";
-import { testCase } from "../../testing/testing_grid.ts";
+import type { Inputs } from "../../testing/inputs/input_options.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { testCase } from "../../testing/cases/grid.ts";
 
 const { p, options } = testCase({ heads: [4, 2], lengths: [30, 9], capacity: 32, windows: [2, 3] });
 const PARAMS = { BLOCK: 512, SPLITS: 1, WORKGROUP: 64, COPIES: 1, TOKENS: 16 };

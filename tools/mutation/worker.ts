@@ -6,8 +6,8 @@
 import { dispatchWgsl } from "../../kernels/core/program.ts";
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import type { Dispatch } from "../../kernels/core/variant.ts";
-import { emulatedDispatch, hasMatrices } from "../../testing/emulated_matrices.ts";
-import { openTestDevice } from "../../testing/testing.ts";
+import { emulatedDispatch, hasMatrices } from "../../testing/device/emulated_matrices.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 import { kernelUsers } from "../kernel_users.ts";
 import { drawMutants, type DrawnMutant } from "./draw.ts";
 import { isEquivalent } from "./equivalents.ts";

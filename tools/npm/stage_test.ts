@@ -8,7 +8,7 @@ import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { variantIn } from "../../kernels/core/variant_in.ts";
 import { paramDefaults, specialize } from "../../kernels/core/wgsl/wgsl.ts";
-import { openNullDevice } from "../../testing/testing_dawn.ts";
+import { openNullDevice } from "../../testing/device/null_device.ts";
 import { inOrderOfLikeness } from "./likeness.ts";
 import { renamed, shortNames } from "./short_names.ts";
 import { shakeable } from "./shakeable.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { parseMap } from "../../../kernels/maps/map_file.ts";
-import { authorsName, fileOf, makeMaps, tensorsOf } from "../../../testing/testing_map.ts";
+import { authorsName, fileOf, makeMaps, tensorsOf } from "../../../testing/inputs/maps.ts";
 import { InvalidFileError, writeSafetensors } from "../../../kernels/maps/safetensors.ts";
 import { loadMap, saveMap } from "./map_file.ts";
 

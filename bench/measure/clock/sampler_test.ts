@@ -15,7 +15,7 @@ import {
   type Stamp,
   work,
   workload,
-} from "../../../testing/gpu.ts";
+} from "../../../testing/device/fake_gpu.ts";
 import { createTimer, type TimerChoice } from "./timer.ts";
 
 /** Length of the fixed work, in microseconds. */

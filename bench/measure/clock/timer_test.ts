@@ -7,7 +7,7 @@ import {
   PASS_US,
   randomNumbers,
   work,
-} from "../../../testing/gpu.ts";
+} from "../../../testing/device/fake_gpu.ts";
 import { createTimer, type GpuTimer, type TimerChoice } from "./timer.ts";
 import { UsageError } from "../../base/usage_error.ts";
 

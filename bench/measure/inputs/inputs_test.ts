@@ -2,8 +2,8 @@ import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/asser
 import { bufferBytes } from "../../../kernels/core/layout.ts";
 import { tablePages } from "../../../kernels/core/cache_layout.ts";
 import type { Problem } from "../../../kernels/core/problem.ts";
-import { openTestDevice } from "../../../testing/testing.ts";
-import { testCase } from "../../../testing/testing_grid.ts";
+import { openTestDevice } from "../../../testing/device/test_device.ts";
+import { testCase } from "../../../testing/cases/grid.ts";
 import { FILL_KIND } from "../../../kernels/probe/probes.ts";
 import { bufferUsage } from "../../../kernels/core/program.ts";
 import { fill } from "./fill.ts";

@@ -1,7 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { ACP, decayBlocks, TIMED_SUFFIX } from "../../../kernels/attend/decayed.ts";
 import { keptDecays, pruneThreshold } from "../../../kernels/attend/decay_reference.ts";
-import { testCase } from "../../../testing/testing_grid.ts";
+import { testCase } from "../../../testing/cases/grid.ts";
 import { decayInput } from "./decay_inputs.ts";
 import { slotsOf } from "../../../kernels/encode/route_reference.ts";
 import { slotTokens } from "./slot_inputs.ts";

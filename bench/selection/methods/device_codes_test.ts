@@ -3,9 +3,9 @@ import { loadMap, SHIPPED_MAP } from "../../edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../edge/files/trace_file.ts";
 import type { LearnedMap } from "../../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../../kernels/maps/random_projection.ts";
-import { canRun, openTestDevice } from "../../../testing/testing.ts";
-import { variantsOf } from "../../../testing/testing_suite.ts";
-import { projectionProblem } from "../../../testing/testing_trace.ts";
+import { canRun, openTestDevice } from "../../../testing/device/test_device.ts";
+import { variantsOf } from "../../../testing/cases/suite.ts";
+import { projectionProblem } from "../../../testing/inputs/trace.ts";
 import { METHODS } from "./methods.ts";
 import { runQuality } from "../../quality/run.ts";
 

@@ -3,7 +3,7 @@ import type { TraceContext } from "../../../fixtures/trace.ts";
 import { magnitudeOf, magnitudeUnits } from "../../../kernels/encode/reference.ts";
 import { factorByte, factorValue, rotationSign } from "../../../kernels/encode/rotation.ts";
 import { scaleOf } from "../../../kernels/score/bins.ts";
-import { dot } from "../../../testing/testing_trace.ts";
+import { dot } from "../../../testing/inputs/trace.ts";
 import { ROTATED_CODE } from "../../../kernels/core/problem.ts";
 import { rotatedSelector, type RotatedSettings } from "./rotated.ts";
 import { smallContext } from "./testing_context.ts";

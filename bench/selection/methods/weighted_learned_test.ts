@@ -6,7 +6,7 @@ import { encodeReference, magnitudeOf, magnitudeUnits } from "../../../kernels/e
 import { type LearnedMap, mapHeadLayers } from "../../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../../kernels/maps/random_projection.ts";
 import type { QueryRow } from "../selector.ts";
-import { projectionProblem } from "../../../testing/testing_trace.ts";
+import { projectionProblem } from "../../../testing/inputs/trace.ts";
 import { randomSelector } from "./random_codes.ts";
 import { weightedLearnedSelector } from "./weighted_learned.ts";
 

@@ -13,9 +13,9 @@ import { PROBE_KERNELS } from "../../probe/probes.ts";
 import { refusesCodes, refusesPrefix } from "../define.ts";
 import { dealKernel } from "../pieces.ts";
 import { EVERY_VARIANT, RIVALS, VARIANTS } from "../registry.ts";
-import { CACHES } from "../../../testing/testing_caches.ts";
-import { openNullDevice } from "../../../testing/testing_dawn.ts";
-import { type Factors, testCase } from "../../../testing/testing_grid.ts";
+import { CACHES } from "../../../testing/inputs/caches.ts";
+import { openNullDevice } from "../../../testing/device/null_device.ts";
+import { type Factors, testCase } from "../../../testing/cases/grid.ts";
 import { kernelFiles, kernelPath } from "../../../tools/kernel_files.ts";
 import { paramDefaults, specialize } from "./wgsl.ts";
 

@@ -9,8 +9,8 @@ import { createDecoder } from "../../decoder/decoder.ts";
 import { planDecoder } from "../../decoder/decoder_plan.ts";
 import { limitsOf } from "../device_limits.ts";
 import { type CompileOptions, compilePlan } from "../program.ts";
-import { openTestDevice } from "../../../testing/testing.ts";
-import { testCase } from "../../../testing/testing_grid.ts";
+import { openTestDevice } from "../../../testing/device/test_device.ts";
+import { testCase } from "../../../testing/cases/grid.ts";
 import { type Dialect, FEATURE_EXTENSIONS, STANDARD_DIALECT } from "./wgsl.ts";
 import { compilerOf, dialectOf, languageFeaturesOf, PACKED_DOT } from "./wgsl_compiler.ts";
 

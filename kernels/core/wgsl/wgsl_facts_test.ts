@@ -4,8 +4,8 @@ import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "../progr
 import { EVERY_VARIANT } from "../registry.ts";
 import { LARGE_LIMITS } from "../device_limits.ts";
 import { MATRIX_FEATURE } from "../subgroup_matrices.ts";
-import { openNullDevice } from "../../../testing/testing_dawn.ts";
-import { type Factors, rotatedCase, testCase } from "../../../testing/testing_grid.ts";
+import { openNullDevice } from "../../../testing/device/null_device.ts";
+import { type Factors, rotatedCase, testCase } from "../../../testing/cases/grid.ts";
 import { bindingsOf, workgroupFacts } from "./wgsl_facts.ts";
 
 Deno.test("bindingsOf() reads every kind of binding, in the order of their numbers", () => {

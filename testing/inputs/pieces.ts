@@ -1,15 +1,16 @@
 /** Test support: limits under which a problem runs in pieces, and inputs of all pieces. */
-import type { InputSource } from "../bench/measure/inputs/input_source.ts";
-import type { DeviceLimits, Params, Variant } from "../kernels/core/variant.ts";
-import { LARGE_LIMITS } from "../kernels/core/device_limits.ts";
-import { bufferBytes } from "../kernels/core/layout.ts";
-import { partStart, pieceProblem, piecesOf, planOn } from "../kernels/core/pieces.ts";
-import type { Problem } from "../kernels/core/problem.ts";
-import { allocate } from "../kernels/core/program.ts";
-import { poison } from "../kernels/core/run.ts";
-import { merge } from "../kernels/merge/merge.ts";
-import type { TestDevice } from "./testing.ts";
-import { type InputOptions, type Inputs, makeInputs } from "./testing_inputs.ts";
+import type { InputSource } from "../../bench/measure/inputs/input_source.ts";
+import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
+import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
+import { bufferBytes } from "../../kernels/core/layout.ts";
+import { partStart, pieceProblem, piecesOf, planOn } from "../../kernels/core/pieces.ts";
+import type { Problem } from "../../kernels/core/problem.ts";
+import { allocate } from "../../kernels/core/program.ts";
+import { poison } from "../../kernels/core/run.ts";
+import { merge } from "../../kernels/merge/merge.ts";
+import type { TestDevice } from "../device/test_device.ts";
+import type { InputOptions, Inputs } from "./input_options.ts";
+import { makeInputs } from "./inputs.ts";
 
 /** The limits of a device that binds no more than `heads` KV heads of a sequence. */
 export function limitsForHeads(limits: DeviceLimits, p: Problem, heads: number): DeviceLimits {

@@ -1,6 +1,6 @@
 /** Makes the inputs that only Quest's stages need: bounds of pages, their scores, lists of pages. */
-import { packKv } from "../fixtures/half.ts";
-import { pageBoundsReference } from "../kernels/encode/page_bounds_reference.ts";
+import { packKv } from "../../fixtures/half.ts";
+import { pageBoundsReference } from "../../kernels/encode/page_bounds_reference.ts";
 import {
   PAGE_TOKENS,
   pageCapacity,
@@ -9,9 +9,9 @@ import {
   pagesOf,
   pageWindowsOf,
   tokensOfPages,
-} from "../kernels/core/pages.ts";
-import { listHeads, type Problem, tiesOf } from "../kernels/core/problem.ts";
-import { selectScoresReference } from "../kernels/select/reference.ts";
+} from "../../kernels/core/pages.ts";
+import { listHeads, type Problem, tiesOf } from "../../kernels/core/problem.ts";
+import { selectScoresReference } from "../../kernels/select/reference.ts";
 
 /**
  * Bounds of all pages of the first `lengths` tokens of keys [B, Hkv, capacity, D], and poison

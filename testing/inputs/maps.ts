@@ -1,10 +1,10 @@
 /** Test support: random maps as a trainer writes them, with weights [out, in] by tensor name. */
-import { createRandom } from "../fixtures/random.ts";
+import { createRandom } from "../../fixtures/random.ts";
 import {
   type SafetensorsDtype,
   type SafetensorsTensor,
   writeSafetensors,
-} from "../kernels/maps/safetensors.ts";
+} from "../../kernels/maps/safetensors.ts";
 
 /** One head's map: for each layer the rows of weights, a row per output, and the biases. */
 export type MadeMap = readonly {

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { matrixKernel } from "../kernels/probe/probes.ts";
+import { matrixKernel } from "../../kernels/probe/probes.ts";
 import { emulateMatrices } from "./emulated_matrices.ts";
 
 Deno.test("emulateMatrices() leaves no matrix in a kernel, and refuses what it does not know", () => {

@@ -1,8 +1,8 @@
 /** Test support: Dawn's null backend, which compiles WGSL with Tint and needs no driver. */
 import { create } from "webgpu";
-import type { DeviceLimits } from "../kernels/core/variant.ts";
-import { MATRIX_FEATURES } from "../kernels/core/subgroup_matrices.ts";
-import { LARGE_LIMITS, limitsOf } from "../kernels/core/device_limits.ts";
+import type { DeviceLimits } from "../../kernels/core/variant.ts";
+import { MATRIX_FEATURES } from "../../kernels/core/subgroup_matrices.ts";
+import { LARGE_LIMITS, limitsOf } from "../../kernels/core/device_limits.ts";
 
 /** A device that compiles and validates, and computes nothing. */
 export interface NullDevice {

@@ -1,16 +1,17 @@
 /** The tests that every variant of a stage must pass; each stage's test file registers its own. */
 import { assert, assertEquals } from "@std/assert";
-import type { Params, Plan, Stage, Variant } from "../kernels/core/variant.ts";
-import { prefixOf } from "../kernels/core/problem.ts";
-import { verify } from "../kernels/verify/verify.ts";
-import { HAND_OVER_CODE } from "../kernels/merge/hand_over.ts";
-import { isPq } from "../kernels/encode/pq.ts";
-import { isNsa } from "../kernels/pipeline/nsa_reference.ts";
-import { RIVALS, VARIANTS } from "../kernels/core/registry.ts";
-import { canRun, makeInputs, openTestDevice, runVariant, type TestDevice } from "./testing.ts";
-import { CACHES, inLayout, tokensFirst } from "./testing_caches.ts";
-import { assertKept, keptInputs } from "./testing_kept.ts";
-import { describeCase, gridOf, type TestCase } from "./testing_grid.ts";
+import type { Params, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
+import { prefixOf } from "../../kernels/core/problem.ts";
+import { verify } from "../../kernels/verify/verify.ts";
+import { HAND_OVER_CODE } from "../../kernels/merge/hand_over.ts";
+import { isPq } from "../../kernels/encode/pq.ts";
+import { isNsa } from "../../kernels/pipeline/nsa_reference.ts";
+import { RIVALS, VARIANTS } from "../../kernels/core/registry.ts";
+import { canRun, runVariant, type TestDevice } from "../device/test_device.ts";
+import { makeInputs } from "../inputs/inputs.ts";
+import { CACHES, inLayout, tokensFirst } from "../inputs/caches.ts";
+import { assertKept, keptInputs } from "../inputs/kept.ts";
+import { describeCase, gridOf, type TestCase } from "./grid.ts";
 
 /** Stages that add the newest token to what they keep. */
 const ADDS: readonly Stage[] = ["encode_append", "pipeline", "rival"];
@@ -300,5 +301,3 @@ export function testSetting(
     },
   });
 }
-
-export { openTestDevice };

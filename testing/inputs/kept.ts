@@ -1,12 +1,18 @@
 /** Asserts that a step changes nothing of older tokens in the buffers that it keeps. */
 import { assertEquals } from "@std/assert";
-import { INDEX } from "../kernels/core/layout.ts";
-import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../kernels/core/labels.ts";
-import { PAGE_TOKENS, pageCapacity } from "../kernels/core/pages.ts";
-import { rowRuns } from "../kernels/core/cache_layout.ts";
-import { codeHeads, codeWords, kvBytes, prefixOf, type Problem } from "../kernels/core/problem.ts";
-import { PQ_PARTS, pqNames } from "../kernels/encode/pq.ts";
-import type { Inputs } from "./testing_inputs.ts";
+import { INDEX } from "../../kernels/core/layout.ts";
+import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../../kernels/core/labels.ts";
+import { PAGE_TOKENS, pageCapacity } from "../../kernels/core/pages.ts";
+import { rowRuns } from "../../kernels/core/cache_layout.ts";
+import {
+  codeHeads,
+  codeWords,
+  kvBytes,
+  prefixOf,
+  type Problem,
+} from "../../kernels/core/problem.ts";
+import { PQ_PARTS, pqNames } from "../../kernels/encode/pq.ts";
+import type { Inputs } from "./input_options.ts";
 
 /** Rows of each head, of which the newest token may change one. */
 interface KeptRows {

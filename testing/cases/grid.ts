@@ -3,16 +3,16 @@
  * factors occurs together in some problem.
  */
 import { pairwise } from "./pairwise.ts";
-import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../fixtures/generate.ts";
-import type { Stage } from "../kernels/core/variant.ts";
-import { checkProblem } from "../kernels/core/check_problem.ts";
+import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../../fixtures/generate.ts";
+import type { Stage } from "../../kernels/core/variant.ts";
+import { checkProblem } from "../../kernels/core/check_problem.ts";
 import {
   DEFAULT_BINS,
   type Problem,
   roundCapacity,
   type TieRule,
-} from "../kernels/core/problem.ts";
-import type { InputOptions } from "./testing_inputs.ts";
+} from "../../kernels/core/problem.ts";
+import type { InputOptions } from "../inputs/input_options.ts";
 
 /** A problem with its inputs. */
 export interface TestCase {

@@ -2,8 +2,8 @@
  * Test support: a kernel of subgroup matrices, rewritten so that compilers and devices without them
  * run it. Everything but the matrices stays as it is.
  */
-import type { Dispatch, Variant } from "../kernels/core/variant.ts";
-import { MATRIX_FEATURE } from "../kernels/core/subgroup_matrices.ts";
+import type { Dispatch, Variant } from "../../kernels/core/variant.ts";
+import { MATRIX_FEATURE } from "../../kernels/core/subgroup_matrices.ts";
 
 /**
  * Matrices of 16 x 16 in 32 threads. A thread holds half a row of a result, the row of the left

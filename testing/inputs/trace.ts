@@ -2,21 +2,21 @@
  * Test support: computes the figures of a selection method on a trace with the kernels' references,
  * independently of `bench/selection/`.
  */
-import type { Trace, TraceContext } from "../fixtures/trace.ts";
-import { attendReference } from "../kernels/attend/reference.ts";
-import { binsOf, planesOf, type Problem, tiesOf, windowsOf } from "../kernels/core/problem.ts";
-import { denseReference } from "../kernels/dense/reference.ts";
+import type { Trace, TraceContext } from "../../fixtures/trace.ts";
+import { attendReference } from "../../kernels/attend/reference.ts";
+import { binsOf, planesOf, type Problem, tiesOf, windowsOf } from "../../kernels/core/problem.ts";
+import { denseReference } from "../../kernels/dense/reference.ts";
 import {
   encodeReference,
   magnitudeOf,
   magnitudeUnits,
   packBits,
-} from "../kernels/encode/reference.ts";
-import { factorByte, factorValue, keyFactor, rotate } from "../kernels/encode/rotation.ts";
-import { randomProjection } from "../kernels/maps/random_projection.ts";
-import { binnedDistance, scaleOf } from "../kernels/score/bins.ts";
-import { scoreReference } from "../kernels/score/reference.ts";
-import { selectReference } from "../kernels/select/reference.ts";
+} from "../../kernels/encode/reference.ts";
+import { factorByte, factorValue, keyFactor, rotate } from "../../kernels/encode/rotation.ts";
+import { randomProjection } from "../../kernels/maps/random_projection.ts";
+import { binnedDistance, scaleOf } from "../../kernels/score/bins.ts";
+import { scoreReference } from "../../kernels/score/reference.ts";
+import { selectReference } from "../../kernels/select/reference.ts";
 
 /** The cost of each token for one query of one head, directly from the method's definition. */
 export type CostsOf = (q: Float32Array, keys: readonly Float32Array[], head: number) => number[];
