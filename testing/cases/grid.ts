@@ -2,7 +2,7 @@
  * The problems that variants are tested on: a pairwise grid, in which every pair of values of two
  * factors occurs together in some problem.
  */
-import { pairwise } from "./pairwise.ts";
+import { dealOut, pairwise } from "./pairwise.ts";
 import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../../fixtures/generate.ts";
 import type { Stage } from "../../kernels/core/variant.ts";
 import { checkProblem } from "../../kernels/core/check_problem.ts";
@@ -18,6 +18,11 @@ import type { InputOptions } from "../inputs/input_options.ts";
 export interface TestCase {
   readonly p: Problem;
   readonly options: InputOptions;
+  /**
+   * Where variants share a grid of so many parts, the part of this case. Cases with the same shaders
+   * are of the same part.
+   */
+  readonly partOf?: ReadonlyMap<number, number>;
 }
 
 /** The factors of a case. */
@@ -73,6 +78,9 @@ const VALUES: Values = {
   kind: KV_KINDS,
   codeKind: CODE_KINDS,
 };
+
+/** Numbers of parts that grids are dealt out to. */
+const PARTS = [1, 2, 3];
 
 /** The factors of a stage's grid, with other values if the default ones do not suit the stage. */
 interface StageGrid {
@@ -399,27 +407,22 @@ function casesOf(stage: Stage, grid: StageGrid): TestCase[] {
   const factors = [...grid.compiled, ...grid.data];
   const sizes = factors.map((factor) => values[factor].length);
   const shaders = pairwise(sizes.slice(0, grid.compiled.length));
-  const rows = pairwise(sizes, shaders).sort((a, b) => shaderOrder(shaders, a, b));
+  const shaderOf = (row: readonly number[]) =>
+    shaders.findIndex((start) => start.every((value, f) => value === row[f]));
+  const rows = pairwise(sizes, shaders).sort((a, b) => shaderOf(a) - shaderOf(b));
+  const dealt = PARTS.map((parts) => [parts, dealOut(shaders, parts)] as const);
   const first = Object.fromEntries(
     Object.entries(grid.values ?? {}).map(([factor, [value]]) => [factor, value]),
   );
   return rows.map((row, seed) => {
     const chosen = factors.map((factor, f) => [factor, values[factor][row[f]]]);
-    return testCase(
+    const made = testCase(
       { ...first, capacity: values.capacity[0], ...Object.fromEntries(chosen) },
       { seed, poisonUnselected: stage === "attend" },
     );
+    const partOf = new Map(dealt.map(([parts, of]) => [parts, of[shaderOf(row)]]));
+    return { ...made, partOf };
   });
-}
-
-function shaderOrder(
-  shaders: readonly (readonly number[])[],
-  ...rows: readonly [readonly number[], readonly number[]]
-): number {
-  const [a, b] = rows.map((row) =>
-    shaders.findIndex((start) => start.every((value, f) => value === row[f]))
-  );
-  return a - b;
 }
 
 /** A case in one line, for failure messages. */

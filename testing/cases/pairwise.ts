@@ -1,4 +1,4 @@
-/** Test support: few rows that have every pair of values of any two factors. */
+/** Test support: few rows that have every pair of values of any two factors, and parts of them. */
 
 /**
  * Rows of value indices in which every pair of values of two factors shares a row. The search is
@@ -58,4 +58,41 @@ export function pairwise(
     pairsOf(row).forEach((k) => missing.delete(k));
   }
   return rows;
+}
+
+/**
+ * Deals rows out to parts of about equal size, so that each part gets about as many rows of every
+ * value. Rows are swapped between parts as long as that evens them out.
+ *
+ * @returns the part of each row.
+ */
+export function dealOut(rows: readonly (readonly number[])[], parts: number): number[] {
+  const dealt = rows.map((_, i) => i % parts);
+  // The sum of squares is least where all parts hold a value equally often.
+  const unevenness = () => {
+    const counts = new Map<string, number>();
+    for (const [i, row] of rows.entries()) {
+      for (const [f, value] of row.entries()) {
+        const key = `${dealt[i]} ${f} ${value}`;
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+      }
+    }
+    return counts.values().reduce((sum, count) => sum + count ** 2, 0);
+  };
+  const swap = (i: number, j: number) => {
+    [dealt[i], dealt[j]] = [dealt[j], dealt[i]];
+  };
+  let [before, now] = [Infinity, unevenness()];
+  while (now < before) {
+    before = now;
+    for (let i = 0; i < rows.length; i++) {
+      for (let j = 0; j < i; j++) {
+        swap(i, j);
+        const swapped = unevenness();
+        if (swapped < now) now = swapped;
+        else swap(i, j);
+      }
+    }
+  }
+  return dealt;
 }

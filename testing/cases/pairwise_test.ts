@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { pairwise } from "./pairwise.ts";
+import { dealOut, pairwise } from "./pairwise.ts";
 
 /** Pairs of values that share no row. */
 function uncovered(sizes: readonly number[], rows: readonly number[][]): string[] {
@@ -30,4 +30,23 @@ Deno.test("pairwise() begins every row with one of the starts and still covers e
   assertEquals(uncovered(sizes, rows), []);
   const known = new Set(starts.map((start) => start.join()));
   assert(rows.every((row) => known.has(row.slice(0, 3).join())));
+});
+
+Deno.test("dealOut() gives each part about as many rows of every value", () => {
+  const sizes = [5, 4, 3];
+  const rows = pairwise(sizes);
+  for (const parts of [1, 2, 3]) {
+    const dealt = dealOut(rows, parts);
+    assertEquals(dealt.length, rows.length);
+    sizes.forEach((size, f) => {
+      for (let value = 0; value < size; value++) {
+        const counts = Array.from(
+          { length: parts },
+          (_, part) => rows.filter((row, i) => dealt[i] === part && row[f] === value).length,
+        );
+        const spread = Math.max(...counts) - Math.min(...counts);
+        assert(Math.min(...counts) > 0 && spread <= 2, `value ${value} of ${f}: ${counts}`);
+      }
+    });
+  }
 });

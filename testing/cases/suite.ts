@@ -25,6 +25,9 @@ const FEWEST_CORNERS = 2;
 /** Usual number of parameter sets for the test "does not depend on its parameters". */
 const PARAMETER_SETS = 5;
 
+/** The same for steps whose dispatches are tested with more sets elsewhere. */
+const STEP_PARAMETER_SETS = 3;
+
 /** The variants of a stage, without rivals and without those that need a shared prefix. */
 export function variantsOf(stage: Stage): Variant[] {
   return VARIANTS.filter((each) => each.stage === stage && each.sharedPrefix !== "only");
@@ -112,11 +115,56 @@ async function assertNanGoesOn(
 const STEP_OF_STAGES = /^pipeline\/(sparse(_four|_subgroup|_sorted)?|rotated(_two|_four)?)$/;
 
 /**
- * The cases of a grid that a variant is tested on. That the dispatches of a step fit together shows
- * in a third of them. Cases with the same shaders are adjacent, and stay together.
+ * The most variants that share a grid. Each then runs the shaders of its own part, and together they
+ * run all. That the dispatches of a step fit together shows in a third of them.
  */
-function casesFor({ name }: Variant, grid: readonly TestCase[]): readonly TestCase[] {
-  return STEP_OF_STAGES.test(name) ? grid.filter((_, i) => Math.floor(i / 4) % 3 === 0) : grid;
+function mostSharing({ name }: Variant): number {
+  return STEP_OF_STAGES.test(name) ? 3 : 2;
+}
+
+/** Whether a variant takes a problem on this device. */
+function takes(testDevice: TestDevice, variant: Variant, { p }: TestCase): boolean {
+  const { limits } = testDevice;
+  return canRun(testDevice, variant) &&
+    variant.refuses(p, variant.defaults(p, limits), limits) === undefined;
+}
+
+/**
+ * The cases of a grid that a variant is tested on: its part of those that it takes, or all if they
+ * are few.
+ */
+function casesFor(
+  testDevice: TestDevice,
+  variant: Variant,
+  { variants, grid }: TestedVariants,
+): TestCase[] {
+  const most = mostSharing(variant);
+  const sharing = variants.filter((each) => mostSharing(each) === most);
+  const taken = grid.filter((each) => takes(testDevice, variant, each));
+  if (taken.length < most * FEWEST_CASES) return taken;
+  return taken.filter((each) => {
+    const able = sharing.filter((other) => takes(testDevice, other, each));
+    const parts = Math.min(most, able.length);
+    return each.partOf?.get(parts) === able.indexOf(variant) % parts;
+  });
+}
+
+/** The corners that a variant is tested on. Steps of stages share them as they share the grid. */
+function cornersFor(
+  testDevice: TestDevice,
+  variant: Variant,
+  variants: readonly Variant[],
+  corners: Readonly<Record<string, TestCase>>,
+): [name: string, corner: TestCase][] {
+  const isStep = STEP_OF_STAGES.test(variant.name);
+  const steps = variants.filter(({ name }) => STEP_OF_STAGES.test(name));
+  return Object.entries(corners).filter(([, each], i) => {
+    if (!takes(testDevice, variant, each)) return false;
+    if (!isStep) return true;
+    const able = steps.filter((other) => takes(testDevice, other, each));
+    const parts = Math.min(mostSharing(variant), able.length);
+    return i % parts === able.indexOf(variant) % parts;
+  });
 }
 
 /** Tunables whose smaller values give shorter shaders. */
@@ -191,10 +239,7 @@ export function testStage(
     const ignore = !canRun(testDevice, variant);
     const test = (name: string, fn: () => Promise<void>) =>
       Deno.test({ name: `${variant.name}: ${name}`, ignore, fn });
-    const runs = ({ p }: TestCase) => {
-      const params = variant.defaults(p, testDevice.limits);
-      return variant.refuses(p, params, testDevice.limits) === undefined;
-    };
+    const runs = (each: TestCase) => takes(testDevice, variant, each);
 
     const takesCaches = ({ p }: TestCase) => {
       const params = variant.defaults(p, testDevice.limits);
@@ -203,10 +248,10 @@ export function testStage(
         !variant.refuses(tokensFirst(p), params, testDevice.limits);
     };
 
-    const able = Object.entries(corners).filter(([, corner]) => runs(corner));
+    const able = cornersFor(testDevice, variant, variants, corners);
 
     test("equals the reference on a pairwise grid", async () => {
-      const cases = casesFor(variant, grid).filter(runs);
+      const cases = casesFor(testDevice, variant, tested);
       const most = Object.keys(corners).length;
       assert(
         able.length >= Math.min(FEWEST_CORNERS, most),
@@ -228,7 +273,8 @@ export function testStage(
 
     const smallCase = smallCases.find(runs) ?? smallCases[0];
     test("does not depend on its parameters", async () => {
-      const sets = parameterSets(testDevice, variant, smallCase, mostSets);
+      const most = STEP_OF_STAGES.test(variant.name) ? STEP_PARAMETER_SETS : mostSets;
+      const sets = parameterSets(testDevice, variant, smallCase, most);
       assert(sets.length > 1, "only one setting of the parameters runs");
       for (const params of sets) await assertCorrect(testDevice, variant, smallCase, params);
     });
