@@ -30,7 +30,14 @@ Deno.test("fitting() starts no case beyond the memory", () => {
   const planned = cases.map(({ name }, i): PlannedCase => ({
     name,
     leftOut: [],
-    estimate: { kernels: 1, refused: [], memoryBytes: [1e9, 4.2e9][i], checkMs: 1, sampleMs: 1 },
+    estimate: {
+      kernels: 1,
+      refused: [],
+      memoryBytes: [1e9, 4.2e9][i],
+      checkMs: 1,
+      sampleMs: 1,
+      coldInputBytes: 0,
+    },
   }));
   const { cases: kept, plans, tooLarge } = fitting(cases, planned, 2e9);
   assertEquals([kept, plans], [[cases[0]], [planned[0]]]);

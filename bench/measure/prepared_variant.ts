@@ -9,7 +9,6 @@ import {
   planOn,
   strideOf,
 } from "../../kernels/core/pieces.ts";
-import { PQ_PARTS, pqNames } from "../../kernels/encode/pq.ts";
 import { listHeads, type Problem } from "../../kernels/core/problem.ts";
 import {
   bindProgram,
@@ -17,7 +16,7 @@ import {
   compilePlan,
   recordProgram,
 } from "../../kernels/core/program.ts";
-import { type Rotation, touchedBytes, wantedSets } from "./inputs/cache_rotation.ts";
+import { copiesOf, type Rotation, touchedBytes, wantedSets } from "./inputs/cache_rotation.ts";
 import { allocateWithin, checkHolds } from "../../kernels/core/device_memory.ts";
 import { poison, readBytes, readerOf, type RecordPass, submit } from "../../kernels/core/run.ts";
 import type { InputSource } from "./inputs/input_source.ts";
@@ -77,9 +76,7 @@ export async function prepare(
       const ofSet = { ...outputBuffers };
       for (const [name, spec] of specs) {
         if (spec.role !== "input") continue;
-        // encode/append reads one row of the cache, so two copies suffice to keep that row cold.
-        const shared = variant.stage === "encode_append" && COPIED.includes(name);
-        const copy = shared ? set % 2 : set;
+        const copy = set % copiesOf(name, variant.stage, wanted);
         ofSet[name] = await inputs.get(name, spec, params, copy);
       }
       buffers.push(ofSet);
@@ -175,15 +172,6 @@ export async function recorderOf(
   const bound = bindProgram(device, await compilePlan(device, plan, { unroll }), all);
   return (pass) => recordProgram(pass, bound);
 }
-/** Inputs of which encode/append reads one row. */
-const COPIED = [
-  "keys",
-  "page_bounds",
-  "labels",
-  "head_labels",
-  "packed_labels",
-  ...PQ_PARTS.map((parts) => pqNames(parts).pq_codes),
-];
 
 /** Prompt tokens per list that the reference encodes. */
 const PROMPT_TOKENS = 256;

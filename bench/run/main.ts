@@ -80,7 +80,7 @@ async function planText(
   const host = await openAdapter({ driver: options.driver, ...choice });
   const cases = casesOn(host, options, asked);
   const device = await readDevice(host, options.handOver);
-  const plan = formatPlan(planCases(device, cases, options), terminalWidth());
+  const plan = formatPlan(planCases(device, cases, options), options.memoryBytes, terminalWidth());
   return [describeAdapter(host.info), ...modelCaveats(options.models), "", plan].join("\n");
 }
 

@@ -72,7 +72,11 @@ const COLUMNS: readonly TextColumn[] = [
 ];
 
 /** The text of `--dry-run`. */
-export function formatPlan(planned: readonly PlannedCase[], width = Infinity): string {
+export function formatPlan(
+  planned: readonly PlannedCase[],
+  inputBytes: number,
+  width = Infinity,
+): string {
   const cells = planned.map(({ name, estimate }) => [
     String(estimate.kernels),
     gigabytes(estimate.memoryBytes),
@@ -95,8 +99,19 @@ export function formatPlan(planned: readonly PlannedCase[], width = Infinity): s
     ...lines.slice(1),
     "",
     ...leftOut.map((kernel) => `Left out: ${kernel}.`),
-    ...wrapText(total, Math.min(width, 100)),
+    ...wrapText([total, ...coldNote(estimates, inputBytes)].join(" "), Math.min(width, 100)),
   ].join("\n");
+}
+
+/** A sentence on cases whose steps are hot for lack of memory, if there are any. */
+function coldNote(estimates: readonly CaseEstimate[], inputBytes: number): string[] {
+  const lacking = estimates.filter(({ coldInputBytes }) => coldInputBytes > inputBytes);
+  if (lacking.length === 0) return [];
+  const most = Math.max(...lacking.map(({ coldInputBytes }) => coldInputBytes));
+  return [
+    `${counted(lacking.length, "case")} may have hot steps, for lack of memory: --memory ` +
+    `${Math.ceil(most / 1e9)} keeps all cold.`,
+  ];
 }
 
 function totalMs(estimates: readonly CaseEstimate[]): number {

@@ -2,7 +2,12 @@
 import type { DeviceLimits, Plan, Variant } from "../../kernels/core/variant.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
 import type { Problem } from "../../kernels/core/problem.ts";
-import { type Rotation, touchedBytes, wantedSets } from "../measure/inputs/cache_rotation.ts";
+import {
+  copiesOf,
+  type Rotation,
+  touchedBytes,
+  wantedSets,
+} from "../measure/inputs/cache_rotation.ts";
 import type { Refusal } from "../measure/session.ts";
 import { stepTooLong } from "./step_limit.ts";
 
@@ -23,6 +28,8 @@ export interface CaseEstimate {
   readonly refused: readonly Refusal[];
   /** Bytes of the inputs of all sets and of the outputs and scratch of all kernels. */
   readonly memoryBytes: number;
+  /** Bytes of inputs that keep the steps of all kernels cold; 0 if they are to be hot. */
+  readonly coldInputBytes: number;
   /** Time to compile the kernels, run them once and verify them, in milliseconds. */
   readonly checkMs: number;
   /** Time of sampling, probes included, in milliseconds. */
@@ -78,7 +85,7 @@ export function estimateCase(
   return {
     kernels: timed.length,
     refused,
-    memoryBytes: memoryOf(p, timed, settings),
+    ...memoryOf(p, timed, settings),
     checkMs: timed.length * (kernelMs + referenceMs),
     sampleMs: software
       ? PROBE_SHARE * maxTimeMs + SOFTWARE_STEPS * runMs
@@ -97,7 +104,7 @@ function memoryOf(
   p: Problem,
   planned: readonly Planned[],
   { software, hot, layers, inputBytes }: EstimateSettings,
-): number {
+): Pick<CaseEstimate, "memoryBytes" | "coldInputBytes"> {
   const inputs = new Map<string, { bytes: number; sets: number }>();
   let outputBytes = 0;
   for (const { variant, plan, cost } of planned) {
@@ -109,14 +116,20 @@ function memoryOf(
         continue;
       }
       const key = `${name} ${bytes}`;
-      const sets = Math.max(wanted, inputs.get(key)?.sets ?? 0);
+      const sets = Math.max(
+        copiesOf(name, variant.stage, wanted),
+        inputs.get(key)?.sets ?? 0,
+      );
       inputs.set(key, { bytes, sets });
     }
   }
   const each = [...inputs.values()];
   const firstBytes = each.reduce((sum, { bytes }) => sum + bytes, 0);
   const wantedBytes = each.reduce((sum, { bytes, sets }) => sum + bytes * sets, 0);
-  return outputBytes + Math.max(firstBytes, Math.min(wantedBytes, inputBytes));
+  return {
+    memoryBytes: outputBytes + Math.max(firstBytes, Math.min(wantedBytes, inputBytes)),
+    coldInputBytes: hot || software ? 0 : wantedBytes,
+  };
 }
 
 /** Predicts the time that is left of a run, from its estimates and from their accuracy so far. */

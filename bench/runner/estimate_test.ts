@@ -44,6 +44,16 @@ Deno.test("estimateCase() counts the sets of cold inputs, up to the bytes set as
   assertAlmostEquals(bytes({ inputBytes: 3 * once }) / once, 3, 0.2);
 });
 
+Deno.test("estimateCase() says how many bytes of inputs keep all steps cold", () => {
+  const bytes = (kernels: string, changes: Partial<EstimateSettings> = {}) =>
+    estimate(`--kernels ${kernels} --kv 8k`, changes).coldInputBytes;
+  const once = 2 * 8192 * 8 * 128 * 2;
+  assertGreater(bytes("dense/split", { inputBytes: once }), 7 * once);
+  // It reads one row of the keys, of which two copies suffice.
+  assertLess(bytes("encode/append"), 1e9);
+  assertEquals(bytes("dense/split", { hot: true }), 0);
+});
+
 Deno.test("estimateCase() does not count kernels whose steps take too long in software", () => {
   const software = { software: true };
   assertEquals(estimate("--kernels prefill/flash --kv 8k", software).kernels, 0);

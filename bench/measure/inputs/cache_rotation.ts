@@ -1,5 +1,6 @@
 /** How many input sets steps must rotate over so that no cache holds the next set. */
 import type { Cost, Stage } from "../../../kernels/core/variant.ts";
+import { PQ_PARTS, pqNames } from "../../../kernels/encode/pq.ts";
 import {
   listHeads,
   overSequences,
@@ -55,4 +56,20 @@ export function wantedSets(bytes: number, { hot, layers }: Rotation): number {
 /** Whether steps of `bytes` that rotate over `sets` sets find their inputs cold. */
 export function isCold(bytes: number, sets: number): boolean {
   return (sets - 1) * bytes >= COLD_BYTES || bytes >= ALONE_BYTES;
+}
+
+/** Inputs of which encode/append reads one row. */
+const COPIED = [
+  "keys",
+  "page_bounds",
+  "labels",
+  "head_labels",
+  "packed_labels",
+  ...PQ_PARTS.map((parts) => pqNames(parts).pq_codes),
+];
+
+/** Copies of an input that so many sets of a stage take. */
+export function copiesOf(input: string, stage: Stage, sets: number): number {
+  // Two copies of a cache suffice to keep one row of it cold.
+  return stage === "encode_append" && COPIED.includes(input) ? Math.min(2, sets) : sets;
 }
