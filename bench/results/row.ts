@@ -174,7 +174,7 @@ export const ROW = v.strictObject({
   wanted_sets: v.optional(
     column(
       MAYBE_COUNT,
-      "Sets that would have kept the steps cold; more than `sets` lacked memory.",
+      "Sets that keep the steps cold; if they are more than `sets`, memory lacked. Empty for probes.",
     ),
     null,
   ),

@@ -130,8 +130,8 @@ function takes(testDevice: TestDevice, variant: Variant, { p }: TestCase): boole
 }
 
 /**
- * The cases of a grid that a variant is tested on: its part of those that it takes, or all if they
- * are few.
+ * The cases of a grid that a variant is tested on: its part of those that it takes, or all of them
+ * if its part has too few to mean anything.
  */
 function casesFor(
   testDevice: TestDevice,
@@ -141,12 +141,12 @@ function casesFor(
   const most = mostSharing(variant);
   const sharing = variants.filter((each) => mostSharing(each) === most);
   const taken = grid.filter((each) => takes(testDevice, variant, each));
-  if (taken.length < most * FEWEST_CASES) return taken;
-  return taken.filter((each) => {
+  const own = taken.filter((each) => {
     const able = sharing.filter((other) => takes(testDevice, other, each));
     const parts = Math.min(most, able.length);
     return each.partOf?.get(parts) === able.indexOf(variant) % parts;
   });
+  return own.length < FEWEST_CASES ? taken : own;
 }
 
 /** The corners that a variant is tested on. Steps of stages share them as they share the grid. */
