@@ -84,7 +84,10 @@ const PARTS = [1, 2, 3];
 
 /** The factors of a stage's grid, with other values if the default ones do not suit the stage. */
 interface StageGrid {
-  /** Factors that change the shaders, which are slow to compile on a software adapter. */
+  /**
+   * Factors that change the shaders, which are slow to compile on a software adapter. Lengths are one
+   * where a shader knows the number of sequences.
+   */
   readonly compiled: readonly (keyof Factors)[];
   /** Factors that change the inputs only. */
   readonly data: readonly (keyof Factors)[];
@@ -103,10 +106,10 @@ const MAP = ["layers", "hidden", "mapDtype"] as const;
 
 const GRIDS: Partial<Record<Stage, StageGrid>> = {
   encode_query: { compiled: ["headDim", ...LISTS, ...MAP], data: ["kind"] },
-  encode_append: { compiled: [...CACHE, "bits", "sharing", ...MAP], data: ["kind", "lengths"] },
+  encode_append: { compiled: [...CACHE, "bits", "sharing", ...MAP, "lengths"], data: ["kind"] },
   encode_prompt: {
-    compiled: [...CACHE, "bits", "sharing", ...MAP],
-    data: ["kind", "lengths"],
+    compiled: [...CACHE, "bits", "sharing", ...MAP, "lengths"],
+    data: ["kind"],
     // The map encodes every token of every head, so the same group sizes with fewer heads.
     values: { heads: [[24, 8], [24, 1], [14, 2], [4, 4], [8, 1]] },
   },
@@ -117,12 +120,12 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: LONG,
   },
   attend: {
-    compiled: [...CACHE, "sharing", "windows", "topK"],
-    data: ["kind", "lengths"],
+    compiled: [...CACHE, "sharing", "windows", "topK", "lengths"],
+    data: ["kind"],
     values: { heads: [[24, 8], [28, 4], [48, 2], [64, 8]] },
   },
   merge: { compiled: ["heads", "headDim"], data: [] },
-  dense: { compiled: CACHE, data: ["kind", "lengths"] },
+  dense: { compiled: [...CACHE, "lengths"], data: ["kind"] },
   prefill: {
     compiled: CACHE,
     data: ["kind", "lengths"],
@@ -130,8 +133,8 @@ const GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: { heads: [[6, 2], [5, 1], [7, 1], [2, 2], [8, 1]] },
   },
   pipeline: {
-    compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK", "ties"],
-    data: ["kind", "codeKind", "lengths"],
+    compiled: [...CACHE, "bits", "sharing", ...MAP, "windows", "topK", "ties", "lengths"],
+    data: ["kind", "codeKind"],
     // A case runs five kernels, each of which has its own grid, so fewer values with the odd ones.
     values: {
       heads: [[24, 1], [28, 4], [2, 2]],
@@ -149,18 +152,18 @@ const ROTATED: Partial<Values> = { layers: [0], sharing: ["kv"] };
 /** Grids of rotated codes. */
 const ROTATED_GRIDS: Partial<Record<Stage, StageGrid>> = {
   encode_query: {
-    compiled: ["heads", "headDim", "bits", "planes", "bins"],
-    data: ["kind", "lengths"],
+    compiled: ["heads", "headDim", "bits", "planes", "bins", "lengths"],
+    data: ["kind"],
     values: ROTATED,
   },
   encode_append: {
-    compiled: [...CACHE, "bits", "centre"],
-    data: ["kind", "lengths"],
+    compiled: [...CACHE, "bits", "centre", "lengths"],
+    data: ["kind"],
     values: ROTATED,
   },
   encode_prompt: {
-    compiled: [...CACHE, "bits", "centre"],
-    data: ["kind", "lengths"],
+    compiled: [...CACHE, "bits", "centre", "lengths"],
+    data: ["kind"],
     values: { ...ROTATED, heads: [[24, 8], [24, 1], [14, 2], [4, 4], [8, 1]] },
   },
   score: {
@@ -305,8 +308,8 @@ const PREFIX_GRIDS: Partial<Record<Stage, StageGrid>> = {
     values: { ...LONG_PREFIXED, heads: [[6, 2], [5, 1], [2, 2], [8, 1]] },
   },
   dense: {
-    compiled: [...CACHE, "prefix"],
-    data: ["kind", "lengths"],
+    compiled: [...CACHE, "prefix", "lengths"],
+    data: ["kind"],
     values: { ...PREFIXED, heads: [[6, 2], [5, 1], [2, 2]], headDim: [64, 80, 112] },
   },
   pipeline: {
