@@ -250,7 +250,7 @@ export function testStage(
 
     const able = cornersFor(testDevice, variant, variants, corners);
 
-    test("equals the reference on a pairwise grid", async () => {
+    test("equals the reference on its part of the grid", async () => {
       const cases = casesFor(testDevice, variant, tested);
       const most = Object.keys(corners).length;
       assert(
