@@ -37,12 +37,20 @@ const holes = testCase(
   { heads: [8, 2], lengths: [257, 150], topK: { count: 50 }, windows: [0, 0] },
   { poisonUnselected: true },
 );
+const group = testCase({
+  heads: [8, 2],
+  sharing: "group",
+  lengths: [257, 150],
+  topK: { count: 0xffffffff },
+});
 const ragged = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 4 };
 for (const variant of variantsOf("attend")) {
   const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };
   testSetting(testDevice, variant, "a split walks over several tiles", all, few);
   testSetting(testDevice, variant, "NaN around splits that end within a tile", holes, ragged);
   testSetting(testDevice, variant, "two lanes share a row", all, { WORKGROUP: 64, LANES: 2 });
+  const many = { ...few, TOKENS: 4 };
+  testSetting(testDevice, variant, "a tile has more logits than threads", group, many);
 }
 testSetting(testDevice, gatherMerge, "NaN around splits, rows loaded ahead", holes, {
   ...ragged,

@@ -299,8 +299,7 @@ export function testStage(
 
     for (const [name, code] of handOver ? Object.entries(HAND_OVER_CODE) : []) {
       test(`computes the same with a hand-over by ${name}`, async () => {
-        const isPlain = sharing.length === 0 || code !== HAND_OVER_CODE.dispatch;
-        for (const own of isPlain ? [{}] : [{}, apart]) {
+        for (const own of sharing.length === 0 ? [{}] : [{}, apart]) {
           const light = lightParams(testDevice, variant, smallCase);
           const params = { ...light, ...own, [handOver!]: code };
           await assertCorrect(testDevice, variant, smallCase, params);
