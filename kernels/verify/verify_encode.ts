@@ -150,8 +150,9 @@ async function verifyScale(
   const word = code[code.length - 1];
   const got = unpackScale(word);
   // A reach at a power of two may round to either shift.
-  const ratio = (got.multiplier / 2 ** got.shift) / (want.multiplier / 2 ** want.shift);
-  const isClose = Math.abs(ratio - 1) <= 1.5 / Math.min(got.multiplier, want.multiplier) + 1e-5;
+  const steps = 2 ** (got.shift - want.shift);
+  const expected = want.multiplier * steps;
+  const isClose = Math.abs(got.multiplier - expected) <= 1.5 * Math.max(1, steps) + 1e-5 * expected;
   if (got.total !== want.total || !isClose || Math.abs(got.shift - want.shift) > 1) {
     tally.fail("query_codes, scale", [...index, code.length - 1], word, packScale(want));
   }
