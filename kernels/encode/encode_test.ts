@@ -5,9 +5,10 @@ import { rotatedCase, testCase } from "../../testing/cases/grid.ts";
 import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
 import { makeInputs } from "../../testing/inputs/inputs.ts";
 import { assertCorrect, testStage } from "../../testing/cases/suite.ts";
+import { queryWords } from "../core/problem.ts";
 import { verify } from "../verify/verify.ts";
 import { rotatePrompt } from "./rotate_prompt.ts";
-import { rotateAppend } from "./rotate_token.ts";
+import { rotateAppend, rotateQuery } from "./rotate_token.ts";
 import { encodeErrorBound, encodeReference, type MapLayer, packBits } from "./reference.ts";
 
 const testDevice = await openTestDevice();
@@ -100,4 +101,27 @@ Deno.test({
     const params = { ...rotatePrompt.defaults(test.p, testDevice.limits), SUM_WORKGROUP: 64 };
     await assertCorrect(testDevice, rotatePrompt, test, params);
   },
+});
+
+Deno.test("verify() refuses a bin scale of a query whose multiplier is off", async () => {
+  const { p, options } = rotatedCase({ heads: [4, 1], lengths: [90] });
+  const params = rotateQuery.defaults(p, testDevice.limits);
+  const inputs = makeInputs(rotateQuery, p, params, options);
+  const read = await runVariant(testDevice, rotateQuery, p, params, inputs);
+  const isAccepted = async (multiplierOf: (right: number) => number) => {
+    const spoiled: typeof read = async (name, offset, length) => {
+      const bytes = (await read(name, offset, length)).slice();
+      if (name !== "query_codes") return bytes;
+      const words = new Uint32Array(bytes.buffer);
+      for (let at = queryWords(p) - 1; at < words.length; at += queryWords(p)) {
+        words[at] = (words[at] & ~0xffff) | multiplierOf(words[at] & 0xffff);
+      }
+      return bytes;
+    };
+    return (await verify(rotateQuery, p, params, spoiled)).ok;
+  };
+  assertEquals(await isAccepted((right) => right), true);
+  for (const wrong of [() => 0, () => 1, (right: number) => right >> 1]) {
+    assertEquals(await isAccepted(wrong), false);
+  }
 });
