@@ -129,6 +129,21 @@ function takes(testDevice: TestDevice, variant: Variant, { p }: TestCase): boole
     variant.refuses(p, variant.defaults(p, limits), limits) === undefined;
 }
 
+/** Among how many variants that take a case its tests are shared, and which part is this one's. */
+function shareOf(
+  testDevice: TestDevice,
+  variant: Variant,
+  variants: readonly Variant[],
+  test: TestCase,
+): { readonly parts: number; readonly part: number } {
+  const most = mostSharing(variant);
+  const able = variants.filter((other) =>
+    mostSharing(other) === most && takes(testDevice, other, test)
+  );
+  const parts = Math.min(most, able.length);
+  return { parts, part: able.indexOf(variant) % parts };
+}
+
 /**
  * The cases of a grid that a variant is tested on: its part of those that it takes, or all of them
  * if its part has too few to mean anything.
@@ -138,13 +153,10 @@ function casesFor(
   variant: Variant,
   { variants, grid }: TestedVariants,
 ): TestCase[] {
-  const most = mostSharing(variant);
-  const sharing = variants.filter((each) => mostSharing(each) === most);
   const taken = grid.filter((each) => takes(testDevice, variant, each));
   const own = taken.filter((each) => {
-    const able = sharing.filter((other) => takes(testDevice, other, each));
-    const parts = Math.min(most, able.length);
-    return each.partOf?.get(parts) === able.indexOf(variant) % parts;
+    const { parts, part } = shareOf(testDevice, variant, variants, each);
+    return each.partOf?.get(parts) === part;
   });
   return own.length < FEWEST_CASES ? taken : own;
 }
@@ -156,14 +168,11 @@ function cornersFor(
   variants: readonly Variant[],
   corners: Readonly<Record<string, TestCase>>,
 ): [name: string, corner: TestCase][] {
-  const isStep = STEP_OF_STAGES.test(variant.name);
-  const steps = variants.filter(({ name }) => STEP_OF_STAGES.test(name));
   return Object.entries(corners).filter(([, each], i) => {
     if (!takes(testDevice, variant, each)) return false;
-    if (!isStep) return true;
-    const able = steps.filter((other) => takes(testDevice, other, each));
-    const parts = Math.min(mostSharing(variant), able.length);
-    return i % parts === able.indexOf(variant) % parts;
+    if (!STEP_OF_STAGES.test(variant.name)) return true;
+    const { parts, part } = shareOf(testDevice, variant, variants, each);
+    return i % parts === part;
   });
 }
 
