@@ -133,6 +133,15 @@ for (const [name, lengths, handOvers] of RAGGED) {
   }
 }
 
+Deno.test("split_subgroup fills the H100's SMs once, whatever the batch", () => {
+  const { p: problem } = testCase({ heads: [32, 8], headDim: 128, lengths: [32768] });
+  const splitsOf = (batch: number) =>
+    denseSplitSubgroup.defaults({ ...problem, batch }, LARGE_LIMITS).SPLITS;
+  assertEquals([1, 2, 8].map(splitsOf), [32, 16, 4]);
+  assertEquals(splitsOf(5), 6, "six splits of 40 lists, not seven");
+  assertEquals(splitsOf(40), 1);
+});
+
 Deno.test("split_scatter fills the H100's SMs once, and names lanes as the compiler likes it", () => {
   const { p: problem } = testCase({ heads: [32, 8], headDim: 128, lengths: [32768] });
   const paramsOf = (batch: number, compiler: "naga" | "tint") =>

@@ -8,7 +8,7 @@ import {
   ROW_SPLIT_RANGES,
   ROW_SPLIT_TUNABLES,
 } from "../core/row_split.ts";
-import { denseCost, splitsFor } from "./split.ts";
+import { denseCost, splitsFor, splitsWithin } from "./split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   HAND_OVER_CODE,
@@ -120,8 +120,9 @@ export const denseSplitSubgroup: Variant = defineVariant({
     const HEADS = Math.ceil(groupSize(p) / lists);
     const SHARED = Number(isRagged(p));
     // With one head per list, an SM has registers for several workgroups. More workgroups than
-    // fit at once let the scheduler balance the tail.
-    const workgroups = groupSize(p) === 1 ? 1024 : 256;
+    // fit at once let the scheduler balance the tail. With several heads, an SM has room for two,
+    // and a few workgroups more than fit at once would take a second round.
+    const [workgroups, splits] = groupSize(p) === 1 ? [1024, splitsFor] : [256, splitsWithin];
     const heads = p.kvHeads * lists;
     const params = {
       HAND_OVER: handOverParam(limits),
@@ -131,11 +132,10 @@ export const denseSplitSubgroup: Variant = defineVariant({
       PREFETCH: 1,
       SPLITS: SHARED === 1
         ? splitsFor({ ...p, batch: 1 }, heads, p.batch * p.capacity, workgroups)
-        : splitsFor(p, heads, p.capacity, workgroups),
+        : splits(p, heads, p.capacity, workgroups),
       SHARED,
     };
-    // With small subgroups a workgroup has more row groups and needs more memory. Joining more
-    // heads
+    // With small subgroups a workgroup has more row groups and needs more memory. Joining more heads
     // at a time would take the memory of a second workgroup on an SM.
     const settings = [256, 128, 64].flatMap((WORKGROUP) =>
       [2, 1].map((JOINED) => ({ ...params, WORKGROUP, JOINED: Math.min(JOINED, params.HEADS) }))
