@@ -3,6 +3,7 @@
 import { parsePeers, type PeerTime } from "../findings/peers.ts";
 import type { SourcedRow } from "../findings/series.ts";
 import { describeFile } from "../results/file_kinds.ts";
+import { cardOf } from "../results/card.ts";
 import { parseStored } from "../results/parse_stored.ts";
 import { byId, messageOf } from "./dom.ts";
 import { fetchText } from "./files.ts";
@@ -100,9 +101,10 @@ function peersByAdapter(rows: readonly SourcedRow[]): Map<string, PeerTime[]> {
   const times = new Map<string, PeerTime[]>();
   const adapters = [...new Set(rows.map(({ adapter }) => adapter))];
   for (const [name, found] of [...shipped.peers, ...dropped.peers]) {
-    const part = name.split("-")[0].toLowerCase();
-    const adapter = adapters.find((each) => each.toLowerCase().includes(part));
-    if (adapter !== undefined) times.set(adapter, [...times.get(adapter) ?? [], ...found]);
+    const card = cardOf(name.split("-")[0]);
+    for (const adapter of adapters.filter((each) => cardOf(each).includes(card))) {
+      times.set(adapter, [...times.get(adapter) ?? [], ...found]);
+    }
   }
   return times;
 }

@@ -53,9 +53,12 @@ const WINDOWS: Partial<Problem> = { sink: 128, recent: 128 };
 /** The kernels of a speedup, for cases that only add a row to the ratios. */
 const RATIO = ["dense/split*", "pipeline/*"];
 
+/** The two dense kernels that are the fastest on GPUs: which of them is depends on the compiler. */
+const FASTEST_DENSE = ["dense/split_scatter", "dense/split_subgroup"];
+
 /** Those that are fast over long caches. */
 const LONG = [
-  "dense/split_subgroup",
+  ...FASTEST_DENSE,
   "pipeline/sparse_t*",
   "pipeline/*_four",
   "pipeline/rotated_*",
@@ -182,8 +185,8 @@ const NSA_CASES: readonly SetCase[] = [32768, 131072].map((kvLen) =>
   })
 );
 
-/** The fastest dense kernel and steps of sequences that share nothing. */
-const APART = ["dense/split_subgroup", "pipeline/rotated_two", "pipeline/rotated_short"];
+/** The fastest dense kernels and steps of sequences that share nothing. */
+const APART = [...FASTEST_DENSE, "pipeline/rotated_two", "pipeline/rotated_short"];
 
 /** Own tokens of a request behind a shared prefix: its question and the answer so far. */
 const TAIL = 512;

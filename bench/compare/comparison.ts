@@ -1,4 +1,5 @@
 /** Compares runs with the first of them; the formats print the result. */
+import { cardOf } from "../results/card.ts";
 import { caseName, type ResultRow } from "../results/row.ts";
 import { estimateOf, type MetricName, METRICS } from "./metrics.ts";
 import { type Pairing, pairRows, type Recording } from "./pairing.ts";
@@ -13,6 +14,7 @@ export interface FileInfo {
   readonly adapter: string;
   readonly driver: string;
   readonly backend: string;
+  readonly runtime: string;
   readonly commit: string;
   /** The time of its first row, ISO 8601. */
   readonly utc: string;
@@ -43,7 +45,7 @@ export interface Comparison extends Omit<Pairing, "groups"> {
   readonly rows: readonly ComparedRow[];
   /** For each other file, in order. */
   readonly stages: readonly (readonly StageSummary[])[];
-  /** Whether the files name different adapters. */
+  /** Whether the files are of different cards. */
   readonly cardsDiffer: boolean;
   /** The fewest and the most samples of a row in a pair. */
   readonly samples: { readonly fewest: number; readonly most: number };
@@ -85,7 +87,7 @@ export function compareRuns(
       .sort((a, b) => a.size === b.size ? 0 : b.size - a.size)
       .map(({ row }) => row),
     stages: recordings.slice(1).map((_, i) => summarize(groups, i, METRICS[metric], limits)),
-    cardsDiffer: new Set(files.map(({ adapter }) => adapter)).size > 1,
+    cardsDiffer: new Set(files.map(({ adapter }) => cardOf(adapter))).size > 1,
     samples: {
       fewest: Math.min(...counts),
       most: Math.max(...counts),
@@ -136,6 +138,7 @@ function describe({ label, path, rows }: Recording): FileInfo {
     adapter: all("adapter"),
     driver: all("driver"),
     backend: all("backend"),
+    runtime: all("runtime"),
     commit: all("commit"),
     software: rows.some(({ software }) => software),
   };

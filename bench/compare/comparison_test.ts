@@ -89,6 +89,8 @@ Deno.test("compareRuns() compares different cards by shares of their own rooflin
   assertAlmostEquals(stages[0][0].meanRatio!, 10, 1e-12);
   assertAlmostEquals(stages[0][0].meanRooflineRatio!, 1.5, 1e-12);
   assertEquals(compared([[row("x", 1)], [row("x", 1)]]).cardsDiffer, false);
+  const [wgpu, dawn] = ["NVIDIA H200", "nvidia-h200"].map((adapter) => [row("x", 1, { adapter })]);
+  assertEquals(compared([wgpu, dawn]).cardsDiffer, false);
 });
 
 Deno.test("slowerRows() finds rows beyond the limit or PCT and new failures, no probes", () => {

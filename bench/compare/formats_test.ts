@@ -35,7 +35,7 @@ Deno.test("FORMATS.text() lists files, stages and pairs, and explains the verdic
   const lines = written("text", A, B).split("\n");
   assertEquals(
     lines[0],
-    "A  0.csv: Some GPU, NVIDIA 580.1, vulkan, commit 0123456789ab, " +
+    "A  0.csv: Some GPU, NVIDIA 580.1, vulkan, deno 2.9.6, commit 0123456789ab, " +
       "2026-07-03T12:34:56.789Z, 4 rows",
   );
   const cells = (line: string) => line.trim().split(/ {2,}/);

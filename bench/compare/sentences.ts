@@ -7,8 +7,8 @@ import { VERDICTS } from "./verdict.ts";
 
 /** A line for each file: label, path, device and time. */
 export function fileLines({ files }: Comparison): string[] {
-  return files.map(({ label, path, adapter, driver, backend, commit, utc, rows }) =>
-    `${label}  ${path}: ${adapter}, ${driver}, ${backend}, commit ${commit}, ${utc}, ` +
+  return files.map(({ label, path, adapter, driver, backend, runtime, commit, utc, rows }) =>
+    `${label}  ${path}: ${adapter}, ${driver}, ${backend}, ${runtime}, commit ${commit}, ${utc}, ` +
     counted(rows, "row")
   );
 }

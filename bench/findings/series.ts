@@ -1,4 +1,5 @@
 /** Splits rows into series: the rows of one run, or of runs of the same code on one device. */
+import { cardOf } from "../results/card.ts";
 import { caseName, type ResultRow } from "../results/row.ts";
 
 /** A row with the file from which it was read. */
@@ -68,10 +69,10 @@ function byFiles(rows: readonly SourcedRow[]): SourcedRow[][] {
   return new Set(cases).size === cases.length ? [[...rows]] : files;
 }
 
-/** Adapter and backend, then each fact in which series of that adapter and backend differ. */
+/** Adapter and backend, then each fact in which series of that card and backend differ. */
 function labelsOf(groups: readonly (readonly SourcedRow[])[]): string[] {
   const firsts = groups.map(([row]) => row);
-  const device = (row: ResultRow) => JSON.stringify(ALWAYS_NAMED.map((name) => row[name]));
+  const device = ({ adapter, backend }: ResultRow) => `${cardOf(adapter)}, ${backend}`;
   const labels = firsts.map((row) => {
     const sameDevice = firsts.filter((other) => device(other) === device(row));
     return FACTS.filter(({ name }) =>

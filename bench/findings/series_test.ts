@@ -19,6 +19,11 @@ Deno.test("seriesOf() separates rows of other drivers, commits, runtimes and tim
     [{ backend: "d3d12" }, "Some GPU, vulkan", "Some GPU, d3d12"],
     [{ timer: "wall" }, "Some GPU, vulkan, timed by timestamp", "Some GPU, vulkan, timed by wall"],
     [{ adapter: "Other" }, "Some GPU, vulkan", "Other, vulkan"],
+    [
+      { adapter: "some-gpu", runtime: "dawn" },
+      "Some GPU, vulkan, deno 2.9.6",
+      "some-gpu, vulkan, dawn",
+    ],
   ];
   for (const [changes, first, second] of others) {
     const rows = [makeRow(DENSE), makeRow({ ...DENSE, ...changes }), makeRow(STEP)];

@@ -1,6 +1,7 @@
 /** Assigns files of peers to adapters: such a file does not name the device that it measured. */
 import type { PeerTime } from "../findings/peers.ts";
 import { readPeers } from "../edge/files/read_files.ts";
+import { cardOf } from "../results/card.ts";
 import { UsageError } from "../base/usage_error.ts";
 
 /**
@@ -9,8 +10,8 @@ import { UsageError } from "../base/usage_error.ts";
  * @param words `FILE` if all results are of one adapter, or `ADAPTER=FILE` with a part of the
  * adapter's name.
  * @param adapters The adapters of the results.
- * @throws {UsageError} in one sentence, for a word that does not name exactly one adapter, or a
- * file that cannot be read.
+ * @throws {UsageError} in one sentence, for a word that does not name adapters of exactly one card,
+ * or a file that cannot be read.
  */
 export function readDevicePeers(
   words: readonly string[],
@@ -18,16 +19,18 @@ export function readDevicePeers(
 ): Map<string, PeerTime[]> {
   const times = new Map<string, PeerTime[]>();
   for (const word of words) {
-    const [adapter, path] = pairOf(word, adapters);
-    times.set(adapter, [...times.get(adapter) ?? [], ...readPeers([path])]);
+    const [matches, path] = pairOf(word, adapters);
+    const found = readPeers([path]);
+    for (const adapter of matches) times.set(adapter, [...times.get(adapter) ?? [], ...found]);
   }
   return times;
 }
 
-function pairOf(word: string, adapters: readonly string[]): [adapter: string, path: string] {
+/** The adapters that a word names, which are of one card, and the path of its file. */
+function pairOf(word: string, adapters: readonly string[]): [adapters: string[], path: string] {
   const [, part, path] = /^([^=]*)=(.*)$/.exec(word) ?? [null, "", word];
-  const matches = adapters.filter((name) => name.toLowerCase().includes(part.toLowerCase()));
-  if (matches.length === 1) return [matches[0], path];
+  const matches = adapters.filter((name) => cardOf(name).includes(cardOf(part)));
+  if (new Set(matches.map(cardOf)).size === 1) return [matches, path];
   throw new UsageError(
     `--peers ${word} must name one adapter of the results, as ADAPTER=FILE with a part of its ` +
       `name: ${adapters.join("; ") || "there are no results"}.`,

@@ -42,6 +42,14 @@ Deno.test("readDevicePeers() joins several files of the one adapter", () => {
   assertAlmostEquals(two.get(adapter)!.at(-2)!.medianUs, 22.7);
 });
 
+Deno.test("readDevicePeers() gives a card's peers to each spelling of its name", () => {
+  const adapters = [...ADAPTERS, "nvidia-h200"];
+  for (const word of ["h200", "NVIDIA H200"]) {
+    const times = readDevicePeers([`${word}=${peersOf("h200")}`], adapters);
+    assertEquals([...times.keys()], ["NVIDIA H200", "nvidia-h200"]);
+  }
+});
+
 Deno.test("readDevicePeers() refuses words that do not name one adapter", () => {
   const path = peersOf("h100");
   for (const word of [path, `nvidia=${path}`, `intel=${path}`, `=${path}`]) {
