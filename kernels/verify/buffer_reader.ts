@@ -65,7 +65,7 @@ export function listRef(
   };
 }
 
-/** Most bytes of a cache per read, where its rows are read one by one. */
+/** Bytes of a cache per read, where its rows have places of their own. */
 const CACHE_READ_BYTES = 2 ** 26;
 
 /** The result of `make` for a key. It is called once for each key. */
@@ -82,7 +82,7 @@ function once<T>(
 /** A variant's buffers, read in the units of the problem. */
 export class BufferReader {
   readonly #rows = new Map<string, Promise<RowOf>>();
-  readonly #pooled = new Map<string, Promise<Uint8Array>>();
+  readonly #gathered = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
 
   /** Reads nothing yet. */
   constructor(
@@ -193,38 +193,60 @@ export class BufferReader {
     });
   }
 
-  /** Rows of a cache with strides or pages of its own, by token; read in the order of the buffer. */
+  /** Rows of a cache with strides or pages of its own, by token. */
   async #placedRows(
     name: string,
     { sequence, kvHead }: { readonly sequence: number; readonly kvHead: number },
     start: number,
     end: number,
   ): Promise<RowOf> {
-    const { batch, headDim, dtype } = this.p;
+    const { headDim, dtype } = this.p;
+    const heads = await once(
+      this.#gathered,
+      `${name} ${sequence} ${start} ${end}`,
+      () => this.#placedHeads(name, sequence, start, end),
+    );
+    const headBytes = (end - start) * headDim * kvBytes(dtype);
+    const rows = decode(heads.slice(kvHead * headBytes, (kvHead + 1) * headBytes).buffer, dtype);
+    return (token) => rows.subarray((token - start) * headDim, (token - start + 1) * headDim);
+  }
+
+  /**
+   * A sequence's rows of such a cache, [Hkv, end - start, D]. Rows of all KV heads may lie side by
+   * side in the buffer, so it is read once for all of them, in pieces.
+   */
+  async #placedHeads(
+    name: string,
+    sequence: number,
+    start: number,
+    end: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { batch, kvHeads, headDim, dtype } = this.p;
     const pages = tablePages(this.p);
     const table = pages === 0
       ? undefined
       : await this.u32("lengths", batch + sequence * pages, pages);
     const rowBytes = headDim * kvBytes(dtype);
-    const places = Array.from({ length: end - start }, (_, i) => {
-      const element = kvRowStart(this.p, { sequence, head: kvHead, token: start + i }, table);
-      return { row: i, first: element * kvBytes(dtype) };
-    }).sort((a, b) => a.first - b.first);
-    const bytes = new Uint8Array((end - start) * rowBytes);
-    for (let i = 0; i < places.length;) {
-      const { first } = places[i];
-      let next = i;
-      while (next < places.length && places[next].first + rowBytes - first <= CACHE_READ_BYTES) {
-        next++;
+    const tokens = end - start;
+    const firsts = Float64Array.from({ length: kvHeads * tokens }, (_, row) => {
+      const [head, token] = [Math.floor(row / tokens), start + row % tokens];
+      return kvRowStart(this.p, { sequence, head, token }, table) * kvBytes(dtype);
+    });
+    const pieces = Map.groupBy(
+      firsts.keys(),
+      (row) => Math.floor(firsts[row] / CACHE_READ_BYTES),
+    );
+    const bytes = new Uint8Array(kvHeads * tokens * rowBytes);
+    for (const rows of pieces.values()) {
+      const first = rows.reduce((least, row) => Math.min(least, firsts[row]), Infinity);
+      const last = rows.reduce((most, row) => Math.max(most, firsts[row]), 0);
+      const piece = await this.readBytes(name, first, last + rowBytes - first);
+      for (const row of rows) {
+        const from = firsts[row] - first;
+        bytes.set(piece.subarray(from, from + rowBytes), row * rowBytes);
       }
-      const part = await this.readBytes(name, first, places[next - 1].first + rowBytes - first);
-      for (const { row, first: at } of places.slice(i, next)) {
-        bytes.set(part.subarray(at - first, at - first + rowBytes), row * rowBytes);
-      }
-      i = next;
     }
-    const rows = decode(bytes.buffer, dtype);
-    return (token) => rows.subarray((token - start) * headDim, (token - start + 1) * headDim);
+    return bytes;
   }
 
   /**
@@ -236,7 +258,7 @@ export class BufferReader {
     const { sequence, kvHead, length } = ref;
     return once(this.#rows, `${name} ${sequence} ${kvHead}`, async () => {
       const tokens = await once(
-        this.#pooled,
+        this.#gathered,
         `${name} ${sequence}`,
         () => this.#pooledTokens(name, sequence, length),
       );
@@ -252,7 +274,11 @@ export class BufferReader {
   }
 
   /** A sequence's tokens in order, [length, Hkv, D], gathered in one pass over the pool. */
-  async #pooledTokens(name: string, sequence: number, length: number): Promise<Uint8Array> {
+  async #pooledTokens(
+    name: string,
+    sequence: number,
+    length: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const { batch, kvHeads, capacity, headDim, dtype } = this.p;
     const index = await this.u32("token_index", sequence * capacity, length);
     const tokenBytes = kvHeads * headDim * kvBytes(dtype);
