@@ -105,8 +105,8 @@
 export { checkDevice, type CheckedDevice, readHandOver } from "./kernels/check/device_check.ts";
 export { limitsOf } from "./kernels/core/device_limits.ts";
 export { NO_SINK_LOGIT } from "./kernels/core/layout.ts";
-export { checkProblem } from "./kernels/core/check_problem.ts";
-export { kvStridesFor } from "./kernels/core/cache_layout.ts";
+export { checkProblem } from "./kernels/core/problem/check_problem.ts";
+export { kvStridesFor } from "./kernels/core/problem/cache_layout.ts";
 export {
   type Bins,
   type CodeSharing,
@@ -120,11 +120,12 @@ export {
   roundCapacity,
   type TieRule,
   type TopK,
-} from "./kernels/core/problem.ts";
-export { type BufferOrPart, CompileError } from "./kernels/core/program.ts";
+} from "./kernels/core/problem/problem.ts";
+export { type BufferOrPart, CompileError } from "./kernels/core/run/program.ts";
 export type { TunedEntry, TunedProblem, Tuning } from "./kernels/core/tuning.ts";
-export type { SubgroupMatrices } from "./kernels/core/subgroup_matrices.ts";
-export type { DeviceLimits, HandOver, Params, Variant } from "./kernels/core/variant.ts";
+export type { SubgroupMatrices } from "./kernels/core/variant.ts";
+export type { DeviceLimits, HandOver, Variant } from "./kernels/core/variant.ts";
+export type { Params } from "./kernels/core/problem/constants.ts";
 export {
   createDecoder,
   createDecoderOf,

@@ -4,10 +4,11 @@
  * are finer. Tuned parameters are used and named; `deno bench -A -- --no-tuned` ignores them.
  * @module
  */
-import type { Params, Variant } from "../kernels/core/variant.ts";
-import { type Problem, shapeName } from "../kernels/core/problem.ts";
+import type { Params } from "../kernels/core/problem/constants.ts";
+import type { Variant } from "../kernels/core/variant.ts";
+import { type Problem, shapeName } from "../kernels/core/problem/problem.ts";
 import { VARIANT_FEATURES, VARIANTS } from "../kernels/core/registry.ts";
-import { encodePass } from "../kernels/core/run.ts";
+import { encodePass } from "../kernels/core/run/run.ts";
 import { casesOf } from "./cases/cases.ts";
 import { eligible } from "./measure/session.ts";
 import { prepare, type PreparedVariant, PROMPT_STAGES } from "./measure/prepared_variant.ts";

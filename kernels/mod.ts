@@ -61,7 +61,6 @@ export { attendReference, type RowOf } from "./attend/reference.ts";
 export { checkDevice, type CheckedDevice, readHandOver } from "./check/device_check.ts";
 export {
   addCost,
-  type Binding,
   type BufferPart,
   type BufferRole,
   type BufferSpec,
@@ -71,13 +70,13 @@ export {
   type Dispatch,
   type HandOver,
   type Kernel,
-  type ParamRange,
-  type Params,
   type Plan,
   type Precision,
   type Stage,
   type Variant,
 } from "./core/variant.ts";
+export { type Binding } from "./core/wgsl/wgsl_facts.ts";
+export { type ParamRange, type Params } from "./core/problem/constants.ts";
 export { denseReference } from "./dense/reference.ts";
 export {
   joinMapHeads,
@@ -108,7 +107,7 @@ export {
   type LabelForm,
   labelHeads,
   PACKED_LABELS,
-} from "./core/labels.ts";
+} from "./core/problem/labels.ts";
 export {
   PAGE_TOKENS,
   pageCapacity,
@@ -117,7 +116,7 @@ export {
   pagesOf,
   pageWindowsOf,
   tokensOfPages,
-} from "./core/pages.ts";
+} from "./core/problem/pages.ts";
 export {
   factorByte,
   factorValue,
@@ -126,15 +125,8 @@ export {
   rotationSign,
   rotationWidth,
 } from "./encode/rotation.ts";
-export {
-  bufferBytes,
-  DTYPE_CODE,
-  histogramSpec,
-  NO_SINK_LOGIT,
-  partialSpecs,
-  PROBLEM_RANGES,
-  problemParams,
-} from "./core/layout.ts";
+export { bufferBytes, histogramSpec, NO_SINK_LOGIT, partialSpecs } from "./core/layout.ts";
+export { DTYPE_CODE, PROBLEM_RANGES, problemParams } from "./core/problem/constants.ts";
 export { HAND_OVER_CODE, handOverOf } from "./merge/hand_over.ts";
 export { mergeReference } from "./merge/reference.ts";
 export type { CallersBuffers, DecoderBufferName } from "./decoder/decoder_buffers.ts";
@@ -148,19 +140,16 @@ export type { PlanChoice } from "./decoder/decoder_plan.ts";
 export { DecoderScratch } from "./decoder/decoder_scratch.ts";
 export type { DecoderProblem } from "./decoder/decoder_problem.ts";
 export { limitsOf } from "./core/device_limits.ts";
-export {
-  MATRIX_FEATURES,
-  type SubgroupMatrices,
-  subgroupMatricesOf,
-} from "./core/subgroup_matrices.ts";
+export { MATRIX_FEATURES, subgroupMatricesOf } from "./core/subgroup_matrices.ts";
+export { type SubgroupMatrices } from "./core/variant.ts";
 export {
   DECODER_FEATURES,
   decoderDeviceDescriptor,
   requestDecoderDevice,
 } from "./decoder/request_device.ts";
-export { checkProblem } from "./core/check_problem.ts";
+export { checkProblem } from "./core/problem/check_problem.ts";
 export { type Pieces, piecesOf, planOn } from "./core/pieces.ts";
-export { kvLayoutOf, kvRowStart, kvStridesFor, kvStridesOf } from "./core/cache_layout.ts";
+export { kvLayoutOf, kvRowStart, kvStridesFor, kvStridesOf } from "./core/problem/cache_layout.ts";
 export {
   type Bins,
   binsOf,
@@ -201,7 +190,7 @@ export {
   type TopK,
   type Windows,
   windowsOf,
-} from "./core/problem.ts";
+} from "./core/problem/problem.ts";
 export {
   allocate,
   bindProgram,
@@ -216,7 +205,7 @@ export {
   type Program,
   type ProgramStep,
   recordProgram,
-} from "./core/program.ts";
+} from "./core/run/program.ts";
 export { DECODER_VARIANTS, EVERY_VARIANT, findVariant, RIVALS, VARIANTS } from "./core/registry.ts";
 export { InvalidFileError } from "./maps/safetensors.ts";
 export {

@@ -59,6 +59,10 @@ export function isEdge(path: string): boolean {
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["kernels"],
   kernels: ["kernels"],
+  // Problems and texts are the ground: they know nothing of variants.
+  "kernels/core/problem": ["kernels/core/problem"],
+  "kernels/core/wgsl": ["kernels/core/wgsl"],
+  "kernels/core/run": ["kernels/core"],
   "kernels/maps": ["kernels/maps", "kernels/core"],
   fixtures: ["fixtures", "kernels"],
   // The stages of a run, in the order of the data. All of them run in a browser.

@@ -9,7 +9,7 @@ import type {
   Shape,
   TieRule,
   TopK,
-} from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/problem.ts";
 import type { CaseSet } from "./case_sets.ts";
 
 /** The scores that rank tokens: the paper's, one with magnitude planes, one of rotated codes. */

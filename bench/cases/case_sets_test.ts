@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
-import { checkProblem } from "../../kernels/core/check_problem.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import { checkProblem } from "../../kernels/core/problem/check_problem.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { parseQuality } from "../results/quality_rows.ts";
 import { EVERY_VARIANT } from "../../kernels/core/registry.ts";
 import { CASE_SETS, EQUAL_ERROR, findCaseSet } from "./case_sets.ts";

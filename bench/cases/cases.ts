@@ -4,8 +4,8 @@ import type { Trace } from "../../fixtures/trace.ts";
 import { refusesCodes, refusesPrefix } from "../../kernels/core/define.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
-import { checkProblem, checkShape } from "../../kernels/core/check_problem.ts";
-import { kvLayoutOf, kvStridesFor } from "../../kernels/core/cache_layout.ts";
+import { checkProblem, checkShape } from "../../kernels/core/problem/check_problem.ts";
+import { kvLayoutOf, kvStridesFor } from "../../kernels/core/problem/cache_layout.ts";
 import {
   type Bins,
   binsOf,
@@ -19,7 +19,7 @@ import {
   type Shape,
   shapeName,
   tiesOf,
-} from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/problem.ts";
 import type { CaseSet, TraceFigures } from "./case_sets.ts";
 import { counted } from "../base/counted.ts";
 import { matching } from "./kernel_globs.ts";

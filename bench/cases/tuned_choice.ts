@@ -1,6 +1,7 @@
 /** Chooses the parameters of a kernel: tuned ones if there are any, else its defaults. */
-import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { tunedParams, type Tuning, type TuningKey } from "../../kernels/core/tuning.ts";
 
 /** Parameters and their origin. */

@@ -1,7 +1,7 @@
 /** The outermost part of every command: turns an error into one sentence and an exit code. */
 import { systemReason } from "./system_reason.ts";
 import { InvalidFileError } from "../../kernels/maps/safetensors.ts";
-import { DeviceMemoryError } from "../../kernels/core/device_memory.ts";
+import { DeviceMemoryError } from "../../kernels/core/run/device_memory.ts";
 import type { Command } from "../flags/flag_table.ts";
 import { EXIT } from "./exit_codes.ts";
 import { printedHelp } from "./help_or_version.ts";

@@ -1,7 +1,7 @@
 /** The flags that choose the problems and the kernels; `bench` and `tune` share them. */
 import { findModel } from "../../fixtures/models.ts";
-import { checkShape } from "../../kernels/core/check_problem.ts";
-import { type KvDtype, ROTATED_CODE, type Shape } from "../../kernels/core/problem.ts";
+import { checkShape } from "../../kernels/core/problem/check_problem.ts";
+import { type KvDtype, ROTATED_CODE, type Shape } from "../../kernels/core/problem/problem.ts";
 import { EVERY_VARIANT, RIVALS, VARIANTS } from "../../kernels/core/registry.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { asUsage, UsageError } from "../base/usage_error.ts";

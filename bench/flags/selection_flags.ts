@@ -5,7 +5,7 @@ import {
   type MapShape,
   ROTATED_CODE,
   type TieRule,
-} from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/problem.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { type CaseOptions, type Score, SCORES } from "../cases/case_options.ts";
 import type { Flags } from "./flag_table.ts";

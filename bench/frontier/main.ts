@@ -4,7 +4,7 @@
  * otherwise with a code of `exit_codes.ts`.
  * @module
  */
-import { checkShape } from "../../kernels/core/check_problem.ts";
+import { checkShape } from "../../kernels/core/problem/check_problem.ts";
 import { counted } from "../base/counted.ts";
 import { commandOf } from "../base/command.ts";
 import { SystemError } from "../base/system_error.ts";

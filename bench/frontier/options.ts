@@ -1,5 +1,5 @@
 /** Reads and checks the flags of `deno task frontier`, without touching a file or a GPU. */
-import type { Shape } from "../../kernels/core/problem.ts";
+import type { Shape } from "../../kernels/core/problem/problem.ts";
 import { counted } from "../base/counted.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { type MeasureOptions, measureOptionsOf } from "../flags/measure_flags.ts";

@@ -3,8 +3,8 @@
  * together: their inputs are copied on the device, and all outputs are read back at once.
  */
 import { NO_SINK_LOGIT } from "../../kernels/core/layout.ts";
-import { bufferSize } from "../../kernels/core/program.ts";
-import { readBytes, type RecordPass, write } from "../../kernels/core/run.ts";
+import { bufferSize } from "../../kernels/core/run/program.ts";
+import { readBytes, type RecordPass, write } from "../../kernels/core/run/run.ts";
 import { relativeError } from "../selection/attention.ts";
 import { queriesAt } from "../selection/device_steps.ts";
 import type { Truth } from "./truth.ts";

@@ -12,9 +12,14 @@ import {
   labelHeads,
   PACKED_LABELS,
   SHARED_LABELS,
-} from "../../kernels/core/labels.ts";
-import { PAGE_TOKENS } from "../../kernels/core/pages.ts";
-import { groupSize, kvBytes, type Problem, ROTATED_CODE } from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/labels.ts";
+import { PAGE_TOKENS } from "../../kernels/core/problem/pages.ts";
+import {
+  groupSize,
+  kvBytes,
+  type Problem,
+  ROTATED_CODE,
+} from "../../kernels/core/problem/problem.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import type { Given, InputSets } from "../measure/inputs/inputs.ts";

@@ -1,6 +1,6 @@
 /** Measures the methods one after another: their errors on the traces, then their times. */
-import type { Shape } from "../../kernels/core/problem.ts";
-import { CompileError } from "../../kernels/core/program.ts";
+import type { Shape } from "../../kernels/core/problem/problem.ts";
+import { CompileError } from "../../kernels/core/run/program.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import type { Session } from "../measure/session.ts";
 import { TimeLeft } from "../runner/estimate.ts";

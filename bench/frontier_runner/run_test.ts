@@ -14,7 +14,7 @@ import type { Selector } from "../selection/selector.ts";
 import { rotatedSelector } from "../selection/methods/rotated.ts";
 import { ORACLE } from "../selection/methods/methods.ts";
 import { lastQuarter } from "../selection/last_quarter.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
 import { massOf } from "./error.ts";
 import { channelsOf, FRONTIER_METHODS } from "./methods.ts";

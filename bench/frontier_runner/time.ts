@@ -1,7 +1,7 @@
 /** Times the steps of a method at one KV length, in turns with dense attention. */
 import { costBytes, type Variant } from "../../kernels/core/variant.ts";
-import { CompileError } from "../../kernels/core/program.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import { CompileError } from "../../kernels/core/run/program.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { fastest } from "../base/fastest.ts";
 import { chooseParams } from "../cases/tuned_choice.ts";
 import { FEWEST_SAMPLES, sampleInterleaved, type Samples } from "../measure/clock/sampler.ts";

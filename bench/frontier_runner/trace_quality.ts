@@ -1,5 +1,5 @@
 /** The quality of a method at each budget on a trace, by the device's own pipeline. */
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import { chooseParams } from "../cases/tuned_choice.ts";
 import { type Given, InputSets } from "../measure/inputs/inputs.ts";

@@ -1,5 +1,5 @@
 /** The inputs of one problem for another that differs in its budget alone. */
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import type { KnownReferences } from "../../kernels/verify/verify.ts";
 import type { InputSource } from "../measure/inputs/input_source.ts";
 import type { InputSets } from "../measure/inputs/inputs.ts";

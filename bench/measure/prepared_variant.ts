@@ -1,5 +1,6 @@
 /** A variant prepared on a device: compiled, its outputs allocated, its input sets bound. */
-import type { BufferSpec, Cost, Params, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
+import type { BufferSpec, Cost, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import { type CheckResult, verify } from "../../kernels/verify/verify.ts";
 import {
   pieceProblem,
@@ -9,16 +10,22 @@ import {
   planOn,
   strideOf,
 } from "../../kernels/core/pieces.ts";
-import { listHeads, type Problem } from "../../kernels/core/problem.ts";
+import { listHeads, type Problem } from "../../kernels/core/problem/problem.ts";
 import {
   bindProgram,
   type BoundProgram,
   compilePlan,
   recordProgram,
-} from "../../kernels/core/program.ts";
+} from "../../kernels/core/run/program.ts";
 import { copiesOf, type Rotation, touchedBytes, wantedSets } from "./inputs/cache_rotation.ts";
-import { allocateWithin, checkHolds } from "../../kernels/core/device_memory.ts";
-import { poison, readBytes, readerOf, type RecordPass, submit } from "../../kernels/core/run.ts";
+import { allocateWithin, checkHolds } from "../../kernels/core/run/device_memory.ts";
+import {
+  poison,
+  readBytes,
+  readerOf,
+  type RecordPass,
+  submit,
+} from "../../kernels/core/run/run.ts";
 import type { InputSource } from "./inputs/input_source.ts";
 import type { Workload } from "./clock/sampler.ts";
 

@@ -1,6 +1,6 @@
 /** Checks on the device that each probe does the work that it is timed for. */
 import type { DeviceLimits, Dispatch, Plan } from "../../kernels/core/variant.ts";
-import { allocate } from "../../kernels/core/program.ts";
+import { allocate } from "../../kernels/core/run/program.ts";
 import {
   chainKernel,
   fmaDispatch,
@@ -18,7 +18,7 @@ import {
   PROBE_MAGIC,
 } from "../../kernels/probe/reference.ts";
 import { refusesMatrices } from "../../kernels/core/subgroup_matrices.ts";
-import { readBytes, runPlan, write } from "../../kernels/core/run.ts";
+import { readBytes, runPlan, write } from "../../kernels/core/run/run.ts";
 
 const TABLE_BYTES = 1 << 20;
 const UNTOUCHED = 0xffffffff;

@@ -4,7 +4,7 @@
  * rates of popcounts, f32 multiply-adds and, where a device has them, matrix units.
  */
 import type { Dispatch } from "../../kernels/core/variant.ts";
-import { compilePlan } from "../../kernels/core/program.ts";
+import { compilePlan } from "../../kernels/core/run/program.ts";
 import {
   chainKernel,
   FILL_KIND,
@@ -29,7 +29,7 @@ import {
   streamName,
 } from "./roofline.ts";
 import { COLD_BYTES } from "./inputs/cache_rotation.ts";
-import { allocateWithin } from "../../kernels/core/device_memory.ts";
+import { allocateWithin } from "../../kernels/core/run/device_memory.ts";
 import { fill } from "./inputs/fill.ts";
 import {
   sampleInterleaved,
@@ -37,7 +37,7 @@ import {
   type SampleSettings,
   type Workload,
 } from "./clock/sampler.ts";
-import type { RecordPass } from "../../kernels/core/run.ts";
+import type { RecordPass } from "../../kernels/core/run/run.ts";
 import type { GpuTimer } from "./clock/timer.ts";
 
 /** One probe's measurement. */

@@ -2,7 +2,7 @@
 import { VARIANT_FEATURES } from "../../kernels/core/registry.ts";
 import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import type { Tuning } from "../../kernels/core/tuning.ts";
 import {
   type HandOverChoice,
@@ -10,7 +10,7 @@ import {
   type OpenedDevice,
 } from "./device/checked_device.ts";
 import type { DeviceGuard } from "./device/device_loss.ts";
-import { checkHolds } from "../../kernels/core/device_memory.ts";
+import { checkHolds } from "../../kernels/core/run/device_memory.ts";
 import type { AdapterFacts, OpenedAdapter } from "./device/adapter.ts";
 import { refusesInputs } from "./inputs/input_makers.ts";
 import { refusesMatrices } from "../../kernels/core/subgroup_matrices.ts";

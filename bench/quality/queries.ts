@@ -1,7 +1,7 @@
 /** Which queries of a context are measured, and how many tokens they select. */
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { UsageError } from "../base/usage_error.ts";
-import type { TopK } from "../../kernels/core/problem.ts";
+import type { TopK } from "../../kernels/core/problem/problem.ts";
 import type { QuerySet } from "../results/quality_rows.ts";
 import { lastQuarter } from "../selection/last_quarter.ts";
 

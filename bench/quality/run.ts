@@ -4,7 +4,7 @@ import { asUsageAsync } from "../base/usage_error.ts";
 import { measure } from "../selection/measure.ts";
 import { meanCount, queriesOf } from "./queries.ts";
 import { type Budget, type QualityRow, type QuerySet, rowsOf } from "../results/quality_rows.ts";
-import type { TopK } from "../../kernels/core/problem.ts";
+import type { TopK } from "../../kernels/core/problem/problem.ts";
 import type { EdgeWindows, Method, MethodInputs } from "../selection/selector.ts";
 
 /** Share of a context's time that preparing the methods takes, roughly. */

@@ -19,8 +19,8 @@ import { LAYERS_FLAG, MAX_TIME_FLAG, MEASURE_FLAGS } from "../flags/measure_flag
 import { asUsage } from "../base/usage_error.ts";
 import { HAND_OVER_CHOICES, type HandOverChoice } from "../measure/device/checked_device.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
-import { KV_PAGE_TOKENS } from "../../kernels/core/layout.ts";
-import type { KvLayout } from "../../kernels/core/problem.ts";
+import { KV_PAGE_TOKENS } from "../../kernels/core/problem/constants.ts";
+import type { KvLayout } from "../../kernels/core/problem/problem.ts";
 
 /** Reads the tokens of a page. */
 function pageTokens(name: string, text: string): number {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { Trace } from "../../fixtures/trace.ts";
 import { RIVALS, VARIANTS } from "../../kernels/core/registry.ts";
-import { DEFAULT_BINS, ROTATION } from "../../kernels/core/problem.ts";
+import { DEFAULT_BINS, ROTATION } from "../../kernels/core/problem/problem.ts";
 import { caseId, casesOf, mapName, scoreOf } from "../cases/cases.ts";
 import { parseOptions } from "./options.ts";
 import { quickCases } from "../cases/quick.ts";

@@ -1,7 +1,7 @@
 /** Estimates the time and memory of a run before anything is measured. */
 import type { DeviceLimits, Plan, Variant } from "../../kernels/core/variant.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import {
   copiesOf,
   type Rotation,

@@ -1,5 +1,6 @@
 /** Which rows of an earlier run into the same folder are kept, and which kernels are missing. */
-import type { Params, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import { type Rotation, wantedSets } from "../measure/inputs/cache_rotation.ts";
 import type { Session } from "../measure/session.ts";

@@ -8,13 +8,17 @@ import {
   assertThrows,
 } from "@std/assert";
 import type { DeviceLimits } from "../../kernels/core/variant.ts";
-import { bufferUsage } from "../../kernels/core/program.ts";
+import { bufferUsage } from "../../kernels/core/run/program.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
 import { casesOf } from "../cases/cases.ts";
 import { eligible } from "../measure/session.ts";
 import { prepare } from "../measure/prepared_variant.ts";
-import { allocateWithin, checkHolds, DeviceMemoryError } from "../../kernels/core/device_memory.ts";
+import {
+  allocateWithin,
+  checkHolds,
+  DeviceMemoryError,
+} from "../../kernels/core/run/device_memory.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../run/options.ts";
 import { inFolder, runProgram } from "../../testing/command.ts";

@@ -2,8 +2,8 @@
 import type { Stage, Variant } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
-import { CompileError, compilePlan } from "../../kernels/core/program.ts";
-import { kvBytes, type Problem } from "../../kernels/core/problem.ts";
+import { CompileError, compilePlan } from "../../kernels/core/run/program.ts";
+import { kvBytes, type Problem } from "../../kernels/core/problem/problem.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import { type Roofline, rooflineOf, rooflineUs } from "../measure/roofline.ts";
 import { eligible, type Refusal, type Session } from "../measure/session.ts";

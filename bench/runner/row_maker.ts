@@ -2,7 +2,7 @@
 import { costBytes, type HandOver, type Plan } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { handOverOf } from "../../kernels/merge/hand_over.ts";
-import { kvLayoutOf } from "../../kernels/core/cache_layout.ts";
+import { kvLayoutOf } from "../../kernels/core/problem/cache_layout.ts";
 import {
   codeHeads,
   codeWords,
@@ -14,7 +14,7 @@ import {
   type Problem,
   tiesOf,
   windowsOf,
-} from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/problem.ts";
 import type { TraceFigures } from "../cases/case_sets.ts";
 import { type BenchCase, mapName, scoreOf } from "../cases/cases.ts";
 import { isCold } from "../measure/inputs/cache_rotation.ts";

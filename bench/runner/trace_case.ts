@@ -2,10 +2,11 @@
 import { packKv } from "../../fixtures/half.ts";
 import { createTokenIndex, scatterTokens } from "../../fixtures/token_pool.ts";
 import type { Trace } from "../../fixtures/trace.ts";
-import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
+import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import { type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../kernels/maps/random_projection.ts";
-import { isRotated, type Problem } from "../../kernels/core/problem.ts";
+import { isRotated, type Problem } from "../../kernels/core/problem/problem.ts";
 import { rotatePrompt } from "../../kernels/encode/rotate_prompt.ts";
 import { type Given, InputSets } from "../measure/inputs/inputs.ts";
 import { prepare, recorderOf } from "../measure/prepared_variant.ts";

@@ -1,5 +1,5 @@
 /** Codes as the part of a problem that a method of selection decides. */
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 
 /** How codes are made, scored and selected by. */

@@ -7,8 +7,8 @@ import {
   type Problem,
   queriesPerList,
   tiesOf,
-} from "../../kernels/core/problem.ts";
-import { readerOf, type RecordPass, submit, write } from "../../kernels/core/run.ts";
+} from "../../kernels/core/problem/problem.ts";
+import { readerOf, type RecordPass, submit, write } from "../../kernels/core/run/run.ts";
 import { BufferReader, listRef } from "../../kernels/verify/buffer_reader.ts";
 import type { Selector } from "./selector.ts";
 

@@ -1,6 +1,6 @@
 /** Measures methods of selection on a context, in f64. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import { type TopK, windowsOf } from "../../kernels/core/problem.ts";
+import { type TopK, windowsOf } from "../../kernels/core/problem/problem.ts";
 import {
   attendDense,
   type DenseAttention,

@@ -1,5 +1,5 @@
 /** The order in which a method takes tokens. */
-import type { TieRule } from "../../kernels/core/problem.ts";
+import type { TieRule } from "../../kernels/core/problem/problem.ts";
 
 /**
  * The first `count` tokens of [start, end) by cost, and by token at equal cost; fewer if the range

@@ -1,6 +1,6 @@
 /** Interfaces of the methods that select tokens. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import type { TieRule, TopK } from "../../kernels/core/problem.ts";
+import type { TieRule, TopK } from "../../kernels/core/problem/problem.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 
 /** One query of one head. */

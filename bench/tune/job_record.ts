@@ -1,5 +1,6 @@
 /** The measurements of one kernel and case while it is tuned; new ones are logged at once. */
-import type { Params, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import type { TuneLog } from "../edge/files/tune_log.ts";
 import { micros } from "../tables/text_table.ts";

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater, assertLess, assertLessOrEqual } fr
 import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { tunableParams, tunedParams } from "../../kernels/core/tuning.ts";
-import type { Params } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import { candidateSpace } from "../tuning/candidates.ts";
 import { BATCH, nextCandidates, type Tried } from "../tuning/search.ts";
 import { casesOf } from "../cases/cases.ts";

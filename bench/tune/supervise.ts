@@ -2,7 +2,7 @@
  * Supervises the child process that measures, since a process cannot interrupt a hung GPU itself.
  * When the child is killed, the candidates that it was trying are known.
  */
-import type { Params } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import { runChild, type Spawn, spawnModule } from "../edge/child.ts";
 import type { TuneJob, TuneMessage } from "../tuning/messages.ts";
 

@@ -1,6 +1,6 @@
 /** Test support: a small space of candidates with a rule, and the times of its candidates. */
-import type { Params } from "../../kernels/core/variant.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../run/options.ts";
 import type { CandidateSpace } from "../tuning/candidates.ts";

@@ -1,6 +1,7 @@
 /** The candidates of a kernel: the allowed combinations of the values that it declares. */
-import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 
 /** The candidates of one kernel for one problem on one device. */
 export interface CandidateSpace {

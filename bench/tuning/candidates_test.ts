@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
-import { type Problem, ROTATED_CODE } from "../../kernels/core/problem.ts";
-import type { Params, Variant } from "../../kernels/core/variant.ts";
+import { type Problem, ROTATED_CODE } from "../../kernels/core/problem/problem.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import { LARGE_LIMITS as LIMITS } from "../../kernels/core/device_limits.ts";
 import { EVERY_VARIANT, findVariant } from "../../kernels/core/registry.ts";
 import { workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.ts";

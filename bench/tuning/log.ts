@@ -3,7 +3,7 @@
  * resumed run reads all lines of a killed run except an unfinished last one.
  */
 import * as v from "valibot";
-import type { Params } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import { parseStrictJson } from "../../kernels/maps/strict_json.ts";
 import type { TuningKey } from "../../kernels/core/tuning.ts";
 import { UsageError } from "../base/usage_error.ts";

@@ -1,6 +1,6 @@
 /** The messages between a tuner and its measuring child process: one JSON value per line. */
-import type { Params } from "../../kernels/core/variant.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import type { TimerChoice } from "../measure/clock/timer.ts";
 import type { AdapterRequest } from "../measure/device/adapter.ts";
 import type { GpuChoice } from "../measure/device/gpu_choice.ts";

@@ -1,5 +1,6 @@
 /** The outcome of a kernel's tuning: the best candidate against the defaults. */
-import type { Params, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import { tunableParams, type TunedEntry, tunedProblem } from "../../kernels/core/tuning.ts";
 import type { BenchCase } from "../cases/cases.ts";
 import type { Interval } from "../measure/clock/statistics.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import type { Params } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { casesOf } from "../cases/cases.ts";
 import { parseOptions } from "../run/options.ts";

@@ -2,7 +2,7 @@
  * Chooses the next candidates from the measurements so far. The same measurements always give the
  * same candidates, so that a resumed run continues as the first would have.
  */
-import type { Params } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import { candidateKey, type CandidateSpace, neighbours } from "./candidates.ts";
 
 /** Candidates of one timing call: few, since each costs samples and they are interleaved. */

@@ -1,16 +1,10 @@
 /** Decode attention with forget gates (FoX), over the tokens that are not pruned (ACP). */
-import type {
-  BufferSpec,
-  Cost,
-  DeviceLimits,
-  Kernel,
-  Params,
-  Plan,
-  Variant,
-} from "../core/variant.ts";
+import type { BufferSpec, Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, specs } from "../core/layout.ts";
-import { cachedTokens, kvBytes, overSequences, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { cachedTokens, kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
 import { denseSplitSubgroup, splitSubgroupKernel } from "../dense/split_subgroup.ts";
 import { handOverSpec, joinSplits, listsPerKvHead } from "../merge/hand_over.ts";
 import source from "./decayed.wgsl" with { type: "text" };

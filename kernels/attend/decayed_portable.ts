@@ -1,8 +1,10 @@
 /** Decode attention with forget gates for devices without subgroups. */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { CACHE_ROWS, dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { groupSize, type Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

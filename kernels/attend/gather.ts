@@ -1,13 +1,15 @@
 /** Gathered decode attention over a selection (HashAttention section 3), in splits of the list. */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { partialSpecs, specs } from "../core/layout.ts";
 import {
   PAGE_TOKENS,
   pageListCapacity,
   pageListTokens,
   pageWindowsOf,
   refusesPages,
-} from "../core/pages.ts";
+} from "../core/problem/pages.ts";
 import { splitsFor } from "../dense/split.ts";
 import {
   kvBytes,
@@ -17,7 +19,7 @@ import {
   type Problem,
   queriesPerRow,
   windowsOf,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

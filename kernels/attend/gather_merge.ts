@@ -1,9 +1,11 @@
 /** Gathered decode attention. The last workgroup of a list merges its splits, if it may. */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { refusesPages } from "../core/pages.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
+import { refusesPages } from "../core/problem/pages.ts";
 import { splitsFor } from "../dense/split.ts";
-import { CACHE_ROWS, dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
-import { listCapacity, type Problem, queriesPerRow } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { listCapacity, type Problem, queriesPerRow } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

@@ -1,14 +1,9 @@
 /** Select, gather-attend and merge in one dispatch, for devices with subgroups. */
-import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import type { Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
 import { splitsFor } from "../dense/split.ts";
-import {
-  CACHE_ROWS,
-  dispatch,
-  histogramSpec,
-  histogramStateSpec,
-  ranges,
-  specs,
-} from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { histogramSpec, histogramStateSpec, specs } from "../core/layout.ts";
 import {
   cachedTokens,
   distanceBytes,
@@ -18,8 +13,8 @@ import {
   maxDistance,
   type Problem,
   queriesPerList,
-} from "../core/problem.ts";
-import { mostPortions, sharesFor } from "../core/shares.ts";
+} from "../core/problem/problem.ts";
+import { mostPortions, sharesFor } from "../core/problem/shares.ts";
 import {
   lanesFor,
   refusesShuffledRows,

@@ -1,8 +1,10 @@
 /** Select, gather-attend and merge in one dispatch, for lists that a group's query heads share. */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
 import { splitsFor } from "../dense/split.ts";
-import { CACHE_ROWS, dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
-import { listCapacity, listHeads, type Problem, queriesPerList } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { rankStateSpec, specs } from "../core/layout.ts";
+import { listCapacity, listHeads, type Problem, queriesPerList } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,

@@ -1,6 +1,8 @@
 /** Select, gather-attend and merge in one dispatch, for short lists over long caches. */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { histogramStateSpec, specs } from "../core/layout.ts";
 import {
   isRagged,
   listCapacity,
@@ -8,8 +10,8 @@ import {
   maxDistance,
   type Problem,
   queriesPerList,
-} from "../core/problem.ts";
-import { mostPortions, sharesFor } from "../core/shares.ts";
+} from "../core/problem/problem.ts";
+import { mostPortions, sharesFor } from "../core/problem/shares.ts";
 import {
   lanesFor,
   refusesShuffledRows,

@@ -1,8 +1,10 @@
 /** Decode attention of heads that keep some tokens each (MoSA). */
-import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import type { Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, kvBytes, overSequences, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { cachedTokens, kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,

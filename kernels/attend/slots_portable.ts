@@ -1,7 +1,9 @@
 /** Decode attention of heads that keep some tokens each, for devices without subgroups. */
 import type { Kernel, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { partialSpecs, specs } from "../core/layout.ts";
+import { ranges } from "../core/problem/constants.ts";
 import {
   lanesFor,
   refusesRowSplit,

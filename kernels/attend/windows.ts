@@ -1,9 +1,17 @@
 /** Attention over the windows alone, whose tokens need no selection (StreamingLLM). */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { MOST_GROUP, ranges } from "../core/problem/constants.ts";
+import { partialSpecs, specs } from "../core/layout.ts";
 import { DENSE_SPLITS, splitsFor } from "../dense/split.ts";
-import { groupSize, kvBytes, overSequences, type Problem, windowsOf } from "../core/problem.ts";
+import {
+  groupSize,
+  kvBytes,
+  overSequences,
+  type Problem,
+  windowsOf,
+} from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

@@ -7,8 +7,8 @@ import type { DeviceLimits, Dispatch, HandOver, Kernel, Plan } from "../core/var
 import { defineKernel } from "../core/define.ts";
 import { HAND_OVER_CODE, handOverBytes } from "../merge/hand_over.ts";
 import { limitsOf } from "../core/device_limits.ts";
-import { allocate, CompileError } from "../core/program.ts";
-import { readBytes, runPlan } from "../core/run.ts";
+import { allocate, CompileError } from "../core/run/program.ts";
+import { readBytes, runPlan } from "../core/run/run.ts";
 import type { Dialect } from "../core/wgsl/wgsl.ts";
 import { type Compiler, compilerOf } from "../core/wgsl/wgsl_compiler.ts";
 import handOverSource from "./hand_over.wgsl" with { type: "text" };

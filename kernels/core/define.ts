@@ -2,9 +2,10 @@
  * Makes kernels and variants from the definitions in their modules. Bindings come from the WGSL
  * text, and the checks that every plan must pass on a device are made in one place.
  */
-import type { DeviceLimits, Dispatch, Kernel, Params, Plan, Variant } from "./variant.ts";
-import { hasPlainCache } from "./cache_layout.ts";
-import { isRotated, prefixOf, type Problem, valueDimOf } from "./problem.ts";
+import type { DeviceLimits, Dispatch, Kernel, Plan, Variant } from "./variant.ts";
+import type { Params } from "./problem/constants.ts";
+import { hasPlainCache } from "./problem/cache_layout.ts";
+import { isRotated, prefixOf, type Problem, valueDimOf } from "./problem/problem.ts";
 import { refusesFormats } from "./formats.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";

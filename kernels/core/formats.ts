@@ -4,7 +4,7 @@
  * that the usual problem pays for nothing.
  */
 import type { Kernel, Plan, Variant } from "./variant.ts";
-import type { Problem } from "./problem.ts";
+import type { Problem } from "./problem/problem.ts";
 
 /**
  * The statements of a soft cap. WGSL allows its own tanh an error of 1e-5, which the cap multiplies.

@@ -5,11 +5,11 @@ import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { openNullDevice } from "../../testing/device/null_device.ts";
 import { assertCorrect } from "../../testing/cases/suite.ts";
 import { stripped } from "../../tools/npm/wgsl_module.ts";
-import { checkProblem } from "./check_problem.ts";
+import { checkProblem } from "./problem/check_problem.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
 import { kernelOf } from "./formats.ts";
-import type { Problem } from "./problem.ts";
-import { dispatchWgsl } from "./program.ts";
+import type { Problem } from "./problem/problem.ts";
+import { dispatchWgsl } from "./run/program.ts";
 import { EVERY_VARIANT, findVariant, VARIANTS } from "./registry.ts";
 import type { Variant } from "./variant.ts";
 

@@ -1,7 +1,7 @@
 /**
- * Names, layouts and sizes of the buffers that stages pass to each other, and the `// @param`
- * values that follow from a problem. All buffers are little-endian; rows are contiguous. Of a problem
- * in pieces (pieces.ts) each piece has its part of these, which begins at a multiple of 256 bytes.
+ * Names, layouts and sizes of the buffers that stages pass to each other. All buffers are
+ * little-endian; rows are contiguous. Of a problem in pieces (pieces.ts) each piece has its part of
+ * these, which begins at a multiple of 256 bytes.
  *
  * Where sequences share a prefix of P tokens, `keys`, `values`, `codes` and `factors` hold the rows of
  * the prefix once, [heads, P], and then the own rows of every sequence, [B, heads, capacity - P]. So
@@ -62,44 +62,29 @@
  * | `hand_over` | u32 [B, lists], arrivals, zero between steps; then partials [B, lists, heads, splits, D + 4]: numerators, maximum, denominator, 0, 0; each list starts on a cache line of its own. Of `dense/split_ragged`, partials [lists, splits + B - 1, heads, D + 4], each on lines of its own |
  * | `sink_logits` | f32 [Hq rounded up to 4], uniform: extra logit in the denominator; {@linkcode NO_SINK_LOGIT} for none |
  */
-import { kernelOf } from "./formats.ts";
-import { LABEL_CHANNELS } from "./labels.ts";
-import { pageCapacity, pageListCapacity } from "./pages.ts";
-import type { BufferRole, BufferSpec, Dispatch, Kernel, ParamRange, Params } from "./variant.ts";
-import { cacheRows, hasPlainCache, kvElements, kvStridesOf, tablePages } from "./cache_layout.ts";
+import { LABEL_CHANNELS } from "./problem/labels.ts";
+import { pageCapacity, pageListCapacity } from "./problem/pages.ts";
+import type { BufferRole, BufferSpec } from "./variant.ts";
+import { cacheRows, hasPlainCache, kvElements, tablePages } from "./problem/cache_layout.ts";
 import {
-  binsOf,
   centresKeys,
   codeHeads,
   codeWords,
   distanceBytes,
   floatBytes,
-  groupSize,
   isRotated,
   kvBytes,
   listCapacity,
   listHeads,
   mapNumbers,
   maxDistance,
-  planesOf,
-  prefixOf,
   type Problem,
-  queriesPerCode,
-  queriesPerList,
   queryWords,
-  rotationSeedOf,
-  tiesOf,
   valueDimOf,
-} from "./problem.ts";
+} from "./problem/problem.ts";
 
 /** The value in `sink_logits` that adds nothing; finite, since WGSL does not define infinities. */
 export const NO_SINK_LOGIT: number = -1e30;
-
-/** Value of the KV_DTYPE and MAP_DTYPE parameters. */
-export const DTYPE_CODE = { f32: 0, f16: 1, bf16: 2 } as const;
-
-/** Value of the TIES parameter. */
-export const TIE_CODE = { lower: 0, higher: 1 } as const;
 
 /** The index of score/index.wgsl: its heads, and the elements of a row. */
 export const INDEX = { heads: 64, dim: 128 } as const;
@@ -238,149 +223,4 @@ export function rankStateSpec(
   const rows = lists * Math.ceil(p.capacity / blockTokens);
   const bytes = totals.offset + totals.bytes + rows * (maxDistance(p) + 2) * 2;
   return { list_state: { bytes, role, zeros: totals } };
-}
-
-/** Strides of K and V in 16-byte loads, which are 0 for the usual layout, and the tokens of a page. */
-function cacheParams(p: Problem): Record<(typeof CACHE_ROWS)[number], number> {
-  const { outer, head, token } = hasPlainCache(p)
-    ? { outer: 0, head: 0, token: 0 }
-    : kvStridesOf(p);
-  const load = 16 / kvBytes(p.dtype);
-  return {
-    OUTER_STRIDE: outer / load,
-    HEAD_STRIDE: head / load,
-    TOKEN_STRIDE: token / load,
-    TABLE_BITS: p.kvPages ? Math.log2(p.kvPages.tokens) : 0,
-  };
-}
-
-/** Every `// @param` value that follows from a problem. */
-export function problemParams(p: Problem): Params {
-  return {
-    HEAD_DIM: p.headDim,
-    VALUE_DIM: valueDimOf(p),
-    BATCH: p.batch,
-    GROUP: groupSize(p),
-    Q_HEADS: p.qHeads,
-    KV_HEADS: p.kvHeads,
-    CAPACITY: p.capacity,
-    PREFIX: prefixOf(p),
-    KV_DTYPE: DTYPE_CODE[p.dtype],
-    ...cacheParams(p),
-    BITS: p.bits,
-    PLANES: planesOf(p),
-    BINS: binsOf(p).count,
-    RANGE: binsOf(p).range,
-    SEED: rotationSeedOf(p),
-    CENTRE: Number(centresKeys(p)),
-    FACTORS: Number(isRotated(p)),
-    CODE_HEADS: codeHeads(p),
-    QUERIES_PER_CODE: queriesPerCode(p),
-    SEQUENCE_LISTS: listHeads(p),
-    QUERIES_PER_LIST: queriesPerList(p),
-    LIST_CAPACITY: listCapacity(p),
-    LAST: maxDistance(p),
-    DISTANCE_BYTES: distanceBytes(p),
-    TIES: TIE_CODE[tiesOf(p)],
-    SINK: p.sink,
-    RECENT: p.recent,
-    K_COUNT: "count" in p.topK ? p.topK.count : 0,
-    SPARSITY: "count" in p.topK ? 0 : p.topK.sparsity,
-    MAP_LAYERS: p.map.layers,
-    MAP_HIDDEN: p.map.hidden,
-    MAP_DTYPE: DTYPE_CODE[p.map.dtype],
-  };
-}
-
-/** Elements that a row of K or V may have. */
-export const HEAD_DIMS = [64, 80, 96, 112, 128, 192, 256] as const;
-
-/** Tokens that a page of a paged cache may have. */
-export const KV_PAGE_TOKENS = [16, 32, 64, 128, 256] as const;
-
-/** The parameters of `shared/cache_strides.wgsl`. */
-export const CACHE_ROWS = ["OUTER_STRIDE", "HEAD_STRIDE", "TOKEN_STRIDE", "TABLE_BITS"] as const;
-
-/** Query heads that a KV head may have. */
-export const MOST_GROUP = 64;
-
-const GROUP: ParamRange = { min: 1, max: MOST_GROUP };
-const HEADS: ParamRange = { min: 1, max: 65535 };
-const ANY_U32: ParamRange = { min: 0, max: 0xffffffff };
-
-/** Valid values of the parameters that follow from a problem. */
-export const PROBLEM_RANGES = {
-  HEAD_DIM: HEAD_DIMS,
-  VALUE_DIM: HEAD_DIMS,
-  BATCH: { min: 1, max: 65535 },
-  GROUP,
-  Q_HEADS: HEADS,
-  KV_HEADS: HEADS,
-  CAPACITY: { min: 16, max: 1 << 21 },
-  PREFIX: { min: 0, max: 1 << 21 },
-  KV_DTYPE: [0, 1, 2],
-  OUTER_STRIDE: ANY_U32,
-  HEAD_STRIDE: ANY_U32,
-  TOKEN_STRIDE: ANY_U32,
-  TABLE_BITS: [0, 4, 5, 6, 7, 8],
-  BITS: [32, 64, 128],
-  PLANES: [0, 1, 2, 3],
-  BINS: [16, 32, 64, 128, 256],
-  RANGE: { min: 1, max: 16 },
-  SEED: ANY_U32,
-  CENTRE: [0, 1],
-  CODE_HEADS: HEADS,
-  QUERIES_PER_CODE: GROUP,
-  SEQUENCE_LISTS: HEADS,
-  QUERIES_PER_LIST: HEADS,
-  LIST_CAPACITY: { min: 1, max: 1 << 21 },
-  LAST: { min: 1, max: 65535 },
-  DISTANCE_BYTES: [1, 2],
-  TIES: [0, 1],
-  SINK: ANY_U32,
-  RECENT: ANY_U32,
-  K_COUNT: ANY_U32,
-  SPARSITY: ANY_U32,
-  MAP_LAYERS: [1, 2, 3],
-  MAP_HIDDEN: [64, 128, 256],
-  MAP_DTYPE: [0, 1],
-} as const satisfies Record<string, ParamRange>;
-
-/** The ranges of the named problem parameters, for a kernel's `params`. */
-export function ranges(
-  ...names: readonly (keyof typeof PROBLEM_RANGES)[]
-): Record<string, ParamRange> {
-  return Object.fromEntries(names.map((name) => [name, PROBLEM_RANGES[name]]));
-}
-
-/**
- * A dispatch whose parameters come from the problem and from `values`; others are left out. Its kernel
- * is that for the problem's formats.
- */
-export function dispatch(
-  kernel: Kernel,
-  p: Problem,
-  values: Params,
-  workgroups: readonly [number, number, number],
-  rename?: Readonly<Record<string, string>>,
-): Dispatch {
-  const all = { ...problemParams(p), ...values };
-  const params = Object.fromEntries(
-    Object.keys(kernel.params).map((name) => {
-      if (!(name in all)) throw new Error(`${kernel.name}: no value for parameter ${name}`);
-      return [name, all[name]];
-    }),
-  );
-  return { kernel: kernelOf(kernel, p), params, workgroups, ...(rename ? { rename } : {}) };
-}
-
-/** A dispatch along whose x a workgroup has `tokens` tokens: as many workgroups as the capacity needs. */
-export function tokenTiles(
-  kernel: Kernel,
-  p: Problem,
-  values: Params,
-  tokens: number,
-  [y, z]: readonly [number, number],
-): Dispatch {
-  return { ...dispatch(kernel, p, values, [Math.ceil(p.capacity / tokens), y, z]), tokens };
 }

@@ -15,14 +15,15 @@ import type {
   DeviceLimits,
   Dispatch,
   Kernel,
-  Params,
   Plan,
+  ReadBytes,
   Variant,
 } from "./variant.ts";
-import { bufferBytes, dispatch, PROBLEM_RANGES, ranges, specs } from "./layout.ts";
-import { hasPlainCache } from "./cache_layout.ts";
-import { lengthOf, prefixOf, type Problem } from "./problem.ts";
-import type { ReadBytes } from "./run.ts";
+import { type Params, PROBLEM_RANGES, ranges } from "./problem/constants.ts";
+import { bufferBytes, specs } from "./layout.ts";
+import { dispatch } from "./dispatch.ts";
+import { hasPlainCache } from "./problem/cache_layout.ts";
+import { lengthOf, prefixOf, type Problem } from "./problem/problem.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
 import source from "./deal.wgsl" with { type: "text" };
 

@@ -1,5 +1,6 @@
 /** The checks that are the same for every plan. */
-import type { BufferSpec, DeviceLimits, Dispatch, ParamRange, Plan } from "./variant.ts";
+import type { BufferSpec, DeviceLimits, Dispatch, Plan } from "./variant.ts";
+import type { ParamRange } from "./problem/constants.ts";
 import { workgroupFacts } from "./wgsl/wgsl_facts.ts";
 
 /** A sentence on the first parameter out of its range; undefined if all are in range. */

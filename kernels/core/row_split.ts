@@ -2,8 +2,9 @@
  * Shared by the split attention kernels (dense and gathered, portable and subgroup): how lanes
  * share a row of K or V, how much memory a workgroup needs, and which parameters are valid.
  */
-import type { DeviceLimits, Params } from "./variant.ts";
-import { kvBytes, type Problem } from "./problem.ts";
+import type { DeviceLimits } from "./variant.ts";
+import type { Params } from "./problem/constants.ts";
+import { kvBytes, type Problem } from "./problem/problem.ts";
 
 /** Ranges of the parameters that all of these kernels declare. */
 export const ROW_SPLIT_RANGES = {

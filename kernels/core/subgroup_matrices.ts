@@ -1,25 +1,11 @@
 /** The matrix units of a device, as the experimental WebGPU feature of Dawn offers them. */
-import type { DeviceLimits } from "./variant.ts";
+import type { DeviceLimits, SubgroupMatrices } from "./variant.ts";
 
 /** The device feature of matrices. */
 export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
 
 /** Device features of a kernel that multiplies matrices of f16. */
 export const MATRIX_FEATURES: readonly string[] = ["subgroups", "shader-f16", MATRIX_FEATURE];
-
-/** A product that matrix units compute: M x K times K x N. */
-export interface SubgroupMatrices {
-  /** Type of the factors' elements, such as `f16`. */
-  readonly componentType: string;
-  /** Type of the sums. */
-  readonly resultComponentType: string;
-  /** Rows of the left factor and of the result. */
-  readonly M: number;
-  /** Columns of the right factor and of the result. */
-  readonly N: number;
-  /** Columns of the left factor, rows of the right one. */
-  readonly K: number;
-}
 
 /** Threads of the subgroups that the kernels of matrices are written for. */
 const SUBGROUP = 32;

@@ -2,7 +2,8 @@
  * Tuned parameters: the best that a tuner found for a kernel and a problem on an adapter, and the
  * look-up of these entries. The caller reads the files.
  */
-import type { DeviceLimits, Params, Variant } from "./variant.ts";
+import type { DeviceLimits, Variant } from "./variant.ts";
+import type { Params } from "./problem/constants.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
 import { ownNames } from "./wgsl/wgsl_facts.ts";
 import {
@@ -12,7 +13,7 @@ import {
   planesOf,
   prefixOf,
   type Problem,
-} from "./problem.ts";
+} from "./problem/problem.ts";
 
 /** The fields of a problem that decide which parameters are best. The others must only be valid. */
 export interface TunedProblem {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { HandOver, Variant } from "./variant.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { DEFAULT_LIMITS as LIMITS, LARGE_LIMITS } from "./device_limits.ts";
-import type { Problem } from "./problem.ts";
+import type { Problem } from "./problem/problem.ts";
 import { findVariant, VARIANTS } from "./registry.ts";
 import { testCase } from "../../testing/cases/grid.ts";
 import {

@@ -3,8 +3,9 @@
  * parameters; a {@linkcode Variant} is one way to do a stage: a list of dispatches of kernels
  * over named buffers. Benchmark, tests, tuner and pages know a kernel only through its variants.
  */
-import type { Problem } from "./problem.ts";
-import type { SubgroupMatrices } from "./subgroup_matrices.ts";
+import type { ParamRange, Params } from "./problem/constants.ts";
+import type { Problem } from "./problem/problem.ts";
+import type { Binding } from "./wgsl/wgsl_facts.ts";
 import type { Compiler } from "./wgsl/wgsl_compiler.ts";
 
 /**
@@ -24,20 +25,6 @@ export type Stage =
   | "prefill"
   | "rival"
   | "probe";
-
-/** Values a `// @param` constant may take: a list, or a range of whole numbers. */
-export type ParamRange = readonly number[] | { readonly min: number; readonly max: number };
-
-/** Parameter values by `// @param` name. */
-export type Params = Readonly<Record<string, number>>;
-
-/** One `@group(0) @binding(i)` variable; i is its index in the list. */
-export interface Binding {
-  /** Name of the WGSL variable, and of its buffer unless the dispatch renames it. */
-  readonly name: string;
-  /** The WGSL declaration: a storage buffer that is read, or also written, or a uniform buffer. */
-  readonly access: "read" | "read_write" | "uniform";
-}
 
 /** One WGSL file. */
 export interface Kernel {
@@ -127,6 +114,20 @@ export interface Cost {
   readonly onMatrices?: true;
 }
 
+/** A product that matrix units compute: M x K times K x N. */
+export interface SubgroupMatrices {
+  /** Type of the factors' elements, such as `f16`. */
+  readonly componentType: string;
+  /** Type of the sums. */
+  readonly resultComponentType: string;
+  /** Rows of the left factor and of the result. */
+  readonly M: number;
+  /** Columns of the right factor and of the result. */
+  readonly N: number;
+  /** Columns of the left factor, rows of the right one. */
+  readonly K: number;
+}
+
 /** The properties of a device that bound a plan: WebGPU limits, subgroup size and hand-over. */
 export interface DeviceLimits {
   /** Bytes of a binding. */
@@ -211,3 +212,10 @@ export function addCost(a: Cost, b: Cost): Cost {
 export function costBytes(c: Cost): number {
   return c.streamBytes + c.gatherBytes + c.writeBytes;
 }
+
+/** Reads bytes of a named buffer. */
+export type ReadBytes = (
+  name: string,
+  byteOffset: number,
+  byteLength: number,
+) => Promise<Uint8Array>;

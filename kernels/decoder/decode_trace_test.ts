@@ -1,11 +1,11 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { readBytes, submit, write } from "../core/run.ts";
+import { readBytes, submit, write } from "../core/run/run.ts";
 import { packKv } from "../../fixtures/half.ts";
 import type { Trace } from "../../fixtures/trace.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../bench/edge/files/trace_file.ts";
 import { randomProjection } from "../maps/random_projection.ts";
 import { bufferBytes } from "../core/layout.ts";
-import { listCapacity } from "../core/problem.ts";
+import { listCapacity } from "../core/problem/problem.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
 import { projectionProblem } from "../../testing/inputs/trace.ts";
 import { createDecoder } from "./decoder.ts";

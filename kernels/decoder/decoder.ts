@@ -3,10 +3,11 @@
  * problem on one device, and records whole decode steps into the engine's own compute passes.
  */
 import { checkDevice, type CheckedDevice } from "../check/device_check.ts";
-import type { DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
+import type { DeviceLimits, Plan, Variant } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
-import { checkProblem } from "../core/check_problem.ts";
-import type { Problem } from "../core/problem.ts";
+import { checkProblem } from "../core/problem/check_problem.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { type DecoderProblem, withCode } from "./decoder_problem.ts";
 import {
   allocate,
@@ -15,7 +16,7 @@ import {
   type BoundProgram,
   compilePlan,
   recordProgram,
-} from "../core/program.ts";
+} from "../core/run/program.ts";
 import { DECODER_VARIANTS } from "../core/registry.ts";
 import { tunedParams, type Tuning } from "../core/tuning.ts";
 import type { Dialect } from "../core/wgsl/wgsl.ts";

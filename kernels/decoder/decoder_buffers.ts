@@ -1,6 +1,7 @@
 /** Checks the caller's buffers and the memory for the others, before the decoder makes any. */
-import type { Binding, BufferSpec, Plan } from "../core/variant.ts";
-import { bindingOf, type BufferOrPart, bufferSize } from "../core/program.ts";
+import type { Binding } from "../core/wgsl/wgsl_facts.ts";
+import type { BufferSpec, Plan } from "../core/variant.ts";
+import { bindingOf, type BufferOrPart, bufferSize } from "../core/run/program.ts";
 
 /** Buffers that a caller may give, with the layouts of `layout.ts`. */
 export type DecoderBufferName =

@@ -1,12 +1,12 @@
 /** Decoders on caches with strides of their own, and on paged ones. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { readBytes, readerOf, submit, write } from "../core/run.ts";
+import { readBytes, readerOf, submit, write } from "../core/run/run.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { verify } from "../verify/verify.ts";
 import { findVariant } from "../core/registry.ts";
-import { hasPlainCache, tablePages } from "../core/cache_layout.ts";
-import { isRotated, type Problem, ROTATED_CODE } from "../core/problem.ts";
+import { hasPlainCache, tablePages } from "../core/problem/cache_layout.ts";
+import { isRotated, type Problem, ROTATED_CODE } from "../core/problem/problem.ts";
 import { CACHES, tokensFirst } from "../../testing/inputs/caches.ts";
 import { anyMaps, TokenFeed } from "../../testing/cases/decode_loop.ts";
 import { canRun, openTestDevice } from "../../testing/device/test_device.ts";

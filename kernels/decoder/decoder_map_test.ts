@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
-import { readBytes, submit, write } from "../core/run.ts";
+import { readBytes, submit, write } from "../core/run/run.ts";
 import { createRandom } from "../../fixtures/random.ts";
 import { joinMapHeads, type LearnedMap, packMap } from "../maps/learned_map.ts";
 import { parseMap, writeMap } from "../maps/map_file.ts";
 import { packBits } from "../encode/reference.ts";
 import { fileOf, type MadeMap, makeMaps, preActivations } from "../../testing/inputs/maps.ts";
-import { codeHeads, type Problem, queriesPerList } from "../core/problem.ts";
+import { codeHeads, type Problem, queriesPerList } from "../core/problem/problem.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
 import { createDecoder } from "./decoder.ts";
 

@@ -1,8 +1,8 @@
 /** A decoder whose cache exceeds a binding computes what one with a large enough binding does. */
 import { assert, assertEquals } from "@std/assert";
 import { bufferBytes } from "../core/layout.ts";
-import { readBytes, readerOf, submit, write } from "../core/run.ts";
-import { type Problem, ROTATED_CODE } from "../core/problem.ts";
+import { readBytes, readerOf, submit, write } from "../core/run/run.ts";
+import { type Problem, ROTATED_CODE } from "../core/problem/problem.ts";
 import { findVariant } from "../core/registry.ts";
 import { verify } from "../verify/verify.ts";
 import { binding, canRun, openTestDevice } from "../../testing/device/test_device.ts";

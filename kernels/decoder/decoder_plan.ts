@@ -2,11 +2,12 @@
  * Chooses the variant, the parameters and the buffers of a decoder, and checks them before the GPU
  * is used.
  */
-import type { BufferSpec, DeviceLimits, HandOver, Params, Plan, Variant } from "../core/variant.ts";
+import type { BufferSpec, DeviceLimits, HandOver, Plan, Variant } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { refusesCodes, refusesPrefix } from "../core/define.ts";
-import { checkProblem } from "../core/check_problem.ts";
-import { isRotated, prefixOf, type Problem } from "../core/problem.ts";
+import { checkProblem } from "../core/problem/check_problem.ts";
+import { isRotated, prefixOf, type Problem } from "../core/problem/problem.ts";
 import { planOn } from "../core/pieces.ts";
 import { DECODER_VARIANTS } from "../core/registry.ts";
 import { variantIn } from "../core/variant_in.ts";

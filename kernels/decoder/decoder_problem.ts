@@ -1,5 +1,5 @@
 /** The problem of a decoder, which need not say how codes are made. */
-import { type Problem, ROTATED_CODE } from "../core/problem.ts";
+import { type Problem, ROTATED_CODE } from "../core/problem/problem.ts";
 
 /**
  * A {@linkcode Problem} whose code may be left out. Without `map` codes are rotated keys, which need

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { bufferBytes } from "../core/layout.ts";
-import { type Problem, ROTATED_CODE } from "../core/problem.ts";
+import { type Problem, ROTATED_CODE } from "../core/problem/problem.ts";
 import { createDecoder, type DecoderOptions } from "./decoder.ts";
 
 const P: Problem = {

@@ -1,9 +1,9 @@
 /** Decoders that share scratch compute what decoders with their own compute. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { bufferBytes } from "../core/layout.ts";
-import { type Problem, ROTATED_CODE } from "../core/problem.ts";
+import { type Problem, ROTATED_CODE } from "../core/problem/problem.ts";
 import { findVariant } from "../core/registry.ts";
-import { poison, readBytes, submit, write } from "../core/run.ts";
+import { poison, readBytes, submit, write } from "../core/run/run.ts";
 import { anyMaps, TokenFeed } from "../../testing/cases/decode_loop.ts";
 import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { createDecoder, type Decoder } from "./decoder.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
-import { POISON, poison, readBytes, readerOf, submit, write } from "../core/run.ts";
+import { POISON, poison, readBytes, readerOf, submit, write } from "../core/run/run.ts";
 import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { verify } from "../verify/verify.ts";
@@ -12,7 +12,7 @@ import {
   prefixOf,
   type Problem,
   ROTATED_CODE,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { DECODER_VARIANTS, findVariant, VARIANTS } from "../core/registry.ts";
 import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";

@@ -3,7 +3,7 @@ import { openAdapter } from "../../bench/edge/open_adapter.ts";
 import { openDevice } from "../../bench/measure/device/adapter.ts";
 import { sparsePortable } from "../pipeline/sparse.ts";
 import { encodePrompt } from "../encode/prompt.ts";
-import type { Problem } from "../core/problem.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { type TunedEntry, tunedProblem, tuningChecksum } from "../core/tuning.ts";
 import { createDecoder } from "./decoder.ts";
 import { limitsOf } from "../core/device_limits.ts";

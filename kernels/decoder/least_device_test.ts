@@ -2,8 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { MODELS } from "../../fixtures/models.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
 import type { DeviceLimits, Variant } from "../core/variant.ts";
-import { checkProblem } from "../core/check_problem.ts";
-import { type Problem, ROTATION } from "../core/problem.ts";
+import { checkProblem } from "../core/problem/check_problem.ts";
+import { type Problem, ROTATION } from "../core/problem/problem.ts";
 import { VARIANTS } from "../core/registry.ts";
 import { DEFAULT_LIMITS } from "../core/device_limits.ts";
 

@@ -1,6 +1,8 @@
 /** Dense decode over a shared prefix as a cascade: the prefix once, the own tokens, their merge. */
-import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
+import type { Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { partialSpecs, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import {
   cachedTokens,
@@ -9,7 +11,7 @@ import {
   kvBytes,
   prefixOf,
   type Problem,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { headsFor, lanesFor, refusesHeads, refusesRowSplit, tokensFor } from "../core/row_split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { splitKernel, splitsFor } from "./split.ts";

@@ -3,10 +3,12 @@
  * a mask), a dense baseline of HashAttention's efficiency experiments. It reads the whole capacity
  * of the cache at any length, writes the scores to memory, and does not pack the GQA group.
  */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
-import { groupSize, kvBytes, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { groupSize, kvBytes, type Problem } from "../core/problem/problem.ts";
 import { lanesFor, refusesRowSplit, rowLoads } from "../core/row_split.ts";
 import pvSource from "./gpt_fast_pv.wgsl" with { type: "text" };
 import qkSource from "./gpt_fast_qk.wgsl" with { type: "text" };

@@ -1,7 +1,7 @@
 import { prefixGridOf, testCase } from "../../testing/cases/grid.ts";
 import { testSetting, testStage } from "../../testing/cases/suite.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
-import type { Params } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { cascade } from "./cascade.ts";
 
 const small = testCase({

@@ -1,8 +1,10 @@
 /** Dense split-KV decode (FlashDecoding) with a packed GQA group, then merge. */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { partialSpecs, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem.ts";
+import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

@@ -1,7 +1,9 @@
 /** Dense split-KV decode on matrix units, which only Dawn offers so far, then merge. */
-import type { Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import type { Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { partialSpecs, specs } from "../core/layout.ts";
+import { groupSize, type Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { MATRIX_FEATURES, refusesMatrices } from "../core/subgroup_matrices.ts";
 import { mergeKernel } from "../merge/merge.ts";

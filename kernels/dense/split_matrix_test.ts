@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Params } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { type Factors, type TestCase, testCase } from "../../testing/cases/grid.ts";
 import { assertCorrect } from "../../testing/cases/suite.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";

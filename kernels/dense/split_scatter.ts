@@ -1,7 +1,9 @@
 /** Dense split-KV decode for GQA groups, whose softmax is scattered over the lanes of a row. */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { groupSize, type Problem } from "../core/problem/problem.ts";
 import {
   refusesShuffledRows,
   ROW_SPLIT_RANGES,

@@ -1,7 +1,9 @@
 /** Dense split-KV decode with subgroup shuffles. The last workgroup merges, if it may. */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
-import { groupSize, isRagged, type Problem } from "../core/problem.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { groupSize, isRagged, type Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,

@@ -4,9 +4,11 @@
  * and an index gives the place of each token. Splits make partials, then a merge joins them.
  */
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
-import { dispatch, MOST_GROUP, partialSpecs, ranges, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { MOST_GROUP, ranges } from "../core/problem/constants.ts";
+import { partialSpecs, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import { cachedTokens, groupSize, type Problem } from "../core/problem.ts";
+import { cachedTokens, groupSize, type Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

@@ -1,6 +1,8 @@
 /** Makes labels of keys (Double Sparsity, arXiv 2408.07092). */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, PROBLEM_RANGES, ranges, specs } from "../core/layout.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, PROBLEM_RANGES, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
 import {
   HEAD_LABELS,
   LABEL_CHANNELS,
@@ -9,8 +11,8 @@ import {
   labelParams,
   PACKED_LABELS,
   SHARED_LABELS,
-} from "../core/labels.ts";
-import { cachedTokens, kvBytes, type Problem } from "../core/problem.ts";
+} from "../core/problem/labels.ts";
+import { cachedTokens, kvBytes, type Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./labels.wgsl" with { type: "text" };
 

@@ -1,5 +1,5 @@
 /** What labels stand for. */
-import { LABEL_CHANNELS } from "../core/labels.ts";
+import { LABEL_CHANNELS } from "../core/problem/labels.ts";
 
 /** An element of a label of 4 bits is least + code * step. */
 export interface PackedLabel {

@@ -1,8 +1,10 @@
 /** Appends the compressed row of NSA's newest tokens, which every 16th token completes. */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { bufferBytes, dispatch, ranges, specs } from "../core/layout.ts";
-import { kvBytes, lengthOf, type Problem } from "../core/problem.ts";
+import { bufferBytes, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { ranges } from "../core/problem/constants.ts";
+import { kvBytes, lengthOf, type Problem } from "../core/problem/problem.ts";
 import { NSA } from "../pipeline/nsa_reference.ts";
 import source from "./nsa_compress.wgsl" with { type: "text" };
 

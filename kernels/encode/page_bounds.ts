@@ -1,8 +1,10 @@
 /** Bounds of the keys of each page, by which Quest (arXiv 2406.10774) ranks pages. */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { pageCapacity, pagesOf } from "../core/pages.ts";
-import { cachedTokens, kvBytes, overSequences, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { ranges } from "../core/problem/constants.ts";
+import { specs } from "../core/layout.ts";
+import { pageCapacity, pagesOf } from "../core/problem/pages.ts";
+import { cachedTokens, kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rowLoads } from "../core/row_split.ts";
 import promptSource from "./page_bounds_prompt.wgsl" with { type: "text" };

@@ -12,7 +12,7 @@
  */
 import type { BufferRole, BufferSpec } from "../core/variant.ts";
 import type { RowOf } from "../attend/reference.ts";
-import type { Problem } from "../core/problem.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { hash } from "./rotation.ts";
 
 /** Parts of a key that the variants are made for. */

@@ -1,8 +1,18 @@
 /** Product-quantised codes of a prompt's keys, with centroids that are given or found by k-means. */
-import type { BufferRole, BufferSpec, Cost, DeviceLimits, Dispatch } from "../core/variant.ts";
-import type { Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, kvBytes, type Problem } from "../core/problem.ts";
+import type {
+  BufferRole,
+  BufferSpec,
+  Cost,
+  DeviceLimits,
+  Dispatch,
+  Kernel,
+  Plan,
+  Variant,
+} from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { cachedTokens, kvBytes, type Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   centroidBytes,

@@ -5,7 +5,8 @@ import type { Inputs } from "../../testing/inputs/input_options.ts";
 import { makeInputs } from "../../testing/inputs/inputs.ts";
 import { pqVariantsOf, testSetting, testStage } from "../../testing/cases/suite.ts";
 import { pqGridOf, type TestCase, testCase } from "../../testing/cases/grid.ts";
-import type { Params, Variant } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
+import type { Variant } from "../core/variant.ts";
 import { verify } from "../verify/verify.ts";
 import {
   centroidPlace,

@@ -1,7 +1,9 @@
 /** Product-quantised codes of the newest keys of a decode step. */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { kvBytes, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { ranges } from "../core/problem/constants.ts";
+import { specs } from "../core/layout.ts";
+import { kvBytes, type Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   centroidBytes,

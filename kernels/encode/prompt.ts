@@ -1,6 +1,8 @@
 /** Encodes all keys of a prompt with a learned (or random) map to Hamming space. */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
-import { bufferBytes, CACHE_ROWS, ranges, specs, tokenTiles } from "../core/layout.ts";
+import { bufferBytes, specs } from "../core/layout.ts";
+import { CACHE_ROWS, ranges } from "../core/problem/constants.ts";
+import { tokenTiles } from "../core/dispatch.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -8,7 +10,7 @@ import {
   kvBytes,
   mapLayers,
   type Problem,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./prompt.wgsl" with { type: "text" };
 

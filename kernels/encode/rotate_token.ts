@@ -1,7 +1,9 @@
 /** Rotates and encodes the queries and newest keys of a decode step. Nothing is trained. */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
-import { codeWords, kvBytes, type Problem, queryWords } from "../core/problem.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { codeWords, kvBytes, type Problem, queryWords } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotationWidth } from "./rotation.ts";
 import source from "./rotate_token.wgsl" with { type: "text" };

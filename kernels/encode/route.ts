@@ -1,8 +1,10 @@
 /** The router of a mixture of sparse attention, which keeps the tokens that a head chooses. */
-import type { BufferRole, BufferSpec, Cost, Kernel, Params, Variant } from "../core/variant.ts";
+import type { BufferRole, BufferSpec, Cost, Kernel, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { kvBytes, overSequences, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
 import { slotsOf } from "./route_reference.ts";
 import source from "./route.wgsl" with { type: "text" };
 

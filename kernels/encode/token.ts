@@ -1,8 +1,10 @@
 /**
  * Encodes the queries and newest keys of a decode step (HashAttention section 3, learned mapping).
  */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { bufferBytes, CACHE_ROWS, dispatch, ranges, specs } from "../core/layout.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
+import { bufferBytes, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
 import {
   codeHeads,
   codeWords,
@@ -10,7 +12,7 @@ import {
   mapNumbers,
   type Problem,
   queryWords,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./token.wgsl" with { type: "text" };
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { bufferBytes } from "../core/layout.ts";
-import type { Problem } from "../core/problem.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { joinMapHeads, packMap, takeMapHeads } from "./learned_map.ts";
 import { parseMap } from "./map_file.ts";
 import { fileOf, makeMaps } from "../../testing/inputs/maps.ts";

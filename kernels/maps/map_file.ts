@@ -1,7 +1,7 @@
 /**
  * Map files: learned maps to Hamming space as safetensors, read from bytes and written to bytes.
  */
-import { type CodeSharing, mapLayers, mapNumbers } from "../core/problem.ts";
+import { type CodeSharing, mapLayers, mapNumbers } from "../core/problem/problem.ts";
 import {
   InvalidFileError,
   readSafetensors,

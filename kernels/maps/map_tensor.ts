@@ -1,7 +1,7 @@
 /**
  * Reads and writes the numbers of a map's tensors. WebGPU hosts and the files are little-endian.
  */
-import type { MapShape } from "../core/problem.ts";
+import type { MapShape } from "../core/problem/problem.ts";
 import { InvalidFileError, type SafetensorsTensor } from "./safetensors.ts";
 import { dtypeOf, type MapNumbers } from "./learned_map.ts";
 

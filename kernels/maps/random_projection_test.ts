@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { bufferBytes } from "../core/layout.ts";
-import type { Problem } from "../core/problem.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { randomProjection } from "./random_projection.ts";
 
 const P: Problem = {

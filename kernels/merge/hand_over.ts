@@ -2,17 +2,11 @@
  * The hand-over of partials in the fused attention kernels: its buffers, its parameters, and the
  * dispatch that joins the partials if no workgroup may do so.
  */
-import type {
-  BufferSpec,
-  DeviceLimits,
-  Dispatch,
-  HandOver,
-  Kernel,
-  Params,
-} from "../core/variant.ts";
+import type { BufferSpec, DeviceLimits, Dispatch, HandOver, Kernel } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel } from "../core/define.ts";
-import { dispatch, ranges } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { groupSize, type Problem } from "../core/problem/problem.ts";
 import { slicesFor } from "./merge.ts";
 import raggedSource from "./join_ragged.wgsl" with { type: "text" };
 import source from "./join_splits.wgsl" with { type: "text" };

@@ -1,7 +1,9 @@
 /** Joins the partials of a split attention (FlashDecoding's reduction). */
-import type { Cost, Dispatch, Kernel, Params, Variant } from "../core/variant.ts";
-import { dispatch, partialSpecs, ranges, specs } from "../core/layout.ts";
-import type { Problem } from "../core/problem.ts";
+import type { Cost, Dispatch, Kernel, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { partialSpecs, specs } from "../core/layout.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./merge.wgsl" with { type: "text" };
 

@@ -2,18 +2,18 @@
  * The decode step of Native Sparse Attention (NSA, arXiv 2502.11089): a compressed branch, blocks
  * that its probabilities choose, and a window, summed by gates.
  */
-import type {
-  BufferSpec,
-  Cost,
-  DeviceLimits,
-  Kernel,
-  Params,
-  Plan,
-  Variant,
-} from "../core/variant.ts";
+import type { BufferSpec, Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, MOST_GROUP, ranges, specs } from "../core/layout.ts";
-import { groupSize, kvBytes, overSequences, type Problem, valueDimOf } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import {
+  groupSize,
+  kvBytes,
+  overSequences,
+  type Problem,
+  valueDimOf,
+} from "../core/problem/problem.ts";
 import { headsFor, refusesHeads, rowLoads } from "../core/row_split.ts";
 import { HAND_OVER_CODE, handOverParam, refusesHandOver } from "../merge/hand_over.ts";
 import { blocksOf, compressedRows, NSA } from "./nsa_reference.ts";

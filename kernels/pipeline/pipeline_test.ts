@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
-import type { Problem } from "../core/problem.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { findVariant } from "../core/registry.ts";
 import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { gridOf, testCase } from "../../testing/cases/grid.ts";

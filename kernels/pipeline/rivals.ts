@@ -2,8 +2,8 @@
  * Decode steps of other systems, to compare with. Each is a list of stages that ends in attention;
  * a new one is an entry of {@linkcode SYSTEMS}.
  */
-import type { Cost, DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
-import { addCost } from "../core/variant.ts";
+import { addCost, type Cost, type DeviceLimits, type Plan, type Variant } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { defineVariant } from "../core/define.ts";
 import { gather, gatherPages } from "../attend/gather.ts";
 import { gatherMerge, gatherMergePages } from "../attend/gather_merge.ts";
@@ -18,7 +18,7 @@ import { MOSA, MOSA_HYBRID, route } from "../encode/route.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import { splitsFor } from "../dense/split.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import { groupSize, type Problem } from "../core/problem/problem.ts";
 import { headsFor } from "../core/row_split.ts";
 import { headLabelStep, packedLabelStep, sharedLabelStep } from "../score/labels.ts";
 import { dot } from "../score/dot.ts";

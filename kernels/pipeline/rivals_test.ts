@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
-import type { Params } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { HAND_OVER_CODE } from "../merge/hand_over.ts";
 import { verify } from "../verify/verify.ts";
 import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";

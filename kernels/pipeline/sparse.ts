@@ -3,8 +3,15 @@
  * score, select, attend, merge. No buffer is cleared between steps: each stage writes all data that
  * the next stage reads.
  */
-import type { BufferSpec, Cost, DeviceLimits, Params, Plan, Variant } from "../core/variant.ts";
-import { addCost } from "../core/variant.ts";
+import {
+  addCost,
+  type BufferSpec,
+  type Cost,
+  type DeviceLimits,
+  type Plan,
+  type Variant,
+} from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { defineVariant } from "../core/define.ts";
 import { gather } from "../attend/gather.ts";
 import { gatherMerge } from "../attend/gather_merge.ts";
@@ -16,7 +23,7 @@ import { rotateQuery, rotateStepCost, rotateStepPlan } from "../encode/rotate_to
 import { encodeQuery, encodeStepCost, encodeStepPlan } from "../encode/token.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import type { Problem } from "../core/problem.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { encodeScore, encodeScoreBlock } from "../score/encode_score.ts";
 import { encodeScoreGroup } from "../score/encode_score_group.ts";
 import { hamming, hammingUncounted, LONG_CACHE } from "../score/hamming.ts";

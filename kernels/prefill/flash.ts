@@ -1,7 +1,15 @@
 /** Causal attention over a whole prompt: the dense baseline of the prompt phase. */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, groupSize, kvBytes, overSequences, type Problem } from "../core/problem.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import {
+  cachedTokens,
+  groupSize,
+  kvBytes,
+  overSequences,
+  type Problem,
+} from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./flash.wgsl" with { type: "text" };
 

@@ -1,7 +1,9 @@
 /** Causal attention over a whole prompt on matrix units, which only Dawn offers so far. */
-import type { Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import type { Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { groupSize, type Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { DISPATCH_FLOPS, flashCost } from "./flash.ts";
 import { MATRIX_FEATURES, refusesMatrices } from "../core/subgroup_matrices.ts";

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Variant } from "../core/variant.ts";
 import { verifiedTokens } from "../verify/verify_prefill.ts";
-import { HEAD_DIMS } from "../core/layout.ts";
+import { HEAD_DIMS } from "../core/problem/constants.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
-import { checkFits } from "../core/program.ts";
+import { checkFits } from "../core/run/program.ts";
 import { testCase } from "../../testing/cases/grid.ts";
 import { assertCorrect, testStage } from "../../testing/cases/suite.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { f16BitsToF32 } from "../../fixtures/half.ts";
 import type { Dispatch, Plan } from "../core/variant.ts";
-import { HEAD_DIMS } from "../core/layout.ts";
-import { allocate } from "../core/program.ts";
-import { readBytes, runPlan, write } from "../core/run.ts";
+import { HEAD_DIMS } from "../core/problem/constants.ts";
+import { allocate } from "../core/run/program.ts";
+import { readBytes, runPlan, write } from "../core/run/run.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
 import { checkProbes } from "../../bench/measure/probe_check.ts";
 import { emulatedDispatch } from "../../testing/device/emulated_matrices.ts";

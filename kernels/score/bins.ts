@@ -4,7 +4,7 @@
  * device puts a token into the same bin as the reference.
  */
 import { popcount } from "../core/bits.ts";
-import type { Bins } from "../core/problem.ts";
+import type { Bins } from "../core/problem/problem.ts";
 import { factorValue } from "../encode/rotation.ts";
 
 /** How a query's scores become bins, as one word of its code. */

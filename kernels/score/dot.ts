@@ -1,8 +1,10 @@
 /** Exact scores: the dot products of queries and keys, which read every key. */
-import type { BufferSpec, Cost, DeviceLimits, Kernel, Params, Variant } from "../core/variant.ts";
+import type { BufferSpec, Cost, DeviceLimits, Kernel, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesRowSplit,

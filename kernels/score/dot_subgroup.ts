@@ -1,8 +1,9 @@
 /** Exact scores, added up by subgroup shuffles. */
-import type { DeviceLimits, Kernel, Params, Variant } from "../core/variant.ts";
+import type { DeviceLimits, Kernel, Variant } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { groupSize, type Problem } from "../core/problem/problem.ts";
 import { lanesFor, refusesShuffledRows, ROW_SPLIT_TUNABLES } from "../core/row_split.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dot, dotBuffers, dotKernel, refusesGroup } from "./dot.ts";

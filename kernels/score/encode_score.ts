@@ -1,9 +1,17 @@
 /**
  * Encode and score in one dispatch. This saves a dependent dispatch and hides the maps' latency.
  */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, histogramStateSpec, ranges, specs } from "../core/layout.ts";
-import { codeHeads, codeWords, isRagged, maxDistance, type Problem } from "../core/problem.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { histogramStateSpec, specs } from "../core/layout.ts";
+import {
+  codeHeads,
+  codeWords,
+  isRagged,
+  maxDistance,
+  type Problem,
+} from "../core/problem/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score.wgsl" with { type: "text" };

@@ -1,7 +1,15 @@
 /** Encode and score in one dispatch, for codes that the query heads of a group share (HATA). */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { CACHE_ROWS, dispatch, ranges, rankStateSpec, specs } from "../core/layout.ts";
-import { codeHeads, codeWords, planesOf, type Problem, queriesPerList } from "../core/problem.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { rankStateSpec, specs } from "../core/layout.ts";
+import {
+  codeHeads,
+  codeWords,
+  planesOf,
+  type Problem,
+  queriesPerList,
+} from "../core/problem/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score_group.wgsl" with { type: "text" };

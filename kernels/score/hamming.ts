@@ -1,6 +1,8 @@
 /** Hamming distances and their histogram (HashAttention section 3: bitwise signatures). */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { histogramSpec, specs } from "../core/layout.ts";
 import {
   cachedTokens,
   codeHeads,
@@ -11,7 +13,7 @@ import {
   planesOf,
   type Problem,
   queryWords,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 

@@ -2,10 +2,12 @@
  * Scores by an index of many small heads, which all query heads share (the lightning indexer of
  * DeepSeek Sparse Attention), in bytes.
  */
-import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import type { Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, INDEX, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { INDEX, specs } from "../core/layout.ts";
+import { cachedTokens, type Problem } from "../core/problem/problem.ts";
 import { PACKED_DOT } from "../core/wgsl/wgsl_compiler.ts";
 import source from "./index.wgsl" with { type: "text" };
 import unpackedSource from "./index_unpacked.wgsl" with { type: "text" };

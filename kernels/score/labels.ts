@@ -1,9 +1,10 @@
 /** Scores by labels (Double Sparsity, arXiv 2408.07092). */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { addCost } from "../core/variant.ts";
+import { addCost, type Cost, type Kernel, type Plan, type Variant } from "../core/variant.ts";
+import { type Params, PROBLEM_RANGES, ranges } from "../core/problem/constants.ts";
 import { labelsCost } from "../encode/labels.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, PROBLEM_RANGES, ranges, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
 import {
   HEAD_LABELS,
   LABEL_CHANNELS,
@@ -12,8 +13,8 @@ import {
   labelParams,
   PACKED_LABELS,
   SHARED_LABELS,
-} from "../core/labels.ts";
-import { cachedTokens, type Problem } from "../core/problem.ts";
+} from "../core/problem/labels.ts";
+import { cachedTokens, type Problem } from "../core/problem/problem.ts";
 import source from "./labels.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [32, 64, 128, 256, 512];

@@ -1,11 +1,19 @@
 /** Bounds of the scores of pages (Quest, arXiv 2406.10774). */
-import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { addCost } from "../core/variant.ts";
+import {
+  addCost,
+  type Cost,
+  type DeviceLimits,
+  type Kernel,
+  type Plan,
+  type Variant,
+} from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { pageBoundsCost } from "../encode/page_bounds.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { PAGE_TOKENS, pagesOf, refusesPages } from "../core/pages.ts";
-import { groupSize, kvBytes, overSequences, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { PAGE_TOKENS, pagesOf, refusesPages } from "../core/problem/pages.ts";
+import { groupSize, kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesRowSplit,

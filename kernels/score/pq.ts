@@ -1,8 +1,10 @@
 /** Scores of product-quantised keys: sums of table entries. */
-import type { Cost, DeviceLimits, Kernel, Params, Variant } from "../core/variant.ts";
+import type { Cost, DeviceLimits, Kernel, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
-import { cachedTokens, groupSize, type Problem } from "../core/problem.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
+import { cachedTokens, groupSize, type Problem } from "../core/problem/problem.ts";
 import {
   centroidBytes,
   CENTROIDS,

@@ -1,16 +1,11 @@
 /** Rotate and score in one dispatch. This saves a dependent dispatch. */
-import type { DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import {
-  CACHE_ROWS,
-  dispatch,
-  histogramStateSpec,
-  MOST_GROUP,
-  ranges,
-  specs,
-} from "../core/layout.ts";
-import { groupSize, isRagged, type Problem } from "../core/problem.ts";
+import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { CACHE_ROWS, MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { histogramStateSpec, specs } from "../core/layout.ts";
+import { groupSize, isRagged, type Problem } from "../core/problem/problem.ts";
 import { refusesHeads } from "../core/row_split.ts";
-import { sharesFor } from "../core/shares.ts";
+import { sharesFor } from "../core/problem/shares.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { LONG_CACHE } from "./hamming.ts";
 import { rotatedCost, SCORED_HEADS, scoredHeads } from "./rotated.ts";

@@ -1,6 +1,8 @@
 /** Scores rotated codes for all query heads of a group at a time, and puts the scores into bins. */
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramSpec, MOST_GROUP, ranges, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { histogramSpec, specs } from "../core/layout.ts";
+import { MOST_GROUP, ranges } from "../core/problem/constants.ts";
 import {
   binsOf,
   cachedTokens,
@@ -9,7 +11,7 @@ import {
   planesOf,
   type Problem,
   queryWords,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { headsFor, refusesHeads } from "../core/row_split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { BLOCK_RANGE, BLOCK_TOKENS, blockCount, blockFor } from "./hamming.ts";

@@ -1,6 +1,8 @@
 /** Scores rotated codes of a shared prefix for the query heads of all sequences at a time. */
-import type { Cost, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
+import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { histogramSpec, specs } from "../core/layout.ts";
 import {
   cachedTokens,
   codeWords,
@@ -10,7 +12,7 @@ import {
   prefixOf,
   type Problem,
   queryWords,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { BLOCK_RANGE, BLOCK_TOKENS, blockCount } from "./hamming.ts";
 import source from "./rotated_shared.wgsl" with { type: "text" };

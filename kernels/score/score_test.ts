@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { POISON } from "../core/run.ts";
+import { POISON } from "../core/run/run.ts";
 import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
 import { makeInputs } from "../../testing/inputs/inputs.ts";
 import { rotatedCase, testCase } from "../../testing/cases/grid.ts";
 import { testStage, variantsOf } from "../../testing/cases/suite.ts";
-import { listHeads, maxDistance } from "../core/problem.ts";
+import { listHeads, maxDistance } from "../core/problem/problem.ts";
 import { histogramReference, scoreReference } from "./reference.ts";
 
 const small = [

@@ -1,7 +1,9 @@
 /** Exact top-k for any k, by a bitonic sort of runs and merges that keep the best k. */
 import type { Cost, Dispatch, Kernel, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { ranges } from "../core/problem/constants.ts";
+import { specs } from "../core/layout.ts";
 import {
   distanceBytes,
   listCapacity,
@@ -10,7 +12,7 @@ import {
   overSequences,
   type Problem,
   windowsOf,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import emitSource from "./bitonic_emit.wgsl" with { type: "text" };
 import mergeSource from "./bitonic_merge.wgsl" with { type: "text" };
 import sortSource from "./bitonic_sort.wgsl" with { type: "text" };

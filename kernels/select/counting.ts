@@ -1,6 +1,8 @@
 /** Counting select: exact top-k from the histograms of the score stage. */
-import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
-import { dispatch, histogramSpec, ranges, specs } from "../core/layout.ts";
+import type { Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { histogramSpec, specs } from "../core/layout.ts";
 import {
   distanceBytes,
   listHeads,
@@ -8,7 +10,7 @@ import {
   overSequences,
   type Problem,
   windowsOf,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { BLOCK_RANGE, BLOCK_TOKENS, blockCount, blockFor, MANY_LISTS } from "../score/hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./counting.wgsl" with { type: "text" };

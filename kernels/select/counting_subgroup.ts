@@ -1,6 +1,7 @@
 /** Counting select with subgroup scans. */
-import type { Kernel, Params, Variant } from "../core/variant.ts";
-import type { Problem } from "../core/problem.ts";
+import type { Kernel, Variant } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   COUNTING_TUNABLES,
   countingDefaults,

@@ -1,14 +1,16 @@
 /** Exact top-k of f32 scores for any k: by bins of scores, then between those in one bin. */
-import type { Cost, DeviceLimits, Kernel, Params, Plan, Variant } from "../core/variant.ts";
+import type { Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
+import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { dispatch, ranges, specs } from "../core/layout.ts";
+import { dispatch } from "../core/dispatch.ts";
+import { specs } from "../core/layout.ts";
 import {
   PAGE_TOKENS,
   pageCapacity,
   pageListCapacity,
   pageWindowsOf,
   refusesPages,
-} from "../core/pages.ts";
+} from "../core/problem/pages.ts";
 import {
   listCapacity,
   listHeads,
@@ -16,7 +18,7 @@ import {
   type Problem,
   type Windows,
   windowsOf,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { HAND_OVER_CODE, handOverParam, refusesHandOver } from "../merge/hand_over.ts";
 import countSource from "./radix_count.wgsl" with { type: "text" };
 import finishSource from "./radix_finish.wgsl" with { type: "text" };

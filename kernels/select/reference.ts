@@ -1,5 +1,5 @@
 /** Reference for the select kernels. */
-import type { TieRule, Windows } from "../core/problem.ts";
+import type { TieRule, Windows } from "../core/problem/problem.ts";
 
 /**
  * The tokens to attend, ascending: the sink, the `kEff` middle tokens with the smallest

@@ -1,13 +1,13 @@
 /** Reads typed slices of a variant's buffers, with the layouts of layout.ts. */
-import type { Params } from "../core/variant.ts";
-import type { ReadBytes } from "../core/run.ts";
+import type { Params } from "../core/problem/constants.ts";
+import type { ReadBytes } from "../core/variant.ts";
 import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
 import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
 import { branchRows, headStats } from "../core/layout.ts";
-import { pageCapacity, pageListCapacity } from "../core/pages.ts";
-import { hasPlainCache, kvRowStart, rowRuns, tablePages } from "../core/cache_layout.ts";
+import { pageCapacity, pageListCapacity } from "../core/problem/pages.ts";
+import { hasPlainCache, kvRowStart, rowRuns, tablePages } from "../core/problem/cache_layout.ts";
 import {
   centresKeys,
   codeHeads,
@@ -24,7 +24,7 @@ import {
   queriesPerList,
   queryWords,
   valueDimOf,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 
 /** One selection list of a sequence. */
 export interface ListRef {

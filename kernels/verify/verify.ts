@@ -2,7 +2,8 @@
  * Verifies the results of a variant against the f64 references. Inputs and results are read from
  * the variant's buffers. Only the stage itself is verified: its inputs are taken as right.
  */
-import type { Params, Stage, Variant } from "../core/variant.ts";
+import type { Params } from "../core/problem/constants.ts";
+import type { ReadBytes, Stage, Variant } from "../core/variant.ts";
 import { verifyAttend, verifyDense, verifyMerge, verifyPipeline } from "./verify_attend.ts";
 import { verifyAppend, verifyPrompt, verifyQueryCodes } from "./verify_encode.ts";
 import {
@@ -12,7 +13,7 @@ import {
   verifyPageSelect,
   verifyPageStep,
 } from "./verify_pages.ts";
-import { LABEL_FORMS } from "../core/labels.ts";
+import { LABEL_FORMS } from "../core/problem/labels.ts";
 import { verifyLabelAppend, verifyLabelPrompt } from "./verify_labels.ts";
 import { verifyNewestPqCodes, verifyPqPrompt } from "./verify_pq.ts";
 import { PQ_PARTS, pqNames } from "../encode/pq.ts";
@@ -20,7 +21,6 @@ import { verifyDecayStep } from "./verify_decay.ts";
 import { verifySlotStep } from "./verify_slots.ts";
 import { verifyCompressedRow, verifyNsaStep } from "./verify_nsa.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
-import type { ReadBytes } from "../core/run.ts";
 import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
 import { verifyRivalStep, verifyScores } from "./verify_rivals.ts";
 import { verifyScore, verifySelect } from "./verify_select.ts";
@@ -30,7 +30,7 @@ import {
   type ListVerifier,
   type VerifyScope,
 } from "./error_tally.ts";
-import { listHeads, type Problem } from "../core/problem.ts";
+import { listHeads, type Problem } from "../core/problem/problem.ts";
 
 export {
   type CheckResult,

@@ -15,7 +15,7 @@ import {
   planesOf,
   queryWords,
   rotationSeedOf,
-} from "../core/problem.ts";
+} from "../core/problem/problem.ts";
 import { factorByte, factorValue, keyFactor, rotate } from "../encode/rotation.ts";
 import { packScale, scaleOf, unpackScale } from "../score/bins.ts";
 

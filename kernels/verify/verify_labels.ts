@@ -1,5 +1,5 @@
 /** Verifies the stages of Double Sparsity: labels, and scores by labels. */
-import { LABEL_CHANNELS, LABEL_FORMS, type LabelForm, labelHeads } from "../core/labels.ts";
+import { LABEL_CHANNELS, LABEL_FORMS, type LabelForm, labelHeads } from "../core/problem/labels.ts";
 import { clampToHalf, unpackLabel } from "../encode/labels_reference.ts";
 import type { Scores } from "../score/reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";

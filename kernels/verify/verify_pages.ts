@@ -6,8 +6,8 @@ import {
   pagesOf,
   pageWindowsOf,
   tokensOfPages,
-} from "../core/pages.ts";
-import { tiesOf } from "../core/problem.ts";
+} from "../core/problem/pages.ts";
+import { tiesOf } from "../core/problem/problem.ts";
 import { dotReference, pagesReference } from "../score/reference.ts";
 import { selectScoresReference } from "../select/reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";

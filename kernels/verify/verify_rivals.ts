@@ -3,11 +3,11 @@ import { attendReference } from "../attend/reference.ts";
 import { INDEX } from "../core/layout.ts";
 import { byteRowReference, dotReference, indexReference, type Scores } from "../score/reference.ts";
 import { selectScoresReference } from "../select/reference.ts";
-import { LABEL_FORMS } from "../core/labels.ts";
-import type { Params } from "../core/variant.ts";
+import { LABEL_FORMS } from "../core/problem/labels.ts";
+import type { Params } from "../core/problem/constants.ts";
 import { dsaProblem } from "../score/index.ts";
 import { labelScores, verifyLabelAppend } from "./verify_labels.ts";
-import { type Problem, tiesOf, windowsOf } from "../core/problem.ts";
+import { type Problem, tiesOf, windowsOf } from "../core/problem/problem.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import {
   type ErrorTally,

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import type { Variant } from "../core/variant.ts";
-import type { ReadBytes } from "../core/run.ts";
+import type { ReadBytes, Variant } from "../core/variant.ts";
 import { verify } from "./verify.ts";
 import { ErrorTally } from "./error_tally.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";

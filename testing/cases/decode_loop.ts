@@ -1,17 +1,22 @@
 /** Test support: a decode loop over generated tokens; rows that are not yet written are poison. */
-import { poison, write } from "../../kernels/core/run.ts";
+import { poison, write } from "../../kernels/core/run/run.ts";
 import { createPageTable } from "../../fixtures/cache_layout.ts";
 import { generateKv } from "../../fixtures/generate.ts";
 import { packKv } from "../../fixtures/half.ts";
 import { createRandom, type Random } from "../../fixtures/random.ts";
-import { hasPlainCache, kvRowStart, rowRuns, tablePages } from "../../kernels/core/cache_layout.ts";
+import {
+  hasPlainCache,
+  kvRowStart,
+  rowRuns,
+  tablePages,
+} from "../../kernels/core/problem/cache_layout.ts";
 import {
   codeHeads,
   kvBytes,
   mapNumbers,
   prefixOf,
   type Problem,
-} from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/problem.ts";
 import type { Decoder } from "../../kernels/decoder/decoder.ts";
 
 /** Random maps with biases, scaled to keep pre-activations away from 0. */

@@ -1,7 +1,8 @@
 /** The tests that every variant of a stage must pass; each stage's test file registers its own. */
 import { assert, assertEquals } from "@std/assert";
-import type { Params, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
-import { prefixOf } from "../../kernels/core/problem.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Plan, Stage, Variant } from "../../kernels/core/variant.ts";
+import { prefixOf } from "../../kernels/core/problem/problem.ts";
 import { verify } from "../../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../../kernels/merge/hand_over.ts";
 import { isPq } from "../../kernels/encode/pq.ts";

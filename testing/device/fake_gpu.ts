@@ -1,6 +1,6 @@
 /** Test support: a simulated GPU whose time is computed and whose timestamps may be wrong. */
 import type { WallClock } from "../../bench/measure/clock/gpu_passes.ts";
-import type { RecordPass } from "../../kernels/core/run.ts";
+import type { RecordPass } from "../../kernels/core/run/run.ts";
 import type { Workload } from "../../bench/measure/clock/sampler.ts";
 
 /** A pass of the fake GPU. */

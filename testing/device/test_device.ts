@@ -1,16 +1,17 @@
 /** Test support: runs a variant as the benchmark does, but on inputs made on the CPU. */
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
 import { openDevice } from "../../bench/measure/device/adapter.ts";
-import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
+import type { DeviceLimits, ReadBytes, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import type { InputSource } from "../../bench/measure/inputs/input_source.ts";
 import { MATRIX_FEATURES } from "../../kernels/core/subgroup_matrices.ts";
 import { emulated, hasMatrices } from "./emulated_matrices.ts";
 import { prepare } from "../../bench/measure/prepared_variant.ts";
 import { LARGE_LIMITS, limitsOf } from "../../kernels/core/device_limits.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
-import { allocate } from "../../kernels/core/program.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
+import { allocate } from "../../kernels/core/run/program.ts";
 import { PACKED_DOT } from "../../kernels/core/wgsl/wgsl_compiler.ts";
-import { poison, type ReadBytes, readBytes, write } from "../../kernels/core/run.ts";
+import { poison, readBytes, write } from "../../kernels/core/run/run.ts";
 import type { Inputs } from "../inputs/input_options.ts";
 
 /** A device for tests. Each device leaks 5 MB, so open one per test file. */

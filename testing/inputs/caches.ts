@@ -1,6 +1,6 @@
 /** Layouts of K and V that kernels must find rows in. */
-import { kvStridesFor } from "../../kernels/core/cache_layout.ts";
-import { kvBytes, type KvPages, type Problem } from "../../kernels/core/problem.ts";
+import { kvStridesFor } from "../../kernels/core/problem/cache_layout.ts";
+import { kvBytes, type KvPages, type Problem } from "../../kernels/core/problem/problem.ts";
 import type { TestCase } from "../cases/grid.ts";
 
 /** A problem's fields with gaps of a load, of three and of five between rows, heads and sequences. */

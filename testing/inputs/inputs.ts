@@ -7,9 +7,10 @@ import { packKv } from "../../fixtures/half.ts";
 import { createPageTable, placeCache } from "../../fixtures/cache_layout.ts";
 import { createRandom, type Random } from "../../fixtures/random.ts";
 import { createTokenIndex, scatterTokens } from "../../fixtures/token_pool.ts";
-import type { Params, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import { NO_SINK_LOGIT } from "../../kernels/core/layout.ts";
-import { hasPlainCache } from "../../kernels/core/cache_layout.ts";
+import { hasPlainCache } from "../../kernels/core/problem/cache_layout.ts";
 import {
   codeHeads,
   groupSize,
@@ -18,9 +19,9 @@ import {
   prefixOf,
   type Problem,
   queriesPerList,
-} from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/problem.ts";
 import { PQ_PARTS, pqNames } from "../../kernels/encode/pq.ts";
-import { pageCapacity, pagesOf } from "../../kernels/core/pages.ts";
+import { pageCapacity, pagesOf } from "../../kernels/core/problem/pages.ts";
 import { labelFormOf } from "../../kernels/verify/verify_labels.ts";
 import { labelsOfKeys, randomChannels } from "./label_inputs.ts";
 import { boundsOfPages, listsOfPages } from "./page_inputs.ts";

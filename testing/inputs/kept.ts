@@ -1,16 +1,16 @@
 /** Asserts that a step changes nothing of older tokens in the buffers that it keeps. */
 import { assertEquals } from "@std/assert";
 import { INDEX } from "../../kernels/core/layout.ts";
-import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../../kernels/core/labels.ts";
-import { PAGE_TOKENS, pageCapacity } from "../../kernels/core/pages.ts";
-import { rowRuns } from "../../kernels/core/cache_layout.ts";
+import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../../kernels/core/problem/labels.ts";
+import { PAGE_TOKENS, pageCapacity } from "../../kernels/core/problem/pages.ts";
+import { rowRuns } from "../../kernels/core/problem/cache_layout.ts";
 import {
   codeHeads,
   codeWords,
   kvBytes,
   prefixOf,
   type Problem,
-} from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/problem.ts";
 import { PQ_PARTS, pqNames } from "../../kernels/encode/pq.ts";
 import type { Inputs } from "./input_options.ts";
 

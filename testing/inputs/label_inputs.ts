@@ -1,8 +1,8 @@
 /** Makes the inputs that only the stages of Double Sparsity need: channels and labels. */
 import { packKv } from "../../fixtures/half.ts";
 import { createRandom } from "../../fixtures/random.ts";
-import { LABEL_CHANNELS, type LabelForm, labelHeads } from "../../kernels/core/labels.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
+import { LABEL_CHANNELS, type LabelForm, labelHeads } from "../../kernels/core/problem/labels.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { clampToHalf, packLabel } from "../../kernels/encode/labels_reference.ts";
 
 /** Distinct channels of each label head, [label heads, 16]. */

@@ -1,7 +1,8 @@
 /** Makes codes, and their distances and selections with the references of score and select. */
 import { type CodeKind, generateCodes } from "../../fixtures/generate.ts";
 import { createRandom } from "../../fixtures/random.ts";
-import type { Params, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import { headStats } from "../../kernels/core/layout.ts";
 import {
   binsOf,
@@ -18,7 +19,7 @@ import {
   queryWords,
   tiesOf,
   windowsOf,
-} from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/problem.ts";
 import { factorValue } from "../../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../../kernels/score/bins.ts";
 import {

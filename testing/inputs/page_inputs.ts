@@ -9,8 +9,8 @@ import {
   pagesOf,
   pageWindowsOf,
   tokensOfPages,
-} from "../../kernels/core/pages.ts";
-import { listHeads, type Problem, tiesOf } from "../../kernels/core/problem.ts";
+} from "../../kernels/core/problem/pages.ts";
+import { listHeads, type Problem, tiesOf } from "../../kernels/core/problem/problem.ts";
 import { selectScoresReference } from "../../kernels/select/reference.ts";
 
 /**

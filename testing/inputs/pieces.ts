@@ -1,12 +1,13 @@
 /** Test support: limits under which a problem runs in pieces, and inputs of all pieces. */
 import type { InputSource } from "../../bench/measure/inputs/input_source.ts";
-import type { DeviceLimits, Params, Variant } from "../../kernels/core/variant.ts";
+import type { DeviceLimits, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
 import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
 import { bufferBytes } from "../../kernels/core/layout.ts";
 import { partStart, pieceProblem, piecesOf, planOn } from "../../kernels/core/pieces.ts";
-import type { Problem } from "../../kernels/core/problem.ts";
-import { allocate } from "../../kernels/core/program.ts";
-import { poison } from "../../kernels/core/run.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
+import { allocate } from "../../kernels/core/run/program.ts";
+import { poison } from "../../kernels/core/run/run.ts";
 import { merge } from "../../kernels/merge/merge.ts";
 import type { TestDevice } from "../device/test_device.ts";
 import type { InputOptions, Inputs } from "./input_options.ts";

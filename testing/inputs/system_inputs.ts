@@ -2,9 +2,10 @@
 import { generateKv, type KvKind } from "../../fixtures/generate.ts";
 import { packKv } from "../../fixtures/half.ts";
 import { createRandom, type Random } from "../../fixtures/random.ts";
-import type { Params, Variant } from "../../kernels/core/variant.ts";
+import type { Params } from "../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../kernels/core/variant.ts";
 import { branchRows, INDEX } from "../../kernels/core/layout.ts";
-import { groupSize, type Problem, valueDimOf } from "../../kernels/core/problem.ts";
+import { groupSize, type Problem, valueDimOf } from "../../kernels/core/problem/problem.ts";
 import { centroidDtype, CENTROIDS, codePlace, pqNames } from "../../kernels/encode/pq.ts";
 import { decayBlocks } from "../../kernels/attend/decayed.ts";
 import { keptDecays, normOf } from "../../kernels/attend/decay_reference.ts";

@@ -4,7 +4,13 @@
  */
 import type { Trace, TraceContext } from "../../fixtures/trace.ts";
 import { attendReference } from "../../kernels/attend/reference.ts";
-import { binsOf, planesOf, type Problem, tiesOf, windowsOf } from "../../kernels/core/problem.ts";
+import {
+  binsOf,
+  planesOf,
+  type Problem,
+  tiesOf,
+  windowsOf,
+} from "../../kernels/core/problem/problem.ts";
 import { denseReference } from "../../kernels/dense/reference.ts";
 import {
   encodeReference,

@@ -1,6 +1,6 @@
 /** Runs the tests of a kernel on one text of it after another. */
 import { AssertionError } from "@std/assert";
-import { CompileError } from "../../kernels/core/program.ts";
+import { CompileError } from "../../kernels/core/run/program.ts";
 import type { RegisteredTest, ReplaceableKernel } from "./kernel_tests.ts";
 import type { KilledBy } from "./messages.ts";
 

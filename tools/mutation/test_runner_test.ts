@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { CompileError } from "../../kernels/core/program.ts";
+import { CompileError } from "../../kernels/core/run/program.ts";
 import type { Kernel } from "../../kernels/core/variant.ts";
 import { registeredTests, ReplaceableKernel, testsOf } from "./kernel_tests.ts";
 import { TestRunner } from "./test_runner.ts";

@@ -3,7 +3,7 @@
  * bring the process down. Reads a job and says what becomes of each mutant.
  * @module
  */
-import { dispatchWgsl } from "../../kernels/core/program.ts";
+import { dispatchWgsl } from "../../kernels/core/run/program.ts";
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import type { Dispatch } from "../../kernels/core/variant.ts";
 import { emulatedDispatch, hasMatrices } from "../../testing/device/emulated_matrices.ts";

@@ -3,7 +3,7 @@ import { bindingsOf, workgroupFacts } from "../../kernels/core/wgsl/wgsl_facts.t
 import { EVERY_VARIANT } from "../../kernels/core/registry.ts";
 import { LARGE_LIMITS } from "../../kernels/core/device_limits.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
-import { type Problem, ROTATED_CODE } from "../../kernels/core/problem.ts";
+import { type Problem, ROTATED_CODE } from "../../kernels/core/problem/problem.ts";
 import { tuningChecksum } from "../../kernels/core/tuning.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { variantIn } from "../../kernels/core/variant_in.ts";

@@ -9,7 +9,7 @@ import {
   type LearnedMapShape,
   mapHeadLayers,
 } from "../../../kernels/maps/learned_map.ts";
-import { type CodeSharing, mapLayers, mapNumbers } from "../../../kernels/core/problem.ts";
+import { type CodeSharing, mapLayers, mapNumbers } from "../../../kernels/core/problem/problem.ts";
 import { silu } from "./activations.ts";
 
 /**

@@ -3,7 +3,7 @@
  * coarse clock may give a single step no time at all, and an unreliable clock may fail in the
  * pilot.
  */
-import type { RecordPass } from "../../../kernels/core/run.ts";
+import type { RecordPass } from "../../../kernels/core/run/run.ts";
 import type { SampleSettings } from "./sampler.ts";
 import type { GpuTimer } from "./timer.ts";
 

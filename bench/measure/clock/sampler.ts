@@ -2,7 +2,7 @@
  * Samples several workloads fairly: on a warm clock, interleaved round by round, with several steps
  * in a timed pass. Fixed work before every sample shows whether the clock was low.
  */
-import type { RecordPass } from "../../../kernels/core/run.ts";
+import type { RecordPass } from "../../../kernels/core/run/run.ts";
 import { planSamples } from "./pilot.ts";
 import { median, medianInterval, quantile } from "./statistics.ts";
 import type { GpuTimer } from "./timer.ts";

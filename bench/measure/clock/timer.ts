@@ -1,5 +1,5 @@
 /** Times compute passes, by the GPU's own clock if it is usable, else by wall time. */
-import { encodePass, type RecordPass } from "../../../kernels/core/run.ts";
+import { encodePass, type RecordPass } from "../../../kernels/core/run/run.ts";
 import { idleAtMs, SYSTEM_CLOCK, type WallClock } from "./gpu_passes.ts";
 import { timestampTimer } from "./timestamps.ts";
 import { UsageError } from "../../base/usage_error.ts";

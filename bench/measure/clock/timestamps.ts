@@ -4,7 +4,7 @@
  * NVIDIA, 10 to 83 ns elsewhere) whose period is not exposed, so it is measured against the wall
  * clock. Browsers round timestamps down to 65,536 or 100,000 ns. Some devices leave them at 0.
  */
-import { encodePass, type RecordPass } from "../../../kernels/core/run.ts";
+import { encodePass, type RecordPass } from "../../../kernels/core/run/run.ts";
 import { gcd, type Mark, rateOf, snapped, type StampPair } from "./clock_math.ts";
 import { idleAtMs, type WallClock } from "./gpu_passes.ts";
 import type { GpuTimer } from "./timer.ts";

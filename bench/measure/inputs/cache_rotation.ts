@@ -7,7 +7,7 @@ import {
   prefixOf,
   type Problem,
   windowsOf,
-} from "../../../kernels/core/problem.ts";
+} from "../../../kernels/core/problem/problem.ts";
 
 /** Bytes that must be touched between two uses of a set: five times an H100's last-level cache. */
 export const COLD_BYTES = 256e6;

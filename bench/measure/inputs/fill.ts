@@ -1,8 +1,8 @@
 /** Fills buffers with hashed data on the device. */
 import type { BufferPart } from "../../../kernels/core/variant.ts";
 import { ALIGNMENT } from "../../../kernels/core/pieces.ts";
-import { allocate } from "../../../kernels/core/program.ts";
-import { runPlan, write } from "../../../kernels/core/run.ts";
+import { allocate } from "../../../kernels/core/run/program.ts";
+import { runPlan, write } from "../../../kernels/core/run/run.ts";
 import { fillDispatch } from "../../../kernels/probe/probes.ts";
 
 /**

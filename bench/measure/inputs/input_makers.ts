@@ -1,5 +1,6 @@
 /** The variants that make derived inputs, such as distances, and whether a device can run them. */
-import type { DeviceLimits, Params, Plan, Variant } from "../../../kernels/core/variant.ts";
+import type { DeviceLimits, Plan, Variant } from "../../../kernels/core/variant.ts";
+import type { Params } from "../../../kernels/core/problem/constants.ts";
 import { encodePrompt } from "../../../kernels/encode/prompt.ts";
 import { PQ_PARTS, pqNames } from "../../../kernels/encode/pq.ts";
 import { pqTrain } from "../../../kernels/encode/pq_prompt.ts";
@@ -7,7 +8,7 @@ import { rotatePrompt } from "../../../kernels/encode/rotate_prompt.ts";
 import { rotateQuery } from "../../../kernels/encode/rotate_token.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
 import { planOn } from "../../../kernels/core/pieces.ts";
-import { isRotated, prefixOf, type Problem } from "../../../kernels/core/problem.ts";
+import { isRotated, prefixOf, type Problem } from "../../../kernels/core/problem/problem.ts";
 import { radixPages } from "../../../kernels/select/radix.ts";
 import { pages } from "../../../kernels/score/pages.ts";
 import {
@@ -21,7 +22,7 @@ import { hamming } from "../../../kernels/score/hamming.ts";
 import { rotated } from "../../../kernels/score/rotated.ts";
 import { rotatedShared } from "../../../kernels/score/rotated_shared.ts";
 import { counting } from "../../../kernels/select/counting.ts";
-import { checkHolds } from "../../../kernels/core/device_memory.ts";
+import { checkHolds } from "../../../kernels/core/run/device_memory.ts";
 
 /** The variant that makes each derived buffer. */
 type Makers = Readonly<Record<string, Variant>>;

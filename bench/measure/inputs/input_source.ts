@@ -1,7 +1,8 @@
 /** The source of a prepared variant's inputs. */
 import type { KnownReferences } from "../../../kernels/verify/verify.ts";
-import type { BufferSpec, DeviceLimits, Params } from "../../../kernels/core/variant.ts";
-import type { Problem } from "../../../kernels/core/problem.ts";
+import type { BufferSpec, DeviceLimits } from "../../../kernels/core/variant.ts";
+import type { Params } from "../../../kernels/core/problem/constants.ts";
+import type { Problem } from "../../../kernels/core/problem/problem.ts";
 
 /**
  * Input buffers of one problem on one device. The benchmark hashes them on the device or takes them

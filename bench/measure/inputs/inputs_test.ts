@@ -1,14 +1,14 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { bufferBytes } from "../../../kernels/core/layout.ts";
-import { tablePages } from "../../../kernels/core/cache_layout.ts";
-import type { Problem } from "../../../kernels/core/problem.ts";
+import { tablePages } from "../../../kernels/core/problem/cache_layout.ts";
+import type { Problem } from "../../../kernels/core/problem/problem.ts";
 import { openTestDevice } from "../../../testing/device/test_device.ts";
 import { testCase } from "../../../testing/cases/grid.ts";
 import { FILL_KIND } from "../../../kernels/probe/probes.ts";
-import { bufferUsage } from "../../../kernels/core/program.ts";
+import { bufferUsage } from "../../../kernels/core/run/program.ts";
 import { fill } from "./fill.ts";
 import { InputSets } from "./inputs.ts";
-import { readBytes } from "../../../kernels/core/run.ts";
+import { readBytes } from "../../../kernels/core/run/run.ts";
 
 const { device, limits } = await openTestDevice();
 const { p } = testCase({ heads: [4, 1], lengths: [64] });

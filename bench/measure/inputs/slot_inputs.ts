@@ -1,5 +1,5 @@
 /** Slots of heads of which as many take the newest token as by the streaming rule do on average. */
-import { lengthOf, type Problem } from "../../../kernels/core/problem.ts";
+import { lengthOf, type Problem } from "../../../kernels/core/problem/problem.ts";
 import { MOSA, slotCapacity } from "../../../kernels/encode/route.ts";
 
 const { MOSA_SPARSITY: SPARSITY } = MOSA;

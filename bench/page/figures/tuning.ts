@@ -1,5 +1,5 @@
 /** Figures of tuners' measurements: a heat map for each kernel and case. */
-import type { Params } from "../../../kernels/core/variant.ts";
+import type { Params } from "../../../kernels/core/problem/constants.ts";
 import { candidateKey } from "../../tuning/candidates.ts";
 import { type Known, known, type LogLine, type LogSubject } from "../../tuning/log.ts";
 import type { Measured } from "../../tuning/messages.ts";

@@ -4,7 +4,7 @@ import { type Code, learnedCode } from "../codes.ts";
 import { deviceSelector } from "./device_codes.ts";
 import { questSelector } from "./quest.ts";
 import { randomSelector } from "./random_codes.ts";
-import { ROTATED_CODE } from "../../../kernels/core/problem.ts";
+import { ROTATED_CODE } from "../../../kernels/core/problem/problem.ts";
 import { rotatedSelector } from "./rotated.ts";
 import { weightedLearnedSelector } from "./weighted_learned.ts";
 import type { Method } from "../selector.ts";

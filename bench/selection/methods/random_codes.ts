@@ -2,7 +2,7 @@
 import type { TraceContext } from "../../../fixtures/trace.ts";
 import { packBits } from "../../../kernels/encode/reference.ts";
 import { randomProjection } from "../../../kernels/maps/random_projection.ts";
-import type { Problem } from "../../../kernels/core/problem.ts";
+import type { Problem } from "../../../kernels/core/problem/problem.ts";
 import { scoreReference } from "../../../kernels/score/reference.ts";
 import type { Selector } from "../selector.ts";
 

@@ -5,7 +5,7 @@ import {
   DEFAULT_BINS,
   ROTATED_CODE,
   type TieRule,
-} from "../../../kernels/core/problem.ts";
+} from "../../../kernels/core/problem/problem.ts";
 import { packBits } from "../../../kernels/encode/reference.ts";
 import { factorByte, factorValue, keyFactor, rotate } from "../../../kernels/encode/rotation.ts";
 import { binnedDistance, scaleOf } from "../../../kernels/score/bins.ts";

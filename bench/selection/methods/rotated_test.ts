@@ -4,7 +4,7 @@ import { magnitudeOf, magnitudeUnits } from "../../../kernels/encode/reference.t
 import { factorByte, factorValue, rotationSign } from "../../../kernels/encode/rotation.ts";
 import { scaleOf } from "../../../kernels/score/bins.ts";
 import { dot } from "../../../testing/inputs/trace.ts";
-import { ROTATED_CODE } from "../../../kernels/core/problem.ts";
+import { ROTATED_CODE } from "../../../kernels/core/problem/problem.ts";
 import { rotatedSelector, type RotatedSettings } from "./rotated.ts";
 import { smallContext } from "./testing_context.ts";
 

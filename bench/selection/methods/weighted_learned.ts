@@ -1,6 +1,10 @@
 /** The codes of a learned map in f64, weighed by magnitude planes of the query. */
 import type { TraceContext } from "../../../fixtures/trace.ts";
-import { codeHeads, queriesPerCode, queriesPerList } from "../../../kernels/core/problem.ts";
+import {
+  codeHeads,
+  queriesPerCode,
+  queriesPerList,
+} from "../../../kernels/core/problem/problem.ts";
 import { encodeReference, type MapLayer, packBits } from "../../../kernels/encode/reference.ts";
 import {
   type LearnedMap,

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { createRandom } from "../../../fixtures/random.ts";
 import type { TraceContext } from "../../../fixtures/trace.ts";
-import type { CodeSharing } from "../../../kernels/core/problem.ts";
+import type { CodeSharing } from "../../../kernels/core/problem/problem.ts";
 import { encodeReference, magnitudeOf, magnitudeUnits } from "../../../kernels/encode/reference.ts";
 import { type LearnedMap, mapHeadLayers } from "../../../kernels/maps/learned_map.ts";
 import { randomProjection } from "../../../kernels/maps/random_projection.ts";

@@ -1,9 +1,10 @@
 /** Measures candidates: each is verified, then all are timed against each other. */
-import type { Params, Variant } from "../../../kernels/core/variant.ts";
+import type { Params } from "../../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../../kernels/core/variant.ts";
 import type { CheckResult } from "../../../kernels/verify/verify.ts";
 import type { Session } from "../../measure/session.ts";
 import { prepare, type PreparedVariant } from "../../measure/prepared_variant.ts";
-import { DeviceMemoryError } from "../../../kernels/core/device_memory.ts";
+import { DeviceMemoryError } from "../../../kernels/core/run/device_memory.ts";
 import type { InputSets } from "../../measure/inputs/inputs.ts";
 import { SAMPLE_RESOLUTIONS } from "../../measure/clock/pilot.ts";
 import {

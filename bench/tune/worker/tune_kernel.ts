@@ -1,6 +1,7 @@
 /** Tunes one kernel for one problem on an open device. */
-import type { Params, Variant } from "../../../kernels/core/variant.ts";
-import type { Problem } from "../../../kernels/core/problem.ts";
+import type { Params } from "../../../kernels/core/problem/constants.ts";
+import type { Variant } from "../../../kernels/core/variant.ts";
+import type { Problem } from "../../../kernels/core/problem/problem.ts";
 import type { Session } from "../../measure/session.ts";
 import { InputSets } from "../../measure/inputs/inputs.ts";
 import { candidateKey, candidateSpace } from "../../tuning/candidates.ts";

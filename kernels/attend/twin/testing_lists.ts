@@ -1,7 +1,7 @@
 /** Test support: lists to select from, usual, adversarial and random, and what a sort selects. */
 import fc from "fast-check";
 import { createRandom, type Random } from "../../../fixtures/random.ts";
-import type { TieRule } from "../../core/problem.ts";
+import type { TieRule } from "../../core/problem/problem.ts";
 import type { Pair, Quad } from "./common.ts";
 
 /** The kinds of lists: the distance of each token. */

@@ -3,11 +3,12 @@
  * about uniform control flow. Dawn's null backend compiles in milliseconds and needs no driver.
  */
 import { assert, assertEquals } from "@std/assert";
-import type { DeviceLimits, Dispatch, Kernel, ParamRange, Params, Variant } from "../variant.ts";
-import type { Problem } from "../problem.ts";
+import type { DeviceLimits, Dispatch, Kernel, Variant } from "../variant.ts";
+import type { ParamRange, Params } from "../problem/constants.ts";
+import type { Problem } from "../problem/problem.ts";
 import { LARGE_LIMITS } from "../device_limits.ts";
 import { MATRIX_FEATURE } from "../subgroup_matrices.ts";
-import { bindGroupLayout, dispatchWgsl } from "../program.ts";
+import { bindGroupLayout, dispatchWgsl } from "../run/program.ts";
 import { CHECK_KERNELS } from "../../check/device_check.ts";
 import { PROBE_KERNELS } from "../../probe/probes.ts";
 import { refusesCodes, refusesPrefix } from "../define.ts";

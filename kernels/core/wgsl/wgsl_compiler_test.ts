@@ -8,7 +8,7 @@ import { checkDevice } from "../../check/device_check.ts";
 import { createDecoder } from "../../decoder/decoder.ts";
 import { planDecoder } from "../../decoder/decoder_plan.ts";
 import { limitsOf } from "../device_limits.ts";
-import { type CompileOptions, compilePlan } from "../program.ts";
+import { type CompileOptions, compilePlan } from "../run/program.ts";
 import { openTestDevice } from "../../../testing/device/test_device.ts";
 import { testCase } from "../../../testing/cases/grid.ts";
 import { type Dialect, FEATURE_EXTENSIONS, STANDARD_DIALECT } from "./wgsl.ts";

@@ -2,8 +2,15 @@
  * Reads facts from the text of a WGSL file: its bindings, its workgroup memory and the threads of
  * its workgroups. TypeScript keeps no copy of them that could differ.
  */
-import type { Binding, Params } from "../variant.ts";
 import { evaluateConst } from "./const_expression.ts";
+
+/** One `@group(0) @binding(i)` variable; i is its index in the list. */
+export interface Binding {
+  /** Name of the WGSL variable, and of its buffer unless the dispatch renames it. */
+  readonly name: string;
+  /** The WGSL declaration: a storage buffer that is read, or also written, or a uniform buffer. */
+  readonly access: "read" | "read_write" | "uniform";
+}
 
 const CONSTANT = /^const ([A-Z][A-Z0-9_]*)(?:: u32)? = ([^;]+);/gm;
 const BINDING = /@group\(0\)\s*@binding\((\d+)\)\s*var<([^>]+)>\s*(\w+)\s*:/g;
@@ -69,7 +76,7 @@ export function ownNames(source: string): Set<string> {
 /** Values of the module-scope constants with whole-number expressions, in the text's order. */
 export function constantsOf(
   declarations: Iterable<readonly [name: string, expression: string]>,
-  params: Params = {},
+  params: Readonly<Record<string, number>> = {},
 ): Map<string, number> {
   const values = new Map<string, number>();
   for (const [name, expression] of declarations) {
@@ -91,7 +98,10 @@ export function constantDeclarations(
  *
  * @throws {SyntaxError} naming a size that is not a constant expression, or an unknown type.
  */
-export function workgroupFacts(source: string, params: Params): WorkgroupFacts {
+export function workgroupFacts(
+  source: string,
+  params: Readonly<Record<string, number>>,
+): WorkgroupFacts {
   const { constants, variables, threads } = partsOf(source);
   const values = constantsOf(constants, params);
   let bytes = 0;

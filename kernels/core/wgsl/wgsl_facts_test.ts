@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { Dispatch, Params, Plan } from "../variant.ts";
-import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "../program.ts";
+import type { Dispatch, Plan } from "../variant.ts";
+import type { Params } from "../problem/constants.ts";
+import { bindGroupLayout, bufferSize, bufferUsage, dispatchWgsl } from "../run/program.ts";
 import { EVERY_VARIANT } from "../registry.ts";
 import { LARGE_LIMITS } from "../device_limits.ts";
 import { MATRIX_FEATURE } from "../subgroup_matrices.ts";

@@ -1,7 +1,7 @@
 /** Checks that a device has room for buffers, so that a clear error comes before a failed run. */
-import type { BufferSpec, DeviceLimits, Plan } from "./variant.ts";
+import type { BufferSpec, DeviceLimits, Plan } from "../variant.ts";
 import { allocate, bufferSize, checkFits } from "./program.ts";
-import { refusesBytes } from "./refusals.ts";
+import { refusesBytes } from "../refusals.ts";
 
 /** The device has too little free memory; other programs may hold the rest. */
 export class DeviceMemoryError extends RangeError {

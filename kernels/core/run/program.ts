@@ -2,10 +2,11 @@
  * Makes plans runnable: refuses plans that the device cannot hold, compiles each dispatch's
  * pipeline, binds buffers by name and records the dispatches into a compute pass.
  */
-import type { Binding, BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "./variant.ts";
-import { refusesFit } from "./refusals.ts";
-import { type Dialect, specialize } from "./wgsl/wgsl.ts";
-import { dialectOf } from "./wgsl/wgsl_compiler.ts";
+import type { Binding } from "../wgsl/wgsl_facts.ts";
+import type { BufferSpec, DeviceLimits, Dispatch, Kernel, Plan } from "../variant.ts";
+import { refusesFit } from "../refusals.ts";
+import { type Dialect, specialize } from "../wgsl/wgsl.ts";
+import { dialectOf } from "../wgsl/wgsl_compiler.ts";
 
 /** How WGSL is compiled for a device. */
 export interface CompileOptions {

@@ -2,7 +2,7 @@
  * Runs work on a device: submits a pass, runs a plan once, writes, poisons and reads buffers.
  * Tests, device checks and the benchmark share it.
  */
-import type { BufferSpec, Plan } from "./variant.ts";
+import type { BufferSpec, Plan, ReadBytes } from "../variant.ts";
 import { withinMemory } from "./device_memory.ts";
 import {
   bindingOf,
@@ -15,13 +15,6 @@ import {
 
 /** Records into a compute pass. */
 export type RecordPass = (pass: GPUComputePassEncoder) => void;
-
-/** Reads bytes of a named buffer. */
-export type ReadBytes = (
-  name: string,
-  byteOffset: number,
-  byteLength: number,
-) => Promise<Uint8Array>;
 
 /** Encodes a pass into a command buffer of its own. */
 export function encodePass(

@@ -1,11 +1,11 @@
 /** Layouts of K and V: where rows lie, and which variants take them. */
 import { assert, assertEquals } from "@std/assert";
-import { createPageTable, placeCache } from "../../fixtures/cache_layout.ts";
-import { NO_TOKEN } from "../../fixtures/token_pool.ts";
-import { CACHES, tokensFirst } from "../../testing/inputs/caches.ts";
-import { LARGE_LIMITS } from "./device_limits.ts";
-import { problemParams } from "./layout.ts";
-import { piecesOf } from "./pieces.ts";
+import { createPageTable, placeCache } from "../../../fixtures/cache_layout.ts";
+import { NO_TOKEN } from "../../../fixtures/token_pool.ts";
+import { CACHES, tokensFirst } from "../../../testing/inputs/caches.ts";
+import { LARGE_LIMITS } from "../device_limits.ts";
+import { problemParams } from "./constants.ts";
+import { piecesOf } from "../pieces.ts";
 import {
   hasPlainCache,
   kvElements,
@@ -16,8 +16,8 @@ import {
   tablePages,
 } from "./cache_layout.ts";
 import type { Problem } from "./problem.ts";
-import { refusesCodes } from "./define.ts";
-import { EVERY_VARIANT, VARIANTS } from "./registry.ts";
+import { refusesCodes } from "../define.ts";
+import { EVERY_VARIANT, VARIANTS } from "../registry.ts";
 
 const P: Problem = {
   batch: 2,

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { LARGE_LIMITS } from "./device_limits.ts";
+import { LARGE_LIMITS } from "../device_limits.ts";
 import {
   PAGE_TOKENS,
   pageCapacity,
@@ -10,9 +10,9 @@ import {
   tokensOfPages,
 } from "./pages.ts";
 import { windowsOf } from "./problem.ts";
-import { RIVALS } from "./registry.ts";
-import { createRandom } from "../../fixtures/random.ts";
-import { testCase } from "../../testing/cases/grid.ts";
+import { RIVALS } from "../registry.ts";
+import { createRandom } from "../../../fixtures/random.ts";
+import { testCase } from "../../../testing/cases/grid.ts";
 
 const NONE = { sink: 0, recent: 0, topK: { count: 64 } };
 

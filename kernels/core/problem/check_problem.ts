@@ -13,7 +13,7 @@ import {
   tiesOf,
   valueDimOf,
 } from "./problem.ts";
-import { HEAD_DIMS, KV_PAGE_TOKENS, MOST_GROUP } from "./layout.ts";
+import { HEAD_DIMS, KV_PAGE_TOKENS, MOST_GROUP } from "./constants.ts";
 
 function wholeNumber(name: string, value: number, min: number, max: number): void {
   if (!Number.isInteger(value) || value < min || value > max) {

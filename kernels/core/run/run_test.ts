@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { openTestDevice } from "../../testing/device/test_device.ts";
+import { openTestDevice } from "../../../testing/device/test_device.ts";
 import { bufferUsage } from "./program.ts";
 import { poison, readBytes, readerOf, write } from "./run.ts";
 
