@@ -20,8 +20,8 @@ import { list, wholeNumber } from "../bench/flags/flag_values.ts";
 import { matching } from "../bench/cases/kernel_globs.ts";
 import { parseFlags } from "../bench/flags/parse_flags.ts";
 import { UsageError } from "../bench/base/usage_error.ts";
-import { kernelUsers, problemOf } from "./kernel_users.ts";
-import { MUTANTS, plant } from "./mutants.ts";
+import { kernelUsers, problemOf } from "./mutation/kernel_users.ts";
+import { MUTANTS, plant } from "./mutation/mutants.ts";
 import { stageTests } from "./mutation/kernel_tests.ts";
 import { mutateAtRandom } from "./mutation/random.ts";
 
@@ -170,7 +170,7 @@ async function tryMutant(
   more: readonly string[],
 ) {
   const mutant = MUTANTS.find((mutant) => mutant.kernel === kernel);
-  if (!mutant) return ["tools/mutants.ts has no mutant of it"];
+  if (!mutant) return ["tools/mutation/mutants.ts has no mutant of it"];
   if (users.length === 0) return ["no variant runs it on this device"];
   const file = `${copy}/kernels/${kernel}.wgsl`;
   const source = await Deno.readTextFile(file);
@@ -219,7 +219,7 @@ export const MUTATE_COMMAND = {
     "Without --random it works on a copy of the tree, for minutes per kernel on a CPU.",
     "Tests emulate features that the device lacks, such as matrices; bench then leaves the variant " +
     "out, unless --gpu dawn names an implementation that has them.",
-    "Random changes that survive are listed; tools/equivalent_mutants.json holds those that change " +
+    "Random changes that survive are listed; tools/mutation/equivalent_mutants.json holds those that change " +
     "nothing, with the reason.",
     exitTerms("all caught, or with --random 95%", "too many were missed"),
   ],

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../bench/base/usage_error.ts";
 import { WGPU } from "../bench/measure/device/gpu_choice.ts";
-import { MUTANTS, plant } from "./mutants.ts";
+import { MUTANTS, plant } from "./mutation/mutants.ts";
 import {
   chooseKernels,
   copyTree,

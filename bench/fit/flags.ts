@@ -13,7 +13,7 @@ import {
   wholeNumber,
 } from "../flags/flag_values.ts";
 import type { WantedBackend } from "./training/backend.ts";
-import type { FitSharing, InitialMap } from "./training/model.ts";
+import type { FitSharing, InitialMap } from "./training/model/model.ts";
 import { type KeySigns, RECIPES } from "./training/recipe.ts";
 
 const { best, paper } = RECIPES;

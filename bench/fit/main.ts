@@ -22,7 +22,7 @@ import {
 import { readCheckpoint, writeCheckpoint } from "./training/checkpoint.ts";
 import { FIT_COMMAND } from "./flags.ts";
 import { DivergedError, MOST_UNREAD } from "./training/losses.ts";
-import { toLearnedMap } from "./training/model.ts";
+import { toLearnedMap } from "./training/model/model.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";
 import { type Status, train } from "./training/train.ts";

@@ -4,7 +4,7 @@ import { type Parsed, parseFlags } from "../flags/parse_flags.ts";
 import { UsageError } from "../base/usage_error.ts";
 import { FIT_COMMAND } from "./flags.ts";
 import type { WantedBackend } from "./training/backend.ts";
-import type { FitSharing, InitialMap } from "./training/model.ts";
+import type { FitSharing, InitialMap } from "./training/model/model.ts";
 import { type Recipe, RECIPES } from "./training/recipe.ts";
 
 /** The options of one call. */

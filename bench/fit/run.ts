@@ -7,13 +7,13 @@ import {
   type Split,
   splitContexts,
   type TraceFile,
-} from "./training/contexts.ts";
-import { initialParams } from "./training/model.ts";
-import { initialState } from "./training/optimiser.ts";
+} from "./training/data/contexts.ts";
+import { initialParams } from "./training/model/model.ts";
+import { initialState } from "./training/model/optimiser.ts";
 import type { FitOptions } from "./options.ts";
 import type { Recipe } from "./training/recipe.ts";
-import { rotatedParams } from "./training/rotated_params.ts";
-import { createSampler, type Sampler } from "./training/sample.ts";
+import { rotatedParams } from "./training/model/rotated_params.ts";
+import { createSampler, type Sampler } from "./training/data/sample.ts";
 import type { Snapshot } from "./training/train.ts";
 import { createValidate, type Validate } from "./training/validate.ts";
 

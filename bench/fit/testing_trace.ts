@@ -2,7 +2,7 @@
 import { createRandom } from "../../fixtures/random.ts";
 import type { TraceContext } from "../../fixtures/trace.ts";
 import { type SafetensorsTensor, writeSafetensors } from "../../kernels/maps/safetensors.ts";
-import type { TraceFile } from "./training/contexts.ts";
+import type { TraceFile } from "./training/data/contexts.ts";
 import { type FitOptions, parseFitOptions } from "./options.ts";
 import { type FitRun, prepareRun } from "./run.ts";
 

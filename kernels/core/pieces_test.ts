@@ -4,7 +4,7 @@ import { emulated, hasMatrices } from "../../testing/device/emulated_matrices.ts
 import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { rotatedCase, type TestCase, testCase } from "../../testing/cases/grid.ts";
 import { limitsForHeads, piecedInputs } from "../../testing/inputs/pieces.ts";
-import { plant } from "../../tools/mutants.ts";
+import { plant } from "../../tools/mutation/mutants.ts";
 import { ReplaceableKernel } from "../../tools/mutation/kernel_tests.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
 import { dealKernel, pieceProblem, piecesOf, planOn } from "./pieces.ts";

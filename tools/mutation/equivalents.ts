@@ -1,5 +1,5 @@
 /** Survivors that somebody looked at. */
-import equivalents from "../equivalent_mutants.json" with { type: "json" };
+import equivalents from "./equivalent_mutants.json" with { type: "json" };
 import { lineAbove, type RandomMutant } from "./draw.ts";
 
 /** A survivor that is no gap in the tests. It is known by texts, since lines move. */

@@ -39,7 +39,9 @@ export async function mutateAtRandom(
   }
   progress.clear();
   for (const { before, after } of kernels.flatMap(staleOf)) {
-    console.log(`tools/equivalent_mutants.json: the line is gone of "${after}" for "${before}"`);
+    console.log(
+      `tools/mutation/equivalent_mutants.json: the line is gone of "${after}" for "${before}"`,
+    );
   }
   const verdicts = scores.flatMap((score) => score.verdicts);
   const { killed, survived, score } = countsOf(verdicts);
@@ -61,7 +63,7 @@ function tellVerdict(verdict: Verdict): void {
   if (killedBy === null && !isEquivalent(mutant)) console.log(survivorLines(mutant).join("\n"));
   for (const { kernel, before, after } of wrongEquivalents([verdict])) {
     console.log(
-      `${kernel}: tools/equivalent_mutants.json is wrong about "${after}" for "${before}", ` +
+      `${kernel}: tools/mutation/equivalent_mutants.json is wrong about "${after}" for "${before}", ` +
         `which "${verdict.test}" kills`,
     );
   }

@@ -8,7 +8,7 @@ import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
 import type { Dispatch } from "../../kernels/core/variant.ts";
 import { emulatedDispatch, hasMatrices } from "../../testing/device/emulated_matrices.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
-import { kernelUsers } from "../kernel_users.ts";
+import { kernelUsers } from "./kernel_users.ts";
 import { drawMutants, type DrawnMutant } from "./draw.ts";
 import { isEquivalent } from "./equivalents.ts";
 import { registeredTests, ReplaceableKernel, stageTests, testsOf } from "./kernel_tests.ts";

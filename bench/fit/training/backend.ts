@@ -2,11 +2,11 @@
 import { defaultDevice, init, jit, type numpy as np, valueAndGrad } from "@jax-js/jax";
 import { NoAdapterError, openAdapter } from "../../edge/open_adapter.ts";
 import { UsageError } from "../../base/usage_error.ts";
-import { batchLoss, type DeviceBatch } from "./loss.ts";
-import { type HostParams, paramShapes } from "./model.ts";
-import { batchToDevice, toDevice } from "./optimiser.ts";
+import { batchLoss, type DeviceBatch } from "./model/loss.ts";
+import { type HostParams, paramShapes } from "./model/model.ts";
+import { batchToDevice, toDevice } from "./model/optimiser.ts";
 import type { Recipe } from "./recipe.ts";
-import type { Batch } from "./sample.ts";
+import type { Batch } from "./data/sample.ts";
 import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
 
 /** A backend of jax-js. */

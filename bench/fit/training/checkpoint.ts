@@ -7,7 +7,7 @@ import {
   type SafetensorsTensor,
   writeSafetensors,
 } from "../../../kernels/maps/safetensors.ts";
-import { type HostParams, paramShapes } from "./model.ts";
+import { type HostParams, paramShapes } from "./model/model.ts";
 import type { Snapshot } from "./train.ts";
 
 /** Properties, by name, that a run must share with a checkpoint to resume it. */

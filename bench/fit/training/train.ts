@@ -2,10 +2,21 @@
 import { jit, type numpy as np } from "@jax-js/jax";
 import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
 import { createLosses } from "./losses.ts";
-import { encodeRows, type HostParams, paramShapes, roundParams, sideParams } from "./model.ts";
-import { createOptimiserStep, type HostState, type OptimiserState, toDevice } from "./optimiser.ts";
+import {
+  encodeRows,
+  type HostParams,
+  paramShapes,
+  roundParams,
+  sideParams,
+} from "./model/model.ts";
+import {
+  createOptimiserStep,
+  type HostState,
+  type OptimiserState,
+  toDevice,
+} from "./model/optimiser.ts";
 import { isValidated, type Recipe } from "./recipe.ts";
-import type { Sampler } from "./sample.ts";
+import type { Sampler } from "./data/sample.ts";
 import type { Encode, Validate } from "./validate.ts";
 
 /** Weights and their attention mass in validation. */

@@ -9,9 +9,9 @@ import {
 import { parseMap, writeMap } from "../../../kernels/maps/map_file.ts";
 import { readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { DivergedError } from "./losses.ts";
-import { type HostParams, roundParams, toLearnedMap } from "./model.ts";
+import { type HostParams, roundParams, toLearnedMap } from "./model/model.ts";
 import type { FitRun } from "../run.ts";
-import type { Sampler } from "./sample.ts";
+import type { Sampler } from "./data/sample.ts";
 import { smallRun } from "../testing_trace.ts";
 import { createEncode, type Snapshot, train } from "./train.ts";
 

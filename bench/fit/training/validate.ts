@@ -3,11 +3,11 @@ import { scoreReference } from "../../../kernels/score/reference.ts";
 import { attendDense, sumOf } from "../../selection/attention.ts";
 import { cheapest } from "../../selection/ranking.ts";
 import type { EdgeWindows } from "../../selection/selector.ts";
-import { type FitContext, middleOf } from "./contexts.ts";
+import { type FitContext, middleOf } from "./data/contexts.ts";
 import type { Recipe } from "./recipe.ts";
 import { packKeys, packQueries } from "./query_codes.ts";
-import { createRotation } from "./rows.ts";
-import type { HostTensor } from "./sample.ts";
+import { createRotation } from "./data/rows.ts";
+import type { HostTensor } from "./data/sample.ts";
 
 /**
  * Encodes rows: pre-activations [heads, n, bits] of rows [heads, n, headDim], or [maps, n, bits] of

@@ -2,8 +2,8 @@ import { assertAlmostEquals, assertNotEquals } from "@std/assert";
 import { encodeReference, magnitudeOf, magnitudeUnits } from "../../../kernels/encode/reference.ts";
 import { mapHeadLayers } from "../../../kernels/maps/learned_map.ts";
 import { measure } from "../../selection/measure.ts";
-import { toLearnedMap } from "./model.ts";
-import type { HostTensor } from "./sample.ts";
+import { toLearnedMap } from "./model/model.ts";
+import type { HostTensor } from "./data/sample.ts";
 import { smallRun } from "../testing_trace.ts";
 import { createValidate, type Encode } from "./validate.ts";
 

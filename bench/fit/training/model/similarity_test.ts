@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { grad, numpy as np } from "@jax-js/jax";
-import { createRandom } from "../../../fixtures/random.ts";
+import { createRandom } from "../../../../fixtures/random.ts";
 import { signsOf, similarityOf } from "./similarity.ts";
 
 /** jax-js keeps its worker threads for the next test. */

@@ -1,9 +1,9 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { createRandom } from "../../../fixtures/random.ts";
-import { encodeReference, packBits } from "../../../kernels/encode/reference.ts";
-import { rotate } from "../../../kernels/encode/rotation.ts";
-import { mapHeadLayers } from "../../../kernels/maps/learned_map.ts";
-import { smallRun } from "../testing_trace.ts";
+import { createRandom } from "../../../../fixtures/random.ts";
+import { encodeReference, packBits } from "../../../../kernels/encode/reference.ts";
+import { rotate } from "../../../../kernels/encode/rotation.ts";
+import { mapHeadLayers } from "../../../../kernels/maps/learned_map.ts";
+import { smallRun } from "../../testing_trace.ts";
 import { initialParams, toLearnedMap } from "./model.ts";
 
 const START = ["--layers", "1", "--init", "rotation"];

@@ -1,7 +1,7 @@
 /** The rotation as the start of training. */
-import { rotate, rotationWidth } from "../../../kernels/encode/rotation.ts";
-import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
-import type { FitContext } from "./contexts.ts";
+import { rotate, rotationWidth } from "../../../../kernels/encode/rotation.ts";
+import type { LearnedMapShape } from "../../../../kernels/maps/learned_map.ts";
+import type { FitContext } from "../data/contexts.ts";
 import { type HostParams, paramShapes, sideParams } from "./model.ts";
 
 /** Seed of the rotation's signs, that of rotated codes without another seed. */

@@ -1,9 +1,9 @@
 import { assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { prepareContexts } from "./contexts.ts";
 import { normalExceededBy } from "./normal_quantile.ts";
-import { RECIPES } from "./recipe.ts";
+import { RECIPES } from "../recipe.ts";
 import { createSampler, type SamplerOptions } from "./sample.ts";
-import { smallFile } from "../testing_trace.ts";
+import { smallFile } from "../../testing_trace.ts";
 
 const WINDOWS = { sink: 8, recent: 8 };
 const PAPER = { ...RECIPES.paper, loss: { ...RECIPES.paper.loss, top: 10 }, queries: 5 };

@@ -2,11 +2,11 @@
  * Draws the samples of a training step: queries of one context, keys of it and in some steps of
  * another context before it, and the targets to learn.
  */
-import { createRandom, type Random } from "../../../fixtures/random.ts";
-import type { EdgeWindows } from "../../selection/selector.ts";
+import { createRandom, type Random } from "../../../../fixtures/random.ts";
+import type { EdgeWindows } from "../../../selection/selector.ts";
 import { type FitContext, middleOf } from "./contexts.ts";
 import { normalExceededBy } from "./normal_quantile.ts";
-import type { PositivesLoss, Recipe } from "./recipe.ts";
+import type { PositivesLoss, Recipe } from "../recipe.ts";
 import { countUpTo, createRotation, draw, takeRows } from "./rows.ts";
 import { createTargets, type Targets } from "./targets.ts";
 

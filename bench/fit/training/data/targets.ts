@@ -1,7 +1,7 @@
 /** Targets of training from the exact attention of a query, computed in f64 on first use. */
-import { attendDense } from "../../selection/attention.ts";
-import { cheapest } from "../../selection/ranking.ts";
-import type { EdgeWindows } from "../../selection/selector.ts";
+import { attendDense } from "../../../selection/attention.ts";
+import { cheapest } from "../../../selection/ranking.ts";
+import type { EdgeWindows } from "../../../selection/selector.ts";
 import { type FitContext, middleOf } from "./contexts.ts";
 
 /** Stands for the logarithm of 0: far below any logit, and finite in f32. */

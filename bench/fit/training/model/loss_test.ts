@@ -1,14 +1,14 @@
 import { assertAlmostEquals } from "@std/assert";
 import { grad, numpy as np, valueAndGrad } from "@jax-js/jax";
-import { createRandom } from "../../../fixtures/random.ts";
-import { encodeReference, PLANE_CLIPS } from "../../../kernels/encode/reference.ts";
-import type { LearnedMapShape } from "../../../kernels/maps/learned_map.ts";
+import { createRandom } from "../../../../fixtures/random.ts";
+import { encodeReference, PLANE_CLIPS } from "../../../../kernels/encode/reference.ts";
+import type { LearnedMapShape } from "../../../../kernels/maps/learned_map.ts";
 import { sigmoid, silu, softplus } from "./activations.ts";
 import { batchLoss } from "./loss.ts";
 import { type HostParams, initialParams, paramShapes, sideParams } from "./model.ts";
 import { batchToDevice, toDevice } from "./optimiser.ts";
-import { type MassLoss, type Recipe, RECIPES } from "./recipe.ts";
-import type { Batch, HostTensor } from "./sample.ts";
+import { type MassLoss, type Recipe, RECIPES } from "../recipe.ts";
+import type { Batch, HostTensor } from "../data/sample.ts";
 
 /** jax-js keeps its worker threads for the next test. */
 const JAX = { sanitizeOps: false, sanitizeResources: false } as const;

@@ -3,13 +3,17 @@
  * queries and one for keys. Functions on arrays take ownership of their arguments, as in jax-js.
  */
 import { numpy as np } from "@jax-js/jax";
-import { createRandom } from "../../../fixtures/random.ts";
+import { createRandom } from "../../../../fixtures/random.ts";
 import {
   type LearnedMap,
   type LearnedMapShape,
   mapHeadLayers,
-} from "../../../kernels/maps/learned_map.ts";
-import { type CodeSharing, mapLayers, mapNumbers } from "../../../kernels/core/problem/problem.ts";
+} from "../../../../kernels/maps/learned_map.ts";
+import {
+  type CodeSharing,
+  mapLayers,
+  mapNumbers,
+} from "../../../../kernels/core/problem/problem.ts";
 import { silu } from "./activations.ts";
 
 /**

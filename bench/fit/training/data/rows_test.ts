@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { createRandom } from "../../../fixtures/random.ts";
+import { createRandom } from "../../../../fixtures/random.ts";
 import { countUpTo, createRotation, draw, takeRows } from "./rows.ts";
 
 /** The same shuffle, over an array of all indices. */

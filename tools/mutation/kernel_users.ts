@@ -1,11 +1,11 @@
 /** The variants that run a kernel, and problems that show what they do. */
-import { casesOf } from "../bench/cases/cases.ts";
-import { parseCaseOptions } from "../bench/flags/case_flags.ts";
-import { eligible } from "../bench/measure/session.ts";
-import { EVERY_VARIANT, findVariant } from "../kernels/core/registry.ts";
-import type { Dispatch } from "../kernels/core/variant.ts";
-import { languageFeaturesOf } from "../kernels/core/wgsl/wgsl_compiler.ts";
-import { openTestDevice } from "../testing/device/test_device.ts";
+import { casesOf } from "../../bench/cases/cases.ts";
+import { parseCaseOptions } from "../../bench/flags/case_flags.ts";
+import { eligible } from "../../bench/measure/session.ts";
+import { EVERY_VARIANT, findVariant } from "../../kernels/core/registry.ts";
+import type { Dispatch } from "../../kernels/core/variant.ts";
+import { languageFeaturesOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
+import { openTestDevice } from "../../testing/device/test_device.ts";
 
 /** The main job's problem: long enough for several blocks and runs, so that it runs every kernel. */
 const PROBLEM = ["--shape", "4x1x64", "--kv", "5000"];

@@ -5,8 +5,8 @@
 import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { batchLoss, type DeviceBatch } from "./loss.ts";
 import type { HostParams } from "./model.ts";
-import { averageDecayAt, learningRateAt, type Recipe } from "./recipe.ts";
-import type { Batch, HostTensor } from "./sample.ts";
+import { averageDecayAt, learningRateAt, type Recipe } from "../recipe.ts";
+import type { Batch, HostTensor } from "../data/sample.ts";
 
 /** Keeps the quotient of Adam's moments finite. */
 const EPSILON = 1e-8;

@@ -3,8 +3,8 @@
  * take ownership of their arguments, as in jax-js.
  */
 import { lax, numpy as np } from "@jax-js/jax";
-import { PLANE_CLIPS } from "../../../kernels/encode/reference.ts";
-import type { Recipe } from "./recipe.ts";
+import { PLANE_CLIPS } from "../../../../kernels/encode/reference.ts";
+import type { Recipe } from "../recipe.ts";
 
 /** Keeps the quotient of outputs and their root mean square finite. */
 const LEAST_SQUARE = 1e-12;

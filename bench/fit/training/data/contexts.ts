@@ -1,9 +1,9 @@
 /** Checks the contexts of traces and prepares them for fitting a map. */
-import type { NamedContext, TraceContext } from "../../../fixtures/trace.ts";
-import { windowsOf } from "../../../kernels/core/problem/problem.ts";
-import type { EdgeWindows } from "../../selection/selector.ts";
-import { UsageError } from "../../base/usage_error.ts";
-import type { Recipe } from "./recipe.ts";
+import type { NamedContext, TraceContext } from "../../../../fixtures/trace.ts";
+import { windowsOf } from "../../../../kernels/core/problem/problem.ts";
+import type { EdgeWindows } from "../../../selection/selector.ts";
+import { UsageError } from "../../../base/usage_error.ts";
+import type { Recipe } from "../recipe.ts";
 
 /** The content of a trace file. */
 export interface TraceFile {

@@ -1,6 +1,6 @@
 /** Draws, copies and rotates rows of queries and keys. */
-import type { Random } from "../../../fixtures/random.ts";
-import { createRope } from "../../../fixtures/rope.ts";
+import type { Random } from "../../../../fixtures/random.ts";
+import { createRope } from "../../../../fixtures/rope.ts";
 
 /**
  * Draws `count` of the indices 0 to `length` - 1 without replacement, or all if there are fewer: a

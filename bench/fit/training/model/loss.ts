@@ -6,8 +6,8 @@ import { numpy as np, scipySpecial } from "@jax-js/jax";
 import { sigmoid, softplus } from "./activations.ts";
 import { similarityOf } from "./similarity.ts";
 import { encodeRows, sideParams } from "./model.ts";
-import type { Recipe } from "./recipe.ts";
-import type { Batch } from "./sample.ts";
+import type { Recipe } from "../recipe.ts";
+import type { Batch } from "../data/sample.ts";
 
 /** A batch on the device. */
 export type DeviceBatch = { [Name in keyof Batch]: np.Array };

@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { UsageError } from "../../base/usage_error.ts";
+import { UsageError } from "../../../base/usage_error.ts";
 import { prepareContexts, splitContexts } from "./contexts.ts";
-import { type Recipe, RECIPES } from "./recipe.ts";
-import { smallContext, smallFile } from "../testing_trace.ts";
+import { type Recipe, RECIPES } from "../recipe.ts";
+import { smallContext, smallFile } from "../../testing_trace.ts";
 
 const WINDOWS = { sink: 8, recent: 8 };
 
