@@ -105,6 +105,7 @@ export async function timeMethod(
       }
     }
     onProgress(1);
+    for (const { prepared } of entrants) prepared.poison();
     const samples = await sampleInterleaved(timer, entrants.map(({ prepared }) => prepared), {
       ...sampling,
       maxTimeMs: settings.maxTimeMs,
@@ -112,7 +113,8 @@ export async function timeMethod(
     const times: { readonly step: number | null; readonly time: StepTime }[] = [];
     for (const [i, entrant] of entrants.entries()) {
       const { prepared } = entrant;
-      // The outputs that the timed steps left, of another set than the first check's.
+      // The outputs that the timed steps left, of another set than the first check's if there are
+      // several.
       const after = await prepared.verifyLast();
       if (after.ok) {
         times.push({ step: entrant.step, time: timeOf(prepared, samples[i]) });

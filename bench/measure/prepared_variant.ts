@@ -2,7 +2,9 @@
 import type { BufferSpec, Cost, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
 import type { Params } from "../../kernels/core/problem/constants.ts";
 import { type CheckResult, verify } from "../../kernels/verify/verify.ts";
+import { newestRows, remadeNames } from "../../kernels/verify/newest_rows.ts";
 import {
+  partStart,
   pieceProblem,
   pieceReader,
   type Pieces,
@@ -10,7 +12,7 @@ import {
   planOn,
   strideOf,
 } from "../../kernels/core/pieces.ts";
-import { listHeads, type Problem } from "../../kernels/core/problem/problem.ts";
+import { lengthOf, listHeads, type Problem } from "../../kernels/core/problem/problem.ts";
 import {
   bindProgram,
   type BoundProgram,
@@ -21,6 +23,7 @@ import { copiesOf, type Rotation, touchedBytes, wantedSets } from "./inputs/cach
 import { allocateWithin, checkHolds } from "../../kernels/core/run/device_memory.ts";
 import {
   poison,
+  poisonPart,
   readBytes,
   readerOf,
   type RecordPass,
@@ -46,11 +49,13 @@ export interface PreparedVariant extends Workload {
   readonly touched: number;
   /** The buffers of set `set` by name. */
   buffersOf(set: number): Readonly<Record<string, GPUBuffer>>;
+  /** Poisons outputs and scratch, so that only later steps can make them right again. */
+  poison(): void;
   /** Runs set `set` once on poisoned outputs and scratch. */
   run(set: number): void;
   /** Verifies the outputs that the last recorded step left. */
   verifyLast(): Promise<CheckResult>;
-  /** Runs set `set` on poisoned outputs and verifies them. */
+  /** Runs set `set` on poisoned outputs, poisoned rows of the newest tokens too, and verifies them. */
   verify(set: number): Promise<CheckResult>;
   /** Bytes of a buffer of set `set`. */
   read(name: string, set: number): Promise<Uint8Array<ArrayBuffer>>;
@@ -127,10 +132,14 @@ export async function prepare(
   };
   const verifySet = (set: number, limit?: number) =>
     pieces ? verifyPieces(set, pieces) : verifyWhole(set, limit);
-  const run = (set: number) => {
+  const newest = newestRowsOf(variant.stage, p, pieces, plan);
+  const poisonAll = () => {
     for (const [name, buffer] of Object.entries(outputBuffers)) {
       poison(device, buffer, plan.buffers[name].zeros);
     }
+  };
+  const run = (set: number) => {
+    poisonAll();
     submit(device, (pass) => recordProgram(pass, bound[set % sets]));
   };
   return {
@@ -147,11 +156,16 @@ export async function prepare(
       recordProgram(pass, bound[lastSet]);
     },
     buffersOf: (set) => buffers[set % sets],
+    poison: poisonAll,
     run,
     verifyLast: () => verifySet(lastSet, LAST_HEADS),
-    verify(set) {
+    async verify(set) {
+      const ofSet = buffers[set % sets];
+      await Promise.all(
+        newest.map(({ name, offset, bytes }) => poisonPart(device, ofSet[name], offset, bytes)),
+      );
       run(set);
-      return verifySet(set % sets);
+      return await verifySet(set % sets);
     },
     read: (name, set) => readWithoutGaps(device, buffers[set % sets][name], plan.buffers[name]),
     destroy() {
@@ -185,6 +199,41 @@ const PROMPT_TOKENS = 256;
 
 /** Query tokens per list's prompt for which the reference computes attention. */
 const PREFILL_TOKENS = 8;
+
+/** Stages whose steps add rows of the newest tokens to all that they keep. */
+const ADDS: readonly Stage[] = ["encode_append", "pipeline", "rival"];
+
+/** Bytes of a buffer that a step makes of the newest tokens, and of nothing older. */
+interface NewestRow {
+  readonly name: string;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** The rows of the newest tokens in the buffers that a variant keeps. */
+function newestRowsOf(
+  stage: Stage,
+  p: Problem,
+  pieces: Pieces | undefined,
+  plan: Plan,
+): NewestRow[] {
+  if (!ADDS.includes(stage)) return [];
+  const kept = remadeNames(p).filter((name) => plan.buffers[name]?.role === "input");
+  return kept.flatMap((name) => {
+    if (!pieces) return newestRows(name, p, lengthsOf(p)).map((row) => ({ name, ...row }));
+    return Array.from({ length: pieces.count }, (_, piece) => {
+      const own = pieceProblem(p, pieces, piece);
+      const start = partStart(pieces, plan, name, piece);
+      return newestRows(name, own, lengthsOf(own)).map(({ offset, bytes }) => (
+        { name, offset: start + offset, bytes }
+      ));
+    }).flat();
+  });
+}
+
+function lengthsOf(p: Problem): number[] {
+  return Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence));
+}
 
 /** The result of checks of all pieces of a problem: the error of the worst of them. */
 function joinResults(stage: Stage, results: readonly CheckResult[]): CheckResult {

@@ -82,6 +82,7 @@ export async function measureTogether(
     if (ready.length === 0) return;
     send({ type: "trying", candidates: ready.map(({ params }) => params) });
     const settings = settingsOf(session, phase, bench.noisePct);
+    for (const prepared of ready) prepared.poison();
     const all = await sampleInterleaved(
       session.timer,
       ready.map((each) => withBeats(each, send)),

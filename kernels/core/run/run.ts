@@ -81,6 +81,23 @@ export function poison(
   }
 }
 
+/** Overwrites some bytes of a buffer in the same way; their neighbours stay. */
+export async function poisonPart(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  offset: number,
+  bytes: number,
+): Promise<void> {
+  // WebGPU writes whole words.
+  const begin = offset - offset % 4;
+  const size = Math.ceil((offset + bytes - begin) / 4) * 4;
+  const words = bytes === size
+    ? new Uint8Array(size)
+    : await readBytes(device, buffer, begin, size);
+  words.fill(POISON, offset - begin, offset - begin + bytes);
+  device.queue.writeBuffer(buffer, begin, words);
+}
+
 /** Bytes per read: every device allows buffers of this size. */
 const READ_BYTES = 2 ** 28;
 
