@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Variant } from "../core/variant.ts";
-import { verifiedTokens } from "../verify/verify_prefill.ts";
 import { HEAD_DIMS } from "../core/problem/constants.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";
 import { checkFits } from "../core/run/program.ts";
@@ -67,14 +66,4 @@ Deno.test("flash.defaults() fit 16 KiB of workgroup memory for every head dim", 
       }
     }
   }
-});
-
-Deno.test("verifiedTokens() has the first and last token, and others for each head", () => {
-  assertEquals(verifiedTokens(3, 8, 5), [0, 1, 2]);
-  for (const head of [0, 1, 2]) {
-    const tokens = verifiedTokens(1000, 8, head);
-    assertEquals([tokens[0], tokens.at(-1)], [0, 999]);
-    assert(tokens.length >= 8 && tokens.every((token) => token < 1000));
-  }
-  assert(verifiedTokens(1000, 8, 1)[1] !== verifiedTokens(1000, 8, 2)[1]);
 });

@@ -33,7 +33,7 @@ export interface VerifyScope {
   /** Code heads, with the query heads that share their lists. */
   readonly heads?: readonly number[];
   readonly sequences?: readonly number[];
-  /** About how many of a prompt's codes to verify in each list, spread evenly (default all). */
+  /** About how many of a prompt's tokens, or pages, to verify in each list (default all). */
   readonly promptTokens?: number;
   /** About how many of a prompt's query tokens to verify in each list (default all). */
   readonly prefillTokens?: number;

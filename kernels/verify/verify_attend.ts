@@ -116,7 +116,7 @@ export const verifyPipeline: ListVerifier = async (tally, reader, ref, hasBuffer
   const kept = ["query_codes", "list_state"].find(hasBuffer);
   if (!kept) throw new RangeError("a step keeps its query codes in query_codes or list_state");
   await verifyQueryCodes(tally, reader, ref, kept);
-  await verifyKeyCodes(tally, reader, ref, length - 1);
+  await verifyKeyCodes(tally, reader, ref, [length - 1]);
   if (isRotated(p)) await verifyAppendedSum(tally, reader, ref);
   const [queryCodes, newest, factor, heads] = await Promise.all([
     reader.queryCodes(ref, kept),

@@ -18,6 +18,7 @@ import {
 } from "../core/problem/problem.ts";
 import { factorByte, factorValue, keyFactor, rotate } from "../encode/rotation.ts";
 import { packScale, scaleOf, unpackScale } from "../score/bins.ts";
+import { encodedTokens } from "./verified_tokens.ts";
 
 /** Compares one code with the code of `row` under `map`. */
 function verifyCode(
@@ -184,15 +185,15 @@ export async function verifyQueryCodes(
   }
 }
 
-/** Verifies the codes of a list's tokens from `start` on: every `stride`-th one and the last. */
+/** Verifies the codes of some of a list's tokens, in ascending order. */
 export async function verifyKeyCodes(
   tally: ErrorTally,
   reader: BufferReader,
   ref: ListRef,
-  start: number,
-  stride = 1,
+  tokens: readonly number[],
 ): Promise<void> {
   const words = codeWords(reader.p);
+  const [start] = tokens;
   const { sequence, codeHead, length } = ref;
   const [encode, codes, keys, factors] = await Promise.all([
     encoderOf(reader, ref, "key_map"),
@@ -200,8 +201,7 @@ export async function verifyKeyCodes(
     reader.cacheRows("keys", ref, start, length),
     isRotated(reader.p) ? reader.factors(ref, start, length - start) : null,
   ]);
-  for (let token = start; token < length; token++) {
-    if ((token - start) % stride !== 0 && token !== length - 1) continue;
+  for (const token of tokens) {
     const offset = (token - start) * words;
     const code = codes.subarray(offset, offset + words);
     const index = [sequence, codeHead, token];
@@ -213,14 +213,13 @@ export async function verifyKeyCodes(
 
 /** Verifies the code of the newest key, and its factor. */
 export const verifyAppend: ListVerifier = async (tally, reader, ref) => {
-  await verifyKeyCodes(tally, reader, ref, ref.length - 1);
+  await verifyKeyCodes(tally, reader, ref, [ref.length - 1]);
   if (isRotated(reader.p)) await verifyAppendedSum(tally, reader, ref);
 };
 
 /** Verifies codes of a prompt, and factors. */
 export const verifyPrompt: ListVerifier = async (tally, reader, ref, _hasBuffer, scope) => {
-  const stride = Math.max(1, Math.floor(ref.length / (scope.promptTokens ?? Infinity)));
-  await verifyKeyCodes(tally, reader, ref, 0, stride);
+  await verifyKeyCodes(tally, reader, ref, encodedTokens(ref.length, ref, scope));
   if (isRotated(reader.p)) await verifyPromptSums(tally, reader, ref);
   await verifyMeanKey(tally, reader, ref);
 };

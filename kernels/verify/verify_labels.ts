@@ -4,6 +4,7 @@ import { clampToHalf, unpackLabel } from "../encode/labels_reference.ts";
 import type { Scores } from "../score/reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import type { ErrorTally, ListVerifier } from "./error_tally.ts";
+import { encodedTokens } from "./verified_tokens.ts";
 
 /** The form of the labels that a variant has; undefined if it has none. */
 export function labelFormOf(hasBuffer: (name: string) => boolean): LabelForm | undefined {
@@ -93,23 +94,22 @@ function wrongElement({ elements, scale }: Label, key: readonly number[], exact:
   });
 }
 
-/** Verifies the labels of a list's tokens from `start` on: every `stride`-th one and the last. */
+/** Verifies the labels of some of a list's tokens, in ascending order. */
 async function verifyLabels(
   form: LabelForm,
   tally: ErrorTally,
   reader: BufferReader,
   ref: ListRef,
-  start: number,
-  stride = 1,
+  tokens: readonly number[],
 ): Promise<void> {
   const { length } = ref;
+  const [start] = tokens;
   const [channels, labels, keys] = await Promise.all([
     channelsOf(form, reader, ref),
     labelsOf(form, reader, ref, start, length),
     reader.cacheRows("keys", ref, start, length),
   ]);
-  for (let token = start; token < length; token++) {
-    if ((token - start) % stride !== 0 && token !== length - 1) continue;
+  for (const token of tokens) {
     const key = Array.from(channels, (channel) => keys(token)[channel]);
     const label = labels[token - start];
     const wrong = wrongElement(label, key, reader.p.dtype === "f16");
@@ -122,14 +122,14 @@ async function verifyLabels(
 /** Verifies the labels of the newest tokens. */
 export const verifyLabelAppend: ListVerifier = async (tally, reader, ref, hasBuffer) => {
   const form = labelFormOf(hasBuffer);
-  if (form) await verifyLabels(form, tally, reader, ref, ref.length - 1);
+  if (form) await verifyLabels(form, tally, reader, ref, [ref.length - 1]);
 };
 
 /** Verifies the labels of a prompt. */
 export const verifyLabelPrompt: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const form = labelFormOf(hasBuffer);
-  const stride = Math.max(1, Math.floor(ref.length / (scope.promptTokens ?? Infinity)));
-  if (form) await verifyLabels(form, tally, reader, ref, 0, stride);
+  const tokens = encodedTokens(ref.length, ref, scope);
+  if (form) await verifyLabels(form, tally, reader, ref, tokens);
 };
 
 /** The scores of a list's tokens by their labels. */

@@ -13,23 +13,22 @@ import { selectScoresReference } from "../select/reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import type { ErrorTally, ListVerifier } from "./error_tally.ts";
 import { isRounded, verifyAttended } from "./verify_rivals.ts";
+import { encodedTokens } from "./verified_tokens.ts";
 
-/** Verifies the bounds of pages `start`, `start + stride` and so on, and of the newest page. */
+/** Verifies the bounds of some of a list's pages, in ascending order; the last one is the newest. */
 async function verifyBounds(
   tally: ErrorTally,
   reader: BufferReader,
   ref: ListRef,
-  start: number,
-  stride = 1,
+  pages: readonly number[],
 ): Promise<void> {
   const { sequence, kvHead, length } = ref;
-  const last = pagesOf(length) - 1;
+  const [start, last] = [pages[0], pages[pages.length - 1]];
   const [keys, bounds] = await Promise.all([
     reader.cacheRows("keys", ref, start * PAGE_TOKENS, length),
     reader.pageBounds(ref, start, last + 1),
   ]);
-  for (let page = start; page <= last; page++) {
-    if ((page - start) % stride !== 0 && page !== last) continue;
+  for (const page of pages) {
     const first = page * PAGE_TOKENS;
     const want = pageBoundsReference(keys, first, Math.min(first + PAGE_TOKENS, length));
     const got = bounds(page);
@@ -42,13 +41,11 @@ async function verifyBounds(
 
 /** Verifies the bounds of the newest page. */
 export const verifyPageAppend: ListVerifier = (tally, reader, ref) =>
-  verifyBounds(tally, reader, ref, pagesOf(ref.length) - 1);
+  verifyBounds(tally, reader, ref, [pagesOf(ref.length) - 1]);
 
 /** Verifies the bounds of a prompt's pages. */
-export const verifyPagePrompt: ListVerifier = (tally, reader, ref, _hasBuffer, scope) => {
-  const stride = Math.max(1, Math.floor(ref.length / (scope.promptTokens ?? Infinity)));
-  return verifyBounds(tally, reader, ref, 0, stride);
-};
+export const verifyPagePrompt: ListVerifier = (tally, reader, ref, _hasBuffer, scope) =>
+  verifyBounds(tally, reader, ref, encodedTokens(pagesOf(ref.length), ref, scope));
 
 /** Verifies the scores of a list's pages up to rounding, given their bounds. */
 export const verifyPageScores: ListVerifier = async (tally, reader, ref) => {

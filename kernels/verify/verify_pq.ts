@@ -20,6 +20,7 @@ import { ASSIGNED, FIRST_MEANS, lastMeans } from "../encode/pq_prompt.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import type { ErrorTally, ListVerifier } from "./error_tally.ts";
 import type { Scores } from "../score/reference.ts";
+import { encodedTokens } from "./verified_tokens.ts";
 
 /**
  * Error of the nearness of a centroid in f32, over the sum of the magnitudes that it adds up: up to
@@ -76,20 +77,18 @@ function verifyKey(
   }
 }
 
-/** Verifies the codes of tokens from `start` on: every `stride`-th one and the last. */
+/** Verifies the codes of some tokens, in ascending order. */
 async function verifyTokens(
   tally: ErrorTally,
   reader: BufferReader,
   ref: ListRef,
-  tokens: { readonly start: number; readonly stride: number },
+  tokens: readonly number[],
   given: { readonly what: string; readonly codes: Uint8Array; readonly centroids: Float32Array },
   parts: number,
 ): Promise<void> {
-  const { start, stride } = tokens;
   const { length, sequence, kvHead } = ref;
-  const rowOf = await reader.cacheRows("keys", ref, start, length);
-  for (let token = start; token < length; token++) {
-    if ((token - start) % stride !== 0 && token !== length - 1) continue;
+  const rowOf = await reader.cacheRows("keys", ref, tokens[0], length);
+  for (const token of tokens) {
     const codes = Array.from(
       { length: parts },
       (_, part) => given.codes[codePlace(part, token, parts, reader.p.capacity)],
@@ -120,7 +119,7 @@ export const verifyNewestPqCodes: ListVerifier = async (tally, reader, ref, hasB
     reader.pqCodes(ref, parts),
     reader.centroids(ref, parts),
   ]);
-  const newest = { start: ref.length - 1, stride: 1 };
+  const newest = [ref.length - 1];
   await verifyTokens(tally, reader, ref, newest, { what, codes, centroids }, parts);
 };
 
@@ -128,8 +127,7 @@ export const verifyNewestPqCodes: ListVerifier = async (tally, reader, ref, hasB
 export const verifyPqPrompt: ListVerifier = async (tally, reader, ref, hasBuffer, scope) => {
   const parts = partsOfBuffers(hasBuffer)!;
   if (!isFirst(reader, ref)) return;
-  const stride = Math.max(1, Math.floor(ref.length / (scope.promptTokens ?? Infinity)));
-  const tokens = { start: 0, stride };
+  const tokens = encodedTokens(ref.length, ref, scope);
   const [codes, centroids] = await Promise.all([
     reader.pqCodes(ref, parts),
     reader.centroids(ref, parts),

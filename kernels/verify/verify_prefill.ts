@@ -1,20 +1,7 @@
 /** Verifies prefill attention. */
 import type { ListVerifier } from "./error_tally.ts";
 import { prefillReference } from "../prefill/reference.ts";
-
-/**
- * The tokens of a prompt to verify, about `most`: the first, the last, and one from each of `most`
- * equal stretches. The position in the stretch depends on the head, so that heads verify different
- * tokens.
- */
-export function verifiedTokens(length: number, most: number, head: number): number[] {
-  if (length <= most) return Array.from({ length }, (_, token) => token);
-  const stretch = length / most;
-  // The fractions of multiples of the golden ratio are spread evenly between 0 and 1.
-  const within = (head * 0.6180339887 % 1) * stretch;
-  const middle = Array.from({ length: most }, (_, i) => Math.floor(i * stretch + within));
-  return [...new Set([0, ...middle, length - 1])];
-}
+import { verifiedTokens } from "./verified_tokens.ts";
 
 /** Verifies the rows of `prompt_out` of a list's query heads. */
 export const verifyPrefill: ListVerifier = async (tally, reader, ref, _hasBuffer, scope) => {
