@@ -27,6 +27,8 @@ export interface Roofline {
   readonly dispatchUs: number;
   /** f32 operations per microsecond. A fused multiply-add counts as two. */
   readonly flopsPerUs: number;
+  /** Popcounts of 32-bit words per microsecond. */
+  readonly popcountsPerUs: number;
   /** Operations of matrix units per microsecond; absent if no probe of them ran. */
   readonly matrixFlopsPerUs?: number;
 }
@@ -56,14 +58,15 @@ export function rooflineOf(probes: readonly ProbeTime[]): Roofline {
   const ladder = (kind: string) => probes.filter(({ name }) => name.startsWith(kind));
   const chain = only(CHAIN);
   // Noise must not make the dispatch's share more than half of the time.
-  const rate = ({ operations, us }: ProbeTime) =>
-    operations.flops! / Math.max(us - chain.us, us / 2);
+  const rate = ({ operations: { flops, popcounts }, us }: ProbeTime) =>
+    (flops ?? popcounts!) / Math.max(us - chain.us, us / 2);
   const matrix = probes.find(({ name }) => name === MATRIX);
   return {
     stream: ladder("probe/stream"),
     gather: ladder("probe/gather"),
     dispatchUs: chain.us,
     flopsPerUs: rate(only(FMA)),
+    popcountsPerUs: rate(only(POPCOUNT)),
     ...(matrix ? { matrixFlopsPerUs: rate(matrix) } : {}),
   };
 }
@@ -80,8 +83,8 @@ export function moveUs(ladder: Ladder, dispatchUs: number, bytes: number): numbe
 }
 
 /**
- * The least time in which this device can do a step: its bytes or its arithmetic at the probes'
- * rates, whichever takes longer, plus its dispatches.
+ * The least time in which this device can do a step: its bytes, its floating-point operations or its
+ * popcounts at the probes' rates, whichever take longest, plus its dispatches.
  */
 export function rooflineUs(
   roofline: Roofline,
@@ -92,5 +95,9 @@ export function rooflineUs(
     moveUs(roofline.gather, roofline.dispatchUs, cost.gatherBytes);
   const flopsPerUs = cost.onMatrices ? roofline.matrixFlopsPerUs : roofline.flopsPerUs;
   if (flopsPerUs === undefined) throw new RangeError(`${MATRIX} did not run`);
-  return Math.max(bytesUs, cost.flops / flopsPerUs) + dispatches * roofline.dispatchUs;
+  const arithmeticUs = Math.max(
+    cost.flops / flopsPerUs,
+    (cost.popcounts ?? 0) / roofline.popcountsPerUs,
+  );
+  return Math.max(bytesUs, arithmeticUs) + dispatches * roofline.dispatchUs;
 }

@@ -8,6 +8,7 @@ const roofline: Roofline = {
   gather: [{ bytes: 1e6, us: 18 }],
   dispatchUs: 2,
   flopsPerUs: 1e7,
+  popcountsPerUs: 1e6,
 };
 const cost = { streamBytes: 1e6, gatherBytes: 0, writeBytes: 0, flops: 0 };
 
@@ -16,6 +17,7 @@ Deno.test("rooflineUs() takes the longer of bytes and arithmetic, and adds the d
   assertAlmostEquals(rooflineUs(roofline, { ...cost, flops: 5e7 }, 2), 12);
   assertAlmostEquals(rooflineUs(roofline, { ...cost, flops: 5e9 }, 2), 504);
   assertAlmostEquals(rooflineUs(roofline, { ...cost, gatherBytes: 1e6, flops: 2e8 }, 1), 26);
+  assertAlmostEquals(rooflineUs(roofline, { ...cost, flops: 5e7, popcounts: 5e7 }, 1), 52);
 });
 
 Deno.test("rooflineUs() takes the rate of matrix units for what they compute", () => {
@@ -26,12 +28,14 @@ Deno.test("rooflineUs() takes the rate of matrix units for what they compute", (
     bytes: 0,
     operations: flops === undefined ? {} : { flops },
   });
-  const probes = [probe("probe/chain", 2), probe("probe/fma", 12, 1e8)];
+  const counter = { ...probe("probe/popcount", 12), operations: { popcounts: 1e7 } };
+  const probes = [probe("probe/chain", 2), probe("probe/fma", 12, 1e8), counter];
   const found = rooflineOf([...probes, probe("probe/matrix", 12, 1e9), ...[
     { ...probe("probe/stream 1 KiB", 10), bytes: 1e6 },
     { ...probe("probe/gather 1 KiB of 256 B", 18), bytes: 1e6 },
   ]]);
   assertAlmostEquals(rooflineUs(found, onMatrices, 1), 12);
   assertAlmostEquals(rooflineUs(found, { ...cost, flops: 1e9 }, 1), 102);
+  assertAlmostEquals(rooflineUs(found, { ...cost, popcounts: 1e8 }, 1), 102);
   assertThrows(() => rooflineUs(roofline, onMatrices, 1), RangeError, "probe/matrix did not run");
 });

@@ -64,7 +64,10 @@ export const ROW = v.strictObject({
   selected: column(COUNT, "Number of middle tokens taken of the longest sequence."),
   sink: column(COUNT, "Number of first tokens, which are always attended."),
   recent: column(COUNT, "Number of last tokens, which are always attended."),
-  rows: column(MAYBE_COUNT, "Rows of K that a gather requests, all heads together."),
+  rows: column(
+    MAYBE_COUNT,
+    "Rows of K that a gather requests, all heads together; of the suite's own steps only.",
+  ),
   unique_rows: column(MAYBE_COUNT, "Distinct ones among `rows`: what a perfect cache would read."),
   params: column(JSON_OBJECT, "Parameters of the kernel or operations of the probe, as JSON."),
   workgroup: column(MAYBE_COUNT, "Threads of a workgroup, if that is a parameter."),
@@ -92,14 +95,14 @@ export const ROW = v.strictObject({
   dispatches: column(COUNT, "Dispatches of a step."),
   floor_us: column(
     MAYBE_AMOUNT,
-    "Roofline, in microseconds: bytes or arithmetic at the probes' rates, whichever takes " +
-      "longer, plus dispatches at their cost.",
+    "Roofline, in microseconds: bytes, multiply-adds or popcounts at the probes' rates, " +
+      "whichever take longest, plus dispatches at their cost.",
   ),
   roofline_pct: column(MAYBE_AMOUNT, "`floor_us` over `median_us`, in percent."),
   speedup_vs_dense: column(
     MAYBE_AMOUNT,
-    "Median of the fastest dense variant of this case over `median_us`; for `dense` and " +
-      "`pipeline` only.",
+    "Median of the fastest dense variant of this case over `median_us`; for `dense`, " +
+      "`pipeline` and `rival` only.",
   ),
   ns_per_tick: column(MAYBE_AMOUNT, "Nanoseconds per tick of the timestamps."),
   rel_l2_err: column(MAYBE_AMOUNT, "Relative L2 distance from the f64 reference; 0 if exact."),

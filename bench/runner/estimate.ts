@@ -1,5 +1,10 @@
 /** Estimates the time and memory of a run before anything is measured. */
-import type { DeviceLimits, Plan, Variant } from "../../kernels/core/variant.ts";
+import {
+  costOperations,
+  type DeviceLimits,
+  type Plan,
+  type Variant,
+} from "../../kernels/core/variant.ts";
 import { planOn } from "../../kernels/core/pieces.ts";
 import type { Problem } from "../../kernels/core/problem/problem.ts";
 import {
@@ -68,7 +73,7 @@ export function estimateCase(
     const params = variant.defaults(p, limits);
     const cost = variant.cost(p, params);
     const bytes = cost.streamBytes + cost.gatherBytes + cost.writeBytes;
-    const cpuMs = Math.max(cost.flops, bytes) / CPU_RATE;
+    const cpuMs = Math.max(costOperations(cost), bytes) / CPU_RATE;
     return { variant, plan: planOn(variant, p, params, limits), cost, cpuMs };
   });
   // CPU_RATE is a rate that CPUs reach, so this is the time of a step itself, not its roofline.

@@ -1,5 +1,5 @@
 /** Makes the rows of a case from check results and samples. */
-import { costBytes, type HandOver, type Plan } from "../../kernels/core/variant.ts";
+import { costBytes, costOperations, type HandOver, type Plan } from "../../kernels/core/variant.ts";
 import type { CheckResult } from "../../kernels/verify/verify.ts";
 import { handOverOf } from "../../kernels/merge/hand_over.ts";
 import { kvLayoutOf } from "../../kernels/core/problem/cache_layout.ts";
@@ -166,7 +166,8 @@ export function rowMaker(
     rows: GatheredRows | null,
   ): ResultRow => {
     const bytes = costBytes(cost);
-    const times = timeColumns(samples, checkResult.ok, { bytes, touched, operations: cost.flops });
+    const operations = costOperations(cost);
+    const times = timeColumns(samples, checkResult.ok, { bytes, touched, operations });
     const us = times.median_us;
     const leastUs = rooflineUs(roofline, cost, plan.dispatches.length);
     const compared = ["dense", "pipeline", "rival"].includes(variant.stage);

@@ -24,6 +24,7 @@ const roofline: Roofline = {
   gather: [{ bytes: 1e9, us: 1002 }],
   dispatchUs: 2,
   flopsPerUs: 1e7,
+  popcountsPerUs: 1e6,
 };
 const probes: ProbeResult[] = [
   { ...probe, name: "probe/fma", operations: { flops: 5e8 } },

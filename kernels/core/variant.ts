@@ -108,8 +108,10 @@ export interface Cost {
   readonly gatherBytes: number;
   /** Bytes written. */
   readonly writeBytes: number;
-  /** Floating-point operations, or popcount operations for scores. */
+  /** Floating-point operations. */
   readonly flops: number;
+  /** Popcounts of words (default 0). */
+  readonly popcounts?: number;
   /** The operations are of matrix units. */
   readonly onMatrices?: true;
 }
@@ -205,7 +207,13 @@ export function addCost(a: Cost, b: Cost): Cost {
     gatherBytes: a.gatherBytes + b.gatherBytes,
     writeBytes: a.writeBytes + b.writeBytes,
     flops: a.flops + b.flops,
+    popcounts: (a.popcounts ?? 0) + (b.popcounts ?? 0),
   };
+}
+
+/** All operations of a cost. */
+export function costOperations({ flops, popcounts = 0 }: Cost): number {
+  return flops + popcounts;
 }
 
 /** All bytes that a cost moves. */

@@ -164,6 +164,7 @@ function stepCost(encoder: StepEncoder, choice: Choice, p: Problem, params: Para
     gatherBytes: attend.gatherBytes,
     writeBytes: outBytes,
     flops: encode.flops + score.flops + attend.flops,
+    popcounts: score.popcounts ?? 0,
   };
 }
 

@@ -68,7 +68,8 @@ export function scoreCost(p: Problem): Cost {
     streamBytes: codeHeads(p) * tokens * codeWords(p) * 4 + p.batch * p.qHeads * queryWords(p) * 4,
     gatherBytes: 0,
     writeBytes: listHeads(p) * tokens * distanceBytes(p),
-    flops: p.qHeads * tokens * codeWords(p) * Math.max(1, planesOf(p)),
+    flops: 0,
+    popcounts: p.qHeads * tokens * codeWords(p) * Math.max(1, planesOf(p)),
   };
 }
 

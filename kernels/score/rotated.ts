@@ -53,7 +53,8 @@ export function rotatedCost(p: Problem): Cost {
     streamBytes: p.kvHeads * tokens * (codeWords(p) * 4 + 1) + queries * queryWords(p) * 4,
     gatherBytes: 0,
     writeBytes: p.qHeads * tokens,
-    flops: p.qHeads * tokens * codeWords(p) * Math.max(1, planesOf(p)),
+    flops: 0,
+    popcounts: p.qHeads * tokens * codeWords(p) * Math.max(1, planesOf(p)),
   };
 }
 

@@ -42,7 +42,8 @@ function cost(p: Problem): Cost {
       queries * queryWords(p) * 4,
     gatherBytes: 0,
     writeBytes: pairs,
-    flops: pairs * codeWords(p) * Math.max(1, planesOf(p)),
+    flops: 0,
+    popcounts: pairs * codeWords(p) * Math.max(1, planesOf(p)),
   };
 }
 
