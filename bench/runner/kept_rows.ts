@@ -63,8 +63,8 @@ export function keptProbes(
 
 /**
  * Splits the kernels of a case into those whose rows are kept and those to measure. The rows of
- * dense kernels and pipelines are kept together or not at all, since a speedup holds only between
- * kernels that took turns.
+ * dense kernels, pipelines and rivals are kept together or not at all, since a speedup holds only
+ * between kernels that took turns.
  */
 export function splitReusable(
   reusable: readonly ResultRow[],

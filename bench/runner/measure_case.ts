@@ -88,9 +88,12 @@ export async function measureCase(
     await compileAll(session, p, missing);
     const row = rowMaker(session, benchCase, roofline);
     // All variants of a stage select the same tokens, so one variant's list gives the rows of all.
+    // Other systems select by rules of their own; their rows are not counted.
     const gathered = new Map(
       kept.flatMap(({ stage, rows, unique_rows: unique }) =>
-        rows === null || unique === null ? [] : [[stage, { rows, unique }] as [Stage, GatheredRows]]
+        rows === null || unique === null || stage === "rival"
+          ? []
+          : [[stage, { rows, unique }] as [Stage, GatheredRows]]
       ),
     );
     for (const [i, { variant, params }] of missing.entries()) {
@@ -119,7 +122,7 @@ export async function measureCase(
       const checkResult = await prepared.verify(0);
       if (checkResult.ok) {
         ready.push({ prepared, checkResult });
-        const found = await rowsOf(prepared, p);
+        const found = variant.stage === "rival" ? null : await rowsOf(prepared, p);
         if (found) gathered.set(variant.stage, found);
       } else {
         await guard.check();
@@ -133,13 +136,14 @@ export async function measureCase(
       `${benchCase.name}: timing ${counted(ready.length, "kernel")}`,
       missing.length / total,
     );
+    for (const { prepared } of ready) prepared.poison();
     const samples = await sampleByPhase(timer, ready.map((r) => r.prepared), {
       ...session.sampling,
       maxTimeMs: settings.maxTimeMs,
     });
     const checkResults: CheckResult[] = [];
     for (const { prepared, checkResult } of ready) {
-      // Verify the outputs that the timed steps left, then a step of another set on poison.
+      // Verify the outputs that the timed steps left, then a step on poison, of another set if there are several.
       const after = [await prepared.verifyLast(), await prepared.verify(1)];
       const worse = (a: CheckResult, b: CheckResult) => !a.ok || a.relL2 > b.relL2 ? a : b;
       checkResults.push(
