@@ -41,12 +41,14 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
 
 /**
  * The metric of a row, with an interval that follows from its median's interval; null if the row
- * has no such number.
+ * has no such number. Where samples were too few for an interval, nothing bounds the value.
  */
 export function estimateOf(row: ResultRow, { valueOf, lowerIsBetter }: Metric): Estimate | null {
   const { median_us: us, ci_low_us: low, ci_high_us: high } = row;
   const value = valueOf(row);
-  if (!(value && us && low && high && value > 0 && low > 0)) return null;
+  if (!(value && us && value > 0)) return null;
+  if (low === null || high === null) return { value, low: 0, high: Infinity };
+  if (!(low > 0)) return null;
   // Numbers are written to 6 digits, so rounding can move the median out of a narrow interval.
   const [down, up] = [Math.min(1, low / us), Math.max(1, high / us)];
   return lowerIsBetter

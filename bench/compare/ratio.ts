@@ -16,11 +16,13 @@ export interface Estimate {
  * side, which suits the lopsided intervals of medians and needs neither a distribution nor the
  * samples.
  *
- * @throws {RangeError} unless all six numbers are above 0 and each value lies in its interval.
+ * An estimate from 0 to infinity, which nothing bounds, gives such a ratio.
+ *
+ * @throws {RangeError} unless each value is above 0, finite, and in its interval.
  */
 export function ratioOf(from: Estimate, to: Estimate): Estimate {
   for (const { value, low, high } of [from, to]) {
-    if (!(low > 0 && low <= value && value <= high && high < Infinity)) {
+    if (!(low >= 0 && low <= value && value <= high && value > 0 && value < Infinity)) {
       throw new RangeError(`no positive estimate: ${value} in ${low} to ${high}`);
     }
   }

@@ -45,10 +45,19 @@ Deno.test("ratioOf() gives intervals that hold the true ratio of medians in 95% 
 });
 
 Deno.test("ratioOf() refuses estimates that are not positive", () => {
-  const [zero, outside] = [{ value: 1, low: 0, high: 2 }, { value: 3, low: 1, high: 2 }];
-  for (const wrong of [zero, outside, exact(-1), exact(NaN), exact(Infinity)]) {
+  const outside = { value: 3, low: 1, high: 2 };
+  for (const wrong of [outside, exact(0), exact(-1), exact(NaN), exact(Infinity)]) {
     assertThrows(() => ratioOf(wrong, exact(1)), RangeError, "no positive estimate");
     assertThrows(() => ratioOf(exact(1), wrong), RangeError);
+  }
+});
+
+Deno.test("ratioOf() bounds nothing where one of the estimates is unbounded", () => {
+  const unbounded = { value: 10, low: 0, high: Infinity };
+  for (const [from, to] of [[exact(1), unbounded], [unbounded, exact(100)]] as const) {
+    const { value, low, high } = ratioOf(from, to);
+    assertAlmostEquals(value, 10, 1e-12);
+    assertEquals([low, high], [0, Infinity]);
   }
 });
 

@@ -44,7 +44,9 @@ export function cautionLines(
       ? [`Measured on a software adapter, which says nothing about a GPU: ${labels(onSoftware)}.`]
       : []),
     ...(fewSamples > 0
-      ? [`Pairs with fewer than 6 samples, whose intervals cover less than 95%: ${fewSamples}.`]
+      ? [
+        `Pairs with fewer than 6 samples, which give no 95% interval: ${fewSamples}.`,
+      ]
       : []),
     ...(otherParams > 0
       ? [`Pairs whose kernels ran with different parameters: ${otherParams}.`]

@@ -101,5 +101,6 @@ export function factor(value: number | null): string {
 }
 
 function interval(ratio: Estimate | null): string {
-  return ratio ? `${factor(ratio.low)} to ${factor(ratio.high)}` : "";
+  if (ratio === null) return "";
+  return ratio.high === Infinity ? "none" : `${factor(ratio.low)} to ${factor(ratio.high)}`;
 }

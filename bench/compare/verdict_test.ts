@@ -64,6 +64,13 @@ Deno.test("comparePair() gives FAILED or NO VALUE for rows without a number", ()
   assertEquals(verdict(makeRow({ ...row, median_us: 0, ci_low_us: 0 }), row), "NO VALUE");
 });
 
+Deno.test("comparePair() is UNSURE of a row with too few samples for an interval, and tells its ratio", () => {
+  const few = makeRow({ median_us: 100, ci_low_us: null, ci_high_us: null, samples: 5 });
+  const { verdict, ratio } = comparePair(timed(10), few, METRICS.time, DEFAULT_LIMITS);
+  assertEquals(verdict, "UNSURE");
+  assertAlmostEquals(ratio!.value, 10, 1e-12);
+});
+
 Deno.test("comparePair() accepts an interval of no width that rounding moved", () => {
   const rounded = { median_us: 10.0001, ci_low_us: 10.0002, ci_high_us: 10.0002 };
   assertEquals(comparePair(makeRow(rounded), makeRow(rounded), METRICS.time, DEFAULT_LIMITS), {

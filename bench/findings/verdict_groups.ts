@@ -45,9 +45,9 @@ function byCaches(rows: readonly ResultRow[]): ResultRow[][] {
   return [...steps.values()].map((stepsOfKind) => [...others, ...stepsOfKind]);
 }
 
-/** Whether a step uses the same set of inputs every time. */
-function isHot({ sets }: ResultRow): boolean {
-  return sets === 1;
+/** Whether a step's inputs were in the caches. */
+function isHot({ cache }: ResultRow): boolean {
+  return cache === "hot";
 }
 
 function groupOf(rows: readonly ResultRow[]): CaseGroup {

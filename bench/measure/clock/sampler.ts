@@ -59,7 +59,7 @@ const LOW_CLOCK = 1.15;
 export const FEWEST_SAMPLES = 6;
 /** A step up to this length gets its fewest samples, however short the time limit is. */
 export const LONG_STEP_MS = 1000;
-/** Attempts at the fewest samples, since a timer may fail now and then. */
+/** Attempts at the fewest samples, since a timer may fail and a clock be low now and then. */
 const MAX_ATTEMPTS = 2 * FEWEST_SAMPLES;
 
 const ROUNDS_PER_BATCH = 24;
@@ -96,11 +96,12 @@ export async function sampleInterleaved(
   const taken: Sample[] = [];
   const attempts = workloads.map(() => 0);
   const found = (e: number) => samples[e].us.length + samples[e].droppedUs.length;
+  // Dropped samples give no interval, so others are taken in their place.
+  const missing = (e: number) => FEWEST_SAMPLES - samples[e].us.length;
   const settled = (e: number) =>
-    found(e) >= FEWEST_SAMPLES && samples[e].us.length >= settings.minSamples &&
+    missing(e) <= 0 && samples[e].us.length >= settings.minSamples &&
     intervalPct(samples[e].us) <= settings.noisePct;
-  const lacks = (e: number) =>
-    found(e) > 0 && found(e) < FEWEST_SAMPLES && attempts[e] < MAX_ATTEMPTS;
+  const lacks = (e: number) => found(e) > 0 && missing(e) > 0 && attempts[e] < MAX_ATTEMPTS;
   // A workload that never gets a time is given up.
   let active = workloads.map((_, e) => e);
   let { roundMs } = plan;
@@ -113,9 +114,7 @@ export async function sampleInterleaved(
     lastMs += waitedMs;
     const leftMs = deadlineMs - timer.nowMs();
     const batchMs = leftMs > 0 ? Math.min(settings.maxTimeMs / 3, leftMs) : Infinity;
-    const wanted = leftMs > 0
-      ? ROUNDS_PER_BATCH
-      : Math.max(...active.map((e) => FEWEST_SAMPLES - found(e)));
+    const wanted = leftMs > 0 ? ROUNDS_PER_BATCH : Math.max(...active.map(missing));
     const passesPerRound = active.length * (plan.clock ? 2 : 1);
     const rounds = Math.max(
       1,

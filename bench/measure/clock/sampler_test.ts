@@ -126,6 +126,14 @@ Deno.test("sampleInterleaved() drops the samples during which the attention laps
   assertEquals(calm.droppedUs, []);
 });
 
+Deno.test("sampleInterleaved() takes other samples in place of dropped ones, past its time", async () => {
+  let watched = 0;
+  const attention = { ready: () => Promise.resolve(), watch: () => () => ++watched === 1 };
+  const slow = [workload("a", 500_000)];
+  const { samples: [{ us, droppedUs }] } = await sample({}, slow, { attention, maxTimeMs: 3000 });
+  assert(droppedUs.length > 0 && us.length >= FEWEST_SAMPLES, `${droppedUs.length} ${us.length}`);
+});
+
 Deno.test("sampleInterleaved() waits for the attention without using up its time", async () => {
   const gpu = fakeGpu({});
   const timer = await createTimer(gpu.device, { work: work("chain", 2), clock: gpu.clock });
