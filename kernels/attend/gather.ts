@@ -3,6 +3,7 @@ import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { CACHE_ROWS, MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { partialSpecs, specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import {
   PAGE_TOKENS,
   pageListCapacity,
@@ -89,6 +90,8 @@ export interface ListEntries {
   /** Names of the buffers that the kernels call `selected` and `selected_counts`. */
   readonly names: readonly [selected: string, counts: string];
   readonly pageBits: number;
+  /** The specs of those buffers. */
+  readonly specs: typeof specs;
   /** Entries that a list has room for. */
   capacity(p: Problem): number;
 }
@@ -96,6 +99,7 @@ export interface ListEntries {
 /** Lists of tokens. */
 export const TOKEN_LISTS: ListEntries = {
   names: ["selected", "selected_counts"],
+  specs,
   pageBits: 0,
   capacity: listCapacity,
 };
@@ -103,6 +107,7 @@ export const TOKEN_LISTS: ListEntries = {
 /** Lists of pages. */
 export const PAGE_LISTS: ListEntries = {
   names: ["selected_pages", "selected_page_tokens"],
+  specs: systemSpecs,
   pageBits: Math.log2(PAGE_TOKENS),
   capacity: pageListCapacity,
 };
@@ -119,7 +124,8 @@ function gatherListsPlan(kernel: Kernel, p: Problem, params: Params, lists: List
   const grid = [params.SPLITS, p.qHeads / params.HEADS, p.batch] as const;
   return {
     buffers: {
-      ...specs(p, "input", "lengths", "q", "keys", "values", selected, selected_counts),
+      ...specs(p, "input", "lengths", "q", "keys", "values"),
+      ...lists.specs(p, "input", selected, selected_counts),
       ...partialSpecs(p, params.SPLITS, "output"),
     },
     dispatches: [dispatch(kernel, p, values, grid, { selected, selected_counts })],

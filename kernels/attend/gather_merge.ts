@@ -68,17 +68,8 @@ function plan(p: Problem, params: Params, entries: ListEntries): Plan {
   const join = joinSplits(p, params, heads);
   return {
     buffers: {
-      ...specs(
-        p,
-        "input",
-        "lengths",
-        "q",
-        "keys",
-        "values",
-        selected,
-        selected_counts,
-        "sink_logits",
-      ),
+      ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
+      ...entries.specs(p, "input", selected, selected_counts),
       ...handOverSpec(p, { lists: p.batch * lists, heads, splits }),
       ...join.buffers,
       ...specs(p, "output", "out"),

@@ -6,7 +6,8 @@
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { MOST_GROUP, ranges } from "../core/problem/constants.ts";
-import { partialSpecs, specs } from "../core/layout.ts";
+import { partialSpecs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
 import { cachedTokens, groupSize, type Problem } from "../core/problem/problem.ts";
 import {
@@ -78,10 +79,10 @@ export const denseTokenPool: Variant = defineVariant({
   refuses: (p, params) => refusesHeads(groupSize(p), params) ?? refusesRowSplit(p, params),
   plan: (p, params): Plan => ({
     buffers: {
-      ...specs(p, "input", "lengths", "q", "token_index", "pool_keys", "pool_values"),
-      ...specs(p, "input", "sink_logits"),
+      ...systemSpecs(p, "input", "lengths", "q", "token_index", "pool_keys", "pool_values"),
+      ...systemSpecs(p, "input", "sink_logits"),
       ...partialSpecs(p, params.SPLITS, "scratch"),
-      ...specs(p, "output", "out"),
+      ...systemSpecs(p, "output", "out"),
     },
     dispatches: [
       dispatch(tokenPoolKernel, p, params, [params.SPLITS, p.qHeads / params.HEADS, p.batch]),

@@ -2,7 +2,7 @@
 import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { type Params, PROBLEM_RANGES, ranges } from "../core/problem/constants.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import {
   HEAD_LABELS,
   LABEL_CHANNELS,
@@ -49,9 +49,9 @@ function labelsPlan(p: Problem, params: Params, form: LabelForm, APPEND: 0 | 1):
   const blocks = APPEND ? 1 : Math.ceil(p.capacity / rows);
   return {
     buffers: {
-      ...specs(p, "input", "lengths", "keys", form.channels),
+      ...systemSpecs(p, "input", "lengths", "keys", form.channels),
       // The labels of older tokens are kept between steps.
-      ...specs(p, APPEND ? "input" : "output", form.labels),
+      ...systemSpecs(p, APPEND ? "input" : "output", form.labels),
     },
     dispatches: [
       dispatch(labelsKernel, p, values, [blocks, labelHeads(form, p), p.batch], {

@@ -1,7 +1,7 @@
 /** Appends the compressed row of NSA's newest tokens, which every 16th token completes. */
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import { bufferBytes, specs } from "../core/layout.ts";
+import { systemBufferBytes, systemSpecs } from "../core/system_layout.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { ranges } from "../core/problem/constants.ts";
 import { kvBytes, lengthOf, type Problem } from "../core/problem/problem.ts";
@@ -21,7 +21,7 @@ export const nsaCompressKernel: Kernel = defineKernel({
 
 /** Least traffic of a step that completes a row: the maps once, and the last tokens. */
 function cost(p: Problem): Cost {
-  const { compress_map, compress_positions, raw_keys, raw_values } = bufferBytes(p);
+  const { compress_map, compress_positions, raw_keys, raw_values } = systemBufferBytes(p);
   const row = 2 * p.batch * p.kvHeads * p.headDim;
   return {
     streamBytes: compress_map + compress_positions + raw_keys + raw_values,
@@ -49,9 +49,9 @@ export const nsaCompress: Variant = defineVariant({
     completesRow(p) ? undefined : "no sequence has a multiple of 16 tokens from 32 on",
   plan: (p, params) => ({
     buffers: {
-      ...specs(p, "input", "lengths", "raw_keys", "raw_values"),
-      ...specs(p, "input", "compress_map", "compress_positions"),
-      ...specs(p, "output", "branch_keys", "branch_values"),
+      ...systemSpecs(p, "input", "lengths", "raw_keys", "raw_values"),
+      ...systemSpecs(p, "input", "compress_map", "compress_positions"),
+      ...systemSpecs(p, "output", "branch_keys", "branch_values"),
     },
     dispatches: [
       dispatch(nsaCompressKernel, p, params, [

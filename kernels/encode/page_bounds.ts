@@ -2,7 +2,7 @@
 import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { ranges } from "../core/problem/constants.ts";
-import { specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import { pageCapacity, pagesOf } from "../core/problem/pages.ts";
 import { cachedTokens, kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
@@ -44,7 +44,7 @@ export const pageBounds: Variant = defineVariant({
   defaults: () => ({ WORKGROUP: 32 }),
   refuses: () => undefined,
   plan: (p, params) => ({
-    buffers: specs(p, "input", "lengths", "keys", "page_bounds"),
+    buffers: systemSpecs(p, "input", "lengths", "keys", "page_bounds"),
     dispatches: [dispatch(pageBoundsKernel, p, params, [p.kvHeads, p.batch, 1])],
   }),
   cost: pageBoundsCost,
@@ -67,8 +67,8 @@ export const pageBoundsPrompt: Variant = defineVariant({
     const grid = [Math.ceil(pageCapacity(p) / pages), p.kvHeads, p.batch] as const;
     return {
       buffers: {
-        ...specs(p, "input", "lengths", "keys"),
-        ...specs(p, "output", "page_bounds"),
+        ...systemSpecs(p, "input", "lengths", "keys"),
+        ...systemSpecs(p, "output", "page_bounds"),
       },
       dispatches: [dispatch(pageBoundsPromptKernel, p, params, grid)],
     };

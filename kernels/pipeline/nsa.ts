@@ -6,7 +6,7 @@ import type { BufferSpec, Cost, DeviceLimits, Kernel, Plan, Variant } from "../c
 import { MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import {
   groupSize,
   kvBytes,
@@ -134,10 +134,10 @@ function plan(p: Problem, params: Params): Plan {
   const branches = own("branches", params);
   return {
     buffers: {
-      ...specs(p, "input", "lengths", "q", "gates", "branch_keys", "branch_values"),
+      ...systemSpecs(p, "input", "lengths", "q", "gates", "branch_keys", "branch_values"),
       compressed_state: compressedSpec(p, params),
       hand_over: handOverSpec(p, params),
-      ...specs(p, "output", "out"),
+      ...systemSpecs(p, "output", "out"),
     },
     dispatches: [
       dispatch(nsaCompressedKernel, p, own("compressed", params), [

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { KvKind } from "../../fixtures/generate.ts";
-import { branchRows } from "../core/layout.ts";
+import { branchRows } from "../core/system_layout.ts";
 import { findVariant } from "../core/registry.ts";
 import { openTestDevice, runVariant } from "../../testing/device/test_device.ts";
 import { makeInputs } from "../../testing/inputs/inputs.ts";

@@ -3,7 +3,7 @@ import type { BufferSpec, Cost, DeviceLimits, Kernel, Variant } from "../core/va
 import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
@@ -48,7 +48,10 @@ export function refusesGroup(p: Problem): string | undefined {
 
 /** Buffers of exact scores. */
 export function dotBuffers(p: Problem): Record<string, BufferSpec> {
-  return { ...specs(p, "input", "lengths", "q", "keys"), ...specs(p, "output", "scores") };
+  return {
+    ...systemSpecs(p, "input", "lengths", "q", "keys"),
+    ...systemSpecs(p, "output", "scores"),
+  };
 }
 
 /** Exact scores. */

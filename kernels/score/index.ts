@@ -6,7 +6,7 @@ import type { Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.
 import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { INDEX, specs } from "../core/layout.ts";
+import { INDEX, systemSpecs } from "../core/system_layout.ts";
 import { cachedTokens, type Problem } from "../core/problem/problem.ts";
 import { PACKED_DOT } from "../core/wgsl/wgsl_compiler.ts";
 import source from "./index.wgsl" with { type: "text" };
@@ -76,10 +76,10 @@ function planOf(kernel: Kernel, p: Problem, params: Params): Plan {
   const tile = params.WORKGROUP / params.SLICES * params.TOKENS;
   return {
     buffers: {
-      ...specs(p, "input", "lengths", "index_queries", "index_weights", "index_keys"),
+      ...systemSpecs(p, "input", "lengths", "index_queries", "index_weights", "index_keys"),
       // Rows of bytes and their scales are kept between steps.
-      ...specs(p, "input", "index_codes", "index_scales"),
-      ...specs(dsaProblem(p, params), "output", "scores"),
+      ...systemSpecs(p, "input", "index_codes", "index_scales"),
+      ...systemSpecs(dsaProblem(p, params), "output", "scores"),
     },
     dispatches: [dispatch(kernel, p, params, [Math.ceil(p.capacity / tile), 1, p.batch])],
   };

@@ -4,7 +4,7 @@ import { type Params, PROBLEM_RANGES, ranges } from "../core/problem/constants.t
 import { labelsCost } from "../encode/labels.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import {
   HEAD_LABELS,
   LABEL_CHANNELS,
@@ -54,9 +54,9 @@ function labelScoresPlan(p: Problem, params: Params, form: LabelForm, APPEND: 0 
   const blocks = Math.ceil(p.capacity / (params.WORKGROUP * params.TOKENS));
   return {
     buffers: {
-      ...specs(p, "input", "lengths", "q", form.channels, form.labels),
-      ...(APPEND ? specs(p, "input", "keys") : {}),
-      ...specs(p, "output", "scores"),
+      ...systemSpecs(p, "input", "lengths", "q", form.channels, form.labels),
+      ...(APPEND ? systemSpecs(p, "input", "keys") : {}),
+      ...systemSpecs(p, "output", "scores"),
     },
     dispatches: [
       dispatch(labelScoresKernel, p, values, [blocks, labelHeads(form, p), p.batch], {

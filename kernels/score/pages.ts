@@ -11,7 +11,7 @@ import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { pageBoundsCost } from "../encode/page_bounds.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import { PAGE_TOKENS, pagesOf, refusesPages } from "../core/problem/pages.ts";
 import { groupSize, kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
 import {
@@ -53,8 +53,8 @@ function pagesPlan(p: Problem, params: Params, APPEND: 0 | 1): Plan {
   const blocks = Math.ceil(p.capacity / PAGE_TOKENS / tile);
   return {
     buffers: {
-      ...specs(p, "input", "lengths", "q", "page_bounds", ...(APPEND ? ["keys"] : [])),
-      ...specs(p, "output", "page_scores"),
+      ...systemSpecs(p, "input", "lengths", "q", "page_bounds", ...(APPEND ? ["keys"] : [])),
+      ...systemSpecs(p, "output", "page_scores"),
     },
     dispatches: [
       dispatch(pagesKernel, p, { ...params, APPEND }, [blocks + APPEND, p.kvHeads, p.batch], {

@@ -3,7 +3,7 @@ import type { Cost, DeviceLimits, Kernel, Variant } from "../core/variant.ts";
 import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import { cachedTokens, groupSize, type Problem } from "../core/problem/problem.ts";
 import {
   centroidBytes,
@@ -103,10 +103,10 @@ function scoreOf(parts: number, appends: boolean): Variant {
       const values = { ...params, ...pqParams(p, parts), APPEND: Number(appends) };
       return {
         buffers: {
-          ...specs(p, "input", "lengths", "q", ...(appends ? ["keys"] : [])),
+          ...systemSpecs(p, "input", "lengths", "q", ...(appends ? ["keys"] : [])),
           ...centroidSpec(p, parts, "input"),
           ...pqCodeSpec(p, parts, "input"),
-          ...specs(p, "output", "scores"),
+          ...systemSpecs(p, "output", "scores"),
         },
         dispatches: [
           dispatch(pqKernel, p, values, [

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { INDEX } from "../core/layout.ts";
+import { INDEX } from "../core/system_layout.ts";
 import type { Variant } from "../core/variant.ts";
 import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
 import { makeInputs } from "../../testing/inputs/inputs.ts";

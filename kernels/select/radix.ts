@@ -3,7 +3,7 @@ import type { Cost, DeviceLimits, Kernel, Plan, Variant } from "../core/variant.
 import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { specs } from "../core/layout.ts";
+import { systemSpecs } from "../core/system_layout.ts";
 import {
   PAGE_TOKENS,
   pageCapacity,
@@ -207,8 +207,8 @@ function listPlan(p: Problem, params: Params, entries: Entries): Plan {
   const names = { scores, selected, selected_counts };
   return {
     buffers: {
-      ...specs(p, "input", "lengths", scores),
-      ...specs(p, "output", selected, selected_counts),
+      ...systemSpecs(p, "input", "lengths", scores),
+      ...systemSpecs(p, "output", selected, selected_counts),
     },
     dispatches: [dispatch(radixListKernel, p, values, [1, listHeads(p), p.batch], names)],
   };
@@ -225,11 +225,11 @@ function sharedPlan(p: Problem, params: Params, entries: Entries): Plan {
     ({ bytes, role: "scratch", zeros: { offset: 0, bytes } }) as const;
   return {
     buffers: {
-      ...specs(p, "input", "lengths", scores),
+      ...systemSpecs(p, "input", "lengths", scores),
       bin_counts: zeroed(4 * lists * params.BINS),
       appended: zeroed(16 * lists),
       candidates: { bytes: 8 * lists * entries.capacity(p), role: "scratch" },
-      ...specs(p, "output", selected, selected_counts),
+      ...systemSpecs(p, "output", selected, selected_counts),
     },
     dispatches: [
       dispatch(radixCountKernel, p, values, grid, { scores }),

@@ -5,7 +5,8 @@ import { mapHeadLayers } from "../maps/learned_map.ts";
 import type { MapLayer } from "../encode/reference.ts";
 import type { RowOf } from "../attend/reference.ts";
 import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
-import { branchRows, headStats } from "../core/layout.ts";
+import { headStats } from "../core/layout.ts";
+import { branchRows } from "../core/system_layout.ts";
 import { pageCapacity, pageListCapacity } from "../core/problem/pages.ts";
 import { hasPlainCache, kvRowStart, rowRuns, tablePages } from "../core/problem/cache_layout.ts";
 import {

@@ -1,5 +1,6 @@
 /** Where a step puts what it makes of the newest token in the buffers that it keeps. */
-import { headStats, INDEX } from "../core/layout.ts";
+import { headStats } from "../core/layout.ts";
+import { INDEX } from "../core/system_layout.ts";
 import { rowRuns } from "../core/problem/cache_layout.ts";
 import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../core/problem/labels.ts";
 import { PAGE_TOKENS, pageCapacity } from "../core/problem/pages.ts";

@@ -1,6 +1,6 @@
 /** Verifies scores that are floats, and the decode steps of other systems. */
 import { attendReference } from "../attend/reference.ts";
-import { INDEX } from "../core/layout.ts";
+import { INDEX } from "../core/system_layout.ts";
 import { byteRowReference, dotReference, indexReference, type Scores } from "../score/reference.ts";
 import { selectScoresReference } from "../select/reference.ts";
 import { LABEL_FORMS } from "../core/problem/labels.ts";

@@ -1,7 +1,8 @@
 /** The checks of other systems' steps see a wrong number wherever a step writes one. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { findVariant } from "../core/registry.ts";
-import { bufferBytes, INDEX } from "../core/layout.ts";
+import { bufferBytes } from "../core/layout.ts";
+import { INDEX } from "../core/system_layout.ts";
 import { decayBlocks } from "../attend/decayed.ts";
 import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
 import { makeInputs } from "../../testing/inputs/inputs.ts";

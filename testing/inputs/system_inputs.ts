@@ -4,7 +4,7 @@ import { packKv } from "../../fixtures/half.ts";
 import { createRandom, type Random } from "../../fixtures/random.ts";
 import type { Params } from "../../kernels/core/problem/constants.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
-import { branchRows, INDEX } from "../../kernels/core/layout.ts";
+import { branchRows, INDEX } from "../../kernels/core/system_layout.ts";
 import { groupSize, type Problem, valueDimOf } from "../../kernels/core/problem/problem.ts";
 import { centroidDtype, CENTROIDS, codePlace, pqNames } from "../../kernels/encode/pq.ts";
 import { decayBlocks } from "../../kernels/attend/decayed.ts";

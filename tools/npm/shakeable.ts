@@ -3,7 +3,7 @@
 const START = /^(?:export )?const \w+(?:: [^\n]*?)? = /;
 
 /**
- * The module with every top-level constant that calls something as a pure call of its own. Modules
+ * The module with every top-level constant that computes something as a pure call of its own. Modules
  * of `kernels/` compute constants without side effects. `deno fmt` ends a statement with the first
  * line that is not indented and ends with a semicolon.
  */
@@ -28,8 +28,8 @@ export function shakeable(source: string): string {
   return out.join("\n");
 }
 
-/** Whether a value is more than a literal or a function. */
+/** Whether a value is more than a literal or a function: arithmetic on names may have effects. */
 function isCall(value: string): boolean {
   if (/^(async )?(<[^>]*>)?\([^)]*\)(: [^=]+)? =>|^\w+ =>|^\/(?!\*)/.test(value)) return false;
-  return /\(|\.\.\./.test(value);
+  return /\(|\.\.\.| [*/] | \*\* /.test(value);
 }
