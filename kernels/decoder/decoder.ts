@@ -6,7 +6,7 @@ import { checkDevice, type CheckedDevice } from "../check/device_check.ts";
 import type { DeviceLimits, Plan, Variant } from "../core/variant.ts";
 import type { Params } from "../core/problem/constants.ts";
 import { NO_SINK_LOGIT } from "../core/layout.ts";
-import { checkProblem } from "../core/problem/check_problem.ts";
+import { checkProblem, onlyFields } from "../core/problem/check_problem.ts";
 import type { Problem } from "../core/problem/problem.ts";
 import { type DecoderProblem, withCode } from "./decoder_problem.ts";
 import {
@@ -65,6 +65,22 @@ export interface DecoderOptions extends PlanChoice {
   readonly memoryLimit?: number;
 }
 
+/** The names of all options. */
+const OPTIONS = Object.keys(
+  {
+    variant: 0,
+    handOver: 0,
+    lastArriver: 0,
+    params: 0,
+    buffers: 0,
+    scratch: 0,
+    tuning: 0,
+    dialect: 0,
+    unroll: 0,
+    memoryLimit: 0,
+  } satisfies Record<keyof DecoderOptions, 0>,
+);
+
 /** Records decode steps over persistent buffers. */
 export interface Decoder {
   /** Shapes, code and selection rule. */
@@ -121,7 +137,8 @@ export interface Decoder {
  * else, makes no GPU objects and waits for nothing. The lengths of the sequences (u32 [B], each
  * from 1 to `capacity`, the newest token included) lie in the GPU buffer `lengths`, so a step may
  * be recorded and submitted any number of times while they grow. Only the GPU reads the lengths, so
- * lengths outside that range are not noticed. The page table of a paged cache (`kvPages`), u32
+ * a length outside that range is not noticed: the output of all sequences is then undefined, and
+ * the prompt of its own must be recorded again. The page table of a paged cache (`kvPages`), u32
  * [B, pages of the capacity], stands behind the lengths in the same buffer.
  *
  * Workgroups of several sequences share out the tokens of all, so that unequal lengths cost little.
@@ -145,8 +162,8 @@ export interface Decoder {
  *
  * @param device The device, best from {@linkcode requestDecoderDevice}: a device with WebGPU's
  * default limits and no features runs only the slowest pipeline.
- * @param given Shapes and selection rule; `lengths` is not used, and `kvLen` only for `tuning`.
- * Codes are rotated keys unless it names a map.
+ * @param given Shapes and selection rule. `kvLen` and `lengths` are checked, but only `tuning` uses
+ * `kvLen`. Codes are rotated keys unless it names a map.
  * @throws {RangeError} one sentence, before anything is allocated: an invalid problem, an unknown
  * variant, parameter or buffer, a missing feature, bytes needed and the limit that they exceed, or
  * a caller's buffer that is too small, or parts of one that WebGPU does not bind.
@@ -176,6 +193,7 @@ export async function createDecoderOf(
   given: DecoderProblem,
   options: DecoderOptions = {},
 ): Promise<Decoder> {
+  onlyFields("options", options, OPTIONS);
   const problem = withCode(given);
   const limits = limitsOf(device);
   const features = new Set<string>(device.features);
@@ -188,27 +206,31 @@ export async function createDecoderOf(
   const params = { ...tuned, ...options.params };
   const choice = { ...options, params };
   // A wrong argument must be refused before the device is used.
-  planDecoderOf(variants, problem, { features, limits }, choice);
+  const wanted = planDecoderOf(variants, problem, { features, limits }, choice);
   const { scratch } = options;
   scratch?.check(device);
+  const fit = (plan: DecoderPlan) => {
+    const callers = checkCallersBuffers(
+      plan.buffers,
+      plansOf(plan),
+      options.buffers ?? {},
+      device.limits,
+    );
+    const missing = () => missingBuffers(plan, callers, scratch);
+    checkMemory(missing(), options.memoryLimit ?? Infinity);
+    return { callers, missing };
+  };
+  fit(wanted);
   const handOver = handOverOfChoice(choice);
   const { dialect } = options;
   const checked = await checkDevice(device, handOver, dialect);
   if (checked.limits.handOver !== handOver) throw new Error(checked.notes.at(-1));
   const plan = planChecked(variants, problem, checked, choice);
-  const plans = [plan.step, ...(plan.encode ? [plan.encode.prompt, plan.encode.append] : [])];
-  const callers = checkCallersBuffers(
-    plan.buffers,
-    plans,
-    options.buffers ?? {},
-    device.limits,
-  );
-  const missing = () => missingBuffers(plan, callers, scratch);
-  checkMemory(missing(), options.memoryLimit ?? Infinity);
+  const { callers, missing } = fit(plan);
 
   const unroll = options.unroll ?? !isSoftware(device);
   const compile = (part: Plan) => compilePlan(device, part, { dialect, unroll });
-  const programs = await Promise.all(plans.map(compile));
+  const programs = await Promise.all(plansOf(plan).map(compile));
 
   scratch?.check(device); // it may have been destroyed meanwhile
   device.pushErrorScope("validation");
@@ -229,7 +251,9 @@ export async function createDecoderOf(
     bindings[name] ??= bindingOf(made[name] ?? scratch!.get(name, spec));
   }
   const [step, prompt, append] = programs.map((each) => bindProgram(device, each, bindings));
+  let destroyed = false;
   const destroy = () => {
+    destroyed = true;
     for (const [name, buffer] of Object.entries(made)) {
       if (!shared.includes(name)) buffer.destroy();
     }
@@ -244,8 +268,9 @@ export async function createDecoderOf(
     }
     throw new Error(`the device refused the decoder's buffers: ${error.message}`);
   }
-  const record = (bound?: BoundProgram) => (pass: GPUComputePassEncoder) => {
-    if (bound) recordProgram(pass, bound);
+  const record = (bound?: BoundProgram, most?: number) => (pass: GPUComputePassEncoder) => {
+    if (destroyed) throw new Error("the decoder is destroyed");
+    if (bound) recordProgram(pass, bound, most);
   };
   return {
     problem,
@@ -262,12 +287,17 @@ export async function createDecoderOf(
           `tokens must be a whole number from 1 to ${problem.capacity}, got ${tokens}`,
         );
       }
-      if (prompt) recordProgram(pass, prompt, tokens + PROMPT_ALIGNMENT - 1);
+      record(prompt, tokens + PROMPT_ALIGNMENT - 1)(pass);
     },
     recordAppend: record(append),
     recordStep: record(step),
     destroy,
   };
+}
+
+/** The plans that a decoder may record: the step, then the encoders of a prompt and of the newest token. */
+function plansOf({ step, encode }: DecoderPlan): Plan[] {
+  return [step, ...(encode ? [encode.prompt, encode.append] : [])];
 }
 
 /** The buffers of a plan that neither the caller gave nor the shared scratch has. */

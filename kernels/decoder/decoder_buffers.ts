@@ -88,6 +88,7 @@ export function checkCallersBuffers(
       throw new RangeError(`no buffer is called ${name}; a caller may give ${known}`);
     }
     if (!each || !needed[name]) continue;
+    if (Object(each) !== each) throw new RangeError(notABuffer(name));
     const part = bindingOf(each);
     checkPart(name, part, needed[name], limits);
     checkOverlap(name, part, used);
@@ -97,6 +98,10 @@ export function checkCallersBuffers(
   return used;
 }
 
+function notABuffer(name: string): string {
+  return `buffer ${name} must be a GPUBuffer or { buffer, offset, size }`;
+}
+
 /** Checks where a part lies, its bytes, and what its buffer was made for. */
 function checkPart(
   name: string,
@@ -104,14 +109,15 @@ function checkPart(
   { bytes, bound, uniform }: BufferSpec,
   limits: BindingLimits,
 ): void {
+  if (typeof buffer?.usage !== "number") throw new RangeError(notABuffer(name));
   const aligned = uniform ? "minUniformBufferOffsetAlignment" : "minStorageBufferOffsetAlignment";
-  if (!Number.isInteger(offset / limits[aligned]) || offset < 0) {
+  if (typeof offset !== "number" || offset < 0 || offset % limits[aligned] !== 0) {
     throw new RangeError(
       `the offset of buffer ${name} must be a multiple of ${limits[aligned]}, the device's ` +
         `${aligned}, got ${offset}`,
     );
   }
-  if (offset + size > buffer.size) {
+  if (!(size > 0 && offset + size <= buffer.size)) {
     throw new RangeError(
       `buffer ${name} must end within its ${buffer.size} bytes, got ${size} bytes at ${offset}`,
     );
@@ -189,6 +195,9 @@ export function checkMemory(
 ): void {
   const sizes = Object.values(missing).map(({ bytes }) => bufferSize(bytes));
   const sum = sizes.reduce((a, b) => a + b, 0);
+  if (!(memoryLimit >= 0)) {
+    throw new RangeError(`memoryLimit must be a number of bytes, got ${memoryLimit}`);
+  }
   if (sum > memoryLimit) {
     throw new RangeError(
       `the decoder's own ${sizes.length} buffers need ${sum} bytes, but memoryLimit is ` +

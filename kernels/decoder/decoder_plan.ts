@@ -86,7 +86,7 @@ export function planDecoderOf(
 
 /** The hand-over that a caller chose. */
 export function handOverOfChoice({ handOver, lastArriver }: PlanChoice): HandOver {
-  if (handOver !== undefined && !(handOver in HAND_OVER_CODE)) {
+  if (handOver !== undefined && !Object.hasOwn(HAND_OVER_CODE, handOver)) {
     const known = Object.keys(HAND_OVER_CODE).join(", ");
     throw new RangeError(`handOver must be one of ${known}, got ${handOver}`);
   }

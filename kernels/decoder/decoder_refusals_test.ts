@@ -217,6 +217,54 @@ const REFUSALS: Record<
     },
     message: "keys and codes are parts of one buffer, but encode/",
   },
+  "a misspelt field of the problem": {
+    p: { softcap: 2 } as Partial<Problem>,
+    message: "the problem has no field softcap; known are batch, qHeads",
+  },
+  "a misspelt option": {
+    options: { Variant: "dense/split" },
+    message: "options has no field Variant; known are variant, handOver",
+  },
+  "options that are a name": {
+    options: "dense/split",
+    message: "options must be an object, got dense/split",
+  },
+  "no rule for the number of tokens": {
+    p: { topK: undefined },
+    message: "topK must be an object, got undefined",
+  },
+  "a number as a text": {
+    p: { scale: "8" } as unknown as Partial<Problem>,
+    message: "scale must be a number from 0.000001 to 1000000, got 8",
+  },
+  "strides without one for tokens": {
+    p: { kvStrides: { outer: 2 ** 20, head: 2 ** 18 } } as unknown as Partial<Problem>,
+    message: "kvStrides.token must be a whole number from 64 to 4294967295, got undefined",
+  },
+  "strides by which heads and tokens overlap": {
+    p: { kvStrides: { outer: 2 ** 20, head: 64, token: 64 } },
+    message: "kvStrides let rows overlap: a stride of 64 elements steps over 128",
+  },
+  "a limit of memory that is no number": {
+    options: { memoryLimit: NaN },
+    message: "memoryLimit must be a number of bytes, got NaN",
+  },
+  "the name of a method as a hand-over": {
+    options: { handOver: "toString" },
+    message: "handOver must be one of dispatch, barrier, atomics, got toString",
+  },
+  "data in place of a buffer": {
+    options: { buffers: { keys: new Float32Array(5) } },
+    message: "buffer keys must be a GPUBuffer or { buffer, offset, size }",
+  },
+  "a number in place of a buffer": {
+    options: { buffers: { keys: 5 } },
+    message: "buffer keys must be a GPUBuffer or { buffer, offset, size }",
+  },
+  "an offset as a text": {
+    options: { buffers: { q: { buffer: buffer(2 ** 20), offset: "256" } } },
+    message: "the offset of buffer q must be a multiple of 256",
+  },
 };
 
 for (const [what, { p, limits, options, message }] of Object.entries(REFUSALS)) {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { openAdapter } from "../../bench/edge/open_adapter.ts";
 import { POISON, poison, readBytes, readerOf, submit, write } from "../core/run/run.ts";
 import { encodePrompt } from "../encode/prompt.ts";
@@ -145,6 +145,15 @@ Deno.test("createDecoder() decodes several turns of requests over a shared prefi
   await assertCodes(device, sparse);
   dense.destroy();
   sparse.destroy();
+});
+
+Deno.test("a decoder records nothing after it is destroyed", async () => {
+  const decoder = await createDecoder(device, SMALL);
+  decoder.destroy();
+  for (const record of [decoder.recordStep, decoder.recordAppend, decoder.recordPrompt]) {
+    const refused = () => submit(device, (pass) => record(pass));
+    assertThrows(refused, Error, "the decoder is destroyed");
+  }
 });
 
 Deno.test("recordPrompt() gives the codes of appending the tokens one by one", async () => {

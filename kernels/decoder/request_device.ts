@@ -42,7 +42,8 @@ export function decoderDeviceDescriptor(
  * Opens a device with the features and limits of {@linkcode decoderDeviceDescriptor}. Subgroups are
  * requested even if the adapter does not list them. If it refuses, the device has no subgroups.
  *
- * @param wanted Features to request if the adapter has them.
+ * @param wanted Features to request if the adapter has them, in place of
+ * {@linkcode DECODER_FEATURES}: name `subgroups` too for the fast kernels.
  * @throws the error of `requestDevice`, if the adapter opens no device at all.
  */
 export async function requestDecoderDevice(

@@ -95,8 +95,10 @@ export interface ParseMapOptions {
  * @throws {InvalidFileError} one sentence: an invalid safetensors file, no map or none for that
  * layer, a tensor that is missing, unknown or has a wrong dtype or shape, a number that is not
  * finite, or metadata that contradict the tensors.
+ * @throws {TypeError} for anything but a Uint8Array.
  */
 export function parseMap(bytes: Uint8Array, options: ParseMapOptions = {}): LearnedMap {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("a map's file must be a Uint8Array");
   const file = readSafetensors(bytes);
   const names = findMap(new Set(file.tensors.keys()), options.layer);
   const shape = shapeOf(file, names);

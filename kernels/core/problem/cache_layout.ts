@@ -1,7 +1,11 @@
 /** Where rows of K and V lie: strides, pages, and a prefix that all sequences share. */
 import { type KvLayout, type KvStrides, prefixOf, type Problem } from "./problem.ts";
 
-/** Strides of K and V in a layout without gaps, for the problem's shape and pages. */
+/**
+ * Strides of K and V in a layout without gaps, for the problem's shape and pages.
+ *
+ * @throws {RangeError} for another layout.
+ */
 export function kvStridesFor(
   layout: KvLayout,
   p: Pick<Problem, "kvHeads" | "headDim" | "capacity" | "kvPages">,
@@ -9,9 +13,9 @@ export function kvStridesFor(
   const { kvHeads, headDim, capacity, kvPages } = p;
   const tokens = kvPages?.tokens ?? capacity;
   const outer = kvHeads * tokens * headDim;
-  return layout === "bhnd"
-    ? { outer, head: tokens * headDim, token: headDim }
-    : { outer, head: headDim, token: kvHeads * headDim };
+  if (layout === "bhnd") return { outer, head: tokens * headDim, token: headDim };
+  if (layout === "bnhd") return { outer, head: headDim, token: kvHeads * headDim };
+  throw new RangeError(`layout must be one of bhnd, bnhd, got ${layout}`);
 }
 
 /** Strides of K and V. */

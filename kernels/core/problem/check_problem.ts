@@ -8,6 +8,7 @@ import {
   planesOf,
   prefixOf,
   type Problem,
+  PROBLEM_FIELDS,
   rotationSeedOf,
   type Shape,
   tiesOf,
@@ -22,7 +23,7 @@ function wholeNumber(name: string, value: number, min: number, max: number): voi
 }
 
 function numberFrom(name: string, value: number, min: number, max: number): void {
-  if (!(value >= min && value <= max)) {
+  if (typeof value !== "number" || !(value >= min && value <= max)) {
     throw new RangeError(`${name} must be a number from ${min} to ${max}, got ${value}`);
   }
 }
@@ -30,6 +31,19 @@ function numberFrom(name: string, value: number, min: number, max: number): void
 function oneOf<T>(name: string, value: T, allowed: readonly T[]): void {
   if (!allowed.includes(value)) {
     throw new RangeError(`${name} must be one of ${allowed.join(", ")}, got ${value}`);
+  }
+}
+
+/**
+ * Checks that a value is an object with known fields alone, since a misspelt one would be ignored.
+ *
+ * @throws {RangeError} one sentence with the wrong field and the known ones.
+ */
+export function onlyFields(name: string, given: object, known: readonly string[]): void {
+  if (Object(given) !== given) throw new RangeError(`${name} must be an object, got ${given}`);
+  const other = Object.keys(given).find((field) => !known.includes(field));
+  if (other !== undefined) {
+    throw new RangeError(`${name} has no field ${other}; known are ${known.join(", ")}`);
   }
 }
 
@@ -77,14 +91,37 @@ function checkCache(p: Problem): void {
     wholeNumber("kvPages.count", poolPages(p), 1, 0xffffffff);
   }
   if (!p.kvStrides) return;
+  onlyFields("kvStrides", p.kvStrides, ["outer", "head", "token"]);
   const load = 16 / kvBytes(p.dtype);
-  for (const [name, stride] of Object.entries(kvStridesOf(p))) {
+  const { outer, head, token } = kvStridesOf(p);
+  for (const [name, stride] of Object.entries({ outer, head, token })) {
     wholeNumber(`kvStrides.${name}`, stride, p.headDim, 0xffffffff);
     if (stride % load !== 0) {
       throw new RangeError(
         `kvStrides.${name} must be a multiple of ${load} elements, 16 bytes, got ${stride}`,
       );
     }
+  }
+  checkOverlap(p);
+}
+
+/** Checks that no two rows of K lie in the same place. */
+function checkOverlap(p: Problem): void {
+  const { outer, head, token } = kvStridesOf(p);
+  const { kvPages, batch, kvHeads, capacity, headDim } = p;
+  const steps = [
+    [outer, kvPages ? poolPages(p) : batch],
+    [head, kvHeads],
+    [token, kvPages?.tokens ?? capacity],
+  ].filter(([, count]) => count > 1).sort(([a], [b]) => a - b);
+  let extent = headDim;
+  for (const [stride, count] of steps) {
+    if (stride < extent) {
+      throw new RangeError(
+        `kvStrides let rows overlap: a stride of ${stride} elements steps over ${extent}`,
+      );
+    }
+    extent += (count - 1) * stride;
   }
 }
 
@@ -120,6 +157,7 @@ export function checkShape(
  * @throws {RangeError} one sentence with the wrong value and the allowed ones.
  */
 export function checkProblem(p: Problem): void {
+  onlyFields("the problem", p, PROBLEM_FIELDS);
   wholeNumber("batch", p.batch, 1, 65535);
   checkShape(p);
   oneOf("valueDim", valueDimOf(p), HEAD_DIMS);
@@ -143,8 +181,10 @@ export function checkProblem(p: Problem): void {
   oneOf("map.layers", p.map.layers, [0, 1, 2, 3]);
   if (isRotated(p)) checkRotation(p);
   else if (centresKeys(p)) throw new RangeError("centre needs rotated codes");
+  oneOf("centre", centresKeys(p), [true, false]);
   oneOf("map.hidden", p.map.hidden, [64, 128, 256]);
   oneOf("map.dtype", p.map.dtype, ["f16", "f32"]);
+  onlyFields("topK", p.topK, ["count", "sparsity"]);
   if ("count" in p.topK) wholeNumber("k", p.topK.count, 0, 0xffffffff);
   else wholeNumber("sparsity", p.topK.sparsity, 1, 0xffffffff);
   wholeNumber("sink", p.sink, 0, 0xffffffff);

@@ -154,19 +154,57 @@ export interface Problem {
   /** Bins of rotated codes' scores (default {@linkcode DEFAULT_BINS}). */
   readonly bins?: Bins;
   /**
-   * Magnitude planes of a query code, 0 to 3 (default 0). Without planes a distance counts the bits
+   * Magnitude planes of a query code, 0 to 3 (default 0; of a decoder without `map` 2). Without planes a distance counts the bits
    * that differ. With P planes each bit weighs 0 to 2^P - 1, by the magnitude of the query there.
    */
   readonly planes?: number;
   /** Middle tokens to take. */
   readonly topK: TopK;
-  /** Which tokens at the threshold are taken (default `lower`, the paper's rule). */
+  /**
+   * Which tokens at the threshold are taken (default `lower`, the paper's rule; of a decoder without
+   * `map` `higher`).
+   */
   readonly ties?: TieRule;
   /** First tokens, always attended. */
   readonly sink: number;
   /** Last tokens, always attended. */
   readonly recent: number;
 }
+
+/** The names of all fields of a problem. */
+export const PROBLEM_FIELDS: readonly string[] = Object.keys(
+  {
+    batch: 0,
+    qHeads: 0,
+    kvHeads: 0,
+    headDim: 0,
+    valueDim: 0,
+    kvLen: 0,
+    lengths: 0,
+    ragged: 0,
+    capacity: 0,
+    prefix: 0,
+    dtype: 0,
+    kvStrides: 0,
+    kvPages: 0,
+    qDtype: 0,
+    outDtype: 0,
+    scale: 0,
+    softCap: 0,
+    bits: 0,
+    sharing: 0,
+    singleList: 0,
+    map: 0,
+    rotationSeed: 0,
+    centre: 0,
+    bins: 0,
+    planes: 0,
+    topK: 0,
+    ties: 0,
+    sink: 0,
+    recent: 0,
+  } satisfies Record<keyof Problem, 0>,
+);
 
 /**
  * The code of a decoder whose problem names no map: rotated codes of 128 bits and two planes. Of the
