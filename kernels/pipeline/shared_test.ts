@@ -13,7 +13,7 @@ testStage(
   testDevice,
   rotatedCase({ heads: [8, 2], prefix: 32, lengths: [37, 90] }),
   {
-    "one sequence of one own token": rotatedCase({ heads: [4, 1], prefix: 16, lengths: [17] }),
+    "one sequence of one own token": rotatedCase({ heads: [8, 2], prefix: 16, lengths: [17] }),
     "nothing selected": rotatedCase({
       heads: [4, 1],
       prefix: 48,
