@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { piecesOf } from "../../kernels/core/pieces.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { submit } from "../../kernels/core/run/run.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
@@ -56,15 +57,12 @@ function forgetful(variant: Variant, kept: string): Variant {
 async function withPrepared(
   variant: Variant,
   body: (prepared: PreparedVariant) => Promise<void>,
+  problem = PROBLEM,
+  limits = test.limits,
 ): Promise<void> {
-  const { device, limits } = test;
-  const inputs = new InputSets(device, PROBLEM, {
-    limits,
-    seed: 1,
-    budgetBytes: 1e9,
-    unroll: false,
-  });
-  const params = variant.defaults(PROBLEM, limits);
+  const settings = { limits, seed: 1, budgetBytes: 1e9, unroll: false };
+  const inputs = new InputSets(test.device, problem, settings);
+  const params = variant.defaults(problem, limits);
   const prepared = await prepare(inputs, variant, params, { hot: true, layers: 1 });
   try {
     await body(prepared);
@@ -100,6 +98,16 @@ Deno.test("verify() notices a whole step that keeps nothing of the newest token"
       assertEquals((await prepared.verify(0)).ok, false, kept);
     });
   }
+});
+
+Deno.test("verify() poisons the newest rows of every piece", async () => {
+  const problem = { ...PROBLEM, capacity: 512 };
+  const limits = { ...test.limits, maxStorageBufferBindingSize: 2 ** 17 };
+  assertEquals(piecesOf(problem, limits)?.count, 2);
+  const step = async ({ verify }: PreparedVariant) => assert((await verify(0)).ok);
+  await withPrepared(findVariant("pipeline/rotated"), step, problem, limits);
+  const append = async ({ verify }: PreparedVariant) => assertEquals((await verify(0)).ok, false);
+  await withPrepared(idle(findVariant("encode/rotate_append")), append, problem, limits);
 });
 
 Deno.test("verifyLast() fails after poison() unless a step runs", async () => {
