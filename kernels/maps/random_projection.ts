@@ -25,11 +25,14 @@ function uniforms(seed: number): () => number {
  * @param seed Equal seeds give equal maps. Only the low 32 bits are used.
  * @returns The bytes of [code heads]: weights [headDim, bits] of N(0, 1), then bias [bits] of 0, as
  * `problem.map.dtype`.
- * @throws {RangeError} if the map has more than one layer.
+ * @throws {RangeError} one sentence: a map of more than one layer, or a seed that is no whole number.
  */
 export function randomProjection(problem: Problem, seed: number): Uint8Array<ArrayBuffer> {
   if (problem.map.layers !== 1) {
     throw new RangeError(`a random projection has 1 layer, not ${problem.map.layers}`);
+  }
+  if (!Number.isSafeInteger(seed)) {
+    throw new RangeError(`the seed must be a whole number, got ${seed}`);
   }
   const [[inputs, outputs]] = mapLayers(problem);
   const heads = codeHeads(problem);

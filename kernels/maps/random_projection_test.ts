@@ -52,10 +52,14 @@ Deno.test("randomProjection() repeats for equal seeds, and f16 is f32 rounded", 
   assertEquals(randomProjection(shared, 5).length, bufferBytes(shared).key_map);
 });
 
-Deno.test("randomProjection() refuses maps of several layers", () => {
+Deno.test("randomProjection() refuses maps of several layers, and wrong seeds", () => {
   assertThrows(
     () => randomProjection({ ...P, map: { ...P.map, layers: 3 } }, 1),
     RangeError,
     "a random projection has 1 layer, not 3",
   );
+  for (const seed of [1.5, NaN, "x" as unknown as number]) {
+    const message = `the seed must be a whole number, got ${seed}`;
+    assertThrows(() => randomProjection(P, seed), RangeError, message);
+  }
 });
