@@ -5,7 +5,8 @@
  */
 import { dispatchWgsl } from "../../kernels/core/run/program.ts";
 import { dialectOf } from "../../kernels/core/wgsl/wgsl_compiler.ts";
-import type { Dispatch } from "../../kernels/core/variant.ts";
+import type { Dispatch, Kernel } from "../../kernels/core/variant.ts";
+import { findVariant } from "../../kernels/core/registry.ts";
 import { emulatedDispatch, hasMatrices } from "../../testing/device/emulated_matrices.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
 import { kernelUsers } from "./kernel_users.ts";
@@ -55,13 +56,25 @@ function written(make: () => string): string | undefined {
   }
 }
 
+/**
+ * The variants whose tests judge a kernel. Those of its own folder have tests enough: whole steps
+ * should find nothing more. Only of what attention does for a shared prefix have they none.
+ */
+function testedVariants(name: string, users: readonly string[], { params }: Kernel): string[] {
+  const [folder] = name.split("/");
+  const ofFolder = users.filter((variant) => variant.split("/")[0] === folder);
+  if (ofFolder.length === 0) return [...users];
+  const prefixed = folder === "attend" && "PREFIX" in params
+    ? users.filter((variant) => findVariant(variant).sharedPrefix === "only")
+    : [];
+  return [...ofFolder, ...prefixed];
+}
+
 async function work({ kernel: name, seed, count, from }: Job): Promise<void> {
   const users = (await kernelUsers()).get(name);
   if (!users) throw new Error(`no variant runs ${name} on this device`);
   const { variants, dispatches } = users;
-  // A variant of the kernel's own folder has tests enough: whole steps should find nothing more.
-  const ofFolder = variants.filter((variant) => variant.split("/")[0] === name.split("/")[0]);
-  const own = ofFolder.length > 0 ? ofFolder : variants;
+  const own = testedVariants(name, variants, dispatches[0].kernel);
   const files = stageTests(own).map((file) => new URL(`../../${file}`, import.meta.url));
   const tests = testsOf(own, await registeredTests(files));
   const kernel = new ReplaceableKernel([...new Set(dispatches.map(({ kernel }) => kernel))]);
