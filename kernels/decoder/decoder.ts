@@ -209,6 +209,7 @@ export async function createDecoderOf(
   const wanted = planDecoderOf(variants, problem, { features, limits }, choice);
   const { scratch } = options;
   scratch?.check(device);
+  // The check of the device may leave another plan. What the caller gives must fit both.
   const fit = (plan: DecoderPlan) => {
     const callers = checkCallersBuffers(
       plan.buffers,
