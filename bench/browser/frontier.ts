@@ -11,7 +11,7 @@ import {
 } from "../frontier_runner/methods.ts";
 import { type MappedTrace, runFrontier } from "../frontier_runner/run.ts";
 import { truthOf } from "../frontier_runner/truth.ts";
-import type { Attention } from "../measure/clock/sampler.ts";
+import type { Attention } from "../measure/clock/sample_settings.ts";
 import { openSession } from "../measure/session.ts";
 import { openBrowserAdapter } from "./adapter.ts";
 import { fetchBytes } from "./files.ts";

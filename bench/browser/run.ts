@@ -3,7 +3,7 @@ import { parseTrace } from "../../fixtures/trace.ts";
 import { parseMap } from "../../kernels/maps/map_file.ts";
 import { clockText } from "../base/clock_text.ts";
 import type { BenchCase, NamedTrace } from "../cases/cases.ts";
-import type { Attention } from "../measure/clock/sampler.ts";
+import type { Attention } from "../measure/clock/sample_settings.ts";
 import { openSession, type Session } from "../measure/session.ts";
 import type { RowSink } from "../results/row.ts";
 import { planCases, type PlannedCase } from "../runner/dry_run.ts";

@@ -1,7 +1,7 @@
 /** The worker of the page: it measures and computes, so that the page stays awake. */
 import { parseTrace } from "../../fixtures/trace.ts";
 import { parseMap } from "../../kernels/maps/map_file.ts";
-import type { Attention } from "../measure/clock/sampler.ts";
+import type { Attention } from "../measure/clock/sample_settings.ts";
 import { describeDevice } from "./adapter.ts";
 import { fetchBuild, fetchBytes } from "./files.ts";
 import type { Reply, Request, TraceFile } from "./messages.ts";

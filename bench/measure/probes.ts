@@ -31,14 +31,10 @@ import {
 import { COLD_BYTES } from "./inputs/cache_rotation.ts";
 import { allocateWithin } from "../../kernels/core/run/device_memory.ts";
 import { fill } from "./inputs/fill.ts";
-import {
-  sampleInterleaved,
-  type Samples,
-  type SampleSettings,
-  type Workload,
-} from "./clock/sampler.ts";
+import { sampleInterleaved, type Samples, type Workload } from "./clock/sampler.ts";
+import type { SampleSettings } from "./clock/sample_settings.ts";
 import type { RecordPass } from "../../kernels/core/run/run.ts";
-import type { GpuTimer } from "./clock/timer.ts";
+import type { GpuTimer } from "./clock/gpu_timer.ts";
 
 /** One probe's measurement. */
 export interface ProbeResult extends Omit<ProbeTime, "us"> {

@@ -16,9 +16,10 @@ import { refusesInputs } from "./inputs/input_makers.ts";
 import { refusesMatrices } from "../../kernels/core/subgroup_matrices.ts";
 import { checkProbes } from "./probe_check.ts";
 import { createProbes, type ProbeKit } from "./probes.ts";
-import type { Attention, SampleSettings } from "./clock/sampler.ts";
+import type { Attention, SampleSettings } from "./clock/sample_settings.ts";
 import type { Rotation } from "./inputs/cache_rotation.ts";
-import { createTimer, type GpuTimer, type TimerChoice } from "./clock/timer.ts";
+import { createTimer, type TimerChoice } from "./clock/timer.ts";
+import type { GpuTimer } from "./clock/gpu_timer.ts";
 
 /** Settings of a run. */
 export interface MeasureSettings extends Rotation {

@@ -2,8 +2,7 @@
 import { counted } from "../base/counted.ts";
 import { chartSvg } from "../chart/chart.ts";
 import { escapeXml } from "../chart/escape.ts";
-import type { Figure, SectionTable, Table, TableCell } from "./figures/figure.ts";
-import type { Section } from "./figures/figures.ts";
+import type { Figure, Section, SectionTable, Table, TableCell } from "./figures/figure.ts";
 import type { DeviceVerdicts } from "../findings/verdict.ts";
 import { STYLE } from "./style.ts";
 

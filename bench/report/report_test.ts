@@ -10,7 +10,8 @@ import { inTurns, makeRow } from "../../testing/row.ts";
 import type { QualityRow } from "../results/quality_rows.ts";
 import { readPeers } from "../edge/files/read_files.ts";
 import { readResults } from "../edge/files/read_files.ts";
-import { type Section, sectionsOf } from "../page/figures/figures.ts";
+import type { Section } from "../page/figures/figure.ts";
+import { sectionsOf } from "../page/figures/figures.ts";
 import { pageHtml } from "../page/page.ts";
 
 const RESULTS = `${import.meta.dirname}/../../fixtures/results`;

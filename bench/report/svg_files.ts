@@ -1,7 +1,7 @@
 /** Writes the figures of a report as files, for papers and pages. */
 import { chartFile } from "../chart/chart.ts";
 import { makeFolder, writeWhole } from "../edge/files/output_file.ts";
-import type { Section } from "../page/figures/figures.ts";
+import type { Section } from "../page/figures/figure.ts";
 
 /**
  * Writes a file for each figure into `folder`, which is created if it is missing. Returns the

@@ -13,10 +13,11 @@ import { InputSets } from "../measure/inputs/inputs.ts";
 import { keptProbes, sameConditions, splitReusable, type Wanted } from "./kept_rows.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
 import { type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
-import { sampleInterleaved, type Samples, type SampleSettings } from "../measure/clock/sampler.ts";
+import { sampleInterleaved, type Samples } from "../measure/clock/sampler.ts";
+import type { SampleSettings } from "../measure/clock/sample_settings.ts";
 import { median } from "../measure/clock/statistics.ts";
 import { tooLong } from "./step_limit.ts";
-import type { GpuTimer } from "../measure/clock/timer.ts";
+import type { GpuTimer } from "../measure/clock/gpu_timer.ts";
 import { traceInputs } from "./trace_case.ts";
 import { chooseParams } from "../cases/tuned_choice.ts";
 

@@ -9,7 +9,7 @@ import { InputSets } from "../measure/inputs/inputs.ts";
 import { parseOptions } from "../run/options.ts";
 import { newOutcome, type Outcome, runCase } from "./run_cases.ts";
 import type { ResultsWriter } from "../edge/files/results_writer.ts";
-import type { GpuTimer } from "../measure/clock/timer.ts";
+import type { GpuTimer } from "../measure/clock/gpu_timer.ts";
 import { measureTogether } from "../tune/worker/measure_candidates.ts";
 import type { Measured, Unmeasured } from "../tuning/messages.ts";
 

@@ -4,8 +4,8 @@
  * pilot.
  */
 import type { RecordPass } from "../../../kernels/core/run/run.ts";
-import type { SampleSettings } from "./sampler.ts";
-import type { GpuTimer } from "./timer.ts";
+import type { SampleSettings } from "./sample_settings.ts";
+import type { GpuTimer } from "./gpu_timer.ts";
 
 /** Work whose steps the pilot times. */
 interface PilotSubject {

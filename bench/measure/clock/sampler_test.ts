@@ -1,10 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import {
-  FEWEST_SAMPLES,
-  sampleInterleaved,
-  type SampleSettings,
-  type Workload,
-} from "./sampler.ts";
+import { FEWEST_SAMPLES, sampleInterleaved, type Workload } from "./sampler.ts";
+import type { SampleSettings } from "./sample_settings.ts";
 import { median } from "./statistics.ts";
 import {
   coarse,

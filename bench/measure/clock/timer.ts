@@ -1,4 +1,5 @@
 /** Times compute passes, by the GPU's own clock if it is usable, else by wall time. */
+import type { GpuTimer } from "./gpu_timer.ts";
 import { encodePass, type RecordPass } from "../../../kernels/core/run/run.ts";
 import { idleAtMs, SYSTEM_CLOCK, type WallClock } from "./gpu_passes.ts";
 import { timestampTimer } from "./timestamps.ts";
@@ -9,27 +10,6 @@ export const TIMER_CHOICES = ["auto", "timestamp", "wall"] as const;
 
 /** One of {@linkcode TIMER_CHOICES}. */
 export type TimerChoice = (typeof TIMER_CHOICES)[number];
-
-/** Times compute passes on one device. */
-export interface GpuTimer {
-  readonly kind: "timestamp" | "wall";
-  /** Nanoseconds of a tick; null for wall time. */
-  readonly nsPerTick: number | null;
-  /** Nanoseconds between neighbouring values of a timestamp; null for wall time. */
-  readonly grainNs: number | null;
-  /** The smallest meaningful difference of two times, in microseconds. */
-  readonly resolutionUs: number;
-  /** One sentence for the user if this timer is unusual, else null. */
-  readonly note: string | null;
-  /** The wall clock, by which time limits are kept. */
-  nowMs(): number;
-  /**
-   * Runs `before` untimed, then times each of `passes`.
-   *
-   * @returns microseconds of each pass, above 0 and finite; null if the clock gave no such time.
-   */
-  time(passes: readonly RecordPass[], before?: readonly RecordPass[]): Promise<(number | null)[]>;
-}
 
 /** How a timer is made. */
 export interface TimerSettings {

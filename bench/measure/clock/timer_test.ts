@@ -8,7 +8,8 @@ import {
   randomNumbers,
   work,
 } from "../../../testing/device/fake_gpu.ts";
-import { createTimer, type GpuTimer, type TimerChoice } from "./timer.ts";
+import { createTimer, type TimerChoice } from "./timer.ts";
+import type { GpuTimer } from "./gpu_timer.ts";
 import { UsageError } from "../../base/usage_error.ts";
 
 async function timerOf(

@@ -7,7 +7,7 @@
 import { encodePass, type RecordPass } from "../../../kernels/core/run/run.ts";
 import { gcd, type Mark, rateOf, snapped, type StampPair } from "./clock_math.ts";
 import { idleAtMs, type WallClock } from "./gpu_passes.ts";
-import type { GpuTimer } from "./timer.ts";
+import type { GpuTimer } from "./gpu_timer.ts";
 
 /** Limit of timed passes per call: WebGPU allows 4,096 timestamps in a query set. */
 export const MAX_PASSES = 2048;

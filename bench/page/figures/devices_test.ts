@@ -5,7 +5,8 @@ import type { ResultRow } from "../../results/row.ts";
 import type { SourcedRow } from "../../findings/series.ts";
 import { inTurns, makeRow } from "../../../testing/row.ts";
 import { shortNames } from "./devices.ts";
-import { type Section, sectionsOf } from "./figures.ts";
+import type { Section } from "./figure.ts";
+import { sectionsOf } from "./figures.ts";
 
 const RESULTS = `${import.meta.dirname}/../../../fixtures/results`;
 

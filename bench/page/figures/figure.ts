@@ -72,3 +72,15 @@ export function decimalCell(value: number | null | undefined, places: number): n
 export function idOf(text: string): string {
   return text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "x";
 }
+
+/** Figures that belong together. */
+export interface Section {
+  readonly heading: string;
+  /** Facts about what was measured, as names and values. */
+  readonly facts: readonly (readonly [string, string])[];
+  /** A warning above the tables and figures; null for none. */
+  readonly warning: string | null;
+  /** Tables that are always open. */
+  readonly tables: readonly SectionTable[];
+  readonly figures: readonly Figure[];
+}

@@ -8,7 +8,7 @@ import { minute, type Series, seriesOf, type SourcedRow } from "../../findings/s
 import { arithmeticRooflineFigures } from "./arithmetic_roofline.ts";
 import { CASE_TABLE_WORDS, caseTable } from "./case_table.ts";
 import { devicesSideBySide } from "./devices.ts";
-import { type Figure, idOf, type SectionTable, SHAPE_WORDS } from "./figure.ts";
+import { idOf, type Section, SHAPE_WORDS } from "./figure.ts";
 import { type FrontierData, frontierSections } from "./frontier.ts";
 import { qualityFigures } from "./quality.ts";
 import { rooflineFigures } from "./roofline.ts";
@@ -30,18 +30,6 @@ export interface ReportData {
   readonly frontier?: FrontierData;
   /** The GPU run that verdicts on a software adapter recommend (default: quickstart). */
   readonly plan?: GpuPlan;
-}
-
-/** Figures that belong together. */
-export interface Section {
-  readonly heading: string;
-  /** Facts about what was measured, as names and values. */
-  readonly facts: readonly (readonly [string, string])[];
-  /** A warning above the tables and figures; null for none. */
-  readonly warning: string | null;
-  /** Tables that are always open. */
-  readonly tables: readonly SectionTable[];
-  readonly figures: readonly Figure[];
 }
 
 const SOFTWARE = "A software adapter's times say nothing about a GPU.";

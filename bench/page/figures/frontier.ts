@@ -10,8 +10,14 @@ import {
 } from "../../findings/frontier.ts";
 import { CONDITIONS, type FrontierRow } from "../../results/frontier_rows.ts";
 import type { DeviceVerdicts } from "../../findings/verdict.ts";
-import { decimalCell, type Figure, microsCell, ratioText, type Table } from "./figure.ts";
-import type { Section } from "./figures.ts";
+import {
+  decimalCell,
+  type Figure,
+  microsCell,
+  ratioText,
+  type Section,
+  type Table,
+} from "./figure.ts";
 
 /** The rows of `frontier`, and the error for which the best step is named. */
 export interface FrontierData {

@@ -2,8 +2,8 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { QualityRow } from "../../results/quality_rows.ts";
 import type { ResultRow } from "../../results/row.ts";
 import { inTurns, makeFailedRow, makeRow } from "../../../testing/row.ts";
-import type { TableCell } from "./figure.ts";
-import { type Section, sectionsOf } from "./figures.ts";
+import type { Section, TableCell } from "./figure.ts";
+import { sectionsOf } from "./figures.ts";
 
 const sections = (rows: readonly ResultRow[], quality: readonly QualityRow[] = []) =>
   sectionsOf({ rows, peers: new Map(), quality, tuning: [] });

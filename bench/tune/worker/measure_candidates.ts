@@ -7,12 +7,8 @@ import { prepare, type PreparedVariant } from "../../measure/prepared_variant.ts
 import { DeviceMemoryError } from "../../../kernels/core/run/device_memory.ts";
 import type { InputSets } from "../../measure/inputs/inputs.ts";
 import { SAMPLE_RESOLUTIONS } from "../../measure/clock/pilot.ts";
-import {
-  FEWEST_SAMPLES,
-  sampleInterleaved,
-  type SampleSettings,
-  type Workload,
-} from "../../measure/clock/sampler.ts";
+import { FEWEST_SAMPLES, sampleInterleaved, type Workload } from "../../measure/clock/sampler.ts";
+import type { SampleSettings } from "../../measure/clock/sample_settings.ts";
 import { median, medianInterval } from "../../measure/clock/statistics.ts";
 import {
   failed,
