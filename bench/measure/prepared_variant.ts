@@ -12,7 +12,7 @@ import {
   planOn,
   strideOf,
 } from "../../kernels/core/pieces.ts";
-import { lengthOf, listHeads, type Problem } from "../../kernels/core/problem/problem.ts";
+import { listHeads, type Problem } from "../../kernels/core/problem/problem.ts";
 import {
   bindProgram,
   type BoundProgram,
@@ -132,7 +132,16 @@ export async function prepare(
   };
   const verifySet = (set: number, limit?: number) =>
     pieces ? verifyPieces(set, pieces) : verifyWhole(set, limit);
-  const newest = newestRowsOf(variant.stage, p, pieces, plan);
+  const poisonNewest = async (set: number) => {
+    const kept = keptInputs(variant.stage, p, plan);
+    if (kept.length === 0) return;
+    // Who shares the inputs may have changed the lengths since.
+    const read = await readBytes(device, buffers[set].lengths, 0, 4 * p.batch);
+    const rows = newestRowsOf(kept, p, [...new Uint32Array(read.buffer)], pieces, plan);
+    await Promise.all(
+      rows.map(({ name, offset, bytes }) => poisonPart(device, buffers[set][name], offset, bytes)),
+    );
+  };
   const poisonAll = () => {
     for (const [name, buffer] of Object.entries(outputBuffers)) {
       poison(device, buffer, plan.buffers[name].zeros);
@@ -160,10 +169,7 @@ export async function prepare(
     run,
     verifyLast: () => verifySet(lastSet, LAST_HEADS),
     async verify(set) {
-      const ofSet = buffers[set % sets];
-      await Promise.all(
-        newest.map(({ name, offset, bytes }) => poisonPart(device, ofSet[name], offset, bytes)),
-      );
+      await poisonNewest(set % sets);
       run(set);
       return await verifySet(set % sets);
     },
@@ -210,29 +216,34 @@ interface NewestRow {
   readonly bytes: number;
 }
 
-/** The rows of the newest tokens in the buffers that a variant keeps. */
+/** Names of the inputs to which a variant adds the newest tokens. */
+function keptInputs(stage: Stage, p: Problem, { buffers }: Plan): string[] {
+  if (!ADDS.includes(stage)) return [];
+  return remadeNames(p).filter((name) => buffers[name]?.role === "input");
+}
+
+/** The rows of the newest tokens in the inputs `kept`, of sequences of these lengths. */
 function newestRowsOf(
-  stage: Stage,
+  kept: readonly string[],
   p: Problem,
+  lengths: readonly number[],
   pieces: Pieces | undefined,
   plan: Plan,
 ): NewestRow[] {
-  if (!ADDS.includes(stage)) return [];
-  const kept = remadeNames(p).filter((name) => plan.buffers[name]?.role === "input");
-  return kept.flatMap((name) => {
-    if (!pieces) return newestRows(name, p, lengthsOf(p)).map((row) => ({ name, ...row }));
-    return Array.from({ length: pieces.count }, (_, piece) => {
-      const own = pieceProblem(p, pieces, piece);
+  if (!pieces) {
+    return kept.flatMap((name) => newestRows(name, p, lengths).map((row) => ({ name, ...row })));
+  }
+  return Array.from({ length: pieces.count }, (_, piece) => {
+    const own = pieceProblem(p, pieces, piece);
+    const first = Math.floor(piece / pieces.perSequence) * own.batch;
+    const ofPiece = lengths.slice(first, first + own.batch);
+    return kept.flatMap((name) => {
       const start = partStart(pieces, plan, name, piece);
-      return newestRows(name, own, lengthsOf(own)).map(({ offset, bytes }) => (
+      return newestRows(name, own, ofPiece).map(({ offset, bytes }) => (
         { name, offset: start + offset, bytes }
       ));
-    }).flat();
-  });
-}
-
-function lengthsOf(p: Problem): number[] {
-  return Array.from({ length: p.batch }, (_, sequence) => lengthOf(p, sequence));
+    });
+  }).flat();
 }
 
 /** The result of checks of all pieces of a problem: the error of the worst of them. */

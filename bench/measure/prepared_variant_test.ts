@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { piecesOf } from "../../kernels/core/pieces.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
-import { submit } from "../../kernels/core/run/run.ts";
+import { submit, write } from "../../kernels/core/run/run.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import { type Problem, ROTATION } from "../../kernels/core/problem/problem.ts";
 import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
@@ -108,6 +108,14 @@ Deno.test("verify() poisons the newest rows of every piece", async () => {
   await withPrepared(findVariant("pipeline/rotated"), step, problem, limits);
   const append = async ({ verify }: PreparedVariant) => assertEquals((await verify(0)).ok, false);
   await withPrepared(idle(findVariant("encode/rotate_append")), append, problem, limits);
+});
+
+Deno.test("verify() poisons the newest rows of the lengths that the buffers have", async () => {
+  await withPrepared(findVariant("pipeline/rotated"), async (prepared) => {
+    assert((await prepared.verify(0)).ok);
+    write(test.device, prepared.buffersOf(0).lengths, Uint32Array.of(300, 63));
+    assert((await prepared.verify(0)).ok);
+  });
 });
 
 Deno.test("verifyLast() fails after poison() unless a step runs", async () => {
