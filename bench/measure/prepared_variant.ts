@@ -2,7 +2,7 @@
 import type { BufferSpec, Cost, Plan, Stage, Variant } from "../../kernels/core/variant.ts";
 import type { Params } from "../../kernels/core/problem/constants.ts";
 import { type CheckResult, verify } from "../../kernels/verify/verify.ts";
-import { newestRows, remadeNames } from "../../kernels/verify/newest_rows.ts";
+import { ADDING_STAGES, newestRows, remadeNames } from "../../kernels/verify/newest_rows.ts";
 import {
   partStart,
   pieceProblem,
@@ -206,9 +206,6 @@ const PROMPT_TOKENS = 256;
 /** Query tokens per list's prompt for which the reference computes attention. */
 const PREFILL_TOKENS = 8;
 
-/** Stages whose steps add rows of the newest tokens to all that they keep. */
-const ADDS: readonly Stage[] = ["encode_append", "pipeline", "rival"];
-
 /** Bytes of a buffer that a step makes of the newest tokens, and of nothing older. */
 interface NewestRow {
   readonly name: string;
@@ -218,7 +215,7 @@ interface NewestRow {
 
 /** Names of the inputs to which a variant adds the newest tokens. */
 function keptInputs(stage: Stage, p: Problem, { buffers }: Plan): string[] {
-  if (!ADDS.includes(stage)) return [];
+  if (!ADDING_STAGES.includes(stage)) return [];
   return remadeNames(p).filter((name) => buffers[name]?.role === "input");
 }
 

@@ -5,7 +5,11 @@ import { rowRuns } from "../core/problem/cache_layout.ts";
 import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../core/problem/labels.ts";
 import { PAGE_TOKENS, pageCapacity } from "../core/problem/pages.ts";
 import { codeHeads, codeWords, kvBytes, prefixOf, type Problem } from "../core/problem/problem.ts";
+import type { Stage } from "../core/variant.ts";
 import { PQ_PARTS, pqNames } from "../encode/pq.ts";
+
+/** Stages whose steps add rows of the newest tokens to all that they keep. */
+export const ADDING_STAGES: readonly Stage[] = ["encode_append", "pipeline", "rival"];
 
 /** Rows of each head, of which the newest token changes one. */
 interface KeptRows {

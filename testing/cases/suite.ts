@@ -11,11 +11,9 @@ import { RIVALS, VARIANTS } from "../../kernels/core/registry.ts";
 import { canRun, runVariant, type TestDevice } from "../device/test_device.ts";
 import { makeInputs } from "../inputs/inputs.ts";
 import { CACHES, inLayout, tokensFirst } from "../inputs/caches.ts";
+import { ADDING_STAGES } from "../../kernels/verify/newest_rows.ts";
 import { assertKept, keptInputs } from "../inputs/kept.ts";
 import { describeCase, gridOf, type TestCase } from "./grid.ts";
-
-/** Stages that add the newest token to what they keep. */
-const ADDS: readonly Stage[] = ["encode_append", "pipeline", "rival"];
 
 /** Fewest problems of a grid and corners that a variant must run for them to mean anything. */
 const FEWEST_CASES = 5;
@@ -74,7 +72,7 @@ export async function assertCorrect(
     });
   const { ok, relL2, worst } = await verify(variant, test.p, params, read);
   assert(ok, `relative error ${relL2}, worst ${JSON.stringify(worst)}\n${where}`);
-  for (const name of ADDS.includes(variant.stage) ? keptInputs(test.p, inputs) : []) {
+  for (const name of ADDING_STAGES.includes(variant.stage) ? keptInputs(test.p, inputs) : []) {
     const after = await read(name, 0, inputs[name].byteLength);
     assertKept(name, test.p, test.options.lengths, inputs[name], after, where);
   }
