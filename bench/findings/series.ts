@@ -36,8 +36,9 @@ const ALWAYS_NAMED: readonly (keyof ResultRow)[] = ["adapter", "backend"];
 
 /**
  * The series of the rows, in the order of their first rows. The rows of a series agree in adapter,
- * driver, backend, runtime, commit, toggles, limits and timer. Files with a case in common are runs that did not
- * take turns, so each of them is a series of its own. Files of different cases form one series.
+ * driver, backend, runtime, commit, toggles, limits and timer. Files with a case in common are runs
+ * that did not take turns, so each of them is a series of its own. Files of different cases form one
+ * series.
  */
 export function seriesOf(rows: readonly SourcedRow[]): Series[] {
   const groups = runsOf(rows);

@@ -144,7 +144,8 @@ export async function measureCase(
     });
     const checkResults: CheckResult[] = [];
     for (const { prepared, checkResult } of ready) {
-      // Verify the outputs that the timed steps left, then a step on poison, of another set if there are several.
+      // Verify the outputs that the timed steps left, then a step on poison, of another set if there
+      // are several.
       const after = [await prepared.verifyLast(), await prepared.verify(1)];
       const worse = (a: CheckResult, b: CheckResult) => !a.ok || a.relL2 > b.relL2 ? a : b;
       checkResults.push(
