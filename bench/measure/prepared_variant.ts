@@ -55,7 +55,7 @@ export interface PreparedVariant extends Workload {
   run(set: number): void;
   /** Verifies the outputs that the last recorded step left. */
   verifyLast(): Promise<CheckResult>;
-  /** Runs set `set` on poisoned outputs, poisoned rows of the newest tokens too, and verifies them. */
+  /** Runs set `set` on poisoned outputs and rows of the newest tokens, and verifies them. */
   verify(set: number): Promise<CheckResult>;
   /** Bytes of a buffer of set `set`. */
   read(name: string, set: number): Promise<Uint8Array<ArrayBuffer>>;

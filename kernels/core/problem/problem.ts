@@ -154,8 +154,9 @@ export interface Problem {
   /** Bins of rotated codes' scores (default {@linkcode DEFAULT_BINS}). */
   readonly bins?: Bins;
   /**
-   * Magnitude planes of a query code, 0 to 3 (default 0; of a decoder without `map` 2). Without planes a distance counts the bits
-   * that differ. With P planes each bit weighs 0 to 2^P - 1, by the magnitude of the query there.
+   * Magnitude planes of a query code, 0 to 3 (default 0; of a decoder without `map` 2). Without
+   * planes a distance counts the bits that differ. With P planes each bit weighs 0 to 2^P - 1, by
+   * the magnitude of the query there.
    */
   readonly planes?: number;
   /** Middle tokens to take. */
