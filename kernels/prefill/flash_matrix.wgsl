@@ -12,16 +12,18 @@
 // than ROWS, several subgroups share the rows: they divide the keys of the tile, and the dimensions
 // of the output. No thread can know which elements of a matrix it holds, so logits pass through
 // workgroup memory: matrices store them as f32, the threads of a row turn them into p, and matrices
-// load p as f16. The keys of the next tile are in registers meanwhile, so that 6 and 2 are one
+// load p as f16. The keys of the next tile are in registers meanwhile, so that 2 and 3 are one
 // stretch of matrix products, and a tile takes three barriers.
 //
 // 1. Round the queries to f16, and keep them in matrices.
-// 2. Multiply queries and keys, and store the logits.
-// 3. Stage the values of this tile and the keys of the next one, and request those that follow.
-// 4. Mask the logits, find the maximum of each row, and take it as m if it exceeds m by more than
-//    SLACK (of log2). Compute p = exp2(logit - m), at most 2 ^ SLACK, and add it to l.
-// 5. If any m changed, rescale acc through workgroup memory.
-// 6. Add p times values to acc. Repeat 2 to 6 for all tiles of keys.
+// 2. Add p times values of the tile before to acc.
+// 3. Multiply queries and keys, and store the logits.
+// 4. Stage the values of this tile and the keys of the next one, and request those that follow.
+// 5. Mask the logits, find the maximum of each row, and take it as m if it exceeds m by more than
+//    SLACK (of log2). Compute p = exp2(logit - m), at most 2 ^ SLACK, and add it to l. Repeat 2 to
+//    5 until some m changes, or p of the last tile is added too.
+// 6. If some m changed, rescale acc through workgroup memory, and go on with 2. This stands outside
+//    the loop of 2 to 5, so that compilers are free to order the loads and products there.
 // 7. Divide by l and store.
 //
 // Error. Products of f16 are exact in f32. Against exact attention of the rounded queries a weight
@@ -65,19 +67,20 @@ const PV_MATRICES = PV_HEIGHT * PV_WIDTH;
 
 const ROW_THREADS = WORKGROUP / ROWS; // threads that share a row of logits
 const ROW_BITS = firstTrailingBit(ROW_THREADS);
-const MY_QUADS = KEYS / 4u / ROW_THREADS; // vec4f of logits of a thread
+const MY_QUADS = KEYS / 4u / ROW_THREADS; // vec4f of logits of a thread: each ROW_THREADS-th one
 const MY_PAIRS = MY_QUADS / 2u; // of them, whose p fill a slot
 const QUERY_TURNS = ROWS * PART_LOADS / WORKGROUP; // loads of a thread
 const LOAD_TURNS = KEYS * ROW_LOADS / WORKGROUP;
 
-// Slots of 16 bytes. A block has 16 rows, and rows have an odd number of slots, so that the banks
-// of workgroup memory do not collide. Offsets in a block are constants, so that compilers leave out
-// bounds checks.
+// Slots of 16 bytes. A block has 16 rows. Rows have slots to spare, so that the banks of workgroup
+// memory do not collide: one more slot where matrices load rows, two more where they store sums.
+// Offsets in a block are constants, so that compilers leave out bounds checks.
 const KEY_SLOTS = ROW_LOADS + 1u; // of a row of keys
+const KEY_BLOCK_SLOTS = SIDE * KEY_SLOTS - 1u; // the last row needs no spare slot
 const KEY_BLOCKS = KEYS / SIDE;
 const VALUE_SLOTS = PV_DIMS / 8u + 1u; // of a row of values, of the dimensions of a subgroup
 const VALUE_BLOCKS = SUBGROUPS / PV_ROW_BLOCKS * KEY_BLOCKS;
-const LOGIT_SLOTS = KEYS / 4u + 1u; // of a row of logits
+const LOGIT_SLOTS = KEYS / 4u + 2u; // of a row of logits
 const P_SLOTS = KEYS / 8u + 1u; // of a row of p
 const P_AT = SIDE * LOGIT_SLOTS; // p of a block follows its logits
 const ROW_BLOCK_SLOTS = P_AT + SIDE * P_SLOTS;
@@ -102,12 +105,10 @@ alias Sums = subgroup_matrix_result<f32, 16, 16>;
 @group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (KV_HEADS * GROUP + 3u) / 4u>;
 @group(0) @binding(5) var<storage, read_write> prompt_out: array<vec4f>;
 
-var<workgroup> key_blocks: array<array<vec4<u32>, SIDE * KEY_SLOTS>, KEY_BLOCKS>;
+var<workgroup> key_blocks: array<array<vec4<u32>, KEY_BLOCK_SLOTS>, KEY_BLOCKS>;
 var<workgroup> value_blocks: array<array<vec4<u32>, SIDE * VALUE_SLOTS>, VALUE_BLOCKS>;
 /// Logits and p. First the queries, and acc where it is rescaled.
 var<workgroup> row_blocks: array<array<vec4<u32>, ROW_BLOCK_SLOTS>, ROW_BLOCKS>;
-/// What the rows of acc are multiplied by.
-var<workgroup> factors: array<f32, ROWS>;
 /// Whether some row's m changed in this tile.
 var<workgroup> changed: atomic<u32>;
 
@@ -126,15 +127,26 @@ fn narrow(low: vec4f, high: vec4f) -> vec4<u32> {
   );
 }
 
+/// Keeps what a row of acc is multiplied by, in the spare slot of its row of p.
+fn store_factor(row: u32, factor: f32) {
+  row_blocks[row / SIDE][P_AT + row % SIDE * P_SLOTS + KEYS / 8u].x = bitcast<u32>(factor);
+}
+
+/// What a row of acc is multiplied by.
+fn factor_of(row: u32) -> f32 {
+  return bitcast<f32>(row_blocks[row / SIDE][P_AT + row % SIDE * P_SLOTS + KEYS / 8u].x);
+}
+
 /// Stores load `at` of a tile of keys.
 fn stage_key(at: u32, load: vec4<u32>) {
   let key = at / ROW_LOADS;
   key_blocks[key / SIDE][key % SIDE * KEY_SLOTS + at % ROW_LOADS] = load;
 }
 
-/// Stores load `at` of a tile of values.
+/// Stores load `at` of a tile of values. Keys are in the order in which threads store their p.
 fn stage_value(at: u32, load: vec4<u32>) {
-  let key = at / ROW_LOADS;
+  let quad = at / ROW_LOADS / 4u;
+  let key = (quad % ROW_THREADS * MY_QUADS + quad / ROW_THREADS) * 4u + at / ROW_LOADS % 4u;
   let dim = at % ROW_LOADS * 8u;
   let slot = key % SIDE * VALUE_SLOTS + dim % PV_DIMS / 8u;
   value_blocks[dim / PV_DIMS * KEY_BLOCKS + key / SIDE][slot] = load;
@@ -196,114 +208,146 @@ fn main(
   let my_part = thread % ROW_THREADS;
   let my_seen = (first_row + my_row) / GROUP + 1u; // keys that the row sees
   let my_block = my_row / SIDE;
-  let my_logits = my_row % SIDE * LOGIT_SLOTS + my_part * MY_QUADS;
+  let my_logits = my_row % SIDE * LOGIT_SLOTS + my_part;
   let my_p = P_AT + my_row % SIDE * P_SLOTS + my_part * MY_QUADS / 2u;
   var m = NEG_LARGE;
   var l = 0.0; // of this thread's keys alone
 
   var acc: array<Sums, PV_MATRICES>;
+  let first_load = cache * ROW_LOADS; // of the first key
+  let last_load = (cache + length - 1u) * ROW_LOADS; // of the last key
   // Keys past the end repeat the last one, since memory past it may hold anything, and p = 0 does
   // not remove a NaN.
   var loaded_k: array<vec4<u32>, LOAD_TURNS>;
   var loaded_v: array<vec4<u32>, LOAD_TURNS>;
   for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
-    let token = min(at / ROW_LOADS, length - 1u);
-    loaded_k[i] = keys[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-    loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+    loaded_k[i] = keys[min(first_load + at, last_load + at % ROW_LOADS)];
+    loaded_v[i] = values[min(first_load + at, last_load + at % ROW_LOADS)];
   }
   for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
     stage_key(at, loaded_k[i]);
-    let next = min(KEYS + at / ROW_LOADS, length - 1u);
-    loaded_k[i] = keys[(cache + next) * ROW_LOADS + at % ROW_LOADS];
+    loaded_k[i] = keys[min(first_load + KEYS * ROW_LOADS + at, last_load + at % ROW_LOADS)];
   }
   workgroupBarrier();
-  for (var first_key = 0u; first_key < end; first_key += KEYS) {
-    // 2. Multiply queries and keys, and store the logits.
-    if (thread == 0u) {
-      atomicStore(&changed, 0u);
-    }
-    var logits = array<Sums, QK_MATRICES>();
-    for (var step = 0u; step < STEPS; step++) { // @unroll
-      for (var c = 0u; c < QK_WIDTH; c++) { // @unroll
-        let block = qk_key / SIDE + c;
-        let key = subgroupMatrixLoad<Right, col_major>(&key_blocks[block], step * 2u, KEY_SLOTS);
-        for (var r = 0u; r < QK_HEIGHT; r++) { // @unroll
-          let at = r * QK_WIDTH + c;
-          let query = queries[r * QUERY_STEPS + step];
-          logits[at] = subgroupMatrixMultiplyAccumulate(query, key, logits[at]);
+  var first_key = 0u;
+  var is_changed = 0u;
+  while (first_key < end + KEYS) {
+    while (first_key < end + KEYS) {
+      // 2. Add p times values of the tile before to acc. For the first tile p is 0 still, as
+      // workgroup memory is at the start. A tile past the end adds those of the last one.
+      for (var step = 0u; step < KEYS / SIDE; step++) { // @unroll
+        var p: array<Left, PV_HEIGHT>;
+        for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
+          let block = pv_row / SIDE + r;
+          let slot = P_AT + step * 2u;
+          p[r] = subgroupMatrixLoad<Left, row_major>(&row_blocks[block], slot, P_SLOTS);
+        }
+        for (var c = 0u; c < PV_WIDTH; c++) { // @unroll
+          let block = subgroup / PV_ROW_BLOCKS * KEY_BLOCKS + step;
+          let value = subgroupMatrixLoad<Right, row_major>(
+            &value_blocks[block],
+            c * 2u,
+            VALUE_SLOTS,
+          );
+          for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
+            let at = r * PV_WIDTH + c;
+            acc[at] = subgroupMatrixMultiplyAccumulate(p[r], value, acc[at]);
+          }
         }
       }
-    }
-    for (var r = 0u; r < QK_HEIGHT; r++) { // @unroll
-      for (var c = 0u; c < QK_WIDTH; c++) { // @unroll
-        let block = qk_row / SIDE + r;
-        let slot = qk_key / 4u + c * 4u;
-        let sums = logits[r * QK_WIDTH + c];
-        subgroupMatrixStore<row_major>(&row_blocks[block], slot, sums, LOGIT_SLOTS);
+
+      // 3. Multiply queries and keys, and store the logits.
+      if (thread == 0u) {
+        atomicStore(&changed, 0u);
       }
-    }
-    workgroupBarrier();
+      var logits = array<Sums, QK_MATRICES>();
+      for (var step = 0u; step < STEPS; step++) { // @unroll
+        for (var c = 0u; c < QK_WIDTH; c++) { // @unroll
+          let block = qk_key / SIDE + c;
+          let key = subgroupMatrixLoad<Right, col_major>(&key_blocks[block], step * 2u, KEY_SLOTS);
+          for (var r = 0u; r < QK_HEIGHT; r++) { // @unroll
+            let at = r * QK_WIDTH + c;
+            let query = queries[r * QUERY_STEPS + step];
+            logits[at] = subgroupMatrixMultiplyAccumulate(query, key, logits[at]);
+          }
+        }
+      }
+      for (var r = 0u; r < QK_HEIGHT; r++) { // @unroll
+        for (var c = 0u; c < QK_WIDTH; c++) { // @unroll
+          let block = qk_row / SIDE + r;
+          let slot = qk_key / 4u + c * 4u;
+          let sums = logits[r * QK_WIDTH + c];
+          subgroupMatrixStore<row_major>(&row_blocks[block], slot, sums, LOGIT_SLOTS);
+        }
+      }
+      workgroupBarrier();
 
-    // 3. Stage the values of this tile and the next keys, and request those that follow.
-    for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
-      let at = i * WORKGROUP + thread;
-      stage_key(at, loaded_k[i]);
-      stage_value(at, loaded_v[i]);
-    }
-    for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
-      let at = i * WORKGROUP + thread;
-      let token = min(first_key + KEYS + at / ROW_LOADS, length - 1u);
-      loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-      let next = min(first_key + 2u * KEYS + at / ROW_LOADS, length - 1u);
-      loaded_k[i] = keys[(cache + next) * ROW_LOADS + at % ROW_LOADS];
-    }
+      // 4. Stage the values of this tile and the next keys, and request those that follow.
+      for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
+        let at = i * WORKGROUP + thread;
+        stage_key(at, loaded_k[i]);
+        stage_value(at, loaded_v[i]);
+      }
+      for (var i = 0u; i < LOAD_TURNS; i++) { // @unroll
+        let at = i * WORKGROUP + thread;
+        let next = first_load + (first_key + KEYS) * ROW_LOADS + at;
+        loaded_v[i] = values[min(next, last_load + at % ROW_LOADS)];
+        loaded_k[i] = keys[min(next + KEYS * ROW_LOADS, last_load + at % ROW_LOADS)];
+      }
 
-    // 4. Turn logits into p.
-    var mine: array<vec4f, MY_QUADS>;
-    for (var i = 0u; i < MY_QUADS; i++) { // @unroll
-      mine[i] = bitcast<vec4f>(row_blocks[my_block][my_logits + i]);
-    }
-    if (first_key + KEYS > first_row / GROUP + 1u) { // some row does not see all of these keys
+      // 5. Turn logits into p. All threads wait at the end, so that p and factors are there.
+      var mine: array<vec4f, MY_QUADS>;
       for (var i = 0u; i < MY_QUADS; i++) { // @unroll
-        let key = first_key + (my_part * MY_QUADS + i) * 4u + vec4<u32>(0u, 1u, 2u, 3u);
-        mine[i] = select(vec4f(NEG_LARGE), mine[i], key < vec4<u32>(my_seen));
+        mine[i] = bitcast<vec4f>(row_blocks[my_block][my_logits + i * ROW_THREADS]);
       }
-    }
-    var tops = vec4f(NEG_LARGE);
-    for (var i = 0u; i < MY_QUADS; i++) { // @unroll
-      tops = max(tops, mine[i]);
-    }
-    var top = max(max(tops.x, tops.y), max(tops.z, tops.w));
-    for (var bit = 0u; bit < ROW_BITS; bit++) { // @unroll
-      top = max(top, subgroupShuffleXor(top, 1u << bit));
-    }
-    let logit = top * SCALE;
-    var alpha = 1.0;
-    if (logit > m + SLACK) {
-      alpha = exp2(m - logit);
-      m = logit;
-      l *= alpha;
-      if (first_key > 0u) { // acc is 0 in the first tile
-        atomicStore(&changed, 1u);
+      if (first_key + KEYS > first_row / GROUP + 1u) { // some row does not see all of these keys
+        for (var i = 0u; i < MY_QUADS; i++) { // @unroll
+          let key = first_key + (my_part + i * ROW_THREADS) * 4u + vec4<u32>(0u, 1u, 2u, 3u);
+          mine[i] = select(vec4f(NEG_LARGE), mine[i], key < vec4<u32>(my_seen));
+        }
       }
-    }
-    if (my_part == 0u) {
-      factors[my_row] = alpha;
-    }
-    var sums = vec4f();
-    for (var i = 0u; i < MY_QUADS; i++) { // @unroll
-      mine[i] = exp2(fma(mine[i], vec4f(SCALE), vec4f(-m)));
-      sums += mine[i];
-    }
-    l += dot(sums, vec4f(1.0));
-    for (var pair = 0u; pair < MY_PAIRS; pair++) { // @unroll
-      row_blocks[my_block][my_p + pair] = narrow(mine[pair * 2u], mine[pair * 2u + 1u]);
+      var tops = vec4f(NEG_LARGE);
+      for (var i = 0u; i < MY_QUADS; i++) { // @unroll
+        tops = max(tops, mine[i]);
+      }
+      var top = max(max(tops.x, tops.y), max(tops.z, tops.w));
+      for (var bit = 0u; bit < ROW_BITS; bit++) { // @unroll
+        top = max(top, subgroupShuffleXor(top, 1u << bit));
+      }
+      let logit = top * SCALE;
+      var alpha = 1.0;
+      if (logit > m + SLACK) {
+        alpha = exp2(m - logit);
+        m = logit;
+        l *= alpha;
+        if (first_key > 0u) { // acc is 0 in the first tile
+          atomicStore(&changed, 1u);
+        }
+      }
+      if (my_part == 0u) {
+        store_factor(my_row, alpha);
+      }
+      var sums = vec4f();
+      for (var i = 0u; i < MY_QUADS; i++) { // @unroll
+        mine[i] = exp2(fma(mine[i], vec4f(SCALE), vec4f(-m)));
+        sums += mine[i];
+      }
+      l += dot(sums, vec4f(1.0));
+      for (var pair = 0u; pair < MY_PAIRS; pair++) { // @unroll
+        row_blocks[my_block][my_p + pair] = narrow(mine[pair * 2u], mine[pair * 2u + 1u]);
+      }
+
+      first_key += KEYS;
+      is_changed = workgroupUniformLoad(&changed);
+      if (is_changed != 0u) {
+        break;
+      }
     }
 
-    // 5. Rescale acc. All threads wait here, so that p and factors are there too.
-    if (workgroupUniformLoad(&changed) != 0u) {
+    // 6. Rescale acc.
+    if (is_changed != 0u) {
       for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
         for (var c = 0u; c < PV_WIDTH; c++) { // @unroll
           let scratch = subgroup / ROW_BLOCKS * SCRATCH_SLOTS;
@@ -316,7 +360,7 @@ fn main(
           for (var i = 0u; i < 2u; i++) { // @unroll
             let slot = owner / ROW_BLOCKS * SCRATCH_SLOTS + thread % LANES * 2u + i;
             let old = bitcast<vec4f>(row_blocks[owner % ROW_BLOCKS][slot]);
-            row_blocks[owner % ROW_BLOCKS][slot] = bitcast<vec4<u32>>(old * factors[row]);
+            row_blocks[owner % ROW_BLOCKS][slot] = bitcast<vec4<u32>>(old * factor_of(row));
           }
           workgroupBarrier();
           acc[r * PV_WIDTH + c] = subgroupMatrixLoad<Sums, row_major>(
@@ -325,24 +369,6 @@ fn main(
             4u,
           );
           workgroupBarrier();
-        }
-      }
-    }
-
-    // 6. Add p times values to acc.
-    for (var step = 0u; step < KEYS / SIDE; step++) { // @unroll
-      var p: array<Left, PV_HEIGHT>;
-      for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
-        let block = pv_row / SIDE + r;
-        let slot = P_AT + step * 2u;
-        p[r] = subgroupMatrixLoad<Left, row_major>(&row_blocks[block], slot, P_SLOTS);
-      }
-      for (var c = 0u; c < PV_WIDTH; c++) { // @unroll
-        let block = subgroup / PV_ROW_BLOCKS * KEY_BLOCKS + step;
-        let value = subgroupMatrixLoad<Right, row_major>(&value_blocks[block], c * 2u, VALUE_SLOTS);
-        for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
-          let at = r * PV_WIDTH + c;
-          acc[at] = subgroupMatrixMultiplyAccumulate(p[r], value, acc[at]);
         }
       }
     }
@@ -357,7 +383,7 @@ fn main(
   let m_new = max(m, sink);
   let alpha = exp2(m - m_new);
   if (my_part == 0u) {
-    factors[my_row] = alpha / (l * alpha + exp2(sink - m_new));
+    store_factor(my_row, alpha / (l * alpha + exp2(sink - m_new)));
   }
   for (var r = 0u; r < PV_HEIGHT; r++) { // @unroll
     for (var c = 0u; c < PV_WIDTH; c++) { // @unroll
@@ -375,7 +401,7 @@ fn main(
         for (var i = 0u; i < 2u; i++) { // @unroll
           let slot = owner / ROW_BLOCKS * SCRATCH_SLOTS + thread % LANES * 2u + i;
           let sums = bitcast<vec4f>(row_blocks[owner % ROW_BLOCKS][slot]);
-          prompt_out[first + i] = sums * factors[my_acc_row];
+          prompt_out[first + i] = sums * factor_of(my_acc_row);
         }
       }
     }
