@@ -87,15 +87,13 @@ export const denseSplitMatrix: Variant = defineVariant({
     SLICES: [4, 8, 16],
   },
   features: MATRIX_FEATURES,
-  defaults: (p) => {
-    const params = {
-      // Two workgroups fit the workgroup memory of an SM.
-      TILE: groupSize(p) > 8 || p.headDim > 128 ? 32 : 64,
-      FLUSH: 8,
-      SPLITS: splitsFor(p, p.kvHeads, p.capacity, 264),
-    };
-    return { ...params, WORKGROUP: 128, SLICES: p.headDim > 128 ? 8 : 16 };
-  },
+  defaults: (p) => ({
+    TILE: 32,
+    FLUSH: 16,
+    SPLITS: splitsFor(p, p.kvHeads, p.capacity, 264),
+    WORKGROUP: 128,
+    SLICES: p.headDim > 128 ? 8 : 16,
+  }),
   refuses: (p, params, limits) => refusesMatrices(limits) ?? refuses(p, params),
   plan,
   cost: denseCost,

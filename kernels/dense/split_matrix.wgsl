@@ -12,20 +12,20 @@
 // 16.
 //
 // Elements of a matrix have no place that a thread could know, so all of them pass through
-// workgroup memory. A processor has little of it. So keys and values take turns in one area, and p
-// lies over the logits. The next tile waits in registers.
+// workgroup memory. The next tile waits in registers, so that 2 and 3 are one stretch of products.
 //
 // 1. Request the first tile. Scale each query by a power of two, divide it into high and low, and
 //    keep it in matrices.
-// 2. Store the keys of the tile and request the next ones.
+// 2. Add p times values of the tile before to the matrices. Subgroups divide the dimensions.
 // 3. Multiply queries and keys; store the logits. Subgroups divide the tokens of the tile; if there
 //    are more subgroups than matrices of tokens, also the dimensions.
-// 4. Find the maximum of each head in the tile. Take it as m if it exceeds m by more than SLACK.
-//    Compute p = exp2(logit - m), at most 2^SLACK, and l. Store the values; request the next ones.
-// 5. If some m changed, or every FLUSH tiles, add the sums of the matrices to those of the threads,
-//    rescale these and begin the matrices anew.
-// 6. Store high and low of p, and add p times values to the matrices. Subgroups divide the
-//    dimensions. Repeat 2 to 6 for all tiles of the split.
+// 4. Stage the values of this tile and the keys of the next one, and request those that follow.
+// 5. Find the maximum of each head in the tile. Take it as m if it exceeds m by more than SLACK.
+//    Compute p = exp2(logit - m), at most 2^SLACK, and l. Store high and low of p. Repeat 2 to 5 for
+//    FLUSH tiles, until some m changes, or to the end of the split.
+// 6. Add the sums of the matrices to those of the threads, rescale these, begin the matrices anew,
+//    and go on with 2. This stands outside the loop of 2 to 5, so that compilers are free to order
+//    the loads and products there.
 // 7. Add up and store the partials.
 //
 // Error. high + low / 2^11 differs from x by at most 2^-22 |x|, or by 2^-36 below 2^-14. The power
@@ -83,12 +83,14 @@ const MY_QUADS = TILE / 4u / LANES; // vec4f of logits of a thread
 const QUERY_TURNS = ROW_LOADS / LANES;
 const LANE_BITS = firstTrailingBit(LANES);
 
-const KEY_AREA = TILE * ROW_SLOTS; // first of queries, then of keys and values in turn
+// Areas of workgroup memory, in slots. Checks of matrix loads count a whole last row.
+const KEY_AREA = max(TILE, ROWS) * ROW_SLOTS + ROW_SLOTS; // first of queries, then of keys
+const VALUE_AREA = TILE * ROW_SLOTS + ROW_SLOTS;
 const LOGIT_SLOTS = TILE / 4u + 1u; // of a row of logits
 const P_SLOTS = TILE / 8u + 1u; // of a row of p
+const P_AREA = ROWS * P_SLOTS + P_SLOTS;
 const SCRATCH_SLOTS = ROWS * 4u; // sums of SETS matrices
-const LOGIT_AREA = max(PARTS * ROWS * LOGIT_SLOTS, SUBGROUPS * SCRATCH_SLOTS);
-const SLOTS = KEY_AREA + LOGIT_AREA + ROW_SLOTS; // checks of matrix loads count a whole last row
+const LOGIT_AREA = max(PARTS * ROWS * LOGIT_SLOTS + LOGIT_SLOTS, SUBGROUPS * SCRATCH_SLOTS);
 const SLACK = 8.0; // p reaches 256: far from the largest f16
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
@@ -123,8 +125,12 @@ fn capped(logit: f32) -> f32 {
 }
 // @end
 
-/// Keys or values, then logits, p or sums on their way to threads.
-var<workgroup> slots: array<vec4<u32>, SLOTS>;
+var<workgroup> key_slots: array<vec4<u32>, KEY_AREA>;
+var<workgroup> value_slots: array<vec4<u32>, VALUE_AREA>;
+/// High rows of p, then low ones.
+var<workgroup> p_slots: array<vec4<u32>, P_AREA>;
+/// Logits, or sums on their way to threads.
+var<workgroup> sum_slots: array<vec4<u32>, LOGIT_AREA>;
 /// What the sums of the heads are multiplied by.
 var<workgroup> factors: array<f32, HEADS>;
 /// Whether the sums of the matrices have to move.
@@ -145,16 +151,16 @@ fn narrow_quad(values: vec4f) -> vec2<u32> {
   return vec2<u32>(pack2x16float(values.xy), pack2x16float(values.zw));
 }
 
-/// Stores half a slot.
+/// Stores half a slot of p.
 fn store_half(half: u32, pair: vec2<u32>) {
-  slots[half / 2u][half % 2u * 2u] = pair.x;
-  slots[half / 2u][half % 2u * 2u + 1u] = pair.y;
+  p_slots[half / 2u][half % 2u * 2u] = pair.x;
+  p_slots[half / 2u][half % 2u * 2u + 1u] = pair.y;
 }
 
 /// A quad of a head's sums in a subgroup's scratch, from its high row and its low row.
 fn stored_sums(scratch: u32, head: u32, quad: u32) -> vec4f {
-  let high = bitcast<vec4f>(slots[scratch + head * 4u + quad]);
-  let low = bitcast<vec4f>(slots[scratch + (head + HEADS) * 4u + quad]);
+  let high = bitcast<vec4f>(sum_slots[scratch + head * 4u + quad]);
+  let low = bitcast<vec4f>(sum_slots[scratch + (head + HEADS) * 4u + quad]);
   return high + low * (1.0 / LOW);
 }
 
@@ -230,8 +236,8 @@ fn main(
       let first_high = quantizeToF16(first);
       let second_high = quantizeToF16(second);
       let slot = my_head * ROW_SLOTS + i * LANES + my_lane;
-      slots[slot] = narrow(first_high, second_high);
-      slots[slot + HEADS * ROW_SLOTS] =
+      key_slots[slot] = narrow(first_high, second_high);
+      key_slots[slot + HEADS * ROW_SLOTS] =
         narrow((first - first_high) * LOW, (second - second_high) * LOW);
     }
   }
@@ -241,112 +247,154 @@ fn main(
   for (var s = 0u; s < SETS; s++) { // @unroll
     for (var step = 0u; step < STEPS; step++) { // @unroll
       let slot = s * SIDE * ROW_SLOTS + (part * STEPS + step) * 2u;
-      queries[s * STEPS + step] = subgroupMatrixLoad<Left, row_major>(&slots, slot, ROW_SLOTS);
+      queries[s * STEPS + step] = subgroupMatrixLoad<Left, row_major>(&key_slots, slot, ROW_SLOTS);
     }
   }
 
   // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become zeros
   // in the first tile; later tiles load the last row again. Step 4 masks the logits of both.
   let length = lengths[wid.z];
-  let last = min(length, CAPACITY) - 1u;
+  let last = clamp(length, 1u, CAPACITY) - 1u;
   for (var i = 0u; i < LOADS; i++) { // @unroll
     let inside = begin + i * (WORKGROUP / ROW_LOADS) + row < length;
     v[i] = select(vec4<u32>(0u), v[i], inside);
   }
+  workgroupBarrier();
+  for (var i = 0u; i < LOADS; i++) { // @unroll
+    key_slots[(i * (WORKGROUP / ROW_LOADS) + row) * ROW_SLOTS + thread % ROW_LOADS] = k[i];
+    let token = min(begin + STRIDE + i * (WORKGROUP / ROW_LOADS) + row, last);
+    k[i] = keys[lane_base + row_offset(list, token)];
+  }
+  workgroupBarrier();
 
   // Of the sums that this thread holds: heads quad_head, quad_head + 8, of a quad of each matrix.
   let quad_head = thread % SUBGROUP / 4u;
   let quad = thread % 4u;
-  let scratch = KEY_AREA + subgroup * SCRATCH_SLOTS;
-  let my_scratch = KEY_AREA + thread / SUBGROUP * SCRATCH_SLOTS;
+  let scratch = subgroup * SCRATCH_SLOTS;
+  let my_scratch = thread / SUBGROUP * SCRATCH_SLOTS;
   var sums = array<vec4f, OUT_MATRICES>();
   var acc: array<Sums, OUT_MATRICES>;
   var m = NEG_LARGE;
   var l = 0.0; // of this thread's tokens alone
-  var turn = 0u;
-  for (var tile = begin; tile < length; tile += STRIDE) {
-    // 2. Store the keys and request the next ones.
-    workgroupBarrier();
-    for (var i = 0u; i < LOADS; i++) { // @unroll
-      slots[(i * (WORKGROUP / ROW_LOADS) + row) * ROW_SLOTS + thread % ROW_LOADS] = k[i];
-    }
-    for (var i = 0u; i < LOADS; i++) { // @unroll
-      let token = min(tile + STRIDE + i * (WORKGROUP / ROW_LOADS) + row, last);
-      k[i] = keys[lane_base + row_offset(list, token)];
-    }
-    if (thread == 0u) {
-      atomicStore(&moves, u32(turn % FLUSH == FLUSH - 1u));
-    }
-    workgroupBarrier();
-
-    // 3. Multiply queries and keys; store the logits.
-    for (var b = 0u; b < MY_BLOCKS; b++) { // @unroll
-      let block = (subgroup + b * SUBGROUPS) % BLOCKS;
-      var logits = array<Sums, SETS>();
-      for (var step = 0u; step < STEPS; step++) { // @unroll
-        let slot = block * SIDE * ROW_SLOTS + (part * STEPS + step) * 2u;
-        let key = subgroupMatrixLoad<Right, col_major>(&slots, slot, ROW_SLOTS);
+  var turn = 0u; // tiles since sums moved
+  var tile = begin;
+  var is_over = length <= begin;
+  while (!is_over) {
+    var has_moved = 0u;
+    loop {
+      // 2. Add p times values of the tile before to the matrices. For the first tile p is 0 still,
+      // as workgroup memory is at the start.
+      for (var step = 0u; step < BLOCKS; step++) { // @unroll
+        var weights: array<Left, SETS>;
         for (var s = 0u; s < SETS; s++) { // @unroll
-          logits[s] = subgroupMatrixMultiplyAccumulate(queries[s * STEPS + step], key, logits[s]);
+          let slot = s * SIDE * P_SLOTS + step * 2u;
+          weights[s] = subgroupMatrixLoad<Left, row_major>(&p_slots, slot, P_SLOTS);
+        }
+        for (var c = 0u; c < OUT_WIDTH; c++) { // @unroll
+          let slot = step * SIDE * ROW_SLOTS + (subgroup * OUT_WIDTH + c) * 2u;
+          let value = subgroupMatrixLoad<Right, row_major>(&value_slots, slot, ROW_SLOTS);
+          for (var s = 0u; s < SETS; s++) { // @unroll
+            let at = c * SETS + s;
+            acc[at] = subgroupMatrixMultiplyAccumulate(weights[s], value, acc[at]);
+          }
         }
       }
-      for (var s = 0u; s < SETS; s++) { // @unroll
-        let slot = KEY_AREA + (part * ROWS + s * SIDE) * LOGIT_SLOTS + block * 4u;
-        subgroupMatrixStore<row_major>(&slots, slot, logits[s], LOGIT_SLOTS);
+      if (tile >= length) {
+        is_over = true;
+        break;
       }
-    }
-    workgroupBarrier();
 
-    // 4. Update the softmax.
-    var p: array<vec4f, MY_QUADS>;
-    tops = vec4f(NEG_LARGE);
-    for (var i = 0u; i < MY_QUADS; i++) { // @unroll
-      var logit = vec4f(0.0);
-      for (var j = 0u; j < PARTS; j++) { // @unroll
-        let slot = KEY_AREA + (j * ROWS + my_head) * LOGIT_SLOTS + i * LANES + my_lane;
-        let low = bitcast<vec4f>(slots[slot + HEADS * LOGIT_SLOTS]);
-        logit += bitcast<vec4f>(slots[slot]) + low * (1.0 / LOW);
+      // 3. Multiply queries and keys; store the logits.
+      if (thread == 0u) {
+        atomicStore(&moves, u32(turn == FLUSH));
       }
-      let token = vec4<u32>(tile + (i * LANES + my_lane) * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-      logit *= scale;
-      logit = vec4f(capped(logit.x), capped(logit.y), capped(logit.z), capped(logit.w));
-      p[i] = select(vec4f(NEG_LARGE), logit, token < vec4<u32>(length));
-      tops = max(tops, p[i]);
-    }
-    top = max(max(tops.x, tops.y), max(tops.z, tops.w));
-    for (var bit = 0u; bit < LANE_BITS; bit++) { // @unroll
-      top = max(top, subgroupShuffleXor(top, 1u << bit));
-    }
-    var alpha = 1.0;
-    if (top > m + SLACK) {
-      alpha = exp2(m - top);
-      m = top;
-      l *= alpha;
-      if (turn > 0u) { // all sums are 0 in the first tile
-        atomicStore(&moves, 1u);
+      for (var b = 0u; b < MY_BLOCKS; b++) { // @unroll
+        let block = (subgroup + b * SUBGROUPS) % BLOCKS;
+        var logits = array<Sums, SETS>();
+        for (var step = 0u; step < STEPS; step++) { // @unroll
+          let slot = block * SIDE * ROW_SLOTS + (part * STEPS + step) * 2u;
+          let key = subgroupMatrixLoad<Right, col_major>(&key_slots, slot, ROW_SLOTS);
+          for (var s = 0u; s < SETS; s++) { // @unroll
+            logits[s] = subgroupMatrixMultiplyAccumulate(queries[s * STEPS + step], key, logits[s]);
+          }
+        }
+        for (var s = 0u; s < SETS; s++) { // @unroll
+          let slot = (part * ROWS + s * SIDE) * LOGIT_SLOTS + block * 4u;
+          subgroupMatrixStore<row_major>(&sum_slots, slot, logits[s], LOGIT_SLOTS);
+        }
       }
-    }
-    if (thread < WORKERS && my_lane == 0u) {
-      factors[my_head] = alpha;
-    }
-    for (var i = 0u; i < MY_QUADS; i++) { // @unroll
-      p[i] = exp2(p[i] - m);
-      l += dot(p[i], vec4f(1.0));
-    }
-    for (var i = 0u; i < LOADS; i++) { // @unroll
-      slots[(i * (WORKGROUP / ROW_LOADS) + row) * ROW_SLOTS + thread % ROW_LOADS] = v[i];
-    }
-    for (var i = 0u; i < LOADS; i++) { // @unroll
-      let token = min(tile + STRIDE + i * (WORKGROUP / ROW_LOADS) + row, last);
-      v[i] = values[lane_base + row_offset(list, token)];
+      workgroupBarrier();
+
+      // 4. Stage the values of this tile and the next keys, and request those that follow.
+      for (var i = 0u; i < LOADS; i++) { // @unroll
+        let slot = (i * (WORKGROUP / ROW_LOADS) + row) * ROW_SLOTS + thread % ROW_LOADS;
+        key_slots[slot] = k[i];
+        value_slots[slot] = v[i];
+      }
+      for (var i = 0u; i < LOADS; i++) { // @unroll
+        let next = tile + STRIDE + i * (WORKGROUP / ROW_LOADS) + row;
+        v[i] = values[lane_base + row_offset(list, min(next, last))];
+        k[i] = keys[lane_base + row_offset(list, min(next + STRIDE, last))];
+      }
+
+      // 5. Update the softmax. All threads wait at the end, so that p and factors are there.
+      var p: array<vec4f, MY_QUADS>;
+      tops = vec4f(NEG_LARGE);
+      for (var i = 0u; i < MY_QUADS; i++) { // @unroll
+        var logit = vec4f(0.0);
+        for (var j = 0u; j < PARTS; j++) { // @unroll
+          let slot = (j * ROWS + my_head) * LOGIT_SLOTS + i * LANES + my_lane;
+          let low = bitcast<vec4f>(sum_slots[slot + HEADS * LOGIT_SLOTS]);
+          logit += bitcast<vec4f>(sum_slots[slot]) + low * (1.0 / LOW);
+        }
+        let token = vec4<u32>(tile + (i * LANES + my_lane) * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+        logit *= scale;
+        logit = vec4f(capped(logit.x), capped(logit.y), capped(logit.z), capped(logit.w));
+        p[i] = select(vec4f(NEG_LARGE), logit, token < vec4<u32>(length));
+        tops = max(tops, p[i]);
+      }
+      top = max(max(tops.x, tops.y), max(tops.z, tops.w));
+      for (var bit = 0u; bit < LANE_BITS; bit++) { // @unroll
+        top = max(top, subgroupShuffleXor(top, 1u << bit));
+      }
+      var alpha = 1.0;
+      if (top > m + SLACK) {
+        alpha = exp2(m - top);
+        m = top;
+        l *= alpha;
+        if (tile > begin) { // all sums are 0 in the first tile
+          atomicStore(&moves, 1u);
+        }
+      }
+      if (thread < WORKERS && my_lane == 0u) {
+        factors[my_head] = alpha;
+      }
+      for (var i = 0u; i < MY_QUADS; i++) { // @unroll
+        p[i] = exp2(p[i] - m);
+        l += dot(p[i], vec4f(1.0));
+      }
+      if (thread < WORKERS) {
+        for (var i = 0u; i < MY_QUADS; i++) { // @unroll
+          let high = quantizeToF16(p[i]);
+          let half = my_head * P_SLOTS * 2u + i * LANES + my_lane;
+          store_half(half, narrow_quad(high));
+          store_half(half + HEADS * P_SLOTS * 2u, narrow_quad((p[i] - high) * LOW));
+        }
+      }
+      tile += STRIDE;
+      turn += 1u;
+      has_moved = workgroupUniformLoad(&moves);
+      if (has_moved != 0u) {
+        break;
+      }
     }
 
-    // 5. Move sums to the threads. All threads wait here, so that nobody reads logits any more.
-    if (workgroupUniformLoad(&moves) != 0u) {
+    // 6. Move the sums of the matrices to the threads.
+    if (has_moved != 0u) {
       for (var c = 0u; c < OUT_WIDTH; c++) { // @unroll
         for (var s = 0u; s < SETS; s++) { // @unroll
           let slot = scratch + s * SIDE * 4u;
-          subgroupMatrixStore<row_major>(&slots, slot, acc[c * SETS + s], 4u);
+          subgroupMatrixStore<row_major>(&sum_slots, slot, acc[c * SETS + s], 4u);
         }
         workgroupBarrier();
         for (var s = 0u; s < SETS; s++) { // @unroll
@@ -357,34 +405,8 @@ fn main(
         workgroupBarrier();
       }
       acc = array<Sums, OUT_MATRICES>();
+      turn = 1u; // the tile whose p is stored
     }
-
-    // 6. Store p, and add p times values to the matrices.
-    if (thread < WORKERS) {
-      for (var i = 0u; i < MY_QUADS; i++) { // @unroll
-        let high = quantizeToF16(p[i]);
-        let half = (KEY_AREA + my_head * P_SLOTS) * 2u + i * LANES + my_lane;
-        store_half(half, narrow_quad(high));
-        store_half(half + HEADS * P_SLOTS * 2u, narrow_quad((p[i] - high) * LOW));
-      }
-    }
-    workgroupBarrier();
-    for (var step = 0u; step < BLOCKS; step++) { // @unroll
-      var weights: array<Left, SETS>;
-      for (var s = 0u; s < SETS; s++) { // @unroll
-        let slot = KEY_AREA + s * SIDE * P_SLOTS + step * 2u;
-        weights[s] = subgroupMatrixLoad<Left, row_major>(&slots, slot, P_SLOTS);
-      }
-      for (var c = 0u; c < OUT_WIDTH; c++) { // @unroll
-        let slot = step * SIDE * ROW_SLOTS + (subgroup * OUT_WIDTH + c) * 2u;
-        let value = subgroupMatrixLoad<Right, row_major>(&slots, slot, ROW_SLOTS);
-        for (var s = 0u; s < SETS; s++) { // @unroll
-          let at = c * SETS + s;
-          acc[at] = subgroupMatrixMultiplyAccumulate(weights[s], value, acc[at]);
-        }
-      }
-    }
-    turn += 1u;
   }
 
   // 7. Add up and store the partials.
@@ -398,7 +420,7 @@ fn main(
     workgroupBarrier();
     for (var s = 0u; s < SETS; s++) { // @unroll
       let slot = scratch + s * SIDE * 4u;
-      subgroupMatrixStore<row_major>(&slots, slot, acc[c * SETS + s], 4u);
+      subgroupMatrixStore<row_major>(&sum_slots, slot, acc[c * SETS + s], 4u);
     }
     workgroupBarrier();
     for (var s = 0u; s < SETS; s++) { // @unroll
