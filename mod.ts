@@ -117,10 +117,10 @@ export {
   type MapShape,
   type Problem,
   ROTATION,
-  roundCapacity,
   type TieRule,
   type TopK,
 } from "./kernels/core/problem/problem.ts";
+export { roundCapacity } from "./kernels/core/problem/derived.ts";
 export { type BufferOrPart, CompileError } from "./kernels/core/run/program.ts";
 export type { TunedEntry, TunedProblem, Tuning } from "./kernels/core/tuning.ts";
 export type { SubgroupMatrices } from "./kernels/core/variant.ts";

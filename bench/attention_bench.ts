@@ -6,7 +6,8 @@
  */
 import type { Params } from "../kernels/core/problem/constants.ts";
 import type { Variant } from "../kernels/core/variant.ts";
-import { type Problem, shapeName } from "../kernels/core/problem/problem.ts";
+import type { Problem } from "../kernels/core/problem/problem.ts";
+import { shapeName } from "../kernels/core/problem/derived.ts";
 import { VARIANT_FEATURES, VARIANTS } from "../kernels/core/registry.ts";
 import { encodePass } from "../kernels/core/run/run.ts";
 import { casesOf } from "./cases/cases.ts";

@@ -1,5 +1,6 @@
 /** Named sets of cases, each of which backs a claim. Cases are in the order of the tables. */
-import { type Problem, ROTATED_CODE, roundCapacity } from "../../kernels/core/problem/problem.ts";
+import { type Problem, ROTATED_CODE } from "../../kernels/core/problem/problem.ts";
+import { roundCapacity } from "../../kernels/core/problem/derived.ts";
 
 /** The quality of a sparse step on a real trace, against dense attention. */
 export interface TraceFigures {

@@ -8,18 +8,20 @@ import { checkProblem, checkShape } from "../../kernels/core/problem/check_probl
 import { kvLayoutOf, kvStridesFor } from "../../kernels/core/problem/cache_layout.ts";
 import {
   type Bins,
+  DEFAULT_BINS,
+  type Problem,
+  type Shape,
+} from "../../kernels/core/problem/problem.ts";
+import {
   binsOf,
   centresKeys,
-  DEFAULT_BINS,
   isRotated,
   planesOf,
   prefixOf,
-  type Problem,
   roundCapacity,
-  type Shape,
   shapeName,
   tiesOf,
-} from "../../kernels/core/problem/problem.ts";
+} from "../../kernels/core/problem/derived.ts";
 import type { CaseSet, TraceFigures } from "./case_sets.ts";
 import { counted } from "../base/counted.ts";
 import { matching } from "./kernel_globs.ts";

@@ -1,5 +1,5 @@
 /** From how many requests over a shared prefix on dense attention costs less than the sparse step. */
-import { shapeName } from "../../kernels/core/problem/problem.ts";
+import { shapeName } from "../../kernels/core/problem/derived.ts";
 import type { ResultRow } from "../results/row.ts";
 import { picksName } from "./case_names.ts";
 import { compareCase, type Comparison } from "./comparison.ts";

@@ -1,6 +1,6 @@
 /** Names of cases for figures: the shape, and the settings that tell the case from others. */
 import { counted } from "../base/counted.ts";
-import { shapeName } from "../../kernels/core/problem/problem.ts";
+import { shapeName } from "../../kernels/core/problem/derived.ts";
 import type { ResultRow } from "../results/row.ts";
 
 /** Who owns a code, and who owns a selection if that differs. */

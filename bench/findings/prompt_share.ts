@@ -1,5 +1,5 @@
 /** The time to encode a prompt's keys as a share of the prompt phase. */
-import { shapeName } from "../../kernels/core/problem/problem.ts";
+import { shapeName } from "../../kernels/core/problem/derived.ts";
 import { counted } from "../base/counted.ts";
 import { fastest } from "../base/fastest.ts";
 import type { PeerTime } from "./peers.ts";

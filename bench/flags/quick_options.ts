@@ -1,5 +1,5 @@
 /** The cases of the quick profile. */
-import { isRotated } from "../../kernels/core/problem/problem.ts";
+import { isRotated } from "../../kernels/core/problem/derived.ts";
 import type { CaseOptions } from "../cases/case_options.ts";
 import { QUICK_KV_LENS } from "../cases/quick.ts";
 import { RANDOM_MAP } from "./selection_flags.ts";

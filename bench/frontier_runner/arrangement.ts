@@ -1,12 +1,8 @@
 /** How the heads of a trace stand for those of a shape with other GQA groups. */
 import type { Trace } from "../../fixtures/trace.ts";
 import { packKv } from "../../fixtures/half.ts";
-import {
-  groupSize,
-  type Problem,
-  roundCapacity,
-  type Shape,
-} from "../../kernels/core/problem/problem.ts";
+import { groupSize, roundCapacity } from "../../kernels/core/problem/derived.ts";
+import type { Problem, Shape } from "../../kernels/core/problem/problem.ts";
 import { joinMapHeads, type LearnedMap, packMap } from "../../kernels/maps/learned_map.ts";
 import type { Given } from "../measure/inputs/inputs.ts";
 

@@ -14,12 +14,8 @@ import {
   SHARED_LABELS,
 } from "../../kernels/core/problem/labels.ts";
 import { PAGE_TOKENS } from "../../kernels/core/problem/pages.ts";
-import {
-  groupSize,
-  kvBytes,
-  type Problem,
-  ROTATED_CODE,
-} from "../../kernels/core/problem/problem.ts";
+import { groupSize, kvBytes } from "../../kernels/core/problem/derived.ts";
+import { type Problem, ROTATED_CODE } from "../../kernels/core/problem/problem.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import type { Given, InputSets } from "../measure/inputs/inputs.ts";

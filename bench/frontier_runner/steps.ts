@@ -1,6 +1,7 @@
 /** The steps of a method: a problem for each budget, and the variants that may run it. */
 import { findVariant } from "../../kernels/core/registry.ts";
-import { type Problem, roundCapacity, type Shape } from "../../kernels/core/problem/problem.ts";
+import type { Problem, Shape } from "../../kernels/core/problem/problem.ts";
+import { roundCapacity } from "../../kernels/core/problem/derived.ts";
 import type { Variant } from "../../kernels/core/variant.ts";
 import type { LearnedMap } from "../../kernels/maps/learned_map.ts";
 import { eligible, type Session } from "../measure/session.ts";

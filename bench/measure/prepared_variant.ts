@@ -12,7 +12,8 @@ import {
   planOn,
   strideOf,
 } from "../../kernels/core/pieces.ts";
-import { listHeads, type Problem } from "../../kernels/core/problem/problem.ts";
+import { listHeads } from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import {
   bindProgram,
   type BoundProgram,

@@ -7,7 +7,7 @@
 import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { modelCaveats } from "../../fixtures/models.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
-import { isRotated } from "../../kernels/core/problem/problem.ts";
+import { isRotated } from "../../kernels/core/problem/derived.ts";
 import type { Tuning } from "../../kernels/core/tuning.ts";
 import { adapterChoice, findAdapters, formatAdapters } from "../edge/adapters.ts";
 import { type BenchCase, casesOf, type NamedTrace } from "../cases/cases.ts";

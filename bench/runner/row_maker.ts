@@ -11,10 +11,10 @@ import {
   listHeads,
   planesOf,
   prefixOf,
-  type Problem,
   tiesOf,
   windowsOf,
-} from "../../kernels/core/problem/problem.ts";
+} from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import type { TraceFigures } from "../cases/case_sets.ts";
 import { type BenchCase, mapName, scoreOf } from "../cases/cases.ts";
 import { isCold } from "../measure/inputs/cache_rotation.ts";

@@ -1,5 +1,5 @@
 /** Runs the cases and collects rows and notes. */
-import { isRotated } from "../../kernels/core/problem/problem.ts";
+import { isRotated } from "../../kernels/core/problem/derived.ts";
 import { findVariant } from "../../kernels/core/registry.ts";
 import { fastest } from "../base/fastest.ts";
 import type { TraceFigures } from "../cases/case_sets.ts";

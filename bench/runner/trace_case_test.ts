@@ -1,7 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { loadMap, SHIPPED_MAP } from "../edge/files/map_file.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../edge/files/trace_file.ts";
-import { isRotated, ROTATED_CODE } from "../../kernels/core/problem/problem.ts";
+import { isRotated } from "../../kernels/core/problem/derived.ts";
+import { ROTATED_CODE } from "../../kernels/core/problem/problem.ts";
 import { takeMapHeads } from "../../kernels/maps/learned_map.ts";
 import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { variantsOf } from "../../testing/cases/suite.ts";

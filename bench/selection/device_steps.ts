@@ -4,10 +4,10 @@ import {
   codeHeads,
   isRotated,
   listHeads,
-  type Problem,
   queriesPerList,
   tiesOf,
-} from "../../kernels/core/problem/problem.ts";
+} from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { readerOf, type RecordPass, submit, write } from "../../kernels/core/run/run.ts";
 import { BufferReader, listRef } from "../../kernels/verify/buffer_reader.ts";
 import type { Selector } from "./selector.ts";

@@ -1,6 +1,7 @@
 /** Measures methods of selection on a context, in f64. */
 import type { TraceContext } from "../../fixtures/trace.ts";
-import { type TopK, windowsOf } from "../../kernels/core/problem/problem.ts";
+import type { TopK } from "../../kernels/core/problem/problem.ts";
+import { windowsOf } from "../../kernels/core/problem/derived.ts";
 import {
   attendDense,
   type DenseAttention,

@@ -1,6 +1,6 @@
 /** The readable table of a run: one block for each case, as wide as the terminal. */
 import { layoutName, scoreName } from "../findings/case_names.ts";
-import { shapeName } from "../../kernels/core/problem/problem.ts";
+import { shapeName } from "../../kernels/core/problem/derived.ts";
 import type { ResultRow } from "../results/row.ts";
 import { fitColumns, leftOutNote, micros, rule, type TextColumn, wrapText } from "./text_table.ts";
 

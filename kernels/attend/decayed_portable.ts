@@ -4,7 +4,8 @@ import { CACHE_ROWS, MOST_GROUP, type Params, ranges } from "../core/problem/con
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem/problem.ts";
+import { groupSize } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

@@ -17,10 +17,10 @@ import {
   listCapacity,
   listHeads,
   overSequences,
-  type Problem,
   queriesPerRow,
   windowsOf,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

@@ -5,7 +5,8 @@ import { refusesPages } from "../core/problem/pages.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { specs } from "../core/layout.ts";
-import { listCapacity, type Problem, queriesPerRow } from "../core/problem/problem.ts";
+import { listCapacity, queriesPerRow } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

@@ -1,7 +1,7 @@
 /** Gathered decode attention that sums dot products by subgroup shuffles. */
 import type { Kernel, Variant } from "../core/variant.ts";
 import { splitsFor } from "../dense/split.ts";
-import { listCapacity, queriesPerRow } from "../core/problem/problem.ts";
+import { listCapacity, queriesPerRow } from "../core/problem/derived.ts";
 import {
   headsFor,
   lanesFor,

@@ -4,7 +4,8 @@ import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
 import { splitsFor } from "../dense/split.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { rankStateSpec, specs } from "../core/layout.ts";
-import { listCapacity, listHeads, type Problem, queriesPerList } from "../core/problem/problem.ts";
+import { listCapacity, listHeads, queriesPerList } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,

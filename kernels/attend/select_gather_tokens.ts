@@ -8,9 +8,9 @@ import {
   listCapacity,
   listHeads,
   maxDistance,
-  type Problem,
   queriesPerList,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { mostPortions, sharesFor } from "../core/problem/shares.ts";
 import {
   lanesFor,

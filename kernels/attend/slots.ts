@@ -4,7 +4,8 @@ import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { specs } from "../core/layout.ts";
-import { cachedTokens, kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
+import { cachedTokens, kvBytes, overSequences } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,

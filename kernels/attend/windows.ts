@@ -5,13 +5,8 @@ import { dispatch } from "../core/dispatch.ts";
 import { MOST_GROUP, ranges } from "../core/problem/constants.ts";
 import { partialSpecs, specs } from "../core/layout.ts";
 import { DENSE_SPLITS, splitsFor } from "../dense/split.ts";
-import {
-  groupSize,
-  kvBytes,
-  overSequences,
-  type Problem,
-  windowsOf,
-} from "../core/problem/problem.ts";
+import { groupSize, kvBytes, overSequences, windowsOf } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

@@ -5,7 +5,8 @@
 import type { DeviceLimits, Dispatch, Kernel, Plan, Variant } from "./variant.ts";
 import type { Params } from "./problem/constants.ts";
 import { hasPlainCache } from "./problem/cache_layout.ts";
-import { isRotated, prefixOf, type Problem, valueDimOf } from "./problem/problem.ts";
+import { isRotated, prefixOf, valueDimOf } from "./problem/derived.ts";
+import type { Problem } from "./problem/problem.ts";
 import { refusesFormats } from "./formats.ts";
 import { piecesOf, planOn, refusesPieces } from "./pieces.ts";
 import { refusesFit, refusesRanges } from "./refusals.ts";

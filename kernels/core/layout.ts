@@ -46,10 +46,10 @@ import {
   listHeads,
   mapNumbers,
   maxDistance,
-  type Problem,
   queryWords,
   valueDimOf,
-} from "./problem/problem.ts";
+} from "./problem/derived.ts";
+import type { Problem } from "./problem/problem.ts";
 
 /** The value in `sink_logits` that adds nothing; finite, since WGSL does not define infinities. */
 export const NO_SINK_LOGIT: number = -1e30;

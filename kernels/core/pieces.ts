@@ -23,7 +23,8 @@ import { type Params, PROBLEM_RANGES, ranges } from "./problem/constants.ts";
 import { bufferBytes, specs } from "./layout.ts";
 import { dispatch } from "./dispatch.ts";
 import { hasPlainCache } from "./problem/cache_layout.ts";
-import { lengthOf, prefixOf, type Problem } from "./problem/problem.ts";
+import { lengthOf, prefixOf } from "./problem/derived.ts";
+import type { Problem } from "./problem/problem.ts";
 import { bindingsOf } from "./wgsl/wgsl_facts.ts";
 import source from "./deal.wgsl" with { type: "text" };
 

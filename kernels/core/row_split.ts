@@ -4,7 +4,8 @@
  */
 import type { DeviceLimits } from "./variant.ts";
 import type { Params } from "./problem/constants.ts";
-import { kvBytes, type Problem } from "./problem/problem.ts";
+import { kvBytes } from "./problem/derived.ts";
+import type { Problem } from "./problem/problem.ts";
 
 /** Ranges of the parameters that all of these kernels declare. */
 export const ROW_SPLIT_RANGES = {

@@ -39,7 +39,8 @@ import { bufferBytes, specsOf } from "./layout.ts";
 import { cacheRows } from "./problem/cache_layout.ts";
 import { LABEL_CHANNELS } from "./problem/labels.ts";
 import { pageCapacity, pageListCapacity } from "./problem/pages.ts";
-import { kvBytes, listHeads, type Problem, valueDimOf } from "./problem/problem.ts";
+import { kvBytes, listHeads, valueDimOf } from "./problem/derived.ts";
+import type { Problem } from "./problem/problem.ts";
 import type { BufferRole, BufferSpec } from "./variant.ts";
 
 /** The index of score/index.wgsl: its heads, and the elements of a row. */

@@ -6,14 +6,8 @@ import type { DeviceLimits, Variant } from "./variant.ts";
 import type { Params } from "./problem/constants.ts";
 import { LARGE_LIMITS } from "./device_limits.ts";
 import { ownNames } from "./wgsl/wgsl_facts.ts";
-import {
-  type CodeSharing,
-  isRagged,
-  type KvDtype,
-  planesOf,
-  prefixOf,
-  type Problem,
-} from "./problem/problem.ts";
+import type { CodeSharing, KvDtype, Problem } from "./problem/problem.ts";
+import { isRagged, planesOf, prefixOf } from "./problem/derived.ts";
 
 /** The fields of a problem that decide which parameters are best. The others must only be valid. */
 export interface TunedProblem {

@@ -5,7 +5,7 @@ import type { Trace } from "../../fixtures/trace.ts";
 import { readTraceFile, SHIPPED_TRACE } from "../../bench/edge/files/trace_file.ts";
 import { randomProjection } from "../maps/random_projection.ts";
 import { bufferBytes } from "../core/layout.ts";
-import { listCapacity } from "../core/problem/problem.ts";
+import { listCapacity } from "../core/problem/derived.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
 import { projectionProblem } from "../../testing/inputs/trace.ts";
 import { createDecoder } from "./decoder.ts";

@@ -5,7 +5,8 @@ import { joinMapHeads, type LearnedMap, packMap } from "../maps/learned_map.ts";
 import { parseMap, writeMap } from "../maps/map_file.ts";
 import { packBits } from "../encode/reference.ts";
 import { fileOf, type MadeMap, makeMaps, preActivations } from "../../testing/inputs/maps.ts";
-import { codeHeads, type Problem, queriesPerList } from "../core/problem/problem.ts";
+import { codeHeads, queriesPerList } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { openTestDevice } from "../../testing/device/test_device.ts";
 import { createDecoder } from "./decoder.ts";
 

@@ -5,14 +5,8 @@ import { encodePrompt } from "../encode/prompt.ts";
 import { rotatePrompt } from "../encode/rotate_prompt.ts";
 import { verify } from "../verify/verify.ts";
 import { bufferBytes } from "../core/layout.ts";
-import {
-  codeHeads,
-  codeWords,
-  isRotated,
-  prefixOf,
-  type Problem,
-  ROTATED_CODE,
-} from "../core/problem/problem.ts";
+import { codeHeads, codeWords, isRotated, prefixOf } from "../core/problem/derived.ts";
+import { type Problem, ROTATED_CODE } from "../core/problem/problem.ts";
 import { DECODER_VARIANTS, findVariant, VARIANTS } from "../core/registry.ts";
 import { canRun, openTestDevice } from "../../testing/device/test_device.ts";
 import { LARGE_LIMITS } from "../core/device_limits.ts";

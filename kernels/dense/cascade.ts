@@ -10,8 +10,8 @@ import {
   groupSize,
   kvBytes,
   prefixOf,
-  type Problem,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { headsFor, lanesFor, refusesHeads, refusesRowSplit, tokensFor } from "../core/row_split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { splitKernel, splitsFor } from "./split.ts";

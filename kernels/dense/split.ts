@@ -4,7 +4,8 @@ import { CACHE_ROWS, MOST_GROUP, type Params, ranges } from "../core/problem/con
 import { dispatch } from "../core/dispatch.ts";
 import { partialSpecs, specs } from "../core/layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import { cachedTokens, groupSize, kvBytes, type Problem } from "../core/problem/problem.ts";
+import { cachedTokens, groupSize, kvBytes } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

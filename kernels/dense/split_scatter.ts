@@ -3,7 +3,8 @@ import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
 import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { specs } from "../core/layout.ts";
-import { groupSize, type Problem } from "../core/problem/problem.ts";
+import { groupSize } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   refusesShuffledRows,
   ROW_SPLIT_RANGES,

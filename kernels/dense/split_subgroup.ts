@@ -3,7 +3,8 @@ import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
 import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { specs } from "../core/layout.ts";
-import { groupSize, isRagged, type Problem } from "../core/problem/problem.ts";
+import { groupSize, isRagged } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesShuffledRows,

@@ -9,7 +9,8 @@ import { MOST_GROUP, ranges } from "../core/problem/constants.ts";
 import { partialSpecs } from "../core/layout.ts";
 import { systemSpecs } from "../core/system_layout.ts";
 import { mergeDispatch } from "../merge/merge.ts";
-import { cachedTokens, groupSize, type Problem } from "../core/problem/problem.ts";
+import { cachedTokens, groupSize } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   headsFor,
   lanesFor,

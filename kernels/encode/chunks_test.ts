@@ -1,13 +1,8 @@
 /** A prompt in chunks gets the codes of the whole prompt, and a chunk leaves all others as they are. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { bufferBytes, headStats } from "../core/layout.ts";
-import {
-  codeHeads,
-  codeWords,
-  isRotated,
-  type Problem,
-  ROTATED_CODE,
-} from "../core/problem/problem.ts";
+import { codeHeads, codeWords, isRotated } from "../core/problem/derived.ts";
+import { type Problem, ROTATED_CODE } from "../core/problem/problem.ts";
 import { POISON, poison, readBytes, submit, write } from "../core/run/run.ts";
 import { createDecoder, type Decoder } from "../decoder/decoder.ts";
 import { binding, openTestDevice } from "../../testing/device/test_device.ts";

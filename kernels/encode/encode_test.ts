@@ -5,7 +5,7 @@ import { rotatedCase, testCase } from "../../testing/cases/grid.ts";
 import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
 import { makeInputs } from "../../testing/inputs/inputs.ts";
 import { assertCorrect, testStage } from "../../testing/cases/suite.ts";
-import { queryWords } from "../core/problem/problem.ts";
+import { queryWords } from "../core/problem/derived.ts";
 import { verify } from "../verify/verify.ts";
 import { rotatePrompt } from "./rotate_prompt.ts";
 import { rotateAppend, rotateQuery } from "./rotate_token.ts";

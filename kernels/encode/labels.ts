@@ -12,7 +12,8 @@ import {
   PACKED_LABELS,
   SHARED_LABELS,
 } from "../core/problem/labels.ts";
-import { cachedTokens, kvBytes, type Problem } from "../core/problem/problem.ts";
+import { cachedTokens, kvBytes } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./labels.wgsl" with { type: "text" };
 

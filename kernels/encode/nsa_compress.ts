@@ -4,7 +4,8 @@ import { defineKernel, defineVariant } from "../core/define.ts";
 import { systemBufferBytes, systemSpecs } from "../core/system_layout.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { ranges } from "../core/problem/constants.ts";
-import { kvBytes, lengthOf, type Problem } from "../core/problem/problem.ts";
+import { kvBytes, lengthOf } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { NSA } from "../pipeline/nsa_reference.ts";
 import source from "./nsa_compress.wgsl" with { type: "text" };
 

@@ -12,7 +12,8 @@ import type {
 import { type Params, ranges } from "../core/problem/constants.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { specs } from "../core/layout.ts";
-import { cachedTokens, kvBytes, type Problem } from "../core/problem/problem.ts";
+import { cachedTokens, kvBytes } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   centroidBytes,

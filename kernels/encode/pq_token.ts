@@ -3,7 +3,8 @@ import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { ranges } from "../core/problem/constants.ts";
 import { specs } from "../core/layout.ts";
-import { kvBytes, type Problem } from "../core/problem/problem.ts";
+import { kvBytes } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import {
   centroidBytes,

@@ -3,14 +3,8 @@ import type { Cost, Kernel, Variant } from "../core/variant.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { CACHE_ROWS, ranges } from "../core/problem/constants.ts";
 import { tokenTiles } from "../core/dispatch.ts";
-import {
-  cachedTokens,
-  codeHeads,
-  codeWords,
-  kvBytes,
-  mapLayers,
-  type Problem,
-} from "../core/problem/problem.ts";
+import { cachedTokens, codeHeads, codeWords, kvBytes, mapLayers } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./prompt.wgsl" with { type: "text" };
 

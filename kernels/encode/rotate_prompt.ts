@@ -3,13 +3,8 @@ import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { CACHE_ROWS, ranges } from "../core/problem/constants.ts";
 import { dispatch, tokenTiles } from "../core/dispatch.ts";
 import { specs } from "../core/layout.ts";
-import {
-  centresKeys,
-  codeWords,
-  distinctTokens,
-  kvBytes,
-  type Problem,
-} from "../core/problem/problem.ts";
+import { centresKeys, codeWords, distinctTokens, kvBytes } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { rotationWidth } from "./rotation.ts";
 import source from "./rotate_prompt.wgsl" with { type: "text" };

@@ -5,14 +5,8 @@ import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
 import { bufferBytes, specs } from "../core/layout.ts";
 import { dispatch } from "../core/dispatch.ts";
-import {
-  codeHeads,
-  codeWords,
-  kvBytes,
-  mapNumbers,
-  type Problem,
-  queryWords,
-} from "../core/problem/problem.ts";
+import { codeHeads, codeWords, kvBytes, mapNumbers, queryWords } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./token.wgsl" with { type: "text" };
 

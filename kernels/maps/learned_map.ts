@@ -2,13 +2,8 @@
  * Learned maps to Hamming space in the layout of the encode kernels. A map can be divided and
  * joined by heads, and packed for a problem.
  */
-import {
-  codeHeads,
-  mapLayers,
-  mapNumbers,
-  type MapShape,
-  type Problem,
-} from "../core/problem/problem.ts";
+import { codeHeads, mapLayers, mapNumbers } from "../core/problem/derived.ts";
+import type { MapShape, Problem } from "../core/problem/problem.ts";
 
 /** The properties that decide the layout of a map. A {@linkcode Problem} with them fits the map. */
 export interface LearnedMapShape extends Pick<Problem, "headDim" | "bits" | "sharing"> {

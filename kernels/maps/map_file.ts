@@ -1,7 +1,8 @@
 /**
  * Map files: learned maps to Hamming space as safetensors, read from bytes and written to bytes.
  */
-import { type CodeSharing, mapLayers, mapNumbers } from "../core/problem/problem.ts";
+import type { CodeSharing } from "../core/problem/problem.ts";
+import { mapLayers, mapNumbers } from "../core/problem/derived.ts";
 import {
   InvalidFileError,
   readSafetensors,

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { mapNumbers } from "../core/problem/problem.ts";
+import { mapNumbers } from "../core/problem/derived.ts";
 import { InvalidFileError, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
 import { parseMap, writeMap } from "./map_file.ts";
 import { makeMaps, tensorOf, tensorsOf } from "../../testing/inputs/maps.ts";

@@ -3,7 +3,8 @@
  * is the side of a random plane through 0 on which the vector lies (SimHash; Charikar, "Similarity
  * estimation techniques from rounding algorithms", 2002). They are the baseline for learned maps.
  */
-import { codeHeads, mapLayers, type Problem } from "../core/problem/problem.ts";
+import { codeHeads, mapLayers } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 
 /** Uniform numbers in (0, 1) from a 32-bit state (splitmix32; Steele et al., 2014). */
 function uniforms(seed: number): () => number {

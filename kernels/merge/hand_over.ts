@@ -6,7 +6,8 @@ import type { BufferSpec, DeviceLimits, Dispatch, HandOver, Kernel } from "../co
 import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
-import { groupSize, type Problem } from "../core/problem/problem.ts";
+import { groupSize } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { slicesFor } from "./merge.ts";
 import raggedSource from "./join_ragged.wgsl" with { type: "text" };
 import source from "./join_splits.wgsl" with { type: "text" };

@@ -7,13 +7,8 @@ import { MOST_GROUP, type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { systemSpecs } from "../core/system_layout.ts";
-import {
-  groupSize,
-  kvBytes,
-  overSequences,
-  type Problem,
-  valueDimOf,
-} from "../core/problem/problem.ts";
+import { groupSize, kvBytes, overSequences, valueDimOf } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { headsFor, refusesHeads, rowLoads } from "../core/row_split.ts";
 import { HAND_OVER_CODE, handOverParam, refusesHandOver } from "../merge/hand_over.ts";
 import { blocksOf, compressedRows, NSA } from "./nsa_reference.ts";

@@ -3,13 +3,8 @@ import type { Cost, Kernel, Plan, Variant } from "../core/variant.ts";
 import { type Params, ranges } from "../core/problem/constants.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { specs } from "../core/layout.ts";
-import {
-  cachedTokens,
-  groupSize,
-  kvBytes,
-  overSequences,
-  type Problem,
-} from "../core/problem/problem.ts";
+import { cachedTokens, groupSize, kvBytes, overSequences } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./flash.wgsl" with { type: "text" };
 

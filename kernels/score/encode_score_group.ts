@@ -3,13 +3,8 @@ import type { DeviceLimits, Kernel, Plan, Variant } from "../core/variant.ts";
 import { CACHE_ROWS, type Params, ranges } from "../core/problem/constants.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { rankStateSpec, specs } from "../core/layout.ts";
-import {
-  codeHeads,
-  codeWords,
-  planesOf,
-  type Problem,
-  queriesPerList,
-} from "../core/problem/problem.ts";
+import { codeHeads, codeWords, planesOf, queriesPerList } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { blockCount, scoreCost } from "./hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./encode_score_group.wgsl" with { type: "text" };

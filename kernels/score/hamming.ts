@@ -11,9 +11,9 @@ import {
   listHeads,
   maxDistance,
   planesOf,
-  type Problem,
   queryWords,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./hamming.wgsl" with { type: "text" };
 

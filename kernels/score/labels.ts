@@ -14,7 +14,8 @@ import {
   PACKED_LABELS,
   SHARED_LABELS,
 } from "../core/problem/labels.ts";
-import { cachedTokens, type Problem } from "../core/problem/problem.ts";
+import { cachedTokens } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import source from "./labels.wgsl" with { type: "text" };
 
 const WORKGROUP: readonly number[] = [32, 64, 128, 256, 512];

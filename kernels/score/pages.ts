@@ -13,7 +13,8 @@ import { pageBoundsCost } from "../encode/page_bounds.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { systemSpecs } from "../core/system_layout.ts";
 import { PAGE_TOKENS, pagesOf, refusesPages } from "../core/problem/pages.ts";
-import { groupSize, kvBytes, overSequences, type Problem } from "../core/problem/problem.ts";
+import { groupSize, kvBytes, overSequences } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   lanesFor,
   refusesRowSplit,

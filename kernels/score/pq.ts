@@ -4,7 +4,8 @@ import { type Params, ranges } from "../core/problem/constants.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { dispatch } from "../core/dispatch.ts";
 import { systemSpecs } from "../core/system_layout.ts";
-import { cachedTokens, groupSize, type Problem } from "../core/problem/problem.ts";
+import { cachedTokens, groupSize } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import {
   centroidBytes,
   CENTROIDS,

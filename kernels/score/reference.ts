@@ -1,6 +1,7 @@
 /** References for the score kernels: distances and histograms of the middle tokens. */
 import type { RowOf } from "../attend/reference.ts";
-import type { Bins, Windows } from "../core/problem/problem.ts";
+import type { Bins } from "../core/problem/problem.ts";
+import type { Windows } from "../core/problem/derived.ts";
 import { binnedDistance, unpackScale, weightedDistance } from "./bins.ts";
 
 /**

@@ -9,9 +9,9 @@ import {
   codeWords,
   groupSize,
   planesOf,
-  type Problem,
   queryWords,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { headsFor, refusesHeads } from "../core/row_split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { BLOCK_RANGE, BLOCK_TOKENS, blockCount, blockFor } from "./hamming.ts";

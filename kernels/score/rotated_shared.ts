@@ -10,9 +10,9 @@ import {
   groupSize,
   planesOf,
   prefixOf,
-  type Problem,
   queryWords,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import { BLOCK_RANGE, BLOCK_TOKENS, blockCount } from "./hamming.ts";
 import source from "./rotated_shared.wgsl" with { type: "text" };

@@ -4,7 +4,7 @@ import { canRun, openTestDevice, runVariant } from "../../testing/device/test_de
 import { makeInputs } from "../../testing/inputs/inputs.ts";
 import { rotatedCase, testCase } from "../../testing/cases/grid.ts";
 import { testStage, variantsOf } from "../../testing/cases/suite.ts";
-import { listHeads, maxDistance } from "../core/problem/problem.ts";
+import { listHeads, maxDistance } from "../core/problem/derived.ts";
 import { histogramReference, scoreReference } from "./reference.ts";
 
 const small = [

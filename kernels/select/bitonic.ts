@@ -10,9 +10,9 @@ import {
   listHeads,
   maxDistance,
   overSequences,
-  type Problem,
   windowsOf,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import emitSource from "./bitonic_emit.wgsl" with { type: "text" };
 import mergeSource from "./bitonic_merge.wgsl" with { type: "text" };
 import sortSource from "./bitonic_sort.wgsl" with { type: "text" };

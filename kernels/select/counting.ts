@@ -8,9 +8,9 @@ import {
   listHeads,
   maxDistance,
   overSequences,
-  type Problem,
   windowsOf,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { BLOCK_RANGE, BLOCK_TOKENS, blockCount, blockFor, MANY_LISTS } from "../score/hamming.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
 import source from "./counting.wgsl" with { type: "text" };

@@ -15,10 +15,10 @@ import {
   listCapacity,
   listHeads,
   overSequences,
-  type Problem,
   type Windows,
   windowsOf,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { HAND_OVER_CODE, handOverParam, refusesHandOver } from "../merge/hand_over.ts";
 import countSource from "./radix_count.wgsl" with { type: "text" };
 import finishSource from "./radix_finish.wgsl" with { type: "text" };

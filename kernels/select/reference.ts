@@ -1,5 +1,6 @@
 /** Reference for the select kernels. */
-import type { TieRule, Windows } from "../core/problem/problem.ts";
+import type { TieRule } from "../core/problem/problem.ts";
+import type { Windows } from "../core/problem/derived.ts";
 
 /**
  * The tokens to attend, ascending: the sink, the `kEff` middle tokens with the smallest

@@ -2,13 +2,8 @@ import { assertEquals } from "@std/assert";
 import { createRandom } from "../../fixtures/random.ts";
 import type { DeviceLimits, HandOver, Variant } from "../core/variant.ts";
 import { DEFAULT_LIMITS, LARGE_LIMITS } from "../core/device_limits.ts";
-import {
-  listCapacity,
-  listHeads,
-  type Problem,
-  tiesOf,
-  windowsOf,
-} from "../core/problem/problem.ts";
+import { listCapacity, listHeads, tiesOf, windowsOf } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { openTestDevice, runVariant } from "../../testing/device/test_device.ts";
 import { type Factors, rivalGridOf, testCase } from "../../testing/cases/grid.ts";
 import { testStage } from "../../testing/cases/suite.ts";

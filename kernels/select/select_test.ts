@@ -10,7 +10,7 @@ import {
   maxDistance,
   tiesOf,
   windowsOf,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
 import { histogramReference } from "../score/reference.ts";
 import { canRun, openTestDevice, runVariant } from "../../testing/device/test_device.ts";
 import { type Factors, testCase } from "../../testing/cases/grid.ts";

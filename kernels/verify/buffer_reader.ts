@@ -20,12 +20,12 @@ import {
   listHeads,
   mapNumbers,
   maxDistance,
-  type Problem,
   queriesPerCode,
   queriesPerList,
   queryWords,
   valueDimOf,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 
 /** One selection list of a sequence. */
 export interface ListRef {

@@ -4,7 +4,8 @@ import { INDEX } from "../core/system_layout.ts";
 import { rowRuns } from "../core/problem/cache_layout.ts";
 import { HEAD_LABELS, LABEL_FORMS, labelHeads } from "../core/problem/labels.ts";
 import { PAGE_TOKENS, pageCapacity } from "../core/problem/pages.ts";
-import { codeHeads, codeWords, kvBytes, prefixOf, type Problem } from "../core/problem/problem.ts";
+import { codeHeads, codeWords, kvBytes, prefixOf } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import type { Stage } from "../core/variant.ts";
 import { PQ_PARTS, pqNames } from "../encode/pq.ts";
 

@@ -30,7 +30,8 @@ import {
   type ListVerifier,
   type VerifyScope,
 } from "./error_tally.ts";
-import { listHeads, type Problem } from "../core/problem/problem.ts";
+import { listHeads } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 
 export {
   type CheckResult,

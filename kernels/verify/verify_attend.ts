@@ -6,7 +6,8 @@ import { referenceDistances } from "./verify_select.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { knownReference, type ListVerifier } from "./error_tally.ts";
 import { mergeReference } from "../merge/reference.ts";
-import { isRotated, type Problem, scaleOf, tiesOf, windowsOf } from "../core/problem/problem.ts";
+import { isRotated, scaleOf, tiesOf, windowsOf } from "../core/problem/derived.ts";
+import type { Problem } from "../core/problem/problem.ts";
 import { pageListOf } from "./verify_pages.ts";
 import { selectReference } from "../select/reference.ts";
 

@@ -1,6 +1,6 @@
 /** Verifies the decode steps of attention with decays. */
 import { attendReference, type RowOf } from "../attend/reference.ts";
-import { groupSize } from "../core/problem/problem.ts";
+import { groupSize } from "../core/problem/derived.ts";
 import { decayBlocks } from "../attend/decayed.ts";
 import { laterDecays, LN_EPS, normOf, pruneThreshold } from "../attend/decay_reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";

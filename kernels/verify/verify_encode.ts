@@ -15,7 +15,7 @@ import {
   planesOf,
   queryWords,
   rotationSeedOf,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
 import { factorByte, factorValue, keyFactor, rotate } from "../encode/rotation.ts";
 import { packScale, scaleOf, unpackScale } from "../score/bins.ts";
 import { encodedTokens } from "./verified_tokens.ts";

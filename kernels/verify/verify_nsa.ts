@@ -12,7 +12,7 @@ import {
   tokensOfBlocks,
 } from "../pipeline/nsa_reference.ts";
 import { picksStart } from "../pipeline/nsa.ts";
-import { groupSize, valueDimOf } from "../core/problem/problem.ts";
+import { groupSize, valueDimOf } from "../core/problem/derived.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import { type ErrorTally, knownReference, type ListVerifier } from "./error_tally.ts";
 

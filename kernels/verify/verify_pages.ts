@@ -7,7 +7,7 @@ import {
   pageWindowsOf,
   tokensOfPages,
 } from "../core/problem/pages.ts";
-import { tiesOf } from "../core/problem/problem.ts";
+import { tiesOf } from "../core/problem/derived.ts";
 import { dotReference, pagesReference } from "../score/reference.ts";
 import { selectScoresReference } from "../select/reference.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";

@@ -7,7 +7,8 @@ import { LABEL_FORMS } from "../core/problem/labels.ts";
 import type { Params } from "../core/problem/constants.ts";
 import { dsaProblem } from "../score/index.ts";
 import { labelScores, verifyLabelAppend } from "./verify_labels.ts";
-import { type Problem, tiesOf, windowsOf } from "../core/problem/problem.ts";
+import type { Problem } from "../core/problem/problem.ts";
+import { tiesOf, windowsOf } from "../core/problem/derived.ts";
 import type { BufferReader, ListRef } from "./buffer_reader.ts";
 import {
   type ErrorTally,

@@ -9,7 +9,7 @@ import {
   planesOf,
   tiesOf,
   windowsOf,
-} from "../core/problem/problem.ts";
+} from "../core/problem/derived.ts";
 import { binnedScoreReference, histogramReference, scoreReference } from "../score/reference.ts";
 import { selectReference, selectScoresReference } from "../select/reference.ts";
 

@@ -10,13 +10,8 @@ import {
   rowRuns,
   tablePages,
 } from "../../kernels/core/problem/cache_layout.ts";
-import {
-  codeHeads,
-  kvBytes,
-  mapNumbers,
-  prefixOf,
-  type Problem,
-} from "../../kernels/core/problem/problem.ts";
+import { codeHeads, kvBytes, mapNumbers, prefixOf } from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import type { Decoder } from "../../kernels/decoder/decoder.ts";
 
 /** Random maps with biases, scaled to keep pre-activations away from 0. */

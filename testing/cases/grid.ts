@@ -6,12 +6,8 @@ import { dealOut, pairwise } from "./pairwise.ts";
 import { CODE_KINDS, type CodeKind, KV_KINDS, type KvKind } from "../../fixtures/generate.ts";
 import type { Stage } from "../../kernels/core/variant.ts";
 import { checkProblem } from "../../kernels/core/problem/check_problem.ts";
-import {
-  DEFAULT_BINS,
-  type Problem,
-  roundCapacity,
-  type TieRule,
-} from "../../kernels/core/problem/problem.ts";
+import { DEFAULT_BINS, type Problem, type TieRule } from "../../kernels/core/problem/problem.ts";
+import { roundCapacity } from "../../kernels/core/problem/derived.ts";
 import type { InputOptions } from "../inputs/input_options.ts";
 
 /** A problem with its inputs. */

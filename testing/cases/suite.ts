@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Params } from "../../kernels/core/problem/constants.ts";
 import type { Plan, Stage, Variant } from "../../kernels/core/variant.ts";
-import { prefixOf } from "../../kernels/core/problem/problem.ts";
+import { prefixOf } from "../../kernels/core/problem/derived.ts";
 import { verify } from "../../kernels/verify/verify.ts";
 import { HAND_OVER_CODE } from "../../kernels/merge/hand_over.ts";
 import { isPq } from "../../kernels/encode/pq.ts";

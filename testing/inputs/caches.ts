@@ -1,6 +1,7 @@
 /** Layouts of K and V that kernels must find rows in. */
 import { kvStridesFor } from "../../kernels/core/problem/cache_layout.ts";
-import { kvBytes, type KvPages, type Problem } from "../../kernels/core/problem/problem.ts";
+import { kvBytes } from "../../kernels/core/problem/derived.ts";
+import type { KvPages, Problem } from "../../kernels/core/problem/problem.ts";
 import type { TestCase } from "../cases/grid.ts";
 
 /** A problem's fields with gaps of a load, of three and of five between rows, heads and sequences. */

@@ -17,9 +17,9 @@ import {
   listHeads,
   mapLayers,
   prefixOf,
-  type Problem,
   queriesPerList,
-} from "../../kernels/core/problem/problem.ts";
+} from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { PQ_PARTS, pqNames } from "../../kernels/encode/pq.ts";
 import { pageCapacity, pagesOf } from "../../kernels/core/problem/pages.ts";
 import { labelFormOf } from "../../kernels/verify/verify_labels.ts";

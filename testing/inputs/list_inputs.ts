@@ -14,12 +14,12 @@ import {
   listHeads,
   maxDistance,
   planesOf,
-  type Problem,
   queriesPerList,
   queryWords,
   tiesOf,
   windowsOf,
-} from "../../kernels/core/problem/problem.ts";
+} from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { factorValue } from "../../kernels/encode/rotation.ts";
 import { packScale, scaleOf } from "../../kernels/score/bins.ts";
 import {

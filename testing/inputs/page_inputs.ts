@@ -10,7 +10,8 @@ import {
   pageWindowsOf,
   tokensOfPages,
 } from "../../kernels/core/problem/pages.ts";
-import { listHeads, type Problem, tiesOf } from "../../kernels/core/problem/problem.ts";
+import { listHeads, tiesOf } from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { selectScoresReference } from "../../kernels/select/reference.ts";
 
 /**

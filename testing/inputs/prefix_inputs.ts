@@ -1,12 +1,7 @@
 /** Inputs of sequences that share a prefix, whose rows the caches hold once. */
 import { cacheRows } from "../../kernels/core/problem/cache_layout.ts";
-import {
-  codeHeads,
-  codeWords,
-  kvBytes,
-  prefixOf,
-  type Problem,
-} from "../../kernels/core/problem/problem.ts";
+import { codeHeads, codeWords, kvBytes, prefixOf } from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 
 /** Numbers of a cache with a row for each token of each sequence. */
 interface Numbers {

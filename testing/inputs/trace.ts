@@ -4,13 +4,8 @@
  */
 import type { Trace, TraceContext } from "../../fixtures/trace.ts";
 import { attendReference } from "../../kernels/attend/reference.ts";
-import {
-  binsOf,
-  planesOf,
-  type Problem,
-  tiesOf,
-  windowsOf,
-} from "../../kernels/core/problem/problem.ts";
+import { binsOf, planesOf, tiesOf, windowsOf } from "../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { denseReference } from "../../kernels/dense/reference.ts";
 import {
   encodeReference,

@@ -5,9 +5,9 @@ import {
   listHeads,
   overSequences,
   prefixOf,
-  type Problem,
   windowsOf,
-} from "../../../kernels/core/problem/problem.ts";
+} from "../../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../../kernels/core/problem/problem.ts";
 
 /** Bytes that must be touched between two uses of a set: five times an H100's last-level cache. */
 export const COLD_BYTES = 256e6;

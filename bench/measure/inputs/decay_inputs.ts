@@ -2,7 +2,8 @@
  * Gates of heads that all remember as many tokens: how far a head remembers is trained, so what is
  * timed has to be chosen.
  */
-import { lengthOf, type Problem } from "../../../kernels/core/problem/problem.ts";
+import { lengthOf } from "../../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../../kernels/core/problem/problem.ts";
 import { ACP, decayBlocks, TIMED_SUFFIX } from "../../../kernels/attend/decayed.ts";
 import { pruneThreshold } from "../../../kernels/attend/decay_reference.ts";
 

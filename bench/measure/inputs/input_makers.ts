@@ -8,7 +8,8 @@ import { rotatePrompt } from "../../../kernels/encode/rotate_prompt.ts";
 import { rotateQuery } from "../../../kernels/encode/rotate_token.ts";
 import { encodeQuery } from "../../../kernels/encode/token.ts";
 import { planOn } from "../../../kernels/core/pieces.ts";
-import { isRotated, prefixOf, type Problem } from "../../../kernels/core/problem/problem.ts";
+import { isRotated, prefixOf } from "../../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../../kernels/core/problem/problem.ts";
 import { radixPages } from "../../../kernels/select/radix.ts";
 import { pages } from "../../../kernels/score/pages.ts";
 import {

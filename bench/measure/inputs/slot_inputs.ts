@@ -1,5 +1,6 @@
 /** Slots of heads of which as many take the newest token as by the streaming rule do on average. */
-import { lengthOf, type Problem } from "../../../kernels/core/problem/problem.ts";
+import { lengthOf } from "../../../kernels/core/problem/derived.ts";
+import type { Problem } from "../../../kernels/core/problem/problem.ts";
 import { MOSA, slotCapacity } from "../../../kernels/encode/route.ts";
 
 const { MOSA_SPARSITY: SPARSITY } = MOSA;

@@ -3,12 +3,8 @@ import type { TraceContext } from "../../../fixtures/trace.ts";
 import { type LearnedMap, type PackedMap, packMap } from "../../../kernels/maps/learned_map.ts";
 import { createDecoder, type Decoder } from "../../../kernels/decoder/decoder.ts";
 import { checkShape } from "../../../kernels/core/problem/check_problem.ts";
-import {
-  isRotated,
-  type Problem,
-  roundCapacity,
-  type TopK,
-} from "../../../kernels/core/problem/problem.ts";
+import { isRotated, roundCapacity } from "../../../kernels/core/problem/derived.ts";
+import type { Problem, TopK } from "../../../kernels/core/problem/problem.ts";
 import { SHAPE_WORDS } from "../../cases/case_options.ts";
 import { submit, write } from "../../../kernels/core/run/run.ts";
 import { outcomeSelector, runQueries, type StepOutcome } from "../device_steps.ts";

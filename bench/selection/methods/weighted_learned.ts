@@ -4,7 +4,7 @@ import {
   codeHeads,
   queriesPerCode,
   queriesPerList,
-} from "../../../kernels/core/problem/problem.ts";
+} from "../../../kernels/core/problem/derived.ts";
 import { encodeReference, type MapLayer, packBits } from "../../../kernels/encode/reference.ts";
 import {
   type LearnedMap,

@@ -9,7 +9,7 @@
  * as in WGSL.
  */
 import { popcount } from "../../core/bits.ts";
-import type { Windows } from "../../core/problem/problem.ts";
+import type { Windows } from "../../core/problem/derived.ts";
 
 /** Two counts or masks, as vec2<u32>. */
 export type Pair = readonly [x: number, y: number];

@@ -1,7 +1,7 @@
 /** Test support: what a sort selects of a list, and how a score packs and counts it. */
 import { createRandom } from "../../../fixtures/random.ts";
 import { TIE_CODE } from "../../core/problem/constants.ts";
-import { type Windows, windowsOf } from "../../core/problem/problem.ts";
+import { type Windows, windowsOf } from "../../core/problem/derived.ts";
 import { selectReference } from "../../select/reference.ts";
 import { type Pair, type Share, share_of, type TwinParams } from "./common.ts";
 import { KINDS, runningSums, type Spec } from "./testing_lists.ts";

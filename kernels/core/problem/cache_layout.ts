@@ -1,5 +1,6 @@
 /** Where rows of K and V lie: strides, pages, and a prefix that all sequences share. */
-import { type KvLayout, type KvStrides, prefixOf, type Problem } from "./problem.ts";
+import type { KvLayout, KvStrides, Problem } from "./problem.ts";
+import { prefixOf } from "./derived.ts";
 
 /**
  * Strides of K and V in a layout without gaps, for the problem's shape and pages.

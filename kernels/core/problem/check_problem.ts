@@ -7,13 +7,11 @@ import {
   kvBytes,
   planesOf,
   prefixOf,
-  type Problem,
-  PROBLEM_FIELDS,
   rotationSeedOf,
-  type Shape,
   tiesOf,
   valueDimOf,
-} from "./problem.ts";
+} from "./derived.ts";
+import { type Problem, PROBLEM_FIELDS, type Shape } from "./problem.ts";
 import { HEAD_DIMS, KV_PAGE_TOKENS, MOST_GROUP } from "./constants.ts";
 
 function wholeNumber(name: string, value: number, min: number, max: number): void {

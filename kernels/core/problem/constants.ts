@@ -13,13 +13,13 @@ import {
   maxDistance,
   planesOf,
   prefixOf,
-  type Problem,
   queriesPerCode,
   queriesPerList,
   rotationSeedOf,
   tiesOf,
   valueDimOf,
-} from "./problem.ts";
+} from "./derived.ts";
+import type { Problem } from "./problem.ts";
 
 /** Values a `// @param` constant may take: a list, or a range of whole numbers. */
 export type ParamRange = readonly number[] | { readonly min: number; readonly max: number };

@@ -5,7 +5,8 @@
  * Windows are rounded out to pages: a page with a token of a window belongs to the window. So no
  * token is in a list twice.
  */
-import { type Problem, roundCapacity, type Windows } from "./problem.ts";
+import type { Problem } from "./problem.ts";
+import { roundCapacity, type Windows } from "./derived.ts";
 
 /** Tokens of a page. */
 export const PAGE_TOKENS = 16;

@@ -9,7 +9,7 @@ import {
   pageWindowsOf,
   tokensOfPages,
 } from "./pages.ts";
-import { windowsOf } from "./problem.ts";
+import { windowsOf } from "./derived.ts";
 import { RIVALS } from "../registry.ts";
 import { createRandom } from "../../../fixtures/random.ts";
 import { testCase } from "../../../testing/cases/grid.ts";

@@ -12,12 +12,12 @@ import {
   mapLayers,
   mapNumbers,
   maxDistance,
-  type Problem,
   queriesPerList,
   roundCapacity,
   shapeName,
   windowsOf,
-} from "./problem.ts";
+} from "./derived.ts";
+import type { Problem } from "./problem.ts";
 
 const P: Problem = {
   batch: 2,

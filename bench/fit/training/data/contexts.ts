@@ -1,6 +1,6 @@
 /** Checks the contexts of traces and prepares them for fitting a map. */
 import type { NamedContext, TraceContext } from "../../../../fixtures/trace.ts";
-import { windowsOf } from "../../../../kernels/core/problem/problem.ts";
+import { windowsOf } from "../../../../kernels/core/problem/derived.ts";
 import type { EdgeWindows } from "../../../selection/selector.ts";
 import { UsageError } from "../../../base/usage_error.ts";
 import type { Recipe } from "../recipe.ts";

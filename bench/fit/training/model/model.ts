@@ -9,11 +9,8 @@ import {
   type LearnedMapShape,
   mapHeadLayers,
 } from "../../../../kernels/maps/learned_map.ts";
-import {
-  type CodeSharing,
-  mapLayers,
-  mapNumbers,
-} from "../../../../kernels/core/problem/problem.ts";
+import type { CodeSharing } from "../../../../kernels/core/problem/problem.ts";
+import { mapLayers, mapNumbers } from "../../../../kernels/core/problem/derived.ts";
 import { silu } from "./activations.ts";
 
 /**
