@@ -2,7 +2,9 @@ import { assertEquals } from "@std/assert";
 import type { Params } from "../core/problem/constants.ts";
 import { type Factors, type TestCase, testCase } from "../../testing/cases/grid.ts";
 import { assertCorrect } from "../../testing/cases/suite.ts";
-import { openTestDevice } from "../../testing/device/test_device.ts";
+import { openTestDevice, runVariant } from "../../testing/device/test_device.ts";
+import { makeInputs } from "../../testing/inputs/inputs.ts";
+import { verify } from "../verify/verify.ts";
 import { denseSplitMatrix } from "./split_matrix.ts";
 
 const testDevice = await openTestDevice();
@@ -49,6 +51,26 @@ for (const [name, [factors, own]] of Object.entries(CASES)) {
     fn: () => assertEmulated(testCase({ dtype: "f16", headDim: 64, ...factors }), own),
   });
 }
+
+Deno.test({
+  name: "dense/split_matrix: without matrices, one element of a query is large, wherever it lies",
+  ignore,
+  async fn() {
+    const { p, options } = testCase({
+      dtype: "f16",
+      heads: [16, 1],
+      headDim: 128,
+      lengths: [40, 33],
+    });
+    const params = { ...denseSplitMatrix.defaults(p, limits), SPLITS: 1, SLICES: 4 };
+    const inputs = makeInputs(denseSplitMatrix, p, params, options);
+    const q = (inputs.q as Float32Array<ArrayBuffer>).slice();
+    // Each of the 32 rows has it in another quad. Divided by less, it would be no f16.
+    for (let row = 0; row < 32; row++) q[row * p.headDim + row * 4] = 1e6;
+    const read = await runVariant(testDevice, denseSplitMatrix, p, params, { ...inputs, q });
+    assertEquals((await verify(denseSplitMatrix, p, params, read)).ok, true);
+  },
+});
 
 Deno.test("dense/split_matrix: refuses what it does not serve in a sentence", () => {
   const refusal = (factors: Partial<Factors>, own: Params = {}, device = limits) => {

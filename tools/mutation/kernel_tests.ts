@@ -26,6 +26,7 @@ const WITH_OWN_TESTS: Readonly<Record<string, string>> = {
   "pipeline/mosa_portable": "pipeline/mosa",
   "encode/prompt": "encode/chunks",
   "encode/rotate_prompt": "encode/chunks",
+  "dense/split_matrix": "dense/split_matrix",
 };
 
 /** The files with the tests of variants, from the root. */
