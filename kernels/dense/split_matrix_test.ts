@@ -38,6 +38,10 @@ const CASES: Readonly<Record<string, [Partial<Factors>, Params]>> = {
     { heads: [5, 1], lengths: [131], kind: "alternating" },
     { TILE: 32, SLICES: 4 },
   ],
+  "each subgroup has two blocks of a tile's tokens": [
+    { heads: [8, 1], lengths: [150] },
+    { ...LIGHT, TILE: 64, SPLITS: 2 },
+  ],
   "a group of 4 in one block of each subgroup": [
     { heads: [4, 1], headDim: 128, lengths: [200], kind: "one-huge-logit" },
     { SPLITS: 2 },
