@@ -149,7 +149,10 @@ Deno.test("compare drops an incomplete last line of a killed run, with a warning
     const path = `${base}/results.csv`;
     await Deno.writeTextFile(path, `${await Deno.readTextFile(path)}cut sho`);
     const { code, out, err } = await compare(path, base, "--json");
-    assertEquals([code, err], [0, `${path}: dropped an incomplete last line.\n`.repeat(2)]);
+    assertEquals([code, err], [
+      0,
+      `${path}: dropped a last line without a line break, which may be incomplete.\n`.repeat(2),
+    ]);
     assertEquals(JSON.parse(out).rows.length, 1);
   }));
 

@@ -1,5 +1,5 @@
 /** Compares runs with the first of them; the formats print the result. */
-import { cardOf } from "../results/card.ts";
+import { cardOf, isCard } from "../results/card.ts";
 import { caseName, type ResultRow } from "../results/row.ts";
 import { estimateOf, type MetricName, METRICS } from "./metrics.ts";
 import { type Pairing, pairRows, type Recording } from "./pairing.ts";
@@ -53,6 +53,8 @@ export interface Comparison extends Omit<Pairing, "groups"> {
   readonly fewSamples: number;
   /** Number of pairs whose kernels ran with different parameters. */
   readonly otherParams: number;
+  /** Number of pairs of cold steps one of which rotated over more than twice as many inputs. */
+  readonly otherSets: number;
 }
 
 /** Fewer samples than this give no 95% interval of the median. */
@@ -87,7 +89,7 @@ export function compareRuns(
       .sort((a, b) => a.size === b.size ? 0 : b.size - a.size)
       .map(({ row }) => row),
     stages: recordings.slice(1).map((_, i) => summarize(groups, i, METRICS[metric], limits)),
-    cardsDiffer: new Set(files.map(({ adapter }) => cardOf(adapter))).size > 1,
+    cardsDiffer: new Set(files.map(({ adapter }) => cardOf(adapter)).filter(isCard)).size > 1,
     samples: {
       fewest: Math.min(...counts),
       most: Math.max(...counts),
@@ -97,6 +99,10 @@ export function compareRuns(
         pair.some(({ verified, samples }) => verified && samples < FEWEST_SAMPLES)
       ).length,
     otherParams: pairs.filter(([a, b]) => a.params !== b.params).length,
+    otherSets: pairs.filter(([a, b]) =>
+      a.stage !== "probe" && a.cache === "cold" &&
+      Math.max(a.sets, b.sets) > 2 * Math.min(a.sets, b.sets)
+    ).length,
   };
 }
 

@@ -81,6 +81,14 @@ Deno.test("compareRuns() pairs probes of hot and cold runs, and counts few sampl
   assertEquals([rows.length, fewSamples, otherParams], [2, 1, 1]);
 });
 
+Deno.test("compareRuns() counts pairs of cold steps over different numbers of inputs", () => {
+  const layers = (sets: number, cache: "hot" | "cold") => row("x", 1, { sets, cache });
+  const otherSets = (a: ResultRow, b: ResultRow) => compared([[a], [b]]).otherSets;
+  assertEquals(otherSets(layers(4, "cold"), layers(32, "cold")), 1);
+  assertEquals(otherSets(layers(4, "cold"), layers(8, "cold")), 0);
+  assertEquals(otherSets(layers(1, "hot"), layers(3, "hot")), 0);
+});
+
 Deno.test("compareRuns() compares different cards by shares of their own rooflines", () => {
   const { cardsDiffer, stages } = compared([[row("x", 10, { roofline_pct: 50 })], [
     row("x", 100, { roofline_pct: 75, adapter: "Small GPU" }),

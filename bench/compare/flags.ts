@@ -94,7 +94,7 @@ export const COMPARE_COMMAND = {
     "samples.jsonl has the raw samples.",
     "--json prints an object (ComparisonReport in bench/compare/formats.ts): metric, limits, files " +
     "(the base first), cardsDiffer, rows, stages (geometric means and counts for each other file), " +
-    "unpaired, replaced, samples, fewSamples, otherParams. Its rows have one " +
+    "unpaired, replaced, samples, fewSamples, otherParams, otherSets. Its rows have one " +
     `record per pair: ${PAIR_COLUMNS.join(", ")}.`,
     exitTerms("done", "--fail-on found a slower or newly FAILED row"),
   ],

@@ -23,12 +23,15 @@ export function basisLines(comparison: Comparison): string[] {
     `${driftUs} us in the base's time; FASTER, SLOWER: wholly beyond it; UNSURE: across it.`,
     `The intervals come from the samples of each run (${samples.fewest} to ${samples.most} per ` +
     "row) and do not include drift between runs, for which the limit allows.",
+    ...(metric === "roofline"
+      ? ["FASTER means nearer to the own card's roofline here, and not less time."]
+      : []),
   ];
 }
 
 /** The warnings that a reader must know before any verdict. */
 export function cautionLines(
-  { metric, files, cardsDiffer, fewSamples, otherParams }: Comparison,
+  { metric, files, cardsDiffer, fewSamples, otherParams, otherSets }: Comparison,
 ): string[] {
   const onSoftware = files.filter(({ software }) => software);
   return [
@@ -50,6 +53,12 @@ export function cautionLines(
       : []),
     ...(otherParams > 0
       ? [`Pairs whose kernels ran with different parameters: ${otherParams}.`]
+      : []),
+    ...(otherSets > 0
+      ? [
+        `Pairs that rotate over different numbers of inputs (--layers or --memory), of which more ` +
+        `cost more translations of addresses: ${otherSets}.`,
+      ]
       : []),
   ];
 }

@@ -6,3 +6,8 @@
 export function cardOf(adapter: string): string {
   return adapter.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
 }
+
+/** Whether it names a card: Dawn's name may be the vendor's and its driver's numbers alone. */
+export function isCard(card: string): boolean {
+  return !/^[a-z]+(-\d+)+$/.test(card);
+}

@@ -25,7 +25,9 @@ export function parseResults(text: string, path: string): StoredResults {
   for (const { line, row } of lines) checkInterval(row, path, line);
   return {
     rows: lines.map(({ row }) => row),
-    warning: text.slice(end).trim() === "" ? null : `${path}: dropped an incomplete last line.`,
+    warning: text.slice(end).trim() === ""
+      ? null
+      : `${path}: dropped a last line without a line break, which may be incomplete.`,
   };
 }
 
@@ -43,7 +45,7 @@ function refuseOtherVersion(text: string, path: string): void {
   const lacks = required.filter((name) => !found.includes(name));
   // Statistics programs add a first column of row numbers, which has no name.
   const extra = found.filter((name, i) => !known.includes(name) && !(i === 0 && name === ""));
-  if (lacks.length + extra.length === 0) return;
+  if (lacks.length + extra.length === 0 || !found.includes("case_id")) return;
   const parts = [
     ...(lacks.length > 0 ? [`it lacks ${lacks.join(", ")}`] : []),
     ...(extra.length > 0 ? [`it has ${extra.join(", ")}`] : []),

@@ -48,7 +48,10 @@ Deno.test("parseResults() drops an incomplete last line with a warning", () => {
   const text = written(ROW, ROW);
   const { rows, warning } = parseResults(text.slice(0, -9), "r.csv");
   assertEquals(rows, [ROW]);
-  assertEquals(warning, "r.csv: dropped an incomplete last line.");
+  assertEquals(
+    warning,
+    "r.csv: dropped a last line without a line break, which may be incomplete.",
+  );
 });
 
 /** The text of a results file without the columns in `lacking`. */

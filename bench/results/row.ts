@@ -56,7 +56,7 @@ export const ROW = v.strictObject({
   head_dim: column(COUNT, "Elements of a head's query, key or value."),
   kv_len: column(COUNT, "Tokens of the longest sequence."),
   lengths: column(TEXT, "Tokens of each sequence, separated by spaces; one number if all equal."),
-  dtype: column(DTYPE, "Number format of queries, keys and values."),
+  dtype: column(DTYPE, "Number format of keys and values; queries and outputs are f32."),
   bits: column(COUNT, "Bits of a code."),
   code_sharing: column(SHARING, "Whether each query head has codes of its own, or each KV head."),
   map: column(TEXT, "Map from vectors to codes, such as `mlp3x128-f16`."),
@@ -78,14 +78,22 @@ export const ROW = v.strictObject({
   timer: column(TIMER, "Clock: the GPU's timestamps, or wall time."),
   steps_per_sample: column(COUNT, "Steps timed together as one sample."),
   sets: column(COUNT, "Input sets that the steps rotate over."),
-  touched_bytes: column(AMOUNT, "Bytes that one step touches."),
+  touched_bytes: column(
+    AMOUNT,
+    "Bytes of inputs that one step is expected to touch. A row that several selections of a KV " +
+      "head may share counts once, by an estimate for random selections. Tells hot from cold.",
+  ),
   median_us: column(MAYBE_AMOUNT, "Median time of a step, in microseconds."),
   ci_low_us: column(MAYBE_AMOUNT, "Low end of the median's 95% interval, in microseconds."),
   ci_high_us: column(MAYBE_AMOUNT, "High end of the median's 95% interval, in microseconds."),
   noise_pct: column(MAYBE_AMOUNT, "Half the interquartile range over the median, in percent."),
   samples: column(COUNT, "Number of samples kept."),
   dropped: column(COUNT, "Number of samples dropped for a low clock or a hidden page."),
-  bytes: column(AMOUNT, "Least bytes that a step must move."),
+  bytes: column(
+    AMOUNT,
+    "Bytes that a step requests and writes at least; a row counts for each selection that " +
+      "requests it.",
+  ),
   gbytes_per_s: column(MAYBE_AMOUNT, "`bytes` over `median_us`, in 10^9 bytes per second."),
   gflops_per_s: column(
     MAYBE_AMOUNT,

@@ -13,7 +13,7 @@ import { counted } from "../base/counted.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { keptProbes, sameConditions, splitReusable, type Wanted } from "./kept_rows.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
-import { type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
+import { cacheOf, type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
 import { sampleInterleaved, type Samples } from "../measure/clock/sampler.ts";
 import type { SampleSettings } from "../measure/clock/sample_settings.ts";
 import { median } from "../measure/clock/statistics.ts";
@@ -156,16 +156,21 @@ export async function measureCase(
     if (checkResults.some(({ ok }) => !ok)) await guard.check();
     const dense = ready.flatMap(({ prepared }, i) =>
       prepared.variant.stage === "dense" && checkResults[i].ok && samples[i].us.length
-        ? [median(samples[i].us)]
+        ? [{ cache: cacheOf(prepared), us: median(samples[i].us) }]
         : []
     );
-    const bestDenseUs = dense.length ? Math.min(...dense) : null;
+    // Of the same state of the caches: a hot step over a cold one tells nothing.
+    const bestDenseUs = (prepared: PreparedVariant) => {
+      const alike = dense.filter(({ cache }) => cache === cacheOf(prepared));
+      return alike.length > 0 ? Math.min(...alike.map(({ us }) => us)) : null;
+    };
     // A failed check always gives a row. A correct kernel without any time gives none.
     const hasRow = ready.map((_, i) => !checkResults[i].ok || hasTimes(samples[i]));
     const samplesOfRows = samples.filter((_, i) => hasRow[i]);
     const rows = ready.flatMap(({ prepared }, i) => {
       const found = gathered.get(prepared.variant.stage) ?? null;
-      return hasRow[i] ? [row(prepared, checkResults[i], samples[i], bestDenseUs, found)] : [];
+      const denseUs = bestDenseUs(prepared);
+      return hasRow[i] ? [row(prepared, checkResults[i], samples[i], denseUs, found)] : [];
     });
     listener.onRows(rows, rows.map((each, i) => record(each, samplesOfRows[i])));
     settings.onProgress(`${benchCase.name}: done`, 1);

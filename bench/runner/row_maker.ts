@@ -152,6 +152,11 @@ type RowSubject = Pick<
 /** The result of a check. The error of a kernel that did not run is null. */
 type CheckOutcome = Omit<CheckResult, "relL2"> & { readonly relL2: number | null };
 
+/** Whether steps find their inputs in a cache. */
+export function cacheOf({ touched, sets }: Pick<RowSubject, "touched" | "sets">): "cold" | "hot" {
+  return isCold(touched, sets) ? "cold" : "hot";
+}
+
 /** A function that makes the rows of one case. */
 export function rowMaker(
   session: Session,
@@ -180,7 +185,7 @@ export function rowMaker(
       unique_rows: rows?.unique ?? null,
       params: JSON.stringify(params),
       workgroup: params.WORKGROUP ?? null,
-      cache: isCold(touched, sets) ? "cold" : "hot",
+      cache: cacheOf({ touched, sets }),
       sets,
       wanted_sets: wantedSets,
       dispatches: plan.dispatches.length,
