@@ -488,8 +488,9 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
-  @builtin(subgroup_size) subgroup_lanes: u32,
+  @builtin(subgroup_size) subgroup_size: u32,
 ) {
+  let subgroup_lanes = min(subgroup_size, WORKGROUP); // a subgroup may be larger than the workgroup
   let list = wid.z * SEQUENCE_LISTS + wid.y;
   let first_head = list * QUERIES_PER_LIST;
   let lane = thread % LANES;

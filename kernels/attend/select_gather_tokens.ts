@@ -85,6 +85,9 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
   if (workgroup < params.SUBGROUP_MIN) {
     return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
   }
+  if (params.SCORE_SHARES > 0 && params.SHARES === 0) {
+    return "it knows the shares of a score only if it has shares of its own";
+  }
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;
   if (threadLoads(p, params) > MOST_LOADS) {

@@ -23,7 +23,8 @@
 // 2. Find the threshold from the counts: the first distance up to which there are enough tokens.
 // 3. Count the ties of each block, to know which of them are picks. Meanwhile compare the distances
 //    with the threshold.
-// 4. Give each pick a slot, then each token of the windows, of which every workgroup takes as many.
+// 4. Give each pick a slot. The tokens of the windows are dealt to the workgroups in turn; their
+//    slots come after.
 // 5. Attend: write CHUNK tokens to workgroup memory at a time. Each group of LANES threads loads
 //    rows of its own and keeps a running softmax.
 // 6. Join the row groups into the partial of this split; of a single split into the output.
@@ -546,8 +547,9 @@ fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
-  @builtin(subgroup_size) subgroup_lanes: u32,
+  @builtin(subgroup_size) subgroup_size: u32,
 ) {
+  let subgroup_lanes = min(subgroup_size, WORKGROUP); // a subgroup may be larger than the workgroup
   var portion = Portion(wid.z, wid.x, SPLITS, 0u);
   var own_head = wid.y;
   if (SHARES > 0u) {

@@ -1,7 +1,7 @@
 // split_matrix.wgsl: dense decode attention (FlashDecoding) on matrix units, for large GQA groups.
 // split.wgsl with products of matrices, which leave time to spare where split.wgsl computes.
 //
-// Needs subgroups of 32 and matrices of 16 x 16 x 16, f16 with f32 sums. Keys and values are f16.
+// Needs subgroups of 32 consecutive threads and matrices of 16 x 16 x 16, f16 with f32 sums. Keys and values are f16.
 //
 // Dispatch (SPLITS, KV heads, batch). A workgroup reads its share of K and V once for the whole
 // group, TILE tokens at a time, and stores one unnormalised partial (acc, m, l) per query head.
@@ -33,8 +33,8 @@
 // f16 are exact in f32. So beside f32 sums a logit is off by 2^-22 sum |q k|, and an output by
 // (2^-22 + 2^-36 n) sum(w |v|), w being the weights and n the tokens: below f32 arithmetic of so
 // many terms. Matrix units cut off sums instead of rounding them, half a unit in the last place
-// each time on average: 2^-25 to 2^-24 of the sum. FLUSH * TILE / 16 such steps add at most 2^-19
-// for 512 tokens, which is why sums move to threads after so many.
+// each time on average: 2^-25 to 2^-24 of the sum. FLUSH * TILE / 16 such steps add at most 2^-18
+// for 1,024 tokens, the most, which is why sums move to threads after so many.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 16u; // @param query heads per KV head
@@ -252,7 +252,7 @@ fn main(
   }
 
   // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become zeros
-  // in the first tile; later tiles load the last row again. Step 4 masks the logits of both.
+  // in the first tile; later tiles load the last row again. Step 5 masks the logits of both.
   let length = lengths[wid.z];
   let last = clamp(length, 1u, CAPACITY) - 1u;
   for (var i = 0u; i < LOADS; i++) { // @unroll

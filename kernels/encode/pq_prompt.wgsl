@@ -14,6 +14,7 @@
 // For each tile of centroids:
 // 2. Put the centroids into workgroup memory, and half the squares of their lengths.
 // 3. Compare each key with each centroid.
+// At the end:
 // 4. Store the codes.
 const HEAD_DIM: u32 = 128u; // @param
 const KV_HEADS: u32 = 8u; // @param

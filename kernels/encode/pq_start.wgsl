@@ -3,7 +3,8 @@
 // Dispatch (quads of a row, KV heads, batch). A thread copies four elements of a centroid.
 //
 // Centroid c is a key of the c-th of CENTROIDS even stretches of the sequence, at a place that the
-// seed decides. In sequences of fewer tokens centroids are equal: the first of them has all keys.
+// seed decides. A sequence of fewer than CENTROIDS tokens has equal ones, the first of
+// which gets all of their keys.
 const HEAD_DIM: u32 = 128u; // @param
 const KV_HEADS: u32 = 8u; // @param
 const CAPACITY: u32 = 4096u; // @param

@@ -95,6 +95,19 @@ for (const name of ["pipeline/rotated_two", "pipeline/rotated_short"]) {
   });
 }
 
+Deno.test("pipeline/rotated_short: refuses shares of the score without shares of its own", () => {
+  const variant = findVariant("pipeline/rotated_short");
+  const params = { ...variant.defaults(small.p, testDevice.limits), "score.SHARES": 16 };
+  assertEquals(
+    variant.refuses(small.p, { ...params, "attend.SHARES": 0 }, testDevice.limits),
+    "it knows the shares of a score only if it has shares of its own",
+  );
+  assertEquals(
+    variant.refuses(small.p, { ...params, "attend.SHARES": 16 }, testDevice.limits),
+    undefined,
+  );
+});
+
 // Blocks of caches beyond LONG_CACHE. Ties are in both of them.
 const long = rotatedCase({
   heads: [4, 1],

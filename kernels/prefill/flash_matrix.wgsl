@@ -2,7 +2,8 @@
 // sums. FlashAttention-2 (arXiv 2307.08691, section 3.1) with the query heads of a KV head packed,
 // and a running maximum that lags behind, so that the output is hardly ever rescaled.
 //
-// Needs subgroups of 32 and matrices of 16 x 16 x 16, f16 with f32 sums. Keys and values are f16.
+// Needs subgroups of 32 consecutive threads and matrices of 16 x 16 x 16, f16 with f32 sums. Keys
+// and values are f16.
 //
 // Dispatch (KV heads * batch, part + 1, tiles of a part), as of flash.wgsl. A workgroup owns a tile
 // of ROWS rows of the output, a row being one query head of one token. It walks over the keys that

@@ -14,7 +14,7 @@
 // 4. Store the code. The workgroup of the key ends here.
 // 5. Score the blocks: distances, and a histogram of each block.
 //
-// All loads of phase 1 are in flight before the first of them is used, and they are issued in the
+// All loads of step 1 are in flight before the first of them is used, and they are issued in the
 // order of use. No address but that of the newest key depends on a length.
 //
 // With SHARES > 0 sequences may be of unequal lengths, which the host need not know. Their blocks
@@ -22,7 +22,7 @@
 // asks for. The dispatch is (query heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups encode
 // the newest keys, and some of the others have no part.
 //
-// Phase 2 is bound by latency, so a layer has a single barrier. LANES threads multiply ROWS rows
+// Step 2 is bound by latency, so a layer has a single barrier. LANES threads multiply ROWS rows
 // of the matrix. They add up these rows by shuffles, each of which halves the sums that a thread
 // holds, and store the last KEPT sums in workgroup memory. After the barrier, every thread adds up
 // those outputs that are inputs of its next rows. More ROWS mean more shuffles, but fewer sums to
@@ -401,7 +401,7 @@ fn main(
   }
   let split = portion.split;
   let splits = portion.splits;
-  let length = lengths[portion.sequence]; // a workgroup that scores needs it in phase 5 only
+  let length = lengths[portion.sequence]; // a workgroup that scores needs it in step 5 only
   let newest = length - 1u;
   let list = portion.sequence * Q_HEADS + own_head;
 

@@ -16,12 +16,12 @@
 // 6. Turn the histograms into ranks.
 // 7. Store the ranks, and add their totals to those of the other workgroups.
 //
-// All loads of phase 1 are in flight before the first of them is used.
+// All loads of step 1 are in flight before the first of them is used.
 //
-// In phase 2 a thread multiplies one word of weights (two outputs if f16, else one) of every
+// In step 2 a thread multiplies one word of weights (two outputs if f16, else one) of every
 // SLICES-th input, and does so for all queries, four of them as a vec4f.
 //
-// Phase 5 has no barrier, since each block has a histogram of its own in workgroup memory, with two
+// Step 5 has no barrier, since each block has a histogram of its own in workgroup memory, with two
 // counts to a word. A histogram counts the middle tokens, those outside of sink and recent window.
 //
 // Rank d of a block is the number of its middle tokens at distance d or less. rank_totals is the

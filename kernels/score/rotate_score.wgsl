@@ -7,8 +7,8 @@
 // Dispatch (SPLITS + 1, query heads / HEADS, batch). The first SPLITS workgroups rotate HEADS
 // queries of a KV head, and score every SPLITS-th block of tokens for all of them. Meanwhile one
 // more workgroup of each KV head rotates the newest key and appends its code and factor. The newest
-// token, length - 1, is therefore in neither distances nor histograms. select_gather.wgsl adds it
-// from list_state.
+// token, length - 1, is therefore in neither distances nor histograms. select_gather.wgsl and
+// select_gather_tokens.wgsl add it from list_state.
 //
 // 1. Load the vectors, and the codes and factors of the first round of tokens.
 // 2. Rotate: a team of TEAM threads transforms a vector. Thread t of a team holds elements t, t +
@@ -23,7 +23,7 @@
 // for. The dispatch is (KV heads, SHARES + 2 * BATCH - 1): the last BATCH workgroups rotate the
 // newest keys, and some of the others have no part.
 //
-// Loads of phase 1 are in flight while the queries rotate, and those of the next round while a
+// Loads of step 1 are in flight while the queries rotate, and those of the next round while a
 // round is scored. Subgroups must be consecutive threads, SUBGROUP_MIN or more. rotate_token.wgsl
 // says what a rotated code is.
 const HEAD_DIM: u32 = 128u; // @param

@@ -6,15 +6,15 @@
 // past the sequence, and writes nothing then.
 //
 // 1. Load the codes and factors of the block, and the codes of the queries.
-// 2. Score: the weights of the bits that agree with the query's signs, minus those of the others,
-//    times the key's factor.
-// 3. Put the score into a bin. The distance is the bin's number, counted from the best bin.
+// 2. Add up the weights of the bits that differ from the query's signs.
+// 3. Score: the weights of the bits that agree, minus those of the others, times the key's factor.
+//    Put the score into a bin. The distance is the bin's number, counted from the best bin.
 // 4. Store the distances, and count those of the middle tokens.
 // 5. Store the histograms.
 //
 // All numbers are whole, so that every device finds the same bins. The scale word of a query says
-// how scores become bins, see rotate_token.wgsl. Scores below zero, about half of all, fall into
-// the last bin. A thread counts these in a register, since all threads would want the same counter.
+// how scores become bins, see rotate_token.wgsl. Scores below zero, about half of all, have the
+// distance LAST. A thread counts these in a register, since all would want the same counter.
 // The other bins have COPIES counters each, so that threads collide less.
 //
 // A thread takes four consecutive tokens at a time: a word of distances for each query.
@@ -102,7 +102,7 @@ fn main(
   for (var h = 0u; h < HEADS; h++) {
     let list = first_list + h;
     let scale = query[h * QUERY_WORDS + SCALE_WORD];
-    var last_bin = 0u; // tokens of this thread in the last bin
+    var farthest = 0u; // tokens of this thread at distance LAST
     for (var round = 0u; round < ROUNDS; round++) { // @unroll
       let first = start + (round * WORKGROUP + thread) * 4u;
 
@@ -133,7 +133,7 @@ fn main(
         let distance = LAST - score_bin(four[t], factor_value(byte), scale);
         packed |= distance << (8u * t);
         let is_middle = first + t >= sink_end && first + t < recent_start;
-        last_bin += u32(is_middle && distance == LAST);
+        farthest += u32(is_middle && distance == LAST);
         if (is_middle && distance != LAST) {
           atomicAdd(&counts[(h * BINS + distance) * COPIES + thread % COPIES], 1u);
         }
@@ -142,8 +142,8 @@ fn main(
         distances[list * LIST_FOURS + first / 4u] = packed;
       }
     }
-    if (last_bin > 0u) {
-      atomicAdd(&counts[(h * BINS + LAST) * COPIES + thread % COPIES], last_bin);
+    if (farthest > 0u) {
+      atomicAdd(&counts[(h * BINS + LAST) * COPIES + thread % COPIES], farthest);
     }
   }
   workgroupBarrier();

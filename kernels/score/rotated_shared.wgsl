@@ -197,7 +197,7 @@ fn main(
         query[quad] = codes_of_queries[i * CODE_QUADS + quad];
       }
       let scale = query[SCALE_WORD / 4u][SCALE_WORD % 4u];
-      var last_bin = 0u; // tokens of this thread in the last bin
+      var farthest = 0u; // tokens of this thread at distance LAST
       for (var round = 0u; round < ROUNDS; round++) { // @unroll
         let first = start + (round * WORKGROUP + thread) * 4u;
         // 3. Score four tokens, and 4. store and count them. Their codes fill WORDS loads.
@@ -212,7 +212,7 @@ fn main(
           let distance = LAST - score_bin(add_weights(code, query), value, scale);
           packed |= distance << (8u * t);
           let is_middle = first + t >= middle.x && first + t < middle.y;
-          last_bin += u32(is_middle && distance == LAST);
+          farthest += u32(is_middle && distance == LAST);
           if (is_middle && distance != LAST) {
             atomicAdd(&counts[i * BINS + distance], 1u);
           }
@@ -221,8 +221,8 @@ fn main(
           distances[list * LIST_FOURS + first / 4u] = packed;
         }
       }
-      if (last_bin > 0u) {
-        atomicAdd(&counts[i * BINS + LAST], last_bin);
+      if (farthest > 0u) {
+        atomicAdd(&counts[i * BINS + LAST], farthest);
       }
     }
     workgroupBarrier();

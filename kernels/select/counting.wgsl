@@ -14,7 +14,7 @@
 // 4. Compact: compare the distances with the threshold, span by span, and write the tokens of the
 //    list.
 //
-// No workgroup waits for another. A share depends on the capacity only. So the loads of phases 1
+// No workgroup waits for another. A share depends on the capacity only. So the loads of steps 1
 // and 2 depend on no other load, and are all in flight at once.
 const LAST: u32 = 32u; // @param largest distance
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
@@ -38,7 +38,7 @@ const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const SHARE_BLOCKS = (BLOCKS + SPLITS - 1u) / SPLITS;
 const SHARE = SHARE_BLOCKS * BLOCK;
 const AHEAD = min((BLOCKS + SLICES - 1u) / SLICES, 16u); // counts in flight per thread
-const THREAD_BINS = (LAST + WORKGROUP - 1u) / WORKGROUP; // bins per thread in phase 3
+const THREAD_BINS = (LAST + WORKGROUP - 1u) / WORKGROUP; // bins per thread in step 3
 const SPAN = WORKGROUP * TOKENS; // tokens that the workgroup compares at a time
 const ROUNDS = (SHARE + SPAN - 1u) / SPAN; // spans of a share
 const PER_WORD = 4u / DISTANCE_BYTES; // distances in a word

@@ -1,7 +1,7 @@
 // counting_subgroup.wgsl: exact top-k of small whole numbers by their histograms, with subgroups.
 //
 // counting.wgsl plus subgroups: one subgroup finds the threshold, and scans need fewer barriers.
-// Subgroups must be consecutive threads, SUBGROUP_MIN or more.
+// Subgroups must be consecutive threads, SUBGROUP_MIN or more, and no more than WORKGROUP.
 //
 // Dispatch (shares, lists, batch). A workgroup selects among the tokens of its share, which is
 // SHARE_BLOCKS blocks of one list.
@@ -17,7 +17,7 @@
 // 4. Compact: compare the distances with the threshold, span by span, and write the tokens of the
 //    list.
 //
-// No workgroup waits for another. A share depends on the capacity only. So the loads of phases 1
+// No workgroup waits for another. A share depends on the capacity only. So the loads of steps 1
 // and 2 depend on no other load, and are all in flight at once.
 const LAST: u32 = 32u; // @param largest distance
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
@@ -42,7 +42,7 @@ const BLOCKS = (CAPACITY + BLOCK - 1u) / BLOCK;
 const SHARE_BLOCKS = (BLOCKS + SPLITS - 1u) / SPLITS;
 const SHARE = SHARE_BLOCKS * BLOCK;
 const AHEAD = min((BLOCKS + SLICES - 1u) / SLICES, 16u); // counts in flight per thread
-const LANE_BINS = (LAST + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins per thread in phase 3
+const LANE_BINS = (LAST + SUBGROUP_MIN - 1u) / SUBGROUP_MIN; // bins per thread in step 3
 const PADDING = u32(LANE_BINS > 1u); // words after the bins of a lane: lanes read from other banks
 const STRIDE = LAST + PADDING * SUBGROUP_MIN; // of a slice
 const SPAN = WORKGROUP * TOKENS; // tokens that the workgroup compares at a time

@@ -15,7 +15,8 @@
 // 1. Load the scores of the share.
 // 2. Find the threshold's bin from the counts of the list.
 // 3. Compare the bins of the scores with it.
-// 4. Take places in the list and among the candidates, and write both.
+// 4. Take places in the list and among the candidates, and write both. Write the sink and the
+//    recent window, too.
 // 5. In the last workgroup to arrive, decide between the candidates as radix_finish.wgsl does.
 const SEQUENCE_LISTS: u32 = 32u; // @param lists of a sequence
 const CAPACITY: u32 = 4096u; // @param
@@ -278,6 +279,7 @@ fn main(
     if (workgroupUniformLoad(&is_last) == 0u) {
       return;
     }
+    storageBarrier();
     for (var bin = thread; bin < BINS; bin += WORKGROUP) {
       bin_counts[list * BINS + bin] = 0u;
     }
