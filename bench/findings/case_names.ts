@@ -27,8 +27,15 @@ const SETTINGS: readonly ((row: ResultRow) => string)[] = [
  * leave out the value of a setting that most cases have.
  */
 export function lineNames(rows: readonly ResultRow[]): Map<string, string> {
+  // One run may know the error of a case that another does not.
+  const errors = new Map(
+    rows.flatMap(({ case_id, trace_error }) =>
+      trace_error === null ? [] : [[case_id, trace_error] as const]
+    ),
+  );
   // The last row of a case is a kernel's. The first ones may be probes, whose caches differ.
-  const cases = [...new Map(rows.map((row) => [row.case_id, row])).values()];
+  const cases = [...new Map(rows.map((row) => [row.case_id, row])).values()]
+    .map((row) => ({ ...row, trace_error: errors.get(row.case_id) ?? null }));
   const special = unusualSettings(cases);
   return new Map(cases.map((row, i) => [row.case_id, [lineName(row), ...special[i]].join(", ")]));
 }

@@ -64,4 +64,10 @@ Deno.test("lineNames() leaves out what most cases have, and names errors that ar
     "32x8x128",
     "32x8x128, k = N/160, error 0.058",
   ]);
+  // Another run of the first case does not know its error.
+  assertEquals([...lineNames([...rows, row("a-s32-w0", null)]).values()], [
+    "32x8x128, error 0.19",
+    "32x8x128",
+    "32x8x128, k = N/160, error 0.058",
+  ]);
 });
