@@ -134,7 +134,8 @@ async function measureAll(
     progress.clear();
     const saved = counted(results.rows, "new row");
     console.log(
-      `Stopped: ${saved} ${results.rows === 1 ? "is" : "are"} saved in ${results.csvPath}`,
+      `Stopped: ${saved} ${results.rows === 1 ? "is" : "are"} saved in ${results.csvPath}; ` +
+        `the same command with --out ${results.dir} measures and writes the rest.`,
     );
   });
   const startMs = performance.now();
