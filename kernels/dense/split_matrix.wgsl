@@ -1,7 +1,8 @@
 // split_matrix.wgsl: dense decode attention (FlashDecoding) on matrix units, for large GQA groups.
 // split.wgsl with products of matrices, which leave time to spare where split.wgsl computes.
 //
-// Needs subgroups of 32 consecutive threads and matrices of 16 x 16 x 16, f16 with f32 sums. Keys and values are f16.
+// Needs subgroups of 32 consecutive threads and matrices of 16 x 16 x 16, f16 with f32 sums. Keys
+// and values are f16.
 //
 // Dispatch (SPLITS, KV heads, batch). A workgroup reads its share of K and V once for the whole
 // group, TILE tokens at a time, and stores one unnormalised partial (acc, m, l) per query head.
