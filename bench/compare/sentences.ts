@@ -56,8 +56,8 @@ export function cautionLines(
       : []),
     ...(otherSets > 0
       ? [
-        `Pairs that rotate over different numbers of inputs (--layers or --memory), of which more ` +
-        `cost more translations of addresses: ${otherSets}.`,
+        "Pairs that rotate over different numbers of inputs (--layers or --memory), where more " +
+        `inputs cost more translations of addresses: ${otherSets}.`,
       ]
       : []),
   ];

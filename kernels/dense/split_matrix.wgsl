@@ -22,8 +22,8 @@
 //    are more subgroups than matrices of tokens, also the dimensions.
 // 4. Stage the values of this tile and the keys of the next one, and request those that follow.
 // 5. Find the maximum of each head in the tile. Take it as m if it exceeds m by more than SLACK.
-//    Compute p = exp2(logit - m), at most 2^SLACK, and l. Store high and low of p. Repeat 2 to 5 for
-//    FLUSH tiles, until some m changes, or to the end of the split.
+//    Compute p = exp2(logit - m), at most 2^SLACK, and l. Store high and low of p. Repeat 2 to 5
+//    for FLUSH tiles, until some m changes, or to the end of the split.
 // 6. Add the sums of the matrices to those of the threads, rescale these, begin the matrices anew,
 //    and go on with 2. This stands outside the loop of 2 to 5, so that compilers are free to order
 //    the loads and products there.

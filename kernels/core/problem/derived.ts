@@ -1,5 +1,5 @@
 /**
- * What follows from a problem: its optional fields with their defaults, numbers of tokens and heads,
+ * What follows from a problem: its optional fields with their defaults, numbers of tokens, heads,
  * words and bytes, and windows.
  */
 import { type Bins, DEFAULT_BINS, type KvDtype, type Problem, type TieRule } from "./problem.ts";
@@ -24,7 +24,7 @@ export function lengthOf(p: Problem, sequence: number): number {
   return p.lengths?.[sequence] ?? p.kvLen;
 }
 
-/** Whether sequences may be of unequal lengths, so that workgroups should share out their tokens. */
+/** Whether sequences may be of unequal lengths, so that workgroups should share out tokens. */
 export function isRagged(p: Pick<Problem, "batch" | "kvLen" | "lengths" | "ragged">): boolean {
   return p.batch > 1 && (p.ragged ?? p.lengths?.some((length) => length !== p.kvLen) ?? false);
 }
@@ -111,8 +111,8 @@ export function binsOf(p: Pick<Problem, "bins">): Bins {
 }
 
 /**
- * Largest distance: the last bin of a rotated code's score; otherwise the weights of all bits, times
- * g when summed over the group.
+ * Largest distance: the last bin of a rotated code's score; otherwise the weights of all bits,
+ * times g when summed over the group.
  */
 export function maxDistance(p: Problem): number {
   if (isRotated(p)) return binsOf(p).count - 1;
