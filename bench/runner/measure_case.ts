@@ -13,7 +13,14 @@ import { counted } from "../base/counted.ts";
 import { InputSets } from "../measure/inputs/inputs.ts";
 import { keptProbes, sameConditions, splitReusable, type Wanted } from "./kept_rows.ts";
 import type { ResultRow, SampleRecord } from "../results/row.ts";
-import { cacheOf, type GatheredRows, probeRows, rowMaker, rowsOf } from "./row_maker.ts";
+import {
+  bestDenseUs,
+  cacheOf,
+  type GatheredRows,
+  probeRows,
+  rowMaker,
+  rowsOf,
+} from "./row_maker.ts";
 import { sampleInterleaved, type Samples } from "../measure/clock/sampler.ts";
 import type { SampleSettings } from "../measure/clock/sample_settings.ts";
 import { median } from "../measure/clock/statistics.ts";
@@ -159,17 +166,12 @@ export async function measureCase(
         ? [{ cache: cacheOf(prepared), us: median(samples[i].us) }]
         : []
     );
-    // Of the same state of the caches: a hot step over a cold one tells nothing.
-    const bestDenseUs = (prepared: PreparedVariant) => {
-      const alike = dense.filter(({ cache }) => cache === cacheOf(prepared));
-      return alike.length > 0 ? Math.min(...alike.map(({ us }) => us)) : null;
-    };
     // A failed check always gives a row. A correct kernel without any time gives none.
     const hasRow = ready.map((_, i) => !checkResults[i].ok || hasTimes(samples[i]));
     const samplesOfRows = samples.filter((_, i) => hasRow[i]);
     const rows = ready.flatMap(({ prepared }, i) => {
       const found = gathered.get(prepared.variant.stage) ?? null;
-      const denseUs = bestDenseUs(prepared);
+      const denseUs = bestDenseUs(dense, cacheOf(prepared));
       return hasRow[i] ? [row(prepared, checkResults[i], samples[i], denseUs, found)] : [];
     });
     listener.onRows(rows, rows.map((each, i) => record(each, samplesOfRows[i])));

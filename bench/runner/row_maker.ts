@@ -153,8 +153,25 @@ type RowSubject = Pick<
 type CheckOutcome = Omit<CheckResult, "relL2"> & { readonly relL2: number | null };
 
 /** Whether steps find their inputs in a cache. */
-export function cacheOf({ touched, sets }: Pick<RowSubject, "touched" | "sets">): "cold" | "hot" {
+export function cacheOf(
+  { touched, sets }: Pick<RowSubject, "touched" | "sets">,
+): ResultRow["cache"] {
   return isCold(touched, sets) ? "cold" : "hot";
+}
+
+/** The time of a dense step, and whether it found its inputs in a cache. */
+export interface DenseTime {
+  readonly cache: ResultRow["cache"];
+  readonly us: number;
+}
+
+/**
+ * The fastest dense step in the same state of the caches, since a hot step over a cold one tells
+ * nothing; null if there is none.
+ */
+export function bestDenseUs(dense: readonly DenseTime[], cache: ResultRow["cache"]): number | null {
+  const alike = dense.filter((each) => each.cache === cache);
+  return alike.length > 0 ? Math.min(...alike.map(({ us }) => us)) : null;
 }
 
 /** A function that makes the rows of one case. */
@@ -167,7 +184,7 @@ export function rowMaker(
     { variant, params, plan, cost, sets, wantedSets, touched }: RowSubject,
     checkResult: CheckOutcome,
     samples: Samples | null,
-    bestDenseUs: number | null,
+    denseUs: number | null,
     rows: GatheredRows | null,
   ): ResultRow => {
     const bytes = costBytes(cost);
@@ -191,7 +208,7 @@ export function rowMaker(
       dispatches: plan.dispatches.length,
       floor_us: leastUs,
       roofline_pct: us ? leastUs / us * 100 : null,
-      speedup_vs_dense: us && bestDenseUs && compared ? bestDenseUs / us : null,
+      speedup_vs_dense: us && denseUs && compared ? denseUs / us : null,
       hand_over: planHandOver(plan),
       rel_l2_err: checkResult.relL2,
       verified: checkResult.ok,

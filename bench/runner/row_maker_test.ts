@@ -8,7 +8,7 @@ import type { PreparedVariant } from "../measure/prepared_variant.ts";
 import { parseOptions } from "../run/options.ts";
 import type { Roofline } from "../measure/roofline.ts";
 import type { ProbeResult } from "../measure/probes.ts";
-import { probeRows, rowMaker } from "./row_maker.ts";
+import { bestDenseUs, probeRows, rowMaker } from "./row_maker.ts";
 
 const [benchCase] = casesOf(parseOptions(["--shape", "4x1x64", "--kv", "512"]));
 const session = {
@@ -141,4 +141,15 @@ Deno.test("probeRows() gives the rates of probes of arithmetic", () => {
     '{"popcounts":100000000}',
     "{}",
   ]);
+});
+
+Deno.test("bestDenseUs() takes dense steps in the same state of the caches", () => {
+  const dense = [
+    { cache: "cold", us: 20 },
+    { cache: "cold", us: 12 },
+    { cache: "hot", us: 5 },
+  ] as const;
+  assertEquals(bestDenseUs(dense, "cold"), 12);
+  assertEquals(bestDenseUs(dense, "hot"), 5);
+  assertEquals(bestDenseUs(dense.slice(0, 2), "hot"), null);
 });
