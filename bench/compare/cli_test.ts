@@ -88,7 +88,7 @@ Deno.test("compare finds a stored run the SAME as itself, except rows that scatt
     assertEquals([code, err], [0, ""]);
     assertMatch(
       out,
-      /^A .+\nB .+\n\n\d+ pairs: \d+ SAME, 0 FASTER, 0 SLOWER, 4 UNSURE(, \d+ NO VALUE)?\.\n\n/,
+      /^A .+\nB .+\n\n\d+ pairs: \d+ SAME, 0 (FASTER, 0 SLOWER|NEARER, 0 FARTHER), 4 UNSURE(, \d+ NO VALUE)?\.\n\n/,
     );
     const unsure = Array.from(out.matchAll(/ UNSURE .* (\S+\/\S+) +(\S+)$/gm), ([, ...row]) => row);
     assertEquals(unsure.sort(), WIDE);

@@ -78,6 +78,7 @@ export const COMPARE_COMMAND = {
       terms: [
         ["SAME", "the interval lies within the limit: --same and --drift together"],
         ["FASTER, SLOWER", "the interval lies wholly beyond the limit"],
+        ["NEARER, FARTHER", "the same of --metric roofline: to the roofline of its own card"],
         ["UNSURE", "the interval crosses the limit: measure longer, or several times"],
         ["FAILED", "a check failed in one of the runs"],
         ["NO VALUE", "the metric is not defined for the row"],

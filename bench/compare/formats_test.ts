@@ -90,6 +90,10 @@ Deno.test("FORMATS.text() puts runs side by side, different cards by their own r
     /\nstage +pairs +C\/A time, geometric mean +C\/A of its own roofline +FASTER\n/,
   );
   assertMatch(text, /\nThe cards differ: --metric roofline /);
+  const recordings = [A, C].map((rows, i) => ({ label: "AB"[i], path: `${i}.csv`, rows }));
+  const shares = FORMATS.text(compareRuns(recordings, "roofline", DEFAULT_LIMITS));
+  assertMatch(shares, /\d NEARER, \d FARTHER, /);
+  assert(!shares.includes("FASTER"));
 });
 
 Deno.test("FORMATS.text() only counts rows without a value of the metric", () => {

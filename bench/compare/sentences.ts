@@ -3,7 +3,7 @@ import { counted } from "../base/counted.ts";
 import type { Comparison, FileInfo } from "./comparison.ts";
 import { METRICS } from "./metrics.ts";
 import type { NameCount, Unpaired } from "./pairing.ts";
-import { VERDICTS } from "./verdict.ts";
+import { VERDICTS, verdictWord } from "./verdict.ts";
 
 /** A line for each file: label, path, device and time. */
 export function fileLines({ files }: Comparison): string[] {
@@ -17,15 +17,13 @@ export function fileLines({ files }: Comparison): string[] {
 export function basisLines(comparison: Comparison): string[] {
   const { metric, samples, limits: { samePct, driftUs } } = comparison;
   const { description, unit } = METRICS[metric];
+  const [faster, slower] = (["FASTER", "SLOWER"] as const).map((each) => verdictWord(each, metric));
   return [
     `Compared: ${description} (${unit}).`,
     `SAME: the ratio's 95% interval lies within the limit, ${samePct}% plus the share of ` +
-    `${driftUs} us in the base's time; FASTER, SLOWER: wholly beyond it; UNSURE: across it.`,
+    `${driftUs} us in the base's time; ${faster}, ${slower}: wholly beyond it; UNSURE: across it.`,
     `The intervals come from the samples of each run (${samples.fewest} to ${samples.most} per ` +
     "row) and do not include drift between runs, for which the limit allows.",
-    ...(metric === "roofline"
-      ? ["FASTER means nearer to the own card's roofline here, and not less time."]
-      : []),
   ];
 }
 
@@ -93,7 +91,7 @@ function several({ name, count }: NameCount): string {
 }
 
 /** One line: the number of pairs, and the number with each verdict. */
-export function totalLine({ rows }: Comparison): string {
+export function totalLine({ rows, metric }: Comparison): string {
   const verdicts = rows.flatMap(({ others }) => others.flatMap((other) => other?.verdict ?? []));
   const counts = VERDICTS.map((name) => ({
     name,
@@ -102,6 +100,6 @@ export function totalLine({ rows }: Comparison): string {
   // The first four are shown even if they are 0.
   const shown = counts.filter(({ count }, i) => i < 4 || count > 0);
   return `${counted(verdicts.length, "pair")}: ${
-    shown.map(({ name, count }) => `${count} ${name}`).join(", ")
+    shown.map(({ name, count }) => `${count} ${verdictWord(name, metric)}`).join(", ")
   }.`;
 }

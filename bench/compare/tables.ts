@@ -1,10 +1,10 @@
 /** The comparison as tables of headings and cells, for text and for Markdown. */
 import { micros, type TextColumn } from "../tables/text_table.ts";
 import type { ComparedRow, Comparison } from "./comparison.ts";
-import { METRICS } from "./metrics.ts";
+import { type MetricName, METRICS } from "./metrics.ts";
 import type { Estimate } from "./ratio.ts";
 import type { StageSummary } from "./summary.ts";
-import { type PairVerdict, VERDICTS } from "./verdict.ts";
+import { type PairVerdict, VERDICTS, verdictWord } from "./verdict.ts";
 
 /** A table in no particular format. */
 export interface Table {
@@ -37,7 +37,7 @@ export function rowTable({ files, rows, metric }: Comparison): Table {
     cells: rows.filter(({ others }) =>
       others.some((other) => other && other.verdict !== "NO VALUE")
     )
-      .map((row) => cellsOf(row, single)),
+      .map((row) => cellsOf(row, single, metric)),
   };
 }
 
@@ -50,11 +50,15 @@ function headings(base: string, other: string): TextColumn[] {
   ];
 }
 
-function cellsOf({ base, others, kernel, caseId }: ComparedRow, single: boolean): string[] {
+function cellsOf(
+  { base, others, kernel, caseId }: ComparedRow,
+  single: boolean,
+  metric: MetricName,
+): string[] {
   const pairCells = (other: PairVerdict | null) => [
     factor(other?.ratio?.value ?? null),
     interval(other?.ratio ?? null),
-    other?.verdict ?? "",
+    other ? verdictWord(other.verdict, metric) : "",
   ];
   return [
     ...others.flatMap(pairCells),
@@ -82,7 +86,7 @@ export function stageTable(
       { heading: "pairs" },
       { heading: `${ratio} ${metric}, geometric mean` },
       ...(roofline ? [{ heading: `${ratio} of its own roofline` }] : []),
-      ...used.map((heading) => ({ heading })),
+      ...used.map((name) => ({ heading: verdictWord(name, metric) })),
     ],
     cells: stages.map(({ stage, pairs, meanRatio, meanRooflineRatio, verdicts }) => [
       stage,

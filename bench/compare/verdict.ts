@@ -9,7 +9,7 @@
  * limit shows neither.
  */
 import type { ResultRow } from "../results/row.ts";
-import { estimateOf, type Metric } from "./metrics.ts";
+import { estimateOf, type Metric, type MetricName } from "./metrics.ts";
 import { type Estimate, ratioOf } from "./ratio.ts";
 
 /** Verdicts, in the order in which their counts are shown. */
@@ -20,6 +20,17 @@ export const VERDICTS = ["SAME", "FASTER", "SLOWER", "UNSURE", "FAILED", "NO VAL
  * bytes per second for a probe that moves none.
  */
 export type Verdict = (typeof VERDICTS)[number];
+
+/**
+ * The word for a verdict. A step with a larger share of its own card's roofline is nearer to it, and
+ * not faster.
+ */
+export function verdictWord(verdict: Verdict, metric: MetricName): string {
+  const words: Partial<Record<Verdict, string>> = metric === "roofline"
+    ? { FASTER: "NEARER", SLOWER: "FARTHER" }
+    : {};
+  return words[verdict] ?? verdict;
+}
 
 /** The limits of the ratio of two medians for SAME. */
 export interface Limits {
