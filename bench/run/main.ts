@@ -81,7 +81,15 @@ async function planText(
   const cases = casesOn(host, options, asked);
   const device = await readDevice(host, options.handOver);
   const plan = formatPlan(planCases(device, cases, options), options.memoryBytes, terminalWidth());
-  return [describeAdapter(host.info), ...modelCaveats(options.models), "", plan].join("\n");
+  return [describeAdapter(host.info), ...caveats(host, options), "", plan].join("\n");
+}
+
+/** What a reader of the results must know of the models, and of a flag without effect. */
+function caveats({ info }: OpenedAdapter, { models, layers }: BenchOptions): string[] {
+  const idle = info.software && layers > 1
+    ? ["--layers has no effect on a software adapter: all steps take one set of inputs."]
+    : [];
+  return [...modelCaveats(models), ...idle];
 }
 
 /** The cases to run on an adapter: `--quick` takes fewer of them on a slow software adapter. */
@@ -128,7 +136,7 @@ async function measureAll(
   const options = { ...wanted, outDir: results.dir };
   console.log(describeAdapter(host.info));
   const cases = casesOn(host, options, asked);
-  for (const caveat of modelCaveats(options.models)) console.log(caveat);
+  for (const caveat of caveats(host, options)) console.log(caveat);
   const progress = createProgress();
   exitOnSignals(() => {
     progress.clear();
