@@ -94,7 +94,7 @@ Deno.test("report exits 2 on wrong inputs, with one sentence and no files", () =
       [[h100, "--tune", at("empty")], /^.+empty has no measurements\.$/m],
       [["--tune", at("foreign")], /^.+foreign: line 1 is not a line of a tuner's log\.$/m],
       [[h100, "--out", folder], /^Cannot write \S+: it is a folder\.$/m],
-      [[h100, "--svg", at("empty")], /^Cannot write \S+empty: /],
+      [[h100, "--svg", at("empty")], /^Cannot write figures to \S+empty: --svg takes a folder\.$/m],
     ];
     const before = Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
     for (const [args, message] of wrong) {

@@ -26,14 +26,15 @@ export function claimFolder(dir: string): string {
  * Checks that no file stands where the folder `dir` or one of its parents should be.
  *
  * @param what The things to write into the folder, for errors.
+ * @param flag The flag that names the folder, for errors.
  * @throws {UsageError} in one sentence, if a file is in the way.
  */
-export function refuseFile(what: string, dir: string): void {
+export function refuseFile(what: string, dir: string, flag = "--out"): void {
   for (const path of withParents(dir)) {
     const found = statIfThere(path);
     if (found === null) continue;
     if (found.isDirectory) return;
-    const why = path === dir ? "--out takes a folder" : `${path} is a file, not a folder`;
+    const why = path === dir ? `${flag} takes a folder` : `${path} is a file, not a folder`;
     throw new UsageError(`Cannot write ${what} to ${dir}: ${why}.`);
   }
 }
