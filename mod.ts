@@ -123,8 +123,7 @@ export {
 export { roundCapacity } from "./kernels/core/problem/derived.ts";
 export { type BufferOrPart, CompileError } from "./kernels/core/run/program.ts";
 export type { TunedEntry, TunedProblem, Tuning } from "./kernels/core/tuning.ts";
-export type { SubgroupMatrices } from "./kernels/core/variant.ts";
-export type { DeviceLimits, HandOver, Variant } from "./kernels/core/variant.ts";
+export type { DeviceLimits, HandOver, SubgroupMatrices, Variant } from "./kernels/core/variant.ts";
 export type { Params } from "./kernels/core/problem/constants.ts";
 export {
   createDecoder,

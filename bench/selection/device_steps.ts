@@ -9,7 +9,8 @@ import {
 } from "../../kernels/core/problem/derived.ts";
 import type { Problem } from "../../kernels/core/problem/problem.ts";
 import { readerOf, type RecordPass, submit, write } from "../../kernels/core/run/run.ts";
-import { BufferReader, listRef } from "../../kernels/verify/buffer_reader.ts";
+import { BufferReader } from "../../kernels/verify/buffer_reader.ts";
+import { listRef } from "../../kernels/verify/list_ref.ts";
 import type { Selector } from "./selector.ts";
 
 /** A sparse step over buffers that hold a context's keys, values and codes. */

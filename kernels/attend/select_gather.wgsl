@@ -242,9 +242,11 @@ fn window_tokens(first: u32, after: u32, sink_end: u32, recent_start: u32) -> u3
   let in_sink = max(min(after, sink_end), first) - first;
   return in_sink + after - clamp(recent_start, first, after);
 }
+// @end
 
-/// The same of the 32 tokens from `first` on as a mask: bit i is token first + i. Tokens at the
-/// length and past it count as recent.
+// @shared window_mask
+/// The tokens of the sink or the recent window among the 32 from `first` on, as a mask: bit i is
+/// token first + i. Tokens at the length and past it count as recent.
 fn window_mask(first: u32, sink_end: u32, recent_start: u32) -> u32 {
   let in_sink = ~bits_from(max(first, sink_end) - first);
   return in_sink | bits_from(max(first, recent_start) - first);
@@ -428,8 +430,7 @@ fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
 /// The portion of a workgroup: portions are numbered through all sequences. Every subgroup finds it
 /// for itself; a lane has a run of sequences.
 fn find_portion(index: u32, thread: u32, lane: u32, lanes: u32) -> Portion {
-  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
-  let run = (BATCH + used_lanes - 1u) / used_lanes;
+  let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
   let run_end = min(run_begin + run, BATCH);
   var units = 0u;
@@ -668,12 +669,12 @@ fn main(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_size: u32,
 ) {
-  let subgroup_lanes = min(subgroup_size, WORKGROUP); // a subgroup may be larger than the workgroup
+  let lanes = min(subgroup_size, WORKGROUP); // a subgroup may be larger than the workgroup
   var portion = Portion(wid.z, wid.x, SPLITS, 0u);
   var own_head = wid.y;
   if (SHARES > 0u) {
     own_head = wid.x;
-    portion = find_portion(wid.y, thread, subgroup_lane, subgroup_lanes);
+    portion = find_portion(wid.y, thread, subgroup_lane, lanes);
     if (portion.splits == 0u) {
       return;
     }
@@ -752,7 +753,7 @@ fn main(
   if (thread < BLOCKS) {
     block_counts = count_block(thread, threshold, length, sink_end, recent_start);
   }
-  let block_sums = scan_by_turns(block_counts, 0u, thread, subgroup_lane, subgroup_lanes);
+  let block_sums = scan_by_turns(block_counts, 0u, thread, subgroup_lane, lanes);
   let tie_bound = select(ties, block_sums.w - ties, TIES == 1u);
   place_share(thread, block_counts, block_sums.xy, tie_bound, begin, end);
   // The barrier of this load also publishes split_ties and the distances that step 1 staged.
@@ -786,7 +787,7 @@ fn main(
       );
     }
     let turn = 1u + (span - range[0]) / SPAN;
-    let sums = scan_by_turns(countOneBits(masks), turn, thread, subgroup_lane, subgroup_lanes);
+    let sums = scan_by_turns(countOneBits(masks), turn, thread, subgroup_lane, lanes);
     let before = before_span + sums.xy;
     before_span += sums.zw;
     let picks = masks.x | mask_tie_picks(masks.y, before.y, split_count);

@@ -224,9 +224,11 @@ fn window_tokens(first: u32, after: u32, sink_end: u32, recent_start: u32) -> u3
   let in_sink = max(min(after, sink_end), first) - first;
   return in_sink + after - clamp(recent_start, first, after);
 }
+// @end
 
-/// The same of the 32 tokens from `first` on as a mask: bit i is token first + i. Tokens at the
-/// length and past it count as recent.
+// @shared window_mask
+/// The tokens of the sink or the recent window among the 32 from `first` on, as a mask: bit i is
+/// token first + i. Tokens at the length and past it count as recent.
 fn window_mask(first: u32, sink_end: u32, recent_start: u32) -> u32 {
   let in_sink = ~bits_from(max(first, sink_end) - first);
   return in_sink | bits_from(max(first, recent_start) - first);
@@ -490,7 +492,7 @@ fn main(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_size: u32,
 ) {
-  let subgroup_lanes = min(subgroup_size, WORKGROUP); // a subgroup may be larger than the workgroup
+  let lanes = min(subgroup_size, WORKGROUP); // a subgroup may be larger than the workgroup
   let list = wid.z * SEQUENCE_LISTS + wid.y;
   let first_head = list * QUERIES_PER_LIST;
   let lane = thread % LANES;
@@ -555,7 +557,7 @@ fn main(
       recent_start,
     );
   }
-  let block_sums = scan_pair(block_counts, thread, subgroup_lane, subgroup_lanes);
+  let block_sums = scan_pair(block_counts, thread, subgroup_lane, lanes);
   let nearer = block_sums.z - in_windows; // middle tokens below the threshold
   let ties = picks_wanted - min(nearer, picks_wanted); // ties that are picks
   let tie_bound = select(ties, block_sums.w - ties, TIES == 1u);
@@ -575,7 +577,7 @@ fn main(
       sink_end,
       recent_start,
     );
-    let sums = scan_pair(countOneBits(masks), thread, subgroup_lane, subgroup_lanes);
+    let sums = scan_pair(countOneBits(masks), thread, subgroup_lane, lanes);
     let before = before_span + sums.xy;
     before_span += sums.zw;
     // Slots before the share wrap around below zero, so one comparison finds them too.

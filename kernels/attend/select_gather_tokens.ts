@@ -86,7 +86,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
     return `${workgroup} threads do not fill a subgroup of ${params.SUBGROUP_MIN}`;
   }
   if (params.SCORE_SHARES > 0 && params.SHARES === 0) {
-    return "it knows the shares of a score only if it has shares of its own";
+    return "SHARES is 0, but the score's is not";
   }
   const blocks = blockCount(p.capacity, params.BLOCK);
   if (blocks > workgroup) return `${workgroup} threads are too few for ${blocks} blocks`;

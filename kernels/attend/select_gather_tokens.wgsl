@@ -244,15 +244,9 @@ fn bits_from(count: u32) -> u32 {
 }
 // @end
 
-// @shared window_tokens
-/// The number of tokens of [first, after) that lie in the sink or the recent window.
-fn window_tokens(first: u32, after: u32, sink_end: u32, recent_start: u32) -> u32 {
-  let in_sink = max(min(after, sink_end), first) - first;
-  return in_sink + after - clamp(recent_start, first, after);
-}
-
-/// The same of the 32 tokens from `first` on as a mask: bit i is token first + i. Tokens at the
-/// length and past it count as recent.
+// @shared window_mask
+/// The tokens of the sink or the recent window among the 32 from `first` on, as a mask: bit i is
+/// token first + i. Tokens at the length and past it count as recent.
 fn window_mask(first: u32, sink_end: u32, recent_start: u32) -> u32 {
   let in_sink = ~bits_from(max(first, sink_end) - first);
   return in_sink | bits_from(max(first, recent_start) - first);
@@ -374,8 +368,7 @@ fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
 /// The portion of a workgroup: portions are numbered through all sequences. Every subgroup finds it
 /// for itself; a lane has a run of sequences.
 fn find_portion(index: u32, thread: u32, lane: u32, lanes: u32) -> Portion {
-  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
-  let run = (BATCH + used_lanes - 1u) / used_lanes;
+  let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
   let run_end = min(run_begin + run, BATCH);
   var units = 0u;
@@ -549,12 +542,12 @@ fn main(
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_size: u32,
 ) {
-  let subgroup_lanes = min(subgroup_size, WORKGROUP); // a subgroup may be larger than the workgroup
+  let lanes = min(subgroup_size, WORKGROUP); // a subgroup may be larger than the workgroup
   var portion = Portion(wid.z, wid.x, SPLITS, 0u);
   var own_head = wid.y;
   if (SHARES > 0u) {
     own_head = wid.x;
-    portion = find_portion(wid.y, thread, subgroup_lane, subgroup_lanes);
+    portion = find_portion(wid.y, thread, subgroup_lane, lanes);
     if (portion.splits == 0u) {
       return;
     }
@@ -671,16 +664,16 @@ fn main(
   for (var i = 0u; i < THREAD_LOADS; i++) { // @unroll
     let own = vec2<u32>(countOneBits(masks[i] & 0xffffu), countOneBits(masks[i] >> 16u));
     before[i] = subgroupExclusiveAdd(own);
-    if (subgroup_lane == subgroup_lanes - 1u) {
-      share_subtotals[i * MOST_SUBGROUPS + thread / subgroup_lanes] = before[i] + own;
+    if (subgroup_lane == lanes - 1u) {
+      share_subtotals[i * MOST_SUBGROUPS + thread / lanes] = before[i] + own;
     }
   }
-  if (subgroup_lane == subgroup_lanes - 1u) {
-    block_subtotals[thread / subgroup_lanes] = ties_before + block_ties;
+  if (subgroup_lane == lanes - 1u) {
+    block_subtotals[thread / lanes] = ties_before + block_ties;
   }
   workgroupBarrier();
-  let subgroup = thread / subgroup_lanes;
-  let subgroups = WORKGROUP / subgroup_lanes;
+  let subgroup = thread / lanes;
+  let subgroups = WORKGROUP / lanes;
   var block_before = ties_before; // ties in the blocks before block `thread`
   var all_ties = 0u;
   for (var s = 0u; s < MOST_SUBGROUPS; s++) { // @unroll

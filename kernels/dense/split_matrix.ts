@@ -18,9 +18,6 @@ const FLUSHES: readonly number[] = [4, 8, 16];
 /** Query heads per KV head from which on matrices pay. */
 const LEAST_GROUP = 4;
 
-/** Rows that threads and subgroups share without a rest. */
-const ROW_DIMS: readonly number[] = [64, 128, 256];
-
 /** The rows of two sets of matrices. */
 const MOST_GROUP = 16;
 
@@ -45,8 +42,9 @@ function refuses(p: Problem, { WORKGROUP, TILE }: Params): string | undefined {
   if (group < LEAST_GROUP || group > MOST_GROUP) {
     return `it serves groups of ${LEAST_GROUP} to ${MOST_GROUP} query heads, and these have ${group}`;
   }
-  if (!ROW_DIMS.includes(p.headDim)) {
-    return `it takes rows of ${ROW_DIMS.join(", ")} dimensions, and these have ${p.headDim}`;
+  // Threads and subgroups share such rows without a rest.
+  if (![64, 128, 256].includes(p.headDim)) {
+    return `it takes rows of 64, 128 and 256, and these have ${p.headDim}`;
   }
   const subgroups = WORKGROUP / 32;
   if (p.headDim < 16 * subgroups) {

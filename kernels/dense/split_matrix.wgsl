@@ -66,7 +66,8 @@ const LOW = 2048.0; // factor of the low rows
 const HEAD_QUADS = HEAD_DIM / 4u;
 const ROW_LOADS = HEAD_DIM / 8u; // 16-byte loads of a row of f16
 const ROW_SLOTS = ROW_LOADS + 1u; // 16-byte slots of a staged row, an odd number against conflicts
-const LOADS = TILE * ROW_LOADS / WORKGROUP; // of keys, and of values, per thread
+const LOAD_ROWS = WORKGROUP / ROW_LOADS; // rows that the workgroup loads side by side
+const LOADS = TILE / LOAD_ROWS; // of keys, and of values, per thread
 const STRIDE = TILE * SPLITS; // tokens from a tile of a split to its next one
 
 const BLOCKS = TILE / SIDE; // matrices of tokens
@@ -206,7 +207,7 @@ fn main(
   var k: array<vec4<u32>, LOADS>;
   var v: array<vec4<u32>, LOADS>;
   for (var i = 0u; i < LOADS; i++) { // @unroll
-    let token = min(begin + i * (WORKGROUP / ROW_LOADS) + row, CAPACITY - 1u);
+    let token = min(begin + i * LOAD_ROWS + row, CAPACITY - 1u);
     k[i] = keys[lane_base + row_offset(list, token)];
     v[i] = values[lane_base + row_offset(list, token)];
   }
@@ -257,13 +258,13 @@ fn main(
   let length = lengths[wid.z];
   let last = clamp(length, 1u, CAPACITY) - 1u;
   for (var i = 0u; i < LOADS; i++) { // @unroll
-    let inside = begin + i * (WORKGROUP / ROW_LOADS) + row < length;
+    let inside = begin + i * LOAD_ROWS + row < length;
     v[i] = select(vec4<u32>(0u), v[i], inside);
   }
   workgroupBarrier();
   for (var i = 0u; i < LOADS; i++) { // @unroll
-    key_slots[(i * (WORKGROUP / ROW_LOADS) + row) * ROW_SLOTS + thread % ROW_LOADS] = k[i];
-    let token = min(begin + STRIDE + i * (WORKGROUP / ROW_LOADS) + row, last);
+    key_slots[(i * LOAD_ROWS + row) * ROW_SLOTS + thread % ROW_LOADS] = k[i];
+    let token = min(begin + STRIDE + i * LOAD_ROWS + row, last);
     k[i] = keys[lane_base + row_offset(list, token)];
   }
   workgroupBarrier();
@@ -279,9 +280,8 @@ fn main(
   var l = 0.0; // of this thread's tokens alone
   var turn = 0u; // tiles since sums moved
   var tile = begin;
-  var is_over = length <= begin;
-  while (!is_over) {
-    var has_moved = 0u;
+  var has_moved = 1u;
+  while (has_moved != 0u) {
     loop {
       // 2. Add p times values of the tile before to the matrices. For the first tile p is 0 still,
       // as workgroup memory is at the start.
@@ -301,7 +301,7 @@ fn main(
         }
       }
       if (tile >= length) {
-        is_over = true;
+        has_moved = 0u;
         break;
       }
 
@@ -328,12 +328,12 @@ fn main(
 
       // 4. Stage the values of this tile and the next keys, and request those that follow.
       for (var i = 0u; i < LOADS; i++) { // @unroll
-        let slot = (i * (WORKGROUP / ROW_LOADS) + row) * ROW_SLOTS + thread % ROW_LOADS;
+        let slot = (i * LOAD_ROWS + row) * ROW_SLOTS + thread % ROW_LOADS;
         key_slots[slot] = k[i];
         value_slots[slot] = v[i];
       }
       for (var i = 0u; i < LOADS; i++) { // @unroll
-        let next = tile + STRIDE + i * (WORKGROUP / ROW_LOADS) + row;
+        let next = tile + STRIDE + i * LOAD_ROWS + row;
         v[i] = values[lane_base + row_offset(list, min(next, last))];
         k[i] = keys[lane_base + row_offset(list, min(next + STRIDE, last))];
       }

@@ -87,8 +87,8 @@ Deno.test("dense/split_matrix: refuses what it does not serve in a sentence", ()
     [{ dtype: "bf16" }, {}, "it takes keys and values in f16, and these are bf16"],
     [{ heads: [3, 1] }, {}, "it serves groups of 4 to 16 query heads, and these have 3"],
     [{ heads: [17, 1] }, {}, "it serves groups of 4 to 16 query heads, and these have 17"],
-    [{ headDim: 96 }, {}, "it takes rows of 64, 128, 256 dimensions, and these have 96"],
-    [{ headDim: 192 }, {}, "it takes rows of 64, 128, 256 dimensions, and these have 192"],
+    [{ headDim: 96 }, {}, "it takes rows of 64, 128 and 256, and these have 96"],
+    [{ headDim: 192 }, {}, "it takes rows of 64, 128 and 256, and these have 192"],
     [{}, { WORKGROUP: 256 }, "8 subgroups cannot share 64 dimensions by sixteens"],
     [
       { heads: [9, 1] },

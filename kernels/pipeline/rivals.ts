@@ -28,7 +28,7 @@ import { DSA, dsaProblem, index, indexUnpacked } from "../score/index.ts";
 import { pagesAppend } from "../score/pages.ts";
 import { pqAppendScore, pqScore } from "../score/pq.ts";
 import { radix, radixPages } from "../select/radix.ts";
-import { joinedBuffers, prefixed, unprefixed } from "./sparse.ts";
+import { joinedBuffers, prefixed, unprefixed } from "./sparse_step.ts";
 
 /** A decode step of another system. */
 interface System {

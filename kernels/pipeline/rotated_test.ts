@@ -100,7 +100,7 @@ Deno.test("pipeline/rotated_short: refuses shares of the score without shares of
   const params = { ...variant.defaults(small.p, testDevice.limits), "score.SHARES": 16 };
   assertEquals(
     variant.refuses(small.p, { ...params, "attend.SHARES": 0 }, testDevice.limits),
-    "attend: it knows the shares of a score only if it has shares of its own",
+    "attend: SHARES is 0, but the score's is not",
   );
   assertEquals(
     variant.refuses(small.p, { ...params, "attend.SHARES": 16 }, testDevice.limits),

@@ -75,9 +75,11 @@ fn window_tokens(first: u32, after: u32, sink_end: u32, recent_start: u32) -> u3
   let in_sink = max(min(after, sink_end), first) - first;
   return in_sink + after - clamp(recent_start, first, after);
 }
+// @end
 
-/// The same of the 32 tokens from `first` on as a mask: bit i is token first + i. Tokens at the
-/// length and past it count as recent.
+// @shared window_mask
+/// The tokens of the sink or the recent window among the 32 from `first` on, as a mask: bit i is
+/// token first + i. Tokens at the length and past it count as recent.
 fn window_mask(first: u32, sink_end: u32, recent_start: u32) -> u32 {
   let in_sink = ~bits_from(max(first, sink_end) - first);
   return in_sink | bits_from(max(first, recent_start) - first);

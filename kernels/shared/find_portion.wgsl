@@ -17,8 +17,7 @@ fn splits_of(units: u32, all: u32, bounds: vec3<u32>) -> u32 {
 /// The portion of a workgroup: portions are numbered through all sequences. Every subgroup finds it
 /// for itself; a lane has a run of sequences.
 fn find_portion(index: u32, thread: u32, lane: u32, lanes: u32) -> Portion {
-  let used_lanes = min(lanes, WORKGROUP); // a subgroup may be larger than the workgroup
-  let run = (BATCH + used_lanes - 1u) / used_lanes;
+  let run = (BATCH + lanes - 1u) / lanes;
   let run_begin = min(lane * run, BATCH);
   let run_end = min(run_begin + run, BATCH);
   var units = 0u;

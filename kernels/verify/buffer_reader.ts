@@ -8,66 +8,22 @@ import { centroidBytes, centroidDtype, pqNames } from "../encode/pq.ts";
 import { headStats } from "../core/layout.ts";
 import { branchRows } from "../core/system_layout.ts";
 import { pageCapacity, pageListCapacity } from "../core/problem/pages.ts";
-import { hasPlainCache, kvRowStart, rowRuns, tablePages } from "../core/problem/cache_layout.ts";
+import { hasPlainCache, rowRuns, tablePages } from "../core/problem/cache_layout.ts";
 import {
   centresKeys,
   codeHeads,
   codeWords,
   distanceBytes,
-  groupSize,
   kvBytes,
   listCapacity,
-  listHeads,
   mapNumbers,
   maxDistance,
-  queriesPerCode,
-  queriesPerList,
   queryWords,
   valueDimOf,
 } from "../core/problem/derived.ts";
 import type { Problem } from "../core/problem/problem.ts";
-
-/** One selection list of a sequence. */
-export interface ListRef {
-  readonly sequence: number;
-  /** Its index among the lists of the sequence. */
-  readonly head: number;
-  /** Its index among all lists, [B, list heads]. */
-  readonly list: number;
-  /** Code head of the sequence. */
-  readonly codeHead: number;
-  /** KV head of the sequence. */
-  readonly kvHead: number;
-  /** Query heads that share the list, as rows of [B, Hq]. */
-  readonly queryRows: readonly number[];
-  /** Tokens of the sequence. */
-  readonly length: number;
-}
-
-/** List `head` of a sequence. */
-export function listRef(
-  p: Problem,
-  sequence: number,
-  head: number,
-  length: number,
-): ListRef {
-  const queries = queriesPerList(p);
-  return {
-    sequence,
-    head,
-    list: sequence * listHeads(p) + head,
-    codeHead: Math.floor(head * queries / queriesPerCode(p)),
-    kvHead: Math.floor(head * queries / groupSize(p)),
-    queryRows: Array.from(
-      { length: queries },
-      (_, i) => sequence * p.qHeads + head * queries + i,
-    ),
-    length,
-  };
-}
-
-/** Bytes of a cache per read, where its rows have places of their own. */
-const CACHE_READ_BYTES = 2 ** 26;
+import { placedHeads, pooledTokens } from "./gathered_rows.ts";
+import type { ListRef } from "./list_ref.ts";
 
 /** The result of `make` for a key. It is called once for each key. */
 function once<T>(
@@ -205,7 +161,14 @@ export class BufferReader {
     const heads = await once(
       this.#gathered,
       `${name} ${sequence} ${start} ${end}`,
-      () => this.#placedHeads(name, sequence, start, end),
+      async () => {
+        const { batch } = this.p;
+        const pages = tablePages(this.p);
+        const table = pages === 0
+          ? undefined
+          : await this.u32("lengths", batch + sequence * pages, pages);
+        return await placedHeads(this.p, this.readBytes, { name, sequence, start, end, table });
+      },
     );
     const headBytes = (end - start) * headDim * kvBytes(dtype);
     const rows = decode(heads.slice(kvHead * headBytes, (kvHead + 1) * headBytes).buffer, dtype);
@@ -213,55 +176,20 @@ export class BufferReader {
   }
 
   /**
-   * A sequence's rows of such a cache, [Hkv, end - start, D]. Rows of all KV heads may lie side by
-   * side in the buffer, so it is read once for all of them, in pieces.
-   */
-  async #placedHeads(
-    name: string,
-    sequence: number,
-    start: number,
-    end: number,
-  ): Promise<Uint8Array<ArrayBuffer>> {
-    const { batch, kvHeads, headDim, dtype } = this.p;
-    const pages = tablePages(this.p);
-    const table = pages === 0
-      ? undefined
-      : await this.u32("lengths", batch + sequence * pages, pages);
-    const rowBytes = headDim * kvBytes(dtype);
-    const tokens = end - start;
-    const firsts = Float64Array.from({ length: kvHeads * tokens }, (_, row) => {
-      const [head, token] = [Math.floor(row / tokens), start + row % tokens];
-      return kvRowStart(this.p, { sequence, head, token }, table) * kvBytes(dtype);
-    });
-    const pieces = Map.groupBy(
-      firsts.keys(),
-      (row) => Math.floor(firsts[row] / CACHE_READ_BYTES),
-    );
-    const bytes = new Uint8Array(kvHeads * tokens * rowBytes);
-    for (const rows of pieces.values()) {
-      const first = rows.reduce((least, row) => Math.min(least, firsts[row]), Infinity);
-      const last = rows.reduce((most, row) => Math.max(most, firsts[row]), 0);
-      const piece = await this.readBytes(name, first, last + rowBytes - first);
-      for (const row of rows) {
-        const from = firsts[row] - first;
-        bytes.set(piece.subarray(from, from + rowBytes), row * rowBytes);
-      }
-    }
-    return bytes;
-  }
-
-  /**
    * Rows of one KV head of `pool_keys` or `pool_values`, by token of the sequence, found through
    * `token_index`.
    */
   pooledRows(name: "pool_keys" | "pool_values", ref: ListRef): Promise<RowOf> {
-    const { kvHeads, headDim, dtype } = this.p;
+    const { kvHeads, headDim, dtype, capacity } = this.p;
     const { sequence, kvHead, length } = ref;
     return once(this.#rows, `${name} ${sequence} ${kvHead}`, async () => {
       const tokens = await once(
         this.#gathered,
         `${name} ${sequence}`,
-        () => this.#pooledTokens(name, sequence, length),
+        async () => {
+          const index = await this.u32("token_index", sequence * capacity, length);
+          return await pooledTokens(this.p, this.readBytes, name, index);
+        },
       );
       const rowBytes = headDim * kvBytes(dtype);
       const bytes = new Uint8Array(length * rowBytes);
@@ -272,29 +200,6 @@ export class BufferReader {
       const rows = decode(bytes.buffer, dtype);
       return (token) => rows.subarray(token * headDim, (token + 1) * headDim);
     });
-  }
-
-  /** A sequence's tokens in order, [length, Hkv, D], gathered in one pass over the pool. */
-  async #pooledTokens(
-    name: string,
-    sequence: number,
-    length: number,
-  ): Promise<Uint8Array<ArrayBuffer>> {
-    const { batch, kvHeads, capacity, headDim, dtype } = this.p;
-    const index = await this.u32("token_index", sequence * capacity, length);
-    const tokenBytes = kvHeads * headDim * kvBytes(dtype);
-    const tokens = new Uint8Array(length * tokenBytes);
-    const step = Math.max(1, Math.floor(CACHE_READ_BYTES / tokenBytes));
-    for (let first = 0; first < batch * capacity; first += step) {
-      const end = Math.min(first + step, batch * capacity);
-      const part = await this.readBytes(name, first * tokenBytes, (end - first) * tokenBytes);
-      index.forEach((poolToken, token) => {
-        if (poolToken < first || poolToken >= end) return;
-        const from = (poolToken - first) * tokenBytes;
-        tokens.set(part.subarray(from, from + tokenBytes), token * tokenBytes);
-      });
-    }
-    return tokens;
   }
 
   /** Values of the caches' type, `start` to `start + count`. */

@@ -1,6 +1,7 @@
 /** Adds up the errors of a variant's results, and keeps the worst element. */
 import type { Precision } from "../core/variant.ts";
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 
 /** Largest relative L2 error allowed in a row of f32 arithmetic. */
 export const MAX_REL_L2 = 1e-5;

@@ -1,5 +1,5 @@
 /** Which tokens of a prompt are verified, where all of them would take too long. */
-import type { ListRef } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import type { VerifyScope } from "./error_tally.ts";
 
 /** Fractions of multiples of these are spread evenly between 0 and 1, alone and in pairs. */

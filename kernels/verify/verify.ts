@@ -21,7 +21,8 @@ import { verifyDecayStep } from "./verify_decay.ts";
 import { verifySlotStep } from "./verify_slots.ts";
 import { verifyCompressedRow, verifyNsaStep } from "./verify_nsa.ts";
 import { verifyPrefill } from "./verify_prefill.ts";
-import { BufferReader, type ListRef, listRef } from "./buffer_reader.ts";
+import { BufferReader } from "./buffer_reader.ts";
+import { type ListRef, listRef } from "./list_ref.ts";
 import { verifyRivalStep, verifyScores } from "./verify_rivals.ts";
 import { verifyScore, verifySelect } from "./verify_select.ts";
 import {

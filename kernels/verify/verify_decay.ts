@@ -3,7 +3,8 @@ import { attendReference, type RowOf } from "../attend/reference.ts";
 import { groupSize } from "../core/problem/derived.ts";
 import { decayBlocks } from "../attend/decayed.ts";
 import { laterDecays, LN_EPS, normOf, pruneThreshold } from "../attend/decay_reference.ts";
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import { type ErrorTally, knownReference, type ListVerifier } from "./error_tally.ts";
 import { verifyZeros } from "./verify_rivals.ts";
 

@@ -6,7 +6,8 @@ import {
   magnitudeUnits,
   packBits,
 } from "../encode/reference.ts";
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import type { ErrorTally, ListVerifier } from "./error_tally.ts";
 import {
   binsOf,

@@ -2,7 +2,8 @@
 import { LABEL_CHANNELS, LABEL_FORMS, type LabelForm, labelHeads } from "../core/problem/labels.ts";
 import { clampToHalf, unpackLabel } from "../encode/labels_reference.ts";
 import type { Scores } from "../score/reference.ts";
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import type { ErrorTally, ListVerifier } from "./error_tally.ts";
 import { encodedTokens } from "./verified_tokens.ts";
 

@@ -13,7 +13,8 @@ import {
 } from "../pipeline/nsa_reference.ts";
 import { picksStart } from "../pipeline/nsa.ts";
 import { groupSize, valueDimOf } from "../core/problem/derived.ts";
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import { type ErrorTally, knownReference, type ListVerifier } from "./error_tally.ts";
 
 /** Error of a logit in f32, over the sum of the magnitudes that it adds up. */

@@ -10,7 +10,8 @@ import {
 import { tiesOf } from "../core/problem/derived.ts";
 import { dotReference, pagesReference } from "../score/reference.ts";
 import { selectScoresReference } from "../select/reference.ts";
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import type { ErrorTally, ListVerifier } from "./error_tally.ts";
 import { isRounded, verifyAttended } from "./verify_rivals.ts";
 import { encodedTokens } from "./verified_tokens.ts";

@@ -17,7 +17,8 @@ import {
   startToken,
 } from "../encode/pq.ts";
 import { ASSIGNED, FIRST_MEANS, lastMeans } from "../encode/pq_prompt.ts";
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import type { ErrorTally, ListVerifier } from "./error_tally.ts";
 import type { Scores } from "../score/reference.ts";
 import { encodedTokens } from "./verified_tokens.ts";

@@ -9,7 +9,8 @@ import { dsaProblem } from "../score/index.ts";
 import { labelScores, verifyLabelAppend } from "./verify_labels.ts";
 import type { Problem } from "../core/problem/problem.ts";
 import { tiesOf, windowsOf } from "../core/problem/derived.ts";
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import {
   type ErrorTally,
   knownReference,

@@ -1,5 +1,6 @@
 /** Verifies distances, histograms and selections, which must be exact. */
-import type { BufferReader, ListRef } from "./buffer_reader.ts";
+import type { BufferReader } from "./buffer_reader.ts";
+import type { ListRef } from "./list_ref.ts";
 import type { ListVerifier } from "./error_tally.ts";
 import {
   binsOf,
