@@ -80,6 +80,19 @@ testSetting(
   { WORKGROUP: 32, LANES: 4, HEADS: 4, JOINED: 4, TOKENS: 2, SPLITS: 3 },
 );
 
+// Some logit far exceeds the maximum of the first tile, so that all tiles are computed again.
+const late = testCase({ heads: [8, 2], lengths: [509, 31], kind: "one-huge-logit" });
+for (const PREFETCH of [0, 1, 3]) {
+  testSetting(testDevice, denseSplitScatter, `a late maximum, ${PREFETCH} tiles ahead`, late, {
+    WORKGROUP: 64,
+    LANES: 4,
+    HEADS: 4,
+    TOKENS: 4,
+    PREFETCH,
+    SPLITS: 2,
+  });
+}
+
 const pairs = testCase({ heads: [4, 2], lengths: [257, 150] });
 for (const variant of [denseSplit, denseSplitSubgroup, denseSplitScatter, denseTokenPool]) {
   const few = { WORKGROUP: 64, LANES: 4, TOKENS: 2, SPLITS: 2 };

@@ -9,8 +9,8 @@
 // head run side by side, so that they find each other's rows in the cache.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
-// with TOKENS rows in flight and a running softmax of its own. LANES is a power of two that divides
-// the subgroup size, and a subgroup is consecutive threads. Logits are in log2 units.
+// with TOKENS rows in flight and a softmax of its own. LANES is a power of two that divides the
+// subgroup size, and a subgroup is consecutive threads. Logits are in log2 units.
 // The lanes of a row group are numbered by head, then by token: lane h + HEAD_LANES * t has head h
 // of tokens t, t + TOKEN_LANES, ... of those in flight. Unless PERMUTED is 0, each lane also has an
 // order of heads and tokens of its own: slot i is head (own head) xor i. Then sums are scattered
@@ -28,8 +28,10 @@
 // 1. Load the first tiles, then the queries.
 // 2. Load a tile, PREFETCH tiles ahead.
 // 3. Compute the dots of the current tile, and scatter their sums.
-// 4. Update the running softmax, a head and a token per lane.
-// 5. Add the values to the accumulators. Repeat 2 to 5 for all tiles of the split.
+// 4. Compute p = exp2(logit - m), a head and a token per lane. m is the maximum of the row group's
+//    first tile: f32 has room for p up to 2^SLACK, so nothing is rescaled on the way.
+// 5. Add the values to the accumulators. Repeat 2 to 5 for all tiles of the split. If some logit
+//    exceeded m by more than SLACK, repeat all of it with the maximum of all tiles.
 // 6. Join the two row groups of a subgroup.
 // 7. Join all row groups and store the partials.
 // 8. In the last workgroup to arrive, join the splits and store the output.
@@ -84,6 +86,7 @@ const USED_LANES = HEAD_LANES * TOKEN_LANES; // lanes past them repeat their wor
 const SPARE_BITS = firstTrailingBit(LANES / USED_LANES);
 const HELD_QUERIES = max(1u, SLOTS * PARTS * HELD);
 const SHARED_QUERIES = max(1u, SLOTS * PARTS * (1u - HELD));
+const SLACK = 32.0; // log2 of the largest p, where p and their sums are far from the largest f32
 const KEPT = (SLOTS + PAIRED) >> PAIRED; // heads that a thread keeps of a pair of row groups
 const JOIN_ROWS = ROWS >> PAIRED; // row groups or pairs of them
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
@@ -137,6 +140,8 @@ var<workgroup> queries: array<array<vec4f, LANES>, SHARED_QUERIES>;
 var<workgroup> scratch: array<vec4f, max(JOINED * JOIN_ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(HEADS * JOIN_ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
+/// Whether some logit exceeded m by more than SLACK.
+var<workgroup> has_exceeded: atomic<u32>;
 
 // @shared cache_rows
 /// Where the rows of a KV head begin in keys and values, in 16-byte loads: in the whole cache, or
@@ -434,9 +439,9 @@ fn main(
       } else if (row == 0u) {
         queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane] = scaled;
       }
-      acc[h * PARTS + part] = vec4f(0.0);
     }
   }
+  var top = NEG_LARGE; // of this lane's logits so far
   var m = NEG_LARGE;
   var l = 0.0;
   if (HELD == 0u) {
@@ -453,144 +458,151 @@ fn main(
     v[load] = select(vec4<u32>(0u), v[load], inside);
   }
 
-  // A tile past the end of the sequence has p = 0 throughout.
-  for (var first_tile = begin; first_tile < length; first_tile += SIDES * STRIDE) {
-    for (var side = 0u; side < SIDES; side++) { // @unroll
-      // 2. Load a tile.
-      let tile = first_tile + side * STRIDE;
-      let next = (side + PREFETCH) % SIDES;
-      for (var load = 0u; load < LOADS; load++) { // @unroll
-        let row_token = ((load / CHUNKS) ^ token_flip) * ROWS + row;
-        let token = min(tile + PREFETCH * STRIDE + row_token, last);
+  for (var attempt = 0u; attempt < 2u; attempt++) {
+    if (attempt > 0u) {
+      if (top > m + SLACK) {
+        atomicStore(&has_exceeded, 1u);
+      }
+      if (workgroupUniformLoad(&has_exceeded) == 0u) {
+        break;
+      }
+      for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
+        let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
+        let token = min(begin + load / LOADS * STRIDE + row_token, last);
         let at = lane_base + row_offset(kv_head, token) + (load % CHUNKS) * LANES;
-        k[next * LOADS + load] = keys[at];
-        v[next * LOADS + load] = values[at];
+        k[load] = keys[at];
+        v[load] = values[at];
       }
+    }
+    for (var i = 0u; i < SLOTS * PARTS; i++) { // @unroll
+      acc[i] = vec4f(0.0);
+    }
+    l = 0.0;
 
-      // 3. Compute the dots of the current tile.
-      var sums = array<f32, TOKENS * HEAD_LANES>();
-      for (var part = 0u; part < PARTS; part++) { // @unroll
-        var key: array<vec4f, TOKENS>;
-        for (var t = 0u; t < TOKENS; t++) { // @unroll
-          key[t] = widen(k[side * LOADS + t * CHUNKS + part / QUADS], part % QUADS);
+    // A tile past the end of the sequence has p = 0 throughout.
+    for (var first_tile = begin; first_tile < length; first_tile += SIDES * STRIDE) {
+      for (var side = 0u; side < SIDES; side++) { // @unroll
+        // 2. Load a tile.
+        let tile = first_tile + side * STRIDE;
+        let next = (side + PREFETCH) % SIDES;
+        for (var load = 0u; load < LOADS; load++) { // @unroll
+          let row_token = ((load / CHUNKS) ^ token_flip) * ROWS + row;
+          let token = min(tile + PREFETCH * STRIDE + row_token, last);
+          let at = lane_base + row_offset(kv_head, token) + (load % CHUNKS) * LANES;
+          k[next * LOADS + load] = keys[at];
+          v[next * LOADS + load] = values[at];
         }
-        for (var h = 0u; h < SLOTS; h++) { // @unroll
-          var own: vec4f;
-          if (HELD == 1u) {
-            own = query[min(h * PARTS + part, HELD_QUERIES - 1u)];
-          } else {
-            own = queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane];
-          }
+
+        // 3. Compute the dots of the current tile.
+        var sums = array<f32, TOKENS * HEAD_LANES>();
+        for (var part = 0u; part < PARTS; part++) { // @unroll
+          var key: array<vec4f, TOKENS>;
           for (var t = 0u; t < TOKENS; t++) { // @unroll
-            let at = t * HEAD_LANES + h;
-            sums[at] = add_dot(sums[at], key[t], own);
+            key[t] = widen(k[side * LOADS + t * CHUNKS + part / QUADS], part % QUADS);
+          }
+          for (var h = 0u; h < SLOTS; h++) { // @unroll
+            var own: vec4f;
+            if (HELD == 1u) {
+              own = query[min(h * PARTS + part, HELD_QUERIES - 1u)];
+            } else {
+              own = queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane];
+            }
+            for (var t = 0u; t < TOKENS; t++) { // @unroll
+              let at = t * HEAD_LANES + h;
+              sums[at] = add_dot(sums[at], key[t], own);
+            }
           }
         }
-      }
-      // Each step sends half of the heads to the lanes that keep them: lane bits are bits of the
-      // head.
-      for (var step = 0u; step < HEAD_BITS; step++) { // @unroll
-        let is_upper = (lane & (HEAD_LANES >> (step + 1u))) != 0u;
-        for (var h = 0u; h < HEAD_LANES / 2u; h++) { // @unroll
-          if (h < (HEAD_LANES >> (step + 1u))) {
-            let other = min(h + (HEAD_LANES >> (step + 1u)), HEAD_LANES - 1u);
-            for (var t = 0u; t < TOKENS; t++) { // @unroll
-              let low = sums[t * HEAD_LANES + h];
-              let high = sums[t * HEAD_LANES + other];
-              if (PERMUTED == 1u) {
-                let peer = HEAD_LANES >> (step + 1u);
-                sums[t * HEAD_LANES + h] = low + from_peer(high, subgroup_lane, peer);
-              } else if (other < HEADS) {
-                sums[t * HEAD_LANES + h] = select(low, high, is_upper) +
-                  from_peer(select(high, low, is_upper), subgroup_lane, HEAD_LANES >> (step + 1u));
-              } else {
-                sums[t * HEAD_LANES + h] = low +
-                  from_peer(low, subgroup_lane, HEAD_LANES >> (step + 1u));
+        // Each step sends half of the heads to the lanes that keep them: lane bits are bits of the
+        // head.
+        for (var step = 0u; step < HEAD_BITS; step++) { // @unroll
+          let flip = HEAD_LANES >> (step + 1u);
+          let is_upper = (lane & flip) != 0u;
+          for (var h = 0u; h < HEAD_LANES / 2u; h++) { // @unroll
+            if (h < flip) {
+              let other = min(h + flip, HEAD_LANES - 1u);
+              for (var t = 0u; t < TOKENS; t++) { // @unroll
+                let low = sums[t * HEAD_LANES + h];
+                let high = sums[t * HEAD_LANES + other];
+                var kept = low;
+                var sent = low;
+                if (PERMUTED == 1u) {
+                  sent = high;
+                } else if (other < HEADS) {
+                  kept = select(low, high, is_upper);
+                  sent = select(high, low, is_upper);
+                }
+                sums[t * HEAD_LANES + h] = kept + from_peer(sent, subgroup_lane, flip);
               }
             }
           }
         }
-      }
-      // Then the same for tokens.
-      var logits: array<f32, TOKENS>;
-      for (var t = 0u; t < TOKENS; t++) { // @unroll
-        logits[t] = sums[t * HEAD_LANES];
-      }
-      for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
-        let is_upper = (lane & (USED_LANES >> (step + 1u))) != 0u;
+        // Then the same for tokens.
+        var logits: array<f32, TOKENS>;
         for (var t = 0u; t < TOKENS; t++) { // @unroll
-          if (t % TOKEN_LANES < (TOKEN_LANES >> (step + 1u))) {
-            let low = logits[t];
-            let high = logits[min(t + (TOKEN_LANES >> (step + 1u)), TOKENS - 1u)];
-            if (PERMUTED == 1u) {
-              logits[t] = low + from_peer(high, subgroup_lane, USED_LANES >> (step + 1u));
-            } else {
-              logits[t] = select(low, high, is_upper) +
-                from_peer(select(high, low, is_upper), subgroup_lane, USED_LANES >> (step + 1u));
+          logits[t] = sums[t * HEAD_LANES];
+        }
+        for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
+          let flip = USED_LANES >> (step + 1u);
+          let is_upper = (lane & flip) != 0u;
+          for (var t = 0u; t < TOKENS; t++) { // @unroll
+            if (t % TOKEN_LANES < (TOKEN_LANES >> (step + 1u))) {
+              let low = logits[t];
+              let high = logits[min(t + (TOKEN_LANES >> (step + 1u)), TOKENS - 1u)];
+              var kept = low;
+              var sent = high;
+              if (PERMUTED == 0u) {
+                kept = select(low, high, is_upper);
+                sent = select(high, low, is_upper);
+              }
+              logits[t] = kept + from_peer(sent, subgroup_lane, flip);
             }
           }
         }
-      }
-      for (var step = 0u; step < SPARE_BITS; step++) { // @unroll
+        for (var step = 0u; step < SPARE_BITS; step++) { // @unroll
+          for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
+            let sum = logits[i * TOKEN_LANES];
+            logits[i * TOKEN_LANES] = sum + from_peer(sum, subgroup_lane, USED_LANES << step);
+          }
+        }
+
+        // 4. Compute p of the lane's head. The lanes of a head share m.
         for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
-          let sum = logits[i * TOKEN_LANES];
-          logits[i * TOKEN_LANES] = sum + from_peer(sum, subgroup_lane, USED_LANES << step);
+          let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
+          let logit = capped(logits[i * TOKEN_LANES]);
+          logits[i * TOKEN_LANES] = select(NEG_LARGE, logit, token < length);
+          top = max(top, logits[i * TOKEN_LANES]);
         }
-      }
-
-      // 4. Update the running softmax of the lane's head. The lanes of a head share its maximum.
-      var m_new = m;
-      for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
-        let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
-        let logit = capped(logits[i * TOKEN_LANES]);
-        logits[i * TOKEN_LANES] = select(NEG_LARGE, logit, token < length);
-        m_new = max(m_new, logits[i * TOKEN_LANES]);
-      }
-      for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
-        m_new = max(m_new, from_peer(m_new, subgroup_lane, HEAD_LANES << step));
-      }
-      let alpha = exp2(m - m_new);
-      l *= alpha;
-      var p: array<f32, LANE_LOGITS>;
-      for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
-        let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
-        p[i] = select(0.0, exp2(logits[i * TOKEN_LANES] - m_new), token < length);
-        l += p[i];
-      }
-      var alphas: array<f32, SLOTS>;
-      for (var h = 0u; h < SLOTS; h++) { // @unroll
-        if (PERMUTED == 1u) {
-          alphas[h] = from_peer(alpha, subgroup_lane, h);
-        } else {
-          alphas[h] = subgroupShuffle(alpha, first_lane + h);
-        }
-      }
-      // The maximum seldom changes.
-      if (subgroupAny(m_new != m)) {
-        for (var h = 0u; h < SLOTS; h++) { // @unroll
-          for (var part = 0u; part < PARTS; part++) { // @unroll
-            acc[h * PARTS + part] *= alphas[h];
+        if (side == 0u && first_tile == begin) {
+          m = top;
+          for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
+            m = max(m, from_peer(m, subgroup_lane, HEAD_LANES << step));
           }
         }
-      }
-      m = m_new;
-
-      // 5. Add the values to the accumulators.
-      for (var t = 0u; t < TOKENS; t++) { // @unroll
-        var value: array<vec4f, PARTS>;
-        for (var part = 0u; part < PARTS; part++) { // @unroll
-          value[part] = widen(v[side * LOADS + t * CHUNKS + part / QUADS], part % QUADS);
+        var p: array<f32, LANE_LOGITS>;
+        for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
+          let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
+          p[i] = select(0.0, exp2(logits[i * TOKEN_LANES] - m), token < length);
+          l += p[i];
         }
-        for (var h = 0u; h < SLOTS; h++) { // @unroll
-          let source = t % TOKEN_LANES * HEAD_LANES + h;
-          var weight = p[t / TOKEN_LANES];
-          if (PERMUTED == 0u) {
-            weight = subgroupShuffle(weight, first_lane + source);
-          } else if (source != 0u) {
-            weight = from_peer(weight, subgroup_lane, source);
-          }
+
+        // 5. Add the values to the accumulators.
+        for (var t = 0u; t < TOKENS; t++) { // @unroll
+          var value: array<vec4f, PARTS>;
           for (var part = 0u; part < PARTS; part++) { // @unroll
-            acc[h * PARTS + part] = fma(value[part], vec4f(weight), acc[h * PARTS + part]);
+            value[part] = widen(v[side * LOADS + t * CHUNKS + part / QUADS], part % QUADS);
+          }
+          for (var h = 0u; h < SLOTS; h++) { // @unroll
+            let source = t % TOKEN_LANES * HEAD_LANES + h;
+            var weight = p[t / TOKEN_LANES];
+            if (PERMUTED == 0u) {
+              weight = subgroupShuffle(weight, first_lane + source);
+            } else if (source != 0u) {
+              weight = from_peer(weight, subgroup_lane, source);
+            }
+            for (var part = 0u; part < PARTS; part++) { // @unroll
+              acc[h * PARTS + part] = fma(value[part], vec4f(weight), acc[h * PARTS + part]);
+            }
           }
         }
       }
