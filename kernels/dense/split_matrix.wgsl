@@ -195,8 +195,11 @@ fn row_offset(kv_head: u32, token: u32) -> u32 {
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
-  @builtin(subgroup_id) subgroup: u32,
+  @builtin(subgroup_id) subgroup_number: u32,
 ) {
+  // The number is below SUBGROUPS anyway, but no compiler knows that. The remainder tells it that
+  // loads of matrices stay in bounds, and it puts no branch around each of them.
+  let subgroup = subgroup_number % SUBGROUPS;
   let list = wid.z * KV_HEADS + wid.y;
   // Tiles go to the splits in turn, so that all workgroups of a head read one moving window.
   let begin = wid.x * TILE;

@@ -97,9 +97,9 @@ const REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
   [/subgroupMatrixStore<(\w+)>\(\s*&(\w+),/g, "store_$1_$2(0u,"],
   [/subgroupMatrixMultiplyAccumulate\(/g, "multiply_accumulate("],
   [
-    / *@builtin\(subgroup_id\) subgroup: u32,\n\) \{\n/,
+    / *@builtin\(subgroup_id\) (\w+): u32,\n\) \{\n/,
     `) {
-  let subgroup = thread / 32u;
+  let $1 = thread / 32u;
   lane = thread % 32u;
 `,
   ],
