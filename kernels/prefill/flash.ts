@@ -13,11 +13,11 @@ const ROWS: readonly number[] = [32, 64, 128];
 const COLUMNS: readonly number[] = [32, 64, 128];
 const COLUMN_THREADS: readonly number[] = [4, 8, 16, 32];
 const DEPTH: readonly number[] = [2, 4, 8];
+const PART: readonly number[] = [32, 64, 128];
 const KEYS: readonly number[] = [4, 8, 16];
-const BUFFERS: readonly number[] = [1, 2];
 
 /** Most accumulators (scores and outputs) of a thread. With more, a GPU spills registers. */
-const MOST_ACCUMULATORS = 192;
+const MOST_ACCUMULATORS = 160;
 
 /**
  * Most operations of one dispatch: about 300 ms on an H100. Longer dispatches freeze displays and
@@ -36,8 +36,8 @@ export const flashKernel: Kernel = defineKernel({
     COLUMNS,
     COLUMN_THREADS,
     DEPTH,
+    PART,
     KEYS,
-    BUFFERS,
   },
 });
 
@@ -65,7 +65,7 @@ function refusesTiles(
   p: Pick<Problem, "headDim">,
   params: Params,
 ): string | undefined {
-  const { WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, KEYS } = params;
+  const { WORKGROUP, ROWS, COLUMNS, COLUMN_THREADS, DEPTH, PART, KEYS } = params;
   const quads = p.headDim / 4;
   const rowThreads = WORKGROUP / COLUMN_THREADS;
   const [rows, columns] = [ROWS / rowThreads, COLUMNS / COLUMN_THREADS];
@@ -73,12 +73,10 @@ function refusesTiles(
     return `${COLUMN_THREADS} threads cannot share ${quads} vec4f of a row`;
   }
   if (rows % 4 !== 0) return `${rowThreads} threads cannot share ${ROWS} rows in fours`;
-  if (columns % 4 !== 0) return `${COLUMN_THREADS} threads cannot share ${COLUMNS} keys in fours`;
-  if (quads % (2 * DEPTH) !== 0) {
-    return `${quads} vec4f of a row are not an even number of chunks of ${DEPTH}`;
-  }
-  if (COLUMNS % (2 * KEYS) !== 0) {
-    return `${COLUMNS} keys are not an even number of chunks of ${KEYS}`;
+  if (quads % DEPTH !== 0) return `${quads} vec4f of a row are no whole chunks of ${DEPTH}`;
+  if (COLUMNS % PART !== 0) return `${COLUMNS} keys are no whole parts of ${PART}`;
+  if (PART % COLUMN_THREADS !== 0 || PART % KEYS !== 0) {
+    return `${COLUMN_THREADS} threads cannot share a part of ${PART} keys, staged ${KEYS} at a time`;
   }
   const accumulators = rows * (columns + p.headDim / COLUMN_THREADS);
   if (accumulators > MOST_ACCUMULATORS) {
@@ -114,19 +112,21 @@ const NARROW: Params = {
   COLUMNS: 64,
   COLUMN_THREADS: 8,
   DEPTH: 4,
+  PART: 64,
   KEYS: 16,
-  BUFFERS: 1,
 };
 
 /** Settings in order of preference: the first that the device does not refuse is used. */
 const SETTINGS: readonly Params[] = [
-  { WORKGROUP: 256, ROWS: 128, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 16, BUFFERS: 1 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, KEYS: 8, BUFFERS: 1 },
-  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 8, BUFFERS: 1 },
-  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, KEYS: 4, BUFFERS: 1 },
+  { WORKGROUP: 256, ROWS: 128, COLUMNS: 128, COLUMN_THREADS: 16, DEPTH: 4, PART: 64, KEYS: 16 },
+  { WORKGROUP: 256, ROWS: 128, COLUMNS: 128, COLUMN_THREADS: 16, DEPTH: 4, PART: 32, KEYS: 16 },
+  { WORKGROUP: 256, ROWS: 128, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, PART: 32, KEYS: 16 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 16, DEPTH: 4, PART: 32, KEYS: 8 },
+  { WORKGROUP: 128, ROWS: 64, COLUMNS: 64, COLUMN_THREADS: 8, DEPTH: 4, PART: 32, KEYS: 8 },
+  { WORKGROUP: 64, ROWS: 32, COLUMNS: 32, COLUMN_THREADS: 8, DEPTH: 4, PART: 32, KEYS: 4 },
   // Head dims of which 8 threads have no equal share.
-  { WORKGROUP: 128, ROWS: 128, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 2, KEYS: 8, BUFFERS: 1 },
-  { WORKGROUP: 64, ROWS: 64, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 2, KEYS: 8, BUFFERS: 1 },
+  { WORKGROUP: 128, ROWS: 128, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 2, PART: 32, KEYS: 8 },
+  { WORKGROUP: 64, ROWS: 64, COLUMNS: 32, COLUMN_THREADS: 4, DEPTH: 2, PART: 32, KEYS: 8 },
 ];
 
 /**
@@ -137,7 +137,7 @@ export const flash: Variant = defineVariant({
   name: "prefill/flash",
   stage: "prefill",
   description: "causal FlashAttention-2 in f32: tiles as outer products in registers",
-  tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, KEYS, BUFFERS },
+  tunables: { WORKGROUP, ROWS, COLUMN_THREADS, COLUMNS, DEPTH, PART, KEYS },
   features: [],
   defaults(p, limits) {
     const settings = p.headDim === 64 ? [NARROW, ...SETTINGS] : SETTINGS;

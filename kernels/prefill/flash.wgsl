@@ -9,17 +9,18 @@
 //
 // A thread computes MY_ROWS x MY_COLUMNS scores, then MY_ROWS x MY_QUADS vec4f of the output, as
 // outer products in registers. Queries and keys pass through workgroup memory DEPTH quads at a
-// time, values KEYS rows at a time. Each chunk is requested while the one before it is computed. If
-// chunks take turns with two buffers, one barrier a chunk suffices, else two. In the hot loops the
-// last index of a workgroup array is the thread's own and the others are constants, so that
-// compilers leave out bounds checks.
+// time, values KEYS rows at a time. Each chunk is requested while the one before it is computed.
+// The more keys a tile has, the more products each load from workgroup memory serves, but p of all
+// of them may not fit there: PART keys take turns. In the hot loops the last index of a workgroup
+// array is the thread's own, the others are constants, and compilers leave out bounds checks.
 //
 // 1. Stage a chunk of the queries and keys, and request the next one.
 // 2. Add its products to the scores. Repeat 1 and 2 for all chunks of the head dimension.
 // 3. Update the running maximum m, and rescale l and acc.
-// 4. Compute p = exp2(score - m).
+// 4. Compute p = exp2(score - m) of a part of the keys.
 // 5. Stage a chunk of the values, and request the next one.
-// 6. Add p times values to acc. Repeat 5 and 6 for all chunks, and 1 to 6 for all tiles of keys.
+// 6. Add p times values to acc. Repeat 5 and 6 for all chunks, 4 to 6 for all parts, and 1 to 6 for
+//    all tiles of keys.
 // 7. Sum l over the threads of a row, divide and store.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
@@ -31,8 +32,8 @@ const ROWS: u32 = 64u; // @param rows of the output of a workgroup
 const COLUMNS: u32 = 64u; // @param keys of a tile
 const COLUMN_THREADS: u32 = 16u; // @param threads that share a row
 const DEPTH: u32 = 8u; // @param vec4f of a query or key staged at a time
+const PART: u32 = 64u; // @param keys of a tile whose p are staged at a time
 const KEYS: u32 = 16u; // @param rows of V staged at a time
-const BUFFERS: u32 = 1u; // @param that chunks take turns with
 
 const WIDTH = 4u + 4u * u32(KV_DTYPE != 0u); // values of a 16-byte load
 const QUADS = WIDTH / 4u; // vec4f of a load
@@ -41,21 +42,21 @@ const HEAD_QUADS = HEAD_DIM / 4u;
 const ROW_THREADS = WORKGROUP / COLUMN_THREADS;
 const MY_ROWS = ROWS / ROW_THREADS; // row i of a thread is row i * ROW_THREADS + row_thread
 const MY_ROW_QUADS = MY_ROWS / 4u;
-const MY_COLUMNS = COLUMNS / COLUMN_THREADS; // adjacent keys
-const MY_COLUMN_QUADS = MY_COLUMNS / 4u;
+const MY_COLUMNS = COLUMNS / COLUMN_THREADS; // key i is key i * COLUMN_THREADS + column_thread
+const MY_PART = PART / COLUMN_THREADS; // keys of a part per thread
+const PARTS = COLUMNS / PART;
 const MY_QUADS = HEAD_QUADS / COLUMN_THREADS; // vec4f of a row of the output per thread
 const MY_SCORES = MY_ROWS * MY_COLUMNS;
 const MY_OUTPUTS = MY_ROWS * MY_QUADS;
 const CHUNKS = HEAD_QUADS / DEPTH; // chunks of the head dimension
 const CHUNK_LOADS = DEPTH / QUADS; // loads of a key in a chunk
-const VALUE_CHUNKS = COLUMNS / KEYS;
-const KEY_QUADS = KEYS / 4u; // a quad holds p of four keys
+const PART_CHUNKS = PART / KEYS; // chunks of the values of a part
 const QUERY_TURNS = (DEPTH * ROWS + WORKGROUP - 1u) / WORKGROUP; // loads of a thread
 const KEY_TURNS = (CHUNK_LOADS * COLUMNS + WORKGROUP - 1u) / WORKGROUP;
 const VALUE_TURNS = (KEYS * ROW_LOADS + WORKGROUP - 1u) / WORKGROUP;
 const STAGE_SLOTS = max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS);
-const P_SLOTS = KEY_QUADS * MY_ROWS;
-const BANK_MASK = min(ROW_THREADS, 8u) - 1u; // spreads the key quads of p over the banks
+const P_SLOTS = KEYS * MY_ROW_QUADS; // a slot holds p of four rows of a thread
+const BANK_MASK = min(ROW_THREADS, 8u) - 1u; // spreads the keys of p over the banks
 const TILES = (CAPACITY * GROUP + ROWS - 1u) / ROWS;
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
@@ -69,11 +70,11 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 @group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (KV_HEADS * GROUP + 3u) / 4u>;
 @group(0) @binding(5) var<storage, read_write> prompt_out: array<vec4f>;
 
-var<workgroup> queries: array<array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>, BUFFERS>;
+var<workgroup> queries: array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>;
 /// Keys, then values.
-var<workgroup> stage: array<array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>, BUFFERS>;
-/// p. In steps 3 and 7, m and l of the threads that share a row.
-var<workgroup> probabilities: array<array<array<vec4f, ROW_THREADS>, P_SLOTS>, VALUE_CHUNKS>;
+var<workgroup> stage: array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>;
+/// p of a part. In steps 3 and 7, m and l of the threads that share a row.
+var<workgroup> probabilities: array<array<array<vec4f, ROW_THREADS>, P_SLOTS>, PART_CHUNKS>;
 
 // @shared widen
 /// Values 4 * quad .. 4 * quad + 3 of a 16-byte load of keys or values.
@@ -157,76 +158,68 @@ fn main(
   var my_column: array<u32, KEY_TURNS>; // the key of each turn
   for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
     let at = i * WORKGROUP + thread;
-    let slot = min(chunk_row(at, CHUNK_LOADS), COLUMNS - 1u);
-    my_column[i] = slot % COLUMN_THREADS * MY_COLUMNS + slot / COLUMN_THREADS;
+    my_column[i] = min(chunk_row(at, CHUNK_LOADS), COLUMNS - 1u);
     let token = min(my_column[i], length - 1u);
     loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
   }
   for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
     // The initial value is explicit: without one, naga zeroes the scores once, not in every turn.
     var scores = array<f32, MY_SCORES>();
-    for (var pair = 0u; pair < CHUNKS / 2u; pair++) {
-      for (var turn = 0u; turn < 2u; turn++) { // @unroll
-        // 1. Stage a chunk of the queries and keys, and request the next one, or the first values.
-        if (BUFFERS == 1u) {
-          workgroupBarrier();
+    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+      // 1. Stage a chunk of the queries and keys, and request the next one, or the first values.
+      workgroupBarrier();
+      for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+        let at = i * WORKGROUP + thread;
+        let row = chunk_row(at, DEPTH);
+        let quad = chunk_place(at, DEPTH);
+        if (row < ROWS) {
+          let place = quad * MY_ROWS + row / ROW_THREADS;
+          queries[place][row % ROW_THREADS] = loaded_q[i];
         }
-        for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-          let at = i * WORKGROUP + thread;
-          let row = chunk_row(at, DEPTH);
-          let quad = chunk_place(at, DEPTH);
-          if (row < ROWS) {
-            let place = quad * MY_ROWS + row / ROW_THREADS;
-            queries[turn % BUFFERS][place][row % ROW_THREADS] = loaded_q[i];
+      }
+      for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+        let at = i * WORKGROUP + thread;
+        let slot = chunk_row(at, CHUNK_LOADS);
+        let load = chunk_place(at, CHUNK_LOADS);
+        if (slot < COLUMNS) {
+          let c = slot / COLUMN_THREADS;
+          for (var half = 0u; half < QUADS; half++) { // @unroll
+            let quad = load * QUADS + half;
+            stage[quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(loaded_k[i], half);
           }
+        }
+      }
+      workgroupBarrier();
+      let next = chunk + 1u;
+      if (next < CHUNKS) {
+        for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+          loaded_q[i] = prompt_q[my_query[i] + next * DEPTH];
         }
         for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
           let at = i * WORKGROUP + thread;
-          let slot = chunk_row(at, CHUNK_LOADS);
-          let load = chunk_place(at, CHUNK_LOADS);
-          if (slot < COLUMNS) {
-            let c = slot / COLUMN_THREADS;
-            for (var half = 0u; half < QUADS; half++) { // @unroll
-              let quad = load * QUADS + half;
-              stage[turn % BUFFERS][quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(
-                loaded_k[i],
-                half,
-              );
-            }
-          }
+          let token = min(first_key + my_column[i], length - 1u);
+          let load = next * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
+          loaded_k[i] = keys[(cache + token) * ROW_LOADS + load];
         }
-        workgroupBarrier();
-        let next = pair * 2u + turn + 1u;
-        if (next < CHUNKS) {
-          for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-            loaded_q[i] = prompt_q[my_query[i] + next * DEPTH];
-          }
-          for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
-            let at = i * WORKGROUP + thread;
-            let token = min(first_key + my_column[i], length - 1u);
-            let load = next * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
-            loaded_k[i] = keys[(cache + token) * ROW_LOADS + load];
-          }
-        } else {
-          for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-            let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
-            let token = min(first_key + at / ROW_LOADS, length - 1u);
-            loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-          }
+      } else {
+        for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+          let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
+          let token = min(first_key + at / ROW_LOADS, length - 1u);
+          loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
         }
+      }
 
-        // 2. Add the chunk's products to the scores.
-        for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
-          var key: array<vec4f, MY_COLUMNS>;
+      // 2. Add the chunk's products to the scores.
+      for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
+        var key: array<vec4f, MY_COLUMNS>;
+        for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+          key[c] = stage[quad * MY_COLUMNS + c][column_thread];
+        }
+        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+          let query = queries[quad * MY_ROWS + r][row_thread];
           for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-            key[c] = stage[turn % BUFFERS][quad * MY_COLUMNS + c][column_thread];
-          }
-          for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-            let query = queries[turn % BUFFERS][quad * MY_ROWS + r][row_thread];
-            for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-              let at = r * MY_COLUMNS + c;
-              scores[at] = add_dot(scores[at], query, key[c]);
-            }
+            let at = r * MY_COLUMNS + c;
+            scores[at] = add_dot(scores[at], query, key[c]);
           }
         }
       }
@@ -243,7 +236,7 @@ fn main(
         let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
         for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
           let at = r * MY_COLUMNS + c;
-          let seen = first_key + column_thread * MY_COLUMNS + c <= token;
+          let seen = first_key + c * COLUMN_THREADS + column_thread <= token;
           scores[at] = select(NEG_LARGE, scores[at], seen);
         }
       }
@@ -274,26 +267,33 @@ fn main(
     }
     workgroupBarrier();
 
-    // 4. Compute p of four keys at a time and leave it for the threads of the row.
-    for (var i = 0u; i < MY_COLUMN_QUADS; i++) { // @unroll
-      let key_quad = column_thread * MY_COLUMN_QUADS + i;
-      let place = row_thread ^ (key_quad & BANK_MASK);
-      for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-        let at = r * MY_COLUMNS + i * 4u;
-        let s = vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]);
-        let p = exp2(s - m[r / 4u][r % 4u]);
-        l[r / 4u][r % 4u] += dot(p, vec4f(1.0));
-        probabilities[key_quad / KEY_QUADS][key_quad % KEY_QUADS * MY_ROWS + r][place] = p;
+    for (var part = 0u; part < PARTS; part++) {
+      // 4. Compute p of a part and leave it for the threads of the row.
+      if (part > 0u) {
+        workgroupBarrier();
       }
-    }
+      for (var i = 0u; i < MY_PART; i++) { // @unroll
+        let key = i * COLUMN_THREADS + column_thread;
+        let place = row_thread ^ (key & BANK_MASK);
+        for (var j = 0u; j < MY_ROW_QUADS; j++) { // @unroll
+          var p: vec4f;
+          for (var r = 0u; r < 4u; r++) { // @unroll
+            let first = (j * 4u + r) * MY_COLUMNS + i;
+            p[r] = scores[first];
+            for (var other = 0u; other < PARTS; other++) { // @unroll
+              p[r] = select(p[r], scores[first + other * MY_PART], other == part);
+            }
+          }
+          p = exp2(p - m[j]);
+          l[j] += p;
+          probabilities[key / KEYS][key % KEYS * MY_ROW_QUADS + j][place] = p;
+        }
+      }
 
-    for (var pair = 0u; pair < VALUE_CHUNKS / 2u; pair++) {
-      for (var turn = 0u; turn < 2u; turn++) { // @unroll
+      for (var chunk = 0u; chunk < PART_CHUNKS; chunk++) {
         // 5. Stage a chunk of the values, and request the next one, or the next queries and keys.
         // Keys past the end repeat the last one here too: p = 0 does not remove a NaN.
-        if (BUFFERS == 1u) {
-          workgroupBarrier();
-        }
+        workgroupBarrier();
         for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
           let at = i * WORKGROUP + thread;
           if (at < KEYS * ROW_LOADS) {
@@ -301,19 +301,16 @@ fn main(
             // neighbouring threads store to neighbouring banks.
             for (var half = 0u; half < QUADS; half++) { // @unroll
               let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
-              stage[turn % BUFFERS][slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(
-                loaded_v[i],
-                half,
-              );
+              stage[slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(loaded_v[i], half);
             }
           }
         }
         workgroupBarrier();
-        let chunk = pair * 2u + turn;
-        if (chunk + 1u < VALUE_CHUNKS) {
+        let next = part * PART_CHUNKS + chunk + 1u;
+        if (next < PARTS * PART_CHUNKS) {
           for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
             let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
-            let token = min(first_key + (chunk + 1u) * KEYS + at / ROW_LOADS, length - 1u);
+            let token = min(first_key + next * KEYS + at / ROW_LOADS, length - 1u);
             loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
           }
         } else {
@@ -328,20 +325,17 @@ fn main(
         }
 
         // 6. Add p times values to acc.
-        for (var key_quad = 0u; key_quad < KEY_QUADS; key_quad++) { // @unroll
-          let place = row_thread ^ ((chunk * KEY_QUADS + key_quad) & BANK_MASK);
-          var p: array<vec4f, MY_ROWS>;
-          for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-            p[r] = probabilities[chunk][key_quad * MY_ROWS + r][place];
+        for (var key = 0u; key < KEYS; key++) { // @unroll
+          let place = row_thread ^ ((chunk * KEYS + key) & BANK_MASK);
+          var p: array<vec4f, MY_ROW_QUADS>;
+          for (var j = 0u; j < MY_ROW_QUADS; j++) { // @unroll
+            p[j] = probabilities[chunk][key * MY_ROW_QUADS + j][place];
           }
-          for (var j = 0u; j < 4u; j++) { // @unroll
-            for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
-              let place = (key_quad * 4u + j) * MY_QUADS + quad;
-              let value = stage[turn % BUFFERS][place][column_thread];
-              for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-                let at = r * MY_QUADS + quad;
-                acc[at] = fma(vec4f(p[r][j]), value, acc[at]);
-              }
+          for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
+            let value = stage[key * MY_QUADS + quad][column_thread];
+            for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+              let at = r * MY_QUADS + quad;
+              acc[at] = fma(vec4f(p[r / 4u][r % 4u]), value, acc[at]);
             }
           }
         }
