@@ -110,7 +110,7 @@ var<workgroup> key_blocks: array<array<vec4<u32>, KEY_BLOCK_SLOTS>, KEY_BLOCKS>;
 var<workgroup> value_blocks: array<array<vec4<u32>, SIDE * VALUE_SLOTS>, VALUE_BLOCKS>;
 /// Logits and p. First the queries, and acc where it is rescaled.
 var<workgroup> row_blocks: array<array<vec4<u32>, ROW_BLOCK_SLOTS>, ROW_BLOCKS>;
-/// Whether some row's m changed in this tile.
+/// Whether some row's m changed since acc was rescaled.
 var<workgroup> changed: atomic<u32>;
 
 /// Where a row begins in prompt_q and prompt_out, in vec4f.
@@ -128,7 +128,7 @@ fn narrow(low: vec4f, high: vec4f) -> vec4<u32> {
   );
 }
 
-/// Keeps what a row of acc is multiplied by, in the spare slot of its row of p.
+/// Keeps what a row of acc is multiplied by when it is rescaled, in the spare slot of its row of p.
 fn store_factor(row: u32, factor: f32) {
   row_blocks[row / SIDE][P_AT + row % SIDE * P_SLOTS + KEYS / 8u].x = bitcast<u32>(factor);
 }
@@ -217,6 +217,10 @@ fn main(
   var m = NEG_LARGE;
   var l = 0.0; // of this thread's keys alone
 
+  if (my_part == 0u) {
+    store_factor(my_row, 1.0);
+  }
+
   var acc: array<Sums, PV_MATRICES>;
   let first_load = cache * ROW_LOADS; // of the first key
   let last_load = (cache + length - 1u) * ROW_LOADS; // of the last key
@@ -263,9 +267,6 @@ fn main(
       }
 
       // 3. Multiply queries and keys, and store the logits.
-      if (thread == 0u) {
-        atomicStore(&changed, 0u);
-      }
       var logits = array<Sums, QK_MATRICES>();
       for (var step = 0u; step < STEPS; step++) { // @unroll
         for (var c = 0u; c < QK_WIDTH; c++) { // @unroll
@@ -321,17 +322,16 @@ fn main(
         top = max(top, subgroupShuffleXor(top, 1u << bit));
       }
       let logit = top * SCALE;
-      var alpha = 1.0;
       if (logit > m + SLACK) {
-        alpha = exp2(m - logit);
+        let alpha = exp2(m - logit);
         m = logit;
         l *= alpha;
         if (first_key > 0u) { // acc is 0 in the first tile
           atomicStore(&changed, 1u);
+          if (my_part == 0u) {
+            store_factor(my_row, alpha);
+          }
         }
-      }
-      if (my_part == 0u) {
-        store_factor(my_row, alpha);
       }
       var sums = vec4f();
       for (var i = 0u; i < MY_QUADS; i++) { // @unroll
@@ -374,6 +374,10 @@ fn main(
           );
           workgroupBarrier();
         }
+      }
+      atomicStore(&changed, 0u);
+      if (my_part == 0u) {
+        store_factor(my_row, 1.0);
       }
     }
   }
