@@ -53,6 +53,7 @@ for (const PERMUTED of [0, 1]) {
   testSetting(testDevice, denseSplitScatter, name, spare, {
     PERMUTED,
     BY_INDEX: 1,
+    FIXED: 0,
     WORKGROUP: 64,
     TOKENS: 4,
     SPLITS: 1,
@@ -89,6 +90,7 @@ for (const PREFETCH of [0, 1, 3]) {
     HEADS: 4,
     TOKENS: 4,
     PREFETCH,
+    FIXED: 1,
     SPLITS: 2,
   });
 }

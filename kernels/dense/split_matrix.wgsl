@@ -133,9 +133,9 @@ var<workgroup> value_slots: array<vec4<u32>, VALUE_AREA>;
 var<workgroup> p_slots: array<vec4<u32>, P_AREA>;
 /// Logits, or sums on their way to threads.
 var<workgroup> sum_slots: array<vec4<u32>, LOGIT_AREA>;
-/// What the sums of the heads are multiplied by when they move: 1 unless m has changed.
+/// What the sums of the heads are multiplied by.
 var<workgroup> factors: array<f32, HEADS>;
-/// Whether some m has changed since the sums moved.
+/// Whether the sums of the matrices have to move.
 var<workgroup> moves: atomic<u32>;
 
 /// Eight values as f16.
@@ -277,9 +277,6 @@ fn main(
   let quad = thread % 4u;
   let scratch = subgroup * SCRATCH_SLOTS;
   let my_scratch = thread / SUBGROUP * SCRATCH_SLOTS;
-  if (thread < WORKERS && my_lane == 0u) {
-    factors[my_head] = 1.0;
-  }
   var sums = array<vec4f, OUT_MATRICES>();
   var acc: array<Sums, OUT_MATRICES>;
   var m = NEG_LARGE;
@@ -312,6 +309,9 @@ fn main(
       }
 
       // 3. Multiply queries and keys; store the logits.
+      if (thread == 0u) {
+        atomicStore(&moves, u32(turn == FLUSH));
+      }
       for (var b = 0u; b < MY_BLOCKS; b++) { // @unroll
         let block = (subgroup + b * SUBGROUPS) % BLOCKS;
         var logits = array<Sums, SETS>();
@@ -361,16 +361,17 @@ fn main(
       for (var bit = 0u; bit < LANE_BITS; bit++) { // @unroll
         top = max(top, subgroupShuffleXor(top, 1u << bit));
       }
+      var alpha = 1.0;
       if (top > m + SLACK) {
-        let alpha = exp2(m - top);
+        alpha = exp2(m - top);
         m = top;
         l *= alpha;
         if (tile > begin) { // all sums are 0 in the first tile
           atomicStore(&moves, 1u);
-          if (thread < WORKERS && my_lane == 0u) {
-            factors[my_head] = alpha;
-          }
         }
+      }
+      if (thread < WORKERS && my_lane == 0u) {
+        factors[my_head] = alpha;
       }
       for (var i = 0u; i < MY_QUADS; i++) { // @unroll
         p[i] = exp2(p[i] - m);
@@ -386,7 +387,7 @@ fn main(
       }
       tile += STRIDE;
       turn += 1u;
-      has_moved = max(workgroupUniformLoad(&moves), u32(turn > FLUSH));
+      has_moved = workgroupUniformLoad(&moves);
       if (has_moved != 0u) {
         break;
       }
@@ -406,10 +407,6 @@ fn main(
           sums[c * SETS + s] = both * factors[head];
         }
         workgroupBarrier();
-      }
-      atomicStore(&moves, 0u);
-      if (thread < WORKERS && my_lane == 0u) {
-        factors[my_head] = 1.0;
       }
       acc = array<Sums, OUT_MATRICES>();
       turn = 1u; // the tile whose p is stored

@@ -36,6 +36,7 @@ export const splitScatterKernel: Kernel = defineKernel({
     HELD: [0, 1],
     PERMUTED: [0, 1],
     BY_INDEX: [0, 1],
+    FIXED: [0, 1],
     PAIRED: [0, 1],
     JOINED: { min: 1, max: 8 },
     SPLITS: { min: 1, max: 1024 },
@@ -114,6 +115,7 @@ export const denseSplitScatter: Variant = defineVariant({
     HELD: [0, 1],
     PERMUTED: [0, 1],
     BY_INDEX: [0, 1],
+    FIXED: [0, 1],
     PAIRED: [0, 1],
     JOINED: [1, 2, 4],
     SPLITS: [8, 16, 32, 33, 66],
@@ -124,6 +126,8 @@ export const denseSplitScatter: Variant = defineVariant({
     // More than eight query heads would take the registers of a second workgroup on an SM.
     const lists = Math.ceil(groupSize(p) / Math.min(8, LANES));
     const HEADS = Math.ceil(groupSize(p) / lists);
+    const PERMUTED = Number(headLanes(HEADS) === HEADS);
+    const queryQuads = HEADS * p.headDim / 4 / LANES; // vec4f of the queries per thread
     const params = {
       // A join by the last workgroup to arrive takes longer here than a dispatch.
       HAND_OVER: HAND_OVER_CODE.dispatch,
@@ -131,10 +135,12 @@ export const denseSplitScatter: Variant = defineVariant({
       LANES,
       TOKENS: HEADS > 4 ? 4 : 2,
       PREFETCH: 1,
-      // The queries of up to five heads leave registers for two workgroups on an SM.
-      HELD: Number(HEADS <= 5),
-      PERMUTED: Number(headLanes(HEADS) === HEADS),
+      // Queries in registers leave room there for two workgroups on an SM, unless they are many.
+      HELD: Number(HEADS <= 5 || queryQuads <= 16),
+      PERMUTED,
       BY_INDEX: Number(limits.compiler === "tint"),
+      // Only what naga makes of lists of eight heads is slower with it.
+      FIXED: Number(limits.compiler === "tint" || PERMUTED === 0),
       // One workgroup more than run side by side would begin a second wave.
       SPLITS: splitsWithin(p, p.kvHeads * lists, p.capacity, 264),
     };

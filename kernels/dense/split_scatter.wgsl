@@ -9,12 +9,15 @@
 // head run side by side, so that they find each other's rows in the cache.
 //
 // LANES threads share a row in 16-byte loads: a row group. ROWS row groups work side by side, each
-// with TOKENS rows in flight and a softmax of its own. LANES is a power of two that divides the
-// subgroup size, and a subgroup is consecutive threads. Logits are in log2 units.
+// with TOKENS rows in flight and a running softmax of its own. LANES is a power of two that divides
+// the subgroup size, and a subgroup is consecutive threads. Logits are in log2 units.
 // The lanes of a row group are numbered by head, then by token: lane h + HEAD_LANES * t has head h
 // of tokens t, t + TOKEN_LANES, ... of those in flight. Unless PERMUTED is 0, each lane also has an
 // order of heads and tokens of its own: slot i is head (own head) xor i. Then sums are scattered
 // without selections. HEADS should then be a power of two.
+// FIXED makes the maximum of a row group's first tile its m for all tiles: f32 has room for p up to
+// 2^SLACK. Then the loop neither passes maxima around nor rescales. If some logit exceeds m by more
+// than SLACK, the workgroup computes its tiles a second time, with the maximum of all.
 // PAIRED demands subgroups of 2 * LANES threads or more, and an even number of row groups. Then
 // half as many accumulators go through workgroup memory at the end.
 //
@@ -28,10 +31,8 @@
 // 1. Load the first tiles, then the queries.
 // 2. Load a tile, PREFETCH tiles ahead.
 // 3. Compute the dots of the current tile, and scatter their sums.
-// 4. Compute p = exp2(logit - m), a head and a token per lane. m is the maximum of the row group's
-//    first tile: f32 has room for p up to 2^SLACK, so nothing is rescaled on the way.
-// 5. Add the values to the accumulators. Repeat 2 to 5 for all tiles of the split. If some logit
-//    exceeded m by more than SLACK, repeat all of it with the maximum of all tiles.
+// 4. Update the running softmax, a head and a token per lane.
+// 5. Add the values to the accumulators. Repeat 2 to 5 for all tiles of the split.
 // 6. Join the two row groups of a subgroup.
 // 7. Join all row groups and store the partials.
 // 8. In the last workgroup to arrive, join the splits and store the output.
@@ -49,6 +50,7 @@ const PREFETCH: u32 = 1u; // @param tiles that are loaded ahead
 const HELD: u32 = 1u; // @param 1 to hold the queries in registers, 0 in workgroup memory
 const PERMUTED: u32 = 1u; // @param 1 if each lane has an order of heads and tokens of its own
 const BY_INDEX: u32 = 0u; // @param 1 if shuffles in the loop name the other lane, see from_peer()
+const FIXED: u32 = 0u; // @param 1 to keep the maximum of the first tile, 0 to follow the maximum
 const PAIRED: u32 = 0u; // @param 1 if a subgroup has two row groups, which shuffles join first
 const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
@@ -140,7 +142,7 @@ var<workgroup> queries: array<array<vec4f, LANES>, SHARED_QUERIES>;
 var<workgroup> scratch: array<vec4f, max(JOINED * JOIN_ROWS * HEAD_QUADS, WORKGROUP)>;
 var<workgroup> stats: array<vec2f, max(HEADS * JOIN_ROWS, WORKGROUP)>; // (m, l)
 var<workgroup> is_last: u32;
-/// Whether some logit exceeded m by more than SLACK.
+/// Whether some logit exceeded a FIXED m by more than SLACK.
 var<workgroup> has_exceeded: atomic<u32>;
 
 // @shared cache_rows
@@ -458,7 +460,7 @@ fn main(
     v[load] = select(vec4<u32>(0u), v[load], inside);
   }
 
-  for (var attempt = 0u; attempt < 2u; attempt++) {
+  for (var attempt = 0u; attempt <= FIXED; attempt++) {
     if (attempt > 0u) {
       if (top > m + SLACK) {
         atomicStore(&has_exceeded, 1u);
@@ -566,25 +568,49 @@ fn main(
           }
         }
 
-        // 4. Compute p of the lane's head. The lanes of a head share m.
+        // 4. Update the running softmax of the lane's head. The lanes of a head share its maximum.
         for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
           let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
           let logit = capped(logits[i * TOKEN_LANES]);
           logits[i * TOKEN_LANES] = select(NEG_LARGE, logit, token < length);
           top = max(top, logits[i * TOKEN_LANES]);
         }
-        if (side == 0u && first_tile == begin) {
-          m = top;
+        var m_new = m;
+        if (FIXED == 0u || (side == 0u && first_tile == begin)) {
           for (var step = 0u; step < TOKEN_BITS; step++) { // @unroll
-            m = max(m, from_peer(m, subgroup_lane, HEAD_LANES << step));
+            top = max(top, from_peer(top, subgroup_lane, HEAD_LANES << step));
           }
+          m_new = top;
+        }
+        let alpha = exp2(m - m_new);
+        if (FIXED == 0u) {
+          l *= alpha;
         }
         var p: array<f32, LANE_LOGITS>;
         for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
           let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
-          p[i] = select(0.0, exp2(logits[i * TOKEN_LANES] - m), token < length);
+          p[i] = select(0.0, exp2(logits[i * TOKEN_LANES] - m_new), token < length);
           l += p[i];
         }
+        if (FIXED == 0u) {
+          var alphas: array<f32, SLOTS>;
+          for (var h = 0u; h < SLOTS; h++) { // @unroll
+            if (PERMUTED == 1u) {
+              alphas[h] = from_peer(alpha, subgroup_lane, h);
+            } else {
+              alphas[h] = subgroupShuffle(alpha, first_lane + h);
+            }
+          }
+          // The maximum seldom changes.
+          if (subgroupAny(m_new != m)) {
+            for (var h = 0u; h < SLOTS; h++) { // @unroll
+              for (var part = 0u; part < PARTS; part++) { // @unroll
+                acc[h * PARTS + part] *= alphas[h];
+              }
+            }
+          }
+        }
+        m = m_new;
 
         // 5. Add the values to the accumulators.
         for (var t = 0u; t < TOKENS; t++) { // @unroll
