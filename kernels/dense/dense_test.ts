@@ -49,10 +49,9 @@ testSetting(testDevice, denseSplitSubgroup, "heads that are joined in several tu
 const spare = testCase({ heads: [14, 2], headDim: 64, lengths: [250, 31], kind: "rising-logits" });
 testSetting(testDevice, denseSplitScatter, "lists of a part of the group", spare, { HEADS: 4 });
 for (const PERMUTED of [0, 1]) {
-  const name = `several tokens per lane, ${PERMUTED ? "permuted" : "in order"}, by index`;
+  const name = `several tokens per lane, ${PERMUTED ? "permuted" : "in order"}`;
   testSetting(testDevice, denseSplitScatter, name, spare, {
     PERMUTED,
-    BY_INDEX: 1,
     FIXED: 0,
     WORKGROUP: 64,
     TOKENS: 4,
@@ -157,12 +156,12 @@ Deno.test("split_subgroup fills the H100's SMs once, whatever the batch", () => 
   assertEquals(splitsOf(40), 1);
 });
 
-Deno.test("split_scatter fills the H100's SMs once, and names lanes as the compiler likes it", () => {
+Deno.test("split_scatter fills the H100's SMs once, and fixes its maximum where the compiler likes it", () => {
   const { p: problem } = testCase({ heads: [32, 8], headDim: 128, lengths: [32768] });
   const paramsOf = (batch: number, compiler: "naga" | "tint") =>
     denseSplitScatter.defaults({ ...problem, batch }, { ...LARGE_LIMITS, compiler });
   assertEquals(paramsOf(1, "naga").SPLITS, 33);
   assertEquals(paramsOf(8, "naga").SPLITS, 4, "four splits of 64 lists, not five");
   assertEquals(paramsOf(30, "naga").SPLITS, 1);
-  assertEquals([paramsOf(1, "naga").BY_INDEX, paramsOf(1, "tint").BY_INDEX], [0, 1]);
+  assertEquals([paramsOf(1, "naga").FIXED, paramsOf(1, "tint").FIXED], [0, 1]);
 });

@@ -13,13 +13,7 @@ import {
 } from "../core/row_split.ts";
 import { denseCost, splitsWithin } from "./split.ts";
 import { defineKernel, defineVariant } from "../core/define.ts";
-import {
-  HAND_OVER_CODE,
-  handOverSpec,
-  joinSplits,
-  listsPerKvHead,
-  refusesHandOver,
-} from "../merge/hand_over.ts";
+import { HAND_OVER_CODE, handOverSpec, joinSplits, listsPerKvHead } from "../merge/hand_over.ts";
 import source from "./split_scatter.wgsl" with { type: "text" };
 
 /** `split_scatter.wgsl`. */
@@ -35,12 +29,10 @@ export const splitScatterKernel: Kernel = defineKernel({
     PREFETCH: [0, 1, 2, 3],
     HELD: [0, 1],
     PERMUTED: [0, 1],
-    BY_INDEX: [0, 1],
     FIXED: [0, 1],
     PAIRED: [0, 1],
     JOINED: { min: 1, max: 8 },
     SPLITS: { min: 1, max: 1024 },
-    HAND_OVER: Object.values(HAND_OVER_CODE),
   },
   features: ["subgroups"],
 });
@@ -48,7 +40,7 @@ export const splitScatterKernel: Kernel = defineKernel({
 function plan(p: Problem, params: Params): Plan {
   const { HEADS: heads, SPLITS: splits } = params;
   const lists = p.kvHeads * listsPerKvHead(p, heads);
-  const join = joinSplits(p, params, heads);
+  const join = joinSplits(p, { ...params, HAND_OVER: HAND_OVER_CODE.dispatch }, heads);
   return {
     buffers: {
       ...specs(p, "input", "lengths", "q", "keys", "values", "sink_logits"),
@@ -99,7 +91,7 @@ function refuses(p: Problem, params: Params, limits: DeviceLimits): string | und
       2 * params.LANES
     } threads`;
   }
-  return refusesHandOver(params, limits) ?? refusesShuffledRows(p, params, limits);
+  return refusesShuffledRows(p, params, limits);
 }
 
 /** Dense decode for devices with subgroups. */
@@ -114,7 +106,6 @@ export const denseSplitScatter: Variant = defineVariant({
     PREFETCH: [0, 1, 2, 3],
     HELD: [0, 1],
     PERMUTED: [0, 1],
-    BY_INDEX: [0, 1],
     FIXED: [0, 1],
     PAIRED: [0, 1],
     JOINED: [1, 2, 4],
@@ -129,8 +120,6 @@ export const denseSplitScatter: Variant = defineVariant({
     const PERMUTED = Number(headLanes(HEADS) === HEADS);
     const queryQuads = HEADS * p.headDim / 4 / LANES; // vec4f of the queries per thread
     const params = {
-      // A join by the last workgroup to arrive takes longer here than a dispatch.
-      HAND_OVER: HAND_OVER_CODE.dispatch,
       HEADS,
       LANES,
       TOKENS: HEADS > 4 ? 4 : 2,
@@ -138,7 +127,6 @@ export const denseSplitScatter: Variant = defineVariant({
       // Queries in registers leave room there for two workgroups on an SM, unless they are many.
       HELD: Number(HEADS <= 5 || queryQuads <= 16),
       PERMUTED,
-      BY_INDEX: Number(limits.compiler === "tint"),
       // Only what naga makes of lists of eight heads is slower with it.
       FIXED: Number(limits.compiler === "tint" || PERMUTED === 0),
       // One workgroup more than run side by side would begin a second wave.

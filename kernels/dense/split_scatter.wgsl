@@ -1,4 +1,4 @@
-// split_scatter.wgsl: dense decode attention for GQA groups, in one dispatch.
+// split_scatter.wgsl: dense decode attention (FlashDecoding) for GQA groups.
 // split_subgroup.wgsl, but the sums of the dots are scattered over the lanes of a row: each lane
 // gets the logits of one head, and computes the softmax of these alone. So a group of 8 query heads
 // costs few instructions beside its multiply-adds, and K and V are read once for all of it.
@@ -21,12 +21,8 @@
 // PAIRED demands subgroups of 2 * LANES threads or more, and an even number of row groups. Then
 // half as many accumulators go through workgroup memory at the end.
 //
-// HAND_OVER selects how the partials of a list are joined:
-//   0  merge/join_splits.wgsl joins them in a dispatch of its own. WGSL guarantees that this works.
-//   1  The last workgroup to arrive joins them, from plain memory. No workgroup waits, and no other
-//      dispatch costs time. But storageBarrier() has to order memory for the whole device: naga's
-//      SPIR-V does so, WGSL does not promise it.
-//   2  The same from atomics. Devices keep them coherent, though WGSL does not order them.
+// merge/join_splits.wgsl joins the partials of a list in a dispatch of its own. It would take
+// longer if the last workgroup of a list joined so many heads.
 //
 // 1. Load the first tiles, then the queries.
 // 2. Load a tile, PREFETCH tiles ahead.
@@ -35,7 +31,6 @@
 // 5. Add the values to the accumulators. Repeat 2 to 5 for all tiles of the split.
 // 6. Join the two row groups of a subgroup.
 // 7. Join all row groups and store the partials.
-// 8. In the last workgroup to arrive, join the splits and store the output.
 const HEAD_DIM: u32 = 128u; // @param
 const BATCH: u32 = 1u; // @param sequences
 const GROUP: u32 = 8u; // @param query heads per KV head
@@ -49,13 +44,12 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const PREFETCH: u32 = 1u; // @param tiles that are loaded ahead
 const HELD: u32 = 1u; // @param 1 to hold the queries in registers, 0 in workgroup memory
 const PERMUTED: u32 = 1u; // @param 1 if each lane has an order of heads and tokens of its own
-const BY_INDEX: u32 = 0u; // @param 1 if shuffles in the loop name the other lane, see from_peer()
 const FIXED: u32 = 0u; // @param 1 to keep the maximum of the first tile, 0 to follow the maximum
 const PAIRED: u32 = 0u; // @param 1 if a subgroup has two row groups, which shuffles join first
 const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
 const SPLITS: u32 = 8u; // @param
-const HAND_OVER: u32 = 1u; // @param 0 dispatch, 1 barrier, 2 atomics
 
+const HAND_OVER = 0u; // to a dispatch
 // @shared cache_strides
 // Rows of K and V. Strides are in 16-byte loads, or all 0 for [B, KV_HEADS, CAPACITY, HEAD_DIM].
 const OUTER_STRIDE: u32 = 0u; // @param from a sequence, or a page, to the next
@@ -92,12 +86,6 @@ const SLACK = 80.0; // p reaches 2^80, and sums of p times values stay below 2^1
 const KEPT = (SLOTS + PAIRED) >> PAIRED; // heads that a thread keeps of a pair of row groups
 const JOIN_ROWS = ROWS >> PAIRED; // row groups or pairs of them
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
-const OUT_QUADS = HEADS * HEAD_QUADS; // vec4f of the list's output
-const SLICES = max(WORKGROUP / OUT_QUADS, 1u); // slices of the splits, joined side by side
-const SLICE_THREADS = WORKGROUP / SLICES;
-const SLICE_SPLITS = (SPLITS + SLICES - 1u) / SLICES;
-const SPLITS_IN_FLIGHT = min(SLICE_SPLITS, 16u); // splits that a thread loads at a time
-const Q_HEADS = KV_HEADS * GROUP;
 const KV_LISTS = (GROUP + HEADS - 1u) / HEADS; // lists of a KV head
 const LISTS = BATCH * KV_HEADS * KV_LISTS;
 const LIST_HEADS = HEADS; // query heads of a list
@@ -122,9 +110,7 @@ const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a dot to a logit
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(4) var<uniform> sink_logits: array<vec4f, (Q_HEADS + 3u) / 4u>;
-@group(0) @binding(5) var<storage, read_write> hand_over: HandOver;
-@group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> hand_over: HandOver;
 
 // @shared hand_over
 /// Partials that the workgroups of a list hand over. One of the two arrays is used.
@@ -139,9 +125,8 @@ struct HandOver {
 // @end
 
 var<workgroup> queries: array<array<vec4f, LANES>, SHARED_QUERIES>;
-var<workgroup> scratch: array<vec4f, max(JOINED * JOIN_ROWS * HEAD_QUADS, WORKGROUP)>;
-var<workgroup> stats: array<vec2f, max(HEADS * JOIN_ROWS, WORKGROUP)>; // (m, l)
-var<workgroup> is_last: u32;
+var<workgroup> scratch: array<vec4f, JOINED * JOIN_ROWS * HEAD_QUADS>;
+var<workgroup> stats: array<vec2f, HEADS * JOIN_ROWS>; // (m, l)
 /// Whether some logit exceeded a FIXED m by more than SLACK.
 var<workgroup> has_exceeded: atomic<u32>;
 
@@ -200,47 +185,6 @@ fn capped(logit: f32) -> f32 {
 }
 // @end
 
-// @shared store_out
-/// Stores a quad of the output.
-fn store_out(at: u32, quad: vec4f) {
-  out[at] = quad;
-}
-// @end
-
-// @shared store_partial
-/// Stores a quad of a partial for the workgroup that joins the splits.
-fn store_partial(at: u32, quad: vec4f) {
-  if (HAND_OVER == 2u) {
-    let words = bitcast<vec4<u32>>(quad);
-    atomicStore(&hand_over.words[at * 4u], words.x);
-    atomicStore(&hand_over.words[at * 4u + 1u], words.y);
-    atomicStore(&hand_over.words[at * 4u + 2u], words.z);
-    atomicStore(&hand_over.words[at * 4u + 3u], words.w);
-  } else {
-    hand_over.partials[at] = quad;
-  }
-}
-
-/// Loads a quad of a partial that was handed over by atomics. Plain partials are read where they
-/// are needed: compilers issue such loads together only if no branch stands between them.
-fn atomic_partial(at: u32) -> vec4f {
-  let x = atomicLoad(&hand_over.words[at * 4u]);
-  let y = atomicLoad(&hand_over.words[at * 4u + 1u]);
-  let z = atomicLoad(&hand_over.words[at * 4u + 2u]);
-  let w = atomicLoad(&hand_over.words[at * 4u + 3u]);
-  return bitcast<vec4f>(vec4<u32>(x, y, z, w));
-}
-// @end
-
-// @shared atomic_stats
-/// Loads m and l of a partial that was handed over by atomics.
-fn atomic_stats(at: u32) -> vec2f {
-  let m = atomicLoad(&hand_over.words[at * 4u]);
-  let l = atomicLoad(&hand_over.words[at * 4u + 1u]);
-  return bitcast<vec2f>(vec2<u32>(m, l));
-}
-// @end
-
 // @shared row_quad
 /// Where a lane's chunk `chunk` lies in a row, in loads from place `lane`. Lanes that are left over
 /// at the end of a row repeat its last load. They make of it what the lane makes that owns it, but
@@ -284,114 +228,26 @@ fn join_rows(turn: u32, list: u32, split: u32, thread: u32) {
       acc += scratch[(place * JOIN_ROWS + r) * HEAD_QUADS + column % HEAD_QUADS] * alpha;
     }
     let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
-    store_partial(first + column % HEAD_QUADS, acc);
+    hand_over.partials[first + column % HEAD_QUADS] = acc;
     if (column % HEAD_QUADS == 0u) {
-      store_partial(first + HEAD_QUADS, vec4f(m, l, 0.0, 0.0));
+      hand_over.partials[first + HEAD_QUADS] = vec4f(m, l, 0.0, 0.0);
     }
   }
 }
-
-// @shared arrives_last
-/// Counts this workgroup's arrival. True if it is the last one of its list to arrive.
-fn arrives_last(list: u32, thread: u32) -> bool {
-  storageBarrier();
-  if (thread == 0u) {
-    is_last = u32(atomicAdd(&hand_over.arrivals[list], 1u) == SPLITS - 1u);
-  }
-  return workgroupUniformLoad(&is_last) != 0u;
-}
-// @end
-
-// @shared join_list
-/// Joins the partials of all splits of a list into the output, one output vec4f per thread of a
-/// slice. Slice i takes every SLICES-th split, beginning with split i.
-fn join_splits(list: u32, first_head: u32, last_head: u32, thread: u32) {
-  let slice = thread / SLICE_THREADS;
-  for (var turn = 0u; turn < OUT_QUADS; turn += SLICE_THREADS) {
-    let column = turn + thread % SLICE_THREADS;
-    let h = min(column, OUT_QUADS - 1u) / HEAD_QUADS;
-    var m = NEG_LARGE;
-    var l = 0.0;
-    var acc = vec4f(0.0);
-    for (var start = 0u; start < SLICE_SPLITS; start += SPLITS_IN_FLIGHT) {
-      // All loads are in flight before the first use: the join is bound by latency.
-      var split_acc: array<vec4f, SPLITS_IN_FLIGHT>;
-      var split_stats: array<vec2f, SPLITS_IN_FLIGHT>;
-      if (HAND_OVER == 2u) {
-        for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
-          let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
-          split_acc[i] = atomic_partial(first + column % HEAD_QUADS);
-          split_stats[i] = atomic_stats(first + HEAD_QUADS);
-        }
-      } else {
-        for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-          let split = min((start + i) * SLICES + slice, SPLITS - 1u);
-          let first = list * LIST_QUADS + (h * SPLITS + split) * PARTIAL_QUADS;
-          split_acc[i] = hand_over.partials[first + column % HEAD_QUADS];
-          split_stats[i] = hand_over.partials[first + HEAD_QUADS].xy;
-        }
-      }
-      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let is_split = (start + i) * SLICES + slice < SPLITS;
-        split_stats[i] = select(vec2f(NEG_LARGE, 0.0), split_stats[i], is_split);
-      }
-      let m_old = m;
-      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        m = max(m, split_stats[i].x);
-      }
-      l *= exp2(m_old - m);
-      acc *= exp2(m_old - m);
-      for (var i = 0u; i < SPLITS_IN_FLIGHT; i++) { // @unroll
-        let alpha = select(exp2(split_stats[i].x - m), 0.0, split_stats[i].y == 0.0);
-        l += split_stats[i].y * alpha;
-        acc += split_acc[i] * alpha;
-      }
-    }
-
-    scratch[thread] = acc;
-    stats[thread] = vec2f(m, l);
-    workgroupBarrier();
-    let head = first_head + h;
-    if (slice == 0u && column < OUT_QUADS && head <= last_head) {
-      store_out(
-        head * HEAD_QUADS + column % HEAD_QUADS,
-        joined_output(head % Q_HEADS, thread),
-      );
-    }
-    workgroupBarrier();
-  }
-}
-
-/// Joins what the slices left in scratch and stats into a vec4f of the output, with the sink logit
-/// of head `own_head` of the sequence. The output is zero where a sequence has no tokens.
-fn joined_output(own_head: u32, thread: u32) -> vec4f {
-  let sink = sink_logits[own_head / 4u][own_head % 4u] * LOG2_E;
-  var m = max(sink, NEG_LARGE);
-  for (var s = 0u; s < SLICES; s++) { // @unroll
-    m = max(m, stats[s * SLICE_THREADS + thread].x);
-  }
-  var l = 0.0;
-  var acc = vec4f(0.0);
-  for (var s = 0u; s < SLICES; s++) { // @unroll
-    let alpha = exp2(stats[s * SLICE_THREADS + thread].x - m);
-    l += stats[s * SLICE_THREADS + thread].y * alpha;
-    acc += scratch[s * SLICE_THREADS + thread] * alpha;
-  }
-  let attends = !(l <= 0.0); // a NaN goes on
-  l += select(exp2(sink - m), 0.0, sink <= NEG_LARGE);
-  return select(vec4f(0.0), acc / l, attends);
-}
-// @end
 
 /// The value of the lane whose number differs in the bits of `flip`. Tint checks each result of
 /// subgroupShuffleXor() by an xor, a comparison and a selection. It bounds the index of
 /// subgroupShuffle() instead, and the same index serves a whole loop.
 fn from_peer(value: f32, lane: u32, flip: u32) -> f32 {
-  if (BY_INDEX == 1u) {
-    return subgroupShuffle(value, lane ^ flip);
+  return subgroupShuffle(value, lane ^ flip);
+}
+
+/// The lane that has the head, or the head and token, of a thread's slot `slot`.
+fn slot_lane(slot: u32, lane: u32, subgroup_lane: u32) -> u32 {
+  if (PERMUTED == 1u) {
+    return subgroup_lane ^ slot;
   }
-  return subgroupShuffleXor(value, flip);
+  return subgroup_lane - lane + slot;
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -402,7 +258,6 @@ fn main(
 ) {
   let lane = thread % LANES;
   let row = thread / LANES;
-  let first_lane = subgroup_lane - lane; // of the row group in its subgroup
   let own_head = lane % HEAD_LANES;
   let own_token = lane / HEAD_LANES % TOKEN_LANES;
   // What to xor with a slot to get its head, or its token among TOKEN_LANES.
@@ -417,49 +272,10 @@ fn main(
   let begin = wid.x * TILE;
   let lane_base = head_start(kv_head) + lane;
 
-  // 1. Load the first tiles before the length is known, then the queries.
-  // Tiles take turns in these registers, so that none is copied.
-  var k: array<vec4<u32>, SIDES * LOADS>;
-  var v: array<vec4<u32>, SIDES * LOADS>;
-  for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
-    let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
-    let token = min(begin + load / LOADS * STRIDE + row_token, CAPACITY - 1u);
-    let at = lane_base + row_offset(kv_head, token) + (load % CHUNKS) * LANES;
-    k[load] = keys[at];
-    v[load] = values[at];
-  }
-
-  var query: array<vec4f, HELD_QUERIES>;
   var acc: array<vec4f, SLOTS * PARTS>;
-  for (var h = 0u; h < SLOTS; h++) { // @unroll
-    for (var part = 0u; part < PARTS; part++) { // @unroll
-      let head = min(first_head + (h ^ head_flip), last_head);
-      let quad = query_quad(head * HEAD_QUADS + row_quad(part, lane));
-      let scaled = quad * SCALE;
-      if (HELD == 1u) {
-        query[min(h * PARTS + part, HELD_QUERIES - 1u)] = scaled;
-      } else if (row == 0u) {
-        queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane] = scaled;
-      }
-    }
-  }
-  var top = NEG_LARGE; // of this lane's logits so far
   var m = NEG_LARGE;
   var l = 0.0;
-  if (HELD == 0u) {
-    workgroupBarrier();
-  }
-
-  // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become zeros
-  // in the first tiles; later tiles load the last row again. Step 4 masks the logits of both.
-  let length = lengths[wid.z];
-  let last = length - 1u;
-  for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
-    let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
-    let inside = begin + load / LOADS * STRIDE + row_token < length;
-    v[load] = select(vec4<u32>(0u), v[load], inside);
-  }
-
+  var top = NEG_LARGE; // of this lane's logits so far
   for (var attempt = 0u; attempt <= FIXED; attempt++) {
     if (attempt > 0u) {
       if (top > m + SLACK) {
@@ -468,18 +284,49 @@ fn main(
       if (workgroupUniformLoad(&has_exceeded) == 0u) {
         break;
       }
-      for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
-        let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
-        let token = min(begin + load / LOADS * STRIDE + row_token, last);
-        let at = lane_base + row_offset(kv_head, token) + (load % CHUNKS) * LANES;
-        k[load] = keys[at];
-        v[load] = values[at];
+    }
+
+    // 1. Load the first tiles before the length is known, then the queries.
+    // Tiles take turns in these registers, so that none is copied.
+    var k: array<vec4<u32>, SIDES * LOADS>;
+    var v: array<vec4<u32>, SIDES * LOADS>;
+    for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
+      let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
+      let token = min(begin + load / LOADS * STRIDE + row_token, CAPACITY - 1u);
+      let at = lane_base + row_offset(kv_head, token) + (load % CHUNKS) * LANES;
+      k[load] = keys[at];
+      v[load] = values[at];
+    }
+
+    var query: array<vec4f, HELD_QUERIES>;
+    for (var h = 0u; h < SLOTS; h++) { // @unroll
+      for (var part = 0u; part < PARTS; part++) { // @unroll
+        let head = min(first_head + (h ^ head_flip), last_head);
+        let quad = query_quad(head * HEAD_QUADS + row_quad(part, lane));
+        let scaled = quad * SCALE;
+        if (HELD == 1u) {
+          query[min(h * PARTS + part, HELD_QUERIES - 1u)] = scaled;
+        } else if (row == 0u) {
+          queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane] = scaled;
+        }
+        acc[h * PARTS + part] = vec4f(0.0);
       }
     }
-    for (var i = 0u; i < SLOTS * PARTS; i++) { // @unroll
-      acc[i] = vec4f(0.0);
-    }
     l = 0.0;
+    if (HELD == 0u) {
+      workgroupBarrier();
+    }
+
+    // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become
+    // zeros in the first tiles; later tiles load the last row again. Step 4 masks the logits of
+    // both.
+    let length = lengths[wid.z];
+    let last = length - 1u;
+    for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
+      let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
+      let inside = begin + load / LOADS * STRIDE + row_token < length;
+      v[load] = select(vec4<u32>(0u), v[load], inside);
+    }
 
     // A tile past the end of the sequence has p = 0 throughout.
     for (var first_tile = begin; first_tile < length; first_tile += SIDES * STRIDE) {
@@ -595,11 +442,7 @@ fn main(
         if (FIXED == 0u) {
           var alphas: array<f32, SLOTS>;
           for (var h = 0u; h < SLOTS; h++) { // @unroll
-            if (PERMUTED == 1u) {
-              alphas[h] = from_peer(alpha, subgroup_lane, h);
-            } else {
-              alphas[h] = subgroupShuffle(alpha, first_lane + h);
-            }
+            alphas[h] = subgroupShuffle(alpha, slot_lane(h, lane, subgroup_lane));
           }
           // The maximum seldom changes.
           if (subgroupAny(m_new != m)) {
@@ -621,10 +464,8 @@ fn main(
           for (var h = 0u; h < SLOTS; h++) { // @unroll
             let source = t % TOKEN_LANES * HEAD_LANES + h;
             var weight = p[t / TOKEN_LANES];
-            if (PERMUTED == 0u) {
-              weight = subgroupShuffle(weight, first_lane + source);
-            } else if (source != 0u) {
-              weight = from_peer(weight, subgroup_lane, source);
+            if (PERMUTED == 0u || source != 0u) {
+              weight = subgroupShuffle(weight, slot_lane(source, lane, subgroup_lane));
             }
             for (var part = 0u; part < PARTS; part++) { // @unroll
               acc[h * PARTS + part] = fma(value[part], vec4f(weight), acc[h * PARTS + part]);
@@ -647,12 +488,7 @@ fn main(
     l *= alpha;
     l += subgroupShuffleXor(l, LANES);
     for (var h = 0u; h < SLOTS; h++) { // @unroll
-      var slot_alpha: f32;
-      if (PERMUTED == 1u) {
-        slot_alpha = subgroupShuffleXor(alpha, h);
-      } else {
-        slot_alpha = subgroupShuffle(alpha, first_lane + h);
-      }
+      let slot_alpha = subgroupShuffle(alpha, slot_lane(h, lane, subgroup_lane));
       for (var part = 0u; part < PARTS; part++) { // @unroll
         acc[h * PARTS + part] *= slot_alpha;
       }
@@ -688,17 +524,4 @@ fn main(
     join_rows(turn, list, wid.x, thread);
     workgroupBarrier();
   }
-
-  // 8. The last workgroup to arrive joins the splits and stores the output.
-  if (HAND_OVER == 0u) {
-    return;
-  }
-  if (!arrives_last(list, thread)) {
-    return;
-  }
-  storageBarrier();
-  if (thread == 0u) {
-    atomicStore(&hand_over.arrivals[list], 0u);
-  }
-  join_splits(list, first_head, last_head, thread);
 }

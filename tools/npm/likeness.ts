@@ -1,7 +1,7 @@
 /** Puts what is alike side by side: gzip finds repeated text only in the last 32 KB. */
 
 /** Characters behind which text counts as near. The rest of the 32 KB is for shared texts. */
-const NEAR = 24_000;
+const NEAR = 28_000;
 
 /**
  * The items in an order in which each has as many lines as possible in common with those shortly
