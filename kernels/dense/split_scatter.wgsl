@@ -82,7 +82,8 @@ const USED_LANES = HEAD_LANES * TOKEN_LANES; // lanes past them repeat their wor
 const SPARE_BITS = firstTrailingBit(LANES / USED_LANES);
 const HELD_QUERIES = max(1u, SLOTS * PARTS * HELD);
 const SHARED_QUERIES = max(1u, SLOTS * PARTS * (1u - HELD));
-const SLACK = 80.0; // p reaches 2^80, and sums of p times values stay below 2^127
+// p reaches 2^80. So sums over 2^20 tokens overflow only if values reach 2^27, which no f16 does.
+const SLACK = 80.0;
 const KEPT = (SLOTS + PAIRED) >> PAIRED; // heads that a thread keeps of a pair of row groups
 const JOIN_ROWS = ROWS >> PAIRED; // row groups or pairs of them
 const JOIN_TURNS = (HEADS + JOINED - 1u) / JOINED;
