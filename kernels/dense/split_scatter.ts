@@ -29,6 +29,7 @@ export const splitScatterKernel: Kernel = defineKernel({
     PREFETCH: [0, 1, 2, 3],
     HELD: [0, 1],
     PERMUTED: [0, 1],
+    BY_INDEX: [0, 1],
     FIXED: [0, 1],
     PAIRED: [0, 1],
     JOINED: { min: 1, max: 8 },
@@ -106,6 +107,7 @@ export const denseSplitScatter: Variant = defineVariant({
     PREFETCH: [0, 1, 2, 3],
     HELD: [0, 1],
     PERMUTED: [0, 1],
+    BY_INDEX: [0, 1],
     FIXED: [0, 1],
     PAIRED: [0, 1],
     JOINED: [1, 2, 4],
@@ -127,6 +129,7 @@ export const denseSplitScatter: Variant = defineVariant({
       // Queries in registers leave room there for two workgroups on an SM, unless they are many.
       HELD: Number(HEADS <= 5 || queryQuads <= 16),
       PERMUTED,
+      BY_INDEX: Number(limits.compiler === "tint"),
       // Only what naga makes of lists of eight heads is slower with it.
       FIXED: Number(limits.compiler === "tint" || PERMUTED === 0),
       // One workgroup more than run side by side would begin a second wave.

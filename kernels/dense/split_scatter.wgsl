@@ -44,6 +44,7 @@ const TOKENS: u32 = 2u; // @param rows in flight per thread
 const PREFETCH: u32 = 1u; // @param tiles that are loaded ahead
 const HELD: u32 = 1u; // @param 1 to hold the queries in registers, 0 in workgroup memory
 const PERMUTED: u32 = 1u; // @param 1 if each lane has an order of heads and tokens of its own
+const BY_INDEX: u32 = 0u; // @param 1 if shuffles in the loop name the other lane, see from_peer()
 const FIXED: u32 = 0u; // @param 1 to keep the maximum of the first tile, 0 to follow the maximum
 const PAIRED: u32 = 0u; // @param 1 if a subgroup has two row groups, which shuffles join first
 const JOINED: u32 = 4u; // @param heads whose row groups are joined at a time
@@ -240,15 +241,18 @@ fn join_rows(turn: u32, list: u32, split: u32, thread: u32) {
 /// subgroupShuffleXor() by an xor, a comparison and a selection. It bounds the index of
 /// subgroupShuffle() instead, and the same index serves a whole loop.
 fn from_peer(value: f32, lane: u32, flip: u32) -> f32 {
-  return subgroupShuffle(value, lane ^ flip);
+  if (BY_INDEX == 1u) {
+    return subgroupShuffle(value, lane ^ flip);
+  }
+  return subgroupShuffleXor(value, flip);
 }
 
-/// The lane that has the head, or the head and token, of a thread's slot `slot`.
-fn slot_lane(slot: u32, lane: u32, subgroup_lane: u32) -> u32 {
+/// The value of the lane that has the head, or the head and token, of a thread's slot `slot`.
+fn from_slot(value: f32, slot: u32, lane: u32, subgroup_lane: u32) -> f32 {
   if (PERMUTED == 1u) {
-    return subgroup_lane ^ slot;
+    return from_peer(value, subgroup_lane, slot);
   }
-  return subgroup_lane - lane + slot;
+  return subgroupShuffle(value, subgroup_lane - lane + slot);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -273,10 +277,49 @@ fn main(
   let begin = wid.x * TILE;
   let lane_base = head_start(kv_head) + lane;
 
+  // 1. Load the first tiles before the length is known, then the queries.
+  // Tiles take turns in these registers, so that none is copied.
+  var k: array<vec4<u32>, SIDES * LOADS>;
+  var v: array<vec4<u32>, SIDES * LOADS>;
+  for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
+    let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
+    let token = min(begin + load / LOADS * STRIDE + row_token, CAPACITY - 1u);
+    let at = lane_base + row_offset(kv_head, token) + (load % CHUNKS) * LANES;
+    k[load] = keys[at];
+    v[load] = values[at];
+  }
+
+  var query: array<vec4f, HELD_QUERIES>;
+  for (var h = 0u; h < SLOTS; h++) { // @unroll
+    for (var part = 0u; part < PARTS; part++) { // @unroll
+      let head = min(first_head + (h ^ head_flip), last_head);
+      let quad = query_quad(head * HEAD_QUADS + row_quad(part, lane));
+      let scaled = quad * SCALE;
+      if (HELD == 1u) {
+        query[min(h * PARTS + part, HELD_QUERIES - 1u)] = scaled;
+      } else if (row == 0u) {
+        queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane] = scaled;
+      }
+    }
+  }
+  if (HELD == 0u) {
+    workgroupBarrier();
+  }
+
+  // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become zeros
+  // in the first tiles; later tiles load the last row again. Step 4 masks the logits of both.
+  let length = lengths[wid.z];
+  let last = length - 1u;
+  for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
+    let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
+    let inside = begin + load / LOADS * STRIDE + row_token < length;
+    v[load] = select(vec4<u32>(0u), v[load], inside);
+  }
+
   var acc: array<vec4f, SLOTS * PARTS>;
   var m = NEG_LARGE;
   var l = 0.0;
-  var top = NEG_LARGE; // of this lane's logits so far
+  var top = m; // of this lane's logits so far
   for (var attempt = 0u; attempt <= FIXED; attempt++) {
     if (attempt > 0u) {
       if (top > m + SLACK) {
@@ -285,49 +328,19 @@ fn main(
       if (workgroupUniformLoad(&has_exceeded) == 0u) {
         break;
       }
-    }
-
-    // 1. Load the first tiles before the length is known, then the queries.
-    // Tiles take turns in these registers, so that none is copied.
-    var k: array<vec4<u32>, SIDES * LOADS>;
-    var v: array<vec4<u32>, SIDES * LOADS>;
-    for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
-      let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
-      let token = min(begin + load / LOADS * STRIDE + row_token, CAPACITY - 1u);
-      let at = lane_base + row_offset(kv_head, token) + (load % CHUNKS) * LANES;
-      k[load] = keys[at];
-      v[load] = values[at];
-    }
-
-    var query: array<vec4f, HELD_QUERIES>;
-    for (var h = 0u; h < SLOTS; h++) { // @unroll
-      for (var part = 0u; part < PARTS; part++) { // @unroll
-        let head = min(first_head + (h ^ head_flip), last_head);
-        let quad = query_quad(head * HEAD_QUADS + row_quad(part, lane));
-        let scaled = quad * SCALE;
-        if (HELD == 1u) {
-          query[min(h * PARTS + part, HELD_QUERIES - 1u)] = scaled;
-        } else if (row == 0u) {
-          queries[min(h * PARTS + part, SHARED_QUERIES - 1u)][lane] = scaled;
-        }
-        acc[h * PARTS + part] = vec4f(0.0);
+      for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
+        let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
+        let token = min(begin + load / LOADS * STRIDE + row_token, last);
+        let at = lane_base + row_offset(kv_head, token) + (load % CHUNKS) * LANES;
+        k[load] = keys[at];
+        v[load] = values[at];
       }
     }
-    l = 0.0;
-    if (HELD == 0u) {
-      workgroupBarrier();
-    }
 
-    // Values past the end of the sequence may be NaN, which p = 0 does not remove. They become
-    // zeros in the first tiles; later tiles load the last row again. Step 4 masks the logits of
-    // both.
-    let length = lengths[wid.z];
-    let last = length - 1u;
-    for (var load = 0u; load < PREFETCH * LOADS; load++) { // @unroll
-      let row_token = ((load % LOADS / CHUNKS) ^ token_flip) * ROWS + row;
-      let inside = begin + load / LOADS * STRIDE + row_token < length;
-      v[load] = select(vec4<u32>(0u), v[load], inside);
+    for (var i = 0u; i < SLOTS * PARTS; i++) { // @unroll
+      acc[i] = vec4f(0.0);
     }
+    l = 0.0;
 
     // A tile past the end of the sequence has p = 0 throughout.
     for (var first_tile = begin; first_tile < length; first_tile += SIDES * STRIDE) {
@@ -417,6 +430,9 @@ fn main(
         }
 
         // 4. Update the running softmax of the lane's head. The lanes of a head share its maximum.
+        if (FIXED == 0u) {
+          top = m;
+        }
         for (var i = 0u; i < LANE_LOGITS; i++) { // @unroll
           let token = tile + (i * TOKEN_LANES + own_token) * ROWS + row;
           let logit = capped(logits[i * TOKEN_LANES]);
@@ -443,7 +459,7 @@ fn main(
         if (FIXED == 0u) {
           var alphas: array<f32, SLOTS>;
           for (var h = 0u; h < SLOTS; h++) { // @unroll
-            alphas[h] = subgroupShuffle(alpha, slot_lane(h, lane, subgroup_lane));
+            alphas[h] = from_slot(alpha, h, lane, subgroup_lane);
           }
           // The maximum seldom changes.
           if (subgroupAny(m_new != m)) {
@@ -466,7 +482,7 @@ fn main(
             let source = t % TOKEN_LANES * HEAD_LANES + h;
             var weight = p[t / TOKEN_LANES];
             if (PERMUTED == 0u || source != 0u) {
-              weight = subgroupShuffle(weight, slot_lane(source, lane, subgroup_lane));
+              weight = from_slot(weight, source, lane, subgroup_lane);
             }
             for (var part = 0u; part < PARTS; part++) { // @unroll
               acc[h * PARTS + part] = fma(value[part], vec4f(weight), acc[h * PARTS + part]);
@@ -489,7 +505,7 @@ fn main(
     l *= alpha;
     l += subgroupShuffleXor(l, LANES);
     for (var h = 0u; h < SLOTS; h++) { // @unroll
-      let slot_alpha = subgroupShuffle(alpha, slot_lane(h, lane, subgroup_lane));
+      let slot_alpha = from_slot(alpha, h, lane, subgroup_lane);
       for (var part = 0u; part < PARTS; part++) { // @unroll
         acc[h * PARTS + part] *= slot_alpha;
       }
