@@ -1,5 +1,9 @@
-// flash.wgsl: causal attention of a whole prompt to itself, tile by tile with an online softmax.
+// flash.wgsl: causal attention of a whole prompt to itself, tile by tile.
 // FlashAttention-2 (arXiv 2307.08691, section 3.1) with the query heads of a KV head packed.
+//
+// The maximum of a row in the first tile of keys serves all tiles, since f32 has room for p up to
+// 2^SLACK. So tiles neither pass maxima around nor rescale. A workgroup whose rows need more room
+// starts again, and follows the maximum.
 //
 // Dispatch (KV heads * batch, part + 1, tiles of a part). A workgroup owns a tile of ROWS rows of
 // the output. A row is one query head of one token, and the heads of a token are adjacent rows. The
@@ -16,12 +20,13 @@
 //
 // 1. Stage a chunk of the queries and keys, and request the next one.
 // 2. Add its products to the scores. Repeat 1 and 2 for all chunks of the head dimension.
-// 3. Update the running maximum m, and rescale l and acc.
-// 4. Compute p = exp2(score - m) of a part of the keys.
+// 3. Mask the scores. In the first tile, make the maximum of each row its m.
+// 4. Compute p = exp2(logit - m) of a part of the keys.
 // 5. Stage a chunk of the values, and request the next one.
 // 6. Add p times values to acc. Repeat 5 and 6 for all chunks, 4 to 6 for all parts, and 1 to 6 for
 //    all tiles of keys.
-// 7. Sum l over the threads of a row, divide and store.
+// 7. If some logit exceeds m by more than SLACK, repeat 1 to 6 with a running maximum.
+// 8. Sum l over the threads of a row, divide and store.
 const HEAD_DIM: u32 = 128u; // @param
 const GROUP: u32 = 4u; // @param query heads per KV head
 const KV_HEADS: u32 = 8u; // @param
@@ -54,9 +59,12 @@ const PART_CHUNKS = PART / KEYS; // chunks of the values of a part
 const QUERY_TURNS = (DEPTH * ROWS + WORKGROUP - 1u) / WORKGROUP; // loads of a thread
 const KEY_TURNS = (CHUNK_LOADS * COLUMNS + WORKGROUP - 1u) / WORKGROUP;
 const VALUE_TURNS = (KEYS * ROW_LOADS + WORKGROUP - 1u) / WORKGROUP;
-const STAGE_SLOTS = max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS);
+const STAGE_SLOTS = max(max(DEPTH * MY_COLUMNS, KEYS * MY_QUADS), ROW_THREADS);
 const P_SLOTS = KEYS * MY_ROW_QUADS; // a slot holds p of four rows of a thread
 const BANK_MASK = min(ROW_THREADS, 8u) - 1u; // spreads the keys of p over the banks
+const SCALE = LOG2_E / sqrt(f32(HEAD_DIM)); // from a score to a logit
+// p reaches 2^80. So sums over 2^20 keys overflow only if values reach 2^27, which no f16 does.
+const SLACK = 80.0;
 const TILES = (CAPACITY * GROUP + ROWS - 1u) / ROWS;
 // @shared softmax
 const NEG_LARGE = -1e30; // in place of minus infinity, for which WGSL promises nothing
@@ -73,7 +81,7 @@ const LOG2_E = 1.4426950408889634; // logits are in log2 units
 var<workgroup> queries: array<array<vec4f, ROW_THREADS>, DEPTH * MY_ROWS>;
 /// Keys, then values.
 var<workgroup> stage: array<array<vec4f, COLUMN_THREADS>, STAGE_SLOTS>;
-/// p of a part. In steps 3 and 7, m and l of the threads that share a row.
+/// p of a part. In steps 3 and 8, m and l of the threads that share a row.
 var<workgroup> probabilities: array<array<array<vec4f, ROW_THREADS>, P_SLOTS>, PART_CHUNKS>;
 
 // @shared widen
@@ -140,210 +148,238 @@ fn main(
   var acc: array<vec4f, MY_OUTPUTS>;
   var l: array<vec4f, MY_ROW_QUADS>; // of this thread's columns alone
   var m: array<vec4f, MY_ROW_QUADS>;
-  for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-    m[i] = vec4f(NEG_LARGE);
-  }
-  // Rows and keys past the end repeat the last token, since memory past it may hold anything.
-  var loaded_q: array<vec4f, QUERY_TURNS>;
-  var loaded_k: array<vec4<u32>, KEY_TURNS>;
-  var loaded_v: array<vec4<u32>, VALUE_TURNS>;
-  var my_query: array<u32, QUERY_TURNS>; // the first load of each turn
-  for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-    let at = i * WORKGROUP + thread;
-    let row = first_row + min(chunk_row(at, DEPTH), ROWS - 1u);
-    let token = min(row / GROUP, length - 1u);
-    my_query[i] = row_at(sequence, kv_head, token, row) + chunk_place(at, DEPTH);
-    loaded_q[i] = prompt_q[my_query[i]];
-  }
-  var my_column: array<u32, KEY_TURNS>; // the key of each turn
-  for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
-    let at = i * WORKGROUP + thread;
-    my_column[i] = min(chunk_row(at, CHUNK_LOADS), COLUMNS - 1u);
-    let token = min(my_column[i], length - 1u);
-    loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
-  }
-  for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
-    // The initial value is explicit: without one, naga zeroes the scores once, not in every turn.
-    var scores = array<f32, MY_SCORES>();
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      // 1. Stage a chunk of the queries and keys, and request the next one, or the first values.
-      workgroupBarrier();
-      for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-        let at = i * WORKGROUP + thread;
-        let row = chunk_row(at, DEPTH);
-        let quad = chunk_place(at, DEPTH);
-        if (row < ROWS) {
-          let place = quad * MY_ROWS + row / ROW_THREADS;
-          queries[place][row % ROW_THREADS] = loaded_q[i];
-        }
-      }
-      for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
-        let at = i * WORKGROUP + thread;
-        let slot = chunk_row(at, CHUNK_LOADS);
-        let load = chunk_place(at, CHUNK_LOADS);
-        if (slot < COLUMNS) {
-          let c = slot / COLUMN_THREADS;
-          for (var half = 0u; half < QUADS; half++) { // @unroll
-            let quad = load * QUADS + half;
-            stage[quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(loaded_k[i], half);
-          }
-        }
-      }
-      workgroupBarrier();
-      let next = chunk + 1u;
-      if (next < CHUNKS) {
+  for (var attempt = 0u; attempt < 2u; attempt++) {
+    acc = array<vec4f, MY_OUTPUTS>();
+    l = array<vec4f, MY_ROW_QUADS>();
+    for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
+      m[i] = vec4f(NEG_LARGE);
+    }
+    var exceeds = false; // whether a logit of this thread exceeds m by more than SLACK
+    // Rows and keys past the end repeat the last token, since memory past it may hold anything.
+    var loaded_q: array<vec4f, QUERY_TURNS>;
+    var loaded_k: array<vec4<u32>, KEY_TURNS>;
+    var loaded_v: array<vec4<u32>, VALUE_TURNS>;
+    var my_query: array<u32, QUERY_TURNS>; // the first load of each turn
+    for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+      let at = i * WORKGROUP + thread;
+      let row = first_row + min(chunk_row(at, DEPTH), ROWS - 1u);
+      let token = min(row / GROUP, length - 1u);
+      my_query[i] = row_at(sequence, kv_head, token, row) + chunk_place(at, DEPTH);
+      loaded_q[i] = prompt_q[my_query[i]];
+    }
+    var my_column: array<u32, KEY_TURNS>; // the key of each turn
+    for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+      let at = i * WORKGROUP + thread;
+      my_column[i] = min(chunk_row(at, CHUNK_LOADS), COLUMNS - 1u);
+      let token = min(my_column[i], length - 1u);
+      loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
+    }
+    for (var first_key = 0u; first_key < end; first_key += COLUMNS) {
+      // The initial value is explicit: without one, naga zeroes the scores once, not in every turn.
+      var scores = array<f32, MY_SCORES>();
+      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+        // 1. Stage a chunk of the queries and keys, and request the next one, or the first values.
+        workgroupBarrier();
         for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-          loaded_q[i] = prompt_q[my_query[i] + next * DEPTH];
+          let at = i * WORKGROUP + thread;
+          let row = chunk_row(at, DEPTH);
+          let quad = chunk_place(at, DEPTH);
+          if (row < ROWS) {
+            let place = quad * MY_ROWS + row / ROW_THREADS;
+            queries[place][row % ROW_THREADS] = loaded_q[i];
+          }
         }
         for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
           let at = i * WORKGROUP + thread;
-          let token = min(first_key + my_column[i], length - 1u);
-          let load = next * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
-          loaded_k[i] = keys[(cache + token) * ROW_LOADS + load];
-        }
-      } else {
-        for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-          let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
-          let token = min(first_key + at / ROW_LOADS, length - 1u);
-          loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-        }
-      }
-
-      // 2. Add the chunk's products to the scores.
-      for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
-        var key: array<vec4f, MY_COLUMNS>;
-        for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-          key[c] = stage[quad * MY_COLUMNS + c][column_thread];
-        }
-        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-          let query = queries[quad * MY_ROWS + r][row_thread];
-          for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-            let at = r * MY_COLUMNS + c;
-            scores[at] = add_dot(scores[at], query, key[c]);
-          }
-        }
-      }
-    }
-
-    // 3. Scale and mask the scores, and update the running maximum of each row.
-    let masked = first_key + COLUMNS > first_row / GROUP + 1u; // for some row
-    var m_new = m;
-    for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-      for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-        scores[r * MY_COLUMNS + c] *= LOG2_E / sqrt(f32(HEAD_DIM));
-      }
-      if (masked) {
-        let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
-        for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-          let at = r * MY_COLUMNS + c;
-          let seen = first_key + c * COLUMN_THREADS + column_thread <= token;
-          scores[at] = select(NEG_LARGE, scores[at], seen);
-        }
-      }
-      for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
-        m_new[r / 4u][r % 4u] = max(m_new[r / 4u][r % 4u], scores[r * MY_COLUMNS + c]);
-      }
-    }
-    for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-      let place = (row_thread + column_thread) % ROW_THREADS; // against conflicts of banks
-      let slot = i * COLUMN_THREADS + column_thread;
-      probabilities[slot / P_SLOTS][slot % P_SLOTS][place] = m_new[i];
-    }
-    workgroupBarrier();
-    for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
-      for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
-        let place = (row_thread + peer) % ROW_THREADS;
-        let slot = i * COLUMN_THREADS + peer;
-        m_new[i] = max(m_new[i], probabilities[slot / P_SLOTS][slot % P_SLOTS][place]);
-      }
-      let alpha = exp2(m[i] - m_new[i]);
-      m[i] = m_new[i];
-      l[i] *= alpha;
-      for (var j = 0u; j < 4u; j++) { // @unroll
-        for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
-          acc[(i * 4u + j) * MY_QUADS + quad] *= alpha[j];
-        }
-      }
-    }
-    workgroupBarrier();
-
-    for (var part = 0u; part < PARTS; part++) {
-      // 4. Compute p of a part and leave it for the threads of the row.
-      if (part > 0u) {
-        workgroupBarrier();
-      }
-      for (var i = 0u; i < MY_PART; i++) { // @unroll
-        let key = i * COLUMN_THREADS + column_thread;
-        let place = row_thread ^ (key & BANK_MASK);
-        for (var j = 0u; j < MY_ROW_QUADS; j++) { // @unroll
-          var p: vec4f;
-          for (var r = 0u; r < 4u; r++) { // @unroll
-            let first = (j * 4u + r) * MY_COLUMNS + i;
-            p[r] = scores[first];
-            for (var other = 0u; other < PARTS; other++) { // @unroll
-              p[r] = select(p[r], scores[first + other * MY_PART], other == part);
-            }
-          }
-          p = exp2(p - m[j]);
-          l[j] += p;
-          probabilities[key / KEYS][key % KEYS * MY_ROW_QUADS + j][place] = p;
-        }
-      }
-
-      for (var chunk = 0u; chunk < PART_CHUNKS; chunk++) {
-        // 5. Stage a chunk of the values, and request the next one, or the next queries and keys.
-        // Keys past the end repeat the last one here too: p = 0 does not remove a NaN.
-        workgroupBarrier();
-        for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-          let at = i * WORKGROUP + thread;
-          if (at < KEYS * ROW_LOADS) {
-            // A row's slots hold the first quads of all its loads, then the second ones, so that
-            // neighbouring threads store to neighbouring banks.
+          let slot = chunk_row(at, CHUNK_LOADS);
+          let load = chunk_place(at, CHUNK_LOADS);
+          if (slot < COLUMNS) {
+            let c = slot / COLUMN_THREADS;
             for (var half = 0u; half < QUADS; half++) { // @unroll
-              let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
-              stage[slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(loaded_v[i], half);
+              let quad = load * QUADS + half;
+              stage[quad * MY_COLUMNS + c][slot % COLUMN_THREADS] = widen(loaded_k[i], half);
             }
           }
         }
         workgroupBarrier();
-        let next = part * PART_CHUNKS + chunk + 1u;
-        if (next < PARTS * PART_CHUNKS) {
-          for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
-            let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
-            let token = min(first_key + next * KEYS + at / ROW_LOADS, length - 1u);
-            loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
-          }
-        } else {
+        let next = chunk + 1u;
+        if (next < CHUNKS) {
           for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
-            loaded_q[i] = prompt_q[my_query[i]];
+            loaded_q[i] = prompt_q[my_query[i] + next * DEPTH];
           }
           for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
             let at = i * WORKGROUP + thread;
-            let token = min(first_key + COLUMNS + my_column[i], length - 1u);
-            loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
+            let token = min(first_key + my_column[i], length - 1u);
+            let load = next * CHUNK_LOADS + chunk_place(at, CHUNK_LOADS);
+            loaded_k[i] = keys[(cache + token) * ROW_LOADS + load];
+          }
+        } else {
+          for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+            let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
+            let token = min(first_key + at / ROW_LOADS, length - 1u);
+            loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
           }
         }
 
-        // 6. Add p times values to acc.
-        for (var key = 0u; key < KEYS; key++) { // @unroll
-          let place = row_thread ^ ((chunk * KEYS + key) & BANK_MASK);
-          var p: array<vec4f, MY_ROW_QUADS>;
-          for (var j = 0u; j < MY_ROW_QUADS; j++) { // @unroll
-            p[j] = probabilities[chunk][key * MY_ROW_QUADS + j][place];
+        // 2. Add the chunk's products to the scores.
+        for (var quad = 0u; quad < DEPTH; quad++) { // @unroll
+          var key: array<vec4f, MY_COLUMNS>;
+          for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+            key[c] = stage[quad * MY_COLUMNS + c][column_thread];
           }
-          for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
-            let value = stage[key * MY_QUADS + quad][column_thread];
-            for (var r = 0u; r < MY_ROWS; r++) { // @unroll
-              let at = r * MY_QUADS + quad;
-              acc[at] = fma(vec4f(p[r / 4u][r % 4u]), value, acc[at]);
+          for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+            let query = queries[quad * MY_ROWS + r][row_thread];
+            for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+              let at = r * MY_COLUMNS + c;
+              scores[at] = add_dot(scores[at], query, key[c]);
+            }
+          }
+        }
+      }
+
+      // 3. Mask the scores. In the first tile, find the maximum of each row.
+      if (first_key + COLUMNS > first_row / GROUP + 1u) { // some row does not see all of these keys
+        for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+          let token = (first_row + r * ROW_THREADS + row_thread) / GROUP;
+          for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+            let at = r * MY_COLUMNS + c;
+            let seen = first_key + c * COLUMN_THREADS + column_thread <= token;
+            scores[at] = select(NEG_LARGE, scores[at], seen);
+          }
+        }
+      }
+      var tops: array<vec4f, MY_ROW_QUADS>; // of this thread's scores
+      for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
+        tops[i] = vec4f(NEG_LARGE);
+      }
+      for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+        for (var c = 0u; c < MY_COLUMNS; c++) { // @unroll
+          tops[r / 4u][r % 4u] = max(tops[r / 4u][r % 4u], scores[r * MY_COLUMNS + c]);
+        }
+      }
+      if (first_key > 0u && attempt == 0u) {
+        for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
+          exceeds = exceeds || any(tops[i] * SCALE > m[i] + SLACK);
+        }
+      } else {
+        for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
+          let place = (row_thread + column_thread) % ROW_THREADS; // against conflicts of banks
+          let slot = i * COLUMN_THREADS + column_thread;
+          probabilities[slot / P_SLOTS][slot % P_SLOTS][place] = tops[i] * SCALE;
+        }
+        workgroupBarrier();
+        for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
+          var m_new = m[i];
+          for (var peer = 0u; peer < COLUMN_THREADS; peer++) { // @unroll
+            let place = (row_thread + peer) % ROW_THREADS;
+            let slot = i * COLUMN_THREADS + peer;
+            m_new = max(m_new, probabilities[slot / P_SLOTS][slot % P_SLOTS][place]);
+          }
+          let alpha = exp2(m[i] - m_new);
+          m[i] = m_new;
+          l[i] *= alpha;
+          for (var j = 0u; j < 4u; j++) { // @unroll
+            for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
+              acc[(i * 4u + j) * MY_QUADS + quad] *= alpha[j];
+            }
+          }
+        }
+        workgroupBarrier();
+      }
+
+      for (var part = 0u; part < PARTS; part++) {
+        // 4. Compute p of a part and leave it for the threads of the row.
+        if (part > 0u) {
+          workgroupBarrier();
+        }
+        for (var i = 0u; i < MY_PART; i++) { // @unroll
+          let key = i * COLUMN_THREADS + column_thread;
+          let place = row_thread ^ (key & BANK_MASK);
+          for (var j = 0u; j < MY_ROW_QUADS; j++) { // @unroll
+            var p: vec4f;
+            for (var r = 0u; r < 4u; r++) { // @unroll
+              let first = (j * 4u + r) * MY_COLUMNS + i;
+              p[r] = scores[first];
+              for (var other = 0u; other < PARTS; other++) { // @unroll
+                p[r] = select(p[r], scores[first + other * MY_PART], other == part);
+              }
+            }
+            p = exp2(fma(p, vec4f(SCALE), -m[j]));
+            l[j] += p;
+            probabilities[key / KEYS][key % KEYS * MY_ROW_QUADS + j][place] = p;
+          }
+        }
+
+        for (var chunk = 0u; chunk < PART_CHUNKS; chunk++) {
+          // 5. Stage a chunk of the values, and request the next one, or the next queries and keys.
+          // Keys past the end repeat the last one here too: p = 0 does not remove a NaN.
+          workgroupBarrier();
+          for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+            let at = i * WORKGROUP + thread;
+            if (at < KEYS * ROW_LOADS) {
+              // A row's slots hold the first quads of all its loads, then the second ones, so that
+              // neighbouring threads store to neighbouring banks.
+              for (var half = 0u; half < QUADS; half++) { // @unroll
+                let slot = at / ROW_LOADS * HEAD_QUADS + half * ROW_LOADS + at % ROW_LOADS;
+                stage[slot / COLUMN_THREADS][slot % COLUMN_THREADS] = widen(loaded_v[i], half);
+              }
+            }
+          }
+          workgroupBarrier();
+          let next = part * PART_CHUNKS + chunk + 1u;
+          if (next < PARTS * PART_CHUNKS) {
+            for (var i = 0u; i < VALUE_TURNS; i++) { // @unroll
+              let at = min(i * WORKGROUP + thread, KEYS * ROW_LOADS - 1u);
+              let token = min(first_key + next * KEYS + at / ROW_LOADS, length - 1u);
+              loaded_v[i] = values[(cache + token) * ROW_LOADS + at % ROW_LOADS];
+            }
+          } else {
+            for (var i = 0u; i < QUERY_TURNS; i++) { // @unroll
+              loaded_q[i] = prompt_q[my_query[i]];
+            }
+            for (var i = 0u; i < KEY_TURNS; i++) { // @unroll
+              let at = i * WORKGROUP + thread;
+              let token = min(first_key + COLUMNS + my_column[i], length - 1u);
+              loaded_k[i] = keys[(cache + token) * ROW_LOADS + chunk_place(at, CHUNK_LOADS)];
+            }
+          }
+
+          // 6. Add p times values to acc.
+          for (var key = 0u; key < KEYS; key++) { // @unroll
+            let place = row_thread ^ ((chunk * KEYS + key) & BANK_MASK);
+            var p: array<vec4f, MY_ROW_QUADS>;
+            for (var j = 0u; j < MY_ROW_QUADS; j++) { // @unroll
+              p[j] = probabilities[chunk][key * MY_ROW_QUADS + j][place];
+            }
+            for (var quad = 0u; quad < MY_QUADS; quad++) { // @unroll
+              let value = stage[key * MY_QUADS + quad][column_thread];
+              for (var r = 0u; r < MY_ROWS; r++) { // @unroll
+                let at = r * MY_QUADS + quad;
+                acc[at] = fma(vec4f(p[r / 4u][r % 4u]), value, acc[at]);
+              }
             }
           }
         }
       }
     }
+
+    // 7. Repeat all if some thread has seen a logit that exceeds m by more than SLACK.
+    workgroupBarrier();
+    stage[row_thread][column_thread].x = f32(exceeds);
+    workgroupBarrier();
+    if (thread == 0u) {
+      var votes = 0.0;
+      for (var i = 0u; i < WORKGROUP; i++) {
+        votes += stage[i / COLUMN_THREADS][i % COLUMN_THREADS].x;
+      }
+      stage[0][0].x = votes;
+    }
+    if (workgroupUniformLoad(&stage[0][0]).x == 0.0) {
+      break;
+    }
   }
 
-  // 7. Sum l over the threads of a row, divide and store. The sink logit adds to l alone.
+  // 8. Sum l over the threads of a row, divide and store. The sink logit adds to l alone.
   workgroupBarrier();
   for (var i = 0u; i < MY_ROW_QUADS; i++) { // @unroll
     let slot = i * COLUMN_THREADS + column_thread;

@@ -71,7 +71,7 @@ export const MUTANTS: readonly Mutant[] = [
   ["attend/select_gather", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],
   ["attend/select_gather_tokens", "exp2(logits[t] - m_new)", "exp2(logits[t] + m_new)"],
   ["attend/select_gather_group", "[first_row + r].x - m_all)", "[first_row + r].x + m_all)"],
-  ["prefill/flash", "exp2(p - m[", "exp2(p + m["],
+  ["prefill/flash", "vec4f(SCALE), -m[", "vec4f(SCALE), m["],
   ["prefill/flash_matrix", "vec4f(SCALE), vec4f(-m)", "vec4f(SCALE), vec4f(m)"],
   ["merge/merge", "exp2(split_stats.x - m_new)", "exp2(split_stats.x + m_new)"],
   ["merge/join_splits", "exp2(split_stats[i].x - m)", "exp2(split_stats[i].x + m)"],
