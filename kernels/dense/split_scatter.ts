@@ -127,7 +127,8 @@ export const denseSplitScatter: Variant = defineVariant({
       TOKENS: HEADS > 4 ? 4 : 2,
       PREFETCH: 1,
       // Queries in registers leave room there for two workgroups on an SM, unless they are many.
-      HELD: Number(HEADS <= 5 || queryQuads <= 16),
+      // With FIXED and four heads under Tint, 256 threads have no registers to spare for them.
+      HELD: Number((HEADS <= 5 || queryQuads <= 16) && (limits.compiler !== "tint" || HEADS > 4)),
       PERMUTED,
       BY_INDEX: Number(limits.compiler === "tint"),
       // Only what naga makes of lists of eight heads is slower with it.
