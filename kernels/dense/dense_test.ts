@@ -164,4 +164,9 @@ Deno.test("split_scatter fills the H100's SMs once, and fixes its maximum where 
   assertEquals(paramsOf(8, "naga").SPLITS, 4, "four splits of 64 lists, not five");
   assertEquals(paramsOf(30, "naga").SPLITS, 1);
   assertEquals([paramsOf(1, "naga").FIXED, paramsOf(1, "tint").FIXED], [0, 1]);
+  assertEquals(
+    [paramsOf(1, "naga").HELD, paramsOf(1, "tint").HELD],
+    [1, 0],
+    "room for two on an SM",
+  );
 });

@@ -120,6 +120,7 @@ export const denseSplitScatter: Variant = defineVariant({
     const lists = Math.ceil(groupSize(p) / Math.min(8, LANES));
     const HEADS = Math.ceil(groupSize(p) / lists);
     const PERMUTED = Number(headLanes(HEADS) === HEADS);
+    const isTint = limits.compiler === "tint";
     const queryQuads = HEADS * p.headDim / 4 / LANES; // vec4f of the queries per thread
     const params = {
       HEADS,
@@ -127,12 +128,12 @@ export const denseSplitScatter: Variant = defineVariant({
       TOKENS: HEADS > 4 ? 4 : 2,
       PREFETCH: 1,
       // Queries in registers leave room there for two workgroups on an SM, unless they are many.
-      // With FIXED and four heads under Tint, 256 threads have no registers to spare for them.
-      HELD: Number((HEADS <= 5 || queryQuads <= 16) && (limits.compiler !== "tint" || HEADS > 4)),
+      // Two of 256 threads leave 128 registers to a thread. Under Tint, four heads use all of these.
+      HELD: Number((HEADS <= 5 || queryQuads <= 16) && !(isTint && HEADS === 4)),
       PERMUTED,
-      BY_INDEX: Number(limits.compiler === "tint"),
+      BY_INDEX: Number(isTint),
       // Only what naga makes of lists of eight heads is slower with it.
-      FIXED: Number(limits.compiler === "tint" || PERMUTED === 0),
+      FIXED: Number(isTint || PERMUTED === 0),
       // One workgroup more than run side by side would begin a second wave.
       SPLITS: splitsWithin(p, p.kvHeads * lists, p.capacity, 264),
     };
