@@ -128,7 +128,7 @@ export const denseSplitScatter: Variant = defineVariant({
       TOKENS: HEADS > 4 ? 4 : 2,
       PREFETCH: 1,
       // Queries in registers leave room there for two workgroups on an SM, unless they are many.
-      // Two of 256 threads leave 128 registers to a thread. Under Tint, four heads use all of these.
+      // Under Tint, those of four heads seem to leave room for one workgroup of 256 threads only.
       HELD: Number((HEADS <= 5 || queryQuads <= 16) && !(isTint && HEADS === 4)),
       PERMUTED,
       BY_INDEX: Number(isTint),
