@@ -80,8 +80,9 @@ testSetting(
   { WORKGROUP: 32, LANES: 4, HEADS: 4, JOINED: 4, TOKENS: 2, SPLITS: 3 },
 );
 
-// Some logit far exceeds the maximum of the first tile, so that all tiles are computed again.
-const late = testCase({ heads: [8, 2], lengths: [509, 31], kind: "one-huge-logit" });
+// Some logit far exceeds the maximum of the first tile, so that all tiles are computed again. With
+// several sequences it is in one of the tiles that are loaded ahead, too.
+const late = testCase({ heads: [8, 2], lengths: [509, 300, 257, 31], kind: "one-huge-logit" });
 for (const PREFETCH of [0, 1, 3]) {
   testSetting(testDevice, denseSplitScatter, `a late maximum, ${PREFETCH} tiles ahead`, late, {
     WORKGROUP: 64,
